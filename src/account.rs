@@ -1,0 +1,333 @@
+//! Who is asking: accounts, their tokens, and the look-up of a token by its digest.
+//!
+//! A token is only ever a SHA-256 digest here (contract, section 5). What an account has used is
+//! `quota.rs`; which header carries a token is the product's.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::check::domain::Domains;
+use crate::check::network::Networks;
+use crate::problem::{Problem, Row};
+use crate::quota::{Now, Rate};
+
+/// Products that one configuration can have: a token's products are the bits of one word.
+pub const MAX_PRODUCTS: usize = 64;
+
+const SECONDS_PER_DAY: u64 = 86_400;
+
+/// The SHA-256 digest of a token. Its `Debug` shows nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of a token's bytes.
+    pub fn of(token: &[u8]) -> Digest {
+        Digest(Sha256::digest(token).into())
+    }
+
+    /// Parses `sha256:` and 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// Says what to write instead, without repeating the text.
+    pub fn parse(text: &str) -> Result<Digest, &'static str> {
+        const WANTED: &str =
+            "is not a digest; write sha256: and 64 hexadecimal digits, as `tollgate token hash` prints them";
+        let digits = text.strip_prefix("sha256:").ok_or(WANTED)?.as_bytes();
+        let mut bytes = [0; 32];
+        if digits.len() != 2 * bytes.len() {
+            return Err(WANTED);
+        }
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let mut value = 0;
+            for digit in pair {
+                let digit = char::from(*digit)
+                    .to_digit(16)
+                    .and_then(|digit| u8::try_from(digit).ok())
+                    .ok_or(WANTED)?;
+                value = value * 16 + digit;
+            }
+            *byte = value;
+        }
+        Ok(Digest(bytes))
+    }
+
+    /// `sha256:` and 64 hexadecimal digits.
+    pub fn text(&self) -> String {
+        self.0
+            .iter()
+            .fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+impl Hash for Digest {
+    /// A digest is as good as random, so its first bytes are its hash.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        hasher.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+    }
+}
+
+/// Passes the one word on that a digest hashes to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FirstWord(u64);
+
+impl Hasher for FirstWord {
+    fn write_u64(&mut self, word: u64) {
+        self.0 = word;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// A customer: what it may use is shared by all its tokens.
+#[derive(Debug)]
+pub struct Account {
+    pub name: Box<str>,
+    pub rate: Rate,
+}
+
+/// The products that a token covers, by their places in the policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProductSet(u64);
+
+impl ProductSet {
+    /// Adds a product.
+    pub fn insert(&mut self, place: u8) {
+        self.0 |= 1u64.checked_shl(u32::from(place)).unwrap_or(0);
+    }
+
+    /// Whether the product is covered.
+    pub fn contains(self, place: u8) -> bool {
+        self.0 & 1u64.checked_shl(u32::from(place)).unwrap_or(0) != 0
+    }
+}
+
+/// When a token ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    Never,
+    /// The last day it is good for, whole, in days since 1970-01-01 UTC.
+    LastDay(u32),
+}
+
+/// What one token may do.
+#[derive(Debug)]
+pub struct Token {
+    /// How the operator calls it; never the token itself.
+    pub name: Box<str>,
+    /// The place of its account in the policy.
+    pub account: u32,
+    pub products: ProductSet,
+    pub enabled: bool,
+    pub expiry: Expiry,
+    pub networks: Networks,
+    pub domains: Domains,
+}
+
+/// All tokens, found by digest.
+#[derive(Debug, Default)]
+pub struct Tokens {
+    places: HashMap<Digest, u32, BuildHasherDefault<FirstWord>>,
+    tokens: Vec<Token>,
+}
+
+impl Tokens {
+    /// Makes room for so many more tokens.
+    pub fn reserve(&mut self, additional: usize) {
+        self.places.reserve(additional);
+        self.tokens.reserve(additional);
+    }
+
+    /// Adds a token; `false` if its digest is there already, and nothing changed.
+    pub fn insert(&mut self, digest: Digest, token: Token) -> bool {
+        let Ok(place) = u32::try_from(self.tokens.len()) else {
+            return false;
+        };
+        if self.places.contains_key(&digest) {
+            return false;
+        }
+        self.places.insert(digest, place);
+        self.tokens.push(token);
+        true
+    }
+
+    /// The token with this digest. Equal digests alone are compared, so the time tells nothing of
+    /// a token that was nearly guessed.
+    pub fn find(&self, digest: &Digest) -> Option<&Token> {
+        let place = *self.places.get(digest)?;
+        self.tokens.get(usize::try_from(place).ok()?)
+    }
+
+    /// Every token, in the order it was added.
+    pub fn iter(&self) -> impl Iterator<Item = &Token> {
+        self.tokens.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+}
+
+/// A token and its account: who is asking.
+#[derive(Clone, Copy, Debug)]
+pub struct Principal<'p> {
+    pub token: &'p Token,
+    pub account: &'p Account,
+}
+
+impl Principal<'_> {
+    /// Lets the token use a product today.
+    ///
+    /// # Errors
+    /// `token-disabled`, `token-expired` or `product-mismatch`, the first that applies.
+    pub fn authorize(&self, product: u8, now: Now) -> Result<(), Problem> {
+        if !self.token.enabled {
+            return Err(Problem::new(Row::TokenDisabled, "the token is switched off"));
+        }
+        match self.token.expiry {
+            Expiry::LastDay(day) if now.unix_seconds / SECONDS_PER_DAY > u64::from(day) => {
+                return Err(Problem::new(Row::TokenExpired, "the token's last day has passed"));
+            }
+            Expiry::LastDay(_) | Expiry::Never => {}
+        }
+        if !self.token.products.contains(product) {
+            return Err(Problem::new(Row::ProductMismatch, "the token covers other products"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn token(enabled: bool, expiry: Expiry, product: u8) -> Token {
+        let mut products = ProductSet::default();
+        products.insert(product);
+        Token {
+            name: "t".into(),
+            account: 0,
+            products,
+            enabled,
+            expiry,
+            networks: Networks::Any,
+            domains: Domains::Any,
+        }
+    }
+
+    #[test]
+    fn a_digest_reads_what_it_writes_and_shows_nothing() {
+        let digest = Digest::of(b"demo-live");
+        assert_eq!(Digest::parse(&digest.text()), Ok(digest));
+        assert_eq!(
+            Digest::parse(&digest.text().to_uppercase().replace("SHA256", "sha256")),
+            Ok(digest)
+        );
+        assert_eq!(
+            Digest::of(b"abc").text(),
+            "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        assert_eq!(format!("{digest:?}"), "***");
+        for text in [
+            "",
+            "abc",
+            "sha256:",
+            "sha256:00",
+            "md5:00",
+            &digest.text().replace('a', "g"),
+        ] {
+            assert!(Digest::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_found_by_its_digest_alone() {
+        let mut tokens = Tokens::default();
+        for name in 0..1000_u32 {
+            assert!(tokens.insert(Digest::of(&name.to_le_bytes()), token(true, Expiry::Never, 0)));
+        }
+        assert!(
+            !tokens.insert(Digest::of(&7_u32.to_le_bytes()), token(true, Expiry::Never, 0)),
+            "twice"
+        );
+        assert_eq!(tokens.len(), 1000);
+        assert!(tokens.find(&Digest::of(&999_u32.to_le_bytes())).is_some());
+        assert!(tokens.find(&Digest::of(&1000_u32.to_le_bytes())).is_none());
+    }
+
+    #[test]
+    fn disabled_comes_before_expired_before_another_product() {
+        let account = Account {
+            name: "a".into(),
+            rate: Rate::Unlimited,
+        };
+        let day = 20_000;
+        let at = |seconds| Now {
+            monotonic: Duration::ZERO,
+            unix_seconds: seconds,
+        };
+        let last_second = (u64::from(day) + 1) * 86_400 - 1;
+        for (token, now, expected) in [
+            (token(true, Expiry::LastDay(day), 1), at(last_second), None),
+            (
+                token(true, Expiry::LastDay(day), 1),
+                at(last_second + 1),
+                Some(Row::TokenExpired),
+            ),
+            (token(true, Expiry::Never, 1), at(u64::MAX), None),
+            (token(true, Expiry::Never, 2), at(0), Some(Row::ProductMismatch)),
+            (
+                token(true, Expiry::LastDay(day), 2),
+                at(last_second + 1),
+                Some(Row::TokenExpired),
+            ),
+            (
+                token(false, Expiry::LastDay(day), 2),
+                at(last_second + 1),
+                Some(Row::TokenDisabled),
+            ),
+        ] {
+            let principal = Principal {
+                token: &token,
+                account: &account,
+            };
+            assert_eq!(
+                principal.authorize(1, now).err().map(|problem| problem.row),
+                expected,
+                "{token:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_million_tokens_stay_small() {
+        // The digest, the place, one control byte, and the token itself; lists come on top.
+        let per_token = size_of::<(Digest, u32)>() * 8 / 7 + 1 + size_of::<Token>();
+        assert!(per_token <= 120, "{per_token} bytes");
+    }
+}

@@ -1,0 +1,343 @@
+//! Media types: what a client accepts (RFC 9110, section 12.5.1) and what its body is (8.3).
+//!
+//! Which types a product serves and takes is the configuration's business.
+
+use crate::head::{Lines, One};
+use crate::problem::{Problem, Row};
+
+/// A type and subtype in lower case, without parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaType {
+    kind: Box<str>,
+    subtype: Box<str>,
+}
+
+/// The media types of one product: those it can answer with, and those a body may have.
+#[derive(Clone, Debug)]
+pub struct Media {
+    pub served: Box<[MediaType]>,
+    pub taken: Box<[MediaType]>,
+}
+
+/// The weight of a type in thousandths, as Accept gives it; 0 is "not acceptable".
+type Weight = u16;
+
+const FULL: Weight = 1000;
+
+impl MediaType {
+    /// Parses `type/subtype`.
+    ///
+    /// # Errors
+    /// Says what to write instead, without repeating the text.
+    pub fn parse(text: &str) -> Result<MediaType, &'static str> {
+        const WANTED: &str = "is not a media type; write one as in application/json, without parameters";
+        let (kind, subtype) = text.split_once('/').ok_or(WANTED)?;
+        if !is_token(kind.as_bytes()) || !is_token(subtype.as_bytes()) || kind == "*" || subtype == "*" {
+            return Err(WANTED);
+        }
+        Ok(MediaType {
+            kind: kind.to_ascii_lowercase().into(),
+            subtype: subtype.to_ascii_lowercase().into(),
+        })
+    }
+
+    /// `type/subtype`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.kind, self.subtype)
+    }
+}
+
+impl Media {
+    /// Lets the request pass if one of the served types is acceptable to it.
+    ///
+    /// # Errors
+    /// `accept-unsupported`.
+    pub fn accept(&self, lines: &Lines<'_>) -> Result<(), Problem> {
+        if self
+            .served
+            .iter()
+            .any(|served| weight(lines, &served.kind, &served.subtype) > 0)
+        {
+            return Ok(());
+        }
+        Err(Problem::new(
+            Row::AcceptUnsupported,
+            "no media range of Accept matches a served type",
+        ))
+    }
+
+    /// Lets the request pass if its body is of a taken type, in UTF-8 and not encoded.
+    ///
+    /// # Errors
+    /// `content-type-unsupported`.
+    pub fn take(&self, lines: &Lines<'_>) -> Result<(), Problem> {
+        let refused = |reason| Err(Problem::new(Row::ContentTypeUnsupported, reason));
+        let content_type = match lines.one("content-type") {
+            One::Value(value) => value,
+            One::Absent => return refused("no Content-Type"),
+            One::Several => return refused("several Content-Type lines"),
+        };
+        let mut parts = split_outside_quotes(content_type, b';');
+        let essence = parts.next().unwrap_or_default().trim_ascii();
+        if !self.taken.iter().any(|taken| taken.is(essence)) {
+            return refused("the Content-Type is not one that the product takes");
+        }
+        for parameter in parts {
+            let (name, value) = split_pair(parameter);
+            if name.eq_ignore_ascii_case(b"charset") && !unquoted(value).eq_ignore_ascii_case(b"utf-8") {
+                return refused("the charset is not UTF-8");
+            }
+        }
+        let codings = lines
+            .values("content-encoding")
+            .flat_map(|value| value.split(|byte| *byte == b','));
+        if codings
+            .map(<[u8]>::trim_ascii)
+            .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+        {
+            return refused("a Content-Encoding");
+        }
+        Ok(())
+    }
+}
+
+impl MediaType {
+    fn is(&self, essence: &[u8]) -> bool {
+        let (kind, subtype) = split_at_byte(essence, b'/');
+        kind.eq_ignore_ascii_case(self.kind.as_bytes()) && subtype.eq_ignore_ascii_case(self.subtype.as_bytes())
+    }
+}
+
+/// Whether a client would rather have a problem of RFC 9457 than the plain error object.
+pub fn prefers_problem_json(lines: &Lines<'_>) -> bool {
+    lines.values("accept").next().is_some()
+        && weight(lines, "application", "problem+json") > weight(lines, "application", "json")
+}
+
+/// The weight that the Accept lines give to a type: that of the most specific range which
+/// matches. Parameters of a range other than its weight are ignored. Without Accept, or with
+/// nothing in it, everything has full weight.
+fn weight(lines: &Lines<'_>, kind: &str, subtype: &str) -> Weight {
+    let mut best: Option<(u8, Weight)> = None;
+    let mut ranges_seen = false;
+    for range in lines
+        .values("accept")
+        .flat_map(|value| split_outside_quotes(value, b','))
+    {
+        let range = range.trim_ascii();
+        if range.is_empty() {
+            continue;
+        }
+        ranges_seen = true;
+        let mut parts = split_outside_quotes(range, b';');
+        let (range_kind, range_subtype) = split_at_byte(parts.next().unwrap_or_default().trim_ascii(), b'/');
+        let specificity = match (range_kind, range_subtype) {
+            (b"*", b"*") => 0,
+            (_, b"*") if range_kind.eq_ignore_ascii_case(kind.as_bytes()) => 1,
+            _ if range_kind.eq_ignore_ascii_case(kind.as_bytes())
+                && range_subtype.eq_ignore_ascii_case(subtype.as_bytes()) =>
+            {
+                2
+            }
+            _ => continue,
+        };
+        let Some(weight) = weight_of(parts) else { continue };
+        let outdone =
+            best.is_some_and(|(other, known)| other > specificity || (other == specificity && known >= weight));
+        if !outdone {
+            best = Some((specificity, weight));
+        }
+    }
+    match best {
+        Some((_, weight)) => weight,
+        None if ranges_seen => 0,
+        None => FULL,
+    }
+}
+
+/// The `q` of a range's parameters (RFC 9110, section 12.4.2); `None` when it is not a weight.
+fn weight_of<'a>(mut parameters: impl Iterator<Item = &'a [u8]>) -> Option<Weight> {
+    let weight = parameters.find_map(|parameter| {
+        let (name, value) = split_pair(parameter);
+        name.eq_ignore_ascii_case(b"q").then_some(value)
+    });
+    let Some(text) = weight else { return Some(FULL) };
+    let (whole, thousandths) = split_at_byte(text, b'.');
+    if thousandths.len() > 3 || !thousandths.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let mut fraction = 0;
+    for place in 0..3 {
+        fraction = fraction * 10 + thousandths.get(place).map_or(0, |digit| Weight::from(digit - b'0'));
+    }
+    match (whole, fraction) {
+        (b"0", fraction) => Some(fraction),
+        (b"1", 0) => Some(FULL),
+        _ => None,
+    }
+}
+
+/// The two sides of the first such byte, or all and nothing.
+fn split_at_byte(bytes: &[u8], separator: u8) -> (&[u8], &[u8]) {
+    match bytes.iter().position(|byte| *byte == separator) {
+        Some(at) => (
+            bytes.get(..at).unwrap_or_default(),
+            bytes.get(at + 1..).unwrap_or_default(),
+        ),
+        None => (bytes, b""),
+    }
+}
+
+/// The name and the value of a `name=value` parameter, trimmed.
+fn split_pair(parameter: &[u8]) -> (&[u8], &[u8]) {
+    let (name, value) = split_at_byte(parameter, b'=');
+    (name.trim_ascii(), value.trim_ascii())
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    value
+        .strip_prefix(b"\"")
+        .and_then(|value| value.strip_suffix(b"\""))
+        .unwrap_or(value)
+}
+
+/// The pieces between separators that do not stand in a quoted string (RFC 9110, section 5.6.4).
+fn split_outside_quotes(bytes: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut quoted = false;
+    let mut escaped = false;
+    bytes.split(move |byte| {
+        if escaped {
+            escaped = false;
+            return false;
+        }
+        match byte {
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+        *byte == separator && !quoted
+    })
+}
+
+/// A token of RFC 9110, section 5.6.2.
+pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty()
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn media() -> Media {
+        let json: Box<[MediaType]> = vec![MediaType::parse("application/json").unwrap()].into();
+        Media {
+            served: json.clone(),
+            taken: json,
+        }
+    }
+
+    fn with<T>(fields: &[(&'static str, &str)], judge: impl FnOnce(&Lines<'_>) -> T) -> T {
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| httparse::Header {
+                name,
+                value: value.as_bytes(),
+            })
+            .collect();
+        judge(&Lines {
+            fields: &fields,
+            ..Lines::UNREADABLE
+        })
+    }
+
+    #[test]
+    fn accept_follows_weights_and_specificity() {
+        for (accept, passes, problem_json) in [
+            ("*/*", true, false),
+            ("application/*", true, false),
+            ("Application/JSON", true, false),
+            ("application/json;charset=utf-8", true, false),
+            ("text/html, application/json;q=0.1", true, false),
+            ("text/html, */*;q=0.001", true, false),
+            ("", true, false),
+            (" , ", true, false),
+            ("application/json;q=0", false, false),
+            ("application/json; Q=0.000", false, false),
+            ("*/*, application/json;q=0", false, true),
+            ("application/json;q=0.5, application/*;q=0", true, false),
+            ("*/*;q=0", false, false),
+            ("text/html", false, false),
+            ("application/xml;x=\"a,application/json\"", false, false),
+            ("application/json;q=2", false, false),
+            ("application/json;q=0.1234", false, false),
+            ("application/problem+json", false, true),
+            ("application/problem+json, */*;q=0.5", true, true),
+            ("application/json, application/problem+json", true, false),
+            ("application/json;q=0.5, application/problem+json", true, true),
+            ("application/json, application/problem+json;q=0.9", true, false),
+        ] {
+            let fields = [("Accept", accept)];
+            assert_eq!(with(&fields, |lines| media().accept(lines).is_ok()), passes, "{accept}");
+            assert_eq!(with(&fields, prefers_problem_json), problem_json, "{accept}");
+        }
+        assert!(
+            with(&[], |lines| media().accept(lines).is_ok()),
+            "absent means anything"
+        );
+        assert!(with(
+            &[("Accept", "text/html"), ("accept", "application/json")],
+            |lines| media().accept(lines).is_ok()
+        ));
+    }
+
+    #[test]
+    fn the_content_type_is_json_in_utf_8_unencoded() {
+        for (fields, passes) in [
+            (vec![("Content-Type", "application/json")], true),
+            (vec![("content-type", "APPLICATION/Json ; charset=UTF-8")], true),
+            (vec![("Content-Type", "application/json; charset=\"utf-8\"; v=1")], true),
+            (
+                vec![("Content-Type", "application/json"), ("Content-Encoding", "identity")],
+                true,
+            ),
+            (vec![], false),
+            (vec![("Content-Type", "")], false),
+            (vec![("Content-Type", "text/json")], false),
+            (vec![("Content-Type", "application/json, text/html")], false),
+            (vec![("Content-Type", "application/json; charset=latin1")], false),
+            (
+                vec![
+                    ("Content-Type", "application/json"),
+                    ("Content-Type", "application/json"),
+                ],
+                false,
+            ),
+            (
+                vec![("Content-Type", "application/json"), ("Content-Encoding", "gzip")],
+                false,
+            ),
+            (
+                vec![
+                    ("Content-Type", "application/json"),
+                    ("Content-Encoding", "identity, br"),
+                ],
+                false,
+            ),
+        ] {
+            assert_eq!(with(&fields, |lines| media().take(lines).is_ok()), passes, "{fields:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "[a-z/*;,=q0-9.\" \\\\]{0,60}") {
+            with(&[("Accept", &text), ("Content-Type", &text)], |lines| {
+                let _ = (media().accept(lines), media().take(lines), prefers_problem_json(lines));
+            });
+        }
+    }
+}

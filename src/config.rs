@@ -1,0 +1,130 @@
+//! The operator's YAML, read and compiled: all mistakes at once, each with file, line and column.
+//!
+//! `file.rs` has the keys exactly as they are written, `units.rs` the small languages inside their
+//! values, and the rest turns them into a [`Policy`]. Nothing here decides about requests, and
+//! nothing of a broken configuration comes into force.
+
+mod accounts;
+mod compile;
+mod file;
+mod problems;
+mod products;
+pub mod units;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::policy::Policy;
+use crate::yaml::{self, Mistakes, Place};
+
+/// A configuration that is good in every part.
+#[derive(Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    /// HTTP/2 without TLS is spoken as well.
+    pub h2c: bool,
+    pub workers: usize,
+    pub admin: SocketAddr,
+    pub policy: Policy,
+}
+
+impl Config {
+    /// What the configuration amounts to, for an operator who checks it.
+    pub fn summary(&self, name: &str) -> String {
+        let policy = &self.policy;
+        let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let routes: usize = policy.paths.routes();
+        format!(
+            "{name}: good\n  listens on {} with {}, admin on {}\n  {}, {} on {}, {}, {}\n",
+            self.listen,
+            counted(self.workers, "worker"),
+            self.admin,
+            counted(policy.upstreams.len(), "upstream"),
+            counted(policy.products.len(), "product"),
+            counted(routes, "route"),
+            counted(policy.accounts.len(), "account"),
+            counted(policy.tokens.len(), "token"),
+        )
+    }
+}
+
+/// Where a configuration and the files it names are read from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Files beside the configuration.
+    Directory(PathBuf),
+    /// Files that are part of the program, by name.
+    Embedded(&'static [(&'static str, &'static str)]),
+}
+
+/// Bytes of a configuration file or a schema; lists of accounts go into JSON Lines beyond it.
+const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+impl Source {
+    /// The text of a file.
+    ///
+    /// # Errors
+    /// That of the file system, or that the file is too large or not UTF-8.
+    pub fn text(&self, name: &str) -> io::Result<String> {
+        match self {
+            Source::Directory(directory) => read_bounded(&directory.join(name)),
+            Source::Embedded(files) => files
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, text)| (*text).to_owned())
+                .ok_or_else(|| io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+fn read_bounded(path: &Path) -> io::Result<String> {
+    if std::fs::metadata(path)?.len() > MAX_FILE_BYTES {
+        return Err(io::Error::other("the file is larger than 64 MiB"));
+    }
+    std::fs::read_to_string(path)
+}
+
+/// Reads a configuration file and everything it names.
+///
+/// # Errors
+/// Every mistake in them.
+pub fn load(path: &Path) -> Result<Config, Mistakes> {
+    let name = path.display().to_string();
+    let directory = path.parent().map(Path::to_owned).unwrap_or_default();
+    match read_bounded(path) {
+        Ok(text) => parse(&name, &text, &Source::Directory(directory)),
+        Err(error) => {
+            let mut mistakes = Mistakes::default();
+            let place = Place {
+                file: name.into(),
+                line: 1,
+                column: 1,
+                path: ".".into(),
+            };
+            mistakes.push(
+                place,
+                format!("cannot be read ({error}); name a file that this user may read"),
+            );
+            Err(mistakes)
+        }
+    }
+}
+
+/// Reads a configuration from its text.
+///
+/// # Errors
+/// Every mistake in it and in the files it names.
+pub fn parse(name: &str, text: &str, source: &Source) -> Result<Config, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    let config = yaml::read::<file::File>(name, text, &mut mistakes)
+        .and_then(|(file, root)| compile::compile(file, &root, source, &mut mistakes));
+    match config {
+        Some(config) if mistakes.is_empty() => Ok(config),
+        Some(_) | None => Err(mistakes),
+    }
+}
+
+#[cfg(test)]
+#[path = "config/tests.rs"]
+mod tests;

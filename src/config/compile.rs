@@ -1,0 +1,257 @@
+//! From the file as it is written to a policy: limits, upstreams, and all parts put together.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::accounts::Gathered;
+use super::problems::Rows;
+use super::products::{self, Surroundings, listed};
+use super::units::{Bytes, Parsed};
+use super::{Config, Source, file};
+use crate::account::Tokens;
+use crate::check::domain::Domains;
+use crate::check::network::Networks;
+use crate::head::{HeadLimits, MAX_FIELDS};
+use crate::policy::{Limits, Paths, Policy, Product, Upstream};
+use crate::wording::Wording;
+use crate::yaml::{Mistakes, Place, Written};
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9901);
+
+/// More threads than this help nobody.
+const MAX_WORKERS: usize = 1024;
+
+/// Compiles a whole file.
+pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut Mistakes) -> Option<Config> {
+    let listen = file.listen.take().map_or(DEFAULT_LISTEN, |address| address.0);
+    let admin = admin(file.admin, file.admin_exposed, mistakes);
+    let workers = workers(file.workers, mistakes);
+    let public_url = file.public_url.require(
+        root,
+        "public_url",
+        "write the URL that clients know, as in https://api.example.com",
+        mistakes,
+    );
+    let public_url = public_url.map(|url| url.0.0).unwrap_or_default();
+    let trusted_proxies = match file.trusted_proxies {
+        // Without a list nobody is trusted.
+        Written::Missing => Networks::listed([]),
+        written @ (Written::Bad | Written::Here(..)) => {
+            let networks = listed(
+                written,
+                root,
+                "trusted_proxies",
+                "write networks, or remove the key",
+                mistakes,
+            );
+            Networks::listed(networks.into_iter().map(|(Parsed(network), _)| network))
+        }
+    };
+    let limits = limits(file.limits.take().unwrap_or_default(), mistakes);
+    let upstreams: Vec<Upstream> = file
+        .upstreams
+        .0
+        .into_iter()
+        .filter_map(|entry| upstream(entry, mistakes))
+        .collect();
+    if upstreams.is_empty() && mistakes.is_empty() {
+        mistakes.push(
+            root.key("upstreams"),
+            "is missing; write at least one, as in lookup: { servers: [127.0.0.1:9001] }",
+        );
+    }
+    let mut rows = Rows::compile(file.problems, mistakes);
+    let around = Surroundings {
+        upstreams: &upstreams,
+        source,
+        public_url: &public_url,
+    };
+    let mut paths = Paths::default();
+    let mut compiled: Vec<Product> = Vec::new();
+    for (number, entry) in file.products.0.into_iter().enumerate() {
+        compiled.extend(products::compile(
+            entry, number, &around, &mut rows, &mut paths, mistakes,
+        ));
+    }
+    rows.check_use(mistakes);
+    if compiled.is_empty() && mistakes.is_empty() {
+        mistakes.push(
+            root.key("products"),
+            "is missing; write at least one product with its routes",
+        );
+    }
+    let mut gathered = Gathered::new(&compiled);
+    gathered.add_all(file.accounts, mistakes);
+    gathered.include(file.include.take().unwrap_or_default(), source, mistakes);
+    let (accounts, tokens) = (gathered.accounts, gathered.tokens);
+    if !mistakes.is_empty() {
+        return None;
+    }
+    for product in &mut compiled {
+        product.origins = origins(product.place, &tokens);
+    }
+    let token_headers: HashSet<Box<str>> = compiled
+        .iter()
+        .flat_map(|product| product.token_headers.iter())
+        .map(|name| name.to_ascii_lowercase().into())
+        .collect();
+    let wording = Wording::new(&public_url, rows.texts(str::to_owned), Vec::new());
+    let policy = Policy {
+        limits,
+        trusted_proxies,
+        upstreams: upstreams.into(),
+        products: compiled.into(),
+        paths,
+        accounts,
+        tokens,
+        token_headers: token_headers.into_iter().collect(),
+        wording,
+    };
+    Some(Config {
+        listen,
+        h2c: file.h2c.take().unwrap_or(false),
+        workers,
+        admin,
+        policy,
+    })
+}
+
+fn admin(admin: file::Text<SocketAddr>, exposed: Written<bool>, mistakes: &mut Mistakes) -> SocketAddr {
+    let place = admin.place().cloned();
+    let address = admin.take().map_or(DEFAULT_ADMIN, |address| address.0);
+    let exposed = exposed.take().unwrap_or(false);
+    if let Some(place) = place
+        && !address.ip().to_canonical().is_loopback()
+        && !exposed
+    {
+        mistakes.push(
+            place,
+            "can be reached from other machines; use a loopback address, or say admin_exposed: true",
+        );
+    }
+    address
+}
+
+fn workers(workers: Written<usize>, mistakes: &mut Mistakes) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let place = workers.place().cloned();
+    let number = workers.take().unwrap_or_else(cores);
+    if let Some(place) = place
+        && !(1..=MAX_WORKERS).contains(&number)
+    {
+        mistakes.push(
+            place,
+            format!("is out of range; write a number from 1 to {MAX_WORKERS}, or remove it for one a core"),
+        );
+    }
+    number
+}
+
+fn limits(limits: file::Limits, mistakes: &mut Mistakes) -> Limits {
+    let mut bytes = |written: file::Text<Bytes>, default: usize, range: std::ops::RangeInclusive<usize>| {
+        let place = written.place().cloned();
+        let bytes = written.take().map_or(default, |Parsed(Bytes(bytes))| bytes);
+        out_of_range(
+            place,
+            range.contains(&bytes),
+            || format!("{}B to {}B", range.start(), range.end()),
+            mistakes,
+        );
+        bytes
+    };
+    const KIB: usize = 1024;
+    const MIB: usize = 1024 * KIB;
+    let header_bytes = bytes(limits.header_bytes, 16 * KIB, 256..=64 * KIB);
+    let target_bytes = bytes(limits.target_bytes, 8 * KIB, 64..=64 * KIB);
+    let response_bytes = bytes(limits.response_bytes, MIB, KIB..=64 * MIB);
+    let drain_bytes = bytes(limits.drain_bytes, 64 * KIB, 0..=16 * MIB);
+    let mut time = |written: file::Text<Duration>, default_seconds: u64| {
+        let place = written.place().cloned();
+        let time = written
+            .take()
+            .map_or(Duration::from_secs(default_seconds), |duration| duration.0);
+        let sensible = Duration::from_millis(50)..=Duration::from_secs(3600);
+        out_of_range(place, sensible.contains(&time), || "50ms to 1h".to_owned(), mistakes);
+        time
+    };
+    let head_timeout = time(limits.head_timeout, 5);
+    let body_timeout = time(limits.body_timeout, 10);
+    let idle_timeout = time(limits.idle_timeout, 60);
+    let write_timeout = time(limits.write_timeout, 10);
+    let mut count = |written: Written<usize>, default: usize, most: usize| {
+        let place = written.place().cloned();
+        let count = written.take().unwrap_or(default);
+        out_of_range(place, (1..=most).contains(&count), || format!("1 to {most}"), mistakes);
+        count
+    };
+    Limits {
+        head: HeadLimits {
+            target_bytes,
+            header_bytes,
+            header_lines: count(limits.headers, 64, MAX_FIELDS),
+        },
+        head_timeout,
+        body_timeout,
+        idle_timeout,
+        write_timeout,
+        connections: count(limits.connections, 10_000, 10_000_000),
+        requests: count(limits.requests, 10_000, 10_000_000),
+        response_bytes,
+        drain_bytes: u64::try_from(drain_bytes).unwrap_or(u64::MAX),
+    }
+}
+
+fn out_of_range(place: Option<Place>, fits: bool, range: impl FnOnce() -> String, mistakes: &mut Mistakes) {
+    if let Some(place) = place
+        && !fits
+    {
+        mistakes.push(place, format!("is out of range; write {}", range()));
+    }
+}
+
+fn upstream((name, place, upstream): (String, Place, file::Upstream), mistakes: &mut Mistakes) -> Option<Upstream> {
+    let servers = listed(
+        upstream.servers,
+        &place,
+        "servers",
+        "write at least one, as in [127.0.0.1:9001]",
+        mistakes,
+    );
+    let servers: Box<[SocketAddr]> = servers.into_iter().map(|(Parsed(server), _)| server).collect();
+    let host_place = upstream.host.place().cloned();
+    let host = upstream
+        .host
+        .take()
+        .or_else(|| servers.first().map(SocketAddr::to_string))?;
+    if !crate::head::is_authority(host.as_bytes()) {
+        mistakes.push(
+            host_place.unwrap_or(place),
+            "is not a host; write one as in lookup.internal or lookup.internal:9001",
+        );
+    }
+    Some(Upstream {
+        name: name.into(),
+        servers,
+        host: host.into(),
+        connect_timeout: upstream
+            .connect_timeout
+            .take()
+            .map_or(Duration::from_secs(1), |duration| duration.0),
+        idle_timeout: upstream
+            .idle_timeout
+            .take()
+            .map_or(Duration::from_secs(60), |duration| duration.0),
+    })
+}
+
+/// The Origins that some token of a product may be used from: any, if some token has no list.
+fn origins(product: u8, tokens: &Tokens) -> Domains {
+    Domains::any_of(
+        tokens
+            .iter()
+            .filter(|token| token.products.contains(product))
+            .map(|token| &token.domains),
+    )
+}

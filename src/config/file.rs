@@ -1,0 +1,185 @@
+//! The configuration exactly as it is written: one type for each mapping of the YAML.
+//!
+//! The keys, their meaning and their defaults stand in `config/gateway.yaml`, which a test compares
+//! with these types. What the values mean together is `compile.rs`.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use super::units::{Bytes, HeaderName, Parsed, PerPeriod, PublicUrl, RouteText};
+use crate::account::{Digest, Expiry};
+use crate::check::domain::Pattern;
+use crate::check::media::MediaType;
+use crate::yaml::{Entries, Listed, Written};
+
+/// A value written as one text.
+pub type Text<T> = Written<Parsed<T>>;
+
+/// A list of values written as one text each.
+pub type Texts<T> = Written<Listed<Parsed<T>>>;
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct File {
+    pub listen: Text<SocketAddr>,
+    pub h2c: Written<bool>,
+    pub workers: Written<usize>,
+    pub admin: Text<SocketAddr>,
+    pub admin_exposed: Written<bool>,
+    pub public_url: Text<PublicUrl>,
+    pub trusted_proxies: Texts<IpNet>,
+    pub limits: Written<Limits>,
+    pub upstreams: Entries<Upstream>,
+    pub products: Entries<Product>,
+    pub problems: Entries<Problem>,
+    pub accounts: Entries<Account>,
+    pub include: Written<Listed<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    pub header_bytes: Text<Bytes>,
+    pub headers: Written<usize>,
+    pub target_bytes: Text<Bytes>,
+    pub head_timeout: Text<Duration>,
+    pub body_timeout: Text<Duration>,
+    pub idle_timeout: Text<Duration>,
+    pub write_timeout: Text<Duration>,
+    pub connections: Written<usize>,
+    pub requests: Written<usize>,
+    pub response_bytes: Text<Bytes>,
+    pub drain_bytes: Text<Bytes>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Upstream {
+    pub servers: Texts<SocketAddr>,
+    pub host: Written<String>,
+    pub connect_timeout: Text<Duration>,
+    pub idle_timeout: Text<Duration>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Product {
+    pub upstream: Written<String>,
+    pub routes: Texts<RouteText>,
+    pub token_headers: Texts<HeaderName>,
+    pub accept: Texts<MediaType>,
+    pub content_type: Texts<MediaType>,
+    pub deadline: Written<Deadline>,
+    pub headers: Entries<HeaderRule>,
+    pub body: Written<Body>,
+    pub preflight_max_age: Text<Duration>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Deadline {
+    pub header: Text<HeaderName>,
+    pub min: Text<Duration>,
+    pub max: Text<Duration>,
+    pub default: Text<Duration>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HeaderRule {
+    pub pattern: Written<String>,
+    pub max: Written<usize>,
+    pub one_of: Written<Listed<String>>,
+    pub ignore_case: Written<bool>,
+    pub echo: Written<bool>,
+    pub problem: Written<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Body {
+    pub max: Text<Bytes>,
+    pub schema: Written<serde_json::Value>,
+    pub strict: Written<bool>,
+    pub problems: Written<Listed<BodyProblem>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BodyProblem {
+    pub at: Written<String>,
+    pub when: Written<When>,
+    pub problem: Written<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum When {
+    Any,
+    Missing,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Problem {
+    pub status: Written<u16>,
+    pub title: Written<String>,
+    pub detail: Written<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Account {
+    pub rate: Written<Rate>,
+    pub tokens: Written<Listed<Token>>,
+}
+
+/// One line of a JSON Lines file: an account with its name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccountLine {
+    pub name: Written<String>,
+    pub rate: Written<Rate>,
+    pub tokens: Written<Listed<Token>>,
+}
+
+/// An included YAML file: accounts alone.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccountsFile {
+    pub accounts: Entries<Account>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rate {
+    pub limit: Text<PerPeriod>,
+    pub burst: Written<NonZeroU32>,
+    pub unlimited: Written<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Token {
+    pub name: Written<String>,
+    pub hash: Text<Digest>,
+    pub products: Written<Listed<String>>,
+    pub disabled: Written<bool>,
+    pub expires: Text<Expiry>,
+    pub networks: Texts<IpNet>,
+    pub domains: Texts<Pattern>,
+    pub absent: Written<Absent>,
+}
+
+/// What a token with a list of domains does with requests that have neither Origin nor Referer.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Absent {
+    Allow,
+    Deny,
+}

@@ -1,0 +1,363 @@
+//! The small languages inside configuration values: durations, sizes, rates, routes, days.
+//!
+//! Each parses from one text, and its error says what to write instead without repeating the text.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+
+use crate::account::{Digest, Expiry};
+use crate::check::domain::Pattern;
+use crate::check::media::{MediaType, is_token};
+use crate::check::network::parse_network;
+use crate::quota::Allowance;
+
+/// A value that is written as one text.
+pub trait FromText: Sized {
+    /// Parses the text.
+    ///
+    /// # Errors
+    /// What is wrong, and what to write instead.
+    fn from_text(text: &str) -> Result<Self, &'static str>;
+}
+
+/// Reads a [`FromText`] from any format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed<T>(pub T);
+
+impl<'de, T: FromText> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor<T>(PhantomData<T>);
+        impl<T: FromText> Visitor<'_> for TextVisitor<T> {
+            type Value = Parsed<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("one value")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Parsed<T>, E> {
+                T::from_text(text).map(Parsed).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(TextVisitor(PhantomData))
+    }
+}
+
+impl FromText for Duration {
+    fn from_text(text: &str) -> Result<Duration, &'static str> {
+        const WANTED: &str = "is not a duration; write a whole number and a unit, as in 500ms, 5s, 2m, 1h or 7d";
+        let (number, unit) = split_unit(text).ok_or(WANTED)?;
+        let milliseconds = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err(WANTED),
+        };
+        number
+            .checked_mul(milliseconds)
+            .map(Duration::from_millis)
+            .ok_or(WANTED)
+    }
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub usize);
+
+impl FromText for Bytes {
+    fn from_text(text: &str) -> Result<Bytes, &'static str> {
+        const WANTED: &str = "is not a size; write a whole number and a unit, as in 512B, 16KiB or 1MiB";
+        let (number, unit) = split_unit(text).ok_or(WANTED)?;
+        let factor = match unit {
+            "" | "B" => 1,
+            "KiB" => 1024,
+            "MiB" => 1024 * 1024,
+            _ => return Err(WANTED),
+        };
+        number
+            .checked_mul(factor)
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .map(Bytes)
+            .ok_or(WANTED)
+    }
+}
+
+/// `150/min`: a number of requests and the period they are counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PerPeriod {
+    pub limit: NonZeroU32,
+    pub period: Duration,
+}
+
+impl FromText for PerPeriod {
+    fn from_text(text: &str) -> Result<PerPeriod, &'static str> {
+        const WANTED: &str =
+            "is not a rate; write a number from 1 on and a period, as in 10/s, 150/min, 5000/h or 100000/d";
+        let (number, period) = text.split_once('/').ok_or(WANTED)?;
+        let limit = number.trim().replace('_', "").parse().map_err(|_| WANTED)?;
+        let seconds = match period.trim() {
+            "s" | "sec" | "second" => 1,
+            "m" | "min" | "minute" => 60,
+            "h" | "hour" => 3600,
+            "d" | "day" => 86_400,
+            _ => return Err(WANTED),
+        };
+        Ok(PerPeriod {
+            limit,
+            period: Duration::from_secs(seconds),
+        })
+    }
+}
+
+impl PerPeriod {
+    /// The allowance with a burst; without one, the whole limit may come at once.
+    pub fn with_burst(self, burst: Option<NonZeroU32>) -> Allowance {
+        Allowance {
+            limit: self.limit,
+            period: self.period,
+            burst: burst.unwrap_or(self.limit),
+        }
+    }
+}
+
+impl FromText for SocketAddr {
+    fn from_text(text: &str) -> Result<SocketAddr, &'static str> {
+        text.parse()
+            .map_err(|_| "is not an address and a port; write one as in 127.0.0.1:8080 or [::1]:8080")
+    }
+}
+
+impl FromText for ipnet::IpNet {
+    fn from_text(text: &str) -> Result<ipnet::IpNet, &'static str> {
+        parse_network(text)
+    }
+}
+
+impl FromText for Pattern {
+    fn from_text(text: &str) -> Result<Pattern, &'static str> {
+        Pattern::parse(text)
+    }
+}
+
+impl FromText for MediaType {
+    fn from_text(text: &str) -> Result<MediaType, &'static str> {
+        MediaType::parse(text)
+    }
+}
+
+impl FromText for Digest {
+    fn from_text(text: &str) -> Result<Digest, &'static str> {
+        Digest::parse(text)
+    }
+}
+
+impl FromText for Expiry {
+    fn from_text(text: &str) -> Result<Expiry, &'static str> {
+        const WANTED: &str = "is not a day; write year, month and day, as in 2027-06-30";
+        let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| WANTED)?;
+        let since_1970 = day.signed_duration_since(NaiveDate::default()).num_days();
+        u32::try_from(since_1970)
+            .map(Expiry::LastDay)
+            .map_err(|_| "is before 1970; write a later day")
+    }
+}
+
+/// `POST /path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteText {
+    pub method: Box<str>,
+    pub path: Box<str>,
+}
+
+impl FromText for RouteText {
+    fn from_text(text: &str) -> Result<RouteText, &'static str> {
+        const WANTED: &str = "is not a route; write a method and a path, as in POST /phone/validate/v2";
+        let (method, path) = text.split_once(' ').ok_or(WANTED)?;
+        if !matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE") {
+            return Err("has a method that cannot be routed; use GET, HEAD, POST, PUT, PATCH or DELETE");
+        }
+        if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) || path.contains(['?', '#']) {
+            return Err(WANTED);
+        }
+        crate::head::check_path(path).map_err(
+            |_| "has a path that no request can have; leave out dot segments, empty segments, ; and encoded slashes",
+        )?;
+        Ok(RouteText {
+            method: method.into(),
+            path: path.into(),
+        })
+    }
+}
+
+/// The name of a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderName(pub Box<str>);
+
+impl FromText for HeaderName {
+    fn from_text(text: &str) -> Result<HeaderName, &'static str> {
+        const TAKEN: [&str; 9] = [
+            "host",
+            "connection",
+            "content-length",
+            "content-type",
+            "transfer-encoding",
+            "accept",
+            "origin",
+            "expect",
+            "transaction-id",
+        ];
+        if !is_token(text.as_bytes()) || text.contains('_') {
+            return Err("is not a header's name; use letters, digits and hyphens, as in Auth-Token");
+        }
+        if TAKEN.iter().any(|taken| text.eq_ignore_ascii_case(taken)) {
+            return Err("is a header with a meaning of its own; choose another one");
+        }
+        Ok(HeaderName(text.into()))
+    }
+}
+
+/// `https://api.example.com`: what links of problems begin with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl(pub Box<str>);
+
+impl FromText for PublicUrl {
+    fn from_text(text: &str) -> Result<PublicUrl, &'static str> {
+        const WANTED: &str = "is not a public URL; write scheme and host, as in https://api.example.com";
+        let url = url::Url::parse(text).map_err(|_| WANTED)?;
+        let plain = matches!(url.scheme(), "http" | "https")
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        if !plain {
+            return Err(WANTED);
+        }
+        Ok(PublicUrl(url.as_str().trim_end_matches('/').into()))
+    }
+}
+
+/// A whole number in front of a unit; underscores may group its digits.
+fn split_unit(text: &str) -> Option<(u64, &str)> {
+    let end = text
+        .find(|character: char| !character.is_ascii_digit() && character != '_')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    Some((number.replace('_', "").parse().ok()?, unit.trim_start()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_sizes_and_rates_have_units() {
+        for (text, milliseconds) in [
+            ("500ms", Some(500)),
+            ("5s", Some(5000)),
+            ("2m", Some(120_000)),
+            ("1h", Some(3_600_000)),
+            ("5", None),
+            ("s", None),
+            ("-5s", None),
+            ("5 s", Some(5000)),
+            ("", None),
+            ("99999999999999999999s", None),
+            ("18446744073709551615d", None),
+        ] {
+            assert_eq!(
+                Duration::from_text(text).ok(),
+                milliseconds.map(Duration::from_millis),
+                "{text}"
+            );
+        }
+        for (text, bytes) in [
+            ("16KiB", Some(16_384)),
+            ("1MiB", Some(1_048_576)),
+            ("512", Some(512)),
+            ("512B", Some(512)),
+            ("1KB", None),
+            ("KiB", None),
+        ] {
+            assert_eq!(Bytes::from_text(text).ok(), bytes.map(Bytes), "{text}");
+        }
+        for (text, rate) in [
+            ("150/min", Some((150, 60))),
+            ("1_000_000/s", Some((1_000_000, 1))),
+            ("0/s", None),
+            ("5", None),
+            ("5/week", None),
+        ] {
+            let read = PerPeriod::from_text(text)
+                .ok()
+                .map(|rate| (rate.limit.get(), rate.period.as_secs()));
+            assert_eq!(read, rate, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_a_day_of_the_calendar() {
+        for (text, day) in [
+            ("1970-01-01", Some(0)),
+            ("2027-06-30", Some(20_999)),
+            ("2027-02-29", None),
+            ("1969-12-31", None),
+            ("tomorrow", None),
+        ] {
+            assert_eq!(Expiry::from_text(text).ok(), day.map(Expiry::LastDay), "{text}");
+        }
+    }
+
+    #[test]
+    fn routes_and_headers_are_ones_that_a_request_can_have() {
+        for text in ["POST /a/b", "GET /"] {
+            assert!(RouteText::from_text(text).is_ok(), "{text}");
+        }
+        for text in [
+            "/a",
+            "POST",
+            "POST a",
+            "CONNECT /a",
+            "post /a",
+            "POST /a//b",
+            "POST /a/../b",
+            "POST /a?b",
+            "POST /a b",
+        ] {
+            assert!(RouteText::from_text(text).is_err(), "{text}");
+        }
+        for (text, sound) in [
+            ("Auth-Token", true),
+            ("auth_token", false),
+            ("Host", false),
+            ("a b", false),
+            ("", false),
+        ] {
+            assert_eq!(HeaderName::from_text(text).is_ok(), sound, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_public_url_has_no_slash_at_its_end() {
+        for (text, url) in [
+            ("https://api.example.com", Some("https://api.example.com")),
+            ("https://api.example.com/v1/", Some("https://api.example.com/v1")),
+            ("ftp://a", None),
+            ("https://u@a", None),
+            ("https://a?b", None),
+            ("api.example.com", None),
+        ] {
+            assert_eq!(
+                PublicUrl::from_text(text).ok().as_ref().map(|url| &*url.0),
+                url,
+                "{text}"
+            );
+        }
+    }
+}

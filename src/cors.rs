@@ -1,0 +1,56 @@
+//! Cross-origin requests: preflights, and which Origin an answer is shown to.
+//!
+//! The rules are those of contract section 9; the protocol is the WHATWG Fetch standard's,
+//! section 3.2. Which headers carry the outcome is `respond.rs`.
+
+use crate::admit::Trail;
+use crate::head::{Head, Lines, One};
+use crate::policy::{Policy, Product};
+use crate::problem::{Problem, Row};
+
+/// The product whose path a preflight asks about; `None` if the request is no preflight.
+pub fn preflight<'p>(policy: &'p Policy, head: &Head<'_>) -> Option<&'p Product> {
+    if head.lines.method != "OPTIONS" || head.lines.one("origin") == One::Absent {
+        return None;
+    }
+    let One::Value(wanted) = head.lines.one("access-control-request-method") else {
+        return None;
+    };
+    let path = policy.paths.find(head.path)?;
+    // A path can belong to several products, one for each method. A method that is not served
+    // gets the first one's answer, whose Allow-Methods does not name it.
+    let product = std::str::from_utf8(wanted).ok().and_then(|method| path.product(method));
+    let product = product.or(path.methods.first().map(|(_, product)| *product))?;
+    policy.products.get(product)
+}
+
+/// Lets a preflight pass if some token of the product may be used from its Origin.
+///
+/// # Errors
+/// `domain-not-allowed`.
+pub fn allow_preflight(product: &Product, lines: &Lines<'_>) -> Result<(), Problem> {
+    match lines.one("origin") {
+        One::Value(origin) if product.origins.contains_origin(origin) => Ok(()),
+        One::Value(_) | One::Absent | One::Several => Err(Problem::new(
+            Row::DomainNotAllowed,
+            "no token of the product may be used from the Origin",
+        )),
+    }
+}
+
+/// The Origin that an answer is shown to: one that the token may be used from, or, when the token
+/// or the product is not known, one that some token of the product, or of any, may be used from.
+pub fn shown_to<'a>(policy: &Policy, trail: &Trail<'_>, lines: &Lines<'a>) -> Option<&'a [u8]> {
+    let One::Value(origin) = lines.one("origin") else {
+        return None;
+    };
+    let allowed = match (trail.principal, trail.product) {
+        (Some(principal), _) => principal.token.domains.contains_origin(origin),
+        (None, Some(product)) => product.origins.contains_origin(origin),
+        (None, None) => policy
+            .products
+            .iter()
+            .any(|product| product.origins.contains_origin(origin)),
+    };
+    allowed.then_some(origin)
+}

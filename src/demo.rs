@@ -1,0 +1,70 @@
+//! The demo: a built-in configuration, and a lookup backend that does honest work.
+
+pub mod backend;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use crate::config::{self, Source};
+use crate::server::Plan;
+
+/// The demo's configuration, as `config/demo.yaml` has it.
+pub const CONFIGURATION: &str = include_str!("../config/demo.yaml");
+
+/// The files that the configuration names.
+pub const SOURCE: Source = Source::Embedded(&[
+    ("phone.schema.json", include_str!("../config/phone.schema.json")),
+    ("email.schema.json", include_str!("../config/email.schema.json")),
+]);
+
+/// The demo's tokens in plain text, and what each is for.
+pub const TOKENS: [(&str, &str); 8] = [
+    ("demo-live", "works, 150 requests a minute"),
+    ("demo-disabled", "is switched off: token-disabled"),
+    ("demo-expired", "has expired: token-expired"),
+    (
+        "demo-other-product",
+        "is for POST /email/validate/v2: product-mismatch on the phone product",
+    ),
+    ("demo-ip", "works from 203.0.113.0/24 only: ip-not-allowed"),
+    (
+        "demo-domain",
+        "works with an Origin of app.example.com or *.shop.example.com: domain-not-allowed",
+    ),
+    ("demo-throttled", "works twice a minute: rate-exceeded"),
+    ("demo-unlimited", "works, a million requests a second, for load tools"),
+];
+
+/// The demo as it is to be served.
+///
+/// # Errors
+/// A message when no loopback port is free.
+pub fn plan(listen: SocketAddr, admin: SocketAddr) -> Result<Plan, String> {
+    let mut config = config::parse("demo.yaml", CONFIGURATION, &SOURCE).map_err(|mistakes| mistakes.to_string())?;
+    let backend = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map_err(|error| format!("cannot find a free port for the demo backend: {error}"))?;
+    config.listen = listen;
+    config.admin = admin;
+    for upstream in &mut config.policy.upstreams {
+        upstream.servers = vec![backend].into();
+        upstream.host = backend.to_string().into();
+    }
+    Ok(Plan {
+        config,
+        demo_backend: Some(backend),
+    })
+}
+
+/// What the demo prints when it is ready.
+pub fn welcome(listen: SocketAddr, admin: SocketAddr) -> String {
+    let tokens = TOKENS.iter().fold(String::new(), |text, (token, what)| {
+        text + &format!("  {token:<20}{what}\n")
+    });
+    format!(
+        "tollgate demo listens on http://{listen} (admin http://{admin}/healthz)\n\n\
+         Tokens:\n{tokens}\n\
+         Try:\n\
+         curl -i http://{listen}/phone/validate/v2 -H 'Auth-Token: demo-live' -H 'Content-Type: application/json' -H 'Add-Metadata: true' -d '{{\"number\":\"+44 7400 123456\"}}'\n\n\
+         Ctrl-C stops it.\n"
+    )
+}

@@ -1,0 +1,271 @@
+//! One admitted request to one upstream, and its answer back.
+//!
+//! The request is built anew from parsed parts and goes out in one write; the answer is read
+//! whole, within its limits, before a byte of it reaches the client. Backends speak HTTP/1.1.
+//! The deadline is the caller's: dropping the future ends the exchange.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use pingora_core::connectors::TransportConnector;
+use pingora_core::protocols::Stream;
+use pingora_core::protocols::http::v1::client::HttpSession;
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use tokio::io::AsyncWriteExt;
+
+use crate::admit::Admission;
+use crate::check::network::Client;
+use crate::head::Head;
+use crate::policy::{Policy, Upstream};
+use crate::problem::{Problem, Row};
+use crate::respond::{Context, references};
+use crate::translate;
+
+/// Interim answers (1xx) that are skipped before the final one.
+const MAX_INTERIM_ANSWERS: u8 = 16;
+
+/// Headers that are ours to say, or that belong to one connection alone (RFC 9110, section 7.6.1).
+/// Conditions, ranges and codings would make the backend answer something else than the whole.
+const NEVER_FORWARDED: [&str; 31] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-authentication-info",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "http2-settings",
+    "content-encoding",
+    "accept-encoding",
+    "range",
+    "if-range",
+    "if-match",
+    "if-none-match",
+    "if-modified-since",
+    "if-unmodified-since",
+    "transaction-id",
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "max-forwards",
+];
+
+/// The upstreams of a policy, ready to be connected to.
+#[derive(Debug)]
+pub struct Exchange {
+    targets: Box<[Target]>,
+}
+
+#[derive(Debug)]
+struct Target {
+    peers: Box<[HttpPeer]>,
+    /// Counts requests, so that servers take turns.
+    turn: AtomicUsize,
+}
+
+impl Exchange {
+    /// Prepares the upstreams; no connection is made yet.
+    pub fn new(upstreams: &[Upstream]) -> Exchange {
+        let target = |upstream: &Upstream| Target {
+            peers: upstream.servers.iter().map(|server| peer(upstream, *server)).collect(),
+            turn: AtomicUsize::new(0),
+        };
+        Exchange {
+            targets: upstreams.iter().map(target).collect(),
+        }
+    }
+
+    /// Sends a request to an upstream and reads its answer: the body of a 200.
+    ///
+    /// A connection that the backend had closed while it was idle is replaced once; a request of
+    /// which the kernel took every byte is never sent again.
+    ///
+    /// # Errors
+    /// `upstream-unavailable`, `upstream-failed`, or what the answer's status means.
+    pub async fn forward(
+        &self,
+        connector: &TransportConnector,
+        upstream: usize,
+        request: &[u8],
+        response_limit: usize,
+    ) -> Result<Vec<u8>, Problem> {
+        let no_server = Problem::new(Row::Internal, "the upstream has no server");
+        let target = self.targets.get(upstream).ok_or(no_server)?;
+        let turn = target.turn.fetch_add(1, Ordering::Relaxed);
+        let place = turn.checked_rem(target.peers.len()).ok_or(no_server)?;
+        let peer = target.peers.get(place).ok_or(no_server)?;
+
+        let (mut stream, reused) = connector
+            .get_stream(peer)
+            .await
+            .map_err(|error| translate::connecting(&error))?;
+        if let Err(broken) = send(&mut stream, request).await {
+            if !reused {
+                return Err(broken);
+            }
+            // The peer had closed the idle connection: the kernel refused the bytes.
+            stream = connector
+                .new_stream(peer)
+                .await
+                .map_err(|error| translate::connecting(&error))?;
+            send(&mut stream, request).await?;
+        }
+        receive(connector, peer, stream, response_limit).await
+    }
+}
+
+fn peer(upstream: &Upstream, server: SocketAddr) -> HttpPeer {
+    // A socket address needs no resolver, which would block, and cannot fail.
+    let mut peer = HttpPeer::new(server, false, String::new());
+    peer.options.connection_timeout = Some(upstream.connect_timeout);
+    peer.options.total_connection_timeout = Some(upstream.connect_timeout);
+    peer.options.idle_timeout = Some(upstream.idle_timeout);
+    peer
+}
+
+async fn send(stream: &mut Stream, request: &[u8]) -> Result<(), Problem> {
+    stream.write_all(request).await.map_err(|_| translate::sending())?;
+    stream.flush().await.map_err(|_| translate::sending())
+}
+
+async fn receive(
+    connector: &TransportConnector,
+    peer: &HttpPeer,
+    stream: Stream,
+    response_limit: usize,
+) -> Result<Vec<u8>, Problem> {
+    let mut session = HttpSession::new_with_options(stream, peer);
+    for _ in 0..=MAX_INTERIM_ANSWERS {
+        session
+            .read_response()
+            .await
+            .map_err(|error| translate::reading_head(&error))?;
+        let interim = session
+            .get_status()
+            .is_some_and(|status| status.is_informational() && status != 101);
+        if !interim {
+            break;
+        }
+    }
+    let head = session
+        .resp_header()
+        .ok_or(translate::failed("the answer has no head"))?;
+    translate::status(head.status.as_u16(), &head.headers)?;
+    let mut body = Vec::new();
+    loop {
+        match session.read_body_ref().await {
+            Ok(Some(piece)) if body.len() + piece.len() > response_limit => {
+                return Err(translate::failed("the answer is larger than the limit"));
+            }
+            Ok(Some(piece)) => body.extend_from_slice(piece),
+            Ok(None) => break,
+            Err(_) => {
+                return Err(translate::failed(
+                    "the body of the answer was cut short or wrongly framed",
+                ));
+            }
+        }
+    }
+    translate::body(&body)?;
+    session.respect_keepalive();
+    if let Some(stream) = session.reuse().await {
+        connector.release_stream(stream, peer.reuse_hash(), peer.idle_timeout());
+    }
+    Ok(body)
+}
+
+/// Builds the request for the upstream into `out`, from parsed parts: the path that was judged,
+/// our own Host and framing, the headers that may pass, and the body as it was validated
+/// (contract, section 8).
+pub fn build(
+    out: &mut Vec<u8>,
+    admission: &Admission<'_>,
+    head: &Head<'_>,
+    body: &[u8],
+    context: &Context<'_, '_>,
+) -> Result<(), Problem> {
+    let policy: &Policy = context.policy;
+    let product = admission.product();
+    let no_upstream = Problem::new(Row::Internal, "the product has no upstream");
+    let upstream = policy.upstreams.get(product.upstream).ok_or(no_upstream)?;
+    out.clear();
+    for part in [head.lines.method, " ", head.path] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    if let Some(query) = head.query {
+        out.push(b'?');
+        out.extend_from_slice(query.as_bytes());
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    line(out, "Host", upstream.host.as_bytes());
+    for (name, value) in references(context) {
+        line(out, name, value);
+    }
+    line(out, "Transaction-Id", context.transaction.as_bytes());
+    if let Client::Address(address) = admission.client() {
+        // Writing into a vector cannot fail.
+        let _ = write!(out, "X-Forwarded-For: {address}\r\n");
+    }
+    let named_hop_by_hop = Named::by_connection(head);
+    let echoed = |name: &str| {
+        product
+            .headers
+            .iter()
+            .any(|rule| rule.echo && rule.name.eq_ignore_ascii_case(name))
+    };
+    for field in head.lines.fields {
+        let ours = NEVER_FORWARDED
+            .iter()
+            .any(|never| field.name.eq_ignore_ascii_case(never))
+            || policy
+                .token_headers
+                .iter()
+                .any(|token| field.name.eq_ignore_ascii_case(token))
+            || field.name.contains('_')
+            || echoed(field.name)
+            || named_hop_by_hop.contains(field.name);
+        if !ours {
+            line(out, field.name, field.value);
+        }
+    }
+    if product.body.is_some() {
+        let _ = write!(out, "Content-Length: {}\r\n", body.len());
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(body);
+    Ok(())
+}
+
+fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+        out.extend_from_slice(part);
+    }
+}
+
+/// The headers that the request's Connection lines name as its own (RFC 9110, section 7.6.1).
+struct Named<'h>(&'h Head<'h>);
+
+impl<'h> Named<'h> {
+    fn by_connection(head: &'h Head<'h>) -> Named<'h> {
+        Named(head)
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.0
+            .lines
+            .values("connection")
+            .flat_map(|value| value.split(|byte| *byte == b','))
+            .any(|option| option.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+    }
+}

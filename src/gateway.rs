@@ -1,0 +1,280 @@
+//! The gateway: one request from its judged head to its outcome, over any version of HTTP.
+//!
+//! Read, admit, exchange, respond: this page is that story. How bytes come and go is `http1.rs`
+//! and `http2.rs`; the order of the checks is `admit.rs`.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use pingora_core::connectors::{ConnectorOptions, TransportConnector};
+use pingora_core::protocols::{ALPN, Stream};
+use pingora_core::server::ShutdownWatch;
+use pingora_timeout::timeout;
+
+use crate::admit::{Admission, Room, Trail, Turn, admit};
+use crate::exchange::{self, Exchange};
+use crate::head::{Head, Lines};
+use crate::policy::Policy;
+use crate::problem::{Problem, Row};
+use crate::quota::Now;
+use crate::respond::{self, Context, Outcome, Sink, TransactionId};
+use crate::{http1, http2, telemetry};
+
+/// Idle connections to all upstreams together that are kept for the next request.
+const IDLE_UPSTREAM_CONNECTIONS: usize = 4096;
+
+/// Connections beyond the limit that still get their answer, `overloaded`; further ones are closed
+/// at once, since even a refusal costs memory and time.
+const CONNECTIONS_REFUSED_POLITELY: usize = 1024;
+
+/// Everything that connections share.
+pub struct Gateway {
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) h2c: bool,
+    connector: TransportConnector,
+    exchange: Exchange,
+    started: Instant,
+    connections: AtomicUsize,
+    requests: AtomicUsize,
+}
+
+/// The side of a client that one request's story needs.
+pub(crate) trait Downstream {
+    /// Reads the whole body, at most so many bytes, within the body's own allowance.
+    fn read_body(&mut self, limit: usize) -> impl Future<Output = Result<(), Unanswered>> + Send;
+    /// The body that was read.
+    fn body(&self) -> &[u8];
+    /// Comes back when the client has hung up.
+    fn gone(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// Why a request has no answer from an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unanswered {
+    Refused(Problem),
+    /// The client hung up: nobody is there to be answered.
+    Gone,
+}
+
+impl From<Problem> for Unanswered {
+    fn from(problem: Problem) -> Unanswered {
+        Unanswered::Refused(problem)
+    }
+}
+
+/// What the connection must know of a request that was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// The response is in the sink; the connection can live on if its framing allows it.
+    Written,
+    /// The response is in the sink, and is the connection's last.
+    WrittenLast,
+    /// There is no response, and nobody to send one to.
+    Gone,
+}
+
+impl Gateway {
+    /// A gateway for a policy. Nothing is bound or connected yet.
+    pub fn new(policy: Arc<Policy>, h2c: bool) -> Gateway {
+        let exchange = Exchange::new(&policy.upstreams);
+        Gateway {
+            policy,
+            h2c,
+            connector: TransportConnector::new(Some(ConnectorOptions::new(IDLE_UPSTREAM_CONNECTIONS))),
+            exchange,
+            started: Instant::now(),
+            connections: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
+        }
+    }
+
+    /// Serves a connection until it ends.
+    pub async fn serve(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) {
+        let (_occupied, before) = Occupied::one_of(&self.connections);
+        let limits = &self.policy.limits;
+        if before >= limits.connections.saturating_add(CONNECTIONS_REFUSED_POLITELY) {
+            return;
+        }
+        let Some(peer) = peer_address(&stream) else { return };
+        let room = if before < limits.connections {
+            Room::Free
+        } else {
+            Room::Full
+        };
+        let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2))
+            || (self.h2c && speaks_http2(&mut stream, limits.head_timeout).await);
+        if http2 {
+            http2::serve(self, stream, peer, room, shutdown).await;
+        } else {
+            http1::serve(self, stream, peer, room, shutdown).await;
+        }
+    }
+
+    /// How many connections are open.
+    pub fn open_connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// The moment, by both clocks.
+    pub(crate) fn now(&self) -> Now {
+        let unix_seconds = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since_1970| since_1970.as_secs());
+        Now {
+            monotonic: self.started.elapsed(),
+            unix_seconds,
+        }
+    }
+
+    /// Takes a request's place among those in flight for as long as the guard lives.
+    pub(crate) fn enter(&self) -> (Occupied<'_>, Room) {
+        let (occupied, before) = Occupied::one_of(&self.requests);
+        (
+            occupied,
+            if before < self.policy.limits.requests {
+                Room::Free
+            } else {
+                Room::Full
+            },
+        )
+    }
+
+    /// Answers a request whose head could be judged. `respond` writes the outcome into the
+    /// connection's sink; `read_at` is when the head was complete.
+    pub(crate) async fn answer<D: Downstream>(
+        &self,
+        head: &Head<'_>,
+        downstream: &mut D,
+        read_at: Instant,
+        room: Room,
+        respond: impl FnOnce(&mut D, &Context<'_, '_>, &Outcome<'_>, bool),
+    ) -> Answered {
+        let transaction = TransactionId::random();
+        let policy = &*self.policy;
+        let mut trail = Trail::default();
+        let turn = admit(policy, head, self.now(), room, &mut trail);
+        let context = Context {
+            policy,
+            lines: &head.lines,
+            trail,
+            transaction: &transaction,
+            now: self.now(),
+        };
+        let outcome = match turn {
+            Ok(Turn::Preflight(product)) => {
+                respond(downstream, &context, &Outcome::Preflight(product), false);
+                return Answered::Written;
+            }
+            Ok(Turn::Lookup(admission)) => self.look_up(&admission, head, downstream, read_at, &context).await,
+            Err(problem) => Err(problem.into()),
+        };
+        match outcome {
+            Ok(body) => {
+                respond(downstream, &context, &Outcome::Delivered(&body), false);
+                Answered::Written
+            }
+            Err(Unanswered::Refused(problem)) => {
+                telemetry::refused(&context, problem);
+                let last = closes(&context, problem);
+                respond(downstream, &context, &Outcome::Refused(problem), last);
+                if last { Answered::WrittenLast } else { Answered::Written }
+            }
+            Err(Unanswered::Gone) => Answered::Gone,
+        }
+    }
+
+    /// Refuses a request whose head could not be judged.
+    pub(crate) fn refuse(&self, sink: &mut impl Sink, lines: &Lines<'_>, problem: Problem) {
+        let transaction = TransactionId::random();
+        let trail = Trail::default();
+        let context = Context {
+            policy: &self.policy,
+            lines,
+            trail,
+            transaction: &transaction,
+            now: self.now(),
+        };
+        telemetry::refused(&context, problem);
+        respond::write(sink, &context, &Outcome::Refused(problem));
+    }
+
+    /// The body's turn, and the upstream's, all within the request's deadline.
+    async fn look_up<D: Downstream>(
+        &self,
+        admission: &Admission<'_>,
+        head: &Head<'_>,
+        downstream: &mut D,
+        read_at: Instant,
+        context: &Context<'_, '_>,
+    ) -> Result<Vec<u8>, Unanswered> {
+        let left = admission.deadline().saturating_sub(read_at.elapsed());
+        let exchange = async {
+            let product = admission.product();
+            downstream
+                .read_body(product.body.as_ref().map_or(0, |rule| rule.max_bytes))
+                .await?;
+            if let Some(rule) = &product.body {
+                rule.judge(downstream.body())?;
+            }
+            let mut request = Vec::with_capacity(1024);
+            exchange::build(&mut request, admission, head, downstream.body(), context)?;
+            let limit = self.policy.limits.response_bytes;
+            tokio::select! {
+                biased;
+                answer = self.exchange.forward(&self.connector, product.upstream, &request, limit) => Ok(answer?),
+                () = downstream.gone() => Err(Unanswered::Gone),
+            }
+        };
+        match timeout(left, exchange).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Problem::new(Row::DeadlineExceeded, "the request's deadline has passed").into()),
+        }
+    }
+}
+
+/// Whether the row ends the connection. A body that is cut off or too slow leaves bytes behind
+/// that nobody can frame.
+fn closes(context: &Context<'_, '_>, problem: Problem) -> bool {
+    let wording = context
+        .trail
+        .product
+        .map_or(&context.policy.wording, |product| &product.wording);
+    wording.words(problem.row).is_some_and(|words| words.closes)
+}
+
+/// One place in a count, given back when it is dropped.
+pub(crate) struct Occupied<'c>(&'c AtomicUsize);
+
+impl<'c> Occupied<'c> {
+    fn one_of(count: &'c AtomicUsize) -> (Occupied<'c>, usize) {
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        (Occupied(count), before)
+    }
+}
+
+impl Drop for Occupied<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How long the first bytes of a connection may take to tell HTTP/2 from HTTP/1 where both are
+/// spoken without TLS: the same allowance as a head has.
+async fn speaks_http2(stream: &mut Stream, allowance: Duration) -> bool {
+    // No method of HTTP/1 that is served begins like the connection preface of RFC 9113,
+    // section 3.4, and three bytes are in the first packet of every request.
+    let mut first = [0; 3];
+    matches!(timeout(allowance, stream.try_peek(&mut first)).await, Ok(Ok(true))) && &first == b"PRI"
+}
+
+/// The address at the other end; `None` when the connection is gone before it was looked at.
+fn peer_address(stream: &Stream) -> Option<IpAddr> {
+    let digest = stream.get_socket_digest()?;
+    digest
+        .peer_addr()
+        .and_then(|address| address.as_inet())
+        .map(|address| address.ip())
+}

@@ -1,0 +1,421 @@
+//! A client's HTTP/1 connection: heads and bodies in, responses out, one request after the other.
+//!
+//! Heads are read here and not by Pingora's own session, which cannot tell an idle connection from
+//! a slow head, buffers a megabyte before it refuses, and escapes bytes before anyone can judge
+//! them. The stream, its TLS and its buffers are Pingora's. What a request means is `gateway.rs`.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use pingora_core::protocols::Stream;
+use pingora_core::server::ShutdownWatch;
+use pingora_timeout::timeout;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::admit::{Room, overloaded};
+use crate::chunked::Decoder;
+use crate::gateway::{Answered, Downstream, Gateway, Unanswered};
+use crate::head::{Framing, Head, Lines, MAX_FIELDS, Scan, Version, scan};
+use crate::policy::Limits;
+use crate::problem::{Problem, Row};
+use crate::respond::{self, Http1Sink};
+
+/// Bytes that one read may bring.
+const READ_BYTES: usize = 4096;
+
+/// How long a closing connection waits for the client to take the answer and close its side. A
+/// connection closed over unread bytes is reset, and a reset can destroy the answer on its way.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Bytes that are read and thrown away meanwhile.
+const LINGER_BYTES: usize = 1 << 20;
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(gateway: &Gateway, stream: Stream, peer: IpAddr, room: Room, shutdown: &ShutdownWatch) {
+    let mut connection = Connection::new(stream, gateway.policy.limits, shutdown.clone());
+    let mut head = Vec::new();
+    let mut first = true;
+    loop {
+        let ended = match connection.read_head(&mut head, first).await {
+            Ok(()) => answer(gateway, &mut connection, &head, peer, room).await,
+            Err(HeadError::Nothing) => return,
+            Err(HeadError::Refused(problem)) => {
+                refuse_unreadable(gateway, &mut connection, &head, problem).await;
+                Ended::Last
+            }
+        };
+        match ended {
+            Ended::Reusable => {}
+            Ended::Last => return connection.linger().await,
+            Ended::Broken => return,
+        }
+        first = false;
+    }
+}
+
+/// How a request leaves its connection.
+enum Ended {
+    Reusable,
+    /// The answer was written and is the last.
+    Last,
+    /// Nothing more can be sent.
+    Broken,
+}
+
+/// Why there is no head.
+enum HeadError {
+    /// The connection ended, or stayed idle, between two requests: there is nothing to answer.
+    Nothing,
+    Refused(Problem),
+}
+
+/// Answers one request.
+async fn answer(gateway: &Gateway, connection: &mut Connection, head: &[u8], peer: IpAddr, room: Room) -> Ended {
+    let read_at = Instant::now();
+    let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let lines = match Lines::split(head, &mut slots) {
+        Ok(lines) => lines,
+        Err(problem) => {
+            refuse_unreadable(gateway, connection, head, problem).await;
+            return Ended::Last;
+        }
+    };
+    let head = match Head::judge(lines, peer, &gateway.policy.limits.head) {
+        Ok(head) => head,
+        Err(problem) => return connection.refuse(gateway, &lines, problem).await,
+    };
+    if room == Room::Full {
+        return connection
+            .refuse(gateway, &lines, overloaded("as many connections as the limit"))
+            .await;
+    }
+    let (_occupied, room) = gateway.enter();
+    connection.begin(&head);
+    let answered = gateway
+        .answer(
+            &head,
+            connection,
+            read_at,
+            room,
+            |connection, context, outcome, last| {
+                connection.keep_alive &= !last && connection.can_skip_body();
+                let option = connection.connection_option(context.lines.version);
+                respond::write(
+                    &mut Http1Sink {
+                        out: &mut connection.out,
+                        connection: option,
+                    },
+                    context,
+                    outcome,
+                );
+            },
+        )
+        .await;
+    match answered {
+        Answered::Gone => Ended::Broken,
+        Answered::Written | Answered::WrittenLast => {
+            if connection.write_out().await.is_err() {
+                Ended::Broken
+            } else if connection.keep_alive && connection.skip_body().await {
+                Ended::Reusable
+            } else {
+                Ended::Last
+            }
+        }
+    }
+}
+
+/// Refuses bytes that are no head, with as much of the path as can be made out.
+async fn refuse_unreadable(gateway: &Gateway, connection: &mut Connection, bytes: &[u8], problem: Problem) {
+    let target = bytes
+        .split(|byte| b" \r\n".contains(byte))
+        .filter(|word| !word.is_empty())
+        .nth(1)
+        .unwrap_or_default();
+    let printable = target
+        .iter()
+        .position(|byte| !byte.is_ascii_graphic())
+        .map_or(target, |end| target.split_at(end).0);
+    let target = std::str::from_utf8(printable)
+        .ok()
+        .filter(|target| target.starts_with('/'))
+        .unwrap_or_default();
+    let lines = Lines {
+        target,
+        ..Lines::UNREADABLE
+    };
+    connection.refuse(gateway, &lines, problem).await;
+}
+
+/// One connection and what has been read from it.
+struct Connection {
+    stream: Stream,
+    limits: Limits,
+    shutdown: ShutdownWatch,
+    /// Bytes that have arrived and belong to nobody yet.
+    input: Vec<u8>,
+    body: Vec<u8>,
+    /// What is left to be read of the request's body.
+    pending: Pending,
+    /// The client waits for `100 Continue`.
+    expects_continue: bool,
+    keep_alive: bool,
+    out: Vec<u8>,
+}
+
+/// The unread rest of a body.
+#[derive(Clone, Copy, Debug)]
+enum Pending {
+    Nothing,
+    Length(u64),
+    Chunked(Decoder),
+}
+
+impl Connection {
+    fn new(stream: Stream, limits: Limits, shutdown: ShutdownWatch) -> Connection {
+        Connection {
+            stream,
+            limits,
+            shutdown,
+            input: Vec::new(),
+            body: Vec::new(),
+            pending: Pending::Nothing,
+            expects_continue: false,
+            keep_alive: false,
+            out: Vec::new(),
+        }
+    }
+
+    /// Reads up to the end of a head, which is moved into `head`. On a refusal `head` has what
+    /// had arrived.
+    async fn read_head(&mut self, head: &mut Vec<u8>, first: bool) -> Result<(), HeadError> {
+        head.clear();
+        let refused = |problem| Err(HeadError::Refused(problem));
+        if self.input.is_empty() {
+            self.wait_for_request(first).await?;
+        }
+        let begun = Instant::now();
+        let mut scanned = 0;
+        loop {
+            match scan(&self.input, scanned) {
+                Ok(Scan::Complete(end)) => {
+                    head.extend(self.input.drain(..end));
+                    return Ok(());
+                }
+                Ok(Scan::Partial(next)) => scanned = next,
+                Err(problem) => {
+                    std::mem::swap(head, &mut self.input);
+                    return refused(problem);
+                }
+            }
+            if self.input.len() > self.limits.head.head_bytes() {
+                std::mem::swap(head, &mut self.input);
+                return refused(Problem::new(
+                    Row::MalformedRequest,
+                    "the head is longer than the limits",
+                ));
+            }
+            let left = self.limits.head_timeout.saturating_sub(begun.elapsed());
+            match timeout(left, self.read_more()).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    std::mem::swap(head, &mut self.input);
+                    return refused(Problem::new(
+                        Row::MalformedRequest,
+                        "the connection ended within the head",
+                    ));
+                }
+                Err(_) => {
+                    std::mem::swap(head, &mut self.input);
+                    return refused(Problem::new(
+                        Row::RequestTimeout,
+                        "the head did not arrive in its allowance",
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Waits for the first byte of a request. A shutdown ends the wait, and so does the allowance:
+    /// a new connection has that of a head, a used one that of an idle connection.
+    async fn wait_for_request(&mut self, first: bool) -> Result<(), HeadError> {
+        if *self.shutdown.borrow() && !first {
+            return Err(HeadError::Nothing);
+        }
+        let allowance = if first {
+            self.limits.head_timeout
+        } else {
+            self.limits.idle_timeout
+        };
+        self.input.reserve(READ_BYTES);
+        let arrived = tokio::select! {
+            biased;
+            read = timeout(allowance, self.stream.read_buf(&mut self.input)) => matches!(read, Ok(Ok(1..))),
+            _ = self.shutdown.changed() => false,
+        };
+        if arrived { Ok(()) } else { Err(HeadError::Nothing) }
+    }
+
+    /// Reads what has arrived; `false` at the end of the stream or when it is broken.
+    async fn read_more(&mut self) -> bool {
+        self.input.reserve(READ_BYTES);
+        matches!(self.stream.read_buf(&mut self.input).await, Ok(1..))
+    }
+
+    /// Sets up for the body of a request.
+    fn begin(&mut self, head: &Head<'_>) {
+        self.body.clear();
+        self.pending = match head.framing {
+            Framing::None | Framing::Length(0) | Framing::Frames(_) => Pending::Nothing,
+            Framing::Length(length) => Pending::Length(length),
+            Framing::Chunked => Pending::Chunked(Decoder::default()),
+        };
+        self.expects_continue = head.expects_continue;
+        self.keep_alive = head.keep_alive && !*self.shutdown.borrow();
+    }
+
+    /// Whether the rest of the body is worth reading so that the connection can live on. A client
+    /// that waits for `100 Continue` may send its body or not, which nobody could frame.
+    fn can_skip_body(&self) -> bool {
+        match self.pending {
+            Pending::Nothing => true,
+            Pending::Length(left) => left <= self.limits.drain_bytes && !self.expects_continue,
+            Pending::Chunked(_) => !self.expects_continue,
+        }
+    }
+
+    /// What the answer says of the connection; HTTP/1.1 lives on in silence (RFC 9112, section 9.3).
+    fn connection_option(&self, version: Version) -> Option<&'static str> {
+        match (self.keep_alive, version) {
+            (false, _) => Some("close"),
+            (true, Version::Http10) => Some("keep-alive"),
+            (true, Version::Http11 | Version::Http2) => None,
+        }
+    }
+
+    /// Reads and drops the rest of the body, within limits; whether that worked.
+    async fn skip_body(&mut self) -> bool {
+        let limit = usize::try_from(self.limits.drain_bytes).unwrap_or(usize::MAX);
+        self.body.clear();
+        matches!(timeout(self.limits.body_timeout, self.receive(limit)).await, Ok(Ok(())))
+    }
+
+    /// Moves the rest of the body into `self.body`, at most `limit` bytes of it.
+    async fn receive(&mut self, limit: usize) -> Result<(), Problem> {
+        let too_large = Problem::new(Row::BodyTooLarge, "the body has more bytes than the route allows");
+        loop {
+            match &mut self.pending {
+                Pending::Nothing => return Ok(()),
+                Pending::Length(left) => {
+                    let left_bytes = usize::try_from(*left).map_err(|_| too_large)?;
+                    if self.body.len().saturating_add(left_bytes) > limit {
+                        return Err(too_large);
+                    }
+                    let there = left_bytes.min(self.input.len());
+                    self.body.extend(self.input.drain(..there));
+                    *left = left.saturating_sub(u64::try_from(there).unwrap_or(u64::MAX));
+                    if *left == 0 {
+                        self.pending = Pending::Nothing;
+                        continue;
+                    }
+                }
+                Pending::Chunked(decoder) => {
+                    let body = &mut self.body;
+                    let used = decoder.advance(&self.input, |data| {
+                        if body.len().saturating_add(data.len()) > limit {
+                            return Err(too_large);
+                        }
+                        body.extend_from_slice(data);
+                        Ok(())
+                    })?;
+                    self.input.drain(..used);
+                    if decoder.is_done() {
+                        self.pending = Pending::Nothing;
+                        continue;
+                    }
+                }
+            }
+            if !self.read_more().await {
+                return Err(Problem::new(
+                    Row::MalformedRequest,
+                    "the connection ended within the body",
+                ));
+            }
+        }
+    }
+
+    /// Refuses a request whose framing is in doubt; the connection ends with the answer.
+    async fn refuse(&mut self, gateway: &Gateway, lines: &Lines<'_>, problem: Problem) -> Ended {
+        gateway.refuse(
+            &mut Http1Sink {
+                out: &mut self.out,
+                connection: Some("close"),
+            },
+            lines,
+            problem,
+        );
+        match self.write_out().await {
+            Ok(()) => Ended::Last,
+            Err(()) => Ended::Broken,
+        }
+    }
+
+    /// Sends what the sink has collected.
+    async fn write_out(&mut self) -> Result<(), ()> {
+        let send = async {
+            self.stream.write_all(&self.out).await?;
+            self.stream.flush().await
+        };
+        match timeout(self.limits.write_timeout, send).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(()),
+        }
+    }
+
+    /// Closes our side, and waits a little for the client to take the answer and close its own.
+    async fn linger(mut self) {
+        let drain = async {
+            // A connection that is gone already needs no goodbye.
+            let _ = self.stream.shutdown().await;
+            let mut thrown_away = 0;
+            while thrown_away < LINGER_BYTES {
+                self.input.clear();
+                if !self.read_more().await {
+                    break;
+                }
+                thrown_away += self.input.len();
+            }
+        };
+        let _ = timeout(LINGER, drain).await;
+    }
+}
+
+impl Downstream for Connection {
+    async fn read_body(&mut self, limit: usize) -> Result<(), Unanswered> {
+        let nothing_there = self.input.is_empty() && !matches!(self.pending, Pending::Nothing);
+        if std::mem::take(&mut self.expects_continue) && nothing_there {
+            self.out.clear();
+            self.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.write_out().await.map_err(|()| Unanswered::Gone)?;
+        }
+        match timeout(self.limits.body_timeout, self.receive(limit)).await {
+            Ok(outcome) => outcome.map_err(Unanswered::Refused),
+            Err(_) => Err(Problem::new(Row::RequestTimeout, "the body did not arrive in its allowance").into()),
+        }
+    }
+
+    fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Watches the connection while an upstream works. Bytes that arrive are the next request's;
+    /// when they fill a head nothing more is read, and the watch ends in waiting.
+    async fn gone(&mut self) {
+        while self.input.len() <= self.limits.head.head_bytes() {
+            if !self.read_more().await {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+}

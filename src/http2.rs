@@ -1,0 +1,239 @@
+//! A client's HTTP/2 connection: every stream is one request.
+//!
+//! Frames, flow control and their floods are the `h2` crate's; the limits here bound what one
+//! connection can hold. Pingora's session on top of `h2` answers some refusals itself, without an
+//! error object, so streams are taken from `h2` directly. What a request means is `gateway.rs`.
+
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use h2::server::{Connection, SendResponse};
+use h2::{Reason, RecvStream, SendStream};
+use http::Request;
+use pingora_core::protocols::Stream;
+use pingora_core::server::ShutdownWatch;
+use pingora_timeout::{sleep, timeout};
+use tokio::sync::watch;
+
+use crate::admit::{Room, overloaded};
+use crate::gateway::{Answered, Downstream, Gateway, Unanswered};
+use crate::head::{Field, Head, Lines, Version};
+use crate::problem::{Problem, Row};
+use crate::respond::{self, Http2Sink};
+
+/// Requests of one connection at a time.
+const MAX_CONCURRENT_STREAMS: u32 = 100;
+
+/// Decoded bytes of one head. The `h2` crate answers a larger one with a bare 431, which is not in
+/// the contract; so this is well above the head limits, and the gateway's own refusal comes first.
+const MAX_HEADER_LIST_BYTES: u32 = 256 * 1024;
+
+/// Bytes that a client may send on one stream before we read them.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+
+/// Bytes that a client may send on all streams together before we read them.
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(gateway: &Arc<Gateway>, stream: Stream, peer: IpAddr, room: Room, shutdown: &ShutdownWatch) {
+    let limits = gateway.policy.limits;
+    let mut options = h2::server::Builder::new();
+    options
+        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+        .max_header_list_size(MAX_HEADER_LIST_BYTES)
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buffer_size(limits.response_bytes);
+    let Ok(Ok(mut connection)) = timeout(limits.head_timeout, options.handshake::<_, Bytes>(stream)).await else {
+        return;
+    };
+    let mut shutdown = shutdown.clone();
+    let mut stopping = false;
+    // Every stream's task holds a receiver, so the number of receivers is the number of streams.
+    let (streams, _) = watch::channel(());
+    loop {
+        tokio::select! {
+            biased;
+            accepted = accept(&mut connection) => {
+                let Some((request, respond)) = accepted else { return };
+                let gateway = Arc::clone(gateway);
+                let alive = streams.subscribe();
+                tokio::spawn(async move {
+                    answer(&gateway, request, respond, peer, room).await;
+                    drop(alive);
+                });
+            }
+            () = idle(&streams, limits.idle_timeout), if !stopping => {
+                stopping = true;
+                connection.graceful_shutdown();
+            }
+            _ = shutdown.changed(), if !stopping => {
+                stopping = true;
+                connection.graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// The next request; `None` when the connection has ended, in order or not.
+async fn accept(connection: &mut Connection<Stream, Bytes>) -> Option<(Request<RecvStream>, SendResponse<Bytes>)> {
+    connection.accept().await?.ok()
+}
+
+/// Comes back when no stream has been open for so long.
+async fn idle(streams: &watch::Sender<()>, allowance: std::time::Duration) {
+    streams.closed().await;
+    sleep(allowance).await;
+}
+
+/// Answers one request.
+async fn answer(
+    gateway: &Gateway,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    peer: IpAddr,
+    room: Room,
+) {
+    let read_at = Instant::now();
+    let (parts, incoming) = request.into_parts();
+    let fields: Vec<Field<'_>> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| Field {
+            name: name.as_str(),
+            value: value.as_bytes(),
+        })
+        .collect();
+    let lines = Lines {
+        method: parts.method.as_str(),
+        target: parts.uri.path_and_query().map_or("", |target| target.as_str()),
+        version: Version::Http2,
+        authority: parts.uri.authority().map(|authority| authority.as_str()),
+        fields: &fields,
+    };
+    let mut exchange = Exchange {
+        incoming,
+        respond,
+        body: Vec::new(),
+        gateway,
+        sink: Http2Sink::default(),
+        continues: false,
+    };
+    let head = match Head::judge(lines, peer, &gateway.policy.limits.head) {
+        Ok(head) => head,
+        Err(problem) => return exchange.refuse(&lines, problem).await,
+    };
+    if room == Room::Full {
+        return exchange
+            .refuse(&lines, overloaded("as many connections as the limit"))
+            .await;
+    }
+    let (_occupied, room) = gateway.enter();
+    exchange.continues = head.expects_continue;
+    let answered = gateway
+        .answer(
+            &head,
+            &mut exchange,
+            read_at,
+            room,
+            |exchange, context, outcome, _last| {
+                respond::write(&mut exchange.sink, context, outcome);
+            },
+        )
+        .await;
+    match answered {
+        Answered::Written | Answered::WrittenLast => exchange.send().await,
+        Answered::Gone => {}
+    }
+}
+
+/// One stream, both ways.
+struct Exchange<'g> {
+    gateway: &'g Gateway,
+    incoming: RecvStream,
+    respond: SendResponse<Bytes>,
+    body: Vec<u8>,
+    sink: Http2Sink,
+    /// The client waits for `100 Continue`.
+    continues: bool,
+}
+
+impl Exchange<'_> {
+    async fn refuse(mut self, lines: &Lines<'_>, problem: Problem) {
+        self.gateway.refuse(&mut self.sink, lines, problem);
+        self.send().await;
+    }
+
+    /// Sends the response that the sink has collected. An unread body is cut off by the reset that
+    /// follows when the stream is dropped (RFC 9113, section 8.1).
+    async fn send(mut self) {
+        let Http2Sink { response, body } = std::mem::take(&mut self.sink);
+        let Ok(mut stream) = self.respond.send_response(response, body.is_empty()) else {
+            return;
+        };
+        if body.is_empty() {
+            return;
+        }
+        let sent = timeout(self.gateway.policy.limits.write_timeout, send_body(&mut stream, body)).await;
+        if sent.is_err() {
+            stream.send_reset(Reason::CANCEL);
+        }
+    }
+
+    async fn receive(&mut self, limit: usize) -> Result<(), Problem> {
+        while let Some(piece) = self.incoming.data().await {
+            let piece = piece.map_err(|_| Problem::new(Row::MalformedRequest, "the stream ended within the body"))?;
+            // Released even if it is refused next: the connection's window is shared.
+            let _ = self.incoming.flow_control().release_capacity(piece.len());
+            if self.body.len().saturating_add(piece.len()) > limit {
+                return Err(Problem::new(
+                    Row::BodyTooLarge,
+                    "the body has more bytes than the route allows",
+                ));
+            }
+            self.body.extend_from_slice(&piece);
+        }
+        Ok(())
+    }
+}
+
+/// Hands a body to the client as fast as its windows allow.
+async fn send_body(stream: &mut SendStream<Bytes>, mut body: Bytes) {
+    while !body.is_empty() {
+        stream.reserve_capacity(body.len());
+        let Some(Ok(capacity)) = poll_fn(|context| stream.poll_capacity(context)).await else {
+            return;
+        };
+        let piece = body.split_to(capacity.min(body.len()));
+        if stream.send_data(piece, body.is_empty()).is_err() {
+            return;
+        }
+    }
+}
+
+impl Downstream for Exchange<'_> {
+    async fn read_body(&mut self, limit: usize) -> Result<(), Unanswered> {
+        if std::mem::take(&mut self.continues) {
+            let mut interim = http::Response::new(());
+            *interim.status_mut() = http::StatusCode::CONTINUE;
+            let _ = self.respond.send_informational(interim);
+        }
+        let allowance = self.gateway.policy.limits.body_timeout;
+        match timeout(allowance, self.receive(limit)).await {
+            Ok(outcome) => outcome.map_err(Unanswered::Refused),
+            Err(_) => Err(Problem::new(Row::RequestTimeout, "the body did not arrive in its allowance").into()),
+        }
+    }
+
+    fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    async fn gone(&mut self) {
+        // Any reset, and any end of the connection, is the end of the client's interest.
+        let _ = poll_fn(|context| self.respond.poll_reset(context)).await;
+    }
+}

@@ -1,0 +1,34 @@
+//! Tollgate, an edge gateway for metered lookup APIs, built on Pingora.
+//!
+//! It stands in front of a lookup backend and lets a request through only when its token, product,
+//! IP network, domain, rate, headers and body are right. Whatever goes wrong, the client gets one
+//! error object with one of a closed set of statuses.
+//!
+//! The modules in reading order: [`problem`] is the table of refusals, [`admit`] the order of the
+//! checks, [`head`] and [`check`] what is checked, [`account`] and [`quota`] who is asking and what
+//! they have used, [`policy`] everything compiled, [`config`] where it comes from; [`gateway`] is
+//! one request's story, which [`http1`], [`http2`], [`exchange`], [`translate`] and [`respond`]
+//! carry out.
+#![forbid(unsafe_code)]
+
+pub mod account;
+pub mod admit;
+pub mod check;
+mod chunked;
+pub mod config;
+mod cors;
+pub mod demo;
+pub mod exchange;
+pub mod gateway;
+pub mod head;
+mod http1;
+mod http2;
+pub mod policy;
+pub mod problem;
+pub mod quota;
+pub mod respond;
+pub mod server;
+mod telemetry;
+mod translate;
+pub mod wording;
+pub mod yaml;

@@ -1,0 +1,186 @@
+//! The command line, and the only file that may end the process.
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tollgate::account::Digest;
+use tollgate::server::{self, Plan};
+use tollgate::{config, demo, problem};
+
+/// An edge gateway for metered lookup APIs: a request reaches the backend only when its token,
+/// product, network, domain, rate, headers and body are right.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve a built-in configuration in front of a built-in phone lookup, to try things out.
+    Demo {
+        /// Where clients connect.
+        #[arg(long, default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+        /// Where operators connect.
+        #[arg(long, default_value = "127.0.0.1:9901")]
+        admin: SocketAddr,
+    },
+    /// Serve a configuration.
+    Run {
+        /// The YAML file; config/gateway.yaml explains every key.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Check a configuration: a summary, or every mistake with its line and column.
+    Check {
+        /// The YAML file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Make a token, or the digest of one, for the configuration.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// List every problem a client can get, in order of precedence.
+    Problems {
+        /// As a Markdown table.
+        #[arg(long)]
+        markdown: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    /// Make a new random token and print it with its line for the configuration.
+    New {
+        /// What the token is called in logs.
+        #[arg(long, default_value = "new")]
+        name: String,
+        /// The product that it covers.
+        #[arg(long, default_value = "phone")]
+        product: String,
+    },
+    /// Print the configuration line of a token that is read from standard input.
+    Hash {
+        /// What the token is called in logs.
+        #[arg(long, default_value = "new")]
+        name: String,
+        /// The product that it covers.
+        #[arg(long, default_value = "phone")]
+        product: String,
+    },
+}
+
+fn main() -> ExitCode {
+    start_log();
+    let outcome = match Arguments::parse().command {
+        Command::Demo { listen, admin } => serve_demo(listen, admin),
+        Command::Run { config } => serve(&config),
+        Command::Check { config } => check(&config),
+        Command::Token(TokenCommand::New { name, product }) => {
+            let token = new_token();
+            print(&format!(
+                "token: {token}\n{}\n",
+                token_line(&name, &product, token.as_bytes())
+            ))
+        }
+        Command::Token(TokenCommand::Hash { name, product }) => hash(&name, &product),
+        Command::Problems { markdown: true } => print(&problem::table_as_markdown()),
+        Command::Problems { markdown: false } => print(&problem::table_as_text()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{}", message.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve_demo(listen: SocketAddr, admin: SocketAddr) -> Result<(), String> {
+    let plan = demo::plan(listen, admin)?;
+    demo::backend::warm_up();
+    let welcome = demo::welcome(listen, admin);
+    server::run(plan, move || drop(print(&welcome)), || std::process::exit(0))
+}
+
+fn serve(path: &std::path::Path) -> Result<(), String> {
+    let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
+    let ready = format!(
+        "tollgate listens on http://{} (admin http://{}/healthz)\n",
+        config.listen, config.admin
+    );
+    server::run(
+        Plan {
+            config,
+            demo_backend: None,
+        },
+        move || drop(print(&ready)),
+        || std::process::exit(0),
+    )
+}
+
+fn check(path: &std::path::Path) -> Result<(), String> {
+    let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
+    print(&config.summary(&path.display().to_string()))
+}
+
+fn hash(name: &str, product: &str) -> Result<(), String> {
+    const LONGEST_TOKEN: u64 = 16 * 1024;
+    let mut token = Vec::new();
+    let read = std::io::stdin().take(LONGEST_TOKEN).read_to_end(&mut token);
+    read.map_err(|error| format!("cannot read the token from standard input: {error}"))?;
+    let token = token.trim_ascii();
+    if token.is_empty() {
+        return Err("there is no token on standard input; try: printf %s \"$TOKEN\" | tollgate token hash".to_owned());
+    }
+    print(&format!("{}\n", token_line(name, product, token)))
+}
+
+/// A token of 244 random bits, with a prefix that scanners for leaked secrets can look for.
+fn new_token() -> String {
+    format!("tg_{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
+}
+
+fn token_line(name: &str, product: &str, token: &[u8]) -> String {
+    format!(
+        "- {{ name: {name}, hash: \"{}\", products: [{product}] }}",
+        Digest::of(token).text()
+    )
+}
+
+/// Writes to standard output; a reader that went away is no failure.
+fn print(text: &str) -> Result<(), String> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("cannot write: {error}")),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// One JSON object a line on standard error. Pingora's own lines can repeat bytes of requests, so
+/// of those only the ones about services and signals are shown.
+fn start_log() {
+    env_logger::Builder::new()
+        .filter_level(log::LevelFilter::Off)
+        .filter_module("tollgate", log::LevelFilter::Info)
+        .filter_module("pingora_core::services", log::LevelFilter::Error)
+        .filter_module("pingora_core::listeners", log::LevelFilter::Warn)
+        .format(|out, record| {
+            let seconds = std::time::UNIX_EPOCH
+                .elapsed()
+                .map_or(0, |since_1970| since_1970.as_secs());
+            let line = serde_json::json!({
+                "time": seconds,
+                "level": record.level().as_str(),
+                "target": record.target(),
+                "message": record.args().to_string(),
+            });
+            writeln!(out, "{line}")
+        })
+        .init();
+}

@@ -1,0 +1,306 @@
+//! Writing an answer or a problem: the header rules of the contract, in one place.
+//!
+//! Every response goes through `write`, whatever happened and over whichever version of HTTP, so
+//! that none can miss a header. What the response says was decided before.
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::time::{Duration, UNIX_EPOCH};
+
+use uuid::Uuid;
+
+use crate::admit::Trail;
+use crate::check::media::prefers_problem_json;
+use crate::cors;
+use crate::head::Lines;
+use crate::policy::{Policy, Product};
+use crate::problem::{Hint, Problem};
+use crate::quota::{Now, RateState};
+use crate::wording::{Shape, Wording};
+
+/// `Access-Control-Expose-Headers` of every answer that a browser may read.
+const EXPOSED_HEADERS: &str = "Reference-Id, Transaction-Id, X-Rate-Limit-Limit, X-Rate-Limit-Remaining, \
+     X-Rate-Limit-Reset, RateLimit, RateLimit-Policy, Retry-After";
+
+/// The identity of one exchange: `Transaction-Id`, made by us.
+#[derive(Clone, Copy, Debug)]
+pub struct TransactionId([u8; uuid::fmt::Hyphenated::LENGTH]);
+
+impl TransactionId {
+    /// A new random one (RFC 9562, version 4).
+    pub fn random() -> TransactionId {
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        Uuid::new_v4().hyphenated().encode_lower(&mut text);
+        TransactionId(text)
+    }
+
+    /// Its text.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// What a response says.
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome<'a> {
+    /// The upstream's body, as it came.
+    Delivered(&'a [u8]),
+    Preflight(&'a Product),
+    Refused(Problem),
+}
+
+/// What a response's headers depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a, 'p> {
+    pub policy: &'p Policy,
+    pub lines: &'a Lines<'a>,
+    pub trail: Trail<'p>,
+    pub transaction: &'a TransactionId,
+    pub now: Now,
+}
+
+/// Where a response goes: the bytes of HTTP/1, or the header map of HTTP/2.
+pub trait Sink {
+    /// The status; always first.
+    fn status(&mut self, code: u16, phrase: &str);
+    /// One header; the name as HTTP/1 writes it.
+    fn header(&mut self, name: &str, value: &[u8]);
+    /// The body; always last, and left out when there must be none.
+    fn body(&mut self, body: &[u8]);
+}
+
+/// Writes a whole response.
+pub fn write(sink: &mut impl Sink, context: &Context<'_, '_>, outcome: &Outcome<'_>) {
+    match outcome {
+        Outcome::Delivered(body) => {
+            sink.status(200, "OK");
+            sink.header("Content-Type", b"application/json");
+            common_headers(sink, context);
+            finish(sink, context, body);
+        }
+        Outcome::Preflight(product) => {
+            sink.status(204, "No Content");
+            common_headers(sink, context);
+            preflight_headers(sink, product);
+            sink.body(b"");
+        }
+        Outcome::Refused(problem) => refusal(sink, context, *problem),
+    }
+}
+
+fn refusal(sink: &mut impl Sink, context: &Context<'_, '_>, problem: Problem) {
+    let wording: &Wording = context
+        .trail
+        .product
+        .map_or(&context.policy.wording, |product| &product.wording);
+    let Some(words) = wording.words(problem.row) else {
+        return;
+    };
+    sink.status(words.status.code(), words.status.phrase());
+    let shape = if prefers_problem_json(context.lines) {
+        Shape::ProblemJson
+    } else {
+        Shape::ErrorObject
+    };
+    sink.header(
+        "Content-Type",
+        match shape {
+            Shape::ErrorObject => b"application/json",
+            Shape::ProblemJson => b"application/problem+json",
+        },
+    );
+    common_headers(sink, context);
+    let mut field = None;
+    match problem.hint {
+        Hint::None => {}
+        Hint::RetryAfter(seconds) => number(sink, "Retry-After", u64::from(seconds)),
+        Hint::Allow(path) => sink.header("Allow", context.policy.paths.allow(path).as_bytes()),
+        Hint::Field(place) => field = Some(place),
+    }
+    with_scratch(|body| {
+        wording.write_object(body, words, shape, field, context.lines.path().as_bytes());
+        finish(sink, context, body);
+    });
+}
+
+/// The headers of every response, of whichever status.
+fn common_headers(sink: &mut impl Sink, context: &Context<'_, '_>) {
+    date_header(sink, context.now);
+    sink.header("Transaction-Id", context.transaction.as_bytes());
+    for (name, value) in references(context) {
+        sink.header(name, value);
+    }
+    sink.header("Cache-Control", b"no-store");
+    sink.header("Vary", b"Origin");
+    if let Some(origin) = cors::shown_to(context.policy, &context.trail, context.lines) {
+        sink.header("Access-Control-Allow-Origin", origin);
+        sink.header("Access-Control-Expose-Headers", EXPOSED_HEADERS.as_bytes());
+    }
+    if let Some(state) = context
+        .trail
+        .principal
+        .and_then(|principal| principal.account.rate.state(context.now))
+    {
+        rate_headers(sink, &state);
+    }
+}
+
+/// The headers that are echoed, or made when none or an unsound one was sent. Of a request without
+/// a product these are the headers that any product echoes.
+pub fn references<'c>(context: &'c Context<'_, '_>) -> impl Iterator<Item = (&'c str, &'c [u8])> {
+    let products = match context.trail.product {
+        Some(product) => std::slice::from_ref(product),
+        None => &context.policy.products,
+    };
+    let lines = context.lines;
+    let transaction = context.transaction;
+    let rules = || {
+        products
+            .iter()
+            .flat_map(|product| product.headers.iter())
+            .filter(|rule| rule.echo)
+    };
+    rules()
+        .enumerate()
+        .filter(move |(place, rule)| {
+            !rules()
+                .take(*place)
+                .any(|earlier| earlier.name.eq_ignore_ascii_case(&rule.name))
+        })
+        .map(move |(_, rule)| (&*rule.name, rule.sound_value(lines).unwrap_or(transaction.as_bytes())))
+}
+
+/// The limits in the product's own names and in those of the IETF draft
+/// (draft-ietf-httpapi-ratelimit-headers-10).
+fn rate_headers(sink: &mut impl Sink, state: &RateState) {
+    let allowance = &state.allowance;
+    number(sink, "X-Rate-Limit-Limit", u64::from(allowance.limit.get()));
+    number(sink, "X-Rate-Limit-Remaining", u64::from(state.remaining));
+    number(sink, "X-Rate-Limit-Reset", state.reset_unix_seconds);
+    let window = allowance.period.as_secs();
+    text(
+        sink,
+        "RateLimit-Policy",
+        format_args!("\"account\";q={};w={window}", allowance.limit),
+    );
+    text(
+        sink,
+        "RateLimit",
+        format_args!("\"account\";r={};t={}", state.remaining, state.reset_after_seconds),
+    );
+}
+
+/// An allowed Origin has its Allow-Origin from the common headers already.
+fn preflight_headers(sink: &mut impl Sink, product: &Product) {
+    sink.header("Access-Control-Allow-Methods", product.allowed_methods.as_bytes());
+    sink.header("Access-Control-Allow-Headers", product.allowed_headers.as_bytes());
+    number(sink, "Access-Control-Max-Age", product.preflight_max_age_seconds);
+}
+
+fn finish(sink: &mut impl Sink, context: &Context<'_, '_>, body: &[u8]) {
+    number(sink, "Content-Length", u64::try_from(body.len()).unwrap_or(u64::MAX));
+    // A response to HEAD says how long its body would be and has none (RFC 9110, section 9.3.2).
+    sink.body(if context.lines.method == "HEAD" { b"" } else { body });
+}
+
+fn number(sink: &mut impl Sink, name: &str, number: u64) {
+    text(sink, name, format_args!("{number}"));
+}
+
+/// A short header whose value is made of parts.
+fn text(sink: &mut impl Sink, name: &str, value: std::fmt::Arguments<'_>) {
+    const LONGEST: usize = 64;
+    let mut buffer = [0_u8; LONGEST];
+    let mut rest = buffer.as_mut_slice();
+    // The longest value is two numbers of twenty digits and their frame.
+    if rest.write_fmt(value).is_err() {
+        return;
+    }
+    let length = LONGEST - rest.len();
+    sink.header(name, buffer.get(..length).unwrap_or_default());
+}
+
+/// `Date` (RFC 9110, section 6.6.1), made once a second on each thread.
+fn date_header(sink: &mut impl Sink, now: Now) {
+    thread_local! {
+        static LAST: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+    }
+    LAST.with_borrow_mut(|(second, text)| {
+        if *second != now.unix_seconds {
+            // The format has four digits for the year; `httpdate` panics beyond them.
+            const LAST_SECOND_OF_9999: u64 = 253_402_300_799;
+            let since_1970 = Duration::from_secs(now.unix_seconds.min(LAST_SECOND_OF_9999));
+            *text = httpdate::fmt_http_date(UNIX_EPOCH + since_1970);
+            *second = now.unix_seconds;
+        }
+        sink.header("Date", text.as_bytes());
+    });
+}
+
+/// Lends a buffer of this thread, so that a refusal does not allocate for its body.
+fn with_scratch(fill: impl FnOnce(&mut Vec<u8>)) {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.clear();
+        fill(scratch);
+    });
+}
+
+/// The bytes of an HTTP/1.1 response.
+#[derive(Debug)]
+pub struct Http1Sink<'a> {
+    pub out: &'a mut Vec<u8>,
+    /// What the `Connection` header says, if it must be sent.
+    pub connection: Option<&'static str>,
+}
+
+impl Sink for Http1Sink<'_> {
+    fn status(&mut self, code: u16, phrase: &str) {
+        self.out.clear();
+        // Writing into a vector cannot fail.
+        let _ = write!(self.out, "HTTP/1.1 {code} {phrase}\r\n");
+        if let Some(option) = self.connection {
+            self.header("Connection", option.as_bytes());
+        }
+    }
+
+    fn header(&mut self, name: &str, value: &[u8]) {
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            self.out.extend_from_slice(part);
+        }
+    }
+
+    fn body(&mut self, body: &[u8]) {
+        self.out.extend_from_slice(b"\r\n");
+        self.out.extend_from_slice(body);
+    }
+}
+
+/// The header map and the body of an HTTP/2 response.
+#[derive(Debug, Default)]
+pub struct Http2Sink {
+    pub response: http::Response<()>,
+    pub body: bytes::Bytes,
+}
+
+impl Sink for Http2Sink {
+    fn status(&mut self, code: u16, _phrase: &str) {
+        if let Ok(status) = http::StatusCode::from_u16(code) {
+            *self.response.status_mut() = status;
+        }
+    }
+
+    fn header(&mut self, name: &str, value: &[u8]) {
+        let name = http::HeaderName::from_bytes(name.as_bytes());
+        let value = http::HeaderValue::from_bytes(value);
+        if let (Ok(name), Ok(value)) = (name, value) {
+            self.response.headers_mut().append(name, value);
+        }
+    }
+
+    fn body(&mut self, body: &[u8]) {
+        self.body = bytes::Bytes::copy_from_slice(body);
+    }
+}

@@ -1,0 +1,177 @@
+//! The process around the gateway: listeners, the admin listener, signals, start and stop.
+//!
+//! Addresses are tried before Pingora binds them, since its own failure to bind ends a task and
+//! leaves the process alive. What requests get is `gateway.rs`.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::Response;
+use pingora_core::apps::ServerApp;
+use pingora_core::apps::http_app::ServeHttp;
+use pingora_core::listeners::ListenerConfig;
+use pingora_core::protocols::Stream;
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::l4::stream::L4BufferSettings;
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
+use pingora_core::services::background::{BackgroundService, background_service};
+use pingora_core::services::listening::Service;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Config;
+use crate::demo::backend::LookupBackend;
+use crate::gateway::Gateway;
+
+/// How long requests in flight may take to finish once the process was told to stop: the longest
+/// deadline of the demo's products and a little more.
+const GRACE_SECONDS: u64 = 20;
+
+/// How often it is looked whether the last connection is gone.
+const IDLE_CHECK: Duration = Duration::from_millis(50);
+
+/// What a process serves.
+#[derive(Debug)]
+pub struct Plan {
+    pub config: Config,
+    /// Where the demo's own lookup backend listens, if there is to be one.
+    pub demo_backend: Option<SocketAddr>,
+}
+
+/// Serves until a signal ends it: SIGTERM lets requests in flight finish, SIGINT does not.
+/// `ready` is called once clients can connect, `idle` when nothing is in flight any more after a
+/// SIGTERM.
+///
+/// # Errors
+/// A message for the operator when an address cannot be listened on.
+pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Result<(), String> {
+    let Plan { config, demo_backend } = plan;
+    for address in [Some(config.listen), Some(config.admin), demo_backend]
+        .into_iter()
+        .flatten()
+    {
+        TcpListener::bind(address)
+            .map_err(|error| format!("cannot listen on {address}: {error}; free the address, or choose another one"))?;
+    }
+    let conf = ServerConf {
+        threads: config.workers,
+        grace_period_seconds: Some(GRACE_SECONDS),
+        graceful_shutdown_timeout_seconds: Some(0),
+        ..ServerConf::default()
+    };
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.bootstrap();
+    let gateway = Arc::new(Gateway::new(Arc::new(config.policy), config.h2c));
+
+    let mut clients = Service::new("gateway".to_owned(), Front(Arc::clone(&gateway)));
+    // The gateway reads into its own buffers and writes whole answers.
+    clients.add_listener(ListenerConfig::tcp(config.listen.to_string()).l4_buffer(L4BufferSettings::unbuffered()));
+    server.add_service(clients);
+    let mut admin = Service::new("admin".to_owned(), Admin);
+    admin.threads = Some(1);
+    admin.add_tcp(&config.admin.to_string());
+    server.add_service(admin);
+    if let Some(address) = demo_backend {
+        let mut backend = Service::new("demo backend".to_owned(), LookupBackend);
+        backend.threads = Some(1);
+        backend.add_tcp(&address.to_string());
+        server.add_service(backend);
+    }
+    let mut watch = background_service("watch", Watch { gateway, idle });
+    watch.threads = Some(1);
+    server.add_service(watch);
+
+    let listen = config.listen;
+    std::thread::spawn(move || {
+        while std::net::TcpStream::connect(listen).is_err() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        ready();
+    });
+    server.run(RunArgs {
+        shutdown_signal: Box::new(Signals),
+    });
+    Ok(())
+}
+
+/// The gateway as the one app of its service, shared with the watch.
+struct Front(Arc<Gateway>);
+
+#[async_trait]
+impl ServerApp for Front {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        self.0.serve(stream, shutdown).await;
+        None
+    }
+}
+
+/// Ends the process as soon as the last connection is gone after a SIGTERM.
+struct Watch {
+    gateway: Arc<Gateway>,
+    idle: fn(),
+}
+
+#[async_trait]
+impl BackgroundService for Watch {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        // An error means that the server is gone, which is the end as well.
+        let _ = shutdown.changed().await;
+        while self.gateway.open_connections() > 0 {
+            tokio::time::sleep(IDLE_CHECK).await;
+        }
+        (self.idle)();
+    }
+}
+
+/// The signals that end the process. SIGQUIT, with which Pingora hands its sockets to a successor,
+/// would be an outage without one, and is treated like SIGTERM.
+struct Signals;
+
+#[async_trait]
+impl ShutdownSignalWatch for Signals {
+    async fn recv(&self) -> ShutdownSignal {
+        let (Ok(mut terminate), Ok(mut quit), Ok(mut interrupt)) = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::quit()),
+            signal(SignalKind::interrupt()),
+        ) else {
+            log::error!("signals cannot be received; the process stops");
+            return ShutdownSignal::FastShutdown;
+        };
+        tokio::select! {
+            _ = terminate.recv() => ShutdownSignal::GracefulTerminate,
+            _ = quit.recv() => ShutdownSignal::GracefulTerminate,
+            _ = interrupt.recv() => ShutdownSignal::FastShutdown,
+        }
+    }
+}
+
+/// What operators ask the process.
+struct Admin;
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let request = session.req_header();
+        let healthy = request.method == "GET" && request.uri.path() == "/healthz";
+        let (status, body) = if healthy {
+            (200, r#"{"status":"ok"}"#)
+        } else {
+            (
+                404,
+                r#"{"status":"unknown","detail":"There is no such page. Ask for GET /healthz."}"#,
+            )
+        };
+        let mut response = Response::new(body.as_bytes().to_vec());
+        *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+        let headers = response.headers_mut();
+        headers.insert(
+            http::header::CONTENT_TYPE,
+            http::HeaderValue::from_static("application/json"),
+        );
+        headers.insert(http::header::CONTENT_LENGTH, http::HeaderValue::from(body.len()));
+        response
+    }
+}

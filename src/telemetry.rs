@@ -1,0 +1,32 @@
+//! What operators see of single requests in the log.
+//!
+//! A refusal that is the gateway's or an upstream's fault gets one line. Nothing of a request's own
+//! bytes is logged: no token, number, header value or path; our words and ids alone.
+
+use crate::problem::{Fault, Problem};
+use crate::respond::Context;
+
+/// Logs a refusal that an operator can do something about.
+pub fn refused(context: &Context<'_, '_>, problem: Problem) {
+    let wording = context
+        .trail
+        .product
+        .map_or(&context.policy.wording, |product| &product.wording);
+    let Some(words) = wording.words(problem.row) else {
+        return;
+    };
+    if words.fault == Fault::Client {
+        return;
+    }
+    log::warn!(
+        target: "tollgate::request",
+        "{} {}: {} (product {}, account {}, token {}, transaction {})",
+        words.status.code(),
+        words.slug,
+        problem.reason,
+        context.trail.product.map_or("-", |product| &product.name),
+        context.trail.principal.map_or("-", |principal| &principal.account.name),
+        context.trail.principal.map_or("-", |principal| &principal.token.name),
+        String::from_utf8_lossy(context.transaction.as_bytes()),
+    );
+}

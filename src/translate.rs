@@ -1,0 +1,170 @@
+//! What an upstream does, as the problems that a client may see (contract, section 3).
+//!
+//! Nothing of an upstream's own words reaches the client: a 200 with one JSON document passes,
+//! everything else is one of the rows below. How the bytes came is `exchange.rs`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::header::{HeaderMap, RETRY_AFTER};
+use pingora_core::{Error, ErrorType};
+use serde::de::IgnoredAny;
+
+use crate::problem::{Hint, Problem, Row};
+
+/// The largest `Retry-After` that is passed on, in seconds: one day.
+const MAX_RETRY_AFTER_SECONDS: u64 = 86_400;
+
+const fn unavailable(reason: &'static str) -> Problem {
+    Problem::new(Row::UpstreamUnavailable, reason)
+}
+
+/// An answer that cannot be passed on.
+pub const fn failed(reason: &'static str) -> Problem {
+    Problem::new(Row::UpstreamFailed, reason)
+}
+
+/// No connection could be made.
+pub fn connecting(error: &Error) -> Problem {
+    match error.etype() {
+        ErrorType::ConnectTimedout => unavailable("connecting took too long"),
+        ErrorType::ConnectRefused => unavailable("the connection was refused"),
+        _ => unavailable("no connection could be made"),
+    }
+}
+
+/// The request could not be sent whole.
+pub const fn sending() -> Problem {
+    unavailable("the connection broke while the request was sent")
+}
+
+/// The head of the answer could not be read. A backend that closes without a word was not
+/// reachable; one that breaks off in the middle failed.
+pub fn reading_head(error: &Error) -> Problem {
+    let not_a_byte = error
+        .context
+        .as_ref()
+        .is_some_and(|context| context.as_str().ends_with("bytes already read: 0"));
+    match error.etype() {
+        ErrorType::ConnectionClosed | ErrorType::ReadError if not_a_byte => {
+            unavailable("the connection was closed without an answer")
+        }
+        ErrorType::ConnectionClosed | ErrorType::ReadError => failed("the head of the answer was cut short"),
+        _ => failed("the head of the answer cannot be parsed or is too large"),
+    }
+}
+
+/// Judges the status of an answer.
+///
+/// A backend's 400 or 422 says that it will not have this body: the client can mend it, so it is
+/// `body-invalid`. Its 413 is `body-too-large` for the same reason. Its 429 is about all of our
+/// requests together, not about this client's rate.
+///
+/// # Errors
+/// The row of every status but 200.
+pub fn status(code: u16, headers: &HeaderMap) -> Result<(), Problem> {
+    match code {
+        200 => Ok(()),
+        400 | 422 => Err(Problem::new(Row::BodyInvalid, "the upstream refused the body")),
+        413 => Err(Problem::new(
+            Row::BodyTooLarge,
+            "the body is too large for the upstream",
+        )),
+        401 | 403 => Err(failed("the upstream refused our credentials")),
+        408 | 429 | 502 | 503 | 504 => {
+            let problem = unavailable("the upstream said that it is not available");
+            Err(retry_after(headers).map_or(problem, |seconds| problem.with(Hint::RetryAfter(seconds))))
+        }
+        100..=199 => Err(failed(
+            "the upstream switched protocols or sent interim answers without end",
+        )),
+        201..=299 => Err(failed("the upstream answered with another success than 200")),
+        300..=399 => Err(failed("the upstream answered with a redirect")),
+        400..=499 => Err(failed("the upstream answered with a status that cannot be passed on")),
+        _ => Err(failed("the upstream answered with a failure of its own")),
+    }
+}
+
+/// Judges the body of a 200: one JSON document in UTF-8.
+///
+/// # Errors
+/// `upstream-failed`.
+pub fn body(body: &[u8]) -> Result<(), Problem> {
+    let text = std::str::from_utf8(body).map_err(|_| failed("the answer is not UTF-8"))?;
+    serde_json::from_str::<IgnoredAny>(text)
+        .map(|_| ())
+        .map_err(|_| failed("the answer is not JSON"))
+}
+
+/// Whole seconds from an upstream's `Retry-After`, seconds or a date (RFC 9110, section 10.2.3).
+fn retry_after(headers: &HeaderMap) -> Option<u32> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let seconds = match crate::head::decimal(text.as_bytes()) {
+        Some(seconds) => seconds,
+        None => seconds_until(httpdate::parse_http_date(text).ok()?),
+    };
+    u32::try_from(seconds.clamp(1, MAX_RETRY_AFTER_SECONDS)).ok()
+}
+
+fn seconds_until(date: SystemTime) -> u64 {
+    let since_1970 = |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, |duration| duration.as_secs());
+    since_1970(date).saturating_sub(since_1970(SystemTime::now()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_but_200_is_a_problem() {
+        let rows = |code| status(code, &HeaderMap::new()).err().map(|problem| problem.row);
+        for (codes, row) in [
+            (vec![200], None),
+            (
+                vec![
+                    101, 201, 204, 206, 301, 302, 304, 401, 403, 404, 405, 410, 500, 501, 505, 999,
+                ],
+                Some(Row::UpstreamFailed),
+            ),
+            (vec![408, 429, 502, 503, 504], Some(Row::UpstreamUnavailable)),
+            (vec![400, 422], Some(Row::BodyInvalid)),
+            (vec![413], Some(Row::BodyTooLarge)),
+        ] {
+            for code in codes {
+                assert_eq!(rows(code), row, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_retry_after_is_whole_seconds_within_a_day() {
+        for (value, seconds) in [
+            ("7", Some(7)),
+            ("0", Some(1)),
+            ("99999999", Some(86_400)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(1)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(86_400)),
+            ("soon", None),
+            ("-1", None),
+        ] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
+            let hint = status(503, &headers).unwrap_err().hint;
+            assert_eq!(hint, seconds.map_or(Hint::None, Hint::RetryAfter), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_one_json_document() {
+        for (text, passes) in [
+            (br#"{"a":1}"#.as_slice(), true),
+            (b"[]", true),
+            (b"", false),
+            (b"{", false),
+            (b"{}{}", false),
+            (b"<html>", false),
+            (b"\"\xff\"", false),
+            (b"\x1f\x8b\x08", false),
+        ] {
+            assert_eq!(body(text).is_ok(), passes, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,505 @@
+//! YAML text to a tree of nodes: each node knows its line and column.
+//!
+//! This file finds the mistakes that need no knowledge of what the file is for: text that is not
+//! YAML, keys written twice, tags, aliases and the limits. It does not know any target type
+//! (`yaml.rs`), and it keeps no paths: they follow from the way down to a node.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
+
+use super::words::{not_yaml, shown};
+use super::{Mistakes, Place};
+
+/// The largest text that is read, in bytes: a file beyond it is not a configuration, and its
+/// tree would take many times its size.
+const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
+/// How many collections may lie inside each other: reading recurses once for each, and the
+/// stack must hold them all.
+const MAX_DEPTH: usize = 64;
+/// How many nodes all aliases together may stand for: a few lines of aliases of aliases would
+/// otherwise stand for more nodes than can ever be read.
+const MAX_ALIASED_NODES: usize = 100_000;
+
+/// A value or key and where it is written (line and column count from 1).
+pub(super) struct Node<'a> {
+    pub line: usize,
+    pub column: usize,
+    pub kind: Kind<'a>,
+}
+
+/// What a node is. Collections share their members, because aliases do.
+pub(super) enum Kind<'a> {
+    /// `plain` says that the text decides the type (it is neither quoted nor tagged as text).
+    Scalar {
+        text: Cow<'a, str>,
+        plain: bool,
+    },
+    Sequence(Vec<Rc<Node<'a>>>),
+    /// The keys are scalars, and no two are equal.
+    Mapping(Vec<(Node<'a>, Rc<Node<'a>>)>),
+}
+
+/// What a plain scalar is by the core schema of YAML 1.2.
+pub(super) enum Resolved {
+    Null,
+    Bool(bool),
+    Unsigned(u64),
+    Signed(i64),
+    Float(f64),
+    Text,
+}
+
+/// Resolves a plain scalar by the core schema.
+pub(super) fn resolve(text: &str) -> Resolved {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Resolved::Null,
+        "true" | "True" | "TRUE" => return Resolved::Bool(true),
+        "false" | "False" | "FALSE" => return Resolved::Bool(false),
+        ".nan" | ".NaN" | ".NAN" => return Resolved::Float(f64::NAN),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => {
+            return Resolved::Float(f64::INFINITY);
+        }
+        "-.inf" | "-.Inf" | "-.INF" => return Resolved::Float(f64::NEG_INFINITY),
+        _ => {}
+    }
+    for (prefix, radix) in [("0x", 16), ("0o", 8)] {
+        if let Some(digits) = text.strip_prefix(prefix) {
+            // The standard library would take a sign here; the schema does not.
+            let digits = digits.strip_prefix('+').map_or(digits, |_| "");
+            return u64::from_str_radix(digits, radix).map_or(Resolved::Text, Resolved::Unsigned);
+        }
+    }
+    if let Ok(number) = text.parse() {
+        Resolved::Unsigned(number)
+    } else if let Ok(number) = text.parse() {
+        Resolved::Signed(number)
+    } else if text
+        .bytes()
+        .all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'))
+        && let Ok(number) = text.parse()
+    {
+        Resolved::Float(number)
+    } else {
+        Resolved::Text
+    }
+}
+
+/// Appends a key to a path.
+pub(super) fn push_key(path: &mut String, key: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(&shown(key));
+}
+
+/// Appends the index of a list to a path.
+pub(super) fn push_index(path: &mut String, index: usize) {
+    // Writing to a string cannot fail.
+    let _ = write!(path, "[{index}]");
+}
+
+/// Reads the one document of a text. `None` means that no tree could be built, and that at least
+/// one mistake says why; with a tree there can be mistakes as well.
+pub(super) fn parse<'a>(file: &Arc<str>, text: &'a str, mistakes: &mut Mistakes) -> Option<Rc<Node<'a>>> {
+    let mut builder = Builder {
+        file,
+        mistakes,
+        frames: Vec::new(),
+        anchors: HashMap::new(),
+        aliased: 0,
+        root: None,
+    };
+    match builder.build(text) {
+        Ok(()) => builder.root,
+        Err(Stop) => None,
+    }
+}
+
+/// The text cannot be read any further, and a mistake says why.
+struct Stop;
+
+/// A finished node, with the measures of everything below it, aliases written out.
+struct Built<'a> {
+    node: Rc<Node<'a>>,
+    nodes: usize,
+    depth: usize,
+}
+
+/// A collection whose end has not been read yet.
+struct Frame<'a> {
+    line: usize,
+    column: usize,
+    anchor: usize,
+    nodes: usize,
+    depth: usize,
+    members: Members<'a>,
+}
+
+enum Members<'a> {
+    Sequence(Vec<Rc<Node<'a>>>),
+    Mapping {
+        entries: Vec<(Node<'a>, Rc<Node<'a>>)>,
+        /// The line of each key so far.
+        lines: HashMap<Cow<'a, str>, usize>,
+        /// The key whose value comes next.
+        key: Option<Key<'a>>,
+    },
+}
+
+/// A key that waits for its value.
+struct Key<'a> {
+    /// `None` if the key is a collection, which has no name to show.
+    name: Option<Node<'a>>,
+    /// Whether the entry is kept; a key that is a mistake is dropped with its value.
+    kept: bool,
+}
+
+struct Builder<'a, 'b> {
+    file: &'b Arc<str>,
+    mistakes: &'b mut Mistakes,
+    frames: Vec<Frame<'a>>,
+    anchors: HashMap<usize, Built<'a>>,
+    aliased: usize,
+    root: Option<Rc<Node<'a>>>,
+}
+
+impl<'a> Builder<'a, '_> {
+    fn build(&mut self, text: &'a str) -> Result<(), Stop> {
+        if text.len() > MAX_TEXT_BYTES {
+            return self.stop(1, 1, "is larger than 64 MiB; split it or remove what it does not need");
+        }
+        // Some editors put a byte order mark first; it is no part of the text.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut documents = 0_usize;
+        for event in Parser::new_from_str(text) {
+            let (event, span) = match event {
+                Ok(found) => found,
+                Err(error) => return self.not_yaml(&error),
+            };
+            let (line, column) = position(span.start);
+            match event {
+                Event::DocumentStart(_) => {
+                    documents = documents.saturating_add(1);
+                    if documents > 1 {
+                        return self.stop(
+                            line,
+                            column,
+                            "is a second document in one file; remove the `---` line or move what follows it to its own file",
+                        );
+                    }
+                }
+                Event::Scalar(text, style, anchor, tag) => {
+                    let plain = style == ScalarStyle::Plain;
+                    let plain = self.scalar_tag(&text, plain, tag.as_deref(), line, column);
+                    self.scalar(text, plain, anchor, line, column);
+                }
+                Event::SequenceStart(anchor, tag) => {
+                    self.collection_tag("seq", tag.as_deref(), line, column);
+                    self.open(Members::Sequence(Vec::new()), anchor, line, column)?;
+                }
+                Event::MappingStart(anchor, tag) => {
+                    self.collection_tag("map", tag.as_deref(), line, column);
+                    let members = Members::Mapping {
+                        entries: Vec::new(),
+                        lines: HashMap::new(),
+                        key: None,
+                    };
+                    self.open(members, anchor, line, column)?;
+                }
+                Event::SequenceEnd | Event::MappingEnd => self.close(),
+                Event::Alias(anchor) => self.alias(anchor, line, column)?,
+                Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+            }
+        }
+        let empty = match self.root.as_deref().map(|node| &node.kind) {
+            Some(Kind::Scalar { text, plain }) => *plain && text.is_empty(),
+            Some(_) => false,
+            None => true,
+        };
+        if empty {
+            return self.stop(1, 1, "is empty; write at least one `key: value` line");
+        }
+        Ok(())
+    }
+
+    fn scalar(&mut self, text: Cow<'a, str>, plain: bool, anchor: usize, line: usize, column: usize) {
+        let (mut line, mut column) = (line, column);
+        if plain
+            && text.is_empty()
+            && let Some(name) = self.pending_name()
+        {
+            // Nothing stands there: the parser points at whatever comes next, the key says more.
+            (line, column) = (name.line, name.column);
+        }
+        let node = Rc::new(Node {
+            line,
+            column,
+            kind: Kind::Scalar { text, plain },
+        });
+        self.finish(
+            Built {
+                node,
+                nodes: 1,
+                depth: 0,
+            },
+            anchor,
+            line,
+            column,
+        );
+    }
+
+    fn open(&mut self, members: Members<'a>, anchor: usize, line: usize, column: usize) -> Result<(), Stop> {
+        if self.frames.len() >= MAX_DEPTH {
+            return self.too_deep(line, column);
+        }
+        self.frames.push(Frame {
+            line,
+            column,
+            anchor,
+            nodes: 1,
+            depth: 1,
+            members,
+        });
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        let Some(frame) = self.frames.pop() else {
+            return;
+        };
+        let kind = match frame.members {
+            Members::Sequence(items) => Kind::Sequence(items),
+            Members::Mapping { entries, .. } => Kind::Mapping(entries),
+        };
+        let node = Rc::new(Node {
+            line: frame.line,
+            column: frame.column,
+            kind,
+        });
+        let built = Built {
+            node,
+            nodes: frame.nodes,
+            depth: frame.depth,
+        };
+        self.finish(built, frame.anchor, frame.line, frame.column);
+    }
+
+    fn alias(&mut self, anchor: usize, line: usize, column: usize) -> Result<(), Stop> {
+        let Some(target) = self.anchors.get(&anchor) else {
+            return self.stop(
+                line,
+                column,
+                "is an alias inside the value that it stands for; write the value out",
+            );
+        };
+        let built = Built {
+            node: Rc::clone(&target.node),
+            ..*target
+        };
+        self.aliased = self.aliased.saturating_add(built.nodes);
+        if self.aliased > MAX_ALIASED_NODES {
+            return self.stop(
+                line,
+                column,
+                "makes the aliases of this file stand for more than 100000 values; use fewer aliases",
+            );
+        }
+        if self.frames.len().saturating_add(built.depth) > MAX_DEPTH {
+            return self.too_deep(line, column);
+        }
+        self.finish(built, 0, line, column);
+        Ok(())
+    }
+
+    /// Puts a finished node where it belongs: into the collection around it, or at the root.
+    fn finish(&mut self, built: Built<'a>, anchor: usize, line: usize, column: usize) {
+        let Built { node, nodes, depth } = built;
+        if anchor != 0 {
+            self.anchors.insert(
+                anchor,
+                Built {
+                    node: Rc::clone(&node),
+                    nodes,
+                    depth,
+                },
+            );
+        }
+        let Some(frame) = self.frames.last_mut() else {
+            self.root = Some(node);
+            return;
+        };
+        frame.nodes = frame.nodes.saturating_add(nodes);
+        frame.depth = frame.depth.max(depth.saturating_add(1));
+        let complaint = match &mut frame.members {
+            Members::Sequence(items) => {
+                items.push(node);
+                None
+            }
+            Members::Mapping { entries, lines, key } => match key.take() {
+                None => {
+                    let (name, complaint) = judge_key(&node, lines, line, column);
+                    *key = Some(Key {
+                        name,
+                        kept: complaint.is_none(),
+                    });
+                    complaint
+                }
+                Some(Key {
+                    name: Some(name),
+                    kept: true,
+                }) => {
+                    entries.push((name, node));
+                    None
+                }
+                Some(_) => None,
+            },
+        };
+        if let Some(what) = complaint {
+            self.report(line, column, what);
+        }
+    }
+
+    /// The key whose value comes next.
+    fn pending_name(&self) -> Option<&Node<'a>> {
+        match &self.frames.last()?.members {
+            Members::Mapping { key: Some(key), .. } => key.name.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether the text of a scalar decides its type, with a look at its tag.
+    fn scalar_tag(&mut self, text: &str, plain: bool, tag: Option<&Tag>, line: usize, column: usize) -> bool {
+        let Some(tag) = tag else { return plain };
+        let resolved = resolve(text);
+        let fits = match standard(tag).as_deref() {
+            Some("str") => return false,
+            Some("int") => matches!(resolved, Resolved::Unsigned(_) | Resolved::Signed(_)),
+            Some("float") => {
+                matches!(
+                    resolved,
+                    Resolved::Unsigned(_) | Resolved::Signed(_) | Resolved::Float(_)
+                )
+            }
+            Some("bool") => matches!(resolved, Resolved::Bool(_)),
+            Some("null") => matches!(resolved, Resolved::Null),
+            Some("seq" | "map") => false,
+            _ => {
+                self.report(line, column, String::from(UNKNOWN_TAG));
+                return plain;
+            }
+        };
+        if !fits {
+            self.report(line, column, String::from(WRONG_TAG));
+        }
+        fits || plain
+    }
+
+    fn collection_tag(&mut self, wanted: &str, tag: Option<&Tag>, line: usize, column: usize) {
+        let Some(tag) = tag else { return };
+        match standard(tag).as_deref() {
+            Some(name) if name == wanted => {}
+            Some("str" | "int" | "float" | "bool" | "null" | "seq" | "map") => {
+                self.report(line, column, String::from(WRONG_TAG));
+            }
+            _ => self.report(line, column, String::from(UNKNOWN_TAG)),
+        }
+    }
+
+    fn too_deep(&mut self, line: usize, column: usize) -> Result<(), Stop> {
+        self.stop(
+            line,
+            column,
+            "lies more than 64 levels deep; write it with fewer levels",
+        )
+    }
+
+    fn not_yaml(&mut self, error: &ScanError) -> Result<(), Stop> {
+        let (line, column) = position(*error.marker());
+        if error.info() == "recursion limit exceeded" {
+            return self.too_deep(line, column);
+        }
+        // The frames lag behind the place where the text breaks, so that no path is claimed.
+        self.frames.clear();
+        self.stop(line, column, &not_yaml(error.info()))
+    }
+
+    fn stop(&mut self, line: usize, column: usize, what: &str) -> Result<(), Stop> {
+        self.report(line, column, String::from(what));
+        Err(Stop)
+    }
+
+    /// Records a mistake at the value, or the key, that is being read.
+    fn report(&mut self, line: usize, column: usize, what: String) {
+        let mut path = String::new();
+        for frame in &self.frames {
+            match &frame.members {
+                Members::Sequence(items) => push_index(&mut path, items.len()),
+                Members::Mapping {
+                    key: Some(Key { name: Some(name), .. }),
+                    ..
+                } => {
+                    if let Kind::Scalar { text, .. } = &name.kind {
+                        push_key(&mut path, text);
+                    }
+                }
+                Members::Mapping { .. } => {}
+            }
+        }
+        self.mistakes.push(Place::new(self.file, line, column, path), what);
+    }
+}
+
+const UNKNOWN_TAG: &str = "has a tag that means nothing here; remove the tag";
+const WRONG_TAG: &str = "does not fit its tag; remove the tag or correct the value";
+
+/// A key's own node and, if it cannot be used, what is wrong with it.
+fn judge_key<'a>(
+    node: &Node<'a>,
+    lines: &mut HashMap<Cow<'a, str>, usize>,
+    line: usize,
+    column: usize,
+) -> (Option<Node<'a>>, Option<String>) {
+    let Kind::Scalar { text, plain } = &node.kind else {
+        let what = "has a list or mapping as a key; write a single word as the key";
+        return (None, Some(String::from(what)));
+    };
+    if *plain && text.is_empty() {
+        return (
+            None,
+            Some(String::from("has a value without a key; write `key: value`")),
+        );
+    }
+    let complaint = if *plain && text == "<<" {
+        Some(String::from(
+            "is not a key here; write out the keys that it would merge",
+        ))
+    } else if let Some(first) = lines.get(text) {
+        Some(format!("is written twice, first on line {first}; keep one"))
+    } else {
+        lines.insert(text.clone(), line);
+        None
+    };
+    // A key called `null` is a name like any other, not a blank.
+    let plain = *plain && !matches!(resolve(text), Resolved::Null);
+    let kind = Kind::Scalar {
+        text: text.clone(),
+        plain,
+    };
+    (Some(Node { line, column, kind }), complaint)
+}
+
+/// The name of a tag of the YAML standard, such as `str` for `!!str`.
+fn standard(tag: &Tag) -> Option<String> {
+    let whole = format!("{}{}", tag.handle, tag.suffix);
+    whole.strip_prefix("tag:yaml.org,2002:").map(String::from)
+}
+
+/// The parser counts columns from 0, people from 1.
+fn position(marker: Marker) -> (usize, usize) {
+    (marker.line().max(1), marker.col().saturating_add(1))
+}
