@@ -1,4 +1,5 @@
 //! The command line, and the only file that may end the process.
+#![forbid(unsafe_code)]
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;

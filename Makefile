@@ -1,0 +1,31 @@
+# The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
+.PHONY: run test lint bench tools
+
+# Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
+# a Python script.
+NEEDED := cmake:cmake cc:gcc c++:g++ python3:python3
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+run: tools
+	cargo run --release --locked -- demo
+
+test: tools
+	cargo test --locked
+
+lint: tools
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+bench: tools
+	cargo bench --locked
+
+tools:
+	@missing=""; \
+	for pair in $(NEEDED); do \
+		command -v $${pair%%:*} >/dev/null 2>&1 || missing="$$missing $${pair##*:}"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+		echo "installing:$$missing"; \
+		$(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends $$missing; \
+	fi

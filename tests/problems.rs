@@ -1,0 +1,82 @@
+//! The table of problems: its rows, and that the README's copy is equal to it.
+
+use std::collections::HashSet;
+
+use tollgate::problem::{Row, Status, TABLE, table_as_markdown};
+
+#[test]
+fn slugs_are_unique_and_made_of_lower_case_words() {
+    let slugs: HashSet<_> = TABLE.iter().map(|definition| definition.slug).collect();
+    assert_eq!(slugs.len(), TABLE.len());
+    for slug in slugs {
+        assert!(slug.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{slug}");
+        assert!(!slug.starts_with('-') && !slug.ends_with('-'), "{slug}");
+    }
+}
+
+#[test]
+fn rows_stand_in_order_of_precedence() {
+    assert!(TABLE.iter().map(|definition| definition.row).is_sorted());
+    assert!(Row::BodyMalformed < Row::Own(0) && Row::Own(0) < Row::Own(1) && Row::Own(u16::MAX) < Row::BodyInvalid);
+}
+
+#[test]
+fn rows_and_statuses_are_those_of_the_contract() {
+    let expected = [
+        ("malformed-request", 400),
+        ("request-timeout", 408),
+        ("overloaded", 503),
+        ("endpoint-unknown", 404),
+        ("token-missing", 400),
+        ("token-unknown", 401),
+        ("token-disabled", 403),
+        ("token-expired", 403),
+        ("product-mismatch", 403),
+        ("ip-not-allowed", 403),
+        ("domain-not-allowed", 403),
+        ("rate-exceeded", 429),
+        ("accept-unsupported", 406),
+        ("content-type-unsupported", 415),
+        ("timeout-invalid", 400),
+        ("reference-id-invalid", 400),
+        ("add-metadata-invalid", 400),
+        ("body-too-large", 400),
+        ("body-empty", 400),
+        ("body-malformed", 400),
+        ("body-invalid", 400),
+        ("credits-insufficient", 403),
+        ("deadline-exceeded", 408),
+        ("upstream-unavailable", 503),
+        ("upstream-failed", 500),
+        ("internal", 500),
+    ];
+    let rows = TABLE.map(|definition| (definition.slug, definition.status.code()));
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn statuses_are_the_closed_set_without_its_successes() {
+    assert_eq!(Status::ALL.map(Status::code), [400, 401, 403, 404, 406, 408, 415, 429, 500, 503]);
+    for status in Status::ALL {
+        let standard = http::StatusCode::from_u16(status.code()).unwrap();
+        assert_eq!(standard.canonical_reason(), Some(status.phrase()));
+        assert_eq!(Status::from_code(status.code()), Some(status));
+    }
+}
+
+#[test]
+fn details_say_what_to_do_and_name_no_inner_thing() {
+    for definition in TABLE {
+        let detail = definition.detail;
+        assert!(detail.ends_with('.') && detail.matches(". ").count() >= 1, "{}: one sentence each: {detail}", definition.slug);
+        for inner in ["upstream", "gateway", "Pingora", "config", "127.0.0.1", "panic", "yaml"] {
+            assert!(!detail.contains(inner), "{}: {detail}", definition.slug);
+        }
+    }
+}
+
+#[test]
+fn the_table_of_the_readme_is_this_table() {
+    let readme = include_str!("../README.md");
+    assert!(readme.contains(&table_as_markdown()), "run `tollgate problems --markdown` and put it into README.md");
+}
