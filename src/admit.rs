@@ -87,7 +87,10 @@ pub fn admit<'p>(
     trail.product = routed.ok().or(asked);
     one_token(policy, trail.product, &head.lines)?; //                    malformed-request
     if room == Room::Full {
-        return Err(overloaded("as many requests in flight as the limit"));
+        return Err(
+            Problem::new(Row::Overloaded, "as many connections or requests as the limit")
+                .with(Hint::RetryAfter(SECONDS_UNTIL_ROOM)),
+        );
     }
     if let Some(product) = asked {
         cors::allow_preflight(product, &head.lines)?; //                  domain-not-allowed
@@ -117,11 +120,8 @@ pub fn admit<'p>(
     }))
 }
 
-/// The refusal of a gateway at its limit.
-pub const fn overloaded(reason: &'static str) -> Problem {
-    const SECONDS_UNTIL_ROOM: u32 = 1;
-    Problem::new(Row::Overloaded, reason).with(Hint::RetryAfter(SECONDS_UNTIL_ROOM))
-}
+/// What a client at a full gateway is told to wait: lookups take about as long.
+const SECONDS_UNTIL_ROOM: u32 = 1;
 
 /// Refuses a token that is sent twice: two lines of a token header, or two headers with different
 /// tokens. Without a product every product's headers count.

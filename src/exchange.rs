@@ -19,6 +19,7 @@ use crate::check::network::Client;
 use crate::head::Head;
 use crate::policy::{Policy, Upstream};
 use crate::problem::{Problem, Row};
+use crate::quota::Now;
 use crate::respond::{Context, references};
 use crate::translate;
 
@@ -99,6 +100,7 @@ impl Exchange {
         upstream: usize,
         request: &[u8],
         response_limit: usize,
+        now: Now,
     ) -> Result<Vec<u8>, Problem> {
         let no_server = Problem::new(Row::Internal, "the upstream has no server");
         let target = self.targets.get(upstream).ok_or(no_server)?;
@@ -121,7 +123,7 @@ impl Exchange {
                 .map_err(|error| translate::connecting(&error))?;
             send(&mut stream, request).await?;
         }
-        receive(connector, peer, stream, response_limit).await
+        receive(connector, peer, stream, response_limit, now).await
     }
 }
 
@@ -144,6 +146,7 @@ async fn receive(
     peer: &HttpPeer,
     stream: Stream,
     response_limit: usize,
+    now: Now,
 ) -> Result<Vec<u8>, Problem> {
     let mut session = HttpSession::new_with_options(stream, peer);
     for _ in 0..=MAX_INTERIM_ANSWERS {
@@ -161,7 +164,7 @@ async fn receive(
     let head = session
         .resp_header()
         .ok_or(translate::failed("the answer has no head"))?;
-    translate::status(head.status.as_u16(), &head.headers)?;
+    translate::status(head.status.as_u16(), &head.headers, now)?;
     let mut body = Vec::new();
     loop {
         match session.read_body_ref().await {

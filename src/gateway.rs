@@ -5,10 +5,12 @@
 
 use std::future::Future;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use futures_util::FutureExt;
 use pingora_core::connectors::{ConnectorOptions, TransportConnector};
 use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
@@ -104,12 +106,16 @@ impl Gateway {
         } else {
             Room::Full
         };
-        let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2))
-            || (self.h2c && speaks_http2(&mut stream, limits.head_timeout).await);
-        if http2 {
-            http2::serve(self, stream, peer, room, shutdown).await;
-        } else {
-            http1::serve(self, stream, peer, room, shutdown).await;
+        let preface = match stream.selected_alpn_proto() {
+            Some(ALPN::H2) => Preface::Http2,
+            _ if self.h2c => preface(&mut stream, limits.head_timeout).await,
+            _ => Preface::Http1,
+        };
+        match preface {
+            Preface::Http1 => http1::serve(self, stream, peer, room, shutdown).await,
+            Preface::Http2 => http2::serve(self, stream, peer, room, shutdown).await,
+            Preface::Slow => http1::refuse_slow(self, stream, shutdown).await,
+            Preface::Nothing => {}
         }
     }
 
@@ -129,17 +135,11 @@ impl Gateway {
         }
     }
 
-    /// Takes a request's place among those in flight for as long as the guard lives.
-    pub(crate) fn enter(&self) -> (Occupied<'_>, Room) {
+    /// Takes a request's place among those in flight for as long as the guard lives. There is room
+    /// if its connection has some and the requests have some.
+    pub(crate) fn enter(&self, connection: Room) -> (Occupied<'_>, Room) {
         let (occupied, before) = Occupied::one_of(&self.requests);
-        (
-            occupied,
-            if before < self.policy.limits.requests {
-                Room::Free
-            } else {
-                Room::Full
-            },
-        )
+        (occupied, if before < self.policy.limits.requests { connection } else { Room::Full })
     }
 
     /// Answers a request whose head could be judged. `respond` writes the outcome into the
@@ -155,7 +155,8 @@ impl Gateway {
         let transaction = TransactionId::random();
         let policy = &*self.policy;
         let mut trail = Trail::default();
-        let turn = admit(policy, head, self.now(), room, &mut trail);
+        let now = self.now();
+        let turn = admit(policy, head, now, room, &mut trail);
         let context = Context {
             policy,
             lines: &head.lines,
@@ -168,8 +169,17 @@ impl Gateway {
                 respond(downstream, &context, &Outcome::Preflight(product), false);
                 return Answered::Written;
             }
-            Ok(Turn::Lookup(admission)) => self.look_up(&admission, head, downstream, read_at, &context).await,
+            Ok(Turn::Lookup(admission)) => {
+                let looked_up = AssertUnwindSafe(self.look_up(&admission, head, downstream, read_at, &context));
+                // A fault of our own is an answer too, not a connection that closes in silence.
+                let internal = Problem::new(Row::Internal, "a panic while the request was served");
+                looked_up.catch_unwind().await.unwrap_or(Err(internal.into()))
+            }
             Err(problem) => Err(problem.into()),
+        };
+        let context = Context {
+            now: self.now(),
+            ..context
         };
         match outcome {
             Ok(body) => {
@@ -224,7 +234,7 @@ impl Gateway {
             let limit = self.policy.limits.response_bytes;
             tokio::select! {
                 biased;
-                answer = self.exchange.forward(&self.connector, product.upstream, &request, limit) => Ok(answer?),
+                answer = self.exchange.forward(&self.connector, product.upstream, &request, limit, context.now) => Ok(answer?),
                 () = downstream.gone() => Err(Unanswered::Gone),
             }
         };
@@ -261,13 +271,34 @@ impl Drop for Occupied<'_> {
     }
 }
 
-/// How long the first bytes of a connection may take to tell HTTP/2 from HTTP/1 where both are
-/// spoken without TLS: the same allowance as a head has.
-async fn speaks_http2(stream: &mut Stream, allowance: Duration) -> bool {
-    // No method of HTTP/1 that is served begins like the connection preface of RFC 9113,
-    // section 3.4, and three bytes are in the first packet of every request.
+/// What a connection without TLS begins with.
+enum Preface {
+    Http1,
+    Http2,
+    /// Not a byte came, or the connection ended.
+    Nothing,
+    /// Too few bytes came to tell.
+    Slow,
+}
+
+/// Tells HTTP/2 from HTTP/1 by the first bytes, within the allowance of a head. No method of
+/// HTTP/1 that is served begins like the connection preface of RFC 9113, section 3.4, and three
+/// bytes are in the first packet of every request.
+async fn preface(stream: &mut Stream, allowance: Duration) -> Preface {
+    let mut first = [0; 1];
+    if !matches!(timeout(allowance, stream.try_peek(&mut first)).await, Ok(Ok(true))) {
+        return Preface::Nothing;
+    }
+    if &first != b"P" {
+        return Preface::Http1;
+    }
     let mut first = [0; 3];
-    matches!(timeout(allowance, stream.try_peek(&mut first)).await, Ok(Ok(true))) && &first == b"PRI"
+    match timeout(allowance, stream.try_peek(&mut first)).await {
+        Ok(Ok(true)) if &first == b"PRI" => Preface::Http2,
+        Ok(Ok(true)) => Preface::Http1,
+        Ok(_) => Preface::Nothing,
+        Err(_) => Preface::Slow,
+    }
 }
 
 /// The address at the other end; `None` when the connection is gone before it was looked at.

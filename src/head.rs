@@ -303,7 +303,7 @@ pub fn scan(bytes: &[u8], start: usize) -> Result<Scan, Problem> {
     }
     let mut line_start = start.max(text_start);
     while let Some(rest) = bytes.get(line_start..)
-        && let Some(length) = rest.iter().position(|byte| *byte == b'\n')
+        && let Some(length) = memchr::memchr(b'\n', rest)
     {
         let line = rest.get(..length).unwrap_or_default();
         let Some(line) = line.strip_suffix(b"\r") else {

@@ -12,7 +12,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_timeout::timeout;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::admit::{Room, overloaded};
+use crate::admit::Room;
 use crate::chunked::Decoder;
 use crate::gateway::{Answered, Downstream, Gateway, Unanswered};
 use crate::head::{Framing, Head, Lines, MAX_FIELDS, Scan, Version, scan};
@@ -53,6 +53,17 @@ pub(crate) async fn serve(gateway: &Gateway, stream: Stream, peer: IpAddr, room:
     }
 }
 
+/// Refuses a connection whose first bytes were so slow that not even its protocol could be told.
+pub(crate) async fn refuse_slow(gateway: &Gateway, stream: Stream, shutdown: &ShutdownWatch) {
+    let mut connection = Connection::new(stream, gateway.policy.limits, shutdown.clone());
+    refuse_unreadable(gateway, &mut connection, b"", slow_head()).await;
+    connection.linger().await;
+}
+
+const fn slow_head() -> Problem {
+    Problem::new(Row::RequestTimeout, "the head did not arrive in its allowance")
+}
+
 /// How a request leaves its connection.
 enum Ended {
     Reusable,
@@ -70,7 +81,13 @@ enum HeadError {
 }
 
 /// Answers one request.
-async fn answer(gateway: &Gateway, connection: &mut Connection, head: &[u8], peer: IpAddr, room: Room) -> Ended {
+async fn answer(
+    gateway: &Gateway,
+    connection: &mut Connection,
+    head: &[u8],
+    peer: IpAddr,
+    connection_room: Room,
+) -> Ended {
     let read_at = Instant::now();
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let lines = match Lines::split(head, &mut slots) {
@@ -84,13 +101,8 @@ async fn answer(gateway: &Gateway, connection: &mut Connection, head: &[u8], pee
         Ok(head) => head,
         Err(problem) => return connection.refuse(gateway, &lines, problem).await,
     };
-    if room == Room::Full {
-        return connection
-            .refuse(gateway, &lines, overloaded("as many connections as the limit"))
-            .await;
-    }
-    let (_occupied, room) = gateway.enter();
-    connection.begin(&head);
+    let (_occupied, room) = gateway.enter(connection_room);
+    connection.begin(&head, connection_room);
     let answered = gateway
         .answer(
             &head,
@@ -199,7 +211,8 @@ impl Connection {
         loop {
             match scan(&self.input, scanned) {
                 Ok(Scan::Complete(end)) => {
-                    head.extend(self.input.drain(..end));
+                    head.extend_from_slice(self.input.get(..end).unwrap_or_default());
+                    self.input.drain(..end);
                     return Ok(());
                 }
                 Ok(Scan::Partial(next)) => scanned = next,
@@ -263,7 +276,7 @@ impl Connection {
     }
 
     /// Sets up for the body of a request.
-    fn begin(&mut self, head: &Head<'_>) {
+    fn begin(&mut self, head: &Head<'_>, room: Room) {
         self.body.clear();
         self.pending = match head.framing {
             Framing::None | Framing::Length(0) | Framing::Frames(_) => Pending::Nothing,
@@ -271,7 +284,7 @@ impl Connection {
             Framing::Chunked => Pending::Chunked(Decoder::default()),
         };
         self.expects_continue = head.expects_continue;
-        self.keep_alive = head.keep_alive && !*self.shutdown.borrow();
+        self.keep_alive = head.keep_alive && room == Room::Free && !*self.shutdown.borrow();
     }
 
     /// Whether the rest of the body is worth reading so that the connection can live on. A client
@@ -312,7 +325,8 @@ impl Connection {
                         return Err(too_large);
                     }
                     let there = left_bytes.min(self.input.len());
-                    self.body.extend(self.input.drain(..there));
+                    self.body.extend_from_slice(self.input.get(..there).unwrap_or_default());
+                    self.input.drain(..there);
                     *left = left.saturating_sub(u64::try_from(there).unwrap_or(u64::MAX));
                     if *left == 0 {
                         self.pending = Pending::Nothing;

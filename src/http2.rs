@@ -18,7 +18,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_timeout::{sleep, timeout};
 use tokio::sync::watch;
 
-use crate::admit::{Room, overloaded};
+use crate::admit::Room;
 use crate::gateway::{Answered, Downstream, Gateway, Unanswered};
 use crate::head::{Field, Head, Lines, Version};
 use crate::problem::{Problem, Row};
@@ -126,12 +126,7 @@ async fn answer(
         Ok(head) => head,
         Err(problem) => return exchange.refuse(&lines, problem).await,
     };
-    if room == Room::Full {
-        return exchange
-            .refuse(&lines, overloaded("as many connections as the limit"))
-            .await;
-    }
-    let (_occupied, room) = gateway.enter();
+    let (_occupied, room) = gateway.enter(room);
     exchange.continues = head.expects_continue;
     let answered = gateway
         .answer(

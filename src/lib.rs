@@ -23,6 +23,7 @@ pub mod gateway;
 pub mod head;
 mod http1;
 mod http2;
+pub mod logging;
 pub mod policy;
 pub mod problem;
 pub mod quota;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tollgate::account::Digest;
 use tollgate::server::{self, Plan};
-use tollgate::{config, demo, problem};
+use tollgate::{config, demo, logging, problem};
 
 /// An edge gateway for metered lookup APIs: a request reaches the backend only when its token,
 /// product, network, domain, rate, headers and body are right.
@@ -77,7 +77,7 @@ enum TokenCommand {
 }
 
 fn main() -> ExitCode {
-    start_log();
+    logging::start();
     let outcome = match Arguments::parse().command {
         Command::Demo { listen, admin } => serve_demo(listen, admin),
         Command::Run { config } => serve(&config),
@@ -161,27 +161,4 @@ fn print(text: &str) -> Result<(), String> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("cannot write: {error}")),
         Ok(()) | Err(_) => Ok(()),
     }
-}
-
-/// One JSON object a line on standard error. Pingora's own lines can repeat bytes of requests, so
-/// of those only the ones about services and signals are shown.
-fn start_log() {
-    env_logger::Builder::new()
-        .filter_level(log::LevelFilter::Off)
-        .filter_module("tollgate", log::LevelFilter::Info)
-        .filter_module("pingora_core::services", log::LevelFilter::Error)
-        .filter_module("pingora_core::listeners", log::LevelFilter::Warn)
-        .format(|out, record| {
-            let seconds = std::time::UNIX_EPOCH
-                .elapsed()
-                .map_or(0, |since_1970| since_1970.as_secs());
-            let line = serde_json::json!({
-                "time": seconds,
-                "level": record.level().as_str(),
-                "target": record.target(),
-                "message": record.args().to_string(),
-            });
-            writeln!(out, "{line}")
-        })
-        .init();
 }

@@ -3,13 +3,14 @@
 //! Nothing of an upstream's own words reaches the client: a 200 with one JSON document passes,
 //! everything else is one of the rows below. How the bytes came is `exchange.rs`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use http::header::{HeaderMap, RETRY_AFTER};
 use pingora_core::{Error, ErrorType};
 use serde::de::IgnoredAny;
 
 use crate::problem::{Hint, Problem, Row};
+use crate::quota::Now;
 
 /// The largest `Retry-After` that is passed on, in seconds: one day.
 const MAX_RETRY_AFTER_SECONDS: u64 = 86_400;
@@ -61,7 +62,7 @@ pub fn reading_head(error: &Error) -> Problem {
 ///
 /// # Errors
 /// The row of every status but 200.
-pub fn status(code: u16, headers: &HeaderMap) -> Result<(), Problem> {
+pub fn status(code: u16, headers: &HeaderMap, now: Now) -> Result<(), Problem> {
     match code {
         200 => Ok(()),
         400 | 422 => Err(Problem::new(Row::BodyInvalid, "the upstream refused the body")),
@@ -72,7 +73,7 @@ pub fn status(code: u16, headers: &HeaderMap) -> Result<(), Problem> {
         401 | 403 => Err(failed("the upstream refused our credentials")),
         408 | 429 | 502 | 503 | 504 => {
             let problem = unavailable("the upstream said that it is not available");
-            Err(retry_after(headers).map_or(problem, |seconds| problem.with(Hint::RetryAfter(seconds))))
+            Err(retry_after(headers, now).map_or(problem, |seconds| problem.with(Hint::RetryAfter(seconds))))
         }
         100..=199 => Err(failed(
             "the upstream switched protocols or sent interim answers without end",
@@ -96,27 +97,30 @@ pub fn body(body: &[u8]) -> Result<(), Problem> {
 }
 
 /// Whole seconds from an upstream's `Retry-After`, seconds or a date (RFC 9110, section 10.2.3).
-fn retry_after(headers: &HeaderMap) -> Option<u32> {
+fn retry_after(headers: &HeaderMap, now: Now) -> Option<u32> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let seconds = match crate::head::decimal(text.as_bytes()) {
         Some(seconds) => seconds,
-        None => seconds_until(httpdate::parse_http_date(text).ok()?),
+        None => {
+            let date = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+            date.as_secs().saturating_sub(now.unix_seconds)
+        }
     };
     u32::try_from(seconds.clamp(1, MAX_RETRY_AFTER_SECONDS)).ok()
-}
-
-fn seconds_until(date: SystemTime) -> u64 {
-    let since_1970 = |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, |duration| duration.as_secs());
-    since_1970(date).saturating_sub(since_1970(SystemTime::now()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const NOW: Now = Now {
+        monotonic: std::time::Duration::ZERO,
+        unix_seconds: 784_111_700,
+    };
+
     #[test]
     fn every_status_but_200_is_a_problem() {
-        let rows = |code| status(code, &HeaderMap::new()).err().map(|problem| problem.row);
+        let rows = |code| status(code, &HeaderMap::new(), NOW).err().map(|problem| problem.row);
         for (codes, row) in [
             (vec![200], None),
             (
@@ -141,13 +145,14 @@ mod tests {
             ("7", Some(7)),
             ("0", Some(1)),
             ("99999999", Some(86_400)),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(1)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(77)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(1)),
             ("Fri, 31 Dec 9999 23:59:59 GMT", Some(86_400)),
             ("soon", None),
             ("-1", None),
         ] {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
-            let hint = status(503, &headers).unwrap_err().hint;
+            let hint = status(503, &headers, NOW).unwrap_err().hint;
             assert_eq!(hint, seconds.map_or(Hint::None, Hint::RetryAfter), "{value}");
         }
     }
