@@ -1,6 +1,7 @@
 //! The cost of one look-up among 10 to 1,000,000 entries: tokens, networks, domains.
 //!
 //! Run with `cargo bench --bench match`.
+#![allow(clippy::unwrap_used)] // A benchmark that cannot be set up may end in a panic.
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::accounts::Gathered;
 use super::problems::Rows;
 use super::products::{self, Surroundings, listed};
@@ -35,20 +37,7 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         mistakes,
     );
     let public_url = public_url.map(|url| url.0.0).unwrap_or_default();
-    let trusted_proxies = match file.trusted_proxies {
-        // Without a list nobody is trusted.
-        Written::Missing => Networks::listed([]),
-        written @ (Written::Bad | Written::Here(..)) => {
-            let networks = listed(
-                written,
-                root,
-                "trusted_proxies",
-                "write networks, or remove the key",
-                mistakes,
-            );
-            Networks::listed(networks.into_iter().map(|(Parsed(network), _)| network))
-        }
-    };
+    let trusted_proxies = trusted_proxies(file.trusted_proxies, root, mistakes);
     let limits = limits(file.limits.take().unwrap_or_default(), mistakes);
     let upstreams: Vec<Upstream> = file
         .upstreams
@@ -116,6 +105,23 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         admin,
         policy,
     })
+}
+
+fn trusted_proxies(written: file::Texts<IpNet>, root: &Place, mistakes: &mut Mistakes) -> Networks {
+    match written {
+        // Without a list nobody is trusted.
+        Written::Missing => Networks::listed([]),
+        written @ (Written::Bad | Written::Here(..)) => {
+            let networks = listed(
+                written,
+                root,
+                "trusted_proxies",
+                "write networks, or remove the key",
+                mistakes,
+            );
+            Networks::listed(networks.into_iter().map(|(Parsed(network), _)| network))
+        }
+    }
 }
 
 fn admin(admin: file::Text<SocketAddr>, exposed: Written<bool>, mistakes: &mut Mistakes) -> SocketAddr {
