@@ -208,8 +208,12 @@ impl Connection {
     async fn read_head(&mut self, head: &mut Vec<u8>, first: bool) -> Result<(), HeadError> {
         head.clear();
         let refused = |problem| Err(HeadError::Refused(problem));
+        self.drop_blank_line();
         if self.input.is_empty() {
             self.wait_for_request(first).await?;
+            if self.drop_blank_line() {
+                self.wait_for_request(first).await?;
+            }
         }
         let begun = Instant::now();
         let mut scanned = 0;
@@ -252,6 +256,16 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Drops the line end that old clients send behind a body (RFC 9112, section 2.2): a connection
+    /// with nothing else in it is idle.
+    fn drop_blank_line(&mut self) -> bool {
+        let blank = self.input == b"\r\n";
+        if blank {
+            self.input.clear();
+        }
+        blank
     }
 
     /// Waits for the first byte of a request. A shutdown ends the wait, and so does the allowance:
