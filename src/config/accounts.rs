@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
+use std::time::Duration;
 
 use super::Source;
 use super::file;
@@ -20,6 +21,9 @@ const MAX_LINE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Mistakes that one JSON Lines file may have before the rest of it is left alone.
 const MAX_MISTAKES_PER_FILE: usize = 20;
+
+/// The longest time that a burst may need to be there again; far below what the clock can count.
+const LONGEST_REFILL: Duration = Duration::from_secs(366 * 86_400);
 
 /// Accounts and tokens as they are gathered.
 pub struct Gathered<'c> {
@@ -324,7 +328,16 @@ fn rate(written: Written<file::Rate>, parent: &Place, mistakes: &mut Mistakes) -
     };
     let burst = rate.burst.take();
     match (rate.limit, rate.unlimited.take()) {
-        (Written::Here(Parsed(limit), _), None | Some(false)) => Rate::limited(limit.with_burst(burst)),
+        (Written::Here(Parsed(limit), place), None | Some(false)) => {
+            let allowance = limit.with_burst(burst);
+            if allowance.time_to_refill().is_none_or(|time| time > LONGEST_REFILL) {
+                mistakes.push(
+                    place,
+                    "takes more than a year to refill its burst; write a smaller burst",
+                );
+            }
+            Rate::limited(allowance)
+        }
         (Written::Missing, Some(true)) if burst.is_none() => Rate::Unlimited,
         (Written::Bad, _) => Rate::Unlimited,
         (Written::Here(..) | Written::Missing, _) => {

@@ -20,7 +20,6 @@ impl Rows {
             slug: definition.slug.into(),
             status: definition.status,
             fault: definition.fault,
-            closes: definition.closes,
             title: None,
             detail: definition.detail.to_owned(),
         });
@@ -64,7 +63,6 @@ impl Rows {
             slug: slug.into(),
             status: status.unwrap_or(Status::BadRequest),
             fault: Fault::Client,
-            closes: false,
             title,
             detail: detail.unwrap_or_default(),
         });
