@@ -133,7 +133,7 @@ async fn answer(
             read_at,
             room,
             |connection, context, outcome, last| {
-                connection.keep_alive &= !last && connection.can_skip_body();
+                connection.keep_alive &= !last && connection.can_skip_body() && !*connection.shutdown.borrow();
                 let option = connection.connection_option(context.lines.version);
                 respond::write(
                     &mut Http1Sink {
@@ -333,7 +333,7 @@ impl Connection {
         };
         self.expects_continue = head.expects_continue;
         self.takes_interim = head.lines.version == Version::Http11;
-        self.keep_alive = head.keep_alive && room == Room::Free && !*self.shutdown.borrow();
+        self.keep_alive = head.keep_alive && room == Room::Free;
     }
 
     /// Whether the rest of the body is worth reading so that the connection can live on. A client
