@@ -243,9 +243,17 @@ impl Connection {
             for buffer in [&mut self.input, &mut self.body, &mut self.out, &mut *head] {
                 buffer.shrink_to(KEPT_BYTES);
             }
-            self.wait_for_request(first).await?;
+            // A new connection has the allowance of a head, a used one that of an idle connection.
+            let allowance = if first {
+                self.limits.head_timeout
+            } else {
+                self.limits.idle_timeout
+            };
+            let since = Instant::now();
+            self.wait_for_request(first, allowance).await?;
             if self.drop_blank_line() {
-                self.wait_for_request(first).await?;
+                self.wait_for_request(first, allowance.saturating_sub(since.elapsed()))
+                    .await?;
             }
         }
         match self.find_end_of_head().await {
@@ -305,17 +313,11 @@ impl Connection {
         blank
     }
 
-    /// Waits for the first byte of a request. A shutdown ends the wait, and so does the allowance:
-    /// a new connection has that of a head, a used one that of an idle connection.
-    async fn wait_for_request(&mut self, first: bool) -> Result<(), HeadError> {
+    /// Waits for the first byte of a request. A shutdown ends the wait, and so does the allowance.
+    async fn wait_for_request(&mut self, first: bool, allowance: Duration) -> Result<(), HeadError> {
         if *self.shutdown.borrow() && !first {
             return Err(HeadError::Nothing);
         }
-        let allowance = if first {
-            self.limits.head_timeout
-        } else {
-            self.limits.idle_timeout
-        };
         self.input.reserve(READ_BYTES);
         let arrived = tokio::select! {
             biased;

@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use uuid::Uuid;
 
 use crate::admit::Trail;
-use crate::check::media::prefers_problem_json;
+use crate::check::media::{JSON, MediaType, PROBLEM_JSON, prefers_problem_json};
 use crate::cors;
 use crate::head::Lines;
 use crate::policy::{Policy, Product};
@@ -83,7 +83,11 @@ pub fn write(sink: &mut impl Sink, context: &Context<'_, '_>, outcome: &Outcome<
     match outcome {
         Outcome::Delivered(body) => {
             sink.status(200, "OK");
-            sink.header("Content-Type", b"application/json");
+            let served = context
+                .trail
+                .product
+                .and_then(|product| product.media.best(context.lines));
+            sink.header("Content-Type", served.map_or(JSON, MediaType::name).as_bytes());
             common_headers(sink, context);
             finish(sink, context, body);
         }
@@ -111,8 +115,8 @@ fn refusal(sink: &mut impl Sink, context: &Context<'_, '_>, problem: Problem) {
     sink.header(
         "Content-Type",
         match shape {
-            Shape::ErrorObject => b"application/json",
-            Shape::ProblemJson => b"application/problem+json",
+            Shape::ErrorObject => JSON.as_bytes(),
+            Shape::ProblemJson => PROBLEM_JSON.as_bytes(),
         },
     );
     common_headers(sink, context);

@@ -44,13 +44,10 @@ pub struct Plan {
 /// A message for the operator when an address cannot be listened on.
 pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Result<(), String> {
     let Plan { config, demo_backend } = plan;
-    for address in [Some(config.listen), Some(config.admin), demo_backend]
-        .into_iter()
-        .flatten()
-    {
-        TcpListener::bind(address)
-            .map_err(|error| format!("cannot listen on {address}: {error}; free the address, or choose another one"))?;
-    }
+    let addresses = [Some(config.listen), Some(config.admin), demo_backend];
+    // All are held at once, so that two equal ones are found, and let go for Pingora to bind.
+    let held: Result<Vec<TcpListener>, String> = addresses.into_iter().flatten().map(hold).collect();
+    drop(held?);
     let conf = ServerConf {
         threads: config.workers,
         grace_period_seconds: Some(config.policy.longest_request().as_secs() + 1),
@@ -90,6 +87,11 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
         shutdown_signal: Box::new(Signals),
     });
     Ok(())
+}
+
+fn hold(address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address)
+        .map_err(|error| format!("cannot listen on {address}: {error}; free the address, or choose another one"))
 }
 
 /// The gateway as the one app of its service, shared with the watch.

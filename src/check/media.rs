@@ -8,8 +8,8 @@ use crate::problem::{Problem, Row};
 /// A type and subtype in lower case, without parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaType {
-    kind: Box<str>,
-    subtype: Box<str>,
+    /// `type/subtype`.
+    name: Box<str>,
 }
 
 /// The media types of one product: those it can answer with, and those a body may have.
@@ -36,14 +36,19 @@ impl MediaType {
             return Err(WANTED);
         }
         Ok(MediaType {
-            kind: kind.to_ascii_lowercase().into(),
-            subtype: subtype.to_ascii_lowercase().into(),
+            name: text.to_ascii_lowercase().into(),
         })
     }
 
     /// `type/subtype`.
-    pub fn name(&self) -> String {
-        format!("{}/{}", self.kind, self.subtype)
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether a document of this type is JSON (RFC 6839, section 3.1).
+    pub fn is_json(&self) -> bool {
+        let (_, subtype) = split_at_byte(self.name.as_bytes(), b'/');
+        subtype == b"json" || subtype.ends_with(b"+json")
     }
 }
 
@@ -53,17 +58,25 @@ impl Media {
     /// # Errors
     /// `accept-unsupported`.
     pub fn accept(&self, lines: &Lines<'_>) -> Result<(), Problem> {
-        if self
-            .served
-            .iter()
-            .any(|served| weight(lines, &served.kind, &served.subtype) > 0)
-        {
-            return Ok(());
+        match self.best(lines) {
+            Some(_) => Ok(()),
+            None => Err(Problem::new(
+                Row::AcceptUnsupported,
+                "no media range of Accept matches a served type",
+            )),
         }
-        Err(Problem::new(
-            Row::AcceptUnsupported,
-            "no media range of Accept matches a served type",
-        ))
+    }
+
+    /// The served type that the request would rather have; of several the first.
+    pub fn best(&self, lines: &Lines<'_>) -> Option<&MediaType> {
+        let mut best: Option<(&MediaType, Weight)> = None;
+        for served in &self.served {
+            let weight = weight(lines, served);
+            if weight > 0 && best.is_none_or(|(_, known)| weight > known) {
+                best = Some((served, weight));
+            }
+        }
+        best.map(|(served, _)| served)
     }
 
     /// Lets the request pass if its body is of a taken type, in UTF-8 and not encoded.
@@ -103,21 +116,30 @@ impl Media {
 
 impl MediaType {
     fn is(&self, essence: &[u8]) -> bool {
-        let (kind, subtype) = split_at_byte(essence, b'/');
-        kind.eq_ignore_ascii_case(self.kind.as_bytes()) && subtype.eq_ignore_ascii_case(self.subtype.as_bytes())
+        essence.eq_ignore_ascii_case(self.name.as_bytes())
     }
 }
 
 /// Whether a client would rather have a problem of RFC 9457 than the plain error object.
 pub fn prefers_problem_json(lines: &Lines<'_>) -> bool {
-    lines.values("accept").next().is_some()
-        && weight(lines, "application", "problem+json") > weight(lines, "application", "json")
+    lines.values("accept").next().is_some() && weight_of_type(lines, PROBLEM_JSON) > weight_of_type(lines, JSON)
+}
+
+/// What an error object is served as.
+pub const JSON: &str = "application/json";
+
+/// What a problem of RFC 9457 is served as.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+fn weight(lines: &Lines<'_>, media_type: &MediaType) -> Weight {
+    weight_of_type(lines, &media_type.name)
 }
 
 /// The weight that the Accept lines give to a type: that of the most specific range which
 /// matches. Parameters of a range other than its weight are ignored. Without Accept, or with
 /// nothing in it, everything has full weight.
-fn weight(lines: &Lines<'_>, kind: &str, subtype: &str) -> Weight {
+fn weight_of_type(lines: &Lines<'_>, name: &str) -> Weight {
+    let (kind, subtype) = split_at_byte(name.as_bytes(), b'/');
     let mut best: Option<(u8, Weight)> = None;
     let mut ranges_seen = false;
     for range in lines
@@ -133,12 +155,8 @@ fn weight(lines: &Lines<'_>, kind: &str, subtype: &str) -> Weight {
         let (range_kind, range_subtype) = split_at_byte(parts.next().unwrap_or_default().trim_ascii(), b'/');
         let specificity = match (range_kind, range_subtype) {
             (b"*", b"*") => 0,
-            (_, b"*") if range_kind.eq_ignore_ascii_case(kind.as_bytes()) => 1,
-            _ if range_kind.eq_ignore_ascii_case(kind.as_bytes())
-                && range_subtype.eq_ignore_ascii_case(subtype.as_bytes()) =>
-            {
-                2
-            }
+            (_, b"*") if range_kind.eq_ignore_ascii_case(kind) => 1,
+            _ if range_kind.eq_ignore_ascii_case(kind) && range_subtype.eq_ignore_ascii_case(subtype) => 2,
             _ => continue,
         };
         let Some(weight) = weight_of(parts) else { continue };

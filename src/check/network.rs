@@ -97,9 +97,8 @@ pub fn client(trusted: &Networks, peer: IpAddr, lines: &Lines<'_>) -> Client {
         .rev()
         .filter(|field| field.name.eq_ignore_ascii_case("x-forwarded-for"));
     for entry in forwarded.flat_map(|field| field.value.rsplit(|byte| *byte == b',')) {
-        let address = std::str::from_utf8(entry)
-            .ok()
-            .and_then(|entry| entry.trim().parse::<IpAddr>().ok());
+        let text = std::str::from_utf8(entry.trim_ascii()).ok();
+        let address = text.and_then(|text| text.parse::<IpAddr>().ok());
         let Some(address) = address else { return Client::Unknown };
         client = address.to_canonical();
         if !trusted.contains(client) {
@@ -264,6 +263,7 @@ mod tests {
             ("10.0.0.1", vec!["0203.0.113.5"], None),
             ("10.0.0.1", vec!["203.0.113"], None),
             ("10.0.0.1", vec![""], None),
+            ("10.0.0.1", vec!["\u{a0}203.0.113.5"], None),
             ("10.0.0.1", vec!["unknown, 203.0.113.5"], Some("203.0.113.5")),
         ] {
             let fields: Vec<_> = lines
