@@ -35,6 +35,8 @@ struct Record {
 #[derive(Default)]
 struct Log {
     records: Mutex<Vec<Record>>,
+    /// The whole request that came last, on whichever connection.
+    last: Mutex<Vec<u8>>,
     changed: Condvar,
 }
 
@@ -105,6 +107,16 @@ impl Backend {
     pub fn requests(&self) -> Vec<Vec<u8>> {
         let records = self.log.records.lock().unwrap();
         records.iter().flat_map(|record| record.requests.clone()).collect()
+    }
+
+    /// The whole request that came last.
+    pub fn last_request(&self) -> Vec<u8> {
+        self.log.last.lock().unwrap().clone()
+    }
+
+    /// Whether the gateway has closed every connection.
+    pub fn all_closed(&self) -> bool {
+        self.log.records.lock().unwrap().iter().all(|record| record.closed)
     }
 
     /// How many times this text reached the backend.
@@ -235,6 +247,7 @@ impl Peer {
             }
         }
         let request: Vec<u8> = self.input.drain(..end + length).collect();
+        self.log.last.lock().unwrap().clone_from(&request);
         self.log
             .note(self.connection, |record| record.requests.push(request.clone()));
         Some(request)
@@ -254,7 +267,10 @@ impl Peer {
 
     fn reset(self) {
         // The standard library cannot ask for a reset yet; the runtime's socket can.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .unwrap();
         let _entered = runtime.enter();
         self.stream.set_nonblocking(true).unwrap();
         let stream = tokio::net::TcpStream::from_std(self.stream).unwrap();

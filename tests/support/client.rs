@@ -177,6 +177,18 @@ impl Client {
         response
     }
 
+    /// Reads the response to a request that was sent in pieces.
+    pub fn response_to(&mut self, method: &str, target: &str) -> Response {
+        self.to_head = method == "HEAD";
+        self.path = path_of(target);
+        self.response()
+    }
+
+    /// Reads one response, interim or final, and returns its status.
+    pub fn any_status(&mut self) -> u16 {
+        self.any_response().status
+    }
+
     /// Reads one interim response and returns its status.
     pub fn interim(&mut self) -> u16 {
         let response = self.any_response();

@@ -95,11 +95,7 @@ impl Configuration {
                 "phone",
                 ", domains: [app.example.com, \"*.shop.example.com\", bücher.example]",
             ),
-            (
-                "domain-or-none",
-                "phone",
-                ", domains: [app.example.com], absent: allow",
-            ),
+            ("domain-or-none", "phone", ", domains: [app.example.com], absent: allow"),
             ("web", "web", ", domains: [app.example.com, \"*.shop.example.com\"]"),
         ] {
             yaml += &token_line(name, products, rest);

@@ -1,11 +1,11 @@
 //! A client of HTTP/2 without TLS, which knows beforehand that the gateway speaks it.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h2::client::{ResponseFuture, SendRequest};
 use h2::SendStream;
+use h2::client::{ResponseFuture, SendRequest};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
@@ -31,7 +31,10 @@ pub struct Stream {
 
 impl Http2 {
     pub(super) fn connect(address: SocketAddr, public_url: &str) -> Http2 {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let (sender, connection) = runtime.block_on(async {
             let stream = TcpStream::connect(address).await.unwrap();
             stream.set_nodelay(true).unwrap();
@@ -114,9 +117,17 @@ impl Http2 {
     /// Takes the request back.
     pub fn reset(&mut self, mut stream: Stream) {
         stream.sending.send_reset(h2::Reason::CANCEL);
-        drop(stream);
-        // The frame leaves when the connection is driven once more.
-        self.runtime.block_on(tokio::time::sleep(Duration::from_millis(1)));
+    }
+
+    /// Keeps the connection going until something has happened elsewhere.
+    pub fn drive(&mut self, happened: impl Fn() -> bool) {
+        let begun = Instant::now();
+        self.runtime.block_on(async {
+            while !happened() {
+                assert!(begun.elapsed() < PATIENCE, "waited in vain");
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
     }
 
     /// Reads the answer, which has to follow the rules of every response.

@@ -9,7 +9,7 @@ mod http2;
 mod response;
 
 pub use backend::{After, Backend, Peer};
-pub use client::{Client, Request, Version, VERSIONS};
+pub use client::{Client, Request, VERSIONS, Version};
 pub use configuration::{Configuration, token};
 pub use gateway::{Gateway, closed_port};
 pub use http2::Http2;

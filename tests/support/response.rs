@@ -85,11 +85,21 @@ impl Response {
             vary.split(',').any(|name| name.trim().eq_ignore_ascii_case("origin")),
             "Vary is {vary}"
         );
-        for inner in ["server", "x-powered-by", "via", "set-cookie", "x-internal", "transfer-encoding"] {
+        for inner in [
+            "server",
+            "x-powered-by",
+            "via",
+            "set-cookie",
+            "x-internal",
+            "transfer-encoding",
+        ] {
             assert!(self.all(inner).is_empty(), "{inner} in {self:?}");
         }
         if self.status == 204 {
-            assert!(self.body.is_empty() && self.all("Content-Length").is_empty(), "{self:?}");
+            assert!(
+                self.body.is_empty() && self.all("Content-Length").is_empty(),
+                "{self:?}"
+            );
         } else {
             let length = self.number("Content-Length");
             if self.to_head {
@@ -99,7 +109,10 @@ impl Response {
                 assert!(!self.body.is_empty(), "an empty body: {self:?}");
             }
             assert!(
-                matches!(self.header("Content-Type"), Some("application/json" | "application/problem+json")),
+                matches!(
+                    self.header("Content-Type"),
+                    Some("application/json" | "application/problem+json")
+                ),
                 "{self:?}"
             );
         }
@@ -173,7 +186,17 @@ impl Response {
         }
         let detail = text("detail");
         assert!(detail.ends_with('.'), "{slug}: {detail}");
-        for inner in [CANARY, "127.0.0.1", "lookup.internal", "pingora", "::", "upstream", ".rs", "{", "\n"] {
+        for inner in [
+            CANARY,
+            "127.0.0.1",
+            "lookup.internal",
+            "pingora",
+            "::",
+            "upstream",
+            ".rs",
+            "{",
+            "\n",
+        ] {
             assert!(!detail.contains(inner), "{slug} says {inner}: {detail}");
         }
     }
