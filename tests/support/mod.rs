@@ -8,7 +8,7 @@ mod gateway;
 mod http2;
 mod response;
 
-pub use backend::{After, Backend, Peer};
+pub use backend::{ANSWER, After, Backend, DRIP, Peer};
 pub use client::{Client, Request, VERSIONS, Version};
 pub use configuration::{Configuration, token};
 pub use gateway::{Gateway, closed_port};
