@@ -3,9 +3,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::support::{
-    ANSWER, After, Backend, Configuration, DRIP, Gateway, Peer, Request, VERSIONS, Version,
-};
+use crate::support::{ANSWER, After, Backend, Configuration, DRIP, Gateway, Peer, Request, VERSIONS, Version};
 
 type Behaviour = fn(&mut Peer) -> After;
 

@@ -184,6 +184,24 @@ impl Client {
         self.response()
     }
 
+    /// Reads the response to bytes of which no path can be made out for certain.
+    pub fn any_path_response(&mut self) -> Response {
+        self.path = None;
+        self.response()
+    }
+
+    /// Reads to the end of the connection, and returns how many bytes there were.
+    pub fn rest(&mut self) -> usize {
+        let mut count = 0;
+        loop {
+            count += self.input.len();
+            self.input.clear();
+            if !self.read() {
+                return count;
+            }
+        }
+    }
+
     /// Reads one response, interim or final, and returns its status.
     pub fn any_status(&mut self) -> u16 {
         self.any_response().status
