@@ -106,6 +106,21 @@ fn a_slow_head_is_a_request_timeout() {
 }
 
 #[test]
+fn the_allowance_of_a_head_begins_with_its_first_byte_and_only_once() {
+    let backend = Backend::answering_json();
+    let configuration = Configuration::new(backend.address()).limit("head_timeout", "1s");
+    let gateway = Gateway::start(&configuration.yaml());
+    let mut client = gateway.connect();
+    let begun = Instant::now();
+    client.send("P");
+    std::thread::sleep(Duration::from_millis(900));
+    client.more("OST /phone/validate/v2 HTTP/1.1\r\n");
+    client.any_path_response().assert_problem("request-timeout");
+    let taken = begun.elapsed();
+    assert!(taken < Duration::from_millis(1500), "took {taken:?}");
+}
+
+#[test]
 fn a_slow_body_is_a_request_timeout() {
     let backend = Backend::answering_json();
     let gateway = impatient(&backend);
@@ -278,6 +293,41 @@ fn a_silent_or_idle_connection_ends_without_a_byte() {
             client.assert_ends();
             assert_in_time(begun);
         });
+        scope.spawn(|| {
+            let client = gateway.connect_http2();
+            let begun = Instant::now();
+            client.assert_ends();
+            assert_in_time(begun);
+        });
+    });
+}
+
+/// What a client of HTTP/2 begins with: the preface and no settings.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+#[test]
+fn an_http_2_client_that_falls_silent_is_let_go() {
+    let backend = Backend::answering_json();
+    let gateway = impatient(&backend);
+    // A block of headers that does not end: stream 1, one byte that begins a literal.
+    let half_a_head = [PREFACE, b"\0\0\x01\x01\0\0\0\0\x01\x00".as_slice()].concat();
+    std::thread::scope(|scope| {
+        for bytes in [b"PRI * HT", PREFACE, half_a_head.as_slice()] {
+            let gateway = &gateway;
+            scope.spawn(move || {
+                let begun = Instant::now();
+                let mut client = gateway.connect();
+                client.more(bytes);
+                // Frames of the gateway's own may come; nothing answers them.
+                client.rest();
+                let taken = begun.elapsed();
+                assert!(
+                    taken < ALLOWANCE + Duration::from_secs(1),
+                    "{} took {taken:?}",
+                    bytes.escape_ascii()
+                );
+            });
+        }
     });
 }
 
@@ -295,7 +345,7 @@ fn a_client_may_leave_at_any_time() {
     }
     // One that only stops sending still reads: a part of a request is answered.
     let head = lookup().head().len();
-    for end in [10, head - 1, head, bytes.len() - 1] {
+    for end in [1, 2, 10, head - 1, head, bytes.len() - 1] {
         let begun = Instant::now();
         let mut client = gateway.connect();
         client.send(&bytes[..end]);
@@ -419,14 +469,30 @@ fn a_client_that_reads_nothing_holds_up_nobody() {
         gateway.send(version, &lookup()).assert_success();
         assert_at_once(begun);
     }
+    let mut client = gateway.connect_http2_without_window();
+    let begun = Instant::now();
+    let request = lookup();
+    let mut stream = client.begin(&request, false);
+    client.data(&mut stream, &request.body, true);
+    assert!(client.response_or_error(stream).is_none(), "a body without a window");
+    assert_in_time(begun);
     // Its connection ends: less than all of the answers is there to be read.
     std::thread::sleep(ALLOWANCE + Duration::from_millis(200));
     assert!(stuck.rest() < 10_000_000);
 }
 
 #[test]
-fn a_stop_lets_requests_in_flight_finish() {
-    for version in VERSIONS {
+fn a_stop_lets_a_request_in_flight_finish_over_http_1() {
+    check_stop(Version::Http1);
+}
+
+#[test]
+fn a_stop_lets_a_request_in_flight_finish_over_http_2() {
+    check_stop(Version::Http2);
+}
+
+fn check_stop(version: Version) {
+    {
         let (release, released) = std::sync::mpsc::channel::<()>();
         let released = std::sync::Mutex::new(released);
         let backend = Backend::start(move |peer, request| {

@@ -127,6 +127,12 @@ const BEHAVIOURS: &[(&str, Behaviour, Option<&str>)] = &[
         },
         None,
     ),
+    (
+        "good-and-nested",
+        |peer| peer.answer(&format!("{}{}", "[".repeat(100), "]".repeat(100))),
+        None,
+    ),
+    ("good-with-a-key-twice", |peer| peer.answer("{\"a\":1,\"a\":2}"), None),
     ("closes-without-a-word", |_| After::Close, UNAVAILABLE),
     ("resets-without-a-word", |_| After::Reset, UNAVAILABLE),
     (

@@ -103,7 +103,12 @@ impl Gateway {
 
     /// A new connection for HTTP/2.
     pub fn connect_http2(&self) -> Http2 {
-        Http2::connect(self.address, &self.public_url)
+        Http2::connect(self.address, &self.public_url, 65_535)
+    }
+
+    /// A new connection for HTTP/2 of a client that takes no bodies.
+    pub fn connect_http2_without_window(&self) -> Http2 {
+        Http2::connect(self.address, &self.public_url, 0)
     }
 
     /// Sends the bytes of one request over a connection of its own.

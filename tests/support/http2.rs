@@ -30,7 +30,8 @@ pub struct Stream {
 }
 
 impl Http2 {
-    pub(super) fn connect(address: SocketAddr, public_url: &str) -> Http2 {
+    /// Connects; a window bounds what the gateway may send on a stream.
+    pub(super) fn connect(address: SocketAddr, public_url: &str, window: u32) -> Http2 {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -38,7 +39,11 @@ impl Http2 {
         let (sender, connection) = runtime.block_on(async {
             let stream = TcpStream::connect(address).await.unwrap();
             stream.set_nodelay(true).unwrap();
-            let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+            let (sender, connection) = h2::client::Builder::new()
+                .initial_window_size(window)
+                .handshake(stream)
+                .await
+                .unwrap();
             let connection = tokio::spawn(async move { drop(connection.await) });
             (sender, connection)
         });
@@ -132,6 +137,11 @@ impl Http2 {
 
     /// Reads the answer, which has to follow the rules of every response.
     pub fn response(&mut self, stream: Stream) -> Response {
+        self.response_or_error(stream).expect("an answer")
+    }
+
+    /// Reads the answer, unless the stream or the connection ends in an error of HTTP/2.
+    pub fn response_or_error(&mut self, stream: Stream) -> Option<Response> {
         let Stream {
             answer,
             sending,
@@ -140,15 +150,15 @@ impl Http2 {
         } = stream;
         let (parts, body) = self.runtime.block_on(async {
             let answer = timeout(PATIENCE, answer).await.expect("an answer in time");
-            let (parts, mut incoming) = answer.expect("an answer").into_parts();
+            let (parts, mut incoming) = answer.ok()?.into_parts();
             let mut body = Vec::new();
             while let Some(piece) = timeout(PATIENCE, incoming.data()).await.expect("a body in time") {
-                let piece = piece.expect("a whole body");
+                let piece = piece.ok()?;
                 incoming.flow_control().release_capacity(piece.len()).unwrap();
                 body.extend_from_slice(&piece);
             }
-            (parts, body)
-        });
+            Some((parts, body))
+        })?;
         drop(sending);
         let response = Response {
             status: parts.status.as_u16(),
@@ -163,7 +173,7 @@ impl Http2 {
             to_head,
         };
         response.assert_rules();
-        response
+        Some(response)
     }
 
     /// Waits for the gateway to end the connection.

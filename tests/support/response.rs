@@ -1,5 +1,6 @@
 //! A response, and the rules of the contract that every response has to follow.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use super::CANARY;
@@ -8,7 +9,6 @@ use super::CANARY;
 const STATUSES: [u16; 11] = [200, 204, 400, 401, 403, 404, 406, 408, 415, 429, 500];
 const UNAVAILABLE: u16 = 503;
 
-#[derive(Debug)]
 pub struct Response {
     pub(super) status: u16,
     /// In the order they came, the names in lower case.
@@ -19,6 +19,16 @@ pub struct Response {
     pub(super) path: Option<String>,
     /// The request was HEAD, whose answers have no body.
     pub(super) to_head: bool,
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "{}", self.status)?;
+        for (name, value) in &self.headers {
+            writeln!(formatter, "{name}: {}", value.escape_ascii())?;
+        }
+        write!(formatter, "\n{:.1000}", String::from_utf8_lossy(&self.body))
+    }
 }
 
 impl Response {
