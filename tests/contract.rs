@@ -924,7 +924,7 @@ fn the_backend_gets_a_request_that_was_built_anew() {
         .with("x-app-key", &token("live"))
         .with("Reference-ID", REFERENCE)
         .with("Content-Type", "application/json; charset=UTF-8")
-        .with("Accept", "application/json")
+        .with("Accept", "text/html, application/json;q=0.5")
         .with("Add-Metadata", "True")
         .with("Timeout-Seconds", "5")
         .with("User-Agent", "load/1.0")
@@ -932,6 +932,13 @@ fn the_backend_gets_a_request_that_was_built_anew() {
         .with("auth_token", "gone")
         .with("X-Forwarded-For", "192.0.2.1, 198.51.100.7")
         .with("X-Forwarded-Host", "gone.example")
+        .with("X-Forwarded-Proto", "gone")
+        .with("X-Forwarded-Prefix", "/gone")
+        .with("X-Original-URL", "/gone")
+        .with("X-HTTP-Method-Override", "DELETE")
+        .with("If-None-Match", "gone")
+        .with("Range", "bytes=0-1")
+        .with("Accept-Encoding", "gzip")
         .with("Transaction-Id", "gone")
         .body(body);
     let hop_by_hop = request
@@ -970,11 +977,11 @@ fn the_backend_gets_a_request_that_was_built_anew() {
         let expected = [
             "POST /phone/validate/v2?a=b%20c&d=/e%2f HTTP/1.1".to_owned(),
             "Host: lookup.internal".to_owned(),
+            "Accept: application/json".to_owned(),
             format!("Reference-ID: {REFERENCE}"),
             format!("Transaction-Id: {transaction}"),
             "X-Forwarded-For: 198.51.100.7".to_owned(),
             format!("{}: application/json; charset=UTF-8", name("Content-Type")),
-            format!("{}: application/json", name("Accept")),
             format!("{}: True", name("Add-Metadata")),
             format!("{}: 5", name("Timeout-Seconds")),
             format!("{}: load/1.0", name("User-Agent")),

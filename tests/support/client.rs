@@ -207,6 +207,17 @@ impl Client {
         self.any_response().status
     }
 
+    /// Reads one final response and those before it that are interim.
+    pub fn final_response(&mut self) -> Response {
+        loop {
+            let response = self.any_response();
+            if response.status >= 200 {
+                response.assert_rules();
+                return response;
+            }
+        }
+    }
+
     /// Reads one interim response and returns its status.
     pub fn interim(&mut self) -> u16 {
         let response = self.any_response();
