@@ -462,11 +462,14 @@ fn a_reference_is_echoed_made_or_refused() {
     }
 }
 
+/// Values of a header, and whether they pass.
+type Values = &'static [(&'static str, bool)];
+
 #[test]
 fn the_other_headers_have_their_tables() {
     let backend = Backend::answering_json();
     let gateway = gateway(&backend);
-    let tables: [(&str, &str, &[(&str, bool)]); 5] = [
+    let tables: [(&str, &str, Values); 5] = [
         (
             "Add-Metadata",
             "add-metadata-invalid",

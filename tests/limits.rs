@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{ANSWER, After, Backend, Client, Configuration, Gateway, Request, Response, VERSIONS, Version};
+use crate::support::{
+    ANSWER, After, Backend, Client, Configuration, Gateway, PATIENCE, Request, Response, VERSIONS, Version,
+};
 
 /// The allowances of these tests.
 const ALLOWANCE: Duration = Duration::from_millis(400);
@@ -520,46 +522,57 @@ fn a_stop_lets_a_request_in_flight_finish_over_http_2() {
 }
 
 fn check_stop(version: Version) {
-    {
-        let (release, released) = std::sync::mpsc::channel::<()>();
-        let released = std::sync::Mutex::new(released);
-        let backend = Backend::start(move |peer, request| {
-            if String::from_utf8_lossy(request).contains("?wait") {
-                released.lock().unwrap().recv().unwrap();
-            }
-            peer.answer(ANSWER);
-            After::Keep
-        });
-        let mut gateway = patient(&backend);
-        let mut idle = gateway.connect();
-        idle.request(&lookup());
-        idle.response().assert_success();
-        let mut silent = gateway.connect();
-        let mut idle_http2 = gateway.connect_http2();
-        idle_http2.exchange(&lookup()).assert_success();
-        let request = lookup().target("/phone/validate/v2?wait");
-        std::thread::scope(|scope| {
-            let gateway = &gateway;
-            let waiting = scope.spawn(move || gateway.send(version, &request));
-            backend.wait_for_requests(3);
-            gateway.terminate();
-            idle.assert_ends();
-            silent.assert_ends();
-            idle_http2.assert_ends();
-            release.send(()).unwrap();
-            let response = waiting.join().unwrap();
-            response.assert_success();
-            if version == Version::Http1 {
-                assert_eq!(response.header("Connection"), Some("close"));
-            }
-        });
-        let begun = Instant::now();
-        let status = gateway
-            .wait_for_end(Duration::from_secs(5))
-            .expect("the end of the process");
-        assert_eq!(status.code(), Some(0));
-        assert!(begun.elapsed() < Duration::from_secs(2), "took {:?}", begun.elapsed());
-    }
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let backend = Backend::start(move |peer, request| {
+        if String::from_utf8_lossy(request).contains("?wait") {
+            released.lock().unwrap().recv().unwrap();
+        }
+        peer.answer(ANSWER);
+        After::Keep
+    });
+    let mut gateway = patient(&backend);
+    let mut idle = gateway.connect();
+    idle.request(&lookup());
+    idle.response().assert_success();
+    let mut idle_http2 = gateway.connect_http2();
+    idle_http2.exchange(&lookup()).assert_success();
+    let request = lookup().target("/phone/validate/v2?wait");
+    std::thread::scope(|scope| {
+        let gateway = &gateway;
+        let waiting = scope.spawn(move || gateway.send(version, &request));
+        backend.wait_for_requests(3);
+        gateway.terminate();
+        idle.assert_ends();
+        idle_http2.assert_ends();
+        release.send(()).unwrap();
+        let response = waiting.join().unwrap();
+        response.assert_success();
+        if version == Version::Http1 {
+            assert_eq!(response.header("Connection"), Some("close"));
+        }
+    });
+    let begun = Instant::now();
+    let status = gateway
+        .wait_for_end(Duration::from_secs(5))
+        .expect("the end of the process");
+    assert_eq!(status.code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(2), "took {:?}", begun.elapsed());
+}
+
+#[test]
+fn a_stop_does_not_wait_for_silent_connections() {
+    let backend = Backend::answering_json();
+    let mut gateway = patient(&backend);
+    let mut silent = gateway.connect();
+    // Once a later connection is served, this one is in hands as well.
+    gateway.send(Version::Http1, &lookup()).assert_success();
+    let begun = Instant::now();
+    gateway.terminate();
+    silent.assert_ends();
+    let status = gateway.wait_for_end(PATIENCE).expect("the end of the process");
+    assert_eq!(status.code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(2), "took {:?}", begun.elapsed());
 }
 
 #[test]

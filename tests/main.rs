@@ -5,7 +5,9 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    clippy::cast_possible_truncation
+    clippy::cast_possible_truncation,
+    clippy::needless_borrows_for_generic_args,
+    clippy::nonminimal_bool
 )]
 
 mod contract;

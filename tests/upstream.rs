@@ -83,7 +83,12 @@ const BEHAVIOURS: &[(&str, Behaviour, Option<&str>)] = &[
     ),
     (
         "good-without-a-phrase",
-        |peer| last(peer, "HTTP/1.1 200\r\nContent-Length: 7\r\n\r\n{\"a\":1}"),
+        |peer| {
+            last(
+                peer,
+                "HTTP/1.1 200\r\nConnection: close\r\nContent-Length: 7\r\n\r\n{\"a\":1}",
+            )
+        },
         None,
     ),
     (
@@ -627,6 +632,32 @@ fn connections_to_the_backend_are_kept() {
     assert_eq!(backend.requests().len(), 20);
     // Two threads serve clients, and each may keep connections of its own.
     assert!(backend.connections() <= 2, "{} connections", backend.connections());
+}
+
+#[test]
+fn a_connection_that_the_backend_will_not_keep_is_not_used_again() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.1 200 OK\r\nConnection: Keep-Alive, Close\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{}",
+    ] {
+        println!("{answer:?}");
+        // A second request on a connection gets no answer.
+        let backend = Backend::start(move |peer, _| {
+            peer.send(answer);
+            peer.wait_for_close()
+        });
+        let gateway = gateway(&backend);
+        for version in VERSIONS {
+            let begun = Instant::now();
+            let response = gateway.send(version, &lookup("a").with("Timeout-Seconds", "2"));
+            assert_ne!(response.status(), 408);
+            assert!(begun.elapsed() < Duration::from_secs(1));
+        }
+        assert_eq!(backend.connections(), 2);
+    }
 }
 
 #[test]

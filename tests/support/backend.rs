@@ -194,11 +194,6 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Which connection this is, counted from 0.
-    pub fn connection(&self) -> usize {
-        self.connection
-    }
-
     /// Sends bytes; false if the gateway takes no more.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).is_ok()

@@ -20,6 +20,7 @@ const ATTEMPTS: usize = 5;
 pub struct Gateway {
     child: Child,
     address: SocketAddr,
+    /// What the links to problem pages begin with.
     public_url: String,
     directory: PathBuf,
     output: Arc<Mutex<Vec<u8>>>,
@@ -85,15 +86,6 @@ impl Gateway {
                 None
             }
         }
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// What the links to problem pages begin with.
-    pub fn public_url(&self) -> &str {
-        &self.public_url
     }
 
     /// A new connection for HTTP/1.
