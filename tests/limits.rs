@@ -66,7 +66,7 @@ fn a_slow_head_is_a_request_timeout() {
             "POST /phone/validate/v2",
             "POST /phone/validate/v2 HTTP/1.1\r\nHost: a\r\n",
             "POST /phone/validate/v2 HTTP/1.1\r\nHost: a\r\n\r",
-            "\r\n",
+            "\r\nP",
         ] {
             let gateway = &gateway;
             scope.spawn(move || {
