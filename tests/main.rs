@@ -1,0 +1,18 @@
+//! The tests of the gateway from outside: the real program, real connections, and backends that
+//! misbehave on purpose.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::needless_borrows_for_generic_args,
+    clippy::nonminimal_bool
+)]
+
+mod contract;
+mod limits;
+mod order;
+mod problems;
+mod support;
+mod upstream;

@@ -1,0 +1,217 @@
+//! The gateway as a process of its own: started with a configuration, watched, and cleaned away.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::{CANARY, Client, Http2, PATIENCE, Request, Response, Version};
+
+/// How often a clash of ports is tried to be got around.
+const ATTEMPTS: usize = 5;
+
+/// A running gateway, which ends with this value.
+pub struct Gateway {
+    child: Child,
+    address: SocketAddr,
+    /// What the links to problem pages begin with.
+    public_url: String,
+    directory: PathBuf,
+    output: Arc<Mutex<Vec<u8>>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Gateway {
+    /// Starts the program with a configuration; its `listen` and `admin` are replaced by free ports.
+    pub fn start(yaml: &str) -> Gateway {
+        let public_url = yaml
+            .lines()
+            .find_map(|line| line.strip_prefix("public_url: "))
+            .expect("a public_url")
+            .to_owned();
+        for _ in 0..ATTEMPTS {
+            if let Some(gateway) = Gateway::try_start(yaml, &public_url) {
+                return gateway;
+            }
+        }
+        panic!("the gateway did not start {ATTEMPTS} times");
+    }
+
+    fn try_start(yaml: &str, public_url: &str) -> Option<Gateway> {
+        let (address, admin) = (free_address(), free_address());
+        let mut text: String = yaml
+            .lines()
+            .filter(|line| !line.starts_with("listen:") && !line.starts_with("admin:"))
+            .fold(String::new(), |text, line| text + line + "\n");
+        text += &format!("listen: {address}\nadmin: {admin}\n");
+        let directory = directory();
+        let config = directory.join("tollgate.yaml");
+        fs::write(&config, text).unwrap();
+        for schema in ["phone.schema.json", "email.schema.json"] {
+            let from = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config").join(schema);
+            fs::copy(from, directory.join(schema)).unwrap();
+        }
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+            .arg("run")
+            .arg("--config")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = Arc::new(Mutex::new(Vec::new()));
+        let (out, ready) = collect(child.stdout.take().unwrap(), Arc::clone(&output));
+        let (err, _) = collect(child.stderr.take().unwrap(), Arc::clone(&output));
+        let gateway = Gateway {
+            child,
+            address,
+            public_url: public_url.to_owned(),
+            directory,
+            output,
+            readers: vec![out, err],
+        };
+        // The first line says that clients can connect; its absence that the program has ended.
+        match ready.recv_timeout(PATIENCE) {
+            Ok(()) => Some(gateway),
+            Err(_) => {
+                let said = gateway.output();
+                assert!(said.is_empty() || said.contains("cannot listen"), "no start: {said}");
+                None
+            }
+        }
+    }
+
+    /// A new connection for HTTP/1.
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address, &self.public_url)
+    }
+
+    /// A new connection for HTTP/2.
+    pub fn connect_http2(&self) -> Http2 {
+        Http2::connect(self.address, &self.public_url, 65_535)
+    }
+
+    /// A new connection for HTTP/2 of a client that takes no bodies.
+    pub fn connect_http2_without_window(&self) -> Http2 {
+        Http2::connect(self.address, &self.public_url, 0)
+    }
+
+    /// Sends the bytes of one request over a connection of its own.
+    pub fn exchange(&self, bytes: impl AsRef<[u8]>) -> Response {
+        let mut client = self.connect();
+        client.send(bytes);
+        client.response()
+    }
+
+    /// Sends one request over a connection of its own.
+    pub fn send(&self, version: Version, request: &Request) -> Response {
+        match version {
+            Version::Http1 => {
+                let mut client = self.connect();
+                client.request(request);
+                client.response()
+            }
+            Version::Http2 => self.connect_http2().exchange(request),
+        }
+    }
+
+    /// Tells the program to stop in order.
+    pub fn terminate(&self) {
+        let kill = Command::new("sh")
+            .args(["-c", "kill -TERM \"$0\"", &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(kill.success());
+    }
+
+    /// Waits for the program to end by itself.
+    pub fn wait_for_end(&mut self, allowance: Duration) -> Option<ExitStatus> {
+        let begun = Instant::now();
+        // The standard library has no wait with a time-out.
+        while begun.elapsed() < allowance {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        None
+    }
+
+    /// Everything that the program has written so far.
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&self.output.lock().unwrap()).into_owned()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+        let output = self.output();
+        if std::thread::panicking() {
+            let _ = writeln!(std::io::stderr(), "the gateway wrote:\n{output}");
+        } else {
+            assert!(!output.contains(CANARY), "a token, number or reference in: {output}");
+            assert!(!output.contains("panic"), "a panic: {output}");
+        }
+    }
+}
+
+/// Collects what the program writes; the receiver is told of the first line.
+fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<Vec<u8>>>) -> (JoinHandle<()>, Receiver<()>) {
+    let (first, told) = channel();
+    let reader = std::thread::spawn(move || {
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
+        while from.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
+            into.lock().unwrap().append(&mut line);
+            let _ = first.send(());
+        }
+    });
+    (reader, told)
+}
+
+/// A new directory that no other test has.
+fn directory() -> PathBuf {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let name = format!(
+        "tollgate-test-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
+    let directory = std::env::temp_dir().join(name);
+    fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+/// An address that is free at the moment. Its port is below those that the kernel gives to
+/// outgoing connections, of which the tests open many.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 10_000;
+    const PORTS: u16 = 22_000;
+    let start = (std::process::id().wrapping_mul(331) % u32::from(PORTS)) as u16;
+    loop {
+        let port = FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS) % PORTS;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
+/// An address where nothing listens.
+pub fn closed_port() -> SocketAddr {
+    free_address()
+}

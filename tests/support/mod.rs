@@ -1,0 +1,23 @@
+//! What the tests share: the gateway as a process, clients for both versions of HTTP, backends that
+//! do as they are told, and the checks that every response has to pass.
+
+mod backend;
+mod client;
+mod configuration;
+mod gateway;
+mod http2;
+mod response;
+
+pub use backend::{ANSWER, After, Backend, DRIP, Peer};
+pub use client::{Client, Request, VERSIONS, Version};
+pub use configuration::{Configuration, token};
+pub use gateway::{Gateway, closed_port};
+pub use http2::Http2;
+pub use response::Response;
+
+/// A word that is part of every token, number and reference of the tests, and that must not be in
+/// anything the program writes about them.
+pub const CANARY: &str = "c4n4ry";
+
+/// How long a test waits for something that has to happen, before it fails.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
