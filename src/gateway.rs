@@ -139,7 +139,14 @@ impl Gateway {
     /// if its connection has some and the requests have some.
     pub(crate) fn enter(&self, connection: Room) -> (Occupied<'_>, Room) {
         let (occupied, before) = Occupied::one_of(&self.requests);
-        (occupied, if before < self.policy.limits.requests { connection } else { Room::Full })
+        (
+            occupied,
+            if before < self.policy.limits.requests {
+                connection
+            } else {
+                Room::Full
+            },
+        )
     }
 
     /// Answers a request whose head could be judged. `respond` writes the outcome into the

@@ -114,6 +114,14 @@ impl Mistakes {
         self.0.len()
     }
 
+    /// Whether something is wrong with the value at a place, or with a part of it.
+    pub fn touch(&self, place: &Place) -> bool {
+        self.0.iter().any(|mistake| {
+            let rest = mistake.place.path.strip_prefix(&*place.path);
+            mistake.place.file == place.file && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
+    }
+
     /// The mistakes in order.
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
         self.0.iter()

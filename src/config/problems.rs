@@ -10,11 +10,25 @@ pub struct Rows {
     texts: Vec<Text>,
     /// The own rows, and whether something refers to them yet.
     own: Vec<(Place, bool)>,
+    /// The root of the configuration.
+    root: Place,
 }
+
+/// What a detail may hold that is filled in: from the product, and `{field}` from the body.
+const BLANKS: [&str; 8] = [
+    "field",
+    "token_headers",
+    "accept",
+    "content_type",
+    "deadline_header",
+    "deadline_min",
+    "deadline_max",
+    "body_max",
+];
 
 impl Rows {
     /// Compiles the `problems` of a file.
-    pub fn compile(problems: Entries<file::Problem>, mistakes: &mut Mistakes) -> Rows {
+    pub fn compile(problems: Entries<file::Problem>, root: &Place, mistakes: &mut Mistakes) -> Rows {
         let built_in = TABLE.iter().map(|definition| Text {
             row: definition.row,
             slug: definition.slug.into(),
@@ -27,6 +41,7 @@ impl Rows {
         let mut rows = Rows {
             texts: built_in.collect(),
             own: Vec::new(),
+            root: root.clone(),
         };
         for (slug, place, problem) in problems.0 {
             match rows.texts.iter_mut().find(|text| *text.slug == *slug) {
@@ -51,13 +66,14 @@ impl Rows {
             let built_in = "write the status of the product's own problem, or the slug of a built-in one (`tollgate problems` lists them)";
             mistakes.push(place.key("status"), format!("is missing; {built_in}"));
         }
+        let Ok(number) = u16::try_from(self.own.len()) else {
+            return;
+        };
+        check_words(&problem, Row::Own(number), mistakes);
         let title = problem.title.take().map(Into::into);
         let detail = problem
             .detail
             .require(&place, "detail", "say what was wrong and what to do", mistakes);
-        let Ok(number) = u16::try_from(self.own.len()) else {
-            return;
-        };
         self.own.push((place, false));
         self.texts.push(Text {
             row: Row::Own(number),
@@ -81,7 +97,13 @@ impl Rows {
                     *used = true;
                 }
             }
-            Some(_) => {}
+            Some(row) if is_of_a_value(row) => {}
+            Some(_) => mistakes.push(
+                place,
+                "names a built-in problem that says something else; add one of your own to `problems`, or use body-invalid",
+            ),
+            // One that is there but has mistakes of its own is not unknown.
+            None if mistakes.touch(&self.root.key("problems").key(&slug)) => {}
             None => mistakes.push(
                 place,
                 "names no problem; add it to `problems`, or use a slug that `tollgate problems` lists",
@@ -101,18 +123,89 @@ impl Rows {
     }
 
     /// The texts of all rows with their blanks filled in by `fill`.
-    pub fn texts(&self, fill: impl Fn(&str) -> String) -> Vec<Text> {
+    pub fn texts(&self, fill: impl Fn(&Text) -> String) -> Vec<Text> {
         self.texts
             .iter()
             .map(|text| Text {
-                detail: fill(&text.detail),
+                detail: fill(text),
                 ..text.clone()
             })
             .collect()
     }
 }
 
+/// Whether a row is about one value of a header or of the body, so that `problem:` may name it.
+/// The others are what the gateway itself finds, some with headers that only it can fill.
+fn is_of_a_value(row: Row) -> bool {
+    matches!(
+        row,
+        Row::TimeoutInvalid
+            | Row::ReferenceIdInvalid
+            | Row::AddMetadataInvalid
+            | Row::BodyMalformed
+            | Row::Own(_)
+            | Row::BodyInvalid
+    )
+}
+
+/// Whether a row can apply before the product is known, so that nothing of it can be filled in.
+fn comes_without_product(row: Row) -> bool {
+    matches!(
+        row,
+        Row::MalformedRequest | Row::RequestTimeout | Row::Overloaded | Row::EndpointUnknown | Row::Internal
+    )
+}
+
+/// Own words must be there, and their blanks must be ones that are filled in.
+fn check_words(problem: &file::Problem, row: Row, mistakes: &mut Mistakes) {
+    if let Written::Here(title, place) = &problem.title {
+        check_text(title, place, mistakes);
+    }
+    let Written::Here(detail, place) = &problem.detail else {
+        return;
+    };
+    check_text(detail, place, mistakes);
+    let mut fields = 0_u32;
+    for blank in blanks(detail) {
+        let what = if !BLANKS.contains(&blank) {
+            format!(
+                "has a word in braces that nothing fills in; use {}, or leave out the braces",
+                BLANKS.map(|blank| format!("{{{blank}}}")).join(", ")
+            )
+        } else if blank != "field" && comes_without_product(row) {
+            "has a blank that only products fill in, and this problem can come before the product is known; write it out"
+                .to_owned()
+        } else if blank != "field" {
+            continue;
+        } else if !is_of_a_value(row) {
+            "has {field}, which is filled in for problems of the body alone; write it out".to_owned()
+        } else if fields > 0 {
+            "has {field} more than once; keep one".to_owned()
+        } else {
+            fields += 1;
+            continue;
+        };
+        mistakes.push(place.clone(), what);
+    }
+}
+
+fn check_text(text: &str, place: &Place, mistakes: &mut Mistakes) {
+    if text.trim().is_empty() {
+        mistakes.push(place.clone(), "is empty; write words for the client");
+    }
+}
+
+/// The words in braces: letters and underscores alone, so that an example in JSON has none.
+fn blanks(detail: &str) -> impl Iterator<Item = &str> {
+    detail.split('{').skip(1).filter_map(|rest| {
+        let (word, _) = rest.split_once('}')?;
+        let plain = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+        (!word.is_empty() && word.bytes().all(plain)).then_some(word)
+    })
+}
+
 fn reword(text: &mut Text, problem: file::Problem, mistakes: &mut Mistakes) {
+    check_words(&problem, text.row, mistakes);
     if let Some(wanted) = status(&problem.status, mistakes)
         && wanted != text.status
         && let Some(place) = problem.status.place()

@@ -63,13 +63,25 @@ impl FromText for Duration {
         number
             .checked_mul(milliseconds)
             .map(Duration::from_millis)
-            .ok_or(WANTED)
+            .ok_or("is too long; write a duration that a clock can count")
     }
 }
 
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub usize);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const KIB: usize = 1024;
+        const MIB: usize = 1024 * KIB;
+        match self.0 {
+            bytes if bytes >= MIB && bytes.is_multiple_of(MIB) => write!(formatter, "{}MiB", bytes / MIB),
+            bytes if bytes >= KIB && bytes.is_multiple_of(KIB) => write!(formatter, "{}KiB", bytes / KIB),
+            bytes => write!(formatter, "{bytes}B"),
+        }
+    }
+}
 
 impl FromText for Bytes {
     fn from_text(text: &str) -> Result<Bytes, &'static str> {
@@ -85,7 +97,7 @@ impl FromText for Bytes {
             .checked_mul(factor)
             .and_then(|bytes| usize::try_from(bytes).ok())
             .map(Bytes)
-            .ok_or(WANTED)
+            .ok_or("is too large; write a size that fits into memory")
     }
 }
 
@@ -130,7 +142,7 @@ impl PerPeriod {
 impl FromText for SocketAddr {
     fn from_text(text: &str) -> Result<SocketAddr, &'static str> {
         text.parse()
-            .map_err(|_| "is not an address and a port; write one as in 127.0.0.1:8080 or [::1]:8080")
+            .map_err(|_| "is not an address and a port; write one as in 127.0.0.1:8080 or [::1]:8080, not a name")
     }
 }
 
@@ -203,22 +215,43 @@ pub struct HeaderName(pub Box<str>);
 
 impl FromText for HeaderName {
     fn from_text(text: &str) -> Result<HeaderName, &'static str> {
-        const TAKEN: [&str; 9] = [
-            "host",
+        // Framing, routing, what the gateway itself reads, and what it says in its answers.
+        const TAKEN: [&str; 27] = [
+            "accept",
+            "accept-encoding",
+            "allow",
+            "cache-control",
             "connection",
+            "content-encoding",
             "content-length",
             "content-type",
-            "transfer-encoding",
-            "accept",
-            "origin",
+            "date",
             "expect",
+            "forwarded",
+            "host",
+            "keep-alive",
+            "origin",
+            "proxy-connection",
+            "ratelimit",
+            "ratelimit-policy",
+            "referer",
+            "retry-after",
+            "te",
+            "trailer",
             "transaction-id",
+            "transfer-encoding",
+            "upgrade",
+            "vary",
+            "via",
+            "x-forwarded-for",
         ];
+        const TAKEN_FAMILIES: [&str; 2] = ["access-control-", "x-rate-limit-"];
         if !is_token(text.as_bytes()) || text.contains('_') {
             return Err("is not a header's name; use letters, digits and hyphens, as in Auth-Token");
         }
-        if TAKEN.iter().any(|taken| text.eq_ignore_ascii_case(taken)) {
-            return Err("is a header with a meaning of its own; choose another one");
+        let lower_case = text.to_ascii_lowercase();
+        if TAKEN.contains(&&*lower_case) || TAKEN_FAMILIES.iter().any(|family| lower_case.starts_with(family)) {
+            return Err("is a header that HTTP or the gateway gives a meaning of its own; choose another one");
         }
         Ok(HeaderName(text.into()))
     }
@@ -337,6 +370,9 @@ mod tests {
             ("Auth-Token", true),
             ("auth_token", false),
             ("Host", false),
+            ("X-Forwarded-For", false),
+            ("x-rate-limit-limit", false),
+            ("Access-Control-Allow-Origin", false),
             ("a b", false),
             ("", false),
         ] {
