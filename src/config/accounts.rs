@@ -145,7 +145,9 @@ impl<'c> Gathered<'c> {
         mistakes: &mut Mistakes,
     ) -> Option<(String, Compiled)> {
         let mut of_line = Mistakes::default();
-        let account = yaml::read::<file::AccountLine>(name, text, &mut of_line)
+        // Blank lines before it, so that a message that names two lines is right about both.
+        let text = "\n".repeat(number.saturating_sub(1)) + text;
+        let account = yaml::read::<file::AccountLine>(name, &text, &mut of_line)
             .and_then(|(line, place)| self.compile_line(line, &place, &mut of_line));
         for mistake in of_line.iter() {
             let place = Place {

@@ -1,6 +1,7 @@
 //! The rows of the configuration: the operator's own problems, and own words for the built-in ones.
 
 use super::file;
+use super::units::Parsed;
 use crate::problem::{Fault, Row, Status, TABLE};
 use crate::wording::Text;
 use crate::yaml::{Entries, Mistakes, Place, Written};
@@ -60,16 +61,16 @@ impl Rows {
                 "is not a slug; use lower-case letters, digits and hyphens, as in number-missing",
             );
         }
-        let status = status(&problem.status, mistakes);
-        let status_needed = problem.status.is_missing();
-        if status_needed {
-            let built_in = "write the status of the product's own problem, or the slug of a built-in one (`tollgate problems` lists them)";
-            mistakes.push(place.key("status"), format!("is missing; {built_in}"));
-        }
         let Ok(number) = u16::try_from(self.own.len()) else {
             return;
         };
         check_words(&problem, Row::Own(number), mistakes);
+        let status = problem.status.require(
+            &place,
+            "status",
+            "write the status of the product's own problem, or the slug of a built-in one (`tollgate problems` lists them)",
+            mistakes,
+        );
         let title = problem.title.take().map(Into::into);
         let detail = problem
             .detail
@@ -78,7 +79,7 @@ impl Rows {
         self.texts.push(Text {
             row: Row::Own(number),
             slug: slug.into(),
-            status: status.unwrap_or(Status::BadRequest),
+            status: status.map_or(Status::BadRequest, |status| status.0),
             fault: Fault::Client,
             closes: false,
             title,
@@ -89,7 +90,7 @@ impl Rows {
     /// The row that a `problem` key names.
     pub fn row(&mut self, slug: Written<String>, parent: &Place, mistakes: &mut Mistakes) -> Option<Row> {
         let place = slug.place().cloned().unwrap_or_default();
-        let slug = slug.require(parent, "problem", "name a row, built-in or of `problems`", mistakes)?;
+        let slug = slug.require(parent, "problem", "name a problem, built-in or of `problems`", mistakes)?;
         let row = self.texts.iter().find(|text| *text.slug == *slug).map(|text| text.row);
         match row {
             Some(Row::Own(number)) => {
@@ -206,9 +207,8 @@ fn blanks(detail: &str) -> impl Iterator<Item = &str> {
 
 fn reword(text: &mut Text, problem: file::Problem, mistakes: &mut Mistakes) {
     check_words(&problem, text.row, mistakes);
-    if let Some(wanted) = status(&problem.status, mistakes)
-        && wanted != text.status
-        && let Some(place) = problem.status.place()
+    if let Written::Here(Parsed(wanted), place) = &problem.status
+        && *wanted != text.status
     {
         let what = format!(
             "cannot change what a built-in problem means; remove it, or write {}",
@@ -222,18 +222,4 @@ fn reword(text: &mut Text, problem: file::Problem, mistakes: &mut Mistakes) {
     if let Some(detail) = problem.detail.take() {
         text.detail = detail;
     }
-}
-
-fn status(written: &Written<u16>, mistakes: &mut Mistakes) -> Option<Status> {
-    let (Some(code), Some(place)) = (written.get(), written.place()) else {
-        return None;
-    };
-    let status = Status::from_code(*code);
-    if status.is_none() {
-        mistakes.push(
-            place.clone(),
-            "is not a status of a problem; use 400, 401, 403, 404, 406, 408, 415, 429, 500 or 503",
-        );
-    }
-    status
 }

@@ -142,8 +142,10 @@ fn upstream(
     let place = written.place().cloned().unwrap_or_default();
     let name = written.require(parent, "upstream", "name one of `upstreams`", mistakes)?;
     let found = around.upstreams.iter().position(|upstream| *upstream.name == *name);
-    // One that is there but could not be read is not unknown.
-    if found.is_none() && !mistakes.touch(&around.root.key("upstreams").key(&name)) {
+    // One that is there but could not be read is not unknown, and if there is none that is a
+    // mistake already.
+    let reported = || around.upstreams.is_empty() || mistakes.touch(&around.root.key("upstreams").key(&name));
+    if found.is_none() && !reported() {
         let known = known(around.upstreams.iter().map(|upstream| &*upstream.name));
         mistakes.push(place, format!("names no upstream; {known}"));
     }
@@ -153,10 +155,9 @@ fn upstream(
 /// The names that could have been meant.
 pub fn known<'n>(names: impl Iterator<Item = &'n str>) -> String {
     let names: Vec<_> = names.collect();
-    if names.is_empty() {
-        "there is none yet, write it first".to_owned()
-    } else {
-        format!("write one of {}", names.join(", "))
+    match names.as_slice() {
+        [only] => format!("write {only}"),
+        names => format!("write one of {}", names.join(", ")),
     }
 }
 

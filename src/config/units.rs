@@ -15,6 +15,7 @@ use crate::account::{Digest, Expiry};
 use crate::check::domain::Pattern;
 use crate::check::media::{MediaType, is_token};
 use crate::check::network::parse_network;
+use crate::problem::Status;
 use crate::quota::Allowance;
 
 /// A value that is written as one text.
@@ -178,6 +179,15 @@ impl FromText for Expiry {
         u32::try_from(since_1970)
             .map(Expiry::LastDay)
             .map_err(|_| "is before 1970; write a later day")
+    }
+}
+
+impl FromText for Status {
+    fn from_text(text: &str) -> Result<Status, &'static str> {
+        text.parse()
+            .ok()
+            .and_then(Status::from_code)
+            .ok_or("is not a status of a problem; use 400, 401, 403, 404, 406, 408, 415, 429, 500 or 503")
     }
 }
 

@@ -233,15 +233,22 @@ impl<'a> Reader<'a> {
 
     /// A whole number in decimal digits within the bounds of its type.
     fn integer<N: TryFrom<i128> + Display>(self, lowest: N, highest: N) -> Result<N, Error> {
+        // The upper bound of a type of 64 bits is nobody's.
+        let wide = size_of::<N>() > size_of::<u32>();
         let text = self.plain("a whole number")?;
         let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Error::open(format!(
-                "is not a whole number; write decimal digits, from {lowest} to {highest}"
-            ));
+            return Error::open(match wide {
+                true => "is not a whole number; write decimal digits".to_owned(),
+                false => format!("is not a whole number; write decimal digits, from {lowest} to {highest}"),
+            });
         }
         match text.parse::<i128>().ok().and_then(|number| N::try_from(number).ok()) {
             Some(number) => Ok(number),
+            None if wide && text.starts_with('-') => {
+                Error::open(format!("is out of range; write a number from {lowest} on"))
+            }
+            None if wide => Error::open("is out of range; write a smaller number"),
             None => Error::open(format!("is out of range; write a number from {lowest} to {highest}")),
         }
     }
