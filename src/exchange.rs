@@ -105,25 +105,23 @@ impl Exchange {
         let no_server = Problem::new(Row::Internal, "the upstream has no server");
         let target = self.targets.get(upstream).ok_or(no_server)?;
         let turn = target.turn.fetch_add(1, Ordering::Relaxed);
-        let place = turn.checked_rem(target.peers.len()).ok_or(no_server)?;
-        let peer = target.peers.get(place).ok_or(no_server)?;
-
-        let (mut stream, reused) = connector
-            .get_stream(peer)
-            .await
-            .map_err(|error| translate::connecting(&error))?;
-        if let Err(broken) = send(&mut stream, request).await {
-            if !reused {
-                return Err(broken);
+        // A server that cannot be connected to has not seen a byte, so that the next one may.
+        let mut problem = no_server;
+        for attempt in 0..target.peers.len() {
+            let place = turn
+                .wrapping_add(attempt)
+                .checked_rem(target.peers.len())
+                .ok_or(no_server)?;
+            let peer = target.peers.get(place).ok_or(no_server)?;
+            match connector.get_stream(peer).await {
+                Ok((stream, reused)) => {
+                    let stream = send_once(connector, peer, stream, reused, request).await?;
+                    return receive(connector, peer, stream, response_limit, now).await;
+                }
+                Err(error) => problem = translate::connecting(&error),
             }
-            // The peer had closed the idle connection: the kernel refused the bytes.
-            stream = connector
-                .new_stream(peer)
-                .await
-                .map_err(|error| translate::connecting(&error))?;
-            send(&mut stream, request).await?;
         }
-        receive(connector, peer, stream, response_limit, now).await
+        Err(problem)
     }
 }
 
@@ -134,6 +132,29 @@ fn peer(upstream: &Upstream, server: SocketAddr) -> HttpPeer {
     peer.options.total_connection_timeout = Some(upstream.connect_timeout);
     peer.options.idle_timeout = Some(upstream.idle_timeout);
     peer
+}
+
+/// Sends the request over a connection from the pool or a new one.
+async fn send_once(
+    connector: &TransportConnector,
+    peer: &HttpPeer,
+    mut stream: Stream,
+    reused: bool,
+    request: &[u8],
+) -> Result<Stream, Problem> {
+    match send(&mut stream, request).await {
+        Ok(()) => Ok(stream),
+        Err(problem) if !reused => Err(problem),
+        Err(_) => {
+            // The peer had closed the idle connection: the kernel refused the bytes.
+            let mut stream = connector
+                .new_stream(peer)
+                .await
+                .map_err(|error| translate::connecting(&error))?;
+            send(&mut stream, request).await?;
+            Ok(stream)
+        }
+    }
 }
 
 async fn send(stream: &mut Stream, request: &[u8]) -> Result<(), Problem> {

@@ -199,11 +199,7 @@ impl<'a> Facts<'a> {
             let name = field.name;
             // The lengths of the names sort out nearly all other headers at once.
             match name.len() {
-                4 if name.eq_ignore_ascii_case("host") => {
-                    if facts.host.replace(field.value).is_some() {
-                        return Err(malformed("several Host lines"));
-                    }
-                }
+                4 if name.eq_ignore_ascii_case("host") => facts.read_host(field.value)?,
                 6 if name.eq_ignore_ascii_case("expect") => {
                     facts.expects_continue |= field.value.eq_ignore_ascii_case(b"100-continue");
                 }
@@ -225,6 +221,13 @@ impl<'a> Facts<'a> {
             }
         }
         Ok(facts)
+    }
+
+    fn read_host(&mut self, value: &'a [u8]) -> Result<(), Problem> {
+        match self.host.replace(value) {
+            None => Ok(()),
+            Some(_) => Err(malformed("several Host lines")),
+        }
     }
 
     fn read_connection(&mut self, value: &[u8]) {

@@ -101,7 +101,7 @@ async fn answer(
         Ok(head) => head,
         Err(problem) => return connection.refuse(gateway, &lines, problem).await,
     };
-    let (_occupied, room) = gateway.enter(connection_room);
+    let (occupied, room) = gateway.enter(connection_room);
     connection.begin(&head, connection_room);
     let answered = gateway
         .answer(
@@ -126,7 +126,10 @@ async fn answer(
     match answered {
         Answered::Gone => Ended::Broken,
         Answered::Written | Answered::WrittenLast => {
-            if connection.write_out().await.is_err() {
+            let written = connection.write_out().await;
+            // What is still read of the body is no request in flight any more.
+            drop(occupied);
+            if written.is_err() {
                 Ended::Broken
             } else if connection.keep_alive && connection.skip_body().await {
                 Ended::Reusable
@@ -181,6 +184,8 @@ enum Pending {
     Nothing,
     Length(u64),
     Chunked(Decoder),
+    /// Nobody knows any more where the body ends: the connection cannot live on.
+    Lost,
 }
 
 impl Connection {
@@ -203,8 +208,12 @@ impl Connection {
     async fn read_head(&mut self, head: &mut Vec<u8>, first: bool) -> Result<(), HeadError> {
         head.clear();
         let refused = |problem| Err(HeadError::Refused(problem));
+        self.drop_blank_line();
         if self.input.is_empty() {
             self.wait_for_request(first).await?;
+            if self.drop_blank_line() {
+                self.wait_for_request(first).await?;
+            }
         }
         let begun = Instant::now();
         let mut scanned = 0;
@@ -247,6 +256,16 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Drops the line end that old clients send behind a body (RFC 9112, section 2.2): a connection
+    /// with nothing else in it is idle.
+    fn drop_blank_line(&mut self) -> bool {
+        let blank = self.input == b"\r\n";
+        if blank {
+            self.input.clear();
+        }
+        blank
     }
 
     /// Waits for the first byte of a request. A shutdown ends the wait, and so does the allowance:
@@ -294,6 +313,7 @@ impl Connection {
             Pending::Nothing => true,
             Pending::Length(left) => left <= self.limits.drain_bytes && !self.expects_continue,
             Pending::Chunked(_) => !self.expects_continue,
+            Pending::Lost => false,
         }
     }
 
@@ -317,23 +337,27 @@ impl Connection {
     async fn receive(&mut self, limit: usize) -> Result<(), Problem> {
         let too_large = Problem::new(Row::BodyTooLarge, "the body has more bytes than the route allows");
         loop {
-            match &mut self.pending {
+            match self.pending {
                 Pending::Nothing => return Ok(()),
+                Pending::Lost => return Err(too_large),
                 Pending::Length(left) => {
-                    let left_bytes = usize::try_from(*left).map_err(|_| too_large)?;
+                    let left_bytes = usize::try_from(left).map_err(|_| too_large)?;
                     if self.body.len().saturating_add(left_bytes) > limit {
                         return Err(too_large);
                     }
                     let there = left_bytes.min(self.input.len());
                     self.body.extend_from_slice(self.input.get(..there).unwrap_or_default());
                     self.input.drain(..there);
-                    *left = left.saturating_sub(u64::try_from(there).unwrap_or(u64::MAX));
-                    if *left == 0 {
+                    let left = left.saturating_sub(u64::try_from(there).unwrap_or(u64::MAX));
+                    if left == 0 {
                         self.pending = Pending::Nothing;
                         continue;
                     }
+                    self.pending = Pending::Length(left);
                 }
-                Pending::Chunked(decoder) => {
+                Pending::Chunked(mut decoder) => {
+                    // A decoder that stops half-way is ahead of the input, and nobody could go on.
+                    self.pending = Pending::Lost;
                     let body = &mut self.body;
                     let used = decoder.advance(&self.input, |data| {
                         if body.len().saturating_add(data.len()) > limit {
@@ -347,6 +371,7 @@ impl Connection {
                         self.pending = Pending::Nothing;
                         continue;
                     }
+                    self.pending = Pending::Chunked(decoder);
                 }
             }
             if !self.read_more().await {

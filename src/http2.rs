@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
@@ -37,6 +37,10 @@ const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// Bytes that a client may send on all streams together before we read them.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
+/// How long a connection that was told to end may still take: the longest deadline of a request
+/// and a little more.
+const STOP_ALLOWANCE: Duration = Duration::from_secs(20);
+
 /// Serves a connection until it ends.
 pub(crate) async fn serve(gateway: &Arc<Gateway>, stream: Stream, peer: IpAddr, room: Room, shutdown: &ShutdownWatch) {
     let limits = gateway.policy.limits;
@@ -51,7 +55,8 @@ pub(crate) async fn serve(gateway: &Arc<Gateway>, stream: Stream, peer: IpAddr, 
         return;
     };
     let mut shutdown = shutdown.clone();
-    let mut stopping = false;
+    // Once the connection is to end, the time by which it has ended, whatever the client does.
+    let mut stop_by: Option<Instant> = None;
     // Every stream's task holds a receiver, so the number of receivers is the number of streams.
     let (streams, _) = watch::channel(());
     loop {
@@ -66,14 +71,15 @@ pub(crate) async fn serve(gateway: &Arc<Gateway>, stream: Stream, peer: IpAddr, 
                     drop(alive);
                 });
             }
-            () = idle(&streams, limits.idle_timeout), if !stopping => {
-                stopping = true;
+            () = idle(&streams, limits.idle_timeout), if stop_by.is_none() => {
+                stop_by = Some(Instant::now() + STOP_ALLOWANCE);
                 connection.graceful_shutdown();
             }
-            _ = shutdown.changed(), if !stopping => {
-                stopping = true;
+            _ = shutdown.changed(), if stop_by.is_none() => {
+                stop_by = Some(Instant::now() + STOP_ALLOWANCE);
                 connection.graceful_shutdown();
             }
+            () = sleep(stop_by.map_or(STOP_ALLOWANCE, |by| by.saturating_duration_since(Instant::now()))), if stop_by.is_some() => return,
         }
     }
 }
@@ -84,7 +90,7 @@ async fn accept(connection: &mut Connection<Stream, Bytes>) -> Option<(Request<R
 }
 
 /// Comes back when no stream has been open for so long.
-async fn idle(streams: &watch::Sender<()>, allowance: std::time::Duration) {
+async fn idle(streams: &watch::Sender<()>, allowance: Duration) {
     streams.closed().await;
     sleep(allowance).await;
 }

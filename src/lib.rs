@@ -7,7 +7,7 @@
 //! The modules in reading order: [`problem`] is the table of refusals, [`admit`] the order of the
 //! checks, [`head`] and [`check`] what is checked, [`account`] and [`quota`] who is asking and what
 //! they have used, [`policy`] everything compiled, [`config`] where it comes from; [`gateway`] is
-//! one request's story, which [`http1`], [`http2`], [`exchange`], [`translate`] and [`respond`]
+//! one request's story, which `http1`, `http2`, [`exchange`], `translate` and [`respond`]
 //! carry out.
 #![forbid(unsafe_code)]
 

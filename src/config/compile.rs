@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::accounts::Gathered;
 use super::problems::Rows;
 use super::products::{self, Surroundings, listed};
@@ -25,6 +27,13 @@ const MAX_WORKERS: usize = 1024;
 
 /// Compiles a whole file.
 pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut Mistakes) -> Option<Config> {
+    for address in [&file.listen, &file.admin] {
+        if let Written::Here(Parsed(address), place) = address
+            && address.port() == 0
+        {
+            mistakes.push(place.clone(), "has the port 0; write the port to connect to");
+        }
+    }
     let listen = file.listen.take().map_or(DEFAULT_LISTEN, |address| address.0);
     let admin = admin(file.admin, file.admin_exposed, listen, root, mistakes);
     let workers = workers(file.workers, mistakes);
@@ -35,26 +44,7 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         mistakes,
     );
     let public_url = public_url.map(|url| url.0.0).unwrap_or_default();
-    let trusted_proxies = match file.trusted_proxies {
-        // Without a list nobody is trusted.
-        Written::Missing => Networks::listed([]),
-        written @ (Written::Bad | Written::Here(..)) => {
-            let networks = listed(
-                written,
-                root,
-                "trusted_proxies",
-                "write networks, or remove the key",
-                mistakes,
-            );
-            for (Parsed(network), place) in &networks {
-                if network.prefix_len() == 0 {
-                    let what = "trusts every address, so that any client could claim another one's; write the proxies' own networks";
-                    mistakes.push(place.clone(), what);
-                }
-            }
-            Networks::listed(networks.into_iter().map(|(Parsed(network), _)| network))
-        }
-    };
+    let trusted_proxies = trusted_proxies(file.trusted_proxies, root, mistakes);
     let limits = limits(file.limits.take().unwrap_or_default(), mistakes);
     let upstreams: Vec<Upstream> = file
         .upstreams
@@ -126,6 +116,29 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
     })
 }
 
+fn trusted_proxies(written: file::Texts<IpNet>, root: &Place, mistakes: &mut Mistakes) -> Networks {
+    match written {
+        // Without a list nobody is trusted.
+        Written::Missing => Networks::listed([]),
+        written @ (Written::Bad | Written::Here(..)) => {
+            let networks = listed(
+                written,
+                root,
+                "trusted_proxies",
+                "write networks, or remove the key",
+                mistakes,
+            );
+            for (Parsed(network), place) in &networks {
+                if network.prefix_len() == 0 {
+                    let what = "trusts every address, so that any client could claim another one's; write the proxies' own networks";
+                    mistakes.push(place.clone(), what);
+                }
+            }
+            Networks::listed(networks.into_iter().map(|(Parsed(network), _)| network))
+        }
+    }
+}
+
 /// A name of the operator's choice, as logs show it.
 pub fn check_name(name: &str, place: &Place, mistakes: &mut Mistakes) {
     if name.trim().is_empty() || name.chars().any(char::is_control) {
@@ -161,11 +174,10 @@ fn admin(
     address
 }
 
-/// Whether connections to `other` arrive at a listener of `listen`. Port 0 is a new port each time.
+/// Whether connections to `other` arrive at a listener of `listen`.
 fn overlap(listen: SocketAddr, other: SocketAddr) -> bool {
     let (ip, other_ip) = (listen.ip().to_canonical(), other.ip().to_canonical());
     listen.port() == other.port()
-        && listen.port() != 0
         && (ip == other_ip || (ip.is_unspecified() && other_ip.is_loopback()) || other_ip.is_unspecified())
 }
 

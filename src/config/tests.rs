@@ -135,6 +135,10 @@ fn mistakes_in_addresses_and_limits() {
             ],
         },
         Case {
+            edits: &[("listen: 127.0.0.1:8080", "listen: 127.0.0.1:0")],
+            lines: &["f:1:9: listen: has the port 0; write the port to connect to"],
+        },
+        Case {
             edits: &[("listen: 127.0.0.1:8080", "listen:")],
             lines: &["f:1:1: listen: is blank; give it a value or remove the key"],
         },

@@ -459,7 +459,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 }
 
-/// The one value inside a [`Written`]. `None` says that it failed and that this is recorded.
+/// The one value inside a [`super::Written`]. `None` says that it failed and that this is recorded.
 struct Single<'a>(Option<Reader<'a>>);
 
 impl<'de> SeqAccess<'de> for Single<'_> {
