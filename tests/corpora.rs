@@ -5,9 +5,8 @@
 //! permitted. And whatever the client sent, what it gets is whole answers of the closed set.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -489,14 +488,50 @@ fn all_routes(entries: &[Entry]) -> String {
     )
 }
 
-/// The request with a token and a media type behind its request line.
+/// The request with a token and a media type behind its request line, and with ones for its body,
+/// which is then JSON of the same length: whatever is framed soundly is forwarded.
 fn with_token(bytes: &[u8]) -> Option<Vec<u8>> {
     let start = bytes.iter().position(|byte| !b"\r\n".contains(byte))?;
     let line_end = start + bytes[start..].windows(2).position(|two| two == b"\r\n")? + 2;
     let mut out = bytes[..line_end].to_vec();
     out.extend_from_slice(format!("Auth-Token: {TOKEN}\r\nContent-Type: application/json\r\n").as_bytes());
     out.extend_from_slice(&bytes[line_end..]);
+    if let Some(head_end) = out.windows(4).position(|four| four == b"\r\n\r\n") {
+        let (head, body) = out.split_at_mut(head_end + 4);
+        let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+        if head.contains("transfer-encoding") {
+            fill_chunks(body);
+        } else if let Some(body) = length.and_then(|length: usize| body.get_mut(..length)) {
+            body.fill(b'1');
+        }
+    }
     Some(out)
+}
+
+/// Puts ones for the data of chunks, as far as the sizes can be read.
+fn fill_chunks(mut body: &mut [u8]) {
+    loop {
+        let digits = body.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let size = std::str::from_utf8(&body[..digits])
+            .ok()
+            .and_then(|size| usize::from_str_radix(size, 16).ok());
+        let line_end = body.windows(2).position(|two| two == b"\r\n");
+        let (Some(size @ 1..), Some(line_end)) = (size, line_end) else {
+            return;
+        };
+        let Some(end) = size.checked_add(line_end + 2).filter(|end| *end <= body.len()) else {
+            return;
+        };
+        body[line_end + 2..end].fill(b'1');
+        body = &mut body[end..];
+        if !body.starts_with(b"\r\n") {
+            return;
+        }
+        body = &mut body[2..];
+    }
 }
 
 /// Runs the replay script against a gateway of its own; its report on the one corpus.
@@ -705,4 +740,748 @@ fn no_broken_document_reaches_the_backend() {
         entries.len()
     );
     assert!(delivered > 0);
+}
+
+/// What a client sends on one connection, and what must come of it. In the bytes `@POST`, `@GET`
+/// and `@TO path` begin a sound request, `@HEADERS` are its headers, `@NEXT` is a whole sound
+/// request for /hidden, and `@BODY` is one as the body of another request, with its length.
+struct Raw {
+    name: &'static str,
+    bytes: &'static str,
+    /// The statuses of the answers, in order.
+    answers: &'static [u16],
+    /// Method, target and body of what the backend sees.
+    seen: &'static [&'static str],
+}
+
+const fn raw(name: &'static str, bytes: &'static str, answers: &'static [u16], seen: &'static [&'static str]) -> Raw {
+    Raw {
+        name,
+        bytes,
+        answers,
+        seen,
+    }
+}
+
+const FORWARDED: &[&str] = &["POST /lookup {}"];
+const NEXT_ALONE: &[&str] = &["POST /hidden {}"];
+const BOTH: &[&str] = &["POST /lookup {}", "POST /hidden {}"];
+
+const RAW: &[Raw] = &[
+    // Sound requests, so that the refusals below refuse what they say.
+    raw("sound", "@POST\r\nContent-Length: 2\r\n\r\n{}", &[200], FORWARDED),
+    raw(
+        "sound twice",
+        "@POST\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[200, 200],
+        BOTH,
+    ),
+    raw(
+        "sound in chunks",
+        "@POST\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n@NEXT",
+        &[200, 200],
+        BOTH,
+    ),
+    raw(
+        "sound without a body",
+        "@GET\r\n\r\n@NEXT",
+        &[200, 200],
+        &["GET /plain ", "POST /hidden {}"],
+    ),
+    raw(
+        "a request within a string",
+        "@POST\r\nContent-Length: 32\r\n\r\n{\"a\":\"GET /hidden HTTP/1.1\\r\\n\"}",
+        &[200],
+        &["POST /lookup {\"a\":\"GET /hidden HTTP/1.1\\r\\n\"}"],
+    ),
+    raw(
+        "closed after one",
+        "@POST\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[200],
+        FORWARDED,
+    ),
+    raw(
+        "HTTP/1.0",
+        "POST /lookup HTTP/1.0\r\n@HEADERS\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[200],
+        FORWARDED,
+    ),
+    raw(
+        "a blank line before",
+        "\r\n@POST\r\nContent-Length: 2\r\n\r\n{}",
+        &[200],
+        FORWARDED,
+    ),
+    raw(
+        "the line end that some clients send behind a body",
+        "@POST\r\nContent-Length: 2\r\n\r\n{}\r\n@NEXT",
+        &[200, 200],
+        BOTH,
+    ),
+    // Two lengths (CL.TE, TE.CL, TE.TE, CL.CL).
+    raw(
+        "CL.TE",
+        "@POST\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "TE.CL",
+        "@POST\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n2\r\n{}\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "TE.TE",
+        "@POST\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "the same TE twice",
+        "@POST\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "TE of two codings",
+        "@POST\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "chunked is not last",
+        "@POST\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "chunked twice in one line",
+        "@POST\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "nearly chunked",
+        "@POST\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a parameter of chunked",
+        "@POST\r\nTransfer-Encoding: chunked;a=b\r\n\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a vertical tab before chunked",
+        "@POST\r\nTransfer-Encoding: \u{b}chunked\r\n\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a space before the colon",
+        "@POST\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "TE in HTTP/1.0",
+        "POST /lookup HTTP/1.0\r\n@HEADERS\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw("an empty TE", "@POST\r\nTransfer-Encoding:\r\n\r\n@NEXT", &[400], &[]),
+    raw(
+        "equal CLs",
+        "@POST\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "unequal CLs",
+        "@POST\r\nContent-Length: 2\r\nContent-Length: 0\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a list of CLs",
+        "@POST\r\nContent-Length: 2, 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a plus in CL",
+        "@POST\r\nContent-Length: +2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a minus in CL",
+        "@POST\r\nContent-Length: -2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a hexadecimal CL",
+        "@POST\r\nContent-Length: 0x2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw("an empty CL", "@POST\r\nContent-Length:\r\n\r\n@NEXT", &[400], &[]),
+    raw(
+        "a CL beyond all numbers",
+        "@POST\r\nContent-Length: 18446744073709551618\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a CL beyond the limit",
+        "@POST\r\nContent-Length: 18446744073709551615\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "digits of another script in CL",
+        "@POST\r\nContent-Length: \u{662}\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    // Lines.
+    raw(
+        "bare LF behind the request line",
+        "POST /lookup HTTP/1.1\n@HEADERS\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "bare LF behind a header",
+        "@POST\r\nX-A: b\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "bare LF ends the head",
+        "@POST\r\nContent-Length: 2\r\n\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "bare CR in a value",
+        "@POST\r\nX-A: b\rTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "obs-fold of a value",
+        "@POST\r\nX-A: b\r\n Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "obs-fold of TE",
+        "@POST\r\nTransfer-Encoding:\r\n\tchunked\r\n\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a space before the first header",
+        "POST /lookup HTTP/1.1\r\n X-A: b\r\n@HEADERS\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "NUL in a value",
+        "@POST\r\nX-A: b\0c\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "NUL in a name",
+        "@POST\r\nX\0A: b\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a line without a colon",
+        "@POST\r\nX-A b\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a header without a name",
+        "@POST\r\n: b\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "three blank lines before",
+        "\r\n\r\n\r\n@POST\r\nContent-Length: 2\r\n\r\n{}",
+        &[400],
+        &[],
+    ),
+    raw(
+        "two spaces in the request line",
+        "POST  /lookup HTTP/1.1\r\n@HEADERS\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a tab in the request line",
+        "POST\t/lookup HTTP/1.1\r\n@HEADERS\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "no version",
+        "POST /lookup\r\n@HEADERS\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "another version",
+        "POST /lookup HTTP/1.2\r\n@HEADERS\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a version in small letters",
+        "POST /lookup http/1.1\r\n@HEADERS\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw("a head that never ends", "@POST\r\nContent-Le", &[408], &[]),
+    raw(
+        "a body that never ends",
+        "@POST\r\nContent-Length: 3\r\n\r\n{}",
+        &[408],
+        &[],
+    ),
+    // Chunks.
+    raw(
+        "an extension",
+        "@POST\r\nTransfer-Encoding: chunked\r\n\r\n2;a=\"b\"\r\n{}\r\n0;c\r\n\r\n@NEXT",
+        &[200, 200],
+        BOTH,
+    ),
+    raw(
+        "an extension with a bare LF",
+        "@POST\r\nTransfer-Encoding: chunked\r\n\r\n2;a\n{}\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "an extension with a bare CR",
+        "@POST\r\nTransfer-Encoding: chunked\r\n\r\n2;a\rb\r\n{}\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "an extension without a size",
+        "@POST\r\nTransfer-Encoding: chunked\r\n\r\n;a\r\n{}\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a size with 0x",
+        "@POST\r\nTransfer-Encoding: chunked\r\n\r\n0x2\r\n{}\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a size with a plus",
+        "@POST\r\nTransfer-Encoding: chunked\r\n\r\n+2\r\n{}\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a size with a space",
+        "@POST\r\nTransfer-Encoding: chunked\r\n\r\n2 \r\n{}\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a size that wraps around",
+        "@POST\r\nTransfer-Encoding: chunked\r\n\r\n10000000000000002\r\n{}\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "data longer than its size",
+        "@POST\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "data without a line end",
+        "@POST\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a bare LF behind data",
+        "@POST\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\n0\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a trailer",
+        "@POST\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-Trailer: b\r\n\r\n@NEXT",
+        &[200, 200],
+        BOTH,
+    ),
+    raw(
+        "trailers of weight",
+        "@POST\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nContent-Length: 99\r\nAuth-Token: x\r\nHost: b\r\n\r\n@NEXT",
+        &[200, 200],
+        BOTH,
+    ),
+    raw(
+        "a trailer without a colon",
+        "@POST\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nGET /hidden HTTP/1.1\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a folded trailer",
+        "@POST\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-Trailer: b\r\n c\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "chunks without an end",
+        "@POST\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
+        &[408],
+        &[],
+    ),
+    // Hosts and targets.
+    raw(
+        "absolute form",
+        "@TO http://a/lookup\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[200, 200],
+        BOTH,
+    ),
+    raw(
+        "absolute form of another host",
+        "@TO http://b/lookup\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "userinfo in absolute form",
+        "@TO http://a@a/lookup\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "another scheme",
+        "@TO ftp://a/lookup\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "userinfo in the Host",
+        "POST /lookup HTTP/1.1\r\nHost: a@b\r\nAuth-Token: @TOKEN\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a path in the Host",
+        "POST /lookup HTTP/1.1\r\nHost: a/b\r\nAuth-Token: @TOKEN\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "no Host",
+        "POST /lookup HTTP/1.1\r\nAuth-Token: @TOKEN\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "two Hosts",
+        "@POST\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "an empty Host",
+        "POST /lookup HTTP/1.1\r\nHost:\r\nAuth-Token: @TOKEN\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a dot segment",
+        "@TO /lookup/../hidden\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "an encoded dot segment",
+        "@TO /lookup/%2e%2E/hidden\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "an empty segment",
+        "@TO //lookup\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "an encoded slash",
+        "@TO /lookup%2fhidden\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "an encoded backslash",
+        "@TO /lookup%5c\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a backslash",
+        "@TO /\\lookup\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "an encoded NUL",
+        "@TO /lookup%00\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a parameter of the path",
+        "@TO /lookup;a\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a fragment",
+        "@TO /lookup#a\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a broken encoding",
+        "@TO /lookup%4\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "a path that is not ASCII",
+        "@TO /lookup\u{e9}\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "no slash",
+        "@TO lookup\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "an encoded letter",
+        "@TO /%6cookup\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[404, 200],
+        NEXT_ALONE,
+    ),
+    raw(
+        "another case",
+        "@TO /Lookup\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[404, 200],
+        NEXT_ALONE,
+    ),
+    raw(
+        "tricks in the query",
+        "@TO /lookup?a=/../%2f;b//\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[200, 200],
+        &["POST /lookup?a=/../%2f;b// {}", "POST /hidden {}"],
+    ),
+    // Headers that must not pass, or that end what they are in.
+    raw(
+        "underscores",
+        "@POST\r\nContent_Length: 99\r\nTransfer_Encoding: chunked\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[200, 200],
+        BOTH,
+    ),
+    raw(
+        "an underscore in the token's name",
+        "POST /lookup HTTP/1.1\r\nHost: a\r\nAuth_Token: @TOKEN\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400, 200],
+        NEXT_ALONE,
+    ),
+    raw(
+        "hop-by-hop by name",
+        "@POST\r\nConnection: Content-Length, Host, X-Trailer\r\nX-Trailer: a\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[200, 200],
+        BOTH,
+    ),
+    raw(
+        "two tokens",
+        "@POST\r\nAuth-Token: other\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "an early Upgrade",
+        "@POST\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "an Upgrade to HTTP/2",
+        "@POST\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[400],
+        &[],
+    ),
+    raw("CONNECT", "CONNECT a:80 HTTP/1.1\r\n@HEADERS\r\n\r\n@NEXT", &[400], &[]),
+    raw(
+        "the preface of HTTP/2",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "TRACE",
+        "TRACE /lookup HTTP/1.1\r\n@HEADERS\r\n\r\n@NEXT",
+        &[404, 200],
+        NEXT_ALONE,
+    ),
+    raw(
+        "a method in small letters",
+        "post /lookup HTTP/1.1\r\n@HEADERS\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[404, 200],
+        NEXT_ALONE,
+    ),
+    raw(
+        "Expect with a body at once",
+        "@POST\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}@NEXT",
+        &[200, 200],
+        BOTH,
+    ),
+    raw(
+        "Expect with a refused token",
+        "POST /lookup HTTP/1.1\r\nHost: a\r\nAuth-Token: other\r\nExpect: 100-continue\r\n@BODY@NEXT",
+        &[401],
+        &[],
+    ),
+    // A request as the body of one that is refused: it stays a body.
+    raw(
+        "hidden behind an unknown path",
+        "@TO /nowhere\r\n@BODY@NEXT",
+        &[404, 200],
+        NEXT_ALONE,
+    ),
+    raw(
+        "hidden behind no token",
+        "POST /lookup HTTP/1.1\r\nHost: a\r\n@BODY@NEXT",
+        &[400, 200],
+        NEXT_ALONE,
+    ),
+    raw(
+        "hidden behind an unknown token",
+        "POST /lookup HTTP/1.1\r\nHost: a\r\nAuth-Token: other\r\n@BODY@NEXT",
+        &[401, 200],
+        NEXT_ALONE,
+    ),
+    raw(
+        "hidden behind an Accept",
+        "@POST\r\nAccept: text/html\r\n@BODY@NEXT",
+        &[406, 200],
+        NEXT_ALONE,
+    ),
+    raw(
+        "hidden behind a media type",
+        "POST /lookup HTTP/1.1\r\nHost: a\r\nAuth-Token: @TOKEN\r\nContent-Type: text/plain\r\n@BODY@NEXT",
+        &[415, 200],
+        NEXT_ALONE,
+    ),
+    raw(
+        "hidden behind a coding",
+        "@POST\r\nContent-Encoding: gzip\r\n@BODY@NEXT",
+        &[415, 200],
+        NEXT_ALONE,
+    ),
+    raw(
+        "hidden behind a product without bodies",
+        "@GET\r\n@BODY@NEXT",
+        &[400, 200],
+        NEXT_ALONE,
+    ),
+    raw(
+        "hidden in a body that is not JSON",
+        "@POST\r\n@BODY@NEXT",
+        &[400, 200],
+        NEXT_ALONE,
+    ),
+    raw(
+        "hidden behind a length beyond the limit",
+        "@POST\r\nContent-Length: 9999999\r\n\r\n@NEXT",
+        &[400],
+        &[],
+    ),
+    raw(
+        "hidden in the chunks of a refused request",
+        "@TO /nowhere\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n@NEXT",
+        &[404, 200],
+        NEXT_ALONE,
+    ),
+    raw(
+        "hidden behind broken chunks of a refused request",
+        "@TO /nowhere\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}0\r\n\r\n@NEXT",
+        &[404],
+        &[],
+    ),
+];
+
+/// The bytes of a case with its abbreviations written out.
+fn written_out(bytes: &str) -> Vec<u8> {
+    let headers = format!("Host: a\r\nAuth-Token: {TOKEN}\r\nContent-Type: application/json");
+    let next = format!("POST /hidden HTTP/1.1\r\n{headers}\r\nContent-Length: 2\r\n\r\n{{}}");
+    let mut text = bytes
+        .replace("@POST", "@TO /lookup")
+        .replace("@GET", "GET /plain HTTP/1.1\r\n@HEADERS");
+    while let Some((before, rest)) = text.split_once("@TO ") {
+        let (target, after) = rest.split_once("\r\n").unwrap();
+        text = format!("{before}POST {target} HTTP/1.1\r\n@HEADERS\r\n{after}");
+    }
+    text.replace("@HEADERS", &headers)
+        .replace("@BODY", &format!("Content-Length: {}\r\n\r\n{next}", next.len()))
+        .replace("@NEXT", &next)
+        .replace("@TOKEN", TOKEN)
+        .into_bytes()
+}
+
+#[test]
+fn nothing_hidden_reaches_the_backend() {
+    let backend = Backend::start();
+    let gateway = Gateway::start(
+        backend.port,
+        "  with:\n    upstream: backend\n    token_headers: [Auth-Token]\n    routes: [POST /lookup, POST /hidden]\n    \
+         body: { max: 16KiB }\n  \
+         without:\n    upstream: backend\n    token_headers: [Auth-Token]\n    routes: [GET /plain]\n",
+    );
+    let mut faults = Vec::new();
+    let mut forwarded = 0;
+    for case in RAW {
+        let answer = gateway.send(&written_out(case.bytes));
+        let seen: Vec<_> = backend
+            .take()
+            .iter()
+            .map(|seen| format!("{} {}", seen.what, String::from_utf8_lossy(&seen.body)))
+            .collect();
+        forwarded += seen.len();
+        let statuses: Result<Vec<_>, _> =
+            answers(&answer).map(|answers| answers.iter().map(|answer| answer.status).collect());
+        if statuses.as_deref() != Ok(case.answers) || seen != case.seen {
+            faults.push(format!("{}: {statuses:?} {seen:?}", case.name));
+        }
+    }
+    // What is still on its way would be seen by now.
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(backend.take().is_empty());
+    println!("{} raw cases, {forwarded} requests forwarded", RAW.len());
+    assert!(faults.is_empty(), "{faults:#?}");
 }
