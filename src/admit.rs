@@ -87,10 +87,7 @@ pub fn admit<'p>(
     trail.product = routed.ok().or(asked);
     one_token(policy, trail.product, &head.lines)?; //                    malformed-request
     if room == Room::Full {
-        return Err(
-            Problem::new(Row::Overloaded, "as many connections or requests as the limit")
-                .with(Hint::RetryAfter(SECONDS_UNTIL_ROOM)),
-        );
+        return Err(overloaded("as many connections or requests as the limit"));
     }
     if let Some(product) = asked {
         cors::allow_preflight(product, &head.lines)?; //                  domain-not-allowed
@@ -118,6 +115,11 @@ pub fn admit<'p>(
         client,
         deadline,
     }))
+}
+
+/// The refusal of a gateway at its limit.
+pub const fn overloaded(reason: &'static str) -> Problem {
+    Problem::new(Row::Overloaded, reason).with(Hint::RetryAfter(SECONDS_UNTIL_ROOM))
 }
 
 /// What a client at a full gateway is told to wait: lookups take about as long.

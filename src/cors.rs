@@ -47,10 +47,7 @@ pub fn shown_to<'a>(policy: &Policy, trail: &Trail<'_>, lines: &Lines<'a>) -> Op
     let allowed = match (trail.principal, trail.product) {
         (Some(principal), _) => principal.token.domains.contains_origin(origin),
         (None, Some(product)) => product.origins.contains_origin(origin),
-        (None, None) => policy
-            .products
-            .iter()
-            .any(|product| product.origins.contains_origin(origin)),
+        (None, None) => policy.origins.contains_origin(origin),
     };
     allowed.then_some(origin)
 }

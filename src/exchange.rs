@@ -28,7 +28,7 @@ const MAX_INTERIM_ANSWERS: u8 = 16;
 
 /// Headers that are ours to say, or that belong to one connection alone (RFC 9110, section 7.6.1).
 /// Conditions, ranges and codings would make the backend answer something else than the whole.
-const NEVER_FORWARDED: [&str; 31] = [
+const NEVER_FORWARDED: [&str; 33] = [
     "host",
     "content-length",
     "transfer-encoding",
@@ -54,13 +54,18 @@ const NEVER_FORWARDED: [&str; 31] = [
     "transaction-id",
     "forwarded",
     "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
+    "accept",
     "x-real-ip",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
     "max-forwards",
 ];
+
+/// What proxies say of the connection before them; of these only our own reach a backend.
+const X_FORWARDED: &str = "x-forwarded-";
 
 /// The upstreams of a policy, ready to be connected to.
 #[derive(Debug)]
@@ -233,6 +238,8 @@ pub fn build(
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
     line(out, "Host", upstream.host.as_bytes());
+    // The client may prefer what the product does not serve; the backend must not choose that.
+    line(out, "Accept", product.accept.as_bytes());
     for (name, value) in references(context) {
         line(out, name, value);
     }
@@ -241,24 +248,21 @@ pub fn build(
         // Writing into a vector cannot fail.
         let _ = write!(out, "X-Forwarded-For: {address}\r\n");
     }
-    let named_hop_by_hop = Named::by_connection(head);
-    let echoed = |name: &str| {
+    let is_token = |name: &str| {
+        policy
+            .token_headers
+            .iter()
+            .any(|token| name.eq_ignore_ascii_case(token))
+    };
+    let is_echoed = |name: &str| {
         product
             .headers
             .iter()
             .any(|rule| rule.echo && rule.name.eq_ignore_ascii_case(name))
     };
     for field in head.lines.fields {
-        let ours = NEVER_FORWARDED
-            .iter()
-            .any(|never| field.name.eq_ignore_ascii_case(never))
-            || policy
-                .token_headers
-                .iter()
-                .any(|token| field.name.eq_ignore_ascii_case(token))
-            || field.name.contains('_')
-            || echoed(field.name)
-            || named_hop_by_hop.contains(field.name);
+        let name = field.name;
+        let ours = is_never_forwarded(name) || is_token(name) || is_echoed(name) || is_hop_by_hop(head, name);
         if !ours {
             line(out, field.name, field.value);
         }
@@ -277,19 +281,19 @@ fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     }
 }
 
-/// The headers that the request's Connection lines name as its own (RFC 9110, section 7.6.1).
-struct Named<'h>(&'h Head<'h>);
+/// Whether the request's Connection lines name a header as theirs (RFC 9110, section 7.6.1).
+fn is_hop_by_hop(head: &Head<'_>, name: &str) -> bool {
+    head.lines
+        .values("connection")
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .any(|option| option.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+}
 
-impl<'h> Named<'h> {
-    fn by_connection(head: &'h Head<'h>) -> Named<'h> {
-        Named(head)
-    }
-
-    fn contains(&self, name: &str) -> bool {
-        self.0
-            .lines
-            .values("connection")
-            .flat_map(|value| value.split(|byte| *byte == b','))
-            .any(|option| option.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
-    }
+/// Whether a header is ours to say, or could make the backend do something else than was judged.
+fn is_never_forwarded(name: &str) -> bool {
+    NEVER_FORWARDED.iter().any(|never| name.eq_ignore_ascii_case(never))
+        || name
+            .get(..X_FORWARDED.len())
+            .is_some_and(|prefix| prefix.eq_ignore_ascii_case(X_FORWARDED))
+        || name.contains('_')
 }

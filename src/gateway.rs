@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::net::IpAddr;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -28,9 +28,9 @@ use crate::{http1, http2, telemetry};
 /// Idle connections to all upstreams together that are kept for the next request.
 const IDLE_UPSTREAM_CONNECTIONS: usize = 4096;
 
-/// Connections beyond the limit that still get their answer, `overloaded`; further ones are closed
-/// at once, since even a refusal costs memory and time.
-const CONNECTIONS_REFUSED_POLITELY: usize = 1024;
+/// Connections beyond the limit whose request is still read before it is refused; further ones get
+/// their `overloaded` at once, since even listening costs memory and time.
+const CONNECTIONS_HEARD_OUT: usize = 1024;
 
 /// Everything that connections share.
 pub struct Gateway {
@@ -97,8 +97,8 @@ impl Gateway {
     pub async fn serve(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) {
         let (_occupied, before) = Occupied::one_of(&self.connections);
         let limits = &self.policy.limits;
-        if before >= limits.connections.saturating_add(CONNECTIONS_REFUSED_POLITELY) {
-            return;
+        if before >= limits.connections.saturating_add(CONNECTIONS_HEARD_OUT) {
+            return http1::refuse_unheard(self, stream, shutdown).await;
         }
         let Some(peer) = peer_address(&stream) else { return };
         let room = if before < limits.connections {
@@ -163,7 +163,10 @@ impl Gateway {
         let policy = &*self.policy;
         let mut trail = Trail::default();
         let now = self.now();
-        let turn = admit(policy, head, now, room, &mut trail);
+        let internal = Problem::new(Row::Internal, "a panic while the request was served");
+        // A fault of our own is an answer too, not a connection that closes in silence.
+        let turn =
+            catch_unwind(AssertUnwindSafe(|| admit(policy, head, now, room, &mut trail))).unwrap_or(Err(internal));
         let context = Context {
             policy,
             lines: &head.lines,
@@ -178,8 +181,6 @@ impl Gateway {
             }
             Ok(Turn::Lookup(admission)) => {
                 let looked_up = AssertUnwindSafe(self.look_up(&admission, head, downstream, read_at, &context));
-                // A fault of our own is an answer too, not a connection that closes in silence.
-                let internal = Problem::new(Row::Internal, "a panic while the request was served");
                 looked_up.catch_unwind().await.unwrap_or(Err(internal.into()))
             }
             Err(problem) => Err(problem.into()),
@@ -195,7 +196,7 @@ impl Gateway {
             }
             Err(Unanswered::Refused(problem)) => {
                 telemetry::refused(&context, problem);
-                let last = closes(&context, problem);
+                let last = problem.row.closes();
                 respond(downstream, &context, &Outcome::Refused(problem), last);
                 if last { Answered::WrittenLast } else { Answered::Written }
             }
@@ -230,9 +231,15 @@ impl Gateway {
         let left = admission.deadline().saturating_sub(read_at.elapsed());
         let exchange = async {
             let product = admission.product();
-            downstream
-                .read_body(product.body.as_ref().map_or(0, |rule| rule.max_bytes))
-                .await?;
+            let limit = product.body.as_ref().map_or(0, |rule| rule.max_bytes);
+            let stated = head
+                .framing
+                .stated_length()
+                .and_then(|length| usize::try_from(length).ok());
+            if stated.is_some_and(|length| length > limit) {
+                return Err(Problem::new(Row::BodyTooLarge, "the head states more bytes than the route allows").into());
+            }
+            downstream.read_body(limit).await?;
             if let Some(rule) = &product.body {
                 rule.judge(downstream.body())?;
             }
@@ -250,16 +257,6 @@ impl Gateway {
             Err(_) => Err(Problem::new(Row::DeadlineExceeded, "the request's deadline has passed").into()),
         }
     }
-}
-
-/// Whether the row ends the connection. A body that is cut off or too slow leaves bytes behind
-/// that nobody can frame.
-fn closes(context: &Context<'_, '_>, problem: Problem) -> bool {
-    let wording = context
-        .trail
-        .product
-        .map_or(&context.policy.wording, |product| &product.wording);
-    wording.words(problem.row).is_some_and(|words| words.closes)
 }
 
 /// One place in a count, given back when it is dropped.

@@ -5,6 +5,7 @@
 //! lines; this file judges what they say. It does not know routes, tokens or products, and does
 //! not read from connections.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::problem::{Problem, Row};
@@ -17,6 +18,9 @@ pub const MAX_FIELDS: usize = 128;
 
 /// Bytes of a request line beside its target: the method, the version and the spaces.
 pub const REQUEST_LINE_OVERHEAD: usize = 64;
+
+/// Options of all Connection lines together; every header is compared with each of them.
+const MAX_CONNECTION_OPTIONS: usize = 16;
 
 /// Empty lines that may stand before a request line (RFC 9112, section 2.2).
 const MAX_LEADING_BLANK_LINES: usize = 1;
@@ -57,7 +61,7 @@ impl HeadLimits {
 }
 
 /// The lines of a head, split but not judged: what is known even of a refused request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Lines<'a> {
     pub method: &'a str,
     pub target: &'a str,
@@ -65,6 +69,13 @@ pub struct Lines<'a> {
     /// `:authority` of HTTP/2; in HTTP/1 the authority is in the `Host` field.
     pub authority: Option<&'a str>,
     pub fields: &'a [Field<'a>],
+}
+
+impl fmt::Debug for Lines<'_> {
+    /// Shows nothing that a client sent but the method: a target or a field can hold a secret.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Lines({} ***, {} fields)", self.method, self.fields.len())
+    }
 }
 
 impl<'a> Lines<'a> {
@@ -142,7 +153,7 @@ pub enum One<'a> {
 }
 
 /// The facts of a request whose framing is beyond doubt.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Head<'a> {
     pub lines: Lines<'a>,
     /// The very path that routes are matched with and that goes upstream.
@@ -155,6 +166,24 @@ pub struct Head<'a> {
     pub keep_alive: bool,
     /// The address at the other end of the connection, an IPv4-mapped one as IPv4.
     pub peer: IpAddr,
+}
+
+impl fmt::Debug for Head<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Head({:?}, {:?})", self.lines, self.framing)
+    }
+}
+
+impl Framing {
+    /// The length of the body, when the head states one.
+    pub fn stated_length(self) -> Option<u64> {
+        match self {
+            Framing::None => Some(0),
+            Framing::Length(length) => Some(length),
+            Framing::Frames(length) => length,
+            Framing::Chunked => None,
+        }
+    }
 }
 
 impl<'a> Head<'a> {
@@ -190,6 +219,7 @@ struct Facts<'a> {
     chunked: bool,
     expects_continue: bool,
     keep_alive: Option<bool>,
+    connection_options: usize,
 }
 
 impl<'a> Facts<'a> {
@@ -204,7 +234,7 @@ impl<'a> Facts<'a> {
                     facts.expects_continue |= field.value.eq_ignore_ascii_case(b"100-continue");
                 }
                 7 if name.eq_ignore_ascii_case("upgrade") => return Err(malformed("an Upgrade")),
-                10 if name.eq_ignore_ascii_case("connection") => facts.read_connection(field.value),
+                10 if name.eq_ignore_ascii_case("connection") => facts.read_connection(field.value)?,
                 14 if name.eq_ignore_ascii_case("content-length") => {
                     let length = decimal(field.value).ok_or(malformed("Content-Length is not a number"))?;
                     if facts.length.replace(length).is_some() {
@@ -230,8 +260,12 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn read_connection(&mut self, value: &[u8]) {
+    fn read_connection(&mut self, value: &[u8]) -> Result<(), Problem> {
         for option in value.split(|byte| *byte == b',') {
+            self.connection_options += 1;
+            if self.connection_options > MAX_CONNECTION_OPTIONS {
+                return Err(malformed("too many Connection options"));
+            }
             let option = option.trim_ascii();
             if option.eq_ignore_ascii_case(b"close") {
                 // Close wins over keep-alive, whichever comes first.
@@ -240,6 +274,7 @@ impl<'a> Facts<'a> {
                 self.keep_alive = Some(true);
             }
         }
+        Ok(())
     }
 
     fn check_host(&self, lines: &Lines<'_>) -> Result<(), Problem> {

@@ -115,6 +115,10 @@ fn what_two_parsers_could_read_differently_is_malformed() {
         ),
         (head("Host: b"), "several Host lines"),
         (head("Upgrade: h2c"), "an Upgrade"),
+        (
+            head(&format!("Connection: a{}", ",".repeat(16))),
+            "too many Connection options",
+        ),
         (head("X: a\n b"), "a header name has an odd byte"),
         (head("X : a"), "a header name has an odd byte"),
         (head("X: a\0b"), "a header value has an odd byte"),

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use pingora_core::protocols::Stream;
 use pingora_core::server::ShutdownWatch;
-use pingora_timeout::timeout;
+use pingora_timeout::{sleep, timeout};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::admit::Room;
+use crate::admit::{Room, overloaded};
 use crate::chunked::Decoder;
 use crate::gateway::{Answered, Downstream, Gateway, Unanswered};
 use crate::head::{Framing, Head, Lines, MAX_FIELDS, Scan, Version, scan};
@@ -22,6 +22,17 @@ use crate::respond::{self, Http1Sink};
 
 /// Bytes that one read may bring.
 const READ_BYTES: usize = 4096;
+
+/// Bytes of each buffer that an idle connection keeps.
+const KEPT_BYTES: usize = 4096;
+
+/// Waits between the interim responses that find out whether a client that closed its side still
+/// listens. Clients put up with a few of them.
+const PROBE_PAUSES: [Duration; 3] = [
+    Duration::from_millis(50),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+];
 
 /// How long a closing connection waits for the client to take the answer and close its side. A
 /// connection closed over unread bytes is reset, and a reset can destroy the answer on its way.
@@ -58,6 +69,18 @@ pub(crate) async fn refuse_slow(gateway: &Gateway, stream: Stream, shutdown: &Sh
     let mut connection = Connection::new(stream, gateway.policy.limits, shutdown.clone());
     refuse_unreadable(gateway, &mut connection, b"", slow_head()).await;
     connection.linger().await;
+}
+
+/// Refuses a connection without having read from it, when even listening would be too much.
+pub(crate) async fn refuse_unheard(gateway: &Gateway, stream: Stream, shutdown: &ShutdownWatch) {
+    let mut connection = Connection::new(stream, gateway.policy.limits, shutdown.clone());
+    connection
+        .refuse(
+            gateway,
+            &Lines::UNREADABLE,
+            overloaded("far more connections than the limit"),
+        )
+        .await;
 }
 
 const fn slow_head() -> Problem {
@@ -110,7 +133,7 @@ async fn answer(
             read_at,
             room,
             |connection, context, outcome, last| {
-                connection.keep_alive &= !last && connection.can_skip_body();
+                connection.keep_alive &= !last && connection.can_skip_body() && !*connection.shutdown.borrow();
                 let option = connection.connection_option(context.lines.version);
                 respond::write(
                     &mut Http1Sink {
@@ -174,6 +197,8 @@ struct Connection {
     pending: Pending,
     /// The client waits for `100 Continue`.
     expects_continue: bool,
+    /// The client can be sent interim responses, which HTTP/1.0 does not know.
+    takes_interim: bool,
     keep_alive: bool,
     out: Vec<u8>,
 }
@@ -198,6 +223,7 @@ impl Connection {
             body: Vec::new(),
             pending: Pending::Nothing,
             expects_continue: false,
+            takes_interim: false,
             keep_alive: false,
             out: Vec::new(),
         }
@@ -210,6 +236,9 @@ impl Connection {
         let refused = |problem| Err(HeadError::Refused(problem));
         self.drop_blank_line();
         if self.input.is_empty() {
+            for buffer in [&mut self.input, &mut self.body, &mut self.out, head] {
+                buffer.shrink_to(KEPT_BYTES);
+            }
             self.wait_for_request(first).await?;
             if self.drop_blank_line() {
                 self.wait_for_request(first).await?;
@@ -303,7 +332,8 @@ impl Connection {
             Framing::Chunked => Pending::Chunked(Decoder::default()),
         };
         self.expects_continue = head.expects_continue;
-        self.keep_alive = head.keep_alive && room == Room::Free && !*self.shutdown.borrow();
+        self.takes_interim = head.lines.version == Version::Http11;
+        self.keep_alive = head.keep_alive && room == Room::Free;
     }
 
     /// Whether the rest of the body is worth reading so that the connection can live on. A client
@@ -451,9 +481,36 @@ impl Downstream for Connection {
     /// when they fill a head nothing more is read, and the watch ends in waiting.
     async fn gone(&mut self) {
         while self.input.len() <= self.limits.head.head_bytes() {
-            if !self.read_more().await {
+            self.input.reserve(READ_BYTES);
+            match self.stream.read_buf(&mut self.input).await {
+                Ok(1..) => {}
+                Ok(0) => return self.probed().await,
+                Err(_) => return,
+            }
+        }
+        std::future::pending().await
+    }
+}
+
+impl Connection {
+    /// Finds out whether a client that has closed its side still listens: its end of a connection
+    /// says the same when it is closed and when it is half-closed. An interim response, which
+    /// every client of HTTP/1.1 can simply discard (RFC 9110, section 15.2.1), makes the kernel of
+    /// one that is gone answer with a reset, and then refuse the next one. Comes back when the
+    /// client is gone, and waits for ever when it listens.
+    async fn probed(&mut self) {
+        const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+        if !self.takes_interim {
+            return;
+        }
+        for pause in PROBE_PAUSES {
+            // One call writes all or nothing, so that a probe that is cancelled leaves no torn line.
+            if !matches!(self.stream.write(INTERIM).await, Ok(written) if written == INTERIM.len())
+                || self.stream.flush().await.is_err()
+            {
                 return;
             }
+            sleep(pause).await;
         }
         std::future::pending().await
     }

@@ -37,9 +37,8 @@ const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// Bytes that a client may send on all streams together before we read them.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// How long a connection that was told to end may still take: the longest deadline of a request
-/// and a little more.
-const STOP_ALLOWANCE: Duration = Duration::from_secs(20);
+/// How long a connection without open streams, which was told to end, waits for the client to do so.
+const IDLE_STOP_ALLOWANCE: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(gateway: &Arc<Gateway>, stream: Stream, peer: IpAddr, room: Room, shutdown: &ShutdownWatch) {
@@ -72,14 +71,16 @@ pub(crate) async fn serve(gateway: &Arc<Gateway>, stream: Stream, peer: IpAddr, 
                 });
             }
             () = idle(&streams, limits.idle_timeout), if stop_by.is_none() => {
-                stop_by = Some(Instant::now() + STOP_ALLOWANCE);
+                stop_by = Some(Instant::now() + IDLE_STOP_ALLOWANCE);
                 connection.graceful_shutdown();
             }
             _ = shutdown.changed(), if stop_by.is_none() => {
-                stop_by = Some(Instant::now() + STOP_ALLOWANCE);
+                let open = streams.receiver_count() > 0;
+                let allowance = if open { gateway.policy.longest_request() } else { IDLE_STOP_ALLOWANCE };
+                stop_by = Some(Instant::now() + allowance);
                 connection.graceful_shutdown();
             }
-            () = sleep(stop_by.map_or(STOP_ALLOWANCE, |by| by.saturating_duration_since(Instant::now()))), if stop_by.is_some() => return,
+            () = until(stop_by) => return,
         }
     }
 }
@@ -87,6 +88,14 @@ pub(crate) async fn serve(gateway: &Arc<Gateway>, stream: Stream, peer: IpAddr, 
 /// The next request; `None` when the connection has ended, in order or not.
 async fn accept(connection: &mut Connection<Stream, Bytes>) -> Option<(Request<RecvStream>, SendResponse<Bytes>)> {
     connection.accept().await?.ok()
+}
+
+/// Comes back at a time, or never.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep(time.saturating_duration_since(Instant::now())).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Comes back when no stream has been open for so long.
@@ -168,20 +177,25 @@ impl Exchange<'_> {
         self.send().await;
     }
 
-    /// Sends the response that the sink has collected. An unread body is cut off by the reset that
-    /// follows when the stream is dropped (RFC 9113, section 8.1).
+    /// Sends the response that the sink has collected, and then reads and drops what is left of the
+    /// body, within limits: a stream that is dropped over it is reset (RFC 9113, section 8.1), and
+    /// some clients take the reset for the answer.
     async fn send(mut self) {
+        let limits = self.gateway.policy.limits;
         let Http2Sink { response, body } = std::mem::take(&mut self.sink);
         let Ok(mut stream) = self.respond.send_response(response, body.is_empty()) else {
             return;
         };
-        if body.is_empty() {
+        if timeout(limits.write_timeout, send_body(&mut stream, body))
+            .await
+            .is_err()
+        {
+            stream.send_reset(Reason::CANCEL);
             return;
         }
-        let sent = timeout(self.gateway.policy.limits.write_timeout, send_body(&mut stream, body)).await;
-        if sent.is_err() {
-            stream.send_reset(Reason::CANCEL);
-        }
+        self.body.clear();
+        let limit = usize::try_from(limits.drain_bytes).unwrap_or(usize::MAX);
+        let _ = timeout(limits.body_timeout, self.receive(limit)).await;
     }
 
     async fn receive(&mut self, limit: usize) -> Result<(), Problem> {

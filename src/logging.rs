@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use log::LevelFilter;
 
@@ -54,6 +54,20 @@ fn line(level: &str, target: &str, message: &str) -> String {
     serde_json::json!({ "time": seconds, "level": level, "target": target, "message": message }).to_string()
 }
 
+/// Waits until the lines logged so far are written, or a little while: the process is about to end.
+pub fn flush() {
+    const PATIENCE: u8 = 50;
+    for _ in 0..PATIENCE {
+        if WAITING.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Lines that are not written yet.
+static WAITING: AtomicU64 = AtomicU64::new(0);
+
 /// The queue's end that never blocks.
 struct Queue {
     lines: SyncSender<Vec<u8>>,
@@ -62,7 +76,9 @@ struct Queue {
 
 impl Write for Queue {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        WAITING.fetch_add(1, Ordering::AcqRel);
         if self.lines.try_send(bytes.to_vec()).is_err() {
+            WAITING.fetch_sub(1, Ordering::AcqRel);
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
         Ok(bytes.len())
@@ -86,5 +102,6 @@ fn write_out(waiting: &Receiver<Vec<u8>>, dropped: &AtomicU64) {
             );
         }
         let _ = out.write_all(&bytes);
+        WAITING.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -93,6 +93,7 @@ fn main() -> ExitCode {
         Command::Problems { markdown: true } => print(&problem::table_as_markdown()),
         Command::Problems { markdown: false } => print(&problem::table_as_text()),
     };
+    logging::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
@@ -106,7 +107,7 @@ fn serve_demo(listen: SocketAddr, admin: SocketAddr) -> Result<(), String> {
     let plan = demo::plan(listen, admin)?;
     demo::backend::warm_up();
     let welcome = demo::welcome(listen, admin);
-    server::run(plan, move || drop(print(&welcome)), || std::process::exit(0))
+    server::run(plan, move || drop(print(&welcome)), end)
 }
 
 fn serve(path: &std::path::Path) -> Result<(), String> {
@@ -121,7 +122,7 @@ fn serve(path: &std::path::Path) -> Result<(), String> {
             demo_backend: None,
         },
         move || drop(print(&ready)),
-        || std::process::exit(0),
+        end,
     )
 }
 
@@ -152,6 +153,12 @@ fn token_line(name: &str, product: &str, token: &[u8]) -> String {
         "- {{ name: {name}, hash: \"{}\", products: [{product}] }}",
         Digest::of(token).text()
     )
+}
+
+/// Ends the process once nothing is in flight any more.
+fn end() {
+    logging::flush();
+    std::process::exit(0)
 }
 
 /// Writes to standard output; a reader that went away is no failure.

@@ -30,6 +30,10 @@ pub struct Policy {
     /// Every header that carries a token of some product, in lower case: none goes upstream, and
     /// none may stand twice.
     pub token_headers: Box<[Box<str>]>,
+    /// The Origins that some token of any product may be used from.
+    pub origins: Domains,
+    /// Every header that some product echoes, each once.
+    pub echoed: Box<[HeaderRule]>,
     /// The words for problems of requests that have no product.
     pub wording: Wording,
 }
@@ -77,6 +81,8 @@ pub struct Product {
     pub upstream: usize,
     pub token_headers: Box<[Box<str>]>,
     pub media: Media,
+    /// What the backend is asked to answer with: the served media types.
+    pub accept: Box<str>,
     pub deadline: DeadlineRule,
     pub headers: Box<[HeaderRule]>,
     /// `None`: the product's requests have no body.
@@ -178,6 +184,17 @@ impl Policy {
         path.product(head.lines.method)
             .and_then(|product| self.products.get(product))
             .ok_or(unknown("the path has no such method").with(Hint::Allow(path.place)))
+    }
+
+    /// How long requests in flight can take at the most, from their head to the end of the answer.
+    pub fn longest_request(&self) -> Duration {
+        let deadline = self
+            .products
+            .iter()
+            .map(|product| product.deadline.max_seconds)
+            .max()
+            .unwrap_or(0);
+        Duration::from_secs(deadline).saturating_add(self.limits.write_timeout)
     }
 
     /// Who a token belongs to.

@@ -278,7 +278,7 @@ pub const TABLE: [Definition; 26] = [
         "timeout-invalid",
         Status::BadRequest,
         "the deadline header is not a whole number of seconds in its range",
-        "The header {deadline_header} must be one whole number of seconds from {deadline_min} to {deadline_max}.",
+        "The header {deadline_header} is not valid. Send one whole number of seconds from {deadline_min} to {deadline_max}.",
     ),
     client(
         Row::ReferenceIdInvalid,
@@ -292,7 +292,7 @@ pub const TABLE: [Definition; 26] = [
         "add-metadata-invalid",
         Status::BadRequest,
         "the metadata switch is not a boolean",
-        "The header Add-Metadata must be true or false.",
+        "The header Add-Metadata is not valid. Send true or false.",
     ),
     client(
         Row::BodyTooLarge,
@@ -356,7 +356,7 @@ pub const TABLE: [Definition; 26] = [
             "The lookup service gave no usable answer. Send the request again later; nothing was charged.",
         ),
     ),
-    blamed(
+    closing(blamed(
         Fault::Gateway,
         client(
             Row::Internal,
@@ -365,7 +365,7 @@ pub const TABLE: [Definition; 26] = [
             "a fault of the gateway's own",
             "Something went wrong on our side. Send the request again later; nothing was charged.",
         ),
-    ),
+    )),
 ];
 
 /// What only this very answer knows, beside its row.
@@ -411,6 +411,12 @@ impl Row {
     /// The built-in definition; `None` for a row of the operator's own.
     pub fn definition(self) -> Option<&'static Definition> {
         TABLE.iter().find(|definition| definition.row == self)
+    }
+
+    /// Whether the connection ends after this answer even when its framing is intact. Rows of the
+    /// operator's own never end it.
+    pub fn closes(self) -> bool {
+        self.definition().is_some_and(|definition| definition.closes)
     }
 
     /// The built-in row with this slug.

@@ -34,6 +34,13 @@ pub struct Allowance {
     pub burst: NonZeroU32,
 }
 
+impl Allowance {
+    /// How long a burst that is used up needs to be whole again; `None` if no clock can count it.
+    pub fn time_to_refill(&self) -> Option<Duration> {
+        (self.period / self.limit.get()).checked_mul(self.burst.get())
+    }
+}
+
 /// The rate of one account, shared by all its tokens (contract, section 7).
 #[derive(Debug)]
 pub enum Rate {

@@ -41,7 +41,7 @@ impl TransactionId {
 }
 
 /// What a response says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum Outcome<'a> {
     /// The upstream's body, as it came.
     Delivered(&'a [u8]),
@@ -57,6 +57,15 @@ pub struct Context<'a, 'p> {
     pub trail: Trail<'p>,
     pub transaction: &'a TransactionId,
     pub now: Now,
+}
+
+impl<'p> Context<'_, 'p> {
+    /// The words of the request's product, or those for requests without one.
+    pub fn wording(&self) -> &'p Wording {
+        self.trail
+            .product
+            .map_or(&self.policy.wording, |product| &product.wording)
+    }
 }
 
 /// Where a response goes: the bytes of HTTP/1, or the header map of HTTP/2.
@@ -89,10 +98,7 @@ pub fn write(sink: &mut impl Sink, context: &Context<'_, '_>, outcome: &Outcome<
 }
 
 fn refusal(sink: &mut impl Sink, context: &Context<'_, '_>, problem: Problem) {
-    let wording: &Wording = context
-        .trail
-        .product
-        .map_or(&context.policy.wording, |product| &product.wording);
+    let wording = context.wording();
     let Some(words) = wording.words(problem.row) else {
         return;
     };
@@ -148,26 +154,17 @@ fn common_headers(sink: &mut impl Sink, context: &Context<'_, '_>) {
 /// The headers that are echoed, or made when none or an unsound one was sent. Of a request without
 /// a product these are the headers that any product echoes.
 pub fn references<'c>(context: &'c Context<'_, '_>) -> impl Iterator<Item = (&'c str, &'c [u8])> {
-    let products = match context.trail.product {
-        Some(product) => std::slice::from_ref(product),
-        None => &context.policy.products,
-    };
-    let lines = context.lines;
-    let transaction = context.transaction;
-    let rules = || {
-        products
-            .iter()
-            .flat_map(|product| product.headers.iter())
-            .filter(|rule| rule.echo)
-    };
-    rules()
-        .enumerate()
-        .filter(move |(place, rule)| {
-            !rules()
-                .take(*place)
-                .any(|earlier| earlier.name.eq_ignore_ascii_case(&rule.name))
-        })
-        .map(move |(_, rule)| (&*rule.name, rule.sound_value(lines).unwrap_or(transaction.as_bytes())))
+    let rules = context
+        .trail
+        .product
+        .map_or(&context.policy.echoed, |product| &product.headers);
+    rules.iter().filter(|rule| rule.echo).map(|rule| {
+        (
+            &*rule.name,
+            rule.sound_value(context.lines)
+                .unwrap_or(context.transaction.as_bytes()),
+        )
+    })
 }
 
 /// The limits in the product's own names and in those of the IETF draft

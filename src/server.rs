@@ -25,10 +25,6 @@ use crate::config::Config;
 use crate::demo::backend::LookupBackend;
 use crate::gateway::Gateway;
 
-/// How long requests in flight may take to finish once the process was told to stop: the longest
-/// deadline of the demo's products and a little more.
-const GRACE_SECONDS: u64 = 20;
-
 /// How often it is looked whether the last connection is gone.
 const IDLE_CHECK: Duration = Duration::from_millis(50);
 
@@ -57,7 +53,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     }
     let conf = ServerConf {
         threads: config.workers,
-        grace_period_seconds: Some(GRACE_SECONDS),
+        grace_period_seconds: Some(config.policy.longest_request().as_secs() + 1),
         graceful_shutdown_timeout_seconds: Some(0),
         ..ServerConf::default()
     };
@@ -118,6 +114,8 @@ impl BackgroundService for Watch {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         // An error means that the server is gone, which is the end as well.
         let _ = shutdown.changed().await;
+        // A connection that was accepted a moment ago is counted by then.
+        tokio::time::sleep(IDLE_CHECK).await;
         while self.gateway.open_connections() > 0 {
             tokio::time::sleep(IDLE_CHECK).await;
         }

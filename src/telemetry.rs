@@ -8,11 +8,7 @@ use crate::respond::Context;
 
 /// Logs a refusal that an operator can do something about.
 pub fn refused(context: &Context<'_, '_>, problem: Problem) {
-    let wording = context
-        .trail
-        .product
-        .map_or(&context.policy.wording, |product| &product.wording);
-    let Some(words) = wording.words(problem.row) else {
+    let Some(words) = context.wording().words(problem.row) else {
         return;
     };
     if words.fault == Fault::Client {

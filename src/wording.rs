@@ -20,7 +20,6 @@ pub struct Words {
     pub slug: Box<str>,
     pub status: Status,
     pub fault: Fault,
-    pub closes: bool,
     /// The error object up to the detail, opening quote included.
     object_start: Box<str>,
     /// The same of the object of RFC 9457.
@@ -51,7 +50,6 @@ pub struct Text {
     pub slug: Box<str>,
     pub status: Status,
     pub fault: Fault,
-    pub closes: bool,
     pub title: Option<Box<str>>,
     pub detail: String,
 }
@@ -131,7 +129,6 @@ impl Words {
             slug: text.slug,
             status: text.status,
             fault: text.fault,
-            closes: text.closes,
             detail,
         }
     }
@@ -181,7 +178,6 @@ mod tests {
             slug: "body-invalid".into(),
             status: Status::BadRequest,
             fault: Fault::Client,
-            closes: false,
             title: None,
             detail: detail.to_owned(),
         };

@@ -6,6 +6,7 @@ use std::hash::BuildHasherDefault;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::compile::check_name;
 use super::products::{known, listed};
@@ -23,6 +24,9 @@ const MAX_LINE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Mistakes that one JSON Lines file may have before the rest of it is left alone.
 const MAX_MISTAKES_PER_FILE: usize = 20;
+
+/// The longest time that a burst may need to be there again; far below what the clock can count.
+const LONGEST_REFILL: Duration = Duration::from_secs(366 * 86_400);
 
 /// Accounts and tokens as they are gathered.
 pub struct Gathered<'c> {
@@ -383,11 +387,19 @@ fn rate(written: Written<file::Rate>, parent: &Place, mistakes: &mut Mistakes) -
     let Some(rate) = written.require(parent, "rate", WANTED, mistakes) else {
         return Rate::Unlimited;
     };
+    let burst_place = rate.burst.place().cloned();
     let burst = rate.burst.take();
     match (rate.limit, rate.unlimited) {
         (Written::Bad, _) | (_, Written::Bad) => Rate::Unlimited,
         (Written::Here(Parsed(limit), _), Written::Missing | Written::Here(false, _)) => {
-            Rate::limited(limit.with_burst(burst))
+            let allowance = limit.with_burst(burst);
+            if let Some(place) = burst_place
+                && allowance.time_to_refill().is_none_or(|time| time > LONGEST_REFILL)
+            {
+                let what = "takes more than a year to be there again at this rate; write a smaller burst";
+                mistakes.push(place, what);
+            }
+            Rate::limited(allowance)
         }
         (Written::Missing, Written::Here(true, _)) if burst.is_none() => Rate::Unlimited,
         (Written::Here(..) | Written::Missing, _) => {

@@ -13,6 +13,7 @@ use super::units::{Bytes, Parsed};
 use super::{Config, Source, file};
 use crate::account::Tokens;
 use crate::check::domain::Domains;
+use crate::check::header::HeaderRule;
 use crate::check::network::Networks;
 use crate::head::{HeadLimits, MAX_FIELDS};
 use crate::policy::{Limits, Paths, Policy, Product, Upstream};
@@ -95,6 +96,17 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         .flat_map(|product| product.token_headers.iter())
         .map(|name| name.to_ascii_lowercase().into())
         .collect();
+    let origins = Domains::any_of(compiled.iter().map(|product| &product.origins));
+    let mut echoed: Vec<HeaderRule> = Vec::new();
+    for rule in compiled
+        .iter()
+        .flat_map(|product| product.headers.iter())
+        .filter(|rule| rule.echo)
+    {
+        if !echoed.iter().any(|known| known.name.eq_ignore_ascii_case(&rule.name)) {
+            echoed.push(rule.clone());
+        }
+    }
     let wording = Wording::new(&public_url, rows.texts(|text| text.detail.clone()), Vec::new());
     let policy = Policy {
         limits,
@@ -105,6 +117,8 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         accounts,
         tokens,
         token_headers: token_headers.into_iter().collect(),
+        origins,
+        echoed: echoed.into(),
         wording,
     };
     Some(Config {

@@ -35,7 +35,6 @@ impl Rows {
             slug: definition.slug.into(),
             status: definition.status,
             fault: definition.fault,
-            closes: definition.closes,
             title: None,
             detail: definition.detail.to_owned(),
         });
@@ -81,7 +80,6 @@ impl Rows {
             slug: slug.into(),
             status: status.map_or(Status::BadRequest, |status| status.0),
             fault: Fault::Client,
-            closes: false,
             title,
             detail: detail.unwrap_or_default(),
         });

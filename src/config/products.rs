@@ -105,6 +105,13 @@ pub fn compile(
         allowed_methods: methods.into(),
         allowed_headers: allowed_headers(&token_headers, &deadline, &headers).into(),
         token_headers,
+        accept: media
+            .served
+            .iter()
+            .map(MediaType::name)
+            .collect::<Vec<_>>()
+            .join(", ")
+            .into(),
         media,
         deadline,
         headers,
