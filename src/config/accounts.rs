@@ -31,8 +31,9 @@ const LONGEST_REFILL: Duration = Duration::from_secs(366 * 86_400);
 /// Accounts and tokens as they are gathered.
 pub struct Gathered<'c> {
     products: &'c [Product],
-    /// The root of the configuration.
-    root: &'c Place,
+    /// Where the products are written, and what was wrong before any account was read.
+    products_place: Place,
+    before: Mistakes,
     /// Where each account stands.
     names: HashMap<Box<str>, Spot>,
     /// Where each of `tokens` stands.
@@ -43,10 +44,11 @@ pub struct Gathered<'c> {
 
 impl<'c> Gathered<'c> {
     /// Nothing yet.
-    pub fn new(products: &'c [Product], root: &'c Place) -> Gathered<'c> {
+    pub fn new(products: &'c [Product], root: &Place, before: Mistakes) -> Gathered<'c> {
         Gathered {
             products,
-            root,
+            products_place: root.key("products"),
+            before,
             names: HashMap::new(),
             spots: HashMap::default(),
             accounts: Vec::new(),
@@ -302,7 +304,7 @@ impl<'c> Gathered<'c> {
                 Some(product) => set.insert(product.place),
                 // One that is there but could not be read is not unknown, and if there is none
                 // that is a mistake already.
-                None if self.products.is_empty() || mistakes.touch(&self.root.key("products").key(&name)) => {}
+                None if self.products.is_empty() || self.before.touch(&self.products_place.key(&name)) => {}
                 None => {
                     let known = known(self.products.iter().map(|product| &*product.name));
                     mistakes.push(place, format!("names no product; {known}"));

@@ -81,7 +81,7 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         ));
     }
     rows.check_use(mistakes);
-    let mut gathered = Gathered::new(&compiled, root);
+    let mut gathered = Gathered::new(&compiled, root, mistakes.clone());
     gathered.add_all(file.accounts, mistakes);
     gathered.include(file.include.take().unwrap_or_default(), source, mistakes);
     let (accounts, tokens) = (gathered.accounts, gathered.tokens);

@@ -1857,6 +1857,31 @@ fn mistakes_of_included_files_are_told_with_file_and_line() {
 }
 
 #[test]
+fn a_product_with_a_mistake_is_not_unknown_to_tokens() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "accounts.d/b.jsonl",
+        line("one", 1) + "\n" + &line("two", 2).replace("phone", "fone"),
+    );
+    let text = format!("{GOOD}include: [{BOTH}]\n").replace("    preflight_max_age: 10m\n", "  other:\n");
+    let text = text
+        .replace("upstream: lookup", "upstream: lokup")
+        .replace("products: [phone]", "products: [phone, other]");
+    let mistakes = parse("f", &text, &Source::Directory(scratch.0.clone()))
+        .unwrap_err()
+        .to_string();
+    let lines: Vec<_> = mistakes.lines().map(|line| line.rsplit('/').next().unwrap()).collect();
+    assert_eq!(
+        lines,
+        [
+            "b.jsonl:2:164: tokens[0].products[0]: names no product; write phone",
+            "f:13:15: products.phone.upstream: names no upstream; write lookup",
+            "f:27:3: products.other: is blank; give it a value or remove the key",
+        ]
+    );
+}
+
+#[test]
 fn files_that_cannot_be_accounts_are_told() {
     let scratch = Scratch::new();
     scratch.write("accounts.d/notes.txt", "hunter2");
