@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt;
 use pingora_core::connectors::{ConnectorOptions, TransportConnector};
@@ -94,7 +94,7 @@ impl Gateway {
     }
 
     /// Serves a connection until it ends.
-    pub async fn serve(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) {
+    pub async fn serve(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) {
         let (_occupied, before) = Occupied::one_of(&self.connections);
         let limits = &self.policy.limits;
         if before >= limits.connections.saturating_add(CONNECTIONS_HEARD_OUT) {
@@ -106,16 +106,11 @@ impl Gateway {
         } else {
             Room::Full
         };
-        let preface = match stream.selected_alpn_proto() {
-            Some(ALPN::H2) => Preface::Http2,
-            _ if self.h2c => preface(&mut stream, limits.head_timeout).await,
-            _ => Preface::Http1,
-        };
-        match preface {
-            Preface::Http1 => http1::serve(self, stream, peer, room, shutdown).await,
-            Preface::Http2 => http2::serve(self, stream, peer, room, shutdown).await,
-            Preface::Slow => http1::refuse_slow(self, stream, shutdown).await,
-            Preface::Nothing => {}
+        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+            return http2::serve(self, stream, peer, room, shutdown).await;
+        }
+        if let Some(stream) = http1::serve(self, stream, peer, room, shutdown).await {
+            http2::serve(self, stream, peer, room, shutdown).await;
         }
     }
 
@@ -272,36 +267,6 @@ impl<'c> Occupied<'c> {
 impl Drop for Occupied<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// What a connection without TLS begins with.
-enum Preface {
-    Http1,
-    Http2,
-    /// Not a byte came, or the connection ended.
-    Nothing,
-    /// Too few bytes came to tell.
-    Slow,
-}
-
-/// Tells HTTP/2 from HTTP/1 by the first bytes, within the allowance of a head. No method of
-/// HTTP/1 that is served begins like the connection preface of RFC 9113, section 3.4, and three
-/// bytes are in the first packet of every request.
-async fn preface(stream: &mut Stream, allowance: Duration) -> Preface {
-    let mut first = [0; 1];
-    if !matches!(timeout(allowance, stream.try_peek(&mut first)).await, Ok(Ok(true))) {
-        return Preface::Nothing;
-    }
-    if &first != b"P" {
-        return Preface::Http1;
-    }
-    let mut first = [0; 3];
-    match timeout(allowance, stream.try_peek(&mut first)).await {
-        Ok(Ok(true)) if &first == b"PRI" => Preface::Http2,
-        Ok(Ok(true)) => Preface::Http1,
-        Ok(_) => Preface::Nothing,
-        Err(_) => Preface::Slow,
     }
 }
 

@@ -4,13 +4,14 @@
 //! a slow head, buffers a megabyte before it refuses, and escapes bytes before anyone can judge
 //! them. The stream, its TLS and its buffers are Pingora's. What a request means is `gateway.rs`.
 
+use std::io::Cursor;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use pingora_core::protocols::Stream;
 use pingora_core::server::ShutdownWatch;
 use pingora_timeout::{sleep, timeout};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::admit::{Room, overloaded};
 use crate::chunked::Decoder;
@@ -41,15 +42,27 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Bytes that are read and thrown away meanwhile.
 const LINGER_BYTES: usize = 1 << 20;
 
-/// Serves a connection until it ends.
-pub(crate) async fn serve(gateway: &Gateway, stream: Stream, peer: IpAddr, room: Room, shutdown: &ShutdownWatch) {
+/// What a client that speaks HTTP/2 without being asked begins with, up to the blank line
+/// (RFC 9113, section 3.4). It cannot begin a request of HTTP/1.
+const HTTP2_PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+
+/// Serves a connection until it ends, or until it turns out to speak HTTP/2 where that is allowed:
+/// then it is handed back with what has been read of it.
+pub(crate) async fn serve(
+    gateway: &Gateway,
+    stream: Stream,
+    peer: IpAddr,
+    room: Room,
+    shutdown: &ShutdownWatch,
+) -> Option<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     let mut connection = Connection::new(stream, gateway.policy.limits, shutdown.clone());
     let mut head = Vec::new();
     let mut first = true;
     loop {
         let ended = match connection.read_head(&mut head, first).await {
+            Ok(()) if first && gateway.h2c && head == HTTP2_PREFACE_HEAD => return Some(connection.unread(head)),
             Ok(()) => answer(gateway, &mut connection, &head, peer, room).await,
-            Err(HeadError::Nothing) => return,
+            Err(HeadError::Nothing) => return None,
             Err(HeadError::Refused(problem)) => {
                 refuse_unreadable(gateway, &mut connection, &head, problem).await;
                 Ended::Last
@@ -57,18 +70,14 @@ pub(crate) async fn serve(gateway: &Gateway, stream: Stream, peer: IpAddr, room:
         };
         match ended {
             Ended::Reusable => {}
-            Ended::Last => return connection.linger().await,
-            Ended::Broken => return,
+            Ended::Last => {
+                connection.linger().await;
+                return None;
+            }
+            Ended::Broken => return None,
         }
         first = false;
     }
-}
-
-/// Refuses a connection whose first bytes were so slow that not even its protocol could be told.
-pub(crate) async fn refuse_slow(gateway: &Gateway, stream: Stream, shutdown: &ShutdownWatch) {
-    let mut connection = Connection::new(stream, gateway.policy.limits, shutdown.clone());
-    refuse_unreadable(gateway, &mut connection, b"", slow_head()).await;
-    connection.linger().await;
 }
 
 /// Refuses a connection without having read from it, when even listening would be too much.
@@ -81,10 +90,6 @@ pub(crate) async fn refuse_unheard(gateway: &Gateway, stream: Stream, shutdown: 
             overloaded("far more connections than the limit"),
         )
         .await;
-}
-
-const fn slow_head() -> Problem {
-    Problem::new(Row::RequestTimeout, "the head did not arrive in its allowance")
 }
 
 /// How a request leaves its connection.
@@ -233,10 +238,9 @@ impl Connection {
     /// had arrived.
     async fn read_head(&mut self, head: &mut Vec<u8>, first: bool) -> Result<(), HeadError> {
         head.clear();
-        let refused = |problem| Err(HeadError::Refused(problem));
         self.drop_blank_line();
         if self.input.is_empty() {
-            for buffer in [&mut self.input, &mut self.body, &mut self.out, head] {
+            for buffer in [&mut self.input, &mut self.body, &mut self.out, &mut *head] {
                 buffer.shrink_to(KEPT_BYTES);
             }
             self.wait_for_request(first).await?;
@@ -244,24 +248,30 @@ impl Connection {
                 self.wait_for_request(first).await?;
             }
         }
+        match self.find_end_of_head().await {
+            Ok(end) => {
+                head.extend_from_slice(self.input.get(..end).unwrap_or_default());
+                self.input.drain(..end);
+                Ok(())
+            }
+            Err(problem) => {
+                std::mem::swap(head, &mut self.input);
+                Err(HeadError::Refused(problem))
+            }
+        }
+    }
+
+    /// Reads until a whole head has arrived, within its allowance and limits; where it ends.
+    async fn find_end_of_head(&mut self) -> Result<usize, Problem> {
         let begun = Instant::now();
         let mut scanned = 0;
         loop {
-            match scan(&self.input, scanned) {
-                Ok(Scan::Complete(end)) => {
-                    head.extend_from_slice(self.input.get(..end).unwrap_or_default());
-                    self.input.drain(..end);
-                    return Ok(());
-                }
-                Ok(Scan::Partial(next)) => scanned = next,
-                Err(problem) => {
-                    std::mem::swap(head, &mut self.input);
-                    return refused(problem);
-                }
+            match scan(&self.input, scanned)? {
+                Scan::Complete(end) => return Ok(end),
+                Scan::Partial(next) => scanned = next,
             }
             if self.input.len() > self.limits.head.head_bytes() {
-                std::mem::swap(head, &mut self.input);
-                return refused(Problem::new(
+                return Err(Problem::new(
                     Row::MalformedRequest,
                     "the head is longer than the limits",
                 ));
@@ -270,15 +280,13 @@ impl Connection {
             match timeout(left, self.read_more()).await {
                 Ok(true) => {}
                 Ok(false) => {
-                    std::mem::swap(head, &mut self.input);
-                    return refused(Problem::new(
+                    return Err(Problem::new(
                         Row::MalformedRequest,
                         "the connection ended within the head",
                     ));
                 }
                 Err(_) => {
-                    std::mem::swap(head, &mut self.input);
-                    return refused(Problem::new(
+                    return Err(Problem::new(
                         Row::RequestTimeout,
                         "the head did not arrive in its allowance",
                     ));
@@ -439,6 +447,13 @@ impl Connection {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(()),
         }
+    }
+
+    /// Gives the connection up, with what has been read of it in front of what is still to come.
+    fn unread(self, mut head: Vec<u8>) -> impl AsyncRead + AsyncWrite + Unpin + Send + 'static {
+        head.extend_from_slice(&self.input);
+        let (reader, writer) = tokio::io::split(self.stream);
+        tokio::io::join(Cursor::new(head).chain(reader), writer)
     }
 
     /// Closes our side, and waits a little for the client to take the answer and close its own.

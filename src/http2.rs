@@ -13,9 +13,9 @@ use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::Request;
-use pingora_core::protocols::Stream;
 use pingora_core::server::ShutdownWatch;
 use pingora_timeout::{sleep, timeout};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use crate::admit::Room;
@@ -41,7 +41,13 @@ const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 const IDLE_STOP_ALLOWANCE: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends.
-pub(crate) async fn serve(gateway: &Arc<Gateway>, stream: Stream, peer: IpAddr, room: Room, shutdown: &ShutdownWatch) {
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    gateway: &Arc<Gateway>,
+    stream: S,
+    peer: IpAddr,
+    room: Room,
+    shutdown: &ShutdownWatch,
+) {
     let limits = gateway.policy.limits;
     let mut options = h2::server::Builder::new();
     options
@@ -58,11 +64,14 @@ pub(crate) async fn serve(gateway: &Arc<Gateway>, stream: Stream, peer: IpAddr, 
     let mut stop_by: Option<Instant> = None;
     // Every stream's task holds a receiver, so the number of receivers is the number of streams.
     let (streams, _) = watch::channel(());
+    // The first request has the allowance of a head; only then is a quiet connection an idle one.
+    let mut quiet_allowance = limits.head_timeout;
     loop {
         tokio::select! {
             biased;
             accepted = accept(&mut connection) => {
                 let Some((request, respond)) = accepted else { return };
+                quiet_allowance = limits.idle_timeout;
                 let gateway = Arc::clone(gateway);
                 let alive = streams.subscribe();
                 tokio::spawn(async move {
@@ -70,7 +79,7 @@ pub(crate) async fn serve(gateway: &Arc<Gateway>, stream: Stream, peer: IpAddr, 
                     drop(alive);
                 });
             }
-            () = idle(&streams, limits.idle_timeout), if stop_by.is_none() => {
+            () = idle(&streams, quiet_allowance), if stop_by.is_none() => {
                 stop_by = Some(Instant::now() + IDLE_STOP_ALLOWANCE);
                 connection.graceful_shutdown();
             }
@@ -86,7 +95,9 @@ pub(crate) async fn serve(gateway: &Arc<Gateway>, stream: Stream, peer: IpAddr, 
 }
 
 /// The next request; `None` when the connection has ended, in order or not.
-async fn accept(connection: &mut Connection<Stream, Bytes>) -> Option<(Request<RecvStream>, SendResponse<Bytes>)> {
+async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<S, Bytes>,
+) -> Option<(Request<RecvStream>, SendResponse<Bytes>)> {
     connection.accept().await?.ok()
 }
 
