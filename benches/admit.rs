@@ -18,19 +18,12 @@ fn main() {
     divan::Divan::from_args().sample_size(1000).main();
 }
 
-const LIMITS: HeadLimits = HeadLimits {
-    target_bytes: 8192,
-    header_bytes: 16_384,
-    header_lines: 64,
-};
+const LIMITS: HeadLimits = HeadLimits { target_bytes: 8192, header_bytes: 16_384, header_lines: 64 };
 
 /// A time far enough behind the last request that no rate is ever used up.
 fn later(requests: &mut u64) -> Now {
     *requests += 1;
-    Now {
-        monotonic: Duration::from_secs(60 * *requests),
-        unix_seconds: 1_800_000_000,
-    }
+    Now { monotonic: Duration::from_secs(60 * *requests), unix_seconds: 1_800_000_000 }
 }
 
 fn policy() -> Policy {
@@ -65,14 +58,7 @@ fn judge(bencher: Bencher<'_, '_>, bytes: &[u8]) {
     let head = Head::judge(lines, [127, 0, 0, 1].into(), &LIMITS).unwrap();
     bencher.bench_local(|| {
         let mut trail = Trail::default();
-        black_box(admit(
-            &policy,
-            black_box(&head),
-            later(&mut requests),
-            Room::Free,
-            &mut trail,
-        ))
-        .is_ok()
+        black_box(admit(&policy, black_box(&head), later(&mut requests), Room::Free, &mut trail)).is_ok()
     });
 }
 
@@ -98,10 +84,7 @@ fn accepted(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn accepted_with_origin(bencher: Bencher<'_, '_>) {
-    judge(
-        bencher,
-        &request("demo-domain", with("Origin: https://a.shop.example.com")),
-    );
+    judge(bencher, &request("demo-domain", with("Origin: https://a.shop.example.com")));
 }
 
 #[divan::bench]
@@ -152,10 +135,7 @@ fn rate_exceeded(bencher: Bencher<'_, '_>) {
     let lines = Lines::split(&bytes, &mut slots).unwrap();
     let head = Head::judge(lines, [127, 0, 0, 1].into(), &LIMITS).unwrap();
     // One moment for all, so that the third request on are refused.
-    let now = Now {
-        monotonic: Duration::from_secs(60),
-        unix_seconds: 1_800_000_000,
-    };
+    let now = Now { monotonic: Duration::from_secs(60), unix_seconds: 1_800_000_000 };
     bencher.bench_local(|| {
         let mut trail = Trail::default();
         black_box(admit(&policy, black_box(&head), now, Room::Free, &mut trail)).is_ok()
@@ -164,29 +144,17 @@ fn rate_exceeded(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn accept_unsupported(bencher: Bencher<'_, '_>) {
-    judge(
-        bencher,
-        &request("demo-live", instead("Accept: application/json", "Accept: text/html")),
-    );
+    judge(bencher, &request("demo-live", instead("Accept: application/json", "Accept: text/html")));
 }
 
 #[divan::bench]
 fn content_type_unsupported(bencher: Bencher<'_, '_>) {
-    judge(
-        bencher,
-        &request(
-            "demo-live",
-            instead("Content-Type: application/json", "Content-Type: text/plain"),
-        ),
-    );
+    judge(bencher, &request("demo-live", instead("Content-Type: application/json", "Content-Type: text/plain")));
 }
 
 #[divan::bench]
 fn timeout_invalid(bencher: Bencher<'_, '_>) {
-    judge(
-        bencher,
-        &request("demo-live", instead("Timeout-Seconds: 5", "Timeout-Seconds: 99")),
-    );
+    judge(bencher, &request("demo-live", instead("Timeout-Seconds: 5", "Timeout-Seconds: 99")));
 }
 
 #[divan::bench]
@@ -221,10 +189,6 @@ fn body_number_missing(bencher: Bencher<'_, '_>) {
 
 fn body(bencher: Bencher<'_, '_>, bytes: &[u8]) {
     let policy = policy();
-    let rule = policy
-        .products
-        .first()
-        .and_then(|product| product.body.as_ref())
-        .unwrap();
+    let rule = policy.products.first().and_then(|product| product.body.as_ref()).unwrap();
     bencher.bench_local(|| rule.judge(black_box(bytes)).is_ok());
 }

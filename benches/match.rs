@@ -23,9 +23,7 @@ const SIZES: [u32; 6] = [10, 100, 1_000, 10_000, 100_000, 1_000_000];
 fn scattered(size: u32) -> impl FnMut() -> u32 {
     let mut state = 1_u64;
     move || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         u32::try_from((state >> 33) % u64::from(size)).unwrap_or_default()
     }
 }
@@ -53,11 +51,7 @@ fn token(bencher: Bencher<'_, '_>, size: u32) {
 #[divan::bench(args = SIZES)]
 fn network(bencher: Bencher<'_, '_>, size: u32) {
     // Every other block of sixteen addresses, so that none can be joined with its neighbour.
-    let block = |number: u32| {
-        Ipv4Net::new(Ipv4Addr::from_bits(number << 5), 28)
-            .map(IpNet::V4)
-            .unwrap()
-    };
+    let block = |number: u32| Ipv4Net::new(Ipv4Addr::from_bits(number << 5), 28).map(IpNet::V4).unwrap();
     let networks = Networks::listed((0..size).map(block));
     let mut next = scattered(size * 32);
     bencher.bench_local(|| networks.contains(black_box(IpAddr::V4(Ipv4Addr::from_bits(next())))));
@@ -72,12 +66,7 @@ fn domain(bencher: Bencher<'_, '_>, size: u32) {
     let domains = Domains::listed((0..size).map(pattern), false);
     let origins: Vec<String> = (0..size.min(1000))
         .map(|number| number * (size / size.min(1000)))
-        .map(|number| {
-            format!(
-                "https://{}host{number}.example.com",
-                if number % 2 == 0 { "" } else { "a." }
-            )
-        })
+        .map(|number| format!("https://{}host{number}.example.com", if number % 2 == 0 { "" } else { "a." }))
         .collect();
     let mut next = scattered(size.min(1000));
     bencher.bench_local(|| {

@@ -44,10 +44,7 @@ impl Digest {
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
             let mut value = 0;
             for digit in pair {
-                let digit = char::from(*digit)
-                    .to_digit(16)
-                    .and_then(|digit| u8::try_from(digit).ok())
-                    .ok_or(WANTED)?;
+                let digit = char::from(*digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).ok_or(WANTED)?;
                 value = value * 16 + digit;
             }
             *byte = value;
@@ -57,9 +54,7 @@ impl Digest {
 
     /// `sha256:` and 64 hexadecimal digits.
     pub fn text(&self) -> String {
-        self.0
-            .iter()
-            .fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+        self.0.iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
     }
 }
 
@@ -244,23 +239,13 @@ mod tests {
     fn a_digest_reads_what_it_writes_and_shows_nothing() {
         let digest = Digest::of(b"demo-live");
         assert_eq!(Digest::parse(&digest.text()), Ok(digest));
-        assert_eq!(
-            Digest::parse(&digest.text().to_uppercase().replace("SHA256", "sha256")),
-            Ok(digest)
-        );
+        assert_eq!(Digest::parse(&digest.text().to_uppercase().replace("SHA256", "sha256")), Ok(digest));
         assert_eq!(
             Digest::of(b"abc").text(),
             "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_eq!(format!("{digest:?}"), "***");
-        for text in [
-            "",
-            "abc",
-            "sha256:",
-            "sha256:00",
-            "md5:00",
-            &digest.text().replace('a', "g"),
-        ] {
+        for text in ["", "abc", "sha256:", "sha256:00", "md5:00", &digest.text().replace('a', "g")] {
             assert!(Digest::parse(text).is_err(), "{text}");
         }
     }
@@ -271,10 +256,7 @@ mod tests {
         for name in 0..1000_u32 {
             assert!(tokens.insert(Digest::of(&name.to_le_bytes()), token(true, Expiry::Never, 0)));
         }
-        assert!(
-            !tokens.insert(Digest::of(&7_u32.to_le_bytes()), token(true, Expiry::Never, 0)),
-            "twice"
-        );
+        assert!(!tokens.insert(Digest::of(&7_u32.to_le_bytes()), token(true, Expiry::Never, 0)), "twice");
         assert_eq!(tokens.len(), 1000);
         assert!(tokens.find(&Digest::of(&999_u32.to_le_bytes())).is_some());
         assert!(tokens.find(&Digest::of(&1000_u32.to_le_bytes())).is_none());
@@ -282,45 +264,20 @@ mod tests {
 
     #[test]
     fn disabled_comes_before_expired_before_another_product() {
-        let account = Account {
-            name: "a".into(),
-            rate: Rate::Unlimited,
-        };
+        let account = Account { name: "a".into(), rate: Rate::Unlimited };
         let day = 20_000;
-        let at = |seconds| Now {
-            monotonic: Duration::ZERO,
-            unix_seconds: seconds,
-        };
+        let at = |seconds| Now { monotonic: Duration::ZERO, unix_seconds: seconds };
         let last_second = (u64::from(day) + 1) * 86_400 - 1;
         for (token, now, expected) in [
             (token(true, Expiry::LastDay(day), 1), at(last_second), None),
-            (
-                token(true, Expiry::LastDay(day), 1),
-                at(last_second + 1),
-                Some(Row::TokenExpired),
-            ),
+            (token(true, Expiry::LastDay(day), 1), at(last_second + 1), Some(Row::TokenExpired)),
             (token(true, Expiry::Never, 1), at(u64::MAX), None),
             (token(true, Expiry::Never, 2), at(0), Some(Row::ProductMismatch)),
-            (
-                token(true, Expiry::LastDay(day), 2),
-                at(last_second + 1),
-                Some(Row::TokenExpired),
-            ),
-            (
-                token(false, Expiry::LastDay(day), 2),
-                at(last_second + 1),
-                Some(Row::TokenDisabled),
-            ),
+            (token(true, Expiry::LastDay(day), 2), at(last_second + 1), Some(Row::TokenExpired)),
+            (token(false, Expiry::LastDay(day), 2), at(last_second + 1), Some(Row::TokenDisabled)),
         ] {
-            let principal = Principal {
-                token: &token,
-                account: &account,
-            };
-            assert_eq!(
-                principal.authorize(1, now).err().map(|problem| problem.row),
-                expected,
-                "{token:?}"
-            );
+            let principal = Principal { token: &token, account: &account };
+            assert_eq!(principal.authorize(1, now).err().map(|problem| problem.row), expected, "{token:?}");
         }
     }
 

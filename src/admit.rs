@@ -109,12 +109,7 @@ pub fn admit<'p>(
     let deadline = product.deadline.read(&head.lines)?; //                timeout-invalid
     let validate = |rule: &HeaderRule| rule.validate(&head.lines);
     product.headers.iter().try_for_each(validate)?; //                    reference-id-invalid, add-metadata-invalid
-    Ok(Turn::Lookup(Admission {
-        product,
-        principal,
-        client,
-        deadline,
-    }))
+    Ok(Turn::Lookup(Admission { product, principal, client, deadline }))
 }
 
 /// The refusal of a gateway at its limit.
@@ -133,11 +128,8 @@ fn one_token(policy: &Policy, product: Option<&Product>, lines: &Lines<'_>) -> R
         return malformed("several lines of a token header");
     }
     let disagree = |product: &Product| {
-        let mut values = product
-            .token_headers
-            .iter()
-            .flat_map(|name| lines.values(name))
-            .filter(|value| !value.is_empty());
+        let mut values =
+            product.token_headers.iter().flat_map(|name| lines.values(name)).filter(|value| !value.is_empty());
         let first = values.next();
         values.any(|other| Some(other) != first)
     };
@@ -145,11 +137,7 @@ fn one_token(policy: &Policy, product: Option<&Product>, lines: &Lines<'_>) -> R
         Some(product) => disagree(product),
         None => policy.products.iter().any(disagree),
     };
-    if conflict {
-        malformed("different tokens in two headers")
-    } else {
-        Ok(())
-    }
+    if conflict { malformed("different tokens in two headers") } else { Ok(()) }
 }
 
 /// The token of a request, from the first of the product's headers that has one. An empty header

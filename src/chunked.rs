@@ -120,9 +120,7 @@ fn size(line: &[u8]) -> Result<u64, Problem> {
         return Err(malformed("a control byte in a chunk extension"));
     }
     digits.iter().try_fold(0, |size: u64, digit| {
-        let digit = char::from(*digit)
-            .to_digit(16)
-            .ok_or(malformed("a chunk size is not hexadecimal"))?;
+        let digit = char::from(*digit).to_digit(16).ok_or(malformed("a chunk size is not hexadecimal"))?;
         Ok(size * 16 + u64::from(digit))
     })
 }
@@ -159,11 +157,7 @@ mod tests {
             let used = decoder.advance(&waiting, take).map_err(|problem| problem.reason)?;
             waiting.drain(..used);
         }
-        if decoder.is_done() {
-            Ok((body, waiting))
-        } else {
-            Err("not done")
-        }
+        if decoder.is_done() { Ok((body, waiting)) } else { Err("not done") }
     }
 
     #[test]
@@ -171,11 +165,7 @@ mod tests {
         for (input, body, rest) in [
             ("0\r\n\r\n", "", ""),
             ("3\r\nabc\r\n0\r\n\r\n", "abc", ""),
-            (
-                "3\r\nabc\r\nA\r\n0123456789\r\n000\r\n\r\nGET /",
-                "abc0123456789",
-                "GET /",
-            ),
+            ("3\r\nabc\r\nA\r\n0123456789\r\n000\r\n\r\nGET /", "abc0123456789", "GET /"),
             ("3;a=b;c=\"d\"\r\nabc\r\n0;x\r\nT: v\r\nU:\r\n\r\n", "abc", ""),
             ("2\r\n\r\n\r\n0\r\n\r\n", "\r\n", ""),
         ] {

@@ -96,16 +96,8 @@ pub fn load(path: &Path) -> Result<Config, Mistakes> {
         Ok(text) => parse(&name, &text, &Source::Directory(directory)),
         Err(error) => {
             let mut mistakes = Mistakes::default();
-            let place = Place {
-                file: name.into(),
-                line: 1,
-                column: 1,
-                path: ".".into(),
-            };
-            mistakes.push(
-                place,
-                format!("cannot be read ({error}); name a file that this user may read"),
-            );
+            let place = Place { file: name.into(), line: 1, column: 1, path: ".".into() };
+            mistakes.push(place, format!("cannot be read ({error}); name a file that this user may read"));
             Err(mistakes)
         }
     }

@@ -31,10 +31,9 @@ pub fn preflight<'p>(policy: &'p Policy, head: &Head<'_>) -> Option<&'p Product>
 pub fn allow_preflight(product: &Product, lines: &Lines<'_>) -> Result<(), Problem> {
     match lines.one("origin") {
         One::Value(origin) if product.origins.contains_origin(origin) => Ok(()),
-        One::Value(_) | One::Absent | One::Several => Err(Problem::new(
-            Row::DomainNotAllowed,
-            "no token of the product may be used from the Origin",
-        )),
+        One::Value(_) | One::Absent | One::Several => {
+            Err(Problem::new(Row::DomainNotAllowed, "no token of the product may be used from the Origin"))
+        }
     }
 }
 

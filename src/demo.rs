@@ -21,15 +21,9 @@ pub const TOKENS: [(&str, &str); 8] = [
     ("demo-live", "works, 150 requests a minute"),
     ("demo-disabled", "is switched off: token-disabled"),
     ("demo-expired", "has expired: token-expired"),
-    (
-        "demo-other-product",
-        "is for POST /email/validate/v2: product-mismatch on the phone product",
-    ),
+    ("demo-other-product", "is for POST /email/validate/v2: product-mismatch on the phone product"),
     ("demo-ip", "works from 203.0.113.0/24 only: ip-not-allowed"),
-    (
-        "demo-domain",
-        "works with an Origin of app.example.com or *.shop.example.com: domain-not-allowed",
-    ),
+    ("demo-domain", "works with an Origin of app.example.com or *.shop.example.com: domain-not-allowed"),
     ("demo-throttled", "works twice a minute: rate-exceeded"),
     ("demo-unlimited", "works, a million requests a second, for load tools"),
 ];
@@ -49,17 +43,12 @@ pub fn plan(listen: SocketAddr, admin: SocketAddr) -> Result<Plan, String> {
         upstream.servers = vec![backend].into();
         upstream.host = backend.to_string().into();
     }
-    Ok(Plan {
-        config,
-        demo_backend: Some(backend),
-    })
+    Ok(Plan { config, demo_backend: Some(backend) })
 }
 
 /// What the demo prints when it is ready.
 pub fn welcome(listen: SocketAddr, admin: SocketAddr) -> String {
-    let tokens = TOKENS.iter().fold(String::new(), |text, (token, what)| {
-        text + &format!("  {token:<20}{what}\n")
-    });
+    let tokens = TOKENS.iter().fold(String::new(), |text, (token, what)| text + &format!("  {token:<20}{what}\n"));
     format!(
         "tollgate demo listens on http://{listen} (admin http://{admin}/healthz)\n\n\
          Tokens:\n{tokens}\n\

@@ -87,9 +87,7 @@ impl Exchange {
             peers: upstream.servers.iter().map(|server| peer(upstream, *server)).collect(),
             turn: AtomicUsize::new(0),
         };
-        Exchange {
-            targets: upstreams.iter().map(target).collect(),
-        }
+        Exchange { targets: upstreams.iter().map(target).collect() }
     }
 
     /// Sends a request to an upstream and reads its answer: the body of a 200.
@@ -113,10 +111,7 @@ impl Exchange {
         // A server that cannot be connected to has not seen a byte, so that the next one may.
         let mut problem = no_server;
         for attempt in 0..target.peers.len() {
-            let place = turn
-                .wrapping_add(attempt)
-                .checked_rem(target.peers.len())
-                .ok_or(no_server)?;
+            let place = turn.wrapping_add(attempt).checked_rem(target.peers.len()).ok_or(no_server)?;
             let peer = target.peers.get(place).ok_or(no_server)?;
             match connector.get_stream(peer).await {
                 Ok((stream, reused)) => {
@@ -152,10 +147,7 @@ async fn send_once(
         Err(problem) if !reused => Err(problem),
         Err(_) => {
             // The peer had closed the idle connection: the kernel refused the bytes.
-            let mut stream = connector
-                .new_stream(peer)
-                .await
-                .map_err(|error| translate::connecting(&error))?;
+            let mut stream = connector.new_stream(peer).await.map_err(|error| translate::connecting(&error))?;
             send(&mut stream, request).await?;
             Ok(stream)
         }
@@ -176,20 +168,13 @@ async fn receive(
 ) -> Result<Vec<u8>, Problem> {
     let mut session = HttpSession::new_with_options(stream, peer);
     for _ in 0..=MAX_INTERIM_ANSWERS {
-        session
-            .read_response()
-            .await
-            .map_err(|error| translate::reading_head(&error))?;
-        let interim = session
-            .get_status()
-            .is_some_and(|status| status.is_informational() && status != 101);
+        session.read_response().await.map_err(|error| translate::reading_head(&error))?;
+        let interim = session.get_status().is_some_and(|status| status.is_informational() && status != 101);
         if !interim {
             break;
         }
     }
-    let head = session
-        .resp_header()
-        .ok_or(translate::failed("the answer has no head"))?;
+    let head = session.resp_header().ok_or(translate::failed("the answer has no head"))?;
     translate::status(head.status.as_u16(), &head.headers, now)?;
     let mut body = Vec::new();
     loop {
@@ -200,9 +185,7 @@ async fn receive(
             Ok(Some(piece)) => body.extend_from_slice(piece),
             Ok(None) => break,
             Err(_) => {
-                return Err(translate::failed(
-                    "the body of the answer was cut short or wrongly framed",
-                ));
+                return Err(translate::failed("the body of the answer was cut short or wrongly framed"));
             }
         }
     }
@@ -248,18 +231,8 @@ pub fn build(
         // Writing into a vector cannot fail.
         let _ = write!(out, "X-Forwarded-For: {address}\r\n");
     }
-    let is_token = |name: &str| {
-        policy
-            .token_headers
-            .iter()
-            .any(|token| name.eq_ignore_ascii_case(token))
-    };
-    let is_echoed = |name: &str| {
-        product
-            .headers
-            .iter()
-            .any(|rule| rule.echo && rule.name.eq_ignore_ascii_case(name))
-    };
+    let is_token = |name: &str| policy.token_headers.iter().any(|token| name.eq_ignore_ascii_case(token));
+    let is_echoed = |name: &str| product.headers.iter().any(|rule| rule.echo && rule.name.eq_ignore_ascii_case(name));
     for field in head.lines.fields {
         let name = field.name;
         let ours = is_never_forwarded(name) || is_token(name) || is_echoed(name) || is_hop_by_hop(head, name);
@@ -292,8 +265,6 @@ fn is_hop_by_hop(head: &Head<'_>, name: &str) -> bool {
 /// Whether a header is ours to say, or could make the backend do something else than was judged.
 fn is_never_forwarded(name: &str) -> bool {
     NEVER_FORWARDED.iter().any(|never| name.eq_ignore_ascii_case(never))
-        || name
-            .get(..X_FORWARDED.len())
-            .is_some_and(|prefix| prefix.eq_ignore_ascii_case(X_FORWARDED))
+        || name.get(..X_FORWARDED.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(X_FORWARDED))
         || name.contains('_')
 }

@@ -101,11 +101,7 @@ impl Gateway {
             return http1::refuse_unheard(self, stream, shutdown).await;
         }
         let Some(peer) = peer_address(&stream) else { return };
-        let room = if before < limits.connections {
-            Room::Free
-        } else {
-            Room::Full
-        };
+        let room = if before < limits.connections { Room::Free } else { Room::Full };
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             return http2::serve(self, stream, peer, room, shutdown).await;
         }
@@ -121,27 +117,15 @@ impl Gateway {
 
     /// The moment, by both clocks.
     pub(crate) fn now(&self) -> Now {
-        let unix_seconds = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since_1970| since_1970.as_secs());
-        Now {
-            monotonic: self.started.elapsed(),
-            unix_seconds,
-        }
+        let unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since_1970| since_1970.as_secs());
+        Now { monotonic: self.started.elapsed(), unix_seconds }
     }
 
     /// Takes a request's place among those in flight for as long as the guard lives. There is room
     /// if its connection has some and the requests have some.
     pub(crate) fn enter(&self, connection: Room) -> (Occupied<'_>, Room) {
         let (occupied, before) = Occupied::one_of(&self.requests);
-        (
-            occupied,
-            if before < self.policy.limits.requests {
-                connection
-            } else {
-                Room::Full
-            },
-        )
+        (occupied, if before < self.policy.limits.requests { connection } else { Room::Full })
     }
 
     /// Answers a request whose head could be judged. `respond` writes the outcome into the
@@ -162,13 +146,7 @@ impl Gateway {
         // A fault of our own is an answer too, not a connection that closes in silence.
         let turn =
             catch_unwind(AssertUnwindSafe(|| admit(policy, head, now, room, &mut trail))).unwrap_or(Err(internal));
-        let context = Context {
-            policy,
-            lines: &head.lines,
-            trail,
-            transaction: &transaction,
-            now: self.now(),
-        };
+        let context = Context { policy, lines: &head.lines, trail, transaction: &transaction, now: self.now() };
         let outcome = match turn {
             Ok(Turn::Preflight(product)) => {
                 respond(downstream, &context, &Outcome::Preflight(product), false);
@@ -180,10 +158,7 @@ impl Gateway {
             }
             Err(problem) => Err(problem.into()),
         };
-        let context = Context {
-            now: self.now(),
-            ..context
-        };
+        let context = Context { now: self.now(), ..context };
         match outcome {
             Ok(body) => {
                 respond(downstream, &context, &Outcome::Delivered(&body), false);
@@ -203,13 +178,7 @@ impl Gateway {
     pub(crate) fn refuse(&self, sink: &mut impl Sink, lines: &Lines<'_>, problem: Problem) {
         let transaction = TransactionId::random();
         let trail = Trail::default();
-        let context = Context {
-            policy: &self.policy,
-            lines,
-            trail,
-            transaction: &transaction,
-            now: self.now(),
-        };
+        let context = Context { policy: &self.policy, lines, trail, transaction: &transaction, now: self.now() };
         telemetry::refused(&context, problem);
         respond::write(sink, &context, &Outcome::Refused(problem));
     }
@@ -227,10 +196,7 @@ impl Gateway {
         let exchange = async {
             let product = admission.product();
             let limit = product.body.as_ref().map_or(0, |rule| rule.max_bytes);
-            let stated = head
-                .framing
-                .stated_length()
-                .and_then(|length| usize::try_from(length).ok());
+            let stated = head.framing.stated_length().and_then(|length| usize::try_from(length).ok());
             if stated.is_some_and(|length| length > limit) {
                 return Err(Problem::new(Row::BodyTooLarge, "the head states more bytes than the route allows").into());
             }
@@ -273,8 +239,5 @@ impl Drop for Occupied<'_> {
 /// The address at the other end; `None` when the connection is gone before it was looked at.
 fn peer_address(stream: &Stream) -> Option<IpAddr> {
     let digest = stream.get_socket_digest()?;
-    digest
-        .peer_addr()
-        .and_then(|address| address.as_inet())
-        .map(|address| address.ip())
+    digest.peer_addr().and_then(|address| address.as_inet()).map(|address| address.ip())
 }

@@ -80,13 +80,8 @@ impl fmt::Debug for Lines<'_> {
 
 impl<'a> Lines<'a> {
     /// Lines of a request of which nothing could be read.
-    pub const UNREADABLE: Lines<'static> = Lines {
-        method: "",
-        target: "",
-        version: Version::Http11,
-        authority: None,
-        fields: &[],
-    };
+    pub const UNREADABLE: Lines<'static> =
+        Lines { method: "", target: "", version: Version::Http11, authority: None, fields: &[] };
 
     /// Splits the bytes of a whole HTTP/1 head.
     ///
@@ -104,21 +99,12 @@ impl<'a> Lines<'a> {
             return Err(malformed("the request line is not complete"));
         };
         let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-        Ok(Lines {
-            method,
-            target,
-            version,
-            authority: None,
-            fields: request.headers,
-        })
+        Ok(Lines { method, target, version, authority: None, fields: request.headers })
     }
 
     /// The values of all lines with this name, in any case of letters.
     pub fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.fields
-            .iter()
-            .filter(move |field| field.name.eq_ignore_ascii_case(name))
-            .map(|field| field.value)
+        self.fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
     }
 
     /// The lines with this name: none, one or several.
@@ -138,9 +124,7 @@ impl<'a> Lines<'a> {
             Some((_authority, rest)) => rest,
             None => self.target,
         };
-        path_and_query
-            .split_once('?')
-            .map_or(path_and_query, |(path, _query)| path)
+        path_and_query.split_once('?').map_or(path_and_query, |(path, _query)| path)
     }
 }
 
@@ -293,9 +277,7 @@ impl<'a> Facts<'a> {
         {
             return Err(malformed("the authority is not a host and a port"));
         }
-        let named_in_target = lines
-            .authority
-            .or(absolute_form(lines.target).map(|(authority, _rest)| authority));
+        let named_in_target = lines.authority.or(absolute_form(lines.target).map(|(authority, _rest)| authority));
         match (named_in_target, self.host) {
             (Some(authority), Some(host)) if !authority.as_bytes().eq_ignore_ascii_case(host) => {
                 Err(malformed("the target and the Host name two hosts"))
@@ -375,11 +357,7 @@ fn check_limits(lines: &Lines<'_>, limits: &HeadLimits) -> Result<(), Problem> {
         return Err(malformed("more header lines than the limit"));
     }
     // Two bytes each for the colon and space, and for the line's end.
-    let bytes: usize = lines
-        .fields
-        .iter()
-        .map(|field| field.name.len() + field.value.len() + 4)
-        .sum();
+    let bytes: usize = lines.fields.iter().map(|field| field.name.len() + field.value.len() + 4).sum();
     if bytes > limits.header_bytes {
         return Err(malformed("more header bytes than the limit"));
     }
@@ -469,10 +447,7 @@ pub fn is_authority(bytes: &[u8]) -> bool {
         };
         let (address, rest) = bytes.split_at(end);
         let address = address.get(1..).and_then(|address| std::str::from_utf8(address).ok());
-        if address
-            .and_then(|address| address.parse::<std::net::Ipv6Addr>().ok())
-            .is_none()
-        {
+        if address.and_then(|address| address.parse::<std::net::Ipv6Addr>().ok()).is_none() {
             return false;
         }
         match rest.get(1..) {
@@ -486,10 +461,8 @@ pub fn is_authority(bytes: &[u8]) -> bool {
             None => (bytes, None),
         }
     };
-    let host_is_plain = !host.is_empty()
-        && host
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte));
+    let host_is_plain =
+        !host.is_empty() && host.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte));
     let port_is_number = port.is_none_or(|port| port.len() <= 5 && decimal(port).is_some_and(|port| port <= 65_535));
     host_is_plain && port_is_number
 }

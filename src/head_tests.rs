@@ -2,11 +2,7 @@
 
 use super::*;
 
-const LIMITS: HeadLimits = HeadLimits {
-    target_bytes: 8192,
-    header_bytes: 16_384,
-    header_lines: 64,
-};
+const LIMITS: HeadLimits = HeadLimits { target_bytes: 8192, header_bytes: 16_384, header_lines: 64 };
 const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 /// Judges a whole head; `\n` in the text stands for CR LF.
@@ -19,12 +15,7 @@ fn judge(text: &str) -> Result<(Framing, bool, bool, String), &'static str> {
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let lines = Lines::split(&bytes[..end], &mut slots).map_err(|problem| problem.reason)?;
     let head = Head::judge(lines, PEER, &LIMITS).map_err(|problem| problem.reason)?;
-    Ok((
-        head.framing,
-        head.expects_continue,
-        head.keep_alive,
-        head.path.to_owned(),
-    ))
+    Ok((head.framing, head.expects_continue, head.keep_alive, head.path.to_owned()))
 }
 
 #[test]
@@ -34,46 +25,16 @@ fn sound_heads_are_read() {
         ("GET /p HTTP/1.1\nHost: a\n\n", (Framing::None, false, true, path())),
         ("\nGET /p HTTP/1.1\nHost: a\n\n", (Framing::None, false, true, path())),
         ("GET /p HTTP/1.0\n\n", (Framing::None, false, false, path())),
-        (
-            "GET /p HTTP/1.0\nConnection: keep-alive\n\n",
-            (Framing::None, false, true, path()),
-        ),
-        (
-            "GET /p HTTP/1.1\nHost: a\nConnection: keep-alive, close\n\n",
-            (Framing::None, false, false, path()),
-        ),
-        (
-            "POST /p?q=%2f HTTP/1.1\nHost: a:80\nContent-Length: 12\n\n",
-            (Framing::Length(12), false, true, path()),
-        ),
-        (
-            "POST /p HTTP/1.1\nhost: [::1]:80\nTransfer-Encoding: Chunked\n\n",
-            (Framing::Chunked, false, true, path()),
-        ),
-        (
-            "POST /p HTTP/1.1\nHost: a\nExpect: 100-Continue\n\n",
-            (Framing::None, true, true, path()),
-        ),
-        (
-            "POST /p HTTP/1.0\nHost: a\nExpect: 100-continue\n\n",
-            (Framing::None, false, false, path()),
-        ),
-        (
-            "GET http://a/p HTTP/1.1\nHost: a\n\n",
-            (Framing::None, false, true, path()),
-        ),
-        (
-            "GET http://a HTTP/1.1\nHost: a\n\n",
-            (Framing::None, false, true, "/".to_owned()),
-        ),
-        (
-            "OPTIONS * HTTP/1.1\nHost: a\n\n",
-            (Framing::None, false, true, "*".to_owned()),
-        ),
-        (
-            "GET /%41/ HTTP/1.1\nHost: a\n\n",
-            (Framing::None, false, true, "/%41/".to_owned()),
-        ),
+        ("GET /p HTTP/1.0\nConnection: keep-alive\n\n", (Framing::None, false, true, path())),
+        ("GET /p HTTP/1.1\nHost: a\nConnection: keep-alive, close\n\n", (Framing::None, false, false, path())),
+        ("POST /p?q=%2f HTTP/1.1\nHost: a:80\nContent-Length: 12\n\n", (Framing::Length(12), false, true, path())),
+        ("POST /p HTTP/1.1\nhost: [::1]:80\nTransfer-Encoding: Chunked\n\n", (Framing::Chunked, false, true, path())),
+        ("POST /p HTTP/1.1\nHost: a\nExpect: 100-Continue\n\n", (Framing::None, true, true, path())),
+        ("POST /p HTTP/1.0\nHost: a\nExpect: 100-continue\n\n", (Framing::None, false, false, path())),
+        ("GET http://a/p HTTP/1.1\nHost: a\n\n", (Framing::None, false, true, path())),
+        ("GET http://a HTTP/1.1\nHost: a\n\n", (Framing::None, false, true, "/".to_owned())),
+        ("OPTIONS * HTTP/1.1\nHost: a\n\n", (Framing::None, false, true, "*".to_owned())),
+        ("GET /%41/ HTTP/1.1\nHost: a\n\n", (Framing::None, false, true, "/%41/".to_owned())),
     ] {
         assert_eq!(judge(text).as_ref(), Ok(&expected), "{text}");
     }
@@ -84,76 +45,34 @@ fn what_two_parsers_could_read_differently_is_malformed() {
     let head = |line: &str| format!("POST /p HTTP/1.1\nHost: a\n{line}\n\n");
     let target = |target: &str| format!("GET {target} HTTP/1.1\nHost: a\n\n");
     for (text, reason) in [
-        (
-            head("Content-Length: 1\nTransfer-Encoding: chunked"),
-            "Content-Length with Transfer-Encoding",
-        ),
-        (
-            head("Content-Length: 1\nContent-Length: 1"),
-            "several Content-Length lines",
-        ),
+        (head("Content-Length: 1\nTransfer-Encoding: chunked"), "Content-Length with Transfer-Encoding"),
+        (head("Content-Length: 1\nContent-Length: 1"), "several Content-Length lines"),
         (head("Content-Length: 1, 1"), "Content-Length is not a number"),
         (head("Content-Length: +5"), "Content-Length is not a number"),
         (head("Content-Length: 0x5"), "Content-Length is not a number"),
         (head("Content-Length: -1"), "Content-Length is not a number"),
-        (
-            head("Content-Length: 99999999999999999999"),
-            "Content-Length is not a number",
-        ),
+        (head("Content-Length: 99999999999999999999"), "Content-Length is not a number"),
         (head("Content-Length:"), "Content-Length is not a number"),
-        (
-            head("Transfer-Encoding: gzip, chunked"),
-            "a Transfer-Encoding that is not one chunked",
-        ),
-        (
-            head("Transfer-Encoding: chunked\nTransfer-Encoding: chunked"),
-            "a Transfer-Encoding that is not one chunked",
-        ),
-        (
-            head("Transfer-Encoding: xchunked"),
-            "a Transfer-Encoding that is not one chunked",
-        ),
+        (head("Transfer-Encoding: gzip, chunked"), "a Transfer-Encoding that is not one chunked"),
+        (head("Transfer-Encoding: chunked\nTransfer-Encoding: chunked"), "a Transfer-Encoding that is not one chunked"),
+        (head("Transfer-Encoding: xchunked"), "a Transfer-Encoding that is not one chunked"),
         (head("Host: b"), "several Host lines"),
         (head("Upgrade: h2c"), "an Upgrade"),
-        (
-            head(&format!("Connection: a{}", ",".repeat(16))),
-            "too many Connection options",
-        ),
+        (head(&format!("Connection: a{}", ",".repeat(16))), "too many Connection options"),
         (head("X: a\n b"), "a header name has an odd byte"),
         (head("X : a"), "a header name has an odd byte"),
         (head("X: a\0b"), "a header value has an odd byte"),
-        (
-            "POST /p HTTP/1.0\nTransfer-Encoding: chunked\n\n".into(),
-            "Transfer-Encoding in HTTP/1.0",
-        ),
+        ("POST /p HTTP/1.0\nTransfer-Encoding: chunked\n\n".into(), "Transfer-Encoding in HTTP/1.0"),
         ("GET /p HTTP/1.1\n\n".into(), "no Host"),
-        (
-            "GET /p HTTP/1.1\nHost: u@a\n\n".into(),
-            "the Host is not a host and a port",
-        ),
+        ("GET /p HTTP/1.1\nHost: u@a\n\n".into(), "the Host is not a host and a port"),
         ("GET /p HTTP/1.1\nHost:\n\n".into(), "the Host is not a host and a port"),
-        (
-            "GET /p HTTP/1.1\nHost: a:b\n\n".into(),
-            "the Host is not a host and a port",
-        ),
-        (
-            "GET /p HTTP/1.1\nHost: [::1\n\n".into(),
-            "the Host is not a host and a port",
-        ),
-        (
-            "GET http://b/p HTTP/1.1\nHost: a\n\n".into(),
-            "the target and the Host name two hosts",
-        ),
-        (
-            "GET http://u@a/p HTTP/1.1\nHost: a\n\n".into(),
-            "the target's authority is not a host and a port",
-        ),
+        ("GET /p HTTP/1.1\nHost: a:b\n\n".into(), "the Host is not a host and a port"),
+        ("GET /p HTTP/1.1\nHost: [::1\n\n".into(), "the Host is not a host and a port"),
+        ("GET http://b/p HTTP/1.1\nHost: a\n\n".into(), "the target and the Host name two hosts"),
+        ("GET http://u@a/p HTTP/1.1\nHost: a\n\n".into(), "the target's authority is not a host and a port"),
         ("CONNECT a:443 HTTP/1.1\nHost: a\n\n".into(), "CONNECT is not served"),
         ("PRI * HTTP/2.0\n\n".into(), "the version is not HTTP/1.0 or HTTP/1.1"),
-        (
-            "\n\nGET /p HTTP/1.1\nHost: a\n\n".into(),
-            "blank lines before the request line",
-        ),
+        ("\n\nGET /p HTTP/1.1\nHost: a\n\n".into(), "blank lines before the request line"),
         ("\x16\x03\x01".into(), "the first byte begins no method"),
         (target("/a//b"), "an empty segment in the path"),
         (target("//a"), "an empty segment in the path"),
@@ -169,18 +88,9 @@ fn what_two_parsers_could_read_differently_is_malformed() {
         (target("/a%2"), "a broken percent-encoding in the path"),
         (target("/a#b"), "a fragment in the target"),
         (target("a"), "the target is not a path"),
-        (
-            target(&format!("/{}", "a".repeat(8192))),
-            "the target is longer than the limit",
-        ),
-        (
-            head(&"X: a\n".repeat(64)).replace("\n\n\n", "\n\n"),
-            "more header lines than the limit",
-        ),
-        (
-            head(&format!("X: {}", "a".repeat(16_384))),
-            "more header bytes than the limit",
-        ),
+        (target(&format!("/{}", "a".repeat(8192))), "the target is longer than the limit"),
+        (head(&"X: a\n".repeat(64)).replace("\n\n\n", "\n\n"), "more header lines than the limit"),
+        (head(&format!("X: {}", "a".repeat(16_384))), "more header bytes than the limit"),
     ] {
         assert_eq!(judge(&text), Err(reason), "{text:?}");
     }
@@ -188,11 +98,7 @@ fn what_two_parsers_could_read_differently_is_malformed() {
 
 #[test]
 fn a_bare_line_feed_is_refused_before_the_head_ends() {
-    for bytes in [
-        b"GET / HTTP/1.1\nHost: a".as_slice(),
-        b"GET / HTTP/1.1\r\nHost: a\n",
-        b"\nGET /",
-    ] {
+    for bytes in [b"GET / HTTP/1.1\nHost: a".as_slice(), b"GET / HTTP/1.1\r\nHost: a\n", b"\nGET /"] {
         assert!(scan(bytes, 0).is_err(), "{bytes:?}");
     }
 }

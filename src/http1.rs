@@ -29,11 +29,7 @@ const KEPT_BYTES: usize = 4096;
 
 /// Waits between the interim responses that find out whether a client that closed its side still
 /// listens. Clients put up with a few of them.
-const PROBE_PAUSES: [Duration; 3] = [
-    Duration::from_millis(50),
-    Duration::from_millis(500),
-    Duration::from_secs(2),
-];
+const PROBE_PAUSES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(500), Duration::from_secs(2)];
 
 /// How long a closing connection waits for the client to take the answer and close its side. A
 /// connection closed over unread bytes is reset, and a reset can destroy the answer on its way.
@@ -83,13 +79,7 @@ pub(crate) async fn serve(
 /// Refuses a connection without having read from it, when even listening would be too much.
 pub(crate) async fn refuse_unheard(gateway: &Gateway, stream: Stream, shutdown: &ShutdownWatch) {
     let mut connection = Connection::new(stream, gateway.policy.limits, shutdown.clone());
-    connection
-        .refuse(
-            gateway,
-            &Lines::UNREADABLE,
-            overloaded("far more connections than the limit"),
-        )
-        .await;
+    connection.refuse(gateway, &Lines::UNREADABLE, overloaded("far more connections than the limit")).await;
 }
 
 /// How a request leaves its connection.
@@ -132,24 +122,11 @@ async fn answer(
     let (occupied, room) = gateway.enter(connection_room);
     connection.begin(&head, connection_room);
     let answered = gateway
-        .answer(
-            &head,
-            connection,
-            read_at,
-            room,
-            |connection, context, outcome, last| {
-                connection.keep_alive &= !last && connection.can_skip_body() && !*connection.shutdown.borrow();
-                let option = connection.connection_option(context.lines.version);
-                respond::write(
-                    &mut Http1Sink {
-                        out: &mut connection.out,
-                        connection: option,
-                    },
-                    context,
-                    outcome,
-                );
-            },
-        )
+        .answer(&head, connection, read_at, room, |connection, context, outcome, last| {
+            connection.keep_alive &= !last && connection.can_skip_body() && !*connection.shutdown.borrow();
+            let option = connection.connection_option(context.lines.version);
+            respond::write(&mut Http1Sink { out: &mut connection.out, connection: option }, context, outcome);
+        })
         .await;
     match answered {
         Answered::Gone => Ended::Broken,
@@ -170,23 +147,11 @@ async fn answer(
 
 /// Refuses bytes that are no head, with as much of the path as can be made out.
 async fn refuse_unreadable(gateway: &Gateway, connection: &mut Connection, bytes: &[u8], problem: Problem) {
-    let target = bytes
-        .split(|byte| b" \r\n".contains(byte))
-        .filter(|word| !word.is_empty())
-        .nth(1)
-        .unwrap_or_default();
-    let printable = target
-        .iter()
-        .position(|byte| !byte.is_ascii_graphic())
-        .map_or(target, |end| target.split_at(end).0);
-    let target = std::str::from_utf8(printable)
-        .ok()
-        .filter(|target| target.starts_with('/'))
-        .unwrap_or_default();
-    let lines = Lines {
-        target,
-        ..Lines::UNREADABLE
-    };
+    let target = bytes.split(|byte| b" \r\n".contains(byte)).filter(|word| !word.is_empty()).nth(1).unwrap_or_default();
+    let printable =
+        target.iter().position(|byte| !byte.is_ascii_graphic()).map_or(target, |end| target.split_at(end).0);
+    let target = std::str::from_utf8(printable).ok().filter(|target| target.starts_with('/')).unwrap_or_default();
+    let lines = Lines { target, ..Lines::UNREADABLE };
     connection.refuse(gateway, &lines, problem).await;
 }
 
@@ -244,16 +209,11 @@ impl Connection {
                 buffer.shrink_to(KEPT_BYTES);
             }
             // A new connection has the allowance of a head, a used one that of an idle connection.
-            let allowance = if first {
-                self.limits.head_timeout
-            } else {
-                self.limits.idle_timeout
-            };
+            let allowance = if first { self.limits.head_timeout } else { self.limits.idle_timeout };
             let since = Instant::now();
             self.wait_for_request(first, allowance).await?;
             if self.drop_blank_line() {
-                self.wait_for_request(first, allowance.saturating_sub(since.elapsed()))
-                    .await?;
+                self.wait_for_request(first, allowance.saturating_sub(since.elapsed())).await?;
             }
         }
         match self.find_end_of_head().await {
@@ -279,25 +239,16 @@ impl Connection {
                 Scan::Partial(next) => scanned = next,
             }
             if self.input.len() > self.limits.head.head_bytes() {
-                return Err(Problem::new(
-                    Row::MalformedRequest,
-                    "the head is longer than the limits",
-                ));
+                return Err(Problem::new(Row::MalformedRequest, "the head is longer than the limits"));
             }
             let left = self.limits.head_timeout.saturating_sub(begun.elapsed());
             match timeout(left, self.read_more()).await {
                 Ok(true) => {}
                 Ok(false) => {
-                    return Err(Problem::new(
-                        Row::MalformedRequest,
-                        "the connection ended within the head",
-                    ));
+                    return Err(Problem::new(Row::MalformedRequest, "the connection ended within the head"));
                 }
                 Err(_) => {
-                    return Err(Problem::new(
-                        Row::RequestTimeout,
-                        "the head did not arrive in its allowance",
-                    ));
+                    return Err(Problem::new(Row::RequestTimeout, "the head did not arrive in its allowance"));
                 }
             }
         }
@@ -415,24 +366,14 @@ impl Connection {
                 }
             }
             if !self.read_more().await {
-                return Err(Problem::new(
-                    Row::MalformedRequest,
-                    "the connection ended within the body",
-                ));
+                return Err(Problem::new(Row::MalformedRequest, "the connection ended within the body"));
             }
         }
     }
 
     /// Refuses a request whose framing is in doubt; the connection ends with the answer.
     async fn refuse(&mut self, gateway: &Gateway, lines: &Lines<'_>, problem: Problem) -> Ended {
-        gateway.refuse(
-            &mut Http1Sink {
-                out: &mut self.out,
-                connection: Some("close"),
-            },
-            lines,
-            problem,
-        );
+        gateway.refuse(&mut Http1Sink { out: &mut self.out, connection: Some("close") }, lines, problem);
         match self.write_out().await {
             Ok(()) => Ended::Last,
             Err(()) => Ended::Broken,

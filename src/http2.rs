@@ -125,14 +125,8 @@ async fn answer(
 ) {
     let read_at = Instant::now();
     let (parts, incoming) = request.into_parts();
-    let fields: Vec<Field<'_>> = parts
-        .headers
-        .iter()
-        .map(|(name, value)| Field {
-            name: name.as_str(),
-            value: value.as_bytes(),
-        })
-        .collect();
+    let fields: Vec<Field<'_>> =
+        parts.headers.iter().map(|(name, value)| Field { name: name.as_str(), value: value.as_bytes() }).collect();
     let lines = Lines {
         method: parts.method.as_str(),
         target: parts.uri.path_and_query().map_or("", |target| target.as_str()),
@@ -140,14 +134,8 @@ async fn answer(
         authority: parts.uri.authority().map(|authority| authority.as_str()),
         fields: &fields,
     };
-    let mut exchange = Exchange {
-        incoming,
-        respond,
-        body: Vec::new(),
-        gateway,
-        sink: Http2Sink::default(),
-        continues: false,
-    };
+    let mut exchange =
+        Exchange { incoming, respond, body: Vec::new(), gateway, sink: Http2Sink::default(), continues: false };
     let head = match Head::judge(lines, peer, &gateway.policy.limits.head) {
         Ok(head) => head,
         Err(problem) => return exchange.refuse(&lines, problem).await,
@@ -155,15 +143,9 @@ async fn answer(
     let (_occupied, room) = gateway.enter(room);
     exchange.continues = head.expects_continue;
     let answered = gateway
-        .answer(
-            &head,
-            &mut exchange,
-            read_at,
-            room,
-            |exchange, context, outcome, _last| {
-                respond::write(&mut exchange.sink, context, outcome);
-            },
-        )
+        .answer(&head, &mut exchange, read_at, room, |exchange, context, outcome, _last| {
+            respond::write(&mut exchange.sink, context, outcome);
+        })
         .await;
     match answered {
         Answered::Written | Answered::WrittenLast => exchange.send().await,
@@ -197,10 +179,7 @@ impl Exchange<'_> {
         let Ok(mut stream) = self.respond.send_response(response, body.is_empty()) else {
             return;
         };
-        if timeout(limits.write_timeout, send_body(&mut stream, body))
-            .await
-            .is_err()
-        {
+        if timeout(limits.write_timeout, send_body(&mut stream, body)).await.is_err() {
             stream.send_reset(Reason::CANCEL);
             return;
         }
@@ -215,10 +194,7 @@ impl Exchange<'_> {
             // Released even if it is refused next: the connection's window is shared.
             let _ = self.incoming.flow_control().release_capacity(piece.len());
             if self.body.len().saturating_add(piece.len()) > limit {
-                return Err(Problem::new(
-                    Row::BodyTooLarge,
-                    "the body has more bytes than the route allows",
-                ));
+                return Err(Problem::new(Row::BodyTooLarge, "the body has more bytes than the route allows"));
             }
             self.body.extend_from_slice(&piece);
         }

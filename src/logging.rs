@@ -22,10 +22,7 @@ const MAX_WAITING_LINES: usize = 4096;
 pub fn start() {
     let (lines, waiting) = sync_channel(MAX_WAITING_LINES);
     let dropped = Arc::new(AtomicU64::new(0));
-    let queue = Queue {
-        lines,
-        dropped: Arc::clone(&dropped),
-    };
+    let queue = Queue { lines, dropped: Arc::clone(&dropped) };
     std::thread::spawn(move || write_out(&waiting, &dropped));
     env_logger::Builder::new()
         .filter_level(LevelFilter::Off)
@@ -33,18 +30,12 @@ pub fn start() {
         .filter_module("pingora_core::services", LevelFilter::Error)
         .filter_module("pingora_core::listeners", LevelFilter::Warn)
         .format(|out, record| {
-            writeln!(
-                out,
-                "{}",
-                line(record.level().as_str(), record.target(), &record.args().to_string())
-            )
+            writeln!(out, "{}", line(record.level().as_str(), record.target(), &record.args().to_string()))
         })
         .target(env_logger::Target::Pipe(Box::new(queue)))
         .init();
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic
-            .location()
-            .map_or_else(|| "unknown".to_owned(), ToString::to_string);
+        let place = panic.location().map_or_else(|| "unknown".to_owned(), ToString::to_string);
         log::error!(target: "tollgate::panic", "a panic at {place}");
     }));
 }
@@ -95,11 +86,7 @@ fn write_out(waiting: &Receiver<Vec<u8>>, dropped: &AtomicU64) {
         let lost = dropped.swap(0, Ordering::Relaxed);
         // A standard error that is closed is an operator's choice; the gateway goes on.
         if lost > 0 {
-            let _ = writeln!(
-                out,
-                "{}",
-                line("WARN", "tollgate::logging", &format!("{lost} lines were dropped"))
-            );
+            let _ = writeln!(out, "{}", line("WARN", "tollgate::logging", &format!("{lost} lines were dropped")));
         }
         let _ = out.write_all(&bytes);
         WAITING.fetch_sub(1, Ordering::AcqRel);

@@ -84,10 +84,7 @@ fn main() -> ExitCode {
         Command::Check { config } => check(&config),
         Command::Token(TokenCommand::New { name, product }) => {
             let token = new_token();
-            print(&format!(
-                "token: {token}\n{}\n",
-                token_line(&name, &product, token.as_bytes())
-            ))
+            print(&format!("token: {token}\n{}\n", token_line(&name, &product, token.as_bytes())))
         }
         Command::Token(TokenCommand::Hash { name, product }) => hash(&name, &product),
         Command::Problems { markdown: true } => print(&problem::table_as_markdown()),
@@ -112,18 +109,8 @@ fn serve_demo(listen: SocketAddr, admin: SocketAddr) -> Result<(), String> {
 
 fn serve(path: &std::path::Path) -> Result<(), String> {
     let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
-    let ready = format!(
-        "tollgate listens on http://{} (admin http://{}/healthz)\n",
-        config.listen, config.admin
-    );
-    server::run(
-        Plan {
-            config,
-            demo_backend: None,
-        },
-        move || drop(print(&ready)),
-        end,
-    )
+    let ready = format!("tollgate listens on http://{} (admin http://{}/healthz)\n", config.listen, config.admin);
+    server::run(Plan { config, demo_backend: None }, move || drop(print(&ready)), end)
 }
 
 fn check(path: &std::path::Path) -> Result<(), String> {
@@ -149,10 +136,7 @@ fn new_token() -> String {
 }
 
 fn token_line(name: &str, product: &str, token: &[u8]) -> String {
-    format!(
-        "- {{ name: {name}, hash: \"{}\", products: [{product}] }}",
-        Digest::of(token).text()
-    )
+    format!("- {{ name: {name}, hash: \"{}\", products: [{product}] }}", Digest::of(token).text())
 }
 
 /// Ends the process once nothing is in flight any more.

@@ -123,23 +123,14 @@ impl Paths {
         };
         let entry = self.by_path.entry(path.into()).or_insert_with(|| {
             self.allow.push("".into());
-            Path {
-                place,
-                methods: Box::default(),
-                allow: "".into(),
-            }
+            Path { place, methods: Box::default(), allow: "".into() }
         });
         if entry.methods.iter().any(|(known, _)| **known == *method) {
             return false;
         }
         let mut methods = std::mem::take(&mut entry.methods).into_vec();
         methods.push((method.into(), product));
-        entry.allow = methods
-            .iter()
-            .map(|(method, _)| &**method)
-            .collect::<Vec<_>>()
-            .join(", ")
-            .into();
+        entry.allow = methods.iter().map(|(method, _)| &**method).collect::<Vec<_>>().join(", ").into();
         entry.methods = methods.into();
         if let Some(allow) = self.allow.get_mut(usize::from(entry.place)) {
             allow.clone_from(&entry.allow);
@@ -166,10 +157,7 @@ impl Paths {
 impl Path {
     /// The product of a method.
     pub fn product(&self, method: &str) -> Option<usize> {
-        self.methods
-            .iter()
-            .find(|(known, _)| **known == *method)
-            .map(|(_, product)| *product)
+        self.methods.iter().find(|(known, _)| **known == *method).map(|(_, product)| *product)
     }
 }
 
@@ -188,12 +176,7 @@ impl Policy {
 
     /// How long requests in flight can take at the most, from their head to the end of the answer.
     pub fn longest_request(&self) -> Duration {
-        let deadline = self
-            .products
-            .iter()
-            .map(|product| product.deadline.max_seconds)
-            .max()
-            .unwrap_or(0);
+        let deadline = self.products.iter().map(|product| product.deadline.max_seconds).max().unwrap_or(0);
         Duration::from_secs(deadline).saturating_add(self.limits.write_timeout)
     }
 
@@ -203,9 +186,8 @@ impl Policy {
     /// `token-unknown`.
     pub fn principal(&self, token: &[u8]) -> Result<Principal<'_>, Problem> {
         let token = self.tokens.find(&crate::account::Digest::of(token));
-        let account = token
-            .and_then(|token| usize::try_from(token.account).ok())
-            .and_then(|place| self.accounts.get(place));
+        let account =
+            token.and_then(|token| usize::try_from(token.account).ok()).and_then(|place| self.accounts.get(place));
         match (token, account) {
             (Some(token), Some(account)) => Ok(Principal { token, account }),
             _ => Err(Problem::new(Row::TokenUnknown, "no token has this digest")),

@@ -147,22 +147,11 @@ pub struct Definition {
 }
 
 const fn client(row: Row, slug: &'static str, status: Status, when: &'static str, detail: &'static str) -> Definition {
-    Definition {
-        row,
-        slug,
-        status,
-        fault: Fault::Client,
-        closes: false,
-        when,
-        detail,
-    }
+    Definition { row, slug, status, fault: Fault::Client, closes: false, when, detail }
 }
 
 const fn closing(definition: Definition) -> Definition {
-    Definition {
-        closes: true,
-        ..definition
-    }
+    Definition { closes: true, ..definition }
 }
 
 const fn blamed(fault: Fault, definition: Definition) -> Definition {
@@ -394,11 +383,7 @@ pub struct Problem {
 impl Problem {
     /// A problem that says no more than its row; `reason` is for the log.
     pub const fn new(row: Row, reason: &'static str) -> Problem {
-        Problem {
-            row,
-            reason,
-            hint: Hint::None,
-        }
+        Problem { row, reason, hint: Hint::None }
     }
 
     /// The same problem with what this answer must carry.
@@ -421,10 +406,7 @@ impl Row {
 
     /// The built-in row with this slug.
     pub fn from_slug(slug: &str) -> Option<Row> {
-        TABLE
-            .iter()
-            .find(|definition| definition.slug == slug)
-            .map(|definition| definition.row)
+        TABLE.iter().find(|definition| definition.slug == slug).map(|definition| definition.row)
     }
 }
 
@@ -446,9 +428,10 @@ pub fn table_as_text() -> String {
 /// The table as Markdown, as the README has it.
 pub fn table_as_markdown() -> String {
     let head = "| problem | status | at fault | when |\n|---|---|---|---|\n".to_owned();
-    lines().iter().skip(1).fold(head, |text, [slug, status, fault, when]| {
-        text + &format!("| {slug} | {status} | {fault} | {when} |\n")
-    })
+    lines()
+        .iter()
+        .skip(1)
+        .fold(head, |text, [slug, status, fault, when]| text + &format!("| {slug} | {status} | {fault} | {when} |\n"))
 }
 
 /// The heads of the columns, then a row for each problem.
@@ -459,12 +442,7 @@ fn lines() -> Vec<[String; 4]> {
             lines.push(OWN_ROWS.map(str::to_owned));
         }
         let status = definition.status.code().to_string();
-        lines.push([
-            definition.slug.to_owned(),
-            status,
-            definition.fault.to_string(),
-            definition.when.to_owned(),
-        ]);
+        lines.push([definition.slug.to_owned(), status, definition.fault.to_string(), definition.when.to_owned()]);
     }
     lines
 }

@@ -75,11 +75,7 @@ impl Rate {
         let quota = Quota::with_period(one.max(Duration::from_nanos(1)))
             .unwrap_or_else(|| Quota::per_second(allowance.limit))
             .allow_burst(allowance.burst);
-        Rate::Limited {
-            allowance,
-            quota,
-            arrival: AtomicU64::new(0),
-        }
+        Rate::Limited { allowance, quota, arrival: AtomicU64::new(0) }
     }
 
     /// Counts one request, or refuses it.
@@ -90,22 +86,14 @@ impl Rate {
         let Rate::Limited { quota, arrival, .. } = self else {
             return Ok(());
         };
-        decide(*quota, Taking(arrival), now)
-            .map(|_remaining| ())
-            .map_err(|wait| {
-                Problem::new(Row::RateExceeded, "the account's rate is used up")
-                    .with(Hint::RetryAfter(whole_seconds(wait)))
-            })
+        decide(*quota, Taking(arrival), now).map(|_remaining| ()).map_err(|wait| {
+            Problem::new(Row::RateExceeded, "the account's rate is used up").with(Hint::RetryAfter(whole_seconds(wait)))
+        })
     }
 
     /// What the rate headers say at this moment; `None` for an unlimited account.
     pub fn state(&self, now: Now) -> Option<RateState> {
-        let Rate::Limited {
-            allowance,
-            quota,
-            arrival,
-        } = self
-        else {
+        let Rate::Limited { allowance, quota, arrival } = self else {
             return None;
         };
         // Looking asks for one more request without counting it: what would remain after it,
@@ -158,10 +146,7 @@ impl StateStore for Taking<'_> {
         let mut seen = self.0.load(Ordering::Acquire);
         loop {
             let (outcome, next) = decide(Some(Nanos::new(seen)))?;
-            match self
-                .0
-                .compare_exchange_weak(seen, next.as_u64(), Ordering::AcqRel, Ordering::Acquire)
-            {
+            match self.0.compare_exchange_weak(seen, next.as_u64(), Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Ok(outcome),
                 Err(changed) => seen = changed,
             }
@@ -198,10 +183,7 @@ mod tests {
     use super::*;
 
     fn at(milliseconds: u64) -> Now {
-        Now {
-            monotonic: Duration::from_millis(milliseconds),
-            unix_seconds: 1_700_000_000 + milliseconds / 1000,
-        }
+        Now { monotonic: Duration::from_millis(milliseconds), unix_seconds: 1_700_000_000 + milliseconds / 1000 }
     }
 
     fn rate(limit: u32, seconds: u64, burst: u32) -> Rate {
@@ -219,11 +201,7 @@ mod tests {
         assert!(rate.take(at(1000)).is_ok());
         let refused = rate.take(at(1000)).unwrap_err();
         assert_eq!((refused.row, refused.hint), (Row::RateExceeded, Hint::RetryAfter(30)));
-        assert_eq!(
-            rate.take(at(1001)).unwrap_err().hint,
-            Hint::RetryAfter(30),
-            "29.999 s is rounded up"
-        );
+        assert_eq!(rate.take(at(1001)).unwrap_err().hint, Hint::RetryAfter(30), "29.999 s is rounded up");
         assert_eq!(rate.take(at(30_999)).unwrap_err().hint, Hint::RetryAfter(1), "never 0");
         assert!(rate.take(at(31_000)).is_ok());
         assert!(rate.take(at(31_000)).is_err());
@@ -237,10 +215,7 @@ mod tests {
         }
         rate.take(at(5)).unwrap();
         let state = rate.state(at(5)).unwrap();
-        assert_eq!(
-            (state.remaining, state.reset_after_seconds, state.reset_unix_seconds),
-            (149, 1, 1_700_000_001)
-        );
+        assert_eq!((state.remaining, state.reset_after_seconds, state.reset_unix_seconds), (149, 1, 1_700_000_001));
     }
 
     #[test]

@@ -62,9 +62,7 @@ pub struct Context<'a, 'p> {
 impl<'p> Context<'_, 'p> {
     /// The words of the request's product, or those for requests without one.
     pub fn wording(&self) -> &'p Wording {
-        self.trail
-            .product
-            .map_or(&self.policy.wording, |product| &product.wording)
+        self.trail.product.map_or(&self.policy.wording, |product| &product.wording)
     }
 }
 
@@ -83,10 +81,7 @@ pub fn write(sink: &mut impl Sink, context: &Context<'_, '_>, outcome: &Outcome<
     match outcome {
         Outcome::Delivered(body) => {
             sink.status(200, "OK");
-            let served = context
-                .trail
-                .product
-                .and_then(|product| product.media.best(context.lines));
+            let served = context.trail.product.and_then(|product| product.media.best(context.lines));
             sink.header("Content-Type", served.map_or(JSON, MediaType::name).as_bytes());
             common_headers(sink, context);
             finish(sink, context, body);
@@ -107,11 +102,7 @@ fn refusal(sink: &mut impl Sink, context: &Context<'_, '_>, problem: Problem) {
         return;
     };
     sink.status(words.status.code(), words.status.phrase());
-    let shape = if prefers_problem_json(context.lines) {
-        Shape::ProblemJson
-    } else {
-        Shape::ErrorObject
-    };
+    let shape = if prefers_problem_json(context.lines) { Shape::ProblemJson } else { Shape::ErrorObject };
     sink.header(
         "Content-Type",
         match shape {
@@ -146,11 +137,7 @@ fn common_headers(sink: &mut impl Sink, context: &Context<'_, '_>) {
         sink.header("Access-Control-Allow-Origin", origin);
         sink.header("Access-Control-Expose-Headers", EXPOSED_HEADERS.as_bytes());
     }
-    if let Some(state) = context
-        .trail
-        .principal
-        .and_then(|principal| principal.account.rate.state(context.now))
-    {
+    if let Some(state) = context.trail.principal.and_then(|principal| principal.account.rate.state(context.now)) {
         rate_headers(sink, &state);
     }
 }
@@ -158,17 +145,11 @@ fn common_headers(sink: &mut impl Sink, context: &Context<'_, '_>) {
 /// The headers that are echoed, or made when none or an unsound one was sent. Of a request without
 /// a product these are the headers that any product echoes.
 pub fn references<'c>(context: &'c Context<'_, '_>) -> impl Iterator<Item = (&'c str, &'c [u8])> {
-    let rules = context
-        .trail
-        .product
-        .map_or(&context.policy.echoed, |product| &product.headers);
-    rules.iter().filter(|rule| rule.echo).map(|rule| {
-        (
-            &*rule.name,
-            rule.sound_value(context.lines)
-                .unwrap_or(context.transaction.as_bytes()),
-        )
-    })
+    let rules = context.trail.product.map_or(&context.policy.echoed, |product| &product.headers);
+    rules
+        .iter()
+        .filter(|rule| rule.echo)
+        .map(|rule| (&*rule.name, rule.sound_value(context.lines).unwrap_or(context.transaction.as_bytes())))
 }
 
 /// The limits in the product's own names and in those of the IETF draft
@@ -179,16 +160,8 @@ fn rate_headers(sink: &mut impl Sink, state: &RateState) {
     number(sink, "X-Rate-Limit-Remaining", u64::from(state.remaining));
     number(sink, "X-Rate-Limit-Reset", state.reset_unix_seconds);
     let window = allowance.period.as_secs();
-    text(
-        sink,
-        "RateLimit-Policy",
-        format_args!("\"account\";q={};w={window}", allowance.limit),
-    );
-    text(
-        sink,
-        "RateLimit",
-        format_args!("\"account\";r={};t={}", state.remaining, state.reset_after_seconds),
-    );
+    text(sink, "RateLimit-Policy", format_args!("\"account\";q={};w={window}", allowance.limit));
+    text(sink, "RateLimit", format_args!("\"account\";r={};t={}", state.remaining, state.reset_after_seconds));
 }
 
 /// An allowed Origin has its Allow-Origin from the common headers already.

@@ -83,9 +83,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
         }
         ready();
     });
-    server.run(RunArgs {
-        shutdown_signal: Box::new(Signals),
-    });
+    server.run(RunArgs { shutdown_signal: Box::new(Signals) });
     Ok(())
 }
 
@@ -132,11 +130,9 @@ struct Signals;
 #[async_trait]
 impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
-        let (Ok(mut terminate), Ok(mut quit), Ok(mut interrupt)) = (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::quit()),
-            signal(SignalKind::interrupt()),
-        ) else {
+        let (Ok(mut terminate), Ok(mut quit), Ok(mut interrupt)) =
+            (signal(SignalKind::terminate()), signal(SignalKind::quit()), signal(SignalKind::interrupt()))
+        else {
             log::error!("signals cannot be received; the process stops");
             return ShutdownSignal::FastShutdown;
         };
@@ -159,18 +155,12 @@ impl ServeHttp for Admin {
         let (status, body) = if healthy {
             (200, r#"{"status":"ok"}"#)
         } else {
-            (
-                404,
-                r#"{"status":"unknown","detail":"There is no such page. Ask for GET /healthz."}"#,
-            )
+            (404, r#"{"status":"unknown","detail":"There is no such page. Ask for GET /healthz."}"#)
         };
         let mut response = Response::new(body.as_bytes().to_vec());
         *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
         let headers = response.headers_mut();
-        headers.insert(
-            http::header::CONTENT_TYPE,
-            http::HeaderValue::from_static("application/json"),
-        );
+        headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
         headers.insert(http::header::CONTENT_LENGTH, http::HeaderValue::from(body.len()));
         response
     }

@@ -41,10 +41,7 @@ pub const fn sending() -> Problem {
 /// The head of the answer could not be read. A backend that closes without a word was not
 /// reachable; one that breaks off in the middle failed.
 pub fn reading_head(error: &Error) -> Problem {
-    let not_a_byte = error
-        .context
-        .as_ref()
-        .is_some_and(|context| context.as_str().ends_with("bytes already read: 0"));
+    let not_a_byte = error.context.as_ref().is_some_and(|context| context.as_str().ends_with("bytes already read: 0"));
     match error.etype() {
         ErrorType::ConnectionClosed | ErrorType::ReadError if not_a_byte => {
             unavailable("the connection was closed without an answer")
@@ -66,18 +63,13 @@ pub fn status(code: u16, headers: &HeaderMap, now: Now) -> Result<(), Problem> {
     match code {
         200 => Ok(()),
         400 | 422 => Err(Problem::new(Row::BodyInvalid, "the upstream refused the body")),
-        413 => Err(Problem::new(
-            Row::BodyTooLarge,
-            "the body is too large for the upstream",
-        )),
+        413 => Err(Problem::new(Row::BodyTooLarge, "the body is too large for the upstream")),
         401 | 403 => Err(failed("the upstream refused our credentials")),
         408 | 429 | 502 | 503 | 504 => {
             let problem = unavailable("the upstream said that it is not available");
             Err(retry_after(headers, now).map_or(problem, |seconds| problem.with(Hint::RetryAfter(seconds))))
         }
-        100..=199 => Err(failed(
-            "the upstream switched protocols or sent interim answers without end",
-        )),
+        100..=199 => Err(failed("the upstream switched protocols or sent interim answers without end")),
         201..=299 => Err(failed("the upstream answered with another success than 200")),
         300..=399 => Err(failed("the upstream answered with a redirect")),
         400..=499 => Err(failed("the upstream answered with a status that cannot be passed on")),
@@ -91,9 +83,7 @@ pub fn status(code: u16, headers: &HeaderMap, now: Now) -> Result<(), Problem> {
 /// `upstream-failed`.
 pub fn body(body: &[u8]) -> Result<(), Problem> {
     let text = std::str::from_utf8(body).map_err(|_| failed("the answer is not UTF-8"))?;
-    serde_json::from_str::<IgnoredAny>(text)
-        .map(|_| ())
-        .map_err(|_| failed("the answer is not JSON"))
+    serde_json::from_str::<IgnoredAny>(text).map(|_| ()).map_err(|_| failed("the answer is not JSON"))
 }
 
 /// Whole seconds from an upstream's `Retry-After`, seconds or a date (RFC 9110, section 10.2.3).
@@ -113,10 +103,7 @@ fn retry_after(headers: &HeaderMap, now: Now) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const NOW: Now = Now {
-        monotonic: std::time::Duration::ZERO,
-        unix_seconds: 784_111_700,
-    };
+    const NOW: Now = Now { monotonic: std::time::Duration::ZERO, unix_seconds: 784_111_700 };
 
     #[test]
     fn every_status_but_200_is_a_problem() {
@@ -124,9 +111,7 @@ mod tests {
         for (codes, row) in [
             (vec![200], None),
             (
-                vec![
-                    101, 201, 204, 206, 301, 302, 304, 401, 403, 404, 405, 410, 500, 501, 505, 999,
-                ],
+                vec![101, 201, 204, 206, 301, 302, 304, 401, 403, 404, 405, 410, 500, 501, 505, 999],
                 Some(Row::UpstreamFailed),
             ),
             (vec![408, 429, 502, 503, 504], Some(Row::UpstreamUnavailable)),

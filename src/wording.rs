@@ -63,16 +63,10 @@ const MAX_INSTANCE_BYTES: usize = 256;
 impl Wording {
     /// Makes the words of all rows ready.
     pub fn new(public_url: &str, texts: Vec<Text>, fields: Vec<String>) -> Wording {
-        let mut rows: Vec<_> = texts
-            .into_iter()
-            .map(|text| (text.row, Words::new(public_url, text)))
-            .collect();
+        let mut rows: Vec<_> = texts.into_iter().map(|text| (text.row, Words::new(public_url, text))).collect();
         rows.sort_by_key(|(row, _)| *row);
         let fields = fields.iter().map(|field| escaped(field).into()).collect();
-        Wording {
-            rows: rows.into(),
-            fields,
-        }
+        Wording { rows: rows.into(), fields }
     }
 
     /// The words of a row. A row that is missing, which start-up rules out, has those of the last
@@ -186,13 +180,7 @@ mod tests {
 
     fn object(wording: &Wording, shape: Shape, field: Option<u16>, instance: &[u8]) -> Value {
         let mut out = Vec::new();
-        wording.write_object(
-            &mut out,
-            wording.words(Row::BodyInvalid).unwrap(),
-            shape,
-            field,
-            instance,
-        );
+        wording.write_object(&mut out, wording.words(Row::BodyInvalid).unwrap(), shape, field, instance);
         serde_json::from_slice(&out).unwrap()
     }
 
@@ -204,15 +192,7 @@ mod tests {
             "detail": "Look at a.b, \"there\".",
             "instance": "/p",
         }});
-        assert_eq!(
-            object(
-                &wording("Look at {field}, \"there\"."),
-                Shape::ErrorObject,
-                Some(0),
-                b"/p"
-            ),
-            expected
-        );
+        assert_eq!(object(&wording("Look at {field}, \"there\"."), Shape::ErrorObject, Some(0), b"/p"), expected);
     }
 
     #[test]

@@ -43,20 +43,12 @@ impl Place {
             path => String::from(path),
         };
         tree::push_key(&mut path, key);
-        Place {
-            path: path.into(),
-            ..self.clone()
-        }
+        Place { path: path.into(), ..self.clone() }
     }
 
     fn new(file: &Arc<str>, line: usize, column: usize, path: String) -> Place {
         let path = if path.is_empty() { Arc::from(".") } else { path.into() };
-        Place {
-            file: Arc::clone(file),
-            line,
-            column,
-            path,
-        }
+        Place { file: Arc::clone(file), line, column, path }
     }
 }
 
@@ -71,12 +63,7 @@ pub struct Mistake {
 
 impl Display for Mistake {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Place {
-            file,
-            line,
-            column,
-            path,
-        } = &self.place;
+        let Place { file, line, column, path } = &self.place;
         let path = if path.is_empty() { "." } else { path };
         write!(formatter, "{file}:{line}:{column}: {path}: ")?;
         for character in self.what.chars() {
@@ -98,10 +85,7 @@ pub struct Mistakes(BTreeSet<Mistake>);
 impl Mistakes {
     /// Adds a mistake, unless the same one is there already.
     pub fn push(&mut self, place: Place, what: impl Into<String>) {
-        self.0.insert(Mistake {
-            place,
-            what: what.into(),
-        });
+        self.0.insert(Mistake { place, what: what.into() });
     }
 
     /// Whether nothing is wrong.
@@ -112,6 +96,14 @@ impl Mistakes {
     /// How many mistakes there are.
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Whether something is wrong with the value at a place, or with a part of it.
+    pub fn touch(&self, place: &Place) -> bool {
+        self.0.iter().any(|mistake| {
+            let rest = mistake.place.path.strip_prefix(&*place.path);
+            mistake.place.file == place.file && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
     }
 
     /// The mistakes in order.
@@ -259,9 +251,7 @@ struct EntriesInside<T>(Entries<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for EntriesInside<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer
-            .deserialize_map(EntriesVisitor(PhantomData))
-            .map(EntriesInside)
+        deserializer.deserialize_map(EntriesVisitor(PhantomData)).map(EntriesInside)
     }
 }
 
@@ -296,9 +286,7 @@ struct ListedInside<T>(Listed<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for ListedInside<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer
-            .deserialize_seq(ListedVisitor(PhantomData))
-            .map(ListedInside)
+        deserializer.deserialize_seq(ListedVisitor(PhantomData)).map(ListedInside)
     }
 }
 

@@ -39,15 +39,8 @@ static ALLOCATOR: Counting = Counting;
 fn admitted(policy: &tollgate::policy::Policy, text: &str) -> (Option<Row>, usize) {
     let bytes = text.replace('\n', "\r\n").into_bytes();
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let limits = HeadLimits {
-        target_bytes: 8192,
-        header_bytes: 16_384,
-        header_lines: 64,
-    };
-    let now = Now {
-        monotonic: Duration::from_secs(5),
-        unix_seconds: 1_800_000_000,
-    };
+    let limits = HeadLimits { target_bytes: 8192, header_bytes: 16_384, header_lines: 64 };
+    let now = Now { monotonic: Duration::from_secs(5), unix_seconds: 1_800_000_000 };
     let before = ALLOCATIONS.get();
     let lines = Lines::split(&bytes, &mut slots).unwrap();
     let head = Head::judge(lines, [127, 0, 0, 1].into(), &limits).unwrap();
@@ -72,26 +65,14 @@ fn admit_allocates_nothing() {
     for (text, row) in [
         (request("demo-live", ""), None),
         (request("demo-live", "Origin: https://any.example\n"), None),
-        (
-            request("demo-domain", "Origin: https://a.b.shop.example.com:8443\n"),
-            None,
-        ),
-        (
-            request("demo-domain", "Referer: https://app.example.com/a/b?c#d\n"),
-            None,
-        ),
-        (
-            request("demo-domain", "Origin: https://evil.example\n"),
-            Some(Row::DomainNotAllowed),
-        ),
+        (request("demo-domain", "Origin: https://a.b.shop.example.com:8443\n"), None),
+        (request("demo-domain", "Referer: https://app.example.com/a/b?c#d\n"), None),
+        (request("demo-domain", "Origin: https://evil.example\n"), Some(Row::DomainNotAllowed)),
         (request("demo-ip", ""), Some(Row::IpNotAllowed)),
         (request("unknown", ""), Some(Row::TokenUnknown)),
         (request("demo-expired", ""), Some(Row::TokenExpired)),
         (request("demo-other-product", ""), Some(Row::ProductMismatch)),
-        (
-            request("demo-live", "Accept-Language: de\nContent-Encoding: gzip\n"),
-            Some(Row::ContentTypeUnsupported),
-        ),
+        (request("demo-live", "Accept-Language: de\nContent-Encoding: gzip\n"), Some(Row::ContentTypeUnsupported)),
     ] {
         // The first call of its kind on a thread may set up what later ones share.
         let (first, _) = admitted(&config.policy, &text);

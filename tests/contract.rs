@@ -48,13 +48,7 @@ fn framed(more: &str, body: &str) -> Vec<u8> {
 
 /// A request for each way into each row that needs no time and no state.
 fn problems() -> Vec<(&'static str, Request)> {
-    let nested = |depth: usize| {
-        format!(
-            r#"{{"number":"c4n4ry","x":{}{}}}"#,
-            "[".repeat(depth),
-            "]".repeat(depth)
-        )
-    };
+    let nested = |depth: usize| format!(r#"{{"number":"c4n4ry","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
     let body = |text: &str| lookup().body(text);
     let member = |text: &str| lookup().body(format!(r#"{{"number":"c4n4ry",{text}}}"#));
     let target = |text: &str| lookup().target(text);
@@ -97,43 +91,16 @@ fn problems() -> Vec<(&'static str, Request)> {
         ("token-missing", lookup().without("Auth-Token")),
         ("token-missing", lookup().set("Auth-Token", "")),
         ("token-missing", lookup().without("Auth-Token").with("x-app-key", "")),
-        (
-            "token-missing",
-            lookup().without("Auth-Token").with("auth_token", &token("live")),
-        ),
-        (
-            "token-missing",
-            lookup().without("Auth-Token").with("Authorization", &token("live")),
-        ),
-        (
-            "token-missing",
-            lookup()
-                .without("Auth-Token")
-                .target("/phone/validate/v2?Auth-Token=c4n4ry-live"),
-        ),
-        (
-            "token-missing",
-            lookup()
-                .without("Auth-Token")
-                .body(r#"{"number":"1","Auth-Token":"c4n4ry-live"}"#),
-        ),
+        ("token-missing", lookup().without("Auth-Token").with("auth_token", &token("live"))),
+        ("token-missing", lookup().without("Auth-Token").with("Authorization", &token("live"))),
+        ("token-missing", lookup().without("Auth-Token").target("/phone/validate/v2?Auth-Token=c4n4ry-live")),
+        ("token-missing", lookup().without("Auth-Token").body(r#"{"number":"1","Auth-Token":"c4n4ry-live"}"#)),
         ("token-unknown", Request::lookup("nobody")),
         ("token-unknown", Request::lookup("LIVE")),
-        (
-            "token-unknown",
-            lookup().set("Auth-Token", &format!("{} x", token("live"))),
-        ),
+        ("token-unknown", lookup().set("Auth-Token", &format!("{} x", token("live")))),
         ("token-unknown", lookup().set("Auth-Token", &"c4n4ry".repeat(1300))),
-        (
-            "token-unknown",
-            lookup()
-                .without("Auth-Token")
-                .with_bytes("Auth-Token", b"c4n4ry-\xff\xfe"),
-        ),
-        (
-            "token-unknown",
-            lookup().without("Auth-Token").with("x-app-key", &token("nobody")),
-        ),
+        ("token-unknown", lookup().without("Auth-Token").with_bytes("Auth-Token", b"c4n4ry-\xff\xfe")),
+        ("token-unknown", lookup().without("Auth-Token").with("x-app-key", &token("nobody"))),
         ("token-disabled", Request::lookup("disabled")),
         ("token-expired", Request::lookup("expired")),
         ("product-mismatch", Request::lookup("other")),
@@ -145,10 +112,7 @@ fn problems() -> Vec<(&'static str, Request)> {
         ("timeout-invalid", lookup().with("Timeout-Seconds", "1")),
         ("reference-id-invalid", lookup().set("Reference-ID", "a;b")),
         ("add-metadata-invalid", lookup().with("Add-Metadata", "yes")),
-        (
-            "body-too-large",
-            body(&format!("{{\"number\":\"{}\"}}", "1".repeat(16_384))),
-        ),
+        ("body-too-large", body(&format!("{{\"number\":\"{}\"}}", "1".repeat(16_384)))),
         ("body-too-large", body(&" ".repeat(200_000))),
         ("body-empty", body("")),
         ("body-malformed", body("{")),
@@ -175,14 +139,8 @@ fn problems() -> Vec<(&'static str, Request)> {
         ("cache-days-unsupported", member(r#""cache_value_days":"7""#)),
         // No number that a parser can hold is this large.
         ("body-malformed", member(r#""cache_value_days":1e400"#)),
-        (
-            "live-status-country-unsupported",
-            member(r#""supplementary_live_status":{"mobile":["ATL"]}"#),
-        ),
-        (
-            "live-status-country-unsupported",
-            member(r#""supplementary_live_status":{"landline":["GBR","ATL"]}"#),
-        ),
+        ("live-status-country-unsupported", member(r#""supplementary_live_status":{"mobile":["ATL"]}"#)),
+        ("live-status-country-unsupported", member(r#""supplementary_live_status":{"landline":["GBR","ATL"]}"#)),
         ("body-invalid", body("[]")),
         ("body-invalid", body(r#"{"number":7}"#)),
         ("body-invalid", member(r#""output_format":"longer than ten""#)),
@@ -199,11 +157,7 @@ fn every_problem_is_the_whole_error_object_and_echoes_the_reference() {
     for version in VERSIONS {
         for (slug, request) in problems() {
             let named = request.headers.iter().any(|(name, _)| name == "Reference-ID");
-            let request = if named {
-                request
-            } else {
-                request.with("Reference-ID", REFERENCE)
-            };
+            let request = if named { request } else { request.with("Reference-ID", REFERENCE) };
             let shown = format!("{version:?} {slug}: {} {:.200}", request.method, request.target);
             println!("{shown}");
             let response = gateway.send(version, &request);
@@ -223,14 +177,8 @@ fn problem_json_is_what_a_client_gets_that_prefers_it() {
     for version in VERSIONS {
         for (slug, request) in problems() {
             println!("{version:?} {slug}");
-            let wanted = if slug == "accept-unsupported" {
-                "application/problem+json"
-            } else {
-                preferred
-            };
-            gateway
-                .send(version, &request.set("Accept", wanted))
-                .assert_problem_json(slug);
+            let wanted = if slug == "accept-unsupported" { "application/problem+json" } else { preferred };
+            gateway.send(version, &request.set("Accept", wanted)).assert_problem_json(slug);
         }
     }
 }
@@ -248,11 +196,7 @@ fn a_known_path_with_another_method_is_unknown_and_names_the_right_one() {
         ] {
             let response = gateway.send(version, &request);
             response.assert_problem("endpoint-unknown");
-            let methods: Vec<&str> = response
-                .header("Allow")
-                .into_iter()
-                .flat_map(|value| value.split(", "))
-                .collect();
+            let methods: Vec<&str> = response.header("Allow").into_iter().flat_map(|value| value.split(", ")).collect();
             assert_eq!(methods.contains(&"POST"), allow.is_some(), "{methods:?}");
         }
     }
@@ -283,15 +227,10 @@ fn a_connect_is_malformed() {
     let gateway = gateway(&backend);
     for target in ["api.example.com:443", "/phone/validate/v2"] {
         gateway
-            .exchange(raw(
-                &format!("CONNECT {target} HTTP/1.1\nHost: api.example.com:443"),
-                "",
-            ))
+            .exchange(raw(&format!("CONNECT {target} HTTP/1.1\nHost: api.example.com:443"), ""))
             .assert_problem("malformed-request");
     }
-    gateway
-        .send(Version::Http2, &Request::new("CONNECT", "api.example.com:443"))
-        .assert_problem("malformed-request");
+    gateway.send(Version::Http2, &Request::new("CONNECT", "api.example.com:443")).assert_problem("malformed-request");
 }
 
 #[test]
@@ -303,10 +242,8 @@ fn a_deadline_is_kept_and_ends_the_call() {
             let gateway = &gateway;
             scope.spawn(move || {
                 let begun = Instant::now();
-                let response = gateway.send(
-                    version,
-                    &lookup().with("Timeout-Seconds", "2").with("Reference-ID", "slow"),
-                );
+                let response =
+                    gateway.send(version, &lookup().with("Timeout-Seconds", "2").with("Reference-ID", "slow"));
                 let taken = begun.elapsed();
                 response.assert_problem("deadline-exceeded");
                 assert_eq!(response.header("Reference-ID"), Some("slow"));
@@ -378,24 +315,10 @@ fn the_token_has_two_names() {
             (none.clone().with("x-app-key", &live).with("Auth-Token", &live), None),
             (none.clone().with("x-app-key", &live).with("Auth-Token", ""), None),
             (none.clone().with("x-app-key", "").with("Auth-Token", &live), None),
-            (
-                none.clone()
-                    .with("x-app-key", &live)
-                    .with("Auth-Token", &token("other")),
-                Some("malformed-request"),
-            ),
-            (
-                none.clone().with("x-app-key", &live).with("x-app-key", &live),
-                Some("malformed-request"),
-            ),
-            (
-                none.clone().with("Auth-Token", &live).with("Auth-Token", ""),
-                Some("malformed-request"),
-            ),
-            (
-                none.clone().with("x-app-key", "").with("Auth-Token", ""),
-                Some("token-missing"),
-            ),
+            (none.clone().with("x-app-key", &live).with("Auth-Token", &token("other")), Some("malformed-request")),
+            (none.clone().with("x-app-key", &live).with("x-app-key", &live), Some("malformed-request")),
+            (none.clone().with("Auth-Token", &live).with("Auth-Token", ""), Some("malformed-request")),
+            (none.clone().with("x-app-key", "").with("Auth-Token", ""), Some("token-missing")),
         ] {
             check(&gateway.send(version, &request), slug);
         }
@@ -448,15 +371,8 @@ fn a_reference_is_echoed_made_or_refused() {
         response.assert_problem("reference-id-invalid");
         assert!(!["one", "two", "one, two"].contains(&response.header("Reference-ID").unwrap()));
         // One that is not sent is made: a UUID, another one each time.
-        let made: Vec<String> = (0..2)
-            .map(|_| {
-                gateway
-                    .send(version, &lookup())
-                    .header("Reference-ID")
-                    .unwrap()
-                    .to_owned()
-            })
-            .collect();
+        let made: Vec<String> =
+            (0..2).map(|_| gateway.send(version, &lookup()).header("Reference-ID").unwrap().to_owned()).collect();
         assert!(made.iter().all(|made| uuid::Uuid::parse_str(made).is_ok()), "{made:?}");
         assert_ne!(made[0], made[1]);
     }
@@ -544,13 +460,7 @@ fn the_other_headers_have_their_tables() {
         (
             "Content-Encoding",
             "content-type-unsupported",
-            &[
-                ("identity", true),
-                ("Identity", true),
-                ("gzip", false),
-                ("br", false),
-                ("identity, gzip", false),
-            ],
+            &[("identity", true), ("Identity", true), ("gzip", false), ("br", false), ("identity, gzip", false)],
         ),
     ];
     for version in VERSIONS {
@@ -634,9 +544,7 @@ fn odd_but_allowed_bodies_pass_unchanged() {
         .enumerate()
         {
             let target = format!("/phone/validate/v2?{version:?}-{place}");
-            gateway
-                .send(version, &lookup().target(&target).body(body))
-                .assert_success();
+            gateway.send(version, &lookup().target(&target).body(body)).assert_success();
             let sent = String::from_utf8(backend.last_request()).unwrap();
             assert!(sent.starts_with(&format!("POST {target} HTTP/1.1\r\n")), "{sent}");
             assert_eq!(sent.split_once("\r\n\r\n").unwrap().1, body);
@@ -693,9 +601,7 @@ fn a_token_is_bound_to_its_networks() {
             check(&gateway.send(version, &request), (!passes).then_some("ip-not-allowed"));
         }
         // An address that cannot be told goes no further.
-        gateway
-            .send(version, &lookup().with("X-Forwarded-For", "unknown"))
-            .assert_success();
+        gateway.send(version, &lookup().with("X-Forwarded-For", "unknown")).assert_success();
         let sent = String::from_utf8(backend.last_request()).unwrap();
         assert!(!sent.to_ascii_lowercase().contains("forwarded"), "{sent}");
         // Only this header is believed.
@@ -714,9 +620,7 @@ fn a_stranger_is_not_believed_who_claims_another_address() {
     for version in VERSIONS {
         let request = Request::lookup("ip").with("X-Forwarded-For", "203.0.113.9");
         gateway.send(version, &request).assert_problem("ip-not-allowed");
-        gateway
-            .send(version, &lookup().with("X-Forwarded-For", "203.0.113.9"))
-            .assert_success();
+        gateway.send(version, &lookup().with("X-Forwarded-For", "203.0.113.9")).assert_success();
         let sent = String::from_utf8(backend.last_request()).unwrap().to_ascii_lowercase();
         assert!(sent.contains("\r\nx-forwarded-for: 127.0.0.1\r\n"), "{sent}");
         assert!(!sent.contains("203.0.113.9"), "{sent}");
@@ -772,11 +676,7 @@ fn a_token_is_bound_to_its_domains() {
             let slug = (!passes).then_some("domain-not-allowed");
             let response = gateway.send(version, &Request::lookup("domain").with("Origin", origin));
             check(&response, slug);
-            assert_eq!(
-                response.header("Access-Control-Allow-Origin").is_some(),
-                passes,
-                "{origin}"
-            );
+            assert_eq!(response.header("Access-Control-Allow-Origin").is_some(), passes, "{origin}");
             // A Referer is a URL with a path.
             if !origin.contains(['/', '#', '?']) || !passes {
                 continue;
@@ -813,23 +713,15 @@ fn a_token_is_bound_to_its_domains() {
             for referer in referers {
                 request = request.with("Referer", referer);
             }
-            check(
-                &gateway.send(version, &request),
-                (!passes).then_some("domain-not-allowed"),
-            );
+            check(&gateway.send(version, &request), (!passes).then_some("domain-not-allowed"));
         }
     }
 }
 
 // ---- Rates (section 7) ----
 
-const RATE_HEADERS: [&str; 5] = [
-    "X-Rate-Limit-Limit",
-    "X-Rate-Limit-Remaining",
-    "X-Rate-Limit-Reset",
-    "RateLimit-Policy",
-    "RateLimit",
-];
+const RATE_HEADERS: [&str; 5] =
+    ["X-Rate-Limit-Limit", "X-Rate-Limit-Remaining", "X-Rate-Limit-Reset", "RateLimit-Policy", "RateLimit"];
 
 /// Seconds after which one more of the three requests an hour is there.
 const ONE_MORE: u64 = 1200;
@@ -844,9 +736,8 @@ fn assert_rate(response: &Response, remaining: u64) {
     assert!(reset.abs_diff(expected) <= 5, "{reset} is not about {expected}");
     assert_eq!(response.header("RateLimit-Policy"), Some("\"account\";q=3;w=3600"));
     let limit = response.header("RateLimit").unwrap();
-    let seconds = limit
-        .strip_prefix(&format!("\"account\";r={remaining};t="))
-        .unwrap_or_else(|| panic!("RateLimit is {limit}"));
+    let seconds =
+        limit.strip_prefix(&format!("\"account\";r={remaining};t=")).unwrap_or_else(|| panic!("RateLimit is {limit}"));
     assert!(seconds.parse::<u64>().unwrap().abs_diff(until_full) <= 5, "{limit}");
 }
 
@@ -885,9 +776,7 @@ fn an_account_has_one_rate_for_all_its_tokens() {
             assert_eq!(response.header("Reference-ID"), Some(REFERENCE));
         }
         // A refused account still learns first what is wrong with its token.
-        gateway
-            .send(version, &small("-disabled"))
-            .assert_problem("token-disabled");
+        gateway.send(version, &small("-disabled")).assert_problem("token-disabled");
     }
 }
 
@@ -895,15 +784,8 @@ fn an_account_has_one_rate_for_all_its_tokens() {
 fn rate_headers_are_there_once_the_token_is_known() {
     let backend = Backend::answering_json();
     let gateway = gateway(&backend);
-    let known = |slug: &str| {
-        ![
-            "malformed-request",
-            "endpoint-unknown",
-            "token-missing",
-            "token-unknown",
-        ]
-        .contains(&slug)
-    };
+    let known =
+        |slug: &str| !["malformed-request", "endpoint-unknown", "token-missing", "token-unknown"].contains(&slug);
     for version in VERSIONS {
         for (slug, request) in problems() {
             let response = gateway.send(version, &request);
@@ -993,11 +875,7 @@ fn the_backend_gets_a_request_that_was_built_anew() {
             body.to_owned(),
         ]
         .join("\r\n");
-        assert_eq!(
-            String::from_utf8(backend.last_request()).unwrap(),
-            expected,
-            "{version:?}"
-        );
+        assert_eq!(String::from_utf8(backend.last_request()).unwrap(), expected, "{version:?}");
     }
 }
 
@@ -1035,10 +913,7 @@ fn chunks_and_trailers_end_at_the_gateway() {
     client.response().assert_success();
     for sent in backend.requests() {
         let sent = String::from_utf8(sent).unwrap();
-        assert!(
-            sent.ends_with(&format!("\r\nContent-Length: {}\r\n\r\n{BODY}", BODY.len())),
-            "{sent}"
-        );
+        assert!(sent.ends_with(&format!("\r\nContent-Length: {}\r\n\r\n{BODY}", BODY.len())), "{sent}");
         for gone in ["ransfer-", "railer", "gone", "Token"] {
             assert!(!sent.contains(gone), "{gone} in {sent}");
         }
@@ -1051,10 +926,7 @@ fn chunks_and_trailers_end_at_the_gateway() {
     client.trailers(&mut stream, "auth-token", "gone");
     client.response(stream).assert_success();
     let sent = String::from_utf8(backend.last_request()).unwrap();
-    assert!(
-        sent.ends_with(&format!("\r\n\r\n{BODY}")) && !sent.contains("gone"),
-        "{sent}"
-    );
+    assert!(sent.ends_with(&format!("\r\n\r\n{BODY}")) && !sent.contains("gone"), "{sent}");
     // A token that comes as a trailer is none.
     let mut client = gateway.connect_http2();
     let request = request.without("Auth-Token");
@@ -1152,18 +1024,11 @@ fn what_two_parsers_could_read_differently_is_malformed() {
         println!("{head:?}");
         let response = gateway.exchange(format!("{head}\r\n{BODY}"));
         assert_eq!(response.status(), 400);
-        assert!(
-            response.json()["error"]["type"]
-                .as_str()
-                .unwrap()
-                .ends_with("/malformed-request")
-        );
+        assert!(response.json()["error"]["type"].as_str().unwrap().ends_with("/malformed-request"));
     }
     for version in ["1.0", "1.1"] {
         let head = format!("POST /phone/validate/v2 HTTP/{version}\r\n{host}{start}Transfer-Encoding: chunked\r\n\r\n");
-        gateway
-            .exchange(format!("{head}{chunked}"))
-            .assert_problem("malformed-request");
+        gateway.exchange(format!("{head}{chunked}")).assert_problem("malformed-request");
     }
     assert_eq!(backend.connections(), 0, "the backend saw something");
 }
@@ -1238,17 +1103,12 @@ fn a_target_in_absolute_form_is_its_path() {
     ] {
         gateway.send(Version::Http1, &lookup().target(target)).assert_success();
         let sent = String::from_utf8(backend.last_request()).unwrap();
-        assert!(
-            sent.starts_with("POST /phone/validate/v2?a=b HTTP/1.1\r\nHost: lookup.internal\r\n"),
-            "{sent}"
-        );
+        assert!(sent.starts_with("POST /phone/validate/v2?a=b HTTP/1.1\r\nHost: lookup.internal\r\n"), "{sent}");
     }
     gateway
         .send(Version::Http1, &lookup().target("http://api.example.com/nothing?a"))
         .assert_problem("endpoint-unknown");
-    gateway
-        .send(Version::Http1, &Request::new("OPTIONS", "*"))
-        .assert_problem("endpoint-unknown");
+    gateway.send(Version::Http1, &Request::new("OPTIONS", "*")).assert_problem("endpoint-unknown");
 }
 
 #[test]
@@ -1279,9 +1139,7 @@ fn a_continue_comes_after_the_head_was_admitted_and_only_then() {
         client.response().assert_problem(slug);
     }
     // HTTP/1.0 knows no interim answers.
-    let head = String::from_utf8(expecting.head())
-        .unwrap()
-        .replace("HTTP/1.1", "HTTP/1.0");
+    let head = String::from_utf8(expecting.head()).unwrap().replace("HTTP/1.1", "HTTP/1.0");
     let mut client = gateway.connect();
     client.send(head);
     client.assert_silent(Duration::from_millis(100));
@@ -1312,26 +1170,16 @@ fn pipelined_requests_are_answered_in_order() {
     let mut bytes = Vec::new();
     for place in 0..5 {
         bytes.extend(lookup().with("Reference-ID", &format!("c4n4ry {place}")).bytes());
-        bytes.extend(
-            Request::lookup("nobody")
-                .with("Reference-ID", &format!("refused {place}"))
-                .bytes(),
-        );
+        bytes.extend(Request::lookup("nobody").with("Reference-ID", &format!("refused {place}")).bytes());
     }
     client.send(bytes);
     for place in 0..5 {
         let response = client.response();
         response.assert_success();
-        assert_eq!(
-            response.header("Reference-ID"),
-            Some(format!("c4n4ry {place}").as_str())
-        );
+        assert_eq!(response.header("Reference-ID"), Some(format!("c4n4ry {place}").as_str()));
         let response = client.response();
         response.assert_problem("token-unknown");
-        assert_eq!(
-            response.header("Reference-ID"),
-            Some(format!("refused {place}").as_str())
-        );
+        assert_eq!(response.header("Reference-ID"), Some(format!("refused {place}").as_str()));
     }
     assert_eq!(backend.requests().len(), 5);
 }
@@ -1457,11 +1305,7 @@ fn a_client_that_asks_for_the_end_gets_it() {
 fn http_1_0_is_served() {
     let backend = Backend::answering_json();
     let gateway = gateway(&backend);
-    let text = |request: &Request| {
-        String::from_utf8(request.bytes())
-            .unwrap()
-            .replace("HTTP/1.1", "HTTP/1.0")
-    };
+    let text = |request: &Request| String::from_utf8(request.bytes()).unwrap().replace("HTTP/1.1", "HTTP/1.0");
     for (request, slug) in [
         (lookup(), None),
         (Request::lookup("nobody"), Some("token-unknown")),
@@ -1495,16 +1339,12 @@ fn the_answer_to_head_has_no_body() {
     let backend = Backend::answering_json();
     let gateway = gateway(&backend);
     let mut client = gateway.connect();
-    for request in [
-        lookup().method("HEAD").body(""),
-        Request::new("HEAD", "/nothing"),
-        Request::new("HEAD", "/phone/validate/v2"),
-    ] {
+    for request in
+        [lookup().method("HEAD").body(""), Request::new("HEAD", "/nothing"), Request::new("HEAD", "/phone/validate/v2")]
+    {
         client.request(&request);
         client.response().assert_problem("endpoint-unknown");
-        gateway
-            .send(Version::Http2, &request)
-            .assert_problem("endpoint-unknown");
+        gateway.send(Version::Http2, &request).assert_problem("endpoint-unknown");
     }
     client.request(&lookup());
     client.response().assert_success();
@@ -1522,9 +1362,7 @@ fn http_2_has_its_own_ways_to_be_ambiguous() {
     ] {
         client.exchange(&request).assert_problem("malformed-request");
     }
-    client
-        .exchange(&lookup().with("Host", "api.example.com"))
-        .assert_success();
+    client.exchange(&lookup().with("Host", "api.example.com")).assert_success();
     // Frames of a body say less or more than its announced length.
     for length in ["5", "500"] {
         let mut stream = client.begin(&lookup().with("Content-Length", length), false);
@@ -1543,13 +1381,10 @@ fn http_2_heads_over_the_limits_get_the_error_object() {
     let gateway = gateway(&backend);
     for kilobytes in [17, 64, 200, 240] {
         let mut client = gateway.connect_http2();
-        let request = (0..kilobytes).fold(lookup(), |request, line| {
-            request.with(&format!("X-{line}"), &"a".repeat(1000))
-        });
+        let request =
+            (0..kilobytes).fold(lookup(), |request, line| request.with(&format!("X-{line}"), &"a".repeat(1000)));
         let stream = client.begin(&request, true);
-        let response = client
-            .response_or_error(stream)
-            .unwrap_or_else(|| panic!("no answer to {kilobytes} KB"));
+        let response = client.response_or_error(stream).unwrap_or_else(|| panic!("no answer to {kilobytes} KB"));
         response.assert_problem("malformed-request");
     }
 }
@@ -1589,18 +1424,8 @@ fn a_preflight_needs_no_token() {
             assert_eq!(response.header("Access-Control-Allow-Origin"), Some(origin));
             assert_eq!(names(&response, "Access-Control-Allow-Methods"), ["post"]);
             let allowed = names(&response, "Access-Control-Allow-Headers");
-            for name in [
-                "auth-token",
-                "x-app-key",
-                "content-type",
-                "reference-id",
-                "add-metadata",
-                "timeout-seconds",
-            ] {
-                assert!(
-                    allowed.iter().any(|known| known == name),
-                    "{name} is not in {allowed:?}"
-                );
+            for name in ["auth-token", "x-app-key", "content-type", "reference-id", "add-metadata", "timeout-seconds"] {
+                assert!(allowed.iter().any(|known| known == name), "{name} is not in {allowed:?}");
             }
             assert!(response.number("Access-Control-Max-Age") > 0);
             assert_eq!(response.header("Reference-ID"), Some(REFERENCE));
@@ -1615,10 +1440,7 @@ fn a_preflight_needs_no_token() {
             (preflight("/web/v1", good).with("Origin", good), "domain-not-allowed"),
             (preflight("/nothing", good), "endpoint-unknown"),
             (preflight("/web/v1", good).without("Origin"), "endpoint-unknown"),
-            (
-                preflight("/web/v1", good).without("Access-Control-Request-Method"),
-                "endpoint-unknown",
-            ),
+            (preflight("/web/v1", good).without("Access-Control-Request-Method"), "endpoint-unknown"),
         ] {
             let response = gateway.send(version, &request);
             response.assert_problem(slug);
@@ -1653,16 +1475,8 @@ fn an_allowed_origin_may_read_every_answer() {
         cases.extend([
             (None, lookup().with("Origin", evil), true),
             (None, Request::lookup("domain").with("Origin", good), true),
-            (
-                Some("domain-not-allowed"),
-                Request::lookup("domain").with("Origin", evil),
-                false,
-            ),
-            (
-                Some("body-empty"),
-                Request::lookup("domain").with("Origin", good).body(""),
-                true,
-            ),
+            (Some("domain-not-allowed"), Request::lookup("domain").with("Origin", evil), false),
+            (Some("body-empty"), Request::lookup("domain").with("Origin", good).body(""), true),
             (None, web(good), true),
             (Some("domain-not-allowed"), web(evil), false),
             (Some("token-unknown"), web(good).set("Auth-Token", "c4n4ry-none"), true),
@@ -1672,19 +1486,12 @@ fn an_allowed_origin_may_read_every_answer() {
             (Some("token-unknown"), Request::lookup("nobody"), false),
         ]);
         for (slug, request, shown) in cases {
-            println!(
-                "{version:?} {slug:?} {}",
-                request.target.chars().take(60).collect::<String>()
-            );
+            println!("{version:?} {slug:?} {}", request.target.chars().take(60).collect::<String>());
             let response = gateway.send(version, &request);
             check(&response, slug);
             let origin = request.headers.iter().find(|(name, _)| name == "Origin");
             let origin = origin.map(|(_, value)| std::str::from_utf8(value).unwrap());
-            assert_eq!(
-                response.header("Access-Control-Allow-Origin"),
-                origin.filter(|_| shown),
-                "{slug:?}"
-            );
+            assert_eq!(response.header("Access-Control-Allow-Origin"), origin.filter(|_| shown), "{slug:?}");
             assert_eq!(response.header("Access-Control-Allow-Credentials"), None);
             if !shown {
                 assert_eq!(response.header("Access-Control-Expose-Headers"), None);
@@ -1708,24 +1515,12 @@ fn garbage_reaches_no_port_but_its_own() {
     let (backend, elsewhere) = (Backend::answering_json(), Backend::answering_json());
     let gateway = gateway(&backend);
     let other = elsewhere.address();
-    gateway
-        .send(Version::Http1, &lookup().with("Host", &other.to_string()))
-        .assert_success();
+    gateway.send(Version::Http1, &lookup().with("Host", &other.to_string())).assert_success();
     let absolute = format!("http://{other}/phone/validate/v2");
+    gateway.send(Version::Http1, &lookup().target(&absolute).with("Host", &other.to_string())).assert_success();
+    gateway.send(Version::Http2, &lookup().target(&absolute)).assert_success();
     gateway
-        .send(
-            Version::Http1,
-            &lookup().target(&absolute).with("Host", &other.to_string()),
-        )
-        .assert_success();
-    gateway
-        .send(Version::Http2, &lookup().target(&absolute))
-        .assert_success();
-    gateway
-        .send(
-            Version::Http2,
-            &lookup().target(&format!("http://{}/nothing", closed_port())),
-        )
+        .send(Version::Http2, &lookup().target(&format!("http://{}/nothing", closed_port())))
         .assert_problem("endpoint-unknown");
     assert_eq!((backend.requests().len(), elsewhere.connections()), (3, 0));
 }

@@ -33,10 +33,7 @@ fn lookup() -> Request {
 /// Checks that something took as long as the allowance, and not much longer.
 fn assert_in_time(begun: Instant) {
     let taken = begun.elapsed();
-    assert!(
-        (ALLOWANCE - Duration::from_millis(10)..ALLOWANCE + SLACK).contains(&taken),
-        "took {taken:?}"
-    );
+    assert!((ALLOWANCE - Duration::from_millis(10)..ALLOWANCE + SLACK).contains(&taken), "took {taken:?}");
 }
 
 /// Checks that something did not wait for any allowance.
@@ -424,16 +421,11 @@ fn a_connection_beyond_the_limit_is_told_so() {
     let mut held = held(&gateway, 2);
     for version in VERSIONS {
         for request in [lookup(), Request::lookup("nobody"), lookup().target("/nothing")] {
-            let request = request
-                .with("Reference-ID", "c4n4ry/full")
-                .with("Origin", "https://app.example.com");
+            let request = request.with("Reference-ID", "c4n4ry/full").with("Origin", "https://app.example.com");
             let response = gateway.send(version, &request);
             response.assert_problem("overloaded");
             assert_eq!(response.header("Reference-ID"), Some("c4n4ry/full"));
-            assert_eq!(
-                response.header("Access-Control-Allow-Origin"),
-                Some("https://app.example.com")
-            );
+            assert_eq!(response.header("Access-Control-Allow-Origin"), Some("https://app.example.com"));
         }
         // What is wrong with a request itself goes first.
         let twice = lookup().with("Auth-Token", "c4n4ry");
@@ -477,10 +469,7 @@ fn a_request_beyond_the_limit_is_told_so() {
             break;
         }
         response.assert_problem("overloaded");
-        assert!(
-            begun.elapsed() < Duration::from_secs(1),
-            "the place was never given back"
-        );
+        assert!(begun.elapsed() < Duration::from_secs(1), "the place was never given back");
     }
 }
 
@@ -553,9 +542,7 @@ fn check_stop(version: Version) {
         }
     });
     let begun = Instant::now();
-    let status = gateway
-        .wait_for_end(Duration::from_secs(5))
-        .expect("the end of the process");
+    let status = gateway.wait_for_end(Duration::from_secs(5)).expect("the end of the process");
     assert_eq!(status.code(), Some(0));
     assert!(begun.elapsed() < Duration::from_secs(2), "took {:?}", begun.elapsed());
 }
@@ -582,9 +569,7 @@ fn a_stop_without_requests_is_quick() {
     gateway.send(Version::Http1, &lookup()).assert_success();
     let begun = Instant::now();
     gateway.terminate();
-    let status = gateway
-        .wait_for_end(Duration::from_secs(5))
-        .expect("the end of the process");
+    let status = gateway.wait_for_end(Duration::from_secs(5)).expect("the end of the process");
     assert_eq!(status.code(), Some(0));
     assert!(begun.elapsed() < Duration::from_secs(2), "took {:?}", begun.elapsed());
 }

@@ -11,6 +11,7 @@
 )]
 
 mod contract;
+mod corpora;
 mod limits;
 mod order;
 mod problems;

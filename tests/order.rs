@@ -103,15 +103,9 @@ fn request(faults: &[Fault]) -> String {
         head += &line.repeat(if has(TwoTokenLines) { 2 } else { 1 });
     }
     head += &pick(Upgrade, "Upgrade: websocket\r\n", "");
-    head += &format!(
-        "Origin: https://{}\r\n",
-        pick(Domain, "evil.example", "app.example.com")
-    );
+    head += &format!("Origin: https://{}\r\n", pick(Domain, "evil.example", "app.example.com"));
     head += &format!("Accept: {}\r\n", pick(Accept, "text/html", "application/json"));
-    head += &format!(
-        "Content-Type: {}\r\n",
-        pick(ContentType, "text/plain", "application/json")
-    );
+    head += &format!("Content-Type: {}\r\n", pick(ContentType, "text/plain", "application/json"));
     head += &format!("Timeout-Seconds: {}\r\n", pick(Deadline, "99", "5"));
     head += &format!("Reference-ID: {}\r\n", pick(Reference, "a;b", "order"));
     head += &format!("Add-Metadata: {}\r\n", pick(Metadata, "maybe", "true"));
@@ -120,11 +114,7 @@ fn request(faults: &[Fault]) -> String {
         body += "{";
         body += &pick(NumberMissing, "", "\"number\":\"+44 20 7946 0018\",");
         body += &pick(CacheDays, "\"cache_value_days\":31,", "");
-        body += &pick(
-            LiveStatus,
-            "\"supplementary_live_status\":{\"mobile\":[\"ATLANTIS\"]},",
-            "",
-        );
+        body += &pick(LiveStatus, "\"supplementary_live_status\":{\"mobile\":[\"ATLANTIS\"]},", "");
         body += &pick(OutputFormat, "\"output_format\":\"much too long for a format\",", "");
         body += &format!("\"padding\":\"{}\"", pick(TooLarge, &"x".repeat(20_000), ""));
         body += &pick(Syntax, "]", "}");
@@ -134,21 +124,11 @@ fn request(faults: &[Fault]) -> String {
 
 fn configuration(backend: std::net::SocketAddr, closed: std::net::SocketAddr) -> String {
     let mut yaml = include_str!("../config/demo.yaml").replace("127.0.0.1:9001", &backend.to_string());
-    yaml = yaml.replace(
-        "upstreams:\n",
-        &format!("upstreams:\n  down: {{ servers: [{closed}] }}\n"),
-    );
-    let phone = yaml
-        .split("\n  phone:\n")
-        .nth(1)
-        .unwrap()
-        .split("\n  email:\n")
-        .next()
-        .unwrap();
-    let down = phone.replace("upstream: lookup", "upstream: down").replace(
-        "[POST /phone/validate/v2, POST /phone/validation/v2]",
-        "[POST /phone/down]",
-    );
+    yaml = yaml.replace("upstreams:\n", &format!("upstreams:\n  down: {{ servers: [{closed}] }}\n"));
+    let phone = yaml.split("\n  phone:\n").nth(1).unwrap().split("\n  email:\n").next().unwrap();
+    let down = phone
+        .replace("upstream: lookup", "upstream: down")
+        .replace("[POST /phone/validate/v2, POST /phone/validation/v2]", "[POST /phone/down]");
     yaml = yaml.replace("\n  email:\n", &format!("\n  down:\n{down}\n  email:\n"));
     for (account, rate) in [("free", "{ unlimited: true }"), ("used", "{ limit: 1/d, burst: 1 }")] {
         writeln!(yaml, "  {account}:\n    rate: {rate}\n    tokens:").unwrap();
@@ -165,22 +145,12 @@ fn configuration(backend: std::net::SocketAddr, closed: std::net::SocketAddr) ->
             if has(Rate) != (account == "used") {
                 continue;
             }
-            let mut line = format!(
-                "      - {{ name: t{bits}, hash: \"{}\"",
-                Digest::of(token(&faults).as_bytes()).text()
-            );
-            line += if has(OtherProduct) {
-                ", products: [email]"
-            } else {
-                ", products: [phone, down]"
-            };
+            let mut line =
+                format!("      - {{ name: t{bits}, hash: \"{}\"", Digest::of(token(&faults).as_bytes()).text());
+            line += if has(OtherProduct) { ", products: [email]" } else { ", products: [phone, down]" };
             line += if has(Disabled) { ", disabled: true" } else { "" };
             line += if has(Expired) { ", expires: 2020-01-01" } else { "" };
-            line += if has(Network) {
-                ", networks: [203.0.113.0/24]"
-            } else {
-                ""
-            };
+            line += if has(Network) { ", networks: [203.0.113.0/24]" } else { "" };
             writeln!(yaml, "{line}, domains: [app.example.com] }}").unwrap();
         }
     }
@@ -201,15 +171,9 @@ fn combinations() -> Vec<Vec<Fault>> {
     // Every bit pattern a multiplier throws up: the same ones in each run.
     let mut state = 1_u64;
     for _ in 0..1000 {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         sets.push(
-            all.iter()
-                .enumerate()
-                .filter(|(bit, _)| state >> (20 + bit) & 1 == 1)
-                .map(|(_, fault)| *fault)
-                .collect(),
+            all.iter().enumerate().filter(|(bit, _)| state >> (20 + bit) & 1 == 1).map(|(_, fault)| *fault).collect(),
         );
     }
     sets.retain(|faults| possible(faults));
@@ -248,14 +212,8 @@ fn the_faults_are_in_the_order_of_the_table() {
         .collect();
     assert!(rows.is_sorted(), "{rows:?}");
     // Rows that need a state of the gateway or of time have tests of their own.
-    let elsewhere = [
-        "request-timeout",
-        "overloaded",
-        "credits-insufficient",
-        "deadline-exceeded",
-        "upstream-failed",
-        "internal",
-    ];
+    let elsewhere =
+        ["request-timeout", "overloaded", "credits-insufficient", "deadline-exceeded", "upstream-failed", "internal"];
     for definition in TABLE {
         let here = FAULTS.iter().any(|(_, slug)| *slug == definition.slug);
         assert!(here != elsewhere.contains(&definition.slug), "{}", definition.slug);

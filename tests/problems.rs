@@ -9,10 +9,7 @@ fn slugs_are_unique_and_made_of_lower_case_words() {
     let slugs: HashSet<_> = TABLE.iter().map(|definition| definition.slug).collect();
     assert_eq!(slugs.len(), TABLE.len());
     for slug in slugs {
-        assert!(
-            slug.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'),
-            "{slug}"
-        );
+        assert!(slug.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{slug}");
         assert!(!slug.starts_with('-') && !slug.ends_with('-'), "{slug}");
     }
 }
@@ -59,10 +56,7 @@ fn rows_and_statuses_are_those_of_the_contract() {
 
 #[test]
 fn statuses_are_the_closed_set_without_its_successes() {
-    assert_eq!(
-        Status::ALL.map(Status::code),
-        [400, 401, 403, 404, 406, 408, 415, 429, 500, 503]
-    );
+    assert_eq!(Status::ALL.map(Status::code), [400, 401, 403, 404, 406, 408, 415, 429, 500, 503]);
     for status in Status::ALL {
         let standard = http::StatusCode::from_u16(status.code()).unwrap();
         assert_eq!(standard.canonical_reason(), Some(status.phrase()));
@@ -88,8 +82,5 @@ fn details_say_what_to_do_and_name_no_inner_thing() {
 #[test]
 fn the_table_of_the_readme_is_this_table() {
     let readme = include_str!("../README.md");
-    assert!(
-        readme.contains(&table_as_markdown()),
-        "run `tollgate problems --markdown` and put it into README.md"
-    );
+    assert!(readme.contains(&table_as_markdown()), "run `tollgate problems --markdown` and put it into README.md");
 }

@@ -88,25 +88,17 @@ impl Schema {
             .with_pattern_options(PatternOptions::regex())
             .build(&schema)
             .map_err(|error| error.to_string())?;
-        Ok(Schema {
-            validator,
-            fields: fields.into(),
-            mappings: mappings.into(),
-        })
+        Ok(Schema { validator, fields: fields.into(), mappings: mappings.into() })
     }
 
     /// The fields that `Hint::Field` counts, as answers name them.
     pub fn field_names(&self) -> impl Iterator<Item = String> {
-        self.fields
-            .iter()
-            .map(|pointer| pointer.trim_start_matches('/').replace('/', "."))
+        self.fields.iter().map(|pointer| pointer.trim_start_matches('/').replace('/', "."))
     }
 
     /// Whether the schema, or a place above it, names this place.
     pub fn names(&self, pointer: &str) -> bool {
-        self.fields
-            .binary_search_by(|field| (**field).cmp(&without_array_places(pointer)))
-            .is_ok()
+        self.fields.binary_search_by(|field| (**field).cmp(&without_array_places(pointer))).is_ok()
     }
 
     fn judge(&self, value: &Value) -> Result<(), Problem> {
@@ -124,10 +116,7 @@ impl Schema {
 
     fn problem_of(&self, error: &ValidationError<'_>, body: &Value) -> Problem {
         let mut pointer = error.instance_path().as_str().to_owned();
-        if let ValidationErrorKind::Required {
-            property: Value::String(name),
-        } = error.kind()
-        {
+        if let ValidationErrorKind::Required { property: Value::String(name) } = error.kind() {
             pointer.push('/');
             pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
         }
@@ -209,10 +198,7 @@ fn collect_fields(root: &Value, schema: &Value, pointer: &str, depth: u8, fields
             collect_fields(root, branch, pointer, depth + 1, fields);
         }
     }
-    let reference = schema
-        .get("$ref")
-        .and_then(Value::as_str)
-        .and_then(|reference| reference.strip_prefix('#'));
+    let reference = schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
     if let Some(target) = reference.and_then(|reference| root.pointer(reference)) {
         collect_fields(root, target, pointer, depth + 1, fields);
     }
@@ -239,14 +225,10 @@ fn parse(bytes: &[u8]) -> Result<Value, Problem> {
     let malformed = |reason| Problem::new(Row::BodyMalformed, reason);
     let text = std::str::from_utf8(bytes).map_err(|_| malformed("the body is not UTF-8"))?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Strict {
-        nesting_left: MAX_NESTING,
-    }
-    .deserialize(&mut deserializer)
-    .map_err(|_| malformed("the body is not JSON, repeats a key, or is nested too deeply"))?;
-    deserializer
-        .end()
-        .map_err(|_| malformed("something follows the JSON document"))?;
+    let value = Strict { nesting_left: MAX_NESTING }
+        .deserialize(&mut deserializer)
+        .map_err(|_| malformed("the body is not JSON, repeats a key, or is nested too deeply"))?;
+    deserializer.end().map_err(|_| malformed("something follows the JSON document"))?;
     Ok(value)
 }
 
@@ -258,10 +240,7 @@ struct Strict {
 
 impl Strict {
     fn deeper<E: Error>(self) -> Result<Strict, E> {
-        let nesting_left = self
-            .nesting_left
-            .checked_sub(1)
-            .ok_or_else(|| E::custom("nested too deeply"))?;
+        let nesting_left = self.nesting_left.checked_sub(1).ok_or_else(|| E::custom("nested too deeply"))?;
         Ok(Strict { nesting_left })
     }
 }
@@ -344,20 +323,10 @@ mod tests {
             },
             "$defs": { "live": { "type": "object", "properties": { "mobile": { "type": "array", "items": { "enum": ["US"] } } } } },
         });
-        let mapping = |at: &str, when, own| Mapping {
-            at: at.into(),
-            when,
-            row: Row::Own(own),
-        };
-        let mappings = vec![
-            mapping("/number", When::Missing, 0),
-            mapping("/days", When::Any, 1),
-            mapping("/live", When::Any, 2),
-        ];
-        BodyRule {
-            max_bytes: 100,
-            schema: Some(Schema::compile(schema, strict, mappings).unwrap()),
-        }
+        let mapping = |at: &str, when, own| Mapping { at: at.into(), when, row: Row::Own(own) };
+        let mappings =
+            vec![mapping("/number", When::Missing, 0), mapping("/days", When::Any, 1), mapping("/live", When::Any, 2)];
+        BodyRule { max_bytes: 100, schema: Some(Schema::compile(schema, strict, mappings).unwrap()) }
     }
 
     fn judged(rule: &BodyRule, body: &str) -> Option<(Row, Option<String>)> {
@@ -385,15 +354,9 @@ mod tests {
             (r#"{"number":"1","days":31}"#, Some((Row::Own(1), field("days")))),
             (r#"{"number":"1","days":"a"}"#, Some((Row::Own(1), field("days")))),
             (r#"{"number":"1","days":1.5}"#, Some((Row::Own(1), field("days")))),
-            (
-                r#"{"number":"1","live":{"mobile":["US","XX"]}}"#,
-                Some((Row::Own(2), field("live.mobile"))),
-            ),
+            (r#"{"number":"1","live":{"mobile":["US","XX"]}}"#, Some((Row::Own(2), field("live.mobile")))),
             (r#"{"number":"1","live":7}"#, Some((Row::Own(2), field("live")))),
-            (
-                r#"{"live":7,"days":99,"number":""}"#,
-                Some((Row::Own(0), field("number"))),
-            ),
+            (r#"{"live":7,"days":99,"number":""}"#, Some((Row::Own(0), field("number")))),
             (r#"{"number":5,"days":99}"#, Some((Row::Own(1), field("days")))),
             ("[]", Some((Row::BodyInvalid, None))),
             ("null", Some((Row::BodyInvalid, None))),
@@ -404,14 +367,8 @@ mod tests {
 
     #[test]
     fn strict_refuses_members_that_the_schema_does_not_name_without_repeating_them() {
-        assert_eq!(
-            judged(&rule(true), r#"{"number":"1","secret":1}"#),
-            Some((Row::BodyInvalid, None))
-        );
-        assert_eq!(
-            judged(&rule(true), r#"{"number":"1","live":{"x":1}}"#),
-            Some((Row::Own(2), Some("live".into())))
-        );
+        assert_eq!(judged(&rule(true), r#"{"number":"1","secret":1}"#), Some((Row::BodyInvalid, None)));
+        assert_eq!(judged(&rule(true), r#"{"number":"1","live":{"x":1}}"#), Some((Row::Own(2), Some("live".into()))));
         assert_eq!(judged(&rule(true), r#"{"number":"1"}"#), None);
     }
 
@@ -437,10 +394,7 @@ mod tests {
             let row = rule(false).judge(body.as_bytes()).err().map(|problem| problem.row);
             assert_eq!(row == Some(Row::BodyMalformed), malformed, "{:.60}", body);
         }
-        assert_eq!(
-            rule(false).judge(b"{\"number\":\"\xff\"}").unwrap_err().row,
-            Row::BodyMalformed
-        );
+        assert_eq!(rule(false).judge(b"{\"number\":\"\xff\"}").unwrap_err().row, Row::BodyMalformed);
     }
 
     proptest! {

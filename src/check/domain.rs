@@ -49,11 +49,7 @@ impl Domains {
         }
         exact.sort_unstable();
         parents.sort_unstable();
-        Domains::Listed(Box::new(DomainList {
-            exact: exact.into(),
-            parents: parents.into(),
-            allow_absent,
-        }))
+        Domains::Listed(Box::new(DomainList { exact: exact.into(), parents: parents.into(), allow_absent }))
     }
 
     /// What any of these lists lets pass: everything, if one of them is no list.
@@ -73,11 +69,7 @@ impl Domains {
             hosts.sort_unstable();
             hosts.dedup();
         }
-        Domains::Listed(Box::new(DomainList {
-            exact: exact.into(),
-            parents: parents.into(),
-            allow_absent: false,
-        }))
+        Domains::Listed(Box::new(DomainList { exact: exact.into(), parents: parents.into(), allow_absent: false }))
     }
 
     /// Lets the request pass by its Origin, else its Referer.
@@ -175,9 +167,7 @@ fn split_scheme(value: &[u8]) -> Option<(&str, &str)> {
     if !scheme.eq_ignore_ascii_case("https://") && !scheme.eq_ignore_ascii_case("http://") {
         return None;
     }
-    rest.bytes()
-        .all(|byte| byte.is_ascii_graphic() && byte != b'\\')
-        .then_some((scheme, rest))
+    rest.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\').then_some((scheme, rest))
 }
 
 /// Judges the host of an authority.
@@ -202,15 +192,11 @@ fn canonical_already(authority: &str) -> Option<&str> {
     let plain_label = |label: &str| {
         !label.is_empty()
             && !label.starts_with("xn--")
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     };
     // A last label that begins with a digit may be the end of an IPv4 address in one of its forms.
-    let ends_in_name = host
-        .rsplit('.')
-        .next()
-        .is_some_and(|last| last.starts_with(|first: char| first.is_ascii_lowercase()));
+    let ends_in_name =
+        host.rsplit('.').next().is_some_and(|last| last.starts_with(|first: char| first.is_ascii_lowercase()));
     let port_fits =
         port.is_none_or(|port| port.len() <= 4 && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
     (ends_in_name && port_fits && host.split('.').all(plain_label)).then_some(host)
@@ -222,36 +208,18 @@ mod tests {
     use proptest::prelude::*;
 
     fn list(patterns: &[&str], allow_absent: bool) -> Domains {
-        Domains::listed(
-            patterns.iter().map(|pattern| Pattern::parse(pattern).unwrap()),
-            allow_absent,
-        )
+        Domains::listed(patterns.iter().map(|pattern| Pattern::parse(pattern).unwrap()), allow_absent)
     }
 
     fn judged(domains: &Domains, fields: &[(&'static str, &'static [u8])]) -> bool {
-        let fields: Vec<_> = fields
-            .iter()
-            .map(|(name, value)| httparse::Header { name, value })
-            .collect();
-        domains
-            .allow(&Lines {
-                fields: &fields,
-                ..Lines::UNREADABLE
-            })
-            .is_ok()
+        let fields: Vec<_> = fields.iter().map(|(name, value)| httparse::Header { name, value }).collect();
+        domains.allow(&Lines { fields: &fields, ..Lines::UNREADABLE }).is_ok()
     }
 
     #[test]
     fn hosts_are_compared_whole_and_canonical() {
         let domains = list(
-            &[
-                "app.example.com",
-                "*.shop.example.com",
-                "münchen.example",
-                "localhost",
-                "127.0.0.1",
-                "[::1]",
-            ],
+            &["app.example.com", "*.shop.example.com", "münchen.example", "localhost", "127.0.0.1", "[::1]"],
             false,
         );
         for (origin, allowed) in [
@@ -303,40 +271,13 @@ mod tests {
             (vec![], false),
             (vec![("Referer", b"https://app.example.com/a?b#c".as_slice())], true),
             (vec![("Referer", b"https://app.example.com".as_slice())], true),
-            (
-                vec![("Referer", b"https://evil.com/https://app.example.com/".as_slice())],
-                false,
-            ),
-            (
-                vec![("Referer", b"https://evil.com?@app.example.com/".as_slice())],
-                false,
-            ),
+            (vec![("Referer", b"https://evil.com/https://app.example.com/".as_slice())], false),
+            (vec![("Referer", b"https://evil.com?@app.example.com/".as_slice())], false),
             (vec![("Referer", b"/relative".as_slice())], false),
-            (
-                vec![
-                    ("Origin", b"https://evil.com"),
-                    ("Referer", b"https://app.example.com/".as_slice()),
-                ],
-                false,
-            ),
-            (
-                vec![
-                    ("Origin", b"https://app.example.com"),
-                    ("Referer", b"https://evil.com/".as_slice()),
-                ],
-                true,
-            ),
-            (
-                vec![("Origin", b"null"), ("Referer", b"https://app.example.com/".as_slice())],
-                false,
-            ),
-            (
-                vec![
-                    ("Origin", b"https://app.example.com"),
-                    ("Origin", b"https://app.example.com".as_slice()),
-                ],
-                false,
-            ),
+            (vec![("Origin", b"https://evil.com"), ("Referer", b"https://app.example.com/".as_slice())], false),
+            (vec![("Origin", b"https://app.example.com"), ("Referer", b"https://evil.com/".as_slice())], true),
+            (vec![("Origin", b"null"), ("Referer", b"https://app.example.com/".as_slice())], false),
+            (vec![("Origin", b"https://app.example.com"), ("Origin", b"https://app.example.com".as_slice())], false),
         ] {
             assert_eq!(judged(&domains, &fields), allowed, "{fields:?}");
         }

@@ -61,16 +61,10 @@ impl Shape {
     fn matches(&self, value: &[u8]) -> bool {
         match self {
             Shape::Pattern { expression, max_bytes } => value.len() <= *max_bytes && expression.is_match(value),
-            Shape::OneOf {
-                values,
-                ignore_case: true,
-            } => values
-                .iter()
-                .any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(value)),
-            Shape::OneOf {
-                values,
-                ignore_case: false,
-            } => values.iter().any(|allowed| allowed.as_bytes() == value),
+            Shape::OneOf { values, ignore_case: true } => {
+                values.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(value))
+            }
+            Shape::OneOf { values, ignore_case: false } => values.iter().any(|allowed| allowed.as_bytes() == value),
         }
     }
 }
@@ -114,32 +108,18 @@ mod tests {
     use super::*;
 
     fn with<T>(values: &[&[u8]], judge: impl FnOnce(&Lines<'_>) -> T) -> T {
-        let fields: Vec<_> = values
-            .iter()
-            .map(|value| httparse::Header { name: "X", value })
-            .collect();
-        judge(&Lines {
-            fields: &fields,
-            ..Lines::UNREADABLE
-        })
+        let fields: Vec<_> = values.iter().map(|value| httparse::Header { name: "X", value }).collect();
+        judge(&Lines { fields: &fields, ..Lines::UNREADABLE })
     }
 
     fn rule(shape: Shape) -> HeaderRule {
-        HeaderRule {
-            name: "x".into(),
-            shape,
-            echo: true,
-            row: Row::ReferenceIdInvalid,
-        }
+        HeaderRule { name: "x".into(), shape, echo: true, row: Row::ReferenceIdInvalid }
     }
 
     #[test]
     fn a_reference_follows_its_pattern() {
         let expression = Regex::new(r"\A(?:[A-Za-z0-9_\-/:.,() ]+)\z").unwrap();
-        let rule = rule(Shape::Pattern {
-            expression,
-            max_bytes: 256,
-        });
+        let rule = rule(Shape::Pattern { expression, max_bytes: 256 });
         let longest = [b'a'; 256];
         let too_long = [b'a'; 257];
         for (values, sound) in [
@@ -162,14 +142,8 @@ mod tests {
     #[test]
     fn a_switch_is_one_of_its_values() {
         let values: Box<[Box<str>]> = vec!["true".into(), "false".into()].into();
-        let any_case = rule(Shape::OneOf {
-            values: values.clone(),
-            ignore_case: true,
-        });
-        let this_case = rule(Shape::OneOf {
-            values,
-            ignore_case: false,
-        });
+        let any_case = rule(Shape::OneOf { values: values.clone(), ignore_case: true });
+        let this_case = rule(Shape::OneOf { values, ignore_case: false });
         for (value, any, this) in [
             ("true", true, true),
             ("False", true, false),
@@ -177,16 +151,8 @@ mod tests {
             ("yes", false, false),
             ("", false, false),
         ] {
-            assert_eq!(
-                with(&[value.as_bytes()], |lines| any_case.validate(lines).is_ok()),
-                any,
-                "{value}"
-            );
-            assert_eq!(
-                with(&[value.as_bytes()], |lines| this_case.validate(lines).is_ok()),
-                this,
-                "{value}"
-            );
+            assert_eq!(with(&[value.as_bytes()], |lines| any_case.validate(lines).is_ok()), any, "{value}");
+            assert_eq!(with(&[value.as_bytes()], |lines| this_case.validate(lines).is_ok()), this, "{value}");
         }
     }
 
@@ -214,11 +180,7 @@ mod tests {
             (vec!["5", "5"], None),
         ] {
             let bytes: Vec<&[u8]> = values.iter().map(|value| value.as_bytes()).collect();
-            assert_eq!(
-                with(&bytes, |lines| rule.read(lines).ok()),
-                seconds.map(Duration::from_secs),
-                "{values:?}"
-            );
+            assert_eq!(with(&bytes, |lines| rule.read(lines).ok()), seconds.map(Duration::from_secs), "{values:?}");
         }
     }
 }

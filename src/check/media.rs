@@ -35,9 +35,7 @@ impl MediaType {
         if !is_token(kind.as_bytes()) || !is_token(subtype.as_bytes()) || kind == "*" || subtype == "*" {
             return Err(WANTED);
         }
-        Ok(MediaType {
-            name: text.to_ascii_lowercase().into(),
-        })
+        Ok(MediaType { name: text.to_ascii_lowercase().into() })
     }
 
     /// `type/subtype`.
@@ -60,10 +58,7 @@ impl Media {
     pub fn accept(&self, lines: &Lines<'_>) -> Result<(), Problem> {
         match self.best(lines) {
             Some(_) => Ok(()),
-            None => Err(Problem::new(
-                Row::AcceptUnsupported,
-                "no media range of Accept matches a served type",
-            )),
+            None => Err(Problem::new(Row::AcceptUnsupported, "no media range of Accept matches a served type")),
         }
     }
 
@@ -101,12 +96,8 @@ impl Media {
                 return refused("the charset is not UTF-8");
             }
         }
-        let codings = lines
-            .values("content-encoding")
-            .flat_map(|value| value.split(|byte| *byte == b','));
-        if codings
-            .map(<[u8]>::trim_ascii)
-            .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+        let codings = lines.values("content-encoding").flat_map(|value| value.split(|byte| *byte == b','));
+        if codings.map(<[u8]>::trim_ascii).any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
         {
             return refused("a Content-Encoding");
         }
@@ -142,10 +133,7 @@ fn weight_of_type(lines: &Lines<'_>, name: &str) -> Weight {
     let (kind, subtype) = split_at_byte(name.as_bytes(), b'/');
     let mut best: Option<(u8, Weight)> = None;
     let mut ranges_seen = false;
-    for range in lines
-        .values("accept")
-        .flat_map(|value| split_outside_quotes(value, b','))
-    {
+    for range in lines.values("accept").flat_map(|value| split_outside_quotes(value, b',')) {
         let range = range.trim_ascii();
         if range.is_empty() {
             continue;
@@ -198,10 +186,7 @@ fn weight_of<'a>(mut parameters: impl Iterator<Item = &'a [u8]>) -> Option<Weigh
 /// The two sides of the first such byte, or all and nothing.
 fn split_at_byte(bytes: &[u8], separator: u8) -> (&[u8], &[u8]) {
     match bytes.iter().position(|byte| *byte == separator) {
-        Some(at) => (
-            bytes.get(..at).unwrap_or_default(),
-            bytes.get(at + 1..).unwrap_or_default(),
-        ),
+        Some(at) => (bytes.get(..at).unwrap_or_default(), bytes.get(at + 1..).unwrap_or_default()),
         None => (bytes, b""),
     }
 }
@@ -213,10 +198,7 @@ fn split_pair(parameter: &[u8]) -> (&[u8], &[u8]) {
 }
 
 fn unquoted(value: &[u8]) -> &[u8] {
-    value
-        .strip_prefix(b"\"")
-        .and_then(|value| value.strip_suffix(b"\""))
-        .unwrap_or(value)
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }
 
 /// The pieces between separators that do not stand in a quoted string (RFC 9110, section 5.6.4).
@@ -239,10 +221,7 @@ fn split_outside_quotes(bytes: &[u8], separator: u8) -> impl Iterator<Item = &[u
 
 /// A token of RFC 9110, section 5.6.2.
 pub fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty()
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+    !bytes.is_empty() && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
 #[cfg(test)]
@@ -252,24 +231,13 @@ mod tests {
 
     fn media() -> Media {
         let json: Box<[MediaType]> = vec![MediaType::parse("application/json").unwrap()].into();
-        Media {
-            served: json.clone(),
-            taken: json,
-        }
+        Media { served: json.clone(), taken: json }
     }
 
     fn with<T>(fields: &[(&'static str, &str)], judge: impl FnOnce(&Lines<'_>) -> T) -> T {
-        let fields: Vec<_> = fields
-            .iter()
-            .map(|(name, value)| httparse::Header {
-                name,
-                value: value.as_bytes(),
-            })
-            .collect();
-        judge(&Lines {
-            fields: &fields,
-            ..Lines::UNREADABLE
-        })
+        let fields: Vec<_> =
+            fields.iter().map(|(name, value)| httparse::Header { name, value: value.as_bytes() }).collect();
+        judge(&Lines { fields: &fields, ..Lines::UNREADABLE })
     }
 
     #[test]
@@ -302,14 +270,10 @@ mod tests {
             assert_eq!(with(&fields, |lines| media().accept(lines).is_ok()), passes, "{accept}");
             assert_eq!(with(&fields, prefers_problem_json), problem_json, "{accept}");
         }
-        assert!(
-            with(&[], |lines| media().accept(lines).is_ok()),
-            "absent means anything"
-        );
-        assert!(with(
-            &[("Accept", "text/html"), ("accept", "application/json")],
-            |lines| media().accept(lines).is_ok()
-        ));
+        assert!(with(&[], |lines| media().accept(lines).is_ok()), "absent means anything");
+        assert!(with(&[("Accept", "text/html"), ("accept", "application/json")], |lines| media()
+            .accept(lines)
+            .is_ok()));
     }
 
     #[test]
@@ -318,33 +282,15 @@ mod tests {
             (vec![("Content-Type", "application/json")], true),
             (vec![("content-type", "APPLICATION/Json ; charset=UTF-8")], true),
             (vec![("Content-Type", "application/json; charset=\"utf-8\"; v=1")], true),
-            (
-                vec![("Content-Type", "application/json"), ("Content-Encoding", "identity")],
-                true,
-            ),
+            (vec![("Content-Type", "application/json"), ("Content-Encoding", "identity")], true),
             (vec![], false),
             (vec![("Content-Type", "")], false),
             (vec![("Content-Type", "text/json")], false),
             (vec![("Content-Type", "application/json, text/html")], false),
             (vec![("Content-Type", "application/json; charset=latin1")], false),
-            (
-                vec![
-                    ("Content-Type", "application/json"),
-                    ("Content-Type", "application/json"),
-                ],
-                false,
-            ),
-            (
-                vec![("Content-Type", "application/json"), ("Content-Encoding", "gzip")],
-                false,
-            ),
-            (
-                vec![
-                    ("Content-Type", "application/json"),
-                    ("Content-Encoding", "identity, br"),
-                ],
-                false,
-            ),
+            (vec![("Content-Type", "application/json"), ("Content-Type", "application/json")], false),
+            (vec![("Content-Type", "application/json"), ("Content-Encoding", "gzip")], false),
+            (vec![("Content-Type", "application/json"), ("Content-Encoding", "identity, br")], false),
         ] {
             assert_eq!(with(&fields, |lines| media().take(lines).is_ok()), passes, "{fields:?}");
         }

@@ -45,10 +45,7 @@ impl Networks {
                 IpNet::V6(block) => v6.push((block.network().to_bits(), block.broadcast().to_bits())),
             }
         }
-        Networks::Listed(Box::new(Ranges {
-            v4: merged(v4),
-            v6: merged(v6),
-        }))
+        Networks::Listed(Box::new(Ranges { v4: merged(v4), v6: merged(v6) }))
     }
 
     /// Whether the address is inside.
@@ -75,10 +72,7 @@ impl Networks {
         if allowed {
             Ok(())
         } else {
-            Err(Problem::new(
-                Row::IpNotAllowed,
-                "the client address is in none of the token's networks",
-            ))
+            Err(Problem::new(Row::IpNotAllowed, "the client address is in none of the token's networks"))
         }
     }
 }
@@ -91,11 +85,7 @@ pub fn client(trusted: &Networks, peer: IpAddr, lines: &Lines<'_>) -> Client {
         return Client::Address(peer);
     }
     let mut client = peer;
-    let forwarded = lines
-        .fields
-        .iter()
-        .rev()
-        .filter(|field| field.name.eq_ignore_ascii_case("x-forwarded-for"));
+    let forwarded = lines.fields.iter().rev().filter(|field| field.name.eq_ignore_ascii_case("x-forwarded-for"));
     for entry in forwarded.flat_map(|field| field.value.rsplit(|byte| *byte == b',')) {
         let text = std::str::from_utf8(entry.trim_ascii()).ok();
         let address = text.and_then(|text| text.parse::<IpAddr>().ok());
@@ -119,9 +109,7 @@ pub fn parse_network(text: &str) -> Result<IpNet, &'static str> {
     let network = match text.split_once('/') {
         Some((address, prefix)) => {
             let address = address.parse::<IpAddr>().map_err(|_| NO_NETWORK)?;
-            let prefix = decimal(prefix.as_bytes())
-                .and_then(|prefix| u8::try_from(prefix).ok())
-                .ok_or(NO_NETWORK)?;
+            let prefix = decimal(prefix.as_bytes()).and_then(|prefix| u8::try_from(prefix).ok()).ok_or(NO_NETWORK)?;
             IpNet::new(address, prefix).map_err(|_| NO_NETWORK)?
         }
         None => IpNet::from(text.parse::<IpAddr>().map_err(|_| NO_ADDRESS)?),
@@ -179,10 +167,7 @@ impl Successor for u128 {
 
 fn within<N: Ord + Copy>(ranges: &[(N, N)], number: N) -> bool {
     let after = ranges.partition_point(|(first, _)| *first <= number);
-    after
-        .checked_sub(1)
-        .and_then(|at| ranges.get(at))
-        .is_some_and(|(_, last)| number <= *last)
+    after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|(_, last)| number <= *last)
 }
 
 #[cfg(test)]
@@ -245,16 +230,8 @@ mod tests {
             ("192.0.2.1", vec!["203.0.113.5"], Some("192.0.2.1")),
             ("10.0.0.1", vec![], Some("10.0.0.1")),
             ("10.0.0.1", vec!["203.0.113.5"], Some("203.0.113.5")),
-            (
-                "10.0.0.1",
-                vec!["198.51.100.9, 203.0.113.5 ,10.0.0.2"],
-                Some("203.0.113.5"),
-            ),
-            (
-                "10.0.0.1",
-                vec!["198.51.100.9", "203.0.113.5", "2001:db8::2"],
-                Some("203.0.113.5"),
-            ),
+            ("10.0.0.1", vec!["198.51.100.9, 203.0.113.5 ,10.0.0.2"], Some("203.0.113.5")),
+            ("10.0.0.1", vec!["198.51.100.9", "203.0.113.5", "2001:db8::2"], Some("203.0.113.5")),
             ("10.0.0.1", vec!["10.0.0.3, 10.0.0.2"], Some("10.0.0.3")),
             ("10.0.0.1", vec!["::ffff:203.0.113.5"], Some("203.0.113.5")),
             ("10.0.0.1", vec!["203.0.113.5, unknown, 10.0.0.2"], None),
@@ -266,32 +243,203 @@ mod tests {
             ("10.0.0.1", vec!["\u{a0}203.0.113.5"], None),
             ("10.0.0.1", vec!["unknown, 203.0.113.5"], Some("203.0.113.5")),
         ] {
-            let fields: Vec<_> = lines
-                .iter()
-                .map(|line| httparse::Header {
-                    name: "X-Forwarded-For",
-                    value: line.as_bytes(),
-                })
-                .collect();
-            let lines = Lines {
-                fields: &fields,
-                ..Lines::UNREADABLE
-            };
+            let fields: Vec<_> =
+                lines.iter().map(|line| httparse::Header { name: "X-Forwarded-For", value: line.as_bytes() }).collect();
+            let lines = Lines { fields: &fields, ..Lines::UNREADABLE };
             let expected = expected.map_or(Client::Unknown, |address| Client::Address(address.parse().unwrap()));
-            assert_eq!(
-                client(&trusted, peer.parse().unwrap(), &lines),
-                expected,
-                "{peer} {fields:?}"
-            );
+            assert_eq!(client(&trusted, peer.parse().unwrap(), &lines), expected, "{peer} {fields:?}");
         }
     }
 
     #[test]
     fn an_unknown_client_passes_only_where_nothing_is_listed() {
         assert!(Networks::Any.allow(Client::Unknown).is_ok());
-        assert_eq!(
-            list(&["0.0.0.0/0"]).allow(Client::Unknown).unwrap_err().row,
-            Row::IpNotAllowed
-        );
+        assert_eq!(list(&["0.0.0.0/0"]).allow(Client::Unknown).unwrap_err().row, Row::IpNotAllowed);
+    }
+
+    /// A source of numbers that lie near boundaries more often than not.
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+        }
+
+        fn below(&mut self, end: u64) -> u64 {
+            (self.next() >> 8) % end
+        }
+
+        /// An address as text of bits: 32 or 128 of `0` and `1`. A few of them only, with a bit or
+        /// a tail changed, so that blocks and addresses meet; and some are IPv4-mapped.
+        fn bits(&mut self) -> String {
+            let (mut bits, free) = match self.below(4) {
+                0 => (format!("{}{}", "0".repeat(80), "1".repeat(16)) + &"0".repeat(32), 90),
+                1 | 2 => ("0".repeat(32), 0),
+                _ => (format!("0010{}", "0".repeat(124)), 0),
+            };
+            let length = bits.len();
+            if self.below(3) == 0 {
+                // All ones, or all zeros, from some place on.
+                let from = self.place(free, length);
+                let digit = if self.below(2) == 0 { "1" } else { "0" };
+                bits.replace_range(from.., &digit.repeat(length - from));
+            }
+            for _ in 0..self.below(4) {
+                let at = self.place(free, length);
+                let flipped = if bits.as_bytes()[at] == b'0' { "1" } else { "0" };
+                bits.replace_range(at..=at, flipped);
+            }
+            bits
+        }
+
+        fn place(&mut self, from: usize, to: usize) -> usize {
+            from + usize::try_from(self.below(u64::try_from(to - from).unwrap())).unwrap()
+        }
+    }
+
+    fn address(bits: &str) -> IpAddr {
+        let number = u128::from_str_radix(bits, 2).unwrap();
+        match bits.len() {
+            32 => IpAddr::from(std::net::Ipv4Addr::from(u32::try_from(number).unwrap())),
+            _ => IpAddr::from(Ipv6Addr::from(number)),
+        }
+    }
+
+    /// The bits that count: those of the IPv4 address, where one is mapped.
+    fn plain(bits: &str) -> &str {
+        let mapped = format!("{}{}", "0".repeat(80), "1".repeat(16));
+        bits.strip_prefix(&*mapped).unwrap_or(bits)
+    }
+
+    /// Whether an address is in a block, by nothing but the letters of both.
+    fn is_in(address: &str, block: &str, prefix: usize) -> bool {
+        let (address, block_is_mapped) = (plain(address), plain(block).len() != block.len() && prefix >= 96);
+        let (block, prefix) = if block_is_mapped { (plain(block), prefix - 96) } else { (block, prefix) };
+        address.len() == block.len() && address[..prefix] == block[..prefix]
+    }
+
+    #[test]
+    fn lists_agree_with_bits_compared_one_by_one() {
+        const LISTS: usize = 25_000;
+        const ADDRESSES: usize = 40;
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        let mut inside = 0;
+        for _ in 0..LISTS {
+            let mut blocks = Vec::new();
+            let mut networks = Vec::new();
+            for _ in 0..=random.below(4) {
+                let mut bits = random.bits();
+                let prefix = random.place(0, bits.len() + 1);
+                let text = format!("{}/{prefix}", address(&bits));
+                if bits[prefix..].contains('1') {
+                    assert!(parse_network(&text).is_err(), "{text} has host bits");
+                    let zeros = "0".repeat(bits.len() - prefix);
+                    bits.replace_range(prefix.., &zeros);
+                }
+                let text = format!("{}/{prefix}", address(&bits));
+                networks.push(parse_network(&text).unwrap_or_else(|fault| panic!("{text} {fault}")));
+                blocks.push((bits, prefix));
+            }
+            let list = Networks::listed(networks);
+            for _ in 0..ADDRESSES {
+                let mut bits = if random.below(2) == 0 {
+                    random.bits()
+                } else {
+                    // At or next to an edge of a block.
+                    let (block, prefix) = &blocks[random.place(0, blocks.len())];
+                    let digit = if random.below(2) == 0 { "0" } else { "1" };
+                    block[..*prefix].to_owned() + &digit.repeat(block.len() - prefix)
+                };
+                if random.below(4) == 0 {
+                    let at = random.place(0, bits.len());
+                    bits.replace_range(at..=at, "1");
+                }
+                if bits.len() == 32 && random.below(8) == 0 {
+                    bits = format!("{}{}{bits}", "0".repeat(80), "1".repeat(16));
+                }
+                let expected = blocks.iter().any(|(block, prefix)| is_in(&bits, block, *prefix));
+                assert_eq!(list.contains(address(&bits)), expected, "{} in {blocks:?}", address(&bits));
+                inside += usize::from(expected);
+            }
+        }
+        println!("{inside} of {} addresses were inside", LISTS * ADDRESSES);
+        assert!((LISTS * ADDRESSES / 10..LISTS * ADDRESSES * 9 / 10).contains(&inside), "{inside}");
+    }
+
+    /// The client as contract section 6 says it, over one text of all lines: `None` for an entry
+    /// that counts and is no address. What is trusted is told by a list of texts.
+    fn client_by_the_letter(peer: &str, lines: &[String], trusted: &[&str]) -> Option<String> {
+        let is_trusted = |address: &str| trusted.contains(&address);
+        let mut client = peer.to_owned();
+        let joined = lines.join(",");
+        let mut entries: Vec<&str> = if lines.is_empty() { Vec::new() } else { joined.split(',').collect() };
+        while is_trusted(&client) {
+            let Some(entry) = entries.pop() else { break };
+            let entry = entry.trim_matches([' ', '\t']);
+            client = entry.strip_prefix("::ffff:").unwrap_or(entry).to_owned();
+            if client.parse::<IpAddr>().is_err() {
+                return None;
+            }
+        }
+        Some(client)
+    }
+
+    #[test]
+    fn clients_agree_with_the_letter_of_the_contract() {
+        const REQUESTS: usize = 200_000;
+        const TRUSTED: [&str; 3] = ["10.0.0.1", "10.0.0.2", "2001:db8::1"];
+        let trusted = list(&TRUSTED);
+        let entries = [
+            "10.0.0.1",
+            "10.0.0.2",
+            "2001:db8::1",
+            "::ffff:10.0.0.1",
+            "203.0.113.5",
+            "2001:db8::2",
+            "::ffff:203.0.113.6",
+            "unknown",
+            "",
+            "10.0.0.1:80",
+            "[2001:db8::1]",
+            "10.0.0",
+            "010.0.0.1",
+            "_hidden",
+            "10.0.0.1 10.0.0.2",
+        ];
+        let mut random = Random(0x1234_5678_9abc_def1);
+        let mut kinds = [0; 3];
+        for _ in 0..REQUESTS {
+            // Trusted entries more often than all others, so that walks are long.
+            let entry = |random: &mut Random| {
+                let end = if random.below(3) == 0 { entries.len() } else { 4 };
+                let space = ["", " ", "\t", "  "][random.place(0, 4)];
+                format!("{space}{}{space}", entries[random.place(0, end)])
+            };
+            let lines: Vec<String> = (0..random.below(4))
+                .map(|_| (0..=random.below(3)).map(|_| entry(&mut random)).collect::<Vec<_>>().join(","))
+                .collect();
+            let peer = ["10.0.0.1", "2001:db8::1", "203.0.113.9"][random.place(0, 3)];
+            let fields: Vec<_> = lines
+                .iter()
+                .flat_map(|line| {
+                    let field = |name, value| httparse::Header { name, value };
+                    [field("X-Forwarded-FOR", line.as_bytes()), field("X-Other", b"10.0.0.2")]
+                })
+                .collect();
+            let head = Lines { fields: &fields, ..Lines::UNREADABLE };
+            let expected = client_by_the_letter(peer, &lines, &TRUSTED);
+            kinds[match &expected {
+                None => 0,
+                Some(client) if client == peer => 1,
+                Some(_) => 2,
+            }] += 1;
+            let expected = expected.map_or(Client::Unknown, |text| Client::Address(text.parse().unwrap()));
+            assert_eq!(client(&trusted, peer.parse().unwrap(), &head), expected, "{peer} {lines:?}");
+        }
+        println!("unknown, the peer, somebody else: {kinds:?}");
+        assert!(kinds.iter().all(|count| *count > REQUESTS / 20), "{kinds:?}");
     }
 }

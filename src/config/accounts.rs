@@ -1,15 +1,18 @@
 //! Accounts and tokens, from the configuration itself, from YAML files and from JSON Lines.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::BuildHasherDefault;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Source;
-use super::file;
-use super::products::listed;
+use super::compile::check_name;
+use super::products::{known, listed};
 use super::units::Parsed;
-use crate::account::{Account, Digest, Expiry, ProductSet, Token, Tokens};
+use super::{Source, file};
+use crate::account::{Account, Digest, Expiry, FirstWord, ProductSet, Token, Tokens};
 use crate::check::domain::Domains;
 use crate::check::network::Networks;
 use crate::policy::Product;
@@ -28,17 +31,26 @@ const LONGEST_REFILL: Duration = Duration::from_secs(366 * 86_400);
 /// Accounts and tokens as they are gathered.
 pub struct Gathered<'c> {
     products: &'c [Product],
-    names: HashSet<Box<str>>,
+    /// Where the products are written, and what was wrong before any account was read.
+    products_place: Place,
+    before: Mistakes,
+    /// Where each account stands.
+    names: HashMap<Box<str>, Spot>,
+    /// Where each of `tokens` stands.
+    spots: HashMap<Digest, Spot, BuildHasherDefault<FirstWord>>,
     pub accounts: Vec<Account>,
     pub tokens: Tokens,
 }
 
 impl<'c> Gathered<'c> {
     /// Nothing yet.
-    pub fn new(products: &'c [Product]) -> Gathered<'c> {
+    pub fn new(products: &'c [Product], root: &Place, before: Mistakes) -> Gathered<'c> {
         Gathered {
             products,
-            names: HashSet::new(),
+            products_place: root.key("products"),
+            before,
+            names: HashMap::new(),
+            spots: HashMap::default(),
             accounts: Vec::new(),
             tokens: Tokens::default(),
         }
@@ -59,29 +71,14 @@ impl<'c> Gathered<'c> {
                 mistakes.push(place, "cannot be included here; write the accounts into this file");
                 continue;
             };
-            let full = directory.join(&pattern);
-            let is_pattern = pattern.contains(['*', '?', '[']);
-            let Ok(found) = glob::glob(&full.to_string_lossy()) else {
-                mistakes.push(
-                    place,
-                    "is not a pattern of file names; write one as in accounts.d/*.yaml",
-                );
-                continue;
-            };
-            let files: Vec<_> = found.flatten().collect();
-            if files.is_empty() && !is_pattern {
-                mistakes.push(
-                    place.clone(),
-                    "names a file that is not there; write its path from this file's directory",
-                );
-            }
-            for file in files {
-                self.include_file(&file, &place, mistakes);
+            match files(directory, &pattern) {
+                Ok(files) => files.iter().for_each(|file| self.include_file(file, mistakes)),
+                Err(what) => mistakes.push(place, what),
             }
         }
     }
 
-    fn include_file(&mut self, path: &Path, named_at: &Place, mistakes: &mut Mistakes) {
+    fn include_file(&mut self, path: &Path, mistakes: &mut Mistakes) {
         let name = path.display().to_string();
         let outcome = match path.extension().and_then(|extension| extension.to_str()) {
             Some("yaml" | "yml" | "json") => super::read_bounded(path).map(|text| {
@@ -94,20 +91,15 @@ impl<'c> Gathered<'c> {
             }
             _ => {
                 mistakes.push(
-                    named_at.clone(),
-                    "names a file of another kind; use .yaml, or .jsonl with one account a line",
+                    at_line(&name.as_str().into(), 1),
+                    "is included, but its name does not tell what it is; end it in .yaml, or in .jsonl for one account a line",
                 );
                 Ok(())
             }
         };
         if let Err(error) = outcome {
-            let place = Place {
-                file: name.into(),
-                line: 1,
-                column: 1,
-                path: ".".into(),
-            };
-            mistakes.push(place, format!("cannot be read ({error}); mend the file or its rights"));
+            let what = format!("cannot be read ({error}); mend the file or its rights");
+            mistakes.push(at_line(&name.into(), 1), what);
         }
     }
 
@@ -115,23 +107,27 @@ impl<'c> Gathered<'c> {
     /// any is read again by the one that knows places.
     fn add_lines(&mut self, name: &str, mut lines: impl BufRead, mistakes: &mut Mistakes) -> std::io::Result<()> {
         let before = mistakes.len();
+        let file = Arc::from(name);
         let mut text = String::new();
         for number in 1.. {
             text.clear();
-            if lines.by_ref().take(MAX_LINE_BYTES).read_line(&mut text)? == 0
-                || mistakes.len() - before > MAX_MISTAKES_PER_FILE
-            {
+            if lines.by_ref().take(MAX_LINE_BYTES + 1).read_line(&mut text)? == 0 {
+                break;
+            }
+            let at_line = at_line(&file, number);
+            if u64::try_from(text.len()).is_ok_and(|bytes| bytes > MAX_LINE_BYTES) {
+                let what = "is longer than 4 MiB, so that this file is read no further; write one account a line";
+                mistakes.push(at_line, what);
+                break;
+            }
+            if mistakes.len() - before > MAX_MISTAKES_PER_FILE {
+                let what = "comes after so many mistakes that this file is read no further; mend those first";
+                mistakes.push(at_line, what);
                 break;
             }
             if text.trim().is_empty() {
                 continue;
             }
-            let at_line = Place {
-                file: name.into(),
-                line: number,
-                column: 1,
-                path: ".".into(),
-            };
             let mut of_line = Mistakes::default();
             let mut account = serde_json::from_str::<file::AccountLine>(&text)
                 .ok()
@@ -155,14 +151,12 @@ impl<'c> Gathered<'c> {
         mistakes: &mut Mistakes,
     ) -> Option<(String, Compiled)> {
         let mut of_line = Mistakes::default();
-        let account = yaml::read::<file::AccountLine>(name, text, &mut of_line)
+        // Blank lines before it, so that a message that names two lines is right about both.
+        let text = "\n".repeat(number.saturating_sub(1)) + text;
+        let account = yaml::read::<file::AccountLine>(name, &text, &mut of_line)
             .and_then(|(line, place)| self.compile_line(line, &place, &mut of_line));
         for mistake in of_line.iter() {
-            let place = Place {
-                file: at_line.file.clone(),
-                line: number,
-                ..mistake.place.clone()
-            };
+            let place = Place { file: at_line.file.clone(), line: number, ..mistake.place.clone() };
             mistakes.push(place, mistake.what.clone());
         }
         account
@@ -188,70 +182,49 @@ impl<'c> Gathered<'c> {
     ) -> Compiled {
         let rate = self::rate(rate, place, mistakes);
         let tokens = tokens.take().unwrap_or_default().0;
-        let tokens = tokens
-            .into_iter()
-            .filter_map(|(token, place)| self.token(token, place, mistakes))
-            .collect();
+        let tokens = tokens.into_iter().filter_map(|(token, place)| self.token(token, place, mistakes)).collect();
         Compiled { rate, tokens }
     }
 
     fn add(&mut self, name: &str, compiled: Compiled, place: &Place, mistakes: &mut Mistakes) {
-        if !self.names.insert(name.into()) {
-            mistakes.push(
-                place.clone(),
-                "is an account that is there already; give each account one entry",
-            );
+        check_name(name, place, mistakes);
+        if let Some(first) = self.names.get(name) {
+            let what = format!("is an account that is there already ({first}); give each account one entry");
+            mistakes.push(place.clone(), what);
             return;
         }
+        self.names.insert(name.into(), Spot::of(place));
         let Ok(number) = u32::try_from(self.accounts.len()) else {
             return;
         };
-        self.accounts.push(Account {
-            name: name.into(),
-            rate: compiled.rate,
-        });
+        self.accounts.push(Account { name: name.into(), rate: compiled.rate });
         for (digest, token, token_place) in compiled.tokens {
-            if !self.tokens.insert(
-                digest,
-                Token {
-                    account: number,
-                    ..token
-                },
-            ) {
-                let place = if token_place.line == 0 {
-                    place.clone()
-                } else {
-                    token_place
-                };
-                mistakes.push(
-                    place,
-                    "has the digest of another token; make a new one with `tollgate token new`",
+            let place = if token_place.line == 0 { place } else { &token_place };
+            if let Some(first) = self.spots.get(&digest) {
+                let what = format!(
+                    "has the digest of another token ({first}); remove one, or make a new one with `tollgate token new`"
                 );
+                mistakes.push(place.clone(), what);
+                continue;
             }
+            self.spots.insert(digest, Spot::of(place));
+            self.tokens.insert(digest, Token { account: number, ..token });
         }
     }
 
     fn token(&self, token: file::Token, place: Place, mistakes: &mut Mistakes) -> Option<(Digest, Token, Place)> {
-        let name = token
-            .name
-            .require(&place, "name", "name the token, for logs and lists", mistakes);
-        let digest = token.hash.require(
-            &place,
-            "hash",
-            "write the digest that `tollgate token hash` prints",
-            mistakes,
-        );
+        let name_place = token.name.place().cloned();
+        let name = token.name.require(&place, "name", "name the token, for logs and lists", mistakes);
+        if let (Some(name), Some(name_place)) = (&name, &name_place) {
+            check_name(name, name_place, mistakes);
+        }
+        let digest = token.hash.require(&place, "hash", "write the digest that `tollgate token hash` prints", mistakes);
         let products = self.products(token.products, &place, mistakes);
         let networks = match token.networks {
             Written::Missing => Networks::Any,
             written @ (Written::Bad | Written::Here(..)) => {
-                let networks = listed(
-                    written,
-                    &place,
-                    "networks",
-                    "write networks, or remove the key to allow all",
-                    mistakes,
-                );
+                let networks =
+                    listed(written, &place, "networks", "write networks, or remove the key to allow all", mistakes);
                 Networks::listed(networks.into_iter().map(|(Parsed(network), _)| network))
             }
         };
@@ -260,21 +233,13 @@ impl<'c> Gathered<'c> {
         let domains = match token.domains {
             Written::Missing => {
                 if let Some(place) = absent.place() {
-                    mistakes.push(
-                        place.clone(),
-                        "says nothing without a list of domains; add `domains` or remove it",
-                    );
+                    mistakes.push(place.clone(), "says nothing without a list of domains; add `domains` or remove it");
                 }
                 Domains::Any
             }
             written @ (Written::Bad | Written::Here(..)) => {
-                let domains = listed(
-                    written,
-                    &place,
-                    "domains",
-                    "write hosts, or remove the key to allow all",
-                    mistakes,
-                );
+                let domains =
+                    listed(written, &place, "domains", "write hosts, or remove the key to allow all", mistakes);
                 Domains::listed(domains.into_iter().map(|(Parsed(domain), _)| domain), absent_allowed)
             }
         };
@@ -292,26 +257,72 @@ impl<'c> Gathered<'c> {
 
     fn products(&self, products: Written<Listed<String>>, parent: &Place, mistakes: &mut Mistakes) -> ProductSet {
         let mut set = ProductSet::default();
-        for (name, place) in listed(
-            products,
-            parent,
-            "products",
-            "name the products that the token covers",
-            mistakes,
-        ) {
+        for (name, place) in listed(products, parent, "products", "name the products that the token covers", mistakes) {
             match self.products.iter().find(|product| *product.name == *name) {
                 Some(product) => set.insert(product.place),
+                // One that is there but could not be read is not unknown, and if there is none
+                // that is a mistake already.
+                None if self.products.is_empty() || self.before.touch(&self.products_place.key(&name)) => {}
                 None => {
-                    let known: Vec<_> = self.products.iter().map(|product| &*product.name).collect();
-                    mistakes.push(
-                        place,
-                        format!("names no product; the products are {}", known.join(", ")),
-                    );
+                    let known = known(self.products.iter().map(|product| &*product.name));
+                    mistakes.push(place, format!("names no product; {known}"));
                 }
             }
         }
         set
     }
+}
+
+/// Where something stands, as short as a message needs it: there are millions.
+struct Spot {
+    file: Arc<str>,
+    line: usize,
+}
+
+impl Spot {
+    fn of(place: &Place) -> Spot {
+        Spot { file: Arc::clone(&place.file), line: place.line }
+    }
+}
+
+impl fmt::Display for Spot {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.file, self.line)
+    }
+}
+
+fn at_line(file: &Arc<str>, line: usize) -> Place {
+    Place { file: Arc::clone(file), line, column: 1, path: ".".into() }
+}
+
+/// The files that a pattern of `include` names, or what is wrong with it.
+fn files(directory: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+    const WILD: [char; 3] = ['*', '?', '['];
+    let whole = directory.join(pattern);
+    if !pattern.contains(WILD) {
+        return if whole.is_file() {
+            Ok(vec![whole])
+        } else {
+            Err("names a file that is not there; write its path from this file's directory".to_owned())
+        };
+    }
+    let fixed: PathBuf =
+        Path::new(pattern).components().take_while(|part| !part.as_os_str().to_string_lossy().contains(WILD)).collect();
+    // A pattern may match nothing yet, but a mistyped directory would drop all its accounts.
+    if std::fs::read_dir(directory.join(&fixed).join(".")).is_err() {
+        return Err("has a directory that is not there or cannot be read; make it, or write its path from this file's directory".to_owned());
+    }
+    // The directory's own name is no pattern.
+    let escaped = if Path::new(pattern).is_absolute() {
+        PathBuf::from(pattern)
+    } else {
+        Path::new(&glob::Pattern::escape(&directory.to_string_lossy())).join(pattern)
+    };
+    let not_a_pattern = |_| "is not a pattern of file names; write one as in accounts.d/*.yaml".to_owned();
+    glob::glob(&escaped.to_string_lossy())
+        .map_err(not_a_pattern)?
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("matches what cannot be read ({}); mend its rights", error.error()))
 }
 
 /// An account before it has its place in the policy.
@@ -326,20 +337,21 @@ fn rate(written: Written<file::Rate>, parent: &Place, mistakes: &mut Mistakes) -
     let Some(rate) = written.require(parent, "rate", WANTED, mistakes) else {
         return Rate::Unlimited;
     };
+    let burst_place = rate.burst.place().cloned();
     let burst = rate.burst.take();
-    match (rate.limit, rate.unlimited.take()) {
-        (Written::Here(Parsed(limit), place), None | Some(false)) => {
+    match (rate.limit, rate.unlimited) {
+        (Written::Bad, _) | (_, Written::Bad) => Rate::Unlimited,
+        (Written::Here(Parsed(limit), _), Written::Missing | Written::Here(false, _)) => {
             let allowance = limit.with_burst(burst);
-            if allowance.time_to_refill().is_none_or(|time| time > LONGEST_REFILL) {
-                mistakes.push(
-                    place,
-                    "takes more than a year to refill its burst; write a smaller burst",
-                );
+            if let Some(place) = burst_place
+                && allowance.time_to_refill().is_none_or(|time| time > LONGEST_REFILL)
+            {
+                let what = "takes more than a year to be there again at this rate; write a smaller burst";
+                mistakes.push(place, what);
             }
             Rate::limited(allowance)
         }
-        (Written::Missing, Some(true)) if burst.is_none() => Rate::Unlimited,
-        (Written::Bad, _) => Rate::Unlimited,
+        (Written::Missing, Written::Here(true, _)) if burst.is_none() => Rate::Unlimited,
         (Written::Here(..) | Written::Missing, _) => {
             mistakes.push(place, format!("does not say one rate; {WANTED}"));
             Rate::Unlimited

@@ -28,8 +28,15 @@ const MAX_WORKERS: usize = 1024;
 
 /// Compiles a whole file.
 pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut Mistakes) -> Option<Config> {
+    for address in [&file.listen, &file.admin] {
+        if let Written::Here(Parsed(address), place) = address
+            && address.port() == 0
+        {
+            mistakes.push(place.clone(), "has the port 0; write the port to connect to");
+        }
+    }
     let listen = file.listen.take().map_or(DEFAULT_LISTEN, |address| address.0);
-    let admin = admin(file.admin, file.admin_exposed, mistakes);
+    let admin = admin(file.admin, file.admin_exposed, listen, root, mistakes);
     let workers = workers(file.workers, mistakes);
     let public_url = file.public_url.require(
         root,
@@ -40,39 +47,30 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
     let public_url = public_url.map(|url| url.0.0).unwrap_or_default();
     let trusted_proxies = trusted_proxies(file.trusted_proxies, root, mistakes);
     let limits = limits(file.limits.take().unwrap_or_default(), mistakes);
-    let upstreams: Vec<Upstream> = file
-        .upstreams
-        .0
-        .into_iter()
-        .filter_map(|entry| upstream(entry, mistakes))
-        .collect();
-    if upstreams.is_empty() && mistakes.is_empty() {
-        mistakes.push(
-            root.key("upstreams"),
-            "is missing; write at least one, as in lookup: { servers: [127.0.0.1:9001] }",
-        );
+    let upstreams: Vec<Upstream> =
+        file.upstreams.0.into_iter().map(|entry| upstream(entry, listen, mistakes)).collect();
+    if upstreams.is_empty() && !mistakes.touch(&root.key("upstreams")) {
+        mistakes
+            .push(root.key("upstreams"), "is missing; write at least one, as in lookup: { servers: [127.0.0.1:9001] }");
     }
-    let mut rows = Rows::compile(file.problems, mistakes);
+    let mut rows = Rows::compile(file.problems, root, mistakes);
     let around = Surroundings {
+        root,
         upstreams: &upstreams,
+        token_headers: &products::all_token_headers(&file.products),
         source,
         public_url: &public_url,
     };
+    if file.products.0.is_empty() && !mistakes.touch(&root.key("products")) {
+        mistakes.push(root.key("products"), "is missing; write at least one product with its routes");
+    }
     let mut paths = Paths::default();
     let mut compiled: Vec<Product> = Vec::new();
     for (number, entry) in file.products.0.into_iter().enumerate() {
-        compiled.extend(products::compile(
-            entry, number, &around, &mut rows, &mut paths, mistakes,
-        ));
+        compiled.extend(products::compile(entry, number, &around, &mut rows, &mut paths, mistakes));
     }
     rows.check_use(mistakes);
-    if compiled.is_empty() && mistakes.is_empty() {
-        mistakes.push(
-            root.key("products"),
-            "is missing; write at least one product with its routes",
-        );
-    }
-    let mut gathered = Gathered::new(&compiled);
+    let mut gathered = Gathered::new(&compiled, root, mistakes.clone());
     gathered.add_all(file.accounts, mistakes);
     gathered.include(file.include.take().unwrap_or_default(), source, mistakes);
     let (accounts, tokens) = (gathered.accounts, gathered.tokens);
@@ -89,16 +87,12 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         .collect();
     let origins = Domains::any_of(compiled.iter().map(|product| &product.origins));
     let mut echoed: Vec<HeaderRule> = Vec::new();
-    for rule in compiled
-        .iter()
-        .flat_map(|product| product.headers.iter())
-        .filter(|rule| rule.echo)
-    {
+    for rule in compiled.iter().flat_map(|product| product.headers.iter()).filter(|rule| rule.echo) {
         if !echoed.iter().any(|known| known.name.eq_ignore_ascii_case(&rule.name)) {
             echoed.push(rule.clone());
         }
     }
-    let wording = Wording::new(&public_url, rows.texts(str::to_owned), Vec::new());
+    let wording = Wording::new(&public_url, rows.texts(|text| text.detail.clone()), Vec::new());
     let policy = Policy {
         limits,
         trusted_proxies,
@@ -112,13 +106,7 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         echoed: echoed.into(),
         wording,
     };
-    Some(Config {
-        listen,
-        h2c: file.h2c.take().unwrap_or(false),
-        workers,
-        admin,
-        policy,
-    })
+    Some(Config { listen, h2c: file.h2c.take().unwrap_or(false), workers, admin, policy })
 }
 
 fn trusted_proxies(written: file::Texts<IpNet>, root: &Place, mistakes: &mut Mistakes) -> Networks {
@@ -126,32 +114,55 @@ fn trusted_proxies(written: file::Texts<IpNet>, root: &Place, mistakes: &mut Mis
         // Without a list nobody is trusted.
         Written::Missing => Networks::listed([]),
         written @ (Written::Bad | Written::Here(..)) => {
-            let networks = listed(
-                written,
-                root,
-                "trusted_proxies",
-                "write networks, or remove the key",
-                mistakes,
-            );
+            let networks = listed(written, root, "trusted_proxies", "write networks, or remove the key", mistakes);
+            for (Parsed(network), place) in &networks {
+                if network.prefix_len() == 0 {
+                    let what = "trusts every address, so that any client could claim another one's; write the proxies' own networks";
+                    mistakes.push(place.clone(), what);
+                }
+            }
             Networks::listed(networks.into_iter().map(|(Parsed(network), _)| network))
         }
     }
 }
 
-fn admin(admin: file::Text<SocketAddr>, exposed: Written<bool>, mistakes: &mut Mistakes) -> SocketAddr {
+/// A name of the operator's choice, as logs show it.
+pub fn check_name(name: &str, place: &Place, mistakes: &mut Mistakes) {
+    if name.trim().is_empty() || name.chars().any(char::is_control) {
+        mistakes.push(place.clone(), "is not a name; write one of visible characters");
+    }
+}
+
+fn admin(
+    admin: file::Text<SocketAddr>,
+    exposed: Written<bool>,
+    listen: SocketAddr,
+    root: &Place,
+    mistakes: &mut Mistakes,
+) -> SocketAddr {
     let place = admin.place().cloned();
     let address = admin.take().map_or(DEFAULT_ADMIN, |address| address.0);
     let exposed = exposed.take().unwrap_or(false);
+    if overlap(listen, address) {
+        mistakes.push(
+            place.clone().unwrap_or_else(|| root.key("admin")),
+            "is where clients connect already; choose another port than that of `listen`",
+        );
+    }
     if let Some(place) = place
         && !address.ip().to_canonical().is_loopback()
         && !exposed
     {
-        mistakes.push(
-            place,
-            "can be reached from other machines; use a loopback address, or say admin_exposed: true",
-        );
+        mistakes.push(place, "can be reached from other machines; use a loopback address, or say admin_exposed: true");
     }
     address
+}
+
+/// Whether connections to `other` arrive at a listener of `listen`.
+fn overlap(listen: SocketAddr, other: SocketAddr) -> bool {
+    let (ip, other_ip) = (listen.ip().to_canonical(), other.ip().to_canonical());
+    listen.port() == other.port()
+        && (ip == other_ip || (ip.is_unspecified() && other_ip.is_loopback()) || other_ip.is_unspecified())
 }
 
 fn workers(workers: Written<usize>, mistakes: &mut Mistakes) -> usize {
@@ -176,7 +187,7 @@ fn limits(limits: file::Limits, mistakes: &mut Mistakes) -> Limits {
         out_of_range(
             place,
             range.contains(&bytes),
-            || format!("{}B to {}B", range.start(), range.end()),
+            || format!("a size from {} to {}", Bytes(*range.start()), Bytes(*range.end())),
             mistakes,
         );
         bytes
@@ -187,31 +198,19 @@ fn limits(limits: file::Limits, mistakes: &mut Mistakes) -> Limits {
     let target_bytes = bytes(limits.target_bytes, 8 * KIB, 64..=64 * KIB);
     let response_bytes = bytes(limits.response_bytes, MIB, KIB..=64 * MIB);
     let drain_bytes = bytes(limits.drain_bytes, 64 * KIB, 0..=16 * MIB);
-    let mut time = |written: file::Text<Duration>, default_seconds: u64| {
-        let place = written.place().cloned();
-        let time = written
-            .take()
-            .map_or(Duration::from_secs(default_seconds), |duration| duration.0);
-        let sensible = Duration::from_millis(50)..=Duration::from_secs(3600);
-        out_of_range(place, sensible.contains(&time), || "50ms to 1h".to_owned(), mistakes);
-        time
-    };
-    let head_timeout = time(limits.head_timeout, 5);
-    let body_timeout = time(limits.body_timeout, 10);
-    let idle_timeout = time(limits.idle_timeout, 60);
-    let write_timeout = time(limits.write_timeout, 10);
+    let head_timeout = time(limits.head_timeout, 5, mistakes);
+    let body_timeout = time(limits.body_timeout, 10, mistakes);
+    let idle_timeout = time(limits.idle_timeout, 60, mistakes);
+    let write_timeout = time(limits.write_timeout, 10, mistakes);
     let mut count = |written: Written<usize>, default: usize, most: usize| {
         let place = written.place().cloned();
         let count = written.take().unwrap_or(default);
-        out_of_range(place, (1..=most).contains(&count), || format!("1 to {most}"), mistakes);
+        let range = || format!("a number from 1 to {most}");
+        out_of_range(place, (1..=most).contains(&count), range, mistakes);
         count
     };
     Limits {
-        head: HeadLimits {
-            target_bytes,
-            header_bytes,
-            header_lines: count(limits.headers, 64, MAX_FIELDS),
-        },
+        head: HeadLimits { target_bytes, header_bytes, header_lines: count(limits.headers, 64, MAX_FIELDS) },
         head_timeout,
         body_timeout,
         idle_timeout,
@@ -223,7 +222,17 @@ fn limits(limits: file::Limits, mistakes: &mut Mistakes) -> Limits {
     }
 }
 
-fn out_of_range(place: Option<Place>, fits: bool, range: impl FnOnce() -> String, mistakes: &mut Mistakes) {
+/// A time-out, or its default.
+fn time(written: file::Text<Duration>, default_seconds: u64, mistakes: &mut Mistakes) -> Duration {
+    let place = written.place().cloned();
+    let time = written.take().map_or(Duration::from_secs(default_seconds), |duration| duration.0);
+    let sensible = Duration::from_millis(50)..=Duration::from_secs(3600);
+    let range = || "a duration from 50ms to 1h".to_owned();
+    out_of_range(place, sensible.contains(&time), range, mistakes);
+    time
+}
+
+pub fn out_of_range(place: Option<Place>, fits: bool, range: impl FnOnce() -> String, mistakes: &mut Mistakes) {
     if let Some(place) = place
         && !fits
     {
@@ -231,47 +240,41 @@ fn out_of_range(place: Option<Place>, fits: bool, range: impl FnOnce() -> String
     }
 }
 
-fn upstream((name, place, upstream): (String, Place, file::Upstream), mistakes: &mut Mistakes) -> Option<Upstream> {
-    let servers = listed(
-        upstream.servers,
-        &place,
-        "servers",
-        "write at least one, as in [127.0.0.1:9001]",
-        mistakes,
-    );
+/// Compiles an upstream. One with mistakes comes back as well, so that those who name it do not
+/// seem to be wrong.
+fn upstream(
+    (name, place, upstream): (String, Place, file::Upstream),
+    listen: SocketAddr,
+    mistakes: &mut Mistakes,
+) -> Upstream {
+    check_name(&name, &place, mistakes);
+    let servers = listed(upstream.servers, &place, "servers", "write at least one, as in [127.0.0.1:9001]", mistakes);
+    for (Parsed(server), place) in &servers {
+        if server.port() == 0 {
+            mistakes.push(place.clone(), "has the port 0; write the port that the backend listens on");
+        } else if overlap(listen, *server) {
+            let what = "is the gateway's own `listen` address; write that of the backend";
+            mistakes.push(place.clone(), what);
+        }
+    }
     let servers: Box<[SocketAddr]> = servers.into_iter().map(|(Parsed(server), _)| server).collect();
     let host_place = upstream.host.place().cloned();
-    let host = upstream
-        .host
-        .take()
-        .or_else(|| servers.first().map(SocketAddr::to_string))?;
-    if !crate::head::is_authority(host.as_bytes()) {
-        mistakes.push(
-            host_place.unwrap_or(place),
-            "is not a host; write one as in lookup.internal or lookup.internal:9001",
-        );
+    let host = upstream.host.take().or_else(|| servers.first().map(SocketAddr::to_string)).unwrap_or_default();
+    if let Some(place) = host_place
+        && !crate::head::is_authority(host.as_bytes())
+    {
+        mistakes.push(place, "is not a host; write one as in lookup.internal or lookup.internal:9001");
     }
-    Some(Upstream {
+    Upstream {
         name: name.into(),
         servers,
         host: host.into(),
-        connect_timeout: upstream
-            .connect_timeout
-            .take()
-            .map_or(Duration::from_secs(1), |duration| duration.0),
-        idle_timeout: upstream
-            .idle_timeout
-            .take()
-            .map_or(Duration::from_secs(60), |duration| duration.0),
-    })
+        connect_timeout: time(upstream.connect_timeout, 1, mistakes),
+        idle_timeout: time(upstream.idle_timeout, 60, mistakes),
+    }
 }
 
 /// The Origins that some token of a product may be used from: any, if some token has no list.
 fn origins(product: u8, tokens: &Tokens) -> Domains {
-    Domains::any_of(
-        tokens
-            .iter()
-            .filter(|token| token.products.contains(product))
-            .map(|token| &token.domains),
-    )
+    Domains::any_of(tokens.iter().filter(|token| token.products.contains(product)).map(|token| &token.domains))
 }

@@ -14,6 +14,7 @@ use super::units::{Bytes, HeaderName, Parsed, PerPeriod, PublicUrl, RouteText};
 use crate::account::{Digest, Expiry};
 use crate::check::domain::Pattern;
 use crate::check::media::MediaType;
+use crate::problem::Status;
 use crate::yaml::{Entries, Listed, Written};
 
 /// A value written as one text.
@@ -127,7 +128,7 @@ pub enum When {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Problem {
-    pub status: Written<u16>,
+    pub status: Text<Status>,
     pub title: Written<String>,
     pub detail: Written<String>,
 }

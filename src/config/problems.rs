@@ -1,6 +1,7 @@
 //! The rows of the configuration: the operator's own problems, and own words for the built-in ones.
 
 use super::file;
+use super::units::Parsed;
 use crate::problem::{Fault, Row, Status, TABLE};
 use crate::wording::Text;
 use crate::yaml::{Entries, Mistakes, Place, Written};
@@ -10,11 +11,17 @@ pub struct Rows {
     texts: Vec<Text>,
     /// The own rows, and whether something refers to them yet.
     own: Vec<(Place, bool)>,
+    /// The root of the configuration.
+    root: Place,
 }
+
+/// What a detail may hold that is filled in: from the product, and `{field}` from the body.
+const BLANKS: [&str; 8] =
+    ["field", "token_headers", "accept", "content_type", "deadline_header", "deadline_min", "deadline_max", "body_max"];
 
 impl Rows {
     /// Compiles the `problems` of a file.
-    pub fn compile(problems: Entries<file::Problem>, mistakes: &mut Mistakes) -> Rows {
+    pub fn compile(problems: Entries<file::Problem>, root: &Place, mistakes: &mut Mistakes) -> Rows {
         let built_in = TABLE.iter().map(|definition| Text {
             row: definition.row,
             slug: definition.slug.into(),
@@ -23,10 +30,7 @@ impl Rows {
             title: None,
             detail: definition.detail.to_owned(),
         });
-        let mut rows = Rows {
-            texts: built_in.collect(),
-            own: Vec::new(),
-        };
+        let mut rows = Rows { texts: built_in.collect(), own: Vec::new(), root: root.clone() };
         for (slug, place, problem) in problems.0 {
             match rows.texts.iter_mut().find(|text| *text.slug == *slug) {
                 Some(text) => reword(text, problem, mistakes),
@@ -39,29 +43,26 @@ impl Rows {
     fn add(&mut self, slug: &str, place: Place, problem: file::Problem, mistakes: &mut Mistakes) {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if slug.is_empty() || !slug.bytes().all(plain) {
-            mistakes.push(
-                place.clone(),
-                "is not a slug; use lower-case letters, digits and hyphens, as in number-missing",
-            );
+            mistakes
+                .push(place.clone(), "is not a slug; use lower-case letters, digits and hyphens, as in number-missing");
         }
-        let status = status(&problem.status, mistakes);
-        let status_needed = problem.status.is_missing();
-        if status_needed {
-            let built_in = "write the status of the product's own problem, or the slug of a built-in one (`tollgate problems` lists them)";
-            mistakes.push(place.key("status"), format!("is missing; {built_in}"));
-        }
-        let title = problem.title.take().map(Into::into);
-        let detail = problem
-            .detail
-            .require(&place, "detail", "say what was wrong and what to do", mistakes);
         let Ok(number) = u16::try_from(self.own.len()) else {
             return;
         };
+        check_words(&problem, Row::Own(number), mistakes);
+        let status = problem.status.require(
+            &place,
+            "status",
+            "write the status of the product's own problem, or the slug of a built-in one (`tollgate problems` lists them)",
+            mistakes,
+        );
+        let title = problem.title.take().map(Into::into);
+        let detail = problem.detail.require(&place, "detail", "say what was wrong and what to do", mistakes);
         self.own.push((place, false));
         self.texts.push(Text {
             row: Row::Own(number),
             slug: slug.into(),
-            status: status.unwrap_or(Status::BadRequest),
+            status: status.map_or(Status::BadRequest, |status| status.0),
             fault: Fault::Client,
             title,
             detail: detail.unwrap_or_default(),
@@ -71,7 +72,7 @@ impl Rows {
     /// The row that a `problem` key names.
     pub fn row(&mut self, slug: Written<String>, parent: &Place, mistakes: &mut Mistakes) -> Option<Row> {
         let place = slug.place().cloned().unwrap_or_default();
-        let slug = slug.require(parent, "problem", "name a row, built-in or of `problems`", mistakes)?;
+        let slug = slug.require(parent, "problem", "name a problem, built-in or of `problems`", mistakes)?;
         let row = self.texts.iter().find(|text| *text.slug == *slug).map(|text| text.row);
         match row {
             Some(Row::Own(number)) => {
@@ -79,7 +80,13 @@ impl Rows {
                     *used = true;
                 }
             }
-            Some(_) => {}
+            Some(row) if is_of_a_value(row) => {}
+            Some(_) => mistakes.push(
+                place,
+                "names a built-in problem that says something else; add one of your own to `problems`, or use body-invalid",
+            ),
+            // One that is there but has mistakes of its own is not unknown.
+            None if mistakes.touch(&self.root.key("problems").key(&slug)) => {}
             None => mistakes.push(
                 place,
                 "names no problem; add it to `problems`, or use a slug that `tollgate problems` lists",
@@ -99,26 +106,84 @@ impl Rows {
     }
 
     /// The texts of all rows with their blanks filled in by `fill`.
-    pub fn texts(&self, fill: impl Fn(&str) -> String) -> Vec<Text> {
-        self.texts
-            .iter()
-            .map(|text| Text {
-                detail: fill(&text.detail),
-                ..text.clone()
-            })
-            .collect()
+    pub fn texts(&self, fill: impl Fn(&Text) -> String) -> Vec<Text> {
+        self.texts.iter().map(|text| Text { detail: fill(text), ..text.clone() }).collect()
     }
 }
 
+/// Whether a row is about one value of a header or of the body, so that `problem:` may name it.
+/// The others are what the gateway itself finds, some with headers that only it can fill.
+fn is_of_a_value(row: Row) -> bool {
+    matches!(
+        row,
+        Row::TimeoutInvalid
+            | Row::ReferenceIdInvalid
+            | Row::AddMetadataInvalid
+            | Row::BodyMalformed
+            | Row::Own(_)
+            | Row::BodyInvalid
+    )
+}
+
+/// Whether a row can apply before the product is known, so that nothing of it can be filled in.
+fn comes_without_product(row: Row) -> bool {
+    matches!(row, Row::MalformedRequest | Row::RequestTimeout | Row::Overloaded | Row::EndpointUnknown | Row::Internal)
+}
+
+/// Own words must be there, and their blanks must be ones that are filled in.
+fn check_words(problem: &file::Problem, row: Row, mistakes: &mut Mistakes) {
+    if let Written::Here(title, place) = &problem.title {
+        check_text(title, place, mistakes);
+    }
+    let Written::Here(detail, place) = &problem.detail else {
+        return;
+    };
+    check_text(detail, place, mistakes);
+    let mut fields = 0_u32;
+    for blank in blanks(detail) {
+        let what = if !BLANKS.contains(&blank) {
+            format!(
+                "has a word in braces that nothing fills in; use {}, or leave out the braces",
+                BLANKS.map(|blank| format!("{{{blank}}}")).join(", ")
+            )
+        } else if blank != "field" && comes_without_product(row) {
+            "has a blank that only products fill in, and this problem can come before the product is known; write it out"
+                .to_owned()
+        } else if blank != "field" {
+            continue;
+        } else if !is_of_a_value(row) {
+            "has {field}, which is filled in for problems of the body alone; write it out".to_owned()
+        } else if fields > 0 {
+            "has {field} more than once; keep one".to_owned()
+        } else {
+            fields += 1;
+            continue;
+        };
+        mistakes.push(place.clone(), what);
+    }
+}
+
+fn check_text(text: &str, place: &Place, mistakes: &mut Mistakes) {
+    if text.trim().is_empty() {
+        mistakes.push(place.clone(), "is empty; write words for the client");
+    }
+}
+
+/// The words in braces: letters and underscores alone, so that an example in JSON has none.
+fn blanks(detail: &str) -> impl Iterator<Item = &str> {
+    detail.split('{').skip(1).filter_map(|rest| {
+        let (word, _) = rest.split_once('}')?;
+        let plain = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+        (!word.is_empty() && word.bytes().all(plain)).then_some(word)
+    })
+}
+
 fn reword(text: &mut Text, problem: file::Problem, mistakes: &mut Mistakes) {
-    if let Some(wanted) = status(&problem.status, mistakes)
-        && wanted != text.status
-        && let Some(place) = problem.status.place()
+    check_words(&problem, text.row, mistakes);
+    if let Written::Here(Parsed(wanted), place) = &problem.status
+        && *wanted != text.status
     {
-        let what = format!(
-            "cannot change what a built-in problem means; remove it, or write {}",
-            text.status.code()
-        );
+        let what = format!("cannot change what a built-in problem means; remove it, or write {}", text.status.code());
         mistakes.push(place.clone(), what);
     }
     if let Some(title) = problem.title.take() {
@@ -127,18 +192,4 @@ fn reword(text: &mut Text, problem: file::Problem, mistakes: &mut Mistakes) {
     if let Some(detail) = problem.detail.take() {
         text.detail = detail;
     }
-}
-
-fn status(written: &Written<u16>, mistakes: &mut Mistakes) -> Option<Status> {
-    let (Some(code), Some(place)) = (written.get(), written.place()) else {
-        return None;
-    };
-    let status = Status::from_code(*code);
-    if status.is_none() {
-        mistakes.push(
-            place.clone(),
-            "is not a status of a problem; use 400, 401, 403, 404, 406, 408, 415, 429, 500 or 503",
-        );
-    }
-    status
 }

@@ -2,31 +2,50 @@
 
 use std::time::Duration;
 
+use jsonschema::error::ValidationErrorKind;
 use regex::bytes::RegexBuilder;
 use serde_json::Value;
 
-use super::Source;
-use super::file;
+use super::compile::{check_name, out_of_range};
 use super::problems::Rows;
 use super::units::{Bytes, HeaderName, Parsed};
+use super::{Source, file};
 use crate::account::MAX_PRODUCTS;
 use crate::check::body::{BodyRule, Mapping, Schema, When};
 use crate::check::domain::Domains;
 use crate::check::header::{DeadlineRule, HeaderRule, Shape};
 use crate::check::media::{Media, MediaType};
 use crate::policy::{Paths, Product, Upstream};
-use crate::wording::Wording;
-use crate::yaml::{Listed, Mistakes, Place, Written};
+use crate::problem::Row;
+use crate::wording::{Text, Wording};
+use crate::yaml::{Entries, Listed, Mistakes, Place, Written};
 
 /// What products are compiled with.
 pub struct Surroundings<'c> {
+    /// The root of the configuration.
+    pub root: &'c Place,
     pub upstreams: &'c [Upstream],
+    /// Every product's headers for tokens, in lower case.
+    pub token_headers: &'c [String],
     pub source: &'c Source,
     pub public_url: &'c str,
 }
 
 /// The longest deadline that can be given; it also bounds how long a slow upstream is waited for.
 const MAX_DEADLINE: Duration = Duration::from_secs(600);
+
+/// Bytes that a body may have at most: it is held in memory as a whole.
+const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of a header's value that may be let pass at most.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// How long a preflight's answer may be remembered at most; browsers take no more.
+const MAX_PREFLIGHT_AGE: Duration = Duration::from_secs(86_400);
+
+/// What is said of an exceeded deadline where clients have no header to ask for another one.
+const DEADLINE_EXCEEDED_WITHOUT_HEADER: &str =
+    "There was no answer within the time allowed. Send the request again later.";
 
 /// Bytes that a compiled expression of a header's pattern may take.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
@@ -44,46 +63,36 @@ pub fn compile(
         mistakes.push(place, "is one product too many; 64 fit into one configuration");
         return None;
     };
-    let upstream = upstream(product.upstream, &place, around.upstreams, mistakes);
+    check_name(&name, &place, mistakes);
+    let upstream = upstream(product.upstream, &place, around, mistakes);
     let methods = routes(product.routes, &place, number, paths, mistakes);
     let token_headers = names(product.token_headers, &place, mistakes);
     let media = Media {
         served: media_types(product.accept, "accept", &place, mistakes),
         taken: media_types(product.content_type, "content_type", &place, mistakes),
     };
-    let deadline = deadline(product.deadline.take(), &place, mistakes);
-    let headers: Box<[HeaderRule]> = product
-        .headers
-        .0
-        .into_iter()
-        .filter_map(|entry| header_rule(entry, rows, mistakes))
-        .collect();
-    let body = product
-        .body
-        .take()
-        .map(|body| body_rule(body, around.source, rows, mistakes));
-    let max_age = product
-        .preflight_max_age
-        .take()
-        .map_or(Duration::from_secs(600), |age| age.0);
-    let fields = body
-        .as_ref()
-        .and_then(|body| body.schema.as_ref())
-        .map(|schema| schema.field_names().collect());
+    let deadline = deadline(product.deadline, around, mistakes);
+    let mut taken = Taken {
+        token_headers: around.token_headers,
+        seen: deadline.header.iter().map(|name| name.to_ascii_lowercase()).collect(),
+    };
+    let headers: Box<[HeaderRule]> =
+        product.headers.0.into_iter().filter_map(|entry| header_rule(entry, &mut taken, rows, mistakes)).collect();
+    let body = product.body.take().map(|body| body_rule(body, around.source, rows, mistakes));
+    let max_age_place = product.preflight_max_age.place().cloned();
+    let max_age = product.preflight_max_age.take().map_or(Duration::from_secs(600), |age| age.0);
+    let fits = max_age.subsec_nanos() == 0 && max_age <= MAX_PREFLIGHT_AGE;
+    out_of_range(max_age_place, fits, || "whole seconds up to 1d".to_owned(), mistakes);
+    let fields = body.as_ref().and_then(|body| body.schema.as_ref()).map(|schema| schema.field_names().collect());
     let mut product = Product {
         name: name.into(),
         place: product_place,
-        upstream: upstream?,
+        // Without one there is a mistake, and no policy is made.
+        upstream: upstream.unwrap_or_default(),
         allowed_methods: methods.into(),
         allowed_headers: allowed_headers(&token_headers, &deadline, &headers).into(),
         token_headers,
-        accept: media
-            .served
-            .iter()
-            .map(MediaType::name)
-            .collect::<Vec<_>>()
-            .join(", ")
-            .into(),
+        accept: media.served.iter().map(MediaType::name).collect::<Vec<_>>().join(", ").into(),
         media,
         deadline,
         headers,
@@ -92,31 +101,43 @@ pub fn compile(
         preflight_max_age_seconds: max_age.as_secs(),
         wording: Wording::new("", Vec::new(), Vec::new()),
     };
-    product.wording = Wording::new(
-        around.public_url,
-        rows.texts(|detail| filled(detail, &product)),
-        fields.unwrap_or_default(),
-    );
+    product.wording =
+        Wording::new(around.public_url, rows.texts(|text| filled(text, &product)), fields.unwrap_or_default());
     Some(product)
+}
+
+/// The headers of all products that carry tokens, in lower case.
+pub fn all_token_headers(products: &Entries<file::Product>) -> Vec<String> {
+    let lists = products.0.iter().filter_map(|(_, _, product)| product.token_headers.get());
+    lists.flat_map(|list| &list.0).map(|(Parsed(HeaderName(name)), _)| name.to_ascii_lowercase()).collect()
 }
 
 fn upstream(
     written: Written<String>,
     parent: &Place,
-    upstreams: &[Upstream],
+    around: &Surroundings<'_>,
     mistakes: &mut Mistakes,
 ) -> Option<usize> {
     let place = written.place().cloned().unwrap_or_default();
     let name = written.require(parent, "upstream", "name one of `upstreams`", mistakes)?;
-    let found = upstreams.iter().position(|upstream| *upstream.name == *name);
-    if found.is_none() {
-        let known: Vec<_> = upstreams.iter().map(|upstream| &*upstream.name).collect();
-        mistakes.push(
-            place,
-            format!("names no upstream; the upstreams are {}", known.join(", ")),
-        );
+    let found = around.upstreams.iter().position(|upstream| *upstream.name == *name);
+    // One that is there but could not be read is not unknown, and if there is none that is a
+    // mistake already.
+    let reported = || around.upstreams.is_empty() || mistakes.touch(&around.root.key("upstreams").key(&name));
+    if found.is_none() && !reported() {
+        let known = known(around.upstreams.iter().map(|upstream| &*upstream.name));
+        mistakes.push(place, format!("names no upstream; {known}"));
     }
     found
+}
+
+/// The names that could have been meant.
+pub fn known<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let names: Vec<_> = names.collect();
+    match names.as_slice() {
+        [only] => format!("write {only}"),
+        names => format!("write one of {}", names.join(", ")),
+    }
 }
 
 /// Adds the routes to the paths; the methods, for preflights.
@@ -128,19 +149,10 @@ fn routes(
     mistakes: &mut Mistakes,
 ) -> String {
     let mut methods: Vec<Box<str>> = Vec::new();
-    let routes = listed(
-        routes,
-        parent,
-        "routes",
-        "write at least one, as in [POST /phone/validate/v2]",
-        mistakes,
-    );
+    let routes = listed(routes, parent, "routes", "write at least one, as in [POST /phone/validate/v2]", mistakes);
     for (Parsed(route), place) in routes {
         if !paths.insert(&route.method, &route.path, number) {
-            mistakes.push(
-                place,
-                "is routed already; give each method and path to one product, once",
-            );
+            mistakes.push(place, "is routed already; give each method and path to one product, once");
         }
         if !methods.contains(&route.method) {
             methods.push(route.method);
@@ -150,30 +162,26 @@ fn routes(
 }
 
 fn names(names: file::Texts<HeaderName>, parent: &Place, mistakes: &mut Mistakes) -> Box<[Box<str>]> {
-    let names = listed(
-        names,
-        parent,
-        "token_headers",
-        "write at least one, as in [Auth-Token]",
-        mistakes,
-    );
-    names.into_iter().map(|(Parsed(HeaderName(name)), _)| name).collect()
+    let names = listed(names, parent, "token_headers", "write at least one, as in [Auth-Token]", mistakes);
+    let mut kept: Vec<Box<str>> = Vec::new();
+    for (Parsed(HeaderName(name)), place) in names {
+        if kept.iter().any(|earlier| earlier.eq_ignore_ascii_case(&name)) {
+            mistakes.push(place, "is listed already; remove it");
+        } else {
+            kept.push(name);
+        }
+    }
+    kept.into()
 }
 
 fn media_types(types: file::Texts<MediaType>, key: &str, parent: &Place, mistakes: &mut Mistakes) -> Box<[MediaType]> {
     if types.is_missing() {
         return MediaType::parse("application/json").into_iter().collect();
     }
-    listed(
-        types,
-        parent,
-        key,
-        "write at least one, as in [application/json]",
-        mistakes,
-    )
-    .into_iter()
-    .map(|(Parsed(kind), _)| kind)
-    .collect()
+    listed(types, parent, key, "write at least one, as in [application/json]", mistakes)
+        .into_iter()
+        .map(|(Parsed(kind), _)| kind)
+        .collect()
 }
 
 /// The elements of a list that must be there and not be empty.
@@ -185,32 +193,28 @@ pub fn listed<T>(
     mistakes: &mut Mistakes,
 ) -> Vec<(T, Place)> {
     let place = list.place().cloned();
-    let before = mistakes.len();
-    let elements = list
-        .require(parent, key, instead, mistakes)
-        .map(|list| list.0)
-        .unwrap_or_default();
+    let elements = list.require(parent, key, instead, mistakes).map(|list| list.0).unwrap_or_default();
     // A list all of whose elements are wrong has its mistakes already, but is not empty.
     if let Some(place) = place
         && elements.is_empty()
-        && !mistakes
-            .iter()
-            .any(|mistake| mistake.place.path.starts_with(&*place.path))
-        && mistakes.len() == before
+        && !mistakes.touch(&place)
     {
         mistakes.push(place, format!("is an empty list; {instead}"));
     }
     elements
 }
 
-fn deadline(deadline: Option<file::Deadline>, parent: &Place, mistakes: &mut Mistakes) -> DeadlineRule {
-    let deadline = deadline.unwrap_or_default();
-    let place = parent.key("deadline");
-    let mut seconds = |written: file::Text<Duration>, otherwise: u64| {
+fn deadline(deadline: Written<file::Deadline>, around: &Surroundings<'_>, mistakes: &mut Mistakes) -> DeadlineRule {
+    let place = deadline.place().cloned();
+    let deadline = deadline.take().unwrap_or_default();
+    if let Written::Here(Parsed(HeaderName(name)), place) = &deadline.header
+        && around.token_headers.contains(&name.to_ascii_lowercase())
+    {
+        mistakes.push(place.clone(), IS_TOKEN_HEADER);
+    }
+    let mut seconds = |written: file::Text<Duration>, otherwise: Duration| {
         let place = written.place().cloned();
-        let duration = written
-            .take()
-            .map_or(Duration::from_secs(otherwise), |duration| duration.0);
+        let duration = written.take().map_or(otherwise, |duration| duration.0);
         if let Some(place) = place
             && (duration.subsec_nanos() != 0 || duration.is_zero() || duration > MAX_DEADLINE)
         {
@@ -218,15 +222,20 @@ fn deadline(deadline: Option<file::Deadline>, parent: &Place, mistakes: &mut Mis
         }
         duration
     };
-    let (min, max, default) = (
-        seconds(deadline.min, 2),
-        seconds(deadline.max, 15),
-        seconds(deadline.default, 15),
-    );
-    if min > max || default < min || default > max {
+    let default = seconds(deadline.default, Duration::from_secs(15));
+    // Clients without a header ask for nothing, so that bounds that are not written bind nobody.
+    let (lowest, highest) = match deadline.header {
+        Written::Missing => (default, default),
+        Written::Bad | Written::Here(..) => (Duration::from_secs(2), Duration::from_secs(15)),
+    };
+    let (min, max) = (seconds(deadline.min, lowest), seconds(deadline.max, highest));
+    if let Some(place) = place
+        && (min > max || default < min || default > max)
+        && !mistakes.touch(&place)
+    {
         mistakes.push(
             place,
-            "does not fit together; min must not be above max, and default must lie between them",
+            "does not fit together; write min, default and max in ascending order (unwritten they are 2s, 15s and 15s)",
         );
     }
     DeadlineRule {
@@ -237,60 +246,87 @@ fn deadline(deadline: Option<file::Deadline>, parent: &Place, mistakes: &mut Mis
     }
 }
 
+const IS_TOKEN_HEADER: &str = "carries tokens, which nobody else may see; choose another header";
+
+/// Headers that no further rule can be about.
+struct Taken<'c> {
+    token_headers: &'c [String],
+    /// In lower case.
+    seen: Vec<String>,
+}
+
+impl Taken<'_> {
+    fn check(&mut self, name: &str, place: &Place, mistakes: &mut Mistakes) {
+        let name = name.to_ascii_lowercase();
+        if self.token_headers.contains(&name) {
+            // Its value would be repeated to the backend, and with `echo` to the client.
+            mistakes.push(place.clone(), IS_TOKEN_HEADER);
+        } else if self.seen.contains(&name) {
+            let what = "is a header that the product reads already; give each header one rule";
+            mistakes.push(place.clone(), what);
+        }
+        self.seen.push(name);
+    }
+}
+
 fn header_rule(
     (name, place, rule): (String, Place, file::HeaderRule),
+    taken: &mut Taken<'_>,
     rows: &mut Rows,
     mistakes: &mut Mistakes,
 ) -> Option<HeaderRule> {
     let name = match <HeaderName as super::units::FromText>::from_text(&name) {
-        Ok(HeaderName(name)) => Some(name),
+        Ok(HeaderName(name)) => {
+            taken.check(&name, &place, mistakes);
+            Some(name)
+        }
         Err(what) => {
             mistakes.push(place.clone(), what);
             None
         }
     };
     let row = rows.row(rule.problem, &place, mistakes);
+    let (max_place, ignore_case_place) = (rule.max.place().cloned(), rule.ignore_case.place().cloned());
     let max_bytes = rule.max.take().unwrap_or(256);
     let ignore_case = rule.ignore_case.take().unwrap_or(false);
     let shape = match (rule.pattern, rule.one_of) {
-        (Written::Here(pattern, place), Written::Missing) => pattern_shape(&pattern, place, max_bytes, mistakes),
+        (Written::Here(pattern, place), Written::Missing) => {
+            let fits = (1..=MAX_HEADER_BYTES).contains(&max_bytes);
+            let range = || format!("a number from 1 to {MAX_HEADER_BYTES}");
+            out_of_range(max_place, fits, range, mistakes);
+            if let Some(place) = ignore_case_place {
+                let what = "says nothing beside `pattern`; remove it, or begin the pattern with (?i)";
+                mistakes.push(place, what);
+            }
+            pattern_shape(&pattern, place, max_bytes, mistakes)
+        }
         (Written::Missing, one_of @ Written::Here(..)) => {
+            if let Some(place) = max_place {
+                mistakes.push(place, "says nothing beside `one_of`; remove it");
+            }
             let values = listed(one_of, &place, "one_of", "write the values that may be sent", mistakes);
-            Some(Shape::OneOf {
-                values: values.into_iter().map(|(value, _)| value.into()).collect(),
-                ignore_case,
-            })
+            Some(Shape::OneOf { values: values.into_iter().map(|(value, _)| value.into()).collect(), ignore_case })
         }
         (Written::Bad, _) | (_, Written::Bad) => None,
         (Written::Missing, Written::Missing) | (Written::Here(..), Written::Here(..)) => {
-            mistakes.push(
-                place,
-                "says not how the header must look; write either `pattern` or `one_of`",
-            );
+            mistakes.push(place, "does not say how the header must look; write one of `pattern` and `one_of`");
             None
         }
     };
-    Some(HeaderRule {
-        name: name?,
-        shape: shape?,
-        echo: rule.echo.take().unwrap_or(false),
-        row: row?,
-    })
+    Some(HeaderRule { name: name?, shape: shape?, echo: rule.echo.take().unwrap_or(false), row: row? })
 }
 
 fn pattern_shape(pattern: &str, place: Place, max_bytes: usize, mistakes: &mut Mistakes) -> Option<Shape> {
     // Anchored at both ends whatever the operator wrote: a value matches whole or not at all.
-    let anchored = format!(r"\A(?:{pattern})\z");
-    match RegexBuilder::new(&anchored)
-        .unicode(false)
-        .size_limit(MAX_PATTERN_BYTES)
-        .build()
-    {
+    let build = |text: &str| RegexBuilder::new(text).unicode(false).size_limit(MAX_PATTERN_BYTES).build();
+    // It must be whole by itself: brackets that close one another's group would lose the anchors.
+    let anchored = build(pattern).and_then(|_| build(&format!(r"\A(?:{pattern})\z")));
+    match anchored {
         Ok(expression) => Some(Shape::Pattern { expression, max_bytes }),
         Err(_) => {
             mistakes.push(
                 place,
-                "is not a regular expression that can be used; write one as in '[A-Za-z0-9-]+', without look-around",
+                "is not a regular expression that can be used; write one as in '[A-Za-z0-9-]+', without look-around, back-references and \\p",
             );
             None
         }
@@ -298,52 +334,83 @@ fn pattern_shape(pattern: &str, place: Place, max_bytes: usize, mistakes: &mut M
 }
 
 fn body_rule(body: file::Body, source: &Source, rows: &mut Rows, mistakes: &mut Mistakes) -> BodyRule {
+    let max_place = body.max.place().cloned();
     let max_bytes = body.max.take().map_or(16 * 1024, |Parsed(Bytes(bytes))| bytes);
+    let fits = (1..=MAX_BODY_BYTES).contains(&max_bytes);
+    let range = || format!("a size from 1B to {}", Bytes(MAX_BODY_BYTES));
+    out_of_range(max_place, fits, range, mistakes);
+    if body.schema.is_missing() {
+        let without_schema = [body.strict.place(), body.problems.place()];
+        for place in without_schema.into_iter().flatten() {
+            mistakes.push(place.clone(), "says nothing without a schema; add `schema`, or remove it");
+        }
+    }
     let strict = body.strict.take().unwrap_or(false);
     let mut mappings = Vec::new();
     for (problem, place) in body.problems.take().unwrap_or_default().0 {
         let row = rows.row(problem.problem, &place, mistakes);
         let at_place = problem.at.place().cloned();
-        let at = problem
-            .at
-            .require(&place, "at", "write a JSON Pointer, as in /number", mistakes);
+        let at = problem.at.require(&place, "at", "write a JSON Pointer, as in /number", mistakes);
         let when = match problem.when.take() {
             None | Some(file::When::Any) => When::Any,
             Some(file::When::Missing) => When::Missing,
         };
         if let (Some(at), Some(row)) = (at, row) {
-            mappings.push((
-                Mapping {
-                    at: at.into(),
-                    when,
-                    row,
-                },
-                at_place.unwrap_or(place),
-            ));
+            mappings.push((Mapping { at: at.into(), when, row }, at_place.unwrap_or(place)));
         }
     }
     let schema = schema(body.schema, source, mistakes).and_then(|(schema, place)| {
         let plain = mappings.iter().map(|(mapping, _)| mapping.clone()).collect();
-        match Schema::compile(schema, strict, plain) {
-            Ok(schema) => Some(schema),
-            Err(error) => {
-                mistakes.push(
-                    place,
-                    format!("is not a JSON Schema that can be used ({error}); mend it there"),
-                );
-                None
-            }
+        let compiled = Schema::compile(schema.clone(), strict, plain).ok();
+        if compiled.is_none() {
+            let why_not = why_not_a_schema(&schema);
+            mistakes.push(place, format!("is not a JSON Schema that can be used ({why_not}); mend it there"));
         }
+        compiled
     });
-    for (mapping, place) in mappings {
+    let mut earlier: Vec<&Mapping> = Vec::new();
+    for (mapping, place) in &mappings {
         if schema.as_ref().is_some_and(|schema| !schema.names(&mapping.at)) {
             mistakes.push(
-                place,
-                "is a place that the schema does not name; write a pointer to one of its properties",
+                place.clone(),
+                "is a place that the schema does not name; write a JSON Pointer to one of its properties, as in /number",
             );
         }
+        if earlier.iter().any(|earlier| hides(earlier, mapping)) {
+            mistakes.push(
+                place.clone(),
+                "is covered by an entry above it, which wins; put this one before it, or remove it",
+            );
+        }
+        earlier.push(mapping);
     }
     BodyRule { max_bytes, schema }
+}
+
+/// Whether the later of two mappings can never apply.
+fn hides(earlier: &Mapping, later: &Mapping) -> bool {
+    let Some(rest) = later.at.strip_prefix(&*earlier.at) else {
+        return false;
+    };
+    match earlier.when {
+        When::Any => rest.is_empty() || rest.starts_with('/'),
+        When::Missing => rest.is_empty() && later.when == When::Missing,
+    }
+}
+
+/// Where a schema is wrong. Its own values stay out of the message.
+fn why_not_a_schema(schema: &Value) -> String {
+    let at = |pointer: &str| match pointer {
+        "" => "at its top".to_owned(),
+        pointer => format!("at {pointer}"),
+    };
+    match jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex()).build(schema) {
+        Ok(_) => "once unknown members are refused".to_owned(),
+        Err(error) => match error.kind() {
+            ValidationErrorKind::Referencing(_) => "a $ref names nothing in it".to_owned(),
+            _ => at(error.instance_path().as_str()),
+        },
+    }
 }
 
 /// A schema: a file beside the configuration, or the schema itself.
@@ -373,10 +440,7 @@ fn schema(written: Written<Value>, source: &Source, mistakes: &mut Mistakes) -> 
         },
         Value::Object(_) | Value::Bool(_) => Some((value, place)),
         Value::Null | Value::Number(_) | Value::Array(_) => {
-            mistakes.push(
-                place,
-                "is not a schema; write the name of a file, or a JSON Schema in place",
-            );
+            mistakes.push(place, "is not a schema; write the name of a file, or a JSON Schema in place");
             None
         }
     }
@@ -392,20 +456,19 @@ fn allowed_headers(token_headers: &[Box<str>], deadline: &DeadlineRule, headers:
 }
 
 /// A detail with the product's own names in its blanks.
-fn filled(detail: &str, product: &Product) -> String {
+fn filled(text: &Text, product: &Product) -> String {
+    let built_in = text.row.definition().is_some_and(|row| row.detail == text.detail);
+    if text.row == Row::DeadlineExceeded && built_in && product.deadline.header.is_none() {
+        return DEADLINE_EXCEEDED_WITHOUT_HEADER.to_owned();
+    }
+    let detail = &text.detail;
     let types = |types: &[MediaType]| types.iter().map(MediaType::name).collect::<Vec<_>>().join(" or ");
     detail
         .replace("{token_headers}", &product.token_headers.join(" or "))
         .replace("{accept}", &types(&product.media.served))
         .replace("{content_type}", &types(&product.media.taken))
-        .replace(
-            "{deadline_header}",
-            product.deadline.header.as_deref().unwrap_or("(none)"),
-        )
+        .replace("{deadline_header}", product.deadline.header.as_deref().unwrap_or("(none)"))
         .replace("{deadline_min}", &product.deadline.min_seconds.to_string())
         .replace("{deadline_max}", &product.deadline.max_seconds.to_string())
-        .replace(
-            "{body_max}",
-            &product.body.as_ref().map_or(0, |body| body.max_bytes).to_string(),
-        )
+        .replace("{body_max}", &product.body.as_ref().map_or(0, |body| body.max_bytes).to_string())
 }

@@ -15,6 +15,7 @@ use crate::account::{Digest, Expiry};
 use crate::check::domain::Pattern;
 use crate::check::media::{MediaType, is_token};
 use crate::check::network::parse_network;
+use crate::problem::Status;
 use crate::quota::Allowance;
 
 /// A value that is written as one text.
@@ -63,13 +64,25 @@ impl FromText for Duration {
         number
             .checked_mul(milliseconds)
             .map(Duration::from_millis)
-            .ok_or(WANTED)
+            .ok_or("is too long; write a duration that a clock can count")
     }
 }
 
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub usize);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const KIB: usize = 1024;
+        const MIB: usize = 1024 * KIB;
+        match self.0 {
+            bytes if bytes >= MIB && bytes.is_multiple_of(MIB) => write!(formatter, "{}MiB", bytes / MIB),
+            bytes if bytes >= KIB && bytes.is_multiple_of(KIB) => write!(formatter, "{}KiB", bytes / KIB),
+            bytes => write!(formatter, "{bytes}B"),
+        }
+    }
+}
 
 impl FromText for Bytes {
     fn from_text(text: &str) -> Result<Bytes, &'static str> {
@@ -85,7 +98,7 @@ impl FromText for Bytes {
             .checked_mul(factor)
             .and_then(|bytes| usize::try_from(bytes).ok())
             .map(Bytes)
-            .ok_or(WANTED)
+            .ok_or("is too large; write a size that fits into memory")
     }
 }
 
@@ -109,28 +122,21 @@ impl FromText for PerPeriod {
             "d" | "day" => 86_400,
             _ => return Err(WANTED),
         };
-        Ok(PerPeriod {
-            limit,
-            period: Duration::from_secs(seconds),
-        })
+        Ok(PerPeriod { limit, period: Duration::from_secs(seconds) })
     }
 }
 
 impl PerPeriod {
     /// The allowance with a burst; without one, the whole limit may come at once.
     pub fn with_burst(self, burst: Option<NonZeroU32>) -> Allowance {
-        Allowance {
-            limit: self.limit,
-            period: self.period,
-            burst: burst.unwrap_or(self.limit),
-        }
+        Allowance { limit: self.limit, period: self.period, burst: burst.unwrap_or(self.limit) }
     }
 }
 
 impl FromText for SocketAddr {
     fn from_text(text: &str) -> Result<SocketAddr, &'static str> {
         text.parse()
-            .map_err(|_| "is not an address and a port; write one as in 127.0.0.1:8080 or [::1]:8080")
+            .map_err(|_| "is not an address and a port; write one as in 127.0.0.1:8080 or [::1]:8080, not a name")
     }
 }
 
@@ -163,9 +169,16 @@ impl FromText for Expiry {
         const WANTED: &str = "is not a day; write year, month and day, as in 2027-06-30";
         let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| WANTED)?;
         let since_1970 = day.signed_duration_since(NaiveDate::default()).num_days();
-        u32::try_from(since_1970)
-            .map(Expiry::LastDay)
-            .map_err(|_| "is before 1970; write a later day")
+        u32::try_from(since_1970).map(Expiry::LastDay).map_err(|_| "is before 1970; write a later day")
+    }
+}
+
+impl FromText for Status {
+    fn from_text(text: &str) -> Result<Status, &'static str> {
+        text.parse()
+            .ok()
+            .and_then(Status::from_code)
+            .ok_or("is not a status of a problem; use 400, 401, 403, 404, 406, 408, 415, 429, 500 or 503")
     }
 }
 
@@ -190,10 +203,7 @@ impl FromText for RouteText {
         crate::head::check_path(path).map_err(
             |_| "has a path that no request can have; leave out dot segments, empty segments, ; and encoded slashes",
         )?;
-        Ok(RouteText {
-            method: method.into(),
-            path: path.into(),
-        })
+        Ok(RouteText { method: method.into(), path: path.into() })
     }
 }
 
@@ -203,22 +213,43 @@ pub struct HeaderName(pub Box<str>);
 
 impl FromText for HeaderName {
     fn from_text(text: &str) -> Result<HeaderName, &'static str> {
-        const TAKEN: [&str; 9] = [
-            "host",
+        // Framing, routing, what the gateway itself reads, and what it says in its answers.
+        const TAKEN: [&str; 27] = [
+            "accept",
+            "accept-encoding",
+            "allow",
+            "cache-control",
             "connection",
+            "content-encoding",
             "content-length",
             "content-type",
-            "transfer-encoding",
-            "accept",
-            "origin",
+            "date",
             "expect",
+            "forwarded",
+            "host",
+            "keep-alive",
+            "origin",
+            "proxy-connection",
+            "ratelimit",
+            "ratelimit-policy",
+            "referer",
+            "retry-after",
+            "te",
+            "trailer",
             "transaction-id",
+            "transfer-encoding",
+            "upgrade",
+            "vary",
+            "via",
+            "x-forwarded-for",
         ];
+        const TAKEN_FAMILIES: [&str; 2] = ["access-control-", "x-rate-limit-"];
         if !is_token(text.as_bytes()) || text.contains('_') {
             return Err("is not a header's name; use letters, digits and hyphens, as in Auth-Token");
         }
-        if TAKEN.iter().any(|taken| text.eq_ignore_ascii_case(taken)) {
-            return Err("is a header with a meaning of its own; choose another one");
+        let lower_case = text.to_ascii_lowercase();
+        if TAKEN.contains(&&*lower_case) || TAKEN_FAMILIES.iter().any(|family| lower_case.starts_with(family)) {
+            return Err("is a header that HTTP or the gateway gives a meaning of its own; choose another one");
         }
         Ok(HeaderName(text.into()))
     }
@@ -246,9 +277,7 @@ impl FromText for PublicUrl {
 
 /// A whole number in front of a unit; underscores may group its digits.
 fn split_unit(text: &str) -> Option<(u64, &str)> {
-    let end = text
-        .find(|character: char| !character.is_ascii_digit() && character != '_')
-        .unwrap_or(text.len());
+    let end = text.find(|character: char| !character.is_ascii_digit() && character != '_').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     Some((number.replace('_', "").parse().ok()?, unit.trim_start()))
 }
@@ -272,11 +301,7 @@ mod tests {
             ("99999999999999999999s", None),
             ("18446744073709551615d", None),
         ] {
-            assert_eq!(
-                Duration::from_text(text).ok(),
-                milliseconds.map(Duration::from_millis),
-                "{text}"
-            );
+            assert_eq!(Duration::from_text(text).ok(), milliseconds.map(Duration::from_millis), "{text}");
         }
         for (text, bytes) in [
             ("16KiB", Some(16_384)),
@@ -295,9 +320,7 @@ mod tests {
             ("5", None),
             ("5/week", None),
         ] {
-            let read = PerPeriod::from_text(text)
-                .ok()
-                .map(|rate| (rate.limit.get(), rate.period.as_secs()));
+            let read = PerPeriod::from_text(text).ok().map(|rate| (rate.limit.get(), rate.period.as_secs()));
             assert_eq!(read, rate, "{text}");
         }
     }
@@ -320,23 +343,18 @@ mod tests {
         for text in ["POST /a/b", "GET /"] {
             assert!(RouteText::from_text(text).is_ok(), "{text}");
         }
-        for text in [
-            "/a",
-            "POST",
-            "POST a",
-            "CONNECT /a",
-            "post /a",
-            "POST /a//b",
-            "POST /a/../b",
-            "POST /a?b",
-            "POST /a b",
-        ] {
+        for text in
+            ["/a", "POST", "POST a", "CONNECT /a", "post /a", "POST /a//b", "POST /a/../b", "POST /a?b", "POST /a b"]
+        {
             assert!(RouteText::from_text(text).is_err(), "{text}");
         }
         for (text, sound) in [
             ("Auth-Token", true),
             ("auth_token", false),
             ("Host", false),
+            ("X-Forwarded-For", false),
+            ("x-rate-limit-limit", false),
+            ("Access-Control-Allow-Origin", false),
             ("a b", false),
             ("", false),
         ] {
@@ -354,11 +372,7 @@ mod tests {
             ("https://a?b", None),
             ("api.example.com", None),
         ] {
-            assert_eq!(
-                PublicUrl::from_text(text).ok().as_ref().map(|url| &*url.0),
-                url,
-                "{text}"
-            );
+            assert_eq!(PublicUrl::from_text(text).ok().as_ref().map(|url| &*url.0), url, "{text}");
         }
     }
 }

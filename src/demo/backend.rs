@@ -141,10 +141,7 @@ fn route(method: &Method, path: &str, add_metadata: bool, body: &[u8]) -> Respon
     };
     match serde_json::from_slice::<Value>(body) {
         Ok(body) if body.is_object() => answer(StatusCode::OK, &lookup(&body, add_metadata)),
-        _ => answer(
-            StatusCode::BAD_REQUEST,
-            &json!({ "error": "The body is not a JSON object." }),
-        ),
+        _ => answer(StatusCode::BAD_REQUEST, &json!({ "error": "The body is not a JSON object." })),
     }
 }
 
@@ -154,10 +151,7 @@ fn answer(status: StatusCode, body: &Value) -> Response<Vec<u8>> {
     let mut resp = Response::new(body);
     *resp.status_mut() = status;
     let headers = resp.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        header::HeaderValue::from_static("application/json"),
-    );
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     // Pingora does not frame the answers of a `ServeHttp`; without a length it would have to close.
     headers.insert(header::CONTENT_LENGTH, length.into());
     resp
@@ -221,11 +215,7 @@ fn read_number(text: &str, region: Option<country::Id>) -> Option<Reading> {
         let national = number.national().to_string();
         let plan = plan_of(number.code().value(), &national)?;
         let phone_type = phone_type_of(plan, &national)?;
-        Some(Reading {
-            number,
-            plan,
-            phone_type,
-        })
+        Some(Reading { number, plan, phone_type })
     })
 }
 
@@ -243,9 +233,7 @@ fn readings(text: &str, region: Option<country::Id>) -> Vec<PhoneNumber> {
     };
     let code = proposed.code().value();
     let national = nationals_as_sent(text, code, region);
-    let as_sent = national
-        .iter()
-        .filter_map(|national| verbatim(&format!("+{code} {national}")));
+    let as_sent = national.iter().filter_map(|national| verbatim(&format!("+{code} {national}")));
     std::iter::once(proposed).chain(as_sent).collect()
 }
 
@@ -262,11 +250,7 @@ fn plain_text(text: &str) -> Option<String> {
     let number = number.trim_start_matches(|c: char| c != '+' && !c.is_ascii_digit());
     let number = number.trim_end_matches(|c: char| !c.is_alphanumeric() && c != '#');
     let context = parameters.split(';').next()?;
-    let context = if context.starts_with('+') && !number.starts_with('+') {
-        context
-    } else {
-        ""
-    };
+    let context = if context.starts_with('+') && !number.starts_with('+') { context } else { "" };
     // The space at the end keeps the crate from reading it as a link, which would take all digits
     // up to the first dash for the calling code ("+4420-…").
     let plain = format!("{context} {number} ");
@@ -304,9 +288,7 @@ fn nationals_as_sent(text: &str, code: u16, region: Option<country::Id>) -> Vec<
         return Vec::new();
     }
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    let prefix = region
-        .and_then(|region| DATABASE.by_id(region.as_ref()))
-        .and_then(Metadata::national_prefix);
+    let prefix = region.and_then(|region| DATABASE.by_id(region.as_ref())).and_then(Metadata::national_prefix);
     let unprefixed = prefix.and_then(|prefix| digits.strip_prefix(prefix));
     let uncoded = digits.strip_prefix(&code.to_string());
     let mut nationals: Vec<String> = [unprefixed, uncoded].into_iter().flatten().map(str::to_owned).collect();
@@ -365,10 +347,7 @@ fn email_domain(email: &str) -> Option<String> {
     // Characters beyond ASCII are allowed on both sides since RFC 6531.
     let local_fits = local.len() <= 64
         && local.split('.').all(|atom| {
-            !atom.is_empty()
-                && atom
-                    .chars()
-                    .all(|c| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c))
+            !atom.is_empty() && atom.chars().all(|c| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c))
         });
     let label_fits = |label: &str| {
         (1..=63).contains(&label.len())
@@ -513,10 +492,7 @@ mod tests {
             json!("0669812345"),
             "the zero is part of an Italian number"
         );
-        assert_eq!(
-            of("+80012345678"),
-            json!({ "country_calling_code": "800", "national_number": "12345678" })
-        );
+        assert_eq!(of("+80012345678"), json!({ "country_calling_code": "800", "national_number": "12345678" }));
         assert_eq!(of("12"), json!({}));
     }
 

@@ -28,16 +28,8 @@ pub(super) fn deserialize<T: DeserializeOwned>(
     root: &Node<'_>,
     mistakes: &mut Mistakes,
 ) -> Option<(T, Place)> {
-    let context = Context {
-        file,
-        mistakes: RefCell::new(std::mem::take(mistakes)),
-    };
-    let reader = Reader {
-        node: root,
-        path: &Path::Root,
-        context: &context,
-        kept: false,
-    };
+    let context = Context { file, mistakes: RefCell::new(std::mem::take(mistakes)) };
+    let reader = Reader { node: root, path: &Path::Root, context: &context, kept: false };
     let value = reader.run(PhantomData::<T>);
     let place = reader.place();
     *mistakes = context.mistakes.into_inner();
@@ -55,10 +47,7 @@ enum Error {
 
 impl Error {
     fn open<T>(what: impl Into<String>) -> Result<T, Error> {
-        Err(Error::Open {
-            key: None,
-            what: what.into(),
-        })
+        Err(Error::Open { key: None, what: what.into() })
     }
 }
 
@@ -76,10 +65,7 @@ impl std::error::Error for Error {}
 /// The words of `serde` itself, without the values that it would show.
 impl de::Error for Error {
     fn custom<T: Display>(message: T) -> Self {
-        Error::Open {
-            key: None,
-            what: message.to_string(),
-        }
+        Error::Open { key: None, what: message.to_string() }
     }
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let found = match found {
@@ -99,29 +85,16 @@ impl de::Error for Error {
         Error::custom(format_args!("has {length} values; write {}", in_plain_words(expected)))
     }
     fn unknown_variant(_: &str, allowed: &'static [&'static str]) -> Self {
-        Error::custom(format_args!(
-            "is not one of the words allowed here; write one of {}",
-            allowed.join(", ")
-        ))
+        Error::custom(format_args!("is not one of the words allowed here; write one of {}", allowed.join(", ")))
     }
     fn unknown_field(key: &str, allowed: &'static [&'static str]) -> Self {
-        Error::custom(format_args!(
-            "has the key `{}`, which {}",
-            shown(key),
-            unknown_key(key, allowed)
-        ))
+        Error::custom(format_args!("has the key `{}`, which {}", shown(key), unknown_key(key, allowed)))
     }
     fn missing_field(key: &'static str) -> Self {
-        Error::Open {
-            key: Some(key),
-            what: String::from("is missing; add it"),
-        }
+        Error::Open { key: Some(key), what: String::from("is missing; add it") }
     }
     fn duplicate_field(key: &'static str) -> Self {
-        Error::Open {
-            key: Some(key),
-            what: String::from("is written under two names; keep one"),
-        }
+        Error::Open { key: Some(key), what: String::from("is written under two names; keep one") }
     }
 }
 
@@ -225,33 +198,34 @@ impl<'a> Reader<'a> {
     fn plain(self, wanted: &str) -> Result<&'a str, Error> {
         match self.text(wanted)? {
             (text, true) => Ok(text),
-            (_, false) => Error::open(format!(
-                "is quoted text, but {wanted} is wanted here; remove the quotes"
-            )),
+            (_, false) => Error::open(format!("is quoted text, but {wanted} is wanted here; remove the quotes")),
         }
     }
 
     /// A whole number in decimal digits within the bounds of its type.
     fn integer<N: TryFrom<i128> + Display>(self, lowest: N, highest: N) -> Result<N, Error> {
+        // The upper bound of a type of 64 bits is nobody's.
+        let wide = size_of::<N>() > size_of::<u32>();
         let text = self.plain("a whole number")?;
         let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Error::open(format!(
-                "is not a whole number; write decimal digits, from {lowest} to {highest}"
-            ));
+            return Error::open(match wide {
+                true => "is not a whole number; write decimal digits".to_owned(),
+                false => format!("is not a whole number; write decimal digits, from {lowest} to {highest}"),
+            });
         }
         match text.parse::<i128>().ok().and_then(|number| N::try_from(number).ok()) {
             Some(number) => Ok(number),
+            None if wide && text.starts_with('-') => {
+                Error::open(format!("is out of range; write a number from {lowest} on"))
+            }
+            None if wide => Error::open("is out of range; write a smaller number"),
             None => Error::open(format!("is out of range; write a number from {lowest} to {highest}")),
         }
     }
 
     fn visit_items<'de, V: Visitor<'de>>(self, items: &'a [Rc<Node<'a>>], visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_seq(Items {
-            parent: self,
-            items: items.iter(),
-            index: 0,
-        })
+        visitor.visit_seq(Items { parent: self, items: items.iter(), index: 0 })
     }
 
     fn visit_entries<'de, V: Visitor<'de>>(
@@ -260,23 +234,13 @@ impl<'a> Reader<'a> {
         skipped: &'a HashSet<&'a str>,
         visitor: V,
     ) -> Result<V::Value, Error> {
-        visitor.visit_map(EntriesAccess {
-            parent: self,
-            entries: entries.iter(),
-            value: None,
-            skipped,
-        })
+        visitor.visit_map(EntriesAccess { parent: self, entries: entries.iter(), value: None, skipped })
     }
 
     /// Records a key that is not known, at the key itself.
     fn report_unknown(self, key: &Node<'_>, known: &[&str]) {
         let path = Path::Key(self.path, key);
-        let reader = Reader {
-            node: key,
-            path: &path,
-            context: self.context,
-            kept: false,
-        };
+        let reader = Reader { node: key, path: &path, context: self.context, kept: false };
         reader.push(reader.place(), unknown_key(key_text(key), known));
     }
 }
@@ -401,10 +365,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         let Kind::Mapping(entries) = &self.node.kind else {
-            return self.wrong(
-                "a mapping",
-                format_args!("{AS_MAPPING}; the keys are {}", known.join(", ")),
-            );
+            return self.wrong("a mapping", format_args!("{AS_MAPPING}; the keys are {}", known.join(", ")));
         };
         let mut unknown = HashSet::new();
         for (key, _) in entries {
@@ -428,25 +389,13 @@ impl<'de> Deserializer<'de> for Reader<'_> {
                         self.report_unknown(key, variants);
                         return Err(Error::Recorded);
                     }
-                    visitor.visit_enum(Variant {
-                        parent: self,
-                        key,
-                        value: Some(value),
-                    })
+                    visitor.visit_enum(Variant { parent: self, key, value: Some(value) })
                 }
-                _ => Error::open(format!(
-                    "has {} keys; write exactly one of {}",
-                    entries.len(),
-                    variants.join(", ")
-                )),
+                _ => Error::open(format!("has {} keys; write exactly one of {}", entries.len(), variants.join(", "))),
             },
             _ => {
                 self.text("one value")?;
-                visitor.visit_enum(Variant {
-                    parent: self,
-                    key: self.node,
-                    value: None,
-                })
+                visitor.visit_enum(Variant { parent: self, key: self.node, value: None })
             }
         }
     }
@@ -482,14 +431,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
         };
         let path = Path::Index(self.parent.path, self.index);
         self.index = self.index.saturating_add(1);
-        Reader {
-            node,
-            path: &path,
-            context: self.parent.context,
-            kept: false,
-        }
-        .run(seed)
-        .map(Some)
+        Reader { node, path: &path, context: self.parent.context, kept: false }.run(seed).map(Some)
     }
     fn size_hint(&self) -> Option<usize> {
         Some(self.items.len())
@@ -513,27 +455,14 @@ impl<'de> MapAccess<'de> for EntriesAccess<'_> {
         };
         self.value = Some((key, value));
         let path = Path::Key(self.parent.path, key);
-        Reader {
-            node: key,
-            path: &path,
-            context: self.parent.context,
-            kept: false,
-        }
-        .run(seed)
-        .map(Some)
+        Reader { node: key, path: &path, context: self.parent.context, kept: false }.run(seed).map(Some)
     }
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
         let Some((key, node)) = self.value.take() else {
             return Error::open("has a value without a key; write `key: value`");
         };
         let path = Path::Key(self.parent.path, key);
-        Reader {
-            node,
-            path: &path,
-            context: self.parent.context,
-            kept: false,
-        }
-        .run(seed)
+        Reader { node, path: &path, context: self.parent.context, kept: false }.run(seed)
     }
 }
 
@@ -550,12 +479,7 @@ impl Variant<'_> {
             return Error::open("is a word that needs a value; write it as a key with its value");
         };
         let path = Path::Key(self.parent.path, self.key);
-        let reader = Reader {
-            node,
-            path: &path,
-            context: self.parent.context,
-            kept: false,
-        };
+        let reader = Reader { node, path: &path, context: self.parent.context, kept: false };
         read(reader).map_err(|error| reader.settle(error))
     }
 }
@@ -564,10 +488,7 @@ impl<'de, 'a> EnumAccess<'de> for Variant<'a> {
     type Error = Error;
     type Variant = Variant<'a>;
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Variant<'a>), Error> {
-        let reader = Reader {
-            node: self.key,
-            ..self.parent
-        };
+        let reader = Reader { node: self.key, ..self.parent };
         Ok((reader.run(seed)?, self))
     }
 }

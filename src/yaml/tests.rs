@@ -67,9 +67,7 @@ impl<'de> Deserialize<'de> for Hash {
         if text.starts_with("h-") {
             return Ok(Hash(text));
         }
-        Err(serde::de::Error::custom(
-            "is not a hash; write what the hash command prints",
-        ))
+        Err(serde::de::Error::custom("is not a hash; write what the hash command prints"))
     }
 }
 
@@ -104,10 +102,7 @@ fn every_mistake_is_a_line() {
     let rows: &[(&str, &[&str])] = &[
         // Nothing there.
         ("", &["f:1:1: .: is empty; write at least one `key: value` line"]),
-        (
-            "# only words\n",
-            &["f:1:1: .: is empty; write at least one `key: value` line"],
-        ),
+        ("# only words\n", &["f:1:1: .: is empty; write at least one `key: value` line"]),
         ("---\n", &["f:1:1: .: is empty; write at least one `key: value` line"]),
         ("~\n", &["f:1:1: .: is blank; give it a value or remove the key"]),
         // Keys.
@@ -118,26 +113,11 @@ fn every_mistake_is_a_line() {
                 "f:3:1: listen: is written twice, first on line 1; keep one",
             ],
         ),
-        (
-            "free:\n  - x: {y: 1, 'y': 2}",
-            &["f:2:15: free[0].x.y: is written twice, first on line 2; keep one"],
-        ),
-        (
-            "head_timout: 3",
-            &["f:1:1: head_timout: is not a key here; did you mean `head_timeout`?"],
-        ),
-        (
-            "head: 3",
-            &["f:1:1: head: is not a key here; did you mean `head_timeout`?"],
-        ),
-        (
-            "lsiten: a",
-            &["f:1:1: lsiten: is not a key here; did you mean `listen`?"],
-        ),
-        (
-            "products: {p: {body: {least: 1}}}",
-            &["f:1:23: products.p.body.least: is not a key here; the keys are max"],
-        ),
+        ("free:\n  - x: {y: 1, 'y': 2}", &["f:2:15: free[0].x.y: is written twice, first on line 2; keep one"]),
+        ("head_timout: 3", &["f:1:1: head_timout: is not a key here; did you mean `head_timeout`?"]),
+        ("head: 3", &["f:1:1: head: is not a key here; did you mean `head_timeout`?"]),
+        ("lsiten: a", &["f:1:1: lsiten: is not a key here; did you mean `listen`?"]),
+        ("products: {p: {body: {least: 1}}}", &["f:1:23: products.p.body.least: is not a key here; the keys are max"]),
         (
             "products:\n  p:\n    <<: {}\n",
             &["f:3:5: products.p.<<: is not a key here; write out the keys that it would merge"],
@@ -150,10 +130,7 @@ fn every_mistake_is_a_line() {
             ],
         ),
         (": 1", &["f:1:1: .: has a value without a key; write `key: value`"]),
-        (
-            "free: {\"a\\nb\": 1, \"a\\nb\": 2}",
-            &["f:1:19: free.a\\nb: is written twice, first on line 1; keep one"],
-        ),
+        ("free: {\"a\\nb\": 1, \"a\\nb\": 2}", &["f:1:19: free.a\\nb: is written twice, first on line 1; keep one"]),
         (
             &long_key,
             &[
@@ -182,28 +159,16 @@ fn every_mistake_is_a_line() {
                 "f:4:3: products.a: is blank; give it a value or remove the key",
             ],
         ),
-        (
-            "names: [a, ~]",
-            &["f:1:12: names[1]: is blank; give it a value or remove the key"],
-        ),
+        ("names: [a, ~]", &["f:1:12: names[1]: is blank; give it a value or remove the key"]),
         ("maybe:", &["f:1:1: maybe: is blank; give it a value or remove the key"]),
         // Scalars.
-        (
-            "head_timeout: 70000",
-            &["f:1:15: head_timeout: is out of range; write a number from 0 to 65535"],
-        ),
-        (
-            "head_timeout: -1",
-            &["f:1:15: head_timeout: is out of range; write a number from 0 to 65535"],
-        ),
+        ("head_timeout: 70000", &["f:1:15: head_timeout: is out of range; write a number from 0 to 65535"]),
+        ("head_timeout: -1", &["f:1:15: head_timeout: is out of range; write a number from 0 to 65535"]),
         (
             "head_timeout: 99999999999999999999999999999999999999999",
             &["f:1:15: head_timeout: is out of range; write a number from 0 to 65535"],
         ),
-        (
-            "head_timeout: 0x1F",
-            &["f:1:15: head_timeout: is not a whole number; write decimal digits, from 0 to 65535"],
-        ),
+        ("head_timeout: 0x1F", &["f:1:15: head_timeout: is not a whole number; write decimal digits, from 0 to 65535"]),
         (
             "head_timeout: 'hunter2'",
             &["f:1:15: head_timeout: is quoted text, but a whole number is wanted here; remove the quotes"],
@@ -212,27 +177,12 @@ fn every_mistake_is_a_line() {
             "head_timeout: [1]",
             &["f:1:15: head_timeout: is a list, but a whole number is wanted here; write a single value"],
         ),
-        (
-            "retries: 0",
-            &["f:1:10: retries: is not allowed here; write a whole number other than 0"],
-        ),
-        (
-            "ratio: hunter2",
-            &["f:1:8: ratio: is not a number; write decimal digits"],
-        ),
-        (
-            "trace: True",
-            &["f:1:8: trace: is neither true nor false; write `true` or `false`"],
-        ),
-        (
-            "trace: \"true\"",
-            &["f:1:8: trace: is quoted text, but true or false is wanted here; remove the quotes"],
-        ),
+        ("retries: 0", &["f:1:10: retries: is not allowed here; write a whole number other than 0"]),
+        ("ratio: hunter2", &["f:1:8: ratio: is not a number; write decimal digits"]),
+        ("trace: True", &["f:1:8: trace: is neither true nor false; write `true` or `false`"]),
+        ("trace: \"true\"", &["f:1:8: trace: is quoted text, but true or false is wanted here; remove the quotes"]),
         ("address: hunter2", &["f:1:10: address: invalid IP address syntax"]),
-        (
-            "listen: [a]",
-            &["f:1:9: listen: is a list, but one value is wanted here; write a single value"],
-        ),
+        ("listen: [a]", &["f:1:9: listen: is a list, but one value is wanted here; write a single value"]),
         (
             "ports: {hunter2: x}",
             &["f:1:9: ports.hunter2: is not a whole number; write decimal digits, from 0 to 65535"],
@@ -255,34 +205,20 @@ fn every_mistake_is_a_line() {
         ),
         (
             "hunter2",
-            &[
-                "f:1:1: .: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are \
+            &["f:1:1: .: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are \
              listen, head_timeout, retries, ratio, trace, address, mode, pair, maybe, products, tokens, names, ports, \
-             free",
-            ],
+             free"],
         ),
         ("pair: [1, 2, 3]", &["f:1:7: pair: has 3 values; write exactly 2"]),
-        (
-            "pair: [1, x]",
-            &["f:1:11: pair[1]: is not a whole number; write decimal digits, from 0 to 255"],
-        ),
+        ("pair: [1, x]", &["f:1:11: pair[1]: is not a whole number; write decimal digits, from 0 to 255"]),
         // Words.
         (
             "mode: hunter2",
             &["f:1:7: mode: is not one of the words allowed here; write one of open, closed, limited, named"],
         ),
-        (
-            "mode: {opn: 1}",
-            &["f:1:8: mode.opn: is not a key here; did you mean `open`?"],
-        ),
-        (
-            "mode: {open: 1}",
-            &["f:1:7: mode: is a word that takes no value; write the word alone"],
-        ),
-        (
-            "mode: limited",
-            &["f:1:7: mode: is a word that needs a value; write it as a key with its value"],
-        ),
+        ("mode: {opn: 1}", &["f:1:8: mode.opn: is not a key here; did you mean `open`?"]),
+        ("mode: {open: 1}", &["f:1:7: mode: is a word that takes no value; write the word alone"]),
+        ("mode: limited", &["f:1:7: mode: is a word that needs a value; write it as a key with its value"]),
         (
             "mode: {limited: {most: x}}",
             &["f:1:24: mode.limited.most: is not a whole number; write decimal digits, from 0 to 255"],
@@ -294,14 +230,8 @@ fn every_mistake_is_a_line() {
              keys are most",
             ],
         ),
-        (
-            "mode: {limited: {}}",
-            &["f:1:17: mode.limited.most: is missing; add it"],
-        ),
-        (
-            "mode: {}",
-            &["f:1:7: mode: has 0 keys; write exactly one of open, closed, limited, named"],
-        ),
+        ("mode: {limited: {}}", &["f:1:17: mode.limited.most: is missing; add it"]),
+        ("mode: {}", &["f:1:7: mode: has 0 keys; write exactly one of open, closed, limited, named"]),
         // Leaves with their own rules, and several mistakes at once.
         (
             "tokens:\n- {hash: x}\n- {hash: h-1, note: [], nte: 2}\n- {}\nlsten: 1\ntrace: 2\n",
@@ -319,18 +249,12 @@ fn every_mistake_is_a_line() {
             "free: &a [1, *a]",
             &["f:1:14: free[1]: is an alias inside the value that it stands for; write the value out"],
         ),
-        (
-            "free: *a",
-            &["f:1:7: .: is an alias for an anchor that is not written above; write the value out"],
-        ),
+        ("free: *a", &["f:1:7: .: is an alias for an anchor that is not written above; write the value out"]),
         (
             &bomb,
             &["f:4:31: free.c[8]: makes the aliases of this file stand for more than 100000 values; use fewer aliases"],
         ),
-        (
-            &alias_depth,
-            &["f:64:11: free[62][0]: lies more than 64 levels deep; write it with fewer levels"],
-        ),
+        (&alias_depth, &["f:64:11: free[62][0]: lies more than 64 levels deep; write it with fewer levels"]),
         (
             "listen: &a [x]\nmaybe: *a",
             &[
@@ -346,10 +270,7 @@ fn every_mistake_is_a_line() {
             [0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0]: \
             lies more than 64 levels deep; write it with fewer levels"],
         ),
-        (
-            &deep_flow,
-            &["f:1:256: .: lies more than 64 levels deep; write it with fewer levels"],
-        ),
+        (&deep_flow, &["f:1:256: .: lies more than 64 levels deep; write it with fewer levels"]),
         // Documents and tags.
         (
             "listen: a\n---\nlisten: b\n",
@@ -373,10 +294,7 @@ fn every_mistake_is_a_line() {
             ],
         ),
         // Not YAML.
-        (
-            "listen: 'a",
-            &["f:1:9: .: is a quoted text without its closing quote; add the quote"],
-        ),
+        ("listen: 'a", &["f:1:9: .: is a quoted text without its closing quote; add the quote"]),
         (
             "listen: a: b",
             &[
@@ -385,18 +303,9 @@ fn every_mistake_is_a_line() {
             ],
         ),
         ("products:\n\ta: 1\n", &["f:2:2: .: is indented with a tab; use spaces"]),
-        (
-            "names: [a\n",
-            &["f:2:1: .: breaks off a list in brackets; add the missing `,` or `]`"],
-        ),
-        (
-            "free: {a: b\n",
-            &["f:2:1: .: breaks off a mapping in braces; add the missing `,` or `}`"],
-        ),
-        (
-            "listen: @a\n",
-            &["f:1:9: .: starts with a character that needs quotes; put the value in quotes"],
-        ),
+        ("names: [a\n", &["f:2:1: .: breaks off a list in brackets; add the missing `,` or `]`"]),
+        ("free: {a: b\n", &["f:2:1: .: breaks off a mapping in braces; add the missing `,` or `}`"]),
+        ("listen: @a\n", &["f:1:9: .: starts with a character that needs quotes; put the value in quotes"]),
         (
             "listen: a\n  x: 1\n",
             &[
@@ -415,42 +324,18 @@ fn every_mistake_is_a_line() {
             "a:\n    b: 1\n  c: 2\n",
             &["f:3:3: .: is not a `key: value` line; check its indentation and that the text before it is complete"],
         ),
-        (
-            "- a\nb: 1\n",
-            &["f:2:1: .: is not a `- ` line of the list before it; check its indentation"],
-        ),
-        (
-            "listen: \"\\q\"",
-            &["f:1:9: .: has an escape that YAML does not know; correct it, or use single quotes"],
-        ),
-        (
-            "listen: a\u{0}b",
-            &["f:1:10: .: is a character that YAML does not allow; remove it"],
-        ),
-        (
-            "listen: %a",
-            &["f:1:9: .: starts with a character that needs quotes; put the value in quotes"],
-        ),
-        (
-            "names: [a,",
-            &["f:2:1: .: has no value where one must be; write one, or remove what announces it"],
-        ),
-        (
-            "listen: 'a' b",
-            &["f:1:13: .: stands behind a closing quote; move it inside the quotes, or remove it"],
-        ),
-        (
-            "listen: 'a'#b",
-            &["f:1:12: .: has a `#` right behind a value; put a space before it, or quotes around both"],
-        ),
+        ("- a\nb: 1\n", &["f:2:1: .: is not a `- ` line of the list before it; check its indentation"]),
+        ("listen: \"\\q\"", &["f:1:9: .: has an escape that YAML does not know; correct it, or use single quotes"]),
+        ("listen: a\u{0}b", &["f:1:10: .: is a character that YAML does not allow; remove it"]),
+        ("listen: %a", &["f:1:9: .: starts with a character that needs quotes; put the value in quotes"]),
+        ("names: [a,", &["f:2:1: .: has no value where one must be; write one, or remove what announces it"]),
+        ("listen: 'a' b", &["f:1:13: .: stands behind a closing quote; move it inside the quotes, or remove it"]),
+        ("listen: 'a'#b", &["f:1:12: .: has a `#` right behind a value; put a space before it, or quotes around both"]),
         (
             "{}\nlisten: a",
             &["f:2:1: .: stands behind the end of everything above; indent it to belong there, or remove it"],
         ),
-        (
-            "}",
-            &["f:1:1: .: is a closing bracket without its opening one; remove it or open it before"],
-        ),
+        ("}", &["f:1:1: .: is a closing bracket without its opening one; remove it or open it before"]),
     ];
     let mut failures = String::new();
     for (text, expected) in rows {
@@ -470,29 +355,15 @@ fn good_texts_are_read() {
          tokens:\n- hash: h-1\n  note: !!str ~\nnames: [null_, 'null', true]\nports: {80: a}\n",
     );
     assert_eq!(config.listen.get().unwrap(), "123");
-    assert_eq!(
-        config.listen.place().unwrap().to_owned(),
-        Place::new(&Arc::from("f"), 1, 9, String::from("listen"))
-    );
+    assert_eq!(config.listen.place().unwrap().to_owned(), Place::new(&Arc::from("f"), 1, 9, String::from("listen")));
     assert_eq!(config.head_timeout.take(), Some(5));
     assert_eq!(config.ratio.take(), Some(3.0));
     assert_eq!(config.mode.take(), Some(Mode::Open));
     assert_eq!(config.maybe.as_deref(), Some(""));
     assert!(config.free.is_missing());
-    let keys: Vec<(&str, usize, &str)> = config
-        .products
-        .0
-        .iter()
-        .map(|(key, place, _)| (key.as_str(), place.line, &*place.path))
-        .collect();
-    assert_eq!(
-        keys,
-        [
-            ("b", 10, "products.b"),
-            ("a", 11, "products.a"),
-            ("c", 12, "products.c")
-        ]
-    );
+    let keys: Vec<(&str, usize, &str)> =
+        config.products.0.iter().map(|(key, place, _)| (key.as_str(), place.line, &*place.path)).collect();
+    assert_eq!(keys, [("b", 10, "products.b"), ("a", 11, "products.a"), ("c", 12, "products.c")]);
     let (_, _, aliased) = &config.products.0[2];
     let max = aliased.body.get().unwrap().max.place().unwrap();
     assert_eq!((max.line, max.column, &*max.path), (11, 22, "products.c.body.max"));
@@ -500,14 +371,8 @@ fn good_texts_are_read() {
     assert_eq!(&*config.tokens.0[0].1.path, "tokens[0]");
     assert_eq!(config.tokens.0[0].0.note.get().unwrap(), "~");
     assert_eq!(config.names.take().unwrap(), ["null_", "null", "true"]);
-    assert_eq!(
-        good::<Config>("mode: {named: x}").mode.take(),
-        Some(Mode::Named(String::from("x")))
-    );
-    assert_eq!(
-        good::<Config>("mode: {limited: {most: 3}}").mode.take(),
-        Some(Mode::Limited { most: 3 })
-    );
+    assert_eq!(good::<Config>("mode: {named: x}").mode.take(), Some(Mode::Named(String::from("x"))));
+    assert_eq!(good::<Config>("mode: {limited: {most: 3}}").mode.take(), Some(Mode::Limited { most: 3 }));
     let deepest = format!("{}1{}", "[".repeat(64), "]".repeat(64));
     good::<serde_json::Value>(&deepest);
 }
@@ -517,22 +382,10 @@ fn free_values_follow_the_core_schema() {
     let rows = [
         ("[~, null, '', \"null\", !!str 1]", r#"[null, null, "", "null", "1"]"#),
         ("[true, False, yes, 'true']", r#"[true, false, "yes", "true"]"#),
-        (
-            "[1, -2, +3, 010, 0x1F, 0o17, 1_0, 0x+1]",
-            r#"[1, -2, 3, 10, 31, 15, "1_0", "0x+1"]"#,
-        ),
-        (
-            "[1.5, -.5, 1e3, 1., inf, nan, 2027-06-30]",
-            r#"[1.5, -0.5, 1000.0, 1.0, "inf", "nan", "2027-06-30"]"#,
-        ),
-        (
-            "a:\n  null: 1\n  '<<': 2\n  \"\": 3",
-            r#"{"a": {"null": 1, "<<": 2, "": 3}}"#,
-        ),
-        (
-            "{\n\t\"a\": [1,2],\n\t\"b\":\"\\/\\u00e9\\n\"\n}",
-            r#"{"a": [1, 2], "b": "/\u00e9\n"}"#,
-        ),
+        ("[1, -2, +3, 010, 0x1F, 0o17, 1_0, 0x+1]", r#"[1, -2, 3, 10, 31, 15, "1_0", "0x+1"]"#),
+        ("[1.5, -.5, 1e3, 1., inf, nan, 2027-06-30]", r#"[1.5, -0.5, 1000.0, 1.0, "inf", "nan", "2027-06-30"]"#),
+        ("a:\n  null: 1\n  '<<': 2\n  \"\": 3", r#"{"a": {"null": 1, "<<": 2, "": 3}}"#),
+        ("{\n\t\"a\": [1,2],\n\t\"b\":\"\\/\\u00e9\\n\"\n}", r#"{"a": [1, 2], "b": "/\u00e9\n"}"#),
         ("- |\n  a\n  b\n- >\n  a\n  b\n", r#"["a\nb\n", "a b\n"]"#),
         ("{\"a\":{\"b\":[]}}", r#"{"a":{"b":[]}}"#),
     ];
@@ -546,12 +399,8 @@ fn free_values_follow_the_core_schema() {
 fn a_missing_key_is_a_mistake_of_its_parent() {
     let mut mistakes = Mistakes::default();
     let (config, root) = read::<Config>("f", "products: {p: {}}\nlisten: []", &mut mistakes).unwrap();
-    config
-        .retries
-        .require(&root, "retries", "write how often", &mut mistakes);
-    config
-        .listen
-        .require(&root, "listen", "write an address", &mut mistakes);
+    config.retries.require(&root, "retries", "write how often", &mut mistakes);
+    config.listen.require(&root, "listen", "write an address", &mut mistakes);
     for (_, place, product) in config.products.0 {
         product.body.require(&place, "body", "write its bounds", &mut mistakes);
     }
@@ -563,9 +412,7 @@ fn a_missing_key_is_a_mistake_of_its_parent() {
     );
     assert_eq!(mistakes.len(), 3);
     let again = mistakes.clone();
-    again
-        .iter()
-        .for_each(|mistake| mistakes.push(mistake.place.clone(), mistake.what.clone()));
+    again.iter().for_each(|mistake| mistakes.push(mistake.place.clone(), mistake.what.clone()));
     assert_eq!(mistakes, again);
 }
 
@@ -582,54 +429,22 @@ fn the_innermost_key_is_the_bad_one() {
     let mut mistakes = Mistakes::default();
     let text = "entries: 1\ntwice: x\nlist: [1, [2, x]]\nplain: [1]\n";
     let (outer, _) = read::<Outer>("f", text, &mut mistakes).unwrap();
-    assert_eq!(
-        (outer.entries, outer.twice, outer.plain),
-        (Written::Bad, Written::Bad, Entries::default())
-    );
-    let [(inner, _)] = outer.list.0.as_slice() else {
-        panic!("{:?}", outer.list)
-    };
-    assert_eq!(
-        inner
-            .0
-            .iter()
-            .map(|(number, place)| (*number, &*place.path))
-            .collect::<Vec<_>>(),
-        [(2, "list[1][0]")]
-    );
+    assert_eq!((outer.entries, outer.twice, outer.plain), (Written::Bad, Written::Bad, Entries::default()));
+    let [(inner, _)] = outer.list.0.as_slice() else { panic!("{:?}", outer.list) };
+    assert_eq!(inner.0.iter().map(|(number, place)| (*number, &*place.path)).collect::<Vec<_>>(), [(2, "list[1][0]")]);
     let paths: Vec<&str> = mistakes.iter().map(|mistake| &*mistake.place.path).collect();
     assert_eq!(paths, ["entries", "twice", "list[0]", "list[1][1]", "plain"]);
 }
 
 #[test]
 fn no_message_shows_a_value() {
-    let keys = [
-        "listen",
-        "head_timeout",
-        "retries",
-        "ratio",
-        "trace",
-        "address",
-        "mode",
-        "pair",
-        "maybe",
-    ];
+    let keys = ["listen", "head_timeout", "retries", "ratio", "trace", "address", "mode", "pair", "maybe"];
     let more = ["products", "tokens", "names", "ports"];
-    for value in [
-        "hunter2",
-        "'hunter2'",
-        "[hunter2]",
-        "[[hunter2]]",
-        "{k: hunter2}",
-        "{open: hunter2}",
-        "!x hunter2",
-    ] {
+    for value in ["hunter2", "'hunter2'", "[hunter2]", "[[hunter2]]", "{k: hunter2}", "{open: hunter2}", "!x hunter2"] {
         for key in keys.iter().chain(&more) {
-            for text in [
-                format!("{key}: {value}"),
-                format!("{key}: {value}\n bad: *x"),
-                format!("{key}: {{a: {value}}}"),
-            ] {
+            for text in
+                [format!("{key}: {value}"), format!("{key}: {value}\n bad: *x"), format!("{key}: {{a: {value}}}")]
+            {
                 for line in lines_of::<Config>(&text) {
                     assert!(!line.contains("hunter2"), "{text}: {line}");
                 }
@@ -668,16 +483,9 @@ fn other_formats_read_the_same() {
     let value: serde_json::Value = serde_json::from_str(text).unwrap();
     assert_eq!(serde_json::from_value::<Small>(value).unwrap(), expected);
     let entries: Entries<u8> = serde_json::from_str(r#"{"z": 1, "a": 2}"#).unwrap();
-    assert_eq!(
-        entries.0,
-        [(String::from("z"), place(), 1), (String::from("a"), place(), 2)]
-    );
+    assert_eq!(entries.0, [(String::from("z"), place(), 1), (String::from("a"), place(), 2)]);
     assert_eq!(serde_json::from_str::<Small>("{}").unwrap(), Small::default());
-    for bad in [
-        r#"{"number": 256}"#,
-        r#"{"entries": {"a": "x"}}"#,
-        r#"{"listed": [null]}"#,
-    ] {
+    for bad in [r#"{"number": 256}"#, r#"{"entries": {"a": "x"}}"#, r#"{"listed": [null]}"#] {
         assert!(serde_json::from_str::<Small>(bad).is_err(), "{bad}");
     }
 }

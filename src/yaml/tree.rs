@@ -78,9 +78,7 @@ pub(super) fn resolve(text: &str) -> Resolved {
         Resolved::Unsigned(number)
     } else if let Ok(number) = text.parse() {
         Resolved::Signed(number)
-    } else if text
-        .bytes()
-        .all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'))
+    } else if text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'))
         && let Ok(number) = text.parse()
     {
         Resolved::Float(number)
@@ -106,14 +104,7 @@ pub(super) fn push_index(path: &mut String, index: usize) {
 /// Reads the one document of a text. `None` means that no tree could be built, and that at least
 /// one mistake says why; with a tree there can be mistakes as well.
 pub(super) fn parse<'a>(file: &Arc<str>, text: &'a str, mistakes: &mut Mistakes) -> Option<Rc<Node<'a>>> {
-    let mut builder = Builder {
-        file,
-        mistakes,
-        frames: Vec::new(),
-        anchors: HashMap::new(),
-        aliased: 0,
-        root: None,
-    };
+    let mut builder = Builder { file, mistakes, frames: Vec::new(), anchors: HashMap::new(), aliased: 0, root: None };
     match builder.build(text) {
         Ok(()) => builder.root,
         Err(Stop) => None,
@@ -204,11 +195,7 @@ impl<'a> Builder<'a, '_> {
                 }
                 Event::MappingStart(anchor, tag) => {
                     self.collection_tag("map", tag.as_deref(), line, column);
-                    let members = Members::Mapping {
-                        entries: Vec::new(),
-                        lines: HashMap::new(),
-                        key: None,
-                    };
+                    let members = Members::Mapping { entries: Vec::new(), lines: HashMap::new(), key: None };
                     self.open(members, anchor, line, column)?;
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.close(),
@@ -236,35 +223,15 @@ impl<'a> Builder<'a, '_> {
             // Nothing stands there: the parser points at whatever comes next, the key says more.
             (line, column) = (name.line, name.column);
         }
-        let node = Rc::new(Node {
-            line,
-            column,
-            kind: Kind::Scalar { text, plain },
-        });
-        self.finish(
-            Built {
-                node,
-                nodes: 1,
-                depth: 0,
-            },
-            anchor,
-            line,
-            column,
-        );
+        let node = Rc::new(Node { line, column, kind: Kind::Scalar { text, plain } });
+        self.finish(Built { node, nodes: 1, depth: 0 }, anchor, line, column);
     }
 
     fn open(&mut self, members: Members<'a>, anchor: usize, line: usize, column: usize) -> Result<(), Stop> {
         if self.frames.len() >= MAX_DEPTH {
             return self.too_deep(line, column);
         }
-        self.frames.push(Frame {
-            line,
-            column,
-            anchor,
-            nodes: 1,
-            depth: 1,
-            members,
-        });
+        self.frames.push(Frame { line, column, anchor, nodes: 1, depth: 1, members });
         Ok(())
     }
 
@@ -276,31 +243,16 @@ impl<'a> Builder<'a, '_> {
             Members::Sequence(items) => Kind::Sequence(items),
             Members::Mapping { entries, .. } => Kind::Mapping(entries),
         };
-        let node = Rc::new(Node {
-            line: frame.line,
-            column: frame.column,
-            kind,
-        });
-        let built = Built {
-            node,
-            nodes: frame.nodes,
-            depth: frame.depth,
-        };
+        let node = Rc::new(Node { line: frame.line, column: frame.column, kind });
+        let built = Built { node, nodes: frame.nodes, depth: frame.depth };
         self.finish(built, frame.anchor, frame.line, frame.column);
     }
 
     fn alias(&mut self, anchor: usize, line: usize, column: usize) -> Result<(), Stop> {
         let Some(target) = self.anchors.get(&anchor) else {
-            return self.stop(
-                line,
-                column,
-                "is an alias inside the value that it stands for; write the value out",
-            );
+            return self.stop(line, column, "is an alias inside the value that it stands for; write the value out");
         };
-        let built = Built {
-            node: Rc::clone(&target.node),
-            ..*target
-        };
+        let built = Built { node: Rc::clone(&target.node), ..*target };
         self.aliased = self.aliased.saturating_add(built.nodes);
         if self.aliased > MAX_ALIASED_NODES {
             return self.stop(
@@ -320,14 +272,7 @@ impl<'a> Builder<'a, '_> {
     fn finish(&mut self, built: Built<'a>, anchor: usize, line: usize, column: usize) {
         let Built { node, nodes, depth } = built;
         if anchor != 0 {
-            self.anchors.insert(
-                anchor,
-                Built {
-                    node: Rc::clone(&node),
-                    nodes,
-                    depth,
-                },
-            );
+            self.anchors.insert(anchor, Built { node: Rc::clone(&node), nodes, depth });
         }
         let Some(frame) = self.frames.last_mut() else {
             self.root = Some(node);
@@ -343,16 +288,10 @@ impl<'a> Builder<'a, '_> {
             Members::Mapping { entries, lines, key } => match key.take() {
                 None => {
                     let (name, complaint) = judge_key(&node, lines, line, column);
-                    *key = Some(Key {
-                        name,
-                        kept: complaint.is_none(),
-                    });
+                    *key = Some(Key { name, kept: complaint.is_none() });
                     complaint
                 }
-                Some(Key {
-                    name: Some(name),
-                    kept: true,
-                }) => {
+                Some(Key { name: Some(name), kept: true }) => {
                     entries.push((name, node));
                     None
                 }
@@ -380,10 +319,7 @@ impl<'a> Builder<'a, '_> {
             Some("str") => return false,
             Some("int") => matches!(resolved, Resolved::Unsigned(_) | Resolved::Signed(_)),
             Some("float") => {
-                matches!(
-                    resolved,
-                    Resolved::Unsigned(_) | Resolved::Signed(_) | Resolved::Float(_)
-                )
+                matches!(resolved, Resolved::Unsigned(_) | Resolved::Signed(_) | Resolved::Float(_))
             }
             Some("bool") => matches!(resolved, Resolved::Bool(_)),
             Some("null") => matches!(resolved, Resolved::Null),
@@ -411,11 +347,7 @@ impl<'a> Builder<'a, '_> {
     }
 
     fn too_deep(&mut self, line: usize, column: usize) -> Result<(), Stop> {
-        self.stop(
-            line,
-            column,
-            "lies more than 64 levels deep; write it with fewer levels",
-        )
+        self.stop(line, column, "lies more than 64 levels deep; write it with fewer levels")
     }
 
     fn not_yaml(&mut self, error: &ScanError) -> Result<(), Stop> {
@@ -439,10 +371,7 @@ impl<'a> Builder<'a, '_> {
         for frame in &self.frames {
             match &frame.members {
                 Members::Sequence(items) => push_index(&mut path, items.len()),
-                Members::Mapping {
-                    key: Some(Key { name: Some(name), .. }),
-                    ..
-                } => {
+                Members::Mapping { key: Some(Key { name: Some(name), .. }), .. } => {
                     if let Kind::Scalar { text, .. } = &name.kind {
                         push_key(&mut path, text);
                     }
@@ -469,15 +398,10 @@ fn judge_key<'a>(
         return (None, Some(String::from(what)));
     };
     if *plain && text.is_empty() {
-        return (
-            None,
-            Some(String::from("has a value without a key; write `key: value`")),
-        );
+        return (None, Some(String::from("has a value without a key; write `key: value`")));
     }
     let complaint = if *plain && text == "<<" {
-        Some(String::from(
-            "is not a key here; write out the keys that it would merge",
-        ))
+        Some(String::from("is not a key here; write out the keys that it would merge"))
     } else if let Some(first) = lines.get(text) {
         Some(format!("is written twice, first on line {first}; keep one"))
     } else {
@@ -486,10 +410,7 @@ fn judge_key<'a>(
     };
     // A key called `null` is a name like any other, not a blank.
     let plain = *plain && !matches!(resolve(text), Resolved::Null);
-    let kind = Kind::Scalar {
-        text: text.clone(),
-        plain,
-    };
+    let kind = Kind::Scalar { text: text.clone(), plain };
     (Some(Node { line, column, kind }), complaint)
 }
 

@@ -46,10 +46,7 @@ const HINTS: [(&str, &str); 20] = [
         "has a `: ` where no key can stand; check the indentation of this line and the one before, or put the value \
          in quotes",
     ),
-    (
-        "mapping keys are not allowed",
-        "has a `? ` where no key can stand; put the value in quotes",
-    ),
+    ("mapping keys are not allowed", "has a `? ` where no key can stand; put the value in quotes"),
     (
         "simple key expect",
         "follows a line without `: `; write that line as `key: value`, or indent it to continue the one before",
@@ -58,61 +55,22 @@ const HINTS: [(&str, &str); 20] = [
         "did not find expected key",
         "is not a `key: value` line; check its indentation and that the text before it is complete",
     ),
-    (
-        "expected '-' indicator",
-        "is not a `- ` line of the list before it; check its indentation",
-    ),
-    (
-        "misplaced bracket",
-        "is a closing bracket without its opening one; remove it or open it before",
-    ),
+    ("expected '-' indicator", "is not a `- ` line of the list before it; check its indentation"),
+    ("misplaced bracket", "is a closing bracket without its opening one; remove it or open it before"),
     ("unprintable", "is a character that YAML does not allow; remove it"),
     ("tab", "is indented with a tab; use spaces"),
     ("indent", "is indented wrongly; line it up with the lines it belongs to"),
-    (
-        "expected ',' or '}'",
-        "breaks off a mapping in braces; add the missing `,` or `}`",
-    ),
-    (
-        "expected ',' or ']'",
-        "breaks off a list in brackets; add the missing `,` or `]`",
-    ),
-    (
-        "expected node content",
-        "has no value where one must be; write one, or remove what announces it",
-    ),
-    (
-        "expected <document start>",
-        "stands behind the end of everything above; indent it to belong there, or remove it",
-    ),
-    (
-        "trailing content",
-        "stands behind a closing quote; move it inside the quotes, or remove it",
-    ),
-    (
-        "comments must be separated",
-        "has a `#` right behind a value; put a space before it, or quotes around both",
-    ),
-    (
-        "illegal placement of ':'",
-        "has a `:` where no key can stand; put the value in quotes",
-    ),
-    (
-        "unknown anchor",
-        "is an alias for an anchor that is not written above; write the value out",
-    ),
-    (
-        "unexpected end of stream",
-        "is a quoted text without its closing quote; add the quote",
-    ),
-    (
-        "unexpected character",
-        "starts with a character that needs quotes; put the value in quotes",
-    ),
-    (
-        "escape",
-        "has an escape that YAML does not know; correct it, or use single quotes",
-    ),
+    ("expected ',' or '}'", "breaks off a mapping in braces; add the missing `,` or `}`"),
+    ("expected ',' or ']'", "breaks off a list in brackets; add the missing `,` or `]`"),
+    ("expected node content", "has no value where one must be; write one, or remove what announces it"),
+    ("expected <document start>", "stands behind the end of everything above; indent it to belong there, or remove it"),
+    ("trailing content", "stands behind a closing quote; move it inside the quotes, or remove it"),
+    ("comments must be separated", "has a `#` right behind a value; put a space before it, or quotes around both"),
+    ("illegal placement of ':'", "has a `:` where no key can stand; put the value in quotes"),
+    ("unknown anchor", "is an alias for an anchor that is not written above; write the value out"),
+    ("unexpected end of stream", "is a quoted text without its closing quote; add the quote"),
+    ("unexpected character", "starts with a character that needs quotes; put the value in quotes"),
+    ("escape", "has an escape that YAML does not know; correct it, or use single quotes"),
 ];
 
 /// What is wrong with a key that is not known, with the known key that it may stand for.

@@ -81,12 +81,7 @@ impl Backend {
                 }
             })
         };
-        Backend {
-            address,
-            log,
-            stop,
-            acceptor: Some(acceptor),
-        }
+        Backend { address, log, stop, acceptor: Some(acceptor) }
     }
 
     /// A backend that gives every request a sound answer.
@@ -122,10 +117,7 @@ impl Backend {
     /// How many times this text reached the backend.
     pub fn count(&self, text: &str) -> usize {
         let records = self.log.records.lock().unwrap();
-        records
-            .iter()
-            .map(|record| String::from_utf8_lossy(&record.bytes).matches(text).count())
-            .sum()
+        records.iter().map(|record| String::from_utf8_lossy(&record.bytes).matches(text).count()).sum()
     }
 
     /// How many connections there were.
@@ -135,9 +127,7 @@ impl Backend {
 
     /// Waits until so many whole requests have come.
     pub fn wait_for_requests(&self, count: usize) {
-        self.wait("requests", |records| {
-            records.iter().map(|record| record.requests.len()).sum::<usize>() >= count
-        });
+        self.wait("requests", |records| records.iter().map(|record| record.requests.len()).sum::<usize>() >= count);
     }
 
     /// Waits until the gateway has closed every connection.
@@ -147,11 +137,7 @@ impl Backend {
 
     fn wait(&self, what: &str, done: impl Fn(&[Record]) -> bool) {
         let records = self.log.records.lock().unwrap();
-        let (records, _) = self
-            .log
-            .changed
-            .wait_timeout_while(records, PATIENCE, |records| !done(records))
-            .unwrap();
+        let (records, _) = self.log.changed.wait_timeout_while(records, PATIENCE, |records| !done(records)).unwrap();
         assert!(done(&records), "the backend has waited in vain for {what}");
     }
 }
@@ -170,12 +156,7 @@ impl Drop for Backend {
 fn serve(stream: TcpStream, connection: usize, log: Arc<Log>, behave: &dyn Fn(&mut Peer, &[u8]) -> After) {
     stream.set_nodelay(true).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    let mut peer = Peer {
-        stream,
-        input: Vec::new(),
-        connection,
-        log,
-    };
+    let mut peer = Peer { stream, input: Vec::new(), connection, log };
     while let Some(request) = peer.read_request() {
         match behave(&mut peer, &request) {
             After::Keep => {}
@@ -243,8 +224,7 @@ impl Peer {
         }
         let request: Vec<u8> = self.input.drain(..end + length).collect();
         self.log.last.lock().unwrap().clone_from(&request);
-        self.log
-            .note(self.connection, |record| record.requests.push(request.clone()));
+        self.log.note(self.connection, |record| record.requests.push(request.clone()));
         Some(request)
     }
 
@@ -262,10 +242,7 @@ impl Peer {
 
     fn reset(self) {
         // The standard library cannot ask for a reset yet; the runtime's socket can.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
         let _entered = runtime.enter();
         self.stream.set_nonblocking(true).unwrap();
         let stream = tokio::net::TcpStream::from_std(self.stream).unwrap();

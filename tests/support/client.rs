@@ -27,12 +27,7 @@ pub struct Request {
 impl Request {
     /// A request without headers of its own.
     pub fn new(method: &str, target: &str) -> Request {
-        Request {
-            method: method.to_owned(),
-            target: target.to_owned(),
-            headers: Vec::new(),
-            body: Vec::new(),
-        }
+        Request { method: method.to_owned(), target: target.to_owned(), headers: Vec::new(), body: Vec::new() }
     }
 
     /// A sound lookup with the token of this name.
@@ -134,13 +129,7 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Client {
-            stream,
-            input: Vec::new(),
-            public_url: public_url.to_owned(),
-            path: None,
-            to_head: false,
-        }
+        Client { stream, input: Vec::new(), public_url: public_url.to_owned(), path: None, to_head: false }
     }
 
     /// Sends a whole request.
@@ -153,10 +142,7 @@ impl Client {
         let bytes = bytes.as_ref();
         let mut words = bytes.split(|byte| b" \r\n".contains(byte));
         self.to_head = words.next() == Some(b"HEAD");
-        self.path = words
-            .next()
-            .and_then(|target| std::str::from_utf8(target).ok())
-            .and_then(path_of);
+        self.path = words.next().and_then(|target| std::str::from_utf8(target).ok()).and_then(path_of);
         self.stream.write_all(bytes).unwrap();
     }
 
@@ -246,11 +232,8 @@ impl Client {
             let phrase = http::StatusCode::from_u16(status).unwrap().canonical_reason();
             assert_eq!(parsed.reason, phrase);
         }
-        let headers: Vec<(String, Vec<u8>)> = parsed
-            .headers
-            .iter()
-            .map(|header| (header.name.to_ascii_lowercase(), header.value.to_vec()))
-            .collect();
+        let headers: Vec<(String, Vec<u8>)> =
+            parsed.headers.iter().map(|header| (header.name.to_ascii_lowercase(), header.value.to_vec())).collect();
         let mut response = Response {
             status,
             headers,
@@ -288,11 +271,7 @@ impl Client {
     /// Waits for the end of the connection, before which no byte may come.
     pub fn assert_ends(&mut self) {
         while self.input.is_empty() && self.read() {}
-        assert!(
-            self.input.is_empty(),
-            "bytes before the end: {:?}",
-            String::from_utf8_lossy(&self.input)
-        );
+        assert!(self.input.is_empty(), "bytes before the end: {:?}", String::from_utf8_lossy(&self.input));
     }
 
     /// Checks that no byte comes and the connection does not end for so long.

@@ -21,11 +21,7 @@ pub struct Configuration {
 
 impl Configuration {
     pub fn new(backend: SocketAddr) -> Configuration {
-        Configuration {
-            backend,
-            top: String::new(),
-            limits: Vec::new(),
-        }
+        Configuration { backend, top: String::new(), limits: Vec::new() }
     }
 
     /// Believes X-Forwarded-For of clients on this machine.
@@ -66,11 +62,7 @@ impl Configuration {
             ("down", "down", "[POST /phone/down]", "phone.schema.json"),
             ("web", "lookup", "[POST /web/v1]", "phone.schema.json"),
         ] {
-            let problems = if schema.starts_with("phone") {
-                PHONE_PROBLEMS
-            } else {
-                ""
-            };
+            let problems = if schema.starts_with("phone") { PHONE_PROBLEMS } else { "" };
             write!(
                 yaml,
                 "  {name}:\n    upstream: {upstream}\n    routes: {routes}\n{HEADERS}\
@@ -85,33 +77,18 @@ impl Configuration {
             ("disabled", "phone", ", disabled: true"),
             ("expired", "phone", ", expires: 2020-01-01"),
             ("other", "email", ""),
-            (
-                "ip",
-                "phone",
-                ", networks: [203.0.113.0/24, 198.51.100.7, \"2001:db8::/32\"]",
-            ),
-            (
-                "domain",
-                "phone",
-                ", domains: [app.example.com, \"*.shop.example.com\", bücher.example]",
-            ),
+            ("ip", "phone", ", networks: [203.0.113.0/24, 198.51.100.7, \"2001:db8::/32\"]"),
+            ("domain", "phone", ", domains: [app.example.com, \"*.shop.example.com\", bücher.example]"),
             ("domain-or-none", "phone", ", domains: [app.example.com], absent: allow"),
             ("web", "web", ", domains: [app.example.com, \"*.shop.example.com\"]"),
         ] {
             yaml += &token_line(name, products, rest);
         }
         for account in 0..10 {
-            write!(
-                yaml,
-                "  small-{account}:\n    rate: {{ limit: 3/h, burst: 3 }}\n    tokens:\n"
-            )
-            .unwrap();
-            for (name, rest) in [
-                ("", ""),
-                ("-second", ""),
-                ("-disabled", ", disabled: true"),
-                ("-ip", ", networks: [203.0.113.0/24]"),
-            ] {
+            write!(yaml, "  small-{account}:\n    rate: {{ limit: 3/h, burst: 3 }}\n    tokens:\n").unwrap();
+            for (name, rest) in
+                [("", ""), ("-second", ""), ("-disabled", ", disabled: true"), ("-ip", ", networks: [203.0.113.0/24]")]
+            {
                 yaml += &token_line(&format!("small-{account}{name}"), "phone", rest);
             }
         }

@@ -30,11 +30,8 @@ pub struct Gateway {
 impl Gateway {
     /// Starts the program with a configuration; its `listen` and `admin` are replaced by free ports.
     pub fn start(yaml: &str) -> Gateway {
-        let public_url = yaml
-            .lines()
-            .find_map(|line| line.strip_prefix("public_url: "))
-            .expect("a public_url")
-            .to_owned();
+        let public_url =
+            yaml.lines().find_map(|line| line.strip_prefix("public_url: ")).expect("a public_url").to_owned();
         for _ in 0..ATTEMPTS {
             if let Some(gateway) = Gateway::try_start(yaml, &public_url) {
                 return gateway;
@@ -69,14 +66,8 @@ impl Gateway {
         let output = Arc::new(Mutex::new(Vec::new()));
         let (out, ready) = collect(child.stdout.take().unwrap(), Arc::clone(&output));
         let (err, _) = collect(child.stderr.take().unwrap(), Arc::clone(&output));
-        let gateway = Gateway {
-            child,
-            address,
-            public_url: public_url.to_owned(),
-            directory,
-            output,
-            readers: vec![out, err],
-        };
+        let gateway =
+            Gateway { child, address, public_url: public_url.to_owned(), directory, output, readers: vec![out, err] };
         // The first line says that clients can connect; its absence that the program has ended.
         match ready.recv_timeout(PATIENCE) {
             Ok(()) => Some(gateway),
@@ -124,10 +115,7 @@ impl Gateway {
 
     /// Tells the program to stop in order.
     pub fn terminate(&self) {
-        let kill = Command::new("sh")
-            .args(["-c", "kill -TERM \"$0\"", &self.child.id().to_string()])
-            .status()
-            .unwrap();
+        let kill = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &self.child.id().to_string()]).status().unwrap();
         assert!(kill.success());
     }
 
@@ -185,11 +173,7 @@ fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<Vec<u8>>>) -> (Join
 /// A new directory that no other test has.
 fn directory() -> PathBuf {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let name = format!(
-        "tollgate-test-{}-{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    );
+    let name = format!("tollgate-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let directory = std::env::temp_dir().join(name);
     fs::create_dir_all(&directory).unwrap();
     directory

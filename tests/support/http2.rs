@@ -32,27 +32,16 @@ pub struct Stream {
 impl Http2 {
     /// Connects; a window bounds what the gateway may send on a stream.
     pub(super) fn connect(address: SocketAddr, public_url: &str, window: u32) -> Http2 {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (sender, connection) = runtime.block_on(async {
             let stream = TcpStream::connect(address).await.unwrap();
             stream.set_nodelay(true).unwrap();
-            let (sender, connection) = h2::client::Builder::new()
-                .initial_window_size(window)
-                .handshake(stream)
-                .await
-                .unwrap();
+            let (sender, connection) =
+                h2::client::Builder::new().initial_window_size(window).handshake(stream).await.unwrap();
             let connection = tokio::spawn(async move { drop(connection.await) });
             (sender, connection)
         });
-        Http2 {
-            runtime,
-            sender,
-            connection,
-            public_url: public_url.to_owned(),
-        }
+        Http2 { runtime, sender, connection, public_url: public_url.to_owned() }
     }
 
     /// Sends a whole request and reads the answer.
@@ -84,12 +73,7 @@ impl Http2 {
             let mut sender = sender.ready().await.unwrap();
             sender.send_request(message, end).unwrap()
         });
-        Stream {
-            answer,
-            sending,
-            path: path_of(&request.target),
-            to_head: request.method == "HEAD",
-        }
+        Stream { answer, sending, path: path_of(&request.target), to_head: request.method == "HEAD" }
     }
 
     /// Sends a piece of the body as fast as the gateway takes it. A stream that the gateway has
@@ -142,12 +126,7 @@ impl Http2 {
 
     /// Reads the answer, unless the stream or the connection ends in an error of HTTP/2.
     pub fn response_or_error(&mut self, stream: Stream) -> Option<Response> {
-        let Stream {
-            answer,
-            sending,
-            path,
-            to_head,
-        } = stream;
+        let Stream { answer, sending, path, to_head } = stream;
         let (parts, body) = self.runtime.block_on(async {
             let answer = timeout(PATIENCE, answer).await.expect("an answer in time");
             let (parts, mut incoming) = answer.ok()?.into_parts();
@@ -178,12 +157,7 @@ impl Http2 {
 
     /// Waits for the gateway to end the connection.
     pub fn assert_ends(self) {
-        let Http2 {
-            runtime,
-            sender,
-            connection,
-            ..
-        } = self;
+        let Http2 { runtime, sender, connection, .. } = self;
         runtime.block_on(async {
             timeout(PATIENCE, connection).await.expect("the end in time").unwrap();
         });

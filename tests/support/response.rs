@@ -74,16 +74,11 @@ impl Response {
             "the status is outside the closed set: {self:?}"
         );
         let transaction = self.header("Transaction-Id").expect("a Transaction-Id");
-        assert!(
-            uuid::Uuid::parse_str(transaction).is_ok() && transaction.len() == 36,
-            "{transaction}"
-        );
+        assert!(uuid::Uuid::parse_str(transaction).is_ok() && transaction.len() == 36, "{transaction}");
         let reference = self.header("Reference-ID").expect("a Reference-ID");
         assert!(
             (1..=256).contains(&reference.len())
-                && reference
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"_-/:.,() ".contains(&byte)),
+                && reference.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-/:.,() ".contains(&byte)),
             "{reference}"
         );
         let date = httpdate::parse_http_date(self.header("Date").expect("a Date")).expect("a Date of HTTP");
@@ -91,25 +86,12 @@ impl Response {
         let apart = now.duration_since(date).or_else(|_| date.duration_since(now)).unwrap();
         assert!(apart < Duration::from_secs(30), "{date:?} is not now");
         let vary = self.all("Vary").join(",");
-        assert!(
-            vary.split(',').any(|name| name.trim().eq_ignore_ascii_case("origin")),
-            "Vary is {vary}"
-        );
-        for inner in [
-            "server",
-            "x-powered-by",
-            "via",
-            "set-cookie",
-            "x-internal",
-            "transfer-encoding",
-        ] {
+        assert!(vary.split(',').any(|name| name.trim().eq_ignore_ascii_case("origin")), "Vary is {vary}");
+        for inner in ["server", "x-powered-by", "via", "set-cookie", "x-internal", "transfer-encoding"] {
             assert!(self.all(inner).is_empty(), "{inner} in {self:?}");
         }
         if self.status == 204 {
-            assert!(
-                self.body.is_empty() && self.all("Content-Length").is_empty(),
-                "{self:?}"
-            );
+            assert!(self.body.is_empty() && self.all("Content-Length").is_empty(), "{self:?}");
         } else {
             let length = self.number("Content-Length");
             if self.to_head {
@@ -119,10 +101,7 @@ impl Response {
                 assert!(!self.body.is_empty(), "an empty body: {self:?}");
             }
             assert!(
-                matches!(
-                    self.header("Content-Type"),
-                    Some("application/json" | "application/problem+json")
-                ),
+                matches!(self.header("Content-Type"), Some("application/json" | "application/problem+json")),
                 "{self:?}"
             );
         }
@@ -178,11 +157,7 @@ impl Response {
     }
 
     fn assert_members(&self, members: &serde_json::Map<String, serde_json::Value>, slug: &str) {
-        let text = |name: &str| {
-            members[name]
-                .as_str()
-                .unwrap_or_else(|| panic!("{name} of {slug} is no string"))
-        };
+        let text = |name: &str| members[name].as_str().unwrap_or_else(|| panic!("{name} of {slug} is no string"));
         assert_eq!(
             text("type"),
             format!("{}/problems/{slug}", self.public_url),
@@ -196,17 +171,7 @@ impl Response {
         }
         let detail = text("detail");
         assert!(detail.ends_with('.'), "{slug}: {detail}");
-        for inner in [
-            CANARY,
-            "127.0.0.1",
-            "lookup.internal",
-            "pingora",
-            "::",
-            "upstream",
-            ".rs",
-            "{",
-            "\n",
-        ] {
+        for inner in [CANARY, "127.0.0.1", "lookup.internal", "pingora", "::", "upstream", ".rs", "{", "\n"] {
             assert!(!detail.contains(inner), "{slug} says {inner}: {detail}");
         }
     }
