@@ -71,12 +71,9 @@ impl BodyRule {
 }
 
 impl Schema {
-    /// Compiles a schema. With `strict`, members that an object schema does not name are refused
-    /// wherever it does not say otherwise itself.
-    ///
-    /// # Errors
-    /// What the schema compiler says, for the operator.
-    pub fn compile(mut schema: Value, strict: bool, mappings: Vec<Mapping>) -> Result<Schema, String> {
+    /// Compiles a schema; `None` if it is not one that can be used. With `strict`, members that an
+    /// object schema does not name are refused wherever it does not say otherwise itself.
+    pub fn compile(mut schema: Value, strict: bool, mappings: Vec<Mapping>) -> Option<Schema> {
         let mut fields = Vec::new();
         collect_fields(&schema, &schema, "", 0, &mut fields);
         fields.sort_unstable();
@@ -84,11 +81,8 @@ impl Schema {
         if strict {
             refuse_unknown_members(&mut schema);
         }
-        let validator = jsonschema::options()
-            .with_pattern_options(PatternOptions::regex())
-            .build(&schema)
-            .map_err(|error| error.to_string())?;
-        Ok(Schema { validator, fields: fields.into(), mappings: mappings.into() })
+        let validator = jsonschema::options().with_pattern_options(PatternOptions::regex()).build(&schema).ok()?;
+        Some(Schema { validator, fields: fields.into(), mappings: mappings.into() })
     }
 
     /// The fields that `Hint::Field` counts, as answers name them.
@@ -98,7 +92,8 @@ impl Schema {
 
     /// Whether the schema, or a place above it, names this place.
     pub fn names(&self, pointer: &str) -> bool {
-        self.fields.binary_search_by(|field| (**field).cmp(&without_array_places(pointer))).is_ok()
+        let pointer = without_array_places(pointer);
+        self.fields.binary_search_by(|field| (**field).cmp(&pointer)).is_ok()
     }
 
     fn judge(&self, value: &Value) -> Result<(), Problem> {

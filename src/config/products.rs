@@ -178,10 +178,14 @@ fn media_types(types: file::Texts<MediaType>, key: &str, parent: &Place, mistake
     if types.is_missing() {
         return MediaType::parse("application/json").into_iter().collect();
     }
-    listed(types, parent, key, "write at least one, as in [application/json]", mistakes)
-        .into_iter()
-        .map(|(Parsed(kind), _)| kind)
-        .collect()
+    let types = listed(types, parent, key, "write at least one, as in [application/json]", mistakes);
+    for (Parsed(kind), place) in &types {
+        if !kind.is_json() {
+            let what = "is not JSON, and bodies and answers are; write application/json, or a type that ends in +json";
+            mistakes.push(place.clone(), what);
+        }
+    }
+    types.into_iter().map(|(Parsed(kind), _)| kind).collect()
 }
 
 /// The elements of a list that must be there and not be empty.
@@ -361,7 +365,7 @@ fn body_rule(body: file::Body, source: &Source, rows: &mut Rows, mistakes: &mut 
     }
     let schema = schema(body.schema, source, mistakes).and_then(|(schema, place)| {
         let plain = mappings.iter().map(|(mapping, _)| mapping.clone()).collect();
-        let compiled = Schema::compile(schema.clone(), strict, plain).ok();
+        let compiled = Schema::compile(schema.clone(), strict, plain);
         if compiled.is_none() {
             let why_not = why_not_a_schema(&schema);
             mistakes.push(place, format!("is not a JSON Schema that can be used ({why_not}); mend it there"));
