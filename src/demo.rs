@@ -1,6 +1,7 @@
 //! The demo: a built-in configuration, and a lookup backend that does honest work.
 
 pub mod backend;
+mod numbers;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
