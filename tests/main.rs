@@ -15,5 +15,6 @@ mod corpora;
 mod limits;
 mod order;
 mod problems;
+mod shape;
 mod support;
 mod upstream;
