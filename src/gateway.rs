@@ -70,10 +70,8 @@ impl From<Problem> for Unanswered {
 /// What the connection must know of a request that was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answered {
-    /// The response is in the sink; the connection can live on if its framing allows it.
+    /// The response is in the sink.
     Written,
-    /// The response is in the sink, and is the connection's last.
-    WrittenLast,
     /// There is no response, and nobody to send one to.
     Gone,
 }
@@ -129,7 +127,8 @@ impl Gateway {
     }
 
     /// Answers a request whose head could be judged. `respond` writes the outcome into the
-    /// connection's sink; `read_at` is when the head was complete.
+    /// connection's sink, and is told whether the connection ends with it; `read_at` is when the
+    /// head was complete.
     pub(crate) async fn answer<D: Downstream>(
         &self,
         head: &Head<'_>,
@@ -146,7 +145,7 @@ impl Gateway {
         // A fault of our own is an answer too, not a connection that closes in silence.
         let turn =
             catch_unwind(AssertUnwindSafe(|| admit(policy, head, now, room, &mut trail))).unwrap_or(Err(internal));
-        let context = Context { policy, lines: &head.lines, trail, transaction: &transaction, now: self.now() };
+        let context = Context { policy, lines: &head.lines, trail, transaction: &transaction, now };
         let outcome = match turn {
             Ok(Turn::Preflight(product)) => {
                 respond(downstream, &context, &Outcome::Preflight(product), false);
@@ -166,9 +165,8 @@ impl Gateway {
             }
             Err(Unanswered::Refused(problem)) => {
                 telemetry::refused(&context, problem);
-                let last = problem.row.closes();
-                respond(downstream, &context, &Outcome::Refused(problem), last);
-                if last { Answered::WrittenLast } else { Answered::Written }
+                respond(downstream, &context, &Outcome::Refused(problem), problem.row.closes());
+                Answered::Written
             }
             Err(Unanswered::Gone) => Answered::Gone,
         }

@@ -130,7 +130,7 @@ async fn answer(
         .await;
     match answered {
         Answered::Gone => Ended::Broken,
-        Answered::Written | Answered::WrittenLast => {
+        Answered::Written => {
             let written = connection.write_out().await;
             // What is still read of the body is no request in flight any more.
             drop(occupied);

@@ -148,7 +148,7 @@ async fn answer(
         })
         .await;
     match answered {
-        Answered::Written | Answered::WrittenLast => exchange.send().await,
+        Answered::Written => exchange.send().await,
         Answered::Gone => {}
     }
 }
