@@ -5,6 +5,7 @@
 //! nothing of a broken configuration comes into force.
 
 mod accounts;
+mod bodies;
 mod compile;
 mod file;
 mod problems;
