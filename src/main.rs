@@ -14,11 +14,18 @@ use tollgate::{config, demo, logging, problem};
 /// An edge gateway for metered lookup APIs: a request reaches the backend only when its token,
 /// product, network, domain, rate, headers and body are right.
 #[derive(Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version, max_term_width = 100, after_help = EXAMPLES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
+
+const EXAMPLES: &str = "Examples:
+  tollgate demo                              try it out: prints tokens and a curl that works
+  tollgate check --config gateway.yaml       every mistake with its line, or a summary
+  tollgate run --config gateway.yaml         serve; SIGTERM lets requests in flight finish
+  tollgate token new --name web              a token, and its line for the configuration
+  printf %s \"$TOKEN\" | tollgate token hash   the line of a token that exists already";
 
 #[derive(Subcommand)]
 enum Command {
