@@ -143,63 +143,71 @@ impl Pattern {
 /// Judges the host of an Origin header: scheme, host and port and nothing else (RFC 6454,
 /// section 6.1). `None` when there is no such host.
 fn origin_host(origin: &[u8], judge: impl FnOnce(&str) -> bool) -> Option<bool> {
-    let (scheme_and_colon, authority) = split_scheme(origin)?;
-    if authority.contains(['/', '?', '#']) {
-        return None;
-    }
-    host_of(scheme_and_colon, authority, judge)
+    host_of(without_scheme(origin)?, judge)
 }
 
 /// Judges the host of a Referer header: the URL of a page (RFC 9110, section 10.1.3).
 fn referer_host(referer: &[u8], judge: impl FnOnce(&str) -> bool) -> Option<bool> {
-    let (scheme_and_colon, rest) = split_scheme(referer)?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    host_of(scheme_and_colon, authority, judge)
+    let rest = without_scheme(referer)?;
+    let authority = rest.split(|byte| b"/?#".contains(byte)).next()?;
+    host_of(authority, judge)
 }
 
-/// The scheme with its colon and slashes, and what follows. The bytes that the URL standard would
-/// quietly drop, decode or turn into another byte (tabs, `\`, `%`, anything not ASCII) never stand
-/// in what a browser sends, and end here.
-fn split_scheme(value: &[u8]) -> Option<(&str, &str)> {
-    let text = std::str::from_utf8(value).ok()?;
-    let scheme_end = text.find("://")? + 3;
-    let (scheme, rest) = text.split_at(scheme_end);
-    if !scheme.eq_ignore_ascii_case("https://") && !scheme.eq_ignore_ascii_case("http://") {
-        return None;
-    }
-    rest.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\').then_some((scheme, rest))
+/// What follows `http://` or `https://`.
+fn without_scheme(url: &[u8]) -> Option<&[u8]> {
+    [b"https://".as_slice(), b"http://"].into_iter().find_map(|scheme| match url.split_at_checked(scheme.len()) {
+        Some((start, rest)) if start.eq_ignore_ascii_case(scheme) => Some(rest),
+        Some(_) | None => None,
+    })
 }
 
 /// Judges the host of an authority.
-fn host_of(scheme: &str, authority: &str, judge: impl FnOnce(&str) -> bool) -> Option<bool> {
-    if authority.contains(['@', '%']) {
-        return None;
-    }
+fn host_of(authority: &[u8], judge: impl FnOnce(&str) -> bool) -> Option<bool> {
     if let Some(host) = canonical_already(authority) {
         return Some(judge(host));
     }
-    let url = Url::parse(&format!("{scheme}{authority}/")).ok()?;
+    // The bytes that the URL standard would quietly drop, decode or turn into another byte, or that
+    // would end the authority, never stand in one that a browser sends.
+    let plain = |byte: &u8| byte.is_ascii_graphic() && !b"\\@%/?#".contains(byte);
+    if !authority.iter().all(plain) {
+        return None;
+    }
+    let url = Url::parse(&format!("http://{}/", std::str::from_utf8(authority).ok()?)).ok()?;
     url.host_str().map(judge)
 }
 
 /// The host of an authority that is in canonical form as it stands, which is what browsers send:
 /// lower-case letters, digits, hyphens and dots, and a port. Saves the allocation of a URL.
-fn canonical_already(authority: &str) -> Option<&str> {
-    let (host, port) = match authority.split_once(':') {
-        Some((host, port)) => (host, Some(port)),
-        None => (authority, None),
-    };
-    let plain_label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with("xn--")
-            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-    };
+fn canonical_already(authority: &[u8]) -> Option<&str> {
+    let mut label_start = 0;
+    let mut host_end = authority.len();
+    for (at, byte) in authority.iter().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' => {}
+            b'.' => {
+                is_plain_label(authority.get(label_start..at)?).then_some(())?;
+                label_start = at + 1;
+            }
+            b':' => {
+                let port = authority.get(at + 1..)?;
+                let fits = matches!(port.len(), 1..=4) && port.iter().all(u8::is_ascii_digit);
+                fits.then_some(())?;
+                host_end = at;
+                break;
+            }
+            _ => return None,
+        }
+    }
     // A last label that begins with a digit may be the end of an IPv4 address in one of its forms.
-    let ends_in_name =
-        host.rsplit('.').next().is_some_and(|last| last.starts_with(|first: char| first.is_ascii_lowercase()));
-    let port_fits =
-        port.is_none_or(|port| port.len() <= 4 && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
-    (ends_in_name && port_fits && host.split('.').all(plain_label)).then_some(host)
+    let last = authority.get(label_start..host_end)?;
+    let ends_in_name = last.first().is_some_and(u8::is_ascii_lowercase) && is_plain_label(last);
+    ends_in_name.then_some(())?;
+    std::str::from_utf8(authority.get(..host_end)?).ok()
+}
+
+/// A label that IDNA leaves as it is.
+fn is_plain_label(label: &[u8]) -> bool {
+    !label.is_empty() && !label.starts_with(b"xn--")
 }
 
 #[cfg(test)]
@@ -312,7 +320,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_short_way_agrees_with_the_url_parser(authority in "[a-z0-9.:x-]{1,24}") {
-            if let Some(host) = canonical_already(&authority) {
+            if let Some(host) = canonical_already(authority.as_bytes()) {
                 let url = Url::parse(&format!("https://{authority}/")).unwrap();
                 prop_assert_eq!(url.host_str(), Some(host));
             }
