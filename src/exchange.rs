@@ -107,12 +107,11 @@ impl Exchange {
     ) -> Result<Vec<u8>, Problem> {
         let no_server = Problem::new(Row::Internal, "the upstream has no server");
         let target = self.targets.get(upstream).ok_or(no_server)?;
-        let turn = target.turn.fetch_add(1, Ordering::Relaxed);
+        let servers = target.peers.len();
+        let first = target.turn.fetch_add(1, Ordering::Relaxed).checked_rem(servers).ok_or(no_server)?;
         // A server that cannot be connected to has not seen a byte, so that the next one may.
         let mut problem = no_server;
-        for attempt in 0..target.peers.len() {
-            let place = turn.wrapping_add(attempt).checked_rem(target.peers.len()).ok_or(no_server)?;
-            let peer = target.peers.get(place).ok_or(no_server)?;
+        for peer in target.peers.iter().cycle().skip(first).take(servers) {
             match connector.get_stream(peer).await {
                 Ok((stream, reused)) => {
                     let stream = send_once(connector, peer, stream, reused, request).await?;

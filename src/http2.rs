@@ -134,27 +134,27 @@ async fn answer(
         authority: parts.uri.authority().map(|authority| authority.as_str()),
         fields: &fields,
     };
-    let mut exchange =
-        Exchange { incoming, respond, body: Vec::new(), gateway, sink: Http2Sink::default(), continues: false };
+    let mut client =
+        ClientStream { incoming, respond, body: Vec::new(), gateway, sink: Http2Sink::default(), continues: false };
     let head = match Head::judge(lines, peer, &gateway.policy.limits.head) {
         Ok(head) => head,
-        Err(problem) => return exchange.refuse(&lines, problem).await,
+        Err(problem) => return client.refuse(&lines, problem).await,
     };
     let (_occupied, room) = gateway.enter(room);
-    exchange.continues = head.expects_continue;
+    client.continues = head.expects_continue;
     let answered = gateway
-        .answer(&head, &mut exchange, read_at, room, |exchange, context, outcome, _last| {
-            respond::write(&mut exchange.sink, context, outcome);
+        .answer(&head, &mut client, read_at, room, |client, context, outcome, _last| {
+            respond::write(&mut client.sink, context, outcome);
         })
         .await;
     match answered {
-        Answered::Written => exchange.send().await,
+        Answered::Written => client.send().await,
         Answered::Gone => {}
     }
 }
 
 /// One stream, both ways.
-struct Exchange<'g> {
+struct ClientStream<'g> {
     gateway: &'g Gateway,
     incoming: RecvStream,
     respond: SendResponse<Bytes>,
@@ -164,7 +164,7 @@ struct Exchange<'g> {
     continues: bool,
 }
 
-impl Exchange<'_> {
+impl ClientStream<'_> {
     async fn refuse(mut self, lines: &Lines<'_>, problem: Problem) {
         self.gateway.refuse(&mut self.sink, lines, problem);
         self.send().await;
@@ -216,7 +216,7 @@ async fn send_body(stream: &mut SendStream<Bytes>, mut body: Bytes) {
     }
 }
 
-impl Downstream for Exchange<'_> {
+impl Downstream for ClientStream<'_> {
     async fn read_body(&mut self, limit: usize) -> Result<(), Unanswered> {
         if std::mem::take(&mut self.continues) {
             let mut interim = http::Response::new(());

@@ -1,6 +1,5 @@
 //! From the file as it is written to a policy: limits, upstreams, and all parts put together.
 
-use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -53,14 +52,10 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         mistakes
             .push(root.key("upstreams"), "is missing; write at least one, as in lookup: { servers: [127.0.0.1:9001] }");
     }
+    let token_headers = products::all_token_headers(&file.products);
     let mut rows = Rows::compile(file.problems, root, mistakes);
-    let around = Surroundings {
-        root,
-        upstreams: &upstreams,
-        token_headers: &products::all_token_headers(&file.products),
-        source,
-        public_url: &public_url,
-    };
+    let around =
+        Surroundings { root, upstreams: &upstreams, token_headers: &token_headers, source, public_url: &public_url };
     if file.products.0.is_empty() && !mistakes.touch(&root.key("products")) {
         mistakes.push(root.key("products"), "is missing; write at least one product with its routes");
     }
@@ -80,11 +75,6 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
     for product in &mut compiled {
         product.origins = origins(product.place, &tokens);
     }
-    let token_headers: HashSet<Box<str>> = compiled
-        .iter()
-        .flat_map(|product| product.token_headers.iter())
-        .map(|name| name.to_ascii_lowercase().into())
-        .collect();
     let origins = Domains::any_of(compiled.iter().map(|product| &product.origins));
     let mut echoed: Vec<HeaderRule> = Vec::new();
     for rule in compiled.iter().flat_map(|product| product.headers.iter()).filter(|rule| rule.echo) {
@@ -101,7 +91,7 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         paths,
         accounts,
         tokens,
-        token_headers: token_headers.into_iter().collect(),
+        token_headers: token_headers.into_iter().map(Into::into).collect(),
         origins,
         echoed: echoed.into(),
         wording,

@@ -1,5 +1,6 @@
 //! Products: routes, headers and deadlines, compiled from the configuration. Bodies are `bodies.rs`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use regex::bytes::RegexBuilder;
@@ -24,7 +25,7 @@ pub struct Surroundings<'c> {
     pub root: &'c Place,
     pub upstreams: &'c [Upstream],
     /// Every product's headers for tokens, in lower case.
-    pub token_headers: &'c [String],
+    pub token_headers: &'c BTreeSet<String>,
     pub source: &'c Source,
     pub public_url: &'c str,
 }
@@ -101,8 +102,8 @@ pub fn compile(
     Some(product)
 }
 
-/// The headers of all products that carry tokens, in lower case.
-pub fn all_token_headers(products: &Entries<file::Product>) -> Vec<String> {
+/// The headers of all products that carry tokens, in lower case, each once.
+pub fn all_token_headers(products: &Entries<file::Product>) -> BTreeSet<String> {
     let lists = products.0.iter().filter_map(|(_, _, product)| product.token_headers.get());
     lists.flat_map(|list| &list.0).map(|(Parsed(HeaderName(name)), _)| name.to_ascii_lowercase()).collect()
 }
@@ -249,7 +250,7 @@ const IS_TOKEN_HEADER: &str = "carries tokens, which nobody else may see; choose
 
 /// Headers that no further rule can be about.
 struct Taken<'c> {
-    token_headers: &'c [String],
+    token_headers: &'c BTreeSet<String>,
     /// In lower case.
     seen: Vec<String>,
 }
