@@ -6,13 +6,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
 use crate::check::domain::Domains;
 use crate::check::network::Networks;
 use crate::problem::{Problem, Row};
-use crate::quota::{Now, Rate};
+use crate::quota::credits::Licence;
+use crate::quota::{Arrival, Now, Rate};
 
 /// Products that one configuration can have: a token's products are the bits of one word.
 pub const MAX_PRODUCTS: usize = 64;
@@ -95,8 +97,57 @@ impl Hasher for FirstWord {
 /// A customer: what it may use is shared by all its tokens.
 #[derive(Debug)]
 pub struct Account {
-    pub name: Box<str>,
+    pub name: Arc<str>,
     pub rate: Rate,
+    /// What it has asked about itself, which is not counted as lookups.
+    pub enquiries: Arrival,
+    pub licences: Licences,
+}
+
+/// The credits of an account, by the places of the products in the policy. Most accounts that pay
+/// have one product, and there may be millions of them.
+#[derive(Debug, Default)]
+pub enum Licences {
+    #[default]
+    None,
+    One(u8, Arc<Licence>),
+    Several(Box<[(u8, Arc<Licence>)]>),
+}
+
+impl From<Vec<(u8, Arc<Licence>)>> for Licences {
+    fn from(mut licences: Vec<(u8, Arc<Licence>)>) -> Licences {
+        match (licences.pop(), licences.is_empty()) {
+            (None, _) => Licences::None,
+            (Some((product, licence)), true) => Licences::One(product, licence),
+            (Some(last), false) => {
+                licences.push(last);
+                Licences::Several(licences.into())
+            }
+        }
+    }
+}
+
+impl Licences {
+    /// The credits for a product; `None` if lookups of it cost the account nothing.
+    pub fn of(&self, product: u8) -> Option<&Arc<Licence>> {
+        match self {
+            Licences::None => None,
+            Licences::One(known, licence) => (*known == product).then_some(licence),
+            Licences::Several(licences) => {
+                licences.iter().find(|(known, _)| *known == product).map(|(_, licence)| licence)
+            }
+        }
+    }
+
+    /// All of them, in the order of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Licence>> {
+        let (one, several) = match self {
+            Licences::None => (None, [].as_slice()),
+            Licences::One(_, licence) => (Some(licence), [].as_slice()),
+            Licences::Several(licences) => (None, &**licences),
+        };
+        one.into_iter().chain(several.iter().map(|(_, licence)| licence))
+    }
 }
 
 /// The products that a token covers, by their places in the policy.
@@ -195,24 +246,32 @@ pub struct Principal<'p> {
 }
 
 impl Principal<'_> {
-    /// Lets the token use a product today.
+    /// Lets the token be used today.
     ///
     /// # Errors
-    /// `token-disabled`, `token-expired` or `product-mismatch`, the first that applies.
-    pub fn authorize(&self, product: u8, now: Now) -> Result<(), Problem> {
+    /// `token-disabled` or `token-expired`, the first that applies.
+    pub fn authorize(&self, now: Now) -> Result<(), Problem> {
         if !self.token.enabled {
             return Err(Problem::new(Row::TokenDisabled, "the token is switched off"));
         }
         match self.token.expiry {
             Expiry::LastDay(day) if now.unix_seconds / SECONDS_PER_DAY > u64::from(day) => {
-                return Err(Problem::new(Row::TokenExpired, "the token's last day has passed"));
+                Err(Problem::new(Row::TokenExpired, "the token's last day has passed"))
             }
-            Expiry::LastDay(_) | Expiry::Never => {}
+            Expiry::LastDay(_) | Expiry::Never => Ok(()),
         }
-        if !self.token.products.contains(product) {
-            return Err(Problem::new(Row::ProductMismatch, "the token covers other products"));
+    }
+
+    /// Lets the token be used for a product.
+    ///
+    /// # Errors
+    /// `product-mismatch`.
+    pub fn cover(&self, product: u8) -> Result<(), Problem> {
+        if self.token.products.contains(product) {
+            Ok(())
+        } else {
+            Err(Problem::new(Row::ProductMismatch, "the token covers other products"))
         }
-        Ok(())
     }
 }
 
@@ -264,7 +323,12 @@ mod tests {
 
     #[test]
     fn disabled_comes_before_expired_before_another_product() {
-        let account = Account { name: "a".into(), rate: Rate::Unlimited };
+        let account = Account {
+            name: "a".into(),
+            rate: Rate::Unlimited,
+            enquiries: Arrival::default(),
+            licences: Licences::None,
+        };
         let day = 20_000;
         let at = |seconds| Now { monotonic: Duration::ZERO, unix_seconds: seconds };
         let last_second = (u64::from(day) + 1) * 86_400 - 1;
@@ -277,7 +341,8 @@ mod tests {
             (token(false, Expiry::LastDay(day), 2), at(last_second + 1), Some(Row::TokenDisabled)),
         ] {
             let principal = Principal { token: &token, account: &account };
-            assert_eq!(principal.authorize(1, now).err().map(|problem| problem.row), expected, "{token:?}");
+            let verdict = principal.authorize(now).and_then(|()| principal.cover(1));
+            assert_eq!(verdict.err().map(|problem| problem.row), expected, "{token:?}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! test walks every combination of faults to hold the two together. What a check compares with
 //! lives in `policy.rs` and `check/`; who refuses, and with which words, is decided nowhere else.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::account::Principal;
@@ -11,9 +12,11 @@ use crate::check::header::HeaderRule;
 use crate::check::network::{Client, client};
 use crate::cors;
 use crate::head::{Head, Lines, One};
-use crate::policy::{Policy, Product};
+use crate::policy::{Policy, Preflight, Product, Route};
 use crate::problem::{Hint, Problem, Row};
 use crate::quota::Now;
+use crate::quota::credits::Licence;
+use crate::tariff::Tariff;
 
 /// Whether the gateway has room for one more request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +63,25 @@ impl<'p> Admission<'p> {
     pub fn deadline(&self) -> Duration {
         self.deadline
     }
+
+    /// The credits that the request is paid with; `None` if it costs nothing.
+    pub fn licence(&self) -> Option<&'p Arc<Licence>> {
+        self.principal.account.licences.of(self.product.place)
+    }
+
+    /// What the request costs those who pay.
+    pub fn tariff(&self) -> Option<&'p Tariff> {
+        self.product.tariff.as_ref().filter(|_| self.licence().is_some())
+    }
 }
 
 /// How a request goes on.
 #[derive(Debug)]
 pub enum Turn<'p> {
     /// A browser asks whether it may ask (contract, section 9).
-    Preflight(&'p Product),
+    Preflight(&'p Preflight),
+    /// An account asks about its credits.
+    Enquiry(Principal<'p>),
     /// A request for the product; its body is the next to be judged.
     Lookup(Admission<'p>),
 }
@@ -84,20 +99,32 @@ pub fn admit<'p>(
 ) -> Result<Turn<'p>, Problem> {
     let routed = policy.route(head); //                                  (endpoint-unknown)
     let asked = cors::preflight(policy, head);
-    trail.product = routed.ok().or(asked);
+    trail.product = match routed.ok().or(asked) {
+        Some(Route::Product(product)) => Some(product),
+        Some(Route::Credits) | None => None,
+    };
     one_token(policy, trail.product, &head.lines)?; //                    malformed-request
     if room == Room::Full {
         return Err(overloaded("as many connections or requests as the limit"));
     }
-    if let Some(product) = asked {
-        cors::allow_preflight(product, &head.lines)?; //                  domain-not-allowed
-        return Ok(Turn::Preflight(product));
+    if let Some(route) = asked {
+        let preflight = match route {
+            Route::Product(product) => &product.preflight,
+            Route::Credits => &policy.enquiry.preflight,
+        };
+        cors::allow_preflight(preflight, &head.lines)?; //                domain-not-allowed
+        return Ok(Turn::Preflight(preflight));
     }
-    let product = routed?; //                                             endpoint-unknown
-    let token = token(product, &head.lines)?; //                          token-missing
+    let product = match routed? {
+        //                                      endpoint-unknown
+        Route::Product(product) => product,
+        Route::Credits => return enquire(policy, head, now, trail).map(Turn::Enquiry),
+    };
+    let token = token(&product.token_headers, &head.lines)?; //           token-missing
     let principal = policy.principal(token)?; //                          token-unknown
     trail.principal = Some(principal);
-    principal.authorize(product.place, now)?; //                          token-disabled, token-expired, product-mismatch
+    principal.authorize(now)?; //                                         token-disabled, token-expired
+    principal.cover(product.place)?; //                                   product-mismatch
     let client = client(&policy.trusted_proxies, head.peer, &head.lines);
     principal.token.networks.allow(client)?; //                           ip-not-allowed
     principal.token.domains.allow(&head.lines)?; //                       domain-not-allowed
@@ -110,6 +137,23 @@ pub fn admit<'p>(
     let validate = |rule: &HeaderRule| rule.validate(&head.lines);
     product.headers.iter().try_for_each(validate)?; //                    reference-id-invalid, add-metadata-invalid
     Ok(Turn::Lookup(Admission { product, principal, client, deadline }))
+}
+
+/// Judges the head of a request about the account's credits, in the same order. Any valid token may
+/// ask, whichever product it is for; the rate is the enquiry's own.
+fn enquire<'p>(policy: &'p Policy, head: &Head<'_>, now: Now, trail: &mut Trail<'p>) -> Result<Principal<'p>, Problem> {
+    let token = token(&policy.token_headers, &head.lines)?; //            token-missing
+    let principal = policy.principal(token)?; //                          token-unknown
+    trail.principal = Some(principal);
+    principal.authorize(now)?; //                                         token-disabled, token-expired
+    let client = client(&policy.trusted_proxies, head.peer, &head.lines);
+    principal.token.networks.allow(client)?; //                           ip-not-allowed
+    principal.token.domains.allow(&head.lines)?; //                       domain-not-allowed
+    policy.enquiry.window.take(&principal.account.enquiries, now)?; //    rate-exceeded
+    policy.enquiry.media.accept(&head.lines)?; //                         accept-unsupported
+    let validate = |rule: &HeaderRule| rule.validate(&head.lines);
+    policy.echoed.iter().try_for_each(validate)?; //                      reference-id-invalid
+    Ok(principal)
 }
 
 /// The refusal of a gateway at its limit.
@@ -140,11 +184,10 @@ fn one_token(policy: &Policy, product: Option<&Product>, lines: &Lines<'_>) -> R
     if conflict { malformed("different tokens in two headers") } else { Ok(()) }
 }
 
-/// The token of a request, from the first of the product's headers that has one. An empty header
-/// is no token.
-fn token<'a>(product: &Product, lines: &Lines<'a>) -> Result<&'a [u8], Problem> {
-    product
-        .token_headers
+/// The token of a request, from the first of some headers that has one. An empty header is no
+/// token.
+fn token<'a>(headers: &[Box<str>], lines: &Lines<'a>) -> Result<&'a [u8], Problem> {
+    headers
         .iter()
         .flat_map(|name| lines.values(name))
         .find(|value| !value.is_empty())

@@ -7,6 +7,7 @@
 mod accounts;
 mod bodies;
 mod compile;
+mod credits;
 mod file;
 mod problems;
 mod products;
@@ -16,6 +17,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::account::Digest;
+use crate::ledger;
 use crate::policy::Policy;
 use crate::yaml::{self, Mistakes, Place};
 
@@ -27,6 +30,9 @@ pub struct Config {
     pub h2c: bool,
     pub workers: usize,
     pub admin: SocketAddr,
+    /// What operators must show to the admin listener, if it wants a token.
+    pub admin_token: Option<Digest>,
+    pub ledger: ledger::Settings,
     pub policy: Policy,
 }
 
@@ -37,7 +43,7 @@ impl Config {
         let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         let routes: usize = policy.paths.routes();
         format!(
-            "{name}: good\n  listens on {} with {}, admin on {}\n  {}, {} on {}, {}, {}\n",
+            "{name}: good\n  listens on {} with {}, admin on {}\n  {}, {} on {}, {}, {}\n  credits: {}\n",
             self.listen,
             counted(self.workers, "worker"),
             self.admin,
@@ -46,6 +52,13 @@ impl Config {
             counted(routes, "route"),
             counted(policy.accounts.len(), "account"),
             counted(policy.tokens.len(), "token"),
+            match (policy.licences().count(), &self.ledger.place) {
+                (0, _) => "nobody pays".to_owned(),
+                (licences, ledger::Place::Memory) => format!("{}, kept in memory alone", counted(licences, "balance")),
+                (licences, ledger::Place::File(path)) => {
+                    format!("{}, kept in {}", counted(licences, "balance"), path.display())
+                }
+            },
         )
     }
 }

@@ -5,11 +5,11 @@
 
 use crate::admit::Trail;
 use crate::head::{Head, Lines, One};
-use crate::policy::{Policy, Product};
+use crate::policy::{Policy, Preflight, Route};
 use crate::problem::{Problem, Row};
 
-/// The product whose path a preflight asks about; `None` if the request is no preflight.
-pub fn preflight<'p>(policy: &'p Policy, head: &Head<'_>) -> Option<&'p Product> {
+/// Whose path a preflight asks about; `None` if the request is no preflight.
+pub fn preflight<'p>(policy: &'p Policy, head: &Head<'_>) -> Option<Route<'p>> {
     if head.lines.method != "OPTIONS" || head.lines.one("origin") == One::Absent {
         return None;
     }
@@ -19,20 +19,19 @@ pub fn preflight<'p>(policy: &'p Policy, head: &Head<'_>) -> Option<&'p Product>
     let path = policy.paths.find(head.path)?;
     // A path can belong to several products, one for each method. A method that is not served
     // gets the first one's answer, whose Allow-Methods does not name it.
-    let product = std::str::from_utf8(wanted).ok().and_then(|method| path.product(method));
-    let product = product.or(path.methods.first().map(|(_, product)| *product))?;
-    policy.products.get(product)
+    let endpoint = std::str::from_utf8(wanted).ok().and_then(|method| path.endpoint(method));
+    policy.at(endpoint.or(path.methods.first().map(|(_, endpoint)| *endpoint))?)
 }
 
-/// Lets a preflight pass if some token of the product may be used from its Origin.
+/// Lets a preflight pass if some token may be used there from its Origin.
 ///
 /// # Errors
 /// `domain-not-allowed`.
-pub fn allow_preflight(product: &Product, lines: &Lines<'_>) -> Result<(), Problem> {
+pub fn allow_preflight(preflight: &Preflight, lines: &Lines<'_>) -> Result<(), Problem> {
     match lines.one("origin") {
-        One::Value(origin) if product.origins.contains_origin(origin) => Ok(()),
+        One::Value(origin) if preflight.origins.contains_origin(origin) => Ok(()),
         One::Value(_) | One::Absent | One::Several => {
-            Err(Problem::new(Row::DomainNotAllowed, "no token of the product may be used from the Origin"))
+            Err(Problem::new(Row::DomainNotAllowed, "no token may be used there from the Origin"))
         }
     }
 }
@@ -45,7 +44,7 @@ pub fn shown_to<'a>(policy: &Policy, trail: &Trail<'_>, lines: &Lines<'a>) -> Op
     };
     let allowed = match (trail.principal, trail.product) {
         (Some(principal), _) => principal.token.domains.contains_origin(origin),
-        (None, Some(product)) => product.origins.contains_origin(origin),
+        (None, Some(product)) => product.preflight.origins.contains_origin(origin),
         (None, None) => policy.origins.contains_origin(origin),
     };
     allowed.then_some(origin)

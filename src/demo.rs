@@ -18,8 +18,9 @@ pub const SOURCE: Source = Source::Embedded(&[
 ]);
 
 /// The demo's tokens in plain text, and what each is for.
-pub const TOKENS: [(&str, &str); 8] = [
+pub const TOKENS: [(&str, &str); 9] = [
     ("demo-live", "works, 150 requests a minute"),
+    ("demo-metered", "has 5 credits, anew with each start; then credits-insufficient"),
     ("demo-disabled", "is switched off: token-disabled"),
     ("demo-expired", "has expired: token-expired"),
     ("demo-other-product", "is for POST /email/validate/v2: product-mismatch on the phone product"),

@@ -20,6 +20,7 @@ use crate::head::Head;
 use crate::policy::{Policy, Upstream};
 use crate::problem::{Problem, Row};
 use crate::quota::Now;
+use crate::quota::credits::Hold;
 use crate::respond::{Context, references};
 use crate::translate;
 
@@ -90,21 +91,23 @@ impl Exchange {
         Exchange { targets: upstreams.iter().map(target).collect() }
     }
 
-    /// Sends a request to an upstream and reads its answer: the body of a 200.
+    /// Sends a request to an upstream and reads its answer: the body of a 200, and what `judge` made
+    /// of it.
     ///
     /// A connection that the backend had closed while it was idle is replaced once; a request of
     /// which the kernel took every byte is never sent again.
     ///
     /// # Errors
     /// `upstream-unavailable`, `upstream-failed`, or what the answer's status means.
-    pub async fn forward(
+    pub async fn forward<T>(
         &self,
         connector: &TransportConnector,
         upstream: usize,
         request: &[u8],
         response_limit: usize,
         now: Now,
-    ) -> Result<Vec<u8>, Problem> {
+        judge: impl FnOnce(&[u8]) -> Result<T, Problem>,
+    ) -> Result<(Vec<u8>, T), Problem> {
         let no_server = Problem::new(Row::Internal, "the upstream has no server");
         let target = self.targets.get(upstream).ok_or(no_server)?;
         let servers = target.peers.len();
@@ -115,7 +118,7 @@ impl Exchange {
             match connector.get_stream(peer).await {
                 Ok((stream, reused)) => {
                     let stream = send_once(connector, peer, stream, reused, request).await?;
-                    return receive(connector, peer, stream, response_limit, now).await;
+                    return receive(connector, peer, stream, response_limit, now, judge).await;
                 }
                 Err(error) => problem = translate::connecting(&error),
             }
@@ -158,13 +161,14 @@ async fn send(stream: &mut Stream, request: &[u8]) -> Result<(), Problem> {
     stream.flush().await.map_err(|_| translate::sending())
 }
 
-async fn receive(
+async fn receive<T>(
     connector: &TransportConnector,
     peer: &HttpPeer,
     stream: Stream,
     response_limit: usize,
     now: Now,
-) -> Result<Vec<u8>, Problem> {
+    judge: impl FnOnce(&[u8]) -> Result<T, Problem>,
+) -> Result<(Vec<u8>, T), Problem> {
     let mut session = HttpSession::new_with_options(stream, peer);
     for _ in 0..=MAX_INTERIM_ANSWERS {
         session.read_response().await.map_err(|error| translate::reading_head(&error))?;
@@ -188,20 +192,21 @@ async fn receive(
             }
         }
     }
-    translate::body(&body)?;
+    let judged = judge(&body)?;
     session.respect_keepalive();
     if let Some(stream) = session.reuse().await {
         connector.release_stream(stream, peer.reuse_hash(), peer.idle_timeout());
     }
-    Ok(body)
+    Ok((body, judged))
 }
 
 /// Builds the request for the upstream into `out`, from parsed parts: the path that was judged,
 /// our own Host and framing, the headers that may pass, and the body as it was validated
-/// (contract, section 8).
+/// (contract, section 8). Nothing is sent for a client that does not hold the price of it.
 pub fn build(
     out: &mut Vec<u8>,
     admission: &Admission<'_>,
+    _paid_for: &Hold<'_>,
     head: &Head<'_>,
     body: &[u8],
     context: &Context<'_, '_>,

@@ -19,11 +19,13 @@ use pingora_timeout::timeout;
 use crate::admit::{Admission, Room, Trail, Turn, admit};
 use crate::exchange::{self, Exchange};
 use crate::head::{Head, Lines};
+use crate::ledger::{Bill, Ledger};
 use crate::policy::Policy;
 use crate::problem::{Problem, Row};
 use crate::quota::Now;
 use crate::respond::{self, Context, Outcome, Sink, TransactionId};
-use crate::{http1, http2, telemetry};
+use crate::tariff::Passed;
+use crate::{enquiry, http1, http2, telemetry, translate};
 
 /// Idle connections to all upstreams together that are kept for the next request.
 const IDLE_UPSTREAM_CONNECTIONS: usize = 4096;
@@ -36,6 +38,7 @@ const CONNECTIONS_HEARD_OUT: usize = 1024;
 pub struct Gateway {
     pub(crate) policy: Arc<Policy>,
     pub(crate) h2c: bool,
+    ledger: Arc<Ledger>,
     connector: TransportConnector,
     exchange: Exchange,
     started: Instant,
@@ -68,21 +71,21 @@ impl From<Problem> for Unanswered {
 }
 
 /// What the connection must know of a request that was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answered {
-    /// The response is in the sink.
-    Written,
+pub(crate) enum Answered<'g> {
+    /// The response is in the sink. The bill is due once it has gone out whole.
+    Written(Bill<'g>),
     /// There is no response, and nobody to send one to.
     Gone,
 }
 
 impl Gateway {
     /// A gateway for a policy. Nothing is bound or connected yet.
-    pub fn new(policy: Arc<Policy>, h2c: bool) -> Gateway {
+    pub fn new(policy: Arc<Policy>, ledger: Arc<Ledger>, h2c: bool) -> Gateway {
         let exchange = Exchange::new(&policy.upstreams);
         Gateway {
             policy,
             h2c,
+            ledger,
             connector: TransportConnector::new(Some(ConnectorOptions::new(IDLE_UPSTREAM_CONNECTIONS))),
             exchange,
             started: Instant::now(),
@@ -136,7 +139,7 @@ impl Gateway {
         read_at: Instant,
         room: Room,
         respond: impl FnOnce(&mut D, &Context<'_, '_>, &Outcome<'_>, bool),
-    ) -> Answered {
+    ) -> Answered<'_> {
         let transaction = TransactionId::random();
         let policy = &*self.policy;
         let mut trail = Trail::default();
@@ -147,9 +150,14 @@ impl Gateway {
             catch_unwind(AssertUnwindSafe(|| admit(policy, head, now, room, &mut trail))).unwrap_or(Err(internal));
         let context = Context { policy, lines: &head.lines, trail, transaction: &transaction, now };
         let outcome = match turn {
-            Ok(Turn::Preflight(product)) => {
-                respond(downstream, &context, &Outcome::Preflight(product), false);
-                return Answered::Written;
+            Ok(Turn::Preflight(preflight)) => {
+                respond(downstream, &context, &Outcome::Preflight(preflight), false);
+                return Answered::Written(Bill::nothing(&self.ledger));
+            }
+            Ok(Turn::Enquiry(principal)) => {
+                let told = enquiry::tell(principal.account, now);
+                respond(downstream, &context, &Outcome::Told(&told), false);
+                return Answered::Written(Bill::nothing(&self.ledger));
             }
             Ok(Turn::Lookup(admission)) => {
                 let looked_up = AssertUnwindSafe(self.look_up(&admission, head, downstream, read_at, &context));
@@ -159,14 +167,14 @@ impl Gateway {
         };
         let context = Context { now: self.now(), ..context };
         match outcome {
-            Ok(body) => {
-                respond(downstream, &context, &Outcome::Delivered(&body), false);
-                Answered::Written
+            Ok((body, bill)) => {
+                respond(downstream, &context, &Outcome::Delivered(&body, bill.receipt()), false);
+                Answered::Written(bill)
             }
             Err(Unanswered::Refused(problem)) => {
                 telemetry::refused(&context, problem);
                 respond(downstream, &context, &Outcome::Refused(problem), problem.row.closes());
-                Answered::Written
+                Answered::Written(Bill::nothing(&self.ledger))
             }
             Err(Unanswered::Gone) => Answered::Gone,
         }
@@ -181,15 +189,16 @@ impl Gateway {
         respond::write(sink, &context, &Outcome::Refused(problem));
     }
 
-    /// The body's turn, and the upstream's, all within the request's deadline.
-    async fn look_up<D: Downstream>(
-        &self,
-        admission: &Admission<'_>,
+    /// The body's turn, the credits' and the upstream's, all within the request's deadline. What is
+    /// held is given back on any way out but the last.
+    async fn look_up<'g, D: Downstream>(
+        &'g self,
+        admission: &Admission<'g>,
         head: &Head<'_>,
         downstream: &mut D,
         read_at: Instant,
         context: &Context<'_, '_>,
-    ) -> Result<Vec<u8>, Unanswered> {
+    ) -> Result<(Vec<u8>, Bill<'g>), Unanswered> {
         let left = admission.deadline().saturating_sub(read_at.elapsed());
         let exchange = async {
             let product = admission.product();
@@ -199,17 +208,24 @@ impl Gateway {
                 return Err(Problem::new(Row::BodyTooLarge, "the head states more bytes than the route allows").into());
             }
             downstream.read_body(limit).await?;
-            if let Some(rule) = &product.body {
-                rule.judge(downstream.body())?;
-            }
+            let body = product.body.as_ref().map(|rule| rule.judge(downstream.body())).transpose()?;
+            let tariff = admission.tariff();
+            let asked = tariff.map_or(Passed::default(), |tariff| tariff.look_at(body.as_ref()));
+            let highest = tariff.map_or(0, |tariff| tariff.highest(asked));
+            let hold = self.ledger.hold(admission.licence(), highest)?;
             let mut request = Vec::with_capacity(1024);
-            exchange::build(&mut request, admission, head, downstream.body(), context)?;
+            exchange::build(&mut request, admission, &hold, head, downstream.body(), context)?;
             let limit = self.policy.limits.response_bytes;
-            tokio::select! {
+            let judge = |answer: &[u8]| translate::body(answer, tariff, asked);
+            let answer = self.exchange.forward(&self.connector, product.upstream, &request, limit, context.now, judge);
+            let (body, price) = tokio::select! {
                 biased;
-                answer = self.exchange.forward(&self.connector, product.upstream, &request, limit, context.now) => Ok(answer?),
-                () = downstream.gone() => Err(Unanswered::Gone),
-            }
+                answer = answer => answer?,
+                () = downstream.gone() => return Err(Unanswered::Gone),
+            };
+            let mut bill = self.ledger.bill(hold, price, context.transaction);
+            bill.record().await?;
+            Ok((body, bill))
         };
         match timeout(left, exchange).await {
             Ok(outcome) => outcome,

@@ -130,8 +130,11 @@ async fn answer(
         .await;
     match answered {
         Answered::Gone => Ended::Broken,
-        Answered::Written => {
+        Answered::Written(bill) => {
             let written = connection.write_out().await;
+            if written.is_ok() {
+                bill.delivered();
+            }
             // What is still read of the body is no request in flight any more.
             drop(occupied);
             if written.is_err() {

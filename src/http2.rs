@@ -148,7 +148,12 @@ async fn answer(
         })
         .await;
     match answered {
-        Answered::Written => client.send().await,
+        Answered::Written(bill) => {
+            if client.send().await {
+                bill.delivered();
+            }
+            client.finish().await;
+        }
         Answered::Gone => {}
     }
 }
@@ -168,21 +173,29 @@ impl ClientStream<'_> {
     async fn refuse(mut self, lines: &Lines<'_>, problem: Problem) {
         self.gateway.refuse(&mut self.sink, lines, problem);
         self.send().await;
+        self.finish().await;
     }
 
-    /// Sends the response that the sink has collected, and then reads and drops what is left of the
-    /// body, within limits: a stream that is dropped over it is reset (RFC 9113, section 8.1), and
-    /// some clients take the reset for the answer.
-    async fn send(mut self) {
+    /// Sends the response that the sink has collected; whether all of it was taken.
+    async fn send(&mut self) -> bool {
         let limits = self.gateway.policy.limits;
         let Http2Sink { response, body } = std::mem::take(&mut self.sink);
         let Ok(mut stream) = self.respond.send_response(response, body.is_empty()) else {
-            return;
+            return false;
         };
-        if timeout(limits.write_timeout, send_body(&mut stream, body)).await.is_err() {
-            stream.send_reset(Reason::CANCEL);
-            return;
+        match timeout(limits.write_timeout, send_body(&mut stream, body)).await {
+            Ok(taken) => taken,
+            Err(_) => {
+                stream.send_reset(Reason::CANCEL);
+                false
+            }
         }
+    }
+
+    /// Reads and drops what is left of the body, within limits: a stream that is dropped over it is
+    /// reset (RFC 9113, section 8.1), and some clients take the reset for the answer.
+    async fn finish(mut self) {
+        let limits = self.gateway.policy.limits;
         self.body.clear();
         let limit = usize::try_from(limits.drain_bytes).unwrap_or(usize::MAX);
         let _ = timeout(limits.body_timeout, self.receive(limit)).await;
@@ -202,18 +215,19 @@ impl ClientStream<'_> {
     }
 }
 
-/// Hands a body to the client as fast as its windows allow.
-async fn send_body(stream: &mut SendStream<Bytes>, mut body: Bytes) {
+/// Hands a body to the client as fast as its windows allow; whether all of it was taken.
+async fn send_body(stream: &mut SendStream<Bytes>, mut body: Bytes) -> bool {
     while !body.is_empty() {
         stream.reserve_capacity(body.len());
         let Some(Ok(capacity)) = poll_fn(|context| stream.poll_capacity(context)).await else {
-            return;
+            return false;
         };
         let piece = body.split_to(capacity.min(body.len()));
         if stream.send_data(piece, body.is_empty()).is_err() {
-            return;
+            return false;
         }
     }
+    true
 }
 
 impl Downstream for ClientStream<'_> {

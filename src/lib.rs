@@ -12,23 +12,27 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod admin;
 pub mod admit;
 pub mod check;
 mod chunked;
 pub mod config;
 mod cors;
 pub mod demo;
+mod enquiry;
 pub mod exchange;
 pub mod gateway;
 pub mod head;
 mod http1;
 mod http2;
+pub mod ledger;
 pub mod logging;
 pub mod policy;
 pub mod problem;
 pub mod quota;
 pub mod respond;
 pub mod server;
+pub mod tariff;
 mod telemetry;
 mod translate;
 pub mod wording;

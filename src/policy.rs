@@ -1,10 +1,11 @@
 //! The compiled policy: everything that a request is judged with, immutable once it is made.
 //!
 //! `config.rs` makes one from the operator's YAML; a request holds one from start to end. Values
-//! here cannot be wrong any more. Only the rates of accounts change, in place (`quota.rs`).
+//! here cannot be wrong any more. Only the rates and credits of accounts change, in place (`quota.rs`).
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::account::{Account, Principal, Tokens};
@@ -15,6 +16,9 @@ use crate::check::media::Media;
 use crate::check::network::Networks;
 use crate::head::{Head, HeadLimits};
 use crate::problem::{Hint, Problem, Row};
+use crate::quota::Window;
+use crate::quota::credits::Licence;
+use crate::tariff::Tariff;
 use crate::wording::Wording;
 
 /// Everything that requests are judged with.
@@ -36,6 +40,34 @@ pub struct Policy {
     pub echoed: Box<[HeaderRule]>,
     /// The words for problems of requests that have no product.
     pub wording: Wording,
+    pub enquiry: Enquiry,
+}
+
+/// Where an account is told of its credits: served by the gateway itself, to any valid token.
+#[derive(Debug)]
+pub struct Enquiry {
+    /// Its own rate, for each account.
+    pub window: Window,
+    pub media: Media,
+    pub preflight: Preflight,
+}
+
+impl Enquiry {
+    /// The method and path, where some product has prices.
+    pub const METHOD: &str = "GET";
+    pub const PATH: &str = "/account/credits";
+}
+
+/// What the preflight of a request is answered with (contract, section 9).
+#[derive(Debug)]
+pub struct Preflight {
+    /// The Origins that some token may be used from there.
+    pub origins: Domains,
+    /// `Access-Control-Allow-Methods`.
+    pub allowed_methods: Box<str>,
+    /// `Access-Control-Allow-Headers`.
+    pub allowed_headers: Box<str>,
+    pub max_age_seconds: u64,
 }
 
 /// What one request or connection may use of the gateway.
@@ -74,7 +106,7 @@ pub struct Upstream {
 /// One lookup API.
 #[derive(Debug)]
 pub struct Product {
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Its place in the policy, which a token's set of products counts.
     pub place: u8,
     /// The place of its upstream in the policy.
@@ -87,13 +119,9 @@ pub struct Product {
     pub headers: Box<[HeaderRule]>,
     /// `None`: the product's requests have no body.
     pub body: Option<BodyRule>,
-    /// The Origins that some token of the product may be used from.
-    pub origins: Domains,
-    /// `Access-Control-Allow-Methods` of a preflight: the methods of all its routes.
-    pub allowed_methods: Box<str>,
-    /// `Access-Control-Allow-Headers` of a preflight.
-    pub allowed_headers: Box<str>,
-    pub preflight_max_age_seconds: u64,
+    /// What lookups cost; `None` if they cost nothing.
+    pub tariff: Option<Tariff>,
+    pub preflight: Preflight,
     pub wording: Wording,
 }
 
@@ -102,9 +130,25 @@ pub struct Product {
 pub struct Path {
     /// The place in the list of paths, for `Hint::Allow`.
     pub place: u16,
-    pub methods: Box<[(Box<str>, usize)]>,
+    pub methods: Box<[(Box<str>, Endpoint)]>,
     /// `Allow`: the methods, separated by commas.
     pub allow: Box<str>,
+}
+
+/// Who answers a method of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// The product with this place in the policy.
+    Product(usize),
+    /// The gateway, about the account's credits.
+    Credits,
+}
+
+/// Who answers a request.
+#[derive(Clone, Copy, Debug)]
+pub enum Route<'p> {
+    Product(&'p Product),
+    Credits,
 }
 
 /// All paths that are served.
@@ -117,7 +161,7 @@ pub struct Paths {
 
 impl Paths {
     /// Adds a method of a path; `false` if it is there already, and nothing changed.
-    pub fn insert(&mut self, method: &str, path: &str, product: usize) -> bool {
+    pub fn insert(&mut self, method: &str, path: &str, endpoint: Endpoint) -> bool {
         let Ok(place) = u16::try_from(self.allow.len()) else {
             return false;
         };
@@ -129,7 +173,7 @@ impl Paths {
             return false;
         }
         let mut methods = std::mem::take(&mut entry.methods).into_vec();
-        methods.push((method.into(), product));
+        methods.push((method.into(), endpoint));
         entry.allow = methods.iter().map(|(method, _)| &**method).collect::<Vec<_>>().join(", ").into();
         entry.methods = methods.into();
         if let Some(allow) = self.allow.get_mut(usize::from(entry.place)) {
@@ -138,9 +182,11 @@ impl Paths {
         true
     }
 
-    /// How many pairs of method and path there are.
+    /// How many pairs of method and path the products have.
     pub fn routes(&self) -> usize {
-        self.by_path.values().map(|path| path.methods.len()).sum()
+        let of_products =
+            |path: &Path| path.methods.iter().filter(|(_, to)| matches!(to, Endpoint::Product(_))).count();
+        self.by_path.values().map(of_products).sum()
     }
 
     /// The path, if it is served with any method.
@@ -155,23 +201,36 @@ impl Paths {
 }
 
 impl Path {
-    /// The product of a method.
-    pub fn product(&self, method: &str) -> Option<usize> {
-        self.methods.iter().find(|(known, _)| **known == *method).map(|(_, product)| *product)
+    /// Who answers a method.
+    pub fn endpoint(&self, method: &str) -> Option<Endpoint> {
+        self.methods.iter().find(|(known, _)| **known == *method).map(|(_, endpoint)| *endpoint)
     }
 }
 
 impl Policy {
-    /// The product of a request's path and method.
+    /// Who answers a request's path and method.
     ///
     /// # Errors
     /// `endpoint-unknown`, with the methods that the path has.
-    pub fn route(&self, head: &Head<'_>) -> Result<&Product, Problem> {
+    pub fn route(&self, head: &Head<'_>) -> Result<Route<'_>, Problem> {
         let unknown = |reason| Problem::new(Row::EndpointUnknown, reason);
         let path = self.paths.find(head.path).ok_or(unknown("no route has the path"))?;
-        path.product(head.lines.method)
-            .and_then(|product| self.products.get(product))
+        path.endpoint(head.lines.method)
+            .and_then(|endpoint| self.at(endpoint))
             .ok_or(unknown("the path has no such method").with(Hint::Allow(path.place)))
+    }
+
+    /// What an endpoint stands for.
+    pub fn at(&self, endpoint: Endpoint) -> Option<Route<'_>> {
+        match endpoint {
+            Endpoint::Product(place) => self.products.get(place).map(Route::Product),
+            Endpoint::Credits => Some(Route::Credits),
+        }
+    }
+
+    /// The licences of all accounts.
+    pub fn licences(&self) -> impl Iterator<Item = &Arc<Licence>> {
+        self.accounts.iter().flat_map(|account| account.licences.iter())
     }
 
     /// How long requests in flight can take at the most, from their head to the end of the answer.

@@ -1,8 +1,12 @@
-//! Rate windows: the mutable state of an account, in atomics.
+//! Rate windows and credits: the mutable state of an account, in atomics.
 //!
 //! The arithmetic of the rate (GCRA) is `governor`'s; this file gives it its time as an argument
 //! and keeps the one number it needs, so that an account costs eight bytes of state and a test
-//! owns the clock. It does not know tokens, requests or headers.
+//! owns the clock. Credits are `quota/balance.rs` and `quota/credits.rs`. None of it knows tokens,
+//! requests or headers.
+
+pub mod balance;
+pub mod credits;
 
 use std::cell::Cell;
 use std::num::NonZeroU32;
@@ -16,6 +20,12 @@ use governor::state::{NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
 
 use crate::problem::{Hint, Problem, Row};
+
+/// The atomics that a balance is made of; the model checker puts its own in their place.
+mod atomic {
+    pub use std::hint::spin_loop;
+    pub use std::sync::atomic::{AtomicU64, Ordering};
+}
 
 /// The moment a request is judged at. Everything that depends on time takes it as an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,17 +51,24 @@ impl Allowance {
     }
 }
 
+/// An allowance, ready to be counted with. It has no state of its own, so that accounts can share it.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    allowance: Allowance,
+    quota: Quota,
+}
+
+/// The theoretical arrival time of the next request, in nanoseconds of `Now::monotonic`: all that
+/// is kept of what was counted.
+#[derive(Debug, Default)]
+pub struct Arrival(AtomicU64);
+
 /// The rate of one account, shared by all its tokens (contract, section 7).
 #[derive(Debug)]
 pub enum Rate {
     /// Nothing is counted and no rate headers are sent.
     Unlimited,
-    Limited {
-        allowance: Allowance,
-        quota: Quota,
-        /// The theoretical arrival time of the next request, in nanoseconds of `Now::monotonic`.
-        arrival: AtomicU64,
-    },
+    Limited(Window, Arrival),
 }
 
 /// What the rate headers say after a decision.
@@ -66,16 +83,49 @@ pub struct RateState {
     pub reset_unix_seconds: u64,
 }
 
-impl Rate {
-    /// A rate of `limit` requests in `period`, `burst` of them at once.
-    pub fn limited(allowance: Allowance) -> Rate {
+impl Window {
+    /// `limit` requests in `period`, `burst` of them at once.
+    pub fn new(allowance: Allowance) -> Window {
         let one = allowance.period / allowance.limit.get();
         // A period of zero cannot be written: the configuration has only s, min, h and d, and
         // `limit` is at most 2^32, so that one request takes at least a fraction of a nanosecond.
         let quota = Quota::with_period(one.max(Duration::from_nanos(1)))
             .unwrap_or_else(|| Quota::per_second(allowance.limit))
             .allow_burst(allowance.burst);
-        Rate::Limited { allowance, quota, arrival: AtomicU64::new(0) }
+        Window { allowance, quota }
+    }
+
+    /// Counts one request, or refuses it.
+    ///
+    /// # Errors
+    /// `rate-exceeded`, with the whole seconds after which a request will pass.
+    pub fn take(&self, arrival: &Arrival, now: Now) -> Result<(), Problem> {
+        decide(self.quota, Taking(&arrival.0), now).map(|_remaining| ()).map_err(|wait| {
+            Problem::new(Row::RateExceeded, "the account's rate is used up").with(Hint::RetryAfter(whole_seconds(wait)))
+        })
+    }
+
+    /// How much of the window is left at this moment.
+    pub fn state(&self, arrival: &Arrival, now: Now) -> RateState {
+        let Window { allowance, quota } = *self;
+        // Looking asks for one more request without counting it: what would remain after it,
+        // and the request itself, remain now.
+        let remaining = decide(quota, Looking(&arrival.0), now).map_or(0, |after_it| after_it.saturating_add(1));
+        let full_at = Duration::from_nanos(arrival.0.load(Ordering::Relaxed));
+        let reset_after_seconds = u64::from(whole_seconds_or_zero(full_at.saturating_sub(now.monotonic)));
+        RateState {
+            allowance,
+            remaining,
+            reset_after_seconds,
+            reset_unix_seconds: now.unix_seconds.saturating_add(reset_after_seconds),
+        }
+    }
+}
+
+impl Rate {
+    /// A rate of `limit` requests in `period`, `burst` of them at once.
+    pub fn limited(allowance: Allowance) -> Rate {
+        Rate::Limited(Window::new(allowance), Arrival::default())
     }
 
     /// Counts one request, or refuses it.
@@ -83,30 +133,18 @@ impl Rate {
     /// # Errors
     /// `rate-exceeded`, with the whole seconds after which a request will pass.
     pub fn take(&self, now: Now) -> Result<(), Problem> {
-        let Rate::Limited { quota, arrival, .. } = self else {
-            return Ok(());
-        };
-        decide(*quota, Taking(arrival), now).map(|_remaining| ()).map_err(|wait| {
-            Problem::new(Row::RateExceeded, "the account's rate is used up").with(Hint::RetryAfter(whole_seconds(wait)))
-        })
+        match self {
+            Rate::Unlimited => Ok(()),
+            Rate::Limited(window, arrival) => window.take(arrival, now),
+        }
     }
 
     /// What the rate headers say at this moment; `None` for an unlimited account.
     pub fn state(&self, now: Now) -> Option<RateState> {
-        let Rate::Limited { allowance, quota, arrival } = self else {
-            return None;
-        };
-        // Looking asks for one more request without counting it: what would remain after it,
-        // and the request itself, remain now.
-        let remaining = decide(*quota, Looking(arrival), now).map_or(0, |after_it| after_it.saturating_add(1));
-        let full_at = Duration::from_nanos(arrival.load(Ordering::Relaxed));
-        let reset_after_seconds = u64::from(whole_seconds_or_zero(full_at.saturating_sub(now.monotonic)));
-        Some(RateState {
-            allowance: *allowance,
-            remaining,
-            reset_after_seconds,
-            reset_unix_seconds: now.unix_seconds.saturating_add(reset_after_seconds),
-        })
+        match self {
+            Rate::Unlimited => None,
+            Rate::Limited(window, arrival) => Some(window.state(arrival, now)),
+        }
     }
 }
 

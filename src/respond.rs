@@ -13,14 +13,15 @@ use crate::admit::Trail;
 use crate::check::media::{JSON, MediaType, PROBLEM_JSON, prefers_problem_json};
 use crate::cors;
 use crate::head::Lines;
-use crate::policy::{Policy, Product};
+use crate::ledger::Receipt;
+use crate::policy::{Policy, Preflight};
 use crate::problem::{Hint, Problem};
 use crate::quota::{Now, RateState};
 use crate::wording::{Shape, Wording};
 
 /// `Access-Control-Expose-Headers` of every answer that a browser may read.
 const EXPOSED_HEADERS: &str = "Reference-Id, Transaction-Id, X-Rate-Limit-Limit, X-Rate-Limit-Remaining, \
-     X-Rate-Limit-Reset, RateLimit, RateLimit-Policy, Retry-After";
+     X-Rate-Limit-Reset, RateLimit, RateLimit-Policy, Retry-After, X-Credits-Charged, X-Credits-Remaining";
 
 /// The identity of one exchange: `Transaction-Id`, made by us.
 #[derive(Clone, Copy, Debug)]
@@ -43,9 +44,11 @@ impl TransactionId {
 /// What a response says.
 #[derive(Clone, Copy)]
 pub enum Outcome<'a> {
-    /// The upstream's body, as it came.
-    Delivered(&'a [u8]),
-    Preflight(&'a Product),
+    /// The upstream's body, as it came, and what it cost those who pay.
+    Delivered(&'a [u8], Option<Receipt>),
+    /// An answer of the gateway's own.
+    Told(&'a [u8]),
+    Preflight(&'a Preflight),
     Refused(Problem),
 }
 
@@ -79,17 +82,27 @@ pub trait Sink {
 /// Writes a whole response.
 pub fn write(sink: &mut impl Sink, context: &Context<'_, '_>, outcome: &Outcome<'_>) {
     match outcome {
-        Outcome::Delivered(body) => {
+        Outcome::Delivered(body, receipt) => {
             sink.status(200, "OK");
             let served = context.trail.product.and_then(|product| product.media.best(context.lines));
             sink.header("Content-Type", served.map_or(JSON, MediaType::name).as_bytes());
             common_headers(sink, context);
+            if let Some(receipt) = receipt {
+                number(sink, "X-Credits-Charged", u64::from(receipt.charged));
+                number(sink, "X-Credits-Remaining", receipt.remaining);
+            }
             finish(sink, context, body);
         }
-        Outcome::Preflight(product) => {
+        Outcome::Told(body) => {
+            sink.status(200, "OK");
+            sink.header("Content-Type", JSON.as_bytes());
+            common_headers(sink, context);
+            finish(sink, context, body);
+        }
+        Outcome::Preflight(preflight) => {
             sink.status(204, "No Content");
             common_headers(sink, context);
-            preflight_headers(sink, product);
+            preflight_headers(sink, preflight);
             sink.body(b"");
         }
         Outcome::Refused(problem) => refusal(sink, context, *problem),
@@ -165,10 +178,10 @@ fn rate_headers(sink: &mut impl Sink, state: &RateState) {
 }
 
 /// An allowed Origin has its Allow-Origin from the common headers already.
-fn preflight_headers(sink: &mut impl Sink, product: &Product) {
-    sink.header("Access-Control-Allow-Methods", product.allowed_methods.as_bytes());
-    sink.header("Access-Control-Allow-Headers", product.allowed_headers.as_bytes());
-    number(sink, "Access-Control-Max-Age", product.preflight_max_age_seconds);
+fn preflight_headers(sink: &mut impl Sink, preflight: &Preflight) {
+    sink.header("Access-Control-Allow-Methods", preflight.allowed_methods.as_bytes());
+    sink.header("Access-Control-Allow-Headers", preflight.allowed_headers.as_bytes());
+    number(sink, "Access-Control-Max-Age", preflight.max_age_seconds);
 }
 
 fn finish(sink: &mut impl Sink, context: &Context<'_, '_>, body: &[u8]) {

@@ -1,4 +1,4 @@
-//! The process around the gateway: listeners, the admin listener, signals, start and stop.
+//! The process around the gateway: listeners, the ledger, signals, start and stop.
 //!
 //! Addresses are tried before Pingora binds them, since its own failure to bind ends a task and
 //! leaves the process alive. What requests get is `gateway.rs`.
@@ -8,12 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::Response;
 use pingora_core::apps::ServerApp;
-use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::listeners::ListenerConfig;
 use pingora_core::protocols::Stream;
-use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::l4::stream::L4BufferSettings;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
@@ -21,9 +18,11 @@ use pingora_core::services::background::{BackgroundService, background_service};
 use pingora_core::services::listening::Service;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::admin::Admin;
 use crate::config::Config;
 use crate::demo::backend::LookupBackend;
 use crate::gateway::Gateway;
+use crate::ledger::Ledger;
 
 /// How often it is looked whether the last connection is gone.
 const IDLE_CHECK: Duration = Duration::from_millis(50);
@@ -56,13 +55,15 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
-    let gateway = Arc::new(Gateway::new(Arc::new(config.policy), config.h2c));
+    let licences = config.policy.licences().map(Arc::clone).collect();
+    let ledger = Arc::new(Ledger::start(config.ledger, licences));
+    let gateway = Arc::new(Gateway::new(Arc::new(config.policy), Arc::clone(&ledger), config.h2c));
 
     let mut clients = Service::new("gateway".to_owned(), Front(Arc::clone(&gateway)));
     // The gateway reads into its own buffers and writes whole answers.
     clients.add_listener(ListenerConfig::tcp(config.listen.to_string()).l4_buffer(L4BufferSettings::unbuffered()));
     server.add_service(clients);
-    let mut admin = Service::new("admin".to_owned(), Admin);
+    let mut admin = Service::new("admin".to_owned(), Admin::new(Arc::clone(&ledger), config.admin, config.admin_token));
     admin.threads = Some(1);
     admin.add_tcp(&config.admin.to_string());
     server.add_service(admin);
@@ -72,7 +73,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
         backend.add_tcp(&address.to_string());
         server.add_service(backend);
     }
-    let mut watch = background_service("watch", Watch { gateway, idle });
+    let mut watch = background_service("watch", Watch { gateway, ledger: Arc::clone(&ledger), idle });
     watch.threads = Some(1);
     server.add_service(watch);
 
@@ -84,6 +85,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
         ready();
     });
     server.run(RunArgs { shutdown_signal: Box::new(Signals) });
+    ledger.close();
     Ok(())
 }
 
@@ -106,6 +108,7 @@ impl ServerApp for Front {
 /// Ends the process as soon as the last connection is gone after a SIGTERM.
 struct Watch {
     gateway: Arc<Gateway>,
+    ledger: Arc<Ledger>,
     idle: fn(),
 }
 
@@ -119,6 +122,7 @@ impl BackgroundService for Watch {
         while self.gateway.open_connections() > 0 {
             tokio::time::sleep(IDLE_CHECK).await;
         }
+        self.ledger.close();
         (self.idle)();
     }
 }
@@ -141,27 +145,5 @@ impl ShutdownSignalWatch for Signals {
             _ = quit.recv() => ShutdownSignal::GracefulTerminate,
             _ = interrupt.recv() => ShutdownSignal::FastShutdown,
         }
-    }
-}
-
-/// What operators ask the process.
-struct Admin;
-
-#[async_trait]
-impl ServeHttp for Admin {
-    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        let request = session.req_header();
-        let healthy = request.method == "GET" && request.uri.path() == "/healthz";
-        let (status, body) = if healthy {
-            (200, r#"{"status":"ok"}"#)
-        } else {
-            (404, r#"{"status":"unknown","detail":"There is no such page. Ask for GET /healthz."}"#)
-        };
-        let mut response = Response::new(body.as_bytes().to_vec());
-        *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
-        let headers = response.headers_mut();
-        headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-        headers.insert(http::header::CONTENT_LENGTH, http::HeaderValue::from(body.len()));
-        response
     }
 }

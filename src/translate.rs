@@ -11,6 +11,7 @@ use serde::de::IgnoredAny;
 
 use crate::problem::{Hint, Problem, Row};
 use crate::quota::Now;
+use crate::tariff::{Passed, Tariff};
 
 /// The largest `Retry-After` that is passed on, in seconds: one day.
 const MAX_RETRY_AFTER_SECONDS: u64 = 86_400;
@@ -77,13 +78,18 @@ pub fn status(code: u16, headers: &HeaderMap, now: Now) -> Result<(), Problem> {
     }
 }
 
-/// Judges the body of a 200: one JSON document in UTF-8.
+/// Judges the body of a 200, which has to be one JSON document in UTF-8: what it costs, in credits,
+/// by a tariff and what was asked.
 ///
 /// # Errors
 /// `upstream-failed`.
-pub fn body(body: &[u8]) -> Result<(), Problem> {
+pub fn body(body: &[u8], tariff: Option<&Tariff>, asked: Passed) -> Result<u32, Problem> {
+    const NOT_JSON: Problem = failed("the answer is not JSON");
     let text = std::str::from_utf8(body).map_err(|_| failed("the answer is not UTF-8"))?;
-    serde_json::from_str::<IgnoredAny>(text).map(|_| ()).map_err(|_| failed("the answer is not JSON"))
+    match tariff {
+        None => serde_json::from_str::<IgnoredAny>(text).map(|_| 0).map_err(|_| NOT_JSON),
+        Some(tariff) => tariff.read(text).map(|told| tariff.price(asked, told)).map_err(|_| NOT_JSON),
+    }
 }
 
 /// Whole seconds from an upstream's `Retry-After`, seconds or a date (RFC 9110, section 10.2.3).
@@ -154,7 +160,7 @@ mod tests {
             (b"\"\xff\"", false),
             (b"\x1f\x8b\x08", false),
         ] {
-            assert_eq!(body(text).is_ok(), passes, "{text:?}");
+            assert_eq!(body(text, None, Passed::default()).is_ok(), passes, "{text:?}");
         }
     }
 }

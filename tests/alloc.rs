@@ -46,7 +46,7 @@ fn admitted(policy: &tollgate::policy::Policy, text: &str) -> (Option<Row>, usiz
     let head = Head::judge(lines, [127, 0, 0, 1].into(), &limits).unwrap();
     let mut trail = Trail::default();
     let row = match admit(policy, &head, now, Room::Free, &mut trail) {
-        Ok(Turn::Lookup(_) | Turn::Preflight(_)) => None,
+        Ok(Turn::Lookup(_) | Turn::Preflight(_) | Turn::Enquiry(_)) => None,
         Err(problem) => Some(problem.row),
     };
     (row, ALLOCATIONS.get() - before)

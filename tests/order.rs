@@ -34,13 +34,14 @@ enum Fault {
     CacheDays,
     LiveStatus,
     OutputFormat,
+    Credits,
     Upstream,
 }
 
 use Fault::*;
 
 /// In order of precedence.
-const FAULTS: [(Fault, &str); 24] = [
+const FAULTS: [(Fault, &str); 25] = [
     (Upgrade, "malformed-request"),
     (TwoTokenLines, "malformed-request"),
     (Path, "endpoint-unknown"),
@@ -64,11 +65,12 @@ const FAULTS: [(Fault, &str); 24] = [
     (CacheDays, "cache-days-unsupported"),
     (LiveStatus, "live-status-country-unsupported"),
     (OutputFormat, "body-invalid"),
+    (Credits, "credits-insufficient"),
     (Upstream, "upstream-unavailable"),
 ];
 
 /// Faults that are properties of the token; each of their combinations has a token of its own.
-const TOKEN_FAULTS: [Fault; 6] = [Disabled, Expired, OtherProduct, Network, Domain, Rate];
+const TOKEN_FAULTS: [Fault; 7] = [Disabled, Expired, OtherProduct, Network, Domain, Rate, Credits];
 
 /// Faults that one request can have at once: not no body and something in it, and not two lines
 /// of a token that is not sent.
@@ -130,8 +132,18 @@ fn configuration(backend: std::net::SocketAddr, closed: std::net::SocketAddr) ->
         .replace("upstream: lookup", "upstream: down")
         .replace("[POST /phone/validate/v2, POST /phone/validation/v2]", "[POST /phone/down]");
     yaml = yaml.replace("\n  email:\n", &format!("\n  down:\n{down}\n  email:\n"));
-    for (account, rate) in [("free", "{ unlimited: true }"), ("used", "{ limit: 1/d, burst: 1 }")] {
-        writeln!(yaml, "  {account}:\n    rate: {rate}\n    tokens:").unwrap();
+    yaml = yaml.replace("credits: { phone: unmetered }", "credits: { phone: unmetered, down: unmetered }");
+    for (account, rate, credits) in [
+        ("free", "{ unlimited: true }", "1000000"),
+        ("used", "{ limit: 1/d, burst: 1 }", "1000000"),
+        ("free-broke", "{ unlimited: true }", "0"),
+        ("used-broke", "{ limit: 1/d, burst: 1 }", "0"),
+    ] {
+        writeln!(
+            yaml,
+            "  {account}:\n    rate: {rate}\n    credits: {{ phone: {credits}, down: {credits} }}\n    tokens:"
+        )
+        .unwrap();
         let plain = Digest::of(format!("order-{account}").as_bytes()).text();
         writeln!(yaml, "      - {{ name: plain, hash: \"{plain}\", products: [phone] }}").unwrap();
         for bits in 0..1_u32 << TOKEN_FAULTS.len() {
@@ -142,7 +154,7 @@ fn configuration(backend: std::net::SocketAddr, closed: std::net::SocketAddr) ->
                 .map(|(_, fault)| fault)
                 .collect();
             let has = |fault| faults.contains(&fault);
-            if has(Rate) != (account == "used") {
+            if has(Rate) != account.starts_with("used") || has(Credits) != account.ends_with("broke") {
                 continue;
             }
             let mut line =
@@ -184,9 +196,12 @@ fn combinations() -> Vec<Vec<Fault>> {
 fn every_combination_of_faults_gets_the_smallest_row() {
     let backend = crate::support::Backend::answering_json();
     let gateway = Gateway::start(&configuration(backend.address(), crate::support::closed_port()));
-    // The account with one request a day makes it.
-    gateway
-        .exchange("POST /phone/validate/v2 HTTP/1.1\r\nHost: a\r\nAuth-Token: order-used\r\nConnection: close\r\n\r\n");
+    // The accounts with one request a day make it.
+    for account in ["used", "used-broke"] {
+        gateway.exchange(&format!(
+            "POST /phone/validate/v2 HTTP/1.1\r\nHost: a\r\nAuth-Token: order-{account}\r\nConnection: close\r\n\r\n"
+        ));
+    }
     let slugs: BTreeMap<Fault, &str> = FAULTS.into_iter().collect();
     let sets = combinations();
     assert!(sets.len() > 2500, "{} combinations", sets.len());
@@ -212,8 +227,7 @@ fn the_faults_are_in_the_order_of_the_table() {
         .collect();
     assert!(rows.is_sorted(), "{rows:?}");
     // Rows that need a state of the gateway or of time have tests of their own.
-    let elsewhere =
-        ["request-timeout", "overloaded", "credits-insufficient", "deadline-exceeded", "upstream-failed", "internal"];
+    let elsewhere = ["request-timeout", "overloaded", "deadline-exceeded", "upstream-failed", "internal"];
     for definition in TABLE {
         let here = FAULTS.iter().any(|(_, slug)| *slug == definition.slug);
         assert!(here != elsewhere.contains(&definition.slug), "{}", definition.slug);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Files that decide, and the modules of the crate that each may name. Whatever is not in a row is
 /// above it.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     ("problem.rs", &[]),
     ("wording.rs", &["problem"]),
     ("head.rs", &["problem"]),
@@ -14,11 +14,15 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("check/domain.rs", &["head", "problem"]),
     ("check/header.rs", &["head", "problem"]),
     ("check/body.rs", &["problem"]),
+    ("tariff.rs", &[]),
+    ("quota/balance.rs", &[]),
+    ("quota/credits.rs", &["problem"]),
     ("quota.rs", &["problem"]),
+    ("enquiry.rs", &["account", "quota"]),
     ("account.rs", &["check", "problem", "quota"]),
-    ("policy.rs", &["account", "check", "head", "problem", "wording"]),
+    ("policy.rs", &["account", "check", "head", "problem", "quota", "tariff", "wording"]),
     ("cors.rs", &["admit", "head", "policy", "problem"]),
-    ("admit.rs", &["account", "check", "cors", "head", "policy", "problem", "quota"]),
+    ("admit.rs", &["account", "check", "cors", "head", "policy", "problem", "quota", "tariff"]),
 ];
 
 /// What a check must not reach for: it is a pure function that a test calls.

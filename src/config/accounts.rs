@@ -12,11 +12,13 @@ use super::compile::check_name;
 use super::products::{known, listed};
 use super::units::Parsed;
 use super::{Source, file};
-use crate::account::{Account, Digest, Expiry, FirstWord, ProductSet, Token, Tokens};
+use crate::account::{Account, Digest, Expiry, FirstWord, Licences, ProductSet, Token, Tokens};
 use crate::check::domain::Domains;
 use crate::check::network::Networks;
 use crate::policy::Product;
-use crate::quota::Rate;
+use crate::quota::balance::MAX_CREDITS;
+use crate::quota::credits::Licence;
+use crate::quota::{Allowance, Arrival, Rate};
 use crate::yaml::{self, Entries, Listed, Mistakes, Place, Written};
 
 /// Bytes of one line of a JSON Lines file: one account with all its tokens.
@@ -59,7 +61,7 @@ impl<'c> Gathered<'c> {
     /// Adds the accounts of a mapping.
     pub fn add_all(&mut self, accounts: Entries<file::Account>, mistakes: &mut Mistakes) {
         for (name, place, account) in accounts.0 {
-            let compiled = self.compile(account.rate, account.tokens, &place, mistakes);
+            let compiled = self.compile(account.rate, account.credits, account.tokens, &place, mistakes);
             self.add(&name, compiled, &place, mistakes);
         }
     }
@@ -169,21 +171,69 @@ impl<'c> Gathered<'c> {
         mistakes: &mut Mistakes,
     ) -> Option<(String, Compiled)> {
         let name = line.name.require(place, "name", "name the account", mistakes);
-        let compiled = self.compile(line.rate, line.tokens, place, mistakes);
+        let compiled = self.compile(line.rate, line.credits, line.tokens, place, mistakes);
         name.map(|name| (name, compiled))
     }
 
     fn compile(
         &self,
         rate: Written<file::Rate>,
+        credits: Entries<file::Funds>,
         tokens: Written<Listed<file::Token>>,
         place: &Place,
         mistakes: &mut Mistakes,
     ) -> Compiled {
         let rate = self::rate(rate, place, mistakes);
+        let funds = self.funds(credits, mistakes);
         let tokens = tokens.take().unwrap_or_default().0;
-        let tokens = tokens.into_iter().filter_map(|(token, place)| self.token(token, place, mistakes)).collect();
-        Compiled { rate, tokens }
+        let tokens: Vec<_> =
+            tokens.into_iter().filter_map(|(token, place)| self.token(token, place, mistakes)).collect();
+        // Whoever forgets the line must not give lookups away.
+        for product in self.products.iter().filter(|product| product.tariff.is_some()) {
+            let used = tokens.iter().any(|(_, token, _)| token.products.contains(product.place));
+            let told = funds.iter().any(|(known, _)| *known == product.place);
+            if used && !told && !mistakes.touch(&place.key("credits")) {
+                let name = &product.name;
+                let what = format!(
+                    "says nothing of {name}, whose lookups cost credits; write {{ {name}: 1000 }}, or {{ {name}: unmetered }}"
+                );
+                mistakes.push(place.key("credits"), what);
+            }
+        }
+        Compiled { rate, funds, tokens }
+    }
+
+    /// The products that an account has credits for, or needs none.
+    fn funds(&self, credits: Entries<file::Funds>, mistakes: &mut Mistakes) -> Vec<(u8, file::Funds)> {
+        let mut compiled = Vec::new();
+        for (name, place, funds) in credits.0 {
+            match self.products.iter().find(|product| *product.name == *name) {
+                None => self.unknown_product(&name, place, mistakes),
+                Some(product) if product.tariff.is_none() => {
+                    // Prices that could not be read are not missing.
+                    if !self.before.touch(&self.products_place.key(&name).key("credits")) {
+                        let what = "is a product without prices; give the product `credits`, or remove it here";
+                        mistakes.push(place, what);
+                    }
+                }
+                Some(product) => {
+                    if matches!(funds, file::Funds::FirstGrant(credits) if credits > MAX_CREDITS) {
+                        mistakes.push(place, format!("is too much; write at most {MAX_CREDITS} credits"));
+                    }
+                    compiled.push((product.place, funds));
+                }
+            }
+        }
+        compiled
+    }
+
+    fn unknown_product(&self, name: &str, place: Place, mistakes: &mut Mistakes) {
+        // One that is there but could not be read is not unknown, and if there is none that is a
+        // mistake already.
+        if !self.products.is_empty() && !self.before.touch(&self.products_place.key(name)) {
+            let known = known(self.products.iter().map(|product| &*product.name));
+            mistakes.push(place, format!("names no product; {known}"));
+        }
     }
 
     fn add(&mut self, name: &str, compiled: Compiled, place: &Place, mistakes: &mut Mistakes) {
@@ -197,7 +247,17 @@ impl<'c> Gathered<'c> {
         let Ok(number) = u32::try_from(self.accounts.len()) else {
             return;
         };
-        self.accounts.push(Account { name: name.into(), rate: compiled.rate });
+        let name: Arc<str> = name.into();
+        let licence = |(place, funds): &(u8, file::Funds)| match funds {
+            file::Funds::Unmetered => None,
+            file::Funds::FirstGrant(credits) => {
+                let product = self.products.iter().find(|product| product.place == *place)?;
+                let licence = Licence::new(Arc::clone(&name), Arc::clone(&product.name), *credits);
+                Some((*place, Arc::new(licence)))
+            }
+        };
+        let licences: Licences = compiled.funds.iter().filter_map(licence).collect::<Vec<_>>().into();
+        self.accounts.push(Account { name, rate: compiled.rate, enquiries: Arrival::default(), licences });
         for (digest, token, token_place) in compiled.tokens {
             let place = if token_place.line == 0 { place } else { &token_place };
             if let Some(first) = self.spots.get(&digest) {
@@ -260,13 +320,7 @@ impl<'c> Gathered<'c> {
         for (name, place) in listed(products, parent, "products", "name the products that the token covers", mistakes) {
             match self.products.iter().find(|product| *product.name == *name) {
                 Some(product) => set.insert(product.place),
-                // One that is there but could not be read is not unknown, and if there is none
-                // that is a mistake already.
-                None if self.products.is_empty() || self.before.touch(&self.products_place.key(&name)) => {}
-                None => {
-                    let known = known(self.products.iter().map(|product| &*product.name));
-                    mistakes.push(place, format!("names no product; {known}"));
-                }
+                None => self.unknown_product(&name, place, mistakes),
             }
         }
         set
@@ -328,19 +382,29 @@ fn files(directory: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
 /// An account before it has its place in the policy.
 struct Compiled {
     rate: Rate,
+    funds: Vec<(u8, file::Funds)>,
     tokens: Vec<(Digest, Token, Place)>,
 }
 
 fn rate(written: Written<file::Rate>, parent: &Place, mistakes: &mut Mistakes) -> Rate {
-    const WANTED: &str = "write { limit: 150/min, burst: 150 }, or { unlimited: true }";
     let place = written.place().cloned().unwrap_or_default();
-    let Some(rate) = written.require(parent, "rate", WANTED, mistakes) else {
+    let Some(rate) = written.require(parent, "rate", RATE_WANTED, mistakes) else {
         return Rate::Unlimited;
     };
+    match rate_of(rate, place, mistakes) {
+        Some(allowance) => Rate::limited(allowance),
+        None => Rate::Unlimited,
+    }
+}
+
+const RATE_WANTED: &str = "write { limit: 150/min, burst: 150 }, or { unlimited: true }";
+
+/// What a rate allows; `None` for one without limits, or with a mistake.
+pub fn rate_of(rate: file::Rate, place: Place, mistakes: &mut Mistakes) -> Option<Allowance> {
     let burst_place = rate.burst.place().cloned();
     let burst = rate.burst.take();
     match (rate.limit, rate.unlimited) {
-        (Written::Bad, _) | (_, Written::Bad) => Rate::Unlimited,
+        (Written::Bad, _) | (_, Written::Bad) => None,
         (Written::Here(Parsed(limit), _), Written::Missing | Written::Here(false, _)) => {
             let allowance = limit.with_burst(burst);
             if let Some(place) = burst_place
@@ -349,12 +413,12 @@ fn rate(written: Written<file::Rate>, parent: &Place, mistakes: &mut Mistakes) -
                 let what = "takes more than a year to be there again at this rate; write a smaller burst";
                 mistakes.push(place, what);
             }
-            Rate::limited(allowance)
+            Some(allowance)
         }
-        (Written::Missing, Written::Here(true, _)) if burst.is_none() => Rate::Unlimited,
+        (Written::Missing, Written::Here(true, _)) if burst.is_none() => None,
         (Written::Here(..) | Written::Missing, _) => {
-            mistakes.push(place, format!("does not say one rate; {WANTED}"));
-            Rate::Unlimited
+            mistakes.push(place, format!("does not say one rate; {RATE_WANTED}"));
+            None
         }
     }
 }

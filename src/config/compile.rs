@@ -1,21 +1,24 @@
 //! From the file as it is written to a policy: limits, upstreams, and all parts put together.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::accounts::Gathered;
+use super::accounts::{Gathered, rate_of};
 use super::problems::Rows;
 use super::products::{self, Surroundings, listed};
 use super::units::{Bytes, Parsed};
-use super::{Config, Source, file};
+use super::{Config, Source, credits, file};
 use crate::account::Tokens;
 use crate::check::domain::Domains;
 use crate::check::header::HeaderRule;
+use crate::check::media::{Media, MediaType};
 use crate::check::network::Networks;
 use crate::head::{HeadLimits, MAX_FIELDS};
-use crate::policy::{Limits, Paths, Policy, Product, Upstream};
+use crate::policy::{Endpoint, Enquiry, Limits, Paths, Policy, Preflight, Product, Upstream};
+use crate::quota::{Allowance, Window};
 use crate::wording::Wording;
 use crate::yaml::{Mistakes, Place, Written};
 
@@ -65,24 +68,48 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         compiled.extend(products::compile(entry, number, &around, &mut rows, &mut paths, mistakes));
     }
     rows.check_use(mistakes);
+    if compiled.iter().any(|product| product.tariff.is_some())
+        && !paths.insert(Enquiry::METHOD, Enquiry::PATH, Endpoint::Credits)
+    {
+        let what = "route GET /account/credits, where accounts are told of their credits; give that route another path";
+        mistakes.push(root.key("products"), what);
+    }
     let mut gathered = Gathered::new(&compiled, root, mistakes.clone());
     gathered.add_all(file.accounts, mistakes);
     gathered.include(file.include.take().unwrap_or_default(), source, mistakes);
     let (accounts, tokens) = (gathered.accounts, gathered.tokens);
+    let somebody_pays = accounts.iter().any(|account| account.licences.iter().next().is_some());
+    let ledger = credits::ledger(file.ledger, somebody_pays, root, source, mistakes);
+    let window = enquiry_window(file.enquiry_rate, mistakes);
     if !mistakes.is_empty() {
         return None;
     }
     for product in &mut compiled {
-        product.origins = origins(product.place, &tokens);
+        product.preflight.origins = origins(product.place, &tokens);
     }
-    let origins = Domains::any_of(compiled.iter().map(|product| &product.origins));
+    let any_origin = || Domains::any_of(compiled.iter().map(|product| &product.preflight.origins));
     let mut echoed: Vec<HeaderRule> = Vec::new();
     for rule in compiled.iter().flat_map(|product| product.headers.iter()).filter(|rule| rule.echo) {
         if !echoed.iter().any(|known| known.name.eq_ignore_ascii_case(&rule.name)) {
             echoed.push(rule.clone());
         }
     }
-    let wording = Wording::new(&public_url, rows.texts(|text| text.detail.clone()), Vec::new());
+    let written_headers: Vec<Box<str>> = every_token_header(&compiled);
+    let enquiry = Enquiry {
+        window,
+        media: Media { served: MediaType::parse("application/json").into_iter().collect(), taken: Box::default() },
+        preflight: Preflight {
+            origins: any_origin(),
+            allowed_methods: Enquiry::METHOD.into(),
+            allowed_headers: products::allowed_headers(&written_headers, None, &echoed).into(),
+            max_age_seconds: PREFLIGHT_MAX_AGE_SECONDS,
+        },
+    };
+    let in_general = |detail: &str| {
+        detail.replace("{token_headers}", &written_headers.join(" or ")).replace("{accept}", "application/json")
+    };
+    let wording = Wording::new(&public_url, rows.texts(|text| in_general(&text.detail)), Vec::new());
+    let origins = any_origin();
     let policy = Policy {
         limits,
         trusted_proxies,
@@ -95,8 +122,46 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         origins,
         echoed: echoed.into(),
         wording,
+        enquiry,
     };
-    Some(Config { listen, h2c: file.h2c.take().unwrap_or(false), workers, admin, policy })
+    let admin_token = file.admin_token.take().map(|digest| digest.0);
+    Some(Config { listen, h2c: file.h2c.take().unwrap_or(false), workers, admin, admin_token, ledger, policy })
+}
+
+/// How often an account may ask about its credits, unless the configuration says otherwise.
+const ENQUIRY_ALLOWANCE: Allowance = Allowance {
+    limit: NonZeroU32::MIN.saturating_add(59),
+    period: Duration::from_secs(60),
+    burst: NonZeroU32::MIN.saturating_add(9),
+};
+
+/// How long browsers may remember that they may ask about credits.
+const PREFLIGHT_MAX_AGE_SECONDS: u64 = 600;
+
+fn enquiry_window(rate: Written<file::Rate>, mistakes: &mut Mistakes) -> Window {
+    let place = rate.place().cloned().unwrap_or_default();
+    let allowance = rate.take().map(|rate| {
+        let allowance = rate_of(rate, place.clone(), mistakes);
+        if allowance.is_none() && !mistakes.touch(&place) {
+            mistakes.push(
+                place,
+                "has no limit, and answering costs something; write one, as in { limit: 60/min, burst: 10 }",
+            );
+        }
+        allowance
+    });
+    Window::new(allowance.flatten().unwrap_or(ENQUIRY_ALLOWANCE))
+}
+
+/// The headers of all products that carry tokens, as they are written, each once.
+fn every_token_header(products: &[Product]) -> Vec<Box<str>> {
+    let mut headers: Vec<Box<str>> = Vec::new();
+    for header in products.iter().flat_map(|product| product.token_headers.iter()) {
+        if !headers.iter().any(|known| known.eq_ignore_ascii_case(header)) {
+            headers.push(header.clone());
+        }
+    }
+    headers
 }
 
 fn trusted_proxies(written: file::Texts<IpNet>, root: &Place, mistakes: &mut Mistakes) -> Networks {

@@ -32,12 +32,15 @@ pub struct File {
     pub workers: Written<usize>,
     pub admin: Text<SocketAddr>,
     pub admin_exposed: Written<bool>,
+    pub admin_token: Text<Digest>,
     pub public_url: Text<PublicUrl>,
     pub trusted_proxies: Texts<IpNet>,
     pub limits: Written<Limits>,
     pub upstreams: Entries<Upstream>,
     pub products: Entries<Product>,
     pub problems: Entries<Problem>,
+    pub ledger: Written<Ledger>,
+    pub enquiry_rate: Written<Rate>,
     pub accounts: Entries<Account>,
     pub include: Written<Listed<String>>,
 }
@@ -78,6 +81,7 @@ pub struct Product {
     pub deadline: Written<Deadline>,
     pub headers: Entries<HeaderRule>,
     pub body: Written<Body>,
+    pub credits: Written<Credits>,
     pub preflight_max_age: Text<Duration>,
 }
 
@@ -118,6 +122,83 @@ pub struct BodyProblem {
     pub problem: Written<String>,
 }
 
+/// What a product's lookups cost.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Credits {
+    pub hold: Written<Listed<PriceLine>>,
+    pub price: Written<Listed<PriceLine>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PriceLine {
+    pub add: Written<u32>,
+    pub set: Written<u32>,
+    #[serde(rename = "if")]
+    pub condition: Written<Condition>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Condition {
+    pub request: Written<String>,
+    pub answer: Written<String>,
+    pub is: Written<serde_json::Value>,
+    pub one_of: Written<Listed<serde_json::Value>>,
+    pub ignore_case: Written<bool>,
+    pub filled: Written<bool>,
+    pub all: Written<Listed<Condition>>,
+    pub any: Written<Listed<Condition>>,
+    pub not: Written<Box<Condition>>,
+}
+
+/// Where and how credits are written down.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ledger {
+    pub file: Written<String>,
+    pub durability: Written<Durability>,
+    pub volatile: Written<bool>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    Batch,
+    Each,
+}
+
+/// What an account has of a product: credits, or no need of any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Funds {
+    FirstGrant(u64),
+    Unmetered,
+}
+
+impl<'de> Deserialize<'de> for Funds {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Funds, D::Error> {
+        struct FundsVisitor;
+        impl serde::de::Visitor<'_> for FundsVisitor {
+            type Value = Funds;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a whole number of credits, or unmetered")
+            }
+
+            fn visit_u64<E>(self, credits: u64) -> Result<Funds, E> {
+                Ok(Funds::FirstGrant(credits))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Funds, E> {
+                const WANTED: &str = "is neither; write a whole number of credits, or unmetered";
+                if text == "unmetered" { Ok(Funds::Unmetered) } else { Err(E::custom(WANTED)) }
+            }
+        }
+        deserializer.deserialize_any(FundsVisitor)
+    }
+}
+
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum When {
@@ -137,6 +218,7 @@ pub struct Problem {
 #[serde(default, deny_unknown_fields)]
 pub struct Account {
     pub rate: Written<Rate>,
+    pub credits: Entries<Funds>,
     pub tokens: Written<Listed<Token>>,
 }
 
@@ -146,6 +228,7 @@ pub struct Account {
 pub struct AccountLine {
     pub name: Written<String>,
     pub rate: Written<Rate>,
+    pub credits: Entries<Funds>,
     pub tokens: Written<Listed<Token>>,
 }
 

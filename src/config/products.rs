@@ -7,6 +7,7 @@ use regex::bytes::RegexBuilder;
 
 use super::bodies::body_rule;
 use super::compile::{check_name, out_of_range};
+use super::credits::tariff;
 use super::problems::Rows;
 use super::units::{HeaderName, Parsed};
 use super::{Source, file};
@@ -14,7 +15,7 @@ use crate::account::MAX_PRODUCTS;
 use crate::check::domain::Domains;
 use crate::check::header::{DeadlineRule, HeaderRule, Shape};
 use crate::check::media::{Media, MediaType};
-use crate::policy::{Paths, Product, Upstream};
+use crate::policy::{Endpoint, Paths, Preflight, Product, Upstream};
 use crate::problem::Row;
 use crate::wording::{Text, Wording};
 use crate::yaml::{Entries, Listed, Mistakes, Place, Written};
@@ -75,6 +76,7 @@ pub fn compile(
     let headers: Box<[HeaderRule]> =
         product.headers.0.into_iter().filter_map(|entry| header_rule(entry, &mut taken, rows, mistakes)).collect();
     let body = product.body.take().map(|body| body_rule(body, around.source, rows, mistakes));
+    let tariff = tariff(product.credits, body.as_ref(), mistakes);
     let max_age_place = product.preflight_max_age.place().cloned();
     let max_age = product.preflight_max_age.take().map_or(Duration::from_secs(600), |age| age.0);
     let fits = max_age.subsec_nanos() == 0 && max_age <= MAX_PREFLIGHT_AGE;
@@ -85,16 +87,19 @@ pub fn compile(
         place: product_place,
         // Without one there is a mistake, and no policy is made.
         upstream: upstream.unwrap_or_default(),
-        allowed_methods: methods.into(),
-        allowed_headers: allowed_headers(&token_headers, &deadline, &headers).into(),
+        preflight: Preflight {
+            origins: Domains::Any,
+            allowed_methods: methods.into(),
+            allowed_headers: allowed_headers(&token_headers, Some(&deadline), &headers).into(),
+            max_age_seconds: max_age.as_secs(),
+        },
         token_headers,
         accept: media.served.iter().map(MediaType::name).collect::<Vec<_>>().join(", ").into(),
         media,
         deadline,
         headers,
         body,
-        origins: Domains::Any,
-        preflight_max_age_seconds: max_age.as_secs(),
+        tariff,
         wording: Wording::new("", Vec::new(), Vec::new()),
     };
     product.wording =
@@ -147,7 +152,7 @@ fn routes(
     let mut methods: Vec<Box<str>> = Vec::new();
     let routes = listed(routes, parent, "routes", "write at least one, as in [POST /phone/validate/v2]", mistakes);
     for (Parsed(route), place) in routes {
-        if !paths.insert(&route.method, &route.path, number) {
+        if !paths.insert(&route.method, &route.path, Endpoint::Product(number)) {
             mistakes.push(place, "is routed already; give each method and path to one product, once");
         }
         if !methods.contains(&route.method) {
@@ -334,11 +339,11 @@ fn pattern_shape(pattern: &str, place: Place, max_bytes: usize, mistakes: &mut M
 }
 
 /// `Access-Control-Allow-Headers`: every header that the product reads.
-fn allowed_headers(token_headers: &[Box<str>], deadline: &DeadlineRule, headers: &[HeaderRule]) -> String {
+pub fn allowed_headers(token_headers: &[Box<str>], deadline: Option<&DeadlineRule>, headers: &[HeaderRule]) -> String {
     let mut names: Vec<&str> = vec!["Content-Type", "Accept"];
     names.extend(token_headers.iter().map(|name| &**name));
     names.extend(headers.iter().map(|rule| &*rule.name));
-    names.extend(deadline.header.as_deref());
+    names.extend(deadline.and_then(|deadline| deadline.header.as_deref()));
     names.join(", ")
 }
 

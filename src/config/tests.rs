@@ -538,7 +538,7 @@ fn mistakes_in_products() {
                 ("products: [phone]", "products: [phone, other]"),
             ],
             lines: &[
-                "f:28:10: products.other: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are upstream, routes, token_headers, accept, content_type, deadline, headers, body, preflight_max_age",
+                "f:28:10: products.other: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are upstream, routes, token_headers, accept, content_type, deadline, headers, body, credits, preflight_max_age",
             ],
         },
     ]);
@@ -807,7 +807,7 @@ fn mistakes_in_bodies() {
             edits: &[("    body:\n      max: 16KiB", "    body: 16KiB\n    bodies:\n      max: 16KiB")],
             lines: &[
                 "f:21:11: products.phone.body: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are max, schema, strict, problems",
-                "f:22:5: products.phone.bodies: is not a key here; the keys are upstream, routes, token_headers, accept, content_type, deadline, headers, body, preflight_max_age",
+                "f:22:5: products.phone.bodies: is not a key here; the keys are upstream, routes, token_headers, accept, content_type, deadline, headers, body, credits, preflight_max_age",
                 "f:31:3: problems.number-missing: is used by no product; refer to it with `problem:`, remove it, or mend its slug if a built-in row was meant",
             ],
         },
@@ -1250,7 +1250,7 @@ fn mistakes_that_any_yaml_can_have() {
         Case {
             edits: &[(GOOD, "- listen\n")],
             lines: &[
-                "f:1:1: .: is a list, but a mapping is wanted here; write `key: value` lines below it; the keys are listen, h2c, workers, admin, admin_exposed, public_url, trusted_proxies, limits, upstreams, products, problems, accounts, include",
+                "f:1:1: .: is a list, but a mapping is wanted here; write `key: value` lines below it; the keys are listen, h2c, workers, admin, admin_exposed, admin_token, public_url, trusted_proxies, limits, upstreams, products, problems, ledger, enquiry_rate, accounts, include",
             ],
         },
         Case {
@@ -1264,7 +1264,7 @@ fn mistakes_that_any_yaml_can_have() {
         Case {
             edits: &[("workers: 2", "threads: 2")],
             lines: &[
-                "f:2:1: threads: is not a key here; the keys are listen, h2c, workers, admin, admin_exposed, public_url, trusted_proxies, limits, upstreams, products, problems, accounts, include",
+                "f:2:1: threads: is not a key here; the keys are listen, h2c, workers, admin, admin_exposed, admin_token, public_url, trusted_proxies, limits, upstreams, products, problems, ledger, enquiry_rate, accounts, include",
             ],
         },
         Case {
@@ -1423,6 +1423,15 @@ fn gateway_yaml_has_every_key() {
     let products = all(&file, "products");
     let bodies = below(&products, "body");
     let accounts = all(&file, "accounts");
+    let credits = below(&products, "credits");
+    let price_lines: Vec<Value> = [lists(&credits, "hold"), lists(&credits, "price")].concat();
+    // Conditions stand within each other, so that their keys are looked for in what explains them.
+    for key in keys_of::<file::Condition>() {
+        assert!(
+            CONFIGURATION.contains(&format!("    #     {key}")) || CONFIGURATION.contains(&format!(" {key} ")),
+            "{key}"
+        );
+    }
     for (what, mappings, keys) in [
         ("the root", vec![file.clone()], keys_of::<file::File>()),
         ("limits", vec![file["limits"].clone()], keys_of::<file::Limits>()),
@@ -1435,6 +1444,9 @@ fn gateway_yaml_has_every_key() {
         ("a problem", all(&file, "problems"), keys_of::<file::Problem>()),
         ("an account", accounts.clone(), keys_of::<file::Account>()),
         ("a rate", below(&accounts, "rate"), keys_of::<file::Rate>()),
+        ("a product's credits", credits.clone(), keys_of::<file::Credits>()),
+        ("a price line", price_lines.clone(), keys_of::<file::PriceLine>()),
+        ("the ledger", vec![file["ledger"].clone()], keys_of::<file::Ledger>()),
         ("a token", lists(&accounts, "tokens"), keys_of::<file::Token>()),
     ] {
         for key in keys {
@@ -1446,7 +1458,15 @@ fn gateway_yaml_has_every_key() {
     of_line.insert(0, "name".to_owned());
     assert_eq!(keys_of::<file::AccountLine>(), of_line);
     assert_eq!(keys_of::<file::AccountsFile>(), ["accounts"]);
-    for (word, list) in [("allow", "absent"), ("deny", "absent"), ("missing", "when"), ("any", "when")] {
+    for (word, list) in [
+        ("unmetered", "credits"),
+        ("each", "durability"),
+        ("batch", "durability"),
+        ("allow", "absent"),
+        ("deny", "absent"),
+        ("missing", "when"),
+        ("any", "when"),
+    ] {
         assert!(CONFIGURATION.contains(word), "{list}: {word}");
     }
 }
@@ -1477,7 +1497,7 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
     let states = |phrase: &str| assert!(CONFIGURATION.contains(phrase), "gateway.yaml does not say {phrase:?}");
 
     states(&format!("an address and a port. Default: {}.", config.listen));
-    states(&format!("/healthz. Default: {}.", config.admin));
+    states(&format!("of accounts. Default: {}.", config.admin));
     states("well (clients must know beforehand). Default: false.");
     assert!(!config.h2c);
     states("Default: one for each core.");
@@ -1541,7 +1561,7 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
     assert!(
         matches!(p.body.as_ref().unwrap().schema.as_ref().unwrap(), schema if format!("{schema:?}").contains("when: Any"))
     );
-    states(&format!("answer to a preflight. Default: {}m.", p.preflight_max_age_seconds / 60));
+    states(&format!("answer to a preflight. Default: {}m.", p.preflight.max_age_seconds / 60));
     states("standard reason phrase as the title. Default: that phrase.");
 
     states("`burst`\n    # at once (default: the limit)");
@@ -1698,7 +1718,7 @@ fn mistakes_of_included_files_are_told_with_file_and_line() {
             "b.jsonl",
             format!("{}\nhunter2\n", line("one", 1)),
             vec![
-                "accounts.d/b.jsonl:2:1: .: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are name, rate, tokens",
+                "accounts.d/b.jsonl:2:1: .: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are name, rate, credits, tokens",
             ],
         ),
         (

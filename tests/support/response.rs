@@ -181,7 +181,12 @@ impl Response {
 fn status_of(slug: &str) -> u16 {
     match slug {
         "token-unknown" => 401,
-        "token-disabled" | "token-expired" | "product-mismatch" | "ip-not-allowed" | "domain-not-allowed" => 403,
+        "token-disabled"
+        | "token-expired"
+        | "product-mismatch"
+        | "ip-not-allowed"
+        | "domain-not-allowed"
+        | "credits-insufficient" => 403,
         "endpoint-unknown" => 404,
         "accept-unsupported" => 406,
         "request-timeout" | "deadline-exceeded" => 408,

@@ -1,0 +1,321 @@
+//! What operators ask the process: health, metrics, and the credits of accounts.
+//!
+//! The listener is loopback unless the configuration says otherwise. Credits are money: a browser
+//! cannot be made to ask for them, since requests with an `Origin` are refused, and from another
+//! machine the configuration's token is needed. Clients of the lookup APIs never come here.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use percent_encoding::percent_decode_str;
+use pingora_core::apps::http_app::ServeHttp;
+use pingora_core::protocols::http::ServerSession;
+use prometheus_client::registry::Registry;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::account::Digest;
+use crate::ledger::entry::{FIRST_GRANT, Kind};
+use crate::ledger::store::MAX_PAGE_ROWS;
+use crate::ledger::{Corrected, Correction, Ledger, Page, Refusal};
+use crate::quota::balance::{MAX_CREDITS, Snapshot};
+use crate::quota::credits::Licence;
+
+/// Bytes of a request's body: a correction is a few words.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// Characters of a key, of an operator's name, and of a reason.
+const MAX_WORDS: usize = 500;
+
+/// Answers operators.
+pub struct Admin {
+    ledger: Arc<Ledger>,
+    registry: Registry,
+    token: Option<Digest>,
+    /// Other machines can reach the listener.
+    exposed: bool,
+}
+
+/// A refusal of an operator's request: the status, and what to do instead.
+type Refused = (StatusCode, Cow<'static, str>);
+
+/// A grant or an adjustment, as it is sent.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CorrectionBody {
+    /// Credits; an adjustment may be negative.
+    pub amount: i64,
+    /// Who says so. Default: `admin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why.
+    #[serde(default)]
+    pub why: String,
+}
+
+impl Admin {
+    /// An admin listener at an address.
+    pub fn new(ledger: Arc<Ledger>, address: SocketAddr, token: Option<Digest>) -> Admin {
+        let mut registry = Registry::default();
+        ledger.register(&mut registry);
+        Admin { ledger, registry, token, exposed: !address.ip().to_canonical().is_loopback() }
+    }
+
+    async fn answer(&self, session: &mut ServerSession) -> Result<(StatusCode, Value), Refused> {
+        let head = session.req_header();
+        let (method, uri, headers) = (head.method.clone(), head.uri.clone(), head.headers.clone());
+        let segments: Vec<String> = uri
+            .path()
+            .split('/')
+            .skip(1)
+            .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
+            .collect();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        if segments == ["healthz"] {
+            return only(&method, Method::GET).map(|()| (StatusCode::OK, json!({ "status": "ok" })));
+        }
+        self.authorize(&headers)?;
+        let query = uri.query().unwrap_or_default();
+        match segments.as_slice() {
+            ["credits"] => {
+                only(&method, Method::GET)?;
+                Ok((StatusCode::OK, self.balances(number(query, "skip")?, number(query, "limit")?)))
+            }
+            ["credits", "entries"] => {
+                only(&method, Method::GET)?;
+                self.entries(None, query).await
+            }
+            ["accounts", account, "credits"] => {
+                only(&method, Method::GET)?;
+                let of_account = self.ledger.licences().iter().filter(|licence| *licence.account == **account);
+                let balances: Vec<Value> = of_account.map(balance).collect();
+                if balances.is_empty() {
+                    return Err(unknown_account());
+                }
+                Ok((StatusCode::OK, json!({ "balances": balances })))
+            }
+            ["accounts", account, "credits", product, rest @ ..] => {
+                let licence = self.ledger.licence(account, product).ok_or_else(unknown_account)?;
+                match rest {
+                    [] => only(&method, Method::GET).map(|()| (StatusCode::OK, balance(licence))),
+                    ["history"] => {
+                        only(&method, Method::GET)?;
+                        self.entries(Some(Arc::clone(licence)), query).await
+                    }
+                    ["grants"] => {
+                        only(&method, Method::POST)?;
+                        self.correct(licence, Kind::Grant, &headers, session).await
+                    }
+                    ["adjustments"] => {
+                        only(&method, Method::POST)?;
+                        self.correct(licence, Kind::Adjustment, &headers, session).await
+                    }
+                    _ => Err(no_page()),
+                }
+            }
+            _ => Err(no_page()),
+        }
+    }
+
+    /// Lets an operator at what costs money.
+    fn authorize(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        if headers.contains_key(header::ORIGIN) {
+            return Err((StatusCode::FORBIDDEN, "Requests of web pages are refused here. Use a program.".into()));
+        }
+        let shown = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
+            .map(Digest::of);
+        match (&self.token, shown) {
+            (Some(wanted), Some(shown)) if *wanted == shown => Ok(()),
+            (Some(_), _) => Err((
+                StatusCode::UNAUTHORIZED,
+                "The admin token is missing or wrong. Send it as Authorization: Bearer TOKEN.".into(),
+            )),
+            (None, _) if self.exposed => Err((
+                StatusCode::FORBIDDEN,
+                "Other machines can reach this listener. Give the configuration an admin_token to ask for credits."
+                    .into(),
+            )),
+            (None, _) => Ok(()),
+        }
+    }
+
+    fn balances(&self, skip: Option<u64>, limit: Option<u64>) -> Value {
+        let as_count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let limit = limit.unwrap_or(u64::from(MAX_PAGE_ROWS)).clamp(1, u64::from(MAX_PAGE_ROWS));
+        let page = self.ledger.licences().iter().skip(skip.map_or(0, as_count)).take(as_count(limit));
+        json!({ "balances": page.map(balance).collect::<Vec<_>>() })
+    }
+
+    async fn entries(&self, licence: Option<Arc<Licence>>, query: &str) -> Result<(StatusCode, Value), Refused> {
+        let after = i64::try_from(number(query, "after")?.unwrap_or(0)).unwrap_or(i64::MAX);
+        let rows = number(query, "limit")?.unwrap_or(u64::from(MAX_PAGE_ROWS));
+        let rows = u32::try_from(rows).unwrap_or(MAX_PAGE_ROWS);
+        let entries = self.ledger.page(Page { licence, after, rows }).wait().await.map_err(refused)?;
+        Ok((StatusCode::OK, json!({ "entries": entries })))
+    }
+
+    async fn correct(
+        &self,
+        licence: &Arc<Licence>,
+        kind: Kind,
+        headers: &HeaderMap,
+        session: &mut ServerSession,
+    ) -> Result<(StatusCode, Value), Refused> {
+        let key = headers.get("Idempotency-Key").and_then(|key| key.to_str().ok()).map(unquoted);
+        let bytes = read_body(session).await?;
+        let body: CorrectionBody = serde_json::from_slice(&bytes).map_err(|_| {
+            let what = "The body is not understood. Send {\"amount\": 100, \"by\": \"ann\", \"why\": \"invoice 17\"}.";
+            (StatusCode::BAD_REQUEST, what.into())
+        })?;
+        let correction =
+            correction(Arc::clone(licence), kind, key, body).map_err(|what| (StatusCode::BAD_REQUEST, what))?;
+        let corrected = self.ledger.correct(correction).wait().await.map_err(refused)?;
+        let status = if corrected.again { StatusCode::OK } else { StatusCode::CREATED };
+        Ok((status, corrected_as_json(&corrected)))
+    }
+}
+
+/// Checks an operator's correction.
+///
+/// # Errors
+/// What to write instead.
+pub fn correction(
+    licence: Arc<Licence>,
+    kind: Kind,
+    key: Option<&str>,
+    body: CorrectionBody,
+) -> Result<Correction, Cow<'static, str>> {
+    let CorrectionBody { amount, by, why } = body;
+    let by = by.unwrap_or_else(|| "admin".to_owned());
+    let Some(key) = key.filter(|key| !key.trim().is_empty()) else {
+        return Err(
+            "There is no key. Send Idempotency-Key: a word that this change alone has, so that it happens once.".into(),
+        );
+    };
+    if key == FIRST_GRANT {
+        return Err("The key is that of the configuration's own grant. Choose another.".into());
+    }
+    let too_long = |text: &str| text.len() > MAX_WORDS || text.chars().any(char::is_control);
+    if [key, by.as_str(), why.as_str()].into_iter().any(too_long) {
+        return Err(
+            format!("The key, the name or the reason is no line of at most {MAX_WORDS} bytes. Shorten it.").into()
+        );
+    }
+    let fits = match kind {
+        Kind::Grant => amount > 0,
+        Kind::Adjustment | Kind::Charge | Kind::Refund => amount != 0,
+    };
+    if !fits || amount.unsigned_abs() > MAX_CREDITS {
+        return Err(format!(
+            "The amount does not fit. Write a whole number from 1 to {MAX_CREDITS}; an adjustment may be negative."
+        )
+        .into());
+    }
+    Ok(Correction { licence, kind, amount, key: key.to_owned(), by, why })
+}
+
+/// A correction as operators are shown it.
+pub fn corrected_as_json(corrected: &Corrected) -> Value {
+    let Corrected { entry, again, balance } = corrected;
+    json!({ "entry": entry, "again": again, "balance": balance.available })
+}
+
+/// A licence as operators are shown it.
+pub fn balance(licence: &Arc<Licence>) -> Value {
+    let Snapshot { granted, available, held, spent } = licence.snapshot();
+    json!({
+        "account": &*licence.account,
+        "product": &*licence.product,
+        "balance": available,
+        "held": held,
+        "spent": spent,
+        "granted": granted,
+    })
+}
+
+fn refused(refusal: Refusal) -> Refused {
+    let status = match refusal {
+        Refusal::Unusable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::KeyTaken => StatusCode::UNPROCESSABLE_ENTITY,
+        Refusal::TooMuch | Refusal::TooLittle => StatusCode::CONFLICT,
+    };
+    (status, format!("Nothing was done: {refusal}.").into())
+}
+
+fn only(method: &Method, allowed: Method) -> Result<(), Refused> {
+    if *method == allowed {
+        Ok(())
+    } else {
+        Err((StatusCode::METHOD_NOT_ALLOWED, format!("This page has another method. Use {allowed}.").into()))
+    }
+}
+
+fn no_page() -> Refused {
+    let pages = "There is no such page. Ask for /healthz, /metrics, /credits, /credits/entries, \
+                 /accounts/ID/credits, or below it PRODUCT, PRODUCT/history, PRODUCT/grants or PRODUCT/adjustments.";
+    (StatusCode::NOT_FOUND, pages.into())
+}
+
+fn unknown_account() -> Refused {
+    let what = "No account of this name has credits for it. Look at /credits for those that have.";
+    (StatusCode::NOT_FOUND, what.into())
+}
+
+/// A number of the query; `None` if it is not there.
+fn number(query: &str, name: &str) -> Result<Option<u64>, Refused> {
+    let Some((_, value)) = url::form_urlencoded::parse(query.as_bytes()).find(|(known, _)| known == name) else {
+        return Ok(None);
+    };
+    let what = || (StatusCode::BAD_REQUEST, format!("{name} is not a number. Write it in digits.").into());
+    value.parse().map(Some).map_err(|_| what())
+}
+
+/// The key itself: the header's value may stand in quotes, as structured headers have it (RFC 9651).
+fn unquoted(key: &str) -> &str {
+    key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key)
+}
+
+async fn read_body(session: &mut ServerSession) -> Result<Vec<u8>, Refused> {
+    let mut body = Vec::new();
+    while let Ok(Some(piece)) = session.read_request_body().await {
+        if body.len().saturating_add(piece.len()) > MAX_BODY_BYTES {
+            session.set_keepalive(None);
+            return Err((StatusCode::PAYLOAD_TOO_LARGE, "The body is over 64 KiB. Send less.".into()));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let request = session.req_header();
+        if request.method == Method::GET && request.uri.path() == "/metrics" {
+            let mut text = String::new();
+            // Writing into a string cannot fail.
+            let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+            return page(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text);
+        }
+        let (status, body) = self
+            .answer(session)
+            .await
+            .unwrap_or_else(|(status, detail)| (status, json!({ "status": "refused", "detail": detail })));
+        page(status, "application/json", body.to_string())
+    }
+}
+
+fn page(status: StatusCode, content_type: &'static str, body: String) -> Response<Vec<u8>> {
+    let length = body.len();
+    let mut response = Response::new(body.into_bytes());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    response
+}

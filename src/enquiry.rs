@@ -1,0 +1,34 @@
+//! What an account is told of itself: its credits and its rate.
+//!
+//! Who may ask is decided in `admit.rs`. The account's name is the operator's own and is not told.
+
+use serde_json::{Value, json};
+
+use crate::account::Account;
+use crate::quota::Now;
+use crate::quota::balance::Snapshot;
+
+/// One JSON document about an account. Members of `credits` are whole numbers of credits, and
+/// `granted` is always the sum of the other three; `reset` is seconds since 1970-01-01 UTC. An
+/// account without a rate has null in its place.
+pub fn tell(account: &Account, now: Now) -> Vec<u8> {
+    let credits = account.licences.iter().map(|licence| {
+        let Snapshot { granted, available, held, spent } = licence.snapshot();
+        json!({
+            "product": &*licence.product,
+            "balance": available,
+            "held": held,
+            "spent": spent,
+            "granted": granted,
+        })
+    });
+    let rate = account.rate.state(now).map(|state| {
+        json!({
+            "limit": state.allowance.limit,
+            "period_seconds": state.allowance.period.as_secs(),
+            "remaining": state.remaining,
+            "reset": state.reset_unix_seconds,
+        })
+    });
+    json!({ "credits": credits.collect::<Vec<Value>>(), "rate": rate }).to_string().into_bytes()
+}

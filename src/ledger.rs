@@ -1,0 +1,479 @@
+//! The ledger: credits that are held, charged and granted, and written down so that a crash
+//! changes nothing that was promised.
+//!
+//! A request touches only the atomics of its licence (`quota/credits.rs`) and a queue; one thread
+//! (`ledger/task.rs`) writes the file (`ledger/store.rs`). What a crash can cost:
+//!
+//! * `batch`: charges are written together, at the latest 50 ms after the answer went out. A crash
+//!   loses those that were not written yet, or whose write was under way: the operator has given
+//!   those lookups away, and no customer pays for anything that was not delivered.
+//! * `each`: an answer waits until its charge is on the disk. No charge is lost. A crash between the
+//!   write and the last byte of the answer leaves a charge without an answer: at most one for each
+//!   request that was in flight, found by its Transaction-Id.
+//!
+//! In both, a lookup is charged at most once, and what a request held when the process died is
+//! available again, since only charges are written. While the file cannot be written, requests that
+//! cost something are refused, and nothing is sold that could not be counted.
+
+pub mod entry;
+pub mod store;
+mod task;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SendError, Sender, channel, sync_channel};
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tokio::sync::oneshot;
+
+use crate::problem::{Problem, Row};
+use crate::quota::balance::Snapshot;
+use crate::quota::credits::{Hold, Licence};
+use crate::respond::TransactionId;
+use entry::{Entry, Kind};
+pub use store::Place;
+
+/// Charges that may wait to be written. Beyond it the disk is too slow for the traffic, and
+/// requests that cost something are refused until it has caught up.
+const MAX_WAITING_CHARGES: i64 = 1_000_000;
+
+/// How long the end of the process waits for the last charges to be written.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// When a charge is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Some milliseconds after its answer.
+    Batch,
+    /// Before its answer.
+    Each,
+}
+
+/// How the ledger is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub place: Place,
+    pub durability: Durability,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { place: Place::File(PathBuf::from("ledger.db")), durability: Durability::Batch }
+    }
+}
+
+/// Why the ledger cannot be read or written, and how to mend it: one sentence without names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    what: &'static str,
+    /// Another process has it.
+    taken: bool,
+}
+
+impl Fault {
+    /// A fault in words.
+    pub const fn new(what: &'static str) -> Fault {
+        Fault { what, taken: false }
+    }
+
+    const fn busy(self) -> Fault {
+        Fault { taken: true, ..self }
+    }
+
+    /// Whether another process keeps the ledger.
+    pub fn is_taken(self) -> bool {
+        self.taken
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.what)
+    }
+}
+
+/// The books of all accounts that pay.
+#[derive(Debug)]
+pub struct Ledger {
+    durability: Durability,
+    /// In the order of account and product.
+    licences: Box<[Arc<Licence>]>,
+    orders: Sender<Order>,
+    shared: Arc<Shared>,
+}
+
+/// What the ledger's task and everybody else both know.
+#[derive(Debug, Default)]
+struct Shared {
+    usable: AtomicBool,
+    figures: Figures,
+}
+
+impl Shared {
+    /// Sends a charge to the task, which counts it out again.
+    fn send(&self, orders: &Sender<Order>, charge: Charge) -> Result<(), SendError<Order>> {
+        self.figures.waiting.inc();
+        orders.send(Order::Charge(charge))
+    }
+}
+
+/// The ledger's metrics.
+#[derive(Debug, Default)]
+struct Figures {
+    usable: Gauge,
+    /// Charges on their way into the file; it also bounds the queue.
+    waiting: Gauge,
+    commits: Counter,
+    failures: Counter,
+    charged: Counter,
+    refunded: Counter,
+    capped: Counter,
+    insufficient: Counter,
+}
+
+/// What the ledger's task is told, in order.
+enum Order {
+    Charge(Charge),
+    Ask(Question),
+    Close(std::sync::mpsc::SyncSender<()>),
+}
+
+/// One lookup's price on its way into the file.
+struct Charge {
+    licence: Arc<Licence>,
+    credits: u32,
+    transaction: TransactionId,
+    stage: Stage,
+}
+
+/// What is known of the answer that a charge is for.
+enum Stage {
+    /// It went out.
+    Delivered,
+    /// It waits for the charge to be written.
+    Waiting(oneshot::Sender<Recorded>),
+    /// It did not go out, although its charge was written.
+    Undelivered,
+}
+
+/// Proof that a charge was written. Dropping it takes the charge back.
+struct Recorded {
+    charge: Option<Charge>,
+    orders: Sender<Order>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Recorded {
+    fn drop(&mut self) {
+        if let Some(charge) = self.charge.take() {
+            // Without a task there are no books to put in order.
+            let _ = self.shared.send(&self.orders, Charge { stage: Stage::Undelivered, ..charge });
+        }
+    }
+}
+
+/// What an operator wants to know or to change.
+enum Question {
+    Correct(Correction, oneshot::Sender<Result<Corrected, Refusal>>),
+    Page(Page, oneshot::Sender<Result<Vec<Entry>, Refusal>>),
+}
+
+/// A grant or an adjustment.
+#[derive(Clone, Debug)]
+pub struct Correction {
+    pub licence: Arc<Licence>,
+    pub kind: Kind,
+    /// Credits; negative to take some away.
+    pub amount: i64,
+    /// What makes it happen only once, however often it is sent.
+    pub key: String,
+    pub by: String,
+    pub why: String,
+}
+
+/// A correction that is in the file.
+#[derive(Clone, Debug)]
+pub struct Corrected {
+    pub entry: Entry,
+    /// It was there already, from an earlier request with this key.
+    pub again: bool,
+    pub balance: Snapshot,
+}
+
+/// Which rows an operator wants to see, the oldest first.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Those of one licence, or all.
+    pub licence: Option<Arc<Licence>>,
+    /// Rows after this id.
+    pub after: i64,
+    /// How many at the most.
+    pub rows: u32,
+}
+
+/// Why the ledger did not do what an operator asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The file cannot be used. A correction may be in it all the same: sent again with its key, it
+    /// happens once.
+    Unusable(Fault),
+    /// The key belongs to another correction.
+    KeyTaken,
+    /// The balance would have more credits than it can count.
+    TooMuch,
+    /// Fewer credits are available than are to be taken away.
+    TooLittle,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Unusable(fault) => write!(formatter, "the ledger cannot be used: {fault}"),
+            Refusal::KeyTaken => formatter
+                .write_str("the key was used for another amount or kind; use a new key, or the same words as before"),
+            Refusal::TooMuch => write!(
+                formatter,
+                "the balance would have more than {} credits; grant less",
+                crate::quota::balance::MAX_CREDITS
+            ),
+            Refusal::TooLittle => {
+                formatter.write_str("fewer credits than that are available; take away at most what is available")
+            }
+        }
+    }
+}
+
+impl Ledger {
+    /// Opens the books, and comes back when it is known whether they can be used. If not, requests
+    /// that cost something are refused until they can.
+    pub fn start(settings: Settings, licences: Vec<Arc<Licence>>) -> Ledger {
+        let mut licences = licences;
+        licences.sort_unstable_by(|one, other| one.key().cmp(&other.key()));
+        let licences: Box<[Arc<Licence>]> = licences.into();
+        let (orders, received) = channel();
+        let shared = Arc::new(Shared::default());
+        let durability = settings.durability;
+        if !licences.is_empty() {
+            let (ready, opened) = sync_channel(1);
+            let task = task::Task::new(settings, licences.to_vec(), received, orders.clone(), Arc::clone(&shared));
+            std::thread::spawn(move || task.run(&ready));
+            // A task that has ended is a ledger that cannot be used.
+            let _ = opened.recv();
+        }
+        Ledger { durability, licences, orders, shared }
+    }
+
+    /// Holds what a request can cost; nothing for an account that does not pay.
+    ///
+    /// # Errors
+    /// `credits-insufficient`, or `internal` while the books cannot be kept: never a refusal that
+    /// blames the customer for that.
+    pub fn hold<'p>(&self, licence: Option<&'p Arc<Licence>>, amount: u32) -> Result<Hold<'p>, Problem> {
+        let Some(licence) = licence else { return Ok(Hold::nothing()) };
+        if !self.shared.usable.load(Ordering::Acquire) {
+            return Err(Problem::new(Row::Internal, "the ledger cannot be used"));
+        }
+        if self.shared.figures.waiting.get() > MAX_WAITING_CHARGES {
+            return Err(Problem::new(Row::Internal, "the ledger is far behind the traffic"));
+        }
+        licence.hold(amount).inspect_err(|_| {
+            self.shared.figures.insufficient.inc();
+        })
+    }
+
+    /// Makes out the bill for an answer; a price above what was held is what was held.
+    pub fn bill<'p>(&'p self, hold: Hold<'p>, price: u32, transaction: &TransactionId) -> Bill<'p> {
+        let Some(licence) = hold.licence() else { return Bill::nothing(self) };
+        if price > hold.amount() {
+            self.shared.figures.capped.inc();
+        }
+        let price = price.min(hold.amount());
+        let due = Due { licence, hold, price, transaction: *transaction };
+        Bill { ledger: self, due: Some(due), recorded: None }
+    }
+
+    fn charge(&self, licence: &Arc<Licence>, credits: u32, transaction: TransactionId, stage: Stage) {
+        let charge = Charge { licence: Arc::clone(licence), credits, transaction, stage };
+        if self.shared.send(&self.orders, charge).is_err() {
+            log::error!(target: "tollgate::ledger", "a charge is lost, because the ledger has been closed");
+        }
+    }
+
+    /// The licence of an account for a product.
+    pub fn licence(&self, account: &str, product: &str) -> Option<&Arc<Licence>> {
+        let place = self.licences.binary_search_by(|licence| licence.key().cmp(&(account, product))).ok()?;
+        self.licences.get(place)
+    }
+
+    /// All licences, in the order of account and product.
+    pub fn licences(&self) -> &[Arc<Licence>] {
+        &self.licences
+    }
+
+    /// Whether requests that cost something are served.
+    pub fn is_usable(&self) -> bool {
+        self.licences.is_empty() || self.shared.usable.load(Ordering::Acquire)
+    }
+
+    /// Writes a grant or an adjustment; the answer comes once it is on the disk.
+    pub fn correct(&self, correction: Correction) -> Answer<Corrected> {
+        self.ask(|answer| Question::Correct(correction, answer))
+    }
+
+    /// Reads rows.
+    pub fn page(&self, page: Page) -> Answer<Vec<Entry>> {
+        self.ask(|answer| Question::Page(page, answer))
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Question) -> Answer<T> {
+        let (sender, receiver) = oneshot::channel();
+        // Without a task the receiver learns it from the sender that is dropped.
+        let _ = self.orders.send(Order::Ask(question(sender)));
+        Answer(receiver)
+    }
+
+    /// Writes what is still to be written, and lets the file go. Charges after it are lost.
+    pub fn close(&self) {
+        if self.licences.is_empty() {
+            return;
+        }
+        let (done, closed) = sync_channel(1);
+        if self.orders.send(Order::Close(done)).is_ok() && closed.recv_timeout(CLOSING_PATIENCE).is_err() {
+            log::error!(target: "tollgate::ledger", "the last charges could not be written in time");
+        }
+    }
+
+    /// Shows the metrics of the ledger.
+    pub fn register(&self, registry: &mut Registry) {
+        let Figures { usable, waiting, commits, failures, charged, refunded, capped, insufficient } =
+            &self.shared.figures;
+        registry.register(
+            "tollgate_ledger_usable",
+            "Whether the ledger can be written (1); if not (0), requests that cost something are refused",
+            usable.clone(),
+        );
+        registry.register("tollgate_ledger_waiting_charges", "Charges that are not written yet", waiting.clone());
+        registry.register("tollgate_ledger_commits", "Writes to the ledger's file", commits.clone());
+        registry.register("tollgate_ledger_failures", "Failed attempts to open or write the ledger", failures.clone());
+        registry.register("tollgate_credits_charged", "Credits that lookups have cost", charged.clone());
+        registry.register(
+            "tollgate_credits_refunded",
+            "Credits that were given back because a charged answer was not delivered",
+            refunded.clone(),
+        );
+        registry.register(
+            "tollgate_credits_capped",
+            "Answers whose price was above what their request had held, and was cut to it",
+            capped.clone(),
+        );
+        registry.register(
+            "tollgate_credits_insufficient",
+            "Requests that could not hold their credits",
+            insufficient.clone(),
+        );
+    }
+}
+
+/// What the ledger will answer.
+pub struct Answer<T>(oneshot::Receiver<Result<T, Refusal>>);
+
+/// The fault of a ledger without a task.
+const ENDED: Refusal = Refusal::Unusable(Fault::new("it has been closed; start the program again"));
+
+impl<T> Answer<T> {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// Why the ledger did not do it.
+    pub async fn wait(self) -> Result<T, Refusal> {
+        self.0.await.unwrap_or(Err(ENDED))
+    }
+
+    /// Waits for it and lets the thread stand still, for a program that does nothing else.
+    ///
+    /// # Errors
+    /// Why the ledger did not do it.
+    pub fn wait_here(self) -> Result<T, Refusal> {
+        self.0.blocking_recv().unwrap_or(Err(ENDED))
+    }
+}
+
+/// What an answer costs, and whom. Dropping it costs nobody anything: only an answer that was
+/// [delivered](Bill::delivered) is paid for.
+#[must_use = "a bill that is dropped is not charged"]
+pub struct Bill<'p> {
+    ledger: &'p Ledger,
+    /// `None` for what costs nothing.
+    due: Option<Due<'p>>,
+    recorded: Option<Recorded>,
+}
+
+struct Due<'p> {
+    licence: &'p Arc<Licence>,
+    hold: Hold<'p>,
+    price: u32,
+    transaction: TransactionId,
+}
+
+/// What a paying client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    pub charged: u32,
+    /// What the next request can hold.
+    pub remaining: u64,
+}
+
+impl<'p> Bill<'p> {
+    /// The bill for what costs nothing.
+    pub fn nothing(ledger: &'p Ledger) -> Bill<'p> {
+        Bill { ledger, due: None, recorded: None }
+    }
+
+    /// The receipt; `None` for an account that does not pay.
+    pub fn receipt(&self) -> Option<Receipt> {
+        let Due { licence, hold, price, .. } = self.due.as_ref()?;
+        let given_back = u64::from(hold.amount().saturating_sub(*price));
+        Some(Receipt { charged: *price, remaining: licence.balance().available().saturating_add(given_back) })
+    }
+
+    /// Waits until the charge is written, where that must come before the answer.
+    ///
+    /// # Errors
+    /// `internal` when it cannot be written; nothing is charged then.
+    pub async fn record(&mut self) -> Result<(), Problem> {
+        let (Some(due), Durability::Each) = (&self.due, self.ledger.durability) else {
+            return Ok(());
+        };
+        if due.price == 0 {
+            return Ok(());
+        }
+        let (sender, written) = oneshot::channel();
+        self.ledger.charge(due.licence, due.price, due.transaction, Stage::Waiting(sender));
+        let failed = Problem::new(Row::Internal, "the charge could not be written");
+        self.recorded = Some(written.await.map_err(|_| failed)?);
+        Ok(())
+    }
+
+    /// Charges for an answer that went out whole.
+    pub fn delivered(mut self) {
+        let Some(Due { licence, hold, price, transaction }) = self.due.take() else { return };
+        hold.settle(price);
+        if price == 0 {
+            return;
+        }
+        self.ledger.shared.figures.charged.inc_by(u64::from(price));
+        match self.recorded.take() {
+            Some(mut recorded) => recorded.charge = None,
+            None => self.ledger.charge(licence, price, transaction, Stage::Delivered),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "ledger/tests.rs"]
+mod tests;

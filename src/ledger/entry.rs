@@ -1,0 +1,111 @@
+//! The rows of the ledger, as they are written, shown and exported.
+
+use chrono::{DateTime, SecondsFormat};
+use serde::{Deserialize, Serialize};
+
+use super::Fault;
+
+/// The key of the row of a first grant, which no operator's key can be.
+pub const FIRST_GRANT: &str = "first-grant";
+
+/// What a row is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Credits that were given or sold.
+    Grant,
+    /// A correction of what was granted, up or down.
+    Adjustment,
+    /// What lookups cost.
+    Charge,
+    /// A charge that is taken back, because its answer was not delivered.
+    Refund,
+}
+
+impl Kind {
+    /// The word in the file.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Kind::Grant => "grant",
+            Kind::Adjustment => "adjustment",
+            Kind::Charge => "charge",
+            Kind::Refund => "refund",
+        }
+    }
+
+    /// The kind with this word.
+    pub fn from_word(word: &str) -> Option<Kind> {
+        [Kind::Grant, Kind::Adjustment, Kind::Charge, Kind::Refund].into_iter().find(|kind| kind.word() == word)
+    }
+}
+
+/// One row: it is never changed once it is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Grows from row to row.
+    pub id: i64,
+    /// When it was written: RFC 3339, UTC, with milliseconds.
+    pub at: String,
+    pub account: String,
+    pub product: String,
+    pub kind: Kind,
+    /// What it adds to the balance, in credits; charges are negative.
+    pub amount: i64,
+    /// How many lookups a charge or refund is for.
+    pub lookups: i64,
+    /// Where it comes from: the Transaction-Id of one lookup, or the batch of several.
+    pub reference: String,
+    /// The key that makes it happen only once, if it has one.
+    pub key: Option<String>,
+    /// Who wrote it: `gateway`, `configuration`, or an operator's name.
+    pub by: String,
+    /// Why, in the operator's words.
+    pub why: String,
+}
+
+/// A row that is to be written.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    pub account: std::sync::Arc<str>,
+    pub product: std::sync::Arc<str>,
+    pub kind: Kind,
+    pub amount: i64,
+    pub lookups: i64,
+    pub reference: Reference,
+    pub key: Option<String>,
+    pub by: String,
+    pub why: String,
+}
+
+/// Where a row comes from.
+#[derive(Clone, Debug)]
+pub enum Reference {
+    /// The write that it is part of.
+    Batch,
+    /// One lookup, by its Transaction-Id.
+    Transaction(crate::respond::TransactionId),
+}
+
+/// A balance as the file has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sums {
+    pub account: String,
+    pub product: String,
+    pub granted: u64,
+    pub spent: u64,
+}
+
+/// Which write the file has seen last: its number, and a random word that tells it from the write
+/// with this number in any other copy of the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    pub batch: i64,
+    pub nonce: i64,
+}
+
+/// A time as rows have it.
+pub fn timestamp(unix_milliseconds: i64) -> Result<String, Fault> {
+    DateTime::from_timestamp_millis(unix_milliseconds)
+        .map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
+        .ok_or(Fault::new("the clock is outside the years that can be written"))
+}

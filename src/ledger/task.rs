@@ -1,0 +1,541 @@
+//! The thread that writes the ledger: charges in batches, corrections and histories in between.
+//!
+//! It is the only one that grants, and the only one that opens the file. Whatever fails, it keeps
+//! what must be written, lets nobody hold a credit meanwhile, and tries again until it can.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::entry::{Draft, Entry, FIRST_GRANT, Kind, Position, Reference, timestamp};
+use super::store::Store;
+use super::{
+    Charge, Corrected, Correction, Durability, Fault, Order, Page, Place, Question, Recorded, Refusal, Settings,
+    Shared, Stage,
+};
+use crate::quota::credits::Licence;
+
+/// How long charges are gathered before they are written together. With the write itself a charge
+/// is on the disk within 50 ms on a disk that takes 10 ms for it.
+const BATCH_INTERVAL: Duration = Duration::from_millis(40);
+
+/// Charges of one licence in one batch that get a row each, with their Transaction-Ids; when there
+/// are more, they share one row.
+const MAX_SINGLE_ROWS: usize = 16;
+
+/// First grants that are written together when nothing else is to be done.
+const FIRST_GRANTS_AT_ONCE: usize = 2000;
+
+/// How long a ledger that cannot be used is left alone before the next attempt.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether the file is still in its place.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The ledger's task.
+pub struct Task {
+    settings: Settings,
+    licences: Vec<Arc<Licence>>,
+    orders: Receiver<Order>,
+    sender: Sender<Order>,
+    shared: Arc<Shared>,
+    /// `None` while it cannot be used.
+    store: Option<Store>,
+    /// The balances have been read.
+    loaded: bool,
+    /// What was logged last about a ledger that cannot be used.
+    fault: Option<Fault>,
+    position: Position,
+    /// Charges that are to be written, in the order they came.
+    pending: Vec<Charge>,
+    questions: Vec<Question>,
+    /// Licences whose first grant counts, but is not written yet; the last of them is the next.
+    due: Vec<Arc<Licence>>,
+    /// The same by their addresses.
+    due_set: HashSet<usize>,
+    /// A write that has failed, so that it is only known after the file was opened anew whether it
+    /// is there.
+    doubt: Option<Batch>,
+    closing: Option<SyncSender<()>>,
+}
+
+/// What is written in one transaction.
+#[derive(Default)]
+struct Batch {
+    position: Position,
+    drafts: Vec<Draft>,
+    charges: Vec<Charge>,
+    first_grants: Vec<Arc<Licence>>,
+    correction: Option<(Arc<Licence>, i64)>,
+}
+
+impl Task {
+    pub(super) fn new(
+        settings: Settings,
+        licences: Vec<Arc<Licence>>,
+        orders: Receiver<Order>,
+        sender: Sender<Order>,
+        shared: Arc<Shared>,
+    ) -> Task {
+        Task {
+            settings,
+            licences,
+            orders,
+            sender,
+            shared,
+            store: None,
+            loaded: false,
+            fault: None,
+            position: Position::default(),
+            pending: Vec::new(),
+            questions: Vec::new(),
+            due: Vec::new(),
+            due_set: HashSet::new(),
+            doubt: None,
+            closing: None,
+        }
+    }
+
+    /// Works until it is told to close. `ready` learns when the first attempt to open the file is
+    /// over, whatever came of it.
+    pub fn run(mut self, ready: &SyncSender<()>) {
+        // A task that panics must leave nobody selling what it no longer counts.
+        let shared = Arc::clone(&self.shared);
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            self.recover();
+            let _ = ready.send(());
+            while self.closing.is_none() {
+                self.turn();
+            }
+            self.turn_to_end();
+        }));
+        shared.usable.store(false, Ordering::Release);
+        shared.figures.usable.set(0);
+        if outcome.is_err() {
+            log::error!(target: "tollgate::ledger", "the ledger's task has failed; start the program again");
+        }
+    }
+
+    fn turn(&mut self) {
+        self.wait_for_orders();
+        if self.store.is_none() {
+            self.recover();
+        }
+        self.write_charges();
+        for question in std::mem::take(&mut self.questions) {
+            self.answer(question);
+        }
+        if self.pending.is_empty() && self.closing.is_none() {
+            self.write_first_grants();
+        }
+    }
+
+    fn turn_to_end(&mut self) {
+        if self.store.is_none() {
+            self.recover();
+        }
+        self.write_charges();
+        self.store = None;
+        if !self.pending.is_empty() || self.doubt.is_some() {
+            log::error!(target: "tollgate::ledger", "{} charges could not be written and are lost", self.pending.len());
+        }
+        if let Some(done) = self.closing.take() {
+            let _ = done.send(());
+        }
+    }
+
+    fn wait_for_orders(&mut self) {
+        let patience = match (&self.store, self.due.is_empty()) {
+            (None, _) => RETRY_INTERVAL,
+            (Some(_), false) => Duration::ZERO,
+            (Some(_), true) => WATCH_INTERVAL,
+        };
+        match self.orders.recv_timeout(patience) {
+            Ok(order) => {
+                let gather = matches!(order, Order::Charge(_)) && self.settings.durability == Durability::Batch;
+                self.take(order);
+                if gather {
+                    std::thread::sleep(BATCH_INTERVAL);
+                }
+                while let Ok(order) = self.orders.try_recv() {
+                    self.take(order);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let moved = self.store.as_ref().and_then(|store| store.check_place().err());
+                if let Some(fault) = moved {
+                    self.fail(fault);
+                }
+            }
+            // Everybody who could ask is gone; this task has a sender of its own.
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(patience),
+        }
+    }
+
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Charge(charge) => self.pending.push(charge),
+            Order::Ask(question) => self.questions.push(question),
+            Order::Close(done) => self.closing = Some(done),
+        }
+    }
+
+    /// Opens the file and brings it and the balances in memory together. Only a write that
+    /// succeeds shows that the ledger can be used.
+    fn recover(&mut self) {
+        let attempt = self.open().and_then(|()| self.settle_doubt()).and_then(|()| self.prove());
+        match attempt {
+            Ok(()) => {
+                if self.fault.take().is_some() {
+                    log::info!(target: "tollgate::ledger", "the ledger can be used again");
+                }
+                self.shared.usable.store(true, Ordering::Release);
+                self.shared.figures.usable.set(1);
+            }
+            Err(fault) => self.fail(fault),
+        }
+    }
+
+    fn open(&mut self) -> Result<(), Fault> {
+        let store = Store::open(&self.settings.place, !self.loaded)?;
+        let position = store.position()?;
+        if self.loaded {
+            let ours = position == self.position || self.doubt.as_ref().is_some_and(|batch| position == batch.position);
+            if !ours {
+                return Err(Fault::new(
+                    "the file has another history than the one in use; put the newest copy back, or restart",
+                ));
+            }
+        } else {
+            self.load(&store)?;
+            self.loaded = true;
+        }
+        self.position = position;
+        self.store = Some(store);
+        Ok(())
+    }
+
+    /// Reads every balance. Both sides are sorted, so that one pass is enough.
+    fn load(&mut self, store: &Store) -> Result<(), Fault> {
+        let mut due = Vec::new();
+        let mut balances = Vec::new();
+        let mut licences = self.licences.iter().peekable();
+        store.balances(|sums| {
+            let key = (sums.account.as_str(), sums.product.as_str());
+            while let Some(licence) = licences.next_if(|licence| licence.key() < key) {
+                due.push(Arc::clone(licence));
+            }
+            if let Some(licence) = licences.next_if(|licence| licence.key() == key) {
+                balances.push((licence, sums.granted, sums.spent));
+            }
+        })?;
+        due.extend(licences.cloned());
+        due.retain(|licence| licence.first_grant > 0);
+        for (licence, granted, spent) in balances {
+            if !licence.balance().load(granted, spent) {
+                return Err(Fault::new("a balance has more credits than can be counted; adjust it"));
+            }
+        }
+        for licence in &due {
+            licence.balance().grant(licence.first_grant);
+            self.due_set.insert(address(licence));
+        }
+        // The first ones in the file's order are written first.
+        due.reverse();
+        self.due = due;
+        // The balances themselves belong to the licences.
+        self.licences = Vec::new();
+        Ok(())
+    }
+
+    /// Finds out what became of the write that had failed.
+    fn settle_doubt(&mut self) -> Result<(), Fault> {
+        let Some(batch) = self.doubt.take() else { return Ok(()) };
+        if self.position == batch.position {
+            self.written(batch);
+        } else {
+            self.not_written(batch);
+        }
+        Ok(())
+    }
+
+    /// Writes something, if only the number of the write.
+    fn prove(&mut self) -> Result<(), Fault> {
+        let batch = self.gather();
+        self.commit(batch)
+    }
+
+    fn fail(&mut self, fault: Fault) {
+        self.store = None;
+        self.shared.usable.store(false, Ordering::Release);
+        self.shared.figures.usable.set(0);
+        self.shared.figures.failures.inc();
+        if self.fault.replace(fault) != Some(fault) {
+            let place = match &self.settings.place {
+                Place::File(path) => path.display().to_string(),
+                Place::Memory => "in memory".to_owned(),
+            };
+            log::error!(
+                target: "tollgate::ledger",
+                "the ledger {place} cannot be used: {fault}; requests that cost credits are refused until then"
+            );
+        }
+        // Whoever waits for a charge to be written is told by the sender that is dropped.
+        let before = self.pending.len();
+        self.pending.retain(|charge| !matches!(charge.stage, Stage::Waiting(_)));
+        self.count_out(before - self.pending.len());
+    }
+
+    /// Charges that are not waiting any more.
+    fn count_out(&self, charges: usize) {
+        self.shared.figures.waiting.dec_by(count(charges));
+    }
+
+    fn write_charges(&mut self) {
+        if self.store.is_some() && !self.pending.is_empty() {
+            let batch = self.gather();
+            if let Err(fault) = self.commit(batch) {
+                self.fail(fault);
+            }
+        }
+    }
+
+    /// Makes one batch of all charges that are to be written.
+    fn gather(&mut self) -> Batch {
+        let mut charges = std::mem::take(&mut self.pending);
+        self.count_out(charges.len());
+        // Nobody waits for these any more.
+        charges.retain(|charge| !matches!(&charge.stage, Stage::Waiting(waiting) if waiting.is_closed()));
+        // Equal licences come to stand together, each one's charges in the order they came.
+        charges.sort_by_key(|charge| (address(&charge.licence), matches!(charge.stage, Stage::Undelivered)));
+        let mut batch = Batch { position: self.next_position(), ..Batch::default() };
+        for group in charges.chunk_by(|one, other| address(&one.licence) == address(&other.licence)) {
+            if let Some(first) = group.first() {
+                self.first_grant(&first.licence, &mut batch);
+            }
+            let single = |charge: &Charge| group.len() <= MAX_SINGLE_ROWS || !matches!(charge.stage, Stage::Delivered);
+            batch.drafts.extend(group.iter().filter(|charge| single(charge)).map(draft_of_one));
+            let shared: Vec<&Charge> = group.iter().filter(|charge| !single(charge)).collect();
+            batch.drafts.extend(draft_of_several(&shared));
+        }
+        batch.charges = charges;
+        batch
+    }
+
+    /// Puts the first grant of a licence before its other rows, if it is not written yet.
+    fn first_grant(&self, licence: &Arc<Licence>, batch: &mut Batch) {
+        let amount = i64::try_from(licence.first_grant).unwrap_or(i64::MAX);
+        if self.due_set.contains(&address(licence)) {
+            batch.drafts.push(Draft {
+                key: Some(FIRST_GRANT.to_owned()),
+                by: "configuration".to_owned(),
+                why: "the account's first grant".to_owned(),
+                ..draft(licence, Kind::Grant, amount)
+            });
+            batch.first_grants.push(Arc::clone(licence));
+        }
+    }
+
+    fn write_first_grants(&mut self) {
+        if self.store.is_none() || self.due.is_empty() {
+            return;
+        }
+        let mut batch = Batch { position: self.next_position(), ..Batch::default() };
+        let first = self.due.len().saturating_sub(FIRST_GRANTS_AT_ONCE);
+        for licence in self.due.iter().skip(first).rev() {
+            self.first_grant(licence, &mut batch);
+        }
+        match self.commit(batch) {
+            Ok(()) => self.due.truncate(first),
+            Err(fault) => self.fail(fault),
+        }
+        if self.due.is_empty() {
+            self.due = Vec::new();
+            self.due_set = HashSet::new();
+        }
+    }
+
+    fn commit(&mut self, batch: Batch) -> Result<(), Fault> {
+        let Some(store) = &mut self.store else {
+            let fault = Fault::new("it is not open");
+            self.doubt = Some(batch);
+            return Err(fault);
+        };
+        let outcome = now().and_then(|at| store.write(&batch.drafts, &at, batch.position));
+        match outcome {
+            Ok(()) => {
+                self.position = batch.position;
+                self.shared.figures.commits.inc();
+                self.written(batch);
+                Ok(())
+            }
+            Err(fault) => {
+                let mut batch = batch;
+                for charge in &mut batch.charges {
+                    // Nobody is told that it was written, so that it has to be undone if it was.
+                    if let Stage::Waiting(waiting) = &mut charge.stage {
+                        waiting_is_over(waiting);
+                    }
+                }
+                self.doubt = Some(batch);
+                Err(fault)
+            }
+        }
+    }
+
+    /// The batch is in the file.
+    fn written(&mut self, batch: Batch) {
+        for licence in &batch.first_grants {
+            self.due_set.remove(&address(licence));
+        }
+        if let Some((licence, amount)) = batch.correction
+            && let Ok(amount) = u64::try_from(amount)
+        {
+            licence.balance().grant(amount);
+        }
+        for charge in batch.charges {
+            match charge.stage {
+                Stage::Delivered => {}
+                Stage::Undelivered => {
+                    self.shared.figures.refunded.inc_by(u64::from(charge.credits));
+                }
+                Stage::Waiting(waiting) => {
+                    let charge = Charge { stage: Stage::Delivered, ..charge };
+                    let (orders, shared) = (self.sender.clone(), Arc::clone(&self.shared));
+                    let recorded = Recorded { charge: Some(charge), orders, shared };
+                    // Proof that reaches nobody takes the charge back.
+                    let _ = waiting.send(recorded);
+                }
+            }
+        }
+    }
+
+    /// The batch is not in the file: what has happened must be written later, and what has not
+    /// never happens.
+    fn not_written(&mut self, batch: Batch) {
+        if let Some((licence, amount)) = batch.correction
+            && amount < 0
+        {
+            licence.balance().grant(amount.unsigned_abs());
+        }
+        let mut charges = batch.charges;
+        charges.retain(|charge| !matches!(charge.stage, Stage::Waiting(_)));
+        self.shared.figures.waiting.inc_by(count(charges.len()));
+        charges.append(&mut self.pending);
+        self.pending = charges;
+    }
+
+    fn next_position(&self) -> Position {
+        let (nonce, _) = uuid::Uuid::new_v4().as_u64_pair();
+        Position { batch: self.position.batch.saturating_add(1), nonce: i64::from_ne_bytes(nonce.to_ne_bytes()) }
+    }
+
+    fn answer(&mut self, question: Question) {
+        match question {
+            Question::Correct(correction, asker) => {
+                let outcome = self.correct(correction);
+                if let Err(Refusal::Unusable(fault)) = outcome
+                    && self.store.is_some()
+                {
+                    self.fail(fault);
+                }
+                let _ = asker.send(outcome);
+            }
+            Question::Page(page, asker) => {
+                let _ = asker.send(self.page(&page).map_err(Refusal::Unusable));
+            }
+        }
+    }
+
+    fn page(&self, page: &Page) -> Result<Vec<Entry>, Fault> {
+        self.opened()?.page(page.licence.as_ref().map(|licence| licence.key()), page.after, page.rows)
+    }
+
+    fn opened(&self) -> Result<&Store, Fault> {
+        self.store.as_ref().ok_or(self.fault.unwrap_or(Fault::new("it is not open")))
+    }
+
+    fn correct(&mut self, correction: Correction) -> Result<Corrected, Refusal> {
+        let Correction { licence, kind, amount, key, by, why } = correction;
+        let store = self.opened().map_err(Refusal::Unusable)?;
+        let (account, product) = licence.key();
+        if let Some(entry) = store.keyed(account, product, &key).map_err(Refusal::Unusable)? {
+            let same = entry.kind == kind && entry.amount == amount;
+            let balance = licence.snapshot();
+            return if same { Ok(Corrected { entry, again: true, balance }) } else { Err(Refusal::KeyTaken) };
+        }
+        if amount < 0 {
+            // Taken before it is written, so that nobody can hold it in between.
+            if !licence.balance().withdraw(amount.unsigned_abs()) {
+                return Err(Refusal::TooLittle);
+            }
+        } else if !licence.balance().can_grant(amount.unsigned_abs()) {
+            return Err(Refusal::TooMuch);
+        }
+        let mut batch = Batch { position: self.next_position(), ..Batch::default() };
+        self.first_grant(&licence, &mut batch);
+        batch.drafts.push(Draft { key: Some(key.clone()), by, why, ..draft(&licence, kind, amount) });
+        batch.correction = Some((Arc::clone(&licence), amount));
+        self.commit(batch).map_err(Refusal::Unusable)?;
+        let entry = self.opened().and_then(|store| store.keyed(account, product, &key)).map_err(Refusal::Unusable)?;
+        let missing = Refusal::Unusable(Fault::new("a row that was written is not there"));
+        Ok(Corrected { entry: entry.ok_or(missing)?, again: false, balance: licence.snapshot() })
+    }
+}
+
+/// Lets whoever waits for a charge know that it was not written.
+fn waiting_is_over(waiting: &mut tokio::sync::oneshot::Sender<Recorded>) {
+    let (nobody, _) = tokio::sync::oneshot::channel();
+    *waiting = nobody;
+}
+
+fn draft(licence: &Licence, kind: Kind, amount: i64) -> Draft {
+    Draft {
+        account: Arc::clone(&licence.account),
+        product: Arc::clone(&licence.product),
+        kind,
+        amount,
+        lookups: 0,
+        reference: Reference::Batch,
+        key: None,
+        by: "gateway".to_owned(),
+        why: String::new(),
+    }
+}
+
+fn draft_of_one(charge: &Charge) -> Draft {
+    let credits = i64::from(charge.credits);
+    let (kind, amount, why) = match charge.stage {
+        Stage::Delivered | Stage::Waiting(_) => (Kind::Charge, -credits, ""),
+        Stage::Undelivered => (Kind::Refund, credits, "the answer was not delivered"),
+    };
+    Draft {
+        lookups: 1,
+        reference: Reference::Transaction(charge.transaction),
+        why: why.to_owned(),
+        ..draft(&charge.licence, kind, amount)
+    }
+}
+
+fn draft_of_several(charges: &[&Charge]) -> Option<Draft> {
+    let licence = &charges.first()?.licence;
+    let credits: i64 = charges.iter().map(|charge| i64::from(charge.credits)).sum();
+    let lookups = i64::try_from(charges.len()).unwrap_or(i64::MAX);
+    Some(Draft { lookups, ..draft(licence, Kind::Charge, -credits) })
+}
+
+/// What tells one licence from another without comparing names.
+fn address(licence: &Arc<Licence>) -> usize {
+    Arc::as_ptr(licence).addr()
+}
+
+fn count(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
+}
+
+fn now() -> Result<String, Fault> {
+    let since_1970 = UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_millis());
+    timestamp(i64::try_from(since_1970).unwrap_or(i64::MAX))
+}

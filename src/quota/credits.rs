@@ -1,0 +1,182 @@
+//! What an account has bought of a product, and the hold that a request has on it.
+//!
+//! A [`Hold`] ends by its type: whoever drops it, for whatever reason, gives the credits back, and
+//! only [`Hold::settle`] spends them. Nothing here is written down; that is the ledger's.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::balance::{Balance, Short, Snapshot};
+use crate::problem::{Hint, Problem, Row};
+
+/// An account's credits for one product.
+pub struct Licence {
+    pub account: Arc<str>,
+    pub product: Arc<str>,
+    /// What the configuration grants, once.
+    pub first_grant: u64,
+    balance: Balance,
+}
+
+impl Licence {
+    /// A licence without credits: even the first grant comes from the ledger.
+    pub fn new(account: Arc<str>, product: Arc<str>, first_grant: u64) -> Licence {
+        Licence { account, product, first_grant, balance: Balance::new() }
+    }
+
+    /// Holds so many credits until the hold is settled or dropped.
+    ///
+    /// # Errors
+    /// `credits-insufficient` when fewer are available.
+    pub fn hold(self: &Arc<Self>, amount: u32) -> Result<Hold<'_>, Problem> {
+        match self.balance.hold(amount) {
+            Ok(()) => Ok(Hold { licence: Some(self), amount }),
+            Err(Short::Credits) => {
+                Err(Problem::new(Row::CreditsInsufficient, "the balance cannot cover the highest price"))
+            }
+            Err(Short::Room) => {
+                Err(Problem::new(Row::Overloaded, "requests in flight hold too many credits of one account")
+                    .with(Hint::RetryAfter(1)))
+            }
+        }
+    }
+
+    /// The balance, for those who keep the books.
+    pub fn balance(&self) -> &Balance {
+        &self.balance
+    }
+
+    /// The balance at one moment.
+    pub fn snapshot(&self) -> Snapshot {
+        self.balance.snapshot()
+    }
+
+    /// Account and product, by which licences are sorted.
+    pub fn key(&self) -> (&str, &str) {
+        (&self.account, &self.product)
+    }
+}
+
+impl fmt::Debug for Licence {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Licence({}, {}, {:?})", self.account, self.product, self.snapshot())
+    }
+}
+
+/// Credits that are set aside for one request. Dropping it gives them back.
+#[derive(Debug)]
+#[must_use = "a hold that is dropped is given back"]
+pub struct Hold<'p> {
+    licence: Option<&'p Arc<Licence>>,
+    amount: u32,
+}
+
+impl<'p> Hold<'p> {
+    /// What a request holds that costs nothing.
+    pub const fn nothing() -> Hold<'p> {
+        Hold { licence: None, amount: 0 }
+    }
+
+    /// Whose credits they are; `None` for a request that costs nothing.
+    pub fn licence(&self) -> Option<&'p Arc<Licence>> {
+        self.licence
+    }
+
+    /// How many credits are held.
+    pub fn amount(&self) -> u32 {
+        self.amount
+    }
+
+    /// Spends `price`, at most what is held, and gives the rest back.
+    pub fn settle(mut self, price: u32) {
+        self.end(price);
+    }
+
+    fn end(&mut self, price: u32) {
+        if let Some(licence) = self.licence.take() {
+            licence.balance.settle(self.amount, price);
+        }
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.end(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quota::balance::{MAX_CREDITS, MAX_HELD};
+
+    fn licence(granted: u64) -> Arc<Licence> {
+        let licence = Arc::new(Licence::new("acme".into(), "phone".into(), 0));
+        assert!(licence.balance().grant(granted));
+        licence
+    }
+
+    fn numbers(licence: &Licence) -> [u64; 4] {
+        let Snapshot { granted, available, held, spent } = licence.snapshot();
+        [granted, available, held, spent]
+    }
+
+    #[test]
+    fn five_credits_buy_exactly_five_plain_lookups() {
+        let licence = licence(5);
+        for left in (0..5).rev() {
+            licence.hold(1).unwrap().settle(1);
+            assert_eq!(numbers(&licence), [5, left, 0, 5 - left]);
+        }
+        assert_eq!(licence.hold(1).unwrap_err().row, Row::CreditsInsufficient);
+    }
+
+    #[test]
+    fn a_hold_that_is_dropped_is_given_back_also_by_a_panic() {
+        let licence = licence(3);
+        let hold = licence.hold(3).unwrap();
+        assert_eq!(numbers(&licence), [3, 0, 3, 0]);
+        assert_eq!(licence.hold(1).unwrap_err().row, Row::CreditsInsufficient);
+        drop(hold);
+        assert_eq!(numbers(&licence), [3, 3, 0, 0]);
+        let panicked = std::panic::catch_unwind(|| {
+            let _hold = licence.hold(2).unwrap();
+            panic!("on purpose");
+        });
+        assert!(panicked.is_err());
+        assert_eq!(numbers(&licence), [3, 3, 0, 0]);
+    }
+
+    #[test]
+    fn a_price_is_never_above_what_was_held() {
+        let licence = licence(10);
+        licence.hold(2).unwrap().settle(7);
+        assert_eq!(numbers(&licence), [10, 8, 0, 2]);
+        licence.hold(3).unwrap().settle(1);
+        assert_eq!(numbers(&licence), [10, 7, 0, 3]);
+    }
+
+    #[test]
+    fn what_is_held_or_spent_cannot_be_withdrawn() {
+        let licence = licence(10);
+        licence.hold(4).unwrap().settle(4);
+        let hold = licence.hold(3).unwrap();
+        assert!(!licence.balance().withdraw(4));
+        assert_eq!(numbers(&licence), [10, 3, 3, 4]);
+        assert!(licence.balance().withdraw(3));
+        assert_eq!(numbers(&licence), [7, 0, 3, 4]);
+        hold.settle(3);
+        assert_eq!(numbers(&licence), [7, 0, 0, 7]);
+    }
+
+    #[test]
+    fn a_balance_counts_up_to_its_limits_and_no_further() {
+        let licence = licence(MAX_CREDITS);
+        assert!(!licence.balance().grant(1));
+        let most = u32::try_from(MAX_HELD).unwrap();
+        let hold = licence.hold(most).unwrap();
+        assert_eq!(licence.hold(1).unwrap_err().row, Row::Overloaded);
+        drop(hold);
+        assert_eq!(numbers(&licence), [MAX_CREDITS, MAX_CREDITS, 0, 0]);
+    }
+}
