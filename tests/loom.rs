@@ -22,7 +22,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 fn balance(granted: u64) -> Arc<Balance> {
-    let balance = Arc::new(Balance::new());
+    let balance = Arc::new(Balance::default());
     assert!(balance.grant(granted));
     balance
 }

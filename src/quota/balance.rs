@@ -19,8 +19,8 @@ const HELD_BITS: u32 = 24;
 /// Of the grants' word, the part that is neither the number of changes nor the mark of one.
 const GRANTED_BITS: u32 = 40;
 
-/// A balance that any number of threads may use.
-#[derive(Debug)]
+/// A balance that any number of threads may use; at first, one of nothing.
+#[derive(Debug, Default)]
 pub struct Balance {
     /// `available << 24 | held`.
     word: AtomicU64,
@@ -52,11 +52,6 @@ pub struct Snapshot {
 }
 
 impl Balance {
-    /// A balance of nothing.
-    pub fn new() -> Balance {
-        Balance { word: AtomicU64::new(0), grants: AtomicU64::new(0) }
-    }
-
     /// Takes `amount` out of what is available and holds it.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ pub struct Licence {
 impl Licence {
     /// A licence without credits: even the first grant comes from the ledger.
     pub fn new(account: Arc<str>, product: Arc<str>, first_grant: u64) -> Licence {
-        Licence { account, product, first_grant, balance: Balance::new() }
+        Licence { account, product, first_grant, balance: Balance::default() }
     }
 
     /// Holds so many credits until the hold is settled or dropped.
