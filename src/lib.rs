@@ -18,6 +18,7 @@ pub mod check;
 mod chunked;
 pub mod config;
 mod cors;
+pub mod credits;
 pub mod demo;
 mod enquiry;
 pub mod exchange;

@@ -37,6 +37,8 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// The ledger's task.
 pub struct Task {
     settings: Settings,
+    /// How long charges are gathered.
+    interval: Duration,
     licences: Vec<Arc<Licence>>,
     orders: Receiver<Order>,
     sender: Sender<Order>,
@@ -79,8 +81,14 @@ impl Task {
         sender: Sender<Order>,
         shared: Arc<Shared>,
     ) -> Task {
+        let interval = match settings.durability {
+            Durability::Batch => BATCH_INTERVAL,
+            // Those that come while a write is under way are the next batch.
+            Durability::Each => Duration::ZERO,
+        };
         Task {
             settings,
+            interval,
             licences,
             orders,
             sender,
@@ -154,10 +162,10 @@ impl Task {
         };
         match self.orders.recv_timeout(patience) {
             Ok(order) => {
-                let gather = matches!(order, Order::Charge(_)) && self.settings.durability == Durability::Batch;
+                let gather = matches!(order, Order::Charge(_));
                 self.take(order);
-                if gather {
-                    std::thread::sleep(BATCH_INTERVAL);
+                if gather && !self.interval.is_zero() {
+                    std::thread::sleep(self.interval);
                 }
                 while let Ok(order) = self.orders.try_recv() {
                     self.take(order);
@@ -308,8 +316,9 @@ impl Task {
         self.count_out(charges.len());
         // Nobody waits for these any more.
         charges.retain(|charge| !matches!(&charge.stage, Stage::Waiting(waiting) if waiting.is_closed()));
-        // Equal licences come to stand together, each one's charges in the order they came.
-        charges.sort_by_key(|charge| (address(&charge.licence), matches!(charge.stage, Stage::Undelivered)));
+        // Equal licences come to stand together, and what is given back before what may already be
+        // paid with it. A refund's own charge was written before, by another batch.
+        charges.sort_by_key(|charge| (address(&charge.licence), !matches!(charge.stage, Stage::Undelivered)));
         let mut batch = Batch { position: self.next_position(), ..Batch::default() };
         for group in charges.chunk_by(|one, other| address(&one.licence) == address(&other.licence)) {
             if let Some(first) = group.first() {
@@ -463,7 +472,7 @@ impl Task {
         let (account, product) = licence.key();
         if let Some(entry) = store.keyed(account, product, &key).map_err(Refusal::Unusable)? {
             let same = entry.kind == kind && entry.amount == amount;
-            let balance = licence.snapshot();
+            let balance = licence.balance().available();
             return if same { Ok(Corrected { entry, again: true, balance }) } else { Err(Refusal::KeyTaken) };
         }
         if amount < 0 {
@@ -481,7 +490,7 @@ impl Task {
         self.commit(batch).map_err(Refusal::Unusable)?;
         let entry = self.opened().and_then(|store| store.keyed(account, product, &key)).map_err(Refusal::Unusable)?;
         let missing = Refusal::Unusable(Fault::new("a row that was written is not there"));
-        Ok(Corrected { entry: entry.ok_or(missing)?, again: false, balance: licence.snapshot() })
+        Ok(Corrected { entry: entry.ok_or(missing)?, again: false, balance: licence.balance().available() })
     }
 }
 
@@ -539,3 +548,7 @@ fn now() -> Result<String, Fault> {
     let since_1970 = UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_millis());
     timestamp(i64::try_from(since_1970).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
