@@ -45,6 +45,10 @@ const MAX_WAITING_CHARGES: i64 = 1_000_000;
 /// How long the end of the process waits for the last charges to be written.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(10);
 
+/// The refusal of a request that costs something while the ledger cannot be used. The ledger itself
+/// logs the cause, once for all requests.
+pub const CANNOT_BE_USED: Problem = Problem::new(Row::Internal, "the ledger cannot be used");
+
 /// When a charge is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
@@ -277,7 +281,7 @@ impl Ledger {
     pub fn hold<'p>(&self, licence: Option<&'p Arc<Licence>>, amount: u32) -> Result<Hold<'p>, Problem> {
         let Some(licence) = licence else { return Ok(Hold::nothing()) };
         if !self.shared.usable.load(Ordering::Acquire) {
-            return Err(Problem::new(Row::Internal, "the ledger cannot be used"));
+            return Err(CANNOT_BE_USED);
         }
         if self.shared.figures.waiting.get() > MAX_WAITING_CHARGES {
             return Err(Problem::new(Row::Internal, "the ledger is far behind the traffic"));

@@ -47,8 +47,8 @@ pub struct Task {
     store: Option<Store>,
     /// The balances have been read.
     loaded: bool,
-    /// What was logged last about a ledger that cannot be used.
-    fault: Option<Fault>,
+    /// Why it cannot be used, each reason once: what was logged since it could.
+    faults: Vec<Fault>,
     position: Position,
     /// Charges that are to be written, in the order they came.
     pending: Vec<Charge>,
@@ -95,7 +95,7 @@ impl Task {
             shared,
             store: None,
             loaded: false,
-            fault: None,
+            faults: Vec::new(),
             position: Position::default(),
             pending: Vec::new(),
             questions: Vec::new(),
@@ -196,7 +196,7 @@ impl Task {
         let attempt = self.open().and_then(|()| self.settle_doubt()).and_then(|()| self.prove());
         match attempt {
             Ok(()) => {
-                if self.fault.take().is_some() {
+                if !std::mem::take(&mut self.faults).is_empty() {
                     log::info!(target: "tollgate::ledger", "the ledger can be used again");
                 }
                 self.shared.usable.store(true, Ordering::Release);
@@ -280,7 +280,11 @@ impl Task {
         self.shared.usable.store(false, Ordering::Release);
         self.shared.figures.usable.set(0);
         self.shared.figures.failures.inc();
-        if self.fault.replace(fault) != Some(fault) {
+        // The latest is the last; one that was told before is not told again.
+        let told = self.faults.contains(&fault);
+        self.faults.retain(|known| *known != fault);
+        self.faults.push(fault);
+        if !told {
             let place = match &self.settings.place {
                 Place::File(path) => path.display().to_string(),
                 Place::Memory => "in memory".to_owned(),
@@ -463,7 +467,8 @@ impl Task {
     }
 
     fn opened(&self) -> Result<&Store, Fault> {
-        self.store.as_ref().ok_or(self.fault.unwrap_or(Fault::new("it is not open")))
+        let fault = self.faults.last().copied().unwrap_or(Fault::new("it is not open"));
+        self.store.as_ref().ok_or(fault)
     }
 
     fn correct(&mut self, correction: Correction) -> Result<Corrected, Refusal> {

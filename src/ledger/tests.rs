@@ -542,7 +542,7 @@ fn an_older_copy_in_its_place_is_refused() {
     std::fs::remove_file(directory.join("ledger.db-wal")).unwrap();
     work(&mut task);
     assert!(!ledger.is_usable());
-    assert!(task.fault.unwrap().to_string().contains("another history"), "{:?}", task.fault);
+    assert!(task.faults.last().unwrap().to_string().contains("another history"), "{:?}", task.faults);
     std::fs::remove_dir_all(directory).unwrap();
 }
 

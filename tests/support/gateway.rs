@@ -20,6 +20,7 @@ const ATTEMPTS: usize = 5;
 pub struct Gateway {
     child: Child,
     address: SocketAddr,
+    admin: SocketAddr,
     /// What the links to problem pages begin with.
     public_url: String,
     directory: PathBuf,
@@ -30,17 +31,22 @@ pub struct Gateway {
 impl Gateway {
     /// Starts the program with a configuration; its `listen` and `admin` are replaced by free ports.
     pub fn start(yaml: &str) -> Gateway {
+        Gateway::start_with(yaml, &[])
+    }
+
+    /// The same, with variables of the environment.
+    pub fn start_with(yaml: &str, environment: &[(&str, &str)]) -> Gateway {
         let public_url =
             yaml.lines().find_map(|line| line.strip_prefix("public_url: ")).expect("a public_url").to_owned();
         for _ in 0..ATTEMPTS {
-            if let Some(gateway) = Gateway::try_start(yaml, &public_url) {
+            if let Some(gateway) = Gateway::try_start(yaml, &public_url, environment) {
                 return gateway;
             }
         }
         panic!("the gateway did not start {ATTEMPTS} times");
     }
 
-    fn try_start(yaml: &str, public_url: &str) -> Option<Gateway> {
+    fn try_start(yaml: &str, public_url: &str, environment: &[(&str, &str)]) -> Option<Gateway> {
         let (address, admin) = (free_address(), free_address());
         let mut text: String = yaml
             .lines()
@@ -58,6 +64,7 @@ impl Gateway {
             .arg("run")
             .arg("--config")
             .arg(&config)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -66,8 +73,15 @@ impl Gateway {
         let output = Arc::new(Mutex::new(Vec::new()));
         let (out, ready) = collect(child.stdout.take().unwrap(), Arc::clone(&output));
         let (err, _) = collect(child.stderr.take().unwrap(), Arc::clone(&output));
-        let gateway =
-            Gateway { child, address, public_url: public_url.to_owned(), directory, output, readers: vec![out, err] };
+        let gateway = Gateway {
+            child,
+            address,
+            admin,
+            public_url: public_url.to_owned(),
+            directory,
+            output,
+            readers: vec![out, err],
+        };
         // The first line says that clients can connect; its absence that the program has ended.
         match ready.recv_timeout(PATIENCE) {
             Ok(()) => Some(gateway),
@@ -77,6 +91,11 @@ impl Gateway {
                 None
             }
         }
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// A new connection for HTTP/1.
@@ -111,6 +130,28 @@ impl Gateway {
             }
             Version::Http2 => self.connect_http2().exchange(request),
         }
+    }
+
+    /// Sends a request to the admin listener: the status and the body.
+    pub fn ask_admin(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.admin));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = agent.run(request.body(body).unwrap()).unwrap();
+        (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
+    }
+
+    /// The configuration that the program was started with.
+    pub fn config(&self) -> PathBuf {
+        self.directory.join("tollgate.yaml")
+    }
+
+    /// Ends the program as a power cut would: nothing of it runs any more.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Tells the program to stop in order.
@@ -171,7 +212,7 @@ fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<Vec<u8>>>) -> (Join
 }
 
 /// A new directory that no other test has.
-fn directory() -> PathBuf {
+pub fn directory() -> PathBuf {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let name = format!("tollgate-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let directory = std::env::temp_dir().join(name);
