@@ -32,6 +32,13 @@ fn metric(gateway: &Gateway, name: &str) -> u64 {
     line.unwrap_or_else(|| panic!("no {name}: {text}")).parse().unwrap()
 }
 
+fn wait_for_metric(gateway: &Gateway, name: &str, wanted: u64) {
+    let begun = Instant::now();
+    while metric(gateway, name) != wanted {
+        assert!(begun.elapsed() < PATIENCE, "{name} is not {wanted}");
+    }
+}
+
 #[test]
 fn a_failing_disk_refuses_those_who_pay_until_it_works_again() {
     let scratch = Scratch::new();
@@ -55,7 +62,7 @@ fn a_failing_disk_refuses_those_who_pay_until_it_works_again() {
             std::fs::write(&fault, kind).unwrap();
             delivered += until(&gateway, 500);
             gateway.send(VERSIONS[0], &Request::lookup("free")).assert_success();
-            assert_eq!(metric(&gateway, "tollgate_ledger_usable"), 0);
+            wait_for_metric(&gateway, "tollgate_ledger_usable", 0);
             assert!(metric(&gateway, "tollgate_ledger_failures_total") > round as u64);
             let (status, _) = gateway.ask_admin(
                 "POST",
@@ -66,7 +73,7 @@ fn a_failing_disk_refuses_those_who_pay_until_it_works_again() {
             assert_eq!(status, 503, "{kind}");
             std::fs::remove_file(&fault).unwrap();
             delivered += until(&gateway, 200);
-            assert_eq!(metric(&gateway, "tollgate_ledger_usable"), 1);
+            wait_for_metric(&gateway, "tollgate_ledger_usable", 1);
         }
         let said = gateway.output();
         let lines = |text: &str| said.lines().filter(|line| line.contains(text)).count();
