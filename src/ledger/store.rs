@@ -403,3 +403,7 @@ impl From<std::io::Error> for Fault {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;
