@@ -593,6 +593,42 @@ fn balances_survive_a_restart_and_the_first_grant_is_given_once() {
 }
 
 #[test]
+fn what_was_used_of_a_rate_survives_a_restart_and_a_crash() {
+    let scratch = Scratch::new();
+    let backend = Backend::answering_json();
+    let yaml = configuration(backend.address(), &scratch.ledger("batch"), &[("acme", "50")])
+        .replace("rate: { unlimited: true }", "rate: { limit: 6/h, burst: 6 }");
+    let mut remaining = 6;
+    for crash in [false, true, false] {
+        let mut gateway = Gateway::start(&yaml);
+        for _ in 0..2 {
+            let response = gateway.send(VERSIONS[0], &Request::lookup("acme"));
+            response.assert_success();
+            remaining -= 1;
+            assert_eq!(response.number("X-Rate-Limit-Remaining"), remaining);
+        }
+        if crash {
+            // It is written every few seconds; two requests of this rate need 20 minutes.
+            let full_in = |database: &rusqlite::Connection| -> i64 {
+                let query = "SELECT COALESCE(MAX(full_at), 0) / 1000 - unixepoch() FROM rate";
+                database.query_row(query, [], |row| row.get(0)).unwrap()
+            };
+            let (database, begun) = (scratch.database(), Instant::now());
+            while full_in(&database) < 35 * 60 {
+                assert!(begun.elapsed() < 2 * PATIENCE, "{}", full_in(&database));
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            gateway.kill();
+        } else {
+            gateway.terminate();
+            assert!(gateway.wait_for_end(PATIENCE).is_some());
+        }
+    }
+    let gateway = Gateway::start(&yaml);
+    gateway.send(VERSIONS[0], &Request::lookup("acme")).assert_problem("rate-exceeded");
+}
+
+#[test]
 fn rows_are_never_changed_and_the_database_holds_to_it() {
     let scratch = Scratch::new();
     let backend = Backend::answering_json();
