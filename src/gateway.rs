@@ -224,7 +224,7 @@ impl Gateway {
                 answer = answer => answer?,
                 () = downstream.gone() => return Err(Unanswered::Gone),
             };
-            let mut bill = self.ledger.bill(hold, price, context.transaction);
+            let mut bill = Bill::new(&self.ledger, hold, price, context.transaction);
             bill.record().await?;
             Ok((body, bill))
         };
