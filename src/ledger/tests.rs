@@ -368,7 +368,7 @@ fn work(task: &mut Task) {
 
 fn deliver(ledger: &Ledger) {
     let hold = ledger.hold(ledger.licences().first(), 1).unwrap();
-    Bill::new(&ledger, hold, 1, &TransactionId::random()).delivered();
+    Bill::new(ledger, hold, 1, &TransactionId::random()).delivered();
 }
 
 fn spent_in_file(directory: &std::path::Path) -> u64 {
