@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
@@ -20,6 +20,7 @@ const ATTEMPTS: usize = 5;
 pub struct Gateway {
     child: Child,
     address: SocketAddr,
+    admin: SocketAddr,
     /// What the links to problem pages begin with.
     public_url: String,
     directory: PathBuf,
@@ -66,8 +67,15 @@ impl Gateway {
         let output = Arc::new(Mutex::new(Vec::new()));
         let (out, ready) = collect(child.stdout.take().unwrap(), Arc::clone(&output));
         let (err, _) = collect(child.stderr.take().unwrap(), Arc::clone(&output));
-        let gateway =
-            Gateway { child, address, public_url: public_url.to_owned(), directory, output, readers: vec![out, err] };
+        let gateway = Gateway {
+            child,
+            address,
+            admin,
+            public_url: public_url.to_owned(),
+            directory,
+            output,
+            readers: vec![out, err],
+        };
         // The first line says that clients can connect; its absence that the program has ended.
         match ready.recv_timeout(PATIENCE) {
             Ok(()) => Some(gateway),
@@ -111,6 +119,18 @@ impl Gateway {
             }
             Version::Http2 => self.connect_http2().exchange(request),
         }
+    }
+
+    /// What the admin listener says to a GET: the body of a 200.
+    pub fn ask_admin(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.admin).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{text}");
+        body.to_owned()
     }
 
     /// Tells the program to stop in order.
