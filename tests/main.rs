@@ -15,6 +15,7 @@ mod corpora;
 mod limits;
 mod order;
 mod problems;
+mod servers;
 mod shape;
 mod support;
 mod upstream;
