@@ -29,10 +29,10 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::problem::{Problem, Row};
-use crate::quota::balance::Snapshot;
 use crate::quota::credits::{Hold, Licence};
 use crate::respond::TransactionId;
 use entry::{Entry, Kind};
@@ -44,6 +44,10 @@ const MAX_WAITING_CHARGES: i64 = 1_000_000;
 
 /// How long the end of the process waits for the last charges to be written.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The refusal of a request that costs something while the ledger cannot be used. The ledger itself
+/// logs the cause, once for all requests.
+pub const CANNOT_BE_USED: Problem = Problem::new(Row::Internal, "the ledger cannot be used");
 
 /// When a charge is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,12 +201,13 @@ pub struct Correction {
 }
 
 /// A correction that is in the file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Corrected {
     pub entry: Entry,
     /// It was there already, from an earlier request with this key.
     pub again: bool,
-    pub balance: Snapshot,
+    /// What the next request can hold.
+    pub balance: u64,
 }
 
 /// Which rows an operator wants to see, the oldest first.
@@ -276,7 +281,7 @@ impl Ledger {
     pub fn hold<'p>(&self, licence: Option<&'p Arc<Licence>>, amount: u32) -> Result<Hold<'p>, Problem> {
         let Some(licence) = licence else { return Ok(Hold::nothing()) };
         if !self.shared.usable.load(Ordering::Acquire) {
-            return Err(Problem::new(Row::Internal, "the ledger cannot be used"));
+            return Err(CANNOT_BE_USED);
         }
         if self.shared.figures.waiting.get() > MAX_WAITING_CHARGES {
             return Err(Problem::new(Row::Internal, "the ledger is far behind the traffic"));
@@ -473,7 +478,3 @@ impl<'p> Bill<'p> {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "ledger/tests.rs"]
-mod tests;

@@ -19,6 +19,7 @@ mod chunked;
 pub mod clock;
 pub mod config;
 mod cors;
+pub mod credits;
 pub mod demo;
 mod enquiry;
 pub mod exchange;

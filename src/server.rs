@@ -81,10 +81,12 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     watch.threads = Some(1);
     server.add_service(watch);
 
-    let listen = config.listen;
+    let addresses = [config.listen, config.admin];
     std::thread::spawn(move || {
-        while std::net::TcpStream::connect(listen).is_err() {
-            std::thread::sleep(Duration::from_millis(5));
+        for address in addresses {
+            while std::net::TcpStream::connect(address).is_err() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
         }
         ready();
     });

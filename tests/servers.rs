@@ -62,9 +62,16 @@ fn lookups(backend: &Backend) -> usize {
     backend.requests().iter().filter(|request| request.starts_with(b"POST ")).count()
 }
 
+/// A page of the admin listener.
+fn page(gateway: &Gateway, path: &str) -> String {
+    let (status, body) = gateway.ask_admin("GET", path, &[], "");
+    assert_eq!(status, 200, "{path}: {body}");
+    body
+}
+
 /// The upstream as the admin listener shows it.
 fn shown(gateway: &Gateway) -> Value {
-    let all: Value = serde_json::from_str(&gateway.ask_admin("/upstreams")).unwrap();
+    let all: Value = serde_json::from_str(&page(gateway, "/upstreams")).unwrap();
     let upstreams = all["upstreams"].as_array().unwrap();
     upstreams.iter().find(|upstream| upstream["name"] == "lookup").unwrap().clone()
 }
@@ -78,7 +85,7 @@ fn state(gateway: &Gateway, address: SocketAddr) -> String {
 
 /// The value of a metric, by its name and labels.
 fn metric(gateway: &Gateway, name: &str) -> u64 {
-    let text = gateway.ask_admin("/metrics");
+    let text = page(gateway, "/metrics");
     let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name} in {text}"));
     line.trim().parse().unwrap()
 }
@@ -402,8 +409,8 @@ fn added_headers_reach_the_backend_and_are_shown_to_nobody() {
         assert!(sent.contains("\r\nAuthorization: Bearer c4n4ry-backend-key\r\n"), "{sent}");
         assert!(sent.contains("\r\nX-From: tollgate\r\n") && !sent.contains("nowhere"), "{sent}");
     }
-    for page in ["/upstreams", "/metrics"] {
-        assert!(!gateway.ask_admin(page).contains(CANARY), "{page}");
+    for path in ["/upstreams", "/metrics"] {
+        assert!(!page(&gateway, path).contains(CANARY), "{path}");
     }
     assert!(!gateway.output().contains("backend-key"));
 }

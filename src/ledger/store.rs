@@ -24,6 +24,9 @@ const LAYOUT: i64 = 1;
 /// How long a lock of somebody else on the database is waited for.
 const BUSY_PATIENCE: Duration = Duration::from_millis(200);
 
+/// The ending of the file whose lock says that the ledger is in use.
+const LOCK: &str = ".lock";
+
 /// Rows that one page of a history has at the most.
 pub const MAX_PAGE_ROWS: u32 = 1000;
 
@@ -157,7 +160,7 @@ impl Store {
     }
 
     /// Finds a file that was cut short, which SQLite itself would only notice when it reads the
-    /// part that is missing, and broken pages.
+    /// part that is missing; broken pages; and the journal of one file laid over another.
     fn check_whole(&self, path: &Path) -> Result<(), Fault> {
         let fold = "PRAGMA wal_checkpoint(TRUNCATE)";
         let busy: i64 = self.connection.query_row(fold, [], |row| row.get(0))?;
@@ -171,6 +174,11 @@ impl Store {
         let verdict: String = self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if verdict != "ok" {
             return Err(Fault::new("the file is damaged; put a sound copy of the ledger back"));
+        }
+        let sums = "SELECT (SELECT COALESCE(SUM(amount), 0) FROM entry) = \
+                    (SELECT COALESCE(SUM(granted - spent), 0) FROM balance)";
+        if !self.connection.query_row(sums, [], |row| row.get::<_, bool>(0))? {
+            return Err(Fault::new("the balances are not the sums of the rows; put a sound copy of the ledger back"));
         }
         Ok(())
     }
@@ -320,7 +328,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 
 /// Takes the ledger for this process: two that count for themselves would sell the same credit.
 fn lock(path: &Path) -> Result<File, Fault> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(beside(path, ".lock"))?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(beside(path, LOCK))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => {
@@ -328,6 +336,11 @@ fn lock(path: &Path) -> Result<File, Fault> {
         }
         Err(fs::TryLockError::Error(error)) => Err(error.into()),
     }
+}
+
+/// Whether another process keeps this ledger.
+pub fn is_taken(path: &Path) -> bool {
+    beside(path, LOCK).exists() && lock(path).is_err_and(Fault::is_taken)
 }
 
 /// Makes a new ledger: whole, or not at all.

@@ -37,6 +37,8 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// The ledger's task.
 pub struct Task {
     settings: Settings,
+    /// How long charges are gathered.
+    interval: Duration,
     licences: Vec<Arc<Licence>>,
     orders: Receiver<Order>,
     sender: Sender<Order>,
@@ -45,8 +47,8 @@ pub struct Task {
     store: Option<Store>,
     /// The balances have been read.
     loaded: bool,
-    /// What was logged last about a ledger that cannot be used.
-    fault: Option<Fault>,
+    /// Why it cannot be used, each reason once: what was logged since it could.
+    faults: Vec<Fault>,
     position: Position,
     /// Charges that are to be written, in the order they came.
     pending: Vec<Charge>,
@@ -79,15 +81,21 @@ impl Task {
         sender: Sender<Order>,
         shared: Arc<Shared>,
     ) -> Task {
+        let interval = match settings.durability {
+            Durability::Batch => BATCH_INTERVAL,
+            // Those that come while a write is under way are the next batch.
+            Durability::Each => Duration::ZERO,
+        };
         Task {
             settings,
+            interval,
             licences,
             orders,
             sender,
             shared,
             store: None,
             loaded: false,
-            fault: None,
+            faults: Vec::new(),
             position: Position::default(),
             pending: Vec::new(),
             questions: Vec::new(),
@@ -154,10 +162,10 @@ impl Task {
         };
         match self.orders.recv_timeout(patience) {
             Ok(order) => {
-                let gather = matches!(order, Order::Charge(_)) && self.settings.durability == Durability::Batch;
+                let gather = matches!(order, Order::Charge(_));
                 self.take(order);
-                if gather {
-                    std::thread::sleep(BATCH_INTERVAL);
+                if gather && !self.interval.is_zero() {
+                    std::thread::sleep(self.interval);
                 }
                 while let Ok(order) = self.orders.try_recv() {
                     self.take(order);
@@ -188,7 +196,7 @@ impl Task {
         let attempt = self.open().and_then(|()| self.settle_doubt()).and_then(|()| self.prove());
         match attempt {
             Ok(()) => {
-                if self.fault.take().is_some() {
+                if !std::mem::take(&mut self.faults).is_empty() {
                     log::info!(target: "tollgate::ledger", "the ledger can be used again");
                 }
                 self.shared.usable.store(true, Ordering::Release);
@@ -272,7 +280,11 @@ impl Task {
         self.shared.usable.store(false, Ordering::Release);
         self.shared.figures.usable.set(0);
         self.shared.figures.failures.inc();
-        if self.fault.replace(fault) != Some(fault) {
+        // The latest is the last; one that was told before is not told again.
+        let told = self.faults.contains(&fault);
+        self.faults.retain(|known| *known != fault);
+        self.faults.push(fault);
+        if !told {
             let place = match &self.settings.place {
                 Place::File(path) => path.display().to_string(),
                 Place::Memory => "in memory".to_owned(),
@@ -308,8 +320,9 @@ impl Task {
         self.count_out(charges.len());
         // Nobody waits for these any more.
         charges.retain(|charge| !matches!(&charge.stage, Stage::Waiting(waiting) if waiting.is_closed()));
-        // Equal licences come to stand together, each one's charges in the order they came.
-        charges.sort_by_key(|charge| (address(&charge.licence), matches!(charge.stage, Stage::Undelivered)));
+        // Equal licences come to stand together, and what is given back before what may already be
+        // paid with it. A refund's own charge was written before, by another batch.
+        charges.sort_by_key(|charge| (address(&charge.licence), !matches!(charge.stage, Stage::Undelivered)));
         let mut batch = Batch { position: self.next_position(), ..Batch::default() };
         for group in charges.chunk_by(|one, other| address(&one.licence) == address(&other.licence)) {
             if let Some(first) = group.first() {
@@ -454,7 +467,8 @@ impl Task {
     }
 
     fn opened(&self) -> Result<&Store, Fault> {
-        self.store.as_ref().ok_or(self.fault.unwrap_or(Fault::new("it is not open")))
+        let fault = self.faults.last().copied().unwrap_or(Fault::new("it is not open"));
+        self.store.as_ref().ok_or(fault)
     }
 
     fn correct(&mut self, correction: Correction) -> Result<Corrected, Refusal> {
@@ -463,7 +477,7 @@ impl Task {
         let (account, product) = licence.key();
         if let Some(entry) = store.keyed(account, product, &key).map_err(Refusal::Unusable)? {
             let same = entry.kind == kind && entry.amount == amount;
-            let balance = licence.snapshot();
+            let balance = licence.balance().available();
             return if same { Ok(Corrected { entry, again: true, balance }) } else { Err(Refusal::KeyTaken) };
         }
         if amount < 0 {
@@ -481,7 +495,7 @@ impl Task {
         self.commit(batch).map_err(Refusal::Unusable)?;
         let entry = self.opened().and_then(|store| store.keyed(account, product, &key)).map_err(Refusal::Unusable)?;
         let missing = Refusal::Unusable(Fault::new("a row that was written is not there"));
-        Ok(Corrected { entry: entry.ok_or(missing)?, again: false, balance: licence.snapshot() })
+        Ok(Corrected { entry: entry.ok_or(missing)?, again: false, balance: licence.balance().available() })
     }
 }
 
@@ -539,3 +553,7 @@ fn now() -> Result<String, Fault> {
     let since_1970 = UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_millis());
     timestamp(i64::try_from(since_1970).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

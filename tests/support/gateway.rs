@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
@@ -31,17 +31,22 @@ pub struct Gateway {
 impl Gateway {
     /// Starts the program with a configuration; its `listen` and `admin` are replaced by free ports.
     pub fn start(yaml: &str) -> Gateway {
+        Gateway::start_with(yaml, &[])
+    }
+
+    /// The same, with variables of the environment.
+    pub fn start_with(yaml: &str, environment: &[(&str, &str)]) -> Gateway {
         let public_url =
             yaml.lines().find_map(|line| line.strip_prefix("public_url: ")).expect("a public_url").to_owned();
         for _ in 0..ATTEMPTS {
-            if let Some(gateway) = Gateway::try_start(yaml, &public_url) {
+            if let Some(gateway) = Gateway::try_start(yaml, &public_url, environment) {
                 return gateway;
             }
         }
         panic!("the gateway did not start {ATTEMPTS} times");
     }
 
-    fn try_start(yaml: &str, public_url: &str) -> Option<Gateway> {
+    fn try_start(yaml: &str, public_url: &str, environment: &[(&str, &str)]) -> Option<Gateway> {
         let (address, admin) = (free_address(), free_address());
         let mut text: String = yaml
             .lines()
@@ -59,6 +64,7 @@ impl Gateway {
             .arg("run")
             .arg("--config")
             .arg(&config)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -85,6 +91,11 @@ impl Gateway {
                 None
             }
         }
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// A new connection for HTTP/1.
@@ -121,16 +132,26 @@ impl Gateway {
         }
     }
 
-    /// What the admin listener says to a GET: the body of a 200.
-    pub fn ask_admin(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(self.admin).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 200 "), "{text}");
-        body.to_owned()
+    /// Sends a request to the admin listener: the status and the body.
+    pub fn ask_admin(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.admin));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = agent.run(request.body(body).unwrap()).unwrap();
+        (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
+    }
+
+    /// The configuration that the program was started with.
+    pub fn config(&self) -> PathBuf {
+        self.directory.join("tollgate.yaml")
+    }
+
+    /// Ends the program as a power cut would: nothing of it runs any more.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Tells the program to stop in order.
@@ -191,7 +212,7 @@ fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<Vec<u8>>>) -> (Join
 }
 
 /// A new directory that no other test has.
-fn directory() -> PathBuf {
+pub fn directory() -> PathBuf {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let name = format!("tollgate-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let directory = std::env::temp_dir().join(name);

@@ -11,7 +11,7 @@ mod response;
 pub use backend::{ANSWER, After, Backend, DRIP, Peer};
 pub use client::{Client, Request, VERSIONS, Version};
 pub use configuration::{Configuration, token};
-pub use gateway::{Gateway, closed_port};
+pub use gateway::{Gateway, closed_port, directory};
 pub use http2::Http2;
 pub use response::Response;
 
