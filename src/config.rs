@@ -133,5 +133,8 @@ pub fn parse(name: &str, text: &str, source: &Source) -> Result<Config, Mistakes
 }
 
 #[cfg(test)]
+#[path = "config/credit_tests.rs"]
+mod credit_tests;
+#[cfg(test)]
 #[path = "config/tests.rs"]
 mod tests;

@@ -16,6 +16,7 @@
 //! cost something are refused, and nothing is sold that could not be counted.
 
 pub mod entry;
+mod register;
 pub mod store;
 mod task;
 
@@ -36,6 +37,7 @@ use crate::problem::{Problem, Row};
 use crate::quota::credits::{Hold, Licence};
 use crate::respond::TransactionId;
 use entry::{Entry, Kind};
+use register::Register;
 pub use store::Place;
 
 /// Charges that may wait to be written. Beyond it the disk is too slow for the traffic, and
@@ -105,8 +107,7 @@ impl fmt::Display for Fault {
 #[derive(Debug)]
 pub struct Ledger {
     durability: Durability,
-    /// In the order of account and product.
-    licences: Box<[Arc<Licence>]>,
+    register: Arc<Register>,
     orders: Sender<Order>,
     shared: Arc<Shared>,
 }
@@ -119,6 +120,12 @@ struct Shared {
 }
 
 impl Shared {
+    /// Lets nobody hold a credit any more.
+    fn unusable(&self) {
+        self.usable.store(false, Ordering::Release);
+        self.figures.usable.set(0);
+    }
+
     /// Sends a charge to the task, which counts it out again.
     fn send(&self, orders: &Sender<Order>, charge: Charge) -> Result<(), SendError<Order>> {
         self.figures.waiting.inc();
@@ -257,20 +264,19 @@ impl Ledger {
     /// Opens the books, and comes back when it is known whether they can be used. If not, requests
     /// that cost something are refused until they can.
     pub fn start(settings: Settings, licences: Vec<Arc<Licence>>) -> Ledger {
-        let mut licences = licences;
-        licences.sort_unstable_by(|one, other| one.key().cmp(&other.key()));
-        let licences: Box<[Arc<Licence>]> = licences.into();
+        let register = Arc::new(Register::new(licences));
         let (orders, received) = channel();
         let shared = Arc::new(Shared::default());
         let durability = settings.durability;
-        if !licences.is_empty() {
+        if !register.all().is_empty() {
             let (ready, opened) = sync_channel(1);
-            let task = task::Task::new(settings, licences.to_vec(), received, orders.clone(), Arc::clone(&shared));
+            let (sender, known) = (orders.clone(), Arc::clone(&shared));
+            let task = task::Task::new(settings, Arc::clone(&register), received, sender, known);
             std::thread::spawn(move || task.run(&ready));
             // A task that has ended is a ledger that cannot be used.
             let _ = opened.recv();
         }
-        Ledger { durability, licences, orders, shared }
+        Ledger { durability, register, orders, shared }
     }
 
     /// Holds what a request can cost; nothing for an account that does not pay.
@@ -311,18 +317,17 @@ impl Ledger {
 
     /// The licence of an account for a product.
     pub fn licence(&self, account: &str, product: &str) -> Option<&Arc<Licence>> {
-        let place = self.licences.binary_search_by(|licence| licence.key().cmp(&(account, product))).ok()?;
-        self.licences.get(place)
+        self.register.find(account, product)
     }
 
-    /// All licences, in the order of account and product.
+    /// All licences, in the order of the configuration.
     pub fn licences(&self) -> &[Arc<Licence>] {
-        &self.licences
+        self.register.all()
     }
 
     /// Whether requests that cost something are served.
     pub fn is_usable(&self) -> bool {
-        self.licences.is_empty() || self.shared.usable.load(Ordering::Acquire)
+        self.licences().is_empty() || self.shared.usable.load(Ordering::Acquire)
     }
 
     /// Writes a grant or an adjustment; the answer comes once it is on the disk.
@@ -344,7 +349,7 @@ impl Ledger {
 
     /// Writes what is still to be written, and lets the file go. Charges after it are lost.
     pub fn close(&self) {
-        if self.licences.is_empty() {
+        if self.licences().is_empty() {
             return;
         }
         let (done, closed) = sync_channel(1);

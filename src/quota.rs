@@ -10,6 +10,7 @@ pub mod credits;
 
 use std::cell::Cell;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub struct Now {
 }
 
 /// What an account may use: so many requests in a period, and so many at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Allowance {
     pub limit: NonZeroU32,
     pub period: Duration,
@@ -68,7 +69,8 @@ pub struct Arrival(AtomicU64);
 pub enum Rate {
     /// Nothing is counted and no rate headers are sent.
     Unlimited,
-    Limited(Window, Arrival),
+    /// Accounts with the same allowance share its window.
+    Limited(Arc<Window>, Arrival),
 }
 
 /// What the rate headers say after a decision.
@@ -125,7 +127,12 @@ impl Window {
 impl Rate {
     /// A rate of `limit` requests in `period`, `burst` of them at once.
     pub fn limited(allowance: Allowance) -> Rate {
-        Rate::Limited(Window::new(allowance), Arrival::default())
+        Rate::within(Arc::new(Window::new(allowance)))
+    }
+
+    /// A rate of its own in a window that others have as well.
+    pub fn within(window: Arc<Window>) -> Rate {
+        Rate::Limited(window, Arrival::default())
     }
 
     /// Counts one request, or refuses it.

@@ -21,7 +21,7 @@ use crate::policy::upstream::{BreakerRule, MAX_SERVERS, Probe};
 use crate::problem::{Row, TABLE};
 
 /// A configuration with every kind of value and no mistake.
-const GOOD: &str = r#"listen: 127.0.0.1:8080
+pub const GOOD: &str = r#"listen: 127.0.0.1:8080
 workers: 2
 public_url: https://api.example.com
 trusted_proxies: [10.0.0.0/8]
@@ -74,8 +74,8 @@ struct Case {
     lines: &'static [&'static str],
 }
 
-fn edited(edits: &[(&str, &str)]) -> String {
-    let mut text = GOOD.to_owned();
+fn edited(good: &str, edits: &[(&str, &str)]) -> String {
+    let mut text = good.to_owned();
     for (old, new) in edits {
         assert_eq!(text.matches(old).count(), 1, "{old:?} in {edits:?}");
         text = text.replace(old, new);
@@ -93,11 +93,16 @@ fn lines_of(text: &str) -> Vec<String> {
 }
 
 fn check(cases: &[Case]) {
+    check_edits(GOOD, cases.iter().map(|case| (case.edits, case.lines)));
+}
+
+/// Checks each list of edits of a good text against the lines that it is answered with.
+pub fn check_edits<'c>(good: &str, cases: impl Iterator<Item = (&'c [(&'c str, &'c str)], &'c [&'c str])>) {
     let mut failures = String::new();
-    for case in cases {
-        let lines = lines_of(&edited(case.edits));
-        if lines != case.lines {
-            let _ = write!(failures, "\n{:?}\n  is answered with {lines:#?}", case.edits);
+    for (edits, expected) in cases {
+        let lines = lines_of(&edited(good, edits));
+        if lines != expected {
+            let _ = write!(failures, "\n{edits:?}\n  is answered with {lines:#?}");
         }
         // Every line says what is wrong, and behind a semicolon what to write instead.
         for line in &lines {
@@ -107,7 +112,7 @@ fn check(cases: &[Case]) {
                 "{line}"
             );
         }
-        assert!(!lines.is_empty(), "{:?} is let pass", case.edits);
+        assert!(!lines.is_empty(), "{edits:?} is let pass");
     }
     assert!(failures.is_empty(), "{failures}");
 }
@@ -443,7 +448,7 @@ fn mistakes_in_servers() {
     ]);
     let many = (1..=MAX_SERVERS + 1).map(|port| format!("10.0.0.1:{port}")).collect::<Vec<_>>().join(", ");
     assert_eq!(
-        lines_of(&edited(&[(SERVERS, &format!("servers: [{many}]"))])),
+        lines_of(&edited(GOOD, &[(SERVERS, &format!("servers: [{many}]"))])),
         ["f:8:1699: upstreams.lookup.servers[128]: is one server too many; 128 fit into one upstream"]
     );
 }
@@ -583,7 +588,7 @@ fn mistakes_in_added_headers() {
         },
     ]);
     let many: String = (0..33).map(|number| format!("H{number}: a, ")).collect();
-    let lines = lines_of(&edited(&[(AFTER, &format!("add_headers: {{ {many} }}"))]));
+    let lines = lines_of(&edited(GOOD, &[(AFTER, &format!("add_headers: {{ {many} }}"))]));
     assert_eq!(lines, ["f:10:266: upstreams.lookup.add_headers.H32: is one header too many; 32 can be added"]);
 }
 
@@ -592,7 +597,7 @@ fn added_headers_come_from_the_environment_and_files_and_are_not_shown() {
     let scratch = Scratch::new();
     scratch.write("key", "s3cret\n");
     let added = "add_headers: { X-Key: \"Bearer ${file:key}\", X-Two: \"${env:CARGO_PKG_NAME}/${file:key}/$5\" }";
-    let text = edited(&[("connect_timeout: 1s", added)]);
+    let text = edited(GOOD, &[("connect_timeout: 1s", added)]);
     let config = parse("f", &text, &Source::Directory(scratch.0.clone())).unwrap_or_else(|all| panic!("{all}"));
     let upstream = &config.policy.upstreams[0];
     assert_eq!(upstream.added.lines(), b"X-Key: Bearer s3cret\r\nX-Two: tollgate/s3cret/$5\r\n");
@@ -1581,11 +1586,11 @@ fn every_mistake_of_a_file_is_told_at_once() {
     ];
     let mut singly = Vec::new();
     for edit in edits {
-        let lines = lines_of(&edited(&[edit]));
+        let lines = lines_of(&edited(GOOD, &[edit]));
         assert_eq!(lines.len(), 1, "{lines:?}");
         singly.extend(lines);
     }
-    assert_eq!(lines_of(&edited(&edits)), singly);
+    assert_eq!(lines_of(&edited(GOOD, &edits)), singly);
 }
 
 #[test]
@@ -1741,7 +1746,7 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
     states(&format!("from 1 to 100 (default {})", server.weight));
     states("that it may have at a time (default: any number)");
     assert_eq!(server.max_requests, None);
-    states(&format!("addresses stay. Default: {}s.", upstream.resolve_every.as_secs()));
+    states(&format!("addresses stay.\n    # Default: {}s.", upstream.resolve_every.as_secs()));
     states(&format!("has had it for this long. Default: {}s.", upstream.slow_after.as_secs()));
     states("never shown. Default: none.");
     assert!(upstream.added.lines().is_empty());
@@ -2140,12 +2145,15 @@ fn object(wording: &crate::wording::Wording, row: Row, field: Option<u16>) -> Va
 
 #[test]
 fn own_words_replace_the_built_in_ones() {
-    let text = edited(&[(
-        "problems:\n  mode",
-        "problems:\n  token-unknown: { title: Who are you?, detail: 'Ask for a \"token\".' }\n  \
+    let text = edited(
+        GOOD,
+        &[(
+            "problems:\n  mode",
+            "problems:\n  token-unknown: { title: Who are you?, detail: 'Ask for a \"token\".' }\n  \
          token-missing: { detail: 'Send {token_headers} or nothing.' }\n  internal: { status: 500, detail: Sorry. }\n  \
          body-invalid: { detail: 'Look at {field}, up to {body_max} bytes, as {content_type}.' }\n  mode",
-    )]);
+        )],
+    );
     let config = parsed(&text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let product = &config.policy.products[0].wording;
     let error = object(product, Row::TokenUnknown, None);
@@ -2172,8 +2180,8 @@ fn own_words_replace_the_built_in_ones() {
 
 #[test]
 fn every_blank_of_every_row_is_filled() {
-    let with_header = parsed(&edited(&[("[Auth-Token]", "[Auth-Token, x-app-key]")])).unwrap();
-    let without_header = parsed(&edited(&[("header: Timeout-Seconds, ", "")])).unwrap();
+    let with_header = parsed(&edited(GOOD, &[("[Auth-Token]", "[Auth-Token, x-app-key]")])).unwrap();
+    let without_header = parsed(&edited(GOOD, &[("header: Timeout-Seconds, ", "")])).unwrap();
     for config in [&with_header, &without_header] {
         for (row, _) in config.policy.products[0].wording.iter() {
             let detail = object(&config.policy.products[0].wording, *row, None)["detail"].as_str().unwrap().to_owned();

@@ -115,15 +115,6 @@ pub enum Reference {
     Transaction(TransactionId),
 }
 
-/// A balance as the file has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sums {
-    pub account: String,
-    pub product: String,
-    pub granted: u64,
-    pub spent: u64,
-}
-
 /// Which write the file has seen last: its number, and a random word that tells it from the write
 /// with this number in any other copy of the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

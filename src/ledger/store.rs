@@ -13,7 +13,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
 use super::Fault;
-use super::entry::{Draft, Entry, Kind, Position, Reference, Sums};
+use super::entry::{Draft, Entry, Kind, Position, Reference};
 
 /// Marks the file as a ledger: "toll" in ASCII.
 const APPLICATION_ID: i64 = 0x746f_6c6c;
@@ -160,7 +160,8 @@ impl Store {
     }
 
     /// Finds a file that was cut short, which SQLite itself would only notice when it reads the
-    /// part that is missing; broken pages; and the journal of one file laid over another.
+    /// part that is missing; and, by reading every row, broken pages and the journal of one file laid
+    /// over another.
     fn check_whole(&self, path: &Path) -> Result<(), Fault> {
         let fold = "PRAGMA wal_checkpoint(TRUNCATE)";
         let busy: i64 = self.connection.query_row(fold, [], |row| row.get(0))?;
@@ -170,10 +171,6 @@ impl Store {
             if i64::try_from(fs::metadata(path)?.len()).is_ok_and(|found| found < expected) {
                 return Err(Fault::new("the file was cut short; put a whole copy of the ledger back"));
             }
-        }
-        let verdict: String = self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if verdict != "ok" {
-            return Err(Fault::new("the file is damaged; put a sound copy of the ledger back"));
         }
         let sums = "SELECT (SELECT COALESCE(SUM(amount), 0) FROM entry) = \
                     (SELECT COALESCE(SUM(granted - spent), 0) FROM balance)";
@@ -205,17 +202,18 @@ impl Store {
         Ok(self.connection.query_row("SELECT batch, nonce FROM position", [], read)?)
     }
 
-    /// Every balance, in the order of account and product.
+    /// Every balance: account, product, and the sums of what was granted and spent.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn balances(&self, mut each: impl FnMut(Sums)) -> Result<(), Fault> {
-        let query = "SELECT account, product, granted, spent FROM balance ORDER BY account, product";
+    pub fn balances(&self, mut each: impl FnMut(&str, &str, u64, u64)) -> Result<(), Fault> {
+        let query = "SELECT account, product, granted, spent FROM balance";
         let mut statement = self.connection.prepare(query)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let credits = |column| row.get::<_, i64>(column).map(|sum| u64::try_from(sum).unwrap_or(0));
-            each(Sums { account: row.get(0)?, product: row.get(1)?, granted: credits(2)?, spent: credits(3)? });
+            let text = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?);
+            each(text(0)?, text(1)?, credits(2)?, credits(3)?);
         }
         Ok(())
     }
@@ -405,3 +403,7 @@ impl From<std::io::Error> for Fault {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

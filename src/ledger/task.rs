@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::entry::{Draft, Entry, FIRST_GRANT, Kind, Position, Reference, timestamp};
+use super::register::Register;
 use super::store::Store;
 use super::{
     Charge, Corrected, Correction, Durability, Fault, Order, Page, Place, Question, Recorded, Refusal, Settings,
@@ -39,7 +40,7 @@ pub struct Task {
     settings: Settings,
     /// How long charges are gathered.
     interval: Duration,
-    licences: Vec<Arc<Licence>>,
+    register: Arc<Register>,
     orders: Receiver<Order>,
     sender: Sender<Order>,
     shared: Arc<Shared>,
@@ -76,7 +77,7 @@ struct Batch {
 impl Task {
     pub(super) fn new(
         settings: Settings,
-        licences: Vec<Arc<Licence>>,
+        register: Arc<Register>,
         orders: Receiver<Order>,
         sender: Sender<Order>,
         shared: Arc<Shared>,
@@ -89,7 +90,7 @@ impl Task {
         Task {
             settings,
             interval,
-            licences,
+            register,
             orders,
             sender,
             shared,
@@ -119,8 +120,7 @@ impl Task {
             }
             self.turn_to_end();
         }));
-        shared.usable.store(false, Ordering::Release);
-        shared.figures.usable.set(0);
+        shared.unusable();
         if outcome.is_err() {
             log::error!(target: "tollgate::ledger", "the ledger's task has failed; start the program again");
         }
@@ -146,6 +146,7 @@ impl Task {
         }
         self.write_charges();
         self.store = None;
+        self.shared.unusable();
         if !self.pending.is_empty() || self.doubt.is_some() {
             log::error!(target: "tollgate::ledger", "{} charges could not be written and are lost", self.pending.len());
         }
@@ -199,8 +200,8 @@ impl Task {
                 if !std::mem::take(&mut self.faults).is_empty() {
                     log::info!(target: "tollgate::ledger", "the ledger can be used again");
                 }
-                self.shared.usable.store(true, Ordering::Release);
                 self.shared.figures.usable.set(1);
+                self.shared.usable.store(true, Ordering::Release);
             }
             Err(fault) => self.fail(fault),
         }
@@ -225,36 +226,29 @@ impl Task {
         Ok(())
     }
 
-    /// Reads every balance. Both sides are sorted, so that one pass is enough.
+    /// Reads every balance. Licences that the file does not know begin with their first grant.
     fn load(&mut self, store: &Store) -> Result<(), Fault> {
-        let mut due = Vec::new();
-        let mut balances = Vec::new();
-        let mut licences = self.licences.iter().peekable();
-        store.balances(|sums| {
-            let key = (sums.account.as_str(), sums.product.as_str());
-            while let Some(licence) = licences.next_if(|licence| licence.key() < key) {
-                due.push(Arc::clone(licence));
-            }
-            if let Some(licence) = licences.next_if(|licence| licence.key() == key) {
-                balances.push((licence, sums.granted, sums.spent));
+        let licences = self.register.all();
+        let mut known = vec![false; licences.len()];
+        let mut all_fit = true;
+        store.balances(|account, product, granted, spent| {
+            let place = self.register.place(account, product);
+            let found = place.and_then(|place| Some((licences.get(place)?, known.get_mut(place)?)));
+            if let Some((licence, known)) = found {
+                *known = true;
+                all_fit &= licence.balance().load(granted, spent);
             }
         })?;
-        due.extend(licences.cloned());
-        due.retain(|licence| licence.first_grant > 0);
-        for (licence, granted, spent) in balances {
-            if !licence.balance().load(granted, spent) {
-                return Err(Fault::new("a balance has more credits than can be counted; adjust it"));
-            }
+        if !all_fit {
+            return Err(Fault::new("a balance has more credits than can be counted; adjust it"));
         }
-        for licence in &due {
+        // From last to first, since the last of the list is the next to be written.
+        let unknown = licences.iter().zip(known).rev().filter(|(licence, known)| !known && licence.first_grant > 0);
+        self.due = unknown.map(|(licence, _)| Arc::clone(licence)).collect();
+        for licence in &self.due {
             licence.balance().grant(licence.first_grant);
-            self.due_set.insert(address(licence));
         }
-        // The first ones in the file's order are written first.
-        due.reverse();
-        self.due = due;
-        // The balances themselves belong to the licences.
-        self.licences = Vec::new();
+        self.due_set = self.due.iter().map(address).collect();
         Ok(())
     }
 
@@ -277,8 +271,7 @@ impl Task {
 
     fn fail(&mut self, fault: Fault) {
         self.store = None;
-        self.shared.usable.store(false, Ordering::Release);
-        self.shared.figures.usable.set(0);
+        self.shared.unusable();
         self.shared.figures.failures.inc();
         // The latest is the last; one that was told before is not told again.
         let told = self.faults.contains(&fault);

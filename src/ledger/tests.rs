@@ -107,7 +107,8 @@ impl Process {
         let (orders, received) = channel();
         let shared = Arc::new(Shared::default());
         let settings = Settings { place: Place::Memory, durability };
-        let mut task = Task::new(settings, licences.clone(), received, orders.clone(), Arc::clone(&shared));
+        let register = Arc::new(Register::new(licences));
+        let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared));
         task.interval = Duration::ZERO;
         task.load(&store).unwrap();
         task.loaded = true;
@@ -115,7 +116,7 @@ impl Process {
         task.store = Some(store);
         task.prove().unwrap();
         shared.usable.store(true, Ordering::Release);
-        let ledger = Ledger { durability, licences: licences.into(), orders, shared };
+        let ledger = Ledger { durability, register, orders, shared };
         Process { ledger, task: RefCell::new(task) }
     }
 
@@ -160,9 +161,9 @@ impl Process {
         let task = self.task.borrow();
         let store = task.store.as_ref().unwrap();
         store
-            .balances(|sums| {
-                if let Some(place) = names.iter().position(|name| *name == sums.account) {
-                    found[place] = (sums.granted as i64, sums.spent as i64);
+            .balances(|account, _, granted, spent| {
+                if let Some(place) = names.iter().position(|name| name == account) {
+                    found[place] = (granted as i64, spent as i64);
                 }
             })
             .unwrap();
@@ -191,7 +192,7 @@ fn play(store: Store, number: u64, durability: Durability, steps: &[Step]) -> St
             match step {
                 Step::Hold { licence, amount } => {
                     let reference = &mut references[*licence];
-                    let outcome = process.ledger.hold(process.ledger.licences.get(*licence), *amount);
+                    let outcome = process.ledger.hold(process.ledger.licences().get(*licence), *amount);
                     if i64::from(*amount) <= reference.available() {
                         reference.held += i64::from(*amount);
                         holds.push((*licence, outcome.unwrap()));
@@ -251,7 +252,7 @@ fn play(store: Store, number: u64, durability: Durability, steps: &[Step]) -> St
                     break;
                 }
             }
-            for (licence, reference) in process.ledger.licences.iter().zip(&references) {
+            for (licence, reference) in process.ledger.licences().iter().zip(&references) {
                 let snapshot = licence.snapshot();
                 let [granted, available, held, spent] =
                     [snapshot.granted, snapshot.available, snapshot.held, snapshot.spent].map(|sum| sum as i64);
@@ -293,7 +294,7 @@ fn correct(process: &Process, step: &Step, references: &mut [Reference; 2]) {
         Step::Adjust { licence, amount } if *amount != 0 => (*licence, Kind::Adjustment, *amount, None),
         _ => return process.work(),
     };
-    let licence = Arc::clone(&process.ledger.licences[place]);
+    let licence = Arc::clone(&process.ledger.licences()[place]);
     let word = key.map_or_else(|| uuid::Uuid::new_v4().to_string(), |key| key.to_string());
     let correction = Correction { licence, kind, amount, key: word, by: "ann".to_owned(), why: String::new() };
     let outcome = process.answer_of(process.ledger.correct(correction));
@@ -344,10 +345,11 @@ fn task_on_a_file(directory: &std::path::Path, durability: Durability) -> (Task,
     let (orders, received) = channel();
     let shared = Arc::new(Shared::default());
     let settings = Settings { place: Place::File(directory.join("ledger.db")), durability };
-    let mut task = Task::new(settings, vec![Arc::clone(&licence)], received, orders.clone(), Arc::clone(&shared));
+    let register = Arc::new(Register::new(vec![licence]));
+    let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared));
     task.interval = Duration::ZERO;
     task.recover();
-    (task, Ledger { durability, licences: [licence].into(), orders, shared })
+    (task, Ledger { durability, register, orders, shared })
 }
 
 fn work(task: &mut Task) {
@@ -364,14 +366,14 @@ fn work(task: &mut Task) {
 }
 
 fn deliver(ledger: &Ledger) {
-    let hold = ledger.hold(ledger.licences.first(), 1).unwrap();
+    let hold = ledger.hold(ledger.licences().first(), 1).unwrap();
     ledger.bill(hold, 1, &TransactionId::random()).delivered();
 }
 
 fn spent_in_file(directory: &std::path::Path) -> u64 {
     let mut spent = 0;
     let store = Store::open(&Place::File(directory.join("ledger.db")), false).unwrap();
-    store.balances(|sums| spent += sums.spent).unwrap();
+    store.balances(|_, _, _, of_one| spent += of_one).unwrap();
     spent
 }
 
@@ -387,14 +389,14 @@ fn while_the_file_is_locked_nobody_can_hold_and_what_was_delivered_is_charged_on
     for _ in 0..3 {
         work(&mut task);
         assert!(!ledger.is_usable());
-        assert_eq!(ledger.hold(ledger.licences.first(), 1).unwrap_err().row, Row::Internal, "never a 403");
+        assert_eq!(ledger.hold(ledger.licences().first(), 1).unwrap_err().row, Row::Internal, "never a 403");
     }
     other.execute_batch("ROLLBACK").unwrap();
     work(&mut task);
     assert!(ledger.is_usable());
     deliver(&ledger);
     work(&mut task);
-    assert_eq!(ledger.licences[0].snapshot().spent, 3);
+    assert_eq!(ledger.licences()[0].snapshot().spent, 3);
     drop((task, other));
     assert_eq!(spent_in_file(&directory), 3);
     std::fs::remove_dir_all(directory).unwrap();
@@ -406,7 +408,7 @@ fn an_answer_that_waits_for_its_charge_is_refused_when_it_cannot_be_written() {
     let (mut task, ledger) = task_on_a_file(&directory, Durability::Each);
     let other = rusqlite::Connection::open(directory.join("ledger.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let hold = ledger.hold(ledger.licences.first(), 1).unwrap();
+    let hold = ledger.hold(ledger.licences().first(), 1).unwrap();
     let mut bill = ledger.bill(hold, 1, &TransactionId::random());
     {
         let mut recording = pin!(bill.record());
@@ -419,7 +421,7 @@ fn an_answer_that_waits_for_its_charge_is_refused_when_it_cannot_be_written() {
     drop(bill);
     other.execute_batch("ROLLBACK").unwrap();
     work(&mut task);
-    assert_eq!(ledger.licences[0].snapshot().available, 10);
+    assert_eq!(ledger.licences()[0].snapshot().available, 10);
     drop((task, other));
     assert_eq!(spent_in_file(&directory), 0);
     std::fs::remove_dir_all(directory).unwrap();
@@ -432,13 +434,13 @@ fn a_failed_write_that_is_there_after_all_is_not_written_again() {
         for is_there in [true, false] {
             let directory = scratch("doubt");
             let (mut task, ledger) = task_on_a_file(&directory, durability);
-            let licence = &ledger.licences[0];
+            let licence = &ledger.licences()[0];
             let (sender, mut written) = tokio::sync::oneshot::channel();
             let stage = match durability {
                 Durability::Batch => Stage::Delivered,
                 Durability::Each => Stage::Waiting(sender),
             };
-            ledger.licences[0].hold(2).unwrap().settle(if durability == Durability::Batch { 2 } else { 0 });
+            ledger.licences()[0].hold(2).unwrap().settle(if durability == Durability::Batch { 2 } else { 0 });
             ledger.charge(licence, 2, TransactionId::random(), stage);
             while let Ok(order) = task.orders.try_recv() {
                 task.take(order);
@@ -473,7 +475,7 @@ fn a_grant_that_failed_but_is_there_counts_and_an_adjustment_that_is_not_there_i
     for (amount, is_there, available) in [(7, true, 17), (7, false, 10), (-4, true, 6), (-4, false, 10)] {
         let directory = scratch("correction");
         let (mut task, ledger) = task_on_a_file(&directory, Durability::Batch);
-        let licence = &ledger.licences[0];
+        let licence = &ledger.licences()[0];
         if amount < 0 {
             assert!(licence.balance().withdraw(4));
         }
@@ -550,7 +552,7 @@ fn an_older_copy_in_its_place_is_refused() {
 fn many_charges_of_one_licence_share_a_row_and_a_few_have_one_each() {
     let directory = scratch("rows");
     let (mut task, ledger) = task_on_a_file(&directory, Durability::Batch);
-    let (licence, kind, by) = (Arc::clone(&ledger.licences[0]), Kind::Grant, "ann".to_owned());
+    let (licence, kind, by) = (Arc::clone(&ledger.licences()[0]), Kind::Grant, "ann".to_owned());
     let answer = ledger.correct(Correction { licence, kind, amount: 50, key: "k".to_owned(), by, why: String::new() });
     work(&mut task);
     answer.wait_here().unwrap();
@@ -579,6 +581,6 @@ fn a_ledger_that_is_closed_has_written_everything() {
     deliver(&ledger);
     ledger.close();
     assert_eq!(spent_in_file(&directory), 2);
-    assert!(ledger.hold(ledger.licences.first(), 1).is_err());
+    assert!(ledger.hold(ledger.licences().first(), 1).is_err());
     std::fs::remove_dir_all(directory).unwrap();
 }
