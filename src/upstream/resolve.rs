@@ -26,7 +26,7 @@ pub async fn follow<P, T>(pool: &Pool<P>, place: usize, host: &str, port: u16, l
             known = true;
             let count = addresses.len();
             if pool.resolve(place, addresses) || failing {
-                log::info!(target: "tollgate::upstream", "upstream {name}: {host} has {count} addresses");
+                log::info!(target: "tollgate::upstream", "upstream {name}: {host} is resolved (addresses: {count})");
             }
         } else if !failing {
             let stays = if known { "the addresses that it had stay" } else { "it gets no requests yet" };
