@@ -146,8 +146,10 @@ async fn send_once(connector: &TransportConnector, peer: &HttpPeer, request: &[u
         Ok(()) => Ok(stream),
         Err(unsent) if !reused => Err(unsent),
         Err(_) => {
-            // The peer had closed the idle connection: the kernel refused the bytes.
-            let mut stream = connector.new_stream(peer).await.map_err(unreached)?;
+            // The peer had closed the idle connection: the kernel refused the bytes. It cannot be told
+            // whether it refused all of them, and so no other server is tried.
+            let broken = |error: Box<pingora_core::Error>| Unsent::Broken(translate::connecting(&error));
+            let mut stream = connector.new_stream(peer).await.map_err(broken)?;
             send(&mut stream, request).await?;
             Ok(stream)
         }
