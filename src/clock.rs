@@ -16,6 +16,11 @@ impl Clock {
         Clock(Instant::now())
     }
 
+    /// Clocks that have counted since a moment.
+    pub fn since(started: Instant) -> Clock {
+        Clock(started)
+    }
+
     /// The moment, by both clocks.
     pub fn now(&self) -> Now {
         let unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since_1970| since_1970.as_secs());

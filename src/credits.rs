@@ -8,7 +8,7 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::de::DeserializeOwned;
@@ -229,13 +229,12 @@ impl Drop for Books {
 impl Books {
     fn open(path: &Path, purpose: Purpose) -> Result<Books, String> {
         let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
-        let licences: Vec<Arc<Licence>> = config.policy.licences().map(Arc::clone).collect();
-        if licences.is_empty() {
+        if config.policy.licences().next().is_none() {
             return Err("no account of this configuration has credits; give one `credits`".to_owned());
         }
-        let file = match &config.ledger.place {
-            Place::Memory => return Ok(Books::There(Client::new(&config))),
-            Place::File(file) => file,
+        let file = match config.ledger.as_ref().map(|settings| &settings.place) {
+            None | Some(Place::Memory) => return Ok(Books::There(Client::new(&config))),
+            Some(Place::File(file)) => file,
         };
         if is_taken(file) {
             return Ok(Books::There(Client::new(&config)));
@@ -246,7 +245,7 @@ impl Books {
                 file.display()
             ));
         }
-        let ledger = Ledger::start(config.ledger.clone(), licences);
+        let ledger = Ledger::start(config.ledger, &Arc::new(config.policy), Instant::now());
         Ok(Books::Here(ledger))
     }
 

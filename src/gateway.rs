@@ -83,7 +83,8 @@ pub(crate) enum Answered<'g> {
 
 impl Gateway {
     /// A gateway for a policy. Nothing is bound or connected yet.
-    pub fn new(policy: Arc<Policy>, ledger: Arc<Ledger>, h2c: bool) -> Gateway {
+    /// Its clock has run since `started`.
+    pub fn new(policy: Arc<Policy>, ledger: Arc<Ledger>, h2c: bool, started: Instant) -> Gateway {
         let exchange = Exchange::new(&policy.upstreams);
         Gateway {
             policy,
@@ -91,7 +92,7 @@ impl Gateway {
             ledger,
             connector: TransportConnector::new(Some(ConnectorOptions::new(IDLE_UPSTREAM_CONNECTIONS))),
             exchange,
-            clock: Clock::start(),
+            clock: Clock::since(started),
             connections: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
         }

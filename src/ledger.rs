@@ -16,16 +16,16 @@
 //! cost something are refused, and nothing is sold that could not be counted.
 
 pub mod entry;
+mod rates;
 mod register;
 pub mod store;
 mod task;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SendError, Sender, channel, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -33,10 +33,12 @@ use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use crate::policy::Policy;
 use crate::problem::{Problem, Row};
 use crate::quota::credits::{Hold, Licence};
 use crate::respond::TransactionId;
 use entry::{Entry, Kind};
+use rates::Rates;
 use register::Register;
 pub use store::Place;
 
@@ -65,12 +67,6 @@ pub enum Durability {
 pub struct Settings {
     pub place: Place,
     pub durability: Durability,
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings { place: Place::File(PathBuf::from("ledger.db")), durability: Durability::Batch }
-    }
 }
 
 /// Why the ledger cannot be read or written, and how to mend it: one sentence without names.
@@ -263,15 +259,24 @@ impl fmt::Display for Refusal {
 impl Ledger {
     /// Opens the books, and comes back when it is known whether they can be used. If not, requests
     /// that cost something are refused until they can.
-    pub fn start(settings: Settings, licences: Vec<Arc<Licence>>) -> Ledger {
+    ///
+    /// The rates of the policy's accounts, which count from `started`, are kept in the same file.
+    /// Without settings there are no books: nobody pays, and rates begin anew.
+    pub fn start(settings: Option<Settings>, policy: &Arc<Policy>, started: Instant) -> Ledger {
+        let licences = policy.licences().map(Arc::clone).collect();
+        Ledger::open(settings, licences, Some(Rates::new(Arc::clone(policy), started)))
+    }
+
+    /// The same for licences alone.
+    fn open(settings: Option<Settings>, licences: Vec<Arc<Licence>>, rates: Option<Rates>) -> Ledger {
         let register = Arc::new(Register::new(licences));
         let (orders, received) = channel();
         let shared = Arc::new(Shared::default());
-        let durability = settings.durability;
-        if !register.all().is_empty() {
+        let durability = settings.as_ref().map_or(Durability::Batch, |settings| settings.durability);
+        if let Some(settings) = settings {
             let (ready, opened) = sync_channel(1);
             let (sender, known) = (orders.clone(), Arc::clone(&shared));
-            let task = task::Task::new(settings, Arc::clone(&register), received, sender, known);
+            let task = task::Task::new(settings, Arc::clone(&register), received, sender, known, rates);
             std::thread::spawn(move || task.run(&ready));
             // A task that has ended is a ledger that cannot be used.
             let _ = opened.recv();
@@ -349,9 +354,6 @@ impl Ledger {
 
     /// Writes what is still to be written, and lets the file go. Charges after it are lost.
     pub fn close(&self) {
-        if self.licences().is_empty() {
-            return;
-        }
         let (done, closed) = sync_channel(1);
         if self.orders.send(Order::Close(done)).is_ok() && closed.recv_timeout(CLOSING_PATIENCE).is_err() {
             log::error!(target: "tollgate::ledger", "the last charges could not be written in time");

@@ -5,7 +5,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora_core::apps::ServerApp;
@@ -56,9 +56,9 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
-    let licences = config.policy.licences().map(Arc::clone).collect();
-    let ledger = Arc::new(Ledger::start(config.ledger, licences));
-    let gateway = Arc::new(Gateway::new(Arc::new(config.policy), Arc::clone(&ledger), config.h2c));
+    let (policy, started) = (Arc::new(config.policy), Instant::now());
+    let ledger = Arc::new(Ledger::start(config.ledger, &policy, started));
+    let gateway = Arc::new(Gateway::new(policy, Arc::clone(&ledger), config.h2c, started));
 
     let mut clients = Service::new("gateway".to_owned(), Front(Arc::clone(&gateway)));
     // The gateway reads into its own buffers and writes whole answers.

@@ -1,5 +1,18 @@
 //! The promise of the ledger under `kill -9`: at random moments under load, again and again, the
 //! books are compared with what clients have received and what the backend has seen.
+//!
+//! A binary of its own, since its load would be in the way of tests that look at the clock.
+#![allow(dead_code, unused_imports)] // Each binary uses a part of what tests share.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::needless_borrows_for_generic_args
+)]
+
+mod support;
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -7,8 +20,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::credits::{Scratch, configuration};
-use crate::support::{Backend, Gateway, PATIENCE, Request};
+use support::{Backend, Gateway, PATIENCE, Request, Scratch, paying};
 
 /// Kills of each kind of ledger.
 const KILLS: usize = 110;
@@ -89,7 +101,7 @@ fn life(yaml: &str, expected_balance: u64, lifetime: Duration) -> (Vec<Received>
 
 fn charged(scratch: &Scratch) -> u64 {
     let read = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
-    scratch.database().query_row("SELECT spent FROM balance", [], read).unwrap() as u64
+    scratch.database().query_row("SELECT spent FROM balance", [], read).unwrap().cast_unsigned()
 }
 
 #[test]
@@ -97,7 +109,7 @@ fn a_crash_in_batch_loses_no_more_than_the_last_moment_and_charges_nothing_twice
     let scratch = Scratch::new();
     let backend = Backend::answering_json();
     let accounts = [("acme", &*GRANTED.to_string())];
-    let yaml = configuration(backend.address(), &scratch.ledger("batch"), &accounts);
+    let yaml = paying(backend.address(), &scratch.ledger("batch"), &accounts);
     let (mut state, mut before, mut delivered, mut lost_most) = (1, 0, 0, 0);
     for kill in 0..KILLS {
         let lifetime = Duration::from_millis(random(&mut state, 150) + if kill % 10 == 0 { 500 } else { 0 });
@@ -124,7 +136,7 @@ fn a_crash_in_each_loses_no_charge_and_charges_no_more_than_was_in_flight() {
     let scratch = Scratch::new();
     let backend = Backend::answering_json();
     let accounts = [("acme", &*GRANTED.to_string())];
-    let yaml = configuration(backend.address(), &scratch.ledger("each"), &accounts);
+    let yaml = paying(backend.address(), &scratch.ledger("each"), &accounts);
     let (mut state, mut before, mut delivered, mut extra_most) = (2, 0, 0, 0);
     for kill in 0..KILLS {
         let lifetime = Duration::from_millis(random(&mut state, 150));

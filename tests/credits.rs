@@ -1,10 +1,9 @@
 //! Credits as customers and operators see them: holds, prices, receipts, the last credit, grants
 //! from outside and from the command line, and what stays after a restart.
 
-use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Barrier;
 use std::time::Instant;
@@ -12,39 +11,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tollgate::account::Digest;
 
-use crate::support::{After, Backend, Gateway, PATIENCE, Request, Response, VERSIONS, directory, token};
-
-/// The phone prices, as the documented configuration has them.
-fn prices() -> &'static str {
-    let text = include_str!("../config/gateway.yaml");
-    let begin = text.find("    credits:\n      hold:").unwrap();
-    let end = begin + text[begin..].find("    # How long browsers").unwrap();
-    &text[begin..end]
-}
-
-/// A configuration with accounts that pay: each has the token of its name.
-pub fn configuration(backend: SocketAddr, ledger: &str, accounts: &[(&str, &str)]) -> String {
-    let mut yaml = format!(
-        "h2c: true\nworkers: 2\npublic_url: https://api.example.com\n\
-         upstreams:\n\x20 lookup: {{ servers: [{backend}], host: lookup.internal }}\n\
-         ledger: {ledger}\nproducts:\n\x20 phone:\n\x20   upstream: lookup\n\
-         \x20   routes: [POST /phone/validate/v2]\n\x20   token_headers: [Auth-Token, x-app-key]\n\
-         \x20   deadline: {{ header: Timeout-Seconds, min: 2s, max: 15s, default: 15s }}\n\
-         \x20   headers:\n\x20     Reference-ID: {{ pattern: '[A-Za-z0-9_\\-/:.,() ]+', echo: true, problem: reference-id-invalid }}\n\
-         \x20   body: {{ max: 16KiB, schema: phone.schema.json }}\n{}accounts:\n",
-        prices()
-    );
-    for (name, credits) in accounts {
-        let hash = Digest::of(token(name).as_bytes()).text();
-        write!(
-            yaml,
-            "  {name}:\n    rate: {{ unlimited: true }}\n    credits: {{ phone: {credits} }}\n\
-             \x20   tokens: [{{ name: {name}, hash: \"{hash}\", products: [phone], domains: [app.example.com], absent: allow }}]\n"
-        )
-        .unwrap();
-    }
-    yaml
-}
+use crate::support::{After, Backend, Gateway, PATIENCE, Request, Response, Scratch, VERSIONS, paying, token};
 
 const VOLATILE: &str = "{ volatile: true }";
 
@@ -72,7 +39,7 @@ fn receipt(response: &Response) -> (u64, u64) {
 fn five_credits_buy_exactly_five_plain_lookups() {
     let backend = Backend::answering_json();
     for version in VERSIONS {
-        let gateway = Gateway::start(&configuration(backend.address(), VOLATILE, &[("acme", "5")]));
+        let gateway = Gateway::start(&paying(backend.address(), VOLATILE, &[("acme", "5")]));
         for left in (0..5).rev() {
             let response = gateway.send(version, &Request::lookup("acme").with("Origin", "https://app.example.com"));
             response.assert_success();
@@ -91,7 +58,7 @@ fn five_credits_buy_exactly_five_plain_lookups() {
 #[test]
 fn an_unmetered_account_gets_no_receipt() {
     let backend = Backend::answering_json();
-    let gateway = Gateway::start(&configuration(backend.address(), VOLATILE, &[("acme", "1"), ("free", "unmetered")]));
+    let gateway = Gateway::start(&paying(backend.address(), VOLATILE, &[("acme", "1"), ("free", "unmetered")]));
     for version in VERSIONS {
         let response = gateway.send(version, &Request::lookup("free"));
         response.assert_success();
@@ -154,7 +121,7 @@ fn every_price_of_the_phone_product() {
         (0..=3).map(|credits| (format!("has-{credits}"), credits.to_string())).collect();
     let accounts: Vec<(&str, &str)> = accounts.iter().map(|(name, credits)| (&**name, &**credits)).collect();
     for (asked, answered, held, charged) in &table {
-        let gateway = Gateway::start(&configuration(backend.address(), VOLATILE, &accounts));
+        let gateway = Gateway::start(&paying(backend.address(), VOLATILE, &accounts));
         let request = |account: String| Request::lookup(&account).body(format!("{{{asked}}}"));
         gateway.send(VERSIONS[0], &request(format!("has-{}", held - 1))).assert_problem("credits-insufficient");
         answers.lock().unwrap().push(answered.clone());
@@ -202,7 +169,7 @@ fn anything_but_a_delivered_200_is_given_back() {
     ];
     for (slug, behave) in behaviours {
         let backend = Backend::start(behave);
-        let gateway = Gateway::start(&configuration(backend.address(), VOLATILE, &[("acme", "5")]));
+        let gateway = Gateway::start(&paying(backend.address(), VOLATILE, &[("acme", "5")]));
         for version in VERSIONS {
             gateway.send(version, &Request::lookup("acme").with("Timeout-Seconds", "2")).assert_problem(slug);
             assert_eq!(statement(&gateway, "acme"), [5, 5, 0, 0], "{slug}");
@@ -215,7 +182,7 @@ fn anything_but_a_delivered_200_is_given_back() {
 #[test]
 fn a_request_in_flight_holds_its_price_and_a_client_that_hangs_up_gets_it_back() {
     let backend = Backend::silent();
-    let gateway = Gateway::start(&configuration(backend.address(), VOLATILE, &[("acme", "5")]));
+    let gateway = Gateway::start(&paying(backend.address(), VOLATILE, &[("acme", "5")]));
     let mut client = gateway.connect();
     client.request(&Request::lookup("acme").body(r#"{"number":"c4n4ry","get_ported_date":true}"#));
     wait_for(&gateway, "acme", [5, 3, 2, 0]);
@@ -238,7 +205,7 @@ fn a_request_in_flight_holds_its_price_and_a_client_that_hangs_up_gets_it_back()
 #[test]
 fn an_account_is_told_of_its_credits_and_its_rate() {
     let backend = Backend::answering_json();
-    let mut yaml = configuration(backend.address(), VOLATILE, &[("acme", "5"), ("free", "unmetered")]);
+    let mut yaml = paying(backend.address(), VOLATILE, &[("acme", "5"), ("free", "unmetered")]);
     let rate = "  acme:\n    rate: { unlimited: true }";
     assert!(yaml.contains(rate));
     yaml = yaml.replace(rate, "  acme:\n    rate: { limit: 7/h }");
@@ -272,7 +239,7 @@ fn an_account_is_told_of_its_credits_and_its_rate() {
 #[test]
 fn who_may_not_ask_about_credits_is_refused_by_the_same_rows() {
     let backend = Backend::answering_json();
-    let gateway = Gateway::start(&configuration(backend.address(), VOLATILE, &[("acme", "5")]));
+    let gateway = Gateway::start(&paying(backend.address(), VOLATILE, &[("acme", "5")]));
     let ask = || Request::new("GET", "/account/credits").with("Auth-Token", &token("acme"));
     for version in VERSIONS {
         for (slug, request) in [
@@ -308,7 +275,7 @@ fn of_a_thousand_parallel_requests_one_gets_the_last_credit() {
     const THREADS: usize = 8;
     const CONNECTIONS_A_THREAD: usize = 125;
     let backend = Backend::answering_json();
-    let gateway = Gateway::start(&configuration(backend.address(), VOLATILE, &[("acme", "0")]));
+    let gateway = Gateway::start(&paying(backend.address(), VOLATILE, &[("acme", "0")]));
     let address = gateway.address();
     let request = Request::lookup("acme").bytes();
     let barrier = Barrier::new(THREADS + 1);
@@ -375,7 +342,7 @@ fn read_status(stream: &mut TcpStream) -> u16 {
 #[test]
 fn grants_and_adjustments_happen_once_for_each_key() {
     let backend = Backend::answering_json();
-    let gateway = Gateway::start(&configuration(backend.address(), VOLATILE, &[("acme", "5"), ("free", "unmetered")]));
+    let gateway = Gateway::start(&paying(backend.address(), VOLATILE, &[("acme", "5"), ("free", "unmetered")]));
     let send = |path: &str, key: &str, body: &str| {
         let headers = [("Idempotency-Key", key)];
         let (status, body) = gateway.ask_admin("POST", &format!("/accounts/{path}"), &headers, body);
@@ -436,7 +403,7 @@ fn grants_and_adjustments_happen_once_for_each_key() {
 #[test]
 fn the_admin_listener_serves_no_web_page_and_asks_for_its_token() {
     let backend = Backend::answering_json();
-    let yaml = configuration(backend.address(), VOLATILE, &[("acme", "5")]);
+    let yaml = paying(backend.address(), VOLATILE, &[("acme", "5")]);
     let open = Gateway::start(&yaml);
     let status =
         |gateway: &Gateway, path: &str, headers: &[(&str, &str)]| gateway.ask_admin("GET", path, headers, "").0;
@@ -482,7 +449,7 @@ fn said(output: &Output) -> String {
 fn the_command_line_works_while_the_gateway_runs_and_when_it_does_not() {
     let scratch = Scratch::new();
     let backend = Backend::answering_json();
-    let yaml = configuration(backend.address(), &scratch.ledger("batch"), &[("acme", "5"), ("globex", "0")]);
+    let yaml = paying(backend.address(), &scratch.ledger("batch"), &[("acme", "5"), ("globex", "0")]);
     let config = scratch.path("stopped.yaml");
     std::fs::write(&config, format!("{yaml}listen: 127.0.0.1:1\nadmin: 127.0.0.1:2\n")).unwrap();
     std::fs::copy("config/phone.schema.json", scratch.path("phone.schema.json")).unwrap();
@@ -539,34 +506,6 @@ fn the_command_line_works_while_the_gateway_runs_and_when_it_does_not() {
 
 // ---- What stays ----
 
-/// A directory for one test's ledger, which goes when the test ends.
-pub struct Scratch(PathBuf);
-
-impl Scratch {
-    pub fn new() -> Scratch {
-        Scratch(directory())
-    }
-
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// The configuration of a ledger in the directory.
-    pub fn ledger(&self, durability: &str) -> String {
-        format!("{{ file: {}, durability: {durability} }}", self.path("ledger.db").display())
-    }
-
-    pub fn database(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.path("ledger.db")).unwrap()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn balances_survive_a_restart_and_the_first_grant_is_given_once() {
     for durability in ["batch", "each"] {
@@ -576,7 +515,7 @@ fn balances_survive_a_restart_and_the_first_grant_is_given_once() {
         for spent in 1..=3 {
             // The configuration's number counts only when the ledger first sees the account.
             let first = if spent == 1 { "5" } else { "999" };
-            let mut gateway = Gateway::start(&configuration(backend.address(), &ledger, &[("acme", first)]));
+            let mut gateway = Gateway::start(&paying(backend.address(), &ledger, &[("acme", first)]));
             let response = gateway.send(VERSIONS[0], &Request::lookup("acme"));
             response.assert_success();
             assert_eq!(receipt(&response), (1, 5 - spent));
@@ -593,10 +532,46 @@ fn balances_survive_a_restart_and_the_first_grant_is_given_once() {
 }
 
 #[test]
+fn what_was_used_of_a_rate_survives_a_restart_and_a_crash() {
+    let scratch = Scratch::new();
+    let backend = Backend::answering_json();
+    let yaml = paying(backend.address(), &scratch.ledger("batch"), &[("acme", "50")])
+        .replace("rate: { unlimited: true }", "rate: { limit: 6/h, burst: 6 }");
+    let mut remaining = 6;
+    for crash in [false, true, false] {
+        let mut gateway = Gateway::start(&yaml);
+        for _ in 0..2 {
+            let response = gateway.send(VERSIONS[0], &Request::lookup("acme"));
+            response.assert_success();
+            remaining -= 1;
+            assert_eq!(response.number("X-Rate-Limit-Remaining"), remaining);
+        }
+        if crash {
+            // It is written every few seconds; two requests of this rate need 20 minutes.
+            let full_in = |database: &rusqlite::Connection| -> i64 {
+                let query = "SELECT COALESCE(MAX(full_at), 0) / 1000 - unixepoch() FROM rate";
+                database.query_row(query, [], |row| row.get(0)).unwrap()
+            };
+            let (database, begun) = (scratch.database(), Instant::now());
+            while full_in(&database) < 35 * 60 {
+                assert!(begun.elapsed() < 2 * PATIENCE, "{}", full_in(&database));
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            gateway.kill();
+        } else {
+            gateway.terminate();
+            assert!(gateway.wait_for_end(PATIENCE).is_some());
+        }
+    }
+    let gateway = Gateway::start(&yaml);
+    gateway.send(VERSIONS[0], &Request::lookup("acme")).assert_problem("rate-exceeded");
+}
+
+#[test]
 fn rows_are_never_changed_and_the_database_holds_to_it() {
     let scratch = Scratch::new();
     let backend = Backend::answering_json();
-    let mut gateway = Gateway::start(&configuration(backend.address(), &scratch.ledger("each"), &[("acme", "5")]));
+    let mut gateway = Gateway::start(&paying(backend.address(), &scratch.ledger("each"), &[("acme", "5")]));
     gateway.send(VERSIONS[0], &Request::lookup("acme")).assert_success();
     gateway.kill();
     let database = scratch.database();
@@ -631,7 +606,7 @@ fn rows_are_never_changed_and_the_database_holds_to_it() {
 fn two_gateways_never_count_in_one_ledger() {
     let scratch = Scratch::new();
     let backend = Backend::answering_json();
-    let yaml = configuration(backend.address(), &scratch.ledger("batch"), &[("acme", "5"), ("free", "unmetered")]);
+    let yaml = paying(backend.address(), &scratch.ledger("batch"), &[("acme", "5"), ("free", "unmetered")]);
     let mut first = Gateway::start(&yaml);
     let second = Gateway::start(&yaml);
     first.send(VERSIONS[0], &Request::lookup("acme")).assert_success();

@@ -6,8 +6,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use crate::credits::{Scratch, configuration};
-use crate::support::{Backend, Gateway, PATIENCE, Request, VERSIONS};
+use crate::support::{Backend, Gateway, PATIENCE, Request, Scratch, VERSIONS, paying};
 
 /// Sends lookups of the paying account until one is answered so; all others are of the other kind.
 fn until(gateway: &Gateway, wanted: u16) -> u64 {
@@ -55,7 +54,7 @@ fn a_failing_disk_refuses_those_who_pay_until_it_works_again() {
     for durability in ["batch", "each"] {
         let ledger = scratch.ledger(durability);
         let accounts = [("acme", "100000"), ("free", "unmetered")];
-        let mut gateway = Gateway::start_with(&configuration(backend.address(), &ledger, &accounts), &environment);
+        let mut gateway = Gateway::start_with(&paying(backend.address(), &ledger, &accounts), &environment);
         let mut delivered = 0;
         for (round, kind) in ["ENOSPC", "EROFS", "EIO", "FSYNC"].into_iter().enumerate() {
             delivered += until(&gateway, 200);
@@ -100,7 +99,7 @@ fn a_ledger_that_cannot_be_opened_at_the_start_refuses_only_those_who_pay() {
     let backend = Backend::answering_json();
     let file = scratch.path("ledger.db");
     let accounts = [("acme", "5"), ("free", "unmetered")];
-    let yaml = configuration(backend.address(), &scratch.ledger("batch"), &accounts);
+    let yaml = paying(backend.address(), &scratch.ledger("batch"), &accounts);
     let sound = {
         let mut gateway = Gateway::start(&yaml);
         gateway.send(VERSIONS[0], &Request::lookup("acme")).assert_success();

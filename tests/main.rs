@@ -14,7 +14,6 @@
 
 mod contract;
 mod corpora;
-mod crash;
 mod credits;
 mod faults;
 mod limits;

@@ -192,13 +192,13 @@ pub fn ledger(
     root: &Place,
     source: &Source,
     mistakes: &mut Mistakes,
-) -> Settings {
+) -> Option<Settings> {
     const WANTED: &str = "name the file that credits are written to, as in ledger: { file: ledger.db }";
     if ledger.is_missing() && somebody_pays {
         mistakes.push(root.key("ledger"), format!("is missing, and accounts have credits; {WANTED}"));
     }
     let place = ledger.place().cloned().unwrap_or_default();
-    let Some(ledger) = ledger.take() else { return Settings::default() };
+    let ledger = ledger.take()?;
     let durability = match ledger.durability.take() {
         None | Some(file::Durability::Batch) => Durability::Batch,
         Some(file::Durability::Each) => Durability::Each,
@@ -225,5 +225,5 @@ pub fn ledger(
         }
         (Written::Bad, false) => Books::Memory,
     };
-    Settings { place: books, durability }
+    Some(Settings { place: books, durability })
 }

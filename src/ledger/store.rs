@@ -5,6 +5,7 @@
 //! balance can fall below zero. One process has the file at a time, by a lock on a file beside it.
 //! What to do about a fault is not decided here.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -61,6 +62,10 @@ CREATE TABLE position (
   nonce INTEGER NOT NULL
 ) STRICT;
 INSERT INTO position VALUES (1, 0, 0);
+CREATE TABLE rate (
+  account TEXT PRIMARY KEY,
+  full_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TRIGGER entry_is_counted AFTER INSERT ON entry BEGIN
   INSERT INTO balance (account, product) VALUES (new.account, new.product) ON CONFLICT DO NOTHING;
   UPDATE balance SET
@@ -252,6 +257,35 @@ impl Store {
             }
             let mut moved = transaction.prepare_cached("UPDATE position SET batch = ?1, nonce = ?2")?;
             moved.execute(params![position.batch, position.nonce])?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// When the bursts of accounts are whole again, in milliseconds since 1970. Those that already
+    /// are have no row any more.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn rates(&self, now_ms: i64) -> Result<HashMap<String, i64>, Fault> {
+        self.connection.execute("DELETE FROM rate WHERE full_at <= ?1", [now_ms])?;
+        let mut statement = self.connection.prepare("SELECT account, full_at FROM rate")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Writes when the bursts of some accounts are whole again.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn write_rates(&mut self, rows: &[(&str, i64)]) -> Result<(), Fault> {
+        self.check_place()?;
+        let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        {
+            let insert = "INSERT INTO rate VALUES (?1, ?2) ON CONFLICT DO UPDATE SET full_at = excluded.full_at";
+            let mut insert = transaction.prepare_cached(insert)?;
+            for row in rows {
+                insert.execute(params![row.0, row.1])?;
+            }
         }
         Ok(transaction.commit()?)
     }

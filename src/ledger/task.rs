@@ -7,9 +7,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::entry::{Draft, Entry, FIRST_GRANT, Kind, Position, Reference, timestamp};
+use super::rates::{Rates, milliseconds};
 use super::register::Register;
 use super::store::Store;
 use super::{
@@ -35,6 +36,9 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// How often it is looked whether the file is still in its place.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often it is written what accounts have used of their rates.
+const RATES_INTERVAL: Duration = Duration::from_secs(5);
+
 /// The ledger's task.
 pub struct Task {
     settings: Settings,
@@ -44,6 +48,9 @@ pub struct Task {
     orders: Receiver<Order>,
     sender: Sender<Order>,
     shared: Arc<Shared>,
+    /// What accounts have used of their rates; `None` if that is not kept.
+    rates: Option<Rates>,
+    rates_written: Instant,
     /// `None` while it cannot be used.
     store: Option<Store>,
     /// The balances have been read.
@@ -81,6 +88,7 @@ impl Task {
         orders: Receiver<Order>,
         sender: Sender<Order>,
         shared: Arc<Shared>,
+        rates: Option<Rates>,
     ) -> Task {
         let interval = match settings.durability {
             Durability::Batch => BATCH_INTERVAL,
@@ -94,6 +102,8 @@ impl Task {
             orders,
             sender,
             shared,
+            rates,
+            rates_written: Instant::now(),
             store: None,
             loaded: false,
             faults: Vec::new(),
@@ -138,6 +148,21 @@ impl Task {
         if self.pending.is_empty() && self.closing.is_none() {
             self.write_first_grants();
         }
+        if self.rates_written.elapsed() > RATES_INTERVAL {
+            self.write_rates();
+        }
+    }
+
+    /// Writes what accounts have used of their rates, so that a restart does not give it back.
+    fn write_rates(&mut self) {
+        self.rates_written = Instant::now();
+        let (Some(store), Some(rates)) = (&mut self.store, &mut self.rates) else { return };
+        let rows = rates.changed();
+        if !rows.is_empty()
+            && let Err(fault) = store.write_rates(&rows)
+        {
+            self.fail(fault);
+        }
     }
 
     fn turn_to_end(&mut self) {
@@ -145,6 +170,7 @@ impl Task {
             self.recover();
         }
         self.write_charges();
+        self.write_rates();
         self.store = None;
         self.shared.unusable();
         if !self.pending.is_empty() || self.doubt.is_some() {
@@ -249,6 +275,10 @@ impl Task {
             licence.balance().grant(licence.first_grant);
         }
         self.due_set = self.due.iter().map(address).collect();
+        if let Some(rates) = &mut self.rates {
+            let full_at = store.rates(milliseconds(since_1970()))?;
+            rates.restore(|account| full_at.get(account).copied());
+        }
         Ok(())
     }
 
@@ -543,8 +573,11 @@ fn count(length: usize) -> i64 {
 }
 
 fn now() -> Result<String, Fault> {
-    let since_1970 = UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_millis());
-    timestamp(i64::try_from(since_1970).unwrap_or(i64::MAX))
+    timestamp(milliseconds(since_1970()))
+}
+
+fn since_1970() -> Duration {
+    UNIX_EPOCH.elapsed().unwrap_or_default()
 }
 
 #[cfg(test)]

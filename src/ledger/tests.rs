@@ -108,7 +108,7 @@ impl Process {
         let shared = Arc::new(Shared::default());
         let settings = Settings { place: Place::Memory, durability };
         let register = Arc::new(Register::new(licences));
-        let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared));
+        let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared), None);
         task.interval = Duration::ZERO;
         task.load(&store).unwrap();
         task.loaded = true;
@@ -163,7 +163,7 @@ impl Process {
         store
             .balances(|account, _, granted, spent| {
                 if let Some(place) = names.iter().position(|name| name == account) {
-                    found[place] = (granted as i64, spent as i64);
+                    found[place] = (granted.cast_signed(), spent.cast_signed());
                 }
             })
             .unwrap();
@@ -213,7 +213,7 @@ fn play(store: Store, number: u64, durability: Durability, steps: &[Step]) -> St
                     let bill = process.bill(hold, *price);
                     let receipt = bill.receipt().unwrap();
                     assert_eq!(i64::from(receipt.charged), paid);
-                    assert_eq!(receipt.remaining as i64, references[licence].available());
+                    assert_eq!(receipt.remaining.cast_signed(), references[licence].available());
                     bill.delivered();
                     if each {
                         references[licence].written_spent += paid;
@@ -255,7 +255,7 @@ fn play(store: Store, number: u64, durability: Durability, steps: &[Step]) -> St
             for (licence, reference) in process.ledger.licences().iter().zip(&references) {
                 let snapshot = licence.snapshot();
                 let [granted, available, held, spent] =
-                    [snapshot.granted, snapshot.available, snapshot.held, snapshot.spent].map(|sum| sum as i64);
+                    [snapshot.granted, snapshot.available, snapshot.held, snapshot.spent].map(u64::cast_signed);
                 assert_eq!(granted, available + held + spent, "{step:?}");
                 let expected = [reference.granted, reference.available(), reference.held, reference.spent];
                 assert_eq!([granted, available, held, spent], expected, "{step:?}");
@@ -346,7 +346,7 @@ fn task_on_a_file(directory: &std::path::Path, durability: Durability) -> (Task,
     let shared = Arc::new(Shared::default());
     let settings = Settings { place: Place::File(directory.join("ledger.db")), durability };
     let register = Arc::new(Register::new(vec![licence]));
-    let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared));
+    let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared), None);
     task.interval = Duration::ZERO;
     task.recover();
     (task, Ledger { durability, register, orders, shared })
@@ -498,7 +498,7 @@ fn a_grant_that_failed_but_is_there_counts_and_an_adjustment_that_is_not_there_i
         let answer = ledger.correct(again);
         work(&mut task);
         let corrected = answer.wait_here().unwrap();
-        assert_eq!((corrected.again, corrected.balance as i64), (is_there, 10 + amount));
+        assert_eq!((corrected.again, corrected.balance.cast_signed()), (is_there, 10 + amount));
         std::fs::remove_dir_all(directory).unwrap();
     }
 }
@@ -576,7 +576,8 @@ fn many_charges_of_one_licence_share_a_row_and_a_few_have_one_each() {
 fn a_ledger_that_is_closed_has_written_everything() {
     let directory = scratch("closed");
     let settings = Settings { place: Place::File(directory.join("ledger.db")), durability: Durability::Batch };
-    let ledger = Ledger::start(settings, vec![Arc::new(Licence::new("acme".into(), "phone".into(), 10))]);
+    let licences = vec![Arc::new(Licence::new("acme".into(), "phone".into(), 10))];
+    let ledger = Ledger::open(Some(settings), licences, None);
     deliver(&ledger);
     deliver(&ledger);
     ledger.close();

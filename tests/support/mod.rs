@@ -6,6 +6,7 @@ mod client;
 mod configuration;
 mod gateway;
 mod http2;
+mod paying;
 mod response;
 
 pub use backend::{ANSWER, After, Backend, DRIP, Peer};
@@ -13,6 +14,7 @@ pub use client::{Client, Request, VERSIONS, Version};
 pub use configuration::{Configuration, token};
 pub use gateway::{Gateway, closed_port, directory};
 pub use http2::Http2;
+pub use paying::{Scratch, paying};
 pub use response::Response;
 
 /// A word that is part of every token, number and reference of the tests, and that must not be in
