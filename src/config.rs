@@ -12,6 +12,7 @@ mod file;
 mod problems;
 mod products;
 pub mod units;
+mod upstreams;
 
 use std::io;
 use std::net::SocketAddr;

@@ -14,6 +14,7 @@ use pingora_core::protocols::Stream;
 use pingora_core::protocols::l4::stream::L4BufferSettings;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
+use pingora_core::services::ServiceReadyNotifier;
 use pingora_core::services::background::{BackgroundService, background_service};
 use pingora_core::services::listening::Service;
 use tokio::signal::unix::{SignalKind, signal};
@@ -62,8 +63,11 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let mut clients = Service::new("gateway".to_owned(), Front(Arc::clone(&gateway)));
     // The gateway reads into its own buffers and writes whole answers.
     clients.add_listener(ListenerConfig::tcp(config.listen.to_string()).l4_buffer(L4BufferSettings::unbuffered()));
-    server.add_service(clients);
-    let mut admin = Service::new("admin".to_owned(), Admin::new(Arc::clone(&ledger), config.admin, config.admin_token));
+    let clients = server.add_service(clients);
+    let keeper = server.add_service(background_service("upstreams", Keeper(Arc::clone(&gateway))));
+    clients.add_dependency(&keeper);
+    let admin = Admin::new(Arc::clone(&ledger), Arc::clone(gateway.upstreams()), config.admin, config.admin_token);
+    let mut admin = Service::new("admin".to_owned(), admin);
     admin.threads = Some(1);
     admin.add_tcp(&config.admin.to_string());
     server.add_service(admin);
@@ -104,6 +108,20 @@ impl ServerApp for Front {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         self.0.serve(stream, shutdown).await;
         None
+    }
+}
+
+/// Keeps the upstreams; clients can connect once it was tried to resolve their names.
+struct Keeper(Arc<Gateway>);
+
+#[async_trait]
+impl BackgroundService for Keeper {
+    async fn start_with_ready_notifier(&self, mut shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
+        tokio::select! {
+            // An error means that the server is gone, which is the end as well.
+            _ = shutdown.changed() => {}
+            () = self.0.keep_upstreams(|| ready.notify_ready()) => {}
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::accounts::{Gathered, rate_of};
 use super::problems::Rows;
 use super::products::{self, Surroundings, listed};
 use super::units::{Bytes, Parsed};
-use super::{Config, Source, credits, file};
+use super::{Config, Source, credits, file, upstreams};
 use crate::account::Tokens;
 use crate::check::domain::Domains;
 use crate::check::header::HeaderRule;
@@ -50,7 +50,7 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
     let trusted_proxies = trusted_proxies(file.trusted_proxies, root, mistakes);
     let limits = limits(file.limits.take().unwrap_or_default(), mistakes);
     let upstreams: Vec<Upstream> =
-        file.upstreams.0.into_iter().map(|entry| upstream(entry, listen, mistakes)).collect();
+        file.upstreams.0.into_iter().map(|entry| upstream(entry, listen, source, mistakes)).collect();
     if upstreams.is_empty() && !mistakes.touch(&root.key("upstreams")) {
         mistakes
             .push(root.key("upstreams"), "is missing; write at least one, as in lookup: { servers: [127.0.0.1:9001] }");
@@ -214,7 +214,7 @@ fn admin(
 }
 
 /// Whether connections to `other` arrive at a listener of `listen`.
-fn overlap(listen: SocketAddr, other: SocketAddr) -> bool {
+pub fn overlap(listen: SocketAddr, other: SocketAddr) -> bool {
     let (ip, other_ip) = (listen.ip().to_canonical(), other.ip().to_canonical());
     listen.port() == other.port()
         && (ip == other_ip || (ip.is_unspecified() && other_ip.is_loopback()) || other_ip.is_unspecified())
@@ -278,7 +278,7 @@ fn limits(limits: file::Limits, mistakes: &mut Mistakes) -> Limits {
 }
 
 /// A time-out, or its default.
-fn time(written: file::Text<Duration>, default_seconds: u64, mistakes: &mut Mistakes) -> Duration {
+pub fn time(written: file::Text<Duration>, default_seconds: u64, mistakes: &mut Mistakes) -> Duration {
     let place = written.place().cloned();
     let time = written.take().map_or(Duration::from_secs(default_seconds), |duration| duration.0);
     let sensible = Duration::from_millis(50)..=Duration::from_secs(3600);
@@ -300,21 +300,14 @@ pub fn out_of_range(place: Option<Place>, fits: bool, range: impl FnOnce() -> St
 fn upstream(
     (name, place, upstream): (String, Place, file::Upstream),
     listen: SocketAddr,
+    source: &Source,
     mistakes: &mut Mistakes,
 ) -> Upstream {
     check_name(&name, &place, mistakes);
-    let servers = listed(upstream.servers, &place, "servers", "write at least one, as in [127.0.0.1:9001]", mistakes);
-    for (Parsed(server), place) in &servers {
-        if server.port() == 0 {
-            mistakes.push(place.clone(), "has the port 0; write the port that the backend listens on");
-        } else if overlap(listen, *server) {
-            let what = "is the gateway's own `listen` address; write that of the backend";
-            mistakes.push(place.clone(), what);
-        }
-    }
-    let servers: Box<[SocketAddr]> = servers.into_iter().map(|(Parsed(server), _)| server).collect();
+    let servers = upstreams::servers(upstream.servers, &place, listen, mistakes);
     let host_place = upstream.host.place().cloned();
-    let host = upstream.host.take().or_else(|| servers.first().map(SocketAddr::to_string)).unwrap_or_default();
+    let first = || servers.first().map(|server| server.address.to_string());
+    let host = upstream.host.take().or_else(first).unwrap_or_default();
     if let Some(place) = host_place
         && !crate::head::is_authority(host.as_bytes())
     {
@@ -326,6 +319,12 @@ fn upstream(
         host: host.into(),
         connect_timeout: time(upstream.connect_timeout, 1, mistakes),
         idle_timeout: time(upstream.idle_timeout, 60, mistakes),
+        resolve_every: time(upstream.resolve_every, 30, mistakes),
+        slow_after: time(upstream.slow_after, 5, mistakes),
+        added: upstreams::added(upstream.add_headers, source, mistakes),
+        health: upstreams::health(upstream.health_check, mistakes),
+        ejection: upstreams::ejection(upstream.ejection, mistakes),
+        breaker: upstreams::breaker(upstream.breaker, mistakes),
     }
 }
 
