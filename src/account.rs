@@ -117,6 +117,20 @@ impl Licences {
         }
     }
 
+    /// Puts other licences in the place of those that have one.
+    pub fn replace(&mut self, other: impl Fn(&Licence) -> Option<Arc<Licence>>) {
+        let replace = |licence: &mut Arc<Licence>| {
+            if let Some(other) = other(licence) {
+                *licence = other;
+            }
+        };
+        match self {
+            Licences::None => {}
+            Licences::One(_, licence) => replace(licence),
+            Licences::Several(licences) => licences.iter_mut().for_each(|(_, licence)| replace(licence)),
+        }
+    }
+
     /// All of them, in the order of the configuration.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Licence>> {
         let (one, several) = match self {

@@ -13,18 +13,18 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::upstreams::peer::HttpPeer;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::account::Digest;
+use crate::gateway::Gateway;
 use crate::ledger::entry::{FIRST_GRANT, Kind, Statement};
 use crate::ledger::store::MAX_PAGE_ROWS;
 use crate::ledger::{Correction, Ledger, Page, Refusal};
 use crate::quota::balance::MAX_CREDITS;
 use crate::quota::credits::Licence;
-use crate::upstream::Upstreams;
+use crate::reload::Reloader;
 use crate::upstream::figures::Metrics;
 
 /// Bytes of a request's body: a correction is a few words.
@@ -35,8 +35,10 @@ const MAX_WORDS: usize = 500;
 
 /// Answers operators.
 pub struct Admin {
+    gateway: Arc<Gateway>,
     ledger: Arc<Ledger>,
-    upstreams: Arc<Upstreams<HttpPeer>>,
+    /// `None` for a configuration that is no file.
+    reloader: Option<Reloader>,
     registry: Registry,
     token: Option<Digest>,
     /// Other machines can reach the listener.
@@ -63,15 +65,20 @@ pub struct CorrectionBody {
 impl Admin {
     /// An admin listener at an address.
     pub fn new(
+        gateway: Arc<Gateway>,
         ledger: Arc<Ledger>,
-        upstreams: Arc<Upstreams<HttpPeer>>,
+        reloader: Option<Reloader>,
         address: SocketAddr,
         token: Option<Digest>,
     ) -> Admin {
         let mut registry = Registry::default();
         ledger.register(&mut registry);
-        registry.register_collector(Box::new(Metrics(Arc::clone(&upstreams))));
-        Admin { ledger, upstreams, registry, token, exposed: !address.ip().to_canonical().is_loopback() }
+        if let Some(reloader) = &reloader {
+            reloader.register(&mut registry);
+        }
+        let of_gateway = Arc::clone(&gateway);
+        registry.register_collector(Box::new(Metrics(Box::new(move || of_gateway.upstreams()))));
+        Admin { gateway, ledger, reloader, registry, token, exposed: !address.ip().to_canonical().is_loopback() }
     }
 
     async fn answer(&self, session: &mut ServerSession) -> Result<(StatusCode, Value), Refused> {
@@ -87,10 +94,18 @@ impl Admin {
         if segments == ["healthz"] {
             return only(&method, Method::GET).map(|()| (StatusCode::OK, json!({ "status": "ok" })));
         }
+        if segments == ["readyz"] {
+            only(&method, Method::GET)?;
+            return Ok(self.readiness());
+        }
         self.authorize(&headers)?;
         let query = uri.query().unwrap_or_default();
         match segments.as_slice() {
-            ["upstreams"] => only(&method, Method::GET).map(|()| (StatusCode::OK, self.upstreams.as_json())),
+            ["upstreams"] => only(&method, Method::GET).map(|()| (StatusCode::OK, self.gateway.upstreams().as_json())),
+            ["reload"] => {
+                only(&method, Method::POST)?;
+                self.reload().await
+            }
             ["credits"] => {
                 only(&method, Method::GET)?;
                 Ok((StatusCode::OK, self.balances(number(query, "skip")?, number(query, "limit")?)))
@@ -101,7 +116,8 @@ impl Admin {
             }
             ["accounts", account, "credits"] => {
                 only(&method, Method::GET)?;
-                let of_account = self.ledger.licences().iter().filter(|licence| *licence.account == **account);
+                let register = self.ledger.register_of_licences();
+                let of_account = register.all().iter().filter(|licence| *licence.account == **account);
                 let balances: Vec<Statement> = of_account.map(Statement::of).collect();
                 if balances.is_empty() {
                     return Err(unknown_account());
@@ -109,7 +125,7 @@ impl Admin {
                 Ok((StatusCode::OK, json!({ "balances": balances })))
             }
             ["accounts", account, "credits", product, rest @ ..] => {
-                let licence = self.ledger.licence(account, product).ok_or_else(unknown_account)?;
+                let licence = &self.ledger.licence(account, product).ok_or_else(unknown_account)?;
                 match rest {
                     [] => only(&method, Method::GET).map(|()| (StatusCode::OK, json!(Statement::of(licence)))),
                     ["history"] => {
@@ -154,10 +170,30 @@ impl Admin {
         }
     }
 
+    /// Whether clients should be sent here: not any more once the process is to end.
+    fn readiness(&self) -> (StatusCode, Value) {
+        if self.gateway.is_stopping() {
+            (StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "stopping" }))
+        } else {
+            (StatusCode::OK, json!({ "status": "ready" }))
+        }
+    }
+
+    async fn reload(&self) -> Result<(StatusCode, Value), Refused> {
+        let Some(reloader) = &self.reloader else {
+            return Err((StatusCode::CONFLICT, "The configuration is part of the program. It cannot change.".into()));
+        };
+        match reloader.reload().await {
+            Ok(summary) => Ok((StatusCode::OK, json!({ "status": "reloaded", "detail": summary }))),
+            Err(mistakes) => Err((StatusCode::UNPROCESSABLE_ENTITY, format!("Nothing was changed. {mistakes}").into())),
+        }
+    }
+
     fn balances(&self, skip: Option<u64>, limit: Option<u64>) -> Value {
         let as_count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let limit = limit.unwrap_or(u64::from(MAX_PAGE_ROWS)).clamp(1, u64::from(MAX_PAGE_ROWS));
-        let page = self.ledger.licences().iter().skip(skip.map_or(0, as_count)).take(as_count(limit));
+        let register = self.ledger.register_of_licences();
+        let page = register.all().iter().skip(skip.map_or(0, as_count)).take(as_count(limit));
         json!({ "balances": page.map(Statement::of).collect::<Vec<_>>() })
     }
 
@@ -247,7 +283,7 @@ fn only(method: &Method, allowed: Method) -> Result<(), Refused> {
 }
 
 fn no_page() -> Refused {
-    let pages = "There is no such page. Ask for /healthz, /metrics, /upstreams, /credits, /credits/entries, \
+    let pages = "There is no such page. Ask for /healthz, /readyz, /metrics, /reload, /upstreams, /credits, /credits/entries, \
                  /accounts/ID/credits, or below it PRODUCT, PRODUCT/history, PRODUCT/grants or PRODUCT/adjustments.";
     (StatusCode::NOT_FOUND, pages.into())
 }

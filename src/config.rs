@@ -14,6 +14,8 @@ mod products;
 pub mod units;
 mod upstreams;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -35,6 +37,8 @@ pub struct Config {
     pub admin_token: Option<Digest>,
     /// Where credits and rates are kept; `None`: credits nowhere, and rates in memory.
     pub ledger: Option<ledger::Settings>,
+    /// The files that were read beside the configuration itself.
+    pub read: Vec<PathBuf>,
     pub policy: Policy,
 }
 
@@ -67,13 +71,84 @@ impl Config {
     }
 }
 
+/// What can only be set when a process starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    listen: SocketAddr,
+    h2c: bool,
+    workers: usize,
+    admin: SocketAddr,
+    admin_token: Option<Digest>,
+    ledger: Option<ledger::Settings>,
+}
+
+impl Start {
+    /// The key of the first thing that differs.
+    pub fn difference(&self, other: &Start) -> Option<&'static str> {
+        let Start { listen, h2c, workers, admin, admin_token, ledger } = self;
+        [
+            ("listen", *listen != other.listen),
+            ("h2c", *h2c != other.h2c),
+            ("workers", *workers != other.workers),
+            ("admin", *admin != other.admin),
+            ("admin_token", *admin_token != other.admin_token),
+            ("ledger", *ledger != other.ledger),
+        ]
+        .into_iter()
+        .find(|(_, differs)| *differs)
+        .map(|(key, _)| key)
+    }
+}
+
+impl Config {
+    /// What of it can only be set at the start.
+    pub fn start(&self) -> Start {
+        Start {
+            listen: self.listen,
+            h2c: self.h2c,
+            workers: self.workers,
+            admin: self.admin,
+            admin_token: self.admin_token,
+            ledger: self.ledger.clone(),
+        }
+    }
+}
+
 /// Where a configuration and the files it names are read from.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// Files beside the configuration.
-    Directory(PathBuf),
+    Directory(Directory),
     /// Files that are part of the program, by name.
     Embedded(&'static [(&'static str, &'static str)]),
+}
+
+/// A directory, and which of its files were read: a change of one of them is a change of the
+/// configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Directory {
+    path: PathBuf,
+    read: RefCell<BTreeSet<PathBuf>>,
+}
+
+impl Directory {
+    /// The path of a file in it, which counts as read from now on.
+    fn read(&self, name: &str) -> PathBuf {
+        let path = self.path.join(name);
+        self.note(&path);
+        path
+    }
+
+    /// Counts a path as read.
+    fn note(&self, path: &Path) {
+        self.read.borrow_mut().insert(path.to_owned());
+    }
+}
+
+impl From<PathBuf> for Source {
+    fn from(path: PathBuf) -> Source {
+        Source::Directory(Directory { path, read: RefCell::default() })
+    }
 }
 
 /// Bytes of a configuration file or a schema; lists of accounts go into JSON Lines beyond it.
@@ -86,7 +161,7 @@ impl Source {
     /// That of the file system, or that the file is too large or not UTF-8.
     pub fn text(&self, name: &str) -> io::Result<String> {
         match self {
-            Source::Directory(directory) => read_bounded(&directory.join(name)),
+            Source::Directory(directory) => read_bounded(&directory.read(name)),
             Source::Embedded(files) => files
                 .iter()
                 .find(|(known, _)| *known == name)
@@ -111,7 +186,7 @@ pub fn load(path: &Path) -> Result<Config, Mistakes> {
     let name = path.display().to_string();
     let directory = path.parent().map(Path::to_owned).unwrap_or_default();
     match read_bounded(path) {
-        Ok(text) => parse(&name, &text, &Source::Directory(directory)),
+        Ok(text) => parse(&name, &text, &Source::from(directory)),
         Err(error) => {
             let mut mistakes = Mistakes::default();
             let place = Place { file: name.into(), line: 1, column: 1, path: ".".into() };
@@ -130,7 +205,13 @@ pub fn parse(name: &str, text: &str, source: &Source) -> Result<Config, Mistakes
     let config = yaml::read::<file::File>(name, text, &mut mistakes)
         .and_then(|(file, root)| compile::compile(file, &root, source, &mut mistakes));
     match config {
-        Some(config) if mistakes.is_empty() => Ok(config),
+        Some(config) if mistakes.is_empty() => {
+            let read = match source {
+                Source::Directory(directory) => directory.read.borrow().iter().cloned().collect(),
+                Source::Embedded(_) => Vec::new(),
+            };
+            Ok(Config { read, ..config })
+        }
         Some(_) | None => Err(mistakes),
     }
 }

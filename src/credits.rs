@@ -282,7 +282,8 @@ impl Books {
             (Books::Here(ledger), account) => {
                 usable(ledger)?;
                 let wanted = |licence: &&Arc<Licence>| account.is_none_or(|account| *licence.account == *account);
-                let found: Vec<Statement> = ledger.licences().iter().filter(wanted).map(Statement::of).collect();
+                let register = ledger.register_of_licences();
+                let found: Vec<Statement> = register.all().iter().filter(wanted).map(Statement::of).collect();
                 if found.is_empty() { Err(NO_LICENCE.to_owned()) } else { each(found) }
             }
             (Books::There(client), Some(account)) => {
@@ -341,7 +342,7 @@ impl Books {
 const NO_LICENCE: &str = "no account of this name has credits for it; `tollgate credits show` lists those that have";
 
 fn licence(ledger: &Ledger, account: &str, product: &str) -> Result<Arc<Licence>, String> {
-    ledger.licence(account, product).map(Arc::clone).ok_or_else(|| NO_LICENCE.to_owned())
+    ledger.licence(account, product).ok_or_else(|| NO_LICENCE.to_owned())
 }
 
 /// Fails with what is wrong with a ledger that cannot be used: its balances are not known then.

@@ -81,6 +81,11 @@ impl Exchange {
         Exchange { upstreams: Arc::new(Upstreams::new(upstreams, peer)) }
     }
 
+    /// The upstreams of a policy that takes over, with all that is known of their servers.
+    pub fn renewed(&self, upstreams: &[Upstream]) -> Exchange {
+        Exchange { upstreams: Arc::new(self.upstreams.renewed(upstreams)) }
+    }
+
     /// The upstreams while they run.
     pub fn upstreams(&self) -> &Arc<Upstreams<HttpPeer>> {
         &self.upstreams

@@ -7,22 +7,24 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use pingora_core::connectors::{ConnectorOptions, TransportConnector};
 use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_timeout::timeout;
+use tokio::sync::Notify;
 
 use crate::admit::{Admission, Room, Trail, Turn, admit};
 use crate::clock::Clock;
 use crate::exchange::{self, Exchange};
 use crate::head::{Head, Lines};
 use crate::ledger::{Bill, Ledger};
-use crate::policy::Policy;
+use crate::policy::{Limits, Policy};
 use crate::problem::{Problem, Row};
 use crate::quota::Now;
 use crate::respond::{self, Context, Outcome, Sink, TransactionId};
@@ -39,14 +41,38 @@ const CONNECTIONS_HEARD_OUT: usize = 1024;
 
 /// Everything that connections share.
 pub struct Gateway {
-    pub(crate) policy: Arc<Policy>,
+    current: ArcSwap<Snapshot>,
+    /// Told of each snapshot that takes over.
+    published: Notify,
     pub(crate) h2c: bool,
     ledger: Arc<Ledger>,
     connector: TransportConnector,
-    exchange: Exchange,
     clock: Clock,
     connections: AtomicUsize,
     requests: AtomicUsize,
+    stopping: AtomicBool,
+}
+
+/// What requests are judged and forwarded with: one configuration. A request has the same one from
+/// start to end.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub policy: Arc<Policy>,
+    pub exchange: Exchange,
+}
+
+impl Snapshot {
+    /// A policy and its upstreams; nothing is known of the servers yet.
+    pub fn new(policy: Arc<Policy>) -> Snapshot {
+        let exchange = Exchange::new(&policy.upstreams);
+        Snapshot { policy, exchange }
+    }
+
+    /// A policy that takes over from this one, with all that is known of the servers.
+    pub fn renewed(&self, policy: Arc<Policy>) -> Snapshot {
+        let exchange = self.exchange.renewed(&policy.upstreams);
+        Snapshot { policy, exchange }
+    }
 }
 
 /// The side of a client that one request's story needs.
@@ -85,23 +111,23 @@ impl Gateway {
     /// A gateway for a policy. Nothing is bound or connected yet.
     /// Its clock has run since `started`.
     pub fn new(policy: Arc<Policy>, ledger: Arc<Ledger>, h2c: bool, started: Instant) -> Gateway {
-        let exchange = Exchange::new(&policy.upstreams);
         Gateway {
-            policy,
+            current: ArcSwap::from_pointee(Snapshot::new(policy)),
+            published: Notify::new(),
             h2c,
             ledger,
             connector: TransportConnector::new(Some(ConnectorOptions::new(IDLE_UPSTREAM_CONNECTIONS))),
-            exchange,
             clock: Clock::since(started),
             connections: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
         }
     }
 
     /// Serves a connection until it ends.
     pub async fn serve(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) {
         let (_occupied, before) = Occupied::one_of(&self.connections);
-        let limits = &self.policy.limits;
+        let limits = self.snapshot().policy.limits;
         if before >= limits.connections.saturating_add(CONNECTIONS_HEARD_OUT) {
             return http1::refuse_unheard(self, stream, shutdown).await;
         }
@@ -115,14 +141,48 @@ impl Gateway {
         }
     }
 
-    /// The upstreams while they run.
-    pub fn upstreams(&self) -> &Arc<Upstreams<HttpPeer>> {
-        self.exchange.upstreams()
+    /// What is in force at the moment.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
     }
 
-    /// Keeps the upstreams in the background for as long as it is polled.
+    /// Puts a snapshot in force, at once and as a whole; the one before it comes back.
+    pub fn publish(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+        let before = self.current.swap(Arc::new(snapshot));
+        self.published.notify_waiters();
+        before
+    }
+
+    /// The upstreams while they run.
+    pub fn upstreams(&self) -> Arc<Upstreams<HttpPeer>> {
+        Arc::clone(self.snapshot().exchange.upstreams())
+    }
+
+    /// Keeps the upstreams in the background for as long as it is polled: those that are in force.
     pub async fn keep_upstreams(&self, ready: impl FnOnce()) {
-        self.upstreams().keep(&self.connector, ready).await;
+        let mut ready = Some(ready);
+        loop {
+            let mut published = std::pin::pin!(self.published.notified());
+            // Whatever is published from here on is heard of.
+            published.as_mut().enable();
+            let upstreams = self.upstreams();
+            let first = ready.take();
+            let kept = upstreams.keep(&self.connector, || first.into_iter().for_each(|ready| ready()));
+            tokio::select! {
+                () = kept => return,
+                () = published => {}
+            }
+        }
+    }
+
+    /// Says that the process is to end: no further clients should be sent here.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether the process is to end.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// How many connections are open.
@@ -137,24 +197,25 @@ impl Gateway {
 
     /// Takes a request's place among those in flight for as long as the guard lives. There is room
     /// if its connection has some and the requests have some.
-    pub(crate) fn enter(&self, connection: Room) -> (Occupied<'_>, Room) {
+    pub(crate) fn enter(&self, connection: Room, limits: &Limits) -> (Occupied<'_>, Room) {
         let (occupied, before) = Occupied::one_of(&self.requests);
-        (occupied, if before < self.policy.limits.requests { connection } else { Room::Full })
+        (occupied, if before < limits.requests { connection } else { Room::Full })
     }
 
     /// Answers a request whose head could be judged. `respond` writes the outcome into the
     /// connection's sink, and is told whether the connection ends with it; `read_at` is when the
     /// head was complete.
-    pub(crate) async fn answer<D: Downstream>(
-        &self,
+    pub(crate) async fn answer<'g, D: Downstream>(
+        &'g self,
+        snapshot: &'g Snapshot,
         head: &Head<'_>,
         downstream: &mut D,
         read_at: Instant,
         room: Room,
         respond: impl FnOnce(&mut D, &Context<'_, '_>, &Outcome<'_>, bool),
-    ) -> Answered<'_> {
+    ) -> Answered<'g> {
         let transaction = TransactionId::random();
-        let policy = &*self.policy;
+        let policy = &*snapshot.policy;
         let mut trail = Trail::default();
         let now = self.now();
         let internal = Problem::new(Row::Internal, "a panic while the request was served");
@@ -173,7 +234,8 @@ impl Gateway {
                 return Answered::Written(Bill::nothing(&self.ledger));
             }
             Ok(Turn::Lookup(admission)) => {
-                let looked_up = AssertUnwindSafe(self.look_up(&admission, head, downstream, read_at, &context));
+                let looked_up =
+                    AssertUnwindSafe(self.look_up(snapshot, &admission, head, downstream, read_at, &context));
                 looked_up.catch_unwind().await.unwrap_or(Err(internal.into()))
             }
             Err(problem) => Err(problem.into()),
@@ -197,7 +259,8 @@ impl Gateway {
     pub(crate) fn refuse(&self, sink: &mut impl Sink, lines: &Lines<'_>, problem: Problem) {
         let transaction = TransactionId::random();
         let trail = Trail::default();
-        let context = Context { policy: &self.policy, lines, trail, transaction: &transaction, now: self.now() };
+        let policy = &*self.snapshot().policy;
+        let context = Context { policy, lines, trail, transaction: &transaction, now: self.now() };
         telemetry::refused(&context, problem);
         respond::write(sink, &context, &Outcome::Refused(problem));
     }
@@ -206,6 +269,7 @@ impl Gateway {
     /// held is given back on any way out but the last.
     async fn look_up<'g, D: Downstream>(
         &'g self,
+        snapshot: &'g Snapshot,
         admission: &Admission<'g>,
         head: &Head<'_>,
         downstream: &mut D,
@@ -228,9 +292,10 @@ impl Gateway {
             let hold = self.ledger.hold(admission.licence(), highest)?;
             let mut request = Vec::with_capacity(1024);
             exchange::build(&mut request, admission, &hold, head, downstream.body(), context)?;
-            let limit = self.policy.limits.response_bytes;
+            let limit = snapshot.policy.limits.response_bytes;
             let judge = |answer: &[u8]| translate::body(answer, tariff, asked);
-            let answer = self.exchange.forward(&self.connector, product.upstream, &request, limit, context.now, judge);
+            let answer =
+                snapshot.exchange.forward(&self.connector, product.upstream, &request, limit, context.now, judge);
             let (body, price) = tokio::select! {
                 biased;
                 answer = answer => answer?,

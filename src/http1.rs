@@ -51,7 +51,7 @@ pub(crate) async fn serve(
     room: Room,
     shutdown: &ShutdownWatch,
 ) -> Option<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
-    let mut connection = Connection::new(stream, gateway.policy.limits, shutdown.clone());
+    let mut connection = Connection::new(stream, gateway.snapshot().policy.limits, shutdown.clone());
     let mut head = Vec::new();
     let mut first = true;
     loop {
@@ -78,7 +78,7 @@ pub(crate) async fn serve(
 
 /// Refuses a connection without having read from it, when even listening would be too much.
 pub(crate) async fn refuse_unheard(gateway: &Gateway, stream: Stream, shutdown: &ShutdownWatch) {
-    let mut connection = Connection::new(stream, gateway.policy.limits, shutdown.clone());
+    let mut connection = Connection::new(stream, gateway.snapshot().policy.limits, shutdown.clone());
     connection.refuse(gateway, &Lines::UNREADABLE, overloaded("far more connections than the limit")).await;
 }
 
@@ -115,14 +115,17 @@ async fn answer(
             return Ended::Last;
         }
     };
-    let head = match Head::judge(lines, peer, &gateway.policy.limits.head) {
+    // One configuration from here to the end of the request.
+    let snapshot = gateway.snapshot();
+    connection.limits = snapshot.policy.limits;
+    let head = match Head::judge(lines, peer, &connection.limits.head) {
         Ok(head) => head,
         Err(problem) => return connection.refuse(gateway, &lines, problem).await,
     };
-    let (occupied, room) = gateway.enter(connection_room);
+    let (occupied, room) = gateway.enter(connection_room, &connection.limits);
     connection.begin(&head, connection_room);
     let answered = gateway
-        .answer(&head, connection, read_at, room, |connection, context, outcome, last| {
+        .answer(&snapshot, &head, connection, read_at, room, |connection, context, outcome, last| {
             connection.keep_alive &= !last && connection.can_skip_body() && !*connection.shutdown.borrow();
             let option = connection.connection_option(context.lines.version);
             respond::write(&mut Http1Sink { out: &mut connection.out, connection: option }, context, outcome);

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use crate::admit::Room;
 use crate::gateway::{Answered, Downstream, Gateway, Unanswered};
 use crate::head::{Field, Head, Lines, Version};
+use crate::policy::Limits;
 use crate::problem::{Problem, Row};
 use crate::respond::{self, Http2Sink};
 
@@ -48,7 +49,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     room: Room,
     shutdown: &ShutdownWatch,
 ) {
-    let limits = gateway.policy.limits;
+    let limits = gateway.snapshot().policy.limits;
     let mut options = h2::server::Builder::new();
     options
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
@@ -85,7 +86,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             }
             _ = shutdown.changed(), if stop_by.is_none() => {
                 let open = streams.receiver_count() > 0;
-                let allowance = if open { gateway.policy.longest_request() } else { IDLE_STOP_ALLOWANCE };
+                let allowance = if open { gateway.snapshot().policy.longest_request() } else { IDLE_STOP_ALLOWANCE };
                 stop_by = Some(Instant::now() + allowance);
                 connection.graceful_shutdown();
             }
@@ -134,16 +135,26 @@ async fn answer(
         authority: parts.uri.authority().map(|authority| authority.as_str()),
         fields: &fields,
     };
-    let mut client =
-        ClientStream { incoming, respond, body: Vec::new(), gateway, sink: Http2Sink::default(), continues: false };
-    let head = match Head::judge(lines, peer, &gateway.policy.limits.head) {
+    // One configuration from here to the end of the request.
+    let snapshot = gateway.snapshot();
+    let limits = snapshot.policy.limits;
+    let mut client = ClientStream {
+        incoming,
+        respond,
+        body: Vec::new(),
+        gateway,
+        limits,
+        sink: Http2Sink::default(),
+        continues: false,
+    };
+    let head = match Head::judge(lines, peer, &limits.head) {
         Ok(head) => head,
         Err(problem) => return client.refuse(&lines, problem).await,
     };
-    let (_occupied, room) = gateway.enter(room);
+    let (_occupied, room) = gateway.enter(room, &limits);
     client.continues = head.expects_continue;
     let answered = gateway
-        .answer(&head, &mut client, read_at, room, |client, context, outcome, _last| {
+        .answer(&snapshot, &head, &mut client, read_at, room, |client, context, outcome, _last| {
             respond::write(&mut client.sink, context, outcome);
         })
         .await;
@@ -161,6 +172,7 @@ async fn answer(
 /// One stream, both ways.
 struct ClientStream<'g> {
     gateway: &'g Gateway,
+    limits: Limits,
     incoming: RecvStream,
     respond: SendResponse<Bytes>,
     body: Vec<u8>,
@@ -178,7 +190,7 @@ impl ClientStream<'_> {
 
     /// Sends the response that the sink has collected; whether all of it was taken.
     async fn send(&mut self) -> bool {
-        let limits = self.gateway.policy.limits;
+        let limits = self.limits;
         let Http2Sink { response, body } = std::mem::take(&mut self.sink);
         let Ok(mut stream) = self.respond.send_response(response, body.is_empty()) else {
             return false;
@@ -195,7 +207,7 @@ impl ClientStream<'_> {
     /// Reads and drops what is left of the body, within limits: a stream that is dropped over it is
     /// reset (RFC 9113, section 8.1), and some clients take the reset for the answer.
     async fn finish(mut self) {
-        let limits = self.gateway.policy.limits;
+        let limits = self.limits;
         self.body.clear();
         let limit = usize::try_from(limits.drain_bytes).unwrap_or(usize::MAX);
         let _ = timeout(limits.body_timeout, self.receive(limit)).await;
@@ -237,7 +249,7 @@ impl Downstream for ClientStream<'_> {
             *interim.status_mut() = http::StatusCode::CONTINUE;
             let _ = self.respond.send_informational(interim);
         }
-        let allowance = self.gateway.policy.limits.body_timeout;
+        let allowance = self.limits.body_timeout;
         match timeout(allowance, self.receive(limit)).await {
             Ok(outcome) => outcome.map_err(Unanswered::Refused),
             Err(_) => Err(Problem::new(Row::RequestTimeout, "the body did not arrive in its allowance").into()),

@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SendError, Sender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -44,7 +45,7 @@ use entry::Entry;
 use question::Question;
 pub use question::{Answer, Corrected, Correction, Page, Refusal};
 use rates::Rates;
-use register::Register;
+pub use register::Register;
 pub use store::Place;
 
 /// Charges that may wait to be written. Beyond it the disk is too slow for the traffic, and
@@ -108,7 +109,7 @@ impl fmt::Display for Fault {
 #[derive(Debug)]
 pub struct Ledger {
     durability: Durability,
-    register: Arc<Register>,
+    register: ArcSwap<Register>,
     orders: Sender<Order>,
     shared: Arc<Shared>,
 }
@@ -152,6 +153,8 @@ struct Figures {
 enum Order {
     Charge(Charge),
     Ask(Question),
+    /// A policy that is about to come into force, with its licences.
+    Adopt(Arc<Policy>, Arc<Register>, std::sync::mpsc::SyncSender<()>),
     Close(std::sync::mpsc::SyncSender<()>),
 }
 
@@ -214,7 +217,7 @@ impl Ledger {
             // A task that has ended is a ledger that cannot be used.
             let _ = opened.recv();
         }
-        Ledger { durability, register, orders, shared }
+        Ledger { durability, register: ArcSwap::new(register), orders, shared }
     }
 
     /// Holds what a request can cost; nothing for an account that does not pay.
@@ -243,18 +246,31 @@ impl Ledger {
     }
 
     /// The licence of an account for a product.
-    pub fn licence(&self, account: &str, product: &str) -> Option<&Arc<Licence>> {
-        self.register.find(account, product)
+    pub fn licence(&self, account: &str, product: &str) -> Option<Arc<Licence>> {
+        self.register.load().find(account, product).map(Arc::clone)
     }
 
     /// All licences, in the order of the configuration.
-    pub fn licences(&self) -> &[Arc<Licence>] {
-        self.register.all()
+    pub fn register_of_licences(&self) -> Arc<Register> {
+        self.register.load_full()
+    }
+
+    /// Takes the licences and rates of a policy over that is about to come into force. Whatever
+    /// licences it shares with the one before must be the same ones; the others are read from the
+    /// file. Comes back once that is done, so that nobody is refused for it.
+    pub fn adopt(&self, policy: &Arc<Policy>) {
+        let register = Arc::new(Register::new(policy.licences().map(Arc::clone).collect()));
+        let (done, adopted) = sync_channel(1);
+        if self.orders.send(Order::Adopt(Arc::clone(policy), Arc::clone(&register), done)).is_ok() {
+            // A task that has ended is a ledger that cannot be used, which requests are told.
+            let _ = adopted.recv();
+        }
+        self.register.store(register);
     }
 
     /// Whether requests that cost something are served.
     pub fn is_usable(&self) -> bool {
-        self.licences().is_empty() || self.shared.usable.load(Ordering::Acquire)
+        self.register.load().all().is_empty() || self.shared.usable.load(Ordering::Acquire)
     }
 
     /// Writes a grant or an adjustment; the answer comes once it is on the disk.

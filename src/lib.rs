@@ -32,6 +32,7 @@ pub mod logging;
 pub mod policy;
 pub mod problem;
 pub mod quota;
+pub mod reload;
 pub mod respond;
 pub mod server;
 pub mod tariff;

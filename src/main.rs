@@ -5,9 +5,11 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
 use tollgate::account::Digest;
+use tollgate::reload::Watched;
 use tollgate::server::{self, Plan};
 use tollgate::{config, credits, demo, logging, problem};
 
@@ -120,9 +122,11 @@ fn serve_demo(listen: SocketAddr, admin: SocketAddr) -> Result<(), String> {
 }
 
 fn serve(path: &std::path::Path) -> Result<(), String> {
-    let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
+    let loaded_at = SystemTime::now();
+    let mut config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
+    let watched = Some(Watched { path: path.to_owned(), read: std::mem::take(&mut config.read), loaded_at });
     let ready = format!("tollgate listens on http://{} (admin http://{}/healthz)\n", config.listen, config.admin);
-    server::run(Plan { config, demo_backend: None }, move || drop(print(&ready)), end)
+    server::run(Plan { config, watched, demo_backend: None }, move || drop(print(&ready)), end)
 }
 
 fn check(path: &std::path::Path) -> Result<(), String> {

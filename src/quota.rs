@@ -70,6 +70,11 @@ impl Arrival {
         Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
 
+    /// Takes over what another one has counted, unless more is counted here already.
+    pub fn inherit(&self, before: &Arrival) {
+        self.0.fetch_max(before.0.load(Ordering::Acquire), Ordering::AcqRel);
+    }
+
     /// Sets it, before anybody counts.
     pub fn restore(&self, full_at: Duration) {
         self.0.store(u64::try_from(full_at.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -159,6 +164,16 @@ impl Rate {
         match self {
             Rate::Unlimited => Ok(()),
             Rate::Limited(window, arrival) => window.take(arrival, now),
+        }
+    }
+
+    /// Goes on where the same account's rate was before, if it is the same rate. What was counted is
+    /// never counted less.
+    pub fn inherit(&self, before: &Rate) {
+        if let (Rate::Limited(window, arrival), Rate::Limited(window_before, arrival_before)) = (self, before)
+            && window.allowance == window_before.allowance
+        {
+            arrival.inherit(arrival_before);
         }
     }
 

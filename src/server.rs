@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::demo::backend::LookupBackend;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
+use crate::reload::{Reloader, Watched};
 
 /// How often it is looked whether the last connection is gone.
 const IDLE_CHECK: Duration = Duration::from_millis(50);
@@ -32,6 +33,8 @@ const IDLE_CHECK: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Plan {
     pub config: Config,
+    /// The files that the configuration is from, if they are to be watched.
+    pub watched: Option<Watched>,
     /// Where the demo's own lookup backend listens, if there is to be one.
     pub demo_backend: Option<SocketAddr>,
 }
@@ -43,7 +46,7 @@ pub struct Plan {
 /// # Errors
 /// A message for the operator when an address cannot be listened on.
 pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Result<(), String> {
-    let Plan { config, demo_backend } = plan;
+    let Plan { config, watched, demo_backend } = plan;
     let addresses = [Some(config.listen), Some(config.admin), demo_backend];
     // All are held at once, so that two equal ones are found, and let go for Pingora to bind.
     let held: Result<Vec<TcpListener>, String> = addresses.into_iter().flatten().map(hold).collect();
@@ -56,6 +59,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
+    let start = config.start();
     let (policy, started) = (Arc::new(config.policy), Instant::now());
     let ledger = Arc::new(Ledger::start(config.ledger, &policy, started));
     let gateway = Arc::new(Gateway::new(policy, Arc::clone(&ledger), config.h2c, started));
@@ -66,7 +70,13 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let clients = server.add_service(clients);
     let keeper = server.add_service(background_service("upstreams", Keeper(Arc::clone(&gateway))));
     clients.add_dependency(&keeper);
-    let admin = Admin::new(Arc::clone(&ledger), Arc::clone(gateway.upstreams()), config.admin, config.admin_token);
+    let (shared, books) = (Arc::clone(&gateway), Arc::clone(&ledger));
+    let reloader = watched.map(|watched| Reloader::start(watched, start, shared, books));
+    if let Some(reloader) = &reloader {
+        server.add_service(background_service("hangups", Hangups(reloader.clone())));
+    }
+    let (shared, books) = (Arc::clone(&gateway), Arc::clone(&ledger));
+    let admin = Admin::new(shared, books, reloader, config.admin, config.admin_token);
     let mut admin = Service::new("admin".to_owned(), admin);
     admin.threads = Some(1);
     admin.add_tcp(&config.admin.to_string());
@@ -111,6 +121,29 @@ impl ServerApp for Front {
     }
 }
 
+/// Loads the configuration anew at each SIGHUP.
+struct Hangups(Reloader);
+
+#[async_trait]
+impl BackgroundService for Hangups {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+            log::error!("SIGHUP cannot be received; the configuration is watched all the same");
+            return;
+        };
+        loop {
+            tokio::select! {
+                // An error means that the server is gone, which is the end as well.
+                _ = shutdown.changed() => return,
+                received = hangup.recv() => match received {
+                    Some(()) => self.0.reload_soon(),
+                    None => return,
+                },
+            }
+        }
+    }
+}
+
 /// Keeps the upstreams; clients can connect once it was tried to resolve their names.
 struct Keeper(Arc<Gateway>);
 
@@ -137,6 +170,7 @@ impl BackgroundService for Watch {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         // An error means that the server is gone, which is the end as well.
         let _ = shutdown.changed().await;
+        self.gateway.stop();
         // A connection that was accepted a moment ago is counted by then.
         tokio::time::sleep(IDLE_CHECK).await;
         while self.gateway.open_connections() > 0 {

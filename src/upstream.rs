@@ -75,6 +75,11 @@ impl<P> Upstreams<P> {
         Upstreams { pools: upstreams.iter().map(renew).collect(), connect: self.connect, clock: self.clock }
     }
 
+    /// Looks up the names that nothing is known of; blocks its thread until that is done.
+    pub fn resolve_new(&self) {
+        self.pools.iter().for_each(|pool| resolve::first(pool));
+    }
+
     /// The upstream at a place of the policy.
     pub fn pool(&self, place: usize) -> Option<&Pool<P>> {
         self.pools.get(place).map(|pool| &**pool)

@@ -19,6 +19,7 @@ mod faults;
 mod limits;
 mod order;
 mod problems;
+mod reload;
 mod servers;
 mod shape;
 mod support;

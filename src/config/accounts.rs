@@ -83,8 +83,15 @@ impl<'c> Gathered<'c> {
                 mistakes.push(place, "cannot be included here; write the accounts into this file");
                 continue;
             };
-            match files(directory, &pattern) {
-                Ok(files) => files.iter().for_each(|file| self.include_file(file, mistakes)),
+            match files(&directory.path, &pattern) {
+                Ok(files) => {
+                    // A file that comes or goes changes its directory.
+                    directory.note(&directory.path.join(fixed_part(&pattern)));
+                    for file in files {
+                        directory.note(&file);
+                        self.include_file(&file, mistakes);
+                    }
+                }
                 Err(what) => mistakes.push(place, what),
             }
         }
@@ -369,9 +376,16 @@ fn at_line(file: &Arc<str>, line: usize) -> Place {
     Place { file: Arc::clone(file), line, column: 1, path: ".".into() }
 }
 
+/// What makes a name a pattern.
+const WILD: [char; 3] = ['*', '?', '['];
+
+/// The part of a pattern before whatever is not fixed.
+fn fixed_part(pattern: &str) -> PathBuf {
+    Path::new(pattern).components().take_while(|part| !part.as_os_str().to_string_lossy().contains(WILD)).collect()
+}
+
 /// The files that a pattern of `include` names, or what is wrong with it.
 fn files(directory: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
-    const WILD: [char; 3] = ['*', '?', '['];
     let whole = directory.join(pattern);
     if !pattern.contains(WILD) {
         return if whole.is_file() {
@@ -380,8 +394,7 @@ fn files(directory: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
             Err("names a file that is not there; write its path from this file's directory".to_owned())
         };
     }
-    let fixed: PathBuf =
-        Path::new(pattern).components().take_while(|part| !part.as_os_str().to_string_lossy().contains(WILD)).collect();
+    let fixed = fixed_part(pattern);
     // A pattern may match nothing yet, but a mistyped directory would drop all its accounts.
     if std::fs::read_dir(directory.join(&fixed).join(".")).is_err() {
         return Err("has a directory that is not there or cannot be read; make it, or write its path from this file's directory".to_owned());

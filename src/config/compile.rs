@@ -125,7 +125,16 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         enquiry,
     };
     let admin_token = file.admin_token.take().map(|digest| digest.0);
-    Some(Config { listen, h2c: file.h2c.take().unwrap_or(false), workers, admin, admin_token, ledger, policy })
+    Some(Config {
+        listen,
+        h2c: file.h2c.take().unwrap_or(false),
+        workers,
+        admin,
+        admin_token,
+        ledger,
+        read: Vec::new(),
+        policy,
+    })
 }
 
 /// How often an account may ask about its credits, unless the configuration says otherwise.

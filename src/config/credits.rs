@@ -215,7 +215,7 @@ pub fn ledger(
                 mistakes.push(place, "is not the name of a file; write one as in ledger.db");
             }
             Books::File(match source {
-                Source::Directory(directory) => directory.join(name),
+                Source::Directory(directory) => directory.path.join(name),
                 Source::Embedded(_) => name.into(),
             })
         }

@@ -84,7 +84,7 @@ fn edited(good: &str, edits: &[(&str, &str)]) -> String {
 }
 
 fn parsed(text: &str) -> Result<Config, Mistakes> {
-    parse("f", text, &Source::Directory(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/config"))))
+    parse("f", text, &Source::from(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/config"))))
 }
 
 /// The lines that a text is answered with; none if it is good.
@@ -598,7 +598,7 @@ fn added_headers_come_from_the_environment_and_files_and_are_not_shown() {
     scratch.write("key", "s3cret\n");
     let added = "add_headers: { X-Key: \"Bearer ${file:key}\", X-Two: \"${env:CARGO_PKG_NAME}/${file:key}/$5\" }";
     let text = edited(GOOD, &[("connect_timeout: 1s", added)]);
-    let config = parse("f", &text, &Source::Directory(scratch.0.clone())).unwrap_or_else(|all| panic!("{all}"));
+    let config = parse("f", &text, &Source::from(scratch.0.clone())).unwrap_or_else(|all| panic!("{all}"));
     let upstream = &config.policy.upstreams[0];
     assert_eq!(upstream.added.lines(), b"X-Key: Bearer s3cret\r\nX-Two: tollgate/s3cret/$5\r\n");
     assert!(!format!("{config:?}").contains("s3cret") && !config.summary("f").contains("s3cret"));
@@ -2008,7 +2008,7 @@ fn a_product_with_a_mistake_is_not_unknown_to_tokens() {
     let text = format!("{GOOD}include: [{BOTH}]\n").replace("    preflight_max_age: 10m\n", "  other:\n");
     let text =
         text.replace("upstream: lookup", "upstream: lokup").replace("products: [phone]", "products: [phone, other]");
-    let mistakes = parse("f", &text, &Source::Directory(scratch.0.clone())).unwrap_err().to_string();
+    let mistakes = parse("f", &text, &Source::from(scratch.0.clone())).unwrap_err().to_string();
     let lines: Vec<_> = mistakes.lines().map(|line| line.rsplit('/').next().unwrap()).collect();
     assert_eq!(
         lines,
@@ -2077,7 +2077,7 @@ fn a_hundred_thousand_accounts_load() {
 
 /// Neither good nor told what is wrong would be the end of an operator's patience.
 fn is_answered(text: &str) -> bool {
-    match parse("f", text, &Source::Directory(directory())) {
+    match parse("f", text, &Source::from(directory())) {
         Ok(_) => true,
         Err(mistakes) => {
             assert!(!mistakes.is_empty(), "refused in silence: {text:?}");

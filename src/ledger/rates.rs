@@ -31,6 +31,12 @@ impl Rates {
         Rates { policy, started, written }
     }
 
+    /// The rates of a policy that takes over from these, whose accounts have their state already.
+    pub fn renewed(&self, policy: Arc<Policy>) -> Rates {
+        // What differs from nothing is written once more, which does no harm.
+        Rates::new(policy, self.started)
+    }
+
     /// Takes over what an earlier process has counted. A time that is further away than the whole
     /// burst needs, because a clock was set back, counts as that.
     pub fn restore(&mut self, mut full_at_unix_ms: impl FnMut(&str) -> Option<i64>) {

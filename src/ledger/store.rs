@@ -223,6 +223,18 @@ impl Store {
         Ok(())
     }
 
+    /// One balance: the sums of what was granted and spent; `None` if there is no row of it.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn balance(&self, account: &str, product: &str) -> Result<Option<(u64, u64)>, Fault> {
+        let query = "SELECT granted, spent FROM balance WHERE account = ?1 AND product = ?2";
+        let mut statement = self.connection.prepare_cached(query)?;
+        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+        let found = statement.query_row(params![account, product], read).optional()?;
+        Ok(found.map(|(granted, spent)| (u64::try_from(granted).unwrap_or(0), u64::try_from(spent).unwrap_or(0))))
+    }
+
     /// Writes rows in one transaction, which is on the disk when this returns.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use super::{
     Charge, Corrected, Correction, Durability, Fault, Order, Page, Place, Question, Recorded, Refusal, Settings,
     Shared, Stage,
 };
+use crate::policy::Policy;
 use crate::quota::credits::Licence;
 
 /// How long charges are gathered before they are written together. With the write itself a charge
@@ -35,6 +36,8 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often it is written what accounts have used of their rates.
 const RATES_INTERVAL: Duration = Duration::from_secs(5);
+
+const TOO_MANY_CREDITS: Fault = Fault::new("a balance has more credits than can be counted; adjust it");
 
 /// The ledger's task.
 pub struct Task {
@@ -60,7 +63,9 @@ pub struct Task {
     questions: Vec<Question>,
     /// Licences whose first grant counts, but is not written yet; the last of them is the next.
     due: Vec<Arc<Licence>>,
-    /// The same by their addresses.
+    /// Licences that came with a change of the configuration, and whose balances were not read yet.
+    unread: Vec<Arc<Licence>>,
+    /// The same as `due` by their addresses.
     due_set: HashSet<usize>,
     /// A write that has failed, so that it is only known after the file was opened anew whether it
     /// is there.
@@ -98,6 +103,7 @@ impl Task {
             pending: Vec::new(),
             questions: Vec::new(),
             due: Vec::new(),
+            unread: Vec::new(),
             due_set: HashSet::new(),
             doubt: None,
             closing: None,
@@ -200,6 +206,10 @@ impl Task {
         match order {
             Order::Charge(charge) => self.pending.push(charge),
             Order::Ask(question) => self.questions.push(question),
+            Order::Adopt(policy, register, done) => {
+                self.adopt(policy, register);
+                let _ = done.send(());
+            }
             Order::Close(done) => self.closing = Some(done),
         }
     }
@@ -207,7 +217,11 @@ impl Task {
     /// Opens the file and brings it and the balances in memory together. Only a write that
     /// succeeds shows that the ledger can be used.
     fn recover(&mut self) {
-        let attempt = self.open().and_then(|()| self.settle_doubt()).and_then(|()| self.prove());
+        let attempt = self
+            .open()
+            .and_then(|()| self.settle_doubt())
+            .and_then(|()| self.read_unread())
+            .and_then(|()| self.prove());
         match attempt {
             Ok(()) => {
                 if !std::mem::take(&mut self.faults).is_empty() {
@@ -253,7 +267,7 @@ impl Task {
             }
         })?;
         if !all_fit {
-            return Err(Fault::new("a balance has more credits than can be counted; adjust it"));
+            return Err(TOO_MANY_CREDITS);
         }
         // From last to first, since the last of the list is the next to be written.
         let unknown = licences.iter().zip(known).rev().filter(|(licence, known)| !known && licence.first_grant > 0);
@@ -265,6 +279,42 @@ impl Task {
         if let Some(rates) = &mut self.rates {
             let full_at = store.rates(milliseconds(since_1970()))?;
             rates.restore(|account| full_at.get(account).copied());
+        }
+        Ok(())
+    }
+
+    /// Takes the licences of another policy over. Those of the one before keep their balances, also
+    /// while requests still use them.
+    fn adopt(&mut self, policy: Arc<Policy>, register: Arc<Register>) {
+        let is_known = |licence: &Arc<Licence>| {
+            self.register.find(&licence.account, &licence.product).is_some_and(|known| Arc::ptr_eq(known, licence))
+        };
+        if self.loaded {
+            self.unread.extend(register.all().iter().filter(|licence| !is_known(licence)).map(Arc::clone));
+        }
+        self.rates = self.rates.take().map(|rates| rates.renewed(policy));
+        self.register = register;
+        if let Err(fault) = self.read_unread() {
+            self.fail(fault);
+        }
+    }
+
+    /// Reads the balances of licences that are new. Until then they have nothing, and nobody can
+    /// hold anything while the file cannot be read.
+    fn read_unread(&mut self) -> Result<(), Fault> {
+        let Some(store) = &self.store else { return Ok(()) };
+        while let Some(licence) = self.unread.last() {
+            match store.balance(&licence.account, &licence.product)? {
+                Some((granted, spent)) if licence.balance().load(granted, spent) => {}
+                Some(_) => return Err(TOO_MANY_CREDITS),
+                None if licence.first_grant > 0 => {
+                    licence.balance().grant(licence.first_grant);
+                    self.due_set.insert(address(licence));
+                    self.due.push(Arc::clone(licence));
+                }
+                None => {}
+            }
+            self.unread.pop();
         }
         Ok(())
     }

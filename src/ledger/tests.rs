@@ -11,6 +11,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
 
 use super::*;
+use arc_swap::ArcSwap;
+
 use crate::ledger::entry::Kind;
 use crate::ledger::{Answer, Bill, Ledger};
 use crate::problem::Row;
@@ -95,6 +97,7 @@ impl Reference {
 /// Everything that a process has, and that is gone when it dies.
 struct Process {
     ledger: Ledger,
+    licences: Vec<Arc<Licence>>,
     task: RefCell<Task>,
 }
 
@@ -108,7 +111,7 @@ impl Process {
         let (orders, received) = channel();
         let shared = Arc::new(Shared::default());
         let settings = Settings { place: Place::Memory, durability };
-        let register = Arc::new(Register::new(licences));
+        let register = Arc::new(Register::new(licences.clone()));
         let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared), None);
         task.interval = Duration::ZERO;
         task.load(&store).unwrap();
@@ -117,8 +120,8 @@ impl Process {
         task.store = Some(store);
         task.prove().unwrap();
         shared.usable.store(true, Ordering::Release);
-        let ledger = Ledger { durability, register, orders, shared };
-        Process { ledger, task: RefCell::new(task) }
+        let ledger = Ledger { durability, register: ArcSwap::new(register), orders, shared };
+        Process { ledger, licences, task: RefCell::new(task) }
     }
 
     /// Lets the task work off all that it was sent.
@@ -193,7 +196,7 @@ fn play(store: Store, number: u64, durability: Durability, steps: &[Step]) -> St
             match step {
                 Step::Hold { licence, amount } => {
                     let reference = &mut references[*licence];
-                    let outcome = process.ledger.hold(process.ledger.licences().get(*licence), *amount);
+                    let outcome = process.ledger.hold(process.licences.get(*licence), *amount);
                     if i64::from(*amount) <= reference.available() {
                         reference.held += i64::from(*amount);
                         holds.push((*licence, outcome.unwrap()));
@@ -253,7 +256,7 @@ fn play(store: Store, number: u64, durability: Durability, steps: &[Step]) -> St
                     break;
                 }
             }
-            for (licence, reference) in process.ledger.licences().iter().zip(&references) {
+            for (licence, reference) in process.licences.iter().zip(&references) {
                 let snapshot = licence.snapshot();
                 let [granted, available, held, spent] =
                     [snapshot.granted, snapshot.available, snapshot.held, snapshot.spent].map(u64::cast_signed);
@@ -295,7 +298,7 @@ fn correct(process: &Process, step: &Step, references: &mut [Reference; 2]) {
         Step::Adjust { licence, amount } if *amount != 0 => (*licence, Kind::Adjustment, *amount, None),
         _ => return process.work(),
     };
-    let licence = Arc::clone(&process.ledger.licences()[place]);
+    let licence = Arc::clone(&process.licences[place]);
     let word = key.map_or_else(|| uuid::Uuid::new_v4().to_string(), |key| key.to_string());
     let correction = Correction { licence, kind, amount, key: word, by: "ann".to_owned(), why: String::new() };
     let outcome = process.answer_of(process.ledger.correct(correction));
@@ -350,7 +353,7 @@ fn task_on_a_file(directory: &std::path::Path, durability: Durability) -> (Task,
     let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared), None);
     task.interval = Duration::ZERO;
     task.recover();
-    (task, Ledger { durability, register, orders, shared })
+    (task, Ledger { durability, register: ArcSwap::new(register), orders, shared })
 }
 
 fn work(task: &mut Task) {
@@ -366,8 +369,14 @@ fn work(task: &mut Task) {
     }
 }
 
+/// The only licence of a ledger.
+fn licence(ledger: &Ledger) -> Arc<Licence> {
+    ledger.licence("acme", "phone").unwrap()
+}
+
 fn deliver(ledger: &Ledger) {
-    let hold = ledger.hold(ledger.licences().first(), 1).unwrap();
+    let licence = licence(ledger);
+    let hold = ledger.hold(Some(&licence), 1).unwrap();
     Bill::new(ledger, hold, 1, &TransactionId::random()).delivered();
 }
 
@@ -390,14 +399,14 @@ fn while_the_file_is_locked_nobody_can_hold_and_what_was_delivered_is_charged_on
     for _ in 0..3 {
         work(&mut task);
         assert!(!ledger.is_usable());
-        assert_eq!(ledger.hold(ledger.licences().first(), 1).unwrap_err().row, Row::Internal, "never a 403");
+        assert_eq!(ledger.hold(Some(&licence(&ledger)), 1).unwrap_err().row, Row::Internal, "never a 403");
     }
     other.execute_batch("ROLLBACK").unwrap();
     work(&mut task);
     assert!(ledger.is_usable());
     deliver(&ledger);
     work(&mut task);
-    assert_eq!(ledger.licences()[0].snapshot().spent, 3);
+    assert_eq!(licence(&ledger).snapshot().spent, 3);
     drop((task, other));
     assert_eq!(spent_in_file(&directory), 3);
     std::fs::remove_dir_all(directory).unwrap();
@@ -409,7 +418,8 @@ fn an_answer_that_waits_for_its_charge_is_refused_when_it_cannot_be_written() {
     let (mut task, ledger) = task_on_a_file(&directory, Durability::Each);
     let other = rusqlite::Connection::open(directory.join("ledger.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let hold = ledger.hold(ledger.licences().first(), 1).unwrap();
+    let licence = licence(&ledger);
+    let hold = ledger.hold(Some(&licence), 1).unwrap();
     let mut bill = Bill::new(&ledger, hold, 1, &TransactionId::random());
     {
         let mut recording = pin!(bill.record());
@@ -422,7 +432,7 @@ fn an_answer_that_waits_for_its_charge_is_refused_when_it_cannot_be_written() {
     drop(bill);
     other.execute_batch("ROLLBACK").unwrap();
     work(&mut task);
-    assert_eq!(ledger.licences()[0].snapshot().available, 10);
+    assert_eq!(licence.snapshot().available, 10);
     drop((task, other));
     assert_eq!(spent_in_file(&directory), 0);
     std::fs::remove_dir_all(directory).unwrap();
@@ -435,13 +445,13 @@ fn a_failed_write_that_is_there_after_all_is_not_written_again() {
         for is_there in [true, false] {
             let directory = scratch("doubt");
             let (mut task, ledger) = task_on_a_file(&directory, durability);
-            let licence = &ledger.licences()[0];
+            let licence = &licence(&ledger);
             let (sender, mut written) = tokio::sync::oneshot::channel();
             let stage = match durability {
                 Durability::Batch => Stage::Delivered,
                 Durability::Each => Stage::Waiting(sender),
             };
-            ledger.licences()[0].hold(2).unwrap().settle(if durability == Durability::Batch { 2 } else { 0 });
+            licence.hold(2).unwrap().settle(if durability == Durability::Batch { 2 } else { 0 });
             ledger.charge(licence, 2, TransactionId::random(), stage);
             while let Ok(order) = task.orders.try_recv() {
                 task.take(order);
@@ -476,7 +486,7 @@ fn a_grant_that_failed_but_is_there_counts_and_an_adjustment_that_is_not_there_i
     for (amount, is_there, available) in [(7, true, 17), (7, false, 10), (-4, true, 6), (-4, false, 10)] {
         let directory = scratch("correction");
         let (mut task, ledger) = task_on_a_file(&directory, Durability::Batch);
-        let licence = &ledger.licences()[0];
+        let licence = &licence(&ledger);
         if amount < 0 {
             assert!(licence.balance().withdraw(4));
         }
@@ -553,7 +563,7 @@ fn an_older_copy_in_its_place_is_refused() {
 fn many_charges_of_one_licence_share_a_row_and_a_few_have_one_each() {
     let directory = scratch("rows");
     let (mut task, ledger) = task_on_a_file(&directory, Durability::Batch);
-    let (licence, kind, by) = (Arc::clone(&ledger.licences()[0]), Kind::Grant, "ann".to_owned());
+    let (licence, kind, by) = (licence(&ledger), Kind::Grant, "ann".to_owned());
     let answer = ledger.correct(Correction { licence, kind, amount: 50, key: "k".to_owned(), by, why: String::new() });
     work(&mut task);
     answer.wait_here().unwrap();
@@ -583,6 +593,6 @@ fn a_ledger_that_is_closed_has_written_everything() {
     deliver(&ledger);
     ledger.close();
     assert_eq!(spent_in_file(&directory), 2);
-    assert!(ledger.hold(ledger.licences().first(), 1).is_err());
+    assert!(ledger.hold(Some(&licence(&ledger)), 1).is_err());
     std::fs::remove_dir_all(directory).unwrap();
 }

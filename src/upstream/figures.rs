@@ -82,13 +82,19 @@ impl<P> Pool<P> {
     }
 }
 
-/// The metrics of upstreams, made when they are asked for.
-#[derive(Debug)]
-pub struct Metrics<P>(pub Arc<Upstreams<P>>);
+/// The metrics of upstreams, made when they are asked for, of those that are in force then.
+pub struct Metrics<P>(pub Box<dyn Fn() -> Arc<Upstreams<P>> + Send + Sync>);
+
+impl<P> fmt::Debug for Metrics<P> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Metrics")
+    }
+}
 
 impl<P: fmt::Debug + Send + Sync + 'static> Collector for Metrics<P> {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let pools = &self.0.pools;
+        let upstreams = (self.0)();
+        let pools = &upstreams.pools;
         let gauge = MetricType::Gauge;
         let help = "Whether a server gets requests (1), or is unhealthy, ejected or not resolved (0)";
         let mut up = encoder.encode_descriptor("tollgate_upstream_server_up", help, None, gauge)?;

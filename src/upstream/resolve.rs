@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Pool;
-use crate::policy::upstream::MAX_SERVERS;
+use crate::policy::upstream::{Address, MAX_SERVERS};
 
 /// How soon a name is looked up again that has never been resolved; also what clients are told.
 pub const RETRY: Duration = Duration::from_secs(1);
@@ -35,6 +35,22 @@ pub async fn follow<P, T>(pool: &Pool<P>, place: usize, host: &str, port: u16, l
         failing = !resolved;
         looked_up.take();
         tokio::time::sleep(if known { pool.upstream.resolve_every } else { RETRY }).await;
+    }
+}
+
+/// Looks up once, and waits for, every name that nothing is known of: before an upstream takes over
+/// while clients are served, so that none of them meets one without servers.
+pub fn first<P>(pool: &Pool<P>) {
+    for (place, server) in pool.upstream.servers.iter().enumerate() {
+        if let Address::Name { host, port } = &server.address
+            && pool.addresses_of(&server.address).is_none_or(|known| known.is_empty())
+        {
+            let found = std::net::ToSocketAddrs::to_socket_addrs(&(&**host, *port));
+            let addresses = found.map(in_order).unwrap_or_default();
+            if !addresses.is_empty() {
+                pool.resolve(place, addresses);
+            }
+        }
     }
 }
 

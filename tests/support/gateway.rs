@@ -156,8 +156,13 @@ impl Gateway {
 
     /// Tells the program to stop in order.
     pub fn terminate(&self) {
-        let kill = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &self.child.id().to_string()]).status().unwrap();
-        assert!(kill.success());
+        self.signal("TERM");
+    }
+
+    /// Sends the program a signal.
+    pub fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
     }
 
     /// Waits for the program to end by itself.

@@ -1,0 +1,305 @@
+//! The configuration changes while clients are served: nobody notices, and a broken one changes
+//! nothing.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::support::{Backend, Gateway, PATIENCE, Request, Scratch, VERSIONS, paying};
+
+/// How soon a change of a file has to count.
+const SOON: Duration = Duration::from_secs(1);
+
+/// What a busy machine may add to it.
+const SLACK: Duration = Duration::from_secs(2);
+
+fn reload(gateway: &Gateway) -> (u16, String) {
+    gateway.ask_admin("POST", "/reload", &[], "")
+}
+
+fn status(gateway: &Gateway, account: &str) -> u16 {
+    gateway.send(VERSIONS[0], &Request::lookup(account)).status()
+}
+
+fn metric(gateway: &Gateway, name: &str) -> f64 {
+    let (_, text) = gateway.ask_admin("GET", "/metrics", &[], "");
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.unwrap_or_else(|| panic!("no {name}: {text}")).parse().unwrap()
+}
+
+/// Waits until a token is answered so, and tells how long it took.
+fn until(gateway: &Gateway, account: &str, wanted: u16) -> Duration {
+    let begun = Instant::now();
+    while status(gateway, account) != wanted {
+        assert!(begun.elapsed() < PATIENCE, "{account} is not answered with {wanted}: {}", gateway.output());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    begun.elapsed()
+}
+
+/// The running configuration with another account, or without one.
+fn with_accounts(gateway: &Gateway, backend: &Backend, accounts: &[(&str, &str)]) -> String {
+    let text = fs::read_to_string(gateway.config()).unwrap();
+    let addresses: String = text
+        .lines()
+        .filter(|line| line.starts_with("listen:") || line.starts_with("admin:"))
+        .fold(String::new(), |lines, line| lines + line + "\n");
+    paying(backend.address(), "{ volatile: true }", accounts) + &addresses
+}
+
+#[test]
+fn every_way_to_change_a_file_counts_within_a_second() {
+    let backend = Backend::answering_json();
+    let yaml = paying(backend.address(), "{ volatile: true }", &[("acme", "1000")]);
+    let gateway = Gateway::start(&yaml);
+    let config = gateway.config();
+    let both = with_accounts(&gateway, &backend, &[("acme", "1000"), ("globex", "1000")]);
+    let one = with_accounts(&gateway, &backend, &[("acme", "1000")]);
+    let directory = config.parent().unwrap().to_owned();
+    let in_place = |text: &str| fs::write(&config, text).unwrap();
+    let renamed = |text: &str| {
+        let beside = directory.join("next.yaml");
+        fs::write(&beside, text).unwrap();
+        fs::rename(beside, &config).unwrap();
+    };
+    // As Kubernetes does it: the file is a link through a directory that is a link, which is swapped.
+    let generation = AtomicUsize::new(0);
+    let swapped = |text: &str| {
+        let name = format!("generation-{}", generation.fetch_add(1, Ordering::Relaxed));
+        fs::create_dir(directory.join(&name)).unwrap();
+        fs::write(directory.join(&name).join("tollgate.yaml"), text).unwrap();
+        let _ = fs::remove_file(directory.join("data-new"));
+        symlink(&name, directory.join("data-new")).unwrap();
+        fs::rename(directory.join("data-new"), directory.join("data")).unwrap();
+        if fs::read_link(&config).is_err() {
+            symlink("data/tollgate.yaml", directory.join("link")).unwrap();
+            fs::rename(directory.join("link"), &config).unwrap();
+        }
+    };
+    type Change<'a> = &'a dyn Fn(&str);
+    for (way, change) in [("in place", &in_place as Change<'_>), ("renamed", &renamed), ("swapped", &swapped)] {
+        change(&both);
+        let taken = until(&gateway, "globex", 200);
+        assert!(taken < SOON + SLACK, "{way}: a new token counts after {taken:?}");
+        change(&one);
+        let taken = until(&gateway, "globex", 401);
+        assert!(taken < SOON + SLACK, "{way}: a revoked token counts for {taken:?}");
+        assert_eq!(status(&gateway, "acme"), 200);
+    }
+    // Touched, but not changed.
+    let before = metric(&gateway, "tollgate_config_reloads_total");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(fs::canonicalize(&config).unwrap(), text).unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!(metric(&gateway, "tollgate_config_reloads_total"), before);
+}
+
+#[test]
+fn a_signal_and_the_admin_listener_load_it_at_once() {
+    let backend = Backend::answering_json();
+    let gateway = Gateway::start(&paying(backend.address(), "{ volatile: true }", &[("acme", "1000")]));
+    let before = metric(&gateway, "tollgate_config_last_reload_success_timestamp_seconds");
+    fs::write(gateway.config(), with_accounts(&gateway, &backend, &[("globex", "1000")])).unwrap();
+    let (code, answer) = reload(&gateway);
+    assert_eq!(code, 200, "{answer}");
+    assert!(answer.contains("1 account"), "{answer}");
+    assert_eq!((status(&gateway, "acme"), status(&gateway, "globex")), (401, 200));
+    assert!(metric(&gateway, "tollgate_config_last_reload_success_timestamp_seconds") > before);
+    fs::write(gateway.config(), with_accounts(&gateway, &backend, &[("acme", "1000")])).unwrap();
+    gateway.signal("HUP");
+    until(&gateway, "acme", 200);
+    let demo = gateway.ask_admin("GET", "/readyz", &[], "");
+    assert_eq!(demo.0, 200);
+}
+
+#[test]
+fn a_broken_configuration_changes_nothing_and_is_told_once() {
+    let backend = Backend::answering_json();
+    let gateway = Gateway::start(&paying(backend.address(), "{ volatile: true }", &[("acme", "1000")]));
+    let good = fs::read_to_string(gateway.config()).unwrap();
+    let broken = [
+        (good.replace("routes: [", "routes: [GET /other, "), None),
+        (good.replace("accounts:", "accuonts:"), Some("accuonts: is not a key here")),
+        (good.clone() + "listen: 127.0.0.1:1\n", Some("listen")),
+        (good.replace("  acme:\n", "  acme:\n    limits: {}\n"), Some("accounts.acme.limits")),
+        (String::new(), Some("is empty")),
+        ("\u{0}".to_owned(), Some(":1:")),
+        (good.replace("workers: 2", "workers: 3"), Some("workers: has changed, which needs an upgrade")),
+        (good.replace("h2c: true", "h2c: false"), Some("h2c: has changed, which needs an upgrade")),
+        (good.replace("volatile: true", "file: other.db"), Some("ledger: has changed, which needs an upgrade")),
+    ];
+    let mut failures = 0.0;
+    for (text, said) in &broken {
+        fs::write(gateway.config(), text).unwrap();
+        let (code, answer) = reload(&gateway);
+        let Some(said) = said else {
+            assert_eq!(code, 200, "{answer}");
+            continue;
+        };
+        failures += 1.0;
+        assert_eq!(code, 422, "{answer}");
+        assert!(answer.contains("Nothing was changed"), "{answer}");
+        let begun = Instant::now();
+        loop {
+            let output = gateway.output();
+            let told: Vec<&str> = output.lines().filter(|line| line.contains("was not changed")).collect();
+            if told.len() as f64 >= failures {
+                assert_eq!(told.len() as f64, failures, "one line for each: {output}");
+                let last = told[told.len() - 1];
+                assert!(last.contains("tollgate.yaml:") && last.contains(said), "{said}: {last}");
+                break;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{said} is not told: {output}");
+        }
+        assert_eq!(metric(&gateway, "tollgate_config_reload_failures_total"), failures);
+        assert_eq!(gateway.ask_admin("GET", "/readyz", &[], "").0, 200);
+        assert_eq!(status(&gateway, "acme"), 200, "the last good one stays");
+    }
+    fs::write(gateway.config(), &good).unwrap();
+    assert_eq!(reload(&gateway).0, 200);
+}
+
+#[test]
+fn credits_and_rates_go_on_where_they_were() {
+    let scratch = Scratch::new();
+    let backend = Backend::answering_json();
+    let yaml = paying(backend.address(), &scratch.ledger("batch"), &[("acme", "5"), ("globex", "5")])
+        .replace("rate: { unlimited: true }", "rate: { limit: 10/h, burst: 10 }");
+    let gateway = Gateway::start(&yaml);
+    let look_up = |account: &str| {
+        let response = gateway.send(VERSIONS[0], &Request::lookup(account));
+        response.assert_success();
+        (response.number("X-Credits-Remaining"), response.number("X-Rate-Limit-Remaining"))
+    };
+    assert_eq!(look_up("acme"), (4, 9));
+    assert_eq!(reload(&gateway).0, 200);
+    assert_eq!(look_up("acme"), (3, 8));
+    // The first grant was given; another number of the configuration is not another grant.
+    let text = fs::read_to_string(gateway.config()).unwrap();
+    fs::write(gateway.config(), text.replace("phone: 5", "phone: 500")).unwrap();
+    assert_eq!(reload(&gateway).0, 200);
+    assert_eq!(look_up("acme"), (2, 7));
+    // An account that goes and comes back has what it had.
+    let (kept, removed) =
+        text.split_once("  globex:\n").map(|(kept, rest)| (kept.to_owned(), rest.to_owned())).unwrap();
+    let after = removed.split_once("listen:").map(|(_, rest)| format!("listen:{rest}")).unwrap();
+    assert_eq!(look_up("globex"), (4, 9));
+    fs::write(gateway.config(), kept + &after).unwrap();
+    assert_eq!(reload(&gateway).0, 200);
+    assert_eq!(status(&gateway, "globex"), 401);
+    fs::write(gateway.config(), &text).unwrap();
+    assert_eq!(reload(&gateway).0, 200);
+    assert_eq!(look_up("globex").0, 3);
+    // Another rate begins anew; the credits do not.
+    fs::write(gateway.config(), text.replace("10/h, burst: 10", "20/h, burst: 20")).unwrap();
+    assert_eq!(reload(&gateway).0, 200);
+    assert_eq!(look_up("acme"), (1, 19));
+    // A request that is under way settles with the balance that it has held from.
+    let (code, body) = gateway.ask_admin("GET", "/accounts/acme/credits/phone", &[], "");
+    assert_eq!(code, 200);
+    assert!(body.contains(r#""balance":1,"#) && body.contains(r#""held":0,"#), "{body}");
+}
+
+#[test]
+fn a_request_under_way_ends_with_the_configuration_it_began_with() {
+    let backend = Backend::start(|peer, _| {
+        std::thread::sleep(Duration::from_millis(700));
+        peer.answer(crate::support::ANSWER)
+    });
+    let gateway = Gateway::start(&paying(backend.address(), "{ volatile: true }", &[("acme", "5")]));
+    let mut client = gateway.connect();
+    client.request(&Request::lookup("acme"));
+    backend.wait_for_requests(1);
+    fs::write(gateway.config(), with_accounts(&gateway, &backend, &[("globex", "5")])).unwrap();
+    assert_eq!(reload(&gateway).0, 200);
+    assert_eq!(status(&gateway, "acme"), 401);
+    let response = client.response();
+    response.assert_success();
+    assert_eq!(response.number("X-Credits-Remaining"), 4);
+}
+
+/// A thousand changes while clients send one request after the other.
+#[test]
+fn a_thousand_reloads_fail_no_request() {
+    const RELOADS: usize = 1000;
+    let backend = Backend::answering_json();
+    let gateway = Gateway::start(&paying(backend.address(), "{ volatile: true }", &[("acme", "1000000000")]));
+    let texts = [
+        with_accounts(&gateway, &backend, &[("acme", "1000000000")]),
+        with_accounts(&gateway, &backend, &[("acme", "1000000000"), ("globex", "7")]),
+    ];
+    let (stop, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut client = gateway.connect();
+                while !stop.load(Ordering::Relaxed) {
+                    client.request(&Request::lookup("acme"));
+                    client.response().assert_success();
+                    sent.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for number in 0..RELOADS {
+            fs::write(gateway.config(), &texts[number % 2]).unwrap();
+            let (code, answer) = reload(&gateway);
+            assert_eq!(code, 200, "{answer}");
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let (_, body) = gateway.ask_admin("GET", "/accounts/acme/credits/phone", &[], "");
+    let charged: usize = body.split(r#""spent":"#).nth(1).unwrap().trim_end_matches('}').parse().unwrap();
+    assert_eq!(charged, sent.load(Ordering::Relaxed), "every answer is charged once, whichever configuration it had");
+    assert!(charged > RELOADS, "{charged} requests are no load");
+    assert!(metric(&gateway, "tollgate_config_reloads_total") >= RELOADS as f64);
+    assert_eq!(status(&gateway, "nobody"), 401);
+}
+
+/// Every beginning of a configuration, and thousands of mutations, while it serves: it never ends,
+/// and what is broken never comes into force.
+#[test]
+fn no_text_ends_the_process() {
+    let backend = Backend::answering_json();
+    let gateway = Gateway::start(&paying(backend.address(), "{ volatile: true }", &[("acme", "1000000")]));
+    let good = fs::read_to_string(gateway.config()).unwrap();
+    let mut state = 1_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut refused = 0;
+    let mut try_text = |bytes: &[u8]| {
+        fs::write(gateway.config(), bytes).unwrap();
+        let (code, _) = reload(&gateway);
+        assert!(code == 200 || code == 422);
+        if code == 422 {
+            refused += 1;
+        } else {
+            // A text that is good is in force; the next must be compared with one that has the token.
+            fs::write(gateway.config(), &good).unwrap();
+            assert_eq!(reload(&gateway).0, 200);
+        }
+    };
+    for end in 0..good.len() {
+        try_text(&good.as_bytes()[..end]);
+    }
+    for _ in 0..2000 {
+        let mut bytes = good.clone().into_bytes();
+        for _ in 0..=random(3) {
+            let place = random(bytes.len());
+            match random(4) {
+                0 => bytes[place] = random(256) as u8,
+                1 => bytes.insert(place, b"{}[]:,'\"&*!|> \n\t#-"[random(18)]),
+                2 => drop(bytes.remove(place)),
+                _ => {
+                    let end = (place + random(40)).min(bytes.len());
+                    bytes.drain(place..end);
+                }
+            }
+        }
+        try_text(&bytes);
+    }
+    assert!(refused > 1000, "{refused}");
+    assert_eq!(status(&gateway, "acme"), 200, "the last good one is in force");
+}
