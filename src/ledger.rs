@@ -255,11 +255,12 @@ impl Ledger {
         self.register.load_full()
     }
 
-    /// Takes the licences and rates of a policy over that is about to come into force. Whatever
-    /// licences it shares with the one before must be the same ones; the others are read from the
-    /// file. Comes back once that is done, so that nobody is refused for it.
+    /// Takes the licences and rates of a policy over that is about to come into force. Licences that
+    /// the ledger [knows](Ledger::licence) must be the same ones; the others are read from the file.
+    /// Comes back once that is done, so that nobody is refused for it.
     pub fn adopt(&self, policy: &Arc<Policy>) {
-        let register = Arc::new(Register::new(policy.licences().map(Arc::clone).collect()));
+        let register = self.register.load().renewed(policy.licences().map(Arc::clone).collect());
+        let register = Arc::new(register);
         let (done, adopted) = sync_channel(1);
         if self.orders.send(Order::Adopt(Arc::clone(policy), Arc::clone(&register), done)).is_ok() {
             // A task that has ended is a ledger that cannot be used, which requests are told.

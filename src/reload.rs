@@ -252,7 +252,7 @@ impl Watch {
         let summary = config.summary(&self.path.display().to_string());
         let before = self.gateway.snapshot();
         let mut policy = config.policy;
-        policy.inherit(&before.policy);
+        policy.inherit(&before.policy, &self.ledger);
         let policy = Arc::new(policy);
         self.ledger.adopt(&policy);
         let snapshot = before.renewed(Arc::clone(&policy));
@@ -270,19 +270,12 @@ impl Watch {
 }
 
 impl Policy {
-    /// Takes the credits and rates of a policy over that this one follows.
-    fn inherit(&mut self, before: &Policy) {
-        let places = before.accounts_by_name();
+    /// Takes over the rates of a policy that this one follows, and the credits that the ledger knows.
+    fn inherit(&mut self, before: &Policy, ledger: &Ledger) {
         for account in &mut self.accounts {
-            let Some(known) = places.get(&*account.name).and_then(|place| before.accounts.get(*place)) else {
-                continue;
-            };
-            account.licences.replace(|licence| {
-                known.licences.iter().find(|of_before| of_before.key() == licence.key()).map(Arc::clone)
-            });
-            account.rate.inherit(&known.rate);
-            account.enquiries.inherit(&known.enquiries);
+            account.licences.replace(|licence| ledger.licence(&licence.account, &licence.product));
         }
+        self.inherit_rates(before);
     }
 
     fn inherit_rates(&self, before: &Policy) {

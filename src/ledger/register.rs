@@ -7,10 +7,13 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::quota::credits::Licence;
 
-/// All licences, in the order of the configuration.
+/// All licences, in the order of the configuration, and behind them those that the process had
+/// before: an account that comes back has the balance that requests may still be settling.
 #[derive(Debug, Default)]
 pub struct Register {
     licences: Box<[Arc<Licence>]>,
+    /// How many of them are those of the configuration.
+    current: usize,
     /// Places in the list, by account and product.
     places: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -25,7 +28,17 @@ impl Register {
         for place in 0..u32::try_from(licences.len()).unwrap_or(u32::MAX) {
             places.insert_unique(hash_of(&place), place, hash_of);
         }
-        Register { licences: licences.into(), places, hasher }
+        let current = licences.len();
+        Register { licences: licences.into(), current, places, hasher }
+    }
+
+    /// A register of other licences that takes over from this one, and forgets none.
+    pub fn renewed(&self, licences: Vec<Arc<Licence>>) -> Register {
+        let current = licences.len();
+        let mut all = licences;
+        let new = Register::new(all.clone());
+        all.extend(self.licences.iter().filter(|known| new.find(&known.account, &known.product).is_none()).cloned());
+        Register { current, ..Register::new(all) }
     }
 
     /// The place of an account's licence for a product in [`Register::all`].
@@ -40,9 +53,9 @@ impl Register {
         self.licences.get(self.place(account, product)?)
     }
 
-    /// All of them.
+    /// Those of the configuration.
     pub fn all(&self) -> &[Arc<Licence>] {
-        &self.licences
+        self.licences.get(..self.current).unwrap_or(&self.licences)
     }
 }
 

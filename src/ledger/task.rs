@@ -163,11 +163,17 @@ impl Task {
             self.recover();
         }
         self.write_charges();
+        // What was written for those who are gone is taken back.
+        while let Ok(order) = self.orders.try_recv() {
+            self.take(order);
+        }
+        self.write_charges();
         self.write_rates();
         self.store = None;
         self.shared.unusable();
-        if !self.pending.is_empty() || self.doubt.is_some() {
-            log::error!(target: "tollgate::ledger", "{} charges could not be written and are lost", self.pending.len());
+        let lost = self.pending.len().saturating_add(self.doubt.as_ref().map_or(0, |batch| batch.charges.len()));
+        if lost > 0 {
+            log::error!(target: "tollgate::ledger", "{lost} charges could not be written and are lost");
         }
         if let Some(done) = self.closing.take() {
             let _ = done.send(());
