@@ -37,8 +37,6 @@ pub struct Config {
     pub admin_token: Option<Digest>,
     /// Where credits and rates are kept; `None`: credits nowhere, and rates in memory.
     pub ledger: Option<ledger::Settings>,
-    /// The files that were read beside the configuration itself.
-    pub read: Vec<PathBuf>,
     pub policy: Policy,
 }
 
@@ -123,12 +121,27 @@ pub enum Source {
     Embedded(&'static [(&'static str, &'static str)]),
 }
 
-/// A directory, and which of its files were read: a change of one of them is a change of the
-/// configuration.
+/// A directory, and which of its files were read.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     path: PathBuf,
-    read: RefCell<BTreeSet<PathBuf>>,
+    read: RefCell<Read>,
+}
+
+/// What a configuration was read from: a change of one of these is a change of the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Read {
+    files: BTreeSet<PathBuf>,
+    /// Patterns of `include`; a file that comes to match one is a change too.
+    patterns: BTreeSet<String>,
+}
+
+impl Read {
+    /// Every file that is read at the moment, there or not.
+    pub fn paths(&self) -> BTreeSet<PathBuf> {
+        let matching = self.patterns.iter().filter_map(|pattern| glob::glob(pattern).ok()).flatten().flatten();
+        self.files.iter().cloned().chain(matching).collect()
+    }
 }
 
 impl Directory {
@@ -141,7 +154,12 @@ impl Directory {
 
     /// Counts a path as read.
     fn note(&self, path: &Path) {
-        self.read.borrow_mut().insert(path.to_owned());
+        self.read.borrow_mut().files.insert(path.to_owned());
+    }
+
+    /// Counts every file that matches a pattern as read.
+    fn note_pattern(&self, pattern: &str) {
+        self.read.borrow_mut().patterns.insert(pattern.to_owned());
     }
 }
 
@@ -183,17 +201,28 @@ fn read_bounded(path: &Path) -> io::Result<String> {
 /// # Errors
 /// Every mistake in them.
 pub fn load(path: &Path) -> Result<Config, Mistakes> {
+    load_and_note(path).0
+}
+
+/// The same, and what was read for it, whatever came of it.
+pub fn load_and_note(path: &Path) -> (Result<Config, Mistakes>, Read) {
     let name = path.display().to_string();
-    let directory = path.parent().map(Path::to_owned).unwrap_or_default();
-    match read_bounded(path) {
-        Ok(text) => parse(&name, &text, &Source::from(directory)),
+    let source = Source::from(path.parent().map(Path::to_owned).unwrap_or_default());
+    let loaded = match read_bounded(path) {
+        Ok(text) => parse(&name, &text, &source),
         Err(error) => {
             let mut mistakes = Mistakes::default();
             let place = Place { file: name.into(), line: 1, column: 1, path: ".".into() };
             mistakes.push(place, format!("cannot be read ({error}); name a file that this user may read"));
             Err(mistakes)
         }
-    }
+    };
+    let mut read = match source {
+        Source::Directory(directory) => directory.read.into_inner(),
+        Source::Embedded(_) => Read::default(),
+    };
+    read.files.insert(path.to_owned());
+    (loaded, read)
 }
 
 /// Reads a configuration from its text.
@@ -205,13 +234,7 @@ pub fn parse(name: &str, text: &str, source: &Source) -> Result<Config, Mistakes
     let config = yaml::read::<file::File>(name, text, &mut mistakes)
         .and_then(|(file, root)| compile::compile(file, &root, source, &mut mistakes));
     match config {
-        Some(config) if mistakes.is_empty() => {
-            let read = match source {
-                Source::Directory(directory) => directory.read.borrow().iter().cloned().collect(),
-                Source::Embedded(_) => Vec::new(),
-            };
-            Ok(Config { read, ..config })
-        }
+        Some(config) if mistakes.is_empty() => Ok(config),
         Some(_) | None => Err(mistakes),
     }
 }

@@ -123,8 +123,9 @@ fn serve_demo(listen: SocketAddr, admin: SocketAddr) -> Result<(), String> {
 
 fn serve(path: &std::path::Path) -> Result<(), String> {
     let loaded_at = SystemTime::now();
-    let mut config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
-    let watched = Some(Watched { path: path.to_owned(), read: std::mem::take(&mut config.read), loaded_at });
+    let (config, read) = config::load_and_note(path);
+    let config = config.map_err(|mistakes| mistakes.to_string())?;
+    let watched = Some(Watched { path: path.to_owned(), read, loaded_at });
     let ready = format!("tollgate listens on http://{} (admin http://{}/healthz)\n", config.listen, config.admin);
     server::run(Plan { config, watched, demo_backend: None }, move || drop(print(&ready)), end)
 }

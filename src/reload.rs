@@ -6,7 +6,6 @@
 //! configuration that changes it is refused as a whole.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use prometheus_client::registry::Registry;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
-use crate::config::{self, Config, Start};
+use crate::config::{self, Config, Read, Start};
 use crate::gateway::{Gateway, Snapshot};
 use crate::ledger::Ledger;
 use crate::policy::Policy;
@@ -120,8 +119,8 @@ impl Reloader {
 #[derive(Debug)]
 pub struct Watched {
     pub path: PathBuf,
-    /// What was read beside it.
-    pub read: Vec<PathBuf>,
+    /// What was read for it.
+    pub read: Read,
     /// When loading began.
     pub loaded_at: SystemTime,
 }
@@ -133,8 +132,8 @@ type Mark = Option<(u64, u64, u64, i64, i64)>;
 /// The thread that watches.
 struct Watch {
     path: PathBuf,
-    /// Files and directories that the last configuration has read.
-    read: Vec<PathBuf>,
+    /// What was read for the last configuration, good or broken.
+    read: Read,
     /// What can only be set at the start.
     start: Start,
     gateway: Arc<Gateway>,
@@ -181,39 +180,33 @@ impl Watch {
         }
     }
 
-    /// The configuration, its directory, and everything that it has read.
-    fn watched(&self) -> impl Iterator<Item = &Path> {
-        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        [self.path.as_path(), directory].into_iter().chain(self.read.iter().map(PathBuf::as_path))
-    }
-
-    /// Links are followed, so that one that is changed is a change.
+    /// What each file is like. Links are followed, so that one that is changed is a change.
     fn marks(&self) -> BTreeMap<PathBuf, Mark> {
         let mark = |path: &Path| {
             let found = std::fs::metadata(path).ok()?;
-            // Times of a directory change with every file in it that comes or goes.
             let time = |seconds: i64, rest: i64| seconds.wrapping_mul(1_000_000_000).wrapping_add(rest);
             let modified = time(found.mtime(), found.mtime_nsec());
             Some((found.dev(), found.ino(), found.size(), modified, time(found.ctime(), found.ctime_nsec())))
         };
-        self.watched().map(|path| (path.to_owned(), mark(path))).collect()
+        self.read
+            .paths()
+            .into_iter()
+            .map(|path| {
+                let mark = mark(&path);
+                (path, mark)
+            })
+            .collect()
     }
 
     /// A digest of the names and contents of all files: what was touched, but not changed, is not
     /// loaded again.
     fn content(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
-        for path in self.watched() {
-            let mut name = DefaultHasher::new();
-            path.hash(&mut name);
-            digest.update(name.finish().to_le_bytes());
-            if path.is_dir() {
-                let names = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.file_name());
-                let mut names: Vec<_> = names.collect();
-                names.sort_unstable();
-                names.iter().for_each(|name| digest.update(name.as_encoded_bytes()));
-            } else if let Ok(bytes) = std::fs::read(path) {
-                // What cannot be read is a mistake that loading will tell.
+        for path in self.read.paths() {
+            digest.update(path.as_os_str().as_encoded_bytes());
+            // What cannot be read is a mistake that loading will tell.
+            if let Ok(bytes) = std::fs::read(&path) {
+                digest.update(bytes.len().to_le_bytes());
                 digest.update(bytes);
             }
         }
@@ -223,15 +216,16 @@ impl Watch {
     /// Compiles the configuration and puts it in force; a summary, or all that is wrong with it.
     fn load(&mut self) -> Result<String, String> {
         self.loaded = self.content();
-        let outcome = config::load(&self.path).map_err(|mistakes| mistakes.to_string()).and_then(|config| {
-            match self.start.difference(&config.start()) {
-                None => Ok(config),
-                Some(key) => Err(format!(
-                    "{}:1:1: {key}: has changed, which needs an upgrade; start a successor, or set it back",
-                    self.path.display()
-                )),
-            }
-        });
+        let (loaded, read) = config::load_and_note(&self.path);
+        self.read = read;
+        let unchanged_start = |config: Config| match self.start.difference(&config.start()) {
+            None => Ok(config),
+            Some(key) => Err(format!(
+                "{}:1:1: {key}: has changed, which needs an upgrade; start a successor, or set it back",
+                self.path.display()
+            )),
+        };
+        let outcome = loaded.map_err(|mistakes| mistakes.to_string()).and_then(unchanged_start);
         match outcome {
             Ok(config) => Ok(self.put_in_force(config)),
             Err(mistakes) => {
@@ -261,7 +255,6 @@ impl Watch {
         // Requests that the configuration before has let pass meanwhile count as well.
         policy.inherit_rates(&before.policy);
         self.retired.push(before);
-        self.read = config.read;
         self.figures.reloads.inc();
         self.figures.last_success.set(unix_seconds());
         log::info!(target: "tollgate::reload", "the configuration has changed");

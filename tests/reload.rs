@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{Backend, Gateway, PATIENCE, Request, Scratch, VERSIONS, paying};
+use crate::support::{Backend, Gateway, PATIENCE, Request, Scratch, VERSIONS, paying, token};
 
 /// How soon a change of a file has to count.
 const SOON: Duration = Duration::from_secs(1);
@@ -93,6 +93,34 @@ fn every_way_to_change_a_file_counts_within_a_second() {
     fs::write(fs::canonicalize(&config).unwrap(), text).unwrap();
     std::thread::sleep(Duration::from_millis(700));
     assert_eq!(metric(&gateway, "tollgate_config_reloads_total"), before);
+}
+
+#[test]
+fn included_files_that_come_change_and_go_count_and_others_do_not() {
+    let backend = Backend::answering_json();
+    let yaml = paying(backend.address(), "{ volatile: true }", &[("acme", "1000")]) + "include: [\"more-*.jsonl\"]\n";
+    let gateway = Gateway::start(&yaml);
+    let directory = gateway.config().parent().unwrap().to_owned();
+    let hash = tollgate::account::Digest::of(token("globex").as_bytes()).text();
+    let line = format!(
+        r#"{{"name":"globex","rate":{{"unlimited":true}},"credits":{{"phone":5}},"tokens":[{{"name":"t","hash":"{hash}","products":["phone"]}}]}}"#
+    );
+    fs::write(directory.join("other.jsonl"), &line).unwrap();
+    fs::write(directory.join("more-1.jsonl"), &line).unwrap();
+    until(&gateway, "globex", 200);
+    assert_eq!(metric(&gateway, "tollgate_config_reloads_total"), 1.0);
+    fs::write(directory.join("more-1.jsonl"), line.replace("\"name\":\"t\"", "\"name\":\"t\",\"disabled\":true"))
+        .unwrap();
+    until(&gateway, "globex", 403);
+    // A schema that is mended is loaded without a change of the configuration itself.
+    let schema = directory.join("phone.schema.json");
+    let good = fs::read(&schema).unwrap();
+    fs::write(&schema, "{").unwrap();
+    assert_eq!(reload(&gateway).0, 422);
+    fs::write(&schema, good).unwrap();
+    fs::remove_file(directory.join("more-1.jsonl")).unwrap();
+    until(&gateway, "globex", 401);
+    assert_eq!(status(&gateway, "acme"), 200);
 }
 
 #[test]

@@ -83,10 +83,11 @@ impl<'c> Gathered<'c> {
                 mistakes.push(place, "cannot be included here; write the accounts into this file");
                 continue;
             };
+            if pattern.contains(WILD) {
+                directory.note_pattern(&whole_pattern(&directory.path, &pattern));
+            }
             match files(&directory.path, &pattern) {
                 Ok(files) => {
-                    // A file that comes or goes changes its directory.
-                    directory.note(&directory.path.join(fixed_part(&pattern)));
                     for file in files {
                         directory.note(&file);
                         self.include_file(&file, mistakes);
@@ -384,6 +385,13 @@ fn fixed_part(pattern: &str) -> PathBuf {
     Path::new(pattern).components().take_while(|part| !part.as_os_str().to_string_lossy().contains(WILD)).collect()
 }
 
+/// A pattern with its directory, whose own name is no pattern.
+fn whole_pattern(directory: &Path, pattern: &str) -> String {
+    let escaped = glob::Pattern::escape(&directory.to_string_lossy());
+    // An absolute pattern stands for itself.
+    Path::new(&escaped).join(pattern).to_string_lossy().into_owned()
+}
+
 /// The files that a pattern of `include` names, or what is wrong with it.
 fn files(directory: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     let whole = directory.join(pattern);
@@ -399,14 +407,8 @@ fn files(directory: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     if std::fs::read_dir(directory.join(&fixed).join(".")).is_err() {
         return Err("has a directory that is not there or cannot be read; make it, or write its path from this file's directory".to_owned());
     }
-    // The directory's own name is no pattern.
-    let escaped = if Path::new(pattern).is_absolute() {
-        PathBuf::from(pattern)
-    } else {
-        Path::new(&glob::Pattern::escape(&directory.to_string_lossy())).join(pattern)
-    };
     let not_a_pattern = |_| "is not a pattern of file names; write one as in accounts.d/*.yaml".to_owned();
-    glob::glob(&escaped.to_string_lossy())
+    glob::glob(&whole_pattern(directory, pattern))
         .map_err(not_a_pattern)?
         .collect::<Result<_, _>>()
         .map_err(|error| format!("matches what cannot be read ({}); mend its rights", error.error()))

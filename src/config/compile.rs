@@ -125,16 +125,7 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         enquiry,
     };
     let admin_token = file.admin_token.take().map(|digest| digest.0);
-    Some(Config {
-        listen,
-        h2c: file.h2c.take().unwrap_or(false),
-        workers,
-        admin,
-        admin_token,
-        ledger,
-        read: Vec::new(),
-        policy,
-    })
+    Some(Config { listen, h2c: file.h2c.take().unwrap_or(false), workers, admin, admin_token, ledger, policy })
 }
 
 /// How often an account may ask about its credits, unless the configuration says otherwise.
