@@ -33,7 +33,7 @@ pub const MAX_PAGE_ROWS: u32 = 1000;
 
 const TABLES: &str = "
 CREATE TABLE entry (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  id INTEGER PRIMARY KEY,
   at TEXT NOT NULL,
   account TEXT NOT NULL,
   product TEXT NOT NULL,
