@@ -57,10 +57,8 @@ pub struct CorrectionBody {
 }
 
 impl Admin {
-    /// An admin listener at an address.
-    pub fn new(ledger: Arc<Ledger>, address: SocketAddr, token: Option<Digest>) -> Admin {
-        let mut registry = Registry::default();
-        ledger.register(&mut registry);
+    /// An admin listener at an address, which shows these metrics.
+    pub fn new(ledger: Arc<Ledger>, registry: Registry, address: SocketAddr, token: Option<Digest>) -> Admin {
         Admin { ledger, registry, token, exposed: !address.ip().to_canonical().is_loopback() }
     }
 

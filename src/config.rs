@@ -9,25 +9,28 @@ mod bodies;
 mod compile;
 mod credits;
 mod file;
+mod listeners;
 mod problems;
 mod products;
+mod tls;
 pub mod units;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::account::Digest;
 use crate::ledger;
+use crate::listener::Listeners;
 use crate::policy::Policy;
+use crate::tls::Overdue;
 use crate::yaml::{self, Mistakes, Place};
 
 /// A configuration that is good in every part.
 #[derive(Debug)]
 pub struct Config {
-    pub listen: SocketAddr,
-    /// HTTP/2 without TLS is spoken as well.
-    pub h2c: bool,
+    pub listeners: Listeners,
     pub workers: usize,
     pub admin: SocketAddr,
     /// What operators must show to the admin listener, if it wants a token.
@@ -37,6 +40,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// The certificates that are out of their time. They are no mistakes of the configuration: a
+    /// gateway starts with them, since its other listeners are of use.
+    pub fn overdue(&self, now: SystemTime) -> Vec<Overdue> {
+        let of_listeners = self.listeners.tls().flat_map(|tls| tls.overdue(now));
+        let upstreams = self.policy.upstreams.iter().filter_map(|upstream| upstream.tls.as_deref());
+        of_listeners.chain(upstreams.flat_map(|tls| tls.overdue(now))).collect()
+    }
+
     /// What the configuration amounts to, for an operator who checks it.
     pub fn summary(&self, name: &str) -> String {
         let policy = &self.policy;
@@ -44,7 +55,7 @@ impl Config {
         let routes: usize = policy.paths.routes();
         format!(
             "{name}: good\n  listens on {} with {}, admin on {}\n  {}, {} on {}, {}, {}\n  credits: {}\n",
-            self.listen,
+            self.listeners,
             counted(self.workers, "worker"),
             self.admin,
             counted(policy.upstreams.len(), "upstream"),

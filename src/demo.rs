@@ -6,6 +6,7 @@ mod numbers;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use crate::config::{self, Source};
+use crate::listener::At;
 use crate::server::Plan;
 
 /// The demo's configuration, as `config/demo.yaml` has it.
@@ -39,7 +40,9 @@ pub fn plan(listen: SocketAddr, admin: SocketAddr) -> Result<Plan, String> {
     let backend = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .map_err(|error| format!("cannot find a free port for the demo backend: {error}"))?;
-    config.listen = listen;
+    for listener in &mut config.listeners.0 {
+        listener.at = At::Address(listen);
+    }
     config.admin = admin;
     for upstream in &mut config.policy.upstreams {
         upstream.servers = vec![backend].into();

@@ -5,17 +5,17 @@
 //! The deadline is the caller's: dropping the future ends the exchange.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pingora_core::connectors::TransportConnector;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::v1::client::HttpSession;
-use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_core::upstreams::peer::Peer;
 use tokio::io::AsyncWriteExt;
 
 use crate::admit::Admission;
 use crate::check::network::Client;
+use crate::contact::Contact;
 use crate::head::Head;
 use crate::policy::{Policy, Upstream};
 use crate::problem::{Problem, Row};
@@ -76,7 +76,7 @@ pub struct Exchange {
 
 #[derive(Debug)]
 struct Target {
-    peers: Box<[HttpPeer]>,
+    servers: Box<[Contact]>,
     /// Counts requests, so that servers take turns.
     turn: AtomicUsize,
 }
@@ -85,7 +85,7 @@ impl Exchange {
     /// Prepares the upstreams; no connection is made yet.
     pub fn new(upstreams: &[Upstream]) -> Exchange {
         let target = |upstream: &Upstream| Target {
-            peers: upstream.servers.iter().map(|server| peer(upstream, *server)).collect(),
+            servers: upstream.servers.iter().map(|server| Contact::new(upstream, *server)).collect(),
             turn: AtomicUsize::new(0),
         };
         Exchange { targets: upstreams.iter().map(target).collect() }
@@ -110,15 +110,15 @@ impl Exchange {
     ) -> Result<(Vec<u8>, T), Problem> {
         let no_server = Problem::new(Row::Internal, "the upstream has no server");
         let target = self.targets.get(upstream).ok_or(no_server)?;
-        let servers = target.peers.len();
+        let servers = target.servers.len();
         let first = target.turn.fetch_add(1, Ordering::Relaxed).checked_rem(servers).ok_or(no_server)?;
         // A server that cannot be connected to has not seen a byte, so that the next one may.
         let mut problem = no_server;
-        for peer in target.peers.iter().cycle().skip(first).take(servers) {
-            match connector.get_stream(peer).await {
+        for server in target.servers.iter().cycle().skip(first).take(servers) {
+            match server.get_stream(connector).await {
                 Ok((stream, reused)) => {
-                    let stream = send_once(connector, peer, stream, reused, request).await?;
-                    return receive(connector, peer, stream, response_limit, now, judge).await;
+                    let stream = send_once(connector, server, stream, reused, request).await?;
+                    return receive(connector, server, stream, response_limit, now, judge).await;
                 }
                 Err(error) => problem = translate::connecting(&error),
             }
@@ -127,19 +127,10 @@ impl Exchange {
     }
 }
 
-fn peer(upstream: &Upstream, server: SocketAddr) -> HttpPeer {
-    // A socket address needs no resolver, which would block, and cannot fail.
-    let mut peer = HttpPeer::new(server, false, String::new());
-    peer.options.connection_timeout = Some(upstream.connect_timeout);
-    peer.options.total_connection_timeout = Some(upstream.connect_timeout);
-    peer.options.idle_timeout = Some(upstream.idle_timeout);
-    peer
-}
-
 /// Sends the request over a connection from the pool or a new one.
 async fn send_once(
     connector: &TransportConnector,
-    peer: &HttpPeer,
+    server: &Contact,
     mut stream: Stream,
     reused: bool,
     request: &[u8],
@@ -149,7 +140,7 @@ async fn send_once(
         Err(problem) if !reused => Err(problem),
         Err(_) => {
             // The peer had closed the idle connection: the kernel refused the bytes.
-            let mut stream = connector.new_stream(peer).await.map_err(|error| translate::connecting(&error))?;
+            let mut stream = server.new_stream(connector).await.map_err(|error| translate::connecting(&error))?;
             send(&mut stream, request).await?;
             Ok(stream)
         }
@@ -163,12 +154,13 @@ async fn send(stream: &mut Stream, request: &[u8]) -> Result<(), Problem> {
 
 async fn receive<T>(
     connector: &TransportConnector,
-    peer: &HttpPeer,
+    server: &Contact,
     stream: Stream,
     response_limit: usize,
     now: Now,
     judge: impl FnOnce(&[u8]) -> Result<T, Problem>,
 ) -> Result<(Vec<u8>, T), Problem> {
+    let peer = server.peer();
     let mut session = HttpSession::new_with_options(stream, peer);
     for _ in 0..=MAX_INTERIM_ANSWERS {
         session.read_response().await.map_err(|error| translate::reading_head(&error))?;

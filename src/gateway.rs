@@ -4,7 +4,6 @@
 //! and `http2.rs`; the order of the checks is `admit.rs`.
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,9 +16,11 @@ use pingora_core::server::ShutdownWatch;
 use pingora_timeout::timeout;
 
 use crate::admit::{Admission, Room, Trail, Turn, admit};
+use crate::arrival::{self, Reason};
 use crate::exchange::{self, Exchange};
 use crate::head::{Head, Lines};
 use crate::ledger::{Bill, Ledger};
+use crate::listener::Listener;
 use crate::policy::Policy;
 use crate::problem::{Problem, Row};
 use crate::quota::Now;
@@ -37,8 +38,8 @@ const CONNECTIONS_HEARD_OUT: usize = 1024;
 /// Everything that connections share.
 pub struct Gateway {
     pub(crate) policy: Arc<Policy>,
-    pub(crate) h2c: bool,
     ledger: Arc<Ledger>,
+    arrivals: arrival::Figures,
     connector: TransportConnector,
     exchange: Exchange,
     started: Instant,
@@ -80,12 +81,12 @@ pub(crate) enum Answered<'g> {
 
 impl Gateway {
     /// A gateway for a policy. Nothing is bound or connected yet.
-    pub fn new(policy: Arc<Policy>, ledger: Arc<Ledger>, h2c: bool) -> Gateway {
+    pub fn new(policy: Arc<Policy>, ledger: Arc<Ledger>) -> Gateway {
         let exchange = Exchange::new(&policy.upstreams);
         Gateway {
             policy,
-            h2c,
             ledger,
+            arrivals: arrival::Figures::default(),
             connector: TransportConnector::new(Some(ConnectorOptions::new(IDLE_UPSTREAM_CONNECTIONS))),
             exchange,
             started: Instant::now(),
@@ -94,21 +95,36 @@ impl Gateway {
         }
     }
 
-    /// Serves a connection until it ends.
-    pub async fn serve(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) {
+    /// Serves a connection of a listener until it ends.
+    pub async fn serve(self: &Arc<Self>, stream: Stream, listener: &Listener, shutdown: &ShutdownWatch) {
         let (_occupied, before) = Occupied::one_of(&self.connections);
         let limits = &self.policy.limits;
         if before >= limits.connections.saturating_add(CONNECTIONS_HEARD_OUT) {
-            return http1::refuse_unheard(self, stream, shutdown).await;
+            // An answer over TLS would cost a handshake, which is dearer than listening.
+            return match listener.tls {
+                None => http1::refuse_unheard(self, stream, shutdown).await,
+                Some(_) => self.arrivals.count(Reason::Overloaded),
+            };
         }
-        let Some(peer) = peer_address(&stream) else { return };
+        let arrived = if listener.is_plain() {
+            arrival::peer(&stream, listener).map(|peer| (stream, peer))
+        } else {
+            // On the heap, so that plain connections are not made larger by what they never do.
+            Box::pin(arrival::receive(stream, listener, limits, &self.arrivals, shutdown)).await
+        };
+        let Some((stream, peer)) = arrived else { return };
         let room = if before < limits.connections { Room::Free } else { Room::Full };
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             return http2::serve(self, stream, peer, room, shutdown).await;
         }
-        if let Some(stream) = http1::serve(self, stream, peer, room, shutdown).await {
+        if let Some(stream) = http1::serve(self, stream, peer, room, listener.h2c, shutdown).await {
             http2::serve(self, stream, peer, room, shutdown).await;
         }
+    }
+
+    /// Connections that did not get to their first request.
+    pub fn arrivals(&self) -> &arrival::Figures {
+        &self.arrivals
     }
 
     /// How many connections are open.
@@ -248,10 +264,4 @@ impl Drop for Occupied<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// The address at the other end; `None` when the connection is gone before it was looked at.
-fn peer_address(stream: &Stream) -> Option<IpAddr> {
-    let digest = stream.get_socket_digest()?;
-    digest.peer_addr().and_then(|address| address.as_inet()).map(|address| address.ip())
 }

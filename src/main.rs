@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
 use tollgate::account::Digest;
@@ -116,12 +117,19 @@ fn serve_demo(listen: SocketAddr, admin: SocketAddr) -> Result<(), String> {
 
 fn serve(path: &std::path::Path) -> Result<(), String> {
     let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
-    let ready = format!("tollgate listens on http://{} (admin http://{}/healthz)\n", config.listen, config.admin);
+    for overdue in config.overdue(SystemTime::now()) {
+        log::warn!("{overdue}");
+    }
+    let ready = format!("tollgate listens on {} (admin http://{}/healthz)\n", config.listeners, config.admin);
     server::run(Plan { config, demo_backend: None }, move || drop(print(&ready)), end)
 }
 
 fn check(path: &std::path::Path) -> Result<(), String> {
     let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
+    let overdue = config.overdue(SystemTime::now());
+    if !overdue.is_empty() {
+        return Err(overdue.iter().map(|overdue| format!("{overdue}\n")).collect());
+    }
     print(&config.summary(&path.display().to_string()))
 }
 

@@ -1,21 +1,19 @@
-//! The process around the gateway: listeners, the ledger, signals, start and stop.
+//! The process around the gateway: its services, the ledger, signals, start and stop.
 //!
-//! Addresses are tried before Pingora binds them, since its own failure to bind ends a task and
-//! leaves the process alive. What requests get is `gateway.rs`.
+//! How its sockets come to be is `sockets.rs`. What requests get is `gateway.rs`.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::apps::ServerApp;
-use pingora_core::listeners::ListenerConfig;
 use pingora_core::protocols::Stream;
-use pingora_core::protocols::l4::stream::L4BufferSettings;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
 use pingora_core::services::background::{BackgroundService, background_service};
 use pingora_core::services::listening::Service;
+use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::Admin;
@@ -23,6 +21,9 @@ use crate::config::Config;
 use crate::demo::backend::LookupBackend;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
+use crate::listener::Listeners;
+use crate::renewal::{self, Renewal};
+use crate::{arrival, sockets};
 
 /// How often it is looked whether the last connection is gone.
 const IDLE_CHECK: Duration = Duration::from_millis(50);
@@ -43,10 +44,7 @@ pub struct Plan {
 /// A message for the operator when an address cannot be listened on.
 pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Result<(), String> {
     let Plan { config, demo_backend } = plan;
-    let addresses = [Some(config.listen), Some(config.admin), demo_backend];
-    // All are held at once, so that two equal ones are found, and let go for Pingora to bind.
-    let held: Result<Vec<TcpListener>, String> = addresses.into_iter().flatten().map(hold).collect();
-    drop(held?);
+    sockets::try_out(&config.listeners, [Some(config.admin), demo_backend].into_iter().flatten())?;
     let conf = ServerConf {
         threads: config.workers,
         grace_period_seconds: Some(config.policy.longest_request().as_secs() + 1),
@@ -57,13 +55,22 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     server.bootstrap();
     let licences = config.policy.licences().map(Arc::clone).collect();
     let ledger = Arc::new(Ledger::start(config.ledger, licences));
-    let gateway = Arc::new(Gateway::new(Arc::new(config.policy), Arc::clone(&ledger), config.h2c));
+    let gateway = Arc::new(Gateway::new(Arc::new(config.policy), Arc::clone(&ledger)));
+    let listeners = Arc::new(config.listeners);
 
-    let mut clients = Service::new("gateway".to_owned(), Front(Arc::clone(&gateway)));
-    // The gateway reads into its own buffers and writes whole answers.
-    clients.add_listener(ListenerConfig::tcp(config.listen.to_string()).l4_buffer(L4BufferSettings::unbuffered()));
+    let mut clients =
+        Service::new("gateway".to_owned(), Front { gateway: Arc::clone(&gateway), listeners: Arc::clone(&listeners) });
+    for listener in sockets::in_order(&listeners) {
+        clients.add_listener(sockets::endpoint(listener));
+    }
     server.add_service(clients);
-    let mut admin = Service::new("admin".to_owned(), Admin::new(Arc::clone(&ledger), config.admin, config.admin_token));
+    let figures = renewal::Figures::default();
+    let mut registry = Registry::default();
+    ledger.register(&mut registry);
+    gateway.arrivals().register(&mut registry);
+    figures.register(&mut registry);
+    let admin = Admin::new(Arc::clone(&ledger), registry, config.admin, config.admin_token);
+    let mut admin = Service::new("admin".to_owned(), admin);
     admin.threads = Some(1);
     admin.add_tcp(&config.admin.to_string());
     server.add_service(admin);
@@ -73,15 +80,17 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
         backend.add_tcp(&address.to_string());
         server.add_service(backend);
     }
+    let secured_upstreams = gateway.policy.upstreams.iter().any(|upstream| upstream.tls.is_some());
+    if secured_upstreams || listeners.tls().next().is_some() {
+        let renewal = Renewal { listeners: Arc::clone(&listeners), gateway: Arc::clone(&gateway), figures };
+        server.add_service(background_service("renewal", renewal));
+    }
     let mut watch = background_service("watch", Watch { gateway, ledger: Arc::clone(&ledger), idle });
     watch.threads = Some(1);
     server.add_service(watch);
 
-    let listen = config.listen;
     std::thread::spawn(move || {
-        while std::net::TcpStream::connect(listen).is_err() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        sockets::wait_for_all(&listeners);
         ready();
     });
     server.run(RunArgs { shutdown_signal: Box::new(Signals) });
@@ -89,18 +98,18 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     Ok(())
 }
 
-fn hold(address: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(address)
-        .map_err(|error| format!("cannot listen on {address}: {error}; free the address, or choose another one"))
-}
-
 /// The gateway as the one app of its service, shared with the watch.
-struct Front(Arc<Gateway>);
+struct Front {
+    gateway: Arc<Gateway>,
+    listeners: Arc<Listeners>,
+}
 
 #[async_trait]
 impl ServerApp for Front {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        self.0.serve(stream, shutdown).await;
+        if let Some(listener) = self.listeners.of(|| arrival::local(&stream)) {
+            self.gateway.serve(stream, listener, shutdown).await;
+        }
         None
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Files that decide, and the modules of the crate that each may name. Whatever is not in a row is
 /// above it.
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     ("problem.rs", &[]),
     ("wording.rs", &["problem"]),
     ("head.rs", &["problem"]),
@@ -20,7 +20,8 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("quota.rs", &["problem"]),
     ("enquiry.rs", &["account", "quota"]),
     ("account.rs", &["check", "problem", "quota"]),
-    ("policy.rs", &["account", "check", "head", "problem", "quota", "tariff", "wording"]),
+    ("policy.rs", &["account", "check", "head", "problem", "quota", "tariff", "tls", "wording"]),
+    ("listener.rs", &["check", "tls"]),
     ("cors.rs", &["admit", "head", "policy", "problem"]),
     ("admit.rs", &["account", "check", "cors", "head", "policy", "problem", "quota", "tariff"]),
 ];
