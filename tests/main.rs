@@ -13,8 +13,10 @@
 mod contract;
 mod corpora;
 mod limits;
+mod listeners;
 mod order;
 mod problems;
 mod shape;
 mod support;
+mod tls;
 mod upstream;

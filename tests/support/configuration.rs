@@ -16,17 +16,30 @@ pub fn token(name: &str) -> String {
 pub struct Configuration {
     backend: SocketAddr,
     top: String,
+    upstream: String,
     limits: Vec<(String, String)>,
 }
 
 impl Configuration {
     pub fn new(backend: SocketAddr) -> Configuration {
-        Configuration { backend, top: String::new(), limits: Vec::new() }
+        Configuration { backend, top: String::new(), upstream: String::new(), limits: Vec::new() }
     }
 
     /// Believes X-Forwarded-For of clients on this machine.
     pub fn behind_a_proxy(mut self) -> Configuration {
         self.top += "trusted_proxies: [127.0.0.1/32]\n";
+        self
+    }
+
+    /// More lines at the top level.
+    pub fn with(mut self, lines: &str) -> Configuration {
+        self.top += lines;
+        self
+    }
+
+    /// More keys of the upstream `lookup`.
+    pub fn upstream(mut self, keys: &str) -> Configuration {
+        self.upstream = format!(", {keys}");
         self
     }
 
@@ -40,12 +53,12 @@ impl Configuration {
     /// `small-9` have three requests an hour and the tokens `small-N`, `small-N-second`,
     /// `small-N-disabled` and `small-N-ip` each.
     pub fn yaml(self) -> String {
-        let Configuration { backend, top, limits } = self;
+        let Configuration { backend, top, upstream, limits } = self;
         let closed = closed_port();
         let mut yaml = format!(
             "h2c: true\nworkers: 2\npublic_url: https://api.example.com/docs\n{top}\
              upstreams:\n\
-             \x20 lookup: {{ servers: [{backend}], host: lookup.internal }}\n\
+             \x20 lookup: {{ servers: [{backend}], host: lookup.internal{upstream} }}\n\
              \x20 down: {{ servers: [{closed}] }}\n"
         );
         if !limits.is_empty() {

@@ -7,6 +7,8 @@ mod configuration;
 mod gateway;
 mod http2;
 mod response;
+mod tls;
+mod wire;
 
 pub use backend::{ANSWER, After, Backend, DRIP, Peer};
 pub use client::{Client, Request, VERSIONS, Version};
@@ -14,6 +16,8 @@ pub use configuration::{Configuration, token};
 pub use gateway::{Gateway, closed_port};
 pub use http2::Http2;
 pub use response::Response;
+pub use tls::{Authority, Issued, TlsBackend, TlsSettings};
+pub use wire::Wire;
 
 /// A word that is part of every token, number and reference of the tests, and that must not be in
 /// anything the program writes about them.
