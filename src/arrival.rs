@@ -11,7 +11,7 @@ use std::sync::Arc;
 use pingora_core::protocols::Stream;
 use pingora_core::server::ShutdownWatch;
 use pingora_timeout::timeout;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
@@ -26,7 +26,7 @@ use crate::proxied::{self, Unstated};
 use crate::secured::Secured;
 
 /// Why a connection ended before its first request could be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// The other side closed it, as one does that only looks whether somebody is there.
     Abandoned,
@@ -38,6 +38,27 @@ pub enum Reason {
     ProxyTimeout,
     HandshakeFailed,
     HandshakeTimeout,
+}
+
+impl Reason {
+    /// As metrics call it.
+    fn name(self) -> &'static str {
+        match self {
+            Reason::Abandoned => "abandoned",
+            Reason::Overloaded => "overloaded",
+            Reason::ProxyUnlisted => "proxy-unlisted",
+            Reason::ProxyMalformed => "proxy-malformed",
+            Reason::ProxyTimeout => "proxy-timeout",
+            Reason::HandshakeFailed => "handshake-failed",
+            Reason::HandshakeTimeout => "handshake-timeout",
+        }
+    }
+}
+
+impl EncodeLabelValue for Reason {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.name().encode(encoder)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -143,5 +143,8 @@ pub fn parse(name: &str, text: &str, source: &Source) -> Result<Config, Mistakes
 }
 
 #[cfg(test)]
+#[path = "config/listener_tests.rs"]
+mod listener_tests;
+#[cfg(test)]
 #[path = "config/tests.rs"]
 mod tests;

@@ -90,3 +90,41 @@ fn kind_of(error: &std::io::Error) -> ErrorType {
         Some(_) | None => ErrorType::TLSHandshakeFailure,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pingora_core::upstreams::peer::Peer;
+    use rustls::pki_types::ServerName;
+
+    use super::*;
+    use crate::tls::client::ClientFiles;
+
+    #[test]
+    fn connections_that_were_verified_in_other_ways_are_not_shared() {
+        let authority = std::env::temp_dir().join(format!("tollgate-contact-{}.pem", std::process::id()));
+        let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+        std::fs::write(&authority, made.cert.pem()).unwrap();
+        let tls = || {
+            let server_name = ServerName::try_from("a.example").unwrap();
+            let settings = ClientFiles { authorities: Some(authority.clone()), server_name, pair: None };
+            Some(Arc::new(ClientTls::new(settings).unwrap()))
+        };
+        let plain = Upstream {
+            name: "u".into(),
+            servers: Box::default(),
+            host: "a.example".into(),
+            tls: None,
+            connect_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(1),
+        };
+        let first = Upstream { tls: tls(), ..plain.clone() };
+        let second = Upstream { tls: tls(), ..plain.clone() };
+        std::fs::remove_file(&authority).unwrap();
+        let server = "127.0.0.1:9001".parse().unwrap();
+        let key = |upstream: &Upstream| Contact::new(upstream, server).peer().reuse_hash();
+        assert_eq!(key(&plain), key(&plain));
+        assert_eq!(key(&first), key(&first));
+        assert_ne!(key(&plain), key(&first));
+        assert_ne!(key(&first), key(&second));
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! Heads are read here and not by Pingora's own session, which cannot tell an idle connection from
 //! a slow head, buffers a megabyte before it refuses, and escapes bytes before anyone can judge
-//! them. The stream, its TLS and its buffers are Pingora's. What a request means is `gateway.rs`.
+//! them. The stream and its buffers are Pingora's. What a request means is `gateway.rs`.
 
 use std::io::Cursor;
 use std::time::{Duration, Instant};

@@ -129,6 +129,23 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn nothing_is_taken_beyond_the_header(
+            start in 0..4_usize,
+            mut bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300),
+        ) {
+            let starts = [b"".as_slice(), b"PROXY ", b"PROXY TCP4 1.2.3.4 ", &SIGNATURE];
+            bytes.splice(0..0, starts[start].iter().copied());
+            let (read, left) = read_now(&bytes);
+            if read.is_ok() {
+                let header = &bytes[..bytes.len() - left];
+                proptest::prop_assert!(header.ends_with(b"\r\n") || header.starts_with(&SIGNATURE));
+                proptest::prop_assert_eq!(read_now(header), (read, 0));
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_header_states_nothing() {
         let four = [203, 0, 113, 7, 10, 0, 0, 1, 0xc0, 0, 0, 80];

@@ -133,7 +133,7 @@ fn http_2_and_http_1_1_are_agreed_on() {
         http2.exchange(&lookup().without("Auth-Token")).assert_problem("token-missing");
     }
     wait_until("the count", PATIENCE, || {
-        gateway.metric(r#"tollgate_connections_refused_total{reason="HandshakeFailed"}"#) == 1
+        gateway.metric(r#"tollgate_connections_refused_total{reason="handshake-failed"}"#) == 1
     });
 }
 
@@ -198,7 +198,7 @@ fn older_versions_and_other_protocols_are_refused() {
         }
         assert!(answer.len() < 16, "{}", answer.escape_ascii());
     }
-    let name = r#"tollgate_connections_refused_total{reason="HandshakeFailed"}"#;
+    let name = r#"tollgate_connections_refused_total{reason="handshake-failed"}"#;
     wait_until("the count", PATIENCE, || gateway.metric(name) == 5);
     gateway.send(crate::support::Version::Http1, &lookup()).assert_success();
 }
@@ -226,11 +226,11 @@ fn a_handshake_that_never_ends_is_closed_in_its_allowance() {
             });
         }
     });
-    let name = r#"tollgate_connections_refused_total{reason="HandshakeTimeout"}"#;
+    let name = r#"tollgate_connections_refused_total{reason="handshake-timeout"}"#;
     wait_until("the count", PATIENCE, || gateway.metric(name) == 3);
-    let mut client = connect(&gateway, &TlsSettings::new(&authority, "a.example"));
-    client.request(&lookup());
-    client.response().assert_success();
+    // A loaded machine may need more than one attempt for an honest one.
+    let settings = TlsSettings::new(&authority, "a.example");
+    wait_until("a handshake", PATIENCE, || handshake(&gateway, &settings).is_some());
 }
 
 #[test]
@@ -374,7 +374,8 @@ fn sessions_are_resumed_and_not_beyond_a_renewal() {
 
 /// A gateway whose upstream has these keys of TLS, in front of a backend.
 fn towards(backend: &TlsBackend, tls: &str, files: &[(&str, &str)]) -> Gateway {
-    let configuration = Configuration::new(backend.address()).upstream(&format!("tls: {{ {tls} }}"));
+    let configuration =
+        Configuration::new(backend.address()).upstream(&format!("connect_timeout: 10s, tls: {{ {tls} }}"));
     Gateway::start_with(&configuration.yaml(), files)
 }
 

@@ -149,6 +149,10 @@ fn unix_path(path: String, place: &Place, source: &Source, mistakes: &mut Mistak
         return None;
     }
     let path = in_directory(source, path);
+    if path.to_str().is_none() {
+        mistakes.push(place.clone(), "lies in a directory whose name is not UTF-8; write a path from the root");
+        return None;
+    }
     if path.as_os_str().len() > MAX_UNIX_PATH_BYTES {
         let what = format!(
             "is too long for a Unix socket, with the directories in front of it; write a path of at most {MAX_UNIX_PATH_BYTES} bytes"

@@ -20,7 +20,7 @@ use crate::check::header::Shape;
 use crate::problem::{Row, TABLE};
 
 /// A configuration with every kind of value and no mistake.
-const GOOD: &str = r#"listen: 127.0.0.1:8080
+pub(super) const GOOD: &str = r#"listen: 127.0.0.1:8080
 workers: 2
 public_url: https://api.example.com
 trusted_proxies: [10.0.0.0/8]
@@ -1411,7 +1411,7 @@ fn directory() -> PathBuf {
 }
 
 /// `gateway.yaml` with the examples that need files of the operator's own as well.
-fn with_all_examples() -> String {
+pub(super) fn with_all_examples() -> String {
     let mut within = false;
     let mut text = String::new();
     for line in CONFIGURATION.lines() {
@@ -1611,10 +1611,10 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
 }
 
 /// A directory of its own for one test, which goes when the test ends.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> Scratch {
+    pub(super) fn new() -> Scratch {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         // The brackets must not be taken for a pattern.
@@ -1623,7 +1623,11 @@ impl Scratch {
         Scratch(path)
     }
 
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         std::fs::write(self.0.join(name), text).unwrap();
     }
 
