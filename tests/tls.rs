@@ -234,6 +234,29 @@ fn a_handshake_that_never_ends_is_closed_in_its_allowance() {
 }
 
 #[test]
+fn a_client_that_is_silent_behind_its_handshake_is_closed_in_the_allowance_of_a_head() {
+    const ALLOWANCE: Duration = Duration::from_millis(600);
+    let backend = Backend::answering_json();
+    let authority = Authority::new("of the gateway");
+    let issued = authority.issue(&["a.example"]);
+    let configuration = Configuration::new(backend.address()).with(&listener(ONE)).limit("head_timeout", "600ms");
+    let files = [("a.pem", &*issued.certificate), ("a.key", &*issued.key)];
+    let gateway = Gateway::start_with(&configuration.yaml(), &files);
+    for (protocol, start) in [("http/1.1", ""), ("h2", ""), ("h2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")] {
+        let settings = TlsSettings::new(&authority, "a.example").alpn(&[protocol]);
+        let begun = Instant::now();
+        let mut client = connect(&gateway, &settings);
+        client.more(start);
+        client.rest();
+        let taken = begun.elapsed();
+        assert!(
+            (ALLOWANCE - Duration::from_millis(10)..ALLOWANCE + Duration::from_secs(5)).contains(&taken),
+            "{taken:?}"
+        );
+    }
+}
+
+#[test]
 fn connections_in_a_handshake_count_as_connections() {
     let backend = Backend::answering_json();
     let authority = Authority::new("of the gateway");
