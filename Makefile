@@ -1,5 +1,5 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
-.PHONY: run test lint bench tools
+.PHONY: run test lint bench bench-metering tools
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
 # a Python script.
@@ -19,6 +19,13 @@ lint: tools
 
 bench: tools
 	cargo bench --locked
+
+# What counting credits costs, against the same lookup that is free.
+bench-metering: tools
+	cargo build --release --locked
+	@command -v wrk >/dev/null && command -v haproxy >/dev/null || \
+		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends wrk haproxy)
+	python3 benches/metering.py batch each
 
 tools:
 	@missing=""; \

@@ -187,6 +187,32 @@ fn body_number_missing(bencher: Bencher<'_, '_>) {
     );
 }
 
+/// The price of an answer: its JSON is read whole, as it is for an account that does not pay.
+#[divan::bench(args = [true, false])]
+fn answer_of_an_account_that(bencher: Bencher<'_, '_>, pays: bool) {
+    let policy = policy();
+    let tariff = policy.products.first().and_then(|product| product.tariff.as_ref()).unwrap();
+    let asked = serde_json::json!({ "number": "+44 7400 123456", "get_ported_date": true });
+    let answer = r#"{"result":{"number":"+44 7400 123456","validated_phone_number":"+447400123456","formatted_phone_number":"+44 7400 123456","phone_type":"Mobile","confidence":"Verified"}}"#;
+    bencher.bench_local(|| {
+        if pays {
+            let asked = tariff.look_at(Some(black_box(&asked)));
+            let told = tariff.read(black_box(answer)).unwrap();
+            tariff.highest(asked) + tariff.price(asked, told)
+        } else {
+            serde_json::from_str::<serde::de::IgnoredAny>(black_box(answer)).map_or(0, |_| 1)
+        }
+    });
+}
+
+/// Holding and settling a credit.
+#[divan::bench]
+fn hold_and_settle(bencher: Bencher<'_, '_>) {
+    let licence = std::sync::Arc::new(tollgate::quota::credits::Licence::new("acme".into(), "phone".into(), 0));
+    assert!(licence.balance().grant(1 << 39));
+    bencher.bench_local(|| licence.hold(1).map(|hold| hold.settle(0)));
+}
+
 fn body(bencher: Bencher<'_, '_>, bytes: &[u8]) {
     let policy = policy();
     let rule = policy.products.first().and_then(|product| product.body.as_ref()).unwrap();

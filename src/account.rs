@@ -3,10 +3,10 @@
 //! A token is only ever a SHA-256 digest here (contract, section 5). What an account has used is
 //! `quota.rs`; which header carries a token is the product's.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
+
+use hashbrown::HashTable;
 
 use sha2::{Digest as _, Sha256};
 
@@ -54,6 +54,12 @@ impl Digest {
         Ok(Digest(bytes))
     }
 
+    /// A digest is as good as random, so its first bytes are its hash.
+    fn hash(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// `sha256:` and 64 hexadecimal digits.
     pub fn text(&self) -> String {
         self.0.iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
@@ -63,34 +69,6 @@ impl Digest {
 impl fmt::Debug for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("***")
-    }
-}
-
-impl Hash for Digest {
-    /// A digest is as good as random, so its first bytes are its hash.
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        hasher.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
-    }
-}
-
-/// Passes the one word on that a digest hashes to.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct FirstWord(u64);
-
-impl Hasher for FirstWord {
-    fn write_u64(&mut self, word: u64) {
-        self.0 = word;
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 
@@ -191,14 +169,16 @@ pub struct Token {
 /// All tokens, found by digest.
 #[derive(Debug, Default)]
 pub struct Tokens {
-    places: HashMap<Digest, u32, BuildHasherDefault<FirstWord>>,
-    tokens: Vec<Token>,
+    /// The places in `tokens`, by the first word of the digest.
+    places: HashTable<u32>,
+    tokens: Vec<(Digest, Token)>,
 }
 
 impl Tokens {
     /// Makes room for so many more tokens.
     pub fn reserve(&mut self, additional: usize) {
-        self.places.reserve(additional);
+        let tokens = &self.tokens;
+        self.places.reserve(additional, |place| hash_at(tokens, *place));
         self.tokens.reserve(additional);
     }
 
@@ -207,24 +187,34 @@ impl Tokens {
         let Ok(place) = u32::try_from(self.tokens.len()) else {
             return false;
         };
-        if self.places.contains_key(&digest) {
+        if self.place(&digest).is_some() {
             return false;
         }
-        self.places.insert(digest, place);
-        self.tokens.push(token);
+        self.tokens.push((digest, token));
+        let tokens = &self.tokens;
+        self.places.insert_unique(digest.hash(), place, |place| hash_at(tokens, *place));
         true
+    }
+
+    /// The place of the token with this digest, in the order they were added.
+    pub fn place(&self, digest: &Digest) -> Option<usize> {
+        let is_equal = |place: &u32| self.at(*place).is_some_and(|(known, _)| known == digest);
+        self.places.find(digest.hash(), is_equal).and_then(|place| usize::try_from(*place).ok())
     }
 
     /// The token with this digest. Equal digests alone are compared, so the time tells nothing of
     /// a token that was nearly guessed.
     pub fn find(&self, digest: &Digest) -> Option<&Token> {
-        let place = *self.places.get(digest)?;
+        self.tokens.get(self.place(digest)?).map(|(_, token)| token)
+    }
+
+    fn at(&self, place: u32) -> Option<&(Digest, Token)> {
         self.tokens.get(usize::try_from(place).ok()?)
     }
 
     /// Every token, in the order it was added.
     pub fn iter(&self) -> impl Iterator<Item = &Token> {
-        self.tokens.iter()
+        self.tokens.iter().map(|(_, token)| token)
     }
 
     /// How many there are.
@@ -236,6 +226,10 @@ impl Tokens {
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
+}
+
+fn hash_at(tokens: &[(Digest, Token)], place: u32) -> u64 {
+    usize::try_from(place).ok().and_then(|place| tokens.get(place)).map_or(0, |(digest, _)| digest.hash())
 }
 
 /// A token and its account: who is asking.
@@ -348,8 +342,8 @@ mod tests {
 
     #[test]
     fn a_million_tokens_stay_small() {
-        // The digest, the place, one control byte, and the token itself; lists come on top.
-        let per_token = size_of::<(Digest, u32)>() * 8 / 7 + 1 + size_of::<Token>();
+        // The digest and the token itself, and in the table its place and one byte; lists come on top.
+        let per_token = size_of::<(Digest, Token)>() + (size_of::<u32>() + 1) * 8 / 7;
         assert!(per_token <= 120, "{per_token} bytes");
     }
 }

@@ -18,10 +18,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::account::Digest;
-use crate::ledger::entry::{FIRST_GRANT, Kind};
+use crate::ledger::entry::{FIRST_GRANT, Kind, Statement};
 use crate::ledger::store::MAX_PAGE_ROWS;
-use crate::ledger::{Corrected, Correction, Ledger, Page, Refusal};
-use crate::quota::balance::{MAX_CREDITS, Snapshot};
+use crate::ledger::{Correction, Ledger, Page, Refusal};
+use crate::quota::balance::MAX_CREDITS;
 use crate::quota::credits::Licence;
 
 /// Bytes of a request's body: a correction is a few words.
@@ -89,7 +89,7 @@ impl Admin {
             ["accounts", account, "credits"] => {
                 only(&method, Method::GET)?;
                 let of_account = self.ledger.licences().iter().filter(|licence| *licence.account == **account);
-                let balances: Vec<Value> = of_account.map(balance).collect();
+                let balances: Vec<Statement> = of_account.map(Statement::of).collect();
                 if balances.is_empty() {
                     return Err(unknown_account());
                 }
@@ -98,7 +98,7 @@ impl Admin {
             ["accounts", account, "credits", product, rest @ ..] => {
                 let licence = self.ledger.licence(account, product).ok_or_else(unknown_account)?;
                 match rest {
-                    [] => only(&method, Method::GET).map(|()| (StatusCode::OK, balance(licence))),
+                    [] => only(&method, Method::GET).map(|()| (StatusCode::OK, json!(Statement::of(licence)))),
                     ["history"] => {
                         only(&method, Method::GET)?;
                         self.entries(Some(Arc::clone(licence)), query).await
@@ -146,7 +146,7 @@ impl Admin {
         let as_count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let limit = limit.unwrap_or(u64::from(MAX_PAGE_ROWS)).clamp(1, u64::from(MAX_PAGE_ROWS));
         let page = self.ledger.licences().iter().skip(skip.map_or(0, as_count)).take(as_count(limit));
-        json!({ "balances": page.map(balance).collect::<Vec<_>>() })
+        json!({ "balances": page.map(Statement::of).collect::<Vec<_>>() })
     }
 
     async fn entries(&self, licence: Option<Arc<Licence>>, query: &str) -> Result<(StatusCode, Value), Refused> {
@@ -174,7 +174,7 @@ impl Admin {
             correction(Arc::clone(licence), kind, key, body).map_err(|what| (StatusCode::BAD_REQUEST, what))?;
         let corrected = self.ledger.correct(correction).wait().await.map_err(refused)?;
         let status = if corrected.again { StatusCode::OK } else { StatusCode::CREATED };
-        Ok((status, corrected_as_json(&corrected)))
+        Ok((status, json!(corrected)))
     }
 }
 
@@ -215,25 +215,6 @@ pub fn correction(
         .into());
     }
     Ok(Correction { licence, kind, amount, key: key.to_owned(), by, why })
-}
-
-/// A correction as operators are shown it.
-pub fn corrected_as_json(corrected: &Corrected) -> Value {
-    let Corrected { entry, again, balance } = corrected;
-    json!({ "entry": entry, "again": again, "balance": balance.available })
-}
-
-/// A licence as operators are shown it.
-pub fn balance(licence: &Arc<Licence>) -> Value {
-    let Snapshot { granted, available, held, spent } = licence.snapshot();
-    json!({
-        "account": &*licence.account,
-        "product": &*licence.product,
-        "balance": available,
-        "held": held,
-        "spent": spent,
-        "granted": granted,
-    })
 }
 
 fn refused(refusal: Refusal) -> Refused {

@@ -35,7 +35,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// What operators must show to the admin listener, if it wants a token.
     pub admin_token: Option<Digest>,
-    pub ledger: ledger::Settings,
+    /// Where credits and rates are kept; `None`: credits nowhere, and rates in memory.
+    pub ledger: Option<ledger::Settings>,
     pub policy: Policy,
 }
 
@@ -63,10 +64,12 @@ impl Config {
             counted(routes, "route"),
             counted(policy.accounts.len(), "account"),
             counted(policy.tokens.len(), "token"),
-            match (policy.licences().count(), &self.ledger.place) {
+            match (policy.licences().count(), self.ledger.as_ref().map(|ledger| &ledger.place)) {
                 (0, _) => "nobody pays".to_owned(),
-                (licences, ledger::Place::Memory) => format!("{}, kept in memory alone", counted(licences, "balance")),
-                (licences, ledger::Place::File(path)) => {
+                (licences, None | Some(ledger::Place::Memory)) => {
+                    format!("{}, kept in memory alone", counted(licences, "balance"))
+                }
+                (licences, Some(ledger::Place::File(path))) => {
                     format!("{}, kept in {}", counted(licences, "balance"), path.display())
                 }
             },
@@ -142,6 +145,9 @@ pub fn parse(name: &str, text: &str, source: &Source) -> Result<Config, Mistakes
     }
 }
 
+#[cfg(test)]
+#[path = "config/credit_tests.rs"]
+mod credit_tests;
 #[cfg(test)]
 #[path = "config/listener_tests.rs"]
 mod listener_tests;

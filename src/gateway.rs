@@ -81,7 +81,8 @@ pub(crate) enum Answered<'g> {
 
 impl Gateway {
     /// A gateway for a policy. Nothing is bound or connected yet.
-    pub fn new(policy: Arc<Policy>, ledger: Arc<Ledger>) -> Gateway {
+    /// Its clock has run since `started`.
+    pub fn new(policy: Arc<Policy>, ledger: Arc<Ledger>, started: Instant) -> Gateway {
         let exchange = Exchange::new(&policy.upstreams);
         Gateway {
             policy,
@@ -89,7 +90,7 @@ impl Gateway {
             arrivals: arrival::Figures::default(),
             connector: TransportConnector::new(Some(ConnectorOptions::new(IDLE_UPSTREAM_CONNECTIONS))),
             exchange,
-            started: Instant::now(),
+            started,
             connections: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
         }

@@ -16,26 +16,30 @@
 //! cost something are refused, and nothing is sold that could not be counted.
 
 pub mod entry;
+mod rates;
+mod register;
 pub mod store;
 mod task;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SendError, Sender, channel, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use crate::policy::Policy;
 use crate::problem::{Problem, Row};
-use crate::quota::balance::Snapshot;
 use crate::quota::credits::{Hold, Licence};
 use crate::respond::TransactionId;
 use entry::{Entry, Kind};
+use rates::Rates;
+use register::Register;
 pub use store::Place;
 
 /// Charges that may wait to be written. Beyond it the disk is too slow for the traffic, and
@@ -44,6 +48,10 @@ const MAX_WAITING_CHARGES: i64 = 1_000_000;
 
 /// How long the end of the process waits for the last charges to be written.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The refusal of a request that costs something while the ledger cannot be used. The ledger itself
+/// logs the cause, once for all requests.
+pub const CANNOT_BE_USED: Problem = Problem::new(Row::Internal, "the ledger cannot be used");
 
 /// When a charge is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +67,6 @@ pub enum Durability {
 pub struct Settings {
     pub place: Place,
     pub durability: Durability,
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings { place: Place::File(PathBuf::from("ledger.db")), durability: Durability::Batch }
-    }
 }
 
 /// Why the ledger cannot be read or written, and how to mend it: one sentence without names.
@@ -101,8 +103,7 @@ impl fmt::Display for Fault {
 #[derive(Debug)]
 pub struct Ledger {
     durability: Durability,
-    /// In the order of account and product.
-    licences: Box<[Arc<Licence>]>,
+    register: Arc<Register>,
     orders: Sender<Order>,
     shared: Arc<Shared>,
 }
@@ -115,6 +116,12 @@ struct Shared {
 }
 
 impl Shared {
+    /// Lets nobody hold a credit any more.
+    fn unusable(&self) {
+        self.usable.store(false, Ordering::Release);
+        self.figures.usable.set(0);
+    }
+
     /// Sends a charge to the task, which counts it out again.
     fn send(&self, orders: &Sender<Order>, charge: Charge) -> Result<(), SendError<Order>> {
         self.figures.waiting.inc();
@@ -197,12 +204,13 @@ pub struct Correction {
 }
 
 /// A correction that is in the file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Corrected {
     pub entry: Entry,
     /// It was there already, from an earlier request with this key.
     pub again: bool,
-    pub balance: Snapshot,
+    /// What the next request can hold.
+    pub balance: u64,
 }
 
 /// Which rows an operator wants to see, the oldest first.
@@ -251,21 +259,29 @@ impl fmt::Display for Refusal {
 impl Ledger {
     /// Opens the books, and comes back when it is known whether they can be used. If not, requests
     /// that cost something are refused until they can.
-    pub fn start(settings: Settings, licences: Vec<Arc<Licence>>) -> Ledger {
-        let mut licences = licences;
-        licences.sort_unstable_by(|one, other| one.key().cmp(&other.key()));
-        let licences: Box<[Arc<Licence>]> = licences.into();
+    ///
+    /// The rates of the policy's accounts, which count from `started`, are kept in the same file.
+    /// Without settings there are no books: nobody pays, and rates begin anew.
+    pub fn start(settings: Option<Settings>, policy: &Arc<Policy>, started: Instant) -> Ledger {
+        let licences = policy.licences().map(Arc::clone).collect();
+        Ledger::open(settings, licences, Some(Rates::new(Arc::clone(policy), started)))
+    }
+
+    /// The same for licences alone.
+    fn open(settings: Option<Settings>, licences: Vec<Arc<Licence>>, rates: Option<Rates>) -> Ledger {
+        let register = Arc::new(Register::new(licences));
         let (orders, received) = channel();
         let shared = Arc::new(Shared::default());
-        let durability = settings.durability;
-        if !licences.is_empty() {
+        let durability = settings.as_ref().map_or(Durability::Batch, |settings| settings.durability);
+        if let Some(settings) = settings {
             let (ready, opened) = sync_channel(1);
-            let task = task::Task::new(settings, licences.to_vec(), received, orders.clone(), Arc::clone(&shared));
+            let (sender, known) = (orders.clone(), Arc::clone(&shared));
+            let task = task::Task::new(settings, Arc::clone(&register), received, sender, known, rates);
             std::thread::spawn(move || task.run(&ready));
             // A task that has ended is a ledger that cannot be used.
             let _ = opened.recv();
         }
-        Ledger { durability, licences, orders, shared }
+        Ledger { durability, register, orders, shared }
     }
 
     /// Holds what a request can cost; nothing for an account that does not pay.
@@ -276,7 +292,7 @@ impl Ledger {
     pub fn hold<'p>(&self, licence: Option<&'p Arc<Licence>>, amount: u32) -> Result<Hold<'p>, Problem> {
         let Some(licence) = licence else { return Ok(Hold::nothing()) };
         if !self.shared.usable.load(Ordering::Acquire) {
-            return Err(Problem::new(Row::Internal, "the ledger cannot be used"));
+            return Err(CANNOT_BE_USED);
         }
         if self.shared.figures.waiting.get() > MAX_WAITING_CHARGES {
             return Err(Problem::new(Row::Internal, "the ledger is far behind the traffic"));
@@ -306,18 +322,17 @@ impl Ledger {
 
     /// The licence of an account for a product.
     pub fn licence(&self, account: &str, product: &str) -> Option<&Arc<Licence>> {
-        let place = self.licences.binary_search_by(|licence| licence.key().cmp(&(account, product))).ok()?;
-        self.licences.get(place)
+        self.register.find(account, product)
     }
 
-    /// All licences, in the order of account and product.
+    /// All licences, in the order of the configuration.
     pub fn licences(&self) -> &[Arc<Licence>] {
-        &self.licences
+        self.register.all()
     }
 
     /// Whether requests that cost something are served.
     pub fn is_usable(&self) -> bool {
-        self.licences.is_empty() || self.shared.usable.load(Ordering::Acquire)
+        self.licences().is_empty() || self.shared.usable.load(Ordering::Acquire)
     }
 
     /// Writes a grant or an adjustment; the answer comes once it is on the disk.
@@ -339,9 +354,6 @@ impl Ledger {
 
     /// Writes what is still to be written, and lets the file go. Charges after it are lost.
     pub fn close(&self) {
-        if self.licences.is_empty() {
-            return;
-        }
         let (done, closed) = sync_channel(1);
         if self.orders.send(Order::Close(done)).is_ok() && closed.recv_timeout(CLOSING_PATIENCE).is_err() {
             log::error!(target: "tollgate::ledger", "the last charges could not be written in time");
@@ -473,7 +485,3 @@ impl<'p> Bill<'p> {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "ledger/tests.rs"]
-mod tests;

@@ -20,6 +20,7 @@ mod chunked;
 pub mod config;
 mod contact;
 mod cors;
+pub mod credits;
 pub mod demo;
 mod enquiry;
 pub mod exchange;

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use clap::{Parser, Subcommand};
 use tollgate::account::Digest;
 use tollgate::server::{self, Plan};
-use tollgate::{config, demo, logging, problem};
+use tollgate::{config, credits, demo, logging, problem};
 
 /// An edge gateway for metered lookup APIs: a request reaches the backend only when its token,
 /// product, network, domain, rate, headers and body are right.
@@ -26,6 +26,7 @@ const EXAMPLES: &str = "Examples:
   tollgate check --config gateway.yaml       every mistake with its line, or a summary
   tollgate run --config gateway.yaml         serve; SIGTERM lets requests in flight finish
   tollgate token new --name web              a token, and its line for the configuration
+  tollgate credits grant --config gateway.yaml acme phone 1000 --key invoice-17
   printf %s \"$TOKEN\" | tollgate token hash   the line of a token that exists already";
 
 #[derive(Subcommand)]
@@ -51,6 +52,9 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Grant, adjust, show and export the credits of accounts, whether the gateway runs or not.
+    #[command(subcommand)]
+    Credits(credits::Command),
     /// Make a token, or the digest of one, for the configuration.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -90,6 +94,7 @@ fn main() -> ExitCode {
         Command::Demo { listen, admin } => serve_demo(listen, admin),
         Command::Run { config } => serve(&config),
         Command::Check { config } => check(&config),
+        Command::Credits(command) => credits::run(command, &mut std::io::stdout().lock()),
         Command::Token(TokenCommand::New { name, product }) => {
             let token = new_token();
             print(&format!("token: {token}\n{}\n", token_line(&name, &product, token.as_bytes())))

@@ -10,6 +10,7 @@ pub mod credits;
 
 use std::cell::Cell;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub struct Now {
 }
 
 /// What an account may use: so many requests in a period, and so many at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Allowance {
     pub limit: NonZeroU32,
     pub period: Duration,
@@ -63,12 +64,25 @@ pub struct Window {
 #[derive(Debug, Default)]
 pub struct Arrival(AtomicU64);
 
+impl Arrival {
+    /// When the whole burst is there again, by `Now::monotonic`.
+    pub fn full_at(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Sets it, before anybody counts.
+    pub fn restore(&self, full_at: Duration) {
+        self.0.store(u64::try_from(full_at.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
 /// The rate of one account, shared by all its tokens (contract, section 7).
 #[derive(Debug)]
 pub enum Rate {
     /// Nothing is counted and no rate headers are sent.
     Unlimited,
-    Limited(Window, Arrival),
+    /// Accounts with the same allowance share its window.
+    Limited(Arc<Window>, Arrival),
 }
 
 /// What the rate headers say after a decision.
@@ -105,14 +119,18 @@ impl Window {
         })
     }
 
+    /// How long a burst that is used up needs to be whole again.
+    pub fn time_to_refill(&self) -> Duration {
+        self.allowance.time_to_refill().unwrap_or(Duration::MAX)
+    }
+
     /// How much of the window is left at this moment.
     pub fn state(&self, arrival: &Arrival, now: Now) -> RateState {
         let Window { allowance, quota } = *self;
         // Looking asks for one more request without counting it: what would remain after it,
         // and the request itself, remain now.
         let remaining = decide(quota, Looking(&arrival.0), now).map_or(0, |after_it| after_it.saturating_add(1));
-        let full_at = Duration::from_nanos(arrival.0.load(Ordering::Relaxed));
-        let reset_after_seconds = u64::from(whole_seconds_or_zero(full_at.saturating_sub(now.monotonic)));
+        let reset_after_seconds = u64::from(whole_seconds_or_zero(arrival.full_at().saturating_sub(now.monotonic)));
         RateState {
             allowance,
             remaining,
@@ -125,7 +143,12 @@ impl Window {
 impl Rate {
     /// A rate of `limit` requests in `period`, `burst` of them at once.
     pub fn limited(allowance: Allowance) -> Rate {
-        Rate::Limited(Window::new(allowance), Arrival::default())
+        Rate::within(Arc::new(Window::new(allowance)))
+    }
+
+    /// A rate of its own in a window that others have as well.
+    pub fn within(window: Arc<Window>) -> Rate {
+        Rate::Limited(window, Arrival::default())
     }
 
     /// Counts one request, or refuses it.

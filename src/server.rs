@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora_core::apps::ServerApp;
@@ -53,9 +53,9 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
-    let licences = config.policy.licences().map(Arc::clone).collect();
-    let ledger = Arc::new(Ledger::start(config.ledger, licences));
-    let gateway = Arc::new(Gateway::new(Arc::new(config.policy), Arc::clone(&ledger)));
+    let (policy, started) = (Arc::new(config.policy), Instant::now());
+    let ledger = Arc::new(Ledger::start(config.ledger, &policy, started));
+    let gateway = Arc::new(Gateway::new(policy, Arc::clone(&ledger), started));
     let listeners = Arc::new(config.listeners);
 
     let mut clients =
@@ -90,7 +90,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     server.add_service(watch);
 
     std::thread::spawn(move || {
-        sockets::wait_for_all(&listeners);
+        sockets::wait_for_all(&listeners, config.admin);
         ready();
     });
     server.run(RunArgs { shutdown_signal: Box::new(Signals) });

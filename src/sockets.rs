@@ -99,8 +99,9 @@ pub fn endpoint(listener: &Listener) -> ListenerConfig {
     })
 }
 
-/// Comes back when clients can connect to every listener, which is when they can to the last.
-pub fn wait_for_all(listeners: &Listeners) {
+/// Comes back when clients can connect to every listener, which is when they can to the last, and
+/// operators to theirs.
+pub fn wait_for_all(listeners: &Listeners, admin: SocketAddr) {
     let Some(last) = in_order(listeners).last() else { return };
     let connects = || match &last.at {
         At::Address(address) => TcpStream::connect(address).is_ok(),
@@ -109,7 +110,7 @@ pub fn wait_for_all(listeners: &Listeners) {
             UnixStream::connect(path).map_or_else(|error| error.kind() == ErrorKind::PermissionDenied, |_| true)
         }
     };
-    while !connects() {
+    while !connects() || TcpStream::connect(admin).is_err() {
         std::thread::sleep(READY_CHECK);
     }
 }

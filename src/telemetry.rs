@@ -1,8 +1,10 @@
 //! What operators see of single requests in the log.
 //!
-//! A refusal that is the gateway's or an upstream's fault gets one line. Nothing of a request's own
+//! A refusal that is the gateway's or an upstream's fault gets one line, unless its cause is logged
+//! for all requests together. Nothing of a request's own
 //! bytes is logged: no token, number, header value or path; our words and ids alone.
 
+use crate::ledger::CANNOT_BE_USED;
 use crate::problem::{Fault, Problem};
 use crate::respond::Context;
 
@@ -11,7 +13,7 @@ pub fn refused(context: &Context<'_, '_>, problem: Problem) {
     let Some(words) = context.wording().words(problem.row) else {
         return;
     };
-    if words.fault == Fault::Client {
+    if words.fault == Fault::Client || problem == CANNOT_BE_USED {
         return;
     }
     log::warn!(

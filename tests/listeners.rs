@@ -227,7 +227,7 @@ fn the_proxy_protocol_comes_before_tls() {
              \x20 - { unix: tollgate.sock, proxy_protocol: {} }\n",
         )
         .yaml();
-    let gateway = Gateway::start_with(&yaml, &[("a.pem", &issued.certificate), ("a.key", &issued.key)]);
+    let gateway = Gateway::start_with_files(&yaml, &[("a.pem", &issued.certificate), ("a.key", &issued.key)]);
     let settings = TlsSettings::new(&authority, "a.example");
     for (header, allowed) in [(second([203, 0, 113, 9]), true), (second([192, 0, 2, 9]), false)] {
         let mut client = gateway.connect_over(Wire::tls(gateway.more(0), &header, &settings).expect("a handshake"));
@@ -261,7 +261,7 @@ fn connections_without_a_request_do_not_hold_up_the_end() {
         .limit(HEAD, "60s")
         .limit("handshake_timeout", "60s")
         .yaml();
-    let mut gateway = Gateway::start_with(&yaml, &[("a.pem", &issued.certificate), ("a.key", &issued.key)]);
+    let mut gateway = Gateway::start_with_files(&yaml, &[("a.pem", &issued.certificate), ("a.key", &issued.key)]);
     let _silent = [Wire::tcp(gateway.more(0)), Wire::tcp(gateway.more(1))];
     let settings = TlsSettings::new(&authority, "a.example");
     let mut client = gateway.connect_over(Wire::tls(gateway.more(0), b"", &settings).expect("a handshake"));

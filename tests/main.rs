@@ -6,12 +6,16 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
     clippy::needless_borrows_for_generic_args,
     clippy::nonminimal_bool
 )]
 
 mod contract;
 mod corpora;
+mod credits;
+mod faults;
 mod limits;
 mod listeners;
 mod order;

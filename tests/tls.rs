@@ -29,7 +29,7 @@ fn gateway(backend: &Backend, more: &str, files: &[(&str, &str)]) -> (Gateway, A
     let issued = authority.issue(&["a.example"]);
     let configuration = Configuration::new(backend.address()).with(&listener(&format!("{ONE}{more}")));
     let own = [("a.pem", &*issued.certificate), ("a.key", &*issued.key)];
-    let gateway = Gateway::start_with(&configuration.yaml(), &[&own, files].concat());
+    let gateway = Gateway::start_with_files(&configuration.yaml(), &[&own, files].concat());
     (gateway, authority, issued)
 }
 
@@ -78,7 +78,7 @@ fn the_certificate_is_the_one_that_has_the_name() {
     }
     let files: Vec<(&str, &str)> = files.iter().map(|(name, content)| (&**name, &***content)).collect();
     let yaml = Configuration::new(backend.address()).with(&listener(&format!("{tls}]"))).yaml();
-    let gateway = Gateway::start_with(&yaml, &files);
+    let gateway = Gateway::start_with_files(&yaml, &files);
     for (name, number) in [
         ("first.example", 0),
         ("b.example", 1),
@@ -211,7 +211,7 @@ fn a_handshake_that_never_ends_is_closed_in_its_allowance() {
     let issued = authority.issue(&["a.example"]);
     let configuration = Configuration::new(backend.address()).with(&listener(ONE)).limit("handshake_timeout", "600ms");
     let files = [("a.pem", &*issued.certificate), ("a.key", &*issued.key)];
-    let gateway = Gateway::start_with(&configuration.yaml(), &files);
+    let gateway = Gateway::start_with_files(&configuration.yaml(), &files);
     std::thread::scope(|scope| {
         for start in [Vec::new(), vec![0x16], hello([3, 3])[..20].to_vec()] {
             let gateway = &gateway;
@@ -241,7 +241,7 @@ fn a_client_that_is_silent_behind_its_handshake_is_closed_in_the_allowance_of_a_
     let issued = authority.issue(&["a.example"]);
     let configuration = Configuration::new(backend.address()).with(&listener(ONE)).limit("head_timeout", "600ms");
     let files = [("a.pem", &*issued.certificate), ("a.key", &*issued.key)];
-    let gateway = Gateway::start_with(&configuration.yaml(), &files);
+    let gateway = Gateway::start_with_files(&configuration.yaml(), &files);
     for (protocol, start) in [("http/1.1", ""), ("h2", ""), ("h2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")] {
         let settings = TlsSettings::new(&authority, "a.example").alpn(&[protocol]);
         let begun = Instant::now();
@@ -266,7 +266,7 @@ fn connections_in_a_handshake_count_as_connections() {
         .limit("connections", "2")
         .limit("handshake_timeout", "60s");
     let files = [("a.pem", &*issued.certificate), ("a.key", &*issued.key)];
-    let gateway = Gateway::start_with(&configuration.yaml(), &files);
+    let gateway = Gateway::start_with_files(&configuration.yaml(), &files);
     let _silent: Vec<Wire> = (0..2).map(|_| Wire::tcp(gateway.more(0))).collect();
     let settings = TlsSettings::new(&authority, "a.example");
     // Whether both are counted yet shows in the answer.
@@ -399,7 +399,7 @@ fn sessions_are_resumed_and_not_beyond_a_renewal() {
 fn towards(backend: &TlsBackend, tls: &str, files: &[(&str, &str)]) -> Gateway {
     let configuration =
         Configuration::new(backend.address()).upstream(&format!("connect_timeout: 10s, tls: {{ {tls} }}"));
-    Gateway::start_with(&configuration.yaml(), files)
+    Gateway::start_with_files(&configuration.yaml(), files)
 }
 
 #[test]
@@ -442,7 +442,7 @@ fn a_backend_with_another_certificate_is_unavailable() {
     // No TLS at all.
     let plain = Backend::answering_json();
     let configuration = Configuration::new(plain.address()).upstream("tls: { ca: ca.pem }");
-    let gateway = Gateway::start_with(&configuration.yaml(), &[("ca.pem", authority.pem())]);
+    let gateway = Gateway::start_with_files(&configuration.yaml(), &[("ca.pem", authority.pem())]);
     let mut client = gateway.connect();
     client.request(&lookup());
     client.response().assert_problem("upstream-unavailable");
@@ -495,7 +495,7 @@ fn a_backend_that_never_ends_its_handshake_is_unavailable_in_time() {
     let silent = Backend::silent();
     let authority = Authority::new("of the backend");
     let configuration = Configuration::new(silent.address()).upstream("connect_timeout: 500ms, tls: { ca: ca.pem }");
-    let gateway = Gateway::start_with(&configuration.yaml(), &[("ca.pem", authority.pem())]);
+    let gateway = Gateway::start_with_files(&configuration.yaml(), &[("ca.pem", authority.pem())]);
     let begun = Instant::now();
     let mut client = gateway.connect();
     client.request(&lookup());

@@ -2,23 +2,25 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::BuildHasherDefault;
+use std::hash::BuildHasher;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::{DefaultHashBuilder, HashTable};
+
 use super::compile::check_name;
 use super::products::{known, listed};
 use super::units::Parsed;
 use super::{Source, file};
-use crate::account::{Account, Digest, Expiry, FirstWord, Licences, ProductSet, Token, Tokens};
+use crate::account::{Account, Digest, Expiry, Licences, ProductSet, Token, Tokens};
 use crate::check::domain::Domains;
 use crate::check::network::Networks;
 use crate::policy::Product;
 use crate::quota::balance::MAX_CREDITS;
 use crate::quota::credits::Licence;
-use crate::quota::{Allowance, Arrival, Rate};
+use crate::quota::{Allowance, Arrival, Rate, Window};
 use crate::yaml::{self, Entries, Listed, Mistakes, Place, Written};
 
 /// Bytes of one line of a JSON Lines file: one account with all its tokens.
@@ -36,10 +38,15 @@ pub struct Gathered<'c> {
     /// Where the products are written, and what was wrong before any account was read.
     products_place: Place,
     before: Mistakes,
-    /// Where each account stands.
-    names: HashMap<Box<str>, Spot>,
+    /// The places in `accounts`, by their names.
+    names: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// Where each of `accounts` stands.
+    account_spots: Vec<Spot>,
     /// Where each of `tokens` stands.
-    spots: HashMap<Digest, Spot, BuildHasherDefault<FirstWord>>,
+    token_spots: Vec<Spot>,
+    /// What accounts may use, each allowance once.
+    windows: HashMap<Allowance, Arc<Window>>,
     pub accounts: Vec<Account>,
     pub tokens: Tokens,
 }
@@ -51,8 +58,11 @@ impl<'c> Gathered<'c> {
             products,
             products_place: root.key("products"),
             before,
-            names: HashMap::new(),
-            spots: HashMap::default(),
+            names: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            account_spots: Vec::new(),
+            token_spots: Vec::new(),
+            windows: HashMap::new(),
             accounts: Vec::new(),
             tokens: Tokens::default(),
         }
@@ -238,12 +248,14 @@ impl<'c> Gathered<'c> {
 
     fn add(&mut self, name: &str, compiled: Compiled, place: &Place, mistakes: &mut Mistakes) {
         check_name(name, place, mistakes);
-        if let Some(first) = self.names.get(name) {
+        let hash = self.hasher.hash_one(name);
+        let is_equal = |place: &u32| name_at(&self.accounts, *place) == name;
+        let known = self.names.find(hash, is_equal).and_then(|place| usize::try_from(*place).ok());
+        if let Some(first) = known.and_then(|place| self.account_spots.get(place)) {
             let what = format!("is an account that is there already ({first}); give each account one entry");
             mistakes.push(place.clone(), what);
             return;
         }
-        self.names.insert(name.into(), Spot::of(place));
         let Ok(number) = u32::try_from(self.accounts.len()) else {
             return;
         };
@@ -257,18 +269,26 @@ impl<'c> Gathered<'c> {
             }
         };
         let licences: Licences = compiled.funds.iter().filter_map(licence).collect::<Vec<_>>().into();
-        self.accounts.push(Account { name, rate: compiled.rate, enquiries: Arrival::default(), licences });
+        let rate = compiled.rate.map_or(Rate::Unlimited, |allowance| {
+            let window = self.windows.entry(allowance).or_insert_with(|| Arc::new(Window::new(allowance)));
+            Rate::within(Arc::clone(window))
+        });
+        self.accounts.push(Account { name, rate, enquiries: Arrival::default(), licences });
+        self.account_spots.push(Spot::of(place));
+        let (accounts, hasher) = (&self.accounts, &self.hasher);
+        self.names.insert_unique(hash, number, |place| hasher.hash_one(name_at(accounts, *place)));
         for (digest, token, token_place) in compiled.tokens {
             let place = if token_place.line == 0 { place } else { &token_place };
-            if let Some(first) = self.spots.get(&digest) {
+            if let Some(first) = self.tokens.place(&digest).and_then(|place| self.token_spots.get(place)) {
                 let what = format!(
                     "has the digest of another token ({first}); remove one, or make a new one with `tollgate token new`"
                 );
                 mistakes.push(place.clone(), what);
                 continue;
             }
-            self.spots.insert(digest, Spot::of(place));
-            self.tokens.insert(digest, Token { account: number, ..token });
+            if self.tokens.insert(digest, Token { account: number, ..token }) {
+                self.token_spots.push(Spot::of(place));
+            }
         }
     }
 
@@ -381,20 +401,19 @@ fn files(directory: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
 
 /// An account before it has its place in the policy.
 struct Compiled {
-    rate: Rate,
+    rate: Option<Allowance>,
     funds: Vec<(u8, file::Funds)>,
     tokens: Vec<(Digest, Token, Place)>,
 }
 
-fn rate(written: Written<file::Rate>, parent: &Place, mistakes: &mut Mistakes) -> Rate {
+/// The name of the account at a place.
+fn name_at(accounts: &[Account], place: u32) -> &str {
+    usize::try_from(place).ok().and_then(|place| accounts.get(place)).map_or("", |account| &account.name)
+}
+
+fn rate(written: Written<file::Rate>, parent: &Place, mistakes: &mut Mistakes) -> Option<Allowance> {
     let place = written.place().cloned().unwrap_or_default();
-    let Some(rate) = written.require(parent, "rate", RATE_WANTED, mistakes) else {
-        return Rate::Unlimited;
-    };
-    match rate_of(rate, place, mistakes) {
-        Some(allowance) => Rate::limited(allowance),
-        None => Rate::Unlimited,
-    }
+    rate_of(written.require(parent, "rate", RATE_WANTED, mistakes)?, place, mistakes)
 }
 
 const RATE_WANTED: &str = "write { limit: 150/min, burst: 150 }, or { unlimited: true }";

@@ -19,9 +19,9 @@ pub fn tariff(credits: Written<file::Credits>, body: Option<&BodyRule>, mistakes
     let place = credits.place()?.clone();
     let credits = credits.take()?;
     let mut lines = Lines { body, asked: Tests::default(), told: Tests::default(), answered: false, mistakes };
-    let hold = lines.list(credits.hold, &place, "hold", "- { add: 1 }");
+    let hold = lines.list(credits.hold, &place, "hold");
     lines.answered = true;
-    let price = lines.list(credits.price, &place, "price", "- { add: 1 }");
+    let price = lines.list(credits.price, &place, "price");
     let (asked, told) = (lines.asked, lines.told);
     Some(Tariff::new(hold, price, asked, told))
 }
@@ -37,8 +37,8 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    fn list(&mut self, list: Written<Listed<file::PriceLine>>, parent: &Place, key: &str, example: &str) -> Vec<Line> {
-        let instead = format!("write at least one line, as in {example}");
+    fn list(&mut self, list: Written<Listed<file::PriceLine>>, parent: &Place, key: &str) -> Vec<Line> {
+        let instead = format!("write at least one line, as in {key}: [{{ add: 1 }}]");
         let lines = super::products::listed(list, parent, key, &instead, self.mistakes);
         if let Some((_, place)) = lines.get(MAX_LINES) {
             self.mistakes.push(place.clone(), format!("is one line too many; {MAX_LINES} fit into one list"));
@@ -192,13 +192,13 @@ pub fn ledger(
     root: &Place,
     source: &Source,
     mistakes: &mut Mistakes,
-) -> Settings {
+) -> Option<Settings> {
     const WANTED: &str = "name the file that credits are written to, as in ledger: { file: ledger.db }";
     if ledger.is_missing() && somebody_pays {
         mistakes.push(root.key("ledger"), format!("is missing, and accounts have credits; {WANTED}"));
     }
     let place = ledger.place().cloned().unwrap_or_default();
-    let Some(ledger) = ledger.take() else { return Settings::default() };
+    let ledger = ledger.take()?;
     let durability = match ledger.durability.take() {
         None | Some(file::Durability::Batch) => Durability::Batch,
         Some(file::Durability::Each) => Durability::Each,
@@ -225,5 +225,5 @@ pub fn ledger(
         }
         (Written::Bad, false) => Books::Memory,
     };
-    Settings { place: books, durability }
+    Some(Settings { place: books, durability })
 }

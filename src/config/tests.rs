@@ -20,7 +20,7 @@ use crate::check::header::Shape;
 use crate::problem::{Row, TABLE};
 
 /// A configuration with every kind of value and no mistake.
-pub(super) const GOOD: &str = r#"listen: 127.0.0.1:8080
+pub const GOOD: &str = r#"listen: 127.0.0.1:8080
 workers: 2
 public_url: https://api.example.com
 trusted_proxies: [10.0.0.0/8]
@@ -73,8 +73,8 @@ struct Case {
     lines: &'static [&'static str],
 }
 
-fn edited(edits: &[(&str, &str)]) -> String {
-    let mut text = GOOD.to_owned();
+fn edited(good: &str, edits: &[(&str, &str)]) -> String {
+    let mut text = good.to_owned();
     for (old, new) in edits {
         assert_eq!(text.matches(old).count(), 1, "{old:?} in {edits:?}");
         text = text.replace(old, new);
@@ -92,11 +92,16 @@ fn lines_of(text: &str) -> Vec<String> {
 }
 
 fn check(cases: &[Case]) {
+    check_edits(GOOD, cases.iter().map(|case| (case.edits, case.lines)));
+}
+
+/// Checks each list of edits of a good text against the lines that it is answered with.
+pub fn check_edits<'c>(good: &str, cases: impl Iterator<Item = (&'c [(&'c str, &'c str)], &'c [&'c str])>) {
     let mut failures = String::new();
-    for case in cases {
-        let lines = lines_of(&edited(case.edits));
-        if lines != case.lines {
-            let _ = write!(failures, "\n{:?}\n  is answered with {lines:#?}", case.edits);
+    for (edits, expected) in cases {
+        let lines = lines_of(&edited(good, edits));
+        if lines != expected {
+            let _ = write!(failures, "\n{edits:?}\n  is answered with {lines:#?}");
         }
         // Every line says what is wrong, and behind a semicolon what to write instead.
         for line in &lines {
@@ -106,7 +111,7 @@ fn check(cases: &[Case]) {
                 "{line}"
             );
         }
-        assert!(!lines.is_empty(), "{:?} is let pass", case.edits);
+        assert!(!lines.is_empty(), "{edits:?} is let pass");
     }
     assert!(failures.is_empty(), "{failures}");
 }
@@ -1367,11 +1372,11 @@ fn every_mistake_of_a_file_is_told_at_once() {
     ];
     let mut singly = Vec::new();
     for edit in edits {
-        let lines = lines_of(&edited(&[edit]));
+        let lines = lines_of(&edited(GOOD, &[edit]));
         assert_eq!(lines.len(), 1, "{lines:?}");
         singly.extend(lines);
     }
-    assert_eq!(lines_of(&edited(&edits)), singly);
+    assert_eq!(lines_of(&edited(GOOD, &edits)), singly);
 }
 
 #[test]
@@ -1921,12 +1926,15 @@ fn object(wording: &crate::wording::Wording, row: Row, field: Option<u16>) -> Va
 
 #[test]
 fn own_words_replace_the_built_in_ones() {
-    let text = edited(&[(
-        "problems:\n  mode",
-        "problems:\n  token-unknown: { title: Who are you?, detail: 'Ask for a \"token\".' }\n  \
+    let text = edited(
+        GOOD,
+        &[(
+            "problems:\n  mode",
+            "problems:\n  token-unknown: { title: Who are you?, detail: 'Ask for a \"token\".' }\n  \
          token-missing: { detail: 'Send {token_headers} or nothing.' }\n  internal: { status: 500, detail: Sorry. }\n  \
          body-invalid: { detail: 'Look at {field}, up to {body_max} bytes, as {content_type}.' }\n  mode",
-    )]);
+        )],
+    );
     let config = parsed(&text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let product = &config.policy.products[0].wording;
     let error = object(product, Row::TokenUnknown, None);
@@ -1953,8 +1961,8 @@ fn own_words_replace_the_built_in_ones() {
 
 #[test]
 fn every_blank_of_every_row_is_filled() {
-    let with_header = parsed(&edited(&[("[Auth-Token]", "[Auth-Token, x-app-key]")])).unwrap();
-    let without_header = parsed(&edited(&[("header: Timeout-Seconds, ", "")])).unwrap();
+    let with_header = parsed(&edited(GOOD, &[("[Auth-Token]", "[Auth-Token, x-app-key]")])).unwrap();
+    let without_header = parsed(&edited(GOOD, &[("header: Timeout-Seconds, ", "")])).unwrap();
     for config in [&with_header, &without_header] {
         for (row, _) in config.policy.products[0].wording.iter() {
             let detail = object(&config.policy.products[0].wording, *row, None)["detail"].as_str().unwrap().to_owned();

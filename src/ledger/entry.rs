@@ -1,9 +1,14 @@
 //! The rows of the ledger, as they are written, shown and exported.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 
 use super::Fault;
+use crate::quota::balance::Snapshot;
+use crate::quota::credits::Licence;
+use crate::respond::TransactionId;
 
 /// The key of the row of a first grant, which no operator's key can be.
 pub const FIRST_GRANT: &str = "first-grant";
@@ -63,11 +68,35 @@ pub struct Entry {
     pub why: String,
 }
 
+/// A balance at one moment, as operators are shown it. `granted` is always the sum of `balance`,
+/// `held` and `spent`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    pub account: String,
+    pub product: String,
+    /// What the next request can hold.
+    pub balance: u64,
+    /// What requests in flight hold.
+    pub held: u64,
+    pub spent: u64,
+    pub granted: u64,
+}
+
+impl Statement {
+    /// The balance of a licence.
+    pub fn of(licence: &Arc<Licence>) -> Statement {
+        let Snapshot { granted, available, held, spent } = licence.snapshot();
+        let (account, product) = licence.key();
+        let (account, product) = (account.to_owned(), product.to_owned());
+        Statement { account, product, balance: available, held, spent, granted }
+    }
+}
+
 /// A row that is to be written.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    pub account: std::sync::Arc<str>,
-    pub product: std::sync::Arc<str>,
+    pub account: Arc<str>,
+    pub product: Arc<str>,
     pub kind: Kind,
     pub amount: i64,
     pub lookups: i64,
@@ -83,16 +112,7 @@ pub enum Reference {
     /// The write that it is part of.
     Batch,
     /// One lookup, by its Transaction-Id.
-    Transaction(crate::respond::TransactionId),
-}
-
-/// A balance as the file has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sums {
-    pub account: String,
-    pub product: String,
-    pub granted: u64,
-    pub spent: u64,
+    Transaction(TransactionId),
 }
 
 /// Which write the file has seen last: its number, and a random word that tells it from the write

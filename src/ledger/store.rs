@@ -5,6 +5,7 @@
 //! balance can fall below zero. One process has the file at a time, by a lock on a file beside it.
 //! What to do about a fault is not decided here.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
 use super::Fault;
-use super::entry::{Draft, Entry, Kind, Position, Reference, Sums};
+use super::entry::{Draft, Entry, Kind, Position, Reference};
 
 /// Marks the file as a ledger: "toll" in ASCII.
 const APPLICATION_ID: i64 = 0x746f_6c6c;
@@ -23,6 +24,9 @@ const LAYOUT: i64 = 1;
 
 /// How long a lock of somebody else on the database is waited for.
 const BUSY_PATIENCE: Duration = Duration::from_millis(200);
+
+/// The ending of the file whose lock says that the ledger is in use.
+const LOCK: &str = ".lock";
 
 /// Rows that one page of a history has at the most.
 pub const MAX_PAGE_ROWS: u32 = 1000;
@@ -58,6 +62,10 @@ CREATE TABLE position (
   nonce INTEGER NOT NULL
 ) STRICT;
 INSERT INTO position VALUES (1, 0, 0);
+CREATE TABLE rate (
+  account TEXT PRIMARY KEY,
+  full_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TRIGGER entry_is_counted AFTER INSERT ON entry BEGIN
   INSERT INTO balance (account, product) VALUES (new.account, new.product) ON CONFLICT DO NOTHING;
   UPDATE balance SET
@@ -157,7 +165,8 @@ impl Store {
     }
 
     /// Finds a file that was cut short, which SQLite itself would only notice when it reads the
-    /// part that is missing, and broken pages.
+    /// part that is missing; and, by reading every row, broken pages and the journal of one file laid
+    /// over another.
     fn check_whole(&self, path: &Path) -> Result<(), Fault> {
         let fold = "PRAGMA wal_checkpoint(TRUNCATE)";
         let busy: i64 = self.connection.query_row(fold, [], |row| row.get(0))?;
@@ -168,9 +177,10 @@ impl Store {
                 return Err(Fault::new("the file was cut short; put a whole copy of the ledger back"));
             }
         }
-        let verdict: String = self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if verdict != "ok" {
-            return Err(Fault::new("the file is damaged; put a sound copy of the ledger back"));
+        let sums = "SELECT (SELECT COALESCE(SUM(amount), 0) FROM entry) = \
+                    (SELECT COALESCE(SUM(granted - spent), 0) FROM balance)";
+        if !self.connection.query_row(sums, [], |row| row.get::<_, bool>(0))? {
+            return Err(Fault::new("the balances are not the sums of the rows; put a sound copy of the ledger back"));
         }
         Ok(())
     }
@@ -197,17 +207,18 @@ impl Store {
         Ok(self.connection.query_row("SELECT batch, nonce FROM position", [], read)?)
     }
 
-    /// Every balance, in the order of account and product.
+    /// Every balance: account, product, and the sums of what was granted and spent.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn balances(&self, mut each: impl FnMut(Sums)) -> Result<(), Fault> {
-        let query = "SELECT account, product, granted, spent FROM balance ORDER BY account, product";
+    pub fn balances(&self, mut each: impl FnMut(&str, &str, u64, u64)) -> Result<(), Fault> {
+        let query = "SELECT account, product, granted, spent FROM balance";
         let mut statement = self.connection.prepare(query)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let credits = |column| row.get::<_, i64>(column).map(|sum| u64::try_from(sum).unwrap_or(0));
-            each(Sums { account: row.get(0)?, product: row.get(1)?, granted: credits(2)?, spent: credits(3)? });
+            let text = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?);
+            each(text(0)?, text(1)?, credits(2)?, credits(3)?);
         }
         Ok(())
     }
@@ -246,6 +257,35 @@ impl Store {
             }
             let mut moved = transaction.prepare_cached("UPDATE position SET batch = ?1, nonce = ?2")?;
             moved.execute(params![position.batch, position.nonce])?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// When the bursts of accounts are whole again, in milliseconds since 1970. Those that already
+    /// are have no row any more.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn rates(&self, now_ms: i64) -> Result<HashMap<String, i64>, Fault> {
+        self.connection.execute("DELETE FROM rate WHERE full_at <= ?1", [now_ms])?;
+        let mut statement = self.connection.prepare("SELECT account, full_at FROM rate")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Writes when the bursts of some accounts are whole again.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn write_rates(&mut self, rows: &[(&str, i64)]) -> Result<(), Fault> {
+        self.check_place()?;
+        let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        {
+            let insert = "INSERT INTO rate VALUES (?1, ?2) ON CONFLICT DO UPDATE SET full_at = excluded.full_at";
+            let mut insert = transaction.prepare_cached(insert)?;
+            for row in rows {
+                insert.execute(params![row.0, row.1])?;
+            }
         }
         Ok(transaction.commit()?)
     }
@@ -320,7 +360,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 
 /// Takes the ledger for this process: two that count for themselves would sell the same credit.
 fn lock(path: &Path) -> Result<File, Fault> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(beside(path, ".lock"))?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(beside(path, LOCK))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => {
@@ -328,6 +368,11 @@ fn lock(path: &Path) -> Result<File, Fault> {
         }
         Err(fs::TryLockError::Error(error)) => Err(error.into()),
     }
+}
+
+/// Whether another process keeps this ledger.
+pub fn is_taken(path: &Path) -> bool {
+    beside(path, LOCK).exists() && lock(path).is_err_and(Fault::is_taken)
 }
 
 /// Makes a new ledger: whole, or not at all.
@@ -392,3 +437,7 @@ impl From<std::io::Error> for Fault {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

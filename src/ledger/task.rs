@@ -7,9 +7,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::entry::{Draft, Entry, FIRST_GRANT, Kind, Position, Reference, timestamp};
+use super::rates::{Rates, milliseconds};
+use super::register::Register;
 use super::store::Store;
 use super::{
     Charge, Corrected, Correction, Durability, Fault, Order, Page, Place, Question, Recorded, Refusal, Settings,
@@ -34,19 +36,27 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// How often it is looked whether the file is still in its place.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often it is written what accounts have used of their rates.
+const RATES_INTERVAL: Duration = Duration::from_secs(5);
+
 /// The ledger's task.
 pub struct Task {
     settings: Settings,
-    licences: Vec<Arc<Licence>>,
+    /// How long charges are gathered.
+    interval: Duration,
+    register: Arc<Register>,
     orders: Receiver<Order>,
     sender: Sender<Order>,
     shared: Arc<Shared>,
+    /// What accounts have used of their rates; `None` if that is not kept.
+    rates: Option<Rates>,
+    rates_written: Instant,
     /// `None` while it cannot be used.
     store: Option<Store>,
     /// The balances have been read.
     loaded: bool,
-    /// What was logged last about a ledger that cannot be used.
-    fault: Option<Fault>,
+    /// Why it cannot be used, each reason once: what was logged since it could.
+    faults: Vec<Fault>,
     position: Position,
     /// Charges that are to be written, in the order they came.
     pending: Vec<Charge>,
@@ -74,20 +84,29 @@ struct Batch {
 impl Task {
     pub(super) fn new(
         settings: Settings,
-        licences: Vec<Arc<Licence>>,
+        register: Arc<Register>,
         orders: Receiver<Order>,
         sender: Sender<Order>,
         shared: Arc<Shared>,
+        rates: Option<Rates>,
     ) -> Task {
+        let interval = match settings.durability {
+            Durability::Batch => BATCH_INTERVAL,
+            // Those that come while a write is under way are the next batch.
+            Durability::Each => Duration::ZERO,
+        };
         Task {
             settings,
-            licences,
+            interval,
+            register,
             orders,
             sender,
             shared,
+            rates,
+            rates_written: Instant::now(),
             store: None,
             loaded: false,
-            fault: None,
+            faults: Vec::new(),
             position: Position::default(),
             pending: Vec::new(),
             questions: Vec::new(),
@@ -111,8 +130,7 @@ impl Task {
             }
             self.turn_to_end();
         }));
-        shared.usable.store(false, Ordering::Release);
-        shared.figures.usable.set(0);
+        shared.unusable();
         if outcome.is_err() {
             log::error!(target: "tollgate::ledger", "the ledger's task has failed; start the program again");
         }
@@ -130,6 +148,21 @@ impl Task {
         if self.pending.is_empty() && self.closing.is_none() {
             self.write_first_grants();
         }
+        if self.rates_written.elapsed() > RATES_INTERVAL {
+            self.write_rates();
+        }
+    }
+
+    /// Writes what accounts have used of their rates, so that a restart does not give it back.
+    fn write_rates(&mut self) {
+        self.rates_written = Instant::now();
+        let (Some(store), Some(rates)) = (&mut self.store, &mut self.rates) else { return };
+        let rows = rates.changed();
+        if !rows.is_empty()
+            && let Err(fault) = store.write_rates(&rows)
+        {
+            self.fail(fault);
+        }
     }
 
     fn turn_to_end(&mut self) {
@@ -137,7 +170,9 @@ impl Task {
             self.recover();
         }
         self.write_charges();
+        self.write_rates();
         self.store = None;
+        self.shared.unusable();
         if !self.pending.is_empty() || self.doubt.is_some() {
             log::error!(target: "tollgate::ledger", "{} charges could not be written and are lost", self.pending.len());
         }
@@ -154,10 +189,10 @@ impl Task {
         };
         match self.orders.recv_timeout(patience) {
             Ok(order) => {
-                let gather = matches!(order, Order::Charge(_)) && self.settings.durability == Durability::Batch;
+                let gather = matches!(order, Order::Charge(_));
                 self.take(order);
-                if gather {
-                    std::thread::sleep(BATCH_INTERVAL);
+                if gather && !self.interval.is_zero() {
+                    std::thread::sleep(self.interval);
                 }
                 while let Ok(order) = self.orders.try_recv() {
                     self.take(order);
@@ -188,11 +223,11 @@ impl Task {
         let attempt = self.open().and_then(|()| self.settle_doubt()).and_then(|()| self.prove());
         match attempt {
             Ok(()) => {
-                if self.fault.take().is_some() {
+                if !std::mem::take(&mut self.faults).is_empty() {
                     log::info!(target: "tollgate::ledger", "the ledger can be used again");
                 }
-                self.shared.usable.store(true, Ordering::Release);
                 self.shared.figures.usable.set(1);
+                self.shared.usable.store(true, Ordering::Release);
             }
             Err(fault) => self.fail(fault),
         }
@@ -217,36 +252,33 @@ impl Task {
         Ok(())
     }
 
-    /// Reads every balance. Both sides are sorted, so that one pass is enough.
+    /// Reads every balance. Licences that the file does not know begin with their first grant.
     fn load(&mut self, store: &Store) -> Result<(), Fault> {
-        let mut due = Vec::new();
-        let mut balances = Vec::new();
-        let mut licences = self.licences.iter().peekable();
-        store.balances(|sums| {
-            let key = (sums.account.as_str(), sums.product.as_str());
-            while let Some(licence) = licences.next_if(|licence| licence.key() < key) {
-                due.push(Arc::clone(licence));
-            }
-            if let Some(licence) = licences.next_if(|licence| licence.key() == key) {
-                balances.push((licence, sums.granted, sums.spent));
+        let licences = self.register.all();
+        let mut known = vec![false; licences.len()];
+        let mut all_fit = true;
+        store.balances(|account, product, granted, spent| {
+            let place = self.register.place(account, product);
+            let found = place.and_then(|place| Some((licences.get(place)?, known.get_mut(place)?)));
+            if let Some((licence, known)) = found {
+                *known = true;
+                all_fit &= licence.balance().load(granted, spent);
             }
         })?;
-        due.extend(licences.cloned());
-        due.retain(|licence| licence.first_grant > 0);
-        for (licence, granted, spent) in balances {
-            if !licence.balance().load(granted, spent) {
-                return Err(Fault::new("a balance has more credits than can be counted; adjust it"));
-            }
+        if !all_fit {
+            return Err(Fault::new("a balance has more credits than can be counted; adjust it"));
         }
-        for licence in &due {
+        // From last to first, since the last of the list is the next to be written.
+        let unknown = licences.iter().zip(known).rev().filter(|(licence, known)| !known && licence.first_grant > 0);
+        self.due = unknown.map(|(licence, _)| Arc::clone(licence)).collect();
+        for licence in &self.due {
             licence.balance().grant(licence.first_grant);
-            self.due_set.insert(address(licence));
         }
-        // The first ones in the file's order are written first.
-        due.reverse();
-        self.due = due;
-        // The balances themselves belong to the licences.
-        self.licences = Vec::new();
+        self.due_set = self.due.iter().map(address).collect();
+        if let Some(rates) = &mut self.rates {
+            let full_at = store.rates(milliseconds(since_1970()))?;
+            rates.restore(|account| full_at.get(account).copied());
+        }
         Ok(())
     }
 
@@ -269,10 +301,13 @@ impl Task {
 
     fn fail(&mut self, fault: Fault) {
         self.store = None;
-        self.shared.usable.store(false, Ordering::Release);
-        self.shared.figures.usable.set(0);
+        self.shared.unusable();
         self.shared.figures.failures.inc();
-        if self.fault.replace(fault) != Some(fault) {
+        // The latest is the last; one that was told before is not told again.
+        let told = self.faults.contains(&fault);
+        self.faults.retain(|known| *known != fault);
+        self.faults.push(fault);
+        if !told {
             let place = match &self.settings.place {
                 Place::File(path) => path.display().to_string(),
                 Place::Memory => "in memory".to_owned(),
@@ -308,8 +343,9 @@ impl Task {
         self.count_out(charges.len());
         // Nobody waits for these any more.
         charges.retain(|charge| !matches!(&charge.stage, Stage::Waiting(waiting) if waiting.is_closed()));
-        // Equal licences come to stand together, each one's charges in the order they came.
-        charges.sort_by_key(|charge| (address(&charge.licence), matches!(charge.stage, Stage::Undelivered)));
+        // Equal licences come to stand together, and what is given back before what may already be
+        // paid with it. A refund's own charge was written before, by another batch.
+        charges.sort_by_key(|charge| (address(&charge.licence), !matches!(charge.stage, Stage::Undelivered)));
         let mut batch = Batch { position: self.next_position(), ..Batch::default() };
         for group in charges.chunk_by(|one, other| address(&one.licence) == address(&other.licence)) {
             if let Some(first) = group.first() {
@@ -454,7 +490,8 @@ impl Task {
     }
 
     fn opened(&self) -> Result<&Store, Fault> {
-        self.store.as_ref().ok_or(self.fault.unwrap_or(Fault::new("it is not open")))
+        let fault = self.faults.last().copied().unwrap_or(Fault::new("it is not open"));
+        self.store.as_ref().ok_or(fault)
     }
 
     fn correct(&mut self, correction: Correction) -> Result<Corrected, Refusal> {
@@ -463,7 +500,7 @@ impl Task {
         let (account, product) = licence.key();
         if let Some(entry) = store.keyed(account, product, &key).map_err(Refusal::Unusable)? {
             let same = entry.kind == kind && entry.amount == amount;
-            let balance = licence.snapshot();
+            let balance = licence.balance().available();
             return if same { Ok(Corrected { entry, again: true, balance }) } else { Err(Refusal::KeyTaken) };
         }
         if amount < 0 {
@@ -481,7 +518,7 @@ impl Task {
         self.commit(batch).map_err(Refusal::Unusable)?;
         let entry = self.opened().and_then(|store| store.keyed(account, product, &key)).map_err(Refusal::Unusable)?;
         let missing = Refusal::Unusable(Fault::new("a row that was written is not there"));
-        Ok(Corrected { entry: entry.ok_or(missing)?, again: false, balance: licence.snapshot() })
+        Ok(Corrected { entry: entry.ok_or(missing)?, again: false, balance: licence.balance().available() })
     }
 }
 
@@ -536,6 +573,13 @@ fn count(length: usize) -> i64 {
 }
 
 fn now() -> Result<String, Fault> {
-    let since_1970 = UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_millis());
-    timestamp(i64::try_from(since_1970).unwrap_or(i64::MAX))
+    timestamp(milliseconds(since_1970()))
 }
+
+fn since_1970() -> Duration {
+    UNIX_EPOCH.elapsed().unwrap_or_default()
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,1 +1,587 @@
-//! x
+//! The books against a simple reference, over random histories of holds, answers, grants, crashes
+//! and restarts; and what becomes of writes that fail.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::mpsc::channel;
+use std::task::{Context, Poll, Waker};
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config as Cases, TestRunner};
+
+use super::*;
+use crate::ledger::{Answer, Bill, Ledger};
+use crate::problem::Row;
+use crate::quota::credits::Hold;
+use crate::respond::TransactionId;
+
+/// Random histories that the books are compared over.
+const HISTORIES: u32 = 100_000;
+
+/// Histories that share one database: loading reads the balances of all of them.
+const HISTORIES_A_DATABASE: u64 = 50;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Hold {
+        licence: usize,
+        amount: u32,
+    },
+    /// The answer of a hold goes out.
+    Deliver {
+        hold: usize,
+        price: u32,
+    },
+    /// The charge of a hold is written (where that comes first), but the answer does not go out.
+    Lose {
+        hold: usize,
+        price: u32,
+    },
+    /// A hold is dropped: refused, failed, or the client has gone.
+    Drop {
+        hold: usize,
+    },
+    /// The task writes what has come.
+    Write,
+    Grant {
+        licence: usize,
+        amount: i64,
+        key: u8,
+    },
+    Adjust {
+        licence: usize,
+        amount: i64,
+    },
+    Crash,
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let licence = 0..2_usize;
+    let hold = 0..4_usize;
+    prop_oneof![
+        4 => (licence.clone(), 0..4_u32).prop_map(|(licence, amount)| Step::Hold { licence, amount }),
+        4 => (hold.clone(), 0..5_u32).prop_map(|(hold, price)| Step::Deliver { hold, price }),
+        1 => (hold.clone(), 0..5_u32).prop_map(|(hold, price)| Step::Lose { hold, price }),
+        1 => hold.prop_map(|hold| Step::Drop { hold }),
+        2 => Just(Step::Write),
+        1 => (licence.clone(), 1..6_i64, 0..3_u8).prop_map(|(licence, amount, key)| Step::Grant { licence, amount, key }),
+        1 => (licence, -4..4_i64).prop_map(|(licence, amount)| Step::Adjust { licence, amount }),
+        1 => Just(Step::Crash),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// What one licence must have, by the simplest reckoning there is.
+#[derive(Clone, Debug, Default)]
+struct Reference {
+    granted: i64,
+    spent: i64,
+    held: i64,
+    /// What of it is written. The first grant is part of `granted` from the start, written or not.
+    written_spent: i64,
+    /// Keys that were used, with their amounts.
+    keys: Vec<(u8, i64)>,
+}
+
+impl Reference {
+    fn available(&self) -> i64 {
+        self.granted - self.spent - self.held
+    }
+}
+
+/// Everything that a process has, and that is gone when it dies.
+struct Process {
+    ledger: Ledger,
+    task: RefCell<Task>,
+}
+
+impl Process {
+    fn start(store: Store, durability: Durability, names: &[String; 2], first_grants: [u64; 2]) -> Process {
+        let licences: Vec<Arc<Licence>> = names
+            .iter()
+            .zip(first_grants)
+            .map(|(name, grant)| Arc::new(Licence::new(name.as_str().into(), "phone".into(), grant)))
+            .collect();
+        let (orders, received) = channel();
+        let shared = Arc::new(Shared::default());
+        let settings = Settings { place: Place::Memory, durability };
+        let register = Arc::new(Register::new(licences));
+        let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared), None);
+        task.interval = Duration::ZERO;
+        task.load(&store).unwrap();
+        task.loaded = true;
+        task.position = store.position().unwrap();
+        task.store = Some(store);
+        task.prove().unwrap();
+        shared.usable.store(true, Ordering::Release);
+        let ledger = Ledger { durability, register, orders, shared };
+        Process { ledger, task: RefCell::new(task) }
+    }
+
+    /// Lets the task work off all that it was sent.
+    fn work(&self) {
+        let mut task = self.task.borrow_mut();
+        while let Ok(order) = task.orders.try_recv() {
+            task.take(order);
+        }
+        task.write_charges();
+        for question in std::mem::take(&mut task.questions) {
+            task.answer(question);
+        }
+        assert!(task.store.is_some(), "nothing fails in memory");
+    }
+
+    fn answer_of<T>(&self, answer: Answer<T>) -> Result<T, Refusal> {
+        self.work();
+        match pin!(answer.wait()).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => panic!("the task has worked, but not answered"),
+        }
+    }
+
+    /// Bills for an answer up to the moment before it goes out.
+    fn bill<'p>(&'p self, hold: Hold<'p>, price: u32) -> Bill<'p> {
+        let mut bill = self.ledger.bill(hold, price, &TransactionId::random());
+        {
+            let mut recording = pin!(bill.record());
+            let mut context = Context::from_waker(Waker::noop());
+            if recording.as_mut().poll(&mut context).is_pending() {
+                self.work();
+                assert_eq!(recording.poll(&mut context), Poll::Ready(Ok(())));
+            }
+        }
+        bill
+    }
+
+    /// What is written of each licence.
+    fn written(&self, names: &[String; 2]) -> [(i64, i64); 2] {
+        let mut found = [(0, 0); 2];
+        let task = self.task.borrow();
+        let store = task.store.as_ref().unwrap();
+        store
+            .balances(|account, _, granted, spent| {
+                if let Some(place) = names.iter().position(|name| name == account) {
+                    found[place] = (granted.cast_signed(), spent.cast_signed());
+                }
+            })
+            .unwrap();
+        found
+    }
+}
+
+fn new_store() -> Store {
+    Store::open(&Place::Memory, true).unwrap()
+}
+
+/// Plays one history, and compares the books with the reference after every step.
+fn play(store: Store, number: u64, durability: Durability, steps: &[Step]) -> Store {
+    let names = ["a", "b"].map(|name| format!("{name}-{number}"));
+    let first_grants = [5, 0];
+    let mut references = [Reference { granted: 5, ..Reference::default() }, Reference::default()];
+    let mut steps = steps.iter();
+    let mut store = store;
+    let each = durability == Durability::Each;
+    loop {
+        let process = Process::start(store, durability, &names, first_grants);
+        let mut holds: Vec<(usize, Hold<'_>)> = Vec::new();
+        let mut take_back = [0; 2];
+        let mut ended = None;
+        for step in steps.by_ref() {
+            match step {
+                Step::Hold { licence, amount } => {
+                    let reference = &mut references[*licence];
+                    let outcome = process.ledger.hold(process.ledger.licences().get(*licence), *amount);
+                    if i64::from(*amount) <= reference.available() {
+                        reference.held += i64::from(*amount);
+                        holds.push((*licence, outcome.unwrap()));
+                    } else {
+                        assert_eq!(outcome.unwrap_err().row, Row::CreditsInsufficient);
+                    }
+                }
+                Step::Deliver { hold, price } if *hold < holds.len() => {
+                    let (licence, hold) = holds.swap_remove(*hold);
+                    let paid = i64::from((*price).min(hold.amount()));
+                    references[licence].held -= i64::from(hold.amount());
+                    references[licence].spent += paid;
+                    if each && paid > 0 {
+                        take_back.iter_mut().zip(&mut references).for_each(|(back, reference)| {
+                            reference.written_spent -= std::mem::take(back);
+                        });
+                    }
+                    let bill = process.bill(hold, *price);
+                    let receipt = bill.receipt().unwrap();
+                    assert_eq!(i64::from(receipt.charged), paid);
+                    assert_eq!(receipt.remaining.cast_signed(), references[licence].available());
+                    bill.delivered();
+                    if each {
+                        references[licence].written_spent += paid;
+                    }
+                }
+                Step::Lose { hold, price } if *hold < holds.len() => {
+                    let (licence, hold) = holds.swap_remove(*hold);
+                    let paid = i64::from((*price).min(hold.amount()));
+                    references[licence].held -= i64::from(hold.amount());
+                    if each && paid > 0 {
+                        take_back.iter_mut().zip(&mut references).for_each(|(back, reference)| {
+                            reference.written_spent -= std::mem::take(back);
+                        });
+                        // Written, and taken back with the next write.
+                        references[licence].written_spent += paid;
+                        take_back[licence] += paid;
+                    }
+                    drop(process.bill(hold, *price));
+                }
+                Step::Drop { hold } if *hold < holds.len() => {
+                    let (licence, hold) = holds.swap_remove(*hold);
+                    references[licence].held -= i64::from(hold.amount());
+                }
+                Step::Deliver { .. } | Step::Lose { .. } | Step::Drop { .. } => {}
+                Step::Write | Step::Grant { .. } | Step::Adjust { .. } => {
+                    correct(&process, step, &mut references);
+                    for (reference, back) in references.iter_mut().zip(&mut take_back) {
+                        reference.written_spent -= std::mem::take(back);
+                        if !each {
+                            reference.written_spent = reference.spent;
+                        }
+                    }
+                }
+                Step::Crash | Step::Restart => {
+                    ended = Some(step);
+                    break;
+                }
+            }
+            for (licence, reference) in process.ledger.licences().iter().zip(&references) {
+                let snapshot = licence.snapshot();
+                let [granted, available, held, spent] =
+                    [snapshot.granted, snapshot.available, snapshot.held, snapshot.spent].map(u64::cast_signed);
+                assert_eq!(granted, available + held + spent, "{step:?}");
+                let expected = [reference.granted, reference.available(), reference.held, reference.spent];
+                assert_eq!([granted, available, held, spent], expected, "{step:?}");
+            }
+        }
+        let crashed = matches!(ended, Some(Step::Crash));
+        drop(holds);
+        if !crashed {
+            process.work();
+            for (reference, back) in references.iter_mut().zip(&mut take_back) {
+                reference.written_spent -= std::mem::take(back);
+                reference.written_spent = if each { reference.written_spent } else { reference.spent };
+                assert_eq!(reference.written_spent, reference.spent, "a process that ends in order loses nothing");
+            }
+        }
+        for reference in &mut references {
+            // The promise: what was written counts, and nothing else; nobody holds anything.
+            reference.spent = reference.written_spent;
+            reference.held = 0;
+        }
+        for ((granted, spent), reference) in process.written(&names).into_iter().zip(&references) {
+            assert_eq!(spent, reference.spent);
+            assert!(granted == reference.granted || (granted == 0 && reference.granted == 5 && spent == 0));
+        }
+        store = process.task.borrow_mut().store.take().unwrap();
+        if ended.is_none() {
+            return store;
+        }
+    }
+}
+
+/// A grant or an adjustment, in the books and in the reference; either also writes what has come.
+fn correct(process: &Process, step: &Step, references: &mut [Reference; 2]) {
+    let (place, kind, amount, key) = match step {
+        Step::Grant { licence, amount, key } => (*licence, Kind::Grant, *amount, Some(*key)),
+        Step::Adjust { licence, amount } if *amount != 0 => (*licence, Kind::Adjustment, *amount, None),
+        _ => return process.work(),
+    };
+    let licence = Arc::clone(&process.ledger.licences()[place]);
+    let word = key.map_or_else(|| uuid::Uuid::new_v4().to_string(), |key| key.to_string());
+    let correction = Correction { licence, kind, amount, key: word, by: "ann".to_owned(), why: String::new() };
+    let outcome = process.answer_of(process.ledger.correct(correction));
+    let reference = &mut references[place];
+    let known = key.and_then(|key| reference.keys.iter().find(|(known, _)| *known == key).copied());
+    match (known, outcome) {
+        (Some((_, before)), Ok(corrected)) => assert!(corrected.again && before == amount),
+        (Some((_, before)), Err(refusal)) => assert!(refusal == Refusal::KeyTaken && before != amount),
+        (None, Ok(corrected)) => {
+            assert!(!corrected.again && amount + reference.available() >= 0);
+            reference.granted += amount;
+            reference.keys.extend(key.map(|key| (key, amount)));
+        }
+        (None, Err(refusal)) => assert!(refusal == Refusal::TooLittle && amount + reference.available() < 0),
+    }
+}
+
+#[test]
+fn the_books_are_those_of_a_simple_reference_over_many_histories() {
+    let number = RefCell::new(0_u64);
+    let database = RefCell::new(None);
+    let history = (prop_oneof![Just(Durability::Batch), Just(Durability::Each)], prop::collection::vec(step(), 1..24));
+    let mut runner = TestRunner::new(Cases { cases: HISTORIES, failure_persistence: None, ..Cases::default() });
+    let outcome = runner.run(&history, |(durability, steps)| {
+        let this = *number.borrow();
+        *number.borrow_mut() += 1;
+        let store: Option<Store> = database.borrow_mut().take();
+        let store = store.filter(|_| !this.is_multiple_of(HISTORIES_A_DATABASE)).unwrap_or_else(new_store);
+        *database.borrow_mut() = Some(play(store, this, durability, &steps));
+        Ok(())
+    });
+    outcome.unwrap();
+    assert!(*number.borrow() >= u64::from(HISTORIES));
+}
+
+// ---- Writes that fail ----
+
+fn scratch(name: &str) -> std::path::PathBuf {
+    let directory = std::env::temp_dir().join(format!("tollgate-ledger-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+/// A task with one licence of ten credits on a file.
+fn task_on_a_file(directory: &std::path::Path, durability: Durability) -> (Task, Ledger) {
+    let licence = Arc::new(Licence::new("acme".into(), "phone".into(), 10));
+    let (orders, received) = channel();
+    let shared = Arc::new(Shared::default());
+    let settings = Settings { place: Place::File(directory.join("ledger.db")), durability };
+    let register = Arc::new(Register::new(vec![licence]));
+    let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared), None);
+    task.interval = Duration::ZERO;
+    task.recover();
+    (task, Ledger { durability, register, orders, shared })
+}
+
+fn work(task: &mut Task) {
+    while let Ok(order) = task.orders.try_recv() {
+        task.take(order);
+    }
+    if task.store.is_none() {
+        task.recover();
+    }
+    task.write_charges();
+    for question in std::mem::take(&mut task.questions) {
+        task.answer(question);
+    }
+}
+
+fn deliver(ledger: &Ledger) {
+    let hold = ledger.hold(ledger.licences().first(), 1).unwrap();
+    ledger.bill(hold, 1, &TransactionId::random()).delivered();
+}
+
+fn spent_in_file(directory: &std::path::Path) -> u64 {
+    let mut spent = 0;
+    let store = Store::open(&Place::File(directory.join("ledger.db")), false).unwrap();
+    store.balances(|_, _, _, of_one| spent += of_one).unwrap();
+    spent
+}
+
+#[test]
+fn while_the_file_is_locked_nobody_can_hold_and_what_was_delivered_is_charged_once_after_it() {
+    let directory = scratch("locked");
+    let (mut task, ledger) = task_on_a_file(&directory, Durability::Batch);
+    deliver(&ledger);
+    work(&mut task);
+    let other = rusqlite::Connection::open(directory.join("ledger.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    deliver(&ledger);
+    for _ in 0..3 {
+        work(&mut task);
+        assert!(!ledger.is_usable());
+        assert_eq!(ledger.hold(ledger.licences().first(), 1).unwrap_err().row, Row::Internal, "never a 403");
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    work(&mut task);
+    assert!(ledger.is_usable());
+    deliver(&ledger);
+    work(&mut task);
+    assert_eq!(ledger.licences()[0].snapshot().spent, 3);
+    drop((task, other));
+    assert_eq!(spent_in_file(&directory), 3);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn an_answer_that_waits_for_its_charge_is_refused_when_it_cannot_be_written() {
+    let directory = scratch("each");
+    let (mut task, ledger) = task_on_a_file(&directory, Durability::Each);
+    let other = rusqlite::Connection::open(directory.join("ledger.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let hold = ledger.hold(ledger.licences().first(), 1).unwrap();
+    let mut bill = ledger.bill(hold, 1, &TransactionId::random());
+    {
+        let mut recording = pin!(bill.record());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(recording.as_mut().poll(&mut context).is_pending());
+        work(&mut task);
+        let Poll::Ready(Err(problem)) = recording.poll(&mut context) else { panic!("it was not refused") };
+        assert_eq!(problem.row, Row::Internal);
+    }
+    drop(bill);
+    other.execute_batch("ROLLBACK").unwrap();
+    work(&mut task);
+    assert_eq!(ledger.licences()[0].snapshot().available, 10);
+    drop((task, other));
+    assert_eq!(spent_in_file(&directory), 0);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+/// A write can fail and be on the disk all the same: the disk takes it, but not the order to keep it.
+#[test]
+fn a_failed_write_that_is_there_after_all_is_not_written_again() {
+    for durability in [Durability::Batch, Durability::Each] {
+        for is_there in [true, false] {
+            let directory = scratch("doubt");
+            let (mut task, ledger) = task_on_a_file(&directory, durability);
+            let licence = &ledger.licences()[0];
+            let (sender, mut written) = tokio::sync::oneshot::channel();
+            let stage = match durability {
+                Durability::Batch => Stage::Delivered,
+                Durability::Each => Stage::Waiting(sender),
+            };
+            ledger.licences()[0].hold(2).unwrap().settle(if durability == Durability::Batch { 2 } else { 0 });
+            ledger.charge(licence, 2, TransactionId::random(), stage);
+            while let Ok(order) = task.orders.try_recv() {
+                task.take(order);
+            }
+            let mut batch = task.gather();
+            if is_there {
+                let at = now().unwrap();
+                task.store.as_mut().unwrap().write(&batch.drafts, &at, batch.position).unwrap();
+            }
+            for charge in &mut batch.charges {
+                if let Stage::Waiting(waiting) = &mut charge.stage {
+                    waiting_is_over(waiting);
+                }
+            }
+            task.doubt = Some(batch);
+            task.fail(Fault::new("on purpose"));
+            assert!(written.try_recv().is_err(), "nobody is told that it was written");
+            work(&mut task);
+            work(&mut task);
+            assert!(ledger.is_usable());
+            let delivered = if durability == Durability::Batch { 2 } else { 0 };
+            assert_eq!(licence.snapshot().spent, delivered);
+            drop(task);
+            assert_eq!(spent_in_file(&directory), delivered, "{durability:?} {is_there}");
+            std::fs::remove_dir_all(directory).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_grant_that_failed_but_is_there_counts_and_an_adjustment_that_is_not_there_is_undone() {
+    for (amount, is_there, available) in [(7, true, 17), (7, false, 10), (-4, true, 6), (-4, false, 10)] {
+        let directory = scratch("correction");
+        let (mut task, ledger) = task_on_a_file(&directory, Durability::Batch);
+        let licence = &ledger.licences()[0];
+        if amount < 0 {
+            assert!(licence.balance().withdraw(4));
+        }
+        let mut batch = Batch { position: task.next_position(), ..Batch::default() };
+        task.first_grant(licence, &mut batch);
+        batch.drafts.push(Draft { key: Some("k".to_owned()), ..draft(licence, Kind::Adjustment, amount) });
+        batch.correction = Some((Arc::clone(licence), amount));
+        if is_there {
+            let at = now().unwrap();
+            task.store.as_mut().unwrap().write(&batch.drafts, &at, batch.position).unwrap();
+        }
+        task.doubt = Some(batch);
+        task.fail(Fault::new("on purpose"));
+        work(&mut task);
+        assert_eq!(licence.snapshot().available, available, "{amount} {is_there}");
+        // Sent again with its key, it has happened once.
+        let (kind, key) = (Kind::Adjustment, "k".to_owned());
+        let again =
+            Correction { licence: Arc::clone(licence), kind, amount, key, by: "ann".to_owned(), why: String::new() };
+        let answer = ledger.correct(again);
+        work(&mut task);
+        let corrected = answer.wait_here().unwrap();
+        assert_eq!((corrected.again, corrected.balance.cast_signed()), (is_there, 10 + amount));
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_vanishes_is_not_taken_for_a_new_one_and_counts_again_when_it_is_back() {
+    let directory = scratch("gone");
+    let (file, away) = (directory.join("ledger.db"), directory.join("away.db"));
+    let (mut task, ledger) = task_on_a_file(&directory, Durability::Batch);
+    deliver(&ledger);
+    work(&mut task);
+    std::fs::rename(&file, &away).unwrap();
+    deliver(&ledger);
+    for _ in 0..3 {
+        work(&mut task);
+        assert!(!ledger.is_usable() && !file.exists());
+    }
+    // A copy is as good as the file itself, an older one is not.
+    std::fs::copy(&away, &file).unwrap();
+    work(&mut task);
+    assert!(ledger.is_usable());
+    work(&mut task);
+    drop(task);
+    assert_eq!(spent_in_file(&directory), 2);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn an_older_copy_in_its_place_is_refused() {
+    let directory = scratch("older");
+    let file = directory.join("ledger.db");
+    let (mut task, ledger) = task_on_a_file(&directory, Durability::Batch);
+    let fold = "PRAGMA wal_checkpoint(TRUNCATE)";
+    rusqlite::Connection::open(&file).unwrap().query_row(fold, [], |_| Ok(())).unwrap();
+    std::fs::copy(&file, directory.join("older.db")).unwrap();
+    deliver(&ledger);
+    work(&mut task);
+    std::fs::rename(directory.join("older.db"), &file).unwrap();
+    deliver(&ledger);
+    work(&mut task);
+    assert!(!ledger.is_usable());
+    // The journal of the newer one would make it whole.
+    std::fs::remove_file(directory.join("ledger.db-wal")).unwrap();
+    work(&mut task);
+    assert!(!ledger.is_usable());
+    assert!(task.faults.last().unwrap().to_string().contains("another history"), "{:?}", task.faults);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn many_charges_of_one_licence_share_a_row_and_a_few_have_one_each() {
+    let directory = scratch("rows");
+    let (mut task, ledger) = task_on_a_file(&directory, Durability::Batch);
+    let (licence, kind, by) = (Arc::clone(&ledger.licences()[0]), Kind::Grant, "ann".to_owned());
+    let answer = ledger.correct(Correction { licence, kind, amount: 50, key: "k".to_owned(), by, why: String::new() });
+    work(&mut task);
+    answer.wait_here().unwrap();
+    for count in [3, 40] {
+        for _ in 0..count {
+            deliver(&ledger);
+        }
+        work(&mut task);
+    }
+    let rows = task.store.as_ref().unwrap().page(None, 0, 1000).unwrap();
+    let charges: Vec<(i64, i64)> =
+        rows.iter().filter(|row| row.kind == Kind::Charge).map(|row| (row.amount, row.lookups)).collect();
+    assert_eq!(charges, [(-1, 1), (-1, 1), (-1, 1), (-40, 40)]);
+    assert!(
+        rows.iter().any(|row| row.reference.len() == 36) && rows.iter().any(|row| row.reference.starts_with("batch "))
+    );
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_ledger_that_is_closed_has_written_everything() {
+    let directory = scratch("closed");
+    let settings = Settings { place: Place::File(directory.join("ledger.db")), durability: Durability::Batch };
+    let licences = vec![Arc::new(Licence::new("acme".into(), "phone".into(), 10))];
+    let ledger = Ledger::open(Some(settings), licences, None);
+    deliver(&ledger);
+    deliver(&ledger);
+    ledger.close();
+    assert_eq!(spent_in_file(&directory), 2);
+    assert!(ledger.hold(ledger.licences().first(), 1).is_err());
+    std::fs::remove_dir_all(directory).unwrap();
+}

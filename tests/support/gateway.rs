@@ -39,20 +39,34 @@ impl Gateway {
         Gateway::start_with(yaml, &[])
     }
 
-    /// Starts the program with more files beside the configuration, in which each `$FREE` is
-    /// replaced by a free address.
-    pub fn start_with(yaml: &str, files: &[(&str, &str)]) -> Gateway {
+    /// The same, with variables of the environment.
+    pub fn start_with(yaml: &str, environment: &[(&str, &str)]) -> Gateway {
+        Gateway::start_all(yaml, environment, &[])
+    }
+
+    /// The same, with more files beside the configuration, in which each `$FREE` is replaced by a
+    /// free address.
+    pub fn start_with_files(yaml: &str, files: &[(&str, &str)]) -> Gateway {
+        Gateway::start_all(yaml, &[], files)
+    }
+
+    fn start_all(yaml: &str, environment: &[(&str, &str)], files: &[(&str, &str)]) -> Gateway {
         let public_url =
             yaml.lines().find_map(|line| line.strip_prefix("public_url: ")).expect("a public_url").to_owned();
         for _ in 0..ATTEMPTS {
-            if let Some(gateway) = Gateway::try_start(yaml, &public_url, files) {
+            if let Some(gateway) = Gateway::try_start(yaml, &public_url, environment, files) {
                 return gateway;
             }
         }
         panic!("the gateway did not start {ATTEMPTS} times");
     }
 
-    fn try_start(yaml: &str, public_url: &str, files: &[(&str, &str)]) -> Option<Gateway> {
+    fn try_start(
+        yaml: &str,
+        public_url: &str,
+        environment: &[(&str, &str)],
+        files: &[(&str, &str)],
+    ) -> Option<Gateway> {
         let (address, admin) = (free_address(), free_address());
         let mut more = Vec::new();
         let mut text: String = yaml
@@ -79,6 +93,7 @@ impl Gateway {
             .arg("run")
             .arg("--config")
             .arg(&config)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -98,6 +113,11 @@ impl Gateway {
                 None
             }
         }
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// A new connection for HTTP/1.
@@ -179,6 +199,28 @@ impl Gateway {
         }
     }
 
+    /// Sends a request to the admin listener: the status and the body.
+    pub fn ask_admin(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.admin));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = agent.run(request.body(body).unwrap()).unwrap();
+        (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
+    }
+
+    /// The configuration that the program was started with.
+    pub fn config(&self) -> PathBuf {
+        self.directory.join("tollgate.yaml")
+    }
+
+    /// Ends the program as a power cut would: nothing of it runs any more.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Tells the program to stop in order.
     pub fn terminate(&self) {
         let kill = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &self.child.id().to_string()]).status().unwrap();
@@ -246,7 +288,7 @@ fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<Vec<u8>>>) -> (Join
 }
 
 /// A new directory that no other test has.
-fn directory() -> PathBuf {
+pub fn directory() -> PathBuf {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let name = format!("tollgate-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let directory = std::env::temp_dir().join(name);

@@ -1,0 +1,448 @@
+//! `tollgate credits`: what an operator does with credits from the command line.
+//!
+//! While a gateway has the ledger, everything goes through its admin listener, since its balances
+//! in memory are the ones that count; otherwise the ledger is opened here, by the same code.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde::de::DeserializeOwned;
+
+use crate::admin::{self, CorrectionBody};
+use crate::config::{self, Config};
+use crate::ledger::entry::{Entry, Kind, Statement};
+use crate::ledger::store::{MAX_PAGE_ROWS, is_taken};
+use crate::ledger::{Corrected, Ledger, Page, Place};
+use crate::quota::credits::Licence;
+
+/// How long a running gateway may take for one answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Bytes of an answer of the admin listener: a page of rows is far smaller.
+const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The variable that has the admin token, where the configuration asks for one.
+const TOKEN_VARIABLE: &str = "TOLLGATE_ADMIN_TOKEN";
+
+/// What can be done with credits.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Give an account credits for a product.
+    Grant(CorrectionArguments),
+    /// Correct what was granted, up or down; never below what is available.
+    Adjust(CorrectionArguments),
+    /// Show balances: of all accounts, or of one.
+    Show {
+        #[command(flatten)]
+        common: Common,
+        /// The account.
+        account: Option<String>,
+    },
+    /// Show every row of an account's product, the oldest first.
+    History {
+        #[command(flatten)]
+        common: Common,
+        /// The account.
+        account: String,
+        /// The product.
+        product: String,
+        /// Only rows after this one.
+        #[arg(long, default_value_t = 0)]
+        after: i64,
+    },
+    /// Write every row of the ledger to standard output, the oldest first.
+    Export {
+        #[command(flatten)]
+        common: Common,
+        /// Only rows after this one.
+        #[arg(long, default_value_t = 0)]
+        after: i64,
+        /// How rows are written.
+        #[arg(long, value_enum, default_value_t = Format::Csv)]
+        format: Format,
+    },
+}
+
+/// What every command needs.
+#[derive(Args)]
+pub struct Common {
+    /// The YAML file of the gateway.
+    #[arg(long)]
+    config: PathBuf,
+}
+
+/// A grant or an adjustment.
+#[derive(Args)]
+pub struct CorrectionArguments {
+    #[command(flatten)]
+    common: Common,
+    /// The account.
+    account: String,
+    /// The product.
+    product: String,
+    /// Whole credits; an adjustment may be negative.
+    #[arg(allow_hyphen_values = true)]
+    amount: i64,
+    /// A word that this change alone has: however often it is sent, it happens once. Default: a
+    /// random one, which is printed.
+    #[arg(long)]
+    key: Option<String>,
+    /// Why.
+    #[arg(long, default_value = "")]
+    why: String,
+    /// Who says so.
+    #[arg(long, env = "USER", default_value = "operator")]
+    by: String,
+}
+
+/// How an export is written.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Format {
+    Csv,
+    Jsonl,
+}
+
+/// Carries a command out; its output goes to `out`.
+///
+/// # Errors
+/// A message for the operator.
+pub fn run(command: Command, out: &mut impl Write) -> Result<(), String> {
+    match command {
+        Command::Grant(arguments) => correct(arguments, Kind::Grant, out),
+        Command::Adjust(arguments) => correct(arguments, Kind::Adjustment, out),
+        Command::Show { common, account } => show(&common, account.as_deref(), out),
+        Command::History { common, account, product, after } => history(&common, &account, &product, after, out),
+        Command::Export { common, after, format } => export(&common, after, format, out),
+    }
+}
+
+fn correct(arguments: CorrectionArguments, kind: Kind, out: &mut impl Write) -> Result<(), String> {
+    let CorrectionArguments { common, account, product, amount, key, why, by } = arguments;
+    let books = Books::open(&common.config, Purpose::Write)?;
+    let key = key.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    let body = CorrectionBody { amount, by: Some(by), why };
+    let Corrected { entry, again, balance } = books.correct(&account, &product, kind, &key, body)?;
+    let done = if again { "was there already" } else { "is written" };
+    let text = format!(
+        "row {} {done}: {} of {} credits of {product} for {account}, key {key}\nbalance: {balance}\n",
+        entry.id,
+        entry.kind.word(),
+        entry.amount,
+    );
+    say(out, &text)
+}
+
+fn show(common: &Common, account: Option<&str>, out: &mut impl Write) -> Result<(), String> {
+    let books = Books::open(&common.config, Purpose::Read)?;
+    say(
+        out,
+        format!("{:<32}{:<16}{:>14}{:>10}{:>14}{:>14}\n", "account", "product", "balance", "held", "spent", "granted"),
+    )?;
+    books.statements(account, |statements| {
+        let mut text = String::new();
+        for Statement { account, product, balance, held, spent, granted } in statements {
+            // Writing into a string cannot fail.
+            let _ = writeln!(text, "{account:<32}{product:<16}{balance:>14}{held:>10}{spent:>14}{granted:>14}");
+        }
+        say(out, &text)
+    })
+}
+
+fn history(common: &Common, account: &str, product: &str, after: i64, out: &mut impl Write) -> Result<(), String> {
+    let books = Books::open(&common.config, Purpose::Read)?;
+    say(
+        out,
+        format!(
+            "{:<10}{:<26}{:<12}{:>12}{:>10}  {:<38}{:<16}why\n",
+            "row", "at", "kind", "credits", "lookups", "reference", "by"
+        ),
+    )?;
+    books.entries(Some((account, product)), after, |entries| {
+        let mut text = String::new();
+        for Entry { id, at, kind, amount, lookups, reference, by, why, .. } in entries {
+            let kind = kind.word();
+            let _ = writeln!(text, "{id:<10}{at:<26}{kind:<12}{amount:>12}{lookups:>10}  {reference:<38}{by:<16}{why}");
+        }
+        say(out, &text)
+    })
+}
+
+fn export(common: &Common, after: i64, format: Format, out: &mut impl Write) -> Result<(), String> {
+    let books = Books::open(&common.config, Purpose::Read)?;
+    // The head stands there also when no row follows it.
+    let mut head = true;
+    books.entries(None, after, |entries| {
+        let mut text = Vec::new();
+        let written: Result<(), String> = match format {
+            Format::Csv => {
+                let mut rows = csv::WriterBuilder::new().has_headers(head).from_writer(&mut text);
+                entries.iter().try_for_each(|entry| rows.serialize(entry)).map_err(|error| error.to_string())
+            }
+            Format::Jsonl => entries.iter().try_for_each(|entry| {
+                serde_json::to_writer(&mut text, entry).map_err(|error| error.to_string())?;
+                text.push(b'\n');
+                Ok(())
+            }),
+        };
+        head = false;
+        written?;
+        say(out, &text)
+    })
+}
+
+/// Writes; a reader that went away is no failure.
+fn say(out: &mut impl Write, text: impl AsRef<[u8]>) -> Result<(), String> {
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("cannot write: {error}")),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// What the ledger is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Read,
+    Write,
+}
+
+/// The books, wherever they are kept at the moment.
+enum Books {
+    Here(Ledger),
+    /// A gateway has them.
+    There(Client),
+}
+
+impl Drop for Books {
+    fn drop(&mut self) {
+        match self {
+            Books::Here(ledger) => ledger.close(),
+            Books::There(_) => {}
+        }
+    }
+}
+
+impl Books {
+    fn open(path: &Path, purpose: Purpose) -> Result<Books, String> {
+        let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
+        if config.policy.licences().next().is_none() {
+            return Err("no account of this configuration has credits; give one `credits`".to_owned());
+        }
+        let file = match config.ledger.as_ref().map(|settings| &settings.place) {
+            None | Some(Place::Memory) => return Ok(Books::There(Client::new(&config))),
+            Some(Place::File(file)) => file,
+        };
+        if is_taken(file) {
+            return Ok(Books::There(Client::new(&config)));
+        }
+        if purpose == Purpose::Read && !file.exists() {
+            return Err(format!(
+                "there is no ledger {} yet; it is made when the gateway starts, or by the first grant",
+                file.display()
+            ));
+        }
+        let ledger = Ledger::start(config.ledger, &Arc::new(config.policy), Instant::now());
+        Ok(Books::Here(ledger))
+    }
+
+    fn correct(
+        &self,
+        account: &str,
+        product: &str,
+        kind: Kind,
+        key: &str,
+        body: CorrectionBody,
+    ) -> Result<Corrected, String> {
+        match self {
+            Books::Here(ledger) => {
+                let correction = admin::correction(licence(ledger, account, product)?, kind, Some(key), body)?;
+                ledger.correct(correction).wait_here().map_err(|refusal| format!("nothing was done: {refusal}"))
+            }
+            Books::There(client) => {
+                let end = match kind {
+                    Kind::Adjustment => "adjustments",
+                    Kind::Grant | Kind::Charge | Kind::Refund => "grants",
+                };
+                client.correct(&[account, product], end, key, &body)
+            }
+        }
+    }
+
+    /// Hands over all statements, or those of one account, some at a time.
+    fn statements(
+        &self,
+        account: Option<&str>,
+        mut each: impl FnMut(Vec<Statement>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        match (self, account) {
+            (Books::Here(ledger), account) => {
+                usable(ledger)?;
+                let wanted = |licence: &&Arc<Licence>| account.is_none_or(|account| *licence.account == *account);
+                let found: Vec<Statement> = ledger.licences().iter().filter(wanted).map(Statement::of).collect();
+                if found.is_empty() { Err(NO_LICENCE.to_owned()) } else { each(found) }
+            }
+            (Books::There(client), Some(account)) => {
+                let Statements { balances } = client.get(&format!("/accounts/{}/credits", encoded(account)))?;
+                each(balances)
+            }
+            (Books::There(client), None) => {
+                let mut skip = 0;
+                loop {
+                    let Statements { balances } = client.get(&format!("/credits?skip={skip}"))?;
+                    if balances.is_empty() {
+                        return Ok(());
+                    }
+                    skip += balances.len();
+                    each(balances)?;
+                }
+            }
+        }
+    }
+
+    /// Hands over the rows after an id, of one licence or all, a page at a time; at least one page,
+    /// if it has no rows.
+    fn entries(
+        &self,
+        of: Option<(&str, &str)>,
+        mut after: i64,
+        mut each: impl FnMut(Vec<Entry>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        loop {
+            let entries = match self {
+                Books::Here(ledger) => {
+                    let licence = of.map(|(account, product)| licence(ledger, account, product)).transpose()?;
+                    let page = ledger.page(Page { licence, after, rows: MAX_PAGE_ROWS }).wait_here();
+                    page.map_err(|refusal| refusal.to_string())?
+                }
+                Books::There(client) => {
+                    let path = match of {
+                        Some((account, product)) => {
+                            format!("/accounts/{}/credits/{}/history?after={after}", encoded(account), encoded(product))
+                        }
+                        None => format!("/credits/entries?after={after}"),
+                    };
+                    client.get::<Entries>(&path)?.entries
+                }
+            };
+            let last = entries.last().map(|entry| entry.id);
+            each(entries)?;
+            match last {
+                Some(last) => after = last,
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+const NO_LICENCE: &str = "no account of this name has credits for it; `tollgate credits show` lists those that have";
+
+fn licence(ledger: &Ledger, account: &str, product: &str) -> Result<Arc<Licence>, String> {
+    ledger.licence(account, product).map(Arc::clone).ok_or_else(|| NO_LICENCE.to_owned())
+}
+
+/// Fails with what is wrong with a ledger that cannot be used: its balances are not known then.
+fn usable(ledger: &Ledger) -> Result<(), String> {
+    let probe = ledger.page(Page { licence: None, after: i64::MAX, rows: 1 }).wait_here();
+    probe.map(|_| ()).map_err(|refusal| refusal.to_string())
+}
+
+#[derive(serde::Deserialize)]
+struct Statements {
+    balances: Vec<Statement>,
+}
+
+#[derive(serde::Deserialize)]
+struct Entries {
+    entries: Vec<Entry>,
+}
+
+#[derive(serde::Deserialize)]
+struct Refused {
+    detail: String,
+}
+
+fn encoded(segment: &str) -> String {
+    percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// A gateway's admin listener.
+struct Client {
+    agent: ureq::Agent,
+    address: SocketAddr,
+    token: Option<String>,
+}
+
+impl Client {
+    fn new(config: &Config) -> Client {
+        let settings = ureq::Agent::config_builder()
+            .timeout_global(Some(PATIENCE))
+            .http_status_as_error(false)
+            // The listener is on this machine; a proxy of the environment must not see credits.
+            .proxy(None)
+            .build();
+        // A listener on every address is reached on the machine's own.
+        let ip = match config.admin.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        Client {
+            agent: settings.into(),
+            address: SocketAddr::new(ip, config.admin.port()),
+            token: std::env::var(TOKEN_VARIABLE).ok(),
+        }
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, String> {
+        let mut request = self.agent.get(format!("http://{}{path}", self.address));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        self.read(request.call())
+    }
+
+    fn correct(
+        &self,
+        [account, product]: &[&str; 2],
+        end: &str,
+        key: &str,
+        body: &CorrectionBody,
+    ) -> Result<Corrected, String> {
+        let url = format!("http://{}/accounts/{}/credits/{}/{end}", self.address, encoded(account), encoded(product));
+        let mut request =
+            self.agent.post(url).header("Content-Type", "application/json").header("Idempotency-Key", key);
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
+        self.read(request.send(&body))
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<T, String> {
+        let address = self.address;
+        let mut answer = answer.map_err(|error| {
+            format!("the gateway that has the ledger does not answer on its admin address {address}: {error}")
+        })?;
+        let bytes = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec();
+        let bytes = bytes.map_err(|error| format!("the gateway's answer on {address} broke off: {error}"))?;
+        if answer.status().is_success() {
+            return serde_json::from_slice(&bytes)
+                .map_err(|_| format!("what answers on {address} is no gateway of this version"));
+        }
+        let refused: Option<Refused> = serde_json::from_slice(&bytes).ok();
+        let detail =
+            refused.map_or_else(|| format!("{address} answered {}", answer.status()), |refused| refused.detail);
+        match answer.status().as_u16() {
+            401 => Err(format!("{detail} Set {TOKEN_VARIABLE} to it.")),
+            404 => Err(NO_LICENCE.to_owned()),
+            _ => Err(detail),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The promise of the ledger under `kill -9`: at random moments under load, again and again, the
+//! books are compared with what clients have received and what the backend has seen.
+//!
+//! A binary of its own, since its load would be in the way of tests that look at the clock.
+#![allow(dead_code, unused_imports)] // Each binary uses a part of what tests share.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::needless_borrows_for_generic_args
+)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use support::{Backend, Gateway, PATIENCE, Request, Scratch, paying};
+
+/// Kills of each kind of ledger.
+const KILLS: usize = 110;
+
+/// Clients at a time; each has one request in flight.
+const CLIENTS: usize = 8;
+
+const GRANTED: u64 = 1_000_000_000;
+
+/// How old a charge can be that a crash loses in `batch`: the 50 ms of the promise, and what a busy
+/// machine needs for the write under way and for this test's clients to read the clock.
+const OLDEST_LOSS: Duration = Duration::from_millis(400);
+
+/// An answer that a client has received whole.
+struct Received {
+    transaction: String,
+    at: Instant,
+}
+
+/// Sends lookups one after the other until the connection breaks.
+fn load(address: SocketAddr, request: &[u8], count: &AtomicUsize) -> Vec<Received> {
+    let mut received = Vec::new();
+    let Ok(mut stream) = TcpStream::connect(address) else { return received };
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut buffer = [0; 4096];
+    while stream.write_all(request).is_ok() {
+        let mut bytes = Vec::new();
+        let whole = loop {
+            match stream.read(&mut buffer) {
+                Ok(0) | Err(_) => break None,
+                Ok(length) => bytes.extend_from_slice(&buffer[..length]),
+            }
+            let text = String::from_utf8_lossy(&bytes);
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let value = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+                if body.len() == value("Content-Length: ").parse::<usize>().unwrap() {
+                    assert!(head.starts_with("HTTP/1.1 200 ") && value("X-Credits-Charged: ") == "1", "{text}");
+                    break Some(value("Transaction-Id: "));
+                }
+            }
+        };
+        let Some(transaction) = whole else { break };
+        received.push(Received { transaction, at: Instant::now() });
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+    received
+}
+
+/// The next of a row of random numbers, the same ones in each run.
+fn random(state: &mut u64, below: u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) % below
+}
+
+/// One life of the gateway, ended by a kill: what clients have received, and when it was killed.
+fn life(yaml: &str, expected_balance: u64, lifetime: Duration) -> (Vec<Received>, Instant) {
+    let mut gateway = Gateway::start(yaml);
+    let (_, body) = gateway.ask_admin("GET", "/accounts/acme/credits/phone", &[], "");
+    let statement: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let number = |name: &str| statement[name].as_u64().unwrap();
+    assert_eq!((number("granted"), number("balance"), number("held")), (GRANTED, expected_balance, 0));
+    let (address, request) = (gateway.address(), Request::lookup("acme").bytes());
+    let count = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| load(address, &request, &count))).collect();
+        let begun = Instant::now();
+        while count.load(Ordering::Relaxed) == 0 && begun.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(lifetime);
+        let killed_at = Instant::now();
+        gateway.kill();
+        let mut received: Vec<Received> = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+        received.sort_by_key(|answer| answer.at);
+        (received, killed_at)
+    })
+}
+
+fn charged(scratch: &Scratch) -> u64 {
+    let read = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+    scratch.database().query_row("SELECT spent FROM balance", [], read).unwrap().cast_unsigned()
+}
+
+#[test]
+fn a_crash_in_batch_loses_no_more_than_the_last_moment_and_charges_nothing_twice() {
+    let scratch = Scratch::new();
+    let backend = Backend::answering_json();
+    let accounts = [("acme", &*GRANTED.to_string())];
+    let yaml = paying(backend.address(), &scratch.ledger("batch"), &accounts);
+    let (mut state, mut before, mut delivered, mut lost_most) = (1, 0, 0, 0);
+    for kill in 0..KILLS {
+        let lifetime = Duration::from_millis(random(&mut state, 150) + if kill % 10 == 0 { 500 } else { 0 });
+        let (received, killed_at) = life(&yaml, GRANTED - before, lifetime);
+        let after = charged(&scratch);
+        let (received_now, charged_now) = (received.len() as u64, after - before);
+        assert!(charged_now <= received_now + CLIENTS as u64, "charged {charged_now} of {received_now} delivered");
+        let lost = received_now.saturating_sub(charged_now);
+        if let Some(oldest) = received.len().checked_sub(lost as usize).and_then(|place| received.get(place)) {
+            let age = killed_at.saturating_duration_since(oldest.at);
+            assert!(age <= OLDEST_LOSS, "kill {kill}: a charge was lost that was {age:?} old");
+        }
+        lost_most = lost_most.max(lost);
+        delivered += received_now;
+        before = after;
+    }
+    assert!(delivered > 100 * KILLS as u64, "{delivered} answers are no load");
+    assert!(backend.requests().len() as u64 >= delivered);
+    println!("{KILLS} kills, {delivered} delivered, {before} charged, {lost_most} lost at most by one");
+}
+
+#[test]
+fn a_crash_in_each_loses_no_charge_and_charges_no_more_than_was_in_flight() {
+    let scratch = Scratch::new();
+    let backend = Backend::answering_json();
+    let accounts = [("acme", &*GRANTED.to_string())];
+    let yaml = paying(backend.address(), &scratch.ledger("each"), &accounts);
+    let (mut state, mut before, mut delivered, mut extra_most) = (2, 0, 0, 0);
+    for kill in 0..KILLS {
+        let lifetime = Duration::from_millis(random(&mut state, 150));
+        let (received, _) = life(&yaml, GRANTED - before, lifetime);
+        let database = scratch.database();
+        let mut rows = database.prepare("SELECT reference FROM entry WHERE kind = 'charge'").unwrap();
+        let rows: Vec<String> = rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        let written: BTreeSet<&String> = rows.iter().collect();
+        assert_eq!(rows.len(), written.len(), "kill {kill}: a lookup was charged twice");
+        for answer in &received {
+            assert!(written.contains(&answer.transaction), "kill {kill}: a charge was lost");
+        }
+        let after = charged(&scratch);
+        let extra = after - before - received.len() as u64;
+        assert!(extra <= CLIENTS as u64, "kill {kill}: {extra} charges without an answer");
+        extra_most = extra_most.max(extra);
+        delivered += received.len() as u64;
+        before = after;
+    }
+    assert!(delivered > 10 * KILLS as u64, "{delivered} answers are no load");
+    println!("{KILLS} kills, {delivered} delivered, {before} charged, {extra_most} without an answer at most by one");
+}

@@ -1,0 +1,135 @@
+//! A ledger whose file fails: nobody is blamed, nothing is sold that cannot be counted, and it goes
+//! on by itself when the cause is gone.
+//!
+//! The disk's faults are made by a library between the program and the disk (`support/faults.c`).
+
+use std::process::Command;
+use std::time::Instant;
+
+use crate::support::{Backend, Gateway, PATIENCE, Request, Scratch, VERSIONS, paying};
+
+/// Sends lookups of the paying account until one is answered so; all others are of the other kind.
+fn until(gateway: &Gateway, wanted: u16) -> u64 {
+    let begun = Instant::now();
+    let mut delivered = 0;
+    loop {
+        let response = gateway.send(VERSIONS[0], &Request::lookup("acme"));
+        match response.status() {
+            200 => delivered += 1,
+            _ => response.assert_problem("internal"),
+        }
+        if response.status() == wanted {
+            return delivered;
+        }
+        assert!(begun.elapsed() < PATIENCE, "no {wanted}: {}", gateway.output());
+    }
+}
+
+fn metric(gateway: &Gateway, name: &str) -> u64 {
+    let (_, text) = gateway.ask_admin("GET", "/metrics", &[], "");
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.unwrap_or_else(|| panic!("no {name}: {text}")).parse().unwrap()
+}
+
+fn wait_for_metric(gateway: &Gateway, name: &str, wanted: u64) {
+    let begun = Instant::now();
+    while metric(gateway, name) != wanted {
+        assert!(begun.elapsed() < PATIENCE, "{name} is not {wanted}");
+    }
+}
+
+#[test]
+fn a_failing_disk_refuses_those_who_pay_until_it_works_again() {
+    let scratch = Scratch::new();
+    let library = scratch.path("faults.so");
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-o"])
+        .arg(&library)
+        .args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/faults.c"), "-ldl"])
+        .status();
+    assert!(built.unwrap().success());
+    let fault = scratch.path("fault");
+    let environment = [("LD_PRELOAD", library.to_str().unwrap()), ("TOLLGATE_TEST_FAULT", fault.to_str().unwrap())];
+    let backend = Backend::answering_json();
+    for durability in ["batch", "each"] {
+        let ledger = scratch.ledger(durability);
+        let accounts = [("acme", "100000"), ("free", "unmetered")];
+        let mut gateway = Gateway::start_with(&paying(backend.address(), &ledger, &accounts), &environment);
+        let mut delivered = 0;
+        for (round, kind) in ["ENOSPC", "EROFS", "EIO", "FSYNC"].into_iter().enumerate() {
+            delivered += until(&gateway, 200);
+            std::fs::write(&fault, kind).unwrap();
+            delivered += until(&gateway, 500);
+            gateway.send(VERSIONS[0], &Request::lookup("free")).assert_success();
+            wait_for_metric(&gateway, "tollgate_ledger_usable", 0);
+            assert!(metric(&gateway, "tollgate_ledger_failures_total") > round as u64);
+            let (status, _) = gateway.ask_admin(
+                "POST",
+                "/accounts/acme/credits/phone/grants",
+                &[("Idempotency-Key", &format!("{durability}-{kind}"))],
+                r#"{"amount":1}"#,
+            );
+            assert_eq!(status, 503, "{kind}");
+            std::fs::remove_file(&fault).unwrap();
+            delivered += until(&gateway, 200);
+            wait_for_metric(&gateway, "tollgate_ledger_usable", 1);
+        }
+        let said = gateway.output();
+        let lines = |text: &str| said.lines().filter(|line| line.contains(text)).count();
+        // Each fault of an outage is told once, however often it is met; a full disk can show in two ways.
+        assert_eq!(lines("can be used again"), 4, "{said}");
+        assert!((4..=8).contains(&lines("cannot be used")), "{said}");
+        for words in ["the disk is full", "the disk does not read or write"] {
+            assert!(lines(words) >= 1, "{words}: {said}");
+        }
+        gateway.terminate();
+        assert!(gateway.wait_for_end(PATIENCE).is_some_and(|status| status.success()));
+        let read = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+        let spent = scratch.database().query_row("SELECT spent FROM balance", [], read).unwrap();
+        assert_eq!(spent as u64, delivered, "every delivered answer is charged once ({durability})");
+        for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+            let _ = std::fs::remove_file(scratch.path(name));
+        }
+    }
+}
+
+#[test]
+fn a_ledger_that_cannot_be_opened_at_the_start_refuses_only_those_who_pay() {
+    let scratch = Scratch::new();
+    let backend = Backend::answering_json();
+    let file = scratch.path("ledger.db");
+    let accounts = [("acme", "5"), ("free", "unmetered")];
+    let yaml = paying(backend.address(), &scratch.ledger("batch"), &accounts);
+    let sound = {
+        let mut gateway = Gateway::start(&yaml);
+        gateway.send(VERSIONS[0], &Request::lookup("acme")).assert_success();
+        gateway.terminate();
+        assert!(gateway.wait_for_end(PATIENCE).is_some());
+        std::fs::read(&file).unwrap()
+    };
+    let other_database = {
+        let path = scratch.path("other.db");
+        rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+        std::fs::read(path).unwrap()
+    };
+    for (bytes, words) in [
+        (Vec::new(), "the file is empty"),
+        (b"not a database, but long enough to be looked at as one".repeat(100), "the file is no ledger"),
+        (other_database, "no ledger; name another file"),
+        (sound[..sound.len() - 1].to_vec(), "the file was cut short"),
+        (sound[..4096].to_vec(), "the file is damaged"),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        let gateway = Gateway::start(&yaml);
+        gateway.send(VERSIONS[0], &Request::lookup("acme")).assert_problem("internal");
+        gateway.send(VERSIONS[0], &Request::lookup("free")).assert_success();
+        let said = gateway.output();
+        assert!(said.contains(words), "{words}: {said}");
+        std::fs::write(&file, &sound).unwrap();
+        until(&gateway, 200);
+        drop(gateway);
+        for name in ["ledger.db-wal", "ledger.db-shm"] {
+            let _ = std::fs::remove_file(scratch.path(name));
+        }
+    }
+}
