@@ -1,4 +1,4 @@
-//! What operators ask the process: health, metrics, and the credits of accounts.
+//! What operators ask the process: health, metrics, upstreams, and the credits of accounts.
 //!
 //! The listener is loopback unless the configuration says otherwise. Credits are money: a browser
 //! cannot be made to ask for them, since requests with an `Origin` are refused, and from another
@@ -18,11 +18,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::account::Digest;
+use crate::contact::Contact;
 use crate::ledger::entry::{FIRST_GRANT, Kind, Statement};
 use crate::ledger::store::MAX_PAGE_ROWS;
 use crate::ledger::{Correction, Ledger, Page, Refusal};
 use crate::quota::balance::MAX_CREDITS;
 use crate::quota::credits::Licence;
+use crate::upstream::Upstreams;
 
 /// Bytes of a request's body: a correction is a few words.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -33,6 +35,7 @@ const MAX_WORDS: usize = 500;
 /// Answers operators.
 pub struct Admin {
     ledger: Arc<Ledger>,
+    upstreams: Arc<Upstreams<Contact>>,
     registry: Registry,
     token: Option<Digest>,
     /// Other machines can reach the listener.
@@ -58,8 +61,14 @@ pub struct CorrectionBody {
 
 impl Admin {
     /// An admin listener at an address, which shows these metrics.
-    pub fn new(ledger: Arc<Ledger>, registry: Registry, address: SocketAddr, token: Option<Digest>) -> Admin {
-        Admin { ledger, registry, token, exposed: !address.ip().to_canonical().is_loopback() }
+    pub fn new(
+        ledger: Arc<Ledger>,
+        upstreams: Arc<Upstreams<Contact>>,
+        registry: Registry,
+        address: SocketAddr,
+        token: Option<Digest>,
+    ) -> Admin {
+        Admin { ledger, upstreams, registry, token, exposed: !address.ip().to_canonical().is_loopback() }
     }
 
     async fn answer(&self, session: &mut ServerSession) -> Result<(StatusCode, Value), Refused> {
@@ -78,6 +87,7 @@ impl Admin {
         self.authorize(&headers)?;
         let query = uri.query().unwrap_or_default();
         match segments.as_slice() {
+            ["upstreams"] => only(&method, Method::GET).map(|()| (StatusCode::OK, self.upstreams.as_json())),
             ["credits"] => {
                 only(&method, Method::GET)?;
                 Ok((StatusCode::OK, self.balances(number(query, "skip")?, number(query, "limit")?)))
@@ -118,7 +128,7 @@ impl Admin {
         }
     }
 
-    /// Lets an operator at what costs money.
+    /// Lets an operator at what is not for everybody.
     fn authorize(&self, headers: &HeaderMap) -> Result<(), Refused> {
         if headers.contains_key(header::ORIGIN) {
             return Err((StatusCode::FORBIDDEN, "Requests of web pages are refused here. Use a program.".into()));
@@ -135,8 +145,7 @@ impl Admin {
             )),
             (None, _) if self.exposed => Err((
                 StatusCode::FORBIDDEN,
-                "Other machines can reach this listener. Give the configuration an admin_token to ask for credits."
-                    .into(),
+                "Other machines can reach this listener. Give the configuration an admin_token to ask for this.".into(),
             )),
             (None, _) => Ok(()),
         }
@@ -235,7 +244,7 @@ fn only(method: &Method, allowed: Method) -> Result<(), Refused> {
 }
 
 fn no_page() -> Refused {
-    let pages = "There is no such page. Ask for /healthz, /metrics, /credits, /credits/entries, \
+    let pages = "There is no such page. Ask for /healthz, /metrics, /upstreams, /credits, /credits/entries, \
                  /accounts/ID/credits, or below it PRODUCT, PRODUCT/history, PRODUCT/grants or PRODUCT/adjustments.";
     (StatusCode::NOT_FOUND, pages.into())
 }

@@ -14,6 +14,7 @@ mod problems;
 mod products;
 mod tls;
 pub mod units;
+mod upstreams;
 
 use std::io;
 use std::net::SocketAddr;

@@ -97,6 +97,7 @@ mod tests {
     use rustls::pki_types::ServerName;
 
     use super::*;
+    use crate::policy::upstream::{AddedHeaders, BreakerRule, EjectionRule};
     use crate::tls::client::ClientFiles;
 
     #[test]
@@ -112,10 +113,16 @@ mod tests {
         let plain = Upstream {
             name: "u".into(),
             servers: Box::default(),
+            resolve_every: Duration::from_secs(1),
             host: "a.example".into(),
             tls: None,
             connect_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(1),
+            slow_after: Duration::from_secs(1),
+            added: AddedHeaders::default(),
+            health: None,
+            ejection: EjectionRule { failures: 0, time: Duration::from_secs(1) },
+            breaker: BreakerRule::NEVER,
         };
         let first = Upstream { tls: tls(), ..plain.clone() };
         let second = Upstream { tls: tls(), ..plain.clone() };

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use crate::config::{self, Source};
 use crate::listener::At;
+use crate::policy::upstream::{self, Address};
 use crate::server::Plan;
 
 /// The demo's configuration, as `config/demo.yaml` has it.
@@ -45,7 +46,7 @@ pub fn plan(listen: SocketAddr, admin: SocketAddr) -> Result<Plan, String> {
     }
     config.admin = admin;
     for upstream in &mut config.policy.upstreams {
-        upstream.servers = vec![backend].into();
+        upstream.servers = [upstream::Server::at(Address::Socket(backend))].into();
         upstream.host = backend.to_string().into();
     }
     Ok(Plan { config, demo_backend: Some(backend) })

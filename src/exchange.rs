@@ -5,7 +5,7 @@
 //! The deadline is the caller's: dropping the future ends the exchange.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 
 use pingora_core::connectors::TransportConnector;
 use pingora_core::protocols::Stream;
@@ -23,6 +23,7 @@ use crate::quota::Now;
 use crate::quota::credits::Hold;
 use crate::respond::{Context, references};
 use crate::translate;
+use crate::upstream::{Passage, Upstreams};
 
 /// Interim answers (1xx) that are skipped before the final one.
 const MAX_INTERIM_ANSWERS: u8 = 16;
@@ -71,31 +72,26 @@ const X_FORWARDED: &str = "x-forwarded-";
 /// The upstreams of a policy, ready to be connected to.
 #[derive(Debug)]
 pub struct Exchange {
-    targets: Box<[Target]>,
-}
-
-#[derive(Debug)]
-struct Target {
-    servers: Box<[Contact]>,
-    /// Counts requests, so that servers take turns.
-    turn: AtomicUsize,
+    upstreams: Arc<Upstreams<Contact>>,
 }
 
 impl Exchange {
     /// Prepares the upstreams; no connection is made yet.
     pub fn new(upstreams: &[Upstream]) -> Exchange {
-        let target = |upstream: &Upstream| Target {
-            servers: upstream.servers.iter().map(|server| Contact::new(upstream, *server)).collect(),
-            turn: AtomicUsize::new(0),
-        };
-        Exchange { targets: upstreams.iter().map(target).collect() }
+        Exchange { upstreams: Arc::new(Upstreams::new(upstreams, Contact::new)) }
+    }
+
+    /// The upstreams while they run.
+    pub fn upstreams(&self) -> &Arc<Upstreams<Contact>> {
+        &self.upstreams
     }
 
     /// Sends a request to an upstream and reads its answer: the body of a 200, and what `judge` made
     /// of it.
     ///
     /// A connection that the backend had closed while it was idle is replaced once; a request of
-    /// which the kernel took every byte is never sent again.
+    /// which the kernel took every byte is never sent again. Another server is tried only while no
+    /// server has seen a byte.
     ///
     /// # Errors
     /// `upstream-unavailable`, `upstream-failed`, or what the answer's status means.
@@ -108,83 +104,96 @@ impl Exchange {
         now: Now,
         judge: impl FnOnce(&[u8]) -> Result<T, Problem>,
     ) -> Result<(Vec<u8>, T), Problem> {
-        let no_server = Problem::new(Row::Internal, "the upstream has no server");
-        let target = self.targets.get(upstream).ok_or(no_server)?;
-        let servers = target.servers.len();
-        let first = target.turn.fetch_add(1, Ordering::Relaxed).checked_rem(servers).ok_or(no_server)?;
-        // A server that cannot be connected to has not seen a byte, so that the next one may.
-        let mut problem = no_server;
-        for server in target.servers.iter().cycle().skip(first).take(servers) {
-            match server.get_stream(connector).await {
-                Ok((stream, reused)) => {
-                    let stream = send_once(connector, server, stream, reused, request).await?;
-                    return receive(connector, server, stream, response_limit, now, judge).await;
+        let no_upstream = Problem::new(Row::Internal, "the product has no upstream");
+        let mut passage = self.upstreams.pool(upstream).ok_or(no_upstream)?.enter()?;
+        let mut unreached = None;
+        // Each server is tried at most once, so that this ends.
+        loop {
+            let server = passage.next_server().map_err(|problem| unreached.unwrap_or(problem))?;
+            let contact = &server.peer;
+            match send_once(connector, contact, request).await {
+                Ok(stream) => {
+                    return receive(connector, contact, stream, response_limit, now, &mut passage, judge).await;
                 }
-                Err(error) => problem = translate::connecting(&error),
+                // A server that cannot be connected to, or that is not the one it should be, has not
+                // seen a byte, so that the next one may.
+                Err(Unsent::Unreached(problem)) => unreached = Some(passage.failed(problem)),
+                Err(Unsent::Broken(problem)) => return Err(passage.failed(problem)),
             }
         }
-        Err(problem)
     }
 }
 
+/// Why a request was not sent.
+enum Unsent {
+    /// There is no connection, and the server has not seen a byte.
+    Unreached(Problem),
+    /// Part of it may have arrived.
+    Broken(Problem),
+}
+
 /// Sends the request over a connection from the pool or a new one.
-async fn send_once(
-    connector: &TransportConnector,
-    server: &Contact,
-    mut stream: Stream,
-    reused: bool,
-    request: &[u8],
-) -> Result<Stream, Problem> {
+async fn send_once(connector: &TransportConnector, contact: &Contact, request: &[u8]) -> Result<Stream, Unsent> {
+    let unreached = |error: Box<pingora_core::Error>| Unsent::Unreached(translate::connecting(&error));
+    let (mut stream, reused) = contact.get_stream(connector).await.map_err(unreached)?;
     match send(&mut stream, request).await {
         Ok(()) => Ok(stream),
-        Err(problem) if !reused => Err(problem),
+        Err(unsent) if !reused => Err(unsent),
         Err(_) => {
-            // The peer had closed the idle connection: the kernel refused the bytes.
-            let mut stream = server.new_stream(connector).await.map_err(|error| translate::connecting(&error))?;
+            // The peer had closed the idle connection: the kernel refused the bytes. It cannot be told
+            // whether it refused all of them, and so no other server is tried.
+            let broken = |error: Box<pingora_core::Error>| Unsent::Broken(translate::connecting(&error));
+            let mut stream = contact.new_stream(connector).await.map_err(broken)?;
             send(&mut stream, request).await?;
             Ok(stream)
         }
     }
 }
 
-async fn send(stream: &mut Stream, request: &[u8]) -> Result<(), Problem> {
-    stream.write_all(request).await.map_err(|_| translate::sending())?;
-    stream.flush().await.map_err(|_| translate::sending())
+async fn send(stream: &mut Stream, request: &[u8]) -> Result<(), Unsent> {
+    let broken = |_| Unsent::Broken(translate::sending());
+    stream.write_all(request).await.map_err(broken)?;
+    stream.flush().await.map_err(broken)
 }
 
 async fn receive<T>(
     connector: &TransportConnector,
-    server: &Contact,
+    contact: &Contact,
     stream: Stream,
     response_limit: usize,
     now: Now,
+    passage: &mut Passage<'_, Contact>,
     judge: impl FnOnce(&[u8]) -> Result<T, Problem>,
 ) -> Result<(Vec<u8>, T), Problem> {
-    let peer = server.peer();
+    let peer = contact.peer();
     let mut session = HttpSession::new_with_options(stream, peer);
     for _ in 0..=MAX_INTERIM_ANSWERS {
-        session.read_response().await.map_err(|error| translate::reading_head(&error))?;
+        session.read_response().await.map_err(|error| passage.failed(translate::reading_head(&error)))?;
         let interim = session.get_status().is_some_and(|status| status.is_informational() && status != 101);
         if !interim {
             break;
         }
     }
     let head = session.resp_header().ok_or(translate::failed("the answer has no head"))?;
-    translate::status(head.status.as_u16(), &head.headers, now)?;
+    let code = head.status.as_u16();
+    translate::status(code, &head.headers, now).inspect_err(|_| passage.answered(code))?;
     let mut body = Vec::new();
     loop {
         match session.read_body_ref().await {
             Ok(Some(piece)) if body.len() + piece.len() > response_limit => {
+                passage.answered(code);
                 return Err(translate::failed("the answer is larger than the limit"));
             }
             Ok(Some(piece)) => body.extend_from_slice(piece),
             Ok(None) => break,
             Err(_) => {
-                return Err(translate::failed("the body of the answer was cut short or wrongly framed"));
+                let cut_short = translate::failed("the body of the answer was cut short or wrongly framed");
+                return Err(passage.failed(cut_short));
             }
         }
     }
-    let judged = judge(&body)?;
+    let judged = judge(&body).map_err(|problem| passage.failed(problem))?;
+    passage.answered(code);
     session.respect_keepalive();
     if let Some(stream) = session.reuse().await {
         connector.release_stream(stream, peer.reuse_hash(), peer.idle_timeout());
@@ -231,11 +240,12 @@ pub fn build(
     let is_echoed = |name: &str| product.headers.iter().any(|rule| rule.echo && rule.name.eq_ignore_ascii_case(name));
     for field in head.lines.fields {
         let name = field.name;
-        let ours = is_never_forwarded(name) || is_token(name) || is_echoed(name) || is_hop_by_hop(head, name);
-        if !ours {
+        let ours = is_never_forwarded(name) || is_token(name) || is_echoed(name) || upstream.added.has(name);
+        if !ours && !is_hop_by_hop(head, name) {
             line(out, field.name, field.value);
         }
     }
+    out.extend_from_slice(upstream.added.lines());
     if product.body.is_some() {
         let _ = write!(out, "Content-Length: {}\r\n", body.len());
     }

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use pingora_core::connectors::{ConnectorOptions, TransportConnector};
@@ -17,6 +17,8 @@ use pingora_timeout::timeout;
 
 use crate::admit::{Admission, Room, Trail, Turn, admit};
 use crate::arrival::{self, Reason};
+use crate::clock::Clock;
+use crate::contact::Contact;
 use crate::exchange::{self, Exchange};
 use crate::head::{Head, Lines};
 use crate::ledger::{Bill, Ledger};
@@ -26,6 +28,7 @@ use crate::problem::{Problem, Row};
 use crate::quota::Now;
 use crate::respond::{self, Context, Outcome, Sink, TransactionId};
 use crate::tariff::Passed;
+use crate::upstream::Upstreams;
 use crate::{enquiry, http1, http2, telemetry, translate};
 
 /// Idle connections to all upstreams together that are kept for the next request.
@@ -42,7 +45,7 @@ pub struct Gateway {
     arrivals: arrival::Figures,
     connector: TransportConnector,
     exchange: Exchange,
-    started: Instant,
+    clock: Clock,
     connections: AtomicUsize,
     requests: AtomicUsize,
 }
@@ -90,7 +93,7 @@ impl Gateway {
             arrivals: arrival::Figures::default(),
             connector: TransportConnector::new(Some(ConnectorOptions::new(IDLE_UPSTREAM_CONNECTIONS))),
             exchange,
-            started,
+            clock: Clock::since(started),
             connections: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
         }
@@ -128,6 +131,16 @@ impl Gateway {
         &self.arrivals
     }
 
+    /// The upstreams while they run.
+    pub fn upstreams(&self) -> &Arc<Upstreams<Contact>> {
+        self.exchange.upstreams()
+    }
+
+    /// Keeps the upstreams in the background for as long as it is polled.
+    pub async fn keep_upstreams(&self, ready: impl FnOnce()) {
+        self.upstreams().keep(&self.connector, ready).await;
+    }
+
     /// How many connections are open.
     pub fn open_connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
@@ -135,8 +148,7 @@ impl Gateway {
 
     /// The moment, by both clocks.
     pub(crate) fn now(&self) -> Now {
-        let unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since_1970| since_1970.as_secs());
-        Now { monotonic: self.started.elapsed(), unix_seconds }
+        self.clock.now()
     }
 
     /// Takes a request's place among those in flight for as long as the guard lives. There is room
@@ -240,7 +252,7 @@ impl Gateway {
                 answer = answer => answer?,
                 () = downstream.gone() => return Err(Unanswered::Gone),
             };
-            let mut bill = self.ledger.bill(hold, price, context.transaction);
+            let mut bill = Bill::new(&self.ledger, hold, price, context.transaction);
             bill.record().await?;
             Ok((body, bill))
         };

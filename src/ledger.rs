@@ -15,7 +15,10 @@
 //! available again, since only charges are written. While the file cannot be written, requests that
 //! cost something are refused, and nothing is sold that could not be counted.
 
+mod batch;
+mod bill;
 pub mod entry;
+mod question;
 mod rates;
 mod register;
 pub mod store;
@@ -30,14 +33,16 @@ use std::time::{Duration, Instant};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::policy::Policy;
 use crate::problem::{Problem, Row};
 use crate::quota::credits::{Hold, Licence};
 use crate::respond::TransactionId;
-use entry::{Entry, Kind};
+pub use bill::{Bill, Receipt};
+use entry::Entry;
+use question::Question;
+pub use question::{Answer, Corrected, Correction, Page, Refusal};
 use rates::Rates;
 use register::Register;
 pub use store::Place;
@@ -184,78 +189,6 @@ impl Drop for Recorded {
     }
 }
 
-/// What an operator wants to know or to change.
-enum Question {
-    Correct(Correction, oneshot::Sender<Result<Corrected, Refusal>>),
-    Page(Page, oneshot::Sender<Result<Vec<Entry>, Refusal>>),
-}
-
-/// A grant or an adjustment.
-#[derive(Clone, Debug)]
-pub struct Correction {
-    pub licence: Arc<Licence>,
-    pub kind: Kind,
-    /// Credits; negative to take some away.
-    pub amount: i64,
-    /// What makes it happen only once, however often it is sent.
-    pub key: String,
-    pub by: String,
-    pub why: String,
-}
-
-/// A correction that is in the file.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Corrected {
-    pub entry: Entry,
-    /// It was there already, from an earlier request with this key.
-    pub again: bool,
-    /// What the next request can hold.
-    pub balance: u64,
-}
-
-/// Which rows an operator wants to see, the oldest first.
-#[derive(Clone, Debug)]
-pub struct Page {
-    /// Those of one licence, or all.
-    pub licence: Option<Arc<Licence>>,
-    /// Rows after this id.
-    pub after: i64,
-    /// How many at the most.
-    pub rows: u32,
-}
-
-/// Why the ledger did not do what an operator asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The file cannot be used. A correction may be in it all the same: sent again with its key, it
-    /// happens once.
-    Unusable(Fault),
-    /// The key belongs to another correction.
-    KeyTaken,
-    /// The balance would have more credits than it can count.
-    TooMuch,
-    /// Fewer credits are available than are to be taken away.
-    TooLittle,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Refusal::Unusable(fault) => write!(formatter, "the ledger cannot be used: {fault}"),
-            Refusal::KeyTaken => formatter
-                .write_str("the key was used for another amount or kind; use a new key, or the same words as before"),
-            Refusal::TooMuch => write!(
-                formatter,
-                "the balance would have more than {} credits; grant less",
-                crate::quota::balance::MAX_CREDITS
-            ),
-            Refusal::TooLittle => {
-                formatter.write_str("fewer credits than that are available; take away at most what is available")
-            }
-        }
-    }
-}
-
 impl Ledger {
     /// Opens the books, and comes back when it is known whether they can be used. If not, requests
     /// that cost something are refused until they can.
@@ -300,17 +233,6 @@ impl Ledger {
         licence.hold(amount).inspect_err(|_| {
             self.shared.figures.insufficient.inc();
         })
-    }
-
-    /// Makes out the bill for an answer; a price above what was held is what was held.
-    pub fn bill<'p>(&'p self, hold: Hold<'p>, price: u32, transaction: &TransactionId) -> Bill<'p> {
-        let Some(licence) = hold.licence() else { return Bill::nothing(self) };
-        if price > hold.amount() {
-            self.shared.figures.capped.inc();
-        }
-        let price = price.min(hold.amount());
-        let due = Due { licence, hold, price, transaction: *transaction };
-        Bill { ledger: self, due: Some(due), recorded: None }
     }
 
     fn charge(&self, licence: &Arc<Licence>, credits: u32, transaction: TransactionId, stage: Stage) {
@@ -388,100 +310,5 @@ impl Ledger {
             "Requests that could not hold their credits",
             insufficient.clone(),
         );
-    }
-}
-
-/// What the ledger will answer.
-pub struct Answer<T>(oneshot::Receiver<Result<T, Refusal>>);
-
-/// The fault of a ledger without a task.
-const ENDED: Refusal = Refusal::Unusable(Fault::new("it has been closed; start the program again"));
-
-impl<T> Answer<T> {
-    /// Waits for it.
-    ///
-    /// # Errors
-    /// Why the ledger did not do it.
-    pub async fn wait(self) -> Result<T, Refusal> {
-        self.0.await.unwrap_or(Err(ENDED))
-    }
-
-    /// Waits for it and lets the thread stand still, for a program that does nothing else.
-    ///
-    /// # Errors
-    /// Why the ledger did not do it.
-    pub fn wait_here(self) -> Result<T, Refusal> {
-        self.0.blocking_recv().unwrap_or(Err(ENDED))
-    }
-}
-
-/// What an answer costs, and whom. Dropping it costs nobody anything: only an answer that was
-/// [delivered](Bill::delivered) is paid for.
-#[must_use = "a bill that is dropped is not charged"]
-pub struct Bill<'p> {
-    ledger: &'p Ledger,
-    /// `None` for what costs nothing.
-    due: Option<Due<'p>>,
-    recorded: Option<Recorded>,
-}
-
-struct Due<'p> {
-    licence: &'p Arc<Licence>,
-    hold: Hold<'p>,
-    price: u32,
-    transaction: TransactionId,
-}
-
-/// What a paying client is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    pub charged: u32,
-    /// What the next request can hold.
-    pub remaining: u64,
-}
-
-impl<'p> Bill<'p> {
-    /// The bill for what costs nothing.
-    pub fn nothing(ledger: &'p Ledger) -> Bill<'p> {
-        Bill { ledger, due: None, recorded: None }
-    }
-
-    /// The receipt; `None` for an account that does not pay.
-    pub fn receipt(&self) -> Option<Receipt> {
-        let Due { licence, hold, price, .. } = self.due.as_ref()?;
-        let given_back = u64::from(hold.amount().saturating_sub(*price));
-        Some(Receipt { charged: *price, remaining: licence.balance().available().saturating_add(given_back) })
-    }
-
-    /// Waits until the charge is written, where that must come before the answer.
-    ///
-    /// # Errors
-    /// `internal` when it cannot be written; nothing is charged then.
-    pub async fn record(&mut self) -> Result<(), Problem> {
-        let (Some(due), Durability::Each) = (&self.due, self.ledger.durability) else {
-            return Ok(());
-        };
-        if due.price == 0 {
-            return Ok(());
-        }
-        let (sender, written) = oneshot::channel();
-        self.ledger.charge(due.licence, due.price, due.transaction, Stage::Waiting(sender));
-        let failed = Problem::new(Row::Internal, "the charge could not be written");
-        self.recorded = Some(written.await.map_err(|_| failed)?);
-        Ok(())
-    }
-
-    /// Charges for an answer that went out whole.
-    pub fn delivered(mut self) {
-        let Some(Due { licence, hold, price, transaction }) = self.due.take() else { return };
-        hold.settle(price);
-        if price == 0 {
-            return;
-        }
-        self.ledger.shared.figures.charged.inc_by(u64::from(price));
-        match self.recorded.take() {
-            Some(mut recorded) => recorded.charge = None,
-            None => self.ledger.charge(licence, price, transaction, Stage::Delivered),
-        }
     }
 }

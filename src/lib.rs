@@ -6,9 +6,9 @@
 //!
 //! The modules in reading order: [`problem`] is the table of refusals, [`admit`] the order of the
 //! checks, [`head`] and [`check`] what is checked, [`account`] and [`quota`] who is asking and what
-//! they have used, [`policy`] everything compiled, [`config`] where it comes from; [`gateway`] is
-//! one request's story, which `http1`, `http2`, [`exchange`], `translate` and [`respond`]
-//! carry out.
+//! they have used, [`policy`] everything compiled, [`config`] where it comes from; [`upstream`] which
+//! server a request may have; [`gateway`] is one request's story, which `http1`, `http2`,
+//! [`exchange`], `translate` and [`respond`] carry out.
 #![forbid(unsafe_code)]
 
 pub mod account;
@@ -17,6 +17,7 @@ pub mod admit;
 pub mod arrival;
 pub mod check;
 mod chunked;
+pub mod clock;
 pub mod config;
 mod contact;
 mod cors;
@@ -44,5 +45,6 @@ pub mod tariff;
 mod telemetry;
 pub mod tls;
 mod translate;
+pub mod upstream;
 pub mod wording;
 pub mod yaml;

@@ -3,8 +3,9 @@
 //! `config.rs` makes one from the operator's YAML; a request holds one from start to end. Values
 //! here cannot be wrong any more. Only the rates and credits of accounts change, in place (`quota.rs`).
 
+pub mod upstream;
+
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,7 +99,9 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct Upstream {
     pub name: Box<str>,
-    pub servers: Box<[SocketAddr]>,
+    pub servers: Box<[upstream::Server]>,
+    /// How often the names among the servers are looked up.
+    pub resolve_every: Duration,
     /// The `Host` that the backend sees.
     pub host: Box<str>,
     /// `None`: no TLS.
@@ -106,6 +109,14 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// How long an idle connection is kept for the next request.
     pub idle_timeout: Duration,
+    /// A request that was given up after this time counts as a failure of its server.
+    pub slow_after: Duration,
+    /// Headers that every request gets.
+    pub added: upstream::AddedHeaders,
+    /// `None`: nobody asks the servers whether they are well.
+    pub health: Option<upstream::HealthRule>,
+    pub ejection: upstream::EjectionRule,
+    pub breaker: upstream::BreakerRule,
 }
 
 /// One lookup API.

@@ -11,6 +11,7 @@ use pingora_core::apps::ServerApp;
 use pingora_core::protocols::Stream;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
+use pingora_core::services::ServiceReadyNotifier;
 use pingora_core::services::background::{BackgroundService, background_service};
 use pingora_core::services::listening::Service;
 use prometheus_client::registry::Registry;
@@ -23,6 +24,7 @@ use crate::gateway::Gateway;
 use crate::ledger::Ledger;
 use crate::listener::Listeners;
 use crate::renewal::{self, Renewal};
+use crate::upstream::figures::Metrics;
 use crate::{arrival, sockets};
 
 /// How often it is looked whether the last connection is gone.
@@ -63,13 +65,17 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     for listener in sockets::in_order(&listeners) {
         clients.add_listener(sockets::endpoint(listener));
     }
-    server.add_service(clients);
+    let clients = server.add_service(clients);
+    let keeper = server.add_service(background_service("upstreams", Keeper(Arc::clone(&gateway))));
+    clients.add_dependency(&keeper);
     let figures = renewal::Figures::default();
     let mut registry = Registry::default();
     ledger.register(&mut registry);
     gateway.arrivals().register(&mut registry);
     figures.register(&mut registry);
-    let admin = Admin::new(Arc::clone(&ledger), registry, config.admin, config.admin_token);
+    let upstreams = Arc::clone(gateway.upstreams());
+    registry.register_collector(Box::new(Metrics(Arc::clone(&upstreams))));
+    let admin = Admin::new(Arc::clone(&ledger), upstreams, registry, config.admin, config.admin_token);
     let mut admin = Service::new("admin".to_owned(), admin);
     admin.threads = Some(1);
     admin.add_tcp(&config.admin.to_string());
@@ -111,6 +117,20 @@ impl ServerApp for Front {
             self.gateway.serve(stream, listener, shutdown).await;
         }
         None
+    }
+}
+
+/// Keeps the upstreams; clients can connect once it was tried to resolve their names.
+struct Keeper(Arc<Gateway>);
+
+#[async_trait]
+impl BackgroundService for Keeper {
+    async fn start_with_ready_notifier(&self, mut shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
+        tokio::select! {
+            // An error means that the server is gone, which is the end as well.
+            _ = shutdown.changed() => {}
+            () = self.0.keep_upstreams(|| ready.notify_ready()) => {}
+        }
     }
 }
 

@@ -205,6 +205,10 @@ pub fn read<T: DeserializeOwned>(file: &str, text: &str, mistakes: &mut Mistakes
 /// The name by which [`Written`] makes itself known to the reader of nodes.
 const WRITTEN: &str = "$tollgate::Written";
 
+/// The name of a struct that is written as one value when that says enough; its visitor takes a text
+/// as well as a mapping.
+pub const TEXT_OR_KEYS: &str = "$tollgate::TextOrKeys";
+
 thread_local! {
     /// The place that the reader of nodes hands to the visitor of a [`Written`]. `serde` has no channel
     /// for it. It is filled right before the visitor is called and emptied first thing there.

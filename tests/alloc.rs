@@ -1,4 +1,5 @@
-//! The accepted path through `admit` allocates nothing, nor does a refusal at any of its checks.
+//! The accepted path through `admit` allocates nothing, nor does a refusal at any of its checks, nor
+//! the choice of a server.
 //!
 //! A binary of its own, since it counts the allocations of its whole process by thread.
 #![allow(unsafe_code, clippy::unwrap_used)] // Counting needs an allocator; a test may end in a panic.
@@ -11,6 +12,7 @@ use tollgate::admit::{Room, Trail, Turn, admit};
 use tollgate::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::problem::Row;
 use tollgate::quota::Now;
+use tollgate::upstream::Upstreams;
 use tollgate::{config, demo};
 
 struct Counting;
@@ -78,5 +80,28 @@ fn admit_allocates_nothing() {
         let (first, _) = admitted(&config.policy, &text);
         let (again, allocations) = admitted(&config.policy, &text);
         assert_eq!((first, again, allocations), (row, row, 0), "{text}");
+    }
+}
+
+#[test]
+fn choosing_a_server_allocates_nothing() {
+    let servers = "servers: [{ address: 127.0.0.1:9001, weight: 3, max_requests: 9 }, 127.0.0.1:9002]\n    \
+                   breaker: { failures: 9 }";
+    let text = demo::CONFIGURATION.replace("servers: [127.0.0.1:9001]", servers);
+    let config = config::parse("demo.yaml", &text, &demo::SOURCE).unwrap();
+    let upstreams = Upstreams::new(&config.policy.upstreams, |_, address| address);
+    let request = |code: u16| {
+        let before = ALLOCATIONS.get();
+        let mut passage = upstreams.pool(0).unwrap().enter().unwrap();
+        let _ = passage.next_server().unwrap();
+        let second = passage.next_server().unwrap();
+        passage.answered(code);
+        drop((passage, second));
+        ALLOCATIONS.get() - before
+    };
+    // The first one sets up what its thread needs to read the roster without a lock.
+    request(200);
+    for code in [200, 404, 503, 200] {
+        assert_eq!(request(code), 0, "{code}");
     }
 }

@@ -20,6 +20,7 @@ mod limits;
 mod listeners;
 mod order;
 mod problems;
+mod servers;
 mod shape;
 mod support;
 mod tls;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Files that decide, and the modules of the crate that each may name. Whatever is not in a row is
 /// above it.
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 24] = [
     ("problem.rs", &[]),
     ("wording.rs", &["problem"]),
     ("head.rs", &["problem"]),
@@ -20,8 +20,13 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("quota.rs", &["problem"]),
     ("enquiry.rs", &["account", "quota"]),
     ("account.rs", &["check", "problem", "quota"]),
+    ("policy/upstream.rs", &[]),
     ("policy.rs", &["account", "check", "head", "problem", "quota", "tariff", "tls", "wording"]),
     ("listener.rs", &["check", "tls"]),
+    ("upstream/verdict.rs", &[]),
+    ("upstream/health.rs", &["policy"]),
+    ("upstream/breaker.rs", &["policy", "quota"]),
+    ("upstream/servers.rs", &["policy", "quota"]),
     ("cors.rs", &["admit", "head", "policy", "problem"]),
     ("admit.rs", &["account", "check", "cors", "head", "policy", "problem", "quota", "tariff"]),
 ];

@@ -11,7 +11,7 @@ use super::problems::Rows;
 use super::products::{self, Surroundings, listed};
 use super::tls::client_tls;
 use super::units::{Bytes, Parsed};
-use super::{Config, Source, credits, file, listeners};
+use super::{Config, Source, credits, file, listeners, upstreams};
 use crate::account::Tokens;
 use crate::check::domain::Domains;
 use crate::check::header::HeaderRule;
@@ -268,7 +268,7 @@ fn limits(limits: file::Limits, mistakes: &mut Mistakes) -> Limits {
 }
 
 /// A time-out, or its default.
-fn time(written: file::Text<Duration>, default_seconds: u64, mistakes: &mut Mistakes) -> Duration {
+pub fn time(written: file::Text<Duration>, default_seconds: u64, mistakes: &mut Mistakes) -> Duration {
     let place = written.place().cloned();
     let time = written.take().map_or(Duration::from_secs(default_seconds), |duration| duration.0);
     let sensible = Duration::from_millis(50)..=Duration::from_secs(3600);
@@ -294,17 +294,10 @@ fn upstream(
     mistakes: &mut Mistakes,
 ) -> Upstream {
     check_name(&name, &place, mistakes);
-    let servers = listed(upstream.servers, &place, "servers", "write at least one, as in [127.0.0.1:9001]", mistakes);
-    for (Parsed(server), place) in &servers {
-        if server.port() == 0 {
-            mistakes.push(place.clone(), "has the port 0; write the port that the backend listens on");
-        } else if let Some(key) = own.taken(*server) {
-            mistakes.push(place.clone(), format!("is the gateway's own {key} address; write that of the backend"));
-        }
-    }
-    let servers: Box<[SocketAddr]> = servers.into_iter().map(|(Parsed(server), _)| server).collect();
+    let servers = upstreams::servers(upstream.servers, &place, own, mistakes);
     let host_place = upstream.host.place().cloned();
-    let host = upstream.host.take().or_else(|| servers.first().map(SocketAddr::to_string)).unwrap_or_default();
+    let first = || servers.first().map(|server| server.address.to_string());
+    let host = upstream.host.take().or_else(first).unwrap_or_default();
     if let Some(place) = host_place
         && !crate::head::is_authority(host.as_bytes())
     {
@@ -318,6 +311,12 @@ fn upstream(
         host: host.into(),
         connect_timeout: time(upstream.connect_timeout, 1, mistakes),
         idle_timeout: time(upstream.idle_timeout, 60, mistakes),
+        resolve_every: time(upstream.resolve_every, 30, mistakes),
+        slow_after: time(upstream.slow_after, 5, mistakes),
+        added: upstreams::added(upstream.add_headers, source, mistakes),
+        health: upstreams::health(upstream.health_check, mistakes),
+        ejection: upstreams::ejection(upstream.ejection, mistakes),
+        breaker: upstreams::breaker(upstream.breaker, mistakes),
     }
 }
 

@@ -10,12 +10,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::units::{Bytes, HeaderName, Mode, Parsed, PerPeriod, PublicUrl, RouteText};
+use super::units::{Bytes, FromText, HeaderName, Mode, Parsed, PerPeriod, PublicUrl, RouteText};
 use crate::account::{Digest, Expiry};
 use crate::check::domain::Pattern;
 use crate::check::media::MediaType;
+use crate::policy::upstream::Address;
 use crate::problem::Status;
-use crate::yaml::{Entries, Listed, Written};
+use crate::yaml::{Entries, Listed, Place, TEXT_OR_KEYS, Written};
 
 /// A value written as one text.
 pub type Text<T> = Written<Parsed<T>>;
@@ -107,11 +108,86 @@ pub struct Limits {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Upstream {
-    pub servers: Texts<SocketAddr>,
+    pub servers: Written<Listed<Server>>,
+    pub resolve_every: Text<Duration>,
     pub host: Written<String>,
     pub tls: Written<UpstreamTls>,
     pub connect_timeout: Text<Duration>,
     pub idle_timeout: Text<Duration>,
+    pub slow_after: Text<Duration>,
+    pub add_headers: Entries<String>,
+    pub health_check: Written<HealthCheck>,
+    pub ejection: Written<Ejection>,
+    pub breaker: Written<Breaker>,
+}
+
+/// A server: its address alone, or a mapping.
+#[derive(Debug, Default)]
+pub struct Server {
+    pub address: Text<Address>,
+    pub weight: Written<u32>,
+    pub max_requests: Written<u32>,
+}
+
+impl<'de> Deserialize<'de> for Server {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Default, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        struct Keys {
+            address: Text<Address>,
+            weight: Written<u32>,
+            max_requests: Written<u32>,
+        }
+        struct ServerVisitor;
+        impl<'de> serde::de::Visitor<'de> for ServerVisitor {
+            type Value = Server;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an address, or a mapping")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Server, E> {
+                let address = Address::from_text(text).map_err(E::custom)?;
+                Ok(Server { address: Written::Here(Parsed(address), Place::default()), ..Server::default() })
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, access: A) -> Result<Server, A::Error> {
+                let Keys { address, weight, max_requests } =
+                    Keys::deserialize(serde::de::value::MapAccessDeserializer::new(access))?;
+                Ok(Server { address, weight, max_requests })
+            }
+        }
+        deserializer.deserialize_struct(TEXT_OR_KEYS, &["address", "weight", "max_requests"], ServerVisitor)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HealthCheck {
+    pub path: Written<String>,
+    pub status: Written<u32>,
+    pub tcp: Written<bool>,
+    pub interval: Text<Duration>,
+    pub timeout: Text<Duration>,
+    pub failures: Written<u32>,
+    pub successes: Written<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ejection {
+    pub failures: Written<u32>,
+    pub time: Text<Duration>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Breaker {
+    pub failures: Written<u32>,
+    pub error_percent: Written<u32>,
+    pub window: Text<Duration>,
+    pub min_requests: Written<u32>,
+    pub open_for: Text<Duration>,
 }
 
 #[derive(Debug, Default, Deserialize)]

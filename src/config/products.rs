@@ -15,6 +15,7 @@ use crate::account::MAX_PRODUCTS;
 use crate::check::domain::Domains;
 use crate::check::header::{DeadlineRule, HeaderRule, Shape};
 use crate::check::media::{Media, MediaType};
+use crate::policy::upstream::AddedHeaders;
 use crate::policy::{Endpoint, Paths, Preflight, Product, Upstream};
 use crate::problem::Row;
 use crate::wording::{Text, Wording};
@@ -71,6 +72,7 @@ pub fn compile(
     let deadline = deadline(product.deadline, around, mistakes);
     let mut taken = Taken {
         token_headers: around.token_headers,
+        added: upstream.and_then(|place| around.upstreams.get(place)).map(|upstream| &upstream.added),
         seen: deadline.header.iter().map(|name| name.to_ascii_lowercase()).collect(),
     };
     let headers: Box<[HeaderRule]> =
@@ -256,6 +258,8 @@ const IS_TOKEN_HEADER: &str = "carries tokens, which nobody else may see; choose
 /// Headers that no further rule can be about.
 struct Taken<'c> {
     token_headers: &'c BTreeSet<String>,
+    /// What the product's upstream is sent with every request.
+    added: Option<&'c AddedHeaders>,
     /// In lower case.
     seen: Vec<String>,
 }
@@ -268,6 +272,9 @@ impl Taken<'_> {
             mistakes.push(place.clone(), IS_TOKEN_HEADER);
         } else if self.seen.contains(&name) {
             let what = "is a header that the product reads already; give each header one rule";
+            mistakes.push(place.clone(), what);
+        } else if self.added.is_some_and(|added| added.has(&name)) {
+            let what = "is added to every request of the product's upstream; remove it here or there";
             mistakes.push(place.clone(), what);
         }
         self.seen.push(name);

@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::*;
 use crate::account::{Digest, Expiry};
 use crate::check::header::Shape;
+use crate::policy::upstream::{BreakerRule, MAX_SERVERS, Probe};
 use crate::problem::{Row, TABLE};
 
 /// A configuration with every kind of value and no mistake.
@@ -310,9 +311,9 @@ fn mistakes_in_upstreams() {
             lines: &["f:8:14: upstreams.lookup.servers: is an empty list; write at least one, as in [127.0.0.1:9001]"],
         },
         Case {
-            edits: &[("servers: [127.0.0.1:9001]", "servers: [lookup.internal:9001]")],
+            edits: &[("servers: [127.0.0.1:9001]", "servers: [lookup.internal]")],
             lines: &[
-                "f:8:15: upstreams.lookup.servers[0]: is not an address and a port; write one as in 127.0.0.1:8080 or [::1]:8080, not a name",
+                "f:8:15: upstreams.lookup.servers[0]: is not an address or a name with a port; write one as in 127.0.0.1:9001, [::1]:9001 or lookup-1.internal:9001",
             ],
         },
         Case {
@@ -348,7 +349,7 @@ fn mistakes_in_upstreams() {
         Case {
             edits: &[("connect_timeout: 1s", "retries: 3")],
             lines: &[
-                "f:10:5: upstreams.lookup.retries: is not a key here; the keys are servers, host, tls, connect_timeout, idle_timeout",
+                "f:10:5: upstreams.lookup.retries: is not a key here; the keys are servers, resolve_every, host, tls, connect_timeout, idle_timeout, slow_after, add_headers, health_check, ejection, breaker",
             ],
         },
         Case {
@@ -388,6 +389,219 @@ fn mistakes_in_upstreams() {
             lines: &["f:7:3: upstreams. : is not a name; write one of visible characters"],
         },
     ]);
+}
+
+#[test]
+fn mistakes_in_servers() {
+    const SERVERS: &str = "servers: [127.0.0.1:9001]";
+    check(&[
+        Case {
+            edits: &[(SERVERS, "servers: [{ address: lookup, weight: 0, max_requests: 0 }]")],
+            lines: &[
+                "f:8:26: upstreams.lookup.servers[0].address: is not an address or a name with a port; write one as in 127.0.0.1:9001, [::1]:9001 or lookup-1.internal:9001",
+                "f:8:42: upstreams.lookup.servers[0].weight: is out of range; write a number from 1 to 100",
+                "f:8:59: upstreams.lookup.servers[0].max_requests: is out of range; write a number from 1 to 1000000",
+            ],
+        },
+        Case {
+            edits: &[(SERVERS, "servers: [{ weight: 2 }]")],
+            lines: &[
+                "f:8:15: upstreams.lookup.servers[0].address: is missing; write where the server is, as in 127.0.0.1:9001 or lookup-1.internal:9001",
+            ],
+        },
+        Case {
+            edits: &[(SERVERS, "servers: [{ address: 127.0.0.1:9001, wieght: 2 }]")],
+            lines: &["f:8:42: upstreams.lookup.servers[0].wieght: is not a key here; did you mean `weight`?"],
+        },
+        Case {
+            edits: &[(SERVERS, "servers: [{ address: 127.0.0.1:8080 }]")],
+            lines: &[
+                "f:8:26: upstreams.lookup.servers[0].address: is the gateway's own `listen` address; write that of the backend",
+            ],
+        },
+        Case {
+            edits: &[(SERVERS, "servers: [lookup.internal:0]")],
+            lines: &["f:8:15: upstreams.lookup.servers[0]: has the port 0; write the port that the backend listens on"],
+        },
+        Case {
+            edits: &[(SERVERS, "servers: [a.internal:80, { address: a.internal:80 }]")],
+            lines: &[
+                "f:8:41: upstreams.lookup.servers[1].address: is listed already; remove it, or give the server a greater weight",
+            ],
+        },
+        Case {
+            edits: &[(SERVERS, "servers: [[127.0.0.1:9001]]")],
+            lines: &[
+                "f:8:15: upstreams.lookup.servers[0]: is a list, but a mapping is wanted here; write `key: value` lines below it; the keys are address, weight, max_requests",
+            ],
+        },
+        Case {
+            edits: &[(SERVERS, "servers: [~]")],
+            lines: &["f:8:15: upstreams.lookup.servers[0]: is blank; give it a value or remove the key"],
+        },
+        Case {
+            edits: &[(SERVERS, "servers: 127.0.0.1:9001")],
+            lines: &[
+                "f:8:14: upstreams.lookup.servers: is one value, but a list is wanted here; write `- value` lines below it",
+            ],
+        },
+    ]);
+    let many = (1..=MAX_SERVERS + 1).map(|port| format!("10.0.0.1:{port}")).collect::<Vec<_>>().join(", ");
+    assert_eq!(
+        lines_of(&edited(GOOD, &[(SERVERS, &format!("servers: [{many}]"))])),
+        ["f:8:1699: upstreams.lookup.servers[128]: is one server too many; 128 fit into one upstream"]
+    );
+}
+
+#[test]
+fn mistakes_in_what_becomes_of_failing_servers() {
+    const AFTER: &str = "connect_timeout: 1s";
+    check(&[
+        Case {
+            edits: &[(AFTER, "health_check: { interval: 1s }")],
+            lines: &[
+                "f:10:19: upstreams.lookup.health_check: does not say what to ask for; write a path, as in path: /healthz, or tcp: true",
+            ],
+        },
+        Case {
+            edits: &[(AFTER, "health_check: { path: /h, tcp: true }")],
+            lines: &[
+                "f:10:27: upstreams.lookup.health_check.path: says nothing beside tcp: true, which sends no request; remove one of the two",
+            ],
+        },
+        Case {
+            edits: &[(AFTER, "health_check: { tcp: true, status: 204 }")],
+            lines: &[
+                "f:10:40: upstreams.lookup.health_check.status: says nothing beside tcp: true, which sends no request; remove one of the two",
+            ],
+        },
+        Case {
+            edits: &[(AFTER, "health_check: { path: h, status: 99, failures: 0, successes: 1001, timeout: 1ms }")],
+            lines: &[
+                "f:10:27: upstreams.lookup.health_check.path: is not a path; write one as in /healthz",
+                "f:10:38: upstreams.lookup.health_check.status: is out of range; write a number from 200 to 599",
+                "f:10:52: upstreams.lookup.health_check.failures: is out of range; write a number from 1 to 1000",
+                "f:10:66: upstreams.lookup.health_check.successes: is out of range; write a number from 1 to 1000",
+                "f:10:81: upstreams.lookup.health_check.timeout: is out of range; write a duration from 50ms to 1h",
+            ],
+        },
+        Case {
+            edits: &[(AFTER, "health_check: /healthz")],
+            lines: &[
+                "f:10:19: upstreams.lookup.health_check: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are path, status, tcp, interval, timeout, failures, successes",
+            ],
+        },
+        Case {
+            edits: &[(AFTER, "ejection: { failures: 1001, time: 2d }")],
+            lines: &[
+                "f:10:27: upstreams.lookup.ejection.failures: is out of range; write a number from 0 to 1000",
+                "f:10:39: upstreams.lookup.ejection.time: is out of range; write a duration from 50ms to 1h",
+            ],
+        },
+        Case {
+            edits: &[(AFTER, "ejection: { failures: five }")],
+            lines: &[
+                "f:10:27: upstreams.lookup.ejection.failures: is not a whole number; write decimal digits, from 0 to 4294967295",
+            ],
+        },
+        Case {
+            edits: &[(AFTER, "breaker: { failures: 0, error_percent: 0 }")],
+            lines: &[
+                "f:10:14: upstreams.lookup.breaker: would never open; give it failures or error_percent, or remove it",
+            ],
+        },
+        Case {
+            edits: &[(AFTER, "breaker: { error_percent: 101, min_requests: 0, window: 1ms, open_for: 2h }")],
+            lines: &[
+                "f:10:31: upstreams.lookup.breaker.error_percent: is out of range; write a number from 0 to 100",
+                "f:10:50: upstreams.lookup.breaker.min_requests: is out of range; write a number from 1 to 1000000",
+                "f:10:61: upstreams.lookup.breaker.window: is out of range; write a duration from 50ms to 1h",
+                "f:10:76: upstreams.lookup.breaker.open_for: is out of range; write a duration from 50ms to 1h",
+            ],
+        },
+        Case {
+            edits: &[(AFTER, "breaker:")],
+            lines: &["f:10:5: upstreams.lookup.breaker: is blank; give it a value or remove the key"],
+        },
+        Case {
+            edits: &[(AFTER, "resolve_every: 1ms")],
+            lines: &["f:10:20: upstreams.lookup.resolve_every: is out of range; write a duration from 50ms to 1h"],
+        },
+        Case {
+            edits: &[(AFTER, "slow_after: soon")],
+            lines: &[
+                "f:10:17: upstreams.lookup.slow_after: is not a duration; write a whole number and a unit, as in 500ms, 5s, 2m, 1h or 7d",
+            ],
+        },
+    ]);
+}
+
+#[test]
+fn mistakes_in_added_headers() {
+    const AFTER: &str = "connect_timeout: 1s";
+    check(&[
+        Case {
+            edits: &[(AFTER, "add_headers: { Content-Length: 1, a_b: 1 }")],
+            lines: &[
+                "f:10:20: upstreams.lookup.add_headers.Content-Length: is a header that HTTP or the gateway gives a meaning of its own; choose another one",
+                "f:10:39: upstreams.lookup.add_headers.a_b: is not a header's name; use letters, digits and hyphens, as in Auth-Token",
+            ],
+        },
+        Case {
+            edits: &[(AFTER, "add_headers: { A: \"${env:TOLLGATE_HAS_NO_SUCH_VARIABLE}\" }")],
+            lines: &[
+                "f:10:20: upstreams.lookup.add_headers.A: takes its value from a variable of the environment that is not set; set it, or correct its name",
+            ],
+        },
+        Case {
+            edits: &[(AFTER, "add_headers: { A: \"${file:there-is-none}\" }")],
+            lines: &[
+                "f:10:20: upstreams.lookup.add_headers.A: takes its value from a file that cannot be read (No such file or directory (os error 2)); name one that this user may read",
+            ],
+        },
+        Case {
+            edits: &[(AFTER, "add_headers: { A: \"${env:PATH\", B: \"${vault:key}\" }")],
+            lines: &[
+                "f:10:20: upstreams.lookup.add_headers.A: has a ${ without its }; write ${env:NAME} or ${file:PATH}",
+                "f:10:37: upstreams.lookup.add_headers.B: has a ${…} that means nothing here; write ${env:NAME} or ${file:PATH}",
+            ],
+        },
+        Case {
+            // The file is there, but has lines.
+            edits: &[(AFTER, "add_headers: { A: \"${file:demo.yaml}\", B: é, C: \"a\\nb\", D: ' ' }")],
+            lines: &[
+                "f:10:20: upstreams.lookup.add_headers.A: has a value that no header can have; write 1 to 8192 printable characters of ASCII",
+                "f:10:44: upstreams.lookup.add_headers.B: has a value that no header can have; write 1 to 8192 printable characters of ASCII",
+                "f:10:50: upstreams.lookup.add_headers.C: has a value that no header can have; write 1 to 8192 printable characters of ASCII",
+                "f:10:61: upstreams.lookup.add_headers.D: has a value that no header can have; write 1 to 8192 printable characters of ASCII",
+            ],
+        },
+        Case {
+            edits: &[(AFTER, "add_headers: { X-Key: a, x-key: b }")],
+            lines: &["f:10:30: upstreams.lookup.add_headers.x-key: is added already; remove it"],
+        },
+        Case {
+            edits: &[(AFTER, "add_headers: { reference-id: a }")],
+            lines: &[
+                "f:19:7: products.phone.headers.Reference-ID: is added to every request of the product's upstream; remove it here or there",
+            ],
+        },
+    ]);
+    let many: String = (0..33).map(|number| format!("H{number}: a, ")).collect();
+    let lines = lines_of(&edited(GOOD, &[(AFTER, &format!("add_headers: {{ {many} }}"))]));
+    assert_eq!(lines, ["f:10:266: upstreams.lookup.add_headers.H32: is one header too many; 32 can be added"]);
+}
+
+#[test]
+fn added_headers_come_from_the_environment_and_files_and_are_not_shown() {
+    let scratch = Scratch::new();
+    scratch.write("key", "s3cret\n");
+    let added = "add_headers: { X-Key: \"Bearer ${file:key}\", X-Two: \"${env:CARGO_PKG_NAME}/${file:key}/$5\" }";
+    let text = edited(GOOD, &[("connect_timeout: 1s", added)]);
+    let config = parse("f", &text, &Source::Directory(scratch.0.clone())).unwrap_or_else(|all| panic!("{all}"));
+    let upstream = &config.policy.upstreams[0];
+    assert_eq!(upstream.added.lines(), b"X-Key: Bearer s3cret\r\nX-Two: tollgate/s3cret/$5\r\n");
+    assert!(!format!("{config:?}").contains("s3cret") && !config.summary("f").contains("s3cret"));
 }
 
 #[test]
@@ -1442,6 +1656,7 @@ fn gateway_yaml_has_every_key() {
     let below = |values: &[Value], key: &str| values.iter().map(|value| value[key].clone()).collect::<Vec<_>>();
     let listeners = lists(std::slice::from_ref(&file), "listeners");
     let listener_tls = below(&listeners, "tls");
+    let upstreams = all(&file, "upstreams");
     let products = all(&file, "products");
     let bodies = below(&products, "body");
     let accounts = all(&file, "accounts");
@@ -1461,8 +1676,12 @@ fn gateway_yaml_has_every_key() {
         ("a certificate", lists(&listener_tls, "certificates"), keys_of::<file::CertificatePair>()),
         ("a PROXY protocol", below(&listeners, "proxy_protocol"), keys_of::<file::ProxyProtocol>()),
         ("limits", vec![file["limits"].clone()], keys_of::<file::Limits>()),
-        ("an upstream", all(&file, "upstreams"), keys_of::<file::Upstream>()),
-        ("an upstream's TLS", below(&all(&file, "upstreams"), "tls"), keys_of::<file::UpstreamTls>()),
+        ("an upstream", upstreams.clone(), keys_of::<file::Upstream>()),
+        ("an upstream's TLS", below(&upstreams, "tls"), keys_of::<file::UpstreamTls>()),
+        ("a server", lists(&upstreams, "servers"), keys_of::<file::Server>()),
+        ("a health check", below(&upstreams, "health_check"), keys_of::<file::HealthCheck>()),
+        ("an ejection", below(&upstreams, "ejection"), keys_of::<file::Ejection>()),
+        ("a breaker", below(&upstreams, "breaker"), keys_of::<file::Breaker>()),
         ("a product", products.clone(), keys_of::<file::Product>()),
         ("a deadline", below(&products, "deadline"), keys_of::<file::Deadline>()),
         ("a header", all(&products[0], "headers"), keys_of::<file::HeaderRule>()),
@@ -1548,6 +1767,35 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
     assert_eq!(&*upstream.host, "127.0.0.1:9001");
     states(&format!("To reach a server. Default: {}s.", upstream.connect_timeout.as_secs()));
     states(&format!("below the backend's own. Default: {}s.", upstream.idle_timeout.as_secs()));
+    let server = &upstream.servers[0];
+    states(&format!("from 1 to 100 (default {})", server.weight));
+    states("that it may have at a time (default: any number)");
+    assert_eq!(server.max_requests, None);
+    states(&format!("addresses stay.\n    # Default: {}s.", upstream.resolve_every.as_secs()));
+    states(&format!("has had it for this long. Default: {}s.", upstream.slow_after.as_secs()));
+    states("never shown. Default: none.");
+    assert!(upstream.added.lines().is_empty());
+    states("Without this key nobody checks.");
+    assert!(upstream.health.is_none());
+    let ejection = upstream.ejection;
+    states(&format!("Default: {{ failures: {}, time: {}s }}.", ejection.failures, ejection.time.as_secs()));
+    states("this key it never opens.");
+    assert_eq!(upstream.breaker, BreakerRule::NEVER);
+    let watched = "9002], health_check: { path: /h }, breaker: {} }";
+    let watched = parsed(&text.replace("9002] }", watched)).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let health = watched.policy.upstreams[0].health.clone().unwrap();
+    states(&format!(
+        "Defaults: status 200, tcp false, interval {}s, timeout {}s, and\n    # {} failures or {} successes",
+        health.interval.as_secs(),
+        health.timeout.as_secs(),
+        health.failures,
+        health.successes
+    ));
+    assert_eq!(health.probe, Probe::Get { path: "/h".into(), status: 200 });
+    let BreakerRule { failures, error_percent, window, min_requests, open_for } = watched.policy.upstreams[0].breaker;
+    states(&format!(
+        "Defaults: failures {failures}, error_percent {error_percent}, window {window:?}, min_requests {min_requests},\n    # open_for {open_for:?}."
+    ));
 
     let names =
         |types: &[crate::check::media::MediaType]| types.iter().map(|kind| kind.name().to_owned()).collect::<Vec<_>>();

@@ -15,6 +15,7 @@ use crate::account::{Digest, Expiry};
 use crate::check::domain::Pattern;
 use crate::check::media::{MediaType, is_token};
 use crate::check::network::parse_network;
+use crate::policy::upstream::Address;
 use crate::problem::Status;
 use crate::quota::Allowance;
 
@@ -137,6 +138,14 @@ impl FromText for SocketAddr {
     fn from_text(text: &str) -> Result<SocketAddr, &'static str> {
         text.parse()
             .map_err(|_| "is not an address and a port; write one as in 127.0.0.1:8080 or [::1]:8080, not a name")
+    }
+}
+
+impl FromText for Address {
+    fn from_text(text: &str) -> Result<Address, &'static str> {
+        Address::parse(text).ok_or(
+            "is not an address or a name with a port; write one as in 127.0.0.1:9001, [::1]:9001 or lookup-1.internal:9001",
+        )
     }
 }
 

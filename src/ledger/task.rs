@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use super::entry::{Draft, Entry, FIRST_GRANT, Kind, Position, Reference, timestamp};
+use super::batch::{Batch, address, draft};
+use super::entry::{Draft, Entry, Position, timestamp};
 use super::rates::{Rates, milliseconds};
 use super::register::Register;
 use super::store::Store;
@@ -22,10 +23,6 @@ use crate::quota::credits::Licence;
 /// How long charges are gathered before they are written together. With the write itself a charge
 /// is on the disk within 50 ms on a disk that takes 10 ms for it.
 const BATCH_INTERVAL: Duration = Duration::from_millis(40);
-
-/// Charges of one licence in one batch that get a row each, with their Transaction-Ids; when there
-/// are more, they share one row.
-const MAX_SINGLE_ROWS: usize = 16;
 
 /// First grants that are written together when nothing else is to be done.
 const FIRST_GRANTS_AT_ONCE: usize = 2000;
@@ -69,16 +66,6 @@ pub struct Task {
     /// is there.
     doubt: Option<Batch>,
     closing: Option<SyncSender<()>>,
-}
-
-/// What is written in one transaction.
-#[derive(Default)]
-struct Batch {
-    position: Position,
-    drafts: Vec<Draft>,
-    charges: Vec<Charge>,
-    first_grants: Vec<Arc<Licence>>,
-    correction: Option<(Arc<Licence>, i64)>,
 }
 
 impl Task {
@@ -339,39 +326,9 @@ impl Task {
 
     /// Makes one batch of all charges that are to be written.
     fn gather(&mut self) -> Batch {
-        let mut charges = std::mem::take(&mut self.pending);
+        let charges = std::mem::take(&mut self.pending);
         self.count_out(charges.len());
-        // Nobody waits for these any more.
-        charges.retain(|charge| !matches!(&charge.stage, Stage::Waiting(waiting) if waiting.is_closed()));
-        // Equal licences come to stand together, and what is given back before what may already be
-        // paid with it. A refund's own charge was written before, by another batch.
-        charges.sort_by_key(|charge| (address(&charge.licence), !matches!(charge.stage, Stage::Undelivered)));
-        let mut batch = Batch { position: self.next_position(), ..Batch::default() };
-        for group in charges.chunk_by(|one, other| address(&one.licence) == address(&other.licence)) {
-            if let Some(first) = group.first() {
-                self.first_grant(&first.licence, &mut batch);
-            }
-            let single = |charge: &Charge| group.len() <= MAX_SINGLE_ROWS || !matches!(charge.stage, Stage::Delivered);
-            batch.drafts.extend(group.iter().filter(|charge| single(charge)).map(draft_of_one));
-            let shared: Vec<&Charge> = group.iter().filter(|charge| !single(charge)).collect();
-            batch.drafts.extend(draft_of_several(&shared));
-        }
-        batch.charges = charges;
-        batch
-    }
-
-    /// Puts the first grant of a licence before its other rows, if it is not written yet.
-    fn first_grant(&self, licence: &Arc<Licence>, batch: &mut Batch) {
-        let amount = i64::try_from(licence.first_grant).unwrap_or(i64::MAX);
-        if self.due_set.contains(&address(licence)) {
-            batch.drafts.push(Draft {
-                key: Some(FIRST_GRANT.to_owned()),
-                by: "configuration".to_owned(),
-                why: "the account's first grant".to_owned(),
-                ..draft(licence, Kind::Grant, amount)
-            });
-            batch.first_grants.push(Arc::clone(licence));
-        }
+        Batch::of_charges(self.next_position(), charges, |licence| self.due_set.contains(&address(licence)))
     }
 
     fn write_first_grants(&mut self) {
@@ -380,8 +337,8 @@ impl Task {
         }
         let mut batch = Batch { position: self.next_position(), ..Batch::default() };
         let first = self.due.len().saturating_sub(FIRST_GRANTS_AT_ONCE);
-        for licence in self.due.iter().skip(first).rev() {
-            self.first_grant(licence, &mut batch);
+        for licence in self.due.iter().skip(first).rev().filter(|licence| self.due_set.contains(&address(licence))) {
+            batch.first_grant(licence);
         }
         match self.commit(batch) {
             Ok(()) => self.due.truncate(first),
@@ -512,7 +469,9 @@ impl Task {
             return Err(Refusal::TooMuch);
         }
         let mut batch = Batch { position: self.next_position(), ..Batch::default() };
-        self.first_grant(&licence, &mut batch);
+        if self.due_set.contains(&address(&licence)) {
+            batch.first_grant(&licence);
+        }
         batch.drafts.push(Draft { key: Some(key.clone()), by, why, ..draft(&licence, kind, amount) });
         batch.correction = Some((Arc::clone(&licence), amount));
         self.commit(batch).map_err(Refusal::Unusable)?;
@@ -526,46 +485,6 @@ impl Task {
 fn waiting_is_over(waiting: &mut tokio::sync::oneshot::Sender<Recorded>) {
     let (nobody, _) = tokio::sync::oneshot::channel();
     *waiting = nobody;
-}
-
-fn draft(licence: &Licence, kind: Kind, amount: i64) -> Draft {
-    Draft {
-        account: Arc::clone(&licence.account),
-        product: Arc::clone(&licence.product),
-        kind,
-        amount,
-        lookups: 0,
-        reference: Reference::Batch,
-        key: None,
-        by: "gateway".to_owned(),
-        why: String::new(),
-    }
-}
-
-fn draft_of_one(charge: &Charge) -> Draft {
-    let credits = i64::from(charge.credits);
-    let (kind, amount, why) = match charge.stage {
-        Stage::Delivered | Stage::Waiting(_) => (Kind::Charge, -credits, ""),
-        Stage::Undelivered => (Kind::Refund, credits, "the answer was not delivered"),
-    };
-    Draft {
-        lookups: 1,
-        reference: Reference::Transaction(charge.transaction),
-        why: why.to_owned(),
-        ..draft(&charge.licence, kind, amount)
-    }
-}
-
-fn draft_of_several(charges: &[&Charge]) -> Option<Draft> {
-    let licence = &charges.first()?.licence;
-    let credits: i64 = charges.iter().map(|charge| i64::from(charge.credits)).sum();
-    let lookups = i64::try_from(charges.len()).unwrap_or(i64::MAX);
-    Some(Draft { lookups, ..draft(licence, Kind::Charge, -credits) })
-}
-
-/// What tells one licence from another without comparing names.
-fn address(licence: &Arc<Licence>) -> usize {
-    Arc::as_ptr(licence).addr()
 }
 
 fn count(length: usize) -> i64 {

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
 
 use super::*;
+use crate::ledger::entry::Kind;
 use crate::ledger::{Answer, Bill, Ledger};
 use crate::problem::Row;
 use crate::quota::credits::Hold;
@@ -143,7 +144,7 @@ impl Process {
 
     /// Bills for an answer up to the moment before it goes out.
     fn bill<'p>(&'p self, hold: Hold<'p>, price: u32) -> Bill<'p> {
-        let mut bill = self.ledger.bill(hold, price, &TransactionId::random());
+        let mut bill = Bill::new(&self.ledger, hold, price, &TransactionId::random());
         {
             let mut recording = pin!(bill.record());
             let mut context = Context::from_waker(Waker::noop());
@@ -367,7 +368,7 @@ fn work(task: &mut Task) {
 
 fn deliver(ledger: &Ledger) {
     let hold = ledger.hold(ledger.licences().first(), 1).unwrap();
-    ledger.bill(hold, 1, &TransactionId::random()).delivered();
+    Bill::new(ledger, hold, 1, &TransactionId::random()).delivered();
 }
 
 fn spent_in_file(directory: &std::path::Path) -> u64 {
@@ -409,7 +410,7 @@ fn an_answer_that_waits_for_its_charge_is_refused_when_it_cannot_be_written() {
     let other = rusqlite::Connection::open(directory.join("ledger.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let hold = ledger.hold(ledger.licences().first(), 1).unwrap();
-    let mut bill = ledger.bill(hold, 1, &TransactionId::random());
+    let mut bill = Bill::new(&ledger, hold, 1, &TransactionId::random());
     {
         let mut recording = pin!(bill.record());
         let mut context = Context::from_waker(Waker::noop());
@@ -480,7 +481,7 @@ fn a_grant_that_failed_but_is_there_counts_and_an_adjustment_that_is_not_there_i
             assert!(licence.balance().withdraw(4));
         }
         let mut batch = Batch { position: task.next_position(), ..Batch::default() };
-        task.first_grant(licence, &mut batch);
+        batch.first_grant(licence);
         batch.drafts.push(Draft { key: Some("k".to_owned()), ..draft(licence, Kind::Adjustment, amount) });
         batch.correction = Some((Arc::clone(licence), amount));
         if is_there {

@@ -19,7 +19,7 @@ use serde::{Deserializer, forward_to_deserialize_any};
 
 use super::tree::{Kind, Node, Resolved, push_index, push_key, resolve};
 use super::words::{in_plain_words, shown, unknown_key};
-use super::{HANDED, Mistakes, Place, WRITTEN};
+use super::{HANDED, Mistakes, Place, TEXT_OR_KEYS, WRITTEN};
 
 /// Deserializes a tree. `None` means that a mistake says why; with a value there can be mistakes
 /// as well.
@@ -360,10 +360,15 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         known: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
+        if name == TEXT_OR_KEYS
+            && let Kind::Scalar { .. } = &self.node.kind
+        {
+            return self.deserialize_str(visitor);
+        }
         let Kind::Mapping(entries) = &self.node.kind else {
             return self.wrong("a mapping", format_args!("{AS_MAPPING}; the keys are {}", known.join(", ")));
         };

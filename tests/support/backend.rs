@@ -58,7 +58,15 @@ pub struct Backend {
 impl Backend {
     /// Calls `behave` with each whole request.
     pub fn start(behave: impl Fn(&mut Peer, &[u8]) -> After + Send + Sync + 'static) -> Backend {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Backend::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), behave)
+    }
+
+    /// Listens at an address, and calls `behave` with each whole request.
+    pub fn start_at(
+        address: SocketAddr,
+        behave: impl Fn(&mut Peer, &[u8]) -> After + Send + Sync + 'static,
+    ) -> Backend {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let log = Arc::new(Log::default());
         let stop = Arc::new(AtomicBool::new(false));

@@ -14,15 +14,20 @@ pub fn token(name: &str) -> String {
 
 /// A configuration that is being put together.
 pub struct Configuration {
-    backend: SocketAddr,
+    /// The keys of the upstream of most products.
+    lookup: String,
     top: String,
-    upstream: String,
     limits: Vec<(String, String)>,
 }
 
 impl Configuration {
     pub fn new(backend: SocketAddr) -> Configuration {
-        Configuration { backend, top: String::new(), upstream: String::new(), limits: Vec::new() }
+        Configuration::of_upstream(&format!("servers: [{backend}], host: lookup.internal"))
+    }
+
+    /// With an upstream of these keys.
+    pub fn of_upstream(keys: &str) -> Configuration {
+        Configuration { lookup: keys.to_owned(), top: String::new(), limits: Vec::new() }
     }
 
     /// Believes X-Forwarded-For of clients on this machine.
@@ -39,7 +44,7 @@ impl Configuration {
 
     /// More keys of the upstream `lookup`.
     pub fn upstream(mut self, keys: &str) -> Configuration {
-        self.upstream = format!(", {keys}");
+        self.lookup += &format!(", {keys}");
         self
     }
 
@@ -53,12 +58,12 @@ impl Configuration {
     /// `small-9` have three requests an hour and the tokens `small-N`, `small-N-second`,
     /// `small-N-disabled` and `small-N-ip` each.
     pub fn yaml(self) -> String {
-        let Configuration { backend, top, upstream, limits } = self;
+        let Configuration { lookup, top, limits } = self;
         let closed = closed_port();
         let mut yaml = format!(
             "h2c: true\nworkers: 2\npublic_url: https://api.example.com/docs\n{top}\
              upstreams:\n\
-             \x20 lookup: {{ servers: [{backend}], host: lookup.internal{upstream} }}\n\
+             \x20 lookup: {{ {lookup} }}\n\
              \x20 down: {{ servers: [{closed}] }}\n"
         );
         if !limits.is_empty() {

@@ -25,5 +25,14 @@ pub use wire::Wire;
 /// anything the program writes about them.
 pub const CANARY: &str = "c4n4ry";
 
+/// Waits until something holds that has to, sooner or later.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
 /// How long a test waits for something that has to happen, before it fails.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);

@@ -1,0 +1,29 @@
+//! The clocks of the process, read in one place.
+//!
+//! Everything that depends on time takes a [`Now`] as an argument; this is where one comes from.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::quota::Now;
+
+/// The clocks, with the moment from which the monotonic one counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(Instant);
+
+impl Clock {
+    /// Clocks that count from this moment on.
+    pub fn start() -> Clock {
+        Clock(Instant::now())
+    }
+
+    /// Clocks that have counted since a moment.
+    pub fn since(started: Instant) -> Clock {
+        Clock(started)
+    }
+
+    /// The moment, by both clocks.
+    pub fn now(&self) -> Now {
+        let unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since_1970| since_1970.as_secs());
+        Now { monotonic: self.0.elapsed(), unix_seconds }
+    }
+}

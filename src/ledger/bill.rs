@@ -1,0 +1,92 @@
+//! The bill for an answer: from the price that is known to the charge that is due.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::{Durability, Ledger, Recorded, Stage};
+use crate::problem::{Problem, Row};
+use crate::quota::credits::{Hold, Licence};
+use crate::respond::TransactionId;
+
+/// What an answer costs, and whom. Dropping it costs nobody anything: only an answer that was
+/// [delivered](Bill::delivered) is paid for.
+#[must_use = "a bill that is dropped is not charged"]
+pub struct Bill<'p> {
+    ledger: &'p Ledger,
+    /// `None` for what costs nothing.
+    due: Option<Due<'p>>,
+    recorded: Option<Recorded>,
+}
+
+struct Due<'p> {
+    licence: &'p Arc<Licence>,
+    hold: Hold<'p>,
+    price: u32,
+    transaction: TransactionId,
+}
+
+/// What a paying client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    pub charged: u32,
+    /// What the next request can hold.
+    pub remaining: u64,
+}
+
+impl<'p> Bill<'p> {
+    /// The bill for what costs nothing.
+    pub fn nothing(ledger: &'p Ledger) -> Bill<'p> {
+        Bill { ledger, due: None, recorded: None }
+    }
+
+    /// The bill for an answer that costs `price`; above what was held it is what was held.
+    pub fn new(ledger: &'p Ledger, hold: Hold<'p>, price: u32, transaction: &TransactionId) -> Bill<'p> {
+        let Some(licence) = hold.licence() else { return Bill::nothing(ledger) };
+        if price > hold.amount() {
+            ledger.shared.figures.capped.inc();
+        }
+        let price = price.min(hold.amount());
+        let due = Due { licence, hold, price, transaction: *transaction };
+        Bill { ledger, due: Some(due), recorded: None }
+    }
+
+    /// The receipt; `None` for an account that does not pay.
+    pub fn receipt(&self) -> Option<Receipt> {
+        let Due { licence, hold, price, .. } = self.due.as_ref()?;
+        let given_back = u64::from(hold.amount().saturating_sub(*price));
+        Some(Receipt { charged: *price, remaining: licence.balance().available().saturating_add(given_back) })
+    }
+
+    /// Waits until the charge is written, where that must come before the answer.
+    ///
+    /// # Errors
+    /// `internal` when it cannot be written; nothing is charged then.
+    pub async fn record(&mut self) -> Result<(), Problem> {
+        let (Some(due), Durability::Each) = (&self.due, self.ledger.durability) else {
+            return Ok(());
+        };
+        if due.price == 0 {
+            return Ok(());
+        }
+        let (sender, written) = oneshot::channel();
+        self.ledger.charge(due.licence, due.price, due.transaction, Stage::Waiting(sender));
+        let failed = Problem::new(Row::Internal, "the charge could not be written");
+        self.recorded = Some(written.await.map_err(|_| failed)?);
+        Ok(())
+    }
+
+    /// Charges for an answer that went out whole.
+    pub fn delivered(mut self) {
+        let Some(Due { licence, hold, price, transaction }) = self.due.take() else { return };
+        hold.settle(price);
+        if price == 0 {
+            return;
+        }
+        self.ledger.shared.figures.charged.inc_by(u64::from(price));
+        match self.recorded.take() {
+            Some(mut recorded) => recorded.charge = None,
+            None => self.ledger.charge(licence, price, transaction, Stage::Delivered),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What operators ask the ledger for, and why it can refuse.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::Fault;
+use super::entry::{Entry, Kind};
+use crate::quota::balance::MAX_CREDITS;
+use crate::quota::credits::Licence;
+
+/// What an operator wants to know or to change.
+pub(super) enum Question {
+    Correct(Correction, oneshot::Sender<Result<Corrected, Refusal>>),
+    Page(Page, oneshot::Sender<Result<Vec<Entry>, Refusal>>),
+}
+
+/// A grant or an adjustment.
+#[derive(Clone, Debug)]
+pub struct Correction {
+    pub licence: Arc<Licence>,
+    pub kind: Kind,
+    /// Credits; negative to take some away.
+    pub amount: i64,
+    /// What makes it happen only once, however often it is sent.
+    pub key: String,
+    pub by: String,
+    pub why: String,
+}
+
+/// A correction that is in the file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Corrected {
+    pub entry: Entry,
+    /// It was there already, from an earlier request with this key.
+    pub again: bool,
+    /// What the next request can hold.
+    pub balance: u64,
+}
+
+/// Which rows an operator wants to see, the oldest first.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Those of one licence, or all.
+    pub licence: Option<Arc<Licence>>,
+    /// Rows after this id.
+    pub after: i64,
+    /// How many at the most.
+    pub rows: u32,
+}
+
+/// Why the ledger did not do what an operator asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The file cannot be used. A correction may be in it all the same: sent again with its key, it
+    /// happens once.
+    Unusable(Fault),
+    /// The key belongs to another correction.
+    KeyTaken,
+    /// The balance would have more credits than it can count.
+    TooMuch,
+    /// Fewer credits are available than are to be taken away.
+    TooLittle,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Unusable(fault) => write!(formatter, "the ledger cannot be used: {fault}"),
+            Refusal::KeyTaken => formatter
+                .write_str("the key was used for another amount or kind; use a new key, or the same words as before"),
+            Refusal::TooMuch => {
+                write!(formatter, "the balance would have more than {} credits; grant less", MAX_CREDITS)
+            }
+            Refusal::TooLittle => {
+                formatter.write_str("fewer credits than that are available; take away at most what is available")
+            }
+        }
+    }
+}
+
+/// What the ledger will answer.
+pub struct Answer<T>(pub(super) oneshot::Receiver<Result<T, Refusal>>);
+
+/// The fault of a ledger without a task.
+const ENDED: Refusal = Refusal::Unusable(Fault::new("it has been closed; start the program again"));
+
+impl<T> Answer<T> {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// Why the ledger did not do it.
+    pub async fn wait(self) -> Result<T, Refusal> {
+        self.0.await.unwrap_or(Err(ENDED))
+    }
+
+    /// Waits for it and lets the thread stand still, for a program that does nothing else.
+    ///
+    /// # Errors
+    /// Why the ledger did not do it.
+    pub fn wait_here(self) -> Result<T, Refusal> {
+        self.0.blocking_recv().unwrap_or(Err(ENDED))
+    }
+}

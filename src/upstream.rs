@@ -1,0 +1,291 @@
+//! The upstreams while they run: which server a request may have, and what is learnt from it.
+//!
+//! A [`Pool`] is made from the policy's `Upstream` and is not part of it: what is known of servers
+//! survives a change of the configuration. Requests meet only atomics here; the roster of servers is
+//! replaced as a whole when a name has new addresses. How bytes come and go is `exchange.rs`; what
+//! happens in the background is `keep.rs`. pingora-load-balancing is not used: it knows no caps, no
+//! ejection and no breaker, and its backends are clones of an address that would have to be made
+//! into a peer for each request.
+
+pub mod breaker;
+pub mod figures;
+pub mod health;
+pub mod keep;
+mod probe;
+mod resolve;
+pub mod servers;
+pub mod verdict;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::clock::Clock;
+use crate::policy::Upstream;
+use crate::policy::upstream::{Address, MAX_SERVERS};
+use crate::problem::{Hint, Problem, Row};
+use crate::quota::Now;
+use breaker::{Breaker, Change, Pass};
+use figures::Tally;
+use servers::{Lack, Roster, Server, State, Tried};
+use verdict::Verdict;
+
+/// Makes what it takes to connect to a server of an upstream.
+pub type Connect<P> = fn(&Upstream, SocketAddr) -> P;
+
+/// All upstreams of a policy, in its order.
+#[derive(Debug)]
+pub struct Upstreams<P> {
+    pools: Box<[Arc<Pool<P>>]>,
+    connect: Connect<P>,
+    clock: Clock,
+}
+
+/// One upstream while it runs.
+#[derive(Debug)]
+pub struct Pool<P> {
+    upstream: Upstream,
+    connect: Connect<P>,
+    clock: Clock,
+    roster: ArcSwap<Roster<P>>,
+    /// The addresses of each of the upstream's servers; of a name, those that it had last. Only the
+    /// background writes here.
+    resolved: Mutex<Vec<Box<[SocketAddr]>>>,
+    breaker: Arc<Breaker>,
+    tally: Arc<Tally>,
+}
+
+impl<P> Upstreams<P> {
+    /// The upstreams of a policy. No connection is made and no name resolved yet.
+    pub fn new(upstreams: &[Upstream], connect: Connect<P>) -> Upstreams<P> {
+        let clock = Clock::start();
+        let pools = upstreams.iter().map(|upstream| Arc::new(Pool::new(upstream, connect, clock, None))).collect();
+        Upstreams { pools, connect, clock }
+    }
+
+    /// The upstreams of a policy that takes over from this one: whatever stays the same keeps what is
+    /// known of it.
+    pub fn renewed(&self, upstreams: &[Upstream]) -> Upstreams<P> {
+        let renew = |upstream: &Upstream| {
+            let before = self.pools.iter().find(|pool| pool.upstream.name == upstream.name);
+            Arc::new(Pool::new(upstream, self.connect, self.clock, before.map(|pool| &**pool)))
+        };
+        Upstreams { pools: upstreams.iter().map(renew).collect(), connect: self.connect, clock: self.clock }
+    }
+
+    /// The upstream at a place of the policy.
+    pub fn pool(&self, place: usize) -> Option<&Pool<P>> {
+        self.pools.get(place).map(|pool| &**pool)
+    }
+}
+
+impl<P> Pool<P> {
+    fn new(upstream: &Upstream, connect: Connect<P>, clock: Clock, before: Option<&Pool<P>>) -> Pool<P> {
+        let known = |address: &Address| before.and_then(|pool| pool.addresses_of(address)).unwrap_or_default();
+        let resolved = upstream.servers.iter().map(|server| match &server.address {
+            Address::Socket(address) => [*address].into(),
+            name @ Address::Name { .. } => known(name),
+        });
+        let resolved: Vec<Box<[SocketAddr]>> = resolved.collect();
+        let state_before = before.map(|pool| pool.roster.load_full());
+        let roster = roster(upstream, connect, &resolved, state_before.as_deref());
+        if upstream.health.is_none() {
+            roster.servers().iter().for_each(|server| server.state.health.reset());
+        }
+        let breaker = before.map(|pool| &pool.breaker).filter(|breaker| *breaker.rule() == upstream.breaker);
+        Pool {
+            upstream: upstream.clone(),
+            connect,
+            clock,
+            roster: ArcSwap::from_pointee(roster),
+            resolved: Mutex::new(resolved),
+            breaker: breaker.map_or_else(|| Arc::new(Breaker::new(upstream.breaker)), Arc::clone),
+            tally: before.map_or_else(Arc::default, |pool| Arc::clone(&pool.tally)),
+        }
+    }
+
+    /// Lets a request in.
+    ///
+    /// # Errors
+    /// `upstream-unavailable`, while the breaker is open.
+    pub fn enter(&self) -> Result<Passage<'_, P>, Problem> {
+        let pass = self.breaker.enter(self.clock.now()).map_err(|wait| unavailable("the breaker is open", wait))?;
+        let (tried, attempt, verdict) = (Tried::default(), None, Verdict::Unknown);
+        Ok(Passage { pool: self, roster: self.roster.load_full(), pass, tried, attempt, verdict })
+    }
+
+    /// The addresses that one of the servers had last.
+    fn addresses_of(&self, address: &Address) -> Option<Box<[SocketAddr]>> {
+        let place = self.upstream.servers.iter().position(|server| server.address == *address)?;
+        self.resolved.lock().unwrap_or_else(PoisonError::into_inner).get(place).cloned()
+    }
+
+    /// Gives the server at a place of the configuration its addresses; true if they are new.
+    fn resolve(&self, place: usize, addresses: Box<[SocketAddr]>) -> bool {
+        let mut resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = resolved.get_mut(place).filter(|known| **known != addresses) else { return false };
+        *known = addresses;
+        let roster = roster(&self.upstream, self.connect, &resolved, Some(&self.roster.load()));
+        self.roster.store(Arc::new(roster));
+        true
+    }
+
+    /// Tells of servers whose ejection has ended.
+    fn welcome_back(&self, now: Now) {
+        for server in self.roster.load().servers().iter().filter(|server| server.has_returned(now)) {
+            log::info!(
+                target: "tollgate::upstream",
+                "upstream {}: server {} gets requests again after its ejection",
+                self.upstream.name, server.address,
+            );
+        }
+    }
+}
+
+/// Puts the servers of an upstream together. Those that are known already keep their state, and an
+/// address that stands for two of them is one server.
+fn roster<P>(
+    upstream: &Upstream,
+    connect: Connect<P>,
+    resolved: &[Box<[SocketAddr]>],
+    before: Option<&Roster<P>>,
+) -> Roster<P> {
+    let mut servers: Vec<Arc<Server<P>>> = Vec::new();
+    for (configured, addresses) in upstream.servers.iter().zip(resolved) {
+        let name: Arc<str> = configured.address.to_string().into();
+        for address in addresses {
+            if servers.len() == MAX_SERVERS || servers.iter().any(|server| server.address == *address) {
+                continue;
+            }
+            let known = before.and_then(|roster| roster.servers().iter().find(|server| server.address == *address));
+            servers.push(Arc::new(Server {
+                name: Arc::clone(&name),
+                address: *address,
+                weight: configured.weight,
+                max_requests: configured.max_requests,
+                peer: connect(upstream, *address),
+                state: known.map_or_else(Arc::<State>::default, |server| Arc::clone(&server.state)),
+            }));
+        }
+    }
+    Roster::new(servers)
+}
+
+/// One request's way through an upstream: the servers that it tries, one after the other. When it is
+/// dropped, what was learnt counts, also when that is because the request was given up.
+#[derive(Debug)]
+pub struct Passage<'p, P> {
+    pool: &'p Pool<P>,
+    roster: Arc<Roster<P>>,
+    pass: Pass,
+    tried: Tried,
+    attempt: Option<Attempt<P>>,
+    /// What the last attempt that is over says.
+    verdict: Verdict,
+}
+
+/// The server that a request has at the moment.
+#[derive(Debug)]
+struct Attempt<P> {
+    server: Arc<Server<P>>,
+    since: Now,
+    /// `None` until it is known.
+    verdict: Option<Verdict>,
+}
+
+impl<P> Passage<'_, P> {
+    /// A server that was not tried yet. A request may go on to another one only as long as none has
+    /// seen a byte of it.
+    ///
+    /// # Errors
+    /// `upstream-unavailable`, if there is none.
+    pub fn next_server(&mut self) -> Result<Arc<Server<P>>, Problem> {
+        let again = self.attempt.is_some();
+        self.end_attempt();
+        let now = self.pool.clock.now();
+        let chosen = self.roster.choose(&mut self.tried, now).map(Arc::clone);
+        let server = chosen.map_err(|lack| lacking(lack, &self.pool.upstream))?;
+        if again {
+            self.pool.tally.retries.inc();
+        }
+        self.attempt = Some(Attempt { server: Arc::clone(&server), since: now, verdict: None });
+        Ok(server)
+    }
+
+    /// The server has failed; the problem is handed through.
+    pub fn failed(&mut self, problem: Problem) -> Problem {
+        self.judge(Verdict::Failed);
+        problem
+    }
+
+    /// The server has answered with a status, as far as anybody wants to read it.
+    pub fn answered(&mut self, code: u16) {
+        self.judge(Verdict::of_status(code));
+    }
+
+    fn judge(&mut self, verdict: Verdict) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.verdict = Some(verdict);
+        }
+    }
+
+    fn end_attempt(&mut self) {
+        let Some(Attempt { server, since, verdict }) = self.attempt.take() else { return };
+        let Pool { upstream, clock, tally, .. } = self.pool;
+        server.leave();
+        let now = clock.now();
+        let waited = now.monotonic.saturating_sub(since.monotonic);
+        self.verdict = verdict.unwrap_or_else(|| Verdict::of_abandoned(waited, upstream.slow_after));
+        if self.roster.judge(&server, self.verdict, upstream.ejection, now) {
+            tally.ejections.inc();
+            log::warn!(
+                target: "tollgate::upstream",
+                "upstream {}: server {} is ejected for {:?} after failures in a row",
+                upstream.name, server.address, upstream.ejection.time,
+            );
+        }
+    }
+}
+
+impl<P> Drop for Passage<'_, P> {
+    fn drop(&mut self) {
+        self.end_attempt();
+        let Pool { upstream, clock, breaker, .. } = self.pool;
+        match breaker.judge(self.pass, self.verdict, clock.now()) {
+            Change::Nothing => {}
+            Change::Opened => log::warn!(
+                target: "tollgate::upstream",
+                "upstream {}: the breaker is open; one request tries after {:?}",
+                upstream.name, upstream.breaker.open_for,
+            ),
+            Change::Closed => {
+                log::info!(target: "tollgate::upstream", "upstream {}: the breaker is closed", upstream.name);
+            }
+        }
+    }
+}
+
+/// What a request is told that no server can have.
+fn lacking(lack: Lack, upstream: &Upstream) -> Problem {
+    match lack {
+        Lack::Unresolved => unavailable("no server's name has been resolved", resolve::RETRY),
+        Lack::Unhealthy => {
+            let wait = upstream.health.as_ref().map_or(Duration::ZERO, |rule| rule.interval);
+            unavailable("all servers are unhealthy", wait)
+        }
+        Lack::Full => unavailable("all servers have as many requests as they may", Duration::ZERO),
+    }
+}
+
+/// `upstream-unavailable` with a `Retry-After` of whole seconds, rounded up and never 0.
+fn unavailable(reason: &'static str, wait: Duration) -> Problem {
+    let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
+    let hint = Hint::RetryAfter(u32::try_from(seconds).unwrap_or(u32::MAX));
+    Problem::new(Row::UpstreamUnavailable, reason).with(hint)
+}
+
+#[cfg(test)]
+#[path = "upstream/tests.rs"]
+mod tests;

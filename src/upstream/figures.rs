@@ -1,0 +1,121 @@
+//! The upstreams in numbers and words: their metrics, and what the admin listener shows of them.
+//!
+//! Both are read from what requests go by, so that they cannot differ from it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use serde_json::{Value, json};
+
+use super::breaker::Phase;
+use super::servers::Standing;
+use super::{Pool, Upstreams};
+
+/// What is counted of one upstream.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub ejections: Counter,
+    /// Requests that went on to another server.
+    pub retries: Counter,
+    pub failed_checks: Counter,
+}
+
+impl<P> Upstreams<P> {
+    /// The upstreams as operators are shown them.
+    pub fn as_json(&self) -> Value {
+        json!({ "upstreams": self.pools.iter().map(|pool| pool.as_json()).collect::<Vec<_>>() })
+    }
+}
+
+impl<P> Pool<P> {
+    fn as_json(&self) -> Value {
+        let now = self.clock.now();
+        let breaker = match self.breaker.phase(now) {
+            Phase::Closed => "closed",
+            Phase::Open => "open",
+            Phase::HalfOpen => "half-open",
+        };
+        let roster = self.roster.load();
+        let mut servers: Vec<Value> = Vec::new();
+        for server in roster.servers() {
+            let state = match server.standing(now) {
+                Standing::Healthy => "healthy",
+                Standing::Unhealthy => "unhealthy",
+                Standing::Ejected => "ejected",
+            };
+            servers.push(json!({
+                "server": &*server.name,
+                "address": server.address.to_string(),
+                "state": state,
+                "in_flight": server.in_flight(),
+                "max_requests": server.max_requests,
+                "weight": server.weight,
+            }));
+        }
+        servers.extend(self.unresolved().map(|name| json!({ "server": name, "state": "unresolved" })));
+        json!({ "name": &*self.upstream.name, "breaker": breaker, "servers": servers })
+    }
+
+    /// The names that stand for no server yet.
+    fn unresolved(&self) -> impl Iterator<Item = String> {
+        let addresses = |server: &crate::policy::upstream::Server| self.addresses_of(&server.address);
+        let servers = self.upstream.servers.iter();
+        servers
+            .filter(move |server| addresses(server).is_none_or(|addresses| addresses.is_empty()))
+            .map(|server| server.address.to_string())
+    }
+
+    /// Each server, and whether it gets requests.
+    fn ups(&self) -> Vec<(String, bool)> {
+        let now = self.clock.now();
+        let roster = self.roster.load();
+        let known = roster.servers().iter().map(|server| {
+            let up = server.standing(now) == Standing::Healthy;
+            (server.address.to_string(), up)
+        });
+        known.chain(self.unresolved().map(|name| (name, false))).collect()
+    }
+}
+
+/// The metrics of upstreams, made when they are asked for.
+#[derive(Debug)]
+pub struct Metrics<P>(pub Arc<Upstreams<P>>);
+
+impl<P: fmt::Debug + Send + Sync + 'static> Collector for Metrics<P> {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let pools = &self.0.pools;
+        let gauge = MetricType::Gauge;
+        let help = "Whether a server gets requests (1), or is unhealthy, ejected or not resolved (0)";
+        let mut up = encoder.encode_descriptor("tollgate_upstream_server_up", help, None, gauge)?;
+        for pool in pools {
+            for (server, is_up) in pool.ups() {
+                let labels = [("upstream", &*pool.upstream.name), ("server", &*server)];
+                ConstGauge::new(i64::from(is_up)).encode(up.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Whether the breaker of an upstream is open or half-open (1)";
+        let mut open = encoder.encode_descriptor("tollgate_upstream_breaker_open", help, None, gauge)?;
+        for pool in pools {
+            let is_open = pool.breaker.phase(pool.clock.now()) != Phase::Closed;
+            let labels = [("upstream", &*pool.upstream.name)];
+            ConstGauge::new(i64::from(is_open)).encode(open.encode_family(&labels)?)?;
+        }
+        let mut count = |name, help, of: fn(&Tally) -> &Counter| {
+            let mut counted = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for pool in pools {
+                let labels = [("upstream", &*pool.upstream.name)];
+                of(&pool.tally).encode(counted.encode_family(&labels)?)?;
+            }
+            Ok(())
+        };
+        let help = "Servers that were ejected after failures in a row";
+        count("tollgate_upstream_ejections", help, |tally| &tally.ejections)?;
+        count("tollgate_upstream_retries", "Requests that went on to another server", |tally| &tally.retries)?;
+        count("tollgate_upstream_health_check_failures", "Failed health checks", |tally| &tally.failed_checks)
+    }
+}

@@ -1,0 +1,80 @@
+//! What happens to upstreams in the background: names are resolved, servers checked, and ejections
+//! ended.
+//!
+//! Requests never wait for any of it.
+
+use std::time::Duration;
+
+use futures_util::future::{join, join_all, join3};
+use pingora_core::connectors::TransportConnector;
+use tokio::sync::mpsc::{Sender, channel};
+use tokio::time::{sleep, timeout};
+
+use super::servers::Server;
+use super::{Pool, Upstreams, probe, resolve};
+use crate::contact::Contact;
+use crate::policy::upstream::{Address, HealthRule};
+
+/// How long the first lookup of the names may keep clients waiting at the start.
+const FIRST_LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether an ejection has ended, so that the end is told.
+const EJECTION_CHECK: Duration = Duration::from_millis(500);
+
+impl Upstreams<Contact> {
+    /// Keeps the upstreams for as long as it is polled. `ready` is called once each name was looked
+    /// up, or has taken too long.
+    pub async fn keep(&self, connector: &TransportConnector, ready: impl FnOnce()) {
+        let (looked_up, mut all_looked_up) = channel(1);
+        let kept = join_all(self.pools.iter().map(|pool| keep_one(pool, connector, looked_up.clone())));
+        drop(looked_up);
+        let told = async move {
+            // Nothing is ever sent: the channel ends when the last name was looked up.
+            let _ = timeout(FIRST_LOOKUP_PATIENCE, all_looked_up.recv()).await;
+            ready();
+        };
+        join(kept, told).await;
+    }
+}
+
+async fn keep_one(pool: &Pool<Contact>, connector: &TransportConnector, looked_up: Sender<()>) {
+    let names = pool.upstream.servers.iter().enumerate().filter_map(|(place, server)| match &server.address {
+        Address::Socket(_) => None,
+        Address::Name { host, port } => Some(resolve::follow(pool, place, host, *port, looked_up.clone())),
+    });
+    let names = join_all(names);
+    drop(looked_up);
+    let ejections = async {
+        loop {
+            sleep(EJECTION_CHECK).await;
+            pool.welcome_back(pool.clock.now());
+        }
+    };
+    join3(names, check(pool, connector), ejections).await;
+}
+
+/// Checks all servers of an upstream, again and again.
+async fn check(pool: &Pool<Contact>, connector: &TransportConnector) {
+    let Some(rule) = &pool.upstream.health else { return };
+    loop {
+        let roster = pool.roster.load_full();
+        join_all(roster.servers().iter().map(|server| check_one(pool, connector, rule, server))).await;
+        sleep(rule.interval).await;
+    }
+}
+
+async fn check_one(pool: &Pool<Contact>, connector: &TransportConnector, rule: &HealthRule, server: &Server<Contact>) {
+    let outcome = probe::check(connector, &pool.upstream, rule, &server.peer).await;
+    if outcome.is_err() {
+        pool.tally.failed_checks.inc();
+    }
+    if server.state.health.count(outcome.is_ok(), rule) {
+        let (upstream, address) = (&pool.upstream.name, server.address);
+        match outcome {
+            Ok(()) => log::info!(target: "tollgate::upstream", "upstream {upstream}: server {address} is healthy"),
+            Err(what) => {
+                log::warn!(target: "tollgate::upstream", "upstream {upstream}: server {address} is unhealthy: {what}");
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Names of servers, looked up again and again in the background.
+//!
+//! A request never waits for a name. While one cannot be resolved, the addresses that it had last
+//! stay.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Pool;
+use crate::policy::upstream::MAX_SERVERS;
+
+/// How soon a name is looked up again that has never been resolved; also what clients are told.
+pub const RETRY: Duration = Duration::from_secs(1);
+
+/// Follows the addresses of a name, the server at a place of the configuration. `looked_up` is
+/// dropped after the first time, whatever came of it.
+pub async fn follow<P, T>(pool: &Pool<P>, place: usize, host: &str, port: u16, looked_up: T) {
+    let mut looked_up = Some(looked_up);
+    let (mut known, mut failing) = (false, false);
+    let name = &pool.upstream.name;
+    loop {
+        // The system's resolver blocks a thread of its own, and ends after its own time.
+        let addresses = tokio::net::lookup_host((host, port)).await.map(in_order).unwrap_or_default();
+        let resolved = !addresses.is_empty();
+        if resolved {
+            known = true;
+            let count = addresses.len();
+            if pool.resolve(place, addresses) || failing {
+                log::info!(target: "tollgate::upstream", "upstream {name}: {host} is resolved (addresses: {count})");
+            }
+        } else if !failing {
+            let stays = if known { "the addresses that it had stay" } else { "it gets no requests yet" };
+            log::warn!(target: "tollgate::upstream", "upstream {name}: {host} cannot be resolved; {stays}");
+        }
+        failing = !resolved;
+        looked_up.take();
+        tokio::time::sleep(if known { pool.upstream.resolve_every } else { RETRY }).await;
+    }
+}
+
+/// Addresses in an order of their own, so that a resolver that turns them round changes nothing.
+fn in_order(addresses: impl Iterator<Item = SocketAddr>) -> Box<[SocketAddr]> {
+    let mut addresses: Vec<SocketAddr> = addresses.collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses.truncate(MAX_SERVERS);
+    addresses.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_an_answer_means_nothing() {
+        let address = |last| SocketAddr::from(([10, 0, 0, last], 80));
+        let wanted = [address(1), address(2), address(3)];
+        for order in [[3, 1, 2, 1], [1, 2, 3, 3], [2, 3, 1, 2]] {
+            assert_eq!(*in_order(order.into_iter().map(address)), wanted);
+        }
+        assert_eq!(in_order((0..=255).map(address)).len(), MAX_SERVERS);
+    }
+}

@@ -1,0 +1,174 @@
+//! Turns, caps and ejections, with made-up time.
+
+use super::*;
+use crate::policy::upstream::{HealthRule, Probe};
+
+const RULE: EjectionRule = EjectionRule { failures: 3, time: Duration::from_secs(10) };
+
+fn at(milliseconds: u64) -> Now {
+    Now { monotonic: Duration::from_millis(milliseconds), unix_seconds: 0 }
+}
+
+/// Servers A, B, C and so on, by weight.
+fn roster(weights: &[u32]) -> Roster<()> {
+    let server = |(place, weight): (usize, &u32)| {
+        Arc::new(Server {
+            name: "ABCDEFGH"[place..=place].into(),
+            address: ([127, 0, 0, 1], 9000).into(),
+            weight: *weight,
+            max_requests: None,
+            peer: (),
+            state: Arc::default(),
+        })
+    };
+    Roster::new(weights.iter().enumerate().map(server).collect())
+}
+
+fn capped(cap: u32) -> Roster<()> {
+    let uncapped = roster(&[1, 1]);
+    let servers = uncapped.servers.iter().map(|server| {
+        let (name, state) = (Arc::clone(&server.name), Arc::default());
+        Arc::new(Server { name, state, max_requests: Some(cap), peer: (), ..**server })
+    });
+    Roster::new(servers.collect())
+}
+
+/// Who gets so many requests, one after the other.
+fn turns(roster: &Roster<()>, count: usize, now: Now) -> String {
+    let turn = |_| {
+        let server = roster.choose(&mut Tried::default(), now).unwrap();
+        server.leave();
+        &*server.name
+    };
+    (0..count).map(turn).collect()
+}
+
+fn take_down(server: &Server<()>) {
+    let (interval, timeout) = (Duration::from_secs(1), Duration::from_secs(1));
+    let rule = HealthRule { probe: Probe::Connect, interval, timeout, failures: 1, successes: 1 };
+    assert!(server.state.health.count(false, &rule));
+}
+
+fn fail(roster: &Roster<()>, place: usize, times: u32, now: Now) -> Vec<bool> {
+    (0..times).map(|_| roster.judge(&roster.servers[place], Verdict::Failed, RULE, now)).collect()
+}
+
+#[test]
+fn turns_follow_the_weights_smoothly() {
+    for (weights, order) in [
+        (vec![1], "AAAA"),
+        (vec![1, 1, 1], "ABCABC"),
+        (vec![5, 1, 1], "AABACAAAABACAA"),
+        (vec![3, 1], "AABAAABA"),
+        (vec![30, 10], "AABAAABA"),
+        (vec![2, 3], "BABABBABAB"),
+        (vec![100, 100], "ABAB"),
+    ] {
+        assert_eq!(turns(&roster(&weights), order.len(), at(0)), order, "{weights:?}");
+    }
+    let whole = plan(&[100; MAX_SERVERS - 1].into_iter().chain([99]).collect::<Vec<_>>());
+    assert_eq!(whole.len(), 100 * (MAX_SERVERS - 1) + 99);
+    assert!(plan(&[]).is_empty());
+}
+
+#[test]
+fn a_server_that_is_down_leaves_the_others_their_shares() {
+    let roster = roster(&[1, 1, 2]);
+    take_down(&roster.servers[0]);
+    let order = turns(&roster, 300, at(0));
+    assert_eq!((order.matches('B').count(), order.matches('C').count()), (100, 200));
+    take_down(&roster.servers[1]);
+    take_down(&roster.servers[2]);
+    assert_eq!(roster.choose(&mut Tried::default(), at(0)).unwrap_err(), Lack::Unhealthy);
+}
+
+#[test]
+fn each_server_is_tried_once() {
+    let roster = roster(&[1, 5, 1]);
+    let mut tried = Tried::default();
+    let mut names: Vec<&str> = (0..3).map(|_| &*roster.choose(&mut tried, at(0)).unwrap().name).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["A", "B", "C"]);
+    assert_eq!(roster.choose(&mut tried, at(0)).unwrap_err(), Lack::Full);
+    let nobody = Roster::<()>::new(Vec::new());
+    assert_eq!(nobody.choose(&mut Tried::default(), at(0)).unwrap_err(), Lack::Unresolved);
+}
+
+#[test]
+fn a_full_server_is_passed_over_until_somebody_leaves() {
+    let roster = capped(2);
+    let choose = || roster.choose(&mut Tried::default(), at(0)).map(|server| &*server.name);
+    let mut names: Vec<_> = (0..4).map(|_| choose().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["A", "A", "B", "B"]);
+    assert_eq!(choose().unwrap_err(), Lack::Full);
+    assert_eq!(roster.servers[1].in_flight(), 2);
+    roster.servers[1].leave();
+    assert_eq!(choose(), Ok("B"));
+    assert_eq!(choose().unwrap_err(), Lack::Full);
+}
+
+#[test]
+fn failures_in_a_row_eject_for_a_time() {
+    let roster = roster(&[1, 1]);
+    assert_eq!(fail(&roster, 0, 2, at(0)), [false, false]);
+    assert!(!roster.judge(&roster.servers[0], Verdict::Sound, RULE, at(0)));
+    assert_eq!(fail(&roster, 0, 2, at(0)), [false, false], "a success ends the row");
+    assert!(!roster.judge(&roster.servers[0], Verdict::Unknown, RULE, at(0)));
+    assert_eq!(fail(&roster, 0, 3, at(0)), [true, false, false], "once");
+    assert_eq!(roster.servers[0].standing(at(9999)), Standing::Ejected);
+    assert_eq!(turns(&roster, 4, at(9999)), "BBBB");
+    assert!(!roster.servers[0].has_returned(at(9999)));
+    assert_eq!(turns(&roster, 4, at(10_000)).matches('A').count(), 2);
+    assert!(roster.servers[0].has_returned(at(10_000)));
+    assert!(!roster.servers[0].has_returned(at(10_000)), "told once");
+    // It is on probation: one more failure is enough, one success is a new beginning.
+    assert_eq!(fail(&roster, 0, 1, at(10_001)), [true]);
+    roster.judge(&roster.servers[0], Verdict::Sound, RULE, at(20_001));
+    assert_eq!(fail(&roster, 0, 3, at(20_001)), [false, false, true]);
+}
+
+#[test]
+fn the_last_one_that_serves_is_never_ejected() {
+    let roster = roster(&[1, 1, 1]);
+    assert_eq!(fail(&roster, 0, 3, at(0)), [false, false, true]);
+    assert_eq!(fail(&roster, 1, 3, at(0)), [false, false, true]);
+    assert_eq!(fail(&roster, 2, 9, at(0)), [false; 9]);
+    assert_eq!(turns(&roster, 3, at(0)), "CCC");
+    // When the others are gone for another reason, the ejected ones serve after all.
+    take_down(&roster.servers[2]);
+    let order = turns(&roster, 4, at(0));
+    assert_eq!((order.matches('A').count(), order.matches('B').count()), (2, 2));
+    take_down(&roster.servers[0]);
+    take_down(&roster.servers[1]);
+    assert_eq!(roster.choose(&mut Tried::default(), at(0)).unwrap_err(), Lack::Unhealthy);
+}
+
+#[test]
+fn a_rule_of_zero_failures_ejects_nobody() {
+    let roster = roster(&[1, 1]);
+    let never = EjectionRule { failures: 0, ..RULE };
+    for _ in 0..100 {
+        assert!(!roster.judge(&roster.servers[0], Verdict::Failed, never, at(0)));
+    }
+}
+
+#[test]
+fn many_at_once_never_pass_a_cap() {
+    let roster = capped(3);
+    let most = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..2000 {
+                    if let Ok(server) = roster.choose(&mut Tried::default(), at(0)) {
+                        most.fetch_max(server.in_flight(), Ordering::Relaxed);
+                        server.leave();
+                    }
+                }
+            });
+        }
+    });
+    assert!(most.into_inner() <= 3);
+    assert!(roster.servers.iter().all(|server| server.in_flight() == 0));
+}
