@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use divan::{Bencher, black_box};
 use tollgate::admit::{Room, Trail, admit};
-use tollgate::head::{Head, HeadLimits, Lines, MAX_FIELDS};
+use tollgate::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::Policy;
 use tollgate::quota::Now;
 use tollgate::{config, demo};
@@ -55,7 +55,7 @@ fn judge(bencher: Bencher<'_, '_>, bytes: &[u8]) {
     let mut requests = 0;
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let lines = Lines::split(bytes, &mut slots).unwrap();
-    let head = Head::judge(lines, [127, 0, 0, 1].into(), &LIMITS).unwrap();
+    let head = Head::judge(lines, Peer::Address([127, 0, 0, 1].into()), &LIMITS).unwrap();
     bencher.bench_local(|| {
         let mut trail = Trail::default();
         black_box(admit(&policy, black_box(&head), later(&mut requests), Room::Free, &mut trail)).is_ok()
@@ -71,7 +71,7 @@ fn head_and_admit_accepted(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| {
         let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let lines = Lines::split(black_box(&bytes), &mut slots).unwrap();
-        let head = Head::judge(lines, [127, 0, 0, 1].into(), &LIMITS).unwrap();
+        let head = Head::judge(lines, Peer::Address([127, 0, 0, 1].into()), &LIMITS).unwrap();
         let mut trail = Trail::default();
         black_box(admit(&policy, &head, later(&mut requests), Room::Free, &mut trail)).is_ok()
     });
@@ -133,7 +133,7 @@ fn rate_exceeded(bencher: Bencher<'_, '_>) {
     let bytes = request("demo-throttled", |text| text);
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let lines = Lines::split(&bytes, &mut slots).unwrap();
-    let head = Head::judge(lines, [127, 0, 0, 1].into(), &LIMITS).unwrap();
+    let head = Head::judge(lines, Peer::Address([127, 0, 0, 1].into()), &LIMITS).unwrap();
     // One moment for all, so that the third request on are refused.
     let now = Now { monotonic: Duration::from_secs(60), unix_seconds: 1_800_000_000 };
     bencher.bench_local(|| {

@@ -25,7 +25,6 @@ use crate::ledger::{Correction, Ledger, Page, Refusal};
 use crate::quota::balance::MAX_CREDITS;
 use crate::quota::credits::Licence;
 use crate::reload::Reloader;
-use crate::upstream::figures::Metrics;
 
 /// Bytes of a request's body: a correction is a few words.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -63,21 +62,15 @@ pub struct CorrectionBody {
 }
 
 impl Admin {
-    /// An admin listener at an address.
+    /// An admin listener at an address, which shows these metrics.
     pub fn new(
         gateway: Arc<Gateway>,
         ledger: Arc<Ledger>,
         reloader: Option<Reloader>,
+        registry: Registry,
         address: SocketAddr,
         token: Option<Digest>,
     ) -> Admin {
-        let mut registry = Registry::default();
-        ledger.register(&mut registry);
-        if let Some(reloader) = &reloader {
-            reloader.register(&mut registry);
-        }
-        let of_gateway = Arc::clone(&gateway);
-        registry.register_collector(Box::new(Metrics(Box::new(move || of_gateway.upstreams()))));
         Admin { gateway, ledger, reloader, registry, token, exposed: !address.ip().to_canonical().is_loopback() }
     }
 

@@ -9,8 +9,10 @@ mod bodies;
 mod compile;
 mod credits;
 mod file;
+mod listeners;
 mod problems;
 mod products;
+mod tls;
 pub mod units;
 mod upstreams;
 
@@ -19,18 +21,20 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::account::Digest;
 use crate::ledger;
+use crate::listener::Listeners;
 use crate::policy::Policy;
+use crate::tls::Overdue;
 use crate::yaml::{self, Mistakes, Place};
 
 /// A configuration that is good in every part.
 #[derive(Debug)]
 pub struct Config {
-    pub listen: SocketAddr,
-    /// HTTP/2 without TLS is spoken as well.
-    pub h2c: bool,
+    pub listeners: Arc<Listeners>,
     pub workers: usize,
     pub admin: SocketAddr,
     /// What operators must show to the admin listener, if it wants a token.
@@ -41,6 +45,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// The certificates that are out of their time. They are no mistakes of the configuration: a
+    /// gateway starts with them, since its other listeners are of use.
+    pub fn overdue(&self, now: SystemTime) -> Vec<Overdue> {
+        let of_listeners = self.listeners.tls().flat_map(|tls| tls.overdue(now));
+        let upstreams = self.policy.upstreams.iter().filter_map(|upstream| upstream.tls.as_deref());
+        of_listeners.chain(upstreams.flat_map(|tls| tls.overdue(now))).collect()
+    }
+
     /// What the configuration amounts to, for an operator who checks it.
     pub fn summary(&self, name: &str) -> String {
         let policy = &self.policy;
@@ -48,7 +60,7 @@ impl Config {
         let routes: usize = policy.paths.routes();
         format!(
             "{name}: good\n  listens on {} with {}, admin on {}\n  {}, {} on {}, {}, {}\n  credits: {}\n",
-            self.listen,
+            self.listeners,
             counted(self.workers, "worker"),
             self.admin,
             counted(policy.upstreams.len(), "upstream"),
@@ -70,10 +82,9 @@ impl Config {
 }
 
 /// What can only be set when a process starts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Start {
-    listen: SocketAddr,
-    h2c: bool,
+    listeners: Arc<Listeners>,
     workers: usize,
     admin: SocketAddr,
     admin_token: Option<Digest>,
@@ -83,10 +94,9 @@ pub struct Start {
 impl Start {
     /// The key of the first thing that differs.
     pub fn difference(&self, other: &Start) -> Option<&'static str> {
-        let Start { listen, h2c, workers, admin, admin_token, ledger } = self;
+        let Start { listeners, workers, admin, admin_token, ledger } = self;
         [
-            ("listen", *listen != other.listen),
-            ("h2c", *h2c != other.h2c),
+            ("listeners", *listeners != other.listeners),
             ("workers", *workers != other.workers),
             ("admin", *admin != other.admin),
             ("admin_token", *admin_token != other.admin_token),
@@ -102,8 +112,7 @@ impl Config {
     /// What of it can only be set at the start.
     pub fn start(&self) -> Start {
         Start {
-            listen: self.listen,
-            h2c: self.h2c,
+            listeners: Arc::clone(&self.listeners),
             workers: self.workers,
             admin: self.admin,
             admin_token: self.admin_token,
@@ -242,6 +251,9 @@ pub fn parse(name: &str, text: &str, source: &Source) -> Result<Config, Mistakes
 #[cfg(test)]
 #[path = "config/credit_tests.rs"]
 mod credit_tests;
+#[cfg(test)]
+#[path = "config/listener_tests.rs"]
+mod listener_tests;
 #[cfg(test)]
 #[path = "config/tests.rs"]
 mod tests;

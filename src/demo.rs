@@ -4,8 +4,10 @@ pub mod backend;
 mod numbers;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
 
 use crate::config::{self, Source};
+use crate::listener::At;
 use crate::policy::upstream::{self, Address};
 use crate::server::Plan;
 
@@ -40,7 +42,9 @@ pub fn plan(listen: SocketAddr, admin: SocketAddr) -> Result<Plan, String> {
     let backend = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .map_err(|error| format!("cannot find a free port for the demo backend: {error}"))?;
-    config.listen = listen;
+    for listener in Arc::get_mut(&mut config.listeners).into_iter().flat_map(|listeners| &mut listeners.0) {
+        listener.at = At::Address(listen);
+    }
     config.admin = admin;
     for upstream in &mut config.policy.upstreams {
         upstream.servers = [upstream::Server::at(Address::Socket(backend))].into();

@@ -5,17 +5,17 @@
 //! The deadline is the caller's: dropping the future ends the exchange.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pingora_core::connectors::TransportConnector;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::v1::client::HttpSession;
-use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_core::upstreams::peer::Peer;
 use tokio::io::AsyncWriteExt;
 
 use crate::admit::Admission;
 use crate::check::network::Client;
+use crate::contact::Contact;
 use crate::head::Head;
 use crate::policy::{Policy, Upstream};
 use crate::problem::{Problem, Row};
@@ -72,13 +72,13 @@ const X_FORWARDED: &str = "x-forwarded-";
 /// The upstreams of a policy, ready to be connected to.
 #[derive(Debug)]
 pub struct Exchange {
-    upstreams: Arc<Upstreams<HttpPeer>>,
+    upstreams: Arc<Upstreams<Contact>>,
 }
 
 impl Exchange {
     /// Prepares the upstreams; no connection is made yet.
     pub fn new(upstreams: &[Upstream]) -> Exchange {
-        Exchange { upstreams: Arc::new(Upstreams::new(upstreams, peer)) }
+        Exchange { upstreams: Arc::new(Upstreams::new(upstreams, Contact::new)) }
     }
 
     /// The upstreams of a policy that takes over, with all that is known of their servers.
@@ -87,7 +87,7 @@ impl Exchange {
     }
 
     /// The upstreams while they run.
-    pub fn upstreams(&self) -> &Arc<Upstreams<HttpPeer>> {
+    pub fn upstreams(&self) -> &Arc<Upstreams<Contact>> {
         &self.upstreams
     }
 
@@ -115,10 +115,13 @@ impl Exchange {
         // Each server is tried at most once, so that this ends.
         loop {
             let server = passage.next_server().map_err(|problem| unreached.unwrap_or(problem))?;
-            let peer = &server.peer;
-            match send_once(connector, peer, request).await {
-                Ok(stream) => return receive(connector, peer, stream, response_limit, now, &mut passage, judge).await,
-                // A server that cannot be connected to has not seen a byte, so that the next one may.
+            let contact = &server.peer;
+            match send_once(connector, contact, request).await {
+                Ok(stream) => {
+                    return receive(connector, contact, stream, response_limit, now, &mut passage, judge).await;
+                }
+                // A server that cannot be connected to, or that is not the one it should be, has not
+                // seen a byte, so that the next one may.
                 Err(Unsent::Unreached(problem)) => unreached = Some(passage.failed(problem)),
                 Err(Unsent::Broken(problem)) => return Err(passage.failed(problem)),
             }
@@ -134,19 +137,10 @@ enum Unsent {
     Broken(Problem),
 }
 
-fn peer(upstream: &Upstream, server: SocketAddr) -> HttpPeer {
-    // A socket address needs no resolver, which would block, and cannot fail.
-    let mut peer = HttpPeer::new(server, false, String::new());
-    peer.options.connection_timeout = Some(upstream.connect_timeout);
-    peer.options.total_connection_timeout = Some(upstream.connect_timeout);
-    peer.options.idle_timeout = Some(upstream.idle_timeout);
-    peer
-}
-
 /// Sends the request over a connection from the pool or a new one.
-async fn send_once(connector: &TransportConnector, peer: &HttpPeer, request: &[u8]) -> Result<Stream, Unsent> {
+async fn send_once(connector: &TransportConnector, contact: &Contact, request: &[u8]) -> Result<Stream, Unsent> {
     let unreached = |error: Box<pingora_core::Error>| Unsent::Unreached(translate::connecting(&error));
-    let (mut stream, reused) = connector.get_stream(peer).await.map_err(unreached)?;
+    let (mut stream, reused) = contact.get_stream(connector).await.map_err(unreached)?;
     match send(&mut stream, request).await {
         Ok(()) => Ok(stream),
         Err(unsent) if !reused => Err(unsent),
@@ -154,7 +148,7 @@ async fn send_once(connector: &TransportConnector, peer: &HttpPeer, request: &[u
             // The peer had closed the idle connection: the kernel refused the bytes. It cannot be told
             // whether it refused all of them, and so no other server is tried.
             let broken = |error: Box<pingora_core::Error>| Unsent::Broken(translate::connecting(&error));
-            let mut stream = connector.new_stream(peer).await.map_err(broken)?;
+            let mut stream = contact.new_stream(connector).await.map_err(broken)?;
             send(&mut stream, request).await?;
             Ok(stream)
         }
@@ -169,13 +163,14 @@ async fn send(stream: &mut Stream, request: &[u8]) -> Result<(), Unsent> {
 
 async fn receive<T>(
     connector: &TransportConnector,
-    peer: &HttpPeer,
+    contact: &Contact,
     stream: Stream,
     response_limit: usize,
     now: Now,
-    passage: &mut Passage<'_, HttpPeer>,
+    passage: &mut Passage<'_, Contact>,
     judge: impl FnOnce(&[u8]) -> Result<T, Problem>,
 ) -> Result<(Vec<u8>, T), Problem> {
+    let peer = contact.peer();
     let mut session = HttpSession::new_with_options(stream, peer);
     for _ in 0..=MAX_INTERIM_ANSWERS {
         session.read_response().await.map_err(|error| passage.failed(translate::reading_head(&error)))?;

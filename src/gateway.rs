@@ -4,7 +4,6 @@
 //! and `http2.rs`; the order of the checks is `admit.rs`.
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,15 +14,17 @@ use futures_util::FutureExt;
 use pingora_core::connectors::{ConnectorOptions, TransportConnector};
 use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
-use pingora_core::upstreams::peer::HttpPeer;
 use pingora_timeout::timeout;
 use tokio::sync::Notify;
 
 use crate::admit::{Admission, Room, Trail, Turn, admit};
+use crate::arrival::{self, Reason};
 use crate::clock::Clock;
+use crate::contact::Contact;
 use crate::exchange::{self, Exchange};
 use crate::head::{Head, Lines};
 use crate::ledger::{Bill, Ledger};
+use crate::listener::Listener;
 use crate::policy::{Limits, Policy};
 use crate::problem::{Problem, Row};
 use crate::quota::Now;
@@ -44,8 +45,8 @@ pub struct Gateway {
     current: ArcSwap<Snapshot>,
     /// Told of each snapshot that takes over.
     published: Notify,
-    pub(crate) h2c: bool,
     ledger: Arc<Ledger>,
+    arrivals: arrival::Figures,
     connector: TransportConnector,
     clock: Clock,
     connections: AtomicUsize,
@@ -110,12 +111,12 @@ pub(crate) enum Answered<'g> {
 impl Gateway {
     /// A gateway for a policy. Nothing is bound or connected yet.
     /// Its clock has run since `started`.
-    pub fn new(policy: Arc<Policy>, ledger: Arc<Ledger>, h2c: bool, started: Instant) -> Gateway {
+    pub fn new(policy: Arc<Policy>, ledger: Arc<Ledger>, started: Instant) -> Gateway {
         Gateway {
             current: ArcSwap::from_pointee(Snapshot::new(policy)),
             published: Notify::new(),
-            h2c,
             ledger,
+            arrivals: arrival::Figures::default(),
             connector: TransportConnector::new(Some(ConnectorOptions::new(IDLE_UPSTREAM_CONNECTIONS))),
             clock: Clock::since(started),
             connections: AtomicUsize::new(0),
@@ -124,21 +125,36 @@ impl Gateway {
         }
     }
 
-    /// Serves a connection until it ends.
-    pub async fn serve(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) {
+    /// Serves a connection of a listener until it ends.
+    pub async fn serve(self: &Arc<Self>, stream: Stream, listener: &Listener, shutdown: &ShutdownWatch) {
         let (_occupied, before) = Occupied::one_of(&self.connections);
         let limits = self.snapshot().policy.limits;
         if before >= limits.connections.saturating_add(CONNECTIONS_HEARD_OUT) {
-            return http1::refuse_unheard(self, stream, shutdown).await;
+            // An answer over TLS would cost a handshake, which is dearer than listening.
+            return match listener.tls {
+                None => http1::refuse_unheard(self, stream, shutdown).await,
+                Some(_) => self.arrivals.count(Reason::Overloaded),
+            };
         }
-        let Some(peer) = peer_address(&stream) else { return };
+        let arrived = if listener.is_plain() {
+            arrival::peer(&stream, listener).map(|peer| (stream, peer))
+        } else {
+            // On the heap, so that plain connections are not made larger by what they never do.
+            Box::pin(arrival::receive(stream, listener, &limits, &self.arrivals, shutdown)).await
+        };
+        let Some((stream, peer)) = arrived else { return };
         let room = if before < limits.connections { Room::Free } else { Room::Full };
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             return http2::serve(self, stream, peer, room, shutdown).await;
         }
-        if let Some(stream) = http1::serve(self, stream, peer, room, shutdown).await {
+        if let Some(stream) = http1::serve(self, stream, peer, room, listener.h2c, shutdown).await {
             http2::serve(self, stream, peer, room, shutdown).await;
         }
+    }
+
+    /// Connections that did not get to their first request.
+    pub fn arrivals(&self) -> &arrival::Figures {
+        &self.arrivals
     }
 
     /// What is in force at the moment.
@@ -154,7 +170,7 @@ impl Gateway {
     }
 
     /// The upstreams while they run.
-    pub fn upstreams(&self) -> Arc<Upstreams<HttpPeer>> {
+    pub fn upstreams(&self) -> Arc<Upstreams<Contact>> {
         Arc::clone(self.snapshot().exchange.upstreams())
     }
 
@@ -326,10 +342,4 @@ impl Drop for Occupied<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// The address at the other end; `None` when the connection is gone before it was looked at.
-fn peer_address(stream: &Stream) -> Option<IpAddr> {
-    let digest = stream.get_socket_digest()?;
-    digest.peer_addr().and_then(|address| address.as_inet()).map(|address| address.ip())
 }

@@ -148,8 +148,16 @@ pub struct Head<'a> {
     pub expects_continue: bool,
     /// Whether the client wants the connection to live on (RFC 9112, section 9.3).
     pub keep_alive: bool,
-    /// The address at the other end of the connection, an IPv4-mapped one as IPv4.
-    pub peer: IpAddr,
+    pub peer: Peer,
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    Address(IpAddr),
+    /// A process of this machine that came by a Unix socket. It has no address, and is there to
+    /// speak for others.
+    Local,
 }
 
 impl fmt::Debug for Head<'_> {
@@ -175,7 +183,7 @@ impl<'a> Head<'a> {
     ///
     /// # Errors
     /// `malformed-request`, as contract section 8 lists them.
-    pub fn judge(lines: Lines<'a>, peer: IpAddr, limits: &HeadLimits) -> Result<Head<'a>, Problem> {
+    pub fn judge(lines: Lines<'a>, peer: Peer, limits: &HeadLimits) -> Result<Head<'a>, Problem> {
         check_limits(&lines, limits)?;
         if lines.method == "CONNECT" {
             return Err(malformed("CONNECT is not served"));
@@ -190,7 +198,7 @@ impl<'a> Head<'a> {
             framing: facts.framing(lines.version)?,
             expects_continue: facts.expects_continue && lines.version != Version::Http10,
             keep_alive: facts.keep_alive.unwrap_or(lines.version != Version::Http10),
-            peer: peer.to_canonical(),
+            peer,
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 const LIMITS: HeadLimits = HeadLimits { target_bytes: 8192, header_bytes: 16_384, header_lines: 64 };
-const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+const PEER: Peer = Peer::Address(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
 /// Judges a whole head; `\n` in the text stands for CR LF.
 fn judge(text: &str) -> Result<(Framing, bool, bool, String), &'static str> {

@@ -2,10 +2,9 @@
 //!
 //! Heads are read here and not by Pingora's own session, which cannot tell an idle connection from
 //! a slow head, buffers a megabyte before it refuses, and escapes bytes before anyone can judge
-//! them. The stream, its TLS and its buffers are Pingora's. What a request means is `gateway.rs`.
+//! them. The stream and its buffers are Pingora's. What a request means is `gateway.rs`.
 
 use std::io::Cursor;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use pingora_core::protocols::Stream;
@@ -16,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::admit::{Room, overloaded};
 use crate::chunked::Decoder;
 use crate::gateway::{Answered, Downstream, Gateway, Unanswered};
-use crate::head::{Framing, Head, Lines, MAX_FIELDS, Scan, Version, scan};
+use crate::head::{Framing, Head, Lines, MAX_FIELDS, Peer, Scan, Version, scan};
 use crate::policy::Limits;
 use crate::problem::{Problem, Row};
 use crate::respond::{self, Http1Sink};
@@ -47,8 +46,9 @@ const HTTP2_PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 pub(crate) async fn serve(
     gateway: &Gateway,
     stream: Stream,
-    peer: IpAddr,
+    peer: Peer,
     room: Room,
+    h2c: bool,
     shutdown: &ShutdownWatch,
 ) -> Option<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     let mut connection = Connection::new(stream, gateway.snapshot().policy.limits, shutdown.clone());
@@ -56,7 +56,7 @@ pub(crate) async fn serve(
     let mut first = true;
     loop {
         let ended = match connection.read_head(&mut head, first).await {
-            Ok(()) if first && gateway.h2c && head == HTTP2_PREFACE_HEAD => return Some(connection.unread(head)),
+            Ok(()) if first && h2c && head == HTTP2_PREFACE_HEAD => return Some(connection.unread(head)),
             Ok(()) => answer(gateway, &mut connection, &head, peer, room).await,
             Err(HeadError::Nothing) => return None,
             Err(HeadError::Refused(problem)) => {
@@ -103,7 +103,7 @@ async fn answer(
     gateway: &Gateway,
     connection: &mut Connection,
     head: &[u8],
-    peer: IpAddr,
+    peer: Peer,
     connection_room: Room,
 ) -> Ended {
     let read_at = Instant::now();

@@ -5,7 +5,6 @@
 //! error object, so streams are taken from `h2` directly. What a request means is `gateway.rs`.
 
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::admit::Room;
 use crate::gateway::{Answered, Downstream, Gateway, Unanswered};
-use crate::head::{Field, Head, Lines, Version};
+use crate::head::{Field, Head, Lines, Peer, Version};
 use crate::policy::Limits;
 use crate::problem::{Problem, Row};
 use crate::respond::{self, Http2Sink};
@@ -45,7 +44,7 @@ const IDLE_STOP_ALLOWANCE: Duration = Duration::from_secs(1);
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     gateway: &Arc<Gateway>,
     stream: S,
-    peer: IpAddr,
+    peer: Peer,
     room: Room,
     shutdown: &ShutdownWatch,
 ) {
@@ -117,13 +116,7 @@ async fn idle(streams: &watch::Sender<()>, allowance: Duration) {
 }
 
 /// Answers one request.
-async fn answer(
-    gateway: &Gateway,
-    request: Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-    peer: IpAddr,
-    room: Room,
-) {
+async fn answer(gateway: &Gateway, request: Request<RecvStream>, respond: SendResponse<Bytes>, peer: Peer, room: Room) {
     let read_at = Instant::now();
     let (parts, incoming) = request.into_parts();
     let fields: Vec<Field<'_>> =

@@ -125,13 +125,20 @@ fn serve(path: &std::path::Path) -> Result<(), String> {
     let loaded_at = SystemTime::now();
     let (config, read) = config::load_and_note(path);
     let config = config.map_err(|mistakes| mistakes.to_string())?;
+    for overdue in config.overdue(SystemTime::now()) {
+        log::warn!("{overdue}");
+    }
     let watched = Some(Watched { path: path.to_owned(), read, loaded_at });
-    let ready = format!("tollgate listens on http://{} (admin http://{}/healthz)\n", config.listen, config.admin);
+    let ready = format!("tollgate listens on {} (admin http://{}/healthz)\n", config.listeners, config.admin);
     server::run(Plan { config, watched, demo_backend: None }, move || drop(print(&ready)), end)
 }
 
 fn check(path: &std::path::Path) -> Result<(), String> {
     let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
+    let overdue = config.overdue(SystemTime::now());
+    if !overdue.is_empty() {
+        return Err(overdue.iter().map(|overdue| format!("{overdue}\n")).collect());
+    }
     print(&config.summary(&path.display().to_string()))
 }
 

@@ -20,6 +20,7 @@ use crate::problem::{Hint, Problem, Row};
 use crate::quota::Window;
 use crate::quota::credits::Licence;
 use crate::tariff::Tariff;
+use crate::tls::client::ClientTls;
 use crate::wording::Wording;
 
 /// Everything that requests are judged with.
@@ -77,6 +78,8 @@ pub struct Limits {
     pub head: HeadLimits,
     /// From the first byte of a head, or the opening of a connection, to the head's end.
     pub head_timeout: Duration,
+    /// From the opening of a connection with TLS to the end of its handshake.
+    pub handshake_timeout: Duration,
     /// From the head's end to the body's.
     pub body_timeout: Duration,
     /// Between two requests of a connection.
@@ -101,6 +104,8 @@ pub struct Upstream {
     pub resolve_every: Duration,
     /// The `Host` that the backend sees.
     pub host: Box<str>,
+    /// `None`: no TLS.
+    pub tls: Option<Arc<ClientTls>>,
     pub connect_timeout: Duration,
     /// How long an idle connection is kept for the next request.
     pub idle_timeout: Duration,

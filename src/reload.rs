@@ -264,7 +264,14 @@ impl Watch {
 
 impl Policy {
     /// Takes over the rates of a policy that this one follows, and the credits that the ledger knows.
+    /// Upstreams that are verified as before keep their connections.
     fn inherit(&mut self, before: &Policy, ledger: &Ledger) {
+        for upstream in &mut self.upstreams {
+            let known = before.upstreams.iter().find(|known| known.name == upstream.name);
+            if let Some(known) = known.filter(|known| known.tls == upstream.tls) {
+                upstream.tls.clone_from(&known.tls);
+            }
+        }
         for account in &mut self.accounts {
             account.licences.replace(|licence| ledger.licence(&licence.account, &licence.product));
         }

@@ -1,22 +1,20 @@
-//! The process around the gateway: listeners, the ledger, signals, start and stop.
+//! The process around the gateway: its services, the ledger, signals, start and stop.
 //!
-//! Addresses are tried before Pingora binds them, since its own failure to bind ends a task and
-//! leaves the process alive. What requests get is `gateway.rs`.
+//! How its sockets come to be is `sockets.rs`. What requests get is `gateway.rs`.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora_core::apps::ServerApp;
-use pingora_core::listeners::ListenerConfig;
 use pingora_core::protocols::Stream;
-use pingora_core::protocols::l4::stream::L4BufferSettings;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
 use pingora_core::services::ServiceReadyNotifier;
 use pingora_core::services::background::{BackgroundService, background_service};
 use pingora_core::services::listening::Service;
+use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::Admin;
@@ -24,7 +22,11 @@ use crate::config::Config;
 use crate::demo::backend::LookupBackend;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
+use crate::listener::Listeners;
 use crate::reload::{Reloader, Watched};
+use crate::renewal::{self, Renewal};
+use crate::upstream::figures::Metrics;
+use crate::{arrival, sockets};
 
 /// How often it is looked whether the last connection is gone.
 const IDLE_CHECK: Duration = Duration::from_millis(50);
@@ -47,10 +49,7 @@ pub struct Plan {
 /// A message for the operator when an address cannot be listened on.
 pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Result<(), String> {
     let Plan { config, watched, demo_backend } = plan;
-    let addresses = [Some(config.listen), Some(config.admin), demo_backend];
-    // All are held at once, so that two equal ones are found, and let go for Pingora to bind.
-    let held: Result<Vec<TcpListener>, String> = addresses.into_iter().flatten().map(hold).collect();
-    drop(held?);
+    sockets::try_out(&config.listeners, [Some(config.admin), demo_backend].into_iter().flatten())?;
     let conf = ServerConf {
         threads: config.workers,
         grace_period_seconds: Some(config.policy.longest_request().as_secs() + 1),
@@ -62,21 +61,32 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let start = config.start();
     let (policy, started) = (Arc::new(config.policy), Instant::now());
     let ledger = Arc::new(Ledger::start(config.ledger, &policy, started));
-    let gateway = Arc::new(Gateway::new(policy, Arc::clone(&ledger), config.h2c, started));
+    let gateway = Arc::new(Gateway::new(policy, Arc::clone(&ledger), started));
+    let listeners = config.listeners;
 
-    let mut clients = Service::new("gateway".to_owned(), Front(Arc::clone(&gateway)));
-    // The gateway reads into its own buffers and writes whole answers.
-    clients.add_listener(ListenerConfig::tcp(config.listen.to_string()).l4_buffer(L4BufferSettings::unbuffered()));
+    let mut clients =
+        Service::new("gateway".to_owned(), Front { gateway: Arc::clone(&gateway), listeners: Arc::clone(&listeners) });
+    for listener in sockets::in_order(&listeners) {
+        clients.add_listener(sockets::endpoint(listener));
+    }
     let clients = server.add_service(clients);
     let keeper = server.add_service(background_service("upstreams", Keeper(Arc::clone(&gateway))));
     clients.add_dependency(&keeper);
     let (shared, books) = (Arc::clone(&gateway), Arc::clone(&ledger));
     let reloader = watched.map(|watched| Reloader::start(watched, start, shared, books));
+    let figures = renewal::Figures::default();
+    let mut registry = Registry::default();
+    ledger.register(&mut registry);
+    gateway.arrivals().register(&mut registry);
+    figures.register(&mut registry);
     if let Some(reloader) = &reloader {
+        reloader.register(&mut registry);
         server.add_service(background_service("hangups", Hangups(reloader.clone())));
     }
+    let shared = Arc::clone(&gateway);
+    registry.register_collector(Box::new(Metrics(Box::new(move || shared.upstreams()))));
     let (shared, books) = (Arc::clone(&gateway), Arc::clone(&ledger));
-    let admin = Admin::new(shared, books, reloader, config.admin, config.admin_token);
+    let admin = Admin::new(shared, books, reloader, registry, config.admin, config.admin_token);
     let mut admin = Service::new("admin".to_owned(), admin);
     admin.threads = Some(1);
     admin.add_tcp(&config.admin.to_string());
@@ -87,17 +97,15 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
         backend.add_tcp(&address.to_string());
         server.add_service(backend);
     }
+    // A change of the configuration can bring certificates where there were none.
+    let renewal = Renewal { listeners: Arc::clone(&listeners), gateway: Arc::clone(&gateway), figures };
+    server.add_service(background_service("renewal", renewal));
     let mut watch = background_service("watch", Watch { gateway, ledger: Arc::clone(&ledger), idle });
     watch.threads = Some(1);
     server.add_service(watch);
 
-    let addresses = [config.listen, config.admin];
     std::thread::spawn(move || {
-        for address in addresses {
-            while std::net::TcpStream::connect(address).is_err() {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
+        sockets::wait_for_all(&listeners, config.admin);
         ready();
     });
     server.run(RunArgs { shutdown_signal: Box::new(Signals) });
@@ -105,18 +113,18 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     Ok(())
 }
 
-fn hold(address: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(address)
-        .map_err(|error| format!("cannot listen on {address}: {error}; free the address, or choose another one"))
-}
-
 /// The gateway as the one app of its service, shared with the watch.
-struct Front(Arc<Gateway>);
+struct Front {
+    gateway: Arc<Gateway>,
+    listeners: Arc<Listeners>,
+}
 
 #[async_trait]
 impl ServerApp for Front {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        self.0.serve(stream, shutdown).await;
+        if let Some(listener) = self.listeners.of(|| arrival::local(&stream)) {
+            self.gateway.serve(stream, listener, shutdown).await;
+        }
         None
     }
 }

@@ -30,6 +30,9 @@ pub fn connecting(error: &Error) -> Problem {
     match error.etype() {
         ErrorType::ConnectTimedout => unavailable("connecting took too long"),
         ErrorType::ConnectRefused => unavailable("the connection was refused"),
+        ErrorType::InvalidCert => unavailable("the certificate of the server is not accepted"),
+        ErrorType::TLSHandshakeFailure => unavailable("the TLS handshake failed"),
+        ErrorType::TLSHandshakeTimedout => unavailable("connecting and the TLS handshake took too long"),
         _ => unavailable("no connection could be made"),
     }
 }

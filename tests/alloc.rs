@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use tollgate::admit::{Room, Trail, Turn, admit};
-use tollgate::head::{Head, HeadLimits, Lines, MAX_FIELDS};
+use tollgate::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::problem::Row;
 use tollgate::quota::Now;
 use tollgate::upstream::Upstreams;
@@ -45,7 +45,7 @@ fn admitted(policy: &tollgate::policy::Policy, text: &str) -> (Option<Row>, usiz
     let now = Now { monotonic: Duration::from_secs(5), unix_seconds: 1_800_000_000 };
     let before = ALLOCATIONS.get();
     let lines = Lines::split(&bytes, &mut slots).unwrap();
-    let head = Head::judge(lines, [127, 0, 0, 1].into(), &limits).unwrap();
+    let head = Head::judge(lines, Peer::Address([127, 0, 0, 1].into()), &limits).unwrap();
     let mut trail = Trail::default();
     let row = match admit(policy, &head, now, Room::Free, &mut trail) {
         Ok(Turn::Lookup(_) | Turn::Preflight(_) | Turn::Enquiry(_)) => None,

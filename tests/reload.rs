@@ -154,7 +154,7 @@ fn a_broken_configuration_changes_nothing_and_is_told_once() {
         (String::new(), Some("is empty")),
         ("\u{0}".to_owned(), Some(":1:")),
         (good.replace("workers: 2", "workers: 3"), Some("workers: has changed, which needs an upgrade")),
-        (good.replace("h2c: true", "h2c: false"), Some("h2c: has changed, which needs an upgrade")),
+        (good.replace("h2c: true", "h2c: false"), Some("listeners: has changed, which needs an upgrade")),
         (good.replace("volatile: true", "file: other.db"), Some("ledger: has changed, which needs an upgrade")),
     ];
     let mut failures = 0.0;

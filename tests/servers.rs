@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde_json::Value;
 
 use crate::support::{
-    ANSWER, After, Backend, CANARY, Configuration, Gateway, Request, Response, VERSIONS, Version, closed_port, until,
+    ANSWER, After, Authority, Backend, CANARY, Configuration, Gateway, Request, Response, TlsBackend, VERSIONS,
+    Version, closed_port, until,
 };
 
 /// A behaviour of a backend that the test turns over.
@@ -371,6 +372,78 @@ fn full_servers_are_unavailable_for_a_second() {
     for _ in 0..4 {
         look_up(&gateway).assert_success();
     }
+}
+
+#[test]
+fn requests_and_checks_are_only_for_the_server_with_the_right_certificate() {
+    let (authority, stranger) = (Authority::new("of the backend"), Authority::new("of somebody else"));
+    for (check, wrong) in [
+        ("", stranger.issue(&["lookup.internal"])),
+        ("path: /healthz, ", stranger.issue(&["lookup.internal"])),
+        ("path: /healthz, ", authority.issue(&["localhost", "127.0.0.1"])),
+        ("tcp: true, ", stranger.issue(&["lookup.internal"])),
+    ] {
+        let wrong = TlsBackend::start(&wrong, None);
+        let right = TlsBackend::start(&authority.issue(&["lookup.internal"]), None);
+        let rule = match check {
+            "" => String::new(),
+            _ => format!(", health_check: {{ {check}interval: 50ms, timeout: 10s, failures: 2, successes: 1 }}"),
+        };
+        // A server that has a name of its own is verified by that of the upstream as well.
+        let upstream = format!(
+            "servers: [{}, \"localhost:{}\"], host: lookup.internal, tls: {{ ca: ca.pem }}, connect_timeout: 10s, \
+             ejection: {{ failures: 0 }}{rule}",
+            wrong.address(),
+            right.address().port()
+        );
+        let yaml = Configuration::of_upstream(&upstream).yaml();
+        let gateway = Gateway::start_with_files(&yaml, &[("ca.pem", authority.pem())]);
+        if !check.is_empty() {
+            until("it is found out", || state(&gateway, wrong.address()) == "unhealthy");
+            let told = format!("{} is unhealthy: the certificate of the server is not accepted", wrong.address());
+            until("that is told", || lines_with(&gateway, &told) == 1);
+            until("the other one is checked", || right.handshakes() > 1);
+        }
+        until("the other one is known", || state(&gateway, right.address()) == "healthy");
+        for version in VERSIONS {
+            for _ in 0..3 {
+                gateway.send(version, &Request::lookup("live")).assert_success();
+            }
+        }
+        // Without checks it is found out with each request anew.
+        let retries = metric(&gateway, "tollgate_upstream_retries_total{upstream=\"lookup\"}");
+        assert_eq!(retries == 0, !check.is_empty(), "{check}: {retries} retries");
+        assert!(wrong.refused() > 0, "{check}");
+        assert_eq!((wrong.handshakes(), wrong.requests()), (0, 0), "{check}");
+        assert!(if check.starts_with("path") { right.requests() > 6 } else { right.requests() == 6 }, "{check}");
+        assert!(right.names().iter().all(|name| name.as_deref() == Some("lookup.internal")), "{check}");
+    }
+}
+
+#[test]
+fn renewed_authorities_reach_every_server() {
+    let (old, new) = (Authority::new("of old"), Authority::new("of now"));
+    let backends = [(); 2].map(|()| TlsBackend::start(&new.issue(&["localhost"]), None));
+    let [one, two] = [0, 1].map(|place: usize| backends[place].address());
+    // Without a host, the name is that of the first server.
+    let upstream = format!(
+        "servers: [\"localhost:{}\", {two}], tls: {{ ca: ca.pem }}, connect_timeout: 10s, \
+         health_check: {{ path: /healthz, interval: 50ms, timeout: 10s, failures: 1, successes: 1 }}",
+        one.port()
+    );
+    let yaml = Configuration::of_upstream(&upstream).yaml();
+    let gateway = Gateway::start_with_files(&yaml, &[("ca.pem", old.pem())]);
+    let all_are = |wanted: &str| [one, two].iter().all(|address| state(&gateway, *address) == wanted);
+    until("the name is resolved", || shown(&gateway)["servers"][0]["state"] != "unresolved");
+    until("both are found out", || all_are("unhealthy"));
+    look_up(&gateway).assert_problem("upstream-unavailable");
+    gateway.replace("ca.pem", new.pem());
+    until("that is told", || lines_with(&gateway, "the certificates of upstream lookup were renewed") == 1);
+    until("both are taken back", || all_are("healthy"));
+    for _ in 0..4 {
+        look_up(&gateway).assert_success();
+    }
+    assert!(backends.iter().all(|backend| backend.names().iter().all(|name| name.as_deref() == Some("localhost"))));
 }
 
 #[test]

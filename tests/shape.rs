@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Files that decide, and the modules of the crate that each may name. Whatever is not in a row is
 /// above it.
-const LAYERS: [(&str, &[&str]); 23] = [
+const LAYERS: [(&str, &[&str]); 24] = [
     ("problem.rs", &[]),
     ("wording.rs", &["problem"]),
     ("head.rs", &["problem"]),
@@ -21,7 +21,8 @@ const LAYERS: [(&str, &[&str]); 23] = [
     ("enquiry.rs", &["account", "quota"]),
     ("account.rs", &["check", "problem", "quota"]),
     ("policy/upstream.rs", &[]),
-    ("policy.rs", &["account", "check", "head", "problem", "quota", "tariff", "wording"]),
+    ("policy.rs", &["account", "check", "head", "problem", "quota", "tariff", "tls", "wording"]),
+    ("listener.rs", &["check", "tls"]),
     ("upstream/verdict.rs", &[]),
     ("upstream/health.rs", &["policy"]),
     ("upstream/breaker.rs", &["policy", "quota"]),

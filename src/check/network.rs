@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use crate::head::{Lines, decimal};
+use crate::head::{Lines, Peer, decimal};
 use crate::problem::{Problem, Row};
 
 /// The address that a request comes from.
@@ -19,7 +19,7 @@ pub enum Client {
 }
 
 /// Where requests may come from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Networks {
     /// No list was given: every address passes, and so does an unknown one.
     #[default]
@@ -28,7 +28,7 @@ pub enum Networks {
 }
 
 /// Sorted ranges that neither overlap nor touch, ends included.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranges {
     v4: Box<[(u32, u32)]>,
     v6: Box<[(u128, u128)]>,
@@ -79,23 +79,31 @@ impl Networks {
 
 /// The client of a request: the peer, unless the peer is one of the `trusted` proxies. Then all
 /// lines of X-Forwarded-For are read from the right, and the first address that is not trusted is
-/// the client; when all are trusted, the leftmost one.
-pub fn client(trusted: &Networks, peer: IpAddr, lines: &Lines<'_>) -> Client {
-    if !trusted.contains(peer) {
-        return Client::Address(peer);
-    }
-    let mut client = peer;
+/// the client; when all are trusted, the leftmost one. A peer on a Unix socket is trusted as well,
+/// and unknown as long as it states nobody.
+pub fn client(trusted: &Networks, peer: Peer, lines: &Lines<'_>) -> Client {
+    let mut client = match peer {
+        Peer::Address(address) => {
+            let address = address.to_canonical();
+            if !trusted.contains(address) {
+                return Client::Address(address);
+            }
+            Client::Address(address)
+        }
+        Peer::Local => Client::Unknown,
+    };
     let forwarded = lines.fields.iter().rev().filter(|field| field.name.eq_ignore_ascii_case("x-forwarded-for"));
     for entry in forwarded.flat_map(|field| field.value.rsplit(|byte| *byte == b',')) {
         let text = std::str::from_utf8(entry.trim_ascii()).ok();
         let address = text.and_then(|text| text.parse::<IpAddr>().ok());
         let Some(address) = address else { return Client::Unknown };
-        client = address.to_canonical();
-        if !trusted.contains(client) {
+        let address = address.to_canonical();
+        client = Client::Address(address);
+        if !trusted.contains(address) {
             break;
         }
     }
-    Client::Address(client)
+    client
 }
 
 /// Parses an address or a CIDR block as a configuration writes it.
@@ -247,8 +255,27 @@ mod tests {
                 lines.iter().map(|line| httparse::Header { name: "X-Forwarded-For", value: line.as_bytes() }).collect();
             let lines = Lines { fields: &fields, ..Lines::UNREADABLE };
             let expected = expected.map_or(Client::Unknown, |address| Client::Address(address.parse().unwrap()));
-            assert_eq!(client(&trusted, peer.parse().unwrap(), &lines), expected, "{peer} {fields:?}");
+            assert_eq!(client(&trusted, Peer::Address(peer.parse().unwrap()), &lines), expected, "{peer} {fields:?}");
         }
+    }
+
+    #[test]
+    fn a_peer_without_an_address_is_whom_it_states() {
+        let trusted = list(&["10.0.0.0/8"]);
+        for (lines, expected) in [
+            (vec![], None),
+            (vec!["203.0.113.5"], Some("203.0.113.5")),
+            (vec!["198.51.100.9, 203.0.113.5, 10.0.0.2"], Some("203.0.113.5")),
+            (vec!["10.0.0.3"], Some("10.0.0.3")),
+            (vec!["203.0.113.5, unknown"], None),
+        ] {
+            let fields: Vec<_> =
+                lines.iter().map(|line| httparse::Header { name: "X-Forwarded-For", value: line.as_bytes() }).collect();
+            let lines = Lines { fields: &fields, ..Lines::UNREADABLE };
+            let expected = expected.map_or(Client::Unknown, |text| Client::Address(text.parse().unwrap()));
+            assert_eq!(client(&trusted, Peer::Local, &lines), expected, "{fields:?}");
+        }
+        assert_eq!(client(&Networks::listed([]), Peer::Local, &Lines::UNREADABLE), Client::Unknown);
     }
 
     #[test]
@@ -437,7 +464,7 @@ mod tests {
                 Some(_) => 2,
             }] += 1;
             let expected = expected.map_or(Client::Unknown, |text| Client::Address(text.parse().unwrap()));
-            assert_eq!(client(&trusted, peer.parse().unwrap(), &head), expected, "{peer} {lines:?}");
+            assert_eq!(client(&trusted, Peer::Address(peer.parse().unwrap()), &head), expected, "{peer} {lines:?}");
         }
         println!("unknown, the peer, somebody else: {kinds:?}");
         assert!(kinds.iter().all(|count| *count > REQUESTS / 20), "{kinds:?}");

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -9,8 +10,9 @@ use ipnet::IpNet;
 use super::accounts::{Gathered, rate_of};
 use super::problems::Rows;
 use super::products::{self, Surroundings, listed};
+use super::tls::client_tls;
 use super::units::{Bytes, Parsed};
-use super::{Config, Source, credits, file, upstreams};
+use super::{Config, Source, credits, file, listeners, upstreams};
 use crate::account::Tokens;
 use crate::check::domain::Domains;
 use crate::check::header::HeaderRule;
@@ -22,7 +24,6 @@ use crate::quota::{Allowance, Window};
 use crate::wording::Wording;
 use crate::yaml::{Mistakes, Place, Written};
 
-const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9901);
 
 /// More threads than this help nobody.
@@ -37,8 +38,8 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
             mistakes.push(place.clone(), "has the port 0; write the port to connect to");
         }
     }
-    let listen = file.listen.take().map_or(DEFAULT_LISTEN, |address| address.0);
-    let admin = admin(file.admin, file.admin_exposed, listen, root, mistakes);
+    let own = listeners::compile(file.listen, file.h2c, file.listeners, root, source, mistakes);
+    let admin = admin(file.admin, file.admin_exposed, &own, root, mistakes);
     let workers = workers(file.workers, mistakes);
     let public_url = file.public_url.require(
         root,
@@ -50,7 +51,7 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
     let trusted_proxies = trusted_proxies(file.trusted_proxies, root, mistakes);
     let limits = limits(file.limits.take().unwrap_or_default(), mistakes);
     let upstreams: Vec<Upstream> =
-        file.upstreams.0.into_iter().map(|entry| upstream(entry, listen, source, mistakes)).collect();
+        file.upstreams.0.into_iter().map(|entry| upstream(entry, &own, source, mistakes)).collect();
     if upstreams.is_empty() && !mistakes.touch(&root.key("upstreams")) {
         mistakes
             .push(root.key("upstreams"), "is missing; write at least one, as in lookup: { servers: [127.0.0.1:9001] }");
@@ -125,7 +126,7 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         enquiry,
     };
     let admin_token = file.admin_token.take().map(|digest| digest.0);
-    Some(Config { listen, h2c: file.h2c.take().unwrap_or(false), workers, admin, admin_token, ledger, policy })
+    Some(Config { listeners: Arc::new(own.listeners), workers, admin, admin_token, ledger, policy })
 }
 
 /// How often an account may ask about its credits, unless the configuration says otherwise.
@@ -170,12 +171,7 @@ fn trusted_proxies(written: file::Texts<IpNet>, root: &Place, mistakes: &mut Mis
         Written::Missing => Networks::listed([]),
         written @ (Written::Bad | Written::Here(..)) => {
             let networks = listed(written, root, "trusted_proxies", "write networks, or remove the key", mistakes);
-            for (Parsed(network), place) in &networks {
-                if network.prefix_len() == 0 {
-                    let what = "trusts every address, so that any client could claim another one's; write the proxies' own networks";
-                    mistakes.push(place.clone(), what);
-                }
-            }
+            listeners::check_trust(&networks, mistakes);
             Networks::listed(networks.into_iter().map(|(Parsed(network), _)| network))
         }
     }
@@ -191,17 +187,17 @@ pub fn check_name(name: &str, place: &Place, mistakes: &mut Mistakes) {
 fn admin(
     admin: file::Text<SocketAddr>,
     exposed: Written<bool>,
-    listen: SocketAddr,
+    own: &listeners::Compiled,
     root: &Place,
     mistakes: &mut Mistakes,
 ) -> SocketAddr {
     let place = admin.place().cloned();
     let address = admin.take().map_or(DEFAULT_ADMIN, |address| address.0);
     let exposed = exposed.take().unwrap_or(false);
-    if overlap(listen, address) {
+    if let Some(key) = own.taken(address) {
         mistakes.push(
             place.clone().unwrap_or_else(|| root.key("admin")),
-            "is where clients connect already; choose another port than that of `listen`",
+            format!("is where clients connect already; choose another port than that of {key}"),
         );
     }
     if let Some(place) = place
@@ -211,13 +207,6 @@ fn admin(
         mistakes.push(place, "can be reached from other machines; use a loopback address, or say admin_exposed: true");
     }
     address
-}
-
-/// Whether connections to `other` arrive at a listener of `listen`.
-pub fn overlap(listen: SocketAddr, other: SocketAddr) -> bool {
-    let (ip, other_ip) = (listen.ip().to_canonical(), other.ip().to_canonical());
-    listen.port() == other.port()
-        && (ip == other_ip || (ip.is_unspecified() && other_ip.is_loopback()) || other_ip.is_unspecified())
 }
 
 fn workers(workers: Written<usize>, mistakes: &mut Mistakes) -> usize {
@@ -254,6 +243,7 @@ fn limits(limits: file::Limits, mistakes: &mut Mistakes) -> Limits {
     let response_bytes = bytes(limits.response_bytes, MIB, KIB..=64 * MIB);
     let drain_bytes = bytes(limits.drain_bytes, 64 * KIB, 0..=16 * MIB);
     let head_timeout = time(limits.head_timeout, 5, mistakes);
+    let handshake_timeout = time(limits.handshake_timeout, 5, mistakes);
     let body_timeout = time(limits.body_timeout, 10, mistakes);
     let idle_timeout = time(limits.idle_timeout, 60, mistakes);
     let write_timeout = time(limits.write_timeout, 10, mistakes);
@@ -267,6 +257,7 @@ fn limits(limits: file::Limits, mistakes: &mut Mistakes) -> Limits {
     Limits {
         head: HeadLimits { target_bytes, header_bytes, header_lines: count(limits.headers, 64, MAX_FIELDS) },
         head_timeout,
+        handshake_timeout,
         body_timeout,
         idle_timeout,
         write_timeout,
@@ -299,12 +290,12 @@ pub fn out_of_range(place: Option<Place>, fits: bool, range: impl FnOnce() -> St
 /// seem to be wrong.
 fn upstream(
     (name, place, upstream): (String, Place, file::Upstream),
-    listen: SocketAddr,
+    own: &listeners::Compiled,
     source: &Source,
     mistakes: &mut Mistakes,
 ) -> Upstream {
     check_name(&name, &place, mistakes);
-    let servers = upstreams::servers(upstream.servers, &place, listen, mistakes);
+    let servers = upstreams::servers(upstream.servers, &place, own, mistakes);
     let host_place = upstream.host.place().cloned();
     let first = || servers.first().map(|server| server.address.to_string());
     let host = upstream.host.take().or_else(first).unwrap_or_default();
@@ -313,9 +304,11 @@ fn upstream(
     {
         mistakes.push(place, "is not a host; write one as in lookup.internal or lookup.internal:9001");
     }
+    let tls = client_tls(upstream.tls, &host, source, mistakes);
     Upstream {
         name: name.into(),
         servers,
+        tls,
         host: host.into(),
         connect_timeout: time(upstream.connect_timeout, 1, mistakes),
         idle_timeout: time(upstream.idle_timeout, 60, mistakes),

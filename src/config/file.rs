@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::units::{Bytes, FromText, HeaderName, Parsed, PerPeriod, PublicUrl, RouteText};
+use super::units::{Bytes, FromText, HeaderName, Mode, Parsed, PerPeriod, PublicUrl, RouteText};
 use crate::account::{Digest, Expiry};
 use crate::check::domain::Pattern;
 use crate::check::media::MediaType;
@@ -30,6 +30,7 @@ pub type Texts<T> = Written<Listed<Parsed<T>>>;
 pub struct File {
     pub listen: Text<SocketAddr>,
     pub h2c: Written<bool>,
+    pub listeners: Written<Listed<Listener>>,
     pub workers: Written<usize>,
     pub admin: Text<SocketAddr>,
     pub admin_exposed: Written<bool>,
@@ -46,6 +47,47 @@ pub struct File {
     pub include: Written<Listed<String>>,
 }
 
+/// One more address or path where clients connect.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listener {
+    pub address: Text<SocketAddr>,
+    pub unix: Written<String>,
+    pub mode: Text<Mode>,
+    pub h2c: Written<bool>,
+    pub tls: Written<ListenerTls>,
+    pub proxy_protocol: Written<ProxyProtocol>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ListenerTls {
+    pub certificates: Written<Listed<CertificatePair>>,
+    pub client_ca: Written<String>,
+    pub client_certificate: Written<ClientCertificate>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CertificatePair {
+    pub certificate: Written<String>,
+    pub key: Written<String>,
+}
+
+/// Whether clients must have a certificate.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificate {
+    Optional,
+    Required,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProxyProtocol {
+    pub from: Texts<IpNet>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -53,6 +95,7 @@ pub struct Limits {
     pub headers: Written<usize>,
     pub target_bytes: Text<Bytes>,
     pub head_timeout: Text<Duration>,
+    pub handshake_timeout: Text<Duration>,
     pub body_timeout: Text<Duration>,
     pub idle_timeout: Text<Duration>,
     pub write_timeout: Text<Duration>,
@@ -68,6 +111,7 @@ pub struct Upstream {
     pub servers: Written<Listed<Server>>,
     pub resolve_every: Text<Duration>,
     pub host: Written<String>,
+    pub tls: Written<UpstreamTls>,
     pub connect_timeout: Text<Duration>,
     pub idle_timeout: Text<Duration>,
     pub slow_after: Text<Duration>,
@@ -144,6 +188,15 @@ pub struct Breaker {
     pub window: Text<Duration>,
     pub min_requests: Written<u32>,
     pub open_for: Text<Duration>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamTls {
+    pub ca: Written<String>,
+    pub server_name: Written<String>,
+    pub certificate: Written<String>,
+    pub key: Written<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -289,7 +289,7 @@ fn mistakes_in_addresses_and_limits() {
                 "limits: 16KiB",
             )],
             lines: &[
-                "f:5:9: limits: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are header_bytes, headers, target_bytes, head_timeout, body_timeout, idle_timeout, write_timeout, connections, requests, response_bytes, drain_bytes",
+                "f:5:9: limits: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are header_bytes, headers, target_bytes, head_timeout, handshake_timeout, body_timeout, idle_timeout, write_timeout, connections, requests, response_bytes, drain_bytes",
             ],
         },
     ]);
@@ -349,7 +349,7 @@ fn mistakes_in_upstreams() {
         Case {
             edits: &[("connect_timeout: 1s", "retries: 3")],
             lines: &[
-                "f:10:5: upstreams.lookup.retries: is not a key here; the keys are servers, resolve_every, host, connect_timeout, idle_timeout, slow_after, add_headers, health_check, ejection, breaker",
+                "f:10:5: upstreams.lookup.retries: is not a key here; the keys are servers, resolve_every, host, tls, connect_timeout, idle_timeout, slow_after, add_headers, health_check, ejection, breaker",
             ],
         },
         Case {
@@ -1469,7 +1469,7 @@ fn mistakes_that_any_yaml_can_have() {
         Case {
             edits: &[(GOOD, "- listen\n")],
             lines: &[
-                "f:1:1: .: is a list, but a mapping is wanted here; write `key: value` lines below it; the keys are listen, h2c, workers, admin, admin_exposed, admin_token, public_url, trusted_proxies, limits, upstreams, products, problems, ledger, enquiry_rate, accounts, include",
+                "f:1:1: .: is a list, but a mapping is wanted here; write `key: value` lines below it; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, public_url, trusted_proxies, limits, upstreams, products, problems, ledger, enquiry_rate, accounts, include",
             ],
         },
         Case {
@@ -1483,7 +1483,7 @@ fn mistakes_that_any_yaml_can_have() {
         Case {
             edits: &[("workers: 2", "threads: 2")],
             lines: &[
-                "f:2:1: threads: is not a key here; the keys are listen, h2c, workers, admin, admin_exposed, admin_token, public_url, trusted_proxies, limits, upstreams, products, problems, ledger, enquiry_rate, accounts, include",
+                "f:2:1: threads: is not a key here; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, public_url, trusted_proxies, limits, upstreams, products, problems, ledger, enquiry_rate, accounts, include",
             ],
         },
         Case {
@@ -1629,16 +1629,33 @@ fn directory() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/config"))
 }
 
+/// `gateway.yaml` with the examples that need files of the operator's own as well.
+pub(super) fn with_all_examples() -> String {
+    let mut within = false;
+    let mut text = String::new();
+    for line in CONFIGURATION.lines() {
+        within = line == "# listeners:" || (within && !line.is_empty());
+        let example = match line.strip_prefix("# ") {
+            Some(example) if within => example.to_owned(),
+            Some(_) | None => line.replace("    # tls: {", "    tls: {"),
+        };
+        let _ = writeln!(text, "{example}");
+    }
+    text
+}
+
 #[test]
 fn gateway_yaml_has_every_key() {
     let mut mistakes = Mistakes::default();
-    let (file, _) = yaml::read::<Value>("gateway.yaml", CONFIGURATION, &mut mistakes).unwrap();
+    let (file, _) = yaml::read::<Value>("gateway.yaml", &with_all_examples(), &mut mistakes).unwrap();
     let all = |value: &Value, key: &str| value[key].as_object().unwrap().values().cloned().collect::<Vec<_>>();
     let lists = |values: &[Value], key: &str| -> Vec<Value> {
         let lists = values.iter().filter_map(|value| value[key].as_array());
         lists.flatten().cloned().collect()
     };
     let below = |values: &[Value], key: &str| values.iter().map(|value| value[key].clone()).collect::<Vec<_>>();
+    let listeners = lists(std::slice::from_ref(&file), "listeners");
+    let listener_tls = below(&listeners, "tls");
     let upstreams = all(&file, "upstreams");
     let products = all(&file, "products");
     let bodies = below(&products, "body");
@@ -1654,8 +1671,13 @@ fn gateway_yaml_has_every_key() {
     }
     for (what, mappings, keys) in [
         ("the root", vec![file.clone()], keys_of::<file::File>()),
+        ("a listener", listeners.clone(), keys_of::<file::Listener>()),
+        ("a listener's TLS", listener_tls.clone(), keys_of::<file::ListenerTls>()),
+        ("a certificate", lists(&listener_tls, "certificates"), keys_of::<file::CertificatePair>()),
+        ("a PROXY protocol", below(&listeners, "proxy_protocol"), keys_of::<file::ProxyProtocol>()),
         ("limits", vec![file["limits"].clone()], keys_of::<file::Limits>()),
         ("an upstream", upstreams.clone(), keys_of::<file::Upstream>()),
+        ("an upstream's TLS", below(&upstreams, "tls"), keys_of::<file::UpstreamTls>()),
         ("a server", lists(&upstreams, "servers"), keys_of::<file::Server>()),
         ("a health check", below(&upstreams, "health_check"), keys_of::<file::HealthCheck>()),
         ("an ejection", below(&upstreams, "ejection"), keys_of::<file::Ejection>()),
@@ -1683,6 +1705,8 @@ fn gateway_yaml_has_every_key() {
     assert_eq!(keys_of::<file::AccountLine>(), of_line);
     assert_eq!(keys_of::<file::AccountsFile>(), ["accounts"]);
     for (word, list) in [
+        ("required", "client_certificate"),
+        ("optional", "client_certificate"),
         ("unmetered", "credits"),
         ("each", "durability"),
         ("batch", "durability"),
@@ -1720,10 +1744,11 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
     let [p, q, r] = &*policy.products else { panic!("three products") };
     let states = |phrase: &str| assert!(CONFIGURATION.contains(phrase), "gateway.yaml does not say {phrase:?}");
 
-    states(&format!("an address and a port. Default: {}.", config.listen));
+    let [listener] = &*config.listeners.0 else { panic!("one listener") };
+    assert_eq!(*listener, crate::listener::Listener::plain("127.0.0.1:8080".parse().unwrap()));
+    states("an address and a port. Default: 127.0.0.1:8080");
     states(&format!("of accounts. Default: {}.", config.admin));
     states("well (clients must know beforehand). Default: false.");
-    assert!(!config.h2c);
     states("Default: one for each core.");
     assert_eq!(config.workers, std::thread::available_parallelism().unwrap().get());
     states("address that other machines can reach. Default: false.");
@@ -1839,10 +1864,10 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
 }
 
 /// A directory of its own for one test, which goes when the test ends.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> Scratch {
+    pub(super) fn new() -> Scratch {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         // The brackets must not be taken for a pattern.
@@ -1851,7 +1876,11 @@ impl Scratch {
         Scratch(path)
     }
 
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         std::fs::write(self.0.join(name), text).unwrap();
     }
 

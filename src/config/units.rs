@@ -191,6 +191,22 @@ impl FromText for Status {
     }
 }
 
+/// `0660`: who may use a file, in octal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode(pub u32);
+
+impl FromText for Mode {
+    fn from_text(text: &str) -> Result<Mode, &'static str> {
+        const WANTED: &str = "is not a mode; write three octal digits, as in \"0660\"";
+        let digits = text.strip_prefix("0o").unwrap_or(text);
+        let digits = digits.strip_prefix('0').filter(|rest| rest.len() == 3).unwrap_or(digits);
+        if digits.len() != 3 || !digits.bytes().all(|digit| matches!(digit, b'0'..=b'7')) {
+            return Err(WANTED);
+        }
+        u32::from_str_radix(digits, 8).map(Mode).map_err(|_| WANTED)
+    }
+}
+
 /// `POST /path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteText {
@@ -331,6 +347,24 @@ mod tests {
         ] {
             let read = PerPeriod::from_text(text).ok().map(|rate| (rate.limit.get(), rate.period.as_secs()));
             assert_eq!(read, rate, "{text}");
+        }
+    }
+
+    #[test]
+    fn modes_are_three_octal_digits() {
+        for (text, mode) in [
+            ("0660", Some(0o660)),
+            ("660", Some(0o660)),
+            ("0o600", Some(0o600)),
+            ("000", Some(0)),
+            ("0888", None),
+            ("66", None),
+            ("4755", None),
+            ("rw", None),
+            ("", None),
+            ("+60", None),
+        ] {
+            assert_eq!(Mode::from_text(text).ok(), mode.map(Mode), "{text}");
         }
     }
 

@@ -3,10 +3,10 @@
 //!
 //! What an upstream is reached with is `compile.rs`.
 
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
-use super::compile::{out_of_range, overlap, time};
+use super::compile::{out_of_range, time};
+use super::listeners::Compiled;
 use super::products::listed;
 use super::units::{FromText, HeaderName, Parsed};
 use super::{Source, file};
@@ -32,7 +32,7 @@ const MAX_VALUE_BYTES: usize = 8192;
 pub fn servers(
     servers: Written<Listed<file::Server>>,
     parent: &Place,
-    listen: SocketAddr,
+    own: &Compiled,
     mistakes: &mut Mistakes,
 ) -> Box<[Server]> {
     let servers = listed(servers, parent, "servers", "write at least one, as in [127.0.0.1:9001]", mistakes);
@@ -53,8 +53,10 @@ pub fn servers(
         let Some(Parsed(address)) = address else { continue };
         if address.port() == 0 {
             mistakes.push(place, "has the port 0; write the port that the backend listens on");
-        } else if matches!(address, Address::Socket(socket) if overlap(listen, socket)) {
-            mistakes.push(place, "is the gateway's own `listen` address; write that of the backend");
+        } else if let Address::Socket(socket) = address
+            && let Some(key) = own.taken(socket)
+        {
+            mistakes.push(place, format!("is the gateway's own {key} address; write that of the backend"));
         } else if compiled.iter().any(|known| known.address == address) {
             mistakes.push(place, "is listed already; remove it, or give the server a greater weight");
         }

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use futures_util::future::{join, join_all, join3};
 use pingora_core::connectors::TransportConnector;
-use pingora_core::upstreams::peer::HttpPeer;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::{sleep, timeout};
 
 use super::servers::Server;
 use super::{Pool, Upstreams, probe, resolve};
+use crate::contact::Contact;
 use crate::policy::upstream::{Address, HealthRule};
 
 /// How long the first lookup of the names may keep clients waiting at the start.
@@ -21,7 +21,7 @@ const FIRST_LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is looked whether an ejection has ended, so that the end is told.
 const EJECTION_CHECK: Duration = Duration::from_millis(500);
 
-impl Upstreams<HttpPeer> {
+impl Upstreams<Contact> {
     /// Keeps the upstreams for as long as it is polled. `ready` is called once each name was looked
     /// up, or has taken too long.
     pub async fn keep(&self, connector: &TransportConnector, ready: impl FnOnce()) {
@@ -37,7 +37,7 @@ impl Upstreams<HttpPeer> {
     }
 }
 
-async fn keep_one(pool: &Pool<HttpPeer>, connector: &TransportConnector, looked_up: Sender<()>) {
+async fn keep_one(pool: &Pool<Contact>, connector: &TransportConnector, looked_up: Sender<()>) {
     let names = pool.upstream.servers.iter().enumerate().filter_map(|(place, server)| match &server.address {
         Address::Socket(_) => None,
         Address::Name { host, port } => Some(resolve::follow(pool, place, host, *port, looked_up.clone())),
@@ -54,7 +54,7 @@ async fn keep_one(pool: &Pool<HttpPeer>, connector: &TransportConnector, looked_
 }
 
 /// Checks all servers of an upstream, again and again.
-async fn check(pool: &Pool<HttpPeer>, connector: &TransportConnector) {
+async fn check(pool: &Pool<Contact>, connector: &TransportConnector) {
     let Some(rule) = &pool.upstream.health else { return };
     loop {
         let roster = pool.roster.load_full();
@@ -63,12 +63,7 @@ async fn check(pool: &Pool<HttpPeer>, connector: &TransportConnector) {
     }
 }
 
-async fn check_one(
-    pool: &Pool<HttpPeer>,
-    connector: &TransportConnector,
-    rule: &HealthRule,
-    server: &Server<HttpPeer>,
-) {
+async fn check_one(pool: &Pool<Contact>, connector: &TransportConnector, rule: &HealthRule, server: &Server<Contact>) {
     let outcome = probe::check(connector, &pool.upstream, rule, &server.peer).await;
     if outcome.is_err() {
         pool.tally.failed_checks.inc();

@@ -11,6 +11,7 @@ fn upstream(name: &str, servers: &[&str]) -> Upstream {
         servers: servers.iter().map(server).collect(),
         resolve_every: Duration::from_secs(30),
         host: "lookup.internal".into(),
+        tls: None,
         connect_timeout: Duration::from_secs(1),
         idle_timeout: Duration::from_secs(60),
         slow_after: Duration::from_secs(5),

@@ -1,9 +1,9 @@
 //! Requests, and a client that sends their bytes over HTTP/1, whole or in pieces.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use super::wire::Wire;
 use super::{PATIENCE, Response, token};
 
 /// A version of HTTP that clients speak.
@@ -116,7 +116,7 @@ pub(super) fn path_of(target: &str) -> Option<String> {
 
 /// One connection of HTTP/1.
 pub struct Client {
-    stream: TcpStream,
+    wire: Wire,
     input: Vec<u8>,
     public_url: String,
     path: Option<String>,
@@ -124,12 +124,13 @@ pub struct Client {
 }
 
 impl Client {
-    pub(super) fn connect(address: SocketAddr, public_url: &str) -> Client {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Client { stream, input: Vec::new(), public_url: public_url.to_owned(), path: None, to_head: false }
+    pub(super) fn over(wire: Wire, public_url: &str) -> Client {
+        Client { wire, input: Vec::new(), public_url: public_url.to_owned(), path: None, to_head: false }
+    }
+
+    /// What the bytes travel on.
+    pub fn wire(&mut self) -> &mut Wire {
+        &mut self.wire
     }
 
     /// Sends a whole request.
@@ -143,17 +144,17 @@ impl Client {
         let mut words = bytes.split(|byte| b" \r\n".contains(byte));
         self.to_head = words.next() == Some(b"HEAD");
         self.path = words.next().and_then(|target| std::str::from_utf8(target).ok()).and_then(path_of);
-        self.stream.write_all(bytes).unwrap();
+        self.wire.write_all(bytes).and_then(|()| self.wire.flush()).unwrap();
     }
 
     /// Sends further bytes. That the gateway has closed already is no fault of the test.
     pub fn more(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = self.stream.write_all(bytes.as_ref());
+        let _ = self.wire.write_all(bytes.as_ref());
     }
 
     /// Says that nothing more will be sent.
     pub fn finish(&mut self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
+        self.wire.finish();
     }
 
     /// Reads one final response, which has to follow the rules of every response.
@@ -255,7 +256,7 @@ impl Client {
     /// Reads some bytes; false at the end of the connection.
     fn read(&mut self) -> bool {
         let mut buffer = [0; 16_384];
-        match self.stream.read(&mut buffer) {
+        match self.wire.read(&mut buffer) {
             Ok(0) => false,
             Ok(count) => {
                 self.input.extend_from_slice(&buffer[..count]);
@@ -277,13 +278,6 @@ impl Client {
     /// Checks that no byte comes and the connection does not end for so long.
     pub fn assert_silent(&mut self, allowance: Duration) {
         assert!(self.input.is_empty(), "bytes are there");
-        self.stream.set_read_timeout(Some(allowance)).unwrap();
-        let mut byte = [0; 1];
-        match self.stream.peek(&mut byte) {
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Ok(0) => panic!("the connection ended"),
-            other => panic!("not silent: {other:?}"),
-        }
-        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.wire.assert_silent(allowance);
     }
 }

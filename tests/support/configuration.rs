@@ -22,8 +22,7 @@ pub struct Configuration {
 
 impl Configuration {
     pub fn new(backend: SocketAddr) -> Configuration {
-        let lookup = format!("servers: [{backend}], host: lookup.internal");
-        Configuration { lookup, top: String::new(), limits: Vec::new() }
+        Configuration::of_upstream(&format!("servers: [{backend}], host: lookup.internal"))
     }
 
     /// With an upstream of these keys.
@@ -34,6 +33,18 @@ impl Configuration {
     /// Believes X-Forwarded-For of clients on this machine.
     pub fn behind_a_proxy(mut self) -> Configuration {
         self.top += "trusted_proxies: [127.0.0.1/32]\n";
+        self
+    }
+
+    /// More lines at the top level.
+    pub fn with(mut self, lines: &str) -> Configuration {
+        self.top += lines;
+        self
+    }
+
+    /// More keys of the upstream `lookup`.
+    pub fn upstream(mut self, keys: &str) -> Configuration {
+        self.lookup += &format!(", {keys}");
         self
     }
 

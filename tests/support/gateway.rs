@@ -11,16 +11,21 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{CANARY, Client, Http2, PATIENCE, Request, Response, Version};
+use super::{CANARY, Client, Http2, PATIENCE, Request, Response, TlsSettings, Version, Wire};
 
 /// How often a clash of ports is tried to be got around.
 const ATTEMPTS: usize = 5;
+
+/// What is replaced by a free address.
+const FREE: &str = "$FREE";
 
 /// A running gateway, which ends with this value.
 pub struct Gateway {
     child: Child,
     address: SocketAddr,
     admin: SocketAddr,
+    /// The addresses that stand in the configuration in place of `$FREE`.
+    more: Vec<SocketAddr>,
     /// What the links to problem pages begin with.
     public_url: String,
     directory: PathBuf,
@@ -36,24 +41,48 @@ impl Gateway {
 
     /// The same, with variables of the environment.
     pub fn start_with(yaml: &str, environment: &[(&str, &str)]) -> Gateway {
+        Gateway::start_all(yaml, environment, &[])
+    }
+
+    /// The same, with more files beside the configuration, in which each `$FREE` is replaced by a
+    /// free address.
+    pub fn start_with_files(yaml: &str, files: &[(&str, &str)]) -> Gateway {
+        Gateway::start_all(yaml, &[], files)
+    }
+
+    fn start_all(yaml: &str, environment: &[(&str, &str)], files: &[(&str, &str)]) -> Gateway {
         let public_url =
             yaml.lines().find_map(|line| line.strip_prefix("public_url: ")).expect("a public_url").to_owned();
         for _ in 0..ATTEMPTS {
-            if let Some(gateway) = Gateway::try_start(yaml, &public_url, environment) {
+            if let Some(gateway) = Gateway::try_start(yaml, &public_url, environment, files) {
                 return gateway;
             }
         }
         panic!("the gateway did not start {ATTEMPTS} times");
     }
 
-    fn try_start(yaml: &str, public_url: &str, environment: &[(&str, &str)]) -> Option<Gateway> {
+    fn try_start(
+        yaml: &str,
+        public_url: &str,
+        environment: &[(&str, &str)],
+        files: &[(&str, &str)],
+    ) -> Option<Gateway> {
         let (address, admin) = (free_address(), free_address());
+        let mut more = Vec::new();
         let mut text: String = yaml
             .lines()
             .filter(|line| !line.starts_with("listen:") && !line.starts_with("admin:"))
             .fold(String::new(), |text, line| text + line + "\n");
         text += &format!("listen: {address}\nadmin: {admin}\n");
+        while text.contains(FREE) {
+            let free = free_address();
+            text = text.replacen(FREE, &free.to_string(), 1);
+            more.push(free);
+        }
         let directory = directory();
+        for (name, content) in files {
+            fs::write(directory.join(name), content).unwrap();
+        }
         let config = directory.join("tollgate.yaml");
         fs::write(&config, text).unwrap();
         for schema in ["phone.schema.json", "email.schema.json"] {
@@ -73,15 +102,8 @@ impl Gateway {
         let output = Arc::new(Mutex::new(Vec::new()));
         let (out, ready) = collect(child.stdout.take().unwrap(), Arc::clone(&output));
         let (err, _) = collect(child.stderr.take().unwrap(), Arc::clone(&output));
-        let gateway = Gateway {
-            child,
-            address,
-            admin,
-            public_url: public_url.to_owned(),
-            directory,
-            output,
-            readers: vec![out, err],
-        };
+        let public_url = public_url.to_owned();
+        let gateway = Gateway { child, address, admin, more, public_url, directory, output, readers: vec![out, err] };
         // The first line says that clients can connect; its absence that the program has ended.
         match ready.recv_timeout(PATIENCE) {
             Ok(()) => Some(gateway),
@@ -100,7 +122,52 @@ impl Gateway {
 
     /// A new connection for HTTP/1.
     pub fn connect(&self) -> Client {
-        Client::connect(self.address, &self.public_url)
+        self.connect_over(Wire::tcp(self.address))
+    }
+
+    /// A client of HTTP/1 on a connection that is there already.
+    pub fn connect_over(&self, wire: Wire) -> Client {
+        Client::over(wire, &self.public_url)
+    }
+
+    /// The address in place of a `$FREE`, counted from 0.
+    pub fn more(&self, number: usize) -> SocketAddr {
+        self.more[number]
+    }
+
+    /// The path of a file beside the configuration.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Puts other content into a file beside the configuration, in one step.
+    pub fn replace(&self, name: &str, content: &str) {
+        let new = self.file(&format!("{name}.new"));
+        fs::write(&new, content).unwrap();
+        fs::rename(new, self.file(name)).unwrap();
+    }
+
+    /// What a further process says that cannot start with a configuration.
+    pub fn fails_to_start(&self, yaml: &str) -> String {
+        let config = self.file("second.yaml");
+        let text = format!("{yaml}listen: {}\nadmin: {}\n", free_address(), free_address());
+        fs::write(&config, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        let output = command.arg("run").arg("--config").arg(&config).stdin(Stdio::null()).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// A metric's value as the admin listener tells it; 0 if it is not there.
+    pub fn metric(&self, name: &str) -> u64 {
+        let mut answer = ureq::get(format!("http://{}/metrics", self.admin)).call().unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0)
+    }
+
+    /// A new connection for HTTP/2 over TLS.
+    pub fn connect_http2_tls(&self, address: SocketAddr, settings: &TlsSettings) -> Http2 {
+        Http2::connect_tls(address, &self.public_url, settings)
     }
 
     /// A new connection for HTTP/2.
@@ -176,6 +243,15 @@ impl Gateway {
             std::thread::sleep(Duration::from_millis(5));
         }
         None
+    }
+
+    /// Waits until the program has written something.
+    pub fn wait_for_output(&self, what: &str) {
+        let begun = Instant::now();
+        while !self.output().contains(what) {
+            assert!(begun.elapsed() < PATIENCE, "the gateway never wrote {what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Everything that the program has written so far.

@@ -1,4 +1,4 @@
-//! A client of HTTP/2 without TLS, which knows beforehand that the gateway speaks it.
+//! A client of HTTP/2: without TLS it knows beforehand that the gateway speaks it.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::client::path_of;
-use super::{PATIENCE, Request, Response};
+use super::{PATIENCE, Request, Response, TlsSettings};
 
 /// One connection of HTTP/2.
 pub struct Http2 {
@@ -19,6 +20,20 @@ pub struct Http2 {
     sender: SendRequest<Bytes>,
     connection: tokio::task::JoinHandle<()>,
     public_url: String,
+}
+
+async fn tcp(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+async fn begin<S>(stream: S, window: u32) -> (SendRequest<Bytes>, tokio::task::JoinHandle<()>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = h2::client::Builder::new().initial_window_size(window).handshake(stream).await.unwrap();
+    (sender, tokio::spawn(async move { drop(connection.await) }))
 }
 
 /// A request that was begun and not yet answered.
@@ -33,13 +48,18 @@ impl Http2 {
     /// Connects; a window bounds what the gateway may send on a stream.
     pub(super) fn connect(address: SocketAddr, public_url: &str, window: u32) -> Http2 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (sender, connection) = runtime.block_on(async { begin(tcp(address).await, window).await });
+        Http2 { runtime, sender, connection, public_url: public_url.to_owned() }
+    }
+
+    /// Connects over TLS, where the gateway has to choose HTTP/2.
+    pub(super) fn connect_tls(address: SocketAddr, public_url: &str, settings: &TlsSettings) -> Http2 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (sender, connection) = runtime.block_on(async {
-            let stream = TcpStream::connect(address).await.unwrap();
-            stream.set_nodelay(true).unwrap();
-            let (sender, connection) =
-                h2::client::Builder::new().initial_window_size(window).handshake(stream).await.unwrap();
-            let connection = tokio::spawn(async move { drop(connection.await) });
-            (sender, connection)
+            let connector = tokio_rustls::TlsConnector::from(settings.config());
+            let stream = connector.connect(settings.name(), tcp(address).await).await.unwrap();
+            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
+            begin(stream, 65_535).await
         });
         Http2 { runtime, sender, connection, public_url: public_url.to_owned() }
     }

@@ -8,6 +8,8 @@ mod gateway;
 mod http2;
 mod paying;
 mod response;
+mod tls;
+mod wire;
 
 pub use backend::{ANSWER, After, Backend, DRIP, Peer};
 pub use client::{Client, Request, VERSIONS, Version};
@@ -16,6 +18,8 @@ pub use gateway::{Gateway, closed_port, directory};
 pub use http2::Http2;
 pub use paying::{Scratch, paying};
 pub use response::Response;
+pub use tls::{Authority, Issued, TlsBackend, TlsSettings};
+pub use wire::Wire;
 
 /// A word that is part of every token, number and reference of the tests, and that must not be in
 /// anything the program writes about them.

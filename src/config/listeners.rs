@@ -1,0 +1,190 @@
+//! Where clients connect, compiled from `listen`, `h2c` and `listeners`.
+//!
+//! What is wrong with certificates is `tls.rs` beside this file; here are addresses, paths, and what
+//! does not go together.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::products::listed;
+use super::tls::{in_directory, server_tls};
+use super::units::{Mode, Parsed};
+use super::{Source, file};
+use crate::check::network::Networks;
+use crate::listener::{At, Listener, Listeners, MAX_UNIX_PATH_BYTES};
+use crate::yaml::{Listed, Mistakes, Place, Written};
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+/// Who may connect to a Unix socket: this user and its group.
+const DEFAULT_MODE: u32 = 0o660;
+
+/// Listeners of one gateway.
+const MAX_LISTENERS: usize = 64;
+
+/// All listeners, and by which key each came.
+pub struct Compiled {
+    pub listeners: Listeners,
+    keys: Vec<&'static str>,
+}
+
+impl Compiled {
+    /// The key of the listener to which connections to an address would come, if there is one.
+    pub fn taken(&self, address: SocketAddr) -> Option<&'static str> {
+        let mut keyed = self.listeners.0.iter().zip(&self.keys);
+        let taken = |listener: &Listener| match listener.at {
+            At::Address(own) => overlap(own, address),
+            At::Unix { .. } => false,
+        };
+        keyed.find(|(listener, _)| taken(listener)).map(|(_, key)| *key)
+    }
+}
+
+/// Whether connections to `other` arrive at a listener of `listen`.
+fn overlap(listen: SocketAddr, other: SocketAddr) -> bool {
+    let (ip, other_ip) = (listen.ip().to_canonical(), other.ip().to_canonical());
+    listen.port() == other.port()
+        && (ip == other_ip || (ip.is_unspecified() && other_ip.is_loopback()) || other_ip.is_unspecified())
+}
+
+/// Compiles the listeners of a file.
+pub fn compile(
+    listen: file::Text<SocketAddr>,
+    h2c: Written<bool>,
+    listeners: Written<Listed<file::Listener>>,
+    root: &Place,
+    source: &Source,
+    mistakes: &mut Mistakes,
+) -> Compiled {
+    let several = !listeners.is_missing();
+    if let (true, true, Some(place)) = (several, listen.is_missing(), h2c.place()) {
+        mistakes.push(place.clone(), "is said of `listen`, which is not there; write it for a listener of the list");
+    }
+    let first = match listen {
+        Written::Missing if several => None,
+        written => Some(written.take().map_or(DEFAULT_LISTEN, |Parsed(address)| address)),
+    };
+    let first = first.map(|address| Listener { h2c: h2c.take().unwrap_or(false), ..Listener::plain(address) });
+    let mut compiled: Vec<Listener> = first.into_iter().collect();
+    let from_listen = compiled.len();
+    for (written, place) in elements(listeners, root, mistakes) {
+        let Some((listener, place)) = listener(written, place, source, mistakes) else { continue };
+        if compiled.iter().any(|known| known.at.clashes_with(&listener.at)) {
+            mistakes.push(place, "is where another listener is already; give each its own address or path");
+        }
+        compiled.push(listener);
+    }
+    let keys =
+        (0..compiled.len()).map(|number| if number < from_listen { "`listen`" } else { "`listeners`" }).collect();
+    Compiled { listeners: Listeners(compiled.into()), keys }
+}
+
+fn elements(
+    listeners: Written<Listed<file::Listener>>,
+    root: &Place,
+    mistakes: &mut Mistakes,
+) -> Vec<(file::Listener, Place)> {
+    let Written::Here(list, place) = listeners else { return Vec::new() };
+    if list.0.is_empty() && !mistakes.touch(&root.key("listeners")) {
+        mistakes.push(place.clone(), "is an empty list; write at least one, or remove the key");
+    }
+    if list.0.len() > MAX_LISTENERS {
+        mistakes.push(place, format!("has more than {MAX_LISTENERS} listeners; keep those that clients use"));
+    }
+    list.0
+}
+
+/// Compiles one listener; also where its address is written.
+fn listener(
+    written: file::Listener,
+    place: Place,
+    source: &Source,
+    mistakes: &mut Mistakes,
+) -> Option<(Listener, Place)> {
+    let file::Listener { address, unix, mode, h2c, tls, proxy_protocol } = written;
+    let h2c_place = h2c.place().cloned();
+    let h2c = h2c.take().unwrap_or(false);
+    if let (true, false, Some(place)) = (h2c, tls.is_missing(), h2c_place) {
+        mistakes.push(place, "is HTTP/2 without TLS; remove it, since HTTP/2 is offered with TLS anyway");
+    }
+    let tls_place = tls.place().cloned();
+    let tls = tls.take().zip(tls_place).and_then(|(tls, place)| server_tls(tls, &place, source, mistakes));
+    if let (true, Some(place)) = (unix.is_missing(), mode.place()) {
+        mistakes.push(place.clone(), "is said of a Unix socket, which is not there; remove it, or write `unix`");
+    }
+    let (at, at_place) = match (address, unix) {
+        (Written::Here(Parsed(address), place), Written::Missing | Written::Bad) => {
+            if address.port() == 0 {
+                mistakes.push(place.clone(), "has the port 0; write the port to connect to");
+            }
+            (Some(At::Address(address)), place)
+        }
+        (Written::Here(..), Written::Here(_, place)) => {
+            mistakes.push(place.clone(), "stands beside `address`; make two listeners of them, or remove one");
+            (None, place)
+        }
+        (Written::Missing | Written::Bad, Written::Here(path, place)) => {
+            let path = unix_path(path, &place, source, mistakes);
+            let mode = mode.take().map_or(DEFAULT_MODE, |Parsed(Mode(mode))| mode);
+            (path.map(|path| At::Unix { path, mode }), place)
+        }
+        (address, unix) => {
+            if address.is_missing() && unix.is_missing() {
+                let what = "is missing; write an address and a port, or the path of a Unix socket as `unix`";
+                mistakes.push(place.key("address"), what);
+            }
+            (None, place)
+        }
+    };
+    let on_unix = matches!(at, Some(At::Unix { .. }));
+    let proxies = proxies(proxy_protocol, on_unix, mistakes);
+    at.map(|at| (Listener { at, h2c, tls, proxies }, at_place))
+}
+
+fn unix_path(path: String, place: &Place, source: &Source, mistakes: &mut Mistakes) -> Option<PathBuf> {
+    if path.trim().is_empty() || path.contains('\0') {
+        mistakes.push(place.clone(), "is not a path; write one as in /run/tollgate/tollgate.sock");
+        return None;
+    }
+    let path = in_directory(source, path);
+    if path.to_str().is_none() {
+        mistakes.push(place.clone(), "lies in a directory whose name is not UTF-8; write a path from the root");
+        return None;
+    }
+    if path.as_os_str().len() > MAX_UNIX_PATH_BYTES {
+        let what = format!(
+            "is too long for a Unix socket, with the directories in front of it; write a path of at most {MAX_UNIX_PATH_BYTES} bytes"
+        );
+        mistakes.push(place.clone(), what);
+        return None;
+    }
+    Some(path)
+}
+
+fn proxies(written: Written<file::ProxyProtocol>, on_unix: bool, mistakes: &mut Mistakes) -> Option<Networks> {
+    let place = written.place().cloned().unwrap_or_default();
+    let from = written.take()?.from;
+    if on_unix {
+        if let Some(place) = from.place() {
+            let what = "lists addresses, which peers of a Unix socket have none of; write proxy_protocol: {} there";
+            mistakes.push(place.clone(), what);
+        }
+        return Some(Networks::Any);
+    }
+    let from = listed(from, &place, "from", "write the networks of the proxies, as in [10.0.0.0/8]", mistakes);
+    check_trust(&from, mistakes);
+    Some(Networks::listed(from.into_iter().map(|(Parsed(network), _)| network)))
+}
+
+/// Nobody may trust everybody.
+pub fn check_trust(networks: &[(Parsed<IpNet>, Place)], mistakes: &mut Mistakes) {
+    for (Parsed(network), place) in networks {
+        if network.prefix_len() == 0 {
+            let what =
+                "trusts every address, so that any client could claim another one's; write the proxies' own networks";
+            mistakes.push(place.clone(), what);
+        }
+    }
+}

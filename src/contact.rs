@@ -1,0 +1,137 @@
+//! One server of an upstream: how connections to it are made, with TLS where the upstream has it.
+//!
+//! Pingora connects and pools; the handshake is made here, so that a configuration that was verified
+//! at start is used as it is, sessions are resumed, and nothing but a value of `tls/client.rs`, which
+//! always verifies, can ask for one. What is sent is `exchange.rs`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora_core::connectors::TransportConnector;
+use pingora_core::protocols::Stream;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorType, Result};
+use pingora_timeout::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::policy::Upstream;
+use crate::secured::Secured;
+use crate::tls::client::ClientTls;
+
+/// A server, ready to be connected to.
+#[derive(Debug)]
+pub struct Contact {
+    peer: HttpPeer,
+    tls: Option<Arc<ClientTls>>,
+    connect_timeout: Duration,
+}
+
+impl Contact {
+    /// Prepares a server of an upstream; no connection is made yet.
+    pub fn new(upstream: &Upstream, server: SocketAddr) -> Contact {
+        // A socket address needs no resolver, which would block, and cannot fail.
+        let mut peer = HttpPeer::new(server, false, String::new());
+        peer.options.connection_timeout = Some(upstream.connect_timeout);
+        peer.options.total_connection_timeout = Some(upstream.connect_timeout);
+        peer.options.idle_timeout = Some(upstream.idle_timeout);
+        // Connections that were verified in other ways are not shared through the pool.
+        peer.group_key = upstream.tls.as_ref().map_or(0, |tls| tls.number());
+        Contact { peer, tls: upstream.tls.clone(), connect_timeout: upstream.connect_timeout }
+    }
+
+    /// As Pingora knows the server.
+    pub fn peer(&self) -> &HttpPeer {
+        &self.peer
+    }
+
+    /// A connection from the pool, or a new one; whether it is from the pool.
+    ///
+    /// # Errors
+    /// Pingora's, or that the handshake failed.
+    pub async fn get_stream(&self, connector: &TransportConnector) -> Result<(Stream, bool)> {
+        let Some(tls) = &self.tls else { return connector.get_stream(&self.peer).await };
+        match connector.reused_stream(&self.peer).await {
+            Some(stream) => Ok((stream, true)),
+            None => Ok((self.secure(connector, tls).await?, false)),
+        }
+    }
+
+    /// A new connection.
+    ///
+    /// # Errors
+    /// Pingora's, or that the handshake failed.
+    pub async fn new_stream(&self, connector: &TransportConnector) -> Result<Stream> {
+        match &self.tls {
+            None => connector.new_stream(&self.peer).await,
+            Some(tls) => self.secure(connector, tls).await,
+        }
+    }
+
+    /// Connects and makes the handshake, both within the time to connect.
+    async fn secure(&self, connector: &TransportConnector, tls: &ClientTls) -> Result<Stream> {
+        let name = tls.settings().server_name.clone();
+        let connect = async {
+            let stream = connector.new_stream(&self.peer).await?;
+            let secured = TlsConnector::from(tls.current()).connect(name, stream).await;
+            secured.map_err(|error| Error::new(kind_of(&error)))
+        };
+        match timeout(self.connect_timeout, connect).await {
+            Ok(secured) => Ok(Box::new(Secured::new(secured?))),
+            Err(_) => Err(Error::new(ErrorType::TLSHandshakeTimedout)),
+        }
+    }
+}
+
+/// Whether the backend's certificate was the reason.
+fn kind_of(error: &std::io::Error) -> ErrorType {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(_)) => ErrorType::InvalidCert,
+        Some(_) | None => ErrorType::TLSHandshakeFailure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pingora_core::upstreams::peer::Peer;
+    use rustls::pki_types::ServerName;
+
+    use super::*;
+    use crate::policy::upstream::{AddedHeaders, BreakerRule, EjectionRule};
+    use crate::tls::client::ClientFiles;
+
+    #[test]
+    fn connections_that_were_verified_in_other_ways_are_not_shared() {
+        let authority = std::env::temp_dir().join(format!("tollgate-contact-{}.pem", std::process::id()));
+        let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+        std::fs::write(&authority, made.cert.pem()).unwrap();
+        let tls = || {
+            let server_name = ServerName::try_from("a.example").unwrap();
+            let settings = ClientFiles { authorities: Some(authority.clone()), server_name, pair: None };
+            Some(Arc::new(ClientTls::new(settings).unwrap()))
+        };
+        let plain = Upstream {
+            name: "u".into(),
+            servers: Box::default(),
+            resolve_every: Duration::from_secs(1),
+            host: "a.example".into(),
+            tls: None,
+            connect_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(1),
+            slow_after: Duration::from_secs(1),
+            added: AddedHeaders::default(),
+            health: None,
+            ejection: EjectionRule { failures: 0, time: Duration::from_secs(1) },
+            breaker: BreakerRule::NEVER,
+        };
+        let first = Upstream { tls: tls(), ..plain.clone() };
+        let second = Upstream { tls: tls(), ..plain.clone() };
+        std::fs::remove_file(&authority).unwrap();
+        let server = "127.0.0.1:9001".parse().unwrap();
+        let key = |upstream: &Upstream| Contact::new(upstream, server).peer().reuse_hash();
+        assert_eq!(key(&plain), key(&plain));
+        assert_eq!(key(&first), key(&first));
+        assert_ne!(key(&plain), key(&first));
+        assert_ne!(key(&first), key(&second));
+    }
+}

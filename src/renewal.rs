@@ -1,0 +1,91 @@
+//! Certificates that are renewed while the gateway runs: looks at their files now and then.
+//!
+//! A new handshake meets the new certificate; connections that are there go on. What stands in a file
+//! is judged by `tls/follow.rs`; here is when it is looked at, and what operators are told.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use pingora_core::server::ShutdownWatch;
+use pingora_core::services::background::BackgroundService;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
+
+use crate::gateway::Gateway;
+use crate::listener::Listeners;
+use crate::tls::follow::{Files, Followed, Found};
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Keeps the certificates of listeners and upstreams up to date.
+pub struct Renewal {
+    pub listeners: Arc<Listeners>,
+    pub gateway: Arc<Gateway>,
+    pub figures: Figures,
+}
+
+/// Counts what became of files that changed.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    renewed: Counter,
+    broken: Counter,
+}
+
+impl Figures {
+    /// Shows the counts.
+    pub fn register(&self, registry: &mut Registry) {
+        let what = "Changes of certificate files that were taken over";
+        registry.register("tollgate_certificates_renewed", what, self.renewed.clone());
+        let what = "Changes of certificate files that could not be used, so that the last good ones stayed";
+        registry.register("tollgate_certificates_broken", what, self.broken.clone());
+    }
+
+    fn note<F: Files>(&self, followed: &Followed<F>, whose: impl fmt::Display) {
+        match followed.look() {
+            Found::NothingNew => {}
+            Found::Renewed => {
+                self.renewed.inc();
+                log::info!("the certificates of {whose} were renewed");
+                for overdue in followed.overdue(SystemTime::now()) {
+                    log::warn!("{overdue}");
+                }
+            }
+            Found::Broken(faults) => {
+                self.broken.inc();
+                let told = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; and ");
+                log::error!("the certificates of {whose} stay as they were: {told}");
+            }
+        }
+    }
+}
+
+impl Renewal {
+    /// Looks at all files once. They are read by this thread, which has nothing else to do.
+    fn look(&self) {
+        for listener in &self.listeners.0 {
+            if let Some(tls) = &listener.tls {
+                self.figures.note(tls, listener);
+            }
+        }
+        for upstream in &self.gateway.snapshot().policy.upstreams {
+            if let Some(tls) = &upstream.tls {
+                self.figures.note(tls, format_args!("upstream {}", upstream.name));
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl BackgroundService for Renewal {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => self.look(),
+                _ = shutdown.changed() => return,
+            }
+        }
+    }
+}

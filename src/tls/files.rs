@@ -1,0 +1,214 @@
+//! PEM files: their bytes at one moment, and the certificates, keys and authorities in them.
+//!
+//! A fault names its file, what is wrong with it and what to do instead, and never shows what is in
+//! it. What the parts are good for together is `server.rs` and `client.rs`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::sign::CertifiedKey;
+use sha2::{Digest, Sha256};
+use webpki::{EndEntityCert, KeyUsage};
+
+use super::provider;
+
+/// Bytes of a PEM file; a bundle of all public authorities has a quarter of a mebibyte.
+const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Certificates from a server's own up to its authority.
+const MAX_CHAIN: usize = 16;
+
+/// A certificate with the key that it was made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The certificate, and behind it those between it and its authority.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// What is wrong with a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// `None`: no file is at fault, but the machine or the settings as a whole.
+    pub file: Option<PathBuf>,
+    /// What is wrong and, behind a `; `, what to do instead.
+    pub what: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.file {
+            Some(file) => write!(formatter, "{} {}", file.display(), self.what),
+            None => formatter.write_str(&self.what),
+        }
+    }
+}
+
+/// A certificate that is out of its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    pub file: PathBuf,
+    pub what: &'static str,
+}
+
+impl fmt::Display for Overdue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.file.display(), self.what)
+    }
+}
+
+/// The bytes of some files, all read at one time.
+pub struct Snapshot(BTreeMap<PathBuf, Result<Vec<u8>, &'static str>>);
+
+impl Snapshot {
+    /// Reads the files.
+    pub fn take<'f>(files: impl IntoIterator<Item = &'f Path>) -> Snapshot {
+        Snapshot(files.into_iter().map(|file| (file.to_owned(), read(file))).collect())
+    }
+
+    /// By what two snapshots are told apart.
+    pub fn print(&self) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        for (file, bytes) in &self.0 {
+            let bytes = bytes.as_deref().unwrap_or_else(|what| what.as_bytes());
+            for part in [file.as_os_str().as_encoded_bytes(), bytes] {
+                hasher.update(part.len().to_le_bytes());
+                hasher.update(part);
+            }
+        }
+        hasher.finalize().into()
+    }
+
+    fn bytes(&self, file: &Path) -> Result<&[u8], Fault> {
+        match self.0.get(file) {
+            Some(Ok(bytes)) => Ok(bytes),
+            Some(Err(what)) => Err(fault(file, *what)),
+            None => Err(fault(file, "was not read; name a file that this user may read")),
+        }
+    }
+
+    /// The certificates of a file, at least one.
+    fn certificates(&self, file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+        const NOT_PEM: &str = "is no PEM file of certificates; write them as BEGIN CERTIFICATE blocks";
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(self.bytes(file)?).collect();
+        let certificates = certificates.map_err(|_| fault(file, NOT_PEM))?;
+        if certificates.is_empty() { Err(fault(file, NOT_PEM)) } else { Ok(certificates) }
+    }
+
+    /// The authorities of a file.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn authorities(&self, file: &Path) -> Result<RootCertStore, Fault> {
+        let mut store = RootCertStore::empty();
+        for certificate in self.certificates(file)? {
+            if store.add(certificate).is_err() {
+                let what = "has a certificate that cannot be an authority; name the certificates of authorities alone";
+                return Err(fault(file, what));
+            }
+        }
+        Ok(store)
+    }
+
+    /// A certificate with its key, which belong together.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn pair(&self, pair: &Pair) -> Result<CertifiedKey, Vec<Fault>> {
+        let chain = self.chain(&pair.certificate);
+        let key = self.key(&pair.key);
+        match (chain, key) {
+            (Ok(chain), Ok(key)) => {
+                let certified = CertifiedKey::new(chain, key);
+                match certified.keys_match() {
+                    Ok(()) => Ok(certified),
+                    Err(_) => Err(vec![fault(
+                        &pair.key,
+                        "does not belong to the certificate; name the key that the certificate was made for",
+                    )]),
+                }
+            }
+            (chain, key) => Err(chain.err().into_iter().chain(key.err()).collect()),
+        }
+    }
+
+    fn chain(&self, file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+        let chain = self.certificates(file)?;
+        if chain.len() > MAX_CHAIN {
+            return Err(fault(
+                file,
+                "has more than 16 certificates; keep the server's own and those up to its authority",
+            ));
+        }
+        match chain.first().map(EndEntityCert::try_from) {
+            Some(Ok(_)) => Ok(chain),
+            Some(Err(_)) | None => {
+                Err(fault(file, "has a first certificate that cannot be used; write one of X.509 version 3 there"))
+            }
+        }
+    }
+
+    fn key(&self, file: &Path) -> Result<Arc<dyn rustls::sign::SigningKey>, Fault> {
+        let bytes = self.bytes(file)?;
+        let Ok(key) = PrivateKeyDer::from_pem_slice(bytes) else {
+            let encrypted = memchr::memmem::find(bytes, b"ENCRYPTED").is_some();
+            return Err(fault(
+                file,
+                match encrypted {
+                    true => "is an encrypted key; write it without a passphrase, readable for this user alone",
+                    false => "is no PEM file of a private key; write one as a BEGIN PRIVATE KEY block",
+                },
+            ));
+        };
+        let unusable =
+            "has a key of a kind that is not used; make one of ECDSA P-256 or P-384, Ed25519, or RSA from 2048 bits on";
+        provider().key_provider.load_private_key(key).map_err(|_| fault(file, unusable))
+    }
+}
+
+/// A fault of a file.
+pub fn fault(file: &Path, what: impl Into<String>) -> Fault {
+    Fault { file: Some(file.to_owned()), what: what.into() }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, &'static str> {
+    let why = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => "is not there; name a file that is",
+        ErrorKind::PermissionDenied => "may not be read; let this user read it",
+        ErrorKind::IsADirectory => "is a directory; name a file in it",
+        _ => "cannot be read; name a file that this user may read",
+    };
+    let mut bytes = Vec::new();
+    // One byte more than the limit tells that there are too many, also where a size is not known.
+    let taken = std::fs::File::open(file).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
+    match taken.map_err(why)? {
+        count if u64::try_from(count).is_ok_and(|count| count <= MAX_FILE_BYTES) => Ok(bytes),
+        _ => Err("is larger than 4 MiB; keep what is needed"),
+    }
+}
+
+/// The DNS names of a certificate, in lower case; a leading `*.` stands for one label.
+pub fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let names = EndEntityCert::try_from(certificate);
+    names.map(|parsed| parsed.valid_dns_names().map(str::to_ascii_lowercase).collect()).unwrap_or_default()
+}
+
+/// What is out of its time at `now`, if anything is.
+pub fn overdue(certificate: &CertificateDer<'_>, now: SystemTime) -> Option<&'static str> {
+    let now = UnixTime::since_unix_epoch(now.duration_since(SystemTime::UNIX_EPOCH).ok()?);
+    let certificate = EndEntityCert::try_from(certificate).ok()?;
+    // Without any authority nothing can be verified; but a certificate's own time is looked at first.
+    let judged = certificate.verify_for_usage(&[], &[], &[], now, KeyUsage::server_auth(), None, None);
+    match judged.err()? {
+        webpki::Error::CertExpired { .. } => Some("has expired; put the renewed certificate there"),
+        webpki::Error::CertNotValidYet { .. } => Some("is not valid yet; put one there that is, or set the clock"),
+        _ => None,
+    }
+}

@@ -1,0 +1,163 @@
+//! What clients are met with: the certificate for the name they ask for, and whether they must show
+//! one of their own.
+//!
+//! The names are read out of the certificates themselves. The handshake is rustls's; when it happens
+//! and how long it may take is `arrival.rs`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::ServerConfig;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+
+use super::files::{self, Fault, Overdue, Pair, Snapshot, fault};
+use super::follow::{Files, Followed};
+use super::{VERSIONS, provider};
+
+/// Certificates that one listener can have.
+pub const MAX_CERTIFICATES: usize = 1000;
+
+/// HTTP/2 is preferred, since it needs fewer connections.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// The TLS of a listener, which follows its files.
+pub type ServerTls = Followed<ServerFiles>;
+
+/// The files of a listener's TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerFiles {
+    /// At least one; the first is for clients that name no host, or one that no certificate has.
+    pub pairs: Box<[Pair]>,
+    pub clients: Clients,
+}
+
+/// What is asked of clients; the file has the authorities that their certificates must come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// No certificate.
+    Anonymous,
+    /// A certificate, if they have one; a wrong one is refused.
+    Optional(PathBuf),
+    Required(PathBuf),
+}
+
+impl Clients {
+    fn authorities(&self) -> Option<&Path> {
+        match self {
+            Clients::Anonymous => None,
+            Clients::Optional(file) | Clients::Required(file) => Some(file),
+        }
+    }
+}
+
+impl Files for ServerFiles {
+    type Made = ServerConfig;
+
+    fn files(&self) -> Vec<&Path> {
+        let of_pairs = self.pairs.iter().flat_map(|pair| [&*pair.certificate, &*pair.key]);
+        of_pairs.chain(self.clients.authorities()).collect()
+    }
+
+    fn make(&self, snapshot: &Snapshot) -> Result<ServerConfig, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let mut certificates = Certificates::default();
+        for pair in &self.pairs {
+            match snapshot.pair(pair) {
+                Ok(certified) => faults.extend(certificates.add(certified, &pair.certificate).err()),
+                Err(found) => faults.extend(found),
+            }
+        }
+        let authorities = self.clients.authorities().map(|file| snapshot.authorities(file)).transpose();
+        let authorities = authorities.map_err(|found| faults.push(found)).unwrap_or_default();
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let impossible = |_| {
+            vec![Fault {
+                file: None,
+                what: "TLS cannot be set up; see whether this machine has a source of random numbers".to_owned(),
+            }]
+        };
+        let builder =
+            ServerConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS).map_err(impossible)?;
+        let builder = match authorities {
+            None => builder.with_no_client_auth(),
+            Some(authorities) => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider());
+                let verifier = match self.clients {
+                    Clients::Required(_) => verifier,
+                    Clients::Optional(_) | Clients::Anonymous => verifier.allow_unauthenticated(),
+                };
+                let unfit = "has no authority that certificates can be verified with; name another one".to_owned();
+                let file = self.clients.authorities().map(Path::to_owned);
+                builder.with_client_cert_verifier(verifier.build().map_err(|_| vec![Fault { file, what: unfit }])?)
+            }
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(certificates));
+        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+        // Sessions are resumed by tickets, so that no client takes up memory by coming often. Their
+        // keys are made anew with the configuration: what an old authority let in ends with it.
+        config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(impossible)?;
+        Ok(config)
+    }
+
+    fn overdue(&self, snapshot: &Snapshot, now: SystemTime) -> Vec<Overdue> {
+        super::client::overdue_pairs(self.pairs.iter(), snapshot, now)
+    }
+}
+
+/// All certificates of a listener, by the names in them.
+#[derive(Default)]
+struct Certificates {
+    all: Vec<Arc<CertifiedKey>>,
+    exact: HashMap<Box<str>, Vec<usize>>,
+    /// By what stands behind the `*.`.
+    wildcard: HashMap<Box<str>, Vec<usize>>,
+}
+
+impl Certificates {
+    fn add(&mut self, certified: CertifiedKey, file: &Path) -> Result<(), Fault> {
+        let place = self.all.len();
+        let names = certified.cert.first().map(files::names).unwrap_or_default();
+        if names.is_empty() && place > 0 {
+            let what = "has no DNS name, so that no client could ever get it; put it first, or remove it";
+            return Err(fault(file, what));
+        }
+        for name in names {
+            let (map, name) = match name.strip_prefix("*.") {
+                Some(parent) => (&mut self.wildcard, parent),
+                None => (&mut self.exact, &*name),
+            };
+            map.entry(name.into()).or_default().push(place);
+        }
+        self.all.push(Arc::new(certified));
+        Ok(())
+    }
+
+    /// The places of the certificates that have a name, the exact ones alone if there are any.
+    fn of(&self, name: &str) -> &[usize] {
+        let name = name.to_ascii_lowercase();
+        let wildcard = || name.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
+        self.exact.get(&*name).or_else(wildcard).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    /// Of several certificates with a name, the first whose kind of key the client knows.
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let places = hello.server_name().map_or(&[] as &[usize], |name| self.of(name));
+        let mut named = places.iter().filter_map(|place| self.all.get(*place));
+        let known = |certified: &&Arc<CertifiedKey>| certified.key.choose_scheme(hello.signature_schemes()).is_some();
+        named.clone().find(known).or_else(|| named.next()).or_else(|| self.all.first()).cloned()
+    }
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Certificates({} ***)", self.all.len())
+    }
+}
