@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 
 use crate::admit::{Admission, Room, Trail, Turn, admit};
 use crate::clock::Clock;
+use crate::descriptors::Descriptors;
 use crate::exchange::{self, Exchange};
 use crate::head::{Head, Lines};
 use crate::ledger::{Bill, Ledger};
@@ -32,13 +33,6 @@ use crate::tariff::Passed;
 use crate::upstream::Upstreams;
 use crate::{enquiry, http1, http2, telemetry, translate};
 
-/// Idle connections to all upstreams together that are kept for the next request.
-const IDLE_UPSTREAM_CONNECTIONS: usize = 4096;
-
-/// Connections beyond the limit whose request is still read before it is refused; further ones get
-/// their `overloaded` at once, since even listening costs memory and time.
-const CONNECTIONS_HEARD_OUT: usize = 1024;
-
 /// Everything that connections share.
 pub struct Gateway {
     current: ArcSwap<Snapshot>,
@@ -47,6 +41,7 @@ pub struct Gateway {
     pub(crate) h2c: bool,
     ledger: Arc<Ledger>,
     connector: TransportConnector,
+    descriptors: Descriptors,
     clock: Clock,
     connections: AtomicUsize,
     requests: AtomicUsize,
@@ -110,13 +105,21 @@ pub(crate) enum Answered<'g> {
 impl Gateway {
     /// A gateway for a policy. Nothing is bound or connected yet.
     /// Its clock has run since `started`.
-    pub fn new(policy: Arc<Policy>, ledger: Arc<Ledger>, h2c: bool, started: Instant) -> Gateway {
+    pub fn new(
+        policy: Arc<Policy>,
+        ledger: Arc<Ledger>,
+        h2c: bool,
+        descriptors: Descriptors,
+        started: Instant,
+    ) -> Gateway {
+        let shares = descriptors.shares(&policy.limits);
         Gateway {
             current: ArcSwap::from_pointee(Snapshot::new(policy)),
             published: Notify::new(),
             h2c,
             ledger,
-            connector: TransportConnector::new(Some(ConnectorOptions::new(IDLE_UPSTREAM_CONNECTIONS))),
+            connector: TransportConnector::new(Some(ConnectorOptions::new(shares.idle_upstream))),
+            descriptors,
             clock: Clock::since(started),
             connections: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
@@ -127,12 +130,12 @@ impl Gateway {
     /// Serves a connection until it ends.
     pub async fn serve(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) {
         let (_occupied, before) = Occupied::one_of(&self.connections);
-        let limits = self.snapshot().policy.limits;
-        if before >= limits.connections.saturating_add(CONNECTIONS_HEARD_OUT) {
+        let shares = self.descriptors.shares(&self.snapshot().policy.limits);
+        if before >= shares.connections.saturating_add(shares.heard_out) {
             return http1::refuse_unheard(self, stream, shutdown).await;
         }
         let Some(peer) = peer_address(&stream) else { return };
-        let room = if before < limits.connections { Room::Free } else { Room::Full };
+        let room = if before < shares.connections { Room::Free } else { Room::Full };
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             return http2::serve(self, stream, peer, room, shutdown).await;
         }
@@ -199,7 +202,7 @@ impl Gateway {
     /// if its connection has some and the requests have some.
     pub(crate) fn enter(&self, connection: Room, limits: &Limits) -> (Occupied<'_>, Room) {
         let (occupied, before) = Occupied::one_of(&self.requests);
-        (occupied, if before < limits.requests { connection } else { Room::Full })
+        (occupied, if before < self.descriptors.shares(limits).requests { connection } else { Room::Full })
     }
 
     /// Answers a request whose head could be judged. `respond` writes the outcome into the

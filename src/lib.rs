@@ -21,6 +21,7 @@ pub mod config;
 mod cors;
 pub mod credits;
 pub mod demo;
+pub mod descriptors;
 mod enquiry;
 pub mod exchange;
 pub mod gateway;

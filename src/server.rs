@@ -22,6 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::demo::backend::LookupBackend;
+use crate::descriptors::Descriptors;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
 use crate::reload::{Reloader, Watched};
@@ -44,9 +45,11 @@ pub struct Plan {
 /// SIGTERM.
 ///
 /// # Errors
-/// A message for the operator when an address cannot be listened on.
+/// A message for the operator when an address cannot be listened on, or when the process may have
+/// too few file descriptors.
 pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Result<(), String> {
     let Plan { config, watched, demo_backend } = plan;
+    let descriptors = Descriptors::claim(&config.policy.limits)?;
     let addresses = [Some(config.listen), Some(config.admin), demo_backend];
     // All are held at once, so that two equal ones are found, and let go for Pingora to bind.
     let held: Result<Vec<TcpListener>, String> = addresses.into_iter().flatten().map(hold).collect();
@@ -62,7 +65,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let start = config.start();
     let (policy, started) = (Arc::new(config.policy), Instant::now());
     let ledger = Arc::new(Ledger::start(config.ledger, &policy, started));
-    let gateway = Arc::new(Gateway::new(policy, Arc::clone(&ledger), config.h2c, started));
+    let gateway = Arc::new(Gateway::new(policy, Arc::clone(&ledger), config.h2c, descriptors, started));
 
     let mut clients = Service::new("gateway".to_owned(), Front(Arc::clone(&gateway)));
     // The gateway reads into its own buffers and writes whole answers.
