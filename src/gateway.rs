@@ -45,6 +45,8 @@ pub struct Gateway {
     clock: Clock,
     connections: AtomicUsize,
     requests: AtomicUsize,
+    /// Bytes of answers that wait for clients of HTTP/2 to make room for them.
+    pub(crate) unsent: AtomicUsize,
     stopping: AtomicBool,
 }
 
@@ -123,6 +125,7 @@ impl Gateway {
             clock: Clock::since(started),
             connections: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
+            unsent: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
         }
     }

@@ -10,9 +10,11 @@ mod wire;
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::Request;
@@ -235,7 +237,7 @@ impl ClientStream<'_> {
         let Ok(mut stream) = self.respond.send_response(response, body.is_empty()) else {
             return false;
         };
-        match timeout(limits.write_timeout, send_body(&mut stream, body)).await {
+        match timeout(limits.write_timeout, send_body(&mut stream, body, self.conduct, &self.gateway.unsent)).await {
             Ok(taken) => taken,
             Err(_) => {
                 stream.send_reset(Reason::CANCEL);
@@ -268,19 +270,39 @@ impl ClientStream<'_> {
     }
 }
 
-/// Hands a body to the client as fast as its windows allow; whether all of it was taken.
-async fn send_body(stream: &mut SendStream<Bytes>, mut body: Bytes) -> bool {
+/// Hands a body to the client as fast as its windows and its network allow; whether all of it was
+/// taken. A client that leaves too many answers waiting loses this one.
+async fn send_body(stream: &mut SendStream<Bytes>, mut body: Bytes, conduct: &Conduct, unsent: &AtomicUsize) -> bool {
+    let mut waiting = None;
     while !body.is_empty() {
         stream.reserve_capacity(body.len());
-        let Some(Ok(capacity)) = poll_fn(|context| stream.poll_capacity(context)).await else {
-            return false;
+        let at_once = if conduct.is_stalled() { None } else { capacity(stream).now_or_never() };
+        let capacity = match at_once {
+            Some(capacity) => capacity,
+            None => {
+                if waiting.is_none() {
+                    waiting = conduct.let_wait(body.len(), unsent);
+                }
+                if waiting.is_none() {
+                    stream.send_reset(Reason::ENHANCE_YOUR_CALM);
+                    return false;
+                }
+                conduct.flowing().await;
+                capacity(stream).await
+            }
         };
+        let Some(capacity) = capacity else { return false };
         let piece = body.split_to(capacity.min(body.len()));
         if stream.send_data(piece, body.is_empty()).is_err() {
             return false;
         }
     }
     true
+}
+
+/// How many bytes the client's windows have room for, once they have some; `None` when it is gone.
+async fn capacity(stream: &mut SendStream<Bytes>) -> Option<usize> {
+    poll_fn(|context| stream.poll_capacity(context)).await?.ok()
 }
 
 impl Downstream for ClientStream<'_> {

@@ -9,11 +9,12 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
 /// Bytes that a connection may send beside what its requests are made of: pings, settings, window
@@ -28,6 +29,13 @@ const OVERHEAD_BYTES_A_REQUEST: u64 = 80 * 1024;
 /// all of theirs at once when a backend hangs; this is more than two times all that they may have.
 const MAX_GIVEN_UP: u64 = 256;
 
+/// Bytes of answers that wait for one connection's client to make room for them. One answer may
+/// always wait, however long it is.
+const MAX_UNSENT_BYTES: usize = 1024 * 1024;
+
+/// Bytes of answers that wait for all clients together. Beyond it, each connection has one.
+const MAX_UNSENT_BYTES_OF_ALL: usize = 16 * 1024 * 1024;
+
 /// What a client has done on one connection so far.
 #[derive(Debug, Default)]
 pub(super) struct Conduct {
@@ -37,6 +45,25 @@ pub(super) struct Conduct {
     requests: AtomicU64,
     answered: AtomicU64,
     given_up: AtomicU64,
+    unsent: AtomicUsize,
+    /// The client's network takes nothing at the moment.
+    stalled: AtomicBool,
+    /// Told when it does again.
+    flows: Notify,
+}
+
+/// Bytes of an answer that wait for the client, counted for as long as this lives.
+pub(super) struct Unsent<'c> {
+    connection: &'c AtomicUsize,
+    all: &'c AtomicUsize,
+    bytes: usize,
+}
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        self.connection.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Conduct {
@@ -61,6 +88,40 @@ impl Conduct {
     pub(super) fn gives_up_too_often(&self) -> bool {
         let allowed = self.answered.load(Ordering::Relaxed).saturating_add(MAX_GIVEN_UP);
         self.given_up.load(Ordering::Relaxed) > allowed
+    }
+
+    /// Lets so many bytes of an answer wait; `None` when too many of this client's wait already.
+    pub(super) fn let_wait<'c>(&'c self, bytes: usize, all: &'c AtomicUsize) -> Option<Unsent<'c>> {
+        let before = self.unsent.fetch_add(bytes, Ordering::Relaxed);
+        let before_of_all = all.fetch_add(bytes, Ordering::Relaxed);
+        let unsent = Unsent { connection: &self.unsent, all, bytes };
+        let too_many = before.saturating_add(bytes) > MAX_UNSENT_BYTES
+            || before_of_all.saturating_add(bytes) > MAX_UNSENT_BYTES_OF_ALL;
+        (before == 0 || !too_many).then_some(unsent)
+    }
+
+    /// Whether the client's network takes nothing at the moment.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Acquire)
+    }
+
+    /// Comes back when the client's network takes something.
+    pub(super) async fn flowing(&self) {
+        loop {
+            let mut flows = std::pin::pin!(self.flows.notified());
+            // Whatever happens from here on is heard of.
+            flows.as_mut().enable();
+            if !self.is_stalled() {
+                return;
+            }
+            flows.await;
+        }
+    }
+
+    fn stalls(&self, stalled: bool) {
+        if self.stalled.swap(stalled, Ordering::AcqRel) && !stalled {
+            self.flows.notify_waiters();
+        }
     }
 
     /// Counts bytes that arrived; whether far more have than requests are made of.
@@ -93,6 +154,7 @@ impl<S> Wire<S> {
         if done.is_ready() {
             return done;
         }
+        self.conduct.stalls(true);
         let allowance = self.write_allowance;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(allowance)));
         stalled.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
@@ -139,6 +201,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         let done = Pin::new(&mut wire.stream).poll_flush(context);
         if matches!(done, Poll::Ready(Ok(()))) {
             wire.stalled = None;
+            wire.conduct.stalls(false);
         }
         wire.within_allowance(context, done)
     }
@@ -152,7 +215,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Conduct, MAX_GIVEN_UP, OVERHEAD_BYTES, OVERHEAD_BYTES_A_REQUEST};
+    use std::sync::atomic::AtomicUsize;
+
+    use super::{
+        Conduct, MAX_GIVEN_UP, MAX_UNSENT_BYTES, MAX_UNSENT_BYTES_OF_ALL, OVERHEAD_BYTES, OVERHEAD_BYTES_A_REQUEST,
+    };
 
     #[test]
     fn a_client_may_give_up_as_often_as_it_takes_answers_and_somewhat_more() {
@@ -165,6 +232,21 @@ mod tests {
         assert!(conduct.gives_up_too_often());
         conduct.ended(true);
         assert!(!conduct.gives_up_too_often());
+    }
+
+    #[test]
+    fn answers_wait_within_limits_and_one_always() {
+        let (conduct, all) = (Conduct::default(), AtomicUsize::new(0));
+        let first = conduct.let_wait(MAX_UNSENT_BYTES_OF_ALL + 1, &all);
+        assert!(first.is_some());
+        assert!(conduct.let_wait(1, &all).is_none());
+        drop(first);
+        let first = conduct.let_wait(MAX_UNSENT_BYTES - 1, &all);
+        let second = conduct.let_wait(1, &all);
+        assert!(first.is_some() && second.is_some());
+        assert!(conduct.let_wait(1, &all).is_none());
+        drop((first, second));
+        assert_eq!((conduct.unsent.into_inner(), all.into_inner()), (0, 0));
     }
 
     #[test]

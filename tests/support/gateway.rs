@@ -34,19 +34,28 @@ impl Gateway {
         Gateway::start_with(yaml, &[])
     }
 
+    /// The same, by another program, such as one that bounds what this one may use.
+    pub fn start_under(by: &[&str], yaml: &str) -> Gateway {
+        Gateway::started(by, yaml, &[])
+    }
+
     /// The same, with variables of the environment.
     pub fn start_with(yaml: &str, environment: &[(&str, &str)]) -> Gateway {
+        Gateway::started(&[], yaml, environment)
+    }
+
+    fn started(by: &[&str], yaml: &str, environment: &[(&str, &str)]) -> Gateway {
         let public_url =
             yaml.lines().find_map(|line| line.strip_prefix("public_url: ")).expect("a public_url").to_owned();
         for _ in 0..ATTEMPTS {
-            if let Some(gateway) = Gateway::try_start(yaml, &public_url, environment) {
+            if let Some(gateway) = Gateway::try_start(by, yaml, &public_url, environment) {
                 return gateway;
             }
         }
         panic!("the gateway did not start {ATTEMPTS} times");
     }
 
-    fn try_start(yaml: &str, public_url: &str, environment: &[(&str, &str)]) -> Option<Gateway> {
+    fn try_start(by: &[&str], yaml: &str, public_url: &str, environment: &[(&str, &str)]) -> Option<Gateway> {
         let (address, admin) = (free_address(), free_address());
         let mut text: String = yaml
             .lines()
@@ -60,7 +69,9 @@ impl Gateway {
             let from = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config").join(schema);
             fs::copy(from, directory.join(schema)).unwrap();
         }
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+        let words: Vec<&str> = by.iter().copied().chain([env!("CARGO_BIN_EXE_tollgate")]).collect();
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
             .arg("run")
             .arg("--config")
             .arg(&config)
@@ -91,6 +102,11 @@ impl Gateway {
                 None
             }
         }
+    }
+
+    /// The number of the process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Where clients connect.
