@@ -34,7 +34,7 @@ const MAX_GIVEN_UP: u64 = 256;
 const MAX_UNSENT_BYTES: usize = 1024 * 1024;
 
 /// Bytes of answers that wait for all clients together. Beyond it, each connection has one.
-const MAX_UNSENT_BYTES_OF_ALL: usize = 16 * 1024 * 1024;
+const MAX_UNSENT_BYTES_OF_ALL: usize = 8 * 1024 * 1024;
 
 /// What a client has done on one connection so far.
 #[derive(Debug, Default)]
@@ -252,12 +252,12 @@ mod tests {
     #[test]
     fn only_what_is_not_a_request_is_counted_against_a_client() {
         let conduct = Conduct::default();
-        assert!(!conduct.received_too_much(OVERHEAD_BYTES as usize));
+        assert!(!conduct.received_too_much(usize::try_from(OVERHEAD_BYTES).unwrap_or(usize::MAX)));
         assert!(conduct.received_too_much(1));
         conduct.took(1);
         assert!(!conduct.received_too_much(0));
         conduct.begun();
-        assert!(!conduct.received_too_much(OVERHEAD_BYTES_A_REQUEST as usize));
+        assert!(!conduct.received_too_much(usize::try_from(OVERHEAD_BYTES_A_REQUEST).unwrap_or(usize::MAX)));
         assert!(conduct.received_too_much(1));
     }
 }

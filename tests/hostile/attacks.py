@@ -21,6 +21,9 @@ END_STREAM, END_HEADERS = 1, 4
 BODY = b'{"number":"+44 7400 123456"}'
 # How long a connection that was ended may take to say so.
 PATIENCE_SECONDS = 5
+# Connections that withhold their windows, with 100 lookups each. Their token is good, so that each lookup in
+# flight costs what any does, some 8 KiB with its connection to the backend; what is looked at is the rest.
+HOLDING = 15
 
 
 def frame(kind, flags, stream, payload=b""):
@@ -230,7 +233,7 @@ def withheld(attacker, connections, window):
 
 def zero_windows(attacker):
     """Clients that never open a window, on every stream that they may have."""
-    for sock, _ in withheld(attacker, 30, 0):
+    for sock, _ in withheld(attacker, HOLDING, 0):
         attacker.over(sock, drained(sock))
 
 
@@ -238,7 +241,7 @@ def unread(attacker):
     """Clients with open windows that stop reading from their sockets, and go on asking."""
     held = []
     block = hpack.Encoder().encode(attacker.head(("content-length", str(len(BODY)))))
-    for _ in range(30):
+    for _ in range(HOLDING):
         sock, _ = attacker.connect({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 1 << 20})
         sock.sendall(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 30)))
         sock.settimeout(0.0)
