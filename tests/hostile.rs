@@ -54,7 +54,6 @@ enum Slow {
 }
 
 fn gateway(backend: &Backend) -> Gateway {
-    // A second more than a client of HTTP/2 that is told to end may take.
     let mut configuration = Configuration::new(backend.address());
     for name in ["head_timeout", "body_timeout", "idle_timeout", "write_timeout"] {
         configuration = configuration.limit(name, "2s");
