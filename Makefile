@@ -1,9 +1,9 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
-.PHONY: run test lint bench bench-metering tools
+.PHONY: run test hostile lint bench bench-metering tools
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
-# a Python script.
-NEEDED := cmake:cmake cc:gcc c++:g++ python3:python3
+# a Python script, and bound what the program may use with prlimit.
+NEEDED := cmake:cmake cc:gcc c++:g++ python3:python3 prlimit:util-linux
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 run: tools
@@ -11,6 +11,13 @@ run: tools
 
 test: tools
 	cargo test --locked
+
+# Floods of HTTP/2 against the program, while good clients are measured. FLOOD_SECONDS is for each attack.
+hostile: tools
+	@python3 -c 'import ensurepip' 2>/dev/null || \
+		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends python3-venv)
+	cargo build --locked
+	tests/hostile/run --seconds $(or $(FLOOD_SECONDS),3)
 
 lint: tools
 	cargo fmt --check

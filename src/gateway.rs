@@ -21,6 +21,7 @@ use crate::admit::{Admission, Room, Trail, Turn, admit};
 use crate::arrival::{self, Reason};
 use crate::clock::Clock;
 use crate::contact::Contact;
+use crate::descriptors::Descriptors;
 use crate::exchange::{self, Exchange};
 use crate::head::{Head, Lines};
 use crate::ledger::{Bill, Ledger};
@@ -33,13 +34,6 @@ use crate::tariff::Passed;
 use crate::upstream::Upstreams;
 use crate::{enquiry, http1, http2, telemetry, translate};
 
-/// Idle connections to all upstreams together that are kept for the next request.
-const IDLE_UPSTREAM_CONNECTIONS: usize = 4096;
-
-/// Connections beyond the limit whose request is still read before it is refused; further ones get
-/// their `overloaded` at once, since even listening costs memory and time.
-const CONNECTIONS_HEARD_OUT: usize = 1024;
-
 /// Everything that connections share.
 pub struct Gateway {
     current: ArcSwap<Snapshot>,
@@ -48,9 +42,12 @@ pub struct Gateway {
     ledger: Arc<Ledger>,
     arrivals: arrival::Figures,
     connector: TransportConnector,
+    descriptors: Descriptors,
     clock: Clock,
     connections: AtomicUsize,
     requests: AtomicUsize,
+    /// Bytes of answers that wait for clients of HTTP/2 to make room for them.
+    pub(crate) unsent: AtomicUsize,
     stopping: AtomicBool,
 }
 
@@ -111,16 +108,19 @@ pub(crate) enum Answered<'g> {
 impl Gateway {
     /// A gateway for a policy. Nothing is bound or connected yet.
     /// Its clock has run since `started`.
-    pub fn new(policy: Arc<Policy>, ledger: Arc<Ledger>, started: Instant) -> Gateway {
+    pub fn new(policy: Arc<Policy>, ledger: Arc<Ledger>, descriptors: Descriptors, started: Instant) -> Gateway {
+        let shares = descriptors.shares(&policy.limits);
         Gateway {
             current: ArcSwap::from_pointee(Snapshot::new(policy)),
             published: Notify::new(),
             ledger,
             arrivals: arrival::Figures::default(),
-            connector: TransportConnector::new(Some(ConnectorOptions::new(IDLE_UPSTREAM_CONNECTIONS))),
+            connector: TransportConnector::new(Some(ConnectorOptions::new(shares.idle_upstream))),
+            descriptors,
             clock: Clock::since(started),
             connections: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
+            unsent: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
         }
     }
@@ -129,7 +129,8 @@ impl Gateway {
     pub async fn serve(self: &Arc<Self>, stream: Stream, listener: &Listener, shutdown: &ShutdownWatch) {
         let (_occupied, before) = Occupied::one_of(&self.connections);
         let limits = self.snapshot().policy.limits;
-        if before >= limits.connections.saturating_add(CONNECTIONS_HEARD_OUT) {
+        let shares = self.descriptors.shares(&limits);
+        if before >= shares.connections.saturating_add(shares.heard_out) {
             // An answer over TLS would cost a handshake, which is dearer than listening.
             return match listener.tls {
                 None => http1::refuse_unheard(self, stream, shutdown).await,
@@ -143,7 +144,7 @@ impl Gateway {
             Box::pin(arrival::receive(stream, listener, &limits, &self.arrivals, shutdown)).await
         };
         let Some((stream, peer)) = arrived else { return };
-        let room = if before < limits.connections { Room::Free } else { Room::Full };
+        let room = if before < shares.connections { Room::Free } else { Room::Full };
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             return http2::serve(self, stream, peer, room, shutdown).await;
         }
@@ -215,7 +216,7 @@ impl Gateway {
     /// if its connection has some and the requests have some.
     pub(crate) fn enter(&self, connection: Room, limits: &Limits) -> (Occupied<'_>, Room) {
         let (occupied, before) = Occupied::one_of(&self.requests);
-        (occupied, if before < limits.requests { connection } else { Room::Full })
+        (occupied, if before < self.descriptors.shares(limits).requests { connection } else { Room::Full })
     }
 
     /// Answers a request whose head could be judged. `respond` writes the outcome into the

@@ -1,14 +1,19 @@
 //! A client's HTTP/2 connection: every stream is one request.
 //!
 //! Frames, flow control and their floods are the `h2` crate's; the limits here bound what one
-//! connection can hold. Pingora's session on top of `h2` answers some refusals itself, without an
-//! error object, so streams are taken from `h2` directly. What a request means is `gateway.rs`.
+//! connection can hold, and `http2/wire.rs` what it can send and leave unread. Pingora's session on
+//! top of `h2` answers some refusals itself, without an error object, so streams are taken from
+//! `h2` directly. What a request means is `gateway.rs`.
+
+mod wire;
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::Request;
@@ -23,6 +28,7 @@ use crate::head::{Field, Head, Lines, Peer, Version};
 use crate::policy::Limits;
 use crate::problem::{Problem, Row};
 use crate::respond::{self, Http2Sink};
+use wire::{Conduct, Wire};
 
 /// Requests of one connection at a time.
 const MAX_CONCURRENT_STREAMS: u32 = 100;
@@ -36,6 +42,24 @@ const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 
 /// Bytes that a client may send on all streams together before we read them.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Bytes of one answer that wait in memory while the client's network takes no more. What is longer
+/// is handed over bit by bit, within the allowance of an answer.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Streams that the client has reset before we took them from `h2`. One more ends the connection:
+/// nobody changes their mind so often within one read (CVE-2023-44487).
+const MAX_PENDING_RESETS: usize = 20;
+
+/// Streams that we have reset, and of which late frames are still put up with for a time.
+const MAX_RESETS_REMEMBERED: usize = 50;
+
+/// How long that is.
+const RESETS_REMEMBERED_FOR: Duration = Duration::from_secs(1);
+
+/// Streams that we had to reset for the client's faults in the protocol. One more ends the
+/// connection, since each costs us more than the client (CVE-2025-8671).
+const MAX_FAULTY_STREAMS: usize = 256;
 
 /// How long a connection without open streams, which was told to end, waits for the client to do so.
 const IDLE_STOP_ALLOWANCE: Duration = Duration::from_secs(1);
@@ -55,8 +79,14 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         .max_header_list_size(MAX_HEADER_LIST_BYTES)
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_send_buffer_size(limits.response_bytes);
-    let Ok(Ok(mut connection)) = timeout(limits.head_timeout, options.handshake::<_, Bytes>(stream)).await else {
+        .max_send_buffer_size(SEND_BUFFER_BYTES)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_concurrent_reset_streams(MAX_RESETS_REMEMBERED)
+        .reset_stream_duration(RESETS_REMEMBERED_FOR)
+        .max_local_error_reset_streams(Some(MAX_FAULTY_STREAMS));
+    let conduct = Arc::new(Conduct::default());
+    let wire = Wire::new(stream, Arc::clone(&conduct), limits.write_timeout);
+    let Ok(Ok(mut connection)) = timeout(limits.head_timeout, options.handshake::<_, Bytes>(wire)).await else {
         return;
     };
     let mut shutdown = shutdown.clone();
@@ -72,10 +102,16 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             accepted = accept(&mut connection) => {
                 let Some((request, respond)) = accepted else { return };
                 quiet_allowance = limits.idle_timeout;
-                let gateway = Arc::clone(gateway);
+                if conduct.gives_up_too_often() && stop_by.is_none() {
+                    stop_by = Some(Instant::now() + IDLE_STOP_ALLOWANCE);
+                    connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                }
+                conduct.begun();
+                let (gateway, conduct) = (Arc::clone(gateway), Arc::clone(&conduct));
                 let alive = streams.subscribe();
                 tokio::spawn(async move {
-                    answer(&gateway, request, respond, peer, room).await;
+                    let answered = answer(&gateway, request, respond, peer, room, &conduct).await;
+                    conduct.ended(answered);
                     drop(alive);
                 });
             }
@@ -115,8 +151,15 @@ async fn idle(streams: &watch::Sender<()>, allowance: Duration) {
     sleep(allowance).await;
 }
 
-/// Answers one request.
-async fn answer(gateway: &Gateway, request: Request<RecvStream>, respond: SendResponse<Bytes>, peer: Peer, room: Room) {
+/// Answers one request; whether the client has taken the answer.
+async fn answer(
+    gateway: &Gateway,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    peer: Peer,
+    room: Room,
+    conduct: &Conduct,
+) -> bool {
     let read_at = Instant::now();
     let (parts, incoming) = request.into_parts();
     let fields: Vec<Field<'_>> =
@@ -136,6 +179,7 @@ async fn answer(gateway: &Gateway, request: Request<RecvStream>, respond: SendRe
         respond,
         body: Vec::new(),
         gateway,
+        conduct,
         limits,
         sink: Http2Sink::default(),
         continues: false,
@@ -153,18 +197,21 @@ async fn answer(gateway: &Gateway, request: Request<RecvStream>, respond: SendRe
         .await;
     match answered {
         Answered::Written(bill) => {
-            if client.send().await {
+            let taken = client.send().await;
+            if taken {
                 bill.delivered();
             }
             client.finish().await;
+            taken
         }
-        Answered::Gone => {}
+        Answered::Gone => false,
     }
 }
 
 /// One stream, both ways.
 struct ClientStream<'g> {
     gateway: &'g Gateway,
+    conduct: &'g Conduct,
     limits: Limits,
     incoming: RecvStream,
     respond: SendResponse<Bytes>,
@@ -175,10 +222,11 @@ struct ClientStream<'g> {
 }
 
 impl ClientStream<'_> {
-    async fn refuse(mut self, lines: &Lines<'_>, problem: Problem) {
+    async fn refuse(mut self, lines: &Lines<'_>, problem: Problem) -> bool {
         self.gateway.refuse(&mut self.sink, lines, problem);
-        self.send().await;
+        let taken = self.send().await;
         self.finish().await;
+        taken
     }
 
     /// Sends the response that the sink has collected; whether all of it was taken.
@@ -188,7 +236,7 @@ impl ClientStream<'_> {
         let Ok(mut stream) = self.respond.send_response(response, body.is_empty()) else {
             return false;
         };
-        match timeout(limits.write_timeout, send_body(&mut stream, body)).await {
+        match timeout(limits.write_timeout, send_body(&mut stream, body, self.conduct, &self.gateway.unsent)).await {
             Ok(taken) => taken,
             Err(_) => {
                 stream.send_reset(Reason::CANCEL);
@@ -211,6 +259,7 @@ impl ClientStream<'_> {
             let piece = piece.map_err(|_| Problem::new(Row::MalformedRequest, "the stream ended within the body"))?;
             // Released even if it is refused next: the connection's window is shared.
             let _ = self.incoming.flow_control().release_capacity(piece.len());
+            self.conduct.took(piece.len());
             if self.body.len().saturating_add(piece.len()) > limit {
                 return Err(Problem::new(Row::BodyTooLarge, "the body has more bytes than the route allows"));
             }
@@ -220,19 +269,39 @@ impl ClientStream<'_> {
     }
 }
 
-/// Hands a body to the client as fast as its windows allow; whether all of it was taken.
-async fn send_body(stream: &mut SendStream<Bytes>, mut body: Bytes) -> bool {
+/// Hands a body to the client as fast as its windows and its network allow; whether all of it was
+/// taken. A client that leaves too many answers waiting loses this one.
+async fn send_body(stream: &mut SendStream<Bytes>, mut body: Bytes, conduct: &Conduct, unsent: &AtomicUsize) -> bool {
+    let mut waiting = None;
     while !body.is_empty() {
         stream.reserve_capacity(body.len());
-        let Some(Ok(capacity)) = poll_fn(|context| stream.poll_capacity(context)).await else {
-            return false;
+        let at_once = if conduct.is_stalled() { None } else { capacity(stream).now_or_never() };
+        let capacity = match at_once {
+            Some(capacity) => capacity,
+            None => {
+                if waiting.is_none() {
+                    waiting = conduct.let_wait(body.len(), unsent);
+                }
+                if waiting.is_none() {
+                    stream.send_reset(Reason::ENHANCE_YOUR_CALM);
+                    return false;
+                }
+                conduct.flowing().await;
+                capacity(stream).await
+            }
         };
+        let Some(capacity) = capacity else { return false };
         let piece = body.split_to(capacity.min(body.len()));
         if stream.send_data(piece, body.is_empty()).is_err() {
             return false;
         }
     }
     true
+}
+
+/// How many bytes the client's windows have room for, once they have some; `None` when it is gone.
+async fn capacity(stream: &mut SendStream<Bytes>) -> Option<usize> {
+    poll_fn(|context| stream.poll_capacity(context)).await?.ok()
 }
 
 impl Downstream for ClientStream<'_> {

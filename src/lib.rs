@@ -23,6 +23,7 @@ mod contact;
 mod cors;
 pub mod credits;
 pub mod demo;
+pub mod descriptors;
 mod enquiry;
 pub mod exchange;
 pub mod gateway;

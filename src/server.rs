@@ -20,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::demo::backend::LookupBackend;
+use crate::descriptors::Descriptors;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
 use crate::listener::Listeners;
@@ -46,9 +47,11 @@ pub struct Plan {
 /// SIGTERM.
 ///
 /// # Errors
-/// A message for the operator when an address cannot be listened on.
+/// A message for the operator when an address cannot be listened on, or when the process may have
+/// too few file descriptors.
 pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Result<(), String> {
     let Plan { config, watched, demo_backend } = plan;
+    let descriptors = Descriptors::claim(&config.policy.limits)?;
     sockets::try_out(&config.listeners, [Some(config.admin), demo_backend].into_iter().flatten())?;
     let conf = ServerConf {
         threads: config.workers,
@@ -61,7 +64,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let start = config.start();
     let (policy, started) = (Arc::new(config.policy), Instant::now());
     let ledger = Arc::new(Ledger::start(config.ledger, &policy, started));
-    let gateway = Arc::new(Gateway::new(policy, Arc::clone(&ledger), started));
+    let gateway = Arc::new(Gateway::new(policy, Arc::clone(&ledger), descriptors, started));
     let listeners = config.listeners;
 
     let mut clients =

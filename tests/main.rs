@@ -1,5 +1,6 @@
 //! The tests of the gateway from outside: the real program, real connections, and backends that
 //! misbehave on purpose.
+#![allow(dead_code)] // Each binary uses a part of what tests share.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

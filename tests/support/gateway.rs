@@ -39,22 +39,27 @@ impl Gateway {
         Gateway::start_with(yaml, &[])
     }
 
+    /// The same, by another program, such as one that bounds what this one may use.
+    pub fn start_under(by: &[&str], yaml: &str) -> Gateway {
+        Gateway::start_all(by, yaml, &[], &[])
+    }
+
     /// The same, with variables of the environment.
     pub fn start_with(yaml: &str, environment: &[(&str, &str)]) -> Gateway {
-        Gateway::start_all(yaml, environment, &[])
+        Gateway::start_all(&[], yaml, environment, &[])
     }
 
     /// The same, with more files beside the configuration, in which each `$FREE` is replaced by a
     /// free address.
     pub fn start_with_files(yaml: &str, files: &[(&str, &str)]) -> Gateway {
-        Gateway::start_all(yaml, &[], files)
+        Gateway::start_all(&[], yaml, &[], files)
     }
 
-    fn start_all(yaml: &str, environment: &[(&str, &str)], files: &[(&str, &str)]) -> Gateway {
+    fn start_all(by: &[&str], yaml: &str, environment: &[(&str, &str)], files: &[(&str, &str)]) -> Gateway {
         let public_url =
             yaml.lines().find_map(|line| line.strip_prefix("public_url: ")).expect("a public_url").to_owned();
         for _ in 0..ATTEMPTS {
-            if let Some(gateway) = Gateway::try_start(yaml, &public_url, environment, files) {
+            if let Some(gateway) = Gateway::try_start(by, yaml, &public_url, environment, files) {
                 return gateway;
             }
         }
@@ -62,6 +67,7 @@ impl Gateway {
     }
 
     fn try_start(
+        by: &[&str],
         yaml: &str,
         public_url: &str,
         environment: &[(&str, &str)],
@@ -89,7 +95,9 @@ impl Gateway {
             let from = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config").join(schema);
             fs::copy(from, directory.join(schema)).unwrap();
         }
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+        let words: Vec<&str> = by.iter().copied().chain([env!("CARGO_BIN_EXE_tollgate")]).collect();
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
             .arg("run")
             .arg("--config")
             .arg(&config)
@@ -113,6 +121,11 @@ impl Gateway {
                 None
             }
         }
+    }
+
+    /// The number of the process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Where clients connect.

@@ -1,0 +1,130 @@
+//! File descriptors: how many the process may have, and which part of them is for what.
+//!
+//! A process that has used them up can neither accept a client nor reach an upstream, and cannot
+//! tell anybody so. Therefore the limit is raised at the start, and when the configured limits do
+//! not fit into it they are cut: clients beyond that get `overloaded` while there are descriptors
+//! left to say it with. Who is refused is decided in `gateway.rs`.
+
+use crate::policy::Limits;
+
+/// Descriptors for everything that is not a client's or an upstream's connection: listeners,
+/// runtimes, the ledger, files of the configuration, and operators.
+const SPARE: u64 = 96;
+
+/// Below this many descriptors beside the spare ones nobody could be served sensibly.
+const FEWEST: u64 = 32;
+
+/// Idle connections to all upstreams together that are kept for the next request.
+const IDLE_UPSTREAM_CONNECTIONS: usize = 4096;
+
+/// Connections beyond the limit whose request is still read before it is refused; further ones get
+/// their `overloaded` at once, since even listening costs memory and time.
+const CONNECTIONS_HEARD_OUT: usize = 1024;
+
+/// How many descriptors the process may have.
+#[derive(Clone, Copy, Debug)]
+pub struct Descriptors {
+    limit: u64,
+}
+
+/// What the descriptors are used for, each a number of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shares {
+    /// Connections of clients that are served.
+    pub connections: usize,
+    /// Connections beyond them that are heard out before they are refused.
+    pub heard_out: usize,
+    /// Requests at a time, since each can have a connection to an upstream.
+    pub requests: usize,
+    /// Connections to upstreams that are kept for the next request.
+    pub idle_upstream: usize,
+}
+
+impl Shares {
+    fn total(&self) -> usize {
+        let Shares { connections, heard_out, requests, idle_upstream } = *self;
+        [connections, heard_out, requests, idle_upstream].into_iter().fold(0, usize::saturating_add)
+    }
+
+    fn wanted(connections: usize, requests: usize) -> Shares {
+        Shares { connections, heard_out: CONNECTIONS_HEARD_OUT, requests, idle_upstream: IDLE_UPSTREAM_CONNECTIONS }
+    }
+}
+
+impl Descriptors {
+    /// Raises the process's limit as far as the system lets it, and warns when the configured
+    /// limits do not fit into it all the same.
+    ///
+    /// # Errors
+    /// A message for the operator when there are too few to serve anybody.
+    pub fn claim(limits: &Limits) -> Result<Descriptors, String> {
+        let limit = rlimit::increase_nofile_limit(u64::MAX)
+            .map_err(|error| format!("cannot find out how many file descriptors the process may have: {error}"))?;
+        if limit < SPARE + FEWEST {
+            return Err(format!(
+                "the process may have {limit} file descriptors, which is too few; let it have {} or more",
+                SPARE + FEWEST
+            ));
+        }
+        let descriptors = Descriptors { limit };
+        let (wanted, shares) = (Shares::wanted(limits.connections, limits.requests), descriptors.shares(limits));
+        if shares != wanted {
+            log::warn!(
+                "the process may have {limit} file descriptors, and limits.connections and limits.requests need {}; \
+                 {} connections and {} requests at a time will be served, and further ones get overloaded",
+                SPARE.saturating_add(u64::try_from(wanted.total()).unwrap_or(u64::MAX)),
+                shares.connections,
+                shares.requests
+            );
+        }
+        Ok(descriptors)
+    }
+
+    /// What each use may have under these limits: what was configured where that fits, and
+    /// otherwise as many clients as leave room for the upstreams that they are served from.
+    pub fn shares(self, limits: &Limits) -> Shares {
+        self.split(Shares::wanted(limits.connections, limits.requests))
+    }
+
+    fn split(self, wanted: Shares) -> Shares {
+        let room = usize::try_from(self.limit.saturating_sub(SPARE)).unwrap_or(usize::MAX);
+        if wanted.total() <= room {
+            return wanted;
+        }
+        let heard_out = wanted.heard_out.min(room / 8);
+        let idle_upstream = wanted.idle_upstream.min(room / 8);
+        let requests = wanted.requests.min(room / 4);
+        let left = room.saturating_sub(heard_out).saturating_sub(idle_upstream).saturating_sub(requests);
+        Shares { connections: wanted.connections.min(left), heard_out, requests, idle_upstream }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Descriptors, SPARE, Shares};
+
+    fn shares(limit: u64, connections: usize, requests: usize) -> Shares {
+        Descriptors { limit }.split(Shares::wanted(connections, requests))
+    }
+
+    #[test]
+    fn what_fits_is_left_as_it_was_configured() {
+        for limit in [SPARE + 10_000 + 1024 + 10_000 + 4096, u64::MAX] {
+            let expected = Shares { connections: 10_000, heard_out: 1024, requests: 10_000, idle_upstream: 4096 };
+            assert_eq!(shares(limit, 10_000, 10_000), expected);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_and_leaves_something_for_every_use() {
+        for limit in [SPARE + 32, 256, 1024, 4096, 20_000] {
+            for (connections, requests) in [(10_000, 10_000), (10_000, 100), (100, 1_000_000), (usize::MAX, usize::MAX)]
+            {
+                let shares = shares(limit, connections, requests);
+                assert!(shares.total() as u64 + SPARE <= limit, "{limit}: {shares:?}");
+                let Shares { connections, heard_out, requests, idle_upstream } = shares;
+                assert!([connections, heard_out, requests, idle_upstream].iter().all(|share| *share > 0), "{shares:?}");
+            }
+        }
+    }
+}

