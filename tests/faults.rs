@@ -25,15 +25,9 @@ fn until(gateway: &Gateway, wanted: u16) -> u64 {
     }
 }
 
-fn metric(gateway: &Gateway, name: &str) -> u64 {
-    let (_, text) = gateway.ask_admin("GET", "/metrics", &[], "");
-    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
-    line.unwrap_or_else(|| panic!("no {name}: {text}")).parse().unwrap()
-}
-
 fn wait_for_metric(gateway: &Gateway, name: &str, wanted: u64) {
     let begun = Instant::now();
-    while metric(gateway, name) != wanted {
+    while gateway.metric::<u64>(name) != wanted {
         assert!(begun.elapsed() < PATIENCE, "{name} is not {wanted}");
     }
 }
@@ -62,7 +56,7 @@ fn a_failing_disk_refuses_those_who_pay_until_it_works_again() {
             delivered += until(&gateway, 500);
             gateway.send(VERSIONS[0], &Request::lookup("free")).assert_success();
             wait_for_metric(&gateway, "tollgate_ledger_usable", 0);
-            assert!(metric(&gateway, "tollgate_ledger_failures_total") > round as u64);
+            assert!(gateway.metric::<u64>("tollgate_ledger_failures_total") > round as u64);
             let (status, _) = gateway.ask_admin(
                 "POST",
                 "/accounts/acme/credits/phone/grants",

@@ -17,8 +17,8 @@ fn lookup(token: &str) -> Request {
 fn refused(gateway: &Gateway, reason: &str, count: u64) {
     let begun = Instant::now();
     let name = format!("tollgate_connections_refused_total{{reason=\"{reason}\"}}");
-    while gateway.metric(&name) != count {
-        assert!(begun.elapsed() < PATIENCE, "{name} is {}", gateway.metric(&name));
+    while gateway.metric::<u64>(&name) != count {
+        assert!(begun.elapsed() < PATIENCE, "{name} is {}", gateway.metric::<u64>(&name));
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -170,7 +170,7 @@ fn whoever_does_not_state_an_address_rightly_is_closed() {
         )
         .yaml();
     let gateway = Gateway::start(&yaml);
-    let strangers_at_start = gateway.metric("tollgate_connections_refused_total{reason=\"proxy-unlisted\"}");
+    let strangers_at_start: u64 = gateway.metric("tollgate_connections_refused_total{reason=\"proxy-unlisted\"}");
     // A stranger, whatever it says.
     let mut stranger = gateway.connect_over(Wire::tcp(gateway.more(1)));
     stranger.more([second([203, 0, 113, 9]), lookup("ip").bytes()].concat());

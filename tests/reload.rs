@@ -22,12 +22,6 @@ fn status(gateway: &Gateway, account: &str) -> u16 {
     gateway.send(VERSIONS[0], &Request::lookup(account)).status()
 }
 
-fn metric(gateway: &Gateway, name: &str) -> f64 {
-    let (_, text) = gateway.ask_admin("GET", "/metrics", &[], "");
-    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
-    line.unwrap_or_else(|| panic!("no {name}: {text}")).parse().unwrap()
-}
-
 /// Waits until a token is answered so, and tells how long it took.
 fn until(gateway: &Gateway, account: &str, wanted: u16) -> Duration {
     let begun = Instant::now();
@@ -88,11 +82,11 @@ fn every_way_to_change_a_file_counts_within_a_second() {
         assert_eq!(status(&gateway, "acme"), 200);
     }
     // Touched, but not changed.
-    let before = metric(&gateway, "tollgate_config_reloads_total");
+    let before = gateway.metric::<f64>("tollgate_config_reloads_total");
     let text = fs::read_to_string(&config).unwrap();
     fs::write(fs::canonicalize(&config).unwrap(), text).unwrap();
     std::thread::sleep(Duration::from_millis(700));
-    assert_eq!(metric(&gateway, "tollgate_config_reloads_total"), before);
+    assert_eq!(gateway.metric::<f64>("tollgate_config_reloads_total"), before);
 }
 
 #[test]
@@ -108,7 +102,7 @@ fn included_files_that_come_change_and_go_count_and_others_do_not() {
     fs::write(directory.join("other.jsonl"), &line).unwrap();
     fs::write(directory.join("more-1.jsonl"), &line).unwrap();
     until(&gateway, "globex", 200);
-    assert_eq!(metric(&gateway, "tollgate_config_reloads_total"), 1.0);
+    assert_eq!(gateway.metric::<f64>("tollgate_config_reloads_total"), 1.0);
     fs::write(directory.join("more-1.jsonl"), line.replace("\"name\":\"t\"", "\"name\":\"t\",\"disabled\":true"))
         .unwrap();
     until(&gateway, "globex", 403);
@@ -127,13 +121,13 @@ fn included_files_that_come_change_and_go_count_and_others_do_not() {
 fn a_signal_and_the_admin_listener_load_it_at_once() {
     let backend = Backend::answering_json();
     let gateway = Gateway::start(&paying(backend.address(), "{ volatile: true }", &[("acme", "1000")]));
-    let before = metric(&gateway, "tollgate_config_last_reload_success_timestamp_seconds");
+    let before = gateway.metric::<f64>("tollgate_config_last_reload_success_timestamp_seconds");
     fs::write(gateway.config(), with_accounts(&gateway, &backend, &[("globex", "1000")])).unwrap();
     let (code, answer) = reload(&gateway);
     assert_eq!(code, 200, "{answer}");
     assert!(answer.contains("1 account"), "{answer}");
     assert_eq!((status(&gateway, "acme"), status(&gateway, "globex")), (401, 200));
-    assert!(metric(&gateway, "tollgate_config_last_reload_success_timestamp_seconds") > before);
+    assert!(gateway.metric::<f64>("tollgate_config_last_reload_success_timestamp_seconds") > before);
     fs::write(gateway.config(), with_accounts(&gateway, &backend, &[("acme", "1000")])).unwrap();
     gateway.signal("HUP");
     until(&gateway, "acme", 200);
@@ -180,7 +174,7 @@ fn a_broken_configuration_changes_nothing_and_is_told_once() {
             }
             assert!(begun.elapsed() < PATIENCE, "{said} is not told: {output}");
         }
-        assert_eq!(metric(&gateway, "tollgate_config_reload_failures_total"), failures);
+        assert_eq!(gateway.metric::<f64>("tollgate_config_reload_failures_total"), failures);
         assert_eq!(gateway.ask_admin("GET", "/readyz", &[], "").0, 200);
         assert_eq!(status(&gateway, "acme"), 200, "the last good one stays");
     }
@@ -294,7 +288,7 @@ fn a_thousand_reloads_fail_no_request() {
         assert!(charged < sent && begun.elapsed() < PATIENCE, "{charged} of {sent} answers are charged");
     };
     assert!(charged > RELOADS, "{charged} requests are no load");
-    assert!(metric(&gateway, "tollgate_config_reloads_total") >= RELOADS as f64);
+    assert!(gateway.metric::<f64>("tollgate_config_reloads_total") >= RELOADS as f64);
     assert_eq!(status(&gateway, "nobody"), 401);
 }
 

@@ -133,7 +133,7 @@ fn http_2_and_http_1_1_are_agreed_on() {
         http2.exchange(&lookup().without("Auth-Token")).assert_problem("token-missing");
     }
     wait_until("the count", PATIENCE, || {
-        gateway.metric(r#"tollgate_connections_refused_total{reason="handshake-failed"}"#) == 1
+        gateway.metric::<u64>(r#"tollgate_connections_refused_total{reason="handshake-failed"}"#) == 1
     });
 }
 
@@ -199,7 +199,7 @@ fn older_versions_and_other_protocols_are_refused() {
         assert!(answer.len() < 16, "{}", answer.escape_ascii());
     }
     let name = r#"tollgate_connections_refused_total{reason="handshake-failed"}"#;
-    wait_until("the count", PATIENCE, || gateway.metric(name) == 5);
+    wait_until("the count", PATIENCE, || gateway.metric::<u64>(name) == 5);
     gateway.send(crate::support::Version::Http1, &lookup()).assert_success();
 }
 
@@ -227,7 +227,7 @@ fn a_handshake_that_never_ends_is_closed_in_its_allowance() {
         }
     });
     let name = r#"tollgate_connections_refused_total{reason="handshake-timeout"}"#;
-    wait_until("the count", PATIENCE, || gateway.metric(name) == 3);
+    wait_until("the count", PATIENCE, || gateway.metric::<u64>(name) == 3);
     // A loaded machine may need more than one attempt for an honest one.
     let settings = TlsSettings::new(&authority, "a.example");
     wait_until("a handshake", PATIENCE, || handshake(&gateway, &settings).is_some());
@@ -302,8 +302,8 @@ fn a_renewed_certificate_is_taken_over_and_connections_stay() {
     kept.response().assert_success();
     kept_http2.exchange(&lookup()).assert_success();
     gateway.wait_for_output("were renewed");
-    assert_eq!(gateway.metric("tollgate_certificates_renewed_total"), 1);
-    assert_eq!(gateway.metric("tollgate_certificates_broken_total"), 0);
+    assert_eq!(gateway.metric::<u64>("tollgate_certificates_renewed_total"), 1);
+    assert_eq!(gateway.metric::<u64>("tollgate_certificates_broken_total"), 0);
 }
 
 #[test]
@@ -329,7 +329,7 @@ fn a_broken_certificate_leaves_the_last_good_one() {
     gateway.replace("a.key", &other.key);
     wait_until("the new certificate", RENEWAL_PATIENCE, || shown() == other.der());
     assert_eq!(lines("stay as they were"), 3);
-    assert_eq!(gateway.metric("tollgate_certificates_broken_total"), 3);
+    assert_eq!(gateway.metric::<u64>("tollgate_certificates_broken_total"), 3);
 }
 
 #[test]

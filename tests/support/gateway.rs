@@ -172,10 +172,9 @@ impl Gateway {
     }
 
     /// A metric's value as the admin listener tells it; 0 if it is not there.
-    pub fn metric(&self, name: &str) -> u64 {
-        let mut answer = ureq::get(format!("http://{}/metrics", self.admin)).call().unwrap();
-        let text = answer.body_mut().read_to_string().unwrap();
-        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0)
+    pub fn metric<N: std::str::FromStr + Default>(&self, name: &str) -> N {
+        let (_, text) = self.ask_admin("GET", "/metrics", &[], "");
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or_default()
     }
 
     /// A new connection for HTTP/2 over TLS.
