@@ -6,6 +6,7 @@
 //! configuration that changes it is refused as a whole.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +28,9 @@ use crate::policy::Policy;
 /// How often the files are looked at. A change is loaded once two looks have seen the same, so that
 /// a file is not read while it is written.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Bytes of a file that are looked at at once: there may be hundreds of megabytes of accounts.
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// Asks for a reload, or for its figures.
 #[derive(Clone, Debug)]
@@ -205,9 +209,16 @@ impl Watch {
         for path in self.read.paths() {
             digest.update(path.as_os_str().as_encoded_bytes());
             // What cannot be read is a mistake that loading will tell.
-            if let Ok(bytes) = std::fs::read(&path) {
-                digest.update(bytes.len().to_le_bytes());
-                digest.update(bytes);
+            if let Ok(file) = std::fs::File::open(&path) {
+                let mut file = BufReader::with_capacity(PIECE_BYTES, file);
+                let mut length = 0;
+                while let Ok(piece @ [_, ..]) = file.fill_buf() {
+                    digest.update(piece);
+                    let read = piece.len();
+                    length += read;
+                    file.consume(read);
+                }
+                digest.update(length.to_le_bytes());
             }
         }
         digest.finalize().into()
