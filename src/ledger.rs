@@ -269,11 +269,6 @@ impl Ledger {
         self.register.store(register);
     }
 
-    /// Whether requests that cost something are served.
-    pub fn is_usable(&self) -> bool {
-        self.register.load().all().is_empty() || self.shared.usable.load(Ordering::Acquire)
-    }
-
     /// Writes a grant or an adjustment; the answer comes once it is on the disk.
     pub fn correct(&self, correction: Correction) -> Answer<Corrected> {
         self.ask(|answer| Question::Correct(correction, answer))

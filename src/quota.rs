@@ -146,11 +146,6 @@ impl Window {
 }
 
 impl Rate {
-    /// A rate of `limit` requests in `period`, `burst` of them at once.
-    pub fn limited(allowance: Allowance) -> Rate {
-        Rate::within(Arc::new(Window::new(allowance)))
-    }
-
     /// A rate of its own in a window that others have as well.
     pub fn within(window: Arc<Window>) -> Rate {
         Rate::Limited(window, Arrival::default())
@@ -263,11 +258,11 @@ mod tests {
     }
 
     fn rate(limit: u32, seconds: u64, burst: u32) -> Rate {
-        Rate::limited(Allowance {
+        Rate::within(Arc::new(Window::new(Allowance {
             limit: NonZeroU32::new(limit).unwrap(),
             period: Duration::from_secs(seconds),
             burst: NonZeroU32::new(burst).unwrap(),
-        })
+        })))
     }
 
     #[test]

@@ -14,12 +14,14 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use hashbrown::HashMap;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
+use crate::account::Account;
 use crate::config::{self, Config, Read, Start};
 use crate::gateway::{Gateway, Snapshot};
 use crate::ledger::Ledger;
@@ -158,7 +160,7 @@ impl Watch {
                 Ok(Order::Reload(answer)) => {
                     // What changes from here on is another change.
                     (known, changed) = (self.marks(), None);
-                    let outcome = self.load();
+                    let outcome = self.load(self.content());
                     if let Some(answer) = answer {
                         // Whoever has gone does not need to know.
                         let _ = answer.send(outcome);
@@ -170,9 +172,10 @@ impl Watch {
                         changed = None;
                     } else if changed.as_ref() == Some(&marks) {
                         (known, changed) = (marks, None);
-                        if self.content() != self.loaded {
+                        let content = self.content();
+                        if content != self.loaded {
                             // The log has what came of it.
-                            let _ = self.load();
+                            let _ = self.load(content);
                         }
                     } else {
                         changed = Some(marks);
@@ -225,8 +228,9 @@ impl Watch {
     }
 
     /// Compiles the configuration and puts it in force; a summary, or all that is wrong with it.
-    fn load(&mut self) -> Result<String, String> {
-        self.loaded = self.content();
+    /// `content` is the digest of what the files had before they are read here.
+    fn load(&mut self, content: [u8; 32]) -> Result<String, String> {
+        self.loaded = content;
         let (loaded, read) = config::load_and_note(&self.path);
         self.read = read;
         let unchanged_start = |config: Config| match self.start.difference(&config.start()) {
@@ -289,18 +293,16 @@ impl Policy {
         self.inherit_rates(before);
     }
 
+    /// Counts what the accounts of a policy that this one follows have used.
     fn inherit_rates(&self, before: &Policy) {
-        let places = before.accounts_by_name();
+        let by_name: HashMap<&str, &Account> =
+            before.accounts.iter().map(|account| (&*account.name, account)).collect();
         for account in &self.accounts {
-            if let Some(known) = places.get(&*account.name).and_then(|place| before.accounts.get(*place)) {
+            if let Some(known) = by_name.get(&*account.name) {
                 account.rate.inherit(&known.rate);
                 account.enquiries.inherit(&known.enquiries);
             }
         }
-    }
-
-    fn accounts_by_name(&self) -> hashbrown::HashMap<&str, usize> {
-        self.accounts.iter().enumerate().map(|(place, account)| (&*account.name, place)).collect()
     }
 }
 

@@ -34,11 +34,14 @@ impl Register {
 
     /// A register of other licences that takes over from this one, and forgets none.
     pub fn renewed(&self, licences: Vec<Arc<Licence>>) -> Register {
-        let current = licences.len();
-        let mut all = licences;
-        let new = Register::new(all.clone());
-        all.extend(self.licences.iter().filter(|known| new.find(&known.account, &known.product).is_none()).cloned());
-        Register { current, ..Register::new(all) }
+        let new = Register::new(licences);
+        let is_gone = |known: &&Arc<Licence>| new.find(&known.account, &known.product).is_none();
+        let mut gone = self.licences.iter().filter(is_gone).peekable();
+        if gone.peek().is_none() {
+            return new;
+        }
+        let all = new.licences.iter().chain(gone).cloned().collect();
+        Register { current: new.current, ..Register::new(all) }
     }
 
     /// The place of an account's licence for a product in [`Register::all`].

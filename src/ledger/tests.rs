@@ -369,6 +369,13 @@ fn work(task: &mut Task) {
     }
 }
 
+impl Ledger {
+    /// Whether requests that cost something are served.
+    fn is_usable(&self) -> bool {
+        self.shared.usable.load(Ordering::Acquire)
+    }
+}
+
 /// The only licence of a ledger.
 fn licence(ledger: &Ledger) -> Arc<Licence> {
     ledger.licence("acme", "phone").unwrap()
