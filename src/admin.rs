@@ -25,6 +25,7 @@ use crate::ledger::{Correction, Ledger, Page, Refusal};
 use crate::quota::balance::MAX_CREDITS;
 use crate::quota::credits::Licence;
 use crate::reload::Reloader;
+use crate::upgrade::Upgrader;
 
 /// Bytes of a request's body: a correction is a few words.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -36,12 +37,19 @@ const MAX_WORDS: usize = 500;
 pub struct Admin {
     gateway: Arc<Gateway>,
     ledger: Arc<Ledger>,
-    /// `None` for a configuration that is no file.
-    reloader: Option<Reloader>,
     registry: Registry,
-    token: Option<Digest>,
+    operators: Operators,
     /// Other machines can reach the listener.
     exposed: bool,
+}
+
+/// What operators may do, and who they are.
+pub struct Operators {
+    /// `None` for a configuration that is no file.
+    pub reloader: Option<Reloader>,
+    /// `None` for the same reason.
+    pub upgrader: Option<Upgrader>,
+    pub token: Option<Digest>,
 }
 
 /// A refusal of an operator's request: the status, and what to do instead.
@@ -61,17 +69,25 @@ pub struct CorrectionBody {
     pub why: String,
 }
 
+/// The answer to an upgrade.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Upgraded {
+    pub status: String,
+    /// The number of the process that serves now.
+    pub process: u32,
+}
+
 impl Admin {
     /// An admin listener at an address, which shows these metrics.
     pub fn new(
         gateway: Arc<Gateway>,
         ledger: Arc<Ledger>,
-        reloader: Option<Reloader>,
         registry: Registry,
         address: SocketAddr,
-        token: Option<Digest>,
+        operators: Operators,
     ) -> Admin {
-        Admin { gateway, ledger, reloader, registry, token, exposed: !address.ip().to_canonical().is_loopback() }
+        let exposed = !address.ip().to_canonical().is_loopback();
+        Admin { gateway, ledger, registry, operators, exposed }
     }
 
     async fn answer(&self, session: &mut ServerSession) -> Result<(StatusCode, Value), Refused> {
@@ -98,6 +114,10 @@ impl Admin {
             ["reload"] => {
                 only(&method, Method::POST)?;
                 self.reload().await
+            }
+            ["upgrade"] => {
+                only(&method, Method::POST)?;
+                self.upgrade().await
             }
             ["credits"] => {
                 only(&method, Method::GET)?;
@@ -149,7 +169,7 @@ impl Admin {
             .get(header::AUTHORIZATION)
             .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
             .map(Digest::of);
-        match (&self.token, shown) {
+        match (&self.operators.token, shown) {
             (Some(wanted), Some(shown)) if *wanted == shown => Ok(()),
             (Some(_), _) => Err((
                 StatusCode::UNAUTHORIZED,
@@ -173,12 +193,22 @@ impl Admin {
     }
 
     async fn reload(&self) -> Result<(StatusCode, Value), Refused> {
-        let Some(reloader) = &self.reloader else {
+        let Some(reloader) = &self.operators.reloader else {
             return Err((StatusCode::CONFLICT, "The configuration is part of the program. It cannot change.".into()));
         };
         match reloader.reload().await {
             Ok(summary) => Ok((StatusCode::OK, json!({ "status": "reloaded", "detail": summary }))),
             Err(mistakes) => Err((StatusCode::UNPROCESSABLE_ENTITY, format!("Nothing was changed. {mistakes}").into())),
+        }
+    }
+
+    async fn upgrade(&self) -> Result<(StatusCode, Value), Refused> {
+        let Some(upgrader) = &self.operators.upgrader else {
+            return Err((StatusCode::CONFLICT, "The demo has no successor. End it, and start it again.".into()));
+        };
+        match upgrader.upgrade().await {
+            Ok(process) => Ok((StatusCode::OK, json!(Upgraded { status: "upgraded".to_owned(), process }))),
+            Err(why) => Err((StatusCode::CONFLICT, format!("Nothing was changed. {why}").into())),
         }
     }
 
@@ -276,7 +306,7 @@ fn only(method: &Method, allowed: Method) -> Result<(), Refused> {
 }
 
 fn no_page() -> Refused {
-    let pages = "There is no such page. Ask for /healthz, /readyz, /metrics, /reload, /upstreams, /credits, /credits/entries, \
+    let pages = "There is no such page. Ask for /healthz, /readyz, /metrics, /reload, /upgrade, /upstreams, /credits, /credits/entries, \
                  /accounts/ID/credits, or below it PRODUCT, PRODUCT/history, PRODUCT/grants or PRODUCT/adjustments.";
     (StatusCode::NOT_FOUND, pages.into())
 }

@@ -50,7 +50,7 @@ pub fn plan(listen: SocketAddr, admin: SocketAddr) -> Result<Plan, String> {
         upstream.servers = [upstream::Server::at(Address::Socket(backend))].into();
         upstream.host = backend.to_string().into();
     }
-    Ok(Plan { config, watched: None, demo_backend: Some(backend) })
+    Ok(Plan { config, watched: None, demo_backend: Some(backend), predecessor: None })
 }
 
 /// What the demo prints when it is ready.

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
@@ -24,7 +24,7 @@ use crate::contact::Contact;
 use crate::descriptors::Descriptors;
 use crate::exchange::{self, Exchange};
 use crate::head::{Head, Lines};
-use crate::ledger::{Bill, Ledger};
+use crate::ledger::{Bill, CANNOT_BE_USED, Ledger};
 use crate::listener::Listener;
 use crate::policy::{Limits, Policy};
 use crate::problem::{Problem, Row};
@@ -33,6 +33,9 @@ use crate::respond::{self, Context, Outcome, Sink, TransactionId};
 use crate::tariff::Passed;
 use crate::upstream::Upstreams;
 use crate::{enquiry, http1, http2, telemetry, translate};
+
+/// How long an account's question for its balances waits for a ledger that another process has.
+const BALANCES_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything that connections share.
 pub struct Gateway {
@@ -246,6 +249,11 @@ impl Gateway {
                 return Answered::Written(Bill::nothing(&self.ledger));
             }
             Ok(Turn::Enquiry(principal)) => {
+                if timeout(BALANCES_PATIENCE, self.ledger.known()).await.is_err() {
+                    telemetry::refused(&context, CANNOT_BE_USED);
+                    respond(downstream, &context, &Outcome::Refused(CANNOT_BE_USED), false);
+                    return Answered::Written(Bill::nothing(&self.ledger));
+                }
                 let told = enquiry::tell(principal.account, now);
                 respond(downstream, &context, &Outcome::Told(&told), false);
                 return Answered::Written(Bill::nothing(&self.ledger));
@@ -306,7 +314,7 @@ impl Gateway {
             let tariff = admission.tariff();
             let asked = tariff.map_or(Passed::default(), |tariff| tariff.look_at(body.as_ref()));
             let highest = tariff.map_or(0, |tariff| tariff.highest(asked));
-            let hold = self.ledger.hold(admission.licence(), highest)?;
+            let hold = self.ledger.hold(admission.licence(), highest).await?;
             let mut request = Vec::with_capacity(1024);
             exchange::build(&mut request, admission, &hold, head, downstream.body(), context)?;
             let limit = snapshot.policy.limits.response_bytes;

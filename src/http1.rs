@@ -34,6 +34,10 @@ const PROBE_PAUSES: [Duration; 3] = [Duration::from_millis(50), Duration::from_m
 /// connection closed over unread bytes is reset, and a reset can destroy the answer on its way.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How long a quiet connection may still begin a request once the process is to end. The answer tells
+/// it to close; a connection that is closed at once may have a request on its way.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
 /// Bytes that are read and thrown away meanwhile.
 const LINGER_BYTES: usize = 1 << 20;
 
@@ -217,9 +221,9 @@ impl Connection {
             // A new connection has the allowance of a head, a used one that of an idle connection.
             let allowance = if first { self.limits.head_timeout } else { self.limits.idle_timeout };
             let since = Instant::now();
-            self.wait_for_request(first, allowance).await?;
+            self.wait_for_request(allowance).await?;
             if self.drop_blank_line() {
-                self.wait_for_request(first, allowance.saturating_sub(since.elapsed())).await?;
+                self.wait_for_request(allowance.saturating_sub(since.elapsed())).await?;
             }
         }
         match self.find_end_of_head().await {
@@ -270,16 +274,18 @@ impl Connection {
         blank
     }
 
-    /// Waits for the first byte of a request. A shutdown ends the wait, and so does the allowance.
-    async fn wait_for_request(&mut self, first: bool, allowance: Duration) -> Result<(), HeadError> {
-        if *self.shutdown.borrow() && !first {
-            return Err(HeadError::Nothing);
-        }
+    /// Waits for the first byte of a request, within an allowance that a shutdown cuts short.
+    async fn wait_for_request(&mut self, allowance: Duration) -> Result<(), HeadError> {
         self.input.reserve(READ_BYTES);
+        let stopping = *self.shutdown.borrow();
+        let allowance = if stopping { allowance.min(LAST_CALL) } else { allowance };
         let arrived = tokio::select! {
             biased;
             read = timeout(allowance, self.stream.read_buf(&mut self.input)) => matches!(read, Ok(Ok(1..))),
-            _ = self.shutdown.changed() => false,
+            _ = self.shutdown.changed(), if !stopping => {
+                let read = timeout(allowance.min(LAST_CALL), self.stream.read_buf(&mut self.input)).await;
+                matches!(read, Ok(Ok(1..)))
+            }
         };
         if arrived { Ok(()) } else { Err(HeadError::Nothing) }
     }

@@ -121,7 +121,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             }
             _ = shutdown.changed(), if stop_by.is_none() => {
                 let open = streams.receiver_count() > 0;
-                let allowance = if open { gateway.snapshot().policy.longest_request() } else { IDLE_STOP_ALLOWANCE };
+                let allowance = if open { gateway.snapshot().policy.grace() } else { IDLE_STOP_ALLOWANCE };
                 stop_by = Some(Instant::now() + allowance);
                 connection.graceful_shutdown();
             }

@@ -22,11 +22,12 @@ mod question;
 mod rates;
 mod register;
 pub mod store;
+mod succession;
 mod task;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering, fence};
 use std::sync::mpsc::{SendError, Sender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -34,8 +35,9 @@ use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
+use crate::channel::Channel;
 use crate::policy::Policy;
 use crate::problem::{Problem, Row};
 use crate::quota::credits::{Hold, Licence};
@@ -108,6 +110,8 @@ impl fmt::Display for Fault {
 /// The books of all accounts that pay.
 #[derive(Debug)]
 pub struct Ledger {
+    /// There are books.
+    kept: bool,
     durability: Durability,
     register: ArcSwap<Register>,
     orders: Sender<Order>,
@@ -117,15 +121,59 @@ pub struct Ledger {
 /// What the ledger's task and everybody else both know.
 #[derive(Debug, Default)]
 struct Shared {
-    usable: AtomicBool,
+    /// A [`Standing`].
+    standing: AtomicU8,
+    /// Told of each change of it.
+    changed: Notify,
     figures: Figures,
 }
 
+/// Whether credits can be held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Standing {
+    #[default]
+    Unusable,
+    Usable,
+    /// The process before this one still has the file: it will be some milliseconds.
+    Awaited,
+    /// A successor has the file, and holds credits for this process as well.
+    HandedOver,
+}
+
 impl Shared {
-    /// Lets nobody hold a credit any more.
+    fn standing(&self) -> Standing {
+        match self.standing.load(Ordering::SeqCst) {
+            1 => Standing::Usable,
+            2 => Standing::Awaited,
+            3 => Standing::HandedOver,
+            _ => Standing::Unusable,
+        }
+    }
+
+    fn stand(&self, standing: Standing) {
+        self.standing.store(standing as u8, Ordering::SeqCst);
+        self.figures.usable.set(i64::from(standing == Standing::Usable));
+        self.changed.notify_waiters();
+    }
+
+    /// Lets nobody hold a credit any more, unless a successor does.
     fn unusable(&self) {
-        self.usable.store(false, Ordering::Release);
-        self.figures.usable.set(0);
+        if self.standing() != Standing::HandedOver {
+            self.stand(Standing::Unusable);
+        }
+    }
+
+    /// Comes back when nothing is awaited any more.
+    async fn settled(&self) -> Standing {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            // Whatever changes from here on is heard of.
+            changed.as_mut().enable();
+            match self.standing() {
+                Standing::Awaited => changed.await,
+                settled => return settled,
+            }
+        }
     }
 
     /// Sends a charge to the task, which counts it out again.
@@ -155,6 +203,10 @@ enum Order {
     Ask(Question),
     /// A policy that is about to come into force, with its licences.
     Adopt(Arc<Policy>, Arc<Register>, std::sync::mpsc::SyncSender<()>),
+    /// Lets the file go to a successor.
+    HandOver(Channel),
+    /// A request needs so much of what the successor has.
+    Borrow(Arc<Licence>, u32, oneshot::Sender<bool>),
     Close(std::sync::mpsc::SyncSender<()>),
 }
 
@@ -197,45 +249,114 @@ impl Ledger {
     /// that cost something are refused until they can.
     ///
     /// The rates of the policy's accounts, which count from `started`, are kept in the same file.
-    /// Without settings there are no books: nobody pays, and rates begin anew.
-    pub fn start(settings: Option<Settings>, policy: &Arc<Policy>, started: Instant) -> Ledger {
+    /// Without settings there are no books: nobody pays, and rates begin anew. With a line to the
+    /// process before this one, requests that cost something wait until it has let the file go.
+    pub fn start(
+        settings: Option<Settings>,
+        policy: &Arc<Policy>,
+        started: Instant,
+        predecessor: Option<Channel>,
+    ) -> Ledger {
         let licences = policy.licences().map(Arc::clone).collect();
-        Ledger::open(settings, licences, Some(Rates::new(Arc::clone(policy), started)))
+        Ledger::open(settings, licences, Some(Rates::new(Arc::clone(policy), started)), predecessor)
     }
 
     /// The same for licences alone.
-    fn open(settings: Option<Settings>, licences: Vec<Arc<Licence>>, rates: Option<Rates>) -> Ledger {
+    fn open(
+        settings: Option<Settings>,
+        licences: Vec<Arc<Licence>>,
+        rates: Option<Rates>,
+        predecessor: Option<Channel>,
+    ) -> Ledger {
         let register = Arc::new(Register::new(licences));
         let (orders, received) = channel();
         let shared = Arc::new(Shared::default());
         let durability = settings.as_ref().map_or(Durability::Batch, |settings| settings.durability);
+        let kept = settings.is_some();
         if let Some(settings) = settings {
+            if predecessor.is_some() {
+                shared.stand(Standing::Awaited);
+            }
             let (ready, opened) = sync_channel(1);
             let (sender, known) = (orders.clone(), Arc::clone(&shared));
             let task = task::Task::new(settings, Arc::clone(&register), received, sender, known, rates);
-            std::thread::spawn(move || task.run(&ready));
+            std::thread::spawn(move || task.run(&ready, predecessor));
             // A task that has ended is a ledger that cannot be used.
             let _ = opened.recv();
         }
-        Ledger { durability, register: ArcSwap::new(register), orders, shared }
+        Ledger { kept, durability, register: ArcSwap::new(register), orders, shared }
     }
 
-    /// Holds what a request can cost; nothing for an account that does not pay.
+    /// Holds what a request can cost; nothing for an account that does not pay. While a process
+    /// before or after this one has the file, this waits for it: the request's deadline has to be
+    /// around it.
     ///
     /// # Errors
     /// `credits-insufficient`, or `internal` while the books cannot be kept: never a refusal that
     /// blames the customer for that.
-    pub fn hold<'p>(&self, licence: Option<&'p Arc<Licence>>, amount: u32) -> Result<Hold<'p>, Problem> {
+    pub async fn hold<'p>(&self, licence: Option<&'p Arc<Licence>>, amount: u32) -> Result<Hold<'p>, Problem> {
         let Some(licence) = licence else { return Ok(Hold::nothing()) };
-        if !self.shared.usable.load(Ordering::Acquire) {
-            return Err(CANNOT_BE_USED);
-        }
+        let standing = match self.shared.standing() {
+            Standing::Awaited => self.shared.settled().await,
+            settled => settled,
+        };
+        let hold = match standing {
+            Standing::Unusable | Standing::Awaited => return Err(CANNOT_BE_USED),
+            Standing::HandedOver => self.borrow(licence, amount).await,
+            Standing::Usable => self.hold_here(licence, amount).await,
+        };
+        hold.inspect_err(|problem| {
+            if problem.row == Row::CreditsInsufficient {
+                self.shared.figures.insufficient.inc();
+            }
+        })
+    }
+
+    async fn hold_here<'p>(&self, licence: &'p Arc<Licence>, amount: u32) -> Result<Hold<'p>, Problem> {
         if self.shared.figures.waiting.get() > MAX_WAITING_CHARGES {
             return Err(Problem::new(Row::Internal, "the ledger is far behind the traffic"));
         }
-        licence.hold(amount).inspect_err(|_| {
-            self.shared.figures.insufficient.inc();
-        })
+        let hold = licence.hold(amount);
+        // Either whoever hands the ledger over sees this hold, or this sees that it is handed over.
+        fence(Ordering::SeqCst);
+        if self.shared.standing() == Standing::HandedOver {
+            drop(hold);
+            return self.borrow(licence, amount).await;
+        }
+        hold
+    }
+
+    /// Holds credits that the successor holds for this process.
+    async fn borrow<'p>(&self, licence: &'p Arc<Licence>, amount: u32) -> Result<Hold<'p>, Problem> {
+        let (told, held) = oneshot::channel();
+        // Without a task the receiver learns it from the sender that is dropped.
+        let _ = self.orders.send(Order::Borrow(Arc::clone(licence), amount, told));
+        match held.await {
+            Ok(true) => licence.hold(amount),
+            Ok(false) => Err(Problem::new(Row::CreditsInsufficient, "the balance cannot cover the highest price")),
+            Err(_) => Err(CANNOT_BE_USED),
+        }
+    }
+
+    /// Comes back when balances are known, or cannot be: at once, but for some milliseconds after
+    /// taking over from another process.
+    pub async fn known(&self) {
+        if self.shared.standing() == Standing::Awaited {
+            self.shared.settled().await;
+        }
+    }
+
+    /// Whether the file cannot be written, so that this process alone knows the charges that wait
+    /// for it.
+    pub fn is_stuck(&self) -> bool {
+        self.kept && self.shared.standing() == Standing::Unusable
+    }
+
+    /// Lets the file go to a successor, which is at the other end of the line. Requests go on: their
+    /// charges go there.
+    pub fn hand_over(&self, line: Channel) {
+        // Without a task there is nothing to hand over, and the line ends with this.
+        let _ = self.orders.send(Order::HandOver(line));
     }
 
     fn charge(&self, licence: &Arc<Licence>, credits: u32, transaction: TransactionId, stage: Stage) {

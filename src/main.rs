@@ -9,8 +9,10 @@ use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
 use tollgate::account::Digest;
+use tollgate::client::Client;
 use tollgate::reload::Watched;
 use tollgate::server::{self, Plan};
+use tollgate::upgrade::Predecessor;
 use tollgate::{config, credits, demo, logging, problem};
 
 /// An edge gateway for metered lookup APIs: a request reaches the backend only when its token,
@@ -26,6 +28,7 @@ const EXAMPLES: &str = "Examples:
   tollgate demo                              try it out: prints tokens and a curl that works
   tollgate check --config gateway.yaml       every mistake with its line, or a summary
   tollgate run --config gateway.yaml         serve; SIGTERM lets requests in flight finish
+  tollgate upgrade --config gateway.yaml     the new program or settings, without a lost request
   tollgate token new --name web              a token, and its line for the configuration
   tollgate credits grant --config gateway.yaml acme phone 1000 --key invoice-17
   printf %s \"$TOKEN\" | tollgate token hash   the line of a token that exists already";
@@ -50,6 +53,14 @@ enum Command {
     /// Check a configuration: a summary, or every mistake with its line and column.
     Check {
         /// The YAML file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Let a running gateway hand over to a new process of the program, which has its sockets and
+    /// reads the configuration anew; no connection is refused meanwhile. If the new one does not
+    /// serve, the old one goes on, and this says why.
+    Upgrade {
+        /// The YAML file of the gateway, which says where operators connect.
         #[arg(long)]
         config: PathBuf,
     },
@@ -95,6 +106,7 @@ fn main() -> ExitCode {
         Command::Demo { listen, admin } => serve_demo(listen, admin),
         Command::Run { config } => serve(&config),
         Command::Check { config } => check(&config),
+        Command::Upgrade { config } => upgrade(&config),
         Command::Credits(command) => credits::run(command, &mut std::io::stdout().lock()),
         Command::Token(TokenCommand::New { name, product }) => {
             let token = new_token();
@@ -122,6 +134,16 @@ fn serve_demo(listen: SocketAddr, admin: SocketAddr) -> Result<(), String> {
 }
 
 fn serve(path: &std::path::Path) -> Result<(), String> {
+    let predecessor = Predecessor::of_this_process()?;
+    let line = predecessor.as_ref().map(Predecessor::line).transpose()?;
+    let outcome = serve_after(path, predecessor);
+    if let (Err(why), Some(line)) = (&outcome, line) {
+        Predecessor::give_up(&line, why);
+    }
+    outcome
+}
+
+fn serve_after(path: &std::path::Path, predecessor: Option<Predecessor>) -> Result<(), String> {
     let loaded_at = SystemTime::now();
     let (config, read) = config::load_and_note(path);
     let config = config.map_err(|mistakes| mistakes.to_string())?;
@@ -130,7 +152,7 @@ fn serve(path: &std::path::Path) -> Result<(), String> {
     }
     let watched = Some(Watched { path: path.to_owned(), read, loaded_at });
     let ready = format!("tollgate listens on {} (admin http://{}/healthz)\n", config.listeners, config.admin);
-    server::run(Plan { config, watched, demo_backend: None }, move || drop(print(&ready)), end)
+    server::run(Plan { config, watched, demo_backend: None, predecessor }, move || drop(print(&ready)), end)
 }
 
 fn check(path: &std::path::Path) -> Result<(), String> {
@@ -140,6 +162,12 @@ fn check(path: &std::path::Path) -> Result<(), String> {
         return Err(overdue.iter().map(|overdue| format!("{overdue}\n")).collect());
     }
     print(&config.summary(&path.display().to_string()))
+}
+
+fn upgrade(path: &std::path::Path) -> Result<(), String> {
+    let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
+    let process = Client::new(&config).upgrade()?;
+    print(&format!("process {process} serves now; the one before it ends with its last request\n"))
 }
 
 fn hash(name: &str, product: &str) -> Result<(), String> {

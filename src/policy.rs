@@ -23,10 +23,16 @@ use crate::tariff::Tariff;
 use crate::tls::client::ClientTls;
 use crate::wording::Wording;
 
+/// The longest that the end of a process may take.
+pub const LONGEST_GRACE: Duration = Duration::from_secs(3600);
+
 /// Everything that requests are judged with.
 #[derive(Debug)]
 pub struct Policy {
     pub limits: Limits,
+    /// How long the end of the process waits for requests in flight; `None`: as long as the longest
+    /// can take.
+    pub grace: Option<Duration>,
     pub trusted_proxies: Networks,
     pub upstreams: Box<[Upstream]>,
     pub products: Box<[Product]>,
@@ -253,6 +259,11 @@ impl Policy {
     pub fn longest_request(&self) -> Duration {
         let deadline = self.products.iter().map(|product| product.deadline.max_seconds).max().unwrap_or(0);
         Duration::from_secs(deadline).saturating_add(self.limits.write_timeout)
+    }
+
+    /// How long the end of the process waits for requests in flight.
+    pub fn grace(&self) -> Duration {
+        self.grace.unwrap_or_else(|| self.longest_request().saturating_add(Duration::from_secs(1)).min(LONGEST_GRACE))
     }
 
     /// Who a token belongs to.

@@ -236,7 +236,7 @@ impl Watch {
         let unchanged_start = |config: Config| match self.start.difference(&config.start()) {
             None => Ok(config),
             Some(key) => Err(format!(
-                "{}:1:1: {key}: has changed, which needs an upgrade; restart the gateway, or set it back",
+                "{}:1:1: {key}: has changed, which needs an upgrade; use `tollgate upgrade`, or set it back",
                 self.path.display()
             )),
         };

@@ -39,6 +39,18 @@ impl TransactionId {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// Its text, as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// One that another process has made; `None` if it is none.
+    pub fn parse(text: &str) -> Option<TransactionId> {
+        let mut own = [0; uuid::fmt::Hyphenated::LENGTH];
+        Uuid::try_parse(text).ok()?.hyphenated().encode_lower(&mut own);
+        Some(TransactionId(own))
+    }
 }
 
 /// What a response says.

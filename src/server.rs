@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -13,24 +14,29 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
 use pingora_core::services::ServiceReadyNotifier;
 use pingora_core::services::background::{BackgroundService, background_service};
-use pingora_core::services::listening::Service;
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Operators};
 use crate::config::Config;
 use crate::demo::backend::LookupBackend;
 use crate::descriptors::Descriptors;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
 use crate::listener::Listeners;
+use crate::policy::LONGEST_GRACE;
 use crate::reload::{Reloader, Watched};
 use crate::renewal::{self, Renewal};
+use crate::sockets::Sockets;
+use crate::upgrade::{Predecessor, Upgrader};
 use crate::upstream::figures::Metrics;
-use crate::{arrival, sockets};
+use crate::{arrival, supervisor};
 
 /// How often it is looked whether the last connection is gone.
 const IDLE_CHECK: Duration = Duration::from_millis(50);
+
+/// How long the end of an idle process waits all the same.
+const FAREWELL: Duration = Duration::from_millis(150);
 
 /// What a process serves.
 #[derive(Debug)]
@@ -40,22 +46,27 @@ pub struct Plan {
     pub watched: Option<Watched>,
     /// Where the demo's own lookup backend listens, if there is to be one.
     pub demo_backend: Option<SocketAddr>,
+    /// The process that this one follows.
+    pub predecessor: Option<Predecessor>,
 }
 
-/// Serves until a signal ends it: SIGTERM lets requests in flight finish, SIGINT does not.
-/// `ready` is called once clients can connect, `idle` when nothing is in flight any more after a
-/// SIGTERM.
+/// Serves until a signal ends it: SIGTERM lets requests in flight finish, SIGINT does not; so does a
+/// successor that has taken over. `ready` is called once clients are served, `idle` when nothing is
+/// in flight any more after the end has begun.
 ///
 /// # Errors
 /// A message for the operator when an address cannot be listened on, or when the process may have
 /// too few file descriptors.
 pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Result<(), String> {
-    let Plan { config, watched, demo_backend } = plan;
+    let Plan { config, watched, demo_backend, mut predecessor } = plan;
     let descriptors = Descriptors::claim(&config.policy.limits)?;
-    sockets::try_out(&config.listeners, [Some(config.admin), demo_backend].into_iter().flatten())?;
+    let taken_over = predecessor.as_mut().map(Predecessor::take_sockets).unwrap_or_default();
+    let others = [Some(config.admin), demo_backend].into_iter().flatten();
+    let sockets = Arc::new(Sockets::open(&config.listeners, others, taken_over)?);
     let conf = ServerConf {
         threads: config.workers,
-        grace_period_seconds: Some(config.policy.longest_request().as_secs() + 1),
+        // The watch ends the process, within the grace of the configuration in force then.
+        grace_period_seconds: Some(LONGEST_GRACE.as_secs().saturating_add(1)),
         graceful_shutdown_timeout_seconds: Some(0),
         ..ServerConf::default()
     };
@@ -63,57 +74,67 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     server.bootstrap();
     let start = config.start();
     let (policy, started) = (Arc::new(config.policy), Instant::now());
-    let ledger = Arc::new(Ledger::start(config.ledger, &policy, started));
+    let line = predecessor.as_ref().map(Predecessor::line).transpose()?;
+    let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, line));
     let gateway = Arc::new(Gateway::new(policy, Arc::clone(&ledger), descriptors, started));
     let listeners = config.listeners;
 
-    let mut clients =
-        Service::new("gateway".to_owned(), Front { gateway: Arc::clone(&gateway), listeners: Arc::clone(&listeners) });
-    for listener in sockets::in_order(&listeners) {
-        clients.add_listener(sockets::endpoint(listener));
-    }
-    let clients = server.add_service(clients);
+    let (begun, all_begun) = channel();
+    let front = Front { gateway: Arc::clone(&gateway), listeners: Arc::clone(&listeners) };
+    let clients = server.add_service(sockets.serve("gateway", front, &listeners, begun.clone())?);
     let keeper = server.add_service(background_service("upstreams", Keeper(Arc::clone(&gateway))));
     clients.add_dependency(&keeper);
-    let (shared, books) = (Arc::clone(&gateway), Arc::clone(&ledger));
-    let reloader = watched.map(|watched| Reloader::start(watched, start, shared, books));
-    let figures = renewal::Figures::default();
-    let mut registry = Registry::default();
-    ledger.register(&mut registry);
-    gateway.arrivals().register(&mut registry);
-    figures.register(&mut registry);
-    if let Some(reloader) = &reloader {
-        reloader.register(&mut registry);
-        server.add_service(background_service("hangups", Hangups(reloader.clone())));
-    }
-    let shared = Arc::clone(&gateway);
-    registry.register_collector(Box::new(Metrics(Box::new(move || shared.upstreams()))));
-    let (shared, books) = (Arc::clone(&gateway), Arc::clone(&ledger));
-    let admin = Admin::new(shared, books, reloader, registry, config.admin, config.admin_token);
-    let mut admin = Service::new("admin".to_owned(), admin);
-    admin.threads = Some(1);
-    admin.add_tcp(&config.admin.to_string());
-    server.add_service(admin);
     if let Some(address) = demo_backend {
-        let mut backend = Service::new("demo backend".to_owned(), LookupBackend);
-        backend.threads = Some(1);
-        backend.add_tcp(&address.to_string());
-        server.add_service(backend);
+        server.add_service(sockets.serve_one("demo backend", LookupBackend, address, begun.clone())?);
     }
+    let upgrader = Upgrader::new(Arc::clone(&gateway), Arc::clone(&ledger), Arc::clone(&sockets));
+    let offered = watched.is_some().then(|| upgrader.clone());
+    let reloader = watched.map(|watched| Reloader::start(watched, start, Arc::clone(&gateway), Arc::clone(&ledger)));
     // A change of the configuration can bring certificates where there were none.
-    let renewal = Renewal { listeners: Arc::clone(&listeners), gateway: Arc::clone(&gateway), figures };
+    let renewal = Renewal { listeners, gateway: Arc::clone(&gateway), figures: renewal::Figures::default() };
+    let registry = metrics(&gateway, &ledger, &renewal.figures, reloader.as_ref());
     server.add_service(background_service("renewal", renewal));
-    let mut watch = background_service("watch", Watch { gateway, ledger: Arc::clone(&ledger), idle });
+    let operators = Operators { reloader: reloader.clone(), upgrader: offered, token: config.admin_token };
+    let admin = Admin::new(Arc::clone(&gateway), Arc::clone(&ledger), registry, config.admin, operators);
+    server.add_service(sockets.serve_one("admin", admin, config.admin, begun)?);
+    if let Some(reloader) = reloader {
+        server.add_service(background_service("signals", Wishes { reloader, upgrader: upgrader.clone() }));
+    }
+    let mut watch = background_service("watch", Watch { gateway, ledger: Arc::clone(&ledger), sockets, idle });
     watch.threads = Some(1);
     server.add_service(watch);
 
     std::thread::spawn(move || {
-        sockets::wait_for_all(&listeners, config.admin);
+        // Nobody sends: this ends once all services have begun, and let their ends go.
+        let _ = all_begun.recv();
         ready();
+        match predecessor {
+            Some(predecessor) => predecessor.follow(),
+            None => supervisor::tell("READY=1"),
+        }
     });
-    server.run(RunArgs { shutdown_signal: Box::new(Signals) });
+    server.run(RunArgs { shutdown_signal: Box::new(Signals(upgrader)) });
     ledger.close();
     Ok(())
+}
+
+/// The metrics of everything that is counted.
+fn metrics(
+    gateway: &Arc<Gateway>,
+    ledger: &Ledger,
+    certificates: &renewal::Figures,
+    reloader: Option<&Reloader>,
+) -> Registry {
+    let mut registry = Registry::default();
+    ledger.register(&mut registry);
+    gateway.arrivals().register(&mut registry);
+    certificates.register(&mut registry);
+    if let Some(reloader) = reloader {
+        reloader.register(&mut registry);
+    }
+    let shared = Arc::clone(gateway);
+    registry.register_collector(Box::new(Metrics(Box::new(move || shared.upstreams()))));
+    registry
 }
 
 /// The gateway as the one app of its service, shared with the watch.
@@ -132,24 +153,26 @@ impl ServerApp for Front {
     }
 }
 
-/// Loads the configuration anew at each SIGHUP.
-struct Hangups(Reloader);
+/// What operators can wish for by a signal: SIGHUP loads the configuration anew, SIGUSR2 upgrades.
+struct Wishes {
+    reloader: Reloader,
+    upgrader: Upgrader,
+}
 
 #[async_trait]
-impl BackgroundService for Hangups {
+impl BackgroundService for Wishes {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-            log::error!("SIGHUP cannot be received; the configuration is watched all the same");
+        let (Ok(mut hangup), Ok(mut user)) = (signal(SignalKind::hangup()), signal(SignalKind::user_defined2())) else {
+            log::error!("SIGHUP and SIGUSR2 cannot be received; the admin listener takes the same wishes");
             return;
         };
         loop {
             tokio::select! {
                 // An error means that the server is gone, which is the end as well.
                 _ = shutdown.changed() => return,
-                received = hangup.recv() => match received {
-                    Some(()) => self.0.reload_soon(),
-                    None => return,
-                },
+                Some(()) = hangup.recv() => self.reloader.reload_soon(),
+                Some(()) = user.recv() => self.upgrader.upgrade_soon(),
+                else => return,
             }
         }
     }
@@ -169,10 +192,12 @@ impl BackgroundService for Keeper {
     }
 }
 
-/// Ends the process as soon as the last connection is gone after a SIGTERM.
+/// Ends the process as soon as the last connection is gone after a SIGTERM or an upgrade, and at the
+/// latest when the grace is over.
 struct Watch {
     gateway: Arc<Gateway>,
     ledger: Arc<Ledger>,
+    sockets: Arc<Sockets>,
     idle: fn(),
 }
 
@@ -182,19 +207,39 @@ impl BackgroundService for Watch {
         // An error means that the server is gone, which is the end as well.
         let _ = shutdown.changed().await;
         self.gateway.stop();
-        // A connection that was accepted a moment ago is counted by then.
-        tokio::time::sleep(IDLE_CHECK).await;
-        while self.gateway.open_connections() > 0 {
-            tokio::time::sleep(IDLE_CHECK).await;
+        self.sockets.close();
+        let idle = async {
+            // A connection that was accepted a moment ago is counted by then, and what operators were
+            // told is on its way.
+            tokio::time::sleep(FAREWELL).await;
+            while self.gateway.open_connections() > 0 {
+                tokio::time::sleep(IDLE_CHECK).await;
+            }
+        };
+        let grace = self.gateway.snapshot().policy.grace();
+        tokio::select! {
+            () = idle => {}
+            () = tokio::time::sleep(grace) => {
+                log::warn!("{} connections are cut, for the grace is over", self.gateway.open_connections());
+            }
+            () = interrupted() => {}
         }
         self.ledger.close();
         (self.idle)();
     }
 }
 
-/// The signals that end the process. SIGQUIT, with which Pingora hands its sockets to a successor,
-/// would be an outage without one, and is treated like SIGTERM.
-struct Signals;
+/// Comes back at a SIGINT, which is for those who do not want to wait.
+async fn interrupted() {
+    match signal(SignalKind::interrupt()) {
+        Ok(mut interrupt) => drop(interrupt.recv().await),
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// What ends the process: signals, and a successor. SIGQUIT, with which Pingora hands its sockets to
+/// a successor, would be an outage without one, and is treated like SIGTERM.
+struct Signals(Upgrader);
 
 #[async_trait]
 impl ShutdownSignalWatch for Signals {
@@ -205,10 +250,13 @@ impl ShutdownSignalWatch for Signals {
             log::error!("signals cannot be received; the process stops");
             return ShutdownSignal::FastShutdown;
         };
-        tokio::select! {
+        let ends = tokio::select! {
+            () = self.0.succeeded() => return ShutdownSignal::GracefulTerminate,
             _ = terminate.recv() => ShutdownSignal::GracefulTerminate,
             _ = quit.recv() => ShutdownSignal::GracefulTerminate,
             _ = interrupt.recv() => ShutdownSignal::FastShutdown,
-        }
+        };
+        supervisor::tell("STOPPING=1");
+        ends
     }
 }

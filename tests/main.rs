@@ -26,4 +26,5 @@ mod servers;
 mod shape;
 mod support;
 mod tls;
+mod upgrade;
 mod upstream;

@@ -50,6 +50,7 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
     let public_url = public_url.map(|url| url.0.0).unwrap_or_default();
     let trusted_proxies = trusted_proxies(file.trusted_proxies, root, mistakes);
     let limits = limits(file.limits.take().unwrap_or_default(), mistakes);
+    let grace = grace(file.grace, mistakes);
     let upstreams: Vec<Upstream> =
         file.upstreams.0.into_iter().map(|entry| upstream(entry, &own, source, mistakes)).collect();
     if upstreams.is_empty() && !mistakes.touch(&root.key("upstreams")) {
@@ -113,6 +114,7 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
     let origins = any_origin();
     let policy = Policy {
         limits,
+        grace,
         trusted_proxies,
         upstreams: upstreams.into(),
         products: compiled.into(),
@@ -276,6 +278,12 @@ pub fn time(written: file::Text<Duration>, default_seconds: u64, mistakes: &mut 
     let range = || "a duration from 50ms to 1h".to_owned();
     out_of_range(place, sensible.contains(&time), range, mistakes);
     time
+}
+
+fn grace(written: file::Text<Duration>, mistakes: &mut Mistakes) -> Option<Duration> {
+    let is_written = !matches!(written, Written::Missing);
+    let grace = time(written, 1, mistakes);
+    is_written.then_some(grace)
 }
 
 pub fn out_of_range(place: Option<Place>, fits: bool, range: impl FnOnce() -> String, mistakes: &mut Mistakes) {

@@ -38,6 +38,7 @@ pub struct File {
     pub public_url: Text<PublicUrl>,
     pub trusted_proxies: Texts<IpNet>,
     pub limits: Written<Limits>,
+    pub grace: Text<Duration>,
     pub upstreams: Entries<Upstream>,
     pub products: Entries<Product>,
     pub problems: Entries<Problem>,

@@ -79,14 +79,14 @@ impl<'p> Bill<'p> {
     /// Charges for an answer that went out whole.
     pub fn delivered(mut self) {
         let Some(Due { licence, hold, price, transaction }) = self.due.take() else { return };
+        if price > 0 {
+            self.ledger.shared.figures.charged.inc_by(u64::from(price));
+            match self.recorded.take() {
+                Some(mut recorded) => recorded.charge = None,
+                None => self.ledger.charge(licence, price, transaction, Stage::Delivered),
+            }
+        }
+        // Last, so that what was spent is held or on its way into the file at every moment.
         hold.settle(price);
-        if price == 0 {
-            return;
-        }
-        self.ledger.shared.figures.charged.inc_by(u64::from(price));
-        match self.recorded.take() {
-            Some(mut recorded) => recorded.charge = None,
-            None => self.ledger.charge(licence, price, transaction, Stage::Delivered),
-        }
     }
 }

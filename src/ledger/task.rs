@@ -5,7 +5,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -14,10 +13,12 @@ use super::entry::{Draft, Entry, Position, timestamp};
 use super::rates::{Rates, milliseconds};
 use super::register::Register;
 use super::store::Store;
+use super::succession::{Estate, Heir};
 use super::{
     Charge, Corrected, Correction, Durability, Fault, Order, Page, Place, Question, Recorded, Refusal, Settings,
-    Shared, Stage,
+    Shared, Stage, Standing,
 };
+use crate::channel::Channel;
 use crate::policy::Policy;
 use crate::quota::credits::Licence;
 
@@ -70,6 +71,12 @@ pub struct Task {
     /// A write that has failed, so that it is only known after the file was opened anew whether it
     /// is there.
     doubt: Option<Batch>,
+    /// What is held for the process before this one.
+    estate: Option<Estate>,
+    /// The line to a successor that is to have the file.
+    successor: Option<Channel>,
+    /// The successor that has it.
+    heir: Option<Heir>,
     closing: Option<SyncSender<()>>,
 }
 
@@ -106,17 +113,26 @@ impl Task {
             unread: Vec::new(),
             due_set: HashSet::new(),
             doubt: None,
+            estate: None,
+            successor: None,
+            heir: None,
             closing: None,
         }
     }
 
     /// Works until it is told to close. `ready` learns when the first attempt to open the file is
-    /// over, whatever came of it.
-    pub fn run(mut self, ready: &SyncSender<()>) {
+    /// over, whatever came of it, or that the process before this one has it.
+    pub fn run(mut self, ready: &SyncSender<()>, predecessor: Option<Channel>) {
         // A task that panics must leave nobody selling what it no longer counts.
         let shared = Arc::clone(&self.shared);
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            self.recover();
+            match predecessor {
+                None => self.recover(),
+                Some(line) => {
+                    let _ = ready.send(());
+                    self.inherit(line);
+                }
+            }
             let _ = ready.send(());
             while self.closing.is_none() {
                 self.turn();
@@ -129,8 +145,55 @@ impl Task {
         }
     }
 
+    /// Opens the file as soon as the process before this one has let it go, and serves its last
+    /// requests.
+    fn inherit(&mut self, line: Channel) {
+        let estate = Estate::await_from(&line);
+        self.estate = Some(estate.clone());
+        self.recover();
+        estate.serve(line, Arc::clone(&self.register), self.sender.clone(), Arc::clone(&self.shared));
+    }
+
+    /// Lets the file go to a successor: all that is to be written is, and what requests hold is
+    /// told, before it has the file.
+    fn hand_over(&mut self, line: Channel) {
+        self.shared.stand(Standing::HandedOver);
+        let held = |licence: &Arc<Licence>| (Arc::clone(licence), licence.snapshot().held);
+        let held: Vec<(Arc<Licence>, u64)> =
+            self.register.all().iter().map(held).filter(|(_, held)| *held > 0).collect();
+        // What was settled before that is in the queue.
+        let mut borrowers = Vec::new();
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Borrow(licence, credits, told) => borrowers.push((licence, credits, told)),
+                order => self.take(order),
+            }
+        }
+        self.write_charges();
+        self.write_rates();
+        self.store = None;
+        match Heir::inform(line, &held, self.sender.clone(), Arc::clone(&self.shared)) {
+            Ok(mut heir) => {
+                for charge in std::mem::take(&mut self.pending) {
+                    self.count_out(1);
+                    heir.charge(charge);
+                }
+                for (licence, credits, told) in borrowers {
+                    heir.borrow(licence, credits, told);
+                }
+                self.heir = Some(heir);
+            }
+            Err(error) => {
+                log::error!(target: "tollgate::ledger", "the ledger could not be handed over: {error}");
+            }
+        }
+    }
+
     fn turn(&mut self) {
         self.wait_for_orders();
+        if self.heir.is_some() {
+            return;
+        }
         if self.store.is_none() {
             self.recover();
         }
@@ -143,6 +206,9 @@ impl Task {
         }
         if self.rates_written.elapsed() > RATES_INTERVAL {
             self.write_rates();
+        }
+        if let Some(line) = self.successor.take() {
+            self.hand_over(line);
         }
     }
 
@@ -159,7 +225,7 @@ impl Task {
     }
 
     fn turn_to_end(&mut self) {
-        if self.store.is_none() {
+        if self.heir.is_none() && self.store.is_none() {
             self.recover();
         }
         self.write_charges();
@@ -182,13 +248,14 @@ impl Task {
 
     fn wait_for_orders(&mut self) {
         let patience = match (&self.store, self.due.is_empty()) {
+            (None, _) if self.heir.is_some() => WATCH_INTERVAL,
             (None, _) => RETRY_INTERVAL,
             (Some(_), false) => Duration::ZERO,
             (Some(_), true) => WATCH_INTERVAL,
         };
         match self.orders.recv_timeout(patience) {
             Ok(order) => {
-                let gather = matches!(order, Order::Charge(_));
+                let gather = matches!(order, Order::Charge(_)) && self.heir.is_none();
                 self.take(order);
                 if gather && !self.interval.is_zero() {
                     std::thread::sleep(self.interval);
@@ -210,7 +277,20 @@ impl Task {
 
     fn take(&mut self, order: Order) {
         match order {
-            Order::Charge(charge) => self.pending.push(charge),
+            Order::Charge(charge) => match &mut self.heir {
+                None => self.pending.push(charge),
+                Some(heir) => {
+                    heir.charge(charge);
+                    self.count_out(1);
+                }
+            },
+            Order::HandOver(line) => self.successor = Some(line),
+            Order::Borrow(licence, credits, told) => {
+                // Without a successor the sender that is dropped says so.
+                if let Some(heir) = &mut self.heir {
+                    heir.borrow(licence, credits, told);
+                }
+            }
             Order::Ask(question) => self.questions.push(question),
             Order::Adopt(policy, register, done) => {
                 self.adopt(policy, register);
@@ -233,8 +313,7 @@ impl Task {
                 if !std::mem::take(&mut self.faults).is_empty() {
                     log::info!(target: "tollgate::ledger", "the ledger can be used again");
                 }
-                self.shared.figures.usable.set(1);
-                self.shared.usable.store(true, Ordering::Release);
+                self.shared.stand(Standing::Usable);
             }
             Err(fault) => self.fail(fault),
         }
@@ -282,6 +361,9 @@ impl Task {
             licence.balance().grant(licence.first_grant);
         }
         self.due_set = self.due.iter().map(address).collect();
+        if let Some(estate) = &self.estate {
+            estate.hold(&self.register);
+        }
         if let Some(rates) = &mut self.rates {
             let full_at = store.rates(milliseconds(since_1970()))?;
             rates.restore(|account| full_at.get(account).copied());

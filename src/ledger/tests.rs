@@ -12,10 +12,11 @@ use proptest::test_runner::{Config as Cases, TestRunner};
 
 use super::*;
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
 
 use crate::ledger::entry::Kind;
 use crate::ledger::{Answer, Bill, Ledger};
-use crate::problem::Row;
+use crate::problem::{Problem, Row};
 use crate::quota::credits::Hold;
 use crate::respond::TransactionId;
 
@@ -119,8 +120,8 @@ impl Process {
         task.position = store.position().unwrap();
         task.store = Some(store);
         task.prove().unwrap();
-        shared.usable.store(true, Ordering::Release);
-        let ledger = Ledger { durability, register: ArcSwap::new(register), orders, shared };
+        shared.stand(Standing::Usable);
+        let ledger = Ledger { kept: true, durability, register: ArcSwap::new(register), orders, shared };
         Process { ledger, licences, task: RefCell::new(task) }
     }
 
@@ -196,7 +197,7 @@ fn play(store: Store, number: u64, durability: Durability, steps: &[Step]) -> St
             match step {
                 Step::Hold { licence, amount } => {
                     let reference = &mut references[*licence];
-                    let outcome = process.ledger.hold(process.licences.get(*licence), *amount);
+                    let outcome = held(&process.ledger, process.licences.get(*licence), *amount);
                     if i64::from(*amount) <= reference.available() {
                         reference.held += i64::from(*amount);
                         holds.push((*licence, outcome.unwrap()));
@@ -353,7 +354,7 @@ fn task_on_a_file(directory: &std::path::Path, durability: Durability) -> (Task,
     let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared), None);
     task.interval = Duration::ZERO;
     task.recover();
-    (task, Ledger { durability, register: ArcSwap::new(register), orders, shared })
+    (task, Ledger { kept: true, durability, register: ArcSwap::new(register), orders, shared })
 }
 
 fn work(task: &mut Task) {
@@ -372,8 +373,13 @@ fn work(task: &mut Task) {
 impl Ledger {
     /// Whether requests that cost something are served.
     fn is_usable(&self) -> bool {
-        self.shared.usable.load(Ordering::Acquire)
+        self.shared.standing() == Standing::Usable
     }
+}
+
+/// What a ledger that has its file holds, at once.
+fn held<'p>(ledger: &Ledger, licence: Option<&'p Arc<Licence>>, amount: u32) -> Result<Hold<'p>, Problem> {
+    ledger.hold(licence, amount).now_or_never().unwrap()
 }
 
 /// The only licence of a ledger.
@@ -383,7 +389,7 @@ fn licence(ledger: &Ledger) -> Arc<Licence> {
 
 fn deliver(ledger: &Ledger) {
     let licence = licence(ledger);
-    let hold = ledger.hold(Some(&licence), 1).unwrap();
+    let hold = held(ledger, Some(&licence), 1).unwrap();
     Bill::new(ledger, hold, 1, &TransactionId::random()).delivered();
 }
 
@@ -406,7 +412,7 @@ fn while_the_file_is_locked_nobody_can_hold_and_what_was_delivered_is_charged_on
     for _ in 0..3 {
         work(&mut task);
         assert!(!ledger.is_usable());
-        assert_eq!(ledger.hold(Some(&licence(&ledger)), 1).unwrap_err().row, Row::Internal, "never a 403");
+        assert_eq!(held(&ledger, Some(&licence(&ledger)), 1).unwrap_err().row, Row::Internal, "never a 403");
     }
     other.execute_batch("ROLLBACK").unwrap();
     work(&mut task);
@@ -426,7 +432,7 @@ fn an_answer_that_waits_for_its_charge_is_refused_when_it_cannot_be_written() {
     let other = rusqlite::Connection::open(directory.join("ledger.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let licence = licence(&ledger);
-    let hold = ledger.hold(Some(&licence), 1).unwrap();
+    let hold = held(&ledger, Some(&licence), 1).unwrap();
     let mut bill = Bill::new(&ledger, hold, 1, &TransactionId::random());
     {
         let mut recording = pin!(bill.record());
@@ -595,11 +601,11 @@ fn a_ledger_that_is_closed_has_written_everything() {
     let directory = scratch("closed");
     let settings = Settings { place: Place::File(directory.join("ledger.db")), durability: Durability::Batch };
     let licences = vec![Arc::new(Licence::new("acme".into(), "phone".into(), 10))];
-    let ledger = Ledger::open(Some(settings), licences, None);
+    let ledger = Ledger::open(Some(settings), licences, None, None);
     deliver(&ledger);
     deliver(&ledger);
     ledger.close();
     assert_eq!(spent_in_file(&directory), 2);
-    assert!(ledger.hold(Some(&licence(&ledger)), 1).is_err());
+    assert!(held(&ledger, Some(&licence(&ledger)), 1).is_err());
     std::fs::remove_dir_all(directory).unwrap();
 }

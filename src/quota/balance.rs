@@ -81,6 +81,11 @@ impl Balance {
         self.word.fetch_add((back << HELD_BITS).wrapping_sub(u64::from(held)), Ordering::AcqRel);
     }
 
+    /// Makes available again what was spent.
+    pub fn refund(&self, credits: u32) {
+        self.word.fetch_add(u64::from(credits) << HELD_BITS, Ordering::AcqRel);
+    }
+
     /// Adds to what was granted and is available. Only one thread at a time may grant, withdraw or
     /// load; any number may hold and settle meanwhile.
     ///

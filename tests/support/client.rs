@@ -128,6 +128,12 @@ impl Client {
         Client { wire, input: Vec::new(), public_url: public_url.to_owned(), path: None, to_head: false }
     }
 
+    /// Goes on with a new connection.
+    pub fn reconnect(&mut self, address: std::net::SocketAddr) {
+        self.wire = Wire::tcp(address);
+        self.input.clear();
+    }
+
     /// What the bytes travel on.
     pub fn wire(&mut self) -> &mut Wire {
         &mut self.wire

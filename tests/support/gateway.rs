@@ -16,12 +16,20 @@ use super::{CANARY, Client, Http2, PATIENCE, Request, Response, TlsSettings, Ver
 /// How often a clash of ports is tried to be got around.
 const ATTEMPTS: usize = 5;
 
+/// What a copy of the program is called.
+const COPY: &str = "program";
+
 /// What is replaced by a free address.
 const FREE: &str = "$FREE";
+
+/// The program.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tollgate");
 
 /// A running gateway, which ends with this value.
 pub struct Gateway {
     child: Child,
+    /// Processes that have followed the first one.
+    successors: Vec<u32>,
     address: SocketAddr,
     admin: SocketAddr,
     /// The addresses that stand in the configuration in place of `$FREE`.
@@ -53,6 +61,11 @@ impl Gateway {
     /// free address.
     pub fn start_with_files(yaml: &str, files: &[(&str, &str)]) -> Gateway {
         Gateway::start_all(&[], yaml, &[], files)
+    }
+
+    /// Starts a copy of the program beside its configuration, which can be replaced.
+    pub fn start_copy(yaml: &str) -> Gateway {
+        Gateway::start_all(&[COPY], yaml, &[], &[])
     }
 
     fn start_all(by: &[&str], yaml: &str, environment: &[(&str, &str)], files: &[(&str, &str)]) -> Gateway {
@@ -95,8 +108,14 @@ impl Gateway {
             let from = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config").join(schema);
             fs::copy(from, directory.join(schema)).unwrap();
         }
-        let words: Vec<&str> = by.iter().copied().chain([env!("CARGO_BIN_EXE_tollgate")]).collect();
-        let mut child = Command::new(words[0])
+        let copy = directory.join(COPY);
+        let words: Vec<PathBuf> = if by == [COPY] {
+            fs::copy(PROGRAM, &copy).unwrap();
+            vec![copy]
+        } else {
+            by.iter().copied().chain([PROGRAM]).map(PathBuf::from).collect()
+        };
+        let mut child = Command::new(&words[0])
             .args(&words[1..])
             .arg("run")
             .arg("--config")
@@ -111,7 +130,9 @@ impl Gateway {
         let (out, ready) = collect(child.stdout.take().unwrap(), Arc::clone(&output));
         let (err, _) = collect(child.stderr.take().unwrap(), Arc::clone(&output));
         let public_url = public_url.to_owned();
-        let gateway = Gateway { child, address, admin, more, public_url, directory, output, readers: vec![out, err] };
+        let successors = Vec::new();
+        let gateway =
+            Gateway { child, successors, address, admin, more, public_url, directory, output, readers: vec![out, err] };
         // The first line says that clients can connect; its absence that the program has ended.
         match ready.recv_timeout(PATIENCE) {
             Ok(()) => Some(gateway),
@@ -240,8 +261,32 @@ impl Gateway {
 
     /// Sends the program a signal.
     pub fn signal(&self, name: &str) {
-        let command = format!("kill -{name} {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
+        assert!(send_signal(self.child.id(), name));
+    }
+
+    /// The program's own file, if it was started as a copy.
+    pub fn program(&self) -> PathBuf {
+        self.directory.join(COPY)
+    }
+
+    /// Hands over to a successor, by the admin listener: the status and the answer.
+    pub fn upgrade(&mut self) -> (u16, String) {
+        let (code, answer) = self.ask_admin("POST", "/upgrade", &[], "");
+        if code == 200 {
+            let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+            self.successors.push(answer["process"].as_u64().unwrap() as u32);
+        }
+        (code, answer)
+    }
+
+    /// The process that serves at the moment.
+    pub fn latest(&self) -> u32 {
+        self.successors.last().copied().unwrap_or_else(|| self.child.id())
+    }
+
+    /// A further process that serves, found out by its own words.
+    pub fn follow(&mut self, process: u32) {
+        self.successors.push(process);
     }
 
     /// Waits for the program to end by itself.
@@ -274,6 +319,9 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
+        for successor in &self.successors {
+            send_signal(*successor, "KILL");
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
         for reader in self.readers.drain(..) {
@@ -288,6 +336,12 @@ impl Drop for Gateway {
             assert!(!output.contains("panic"), "a panic: {output}");
         }
     }
+}
+
+/// Sends a process a signal; whether it was there.
+pub fn send_signal(process: u32, name: &str) -> bool {
+    let command = format!("kill -{name} {process} 2>/dev/null");
+    Command::new("sh").args(["-c", &command]).status().unwrap().success()
 }
 
 /// Collects what the program writes; the receiver is told of the first line.

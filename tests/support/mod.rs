@@ -14,7 +14,7 @@ mod wire;
 pub use backend::{ANSWER, After, Backend, DRIP, Peer};
 pub use client::{Client, Request, VERSIONS, Version};
 pub use configuration::{Configuration, token};
-pub use gateway::{Gateway, closed_port, directory};
+pub use gateway::{Gateway, closed_port, directory, send_signal};
 pub use http2::Http2;
 pub use paying::{Scratch, paying};
 pub use response::Response;

@@ -1,0 +1,132 @@
+//! The command line's way to a running gateway: its admin listener.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::admin::{CorrectionBody, Upgraded};
+use crate::config::Config;
+use crate::ledger::Corrected;
+
+/// How long a running gateway may take for one answer: it may wait for a successor.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// Bytes of an answer of the admin listener: a page of rows is far smaller.
+const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The variable that has the admin token, where the configuration asks for one.
+const TOKEN_VARIABLE: &str = "TOLLGATE_ADMIN_TOKEN";
+
+/// What to do about an account that is not there.
+pub const NO_LICENCE: &str =
+    "no account of this name has credits for it; `tollgate credits show` lists those that have";
+
+#[derive(Deserialize)]
+struct Refused {
+    detail: String,
+}
+
+/// A name as a segment of a path.
+pub fn encoded(segment: &str) -> String {
+    percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// A gateway's admin listener.
+pub struct Client {
+    agent: ureq::Agent,
+    address: SocketAddr,
+    token: Option<String>,
+}
+
+impl Client {
+    /// The admin listener of a configuration.
+    pub fn new(config: &Config) -> Client {
+        let settings = ureq::Agent::config_builder()
+            .timeout_global(Some(PATIENCE))
+            .http_status_as_error(false)
+            // The listener is on this machine; a proxy of the environment must not see credits.
+            .proxy(None)
+            .build();
+        // A listener on every address is reached on the machine's own.
+        let ip = match config.admin.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        Client {
+            agent: settings.into(),
+            address: SocketAddr::new(ip, config.admin.port()),
+            token: std::env::var(TOKEN_VARIABLE).ok(),
+        }
+    }
+
+    /// Asks for something.
+    ///
+    /// # Errors
+    /// A message for the operator.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, String> {
+        let mut request = self.agent.get(format!("http://{}{path}", self.address));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        self.read(request.call())
+    }
+
+    /// Sends a grant or an adjustment.
+    ///
+    /// # Errors
+    /// A message for the operator.
+    pub fn correct(
+        &self,
+        [account, product]: &[&str; 2],
+        end: &str,
+        key: &str,
+        body: &CorrectionBody,
+    ) -> Result<Corrected, String> {
+        let url = format!("http://{}/accounts/{}/credits/{}/{end}", self.address, encoded(account), encoded(product));
+        let mut request =
+            self.agent.post(url).header("Content-Type", "application/json").header("Idempotency-Key", key);
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
+        self.read(request.send(&body))
+    }
+
+    /// Asks for an upgrade, and waits for its outcome: the number of the new process.
+    ///
+    /// # Errors
+    /// A message for the operator; nothing has changed then.
+    pub fn upgrade(&self) -> Result<u32, String> {
+        let mut request = self.agent.post(format!("http://{}/upgrade", self.address));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        self.read(request.send_empty()).map(|Upgraded { process, .. }| process)
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<T, String> {
+        let address = self.address;
+        let mut answer =
+            answer.map_err(|error| format!("the gateway does not answer on its admin address {address}: {error}"))?;
+        let bytes = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec();
+        let bytes = bytes.map_err(|error| format!("the gateway's answer on {address} broke off: {error}"))?;
+        if answer.status().is_success() {
+            return serde_json::from_slice(&bytes)
+                .map_err(|_| format!("what answers on {address} is no gateway of this version"));
+        }
+        let refused: Option<Refused> = serde_json::from_slice(&bytes).ok();
+        let detail =
+            refused.map_or_else(|| format!("{address} answered {}", answer.status()), |refused| refused.detail);
+        match answer.status().as_u16() {
+            401 => Err(format!("{detail} Set {TOKEN_VARIABLE} to it.")),
+            404 => Err(NO_LICENCE.to_owned()),
+            _ => Err(detail),
+        }
+    }
+}

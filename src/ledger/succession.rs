@@ -1,0 +1,317 @@
+//! The ledger goes from one process to its successor, while requests of both cost credits.
+//!
+//! The file has one owner at a time. The process before lets it go at once and does not wait for its
+//! last requests: it says what they hold, which its successor holds for it, and from then on it
+//! sends its charges there, and asks there for what further requests of its clients need. Whatever
+//! is still held for it when it has ended is given back. So nothing is sold twice at any moment,
+//! and requests wait for milliseconds instead of for the slowest of them. The side that lets go is
+//! [`Heir`], the side that takes over [`Estate`].
+
+use std::collections::HashMap;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::batch::address;
+use super::register::Register;
+use super::{Charge, Order, Recorded, Shared, Stage};
+use crate::channel::Channel;
+use crate::quota::credits::Licence;
+use crate::respond::TransactionId;
+
+/// How long a successor waits for the file before it tries to open it all the same.
+const INHERITANCE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the process before says, in this order: what is held, that the file is free, the rest.
+#[derive(Debug, Serialize, Deserialize)]
+enum Told {
+    /// Requests in flight hold so much.
+    Held(Name, u64),
+    Free,
+    /// A request needs so much.
+    Hold(u64, Name, u32),
+    /// A charge; with a number if somebody waits until it is written.
+    Charge(Option<u64>, Name, u32, String),
+    /// A charge that was written is taken back.
+    Refund(Name, u32, String),
+}
+
+/// What its successor says.
+#[derive(Debug, Serialize, Deserialize)]
+enum Said {
+    /// Whether so much is held for it.
+    Held(u64, bool),
+    Recorded(u64),
+}
+
+/// A licence, as another process knows it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Name {
+    account: String,
+    product: String,
+}
+
+impl Name {
+    fn of(licence: &Licence) -> Name {
+        Name { account: licence.account.to_string(), product: licence.product.to_string() }
+    }
+}
+
+/// The successor, as the process before sees it. Only the ledger's task sends.
+pub struct Heir {
+    line: Channel,
+    next: u64,
+    asked: Arc<Mutex<Asked>>,
+}
+
+/// What the successor was asked and has not answered yet.
+#[derive(Default)]
+struct Asked {
+    holds: HashMap<u64, (Arc<Licence>, u32, oneshot::Sender<bool>)>,
+    charges: HashMap<u64, (Charge, oneshot::Sender<Recorded>)>,
+}
+
+impl Heir {
+    /// Tells a successor what is held, and that the file is free.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub(super) fn inform(
+        line: Channel,
+        held: &[(Arc<Licence>, u64)],
+        orders: Sender<Order>,
+        shared: Arc<Shared>,
+    ) -> std::io::Result<Heir> {
+        for (licence, credits) in held {
+            line.send(&Told::Held(Name::of(licence), *credits), None)?;
+        }
+        line.send(&Told::Free, None)?;
+        line.set_patience(None)?;
+        let (answers, asked) = (line.another()?, Arc::default());
+        let known = Arc::clone(&asked);
+        std::thread::spawn(move || listen(&answers, &known, &orders, &shared));
+        Ok(Heir { line, next: 0, asked })
+    }
+
+    /// Asks for credits that a request of this process is to hold.
+    pub(super) fn borrow(&mut self, licence: Arc<Licence>, credits: u32, told: oneshot::Sender<bool>) {
+        let (number, name) = (self.number(), Name::of(&licence));
+        locked(&self.asked).holds.insert(number, (licence, credits, told));
+        if self.line.send(&Told::Hold(number, name, credits), None).is_err() {
+            // Whoever waits learns it from the sender that is dropped.
+            locked(&self.asked).holds.remove(&number);
+        }
+    }
+
+    /// Passes a charge on.
+    pub(super) fn charge(&mut self, charge: Charge) {
+        let Charge { licence, credits, transaction, stage } = charge;
+        let (name, text) = (Name::of(&licence), transaction.as_str().to_owned());
+        let sent = match stage {
+            Stage::Delivered => self.line.send(&Told::Charge(None, name, credits, text), None),
+            Stage::Undelivered => self.line.send(&Told::Refund(name, credits, text), None),
+            Stage::Waiting(waiting) => {
+                let number = self.number();
+                let charge = Charge { licence, credits, transaction, stage: Stage::Delivered };
+                locked(&self.asked).charges.insert(number, (charge, waiting));
+                let sent = self.line.send(&Told::Charge(Some(number), name, credits, text), None);
+                if sent.is_err() {
+                    locked(&self.asked).charges.remove(&number);
+                }
+                sent
+            }
+        };
+        if sent.is_err() {
+            log::error!(target: "tollgate::ledger", "a charge is lost, because the process that took over is gone");
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+/// Takes the successor's answers until it is gone.
+fn listen(line: &Channel, asked: &Mutex<Asked>, orders: &Sender<Order>, shared: &Arc<Shared>) {
+    while let Ok(Some((said, _))) = line.receive::<Said>() {
+        match said {
+            Said::Held(number, held) => {
+                let Some((licence, credits, told)) = locked(asked).holds.remove(&number) else { continue };
+                // Nobody else grants in a process that has let its file go.
+                let held = held && licence.balance().grant(u64::from(credits));
+                let _ = told.send(held);
+            }
+            Said::Recorded(number) => {
+                let Some((charge, waiting)) = locked(asked).charges.remove(&number) else { continue };
+                let recorded = Recorded { charge: Some(charge), orders: orders.clone(), shared: Arc::clone(shared) };
+                // Proof that reaches nobody takes the charge back.
+                let _ = waiting.send(recorded);
+            }
+        }
+    }
+    *locked(asked) = Asked::default();
+}
+
+/// What a successor keeps for the process before it.
+#[derive(Clone)]
+pub struct Estate(Arc<Mutex<Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    /// What is to be held once the balances are known.
+    announced: Vec<(Name, u64)>,
+    /// What is held, by the licence's address.
+    held: HashMap<usize, (Arc<Licence>, u64)>,
+    /// The process before has ended.
+    closed: bool,
+}
+
+impl Estate {
+    /// Waits until the process before has let the file go, or is gone.
+    pub(super) fn await_from(line: &Channel) -> Estate {
+        let mut kept = Kept::default();
+        let patience = line.set_patience(Some(INHERITANCE_PATIENCE));
+        let mut outcome = patience.and_then(|()| line.receive::<Told>());
+        while let Ok(Some((Told::Held(name, credits), _))) = outcome {
+            kept.announced.push((name, credits));
+            outcome = line.receive();
+        }
+        match outcome {
+            Ok(Some((Told::Free, _))) => {}
+            Ok(Some(_) | None) => kept.closed = true,
+            Err(error) => {
+                log::error!(target: "tollgate::ledger", "the process before this one does not let the ledger go: {error}");
+            }
+        }
+        Estate(Arc::new(Mutex::new(kept)))
+    }
+
+    /// Holds what was announced, now that balances are known. Before anybody else can.
+    pub(super) fn hold(&self, register: &Register) {
+        let mut kept = locked(&self.0);
+        let announced = std::mem::take(&mut kept.announced);
+        if kept.closed {
+            return;
+        }
+        for (Name { account, product }, credits) in announced {
+            if let Some(licence) = register.find(&account, &product) {
+                // A charge can be written and still be held: then there is less left than was said.
+                let credits = u32::try_from(credits.min(licence.balance().available())).unwrap_or(u32::MAX);
+                kept.hold(licence, credits);
+            }
+        }
+    }
+
+    /// Serves the process before until it has ended.
+    pub(super) fn serve(self, line: Channel, register: Arc<Register>, orders: Sender<Order>, shared: Arc<Shared>) {
+        let (recorded, waiting) = std::sync::mpsc::channel::<(u64, oneshot::Receiver<Recorded>)>();
+        let Ok(answers) = line.another().and_then(|answers| line.set_patience(None).map(|()| answers)) else { return };
+        // Charges are written in the order they came, so that one can be waited for after the other.
+        std::thread::spawn(move || {
+            for (number, written) in waiting {
+                if let Ok(mut proof) = written.blocking_recv()
+                    && answers.send(&Said::Recorded(number), None).is_ok()
+                {
+                    proof.charge = None;
+                }
+            }
+        });
+        std::thread::spawn(move || {
+            while let Ok(Some((told, _))) = line.receive::<Told>() {
+                match told {
+                    Told::Hold(number, name, credits) => {
+                        let held = register
+                            .find(&name.account, &name.product)
+                            .is_some_and(|licence| locked(&self.0).hold(licence, credits));
+                        // A process that is gone needs no answer.
+                        let _ = line.send(&Said::Held(number, held), None);
+                    }
+                    Told::Charge(number, name, credits, text) => {
+                        let (sender, written) = oneshot::channel();
+                        let stage = number.map_or(Stage::Delivered, |_| Stage::Waiting(sender));
+                        self.take(&register, name, credits, &text, stage, &orders, &shared);
+                        if let Some(number) = number {
+                            let _ = recorded.send((number, written));
+                        }
+                    }
+                    Told::Refund(name, credits, text) => {
+                        self.take(&register, name, credits, &text, Stage::Undelivered, &orders, &shared);
+                    }
+                    Told::Held(..) | Told::Free => {}
+                }
+            }
+            locked(&self.0).close();
+        });
+    }
+
+    /// A charge of the process before, on its way into the file.
+    #[expect(clippy::too_many_arguments, reason = "one message, and where it goes")]
+    fn take(
+        &self,
+        register: &Register,
+        name: Name,
+        credits: u32,
+        text: &str,
+        stage: Stage,
+        orders: &Sender<Order>,
+        shared: &Shared,
+    ) {
+        let Some(transaction) = TransactionId::parse(text) else { return };
+        // Who is no longer in the configuration still pays for what was delivered.
+        let gone = || Arc::new(Licence::new(name.account.as_str().into(), name.product.as_str().into(), 0));
+        let known = register.find(&name.account, &name.product).map(Arc::clone);
+        let licence = known.as_ref().map_or_else(gone, Arc::clone);
+        if known.is_some() {
+            match stage {
+                Stage::Undelivered => licence.balance().refund(credits),
+                Stage::Delivered | Stage::Waiting(_) => locked(&self.0).spend(&licence, credits),
+            }
+        }
+        // Without a task there are no books to put in order.
+        let _ = shared.send(orders, Charge { licence, credits, transaction, stage });
+    }
+}
+
+impl Kept {
+    fn hold(&mut self, licence: &Arc<Licence>, credits: u32) -> bool {
+        let held = licence.balance().hold(credits).is_ok();
+        if held {
+            let (_, sum) = self.held.entry(address(licence)).or_insert_with(|| (Arc::clone(licence), 0));
+            *sum = sum.saturating_add(u64::from(credits));
+        }
+        held
+    }
+
+    /// Spends what was held; what was not held is taken from what is available.
+    fn spend(&mut self, licence: &Arc<Licence>, credits: u32) {
+        let missing = match self.held.get(&address(licence)) {
+            Some((_, sum)) => u64::from(credits).saturating_sub(*sum),
+            None => u64::from(credits),
+        };
+        if missing > 0 && !self.hold(licence, u32::try_from(missing).unwrap_or(u32::MAX)) {
+            log::error!(target: "tollgate::ledger", "a charge of the process before this one was not covered");
+            return;
+        }
+        if let Some((_, sum)) = self.held.get_mut(&address(licence)) {
+            *sum = sum.saturating_sub(u64::from(credits));
+            licence.balance().settle(credits, credits);
+        }
+    }
+
+    /// Gives back what is still held.
+    fn close(&mut self) {
+        self.closed = true;
+        for (licence, sum) in self.held.drain().map(|(_, held)| held) {
+            licence.balance().settle(u32::try_from(sum).unwrap_or(u32::MAX), 0);
+        }
+    }
+}
+
+/// What a thread that failed has left behind is whole: every change is one step.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

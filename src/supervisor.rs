@@ -1,0 +1,42 @@
+//! What the supervisor of the process is told, if it has asked for it: systemd's `Type=notify`.
+//!
+//! The protocol is one datagram to the socket that `NOTIFY_SOCKET` names (sd_notify(3)).
+
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+/// Tells the supervisor something, such as `READY=1`; without a supervisor nothing.
+pub fn tell(what: &str) {
+    let Some(name) = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else { return };
+    let sent = address(name.as_bytes()).and_then(|address| {
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        socket.send_to_addr(what.as_bytes(), &address)
+    });
+    if let Err(error) = sent {
+        log::warn!(target: "tollgate::supervisor", "the supervisor cannot be told {what}: {error}");
+    }
+}
+
+/// A path, or behind an `@` a name of the abstract namespace.
+fn address(name: &[u8]) -> std::io::Result<SocketAddr> {
+    match name.split_first() {
+        Some((b'@', name)) => SocketAddr::from_abstract_name(name),
+        _ => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_supervisor_is_found_by_a_path_or_an_abstract_name() {
+        assert_eq!(
+            address(b"/run/systemd/notify").unwrap().as_pathname().unwrap().to_str(),
+            Some("/run/systemd/notify")
+        );
+        assert_eq!(address(b"@notify").unwrap().as_abstract_name(), Some(b"notify".as_slice()));
+    }
+}
