@@ -183,9 +183,11 @@ impl Admin {
         }
     }
 
-    /// Whether clients should be sent here: not any more once the process is to end.
+    /// Whether clients should be sent here: not any more once the process is to end, unless a
+    /// successor serves here already.
     fn readiness(&self) -> (StatusCode, Value) {
-        if self.gateway.is_stopping() {
+        let handed_over = self.operators.upgrader.as_ref().is_some_and(Upgrader::has_handed_over);
+        if self.gateway.is_stopping() && !handed_over {
             (StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "stopping" }))
         } else {
             (StatusCode::OK, json!({ "status": "ready" }))

@@ -206,7 +206,7 @@ enum Order {
     /// Lets the file go to a successor.
     HandOver(Channel),
     /// A request needs so much of what the successor has.
-    Borrow(Arc<Licence>, u32, oneshot::Sender<bool>),
+    Borrow(Arc<Licence>, u32, oneshot::Sender<Option<u64>>),
     Close(std::sync::mpsc::SyncSender<()>),
 }
 
@@ -332,8 +332,8 @@ impl Ledger {
         // Without a task the receiver learns it from the sender that is dropped.
         let _ = self.orders.send(Order::Borrow(Arc::clone(licence), amount, told));
         match held.await {
-            Ok(true) => licence.hold(amount),
-            Ok(false) => Err(Problem::new(Row::CreditsInsufficient, "the balance cannot cover the highest price")),
+            Ok(Some(left)) => licence.hold(amount).map(|hold| hold.kept_elsewhere(left)),
+            Ok(None) => Err(Problem::new(Row::CreditsInsufficient, "the balance cannot cover the highest price")),
             Err(_) => Err(CANNOT_BE_USED),
         }
     }

@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,9 @@ const ENDING_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether it has.
 const ENDING_CHECK: Duration = Duration::from_millis(10);
+
+/// The answer to a wish that has come to a process whose successor serves already.
+pub const JUST_HANDED_OVER: &str = "A successor has just taken over. Ask again, to reach that one.";
 
 /// The variable that tells a process that its standard input is the line to the one before it.
 const VARIABLE: &str = "TOLLGATE_PREDECESSOR";
@@ -132,14 +136,15 @@ struct Shared {
     /// Held by whoever hands over.
     turn: Mutex<()>,
     stop: Notify,
+    handed_over: AtomicBool,
 }
 
 impl Upgrader {
     /// An upgrader for a process that listens on these sockets.
     pub fn new(gateway: Arc<Gateway>, ledger: Arc<Ledger>, sockets: Arc<Sockets>) -> Upgrader {
         let command = std::env::args_os().collect();
-        let (turn, stop) = (Mutex::new(()), Notify::new());
-        Upgrader(Arc::new(Shared { command, gateway, ledger, sockets, turn, stop }))
+        let (turn, stop, handed_over) = (Mutex::new(()), Notify::new(), AtomicBool::new(false));
+        Upgrader(Arc::new(Shared { command, gateway, ledger, sockets, turn, stop, handed_over }))
     }
 
     /// Hands over to a successor: the number of its process.
@@ -172,6 +177,12 @@ impl Upgrader {
         });
     }
 
+    /// Whether a successor serves: whoever still comes here is told of the service, and not of a
+    /// process that is about to end.
+    pub fn has_handed_over(&self) -> bool {
+        self.0.handed_over.load(Ordering::Acquire)
+    }
+
     /// Comes back when a successor has taken over.
     pub async fn succeeded(&self) {
         self.0.stop.notified().await;
@@ -191,6 +202,9 @@ impl Shared {
             Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
             Err(TryLockError::WouldBlock) => return Err("An upgrade is under way. Wait for its outcome.".to_owned()),
         };
+        if self.handed_over.load(Ordering::Acquire) {
+            return Err(JUST_HANDED_OVER.to_owned());
+        }
         if self.gateway.is_stopping() {
             return Err("The process is about to end.".to_owned());
         }
@@ -208,7 +222,7 @@ impl Shared {
             Refusal::Gone => successor.fate(),
         })?;
         let process = successor.released();
-        self.gateway.stop();
+        self.handed_over.store(true, Ordering::Release);
         supervisor::tell(&format!("MAINPID={process}"));
         self.stop.notify_one();
         self.ledger.hand_over(near);

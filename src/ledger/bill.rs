@@ -53,9 +53,9 @@ impl<'p> Bill<'p> {
 
     /// The receipt; `None` for an account that does not pay.
     pub fn receipt(&self) -> Option<Receipt> {
-        let Due { licence, hold, price, .. } = self.due.as_ref()?;
+        let Due { hold, price, .. } = self.due.as_ref()?;
         let given_back = u64::from(hold.amount().saturating_sub(*price));
-        Some(Receipt { charged: *price, remaining: licence.balance().available().saturating_add(given_back) })
+        Some(Receipt { charged: *price, remaining: hold.left().saturating_add(given_back) })
     }
 
     /// Waits until the charge is written, where that must come before the answer.

@@ -42,8 +42,8 @@ enum Told {
 /// What its successor says.
 #[derive(Debug, Serialize, Deserialize)]
 enum Said {
-    /// Whether so much is held for it.
-    Held(u64, bool),
+    /// So much is held for it, and what is left beside it; `None` if there was too little.
+    Held(u64, Option<u64>),
     Recorded(u64),
 }
 
@@ -70,8 +70,15 @@ pub struct Heir {
 /// What the successor was asked and has not answered yet.
 #[derive(Default)]
 struct Asked {
-    holds: HashMap<u64, (Arc<Licence>, u32, oneshot::Sender<bool>)>,
+    holds: HashMap<u64, Wish>,
     charges: HashMap<u64, (Charge, oneshot::Sender<Recorded>)>,
+}
+
+/// A request's wish for credits.
+struct Wish {
+    licence: Arc<Licence>,
+    credits: u32,
+    told: oneshot::Sender<Option<u64>>,
 }
 
 impl Heir {
@@ -97,9 +104,9 @@ impl Heir {
     }
 
     /// Asks for credits that a request of this process is to hold.
-    pub(super) fn borrow(&mut self, licence: Arc<Licence>, credits: u32, told: oneshot::Sender<bool>) {
+    pub(super) fn borrow(&mut self, licence: Arc<Licence>, credits: u32, told: oneshot::Sender<Option<u64>>) {
         let (number, name) = (self.number(), Name::of(&licence));
-        locked(&self.asked).holds.insert(number, (licence, credits, told));
+        locked(&self.asked).holds.insert(number, Wish { licence, credits, told });
         if self.line.send(&Told::Hold(number, name, credits), None).is_err() {
             // Whoever waits learns it from the sender that is dropped.
             locked(&self.asked).holds.remove(&number);
@@ -139,11 +146,11 @@ impl Heir {
 fn listen(line: &Channel, asked: &Mutex<Asked>, orders: &Sender<Order>, shared: &Arc<Shared>) {
     while let Ok(Some((said, _))) = line.receive::<Said>() {
         match said {
-            Said::Held(number, held) => {
-                let Some((licence, credits, told)) = locked(asked).holds.remove(&number) else { continue };
+            Said::Held(number, left) => {
+                let Some(Wish { licence, credits, told }) = locked(asked).holds.remove(&number) else { continue };
                 // Nobody else grants in a process that has let its file go.
-                let held = held && licence.balance().grant(u64::from(credits));
-                let _ = told.send(held);
+                let left = left.filter(|_| licence.balance().grant(u64::from(credits)));
+                let _ = told.send(left);
             }
             Said::Recorded(number) => {
                 let Some((charge, waiting)) = locked(asked).charges.remove(&number) else { continue };
@@ -224,11 +231,11 @@ impl Estate {
             while let Ok(Some((told, _))) = line.receive::<Told>() {
                 match told {
                     Told::Hold(number, name, credits) => {
-                        let held = register
-                            .find(&name.account, &name.product)
-                            .is_some_and(|licence| locked(&self.0).hold(licence, credits));
+                        let licence = register.find(&name.account, &name.product);
+                        let held = licence.filter(|licence| locked(&self.0).hold(licence, credits));
+                        let left = held.map(|licence| licence.balance().available());
                         // A process that is gone needs no answer.
-                        let _ = line.send(&Said::Held(number, held), None);
+                        let _ = line.send(&Said::Held(number, left), None);
                     }
                     Told::Charge(number, name, credits, text) => {
                         let (sender, written) = oneshot::channel();

@@ -30,7 +30,7 @@ impl Licence {
     /// `credits-insufficient` when fewer are available.
     pub fn hold(self: &Arc<Self>, amount: u32) -> Result<Hold<'_>, Problem> {
         match self.balance.hold(amount) {
-            Ok(()) => Ok(Hold { licence: Some(self), amount }),
+            Ok(()) => Ok(Hold { licence: Some(self), amount, left: None }),
             Err(Short::Credits) => {
                 Err(Problem::new(Row::CreditsInsufficient, "the balance cannot cover the highest price"))
             }
@@ -69,17 +69,31 @@ impl fmt::Debug for Licence {
 pub struct Hold<'p> {
     licence: Option<&'p Arc<Licence>>,
     amount: u32,
+    /// What was left beside it in a balance that is kept elsewhere.
+    left: Option<u64>,
 }
 
 impl<'p> Hold<'p> {
     /// What a request holds that costs nothing.
     pub const fn nothing() -> Hold<'p> {
-        Hold { licence: None, amount: 0 }
+        Hold { licence: None, amount: 0, left: None }
     }
 
     /// Whose credits they are; `None` for a request that costs nothing.
     pub fn licence(&self) -> Option<&'p Arc<Licence>> {
         self.licence
+    }
+
+    /// The same hold on a balance that another process keeps, where so much was left beside it.
+    pub fn kept_elsewhere(mut self, left: u64) -> Hold<'p> {
+        self.left = Some(left);
+        self
+    }
+
+    /// What the next request can hold.
+    pub fn left(&self) -> u64 {
+        let here = || self.licence.map_or(0, |licence| licence.balance().available());
+        self.left.unwrap_or_else(here)
     }
 
     /// How many credits are held.

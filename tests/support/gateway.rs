@@ -271,7 +271,13 @@ impl Gateway {
 
     /// Hands over to a successor, by the admin listener: the status and the answer.
     pub fn upgrade(&mut self) -> (u16, String) {
-        let (code, answer) = self.ask_admin("POST", "/upgrade", &[], "");
+        let (code, answer) = loop {
+            let (code, answer) = self.ask_admin("POST", "/upgrade", &[], "");
+            // The process before may still be there for a moment.
+            if !answer.contains("has just taken over") {
+                break (code, answer);
+            }
+        };
         if code == 200 {
             let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
             self.successors.push(answer["process"].as_u64().unwrap() as u32);
