@@ -27,8 +27,9 @@ mod task;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
 use std::sync::mpsc::{SendError, Sender, channel, sync_channel};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -110,11 +111,11 @@ impl fmt::Display for Fault {
 /// The books of all accounts that pay.
 #[derive(Debug)]
 pub struct Ledger {
-    /// There are books.
-    kept: bool,
     durability: Durability,
     register: ArcSwap<Register>,
     orders: Sender<Order>,
+    /// The task's, which gathers charges until it is woken. `None` without books.
+    thread: Option<Thread>,
     shared: Arc<Shared>,
 }
 
@@ -125,6 +126,8 @@ struct Shared {
     standing: AtomicU8,
     /// Told of each change of it.
     changed: Notify,
+    /// The process before this one may still have charges.
+    predecessor: AtomicBool,
     figures: Figures,
 }
 
@@ -272,19 +275,21 @@ impl Ledger {
         let (orders, received) = channel();
         let shared = Arc::new(Shared::default());
         let durability = settings.as_ref().map_or(Durability::Batch, |settings| settings.durability);
-        let kept = settings.is_some();
+        let mut thread = None;
         if let Some(settings) = settings {
             if predecessor.is_some() {
                 shared.stand(Standing::Awaited);
+                shared.predecessor.store(true, Ordering::Release);
             }
             let (ready, opened) = sync_channel(1);
             let (sender, known) = (orders.clone(), Arc::clone(&shared));
             let task = task::Task::new(settings, Arc::clone(&register), received, sender, known, rates);
-            std::thread::spawn(move || task.run(&ready, predecessor));
+            let task = std::thread::spawn(move || task.run(&ready, predecessor));
+            thread = Some(task.thread().clone());
             // A task that has ended is a ledger that cannot be used.
             let _ = opened.recv();
         }
-        Ledger { kept, durability, register: ArcSwap::new(register), orders, shared }
+        Ledger { durability, register: ArcSwap::new(register), orders, thread, shared }
     }
 
     /// Holds what a request can cost; nothing for an account that does not pay. While a process
@@ -330,7 +335,7 @@ impl Ledger {
     async fn borrow<'p>(&self, licence: &'p Arc<Licence>, amount: u32) -> Result<Hold<'p>, Problem> {
         let (told, held) = oneshot::channel();
         // Without a task the receiver learns it from the sender that is dropped.
-        let _ = self.orders.send(Order::Borrow(Arc::clone(licence), amount, told));
+        let _ = self.order(Order::Borrow(Arc::clone(licence), amount, told));
         match held.await {
             Ok(Some(left)) => licence.hold(amount).map(|hold| hold.kept_elsewhere(left)),
             Ok(None) => Err(Problem::new(Row::CreditsInsufficient, "the balance cannot cover the highest price")),
@@ -346,17 +351,22 @@ impl Ledger {
         }
     }
 
+    /// Whether a process before this one may still have charges, which come by way of this one.
+    pub fn has_predecessor(&self) -> bool {
+        self.shared.predecessor.load(Ordering::Acquire)
+    }
+
     /// Whether the file cannot be written, so that this process alone knows the charges that wait
     /// for it.
     pub fn is_stuck(&self) -> bool {
-        self.kept && self.shared.standing() == Standing::Unusable
+        self.thread.is_some() && self.shared.standing() == Standing::Unusable
     }
 
     /// Lets the file go to a successor, which is at the other end of the line. Requests go on: their
     /// charges go there.
     pub fn hand_over(&self, line: Channel) {
         // Without a task there is nothing to hand over, and the line ends with this.
-        let _ = self.orders.send(Order::HandOver(line));
+        let _ = self.order(Order::HandOver(line));
     }
 
     fn charge(&self, licence: &Arc<Licence>, credits: u32, transaction: TransactionId, stage: Stage) {
@@ -383,7 +393,7 @@ impl Ledger {
         let register = self.register.load().renewed(policy.licences().map(Arc::clone).collect());
         let register = Arc::new(register);
         let (done, adopted) = sync_channel(1);
-        if self.orders.send(Order::Adopt(Arc::clone(policy), Arc::clone(&register), done)).is_ok() {
+        if self.order(Order::Adopt(Arc::clone(policy), Arc::clone(&register), done)).is_ok() {
             // A task that has ended is a ledger that cannot be used, which requests are told.
             let _ = adopted.recv();
         }
@@ -400,17 +410,26 @@ impl Ledger {
         self.ask(|answer| Question::Page(page, answer))
     }
 
+    /// Tells the task something that does not wait until more charges have come.
+    fn order(&self, order: Order) -> Result<(), SendError<Order>> {
+        let sent = self.orders.send(order);
+        if let Some(thread) = &self.thread {
+            thread.unpark();
+        }
+        sent
+    }
+
     fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Question) -> Answer<T> {
         let (sender, receiver) = oneshot::channel();
         // Without a task the receiver learns it from the sender that is dropped.
-        let _ = self.orders.send(Order::Ask(question(sender)));
+        let _ = self.order(Order::Ask(question(sender)));
         Answer(receiver)
     }
 
     /// Writes what is still to be written, and lets the file go. Charges after it are lost.
     pub fn close(&self) {
         let (done, closed) = sync_channel(1);
-        if self.orders.send(Order::Close(done)).is_ok() && closed.recv_timeout(CLOSING_PATIENCE).is_err() {
+        if self.order(Order::Close(done)).is_ok() && closed.recv_timeout(CLOSING_PATIENCE).is_err() {
             log::error!(target: "tollgate::ledger", "the last charges could not be written in time");
         }
     }

@@ -5,6 +5,7 @@
 //! changes nothing. What can only be set at the start, such as addresses, is never half applied: a
 //! configuration that changes it is refused as a whole.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
@@ -287,22 +288,61 @@ impl Policy {
                 upstream.tls.clone_from(&known.tls);
             }
         }
+        let mut accounts = Known::of(before);
         for account in &mut self.accounts {
-            account.licences.replace(|licence| ledger.licence(&licence.account, &licence.product));
+            let known = accounts.find(&account.name);
+            if let Some(known) = known {
+                account.inherit_rates(known);
+            }
+            account.licences.replace(|licence| {
+                let of_known =
+                    known.and_then(|known| known.licences.iter().find(|known| known.product == licence.product));
+                of_known.map(Arc::clone).or_else(|| ledger.licence(&licence.account, &licence.product))
+            });
         }
-        self.inherit_rates(before);
     }
 
     /// Counts what the accounts of a policy that this one follows have used.
     fn inherit_rates(&self, before: &Policy) {
-        let by_name: HashMap<&str, &Account> =
-            before.accounts.iter().map(|account| (&*account.name, account)).collect();
+        let mut accounts = Known::of(before);
         for account in &self.accounts {
-            if let Some(known) = by_name.get(&*account.name) {
-                account.rate.inherit(&known.rate);
-                account.enquiries.inherit(&known.enquiries);
+            if let Some(known) = accounts.find(&account.name) {
+                account.inherit_rates(known);
             }
         }
+    }
+}
+
+impl Account {
+    fn inherit_rates(&self, before: &Account) {
+        self.rate.inherit(&before.rate);
+        self.enquiries.inherit(&before.enquiries);
+    }
+}
+
+/// The accounts of a policy by their names. They are mostly asked for in the order they stand in, and
+/// then a hundred thousand of them need no table.
+struct Known<'p> {
+    accounts: &'p [Account],
+    next: usize,
+    places: OnceCell<HashMap<&'p str, usize>>,
+}
+
+impl<'p> Known<'p> {
+    fn of(policy: &'p Policy) -> Known<'p> {
+        Known { accounts: &policy.accounts, next: 0, places: OnceCell::new() }
+    }
+
+    fn find(&mut self, name: &str) -> Option<&'p Account> {
+        let in_order = self.accounts.get(self.next).filter(|account| *account.name == *name);
+        if in_order.is_none() {
+            let accounts = self.accounts;
+            let table = || accounts.iter().enumerate().map(|(place, account)| (&*account.name, place)).collect();
+            self.next = *self.places.get_or_init(table).get(name)?;
+        }
+        let found = self.accounts.get(self.next);
+        self.next += 1;
+        found
     }
 }
 

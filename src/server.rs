@@ -192,8 +192,8 @@ impl BackgroundService for Keeper {
     }
 }
 
-/// Ends the process as soon as the last connection is gone after a SIGTERM or an upgrade, and at the
-/// latest when the grace is over.
+/// Ends the process as soon as the last connection is gone after a SIGTERM or an upgrade, and with it
+/// the process before, if that still has some; at the latest when the grace is over.
 struct Watch {
     gateway: Arc<Gateway>,
     ledger: Arc<Ledger>,
@@ -212,7 +212,7 @@ impl BackgroundService for Watch {
             // A connection that was accepted a moment ago is counted by then, and what operators were
             // told is on its way.
             tokio::time::sleep(FAREWELL).await;
-            while self.gateway.open_connections() > 0 {
+            while self.gateway.open_connections() > 0 || self.ledger.has_predecessor() {
                 tokio::time::sleep(IDLE_CHECK).await;
             }
         };

@@ -35,8 +35,12 @@ impl Register {
     /// A register of other licences that takes over from this one, and forgets none.
     pub fn renewed(&self, licences: Vec<Arc<Licence>>) -> Register {
         let new = Register::new(licences);
-        let is_gone = |known: &&Arc<Licence>| new.find(&known.account, &known.product).is_none();
-        let mut gone = self.licences.iter().filter(is_gone).peekable();
+        // Most stand where they stood.
+        let is_gone = |(place, known): &(usize, &Arc<Licence>)| {
+            let in_place = new.licences.get(*place).is_some_and(|licence| Arc::ptr_eq(licence, known));
+            !in_place && new.find(&known.account, &known.product).is_none()
+        };
+        let mut gone = self.licences.iter().enumerate().filter(is_gone).map(|(_, known)| known).peekable();
         if gone.peek().is_none() {
             return new;
         }

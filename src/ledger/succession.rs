@@ -8,6 +8,7 @@
 //! [`Heir`], the side that takes over [`Estate`].
 
 use std::collections::HashMap;
+use std::sync::atomic::{Ordering, fence};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::batch::address;
 use super::register::Register;
-use super::{Charge, Order, Recorded, Shared, Stage};
+use super::{Charge, Order, Recorded, Shared, Stage, Standing};
 use crate::channel::Channel;
 use crate::quota::credits::Licence;
 use crate::respond::TransactionId;
@@ -232,8 +233,7 @@ impl Estate {
                 match told {
                     Told::Hold(number, name, credits) => {
                         let licence = register.find(&name.account, &name.product);
-                        let held = licence.filter(|licence| locked(&self.0).hold(licence, credits));
-                        let left = held.map(|licence| licence.balance().available());
+                        let left = licence.and_then(|licence| self.lend(licence, credits, &orders, &shared));
                         // A process that is gone needs no answer.
                         let _ = line.send(&Said::Held(number, left), None);
                     }
@@ -252,7 +252,28 @@ impl Estate {
                 }
             }
             locked(&self.0).close();
+            shared.predecessor.store(false, Ordering::Release);
         });
+    }
+
+    /// Holds credits for the process before: what is left beside them. When a further process has the
+    /// file already, it is asked.
+    fn lend(&self, licence: &Arc<Licence>, credits: u32, orders: &Sender<Order>, shared: &Shared) -> Option<u64> {
+        if shared.standing() == Standing::Usable {
+            let held = locked(&self.0).hold(licence, credits);
+            // Either whoever hands the ledger over sees this hold, or this sees that it is handed over.
+            fence(Ordering::SeqCst);
+            if shared.standing() != Standing::HandedOver {
+                return held.then(|| licence.balance().available());
+            }
+            if held {
+                locked(&self.0).give_back(licence, credits);
+            }
+        }
+        let (told, left) = oneshot::channel();
+        orders.send(Order::Borrow(Arc::clone(licence), credits, told)).ok()?;
+        let left = left.blocking_recv().ok().flatten()?;
+        locked(&self.0).hold(licence, credits).then_some(left)
     }
 
     /// A charge of the process before, on its way into the file.
@@ -306,6 +327,13 @@ impl Kept {
         if let Some((_, sum)) = self.held.get_mut(&address(licence)) {
             *sum = sum.saturating_sub(u64::from(credits));
             licence.balance().settle(credits, credits);
+        }
+    }
+
+    fn give_back(&mut self, licence: &Arc<Licence>, credits: u32) {
+        if let Some((_, sum)) = self.held.get_mut(&address(licence)) {
+            *sum = sum.saturating_sub(u64::from(credits));
+            licence.balance().settle(credits, 0);
         }
     }
 

@@ -258,7 +258,8 @@ impl Task {
                 let gather = matches!(order, Order::Charge(_)) && self.heir.is_none();
                 self.take(order);
                 if gather && !self.interval.is_zero() {
-                    std::thread::sleep(self.interval);
+                    // Whoever has more to say than a charge ends the wait.
+                    std::thread::park_timeout(self.interval);
                 }
                 while let Ok(order) = self.orders.try_recv() {
                     self.take(order);
