@@ -2,7 +2,7 @@
 .PHONY: run test hostile lint bench bench-metering tools
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
-# a Python script, and bound what the program may use with prlimit.
+# a Python script, bound what the program may use with prlimit, and move names with libnss-wrapper.
 NEEDED := cmake:cmake cc:gcc c++:g++ python3:python3 prlimit:util-linux
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
@@ -39,6 +39,7 @@ tools:
 	for pair in $(NEEDED); do \
 		command -v $${pair%%:*} >/dev/null 2>&1 || missing="$$missing $${pair##*:}"; \
 	done; \
+	ls /usr/lib/*/libnss_wrapper.so >/dev/null 2>&1 || missing="$$missing libnss-wrapper"; \
 	if [ -n "$$missing" ]; then \
 		echo "installing:$$missing"; \
 		$(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends $$missing; \

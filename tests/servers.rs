@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::{
     ANSWER, After, Authority, Backend, CANARY, Configuration, Gateway, Request, Response, TlsBackend, VERSIONS,
-    Version, closed_port, until,
+    Version, closed_port, directory, until,
 };
 
 /// A behaviour of a backend that the test turns over.
@@ -536,4 +536,52 @@ fn no_request_is_sent_twice_whatever_servers_do() {
             });
         }
     });
+}
+
+/// A resolver whose answers a file has: the machine's own look-up, with another list of hosts.
+fn hosts_library() -> String {
+    let libraries = std::fs::read_dir("/usr/lib").unwrap().filter_map(Result::ok).map(|entry| entry.path());
+    let found = libraries.map(|directory| directory.join("libnss_wrapper.so")).find(|library| library.exists());
+    found.expect("the Debian package libnss-wrapper").to_str().unwrap().to_owned()
+}
+
+/// A name that moves, grows, vanishes and comes back while clients are served.
+#[test]
+fn a_name_is_followed_to_its_new_addresses_without_a_failed_request() {
+    let first = Backend::start(|peer, _| peer.answer(ANSWER));
+    let port = first.address().port();
+    let second = Backend::start_at(SocketAddr::from(([127, 0, 0, 2], port)), |peer, _| peer.answer(ANSWER));
+    let hosts = directory();
+    let file = hosts.join("hosts");
+    // In one step, as no resolver should see half a file.
+    let say = |lines: &str| {
+        std::fs::write(hosts.join("next"), lines).unwrap();
+        std::fs::rename(hosts.join("next"), &file).unwrap();
+    };
+    say("127.0.0.1 moving.example\n");
+    let upstream = format!("servers: [\"moving.example:{port}\"], resolve_every: 100ms");
+    let library = hosts_library();
+    let environment = [("LD_PRELOAD", library.as_str()), ("NSS_WRAPPER_HOSTS", file.to_str().unwrap())];
+    let gateway = Gateway::start_with(&Configuration::of_upstream(&upstream).yaml(), &environment);
+    let goes_to = |what: &str, both: [bool; 2]| {
+        until(what, || {
+            let before = [lookups(&first), lookups(&second)];
+            for _ in 0..4 {
+                look_up(&gateway).assert_success();
+            }
+            [lookups(&first) > before[0], lookups(&second) > before[1]] == both
+        });
+    };
+    goes_to("the first address is used", [true, false]);
+    say("127.0.0.2 moving.example\n");
+    goes_to("the name has moved", [false, true]);
+    say("127.0.0.1 moving.example\n127.0.0.2 moving.example\n");
+    goes_to("the name has two addresses", [true, true]);
+    // While nobody knows the name, its last addresses stay.
+    say("127.0.0.1 other.example\n");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    goes_to("the last addresses stay", [true, true]);
+    say("127.0.0.1 moving.example\n");
+    goes_to("the name is back", [true, false]);
+    std::fs::remove_dir_all(hosts).unwrap();
 }
