@@ -1,5 +1,5 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
-.PHONY: run test hostile lint bench bench-metering tools
+.PHONY: run test hostile lint bench bench-micro bench-metering tools
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
 # a Python script, and bound what the program may use with prlimit.
@@ -24,7 +24,14 @@ lint: tools
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
+# Side by side with HAProxy, nginx and Envoy; see benches/README.md for what can be chosen. It runs no longer than it
+# must with ONLY=tollgate,haproxy WORKLOADS=accepted,401 ROUNDS=3 SECONDS_A_ROUND=2.
 bench: tools
+	cargo build --release --locked
+	python3 benches/peers
+
+# Single steps: judging a head, a body, an answer.
+bench-micro: tools
 	cargo bench --locked
 
 # What counting credits costs, against the same lookup that is free.

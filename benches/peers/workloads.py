@@ -25,6 +25,8 @@ class Row:
     contestant: str
     round: int
     cpu_us: float | None = None
+    # What an open loop asks for; answers a second are fewer when it could not be kept up.
+    due_per_second: float | None = None
     per_second: float | None = None
     p50_us: float | None = None
     p99_us: float | None = None
@@ -112,7 +114,7 @@ class OpenLoop(Workload):
         rate = self.peaks[contestant.name] * OPEN_LOOP_SHARE
         # The generator counts no requests of its first half second, which cost CPU time all the same.
         counted = load.openloop(contestant.directory, port, self.template, tokens, SECONDS, rate)
-        return dataclasses.replace(counted, requests=round(rate * SECONDS))
+        return dataclasses.replace(counted, requests=round(rate * SECONDS), due_per_second=rate)
 
 
 class Idle(Workload):

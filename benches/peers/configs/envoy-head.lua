@@ -82,6 +82,8 @@ function envoy_on_request(handle)
     headers:replace("x-envoy-upstream-rq-timeout-ms", seconds .. "000")
   end
   if reference and not is_sound(reference) then return refuse(handle, "reference-id-invalid", path) end
+  -- The refusals of the filters behind would close it as well.
+  handle:body()
 end
 
 function envoy_on_response(handle)

@@ -12,7 +12,8 @@ class Envoy(Contestant):
         "the rate is judged behind Accept, Content-Type and the other headers, since Lua is one filter",
         "the limits are told by the third draft's X-RateLimit headers; there are no RateLimit and X-Rate-Limit headers",
         "networks of IPv6 are not in its list, and there is one list of networks and domains for all tokens",
-        "repeated keys of a body are not noticed",
+        "repeated keys of a body are not noticed, nor is nesting limited",
+        "a connection is closed after its body was refused",
         "weights in Accept (q=0) are not understood",
         "a deadline for the answer of the backend, not for the request as a whole",
         "what it refuses by itself (malformed heads, limits) is plain text or empty",
@@ -58,7 +59,7 @@ class Envoy(Contestant):
         )
 
     def version(self):
-        return first_line(ENVOY, "--version")
+        return "Envoy " + first_line(ENVOY, "--version").split("version:")[-1].strip().split("/")[1]
 
 
 def bucket(count, interval):
