@@ -1,5 +1,5 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
-.PHONY: run test hostile lint bench bench-micro bench-metering tools
+.PHONY: run test hostile lint guards guard-instructions guard-syscalls bench bench-micro bench-metering tools
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
 # a Python script, and bound what the program may use with prlimit.
@@ -18,6 +18,20 @@ hostile: tools
 		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends python3-venv)
 	cargo build --locked
 	tests/hostile/run --seconds $(or $(FLOOD_SECONDS),3)
+
+# Counts that do not depend on how busy the machine is, against those that are committed.
+guards: guard-syscalls guard-instructions
+
+guard-syscalls: tools
+	@command -v strace >/dev/null || \
+		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends strace)
+	cargo build --locked
+	tests/guards/syscalls.py
+
+guard-instructions: tools
+	@command -v valgrind >/dev/null || \
+		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends valgrind)
+	tests/guards/instructions.py
 
 lint: tools
 	cargo fmt --check
