@@ -160,7 +160,7 @@ fn read_until(stream: &mut TcpStream, bytes: &mut Vec<u8>, whole: impl Fn(&[u8])
     let mut piece = [0; 4096];
     loop {
         match stream.read(&mut piece) {
-            Ok(count @ 1..) => bytes.extend_from_slice(&piece[..count]),
+            Ok(count @ 1..) => bytes.extend_from_slice(piece.get(..count).unwrap()),
             Ok(0) | Err(_) => return false,
         }
         if whole(bytes) {

@@ -42,7 +42,9 @@ def of_workload(rows, workload):
         if row.workload == workload:
             by_name.setdefault(row.contestant, {})[row.round] = row
     found = {}
-    for name, rounds in by_name.items():
+    # In the order of the contestants, not of the turns that they had.
+    places = [*CONTESTANTS, *AGAINST_US]
+    for name, rounds in sorted(by_name.items(), key=lambda item: places.index(item[0])):
         found[name] = {
             column: statistics.median(getattr(row, column) for row in rounds.values())
             for column, _, _ in COLUMNS
@@ -80,7 +82,8 @@ def as_json(results):
 def table(title, figures):
     """One workload as Markdown."""
     columns = [column for column in COLUMNS if any(column[0] in figure for figure in figures.values())]
-    lines = [[title, *(name for _, name, _ in columns), f"it ÷ {US}" if AGAINST_US & set(figures) else f"{US} ÷ it"]]
+    against = f"it ÷ {US}" if AGAINST_US & set(figures) else f"{US} ÷ it"
+    lines = [[title, *(name for _, name, _ in columns), against + " (lowest to highest)"]]
     for name, figure in figures.items():
         cells = [form.format(figure[field]) if field in figure else "" for field, _, form in columns]
         ratio = figure.get("ratio")

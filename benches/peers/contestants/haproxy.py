@@ -8,7 +8,7 @@ from settings import LOG, fill
 class HAProxy(Contestant):
     differs = (
         "JSON is not parsed: members are looked for in the text, so that most malformed bodies pass as long as they begin and end with braces",
-        "one list of networks and domains for all tokens; lists for each token need a map each",
+        "one list of networks and domains for all tokens",
         "weights in Accept (q=0) are not understood",
         "a deadline for the answer of the backend, not for the request as a whole",
         "what it refuses by itself (malformed heads, limits) are its own HTML pages",

@@ -13,7 +13,7 @@ class Nginx(Contestant):
         "the rate is judged behind Accept, Content-Type and the other headers, since limit_req comes behind rewriting",
         "Timeout-Seconds is checked and has no effect: proxy_read_timeout takes no variable",
         "one list of networks and domains for all tokens",
-        "repeated keys of a body are not noticed, nor is nesting limited",
+        "repeated keys of a body are not noticed, nor bytes that are no UTF-8",
         "weights in Accept (q=0) are not understood",
         "the Transaction-Id is no UUID",
         "what it refuses by itself (malformed heads, limits) are its own HTML pages",
