@@ -12,6 +12,8 @@ import json
 import pathlib
 import random
 
+from settings import TOKENS_IN_USE
+
 PUBLIC_URL = "https://api.example.com"
 ROUTES = ("/phone/validate/v2", "/phone/validation/v2")
 # The tokens may be used from here alone. Probes come from 127.9.9.9 as well, which is outside.
@@ -24,8 +26,6 @@ DAYS_MAX = 30
 LIMIT_PER_SECOND = 1_000_000
 # The token of the 429s: this many a minute.
 SLOW_LIMIT_PER_MINUTE = 2
-# A million tokens are too many for one request each within a round; these are spread over all of them.
-TOKENS_IN_USE = 10_000
 
 ANSWER = json.dumps({
     "result": {
@@ -54,7 +54,7 @@ UNKNOWN_TOKEN = hashlib.sha256(b"nobody's").hexdigest()[:32]
 
 
 def in_use(all_tokens):
-    """The tokens that requests of a workload have, in turns."""
+    """The tokens that requests of a workload have, in turns: spread over all that there are."""
     return all_tokens[:: max(1, len(all_tokens) // TOKENS_IN_USE)][:TOKENS_IN_USE]
 
 

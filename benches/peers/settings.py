@@ -14,6 +14,8 @@ SECONDS = int(os.environ.get("SECONDS_A_ROUND", "4"))
 # Names, with commas between them; all of them when empty.
 ONLY = [name for name in os.environ.get("ONLY", "").split(",") if name]
 WORKLOADS = [name for name in os.environ.get("WORKLOADS", "").split(",") if name]
+# Tokens that requests have, in turns, where there are so many.
+TOKENS_IN_USE = int(os.environ.get("TOKENS_IN_USE", "1000"))
 # A JSON access log on everywhere.
 LOG = os.environ.get("LOG", "") == "1"
 # Where the results go.

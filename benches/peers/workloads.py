@@ -8,7 +8,7 @@ import load
 import lookups
 from policy import SLOW_TOKEN, UNKNOWN_TOKEN, in_use
 from probes import read_answer, verify
-from settings import IDLE_CONNECTIONS, MILLION, SECONDS
+from settings import IDLE_CONNECTIONS, MILLION, SECONDS, TOKENS_IN_USE
 
 # Between opening the idle connections and looking at memory.
 SETTLE_SECONDS = 1.0
@@ -151,7 +151,7 @@ def all_of_them():
         Closed("401", "a flood with a token that nobody has", token=UNKNOWN_TOKEN, refused=True),
         Closed("429", "a flood of one token whose rate is used up", token=SLOW_TOKEN, refused=True),
         Closed("malformed", "a flood of bodies that are cut short", body=lookups.MALFORMED_BODY, refused=True),
-        Million("million", f"accepted lookups with {MILLION:,} tokens loaded, 10,000 of them in turns, against 1,000"),
+        Million("million", f"accepted lookups with {MILLION:,} tokens loaded, {TOKENS_IN_USE:,} of them in turns, against 1,000"),
         Http2("http2", f"accepted lookups over HTTP/2 without TLS: {load.H2_CONNECTIONS} connections, {load.H2_STREAMS} streams each"),
         Closed("tls", "accepted lookups, each over a new connection with a full handshake (TLS 1.3, P-256)",
                transport="tls", Connection="close"),
