@@ -9,6 +9,7 @@ import sys
 
 from contestants import CONTESTANTS, Tollgate
 from contestants.base import Unfit
+from probes import let_through, verify
 from settings import MILLION, ONLY, ROUNDS, WORKLOADS
 from workloads import all_of_them
 
@@ -46,8 +47,6 @@ def run(bench):
 
 def start(bench, running, results):
     """Starts everybody who was asked for, and looks at what they let through."""
-    from probes import let_through, verify
-
     started = {}
     for name, kind in CONTESTANTS.items():
         if ONLY and name not in ONLY:

@@ -57,19 +57,26 @@ def main():
     steps = subprocess.run([program], check=True, capture_output=True, text=True).stdout.splitlines()
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         counts = dict(zip(steps, pool.map(lambda step: count(program, step), steps)))
+    compiler = subprocess.run(["rustc", "--version"], check=True, capture_output=True, text=True).stdout.split(" (")[0]
     if "--update" in sys.argv:
-        COMMITTED.write_text(json.dumps(counts, indent=2) + "\n")
-    committed = json.loads(COMMITTED.read_text())
+        COMMITTED.write_text(json.dumps({"compiler": compiler, "instructions": counts}, indent=2) + "\n")
+    before = json.loads(COMMITTED.read_text())
+    wrong = compare(counts, before["instructions"])
+    if wrong:
+        sys.exit(f"not within {TOLERANCE:.0%} of benches/instructions.json: {', '.join(wrong)}\n"
+                 f"Those were counted with {before['compiler']}, these with {compiler}.\n"
+                 "If that is as it should be: tests/guards/instructions.py --update, and say why in the commit.")
+
+
+def compare(counts, committed):
+    """Prints the counts; the steps that are not as they were."""
     wrong = sorted(set(committed) ^ set(counts))
     for step, instructions in counts.items():
-        before = committed.get(step)
-        change = instructions / before - 1 if before else float("inf")
+        change = instructions / committed.get(step, 1) - 1
         if abs(change) > TOLERANCE and step not in wrong:
             wrong.append(step)
         print(f"{step:<34}{instructions:>9,} instructions, {change:+7.2%}" + ("  <--" if step in wrong else ""))
-    if wrong:
-        sys.exit(f"not within {TOLERANCE:.0%} of benches/instructions.json: {', '.join(wrong)}\n"
-                 "If that is as it should be: tests/guards/instructions.py --update, and say why in the commit.")
+    return wrong
 
 
 if __name__ == "__main__":
