@@ -1,5 +1,5 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
-.PHONY: run test hostile lint bench bench-metering tools
+.PHONY: run test hostile lint guards guard-instructions guard-syscalls bench bench-micro bench-metering tools
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
 # a Python script, bound what the program may use with prlimit, and move names with libnss-wrapper.
@@ -19,12 +19,33 @@ hostile: tools
 	cargo build --locked
 	tests/hostile/run --seconds $(or $(FLOOD_SECONDS),3)
 
+# Counts that do not depend on how busy the machine is, against those that are committed.
+guards: guard-syscalls guard-instructions
+
+guard-syscalls: tools
+	@command -v strace >/dev/null || \
+		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends strace)
+	cargo build --locked
+	tests/guards/syscalls.py
+
+guard-instructions: tools
+	@command -v valgrind >/dev/null || \
+		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends valgrind)
+	tests/guards/instructions.py
+
 lint: tools
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
+# Side by side with HAProxy, nginx and Envoy; see benches/README.md for what can be chosen. It runs no longer than it
+# must with ONLY=tollgate,haproxy WORKLOADS=accepted,401 ROUNDS=3 SECONDS_A_ROUND=2.
 bench: tools
+	cargo build --release --locked
+	python3 benches/peers
+
+# Single steps: judging a head, a body, an answer.
+bench-micro: tools
 	cargo bench --locked
 
 # What counting credits costs, against the same lookup that is free.

@@ -1,15 +1,26 @@
 //! The accepted path through `admit` allocates nothing, nor does a refusal at any of its checks, nor
-//! the choice of a server.
+//! the choice of a server; and a request through the whole gateway allocates no more than it did.
 //!
 //! A binary of its own, since it counts the allocations of its whole process by thread.
 #![allow(unsafe_code, clippy::unwrap_used)] // Counting needs an allocator; a test may end in a panic.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
+use pingora_core::protocols::l4::stream::Stream;
+use pingora_core::protocols::{GetSocketDigest, SocketDigest};
 use tollgate::admit::{Room, Trail, Turn, admit};
+use tollgate::descriptors::Descriptors;
+use tollgate::gateway::Gateway;
 use tollgate::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
+use tollgate::ledger::Ledger;
+use tollgate::listener::Listener;
 use tollgate::problem::Row;
 use tollgate::quota::Now;
 use tollgate::upstream::Upstreams;
@@ -19,13 +30,21 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    /// Whether this thread is the one that serves clients.
+    static SERVES: Cell<bool> = const { Cell::new(false) };
 }
+
+/// Allocations of the threads that serve clients.
+static SERVING: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: every call goes to the system's allocator unchanged; counting touches a thread-local
 // cell that needs no allocation and has no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        if SERVES.get() {
+            SERVING.fetch_add(1, Ordering::Relaxed);
+        }
         unsafe { System.alloc(layout) }
     }
 
@@ -103,5 +122,112 @@ fn choosing_a_server_allocates_nothing() {
     request(200);
     for code in [200, 404, 503, 200] {
         assert_eq!(request(code), 0, "{code}");
+    }
+}
+
+/// Requests over one connection before it is counted: what is set up once is there by then.
+const WARM_UP: usize = 50;
+
+/// Requests that are counted. What happens once a second, as a new Date, is lost among them.
+const COUNTED: usize = 500;
+
+/// A backend that answers each request with one and the same lookup.
+fn backend() -> SocketAddr {
+    const ANSWER: &str = r#"{"result":{"number":"1","phone_type":"Mobile","confidence":"Verified"}}"#;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{ANSWER}",
+        ANSWER.len()
+    );
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, answer) = (stream.unwrap(), answer.clone());
+            std::thread::spawn(move || {
+                let mut request = Vec::new();
+                while read_until(&mut stream, &mut request, |bytes| bytes.ends_with(b"}")) {
+                    stream.write_all(answer.as_bytes()).unwrap();
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Reads until what has come is whole; `false` at the end of the stream.
+fn read_until(stream: &mut TcpStream, bytes: &mut Vec<u8>, whole: impl Fn(&[u8]) -> bool) -> bool {
+    bytes.clear();
+    let mut piece = [0; 4096];
+    loop {
+        match stream.read(&mut piece) {
+            Ok(count @ 1..) => bytes.extend_from_slice(piece.get(..count).unwrap()),
+            Ok(0) | Err(_) => return false,
+        }
+        if whole(bytes) {
+            return true;
+        }
+    }
+}
+
+/// The gateway with the demo's policy, on a thread of its own.
+fn gateway() -> SocketAddr {
+    let servers = format!("servers: [{}]", backend());
+    let text = demo::CONFIGURATION.replace("servers: [127.0.0.1:9001]", &servers);
+    let (ready, address) = mpsc::channel();
+    std::thread::spawn(move || {
+        let config = config::parse("demo.yaml", &text, &demo::SOURCE).unwrap();
+        let (policy, started) = (Arc::new(config.policy), Instant::now());
+        let descriptors = Descriptors::claim(&policy.limits).unwrap();
+        let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, None));
+        let gateway = Arc::new(Gateway::new(policy, ledger, descriptors, started));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            ready.send(address).unwrap();
+            let plain = Listener::plain(address);
+            let (_running, shutdown) = tokio::sync::watch::channel(false);
+            let (accepted, _) = listener.accept().await.unwrap();
+            let digest = SocketDigest::from_raw_fd(accepted.as_raw_fd());
+            let mut stream = Stream::from(accepted);
+            stream.set_socket_digest(digest);
+            SERVES.set(true);
+            gateway.serve(Box::new(stream), &plain, &shutdown).await;
+        });
+    });
+    address.recv().unwrap()
+}
+
+/// The last answer to one and the same request over one connection, and the gateway's allocations for each.
+/// Lookups and refusals both end with two braces.
+fn allocations_of(token: &str) -> (Vec<u8>, usize) {
+    let body = r#"{"number":"+44 7400 123456","cache_value_days":7}"#;
+    let request = format!(
+        "POST /phone/validate/v2 HTTP/1.1\r\nHost: api.example.com\r\nAuth-Token: {token}\r\n\
+         Content-Type: application/json\r\nAccept: application/json\r\nReference-ID: order 17/4\r\n\
+         Timeout-Seconds: 5\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(gateway()).unwrap();
+    let mut answer = Vec::new();
+    let mut before = 0;
+    for turn in 0..WARM_UP + COUNTED {
+        if turn == WARM_UP {
+            before = SERVING.load(Ordering::Relaxed);
+        }
+        stream.write_all(request.as_bytes()).unwrap();
+        assert!(read_until(&mut stream, &mut answer, |bytes| bytes.ends_with(b"}}")));
+    }
+    (answer, (SERVING.load(Ordering::Relaxed) - before) / COUNTED)
+}
+
+/// The caps are what it is today: whoever needs one more has to raise it here, and say why.
+#[test]
+fn a_request_through_the_gateway_allocates_no_more_than_it_did() {
+    // One after the other, since all gateways of the process are counted together.
+    for (token, status, cap) in [("demo-unlimited", "HTTP/1.1 200 ", 33), ("nobody", "HTTP/1.1 401 ", 2)] {
+        let (answer, allocations) = allocations_of(token);
+        assert!(answer.starts_with(status.as_bytes()), "{}", String::from_utf8_lossy(&answer));
+        assert!(allocations <= cap, "{status}: {allocations} allocations a request, and {cap} are allowed");
     }
 }

@@ -1,0 +1,131 @@
+//! The steps of a request whose instructions `make guard-instructions` counts, with callgrind.
+//!
+//! It runs this program once for each step, by name, and takes what is executed within `counted`;
+//! the counts are compared with those in `instructions.json`. A count says nothing of caches and
+//! branches, but it is the same on a busy machine, and code that got longer by mistake shows at
+//! once. Each step is run once before it is counted, so that what is set up once is not among it.
+//! Without a name the program prints the names of its steps.
+#![allow(clippy::unwrap_used, clippy::panic)] // A benchmark that cannot be set up may end in a panic.
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use tollgate::admit::{Room, Trail, admit};
+use tollgate::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
+use tollgate::policy::Policy;
+use tollgate::problem::{Problem, Row};
+use tollgate::quota::Now;
+use tollgate::respond::{self, Context, Http1Sink, Outcome, TransactionId};
+use tollgate::{config, demo};
+
+const LIMITS: HeadLimits = HeadLimits { target_bytes: 8192, header_bytes: 16_384, header_lines: 64 };
+const ANSWER: &str = r#"{"result":{"number":"+44 7400 123456","validated_phone_number":"+447400123456","formatted_phone_number":"+44 7400 123456","phone_type":"Mobile","confidence":"Verified"}}"#;
+
+const PEER: Peer = Peer::Address(IpAddr::V4(Ipv4Addr::LOCALHOST));
+
+fn policy() -> Policy {
+    let config = config::parse("demo.yaml", demo::CONFIGURATION, &demo::SOURCE);
+    config.map_err(|mistakes| mistakes.to_string()).unwrap().policy
+}
+
+/// A moment so long after the one before that no rate is used up.
+fn at(minute: u64) -> Now {
+    Now { monotonic: Duration::from_secs(60 * minute), unix_seconds: 1_800_000_000 }
+}
+
+fn request(token: &str, more: &str) -> Vec<u8> {
+    let text = format!(
+        "POST /phone/validate/v2 HTTP/1.1\nHost: api.example.com\nUser-Agent: load/1.0\nAuth-Token: {token}\n\
+         Content-Type: application/json\nAccept: application/json\nReference-ID: order 17/4\nTimeout-Seconds: 5\n\
+         Content-Length: 100\n{more}\n"
+    );
+    text.replace('\n', "\r\n").into_bytes()
+}
+
+/// The one function whose instructions are counted, with all that it calls. Callgrind finds it by
+/// its name, so that it must be there as a function.
+#[inline(never)]
+fn counted(step: &mut dyn FnMut()) {
+    step();
+}
+
+/// Runs a step once to set it up, and once to be counted.
+fn count(mut step: impl FnMut()) {
+    step();
+    counted(&mut step);
+}
+
+fn count_head(bytes: &[u8]) {
+    count(|| {
+        let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let lines = Lines::split(black_box(bytes), &mut slots).unwrap();
+        let _ = black_box(Head::judge(lines, PEER, &LIMITS));
+    });
+}
+
+fn count_admit(token: &str, more: &str) {
+    let (policy, bytes) = (policy(), request(token, more));
+    let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let head = Head::judge(Lines::split(&bytes, &mut slots).unwrap(), PEER, &LIMITS).unwrap();
+    let mut minute = 0;
+    count(|| {
+        minute += 1;
+        let _ = black_box(admit(&policy, black_box(&head), at(minute), Room::Free, &mut Trail::default()));
+    });
+}
+
+fn count_body(text: &str) {
+    let policy = policy();
+    let rule = policy.products.first().and_then(|product| product.body.as_ref()).unwrap();
+    count(|| {
+        let _ = black_box(rule.judge(black_box(text.as_bytes())));
+    });
+}
+
+fn count_response(token: &str, outcome: &Outcome<'_>) {
+    let (policy, bytes) = (policy(), request(token, ""));
+    let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let head = Head::judge(Lines::split(&bytes, &mut slots).unwrap(), PEER, &LIMITS).unwrap();
+    let mut trail = Trail::default();
+    let _ = admit(&policy, &head, at(1), Room::Free, &mut trail);
+    let transaction = TransactionId::random();
+    let context = Context { policy: &policy, lines: &head.lines, trail, transaction: &transaction, now: at(1) };
+    let mut out = Vec::with_capacity(4096);
+    count(|| respond::write(&mut Http1Sink { out: &mut out, connection: None }, black_box(&context), outcome));
+    black_box(out);
+}
+
+fn refused(row: Row) -> Outcome<'static> {
+    Outcome::Refused(Problem::new(row, "as the client has asked"))
+}
+
+/// A step's name and what it runs.
+type Step = (&'static str, fn());
+
+const STEPS: &[Step] = &[
+    ("head", || count_head(&request("demo-live", ""))),
+    ("admit: accepted", || count_admit("demo-unlimited", "")),
+    ("admit: accepted with Origin", || count_admit("demo-domain", "Origin: https://a.shop.example.com\n")),
+    ("admit: token-unknown", || count_admit("nobody", "")),
+    ("admit: ip-not-allowed", || count_admit("demo-ip", "")),
+    ("admit: content-type-unsupported", || count_admit("demo-live", "Content-Encoding: gzip\n")),
+    ("body: accepted", || count_body(r#"{"number":"+44 7400 123456","output_format":"E164","cache_value_days":7}"#)),
+    ("body: body-malformed", || count_body(r#"{"number":"+44 7400 123456","output_format":"E164","#)),
+    ("body: cache-days-unsupported", || count_body(r#"{"number":"+44 7400 123456","cache_value_days":31}"#)),
+    ("response: 200", || count_response("demo-unlimited", &Outcome::Delivered(ANSWER.as_bytes(), None))),
+    ("response: token-unknown", || count_response("nobody", &refused(Row::TokenUnknown))),
+    ("response: rate-exceeded", || count_response("demo-unlimited", &refused(Row::RateExceeded))),
+    ("response: body-malformed", || count_response("demo-unlimited", &refused(Row::BodyMalformed))),
+];
+
+fn main() {
+    let asked = std::env::args().nth(1).filter(|argument| !argument.starts_with("--"));
+    match asked {
+        Some(asked) => {
+            let step = STEPS.iter().find(|(name, _)| *name == asked);
+            step.unwrap_or_else(|| panic!("no step is called {asked}")).1();
+        }
+        None => STEPS.iter().for_each(|(name, _)| println!("{name}")),
+    }
+}
