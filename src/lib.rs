@@ -42,6 +42,7 @@ mod renewal;
 pub mod respond;
 mod secured;
 pub mod server;
+pub mod sight;
 mod sockets;
 pub mod tariff;
 mod telemetry;

@@ -26,6 +26,7 @@ use crate::ledger::Ledger;
 use crate::listener::Listeners;
 use crate::reload::{Reloader, Watched};
 use crate::renewal::{self, Renewal};
+use crate::sight::{self, Sight};
 use crate::upstream::figures::Metrics;
 use crate::{arrival, sockets};
 
@@ -64,7 +65,9 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let start = config.start();
     let (policy, started) = (Arc::new(config.policy), Instant::now());
     let ledger = Arc::new(Ledger::start(config.ledger, &policy, started));
-    let gateway = Arc::new(Gateway::new(policy, Arc::clone(&ledger), descriptors, started));
+    let sight = Arc::new(Sight::start(config.outlets));
+    let (books, seen) = (Arc::clone(&ledger), Arc::clone(&sight));
+    let gateway = Arc::new(Gateway::new(policy, books, seen, descriptors, started));
     let listeners = config.listeners;
 
     let mut clients =
@@ -84,8 +87,9 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     figures.register(&mut registry);
     if let Some(reloader) = &reloader {
         reloader.register(&mut registry);
-        server.add_service(background_service("hangups", Hangups(reloader.clone())));
     }
+    server.add_service(background_service("hangups", Hangups(reloader.clone(), Arc::clone(&sight))));
+    registry.register_collector(Box::new(sight::metrics::Metrics { gateway: Arc::clone(&gateway), started }));
     let shared = Arc::clone(&gateway);
     registry.register_collector(Box::new(Metrics(Box::new(move || shared.upstreams()))));
     let (shared, books) = (Arc::clone(&gateway), Arc::clone(&ledger));
@@ -113,6 +117,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     });
     server.run(RunArgs { shutdown_signal: Box::new(Signals) });
     ledger.close();
+    sight.flush();
     Ok(())
 }
 
@@ -132,8 +137,8 @@ impl ServerApp for Front {
     }
 }
 
-/// Loads the configuration anew at each SIGHUP.
-struct Hangups(Reloader);
+/// Loads the configuration anew at each SIGHUP, and opens the access log anew.
+struct Hangups(Option<Reloader>, Arc<Sight>);
 
 #[async_trait]
 impl BackgroundService for Hangups {
@@ -147,7 +152,10 @@ impl BackgroundService for Hangups {
                 // An error means that the server is gone, which is the end as well.
                 _ = shutdown.changed() => return,
                 received = hangup.recv() => match received {
-                    Some(()) => self.0.reload_soon(),
+                    Some(()) => {
+                        self.1.reopen();
+                        self.0.iter().for_each(Reloader::reload_soon);
+                    }
                     None => return,
                 },
             }
@@ -188,6 +196,7 @@ impl BackgroundService for Watch {
             tokio::time::sleep(IDLE_CHECK).await;
         }
         self.ledger.close();
+        self.gateway.sight().flush();
         (self.idle)();
     }
 }
