@@ -269,5 +269,8 @@ mod credit_tests;
 #[path = "config/listener_tests.rs"]
 mod listener_tests;
 #[cfg(test)]
+#[path = "config/sight_tests.rs"]
+mod sight_tests;
+#[cfg(test)]
 #[path = "config/tests.rs"]
 mod tests;

@@ -87,8 +87,8 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     figures.register(&mut registry);
     if let Some(reloader) = &reloader {
         reloader.register(&mut registry);
+        server.add_service(background_service("hangups", Hangups(reloader.clone(), Arc::clone(&sight))));
     }
-    server.add_service(background_service("hangups", Hangups(reloader.clone(), Arc::clone(&sight))));
     registry.register_collector(Box::new(sight::metrics::Metrics { gateway: Arc::clone(&gateway), started }));
     let shared = Arc::clone(&gateway);
     registry.register_collector(Box::new(Metrics(Box::new(move || shared.upstreams()))));
@@ -138,7 +138,7 @@ impl ServerApp for Front {
 }
 
 /// Loads the configuration anew at each SIGHUP, and opens the access log anew.
-struct Hangups(Option<Reloader>, Arc<Sight>);
+struct Hangups(Reloader, Arc<Sight>);
 
 #[async_trait]
 impl BackgroundService for Hangups {
@@ -154,7 +154,7 @@ impl BackgroundService for Hangups {
                 received = hangup.recv() => match received {
                     Some(()) => {
                         self.1.reopen();
-                        self.0.iter().for_each(Reloader::reload_soon);
+                        self.0.reload_soon();
                     }
                     None => return,
                 },

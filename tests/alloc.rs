@@ -6,12 +6,15 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tollgate::admit::{Room, Trail, Turn, admit};
 use tollgate::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
-use tollgate::problem::Row;
+use tollgate::problem::{Problem, Row};
 use tollgate::quota::Now;
+use tollgate::sight::Sight;
+use tollgate::sight::tables::{Ending, Tables};
+use tollgate::sight::witness::Witness;
 use tollgate::upstream::Upstreams;
 use tollgate::{config, demo};
 
@@ -80,6 +83,33 @@ fn admit_allocates_nothing() {
         let (first, _) = admitted(&config.policy, &text);
         let (again, allocations) = admitted(&config.policy, &text);
         assert_eq!((first, again, allocations), (row, row, 0), "{text}");
+    }
+}
+
+#[test]
+fn seeing_a_request_allocates_nothing() {
+    let more = "metrics: { by_account: true, by_token: true }\naccounts:";
+    let text = demo::CONFIGURATION.replacen("accounts:", more, 1);
+    let config = config::parse("demo.yaml", &text, &demo::SOURCE).unwrap();
+    let (sight, tables) = (Sight::default(), Tables::new(&config.policy, None));
+    let principal = config.policy.principal(b"demo-live").unwrap();
+    let trail = Trail { product: config.policy.products.first(), principal: Some(principal) };
+    let see = |ending| {
+        let before = ALLOCATIONS.get();
+        let mut witness = Witness::of(&sight, &tables, &config.policy, &Lines::UNREADABLE, Instant::now());
+        witness.admitted(&trail);
+        witness.body_begins();
+        witness.body_ends(7);
+        witness.answered(ending, 7);
+        witness.delivered();
+        drop(witness);
+        ALLOCATIONS.get() - before
+    };
+    let refused = Ending::Refused(Problem::new(Row::TokenUnknown, "a test"));
+    // The first one sets up what its thread needs for random numbers.
+    see(Ending::Answered);
+    for ending in [Ending::Answered, Ending::Preflight, Ending::Gone, refused] {
+        assert_eq!(see(ending), 0, "{ending:?}");
     }
 }
 

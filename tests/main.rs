@@ -24,6 +24,8 @@ mod problems;
 mod reload;
 mod servers;
 mod shape;
+mod sight;
 mod support;
 mod tls;
+mod traces;
 mod upstream;

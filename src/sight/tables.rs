@@ -84,6 +84,9 @@ pub struct Named {
     other: Option<Arc<OfName>>,
 }
 
+/// An account, or a token of one.
+type Name = (Arc<str>, Option<Box<str>>);
+
 /// The figures of an account or a token, one for each status.
 #[derive(Debug)]
 pub struct OfName {
@@ -199,15 +202,11 @@ impl OfProduct {
 }
 
 impl Named {
-    fn new(
-        names: impl Iterator<Item = (Arc<str>, Option<Box<str>>)>,
-        other: Option<&str>,
-        before: Option<&Named>,
-    ) -> Named {
-        let mut known: HashMap<(Arc<str>, Option<Box<str>>), Arc<OfName>> =
+    fn new(names: impl Iterator<Item = Name>, other: Option<&str>, before: Option<&Named>) -> Named {
+        let mut known: HashMap<Name, Arc<OfName>> =
             before.into_iter().flat_map(Named::iter).map(|figures| (figures.key(), Arc::clone(figures))).collect();
         // Names that are equal have one place, so that no series is shown twice.
-        let mut figures = |key: (Arc<str>, Option<Box<str>>)| {
+        let mut figures = |key: Name| {
             let new = |(account, token)| Arc::new(OfName { account, token, counts: Default::default() });
             Arc::clone(known.entry(key.clone()).or_insert_with(|| new(key)))
         };
@@ -230,7 +229,7 @@ impl Named {
 }
 
 impl OfName {
-    fn key(&self) -> (Arc<str>, Option<Box<str>>) {
+    fn key(&self) -> Name {
         (Arc::clone(&self.account), self.token.clone())
     }
 
