@@ -222,6 +222,7 @@ fn a_log_that_was_moved_away_is_opened_anew_and_no_line_is_lost() {
     let gateway = Gateway::start(&Configuration::new(backend.address()).with(LOG).yaml());
     let ask = || gateway.send(Version::Http1, &Request::lookup("live"));
     (0..20).for_each(|_| drop(ask()));
+    until("a file", || gateway.file("access.log").exists());
     fs::rename(gateway.file("access.log"), gateway.file("access.log.1")).unwrap();
     (0..20).for_each(|_| drop(ask()));
     gateway.signal("HUP");

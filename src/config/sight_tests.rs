@@ -34,41 +34,41 @@ fn what_is_written_is_what_is_seen() {
 #[test]
 fn mistakes_in_what_is_seen() {
     let place = "is not the plain URL of a collector; write one as in http://127.0.0.1:4318, and let a collector nearby speak TLS";
-    let endpoint = format!("f:37:46: tracing.otlp.endpoint: {place}");
+    let endpoint = format!("f:35:49: tracing.otlp.endpoint: {place}");
     let url = "http://127.0.0.1:4318";
     let cases: [(&str, &str, &str); 15] = [
         (
             "max_series: 24",
             "max_series: 100001",
-            "f:35:56: metrics.max_series: is out of range; write a number from 0 to 100000",
+            "f:33:57: metrics.max_series: is out of range; write a number from 0 to 100000",
         ),
-        ("by_token: true", "by_token: 7", "f:35:39: metrics.by_token: is a number; write true or false"),
-        ("file: a.log, ", "", "f:36:13: access_log.file: is missing; write the name of a file, or stdout"),
+        ("by_token: true", "by_token: 7", "f:33:40: metrics.by_token: is neither true nor false; write `true` or `false`"),
+        ("file: a.log, ", "", "f:34:13: access_log.file: is missing; write the name of a file, or stdout"),
         (
             "file: a.log",
             "file: \" \"",
-            "f:36:13: access_log.file: is not the name of a file; write one as in access.log, or stdout",
+            "f:34:13: access_log.file: is not the name of a file; write one as in access.log, or stdout",
         ),
         (
             "ok: 0.5",
             "ok: 1.5",
-            "f:36:43: access_log.sample.ok: is not a share; write a number from 0 to 1, as in 0.01 for one of a hundred",
+            "f:34:42: access_log.sample.ok: is not a share; write a number from 0 to 1, as in 0.01 for one of a hundred",
         ),
         (
             "ok: 0.5",
             "ok: -1",
-            "f:36:43: access_log.sample.ok: is not a share; write a number from 0 to 1, as in 0.01 for one of a hundred",
+            "f:34:42: access_log.sample.ok: is not a share; write a number from 0 to 1, as in 0.01 for one of a hundred",
         ),
-        ("ok: 0.5", "all: 0.5", "f:36:39: access_log.sample.all: is not a key here; the keys are ok"),
+        ("ok: 0.5", "all: 0.5", "f:34:38: access_log.sample.all: is not a key here; the keys are ok"),
         (
             "0123456789abcdef",
             "short",
-            "f:36:65: access_log.reference_key: can be guessed; write at least 16 characters, as `openssl rand -hex 32` prints them",
+            "f:34:64: access_log.reference_key: can be guessed; write at least 16 characters, as `openssl rand -hex 32` prints them",
         ),
         (
             "0123456789abcdef",
             "\"${env:TOLLGATE_NO_SUCH_KEY}\"",
-            "f:36:65: access_log.reference_key: takes its value from a variable of the environment that is not set; set it, or correct its name",
+            "f:34:64: access_log.reference_key: takes its value from a variable of the environment that is not set; set it, or correct its name",
         ),
         (url, "https://127.0.0.1:4318", &endpoint),
         (url, "http://user:secret@127.0.0.1:4318", &endpoint),
@@ -76,13 +76,13 @@ fn mistakes_in_what_is_seen() {
         (
             "traceparent: true",
             "traceparent: false",
-            "f:37:25: tracing.traceparent: is false, and otlp needs it; remove one of the two",
+            "f:35:25: tracing.traceparent: is false, and otlp needs it; remove one of the two",
         ),
-        ("sample: 0.25", "sample: all", "f:37:79: tracing.otlp.sample: is one value; write a number"),
+        ("sample: 0.25", "sample: all", "f:35:82: tracing.otlp.sample: is not a number; write decimal digits"),
         (
             "endpoint: \"http://127.0.0.1:4318\", ",
             "",
-            "f:37:36: tracing.otlp.endpoint: is missing; write where the collector is, as in http://127.0.0.1:4318",
+            "f:35:37: tracing.otlp.endpoint: is missing; write where the collector is, as in http://127.0.0.1:4318",
         ),
     ];
     let cases = cases.map(|(old, new, line)| ([(old, new)], [line]));

@@ -146,6 +146,8 @@ impl<'l> Writer<'l> {
     /// Writes for as long as the process lives.
     fn run(mut self) {
         let mut spare = Waiting::default();
+        // Whoever looks after a start finds the file, or why there is none.
+        self.open();
         loop {
             park_timeout(INTERVAL);
             if self.log.reopen.swap(false, Ordering::AcqRel) {
