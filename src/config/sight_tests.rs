@@ -42,7 +42,11 @@ fn mistakes_in_what_is_seen() {
             "max_series: 100001",
             "f:33:57: metrics.max_series: is out of range; write a number from 0 to 100000",
         ),
-        ("by_token: true", "by_token: 7", "f:33:40: metrics.by_token: is neither true nor false; write `true` or `false`"),
+        (
+            "by_token: true",
+            "by_token: 7",
+            "f:33:40: metrics.by_token: is neither true nor false; write `true` or `false`",
+        ),
         ("file: a.log, ", "", "f:34:13: access_log.file: is missing; write the name of a file, or stdout"),
         (
             "file: a.log",

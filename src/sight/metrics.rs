@@ -38,7 +38,7 @@ struct Shown<'h>(&'h Histogram);
 impl EncodeMetric for Shown<'_> {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
         let (counts, nanos) = self.0.sums();
-        let bounds = BOUNDS_NANOS.into_iter().map(seconds).chain([f64::MAX]);
+        let bounds = BOUNDS_NANOS.into_iter().map(seconds).chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
         encoder.encode_histogram::<NoLabelSet>(seconds(nanos), counts.iter().sum(), &buckets, None)
     }
