@@ -13,7 +13,7 @@ use chrono::DateTime;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::json::Object;
+use super::json::{Object, write_number};
 use super::tables::Times;
 use super::trace::write_hex;
 use super::witness::Seen;
@@ -138,8 +138,13 @@ fn write_time(out: &mut Vec<u8>, time: SystemTime) {
         }
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
-        // Writing into a vector cannot fail.
-        let _ = write!(out, ".{:03}Z\"", since_1970.subsec_millis());
+        // The leading one, which keeps the zeros, becomes the point.
+        let point = out.len();
+        write_number(out, u64::from(1000 + since_1970.subsec_millis()));
+        if let Some(one) = out.get_mut(point) {
+            *one = b'.';
+        }
+        out.extend_from_slice(b"Z\"");
     });
 }
 
