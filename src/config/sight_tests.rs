@@ -40,7 +40,7 @@ fn mistakes_in_what_is_seen() {
         (
             "max_series: 24",
             "max_series: 100001",
-            "f:33:57: metrics.max_series: is out of range; write a number from 0 to 100000",
+            "f:33:58: metrics.max_series: is out of range; write a number from 0 to 100000",
         ),
         (
             "by_token: true",
