@@ -40,7 +40,7 @@ fn see(bencher: Bencher<'_, '_>, sight: &Sight, traceparent: bool, ending: Endin
     bencher.bench(|| {
         let mut witness = Witness::of(sight, &tables, &policy, &lines, Instant::now());
         witness.admitted(&trail);
-        witness.body_begins();
+        witness.body_begins(Instant::now());
         witness.body_ends(70);
         witness.answered(ending, 200);
         witness.delivered();

@@ -336,7 +336,8 @@ impl Gateway {
         witness: &mut Witness<'g>,
         context: &Context<'_, '_>,
     ) -> Result<(Vec<u8>, Bill<'g>), Unanswered> {
-        let left = admission.deadline().saturating_sub(witness.begun().elapsed());
+        let begun = Instant::now();
+        let left = admission.deadline().saturating_sub(begun.saturating_duration_since(witness.begun()));
         let exchange = async {
             let product = admission.product();
             let limit = product.body.as_ref().map_or(0, |rule| rule.max_bytes);
@@ -344,7 +345,7 @@ impl Gateway {
             if stated.is_some_and(|length| length > limit) {
                 return Err(Problem::new(Row::BodyTooLarge, "the head states more bytes than the route allows").into());
             }
-            witness.body_begins();
+            witness.body_begins(begun);
             let read = downstream.read_body(limit).await;
             witness.body_ends(downstream.body().len());
             read?;

@@ -98,7 +98,7 @@ fn seeing_a_request_allocates_nothing() {
         let before = ALLOCATIONS.get();
         let mut witness = Witness::of(&sight, &tables, &config.policy, &Lines::UNREADABLE, Instant::now());
         witness.admitted(&trail);
-        witness.body_begins();
+        witness.body_begins(Instant::now());
         witness.body_ends(7);
         witness.answered(ending, 7);
         witness.delivered();

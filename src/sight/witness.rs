@@ -68,10 +68,6 @@ struct Wait {
 }
 
 impl Wait {
-    fn begin(&mut self) -> Instant {
-        *self.since.insert(Instant::now())
-    }
-
     fn end(&mut self) {
         self.whole = self.since.map(|since| since.elapsed());
     }
@@ -131,9 +127,9 @@ impl<'r> Witness<'r> {
         self.seen.trail = *trail;
     }
 
-    /// The wait for the client's body begins.
-    pub fn body_begins(&mut self) {
-        self.body.begin();
+    /// The wait for the client's body begins at a moment.
+    pub fn body_begins(&mut self, at: Instant) {
+        self.body.since = Some(at);
     }
 
     /// The body has come, with so many bytes, or has not.
@@ -145,7 +141,8 @@ impl<'r> Witness<'r> {
     /// The upstream begins to be asked: where to note what becomes of it.
     pub fn asks(&mut self, now: Now) -> &mut Asked {
         self.seen.asked.now = now;
-        self.seen.asked.since = Some(self.upstream.begin());
+        self.upstream.since = Some(Instant::now());
+        self.seen.asked.since = self.upstream.since;
         &mut self.seen.asked
     }
 
