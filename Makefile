@@ -1,5 +1,5 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
-.PHONY: run test hostile lint guards guard-instructions guard-syscalls bench bench-micro bench-metering tools
+.PHONY: run test hostile lint guards guard-instructions guard-syscalls bench bench-micro bench-metering bench-sight tools
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
 # a Python script, bound what the program may use with prlimit, and move names with libnss-wrapper.
@@ -54,6 +54,13 @@ bench-metering: tools
 	@command -v wrk >/dev/null && command -v haproxy >/dev/null || \
 		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends wrk haproxy)
 	python3 benches/metering.py batch each
+
+# What seeing requests costs: figures, lines and spans, against as little of it as there can be.
+bench-sight: tools
+	cargo build --release --locked
+	@command -v wrk >/dev/null && command -v haproxy >/dev/null || \
+		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends wrk haproxy)
+	python3 benches/sight.py
 
 tools:
 	@missing=""; \

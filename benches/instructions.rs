@@ -90,9 +90,16 @@ fn count_response(token: &str, outcome: &Outcome<'_>) {
     let mut trail = Trail::default();
     let _ = admit(&policy, &head, at(1), Room::Free, &mut trail);
     let transaction = TransactionId::random();
-    let context = Context { policy: &policy, lines: &head.lines, trail, transaction: &transaction, now: at(1) };
+    let context =
+        Context { policy: &policy, lines: &head.lines, trail, transaction: &transaction, trace: None, now: at(1) };
     let mut out = Vec::with_capacity(4096);
-    count(|| respond::write(&mut Http1Sink { out: &mut out, connection: None }, black_box(&context), outcome));
+    count(|| {
+        drop(black_box(respond::write(
+            &mut Http1Sink { out: &mut out, connection: None },
+            black_box(&context),
+            outcome,
+        )))
+    });
     black_box(out);
 }
 

@@ -216,10 +216,11 @@ impl Tokens {
         self.places.find(digest.hash(), is_equal).and_then(|place| usize::try_from(*place).ok())
     }
 
-    /// The token with this digest. Equal digests alone are compared, so the time tells nothing of
-    /// a token that was nearly guessed.
-    pub fn find(&self, digest: &Digest) -> Option<&Token> {
-        self.tokens.get(self.place(digest)?).map(|(_, token)| token)
+    /// The token with this digest, and its place. Equal digests alone are compared, so the time
+    /// tells nothing of a token that was nearly guessed.
+    pub fn find(&self, digest: &Digest) -> Option<(usize, &Token)> {
+        let place = self.place(digest)?;
+        self.tokens.get(place).map(|(_, token)| (place, token))
     }
 
     fn at(&self, place: u32) -> Option<&(Digest, Token)> {
@@ -250,6 +251,8 @@ fn hash_at(tokens: &[(Digest, Token)], place: u32) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub struct Principal<'p> {
     pub token: &'p Token,
+    /// The token's place among all tokens.
+    pub token_place: usize,
     pub account: &'p Account,
 }
 
@@ -348,7 +351,7 @@ mod tests {
             (token(true, Expiry::LastDay(day), 2), at(last_second + 1), Some(Row::TokenExpired)),
             (token(false, Expiry::LastDay(day), 2), at(last_second + 1), Some(Row::TokenDisabled)),
         ] {
-            let principal = Principal { token: &token, account: &account };
+            let principal = Principal { token: &token, token_place: 0, account: &account };
             let verdict = principal.authorize(now).and_then(|()| principal.cover(1));
             assert_eq!(verdict.err().map(|problem| problem.row), expected, "{token:?}");
         }

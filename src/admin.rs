@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::account::Digest;
+use crate::config::shown;
 use crate::gateway::Gateway;
 use crate::ledger::entry::{FIRST_GRANT, Kind, Statement};
 use crate::ledger::store::MAX_PAGE_ROWS;
@@ -111,6 +112,7 @@ impl Admin {
         let query = uri.query().unwrap_or_default();
         match segments.as_slice() {
             ["upstreams"] => only(&method, Method::GET).map(|()| (StatusCode::OK, self.gateway.upstreams().as_json())),
+            ["config"] => only(&method, Method::GET).map(|()| (StatusCode::OK, self.config())),
             ["reload"] => {
                 only(&method, Method::POST)?;
                 self.reload().await
@@ -192,6 +194,17 @@ impl Admin {
         } else {
             (StatusCode::OK, json!({ "status": "ready" }))
         }
+    }
+
+    /// The configuration in force.
+    fn config(&self) -> Value {
+        let policy = &self.gateway.snapshot().policy;
+        let mut config = policy.shown.clone();
+        let (accounts, number) = shown::accounts(policy);
+        if let Some(config) = config.as_object_mut() {
+            config.insert("accounts".to_owned(), accounts);
+        }
+        json!({ "config": config, "accounts_in_all": number })
     }
 
     async fn reload(&self) -> Result<(StatusCode, Value), Refused> {
@@ -308,7 +321,7 @@ fn only(method: &Method, allowed: Method) -> Result<(), Refused> {
 }
 
 fn no_page() -> Refused {
-    let pages = "There is no such page. Ask for /healthz, /readyz, /metrics, /reload, /upgrade, /upstreams, /credits, /credits/entries, \
+    let pages = "There is no such page. Ask for /healthz, /readyz, /metrics, /config, /reload, /upgrade, /upstreams, /credits, /credits/entries, \
                  /accounts/ID/credits, or below it PRODUCT, PRODUCT/history, PRODUCT/grants or PRODUCT/adjustments.";
     (StatusCode::NOT_FOUND, pages.into())
 }

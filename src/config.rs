@@ -12,6 +12,8 @@ mod file;
 mod listeners;
 mod problems;
 mod products;
+pub mod shown;
+mod sight;
 mod tls;
 pub mod units;
 mod upstreams;
@@ -28,6 +30,7 @@ use crate::account::Digest;
 use crate::ledger;
 use crate::listener::Listeners;
 use crate::policy::Policy;
+use crate::sight::Outlets;
 use crate::tls::Overdue;
 use crate::yaml::{self, Mistakes, Place};
 
@@ -41,6 +44,8 @@ pub struct Config {
     pub admin_token: Option<Digest>,
     /// Where credits and rates are kept; `None`: credits nowhere, and rates in memory.
     pub ledger: Option<ledger::Settings>,
+    /// Where lines and spans of requests go.
+    pub outlets: Outlets,
     pub policy: Policy,
 }
 
@@ -89,18 +94,21 @@ pub struct Start {
     admin: SocketAddr,
     admin_token: Option<Digest>,
     ledger: Option<ledger::Settings>,
+    outlets: Outlets,
 }
 
 impl Start {
     /// The key of the first thing that differs.
     pub fn difference(&self, other: &Start) -> Option<&'static str> {
-        let Start { listeners, workers, admin, admin_token, ledger } = self;
+        let Start { listeners, workers, admin, admin_token, ledger, outlets } = self;
         [
             ("listeners", *listeners != other.listeners),
             ("workers", *workers != other.workers),
             ("admin", *admin != other.admin),
             ("admin_token", *admin_token != other.admin_token),
             ("ledger", *ledger != other.ledger),
+            ("access_log", outlets.access_log != other.outlets.access_log),
+            ("tracing.otlp", outlets.otlp != other.outlets.otlp),
         ]
         .into_iter()
         .find(|(_, differs)| *differs)
@@ -117,6 +125,7 @@ impl Config {
             admin: self.admin,
             admin_token: self.admin_token,
             ledger: self.ledger.clone(),
+            outlets: self.outlets.clone(),
         }
     }
 }
@@ -240,10 +249,15 @@ pub fn load_and_note(path: &Path) -> (Result<Config, Mistakes>, Read) {
 /// Every mistake in it and in the files it names.
 pub fn parse(name: &str, text: &str, source: &Source) -> Result<Config, Mistakes> {
     let mut mistakes = Mistakes::default();
-    let config = yaml::read::<file::File>(name, text, &mut mistakes)
-        .and_then(|(file, root)| compile::compile(file, &root, source, &mut mistakes));
+    let read = yaml::read_also::<file::File, shown::AsWritten>(name, text, &mut mistakes);
+    let config = read.and_then(|(file, root, written)| {
+        compile::compile(file, &root, source, &mut mistakes).map(|config| (config, written))
+    });
     match config {
-        Some(config) if mistakes.is_empty() => Ok(config),
+        Some((mut config, written)) if mistakes.is_empty() => {
+            config.policy.shown = shown::effective(written.unwrap_or_default(), &config);
+            Ok(config)
+        }
         Some(_) | None => Err(mistakes),
     }
 }
@@ -254,6 +268,9 @@ mod credit_tests;
 #[cfg(test)]
 #[path = "config/listener_tests.rs"]
 mod listener_tests;
+#[cfg(test)]
+#[path = "config/sight_tests.rs"]
+mod sight_tests;
 #[cfg(test)]
 #[path = "config/tests.rs"]
 mod tests;

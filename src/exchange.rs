@@ -19,9 +19,10 @@ use crate::contact::Contact;
 use crate::head::Head;
 use crate::policy::{Policy, Upstream};
 use crate::problem::{Problem, Row};
-use crate::quota::Now;
 use crate::quota::credits::Hold;
 use crate::respond::{Context, references};
+use crate::sight::trace;
+use crate::sight::witness::Asked;
 use crate::translate;
 use crate::upstream::{Passage, Upstreams};
 
@@ -106,7 +107,7 @@ impl Exchange {
         upstream: usize,
         request: &[u8],
         response_limit: usize,
-        now: Now,
+        asked: &mut Asked,
         judge: impl FnOnce(&[u8]) -> Result<T, Problem>,
     ) -> Result<(Vec<u8>, T), Problem> {
         let no_upstream = Problem::new(Row::Internal, "the product has no upstream");
@@ -116,9 +117,10 @@ impl Exchange {
         loop {
             let server = passage.next_server().map_err(|problem| unreached.unwrap_or(problem))?;
             let contact = &server.peer;
-            match send_once(connector, contact, request).await {
+            asked.server = Some(server.address);
+            match send_once(connector, contact, request, &passage).await {
                 Ok(stream) => {
-                    return receive(connector, contact, stream, response_limit, now, &mut passage, judge).await;
+                    return receive(connector, contact, stream, response_limit, asked, &mut passage, judge).await;
                 }
                 // A server that cannot be connected to, or that is not the one it should be, has not
                 // seen a byte, so that the next one may.
@@ -138,9 +140,15 @@ enum Unsent {
 }
 
 /// Sends the request over a connection from the pool or a new one.
-async fn send_once(connector: &TransportConnector, contact: &Contact, request: &[u8]) -> Result<Stream, Unsent> {
+async fn send_once(
+    connector: &TransportConnector,
+    contact: &Contact,
+    request: &[u8],
+    passage: &Passage<'_, Contact>,
+) -> Result<Stream, Unsent> {
     let unreached = |error: Box<pingora_core::Error>| Unsent::Unreached(translate::connecting(&error));
     let (mut stream, reused) = contact.get_stream(connector).await.map_err(unreached)?;
+    passage.connected(reused);
     match send(&mut stream, request).await {
         Ok(()) => Ok(stream),
         Err(unsent) if !reused => Err(unsent),
@@ -149,6 +157,7 @@ async fn send_once(connector: &TransportConnector, contact: &Contact, request: &
             // whether it refused all of them, and so no other server is tried.
             let broken = |error: Box<pingora_core::Error>| Unsent::Broken(translate::connecting(&error));
             let mut stream = contact.new_stream(connector).await.map_err(broken)?;
+            passage.connected(false);
             send(&mut stream, request).await?;
             Ok(stream)
         }
@@ -166,7 +175,7 @@ async fn receive<T>(
     contact: &Contact,
     stream: Stream,
     response_limit: usize,
-    now: Now,
+    asked: &mut Asked,
     passage: &mut Passage<'_, Contact>,
     judge: impl FnOnce(&[u8]) -> Result<T, Problem>,
 ) -> Result<(Vec<u8>, T), Problem> {
@@ -181,7 +190,8 @@ async fn receive<T>(
     }
     let head = session.resp_header().ok_or(translate::failed("the answer has no head"))?;
     let code = head.status.as_u16();
-    translate::status(code, &head.headers, now).inspect_err(|_| passage.answered(code))?;
+    asked.status = code;
+    translate::status(code, &head.headers, asked.now).inspect_err(|_| passage.answered(code))?;
     let mut body = Vec::new();
     loop {
         match session.read_body_ref().await {
@@ -237,15 +247,21 @@ pub fn build(
         line(out, name, value);
     }
     line(out, "Transaction-Id", context.transaction.as_bytes());
+    if let Some(trace) = context.trace {
+        line(out, trace::PARENT, &trace.header());
+        trace.state(&head.lines).for_each(|state| line(out, trace::STATE, state));
+    }
     if let Client::Address(address) = admission.client() {
         // Writing into a vector cannot fail.
         let _ = write!(out, "X-Forwarded-For: {address}\r\n");
     }
     let is_token = |name: &str| policy.token_headers.iter().any(|token| name.eq_ignore_ascii_case(token));
     let is_echoed = |name: &str| product.headers.iter().any(|rule| rule.echo && rule.name.eq_ignore_ascii_case(name));
+    let is_trace = |name: &str| context.trace.is_some() && trace::is_ours(name);
     for field in head.lines.fields {
         let name = field.name;
-        let ours = is_never_forwarded(name) || is_token(name) || is_echoed(name) || upstream.added.has(name);
+        let ours =
+            is_never_forwarded(name) || is_token(name) || is_echoed(name) || is_trace(name) || upstream.added.has(name);
         if !ours && !is_hop_by_hop(head, name) {
             line(out, field.name, field.value);
         }

@@ -29,7 +29,10 @@ use crate::listener::Listener;
 use crate::policy::{Limits, Policy};
 use crate::problem::{Problem, Row};
 use crate::quota::Now;
-use crate::respond::{self, Context, Outcome, Sink, TransactionId};
+use crate::respond::{self, Context, Outcome, Sink};
+use crate::sight::tables::{Ending, Tables};
+use crate::sight::witness::Witness;
+use crate::sight::{Occupied, Sight};
 use crate::tariff::Passed;
 use crate::upstream::Upstreams;
 use crate::{enquiry, http1, http2, telemetry, translate};
@@ -44,6 +47,7 @@ pub struct Gateway {
     published: Notify,
     ledger: Arc<Ledger>,
     arrivals: arrival::Figures,
+    sight: Arc<Sight>,
     connector: TransportConnector,
     descriptors: Descriptors,
     clock: Clock,
@@ -60,19 +64,23 @@ pub struct Gateway {
 pub struct Snapshot {
     pub policy: Arc<Policy>,
     pub exchange: Exchange,
+    /// Where its requests are counted.
+    pub tables: Tables,
 }
 
 impl Snapshot {
     /// A policy and its upstreams; nothing is known of the servers yet.
     pub fn new(policy: Arc<Policy>) -> Snapshot {
         let exchange = Exchange::new(&policy.upstreams);
-        Snapshot { policy, exchange }
+        let tables = Tables::new(&policy, None);
+        Snapshot { policy, exchange, tables }
     }
 
-    /// A policy that takes over from this one, with all that is known of the servers.
+    /// A policy that takes over from this one, with all that is known of the servers and was counted.
     pub fn renewed(&self, policy: Arc<Policy>) -> Snapshot {
         let exchange = self.exchange.renewed(&policy.upstreams);
-        Snapshot { policy, exchange }
+        let tables = Tables::new(&policy, Some(&self.tables));
+        Snapshot { policy, exchange, tables }
     }
 }
 
@@ -110,14 +118,21 @@ pub(crate) enum Answered<'g> {
 
 impl Gateway {
     /// A gateway for a policy. Nothing is bound or connected yet.
-    /// Its clock has run since `started`.
-    pub fn new(policy: Arc<Policy>, ledger: Arc<Ledger>, descriptors: Descriptors, started: Instant) -> Gateway {
+    /// Its clock has run since `started`, and what it sees is told to `sight`.
+    pub fn new(
+        policy: Arc<Policy>,
+        ledger: Arc<Ledger>,
+        sight: Arc<Sight>,
+        descriptors: Descriptors,
+        started: Instant,
+    ) -> Gateway {
         let shares = descriptors.shares(&policy.limits);
         Gateway {
             current: ArcSwap::from_pointee(Snapshot::new(policy)),
             published: Notify::new(),
             ledger,
             arrivals: arrival::Figures::default(),
+            sight,
             connector: TransportConnector::new(Some(ConnectorOptions::new(shares.idle_upstream))),
             descriptors,
             clock: Clock::since(started),
@@ -205,6 +220,16 @@ impl Gateway {
         self.stopping.load(Ordering::Acquire)
     }
 
+    /// What requests report to.
+    pub fn sight(&self) -> &Sight {
+        &self.sight
+    }
+
+    /// How many requests are between the end of their head and the end of their answer.
+    pub fn requests_in_flight(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+
     /// How many connections are open.
     pub fn open_connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
@@ -222,19 +247,24 @@ impl Gateway {
         (occupied, if before < self.descriptors.shares(limits).requests { connection } else { Room::Full })
     }
 
+    /// Sees a request of which the head is complete, since a moment.
+    pub(crate) fn witness<'r>(&'r self, snapshot: &'r Snapshot, lines: &Lines<'r>, since: Instant) -> Witness<'r> {
+        Witness::of(&self.sight, &snapshot.tables, &snapshot.policy, lines, since)
+    }
+
     /// Answers a request whose head could be judged. `respond` writes the outcome into the
-    /// connection's sink, and is told whether the connection ends with it; `read_at` is when the
-    /// head was complete.
+    /// connection's sink, and is told whether the connection ends with it; it says how many bytes
+    /// the body has.
     pub(crate) async fn answer<'g, D: Downstream>(
         &'g self,
         snapshot: &'g Snapshot,
         head: &Head<'_>,
         downstream: &mut D,
-        read_at: Instant,
+        witness: &mut Witness<'g>,
         room: Room,
-        respond: impl FnOnce(&mut D, &Context<'_, '_>, &Outcome<'_>, bool),
+        respond: impl FnOnce(&mut D, &Context<'_, '_>, &Outcome<'_>, bool) -> usize,
     ) -> Answered<'g> {
-        let transaction = TransactionId::random();
+        let (transaction, trace) = (witness.transaction(), witness.trace());
         let policy = &*snapshot.policy;
         let mut trail = Trail::default();
         let now = self.now();
@@ -242,25 +272,30 @@ impl Gateway {
         // A fault of our own is an answer too, not a connection that closes in silence.
         let turn =
             catch_unwind(AssertUnwindSafe(|| admit(policy, head, now, room, &mut trail))).unwrap_or(Err(internal));
-        let context = Context { policy, lines: &head.lines, trail, transaction: &transaction, now };
+        witness.admitted(&trail);
+        let context =
+            Context { policy, lines: &head.lines, trail, transaction: &transaction, trace: trace.as_ref(), now };
         let outcome = match turn {
             Ok(Turn::Preflight(preflight)) => {
-                respond(downstream, &context, &Outcome::Preflight(preflight), false);
+                let bytes = respond(downstream, &context, &Outcome::Preflight(preflight), false);
+                witness.answered(Ending::Preflight, bytes);
                 return Answered::Written(Bill::nothing(&self.ledger));
             }
             Ok(Turn::Enquiry(principal)) => {
                 if timeout(BALANCES_PATIENCE, self.ledger.known()).await.is_err() {
                     telemetry::refused(&context, CANNOT_BE_USED);
-                    respond(downstream, &context, &Outcome::Refused(CANNOT_BE_USED), false);
+                    let bytes = respond(downstream, &context, &Outcome::Refused(CANNOT_BE_USED), false);
+                    witness.answered(Ending::Refused(CANNOT_BE_USED), bytes);
                     return Answered::Written(Bill::nothing(&self.ledger));
                 }
                 let told = enquiry::tell(principal.account, now);
-                respond(downstream, &context, &Outcome::Told(&told), false);
+                let bytes = respond(downstream, &context, &Outcome::Told(&told), false);
+                witness.answered(Ending::Answered, bytes);
                 return Answered::Written(Bill::nothing(&self.ledger));
             }
             Ok(Turn::Lookup(admission)) => {
                 let looked_up =
-                    AssertUnwindSafe(self.look_up(snapshot, &admission, head, downstream, read_at, &context));
+                    AssertUnwindSafe(self.look_up(snapshot, &admission, head, downstream, witness, &context));
                 looked_up.catch_unwind().await.unwrap_or(Err(internal.into()))
             }
             Err(problem) => Err(problem.into()),
@@ -268,12 +303,14 @@ impl Gateway {
         let context = Context { now: self.now(), ..context };
         match outcome {
             Ok((body, bill)) => {
-                respond(downstream, &context, &Outcome::Delivered(&body, bill.receipt()), false);
+                let bytes = respond(downstream, &context, &Outcome::Delivered(&body, bill.receipt()), false);
+                witness.answered(Ending::Answered, bytes);
                 Answered::Written(bill)
             }
             Err(Unanswered::Refused(problem)) => {
                 telemetry::refused(&context, problem);
-                respond(downstream, &context, &Outcome::Refused(problem), problem.row.closes());
+                let bytes = respond(downstream, &context, &Outcome::Refused(problem), problem.row.closes());
+                witness.answered(Ending::Refused(problem), bytes);
                 Answered::Written(Bill::nothing(&self.ledger))
             }
             Err(Unanswered::Gone) => Answered::Gone,
@@ -281,13 +318,20 @@ impl Gateway {
     }
 
     /// Refuses a request whose head could not be judged.
-    pub(crate) fn refuse(&self, sink: &mut impl Sink, lines: &Lines<'_>, problem: Problem) {
-        let transaction = TransactionId::random();
-        let trail = Trail::default();
-        let policy = &*self.snapshot().policy;
-        let context = Context { policy, lines, trail, transaction: &transaction, now: self.now() };
+    pub(crate) fn refuse<'r>(
+        &'r self,
+        snapshot: &'r Snapshot,
+        sink: &mut impl Sink,
+        lines: &Lines<'r>,
+        problem: Problem,
+    ) -> Witness<'r> {
+        let mut witness = self.witness(snapshot, lines, Instant::now());
+        let (transaction, trail, policy) = (witness.transaction(), Trail::default(), &*snapshot.policy);
+        let context = Context { policy, lines, trail, transaction: &transaction, trace: None, now: self.now() };
         telemetry::refused(&context, problem);
-        respond::write(sink, &context, &Outcome::Refused(problem));
+        let bytes = respond::write(sink, &context, &Outcome::Refused(problem));
+        witness.answered(Ending::Refused(problem), bytes);
+        witness
     }
 
     /// The body's turn, the credits' and the upstream's, all within the request's deadline. What is
@@ -298,10 +342,11 @@ impl Gateway {
         admission: &Admission<'g>,
         head: &Head<'_>,
         downstream: &mut D,
-        read_at: Instant,
+        witness: &mut Witness<'g>,
         context: &Context<'_, '_>,
     ) -> Result<(Vec<u8>, Bill<'g>), Unanswered> {
-        let left = admission.deadline().saturating_sub(read_at.elapsed());
+        let begun = Instant::now();
+        let left = admission.deadline().saturating_sub(begun.saturating_duration_since(witness.begun()));
         let exchange = async {
             let product = admission.product();
             let limit = product.body.as_ref().map_or(0, |rule| rule.max_bytes);
@@ -309,23 +354,28 @@ impl Gateway {
             if stated.is_some_and(|length| length > limit) {
                 return Err(Problem::new(Row::BodyTooLarge, "the head states more bytes than the route allows").into());
             }
-            downstream.read_body(limit).await?;
+            witness.body_begins(begun);
+            let read = downstream.read_body(limit).await;
+            witness.body_ends(downstream.body().len());
+            read?;
             let body = product.body.as_ref().map(|rule| rule.judge(downstream.body())).transpose()?;
             let tariff = admission.tariff();
-            let asked = tariff.map_or(Passed::default(), |tariff| tariff.look_at(body.as_ref()));
-            let highest = tariff.map_or(0, |tariff| tariff.highest(asked));
+            let wishes = tariff.map_or(Passed::default(), |tariff| tariff.look_at(body.as_ref()));
+            let highest = tariff.map_or(0, |tariff| tariff.highest(wishes));
             let hold = self.ledger.hold(admission.licence(), highest).await?;
             let mut request = Vec::with_capacity(1024);
             exchange::build(&mut request, admission, &hold, head, downstream.body(), context)?;
             let limit = snapshot.policy.limits.response_bytes;
-            let judge = |answer: &[u8]| translate::body(answer, tariff, asked);
-            let answer =
-                snapshot.exchange.forward(&self.connector, product.upstream, &request, limit, context.now, judge);
-            let (body, price) = tokio::select! {
+            let judge = |answer: &[u8]| translate::body(answer, tariff, wishes);
+            let asked = witness.asks(context.now);
+            let answer = snapshot.exchange.forward(&self.connector, product.upstream, &request, limit, asked, judge);
+            let answer = tokio::select! {
                 biased;
-                answer = answer => answer?,
+                answer = answer => answer,
                 () = downstream.gone() => return Err(Unanswered::Gone),
             };
+            witness.asked();
+            let (body, price) = answer?;
             let mut bill = Bill::new(&self.ledger, hold, price, context.transaction);
             bill.record().await?;
             Ok((body, bill))
@@ -334,21 +384,5 @@ impl Gateway {
             Ok(outcome) => outcome,
             Err(_) => Err(Problem::new(Row::DeadlineExceeded, "the request's deadline has passed").into()),
         }
-    }
-}
-
-/// One place in a count, given back when it is dropped.
-pub(crate) struct Occupied<'c>(&'c AtomicUsize);
-
-impl<'c> Occupied<'c> {
-    fn one_of(count: &'c AtomicUsize) -> (Occupied<'c>, usize) {
-        let before = count.fetch_add(1, Ordering::Relaxed);
-        (Occupied(count), before)
-    }
-}
-
-impl Drop for Occupied<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -19,6 +19,7 @@ use crate::head::{Framing, Head, Lines, MAX_FIELDS, Peer, Scan, Version, scan};
 use crate::policy::Limits;
 use crate::problem::{Problem, Row};
 use crate::respond::{self, Http1Sink};
+use crate::sight::Occupied;
 
 /// Bytes that one read may bring.
 const READ_BYTES: usize = 4096;
@@ -55,6 +56,7 @@ pub(crate) async fn serve(
     h2c: bool,
     shutdown: &ShutdownWatch,
 ) -> Option<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
+    let _open = Occupied::one_of(&gateway.sight().connections.http1);
     let mut connection = Connection::new(stream, gateway.snapshot().policy.limits, shutdown.clone());
     let mut head = Vec::new();
     let mut first = true;
@@ -111,6 +113,7 @@ async fn answer(
     connection_room: Room,
 ) -> Ended {
     let read_at = Instant::now();
+    let _active = Occupied::one_of(&gateway.sight().connections.active_http1);
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let lines = match Lines::split(head, &mut slots) {
         Ok(lines) => lines,
@@ -128,11 +131,12 @@ async fn answer(
     };
     let (occupied, room) = gateway.enter(connection_room, &connection.limits);
     connection.begin(&head, connection_room);
+    let mut witness = gateway.witness(&snapshot, &lines, read_at);
     let answered = gateway
-        .answer(&snapshot, &head, connection, read_at, room, |connection, context, outcome, last| {
+        .answer(&snapshot, &head, connection, &mut witness, room, |connection, context, outcome, last| {
             connection.keep_alive &= !last && connection.can_skip_body() && !*connection.shutdown.borrow();
             let option = connection.connection_option(context.lines.version);
-            respond::write(&mut Http1Sink { out: &mut connection.out, connection: option }, context, outcome);
+            respond::write(&mut Http1Sink { out: &mut connection.out, connection: option }, context, outcome)
         })
         .await;
     match answered {
@@ -141,9 +145,10 @@ async fn answer(
             let written = connection.write_out().await;
             if written.is_ok() {
                 bill.delivered();
+                witness.delivered();
             }
             // What is still read of the body is no request in flight any more.
-            drop(occupied);
+            drop((occupied, witness));
             if written.is_err() {
                 Ended::Broken
             } else if connection.keep_alive && connection.skip_body().await {
@@ -385,9 +390,14 @@ impl Connection {
 
     /// Refuses a request whose framing is in doubt; the connection ends with the answer.
     async fn refuse(&mut self, gateway: &Gateway, lines: &Lines<'_>, problem: Problem) -> Ended {
-        gateway.refuse(&mut Http1Sink { out: &mut self.out, connection: Some("close") }, lines, problem);
+        let snapshot = gateway.snapshot();
+        let mut sink = Http1Sink { out: &mut self.out, connection: Some("close") };
+        let mut witness = gateway.refuse(&snapshot, &mut sink, lines, problem);
         match self.write_out().await {
-            Ok(()) => Ended::Last,
+            Ok(()) => {
+                witness.delivered();
+                Ended::Last
+            }
             Err(()) => Ended::Broken,
         }
     }

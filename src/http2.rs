@@ -23,11 +23,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use crate::admit::Room;
-use crate::gateway::{Answered, Downstream, Gateway, Unanswered};
+use crate::gateway::{Answered, Downstream, Gateway, Snapshot, Unanswered};
 use crate::head::{Field, Head, Lines, Peer, Version};
 use crate::policy::Limits;
 use crate::problem::{Problem, Row};
 use crate::respond::{self, Http2Sink};
+use crate::sight::{Busy, Occupied};
 use wire::{Conduct, Wire};
 
 /// Requests of one connection at a time.
@@ -72,6 +73,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     room: Room,
     shutdown: &ShutdownWatch,
 ) {
+    let _open = Occupied::one_of(&gateway.sight().connections.http2);
     let limits = gateway.snapshot().policy.limits;
     let mut options = h2::server::Builder::new();
     options
@@ -94,6 +96,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let mut stop_by: Option<Instant> = None;
     // Every stream's task holds a receiver, so the number of receivers is the number of streams.
     let (streams, _) = watch::channel(());
+    let busy = Arc::new(Busy::default());
     // The first request has the allowance of a head; only then is a quiet connection an idle one.
     let mut quiet_allowance = limits.head_timeout;
     loop {
@@ -109,7 +112,9 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 conduct.begun();
                 let (gateway, conduct) = (Arc::clone(gateway), Arc::clone(&conduct));
                 let alive = streams.subscribe();
+                let busy = Arc::clone(&busy);
                 tokio::spawn(async move {
+                    let _busy = busy.enter(&gateway.sight().connections.active_http2);
                     let answered = answer(&gateway, request, respond, peer, room, &conduct).await;
                     conduct.ended(answered);
                     drop(alive);
@@ -186,13 +191,14 @@ async fn answer(
     };
     let head = match Head::judge(lines, peer, &limits.head) {
         Ok(head) => head,
-        Err(problem) => return client.refuse(&lines, problem).await,
+        Err(problem) => return client.refuse(&snapshot, &lines, problem).await,
     };
     let (_occupied, room) = gateway.enter(room, &limits);
     client.continues = head.expects_continue;
+    let mut witness = gateway.witness(&snapshot, &lines, read_at);
     let answered = gateway
-        .answer(&snapshot, &head, &mut client, read_at, room, |client, context, outcome, _last| {
-            respond::write(&mut client.sink, context, outcome);
+        .answer(&snapshot, &head, &mut client, &mut witness, room, |client, context, outcome, _last| {
+            respond::write(&mut client.sink, context, outcome)
         })
         .await;
     match answered {
@@ -200,7 +206,9 @@ async fn answer(
             let taken = client.send().await;
             if taken {
                 bill.delivered();
+                witness.delivered();
             }
+            drop(witness);
             client.finish().await;
             taken
         }
@@ -222,9 +230,13 @@ struct ClientStream<'g> {
 }
 
 impl ClientStream<'_> {
-    async fn refuse(mut self, lines: &Lines<'_>, problem: Problem) -> bool {
-        self.gateway.refuse(&mut self.sink, lines, problem);
+    async fn refuse(mut self, snapshot: &Snapshot, lines: &Lines<'_>, problem: Problem) -> bool {
+        let mut witness = self.gateway.refuse(snapshot, &mut self.sink, lines, problem);
         let taken = self.send().await;
+        if taken {
+            witness.delivered();
+        }
+        drop(witness);
         self.finish().await;
         taken
     }

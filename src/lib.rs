@@ -44,6 +44,7 @@ mod renewal;
 pub mod respond;
 mod secured;
 pub mod server;
+pub mod sight;
 mod sockets;
 mod supervisor;
 pub mod tariff;

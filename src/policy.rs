@@ -3,6 +3,7 @@
 //! `config.rs` makes one from the operator's YAML; a request holds one from start to end. Values
 //! here cannot be wrong any more. Only the rates and credits of accounts change, in place (`quota.rs`).
 
+pub mod sight;
 pub mod upstream;
 
 use std::collections::HashMap;
@@ -49,6 +50,9 @@ pub struct Policy {
     /// The words for problems of requests that have no product.
     pub wording: Wording,
     pub enquiry: Enquiry,
+    pub sight: sight::Sight,
+    /// The configuration as operators are shown it, without accounts, of which there may be millions.
+    pub shown: serde_json::Value,
 }
 
 /// Where an account is told of its credits: served by the gateway itself, to any valid token.
@@ -211,6 +215,16 @@ impl Paths {
         self.by_path.values().map(of_products).sum()
     }
 
+    /// A path as the configuration has it, if it is served with any method.
+    pub fn template(&self, path: &str) -> Option<&str> {
+        self.by_path.get_key_value(path).map(|(template, _)| &**template)
+    }
+
+    /// All paths, with what answers their methods.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Path)> {
+        self.by_path.iter().map(|(template, path)| (&**template, path))
+    }
+
     /// The path, if it is served with any method.
     pub fn find(&self, path: &str) -> Option<&Path> {
         self.by_path.get(path)
@@ -273,9 +287,9 @@ impl Policy {
     pub fn principal(&self, token: &[u8]) -> Result<Principal<'_>, Problem> {
         let token = self.tokens.find(&crate::account::Digest::of(token));
         let account =
-            token.and_then(|token| usize::try_from(token.account).ok()).and_then(|place| self.accounts.get(place));
+            token.and_then(|(_, token)| usize::try_from(token.account).ok()).and_then(|place| self.accounts.get(place));
         match (token, account) {
-            (Some(token), Some(account)) => Ok(Principal { token, account }),
+            (Some((token_place, token)), Some(account)) => Ok(Principal { token, token_place, account }),
             _ => Err(Problem::new(Row::TokenUnknown, "no token has this digest")),
         }
     }

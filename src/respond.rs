@@ -17,6 +17,7 @@ use crate::ledger::Receipt;
 use crate::policy::{Policy, Preflight};
 use crate::problem::{Hint, Problem};
 use crate::quota::{Now, RateState};
+use crate::sight::trace::Trace;
 use crate::wording::{Shape, Wording};
 
 /// `Access-Control-Expose-Headers` of every answer that a browser may read.
@@ -30,8 +31,13 @@ pub struct TransactionId([u8; uuid::fmt::Hyphenated::LENGTH]);
 impl TransactionId {
     /// A new random one (RFC 9562, version 4).
     pub fn random() -> TransactionId {
+        TransactionId::of(*Uuid::new_v4().as_bytes())
+    }
+
+    /// The one with these bytes.
+    pub fn of(id: [u8; 16]) -> TransactionId {
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-        Uuid::new_v4().hyphenated().encode_lower(&mut text);
+        Uuid::from_bytes(id).hyphenated().encode_lower(&mut text);
         TransactionId(text)
     }
 
@@ -71,6 +77,8 @@ pub struct Context<'a, 'p> {
     pub lines: &'a Lines<'a>,
     pub trail: Trail<'p>,
     pub transaction: &'a TransactionId,
+    /// `None` where traces pass as they came.
+    pub trace: Option<&'a Trace>,
     pub now: Now,
 }
 
@@ -91,8 +99,8 @@ pub trait Sink {
     fn body(&mut self, body: &[u8]);
 }
 
-/// Writes a whole response.
-pub fn write(sink: &mut impl Sink, context: &Context<'_, '_>, outcome: &Outcome<'_>) {
+/// Writes a whole response; the bytes of its body.
+pub fn write(sink: &mut impl Sink, context: &Context<'_, '_>, outcome: &Outcome<'_>) -> usize {
     match outcome {
         Outcome::Delivered(body, receipt) => {
             sink.status(200, "OK");
@@ -103,28 +111,29 @@ pub fn write(sink: &mut impl Sink, context: &Context<'_, '_>, outcome: &Outcome<
                 number(sink, "X-Credits-Charged", u64::from(receipt.charged));
                 number(sink, "X-Credits-Remaining", receipt.remaining);
             }
-            finish(sink, context, body);
+            finish(sink, context, body)
         }
         Outcome::Told(body) => {
             sink.status(200, "OK");
             sink.header("Content-Type", JSON.as_bytes());
             common_headers(sink, context);
-            finish(sink, context, body);
+            finish(sink, context, body)
         }
         Outcome::Preflight(preflight) => {
             sink.status(204, "No Content");
             common_headers(sink, context);
             preflight_headers(sink, preflight);
             sink.body(b"");
+            0
         }
         Outcome::Refused(problem) => refusal(sink, context, *problem),
     }
 }
 
-fn refusal(sink: &mut impl Sink, context: &Context<'_, '_>, problem: Problem) {
+fn refusal(sink: &mut impl Sink, context: &Context<'_, '_>, problem: Problem) -> usize {
     let wording = context.wording();
     let Some(words) = wording.words(problem.row) else {
-        return;
+        return 0;
     };
     sink.status(words.status.code(), words.status.phrase());
     let shape = if prefers_problem_json(context.lines) { Shape::ProblemJson } else { Shape::ErrorObject };
@@ -145,8 +154,8 @@ fn refusal(sink: &mut impl Sink, context: &Context<'_, '_>, problem: Problem) {
     }
     with_scratch(|body| {
         wording.write_object(body, words, shape, field, context.lines.path().as_bytes());
-        finish(sink, context, body);
-    });
+        finish(sink, context, body)
+    })
 }
 
 /// The headers of every response, of whichever status.
@@ -196,10 +205,12 @@ fn preflight_headers(sink: &mut impl Sink, preflight: &Preflight) {
     number(sink, "Access-Control-Max-Age", preflight.max_age_seconds);
 }
 
-fn finish(sink: &mut impl Sink, context: &Context<'_, '_>, body: &[u8]) {
+fn finish(sink: &mut impl Sink, context: &Context<'_, '_>, body: &[u8]) -> usize {
     number(sink, "Content-Length", u64::try_from(body.len()).unwrap_or(u64::MAX));
     // A response to HEAD says how long its body would be and has none (RFC 9110, section 9.3.2).
-    sink.body(if context.lines.method == "HEAD" { b"" } else { body });
+    let body = if context.lines.method == "HEAD" { b"" } else { body };
+    sink.body(body);
+    body.len()
 }
 
 fn number(sink: &mut impl Sink, name: &str, number: u64) {
@@ -237,14 +248,14 @@ fn date_header(sink: &mut impl Sink, now: Now) {
 }
 
 /// Lends a buffer of this thread, so that a refusal does not allocate for its body.
-fn with_scratch(fill: impl FnOnce(&mut Vec<u8>)) {
+fn with_scratch<T>(fill: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     thread_local! {
         static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
     SCRATCH.with_borrow_mut(|scratch| {
         scratch.clear();
-        fill(scratch);
-    });
+        fill(scratch)
+    })
 }
 
 /// The bytes of an HTTP/1.1 response.

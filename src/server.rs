@@ -27,6 +27,7 @@ use crate::listener::Listeners;
 use crate::policy::LONGEST_GRACE;
 use crate::reload::{Reloader, Watched};
 use crate::renewal::{self, Renewal};
+use crate::sight::{self, Sight};
 use crate::sockets::Sockets;
 use crate::upgrade::{Predecessor, Upgrader};
 use crate::upstream::figures::Metrics;
@@ -76,7 +77,9 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let (policy, started) = (Arc::new(config.policy), Instant::now());
     let line = predecessor.as_ref().map(Predecessor::line).transpose()?;
     let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, line));
-    let gateway = Arc::new(Gateway::new(policy, Arc::clone(&ledger), descriptors, started));
+    let sight = Arc::new(Sight::start(config.outlets));
+    let (books, seen) = (Arc::clone(&ledger), Arc::clone(&sight));
+    let gateway = Arc::new(Gateway::new(policy, books, seen, descriptors, started));
     let listeners = config.listeners;
 
     let (begun, all_begun) = channel();
@@ -92,13 +95,16 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let reloader = watched.map(|watched| Reloader::start(watched, start, Arc::clone(&gateway), Arc::clone(&ledger)));
     // A change of the configuration can bring certificates where there were none.
     let renewal = Renewal { listeners, gateway: Arc::clone(&gateway), figures: renewal::Figures::default() };
-    let registry = metrics(&gateway, &ledger, &renewal.figures, reloader.as_ref());
+    let registry = metrics(&gateway, &ledger, &renewal.figures, reloader.as_ref(), started);
     server.add_service(background_service("renewal", renewal));
     let operators = Operators { reloader: reloader.clone(), upgrader: offered, token: config.admin_token };
     let admin = Admin::new(Arc::clone(&gateway), Arc::clone(&ledger), registry, config.admin, operators);
     server.add_service(sockets.serve_one("admin", admin, config.admin, begun)?);
     if let Some(reloader) = reloader {
-        server.add_service(background_service("signals", Wishes { reloader, upgrader: upgrader.clone() }));
+        server.add_service(background_service(
+            "signals",
+            Wishes { reloader, upgrader: upgrader.clone(), sight: Arc::clone(&sight) },
+        ));
     }
     let mut watch = background_service("watch", Watch { gateway, ledger: Arc::clone(&ledger), sockets, idle });
     watch.threads = Some(1);
@@ -115,6 +121,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     });
     server.run(RunArgs { shutdown_signal: Box::new(Signals(upgrader)) });
     ledger.close();
+    sight.flush();
     Ok(())
 }
 
@@ -124,6 +131,7 @@ fn metrics(
     ledger: &Ledger,
     certificates: &renewal::Figures,
     reloader: Option<&Reloader>,
+    started: Instant,
 ) -> Registry {
     let mut registry = Registry::default();
     ledger.register(&mut registry);
@@ -132,6 +140,7 @@ fn metrics(
     if let Some(reloader) = reloader {
         reloader.register(&mut registry);
     }
+    registry.register_collector(Box::new(sight::metrics::Metrics { gateway: Arc::clone(gateway), started }));
     let shared = Arc::clone(gateway);
     registry.register_collector(Box::new(Metrics(Box::new(move || shared.upstreams()))));
     registry
@@ -153,10 +162,12 @@ impl ServerApp for Front {
     }
 }
 
-/// What operators can wish for by a signal: SIGHUP loads the configuration anew, SIGUSR2 upgrades.
+/// What operators can wish for by a signal: SIGHUP loads the configuration and opens the access log
+/// anew, SIGUSR2 upgrades.
 struct Wishes {
     reloader: Reloader,
     upgrader: Upgrader,
+    sight: Arc<Sight>,
 }
 
 #[async_trait]
@@ -170,7 +181,10 @@ impl BackgroundService for Wishes {
             tokio::select! {
                 // An error means that the server is gone, which is the end as well.
                 _ = shutdown.changed() => return,
-                Some(()) = hangup.recv() => self.reloader.reload_soon(),
+                Some(()) = hangup.recv() => {
+                    self.sight.reopen();
+                    self.reloader.reload_soon();
+                }
                 Some(()) = user.recv() => self.upgrader.upgrade_soon(),
                 else => return,
             }
@@ -225,6 +239,7 @@ impl BackgroundService for Watch {
             () = interrupted() => {}
         }
         self.ledger.close();
+        self.gateway.sight().flush();
         (self.idle)();
     }
 }

@@ -219,6 +219,12 @@ impl<P> Passage<'_, P> {
         Ok(server)
     }
 
+    /// There is a connection to the server, from the pool or a new one.
+    pub fn connected(&self, reused: bool) {
+        let tally = &self.pool.tally;
+        if reused { &tally.reused } else { &tally.connected }.add_one();
+    }
+
     /// The server has failed; the problem is handed through.
     pub fn failed(&mut self, problem: Problem) -> Problem {
         self.judge(Verdict::Failed);

@@ -79,6 +79,11 @@ impl Wording {
         .map(|(_, words)| words)
     }
 
+    /// The place of a row among all rows.
+    pub fn place(&self, row: Row) -> Option<usize> {
+        self.rows.binary_search_by_key(&row, |(known, _)| *known).ok()
+    }
+
     /// All rows in order of precedence.
     pub fn iter(&self) -> impl Iterator<Item = &(Row, Words)> {
         self.rows.iter()
@@ -137,8 +142,13 @@ fn escaped(text: &str) -> String {
 
 /// Appends bytes as they stand between the quotes of a JSON string; what is not UTF-8 becomes
 /// U+FFFD, and the line separators that some readers of logs and scripts trip over are escaped.
-fn write_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn write_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
+    // Nearly every text is like that.
+    if bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+        out.extend_from_slice(bytes);
+        return;
+    }
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
             match character {

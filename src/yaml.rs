@@ -202,6 +202,20 @@ pub fn read<T: DeserializeOwned>(file: &str, text: &str, mistakes: &mut Mistakes
     reader::deserialize(file, &root, mistakes)
 }
 
+/// The same, and beside it what another type makes of the text, if it makes anything of it; that
+/// type's mistakes are nobody's.
+pub fn read_also<T: DeserializeOwned, U: DeserializeOwned>(
+    file: &str,
+    text: &str,
+    mistakes: &mut Mistakes,
+) -> Option<(T, Place, Option<U>)> {
+    let file: Arc<str> = Arc::from(file);
+    let root = tree::parse(&file, text, mistakes)?;
+    let (value, place) = reader::deserialize(Arc::clone(&file), &root, mistakes)?;
+    let also = reader::deserialize(file, &root, &mut Mistakes::default());
+    Some((value, place, also.map(|(also, _)| also)))
+}
+
 /// The name by which [`Written`] makes itself known to the reader of nodes.
 const WRITTEN: &str = "$tollgate::Written";
 

@@ -21,8 +21,11 @@ use tollgate::gateway::Gateway;
 use tollgate::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::ledger::Ledger;
 use tollgate::listener::Listener;
-use tollgate::problem::Row;
+use tollgate::problem::{Problem, Row};
 use tollgate::quota::Now;
+use tollgate::sight::Sight;
+use tollgate::sight::tables::{Ending, Tables};
+use tollgate::sight::witness::Witness;
 use tollgate::upstream::Upstreams;
 use tollgate::{config, demo};
 
@@ -103,6 +106,33 @@ fn admit_allocates_nothing() {
 }
 
 #[test]
+fn seeing_a_request_allocates_nothing() {
+    let more = "metrics: { by_account: true, by_token: true }\naccounts:";
+    let text = demo::CONFIGURATION.replacen("accounts:", more, 1);
+    let config = config::parse("demo.yaml", &text, &demo::SOURCE).unwrap();
+    let (sight, tables) = (Sight::default(), Tables::new(&config.policy, None));
+    let principal = config.policy.principal(b"demo-live").unwrap();
+    let trail = Trail { product: config.policy.products.first(), principal: Some(principal) };
+    let see = |ending| {
+        let before = ALLOCATIONS.get();
+        let mut witness = Witness::of(&sight, &tables, &config.policy, &Lines::UNREADABLE, Instant::now());
+        witness.admitted(&trail);
+        witness.body_begins(Instant::now());
+        witness.body_ends(7);
+        witness.answered(ending, 7);
+        witness.delivered();
+        drop(witness);
+        ALLOCATIONS.get() - before
+    };
+    let refused = Ending::Refused(Problem::new(Row::TokenUnknown, "a test"));
+    // The first one sets up what its thread needs for random numbers.
+    see(Ending::Answered);
+    for ending in [Ending::Answered, Ending::Preflight, Ending::Gone, refused] {
+        assert_eq!(see(ending), 0, "{ending:?}");
+    }
+}
+
+#[test]
 fn choosing_a_server_allocates_nothing() {
     let servers = "servers: [{ address: 127.0.0.1:9001, weight: 3, max_requests: 9 }, 127.0.0.1:9002]\n    \
                    breaker: { failures: 9 }";
@@ -179,7 +209,8 @@ fn gateway() -> SocketAddr {
         let (policy, started) = (Arc::new(config.policy), Instant::now());
         let descriptors = Descriptors::claim(&policy.limits).unwrap();
         let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, None));
-        let gateway = Arc::new(Gateway::new(policy, ledger, descriptors, started));
+        let sight = Arc::new(Sight::default());
+        let gateway = Arc::new(Gateway::new(policy, ledger, sight, descriptors, started));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

@@ -855,6 +855,7 @@ fn the_backend_gets_a_request_that_was_built_anew() {
         };
         response.assert_success();
         let transaction = response.header("Transaction-Id").unwrap();
+        let trace = transaction.replace('-', "");
         let name = |name: &str| match version {
             Version::Http1 => name.to_owned(),
             Version::Http2 => name.to_ascii_lowercase(),
@@ -865,6 +866,7 @@ fn the_backend_gets_a_request_that_was_built_anew() {
             "Accept: application/json".to_owned(),
             format!("Reference-ID: {REFERENCE}"),
             format!("Transaction-Id: {transaction}"),
+            format!("traceparent: 00-{trace}-{}-02", &trace[..16]),
             "X-Forwarded-For: 198.51.100.7".to_owned(),
             format!("{}: application/json; charset=UTF-8", name("Content-Type")),
             format!("{}: True", name("Add-Metadata")),

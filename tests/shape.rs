@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Files that decide, and the modules of the crate that each may name. Whatever is not in a row is
 /// above it.
-const LAYERS: [(&str, &[&str]); 24] = [
+const LAYERS: [(&str, &[&str]); 30] = [
     ("problem.rs", &[]),
     ("wording.rs", &["problem"]),
     ("head.rs", &["problem"]),
@@ -20,9 +20,15 @@ const LAYERS: [(&str, &[&str]); 24] = [
     ("quota.rs", &["problem"]),
     ("enquiry.rs", &["account", "quota"]),
     ("account.rs", &["check", "problem", "quota"]),
+    ("policy/sight.rs", &[]),
     ("policy/upstream.rs", &[]),
     ("policy.rs", &["account", "check", "head", "problem", "quota", "tariff", "tls", "wording"]),
     ("listener.rs", &["check", "tls"]),
+    ("sight/counters.rs", &[]),
+    ("sight/queue.rs", &[]),
+    ("sight/json.rs", &["wording"]),
+    ("sight/trace.rs", &["head"]),
+    ("sight/tables.rs", &["account", "policy", "problem", "wording"]),
     ("upstream/verdict.rs", &[]),
     ("upstream/health.rs", &["policy"]),
     ("upstream/breaker.rs", &["policy", "quota"]),

@@ -52,6 +52,14 @@ impl Domains {
         Domains::Listed(Box::new(DomainList { exact: exact.into(), parents: parents.into(), allow_absent }))
     }
 
+    /// The patterns of the list, and whether requests without a domain pass; `None` without a list.
+    pub fn patterns(&self) -> Option<(Vec<String>, bool)> {
+        let Domains::Listed(list) = self else { return None };
+        let exact = list.exact.iter().map(ToString::to_string);
+        let below = list.parents.iter().map(|parent| format!("*.{parent}"));
+        Some((exact.chain(below).collect(), list.allow_absent))
+    }
+
     /// What any of these lists lets pass: everything, if one of them is no list.
     pub fn any_of<'d>(lists: impl Iterator<Item = &'d Domains>) -> Domains {
         let mut exact = Vec::new();

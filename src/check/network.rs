@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
 use crate::head::{Lines, Peer, decimal};
 use crate::problem::{Problem, Row};
@@ -57,6 +57,14 @@ impl Networks {
                 IpAddr::V6(address) => within(&ranges.v6, address.to_bits()),
             },
         }
+    }
+
+    /// The blocks that the list amounts to; `None` without a list.
+    pub fn blocks(&self) -> Option<Vec<IpNet>> {
+        let Networks::Listed(ranges) = self else { return None };
+        let v4 = ranges.v4.iter().flat_map(|(from, to)| Ipv4Subnets::new((*from).into(), (*to).into(), 0));
+        let v6 = ranges.v6.iter().flat_map(|(from, to)| Ipv6Subnets::new((*from).into(), (*to).into(), 0));
+        Some(v4.map(IpNet::V4).chain(v6.map(IpNet::V6)).collect())
     }
 
     /// Lets the client pass or not.

@@ -12,7 +12,7 @@ use super::problems::Rows;
 use super::products::{self, Surroundings, listed};
 use super::tls::client_tls;
 use super::units::{Bytes, Parsed};
-use super::{Config, Source, credits, file, listeners, upstreams};
+use super::{Config, Source, credits, file, listeners, sight, upstreams};
 use crate::account::Tokens;
 use crate::check::domain::Domains;
 use crate::check::header::HeaderRule;
@@ -82,6 +82,7 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
     let (accounts, tokens) = (gathered.accounts, gathered.tokens);
     let somebody_pays = accounts.iter().any(|account| account.licences.iter().next().is_some());
     let ledger = credits::ledger(file.ledger, somebody_pays, root, source, mistakes);
+    let (sight, outlets) = sight::compile(file.metrics, file.access_log, file.tracing, source, mistakes);
     let window = enquiry_window(file.enquiry_rate, mistakes);
     if !mistakes.is_empty() {
         return None;
@@ -126,9 +127,11 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         echoed: echoed.into(),
         wording,
         enquiry,
+        sight,
+        shown: serde_json::Value::Null,
     };
     let admin_token = file.admin_token.take().map(|digest| digest.0);
-    Some(Config { listeners: Arc::new(own.listeners), workers, admin, admin_token, ledger, policy })
+    Some(Config { listeners: Arc::new(own.listeners), workers, admin, admin_token, ledger, outlets, policy })
 }
 
 /// How often an account may ask about its credits, unless the configuration says otherwise.

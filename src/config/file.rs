@@ -44,6 +44,9 @@ pub struct File {
     pub problems: Entries<Problem>,
     pub ledger: Written<Ledger>,
     pub enquiry_rate: Written<Rate>,
+    pub metrics: Written<Metrics>,
+    pub access_log: Written<AccessLog>,
+    pub tracing: Written<Tracing>,
     pub accounts: Entries<Account>,
     pub include: Written<Listed<String>>,
 }
@@ -297,6 +300,46 @@ pub struct Ledger {
 pub enum Durability {
     Batch,
     Each,
+}
+
+/// Whose requests are counted apart.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    pub by_account: Written<bool>,
+    pub by_token: Written<bool>,
+    pub max_series: Written<usize>,
+}
+
+/// One line for each request.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccessLog {
+    pub file: Written<String>,
+    pub sample: Written<LogSample>,
+    pub reference_key: Written<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSample {
+    pub ok: Written<f64>,
+}
+
+/// Traces, and where spans go.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tracing {
+    pub traceparent: Written<bool>,
+    pub otlp: Written<Otlp>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Otlp {
+    pub endpoint: Written<String>,
+    pub sample: Written<f64>,
+    pub service_name: Written<String>,
 }
 
 /// What an account has of a product: credits, or no need of any.

@@ -1469,7 +1469,7 @@ fn mistakes_that_any_yaml_can_have() {
         Case {
             edits: &[(GOOD, "- listen\n")],
             lines: &[
-                "f:1:1: .: is a list, but a mapping is wanted here; write `key: value` lines below it; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, public_url, trusted_proxies, limits, grace, upstreams, products, problems, ledger, enquiry_rate, accounts, include",
+                "f:1:1: .: is a list, but a mapping is wanted here; write `key: value` lines below it; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, public_url, trusted_proxies, limits, grace, upstreams, products, problems, ledger, enquiry_rate, metrics, access_log, tracing, accounts, include",
             ],
         },
         Case {
@@ -1483,7 +1483,7 @@ fn mistakes_that_any_yaml_can_have() {
         Case {
             edits: &[("workers: 2", "threads: 2")],
             lines: &[
-                "f:2:1: threads: is not a key here; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, public_url, trusted_proxies, limits, grace, upstreams, products, problems, ledger, enquiry_rate, accounts, include",
+                "f:2:1: threads: is not a key here; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, public_url, trusted_proxies, limits, grace, upstreams, products, problems, ledger, enquiry_rate, metrics, access_log, tracing, accounts, include",
             ],
         },
         Case {
@@ -1637,7 +1637,7 @@ pub(super) fn with_all_examples() -> String {
         within = line == "# listeners:" || (within && !line.is_empty());
         let example = match line.strip_prefix("# ") {
             Some(example) if within => example.to_owned(),
-            Some(_) | None => line.replace("    # tls: {", "    tls: {"),
+            Some(_) | None => line.replace("    # tls: {", "    tls: {").replace("  # otlp: {", "  otlp: {"),
         };
         let _ = writeln!(text, "{example}");
     }
@@ -1693,6 +1693,11 @@ fn gateway_yaml_has_every_key() {
         ("a product's credits", credits.clone(), keys_of::<file::Credits>()),
         ("a price line", price_lines.clone(), keys_of::<file::PriceLine>()),
         ("the ledger", vec![file["ledger"].clone()], keys_of::<file::Ledger>()),
+        ("metrics", vec![file["metrics"].clone()], keys_of::<file::Metrics>()),
+        ("the access log", vec![file["access_log"].clone()], keys_of::<file::AccessLog>()),
+        ("its sample", vec![file["access_log"]["sample"].clone()], keys_of::<file::LogSample>()),
+        ("tracing", vec![file["tracing"].clone()], keys_of::<file::Tracing>()),
+        ("OTLP", vec![file["tracing"]["otlp"].clone()], keys_of::<file::Otlp>()),
         ("a token", lists(&accounts, "tokens"), keys_of::<file::Token>()),
     ] {
         for key in keys {
@@ -1842,6 +1847,22 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
     states(&format!("answer to a preflight. Default: {}m.", p.preflight.max_age_seconds / 60));
     states("standard reason phrase as the title. Default: that phrase.");
 
+    let sight = policy.sight;
+    states("Count requests by account, and by token, as well. Default: false.");
+    assert!(!sight.by_account && !sight.by_token);
+    states(&format!("all further ones are `other`. Default: {}.", sight.max_series));
+    states("One line of JSON for each request. Without this key there is none.");
+    states("all others always do. Default: 1.");
+    states("Default: a new key with each start.");
+    states("both pass as they came. Default: true.");
+    states("that have spans (default 1)");
+    states("Spans for a collector of OpenTelemetry (default: none)");
+    assert!(sight.traceparent && sight.ok_lines.get() == 1.0 && sight.spans.get() == 1.0);
+    assert_eq!(config.outlets, crate::sight::Outlets::default());
+    let traced = "tracing: { otlp: { endpoint: \"http://127.0.0.1:4318\" } }\naccounts:\n";
+    let traced = parsed(&text.replace("accounts:\n", traced)).unwrap().outlets.otlp.unwrap();
+    states(&format!("calls this gateway (default {})", traced.service_name));
+
     states("`burst`\n    # at once (default: the limit)");
     let state = policy.accounts[0]
         .rate
@@ -1928,7 +1949,7 @@ fn accounts_are_included_from_yaml_and_json_lines() {
     let config = scratch.load(BOTH).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let names: BTreeSet<_> = config.policy.accounts.iter().map(|account| &*account.name).collect();
     assert_eq!(names, BTreeSet::from(["acme", "one", "two", "three"]));
-    let token = config.policy.tokens.find(&Digest::of(&3_usize.to_le_bytes())).unwrap();
+    let (_, token) = config.policy.tokens.find(&Digest::of(&3_usize.to_le_bytes())).unwrap();
     let inside = |address: &str| token.networks.contains(address.parse::<IpAddr>().unwrap());
     assert!(inside("192.0.2.1") && !inside("192.0.3.1"));
     assert_eq!(&*config.policy.accounts[usize::try_from(token.account).unwrap()].name, "three");

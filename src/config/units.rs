@@ -239,7 +239,7 @@ pub struct HeaderName(pub Box<str>);
 impl FromText for HeaderName {
     fn from_text(text: &str) -> Result<HeaderName, &'static str> {
         // Framing, routing, what the gateway itself reads, and what it says in its answers.
-        const TAKEN: [&str; 27] = [
+        const TAKEN: [&str; 29] = [
             "accept",
             "accept-encoding",
             "allow",
@@ -260,6 +260,8 @@ impl FromText for HeaderName {
             "referer",
             "retry-after",
             "te",
+            "traceparent",
+            "tracestate",
             "trailer",
             "transaction-id",
             "transfer-encoding",
@@ -396,6 +398,7 @@ mod tests {
             ("auth_token", false),
             ("Host", false),
             ("X-Forwarded-For", false),
+            ("Traceparent", false),
             ("x-rate-limit-limit", false),
             ("Access-Control-Allow-Origin", false),
             ("a b", false),

@@ -148,9 +148,9 @@ pub fn added(written: Entries<String>, source: &Source, mistakes: &mut Mistakes)
     AddedHeaders::new(&headers)
 }
 
-/// A header's value with what it takes from the environment and from files. A mistake never shows
+/// A header's value, or another secret, with what it takes from the environment and from files. A mistake never shows
 /// any of it.
-fn resolved(text: &str, source: &Source) -> Result<Box<str>, String> {
+pub fn resolved(text: &str, source: &Source) -> Result<Box<str>, String> {
     let mut value = String::new();
     let mut rest = text;
     while let Some((before, from)) = rest.split_once("${") {

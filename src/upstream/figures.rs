@@ -8,13 +8,14 @@ use std::sync::Arc;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::gauge::ConstGauge;
 use serde_json::{Value, json};
 
 use super::breaker::Phase;
 use super::servers::Standing;
 use super::{Pool, Upstreams};
+use crate::sight::counters::Count;
 
 /// What is counted of one upstream.
 #[derive(Debug, Default)]
@@ -23,6 +24,10 @@ pub struct Tally {
     /// Requests that went on to another server.
     pub retries: Counter,
     pub failed_checks: Counter,
+    /// Requests that went over a connection from the pool.
+    pub reused: Count,
+    /// Connections that were made for a request.
+    pub connected: Count,
 }
 
 impl<P> Upstreams<P> {
@@ -110,6 +115,15 @@ impl<P: fmt::Debug + Send + Sync + 'static> Collector for Metrics<P> {
             let is_open = pool.breaker.phase(pool.clock.now()) != Phase::Closed;
             let labels = [("upstream", &*pool.upstream.name)];
             ConstGauge::new(i64::from(is_open)).encode(open.encode_family(&labels)?)?;
+        }
+        let help = "Connections to an upstream that requests went over, by whether they were new or from the pool";
+        let mut connections =
+            encoder.encode_descriptor("tollgate_upstream_connections", help, None, MetricType::Counter)?;
+        for pool in pools {
+            for (kind, count) in [("new", &pool.tally.connected), ("reused", &pool.tally.reused)] {
+                let labels = [("upstream", &*pool.upstream.name), ("kind", kind)];
+                ConstCounter::new(count.sum()).encode(connections.encode_family(&labels)?)?;
+            }
         }
         let mut count = |name, help, of: fn(&Tally) -> &Counter| {
             let mut counted = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;

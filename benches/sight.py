@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""What it costs to see requests: CPU time a request, of the same lookup and of the same 401, with
+everything off, as shipped, and with everything on, in one run.
+
+Needs the release build, wrk and haproxy (as the backend: its answer costs next to nothing), and two
+cores: each gateway has one, with all its threads, the load, the backend and the collector have the
+other. Three gateways run side by side and only one of them has requests at a time. Rounds go through
+them in turn; the figures are medians, and the ratios are those of single rounds.
+
+    off      no traceparent, no access log, no spans (figures cannot be switched off)
+    shipped  the defaults: figures and traceparent
+    on       a line for each request in a file, figures by account and token, and spans of one request
+             in a hundred to a collector (SPANS=1 for all)
+
+    make bench-sight
+"""
+
+import hashlib
+import http.server
+import os
+import pathlib
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PROGRAM = os.environ.get("TOLLGATE", str(ROOT / "target/release/tollgate"))
+ROUNDS = int(os.environ.get("ROUNDS", "9"))
+SECONDS = int(os.environ.get("SECONDS_A_ROUND", "4"))
+SPANS = os.environ.get("SPANS", "0.01")
+ANSWER = '{"result":{"number":"+44 7400 123456","validated_phone_number":"+447400123456",' \
+    '"formatted_phone_number":"+44 7400 123456","phone_type":"Mobile","confidence":"Verified"}}'
+BODY = '{"number":"+44 7400 123456","output_format":"E164","cache_value_days":7}'
+LOADS = {"lookup": "live", "401": "nobody"}
+
+
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_):
+        """A gateway that ends breaks its connection off."""
+
+
+class Collector(http.server.BaseHTTPRequestHandler):
+    """Takes spans and forgets them."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_):
+        pass
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(port):
+    for _ in range(500):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    sys.exit(f"nothing listens on {port}")
+
+
+def seen(name, collector):
+    """The part of the configuration that differs."""
+    if name == "off":
+        return "tracing: { traceparent: false }\n"
+    if name == "shipped":
+        return ""
+    return (
+        "metrics: { by_account: true, by_token: true }\naccess_log: { file: access.log }\n"
+        f'tracing: {{ otlp: {{ endpoint: "http://127.0.0.1:{collector}", sample: {SPANS} }} }}\n'
+    )
+
+
+def configuration(directory, name, backend, listen, admin, collector):
+    text = (ROOT / "config/demo.yaml").read_text()
+    head = text[: text.index("# Credits begin anew")]
+    head = head.replace("127.0.0.1:9001", f"127.0.0.1:{backend}")
+    head = re.sub(r"listen: .*", f"listen: 127.0.0.1:{listen}\nworkers: 1", head)
+    head = re.sub(r"admin: .*", f"admin: 127.0.0.1:{admin}", head)
+    digest = hashlib.sha256(b"live").hexdigest()
+    accounts = (
+        "ledger: { volatile: true }\naccounts:\n  main:\n    rate: { limit: 1_000_000/s, burst: 1000000 }\n"
+        "    credits: { phone: unmetered }\n"
+        f'    tokens: [{{ name: live, hash: "sha256:{digest}", products: [phone] }}]\n'
+    )
+    directory.mkdir()
+    (directory / "tollgate.yaml").write_text(head + seen(name, collector) + accounts)
+    for schema in ("phone", "email"):
+        (directory / f"{schema}.schema.json").write_text((ROOT / f"config/{schema}.schema.json").read_text())
+
+
+def cpu_ns(pid):
+    """CPU time of all threads, from the scheduler's own clock."""
+    total = 0
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        try:
+            total += int((task / "schedstat").read_text().split()[0])
+        except OSError:
+            pass
+    return total
+
+
+def load(directory, listen, token, status):
+    script = directory / f"{token}.lua"
+    script.write_text(
+        'wrk.method = "POST"\n'
+        f"wrk.body = '{BODY}'\n"
+        'wrk.headers["Content-Type"] = "application/json"\n'
+        f'wrk.headers["Auth-Token"] = "{token}"\n'
+    )
+    out = subprocess.run(
+        ["taskset", "-c", "1", "wrk", "-t1", "-c64", f"-d{SECONDS}s", "-s", str(script),
+         f"http://127.0.0.1:{listen}/phone/validate/v2"],
+        capture_output=True, text=True, check=True,
+    ).stdout
+    requests = int(re.search(r"(\d+) requests in", out).group(1))
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
+    if (int(refused.group(1)) if refused else 0) != (0 if status == 200 else requests):
+        sys.exit(out)
+    return requests
+
+
+def dropped(admin):
+    """Lines and spans that were dropped so far."""
+    with socket.create_connection(("127.0.0.1", admin)) as wire:
+        wire.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        text = b"".join(iter(lambda: wire.recv(65536), b"")).decode()
+    numbers = [re.search(rf"tollgate_{name}_total (\d+)", text) for name in ("access_log_dropped", "otlp_dropped")]
+    return [int(number.group(1)) for number in numbers]
+
+
+def measure(directory, gateways):
+    figures = {load_name: {name: [] for name in gateways} for load_name in LOADS}
+    names = list(gateways)
+    for name, (_, listen, _) in gateways.items():
+        load(directory, listen, "live", 200)
+    for round_number in range(ROUNDS):
+        turn = round_number % len(names)
+        for load_name, token in LOADS.items():
+            for name in names[turn:] + names[:turn]:
+                process, listen, _ = gateways[name]
+                before = cpu_ns(process.pid)
+                requests = load(directory, listen, token, 200 if load_name == "lookup" else 401)
+                # The last lines and spans go out a moment later.
+                time.sleep(0.2)
+                figures[load_name][name].append(((cpu_ns(process.pid) - before) / requests / 1000, requests / SECONDS))
+                # The file would fill the disk.
+                log = directory / name / "access.log"
+                if log.exists():
+                    os.truncate(log, 0)
+    return figures
+
+
+def report(figures):
+    print(f"{ROUNDS} rounds of {SECONDS} s each, {SPANS} of requests with spans where everything is on")
+    for load_name, by_name in figures.items():
+        print(load_name)
+        for name, rounds in by_name.items():
+            cpu, rate = (statistics.median(column) for column in zip(*rounds))
+            ratios = [own[0] / off[0] for own, off in zip(rounds, by_name["off"])]
+            print(
+                f"  {name:<8}{cpu:8.2f} us CPU a request {rate:10.0f} requests/s   {statistics.median(ratios):.3f} of off"
+                f" (lowest {min(ratios):.3f}, highest {max(ratios):.3f})"
+            )
+
+
+def main():
+    collector = Server(("127.0.0.1", 0), Collector)
+    threading.Thread(target=collector.serve_forever, daemon=True).start()
+    os.sched_setaffinity(0, {1})
+    processes = []
+    with tempfile.TemporaryDirectory() as name:
+        directory = pathlib.Path(name)
+        backend = free_port()
+        (directory / "haproxy.cfg").write_text(
+            "global\n  maxconn 4000\n  nbthread 1\ndefaults\n  mode http\n  timeout client 60s\n"
+            "  timeout server 60s\n  timeout connect 5s\n"
+            f"frontend f\n  bind 127.0.0.1:{backend}\n"
+            f"  http-request return status 200 content-type application/json string '{ANSWER}'\n"
+        )
+        try:
+            processes.append(subprocess.Popen(["haproxy", "-q", "-db", "-f", str(directory / "haproxy.cfg")]))
+            wait_for(backend)
+            gateways = {}
+            for name in ("off", "shipped", "on"):
+                listen, admin = free_port(), free_port()
+                configuration(directory / name, name, backend, listen, admin, collector.server_port)
+                process = subprocess.Popen(
+                    ["taskset", "-c", "0", PROGRAM, "run", "--config", str(directory / name / "tollgate.yaml")],
+                    stdout=subprocess.DEVNULL,
+                )
+                processes.append(process)
+                wait_for(listen)
+                gateways[name] = (process, listen, admin)
+            figures = measure(directory, gateways)
+            lines, spans = dropped(gateways["on"][2])
+            report(figures)
+            print(f"dropped: {lines} lines, spans of {spans} requests")
+        finally:
+            for process in processes:
+                process.terminate()
+                process.wait()
+
+
+if __name__ == "__main__":
+    main()

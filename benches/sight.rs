@@ -1,0 +1,102 @@
+//! What it costs to see a request: its figures, its line, and how counters fare when threads meet.
+//!
+//! `cargo bench --bench sight`. `one_word` and `family` are what the gateway does not do: one number
+//! for all threads, and one that is found by its labels.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use divan::Bencher;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use tollgate::admit::Trail;
+use tollgate::config::{self, Config};
+use tollgate::demo;
+use tollgate::head::Lines;
+use tollgate::problem::{Problem, Row};
+use tollgate::sight::counters::{Count, Histogram};
+use tollgate::sight::tables::{Ending, Tables};
+use tollgate::sight::witness::Witness;
+use tollgate::sight::{Outlets, Sight, access};
+
+fn main() {
+    divan::main();
+}
+
+fn configuration() -> Config {
+    config::parse("demo.yaml", demo::CONFIGURATION, &demo::SOURCE).unwrap_or_else(|mistakes| {
+        eprintln!("{mistakes}");
+        std::process::exit(1)
+    })
+}
+
+fn see(bencher: Bencher<'_, '_>, sight: &Sight, traceparent: bool, ending: Ending) {
+    let mut policy = configuration().policy;
+    policy.sight.traceparent = traceparent;
+    let tables = Tables::new(&policy, None);
+    let trail = Trail { product: policy.products.first(), principal: policy.principal(b"demo-live").ok() };
+    let lines = Lines { method: "POST", target: "/phone/validate/v2", ..Lines::UNREADABLE };
+    bencher.bench(|| {
+        let mut witness = Witness::of(sight, &tables, &policy, &lines, Instant::now());
+        witness.admitted(&trail);
+        witness.body_begins(Instant::now());
+        witness.body_ends(70);
+        witness.answered(ending, 200);
+        witness.delivered();
+    });
+}
+
+/// Nothing but figures; a Transaction-Id is among it, which every request has.
+#[divan::bench(threads = [1, 2])]
+fn answered(bencher: Bencher<'_, '_>) {
+    see(bencher, &Sight::default(), false, Ending::Answered);
+}
+
+#[divan::bench(threads = [1, 2])]
+fn refused(bencher: Bencher<'_, '_>) {
+    see(
+        bencher,
+        &Sight::default(),
+        false,
+        Ending::Refused(Problem::new(Row::TokenUnknown, "no token has this digest")),
+    );
+}
+
+/// With a trace of its own.
+#[divan::bench(threads = [1, 2])]
+fn traced(bencher: Bencher<'_, '_>) {
+    see(bencher, &Sight::default(), true, Ending::Answered);
+}
+
+/// With a line, which goes to a file that takes everything.
+#[divan::bench(threads = [1, 2])]
+fn logged(bencher: Bencher<'_, '_>) {
+    let place = access::Place::File("/dev/null".into());
+    let access_log = Some(access::Settings { place, reference_key: None });
+    see(bencher, &Sight::start(Outlets { access_log, otlp: None }), true, Ending::Answered);
+}
+
+#[divan::bench(threads = [1, 2])]
+fn count(bencher: Bencher<'_, '_>) {
+    let count = Count::default();
+    bencher.bench(|| count.add_one());
+}
+
+#[divan::bench(threads = [1, 2])]
+fn histogram(bencher: Bencher<'_, '_>) {
+    let histogram = Histogram::default();
+    bencher.bench(|| histogram.add(black_box(Duration::from_micros(300))));
+}
+
+#[divan::bench(threads = [1, 2])]
+fn one_word(bencher: Bencher<'_, '_>) {
+    let number = AtomicU64::new(0);
+    bencher.bench(|| number.fetch_add(1, Ordering::Relaxed));
+}
+
+#[divan::bench(threads = [1, 2])]
+fn family(bencher: Bencher<'_, '_>) {
+    let family = Family::<[(&str, &str); 3], Counter>::default();
+    bencher.bench(|| family.get_or_create(&[("product", "phone"), ("problem", ""), ("status", "200")]).inc());
+}

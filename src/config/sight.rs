@@ -1,0 +1,121 @@
+//! What operators see of requests, compiled from the configuration: `metrics`, `access_log` and
+//! `tracing`.
+
+use url::Url;
+
+use super::compile::out_of_range;
+use super::upstreams::resolved;
+use super::{Source, file};
+use crate::policy::sight::{MAX_SERIES, Share, Sight};
+use crate::sight::{Outlets, access, export};
+use crate::yaml::{Mistakes, Place, Written};
+
+/// The file that stands for standard output.
+const STDOUT: &str = "stdout";
+
+/// Bytes that a key for digests must have, so that it cannot be guessed.
+const MIN_KEY_BYTES: usize = 16;
+
+/// The path of OTLP's traces where an endpoint has none.
+const TRACES_PATH: &str = "/v1/traces";
+
+/// Compiles what is seen of requests, and where it goes.
+pub fn compile(
+    metrics: Written<file::Metrics>,
+    log: Written<file::AccessLog>,
+    tracing: Written<file::Tracing>,
+    source: &Source,
+    mistakes: &mut Mistakes,
+) -> (Sight, Outlets) {
+    let mut sight = Sight::default();
+    let file::Metrics { by_account, by_token, max_series } = metrics.take().unwrap_or_default();
+    sight.by_account = by_account.take().unwrap_or(sight.by_account);
+    sight.by_token = by_token.take().unwrap_or(sight.by_token);
+    let place = max_series.place().cloned();
+    sight.max_series = max_series.take().unwrap_or(sight.max_series);
+    let fits = sight.max_series <= MAX_SERIES;
+    out_of_range(place, fits, || format!("a number from 0 to {MAX_SERIES}"), mistakes);
+    let access_log = access_log(log, &mut sight, source, mistakes);
+    let file::Tracing { traceparent, otlp } = tracing.take().unwrap_or_default();
+    let traceparent_place = traceparent.place().cloned();
+    sight.traceparent = traceparent.take().unwrap_or(sight.traceparent);
+    let otlp = exporter(otlp, &mut sight, mistakes);
+    if let Some(place) = traceparent_place.filter(|_| otlp.is_some() && !sight.traceparent) {
+        mistakes.push(place, "is false, and otlp needs it; remove one of the two");
+    }
+    (sight, Outlets { access_log, otlp })
+}
+
+fn access_log(
+    log: Written<file::AccessLog>,
+    sight: &mut Sight,
+    source: &Source,
+    mistakes: &mut Mistakes,
+) -> Option<access::Settings> {
+    let place = log.place()?.clone();
+    let file::AccessLog { file, sample, reference_key } = log.take()?;
+    let name = file.require(&place, "file", "write the name of a file, or stdout", mistakes);
+    sight.ok_lines = share(sample.take().unwrap_or_default().ok, sight.ok_lines, mistakes);
+    let key_place = reference_key.place().cloned().unwrap_or_default();
+    let reference_key = reference_key.take().and_then(|key| match resolved(&key, source) {
+        Ok(key) if key.len() >= MIN_KEY_BYTES => Some(key),
+        Ok(_) => {
+            let what = format!(
+                "can be guessed; write at least {MIN_KEY_BYTES} characters, as `openssl rand -hex 32` prints them"
+            );
+            mistakes.push(key_place, what);
+            None
+        }
+        Err(what) => {
+            mistakes.push(key_place, what);
+            None
+        }
+    });
+    let name = name?;
+    if name.trim().is_empty() {
+        mistakes.push(place.key("file"), "is not the name of a file; write one as in access.log, or stdout");
+    }
+    let place = match (name.as_str(), source) {
+        (STDOUT, _) => access::Place::Stdout,
+        (name, Source::Directory(directory)) => access::Place::File(directory.path.join(name)),
+        (name, Source::Embedded(_)) => access::Place::File(name.into()),
+    };
+    Some(access::Settings { place, reference_key })
+}
+
+fn exporter(otlp: Written<file::Otlp>, sight: &mut Sight, mistakes: &mut Mistakes) -> Option<export::Settings> {
+    let place = otlp.place()?.clone();
+    let file::Otlp { endpoint, sample, service_name } = otlp.take()?;
+    sight.spans = share(sample, sight.spans, mistakes);
+    let endpoint_place = endpoint.place().cloned().unwrap_or_default();
+    let service_name = service_name.take().unwrap_or_else(|| "tollgate".to_owned()).into();
+    let endpoint =
+        endpoint.require(&place, "endpoint", "write where the collector is, as in http://127.0.0.1:4318", mistakes)?;
+    let endpoint = url_of(&endpoint, endpoint_place, mistakes)?;
+    Some(export::Settings { endpoint, service_name })
+}
+
+fn url_of(text: &str, place: Place, mistakes: &mut Mistakes) -> Option<Box<str>> {
+    let url = Url::parse(text).ok().filter(|url| {
+        let plain =
+            url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+        url.scheme() == "http" && url.has_host() && plain
+    });
+    let Some(mut url) = url else {
+        let what = "is not the plain URL of a collector; write one as in http://127.0.0.1:4318, and let a collector nearby speak TLS";
+        mistakes.push(place, what);
+        return None;
+    };
+    if url.path() == "/" {
+        url.set_path(TRACES_PATH);
+    }
+    Some(url.as_str().into())
+}
+
+fn share(written: Written<f64>, default: Share, mistakes: &mut Mistakes) -> Share {
+    let Written::Here(share, place) = written else { return default };
+    Share::new(share).unwrap_or_else(|| {
+        mistakes.push(place, "is not a share; write a number from 0 to 1, as in 0.01 for one of a hundred");
+        default
+    })
+}

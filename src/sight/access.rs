@@ -1,0 +1,240 @@
+//! The access log: one line for a request, written by a thread of its own.
+//!
+//! No request waits for it. A file that cannot be written, a disk that is full or a reader that has
+//! gone to sleep costs lines, which are counted, and nothing else; the log of the process says when
+//! that begins and ends. What a line says is `line.rs`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Thread, park_timeout, sleep};
+use std::time::{Duration, Instant};
+
+use super::line::Key;
+use super::queue::{Queue, Waiting};
+
+/// Bytes of lines of one thread that may wait to be written: some two thousand lines.
+const MAX_WAITING_BYTES: usize = 1024 * 1024;
+
+/// How long lines wait to be written together.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often it is tried to open a file again that could not be opened.
+const OPENING_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a pipe is left alone that takes nothing at the moment.
+const FULL_PIPE_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long the end of the process waits for the last lines.
+const FLUSH_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Who may read the file: lines tell what customers do.
+const MODE: u32 = 0o640;
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Place {
+    Stdout,
+    File(PathBuf),
+}
+
+/// Where lines go, and what references are hashed with.
+#[derive(Clone, PartialEq)]
+pub struct Settings {
+    pub place: Place,
+    /// `None`: a key of this process alone.
+    pub reference_key: Option<Box<str>>,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Settings({:?}, ***)", self.place)
+    }
+}
+
+/// Takes lines.
+#[derive(Debug)]
+pub struct AccessLog {
+    queue: Queue,
+    key: Key,
+    place: Place,
+    reopen: AtomicBool,
+    /// Everything that was taken from the queue is written or lost.
+    idle: AtomicBool,
+    writer: std::sync::OnceLock<Thread>,
+}
+
+impl AccessLog {
+    /// Starts the thread that writes; it opens the file.
+    pub fn start(settings: Settings) -> Arc<AccessLog> {
+        let Settings { place, reference_key } = settings;
+        let given = reference_key.and_then(|key| Key::new(key.as_bytes()));
+        let log = Arc::new(AccessLog {
+            queue: Queue::new(MAX_WAITING_BYTES),
+            key: given.unwrap_or_else(Key::random),
+            place,
+            reopen: AtomicBool::new(false),
+            idle: AtomicBool::new(true),
+            writer: std::sync::OnceLock::new(),
+        });
+        let shared = Arc::clone(&log);
+        let writer = std::thread::spawn(move || Writer::new(&shared).run());
+        log.queue.wake(writer.thread());
+        // There is one writer.
+        let _ = log.writer.set(writer.thread().clone());
+        log
+    }
+
+    /// Adds a line, or drops and counts it.
+    pub fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.queue.push(write);
+    }
+
+    /// What references are hashed with.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Opens the file anew before the next line.
+    pub fn reopen(&self) {
+        self.reopen.store(true, Ordering::Release);
+        self.hurry();
+    }
+
+    /// Waits until the lines so far are written, or a little while.
+    pub fn flush(&self) {
+        let since = Instant::now();
+        while since.elapsed() < FLUSH_PATIENCE && !(self.queue.is_empty() && self.idle.load(Ordering::Acquire)) {
+            self.hurry();
+            sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Lines that were dropped because they could not be written fast enough, or at all.
+    pub fn dropped(&self) -> u64 {
+        self.queue.dropped()
+    }
+
+    fn hurry(&self) {
+        if let Some(writer) = self.writer.get() {
+            writer.unpark();
+        }
+    }
+}
+
+/// The thread that writes.
+struct Writer<'l> {
+    log: &'l AccessLog,
+    file: Option<File>,
+    /// When it was tried the last time to open a file that could not be opened.
+    tried: Option<Instant>,
+    /// The last line in the file has no end.
+    torn: bool,
+    /// Lines are being lost, which is logged once.
+    failing: bool,
+}
+
+impl<'l> Writer<'l> {
+    fn new(log: &'l AccessLog) -> Writer<'l> {
+        Writer { log, file: None, tried: None, torn: false, failing: false }
+    }
+
+    /// Writes for as long as the process lives.
+    fn run(mut self) {
+        let mut spare = Waiting::default();
+        // Whoever looks after a start finds the file, or why there is none.
+        self.open();
+        loop {
+            park_timeout(INTERVAL);
+            if self.log.reopen.swap(false, Ordering::AcqRel) {
+                (self.file, self.tried) = (None, None);
+                // The file is there even if nothing is written for a while.
+                self.open();
+            }
+            // Said before the queue is looked at, so that nobody finds both empty meanwhile.
+            self.log.idle.store(false, Ordering::Release);
+            self.log.queue.take(&mut spare, |waiting| self.write(waiting));
+            self.log.idle.store(true, Ordering::Release);
+        }
+    }
+
+    fn write(&mut self, waiting: &Waiting) {
+        self.open();
+        match self.write_out(&waiting.bytes) {
+            Ok(()) => self.works(),
+            Err((written, error)) => {
+                let rest = waiting.bytes.get(written..).unwrap_or_default();
+                let lost = memchr::memchr_iter(b'\n', rest).count();
+                self.log.queue.lose(u64::try_from(lost).unwrap_or(u64::MAX));
+                self.torn |= written > 0 && waiting.bytes.get(written.wrapping_sub(1)) != Some(&b'\n');
+                self.fails(&error);
+            }
+        }
+    }
+
+    /// Writes all bytes; or how many were written, and why no more.
+    fn write_out(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+        let Some(file) = &mut self.file else {
+            return Err((0, io::Error::other("the file is not open")));
+        };
+        if self.torn {
+            file.write_all(b"\n").map_err(|error| (0, error))?;
+            self.torn = false;
+        }
+        let mut written = 0;
+        while let Some(rest @ [_, ..]) = bytes.get(written..) {
+            match file.write(rest) {
+                Ok(0) => return Err((written, ErrorKind::WriteZero.into())),
+                Ok(more) => written += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // A reader that sleeps. It may wake up, and no line is torn; meanwhile the queue fills
+                // up and drops what is too much. A file that was moved away is not waited for.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if self.log.reopen.load(Ordering::Acquire) {
+                        return Err((written, error));
+                    }
+                    park_timeout(FULL_PIPE_PAUSE);
+                }
+                Err(error) => return Err((written, error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the file if it is not open, now and then.
+    fn open(&mut self) {
+        if self.file.is_some() || self.tried.is_some_and(|tried| tried.elapsed() < OPENING_PAUSE) {
+            return;
+        }
+        let opened = match &self.log.place {
+            Place::Stdout => io::stdout().as_fd().try_clone_to_owned().map(File::from),
+            // A pipe without a reader is not waited for, nor is one that is full.
+            Place::File(path) => {
+                OpenOptions::new().append(true).create(true).mode(MODE).custom_flags(libc::O_NONBLOCK).open(path)
+            }
+        };
+        match opened {
+            Ok(file) => (self.file, self.torn) = (Some(file), false),
+            Err(error) => {
+                self.tried = Some(Instant::now());
+                self.fails(&error);
+            }
+        }
+    }
+
+    fn fails(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.failing, true) {
+            log::error!(target: "tollgate::access_log", "lines are lost, since the access log cannot be written ({error})");
+        }
+    }
+
+    fn works(&mut self) {
+        if std::mem::replace(&mut self.failing, false) {
+            log::info!(target: "tollgate::access_log", "the access log is written again");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The exporter of spans: OTLP over HTTP, as JSON, to a collector.
+//!
+//! The collector is one nearby, which knows where traces are kept and has the secrets for it; so
+//! plain HTTP is enough. OpenTelemetry's own crates would bring some forty more with them, among
+//! them a second HTTP client and gRPC, for a form that is documented and small: it is written here
+//! (`span.rs`). No request waits for it; spans that the collector does not take are counted.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{Thread, park_timeout, sleep};
+use std::time::{Duration, Instant};
+
+use super::counters::Count;
+use super::json::Object;
+use super::queue::{Queue, Waiting};
+
+/// Bytes of spans of one thread that may wait to be sent: about a thousand requests. A batch is no
+/// larger, so that it is well below what collectors take.
+const MAX_WAITING_BYTES: usize = 1024 * 1024;
+
+/// How long spans wait to be sent together.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a collector may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a batch is sent, and the pause before it is sent again.
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How long the end of the process waits for the last spans.
+const FLUSH_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Where spans go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The whole URL, as in `http://127.0.0.1:4318/v1/traces`.
+    pub endpoint: Box<str>,
+    /// What the collector calls this gateway.
+    pub service_name: Box<str>,
+}
+
+/// Takes spans.
+#[derive(Debug)]
+pub struct Exporter {
+    queue: Queue,
+    exported: Count,
+    idle: AtomicBool,
+    sender: OnceLock<Thread>,
+}
+
+impl Exporter {
+    /// Starts the thread that sends.
+    pub fn start(settings: Settings) -> Arc<Exporter> {
+        let (queue, exported) = (Queue::new(MAX_WAITING_BYTES), Count::default());
+        let exporter = Arc::new(Exporter { queue, exported, idle: AtomicBool::new(true), sender: OnceLock::new() });
+        let shared = Arc::clone(&exporter);
+        let sender = std::thread::spawn(move || Sender::new(&shared, &settings).run());
+        exporter.queue.wake(sender.thread());
+        // There is one sender.
+        let _ = exporter.sender.set(sender.thread().clone());
+        exporter
+    }
+
+    /// Adds the spans of a request, or drops and counts them.
+    pub fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.queue.push(write);
+    }
+
+    /// Waits until the spans so far are sent, or a little while.
+    pub fn flush(&self) {
+        let since = Instant::now();
+        while since.elapsed() < FLUSH_PATIENCE && !(self.queue.is_empty() && self.idle.load(Ordering::Acquire)) {
+            if let Some(sender) = self.sender.get() {
+                sender.unpark();
+            }
+            sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Requests whose spans the collector has taken.
+    pub fn exported(&self) -> u64 {
+        self.exported.sum()
+    }
+
+    /// Requests whose spans were dropped.
+    pub fn dropped(&self) -> u64 {
+        self.queue.dropped()
+    }
+}
+
+/// The thread that sends.
+struct Sender<'e> {
+    exporter: &'e Exporter,
+    agent: ureq::Agent,
+    endpoint: Box<str>,
+    /// A batch's JSON up to the first span.
+    opening: Vec<u8>,
+    batch: Vec<u8>,
+    /// Spans are being lost, which is logged once.
+    failing: bool,
+}
+
+/// A batch's JSON behind the last span.
+const CLOSING: &[u8] = b"]}]}]}";
+
+impl<'e> Sender<'e> {
+    fn new(exporter: &'e Exporter, settings: &Settings) -> Sender<'e> {
+        let config =
+            ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).proxy(None).http_status_as_error(false);
+        Sender {
+            exporter,
+            agent: config.build().into(),
+            endpoint: settings.endpoint.clone(),
+            opening: opening(&settings.service_name),
+            batch: Vec::new(),
+            failing: false,
+        }
+    }
+
+    /// Sends for as long as the process lives.
+    fn run(mut self) {
+        let mut spare = Waiting::default();
+        loop {
+            park_timeout(INTERVAL);
+            self.exporter.idle.store(false, Ordering::Release);
+            self.exporter.queue.take(&mut spare, |waiting| self.send(waiting));
+            self.exporter.idle.store(true, Ordering::Release);
+        }
+    }
+
+    fn send(&mut self, waiting: &Waiting) {
+        self.batch.clear();
+        self.batch.extend_from_slice(&self.opening);
+        // Behind the last span there is a comma.
+        self.batch.extend_from_slice(waiting.bytes.strip_suffix(b",").unwrap_or(&waiting.bytes));
+        self.batch.extend_from_slice(CLOSING);
+        let mut outcome = self.try_send();
+        for attempt in 1..ATTEMPTS {
+            match &outcome {
+                Err(Failure { again: true, .. }) => {
+                    sleep(PAUSE.saturating_mul(attempt));
+                    outcome = self.try_send();
+                }
+                Ok(()) | Err(Failure { again: false, .. }) => break,
+            }
+        }
+        match outcome {
+            Ok(()) => {
+                self.exporter.exported.add(waiting.records);
+                if std::mem::replace(&mut self.failing, false) {
+                    log::info!(target: "tollgate::otlp", "the collector takes spans again");
+                }
+            }
+            Err(Failure { what, .. }) => {
+                self.exporter.queue.lose(waiting.records);
+                if !std::mem::replace(&mut self.failing, true) {
+                    log::error!(target: "tollgate::otlp", "spans are lost, since the collector does not take them ({what})");
+                }
+            }
+        }
+    }
+
+    fn try_send(&self) -> Result<(), Failure> {
+        let sent = self.agent.post(&*self.endpoint).content_type("application/json").send(self.batch.as_slice());
+        match sent.map(|answer| answer.status().as_u16()) {
+            Ok(200..=299) => Ok(()),
+            // Those that OTLP says may be tried again.
+            Ok(code) => Err(Failure { again: matches!(code, 429 | 502..=504), what: format!("it answers {code}") }),
+            Err(error) => Err(Failure { again: true, what: error.to_string() }),
+        }
+    }
+}
+
+/// Why a batch was not taken.
+struct Failure {
+    again: bool,
+    what: String,
+}
+
+/// The resource and the scope of all spans.
+fn opening(service_name: &str) -> Vec<u8> {
+    let instance = uuid::Uuid::new_v4().to_string();
+    let version = env!("CARGO_PKG_VERSION");
+    let mut out = br#"{"resourceSpans":[{"resource":{"attributes":["#.to_vec();
+    let attributes =
+        [("service.name", service_name), ("service.version", version), ("service.instance.id", instance.as_str())];
+    for (number, (key, text)) in attributes.into_iter().enumerate() {
+        if number > 0 {
+            out.push(b',');
+        }
+        let mut attribute = Object::open(&mut out);
+        attribute.text("key", key);
+        let mut value = Object::open(attribute.member("value"));
+        value.text("stringValue", text);
+        value.close();
+        attribute.close();
+    }
+    out.extend_from_slice(br#"]},"scopeSpans":[{"scope":"#);
+    let mut scope = Object::open(&mut out);
+    scope.text("name", "tollgate");
+    scope.text("version", version);
+    scope.close();
+    out.extend_from_slice(br#","spans":["#);
+    out
+}

@@ -1,0 +1,178 @@
+//! The access log's line of one request.
+//!
+//! It has our own words, ids, and names of the configuration. Nothing of a request's own bytes is in
+//! it: no token, number, path, query or header value. A reference, by which customers ask about a
+//! request, is there as a keyed digest: whoever has the key and the reference finds the line, and
+//! whoever has the line alone finds nothing out, however few references there can be.
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use chrono::DateTime;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use super::json::{Object, write_number};
+use super::tables::Times;
+use super::trace::write_hex;
+use super::witness::Seen;
+use crate::head::Version;
+
+/// Bytes of a reference's digest that are logged.
+const DIGEST_BYTES: usize = 16;
+
+/// Makes digests of references. Its `Debug` shows nothing.
+#[derive(Clone)]
+pub struct Key(Hmac<Sha256>);
+
+impl Key {
+    /// A key of these bytes; `None` never, since HMAC takes keys of any length.
+    pub fn new(bytes: &[u8]) -> Option<Key> {
+        Hmac::new_from_slice(bytes).ok().map(Key)
+    }
+
+    /// A key that nobody knows.
+    pub fn random() -> Key {
+        let mut bytes = [0; 64];
+        for (part, id) in bytes.chunks_exact_mut(16).zip([(); 4].map(|()| uuid::Uuid::new_v4())) {
+            part.copy_from_slice(id.as_bytes());
+        }
+        Key(Hmac::new(&bytes.into()))
+    }
+
+    fn write_digest(&self, out: &mut Vec<u8>, reference: &[u8]) {
+        let mut digest = self.0.clone();
+        digest.update(reference);
+        let digest = digest.finalize().into_bytes();
+        write_hex(out, digest.get(..DIGEST_BYTES).unwrap_or_default());
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+/// Writes the line of a request, with its line end.
+pub fn write(out: &mut Vec<u8>, seen: &Seen<'_>, times: &Times, key: &Key) {
+    let mut line = Object::open(out);
+    write_time(line.member("time"), SystemTime::now());
+    line.known("transaction_id", std::str::from_utf8(seen.transaction.as_bytes()).ok());
+    if let Some(trace) = &seen.trace {
+        let out = line.member("trace_id");
+        out.push(b'"');
+        write_hex(out, &trace.id);
+        out.push(b'"');
+    }
+    if let Some(reference) = reference(seen) {
+        let out = line.member("reference_hash");
+        out.push(b'"');
+        key.write_digest(out, reference);
+        out.push(b'"');
+    }
+    let principal = seen.trail.principal;
+    line.known("account", principal.map(|principal| &*principal.account.name));
+    line.known("token", principal.map(|principal| &*principal.token.name));
+    line.known("product", seen.trail.product.map(|product| &*product.name));
+    line.text("method", seen.method().unwrap_or("_OTHER"));
+    line.known("route", seen.route());
+    line.text("protocol", protocol(seen.lines.version));
+    line.number("status", u64::from(seen.status()));
+    if let Some((slug, _, reason)) = seen.problem() {
+        line.text("problem", slug);
+        line.text("reason", reason);
+    }
+    if let Some(upstream) = seen.upstream() {
+        line.text("upstream", upstream);
+        if let Some(server) = seen.asked.server {
+            let out = line.member("server");
+            // Writing into a vector cannot fail.
+            let _ = write!(out, "\"{server}\"");
+        }
+        if seen.asked.status > 0 {
+            line.number("upstream_status", u64::from(seen.asked.status));
+        }
+    }
+    let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    line.number("total_us", micros(times.total));
+    if let Some(upstream) = times.upstream {
+        line.number("upstream_us", micros(upstream));
+    }
+    line.number("own_us", micros(times.own));
+    let bytes = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    line.number("bytes_in", bytes(seen.bytes.0));
+    line.number("bytes_out", bytes(seen.bytes.1));
+    line.member("delivered").extend_from_slice(if seen.delivered { b"true" } else { b"false" });
+    line.close();
+    out.push(b'\n');
+}
+
+/// The version of HTTP as it calls itself.
+pub fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::Http10 => "HTTP/1.0",
+        Version::Http11 => "HTTP/1.1",
+        Version::Http2 => "HTTP/2",
+    }
+}
+
+/// The first header that is echoed, if the client has sent a sound one.
+fn reference<'s>(seen: &Seen<'s>) -> Option<&'s [u8]> {
+    let rules = seen.trail.product.map_or(&seen.policy.echoed, |product| &product.headers);
+    rules.iter().filter(|rule| rule.echo).find_map(|rule| rule.sound_value(&seen.lines))
+}
+
+/// A moment as RFC 3339 writes it, in UTC and milliseconds; the seconds are made once on each thread.
+fn write_time(out: &mut Vec<u8>, time: SystemTime) {
+    thread_local! {
+        static LAST: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+    }
+    let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    LAST.with_borrow_mut(|(second, text)| {
+        if *second != since_1970.as_secs() {
+            *second = since_1970.as_secs();
+            let moment = i64::try_from(*second).ok().and_then(|second| DateTime::from_timestamp(second, 0));
+            *text = moment.unwrap_or_default().format("%Y-%m-%dT%H:%M:%S").to_string();
+        }
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        // The leading one, which keeps the zeros, becomes the point.
+        let point = out.len();
+        write_number(out, u64::from(1000 + since_1970.subsec_millis()));
+        if let Some(one) = out.get_mut(point) {
+            *one = b'.';
+        }
+        out.extend_from_slice(b"Z\"");
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_time_is_that_of_rfc_3339() {
+        for (seconds, millis, text) in [
+            (0, 0, "\"1970-01-01T00:00:00.000Z\""),
+            (951_782_400, 7, "\"2000-02-29T00:00:00.007Z\""),
+            (951_782_400, 999, "\"2000-02-29T00:00:00.999Z\""),
+            (253_402_300_799, 0, "\"9999-12-31T23:59:59.000Z\""),
+        ] {
+            let mut out = Vec::new();
+            write_time(&mut out, UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(millis));
+            assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_digest_is_that_of_hmac_with_sha_256() {
+        // RFC 4231, test case 2, cut to the first half.
+        let mut out = Vec::new();
+        Key::new(b"Jefe").unwrap().write_digest(&mut out, b"what do ya want for nothing?");
+        assert_eq!(String::from_utf8(out).unwrap(), "5bdcc146bf60754e6a042426089575c7");
+        assert_eq!(format!("{:?}", Key::random()), "***");
+    }
+}

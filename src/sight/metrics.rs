@@ -1,0 +1,187 @@
+//! The figures in the text format of Prometheus, made when somebody asks.
+//!
+//! What is counted is `tables.rs`; upstreams, the ledger and reloads show their own.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
+
+use super::counters::{BOUNDS_NANOS, Histogram};
+use super::process::{self, Process};
+use super::tables::{Named, OfProduct, Tables};
+use crate::gateway::Gateway;
+
+/// Shows what a gateway has counted, and the process that it is.
+#[derive(Clone)]
+pub struct Metrics {
+    pub gateway: Arc<Gateway>,
+    /// When the process began.
+    pub started: Instant,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Metrics")
+    }
+}
+
+/// A histogram as it is shown.
+struct Shown<'h>(&'h Histogram);
+
+impl EncodeMetric for Shown<'_> {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        let (counts, nanos) = self.0.sums();
+        let bounds = BOUNDS_NANOS.into_iter().map(seconds).chain([f64::INFINITY]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
+        encoder.encode_histogram::<NoLabelSet>(seconds(nanos), counts.iter().sum(), &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
+}
+
+/// Nanoseconds as seconds, exact to well below a nanosecond for months.
+#[expect(clippy::cast_precision_loss, reason = "a sum of times needs no more than 53 bits")]
+fn seconds(nanos: u64) -> f64 {
+    nanos as f64 / 1e9
+}
+
+impl Collector for Metrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let snapshot = self.gateway.snapshot();
+        requests(&mut encoder, &snapshot.tables)?;
+        names(&mut encoder, &snapshot.tables)?;
+        self.connections(&mut encoder)?;
+        self.records(&mut encoder)?;
+        self.process(&mut encoder)
+    }
+}
+
+fn requests(encoder: &mut DescriptorEncoder<'_>, tables: &Tables) -> Result<(), fmt::Error> {
+    let help = "Requests by product, problem and status, each empty where there is none";
+    let mut requests = encoder.encode_descriptor("tollgate_requests", help, None, MetricType::Counter)?;
+    for product in tables.of_products() {
+        for kind in product.kinds() {
+            let status = if kind.status == 0 { String::new() } else { kind.status.to_string() };
+            let labels = [("product", &*product.name), ("problem", &kind.slug), ("status", &status)];
+            ConstCounter::new(kind.count.sum()).encode(requests.encode_family(&labels)?)?;
+        }
+    }
+    type Of = fn(&OfProduct) -> &Histogram;
+    let histograms: [(&str, &str, Of); 3] = [
+        ("tollgate_request_duration", "From the end of a head to the end of the answer", |product| &product.total),
+        ("tollgate_upstream_duration", "The part of it that an upstream took", |product| &product.upstream),
+        (
+            "tollgate_own_duration",
+            "The part of it that was the gateway's own: neither the upstream's nor the wait for a body",
+            |product| &product.own,
+        ),
+    ];
+    for (name, help, of) in histograms {
+        let mut shown = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+        for product in tables.of_products() {
+            let labels = [("product", &*product.name)];
+            Shown(of(product)).encode(shown.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Accounts and tokens, where the configuration wants them.
+fn names(encoder: &mut DescriptorEncoder<'_>, tables: &Tables) -> Result<(), fmt::Error> {
+    let families: [(&str, &str, &Named); 2] = [
+        ("tollgate_account_requests", "Requests by account and status", &tables.accounts),
+        ("tollgate_token_requests", "Requests by token and status", &tables.tokens),
+    ];
+    for (name, help, named) in families {
+        let mut shown = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for figures in named.iter() {
+            for (status, count) in figures.statuses() {
+                let status = if status == 0 { String::new() } else { status.to_string() };
+                let count = ConstCounter::new(count);
+                match &figures.token {
+                    None => {
+                        let labels = [("account", &*figures.account), ("status", &status)];
+                        count.encode(shown.encode_family(&labels)?)?;
+                    }
+                    Some(token) => {
+                        let labels = [("account", &*figures.account), ("token", token), ("status", &status)];
+                        count.encode(shown.encode_family(&labels)?)?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Metrics {
+    fn connections(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let help = "Requests between the end of their head and the end of their answer";
+        let in_flight = encoder.encode_descriptor("tollgate_requests_in_flight", help, None, MetricType::Gauge)?;
+        ConstGauge::new(count(self.gateway.requests_in_flight())).encode(in_flight)?;
+        let help =
+            "Connections of clients: opening until their first byte was looked at, then active with a request, or idle";
+        let mut shown = encoder.encode_descriptor("tollgate_connections", help, None, MetricType::Gauge)?;
+        let open = self.gateway.open_connections();
+        let [(http1, active_http1), (http2, active_http2)] = self.gateway.sight().connections.counts();
+        for (protocol, state, number) in [
+            ("http1", "active", active_http1),
+            ("http1", "idle", http1.saturating_sub(active_http1)),
+            ("http2", "active", active_http2),
+            ("http2", "idle", http2.saturating_sub(active_http2)),
+            ("", "opening", open.saturating_sub(http1.saturating_add(http2))),
+        ] {
+            let labels = [("protocol", protocol), ("state", state)];
+            ConstGauge::new(count(number)).encode(shown.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    /// Lines and spans that were lost, where there are any.
+    fn records(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let sight = self.gateway.sight();
+        let mut show = |name, help, number| {
+            let shown = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(number).encode(shown)
+        };
+        let help = "Lines of the access log that were dropped because they could not be written fast enough, or at all";
+        show("tollgate_access_log_dropped", help, sight.dropped_lines())?;
+        let (exported, dropped) = sight.spans();
+        show("tollgate_otlp_exported", "Requests whose spans the collector has taken", exported)?;
+        show("tollgate_otlp_dropped", "Requests whose spans were dropped", dropped)
+    }
+
+    fn process(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "The program: always 1";
+        let mut build = encoder.encode_descriptor("tollgate_build_info", help, None, MetricType::Gauge)?;
+        let labels = [("version", env!("CARGO_PKG_VERSION"))];
+        ConstGauge::new(1_i64).encode(build.encode_family(&labels)?)?;
+        let process = Process::read();
+        let cpu = encoder.encode_descriptor("process_cpu_seconds", "Time on processors", None, MetricType::Counter)?;
+        ConstCounter::new(process.cpu_seconds).encode(cpu)?;
+        let help = "When the process began, in seconds since 1970";
+        let start = encoder.encode_descriptor("process_start_time_seconds", help, None, MetricType::Gauge)?;
+        ConstGauge::new(process::began(self.started.elapsed())).encode(start)?;
+        for (name, help, number) in [
+            ("process_resident_memory_bytes", "Memory in use", process.resident_bytes),
+            ("process_virtual_memory_bytes", "Memory that addresses are taken for", process.virtual_bytes),
+            ("process_threads", "Threads", process.threads),
+            ("process_open_fds", "File descriptors in use", process.open_descriptors),
+            ("process_max_fds", "File descriptors that the process may have", process.max_descriptors),
+        ] {
+            let shown = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX)).encode(shown)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,190 @@
+//! The spans of one request, as OTLP writes them in JSON: one of the request at the gateway, and
+//! below it one of the exchange with the upstream.
+//!
+//! Attributes have the names of OpenTelemetry's semantic conventions. Whatever those would take from
+//! the request's own bytes, such as the address of a client or a query, is left out; `url.path` is
+//! there where it is a path of the configuration.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::json::{Object, write_number};
+use super::tables::Times;
+use super::trace::{Trace, client_span, server_span, write_hex};
+use super::witness::Seen;
+use crate::head::Version;
+use crate::problem::Row;
+use crate::sight::tables::Ending;
+
+/// `SpanKind` and `Status.Code` of OTLP.
+const SERVER: u64 = 2;
+const CLIENT: u64 = 3;
+const ERROR: u64 = 2;
+
+/// Writes the spans of a request, with a comma behind each.
+pub fn write(out: &mut Vec<u8>, seen: &Seen<'_>, times: &Times) {
+    let Some(trace) = seen.trace else { return };
+    let (now, end) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+    let begun = end.saturating_sub(now.saturating_duration_since(seen.begun));
+    let server = server_span(seen.id);
+    let mut span = Object::open(out);
+    frame(&mut span, &trace, server, trace.parent, SERVER, (begun, begun.saturating_add(times.total)));
+    let method = seen.method();
+    let name = span.member("name");
+    name.push(b'"');
+    name.extend_from_slice(method.unwrap_or("HTTP").as_bytes());
+    if let Some(route) = seen.route() {
+        name.push(b' ');
+        crate::wording::write_escaped(name, route.as_bytes());
+    }
+    name.push(b'"');
+    let mut attributes = Attributes::begin(&mut span);
+    attributes.text("http.request.method", method.unwrap_or("_OTHER"));
+    if let Some(route) = seen.route() {
+        attributes.text("http.route", route);
+        attributes.text("url.path", route);
+    }
+    attributes.text("network.protocol.version", version(seen.lines.version));
+    if seen.status() > 0 {
+        attributes.number("http.response.status_code", u64::from(seen.status()));
+    }
+    if let Some((slug, ..)) = seen.problem() {
+        attributes.text("error.type", slug);
+    }
+    if let Some(product) = seen.trail.product {
+        attributes.text("tollgate.product", &product.name);
+    }
+    if let Ok(transaction) = std::str::from_utf8(seen.transaction.as_bytes()) {
+        attributes.text("tollgate.transaction_id", transaction);
+    }
+    attributes.end();
+    // What a client does wrong is no error of the server (semantic conventions for HTTP spans).
+    status(&mut span, seen.status() >= 500);
+    span.close();
+    out.push(b',');
+    if let (Some(since), Some(took)) = (seen.asked.since, times.upstream) {
+        let from = end.saturating_sub(now.saturating_duration_since(since));
+        write_upstream(out, seen, &trace, (from, from.saturating_add(took)));
+    }
+}
+
+fn write_upstream(out: &mut Vec<u8>, seen: &Seen<'_>, trace: &Trace, from_to: (Duration, Duration)) {
+    let mut span = Object::open(out);
+    frame(&mut span, trace, client_span(seen.id), Some(server_span(seen.id)), CLIENT, from_to);
+    let method = seen.method();
+    span.text("name", method.unwrap_or("HTTP"));
+    let mut attributes = Attributes::begin(&mut span);
+    attributes.text("http.request.method", method.unwrap_or("_OTHER"));
+    if let Some(server) = seen.asked.server {
+        attributes.text("server.address", &server.ip().to_string());
+        attributes.number("server.port", u64::from(server.port()));
+    }
+    if seen.asked.status > 0 {
+        attributes.number("http.response.status_code", u64::from(seen.asked.status));
+    }
+    let failed = match seen.ending {
+        Ending::Refused(problem) => {
+            matches!(problem.row, Row::UpstreamUnavailable | Row::UpstreamFailed | Row::DeadlineExceeded)
+        }
+        Ending::Answered | Ending::Preflight | Ending::Gone => false,
+    };
+    if let Some((slug, ..)) = seen.problem().filter(|_| failed) {
+        attributes.text("error.type", slug);
+    }
+    if let Some(upstream) = seen.upstream() {
+        attributes.text("tollgate.upstream", upstream);
+    }
+    attributes.end();
+    status(&mut span, failed || seen.asked.status >= 400);
+    span.close();
+    out.push(b',');
+}
+
+/// What all spans have.
+fn frame(
+    span: &mut Object<'_>,
+    trace: &Trace,
+    id: [u8; 8],
+    parent: Option<[u8; 8]>,
+    kind: u64,
+    (from, to): (Duration, Duration),
+) {
+    hex(span, "traceId", &trace.id);
+    hex(span, "spanId", &id);
+    if let Some(parent) = parent {
+        hex(span, "parentSpanId", &parent);
+    }
+    span.number("flags", u64::from(trace.flags()));
+    span.number("kind", kind);
+    // JSON has no whole numbers of 64 bits, so that OTLP writes them as texts.
+    for (name, time) in [("startTimeUnixNano", from), ("endTimeUnixNano", to)] {
+        quoted(span.member(name), u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    }
+}
+
+fn status(span: &mut Object<'_>, is_error: bool) {
+    if is_error {
+        let mut status = Object::open(span.member("status"));
+        status.number("code", ERROR);
+        status.close();
+    }
+}
+
+fn hex(span: &mut Object<'_>, name: &str, bytes: &[u8]) {
+    let out = span.member(name);
+    out.push(b'"');
+    write_hex(out, bytes);
+    out.push(b'"');
+}
+
+fn quoted(out: &mut Vec<u8>, number: u64) {
+    out.push(b'"');
+    write_number(out, number);
+    out.push(b'"');
+}
+
+/// As the semantic conventions write it.
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::Http10 => "1.0",
+        Version::Http11 => "1.1",
+        Version::Http2 => "2",
+    }
+}
+
+/// The list of a span's attributes.
+struct Attributes<'o> {
+    out: &'o mut Vec<u8>,
+    empty: bool,
+}
+
+impl<'o> Attributes<'o> {
+    fn begin(span: &'o mut Object<'_>) -> Attributes<'o> {
+        let out = span.member("attributes");
+        out.push(b'[');
+        Attributes { out, empty: true }
+    }
+
+    fn attribute(&mut self, key: &str, write: impl FnOnce(&mut Object<'_>)) {
+        if !std::mem::take(&mut self.empty) {
+            self.out.push(b',');
+        }
+        let mut attribute = Object::open(self.out);
+        attribute.text("key", key);
+        let mut value = Object::open(attribute.member("value"));
+        write(&mut value);
+        value.close();
+        attribute.close();
+    }
+
+    fn text(&mut self, key: &str, text: &str) {
+        self.attribute(key, |value| value.text("stringValue", text));
+    }
+
+    fn number(&mut self, key: &str, number: u64) {
+        self.attribute(key, |value| quoted(value.member("intValue"), number));
+    }
+
+    fn end(self) {
+        self.out.push(b']');
+    }
+}

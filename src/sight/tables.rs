@@ -1,0 +1,256 @@
+//! The figures of one configuration: a place for everything that a request can be counted as, made
+//! ready when the configuration is loaded, so that counting is one step into a list.
+//!
+//! Names come from the configuration and the table of problems alone, never from a request. What
+//! stays the same in a new configuration goes on counting where it was.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::counters::{Count, Histogram};
+use crate::account::Principal;
+use crate::policy::{Policy, Product};
+use crate::problem::{Problem, Status};
+use crate::wording::Wording;
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// 200.
+    Answered,
+    /// 204.
+    Preflight,
+    Refused(Problem),
+    /// The client hung up before its answer, or did not take it.
+    Gone,
+}
+
+/// What a request took, from the end of its head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    pub total: Duration,
+    /// `None` if no upstream was asked.
+    pub upstream: Option<Duration>,
+    /// What is left of the total without the waits for the upstream and for the client's body.
+    pub own: Duration,
+}
+
+/// The slug, as metrics have it, of a request whose client did not wait.
+pub const CLIENT_GONE: &str = "client-gone";
+
+/// The name of whoever has no figures of their own.
+pub const OTHER: &str = "other";
+
+/// All figures of a configuration.
+#[derive(Debug)]
+pub struct Tables {
+    pub(super) products: Box<[Arc<OfProduct>]>,
+    /// Requests without a product.
+    pub(super) elsewhere: Arc<OfProduct>,
+    pub(super) accounts: Named,
+    pub(super) tokens: Named,
+}
+
+/// The figures of a product.
+#[derive(Debug)]
+pub struct OfProduct {
+    pub(super) name: Arc<str>,
+    answered: Arc<Kind>,
+    preflight: Arc<Kind>,
+    gone: Arc<Kind>,
+    /// In the order of the words.
+    refused: Box<[Arc<Kind>]>,
+    pub(super) total: Arc<Histogram>,
+    pub(super) upstream: Arc<Histogram>,
+    pub(super) own: Arc<Histogram>,
+}
+
+/// Requests that ended in the same way.
+#[derive(Debug)]
+pub struct Kind {
+    /// Empty where nothing was refused.
+    pub(super) slug: Box<str>,
+    /// 0 where there was no answer.
+    pub(super) status: u16,
+    pub(super) count: Count,
+}
+
+/// The figures of accounts or of tokens, by their places.
+#[derive(Debug, Default)]
+pub struct Named {
+    own: Box<[Arc<OfName>]>,
+    /// Of all further ones; `None` if nobody has any.
+    other: Option<Arc<OfName>>,
+}
+
+/// An account, or a token of one.
+type Name = (Arc<str>, Option<Box<str>>);
+
+/// The figures of an account or a token, one for each status.
+#[derive(Debug)]
+pub struct OfName {
+    pub(super) account: Arc<str>,
+    /// `None` for an account.
+    pub(super) token: Option<Box<str>>,
+    counts: [Count; STATUSES],
+}
+
+/// 200, those of refusals, and none. Preflights have no token.
+pub const STATUSES: usize = Status::ALL.len() + 2;
+
+impl Tables {
+    /// The figures of a policy, which go on with those of the policy before.
+    pub fn new(policy: &Policy, before: Option<&Tables>) -> Tables {
+        let known = |product: &Product| {
+            let products = before.map_or([].as_slice(), |before| &before.products);
+            products.iter().find(|known| known.name == product.name).map(|known| &**known)
+        };
+        let of_product =
+            |product: &Product| Arc::new(OfProduct::new(Arc::clone(&product.name), &product.wording, known(product)));
+        let elsewhere = before.map(|before| &*before.elsewhere);
+        let most = policy.sight.max_series / STATUSES;
+        let accounts = policy.accounts.iter().map(|account| (Arc::clone(&account.name), None));
+        let tokens = policy.tokens.iter().filter_map(|token| {
+            let account = usize::try_from(token.account).ok().and_then(|place| policy.accounts.get(place))?;
+            Some((Arc::clone(&account.name), Some(token.name.clone())))
+        });
+        Tables {
+            products: policy.products.iter().map(of_product).collect(),
+            elsewhere: Arc::new(OfProduct::new("".into(), &policy.wording, elsewhere)),
+            accounts: match policy.sight.by_account {
+                true => Named::new(accounts.take(most), None, before.map(|before| &before.accounts)),
+                false => Named::default(),
+            },
+            tokens: match policy.sight.by_token {
+                true => Named::new(tokens.take(most), Some(OTHER), before.map(|before| &before.tokens)),
+                false => Named::default(),
+            },
+        }
+    }
+
+    /// Counts a request.
+    pub fn count(
+        &self,
+        wording: &Wording,
+        product: Option<&Product>,
+        principal: Option<Principal<'_>>,
+        ending: Ending,
+        times: &Times,
+    ) {
+        let place = product.map(|product| usize::from(product.place));
+        let figures = place.and_then(|place| self.products.get(place)).unwrap_or(&self.elsewhere);
+        figures.count(wording, ending, times);
+        if let Some(principal) = principal
+            && (self.accounts.other.is_some() || self.tokens.other.is_some())
+        {
+            let status = place_of_status(wording, ending);
+            self.accounts.count(usize::try_from(principal.token.account).unwrap_or(usize::MAX), status);
+            self.tokens.count(principal.token_place, status);
+        }
+    }
+
+    /// The figures of all products, and of requests without one.
+    pub(super) fn of_products(&self) -> impl Iterator<Item = &OfProduct> {
+        self.products.iter().chain([&self.elsewhere]).map(|figures| &**figures)
+    }
+}
+
+impl OfProduct {
+    fn new(name: Arc<str>, wording: &Wording, before: Option<&OfProduct>) -> OfProduct {
+        let kind = |slug: &str, status: u16| {
+            let known = before.and_then(|before| {
+                before.kinds().find(|known| *known.slug == *slug && known.status == status).map(Arc::clone)
+            });
+            known.unwrap_or_else(|| Arc::new(Kind { slug: slug.into(), status, count: Count::default() }))
+        };
+        let histogram =
+            |of: fn(&OfProduct) -> &Arc<Histogram>| before.map_or_else(Arc::default, |before| Arc::clone(of(before)));
+        OfProduct {
+            name,
+            answered: kind("", 200),
+            preflight: kind("", 204),
+            gone: kind(CLIENT_GONE, 0),
+            refused: wording.iter().map(|(_, words)| kind(&words.slug, words.status.code())).collect(),
+            total: histogram(|before| &before.total),
+            upstream: histogram(|before| &before.upstream),
+            own: histogram(|before| &before.own),
+        }
+    }
+
+    fn count(&self, wording: &Wording, ending: Ending, times: &Times) {
+        let kind = match ending {
+            Ending::Answered => Some(&self.answered),
+            Ending::Preflight => Some(&self.preflight),
+            Ending::Gone => Some(&self.gone),
+            Ending::Refused(problem) => wording.place(problem.row).and_then(|place| self.refused.get(place)),
+        };
+        if let Some(kind) = kind {
+            kind.count.add_one();
+        }
+        self.total.add(times.total);
+        self.own.add(times.own);
+        if let Some(upstream) = times.upstream {
+            self.upstream.add(upstream);
+        }
+    }
+
+    /// All that requests are counted as.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = &Arc<Kind>> {
+        [&self.answered, &self.preflight, &self.gone].into_iter().chain(&self.refused)
+    }
+}
+
+impl Named {
+    fn new(names: impl Iterator<Item = Name>, other: Option<&str>, before: Option<&Named>) -> Named {
+        let mut known: HashMap<Name, Arc<OfName>> =
+            before.into_iter().flat_map(Named::iter).map(|figures| (figures.key(), Arc::clone(figures))).collect();
+        // Names that are equal have one place, so that no series is shown twice.
+        let mut figures = |key: Name| {
+            let new = |(account, token)| Arc::new(OfName { account, token, counts: Default::default() });
+            Arc::clone(known.entry(key.clone()).or_insert_with(|| new(key)))
+        };
+        let other = figures((OTHER.into(), other.map(Into::into)));
+        Named { own: names.map(figures).collect(), other: Some(other) }
+    }
+
+    fn count(&self, place: usize, status: usize) {
+        if let Some(count) = self.own.get(place).or(self.other.as_ref()).and_then(|figures| figures.counts.get(status))
+        {
+            count.add_one();
+        }
+    }
+
+    /// All figures, each once.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<OfName>> {
+        let mut seen = std::collections::HashSet::new();
+        self.own.iter().chain(&self.other).filter(move |figures| seen.insert(Arc::as_ptr(figures)))
+    }
+}
+
+impl OfName {
+    fn key(&self) -> Name {
+        (Arc::clone(&self.account), self.token.clone())
+    }
+
+    /// Each status that there was, and how often; 0 stands for no answer.
+    pub(super) fn statuses(&self) -> impl Iterator<Item = (u16, u64)> {
+        let statuses = [200, 0].into_iter().chain(Status::ALL.into_iter().map(Status::code));
+        statuses.zip(&self.counts).map(|(status, count)| (status, count.sum())).filter(|(_, count)| *count > 0)
+    }
+}
+
+/// The place of an ending's status in [`OfName::counts`].
+fn place_of_status(wording: &Wording, ending: Ending) -> usize {
+    match ending {
+        Ending::Answered | Ending::Preflight => 0,
+        Ending::Gone => 1,
+        Ending::Refused(problem) => {
+            let status = wording.words(problem.row).map(|words| words.status);
+            Status::ALL
+                .iter()
+                .position(|known| Some(*known) == status)
+                .map_or(usize::MAX, |place| place.saturating_add(2))
+        }
+    }
+}

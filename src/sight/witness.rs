@@ -1,0 +1,243 @@
+//! One request as it is seen: what becomes known on its way is kept here, and reported once, when
+//! nothing more can happen to it.
+//!
+//! It is reported when it is dropped, so that a request is counted whatever ended it. It decides
+//! nothing and changes nothing.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::tables::{Ending, Tables, Times};
+use super::trace::{Part, Trace};
+use super::{Sight, line, span};
+use crate::admit::Trail;
+use crate::head::Lines;
+use crate::policy::Policy;
+use crate::problem::Problem;
+use crate::quota::Now;
+use crate::respond::TransactionId;
+use crate::wording::Wording;
+
+/// A request and what is known of it.
+pub struct Witness<'r> {
+    sight: &'r Sight,
+    tables: &'r Tables,
+    seen: Seen<'r>,
+    body: Wait,
+    upstream: Wait,
+}
+
+/// What is known of a request.
+pub struct Seen<'r> {
+    pub policy: &'r Policy,
+    pub lines: Lines<'r>,
+    /// The bytes of its Transaction-Id.
+    pub id: [u8; 16],
+    pub transaction: TransactionId,
+    pub trace: Option<Trace>,
+    pub trail: Trail<'r>,
+    pub asked: Asked,
+    pub ending: Ending,
+    /// The answer went out whole.
+    pub delivered: bool,
+    /// Bytes of its body that were read, and of its answer's body.
+    pub bytes: (usize, usize),
+    /// When its head was complete.
+    pub begun: Instant,
+}
+
+/// What was asked of the upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    pub now: Now,
+    /// When it began to be asked.
+    pub since: Option<Instant>,
+    /// The server that was asked last.
+    pub server: Option<SocketAddr>,
+    /// The status of its answer; 0 if there was none.
+    pub status: u16,
+}
+
+/// A time that is waited for somebody else.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wait {
+    since: Option<Instant>,
+    whole: Option<Duration>,
+}
+
+impl Wait {
+    fn end(&mut self) {
+        self.whole = self.since.map(|since| since.elapsed());
+    }
+
+    /// How long it was; one that has not ended has lasted up to now.
+    fn until(&self, now: Instant) -> Option<Duration> {
+        self.whole.or_else(|| self.since.map(|since| now.saturating_duration_since(since)))
+    }
+}
+
+impl<'r> Witness<'r> {
+    /// Sees a request whose head was complete at a moment.
+    pub fn of(sight: &'r Sight, tables: &'r Tables, policy: &'r Policy, lines: &Lines<'r>, begun: Instant) -> Self {
+        let id = *Uuid::new_v4().as_bytes();
+        let rule = &policy.sight;
+        let trace = rule.traceparent.then(|| {
+            let part = match sight.has_spans() {
+                true => Part::Spans { chosen: rule.spans.includes(id) },
+                false => Part::None,
+            };
+            Trace::of(lines, id, part)
+        });
+        let nothing_yet = Now { monotonic: Duration::ZERO, unix_seconds: 0 };
+        let seen = Seen {
+            policy,
+            lines: *lines,
+            id,
+            transaction: TransactionId::of(id),
+            trace,
+            trail: Trail::default(),
+            asked: Asked { now: nothing_yet, since: None, server: None, status: 0 },
+            ending: Ending::Gone,
+            delivered: false,
+            bytes: (0, 0),
+            begun,
+        };
+        Witness { sight, tables, seen, body: Wait::default(), upstream: Wait::default() }
+    }
+
+    /// When the request's head was complete.
+    pub fn begun(&self) -> Instant {
+        self.seen.begun
+    }
+
+    /// The request's identity.
+    pub fn transaction(&self) -> TransactionId {
+        self.seen.transaction
+    }
+
+    /// Its place in a trace; `None` where traces pass as they came.
+    pub fn trace(&self) -> Option<Trace> {
+        self.seen.trace
+    }
+
+    /// Who asks for what has become known.
+    pub fn admitted(&mut self, trail: &Trail<'r>) {
+        self.seen.trail = *trail;
+    }
+
+    /// The wait for the client's body begins at a moment.
+    pub fn body_begins(&mut self, at: Instant) {
+        self.body.since = Some(at);
+    }
+
+    /// The body has come, with so many bytes, or has not.
+    pub fn body_ends(&mut self, bytes: usize) {
+        self.body.end();
+        self.seen.bytes.0 = bytes;
+    }
+
+    /// The upstream begins to be asked: where to note what becomes of it.
+    pub fn asks(&mut self, now: Now) -> &mut Asked {
+        self.seen.asked.now = now;
+        self.upstream.since = Some(Instant::now());
+        self.seen.asked.since = self.upstream.since;
+        &mut self.seen.asked
+    }
+
+    /// The upstream has answered, or has failed.
+    pub fn asked(&mut self) {
+        self.upstream.end();
+    }
+
+    /// The answer is written, with so many bytes of a body, and can be sent.
+    pub fn answered(&mut self, ending: Ending, bytes: usize) {
+        self.seen.ending = ending;
+        self.seen.bytes.1 = bytes;
+    }
+
+    /// The answer went out whole.
+    pub fn delivered(&mut self) {
+        self.seen.delivered = true;
+    }
+}
+
+impl Drop for Witness<'_> {
+    fn drop(&mut self) {
+        let Witness { sight, tables, seen, body, upstream } = self;
+        // Nobody has had what was not taken, and nobody pays for it.
+        if seen.ending == Ending::Answered && !seen.delivered {
+            seen.ending = Ending::Gone;
+        }
+        let now = Instant::now();
+        let total = now.saturating_duration_since(seen.begun);
+        let upstream = upstream.until(now);
+        let waits = upstream.unwrap_or_default().saturating_add(body.until(now).unwrap_or_default());
+        let times = Times { total, upstream, own: total.saturating_sub(waits) };
+        let Trail { product, principal } = seen.trail;
+        tables.count(seen.wording(), product, principal, seen.ending, &times);
+        if let Some(log) = &sight.log
+            && seen.has_line()
+        {
+            log.push(|out| line::write(out, seen, &times, log.key()));
+        }
+        if let Some(exporter) = &sight.exporter
+            && seen.trace.is_some_and(|trace| trace.is_sampled())
+        {
+            exporter.push(|out| span::write(out, seen, &times));
+        }
+    }
+}
+
+impl<'r> Seen<'r> {
+    /// The words of the request's product, or those for requests without one.
+    pub fn wording(&self) -> &'r Wording {
+        self.trail.product.map_or(&self.policy.wording, |product| &product.wording)
+    }
+
+    /// The problem's public code, its status, and why it applied.
+    pub fn problem(&self) -> Option<(&'r str, u16, &'static str)> {
+        match self.ending {
+            Ending::Answered | Ending::Preflight => None,
+            Ending::Gone => Some((super::tables::CLIENT_GONE, 0, "the client has hung up or did not take its answer")),
+            Ending::Refused(Problem { row, reason, .. }) => {
+                self.wording().words(row).map(|words| (&*words.slug, words.status.code(), reason))
+            }
+        }
+    }
+
+    /// The status of the answer; 0 if there was none.
+    pub fn status(&self) -> u16 {
+        match self.ending {
+            Ending::Answered => 200,
+            Ending::Preflight => 204,
+            Ending::Gone | Ending::Refused(_) => self.problem().map_or(0, |(_, status, _)| status),
+        }
+    }
+
+    /// The method, if it is one that everybody knows: any other is the client's own words.
+    pub fn method(&self) -> Option<&'static str> {
+        const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+        KNOWN.into_iter().find(|known| *known == self.lines.method)
+    }
+
+    /// The path, if the configuration has it.
+    pub fn route(&self) -> Option<&'r str> {
+        self.policy.paths.template(self.lines.path())
+    }
+
+    /// The upstream that was asked.
+    pub fn upstream(&self) -> Option<&'r str> {
+        self.asked.since?;
+        let product = self.trail.product?;
+        self.policy.upstreams.get(product.upstream).map(|upstream| &*upstream.name)
+    }
+
+    fn has_line(&self) -> bool {
+        match self.ending {
+            Ending::Answered | Ending::Preflight => self.policy.sight.ok_lines.includes(self.id),
+            Ending::Gone | Ending::Refused(_) => true,
+        }
+    }
+}
