@@ -17,7 +17,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_timeout::timeout;
 use tokio::sync::Notify;
 
-use crate::admit::{Admission, Room, Trail, Turn, admit};
+use crate::admit::{Admission, Judged, Room, Trail, Turn, admit};
 use crate::arrival::{self, Reason};
 use crate::clock::Clock;
 use crate::contact::Contact;
@@ -30,7 +30,6 @@ use crate::policy::{Limits, Policy};
 use crate::problem::{Problem, Row};
 use crate::quota::Now;
 use crate::respond::{self, Context, Outcome, Sink, TransactionId};
-use crate::tariff::Passed;
 use crate::upstream::Upstreams;
 use crate::{enquiry, http1, http2, telemetry, translate};
 
@@ -295,24 +294,15 @@ impl Gateway {
     ) -> Result<(Vec<u8>, Bill<'g>), Unanswered> {
         let left = admission.deadline().saturating_sub(read_at.elapsed());
         let exchange = async {
-            let product = admission.product();
-            let limit = product.body.as_ref().map_or(0, |rule| rule.max_bytes);
-            let stated = head.framing.stated_length().and_then(|length| usize::try_from(length).ok());
-            if stated.is_some_and(|length| length > limit) {
-                return Err(Problem::new(Row::BodyTooLarge, "the head states more bytes than the route allows").into());
-            }
-            downstream.read_body(limit).await?;
-            let body = product.body.as_ref().map(|rule| rule.judge(downstream.body())).transpose()?;
-            let tariff = admission.tariff();
-            let asked = tariff.map_or(Passed::default(), |tariff| tariff.look_at(body.as_ref()));
-            let highest = tariff.map_or(0, |tariff| tariff.highest(asked));
+            downstream.read_body(admission.body_limit(head)?).await?;
+            let Judged { asked, highest } = admission.judge(downstream.body())?;
             let hold = self.ledger.hold(admission.licence(), highest)?;
             let mut request = Vec::with_capacity(1024);
             exchange::build(&mut request, admission, &hold, head, downstream.body(), context)?;
             let limit = snapshot.policy.limits.response_bytes;
-            let judge = |answer: &[u8]| translate::body(answer, tariff, asked);
-            let answer =
-                snapshot.exchange.forward(&self.connector, product.upstream, &request, limit, context.now, judge);
+            let judge = |answer: &[u8]| translate::body(answer, admission.tariff(), asked);
+            let upstream = admission.product().upstream;
+            let answer = snapshot.exchange.forward(&self.connector, upstream, &request, limit, context.now, judge);
             let (body, price) = tokio::select! {
                 biased;
                 answer = answer => answer?,

@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 use tollgate::account::Digest;
 use tollgate::reload::Watched;
 use tollgate::server::{self, Plan};
-use tollgate::{config, credits, demo, logging, problem};
+use tollgate::{config, credits, demo, explain, logging, problem};
 
 /// An edge gateway for metered lookup APIs: a request reaches the backend only when its token,
 /// product, network, domain, rate, headers and body are right.
@@ -29,6 +29,17 @@ const EXAMPLES: &str = "Examples:
   tollgate token new --name web              a token, and its line for the configuration
   tollgate credits grant --config gateway.yaml acme phone 1000 --key invoice-17
   printf %s \"$TOKEN\" | tollgate token hash   the line of a token that exists already";
+
+const EXPLAIN_EXAMPLES: &str = "Examples:
+  tollgate explain --config gateway.yaml /phone/validate/v2 -H \"Auth-Token: $TOKEN\" \\
+      -H 'Content-Type: application/json' -d '{\"number\":\"+44 7400 123456\"}' --from 203.0.113.9
+  tollgate explain --config gateway.yaml /account/credits -H \"Auth-Token: $TOKEN\" --at 2027-07-01 --json
+
+It ends with 0 if the request would pass, 3 if it would be refused, 1 if the configuration has mistakes,
+and 2 if the flags have.";
+
+/// What `explain` ends with when the request would be refused.
+const REFUSED: u8 = 3;
 
 #[derive(Subcommand)]
 enum Command {
@@ -53,6 +64,10 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Explain what becomes of a request: every check with its verdict, what it saw and the line that
+    /// decided, and the answer. Nothing is sent.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(explain::Command),
     /// Grant, adjust, show and export the credits of accounts, whether the gateway runs or not.
     #[command(subcommand)]
     Credits(credits::Command),
@@ -91,10 +106,17 @@ enum TokenCommand {
 
 fn main() -> ExitCode {
     logging::start();
+    let mut code = ExitCode::SUCCESS;
     let outcome = match Arguments::parse().command {
         Command::Demo { listen, admin } => serve_demo(listen, admin),
         Command::Run { config } => serve(&config),
         Command::Check { config } => check(&config),
+        Command::Explain(command) => explain::run(command).and_then(|(text, refused)| {
+            if refused {
+                code = ExitCode::from(REFUSED);
+            }
+            print(&text)
+        }),
         Command::Credits(command) => credits::run(command, &mut std::io::stdout().lock()),
         Command::Token(TokenCommand::New { name, product }) => {
             let token = new_token();
@@ -106,7 +128,7 @@ fn main() -> ExitCode {
     };
     logging::flush();
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => code,
         Err(message) => {
             eprintln!("{}", message.trim_end());
             ExitCode::FAILURE

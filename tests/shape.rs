@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Files that decide, and the modules of the crate that each may name. Whatever is not in a row is
 /// above it.
-const LAYERS: [(&str, &[&str]); 24] = [
+const LAYERS: [(&str, &[&str]); 25] = [
     ("problem.rs", &[]),
     ("wording.rs", &["problem"]),
     ("head.rs", &["problem"]),
@@ -28,7 +28,8 @@ const LAYERS: [(&str, &[&str]); 24] = [
     ("upstream/breaker.rs", &["policy", "quota"]),
     ("upstream/servers.rs", &["policy", "quota"]),
     ("cors.rs", &["admit", "head", "policy", "problem"]),
-    ("admit.rs", &["account", "check", "cors", "head", "policy", "problem", "quota", "tariff"]),
+    ("witness.rs", &["problem"]),
+    ("admit.rs", &["account", "check", "cors", "head", "policy", "problem", "quota", "tariff", "witness"]),
 ];
 
 /// What a check must not reach for: it is a pure function that a test calls.
