@@ -16,6 +16,7 @@
 mod contract;
 mod corpora;
 mod credits;
+mod explain;
 mod faults;
 mod limits;
 mod listeners;
