@@ -12,6 +12,7 @@ mod file;
 mod listeners;
 mod problems;
 mod products;
+pub mod schema;
 mod tls;
 pub mod units;
 mod upstreams;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tollgate::account::Digest;
 use tollgate::reload::Watched;
 use tollgate::server::{self, Plan};
@@ -26,6 +26,8 @@ const EXAMPLES: &str = "Examples:
   tollgate demo                              try it out: prints tokens and a curl that works
   tollgate check --config gateway.yaml       every mistake with its line, or a summary
   tollgate run --config gateway.yaml         serve; SIGTERM lets requests in flight finish
+  tollgate explain --config gateway.yaml /phone/validate/v2 -X POST
+                                             why a request gets the answer that it gets
   tollgate token new --name web              a token, and its line for the configuration
   tollgate credits grant --config gateway.yaml acme phone 1000 --key invoice-17
   printf %s \"$TOKEN\" | tollgate token hash   the line of a token that exists already";
@@ -71,6 +73,23 @@ enum Command {
     /// Grant, adjust, show and export the credits of accounts, whether the gateway runs or not.
     #[command(subcommand)]
     Credits(credits::Command),
+    /// Print the JSON Schema of the configuration, for editors.
+    Schema {
+        /// The kind of file that it is for.
+        #[arg(long = "of", value_enum, default_value_t)]
+        kind: config::schema::Kind,
+    },
+    /// Print what a shell needs to complete this program's commands and flags.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual, or write one page for each command.
+    Man {
+        /// Write the pages into this directory.
+        #[arg(long, value_name = "DIRECTORY")]
+        into: Option<PathBuf>,
+    },
     /// Make a token, or the digest of one, for the configuration.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -118,6 +137,9 @@ fn main() -> ExitCode {
             print(&text)
         }),
         Command::Credits(command) => credits::run(command, &mut std::io::stdout().lock()),
+        Command::Schema { kind } => print(&format!("{:#}\n", config::schema::of(kind).as_value())),
+        Command::Completions { shell } => completions(shell),
+        Command::Man { into } => manual(into.as_deref()),
         Command::Token(TokenCommand::New { name, product }) => {
             let token = new_token();
             print(&format!("token: {token}\n{}\n", token_line(&name, &product, token.as_bytes())))
@@ -162,6 +184,23 @@ fn check(path: &std::path::Path) -> Result<(), String> {
         return Err(overdue.iter().map(|overdue| format!("{overdue}\n")).collect());
     }
     print(&config.summary(&path.display().to_string()))
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), String> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "tollgate", &mut script);
+    print(&String::from_utf8_lossy(&script))
+}
+
+fn manual(directory: Option<&std::path::Path>) -> Result<(), String> {
+    let Some(directory) = directory else {
+        let mut page = Vec::new();
+        let rendered = clap_mangen::Man::new(Arguments::command()).render(&mut page);
+        return rendered.map_err(|error| error.to_string()).and_then(|()| print(&String::from_utf8_lossy(&page)));
+    };
+    std::fs::create_dir_all(directory)
+        .and_then(|()| clap_mangen::generate_to(Arguments::command(), directory))
+        .map_err(|error| format!("cannot write the manual into {}: {error}", directory.display()))
 }
 
 fn hash(name: &str, product: &str) -> Result<(), String> {
