@@ -124,7 +124,6 @@ pub enum Turn<'p> {
 ///
 /// # Errors
 /// The first row that applies.
-#[inline]
 pub fn admit<'p>(
     policy: &'p Policy,
     head: &Head<'_>,

@@ -13,6 +13,7 @@
     clippy::nonminimal_bool
 )]
 
+mod command_line;
 mod contract;
 mod corpora;
 mod credits;
@@ -23,6 +24,7 @@ mod listeners;
 mod order;
 mod problems;
 mod reload;
+mod schema;
 mod servers;
 mod shape;
 mod support;
