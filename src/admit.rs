@@ -12,12 +12,12 @@ use crate::check::header::HeaderRule;
 use crate::check::network::{Client, client};
 use crate::cors;
 use crate::head::{Head, Lines, One};
+use crate::observer::{Check, Observer, Unobserved};
 use crate::policy::{Policy, Preflight, Product, Route};
 use crate::problem::{Hint, Problem, Row};
 use crate::quota::Now;
 use crate::quota::credits::Licence;
 use crate::tariff::{Passed, Tariff};
-use crate::witness::{Check, Nobody, Witness};
 
 /// Whether the gateway has room for one more request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,16 +131,16 @@ pub fn admit<'p>(
     room: Room,
     trail: &mut Trail<'p>,
 ) -> Result<Turn<'p>, Problem> {
-    admit_before(&mut Nobody, policy, head, now, room, trail)
+    admit_observed(&mut Unobserved, policy, head, now, room, trail)
 }
 
-/// The same before a witness, who is told of every check: what explains a decision runs this very
+/// The same before a observer, who is told of every check: what explains a decision runs this very
 /// function.
 ///
 /// # Errors
 /// The first row that applies.
-pub fn admit_before<'p>(
-    witness: &mut impl Witness<'p>,
+pub fn admit_observed<'p>(
+    observer: &mut impl Observer<'p>,
     policy: &'p Policy,
     head: &Head<'_>,
     now: Now,
@@ -154,66 +154,66 @@ pub fn admit_before<'p>(
         Some(Route::Product(product)) => Some(product),
         Some(Route::Credits) | None => None,
     };
-    witness.pass(Check::OneToken, one_token(policy, trail.product, lines))?; //            malformed-request
-    witness.pass(Check::Room, enter(room))?; //                                            overloaded
+    observer.pass(Check::OneToken, one_token(policy, trail.product, lines))?; //            malformed-request
+    observer.pass(Check::Room, enter(room))?; //                                            overloaded
     if let Some(route) = asked {
         let preflight = match route {
             Route::Product(product) => &product.preflight,
             Route::Credits => &policy.enquiry.preflight,
         };
-        witness.pass(Check::Preflight, cors::allow_preflight(preflight, lines))?; //       domain-not-allowed
+        observer.pass(Check::Preflight, cors::allow_preflight(preflight, lines))?; //       domain-not-allowed
         return Ok(Turn::Preflight(preflight));
     }
-    let product = match witness.pass(Check::Route, routed)? {
+    let product = match observer.pass(Check::Route, routed)? {
         //                                                        endpoint-unknown
         Route::Product(product) => product,
-        Route::Credits => return enquire(witness, policy, head, now, trail).map(Turn::Enquiry),
+        Route::Credits => return enquire(observer, policy, head, now, trail).map(Turn::Enquiry),
     };
-    let token = witness.pass(Check::Token, token(&product.token_headers, lines))?; //      token-missing
-    let principal = witness.pass(Check::Principal, policy.principal(token))?; //           token-unknown
+    let token = observer.pass(Check::Token, token(&product.token_headers, lines))?; //      token-missing
+    let principal = observer.pass(Check::Principal, policy.principal(token))?; //           token-unknown
     trail.principal = Some(principal);
-    witness.pass(Check::InForce, principal.authorize(now))?; //                            token-disabled, token-expired
-    witness.pass(Check::Product, principal.cover(product.place))?; //                      product-mismatch
+    observer.pass(Check::InForce, principal.authorize(now))?; //                            token-disabled, token-expired
+    observer.pass(Check::Product, principal.cover(product.place))?; //                      product-mismatch
     let client = client(&policy.trusted_proxies, head.peer, lines);
-    witness.pass(Check::Networks, principal.token.networks.allow(client))?; //             ip-not-allowed
-    witness.pass(Check::Domains, principal.token.domains.allow(lines))?; //                domain-not-allowed
-    witness.pass(Check::Rate, principal.account.rate.take(now))?; //                       rate-exceeded
-    witness.pass(Check::Accept, product.media.accept(lines))?; //                          accept-unsupported
+    observer.pass(Check::Networks, principal.token.networks.allow(client))?; //             ip-not-allowed
+    observer.pass(Check::Domains, principal.token.domains.allow(lines))?; //                domain-not-allowed
+    observer.pass(Check::Rate, principal.account.rate.take(now))?; //                       rate-exceeded
+    observer.pass(Check::Accept, product.media.accept(lines))?; //                          accept-unsupported
     if product.body.is_some() {
-        witness.pass(Check::ContentType, product.media.take(lines))?; //                   content-type-unsupported
+        observer.pass(Check::ContentType, product.media.take(lines))?; //                   content-type-unsupported
     }
-    let deadline = witness.pass(Check::Deadline, product.deadline.read(lines))?; //        timeout-invalid
-    validate(witness, &product.headers, lines)?; //                                        reference-id-invalid, …
+    let deadline = observer.pass(Check::Deadline, product.deadline.read(lines))?; //        timeout-invalid
+    validate(observer, &product.headers, lines)?; //                                        reference-id-invalid, …
     Ok(Turn::Lookup(Admission { product, principal, client, deadline }))
 }
 
 /// Judges the head of a request about the account's credits, in the same order. Any valid token may
 /// ask, whichever product it is for; the rate is the enquiry's own.
 fn enquire<'p>(
-    witness: &mut impl Witness<'p>,
+    observer: &mut impl Observer<'p>,
     policy: &'p Policy,
     head: &Head<'_>,
     now: Now,
     trail: &mut Trail<'p>,
 ) -> Result<Principal<'p>, Problem> {
     let lines = &head.lines;
-    let token = witness.pass(Check::Token, token(&policy.token_headers, lines))?; //       token-missing
-    let principal = witness.pass(Check::Principal, policy.principal(token))?; //           token-unknown
+    let token = observer.pass(Check::Token, token(&policy.token_headers, lines))?; //       token-missing
+    let principal = observer.pass(Check::Principal, policy.principal(token))?; //           token-unknown
     trail.principal = Some(principal);
-    witness.pass(Check::InForce, principal.authorize(now))?; //                            token-disabled, token-expired
+    observer.pass(Check::InForce, principal.authorize(now))?; //                            token-disabled, token-expired
     let client = client(&policy.trusted_proxies, head.peer, lines);
-    witness.pass(Check::Networks, principal.token.networks.allow(client))?; //             ip-not-allowed
-    witness.pass(Check::Domains, principal.token.domains.allow(lines))?; //                domain-not-allowed
+    observer.pass(Check::Networks, principal.token.networks.allow(client))?; //             ip-not-allowed
+    observer.pass(Check::Domains, principal.token.domains.allow(lines))?; //                domain-not-allowed
     let enquiry = &policy.enquiry;
-    witness.pass(Check::Rate, enquiry.window.take(&principal.account.enquiries, now))?; // rate-exceeded
-    witness.pass(Check::Accept, enquiry.media.accept(lines))?; //                          accept-unsupported
-    validate(witness, &policy.echoed, lines)?; //                                          reference-id-invalid
+    observer.pass(Check::Rate, enquiry.window.take(&principal.account.enquiries, now))?; // rate-exceeded
+    observer.pass(Check::Accept, enquiry.media.accept(lines))?; //                          accept-unsupported
+    validate(observer, &policy.echoed, lines)?; //                                          reference-id-invalid
     Ok(principal)
 }
 
 /// Judges the headers that have rules of their own, in the order of the configuration.
-fn validate<'p>(witness: &mut impl Witness<'p>, rules: &'p [HeaderRule], lines: &Lines<'_>) -> Result<(), Problem> {
-    rules.iter().try_for_each(|rule| witness.pass(Check::Header(&rule.name), rule.validate(lines)))
+fn validate<'p>(observer: &mut impl Observer<'p>, rules: &'p [HeaderRule], lines: &Lines<'_>) -> Result<(), Problem> {
+    rules.iter().try_for_each(|rule| observer.pass(Check::Header(&rule.name), rule.validate(lines)))
 }
 
 fn enter(room: Room) -> Result<(), Problem> {

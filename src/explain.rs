@@ -1,7 +1,7 @@
 //! `tollgate explain`: why a request gets the answer that it gets, without a gateway that runs.
 //!
-//! The decision is made by the very functions that the gateway calls, before a witness
-//! (`witness.rs`); this module only tells of it. Nothing is sent anywhere: what depends on time, on
+//! The decision is made by the very functions that the gateway calls, before a observer
+//! (`observer.rs`); this module only tells of it. Nothing is sent anywhere: what depends on time, on
 //! traffic or on a backend (the deadline, rates that are used up, balances, the upstream's answer) is
 //! said to.
 

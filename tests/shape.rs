@@ -28,8 +28,8 @@ const LAYERS: [(&str, &[&str]); 25] = [
     ("upstream/breaker.rs", &["policy", "quota"]),
     ("upstream/servers.rs", &["policy", "quota"]),
     ("cors.rs", &["admit", "head", "policy", "problem"]),
-    ("witness.rs", &["problem"]),
-    ("admit.rs", &["account", "check", "cors", "head", "policy", "problem", "quota", "tariff", "witness"]),
+    ("observer.rs", &["problem"]),
+    ("admit.rs", &["account", "check", "cors", "head", "policy", "problem", "quota", "tariff", "observer"]),
 ];
 
 /// What a check must not reach for: it is a pure function that a test calls.

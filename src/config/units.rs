@@ -186,7 +186,7 @@ impl FromText for ipnet::IpNet {
     }
 
     fn schema() -> Schema {
-        matching(r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$")
+        matching(r"^([0-9.]+|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)(/[0-9]{1,3})?$")
     }
 }
 

@@ -12,9 +12,9 @@ use crate::admit;
 use crate::check::domain::Domains;
 use crate::check::network::Networks;
 use crate::head::Framing;
+use crate::observer::Check;
 use crate::policy::{Policy, Product};
 use crate::problem::{Hint, Problem, Row};
-use crate::witness::Check;
 use crate::wording::Wording;
 
 /// What became of one row of the table of problems.

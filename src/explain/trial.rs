@@ -5,12 +5,12 @@
 //! arrival of bytes, the deadline, and the backend.
 
 use crate::account::Principal;
-use crate::admit::{Admission, Room, Trail, Turn, admit_before};
+use crate::admit::{Admission, Room, Trail, Turn, admit_observed};
 use crate::check::body::TOO_LARGE;
 use crate::head::{Field, Framing, Head, Lines, MAX_FIELDS, Scan, Version, scan};
+use crate::observer::{Check, Observer};
 use crate::policy::{Policy, Preflight};
 use crate::problem::{Problem, Row};
-use crate::witness::{Check, Witness};
 
 use super::asked::Asked;
 
@@ -40,7 +40,7 @@ pub enum Ending<'p> {
 #[derive(Default)]
 struct Recorder<'p>(Vec<(Check<'p>, Option<Problem>)>);
 
-impl<'p> Witness<'p> for Recorder<'p> {
+impl<'p> Observer<'p> for Recorder<'p> {
     fn saw(&mut self, check: Check<'p>, refusal: Option<Problem>) {
         self.0.push((check, refusal));
     }
@@ -104,7 +104,7 @@ fn look_up<'p>(
     asked: &Asked,
     trail: &mut Trail<'p>,
 ) -> Result<Ending<'p>, Problem> {
-    let admission = match admit_before(recorder, policy, head, asked.now, Room::Free, trail)? {
+    let admission = match admit_observed(recorder, policy, head, asked.now, Room::Free, trail)? {
         Turn::Preflight(preflight) => return Ok(Ending::Preflight(preflight)),
         Turn::Enquiry(principal) => return Ok(Ending::Enquiry(principal)),
         Turn::Lookup(admission) => admission,

@@ -1,8 +1,8 @@
 //! Who watches a request being judged: nobody in the gateway, a recorder when a decision is explained.
 //!
-//! Every check of `admit` is handed to a witness with its outcome. The gateway's witness is
-//! [`Nobody`], a type without size whose methods are empty, so that the compiler leaves nothing of
-//! them on a request's path. A witness is told; it cannot change what was decided. What a check
+//! Every check of `admit` is handed to an observer with its outcome. The gateway's observer is
+//! [`Unobserved`], a type without size whose methods are empty, so that the compiler leaves nothing of
+//! them on a request's path. An observer is told; it cannot change what was decided. What a check
 //! compares with, and in which order checks come, is not known here.
 
 use crate::problem::Problem;
@@ -45,7 +45,7 @@ pub enum Check<'p> {
 }
 
 /// Is told of every check that is made, in order.
-pub trait Witness<'p> {
+pub trait Observer<'p> {
     /// A check was made: it refused the request, or let it pass.
     fn saw(&mut self, check: Check<'p>, refusal: Option<Problem>);
 
@@ -57,13 +57,13 @@ pub trait Witness<'p> {
     }
 }
 
-/// The gateway's witness.
+/// The gateway's observer.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Nobody;
+pub struct Unobserved;
 
-impl Witness<'_> for Nobody {
+impl Observer<'_> for Unobserved {
     #[inline(always)]
     fn saw(&mut self, _check: Check<'_>, _refusal: Option<Problem>) {}
 }
 
-const _: () = assert!(size_of::<Nobody>() == 0);
+const _: () = assert!(size_of::<Unobserved>() == 0);
