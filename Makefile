@@ -1,5 +1,5 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
-.PHONY: run test hostile lint bench bench-metering tools
+.PHONY: run test hostile deploy-check lint bench bench-metering tools
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
 # a Python script, and bound what the program may use with prlimit.
@@ -18,6 +18,13 @@ hostile: tools
 		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends python3-venv)
 	cargo build --locked
 	tests/hostile/run --seconds $(or $(FLOOD_SECONDS),3)
+
+# Everything under deploy/ against the tools that will read it, and against a gateway that runs.
+deploy-check: tools
+	@python3 -c 'import ensurepip' 2>/dev/null || \
+		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends python3-venv)
+	cargo build --locked
+	deploy/check/run
 
 lint: tools
 	cargo fmt --check

@@ -212,10 +212,12 @@ fn enquire<'p>(
 }
 
 /// Judges the headers that have rules of their own, in the order of the configuration.
+#[inline(always)]
 fn validate<'p>(observer: &mut impl Observer<'p>, rules: &'p [HeaderRule], lines: &Lines<'_>) -> Result<(), Problem> {
     rules.iter().try_for_each(|rule| observer.pass(Check::Header(&rule.name), rule.validate(lines)))
 }
 
+#[inline(always)]
 fn enter(room: Room) -> Result<(), Problem> {
     match room {
         Room::Free => Ok(()),

@@ -261,13 +261,17 @@ def running(directory):
     """Prometheus scrapes a gateway with some traffic: every query has an answer."""
     backend = ThreadingHTTPServer(("127.0.0.1", 0), Backend)
     threading.Thread(target=backend.serve_forever, daemon=True).start()
-    clients, admin, prometheus = free_ports(3)
+    clients, admin, proxied, prometheus = free_ports(4)
     for name in ["phone.schema.json", "email.schema.json"]:
         shutil.copy(ROOT / "config" / name, directory / name)
     text = (ROOT / "config/demo.yaml").read_text()
     for old, new in [
         ("listen: 127.0.0.1:8080", f"listen: 127.0.0.1:{clients}"),
-        ("admin: 127.0.0.1:9901", f"admin: 127.0.0.1:{admin}"),
+        (
+            "admin: 127.0.0.1:9901",
+            f"admin: 127.0.0.1:{admin}\n"
+            f"listeners: [{{ address: 127.0.0.1:{proxied}, proxy_protocol: {{ from: [127.0.0.1] }} }}]",
+        ),
         ("servers: [127.0.0.1:9001]", f"servers: [127.0.0.1:{backend.server_port}]"),
         ("ledger: { volatile: true }", "ledger: { file: ledger.db }"),
     ]:
@@ -302,6 +306,9 @@ def running(directory):
             for token in ["demo-live", "demo-metered", "demo-throttled", "nobody"]:
                 for number in ["+44 7400 123456", "9"]:
                     ask(clients, token, json.dumps({"number": number}))
+            # No PROXY header, so that the connection is closed.
+            with socket.create_connection(("127.0.0.1", proxied)) as wrong:
+                wrong.sendall(b"GET / HTTP/1.1\r\n\r\n")
             time.sleep(0.05)
         return judge(answers(f"http://127.0.0.1:{admin}/metrics"), f"http://127.0.0.1:{prometheus}")
     except AssertionError as error:

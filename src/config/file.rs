@@ -500,6 +500,7 @@ pub struct Ledger {
     pub volatile: Written<bool>,
 }
 
+/// How sure a charge is when its answer goes out.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
@@ -541,6 +542,7 @@ impl<'de> Deserialize<'de> for Funds {
     }
 }
 
+/// Which breaches at a place are meant.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum When {
