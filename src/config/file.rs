@@ -88,7 +88,7 @@ pub struct File {
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{"required": ["address"]}, {"required": ["unix"]}]))]
 pub struct Listener {
-    /// An address and a port, IPv4 or IPv6; [::]:443 takes both.
+    /// An address and a port, IPv4 or IPv6; `[::]:443` takes both.
     pub address: Text<SocketAddr>,
     /// The path of a Unix socket, from this file's directory. Its peers have no address and are
     /// trusted like `trusted_proxies`.
