@@ -7,6 +7,7 @@
 
 mod answer;
 mod asked;
+mod facts;
 mod findings;
 mod places;
 mod seen;
