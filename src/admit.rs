@@ -211,7 +211,8 @@ fn enquire<'p>(
     Ok(principal)
 }
 
-/// Judges the headers that have rules of their own, in the order of the configuration.
+/// Judges the headers that have rules of their own, in the order of the configuration. Inlined, like
+/// all that stands between `admit` and its checks: a call would cost as much as some checks do.
 #[inline(always)]
 fn validate<'p>(observer: &mut impl Observer<'p>, rules: &'p [HeaderRule], lines: &Lines<'_>) -> Result<(), Problem> {
     rules.iter().try_for_each(|rule| observer.pass(Check::Header(&rule.name), rule.validate(lines)))
