@@ -1,5 +1,6 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
-.PHONY: run test hostile lint guards guard-instructions guard-syscalls bench bench-micro bench-metering bench-sight tools
+.PHONY: run test hostile deploy-check lint guards guard-instructions guard-syscalls bench bench-micro bench-metering \
+	bench-sight tools
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
 # a Python script, bound what the program may use with prlimit, and move names with libnss-wrapper.
@@ -32,6 +33,13 @@ guard-instructions: tools
 	@command -v valgrind >/dev/null || \
 		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends valgrind)
 	tests/guards/instructions.py
+
+# Everything under deploy/ against the tools that will read it, and against a gateway that runs.
+deploy-check: tools
+	@python3 -c 'import ensurepip' 2>/dev/null || \
+		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends python3-venv)
+	cargo build --locked
+	deploy/check/run
 
 lint: tools
 	cargo fmt --check

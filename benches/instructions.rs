@@ -94,11 +94,7 @@ fn count_response(token: &str, outcome: &Outcome<'_>) {
         Context { policy: &policy, lines: &head.lines, trail, transaction: &transaction, trace: None, now: at(1) };
     let mut out = Vec::with_capacity(4096);
     count(|| {
-        drop(black_box(respond::write(
-            &mut Http1Sink { out: &mut out, connection: None },
-            black_box(&context),
-            outcome,
-        )))
+        black_box(respond::write(&mut Http1Sink { out: &mut out, connection: None }, black_box(&context), outcome));
     });
     black_box(out);
 }

@@ -12,11 +12,12 @@ use crate::check::header::HeaderRule;
 use crate::check::network::{Client, client};
 use crate::cors;
 use crate::head::{Head, Lines, One};
+use crate::observer::{Check, Observer, Unobserved};
 use crate::policy::{Policy, Preflight, Product, Route};
 use crate::problem::{Hint, Problem, Row};
 use crate::quota::Now;
 use crate::quota::credits::Licence;
-use crate::tariff::Tariff;
+use crate::tariff::{Passed, Tariff};
 
 /// Whether the gateway has room for one more request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +74,39 @@ impl<'p> Admission<'p> {
     pub fn tariff(&self) -> Option<&'p Tariff> {
         self.product.tariff.as_ref().filter(|_| self.licence().is_some())
     }
+
+    /// How many bytes the request's body may have.
+    ///
+    /// # Errors
+    /// `body-too-large` when the head states more, before any of it was read.
+    pub fn body_limit(&self, head: &Head<'_>) -> Result<usize, Problem> {
+        let limit = self.product.body.as_ref().map_or(0, |rule| rule.max_bytes);
+        let stated = head.framing.stated_length().and_then(|length| usize::try_from(length).ok());
+        if stated.is_some_and(|length| length > limit) {
+            return Err(Problem::new(Row::BodyTooLarge, "the head states more bytes than the route allows"));
+        }
+        Ok(limit)
+    }
+
+    /// Judges the whole body, which has no more bytes than its limit.
+    ///
+    /// # Errors
+    /// Those of the product's rule for bodies.
+    pub fn judge(&self, body: &[u8]) -> Result<Judged, Problem> {
+        let body = self.product.body.as_ref().map(|rule| rule.judge(body)).transpose()?;
+        let tariff = self.tariff();
+        let asked = tariff.map_or(Passed::default(), |tariff| tariff.look_at(body.as_ref()));
+        Ok(Judged { asked, highest: tariff.map_or(0, |tariff| tariff.highest(asked)) })
+    }
+}
+
+/// What a body that was let pass means for the price.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged {
+    /// Which tests of the prices it passes.
+    pub asked: Passed,
+    /// The credits that the request can cost at the most; 0 where nobody pays.
+    pub highest: u32,
 }
 
 /// How a request goes on.
@@ -97,63 +131,99 @@ pub fn admit<'p>(
     room: Room,
     trail: &mut Trail<'p>,
 ) -> Result<Turn<'p>, Problem> {
-    let routed = policy.route(head); //                                  (endpoint-unknown)
+    admit_observed(&mut Unobserved, policy, head, now, room, trail)
+}
+
+/// The same before a observer, who is told of every check: what explains a decision runs this very
+/// function.
+///
+/// # Errors
+/// The first row that applies.
+pub fn admit_observed<'p>(
+    observer: &mut impl Observer<'p>,
+    policy: &'p Policy,
+    head: &Head<'_>,
+    now: Now,
+    room: Room,
+    trail: &mut Trail<'p>,
+) -> Result<Turn<'p>, Problem> {
+    let lines = &head.lines;
+    let routed = policy.route(head); //                                                    (endpoint-unknown)
     let asked = cors::preflight(policy, head);
     trail.product = match routed.ok().or(asked) {
         Some(Route::Product(product)) => Some(product),
         Some(Route::Credits) | None => None,
     };
-    one_token(policy, trail.product, &head.lines)?; //                    malformed-request
-    if room == Room::Full {
-        return Err(overloaded("as many connections or requests as the limit"));
-    }
+    observer.pass(Check::OneToken, one_token(policy, trail.product, lines))?; //            malformed-request
+    observer.pass(Check::Room, enter(room))?; //                                            overloaded
     if let Some(route) = asked {
         let preflight = match route {
             Route::Product(product) => &product.preflight,
             Route::Credits => &policy.enquiry.preflight,
         };
-        cors::allow_preflight(preflight, &head.lines)?; //                domain-not-allowed
+        observer.pass(Check::Preflight, cors::allow_preflight(preflight, lines))?; //       domain-not-allowed
         return Ok(Turn::Preflight(preflight));
     }
-    let product = match routed? {
-        //                                      endpoint-unknown
+    let product = match observer.pass(Check::Route, routed)? {
+        //                                                        endpoint-unknown
         Route::Product(product) => product,
-        Route::Credits => return enquire(policy, head, now, trail).map(Turn::Enquiry),
+        Route::Credits => return enquire(observer, policy, head, now, trail).map(Turn::Enquiry),
     };
-    let token = token(&product.token_headers, &head.lines)?; //           token-missing
-    let principal = policy.principal(token)?; //                          token-unknown
+    let token = observer.pass(Check::Token, token(&product.token_headers, lines))?; //      token-missing
+    let principal = observer.pass(Check::Principal, policy.principal(token))?; //           token-unknown
     trail.principal = Some(principal);
-    principal.authorize(now)?; //                                         token-disabled, token-expired
-    principal.cover(product.place)?; //                                   product-mismatch
-    let client = client(&policy.trusted_proxies, head.peer, &head.lines);
-    principal.token.networks.allow(client)?; //                           ip-not-allowed
-    principal.token.domains.allow(&head.lines)?; //                       domain-not-allowed
-    principal.account.rate.take(now)?; //                                 rate-exceeded
-    product.media.accept(&head.lines)?; //                                accept-unsupported
+    observer.pass(Check::InForce, principal.authorize(now))?; //                            token-disabled, token-expired
+    observer.pass(Check::Product, principal.cover(product.place))?; //                      product-mismatch
+    let client = client(&policy.trusted_proxies, head.peer, lines);
+    observer.pass(Check::Networks, principal.token.networks.allow(client))?; //             ip-not-allowed
+    observer.pass(Check::Domains, principal.token.domains.allow(lines))?; //                domain-not-allowed
+    observer.pass(Check::Rate, principal.account.rate.take(now))?; //                       rate-exceeded
+    observer.pass(Check::Accept, product.media.accept(lines))?; //                          accept-unsupported
     if product.body.is_some() {
-        product.media.take(&head.lines)?; //                              content-type-unsupported
+        observer.pass(Check::ContentType, product.media.take(lines))?; //                   content-type-unsupported
     }
-    let deadline = product.deadline.read(&head.lines)?; //                timeout-invalid
-    let validate = |rule: &HeaderRule| rule.validate(&head.lines);
-    product.headers.iter().try_for_each(validate)?; //                    reference-id-invalid, add-metadata-invalid
+    let deadline = observer.pass(Check::Deadline, product.deadline.read(lines))?; //        timeout-invalid
+    validate(observer, &product.headers, lines)?; //                                        reference-id-invalid, …
     Ok(Turn::Lookup(Admission { product, principal, client, deadline }))
 }
 
 /// Judges the head of a request about the account's credits, in the same order. Any valid token may
 /// ask, whichever product it is for; the rate is the enquiry's own.
-fn enquire<'p>(policy: &'p Policy, head: &Head<'_>, now: Now, trail: &mut Trail<'p>) -> Result<Principal<'p>, Problem> {
-    let token = token(&policy.token_headers, &head.lines)?; //            token-missing
-    let principal = policy.principal(token)?; //                          token-unknown
+fn enquire<'p>(
+    observer: &mut impl Observer<'p>,
+    policy: &'p Policy,
+    head: &Head<'_>,
+    now: Now,
+    trail: &mut Trail<'p>,
+) -> Result<Principal<'p>, Problem> {
+    let lines = &head.lines;
+    let token = observer.pass(Check::Token, token(&policy.token_headers, lines))?; //       token-missing
+    let principal = observer.pass(Check::Principal, policy.principal(token))?; //           token-unknown
     trail.principal = Some(principal);
-    principal.authorize(now)?; //                                         token-disabled, token-expired
-    let client = client(&policy.trusted_proxies, head.peer, &head.lines);
-    principal.token.networks.allow(client)?; //                           ip-not-allowed
-    principal.token.domains.allow(&head.lines)?; //                       domain-not-allowed
-    policy.enquiry.window.take(&principal.account.enquiries, now)?; //    rate-exceeded
-    policy.enquiry.media.accept(&head.lines)?; //                         accept-unsupported
-    let validate = |rule: &HeaderRule| rule.validate(&head.lines);
-    policy.echoed.iter().try_for_each(validate)?; //                      reference-id-invalid
+    observer.pass(Check::InForce, principal.authorize(now))?; //                            token-disabled, token-expired
+    let client = client(&policy.trusted_proxies, head.peer, lines);
+    observer.pass(Check::Networks, principal.token.networks.allow(client))?; //             ip-not-allowed
+    observer.pass(Check::Domains, principal.token.domains.allow(lines))?; //                domain-not-allowed
+    let enquiry = &policy.enquiry;
+    observer.pass(Check::Rate, enquiry.window.take(&principal.account.enquiries, now))?; // rate-exceeded
+    observer.pass(Check::Accept, enquiry.media.accept(lines))?; //                          accept-unsupported
+    validate(observer, &policy.echoed, lines)?; //                                          reference-id-invalid
     Ok(principal)
+}
+
+/// Judges the headers that have rules of their own, in the order of the configuration. Inlined, like
+/// all that stands between `admit` and its checks: a call would cost as much as some checks do.
+#[inline(always)]
+fn validate<'p>(observer: &mut impl Observer<'p>, rules: &'p [HeaderRule], lines: &Lines<'_>) -> Result<(), Problem> {
+    rules.iter().try_for_each(|rule| observer.pass(Check::Header(&rule.name), rule.validate(lines)))
+}
+
+#[inline(always)]
+fn enter(room: Room) -> Result<(), Problem> {
+    match room {
+        Room::Free => Ok(()),
+        Room::Full => Err(overloaded("as many connections or requests as the limit")),
+    }
 }
 
 /// The refusal of a gateway at its limit.
@@ -186,7 +256,10 @@ fn one_token(policy: &Policy, product: Option<&Product>, lines: &Lines<'_>) -> R
 
 /// The token of a request, from the first of some headers that has one. An empty header is no
 /// token.
-fn token<'a>(headers: &[Box<str>], lines: &Lines<'a>) -> Result<&'a [u8], Problem> {
+///
+/// # Errors
+/// `token-missing`.
+pub fn token<'a>(headers: &[Box<str>], lines: &Lines<'a>) -> Result<&'a [u8], Problem> {
     headers
         .iter()
         .flat_map(|name| lines.values(name))

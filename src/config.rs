@@ -12,6 +12,7 @@ mod file;
 mod listeners;
 mod problems;
 mod products;
+pub mod schema;
 pub mod shown;
 mod sight;
 mod tls;

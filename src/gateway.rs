@@ -17,7 +17,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_timeout::timeout;
 use tokio::sync::Notify;
 
-use crate::admit::{Admission, Room, Trail, Turn, admit};
+use crate::admit::{Admission, Judged, Room, Trail, Turn, admit};
 use crate::arrival::{self, Reason};
 use crate::clock::Clock;
 use crate::contact::Contact;
@@ -33,7 +33,6 @@ use crate::respond::{self, Context, Outcome, Sink};
 use crate::sight::tables::{Ending, Tables};
 use crate::sight::witness::Witness;
 use crate::sight::{Occupied, Sight};
-use crate::tariff::Passed;
 use crate::upstream::Upstreams;
 use crate::{enquiry, http1, http2, telemetry, translate};
 
@@ -348,27 +347,20 @@ impl Gateway {
         let begun = Instant::now();
         let left = admission.deadline().saturating_sub(begun.saturating_duration_since(witness.begun()));
         let exchange = async {
-            let product = admission.product();
-            let limit = product.body.as_ref().map_or(0, |rule| rule.max_bytes);
-            let stated = head.framing.stated_length().and_then(|length| usize::try_from(length).ok());
-            if stated.is_some_and(|length| length > limit) {
-                return Err(Problem::new(Row::BodyTooLarge, "the head states more bytes than the route allows").into());
-            }
+            let limit = admission.body_limit(head)?;
             witness.body_begins(begun);
             let read = downstream.read_body(limit).await;
             witness.body_ends(downstream.body().len());
             read?;
-            let body = product.body.as_ref().map(|rule| rule.judge(downstream.body())).transpose()?;
-            let tariff = admission.tariff();
-            let wishes = tariff.map_or(Passed::default(), |tariff| tariff.look_at(body.as_ref()));
-            let highest = tariff.map_or(0, |tariff| tariff.highest(wishes));
+            let Judged { asked: wishes, highest } = admission.judge(downstream.body())?;
             let hold = self.ledger.hold(admission.licence(), highest).await?;
             let mut request = Vec::with_capacity(1024);
             exchange::build(&mut request, admission, &hold, head, downstream.body(), context)?;
             let limit = snapshot.policy.limits.response_bytes;
-            let judge = |answer: &[u8]| translate::body(answer, tariff, wishes);
+            let judge = |answer: &[u8]| translate::body(answer, admission.tariff(), wishes);
+            let upstream = admission.product().upstream;
             let asked = witness.asks(context.now);
-            let answer = snapshot.exchange.forward(&self.connector, product.upstream, &request, limit, asked, judge);
+            let answer = snapshot.exchange.forward(&self.connector, upstream, &request, limit, asked, judge);
             let answer = tokio::select! {
                 biased;
                 answer = answer => answer,

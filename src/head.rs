@@ -83,6 +83,14 @@ impl<'a> Lines<'a> {
     pub const UNREADABLE: Lines<'static> =
         Lines { method: "", target: "", version: Version::Http11, authority: None, fields: &[] };
 
+    /// What can be made out of bytes that are no head: the path, if there is one.
+    pub fn unreadable(bytes: &'a [u8]) -> Lines<'a> {
+        let words = bytes.split(|byte| b" \r\n".contains(byte)).filter(|word| !word.is_empty());
+        let target = words.skip(1).map(printable_start).next().unwrap_or_default();
+        let target = std::str::from_utf8(target).ok().filter(|target| target.starts_with('/')).unwrap_or_default();
+        Lines { target, ..Lines::UNREADABLE }
+    }
+
     /// Splits the bytes of a whole HTTP/1 head.
     ///
     /// # Errors
@@ -126,6 +134,11 @@ impl<'a> Lines<'a> {
         };
         path_and_query.split_once('?').map_or(path_and_query, |(path, _query)| path)
     }
+}
+
+/// The bytes before the first one that is not a visible ASCII character.
+fn printable_start(bytes: &[u8]) -> &[u8] {
+    bytes.iter().position(|byte| !byte.is_ascii_graphic()).map_or(bytes, |end| bytes.split_at(end).0)
 }
 
 /// The lines with one name.

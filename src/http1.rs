@@ -13,6 +13,7 @@ use pingora_timeout::{sleep, timeout};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::admit::{Room, overloaded};
+use crate::check::body::TOO_LARGE;
 use crate::chunked::Decoder;
 use crate::gateway::{Answered, Downstream, Gateway, Unanswered};
 use crate::head::{Framing, Head, Lines, MAX_FIELDS, Peer, Scan, Version, scan};
@@ -162,12 +163,7 @@ async fn answer(
 
 /// Refuses bytes that are no head, with as much of the path as can be made out.
 async fn refuse_unreadable(gateway: &Gateway, connection: &mut Connection, bytes: &[u8], problem: Problem) {
-    let target = bytes.split(|byte| b" \r\n".contains(byte)).filter(|word| !word.is_empty()).nth(1).unwrap_or_default();
-    let printable =
-        target.iter().position(|byte| !byte.is_ascii_graphic()).map_or(target, |end| target.split_at(end).0);
-    let target = std::str::from_utf8(printable).ok().filter(|target| target.starts_with('/')).unwrap_or_default();
-    let lines = Lines { target, ..Lines::UNREADABLE };
-    connection.refuse(gateway, &lines, problem).await;
+    connection.refuse(gateway, &Lines::unreadable(bytes), problem).await;
 }
 
 /// One connection and what has been read from it.
@@ -343,15 +339,14 @@ impl Connection {
 
     /// Moves the rest of the body into `self.body`, at most `limit` bytes of it.
     async fn receive(&mut self, limit: usize) -> Result<(), Problem> {
-        let too_large = Problem::new(Row::BodyTooLarge, "the body has more bytes than the route allows");
         loop {
             match self.pending {
                 Pending::Nothing => return Ok(()),
-                Pending::Lost => return Err(too_large),
+                Pending::Lost => return Err(TOO_LARGE),
                 Pending::Length(left) => {
-                    let left_bytes = usize::try_from(left).map_err(|_| too_large)?;
+                    let left_bytes = usize::try_from(left).map_err(|_| TOO_LARGE)?;
                     if self.body.len().saturating_add(left_bytes) > limit {
-                        return Err(too_large);
+                        return Err(TOO_LARGE);
                     }
                     let there = left_bytes.min(self.input.len());
                     self.body.extend_from_slice(self.input.get(..there).unwrap_or_default());
@@ -369,7 +364,7 @@ impl Connection {
                     let body = &mut self.body;
                     let used = decoder.advance(&self.input, |data| {
                         if body.len().saturating_add(data.len()) > limit {
-                            return Err(too_large);
+                            return Err(TOO_LARGE);
                         }
                         body.extend_from_slice(data);
                         Ok(())

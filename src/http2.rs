@@ -23,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use crate::admit::Room;
+use crate::check::body::TOO_LARGE;
 use crate::gateway::{Answered, Downstream, Gateway, Snapshot, Unanswered};
 use crate::head::{Field, Head, Lines, Peer, Version};
 use crate::policy::Limits;
@@ -273,7 +274,7 @@ impl ClientStream<'_> {
             let _ = self.incoming.flow_control().release_capacity(piece.len());
             self.conduct.took(piece.len());
             if self.body.len().saturating_add(piece.len()) > limit {
-                return Err(Problem::new(Row::BodyTooLarge, "the body has more bytes than the route allows"));
+                return Err(TOO_LARGE);
             }
             self.body.extend_from_slice(&piece);
         }

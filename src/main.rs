@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tollgate::account::Digest;
 use tollgate::client::Client;
 use tollgate::reload::Watched;
 use tollgate::server::{self, Plan};
 use tollgate::upgrade::Predecessor;
+use tollgate::{config, credits, demo, explain, logging, problem};
 use tollgate::{config, credits, demo, logging, problem};
 
 /// An edge gateway for metered lookup APIs: a request reaches the backend only when its token,
@@ -29,9 +30,22 @@ const EXAMPLES: &str = "Examples:
   tollgate check --config gateway.yaml       every mistake with its line, or a summary
   tollgate run --config gateway.yaml         serve; SIGTERM lets requests in flight finish
   tollgate upgrade --config gateway.yaml     the new program or settings, without a lost request
+  tollgate explain --config gateway.yaml /phone/validate/v2 -X POST
+                                             why a request gets the answer that it gets
   tollgate token new --name web              a token, and its line for the configuration
   tollgate credits grant --config gateway.yaml acme phone 1000 --key invoice-17
   printf %s \"$TOKEN\" | tollgate token hash   the line of a token that exists already";
+
+const EXPLAIN_EXAMPLES: &str = "Examples:
+  tollgate explain --config gateway.yaml /phone/validate/v2 -H \"Auth-Token: $TOKEN\" \\
+      -H 'Content-Type: application/json' -d '{\"number\":\"+44 7400 123456\"}' --from 203.0.113.9
+  tollgate explain --config gateway.yaml /account/credits -H \"Auth-Token: $TOKEN\" --at 2027-07-01 --json
+
+It ends with 0 if the request would pass, 3 if it would be refused, 1 if the configuration has mistakes,
+and 2 if the flags have.";
+
+/// What `explain` ends with when the request would be refused.
+const REFUSED: u8 = 3;
 
 #[derive(Subcommand)]
 enum Command {
@@ -64,9 +78,30 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Explain what becomes of a request: every check with its verdict, what it saw and the line that
+    /// decided, and the answer. Nothing is sent.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(explain::Command),
     /// Grant, adjust, show and export the credits of accounts, whether the gateway runs or not.
     #[command(subcommand)]
     Credits(credits::Command),
+    /// Print the JSON Schema of the configuration, for editors.
+    Schema {
+        /// The kind of file that it is for.
+        #[arg(long = "of", value_enum, default_value_t)]
+        kind: config::schema::Kind,
+    },
+    /// Print what a shell needs to complete this program's commands and flags.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual, or write one page for each command.
+    Man {
+        /// Write the pages into this directory.
+        #[arg(long, value_name = "DIRECTORY")]
+        into: Option<PathBuf>,
+    },
     /// Make a token, or the digest of one, for the configuration.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -102,12 +137,22 @@ enum TokenCommand {
 
 fn main() -> ExitCode {
     logging::start();
+    let mut code = ExitCode::SUCCESS;
     let outcome = match Arguments::parse().command {
         Command::Demo { listen, admin } => serve_demo(listen, admin),
         Command::Run { config } => serve(&config),
         Command::Check { config } => check(&config),
         Command::Upgrade { config } => upgrade(&config),
+        Command::Explain(command) => explain::run(command).and_then(|(text, refused)| {
+            if refused {
+                code = ExitCode::from(REFUSED);
+            }
+            print(&text)
+        }),
         Command::Credits(command) => credits::run(command, &mut std::io::stdout().lock()),
+        Command::Schema { kind } => print(&format!("{:#}\n", config::schema::of(kind).as_value())),
+        Command::Completions { shell } => completions(shell),
+        Command::Man { into } => manual(into.as_deref()),
         Command::Token(TokenCommand::New { name, product }) => {
             let token = new_token();
             print(&format!("token: {token}\n{}\n", token_line(&name, &product, token.as_bytes())))
@@ -118,7 +163,7 @@ fn main() -> ExitCode {
     };
     logging::flush();
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => code,
         Err(message) => {
             eprintln!("{}", message.trim_end());
             ExitCode::FAILURE
@@ -168,6 +213,23 @@ fn upgrade(path: &std::path::Path) -> Result<(), String> {
     let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
     let process = Client::new(&config).upgrade()?;
     print(&format!("process {process} serves now; the one before it ends with its last request\n"))
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), String> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "tollgate", &mut script);
+    print(&String::from_utf8_lossy(&script))
+}
+
+fn manual(directory: Option<&std::path::Path>) -> Result<(), String> {
+    let Some(directory) = directory else {
+        let mut page = Vec::new();
+        let rendered = clap_mangen::Man::new(Arguments::command()).render(&mut page);
+        return rendered.map_err(|error| error.to_string()).and_then(|()| print(&String::from_utf8_lossy(&page)));
+    };
+    std::fs::create_dir_all(directory)
+        .and_then(|()| clap_mangen::generate_to(Arguments::command(), directory))
+        .map_err(|error| format!("cannot write the manual into {}: {error}", directory.display()))
 }
 
 fn hash(name: &str, product: &str) -> Result<(), String> {

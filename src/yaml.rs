@@ -6,6 +6,7 @@
 //! the rest is still read. This file does not turn text into nodes (`yaml/tree.rs`), and it does
 //! not know what any file is for.
 
+pub mod outline;
 mod reader;
 #[cfg(test)]
 mod tests;

@@ -47,7 +47,7 @@ fn framed(more: &str, body: &str) -> Vec<u8> {
 // ---- The problems (section 3) ----
 
 /// A request for each way into each row that needs no time and no state.
-fn problems() -> Vec<(&'static str, Request)> {
+pub fn problems() -> Vec<(&'static str, Request)> {
     let nested = |depth: usize| format!(r#"{{"number":"c4n4ry","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
     let body = |text: &str| lookup().body(text);
     let member = |text: &str| lookup().body(format!(r#"{{"number":"c4n4ry",{text}}}"#));

@@ -13,15 +13,18 @@
     clippy::nonminimal_bool
 )]
 
+mod command_line;
 mod contract;
 mod corpora;
 mod credits;
+mod explain;
 mod faults;
 mod limits;
 mod listeners;
 mod order;
 mod problems;
 mod reload;
+mod schema;
 mod servers;
 mod shape;
 mod sight;

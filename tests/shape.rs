@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Files that decide, and the modules of the crate that each may name. Whatever is not in a row is
 /// above it.
-const LAYERS: [(&str, &[&str]); 30] = [
+const LAYERS: [(&str, &[&str]); 31] = [
     ("problem.rs", &[]),
     ("wording.rs", &["problem"]),
     ("head.rs", &["problem"]),
@@ -34,7 +34,8 @@ const LAYERS: [(&str, &[&str]); 30] = [
     ("upstream/breaker.rs", &["policy", "quota"]),
     ("upstream/servers.rs", &["policy", "quota"]),
     ("cors.rs", &["admit", "head", "policy", "problem"]),
-    ("admit.rs", &["account", "check", "cors", "head", "policy", "problem", "quota", "tariff"]),
+    ("observer.rs", &["problem"]),
+    ("admit.rs", &["account", "check", "cors", "head", "policy", "problem", "quota", "tariff", "observer"]),
 ];
 
 /// What a check must not reach for: it is a pure function that a test calls.

@@ -19,6 +19,9 @@ pub const MAX_NESTING: u8 = 32;
 /// each of its values.
 const MAX_BROKEN_RULES: usize = 256;
 
+/// The refusal of a body that turns out to be too large while it arrives.
+pub const TOO_LARGE: Problem = Problem::new(Row::BodyTooLarge, "the body has more bytes than the route allows");
+
 /// What the bodies of one product must be.
 #[derive(Debug)]
 pub struct BodyRule {
@@ -88,6 +91,15 @@ impl Schema {
     /// The fields that `Hint::Field` counts, as answers name them.
     pub fn field_names(&self) -> impl Iterator<Item = String> {
         self.fields.iter().map(|pointer| pointer.trim_start_matches('/').replace('/', "."))
+    }
+
+    /// The product's own rows that bodies can break, each once, in order of precedence.
+    pub fn own_rows(&self) -> Vec<Row> {
+        let mut rows: Vec<Row> = self.mappings.iter().map(|mapping| mapping.row).collect();
+        rows.retain(|row| *row != Row::BodyInvalid);
+        rows.sort_unstable();
+        rows.dedup();
+        rows
     }
 
     /// Whether the schema, or a place above it, names this place.

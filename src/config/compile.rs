@@ -27,7 +27,7 @@ use crate::yaml::{Mistakes, Place, Written};
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9901);
 
 /// More threads than this help nobody.
-const MAX_WORKERS: usize = 1024;
+pub const MAX_WORKERS: usize = 1024;
 
 /// Compiles a whole file.
 pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut Mistakes) -> Option<Config> {

@@ -22,7 +22,7 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net
 const DEFAULT_MODE: u32 = 0o660;
 
 /// Listeners of one gateway.
-const MAX_LISTENERS: usize = 64;
+pub const MAX_LISTENERS: usize = 64;
 
 /// All listeners, and by which key each came.
 pub struct Compiled {

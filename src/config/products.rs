@@ -36,7 +36,7 @@ pub struct Surroundings<'c> {
 const MAX_DEADLINE: Duration = Duration::from_secs(600);
 
 /// Bytes of a header's value that may be let pass at most.
-const MAX_HEADER_BYTES: usize = 64 * 1024;
+pub const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 /// How long a preflight's answer may be remembered at most; browsers take no more.
 const MAX_PREFLIGHT_AGE: Duration = Duration::from_secs(86_400);

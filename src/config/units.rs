@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use chrono::NaiveDate;
+use schemars::{Schema, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use crate::account::{Digest, Expiry};
@@ -26,6 +27,16 @@ pub trait FromText: Sized {
     /// # Errors
     /// What is wrong, and what to write instead.
     fn from_text(text: &str) -> Result<Self, &'static str>;
+
+    /// What of its language a JSON Schema can say. It may let more pass than `from_text`, never less.
+    fn schema() -> Schema {
+        json_schema!({ "type": ["string", "number"] })
+    }
+}
+
+/// The schema of a text that matches an expression.
+pub fn matching(pattern: &str) -> Schema {
+    json_schema!({ "type": "string", "pattern": pattern })
 }
 
 /// Reads a [`FromText`] from any format.
@@ -67,6 +78,10 @@ impl FromText for Duration {
             .map(Duration::from_millis)
             .ok_or("is too long; write a duration that a clock can count")
     }
+
+    fn schema() -> Schema {
+        matching(r"^[0-9_]+\s*(ms|s|m|h|d)$")
+    }
 }
 
 /// A number of bytes.
@@ -101,6 +116,10 @@ impl FromText for Bytes {
             .map(Bytes)
             .ok_or("is too large; write a size that fits into memory")
     }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": ["string", "integer"], "pattern": r"^[0-9_]+\s*(B|KiB|MiB)?$", "minimum": 0 })
+    }
 }
 
 /// `150/min`: a number of requests and the period they are counted in.
@@ -125,6 +144,10 @@ impl FromText for PerPeriod {
         };
         Ok(PerPeriod { limit, period: Duration::from_secs(seconds) })
     }
+
+    fn schema() -> Schema {
+        matching(r"^\s*\+?[0-9_]*[1-9][0-9_]*\s*/\s*(s|sec|second|m|min|minute|h|hour|d|day)\s*$")
+    }
 }
 
 impl PerPeriod {
@@ -139,6 +162,10 @@ impl FromText for SocketAddr {
         text.parse()
             .map_err(|_| "is not an address and a port; write one as in 127.0.0.1:8080 or [::1]:8080, not a name")
     }
+
+    fn schema() -> Schema {
+        matching(r"^([0-9.]+|\[[0-9A-Fa-f:.%]+\]):[0-9]{1,5}$")
+    }
 }
 
 impl FromText for Address {
@@ -147,11 +174,19 @@ impl FromText for Address {
             "is not an address or a name with a port; write one as in 127.0.0.1:9001, [::1]:9001 or lookup-1.internal:9001",
         )
     }
+
+    fn schema() -> Schema {
+        matching(r"^(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$")
+    }
 }
 
 impl FromText for ipnet::IpNet {
     fn from_text(text: &str) -> Result<ipnet::IpNet, &'static str> {
         parse_network(text)
+    }
+
+    fn schema() -> Schema {
+        matching(r"^([0-9.]+|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)(/[0-9]{1,3})?$")
     }
 }
 
@@ -159,17 +194,29 @@ impl FromText for Pattern {
     fn from_text(text: &str) -> Result<Pattern, &'static str> {
         Pattern::parse(text)
     }
+
+    fn schema() -> Schema {
+        matching(r"^((\*\.)?[^\s*%/@?#\\:\[\]]*[^\s*%/@?#\\:\[\].]|\[[0-9A-Fa-f:.]+\])$")
+    }
 }
 
 impl FromText for MediaType {
     fn from_text(text: &str) -> Result<MediaType, &'static str> {
         MediaType::parse(text)
     }
+
+    fn schema() -> Schema {
+        matching(r"^[^\s/*;,]+/([^\s/*;,]+\+)?[Jj][Ss][Oo][Nn]$")
+    }
 }
 
 impl FromText for Digest {
     fn from_text(text: &str) -> Result<Digest, &'static str> {
         Digest::parse(text)
+    }
+
+    fn schema() -> Schema {
+        matching("^sha256:[0-9A-Fa-f]{64}$")
     }
 }
 
@@ -180,6 +227,10 @@ impl FromText for Expiry {
         let since_1970 = day.signed_duration_since(NaiveDate::default()).num_days();
         u32::try_from(since_1970).map(Expiry::LastDay).map_err(|_| "is before 1970; write a later day")
     }
+
+    fn schema() -> Schema {
+        matching("^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}$")
+    }
 }
 
 impl FromText for Status {
@@ -188,6 +239,10 @@ impl FromText for Status {
             .ok()
             .and_then(Status::from_code)
             .ok_or("is not a status of a problem; use 400, 401, 403, 404, 406, 408, 415, 429, 500 or 503")
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "enum": Status::ALL.map(Status::code) })
     }
 }
 
@@ -204,6 +259,10 @@ impl FromText for Mode {
             return Err(WANTED);
         }
         u32::from_str_radix(digits, 8).map(Mode).map_err(|_| WANTED)
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": ["string", "integer"], "pattern": "^(0o)?0?[0-7]{3}$" })
     }
 }
 
@@ -229,6 +288,10 @@ impl FromText for RouteText {
             |_| "has a path that no request can have; leave out dot segments, empty segments, ; and encoded slashes",
         )?;
         Ok(RouteText { method: method.into(), path: path.into() })
+    }
+
+    fn schema() -> Schema {
+        matching(r"^(GET|POST|PUT|PATCH|DELETE) /[^?#;\\\s]*$")
     }
 }
 
@@ -280,6 +343,10 @@ impl FromText for HeaderName {
         }
         Ok(HeaderName(text.into()))
     }
+
+    fn schema() -> Schema {
+        matching(r"^[!#$%&'*+.^`|~0-9A-Za-z-]+$")
+    }
 }
 
 /// `https://api.example.com`: what links of problems begin with.
@@ -299,6 +366,10 @@ impl FromText for PublicUrl {
             return Err(WANTED);
         }
         Ok(PublicUrl(url.as_str().trim_end_matches('/').into()))
+    }
+
+    fn schema() -> Schema {
+        matching(r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s?#@]+$")
     }
 }
 

@@ -16,13 +16,13 @@ use crate::policy::upstream::{
 use crate::yaml::{Entries, Listed, Mistakes, Place, Written};
 
 /// The greatest weight of a server, which bounds the length of the plan of turns.
-const MAX_WEIGHT: u32 = 100;
+pub const MAX_WEIGHT: u32 = 100;
 
 /// The most requests at a time that a server can be given.
-const MAX_REQUESTS: u32 = 1_000_000;
+pub const MAX_REQUESTS: u32 = 1_000_000;
 
 /// The most checks or failures in a row that can be waited for.
-const MAX_IN_A_ROW: u32 = 1000;
+pub const MAX_IN_A_ROW: u32 = 1000;
 
 /// Headers that can be added to each request, and the bytes of a value.
 const MAX_ADDED_HEADERS: usize = 32;
@@ -30,7 +30,7 @@ const MAX_VALUE_BYTES: usize = 8192;
 
 /// Compiles the servers of an upstream.
 pub fn servers(
-    servers: Written<Listed<file::Server>>,
+    servers: Written<Listed<file::AnyServer>>,
     parent: &Place,
     own: &Compiled,
     mistakes: &mut Mistakes,
@@ -40,7 +40,7 @@ pub fn servers(
         mistakes.push(place.clone(), format!("is one server too many; {MAX_SERVERS} fit into one upstream"));
     }
     let mut compiled: Vec<Server> = Vec::new();
-    for (server, place) in servers {
+    for (file::AnyServer(server), place) in servers {
         let instead = "write where the server is, as in 127.0.0.1:9001 or lookup-1.internal:9001";
         let own_place = server.address.place().filter(|place| **place != Place::default()).cloned();
         let address = server.address.require(&place, "address", instead, mistakes);

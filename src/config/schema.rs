@@ -1,0 +1,153 @@
+//! The configuration as a JSON Schema, for editors: made from the types that read it.
+//!
+//! Keys, their words, ranges and languages come from the declarations in `file.rs` and `units.rs`; a
+//! key cannot be forgotten here. A schema sees one value at a time: what values mean together
+//! (which product a token names, whether a deadline fits) is `tollgate check`'s, and a schema is
+//! stricter only where text that looks like a number wants quotes.
+
+use std::borrow::Cow;
+
+use schemars::generate::SchemaSettings;
+use schemars::transform::{RecursiveTransform, Transform};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::file::{AccountLine, AccountsFile, AnyServer, File, Funds, Server};
+use super::units::{FromText, Parsed};
+use crate::policy::upstream::Address;
+use crate::quota::balance::MAX_CREDITS;
+use crate::yaml::{Entries, Listed, Written};
+
+/// Which kind of file a schema is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// A whole configuration.
+    #[default]
+    Config,
+    /// A YAML file of `include`.
+    Accounts,
+    /// One line of a JSON Lines file of `include`.
+    AccountLine,
+}
+
+/// The schema of a kind of file, in draft 7, which editors know best.
+pub fn of(kind: Kind) -> Schema {
+    let generator = SchemaSettings::draft07().with_transform(RecursiveTransform(Plain)).into_generator();
+    let (mut schema, title) = match kind {
+        Kind::Config => (generator.into_root_schema_for::<File>(), "A configuration of Tollgate"),
+        Kind::Accounts => (generator.into_root_schema_for::<AccountsFile>(), "Accounts of Tollgate"),
+        Kind::AccountLine => (generator.into_root_schema_for::<AccountLine>(), "An account of Tollgate, on a line"),
+    };
+    schema.insert("title".to_owned(), title.into());
+    schema
+}
+
+/// Takes out what says nothing to an editor: the sizes of Rust's numbers, and line breaks in sentences.
+#[derive(Clone)]
+struct Plain;
+
+impl Transform for Plain {
+    fn transform(&mut self, schema: &mut Schema) {
+        if schema.get("type").is_some_and(|kind| kind == "integer" || kind == "number") {
+            schema.remove("format");
+        }
+        if let Some(description) = schema.get("description").and_then(|text| text.as_str()) {
+            let description = description.replace('\n', " ");
+            schema.insert("description".to_owned(), description.into());
+        }
+    }
+}
+
+/// A value with its place is written as the value.
+impl<T: JsonSchema> JsonSchema for Written<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+impl<T: FromText> JsonSchema for Parsed<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        std::any::type_name::<T>().into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        T::schema()
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Entries<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Entries_of_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let value = generator.subschema_for::<T>();
+        json_schema!({ "type": "object", "additionalProperties": value, "propertyNames": { "pattern": r"\S" } })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Listed<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("List_of_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let items = generator.subschema_for::<T>();
+        json_schema!({ "type": "array", "items": items })
+    }
+}
+
+impl JsonSchema for AnyServer {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "AnyServer".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mapping = generator.subschema_for::<Server>();
+        json_schema!({ "anyOf": [Address::schema(), mapping] })
+    }
+}
+
+impl JsonSchema for Funds {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Funds".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "integer", "minimum": 0, "maximum": MAX_CREDITS },
+            { "const": "unmetered" },
+        ] })
+    }
+}

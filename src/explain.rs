@@ -1,0 +1,128 @@
+//! `tollgate explain`: why a request gets the answer that it gets, without a gateway that runs.
+//!
+//! The decision is made by the very functions that the gateway calls, before a observer
+//! (`observer.rs`); this module only tells of it. Nothing is sent anywhere: what depends on time, on
+//! traffic or on a backend (the deadline, rates that are used up, balances, the upstream's answer) is
+//! said to.
+
+mod answer;
+mod asked;
+mod facts;
+mod findings;
+mod places;
+mod seen;
+mod show;
+mod trial;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+pub use asked::{Asked, Flags};
+pub use findings::{Finding, Verdict};
+pub use places::{Places, Spot};
+
+use crate::config;
+use crate::policy::Policy;
+use crate::problem::Problem;
+use answer::Answer;
+use findings::Telling;
+use trial::Ending;
+
+/// What is to be explained, and how it is to be told.
+#[derive(Args, Clone, Debug)]
+pub struct Command {
+    /// The YAML file.
+    #[arg(long)]
+    config: PathBuf,
+    /// One JSON document instead of text.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    request: Flags,
+}
+
+/// A decision, and everything that led to it.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    pub findings: Vec<Finding>,
+    pub outcome: Outcome,
+    /// What the client gets; `None` where that is the backend's to say.
+    pub answer: Option<Answer>,
+}
+
+/// What the gateway does with the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The slug of the problem, and why in the words of the log.
+    Refused { problem: String, reason: &'static str },
+    /// A browser is told that it may ask.
+    Preflight,
+    /// The account is told of its credits.
+    Told,
+    /// It goes to the backend.
+    Forwarded { upstream: String, deadline_seconds: u64, held: Option<u32> },
+}
+
+impl Outcome {
+    /// Whether the client is refused.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Outcome::Refused { .. })
+    }
+}
+
+/// Carries the command out: the text that it prints, and whether the request is refused.
+///
+/// # Errors
+/// What is wrong with the configuration or the flags.
+pub fn run(command: Command) -> Result<(String, bool), String> {
+    let Command { config: path, json, request } = command;
+    let asked = request.read()?;
+    let (policy, places) = read(&path)?;
+    let explanation = explain(&policy, &places, &asked);
+    let config = path.display().to_string();
+    let text = if json {
+        show::as_json(&explanation, &asked, &config)
+    } else {
+        show::as_text(&explanation, &asked, &config, std::io::stdout().is_terminal())
+    };
+    Ok((text, explanation.outcome.is_refusal()))
+}
+
+/// A configuration as it is explained: its policy, and where everything stands.
+///
+/// # Errors
+/// Every mistake of the configuration.
+pub fn read(path: &Path) -> Result<(Policy, Places), String> {
+    let (config, read) = config::load_and_note(path);
+    let policy = config.map_err(|mistakes| mistakes.to_string())?.policy;
+    Ok((policy, Places::read(path, &read)?))
+}
+
+/// Explains what becomes of one request. Every rate counts as if it were its first one.
+pub fn explain(policy: &Policy, places: &Places, asked: &Asked) -> Explanation {
+    trial::hold(policy, asked, |trial| {
+        let findings = Telling::findings(policy, places, asked, trial);
+        let outcome = match &trial.ending {
+            Ending::Refused(problem) => refused(policy, trial, *problem),
+            Ending::Preflight(_) => Outcome::Preflight,
+            Ending::Enquiry(_) => Outcome::Told,
+            Ending::Forwarded(admission, held) => Outcome::Forwarded {
+                upstream: policy
+                    .upstreams
+                    .get(admission.product().upstream)
+                    .map_or_else(String::new, |upstream| upstream.name.to_string()),
+                deadline_seconds: admission.deadline().as_secs(),
+                held: *held,
+            },
+        };
+        Explanation { findings, outcome, answer: answer::of(policy, asked, trial) }
+    })
+}
+
+fn refused(policy: &Policy, trial: &trial::Trial<'_, '_>, problem: Problem) -> Outcome {
+    let wording = trial.trail.product.map_or(&policy.wording, |product| &product.wording);
+    let slug = wording.words(problem.row).map_or("", |words| &words.slug);
+    Outcome::Refused { problem: slug.to_owned(), reason: problem.reason }
+}

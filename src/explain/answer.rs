@@ -1,0 +1,64 @@
+//! The answer that a client would get, written by the same code as in the gateway.
+
+use super::asked::Asked;
+use super::seen;
+use super::trial::{Ending, Trial};
+use crate::enquiry;
+use crate::policy::Policy;
+use crate::respond::{self, Context, Outcome, Sink, TransactionId};
+
+/// A whole response; every text is without tokens.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    pub status: u16,
+    pub phrase: String,
+    /// In the order in which they are sent.
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Sink for Answer {
+    fn status(&mut self, code: u16, phrase: &str) {
+        self.status = code;
+        phrase.clone_into(&mut self.phrase);
+    }
+
+    fn header(&mut self, name: &str, value: &[u8]) {
+        self.headers.push((name.to_owned(), String::from_utf8_lossy(value).into_owned()));
+    }
+
+    fn body(&mut self, body: &[u8]) {
+        self.body = String::from_utf8_lossy(body).into_owned();
+    }
+}
+
+/// The answer to a request, unless it is the backend's to give.
+pub fn of(policy: &Policy, asked: &Asked, trial: &Trial<'_, '_>) -> Option<Answer> {
+    let told;
+    let outcome = match &trial.ending {
+        Ending::Refused(problem) => Outcome::Refused(*problem),
+        Ending::Preflight(preflight) => Outcome::Preflight(preflight),
+        Ending::Enquiry(principal) => {
+            told = enquiry::tell(principal.account, asked.now);
+            Outcome::Told(&told)
+        }
+        Ending::Forwarded(..) => return None,
+    };
+    let transaction = TransactionId::random();
+    let context = Context {
+        policy,
+        lines: &trial.lines,
+        trail: trial.trail,
+        transaction: &transaction,
+        trace: None,
+        now: asked.now,
+    };
+    let mut answer = Answer::default();
+    respond::write(&mut answer, &context, &outcome);
+    let secrets = seen::secrets(policy, &trial.lines);
+    for (_, value) in &mut answer.headers {
+        *value = seen::without(value, &secrets);
+    }
+    answer.body = seen::without(&answer.body, &secrets);
+    Some(answer)
+}

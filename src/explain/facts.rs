@@ -1,0 +1,206 @@
+//! The facts about each check: what it looked at, whether the configuration asks for anything, and where.
+//!
+//! One method for each group of checks, in the order of `admit`. What became of a check is
+//! `findings.rs`.
+
+use super::findings::Telling;
+use super::seen;
+use super::trial::Ending;
+use crate::check::domain::Domains;
+use crate::check::network::Networks;
+use crate::head::Framing;
+use crate::observer::Check;
+use crate::policy::Product;
+use crate::problem::{Hint, Row};
+
+impl<'p> Telling<'_, '_, 'p> {
+    pub(super) fn head(&mut self) {
+        let framing = match self.trial.head.map(|head| head.framing) {
+            None => "no well-formed head".to_owned(),
+            Some(Framing::None) => "one well-formed head, no body".to_owned(),
+            Some(Framing::Length(length)) => format!("one well-formed head, a body of {length} bytes"),
+            Some(Framing::Chunked) => "one well-formed head, a chunked body".to_owned(),
+            Some(Framing::Frames(_)) => "one well-formed head, a body in frames".to_owned(),
+        };
+        let reason = self.refusal(Check::Head).map_or(framing, |problem| problem.reason.to_owned());
+        self.add(Check::Head, Row::MalformedRequest, true, reason, self.places.of(&["limits"]));
+        let several = self.refusal(Check::OneToken).map(|problem| problem.reason.to_owned());
+        let one = several.unwrap_or_else(|| "no token is sent twice".to_owned());
+        self.add(Check::OneToken, Row::MalformedRequest, true, one, self.of_product(&["token_headers"]));
+        let room = "known to the running gateway alone";
+        self.add(Check::Room, Row::Overloaded, false, room, self.places.of(&["limits", "requests"]));
+    }
+
+    pub(super) fn preflight(&mut self) {
+        let origin = seen::header(&self.trial.lines, "Origin");
+        let spot = self.of_product(&["routes"]);
+        self.add(Check::Preflight, Row::DomainNotAllowed, true, format!("a preflight, {origin}"), spot);
+    }
+
+    pub(super) fn route(&mut self) {
+        let lines = &self.trial.lines;
+        let route = format!("{} {}", lines.method, lines.path());
+        let name = self.trial.trail.product.map(|product| &*product.name);
+        let spot = match name {
+            Some(name) => self.places.word(&["products", name, "routes"], &route),
+            None => self.places.of(&["products"]),
+        };
+        let seen = match self.refusal(Check::Route).map(|problem| problem.hint) {
+            Some(Hint::Allow(place)) => format!("{route}; the path has {}", self.policy.paths.allow(place)),
+            Some(Hint::None | Hint::RetryAfter(_) | Hint::Field(_)) => format!("{route}; no route has the path"),
+            None => match name {
+                Some(name) => format!("{route} is product {name}"),
+                None => format!("{route} tells an account of its credits"),
+            },
+        };
+        self.add(Check::Route, Row::EndpointUnknown, true, seen, spot);
+    }
+
+    pub(super) fn caller(&mut self) {
+        let (trial, lines) = (self.trial, self.trial.lines);
+        let headers = self.token_headers();
+        let sent = seen::token(headers, &lines);
+        self.add(Check::Token, Row::TokenMissing, true, sent, self.of_product(&["token_headers"]));
+        let Some(principal) = trial.trail.principal else {
+            let nobody = "no token of the configuration has its digest";
+            self.add(Check::Principal, Row::TokenUnknown, true, nobody, self.places.of(&["accounts"]));
+            for (check, row) in NOT_KNOWN {
+                self.add(check, row, true, "", None);
+            }
+            return;
+        };
+        let token = principal.token;
+        let who = format!("token {} of account {}", token.name, principal.account.name);
+        self.add(Check::Principal, Row::TokenUnknown, true, who, self.of_token("hash"));
+        let switched = if token.enabled { "switched on" } else { "switched off" };
+        self.add(Check::InForce, Row::TokenDisabled, true, switched, self.of_token("disabled"));
+        let (expires, when) = seen::expiry(token.expiry, self.asked.now);
+        self.add(Check::InForce, Row::TokenExpired, expires, when, self.of_token("expires"));
+        if self.trial.trail.product.is_some() {
+            let covers = self.policy.products.iter().filter(|product| token.products.contains(product.place));
+            let names: Vec<&str> = covers.map(|product| &*product.name).collect();
+            let covers = format!("the token covers {}", names.join(", "));
+            self.add(Check::Product, Row::ProductMismatch, true, covers, self.of_token("products"));
+        }
+        let from = seen::client(self.policy, self.asked.peer, &lines);
+        let listed = matches!(token.networks, Networks::Listed(_));
+        self.add(Check::Networks, Row::IpNotAllowed, listed, from, self.of_token("networks"));
+        let listed = matches!(token.domains, Domains::Listed(_));
+        let page = seen::page(&lines);
+        self.add(Check::Domains, Row::DomainNotAllowed, listed, page, self.of_token("domains"));
+        let (limited, rate) = seen::rate(self.policy, principal.account, trial.trail.product, self.asked.now);
+        let spot = match self.trial.trail.product {
+            Some(_) => self.account.as_ref().and_then(|account| account.of_account(&["rate"])),
+            None => self.places.of(&["enquiry_rate"]),
+        };
+        self.add(Check::Rate, Row::RateExceeded, limited, rate, spot);
+    }
+
+    pub(super) fn headers(&mut self) {
+        let lines = self.trial.lines;
+        let accept = seen::header(&lines, "Accept");
+        self.add(Check::Accept, Row::AcceptUnsupported, true, accept, self.of_product(&["accept"]));
+        let rules = match self.trial.trail.product {
+            Some(product) => {
+                self.content_and_deadline(product);
+                &product.headers
+            }
+            None => &self.policy.echoed,
+        };
+        for rule in rules {
+            let spot = self.of_product(&["headers", &rule.name]);
+            self.add(Check::Header(&rule.name), rule.row, true, seen::header(&lines, &rule.name), spot);
+        }
+    }
+
+    fn content_and_deadline(&mut self, product: &'p Product) {
+        let lines = self.trial.lines;
+        if product.body.is_some() {
+            let mut content = seen::header(&lines, "Content-Type");
+            if lines.values("content-encoding").next().is_some() {
+                content = format!("{content}, {}", seen::header(&lines, "Content-Encoding"));
+            }
+            let spot = self.of_product(&["content_type"]);
+            self.add(Check::ContentType, Row::ContentTypeUnsupported, true, content, spot);
+        }
+        let (asks, deadline) = match &product.deadline.header {
+            Some(header) => (true, seen::header(&lines, header)),
+            None => (false, format!("clients have no say; {} s", product.deadline.default.as_secs())),
+        };
+        self.add(Check::Deadline, Row::TimeoutInvalid, asks, deadline, self.of_product(&["deadline"]));
+    }
+
+    pub(super) fn body(&mut self) {
+        let Some(product) = self.trial.trail.product else { return };
+        let bytes = self.asked.body.len();
+        let (limit, has_body) = product.body.as_ref().map_or((0, false), |rule| (rule.max_bytes, true));
+        let size = format!("{bytes} bytes of at most {limit}");
+        self.add(Check::BodySize, Row::BodyTooLarge, true, size, self.of_product(&["body", "max"]));
+        let late = matches!(self.refusal(Check::BodySize), Some(problem) if problem.row == Row::RequestTimeout);
+        if late {
+            let reason = "the head states more bytes than there are";
+            self.add(Check::BodySize, Row::RequestTimeout, true, reason, self.places.of(&["limits", "body_timeout"]));
+        }
+        let spot = self.of_product(&["body"]);
+        self.add(Check::Body, Row::BodyEmpty, has_body, format!("{bytes} bytes"), spot.clone());
+        self.add(Check::Body, Row::BodyMalformed, has_body, "one JSON document", spot);
+        let Some(schema) = product.body.as_ref().and_then(|rule| rule.schema.as_ref()) else { return };
+        let wording = self.wording();
+        for row in schema.own_rows() {
+            let slug = wording.words(row).map_or("", |words| &words.slug);
+            let spot = self.places.element(&["products", &product.name, "body", "problems"], "problem", slug);
+            self.add(Check::Body, row, true, self.at_field(product, row), spot);
+        }
+        let spot = self.of_product(&["body", "schema"]);
+        self.add(Check::Body, Row::BodyInvalid, true, self.at_field(product, Row::BodyInvalid), spot);
+    }
+
+    /// Where a body breaks the rule of a row.
+    fn at_field(&self, product: &Product, row: Row) -> String {
+        let problem = self.refusal(Check::Body).filter(|problem| problem.row == row);
+        let Some(problem) = problem else { return "the schema's rules are kept".to_owned() };
+        let schema = product.body.as_ref().and_then(|rule| rule.schema.as_ref());
+        let field = match problem.hint {
+            Hint::Field(place) => schema.and_then(|schema| schema.field_names().nth(usize::from(place))),
+            Hint::None | Hint::RetryAfter(_) | Hint::Allow(_) => None,
+        };
+        format!("a rule is broken at {}", field.unwrap_or_else(|| "the top level".to_owned()))
+    }
+
+    pub(super) fn credits(&mut self) {
+        let Some(product) = self.trial.trail.product else { return };
+        let account = self.trial.trail.principal.map(|principal| principal.account);
+        let licence = account.and_then(|account| account.licences.of(product.place));
+        let held = match self.trial.ending {
+            Ending::Forwarded(_, held) => held,
+            Ending::Refused(_) | Ending::Preflight(_) | Ending::Enquiry(_) => None,
+        };
+        let told = match (licence, &product.tariff, held) {
+            (_, None, _) => "lookups of the product cost nothing".to_owned(),
+            (None, Some(_), _) => "the account pays nothing for it".to_owned(),
+            (Some(licence), Some(_), Some(held)) => format!(
+                "{held} would be held; the account began with {}, and the ledger has what is left",
+                licence.first_grant
+            ),
+            (Some(licence), Some(_), None) => format!(
+                "more would be held than the {} that the account began with; the ledger has what it was granted since",
+                licence.first_grant
+            ),
+        };
+        let spot = match licence {
+            Some(_) => self.account.as_ref().and_then(|account| account.of_account(&["credits", &product.name])),
+            None => self.of_product(&["credits"]),
+        };
+        self.add(Check::Credits, Row::CreditsInsufficient, licence.is_some(), told, spot);
+    }
+}
+
+/// The rows that need to know who is asking.
+const NOT_KNOWN: [(Check<'static>, Row); 6] = [
+    (Check::InForce, Row::TokenDisabled),
+    (Check::InForce, Row::TokenExpired),
+    (Check::Product, Row::ProductMismatch),
+    (Check::Networks, Row::IpNotAllowed),
+    (Check::Domains, Row::DomainNotAllowed),
+    (Check::Rate, Row::RateExceeded),
+];

@@ -1,0 +1,166 @@
+//! What is told of each check: its verdict, what it saw, and where the configuration decided.
+//!
+//! A check can stand for several rows (a body is empty, malformed or invalid); rows before the one
+//! that refused have passed, and rows behind it were not reached. No token is ever told. What each
+//! check looked at is `facts.rs`.
+
+use super::asked::Asked;
+use super::places::{AccountPlaces, Places, Spot};
+use super::seen;
+use super::trial::Trial;
+use crate::account::Digest;
+use crate::admit;
+use crate::observer::Check;
+use crate::policy::Policy;
+use crate::problem::{Problem, Row};
+use crate::wording::Wording;
+
+/// What became of one row of the table of problems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Pass,
+    Refused,
+    /// Another row came first.
+    NotReached,
+    /// The configuration asks for nothing here.
+    DoesNotApply,
+}
+
+impl Verdict {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Pass => "pass",
+            Verdict::Refused => "refused",
+            Verdict::NotReached => "not reached",
+            Verdict::DoesNotApply => "does not apply",
+        }
+    }
+}
+
+/// One row, as it is told.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The slug of the problem.
+    pub problem: String,
+    pub verdict: Verdict,
+    /// What was looked at.
+    pub seen: String,
+    pub decided_by: Option<Spot>,
+}
+
+/// A row as it is put together.
+struct Fact<'p> {
+    check: Check<'p>,
+    row: Row,
+    /// Whether the configuration asks for anything.
+    applies: bool,
+    seen: String,
+    spot: Option<Spot>,
+}
+
+/// Puts the findings of one request together.
+pub struct Telling<'t, 'a, 'p> {
+    pub(super) policy: &'p Policy,
+    pub(super) asked: &'t Asked,
+    pub(super) trial: &'t Trial<'a, 'p>,
+    pub(super) places: &'t Places,
+    pub(super) account: Option<AccountPlaces>,
+    facts: Vec<Fact<'p>>,
+}
+
+impl<'t, 'a, 'p> Telling<'t, 'a, 'p> {
+    /// Everything about one request, in the order of the checks.
+    pub fn findings(
+        policy: &'p Policy,
+        places: &'t Places,
+        asked: &'t Asked,
+        trial: &'t Trial<'a, 'p>,
+    ) -> Vec<Finding> {
+        let mut telling = Telling { policy, asked, trial, places, account: None, facts: Vec::new() };
+        telling.account = telling.account_places();
+        telling.head();
+        if telling.saw(Check::Preflight) {
+            telling.preflight();
+        } else {
+            telling.route();
+            telling.caller();
+            telling.headers();
+            telling.body();
+            telling.credits();
+        }
+        telling.facts.iter().map(|fact| telling.finding(fact)).collect()
+    }
+
+    fn finding(&self, fact: &Fact<'p>) -> Finding {
+        let made = self.trial.checks.iter().find(|(check, _)| *check == fact.check);
+        let verdict = match made.map(|(_, refusal)| refusal) {
+            None => Verdict::NotReached,
+            Some(Some(problem)) if problem.row == fact.row => Verdict::Refused,
+            Some(Some(problem)) if problem.row < fact.row => Verdict::NotReached,
+            Some(Some(_) | None) if fact.applies => Verdict::Pass,
+            Some(Some(_) | None) => Verdict::DoesNotApply,
+        };
+        let reached = verdict != Verdict::NotReached;
+        let wording = self.wording();
+        Finding {
+            problem: wording.words(fact.row).map_or_else(String::new, |words| words.slug.to_string()),
+            verdict,
+            seen: if reached { self.shown(fact) } else { String::new() },
+            decided_by: fact.spot.clone().filter(|_| reached),
+        }
+    }
+
+    pub(super) fn add(
+        &mut self,
+        check: Check<'p>,
+        row: Row,
+        applies: bool,
+        seen: impl Into<String>,
+        spot: Option<Spot>,
+    ) {
+        self.facts.push(Fact { check, row, applies, seen: seen.into(), spot });
+    }
+
+    pub(super) fn wording(&self) -> &'p Wording {
+        self.trial.trail.product.map_or(&self.policy.wording, |product| &product.wording)
+    }
+
+    /// What was looked at, without anything that could be a token. The token's name is the
+    /// operator's own word.
+    fn shown(&self, fact: &Fact<'_>) -> String {
+        match fact.check {
+            Check::Principal => fact.seen.clone(),
+            _ => seen::without(&fact.seen, &seen::secrets(self.policy, &self.trial.lines)),
+        }
+    }
+
+    fn saw(&self, check: Check<'p>) -> bool {
+        self.trial.checks.iter().any(|(made, _)| *made == check)
+    }
+
+    pub(super) fn refusal(&self, check: Check<'p>) -> Option<Problem> {
+        self.trial.checks.iter().find(|(made, _)| *made == check)?.1
+    }
+
+    /// Where a key of the request's product is written.
+    pub(super) fn of_product(&self, keys: &[&str]) -> Option<Spot> {
+        let name = &*self.trial.trail.product?.name;
+        let keys: Vec<&str> = ["products", name].iter().chain(keys).copied().collect();
+        self.places.of(&keys)
+    }
+
+    pub(super) fn of_token(&self, key: &str) -> Option<Spot> {
+        self.account.as_ref()?.of_token(key)
+    }
+
+    fn account_places(&self) -> Option<AccountPlaces> {
+        let principal = self.trial.trail.principal?;
+        let token = admit::token(self.token_headers(), &self.trial.lines).ok()?;
+        self.places.account(principal.account, &Digest::of(token))
+    }
+
+    pub(super) fn token_headers(&self) -> &'p [Box<str>] {
+        self.trial.trail.product.map_or(&self.policy.token_headers, |product| &product.token_headers)
+    }
+}

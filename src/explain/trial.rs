@@ -1,0 +1,137 @@
+//! A request before the checks of the gateway, with every outcome written down.
+//!
+//! Nothing is decided here: heads are judged by `head.rs`, then by `admit`, bodies and prices by the
+//! admission, as in `gateway.rs`. What is missing is whatever takes time or another machine: the
+//! arrival of bytes, the deadline, and the backend.
+
+use crate::account::Principal;
+use crate::admit::{Admission, Room, Trail, Turn, admit_observed};
+use crate::check::body::TOO_LARGE;
+use crate::head::{Field, Framing, Head, Lines, MAX_FIELDS, Scan, Version, scan};
+use crate::observer::{Check, Observer};
+use crate::policy::{Policy, Preflight};
+use crate::problem::{Problem, Row};
+
+use super::asked::Asked;
+
+/// What came of a request.
+#[derive(Debug)]
+pub struct Trial<'a, 'p> {
+    pub lines: Lines<'a>,
+    /// `None` when the head was refused.
+    pub head: Option<Head<'a>>,
+    /// Every check that was made, in order, and its refusal if it refused.
+    pub checks: Vec<(Check<'p>, Option<Problem>)>,
+    pub trail: Trail<'p>,
+    pub ending: Ending<'p>,
+}
+
+/// How a request ends, as far as the gateway alone decides.
+#[derive(Debug)]
+pub enum Ending<'p> {
+    Refused(Problem),
+    Preflight(&'p Preflight),
+    Enquiry(Principal<'p>),
+    /// It would go to the backend, with so many credits held; `None` if it costs nothing.
+    Forwarded(Admission<'p>, Option<u32>),
+}
+
+/// Writes down what it sees.
+#[derive(Default)]
+struct Recorder<'p>(Vec<(Check<'p>, Option<Problem>)>);
+
+impl<'p> Observer<'p> for Recorder<'p> {
+    fn saw(&mut self, check: Check<'p>, refusal: Option<Problem>) {
+        self.0.push((check, refusal));
+    }
+}
+
+/// Judges a request and hands what came of it to `tell`.
+pub fn hold<'p, T>(policy: &'p Policy, asked: &Asked, tell: impl FnOnce(&Trial<'_, 'p>) -> T) -> T {
+    match asked.version {
+        Version::Http2 => {
+            let headers = asked.lower_case();
+            let fields: Vec<_> = headers.iter().map(|(name, value)| Field { name, value }).collect();
+            let lines = Lines {
+                method: &asked.method,
+                target: &asked.target,
+                version: Version::Http2,
+                authority: asked.authority(),
+                fields: &fields,
+            };
+            tell(&judge(policy, asked, lines, None))
+        }
+        Version::Http10 | Version::Http11 => {
+            let bytes = asked.head();
+            let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
+            let trial = match split(&bytes, &mut slots) {
+                Ok(lines) => judge(policy, asked, lines, None),
+                Err(problem) => judge(policy, asked, Lines::unreadable(&bytes), Some(problem)),
+            };
+            tell(&trial)
+        }
+    }
+}
+
+/// Splits the bytes of a head as a connection does once they are all there.
+fn split<'a>(bytes: &'a [u8], slots: &'a mut [Field<'a>]) -> Result<Lines<'a>, Problem> {
+    match scan(bytes, 0)? {
+        Scan::Complete(end) => Lines::split(bytes.get(..end).unwrap_or_default(), slots),
+        Scan::Partial(_) => Err(Problem::new(Row::MalformedRequest, "the connection ended within the head")),
+    }
+}
+
+/// Judges lines, which are not even lines if there is a refusal already.
+fn judge<'a, 'p>(policy: &'p Policy, asked: &Asked, lines: Lines<'a>, unreadable: Option<Problem>) -> Trial<'a, 'p> {
+    let mut recorder = Recorder::default();
+    let mut trail = Trail::default();
+    let judged = unreadable.map_or_else(|| Head::judge(lines, asked.peer, &policy.limits.head), Err);
+    let (head, ending) = match recorder.pass(Check::Head, judged) {
+        Ok(head) => {
+            let ending = look_up(&mut recorder, policy, &head, asked, &mut trail);
+            (Some(head), ending.unwrap_or_else(Ending::Refused))
+        }
+        Err(problem) => (None, Ending::Refused(problem)),
+    };
+    Trial { lines, head, checks: recorder.0, trail, ending }
+}
+
+/// The same turns as in the gateway, up to the backend's.
+fn look_up<'p>(
+    recorder: &mut Recorder<'p>,
+    policy: &'p Policy,
+    head: &Head<'_>,
+    asked: &Asked,
+    trail: &mut Trail<'p>,
+) -> Result<Ending<'p>, Problem> {
+    let admission = match admit_observed(recorder, policy, head, asked.now, Room::Free, trail)? {
+        Turn::Preflight(preflight) => return Ok(Ending::Preflight(preflight)),
+        Turn::Enquiry(principal) => return Ok(Ending::Enquiry(principal)),
+        Turn::Lookup(admission) => admission,
+    };
+    let body = recorder.pass(Check::BodySize, arrive(&admission, head, &asked.body))?;
+    let judged = recorder.pass(Check::Body, admission.judge(body))?;
+    let held = admission.licence().map(|licence| {
+        // An account begins with its first grant; what it has by now is in the ledger.
+        if licence.snapshot().granted == 0 {
+            licence.balance().grant(licence.first_grant);
+        }
+        licence.hold(judged.highest).map(|hold| hold.amount())
+    });
+    let held = recorder.pass(Check::Credits, held.transpose())?;
+    Ok(Ending::Forwarded(admission, held))
+}
+
+/// The bytes of the body that its framing lets arrive, within the limit.
+fn arrive<'b>(admission: &Admission<'_>, head: &Head<'_>, body: &'b [u8]) -> Result<&'b [u8], Problem> {
+    let limit = admission.body_limit(head)?;
+    let arrived = match head.framing {
+        Framing::None => b"".as_slice(),
+        Framing::Chunked | Framing::Frames(_) => body,
+        Framing::Length(length) => usize::try_from(length)
+            .ok()
+            .and_then(|length| body.get(..length))
+            .ok_or(Problem::new(Row::RequestTimeout, "the head states more bytes than there are"))?,
+    };
+    if arrived.len() > limit { Err(TOO_LARGE) } else { Ok(arrived) }
+}

@@ -1,0 +1,70 @@
+//! What is made from the definition of the command line: completions and the manual.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use crate::support::directory;
+
+fn tollgate(words: &[&str]) -> Vec<u8> {
+    let output = Command::new(env!("CARGO_BIN_EXE_tollgate")).args(words).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{words:?}: {output:?}");
+    output.stdout
+}
+
+/// Whether a program reads a text without a complaint; `None` if it is not on this machine.
+fn reads(program: &str, words: &[&str], text: &[u8]) -> Option<bool> {
+    let mut command = Command::new(program);
+    let child = command.args(words).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let mut child = child.ok()?;
+    child.stdin.take().unwrap().write_all(text).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let quiet = output.status.success() && output.stderr.is_empty();
+    if !quiet {
+        println!("{program}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Some(quiet)
+}
+
+#[test]
+fn completions_are_scripts_of_their_shells() {
+    for (shell, words, must_be_there) in
+        [("bash", &["-n"][..], true), ("zsh", &["-n"], false), ("fish", &["--no-execute"], false)]
+    {
+        let script = tollgate(&["completions", shell]);
+        let text = String::from_utf8(script.clone()).unwrap();
+        for word in ["explain", "schema", "credits", "config"] {
+            assert!(text.contains(word), "{shell} does not know {word}");
+        }
+        match reads(shell, words, &script) {
+            Some(read) => assert!(read, "{shell}"),
+            None => assert!(!must_be_there, "{shell} is not on this machine"),
+        }
+    }
+}
+
+#[test]
+fn bash_completes_a_command() {
+    let script = String::from_utf8(tollgate(&["completions", "bash"])).unwrap();
+    let asks = "COMP_WORDS=(tollgate ex); COMP_CWORD=1; _tollgate tollgate ex tollgate; echo \"${COMPREPLY[@]}\"";
+    let output = Command::new("bash").args(["-c", &format!("{script}\n{asks}")]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "explain", "{output:?}");
+}
+
+#[test]
+fn every_command_has_a_page_that_groff_reads() {
+    let pages = directory();
+    tollgate(&["man", "--into", pages.to_str().unwrap()]);
+    let mut names: Vec<String> =
+        std::fs::read_dir(&pages).unwrap().map(|page| page.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    for command in ["", "-run", "-check", "-explain", "-schema", "-credits-grant", "-token-new", "-completions"] {
+        assert!(names.contains(&format!("tollgate{command}.1")), "{names:?}");
+    }
+    for name in &names {
+        let page = std::fs::read(pages.join(name)).unwrap();
+        assert_ne!(reads("groff", &["-ww", "-man", "-Tutf8", "-"], &page), Some(false), "{name}");
+        assert!(page.windows(3).any(|line| line == b".SH"), "{name} has no section");
+    }
+    assert_ne!(reads("groff", &["-ww", "-man", "-Tutf8", "-"], &tollgate(&["man"])), Some(false));
+    std::fs::remove_dir_all(pages).unwrap();
+}
