@@ -43,6 +43,7 @@ pub mod respond;
 mod secured;
 pub mod server;
 mod sockets;
+pub mod status;
 pub mod tariff;
 mod telemetry;
 pub mod tls;
