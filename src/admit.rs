@@ -12,6 +12,7 @@ use crate::check::header::HeaderRule;
 use crate::check::network::{Client, client};
 use crate::cors;
 use crate::head::{Head, Lines, One};
+use crate::page::Page;
 use crate::policy::{Policy, Preflight, Product, Route};
 use crate::problem::{Hint, Problem, Row};
 use crate::quota::Now;
@@ -82,6 +83,8 @@ pub enum Turn<'p> {
     Preflight(&'p Preflight),
     /// An account asks about its credits.
     Enquiry(Principal<'p>),
+    /// Somebody reads a page: this one, in the rendition at this place.
+    Page(Arc<Page>, usize),
     /// A request for the product; its body is the next to be judged.
     Lookup(Admission<'p>),
 }
@@ -101,7 +104,7 @@ pub fn admit<'p>(
     let asked = cors::preflight(policy, head);
     trail.product = match routed.ok().or(asked) {
         Some(Route::Product(product)) => Some(product),
-        Some(Route::Credits) | None => None,
+        Some(Route::Credits | Route::Page(_)) | None => None,
     };
     one_token(policy, trail.product, &head.lines)?; //                    malformed-request
     if room == Room::Full {
@@ -110,7 +113,8 @@ pub fn admit<'p>(
     if let Some(route) = asked {
         let preflight = match route {
             Route::Product(product) => &product.preflight,
-            Route::Credits => &policy.enquiry.preflight,
+            // Nobody asks before a page is read.
+            Route::Credits | Route::Page(_) => &policy.enquiry.preflight,
         };
         cors::allow_preflight(preflight, &head.lines)?; //                domain-not-allowed
         return Ok(Turn::Preflight(preflight));
@@ -119,6 +123,11 @@ pub fn admit<'p>(
         //                                      endpoint-unknown
         Route::Product(product) => product,
         Route::Credits => return enquire(policy, head, now, trail).map(Turn::Enquiry),
+        Route::Page(shelved) => {
+            let page = shelved.page();
+            let rendition = page.choose(&head.lines)?; //                 accept-unsupported
+            return Ok(Turn::Page(page, rendition));
+        }
     };
     let token = token(&product.token_headers, &head.lines)?; //           token-missing
     let principal = policy.principal(token)?; //                          token-unknown

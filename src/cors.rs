@@ -20,7 +20,11 @@ pub fn preflight<'p>(policy: &'p Policy, head: &Head<'_>) -> Option<Route<'p>> {
     // A path can belong to several products, one for each method. A method that is not served
     // gets the first one's answer, whose Allow-Methods does not name it.
     let endpoint = std::str::from_utf8(wanted).ok().and_then(|method| path.endpoint(method));
-    policy.at(endpoint.or(path.methods.first().map(|(_, endpoint)| *endpoint))?)
+    match policy.at(endpoint.or(path.methods.first().map(|(_, endpoint)| *endpoint))?)? {
+        // Pages are read without asking.
+        Route::Page(_) => None,
+        route @ (Route::Product(_) | Route::Credits) => Some(route),
+    }
 }
 
 /// Lets a preflight pass if some token may be used there from its Origin.

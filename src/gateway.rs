@@ -250,6 +250,13 @@ impl Gateway {
                 respond(downstream, &context, &Outcome::Told(&told), false);
                 return Answered::Written(Bill::nothing(&self.ledger));
             }
+            Ok(Turn::Page(page, rendition)) => {
+                match page.rendition(rendition) {
+                    Some(rendition) => respond(downstream, &context, &Outcome::Page(rendition), false),
+                    None => respond(downstream, &context, &Outcome::Refused(internal), true),
+                }
+                return Answered::Written(Bill::nothing(&self.ledger));
+            }
             Ok(Turn::Lookup(admission)) => {
                 let looked_up =
                     AssertUnwindSafe(self.look_up(snapshot, &admission, head, downstream, read_at, &context));

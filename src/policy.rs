@@ -16,9 +16,11 @@ use crate::check::header::{DeadlineRule, HeaderRule};
 use crate::check::media::Media;
 use crate::check::network::Networks;
 use crate::head::{Head, HeadLimits};
+use crate::page::{Shelf, Shelved};
 use crate::problem::{Hint, Problem, Row};
 use crate::quota::Window;
 use crate::quota::credits::Licence;
+use crate::site::Site;
 use crate::tariff::Tariff;
 use crate::tls::client::ClientTls;
 use crate::wording::Wording;
@@ -43,6 +45,9 @@ pub struct Policy {
     /// The words for problems of requests that have no product.
     pub wording: Wording,
     pub enquiry: Enquiry,
+    /// How the pages look and what they are about.
+    pub site: Site,
+    pub pages: Shelf,
 }
 
 /// Where an account is told of its credits: served by the gateway itself, to any valid token.
@@ -158,6 +163,8 @@ pub enum Endpoint {
     Product(usize),
     /// The gateway, about the account's credits.
     Credits,
+    /// The gateway, with the page that has this place on the shelf.
+    Page(u16),
 }
 
 /// Who answers a request.
@@ -165,6 +172,7 @@ pub enum Endpoint {
 pub enum Route<'p> {
     Product(&'p Product),
     Credits,
+    Page(&'p Shelved),
 }
 
 /// All paths that are served.
@@ -241,6 +249,7 @@ impl Policy {
         match endpoint {
             Endpoint::Product(place) => self.products.get(place).map(Route::Product),
             Endpoint::Credits => Some(Route::Credits),
+            Endpoint::Page(place) => self.pages.at(place).map(Route::Page),
         }
     }
 

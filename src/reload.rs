@@ -291,6 +291,7 @@ impl Policy {
             account.licences.replace(|licence| ledger.licence(&licence.account, &licence.product));
         }
         self.inherit_rates(before);
+        self.pages.inherit(&before.pages);
     }
 
     /// Counts what the accounts of a policy that this one follows have used.

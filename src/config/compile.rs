@@ -19,8 +19,10 @@ use crate::check::header::HeaderRule;
 use crate::check::media::{Media, MediaType};
 use crate::check::network::Networks;
 use crate::head::{HeadLimits, MAX_FIELDS};
+use crate::page::Shelf;
 use crate::policy::{Endpoint, Enquiry, Limits, Paths, Policy, Preflight, Product, Upstream};
 use crate::quota::{Allowance, Window};
+use crate::site::Site;
 use crate::wording::Wording;
 use crate::yaml::{Mistakes, Place, Written};
 
@@ -124,6 +126,8 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         echoed: echoed.into(),
         wording,
         enquiry,
+        site: Site::default(),
+        pages: Shelf::default(),
     };
     let admin_token = file.admin_token.take().map(|digest| digest.0);
     Some(Config { listeners: Arc::new(own.listeners), workers, admin, admin_token, ledger, policy })
