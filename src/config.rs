@@ -12,6 +12,7 @@ mod file;
 mod listeners;
 mod problems;
 mod products;
+mod status;
 mod tls;
 pub mod units;
 mod upstreams;

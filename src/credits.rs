@@ -5,29 +5,19 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::{Args, Subcommand, ValueEnum};
-use serde::de::DeserializeOwned;
 
+use crate::admin::client::{Client, encoded};
 use crate::admin::{self, CorrectionBody};
-use crate::config::{self, Config};
+use crate::config;
 use crate::ledger::entry::{Entry, Kind, Statement};
 use crate::ledger::store::{MAX_PAGE_ROWS, is_taken};
 use crate::ledger::{Corrected, Ledger, Page, Place};
 use crate::quota::credits::Licence;
-
-/// How long a running gateway may take for one answer.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Bytes of an answer of the admin listener: a page of rows is far smaller.
-const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
-
-/// The variable that has the admin token, where the configuration asks for one.
-const TOKEN_VARIABLE: &str = "TOLLGATE_ADMIN_TOKEN";
 
 /// What can be done with credits.
 #[derive(Subcommand)]
@@ -233,11 +223,11 @@ impl Books {
             return Err("no account of this configuration has credits; give one `credits`".to_owned());
         }
         let file = match config.ledger.as_ref().map(|settings| &settings.place) {
-            None | Some(Place::Memory) => return Ok(Books::There(Client::new(&config))),
+            None | Some(Place::Memory) => return Ok(Books::There(Client::new(&config, NO_LICENCE))),
             Some(Place::File(file)) => file,
         };
         if is_taken(file) {
-            return Ok(Books::There(Client::new(&config)));
+            return Ok(Books::There(Client::new(&config, NO_LICENCE)));
         }
         if purpose == Purpose::Read && !file.exists() {
             return Err(format!(
@@ -267,7 +257,8 @@ impl Books {
                     Kind::Adjustment => "adjustments",
                     Kind::Grant | Kind::Charge | Kind::Refund => "grants",
                 };
-                client.correct(&[account, product], end, key, &body)
+                let path = format!("/accounts/{}/credits/{}/{end}", encoded(account), encoded(product));
+                client.post(&path, Some(key), &body)
             }
         }
     }
@@ -359,91 +350,4 @@ struct Statements {
 #[derive(serde::Deserialize)]
 struct Entries {
     entries: Vec<Entry>,
-}
-
-#[derive(serde::Deserialize)]
-struct Refused {
-    detail: String,
-}
-
-fn encoded(segment: &str) -> String {
-    percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC).to_string()
-}
-
-/// A gateway's admin listener.
-struct Client {
-    agent: ureq::Agent,
-    address: SocketAddr,
-    token: Option<String>,
-}
-
-impl Client {
-    fn new(config: &Config) -> Client {
-        let settings = ureq::Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
-            .http_status_as_error(false)
-            // The listener is on this machine; a proxy of the environment must not see credits.
-            .proxy(None)
-            .build();
-        // A listener on every address is reached on the machine's own.
-        let ip = match config.admin.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        Client {
-            agent: settings.into(),
-            address: SocketAddr::new(ip, config.admin.port()),
-            token: std::env::var(TOKEN_VARIABLE).ok(),
-        }
-    }
-
-    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, String> {
-        let mut request = self.agent.get(format!("http://{}{path}", self.address));
-        if let Some(token) = &self.token {
-            request = request.header("Authorization", format!("Bearer {token}"));
-        }
-        self.read(request.call())
-    }
-
-    fn correct(
-        &self,
-        [account, product]: &[&str; 2],
-        end: &str,
-        key: &str,
-        body: &CorrectionBody,
-    ) -> Result<Corrected, String> {
-        let url = format!("http://{}/accounts/{}/credits/{}/{end}", self.address, encoded(account), encoded(product));
-        let mut request =
-            self.agent.post(url).header("Content-Type", "application/json").header("Idempotency-Key", key);
-        if let Some(token) = &self.token {
-            request = request.header("Authorization", format!("Bearer {token}"));
-        }
-        let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
-        self.read(request.send(&body))
-    }
-
-    fn read<T: DeserializeOwned>(
-        &self,
-        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-    ) -> Result<T, String> {
-        let address = self.address;
-        let mut answer = answer.map_err(|error| {
-            format!("the gateway that has the ledger does not answer on its admin address {address}: {error}")
-        })?;
-        let bytes = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec();
-        let bytes = bytes.map_err(|error| format!("the gateway's answer on {address} broke off: {error}"))?;
-        if answer.status().is_success() {
-            return serde_json::from_slice(&bytes)
-                .map_err(|_| format!("what answers on {address} is no gateway of this version"));
-        }
-        let refused: Option<Refused> = serde_json::from_slice(&bytes).ok();
-        let detail =
-            refused.map_or_else(|| format!("{address} answered {}", answer.status()), |refused| refused.detail);
-        match answer.status().as_u16() {
-            401 => Err(format!("{detail} Set {TOKEN_VARIABLE} to it.")),
-            404 => Err(NO_LICENCE.to_owned()),
-            _ => Err(detail),
-        }
-    }
 }

@@ -6,8 +6,8 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
@@ -27,6 +27,7 @@ use crate::head::{Head, Lines};
 use crate::ledger::{Bill, Ledger};
 use crate::listener::Listener;
 use crate::policy::{Limits, Policy};
+use crate::problem::blame::Spent;
 use crate::problem::{Problem, Row};
 use crate::quota::Now;
 use crate::respond::{self, Context, Outcome, Sink, TransactionId};
@@ -46,6 +47,8 @@ pub struct Gateway {
     clock: Clock,
     connections: AtomicUsize,
     requests: AtomicUsize,
+    /// Requests that were turned away before it was known what they were for.
+    turned_away: AtomicU64,
     /// Bytes of answers that wait for clients of HTTP/2 to make room for them.
     pub(crate) unsent: AtomicUsize,
     stopping: AtomicBool,
@@ -120,6 +123,7 @@ impl Gateway {
             clock: Clock::since(started),
             connections: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
+            turned_away: AtomicU64::new(0),
             unsent: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
         }
@@ -207,6 +211,11 @@ impl Gateway {
         self.connections.load(Ordering::Relaxed)
     }
 
+    /// How many requests were turned away unheard since this was asked the last time.
+    pub fn take_turned_away(&self) -> u64 {
+        self.turned_away.swap(0, Ordering::Relaxed)
+    }
+
     /// The moment, by both clocks.
     pub(crate) fn now(&self) -> Now {
         self.clock.now()
@@ -236,6 +245,7 @@ impl Gateway {
         let mut trail = Trail::default();
         let now = self.now();
         let internal = Problem::new(Row::Internal, "a panic while the request was served");
+        let mut pace = Pace { read_at, on_body: None };
         // A fault of our own is an answer too, not a connection that closes in silence.
         let turn =
             catch_unwind(AssertUnwindSafe(|| admit(policy, head, now, room, &mut trail))).unwrap_or(Err(internal));
@@ -259,18 +269,23 @@ impl Gateway {
             }
             Ok(Turn::Lookup(admission)) => {
                 let looked_up =
-                    AssertUnwindSafe(self.look_up(snapshot, &admission, head, downstream, read_at, &context));
-                looked_up.catch_unwind().await.unwrap_or(Err(internal.into()))
+                    self.look_up(snapshot, &admission, head, downstream, &mut pace, &context);
+                AssertUnwindSafe(looked_up).catch_unwind().await.unwrap_or(Err(internal.into()))
             }
             Err(problem) => Err(problem.into()),
         };
         let context = Context { now: self.now(), ..context };
+        let in_all = context.now.monotonic.saturating_sub(now.monotonic);
+        let traffic = trail.product.map(|product| &product.traffic);
         match outcome {
             Ok((body, bill)) => {
+                traffic.inspect(|traffic| traffic.answered(in_all));
                 respond(downstream, &context, &Outcome::Delivered(&body, bill.receipt()), false);
                 Answered::Written(bill)
             }
             Err(Unanswered::Refused(problem)) => {
+                let spent = Spent { in_all, on_body: pace.on_body };
+                traffic.inspect(|traffic| traffic.refused(problem.row, spent));
                 telemetry::refused(&context, problem);
                 respond(downstream, &context, &Outcome::Refused(problem), problem.row.closes());
                 Answered::Written(Bill::nothing(&self.ledger))
@@ -285,6 +300,9 @@ impl Gateway {
         let trail = Trail::default();
         let policy = &*self.snapshot().policy;
         let context = Context { policy, lines, trail, transaction: &transaction, now: self.now() };
+        if problem.row == Row::Overloaded {
+            self.turned_away.fetch_add(1, Ordering::Relaxed);
+        }
         telemetry::refused(&context, problem);
         respond::write(sink, &context, &Outcome::Refused(problem));
     }
@@ -297,10 +315,10 @@ impl Gateway {
         admission: &Admission<'g>,
         head: &Head<'_>,
         downstream: &mut D,
-        read_at: Instant,
+        pace: &mut Pace,
         context: &Context<'_, '_>,
     ) -> Result<(Vec<u8>, Bill<'g>), Unanswered> {
-        let left = admission.deadline().saturating_sub(read_at.elapsed());
+        let left = admission.deadline().saturating_sub(pace.read_at.elapsed());
         let exchange = async {
             let product = admission.product();
             let limit = product.body.as_ref().map_or(0, |rule| rule.max_bytes);
@@ -309,6 +327,7 @@ impl Gateway {
                 return Err(Problem::new(Row::BodyTooLarge, "the head states more bytes than the route allows").into());
             }
             downstream.read_body(limit).await?;
+            pace.on_body = Some(pace.read_at.elapsed());
             let body = product.body.as_ref().map(|rule| rule.judge(downstream.body())).transpose()?;
             let tariff = admission.tariff();
             let asked = tariff.map_or(Passed::default(), |tariff| tariff.look_at(body.as_ref()));
@@ -334,6 +353,14 @@ impl Gateway {
             Err(_) => Err(Problem::new(Row::DeadlineExceeded, "the request's deadline has passed").into()),
         }
     }
+}
+
+/// How a request has spent its time so far.
+struct Pace {
+    /// When its head was complete.
+    read_at: Instant,
+    /// How long it took from there until its body was; `None` until then.
+    on_body: Option<Duration>,
 }
 
 /// One place in a count, given back when it is dropped.

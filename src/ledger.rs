@@ -15,6 +15,7 @@
 //! available again, since only charges are written. While the file cannot be written, requests that
 //! cost something are refused, and nothing is sold that could not be counted.
 
+pub mod annals;
 mod batch;
 mod bill;
 pub mod entry;
@@ -40,6 +41,9 @@ use crate::policy::Policy;
 use crate::problem::{Problem, Row};
 use crate::quota::credits::{Hold, Licence};
 use crate::respond::TransactionId;
+use crate::status::history::Seconds;
+use crate::status::notice::Notice;
+use annals::{Annals, Changes, Errand};
 pub use bill::{Bill, Receipt};
 use entry::Entry;
 use question::Question;
@@ -109,6 +113,8 @@ impl fmt::Display for Fault {
 #[derive(Debug)]
 pub struct Ledger {
     durability: Durability,
+    /// Whether there are books at all.
+    kept: bool,
     register: ArcSwap<Register>,
     orders: Sender<Order>,
     shared: Arc<Shared>,
@@ -208,6 +214,7 @@ impl Ledger {
         let register = Arc::new(Register::new(licences));
         let (orders, received) = channel();
         let shared = Arc::new(Shared::default());
+        let kept = settings.is_some();
         let durability = settings.as_ref().map_or(Durability::Batch, |settings| settings.durability);
         if let Some(settings) = settings {
             let (ready, opened) = sync_channel(1);
@@ -217,7 +224,7 @@ impl Ledger {
             // A task that has ended is a ledger that cannot be used.
             let _ = opened.recv();
         }
-        Ledger { durability, register: ArcSwap::new(register), orders, shared }
+        Ledger { durability, kept, register: ArcSwap::new(register), orders, shared }
     }
 
     /// Holds what a request can cost; nothing for an account that does not pay.
@@ -277,6 +284,32 @@ impl Ledger {
     /// Reads rows.
     pub fn page(&self, page: Page) -> Answer<Vec<Entry>> {
         self.ask(|answer| Question::Page(page, answer))
+    }
+
+    /// Whether there are books, in a file or in memory. Without any, nothing that is asked of them is
+    /// ever answered well.
+    pub fn is_kept(&self) -> bool {
+        self.kept
+    }
+
+    /// Reads what is known for the status at a time.
+    pub fn annals(&self, now: Seconds) -> Answer<Annals> {
+        self.ask(|answer| Question::Errand(Errand::Read(now, answer)))
+    }
+
+    /// Writes what has changed of the status.
+    pub fn write_annals(&self, changes: Changes) -> Answer<()> {
+        self.ask(|answer| Question::Errand(Errand::Write(changes, answer)))
+    }
+
+    /// Writes a notice; it comes back with its number.
+    pub fn add_notice(&self, notice: Notice) -> Answer<Notice> {
+        self.ask(|answer| Question::Errand(Errand::Add(notice, answer)))
+    }
+
+    /// Closes a notice; it comes back, if there is an open one with this number.
+    pub fn close_notice(&self, id: i64, at: Seconds) -> Answer<Option<Notice>> {
+        self.ask(|answer| Question::Errand(Errand::Close(id, at, answer)))
     }
 
     fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Question) -> Answer<T> {

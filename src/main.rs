@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 use tollgate::account::Digest;
 use tollgate::reload::Watched;
 use tollgate::server::{self, Plan};
-use tollgate::{config, credits, demo, logging, problem};
+use tollgate::{config, credits, demo, logging, problem, status};
 
 /// An edge gateway for metered lookup APIs: a request reaches the backend only when its token,
 /// product, network, domain, rate, headers and body are right.
@@ -56,6 +56,9 @@ enum Command {
     /// Grant, adjust, show and export the credits of accounts, whether the gateway runs or not.
     #[command(subcommand)]
     Credits(credits::Command),
+    /// Say something on the status page: notes and planned maintenance.
+    #[command(subcommand)]
+    Status(status::command::Command),
     /// Make a token, or the digest of one, for the configuration.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         Command::Run { config } => serve(&config),
         Command::Check { config } => check(&config),
         Command::Credits(command) => credits::run(command, &mut std::io::stdout().lock()),
+        Command::Status(command) => status::command::run(command, &mut std::io::stdout().lock()),
         Command::Token(TokenCommand::New { name, product }) => {
             let token = new_token();
             print(&format!("token: {token}\n{}\n", token_line(&name, &product, token.as_bytes())))

@@ -21,6 +21,8 @@ use crate::problem::{Hint, Problem, Row};
 use crate::quota::Window;
 use crate::quota::credits::Licence;
 use crate::site::Site;
+use crate::status::Settings;
+use crate::status::traffic::Traffic;
 use crate::tariff::Tariff;
 use crate::tls::client::ClientTls;
 use crate::wording::Wording;
@@ -48,6 +50,8 @@ pub struct Policy {
     /// How the pages look and what they are about.
     pub site: Site,
     pub pages: Shelf,
+    /// What counts as an incident, and what the operator says.
+    pub status: Settings,
 }
 
 /// Where an account is told of its credits: served by the gateway itself, to any valid token.
@@ -144,6 +148,8 @@ pub struct Product {
     pub tariff: Option<Tariff>,
     pub preflight: Preflight,
     pub wording: Wording,
+    /// What its requests leave behind for the status.
+    pub traffic: Arc<Traffic>,
 }
 
 /// A path that is served, and with which methods.

@@ -287,6 +287,11 @@ impl Policy {
                 upstream.tls.clone_from(&known.tls);
             }
         }
+        for product in &mut self.products {
+            if let Some(known) = before.products.iter().find(|known| known.name == product.name) {
+                product.traffic = Arc::clone(&known.traffic);
+            }
+        }
         for account in &mut self.accounts {
             account.licences.replace(|licence| ledger.licence(&licence.account, &licence.product));
         }

@@ -26,6 +26,7 @@ use crate::ledger::Ledger;
 use crate::listener::Listeners;
 use crate::reload::{Reloader, Watched};
 use crate::renewal::{self, Renewal};
+use crate::status::recorder::Recorder;
 use crate::upstream::figures::Metrics;
 use crate::{arrival, sockets};
 
@@ -65,6 +66,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let (policy, started) = (Arc::new(config.policy), Instant::now());
     let ledger = Arc::new(Ledger::start(config.ledger, &policy, started));
     let gateway = Arc::new(Gateway::new(policy, Arc::clone(&ledger), descriptors, started));
+    let recorder = Recorder::start(Arc::clone(&gateway), Arc::clone(&ledger));
     let listeners = config.listeners;
 
     let mut clients =
@@ -89,7 +91,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let shared = Arc::clone(&gateway);
     registry.register_collector(Box::new(Metrics(Box::new(move || shared.upstreams()))));
     let (shared, books) = (Arc::clone(&gateway), Arc::clone(&ledger));
-    let admin = Admin::new(shared, books, reloader, registry, config.admin, config.admin_token);
+    let admin = Admin::new(shared, books, recorder.clone(), reloader, registry, config.admin, config.admin_token);
     let mut admin = Service::new("admin".to_owned(), admin);
     admin.threads = Some(1);
     admin.add_tcp(&config.admin.to_string());
@@ -103,7 +105,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     // A change of the configuration can bring certificates where there were none.
     let renewal = Renewal { listeners: Arc::clone(&listeners), gateway: Arc::clone(&gateway), figures };
     server.add_service(background_service("renewal", renewal));
-    let mut watch = background_service("watch", Watch { gateway, ledger: Arc::clone(&ledger), idle });
+    let mut watch = background_service("watch", Watch { gateway, ledger: Arc::clone(&ledger), recorder: recorder.clone(), idle });
     watch.threads = Some(1);
     server.add_service(watch);
 
@@ -112,6 +114,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
         ready();
     });
     server.run(RunArgs { shutdown_signal: Box::new(Signals) });
+    recorder.flush();
     ledger.close();
     Ok(())
 }
@@ -173,6 +176,7 @@ impl BackgroundService for Keeper {
 struct Watch {
     gateway: Arc<Gateway>,
     ledger: Arc<Ledger>,
+    recorder: Recorder,
     idle: fn(),
 }
 
@@ -187,6 +191,7 @@ impl BackgroundService for Watch {
         while self.gateway.open_connections() > 0 {
             tokio::time::sleep(IDLE_CHECK).await;
         }
+        self.recorder.flush();
         self.ledger.close();
         (self.idle)();
     }

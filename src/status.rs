@@ -6,11 +6,20 @@
 //! no backend is part of any of it, and no page says how much traffic there was. Below the recorder
 //! time is an argument.
 
+pub mod book;
 pub mod burn;
+pub mod command;
+pub mod example;
+mod feed;
 pub mod history;
+mod html;
 pub mod incident;
+mod json;
 pub mod latency;
 pub mod notice;
+pub mod recorder;
+pub mod report;
+pub mod shelf;
 pub mod traffic;
 
 use burn::Burn;

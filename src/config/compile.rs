@@ -12,7 +12,7 @@ use super::problems::Rows;
 use super::products::{self, Surroundings, listed};
 use super::tls::client_tls;
 use super::units::{Bytes, Parsed};
-use super::{Config, Source, credits, file, listeners, upstreams};
+use super::{Config, Source, credits, file, listeners, status, upstreams};
 use crate::account::Tokens;
 use crate::check::domain::Domains;
 use crate::check::header::HeaderRule;
@@ -23,6 +23,7 @@ use crate::page::Shelf;
 use crate::policy::{Endpoint, Enquiry, Limits, Paths, Policy, Preflight, Product, Upstream};
 use crate::quota::{Allowance, Window};
 use crate::site::Site;
+use crate::status::{recorder, shelf};
 use crate::wording::Wording;
 use crate::yaml::{Mistakes, Place, Written};
 
@@ -84,6 +85,7 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
     let somebody_pays = accounts.iter().any(|account| account.licences.iter().next().is_some());
     let ledger = credits::ledger(file.ledger, somebody_pays, root, source, mistakes);
     let window = enquiry_window(file.enquiry_rate, mistakes);
+    let status = status::status(file.status, &compiled, mistakes);
     if !mistakes.is_empty() {
         return None;
     }
@@ -113,7 +115,7 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
     };
     let wording = Wording::new(&public_url, rows.texts(|text| in_general(&text.detail)), Vec::new());
     let origins = any_origin();
-    let policy = Policy {
+    let mut policy = Policy {
         limits,
         trusted_proxies,
         upstreams: upstreams.into(),
@@ -128,7 +130,9 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         enquiry,
         site: Site::default(),
         pages: Shelf::default(),
+        status,
     };
+    shelf::publish(&mut policy, recorder::unix_seconds());
     let admin_token = file.admin_token.take().map(|digest| digest.0);
     Some(Config { listeners: Arc::new(own.listeners), workers, admin, admin_token, ledger, policy })
 }

@@ -10,12 +10,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::units::{Bytes, FromText, HeaderName, Mode, Parsed, PerPeriod, PublicUrl, RouteText};
+use super::units::{Bytes, Decimal, FromText, HeaderName, Mode, Parsed, PerPeriod, PublicUrl, RouteText};
 use crate::account::{Digest, Expiry};
 use crate::check::domain::Pattern;
 use crate::check::media::MediaType;
 use crate::policy::upstream::Address;
-use crate::problem::Status;
+use crate::problem::Status as ProblemStatus;
+use crate::status::notice::Moment;
 use crate::yaml::{Entries, Listed, Place, TEXT_OR_KEYS, Written};
 
 /// A value written as one text.
@@ -43,6 +44,7 @@ pub struct File {
     pub problems: Entries<Problem>,
     pub ledger: Written<Ledger>,
     pub enquiry_rate: Written<Rate>,
+    pub status: Written<Status>,
     pub accounts: Entries<Account>,
     pub include: Written<Listed<String>>,
 }
@@ -298,6 +300,43 @@ pub enum Durability {
     Each,
 }
 
+/// What the status pages say beside what was counted.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Status {
+    pub objective: Text<Decimal>,
+    pub min_failures: Written<u64>,
+    pub burn_rates: Written<Listed<BurnRate>>,
+    pub notes: Written<Listed<StatusNote>>,
+    pub maintenance: Written<Listed<StatusMaintenance>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BurnRate {
+    pub rate: Text<Decimal>,
+    pub long: Text<Duration>,
+    pub short: Text<Duration>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StatusNote {
+    pub at: Text<Moment>,
+    pub until: Text<Moment>,
+    pub product: Written<String>,
+    pub text: Written<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StatusMaintenance {
+    pub from: Text<Moment>,
+    pub to: Text<Moment>,
+    pub product: Written<String>,
+    pub text: Written<String>,
+}
+
 /// What an account has of a product: credits, or no need of any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Funds {
@@ -338,7 +377,7 @@ pub enum When {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Problem {
-    pub status: Text<Status>,
+    pub status: Text<ProblemStatus>,
     pub title: Written<String>,
     pub detail: Written<String>,
 }

@@ -1,6 +1,7 @@
 //! Products: routes, headers and deadlines, compiled from the configuration. Bodies are `bodies.rs`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use regex::bytes::RegexBuilder;
@@ -103,6 +104,7 @@ pub fn compile(
         body,
         tariff,
         wording: Wording::new("", Vec::new(), Vec::new()),
+        traffic: Arc::default(),
     };
     product.wording =
         Wording::new(around.public_url, rows.texts(|text| filled(text, &product)), fields.unwrap_or_default());

@@ -1,0 +1,115 @@
+//! What the command line asks a running gateway: plain requests to its admin listener.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::config::Config;
+
+/// How long a running gateway may take for one answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Bytes of an answer of the admin listener: a page of rows is far smaller.
+const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The variable that has the admin token, where the configuration asks for one.
+const TOKEN_VARIABLE: &str = "TOLLGATE_ADMIN_TOKEN";
+
+/// What a refusal says.
+#[derive(serde::Deserialize)]
+struct Refused {
+    detail: String,
+}
+
+/// A gateway's admin listener.
+pub struct Client {
+    agent: ureq::Agent,
+    address: SocketAddr,
+    token: Option<String>,
+    /// What to say where nothing is found.
+    nothing: &'static str,
+}
+
+/// A part of a path.
+pub fn encoded(segment: &str) -> String {
+    percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+impl Client {
+    /// The admin listener of a configuration; `nothing` is what a 404 means.
+    pub fn new(config: &Config, nothing: &'static str) -> Client {
+        let settings = ureq::Agent::config_builder()
+            .timeout_global(Some(PATIENCE))
+            .http_status_as_error(false)
+            // The listener is on this machine; a proxy of the environment must not see credits.
+            .proxy(None)
+            .build();
+        // A listener on every address is reached on the machine's own.
+        let ip = match config.admin.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        Client {
+            agent: settings.into(),
+            address: SocketAddr::new(ip, config.admin.port()),
+            token: std::env::var(TOKEN_VARIABLE).ok(),
+            nothing,
+        }
+    }
+
+    /// Asks for a page.
+    ///
+    /// # Errors
+    /// What the operator can do about it.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, String> {
+        let mut request = self.agent.get(format!("http://{}{path}", self.address));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        self.read(request.call())
+    }
+
+    /// Sends a body, with a key that makes it happen once, if there is one.
+    ///
+    /// # Errors
+    /// What the operator can do about it.
+    pub fn post<T: DeserializeOwned>(&self, path: &str, key: Option<&str>, body: &impl Serialize) -> Result<T, String> {
+        let url = format!("http://{}{path}", self.address);
+        let mut request = self.agent.post(url).header("Content-Type", "application/json");
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
+        self.read(request.send(&body))
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<T, String> {
+        let address = self.address;
+        let mut answer = answer.map_err(|error| {
+            format!("the gateway does not answer on its admin address {address}: {error}")
+        })?;
+        let bytes = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec();
+        let bytes = bytes.map_err(|error| format!("the gateway's answer on {address} broke off: {error}"))?;
+        if answer.status().is_success() {
+            return serde_json::from_slice(&bytes)
+                .map_err(|_| format!("what answers on {address} is no gateway of this version"));
+        }
+        let refused: Option<Refused> = serde_json::from_slice(&bytes).ok();
+        let detail =
+            refused.map_or_else(|| format!("{address} answered {}", answer.status()), |refused| refused.detail);
+        match answer.status().as_u16() {
+            401 => Err(format!("{detail} Set {TOKEN_VARIABLE} to it.")),
+            404 => Err(self.nothing.to_owned()),
+            _ => Err(detail),
+        }
+    }
+}
