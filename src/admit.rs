@@ -12,7 +12,7 @@ use crate::check::header::HeaderRule;
 use crate::check::network::{Client, client};
 use crate::cors;
 use crate::head::{Head, Lines, One};
-use crate::page::Page;
+use crate::page::{Door, Page};
 use crate::policy::{Policy, Preflight, Product, Route};
 use crate::problem::{Hint, Problem, Row};
 use crate::quota::Now;
@@ -24,6 +24,18 @@ use crate::tariff::Tariff;
 pub enum Room {
     Free,
     Full,
+}
+
+/// By which way a request came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entrance {
+    pub room: Room,
+    pub door: Door,
+}
+
+impl Entrance {
+    /// One to everything, with room.
+    pub const OPEN: Entrance = Entrance { room: Room::Free, door: Door::All };
 }
 
 /// What became known of a request on the way, also when it was refused: an answer's headers
@@ -97,17 +109,17 @@ pub fn admit<'p>(
     policy: &'p Policy,
     head: &Head<'_>,
     now: Now,
-    room: Room,
+    entrance: Entrance,
     trail: &mut Trail<'p>,
 ) -> Result<Turn<'p>, Problem> {
-    let routed = policy.route(head); //                                  (endpoint-unknown)
-    let asked = cors::preflight(policy, head);
+    let routed = policy.route(head, entrance.door); //                   (endpoint-unknown)
+    let asked = cors::preflight(policy, head, entrance.door);
     trail.product = match routed.ok().or(asked) {
         Some(Route::Product(product)) => Some(product),
         Some(Route::Credits | Route::Page(_)) | None => None,
     };
     one_token(policy, trail.product, &head.lines)?; //                    malformed-request
-    if room == Room::Full {
+    if entrance.room == Room::Full {
         return Err(overloaded("as many connections or requests as the limit"));
     }
     if let Some(route) = asked {

@@ -10,6 +10,7 @@ mod compile;
 mod credits;
 mod file;
 mod listeners;
+mod pages;
 mod problems;
 mod products;
 mod status;
@@ -204,6 +205,25 @@ fn read_bounded(path: &Path) -> io::Result<String> {
         return Err(io::Error::other("the file is larger than 64 MiB"));
     }
     std::fs::read_to_string(path)
+}
+
+impl Source {
+    /// The bytes of a file that is no text, at most so many.
+    ///
+    /// # Errors
+    /// That of the file system, or that the file is too large.
+    pub fn bytes(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
+        match self {
+            Source::Directory(directory) => {
+                let path = directory.read(name);
+                if std::fs::metadata(&path)?.len() > most {
+                    return Err(io::Error::other(format!("the file is larger than {} KiB", most / 1024)));
+                }
+                std::fs::read(path)
+            }
+            Source::Embedded(_) => self.text(name).map(String::into_bytes),
+        }
+    }
 }
 
 /// Reads a configuration file and everything it names.

@@ -17,7 +17,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_timeout::timeout;
 use tokio::sync::Notify;
 
-use crate::admit::{Admission, Room, Trail, Turn, admit};
+use crate::admit::{Admission, Entrance, Room, Trail, Turn, admit};
 use crate::arrival::{self, Reason};
 use crate::clock::Clock;
 use crate::contact::Contact;
@@ -149,11 +149,12 @@ impl Gateway {
         };
         let Some((stream, peer)) = arrived else { return };
         let room = if before < shares.connections { Room::Free } else { Room::Full };
+        let entrance = Entrance { room, door: listener.serves };
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            return http2::serve(self, stream, peer, room, shutdown).await;
+            return http2::serve(self, stream, peer, entrance, shutdown).await;
         }
-        if let Some(stream) = http1::serve(self, stream, peer, room, listener.h2c, shutdown).await {
-            http2::serve(self, stream, peer, room, shutdown).await;
+        if let Some(stream) = http1::serve(self, stream, peer, entrance, listener.h2c, shutdown).await {
+            http2::serve(self, stream, peer, entrance, shutdown).await;
         }
     }
 
@@ -223,9 +224,10 @@ impl Gateway {
 
     /// Takes a request's place among those in flight for as long as the guard lives. There is room
     /// if its connection has some and the requests have some.
-    pub(crate) fn enter(&self, connection: Room, limits: &Limits) -> (Occupied<'_>, Room) {
+    pub(crate) fn enter(&self, connection: Entrance, limits: &Limits) -> (Occupied<'_>, Entrance) {
         let (occupied, before) = Occupied::one_of(&self.requests);
-        (occupied, if before < self.descriptors.shares(limits).requests { connection } else { Room::Full })
+        let full = before >= self.descriptors.shares(limits).requests;
+        (occupied, if full { Entrance { room: Room::Full, ..connection } } else { connection })
     }
 
     /// Answers a request whose head could be judged. `respond` writes the outcome into the
@@ -237,7 +239,7 @@ impl Gateway {
         head: &Head<'_>,
         downstream: &mut D,
         read_at: Instant,
-        room: Room,
+        entrance: Entrance,
         respond: impl FnOnce(&mut D, &Context<'_, '_>, &Outcome<'_>, bool),
     ) -> Answered<'g> {
         let transaction = TransactionId::random();
@@ -248,7 +250,7 @@ impl Gateway {
         let mut pace = Pace { read_at, on_body: None };
         // A fault of our own is an answer too, not a connection that closes in silence.
         let turn =
-            catch_unwind(AssertUnwindSafe(|| admit(policy, head, now, room, &mut trail))).unwrap_or(Err(internal));
+            catch_unwind(AssertUnwindSafe(|| admit(policy, head, now, entrance, &mut trail))).unwrap_or(Err(internal));
         let context = Context { policy, lines: &head.lines, trail, transaction: &transaction, now };
         let outcome = match turn {
             Ok(Turn::Preflight(preflight)) => {

@@ -12,7 +12,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_timeout::{sleep, timeout};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::admit::{Room, overloaded};
+use crate::admit::{Entrance, Room, overloaded};
 use crate::chunked::Decoder;
 use crate::gateway::{Answered, Downstream, Gateway, Unanswered};
 use crate::head::{Framing, Head, Lines, MAX_FIELDS, Peer, Scan, Version, scan};
@@ -47,7 +47,7 @@ pub(crate) async fn serve(
     gateway: &Gateway,
     stream: Stream,
     peer: Peer,
-    room: Room,
+    entrance: Entrance,
     h2c: bool,
     shutdown: &ShutdownWatch,
 ) -> Option<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
@@ -57,7 +57,7 @@ pub(crate) async fn serve(
     loop {
         let ended = match connection.read_head(&mut head, first).await {
             Ok(()) if first && h2c && head == HTTP2_PREFACE_HEAD => return Some(connection.unread(head)),
-            Ok(()) => answer(gateway, &mut connection, &head, peer, room).await,
+            Ok(()) => answer(gateway, &mut connection, &head, peer, entrance).await,
             Err(HeadError::Nothing) => return None,
             Err(HeadError::Refused(problem)) => {
                 refuse_unreadable(gateway, &mut connection, &head, problem).await;
@@ -104,7 +104,7 @@ async fn answer(
     connection: &mut Connection,
     head: &[u8],
     peer: Peer,
-    connection_room: Room,
+    connection_entrance: Entrance,
 ) -> Ended {
     let read_at = Instant::now();
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
@@ -122,10 +122,10 @@ async fn answer(
         Ok(head) => head,
         Err(problem) => return connection.refuse(gateway, &lines, problem).await,
     };
-    let (occupied, room) = gateway.enter(connection_room, &connection.limits);
-    connection.begin(&head, connection_room);
+    let (occupied, entrance) = gateway.enter(connection_entrance, &connection.limits);
+    connection.begin(&head, connection_entrance.room);
     let answered = gateway
-        .answer(&snapshot, &head, connection, read_at, room, |connection, context, outcome, last| {
+        .answer(&snapshot, &head, connection, read_at, entrance, |connection, context, outcome, last| {
             connection.keep_alive &= !last && connection.can_skip_body() && !*connection.shutdown.borrow();
             let option = connection.connection_option(context.lines.version);
             respond::write(&mut Http1Sink { out: &mut connection.out, connection: option }, context, outcome);

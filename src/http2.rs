@@ -22,7 +22,7 @@ use pingora_timeout::{sleep, timeout};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use crate::admit::Room;
+use crate::admit::Entrance;
 use crate::gateway::{Answered, Downstream, Gateway, Unanswered};
 use crate::head::{Field, Head, Lines, Peer, Version};
 use crate::policy::Limits;
@@ -69,7 +69,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     gateway: &Arc<Gateway>,
     stream: S,
     peer: Peer,
-    room: Room,
+    entrance: Entrance,
     shutdown: &ShutdownWatch,
 ) {
     let limits = gateway.snapshot().policy.limits;
@@ -110,7 +110,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 let (gateway, conduct) = (Arc::clone(gateway), Arc::clone(&conduct));
                 let alive = streams.subscribe();
                 tokio::spawn(async move {
-                    let answered = answer(&gateway, request, respond, peer, room, &conduct).await;
+                    let answered = answer(&gateway, request, respond, peer, entrance, &conduct).await;
                     conduct.ended(answered);
                     drop(alive);
                 });
@@ -157,7 +157,7 @@ async fn answer(
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
     peer: Peer,
-    room: Room,
+    entrance: Entrance,
     conduct: &Conduct,
 ) -> bool {
     let read_at = Instant::now();
@@ -188,10 +188,10 @@ async fn answer(
         Ok(head) => head,
         Err(problem) => return client.refuse(&lines, problem).await,
     };
-    let (_occupied, room) = gateway.enter(room, &limits);
+    let (_occupied, entrance) = gateway.enter(entrance, &limits);
     client.continues = head.expects_continue;
     let answered = gateway
-        .answer(&snapshot, &head, &mut client, read_at, room, |client, context, outcome, _last| {
+        .answer(&snapshot, &head, &mut client, read_at, entrance, |client, context, outcome, _last| {
             respond::write(&mut client.sink, context, outcome);
         })
         .await;

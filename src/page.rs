@@ -26,6 +26,16 @@ const MIN_GZIP_BYTES: usize = 1024;
 /// Bytes of a digest that tell two pages apart.
 const ETAG_BYTES: usize = 16;
 
+/// What clients of a listener get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    All,
+    /// The products alone, and no pages.
+    Lookups,
+    /// Pages alone.
+    Pages,
+}
+
 /// What a page is to browsers and caches between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {

@@ -3,11 +3,67 @@
 //! All are rendered when a configuration is loaded, so that they can never be out of date, and are
 //! served from memory (`page.rs`). Nothing here names accounts, tokens, networks or backends.
 
+pub mod example;
+pub mod headers;
+pub mod markdown;
+pub mod problems;
 pub mod shell;
+
+use std::sync::Arc;
 
 use crate::page::{Freshness, Page, Rendition};
 use crate::policy::{Endpoint, Policy};
+use crate::quota::{Rate, Window};
 use crate::site::Site;
+
+use example::Tokens;
+use markdown::ExtraPage;
+use problems::OwnWords;
+
+/// What the operator adds to the pages.
+#[derive(Debug)]
+pub struct Own {
+    /// Words for problems, by slug.
+    pub words: Vec<(Box<str>, OwnWords)>,
+    pub extra: Vec<ExtraPage>,
+    /// Whose tokens examples show.
+    pub examples: Tokens,
+}
+
+/// Renders all pages of a policy, which has its site already, and puts them up.
+pub fn publish(policy: &mut Policy, own: &Own) {
+    let mut pages = vec![(STYLE_PATH.to_owned(), style_page(&policy.site))];
+    if let Some(logo) = &policy.site.logo {
+        let rendition = Rendition::new(logo.media_type, logo.bytes.clone(), Freshness::Asset);
+        pages.push((logo.path.to_string(), Page::new([rendition])));
+    }
+    pages.extend(problems::pages(policy, own));
+    for (path, page) in pages {
+        put(policy, &path, page);
+    }
+}
+
+/// A template as a page for people. One that could not be rendered, which nothing can cause, says so.
+fn rendered(template: &impl askama::Template) -> Rendition {
+    let text = template.render().unwrap_or_else(|_| "This page could not be written.".to_owned());
+    Rendition::html(text, Freshness::Document)
+}
+
+/// The rate that most accounts have, or one as an example where nobody has any.
+fn usual_rate(policy: &Policy) -> Option<Arc<Window>> {
+    let mut counted: Vec<(&Arc<Window>, usize)> = Vec::new();
+    for account in policy.accounts.iter().take(ACCOUNTS_LOOKED_AT) {
+        let Rate::Limited(window, _) = &account.rate else { continue };
+        match counted.iter_mut().find(|(known, _)| Arc::ptr_eq(known, window)) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((window, 1)),
+        }
+    }
+    counted.into_iter().max_by_key(|(_, count)| *count).map(|(window, _)| Arc::clone(window))
+}
+
+/// Accounts whose rates are compared; there may be millions.
+const ACCOUNTS_LOOKED_AT: usize = 1000;
 
 /// Where the style sheet stands.
 pub const STYLE_PATH: &str = "/pages/style.css";

@@ -16,7 +16,7 @@ use crate::check::header::{DeadlineRule, HeaderRule};
 use crate::check::media::Media;
 use crate::check::network::Networks;
 use crate::head::{Head, HeadLimits};
-use crate::page::{Shelf, Shelved};
+use crate::page::{Door, Shelf, Shelved};
 use crate::problem::{Hint, Problem, Row};
 use crate::quota::Window;
 use crate::quota::credits::Licence;
@@ -144,6 +144,8 @@ pub struct Product {
     pub headers: Box<[HeaderRule]>,
     /// `None`: the product's requests have no body.
     pub body: Option<BodyRule>,
+    /// What answers are, as pages and OpenAPI tell it. Nothing is checked with it.
+    pub answer_schema: Option<serde_json::Value>,
     /// What lookups cost; `None` if they cost nothing.
     pub tariff: Option<Tariff>,
     pub preflight: Preflight,
@@ -219,6 +221,17 @@ impl Paths {
         self.by_path.values().map(of_products).sum()
     }
 
+    /// The methods and paths of a product, in the order of the configuration.
+    pub fn of(&self, product: u8) -> Vec<(&str, &str)> {
+        let mut paths: Vec<(&str, &Path)> = self.by_path.iter().map(|(path, entry)| (&**path, entry)).collect();
+        paths.sort_unstable_by_key(|(_, entry)| entry.place);
+        let wanted = Endpoint::Product(usize::from(product));
+        let routes = paths.into_iter().flat_map(|(path, entry)| {
+            entry.methods.iter().filter(|(_, to)| *to == wanted).map(move |(method, _)| (&**method, path))
+        });
+        routes.collect()
+    }
+
     /// The path, if it is served with any method.
     pub fn find(&self, path: &str) -> Option<&Path> {
         self.by_path.get(path)
@@ -231,6 +244,16 @@ impl Paths {
 }
 
 impl Path {
+    /// Whether clients of a listener can have it. A path has either products or a page.
+    pub fn is_behind(&self, door: Door) -> bool {
+        let is_page = || matches!(self.methods.first(), Some((_, Endpoint::Page(_))));
+        match door {
+            Door::All => true,
+            Door::Lookups => !is_page(),
+            Door::Pages => is_page(),
+        }
+    }
+
     /// Who answers a method.
     pub fn endpoint(&self, method: &str) -> Option<Endpoint> {
         self.methods.iter().find(|(known, _)| **known == *method).map(|(_, endpoint)| *endpoint)
@@ -242,9 +265,9 @@ impl Policy {
     ///
     /// # Errors
     /// `endpoint-unknown`, with the methods that the path has.
-    pub fn route(&self, head: &Head<'_>) -> Result<Route<'_>, Problem> {
+    pub fn route(&self, head: &Head<'_>, door: Door) -> Result<Route<'_>, Problem> {
         let unknown = |reason| Problem::new(Row::EndpointUnknown, reason);
-        let path = self.paths.find(head.path).ok_or(unknown("no route has the path"))?;
+        let path = self.paths.find(head.path).filter(|path| path.is_behind(door)).ok_or(unknown("no route has the path"))?;
         path.endpoint(head.lines.method)
             .and_then(|endpoint| self.at(endpoint))
             .ok_or(unknown("the path has no such method").with(Hint::Allow(path.place)))

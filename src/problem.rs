@@ -6,6 +6,7 @@
 //! (`admit.rs`, `translate.rs`) and does not write responses (`respond.rs`).
 
 pub mod blame;
+pub mod guide;
 
 use std::fmt;
 

@@ -36,6 +36,9 @@ impl TransactionId {
         TransactionId(text)
     }
 
+    /// The one of examples.
+    pub const EXAMPLE: TransactionId = TransactionId(*b"7f1c0a52-3b0e-4d7e-9c55-0d2f6a1e8b34");
+
     /// Its text.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

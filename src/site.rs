@@ -51,8 +51,10 @@ impl Link {
 /// The operator's logo.
 #[derive(Clone, Debug)]
 pub struct Logo {
-    /// Where it stands, without the base in front of it, and with the digest of its bytes.
+    /// Where it stands, without the base in front of it.
     pub path: Box<str>,
+    /// The digest of its bytes, which its link ends with.
+    pub tag: Box<str>,
     pub media_type: &'static str,
     pub bytes: bytes::Bytes,
 }
@@ -73,6 +75,15 @@ impl Site {
     /// A page's path as requests for it have it when they arrive.
     pub fn served(&self, path: &str) -> String {
         format!("{}{path}", self.served_base)
+    }
+
+    /// Whether a path, as requests have it, is kept for pages.
+    pub fn reserves(&self, path: &str) -> bool {
+        const WHOLE: [&str; 4] = ["/openapi.json", "/status", "/status.json", "/status.atom"];
+        const BELOW: [&str; 3] = ["/problems", "/reference", "/pages"];
+        let Some(rest) = path.strip_prefix(&*self.served_base) else { return false };
+        let below = |start: &str| rest.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        WHOLE.contains(&rest) || BELOW.into_iter().any(below)
     }
 
     /// The whole URL of a page.

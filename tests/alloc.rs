@@ -8,7 +8,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
-use tollgate::admit::{Room, Trail, Turn, admit};
+use tollgate::admit::{Entrance, Trail, Turn, admit};
 use tollgate::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::problem::Row;
 use tollgate::quota::Now;
@@ -47,7 +47,7 @@ fn admitted(policy: &tollgate::policy::Policy, text: &str) -> (Option<Row>, usiz
     let lines = Lines::split(&bytes, &mut slots).unwrap();
     let head = Head::judge(lines, Peer::Address([127, 0, 0, 1].into()), &limits).unwrap();
     let mut trail = Trail::default();
-    let row = match admit(policy, &head, now, Room::Free, &mut trail) {
+    let row = match admit(policy, &head, now, Entrance::OPEN, &mut trail) {
         Ok(Turn::Lookup(_) | Turn::Preflight(_) | Turn::Enquiry(_)) => None,
         Err(problem) => Some(problem.row),
     };

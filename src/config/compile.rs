@@ -12,7 +12,7 @@ use super::problems::Rows;
 use super::products::{self, Surroundings, listed};
 use super::tls::client_tls;
 use super::units::{Bytes, Parsed};
-use super::{Config, Source, credits, file, listeners, status, upstreams};
+use super::{Config, Source, credits, file, listeners, pages, status, upstreams};
 use crate::account::Tokens;
 use crate::check::domain::Domains;
 use crate::check::header::HeaderRule;
@@ -20,6 +20,7 @@ use crate::check::media::{Media, MediaType};
 use crate::check::network::Networks;
 use crate::head::{HeadLimits, MAX_FIELDS};
 use crate::page::Shelf;
+use crate::pages::{Own, example};
 use crate::policy::{Endpoint, Enquiry, Limits, Paths, Policy, Preflight, Product, Upstream};
 use crate::quota::{Allowance, Window};
 use crate::site::Site;
@@ -61,8 +62,19 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
     }
     let token_headers = products::all_token_headers(&file.products);
     let mut rows = Rows::compile(file.problems, root, mistakes);
-    let around =
-        Surroundings { root, upstreams: &upstreams, token_headers: &token_headers, source, public_url: &public_url };
+    let own_pages = pages::compile(file.pages, &public_url, source, mistakes);
+    let site = own_pages.site.as_ref();
+    if let (None, Some(place)) = (site, &own.for_pages) {
+        mistakes.push(place.clone(), "is for pages, and there are none; remove `serve: false` of `pages`, or this");
+    }
+    let around = Surroundings {
+        root,
+        upstreams: &upstreams,
+        token_headers: &token_headers,
+        source,
+        public_url: &public_url,
+        site,
+    };
     if file.products.0.is_empty() && !mistakes.touch(&root.key("products")) {
         mistakes.push(root.key("products"), "is missing; write at least one product with its routes");
     }
@@ -132,7 +144,16 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         pages: Shelf::default(),
         status,
     };
-    shelf::publish(&mut policy, recorder::unix_seconds());
+    if let Some(site) = own_pages.site {
+        policy.site = site;
+        let examples = match source {
+            Source::Directory(_) => example::Tokens::Named,
+            // The demo's are known to everybody.
+            Source::Embedded(_) => example::Tokens::Demo,
+        };
+        crate::pages::publish(&mut policy, &Own { words: rows.words(), extra: own_pages.extra, examples });
+        shelf::publish(&mut policy, recorder::unix_seconds());
+    }
     let admin_token = file.admin_token.take().map(|digest| digest.0);
     Some(Config { listeners: Arc::new(own.listeners), workers, admin, admin_token, ledger, policy })
 }

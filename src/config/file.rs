@@ -16,6 +16,7 @@ use crate::check::domain::Pattern;
 use crate::check::media::MediaType;
 use crate::policy::upstream::Address;
 use crate::problem::Status as ProblemStatus;
+use crate::site::colour::Colour;
 use crate::status::notice::Moment;
 use crate::yaml::{Entries, Listed, Place, TEXT_OR_KEYS, Written};
 
@@ -37,6 +38,7 @@ pub struct File {
     pub admin_exposed: Written<bool>,
     pub admin_token: Text<Digest>,
     pub public_url: Text<PublicUrl>,
+    pub pages: Written<Pages>,
     pub trusted_proxies: Texts<IpNet>,
     pub limits: Written<Limits>,
     pub upstreams: Entries<Upstream>,
@@ -59,6 +61,61 @@ pub struct Listener {
     pub h2c: Written<bool>,
     pub tls: Written<ListenerTls>,
     pub proxy_protocol: Written<ProxyProtocol>,
+    pub serves: Written<Serves>,
+}
+
+/// What clients of a listener get.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Serves {
+    All,
+    Lookups,
+    Pages,
+}
+
+/// The pages for people: where, and how they look.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pages {
+    pub serve: Written<bool>,
+    pub path: Written<String>,
+    pub api_url: Text<PublicUrl>,
+    pub name: Written<String>,
+    pub logo: Written<String>,
+    pub colours: Written<Colours>,
+    pub support: Written<Support>,
+    pub extra: Written<Listed<ExtraPage>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Colours {
+    pub light: Written<Palette>,
+    pub dark: Written<Palette>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Palette {
+    pub text: Text<Colour>,
+    pub background: Text<Colour>,
+    pub accent: Text<Colour>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Support {
+    pub email: Written<String>,
+    pub url: Text<PublicUrl>,
+}
+
+/// A page of the operator's own words.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExtraPage {
+    pub title: Written<String>,
+    pub slug: Written<String>,
+    pub file: Written<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -212,6 +269,7 @@ pub struct Product {
     pub deadline: Written<Deadline>,
     pub headers: Entries<HeaderRule>,
     pub body: Written<Body>,
+    pub answer_schema: Written<serde_json::Value>,
     pub credits: Written<Credits>,
     pub preflight_max_age: Text<Duration>,
 }
@@ -380,6 +438,9 @@ pub struct Problem {
     pub status: Text<ProblemStatus>,
     pub title: Written<String>,
     pub detail: Written<String>,
+    pub meaning: Written<String>,
+    pub causes: Written<Listed<String>>,
+    pub remedy: Written<Listed<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -18,6 +18,7 @@ use crate::check::network::parse_network;
 use crate::policy::upstream::Address;
 use crate::problem::Status;
 use crate::quota::Allowance;
+use crate::site::colour::Colour;
 use crate::status::notice::Moment;
 
 /// A value that is written as one text.
@@ -189,6 +190,12 @@ impl FromText for Pattern {
 impl FromText for MediaType {
     fn from_text(text: &str) -> Result<MediaType, &'static str> {
         MediaType::parse(text)
+    }
+}
+
+impl FromText for Colour {
+    fn from_text(text: &str) -> Result<Colour, &'static str> {
+        Colour::parse(text).ok_or("is not a colour; write red, green and blue in hexadecimal digits, as in \"#0b57a8\"")
     }
 }
 

@@ -45,7 +45,7 @@ impl<'s> Shell<'s> {
 
     /// The logo's link.
     pub fn logo(&self) -> Option<String> {
-        self.site.logo.as_ref().map(|logo| self.site.link(&logo.path))
+        self.site.logo.as_ref().map(|logo| format!("{}?{}", self.site.link(&logo.path), logo.tag))
     }
 
     /// What a link to a page says of it to a screen reader: that it is this page, or that this page

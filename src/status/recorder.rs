@@ -253,6 +253,9 @@ impl Clerk {
 
     /// Exchanges the pages, if they would say something else.
     fn show(&mut self, snapshot: &Snapshot, now: Seconds) {
+        if !shelf::is_served(&snapshot.policy) {
+            return;
+        }
         let report = Report::new(&self.book, &shelf::names(&snapshot.policy), now);
         if self.shown.as_ref() != Some(&report) {
             shelf::replace(&snapshot.policy, &report);

@@ -30,6 +30,11 @@ pub fn publish(policy: &mut Policy, now: Seconds) {
     pages::put(policy, SCHEMA, Page::new([Rendition::json(&schema, Freshness::Document)]));
 }
 
+/// Whether a policy has the pages at all.
+pub fn is_served(policy: &Policy) -> bool {
+    policy.pages.find(&policy.site.served(PAGE)).is_some()
+}
+
 /// Exchanges the pages of a policy that is in force.
 pub fn replace(policy: &Policy, report: &Report) {
     for (path, page) in rendered(report, &policy.site) {
