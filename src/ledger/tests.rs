@@ -120,7 +120,7 @@ impl Process {
         task.store = Some(store);
         task.prove().unwrap();
         shared.usable.store(true, Ordering::Release);
-        let ledger = Ledger { durability, register: ArcSwap::new(register), orders, shared };
+        let ledger = Ledger { durability, kept: true, register: ArcSwap::new(register), orders, shared };
         Process { ledger, licences, task: RefCell::new(task) }
     }
 
@@ -353,7 +353,7 @@ fn task_on_a_file(directory: &std::path::Path, durability: Durability) -> (Task,
     let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared), None);
     task.interval = Duration::ZERO;
     task.recover();
-    (task, Ledger { durability, register: ArcSwap::new(register), orders, shared })
+    (task, Ledger { durability, kept: true, register: ArcSwap::new(register), orders, shared })
 }
 
 fn work(task: &mut Task) {

@@ -228,13 +228,15 @@ impl Product {
 impl Told {
     fn of(incident: &Incident) -> Told {
         let Incident { product, kind, started, ended, rule: _, tally } = incident;
-        let title = match kind {
-            Kind::Failures => format!("{product}: requests failed"),
-            Kind::Backend => format!("{product}: lookup service out of reach"),
+        let title = match (kind, ended) {
+            (Kind::Failures, None) => format!("{product}: requests are failing"),
+            (Kind::Failures, Some(_)) => format!("{product}: requests failed"),
+            (Kind::Backend, None) => format!("{product}: the lookup service is out of reach"),
+            (Kind::Backend, Some(_)) => format!("{product}: the lookup service was out of reach"),
         };
         let share = share(*tally);
         let when = match ended {
-            Some(ended) => format!("{}, for {}", span(*started, *ended), lasting(ended - started)),
+            Some(ended) => format!("From {}, for {}", span(*started, *ended), lasting(ended - started)),
             None => format!("Since {}", moment(*started)),
         };
         let what = match (kind, ended) {
@@ -290,15 +292,17 @@ impl Said {
     pub fn heading(&self) -> String {
         let about = self.product.as_ref().map_or(String::new(), |product| format!("{product}: "));
         match self.matter {
-            Matter::Note { at } => format!("{about}note of {}", moment(at)),
+            Matter::Note { at } => format!("{about}Note of {}", moment(at)),
             Matter::Maintenance { from, to } => {
                 let to = self.ended.unwrap_or(to);
                 let what = match self.stage {
-                    Stage::Planned => "planned maintenance",
-                    Stage::Current => "maintenance under way",
-                    Stage::Past => "maintenance",
+                    Stage::Planned => "Planned maintenance",
+                    Stage::Current => "Maintenance under way",
+                    // Called off before it began.
+                    Stage::Past if to <= from => return format!("{about}Maintenance of {}, called off", moment(from)),
+                    Stage::Past => "Maintenance",
                 };
-                format!("{about}{what}, {}", span(from, to.max(from)).trim_start_matches("From "))
+                format!("{about}{what}, {}", span(from, to))
             }
         }
     }
@@ -333,9 +337,9 @@ pub fn day(at: Seconds) -> String {
 fn span(from: Seconds, to: Seconds) -> String {
     let utc = |at: Seconds| -> DateTime<Utc> { Moment(at).utc() };
     if from / DAY == to / DAY {
-        format!("From {} to {}", utc(from).format("%-d %B %Y, %H:%M"), utc(to).format("%H:%M UTC"))
+        format!("{} to {}", utc(from).format("%-d %B %Y, %H:%M"), utc(to).format("%H:%M UTC"))
     } else {
-        format!("From {} to {}", moment(from), moment(to))
+        format!("{} to {}", moment(from), moment(to))
     }
 }
 

@@ -1,9 +1,7 @@
 //! The status pages on the policy's shelf: put up when a configuration is loaded, and exchanged under
 //! way. Requests only ever read what is there.
 
-use std::sync::Arc;
-
-use serde_json::Value;
+use std::sync::{Arc, LazyLock};
 
 use super::book::Book;
 use super::feed::{FEED, PAGE, feed};
@@ -20,14 +18,19 @@ pub fn names(policy: &Policy) -> Vec<Arc<str>> {
     policy.products.iter().map(|product| Arc::clone(&product.name)).collect()
 }
 
-/// Puts the pages up for a policy that nothing is known for yet.
+/// The schema of the JSON, made ready once.
+static SCHEMA_RENDITION: LazyLock<Rendition> = LazyLock::new(|| {
+    Rendition::new("application/schema+json", json::SCHEMA.into(), Freshness::Document)
+});
+
+/// Puts the pages up for a policy that nothing is known for yet. They name no product before they
+/// have been exchanged for the first time, which happens as soon as the policy is in force.
 pub fn publish(policy: &mut Policy, now: Seconds) {
-    let report = Report::new(&Book::new(policy.status.clone()), &names(policy), now);
+    let report = Report::new(&Book::new(policy.status.clone()), &[], now);
     for (path, page) in rendered(&report, &policy.site) {
         pages::put_live(policy, path, page);
     }
-    let schema: Value = serde_json::from_str(json::SCHEMA).unwrap_or_default();
-    pages::put(policy, SCHEMA, Page::new([Rendition::json(&schema, Freshness::Document)]));
+    pages::put(policy, SCHEMA, Page::new([SCHEMA_RENDITION.clone()]));
 }
 
 /// Whether a policy has the pages at all.
