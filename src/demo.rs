@@ -18,6 +18,9 @@ pub const CONFIGURATION: &str = include_str!("../config/demo.yaml");
 pub const SOURCE: Source = Source::Embedded(&[
     ("phone.schema.json", include_str!("../config/phone.schema.json")),
     ("email.schema.json", include_str!("../config/email.schema.json")),
+    ("phone.answer.schema.json", include_str!("../config/phone.answer.schema.json")),
+    ("email.answer.schema.json", include_str!("../config/email.answer.schema.json")),
+    ("demo.md", include_str!("../config/demo.md")),
 ]);
 
 /// The demo's tokens in plain text, and what each is for.

@@ -4,9 +4,14 @@
 //! served from memory (`page.rs`). Nothing here names accounts, tokens, networks or backends.
 
 pub mod example;
+pub mod fields;
 pub mod headers;
 pub mod markdown;
+pub mod openapi;
+pub mod prices;
 pub mod problems;
+pub mod product;
+pub mod reference;
 pub mod shell;
 
 use std::sync::Arc;
@@ -19,6 +24,7 @@ use crate::site::Site;
 use example::Tokens;
 use markdown::ExtraPage;
 use problems::OwnWords;
+use shell::Shell;
 
 /// What the operator adds to the pages.
 #[derive(Debug)]
@@ -37,10 +43,28 @@ pub fn publish(policy: &mut Policy, own: &Own) {
         let rendition = Rendition::new(logo.media_type, logo.bytes.clone(), Freshness::Asset);
         pages.push((logo.path.to_string(), Page::new([rendition])));
     }
+    pages.push((ICON_PATH.to_owned(), icon(&policy.site)));
     pages.extend(problems::pages(policy, own));
+    pages.extend(reference::pages(policy, own));
+    pages.extend(own.extra.iter().map(|extra| extra_page(&policy.site, extra)));
     for (path, page) in pages {
         put(policy, &path, page);
     }
+}
+
+#[derive(askama::Template)]
+#[template(path = "extra.html")]
+struct ExtraHtml<'a> {
+    shell: Shell<'a>,
+    html: &'a str,
+}
+
+/// A page of the operator's own words.
+fn extra_page(site: &Site, extra: &ExtraPage) -> (String, Page) {
+    let path = extra.path();
+    let shell = Shell::new(site, &path, &*extra.title, &*extra.title);
+    let html = rendered(&ExtraHtml { shell, html: &extra.html });
+    (path, Page::new([html]))
 }
 
 /// A template as a page for people. One that could not be rendered, which nothing can cause, says so.
@@ -49,8 +73,8 @@ fn rendered(template: &impl askama::Template) -> Rendition {
     Rendition::html(text, Freshness::Document)
 }
 
-/// The rate that most accounts have, or one as an example where nobody has any.
-fn usual_rate(policy: &Policy) -> Option<Arc<Window>> {
+/// The rate that most accounts have, if any has one, and whether all have it.
+fn usual_rate(policy: &Policy) -> (Option<Arc<Window>>, bool) {
     let mut counted: Vec<(&Arc<Window>, usize)> = Vec::new();
     for account in policy.accounts.iter().take(ACCOUNTS_LOOKED_AT) {
         let Rate::Limited(window, _) = &account.rate else { continue };
@@ -59,7 +83,8 @@ fn usual_rate(policy: &Policy) -> Option<Arc<Window>> {
             None => counted.push((window, 1)),
         }
     }
-    counted.into_iter().max_by_key(|(_, count)| *count).map(|(window, _)| Arc::clone(window))
+    let same = counted.len() <= 1;
+    (counted.into_iter().max_by_key(|(_, count)| *count).map(|(window, _)| Arc::clone(window)), same)
 }
 
 /// Accounts whose rates are compared; there may be millions.
@@ -67,6 +92,19 @@ const ACCOUNTS_LOOKED_AT: usize = 1000;
 
 /// Where the style sheet stands.
 pub const STYLE_PATH: &str = "/pages/style.css";
+
+/// Where the picture stands that browsers show beside a title when there is no logo.
+pub const ICON_PATH: &str = "/pages/icon.svg";
+
+/// A gate in the operator's colour.
+fn icon(site: &Site) -> Page {
+    let (back, front) = (site.light.accent, site.light.background);
+    let svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 32 32\"><rect width=\"32\" height=\"32\" rx=\"7\" fill=\"{back}\"/>\
+         <path d=\"M8 7v18M24 7v18M8 12h16M8 18h16\" stroke=\"{front}\" stroke-width=\"3\" stroke-linecap=\"round\"/></svg>\n"
+    );
+    Page::new([Rendition::new("image/svg+xml", svg.into(), Freshness::Asset)])
+}
 
 /// The one style sheet, with the operator's colours.
 pub fn style(site: &Site) -> String {

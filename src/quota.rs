@@ -124,6 +124,11 @@ impl Window {
         })
     }
 
+    /// What it allows.
+    pub fn allowance(&self) -> Allowance {
+        self.allowance
+    }
+
     /// How long a burst that is used up needs to be whole again.
     pub fn time_to_refill(&self) -> Duration {
         self.allowance.time_to_refill().unwrap_or(Duration::MAX)

@@ -21,7 +21,7 @@ use crate::quota::{Now, RateState};
 use crate::wording::{Shape, Wording};
 
 /// `Access-Control-Expose-Headers` of every answer that a browser may read.
-const EXPOSED_HEADERS: &str = "Reference-Id, Transaction-Id, X-Rate-Limit-Limit, X-Rate-Limit-Remaining, \
+pub(crate) const EXPOSED_HEADERS: &str = "Reference-Id, Transaction-Id, X-Rate-Limit-Limit, X-Rate-Limit-Remaining, \
      X-Rate-Limit-Reset, RateLimit, RateLimit-Policy, Retry-After, X-Credits-Charged, X-Credits-Remaining";
 
 /// The identity of one exchange: `Transaction-Id`, made by us.

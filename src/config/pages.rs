@@ -48,7 +48,7 @@ pub fn compile(pages: Written<file::Pages>, public_url: &str, source: &Source, m
     let mut site = Site {
         name: name(pages.name, mistakes),
         public_url: public_url.into(),
-        api_url: pages.api_url.take().map_or_else(|| public_url.into(), |Parsed(PublicUrl(url))| url),
+        api_url: pages.api_url.take().map_or_else(|| api_url(public_url, &served_base), |Parsed(PublicUrl(url))| url),
         link_base,
         served_base,
         logo: logo(pages.logo, source, mistakes),
@@ -66,6 +66,12 @@ pub fn compile(pages: Written<file::Pages>, public_url: &str, source: &Source, m
 /// The path of a URL without a slash at its end.
 fn path_of(url: &str) -> Box<str> {
     url::Url::parse(url).map(|url| url.path().trim_end_matches('/').into()).unwrap_or_default()
+}
+
+/// Where clients send their requests, if the operator does not say: `public_url` without the part of
+/// its path that arrives here with requests for pages.
+fn api_url(public_url: &str, served_base: &str) -> Box<str> {
+    public_url.strip_suffix(served_base).unwrap_or(public_url).into()
 }
 
 /// What a link ends with so that it changes with what it leads to.

@@ -179,6 +179,14 @@ impl Example {
         self.remark = remark;
     }
 
+    /// The body as JSON, if it is that.
+    pub fn json(&self) -> Option<Value> {
+        match &self.body {
+            Body::Text(text) => serde_json::from_str(text).ok(),
+            Body::Nothing | Body::Spaces(_) | Body::NeverSent(_) => None,
+        }
+    }
+
     /// The head of the request, as the gateway reads it.
     pub fn with_lines<T>(&self, read: impl FnOnce(&Lines<'_>) -> T) -> T {
         let fields: Vec<Field<'_>> =

@@ -187,7 +187,7 @@ fn meaning_of(policy: &Policy, row: Row) -> String {
     }
     about.sort_unstable();
     about.dedup();
-    if about.is_empty() { meaning.to_owned() } else { format!("{meaning} It is about {}.", about.join(" and ")) }
+    if about.is_empty() { meaning.to_owned() } else { format!("The request breaks a rule about {}.", about.join(" and ")) }
 }
 
 /// An answer as clients get it: its bytes, its headers and its object.
@@ -222,7 +222,7 @@ fn answer(
 /// Somebody who asks for a product, so that an example has the headers of one who does: nobody of the
 /// configuration, with the rate of most.
 fn asker(policy: &Policy, product: Option<&Product>) -> Option<(Token, Account)> {
-    let window = super::usual_rate(policy)?;
+    let window = super::usual_rate(policy).0?;
     let mut products = ProductSet::default();
     products.insert(product?.place);
     let token = Token {

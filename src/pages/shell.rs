@@ -3,7 +3,7 @@
 //! A template of another module begins with `{% extends "base.html" %}`, has its text in the block
 //! `content`, and its struct has a field `shell`.
 
-use super::STYLE_PATH;
+use super::{ICON_PATH, STYLE_PATH};
 use crate::site::{Link, Site};
 
 /// What the frame has to know of a page.
@@ -46,6 +46,11 @@ impl<'s> Shell<'s> {
     /// The logo's link.
     pub fn logo(&self) -> Option<String> {
         self.site.logo.as_ref().map(|logo| format!("{}?{}", self.site.link(&logo.path), logo.tag))
+    }
+
+    /// The picture beside the title of the window.
+    pub fn icon(&self) -> String {
+        self.logo().unwrap_or_else(|| format!("{}?{}", self.site.link(ICON_PATH), self.site.style_tag))
     }
 
     /// What a link to a page says of it to a screen reader: that it is this page, or that this page
