@@ -270,8 +270,7 @@ impl Gateway {
                 return Answered::Written(Bill::nothing(&self.ledger));
             }
             Ok(Turn::Lookup(admission)) => {
-                let looked_up =
-                    self.look_up(snapshot, &admission, head, downstream, &mut pace, &context);
+                let looked_up = self.look_up(snapshot, &admission, head, downstream, &mut pace, &context);
                 AssertUnwindSafe(looked_up).catch_unwind().await.unwrap_or(Err(internal.into()))
             }
             Err(problem) => Err(problem.into()),

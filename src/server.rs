@@ -105,7 +105,8 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     // A change of the configuration can bring certificates where there were none.
     let renewal = Renewal { listeners: Arc::clone(&listeners), gateway: Arc::clone(&gateway), figures };
     server.add_service(background_service("renewal", renewal));
-    let mut watch = background_service("watch", Watch { gateway, ledger: Arc::clone(&ledger), recorder: recorder.clone(), idle });
+    let mut watch =
+        background_service("watch", Watch { gateway, ledger: Arc::clone(&ledger), recorder: recorder.clone(), idle });
     watch.threads = Some(1);
     server.add_service(watch);
 

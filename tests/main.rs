@@ -24,6 +24,7 @@ mod problems;
 mod reload;
 mod servers;
 mod shape;
+mod status;
 mod support;
 mod tls;
 mod upstream;

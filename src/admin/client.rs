@@ -94,9 +94,8 @@ impl Client {
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<T, String> {
         let address = self.address;
-        let mut answer = answer.map_err(|error| {
-            format!("the gateway does not answer on its admin address {address}: {error}")
-        })?;
+        let mut answer =
+            answer.map_err(|error| format!("the gateway does not answer on its admin address {address}: {error}"))?;
         let bytes = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec();
         let bytes = bytes.map_err(|error| format!("the gateway's answer on {address} broke off: {error}"))?;
         if answer.status().is_success() {

@@ -61,7 +61,8 @@ fn rules(list: Written<Listed<file::BurnRate>>, parent: &Place, mistakes: &mut M
     if let Some((_, place)) = list.get(MAX_RULES) {
         mistakes.push(place.clone(), format!("is one too many; {MAX_RULES} fit into the list"));
     }
-    let mut rules: Vec<Rule> = list.into_iter().filter_map(|(rule, place)| self::rule(rule, &place, mistakes)).collect();
+    let mut rules: Vec<Rule> =
+        list.into_iter().filter_map(|(rule, place)| self::rule(rule, &place, mistakes)).collect();
     // The fastest first, in whichever order they are written.
     rules.sort_by_key(|rule| std::cmp::Reverse(rule.rate_thousandths));
     rules.into()

@@ -142,8 +142,7 @@ impl Store {
 
     fn write_annals(&mut self, changes: &Changes) -> Result<(), Fault> {
         let Changes { entries, incidents, now, step } = changes;
-        let transaction =
-            self.connection_mut().transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let transaction = self.connection_mut().transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         for entry in entries {
             write_entry(&transaction, entry)?;
         }
@@ -151,14 +150,14 @@ impl Store {
             transaction
                 .prepare_cached("INSERT OR REPLACE INTO status_incident VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
                 .execute(params![
-                    int(*started),
-                    &**product,
-                    kind.word(),
-                    ended.map(int),
-                    i64::try_from(*rule).unwrap_or(i64::MAX),
-                    int(tally.answered),
-                    int(tally.failed),
-                ])?;
+                int(*started),
+                &**product,
+                kind.word(),
+                ended.map(int),
+                i64::try_from(*rule).unwrap_or(i64::MAX),
+                int(tally.answered),
+                int(tally.failed),
+            ])?;
         }
         forget(&transaction, *now, *step)?;
         Ok(transaction.commit()?)
@@ -252,7 +251,8 @@ fn entries(connection: &Connection, now: Seconds) -> Result<Vec<Entry>, Fault> {
     let days = entries.iter().enumerate().filter(|(_, entry)| entry.seconds == DAY);
     let places: std::collections::HashMap<(Arc<str>, Seconds), usize> =
         days.map(|(place, entry)| ((Arc::clone(&entry.product), entry.start), place)).collect();
-    let mut statement = connection.prepare("SELECT product, day, bucket, answers FROM status_latency WHERE day >= ?1")?;
+    let mut statement =
+        connection.prepare("SELECT product, day, bucket, answers FROM status_latency WHERE day >= ?1")?;
     let mut rows = statement.query([first_day])?;
     while let Some(row) = rows.next()? {
         let (bucket, answers) = (usize::try_from(row.get::<_, i64>(2)?).unwrap_or(usize::MAX), count(row, 3)?);
@@ -300,7 +300,8 @@ fn notices(connection: &Connection, now: Seconds) -> Result<Vec<Notice>, Fault> 
 }
 
 fn notice(row: &Row<'_>) -> rusqlite::Result<Notice> {
-    let optional = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(|at| u64::try_from(at).unwrap_or(0)));
+    let optional =
+        |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(|at| u64::try_from(at).unwrap_or(0)));
     let starts = count(row, 3)?;
     Ok(Notice {
         id: Some(row.get(0)?),

@@ -56,7 +56,9 @@ fn note(text: &str) -> Notice {
 
 /// In an order of their own, to compare them.
 fn sorted(mut entries: Vec<Entry>) -> Vec<Entry> {
-    entries.sort_by(|one, other| (one.seconds, one.start, &one.product).cmp(&(other.seconds, other.start, &other.product)));
+    entries.sort_by(|one, other| {
+        (one.seconds, one.start, &one.product).cmp(&(other.seconds, other.start, &other.product))
+    });
     entries
 }
 
@@ -64,7 +66,8 @@ fn sorted(mut entries: Vec<Entry>) -> Vec<Entry> {
 fn what_was_written_is_read_again_and_writing_it_twice_changes_nothing() {
     let scratch = Scratch::new("again");
     let changes = changes(NOW);
-    let maintenance = Notice { matter: Matter::Maintenance { from: NOW, to: NOW + HOUR }, product: None, ..note("move") };
+    let maintenance =
+        Notice { matter: Matter::Maintenance { from: NOW, to: NOW + HOUR }, product: None, ..note("move") };
     for times in 1..=2 {
         let mut store = scratch.open();
         store.with_annals().unwrap();
@@ -89,9 +92,11 @@ fn an_older_ledger_is_opened_without_loss_and_gets_the_tables() {
     // A grant of before, and none of the tables that are added.
     let raw = rusqlite::Connection::open(scratch.path()).unwrap();
     let tables = "SELECT COUNT(*) FROM sqlite_schema WHERE name LIKE 'status%' AND type = 'table'";
-    let count = |connection: &rusqlite::Connection| connection.query_row(tables, [], |row| row.get::<_, i64>(0)).unwrap();
+    let count =
+        |connection: &rusqlite::Connection| connection.query_row(tables, [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(count(&raw), 0, "a ledger without a status has no tables of it");
-    let grant = "INSERT INTO entry (at, account, product, kind, amount, by) VALUES ('t', 'acme', 'phone', 'grant', 7, 'x')";
+    let grant =
+        "INSERT INTO entry (at, account, product, kind, amount, by) VALUES ('t', 'acme', 'phone', 'grant', 7, 'x')";
     raw.execute(grant, []).unwrap();
     drop(raw);
     let store = scratch.open();
@@ -116,7 +121,10 @@ fn tables_of_a_newer_program_are_left_alone_and_credits_go_on() {
     let (asker, told) = oneshot::channel();
     Errand::Write(changes(NOW), asker).run(Ok(&mut store));
     assert!(matches!(told.blocking_recv().unwrap(), Err(Refusal::Unusable(_))));
-    assert_eq!(store.connection().query_row("SELECT COUNT(*) FROM status_count", [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+    assert_eq!(
+        store.connection().query_row("SELECT COUNT(*) FROM status_count", [], |row| row.get::<_, i64>(0)).unwrap(),
+        0
+    );
     assert!(store.balance("acme", "phone").unwrap().is_none());
 }
 
@@ -136,7 +144,13 @@ fn the_file_does_not_grow_with_time() {
     let open = "SELECT COUNT(*) FROM status_incident WHERE ended IS NOT NULL";
     assert_eq!(store.connection().query_row(open, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
     // Steps of a length that nobody uses any more go at once.
-    let odd = Entry { product: "phone".into(), seconds: 7, start: NOW, tally: Tally::default(), latency: Histogram::default() };
+    let odd = Entry {
+        product: "phone".into(),
+        seconds: 7,
+        start: NOW,
+        tally: Tally::default(),
+        latency: Histogram::default(),
+    };
     let later = Changes { entries: vec![odd], now: NOW, step: 60, ..Changes::default() };
     store.write_annals(&later).unwrap();
     assert!(store.annals(NOW).unwrap().entries.is_empty());

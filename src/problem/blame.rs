@@ -117,7 +117,12 @@ mod tests {
     #[test]
     fn a_408_counts_against_us_unless_the_client_caused_it() {
         for (row, time, expected, when) in [
-            (Row::RequestTimeout, spent(5, None), Blame::Clients, "the head or the body did not arrive in its allowance"),
+            (
+                Row::RequestTimeout,
+                spent(5, None),
+                Blame::Clients,
+                "the head or the body did not arrive in its allowance",
+            ),
             (Row::DeadlineExceeded, spent(15, Some(0)), Blame::Ours, "no answer from a backend that had all the time"),
             (Row::DeadlineExceeded, spent(2, Some(0)), Blame::Ours, "the same with the shortest Timeout-Seconds"),
             (Row::DeadlineExceeded, spent(15, None), Blame::Clients, "the body never came within the deadline"),

@@ -126,7 +126,8 @@ impl Book {
             self.step(product, Kind::Backend, now, Some(reading));
         }
         let is_gone = |product: &Arc<str>| !seen.iter().any(|seen| seen.product == *product);
-        let gone: Vec<(Arc<str>, Kind)> = self.watches.keys().filter(|(product, _)| is_gone(product)).cloned().collect();
+        let gone: Vec<(Arc<str>, Kind)> =
+            self.watches.keys().filter(|(product, _)| is_gone(product)).cloned().collect();
         for (product, kind) in gone {
             self.step(&product, kind, now, Some(Reading::Calm { since: now }));
         }
@@ -163,9 +164,8 @@ impl Book {
 
     /// Changes the open incident of a product.
     fn change(&mut self, product: &Arc<str>, kind: Kind, change: impl FnOnce(&mut Incident)) {
-        let is_it = |incident: &Incident| {
-            incident.ended.is_none() && incident.kind == kind && incident.product == *product
-        };
+        let is_it =
+            |incident: &Incident| incident.ended.is_none() && incident.kind == kind && incident.product == *product;
         if let Some((key, incident)) = self.incidents.iter_mut().rev().find(|(_, incident)| is_it(incident)) {
             change(incident);
             self.unsaved.insert(key.clone());

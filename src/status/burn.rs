@@ -93,8 +93,7 @@ impl Burn {
     /// Whether requests use the budget up at a rate, or faster.
     fn burns(&self, tally: Tally, rate_thousandths: u32) -> bool {
         let failed = u128::from(tally.failed) * 1_000_000 * 1_000;
-        let allowed =
-            u128::from(tally.total()) * u128::from(self.budget_per_million) * u128::from(rate_thousandths);
+        let allowed = u128::from(tally.total()) * u128::from(self.budget_per_million) * u128::from(rate_thousandths);
         tally.failed > 0 && failed >= allowed
     }
 }

@@ -187,7 +187,8 @@ fn list(config: &Path) -> Result<String, String> {
             policy.status.notices.iter().chain(&known).map(|notice| Shown::of(notice, now)).collect()
         }
     };
-    let mut text = format!("{:<8}{:<13}{:<9}{:<22}{:<22}{:<12}text\n", "number", "kind", "stage", "from", "to", "product");
+    let mut text =
+        format!("{:<8}{:<13}{:<9}{:<22}{:<22}{:<12}text\n", "number", "kind", "stage", "from", "to", "product");
     for Shown { id, kind, stage, product, from, to, text: said, by: _ } in notices {
         let id = id.map_or_else(|| "-".to_owned(), |id| id.to_string());
         let to = to.map_or_else(|| "-".to_owned(), Moment::text);

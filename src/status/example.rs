@@ -90,7 +90,10 @@ pub fn fill(book: &mut Book, products: &[Arc<str>], until: Seconds) {
         }
         now += MINUTE;
     }
-    book.look(until, &products.iter().map(|product| Seen { product: Arc::clone(product), health: Health::Up }).collect::<Vec<_>>());
+    book.look(
+        until,
+        &products.iter().map(|product| Seen { product: Arc::clone(product), health: Health::Up }).collect::<Vec<_>>(),
+    );
 }
 
 /// Notices to go with it.

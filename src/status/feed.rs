@@ -60,7 +60,9 @@ fn entry(id: &str, title: String, text: &str, published: u64, updated: u64, page
 
 /// An id as links have it: names of products may have any characters.
 pub fn anchor(id: &str) -> String {
-    id.chars().map(|letter| if letter.is_ascii_alphanumeric() || "-_.".contains(letter) { letter } else { '_' }).collect()
+    id.chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() || "-_.".contains(letter) { letter } else { '_' })
+        .collect()
 }
 
 fn link(href: String, rel: &str, kind: &str) -> Link {

@@ -233,11 +233,8 @@ impl Series {
     /// The requests of the last seconds, by steps where these reach that far back, else by hours. An
     /// entry that is partly in that time counts as a whole. Failures before `since` are left out.
     pub fn last(&self, seconds: Seconds, step: Seconds, now: Seconds, since: Seconds) -> Tally {
-        let (entries, length) = if seconds <= step.saturating_mul(STEPS_KEPT - 1) {
-            (&self.steps, step)
-        } else {
-            (&self.hours, HOUR)
-        };
+        let (entries, length) =
+            if seconds <= step.saturating_mul(STEPS_KEPT - 1) { (&self.steps, step) } else { (&self.hours, HOUR) };
         let from = now.saturating_sub(seconds).saturating_sub(length - 1);
         entries.range(from..).fold(Tally::default(), |mut sum, (start, tally)| {
             let failed = if start.saturating_add(length) > since { tally.failed } else { 0 };

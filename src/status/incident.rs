@@ -66,10 +66,17 @@ pub enum Reading {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Nothing,
-    Opened { started: Seconds, rule: usize },
+    Opened {
+        started: Seconds,
+        rule: usize,
+    },
     /// A faster rule was met.
-    Worsened { rule: usize },
-    Closed { ended: Seconds },
+    Worsened {
+        rule: usize,
+    },
+    Closed {
+        ended: Seconds,
+    },
 }
 
 /// Watches over one kind of incident of one product.

@@ -327,9 +327,7 @@ fn seen(snapshot: &Snapshot) -> Vec<Seen> {
         Some(Reach::Unresolved) | None => Health::Unknown,
     };
     let products = snapshot.policy.products.iter();
-    products
-        .map(|product| Seen { product: Arc::clone(&product.name), health: health(product.upstream) })
-        .collect()
+    products.map(|product| Seen { product: Arc::clone(&product.name), health: health(product.upstream) }).collect()
 }
 
 /// The time by the system's clock.

@@ -150,12 +150,8 @@ impl Report {
         let of_nothing_else = |notice: &Notice| notice.product.as_ref().is_none_or(is_shown);
         let said: Vec<Said> =
             book.notices().filter(|notice| of_nothing_else(notice)).map(|notice| Said::of(notice, now)).collect();
-        let mut incidents: Vec<Told> = book
-            .incidents()
-            .filter(|incident| is_shown(&incident.product))
-            .take(MAX_SHOWN)
-            .map(Told::of)
-            .collect();
+        let mut incidents: Vec<Told> =
+            book.incidents().filter(|incident| is_shown(&incident.product)).take(MAX_SHOWN).map(Told::of).collect();
         incidents.sort_by_key(|incident| incident.ended.is_some());
         let under_way = |product: &Arc<str>| {
             said.iter().any(|said| {

@@ -64,7 +64,8 @@ fn the_json_is_what_its_schema_says() {
     let schema = jsonschema::validator_for(&schema).unwrap();
     for report in [example(), Report::new(&Book::new(Settings::default()), &names(), NOW)] {
         let value = json::json(&report);
-        let wrong: Vec<String> = schema.iter_errors(&value).map(|error| format!("{error} at {}", error.instance_path())).collect();
+        let wrong: Vec<String> =
+            schema.iter_errors(&value).map(|error| format!("{error} at {}", error.instance_path())).collect();
         assert!(wrong.is_empty(), "{wrong:?}");
     }
     let mut value = json::json(&example());
@@ -128,9 +129,14 @@ fn figures_are_written_for_people() {
     {
         assert_eq!(percent(thousandths), expected);
     }
-    for (micros, expected) in
-        [(830, "0.8 ms"), (9_999, "9.9 ms"), (38_400, "38 ms"), (999_999, "999 ms"), (1_250_000, "1.2 s"), (61_000_000, "61.0 s")]
-    {
+    for (micros, expected) in [
+        (830, "0.8 ms"),
+        (9_999, "9.9 ms"),
+        (38_400, "38 ms"),
+        (999_999, "999 ms"),
+        (1_250_000, "1.2 s"),
+        (61_000_000, "61.0 s"),
+    ] {
         assert_eq!(duration(Duration::from_micros(micros)), expected);
     }
     for (seconds, expected) in

@@ -19,9 +19,8 @@ pub fn names(policy: &Policy) -> Vec<Arc<str>> {
 }
 
 /// The schema of the JSON, made ready once.
-static SCHEMA_RENDITION: LazyLock<Rendition> = LazyLock::new(|| {
-    Rendition::new("application/schema+json", json::SCHEMA.into(), Freshness::Document)
-});
+static SCHEMA_RENDITION: LazyLock<Rendition> =
+    LazyLock::new(|| Rendition::new("application/schema+json", json::SCHEMA.into(), Freshness::Document));
 
 /// Puts the pages up for a policy that nothing is known for yet. They name no product before they
 /// have been exchanged for the first time, which happens as soon as the policy is in force.
