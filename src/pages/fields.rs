@@ -133,10 +133,7 @@ mod tests {
     fn types_and_rules_are_told_in_words() {
         for (schema, words) in [
             (json!({ "type": "string", "minLength": 1 }), "string, not empty"),
-            (
-                json!({ "type": ["string", "null"], "maxLength": 10 }),
-                "string, 0 to 10 characters; may be null or empty",
-            ),
+            (json!({ "type": ["string", "null"], "maxLength": 10 }), "string, 0 to 10 characters; may be null or empty"),
             (
                 json!({ "type": ["integer", "string", "null"], "minimum": 0, "maximum": 30, "maxLength": 0 }),
                 "integer from 0 to 30; may be null or empty",

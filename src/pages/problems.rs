@@ -124,8 +124,9 @@ fn index(policy: &Policy, views: &[View]) -> Page {
 
 /// The product that an example is of, and the example.
 fn example_of<'p>(policy: &'p Policy, own: &Own, row: Row) -> (Option<&'p Product>, Option<Example>) {
-    let of =
-        |product: &'p Product| Example::provoking(policy, product, row, own.examples).map(|example| (product, example));
+    let of = |product: &'p Product| {
+        Example::provoking(policy, product, row, own.examples).map(|example| (product, example))
+    };
     match policy.products.iter().find_map(of) {
         Some((product, example)) => (Some(product), Some(example)),
         None => (policy.products.first(), None),
@@ -180,19 +181,13 @@ fn meaning_of(policy: &Policy, row: Row) -> String {
     for product in &policy.products {
         let schema = product.body.as_ref().and_then(|body| body.schema.as_ref());
         let mappings = schema.into_iter().flat_map(|schema| schema.mappings()).filter(|mapping| mapping.row == row);
-        about.extend(
-            mappings.map(|mapping| format!("the field {}", mapping.at.trim_start_matches('/').replace('/', "."))),
-        );
+        about.extend(mappings.map(|mapping| format!("the field {}", mapping.at.trim_start_matches('/').replace('/', "."))));
         let rules = product.headers.iter().filter(|rule| rule.row == row);
         about.extend(rules.map(|rule| format!("the header {}", rule.name)));
     }
     about.sort_unstable();
     about.dedup();
-    if about.is_empty() {
-        meaning.to_owned()
-    } else {
-        format!("The request breaks a rule about {}.", about.join(" and "))
-    }
+    if about.is_empty() { meaning.to_owned() } else { format!("The request breaks a rule about {}.", about.join(" and ")) }
 }
 
 /// An answer as clients get it: its bytes, its headers and its object.
@@ -247,3 +242,4 @@ fn asker(policy: &Policy, product: Option<&Product>) -> Option<(Token, Account)>
     };
     Some((token, account))
 }
+
