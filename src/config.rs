@@ -276,5 +276,8 @@ mod credit_tests;
 #[path = "config/listener_tests.rs"]
 mod listener_tests;
 #[cfg(test)]
+#[path = "config/page_tests.rs"]
+mod page_tests;
+#[cfg(test)]
 #[path = "config/tests.rs"]
 mod tests;

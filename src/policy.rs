@@ -267,7 +267,8 @@ impl Policy {
     /// `endpoint-unknown`, with the methods that the path has.
     pub fn route(&self, head: &Head<'_>, door: Door) -> Result<Route<'_>, Problem> {
         let unknown = |reason| Problem::new(Row::EndpointUnknown, reason);
-        let path = self.paths.find(head.path).filter(|path| path.is_behind(door)).ok_or(unknown("no route has the path"))?;
+        let path =
+            self.paths.find(head.path).filter(|path| path.is_behind(door)).ok_or(unknown("no route has the path"))?;
         path.endpoint(head.lines.method)
             .and_then(|endpoint| self.at(endpoint))
             .ok_or(unknown("the path has no such method").with(Hint::Allow(path.place)))

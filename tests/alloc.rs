@@ -48,7 +48,7 @@ fn admitted(policy: &tollgate::policy::Policy, text: &str) -> (Option<Row>, usiz
     let head = Head::judge(lines, Peer::Address([127, 0, 0, 1].into()), &limits).unwrap();
     let mut trail = Trail::default();
     let row = match admit(policy, &head, now, Entrance::OPEN, &mut trail) {
-        Ok(Turn::Lookup(_) | Turn::Preflight(_) | Turn::Enquiry(_)) => None,
+        Ok(Turn::Lookup(_) | Turn::Preflight(_) | Turn::Enquiry(_) | Turn::Page(..)) => None,
         Err(problem) => Some(problem.row),
     };
     (row, ALLOCATIONS.get() - before)

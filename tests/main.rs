@@ -20,6 +20,7 @@ mod faults;
 mod limits;
 mod listeners;
 mod order;
+mod pages;
 mod problems;
 mod reload;
 mod servers;

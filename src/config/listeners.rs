@@ -13,8 +13,8 @@ use super::tls::{in_directory, server_tls};
 use super::units::{Mode, Parsed};
 use super::{Source, file};
 use crate::check::network::Networks;
-use crate::page::Door;
 use crate::listener::{At, Listener, Listeners, MAX_UNIX_PATH_BYTES};
+use crate::page::Door;
 use crate::yaml::{Listed, Mistakes, Place, Written};
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
@@ -76,7 +76,8 @@ pub fn compile(
     let mut open: Vec<bool> = vec![true; from_listen];
     let mut for_pages = None;
     for (written, place) in elements(listeners, root, mistakes) {
-        let (unsaid, says_pages) = (written.serves.is_missing(), matches!(written.serves.get(), Some(file::Serves::Pages)));
+        let (unsaid, says_pages) =
+            (written.serves.is_missing(), matches!(written.serves.get(), Some(file::Serves::Pages)));
         if says_pages {
             for_pages = written.serves.place().cloned();
         }

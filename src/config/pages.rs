@@ -170,7 +170,8 @@ fn extra(
     if written.is_missing() {
         return Vec::new();
     }
-    let pages = super::products::listed(written, parent, "extra", "write at least one page, or remove the key", mistakes);
+    let pages =
+        super::products::listed(written, parent, "extra", "write at least one page, or remove the key", mistakes);
     let mut kept: Vec<ExtraPage> = Vec::new();
     for (number, (page, place)) in pages.into_iter().enumerate() {
         if number == MAX_EXTRA_PAGES {
@@ -195,9 +196,9 @@ fn extra(
 fn markdown_file(file: Written<String>, parent: &Place, source: &Source, mistakes: &mut Mistakes) -> Option<String> {
     let place = file.place().cloned().unwrap_or_default();
     let file = file.require(parent, "file", "name a Markdown file beside this one", mistakes)?;
-    let read = source.bytes(&file, MAX_MARKDOWN_BYTES).and_then(|bytes| {
-        String::from_utf8(bytes).map_err(|_| std::io::Error::other("the file is not UTF-8"))
-    });
+    let read = source
+        .bytes(&file, MAX_MARKDOWN_BYTES)
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| std::io::Error::other("the file is not UTF-8")));
     match read {
         Ok(text) => Some(text),
         Err(error) => {

@@ -19,8 +19,8 @@ use crate::check::media::{Media, MediaType};
 use crate::policy::upstream::AddedHeaders;
 use crate::policy::{Endpoint, Paths, Preflight, Product, Upstream};
 use crate::problem::Row;
-use crate::wording::{Text, Wording};
 use crate::site::Site;
+use crate::wording::{Text, Wording};
 use crate::yaml::{Entries, Listed, Mistakes, Place, Written};
 
 /// What products are compiled with.

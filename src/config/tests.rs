@@ -1656,6 +1656,7 @@ fn gateway_yaml_has_every_key() {
     let below = |values: &[Value], key: &str| values.iter().map(|value| value[key].clone()).collect::<Vec<_>>();
     let listeners = lists(std::slice::from_ref(&file), "listeners");
     let listener_tls = below(&listeners, "tls");
+    let pages = vec![file["pages"].clone()];
     let upstreams = all(&file, "upstreams");
     let products = all(&file, "products");
     let bodies = below(&products, "body");
@@ -1675,6 +1676,11 @@ fn gateway_yaml_has_every_key() {
         ("a listener's TLS", listener_tls.clone(), keys_of::<file::ListenerTls>()),
         ("a certificate", lists(&listener_tls, "certificates"), keys_of::<file::CertificatePair>()),
         ("a PROXY protocol", below(&listeners, "proxy_protocol"), keys_of::<file::ProxyProtocol>()),
+        ("pages", pages.clone(), keys_of::<file::Pages>()),
+        ("colours", below(&pages, "colours"), keys_of::<file::Colours>()),
+        ("a palette", vec![file["pages"]["colours"]["light"].clone()], keys_of::<file::Palette>()),
+        ("support", below(&pages, "support"), keys_of::<file::Support>()),
+        ("an extra page", lists(&pages, "extra"), keys_of::<file::ExtraPage>()),
         ("limits", vec![file["limits"].clone()], keys_of::<file::Limits>()),
         ("an upstream", upstreams.clone(), keys_of::<file::Upstream>()),
         ("an upstream's TLS", below(&upstreams, "tls"), keys_of::<file::UpstreamTls>()),
@@ -1705,6 +1711,9 @@ fn gateway_yaml_has_every_key() {
     assert_eq!(keys_of::<file::AccountLine>(), of_line);
     assert_eq!(keys_of::<file::AccountsFile>(), ["accounts"]);
     for (word, list) in [
+        ("all", "serves"),
+        ("lookups", "serves"),
+        ("pages", "serves"),
         ("required", "client_certificate"),
         ("optional", "client_certificate"),
         ("unmetered", "credits"),
@@ -1753,6 +1762,16 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
     assert_eq!(config.workers, std::thread::available_parallelism().unwrap().get());
     states("address that other machines can reach. Default: false.");
     states("What links to problem pages begin with. No default.");
+    let site = &policy.site;
+    assert!(policy.pages.find("/problems").is_some());
+    states("  # Default: true.\n  serve: true");
+    states(&format!("# What the service is called. Default: {}.", site.name));
+    for (scheme, palette) in [("light", site.light), ("dark", site.dark)] {
+        let crate::site::colour::Palette { text, background, accent } = palette;
+        states(&format!("{scheme}: {{ text: \"{text}\", background: \"{background}\", accent: \"{accent}\" }}"));
+    }
+    assert!(site.logo.is_none() && site.support.email.is_none() && site.menu.len() == 3);
+    assert_eq!((&*site.public_url, &*site.api_url), ("https://a.example", "https://a.example"));
     states("# Default: none.\ntrusted_proxies:");
     for address in ["127.0.0.1", "10.0.0.1", "::1"] {
         assert!(!policy.trusted_proxies.contains(address.parse().unwrap()), "{address}");

@@ -71,9 +71,7 @@ async fn asked_failure(session: &ServerSession) -> Option<Response<Vec<u8>>> {
             resp.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
             Some(resp)
         }
-        b"demo/failed" => {
-            Some(answer(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "error": "Asked to fail." })))
-        }
+        b"demo/failed" => Some(answer(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "error": "Asked to fail." }))),
         _ => None,
     }
 }

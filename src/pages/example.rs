@@ -72,19 +72,15 @@ impl Example {
         if let Some(rule) = &product.body {
             let kind = product.media.taken.first().map_or("application/json", |kind| kind.name());
             example.headers.push(("Content-Type".to_owned(), kind.to_owned()));
-            let body = rule.schema.as_ref().map_or_else(|| Value::Object(Map::new()), |schema| sample(schema.document()));
+            let body =
+                rule.schema.as_ref().map_or_else(|| Value::Object(Map::new()), |schema| sample(schema.document()));
             example.body = Body::Text(body.to_string());
         }
         Some(example)
     }
 
     /// A request that is refused with a row, if the product can have it.
-    pub fn provoking(
-        policy: &Policy,
-        product: &Product,
-        row: Row,
-        tokens: Tokens,
-    ) -> Option<Example> {
+    pub fn provoking(policy: &Policy, product: &Product, row: Row, tokens: Tokens) -> Option<Example> {
         let mut example = Example::good(policy, product, tokens)?;
         match row.guide().provoke {
             Provoke::By(changes) => {
@@ -106,14 +102,17 @@ impl Example {
                 };
             }
             Provoke::WhileFull => {
-                example.remark = Some("This is a good request. It is refused only while the service is as busy as it can be.");
+                example.remark =
+                    Some("This is a good request. It is refused only while the service is as busy as it can be.");
             }
             Provoke::Demo(reference) => example.fail_in_the_demo(product, reference, tokens)?,
             Provoke::BreakingRule => breach::of(&mut example, product, row)?,
             Provoke::Never => return None,
         }
         example.hint = match (row, example.hint) {
-            (Row::RateExceeded | Row::Overloaded | Row::UpstreamUnavailable, _) => Hint::RetryAfter(RETRY_AFTER_SECONDS),
+            (Row::RateExceeded | Row::Overloaded | Row::UpstreamUnavailable, _) => {
+                Hint::RetryAfter(RETRY_AFTER_SECONDS)
+            }
             (_, hint) => hint,
         };
         Some(example)
@@ -191,7 +190,13 @@ impl Example {
     pub fn with_lines<T>(&self, read: impl FnOnce(&Lines<'_>) -> T) -> T {
         let fields: Vec<Field<'_>> =
             self.headers.iter().map(|(name, value)| Field { name, value: value.as_bytes() }).collect();
-        read(&Lines { method: &self.method, target: &self.path, version: Version::Http11, authority: None, fields: &fields })
+        read(&Lines {
+            method: &self.method,
+            target: &self.path,
+            version: Version::Http11,
+            authority: None,
+            fields: &fields,
+        })
     }
 
     /// The request for a shell; `-i` shows the head of the answer too.

@@ -34,7 +34,11 @@ fn gather(document: &Value, schema: &Value, above: &str, depth: u8, fields: &mut
         return;
     }
     let required: Vec<&str> = texts(schema.get("required")).collect();
-    for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+    let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    let mut properties: Vec<(&String, &Value)> = properties.collect();
+    // What must be there comes first.
+    properties.sort_by_key(|(name, _)| !required.contains(&name.as_str()));
+    for (name, property) in properties {
         let name_above = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
         let target = resolved(document, property);
         let own = |keyword: &str| property.get(keyword).or_else(|| target.get(keyword));
@@ -133,7 +137,10 @@ mod tests {
     fn types_and_rules_are_told_in_words() {
         for (schema, words) in [
             (json!({ "type": "string", "minLength": 1 }), "string, not empty"),
-            (json!({ "type": ["string", "null"], "maxLength": 10 }), "string, 0 to 10 characters; may be null or empty"),
+            (
+                json!({ "type": ["string", "null"], "maxLength": 10 }),
+                "string, 0 to 10 characters; may be null or empty",
+            ),
             (
                 json!({ "type": ["integer", "string", "null"], "minimum": 0, "maximum": 30, "maxLength": 0 }),
                 "integer from 0 to 30; may be null or empty",

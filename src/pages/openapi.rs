@@ -42,10 +42,8 @@ pub fn document(policy: &Policy, own: &Own, products: &[View<'_>]) -> Value {
     }
     tokens.sort_unstable();
     tokens.dedup();
-    let schemes: Map<String, Value> = tokens
-        .iter()
-        .map(|name| (name.clone(), json!({ "type": "apiKey", "in": "header", "name": name })))
-        .collect();
+    let schemes: Map<String, Value> =
+        tokens.iter().map(|name| (name.clone(), json!({ "type": "apiKey", "in": "header", "name": name }))).collect();
     let mut info = json!({
         "title": &*site.name,
         "version": env!("CARGO_PKG_VERSION"),
@@ -113,7 +111,10 @@ fn operation(policy: &Policy, own: &Own, view: &View<'_>, name: &str, number: us
             })
             .collect();
         let description = format!("At most {} bytes.", body.max_bytes);
-        members.insert("requestBody".to_owned(), json!({ "required": true, "description": description, "content": content }));
+        members.insert(
+            "requestBody".to_owned(),
+            json!({ "required": true, "description": description, "content": content }),
+        );
     }
     operation
 }
@@ -307,7 +308,10 @@ fn enquiry(policy: &Policy, token_headers: &[String]) -> Value {
 fn members() -> Map<String, Value> {
     let text = |says: &str| json!({ "type": "string", "description": says });
     Map::from_iter([
-        ("type".to_owned(), json!({ "type": "string", "format": "uri", "description": "A link to a page about this very problem." })),
+        (
+            "type".to_owned(),
+            json!({ "type": "string", "format": "uri", "description": "A link to a page about this very problem." }),
+        ),
         ("title".to_owned(), text("The standard reason phrase of the status.")),
         ("detail".to_owned(), text("What was wrong, and what to do.")),
         ("instance".to_owned(), text("The path of the request, without its query.")),

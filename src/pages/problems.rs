@@ -34,6 +34,9 @@ pub struct OwnWords {
 /// page changes only when its words do.
 const MOMENT: Now = Now { monotonic: std::time::Duration::ZERO, unix_seconds: 1_767_225_600 };
 
+/// Requests that are counted until an example's rate is used up, at the most.
+const MOST_COUNTED: u32 = 100_000;
+
 /// All that a page says of a problem.
 #[derive(Debug, Serialize)]
 pub struct View {
@@ -117,16 +120,22 @@ fn index(policy: &Policy, views: &[View]) -> Page {
     });
     let value = serde_json::json!({ "problems": list.collect::<Vec<_>>() });
     let known = views.iter().find(|view| view.slug == "token-unknown").or(views.first());
-    let object = known.map(|view| format!("{:#}", view.object)).unwrap_or_default();
+    let object = known.map(|view| in_order(&view.object)).unwrap_or_default();
     let html = super::rendered(&IndexHtml { shell, views, object });
     Page::new([html, Rendition::json(&value, Freshness::Document)])
 }
 
+/// An error object on several lines, its members in the order of the wire.
+fn in_order(object: &serde_json::Value) -> String {
+    let member = |name: &str| object.pointer(&format!("/error/{name}")).cloned().unwrap_or_default();
+    let lines = ["type", "title", "detail", "instance"].map(|name| format!("    \"{name}\": {}", member(name)));
+    format!("{{\n  \"error\": {{\n{}\n  }}\n}}", lines.join(",\n"))
+}
+
 /// The product that an example is of, and the example.
 fn example_of<'p>(policy: &'p Policy, own: &Own, row: Row) -> (Option<&'p Product>, Option<Example>) {
-    let of = |product: &'p Product| {
-        Example::provoking(policy, product, row, own.examples).map(|example| (product, example))
-    };
+    let of =
+        |product: &'p Product| Example::provoking(policy, product, row, own.examples).map(|example| (product, example));
     match policy.products.iter().find_map(of) {
         Some((product, example)) => (Some(product), Some(example)),
         None => (policy.products.first(), None),
@@ -181,13 +190,19 @@ fn meaning_of(policy: &Policy, row: Row) -> String {
     for product in &policy.products {
         let schema = product.body.as_ref().and_then(|body| body.schema.as_ref());
         let mappings = schema.into_iter().flat_map(|schema| schema.mappings()).filter(|mapping| mapping.row == row);
-        about.extend(mappings.map(|mapping| format!("the field {}", mapping.at.trim_start_matches('/').replace('/', "."))));
+        about.extend(
+            mappings.map(|mapping| format!("the field {}", mapping.at.trim_start_matches('/').replace('/', "."))),
+        );
         let rules = product.headers.iter().filter(|rule| rule.row == row);
         about.extend(rules.map(|rule| format!("the header {}", rule.name)));
     }
     about.sort_unstable();
     about.dedup();
-    if about.is_empty() { meaning.to_owned() } else { format!("The request breaks a rule about {}.", about.join(" and ")) }
+    if about.is_empty() {
+        meaning.to_owned()
+    } else {
+        format!("The request breaks a rule about {}.", about.join(" and "))
+    }
 }
 
 /// An answer as clients get it: its bytes, its headers and its object.
@@ -197,11 +212,20 @@ fn answer(
     row: Row,
     example: &Example,
 ) -> (String, Vec<(String, String)>, serde_json::Value) {
-    let known = asker(policy, product);
+    let mut problem = example::problem(example, row);
+    let known = asker(policy, product, row);
+    if let Some((_, account)) = &known {
+        // One request was counted, or as many as there may be.
+        let counted = if row == Row::RateExceeded { MOST_COUNTED } else { 1 };
+        let refused = (0..counted).find_map(|_| account.rate.take(MOMENT).err());
+        problem = refused.filter(|refused| refused.row == row).unwrap_or(problem);
+    }
+    // A body is waited for when everything else of a request is known to be right.
+    let was_admitted = matches!(example.body, example::Body::NeverSent(_));
     let principal = known.as_ref().map(|(token, account)| Principal { token, account });
     let trail = Trail {
-        product: product.filter(|_| row > Row::EndpointUnknown),
-        principal: principal.filter(|_| row > Row::TokenUnknown),
+        product: product.filter(|_| row > Row::EndpointUnknown || was_admitted),
+        principal: principal.filter(|_| row > Row::TokenUnknown || was_admitted),
     };
     let transaction = TransactionId::EXAMPLE;
     let mut out = Vec::new();
@@ -209,7 +233,7 @@ fn answer(
         let context = Context { policy, lines, trail, transaction: &transaction, now: MOMENT };
         let connection = row.closes().then_some("close");
         let mut sink = Http1Sink { out: &mut out, connection };
-        respond::write(&mut sink, &context, &Outcome::Refused(example::problem(example, row)));
+        respond::write(&mut sink, &context, &Outcome::Refused(problem));
     });
     let text = String::from_utf8_lossy(&out).replace("\r\n", "\n");
     let (head, body) = text.split_once("\n\n").unwrap_or((&text, ""));
@@ -221,7 +245,7 @@ fn answer(
 
 /// Somebody who asks for a product, so that an example has the headers of one who does: nobody of the
 /// configuration, with the rate of most.
-fn asker(policy: &Policy, product: Option<&Product>) -> Option<(Token, Account)> {
+fn asker(policy: &Policy, product: Option<&Product>, row: Row) -> Option<(Token, Account)> {
     let window = super::usual_rate(policy).0?;
     let mut products = ProductSet::default();
     products.insert(product?.place);
@@ -232,7 +256,7 @@ fn asker(policy: &Policy, product: Option<&Product>) -> Option<(Token, Account)>
         enabled: true,
         expiry: Expiry::Never,
         networks: Networks::Any,
-        domains: Domains::Any,
+        domains: if row == Row::DomainNotAllowed { Domains::any_of(std::iter::empty()) } else { Domains::Any },
     };
     let account = Account {
         name: "example".into(),
@@ -242,4 +266,3 @@ fn asker(policy: &Policy, product: Option<&Product>) -> Option<(Token, Account)>
     };
     Some((token, account))
 }
-

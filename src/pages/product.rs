@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
+use super::Own;
 use super::example::Example;
 use super::fields::{self, Field};
 use super::prices::{self, Prices};
-use super::Own;
 use crate::check::header::{HeaderRule, Shape};
 use crate::check::media::MediaType;
 use crate::policy::{Policy, Product};

@@ -94,13 +94,28 @@ pub fn pages(policy: &Policy, own: &Own) -> Vec<(String, Page)> {
         };
     }
     page!(IndexHtml, "/reference", "Reference", "How to use this API, made from the very rules that are in force.");
-    page!(AuthenticationHtml, "/reference/authentication", "Authentication", "Tokens: where they go, and what they may do.");
+    page!(
+        AuthenticationHtml,
+        "/reference/authentication",
+        "Authentication",
+        "Tokens: where they go, and what they may do."
+    );
     page!(RatesHtml, "/reference/rate-limits", "Rate limits", "How often an account may ask, and how answers tell it.");
     page!(FormatsHtml, "/reference/formats", "Data formats", "What requests and answers are made of.");
     if facts.has_credits {
-        page!(CreditsHtml, "/reference/credits", "Credits and prices", "What a lookup costs, and when it costs nothing.");
+        page!(
+            CreditsHtml,
+            "/reference/credits",
+            "Credits and prices",
+            "What a lookup costs, and when it costs nothing."
+        );
     }
-    page!(BrowsersHtml, "/reference/browsers", "Browsers and allowlists", "Calls from web pages, and where tokens may be used.");
+    page!(
+        BrowsersHtml,
+        "/reference/browsers",
+        "Browsers and allowlists",
+        "Calls from web pages, and where tokens may be used."
+    );
     page!(DeadlinesHtml, "/reference/deadlines", "Deadlines", "How long a request may take.");
     for view in &facts.products {
         let path = product_path(view);

@@ -33,7 +33,7 @@ pub fn of(example: &mut Example, product: &Product, row: Row) -> Option<()> {
 
 /// A value of a header that its rule refuses.
 fn refused_value(rule: &HeaderRule) -> Option<String> {
-    let candidates = ["a;b", "maybe", "?", "", "~"].map(str::to_owned);
+    let candidates = ["maybe", "a;b", "?", "", "~"].map(str::to_owned);
     candidates.into_iter().find(|value| {
         let fields = [Field { name: &rule.name, value: value.as_bytes() }];
         rule.validate(&Lines { fields: &fields, ..Lines::UNREADABLE }).is_err()
@@ -43,13 +43,12 @@ fn refused_value(rule: &HeaderRule) -> Option<String> {
 /// A body that is refused with this very row, and what the answer then names.
 fn refused_body(rule: &BodyRule, schema: &Schema, good: &Value, row: Row) -> Option<(String, crate::problem::Hint)> {
     let of_row = schema.mappings().iter().filter(|mapping| mapping.row == row).map(|mapping| &*mapping.at);
-    let below = |at: &str, field: &str| field.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let below =
+        |at: &str, field: &str| field.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let mapped: Vec<&str> = of_row.collect();
     // The deepest fields first: they make the most telling examples.
-    let mut fields: Vec<&str> = schema
-        .fields()
-        .filter(|field| mapped.is_empty() || mapped.iter().any(|at| below(at, field)))
-        .collect();
+    let mut fields: Vec<&str> =
+        schema.fields().filter(|field| mapped.is_empty() || mapped.iter().any(|at| below(at, field))).collect();
     fields.sort_by_key(|field| std::cmp::Reverse(field.matches('/').count()));
     let attempts = fields.into_iter().flat_map(|field| {
         let subschema = subschema(schema.document(), field);

@@ -24,10 +24,7 @@ pub const TOKEN_UNKNOWN: Guide = Guide {
         "It was replaced by a newer one and removed.",
         "There is a word in front of it, such as Bearer.",
     ],
-    remedy: &[
-        "Copy the token anew and send it alone, byte by byte.",
-        "If it was replaced, use the newer one.",
-    ],
+    remedy: &["Copy the token anew and send it alone, byte by byte.", "If it was replaced, use the newer one."],
     retry: Retry::AfterChange,
     provoke: Provoke::By(&[Change::Token(Holder::Nobody)]),
 };
@@ -84,10 +81,7 @@ pub const DOMAIN_NOT_ALLOWED: Guide = Guide {
         "For servers use a token without a list of domains.",
     ],
     retry: Retry::AfterChange,
-    provoke: Provoke::By(&[
-        Change::Token(Holder::OtherDomain),
-        Change::Header("Origin", "https://elsewhere.example"),
-    ]),
+    provoke: Provoke::By(&[Change::Token(Holder::OtherDomain), Change::Header("Origin", "https://elsewhere.example")]),
 };
 
 pub const RATE_EXCEEDED: Guide = Guide {

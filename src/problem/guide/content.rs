@@ -81,10 +81,7 @@ pub const BODY_MALFORMED: Guide = Guide {
         "The encoding is not UTF-8, or there are bytes in front of or behind the document.",
         "The same name stands twice in one object.",
     ],
-    remedy: &[
-        "Let a JSON library write the body.",
-        "Try the very bytes that you send in a JSON checker.",
-    ],
+    remedy: &["Let a JSON library write the body.", "Try the very bytes that you send in a JSON checker."],
     retry: Retry::AfterChange,
     provoke: Provoke::By(&[Change::Body("{\"")]),
 };

@@ -69,10 +69,7 @@ pub const ENDPOINT_UNKNOWN: Guide = Guide {
 
 pub const DEADLINE_EXCEEDED: Guide = Guide {
     meaning: "There was no answer within the time that the request may take. The lookup was given up, and nothing was charged.",
-    causes: &[
-        "The lookup asks networks that answer slowly.",
-        "The request allows very little time.",
-    ],
+    causes: &["The lookup asks networks that answer slowly.", "The request allows very little time."],
     remedy: &[
         "Allow more time, if the product has a header for that, and let your own client wait a little longer than that.",
         "Send the request again.",
@@ -114,4 +111,3 @@ pub const INTERNAL: Guide = Guide {
     retry: Retry::Backoff,
     provoke: Provoke::Never,
 };
-
