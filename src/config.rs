@@ -279,5 +279,8 @@ mod listener_tests;
 #[path = "config/page_tests.rs"]
 mod page_tests;
 #[cfg(test)]
+#[path = "config/status_tests.rs"]
+mod status_tests;
+#[cfg(test)]
 #[path = "config/tests.rs"]
 mod tests;

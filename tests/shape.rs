@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Files that decide, and the modules of the crate that each may name. Whatever is not in a row is
 /// above it.
-const LAYERS: [(&str, &[&str]); 24] = [
+const LAYERS: [(&str, &[&str]); 37] = [
     ("problem.rs", &[]),
     ("wording.rs", &["problem"]),
     ("head.rs", &["problem"]),
@@ -21,7 +21,20 @@ const LAYERS: [(&str, &[&str]); 24] = [
     ("enquiry.rs", &["account", "quota"]),
     ("account.rs", &["check", "problem", "quota"]),
     ("policy/upstream.rs", &[]),
-    ("policy.rs", &["account", "check", "head", "problem", "quota", "tariff", "tls", "wording"]),
+    ("policy.rs", &["account", "check", "head", "problem", "quota", "status", "tariff", "tls", "wording"]),
+    ("problem/blame.rs", &[]),
+    ("status/latency.rs", &[]),
+    ("status/traffic.rs", &["problem"]),
+    ("status/history.rs", &[]),
+    ("status/incident.rs", &[]),
+    ("status/burn.rs", &[]),
+    ("status/notice.rs", &[]),
+    ("status/book.rs", &[]),
+    ("status/report.rs", &[]),
+    ("status/json.rs", &[]),
+    ("status/feed.rs", &["site"]),
+    ("status/html.rs", &["pages", "site"]),
+    ("status/example.rs", &[]),
     ("listener.rs", &["check", "tls"]),
     ("upstream/verdict.rs", &[]),
     ("upstream/health.rs", &["policy"]),

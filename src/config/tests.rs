@@ -74,7 +74,7 @@ struct Case {
     lines: &'static [&'static str],
 }
 
-fn edited(good: &str, edits: &[(&str, &str)]) -> String {
+pub fn edited(good: &str, edits: &[(&str, &str)]) -> String {
     let mut text = good.to_owned();
     for (old, new) in edits {
         assert_eq!(text.matches(old).count(), 1, "{old:?} in {edits:?}");
@@ -83,7 +83,7 @@ fn edited(good: &str, edits: &[(&str, &str)]) -> String {
     text
 }
 
-fn parsed(text: &str) -> Result<Config, Mistakes> {
+pub fn parsed(text: &str) -> Result<Config, Mistakes> {
     parse("f", text, &Source::from(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/config"))))
 }
 
@@ -1699,6 +1699,10 @@ fn gateway_yaml_has_every_key() {
         ("a product's credits", credits.clone(), keys_of::<file::Credits>()),
         ("a price line", price_lines.clone(), keys_of::<file::PriceLine>()),
         ("the ledger", vec![file["ledger"].clone()], keys_of::<file::Ledger>()),
+        ("the status", vec![file["status"].clone()], keys_of::<file::Status>()),
+        ("a burn rate", lists(&[file["status"].clone()], "burn_rates"), keys_of::<file::BurnRate>()),
+        ("a note", lists(&[file["status"].clone()], "notes"), keys_of::<file::StatusNote>()),
+        ("maintenance", lists(&[file["status"].clone()], "maintenance"), keys_of::<file::StatusMaintenance>()),
         ("a token", lists(&accounts, "tokens"), keys_of::<file::Token>()),
     ] {
         for key in keys {
