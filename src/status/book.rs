@@ -46,7 +46,7 @@ pub struct Book {
 }
 
 impl Book {
-    /// An empty book. The length of its steps is that of these settings for as long as it lives.
+    /// An empty book.
     pub fn new(settings: Settings) -> Book {
         Book {
             history: History::new(settings.step()),
@@ -60,6 +60,7 @@ impl Book {
 
     /// Goes on with other settings.
     pub fn set(&mut self, settings: Settings) {
+        self.history.set_step(settings.step());
         self.settings = settings;
     }
 
@@ -143,12 +144,12 @@ impl Book {
             Some(series) => self.settings.burn.read(series, step, now, watch.told_until(), watch.open_rule()),
             None => Reading::Calm { since: now },
         });
+        let since = |from: Seconds| series.map_or(Tally::default(), |series| series.since(from - from % step));
         match watch.step(now, reading, self.settings.burn.shortest()) {
             Change::Nothing => {}
             Change::Opened { started, rule } => {
-                let so_far = series.map_or(Tally::default(), |series| series.last(now - started, step, now, 0));
                 let tally = match kind {
-                    Kind::Failures => so_far,
+                    Kind::Failures => since(started),
                     // Requests before the checks failed belong to nothing.
                     Kind::Backend => Tally::default(),
                 };
@@ -158,7 +159,14 @@ impl Book {
                 self.incidents.insert(key, Incident { product, kind, started, ended: None, rule, tally });
             }
             Change::Worsened { rule } => self.change(product, kind, |incident| incident.rule = rule),
-            Change::Closed { ended } => self.change(product, kind, |incident| incident.ended = Some(ended)),
+            Change::Closed { ended } => {
+                // That it was over was known later than it was; what came between is no part of it.
+                let later = since(ended);
+                self.change(product, kind, |incident| {
+                    incident.ended = Some(ended);
+                    incident.tally = incident.tally.without(later);
+                });
+            }
         }
     }
 

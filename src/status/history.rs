@@ -49,6 +49,14 @@ impl Tally {
         self.failed = self.failed.saturating_add(other.failed);
     }
 
+    /// What is left without others.
+    pub fn without(self, other: Tally) -> Tally {
+        Tally {
+            answered: self.answered.saturating_sub(other.answered),
+            failed: self.failed.saturating_sub(other.failed),
+        }
+    }
+
     /// The part that was answered, in thousandths of a percent, rounded down, so that 100 % is
     /// 100 %. `None` if nobody asked: no traffic is no availability.
     pub fn availability(self) -> Option<u32> {
@@ -119,6 +127,19 @@ impl History {
     /// How many seconds a step has.
     pub fn step(&self) -> Seconds {
         self.step
+    }
+
+    /// Goes on with steps of another length. Those of before are forgotten; they are in their hours and
+    /// days.
+    pub fn set_step(&mut self, step: Seconds) {
+        if step == self.step {
+            return;
+        }
+        self.step = step.max(1);
+        for series in self.series.values_mut() {
+            series.steps.clear();
+            series.unsaved.retain(|(span, _)| *span != Span::Step);
+        }
     }
 
     /// A product's history, if anything is known of it.
@@ -239,6 +260,14 @@ impl Series {
         entries.range(from..).fold(Tally::default(), |mut sum, (start, tally)| {
             let failed = if start.saturating_add(length) > since { tally.failed } else { 0 };
             sum.add(Tally { failed, answered: tally.total() - failed });
+            sum
+        })
+    }
+
+    /// The requests of all steps from a time on, as far as there are steps.
+    pub fn since(&self, from: Seconds) -> Tally {
+        self.steps.range(from..).fold(Tally::default(), |mut sum, (_, tally)| {
+            sum.add(*tally);
             sum
         })
     }

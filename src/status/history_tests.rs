@@ -111,6 +111,18 @@ fn what_another_process_has_counted_is_added_once() {
 }
 
 #[test]
+fn steps_of_another_length_begin_anew_and_days_go_on() {
+    let mut history = History::new(60);
+    history.count(&product(), NOON, &counted(3, 1));
+    history.set_step(60);
+    assert_eq!(history.of("phone").unwrap().last(300, 60, NOON, 0).total(), 4);
+    history.set_step(5);
+    let series = history.of("phone").unwrap();
+    assert_eq!((series.steps.len(), series.days(NOON, 1).tally.total()), (0, 4));
+    assert!(history.unsaved().iter().all(|entry| entry.seconds != 60 && entry.seconds != 5));
+}
+
+#[test]
 fn failures_that_were_told_count_as_answers() {
     let mut history = History::new(60);
     history.count(&product(), NOON, &counted(8, 2));

@@ -61,10 +61,16 @@ impl fmt::Display for Refused {
 
 /// What the thread is told.
 enum Order {
+    Ask(Question),
+    /// Write what is left, and end.
+    Flush(SyncSender<()>),
+}
+
+/// What operators want.
+enum Question {
     Add(Notice, oneshot::Sender<Result<Notice, Refused>>),
     Close(i64, oneshot::Sender<Result<Notice, Refused>>),
     List(oneshot::Sender<Result<Vec<Shown>, Refused>>),
-    Flush(SyncSender<()>),
 }
 
 /// Where orders for the thread go.
@@ -78,9 +84,7 @@ impl Recorder {
         std::thread::spawn(move || {
             let snapshot = gateway.snapshot();
             let book = Book::new(snapshot.policy.status.clone());
-            let step = Duration::from_secs(book.history().step());
             let clerk = Clerk {
-                turn: step.min(TURN),
                 read: !ledger.is_kept(),
                 gateway,
                 ledger,
@@ -100,7 +104,7 @@ impl Recorder {
     /// # Errors
     /// Why it was not taken.
     pub async fn add(&self, notice: Notice) -> Result<Notice, Refused> {
-        self.ask(|answer| Order::Add(notice, answer)).await
+        self.ask(|answer| Question::Add(notice, answer)).await
     }
 
     /// Closes a notice.
@@ -108,7 +112,7 @@ impl Recorder {
     /// # Errors
     /// That it could not be.
     pub async fn close(&self, id: i64) -> Result<Notice, Refused> {
-        self.ask(|answer| Order::Close(id, answer)).await
+        self.ask(|answer| Question::Close(id, answer)).await
     }
 
     /// All notices.
@@ -116,12 +120,15 @@ impl Recorder {
     /// # Errors
     /// That the process is about to end.
     pub async fn list(&self) -> Result<Vec<Shown>, Refused> {
-        self.ask(Order::List).await
+        self.ask(Question::List).await
     }
 
-    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<Result<T, Refused>>) -> Order) -> Result<T, Refused> {
+    async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<Result<T, Refused>>) -> Question,
+    ) -> Result<T, Refused> {
         let (answer, told) = oneshot::channel();
-        self.0.send(order(answer)).map_err(|_| Refused::Ended)?;
+        self.0.send(Order::Ask(question(answer))).map_err(|_| Refused::Ended)?;
         told.await.map_err(|_| Refused::Ended)?
     }
 
@@ -137,7 +144,6 @@ impl Recorder {
 
 /// The thread's own state.
 struct Clerk {
-    turn: Duration,
     gateway: Arc<Gateway>,
     ledger: Arc<Ledger>,
     book: Book,
@@ -158,10 +164,18 @@ impl Clerk {
         let mut last = Instant::now();
         self.turn(unix_seconds());
         loop {
-            match orders.recv_timeout(self.turn.saturating_sub(last.elapsed())) {
-                Ok(order) => {
-                    self.take(order);
-                    if last.elapsed() < self.turn {
+            match orders.recv_timeout(self.pause().saturating_sub(last.elapsed())) {
+                Ok(Order::Flush(done)) => {
+                    // The ledger is about to be closed, and nobody is served any more.
+                    let snapshot = self.gateway.snapshot();
+                    self.count(&snapshot, unix_seconds());
+                    self.save(unix_seconds());
+                    let _ = done.send(());
+                    return;
+                }
+                Ok(Order::Ask(question)) => {
+                    self.answer(question);
+                    if last.elapsed() < self.pause() {
                         continue;
                     }
                 }
@@ -171,6 +185,11 @@ impl Clerk {
             last = Instant::now();
             self.turn(unix_seconds());
         }
+    }
+
+    /// How long it waits between two turns: never longer than a step of the history.
+    fn pause(&self) -> Duration {
+        Duration::from_secs(self.book.history().step()).min(TURN)
     }
 
     fn turn(&mut self, now: Seconds) {
@@ -263,20 +282,14 @@ impl Clerk {
         }
     }
 
-    fn take(&mut self, order: Order) {
+    fn answer(&mut self, question: Question) {
         let now = unix_seconds();
         // Whoever has asked may be gone.
-        match order {
-            Order::Add(notice, answer) => drop(answer.send(self.add(notice, now))),
-            Order::Close(id, answer) => drop(answer.send(self.close(id, now))),
-            Order::List(answer) => {
+        match question {
+            Question::Add(notice, answer) => drop(answer.send(self.add(notice, now))),
+            Question::Close(id, answer) => drop(answer.send(self.close(id, now))),
+            Question::List(answer) => {
                 drop(answer.send(Ok(self.book.notices().map(|notice| Shown::of(notice, now)).collect())));
-            }
-            Order::Flush(done) => {
-                let snapshot = self.gateway.snapshot();
-                self.count(&snapshot, now);
-                self.save(now);
-                let _ = done.send(());
             }
         }
     }
