@@ -152,12 +152,12 @@ impl Story {
         let requests = (self.per_minute * share / 100 + noise % 5).max(1);
         counted.failed = match trouble {
             Some(trouble) => (requests * trouble.percent).div_ceil(100),
-            None => u64::from(noise % 4000 == 0),
+            None => u64::from(noise.is_multiple_of(4000)),
         };
         for number in counted.failed..requests {
             let scatter = scattered(now ^ (number << 40));
             // Most take about the same, and one in sixteen three times that.
-            let slow = if scatter % 16 == 0 { 3 } else { 1 };
+            let slow = if scatter.is_multiple_of(16) { 3 } else { 1 };
             let micros = self.millis * 1000 * slow * (70 + scatter / 16 % 60) / 100;
             counted.latency.add(bucket(Duration::from_micros(micros)), 1);
         }
