@@ -1,3 +1,5 @@
+//! The tables of the status: written twice, opened when older or newer, and never growing.
+
 use std::path::PathBuf;
 
 use super::*;

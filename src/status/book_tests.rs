@@ -1,3 +1,5 @@
+//! Outages as the book tells them, restarts in between, and what is kept at the most.
+
 use std::time::Duration;
 
 use super::*;

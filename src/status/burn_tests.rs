@@ -1,3 +1,5 @@
+//! The rules of burn rates over histories that are written minute by minute.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Rollups against the days of UTC, against their bounds, and against a plain list.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

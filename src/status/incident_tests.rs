@@ -1,3 +1,5 @@
+//! Incidents by table, and against the plainest model.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What the pages say, and that HTML, JSON and feed say it so that it can be read.
+
 use serde_json::Value;
 
 use super::*;
