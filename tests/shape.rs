@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 
 /// Files that decide, and the modules of the crate that each may name. Whatever is not in a row is
 /// above it.
-const LAYERS: [(&str, &[&str]); 24] = [
+const LAYERS: [(&str, &[&str]); 28] = [
     ("problem.rs", &[]),
+    ("problem/guide.rs", &[]),
+    ("site.rs", &[]),
+    ("site/colour.rs", &[]),
+    ("page.rs", &["check", "head", "problem"]),
     ("wording.rs", &["problem"]),
     ("head.rs", &["problem"]),
     ("check/media.rs", &["head", "problem"]),
@@ -21,14 +25,14 @@ const LAYERS: [(&str, &[&str]); 24] = [
     ("enquiry.rs", &["account", "quota"]),
     ("account.rs", &["check", "problem", "quota"]),
     ("policy/upstream.rs", &[]),
-    ("policy.rs", &["account", "check", "head", "problem", "quota", "tariff", "tls", "wording"]),
-    ("listener.rs", &["check", "tls"]),
+    ("policy.rs", &["account", "check", "head", "page", "problem", "quota", "site", "tariff", "tls", "wording"]),
+    ("listener.rs", &["check", "page", "tls"]),
     ("upstream/verdict.rs", &[]),
     ("upstream/health.rs", &["policy"]),
     ("upstream/breaker.rs", &["policy", "quota"]),
     ("upstream/servers.rs", &["policy", "quota"]),
-    ("cors.rs", &["admit", "head", "policy", "problem"]),
-    ("admit.rs", &["account", "check", "cors", "head", "policy", "problem", "quota", "tariff"]),
+    ("cors.rs", &["admit", "head", "page", "policy", "problem"]),
+    ("admit.rs", &["account", "check", "cors", "head", "page", "policy", "problem", "quota", "tariff"]),
 ];
 
 /// What a check must not reach for: it is a pure function that a test calls.

@@ -110,7 +110,7 @@ fn mistakes_in_listeners() {
             (
                 "listeners: [127.0.0.1:8080]",
                 &[
-                    "f:1:13: listeners[0]: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are address, unix, mode, h2c, tls, proxy_protocol",
+                    "f:1:13: listeners[0]: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are address, unix, mode, h2c, tls, proxy_protocol, serves",
                 ],
             ),
             (
