@@ -20,7 +20,7 @@ fn mistakes_in_pages() {
         (
             with!("pages: { serve: maybe, name: \" \" }"),
             &[
-                "f:5:17: pages.serve: is not true or false; write true or false without quotes",
+                "f:5:17: pages.serve: is neither true nor false; write `true` or `false`",
                 "f:5:30: pages.name: is not a name; write one of visible characters",
             ],
         ),
@@ -41,7 +41,7 @@ fn mistakes_in_pages() {
         (
             with!("pages: { colours: { light: { accent: \"#ffcc00\" } } }"),
             &[
-                "f:5:28: pages.colours.light: has a colour that cannot be read: accent on its background has a contrast of 1.3; choose colours with at least 4.5 (WCAG AA)",
+                "f:5:28: pages.colours.light: has a colour that cannot be read: accent on its background has a contrast of 1.4; choose colours with at least 4.5 (WCAG AA)",
             ],
         ),
         (
@@ -78,13 +78,13 @@ fn mistakes_in_pages() {
         (
             &[("POST /phone]", "POST /problems]")],
             &[
-                "f:13:14: products.phone.routes[0]: is where the gateway's own pages are; give the route another path, move the pages with `pages.path`, or say pages: { serve: false }",
+                "f:14:14: products.phone.routes[0]: is where the gateway's own pages are; give the route another path, move the pages with `pages.path`, or say pages: { serve: false }",
             ],
         ),
         (
             &[("POST /phone]", "GET /reference/a]")],
             &[
-                "f:13:14: products.phone.routes[0]: is where the gateway's own pages are; give the route another path, move the pages with `pages.path`, or say pages: { serve: false }",
+                "f:14:14: products.phone.routes[0]: is where the gateway's own pages are; give the route another path, move the pages with `pages.path`, or say pages: { serve: false }",
             ],
         ),
         (
@@ -96,8 +96,8 @@ fn mistakes_in_pages() {
         (
             &[("detail: Send a number.", "detail: Send a number.\n    causes: []\n    meaning: \" \"")],
             &[
-                "f:34:13: problems.number-missing.causes: is an empty list; write at least one sentence, or remove the key",
-                "f:35:14: problems.number-missing.meaning: is empty; write words for the client",
+                "f:33:13: problems.number-missing.causes: is an empty list; write at least one sentence, or remove the key",
+                "f:34:14: problems.number-missing.meaning: is empty; write words for the client",
             ],
         ),
     ];

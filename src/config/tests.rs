@@ -757,7 +757,7 @@ fn mistakes_in_products() {
                 ("products: [phone]", "products: [phone, other]"),
             ],
             lines: &[
-                "f:28:10: products.other: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are upstream, routes, token_headers, accept, content_type, deadline, headers, body, credits, preflight_max_age",
+                "f:28:10: products.other: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are upstream, routes, token_headers, accept, content_type, deadline, headers, body, answer_schema, credits, preflight_max_age",
             ],
         },
     ]);
@@ -1026,7 +1026,7 @@ fn mistakes_in_bodies() {
             edits: &[("    body:\n      max: 16KiB", "    body: 16KiB\n    bodies:\n      max: 16KiB")],
             lines: &[
                 "f:21:11: products.phone.body: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are max, schema, strict, problems",
-                "f:22:5: products.phone.bodies: is not a key here; the keys are upstream, routes, token_headers, accept, content_type, deadline, headers, body, credits, preflight_max_age",
+                "f:22:5: products.phone.bodies: is not a key here; the keys are upstream, routes, token_headers, accept, content_type, deadline, headers, body, answer_schema, credits, preflight_max_age",
                 "f:31:3: problems.number-missing: is used by no product; refer to it with `problem:`, remove it, or mend its slug if a built-in row was meant",
             ],
         },
@@ -1138,7 +1138,7 @@ fn mistakes_in_problems() {
         Case {
             edits: &[("problems:\n  mode", "problems:\n  internal: Oops.\n  mode")],
             lines: &[
-                "f:29:13: problems.internal: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are status, title, detail",
+                "f:29:13: problems.internal: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are status, title, detail, meaning, causes, remedy",
             ],
         },
     ]);
@@ -1469,7 +1469,7 @@ fn mistakes_that_any_yaml_can_have() {
         Case {
             edits: &[(GOOD, "- listen\n")],
             lines: &[
-                "f:1:1: .: is a list, but a mapping is wanted here; write `key: value` lines below it; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, public_url, trusted_proxies, limits, upstreams, products, problems, ledger, enquiry_rate, status, accounts, include",
+                "f:1:1: .: is a list, but a mapping is wanted here; write `key: value` lines below it; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, public_url, pages, trusted_proxies, limits, upstreams, products, problems, ledger, enquiry_rate, status, accounts, include",
             ],
         },
         Case {
@@ -1483,7 +1483,7 @@ fn mistakes_that_any_yaml_can_have() {
         Case {
             edits: &[("workers: 2", "threads: 2")],
             lines: &[
-                "f:2:1: threads: is not a key here; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, public_url, trusted_proxies, limits, upstreams, products, problems, ledger, enquiry_rate, status, accounts, include",
+                "f:2:1: threads: is not a key here; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, public_url, pages, trusted_proxies, limits, upstreams, products, problems, ledger, enquiry_rate, status, accounts, include",
             ],
         },
         Case {

@@ -26,6 +26,8 @@ impl ExtraPage {
 /// of links to other pages, which begin with a slash.
 pub fn to_html(text: &str, base: &str) -> String {
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
+    let highest = Parser::new_ext(text, options).filter_map(level_of).min();
+    let below = |level: HeadingLevel| below(level, highest);
     let events = Parser::new_ext(text, options).map(|event| match event {
         Event::Html(raw) | Event::InlineHtml(raw) => Event::Text(raw),
         Event::Start(Tag::Heading { level, id, classes, attrs }) => {
@@ -45,14 +47,32 @@ pub fn to_html(text: &str, base: &str) -> String {
     html
 }
 
-/// One level below, since the page's title is above all.
-fn below(level: HeadingLevel) -> HeadingLevel {
+/// The level of a heading's beginning.
+fn level_of(event: Event<'_>) -> Option<HeadingLevel> {
+    match event {
+        Event::Start(Tag::Heading { level, .. }) => Some(level),
+        _ => None,
+    }
+}
+
+/// The level of a heading where the text's highest one is the second, since the page's title is above
+/// all and no level may be left out.
+fn below(level: HeadingLevel, highest: Option<HeadingLevel>) -> HeadingLevel {
+    const LEVELS: [HeadingLevel; 5] =
+        [HeadingLevel::H2, HeadingLevel::H3, HeadingLevel::H4, HeadingLevel::H5, HeadingLevel::H6];
+    let deeper = number_of(level).saturating_sub(highest.map_or(1, number_of));
+    LEVELS.get(deeper).copied().unwrap_or(HeadingLevel::H6)
+}
+
+/// A level as a number, from 1.
+fn number_of(level: HeadingLevel) -> usize {
     match level {
-        HeadingLevel::H1 => HeadingLevel::H2,
-        HeadingLevel::H2 => HeadingLevel::H3,
-        HeadingLevel::H3 => HeadingLevel::H4,
-        HeadingLevel::H4 => HeadingLevel::H5,
-        HeadingLevel::H5 | HeadingLevel::H6 => HeadingLevel::H6,
+        HeadingLevel::H1 => 1,
+        HeadingLevel::H2 => 2,
+        HeadingLevel::H3 => 3,
+        HeadingLevel::H4 => 4,
+        HeadingLevel::H5 => 5,
+        HeadingLevel::H6 => 6,
     }
 }
 
@@ -79,6 +99,7 @@ mod tests {
     fn what_could_run_is_shown_as_text_or_leads_nowhere() {
         for (text, html) in [
             ("# A\n\nb *c*", "<h2>A</h2>\n<p>b <em>c</em></p>\n"),
+            ("## A\n\n#### B", "<h2>A</h2>\n<h4>B</h4>"),
             ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
             ("a <b onclick=x>c</b>", "<p>a &lt;b onclick=x&gt;c&lt;/b&gt;</p>\n"),
             ("[a](https://b.example/?c&d)", "<p><a href=\"https://b.example/?c&amp;d\">a</a></p>\n"),

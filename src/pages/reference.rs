@@ -2,10 +2,10 @@
 
 use askama::Template;
 
-use super::openapi::{self, Operation};
+use super::openapi::shown::{self, Operation};
 use super::product::View;
 use super::shell::Shell;
-use super::{Own, headers, product};
+use super::{Own, headers, openapi, product};
 use crate::page::{Freshness, Page, Rendition};
 use crate::policy::{Enquiry, Policy};
 use crate::quota::Allowance;
@@ -127,7 +127,7 @@ pub fn pages(policy: &Policy, own: &Own) -> Vec<(String, Page)> {
     let mut shell = shell("/reference/api", "OpenAPI", about);
     // It stands in the main menu itself.
     shell.trail.clear();
-    add("/reference/api", super::rendered(&ApiHtml { shell, operations: openapi::operations(&document) }));
+    add("/reference/api", super::rendered(&ApiHtml { shell, operations: shown::operations(&document) }));
     pages.push(("/openapi.json".to_owned(), Page::new([Rendition::json(&document, Freshness::Document)])));
     pages
 }

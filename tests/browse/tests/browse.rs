@@ -1,8 +1,8 @@
 //! The pages of the demo in a real browser: every link resolves, nothing is said on the console,
 //! nothing has to be scrolled sideways on a phone, and axe finds no barrier, in light and dark.
 //!
-//! Needs Chromium, its driver and axe-core, which `tests/browse/run` gets; so it is left out unless
-//! it is asked for. Pictures of some pages are left in `target/browse`.
+//! Needs Chromium, its driver, axe-core and the program, which `make browse` gets. Pictures of some
+//! pages are left in `target/browse`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::collections::{BTreeSet, VecDeque};
@@ -10,9 +10,9 @@ use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use std::sync::Arc;
 
 use base64::Engine;
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ fn free_address() -> SocketAddr {
 /// The demo, and where it is.
 fn demo() -> (Process, String) {
     let (listen, admin) = (free_address(), free_address());
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+    let mut child = Command::new(target().join("debug/tollgate"))
         .args(["demo", "--listen", &listen.to_string(), "--admin", &admin.to_string()])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -162,7 +162,7 @@ async fn picture(client: &WebDriver, name: &str) {
 }
 
 fn target() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target")
 }
 
 /// Looks at one page in every way; what is wrong with it.
@@ -203,7 +203,6 @@ async fn links(client: &WebDriver, url: &str) -> Vec<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a browser: make browse"]
 async fn people_can_read_every_page() {
     let axe = std::fs::read_to_string(target().join("axe/package/axe.min.js"))
         .expect("axe-core, which `tests/browse/run` gets");
