@@ -1,10 +1,11 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
-.PHONY: run test hostile deploy-check lint guards guard-instructions guard-syscalls bench bench-micro bench-metering \
-	bench-sight tools
+.PHONY: run test hostile browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
+	bench-micro bench-metering bench-sight bench-pages tools
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
-# a Python script, bound what the program may use with prlimit, and move names with libnss-wrapper.
-NEEDED := cmake:cmake cc:gcc c++:g++ python3:python3 prlimit:util-linux
+# a Python script, run the commands of the pages with curl, bound what the program may use with
+# prlimit, and move names with libnss-wrapper.
+NEEDED := cmake:cmake cc:gcc c++:g++ python3:python3 prlimit:util-linux curl:curl
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 run: tools
@@ -41,6 +42,20 @@ deploy-check: tools
 	cargo build --locked
 	deploy/check/run
 
+# Every page of the demo in a real browser, with axe-core; pictures are left in target/browse.
+browse: tools
+	@command -v chromedriver >/dev/null && command -v chromium >/dev/null && command -v npm >/dev/null || \
+		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends chromium chromium-driver npm)
+	cargo build --locked
+	tests/browse/run
+
+# The OpenAPI document of the demo against the demo. EXAMPLES is for each operation and phase.
+schemathesis: tools
+	@python3 -c 'import ensurepip' 2>/dev/null && command -v curl >/dev/null || \
+		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends python3-venv curl)
+	cargo build --locked
+	EXAMPLES=$(or $(EXAMPLES),100) tests/schemathesis/run
+
 lint: tools
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
@@ -69,6 +84,13 @@ bench-sight: tools
 	@command -v wrk >/dev/null && command -v haproxy >/dev/null || \
 		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends wrk haproxy)
 	python3 benches/sight.py
+
+# What traffic on the pages costs lookups.
+bench-pages: tools
+	cargo build --release --locked
+	@command -v wrk >/dev/null && command -v haproxy >/dev/null || \
+		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends wrk haproxy)
+	python3 benches/pages.py
 
 tools:
 	@missing=""; \

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
-use tollgate::admit::{Room, Trail, admit};
+use tollgate::admit::{Entrance, Trail, admit};
 use tollgate::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::Policy;
 use tollgate::quota::Now;
@@ -58,7 +58,7 @@ fn judge(bencher: Bencher<'_, '_>, bytes: &[u8]) {
     let head = Head::judge(lines, Peer::Address([127, 0, 0, 1].into()), &LIMITS).unwrap();
     bencher.bench_local(|| {
         let mut trail = Trail::default();
-        black_box(admit(&policy, black_box(&head), later(&mut requests), Room::Free, &mut trail)).is_ok()
+        black_box(admit(&policy, black_box(&head), later(&mut requests), Entrance::OPEN, &mut trail)).is_ok()
     });
 }
 
@@ -73,7 +73,7 @@ fn head_and_admit_accepted(bencher: Bencher<'_, '_>) {
         let lines = Lines::split(black_box(&bytes), &mut slots).unwrap();
         let head = Head::judge(lines, Peer::Address([127, 0, 0, 1].into()), &LIMITS).unwrap();
         let mut trail = Trail::default();
-        black_box(admit(&policy, &head, later(&mut requests), Room::Free, &mut trail)).is_ok()
+        black_box(admit(&policy, &head, later(&mut requests), Entrance::OPEN, &mut trail)).is_ok()
     });
 }
 
@@ -138,7 +138,7 @@ fn rate_exceeded(bencher: Bencher<'_, '_>) {
     let now = Now { monotonic: Duration::from_secs(60), unix_seconds: 1_800_000_000 };
     bencher.bench_local(|| {
         let mut trail = Trail::default();
-        black_box(admit(&policy, black_box(&head), now, Room::Free, &mut trail)).is_ok()
+        black_box(admit(&policy, black_box(&head), now, Entrance::OPEN, &mut trail)).is_ok()
     });
 }
 

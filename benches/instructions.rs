@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use tollgate::admit::{Room, Trail, admit};
+use tollgate::admit::{Entrance, Trail, admit};
 use tollgate::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::Policy;
 use tollgate::problem::{Problem, Row};
@@ -71,7 +71,7 @@ fn count_admit(token: &str, more: &str) {
     let mut minute = 0;
     count(|| {
         minute += 1;
-        let _ = black_box(admit(&policy, black_box(&head), at(minute), Room::Free, &mut Trail::default()));
+        let _ = black_box(admit(&policy, black_box(&head), at(minute), Entrance::OPEN, &mut Trail::default()));
     });
 }
 
@@ -88,7 +88,7 @@ fn count_response(token: &str, outcome: &Outcome<'_>) {
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let head = Head::judge(Lines::split(&bytes, &mut slots).unwrap(), PEER, &LIMITS).unwrap();
     let mut trail = Trail::default();
-    let _ = admit(&policy, &head, at(1), Room::Free, &mut trail);
+    let _ = admit(&policy, &head, at(1), Entrance::OPEN, &mut trail);
     let transaction = TransactionId::random();
     let context =
         Context { policy: &policy, lines: &head.lines, trail, transaction: &transaction, trace: None, now: at(1) };

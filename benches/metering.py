@@ -21,6 +21,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+PROGRAM = os.environ.get("PROGRAM", str(ROOT / "target/release/tollgate"))
 ROUNDS = int(os.environ.get("ROUNDS", "9"))
 SECONDS = int(os.environ.get("SECONDS_A_ROUND", "4"))
 ANSWER = '{"result":{"number":"+44 7400 123456","validated_phone_number":"+447400123456",' \
@@ -59,8 +60,8 @@ def configuration(directory, backend, listen, admin, durability):
             f'    tokens: [{{ name: {name}, hash: "sha256:{digest}", products: [phone] }}]\n'
         )
     (directory / "tollgate.yaml").write_text(head + accounts)
-    for schema in ("phone", "email"):
-        (directory / f"{schema}.schema.json").write_text((ROOT / f"config/{schema}.schema.json").read_text())
+    for named in [*(ROOT / "config").glob("*.json"), ROOT / "config/demo.md"]:
+        (directory / named.name).write_text(named.read_text())
 
 
 def cpu_ns(pid):
@@ -105,7 +106,7 @@ def measure(durability):
         configuration(directory, backend, listen, admin, durability)
         haproxy = subprocess.Popen(["taskset", "-c", "1", "haproxy", "-q", "-db", "-f", str(directory / "haproxy.cfg")])
         gateway = subprocess.Popen(
-            ["taskset", "-c", "0", str(ROOT / "target/release/tollgate"), "run", "--config", str(directory / "tollgate.yaml")],
+            ["taskset", "-c", "0", PROGRAM, "run", "--config", str(directory / "tollgate.yaml")],
             stdout=subprocess.DEVNULL,
         )
         try:

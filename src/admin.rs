@@ -4,6 +4,8 @@
 //! cannot be made to ask for them, since requests with an `Origin` are refused, and from another
 //! machine the configuration's token is needed. Clients of the lookup APIs never come here.
 
+pub mod client;
+
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,6 +28,8 @@ use crate::ledger::{Correction, Ledger, Page, Refusal};
 use crate::quota::balance::MAX_CREDITS;
 use crate::quota::credits::Licence;
 use crate::reload::Reloader;
+use crate::status::notice::{self, NoticeBody, Shown, Wanted};
+use crate::status::recorder::{self, Recorder, unix_seconds};
 use crate::upgrade::Upgrader;
 
 /// Bytes of a request's body: a correction is a few words.
@@ -38,6 +42,7 @@ const MAX_WORDS: usize = 500;
 pub struct Admin {
     gateway: Arc<Gateway>,
     ledger: Arc<Ledger>,
+    recorder: Recorder,
     registry: Registry,
     operators: Operators,
     /// Other machines can reach the listener.
@@ -83,12 +88,13 @@ impl Admin {
     pub fn new(
         gateway: Arc<Gateway>,
         ledger: Arc<Ledger>,
+        recorder: Recorder,
         registry: Registry,
         address: SocketAddr,
         operators: Operators,
     ) -> Admin {
         let exposed = !address.ip().to_canonical().is_loopback();
-        Admin { gateway, ledger, registry, operators, exposed }
+        Admin { gateway, ledger, recorder, registry, operators, exposed }
     }
 
     async fn answer(&self, session: &mut ServerSession) -> Result<(StatusCode, Value), Refused> {
@@ -121,6 +127,7 @@ impl Admin {
                 only(&method, Method::POST)?;
                 self.upgrade().await
             }
+            ["status", rest @ ..] => self.status(rest, &method, session).await,
             ["credits"] => {
                 only(&method, Method::GET)?;
                 Ok((StatusCode::OK, self.balances(number(query, "skip")?, number(query, "limit")?)))
@@ -227,6 +234,42 @@ impl Admin {
         }
     }
 
+    /// What operators say on the status page.
+    async fn status(
+        &self,
+        rest: &[&str],
+        method: &Method,
+        session: &mut ServerSession,
+    ) -> Result<(StatusCode, Value), Refused> {
+        let wanted = match rest {
+            ["notices"] => {
+                only(method, Method::GET)?;
+                let notices = self.recorder.list().await.map_err(not_taken)?;
+                return Ok((StatusCode::OK, json!({ "notices": notices })));
+            }
+            ["notices", id, "close"] => {
+                only(method, Method::POST)?;
+                let id = id.parse().map_err(|_| not_taken(recorder::Refused::Unknown))?;
+                let closed = self.recorder.close(id).await.map_err(not_taken)?;
+                return Ok((StatusCode::OK, json!(Shown::of(&closed, unix_seconds()))));
+            }
+            ["notes"] => Wanted::Note,
+            ["maintenance"] => Wanted::Maintenance,
+            _ => return Err(no_page()),
+        };
+        only(method, Method::POST)?;
+        let bytes = read_body(session).await?;
+        let body: NoticeBody = serde_json::from_slice(&bytes).map_err(|_| {
+            let what = "The body is not understood. Send {\"text\": \"…\", \"product\": \"phone\", \"by\": \"ann\"}, and for \
+                        maintenance from and to, as in 2026-11-25T22:00:00Z.";
+            (StatusCode::BAD_REQUEST, what.into())
+        })?;
+        let now = unix_seconds();
+        let notice = notice::notice(wanted, body, now).map_err(|what| (StatusCode::BAD_REQUEST, what.into()))?;
+        let added = self.recorder.add(notice).await.map_err(not_taken)?;
+        Ok((StatusCode::CREATED, json!(Shown::of(&added, now))))
+    }
+
     fn balances(&self, skip: Option<u64>, limit: Option<u64>) -> Value {
         let as_count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let limit = limit.unwrap_or(u64::from(MAX_PAGE_ROWS)).clamp(1, u64::from(MAX_PAGE_ROWS));
@@ -312,6 +355,16 @@ fn refused(refusal: Refusal) -> Refused {
     (status, format!("Nothing was done: {refusal}.").into())
 }
 
+fn not_taken(refused: recorder::Refused) -> Refused {
+    let status = match refused {
+        recorder::Refused::TooMany => StatusCode::CONFLICT,
+        recorder::Refused::Unknown => StatusCode::NOT_FOUND,
+        recorder::Refused::NoProduct => StatusCode::UNPROCESSABLE_ENTITY,
+        recorder::Refused::Ledger(_) | recorder::Refused::Ended => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, format!("Nothing was done: {refused}.").into())
+}
+
 fn only(method: &Method, allowed: Method) -> Result<(), Refused> {
     if *method == allowed {
         Ok(())
@@ -321,7 +374,7 @@ fn only(method: &Method, allowed: Method) -> Result<(), Refused> {
 }
 
 fn no_page() -> Refused {
-    let pages = "There is no such page. Ask for /healthz, /readyz, /metrics, /config, /reload, /upgrade, /upstreams, /credits, /credits/entries, \
+    let pages = "There is no such page. Ask for /healthz, /readyz, /metrics, /config, /reload, /upgrade, /upstreams, /status/notices, /credits, /credits/entries, \
                  /accounts/ID/credits, or below it PRODUCT, PRODUCT/history, PRODUCT/grants or PRODUCT/adjustments.";
     (StatusCode::NOT_FOUND, pages.into())
 }

@@ -13,6 +13,7 @@ use crate::check::network::{Client, client};
 use crate::cors;
 use crate::head::{Head, Lines, One};
 use crate::observer::{Check, Observer, Unobserved};
+use crate::page::{Door, Page};
 use crate::policy::{Policy, Preflight, Product, Route};
 use crate::problem::{Hint, Problem, Row};
 use crate::quota::Now;
@@ -24,6 +25,18 @@ use crate::tariff::{Passed, Tariff};
 pub enum Room {
     Free,
     Full,
+}
+
+/// By which way a request came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entrance {
+    pub room: Room,
+    pub door: Door,
+}
+
+impl Entrance {
+    /// One to everything, with room.
+    pub const OPEN: Entrance = Entrance { room: Room::Free, door: Door::All };
 }
 
 /// What became known of a request on the way, also when it was refused: an answer's headers
@@ -116,6 +129,8 @@ pub enum Turn<'p> {
     Preflight(&'p Preflight),
     /// An account asks about its credits.
     Enquiry(Principal<'p>),
+    /// Somebody reads a page: this one, in the rendition at this place.
+    Page(Arc<Page>, usize),
     /// A request for the product; its body is the next to be judged.
     Lookup(Admission<'p>),
 }
@@ -128,13 +143,13 @@ pub fn admit<'p>(
     policy: &'p Policy,
     head: &Head<'_>,
     now: Now,
-    room: Room,
+    entrance: Entrance,
     trail: &mut Trail<'p>,
 ) -> Result<Turn<'p>, Problem> {
-    admit_observed(&mut Unobserved, policy, head, now, room, trail)
+    admit_observed(&mut Unobserved, policy, head, now, entrance, trail)
 }
 
-/// The same before a observer, who is told of every check: what explains a decision runs this very
+/// The same before an observer, who is told of every check: what explains a decision runs this very
 /// function.
 ///
 /// # Errors
@@ -144,22 +159,23 @@ pub fn admit_observed<'p>(
     policy: &'p Policy,
     head: &Head<'_>,
     now: Now,
-    room: Room,
+    entrance: Entrance,
     trail: &mut Trail<'p>,
 ) -> Result<Turn<'p>, Problem> {
     let lines = &head.lines;
-    let routed = policy.route(head); //                                                    (endpoint-unknown)
-    let asked = cors::preflight(policy, head);
+    let routed = policy.route(head, entrance.door); //                                                    (endpoint-unknown)
+    let asked = cors::preflight(policy, head, entrance.door);
     trail.product = match routed.ok().or(asked) {
         Some(Route::Product(product)) => Some(product),
-        Some(Route::Credits) | None => None,
+        Some(Route::Credits | Route::Page(_)) | None => None,
     };
     observer.pass(Check::OneToken, one_token(policy, trail.product, lines))?; //            malformed-request
-    observer.pass(Check::Room, enter(room))?; //                                            overloaded
+    observer.pass(Check::Room, enter(entrance.room))?; //                                            overloaded
     if let Some(route) = asked {
         let preflight = match route {
             Route::Product(product) => &product.preflight,
-            Route::Credits => &policy.enquiry.preflight,
+            // Nobody asks before a page is read.
+            Route::Credits | Route::Page(_) => &policy.enquiry.preflight,
         };
         observer.pass(Check::Preflight, cors::allow_preflight(preflight, lines))?; //       domain-not-allowed
         return Ok(Turn::Preflight(preflight));
@@ -168,6 +184,11 @@ pub fn admit_observed<'p>(
         //                                                        endpoint-unknown
         Route::Product(product) => product,
         Route::Credits => return enquire(observer, policy, head, now, trail).map(Turn::Enquiry),
+        Route::Page(shelved) => {
+            let page = shelved.page();
+            let rendition = observer.pass(Check::Accept, page.choose(lines))?; //           accept-unsupported
+            return Ok(Turn::Page(page, rendition));
+        }
     };
     let token = observer.pass(Check::Token, token(&product.token_headers, lines))?; //      token-missing
     let principal = observer.pass(Check::Principal, policy.principal(token))?; //           token-unknown

@@ -10,11 +10,13 @@ mod compile;
 mod credits;
 mod file;
 mod listeners;
+mod pages;
 mod problems;
 mod products;
 pub mod schema;
 pub mod shown;
 mod sight;
+mod status;
 mod tls;
 pub mod units;
 mod upstreams;
@@ -215,6 +217,25 @@ fn read_bounded(path: &Path) -> io::Result<String> {
     std::fs::read_to_string(path)
 }
 
+impl Source {
+    /// The bytes of a file that is no text, at most so many.
+    ///
+    /// # Errors
+    /// That of the file system, or that the file is too large.
+    pub fn bytes(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
+        match self {
+            Source::Directory(directory) => {
+                let path = directory.read(name);
+                if std::fs::metadata(&path)?.len() > most {
+                    return Err(io::Error::other(format!("the file is larger than {} KiB", most / 1024)));
+                }
+                std::fs::read(path)
+            }
+            Source::Embedded(_) => self.text(name).map(String::into_bytes),
+        }
+    }
+}
+
 /// Reads a configuration file and everything it names.
 ///
 /// # Errors
@@ -270,8 +291,14 @@ mod credit_tests;
 #[path = "config/listener_tests.rs"]
 mod listener_tests;
 #[cfg(test)]
+#[path = "config/page_tests.rs"]
+mod page_tests;
+#[cfg(test)]
 #[path = "config/sight_tests.rs"]
 mod sight_tests;
+#[cfg(test)]
+#[path = "config/status_tests.rs"]
+mod status_tests;
 #[cfg(test)]
 #[path = "config/tests.rs"]
 mod tests;

@@ -5,22 +5,27 @@
 
 use crate::admit::Trail;
 use crate::head::{Head, Lines, One};
+use crate::page::Door;
 use crate::policy::{Policy, Preflight, Route};
 use crate::problem::{Problem, Row};
 
 /// Whose path a preflight asks about; `None` if the request is no preflight.
-pub fn preflight<'p>(policy: &'p Policy, head: &Head<'_>) -> Option<Route<'p>> {
+pub fn preflight<'p>(policy: &'p Policy, head: &Head<'_>, door: Door) -> Option<Route<'p>> {
     if head.lines.method != "OPTIONS" || head.lines.one("origin") == One::Absent {
         return None;
     }
     let One::Value(wanted) = head.lines.one("access-control-request-method") else {
         return None;
     };
-    let path = policy.paths.find(head.path)?;
+    let path = policy.paths.find(head.path).filter(|path| path.is_behind(door))?;
     // A path can belong to several products, one for each method. A method that is not served
     // gets the first one's answer, whose Allow-Methods does not name it.
     let endpoint = std::str::from_utf8(wanted).ok().and_then(|method| path.endpoint(method));
-    policy.at(endpoint.or(path.methods.first().map(|(_, endpoint)| *endpoint))?)
+    match policy.at(endpoint.or(path.methods.first().map(|(_, endpoint)| *endpoint))?)? {
+        // Pages are read without asking.
+        Route::Page(_) => None,
+        route @ (Route::Product(_) | Route::Credits) => Some(route),
+    }
 }
 
 /// Lets a preflight pass if some token may be used there from its Origin.

@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::admin::client::{Client, encoded};
 use crate::admin::{self, CorrectionBody};
-use crate::client::{Client, NO_LICENCE, encoded};
 use crate::config;
 use crate::ledger::entry::{Entry, Kind, Statement};
 use crate::ledger::store::{MAX_PAGE_ROWS, is_taken};
@@ -223,11 +223,11 @@ impl Books {
             return Err("no account of this configuration has credits; give one `credits`".to_owned());
         }
         let file = match config.ledger.as_ref().map(|settings| &settings.place) {
-            None | Some(Place::Memory) => return Ok(Books::There(Client::new(&config))),
+            None | Some(Place::Memory) => return Ok(Books::There(Client::new(&config, NO_LICENCE))),
             Some(Place::File(file)) => file,
         };
         if is_taken(file) {
-            return Ok(Books::There(Client::new(&config)));
+            return Ok(Books::There(Client::new(&config, NO_LICENCE)));
         }
         if purpose == Purpose::Read && !file.exists() {
             return Err(format!(
@@ -257,7 +257,8 @@ impl Books {
                     Kind::Adjustment => "adjustments",
                     Kind::Grant | Kind::Charge | Kind::Refund => "grants",
                 };
-                client.correct(&[account, product], end, key, &body)
+                let path = format!("/accounts/{}/credits/{}/{end}", encoded(account), encoded(product));
+                client.post(&path, Some(key), &body)
             }
         }
     }
@@ -328,6 +329,8 @@ impl Books {
         }
     }
 }
+
+const NO_LICENCE: &str = "no account of this name has credits for it; `tollgate credits show` lists those that have";
 
 fn licence(ledger: &Ledger, account: &str, product: &str) -> Result<Arc<Licence>, String> {
     ledger.licence(account, product).ok_or_else(|| NO_LICENCE.to_owned())

@@ -3,7 +3,7 @@
 pub mod backend;
 mod numbers;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use crate::config::{self, Source};
@@ -18,6 +18,9 @@ pub const CONFIGURATION: &str = include_str!("../config/demo.yaml");
 pub const SOURCE: Source = Source::Embedded(&[
     ("phone.schema.json", include_str!("../config/phone.schema.json")),
     ("email.schema.json", include_str!("../config/email.schema.json")),
+    ("phone.answer.schema.json", include_str!("../config/phone.answer.schema.json")),
+    ("email.answer.schema.json", include_str!("../config/email.answer.schema.json")),
+    ("demo.md", include_str!("../config/demo.md")),
 ]);
 
 /// The demo's tokens in plain text, and what each is for.
@@ -33,12 +36,20 @@ pub const TOKENS: [(&str, &str); 9] = [
     ("demo-unlimited", "works, a million requests a second, for load tools"),
 ];
 
+/// The line of the configuration that says where pages are.
+const PUBLIC_URL: &str = "public_url: http://127.0.0.1:8080";
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 /// The demo as it is to be served.
 ///
 /// # Errors
 /// A message when no loopback port is free.
 pub fn plan(listen: SocketAddr, admin: SocketAddr) -> Result<Plan, String> {
-    let mut config = config::parse("demo.yaml", CONFIGURATION, &SOURCE).map_err(|mistakes| mistakes.to_string())?;
+    // Links lead to where the demo really is.
+    let reachable = if listen.ip().is_unspecified() { SocketAddr::new(LOOPBACK, listen.port()) } else { listen };
+    let text = CONFIGURATION.replace(PUBLIC_URL, &format!("public_url: http://{reachable}"));
+    let mut config = config::parse("demo.yaml", &text, &SOURCE).map_err(|mistakes| mistakes.to_string())?;
     let backend = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .map_err(|error| format!("cannot find a free port for the demo backend: {error}"))?;

@@ -61,6 +61,8 @@ pub enum Outcome {
     Preflight,
     /// The account is told of its credits.
     Told,
+    /// A page is read.
+    Page,
     /// It goes to the backend.
     Forwarded { upstream: String, deadline_seconds: u64, held: Option<u32> },
 }
@@ -108,6 +110,7 @@ pub fn explain(policy: &Policy, places: &Places, asked: &Asked) -> Explanation {
             Ending::Refused(problem) => refused(policy, trial, *problem),
             Ending::Preflight(_) => Outcome::Preflight,
             Ending::Enquiry(_) => Outcome::Told,
+            Ending::Page(..) => Outcome::Page,
             Ending::Forwarded(admission, held) => Outcome::Forwarded {
                 upstream: policy
                     .upstreams

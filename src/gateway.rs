@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -17,7 +17,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_timeout::timeout;
 use tokio::sync::Notify;
 
-use crate::admit::{Admission, Judged, Room, Trail, Turn, admit};
+use crate::admit::{Admission, Entrance, Judged, Room, Trail, Turn, admit};
 use crate::arrival::{self, Reason};
 use crate::clock::Clock;
 use crate::contact::Contact;
@@ -52,6 +52,8 @@ pub struct Gateway {
     clock: Clock,
     connections: AtomicUsize,
     requests: AtomicUsize,
+    /// Requests that were turned away before it was known what they were for.
+    turned_away: AtomicU64,
     /// Bytes of answers that wait for clients of HTTP/2 to make room for them.
     pub(crate) unsent: AtomicUsize,
     stopping: AtomicBool,
@@ -137,6 +139,7 @@ impl Gateway {
             clock: Clock::since(started),
             connections: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
+            turned_away: AtomicU64::new(0),
             unsent: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
         }
@@ -162,11 +165,12 @@ impl Gateway {
         };
         let Some((stream, peer)) = arrived else { return };
         let room = if before < shares.connections { Room::Free } else { Room::Full };
+        let entrance = Entrance { room, door: listener.serves };
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            return http2::serve(self, stream, peer, room, shutdown).await;
+            return http2::serve(self, stream, peer, entrance, shutdown).await;
         }
-        if let Some(stream) = http1::serve(self, stream, peer, room, listener.h2c, shutdown).await {
-            http2::serve(self, stream, peer, room, shutdown).await;
+        if let Some(stream) = http1::serve(self, stream, peer, entrance, listener.h2c, shutdown).await {
+            http2::serve(self, stream, peer, entrance, shutdown).await;
         }
     }
 
@@ -234,6 +238,11 @@ impl Gateway {
         self.connections.load(Ordering::Relaxed)
     }
 
+    /// How many requests were turned away unheard since this was asked the last time.
+    pub fn take_turned_away(&self) -> u64 {
+        self.turned_away.swap(0, Ordering::Relaxed)
+    }
+
     /// The moment, by both clocks.
     pub(crate) fn now(&self) -> Now {
         self.clock.now()
@@ -241,9 +250,10 @@ impl Gateway {
 
     /// Takes a request's place among those in flight for as long as the guard lives. There is room
     /// if its connection has some and the requests have some.
-    pub(crate) fn enter(&self, connection: Room, limits: &Limits) -> (Occupied<'_>, Room) {
+    pub(crate) fn enter(&self, connection: Entrance, limits: &Limits) -> (Occupied<'_>, Entrance) {
         let (occupied, before) = Occupied::one_of(&self.requests);
-        (occupied, if before < self.descriptors.shares(limits).requests { connection } else { Room::Full })
+        let full = before >= self.descriptors.shares(limits).requests;
+        (occupied, if full { Entrance { room: Room::Full, ..connection } } else { connection })
     }
 
     /// Sees a request of which the head is complete, since a moment.
@@ -260,7 +270,7 @@ impl Gateway {
         head: &Head<'_>,
         downstream: &mut D,
         witness: &mut Witness<'g>,
-        room: Room,
+        entrance: Entrance,
         respond: impl FnOnce(&mut D, &Context<'_, '_>, &Outcome<'_>, bool) -> usize,
     ) -> Answered<'g> {
         let (transaction, trace) = (witness.transaction(), witness.trace());
@@ -270,7 +280,7 @@ impl Gateway {
         let internal = Problem::new(Row::Internal, "a panic while the request was served");
         // A fault of our own is an answer too, not a connection that closes in silence.
         let turn =
-            catch_unwind(AssertUnwindSafe(|| admit(policy, head, now, room, &mut trail))).unwrap_or(Err(internal));
+            catch_unwind(AssertUnwindSafe(|| admit(policy, head, now, entrance, &mut trail))).unwrap_or(Err(internal));
         witness.admitted(&trail);
         let context =
             Context { policy, lines: &head.lines, trail, transaction: &transaction, trace: trace.as_ref(), now };
@@ -290,6 +300,15 @@ impl Gateway {
                 let told = enquiry::tell(principal.account, now);
                 let bytes = respond(downstream, &context, &Outcome::Told(&told), false);
                 witness.answered(Ending::Answered, bytes);
+                return Answered::Written(Bill::nothing(&self.ledger));
+            }
+            Ok(Turn::Page(page, rendition)) => {
+                let (outcome, ending) = match page.rendition(rendition) {
+                    Some(rendition) => (Outcome::Page(rendition), Ending::Answered),
+                    None => (Outcome::Refused(internal), Ending::Refused(internal)),
+                };
+                let bytes = respond(downstream, &context, &outcome, false);
+                witness.answered(ending, bytes);
                 return Answered::Written(Bill::nothing(&self.ledger));
             }
             Ok(Turn::Lookup(admission)) => {
@@ -327,6 +346,9 @@ impl Gateway {
         let mut witness = self.witness(snapshot, lines, Instant::now());
         let (transaction, trail, policy) = (witness.transaction(), Trail::default(), &*snapshot.policy);
         let context = Context { policy, lines, trail, transaction: &transaction, trace: None, now: self.now() };
+        if problem.row == Row::Overloaded {
+            self.turned_away.fetch_add(1, Ordering::Relaxed);
+        }
         telemetry::refused(&context, problem);
         let bytes = respond::write(sink, &context, &Outcome::Refused(problem));
         witness.answered(Ending::Refused(problem), bytes);

@@ -12,7 +12,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_timeout::{sleep, timeout};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::admit::{Room, overloaded};
+use crate::admit::{Entrance, Room, overloaded};
 use crate::check::body::TOO_LARGE;
 use crate::chunked::Decoder;
 use crate::gateway::{Answered, Downstream, Gateway, Unanswered};
@@ -53,7 +53,7 @@ pub(crate) async fn serve(
     gateway: &Gateway,
     stream: Stream,
     peer: Peer,
-    room: Room,
+    entrance: Entrance,
     h2c: bool,
     shutdown: &ShutdownWatch,
 ) -> Option<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
@@ -64,7 +64,7 @@ pub(crate) async fn serve(
     loop {
         let ended = match connection.read_head(&mut head, first).await {
             Ok(()) if first && h2c && head == HTTP2_PREFACE_HEAD => return Some(connection.unread(head)),
-            Ok(()) => answer(gateway, &mut connection, &head, peer, room).await,
+            Ok(()) => answer(gateway, &mut connection, &head, peer, entrance).await,
             Err(HeadError::Nothing) => return None,
             Err(HeadError::Refused(problem)) => {
                 refuse_unreadable(gateway, &mut connection, &head, problem).await;
@@ -111,7 +111,7 @@ async fn answer(
     connection: &mut Connection,
     head: &[u8],
     peer: Peer,
-    connection_room: Room,
+    connection_entrance: Entrance,
 ) -> Ended {
     let read_at = Instant::now();
     let _active = Occupied::one_of(&gateway.sight().connections.active_http1);
@@ -130,11 +130,11 @@ async fn answer(
         Ok(head) => head,
         Err(problem) => return connection.refuse(gateway, &lines, problem).await,
     };
-    let (occupied, room) = gateway.enter(connection_room, &connection.limits);
-    connection.begin(&head, connection_room);
+    let (occupied, entrance) = gateway.enter(connection_entrance, &connection.limits);
+    connection.begin(&head, connection_entrance.room);
     let mut witness = gateway.witness(&snapshot, &lines, read_at);
     let answered = gateway
-        .answer(&snapshot, &head, connection, &mut witness, room, |connection, context, outcome, last| {
+        .answer(&snapshot, &head, connection, &mut witness, entrance, |connection, context, outcome, last| {
             connection.keep_alive &= !last && connection.can_skip_body() && !*connection.shutdown.borrow();
             let option = connection.connection_option(context.lines.version);
             respond::write(&mut Http1Sink { out: &mut connection.out, connection: option }, context, outcome)

@@ -22,7 +22,7 @@ use pingora_timeout::{sleep, timeout};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use crate::admit::Room;
+use crate::admit::Entrance;
 use crate::check::body::TOO_LARGE;
 use crate::gateway::{Answered, Downstream, Gateway, Snapshot, Unanswered};
 use crate::head::{Field, Head, Lines, Peer, Version};
@@ -71,7 +71,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     gateway: &Arc<Gateway>,
     stream: S,
     peer: Peer,
-    room: Room,
+    entrance: Entrance,
     shutdown: &ShutdownWatch,
 ) {
     let _open = Occupied::one_of(&gateway.sight().connections.http2);
@@ -116,7 +116,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 let busy = Arc::clone(&busy);
                 tokio::spawn(async move {
                     let _busy = busy.enter(&gateway.sight().connections.active_http2);
-                    let answered = answer(&gateway, request, respond, peer, room, &conduct).await;
+                    let answered = answer(&gateway, request, respond, peer, entrance, &conduct).await;
                     conduct.ended(answered);
                     drop(alive);
                 });
@@ -163,7 +163,7 @@ async fn answer(
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
     peer: Peer,
-    room: Room,
+    entrance: Entrance,
     conduct: &Conduct,
 ) -> bool {
     let read_at = Instant::now();
@@ -194,11 +194,11 @@ async fn answer(
         Ok(head) => head,
         Err(problem) => return client.refuse(&snapshot, &lines, problem).await,
     };
-    let (_occupied, room) = gateway.enter(room, &limits);
+    let (_occupied, entrance) = gateway.enter(entrance, &limits);
     client.continues = head.expects_continue;
     let mut witness = gateway.witness(&snapshot, &lines, read_at);
     let answered = gateway
-        .answer(&snapshot, &head, &mut client, &mut witness, room, |client, context, outcome, _last| {
+        .answer(&snapshot, &head, &mut client, &mut witness, entrance, |client, context, outcome, _last| {
             respond::write(&mut client.sink, context, outcome)
         })
         .await;

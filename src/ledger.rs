@@ -15,6 +15,7 @@
 //! available again, since only charges are written. While the file cannot be written, requests that
 //! cost something are refused, and nothing is sold that could not be counted.
 
+pub mod annals;
 mod batch;
 mod bill;
 pub mod entry;
@@ -43,6 +44,9 @@ use crate::policy::Policy;
 use crate::problem::{Problem, Row};
 use crate::quota::credits::{Hold, Licence};
 use crate::respond::TransactionId;
+use crate::status::history::Seconds;
+use crate::status::notice::Notice;
+use annals::{Annals, Changes, Errand};
 pub use bill::{Bill, Receipt};
 use entry::Entry;
 use question::Question;
@@ -112,6 +116,7 @@ impl fmt::Display for Fault {
 #[derive(Debug)]
 pub struct Ledger {
     durability: Durability,
+    /// Whether there are books at all.
     register: ArcSwap<Register>,
     orders: Sender<Order>,
     /// The task's, which gathers charges until it is woken. `None` without books.
@@ -417,6 +422,32 @@ impl Ledger {
             thread.unpark();
         }
         sent
+    }
+
+    /// Whether there are books, in a file or in memory. Without any, nothing that is asked of them is
+    /// ever answered well.
+    pub fn is_kept(&self) -> bool {
+        self.thread.is_some()
+    }
+
+    /// Reads what is known for the status at a time.
+    pub fn annals(&self, now: Seconds) -> Answer<Annals> {
+        self.ask(|answer| Question::Errand(Errand::Read(now, answer)))
+    }
+
+    /// Writes what has changed of the status.
+    pub fn write_annals(&self, changes: Changes) -> Answer<()> {
+        self.ask(|answer| Question::Errand(Errand::Write(changes, answer)))
+    }
+
+    /// Writes a notice; it comes back with its number.
+    pub fn add_notice(&self, notice: Notice) -> Answer<Notice> {
+        self.ask(|answer| Question::Errand(Errand::Add(notice, answer)))
+    }
+
+    /// Closes a notice; it comes back, if there is an open one with this number.
+    pub fn close_notice(&self, id: i64, at: Seconds) -> Answer<Option<Notice>> {
+        self.ask(|answer| Question::Errand(Errand::Close(id, at, answer)))
     }
 
     fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Question) -> Answer<T> {

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::check::network::Networks;
+use crate::page::Door;
 use crate::tls::server::ServerTls;
 
 /// Bytes of the path of a Unix socket: what the kernel has room for, less the zero at its end.
@@ -27,6 +28,8 @@ pub struct Listener {
     pub tls: Option<ServerTls>,
     /// The peers that must state the client's address with the PROXY protocol; `None`: nobody does.
     pub proxies: Option<Networks>,
+    /// What is behind it.
+    pub serves: Door,
 }
 
 /// Where a listener is.
@@ -43,7 +46,7 @@ pub enum At {
 impl Listener {
     /// One that speaks HTTP/1 alone, without TLS.
     pub fn plain(address: SocketAddr) -> Listener {
-        Listener { at: At::Address(address), h2c: false, tls: None, proxies: None }
+        Listener { at: At::Address(address), h2c: false, tls: None, proxies: None, serves: Door::All }
     }
 
     /// Whether a connection is ready for its first request as soon as it is accepted.
@@ -184,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_connection_belongs_to_the_listener_that_it_came_to() {
-        let listener = |text| Listener { at: at(text), h2c: false, tls: None, proxies: None };
+        let listener = |text| Listener { at: at(text), h2c: false, tls: None, proxies: None, serves: Door::All };
         let texts = ["0.0.0.0:80", "[::1]:80", "[::]:81", "127.0.0.1:82", "/run/a", "/run/b"];
         let listeners = Listeners(texts.map(listener).into());
         for (local, expected) in [

@@ -9,12 +9,12 @@ use std::time::SystemTime;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use tollgate::account::Digest;
-use tollgate::client::Client;
+use tollgate::admin::Upgraded;
+use tollgate::admin::client::Client;
 use tollgate::reload::Watched;
 use tollgate::server::{self, Plan};
 use tollgate::upgrade::Predecessor;
-use tollgate::{config, credits, demo, explain, logging, problem};
-use tollgate::{config, credits, demo, logging, problem};
+use tollgate::{config, credits, demo, explain, logging, problem, status};
 
 /// An edge gateway for metered lookup APIs: a request reaches the backend only when its token,
 /// product, network, domain, rate, headers and body are right.
@@ -85,6 +85,9 @@ enum Command {
     /// Grant, adjust, show and export the credits of accounts, whether the gateway runs or not.
     #[command(subcommand)]
     Credits(credits::Command),
+    /// Say something on the status page: notes and planned maintenance.
+    #[command(subcommand)]
+    Status(status::command::Command),
     /// Print the JSON Schema of the configuration, for editors.
     Schema {
         /// The kind of file that it is for.
@@ -153,6 +156,7 @@ fn main() -> ExitCode {
         Command::Schema { kind } => print(&format!("{:#}\n", config::schema::of(kind).as_value())),
         Command::Completions { shell } => completions(shell),
         Command::Man { into } => manual(into.as_deref()),
+        Command::Status(command) => status::command::run(command, &mut std::io::stdout().lock()),
         Command::Token(TokenCommand::New { name, product }) => {
             let token = new_token();
             print(&format!("token: {token}\n{}\n", token_line(&name, &product, token.as_bytes())))
@@ -211,7 +215,8 @@ fn check(path: &std::path::Path) -> Result<(), String> {
 
 fn upgrade(path: &std::path::Path) -> Result<(), String> {
     let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
-    let process = Client::new(&config).upgrade()?;
+    let client = Client::new(&config, "the gateway is of a version that cannot upgrade itself; restart it");
+    let Upgraded { process, .. } = client.post("/upgrade", None, &())?;
     print(&format!("process {process} serves now; the one before it ends with its last request\n"))
 }
 

@@ -17,9 +17,13 @@ use crate::check::header::{DeadlineRule, HeaderRule};
 use crate::check::media::Media;
 use crate::check::network::Networks;
 use crate::head::{Head, HeadLimits};
+use crate::page::{Door, Shelf, Shelved};
 use crate::problem::{Hint, Problem, Row};
 use crate::quota::Window;
 use crate::quota::credits::Licence;
+use crate::site::Site;
+use crate::status::Settings;
+use crate::status::traffic::Traffic;
 use crate::tariff::Tariff;
 use crate::tls::client::ClientTls;
 use crate::wording::Wording;
@@ -53,6 +57,11 @@ pub struct Policy {
     pub sight: sight::Sight,
     /// The configuration as operators are shown it, without accounts, of which there may be millions.
     pub shown: serde_json::Value,
+    /// How the pages look and what they are about.
+    pub site: Site,
+    pub pages: Shelf,
+    /// What counts as an incident, and what the operator says.
+    pub status: Settings,
 }
 
 /// Where an account is told of its credits: served by the gateway itself, to any valid token.
@@ -145,10 +154,14 @@ pub struct Product {
     pub headers: Box<[HeaderRule]>,
     /// `None`: the product's requests have no body.
     pub body: Option<BodyRule>,
+    /// What answers are, as pages and OpenAPI tell it. Nothing is checked with it.
+    pub answer_schema: Option<serde_json::Value>,
     /// What lookups cost; `None` if they cost nothing.
     pub tariff: Option<Tariff>,
     pub preflight: Preflight,
     pub wording: Wording,
+    /// What its requests leave behind for the status.
+    pub traffic: Arc<Traffic>,
 }
 
 /// A path that is served, and with which methods.
@@ -168,6 +181,8 @@ pub enum Endpoint {
     Product(usize),
     /// The gateway, about the account's credits.
     Credits,
+    /// The gateway, with the page that has this place on the shelf.
+    Page(u16),
 }
 
 /// Who answers a request.
@@ -175,6 +190,7 @@ pub enum Endpoint {
 pub enum Route<'p> {
     Product(&'p Product),
     Credits,
+    Page(&'p Shelved),
 }
 
 /// All paths that are served.
@@ -225,6 +241,17 @@ impl Paths {
         self.by_path.iter().map(|(template, path)| (&**template, path))
     }
 
+    /// The methods and paths of a product, in the order of the configuration.
+    pub fn of(&self, product: u8) -> Vec<(&str, &str)> {
+        let mut paths: Vec<(&str, &Path)> = self.by_path.iter().map(|(path, entry)| (&**path, entry)).collect();
+        paths.sort_unstable_by_key(|(_, entry)| entry.place);
+        let wanted = Endpoint::Product(usize::from(product));
+        let routes = paths.into_iter().flat_map(|(path, entry)| {
+            entry.methods.iter().filter(|(_, to)| *to == wanted).map(move |(method, _)| (&**method, path))
+        });
+        routes.collect()
+    }
+
     /// The path, if it is served with any method.
     pub fn find(&self, path: &str) -> Option<&Path> {
         self.by_path.get(path)
@@ -237,6 +264,16 @@ impl Paths {
 }
 
 impl Path {
+    /// Whether clients of a listener can have it. A path has either products or a page.
+    pub fn is_behind(&self, door: Door) -> bool {
+        let is_page = || matches!(self.methods.first(), Some((_, Endpoint::Page(_))));
+        match door {
+            Door::All => true,
+            Door::Lookups => !is_page(),
+            Door::Pages => is_page(),
+        }
+    }
+
     /// Who answers a method.
     pub fn endpoint(&self, method: &str) -> Option<Endpoint> {
         self.methods.iter().find(|(known, _)| **known == *method).map(|(_, endpoint)| *endpoint)
@@ -248,9 +285,10 @@ impl Policy {
     ///
     /// # Errors
     /// `endpoint-unknown`, with the methods that the path has.
-    pub fn route(&self, head: &Head<'_>) -> Result<Route<'_>, Problem> {
+    pub fn route(&self, head: &Head<'_>, door: Door) -> Result<Route<'_>, Problem> {
         let unknown = |reason| Problem::new(Row::EndpointUnknown, reason);
-        let path = self.paths.find(head.path).ok_or(unknown("no route has the path"))?;
+        let path =
+            self.paths.find(head.path).filter(|path| path.is_behind(door)).ok_or(unknown("no route has the path"))?;
         path.endpoint(head.lines.method)
             .and_then(|endpoint| self.at(endpoint))
             .ok_or(unknown("the path has no such method").with(Hint::Allow(path.place)))
@@ -261,6 +299,7 @@ impl Policy {
         match endpoint {
             Endpoint::Product(place) => self.products.get(place).map(Route::Product),
             Endpoint::Credits => Some(Route::Credits),
+            Endpoint::Page(place) => self.pages.at(place).map(Route::Page),
         }
     }
 

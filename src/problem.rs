@@ -5,6 +5,9 @@
 //! several rows apply, the smallest wins. This file does not decide when a row applies
 //! (`admit.rs`, `translate.rs`) and does not write responses (`respond.rs`).
 
+pub mod blame;
+pub mod guide;
+
 use std::fmt;
 
 /// The statuses a refusal can have: the closed set without its successes, so that a problem

@@ -125,8 +125,8 @@ impl Window {
     }
 
     /// What it allows.
-    pub fn allowance(&self) -> &Allowance {
-        &self.allowance
+    pub fn allowance(&self) -> Allowance {
+        self.allowance
     }
 
     /// How long a burst that is used up needs to be whole again.

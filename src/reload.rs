@@ -288,6 +288,11 @@ impl Policy {
                 upstream.tls.clone_from(&known.tls);
             }
         }
+        for product in &mut self.products {
+            if let Some(known) = before.products.iter().find(|known| known.name == product.name) {
+                product.traffic = Arc::clone(&known.traffic);
+            }
+        }
         let mut accounts = Known::of(before);
         for account in &mut self.accounts {
             let known = accounts.find(&account.name);
@@ -300,6 +305,7 @@ impl Policy {
                 of_known.map(Arc::clone).or_else(|| ledger.licence(&licence.account, &licence.product))
             });
         }
+        self.pages.inherit(&before.pages);
     }
 
     /// Counts what the accounts of a policy that this one follows have used.

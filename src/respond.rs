@@ -14,6 +14,7 @@ use crate::check::media::{JSON, MediaType, PROBLEM_JSON, prefers_problem_json};
 use crate::cors;
 use crate::head::Lines;
 use crate::ledger::Receipt;
+use crate::page::Rendition;
 use crate::policy::{Policy, Preflight};
 use crate::problem::{Hint, Problem};
 use crate::quota::{Now, RateState};
@@ -21,7 +22,7 @@ use crate::sight::trace::Trace;
 use crate::wording::{Shape, Wording};
 
 /// `Access-Control-Expose-Headers` of every answer that a browser may read.
-const EXPOSED_HEADERS: &str = "Reference-Id, Transaction-Id, X-Rate-Limit-Limit, X-Rate-Limit-Remaining, \
+pub(crate) const EXPOSED_HEADERS: &str = "Reference-Id, Transaction-Id, X-Rate-Limit-Limit, X-Rate-Limit-Remaining, \
      X-Rate-Limit-Reset, RateLimit, RateLimit-Policy, Retry-After, X-Credits-Charged, X-Credits-Remaining";
 
 /// The identity of one exchange: `Transaction-Id`, made by us.
@@ -40,6 +41,9 @@ impl TransactionId {
         Uuid::from_bytes(id).hyphenated().encode_lower(&mut text);
         TransactionId(text)
     }
+
+    /// The one of examples.
+    pub const EXAMPLE: TransactionId = TransactionId(*b"7f1c0a52-3b0e-4d7e-9c55-0d2f6a1e8b34");
 
     /// Its text.
     pub fn as_bytes(&self) -> &[u8] {
@@ -67,8 +71,32 @@ pub enum Outcome<'a> {
     /// An answer of the gateway's own.
     Told(&'a [u8]),
     Preflight(&'a Preflight),
+    Page(&'a Rendition),
     Refused(Problem),
 }
+
+/// What caches may do with a response, and what of a request it depends on.
+#[derive(Clone, Copy)]
+struct Caching {
+    /// `Cache-Control`.
+    control: &'static str,
+    /// `Vary`.
+    vary: &'static str,
+}
+
+/// Nobody keeps what was answered to one client.
+const NEVER_KEPT: Caching = Caching { control: "no-store", vary: "Origin" };
+
+/// What browsers must not do with a page: run scripts, load anything from elsewhere, show it in a
+/// frame, take it for another type, or tell others where its reader came from.
+const PAGE_HEADERS: [(&str, &str); 3] = [
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+];
 
 /// What a response's headers depend on.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +125,10 @@ pub trait Sink {
     fn header(&mut self, name: &str, value: &[u8]);
     /// The body; always last, and left out when there must be none.
     fn body(&mut self, body: &[u8]);
+    /// The same of bytes that are kept, and need not be copied where they can be shared.
+    fn kept_body(&mut self, body: &bytes::Bytes) {
+        self.body(body);
+    }
 }
 
 /// Writes a whole response; the bytes of its body.
@@ -106,7 +138,7 @@ pub fn write(sink: &mut impl Sink, context: &Context<'_, '_>, outcome: &Outcome<
             sink.status(200, "OK");
             let served = context.trail.product.and_then(|product| product.media.best(context.lines));
             sink.header("Content-Type", served.map_or(JSON, MediaType::name).as_bytes());
-            common_headers(sink, context);
+            common_headers(sink, context, NEVER_KEPT);
             if let Some(receipt) = receipt {
                 number(sink, "X-Credits-Charged", u64::from(receipt.charged));
                 number(sink, "X-Credits-Remaining", receipt.remaining);
@@ -116,16 +148,17 @@ pub fn write(sink: &mut impl Sink, context: &Context<'_, '_>, outcome: &Outcome<
         Outcome::Told(body) => {
             sink.status(200, "OK");
             sink.header("Content-Type", JSON.as_bytes());
-            common_headers(sink, context);
+            common_headers(sink, context, NEVER_KEPT);
             finish(sink, context, body)
         }
         Outcome::Preflight(preflight) => {
             sink.status(204, "No Content");
-            common_headers(sink, context);
+            common_headers(sink, context, NEVER_KEPT);
             preflight_headers(sink, preflight);
             sink.body(b"");
             0
         }
+        Outcome::Page(rendition) => page(sink, context, rendition),
         Outcome::Refused(problem) => refusal(sink, context, *problem),
     }
 }
@@ -144,7 +177,7 @@ fn refusal(sink: &mut impl Sink, context: &Context<'_, '_>, problem: Problem) ->
             Shape::ProblemJson => PROBLEM_JSON.as_bytes(),
         },
     );
-    common_headers(sink, context);
+    common_headers(sink, context, NEVER_KEPT);
     let mut field = None;
     match problem.hint {
         Hint::None => {}
@@ -158,15 +191,52 @@ fn refusal(sink: &mut impl Sink, context: &Context<'_, '_>, problem: Problem) ->
     })
 }
 
+/// A page, or nothing but the news that the client has it already. That has no Content-Length, which
+/// would be the page's own (RFC 9110, section 15.4.5).
+fn page(sink: &mut impl Sink, context: &Context<'_, '_>, rendition: &Rendition) -> usize {
+    let encoded = rendition.encoded_for(context.lines);
+    let known = encoded.is_known_to(context.lines);
+    if known {
+        sink.status(304, "Not Modified");
+    } else {
+        sink.status(200, "OK");
+        sink.header("Content-Type", rendition.content_type.as_bytes());
+        if let Some(coding) = encoded.coding {
+            sink.header("Content-Encoding", coding.as_bytes());
+        }
+    }
+    let control = rendition.freshness.cache_control();
+    common_headers(sink, context, Caching { control, vary: "Accept, Accept-Encoding, Origin" });
+    sink.header("ETag", encoded.etag.as_bytes());
+    for (name, value) in PAGE_HEADERS {
+        sink.header(name, value.as_bytes());
+    }
+    if known {
+        sink.body(b"");
+        return 0;
+    }
+    number(sink, "Content-Length", u64::try_from(encoded.bytes.len()).unwrap_or(u64::MAX));
+    match context.lines.method {
+        "HEAD" => {
+            sink.body(b"");
+            0
+        }
+        _ => {
+            sink.kept_body(&encoded.bytes);
+            encoded.bytes.len()
+        }
+    }
+}
+
 /// The headers of every response, of whichever status.
-fn common_headers(sink: &mut impl Sink, context: &Context<'_, '_>) {
+fn common_headers(sink: &mut impl Sink, context: &Context<'_, '_>, caching: Caching) {
     date_header(sink, context.now);
     sink.header("Transaction-Id", context.transaction.as_bytes());
     for (name, value) in references(context) {
         sink.header(name, value);
     }
-    sink.header("Cache-Control", b"no-store");
-    sink.header("Vary", b"Origin");
+    sink.header("Cache-Control", caching.control.as_bytes());
+    sink.header("Vary", caching.vary.as_bytes());
     if let Some(origin) = cors::shown_to(context.policy, &context.trail, context.lines) {
         sink.header("Access-Control-Allow-Origin", origin);
         sink.header("Access-Control-Expose-Headers", EXPOSED_HEADERS.as_bytes());
@@ -312,5 +382,9 @@ impl Sink for Http2Sink {
 
     fn body(&mut self, body: &[u8]) {
         self.body = bytes::Bytes::copy_from_slice(body);
+    }
+
+    fn kept_body(&mut self, body: &bytes::Bytes) {
+        self.body = body.clone();
     }
 }

@@ -29,6 +29,7 @@ use crate::reload::{Reloader, Watched};
 use crate::renewal::{self, Renewal};
 use crate::sight::{self, Sight};
 use crate::sockets::Sockets;
+use crate::status::recorder::Recorder;
 use crate::upgrade::{Predecessor, Upgrader};
 use crate::upstream::figures::Metrics;
 use crate::{arrival, supervisor};
@@ -80,6 +81,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let sight = Arc::new(Sight::start(config.outlets));
     let (books, seen) = (Arc::clone(&ledger), Arc::clone(&sight));
     let gateway = Arc::new(Gateway::new(policy, books, seen, descriptors, started));
+    let recorder = Recorder::start(Arc::clone(&gateway), Arc::clone(&ledger));
     let listeners = config.listeners;
 
     let (begun, all_begun) = channel();
@@ -90,7 +92,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     if let Some(address) = demo_backend {
         server.add_service(sockets.serve_one("demo backend", LookupBackend, address, begun.clone())?);
     }
-    let upgrader = Upgrader::new(Arc::clone(&gateway), Arc::clone(&ledger), Arc::clone(&sockets));
+    let upgrader = Upgrader::new(Arc::clone(&gateway), Arc::clone(&ledger), recorder.clone(), Arc::clone(&sockets));
     let offered = watched.is_some().then(|| upgrader.clone());
     let reloader = watched.map(|watched| Reloader::start(watched, start, Arc::clone(&gateway), Arc::clone(&ledger)));
     // A change of the configuration can bring certificates where there were none.
@@ -98,7 +100,8 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let registry = metrics(&gateway, &ledger, &renewal.figures, reloader.as_ref(), started);
     server.add_service(background_service("renewal", renewal));
     let operators = Operators { reloader: reloader.clone(), upgrader: offered, token: config.admin_token };
-    let admin = Admin::new(Arc::clone(&gateway), Arc::clone(&ledger), registry, config.admin, operators);
+    let admin =
+        Admin::new(Arc::clone(&gateway), Arc::clone(&ledger), recorder.clone(), registry, config.admin, operators);
     server.add_service(sockets.serve_one("admin", admin, config.admin, begun)?);
     if let Some(reloader) = reloader {
         server.add_service(background_service(
@@ -106,7 +109,10 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
             Wishes { reloader, upgrader: upgrader.clone(), sight: Arc::clone(&sight) },
         ));
     }
-    let mut watch = background_service("watch", Watch { gateway, ledger: Arc::clone(&ledger), sockets, idle });
+    let mut watch = background_service(
+        "watch",
+        Watch { gateway, ledger: Arc::clone(&ledger), recorder: recorder.clone(), sockets, idle },
+    );
     watch.threads = Some(1);
     server.add_service(watch);
 
@@ -120,6 +126,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
         }
     });
     server.run(RunArgs { shutdown_signal: Box::new(Signals(upgrader)) });
+    recorder.flush();
     ledger.close();
     sight.flush();
     Ok(())
@@ -212,6 +219,7 @@ struct Watch {
     gateway: Arc<Gateway>,
     ledger: Arc<Ledger>,
     sockets: Arc<Sockets>,
+    recorder: Recorder,
     idle: fn(),
 }
 
@@ -238,6 +246,7 @@ impl BackgroundService for Watch {
             }
             () = interrupted() => {}
         }
+        self.recorder.flush();
         self.ledger.close();
         self.gateway.sight().flush();
         (self.idle)();

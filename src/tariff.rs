@@ -82,6 +82,26 @@ impl Tariff {
         Tariff { hold: hold.into(), price: price.into(), asked, told }
     }
 
+    /// What a request holds, line by line.
+    pub fn hold_lines(&self) -> &[Line] {
+        &self.hold
+    }
+
+    /// What an answer costs, line by line.
+    pub fn price_lines(&self) -> &[Line] {
+        &self.price
+    }
+
+    /// The tests of requests that conditions count: the pointer and the test of each.
+    pub fn asked_tests(&self) -> Vec<(u8, String, &Test)> {
+        self.asked.all()
+    }
+
+    /// The same of answers.
+    pub fn told_tests(&self) -> Vec<(u8, String, &Test)> {
+        self.told.all()
+    }
+
     /// Looks at a request: its body, or none.
     pub fn look_at(&self, request: Option<&Value>) -> Passed {
         let mut passed = self.asked.root.without_value;
@@ -192,6 +212,13 @@ impl Tests {
         node.tests.push((number, test));
         Some(number)
     }
+
+    /// Every test with its number, and the pointer to what it looks at.
+    fn all(&self) -> Vec<(u8, String, &Test)> {
+        let mut found = Vec::new();
+        self.root.gather("", &mut found);
+        found
+    }
 }
 
 /// A place that tests look at, or that lies on the way to one.
@@ -222,6 +249,13 @@ impl Node {
         // The place was found or made a line above.
         #[allow(clippy::indexing_slicing)]
         &mut self.children[place].1
+    }
+
+    fn gather<'n>(&'n self, pointer: &str, found: &mut Vec<(u8, String, &'n Test)>) {
+        found.extend(self.tests.iter().map(|(number, test)| (*number, pointer.to_owned(), test)));
+        for (name, child) in &self.children {
+            child.gather(&format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")), found);
+        }
     }
 
     fn named(&self, name: &str) -> Option<&Node> {

@@ -22,6 +22,7 @@ use crate::channel::Channel;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
 use crate::sockets::{Socket, Sockets};
+use crate::status::recorder::Recorder;
 use crate::supervisor;
 
 /// How long a successor may take until it serves: a million accounts take some seconds.
@@ -132,6 +133,7 @@ struct Shared {
     command: Vec<OsString>,
     gateway: Arc<Gateway>,
     ledger: Arc<Ledger>,
+    recorder: Recorder,
     sockets: Arc<Sockets>,
     /// Held by whoever hands over.
     turn: Mutex<()>,
@@ -141,10 +143,10 @@ struct Shared {
 
 impl Upgrader {
     /// An upgrader for a process that listens on these sockets.
-    pub fn new(gateway: Arc<Gateway>, ledger: Arc<Ledger>, sockets: Arc<Sockets>) -> Upgrader {
+    pub fn new(gateway: Arc<Gateway>, ledger: Arc<Ledger>, recorder: Recorder, sockets: Arc<Sockets>) -> Upgrader {
         let command = std::env::args_os().collect();
         let (turn, stop, handed_over) = (Mutex::new(()), Notify::new(), AtomicBool::new(false));
-        Upgrader(Arc::new(Shared { command, gateway, ledger, sockets, turn, stop, handed_over }))
+        Upgrader(Arc::new(Shared { command, gateway, ledger, recorder, sockets, turn, stop, handed_over }))
     }
 
     /// Hands over to a successor: the number of its process.
@@ -225,6 +227,8 @@ impl Shared {
         self.handed_over.store(true, Ordering::Release);
         supervisor::tell(&format!("MAINPID={process}"));
         self.stop.notify_one();
+        // What was counted up to now is history; the file is the successor's in a moment.
+        self.recorder.flush();
         self.ledger.hand_over(near);
         Ok(process)
     }

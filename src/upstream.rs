@@ -86,7 +86,26 @@ impl<P> Upstreams<P> {
     }
 }
 
+/// Whether an upstream has a server that health checks have not found out of order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    Some,
+    None,
+    /// No server is known yet.
+    Unresolved,
+}
+
 impl<P> Pool<P> {
+    /// Whether a server can be reached, as far as health checks tell.
+    pub fn reach(&self) -> Reach {
+        let roster = self.roster.load();
+        match roster.servers() {
+            [] => Reach::Unresolved,
+            servers if servers.iter().any(|server| server.state.health.is_up()) => Reach::Some,
+            _ => Reach::None,
+        }
+    }
+
     fn new(upstream: &Upstream, connect: Connect<P>, clock: Clock, before: Option<&Pool<P>>) -> Pool<P> {
         let known = |address: &Address| before.and_then(|pool| pool.addresses_of(address)).unwrap_or_default();
         let resolved = upstream.servers.iter().map(|server| match &server.address {

@@ -20,6 +20,7 @@ pub struct Words {
     pub slug: Box<str>,
     pub status: Status,
     pub fault: Fault,
+    title: Box<str>,
     /// The error object up to the detail, opening quote included.
     object_start: Box<str>,
     /// The same of the object of RFC 9457.
@@ -114,9 +115,15 @@ impl Wording {
 }
 
 impl Words {
+    /// Its title, as it is before it is escaped.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
     fn new(public_url: &str, text: Text) -> Words {
         let link = escaped(&format!("{public_url}/problems/{}", text.slug));
-        let title = escaped(text.title.as_deref().unwrap_or(text.status.phrase()));
+        let plain_title = text.title.as_deref().unwrap_or(text.status.phrase());
+        let title = escaped(plain_title);
         let detail = match text.detail.split_once("{field}") {
             Some((before, after)) => Detail::AroundField(escaped(before).into(), escaped(after).into()),
             None => Detail::Whole(escaped(&text.detail).into()),
@@ -125,6 +132,7 @@ impl Words {
         Words {
             object_start: format!(r#"{{"error":{{"type":"{link}","title":"{title}","detail":""#).into(),
             problem_start: format!(r#"{{"type":"{link}","title":"{title}","status":{status},"detail":""#).into(),
+            title: plain_title.into(),
             slug: text.slug,
             status: text.status,
             fault: text.fault,

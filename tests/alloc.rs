@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use pingora_core::protocols::l4::stream::Stream;
 use pingora_core::protocols::{GetSocketDigest, SocketDigest};
-use tollgate::admit::{Room, Trail, Turn, admit};
+use tollgate::admit::{Entrance, Trail, Turn, admit};
 use tollgate::descriptors::Descriptors;
 use tollgate::gateway::Gateway;
 use tollgate::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
@@ -69,8 +69,8 @@ fn admitted(policy: &tollgate::policy::Policy, text: &str) -> (Option<Row>, usiz
     let lines = Lines::split(&bytes, &mut slots).unwrap();
     let head = Head::judge(lines, Peer::Address([127, 0, 0, 1].into()), &limits).unwrap();
     let mut trail = Trail::default();
-    let row = match admit(policy, &head, now, Room::Free, &mut trail) {
-        Ok(Turn::Lookup(_) | Turn::Preflight(_) | Turn::Enquiry(_)) => None,
+    let row = match admit(policy, &head, now, Entrance::OPEN, &mut trail) {
+        Ok(Turn::Lookup(_) | Turn::Preflight(_) | Turn::Enquiry(_) | Turn::Page(..)) => None,
         Err(problem) => Some(problem.row),
     };
     (row, ALLOCATIONS.get() - before)

@@ -73,7 +73,7 @@ impl Pair {
                 same_answer(&explained, &response, &shown);
                 return Some(problem.clone());
             }
-            Outcome::Preflight | Outcome::Told => same_answer(&explained, &response, &shown),
+            Outcome::Preflight | Outcome::Told | Outcome::Page => same_answer(&explained, &response, &shown),
             Outcome::Forwarded { upstream, .. } if upstream == "down" => {
                 response.assert_problem("upstream-unavailable");
             }
@@ -132,6 +132,7 @@ fn requests() -> impl Strategy<Value = Request> {
             "/web/v1",
             "/phone/down",
             "/nothing",
+            "/problems/token-unknown",
             "/phone/../x",
         ]),
         maybe(select(tokens)),

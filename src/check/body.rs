@@ -33,6 +33,8 @@ pub struct BodyRule {
 #[derive(Debug)]
 pub struct Schema {
     validator: Validator,
+    /// The schema as it judges, for those who describe it.
+    document: Value,
     /// Every field that the schema names, in JSON Pointer form without array places, sorted.
     fields: Box<[Box<str>]>,
     mappings: Box<[Mapping]>,
@@ -85,7 +87,22 @@ impl Schema {
             refuse_unknown_members(&mut schema);
         }
         let validator = jsonschema::options().with_pattern_options(PatternOptions::regex()).build(&schema).ok()?;
-        Some(Schema { validator, fields: fields.into(), mappings: mappings.into() })
+        Some(Schema { validator, document: schema, fields: fields.into(), mappings: mappings.into() })
+    }
+
+    /// The schema as it judges.
+    pub fn document(&self) -> &Value {
+        &self.document
+    }
+
+    /// Every field that the schema names, as a JSON Pointer without array places.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|field| &**field)
+    }
+
+    /// Which broken rules are problems of their own.
+    pub fn mappings(&self) -> &[Mapping] {
+        &self.mappings
     }
 
     /// The fields that `Hint::Field` counts, as answers name them.

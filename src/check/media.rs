@@ -38,6 +38,11 @@ impl MediaType {
         Ok(MediaType { name: text.to_ascii_lowercase().into() })
     }
 
+    /// The type of bytes of which nothing is known (RFC 2046, section 4.5.1).
+    pub fn any_bytes() -> MediaType {
+        MediaType { name: "application/octet-stream".into() }
+    }
+
     /// `type/subtype`.
     pub fn name(&self) -> &str {
         &self.name
@@ -64,14 +69,7 @@ impl Media {
 
     /// The served type that the request would rather have; of several the first.
     pub fn best(&self, lines: &Lines<'_>) -> Option<&MediaType> {
-        let mut best: Option<(&MediaType, Weight)> = None;
-        for served in &self.served {
-            let weight = weight(lines, served);
-            if weight > 0 && best.is_none_or(|(_, known)| weight > known) {
-                best = Some((served, weight));
-            }
-        }
-        best.map(|(served, _)| served)
+        preferred(lines, self.served.iter()).and_then(|place| self.served.get(place))
     }
 
     /// Lets the request pass if its body is of a taken type, in UTF-8 and not encoded.
@@ -122,8 +120,34 @@ pub const JSON: &str = "application/json";
 /// What a problem of RFC 9457 is served as.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-fn weight(lines: &Lines<'_>, media_type: &MediaType) -> Weight {
-    weight_of_type(lines, &media_type.name)
+/// The place of the type that a request would rather have; of several the first, and `None` if it
+/// wants none of them.
+pub fn preferred<'m>(lines: &Lines<'_>, types: impl Iterator<Item = &'m MediaType>) -> Option<usize> {
+    let mut best: Option<(usize, Weight)> = None;
+    for (place, media_type) in types.enumerate() {
+        let weight = weight_of_type(lines, &media_type.name);
+        if weight > 0 && best.is_none_or(|(_, known)| weight > known) {
+            best = Some((place, weight));
+        }
+    }
+    best.map(|(place, _)| place)
+}
+
+/// Whether a client takes a content coding (RFC 9110, section 12.5.3). One that says nothing is
+/// sent none: not every program that reads pages can undo it.
+pub fn takes_coding(lines: &Lines<'_>, coding: &str) -> bool {
+    let (mut named, mut any) = (None, None);
+    for element in lines.values("accept-encoding").flat_map(|value| value.split(|byte| *byte == b',')) {
+        let mut parts = element.split(|byte| *byte == b';');
+        let name = parts.next().unwrap_or_default().trim_ascii();
+        let Some(weight) = weight_of(parts) else { continue };
+        if name.eq_ignore_ascii_case(coding.as_bytes()) {
+            named = Some(weight);
+        } else if name == b"*" {
+            any = Some(weight);
+        }
+    }
+    named.or(any).is_some_and(|weight: Weight| weight > 0)
 }
 
 /// The weight that the Accept lines give to a type: that of the most specific range which

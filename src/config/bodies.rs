@@ -97,7 +97,7 @@ fn why_not_a_schema(schema: &Value) -> String {
 }
 
 /// A schema: a file beside the configuration, or the schema itself.
-fn schema(written: Written<Value>, source: &Source, mistakes: &mut Mistakes) -> Option<(Value, Place)> {
+pub fn schema(written: Written<Value>, source: &Source, mistakes: &mut Mistakes) -> Option<(Value, Place)> {
     let Written::Here(value, place) = written else {
         return None;
     };

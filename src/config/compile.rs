@@ -12,15 +12,19 @@ use super::problems::Rows;
 use super::products::{self, Surroundings, listed};
 use super::tls::client_tls;
 use super::units::{Bytes, Parsed};
-use super::{Config, Source, credits, file, listeners, sight, upstreams};
+use super::{Config, Source, credits, file, listeners, pages, sight, status, upstreams};
 use crate::account::Tokens;
 use crate::check::domain::Domains;
 use crate::check::header::HeaderRule;
 use crate::check::media::{Media, MediaType};
 use crate::check::network::Networks;
 use crate::head::{HeadLimits, MAX_FIELDS};
+use crate::page::Shelf;
+use crate::pages::{Own, example};
 use crate::policy::{Endpoint, Enquiry, Limits, Paths, Policy, Preflight, Product, Upstream};
 use crate::quota::{Allowance, Window};
+use crate::site::Site;
+use crate::status::{recorder, shelf};
 use crate::wording::Wording;
 use crate::yaml::{Mistakes, Place, Written};
 
@@ -59,8 +63,19 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
     }
     let token_headers = products::all_token_headers(&file.products);
     let mut rows = Rows::compile(file.problems, root, mistakes);
-    let around =
-        Surroundings { root, upstreams: &upstreams, token_headers: &token_headers, source, public_url: &public_url };
+    let own_pages = pages::compile(file.pages, &public_url, source, mistakes);
+    let site = own_pages.site.as_ref();
+    if let (None, Some(place)) = (site, &own.for_pages) {
+        mistakes.push(place.clone(), "is for pages, and there are none; remove `serve: false` of `pages`, or this");
+    }
+    let around = Surroundings {
+        root,
+        upstreams: &upstreams,
+        token_headers: &token_headers,
+        source,
+        public_url: &public_url,
+        site,
+    };
     if file.products.0.is_empty() && !mistakes.touch(&root.key("products")) {
         mistakes.push(root.key("products"), "is missing; write at least one product with its routes");
     }
@@ -84,6 +99,7 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
     let ledger = credits::ledger(file.ledger, somebody_pays, root, source, mistakes);
     let (sight, outlets) = sight::compile(file.metrics, file.access_log, file.tracing, source, mistakes);
     let window = enquiry_window(file.enquiry_rate, mistakes);
+    let status = status::status(file.status, &compiled, mistakes);
     if !mistakes.is_empty() {
         return None;
     }
@@ -113,7 +129,7 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
     };
     let wording = Wording::new(&public_url, rows.texts(|text| in_general(&text.detail)), Vec::new());
     let origins = any_origin();
-    let policy = Policy {
+    let mut policy = Policy {
         limits,
         grace,
         trusted_proxies,
@@ -129,7 +145,20 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         enquiry,
         sight,
         shown: serde_json::Value::Null,
+        site: Site::default(),
+        pages: Shelf::default(),
+        status,
     };
+    if let Some(site) = own_pages.site {
+        policy.site = site;
+        let examples = match source {
+            Source::Directory(_) => example::Tokens::Named,
+            // The demo's are known to everybody.
+            Source::Embedded(_) => example::Tokens::Demo,
+        };
+        crate::pages::publish(&mut policy, &Own { words: rows.words(), extra: own_pages.extra, examples });
+        shelf::publish(&mut policy, recorder::unix_seconds());
+    }
     let admin_token = file.admin_token.take().map(|digest| digest.0);
     Some(Config { listeners: Arc::new(own.listeners), workers, admin, admin_token, ledger, outlets, policy })
 }

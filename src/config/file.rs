@@ -14,12 +14,14 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::units::{Bytes, FromText, HeaderName, Mode, Parsed, PerPeriod, PublicUrl, RouteText};
+use super::units::{Bytes, Decimal, FromText, HeaderName, Mode, Parsed, PerPeriod, PublicUrl, RouteText};
 use crate::account::{Digest, Expiry};
 use crate::check::domain::Pattern;
 use crate::check::media::MediaType;
 use crate::policy::upstream::Address;
-use crate::problem::Status;
+use crate::problem::Status as ProblemStatus;
+use crate::site::colour::Colour;
+use crate::status::notice::Moment;
 use crate::yaml::{Entries, Listed, Place, TEXT_OR_KEYS, Written};
 
 /// A value written as one text.
@@ -55,6 +57,8 @@ pub struct File {
     pub admin_token: Text<Digest>,
     /// What links to problem pages begin with. No default.
     pub public_url: Text<PublicUrl>,
+    /// What problem pages and reference pages look like, and where they are served.
+    pub pages: Written<Pages>,
     /// Proxies in front of this gateway, whose X-Forwarded-For is believed: addresses and networks.
     /// Default: none.
     #[schemars(length(min = 1))]
@@ -86,6 +90,8 @@ pub struct File {
     pub access_log: Written<AccessLog>,
     /// Traces by W3C Trace Context.
     pub tracing: Written<Tracing>,
+    /// The status pages, made from the requests that are served.
+    pub status: Written<Status>,
     /// Customers, each with a name of your choice.
     pub accounts: Entries<Account>,
     /// More accounts: YAML files with a key `accounts`, and JSON Lines files (.jsonl) with one account a
@@ -113,6 +119,90 @@ pub struct Listener {
     /// Connections begin with a PROXY header, version 1 or 2, whose address counts as the peer's.
     /// Default: they do not.
     pub proxy_protocol: Written<ProxyProtocol>,
+    /// What clients get there. Default: all, or lookups as soon as another listener says pages.
+    pub serves: Written<Serves>,
+}
+
+/// What clients of a listener get.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Serves {
+    /// Products and pages.
+    All,
+    /// Products alone.
+    Lookups,
+    /// Pages alone.
+    Pages,
+}
+
+/// The pages for people: where, and how they look.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pages {
+    /// Whether there are any. Default: true.
+    pub serve: Written<bool>,
+    /// What requests for them begin with. Default: the path of `public_url`, which is right unless a proxy
+    /// in front cuts a part of it off; / is the root.
+    pub path: Written<String>,
+    /// Where clients send their lookups, as examples and OpenAPI name it. Default: `public_url` without
+    /// `path`.
+    pub api_url: Text<PublicUrl>,
+    /// What the service is called. Default: API.
+    pub name: Written<String>,
+    /// An SVG or PNG file beside this one, at most 256KiB. Default: none.
+    pub logo: Written<String>,
+    /// Colours for light and dark screens. Text and accent must have a contrast of 4.5 with the background.
+    pub colours: Written<Colours>,
+    /// Whom readers can ask, at the foot of every page. Default: nobody.
+    pub support: Written<Support>,
+    /// Pages of your own in the menu, at /pages/ and their slug: Markdown files beside this one. Default:
+    /// none.
+    pub extra: Written<Listed<ExtraPage>>,
+}
+
+/// Colours of the pages.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Colours {
+    /// For light screens.
+    pub light: Written<Palette>,
+    /// For dark screens.
+    pub dark: Written<Palette>,
+}
+
+/// Colours for one kind of screen.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Palette {
+    /// Of text, in hexadecimal digits.
+    pub text: Text<Colour>,
+    /// Of what is behind it, in hexadecimal digits.
+    pub background: Text<Colour>,
+    /// Of links, in hexadecimal digits.
+    pub accent: Text<Colour>,
+}
+
+/// Whom readers can ask.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Support {
+    /// An address of mail.
+    pub email: Written<String>,
+    /// A page.
+    pub url: Text<PublicUrl>,
+}
+
+/// A page of the operator's own words.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["title", "slug", "file"]))]
+pub struct ExtraPage {
+    /// What the menu calls it.
+    pub title: Written<String>,
+    /// The last part of its path.
+    pub slug: Written<String>,
+    /// A Markdown file beside this one. HTML in it is shown as text.
+    pub file: Written<String>,
 }
 
 /// How clients speak TLS with a listener.
@@ -365,6 +455,10 @@ pub struct Product {
     pub headers: Entries<HeaderRule>,
     /// What the body must be. Without this key requests have no body.
     pub body: Written<Body>,
+    /// What answers are: a JSON Schema in a file beside this one, or the schema itself, for the reference
+    /// and OpenAPI alone; answers are not checked with it. Default: nothing is said of them.
+    #[schemars(extend("type" = ["string", "object", "boolean"]))]
+    pub answer_schema: Written<serde_json::Value>,
     /// What lookups cost, in whole credits. Without this key they cost nothing.
     pub credits: Written<Credits>,
     /// How long browsers may remember the answer to a preflight. Default: 10m.
@@ -581,6 +675,67 @@ pub struct Otlp {
     pub service_name: Written<String>,
 }
 
+/// What the status pages say beside what was counted.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Status {
+    /// The part of requests that shall not fail through a fault of ours, in percent, from 50 to 99.999.
+    /// Default: 99.9.
+    pub objective: Text<Decimal>,
+    /// With fewer failures in a long window there is no incident. Default: 10.
+    pub min_failures: Written<u64>,
+    /// An incident begins when failures use up what the objective allows `rate` times too fast in both
+    /// windows, and ends when they no longer do in the short one.
+    pub burn_rates: Written<Listed<BurnRate>>,
+    /// What clients should know. Default: none.
+    pub notes: Written<Listed<StatusNote>>,
+    /// Planned maintenance; what fails meanwhile counts all the same. Default: none.
+    pub maintenance: Written<Listed<StatusMaintenance>>,
+}
+
+/// How fast failures may come, and for how long.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["rate", "long", "short"]))]
+pub struct BurnRate {
+    /// How many times too fast, from 0.1 to 1000.
+    pub rate: Text<Decimal>,
+    /// The window that it has to last for, from 1s to 3d.
+    pub long: Text<Duration>,
+    /// The window that says whether it still lasts, from 1s to 3d.
+    pub short: Text<Duration>,
+}
+
+/// Something that clients should know.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["at", "text"]))]
+pub struct StatusNote {
+    /// Since when (RFC 3339).
+    pub at: Text<Moment>,
+    /// Until when (RFC 3339). Default: as long as it stands here.
+    pub until: Text<Moment>,
+    /// The product that it is about. Default: all.
+    pub product: Written<String>,
+    /// One line of text.
+    pub text: Written<String>,
+}
+
+/// Planned maintenance.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["from", "to", "text"]))]
+pub struct StatusMaintenance {
+    /// From when (RFC 3339).
+    pub from: Text<Moment>,
+    /// Up to when (RFC 3339), at most 31 days later.
+    pub to: Text<Moment>,
+    /// The product that it is about. Default: all.
+    pub product: Written<String>,
+    /// One line of text.
+    pub text: Written<String>,
+}
+
 /// What an account has of a product: credits, or no need of any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Funds {
@@ -628,7 +783,7 @@ pub enum When {
 #[serde(default, deny_unknown_fields)]
 pub struct Problem {
     /// The status; an own row needs one, a built-in row keeps its own.
-    pub status: Text<Status>,
+    pub status: Text<ProblemStatus>,
     /// Replaces the standard reason phrase as the title.
     #[schemars(regex(pattern = r"\S"))]
     pub title: Written<String>,
@@ -636,6 +791,12 @@ pub struct Problem {
     /// {deadline_header}, {deadline_min}, {deadline_max} and {body_max}.
     #[schemars(regex(pattern = r"\S"))]
     pub detail: Written<String>,
+    /// What it means, for the row's page: one or two sentences.
+    pub meaning: Written<String>,
+    /// Usual causes, for the row's page.
+    pub causes: Written<Listed<String>>,
+    /// What mends it, for the row's page.
+    pub remedy: Written<Listed<String>>,
 }
 
 /// A customer.

@@ -110,7 +110,7 @@ fn mistakes_in_listeners() {
             (
                 "listeners: [127.0.0.1:8080]",
                 &[
-                    "f:1:13: listeners[0]: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are address, unix, mode, h2c, tls, proxy_protocol",
+                    "f:1:13: listeners[0]: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are address, unix, mode, h2c, tls, proxy_protocol, serves",
                 ],
             ),
             (
@@ -495,8 +495,10 @@ fn the_examples_of_gateway_yaml_are_good() {
     for name in ["tls/clients.pem", "tls/backend-ca.pem"] {
         std::fs::copy(scratch.path().join("ca.pem"), scratch.path().join(name)).unwrap();
     }
-    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/config/phone.schema.json");
-    std::fs::copy(schema, scratch.path().join("phone.schema.json")).unwrap();
+    for name in ["phone.schema.json", "phone.answer.schema.json", "logo.svg", "terms.md"] {
+        let from = format!("{}/config/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::copy(from, scratch.path().join(name)).unwrap();
+    }
     let config = load_text(&scratch, &super::tests::with_all_examples());
     let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
     assert_eq!(config.listeners.0.len(), 4);

@@ -14,6 +14,7 @@ use super::units::{Mode, Parsed};
 use super::{Source, file};
 use crate::check::network::Networks;
 use crate::listener::{At, Listener, Listeners, MAX_UNIX_PATH_BYTES};
+use crate::page::Door;
 use crate::yaml::{Listed, Mistakes, Place, Written};
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
@@ -27,6 +28,8 @@ pub const MAX_LISTENERS: usize = 64;
 /// All listeners, and by which key each came.
 pub struct Compiled {
     pub listeners: Listeners,
+    /// Where it says that a listener is for pages.
+    pub for_pages: Option<Place>,
     keys: Vec<&'static str>,
 }
 
@@ -69,16 +72,29 @@ pub fn compile(
     let first = first.map(|address| Listener { h2c: h2c.take().unwrap_or(false), ..Listener::plain(address) });
     let mut compiled: Vec<Listener> = first.into_iter().collect();
     let from_listen = compiled.len();
+    // Listeners that do not say what is behind them.
+    let mut open: Vec<bool> = vec![true; from_listen];
+    let mut for_pages = None;
     for (written, place) in elements(listeners, root, mistakes) {
+        let (unsaid, says_pages) =
+            (written.serves.is_missing(), matches!(written.serves.get(), Some(file::Serves::Pages)));
+        if says_pages {
+            for_pages = written.serves.place().cloned();
+        }
         let Some((listener, place)) = listener(written, place, source, mistakes) else { continue };
         if compiled.iter().any(|known| known.at.clashes_with(&listener.at)) {
             mistakes.push(place, "is where another listener is already; give each its own address or path");
         }
         compiled.push(listener);
+        open.push(unsaid);
+    }
+    if for_pages.is_some() {
+        let open = compiled.iter_mut().zip(open).filter_map(|(listener, open)| open.then_some(listener));
+        open.for_each(|listener| listener.serves = Door::Lookups);
     }
     let keys =
         (0..compiled.len()).map(|number| if number < from_listen { "`listen`" } else { "`listeners`" }).collect();
-    Compiled { listeners: Listeners(compiled.into()), keys }
+    Compiled { listeners: Listeners(compiled.into()), for_pages, keys }
 }
 
 fn elements(
@@ -103,7 +119,7 @@ fn listener(
     source: &Source,
     mistakes: &mut Mistakes,
 ) -> Option<(Listener, Place)> {
-    let file::Listener { address, unix, mode, h2c, tls, proxy_protocol } = written;
+    let file::Listener { address, unix, mode, h2c, tls, proxy_protocol, serves } = written;
     let h2c_place = h2c.place().cloned();
     let h2c = h2c.take().unwrap_or(false);
     if let (true, false, Some(place)) = (h2c, tls.is_missing(), h2c_place) {
@@ -138,9 +154,14 @@ fn listener(
             (None, place)
         }
     };
+    let serves = match serves.take() {
+        None | Some(file::Serves::All) => Door::All,
+        Some(file::Serves::Lookups) => Door::Lookups,
+        Some(file::Serves::Pages) => Door::Pages,
+    };
     let on_unix = matches!(at, Some(At::Unix { .. }));
     let proxies = proxies(proxy_protocol, on_unix, mistakes);
-    at.map(|at| (Listener { at, h2c, tls, proxies }, at_place))
+    at.map(|at| (Listener { at, h2c, tls, proxies, serves }, at_place))
 }
 
 fn unix_path(path: String, place: &Place, source: &Source, mistakes: &mut Mistakes) -> Option<PathBuf> {

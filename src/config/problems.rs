@@ -2,13 +2,16 @@
 
 use super::file;
 use super::units::Parsed;
+use crate::pages::problems::OwnWords;
 use crate::problem::{Fault, Row, Status, TABLE};
 use crate::wording::Text;
-use crate::yaml::{Entries, Mistakes, Place, Written};
+use crate::yaml::{Entries, Listed, Mistakes, Place, Written};
 
 /// All rows of a configuration, built-in and own.
 pub struct Rows {
     texts: Vec<Text>,
+    /// What pages say in the operator's words, by slug.
+    words: Vec<(Box<str>, OwnWords)>,
     /// The own rows, and whether something refers to them yet.
     own: Vec<(Place, bool)>,
     /// The root of the configuration.
@@ -30,8 +33,10 @@ impl Rows {
             title: None,
             detail: definition.detail.to_owned(),
         });
-        let mut rows = Rows { texts: built_in.collect(), own: Vec::new(), root: root.clone() };
-        for (slug, place, problem) in problems.0 {
+        let mut rows = Rows { texts: built_in.collect(), words: Vec::new(), own: Vec::new(), root: root.clone() };
+        for (slug, place, mut problem) in problems.0 {
+            let words = own_words(&mut problem, mistakes);
+            rows.words.push((slug.as_str().into(), words));
             match rows.texts.iter_mut().find(|text| *text.slug == *slug) {
                 Some(text) => reword(text, problem, mistakes),
                 None => rows.add(&slug, place, problem, mistakes),
@@ -67,6 +72,11 @@ impl Rows {
             title,
             detail: detail.unwrap_or_default(),
         });
+    }
+
+    /// What pages say of rows in the operator's words.
+    pub fn words(&mut self) -> Vec<(Box<str>, OwnWords)> {
+        std::mem::take(&mut self.words)
     }
 
     /// The row that a `problem` key names.
@@ -161,6 +171,29 @@ fn check_words(problem: &file::Problem, row: Row, mistakes: &mut Mistakes) {
         };
         mistakes.push(place.clone(), what);
     }
+}
+
+/// The words for a row's page.
+fn own_words(problem: &mut file::Problem, mistakes: &mut Mistakes) -> OwnWords {
+    let meaning = std::mem::take(&mut problem.meaning);
+    if let Written::Here(text, place) = &meaning {
+        check_text(text, place, mistakes);
+    }
+    let mut list = |written: Written<Listed<String>>| -> Vec<String> {
+        let place = written.place().cloned();
+        let texts = written.take().unwrap_or_default().0;
+        if let Some(place) = place
+            && texts.is_empty()
+            && !mistakes.touch(&place)
+        {
+            mistakes.push(place, "is an empty list; write at least one sentence, or remove the key");
+        }
+        texts.iter().for_each(|(text, place)| check_text(text, place, mistakes));
+        texts.into_iter().map(|(text, _)| text).collect()
+    };
+    let causes = list(std::mem::take(&mut problem.causes));
+    let remedy = list(std::mem::take(&mut problem.remedy));
+    OwnWords { meaning: meaning.take(), causes, remedy }
 }
 
 fn check_text(text: &str, place: &Place, mistakes: &mut Mistakes) {

@@ -1,11 +1,12 @@
 //! Products: routes, headers and deadlines, compiled from the configuration. Bodies are `bodies.rs`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use regex::bytes::RegexBuilder;
 
-use super::bodies::body_rule;
+use super::bodies::{body_rule, schema};
 use super::compile::{check_name, out_of_range};
 use super::credits::tariff;
 use super::problems::Rows;
@@ -18,6 +19,7 @@ use crate::check::media::{Media, MediaType};
 use crate::policy::upstream::AddedHeaders;
 use crate::policy::{Endpoint, Paths, Preflight, Product, Upstream};
 use crate::problem::Row;
+use crate::site::Site;
 use crate::wording::{Text, Wording};
 use crate::yaml::{Entries, Listed, Mistakes, Place, Written};
 
@@ -30,6 +32,8 @@ pub struct Surroundings<'c> {
     pub token_headers: &'c BTreeSet<String>,
     pub source: &'c Source,
     pub public_url: &'c str,
+    /// Where pages are, if there are any.
+    pub site: Option<&'c Site>,
 }
 
 /// The longest deadline that can be given; it also bounds how long a slow upstream is waited for.
@@ -63,7 +67,7 @@ pub fn compile(
     };
     check_name(&name, &place, mistakes);
     let upstream = upstream(product.upstream, &place, around, mistakes);
-    let methods = routes(product.routes, &place, number, paths, mistakes);
+    let methods = routes(product.routes, &place, number, around, paths, mistakes);
     let token_headers = names(product.token_headers, &place, mistakes);
     let media = Media {
         served: media_types(product.accept, "accept", &place, mistakes),
@@ -78,6 +82,7 @@ pub fn compile(
     let headers: Box<[HeaderRule]> =
         product.headers.0.into_iter().filter_map(|entry| header_rule(entry, &mut taken, rows, mistakes)).collect();
     let body = product.body.take().map(|body| body_rule(body, around.source, rows, mistakes));
+    let answer_schema = schema(product.answer_schema, around.source, mistakes).map(|(schema, _)| schema);
     let tariff = tariff(product.credits, body.as_ref(), mistakes);
     let max_age_place = product.preflight_max_age.place().cloned();
     let max_age = product.preflight_max_age.take().map_or(Duration::from_secs(600), |age| age.0);
@@ -101,8 +106,10 @@ pub fn compile(
         deadline,
         headers,
         body,
+        answer_schema,
         tariff,
         wording: Wording::new("", Vec::new(), Vec::new()),
+        traffic: Arc::default(),
     };
     product.wording =
         Wording::new(around.public_url, rows.texts(|text| filled(text, &product)), fields.unwrap_or_default());
@@ -148,12 +155,18 @@ fn routes(
     routes: file::Texts<super::units::RouteText>,
     parent: &Place,
     number: usize,
+    around: &Surroundings<'_>,
     paths: &mut Paths,
     mistakes: &mut Mistakes,
 ) -> String {
     let mut methods: Vec<Box<str>> = Vec::new();
     let routes = listed(routes, parent, "routes", "write at least one, as in [POST /phone/validate/v2]", mistakes);
     for (Parsed(route), place) in routes {
+        if around.site.is_some_and(|site| site.reserves(&route.path)) {
+            let what = "is where the gateway's own pages are; give the route another path, move the pages with `pages.path`, or say pages: { serve: false }";
+            mistakes.push(place, what);
+            continue;
+        }
         if !paths.insert(&route.method, &route.path, Endpoint::Product(number)) {
             mistakes.push(place, "is routed already; give each method and path to one product, once");
         }

@@ -271,7 +271,7 @@ fn hide(mapping: &mut Value, key: &str) {
     }
 }
 
-fn allowance(allowance: &Allowance) -> Value {
+fn allowance(allowance: Allowance) -> Value {
     let Allowance { limit, period, burst } = allowance;
     let unit = match period.as_secs() {
         1 => "s",

@@ -74,7 +74,7 @@ struct Case {
     lines: &'static [&'static str],
 }
 
-fn edited(good: &str, edits: &[(&str, &str)]) -> String {
+pub fn edited(good: &str, edits: &[(&str, &str)]) -> String {
     let mut text = good.to_owned();
     for (old, new) in edits {
         assert_eq!(text.matches(old).count(), 1, "{old:?} in {edits:?}");
@@ -83,7 +83,7 @@ fn edited(good: &str, edits: &[(&str, &str)]) -> String {
     text
 }
 
-fn parsed(text: &str) -> Result<Config, Mistakes> {
+pub fn parsed(text: &str) -> Result<Config, Mistakes> {
     parse("f", text, &Source::from(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/config"))))
 }
 
@@ -757,7 +757,7 @@ fn mistakes_in_products() {
                 ("products: [phone]", "products: [phone, other]"),
             ],
             lines: &[
-                "f:28:10: products.other: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are upstream, routes, token_headers, accept, content_type, deadline, headers, body, credits, preflight_max_age",
+                "f:28:10: products.other: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are upstream, routes, token_headers, accept, content_type, deadline, headers, body, answer_schema, credits, preflight_max_age",
             ],
         },
     ]);
@@ -1026,7 +1026,7 @@ fn mistakes_in_bodies() {
             edits: &[("    body:\n      max: 16KiB", "    body: 16KiB\n    bodies:\n      max: 16KiB")],
             lines: &[
                 "f:21:11: products.phone.body: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are max, schema, strict, problems",
-                "f:22:5: products.phone.bodies: is not a key here; the keys are upstream, routes, token_headers, accept, content_type, deadline, headers, body, credits, preflight_max_age",
+                "f:22:5: products.phone.bodies: is not a key here; the keys are upstream, routes, token_headers, accept, content_type, deadline, headers, body, answer_schema, credits, preflight_max_age",
                 "f:31:3: problems.number-missing: is used by no product; refer to it with `problem:`, remove it, or mend its slug if a built-in row was meant",
             ],
         },
@@ -1138,7 +1138,7 @@ fn mistakes_in_problems() {
         Case {
             edits: &[("problems:\n  mode", "problems:\n  internal: Oops.\n  mode")],
             lines: &[
-                "f:29:13: problems.internal: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are status, title, detail",
+                "f:29:13: problems.internal: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are status, title, detail, meaning, causes, remedy",
             ],
         },
     ]);
@@ -1469,7 +1469,7 @@ fn mistakes_that_any_yaml_can_have() {
         Case {
             edits: &[(GOOD, "- listen\n")],
             lines: &[
-                "f:1:1: .: is a list, but a mapping is wanted here; write `key: value` lines below it; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, public_url, trusted_proxies, limits, grace, upstreams, products, problems, ledger, enquiry_rate, metrics, access_log, tracing, accounts, include",
+                "f:1:1: .: is a list, but a mapping is wanted here; write `key: value` lines below it; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, public_url, pages, trusted_proxies, limits, grace, upstreams, products, problems, ledger, enquiry_rate, metrics, access_log, tracing, status, accounts, include",
             ],
         },
         Case {
@@ -1483,7 +1483,7 @@ fn mistakes_that_any_yaml_can_have() {
         Case {
             edits: &[("workers: 2", "threads: 2")],
             lines: &[
-                "f:2:1: threads: is not a key here; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, public_url, trusted_proxies, limits, grace, upstreams, products, problems, ledger, enquiry_rate, metrics, access_log, tracing, accounts, include",
+                "f:2:1: threads: is not a key here; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, public_url, pages, trusted_proxies, limits, grace, upstreams, products, problems, ledger, enquiry_rate, metrics, access_log, tracing, status, accounts, include",
             ],
         },
         Case {
@@ -1656,6 +1656,7 @@ fn gateway_yaml_has_every_key() {
     let below = |values: &[Value], key: &str| values.iter().map(|value| value[key].clone()).collect::<Vec<_>>();
     let listeners = lists(std::slice::from_ref(&file), "listeners");
     let listener_tls = below(&listeners, "tls");
+    let pages = vec![file["pages"].clone()];
     let upstreams = all(&file, "upstreams");
     let products = all(&file, "products");
     let bodies = below(&products, "body");
@@ -1675,6 +1676,11 @@ fn gateway_yaml_has_every_key() {
         ("a listener's TLS", listener_tls.clone(), keys_of::<file::ListenerTls>()),
         ("a certificate", lists(&listener_tls, "certificates"), keys_of::<file::CertificatePair>()),
         ("a PROXY protocol", below(&listeners, "proxy_protocol"), keys_of::<file::ProxyProtocol>()),
+        ("pages", pages.clone(), keys_of::<file::Pages>()),
+        ("colours", below(&pages, "colours"), keys_of::<file::Colours>()),
+        ("a palette", vec![file["pages"]["colours"]["light"].clone()], keys_of::<file::Palette>()),
+        ("support", below(&pages, "support"), keys_of::<file::Support>()),
+        ("an extra page", lists(&pages, "extra"), keys_of::<file::ExtraPage>()),
         ("limits", vec![file["limits"].clone()], keys_of::<file::Limits>()),
         ("an upstream", upstreams.clone(), keys_of::<file::Upstream>()),
         ("an upstream's TLS", below(&upstreams, "tls"), keys_of::<file::UpstreamTls>()),
@@ -1698,6 +1704,10 @@ fn gateway_yaml_has_every_key() {
         ("its sample", vec![file["access_log"]["sample"].clone()], keys_of::<file::LogSample>()),
         ("tracing", vec![file["tracing"].clone()], keys_of::<file::Tracing>()),
         ("OTLP", vec![file["tracing"]["otlp"].clone()], keys_of::<file::Otlp>()),
+        ("the status", vec![file["status"].clone()], keys_of::<file::Status>()),
+        ("a burn rate", lists(&[file["status"].clone()], "burn_rates"), keys_of::<file::BurnRate>()),
+        ("a note", lists(&[file["status"].clone()], "notes"), keys_of::<file::StatusNote>()),
+        ("maintenance", lists(&[file["status"].clone()], "maintenance"), keys_of::<file::StatusMaintenance>()),
         ("a token", lists(&accounts, "tokens"), keys_of::<file::Token>()),
     ] {
         for key in keys {
@@ -1710,6 +1720,9 @@ fn gateway_yaml_has_every_key() {
     assert_eq!(keys_of::<file::AccountLine>(), of_line);
     assert_eq!(keys_of::<file::AccountsFile>(), ["accounts"]);
     for (word, list) in [
+        ("all", "serves"),
+        ("lookups", "serves"),
+        ("pages", "serves"),
         ("required", "client_certificate"),
         ("optional", "client_certificate"),
         ("unmetered", "credits"),
@@ -1758,6 +1771,16 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
     assert_eq!(config.workers, std::thread::available_parallelism().unwrap().get());
     states("address that other machines can reach. Default: false.");
     states("What links to problem pages begin with. No default.");
+    let site = &policy.site;
+    assert!(policy.pages.find("/problems").is_some());
+    states("  # Default: true.\n  serve: true");
+    states(&format!("# What the service is called. Default: {}.", site.name));
+    for (scheme, palette) in [("light", site.light), ("dark", site.dark)] {
+        let crate::site::colour::Palette { text, background, accent } = palette;
+        states(&format!("{scheme}: {{ text: \"{text}\", background: \"{background}\", accent: \"{accent}\" }}"));
+    }
+    assert!(site.logo.is_none() && site.support.email.is_none() && site.menu.len() == 3);
+    assert_eq!((&*site.public_url, &*site.api_url), ("https://a.example", "https://a.example"));
     states("# Default: none.\ntrusted_proxies:");
     for address in ["127.0.0.1", "10.0.0.1", "::1"] {
         assert!(!policy.trusted_proxies.contains(address.parse().unwrap()), "{address}");

@@ -19,6 +19,8 @@ use crate::check::network::parse_network;
 use crate::policy::upstream::Address;
 use crate::problem::Status;
 use crate::quota::Allowance;
+use crate::site::colour::Colour;
+use crate::status::notice::Moment;
 
 /// A value that is written as one text.
 pub trait FromText: Sized {
@@ -150,6 +152,30 @@ impl FromText for PerPeriod {
     }
 }
 
+/// `99.9`: a number of at most three digits behind the point, in thousandths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decimal(pub u32);
+
+impl FromText for Decimal {
+    fn from_text(text: &str) -> Result<Decimal, &'static str> {
+        const WANTED: &str = "is not a number; write digits, with at most three behind the point, as in 14.4";
+        let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+        let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_digits(whole) || !is_digits(part) || part.len() > 3 {
+            return Err(WANTED);
+        }
+        let whole: u32 = whole.parse().map_err(|_| WANTED)?;
+        let part: u32 = format!("{part:0<3}").parse().map_err(|_| WANTED)?;
+        whole.checked_mul(1000).and_then(|whole| whole.checked_add(part)).map(Decimal).ok_or(WANTED)
+    }
+}
+
+impl FromText for Moment {
+    fn from_text(text: &str) -> Result<Moment, &'static str> {
+        Moment::parse(text)
+    }
+}
+
 impl PerPeriod {
     /// The allowance with a burst; without one, the whole limit may come at once.
     pub fn with_burst(self, burst: Option<NonZeroU32>) -> Allowance {
@@ -207,6 +233,12 @@ impl FromText for MediaType {
 
     fn schema() -> Schema {
         matching(r"^[^\s/*;,]+/([^\s/*;,]+\+)?[Jj][Ss][Oo][Nn]$")
+    }
+}
+
+impl FromText for Colour {
+    fn from_text(text: &str) -> Result<Colour, &'static str> {
+        Colour::parse(text).ok_or("is not a colour; write red, green and blue in hexadecimal digits, as in \"#0b57a8\"")
     }
 }
 
@@ -420,6 +452,25 @@ mod tests {
         ] {
             let read = PerPeriod::from_text(text).ok().map(|rate| (rate.limit.get(), rate.period.as_secs()));
             assert_eq!(read, rate, "{text}");
+        }
+    }
+
+    #[test]
+    fn decimals_have_at_most_three_digits_behind_the_point() {
+        for (text, expected) in [
+            ("99.9", Some(99_900)),
+            ("14.4", Some(14_400)),
+            ("6", Some(6_000)),
+            ("0.001", Some(1)),
+            ("99.9999", None),
+            (".5", None),
+            ("5.", None),
+            ("-1", None),
+            ("1e3", None),
+            ("4294968", None),
+            ("", None),
+        ] {
+            assert_eq!(Decimal::from_text(text).ok(), expected.map(Decimal), "{text}");
         }
     }
 

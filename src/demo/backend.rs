@@ -4,7 +4,8 @@
 //! `phonenumber` crate carries, the syntax of e-mail addresses, and a small HTTP face over both.
 //! Deliberately not: anything that takes a network to know. It never claims that a line is live,
 //! that a number was ported or that it is disposable; `confidence` is "Unknown" in every answer
-//! about a phone number, and members that it cannot know are absent. It checks no token, no header
+//! about a phone number, and members that it cannot know are absent. It fails when a client's
+//! reference asks it to. It checks no token, no header
 //! beyond `Add-Metadata` and no schema either, since the gateway in front has done so. It logs
 //! nothing.
 
@@ -16,6 +17,7 @@ use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
 use serde_json::{Map, Value, json};
 use std::panic::catch_unwind;
+use std::time::Duration;
 
 use super::numbers::{Reading, read_number, territory_of_iso};
 
@@ -40,6 +42,9 @@ impl ServeHttp for LookupBackend {
                 return answer(status, &json!({ "error": detail }));
             }
         };
+        if let Some(failure) = asked_failure(session).await {
+            return failure;
+        }
         let req = session.req_header();
         let add_metadata = session.get_header_bytes("Add-Metadata").eq_ignore_ascii_case(b"true");
         let mut resp = route(&req.method, req.uri.path(), add_metadata, &body);
@@ -47,6 +52,27 @@ impl ServeHttp for LookupBackend {
             resp.body_mut().clear();
         }
         resp
+    }
+}
+
+/// How long a lookup takes that is asked to be slow: longer than any deadline of the demo.
+const SLOW: Duration = Duration::from_secs(20);
+
+/// The failure that a client asks for by its reference, so that everybody can see what becomes of
+/// one. Nobody needs to know this but those who read the demo's pages.
+async fn asked_failure(session: &ServerSession) -> Option<Response<Vec<u8>>> {
+    match session.get_header_bytes("Reference-ID") {
+        b"demo/slow" => {
+            tokio::time::sleep(SLOW).await;
+            None
+        }
+        b"demo/unavailable" => {
+            let mut resp = answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "Asked to be unavailable." }));
+            resp.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
+            Some(resp)
+        }
+        b"demo/failed" => Some(answer(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "error": "Asked to fail." }))),
+        _ => None,
     }
 }
 

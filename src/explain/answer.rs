@@ -30,6 +30,9 @@ impl Sink for Answer {
     fn body(&mut self, body: &[u8]) {
         self.body = String::from_utf8_lossy(body).into_owned();
     }
+
+    /// Pages are for reading elsewhere.
+    fn kept_body(&mut self, _body: &bytes::Bytes) {}
 }
 
 /// The answer to a request, unless it is the backend's to give.
@@ -42,6 +45,7 @@ pub fn of(policy: &Policy, asked: &Asked, trial: &Trial<'_, '_>) -> Option<Answe
             told = enquiry::tell(principal.account, asked.now);
             Outcome::Told(&told)
         }
+        Ending::Page(page, rendition) => Outcome::Page(page.rendition(*rendition)?),
         Ending::Forwarded(..) => return None,
     };
     let transaction = TransactionId::random();

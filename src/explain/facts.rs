@@ -96,6 +96,12 @@ impl<'p> Telling<'_, '_, 'p> {
         self.add(Check::Rate, Row::RateExceeded, limited, rate, spot);
     }
 
+    /// What a page of the gateway's own looks at.
+    pub(super) fn page(&mut self) {
+        let accept = seen::header(&self.trial.lines, "Accept");
+        self.add(Check::Accept, Row::AcceptUnsupported, true, accept, None);
+    }
+
     pub(super) fn headers(&mut self) {
         let lines = self.trial.lines;
         let accept = seen::header(&lines, "Accept");
@@ -173,7 +179,7 @@ impl<'p> Telling<'_, '_, 'p> {
         let licence = account.and_then(|account| account.licences.of(product.place));
         let held = match self.trial.ending {
             Ending::Forwarded(_, held) => held,
-            Ending::Refused(_) | Ending::Preflight(_) | Ending::Enquiry(_) => None,
+            Ending::Refused(_) | Ending::Preflight(_) | Ending::Enquiry(_) | Ending::Page(..) => None,
         };
         let told = match (licence, &product.tariff, held) {
             (_, None, _) => "lookups of the product cost nothing".to_owned(),

@@ -82,6 +82,9 @@ impl<'t, 'a, 'p> Telling<'t, 'a, 'p> {
         telling.head();
         if telling.saw(Check::Preflight) {
             telling.preflight();
+        } else if telling.saw(Check::Accept) && !telling.saw(Check::Token) {
+            telling.route();
+            telling.page();
         } else {
             telling.route();
             telling.caller();

@@ -61,6 +61,7 @@ pub fn as_json(explanation: &Explanation, asked: &Asked, config: &str) -> String
         Outcome::Refused { problem, reason } => json!({ "is": "refused", "problem": problem, "reason": reason }),
         Outcome::Preflight => json!({ "is": "preflight" }),
         Outcome::Told => json!({ "is": "told" }),
+        Outcome::Page => json!({ "is": "page" }),
         Outcome::Forwarded { upstream, deadline_seconds, held } => {
             json!({ "is": "forwarded", "upstream": upstream, "deadline_seconds": deadline_seconds, "held": held })
         }
@@ -112,6 +113,7 @@ fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Refused { problem, reason } => format!("The client is refused with {problem}: {reason}."),
         Outcome::Preflight => "The browser is told that it may ask.".to_owned(),
+        Outcome::Page => "The client gets the page.".to_owned(),
         Outcome::Told => "The account is told of its credits, as they are at the start of a new ledger.".to_owned(),
         Outcome::Forwarded { upstream, deadline_seconds, held } => {
             let held = match held {

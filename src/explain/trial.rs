@@ -4,11 +4,14 @@
 //! admission, as in `gateway.rs`. What is missing is whatever takes time or another machine: the
 //! arrival of bytes, the deadline, and the backend.
 
+use std::sync::Arc;
+
 use crate::account::Principal;
-use crate::admit::{Admission, Room, Trail, Turn, admit_observed};
+use crate::admit::{Admission, Entrance, Trail, Turn, admit_observed};
 use crate::check::body::TOO_LARGE;
 use crate::head::{Field, Framing, Head, Lines, MAX_FIELDS, Scan, Version, scan};
 use crate::observer::{Check, Observer};
+use crate::page::Page;
 use crate::policy::{Policy, Preflight};
 use crate::problem::{Problem, Row};
 
@@ -32,6 +35,8 @@ pub enum Ending<'p> {
     Refused(Problem),
     Preflight(&'p Preflight),
     Enquiry(Principal<'p>),
+    /// A page, in the rendition at this place.
+    Page(Arc<Page>, usize),
     /// It would go to the backend, with so many credits held; `None` if it costs nothing.
     Forwarded(Admission<'p>, Option<u32>),
 }
@@ -104,9 +109,10 @@ fn look_up<'p>(
     asked: &Asked,
     trail: &mut Trail<'p>,
 ) -> Result<Ending<'p>, Problem> {
-    let admission = match admit_observed(recorder, policy, head, asked.now, Room::Free, trail)? {
+    let admission = match admit_observed(recorder, policy, head, asked.now, Entrance::OPEN, trail)? {
         Turn::Preflight(preflight) => return Ok(Ending::Preflight(preflight)),
         Turn::Enquiry(principal) => return Ok(Ending::Enquiry(principal)),
+        Turn::Page(page, rendition) => return Ok(Ending::Page(page, rendition)),
         Turn::Lookup(admission) => admission,
     };
     let body = recorder.pass(Check::BodySize, arrive(&admission, head, &asked.body))?;

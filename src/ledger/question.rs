@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::Fault;
+use super::annals::Errand;
 use super::entry::{Entry, Kind};
 use crate::quota::balance::MAX_CREDITS;
 use crate::quota::credits::Licence;
@@ -15,6 +16,8 @@ use crate::quota::credits::Licence;
 pub(super) enum Question {
     Correct(Correction, oneshot::Sender<Result<Corrected, Refusal>>),
     Page(Page, oneshot::Sender<Result<Vec<Entry>, Refusal>>),
+    /// Of the status, which has tables of its own.
+    Errand(Errand),
 }
 
 /// A grant or an adjustment.

@@ -185,6 +185,16 @@ impl Store {
         Ok(())
     }
 
+    /// The database, for the tables of others.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The same, to begin transactions.
+    pub(super) fn connection_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
     /// Whether the path still leads to this file.
     ///
     /// # Errors

@@ -40,6 +40,8 @@ const RATES_INTERVAL: Duration = Duration::from_secs(5);
 
 const TOO_MANY_CREDITS: Fault = Fault::new("a balance has more credits than can be counted; adjust it");
 
+const NOT_OPEN: Fault = Fault::new("it is not open");
+
 /// The ledger's task.
 pub struct Task {
     settings: Settings,
@@ -192,6 +194,8 @@ impl Task {
     fn turn(&mut self) {
         self.wait_for_orders();
         if self.heir.is_some() {
+            // Who asks for rows now comes too late.
+            self.questions.clear();
             return;
         }
         if self.store.is_none() {
@@ -491,9 +495,8 @@ impl Task {
 
     fn commit(&mut self, batch: Batch) -> Result<(), Fault> {
         let Some(store) = &mut self.store else {
-            let fault = Fault::new("it is not open");
             self.doubt = Some(batch);
-            return Err(fault);
+            return Err(NOT_OPEN);
         };
         let outcome = now().and_then(|at| store.write(&batch.drafts, &at, batch.position));
         match outcome {
@@ -578,6 +581,10 @@ impl Task {
             Question::Page(page, asker) => {
                 let _ = asker.send(self.page(&page).map_err(Refusal::Unusable));
             }
+            Question::Errand(errand) => {
+                let fault = self.opened().err().unwrap_or(NOT_OPEN);
+                errand.run(self.store.as_mut().ok_or(fault));
+            }
         }
     }
 
@@ -586,7 +593,7 @@ impl Task {
     }
 
     fn opened(&self) -> Result<&Store, Fault> {
-        let fault = self.faults.last().copied().unwrap_or(Fault::new("it is not open"));
+        let fault = self.faults.last().copied().unwrap_or(NOT_OPEN);
         self.store.as_ref().ok_or(fault)
     }
 

@@ -121,7 +121,13 @@ impl Process {
         task.store = Some(store);
         task.prove().unwrap();
         shared.stand(Standing::Usable);
-        let ledger = Ledger { durability, register: ArcSwap::new(register), orders, thread: None, shared };
+        let ledger = Ledger {
+            durability,
+            register: ArcSwap::new(register),
+            orders,
+            thread: Some(std::thread::current()),
+            shared,
+        };
         Process { ledger, licences, task: RefCell::new(task) }
     }
 
@@ -354,7 +360,10 @@ fn task_on_a_file(directory: &std::path::Path, durability: Durability) -> (Task,
     let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared), None);
     task.interval = Duration::ZERO;
     task.recover();
-    (task, Ledger { durability, register: ArcSwap::new(register), orders, thread: None, shared })
+    (
+        task,
+        Ledger { durability, register: ArcSwap::new(register), orders, thread: Some(std::thread::current()), shared },
+    )
 }
 
 fn work(task: &mut Task) {

@@ -16,6 +16,7 @@ use crate::admit::Trail;
 use crate::head::Lines;
 use crate::policy::Policy;
 use crate::problem::Problem;
+use crate::problem::blame::Spent;
 use crate::quota::Now;
 use crate::respond::TransactionId;
 use crate::wording::Wording;
@@ -177,6 +178,15 @@ impl Drop for Witness<'_> {
         let times = Times { total, upstream, own: total.saturating_sub(waits) };
         let Trail { product, principal } = seen.trail;
         tables.count(seen.wording(), product, principal, seen.ending, &times);
+        if let Some(product) = product {
+            match seen.ending {
+                Ending::Answered => product.traffic.answered(total),
+                Ending::Refused(problem) => {
+                    product.traffic.refused(problem.row, Spent { in_all: total, on_body: body.whole });
+                }
+                Ending::Preflight | Ending::Gone => {}
+            }
+        }
         if let Some(log) = &sight.log
             && seen.has_line()
         {

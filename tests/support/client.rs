@@ -249,7 +249,7 @@ impl Client {
             path: self.path.clone(),
             to_head: self.to_head,
         };
-        if status >= 200 && status != 204 && !self.to_head {
+        if status >= 200 && status != 204 && status != 304 && !self.to_head {
             let length = response.number("Content-Length") as usize;
             while self.input.len() < length {
                 assert!(self.read(), "the connection ended before the end of a body");

@@ -104,7 +104,13 @@ impl Gateway {
         }
         let config = directory.join("tollgate.yaml");
         fs::write(&config, text).unwrap();
-        for schema in ["phone.schema.json", "email.schema.json"] {
+        for schema in [
+            "phone.schema.json",
+            "email.schema.json",
+            "phone.answer.schema.json",
+            "email.answer.schema.json",
+            "demo.md",
+        ] {
             let from = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config").join(schema);
             fs::copy(from, directory.join(schema)).unwrap();
         }

@@ -69,8 +69,9 @@ impl Response {
 
     /// Checks what holds for every response, whatever its status.
     pub fn assert_rules(&self) {
+        let is_page = self.header("Content-Security-Policy").is_some();
         assert!(
-            STATUSES.contains(&self.status) || self.status == UNAVAILABLE,
+            STATUSES.contains(&self.status) || self.status == UNAVAILABLE || (is_page && self.status == 304),
             "the status is outside the closed set: {self:?}"
         );
         let transaction = self.header("Transaction-Id").expect("a Transaction-Id");
@@ -90,7 +91,9 @@ impl Response {
         for inner in ["server", "x-powered-by", "via", "set-cookie", "x-internal", "transfer-encoding"] {
             assert!(self.all(inner).is_empty(), "{inner} in {self:?}");
         }
-        if self.status == 204 {
+        if is_page {
+            self.assert_page_rules();
+        } else if self.status == 204 {
             assert!(self.body.is_empty() && self.all("Content-Length").is_empty(), "{self:?}");
         } else {
             let length = self.number("Content-Length");
@@ -104,6 +107,23 @@ impl Response {
                 matches!(self.header("Content-Type"), Some("application/json" | "application/problem+json")),
                 "{self:?}"
             );
+        }
+    }
+
+    /// Checks what holds for every page: browsers run nothing of it, and know whether it has changed.
+    fn assert_page_rules(&self) {
+        assert!(self.status == 200 || self.status == 304, "{self:?}");
+        let policy = self.header("Content-Security-Policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(self.header("X-Content-Type-Options"), Some("nosniff"));
+        assert_eq!(self.header("Referrer-Policy"), Some("no-referrer"));
+        assert!(self.header("ETag").is_some_and(|tag| tag.starts_with('"') && tag.ends_with('"')), "{self:?}");
+        if self.status == 304 {
+            assert!(self.body.is_empty() && self.header("Content-Length").is_none(), "{self:?}");
+        } else if self.to_head {
+            assert!(self.body.is_empty() && self.number("Content-Length") > 0, "{self:?}");
+        } else {
+            assert_eq!(self.number("Content-Length"), self.body.len() as u64);
         }
     }
 

@@ -1,14 +1,12 @@
-//! The command line's way to a running gateway: its admin listener.
+//! What the command line asks a running gateway: plain requests to its admin listener.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::admin::{CorrectionBody, Upgraded};
 use crate::config::Config;
-use crate::ledger::Corrected;
 
 /// How long a running gateway may take for one answer: it may wait for a successor.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -19,18 +17,10 @@ const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
 /// The variable that has the admin token, where the configuration asks for one.
 const TOKEN_VARIABLE: &str = "TOLLGATE_ADMIN_TOKEN";
 
-/// What to do about an account that is not there.
-pub const NO_LICENCE: &str =
-    "no account of this name has credits for it; `tollgate credits show` lists those that have";
-
-#[derive(Deserialize)]
+/// What a refusal says.
+#[derive(serde::Deserialize)]
 struct Refused {
     detail: String,
-}
-
-/// A name as a segment of a path.
-pub fn encoded(segment: &str) -> String {
-    percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 /// A gateway's admin listener.
@@ -38,11 +28,18 @@ pub struct Client {
     agent: ureq::Agent,
     address: SocketAddr,
     token: Option<String>,
+    /// What to say where nothing is found.
+    nothing: &'static str,
+}
+
+/// A part of a path.
+pub fn encoded(segment: &str) -> String {
+    percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 impl Client {
-    /// The admin listener of a configuration.
-    pub fn new(config: &Config) -> Client {
+    /// The admin listener of a configuration; `nothing` is what a 404 means.
+    pub fn new(config: &Config, nothing: &'static str) -> Client {
         let settings = ureq::Agent::config_builder()
             .timeout_global(Some(PATIENCE))
             .http_status_as_error(false)
@@ -59,13 +56,14 @@ impl Client {
             agent: settings.into(),
             address: SocketAddr::new(ip, config.admin.port()),
             token: std::env::var(TOKEN_VARIABLE).ok(),
+            nothing,
         }
     }
 
-    /// Asks for something.
+    /// Asks for a page.
     ///
     /// # Errors
-    /// A message for the operator.
+    /// What the operator can do about it.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, String> {
         let mut request = self.agent.get(format!("http://{}{path}", self.address));
         if let Some(token) = &self.token {
@@ -74,37 +72,21 @@ impl Client {
         self.read(request.call())
     }
 
-    /// Sends a grant or an adjustment.
+    /// Sends a body, with a key that makes it happen once, if there is one.
     ///
     /// # Errors
-    /// A message for the operator.
-    pub fn correct(
-        &self,
-        [account, product]: &[&str; 2],
-        end: &str,
-        key: &str,
-        body: &CorrectionBody,
-    ) -> Result<Corrected, String> {
-        let url = format!("http://{}/accounts/{}/credits/{}/{end}", self.address, encoded(account), encoded(product));
-        let mut request =
-            self.agent.post(url).header("Content-Type", "application/json").header("Idempotency-Key", key);
+    /// What the operator can do about it.
+    pub fn post<T: DeserializeOwned>(&self, path: &str, key: Option<&str>, body: &impl Serialize) -> Result<T, String> {
+        let url = format!("http://{}{path}", self.address);
+        let mut request = self.agent.post(url).header("Content-Type", "application/json");
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
         let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
         self.read(request.send(&body))
-    }
-
-    /// Asks for an upgrade, and waits for its outcome: the number of the new process.
-    ///
-    /// # Errors
-    /// A message for the operator; nothing has changed then.
-    pub fn upgrade(&self) -> Result<u32, String> {
-        let mut request = self.agent.post(format!("http://{}/upgrade", self.address));
-        if let Some(token) = &self.token {
-            request = request.header("Authorization", format!("Bearer {token}"));
-        }
-        self.read(request.send_empty()).map(|Upgraded { process, .. }| process)
     }
 
     fn read<T: DeserializeOwned>(
@@ -125,7 +107,7 @@ impl Client {
             refused.map_or_else(|| format!("{address} answered {}", answer.status()), |refused| refused.detail);
         match answer.status().as_u16() {
             401 => Err(format!("{detail} Set {TOKEN_VARIABLE} to it.")),
-            404 => Err(NO_LICENCE.to_owned()),
+            404 => Err(self.nothing.to_owned()),
             _ => Err(detail),
         }
     }

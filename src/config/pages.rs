@@ -1,0 +1,210 @@
+//! The pages, compiled from `pages`: where they are, how they look, and the operator's own.
+//!
+//! What they say is `pages.rs` of the crate. Colours that cannot be read are mistakes here.
+
+use sha2::{Digest, Sha256};
+
+use super::units::{FromText, Parsed, PublicUrl};
+use super::{Source, file};
+use crate::pages::markdown::{self, ExtraPage};
+use crate::site::colour::{LEAST_CONTRAST, Palette};
+use crate::site::{Link, Logo, Site, Support};
+use crate::yaml::{Mistakes, Place, Written};
+
+/// Bytes of a logo; it is sent with every first visit.
+const MAX_LOGO_BYTES: u64 = 256 * 1024;
+
+/// Bytes of one page of the operator's.
+const MAX_MARKDOWN_BYTES: u64 = 256 * 1024;
+
+/// Pages of the operator's, all of which stand in the menu.
+const MAX_EXTRA_PAGES: usize = 16;
+
+/// What the service is called where the operator does not say.
+const DEFAULT_NAME: &str = "API";
+
+/// The pages of a configuration.
+pub struct Compiled {
+    /// `None`: there are none.
+    pub site: Option<Site>,
+    pub extra: Vec<ExtraPage>,
+}
+
+/// Compiles `pages`.
+pub fn compile(pages: Written<file::Pages>, public_url: &str, source: &Source, mistakes: &mut Mistakes) -> Compiled {
+    let place = pages.place().cloned().unwrap_or_default();
+    let pages = pages.take().unwrap_or_default();
+    let serve = pages.serve.take().unwrap_or(true);
+    let link_base = path_of(public_url);
+    let served_base = base(pages.path, mistakes).unwrap_or_else(|| link_base.clone());
+    let colours = pages.colours.take().unwrap_or_default();
+    let light = palette(colours.light, Palette::LIGHT, mistakes);
+    let dark = palette(colours.dark, Palette::DARK, mistakes);
+    let extra = extra(pages.extra, &place, &link_base, source, mistakes);
+    let mut menu = vec![Link::new("Reference", "/reference"), Link::new("Problems", "/problems")];
+    menu.push(Link::new("OpenAPI", "/reference/api"));
+    menu.push(Link::new("Status", "/status"));
+    menu.extend(extra.iter().map(|page| Link::new(&*page.title, page.path())));
+    let mut site = Site {
+        name: name(pages.name, mistakes),
+        public_url: public_url.into(),
+        api_url: pages.api_url.take().map_or_else(|| api_url(public_url, &served_base), |Parsed(PublicUrl(url))| url),
+        link_base,
+        served_base,
+        logo: logo(pages.logo, source, mistakes),
+        light,
+        dark,
+        support: support(pages.support, mistakes),
+        menu,
+        has_status: true,
+        style_tag: Box::default(),
+    };
+    site.style_tag = tag(crate::pages::style(&site).as_bytes());
+    Compiled { site: serve.then_some(site), extra }
+}
+
+/// The path of a URL without a slash at its end.
+fn path_of(url: &str) -> Box<str> {
+    url::Url::parse(url).map(|url| url.path().trim_end_matches('/').into()).unwrap_or_default()
+}
+
+/// Where clients send their requests, if the operator does not say: `public_url` without the part of
+/// its path that arrives here with requests for pages.
+fn api_url(public_url: &str, served_base: &str) -> Box<str> {
+    public_url.strip_suffix(served_base).unwrap_or(public_url).into()
+}
+
+/// What a link ends with so that it changes with what it leads to.
+fn tag(bytes: &[u8]) -> Box<str> {
+    const BYTES: usize = 6;
+    let digest = Sha256::digest(bytes);
+    digest.iter().take(BYTES).fold(String::new(), |tag, byte| tag + &format!("{byte:02x}")).into()
+}
+
+fn base(path: Written<String>, mistakes: &mut Mistakes) -> Option<Box<str>> {
+    let place = path.place().cloned().unwrap_or_default();
+    let path = path.take()?;
+    let trimmed = path.trim_end_matches('/');
+    let fits = path == "/" || is_route(trimmed);
+    if !fits {
+        mistakes.push(place, "is not a path that pages can be below; write one as in /docs, or / for the root");
+    }
+    Some(trimmed.into())
+}
+
+/// Whether a path can be in front of others in a request.
+fn is_route(path: &str) -> bool {
+    super::units::RouteText::from_text(&format!("GET {path}")).is_ok()
+}
+
+fn name(name: Written<String>, mistakes: &mut Mistakes) -> Box<str> {
+    if let Written::Here(name, place) = &name {
+        super::compile::check_name(name, place, mistakes);
+    }
+    name.take().map_or(DEFAULT_NAME.into(), Into::into)
+}
+
+fn palette(written: Written<file::Palette>, otherwise: Palette, mistakes: &mut Mistakes) -> Palette {
+    let place = written.place().cloned();
+    let file::Palette { text, background, accent } = written.take().unwrap_or_default();
+    let palette = Palette {
+        text: text.take().map_or(otherwise.text, |Parsed(colour)| colour),
+        background: background.take().map_or(otherwise.background, |Parsed(colour)| colour),
+        accent: accent.take().map_or(otherwise.accent, |Parsed(colour)| colour),
+    };
+    if let Some(place) = place
+        && let Some((what, contrast)) = palette.unreadable()
+    {
+        let what = format!(
+            "has a colour that cannot be read: {what} on its background has a contrast of {contrast:.1}; choose colours with at least {LEAST_CONTRAST} (WCAG AA)"
+        );
+        mistakes.push(place, what);
+    }
+    palette
+}
+
+fn support(written: Written<file::Support>, mistakes: &mut Mistakes) -> Support {
+    let file::Support { email, url } = written.take().unwrap_or_default();
+    if let Written::Here(email, place) = &email {
+        let plain = |text: &str| {
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"'&?,;:".contains(&byte))
+        };
+        if !email.split_once('@').is_some_and(|(user, host)| plain(user) && plain(host) && !host.contains('@')) {
+            mistakes.push(place.clone(), "is not an e-mail address; write one as in support@example.com");
+        }
+    }
+    Support { email: email.take().map(Into::into), url: url.take().map(|Parsed(PublicUrl(url))| url) }
+}
+
+fn logo(written: Written<String>, source: &Source, mistakes: &mut Mistakes) -> Option<Logo> {
+    let place = written.place().cloned().unwrap_or_default();
+    let file = written.take()?;
+    let bytes = match source.bytes(&file, MAX_LOGO_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let what = format!("names a file that cannot be read ({error}); write its path from this file's directory");
+            mistakes.push(place, what);
+            return None;
+        }
+    };
+    const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+    let is_svg = std::str::from_utf8(&bytes).is_ok_and(|text| text.contains("<svg"));
+    let (name, media_type) = match (bytes.starts_with(PNG_SIGNATURE), is_svg) {
+        (true, _) => ("logo.png", "image/png"),
+        (false, true) => ("logo.svg", "image/svg+xml"),
+        (false, false) => {
+            mistakes.push(place, "names a file that is neither SVG nor PNG; name one that is");
+            return None;
+        }
+    };
+    Some(Logo { path: format!("/pages/{name}").into(), tag: tag(&bytes), media_type, bytes: bytes.into() })
+}
+
+fn extra(
+    written: Written<crate::yaml::Listed<file::ExtraPage>>,
+    parent: &Place,
+    link_base: &str,
+    source: &Source,
+    mistakes: &mut Mistakes,
+) -> Vec<ExtraPage> {
+    if written.is_missing() {
+        return Vec::new();
+    }
+    let pages =
+        super::products::listed(written, parent, "extra", "write at least one page, or remove the key", mistakes);
+    let mut kept: Vec<ExtraPage> = Vec::new();
+    for (number, (page, place)) in pages.into_iter().enumerate() {
+        if number == MAX_EXTRA_PAGES {
+            mistakes.push(place.clone(), format!("is one page too many; {MAX_EXTRA_PAGES} fit into the menu"));
+        }
+        let slug_place = page.slug.place().cloned().unwrap_or_else(|| place.clone());
+        let title = page.title.require(&place, "title", "write what the menu calls the page", mistakes);
+        let slug = page.slug.require(&place, "slug", "write how its path ends, as in terms", mistakes);
+        let text = markdown_file(page.file, &place, source, mistakes);
+        let (Some(title), Some(slug), Some(text)) = (title, slug, text) else { continue };
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if slug.is_empty() || !slug.bytes().all(plain) {
+            mistakes.push(slug_place, "is not a slug; use lower-case letters, digits and hyphens, as in terms");
+        } else if kept.iter().any(|earlier| *earlier.slug == *slug) {
+            mistakes.push(slug_place, "is another page's already; give each page its own");
+        }
+        kept.push(ExtraPage { title: title.into(), slug: slug.into(), html: markdown::to_html(&text, link_base) });
+    }
+    kept
+}
+
+fn markdown_file(file: Written<String>, parent: &Place, source: &Source, mistakes: &mut Mistakes) -> Option<String> {
+    let place = file.place().cloned().unwrap_or_default();
+    let file = file.require(parent, "file", "name a Markdown file beside this one", mistakes)?;
+    let read = source
+        .bytes(&file, MAX_MARKDOWN_BYTES)
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| std::io::Error::other("the file is not UTF-8")));
+    match read {
+        Ok(text) => Some(text),
+        Err(error) => {
+            let what = format!("names a file that cannot be read ({error}); write its path from this file's directory");
+            mistakes.push(place, what);
+            None
+        }
+    }
+}

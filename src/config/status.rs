@@ -1,0 +1,159 @@
+//! What the configuration says of the status pages: the objective, what counts as an incident, notes
+//! and maintenance.
+
+use std::time::Duration;
+
+use super::file;
+use super::products::listed;
+use super::units::Parsed;
+use crate::policy::Product;
+use crate::status::Settings;
+use crate::status::burn::{Burn, Rule};
+use crate::status::history::{HOUR, HOURS_KEPT, Seconds};
+use crate::status::notice::{MAX_NOTICES, Matter, Moment, Notice, check_text, check_times};
+use crate::yaml::{Listed, Mistakes, Place, Written};
+
+/// Rules in a list; three are usual.
+const MAX_RULES: usize = 8;
+
+/// The longest window: as far back as hours are kept.
+const LONGEST_WINDOW: Seconds = (HOURS_KEPT - 1) * HOUR;
+
+/// The objectives that can be told from none and from perfection, in thousandths of a percent.
+const OBJECTIVES: std::ops::RangeInclusive<u32> = 50_000..=99_999;
+
+/// The burn rates that mean something, in thousandths.
+const RATES: std::ops::RangeInclusive<u32> = 100..=1_000_000;
+
+/// Compiles `status`.
+pub fn status(status: Written<file::Status>, products: &[Product], mistakes: &mut Mistakes) -> Settings {
+    let place = status.place().cloned().unwrap_or_default();
+    let Some(status) = status.take() else { return Settings::default() };
+    let default = Burn::default();
+    let objective = status.objective.place().cloned();
+    let thousandths = status.objective.take().map_or(99_900, |objective| objective.0.0);
+    if let Some(place) = objective
+        && !OBJECTIVES.contains(&thousandths)
+    {
+        mistakes.push(place, "is out of range; write percents from 50 to 99.999, as in 99.9");
+    }
+    let burn = Burn {
+        budget_per_million: 100_000_u32.saturating_sub(thousandths).saturating_mul(10),
+        min_failures: status.min_failures.take().unwrap_or(default.min_failures),
+        rules: match status.burn_rates {
+            Written::Missing => default.rules,
+            written @ (Written::Here(..) | Written::Bad) => rules(written, &place, mistakes),
+        },
+    };
+    let mut notices = Vec::new();
+    for (note, place) in all(status.notes, mistakes) {
+        notices.extend(self::note(note, &place, products, mistakes));
+    }
+    for (maintenance, place) in all(status.maintenance, mistakes) {
+        notices.extend(self::maintenance(maintenance, &place, products, mistakes));
+    }
+    Settings { burn, notices: notices.into() }
+}
+
+fn rules(list: Written<Listed<file::BurnRate>>, parent: &Place, mistakes: &mut Mistakes) -> Box<[Rule]> {
+    let instead = "write at least one, as in { rate: 14.4, long: 1h, short: 5m }";
+    let list = listed(list, parent, "burn_rates", instead, mistakes);
+    if let Some((_, place)) = list.get(MAX_RULES) {
+        mistakes.push(place.clone(), format!("is one too many; {MAX_RULES} fit into the list"));
+    }
+    let mut rules: Vec<Rule> =
+        list.into_iter().filter_map(|(rule, place)| self::rule(rule, &place, mistakes)).collect();
+    // The fastest first, in whichever order they are written.
+    rules.sort_by_key(|rule| std::cmp::Reverse(rule.rate_thousandths));
+    rules.into()
+}
+
+fn rule(rule: file::BurnRate, parent: &Place, mistakes: &mut Mistakes) -> Option<Rule> {
+    let rate_place = rule.rate.place().cloned();
+    let rate = rule.rate.require(parent, "rate", "write how many times too fast, as in 14.4", mistakes);
+    let rate_thousandths = rate.map(|rate| rate.0.0);
+    if let (Some(place), Some(rate)) = (rate_place, rate_thousandths)
+        && !RATES.contains(&rate)
+    {
+        mistakes.push(place, "is out of range; write a number from 0.1 to 1000");
+    }
+    let short_place = rule.short.place().cloned();
+    let mut window = |written: file::Text<Duration>, key: &str, instead: &str| {
+        let place = written.place().cloned();
+        let Parsed(length) = written.require(parent, key, instead, mistakes)?;
+        if length.subsec_nanos() > 0 || !(1..=LONGEST_WINDOW).contains(&length.as_secs()) {
+            mistakes.push(place.unwrap_or_default(), "is out of range; write whole seconds, from 1s to 3d");
+        }
+        Some(length.as_secs())
+    };
+    let long = window(rule.long, "long", "write the window that the rate is needed in, as in 1h");
+    let short = window(rule.short, "short", "write the window that ends the incident, as in 5m");
+    let (long, short) = (long?, short?);
+    if short > long {
+        mistakes.push(short_place.unwrap_or_default(), "is longer than the long window; write a shorter one");
+    }
+    Some(Rule { long, short, rate_thousandths: rate_thousandths? })
+}
+
+/// The elements of a list that may be missing, and that has a bound.
+fn all<T>(list: Written<Listed<T>>, mistakes: &mut Mistakes) -> Vec<(T, Place)> {
+    let list = list.take().unwrap_or_default().0;
+    if let Some((_, place)) = list.get(MAX_NOTICES) {
+        mistakes.push(place.clone(), format!("is one too many; {MAX_NOTICES} fit into the list"));
+    }
+    list
+}
+
+fn note(note: file::StatusNote, parent: &Place, products: &[Product], mistakes: &mut Mistakes) -> Option<Notice> {
+    let until_place = note.until.place().cloned();
+    let at = note.at.require(parent, "at", "write its time, as in 2026-11-25T22:00:00Z", mistakes);
+    let until = note.until.take().map(|until| until.0.0);
+    let text = text(note.text, parent, mistakes);
+    let product = about(note.product, products, mistakes);
+    let Parsed(Moment(at)) = at?;
+    if until.is_some_and(|until| until <= at) {
+        mistakes.push(until_place.unwrap_or_default(), "is not after its time; write a later one");
+    }
+    Some(Notice { closed: until, ..written(Matter::Note { at }, product, &text?, at) })
+}
+
+fn maintenance(
+    maintenance: file::StatusMaintenance,
+    parent: &Place,
+    products: &[Product],
+    mistakes: &mut Mistakes,
+) -> Option<Notice> {
+    let to_place = maintenance.to.place().cloned();
+    let from = maintenance.from.require(parent, "from", "write when it begins, as in 2026-11-25T22:00:00Z", mistakes);
+    let to = maintenance.to.require(parent, "to", "write when it ends, as in 2026-11-25T23:00:00Z", mistakes);
+    let text = text(maintenance.text, parent, mistakes);
+    let product = about(maintenance.product, products, mistakes);
+    let (Parsed(Moment(from)), Parsed(Moment(to))) = (from?, to?);
+    if let Err(what) = check_times(from, to) {
+        mistakes.push(to_place.unwrap_or_default(), what);
+    }
+    Some(written(Matter::Maintenance { from, to }, product, &text?, from))
+}
+
+fn written(matter: Matter, product: Option<std::sync::Arc<str>>, text: &str, at: Seconds) -> Notice {
+    let text = text.trim().into();
+    Notice { id: None, matter, product, text, written: at, by: "configuration".into(), closed: None }
+}
+
+fn text(text: Written<String>, parent: &Place, mistakes: &mut Mistakes) -> Option<String> {
+    let place = text.place().cloned();
+    let text = text.require(parent, "text", "write what clients should know", mistakes)?;
+    if let Err(what) = check_text(&text) {
+        mistakes.push(place.unwrap_or_default(), what);
+    }
+    Some(text)
+}
+
+fn about(product: Written<String>, products: &[Product], mistakes: &mut Mistakes) -> Option<std::sync::Arc<str>> {
+    let place = product.place().cloned();
+    let product = product.take()?;
+    if !products.iter().any(|known| *known.name == *product) {
+        mistakes.push(place.unwrap_or_default(), "names no product; write one of `products`, or leave it out for all");
+    }
+    Some(product.into())
+}

@@ -1,0 +1,171 @@
+//! The tables of the status: written twice, opened when older or newer, and never growing.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::ledger::store::Place;
+use crate::status::Settings;
+use crate::status::book::Book;
+use crate::status::example;
+
+const NOW: Seconds = 20_000 * DAY + 15 * HOUR;
+
+/// A ledger of one test, which goes when the test ends.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let directory = std::env::temp_dir().join(format!("tollgate-annals-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir_all(&directory).unwrap();
+        Scratch(directory)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.join("ledger.db")
+    }
+
+    fn open(&self) -> Store {
+        Store::open(&Place::File(self.path()), true).unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn changes(now: Seconds) -> Changes {
+    let names: Vec<Arc<str>> = ["phone", "email"].map(Arc::from).into();
+    let mut book = Book::new(Settings::default());
+    example::fill(&mut book, &names, now);
+    let (entries, incidents) = book.unsaved();
+    Changes { entries, incidents, now, step: 60 }
+}
+
+fn note(text: &str) -> Notice {
+    Notice {
+        id: None,
+        matter: Matter::Note { at: NOW },
+        product: Some("phone".into()),
+        text: text.into(),
+        written: NOW,
+        by: "ann".into(),
+        closed: None,
+    }
+}
+
+/// In an order of their own, to compare them.
+fn sorted(mut entries: Vec<Entry>) -> Vec<Entry> {
+    entries.sort_by(|one, other| {
+        (one.seconds, one.start, &one.product).cmp(&(other.seconds, other.start, &other.product))
+    });
+    entries
+}
+
+#[test]
+fn what_was_written_is_read_again_and_writing_it_twice_changes_nothing() {
+    let scratch = Scratch::new("again");
+    let changes = changes(NOW);
+    let maintenance =
+        Notice { matter: Matter::Maintenance { from: NOW, to: NOW + HOUR }, product: None, ..note("move") };
+    for times in 1..=2 {
+        let mut store = scratch.open();
+        store.with_annals().unwrap();
+        store.write_annals(&changes).unwrap();
+        if times == 1 {
+            assert_eq!(store.add_notice(note("slow")).unwrap().id, Some(1));
+            assert_eq!(store.add_notice(maintenance.clone()).unwrap().id, Some(2));
+        }
+        let found = store.annals(NOW).unwrap();
+        assert_eq!(sorted(found.entries), sorted(changes.entries.clone()), "written {times} times");
+        assert_eq!(found.incidents.len(), changes.incidents.len());
+        assert!(changes.incidents.iter().all(|incident| found.incidents.contains(incident)));
+        let expected = [Notice { id: Some(1), ..note("slow") }, Notice { id: Some(2), ..maintenance.clone() }];
+        assert_eq!(found.notices, expected);
+    }
+}
+
+#[test]
+fn an_older_ledger_is_opened_without_loss_and_gets_the_tables() {
+    let scratch = Scratch::new("older");
+    drop(scratch.open());
+    // A grant of before, and none of the tables that are added.
+    let raw = rusqlite::Connection::open(scratch.path()).unwrap();
+    let tables = "SELECT COUNT(*) FROM sqlite_schema WHERE name LIKE 'status%' AND type = 'table'";
+    let count =
+        |connection: &rusqlite::Connection| connection.query_row(tables, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(count(&raw), 0, "a ledger without a status has no tables of it");
+    let grant =
+        "INSERT INTO entry (at, account, product, kind, amount, by) VALUES ('t', 'acme', 'phone', 'grant', 7, 'x')";
+    raw.execute(grant, []).unwrap();
+    drop(raw);
+    let store = scratch.open();
+    store.with_annals().unwrap();
+    assert_eq!(store.annals(NOW).unwrap(), Annals::default());
+    assert_eq!(store.balance("acme", "phone").unwrap(), Some((7, 0)));
+    assert_eq!(count(store.connection()), 5);
+    // The layout of the ledger itself is as it was, so that the program of before opens it too.
+    let version: i64 = store.connection().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 1);
+}
+
+#[test]
+fn tables_of_a_newer_program_are_left_alone_and_credits_go_on() {
+    let scratch = Scratch::new("newer");
+    let store = scratch.open();
+    store.with_annals().unwrap();
+    store.connection().execute("UPDATE status_layout SET layout = 2", []).unwrap();
+    drop(store);
+    let mut store = scratch.open();
+    assert!(store.with_annals().unwrap_err().to_string().contains("another version"));
+    let (asker, told) = oneshot::channel();
+    Errand::Write(changes(NOW), asker).run(Ok(&mut store));
+    assert!(matches!(told.blocking_recv().unwrap(), Err(Refusal::Unusable(_))));
+    assert_eq!(
+        store.connection().query_row("SELECT COUNT(*) FROM status_count", [], |row| row.get::<_, i64>(0)).unwrap(),
+        0
+    );
+    assert!(store.balance("acme", "phone").unwrap().is_none());
+}
+
+#[test]
+fn the_file_does_not_grow_with_time() {
+    let scratch = Scratch::new("growth");
+    let mut store = scratch.open();
+    store.with_annals().unwrap();
+    store.write_annals(&changes(NOW)).unwrap();
+    let id = store.add_notice(note("old")).unwrap().id.unwrap();
+    store.close_notice(id, NOW).unwrap().unwrap();
+    store.write_annals(&Changes { now: NOW + 200 * DAY, step: 60, ..Changes::default() }).unwrap();
+    for table in ["status_count", "status_latency", "status_notice"] {
+        let query = format!("SELECT COUNT(*) FROM {table}");
+        assert_eq!(store.connection().query_row(&query, [], |row| row.get::<_, i64>(0)).unwrap(), 0, "{table}");
+    }
+    let open = "SELECT COUNT(*) FROM status_incident WHERE ended IS NOT NULL";
+    assert_eq!(store.connection().query_row(open, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+    // Steps of a length that nobody uses any more go at once.
+    let odd = Entry {
+        product: "phone".into(),
+        seconds: 7,
+        start: NOW,
+        tally: Tally::default(),
+        latency: Histogram::default(),
+    };
+    let later = Changes { entries: vec![odd], now: NOW, step: 60, ..Changes::default() };
+    store.write_annals(&later).unwrap();
+    assert!(store.annals(NOW).unwrap().entries.is_empty());
+}
+
+#[test]
+fn a_notice_is_closed_once() {
+    let scratch = Scratch::new("close");
+    let store = scratch.open();
+    store.with_annals().unwrap();
+    let id = store.add_notice(note("slow")).unwrap().id.unwrap();
+    assert_eq!(store.close_notice(id, NOW + 5).unwrap().unwrap().closed, Some(NOW + 5));
+    assert_eq!(store.close_notice(id, NOW + 9).unwrap(), None);
+    assert_eq!(store.close_notice(id + 1, NOW).unwrap(), None);
+    assert_eq!(store.annals(NOW + 10).unwrap().notices[0].closed, Some(NOW + 5));
+}

@@ -1,0 +1,351 @@
+//! Pages for people and programs: their bytes, ready to be sent, and where they stand.
+//!
+//! A page is made when the configuration is loaded, or is replaced under way like the status page;
+//! a request only chooses among what is there: a media type by Accept, a coding by Accept-Encoding,
+//! and nothing at all where the client has it already. What pages say is `pages.rs`.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+
+use crate::check::media::{JSON, MediaType, preferred, takes_coding};
+use crate::head::Lines;
+use crate::problem::{Problem, Row};
+
+/// Bytes of one page, before it is compressed. Pages are held in memory as a whole.
+pub const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes below which a page is not worth compressing: it fits into one packet anyway.
+const MIN_GZIP_BYTES: usize = 1024;
+
+/// Bytes of a digest that tell two pages apart.
+const ETAG_BYTES: usize = 16;
+
+/// What clients of a listener get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    All,
+    /// The products alone, and no pages.
+    Lookups,
+    /// Pages alone.
+    Pages,
+}
+
+/// What a page is to browsers and caches between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Words that a reload changes: asked for again after a minute.
+    Document,
+    /// Styles and logos, whose links change with them.
+    Asset,
+    /// What changes under way, such as the status page.
+    Live,
+}
+
+impl Freshness {
+    /// `Cache-Control` (RFC 9111, section 5.2).
+    pub const fn cache_control(self) -> &'static str {
+        match self {
+            Freshness::Document => "public, max-age=60",
+            Freshness::Asset => "public, max-age=86400",
+            Freshness::Live => "public, max-age=10",
+        }
+    }
+}
+
+/// What stands at one path: the same in each of its media types, the first being the one for those
+/// who take anything.
+#[derive(Debug)]
+pub struct Page {
+    renditions: Box<[Rendition]>,
+}
+
+/// A page in one media type.
+#[derive(Clone, Debug)]
+pub struct Rendition {
+    media_type: MediaType,
+    /// `Content-Type`, with its parameters.
+    pub content_type: Box<str>,
+    pub freshness: Freshness,
+    plain: Encoded,
+    /// `None`: it would not be smaller.
+    gzip: Option<Encoded>,
+}
+
+/// The bytes of a page in one coding.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    pub bytes: Bytes,
+    /// `ETag`, with its quotes (RFC 9110, section 8.8.3).
+    pub etag: Box<str>,
+    /// `Content-Encoding`, if there is one.
+    pub coding: Option<&'static str>,
+}
+
+/// The one coding that pages have beside none.
+const GZIP: &str = "gzip";
+
+impl Page {
+    /// A page of at least one rendition; one of none answers nobody.
+    pub fn new(renditions: impl IntoIterator<Item = Rendition>) -> Page {
+        Page { renditions: renditions.into_iter().collect() }
+    }
+
+    /// The place of the rendition that a request would rather have.
+    ///
+    /// # Errors
+    /// `accept-unsupported`.
+    pub fn choose(&self, lines: &Lines<'_>) -> Result<usize, Problem> {
+        preferred(lines, self.renditions.iter().map(|rendition| &rendition.media_type))
+            .ok_or(Problem::new(Row::AcceptUnsupported, "no media range of Accept matches a type of the page"))
+    }
+
+    /// The rendition at a place.
+    pub fn rendition(&self, place: usize) -> Option<&Rendition> {
+        self.renditions.get(place)
+    }
+}
+
+impl Rendition {
+    /// Text for people.
+    pub fn html(text: String, freshness: Freshness) -> Rendition {
+        Rendition::new("text/html; charset=utf-8", text.into(), freshness)
+    }
+
+    /// The same for programs.
+    pub fn json(value: &serde_json::Value, freshness: Freshness) -> Rendition {
+        Rendition::new(JSON, format!("{value:#}\n").into(), freshness)
+    }
+
+    /// Bytes of any type; `content_type` is a media type, with parameters or without.
+    pub fn new(content_type: &str, bytes: Bytes, freshness: Freshness) -> Rendition {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        let digest = Sha256::digest(&bytes);
+        let tag = digest.iter().take(ETAG_BYTES).fold(String::new(), |tag, byte| tag + &format!("{byte:02x}"));
+        let gzip = compressed(&bytes).map(|bytes| Encoded {
+            bytes,
+            etag: format!("\"{tag}-gzip\"").into(),
+            coding: Some(GZIP),
+        });
+        Rendition {
+            media_type: MediaType::parse(essence).unwrap_or_else(|_| MediaType::any_bytes()),
+            content_type: content_type.into(),
+            freshness,
+            plain: Encoded { bytes, etag: format!("\"{tag}\"").into(), coding: None },
+            gzip,
+        }
+    }
+
+    /// The bytes in the coding that suits a request.
+    pub fn encoded_for(&self, lines: &Lines<'_>) -> &Encoded {
+        self.gzip.as_ref().filter(|_| takes_coding(lines, GZIP)).unwrap_or(&self.plain)
+    }
+
+    /// The bytes in no coding.
+    pub fn plain(&self) -> &Bytes {
+        &self.plain.bytes
+    }
+}
+
+impl Encoded {
+    /// Whether the client has these very bytes (RFC 9110, section 13.1.2).
+    pub fn is_known_to(&self, lines: &Lines<'_>) -> bool {
+        // No tag of ours has a comma in it, so that one inside another's quotes does no harm.
+        let mut tags = lines.values("if-none-match").flat_map(|value| value.split(|byte| *byte == b','));
+        tags.any(|tag| {
+            let tag = tag.trim_ascii();
+            tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == self.etag.as_bytes()
+        })
+    }
+}
+
+/// The bytes as gzip has them (RFC 1952), if that is worth the while.
+fn compressed(bytes: &[u8]) -> Option<Bytes> {
+    if bytes.len() < MIN_GZIP_BYTES {
+        return None;
+    }
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 3), Compression::best());
+    // Writing into a vector cannot fail; a page that could not be compressed is sent as it is.
+    encoder.write_all(bytes).ok()?;
+    let compressed = encoder.finish().ok()?;
+    (compressed.len() < bytes.len() / 10 * 9).then(|| compressed.into())
+}
+
+/// All pages of a policy, by the places that its paths have for them.
+#[derive(Debug, Default)]
+pub struct Shelf {
+    pages: Vec<Shelved>,
+}
+
+/// One page on the shelf. It can be exchanged while requests read it.
+#[derive(Debug)]
+pub struct Shelved {
+    path: Box<str>,
+    page: ArcSwap<Page>,
+    /// Whether what is here was made under way, and so stays when the configuration changes.
+    live: bool,
+}
+
+impl Shelved {
+    /// The page as it is at the moment.
+    pub fn page(&self) -> Arc<Page> {
+        self.page.load_full()
+    }
+
+    /// Where it is, as requests name it.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl Shelf {
+    /// Puts one more page up; its place, or `None` when there are too many.
+    pub fn add(&mut self, path: &str, page: Page) -> Option<u16> {
+        self.push(path, page, false)
+    }
+
+    /// The same for a page that is replaced under way: a reload leaves it as it was.
+    pub fn add_live(&mut self, path: &str, page: Page) -> Option<u16> {
+        self.push(path, page, true)
+    }
+
+    fn push(&mut self, path: &str, page: Page, live: bool) -> Option<u16> {
+        let place = u16::try_from(self.pages.len()).ok()?;
+        self.pages.push(Shelved { path: path.into(), page: ArcSwap::from_pointee(page), live });
+        Some(place)
+    }
+
+    /// The page at a place.
+    pub fn at(&self, place: u16) -> Option<&Shelved> {
+        self.pages.get(usize::from(place))
+    }
+
+    /// All pages.
+    pub fn iter(&self) -> impl Iterator<Item = &Shelved> {
+        self.pages.iter()
+    }
+
+    /// The page at a path, as requests name it.
+    pub fn find(&self, path: &str) -> Option<&Shelved> {
+        self.pages.iter().find(|shelved| *shelved.path == *path)
+    }
+
+    /// Puts another page in the place of one that is replaced under way; whether there is such a
+    /// place.
+    pub fn replace(&self, path: &str, page: Page) -> bool {
+        let shelved = self.find(path).filter(|shelved| shelved.live);
+        shelved.inspect(|shelved| shelved.page.store(Arc::new(page))).is_some()
+    }
+
+    /// Takes over what was made under way from the shelf that this one follows.
+    pub fn inherit(&self, before: &Shelf) {
+        for shelved in self.pages.iter().filter(|shelved| shelved.live) {
+            if let Some(known) = before.find(&shelved.path).filter(|known| known.live) {
+                shelved.page.store(known.page());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn with<T>(fields: &[(&'static str, &str)], judge: impl FnOnce(&Lines<'_>) -> T) -> T {
+        let fields: Vec<_> =
+            fields.iter().map(|(name, value)| httparse::Header { name, value: value.as_bytes() }).collect();
+        judge(&Lines { fields: &fields, ..Lines::UNREADABLE })
+    }
+
+    fn page() -> Page {
+        let html = Rendition::html("<p>words</p>".repeat(500), Freshness::Document);
+        Page::new([html, Rendition::json(&serde_json::json!({ "words": 500 }), Freshness::Document)])
+    }
+
+    #[test]
+    fn the_type_follows_accept_and_html_comes_first() {
+        for (accept, place) in [
+            (None, Some(0)),
+            (Some("*/*"), Some(0)),
+            (Some("text/html,application/xhtml+xml,*/*;q=0.8"), Some(0)),
+            (Some("application/json"), Some(1)),
+            (Some("application/json, text/html;q=0.9"), Some(1)),
+            (Some("application/problem+json"), None),
+            (Some("image/png"), None),
+        ] {
+            let fields: Vec<_> = accept.map(|accept| ("Accept", accept)).into_iter().collect();
+            assert_eq!(with(&fields, |lines| page().choose(lines).ok()), place, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn gzip_is_for_those_who_take_it_and_holds_the_same() {
+        let page = page();
+        let html = page.rendition(0).unwrap();
+        for (accepted, coding) in [
+            (None, None),
+            (Some("gzip"), Some("gzip")),
+            (Some("br, GZIP;q=0.5"), Some("gzip")),
+            (Some("gzip;q=0"), None),
+            (Some("*"), Some("gzip")),
+            (Some("gzip;q=0, *"), None),
+            (Some("br"), None),
+            (Some("identity"), None),
+            (Some(""), None),
+        ] {
+            let fields: Vec<_> = accepted.map(|accepted| ("Accept-Encoding", accepted)).into_iter().collect();
+            with(&fields, |lines| assert_eq!(html.encoded_for(lines).coding, coding, "{accepted:?}"));
+        }
+        let gzip = html.gzip.as_ref().unwrap();
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&*gzip.bytes).read_to_string(&mut text).unwrap();
+        assert_eq!(text.as_bytes(), html.plain());
+        assert_ne!(gzip.etag, html.plain.etag);
+        assert!(page.rendition(1).unwrap().gzip.is_none(), "too short to be compressed");
+    }
+
+    #[test]
+    fn what_the_client_has_is_known_by_its_tag() {
+        let page = page();
+        let encoded = &page.rendition(0).unwrap().plain;
+        let etag = &*encoded.etag;
+        for (sent, known) in [
+            (etag.to_owned(), true),
+            (format!("W/{etag}"), true),
+            (format!("\"a\", {etag}"), true),
+            ("*".to_owned(), true),
+            ("\"a\"".to_owned(), false),
+            (etag.trim_matches('"').to_owned(), false),
+        ] {
+            assert_eq!(with(&[("If-None-Match", &sent)], |lines| encoded.is_known_to(lines)), known, "{sent}");
+        }
+        assert!(!with(&[], |lines| encoded.is_known_to(lines)));
+    }
+
+    #[test]
+    fn live_pages_survive_a_change_and_others_do_not() {
+        let text = |word: &str| Page::new([Rendition::html(word.to_owned(), Freshness::Live)]);
+        let shelf = || {
+            let mut shelf = Shelf::default();
+            assert_eq!(shelf.add("/a", text("first")), Some(0));
+            assert_eq!(shelf.add_live("/live", text("first")), Some(1));
+            shelf
+        };
+        let words = |shelf: &Shelf, path: &str| {
+            let page = shelf.find(path).unwrap().page();
+            String::from_utf8(page.rendition(0).unwrap().plain().to_vec()).unwrap()
+        };
+        let (before, after) = (shelf(), shelf());
+        assert!(before.replace("/live", text("second")));
+        assert!(!before.replace("/a", text("second")) && !before.replace("/b", text("second")));
+        after.inherit(&before);
+        assert_eq!((words(&after, "/live"), words(&after, "/a")), ("second".to_owned(), "first".to_owned()));
+    }
+}

@@ -1,0 +1,141 @@
+//! What the gateway's pages say: problems, reference, OpenAPI, made from the policy in force.
+//!
+//! All are rendered when a configuration is loaded, so that they can never be out of date, and are
+//! served from memory (`page.rs`). Nothing here names accounts, tokens, networks or backends.
+
+pub mod example;
+pub mod fields;
+pub mod headers;
+pub mod markdown;
+pub mod openapi;
+pub mod prices;
+pub mod problems;
+pub mod product;
+pub mod reference;
+pub mod shell;
+
+use std::sync::Arc;
+
+use crate::page::{Freshness, Page, Rendition};
+use crate::policy::{Endpoint, Policy};
+use crate::quota::{Rate, Window};
+use crate::site::Site;
+
+use example::Tokens;
+use markdown::ExtraPage;
+use problems::OwnWords;
+use shell::Shell;
+
+/// What the operator adds to the pages.
+#[derive(Debug)]
+pub struct Own {
+    /// Words for problems, by slug.
+    pub words: Vec<(Box<str>, OwnWords)>,
+    pub extra: Vec<ExtraPage>,
+    /// Whose tokens examples show.
+    pub examples: Tokens,
+}
+
+/// Renders all pages of a policy, which has its site already, and puts them up.
+pub fn publish(policy: &mut Policy, own: &Own) {
+    let mut pages = vec![(STYLE_PATH.to_owned(), style_page(&policy.site))];
+    if let Some(logo) = &policy.site.logo {
+        let rendition = Rendition::new(logo.media_type, logo.bytes.clone(), Freshness::Asset);
+        pages.push((logo.path.to_string(), Page::new([rendition])));
+    }
+    pages.push((ICON_PATH.to_owned(), icon(&policy.site)));
+    pages.extend(problems::pages(policy, own));
+    pages.extend(reference::pages(policy, own));
+    pages.extend(own.extra.iter().map(|extra| extra_page(&policy.site, extra)));
+    for (path, page) in pages {
+        put(policy, &path, page);
+    }
+}
+
+#[derive(askama::Template)]
+#[template(path = "extra.html")]
+struct ExtraHtml<'a> {
+    shell: Shell<'a>,
+    html: &'a str,
+}
+
+/// A page of the operator's own words.
+fn extra_page(site: &Site, extra: &ExtraPage) -> (String, Page) {
+    let path = extra.path();
+    let shell = Shell::new(site, &path, &*extra.title, &*extra.title);
+    let html = rendered(&ExtraHtml { shell, html: &extra.html });
+    (path, Page::new([html]))
+}
+
+/// A template as a page for people. One that could not be rendered, which nothing can cause, says so.
+fn rendered(template: &impl askama::Template) -> Rendition {
+    let text = template.render().unwrap_or_else(|_| "This page could not be written.".to_owned());
+    Rendition::html(text, Freshness::Document)
+}
+
+/// The rate that most accounts have, if any has one, and whether all have it.
+fn usual_rate(policy: &Policy) -> (Option<Arc<Window>>, bool) {
+    let mut counted: Vec<(&Arc<Window>, usize)> = Vec::new();
+    for account in policy.accounts.iter().take(ACCOUNTS_LOOKED_AT) {
+        let Rate::Limited(window, _) = &account.rate else { continue };
+        match counted.iter_mut().find(|(known, _)| Arc::ptr_eq(known, window)) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((window, 1)),
+        }
+    }
+    let same = counted.len() <= 1;
+    (counted.into_iter().max_by_key(|(_, count)| *count).map(|(window, _)| Arc::clone(window)), same)
+}
+
+/// Accounts whose rates are compared; there may be millions.
+const ACCOUNTS_LOOKED_AT: usize = 1000;
+
+/// Where the style sheet stands.
+pub const STYLE_PATH: &str = "/pages/style.css";
+
+/// Where the picture stands that browsers show beside a title when there is no logo.
+pub const ICON_PATH: &str = "/pages/icon.svg";
+
+/// A gate in the operator's colour.
+fn icon(site: &Site) -> Page {
+    let (back, front) = (site.light.accent, site.light.background);
+    let svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 32 32\"><rect width=\"32\" height=\"32\" rx=\"7\" fill=\"{back}\"/>\
+         <path d=\"M8 7v18M24 7v18M8 12h16M8 18h16\" stroke=\"{front}\" stroke-width=\"3\" stroke-linecap=\"round\"/></svg>\n"
+    );
+    Page::new([Rendition::new("image/svg+xml", svg.into(), Freshness::Asset)])
+}
+
+/// The one style sheet, with the operator's colours.
+pub fn style(site: &Site) -> String {
+    let (light, dark) = (site.light.properties(), site.dark.properties());
+    let colours =
+        format!(":root{{color-scheme:light dark;{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}\n");
+    colours + include_str!("pages/style.css")
+}
+
+/// The style sheet as it is served.
+pub fn style_page(site: &Site) -> Page {
+    Page::new([Rendition::new("text/css; charset=utf-8", style(site).into(), Freshness::Asset)])
+}
+
+/// Puts a page up at a path, which is without the base, for GET and HEAD.
+pub fn put(policy: &mut Policy, path: &str, page: Page) {
+    let served = policy.site.served(path);
+    let place = policy.pages.add(&served, page);
+    route(policy, &served, place);
+}
+
+/// The same for a page that `policy.pages.replace` exchanges under way, and that a reload keeps.
+pub fn put_live(policy: &mut Policy, path: &str, page: Page) {
+    let served = policy.site.served(path);
+    let place = policy.pages.add_live(&served, page);
+    route(policy, &served, place);
+}
+
+fn route(policy: &mut Policy, served: &str, place: Option<u16>) {
+    let Some(place) = place else { return };
+    for method in ["GET", "HEAD"] {
+        policy.paths.insert(method, served, Endpoint::Page(place));
+    }
+}

@@ -1,0 +1,274 @@
+//! Requests as examples: a good one for each product, the same with one thing wrong, and as a curl.
+//!
+//! Whether a body really breaks the rule that it is to break is tried out with the very check that
+//! clients' bodies go through.
+
+mod breach;
+mod curl;
+
+use serde_json::{Map, Value};
+
+use crate::head::{Field, Lines, Version};
+use crate::policy::{Limits, Policy, Product};
+use crate::problem::guide::{Change, Holder, Provoke};
+use crate::problem::{Hint, Problem, Row};
+
+/// Whose tokens examples have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tokens {
+    /// The demo's, which everybody may know.
+    Demo,
+    /// A variable of the shell, and words for what it stands for.
+    Named,
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Example {
+    pub method: Box<str>,
+    pub path: Box<str>,
+    pub headers: Vec<(String, String)>,
+    pub body: Body,
+    /// How often it is sent.
+    pub times: u8,
+    /// What has to be known of it.
+    pub remark: Option<&'static str>,
+    /// What it is answered with, as far as that depends on it.
+    pub hint: Hint,
+}
+
+/// What comes behind a head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    Nothing,
+    Text(String),
+    /// So many spaces.
+    Spaces(usize),
+    /// Something for which the service waits so many seconds in vain.
+    NeverSent(u64),
+}
+
+/// Seconds that a client is told to wait in examples of answers that say so.
+const RETRY_AFTER_SECONDS: u32 = 5;
+
+/// The time that an example of a lookup without an answer allows, where the product takes it.
+const SHORT_DEADLINE_SECONDS: u64 = 2;
+
+impl Example {
+    /// A request that a product takes.
+    pub fn good(policy: &Policy, product: &Product, tokens: Tokens) -> Option<Example> {
+        let (method, path) = *policy.paths.of(product.place).first()?;
+        let mut example = Example {
+            method: method.into(),
+            path: path.into(),
+            headers: Vec::new(),
+            body: Body::Nothing,
+            times: 1,
+            remark: None,
+            hint: Hint::None,
+        };
+        example.set_token(product, Holder::Good, tokens);
+        if let Some(rule) = &product.body {
+            let kind = product.media.taken.first().map_or("application/json", |kind| kind.name());
+            example.headers.push(("Content-Type".to_owned(), kind.to_owned()));
+            let body =
+                rule.schema.as_ref().map_or_else(|| Value::Object(Map::new()), |schema| sample(schema.document()));
+            example.body = Body::Text(body.to_string());
+        }
+        Some(example)
+    }
+
+    /// A request that is refused with a row, if the product can have it.
+    pub fn provoking(policy: &Policy, product: &Product, row: Row, tokens: Tokens) -> Option<Example> {
+        let mut example = Example::good(policy, product, tokens)?;
+        match row.guide().provoke {
+            Provoke::By(changes) => {
+                for change in changes {
+                    example.change(*change, policy, product, tokens)?;
+                }
+            }
+            Provoke::Often(holder) => {
+                example.set_token(product, holder, tokens);
+                let spent = holder == Holder::Spent;
+                if spent {
+                    product.tariff.as_ref()?;
+                }
+                // The demo's tokens for it have two requests a minute, and five credits.
+                example.times = match tokens {
+                    Tokens::Demo if spent => 6,
+                    Tokens::Demo => 3,
+                    Tokens::Named => 1,
+                };
+            }
+            Provoke::WhileFull => {
+                example.remark =
+                    Some("This is a good request. It is refused only while the service is as busy as it can be.");
+            }
+            Provoke::Demo(reference) => example.fail_in_the_demo(product, reference, tokens)?,
+            Provoke::BreakingRule => breach::of(&mut example, product, row)?,
+            Provoke::Never => return None,
+        }
+        example.hint = match (row, example.hint) {
+            (Row::RateExceeded | Row::Overloaded | Row::UpstreamUnavailable, _) => {
+                Hint::RetryAfter(RETRY_AFTER_SECONDS)
+            }
+            (_, hint) => hint,
+        };
+        Some(example)
+    }
+
+    fn change(&mut self, change: Change, policy: &Policy, product: &Product, tokens: Tokens) -> Option<()> {
+        match change {
+            Change::Target(target) => self.path = target.into(),
+            Change::Token(holder) => self.set_token(product, holder, tokens),
+            Change::WithoutToken => self.headers.retain(|(name, _)| !is_token(product, name)),
+            Change::TokenTwice => {
+                let token = self.headers.iter().find(|(name, _)| is_token(product, name))?.clone();
+                self.headers.insert(0, token);
+            }
+            Change::Header(name, value) => self.headers.push((name.to_owned(), value.to_owned())),
+            Change::DeadlineTooLong => {
+                let name = product.deadline.header.as_ref()?;
+                let seconds = product.deadline.max_seconds.saturating_add(1);
+                self.headers.push((name.to_string(), seconds.to_string()));
+            }
+            Change::ContentType(kind) => {
+                product.body.as_ref()?;
+                self.headers.retain(|(name, _)| name != "Content-Type");
+                self.headers.push(("Content-Type".to_owned(), kind.to_owned()));
+            }
+            Change::Body(text) => {
+                product.body.as_ref()?;
+                self.body = Body::Text(text.to_owned());
+            }
+            Change::BodyTooLarge => self.body = Body::Spaces(product.body.as_ref()?.max_bytes.saturating_add(1)),
+            Change::BodyNeverSent => {
+                let Limits { body_timeout, .. } = policy.limits;
+                product.body.as_ref()?;
+                self.body = Body::NeverSent(body_timeout.as_secs().saturating_add(2));
+                self.remark = Some("The body never comes; the answer does, after some seconds.");
+            }
+        }
+        Some(())
+    }
+
+    /// The demo's backend fails in the way that a reference asks for; others have no such thing.
+    fn fail_in_the_demo(&mut self, product: &Product, reference: &str, tokens: Tokens) -> Option<()> {
+        if tokens == Tokens::Named {
+            return None;
+        }
+        let echoed = product.headers.iter().find(|rule| rule.echo)?;
+        self.headers.push((echoed.name.to_string(), reference.to_owned()));
+        if let (Some(name), true) = (&product.deadline.header, reference.ends_with("slow")) {
+            let seconds = SHORT_DEADLINE_SECONDS.max(product.deadline.min_seconds);
+            self.headers.push((name.to_string(), seconds.to_string()));
+        }
+        Some(())
+    }
+
+    fn set_token(&mut self, product: &Product, holder: Holder, tokens: Tokens) {
+        self.headers.retain(|(name, _)| !is_token(product, name));
+        let Some(header) = product.token_headers.first() else { return };
+        let (token, remark) = match tokens {
+            Tokens::Demo => (demo_token(holder), None),
+            Tokens::Named => named_token(holder),
+        };
+        self.headers.insert(0, (header.to_string(), token.to_owned()));
+        self.remark = remark;
+    }
+
+    /// The body as JSON, if it is that.
+    pub fn json(&self) -> Option<Value> {
+        match &self.body {
+            Body::Text(text) => serde_json::from_str(text).ok(),
+            Body::Nothing | Body::Spaces(_) | Body::NeverSent(_) => None,
+        }
+    }
+
+    /// The head of the request, as the gateway reads it.
+    pub fn with_lines<T>(&self, read: impl FnOnce(&Lines<'_>) -> T) -> T {
+        let fields: Vec<Field<'_>> =
+            self.headers.iter().map(|(name, value)| Field { name, value: value.as_bytes() }).collect();
+        read(&Lines {
+            method: &self.method,
+            target: &self.path,
+            version: Version::Http11,
+            authority: None,
+            fields: &fields,
+        })
+    }
+}
+
+fn is_token(product: &Product, name: &str) -> bool {
+    product.token_headers.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+fn demo_token(holder: Holder) -> &'static str {
+    match holder {
+        Holder::Good => "demo-live",
+        Holder::Nobody => "no-such-token",
+        Holder::Disabled => "demo-disabled",
+        Holder::Expired => "demo-expired",
+        Holder::OtherProduct => "demo-other-product",
+        Holder::OtherNetwork => "demo-ip",
+        Holder::OtherDomain => "demo-domain",
+        Holder::Throttled => "demo-throttled",
+        Holder::Spent => "demo-metered",
+    }
+}
+
+const VARIABLE: &str = "$TOKEN";
+
+fn named_token(holder: Holder) -> (&'static str, Option<&'static str>) {
+    match holder {
+        Holder::Good => (VARIABLE, None),
+        Holder::Nobody => ("no-such-token", None),
+        Holder::Disabled => (VARIABLE, Some("TOKEN is a token that is switched off.")),
+        Holder::Expired => (VARIABLE, Some("TOKEN is a token whose last day has passed.")),
+        Holder::OtherProduct => (VARIABLE, Some("TOKEN is a token of another product.")),
+        Holder::OtherNetwork => (VARIABLE, Some("TOKEN is a token with a list of networks that you are outside of.")),
+        Holder::OtherDomain => (VARIABLE, Some("TOKEN is a token with a list of web domains.")),
+        Holder::Throttled => (VARIABLE, Some("Send it more often than your rate allows.")),
+        Holder::Spent => (VARIABLE, Some("TOKEN is a token of an account without credits.")),
+    }
+}
+
+/// A body that a schema is likely to take: every member that must be there, by its own example where
+/// it has one.
+fn sample(schema: &Value) -> Value {
+    if let Some(example) = first_example(schema) {
+        return example;
+    }
+    let mut members = Map::new();
+    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    for name in required {
+        let property = schema.get("properties").and_then(|properties| properties.get(name)).unwrap_or(&Value::Null);
+        members.insert(name.to_owned(), first_example(property).unwrap_or_else(|| plain_value(property)));
+    }
+    Value::Object(members)
+}
+
+fn first_example(schema: &Value) -> Option<Value> {
+    schema.get("examples").and_then(Value::as_array).and_then(|examples| examples.first()).cloned()
+}
+
+/// A value of a schema's type.
+fn plain_value(schema: &Value) -> Value {
+    let kind = schema.get("type").and_then(|kind| match kind {
+        Value::String(kind) => Some(kind.as_str()),
+        Value::Array(kinds) => kinds.first().and_then(Value::as_str),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+    });
+    match kind {
+        Some("integer" | "number") => schema.get("minimum").cloned().unwrap_or_else(|| 1.into()),
+        Some("boolean") => true.into(),
+        Some("array") => Value::Array(Vec::new()),
+        Some("object") => Value::Object(Map::new()),
+        Some(_) | None => "example".into(),
+    }
+}
+
+/// The problem that an example's answer is made of.
+pub fn problem(example: &Example, row: Row) -> Problem {
+    Problem::new(row, "an example of a page").with(example.hint)
+}

@@ -1,0 +1,79 @@
+//! Price lines in words.
+
+use serde_json::Value;
+
+use crate::tariff::{Condition, Line, Step, Tariff, Test};
+
+/// The prices of a product as sentences: what a request sets aside, and what its answer costs.
+#[derive(Debug)]
+pub struct Prices {
+    pub hold: Vec<String>,
+    pub price: Vec<String>,
+}
+
+/// A tariff in words.
+pub fn of(tariff: &Tariff) -> Prices {
+    let words = Words { asked: tariff.asked_tests(), told: tariff.told_tests() };
+    let lines = |lines: &[Line]| lines.iter().map(|line| words.line(line)).collect();
+    Prices { hold: lines(tariff.hold_lines()), price: lines(tariff.price_lines()) }
+}
+
+/// The tests that conditions count, with the fields that they look at.
+struct Words<'t> {
+    asked: Vec<(u8, String, &'t Test)>,
+    told: Vec<(u8, String, &'t Test)>,
+}
+
+impl Words<'_> {
+    fn line(&self, line: &Line) -> String {
+        let credits = |count: u32| if count == 1 { "1 credit".to_owned() } else { format!("{count} credits") };
+        let step = match line.step {
+            Step::Add(count) => format!("{} more", credits(count)),
+            Step::Set(0) => "Nothing at all".to_owned(),
+            Step::Set(count) => format!("{} in all", credits(count)),
+        };
+        match self.condition(&line.condition, false) {
+            Some(condition) => format!("{step}, if {condition}."),
+            None => format!("{step}."),
+        }
+    }
+
+    /// A condition in words; one that stands within another of several parts is put in brackets.
+    fn condition(&self, condition: &Condition, within: bool) -> Option<String> {
+        let joined = |conditions: &[Condition], with: &str| {
+            let parts: Vec<String> =
+                conditions.iter().filter_map(|part| self.condition(part, conditions.len() > 1)).collect();
+            let text = parts.join(with);
+            if within && parts.len() > 1 { format!("({text})") } else { text }
+        };
+        match condition {
+            Condition::Always => None,
+            Condition::Asked(number) => test(&self.asked, *number, "the request"),
+            Condition::Told(number) => test(&self.told, *number, "the answer"),
+            Condition::All(conditions) => Some(joined(conditions, " and ")),
+            Condition::Any(conditions) => Some(joined(conditions, " or ")),
+            Condition::Not(condition) => Some(format!("not ({})", self.condition(condition, false)?)),
+        }
+    }
+}
+
+fn test(tests: &[(u8, String, &Test)], number: u8, whose: &str) -> Option<String> {
+    let (_, pointer, test) = tests.iter().find(|(known, ..)| *known == number)?;
+    let field = pointer.trim_start_matches('/').replace('/', ".");
+    Some(match test {
+        Test::Filled(true) => format!("{field} of {whose} has a value"),
+        Test::Filled(false) => format!("{field} of {whose} has no value"),
+        Test::OneOf { values, .. } => {
+            let values: Vec<String> = values.iter().map(shown).collect();
+            match values.as_slice() {
+                [only] => format!("{field} of {whose} is {only}"),
+                several => format!("{field} of {whose} is one of {}", several.join(", ")),
+            }
+        }
+    })
+}
+
+/// A value as it stands in a sentence.
+fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), |text| format!("“{text}”"))
+}

@@ -1,0 +1,268 @@
+//! A page for each problem that a client can get, and an index of them.
+//!
+//! The words come from the table's guide and from the configuration; the object and the headers are
+//! written by the code that answers clients. People get HTML and programs JSON, of the same view.
+
+use askama::Template;
+use serde::Serialize;
+
+use super::example::{self, Example};
+use super::shell::Shell;
+use super::{Own, headers};
+use crate::account::{Account, Expiry, Principal, ProductSet, Token};
+use crate::admit::Trail;
+use crate::check::domain::Domains;
+use crate::check::network::Networks;
+use crate::page::{Freshness, Page, Rendition};
+use crate::policy::{Policy, Product};
+use crate::problem::guide::Retry;
+use crate::problem::{Fault, Row};
+use crate::quota::{Arrival, Now, Rate};
+use crate::respond::{self, Context, Http1Sink, Outcome, TransactionId};
+use crate::site::Link;
+use crate::wording::Words;
+
+/// The operator's own words for a row's page.
+#[derive(Clone, Debug, Default)]
+pub struct OwnWords {
+    pub meaning: Option<String>,
+    pub causes: Vec<String>,
+    pub remedy: Vec<String>,
+}
+
+/// The moment at which examples are answered: any would do, but the same one each time, so that a
+/// page changes only when its words do.
+const MOMENT: Now = Now { monotonic: std::time::Duration::ZERO, unix_seconds: 1_767_225_600 };
+
+/// Requests that are counted until an example's rate is used up, at the most.
+const MOST_COUNTED: u32 = 100_000;
+
+/// All that a page says of a problem.
+#[derive(Debug, Serialize)]
+pub struct View {
+    pub slug: String,
+    pub status: u16,
+    pub title: String,
+    /// Who has to mend it: client, gateway or upstream, in the words of those outside.
+    pub at_fault: &'static str,
+    pub meaning: String,
+    pub causes: Vec<String>,
+    pub remedy: Vec<String>,
+    pub retry: RetryView,
+    /// The whole answer as bytes of HTTP/1.1, and the object alone.
+    pub answer: String,
+    pub object: serde_json::Value,
+    pub headers: Vec<HeaderView>,
+    /// A command that provokes it; `None` where nothing that is sent does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub curl: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remark: Option<&'static str>,
+    pub url: String,
+    /// The page of the service's state, where it may be to blame.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_status: Option<String>,
+}
+
+/// What code should do.
+#[derive(Debug, Serialize)]
+pub struct RetryView {
+    pub worth_it: bool,
+    pub words: &'static str,
+}
+
+/// A header of the answer.
+#[derive(Debug, Serialize)]
+pub struct HeaderView {
+    pub name: String,
+    pub value: String,
+    pub says: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemHtml<'a> {
+    shell: Shell<'a>,
+    view: &'a View,
+}
+
+#[derive(Template)]
+#[template(path = "problems.html")]
+struct IndexHtml<'a> {
+    shell: Shell<'a>,
+    views: &'a [View],
+    /// The object of a problem that everybody knows.
+    object: String,
+}
+
+/// The pages of all problems, and their index, each with its path.
+pub fn pages(policy: &Policy, own: &Own) -> Vec<(String, Page)> {
+    let views: Vec<View> = policy.wording.iter().map(|(row, words)| view(policy, own, *row, words)).collect();
+    let mut pages = vec![("/problems".to_owned(), index(policy, &views))];
+    for view in &views {
+        let path = format!("/problems/{}", view.slug);
+        let mut shell = Shell::new(&policy.site, &path, &*view.slug, &*view.meaning);
+        shell.trail = vec![Link::new("Problems", "/problems")];
+        shell.alternate = Some("application/json");
+        let value = serde_json::to_value(view).unwrap_or_default();
+        let html = super::rendered(&ProblemHtml { shell, view });
+        pages.push((path, Page::new([html, Rendition::json(&value, Freshness::Document)])));
+    }
+    pages
+}
+
+fn index(policy: &Policy, views: &[View]) -> Page {
+    let about = "Every problem that a request can be answered with, what it means and how to mend it.";
+    let mut shell = Shell::new(&policy.site, "/problems", "Problems", about);
+    shell.alternate = Some("application/json");
+    let list = views.iter().map(|view| {
+        serde_json::json!({ "slug": view.slug, "status": view.status, "title": view.title, "meaning": view.meaning, "url": view.url })
+    });
+    let value = serde_json::json!({ "problems": list.collect::<Vec<_>>() });
+    let known = views.iter().find(|view| view.slug == "token-unknown").or(views.first());
+    let object = known.map(|view| in_order(&view.object)).unwrap_or_default();
+    let html = super::rendered(&IndexHtml { shell, views, object });
+    Page::new([html, Rendition::json(&value, Freshness::Document)])
+}
+
+/// An error object on several lines, its members in the order of the wire.
+fn in_order(object: &serde_json::Value) -> String {
+    let member = |name: &str| object.pointer(&format!("/error/{name}")).cloned().unwrap_or_default();
+    let lines = ["type", "title", "detail", "instance"].map(|name| format!("    \"{name}\": {}", member(name)));
+    format!("{{\n  \"error\": {{\n{}\n  }}\n}}", lines.join(",\n"))
+}
+
+/// The product that an example is of, and the example.
+fn example_of<'p>(policy: &'p Policy, own: &Own, row: Row) -> (Option<&'p Product>, Option<Example>) {
+    let of =
+        |product: &'p Product| Example::provoking(policy, product, row, own.examples).map(|example| (product, example));
+    match policy.products.iter().find_map(of) {
+        Some((product, example)) => (Some(product), Some(example)),
+        None => (policy.products.first(), None),
+    }
+}
+
+fn view(policy: &Policy, own: &Own, row: Row, words: &Words) -> View {
+    let guide = row.guide();
+    let own_words = own.words.iter().find(|(slug, _)| *slug == words.slug).map(|(_, words)| words.clone());
+    let own_words = own_words.unwrap_or_default();
+    let (product, example) = example_of(policy, own, row);
+    let shown = example.clone().or_else(|| product.and_then(|product| Example::good(policy, product, own.examples)));
+    let (answer, headers, object) = shown.map(|example| answer(policy, product, row, &example)).unwrap_or_default();
+    let listed = |own: Vec<String>, otherwise: &[&str]| {
+        if own.is_empty() { otherwise.iter().map(|text| (*text).to_owned()).collect() } else { own }
+    };
+    let ours = words.fault != Fault::Client || words.status.code() == 408;
+    let headers = headers
+        .into_iter()
+        .map(|(name, value)| HeaderView { says: headers::meaning(policy, &name), name, value })
+        .collect();
+    View {
+        slug: words.slug.to_string(),
+        status: words.status.code(),
+        title: words.title().to_owned(),
+        at_fault: match words.fault {
+            Fault::Client => "the request, the token or the account",
+            Fault::Gateway => "this service",
+            Fault::Upstream => "the lookup service behind this API",
+        },
+        meaning: own_words.meaning.unwrap_or_else(|| meaning_of(policy, row)),
+        causes: listed(own_words.causes, guide.causes),
+        remedy: listed(own_words.remedy, guide.remedy),
+        retry: RetryView { worth_it: guide.retry.is_worth_it(), words: Retry::words(guide.retry) },
+        answer,
+        object,
+        headers,
+        curl: example.as_ref().map(|example| example.curl(&policy.site.api_url)),
+        remark: example.and_then(|example| example.remark),
+        url: policy.site.url(&format!("/problems/{}", words.slug)),
+        service_status: (ours && policy.site.has_status).then(|| policy.site.url("/status")),
+    }
+}
+
+/// What a row means, and for rows of the operator's own what their rule is about.
+fn meaning_of(policy: &Policy, row: Row) -> String {
+    let meaning = row.guide().meaning;
+    if !matches!(row, Row::Own(_)) {
+        return meaning.to_owned();
+    }
+    let mut about: Vec<String> = Vec::new();
+    for product in &policy.products {
+        let schema = product.body.as_ref().and_then(|body| body.schema.as_ref());
+        let mappings = schema.into_iter().flat_map(|schema| schema.mappings()).filter(|mapping| mapping.row == row);
+        about.extend(
+            mappings.map(|mapping| format!("the field {}", mapping.at.trim_start_matches('/').replace('/', "."))),
+        );
+        let rules = product.headers.iter().filter(|rule| rule.row == row);
+        about.extend(rules.map(|rule| format!("the header {}", rule.name)));
+    }
+    about.sort_unstable();
+    about.dedup();
+    if about.is_empty() {
+        meaning.to_owned()
+    } else {
+        format!("The request breaks a rule about {}.", about.join(" and "))
+    }
+}
+
+/// An answer as clients get it: its bytes, its headers and its object.
+fn answer(
+    policy: &Policy,
+    product: Option<&Product>,
+    row: Row,
+    example: &Example,
+) -> (String, Vec<(String, String)>, serde_json::Value) {
+    let mut problem = example::problem(example, row);
+    let known = asker(policy, product, row);
+    if let Some((_, account)) = &known {
+        // One request was counted, or as many as there may be.
+        let counted = if row == Row::RateExceeded { MOST_COUNTED } else { 1 };
+        let refused = (0..counted).find_map(|_| account.rate.take(MOMENT).err());
+        problem = refused.filter(|refused| refused.row == row).unwrap_or(problem);
+    }
+    // A body is waited for when everything else of a request is known to be right.
+    let was_admitted = matches!(example.body, example::Body::NeverSent(_));
+    let principal = known.as_ref().map(|(token, account)| Principal { token, token_place: 0, account });
+    let trail = Trail {
+        product: product.filter(|_| row > Row::EndpointUnknown || was_admitted),
+        principal: principal.filter(|_| row > Row::TokenUnknown || was_admitted),
+    };
+    let transaction = TransactionId::EXAMPLE;
+    let mut out = Vec::new();
+    example.with_lines(|lines| {
+        let context = Context { policy, lines, trail, transaction: &transaction, trace: None, now: MOMENT };
+        let connection = row.closes().then_some("close");
+        let mut sink = Http1Sink { out: &mut out, connection };
+        respond::write(&mut sink, &context, &Outcome::Refused(problem));
+    });
+    let text = String::from_utf8_lossy(&out).replace("\r\n", "\n");
+    let (head, body) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let object = serde_json::from_str(body).unwrap_or_default();
+    (text.clone(), headers, object)
+}
+
+/// Somebody who asks for a product, so that an example has the headers of one who does: nobody of the
+/// configuration, with the rate of most.
+fn asker(policy: &Policy, product: Option<&Product>, row: Row) -> Option<(Token, Account)> {
+    let window = super::usual_rate(policy).0?;
+    let mut products = ProductSet::default();
+    products.insert(product?.place);
+    let token = Token {
+        name: "example".into(),
+        account: 0,
+        products,
+        enabled: true,
+        expiry: Expiry::Never,
+        networks: Networks::Any,
+        domains: if row == Row::DomainNotAllowed { Domains::any_of(std::iter::empty()) } else { Domains::Any },
+    };
+    let account = Account {
+        name: "example".into(),
+        rate: Rate::Limited(window, Arrival::default()),
+        enquiries: Arrival::default(),
+        licences: Default::default(),
+    };
+    Some((token, account))
+}

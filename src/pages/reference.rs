@@ -1,0 +1,167 @@
+//! The reference: how to ask, from where, how often, for how much, made from the policy in force.
+
+use askama::Template;
+
+use super::openapi::shown::{self, Operation};
+use super::product::View;
+use super::shell::Shell;
+use super::{Own, headers, openapi, product};
+use crate::page::{Freshness, Page, Rendition};
+use crate::policy::{Enquiry, Policy};
+use crate::quota::Allowance;
+use crate::respond::EXPOSED_HEADERS;
+use crate::site::Link;
+
+macro_rules! template {
+    ($name:ident, $path:literal) => {
+        #[derive(Template)]
+        #[template(path = $path)]
+        struct $name<'a> {
+            shell: Shell<'a>,
+            facts: &'a Facts<'a>,
+        }
+    };
+}
+
+template!(IndexHtml, "reference.html");
+template!(AuthenticationHtml, "authentication.html");
+template!(RatesHtml, "rates.html");
+template!(FormatsHtml, "formats.html");
+template!(CreditsHtml, "credits.html");
+template!(BrowsersHtml, "browsers.html");
+template!(DeadlinesHtml, "deadlines.html");
+
+#[derive(Template)]
+#[template(path = "product.html")]
+struct ProductHtml<'a> {
+    shell: Shell<'a>,
+    view: &'a View<'a>,
+}
+
+#[derive(Template)]
+#[template(path = "api.html")]
+struct ApiHtml<'a> {
+    shell: Shell<'a>,
+    operations: Vec<Operation>,
+}
+
+/// What all pages of the reference are about.
+struct Facts<'p> {
+    products: Vec<View<'p>>,
+    rate: Option<Allowance>,
+    /// Whether all accounts have that rate.
+    same_rate: bool,
+    rate_headers: [headers::Meaning; 5],
+    credit_headers: [headers::Meaning; 2],
+    has_credits: bool,
+    exposed: Vec<&'static str>,
+    nesting: u8,
+    enquiry_path: &'static str,
+    /// The pages of the reference that there are.
+    pages: Vec<Link>,
+}
+
+impl Facts<'_> {
+    /// The period of the rate in words.
+    fn period(&self) -> &'static str {
+        match self.rate.map(|rate| rate.period.as_secs()) {
+            Some(1) => "second",
+            Some(60) => "minute",
+            Some(3600) => "hour",
+            Some(86_400) => "day",
+            Some(_) | None => "period",
+        }
+    }
+}
+
+/// The pages of the reference, each with its path.
+pub fn pages(policy: &Policy, own: &Own) -> Vec<(String, Page)> {
+    let facts = facts(policy, own);
+    let shell = |path: &str, title: &str, about: &str| {
+        let mut shell = Shell::new(&policy.site, path, title, about);
+        shell.beside.clone_from(&facts.pages);
+        if path != "/reference" {
+            shell.trail = vec![Link::new("Reference", "/reference")];
+        }
+        shell
+    };
+    let facts = &facts;
+    let mut pages = Vec::new();
+    let mut add = |path: &str, html: Rendition| pages.push((path.to_owned(), Page::new([html])));
+    macro_rules! page {
+        ($template:ident, $path:literal, $title:literal, $about:literal) => {
+            add($path, super::rendered(&$template { shell: shell($path, $title, $about), facts }));
+        };
+    }
+    page!(IndexHtml, "/reference", "Reference", "How to use this API, made from the very rules that are in force.");
+    page!(
+        AuthenticationHtml,
+        "/reference/authentication",
+        "Authentication",
+        "Tokens: where they go, and what they may do."
+    );
+    page!(RatesHtml, "/reference/rate-limits", "Rate limits", "How often an account may ask, and how answers tell it.");
+    page!(FormatsHtml, "/reference/formats", "Data formats", "What requests and answers are made of.");
+    if facts.has_credits {
+        page!(
+            CreditsHtml,
+            "/reference/credits",
+            "Credits and prices",
+            "What a lookup costs, and when it costs nothing."
+        );
+    }
+    page!(
+        BrowsersHtml,
+        "/reference/browsers",
+        "Browsers and allowlists",
+        "Calls from web pages, and where tokens may be used."
+    );
+    page!(DeadlinesHtml, "/reference/deadlines", "Deadlines", "How long a request may take.");
+    for view in &facts.products {
+        let path = product_path(view);
+        let shell = shell(&path, &view.title, &view.description);
+        add(&path, super::rendered(&ProductHtml { shell, view }));
+    }
+    let document = openapi::document(policy, own, &facts.products);
+    let about = "Every path, status and header, as OpenAPI has it.";
+    let mut shell = shell("/reference/api", "OpenAPI", about);
+    // It stands in the main menu itself.
+    shell.trail.clear();
+    add("/reference/api", super::rendered(&ApiHtml { shell, operations: shown::operations(&document) }));
+    pages.push(("/openapi.json".to_owned(), Page::new([Rendition::json(&document, Freshness::Document)])));
+    pages
+}
+
+fn product_path(view: &View<'_>) -> String {
+    format!("/reference/products/{}", view.slug)
+}
+
+fn facts<'p>(policy: &'p Policy, own: &Own) -> Facts<'p> {
+    let products = product::all(policy, own);
+    let has_credits = products.iter().any(|view| view.prices.is_some());
+    let mut pages = vec![
+        Link::new("Overview", "/reference"),
+        Link::new("Authentication", "/reference/authentication"),
+        Link::new("Rate limits", "/reference/rate-limits"),
+        Link::new("Data formats", "/reference/formats"),
+    ];
+    if has_credits {
+        pages.push(Link::new("Credits and prices", "/reference/credits"));
+    }
+    pages.push(Link::new("Browsers and allowlists", "/reference/browsers"));
+    pages.push(Link::new("Deadlines", "/reference/deadlines"));
+    pages.extend(products.iter().map(|view| Link::new(&*view.title, product_path(view))));
+    let (rate, same_rate) = super::usual_rate(policy);
+    Facts {
+        products,
+        rate: rate.map(|window| window.allowance()),
+        same_rate,
+        rate_headers: headers::RATE,
+        credit_headers: headers::CREDITS,
+        has_credits,
+        exposed: EXPOSED_HEADERS.split(", ").collect(),
+        nesting: crate::check::body::MAX_NESTING,
+        enquiry_path: Enquiry::PATH,
+        pages,
+    }
+}

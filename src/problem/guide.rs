@@ -1,0 +1,156 @@
+//! What a client's developer should know of each row: what it means, what usually causes it, how to
+//! mend it, what code should do, and how to see it happen.
+//!
+//! One exhaustive `match`, so that a row without a guide does not compile. The texts are for people
+//! who see the API from outside: they name nothing that is inside.
+
+mod account;
+mod content;
+mod exchange;
+
+use super::Row;
+
+/// The guide of one row.
+#[derive(Clone, Copy, Debug)]
+pub struct Guide {
+    /// What has happened, in a sentence or two.
+    pub meaning: &'static str,
+    /// The usual causes, the most frequent first.
+    pub causes: &'static [&'static str],
+    /// What to do about it, step by step.
+    pub remedy: &'static [&'static str],
+    pub retry: Retry,
+    pub provoke: Provoke,
+}
+
+/// Whether code should send the same request again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// The same request gets the same answer until somebody has changed something.
+    AfterChange,
+    /// After the number of seconds in Retry-After, no sooner.
+    AfterHeader,
+    /// After Retry-After where it is there, else after pauses that double.
+    HeaderOrBackoff,
+    /// After pauses that double.
+    Backoff,
+}
+
+impl Retry {
+    /// The first of the pauses that double, in seconds.
+    pub const FIRST_PAUSE_SECONDS: u32 = 1;
+
+    /// How often is enough: with doubled pauses that is about half a minute.
+    pub const MOST_RETRIES: u32 = 5;
+
+    /// Whether a program may try the same request again by itself.
+    pub const fn is_worth_it(self) -> bool {
+        match self {
+            Retry::AfterChange => false,
+            Retry::AfterHeader | Retry::HeaderOrBackoff | Retry::Backoff => true,
+        }
+    }
+
+    /// What code should do, in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Retry::AfterChange => {
+                "Do not send the same request again by itself: it gets the same answer until the request, the token or the account has been changed. Log the detail and the Transaction-Id, and tell a person."
+            }
+            Retry::AfterHeader => {
+                "Wait for the number of seconds in the Retry-After header, then send the same request again. Do not send it sooner; a request that is refused does not shorten the wait."
+            }
+            Retry::HeaderOrBackoff => {
+                "Send the same request again after the number of seconds in the Retry-After header; without that header wait 1 second first and twice as long each time, with a little chance in it, and give up after 5 attempts. Nothing was charged."
+            }
+            Retry::Backoff => {
+                "Send the same request again after 1 second, then after twice as long each time, with a little chance in it, and give up after 5 attempts. Nothing was charged."
+            }
+        }
+    }
+}
+
+/// How to see a row happen: what is changed of a request that is good.
+#[derive(Clone, Copy, Debug)]
+pub enum Provoke {
+    By(&'static [Change]),
+    /// A good request, sent often enough.
+    Often(Holder),
+    /// A good request while the service has as many connections as it takes.
+    WhileFull,
+    /// The backend has to fail, which the demo's does for this reference.
+    Demo(&'static str),
+    /// A value that breaks a rule of the product which has this row.
+    BreakingRule,
+    /// Nothing that a client sends.
+    Never,
+}
+
+/// One change of a good request.
+#[derive(Clone, Copy, Debug)]
+pub enum Change {
+    Target(&'static str),
+    Token(Holder),
+    WithoutToken,
+    /// The same token in two lines.
+    TokenTwice,
+    Header(&'static str, &'static str),
+    /// More seconds than the product's deadline header takes.
+    DeadlineTooLong,
+    /// No Content-Type that fits.
+    ContentType(&'static str),
+    Body(&'static str),
+    /// Spaces, one more than the product takes.
+    BodyTooLarge,
+    /// A body that does not come.
+    BodyNeverSent,
+}
+
+/// Whose token a request has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    Good,
+    Nobody,
+    Disabled,
+    Expired,
+    OtherProduct,
+    OtherNetwork,
+    OtherDomain,
+    Throttled,
+    Spent,
+}
+
+impl Row {
+    /// The guide of a row. Rows of the operator's own share one, which the configuration completes.
+    pub const fn guide(self) -> &'static Guide {
+        match self {
+            Row::MalformedRequest => &exchange::MALFORMED_REQUEST,
+            Row::RequestTimeout => &exchange::REQUEST_TIMEOUT,
+            Row::Overloaded => &exchange::OVERLOADED,
+            Row::EndpointUnknown => &exchange::ENDPOINT_UNKNOWN,
+            Row::TokenMissing => &account::TOKEN_MISSING,
+            Row::TokenUnknown => &account::TOKEN_UNKNOWN,
+            Row::TokenDisabled => &account::TOKEN_DISABLED,
+            Row::TokenExpired => &account::TOKEN_EXPIRED,
+            Row::ProductMismatch => &account::PRODUCT_MISMATCH,
+            Row::IpNotAllowed => &account::IP_NOT_ALLOWED,
+            Row::DomainNotAllowed => &account::DOMAIN_NOT_ALLOWED,
+            Row::RateExceeded => &account::RATE_EXCEEDED,
+            Row::AcceptUnsupported => &content::ACCEPT_UNSUPPORTED,
+            Row::ContentTypeUnsupported => &content::CONTENT_TYPE_UNSUPPORTED,
+            Row::TimeoutInvalid => &content::TIMEOUT_INVALID,
+            Row::ReferenceIdInvalid => &content::REFERENCE_ID_INVALID,
+            Row::AddMetadataInvalid => &content::ADD_METADATA_INVALID,
+            Row::BodyTooLarge => &content::BODY_TOO_LARGE,
+            Row::BodyEmpty => &content::BODY_EMPTY,
+            Row::BodyMalformed => &content::BODY_MALFORMED,
+            Row::Own(_) => &content::OWN,
+            Row::BodyInvalid => &content::BODY_INVALID,
+            Row::CreditsInsufficient => &account::CREDITS_INSUFFICIENT,
+            Row::DeadlineExceeded => &exchange::DEADLINE_EXCEEDED,
+            Row::UpstreamUnavailable => &exchange::UPSTREAM_UNAVAILABLE,
+            Row::UpstreamFailed => &exchange::UPSTREAM_FAILED,
+            Row::Internal => &exchange::INTERNAL,
+        }
+    }
+}

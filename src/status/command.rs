@@ -1,0 +1,239 @@
+//! `tollgate status`: what operators say on the status page, from the command line.
+//!
+//! While a gateway runs, everything goes through its admin listener, so that the pages change at
+//! once; otherwise it is written into the ledger's file, where the next start finds it.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::book::Book;
+use super::history::Seconds;
+use super::notice::{MAX_NOTICES, Moment, NoticeBody, Shown, Stage, Wanted, notice};
+use super::recorder::{Refused, unix_seconds};
+use super::{example, shelf};
+use crate::admin::client::Client;
+use crate::config;
+use crate::ledger::annals::{Annals, Changes};
+use crate::ledger::store::is_taken;
+use crate::ledger::{Ledger, Place, Refusal};
+use crate::policy::Policy;
+
+/// What can be done.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Say something on the status page, until it is closed.
+    Note {
+        #[command(flatten)]
+        said: Said,
+    },
+    /// Announce maintenance.
+    Maintenance {
+        #[command(flatten)]
+        said: Said,
+        /// When it begins, as in 2026-11-25T22:00:00Z.
+        #[arg(long, value_parser = Moment::parse)]
+        from: Moment,
+        /// When it ends.
+        #[arg(long, value_parser = Moment::parse)]
+        to: Moment,
+    },
+    /// Show all notes and maintenance with their numbers.
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Close a note, or end or call off maintenance.
+    Close {
+        #[command(flatten)]
+        common: Common,
+        /// Its number.
+        id: i64,
+    },
+    /// Fill the ledger of a gateway that does not run, and that has no history yet, with one that is
+    /// made up, to look at the pages.
+    #[command(hide = true)]
+    Example {
+        #[command(flatten)]
+        common: Common,
+        /// The moment it ends at. Default: now.
+        #[arg(long, value_parser = Moment::parse)]
+        until: Option<Moment>,
+    },
+}
+
+/// What every command needs.
+#[derive(Args)]
+pub struct Common {
+    /// The YAML file of the gateway.
+    #[arg(long)]
+    config: PathBuf,
+}
+
+/// Something that is said.
+#[derive(Args)]
+pub struct Said {
+    #[command(flatten)]
+    common: Common,
+    /// What clients should know, in one line.
+    text: String,
+    /// The product that it is about. Default: all of them.
+    #[arg(long)]
+    product: Option<String>,
+    /// Who says so; the pages do not show it.
+    #[arg(long, env = "USER", default_value = "operator")]
+    by: String,
+}
+
+/// Carries a command out; its output goes to `out`.
+///
+/// # Errors
+/// A message for the operator.
+pub fn run(command: Command, out: &mut impl Write) -> Result<(), String> {
+    let text = match command {
+        Command::Note { said } => say(said, Wanted::Note, None)?,
+        Command::Maintenance { said, from, to } => say(said, Wanted::Maintenance, Some((from, to)))?,
+        Command::List { common } => list(&common.config)?,
+        Command::Close { common, id } => close(&common.config, id)?,
+        Command::Example { common, until } => made_up(&common.config, until)?,
+    };
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // A reader that went away is no failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("cannot write: {error}")),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Where notices are kept at the moment.
+enum Board {
+    Here(Arc<Policy>, Ledger),
+    /// A gateway has them.
+    There(Client),
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        match self {
+            Board::Here(_, ledger) => ledger.close(),
+            Board::There(_) => {}
+        }
+    }
+}
+
+const NO_NOTICE: &str = "no open notice has this number; `tollgate status list` shows which there are";
+
+impl Board {
+    fn open(path: &Path) -> Result<Board, String> {
+        let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
+        let runs = match config.ledger.as_ref().map(|settings| &settings.place) {
+            // Without a file only a running gateway can have any.
+            None | Some(Place::Memory) => true,
+            Some(Place::File(file)) => is_taken(file),
+        };
+        if runs {
+            return Ok(Board::There(Client::new(&config, NO_NOTICE)));
+        }
+        let policy = Arc::new(config.policy);
+        let ledger = Ledger::start(config.ledger, &policy, Instant::now(), None);
+        Ok(Board::Here(policy, ledger))
+    }
+}
+
+fn say(said: Said, wanted: Wanted, times: Option<(Moment, Moment)>) -> Result<String, String> {
+    let Said { common, text, product, by } = said;
+    let (from, to) = times.unzip();
+    let body = NoticeBody { text, product, from, to, by: Some(by) };
+    let now = unix_seconds();
+    let shown: Shown = match &Board::open(&common.config)? {
+        Board::There(client) => {
+            let path = match wanted {
+                Wanted::Note => "/status/notes",
+                Wanted::Maintenance => "/status/maintenance",
+            };
+            client.post(path, None, &body)?
+        }
+        Board::Here(policy, ledger) => {
+            let notice = notice(wanted, body, now)?;
+            if notice.product.as_ref().is_some_and(|product| !shelf::names(policy).contains(product)) {
+                return Err(Refused::NoProduct.to_string());
+            }
+            let known = ledger.annals(now).wait_here().map_err(failed)?;
+            if known.notices.iter().filter(|known| known.stage(now) != Stage::Past).count() >= MAX_NOTICES {
+                return Err(Refused::TooMany.to_string());
+            }
+            Shown::of(&ledger.add_notice(notice).wait_here().map_err(failed)?, now)
+        }
+    };
+    Ok(format!("{} {} is written\n", shown.kind, shown.id.unwrap_or_default()))
+}
+
+#[derive(Deserialize)]
+struct Notices {
+    notices: Vec<Shown>,
+}
+
+fn list(config: &Path) -> Result<String, String> {
+    let now = unix_seconds();
+    let notices = match &Board::open(config)? {
+        Board::There(client) => client.get::<Notices>("/status/notices")?.notices,
+        Board::Here(policy, ledger) => {
+            let known = ledger.annals(now).wait_here().map_err(failed)?.notices;
+            policy.status.notices.iter().chain(&known).map(|notice| Shown::of(notice, now)).collect()
+        }
+    };
+    let mut text =
+        format!("{:<8}{:<13}{:<9}{:<22}{:<22}{:<12}text\n", "number", "kind", "stage", "from", "to", "product");
+    for Shown { id, kind, stage, product, from, to, text: said, by: _ } in notices {
+        let id = id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+        let to = to.map_or_else(|| "-".to_owned(), Moment::text);
+        let product = product.unwrap_or_else(|| "(all)".to_owned());
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{id:<8}{kind:<13}{stage:<9}{:<22}{to:<22}{product:<12}{said}", from.text());
+    }
+    Ok(text)
+}
+
+fn close(config: &Path, id: i64) -> Result<String, String> {
+    let now = unix_seconds();
+    let shown = match &Board::open(config)? {
+        Board::There(client) => client.post::<Shown>(&format!("/status/notices/{id}/close"), None, &json!({}))?,
+        Board::Here(_, ledger) => {
+            let closed = ledger.close_notice(id, now).wait_here().map_err(failed)?;
+            Shown::of(&closed.ok_or(NO_NOTICE)?, now)
+        }
+    };
+    Ok(format!("{} {id} is closed\n", shown.kind))
+}
+
+fn made_up(config: &Path, until: Option<Moment>) -> Result<String, String> {
+    let now: Seconds = until.map_or_else(unix_seconds, |until| until.0);
+    let board = Board::open(config)?;
+    let Board::Here(policy, ledger) = &board else {
+        return Err("a gateway has the ledger, or there is no file for one; this is for a file of its own".to_owned());
+    };
+    let Annals { entries, incidents, notices } = ledger.annals(now).wait_here().map_err(failed)?;
+    if !(entries.is_empty() && incidents.is_empty() && notices.is_empty()) {
+        return Err("the ledger has a history already; nothing is mixed into it".to_owned());
+    }
+    let names = shelf::names(policy);
+    let mut book = Book::new(policy.status.clone());
+    example::fill(&mut book, &names, now);
+    let (entries, incidents) = book.unsaved();
+    let count = incidents.len();
+    let changes = Changes { entries, incidents, now, step: book.history().step() };
+    ledger.write_annals(changes).wait_here().map_err(failed)?;
+    for notice in example::notices(&names, now) {
+        ledger.add_notice(notice).wait_here().map_err(failed)?;
+    }
+    Ok(format!("a made-up history of {} products with {count} incidents is written\n", names.len()))
+}
+
+fn failed(refusal: Refusal) -> String {
+    format!("nothing was done: {refusal}")
+}

@@ -1,0 +1,164 @@
+//! Incidents: what they are, and when one begins and ends.
+//!
+//! One [`Watch`] for each product and kind is moved by readings alone: it opens on a bad one and
+//! closes once all readings have been calm for a while. What is between the two changes nothing.
+
+use std::sync::Arc;
+
+use super::history::{Seconds, Tally};
+
+/// Incidents of a product whose end lies further back than its days are not kept.
+pub const MAX_INCIDENTS: usize = 1_000;
+
+/// What kind of thing was wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Requests failed faster than the error budget allows.
+    Failures,
+    /// No server behind the product was fit to be asked.
+    Backend,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 2] = [Kind::Failures, Kind::Backend];
+
+    /// The word by which files and feeds know it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Failures => "failures",
+            Kind::Backend => "backend",
+        }
+    }
+
+    /// The kind with this word.
+    pub fn from_word(word: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+}
+
+/// One incident.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incident {
+    pub product: Arc<str>,
+    pub kind: Kind,
+    pub started: Seconds,
+    /// `None` while it goes on.
+    pub ended: Option<Seconds>,
+    /// Of failures: the place of the fastest rule that was met.
+    pub rule: usize,
+    /// The product's requests during it.
+    pub tally: Tally,
+}
+
+/// What is seen of a product at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// It is wrong, and has been since then.
+    Bad { since: Seconds, rule: usize },
+    /// Neither bad enough to open nor good enough to close.
+    Between,
+    /// It is well, and has been since then.
+    Calm { since: Seconds },
+}
+
+/// What a reading has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Nothing,
+    Opened {
+        started: Seconds,
+        rule: usize,
+    },
+    /// A faster rule was met.
+    Worsened {
+        rule: usize,
+    },
+    Closed {
+        ended: Seconds,
+    },
+}
+
+/// Watches over one kind of incident of one product.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Watch {
+    open: Option<Open>,
+    told_until: Seconds,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Open {
+    started: Seconds,
+    rule: usize,
+    calm: Option<Calm>,
+}
+
+/// Readings that have been calm without a break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Calm {
+    /// When things were well again.
+    well_since: Seconds,
+    /// When the first of them was read.
+    read_since: Seconds,
+}
+
+impl Watch {
+    /// A watch that goes on with an incident of an earlier process, open or closed.
+    pub fn resume(&mut self, incident: &Incident) {
+        match incident.ended {
+            Some(ended) => self.told_until = self.told_until.max(ended),
+            None => self.open = Some(Open { started: incident.started, rule: incident.rule, calm: None }),
+        }
+    }
+
+    /// The end of the last incident; 0 if there was none.
+    pub fn told_until(&self) -> Seconds {
+        self.told_until
+    }
+
+    /// The fastest rule that an open incident has met.
+    pub fn open_rule(&self) -> Option<usize> {
+        self.open.map(|open| open.rule)
+    }
+
+    /// Takes a reading. An incident ends when all readings of `settle` seconds were calm, at the time
+    /// since when things have been well.
+    pub fn step(&mut self, now: Seconds, reading: Reading, settle: Seconds) -> Change {
+        let Some(open) = &mut self.open else {
+            let Reading::Bad { since, rule } = reading else { return Change::Nothing };
+            // Never before the end of the one before, nor after now.
+            let started = since.min(now).max(self.told_until);
+            self.open = Some(Open { started, rule, calm: None });
+            return Change::Opened { started, rule };
+        };
+        match reading {
+            Reading::Bad { rule, .. } => {
+                open.calm = None;
+                if rule < open.rule {
+                    open.rule = rule;
+                    return Change::Worsened { rule };
+                }
+                Change::Nothing
+            }
+            Reading::Between => {
+                open.calm = None;
+                Change::Nothing
+            }
+            Reading::Calm { since } => {
+                let calm = *open.calm.get_or_insert(Calm { well_since: since.min(now), read_since: now });
+                if now.saturating_sub(calm.read_since) < settle {
+                    return Change::Nothing;
+                }
+                // A second at the least, so that the next one cannot begin at the same time.
+                let ended = calm.well_since.max(open.started.saturating_add(1));
+                self.open = None;
+                self.told_until = ended;
+                Change::Closed { ended }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "incident_tests.rs"]
+mod tests;

@@ -1,0 +1,373 @@
+//! What the status pages say at a moment, before it is HTML, JSON or a feed.
+//!
+//! Products by the names that the configuration gives them, shares and times; no number of requests,
+//! no customer, and nothing of what is behind a product.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::book::Book;
+use super::history::{DAY, DAYS_KEPT, Day, Seconds, Series, Tally};
+use super::incident::{Incident, Kind};
+use super::notice::{Matter, Moment, Notice, Stage};
+
+/// The windows that availability is told for, in days of UTC; today is the last of each.
+pub const WINDOWS: [u64; 4] = [1, 7, 30, 90];
+
+/// How often the time on the pages moves on although nothing else has changed.
+pub const MINUTE: Seconds = 60;
+
+/// Incidents that the pages show, the newest.
+const MAX_SHOWN: usize = 50;
+
+/// How something is at the moment; the worst is the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    Sound,
+    Maintenance,
+    Failing,
+    Unavailable,
+}
+
+impl State {
+    /// The word in JSON, and the ending of a class.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Sound => "sound",
+            State::Maintenance => "maintenance",
+            State::Failing => "failing",
+            State::Unavailable => "unavailable",
+        }
+    }
+
+    /// What people read.
+    pub fn words(self) -> &'static str {
+        match self {
+            State::Sound => "No known problems",
+            State::Maintenance => "Maintenance under way",
+            State::Failing => "Requests are failing",
+            State::Unavailable => "Not available",
+        }
+    }
+}
+
+/// Everything that is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The minute that it is of.
+    pub as_of: Seconds,
+    pub state: State,
+    /// What must not fail, in thousandths of a percent.
+    pub objective: u32,
+    pub products: Vec<Product>,
+    /// Going on, then past, each with the newest first.
+    pub incidents: Vec<Told>,
+    /// Notes that count, the newest first.
+    pub notes: Vec<Said>,
+    /// Maintenance under way or planned, the next first.
+    pub maintenance: Vec<Said>,
+    /// Notes and maintenance that are over, the newest first.
+    pub past: Vec<Said>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Product {
+    pub name: Arc<str>,
+    pub state: State,
+    pub windows: Vec<Window>,
+    /// The oldest first, each day of the longest window.
+    pub days: Vec<Bar>,
+}
+
+/// Some days together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub days: u64,
+    pub figures: Figures,
+}
+
+/// One day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bar {
+    pub start: Seconds,
+    pub figures: Figures,
+}
+
+/// How available and how fast a product was in some time. All of it is `None` without traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Thousandths of a percent.
+    pub availability: Option<u32>,
+    /// The time that half of the answers took at the most.
+    pub p50: Option<Duration>,
+    /// The same of 95 % of them.
+    pub p95: Option<Duration>,
+}
+
+impl Figures {
+    fn of(day: &Day) -> Figures {
+        Figures {
+            availability: day.tally.availability(),
+            p50: day.latency.percentile(50),
+            p95: day.latency.percentile(95),
+        }
+    }
+}
+
+/// An incident in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The same for as long as the incident is known.
+    pub id: String,
+    pub product: Arc<str>,
+    pub kind: Kind,
+    pub title: String,
+    pub text: String,
+    pub started: Seconds,
+    pub ended: Option<Seconds>,
+    /// When what is said of it changed last.
+    pub updated: Seconds,
+}
+
+/// A notice of the operator's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    pub id: String,
+    pub matter: Matter,
+    pub stage: Stage,
+    pub product: Option<Arc<str>>,
+    pub text: Arc<str>,
+    pub ended: Option<Seconds>,
+    pub updated: Seconds,
+}
+
+impl Report {
+    /// What a book says of the products with these names.
+    pub fn new(book: &Book, names: &[Arc<str>], now: Seconds) -> Report {
+        let is_shown = |product: &Arc<str>| names.contains(product);
+        let of_nothing_else = |notice: &Notice| notice.product.as_ref().is_none_or(is_shown);
+        let said: Vec<Said> =
+            book.notices().filter(|notice| of_nothing_else(notice)).map(|notice| Said::of(notice, now)).collect();
+        let mut incidents: Vec<Told> =
+            book.incidents().filter(|incident| is_shown(&incident.product)).take(MAX_SHOWN).map(Told::of).collect();
+        incidents.sort_by_key(|incident| incident.ended.is_some());
+        let under_way = |product: &Arc<str>| {
+            said.iter().any(|said| {
+                said.stage == Stage::Current
+                    && matches!(said.matter, Matter::Maintenance { .. })
+                    && said.product.as_ref().is_none_or(|about| about == product)
+            })
+        };
+        let products: Vec<Product> = names
+            .iter()
+            .map(|name| {
+                let state = state(name, book, under_way(name));
+                Product::of(name, state, book.history().of(name), now)
+            })
+            .collect();
+        let state = products.iter().map(|product| product.state).max().unwrap_or(State::Sound);
+        let (past, now_or_later): (Vec<Said>, Vec<Said>) = said.into_iter().partition(|said| said.stage == Stage::Past);
+        let (mut notes, mut maintenance): (Vec<Said>, Vec<Said>) =
+            now_or_later.into_iter().partition(|said| matches!(said.matter, Matter::Note { .. }));
+        notes.retain(|said| said.stage == Stage::Current);
+        notes.sort_by_key(|said| std::cmp::Reverse(said.begins()));
+        maintenance.sort_by_key(Said::begins);
+        let mut past = past;
+        past.sort_by_key(|said| std::cmp::Reverse(said.ended));
+        past.truncate(MAX_SHOWN);
+        let objective = 100_000 - book.settings().burn.budget_per_million.min(1_000_000) / 10;
+        Report { as_of: now - now % MINUTE, state, objective, products, incidents, notes, maintenance, past }
+    }
+
+    /// When something of the incidents and notices changed last, for the feed.
+    pub fn updated(&self) -> Seconds {
+        let incidents = self.incidents.iter().map(|told| told.updated);
+        let said = self.notes.iter().chain(&self.maintenance).chain(&self.past).map(|said| said.updated);
+        incidents.chain(said).max().unwrap_or(0)
+    }
+}
+
+fn state(name: &Arc<str>, book: &Book, maintenance: bool) -> State {
+    let open = book.incidents().filter(|incident| incident.ended.is_none() && incident.product == *name);
+    let by_incident = open.map(|incident| incident.kind.state());
+    let by_plan = if maintenance { State::Maintenance } else { State::Sound };
+    by_incident.max().unwrap_or(by_plan)
+}
+
+impl Kind {
+    /// How a product is while such an incident goes on.
+    pub fn state(self) -> State {
+        match self {
+            Kind::Failures => State::Failing,
+            Kind::Backend => State::Unavailable,
+        }
+    }
+}
+
+impl Product {
+    fn of(name: &Arc<str>, state: State, series: Option<&Series>, now: Seconds) -> Product {
+        let figures = |days| series.map_or(Figures::default(), |series| Figures::of(&series.days(now, days)));
+        let windows = WINDOWS.into_iter().map(|days| Window { days, figures: figures(days) });
+        let today = now - now % DAY;
+        let bar = |ago: u64| {
+            let start = today.saturating_sub(ago * DAY);
+            let day = series.and_then(|series| series.day(start));
+            Bar { start, figures: day.map_or(Figures::default(), Figures::of) }
+        };
+        let days = (0..DAYS_KEPT).rev().map(bar);
+        Product { name: Arc::clone(name), state, windows: windows.collect(), days: days.collect() }
+    }
+}
+
+impl Told {
+    fn of(incident: &Incident) -> Told {
+        let Incident { product, kind, started, ended, rule: _, tally } = incident;
+        let title = match (kind, ended) {
+            (Kind::Failures, None) => format!("{product}: requests are failing"),
+            (Kind::Failures, Some(_)) => format!("{product}: requests failed"),
+            (Kind::Backend, None) => format!("{product}: the lookup service is out of reach"),
+            (Kind::Backend, Some(_)) => format!("{product}: the lookup service was out of reach"),
+        };
+        let share = share(*tally);
+        let when = match ended {
+            Some(ended) => format!("From {}, for {}", span(*started, *ended), lasting(ended - started)),
+            None => format!("Since {}", moment(*started)),
+        };
+        let what = match (kind, ended) {
+            (Kind::Failures, None) => "requests have been failing through no fault of the client.",
+            (Kind::Failures, Some(_)) => "requests failed through no fault of the client.",
+            (Kind::Backend, None) => "no server behind this product has passed its health checks.",
+            (Kind::Backend, Some(_)) => "no server behind this product passed its health checks.",
+        };
+        let share = match (share, ended) {
+            (None, _) => String::new(),
+            (Some(share), None) => format!(" {share} of the requests since then could not be answered."),
+            (Some(share), Some(_)) => format!(" {share} of the requests in that time could not be answered."),
+        };
+        Told {
+            id: format!("{product}-{}-{started}", kind.word()),
+            product: Arc::clone(product),
+            kind: *kind,
+            title,
+            text: format!("{when}, {what}{share}"),
+            started: *started,
+            ended: *ended,
+            updated: ended.unwrap_or(*started),
+        }
+    }
+}
+
+impl Said {
+    fn of(notice: &Notice, now: Seconds) -> Said {
+        let id = match notice.id {
+            Some(id) => format!("notice-{id}"),
+            None => format!("notice-{}-{}", notice.matter.word(), notice.begins()),
+        };
+        Said {
+            id,
+            matter: notice.matter,
+            stage: notice.stage(now),
+            product: notice.product.clone(),
+            text: Arc::clone(&notice.text),
+            ended: notice.ends().filter(|ended| *ended <= now),
+            updated: notice.updated(),
+        }
+    }
+
+    /// When it begins.
+    pub fn begins(&self) -> Seconds {
+        match self.matter {
+            Matter::Note { at } => at,
+            Matter::Maintenance { from, .. } => from,
+        }
+    }
+
+    /// What it is and when, as the line above its text.
+    pub fn heading(&self) -> String {
+        let about = self.product.as_ref().map_or(String::new(), |product| format!("{product}: "));
+        match self.matter {
+            Matter::Note { at } => format!("{about}Note of {}", moment(at)),
+            Matter::Maintenance { from, to } => {
+                let to = self.ended.unwrap_or(to);
+                let what = match self.stage {
+                    Stage::Planned => "Planned maintenance",
+                    Stage::Current => "Maintenance under way",
+                    // Called off before it began.
+                    Stage::Past if to <= from => return format!("{about}Maintenance of {}, called off", moment(from)),
+                    Stage::Past => "Maintenance",
+                };
+                format!("{about}{what}, {}", span(from, to))
+            }
+        }
+    }
+}
+
+/// The failed part of requests in words; `None` without any.
+fn share(tally: Tally) -> Option<String> {
+    let hundred = u128::from(tally.failed) * 100;
+    let percent = hundred.checked_div(u128::from(tally.total()))?;
+    Some(if tally.answered == 0 {
+        "All".to_owned()
+    } else if tally.failed == 0 {
+        "None".to_owned()
+    } else if percent == 0 {
+        "Less than 1 %".to_owned()
+    } else {
+        format!("About {percent} %")
+    })
+}
+
+/// A time in words.
+pub fn moment(at: Seconds) -> String {
+    Moment(at).utc().format("%-d %B %Y, %H:%M UTC").to_string()
+}
+
+/// A day in words.
+pub fn day(at: Seconds) -> String {
+    Moment(at).utc().format("%-d %B %Y").to_string()
+}
+
+/// From one time to another in words.
+fn span(from: Seconds, to: Seconds) -> String {
+    let utc = |at: Seconds| -> DateTime<Utc> { Moment(at).utc() };
+    if from / DAY == to / DAY {
+        format!("{} to {}", utc(from).format("%-d %B %Y, %H:%M"), utc(to).format("%H:%M UTC"))
+    } else {
+        format!("{} to {}", moment(from), moment(to))
+    }
+}
+
+/// A length of time in words.
+fn lasting(seconds: Seconds) -> String {
+    let counted = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let minutes = seconds.div_ceil(60);
+    match (minutes / 60, minutes % 60) {
+        (0, minutes) => counted(minutes, "minute"),
+        (hours, 0) => counted(hours, "hour"),
+        (hours, minutes) => format!("{} {}", counted(hours, "hour"), counted(minutes, "minute")),
+    }
+}
+
+/// Thousandths of a percent as people read them: as many digits as it takes, three at the most.
+pub fn percent(thousandths: u32) -> String {
+    let text = format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// A time of answers as people read it.
+pub fn duration(time: Duration) -> String {
+    let micros = time.as_micros();
+    if micros < 10_000 {
+        format!("{}.{} ms", micros / 1000, micros % 1000 / 100)
+    } else if micros < 1_000_000 {
+        format!("{} ms", micros / 1000)
+    } else {
+        format!("{}.{} s", micros / 1_000_000, micros % 1_000_000 / 100_000)
+    }
+}
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;
