@@ -265,7 +265,7 @@ fn methods_types_and_doubts_are_answered_like_everywhere() {
             .with("Origin", "https://a.example")
             .with("Access-Control-Request-Method", "GET");
         gateway.send(version, &preflight).assert_problem("endpoint-unknown");
-        for path in ["/reference", "/docs/problems/none", "/docs/problems/", "/docs/Reference", "/docs/status"] {
+        for path in ["/reference", "/docs/problems/none", "/docs/problems/", "/docs/Reference", "/docs/status/"] {
             gateway.send(version, &Request::new("GET", path)).assert_problem("endpoint-unknown");
         }
         for accept in ["image/png", "text/html;q=0, application/json;q=0"] {

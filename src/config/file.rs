@@ -188,7 +188,7 @@ pub struct Palette {
 pub struct Support {
     /// An address of mail.
     pub email: Written<String>,
-    /// A page.
+    /// A page where they can ask.
     pub url: Text<PublicUrl>,
 }
 

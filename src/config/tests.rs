@@ -1779,7 +1779,7 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
         let crate::site::colour::Palette { text, background, accent } = palette;
         states(&format!("{scheme}: {{ text: \"{text}\", background: \"{background}\", accent: \"{accent}\" }}"));
     }
-    assert!(site.logo.is_none() && site.support.email.is_none() && site.menu.len() == 3);
+    assert!(site.logo.is_none() && site.support.email.is_none() && site.menu.len() == 4);
     assert_eq!((&*site.public_url, &*site.api_url), ("https://a.example", "https://a.example"));
     states("# Default: none.\ntrusted_proxies:");
     for address in ["127.0.0.1", "10.0.0.1", "::1"] {

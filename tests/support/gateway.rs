@@ -105,6 +105,8 @@ impl Gateway {
         let config = directory.join("tollgate.yaml");
         fs::write(&config, text).unwrap();
         for schema in [
+            "logo.svg",
+            "terms.md",
             "phone.schema.json",
             "email.schema.json",
             "phone.answer.schema.json",
