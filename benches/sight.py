@@ -102,8 +102,8 @@ def configuration(directory, name, backend, listen, admin, collector):
     )
     directory.mkdir()
     (directory / "tollgate.yaml").write_text(head + seen(name, collector) + accounts)
-    for schema in ("phone", "email"):
-        (directory / f"{schema}.schema.json").write_text((ROOT / f"config/{schema}.schema.json").read_text())
+    for name in ["demo.md", *(file.name for file in (ROOT / "config").glob("*.schema.json"))]:
+        (directory / name).write_text((ROOT / "config" / name).read_text())
 
 
 def cpu_ns(pid):

@@ -25,8 +25,12 @@ use crate::sight::Occupied;
 /// Bytes that one read may bring.
 const READ_BYTES: usize = 4096;
 
-/// Bytes of each buffer that an idle connection keeps.
-const KEPT_BYTES: usize = 4096;
+/// Bytes that an idle connection has room for: most requests are smaller. It keeps nothing else, since
+/// there may be thousands of them.
+const IDLE_BYTES: usize = 1024;
+
+/// Bytes that an answer has room for at first: most are smaller.
+const ANSWER_BYTES: usize = 1024;
 
 /// Waits between the interim responses that find out whether a client that closed its side still
 /// listens. Clients put up with a few of them.
@@ -64,7 +68,8 @@ pub(crate) async fn serve(
     loop {
         let ended = match connection.read_head(&mut head, first).await {
             Ok(()) if first && h2c && head == HTTP2_PREFACE_HEAD => return Some(connection.unread(head)),
-            Ok(()) => answer(gateway, &mut connection, &head, peer, entrance).await,
+            // On the heap for as long as it lasts, so that idle connections are not made larger by it.
+            Ok(()) => Box::pin(answer(gateway, &mut connection, &head, peer, entrance)).await,
             Err(HeadError::Nothing) => return None,
             Err(HeadError::Refused(problem)) => {
                 refuse_unreadable(gateway, &mut connection, &head, problem).await;
@@ -216,8 +221,9 @@ impl Connection {
         head.clear();
         self.drop_blank_line();
         if self.input.is_empty() {
-            for buffer in [&mut self.input, &mut self.body, &mut self.out, &mut *head] {
-                buffer.shrink_to(KEPT_BYTES);
+            self.input.shrink_to(IDLE_BYTES);
+            for buffer in [&mut self.body, &mut self.out, &mut *head] {
+                *buffer = Vec::new();
             }
             // A new connection has the allowance of a head, a used one that of an idle connection.
             let allowance = if first { self.limits.head_timeout } else { self.limits.idle_timeout };
@@ -277,7 +283,7 @@ impl Connection {
 
     /// Waits for the first byte of a request, within an allowance that a shutdown cuts short.
     async fn wait_for_request(&mut self, allowance: Duration) -> Result<(), HeadError> {
-        self.input.reserve(READ_BYTES);
+        self.input.reserve(IDLE_BYTES);
         let stopping = *self.shutdown.borrow();
         let allowance = if stopping { allowance.min(LAST_CALL) } else { allowance };
         let arrived = tokio::select! {
@@ -300,6 +306,7 @@ impl Connection {
     /// Sets up for the body of a request.
     fn begin(&mut self, head: &Head<'_>, room: Room) {
         self.body.clear();
+        self.out.reserve(ANSWER_BYTES);
         self.pending = match head.framing {
             Framing::None | Framing::Length(0) | Framing::Frames(_) => Pending::Nothing,
             Framing::Length(length) => Pending::Length(length),

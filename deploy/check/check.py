@@ -262,7 +262,8 @@ def running(directory):
     backend = ThreadingHTTPServer(("127.0.0.1", 0), Backend)
     threading.Thread(target=backend.serve_forever, daemon=True).start()
     clients, admin, proxied, prometheus = free_ports(4)
-    for name in ["phone.schema.json", "email.schema.json"]:
+    beside = ["demo.md", *(file.name for file in (ROOT / "config").glob("*.schema.json"))]
+    for name in beside:
         shutil.copy(ROOT / "config" / name, directory / name)
     text = (ROOT / "config/demo.yaml").read_text()
     for old, new in [
