@@ -30,7 +30,7 @@ const READ_BYTES: usize = 4096;
 const IDLE_BYTES: usize = 1024;
 
 /// Bytes that an answer has room for at first: most are smaller.
-const ANSWER_BYTES: usize = 1024;
+const ANSWER_BYTES: usize = 2048;
 
 /// Waits between the interim responses that find out whether a client that closed its side still
 /// listens. Clients put up with a few of them.
