@@ -26,7 +26,8 @@ const PHONE: (u32, u32) = (360, 740);
 const DESKTOP: (u32, u32) = (1280, 900);
 
 /// Pages of which pictures are kept.
-const PICTURED: [(&str, &str); 6] = [
+const PICTURED: [(&str, &str); 7] = [
+    ("/status", "status"),
     ("/problems", "index"),
     ("/problems/rate-exceeded", "problem"),
     ("/reference", "reference"),
