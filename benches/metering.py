@@ -10,47 +10,17 @@ figures are medians.
 """
 
 import hashlib
-import os
 import pathlib
-import re
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-PROGRAM = os.environ.get("PROGRAM", str(ROOT / "target/release/tollgate"))
-ROUNDS = int(os.environ.get("ROUNDS", "9"))
-SECONDS = int(os.environ.get("SECONDS_A_ROUND", "4"))
-ANSWER = '{"result":{"number":"+44 7400 123456","validated_phone_number":"+447400123456",' \
-    '"formatted_phone_number":"+44 7400 123456","phone_type":"Mobile","confidence":"Verified"}}'
-BODY = '{"number":"+44 7400 123456","output_format":"E164","cache_value_days":7}'
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(port):
-    for _ in range(500):
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except OSError:
-            time.sleep(0.02)
-    sys.exit(f"nothing listens on {port}")
+import rig
+from rig import ROUNDS, SECONDS, cpu_ns, free_port, wait_for
 
 
 def configuration(directory, backend, listen, admin, durability):
-    text = (ROOT / "config/demo.yaml").read_text()
-    head = text[: text.index("# Credits begin anew")]
-    head = head.replace("127.0.0.1:9001", f"127.0.0.1:{backend}")
-    head = re.sub(r"listen: .*", f"listen: 127.0.0.1:{listen}\nworkers: 1", head)
-    head = re.sub(r"admin: .*", f"admin: 127.0.0.1:{admin}", head)
     accounts = f"ledger: {{ file: ledger.db, durability: {durability} }}\naccounts:\n"
     for name, credits in (("paying", 1_000_000_000), ("free", "unmetered")):
         digest = hashlib.sha256(name.encode()).hexdigest()
@@ -59,56 +29,19 @@ def configuration(directory, backend, listen, admin, durability):
             f"    credits: {{ phone: {credits} }}\n"
             f'    tokens: [{{ name: {name}, hash: "sha256:{digest}", products: [phone] }}]\n'
         )
-    (directory / "tollgate.yaml").write_text(head + accounts)
-    for named in [*(ROOT / "config").glob("*.json"), ROOT / "config/demo.md"]:
-        (directory / named.name).write_text(named.read_text())
-
-
-def cpu_ns(pid):
-    """CPU time of all threads, from the scheduler's own clock."""
-    total = 0
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        try:
-            total += int((task / "schedstat").read_text().split()[0])
-        except OSError:
-            pass
-    return total
+    rig.configure(directory, backend, listen, admin, accounts)
 
 
 def load(directory, listen, token):
-    script = directory / f"{token}.lua"
-    script.write_text(
-        'wrk.method = "POST"\n'
-        f"wrk.body = '{BODY}'\n"
-        'wrk.headers["Content-Type"] = "application/json"\n'
-        f'wrk.headers["Auth-Token"] = "{token}"\n'
-    )
-    out = subprocess.run(
-        ["taskset", "-c", "1", "wrk", "-t1", "-c64", f"-d{SECONDS}s", "-s", str(script),
-         f"http://127.0.0.1:{listen}/phone/validate/v2"],
-        capture_output=True, text=True, check=True,
-    ).stdout
-    if "Non-2xx" in out:
-        sys.exit(out)
-    return int(re.search(r"(\d+) requests in", out).group(1))
+    return rig.finish(rig.start_lookups(directory, listen, token))
 
 
 def measure(durability):
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
         backend, listen, admin = free_port(), free_port(), free_port()
-        (directory / "haproxy.cfg").write_text(
-            "global\n  maxconn 4000\n  nbthread 1\ndefaults\n  mode http\n  timeout client 60s\n"
-            "  timeout server 60s\n  timeout connect 5s\n"
-            f"frontend f\n  bind 127.0.0.1:{backend}\n"
-            f"  http-request return status 200 content-type application/json string '{ANSWER}'\n"
-        )
         configuration(directory, backend, listen, admin, durability)
-        haproxy = subprocess.Popen(["taskset", "-c", "1", "haproxy", "-q", "-db", "-f", str(directory / "haproxy.cfg")])
-        gateway = subprocess.Popen(
-            ["taskset", "-c", "0", PROGRAM, "run", "--config", str(directory / "tollgate.yaml")],
-            stdout=subprocess.DEVNULL,
-        )
+        haproxy, gateway = rig.start_backend(directory, backend), rig.start_gateway(directory)
         try:
             wait_for(backend)
             wait_for(listen)
@@ -129,9 +62,7 @@ def measure(durability):
                 print(f"  {token:<8}{cpu:8.2f} us CPU a request {rate:10.0f} requests/s")
             print(f"  ratio   {statistics.median(ratios):8.3f} (lowest {min(ratios):.3f}, highest {max(ratios):.3f})")
         finally:
-            for process in (gateway, haproxy):
-                process.terminate()
-                process.wait()
+            rig.stop((gateway, haproxy))
 
 
 if __name__ == "__main__":

@@ -9,47 +9,29 @@ off the part with both, and the rest is the lookups'. Rounds are compared with t
 """
 
 import pathlib
-import re
 import statistics
-import subprocess
 import tempfile
 import time
 
 import metering
-from metering import PROGRAM, ROUNDS, SECONDS, cpu_ns, free_port, wait_for
+import rig
+from rig import ROUNDS, SECONDS, cpu_ns, free_port, wait_for
 
 PAGE = "/problems/rate-exceeded"
 
 
-def wrk(arguments):
-    command = ["taskset", "-c", "1", "wrk", "-t1", f"-d{SECONDS}s", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def count(process):
-    out, _ = process.communicate()
-    if "Non-2xx" in out:
-        raise SystemExit(out)
-    return int(re.search(r"(\d+) requests in", out).group(1))
-
-
 def lookups(directory, listen):
-    script = directory / "lookups.lua"
-    script.write_text(
-        f'wrk.method = "POST"\nwrk.body = \'{metering.BODY}\'\n'
-        'wrk.headers["Content-Type"] = "application/json"\nwrk.headers["Auth-Token"] = "free"\n'
-    )
-    return wrk(["-c64", "-s", str(script), f"http://127.0.0.1:{listen}/phone/validate/v2"])
+    return rig.start_lookups(directory, listen, "free")
 
 
 def readers(listen):
-    return wrk(["-c8", "-H", "Accept-Encoding: gzip", f"http://127.0.0.1:{listen}{PAGE}"])
+    return rig.start_load(["-c8", "-H", "Accept-Encoding: gzip", f"http://127.0.0.1:{listen}{PAGE}"])
 
 
 def part(pid, *loads):
     """CPU time in microseconds, and the requests of each load."""
     before = cpu_ns(pid)
-    counts = [count(load) for load in loads]
+    counts = [rig.finish(load) for load in loads]
     return (cpu_ns(pid) - before) / 1000, counts
 
 
@@ -57,22 +39,12 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
         backend, listen, admin = free_port(), free_port(), free_port()
-        (directory / "haproxy.cfg").write_text(
-            "global\n  maxconn 4000\n  nbthread 1\ndefaults\n  mode http\n  timeout client 60s\n"
-            "  timeout server 60s\n  timeout connect 5s\n"
-            f"frontend f\n  bind 127.0.0.1:{backend}\n"
-            f"  http-request return status 200 content-type application/json string '{metering.ANSWER}'\n"
-        )
         metering.configuration(directory, backend, listen, admin, "batch")
-        haproxy = subprocess.Popen(["taskset", "-c", "1", "haproxy", "-q", "-db", "-f", str(directory / "haproxy.cfg")])
-        gateway = subprocess.Popen(
-            ["taskset", "-c", "0", PROGRAM, "run", "--config", str(directory / "tollgate.yaml")],
-            stdout=subprocess.DEVNULL,
-        )
+        haproxy, gateway = rig.start_backend(directory, backend), rig.start_gateway(directory)
         try:
             wait_for(backend)
             wait_for(listen)
-            count(lookups(directory, listen))
+            rig.finish(lookups(directory, listen))
             alone, pages, beside, shares = [], [], [], []
             for _ in range(ROUNDS):
                 cpu, (looked_up,) = part(gateway.pid, lookups(directory, listen))
@@ -90,9 +62,7 @@ def main():
             print(f"  a lookup beside pages   {statistics.median(beside):8.2f} us CPU, {statistics.median(shares):.2f} pages a lookup")
             print(f"  ratio                   {statistics.median(ratios):8.3f} (lowest {min(ratios):.3f}, highest {max(ratios):.3f})")
         finally:
-            for process in (gateway, haproxy):
-                process.terminate()
-                process.wait()
+            rig.stop((gateway, haproxy))
 
 
 if __name__ == "__main__":

@@ -22,20 +22,14 @@ import pathlib
 import re
 import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-PROGRAM = os.environ.get("TOLLGATE", str(ROOT / "target/release/tollgate"))
-ROUNDS = int(os.environ.get("ROUNDS", "9"))
-SECONDS = int(os.environ.get("SECONDS_A_ROUND", "4"))
+import rig
+from rig import ROUNDS, SECONDS, cpu_ns, free_port, wait_for
+
 SPANS = os.environ.get("SPANS", "0.01")
-ANSWER = '{"result":{"number":"+44 7400 123456","validated_phone_number":"+447400123456",' \
-    '"formatted_phone_number":"+44 7400 123456","phone_type":"Mobile","confidence":"Verified"}}'
-BODY = '{"number":"+44 7400 123456","output_format":"E164","cache_value_days":7}'
 LOADS = {"lookup": "live", "401": "nobody"}
 
 
@@ -60,22 +54,6 @@ class Collector(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(port):
-    for _ in range(500):
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except OSError:
-            time.sleep(0.02)
-    sys.exit(f"nothing listens on {port}")
-
-
 def seen(name, collector):
     """The part of the configuration that differs."""
     if name == "off":
@@ -89,11 +67,6 @@ def seen(name, collector):
 
 
 def configuration(directory, name, backend, listen, admin, collector):
-    text = (ROOT / "config/demo.yaml").read_text()
-    head = text[: text.index("# Credits begin anew")]
-    head = head.replace("127.0.0.1:9001", f"127.0.0.1:{backend}")
-    head = re.sub(r"listen: .*", f"listen: 127.0.0.1:{listen}\nworkers: 1", head)
-    head = re.sub(r"admin: .*", f"admin: 127.0.0.1:{admin}", head)
     digest = hashlib.sha256(b"live").hexdigest()
     accounts = (
         "ledger: { volatile: true }\naccounts:\n  main:\n    rate: { limit: 1_000_000/s, burst: 1000000 }\n"
@@ -101,40 +74,11 @@ def configuration(directory, name, backend, listen, admin, collector):
         f'    tokens: [{{ name: live, hash: "sha256:{digest}", products: [phone] }}]\n'
     )
     directory.mkdir()
-    (directory / "tollgate.yaml").write_text(head + seen(name, collector) + accounts)
-    for name in ["demo.md", *(file.name for file in (ROOT / "config").glob("*.schema.json"))]:
-        (directory / name).write_text((ROOT / "config" / name).read_text())
+    rig.configure(directory, backend, listen, admin, seen(name, collector) + accounts)
 
 
-def cpu_ns(pid):
-    """CPU time of all threads, from the scheduler's own clock."""
-    total = 0
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        try:
-            total += int((task / "schedstat").read_text().split()[0])
-        except OSError:
-            pass
-    return total
-
-
-def load(directory, listen, token, status):
-    script = directory / f"{token}.lua"
-    script.write_text(
-        'wrk.method = "POST"\n'
-        f"wrk.body = '{BODY}'\n"
-        'wrk.headers["Content-Type"] = "application/json"\n'
-        f'wrk.headers["Auth-Token"] = "{token}"\n'
-    )
-    out = subprocess.run(
-        ["taskset", "-c", "1", "wrk", "-t1", "-c64", f"-d{SECONDS}s", "-s", str(script),
-         f"http://127.0.0.1:{listen}/phone/validate/v2"],
-        capture_output=True, text=True, check=True,
-    ).stdout
-    requests = int(re.search(r"(\d+) requests in", out).group(1))
-    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
-    if (int(refused.group(1)) if refused else 0) != (0 if status == 200 else requests):
-        sys.exit(out)
-    return requests
+def load(directory, listen, token, refused=False):
+    return rig.finish(rig.start_lookups(directory, listen, token), refused)
 
 
 def dropped(admin):
@@ -150,14 +94,14 @@ def measure(directory, gateways):
     figures = {load_name: {name: [] for name in gateways} for load_name in LOADS}
     names = list(gateways)
     for name, (_, listen, _) in gateways.items():
-        load(directory, listen, "live", 200)
+        load(directory, listen, "live")
     for round_number in range(ROUNDS):
         turn = round_number % len(names)
         for load_name, token in LOADS.items():
             for name in names[turn:] + names[:turn]:
                 process, listen, _ = gateways[name]
                 before = cpu_ns(process.pid)
-                requests = load(directory, listen, token, 200 if load_name == "lookup" else 401)
+                requests = load(directory, listen, token, refused=load_name == "401")
                 # The last lines and spans go out a moment later.
                 time.sleep(0.2)
                 figures[load_name][name].append(((cpu_ns(process.pid) - before) / requests / 1000, requests / SECONDS))
@@ -189,23 +133,14 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
         backend = free_port()
-        (directory / "haproxy.cfg").write_text(
-            "global\n  maxconn 4000\n  nbthread 1\ndefaults\n  mode http\n  timeout client 60s\n"
-            "  timeout server 60s\n  timeout connect 5s\n"
-            f"frontend f\n  bind 127.0.0.1:{backend}\n"
-            f"  http-request return status 200 content-type application/json string '{ANSWER}'\n"
-        )
         try:
-            processes.append(subprocess.Popen(["haproxy", "-q", "-db", "-f", str(directory / "haproxy.cfg")]))
+            processes.append(rig.start_backend(directory, backend))
             wait_for(backend)
             gateways = {}
             for name in ("off", "shipped", "on"):
                 listen, admin = free_port(), free_port()
                 configuration(directory / name, name, backend, listen, admin, collector.server_port)
-                process = subprocess.Popen(
-                    ["taskset", "-c", "0", PROGRAM, "run", "--config", str(directory / name / "tollgate.yaml")],
-                    stdout=subprocess.DEVNULL,
-                )
+                process = rig.start_gateway(directory / name)
                 processes.append(process)
                 wait_for(listen)
                 gateways[name] = (process, listen, admin)
@@ -214,9 +149,7 @@ def main():
             report(figures)
             print(f"dropped: {lines} lines, spans of {spans} requests")
         finally:
-            for process in processes:
-                process.terminate()
-                process.wait()
+            rig.stop(processes)
 
 
 if __name__ == "__main__":

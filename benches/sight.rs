@@ -15,8 +15,9 @@ use tollgate::config::{self, Config};
 use tollgate::demo;
 use tollgate::head::Lines;
 use tollgate::problem::{Problem, Row};
+use tollgate::respond::Outcome;
 use tollgate::sight::counters::{Count, Histogram};
-use tollgate::sight::tables::{Ending, Tables};
+use tollgate::sight::tables::Tables;
 use tollgate::sight::witness::Witness;
 use tollgate::sight::{Outlets, Sight, access};
 
@@ -31,7 +32,7 @@ fn configuration() -> Config {
     })
 }
 
-fn see(bencher: Bencher<'_, '_>, sight: &Sight, traceparent: bool, ending: Ending) {
+fn see(bencher: Bencher<'_, '_>, sight: &Sight, traceparent: bool, outcome: &Outcome<'_>) {
     let mut policy = configuration().policy;
     policy.sight.traceparent = traceparent;
     let tables = Tables::new(&policy, None);
@@ -42,7 +43,7 @@ fn see(bencher: Bencher<'_, '_>, sight: &Sight, traceparent: bool, ending: Endin
         witness.admitted(&trail);
         witness.body_begins(Instant::now());
         witness.body_ends(70);
-        witness.answered(ending, 200);
+        witness.answered(outcome, 200);
         witness.delivered();
     });
 }
@@ -50,7 +51,7 @@ fn see(bencher: Bencher<'_, '_>, sight: &Sight, traceparent: bool, ending: Endin
 /// Nothing but figures; a Transaction-Id is among it, which every request has.
 #[divan::bench(threads = [1, 2])]
 fn answered(bencher: Bencher<'_, '_>) {
-    see(bencher, &Sight::default(), false, Ending::Answered);
+    see(bencher, &Sight::default(), false, &Outcome::Told(b""));
 }
 
 #[divan::bench(threads = [1, 2])]
@@ -59,14 +60,14 @@ fn refused(bencher: Bencher<'_, '_>) {
         bencher,
         &Sight::default(),
         false,
-        Ending::Refused(Problem::new(Row::TokenUnknown, "no token has this digest")),
+        &Outcome::Refused(Problem::new(Row::TokenUnknown, "no token has this digest")),
     );
 }
 
 /// With a trace of its own.
 #[divan::bench(threads = [1, 2])]
 fn traced(bencher: Bencher<'_, '_>) {
-    see(bencher, &Sight::default(), true, Ending::Answered);
+    see(bencher, &Sight::default(), true, &Outcome::Told(b""));
 }
 
 /// With a line, which goes to a file that takes everything.
@@ -74,7 +75,7 @@ fn traced(bencher: Bencher<'_, '_>) {
 fn logged(bencher: Bencher<'_, '_>) {
     let place = access::Place::File("/dev/null".into());
     let access_log = Some(access::Settings { place, reference_key: None });
-    see(bencher, &Sight::start(Outlets { access_log, otlp: None }), true, Ending::Answered);
+    see(bencher, &Sight::start(Outlets { access_log, otlp: None }), true, &Outcome::Told(b""));
 }
 
 #[divan::bench(threads = [1, 2])]

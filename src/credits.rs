@@ -11,11 +11,11 @@ use std::time::Instant;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::admin::client::{Client, encoded};
+use crate::admin::client::{Client, encoded, say};
 use crate::admin::{self, CorrectionBody};
 use crate::config;
 use crate::ledger::entry::{Entry, Kind, Statement};
-use crate::ledger::store::{MAX_PAGE_ROWS, is_taken};
+use crate::ledger::store::MAX_PAGE_ROWS;
 use crate::ledger::{Corrected, Ledger, Page, Place};
 use crate::quota::credits::Licence;
 
@@ -185,14 +185,6 @@ fn export(common: &Common, after: i64, format: Format, out: &mut impl Write) -> 
     })
 }
 
-/// Writes; a reader that went away is no failure.
-fn say(out: &mut impl Write, text: impl AsRef<[u8]>) -> Result<(), String> {
-    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("cannot write: {error}")),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
 /// What the ledger is opened for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
@@ -222,14 +214,13 @@ impl Books {
         if config.policy.licences().next().is_none() {
             return Err("no account of this configuration has credits; give one `credits`".to_owned());
         }
-        let file = match config.ledger.as_ref().map(|settings| &settings.place) {
-            None | Some(Place::Memory) => return Ok(Books::There(Client::new(&config, NO_LICENCE))),
-            Some(Place::File(file)) => file,
-        };
-        if is_taken(file) {
-            return Ok(Books::There(Client::new(&config, NO_LICENCE)));
+        if let Some(client) = Client::of_ledger(&config, NO_LICENCE) {
+            return Ok(Books::There(client));
         }
-        if purpose == Purpose::Read && !file.exists() {
+        if purpose == Purpose::Read
+            && let Some(Place::File(file)) = config.ledger.as_ref().map(|settings| &settings.place)
+            && !file.exists()
+        {
             return Err(format!(
                 "there is no ledger {} yet; it is made when the gateway starts, or by the first grant",
                 file.display()

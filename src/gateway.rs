@@ -30,7 +30,7 @@ use crate::policy::{Limits, Policy};
 use crate::problem::{Problem, Row};
 use crate::quota::Now;
 use crate::respond::{self, Context, Outcome, Sink};
-use crate::sight::tables::{Ending, Tables};
+use crate::sight::tables::Tables;
 use crate::sight::witness::Witness;
 use crate::sight::{Occupied, Sight};
 use crate::upstream::Upstreams;
@@ -284,55 +284,42 @@ impl Gateway {
         witness.admitted(&trail);
         let context =
             Context { policy, lines: &head.lines, trail, transaction: &transaction, trace: trace.as_ref(), now };
+        let (told, page, answer);
+        let mut bill = Bill::nothing(&self.ledger);
         let outcome = match turn {
-            Ok(Turn::Preflight(preflight)) => {
-                let bytes = respond(downstream, &context, &Outcome::Preflight(preflight), false);
-                witness.answered(Ending::Preflight, bytes);
-                return Answered::Written(Bill::nothing(&self.ledger));
-            }
+            Ok(Turn::Preflight(preflight)) => Outcome::Preflight(preflight),
             Ok(Turn::Enquiry(principal)) => {
-                if timeout(BALANCES_PATIENCE, self.ledger.known()).await.is_err() {
-                    telemetry::refused(&context, CANNOT_BE_USED);
-                    let bytes = respond(downstream, &context, &Outcome::Refused(CANNOT_BE_USED), false);
-                    witness.answered(Ending::Refused(CANNOT_BE_USED), bytes);
-                    return Answered::Written(Bill::nothing(&self.ledger));
+                if timeout(BALANCES_PATIENCE, self.ledger.known()).await.is_ok() {
+                    told = enquiry::tell(principal.account, now);
+                    Outcome::Told(&told)
+                } else {
+                    Outcome::Refused(CANNOT_BE_USED)
                 }
-                let told = enquiry::tell(principal.account, now);
-                let bytes = respond(downstream, &context, &Outcome::Told(&told), false);
-                witness.answered(Ending::Answered, bytes);
-                return Answered::Written(Bill::nothing(&self.ledger));
             }
-            Ok(Turn::Page(page, rendition)) => {
-                let (outcome, ending) = match page.rendition(rendition) {
-                    Some(rendition) => (Outcome::Page(rendition), Ending::Answered),
-                    None => (Outcome::Refused(internal), Ending::Refused(internal)),
-                };
-                let bytes = respond(downstream, &context, &outcome, false);
-                witness.answered(ending, bytes);
-                return Answered::Written(Bill::nothing(&self.ledger));
+            Ok(Turn::Page(found, rendition)) => {
+                page = found;
+                page.rendition(rendition).map_or(Outcome::Refused(internal), Outcome::Page)
             }
             Ok(Turn::Lookup(admission)) => {
                 let looked_up =
                     AssertUnwindSafe(self.look_up(snapshot, &admission, head, downstream, witness, &context));
-                looked_up.catch_unwind().await.unwrap_or(Err(internal.into()))
+                match looked_up.catch_unwind().await.unwrap_or(Err(internal.into())) {
+                    Ok((body, due)) => {
+                        (answer, bill) = (body, due);
+                        Outcome::Delivered(&answer, bill.receipt())
+                    }
+                    Err(Unanswered::Refused(problem)) => Outcome::Refused(problem),
+                    Err(Unanswered::Gone) => return Answered::Gone,
+                }
             }
-            Err(problem) => Err(problem.into()),
+            Err(problem) => Outcome::Refused(problem),
         };
         let context = Context { now: self.now(), ..context };
-        match outcome {
-            Ok((body, bill)) => {
-                let bytes = respond(downstream, &context, &Outcome::Delivered(&body, bill.receipt()), false);
-                witness.answered(Ending::Answered, bytes);
-                Answered::Written(bill)
-            }
-            Err(Unanswered::Refused(problem)) => {
-                telemetry::refused(&context, problem);
-                let bytes = respond(downstream, &context, &Outcome::Refused(problem), problem.row.closes());
-                witness.answered(Ending::Refused(problem), bytes);
-                Answered::Written(Bill::nothing(&self.ledger))
-            }
-            Err(Unanswered::Gone) => Answered::Gone,
-        }
+        let problem = outcome.problem();
+        problem.inspect(|problem| telemetry::refused(&context, *problem));
+        let bytes = respond(downstream, &context, &outcome, problem.is_some_and(|problem| problem.row.closes()));
+        witness.answered(&outcome, bytes);
+        Answered::Written(bill)
     }
 
     /// Refuses a request whose head could not be judged.
@@ -350,8 +337,9 @@ impl Gateway {
             self.turned_away.fetch_add(1, Ordering::Relaxed);
         }
         telemetry::refused(&context, problem);
-        let bytes = respond::write(sink, &context, &Outcome::Refused(problem));
-        witness.answered(Ending::Refused(problem), bytes);
+        let outcome = Outcome::Refused(problem);
+        let bytes = respond::write(sink, &context, &outcome);
+        witness.answered(&outcome, bytes);
         witness
     }
 

@@ -116,7 +116,6 @@ impl fmt::Display for Fault {
 #[derive(Debug)]
 pub struct Ledger {
     durability: Durability,
-    /// Whether there are books at all.
     register: ArcSwap<Register>,
     orders: Sender<Order>,
     /// The task's, which gathers charges until it is woken. `None` without books.

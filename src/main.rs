@@ -1,7 +1,7 @@
 //! The command line, and the only file that may end the process.
 #![forbid(unsafe_code)]
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use clap::{CommandFactory, Parser, Subcommand};
 use tollgate::account::Digest;
 use tollgate::admin::Upgraded;
-use tollgate::admin::client::Client;
+use tollgate::admin::client::{self, Client};
 use tollgate::reload::Watched;
 use tollgate::server::{self, Plan};
 use tollgate::upgrade::Predecessor;
@@ -264,11 +264,7 @@ fn end() {
     std::process::exit(0)
 }
 
-/// Writes to standard output; a reader that went away is no failure.
+/// Writes to standard output.
 fn print(text: &str) -> Result<(), String> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("cannot write: {error}")),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    client::say(&mut std::io::stdout().lock(), text)
 }

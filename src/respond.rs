@@ -75,6 +75,16 @@ pub enum Outcome<'a> {
     Refused(Problem),
 }
 
+impl Outcome<'_> {
+    /// Why the client is refused, if it is.
+    pub fn problem(&self) -> Option<Problem> {
+        match self {
+            Outcome::Refused(problem) => Some(*problem),
+            Outcome::Delivered(..) | Outcome::Told(_) | Outcome::Preflight(_) | Outcome::Page(_) => None,
+        }
+    }
+}
+
 /// What caches may do with a response, and what of a request it depends on.
 #[derive(Clone, Copy)]
 struct Caching {

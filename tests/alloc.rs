@@ -23,8 +23,9 @@ use tollgate::ledger::Ledger;
 use tollgate::listener::Listener;
 use tollgate::problem::{Problem, Row};
 use tollgate::quota::Now;
+use tollgate::respond::Outcome;
 use tollgate::sight::Sight;
-use tollgate::sight::tables::{Ending, Tables};
+use tollgate::sight::tables::Tables;
 use tollgate::sight::witness::Witness;
 use tollgate::upstream::Upstreams;
 use tollgate::{config, demo};
@@ -113,22 +114,29 @@ fn seeing_a_request_allocates_nothing() {
     let (sight, tables) = (Sight::default(), Tables::new(&config.policy, None));
     let principal = config.policy.principal(b"demo-live").unwrap();
     let trail = Trail { product: config.policy.products.first(), principal: Some(principal) };
-    let see = |ending| {
+    // `None`: the client hangs up.
+    let see = |outcome: Option<Outcome<'_>>| {
         let before = ALLOCATIONS.get();
         let mut witness = Witness::of(&sight, &tables, &config.policy, &Lines::UNREADABLE, Instant::now());
         witness.admitted(&trail);
         witness.body_begins(Instant::now());
         witness.body_ends(7);
-        witness.answered(ending, 7);
+        outcome.inspect(|outcome| witness.answered(outcome, 7));
         witness.delivered();
         drop(witness);
         ALLOCATIONS.get() - before
     };
-    let refused = Ending::Refused(Problem::new(Row::TokenUnknown, "a test"));
+    let refused = Outcome::Refused(Problem::new(Row::TokenUnknown, "a test"));
     // The first one sets up what its thread needs for random numbers.
-    see(Ending::Answered);
-    for ending in [Ending::Answered, Ending::Preflight, Ending::Gone, refused] {
-        assert_eq!(see(ending), 0, "{ending:?}");
+    see(Some(Outcome::Told(b"")));
+    let preflight = Outcome::Preflight(&config.policy.enquiry.preflight);
+    for (ending, outcome) in [
+        ("answered", Some(Outcome::Told(b""))),
+        ("preflight", Some(preflight)),
+        ("gone", None),
+        ("refused", Some(refused)),
+    ] {
+        assert_eq!(see(outcome), 0, "{ending}");
     }
 }
 

@@ -266,7 +266,8 @@ fn too_few_descriptors_for_the_limits_are_shared_out_and_further_clients_are_ref
     let backend = Backend::answering_json();
     let yaml = Configuration::new(backend.address()).yaml();
     let gateway = Gateway::start_under(&["prlimit", "--nofile=400:400"], &yaml);
-    assert!(gateway.output().contains("400 file descriptors"), "{}", gateway.output());
+    // The line comes by another pipe than the one that says that clients can connect.
+    gateway.wait_for_output("400 file descriptors");
     let request = Request::lookup("live");
     let held: Vec<_> = (0..170)
         .map(|_| {

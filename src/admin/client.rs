@@ -1,5 +1,7 @@
-//! What the command line asks a running gateway: plain requests to its admin listener.
+//! What the command line asks a running gateway, by plain requests to its admin listener, and how it
+//! says what it was told.
 
+use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -7,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::Config;
+use crate::ledger::store::{Place, is_taken};
 
 /// How long a running gateway may take for one answer: it may wait for a successor.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -37,6 +40,17 @@ pub fn encoded(segment: &str) -> String {
     percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
+/// Writes to whoever reads the output; a reader that went away is no failure.
+///
+/// # Errors
+/// Why it could not be written.
+pub fn say(out: &mut impl Write, text: impl AsRef<[u8]>) -> Result<(), String> {
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!("cannot write: {error}")),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 impl Client {
     /// The admin listener of a configuration; `nothing` is what a 404 means.
     pub fn new(config: &Config, nothing: &'static str) -> Client {
@@ -58,6 +72,16 @@ impl Client {
             token: std::env::var(TOKEN_VARIABLE).ok(),
             nothing,
         }
+    }
+
+    /// The gateway that keeps the ledger of a configuration at the moment; `None` while nobody does and
+    /// its file can be opened. Without a file only a running gateway can have anything.
+    pub fn of_ledger(config: &Config, nothing: &'static str) -> Option<Client> {
+        let is_elsewhere = match config.ledger.as_ref().map(|settings| &settings.place) {
+            None | Some(Place::Memory) => true,
+            Some(Place::File(file)) => is_taken(file),
+        };
+        is_elsewhere.then(|| Client::new(config, nothing))
     }
 
     /// Asks for a page.

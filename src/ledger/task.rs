@@ -1,7 +1,11 @@
 //! The thread that writes the ledger: charges in batches, corrections and histories in between.
 //!
-//! It is the only one that grants, and the only one that opens the file. Whatever fails, it keeps
+//! It is the only one that grants, and the only one that opens the file (`task/recovery.rs`), which it
+//! can have from one process and pass on to the next (`task/passing.rs`). Whatever fails, it keeps
 //! what must be written, lets nobody hold a credit meanwhile, and tries again until it can.
+
+mod passing;
+mod recovery;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,11 +19,9 @@ use super::register::Register;
 use super::store::Store;
 use super::succession::{Estate, Heir};
 use super::{
-    Charge, Corrected, Correction, Durability, Fault, Order, Page, Place, Question, Recorded, Refusal, Settings,
-    Shared, Stage, Standing,
+    Charge, Corrected, Correction, Durability, Fault, Order, Page, Question, Recorded, Refusal, Settings, Shared, Stage,
 };
 use crate::channel::Channel;
-use crate::policy::Policy;
 use crate::quota::credits::Licence;
 
 /// How long charges are gathered before they are written together. With the write itself a charge
@@ -37,8 +39,6 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often it is written what accounts have used of their rates.
 const RATES_INTERVAL: Duration = Duration::from_secs(5);
-
-const TOO_MANY_CREDITS: Fault = Fault::new("a balance has more credits than can be counted; adjust it");
 
 const NOT_OPEN: Fault = Fault::new("it is not open");
 
@@ -144,50 +144,6 @@ impl Task {
         shared.unusable();
         if outcome.is_err() {
             log::error!(target: "tollgate::ledger", "the ledger's task has failed; start the program again");
-        }
-    }
-
-    /// Opens the file as soon as the process before this one has let it go, and serves its last
-    /// requests.
-    fn inherit(&mut self, line: Channel) {
-        let estate = Estate::await_from(&line);
-        self.estate = Some(estate.clone());
-        self.recover();
-        estate.serve(line, Arc::clone(&self.register), self.sender.clone(), Arc::clone(&self.shared));
-    }
-
-    /// Lets the file go to a successor: all that is to be written is, and what requests hold is
-    /// told, before it has the file.
-    fn hand_over(&mut self, line: Channel) {
-        self.shared.stand(Standing::HandedOver);
-        let held = |licence: &Arc<Licence>| (Arc::clone(licence), licence.snapshot().held);
-        let held: Vec<(Arc<Licence>, u64)> =
-            self.register.all().iter().map(held).filter(|(_, held)| *held > 0).collect();
-        // What was settled before that is in the queue.
-        let mut borrowers = Vec::new();
-        while let Ok(order) = self.orders.try_recv() {
-            match order {
-                Order::Borrow(licence, credits, told) => borrowers.push((licence, credits, told)),
-                order => self.take(order),
-            }
-        }
-        self.write_charges();
-        self.write_rates();
-        self.store = None;
-        match Heir::inform(line, &held, self.sender.clone(), Arc::clone(&self.shared)) {
-            Ok(mut heir) => {
-                for charge in std::mem::take(&mut self.pending) {
-                    self.count_out(1);
-                    heir.charge(charge);
-                }
-                for (licence, credits, told) in borrowers {
-                    heir.borrow(licence, credits, told);
-                }
-                self.heir = Some(heir);
-            }
-            Err(error) => {
-                log::error!(target: "tollgate::ledger", "the ledger could not be handed over: {error}");
-            }
         }
     }
 
@@ -303,154 +259,6 @@ impl Task {
             }
             Order::Close(done) => self.closing = Some(done),
         }
-    }
-
-    /// Opens the file and brings it and the balances in memory together. Only a write that
-    /// succeeds shows that the ledger can be used.
-    fn recover(&mut self) {
-        let attempt = self
-            .open()
-            .and_then(|()| self.settle_doubt())
-            .and_then(|()| self.read_unread())
-            .and_then(|()| self.prove());
-        match attempt {
-            Ok(()) => {
-                if !std::mem::take(&mut self.faults).is_empty() {
-                    log::info!(target: "tollgate::ledger", "the ledger can be used again");
-                }
-                self.shared.stand(Standing::Usable);
-            }
-            Err(fault) => self.fail(fault),
-        }
-    }
-
-    fn open(&mut self) -> Result<(), Fault> {
-        let store = Store::open(&self.settings.place, !self.loaded)?;
-        let position = store.position()?;
-        if self.loaded {
-            let ours = position == self.position || self.doubt.as_ref().is_some_and(|batch| position == batch.position);
-            if !ours {
-                return Err(Fault::new(
-                    "the file has another history than the one in use; put the newest copy back, or restart",
-                ));
-            }
-        } else {
-            self.load(&store)?;
-            self.loaded = true;
-        }
-        self.position = position;
-        self.store = Some(store);
-        Ok(())
-    }
-
-    /// Reads every balance. Licences that the file does not know begin with their first grant.
-    fn load(&mut self, store: &Store) -> Result<(), Fault> {
-        let licences = self.register.all();
-        let mut known = vec![false; licences.len()];
-        let mut all_fit = true;
-        store.balances(|account, product, granted, spent| {
-            let place = self.register.place(account, product);
-            let found = place.and_then(|place| Some((licences.get(place)?, known.get_mut(place)?)));
-            if let Some((licence, known)) = found {
-                *known = true;
-                all_fit &= licence.balance().load(granted, spent);
-            }
-        })?;
-        if !all_fit {
-            return Err(TOO_MANY_CREDITS);
-        }
-        // From last to first, since the last of the list is the next to be written.
-        let unknown = licences.iter().zip(known).rev().filter(|(licence, known)| !known && licence.first_grant > 0);
-        self.due = unknown.map(|(licence, _)| Arc::clone(licence)).collect();
-        for licence in &self.due {
-            licence.balance().grant(licence.first_grant);
-        }
-        self.due_set = self.due.iter().map(address).collect();
-        if let Some(estate) = &self.estate {
-            estate.hold(&self.register);
-        }
-        if let Some(rates) = &mut self.rates {
-            let full_at = store.rates(milliseconds(since_1970()))?;
-            rates.restore(|account| full_at.get(account).copied());
-        }
-        Ok(())
-    }
-
-    /// Takes the licences of another policy over. Those of the one before keep their balances, also
-    /// while requests still use them.
-    fn adopt(&mut self, policy: Arc<Policy>, register: Arc<Register>) {
-        let is_known = |licence: &Arc<Licence>| {
-            self.register.find(&licence.account, &licence.product).is_some_and(|known| Arc::ptr_eq(known, licence))
-        };
-        if self.loaded {
-            self.unread.extend(register.all().iter().filter(|licence| !is_known(licence)).map(Arc::clone));
-        }
-        self.rates = self.rates.take().map(|rates| rates.renewed(policy));
-        self.register = register;
-        if let Err(fault) = self.read_unread() {
-            self.fail(fault);
-        }
-    }
-
-    /// Reads the balances of licences that are new. Until then they have nothing, and nobody can
-    /// hold anything while the file cannot be read.
-    fn read_unread(&mut self) -> Result<(), Fault> {
-        let Some(store) = &self.store else { return Ok(()) };
-        while let Some(licence) = self.unread.last() {
-            match store.balance(&licence.account, &licence.product)? {
-                Some((granted, spent)) if licence.balance().load(granted, spent) => {}
-                Some(_) => return Err(TOO_MANY_CREDITS),
-                None if licence.first_grant > 0 => {
-                    licence.balance().grant(licence.first_grant);
-                    self.due_set.insert(address(licence));
-                    self.due.push(Arc::clone(licence));
-                }
-                None => {}
-            }
-            self.unread.pop();
-        }
-        Ok(())
-    }
-
-    /// Finds out what became of the write that had failed.
-    fn settle_doubt(&mut self) -> Result<(), Fault> {
-        let Some(batch) = self.doubt.take() else { return Ok(()) };
-        if self.position == batch.position {
-            self.written(batch);
-        } else {
-            self.not_written(batch);
-        }
-        Ok(())
-    }
-
-    /// Writes something, if only the number of the write.
-    fn prove(&mut self) -> Result<(), Fault> {
-        let batch = self.gather();
-        self.commit(batch)
-    }
-
-    fn fail(&mut self, fault: Fault) {
-        self.store = None;
-        self.shared.unusable();
-        self.shared.figures.failures.inc();
-        // The latest is the last; one that was told before is not told again.
-        let told = self.faults.contains(&fault);
-        self.faults.retain(|known| *known != fault);
-        self.faults.push(fault);
-        if !told {
-            let place = match &self.settings.place {
-                Place::File(path) => path.display().to_string(),
-                Place::Memory => "in memory".to_owned(),
-            };
-            log::error!(
-                target: "tollgate::ledger",
-                "the ledger {place} cannot be used: {fault}; requests that cost credits are refused until then"
-            );
-        }
-        // Whoever waits for a charge to be written is told by the sender that is dropped.
-        let before = self.pending.len();
-        self.pending.retain(|charge| !matches!(charge.stage, Stage::Waiting(_)));
-        self.count_out(before - self.pending.len());
     }
 
     /// Charges that are not waiting any more.

@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 
 use crate::ledger::entry::Kind;
-use crate::ledger::{Answer, Bill, Ledger};
+use crate::ledger::{Answer, Bill, Ledger, Place, Standing};
 use crate::problem::{Problem, Row};
 use crate::quota::credits::Hold;
 use crate::respond::TransactionId;

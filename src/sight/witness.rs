@@ -18,7 +18,7 @@ use crate::policy::Policy;
 use crate::problem::Problem;
 use crate::problem::blame::Spent;
 use crate::quota::Now;
-use crate::respond::TransactionId;
+use crate::respond::{Outcome, TransactionId};
 use crate::wording::Wording;
 
 /// A request and what is known of it.
@@ -153,8 +153,12 @@ impl<'r> Witness<'r> {
     }
 
     /// The answer is written, with so many bytes of a body, and can be sent.
-    pub fn answered(&mut self, ending: Ending, bytes: usize) {
-        self.seen.ending = ending;
+    pub fn answered(&mut self, outcome: &Outcome<'_>, bytes: usize) {
+        self.seen.ending = match outcome {
+            Outcome::Delivered(..) | Outcome::Told(_) | Outcome::Page(_) => Ending::Answered,
+            Outcome::Preflight(_) => Ending::Preflight,
+            Outcome::Refused(problem) => Ending::Refused(*problem),
+        };
         self.seen.bytes.1 = bytes;
     }
 

@@ -18,11 +18,10 @@ use super::history::Seconds;
 use super::notice::{MAX_NOTICES, Moment, NoticeBody, Shown, Stage, Wanted, notice};
 use super::recorder::{Refused, unix_seconds};
 use super::{example, shelf};
-use crate::admin::client::Client;
+use crate::admin::client::{self, Client};
 use crate::config;
 use crate::ledger::annals::{Annals, Changes};
-use crate::ledger::store::is_taken;
-use crate::ledger::{Ledger, Place, Refusal};
+use crate::ledger::{Ledger, Refusal};
 use crate::policy::Policy;
 
 /// What can be done.
@@ -103,11 +102,7 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<(), String> {
         Command::Close { common, id } => close(&common.config, id)?,
         Command::Example { common, until } => made_up(&common.config, until)?,
     };
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // A reader that went away is no failure.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("cannot write: {error}")),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    client::say(out, text)
 }
 
 /// Where notices are kept at the moment.
@@ -131,13 +126,8 @@ const NO_NOTICE: &str = "no open notice has this number; `tollgate status list` 
 impl Board {
     fn open(path: &Path) -> Result<Board, String> {
         let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
-        let runs = match config.ledger.as_ref().map(|settings| &settings.place) {
-            // Without a file only a running gateway can have any.
-            None | Some(Place::Memory) => true,
-            Some(Place::File(file)) => is_taken(file),
-        };
-        if runs {
-            return Ok(Board::There(Client::new(&config, NO_NOTICE)));
+        if let Some(client) = Client::of_ledger(&config, NO_NOTICE) {
+            return Ok(Board::There(client));
         }
         let policy = Arc::new(config.policy);
         let ledger = Ledger::start(config.ledger, &policy, Instant::now(), None);

@@ -1,0 +1,166 @@
+//! How the file and the balances in memory come together: at the start, after each failure, and when a
+//! change of the configuration brings licences.
+//!
+//! What is written is `task.rs`.
+
+use std::sync::Arc;
+
+use super::{Task, milliseconds, since_1970};
+use crate::ledger::batch::address;
+use crate::ledger::register::Register;
+use crate::ledger::store::Store;
+use crate::ledger::{Fault, Place, Stage, Standing};
+use crate::policy::Policy;
+use crate::quota::credits::Licence;
+
+const TOO_MANY_CREDITS: Fault = Fault::new("a balance has more credits than can be counted; adjust it");
+
+impl Task {
+    /// Opens the file and brings it and the balances in memory together. Only a write that
+    /// succeeds shows that the ledger can be used.
+    pub(super) fn recover(&mut self) {
+        let attempt = self
+            .open()
+            .and_then(|()| self.settle_doubt())
+            .and_then(|()| self.read_unread())
+            .and_then(|()| self.prove());
+        match attempt {
+            Ok(()) => {
+                if !std::mem::take(&mut self.faults).is_empty() {
+                    log::info!(target: "tollgate::ledger", "the ledger can be used again");
+                }
+                self.shared.stand(Standing::Usable);
+            }
+            Err(fault) => self.fail(fault),
+        }
+    }
+
+    fn open(&mut self) -> Result<(), Fault> {
+        let store = Store::open(&self.settings.place, !self.loaded)?;
+        let position = store.position()?;
+        if self.loaded {
+            let ours = position == self.position || self.doubt.as_ref().is_some_and(|batch| position == batch.position);
+            if !ours {
+                return Err(Fault::new(
+                    "the file has another history than the one in use; put the newest copy back, or restart",
+                ));
+            }
+        } else {
+            self.load(&store)?;
+            self.loaded = true;
+        }
+        self.position = position;
+        self.store = Some(store);
+        Ok(())
+    }
+
+    /// Reads every balance. Licences that the file does not know begin with their first grant.
+    pub(super) fn load(&mut self, store: &Store) -> Result<(), Fault> {
+        let licences = self.register.all();
+        let mut known = vec![false; licences.len()];
+        let mut all_fit = true;
+        store.balances(|account, product, granted, spent| {
+            let place = self.register.place(account, product);
+            let found = place.and_then(|place| Some((licences.get(place)?, known.get_mut(place)?)));
+            if let Some((licence, known)) = found {
+                *known = true;
+                all_fit &= licence.balance().load(granted, spent);
+            }
+        })?;
+        if !all_fit {
+            return Err(TOO_MANY_CREDITS);
+        }
+        // From last to first, since the last of the list is the next to be written.
+        let unknown = licences.iter().zip(known).rev().filter(|(licence, known)| !known && licence.first_grant > 0);
+        self.due = unknown.map(|(licence, _)| Arc::clone(licence)).collect();
+        for licence in &self.due {
+            licence.balance().grant(licence.first_grant);
+        }
+        self.due_set = self.due.iter().map(address).collect();
+        if let Some(estate) = &self.estate {
+            estate.hold(&self.register);
+        }
+        if let Some(rates) = &mut self.rates {
+            let full_at = store.rates(milliseconds(since_1970()))?;
+            rates.restore(|account| full_at.get(account).copied());
+        }
+        Ok(())
+    }
+
+    /// Takes the licences of another policy over. Those of the one before keep their balances, also
+    /// while requests still use them.
+    pub(super) fn adopt(&mut self, policy: Arc<Policy>, register: Arc<Register>) {
+        let is_known = |licence: &Arc<Licence>| {
+            self.register.find(&licence.account, &licence.product).is_some_and(|known| Arc::ptr_eq(known, licence))
+        };
+        if self.loaded {
+            self.unread.extend(register.all().iter().filter(|licence| !is_known(licence)).map(Arc::clone));
+        }
+        self.rates = self.rates.take().map(|rates| rates.renewed(policy));
+        self.register = register;
+        if let Err(fault) = self.read_unread() {
+            self.fail(fault);
+        }
+    }
+
+    /// Reads the balances of licences that are new. Until then they have nothing, and nobody can
+    /// hold anything while the file cannot be read.
+    fn read_unread(&mut self) -> Result<(), Fault> {
+        let Some(store) = &self.store else { return Ok(()) };
+        while let Some(licence) = self.unread.last() {
+            match store.balance(&licence.account, &licence.product)? {
+                Some((granted, spent)) if licence.balance().load(granted, spent) => {}
+                Some(_) => return Err(TOO_MANY_CREDITS),
+                None if licence.first_grant > 0 => {
+                    licence.balance().grant(licence.first_grant);
+                    self.due_set.insert(address(licence));
+                    self.due.push(Arc::clone(licence));
+                }
+                None => {}
+            }
+            self.unread.pop();
+        }
+        Ok(())
+    }
+
+    /// Finds out what became of the write that had failed.
+    fn settle_doubt(&mut self) -> Result<(), Fault> {
+        let Some(batch) = self.doubt.take() else { return Ok(()) };
+        if self.position == batch.position {
+            self.written(batch);
+        } else {
+            self.not_written(batch);
+        }
+        Ok(())
+    }
+
+    /// Writes something, if only the number of the write.
+    pub(super) fn prove(&mut self) -> Result<(), Fault> {
+        let batch = self.gather();
+        self.commit(batch)
+    }
+
+    pub(super) fn fail(&mut self, fault: Fault) {
+        self.store = None;
+        self.shared.unusable();
+        self.shared.figures.failures.inc();
+        // The latest is the last; one that was told before is not told again.
+        let told = self.faults.contains(&fault);
+        self.faults.retain(|known| *known != fault);
+        self.faults.push(fault);
+        if !told {
+            let place = match &self.settings.place {
+                Place::File(path) => path.display().to_string(),
+                Place::Memory => "in memory".to_owned(),
+            };
+            log::error!(
+                target: "tollgate::ledger",
+                "the ledger {place} cannot be used: {fault}; requests that cost credits are refused until then"
+            );
+        }
+        // Whoever waits for a charge to be written is told by the sender that is dropped.
+        let before = self.pending.len();
+        self.pending.retain(|charge| !matches!(charge.stage, Stage::Waiting(_)));
+        self.count_out(before - self.pending.len());
+    }
+}
