@@ -5,12 +5,15 @@
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use divan::Bencher;
 use ipnet::{IpNet, Ipv4Net};
-use tollgate::account::{Digest, Expiry, ProductSet, Token, Tokens};
+use tollgate::account::accounts::Accounts;
+use tollgate::account::{Account, Digest, Expiry, Key, Licences, ProductSet, Token};
 use tollgate::check::domain::{Domains, Pattern};
 use tollgate::check::network::Networks;
+use tollgate::quota::{Arrival, Rate};
 
 fn main() {
     // Many calls in one sample: a single one is near the precision of the clock.
@@ -30,22 +33,26 @@ fn scattered(size: u32) -> impl FnMut() -> u32 {
 
 #[divan::bench(args = SIZES)]
 fn token(bencher: Bencher<'_, '_>, size: u32) {
-    let mut tokens = Tokens::default();
-    tokens.reserve(usize::try_from(size).unwrap());
+    let mut accounts = Accounts::default();
     for number in 0..size {
         let token = Token {
             name: "bench".into(),
-            account: 0,
             products: ProductSet::default(),
             enabled: true,
             expiry: Expiry::Never,
             networks: Networks::Any,
             domains: Domains::Any,
         };
-        tokens.insert(Digest::of(&number.to_le_bytes()), token);
+        accounts.push(Arc::new(Account {
+            name: "bench".into(),
+            rate: Rate::Unlimited,
+            enquiries: Arrival::default(),
+            licences: Licences::None,
+            keys: [Key { digest: Digest::of(&number.to_le_bytes()), token }].into(),
+        }));
     }
     let mut next = scattered(size);
-    bencher.bench_local(|| tokens.find(black_box(&Digest::of(&next().to_le_bytes()))).is_some());
+    bencher.bench_local(|| accounts.find(black_box(&Digest::of(&next().to_le_bytes()))).is_some());
 }
 
 #[divan::bench(args = SIZES)]

@@ -1,14 +1,16 @@
-//! Who is asking: accounts, their tokens, and the look-up of a token by its digest.
+//! Who is asking: an account, and what each of its tokens may do.
 //!
 //! A token is only ever a SHA-256 digest here (contract, section 5). What an account has used is
-//! `quota.rs`; which header carries a token is the product's.
+//! `quota.rs`; which header carries a token is the product's; all accounts together are
+//! `account/accounts.rs`.
+
+pub mod accounts;
 
 use std::fmt;
 use std::sync::Arc;
 
-use hashbrown::HashTable;
-
 use sha2::{Digest as _, Sha256};
+use smallvec::SmallVec;
 
 use crate::check::domain::Domains;
 use crate::check::network::Networks;
@@ -80,6 +82,23 @@ pub struct Account {
     /// What it has asked about itself, which is not counted as lookups.
     pub enquiries: Arrival,
     pub licences: Licences,
+    /// Its tokens. Most accounts have one, which stands in the account itself: a request that meets
+    /// neither in the processor's caches waits for memory once.
+    pub keys: SmallVec<[Key; 1]>,
+}
+
+impl Account {
+    /// The token with this digest.
+    fn key(&self, digest: &Digest) -> Option<&Key> {
+        self.keys.iter().find(|key| key.digest == *digest)
+    }
+}
+
+/// What a token is known by, and what it may do.
+#[derive(Debug)]
+pub struct Key {
+    pub digest: Digest,
+    pub token: Token,
 }
 
 /// The credits of an account, by the places of the products in the policy. Most accounts that pay
@@ -114,20 +133,6 @@ impl Licences {
             Licences::Several(licences) => {
                 licences.iter().find(|(known, _)| *known == product).map(|(_, licence)| licence)
             }
-        }
-    }
-
-    /// Puts other licences in the place of those that have one.
-    pub fn replace(&mut self, other: impl Fn(&Licence) -> Option<Arc<Licence>>) {
-        let replace = |licence: &mut Arc<Licence>| {
-            if let Some(other) = other(licence) {
-                *licence = other;
-            }
-        };
-        match self {
-            Licences::None => {}
-            Licences::One(_, licence) => replace(licence),
-            Licences::Several(licences) => licences.iter_mut().for_each(|(_, licence)| replace(licence)),
         }
     }
 
@@ -171,80 +176,11 @@ pub enum Expiry {
 pub struct Token {
     /// How the operator calls it; never the token itself.
     pub name: Box<str>,
-    /// The place of its account in the policy.
-    pub account: u32,
     pub products: ProductSet,
     pub enabled: bool,
     pub expiry: Expiry,
     pub networks: Networks,
     pub domains: Domains,
-}
-
-/// All tokens, found by digest.
-#[derive(Debug, Default)]
-pub struct Tokens {
-    /// The places in `tokens`, by the first word of the digest.
-    places: HashTable<u32>,
-    tokens: Vec<(Digest, Token)>,
-}
-
-impl Tokens {
-    /// Makes room for so many more tokens.
-    pub fn reserve(&mut self, additional: usize) {
-        let tokens = &self.tokens;
-        self.places.reserve(additional, |place| hash_at(tokens, *place));
-        self.tokens.reserve(additional);
-    }
-
-    /// Adds a token; `false` if its digest is there already, and nothing changed.
-    pub fn insert(&mut self, digest: Digest, token: Token) -> bool {
-        let Ok(place) = u32::try_from(self.tokens.len()) else {
-            return false;
-        };
-        if self.place(&digest).is_some() {
-            return false;
-        }
-        self.tokens.push((digest, token));
-        let tokens = &self.tokens;
-        self.places.insert_unique(digest.hash(), place, |place| hash_at(tokens, *place));
-        true
-    }
-
-    /// The place of the token with this digest, in the order they were added.
-    pub fn place(&self, digest: &Digest) -> Option<usize> {
-        let is_equal = |place: &u32| self.at(*place).is_some_and(|(known, _)| known == digest);
-        self.places.find(digest.hash(), is_equal).and_then(|place| usize::try_from(*place).ok())
-    }
-
-    /// The token with this digest, and its place. Equal digests alone are compared, so the time
-    /// tells nothing of a token that was nearly guessed.
-    pub fn find(&self, digest: &Digest) -> Option<(usize, &Token)> {
-        let place = self.place(digest)?;
-        self.tokens.get(place).map(|(_, token)| (place, token))
-    }
-
-    fn at(&self, place: u32) -> Option<&(Digest, Token)> {
-        self.tokens.get(usize::try_from(place).ok()?)
-    }
-
-    /// Every token, in the order it was added.
-    pub fn iter(&self) -> impl Iterator<Item = &Token> {
-        self.tokens.iter().map(|(_, token)| token)
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.tokens.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.tokens.is_empty()
-    }
-}
-
-fn hash_at(tokens: &[(Digest, Token)], place: u32) -> u64 {
-    usize::try_from(place).ok().and_then(|place| tokens.get(place)).map_or(0, |(digest, _)| digest.hash())
 }
 
 /// A token and its account: who is asking.
@@ -254,6 +190,8 @@ pub struct Principal<'p> {
     /// The token's place among all tokens.
     pub token_place: usize,
     pub account: &'p Account,
+    /// The account's place among all accounts.
+    pub account_place: usize,
 }
 
 impl Principal<'_> {
@@ -287,21 +225,29 @@ impl Principal<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use std::time::Duration;
 
     fn token(enabled: bool, expiry: Expiry, product: u8) -> Token {
         let mut products = ProductSet::default();
         products.insert(product);
-        Token {
-            name: "t".into(),
-            account: 0,
-            products,
-            enabled,
-            expiry,
-            networks: Networks::Any,
-            domains: Domains::Any,
+        Token { name: "t".into(), products, enabled, expiry, networks: Networks::Any, domains: Domains::Any }
+    }
+
+    /// A token that may do everything.
+    pub fn key(name: &str, digest: Digest) -> Key {
+        Key { digest, token: Token { name: name.into(), ..token(true, Expiry::Never, 0) } }
+    }
+
+    /// An account that may use everything.
+    pub fn account(name: &str, keys: impl IntoIterator<Item = Key>) -> Account {
+        Account {
+            name: name.into(),
+            rate: Rate::Unlimited,
+            enquiries: Arrival::default(),
+            licences: Licences::None,
+            keys: keys.into_iter().collect(),
         }
     }
 
@@ -321,25 +267,8 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_found_by_its_digest_alone() {
-        let mut tokens = Tokens::default();
-        for name in 0..1000_u32 {
-            assert!(tokens.insert(Digest::of(&name.to_le_bytes()), token(true, Expiry::Never, 0)));
-        }
-        assert!(!tokens.insert(Digest::of(&7_u32.to_le_bytes()), token(true, Expiry::Never, 0)), "twice");
-        assert_eq!(tokens.len(), 1000);
-        assert!(tokens.find(&Digest::of(&999_u32.to_le_bytes())).is_some());
-        assert!(tokens.find(&Digest::of(&1000_u32.to_le_bytes())).is_none());
-    }
-
-    #[test]
     fn disabled_comes_before_expired_before_another_product() {
-        let account = Account {
-            name: "a".into(),
-            rate: Rate::Unlimited,
-            enquiries: Arrival::default(),
-            licences: Licences::None,
-        };
+        let account = account("a", []);
         let day = 20_000;
         let at = |seconds| Now { monotonic: Duration::ZERO, unix_seconds: seconds };
         let last_second = (u64::from(day) + 1) * 86_400 - 1;
@@ -351,16 +280,16 @@ mod tests {
             (token(true, Expiry::LastDay(day), 2), at(last_second + 1), Some(Row::TokenExpired)),
             (token(false, Expiry::LastDay(day), 2), at(last_second + 1), Some(Row::TokenDisabled)),
         ] {
-            let principal = Principal { token: &token, token_place: 0, account: &account };
+            let principal = Principal { token: &token, token_place: 0, account: &account, account_place: 0 };
             let verdict = principal.authorize(now).and_then(|()| principal.cover(1));
             assert_eq!(verdict.err().map(|problem| problem.row), expected, "{token:?}");
         }
     }
 
     #[test]
-    fn a_million_tokens_stay_small() {
-        // The digest and the token itself, and in the table its place and one byte; lists come on top.
-        let per_token = size_of::<(Digest, Token)>() + (size_of::<u32>() + 1) * 8 / 7;
-        assert!(per_token <= 120, "{per_token} bytes");
+    fn a_million_accounts_stay_small() {
+        // An account with one token, both counts of its `Arc`, and its share of a table that is filled by half.
+        let per_account = size_of::<Account>() + 2 * size_of::<usize>() + 2 * (accounts::ENTRY_BYTES + 1);
+        assert!(per_account <= 240, "{per_account} bytes");
     }
 }

@@ -4,12 +4,15 @@
 //! values, and the rest turns them into a [`Policy`]. Nothing here decides about requests, and
 //! nothing of a broken configuration comes into force.
 
+mod account;
 mod accounts;
 mod bodies;
 mod compile;
 mod credits;
 mod file;
+mod lines;
 mod listeners;
+pub(crate) mod pace;
 mod pages;
 mod problems;
 mod products;
@@ -33,6 +36,7 @@ use crate::account::Digest;
 use crate::ledger;
 use crate::listener::Listeners;
 use crate::policy::Policy;
+use crate::quota::credits::Licence;
 use crate::sight::Outlets;
 use crate::tls::Overdue;
 use crate::yaml::{self, Mistakes, Place};
@@ -75,7 +79,7 @@ impl Config {
             counted(policy.products.len(), "product"),
             counted(routes, "route"),
             counted(policy.accounts.len(), "account"),
-            counted(policy.tokens.len(), "token"),
+            counted(policy.accounts.tokens(), "token"),
             match (policy.licences().count(), self.ledger.as_ref().map(|ledger| &ledger.place)) {
                 (0, _) => "nobody pays".to_owned(),
                 (licences, None | Some(ledger::Place::Memory)) => {
@@ -236,20 +240,30 @@ impl Source {
     }
 }
 
+/// The configuration that is in force while another one is loaded, which goes on with what it can.
+pub struct Predecessor<'p> {
+    pub policy: &'p Policy,
+    /// The credits of an account for a product, if they are known.
+    pub licence: &'p dyn Fn(&str, &str) -> Option<Arc<Licence>>,
+}
+
 /// Reads a configuration file and everything it names.
 ///
 /// # Errors
 /// Every mistake in them.
 pub fn load(path: &Path) -> Result<Config, Mistakes> {
-    load_and_note(path).0
+    load_and_note(path, None).0
 }
 
-/// The same, and what was read for it, whatever came of it.
-pub fn load_and_note(path: &Path) -> (Result<Config, Mistakes>, Read) {
+/// The same, and what was read for it, whatever came of it. Accounts that a predecessor has, and that
+/// are written as they were, are the same values.
+pub fn load_and_note(path: &Path, predecessor: Option<&Predecessor<'_>>) -> (Result<Config, Mistakes>, Read) {
     let name = path.display().to_string();
     let source = Source::from(path.parent().map(Path::to_owned).unwrap_or_default());
     let loaded = match read_bounded(path) {
-        Ok(text) => parse(&name, &text, &source),
+        // What is not read again has no places to be told in a message.
+        Ok(text) => parse_following(&name, &text, &source, predecessor)
+            .or_else(|mistakes| if predecessor.is_some() { parse(&name, &text, &source) } else { Err(mistakes) }),
         Err(error) => {
             let mut mistakes = Mistakes::default();
             let place = Place { file: name.into(), line: 1, column: 1, path: ".".into() };
@@ -270,10 +284,19 @@ pub fn load_and_note(path: &Path) -> (Result<Config, Mistakes>, Read) {
 /// # Errors
 /// Every mistake in it and in the files it names.
 pub fn parse(name: &str, text: &str, source: &Source) -> Result<Config, Mistakes> {
+    parse_following(name, text, source, None)
+}
+
+fn parse_following(
+    name: &str,
+    text: &str,
+    source: &Source,
+    predecessor: Option<&Predecessor<'_>>,
+) -> Result<Config, Mistakes> {
     let mut mistakes = Mistakes::default();
     let read = yaml::read_also::<file::File, shown::AsWritten>(name, text, &mut mistakes);
     let config = read.and_then(|(file, root, written)| {
-        compile::compile(file, &root, source, &mut mistakes).map(|config| (config, written))
+        compile::compile(file, &root, source, predecessor, &mut mistakes).map(|config| (config, written))
     });
     match config {
         Some((mut config, written)) if mistakes.is_empty() => {
@@ -287,6 +310,9 @@ pub fn parse(name: &str, text: &str, source: &Source) -> Result<Config, Mistakes
 #[cfg(test)]
 #[path = "config/credit_tests.rs"]
 mod credit_tests;
+#[cfg(test)]
+#[path = "config/following_tests.rs"]
+mod following_tests;
 #[cfg(test)]
 #[path = "config/listener_tests.rs"]
 mod listener_tests;

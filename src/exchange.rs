@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use pingora_core::connectors::TransportConnector;
 use pingora_core::protocols::Stream;
-use pingora_core::protocols::http::v1::client::HttpSession;
 use pingora_core::upstreams::peer::Peer;
 use tokio::io::AsyncWriteExt;
 
 use crate::admit::Admission;
+use crate::answer::{Body, Fault, Incoming};
 use crate::check::network::Client;
 use crate::contact::Contact;
 use crate::head::Head;
@@ -25,9 +25,6 @@ use crate::sight::trace;
 use crate::sight::witness::Asked;
 use crate::translate;
 use crate::upstream::{Passage, Upstreams};
-
-/// Interim answers (1xx) that are skipped before the final one.
-const MAX_INTERIM_ANSWERS: u8 = 16;
 
 /// Headers that are ours to say, or that belong to one connection alone (RFC 9110, section 7.6.1).
 /// Conditions, ranges and codings would make the backend answer something else than the whole.
@@ -105,11 +102,11 @@ impl Exchange {
         &self,
         connector: &TransportConnector,
         upstream: usize,
-        request: &[u8],
+        request: Vec<u8>,
         response_limit: usize,
         asked: &mut Asked,
         judge: impl FnOnce(&[u8]) -> Result<T, Problem>,
-    ) -> Result<(Vec<u8>, T), Problem> {
+    ) -> Result<(Body, T), Problem> {
         let no_upstream = Problem::new(Row::Internal, "the product has no upstream");
         let mut passage = self.upstreams.pool(upstream).ok_or(no_upstream)?.enter()?;
         let mut unreached = None;
@@ -118,9 +115,10 @@ impl Exchange {
             let server = passage.next_server().map_err(|problem| unreached.unwrap_or(problem))?;
             let contact = &server.peer;
             asked.server = Some(server.address);
-            match send_once(connector, contact, request, &passage).await {
+            match send_once(connector, contact, &request, &passage).await {
                 Ok(stream) => {
-                    return receive(connector, contact, stream, response_limit, asked, &mut passage, judge).await;
+                    let exchange = Sent { connector, contact, stream, request };
+                    return exchange.receive(response_limit, asked, &mut passage, judge).await;
                 }
                 // A server that cannot be connected to, or that is not the one it should be, has not
                 // seen a byte, so that the next one may.
@@ -170,50 +168,45 @@ async fn send(stream: &mut Stream, request: &[u8]) -> Result<(), Unsent> {
     stream.flush().await.map_err(broken)
 }
 
-async fn receive<T>(
-    connector: &TransportConnector,
-    contact: &Contact,
+/// A request that the kernel has taken whole.
+struct Sent<'c> {
+    connector: &'c TransportConnector,
+    contact: &'c Contact,
     stream: Stream,
-    response_limit: usize,
-    asked: &mut Asked,
-    passage: &mut Passage<'_, Contact>,
-    judge: impl FnOnce(&[u8]) -> Result<T, Problem>,
-) -> Result<(Vec<u8>, T), Problem> {
-    let peer = contact.peer();
-    let mut session = HttpSession::new_with_options(stream, peer);
-    for _ in 0..=MAX_INTERIM_ANSWERS {
-        session.read_response().await.map_err(|error| passage.failed(translate::reading_head(&error)))?;
-        let interim = session.get_status().is_some_and(|status| status.is_informational() && status != 101);
-        if !interim {
-            break;
-        }
-    }
-    let head = session.resp_header().ok_or(translate::failed("the answer has no head"))?;
-    let code = head.status.as_u16();
-    asked.status = code;
-    translate::status(code, &head.headers, asked.now).inspect_err(|_| passage.answered(code))?;
-    let mut body = Vec::new();
-    loop {
-        match session.read_body_ref().await {
-            Ok(Some(piece)) if body.len() + piece.len() > response_limit => {
+    /// Nobody needs it any more: the answer takes its room.
+    request: Vec<u8>,
+}
+
+impl Sent<'_> {
+    async fn receive<T>(
+        mut self,
+        limit: usize,
+        asked: &mut Asked,
+        passage: &mut Passage<'_, Contact>,
+        judge: impl FnOnce(&[u8]) -> Result<T, Problem>,
+    ) -> Result<(Body, T), Problem> {
+        let mut incoming = Incoming::new(&mut self.stream, self.request);
+        let head = incoming.head().await.map_err(|problem| passage.failed(problem))?;
+        let code = head.status;
+        asked.status = code;
+        translate::status(code, head.retry_after.as_deref(), asked.now).inspect_err(|_| passage.answered(code))?;
+        let (body, persistent) = incoming.body(&head, limit).await.map_err(|fault| match fault {
+            Fault::TooLarge => {
                 passage.answered(code);
-                return Err(translate::failed("the answer is larger than the limit"));
+                translate::failed("the answer is larger than the limit")
             }
-            Ok(Some(piece)) => body.extend_from_slice(piece),
-            Ok(None) => break,
-            Err(_) => {
-                let cut_short = translate::failed("the body of the answer was cut short or wrongly framed");
-                return Err(passage.failed(cut_short));
+            Fault::Broken => {
+                passage.failed(translate::failed("the body of the answer was cut short or wrongly framed"))
             }
+        })?;
+        let judged = judge(&body).map_err(|problem| passage.failed(problem))?;
+        passage.answered(code);
+        if persistent {
+            let peer = self.contact.peer();
+            self.connector.release_stream(self.stream, peer.reuse_hash(), peer.idle_timeout());
         }
+        Ok((body, judged))
     }
-    let judged = judge(&body).map_err(|problem| passage.failed(problem))?;
-    passage.answered(code);
-    session.respect_keepalive();
-    if let Some(stream) = session.reuse().await {
-        connector.release_stream(stream, peer.reuse_hash(), peer.idle_timeout());
-    }
-    Ok((body, judged))
 }
 
 /// Builds the request for the upstream into `out`, from parsed parts: the path that was judged,

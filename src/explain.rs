@@ -97,7 +97,7 @@ pub fn run(command: Command) -> Result<(String, bool), String> {
 /// # Errors
 /// Every mistake of the configuration.
 pub fn read(path: &Path) -> Result<(Policy, Places), String> {
-    let (config, read) = config::load_and_note(path);
+    let (config, read) = config::load_and_note(path, None);
     let policy = config.map_err(|mistakes| mistakes.to_string())?.policy;
     Ok((policy, Places::read(path, &read)?))
 }

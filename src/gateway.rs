@@ -18,6 +18,7 @@ use pingora_timeout::timeout;
 use tokio::sync::Notify;
 
 use crate::admit::{Admission, Entrance, Judged, Room, Trail, Turn, admit};
+use crate::answer::{Body, READ_BYTES};
 use crate::arrival::{self, Reason};
 use crate::clock::Clock;
 use crate::contact::Contact;
@@ -353,7 +354,7 @@ impl Gateway {
         downstream: &mut D,
         witness: &mut Witness<'g>,
         context: &Context<'_, '_>,
-    ) -> Result<(Vec<u8>, Bill<'g>), Unanswered> {
+    ) -> Result<(Body, Bill<'g>), Unanswered> {
         let begun = Instant::now();
         let left = admission.deadline().saturating_sub(begun.saturating_duration_since(witness.begun()));
         let exchange = async {
@@ -364,13 +365,13 @@ impl Gateway {
             read?;
             let Judged { asked: wishes, highest } = admission.judge(downstream.body())?;
             let hold = self.ledger.hold(admission.licence(), highest).await?;
-            let mut request = Vec::with_capacity(1024);
+            let mut request = Vec::with_capacity(READ_BYTES);
             exchange::build(&mut request, admission, &hold, head, downstream.body(), context)?;
             let limit = snapshot.policy.limits.response_bytes;
             let judge = |answer: &[u8]| translate::body(answer, admission.tariff(), wishes);
             let upstream = admission.product().upstream;
             let asked = witness.asks(context.now);
-            let answer = snapshot.exchange.forward(&self.connector, upstream, &request, limit, asked, judge);
+            let answer = snapshot.exchange.forward(&self.connector, upstream, request, limit, asked, judge);
             let answer = tokio::select! {
                 biased;
                 answer = answer => answer,

@@ -394,8 +394,10 @@ impl Ledger {
     /// the ledger [knows](Ledger::licence) must be the same ones; the others are read from the file.
     /// Comes back once that is done, so that nobody is refused for it.
     pub fn adopt(&self, policy: &Arc<Policy>) {
-        let register = self.register.load().renewed(policy.licences().map(Arc::clone).collect());
-        let register = Arc::new(register);
+        let known = self.register.load_full();
+        let is_same = policy.licences().map(Arc::as_ptr).eq(known.all().iter().map(Arc::as_ptr));
+        let new = || Arc::new(known.renewed(policy.licences().map(Arc::clone).collect()));
+        let register = if is_same { Arc::clone(&known) } else { new() };
         let (done, adopted) = sync_channel(1);
         if self.order(Order::Adopt(Arc::clone(policy), Arc::clone(&register), done)).is_ok() {
             // A task that has ended is a ledger that cannot be used, which requests are told.

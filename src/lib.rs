@@ -14,6 +14,7 @@
 pub mod account;
 pub mod admin;
 pub mod admit;
+mod answer;
 pub mod arrival;
 mod channel;
 pub mod check;

@@ -194,7 +194,7 @@ fn serve(path: &std::path::Path) -> Result<(), String> {
 
 fn serve_after(path: &std::path::Path, predecessor: Option<Predecessor>) -> Result<(), String> {
     let loaded_at = SystemTime::now();
-    let (config, read) = config::load_and_note(path);
+    let (config, read) = config::load_and_note(path, None);
     let config = config.map_err(|mistakes| mistakes.to_string())?;
     for overdue in config.overdue(SystemTime::now()) {
         log::warn!("{overdue}");

@@ -10,7 +10,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::account::{Account, Principal, Tokens};
+use crate::account::accounts::Accounts;
+use crate::account::{Digest, Principal};
 use crate::check::body::BodyRule;
 use crate::check::domain::Domains;
 use crate::check::header::{DeadlineRule, HeaderRule};
@@ -42,8 +43,7 @@ pub struct Policy {
     pub upstreams: Box<[Upstream]>,
     pub products: Box<[Product]>,
     pub paths: Paths,
-    pub accounts: Vec<Account>,
-    pub tokens: Tokens,
+    pub accounts: Accounts,
     /// Every header that carries a token of some product, in lower case: none goes upstream, and
     /// none may stand twice.
     pub token_headers: Box<[Box<str>]>,
@@ -324,12 +324,7 @@ impl Policy {
     /// # Errors
     /// `token-unknown`.
     pub fn principal(&self, token: &[u8]) -> Result<Principal<'_>, Problem> {
-        let token = self.tokens.find(&crate::account::Digest::of(token));
-        let account =
-            token.and_then(|(_, token)| usize::try_from(token.account).ok()).and_then(|place| self.accounts.get(place));
-        match (token, account) {
-            (Some((token_place, token)), Some(account)) => Ok(Principal { token, token_place, account }),
-            _ => Err(Problem::new(Row::TokenUnknown, "no token has this digest")),
-        }
+        let known = self.accounts.find(&Digest::of(token));
+        known.ok_or(Problem::new(Row::TokenUnknown, "no token has this digest"))
     }
 }

@@ -23,7 +23,9 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use crate::account::Account;
-use crate::config::{self, Config, Read, Start};
+use crate::account::accounts::Accounts;
+use crate::config::pace::Pace;
+use crate::config::{self, Config, Predecessor, Read, Start};
 use crate::gateway::{Gateway, Snapshot};
 use crate::ledger::Ledger;
 use crate::policy::Policy;
@@ -210,6 +212,7 @@ impl Watch {
     /// loaded again.
     fn content(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
+        let pace = Pace::default();
         for path in self.read.paths() {
             digest.update(path.as_os_str().as_encoded_bytes());
             // What cannot be read is a mistake that loading will tell.
@@ -221,6 +224,7 @@ impl Watch {
                     let read = piece.len();
                     length += read;
                     file.consume(read);
+                    pace.stretch();
                 }
                 digest.update(length.to_le_bytes());
             }
@@ -232,7 +236,10 @@ impl Watch {
     /// `content` is the digest of what the files had before they are read here.
     fn load(&mut self, content: [u8; 32]) -> Result<String, String> {
         self.loaded = content;
-        let (loaded, read) = config::load_and_note(&self.path);
+        let before = self.gateway.snapshot();
+        let licence = |account: &str, product: &str| self.ledger.licence(account, product);
+        let predecessor = Predecessor { policy: &before.policy, licence: &licence };
+        let (loaded, read) = config::load_and_note(&self.path, Some(&predecessor));
         self.read = read;
         let unchanged_start = |config: Config| match self.start.difference(&config.start()) {
             None => Ok(config),
@@ -262,7 +269,7 @@ impl Watch {
         let summary = config.summary(&self.path.display().to_string());
         let before = self.gateway.snapshot();
         let mut policy = config.policy;
-        policy.inherit(&before.policy, &self.ledger);
+        policy.inherit(&before.policy);
         let policy = Arc::new(policy);
         self.ledger.adopt(&policy);
         let snapshot = before.renewed(Arc::clone(&policy));
@@ -279,9 +286,9 @@ impl Watch {
 }
 
 impl Policy {
-    /// Takes over the rates of a policy that this one follows, and the credits that the ledger knows.
-    /// Upstreams that are verified as before keep their connections.
-    fn inherit(&mut self, before: &Policy, ledger: &Ledger) {
+    /// Takes over the rates of a policy that this one follows. Upstreams that are verified as before
+    /// keep their connections.
+    fn inherit(&mut self, before: &Policy) {
         for upstream in &mut self.upstreams {
             let known = before.upstreams.iter().find(|known| known.name == upstream.name);
             if let Some(known) = known.filter(|known| known.tls == upstream.tls) {
@@ -293,43 +300,27 @@ impl Policy {
                 product.traffic = Arc::clone(&known.traffic);
             }
         }
-        let mut accounts = Known::of(before);
-        for account in &mut self.accounts {
-            let known = accounts.find(&account.name);
-            if let Some(known) = known {
-                account.inherit_rates(known);
-            }
-            account.licences.replace(|licence| {
-                let of_known =
-                    known.and_then(|known| known.licences.iter().find(|known| known.product == licence.product));
-                of_known.map(Arc::clone).or_else(|| ledger.licence(&licence.account, &licence.product))
-            });
-        }
+        self.inherit_rates(before);
         self.pages.inherit(&before.pages);
     }
 
-    /// Counts what the accounts of a policy that this one follows have used.
+    /// Counts what the accounts of a policy that this one follows have used. Those that are written as
+    /// they were are the same in both.
     fn inherit_rates(&self, before: &Policy) {
-        let mut accounts = Known::of(before);
-        for account in &self.accounts {
-            if let Some(known) = accounts.find(&account.name) {
-                account.inherit_rates(known);
+        let mut known = Known::of(before);
+        for account in self.accounts.iter() {
+            if let Some(known) = known.find(account).filter(|known| !Arc::ptr_eq(known, account)) {
+                account.rate.inherit(&known.rate);
+                account.enquiries.inherit(&known.enquiries);
             }
         }
-    }
-}
-
-impl Account {
-    fn inherit_rates(&self, before: &Account) {
-        self.rate.inherit(&before.rate);
-        self.enquiries.inherit(&before.enquiries);
     }
 }
 
 /// The accounts of a policy by their names. They are mostly asked for in the order they stand in, and
 /// then a hundred thousand of them need no table.
 struct Known<'p> {
-    accounts: &'p [Account],
+    accounts: &'p Accounts,
     next: usize,
     places: OnceCell<HashMap<&'p str, usize>>,
 }
@@ -339,12 +330,13 @@ impl<'p> Known<'p> {
         Known { accounts: &policy.accounts, next: 0, places: OnceCell::new() }
     }
 
-    fn find(&mut self, name: &str) -> Option<&'p Account> {
-        let in_order = self.accounts.get(self.next).filter(|account| *account.name == *name);
-        if in_order.is_none() {
+    /// The account with the same name.
+    fn find(&mut self, account: &Arc<Account>) -> Option<&'p Arc<Account>> {
+        let is_it = |known: &&Arc<Account>| Arc::ptr_eq(known, account) || known.name == account.name;
+        if self.accounts.get(self.next).filter(is_it).is_none() {
             let accounts = self.accounts;
             let table = || accounts.iter().enumerate().map(|(place, account)| (&*account.name, place)).collect();
-            self.next = *self.places.get_or_init(table).get(name)?;
+            self.next = *self.places.get_or_init(table).get(&*account.name)?;
         }
         let found = self.accounts.get(self.next);
         self.next += 1;

@@ -5,7 +5,6 @@
 
 use std::time::UNIX_EPOCH;
 
-use http::header::{HeaderMap, RETRY_AFTER};
 use pingora_core::{Error, ErrorType};
 use serde::de::IgnoredAny;
 
@@ -16,7 +15,8 @@ use crate::tariff::{Passed, Tariff};
 /// The largest `Retry-After` that is passed on, in seconds: one day.
 const MAX_RETRY_AFTER_SECONDS: u64 = 86_400;
 
-const fn unavailable(reason: &'static str) -> Problem {
+/// A backend that could not be had.
+pub const fn unavailable(reason: &'static str) -> Problem {
     Problem::new(Row::UpstreamUnavailable, reason)
 }
 
@@ -42,19 +42,6 @@ pub const fn sending() -> Problem {
     unavailable("the connection broke while the request was sent")
 }
 
-/// The head of the answer could not be read. A backend that closes without a word was not
-/// reachable; one that breaks off in the middle failed.
-pub fn reading_head(error: &Error) -> Problem {
-    let not_a_byte = error.context.as_ref().is_some_and(|context| context.as_str().ends_with("bytes already read: 0"));
-    match error.etype() {
-        ErrorType::ConnectionClosed | ErrorType::ReadError if not_a_byte => {
-            unavailable("the connection was closed without an answer")
-        }
-        ErrorType::ConnectionClosed | ErrorType::ReadError => failed("the head of the answer was cut short"),
-        _ => failed("the head of the answer cannot be parsed or is too large"),
-    }
-}
-
 /// Judges the status of an answer.
 ///
 /// A backend's 400 or 422 says that it will not have this body: the client can mend it, so it is
@@ -63,7 +50,7 @@ pub fn reading_head(error: &Error) -> Problem {
 ///
 /// # Errors
 /// The row of every status but 200.
-pub fn status(code: u16, headers: &HeaderMap, now: Now) -> Result<(), Problem> {
+pub fn status(code: u16, retry_after: Option<&[u8]>, now: Now) -> Result<(), Problem> {
     match code {
         200 => Ok(()),
         400 | 422 => Err(Problem::new(Row::BodyInvalid, "the upstream refused the body")),
@@ -71,7 +58,9 @@ pub fn status(code: u16, headers: &HeaderMap, now: Now) -> Result<(), Problem> {
         401 | 403 => Err(failed("the upstream refused our credentials")),
         408 | 429 | 502 | 503 | 504 => {
             let problem = unavailable("the upstream said that it is not available");
-            Err(retry_after(headers, now).map_or(problem, |seconds| problem.with(Hint::RetryAfter(seconds))))
+            Err(retry_after
+                .and_then(|value| seconds(value, now))
+                .map_or(problem, |seconds| problem.with(Hint::RetryAfter(seconds))))
         }
         100..=199 => Err(failed("the upstream switched protocols or sent interim answers without end")),
         201..=299 => Err(failed("the upstream answered with another success than 200")),
@@ -96,8 +85,8 @@ pub fn body(body: &[u8], tariff: Option<&Tariff>, asked: Passed) -> Result<u32, 
 }
 
 /// Whole seconds from an upstream's `Retry-After`, seconds or a date (RFC 9110, section 10.2.3).
-fn retry_after(headers: &HeaderMap, now: Now) -> Option<u32> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+fn seconds(retry_after: &[u8], now: Now) -> Option<u32> {
+    let text = std::str::from_utf8(retry_after).ok()?.trim();
     let seconds = match crate::head::decimal(text.as_bytes()) {
         Some(seconds) => seconds,
         None => {
@@ -116,7 +105,7 @@ mod tests {
 
     #[test]
     fn every_status_but_200_is_a_problem() {
-        let rows = |code| status(code, &HeaderMap::new(), NOW).err().map(|problem| problem.row);
+        let rows = |code| status(code, None, NOW).err().map(|problem| problem.row);
         for (codes, row) in [
             (vec![200], None),
             (
@@ -145,8 +134,7 @@ mod tests {
             ("soon", None),
             ("-1", None),
         ] {
-            let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
-            let hint = status(503, &headers, NOW).unwrap_err().hint;
+            let hint = status(503, Some(value.as_bytes()), NOW).unwrap_err().hint;
             assert_eq!(hint, seconds.map_or(Hint::None, Hint::RetryAfter), "{value}");
         }
     }

@@ -135,9 +135,10 @@ impl<P> Pool<P> {
     /// # Errors
     /// `upstream-unavailable`, while the breaker is open.
     pub fn enter(&self) -> Result<Passage<'_, P>, Problem> {
-        let pass = self.breaker.enter(self.clock.now()).map_err(|wait| unavailable("the breaker is open", wait))?;
+        let now = self.clock.now();
+        let pass = self.breaker.enter(now).map_err(|wait| unavailable("the breaker is open", wait))?;
         let (tried, attempt, verdict) = (Tried::default(), None, Verdict::Unknown);
-        Ok(Passage { pool: self, roster: self.roster.load_full(), pass, tried, attempt, verdict })
+        Ok(Passage { pool: self, roster: self.roster.load_full(), pass, tried, attempt, verdict, now })
     }
 
     /// The addresses that one of the servers had last.
@@ -208,6 +209,8 @@ pub struct Passage<'p, P> {
     attempt: Option<Attempt<P>>,
     /// What the last attempt that is over says.
     verdict: Verdict,
+    /// When the clock was last looked at: as the request came, or as its last attempt was over.
+    now: Now,
 }
 
 /// The server that a request has at the moment.
@@ -228,7 +231,7 @@ impl<P> Passage<'_, P> {
     pub fn next_server(&mut self) -> Result<Arc<Server<P>>, Problem> {
         let again = self.attempt.is_some();
         self.end_attempt();
-        let now = self.pool.clock.now();
+        let now = self.now;
         let chosen = self.roster.choose(&mut self.tried, now).map(Arc::clone);
         let server = chosen.map_err(|lack| lacking(lack, &self.pool.upstream))?;
         if again {
@@ -266,6 +269,7 @@ impl<P> Passage<'_, P> {
         let Pool { upstream, clock, tally, .. } = self.pool;
         server.leave();
         let now = clock.now();
+        self.now = now;
         let waited = now.monotonic.saturating_sub(since.monotonic);
         self.verdict = verdict.unwrap_or_else(|| Verdict::of_abandoned(waited, upstream.slow_after));
         if self.roster.judge(&server, self.verdict, upstream.ejection, now) {
@@ -282,8 +286,8 @@ impl<P> Passage<'_, P> {
 impl<P> Drop for Passage<'_, P> {
     fn drop(&mut self) {
         self.end_attempt();
-        let Pool { upstream, clock, breaker, .. } = self.pool;
-        match breaker.judge(self.pass, self.verdict, clock.now()) {
+        let Pool { upstream, breaker, .. } = self.pool;
+        match breaker.judge(self.pass, self.verdict, self.now) {
             Change::Nothing => {}
             Change::Opened => log::warn!(
                 target: "tollgate::upstream",

@@ -6,6 +6,8 @@ use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use tollgate::account::Digest;
+
 use crate::support::{Backend, Gateway, PATIENCE, Request, Scratch, VERSIONS, paying, token};
 
 /// How soon a change of a file has to count.
@@ -227,6 +229,52 @@ fn credits_and_rates_go_on_where_they_were() {
         }
         assert!(begun.elapsed() < PATIENCE, "{body}");
     }
+}
+
+/// One account a line, of which one changes, one goes and one comes.
+#[test]
+fn lines_that_change_leave_the_others_with_what_they_have_used() {
+    let scratch = Scratch::new();
+    let backend = Backend::answering_json();
+    let yaml = paying(backend.address(), &scratch.ledger("batch"), &[("first", "1")]) + "include: ['*.jsonl']\n";
+    let gateway = Gateway::start(&yaml);
+    let line = |account: &str, limit: u32| {
+        let digest = Digest::of(token(account).as_bytes()).text();
+        format!(
+            r#"{{"name":"{account}","rate":{{"limit":"{limit}/h"}},"credits":{{"phone":9}},"tokens":[{{"name":"t","hash":"{digest}","products":["phone"]}}]}}"#
+        )
+    };
+    let set = |lines: &[String]| {
+        fs::write(gateway.config().with_file_name("accounts.jsonl"), lines.join("\n")).unwrap();
+        let (code, answer) = reload(&gateway);
+        assert_eq!(code, 200, "{answer}");
+    };
+    let look_up = |account: &str| {
+        let response = gateway.send(VERSIONS[0], &Request::lookup(account));
+        response.assert_success();
+        (response.number("X-Credits-Remaining"), response.number("X-Rate-Limit-Remaining"))
+    };
+    set(&[line("kept", 10), line("changed", 10), line("gone", 10)]);
+    for account in ["kept", "changed", "gone"] {
+        assert_eq!(look_up(account), (8, 9), "{account}");
+    }
+    set(&[line("new", 10), line("kept", 10), line("changed", 20)]);
+    assert_eq!(look_up("new"), (8, 9));
+    assert_eq!(look_up("kept"), (7, 8));
+    assert_eq!(look_up("changed"), (7, 19), "another rate begins anew; the credits do not");
+    assert_eq!(status(&gateway, "gone"), 401);
+    // Whoever comes back has what it had.
+    set(&[line("gone", 10), line("kept", 10), line("changed", 20)]);
+    assert_eq!(look_up("gone").0, 7);
+    assert_eq!(look_up("kept"), (6, 7));
+    assert_eq!(look_up("changed"), (6, 18));
+    // What is broken changes nothing, whatever stays as it was.
+    fs::write(gateway.config().with_file_name("accounts.jsonl"), [line("kept", 10), line("kept", 10)].join("\n"))
+        .unwrap();
+    let (code, answer) = reload(&gateway);
+    assert_eq!(code, 422, "{answer}");
+    assert!(answer.contains("accounts.jsonl:2:1: .: is an account that is there already"), "{answer}");
+    assert_eq!(look_up("gone").0, 6);
 }
 
 #[test]

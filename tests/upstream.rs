@@ -176,6 +176,30 @@ const BEHAVIOURS: &[(&str, Behaviour, Option<&str>)] = &[
         FAILED,
     ),
     (
+        "good-with-one-length-twice",
+        |peer| last(peer, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\nContent-Length: 7\r\n\r\n{\"a\":1}"),
+        None,
+    ),
+    (
+        "length-and-chunks",
+        |peer| {
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n");
+            After::Keep
+        },
+        FAILED,
+    ),
+    (
+        "chunks-of-http-1-0",
+        |peer| last(peer, "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
+        FAILED,
+    ),
+    (
+        "another-coding",
+        |peer| last(peer, "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
+        FAILED,
+    ),
+    ("folded-header", |peer| last(peer, "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 2\r\n\r\n{}"), FAILED),
+    (
         "larger-than-the-limit",
         |peer| {
             let body = format!("\"{}\"", "a".repeat(1 << 20));

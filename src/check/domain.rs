@@ -4,6 +4,9 @@
 //! list entry and a browser's Origin meet in one canonical form. Which header counts is contract
 //! section 6; the answers' CORS headers are `cors.rs`.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use url::{Host, Url};
 
 use crate::head::{Lines, One};
@@ -15,11 +18,12 @@ pub enum Domains {
     /// No list was given: every Origin passes, and so does none.
     #[default]
     Any,
-    Listed(Box<DomainList>),
+    /// Tokens with the same list share it.
+    Listed(Arc<DomainList>),
 }
 
 /// Exact hosts and wildcards, sorted for binary search.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DomainList {
     exact: Box<[Box<str>]>,
     /// The part of `*.example.com` behind the dot.
@@ -49,7 +53,7 @@ impl Domains {
         }
         exact.sort_unstable();
         parents.sort_unstable();
-        Domains::Listed(Box::new(DomainList { exact: exact.into(), parents: parents.into(), allow_absent }))
+        Domains::Listed(Arc::new(DomainList { exact: exact.into(), parents: parents.into(), allow_absent }))
     }
 
     /// The patterns of the list, and whether requests without a domain pass; `None` without a list.
@@ -64,9 +68,12 @@ impl Domains {
     pub fn any_of<'d>(lists: impl Iterator<Item = &'d Domains>) -> Domains {
         let mut exact = Vec::new();
         let mut parents = Vec::new();
+        // Millions of tokens may share a few lists.
+        let mut seen = HashSet::new();
         for domains in lists {
             match domains {
                 Domains::Any => return Domains::Any,
+                Domains::Listed(list) if !seen.insert(Arc::as_ptr(list)) => {}
                 Domains::Listed(list) => {
                     exact.extend_from_slice(&list.exact);
                     parents.extend_from_slice(&list.parents);
@@ -77,7 +84,7 @@ impl Domains {
             hosts.sort_unstable();
             hosts.dedup();
         }
-        Domains::Listed(Box::new(DomainList { exact: exact.into(), parents: parents.into(), allow_absent: false }))
+        Domains::Listed(Arc::new(DomainList { exact: exact.into(), parents: parents.into(), allow_absent: false }))
     }
 
     /// Lets the request pass by its Origin, else its Referer.

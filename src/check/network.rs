@@ -4,6 +4,7 @@
 //! Which lists a token has is not this file's business.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
@@ -24,11 +25,12 @@ pub enum Networks {
     /// No list was given: every address passes, and so does an unknown one.
     #[default]
     Any,
-    Listed(Box<Ranges>),
+    /// Tokens with the same list share it.
+    Listed(Arc<Ranges>),
 }
 
 /// Sorted ranges that neither overlap nor touch, ends included.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ranges {
     v4: Box<[(u32, u32)]>,
     v6: Box<[(u128, u128)]>,
@@ -45,7 +47,7 @@ impl Networks {
                 IpNet::V6(block) => v6.push((block.network().to_bits(), block.broadcast().to_bits())),
             }
         }
-        Networks::Listed(Box::new(Ranges { v4: merged(v4), v6: merged(v6) }))
+        Networks::Listed(Arc::new(Ranges { v4: merged(v4), v6: merged(v6) }))
     }
 
     /// Whether the address is inside.

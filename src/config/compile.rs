@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::accounts::{Gathered, rate_of};
+use super::account::rate_of;
+use super::accounts::Gathered;
 use super::problems::Rows;
 use super::products::{self, Surroundings, listed};
 use super::tls::client_tls;
 use super::units::{Bytes, Parsed};
-use super::{Config, Source, credits, file, listeners, pages, sight, status, upstreams};
-use crate::account::Tokens;
+use super::{Config, Predecessor, Source, credits, file, listeners, pages, sight, status, upstreams};
+use crate::account::accounts::Accounts;
 use crate::check::domain::Domains;
 use crate::check::header::HeaderRule;
 use crate::check::media::{Media, MediaType};
@@ -33,8 +34,14 @@ const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net:
 /// More threads than this help nobody.
 pub const MAX_WORKERS: usize = 1024;
 
-/// Compiles a whole file.
-pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut Mistakes) -> Option<Config> {
+/// Compiles a whole file, which may come after another one that is in force.
+pub fn compile(
+    file: file::File,
+    root: &Place,
+    source: &Source,
+    predecessor: Option<&Predecessor<'_>>,
+    mistakes: &mut Mistakes,
+) -> Option<Config> {
     for address in [&file.listen, &file.admin] {
         if let Written::Here(Parsed(address), place) = address
             && address.port() == 0
@@ -91,10 +98,10 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         let what = "route GET /account/credits, where accounts are told of their credits; give that route another path";
         mistakes.push(root.key("products"), what);
     }
-    let mut gathered = Gathered::new(&compiled, root, mistakes.clone());
+    let mut gathered = Gathered::new(&compiled, root, mistakes.clone(), predecessor);
     gathered.add_all(file.accounts, mistakes);
     gathered.include(file.include.take().unwrap_or_default(), source, mistakes);
-    let (accounts, tokens) = (gathered.accounts, gathered.tokens);
+    let accounts = gathered.accounts;
     let somebody_pays = accounts.iter().any(|account| account.licences.iter().next().is_some());
     let ledger = credits::ledger(file.ledger, somebody_pays, root, source, mistakes);
     let (sight, outlets) = sight::compile(file.metrics, file.access_log, file.tracing, source, mistakes);
@@ -104,7 +111,7 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         return None;
     }
     for product in &mut compiled {
-        product.preflight.origins = origins(product.place, &tokens);
+        product.preflight.origins = origins(product.place, &accounts);
     }
     let any_origin = || Domains::any_of(compiled.iter().map(|product| &product.preflight.origins));
     let mut echoed: Vec<HeaderRule> = Vec::new();
@@ -137,7 +144,6 @@ pub fn compile(file: file::File, root: &Place, source: &Source, mistakes: &mut M
         products: compiled.into(),
         paths,
         accounts,
-        tokens,
         token_headers: token_headers.into_iter().map(Into::into).collect(),
         origins,
         echoed: echoed.into(),
@@ -362,6 +368,7 @@ fn upstream(
 }
 
 /// The Origins that some token of a product may be used from: any, if some token has no list.
-fn origins(product: u8, tokens: &Tokens) -> Domains {
-    Domains::any_of(tokens.iter().filter(|token| token.products.contains(product)).map(|token| &token.domains))
+fn origins(product: u8, accounts: &Accounts) -> Domains {
+    let tokens = accounts.keys().map(|key| &key.token);
+    Domains::any_of(tokens.filter(|token| token.products.contains(product)).map(|token| &token.domains))
 }

@@ -83,25 +83,19 @@ pub fn effective(written: AsWritten, config: &Config) -> Value {
 
 /// The accounts of a policy, as far as they are shown, and how many there are.
 pub fn accounts(policy: &Policy) -> (Value, usize) {
-    let shown = policy.accounts.get(..MAX_SHOWN_ACCOUNTS).unwrap_or(&policy.accounts);
-    let mut accounts: Vec<Value> = shown.iter().map(account).collect();
-    for token in policy.tokens.iter() {
-        let account = usize::try_from(token.account).ok().and_then(|place| accounts.get_mut(place));
-        if let Some(tokens) = account.and_then(|account| account.get_mut("tokens")).and_then(Value::as_array_mut) {
-            tokens.push(self::token(token, policy));
-        }
-    }
-    let names = shown.iter().map(|account| account.name.to_string());
-    (names.zip(accounts).collect::<Map<_, _>>().into(), policy.accounts.len())
+    let shown = policy.accounts.iter().take(MAX_SHOWN_ACCOUNTS);
+    let shown = shown.map(|known| (known.name.to_string(), account(known, policy)));
+    (shown.collect::<Map<_, _>>().into(), policy.accounts.len())
 }
 
-fn account(account: &Account) -> Value {
+fn account(account: &Account, policy: &Policy) -> Value {
     let rate = match &account.rate {
         Rate::Unlimited => json!({ "unlimited": true }),
         Rate::Limited(window, _) => allowance(window.allowance()),
     };
     let credits = account.licences.iter().map(|licence| (licence.product.to_string(), licence.first_grant.into()));
-    json!({ "rate": rate, "credits": credits.collect::<Map<_, _>>(), "tokens": [] })
+    let tokens: Vec<Value> = account.keys.iter().map(|key| token(&key.token, policy)).collect();
+    json!({ "rate": rate, "credits": credits.collect::<Map<_, _>>(), "tokens": tokens })
 }
 
 fn token(token: &Token, policy: &Policy) -> Value {

@@ -1607,7 +1607,7 @@ fn sixty_four_products_fit_and_no_more() {
         )
     };
     let config = parsed(&with_products(64)).unwrap();
-    assert!(config.policy.tokens.iter().next().unwrap().products.contains(63));
+    assert!(config.policy.accounts.keys().next().unwrap().token.products.contains(63));
     assert_eq!(
         lines_of(&with_products(65)),
         ["f:68:3: products.p64: is one product too many; 64 fit into one configuration"]
@@ -1887,12 +1887,15 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
     states(&format!("calls this gateway (default {})", traced.service_name));
 
     states("`burst`\n    # at once (default: the limit)");
-    let state = policy.accounts[0]
+    let state = policy
+        .accounts
+        .get(0)
+        .unwrap()
         .rate
         .state(crate::quota::Now { monotonic: std::time::Duration::ZERO, unix_seconds: 0 })
         .unwrap();
     assert_eq!(state.allowance.burst.get(), 7);
-    let token = policy.tokens.iter().next().unwrap();
+    let token = &policy.accounts.keys().next().unwrap().token;
     states("switches it off (default false)");
     assert!(token.enabled);
     states("its last day, in UTC (default: never)");
@@ -1903,7 +1906,7 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
     assert!(matches!(token.domains, crate::check::domain::Domains::Any));
     states("without Origin and Referer (default deny)");
     let with_domains = parsed(&text.replace("products: [p]", "products: [p], domains: [a.example]")).unwrap();
-    let domains = &with_domains.policy.tokens.iter().next().unwrap().domains;
+    let domains = &with_domains.policy.accounts.keys().next().unwrap().token.domains;
     assert!(domains.allow(&crate::head::Lines::UNREADABLE).is_err());
 }
 
@@ -1950,7 +1953,7 @@ impl Drop for Scratch {
     }
 }
 
-fn digest(number: usize) -> String {
+pub(super) fn digest(number: usize) -> String {
     Digest::of(&number.to_le_bytes()).text()
 }
 
@@ -1972,10 +1975,10 @@ fn accounts_are_included_from_yaml_and_json_lines() {
     let config = scratch.load(BOTH).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let names: BTreeSet<_> = config.policy.accounts.iter().map(|account| &*account.name).collect();
     assert_eq!(names, BTreeSet::from(["acme", "one", "two", "three"]));
-    let (_, token) = config.policy.tokens.find(&Digest::of(&3_usize.to_le_bytes())).unwrap();
-    let inside = |address: &str| token.networks.contains(address.parse::<IpAddr>().unwrap());
+    let principal = config.policy.accounts.find(&Digest::of(&3_usize.to_le_bytes())).unwrap();
+    let inside = |address: &str| principal.token.networks.contains(address.parse::<IpAddr>().unwrap());
     assert!(inside("192.0.2.1") && !inside("192.0.3.1"));
-    assert_eq!(&*config.policy.accounts[usize::try_from(token.account).unwrap()].name, "three");
+    assert_eq!(&*principal.account.name, "three");
     // A whole path does as well.
     let whole = scratch.0.join("accounts.d/b.jsonl");
     assert!(scratch.load(&format!("'{}'", whole.display())).is_ok());
@@ -2142,9 +2145,9 @@ fn a_hundred_thousand_accounts_load() {
     let begun = Instant::now();
     let config = scratch.load(BOTH).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     println!("{ACCOUNTS} accounts were loaded in {:?}", begun.elapsed());
-    assert_eq!((config.policy.accounts.len(), config.policy.tokens.len()), (ACCOUNTS + 1, ACCOUNTS + 1));
+    assert_eq!((config.policy.accounts.len(), config.policy.accounts.tokens()), (ACCOUNTS + 1, ACCOUNTS + 1));
     for number in [0, 1, ACCOUNTS / 2, ACCOUNTS - 1] {
-        assert!(config.policy.tokens.find(&Digest::of(&number.to_le_bytes())).is_some(), "{number}");
+        assert!(config.policy.accounts.find(&Digest::of(&number.to_le_bytes())).is_some(), "{number}");
     }
 }
 

@@ -222,7 +222,8 @@ fn answer(
     }
     // A body is waited for when everything else of a request is known to be right.
     let was_admitted = matches!(example.body, example::Body::NeverSent(_));
-    let principal = known.as_ref().map(|(token, account)| Principal { token, token_place: 0, account });
+    let principal =
+        known.as_ref().map(|(token, account)| Principal { token, token_place: 0, account, account_place: 0 });
     let trail = Trail {
         product: product.filter(|_| row > Row::EndpointUnknown || was_admitted),
         principal: principal.filter(|_| row > Row::TokenUnknown || was_admitted),
@@ -251,7 +252,6 @@ fn asker(policy: &Policy, product: Option<&Product>, row: Row) -> Option<(Token,
     products.insert(product?.place);
     let token = Token {
         name: "example".into(),
-        account: 0,
         products,
         enabled: true,
         expiry: Expiry::Never,
@@ -263,6 +263,7 @@ fn asker(policy: &Policy, product: Option<&Product>, row: Row) -> Option<(Token,
         rate: Rate::Limited(window, Arrival::default()),
         enquiries: Arrival::default(),
         licences: Default::default(),
+        keys: Default::default(),
     };
     Some((token, account))
 }

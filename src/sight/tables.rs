@@ -111,9 +111,8 @@ impl Tables {
         let elsewhere = before.map(|before| &*before.elsewhere);
         let most = policy.sight.max_series / STATUSES;
         let accounts = policy.accounts.iter().map(|account| (Arc::clone(&account.name), None));
-        let tokens = policy.tokens.iter().filter_map(|token| {
-            let account = usize::try_from(token.account).ok().and_then(|place| policy.accounts.get(place))?;
-            Some((Arc::clone(&account.name), Some(token.name.clone())))
+        let tokens = policy.accounts.iter().flat_map(|account| {
+            account.keys.iter().map(|key| (Arc::clone(&account.name), Some(key.token.name.clone())))
         });
         Tables {
             products: policy.products.iter().map(of_product).collect(),
@@ -145,7 +144,7 @@ impl Tables {
             && (self.accounts.other.is_some() || self.tokens.other.is_some())
         {
             let status = place_of_status(wording, ending);
-            self.accounts.count(usize::try_from(principal.token.account).unwrap_or(usize::MAX), status);
+            self.accounts.count(principal.account_place, status);
             self.tokens.count(principal.token_place, status);
         }
     }

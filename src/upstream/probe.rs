@@ -6,17 +6,14 @@
 use pingora_core::ErrorType;
 use pingora_core::connectors::TransportConnector;
 use pingora_core::protocols::Stream;
-use pingora_core::protocols::http::v1::client::HttpSession;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
+use crate::answer::Incoming;
 use crate::contact::Contact;
 use crate::policy::Upstream;
 use crate::policy::upstream::{HealthRule, Probe};
 use crate::translate;
-
-/// Interim answers (1xx) that are skipped before the final one.
-const MAX_INTERIM_ANSWERS: u8 = 16;
 
 /// Checks a server.
 ///
@@ -61,14 +58,6 @@ async fn get(
     let broken = |_| "the connection broke";
     stream.write_all(&request).await.map_err(broken)?;
     stream.flush().await.map_err(broken)?;
-    let mut session = HttpSession::new_with_options(stream, contact.peer());
-    for _ in 0..=MAX_INTERIM_ANSWERS {
-        session.read_response().await.map_err(|_| "there was no answer of HTTP/1")?;
-        match session.get_status() {
-            Some(found) if found.is_informational() && found != 101 => {}
-            Some(found) if found.as_u16() == status => return Ok(()),
-            Some(_) | None => return Err("the answer had another status"),
-        }
-    }
-    Err("there were interim answers without end")
+    let head = Incoming::new(&mut stream, request).head().await.map_err(|_| "there was no answer of HTTP/1")?;
+    if head.status == status { Ok(()) } else { Err("the answer had another status") }
 }

@@ -93,7 +93,7 @@ impl Task {
         let is_known = |licence: &Arc<Licence>| {
             self.register.find(&licence.account, &licence.product).is_some_and(|known| Arc::ptr_eq(known, licence))
         };
-        if self.loaded {
+        if self.loaded && !Arc::ptr_eq(&self.register, &register) {
             self.unread.extend(register.all().iter().filter(|licence| !is_known(licence)).map(Arc::clone));
         }
         self.rates = self.rates.take().map(|rates| rates.renewed(policy));

@@ -1,0 +1,267 @@
+//! All accounts of a policy: their order, the look-up of a token by its digest, and which of them the
+//! next policy can have as they are.
+//!
+//! There may be millions. An account that is written as it was is the same value in the policy that
+//! comes after, so that a change of one line costs no more memory than that line, and what the account
+//! has used goes on being counted in one place.
+
+use std::cell::OnceCell;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use hashbrown::hash_table::Entry as Slot;
+use hashbrown::{HashMap, HashTable};
+
+use super::{Account, Digest, Key, Principal};
+
+/// Accounts in the order of the configuration, and their tokens by digest.
+#[derive(Debug, Default)]
+pub struct Accounts {
+    accounts: Vec<Arc<Account>>,
+    tokens: HashTable<Entry>,
+    /// How many tokens the accounts have.
+    token_count: usize,
+    stretches: Vec<Stretch>,
+    hasher: RandomState,
+}
+
+/// Where a token is: all of what a look-up needs besides the account itself.
+#[derive(Debug)]
+struct Entry {
+    /// The digest's first word.
+    hash: u64,
+    account: Arc<Account>,
+    account_place: u32,
+    token_place: u32,
+}
+
+/// What a token takes in the table.
+#[cfg(test)]
+pub(super) const ENTRY_BYTES: usize = size_of::<Entry>();
+
+/// Some accounts in a row, and a fingerprint of the text that they were made of.
+#[derive(Debug)]
+struct Stretch {
+    fingerprint: u64,
+    first: u32,
+    count: u32,
+}
+
+/// What kind of text accounts are made of.
+#[derive(Clone, Copy, Debug, Hash)]
+pub enum Text {
+    /// One line of JSON Lines.
+    Line,
+    /// A whole file.
+    File,
+}
+
+/// A token whose digest another one has already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Twice {
+    /// Its place among the tokens of its account.
+    pub own: usize,
+    /// The place of the other one among all tokens.
+    pub first: usize,
+}
+
+impl Accounts {
+    /// Makes room for as many as others have, and gives texts the same fingerprints as they do.
+    pub fn following(before: &Accounts) -> Accounts {
+        Accounts {
+            accounts: Vec::with_capacity(before.len()),
+            tokens: HashTable::with_capacity(before.tokens.len()),
+            token_count: 0,
+            stretches: Vec::with_capacity(before.stretches.len()),
+            hasher: before.hasher.clone(),
+        }
+    }
+
+    /// Adds an account with its tokens, and says which of them have a digest that is there already:
+    /// those cannot be found.
+    pub fn push(&mut self, account: Arc<Account>) -> Vec<Twice> {
+        let mut twice = Vec::new();
+        let account_place = short(self.accounts.len());
+        for (own, Key { digest, .. }) in account.keys.iter().enumerate() {
+            let is_equal = |entry: &Entry| entry.is(digest);
+            match self.tokens.entry(digest.hash(), is_equal, |entry| entry.hash) {
+                Slot::Occupied(known) => twice.push(Twice { own, first: place(known.get().token_place) }),
+                Slot::Vacant(free) => {
+                    let token_place = short(self.token_count + own);
+                    let account = Arc::clone(&account);
+                    free.insert(Entry { hash: digest.hash(), account, account_place, token_place });
+                }
+            }
+        }
+        self.token_count += account.keys.len();
+        self.accounts.push(account);
+        twice
+    }
+
+    /// Who has the token with this digest. Equal digests alone are compared, so the time tells nothing
+    /// of a token that was nearly guessed.
+    pub fn find(&self, digest: &Digest) -> Option<Principal<'_>> {
+        let entry = self.tokens.find(digest.hash(), |entry| entry.is(digest))?;
+        let key = entry.account.key(digest)?;
+        Some(Principal {
+            token: &key.token,
+            token_place: place(entry.token_place),
+            account: &entry.account,
+            account_place: place(entry.account_place),
+        })
+    }
+
+    /// A fingerprint of a text: equal texts have equal ones, as long as one is made from the other by
+    /// [`Accounts::following`].
+    pub fn fingerprint(&self, kind: Text, text: &str) -> u64 {
+        self.hasher.hash_one((kind, text))
+    }
+
+    /// Notes that the accounts from `first` on are all that a text says.
+    pub fn note(&mut self, fingerprint: u64, first: usize) {
+        let count = short(self.accounts.len().saturating_sub(first));
+        self.stretches.push(Stretch { fingerprint, first: short(first), count });
+    }
+
+    /// Every account, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Account>> {
+        self.accounts.iter()
+    }
+
+    /// Every token, in the order of the accounts.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.accounts.iter().flat_map(|account| &account.keys)
+    }
+
+    /// How many accounts there are.
+    pub fn len(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
+    /// How many tokens they have.
+    pub fn tokens(&self) -> usize {
+        self.token_count
+    }
+
+    /// The account at a place.
+    pub fn get(&self, place: usize) -> Option<&Arc<Account>> {
+        self.accounts.get(place)
+    }
+
+    fn of(&self, stretch: &Stretch) -> Option<&[Arc<Account>]> {
+        self.accounts.get(place(stretch.first)..)?.get(..place(stretch.count))
+    }
+}
+
+impl Entry {
+    fn is(&self, digest: &Digest) -> bool {
+        self.hash == digest.hash() && self.account.key(digest).is_some()
+    }
+}
+
+/// A place as it is kept. More accounts than this do not fit any machine.
+fn short(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
+}
+
+fn place(short: u32) -> usize {
+    usize::try_from(short).unwrap_or(usize::MAX)
+}
+
+/// The accounts that texts were made into before. They are mostly asked for in their order, and then a
+/// hundred thousand of them need no table.
+#[derive(Debug)]
+pub struct Unchanged<'a> {
+    before: &'a Accounts,
+    next: usize,
+    places: OnceCell<HashMap<u64, usize>>,
+}
+
+impl<'a> Unchanged<'a> {
+    /// Those of a policy that is in force.
+    pub fn of(before: &'a Accounts) -> Unchanged<'a> {
+        Unchanged { before, next: 0, places: OnceCell::new() }
+    }
+
+    /// The accounts that a text with this fingerprint was made into; `None` if there was no such text.
+    pub fn find(&mut self, fingerprint: u64) -> Option<&'a [Arc<Account>]> {
+        let stretches = &self.before.stretches;
+        if stretches.get(self.next).is_none_or(|stretch| stretch.fingerprint != fingerprint) {
+            let table = || stretches.iter().enumerate().map(|(place, stretch)| (stretch.fingerprint, place)).collect();
+            self.next = *self.places.get_or_init(table).get(&fingerprint)?;
+        }
+        let found = stretches.get(self.next).and_then(|stretch| self.before.of(stretch));
+        self.next += 1;
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::tests::{account, key};
+
+    fn digest(number: u32) -> Digest {
+        Digest::of(&number.to_le_bytes())
+    }
+
+    #[test]
+    fn a_token_is_found_by_its_digest_alone() {
+        let mut accounts = Accounts::default();
+        for number in 0..1000 {
+            let name = number.to_string();
+            let keys = [key(&name, digest(2 * number)), key(&name, digest(2 * number + 1))];
+            assert_eq!(accounts.push(Arc::new(account(&name, keys))), []);
+        }
+        assert_eq!((accounts.len(), accounts.tokens()), (1000, 2000));
+        let found = accounts.find(&digest(1999)).unwrap();
+        assert_eq!((&*found.account.name, found.account_place, found.token_place), ("999", 999, 1999));
+        assert!(accounts.find(&digest(2000)).is_none());
+    }
+
+    #[test]
+    fn a_digest_that_is_there_already_is_told_and_belongs_to_the_first() {
+        let mut accounts = Accounts::default();
+        assert_eq!(accounts.push(Arc::new(account("a", [key("one", digest(1))]))), []);
+        let again = account("b", [key("two", digest(2)), key("three", digest(1)), key("four", digest(2))]);
+        let expected = [Twice { own: 1, first: 0 }, Twice { own: 2, first: 1 }];
+        assert_eq!(accounts.push(Arc::new(again)), expected);
+        assert_eq!(&*accounts.find(&digest(1)).unwrap().account.name, "a");
+    }
+
+    #[test]
+    fn what_a_text_was_made_into_is_found_in_any_order() {
+        let mut before = Accounts::default();
+        let texts = ["", "one", "two\nthree", "four"];
+        for text in texts {
+            let first = before.len();
+            for name in text.lines() {
+                assert_eq!(before.push(Arc::new(account(name, []))), []);
+            }
+            before.note(before.fingerprint(Text::Line, text), first);
+        }
+        let after = Accounts::following(&before);
+        let mut unchanged = Unchanged::of(&before);
+        for (text, known) in [
+            ("one", true),
+            ("two\nthree", true),
+            ("five", false),
+            ("", true),
+            ("one", true),
+            ("four", true),
+            ("six", false),
+            ("four", true),
+        ] {
+            let names = unchanged
+                .find(after.fingerprint(Text::Line, text))
+                .map(|accounts| accounts.iter().map(|account| &*account.name).collect::<Vec<_>>());
+            assert_eq!(names, known.then(|| text.lines().collect()), "{text:?}");
+        }
+        assert!(unchanged.find(after.fingerprint(Text::File, "one")).is_none(), "another kind of text");
+    }
+}

@@ -1,0 +1,151 @@
+//! What a configuration takes from the one before it.
+
+use std::sync::Arc;
+
+use super::tests::{Scratch, digest};
+use super::*;
+use crate::account::Account;
+use crate::check::domain::Domains;
+
+/// Two products, of which one has prices, and accounts in files.
+fn main_text(prices: &str) -> String {
+    format!(
+        "public_url: https://api.example.com
+upstreams:
+  lookup: {{ servers: [127.0.0.1:9001] }}
+products:
+  paid: {{ upstream: lookup, routes: [POST /paid], token_headers: [Auth-Token], credits: {prices} }}
+  free: {{ upstream: lookup, routes: [POST /free], token_headers: [Auth-Token] }}
+ledger: {{ file: ledger.db }}
+include: [accounts.d/*.yaml, accounts.d/*.jsonl]
+"
+    )
+}
+
+const PRICES: &str = "{ hold: [{ add: 1 }], price: [{ add: 1 }] }";
+
+fn line(name: &str, number: usize) -> String {
+    format!(
+        r#"{{"name": "{name}", "rate": {{"limit": "5/s"}}, "credits": {{"paid": 7}}, "tokens": [{{"name": "t", "hash": "{}", "products": ["paid"], "domains": ["a.example"]}}]}}"#,
+        digest(number)
+    )
+}
+
+fn file(name: &str, number: usize) -> String {
+    format!(
+        "accounts:\n  {name}:\n    rate: {{ unlimited: true }}\n    tokens: [{{ name: t, hash: {}, products: [free] }}]\n",
+        digest(number)
+    )
+}
+
+struct Two {
+    scratch: Scratch,
+    before: Config,
+}
+
+impl Two {
+    /// A configuration that is in force, with three lines and a file.
+    fn new() -> Two {
+        let scratch = Scratch::new();
+        scratch.write("main.yaml", main_text(PRICES));
+        scratch.write("accounts.d/a.yaml", file("yaml", 9));
+        scratch.write("accounts.d/b.jsonl", [line("one", 1), line("two", 2), line("three", 3)].join("\n"));
+        let before = load(&scratch.path().join("main.yaml")).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        Two { scratch, before }
+    }
+
+    fn follow(&self) -> Result<Config, Mistakes> {
+        let licence = |account: &str, product: &str| {
+            let known = self.before.policy.licences();
+            known.into_iter().find(|licence| licence.key() == (account, product)).map(Arc::clone)
+        };
+        let predecessor = Predecessor { policy: &self.before.policy, licence: &licence };
+        load_and_note(&self.scratch.path().join("main.yaml"), Some(&predecessor)).0
+    }
+
+    /// The names of accounts after a change; with a star, if they are the same values as before.
+    fn followed(&self) -> String {
+        let after = self.follow().unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let is_same =
+            |account: &Arc<Account>| self.before.policy.accounts.iter().any(|known| Arc::ptr_eq(known, account));
+        let told = |account: &Arc<Account>| format!("{}{}", account.name, if is_same(account) { "*" } else { "" });
+        for account in after.policy.accounts.iter() {
+            for key in &account.keys {
+                assert_eq!(after.policy.accounts.find(&key.digest).unwrap().account.name, account.name);
+            }
+        }
+        after.policy.accounts.iter().map(told).collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[test]
+fn accounts_that_are_written_as_they_were_are_the_same_values() {
+    let two = Two::new();
+    let (one, two_, three) = (line("one", 1), line("two", 2), line("three", 3));
+    let changed = two_.replace("5/s", "6/s");
+    for (yaml, lines, expected) in [
+        (file("yaml", 9), vec![&*one, &two_, &three], "yaml* one* two* three*"),
+        (file("yaml", 9), vec![&one, &changed, &three], "yaml* one* two three*"),
+        (file("yaml", 9), vec![&three, "", &one], "yaml* three* one*"),
+        (file("yaml", 8), vec![&one, &line("four", 4), &two_, &three], "yaml one* four two* three*"),
+        (file("other", 9), vec![&two_], "other two*"),
+        ("accounts: {}".to_owned(), vec![&changed], "two"),
+    ] {
+        two.scratch.write("accounts.d/a.yaml", yaml);
+        two.scratch.write("accounts.d/b.jsonl", lines.join("\r\n"));
+        assert_eq!(two.followed(), expected);
+    }
+}
+
+#[test]
+fn a_change_of_the_products_makes_every_account_anew() {
+    let two = Two::new();
+    two.scratch.write("main.yaml", main_text(PRICES) + "grace: 7s\n");
+    assert_eq!(two.followed(), "yaml* one* two* three*", "what accounts do not depend on");
+    let more = "  more: { upstream: lookup, routes: [POST /more], token_headers: [Auth-Token] }\n  free:";
+    two.scratch.write("main.yaml", main_text(PRICES).replace("  free:", more));
+    assert_eq!(two.followed(), "yaml one two three");
+    // Without prices, credits are a mistake, which no account that was good before can hide.
+    two.scratch.write("main.yaml", main_text(PRICES).replace(&format!(", credits: {PRICES}"), ""));
+    let mistakes = two.follow().err().unwrap().to_string();
+    assert_eq!(mistakes.matches("is a product without prices").count(), 3, "{mistakes}");
+}
+
+#[test]
+fn mistakes_are_told_as_if_nothing_had_been_there_before() {
+    let two = Two::new();
+    for (yaml, lines) in [
+        (file("yaml", 1), vec![line("one", 1)]),
+        (file("one", 9), vec![line("one", 1), line("two", 2)]),
+        (file("yaml", 9), vec![line("one", 1), line("one", 1)]),
+        (file("yaml", 9), vec![line("one", 1), line("two", 2).replace("5/s", "0/s")]),
+        (file("yaml", 9), vec![line("one", 1), line("four", 1), String::from("{")]),
+    ] {
+        two.scratch.write("accounts.d/a.yaml", yaml);
+        two.scratch.write("accounts.d/b.jsonl", lines.join("\n"));
+        let alone = load(&two.scratch.path().join("main.yaml")).err().unwrap();
+        assert_eq!(two.follow().err().unwrap(), alone);
+    }
+}
+
+#[test]
+fn credits_that_are_known_go_on_whatever_else_has_changed() {
+    let two = Two::new();
+    let known =
+        |policy: &Policy, name: &str| policy.licences().find(|licence| *licence.account == *name).map(Arc::clone);
+    two.scratch.write("accounts.d/b.jsonl", [line("one", 1).replace("5/s", "6/s"), line("new", 5)].join("\n"));
+    let after = two.follow().unwrap();
+    let before = known(&two.before.policy, "one").unwrap();
+    assert!(Arc::ptr_eq(&before, &known(&after.policy, "one").unwrap()));
+    assert!(known(&two.before.policy, "new").is_none() && known(&after.policy, "new").is_some());
+}
+
+#[test]
+fn equal_lists_and_rates_are_kept_once() {
+    let two = Two::new();
+    let lists: Vec<_> = two.before.policy.accounts.keys().map(|key| &key.token.domains).collect();
+    let [Domains::Any, Domains::Listed(one), Domains::Listed(another), Domains::Listed(third)] = lists[..] else {
+        panic!("{lists:?}");
+    };
+    assert!(Arc::ptr_eq(one, another) && Arc::ptr_eq(another, third));
+}
