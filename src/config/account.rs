@@ -1,6 +1,6 @@
 //! One account as it is written, compiled by itself: what it may use, its tokens, its first credits.
 //!
-//! It depends on the products alone, so that accounts can be compiled in several threads.
+//! It depends on nothing but the products.
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::account::{Compiled, Rules};
 use super::compile::check_name;
-use super::lines::{self, Batch};
+use super::lines::{self, Lines, Next};
 use super::pace::Pace;
 use super::{Predecessor, Source, file};
 use crate::account::accounts::{Accounts, Text, Unchanged};
@@ -153,47 +153,39 @@ impl<'c> Gathered<'c> {
         true
     }
 
-    /// Adds one account a line. A line that is as it was is what it was; another one without mistakes
-    /// is read by the fast parser; one that has any is read again by the one that knows places.
-    fn add_lines(&mut self, name: &str, mut lines: impl BufRead, mistakes: &mut Mistakes) -> std::io::Result<()> {
+    /// Adds one account a line. A line that is as it was is what it was.
+    fn add_lines(&mut self, name: &str, from: impl BufRead, mistakes: &mut Mistakes) -> std::io::Result<()> {
         let before = mistakes.len();
         let mut place = at_line(&name.into(), 0);
         let pace = self.predecessor.map(|_| Pace::default());
-        let mut batch = Batch::default();
-        while batch.fill(&mut lines)? {
-            for line in &mut batch.lines {
-                pace.iter().for_each(Pace::step);
-                line.fingerprint = self.accounts.fingerprint(Text::Line, line.text(&batch.text));
-                line.kept = self.unchanged.as_mut().and_then(|unchanged| unchanged.find(line.fingerprint));
-            }
-            batch.compile(&self.rules, pace.is_some());
-            for line in batch.lines.drain(..) {
-                place.line = line.number;
-                if mistakes.len() - before > MAX_MISTAKES_PER_FILE {
-                    let what = "comes after so many mistakes that this file is read no further; mend those first";
-                    mistakes.push(place, what);
+        let mut lines = Lines::new(from);
+        loop {
+            let (number, text) = match lines.next()? {
+                Next::Line(number, text) => (number, text),
+                Next::TooLong(number) => {
+                    let what = "is longer than 4 MiB, so that this file is read no further; write one account a line";
+                    mistakes.push(Place { line: number, ..place }, what);
                     return Ok(());
                 }
-                pace.iter().for_each(Pace::step);
-                let first = self.accounts.len();
-                if let Some(accounts) = line.kept {
-                    accounts.iter().for_each(|account| self.add(Arc::clone(account), &[], &place, mistakes));
-                } else {
-                    let text = line.text(&batch.text);
-                    let compiled = line.compiled.or_else(|| lines::reread(&self.rules, text, &place, mistakes));
-                    let Some((name, compiled)) = compiled else { continue };
-                    self.add_compiled(&name, compiled, &place, mistakes);
-                }
-                self.accounts.note(line.fingerprint, first);
-            }
-            if let Some(number) = batch.too_long {
-                let what = "is longer than 4 MiB, so that this file is read no further; write one account a line";
-                place.line = number;
+                Next::End => return Ok(()),
+            };
+            place.line = number;
+            if mistakes.len() - before > MAX_MISTAKES_PER_FILE {
+                let what = "comes after so many mistakes that this file is read no further; mend those first";
                 mistakes.push(place, what);
                 return Ok(());
             }
+            pace.iter().for_each(Pace::step);
+            let fingerprint = self.accounts.fingerprint(Text::Line, text);
+            if self.keep(fingerprint, &place, mistakes) {
+                continue;
+            }
+            let first = self.accounts.len();
+            if let Some((name, compiled)) = lines::compile(&self.rules, text, &place, mistakes) {
+                self.add_compiled(&name, compiled, &place, mistakes);
+                self.accounts.note(fingerprint, first);
+            }
         }
-        Ok(())
     }
 
     fn add_compiled(&mut self, name: &str, compiled: Compiled, place: &Place, mistakes: &mut Mistakes) {
