@@ -1,23 +1,39 @@
 //! One server of an upstream: how connections to it are made, with TLS where the upstream has it.
 //!
-//! Pingora connects and pools; the handshake is made here, so that a configuration that was verified
-//! at start is used as it is, sessions are resumed, and nothing but a value of `tls/client.rs`, which
-//! always verifies, can ask for one. What is sent is `exchange.rs`.
+//! Pingora connects; the handshake is made here, so that a configuration that was verified at start is
+//! used as it is, sessions are resumed, and nothing but a value of `tls/client.rs`, which always
+//! verifies, can ask for one. Connections that wait for the next request are `idle.rs`; what is sent is
+//! `exchange.rs`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use pingora_core::connectors::TransportConnector;
+use pingora_core::connectors::{ConnectorOptions, TransportConnector};
 use pingora_core::protocols::Stream;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_timeout::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::idle::{Idle, Room};
 use crate::policy::Upstream;
 use crate::secured::Secured;
 use crate::tls::client::ClientTls;
+
+/// How connections are made, and how many may wait for a request.
+pub struct Connections {
+    connector: TransportConnector,
+    room: Room,
+}
+
+impl Connections {
+    /// At most so many wait.
+    pub fn new(most_idle: usize) -> Connections {
+        // Nothing is ever given to Pingora's pool.
+        Connections { connector: TransportConnector::new(Some(ConnectorOptions::new(1))), room: Room::new(most_idle) }
+    }
+}
 
 /// A server, ready to be connected to.
 #[derive(Debug)]
@@ -25,46 +41,58 @@ pub struct Contact {
     peer: HttpPeer,
     tls: Option<Arc<ClientTls>>,
     connect_timeout: Duration,
+    idle_timeout: Duration,
+    idle: Arc<Idle<Stream>>,
 }
 
 impl Contact {
-    /// Prepares a server of an upstream; no connection is made yet.
-    pub fn new(upstream: &Upstream, server: SocketAddr) -> Contact {
+    /// Prepares a server of an upstream; no connection is made yet. Those of the contact before are
+    /// used further, as long as they were verified in the same way.
+    pub fn new(upstream: &Upstream, server: SocketAddr, before: Option<&Contact>) -> Contact {
         // A socket address needs no resolver, which would block, and cannot fail.
         let mut peer = HttpPeer::new(server, false, String::new());
         peer.options.connection_timeout = Some(upstream.connect_timeout);
         peer.options.total_connection_timeout = Some(upstream.connect_timeout);
-        peer.options.idle_timeout = Some(upstream.idle_timeout);
-        // Connections that were verified in other ways are not shared through the pool.
-        peer.group_key = upstream.tls.as_ref().map_or(0, |tls| tls.number());
-        Contact { peer, tls: upstream.tls.clone(), connect_timeout: upstream.connect_timeout }
+        let number = |tls: &Option<Arc<ClientTls>>| tls.as_ref().map(|tls| tls.number());
+        let before = before.filter(|before| number(&before.tls) == number(&upstream.tls));
+        Contact {
+            peer,
+            tls: upstream.tls.clone(),
+            connect_timeout: upstream.connect_timeout,
+            idle_timeout: upstream.idle_timeout,
+            idle: before.map_or_else(Arc::default, |before| Arc::clone(&before.idle)),
+        }
     }
 
-    /// As Pingora knows the server.
-    pub fn peer(&self) -> &HttpPeer {
-        &self.peer
-    }
-
-    /// A connection from the pool, or a new one; whether it is from the pool.
+    /// A connection that waits for a request, or a new one; whether it has waited.
     ///
     /// # Errors
     /// Pingora's, or that the handshake failed.
-    pub async fn get_stream(&self, connector: &TransportConnector) -> Result<(Stream, bool)> {
-        let Some(tls) = &self.tls else { return connector.get_stream(&self.peer).await };
-        match connector.reused_stream(&self.peer).await {
+    pub async fn get_stream(&self, connections: &Connections) -> Result<(Stream, bool)> {
+        match self.idle.take() {
             Some(stream) => Ok((stream, true)),
-            None => Ok((self.secure(connector, tls).await?, false)),
+            None => Ok((self.new_stream(connections).await?, false)),
         }
+    }
+
+    /// Keeps a connection, on which everything was read, for another request.
+    pub fn keep(&self, connections: &Connections, stream: Stream) {
+        self.idle.put(stream, &connections.room, Instant::now());
+    }
+
+    /// Ends connections that wait for nothing any more.
+    pub fn sweep(&self, connections: &Connections) {
+        self.idle.sweep(self.idle_timeout, &connections.room, Instant::now());
     }
 
     /// A new connection.
     ///
     /// # Errors
     /// Pingora's, or that the handshake failed.
-    pub async fn new_stream(&self, connector: &TransportConnector) -> Result<Stream> {
+    pub async fn new_stream(&self, connections: &Connections) -> Result<Stream> {
         match &self.tls {
-            None => connector.new_stream(&self.peer).await,
-            Some(tls) => self.secure(connector, tls).await,
+            None => connections.connector.new_stream(&self.peer).await,
+            Some(tls) => self.secure(&connections.connector, tls).await,
         }
     }
 
@@ -93,7 +121,6 @@ fn kind_of(error: &std::io::Error) -> ErrorType {
 
 #[cfg(test)]
 mod tests {
-    use pingora_core::upstreams::peer::Peer;
     use rustls::pki_types::ServerName;
 
     use super::*;
@@ -128,10 +155,12 @@ mod tests {
         let second = Upstream { tls: tls(), ..plain.clone() };
         std::fs::remove_file(&authority).unwrap();
         let server = "127.0.0.1:9001".parse().unwrap();
-        let key = |upstream: &Upstream| Contact::new(upstream, server).peer().reuse_hash();
-        assert_eq!(key(&plain), key(&plain));
-        assert_eq!(key(&first), key(&first));
-        assert_ne!(key(&plain), key(&first));
-        assert_ne!(key(&first), key(&second));
+        for (before, after, shared) in
+            [(&plain, &plain, true), (&first, &first, true), (&plain, &first, false), (&first, &second, false)]
+        {
+            let before = Contact::new(before, server, None);
+            let after = Contact::new(after, server, Some(&before));
+            assert_eq!(Arc::ptr_eq(&before.idle, &after.idle), shared);
+        }
     }
 }

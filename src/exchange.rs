@@ -7,15 +7,13 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use pingora_core::connectors::TransportConnector;
 use pingora_core::protocols::Stream;
-use pingora_core::upstreams::peer::Peer;
 use tokio::io::AsyncWriteExt;
 
 use crate::admit::Admission;
 use crate::answer::{Body, Fault, Incoming};
 use crate::check::network::Client;
-use crate::contact::Contact;
+use crate::contact::{Connections, Contact};
 use crate::head::Head;
 use crate::policy::{Policy, Upstream};
 use crate::problem::{Problem, Row};
@@ -100,7 +98,7 @@ impl Exchange {
     /// `upstream-unavailable`, `upstream-failed`, or what the answer's status means.
     pub async fn forward<T>(
         &self,
-        connector: &TransportConnector,
+        connections: &Connections,
         upstream: usize,
         request: Vec<u8>,
         response_limit: usize,
@@ -115,9 +113,9 @@ impl Exchange {
             let server = passage.next_server().map_err(|problem| unreached.unwrap_or(problem))?;
             let contact = &server.peer;
             asked.server = Some(server.address);
-            match send_once(connector, contact, &request, &passage).await {
+            match send_once(connections, contact, &request, &passage).await {
                 Ok(stream) => {
-                    let exchange = Sent { connector, contact, stream, request };
+                    let exchange = Sent { connections, contact, stream, request };
                     return exchange.receive(response_limit, asked, &mut passage, judge).await;
                 }
                 // A server that cannot be connected to, or that is not the one it should be, has not
@@ -137,15 +135,15 @@ enum Unsent {
     Broken(Problem),
 }
 
-/// Sends the request over a connection from the pool or a new one.
+/// Sends the request over a connection that waits for one, or a new one.
 async fn send_once(
-    connector: &TransportConnector,
+    connections: &Connections,
     contact: &Contact,
     request: &[u8],
     passage: &Passage<'_, Contact>,
 ) -> Result<Stream, Unsent> {
     let unreached = |error: Box<pingora_core::Error>| Unsent::Unreached(translate::connecting(&error));
-    let (mut stream, reused) = contact.get_stream(connector).await.map_err(unreached)?;
+    let (mut stream, reused) = contact.get_stream(connections).await.map_err(unreached)?;
     passage.connected(reused);
     match send(&mut stream, request).await {
         Ok(()) => Ok(stream),
@@ -154,7 +152,7 @@ async fn send_once(
             // The peer had closed the idle connection: the kernel refused the bytes. It cannot be told
             // whether it refused all of them, and so no other server is tried.
             let broken = |error: Box<pingora_core::Error>| Unsent::Broken(translate::connecting(&error));
-            let mut stream = contact.new_stream(connector).await.map_err(broken)?;
+            let mut stream = contact.new_stream(connections).await.map_err(broken)?;
             passage.connected(false);
             send(&mut stream, request).await?;
             Ok(stream)
@@ -170,7 +168,7 @@ async fn send(stream: &mut Stream, request: &[u8]) -> Result<(), Unsent> {
 
 /// A request that the kernel has taken whole.
 struct Sent<'c> {
-    connector: &'c TransportConnector,
+    connections: &'c Connections,
     contact: &'c Contact,
     stream: Stream,
     /// Nobody needs it any more: the answer takes its room.
@@ -202,8 +200,7 @@ impl Sent<'_> {
         let judged = judge(&body).map_err(|problem| passage.failed(problem))?;
         passage.answered(code);
         if persistent {
-            let peer = self.contact.peer();
-            self.connector.release_stream(self.stream, peer.reuse_hash(), peer.idle_timeout());
+            self.contact.keep(self.connections, self.stream);
         }
         Ok((body, judged))
     }

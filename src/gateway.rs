@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
-use pingora_core::connectors::{ConnectorOptions, TransportConnector};
 use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_timeout::timeout;
@@ -21,6 +20,7 @@ use crate::admit::{Admission, Entrance, Judged, Room, Trail, Turn, admit};
 use crate::answer::{Body, READ_BYTES};
 use crate::arrival::{self, Reason};
 use crate::clock::Clock;
+use crate::contact::Connections;
 use crate::contact::Contact;
 use crate::descriptors::Descriptors;
 use crate::exchange::{self, Exchange};
@@ -48,7 +48,7 @@ pub struct Gateway {
     ledger: Arc<Ledger>,
     arrivals: arrival::Figures,
     sight: Arc<Sight>,
-    connector: TransportConnector,
+    backends: Connections,
     descriptors: Descriptors,
     clock: Clock,
     connections: AtomicUsize,
@@ -135,7 +135,7 @@ impl Gateway {
             ledger,
             arrivals: arrival::Figures::default(),
             sight,
-            connector: TransportConnector::new(Some(ConnectorOptions::new(shares.idle_upstream))),
+            backends: Connections::new(shares.idle_upstream),
             descriptors,
             clock: Clock::since(started),
             connections: AtomicUsize::new(0),
@@ -206,7 +206,7 @@ impl Gateway {
             published.as_mut().enable();
             let upstreams = self.upstreams();
             let first = ready.take();
-            let kept = upstreams.keep(&self.connector, || first.into_iter().for_each(|ready| ready()));
+            let kept = upstreams.keep(&self.backends, || first.into_iter().for_each(|ready| ready()));
             tokio::select! {
                 () = kept => return,
                 () = published => {}
@@ -371,7 +371,7 @@ impl Gateway {
             let judge = |answer: &[u8]| translate::body(answer, admission.tariff(), wishes);
             let upstream = admission.product().upstream;
             let asked = witness.asks(context.now);
-            let answer = snapshot.exchange.forward(&self.connector, upstream, request, limit, asked, judge);
+            let answer = snapshot.exchange.forward(&self.backends, upstream, request, limit, asked, judge);
             let answer = tokio::select! {
                 biased;
                 answer = answer => answer,

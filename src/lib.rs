@@ -33,6 +33,7 @@ pub mod gateway;
 pub mod head;
 mod http1;
 mod http2;
+mod idle;
 pub mod ledger;
 pub mod listener;
 pub mod logging;

@@ -33,7 +33,7 @@ use servers::{Lack, Roster, Server, State, Tried};
 use verdict::Verdict;
 
 /// Makes what it takes to connect to a server of an upstream.
-pub type Connect<P> = fn(&Upstream, SocketAddr) -> P;
+pub type Connect<P> = fn(&Upstream, SocketAddr, Option<&P>) -> P;
 
 /// All upstreams of a policy, in its order.
 #[derive(Debug)]
@@ -190,7 +190,7 @@ fn roster<P>(
                 address: *address,
                 weight: configured.weight,
                 max_requests: configured.max_requests,
-                peer: connect(upstream, *address),
+                peer: connect(upstream, *address, known.map(|server| &server.peer)),
                 state: known.map_or_else(Arc::<State>::default, |server| Arc::clone(&server.state)),
             }));
         }

@@ -146,7 +146,7 @@ fn choosing_a_server_allocates_nothing() {
                    breaker: { failures: 9 }";
     let text = demo::CONFIGURATION.replace("servers: [127.0.0.1:9001]", servers);
     let config = config::parse("demo.yaml", &text, &demo::SOURCE).unwrap();
-    let upstreams = Upstreams::new(&config.policy.upstreams, |_, address| address);
+    let upstreams = Upstreams::new(&config.policy.upstreams, |_, address, _| address);
     let request = |code: u16| {
         let before = ALLOCATIONS.get();
         let mut passage = upstreams.pool(0).unwrap().enter().unwrap();
@@ -265,7 +265,7 @@ fn allocations_of(token: &str) -> (Vec<u8>, usize) {
 fn a_request_through_the_gateway_allocates_no_more_than_it_did() {
     // Some of them are the buffers that an idle connection does not keep.
     // One after the other, since all gateways of the process are counted together.
-    for (token, status, cap) in [("demo-unlimited", "HTTP/1.1 200 ", 39), ("nobody", "HTTP/1.1 401 ", 6)] {
+    for (token, status, cap) in [("demo-unlimited", "HTTP/1.1 200 ", 16), ("nobody", "HTTP/1.1 401 ", 6)] {
         let (answer, allocations) = allocations_of(token);
         assert!(answer.starts_with(status.as_bytes()), "{}", String::from_utf8_lossy(&answer));
         assert!(allocations <= cap, "{status}: {allocations} allocations a request, and {cap} are allowed");

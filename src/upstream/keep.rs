@@ -6,27 +6,27 @@
 use std::time::Duration;
 
 use futures_util::future::{join, join_all, join3};
-use pingora_core::connectors::TransportConnector;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::{sleep, timeout};
 
 use super::servers::Server;
 use super::{Pool, Upstreams, probe, resolve};
-use crate::contact::Contact;
+use crate::contact::{Connections, Contact};
 use crate::policy::upstream::{Address, HealthRule};
 
 /// How long the first lookup of the names may keep clients waiting at the start.
 const FIRST_LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How often it is looked whether an ejection has ended, so that the end is told.
-const EJECTION_CHECK: Duration = Duration::from_millis(500);
+/// How often it is looked whether an ejection has ended, so that the end is told, and which connections
+/// wait for nothing any more.
+const TURN: Duration = Duration::from_millis(500);
 
 impl Upstreams<Contact> {
     /// Keeps the upstreams for as long as it is polled. `ready` is called once each name was looked
     /// up, or has taken too long.
-    pub async fn keep(&self, connector: &TransportConnector, ready: impl FnOnce()) {
+    pub async fn keep(&self, connections: &Connections, ready: impl FnOnce()) {
         let (looked_up, mut all_looked_up) = channel(1);
-        let kept = join_all(self.pools.iter().map(|pool| keep_one(pool, connector, looked_up.clone())));
+        let kept = join_all(self.pools.iter().map(|pool| keep_one(pool, connections, looked_up.clone())));
         drop(looked_up);
         let told = async move {
             // Nothing is ever sent: the channel ends when the last name was looked up.
@@ -37,34 +37,35 @@ impl Upstreams<Contact> {
     }
 }
 
-async fn keep_one(pool: &Pool<Contact>, connector: &TransportConnector, looked_up: Sender<()>) {
+async fn keep_one(pool: &Pool<Contact>, connections: &Connections, looked_up: Sender<()>) {
     let names = pool.upstream.servers.iter().enumerate().filter_map(|(place, server)| match &server.address {
         Address::Socket(_) => None,
         Address::Name { host, port } => Some(resolve::follow(pool, place, host, *port, looked_up.clone())),
     });
     let names = join_all(names);
     drop(looked_up);
-    let ejections = async {
+    let turns = async {
         loop {
-            sleep(EJECTION_CHECK).await;
+            sleep(TURN).await;
             pool.welcome_back(pool.clock.now());
+            pool.roster.load().servers().iter().for_each(|server| server.peer.sweep(connections));
         }
     };
-    join3(names, check(pool, connector), ejections).await;
+    join3(names, check(pool, connections), turns).await;
 }
 
 /// Checks all servers of an upstream, again and again.
-async fn check(pool: &Pool<Contact>, connector: &TransportConnector) {
+async fn check(pool: &Pool<Contact>, connections: &Connections) {
     let Some(rule) = &pool.upstream.health else { return };
     loop {
         let roster = pool.roster.load_full();
-        join_all(roster.servers().iter().map(|server| check_one(pool, connector, rule, server))).await;
+        join_all(roster.servers().iter().map(|server| check_one(pool, connections, rule, server))).await;
         sleep(rule.interval).await;
     }
 }
 
-async fn check_one(pool: &Pool<Contact>, connector: &TransportConnector, rule: &HealthRule, server: &Server<Contact>) {
-    let outcome = probe::check(connector, &pool.upstream, rule, &server.peer).await;
+async fn check_one(pool: &Pool<Contact>, connections: &Connections, rule: &HealthRule, server: &Server<Contact>) {
+    let outcome = probe::check(connections, &pool.upstream, rule, &server.peer).await;
     if outcome.is_err() {
         pool.tally.failed_checks.inc();
     }

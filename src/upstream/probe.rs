@@ -4,13 +4,12 @@
 //! What the checks of a server amount to is `health.rs`.
 
 use pingora_core::ErrorType;
-use pingora_core::connectors::TransportConnector;
 use pingora_core::protocols::Stream;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use crate::answer::Incoming;
-use crate::contact::Contact;
+use crate::contact::{Connections, Contact};
 use crate::policy::Upstream;
 use crate::policy::upstream::{HealthRule, Probe};
 use crate::translate;
@@ -20,22 +19,22 @@ use crate::translate;
 /// # Errors
 /// What is wrong with it.
 pub async fn check(
-    connector: &TransportConnector,
+    connections: &Connections,
     upstream: &Upstream,
     rule: &HealthRule,
     contact: &Contact,
 ) -> Result<(), &'static str> {
     let asked = async {
         match &rule.probe {
-            Probe::Connect => connect(connector, contact).await.map(|_| ()),
-            Probe::Get { path, status } => get(connector, upstream, path, *status, contact).await,
+            Probe::Connect => connect(connections, contact).await.map(|_| ()),
+            Probe::Get { path, status } => get(connections, upstream, path, *status, contact).await,
         }
     };
     timeout(rule.timeout, asked).await.unwrap_or(Err("the check took too long"))
 }
 
-async fn connect(connector: &TransportConnector, contact: &Contact) -> Result<Stream, &'static str> {
-    contact.new_stream(connector).await.map_err(|error| match error.etype() {
+async fn connect(connections: &Connections, contact: &Contact) -> Result<Stream, &'static str> {
+    contact.new_stream(connections).await.map_err(|error| match error.etype() {
         ErrorType::InvalidCert | ErrorType::TLSHandshakeFailure | ErrorType::TLSHandshakeTimedout => {
             translate::connecting(&error).reason
         }
@@ -44,7 +43,7 @@ async fn connect(connector: &TransportConnector, contact: &Contact) -> Result<St
 }
 
 async fn get(
-    connector: &TransportConnector,
+    connections: &Connections,
     upstream: &Upstream,
     path: &str,
     status: u16,
@@ -54,7 +53,7 @@ async fn get(
     // A server that wants to be shown a key wants it of checks as well.
     request.extend_from_slice(upstream.added.lines());
     request.extend_from_slice(b"\r\n");
-    let mut stream = connect(connector, contact).await?;
+    let mut stream = connect(connections, contact).await?;
     let broken = |_| "the connection broke";
     stream.write_all(&request).await.map_err(broken)?;
     stream.flush().await.map_err(broken)?;

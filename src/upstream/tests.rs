@@ -23,7 +23,7 @@ fn upstream(name: &str, servers: &[&str]) -> Upstream {
 }
 
 fn running(upstreams: &[Upstream]) -> Upstreams<SocketAddr> {
-    Upstreams::new(upstreams, |_, address| address)
+    Upstreams::new(upstreams, |_, address, _| address)
 }
 
 const SOME: Problem = Problem::new(Row::UpstreamFailed, "some problem");

@@ -1,0 +1,203 @@
+//! Connections to one server that wait for their next request.
+//!
+//! Pingora's pool watches each of them with a task of its own, which costs a request more than all of
+//! this. Here a connection is looked at when it is taken, and all of them twice a second
+//! (`upstream/keep.rs`), so that one that the server has closed is never used and soon gone.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+/// Threads that do not wait for each other.
+const SHELVES: usize = 16;
+
+/// How long a connection may wait when nearly as many wait as may.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// How many connections to all servers may wait together.
+#[derive(Debug)]
+pub struct Room {
+    most: usize,
+    taken: Arc<AtomicUsize>,
+}
+
+impl Room {
+    /// Room for so many connections.
+    pub fn new(most: usize) -> Room {
+        Room { most, taken: Arc::default() }
+    }
+
+    fn enter(&self) -> Option<Place> {
+        let place = Place(Arc::clone(&self.taken));
+        (place.0.fetch_add(1, Ordering::Relaxed) < self.most).then_some(place)
+    }
+
+    /// Whether less than a quarter is free.
+    fn is_short(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) > self.most / 4 * 3
+    }
+}
+
+/// The place that one connection takes.
+#[derive(Debug)]
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The connections to one server, with a shelf for each thread.
+#[derive(Debug)]
+pub struct Idle<S> {
+    shelves: [Mutex<Vec<Waiting<S>>>; SHELVES],
+}
+
+#[derive(Debug)]
+struct Waiting<S> {
+    stream: S,
+    since: Instant,
+    _place: Place,
+}
+
+impl<S> Default for Idle<S> {
+    fn default() -> Idle<S> {
+        Idle { shelves: Default::default() }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Idle<S> {
+    /// A connection that is open, as far as can be known; the one that was used last comes first, so that
+    /// those that nobody needs grow old.
+    pub fn take(&self) -> Option<S> {
+        let own = own_shelf();
+        (own..SHELVES).chain(0..own).find_map(|place| {
+            let mut shelf = self.shelf(place)?;
+            while let Some(mut waiting) = shelf.pop() {
+                if is_open(&mut waiting.stream) {
+                    return Some(waiting.stream);
+                }
+            }
+            None
+        })
+    }
+
+    /// Keeps a connection, if there is room.
+    pub fn put(&self, mut stream: S, room: &Room, now: Instant) {
+        if let Some(place) = room.enter()
+            && is_open(&mut stream)
+            && let Some(mut shelf) = self.shelf(own_shelf())
+        {
+            shelf.push(Waiting { stream, since: now, _place: place });
+        }
+    }
+
+    /// Ends connections that have waited as long as they may, or that the server has closed.
+    pub fn sweep(&self, longest: Duration, room: &Room, now: Instant) {
+        let longest = if room.is_short() { longest.min(SHORTEST) } else { longest };
+        for shelf in (0..SHELVES).filter_map(|place| self.shelf(place)) {
+            let mut shelf = shelf;
+            shelf.retain_mut(|waiting| {
+                now.saturating_duration_since(waiting.since) < longest && is_open(&mut waiting.stream)
+            });
+        }
+    }
+
+    fn shelf(&self, place: usize) -> Option<MutexGuard<'_, Vec<Waiting<S>>>> {
+        self.shelves.get(place).map(|shelf| shelf.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The shelf of this thread.
+fn own_shelf() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static OWN: Cell<usize> = Cell::new(THREADS.fetch_add(1, Ordering::Relaxed) % SHELVES);
+    }
+    OWN.get()
+}
+
+/// Whether the server has neither closed a connection nor said something that nobody asked for.
+fn is_open(stream: &mut (impl AsyncRead + Unpin)) -> bool {
+    let mut byte = [0];
+    let mut nobody = Context::from_waker(Waker::noop());
+    Pin::new(stream).poll_read(&mut nobody, &mut ReadBuf::new(&mut byte)).is_pending()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use super::*;
+
+    /// A connection that says what it is told to: nothing, or something when it is read.
+    struct Told(u8, Arc<Mutex<Vec<u8>>>);
+
+    impl AsyncRead for Told {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+            match self.1.lock().unwrap().contains(&self.0) {
+                true => Poll::Ready(Ok(())),
+                false => Poll::Pending,
+            }
+        }
+    }
+
+    const LONGEST: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn the_last_that_was_used_is_the_next_and_a_closed_one_is_none() {
+        let (idle, room, now) = (Idle::default(), Room::new(10), Instant::now());
+        let closed = Arc::default();
+        for number in 0..4 {
+            idle.put(Told(number, Arc::clone(&closed)), &room, now);
+        }
+        closed.lock().unwrap().extend([2, 7]);
+        idle.put(Told(7, Arc::clone(&closed)), &room, now);
+        let taken: Vec<u8> = std::iter::from_fn(|| idle.take()).map(|stream| stream.0).collect();
+        assert_eq!(taken, [3, 1, 0]);
+        assert_eq!(room.taken.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_another_thread_has_put_back_is_found() {
+        let (idle, room, now) = (Idle::default(), Room::new(10), Instant::now());
+        std::thread::scope(|scope| {
+            scope.spawn(|| idle.put(Told(1, Arc::default()), &room, now));
+        });
+        assert!(idle.take().is_some() && idle.take().is_none());
+    }
+
+    #[test]
+    fn none_waits_longer_than_it_may_or_than_the_server_wants() {
+        let (idle, room, begun) = (Idle::default(), Room::new(10), Instant::now());
+        let closed = Arc::default();
+        for number in 0..3 {
+            let at = begun + Duration::from_secs(10 * u64::from(number));
+            idle.put(Told(number, Arc::clone(&closed)), &room, at);
+        }
+        idle.sweep(LONGEST, &room, begun + LONGEST - Duration::from_millis(1));
+        assert_eq!(room.taken.load(Ordering::Relaxed), 3);
+        idle.sweep(LONGEST, &room, begun + LONGEST);
+        assert_eq!(room.taken.load(Ordering::Relaxed), 2);
+        closed.lock().unwrap().push(2);
+        idle.sweep(LONGEST, &room, begun + LONGEST);
+        assert_eq!(idle.take().map(|stream| stream.0), Some(1));
+    }
+
+    #[test]
+    fn no_more_wait_than_may_and_near_that_they_wait_shortly() {
+        let (idle, room, now) = (Idle::default(), Room::new(4), Instant::now());
+        for number in 0..6 {
+            idle.put(Told(number, Arc::default()), &room, now);
+        }
+        assert_eq!(room.taken.load(Ordering::Relaxed), 4);
+        idle.sweep(LONGEST, &room, now + SHORTEST);
+        assert_eq!(room.taken.load(Ordering::Relaxed), 0);
+    }
+}
