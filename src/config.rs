@@ -24,7 +24,7 @@ mod tls;
 pub mod units;
 mod upstreams;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
@@ -261,9 +261,7 @@ pub fn load_and_note(path: &Path, predecessor: Option<&Predecessor<'_>>) -> (Res
     let name = path.display().to_string();
     let source = Source::from(path.parent().map(Path::to_owned).unwrap_or_default());
     let loaded = match read_bounded(path) {
-        // What is not read again has no places to be told in a message.
-        Ok(text) => parse_following(&name, &text, &source, predecessor)
-            .or_else(|mistakes| if predecessor.is_some() { parse(&name, &text, &source) } else { Err(mistakes) }),
+        Ok(text) => parse_following(&name, &text, &source, predecessor),
         Err(error) => {
             let mut mistakes = Mistakes::default();
             let place = Place { file: name.into(), line: 1, column: 1, path: ".".into() };
@@ -287,16 +285,30 @@ pub fn parse(name: &str, text: &str, source: &Source) -> Result<Config, Mistakes
     parse_following(name, text, source, None)
 }
 
+/// Ways to the same accounts that save most of the work, and know no places: what is wrong has to be
+/// looked for without them.
+struct Shortcuts<'p> {
+    predecessor: Option<&'p Predecessor<'p>>,
+    /// Whether one of them was taken.
+    taken: Cell<bool>,
+}
+
 fn parse_following(
     name: &str,
     text: &str,
     source: &Source,
     predecessor: Option<&Predecessor<'_>>,
 ) -> Result<Config, Mistakes> {
+    let shortcuts = Shortcuts { predecessor, taken: Cell::new(false) };
+    let parsed = parse_by(name, text, source, Some(&shortcuts));
+    parsed.or_else(|mistakes| if shortcuts.taken.get() { parse_by(name, text, source, None) } else { Err(mistakes) })
+}
+
+fn parse_by(name: &str, text: &str, source: &Source, shortcuts: Option<&Shortcuts<'_>>) -> Result<Config, Mistakes> {
     let mut mistakes = Mistakes::default();
     let read = yaml::read_also::<file::File, shown::AsWritten>(name, text, &mut mistakes);
     let config = read.and_then(|(file, root, written)| {
-        compile::compile(file, &root, source, predecessor, &mut mistakes).map(|config| (config, written))
+        compile::compile(file, &root, source, shortcuts, &mut mistakes).map(|config| (config, written))
     });
     match config {
         Some((mut config, written)) if mistakes.is_empty() => {

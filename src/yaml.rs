@@ -6,6 +6,7 @@
 //! the rest is still read. This file does not turn text into nodes (`yaml/tree.rs`), and it does
 //! not know what any file is for.
 
+mod entries;
 pub mod outline;
 mod reader;
 #[cfg(test)]
@@ -22,6 +23,8 @@ use std::sync::Arc;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+
+pub use entries::entries;
 
 /// Where something is written. The default place means that nobody knows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]

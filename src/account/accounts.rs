@@ -52,7 +52,9 @@ struct Stretch {
 pub enum Text {
     /// One line of JSON Lines.
     Line,
-    /// A whole file.
+    /// Entries of a YAML file, below its key.
+    Entries,
+    /// A whole YAML file.
     File,
 }
 

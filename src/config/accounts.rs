@@ -12,7 +12,7 @@ use super::account::{Compiled, Rules};
 use super::compile::check_name;
 use super::lines::{self, Lines, Next};
 use super::pace::Pace;
-use super::{Predecessor, Source, file};
+use super::{Predecessor, Shortcuts, Source, file};
 use crate::account::accounts::{Accounts, Text, Unchanged};
 use crate::account::{Account, Key, Licences};
 use crate::check::domain::{DomainList, Domains};
@@ -25,13 +25,19 @@ use crate::yaml::{self, Entries, Listed, Mistakes, Place};
 /// Mistakes that one JSON Lines file may have before the rest of it is left alone.
 const MAX_MISTAKES_PER_FILE: usize = 20;
 
+/// The only key of a YAML file with accounts.
+const ACCOUNTS: &str = "accounts";
+
 /// Bytes that are read of a JSON Lines file at once.
 const READ_BYTES: usize = 256 * 1024;
 
 /// Accounts and tokens as they are gathered.
 pub struct Gathered<'c> {
     rules: Rules<'c>,
+    shortcuts: Option<&'c Shortcuts<'c>>,
     predecessor: Option<&'c Predecessor<'c>>,
+    /// Where another configuration is in force, requests want the processor as well.
+    pace: Option<Pace>,
     /// What texts were made into before, if they would be made into the same now.
     unchanged: Option<Unchanged<'c>>,
     /// The places of accounts, with the hashes of their names.
@@ -56,8 +62,9 @@ impl<'c> Gathered<'c> {
         products: &'c [Product],
         root: &Place,
         before: Mistakes,
-        predecessor: Option<&'c Predecessor<'c>>,
+        shortcuts: Option<&'c Shortcuts<'c>>,
     ) -> Gathered<'c> {
+        let predecessor = shortcuts.and_then(|shortcuts| shortcuts.predecessor);
         let known = predecessor.map(|predecessor| &predecessor.policy.accounts);
         // What accounts are made into depends on their text and on this.
         let of_product = |product: &Product| (Arc::clone(&product.name), product.place, product.tariff.is_some());
@@ -66,7 +73,9 @@ impl<'c> Gathered<'c> {
         };
         Gathered {
             rules: Rules { products, products_place: root.key("products"), before },
+            shortcuts,
             predecessor,
+            pace: predecessor.map(|_| Pace::default()),
             unchanged: known.filter(|_| predecessor.is_some_and(same_products)).map(Unchanged::of),
             names: HashTable::with_capacity(known.map_or(0, Accounts::len)),
             hasher: DefaultHashBuilder::default(),
@@ -113,17 +122,9 @@ impl<'c> Gathered<'c> {
     fn include_file(&mut self, path: &Path, mistakes: &mut Mistakes) {
         let name = path.display().to_string();
         let outcome = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("yaml" | "yml" | "json") => super::read_bounded(path).map(|text| {
-                let fingerprint = self.accounts.fingerprint(Text::File, &text);
-                let first = self.accounts.len();
-                if self.keep(fingerprint, &at_line(&name.as_str().into(), 1), mistakes) {
-                    return;
-                }
-                if let Some((file, _)) = yaml::read::<file::AccountsFile>(&name, &text, mistakes) {
-                    self.add_all(file.accounts, mistakes);
-                }
-                self.accounts.note(fingerprint, first);
-            }),
+            Some("yaml" | "yml" | "json") => {
+                super::read_bounded(path).map(|text| self.add_file(&name, &text, mistakes))
+            }
             Some("jsonl" | "ndjson") => std::fs::File::open(path)
                 .and_then(|file| self.add_lines(&name, BufReader::with_capacity(READ_BYTES, file), mistakes)),
             _ => {
@@ -140,11 +141,46 @@ impl<'c> Gathered<'c> {
         }
     }
 
+    /// Adds the accounts of a YAML file: entry by entry, if it can be split, or as a whole.
+    fn add_file(&mut self, name: &str, text: &str, mistakes: &mut Mistakes) {
+        let place = at_line(&name.into(), 1);
+        let parts = self.shortcuts.and_then(|_| yaml::entries(text, ACCOUNTS));
+        let Some(parts) = parts.filter(|parts| parts.len() > 1) else {
+            self.add_text(name, text, Text::File, &place, mistakes);
+            return;
+        };
+        self.take_shortcut();
+        let mut with_key = String::new();
+        for part in parts {
+            self.pace.iter().for_each(Pace::step);
+            with_key.clear();
+            with_key.extend([ACCOUNTS, ":\n", part]);
+            self.add_text(name, &with_key, Text::Entries, &place, mistakes);
+            if !mistakes.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Adds the accounts of a text of YAML. One that is as it was is what it was.
+    fn add_text(&mut self, name: &str, text: &str, kind: Text, place: &Place, mistakes: &mut Mistakes) {
+        let fingerprint = self.accounts.fingerprint(kind, text);
+        if self.keep(fingerprint, place, mistakes) {
+            return;
+        }
+        let first = self.accounts.len();
+        if let Some((file, _)) = yaml::read::<file::AccountsFile>(name, text, mistakes) {
+            self.add_all(file.accounts, mistakes);
+        }
+        self.accounts.note(fingerprint, first);
+    }
+
     /// Adds the accounts that a text was made into before, if it was there; whether it was.
     fn keep(&mut self, fingerprint: u64, place: &Place, mistakes: &mut Mistakes) -> bool {
         let Some(accounts) = self.unchanged.as_mut().and_then(|unchanged| unchanged.find(fingerprint)) else {
             return false;
         };
+        self.take_shortcut();
         let first = self.accounts.len();
         for account in accounts {
             self.add(Arc::clone(account), &[], place, mistakes);
@@ -153,11 +189,14 @@ impl<'c> Gathered<'c> {
         true
     }
 
+    fn take_shortcut(&self) {
+        self.shortcuts.iter().for_each(|shortcuts| shortcuts.taken.set(true));
+    }
+
     /// Adds one account a line. A line that is as it was is what it was.
     fn add_lines(&mut self, name: &str, from: impl BufRead, mistakes: &mut Mistakes) -> std::io::Result<()> {
         let before = mistakes.len();
         let mut place = at_line(&name.into(), 0);
-        let pace = self.predecessor.map(|_| Pace::default());
         let mut lines = Lines::new(from);
         loop {
             let (number, text) = match lines.next()? {
@@ -175,7 +214,7 @@ impl<'c> Gathered<'c> {
                 mistakes.push(place, what);
                 return Ok(());
             }
-            pace.iter().for_each(Pace::step);
+            self.pace.iter().for_each(Pace::step);
             let fingerprint = self.accounts.fingerprint(Text::Line, text);
             if self.keep(fingerprint, &place, mistakes) {
                 continue;

@@ -13,7 +13,7 @@ use super::problems::Rows;
 use super::products::{self, Surroundings, listed};
 use super::tls::client_tls;
 use super::units::{Bytes, Parsed};
-use super::{Config, Predecessor, Source, credits, file, listeners, pages, sight, status, upstreams};
+use super::{Config, Shortcuts, Source, credits, file, listeners, pages, sight, status, upstreams};
 use crate::account::accounts::Accounts;
 use crate::check::domain::Domains;
 use crate::check::header::HeaderRule;
@@ -34,12 +34,12 @@ const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net:
 /// More threads than this help nobody.
 pub const MAX_WORKERS: usize = 1024;
 
-/// Compiles a whole file, which may come after another one that is in force.
+/// Compiles a whole file.
 pub fn compile(
     file: file::File,
     root: &Place,
     source: &Source,
-    predecessor: Option<&Predecessor<'_>>,
+    shortcuts: Option<&Shortcuts<'_>>,
     mistakes: &mut Mistakes,
 ) -> Option<Config> {
     for address in [&file.listen, &file.admin] {
@@ -98,7 +98,7 @@ pub fn compile(
         let what = "route GET /account/credits, where accounts are told of their credits; give that route another path";
         mistakes.push(root.key("products"), what);
     }
-    let mut gathered = Gathered::new(&compiled, root, mistakes.clone(), predecessor);
+    let mut gathered = Gathered::new(&compiled, root, mistakes.clone(), shortcuts);
     gathered.add_all(file.accounts, mistakes);
     gathered.include(file.include.take().unwrap_or_default(), source, mistakes);
     let accounts = gathered.accounts;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::tests::{Scratch, digest};
+use super::tests::{Random, Scratch, digest};
 use super::*;
 use crate::account::Account;
 use crate::check::domain::Domains;
@@ -54,13 +54,24 @@ impl Two {
         Two { scratch, before }
     }
 
+    fn path(&self) -> PathBuf {
+        self.scratch.path().join("main.yaml")
+    }
+
+    /// Without any shortcut.
+    fn thorough(&self) -> Result<Config, Mistakes> {
+        let text = std::fs::read_to_string(self.path()).unwrap();
+        let source = Source::from(self.scratch.path().to_owned());
+        parse_by(&self.path().display().to_string(), &text, &source, None)
+    }
+
     fn follow(&self) -> Result<Config, Mistakes> {
         let licence = |account: &str, product: &str| {
             let known = self.before.policy.licences();
             known.into_iter().find(|licence| licence.key() == (account, product)).map(Arc::clone)
         };
         let predecessor = Predecessor { policy: &self.before.policy, licence: &licence };
-        load_and_note(&self.scratch.path().join("main.yaml"), Some(&predecessor)).0
+        load_and_note(&self.path(), Some(&predecessor)).0
     }
 
     /// The names of accounts after a change; with a star, if they are the same values as before.
@@ -89,6 +100,7 @@ fn accounts_that_are_written_as_they_were_are_the_same_values() {
         (file("yaml", 9), vec![&three, "", &one], "yaml* three* one*"),
         (file("yaml", 8), vec![&one, &line("four", 4), &two_, &three], "yaml one* four two* three*"),
         (file("other", 9), vec![&two_], "other two*"),
+        (file("yaml", 9) + &file("other", 8).replace("accounts:\n", ""), vec![&*one], "yaml other one*"),
         ("accounts: {}".to_owned(), vec![&changed], "two"),
     ] {
         two.scratch.write("accounts.d/a.yaml", yaml);
@@ -116,6 +128,10 @@ fn mistakes_are_told_as_if_nothing_had_been_there_before() {
     let two = Two::new();
     for (yaml, lines) in [
         (file("yaml", 1), vec![line("one", 1)]),
+        (file("yaml", 9) + "  # again\n" + &file("yaml", 8).replace("accounts:\n", ""), vec![]),
+        (file("yaml", 9) + &file("other", 9).replace("accounts:\n", ""), vec![]),
+        (file("yaml", 9) + &file("other", 8).replace("accounts:\n", "").replace("true", "maybe"), vec![]),
+        (file("yaml", 9) + "  other: *nobody\n", vec![]),
         (file("one", 9), vec![line("one", 1), line("two", 2)]),
         (file("yaml", 9), vec![line("one", 1), line("one", 1)]),
         (file("yaml", 9), vec![line("one", 1), line("two", 2).replace("5/s", "0/s")]),
@@ -123,8 +139,9 @@ fn mistakes_are_told_as_if_nothing_had_been_there_before() {
     ] {
         two.scratch.write("accounts.d/a.yaml", yaml);
         two.scratch.write("accounts.d/b.jsonl", lines.join("\n"));
-        let alone = load(&two.scratch.path().join("main.yaml")).err().unwrap();
-        assert_eq!(two.follow().err().unwrap(), alone);
+        let thorough = two.thorough().err().unwrap();
+        assert_eq!(load(&two.path()).err().unwrap(), thorough);
+        assert_eq!(two.follow().err().unwrap(), thorough);
     }
 }
 
@@ -148,4 +165,66 @@ fn equal_lists_and_rates_are_kept_once() {
         panic!("{lists:?}");
     };
     assert!(Arc::ptr_eq(one, another) && Arc::ptr_eq(another, third));
+}
+
+#[test]
+fn entries_that_are_written_as_they_were_are_the_same_values() {
+    let scratch = Scratch::new();
+    let entry = |name: &str, number| file(name, number).replace("accounts:\n", "");
+    let whole = |entries: &[String]| format!("# Ours.\naccounts: # all of them\n\n{}", entries.concat());
+    scratch.write("main.yaml", main_text(PRICES));
+    scratch.write(
+        "accounts.d/a.yaml",
+        whole(&[entry("one", 1), "  # Two.\n".to_owned(), entry("two", 2), entry("three", 3)]),
+    );
+    let before = load(&scratch.path().join("main.yaml")).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let two = Two { scratch, before };
+    for (text, expected) in [
+        (whole(&[entry("three", 3), entry("four", 4), entry("two", 2)]), "three* four two*"),
+        (
+            whole(&[
+                entry("one", 1).replace("free", "paid, free").replace("true }", "true }\n    credits: { paid: 1 }"),
+                entry("two", 2),
+            ]),
+            "one two*",
+        ),
+    ] {
+        two.scratch.write("accounts.d/a.yaml", text);
+        assert_eq!(two.followed(), expected);
+    }
+}
+
+/// Files of accounts with bytes changed: with shortcuts and without, the same accounts or the same mistakes.
+#[test]
+fn shortcuts_lead_where_the_whole_way_leads() {
+    const MUTATIONS: usize = 2000;
+    let two = Two::new();
+    let entry = |name: &str, number| file(name, number).replace("accounts:\n", "");
+    let yaml = file("a", 11)
+        + &entry("b", 12)
+        + "  # c\n"
+        + &entry("c", 13).replace("tokens: [", "tokens:\n     [")
+        + &entry("d", 14);
+    let lines = [line("one", 1), line("two", 2), line("three", 3)].join("\n");
+    let told = |outcome: Result<Config, Mistakes>| match outcome {
+        Ok(config) => {
+            let account = |account: &Arc<Account>| format!("{:?} {:?} {:?}", account.name, account.rate, account.keys);
+            config.policy.accounts.iter().map(account).collect::<Vec<_>>().join("\n")
+        }
+        Err(mistakes) => mistakes.to_string(),
+    };
+    let mut random = Random::new();
+    let mut good = 0;
+    for turn in 0..MUTATIONS {
+        let broken = random.broken(if turn % 2 == 0 { &yaml } else { &lines });
+        two.scratch.write(if turn % 2 == 0 { "accounts.d/a.yaml" } else { "accounts.d/b.jsonl" }, &broken);
+        let thorough = two.thorough();
+        good += usize::from(thorough.is_ok());
+        let thorough = told(thorough);
+        assert_eq!(told(load(&two.path())), thorough, "{broken}");
+        assert_eq!(told(two.follow()), thorough, "{broken}");
+        two.scratch.write("accounts.d/a.yaml", &yaml);
+        two.scratch.write("accounts.d/b.jsonl", &lines);
+    }
+    assert!((50..MUTATIONS - 500).contains(&good), "{good} of {MUTATIONS} are good");
 }

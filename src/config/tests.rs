@@ -2170,6 +2170,43 @@ fn every_beginning_of_gateway_yaml_is_answered() {
     assert!(is_answered(CONFIGURATION));
 }
 
+/// Texts with some bytes changed, the same ones in each run.
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new() -> Random {
+        Random(0x9e37_79b9_7f4a_7c15)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 16).unwrap() % end
+    }
+
+    pub(super) fn broken(&mut self, text: &str) -> String {
+        const SPICE: &[u8] = b" \n\t:,-[]{}\"'#&*!|>%@`~0aZ\x00\xc3/.\\";
+        let mut bytes = text.to_owned().into_bytes();
+        for _ in 0..=self.below(3) {
+            let at = self.below(bytes.len());
+            match self.below(5) {
+                0 => bytes[at] = u8::try_from(self.below(256)).unwrap(),
+                1 => bytes[at] = SPICE[self.below(SPICE.len())],
+                2 => bytes.insert(at, SPICE[self.below(SPICE.len())]),
+                3 => drop(bytes.remove(at)),
+                _ => {
+                    let end = (at + self.below(60)).min(bytes.len());
+                    let piece = bytes[at..end].to_vec();
+                    let to = self.below(bytes.len());
+                    bytes.splice(to..to, piece);
+                }
+            }
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
 #[test]
 fn gateway_yaml_broken_at_random_is_answered() {
     const MUTATIONS: usize = 3000;
@@ -2180,33 +2217,10 @@ fn gateway_yaml_broken_at_random_is_answered() {
         .map(|line| format!("{line}\n"))
         .collect();
     assert!(is_answered(&bare));
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        usize::try_from(state >> 16).unwrap() % below
-    };
-    let spice = b" \n\t:,-[]{}\"'#&*!|>%@`~0aZ\x00\xc3/.\\";
+    let mut random = Random::new();
     let mut good = 0;
     for _ in 0..MUTATIONS {
-        let mut bytes = bare.clone().into_bytes();
-        for _ in 0..=random(3) {
-            let at = random(bytes.len());
-            match random(5) {
-                0 => bytes[at] = u8::try_from(random(256)).unwrap(),
-                1 => bytes[at] = spice[random(spice.len())],
-                2 => bytes.insert(at, spice[random(spice.len())]),
-                3 => drop(bytes.remove(at)),
-                _ => {
-                    let end = (at + random(60)).min(bytes.len());
-                    let piece = bytes[at..end].to_vec();
-                    let to = random(bytes.len());
-                    bytes.splice(to..to, piece);
-                }
-            }
-        }
-        good += usize::from(is_answered(&String::from_utf8_lossy(&bytes)));
+        good += usize::from(is_answered(&random.broken(&bare)));
     }
     println!("{good} of {MUTATIONS} broken files are good");
 }
