@@ -9,35 +9,42 @@ use std::cell::OnceCell;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use hashbrown::hash_table::Entry as Slot;
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashMap;
 
+use super::slots::{Entered, Slots};
 use super::{Account, Digest, Key, Principal};
 
 /// Accounts in the order of the configuration, and their tokens by digest.
 #[derive(Debug, Default)]
 pub struct Accounts {
     accounts: Vec<Arc<Account>>,
-    tokens: HashTable<Entry>,
+    tokens: Slots,
+    /// Which account and which token each of the slots has.
+    places: Vec<Places>,
     /// How many tokens the accounts have.
     token_count: usize,
     stretches: Vec<Stretch>,
     hasher: RandomState,
 }
 
-/// Where a token is: all of what a look-up needs besides the account itself.
-#[derive(Debug)]
-struct Entry {
-    /// The digest's first word.
-    hash: u64,
-    account: Arc<Account>,
-    account_place: u32,
-    token_place: u32,
+/// The places of a token and its account, among all tokens and all accounts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Places {
+    token: u32,
+    account: u32,
 }
 
-/// What a token takes in the table.
-#[cfg(test)]
-pub(super) const ENTRY_BYTES: usize = size_of::<Entry>();
+impl Places {
+    /// The token's place among all tokens.
+    pub fn token(self) -> usize {
+        long(self.token)
+    }
+
+    /// The account's place among all accounts.
+    pub fn account(self) -> usize {
+        long(self.account)
+    }
+}
 
 /// Some accounts in a row, and a fingerprint of the text that they were made of.
 #[derive(Debug)]
@@ -72,7 +79,8 @@ impl Accounts {
     pub fn following(before: &Accounts) -> Accounts {
         Accounts {
             accounts: Vec::with_capacity(before.len()),
-            tokens: HashTable::with_capacity(before.tokens.len()),
+            tokens: Slots::with_capacity(before.token_count),
+            places: Vec::new(),
             token_count: 0,
             stretches: Vec::with_capacity(before.stretches.len()),
             hasher: before.hasher.clone(),
@@ -85,14 +93,17 @@ impl Accounts {
         let mut twice = Vec::new();
         let account_place = short(self.accounts.len());
         for (own, Key { digest, .. }) in account.keys.iter().enumerate() {
-            let is_equal = |entry: &Entry| entry.is(digest);
-            match self.tokens.entry(digest.hash(), is_equal, |entry| entry.hash) {
-                Slot::Occupied(known) => twice.push(Twice { own, first: place(known.get().token_place) }),
-                Slot::Vacant(free) => {
-                    let token_place = short(self.token_count + own);
-                    let account = Arc::clone(&account);
-                    free.insert(Entry { hash: digest.hash(), account, account_place, token_place });
+            if !self.tokens.has_room() {
+                self.grow();
+            }
+            match self.tokens.enter(digest, &account) {
+                Some(Entered::Known(slot)) => twice.push(Twice { own, first: self.places(slot).token() }),
+                Some(Entered::New(slot)) => {
+                    let places = Places { token: short(self.token_count + own), account: account_place };
+                    self.places.resize(self.tokens.len(), Places::default());
+                    self.places.get_mut(slot).into_iter().for_each(|known| *known = places);
                 }
+                None => {}
             }
         }
         self.token_count += account.keys.len();
@@ -100,17 +111,29 @@ impl Accounts {
         twice
     }
 
+    fn grow(&mut self) {
+        let before = std::mem::take(&mut self.places);
+        let mut moved = Vec::new();
+        self.tokens.grow(|old, new| moved.push((old, new)));
+        self.places.resize(self.tokens.len(), Places::default());
+        for (old, new) in moved {
+            if let (Some(known), Some(places)) = (self.places.get_mut(new), before.get(old)) {
+                *known = *places;
+            }
+        }
+    }
+
     /// Who has the token with this digest. Equal digests alone are compared, so the time tells nothing
     /// of a token that was nearly guessed.
     pub fn find(&self, digest: &Digest) -> Option<Principal<'_>> {
-        let entry = self.tokens.find(digest.hash(), |entry| entry.is(digest))?;
-        let key = entry.account.key(digest)?;
-        Some(Principal {
-            token: &key.token,
-            token_place: place(entry.token_place),
-            account: &entry.account,
-            account_place: place(entry.account_place),
-        })
+        let (slot, account) = self.tokens.find(digest)?;
+        let key = account.key(digest)?;
+        Some(Principal { token: &key.token, account, slot })
+    }
+
+    /// The places of what was found in a slot.
+    pub fn places(&self, slot: usize) -> Places {
+        self.places.get(slot).copied().unwrap_or_default()
     }
 
     /// A fingerprint of a text: equal texts have equal ones, as long as one is made from the other by
@@ -156,13 +179,7 @@ impl Accounts {
     }
 
     fn of(&self, stretch: &Stretch) -> Option<&[Arc<Account>]> {
-        self.accounts.get(place(stretch.first)..)?.get(..place(stretch.count))
-    }
-}
-
-impl Entry {
-    fn is(&self, digest: &Digest) -> bool {
-        self.hash == digest.hash() && self.account.key(digest).is_some()
+        self.accounts.get(long(stretch.first)..)?.get(..long(stretch.count))
     }
 }
 
@@ -171,7 +188,7 @@ fn short(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
 }
 
-fn place(short: u32) -> usize {
+fn long(short: u32) -> usize {
     usize::try_from(short).unwrap_or(usize::MAX)
 }
 
@@ -222,7 +239,8 @@ mod tests {
         }
         assert_eq!((accounts.len(), accounts.tokens()), (1000, 2000));
         let found = accounts.find(&digest(1999)).unwrap();
-        assert_eq!((&*found.account.name, found.account_place, found.token_place), ("999", 999, 1999));
+        let places = accounts.places(found.slot);
+        assert_eq!((&*found.account.name, places.account(), places.token()), ("999", 999, 1999));
         assert!(accounts.find(&digest(2000)).is_none());
     }
 

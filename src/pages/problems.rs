@@ -222,8 +222,7 @@ fn answer(
     }
     // A body is waited for when everything else of a request is known to be right.
     let was_admitted = matches!(example.body, example::Body::NeverSent(_));
-    let principal =
-        known.as_ref().map(|(token, account)| Principal { token, token_place: 0, account, account_place: 0 });
+    let principal = known.as_ref().map(|(token, account)| Principal { token, account, slot: 0 });
     let trail = Trail {
         product: product.filter(|_| row > Row::EndpointUnknown || was_admitted),
         principal: principal.filter(|_| row > Row::TokenUnknown || was_admitted),
