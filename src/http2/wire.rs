@@ -10,7 +10,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,6 +21,13 @@ use tokio::time::{Sleep, sleep};
 /// updates, the frames around the data. That is some 70,000 pings, and as much as all its windows let
 /// it send before we read.
 const OVERHEAD_BYTES: u64 = 1280 * 1024;
+
+/// Bytes of these after which a connection is read slowly: [`SLOW_TURN_BYTES`], and then nothing for
+/// [`SLOW_PAUSE`]. A flood costs little then, and a sound client never comes here, since its requests
+/// add more than they are made of.
+const OVERHEAD_BYTES_AT_ONCE: u64 = 128 * 1024;
+const SLOW_TURN_BYTES: usize = 16 * 1024;
+const SLOW_PAUSE: Duration = Duration::from_millis(10);
 
 /// How many of these bytes each request adds: its head and, when its body is refused, a window.
 const OVERHEAD_BYTES_A_REQUEST: u64 = 80 * 1024;
@@ -35,6 +42,10 @@ const MAX_UNSENT_BYTES: usize = 1024 * 1024;
 
 /// Bytes of answers that wait for all clients together. Beyond it, each connection has one.
 const MAX_UNSENT_BYTES_OF_ALL: usize = 8 * 1024 * 1024;
+
+/// Bytes that are read of one connection before others have their turn: a flood of small frames keeps a
+/// thread busy for some 0.1 ms with them.
+const TURN_BYTES: usize = 64 * 1024;
 
 /// What a client has done on one connection so far.
 #[derive(Debug, Default)]
@@ -124,14 +135,31 @@ impl Conduct {
         }
     }
 
-    /// Counts bytes that arrived; whether far more have than requests are made of.
-    fn received_too_much(&self, bytes: usize) -> bool {
+    /// Counts bytes that arrived, and judges how many more have than requests are made of.
+    fn received(&self, bytes: usize) -> Overhead {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let received = self.received.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         let requests = self.requests.load(Ordering::Relaxed).saturating_mul(OVERHEAD_BYTES_A_REQUEST);
         let useful = self.useful.load(Ordering::Relaxed);
-        received > OVERHEAD_BYTES.saturating_add(requests).saturating_add(useful)
+        let overhead = received.saturating_sub(requests.saturating_add(useful));
+        if overhead > OVERHEAD_BYTES {
+            Overhead::TooMuch
+        } else if overhead > OVERHEAD_BYTES_AT_ONCE {
+            Overhead::Much
+        } else {
+            Overhead::Usual
+        }
     }
+}
+
+/// How much a client sends beside its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Overhead {
+    Usual,
+    /// More than anybody needs.
+    Much,
+    /// So much that the connection ends.
+    TooMuch,
 }
 
 /// A client's stream that fails when the client sends far too much beside its requests, or takes
@@ -142,11 +170,15 @@ pub(super) struct Wire<S> {
     write_allowance: Duration,
     /// The end of the allowance, while there is something that the client does not take.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Bytes that were read in this turn.
+    turn: usize,
+    /// Until then nothing is read.
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Wire<S> {
     pub(super) fn new(stream: S, conduct: Arc<Conduct>, write_allowance: Duration) -> Wire<S> {
-        Wire { stream, conduct, write_allowance, stalled: None }
+        Wire { stream, conduct, write_allowance, stalled: None, turn: 0, pause: None }
     }
 
     /// Lets a write that has to wait do so within the allowance.
@@ -164,11 +196,26 @@ impl<S> Wire<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
+        if let Some(pause) = &mut wire.pause {
+            ready!(pause.as_mut().poll(context));
+            wire.pause = None;
+        }
+        if wire.turn >= TURN_BYTES {
+            wire.turn = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = into.filled().len();
         let done = Pin::new(&mut wire.stream).poll_read(context, into);
         let read = into.filled().len().saturating_sub(before);
-        if wire.conduct.received_too_much(read) {
-            return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
+        wire.turn = if done.is_pending() { 0 } else { wire.turn + read };
+        match wire.conduct.received(read) {
+            Overhead::TooMuch => return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into())),
+            Overhead::Much if wire.turn >= SLOW_TURN_BYTES => {
+                wire.turn = 0;
+                wire.pause = Some(Box::pin(sleep(SLOW_PAUSE)));
+            }
+            Overhead::Much | Overhead::Usual => {}
         }
         done
     }
@@ -215,11 +262,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::task::Waker;
 
-    use super::{
-        Conduct, MAX_GIVEN_UP, MAX_UNSENT_BYTES, MAX_UNSENT_BYTES_OF_ALL, OVERHEAD_BYTES, OVERHEAD_BYTES_A_REQUEST,
-    };
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
 
     #[test]
     fn a_client_may_give_up_as_often_as_it_takes_answers_and_somewhat_more() {
@@ -250,14 +297,46 @@ mod tests {
     }
 
     #[test]
+    fn whoever_sends_without_a_pause_lets_others_have_their_turn() {
+        let (conduct, flood) = (Arc::new(Conduct::default()), [0_u8; 2 * TURN_BYTES + 1]);
+        let mut wire = Wire::new(flood.as_slice(), conduct, Duration::from_secs(1));
+        let mut context = Context::from_waker(Waker::noop());
+        let mut buffer = [0; TURN_BYTES];
+        let mut read = || {
+            let mut into = ReadBuf::new(&mut buffer);
+            let done = Pin::new(&mut wire).poll_read(&mut context, &mut into);
+            done.map(|done| done.map(|()| into.filled().len()).unwrap_or_default())
+        };
+        let seen: Vec<Poll<usize>> = (0..6).map(|_| read()).collect();
+        let turn = Poll::Ready(TURN_BYTES);
+        assert_eq!(seen, [turn, Poll::Pending, turn, Poll::Pending, Poll::Ready(1), Poll::Ready(0)]);
+    }
+
+    #[test]
     fn only_what_is_not_a_request_is_counted_against_a_client() {
         let conduct = Conduct::default();
-        assert!(!conduct.received_too_much(usize::try_from(OVERHEAD_BYTES).unwrap_or(usize::MAX)));
-        assert!(conduct.received_too_much(1));
+        let bytes = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        assert_eq!(conduct.received(bytes(OVERHEAD_BYTES_AT_ONCE)), Overhead::Usual);
+        assert_eq!(conduct.received(1), Overhead::Much);
+        assert_eq!(conduct.received(bytes(OVERHEAD_BYTES - OVERHEAD_BYTES_AT_ONCE - 1)), Overhead::Much);
+        assert_eq!(conduct.received(1), Overhead::TooMuch);
         conduct.took(1);
-        assert!(!conduct.received_too_much(0));
+        assert_eq!(conduct.received(0), Overhead::Much);
         conduct.begun();
-        assert!(!conduct.received_too_much(usize::try_from(OVERHEAD_BYTES_A_REQUEST).unwrap_or(usize::MAX)));
-        assert!(conduct.received_too_much(1));
+        assert_eq!(conduct.received(bytes(OVERHEAD_BYTES_A_REQUEST)), Overhead::Much);
+        assert_eq!(conduct.received(1), Overhead::TooMuch);
+    }
+
+    #[tokio::test]
+    async fn whoever_sends_far_more_than_requests_is_read_slowly() {
+        const SENT: usize = 256 * 1024;
+        let sent = vec![0_u8; SENT];
+        let mut wire = Wire::new(sent.as_slice(), Arc::new(Conduct::default()), Duration::from_secs(1));
+        let begun = std::time::Instant::now();
+        let mut buffer = [0; 4096];
+        while wire.read(&mut buffer).await.unwrap() > 0 {}
+        let turns = (SENT - usize::try_from(OVERHEAD_BYTES_AT_ONCE).unwrap()) / SLOW_TURN_BYTES;
+        let least = SLOW_PAUSE * u32::try_from(turns - 1).unwrap();
+        assert!(begun.elapsed() >= least, "{:?}", begun.elapsed());
     }
 }
