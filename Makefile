@@ -14,12 +14,14 @@ run: tools
 test: tools
 	cargo test --locked
 
-# Floods of HTTP/2 against the program, while good clients are measured. FLOOD_SECONDS is for each attack.
+# Floods of HTTP/2 against the program, while good clients are measured, in the clear and over TLS. FLOOD_SECONDS is
+# for each attack.
 hostile: tools
-	@python3 -c 'import ensurepip' 2>/dev/null || \
-		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends python3-venv)
+	@python3 -c 'import ensurepip' 2>/dev/null && command -v openssl >/dev/null || \
+		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends python3-venv openssl)
 	cargo build --locked
 	tests/hostile/run --seconds $(or $(FLOOD_SECONDS),3)
+	tests/hostile/run --seconds $(or $(FLOOD_SECONDS),3) --tls
 
 # Counts that do not depend on how busy the machine is, against those that are committed.
 guards: guard-syscalls guard-instructions
