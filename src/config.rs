@@ -12,7 +12,6 @@ mod credits;
 mod file;
 mod lines;
 mod listeners;
-pub(crate) mod pace;
 mod pages;
 mod problems;
 mod products;

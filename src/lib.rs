@@ -38,6 +38,7 @@ pub mod ledger;
 pub mod listener;
 pub mod logging;
 pub mod observer;
+mod pace;
 pub mod page;
 pub mod pages;
 pub mod policy;

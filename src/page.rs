@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::check::media::{JSON, MediaType, preferred, takes_coding};
 use crate::head::Lines;
+use crate::pace;
 use crate::problem::{Problem, Row};
 
 /// Bytes of one page, before it is compressed. Pages are held in memory as a whole.
@@ -166,10 +167,11 @@ impl Encoded {
 
 /// The bytes as gzip has them (RFC 1952), if that is worth the while.
 fn compressed(bytes: &[u8]) -> Option<Bytes> {
+    pace::step();
     if bytes.len() < MIN_GZIP_BYTES {
         return None;
     }
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 3), Compression::best());
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 3), Compression::default());
     // Writing into a vector cannot fail; a page that could not be compressed is sent as it is.
     encoder.write_all(bytes).ok()?;
     let compressed = encoder.finish().ok()?;

@@ -24,10 +24,10 @@ use tokio::sync::oneshot;
 
 use crate::account::Account;
 use crate::account::accounts::Accounts;
-use crate::config::pace::Pace;
 use crate::config::{self, Config, Predecessor, Read, Start};
 use crate::gateway::{Gateway, Snapshot};
 use crate::ledger::Ledger;
+use crate::pace;
 use crate::policy::Policy;
 
 /// How often the files are looked at. A change is loaded once two looks have seen the same, so that
@@ -156,6 +156,7 @@ struct Watch {
 
 impl Watch {
     fn run(mut self, orders: &Receiver<Order>, mut known: BTreeMap<PathBuf, Mark>) {
+        pace::keep();
         // What was seen once, and is loaded if it is seen again.
         let mut changed = None;
         loop {
@@ -212,7 +213,6 @@ impl Watch {
     /// loaded again.
     fn content(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
-        let pace = Pace::default();
         for path in self.read.paths() {
             digest.update(path.as_os_str().as_encoded_bytes());
             // What cannot be read is a mistake that loading will tell.
@@ -224,7 +224,7 @@ impl Watch {
                     let read = piece.len();
                     length += read;
                     file.consume(read);
-                    pace.stretch();
+                    pace::step();
                 }
                 digest.update(length.to_le_bytes());
             }

@@ -11,12 +11,12 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use super::account::{Compiled, Rules};
 use super::compile::check_name;
 use super::lines::{self, Lines, Next};
-use super::pace::Pace;
 use super::{Predecessor, Shortcuts, Source, file};
 use crate::account::accounts::{Accounts, Text, Unchanged};
 use crate::account::{Account, Key, Licences};
 use crate::check::domain::{DomainList, Domains};
 use crate::check::network::{Networks, Ranges};
+use crate::pace;
 use crate::policy::Product;
 use crate::quota::credits::Licence;
 use crate::quota::{Allowance, Arrival, Rate, Window};
@@ -36,8 +36,6 @@ pub struct Gathered<'c> {
     rules: Rules<'c>,
     shortcuts: Option<&'c Shortcuts<'c>>,
     predecessor: Option<&'c Predecessor<'c>>,
-    /// Where another configuration is in force, requests want the processor as well.
-    pace: Option<Pace>,
     /// What texts were made into before, if they would be made into the same now.
     unchanged: Option<Unchanged<'c>>,
     /// The places of accounts, with the hashes of their names.
@@ -75,7 +73,6 @@ impl<'c> Gathered<'c> {
             rules: Rules { products, products_place: root.key("products"), before },
             shortcuts,
             predecessor,
-            pace: predecessor.map(|_| Pace::default()),
             unchanged: known.filter(|_| predecessor.is_some_and(same_products)).map(Unchanged::of),
             names: HashTable::with_capacity(known.map_or(0, Accounts::len)),
             hasher: DefaultHashBuilder::default(),
@@ -152,7 +149,7 @@ impl<'c> Gathered<'c> {
         self.take_shortcut();
         let mut with_key = String::new();
         for part in parts {
-            self.pace.iter().for_each(Pace::step);
+            pace::step();
             with_key.clear();
             with_key.extend([ACCOUNTS, ":\n", part]);
             self.add_text(name, &with_key, Text::Entries, &place, mistakes);
@@ -214,7 +211,7 @@ impl<'c> Gathered<'c> {
                 mistakes.push(place, what);
                 return Ok(());
             }
-            self.pace.iter().for_each(Pace::step);
+            pace::step();
             let fingerprint = self.accounts.fingerprint(Text::Line, text);
             if self.keep(fingerprint, &place, mistakes) {
                 continue;
