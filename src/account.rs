@@ -5,7 +5,7 @@
 //! `account/accounts.rs`.
 
 pub mod accounts;
-mod slots;
+pub mod in_order;
 
 use std::fmt;
 use std::sync::Arc;
@@ -138,7 +138,7 @@ impl Licences {
     }
 
     /// All of them, in the order of the configuration.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Licence>> {
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Licence>> + Clone {
         let (one, several) = match self {
             Licences::None => (None, [].as_slice()),
             Licences::One(_, licence) => (Some(licence), [].as_slice()),
@@ -188,9 +188,11 @@ pub struct Token {
 #[derive(Clone, Copy, Debug)]
 pub struct Principal<'p> {
     pub token: &'p Token,
+    /// The token's place among all tokens.
+    pub token_place: usize,
     pub account: &'p Account,
-    /// Where both were found; their places are [`Accounts::places`](accounts::Accounts::places).
-    pub slot: usize,
+    /// The account's place among all accounts.
+    pub account_place: usize,
 }
 
 impl Principal<'_> {
@@ -279,7 +281,7 @@ pub mod tests {
             (token(true, Expiry::LastDay(day), 2), at(last_second + 1), Some(Row::TokenExpired)),
             (token(false, Expiry::LastDay(day), 2), at(last_second + 1), Some(Row::TokenDisabled)),
         ] {
-            let principal = Principal { token: &token, account: &account, slot: 0 };
+            let principal = Principal { token: &token, token_place: 0, account: &account, account_place: 0 };
             let verdict = principal.authorize(now).and_then(|()| principal.cover(1));
             assert_eq!(verdict.err().map(|problem| problem.row), expected, "{token:?}");
         }
@@ -287,8 +289,8 @@ pub mod tests {
 
     #[test]
     fn a_million_accounts_stay_small() {
-        // An account with one token and both counts of its `Arc`, the list's pointer, and two to four slots.
-        let per_account = size_of::<Account>() + 3 * size_of::<usize>() + 4 * (16 + size_of::<accounts::Places>());
-        assert!(per_account <= 300, "{per_account} bytes");
+        // An account with one token, both counts of its `Arc`, and its share of a table that is filled by half.
+        let per_account = size_of::<Account>() + 2 * size_of::<usize>() + 2 * (accounts::ENTRY_BYTES + 1);
+        assert!(per_account <= 240, "{per_account} bytes");
     }
 }

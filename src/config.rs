@@ -34,6 +34,7 @@ use std::time::SystemTime;
 use crate::account::Digest;
 use crate::ledger;
 use crate::listener::Listeners;
+use crate::pace;
 use crate::policy::Policy;
 use crate::quota::credits::Licence;
 use crate::sight::Outlets;
@@ -79,7 +80,10 @@ impl Config {
             counted(routes, "route"),
             counted(policy.accounts.len(), "account"),
             counted(policy.accounts.tokens(), "token"),
-            match (policy.licences().count(), self.ledger.as_ref().map(|ledger| &ledger.place)) {
+            match (
+                policy.licences().inspect(|_| pace::step()).count(),
+                self.ledger.as_ref().map(|ledger| &ledger.place)
+            ) {
                 (0, _) => "nobody pays".to_owned(),
                 (licences, None | Some(ledger::Place::Memory)) => {
                     format!("{}, kept in memory alone", counted(licences, "balance"))

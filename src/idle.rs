@@ -101,8 +101,7 @@ impl<S: AsyncRead + Unpin> Idle<S> {
     /// Ends connections that have waited as long as they may, or that the server has closed.
     pub fn sweep(&self, longest: Duration, room: &Room, now: Instant) {
         let longest = if room.is_short() { longest.min(SHORTEST) } else { longest };
-        for shelf in (0..SHELVES).filter_map(|place| self.shelf(place)) {
-            let mut shelf = shelf;
+        for mut shelf in (0..SHELVES).filter_map(|place| self.shelf(place)) {
             shelf.retain_mut(|waiting| {
                 now.saturating_duration_since(waiting.since) < longest && is_open(&mut waiting.stream)
             });

@@ -40,6 +40,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, oneshot};
 
 use crate::channel::Channel;
+use crate::pace;
 use crate::policy::Policy;
 use crate::problem::{Problem, Row};
 use crate::quota::credits::{Hold, Licence};
@@ -394,10 +395,7 @@ impl Ledger {
     /// the ledger [knows](Ledger::licence) must be the same ones; the others are read from the file.
     /// Comes back once that is done, so that nobody is refused for it.
     pub fn adopt(&self, policy: &Arc<Policy>) {
-        let known = self.register.load_full();
-        let is_same = policy.licences().map(Arc::as_ptr).eq(known.all().iter().map(Arc::as_ptr));
-        let new = || Arc::new(known.renewed(policy.licences().map(Arc::clone).collect()));
-        let register = if is_same { Arc::clone(&known) } else { new() };
+        let register = self.register.load_full().renewed(policy.licences().inspect(|_| pace::step()));
         let (done, adopted) = sync_channel(1);
         if self.order(Order::Adopt(Arc::clone(policy), Arc::clone(&register), done)).is_ok() {
             // A task that has ended is a ledger that cannot be used, which requests are told.

@@ -15,7 +15,6 @@ use sha2::{Digest, Sha256};
 
 use crate::check::media::{JSON, MediaType, preferred, takes_coding};
 use crate::head::Lines;
-use crate::pace;
 use crate::problem::{Problem, Row};
 
 /// Bytes of one page, before it is compressed. Pages are held in memory as a whole.
@@ -66,12 +65,20 @@ pub struct Page {
     renditions: Box<[Rendition]>,
 }
 
-/// A page in one media type.
+/// What a page says in one media type, before it is ready to be sent.
+#[derive(Debug)]
+pub struct Draft {
+    content_type: &'static str,
+    freshness: Freshness,
+    bytes: Bytes,
+}
+
+/// A page in one media type, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Rendition {
     media_type: MediaType,
     /// `Content-Type`, with its parameters.
-    pub content_type: Box<str>,
+    pub content_type: &'static str,
     pub freshness: Freshness,
     plain: Encoded,
     /// `None`: it would not be smaller.
@@ -97,6 +104,13 @@ impl Page {
         Page { renditions: renditions.into_iter().collect() }
     }
 
+    /// A page of drafts, in the place of another one. What says the same as there is not made ready
+    /// once more.
+    pub fn following(drafts: impl IntoIterator<Item = Draft>, before: Option<&Page>) -> Page {
+        let known = |draft: &Draft| before?.renditions.iter().find(|rendition| draft.is_said_by(rendition)).cloned();
+        Page::new(drafts.into_iter().map(|draft| known(&draft).unwrap_or_else(|| draft.ready())))
+    }
+
     /// The place of the rendition that a request would rather have.
     ///
     /// # Errors
@@ -112,19 +126,31 @@ impl Page {
     }
 }
 
-impl Rendition {
+impl Draft {
     /// Text for people.
-    pub fn html(text: String, freshness: Freshness) -> Rendition {
-        Rendition::new("text/html; charset=utf-8", text.into(), freshness)
+    pub fn html(text: String, freshness: Freshness) -> Draft {
+        Draft::new("text/html; charset=utf-8", text.into(), freshness)
     }
 
     /// The same for programs.
-    pub fn json(value: &serde_json::Value, freshness: Freshness) -> Rendition {
-        Rendition::new(JSON, format!("{value:#}\n").into(), freshness)
+    pub fn json(value: &serde_json::Value, freshness: Freshness) -> Draft {
+        Draft::new(JSON, format!("{value:#}\n").into(), freshness)
     }
 
     /// Bytes of any type; `content_type` is a media type, with parameters or without.
-    pub fn new(content_type: &str, bytes: Bytes, freshness: Freshness) -> Rendition {
+    pub fn new(content_type: &'static str, bytes: Bytes, freshness: Freshness) -> Draft {
+        Draft { content_type, freshness, bytes }
+    }
+
+    /// Whether a rendition was made of the same.
+    fn is_said_by(&self, rendition: &Rendition) -> bool {
+        let Draft { content_type, freshness, bytes } = self;
+        rendition.content_type == *content_type && rendition.freshness == *freshness && rendition.plain.bytes == *bytes
+    }
+
+    /// Compresses it and gives it its tags.
+    pub fn ready(self) -> Rendition {
+        let Draft { content_type, freshness, bytes } = self;
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         let digest = Sha256::digest(&bytes);
         let tag = digest.iter().take(ETAG_BYTES).fold(String::new(), |tag, byte| tag + &format!("{byte:02x}"));
@@ -135,13 +161,15 @@ impl Rendition {
         });
         Rendition {
             media_type: MediaType::parse(essence).unwrap_or_else(|_| MediaType::any_bytes()),
-            content_type: content_type.into(),
+            content_type,
             freshness,
             plain: Encoded { bytes, etag: format!("\"{tag}\"").into(), coding: None },
             gzip,
         }
     }
+}
 
+impl Rendition {
     /// The bytes in the coding that suits a request.
     pub fn encoded_for(&self, lines: &Lines<'_>) -> &Encoded {
         self.gzip.as_ref().filter(|_| takes_coding(lines, GZIP)).unwrap_or(&self.plain)
@@ -167,7 +195,6 @@ impl Encoded {
 
 /// The bytes as gzip has them (RFC 1952), if that is worth the while.
 fn compressed(bytes: &[u8]) -> Option<Bytes> {
-    pace::step();
     if bytes.len() < MIN_GZIP_BYTES {
         return None;
     }
@@ -208,17 +235,17 @@ impl Shelved {
 impl Shelf {
     /// Puts one more page up; its place, or `None` when there are too many.
     pub fn add(&mut self, path: &str, page: Page) -> Option<u16> {
-        self.push(path, page, false)
+        self.push(path, Arc::new(page), false)
     }
 
     /// The same for a page that is replaced under way: a reload leaves it as it was.
-    pub fn add_live(&mut self, path: &str, page: Page) -> Option<u16> {
+    pub fn add_live(&mut self, path: &str, page: Arc<Page>) -> Option<u16> {
         self.push(path, page, true)
     }
 
-    fn push(&mut self, path: &str, page: Page, live: bool) -> Option<u16> {
+    fn push(&mut self, path: &str, page: Arc<Page>, live: bool) -> Option<u16> {
         let place = u16::try_from(self.pages.len()).ok()?;
-        self.pages.push(Shelved { path: path.into(), page: ArcSwap::from_pointee(page), live });
+        self.pages.push(Shelved { path: path.into(), page: ArcSwap::new(page), live });
         Some(place)
     }
 
@@ -267,8 +294,8 @@ mod tests {
     }
 
     fn page() -> Page {
-        let html = Rendition::html("<p>words</p>".repeat(500), Freshness::Document);
-        Page::new([html, Rendition::json(&serde_json::json!({ "words": 500 }), Freshness::Document)])
+        let html = Draft::html("<p>words</p>".repeat(500), Freshness::Document);
+        Page::following([html, Draft::json(&serde_json::json!({ "words": 500 }), Freshness::Document)], None)
     }
 
     #[test]
@@ -332,12 +359,30 @@ mod tests {
     }
 
     #[test]
+    fn what_says_the_same_is_not_compressed_again() {
+        let before = page();
+        let draft = |words: &str, freshness| Draft::html(words.repeat(500), freshness);
+        let gzip = |page: &Page| page.rendition(0).unwrap().gzip.as_ref().unwrap().bytes.clone();
+        for (draft, is_same) in [
+            (draft("<p>words</p>", Freshness::Document), true),
+            (draft("<p>words</p>", Freshness::Live), false),
+            (draft("<p>other</p>", Freshness::Document), false),
+            (Draft::new("text/plain", "<p>words</p>".repeat(500).into(), Freshness::Document), false),
+        ] {
+            let text = draft.bytes.clone();
+            let after = Page::following([draft], Some(&before));
+            assert_eq!(after.rendition(0).unwrap().plain(), &text);
+            assert_eq!(gzip(&after).as_ptr() == gzip(&before).as_ptr(), is_same, "{:?}", after.rendition(0));
+        }
+    }
+
+    #[test]
     fn live_pages_survive_a_change_and_others_do_not() {
-        let text = |word: &str| Page::new([Rendition::html(word.to_owned(), Freshness::Live)]);
+        let text = |word: &str| Page::new([Draft::html(word.to_owned(), Freshness::Live).ready()]);
         let shelf = || {
             let mut shelf = Shelf::default();
             assert_eq!(shelf.add("/a", text("first")), Some(0));
-            assert_eq!(shelf.add_live("/live", text("first")), Some(1));
+            assert_eq!(shelf.add_live("/live", text("first").into()), Some(1));
             shelf
         };
         let words = |shelf: &Shelf, path: &str| {

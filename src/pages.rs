@@ -16,7 +16,8 @@ pub mod shell;
 
 use std::sync::Arc;
 
-use crate::page::{Freshness, Page, Rendition};
+use crate::pace;
+use crate::page::{Draft, Freshness, Page, Shelf, Shelved};
 use crate::policy::{Endpoint, Policy};
 use crate::quota::{Rate, Window};
 use crate::site::Site;
@@ -36,19 +37,25 @@ pub struct Own {
     pub examples: Tokens,
 }
 
-/// Renders all pages of a policy, which has its site already, and puts them up.
-pub fn publish(policy: &mut Policy, own: &Own) {
-    let mut pages = vec![(STYLE_PATH.to_owned(), style_page(&policy.site))];
+/// A page's path, which is without the base, and what it says in each of its media types.
+type Drafted = (String, Vec<Draft>);
+
+/// Renders all pages of a policy, which has its site already, and puts them up. Those that say the
+/// same as `before`, the pages of the policy that this one follows, are not compressed again.
+pub fn publish(policy: &mut Policy, own: &Own, before: Option<&Shelf>) {
+    let mut pages = vec![(STYLE_PATH.to_owned(), vec![style_sheet(&policy.site)])];
     if let Some(logo) = &policy.site.logo {
-        let rendition = Rendition::new(logo.media_type, logo.bytes.clone(), Freshness::Asset);
-        pages.push((logo.path.to_string(), Page::new([rendition])));
+        let draft = Draft::new(logo.media_type, logo.bytes.clone(), Freshness::Asset);
+        pages.push((logo.path.to_string(), vec![draft]));
     }
-    pages.push((ICON_PATH.to_owned(), icon(&policy.site)));
+    pages.push((ICON_PATH.to_owned(), vec![icon(&policy.site)]));
     pages.extend(problems::pages(policy, own));
     pages.extend(reference::pages(policy, own));
     pages.extend(own.extra.iter().map(|extra| extra_page(&policy.site, extra)));
-    for (path, page) in pages {
-        put(policy, &path, page);
+    for (path, drafts) in pages {
+        let known = before.and_then(|before| before.find(&policy.site.served(&path))).map(Shelved::page);
+        put(policy, &path, Page::following(drafts, known.as_deref()));
+        pace::step();
     }
 }
 
@@ -60,17 +67,18 @@ struct ExtraHtml<'a> {
 }
 
 /// A page of the operator's own words.
-fn extra_page(site: &Site, extra: &ExtraPage) -> (String, Page) {
+fn extra_page(site: &Site, extra: &ExtraPage) -> Drafted {
     let path = extra.path();
     let shell = Shell::new(site, &path, &*extra.title, &*extra.title);
     let html = rendered(&ExtraHtml { shell, html: &extra.html });
-    (path, Page::new([html]))
+    (path, vec![html])
 }
 
 /// A template as a page for people. One that could not be rendered, which nothing can cause, says so.
-fn rendered(template: &impl askama::Template) -> Rendition {
+fn rendered(template: &impl askama::Template) -> Draft {
+    pace::step();
     let text = template.render().unwrap_or_else(|_| "This page could not be written.".to_owned());
-    Rendition::html(text, Freshness::Document)
+    Draft::html(text, Freshness::Document)
 }
 
 /// The rate that most accounts have, if any has one, and whether all have it.
@@ -97,13 +105,13 @@ pub const STYLE_PATH: &str = "/pages/style.css";
 pub const ICON_PATH: &str = "/pages/icon.svg";
 
 /// A gate in the operator's colour.
-fn icon(site: &Site) -> Page {
+fn icon(site: &Site) -> Draft {
     let (back, front) = (site.light.accent, site.light.background);
     let svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 32 32\"><rect width=\"32\" height=\"32\" rx=\"7\" fill=\"{back}\"/>\
          <path d=\"M8 7v18M24 7v18M8 12h16M8 18h16\" stroke=\"{front}\" stroke-width=\"3\" stroke-linecap=\"round\"/></svg>\n"
     );
-    Page::new([Rendition::new("image/svg+xml", svg.into(), Freshness::Asset)])
+    Draft::new("image/svg+xml", svg.into(), Freshness::Asset)
 }
 
 /// The one style sheet, with the operator's colours.
@@ -115,8 +123,8 @@ pub fn style(site: &Site) -> String {
 }
 
 /// The style sheet as it is served.
-pub fn style_page(site: &Site) -> Page {
-    Page::new([Rendition::new("text/css; charset=utf-8", style(site).into(), Freshness::Asset)])
+pub fn style_sheet(site: &Site) -> Draft {
+    Draft::new("text/css; charset=utf-8", style(site).into(), Freshness::Asset)
 }
 
 /// Puts a page up at a path, which is without the base, for GET and HEAD.
@@ -127,7 +135,7 @@ pub fn put(policy: &mut Policy, path: &str, page: Page) {
 }
 
 /// The same for a page that `policy.pages.replace` exchanges under way, and that a reload keeps.
-pub fn put_live(policy: &mut Policy, path: &str, page: Page) {
+pub fn put_live(policy: &mut Policy, path: &str, page: Arc<Page>) {
     let served = policy.site.served(path);
     let place = policy.pages.add_live(&served, page);
     route(policy, &served, place);

@@ -304,7 +304,7 @@ impl Policy {
     }
 
     /// The licences of all accounts.
-    pub fn licences(&self) -> impl Iterator<Item = &Arc<Licence>> {
+    pub fn licences(&self) -> impl Iterator<Item = &Arc<Licence>> + Clone {
         self.accounts.iter().flat_map(|account| account.licences.iter())
     }
 

@@ -5,7 +5,6 @@
 //! changes nothing. What can only be set at the start, such as addresses, is never half applied: a
 //! configuration that changes it is refused as a whole.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
@@ -15,7 +14,6 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hashbrown::HashMap;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -23,7 +21,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use crate::account::Account;
-use crate::account::accounts::Accounts;
+use crate::account::in_order::InOrder;
 use crate::config::{self, Config, Predecessor, Read, Start};
 use crate::gateway::{Gateway, Snapshot};
 use crate::ledger::Ledger;
@@ -35,7 +33,7 @@ use crate::policy::Policy;
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Bytes of a file that are looked at at once: there may be hundreds of megabytes of accounts.
-const PIECE_BYTES: usize = 256 * 1024;
+const PIECE_BYTES: usize = 32 * 1024;
 
 /// Asks for a reload, or for its figures.
 #[derive(Clone, Debug)]
@@ -156,11 +154,12 @@ struct Watch {
 
 impl Watch {
     fn run(mut self, orders: &Receiver<Order>, mut known: BTreeMap<PathBuf, Mark>) {
-        pace::keep();
         // What was seen once, and is loaded if it is seen again.
         let mut changed = None;
         loop {
-            match orders.recv_timeout(WATCH_INTERVAL) {
+            let order = orders.recv_timeout(WATCH_INTERVAL);
+            pace::keep();
+            match order {
                 Ok(Order::Reload(answer)) => {
                     // What changes from here on is another change.
                     (known, changed) = (self.marks(), None);
@@ -270,10 +269,13 @@ impl Watch {
         let before = self.gateway.snapshot();
         let mut policy = config.policy;
         policy.inherit(&before.policy);
+        pace::step();
         let policy = Arc::new(policy);
         self.ledger.adopt(&policy);
+        pace::step();
         let snapshot = before.renewed(Arc::clone(&policy));
         snapshot.exchange.upstreams().resolve_new();
+        pace::step();
         drop(self.gateway.publish(snapshot));
         // Requests that the configuration before has let pass meanwhile count as well.
         policy.inherit_rates(&before.policy);
@@ -307,40 +309,16 @@ impl Policy {
     /// Counts what the accounts of a policy that this one follows have used. Those that are written as
     /// they were are the same in both.
     fn inherit_rates(&self, before: &Policy) {
-        let mut known = Known::of(before);
+        let mut known = InOrder::of(&before.accounts, |account| &*account.name);
         for account in self.accounts.iter() {
-            if let Some(known) = known.find(account).filter(|known| !Arc::ptr_eq(known, account)) {
+            let is_it = |known: &Arc<Account>| Arc::ptr_eq(known, account) || known.name == account.name;
+            let known = known.find(&*account.name, is_it);
+            pace::step();
+            if let Some(known) = known.filter(|known| !Arc::ptr_eq(known, account)) {
                 account.rate.inherit(&known.rate);
                 account.enquiries.inherit(&known.enquiries);
             }
         }
-    }
-}
-
-/// The accounts of a policy by their names. They are mostly asked for in the order they stand in, and
-/// then a hundred thousand of them need no table.
-struct Known<'p> {
-    accounts: &'p Accounts,
-    next: usize,
-    places: OnceCell<HashMap<&'p str, usize>>,
-}
-
-impl<'p> Known<'p> {
-    fn of(policy: &'p Policy) -> Known<'p> {
-        Known { accounts: &policy.accounts, next: 0, places: OnceCell::new() }
-    }
-
-    /// The account with the same name.
-    fn find(&mut self, account: &Arc<Account>) -> Option<&'p Arc<Account>> {
-        let is_it = |known: &&Arc<Account>| Arc::ptr_eq(known, account) || known.name == account.name;
-        if self.accounts.get(self.next).filter(is_it).is_none() {
-            let accounts = self.accounts;
-            let table = || accounts.iter().enumerate().map(|(place, account)| (&*account.name, place)).collect();
-            self.next = *self.places.get_or_init(table).get(&*account.name)?;
-        }
-        let found = self.accounts.get(self.next);
-        self.next += 1;
-        found
     }
 }
 

@@ -5,46 +5,41 @@
 //! comes after, so that a change of one line costs no more memory than that line, and what the account
 //! has used goes on being counted in one place.
 
-use std::cell::OnceCell;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Deref;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as Slot;
 
-use super::slots::{Entered, Slots};
+use super::in_order::InOrder;
 use super::{Account, Digest, Key, Principal};
+use crate::pace;
 
 /// Accounts in the order of the configuration, and their tokens by digest.
 #[derive(Debug, Default)]
 pub struct Accounts {
     accounts: Vec<Arc<Account>>,
-    tokens: Slots,
-    /// Which account and which token each of the slots has.
-    places: Vec<Places>,
+    tokens: HashTable<Entry>,
     /// How many tokens the accounts have.
     token_count: usize,
     stretches: Vec<Stretch>,
     hasher: RandomState,
 }
 
-/// The places of a token and its account, among all tokens and all accounts.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Places {
-    token: u32,
-    account: u32,
+/// Where a token is: all of what a look-up needs besides the account itself.
+#[derive(Debug)]
+struct Entry {
+    /// The digest's first word.
+    hash: u64,
+    account: Arc<Account>,
+    account_place: u32,
+    token_place: u32,
 }
 
-impl Places {
-    /// The token's place among all tokens.
-    pub fn token(self) -> usize {
-        long(self.token)
-    }
-
-    /// The account's place among all accounts.
-    pub fn account(self) -> usize {
-        long(self.account)
-    }
-}
+/// What a token takes in the table.
+#[cfg(test)]
+pub(super) const ENTRY_BYTES: usize = size_of::<Entry>();
 
 /// Some accounts in a row, and a fingerprint of the text that they were made of.
 #[derive(Debug)]
@@ -79,8 +74,7 @@ impl Accounts {
     pub fn following(before: &Accounts) -> Accounts {
         Accounts {
             accounts: Vec::with_capacity(before.len()),
-            tokens: Slots::with_capacity(before.token_count),
-            places: Vec::new(),
+            tokens: HashTable::with_capacity(before.tokens.len()),
             token_count: 0,
             stretches: Vec::with_capacity(before.stretches.len()),
             hasher: before.hasher.clone(),
@@ -93,17 +87,14 @@ impl Accounts {
         let mut twice = Vec::new();
         let account_place = short(self.accounts.len());
         for (own, Key { digest, .. }) in account.keys.iter().enumerate() {
-            if !self.tokens.has_room() {
-                self.grow();
-            }
-            match self.tokens.enter(digest, &account) {
-                Some(Entered::Known(slot)) => twice.push(Twice { own, first: self.places(slot).token() }),
-                Some(Entered::New(slot)) => {
-                    let places = Places { token: short(self.token_count + own), account: account_place };
-                    self.places.resize(self.tokens.len(), Places::default());
-                    self.places.get_mut(slot).into_iter().for_each(|known| *known = places);
+            let is_equal = |entry: &Entry| entry.is(digest);
+            match self.tokens.entry(digest.hash(), is_equal, |entry| entry.hash) {
+                Slot::Occupied(known) => twice.push(Twice { own, first: place(known.get().token_place) }),
+                Slot::Vacant(free) => {
+                    let token_place = short(self.token_count + own);
+                    let account = Arc::clone(&account);
+                    free.insert(Entry { hash: digest.hash(), account, account_place, token_place });
                 }
-                None => {}
             }
         }
         self.token_count += account.keys.len();
@@ -111,29 +102,17 @@ impl Accounts {
         twice
     }
 
-    fn grow(&mut self) {
-        let before = std::mem::take(&mut self.places);
-        let mut moved = Vec::new();
-        self.tokens.grow(|old, new| moved.push((old, new)));
-        self.places.resize(self.tokens.len(), Places::default());
-        for (old, new) in moved {
-            if let (Some(known), Some(places)) = (self.places.get_mut(new), before.get(old)) {
-                *known = *places;
-            }
-        }
-    }
-
     /// Who has the token with this digest. Equal digests alone are compared, so the time tells nothing
     /// of a token that was nearly guessed.
     pub fn find(&self, digest: &Digest) -> Option<Principal<'_>> {
-        let (slot, account) = self.tokens.find(digest)?;
-        let key = account.key(digest)?;
-        Some(Principal { token: &key.token, account, slot })
-    }
-
-    /// The places of what was found in a slot.
-    pub fn places(&self, slot: usize) -> Places {
-        self.places.get(slot).copied().unwrap_or_default()
+        let entry = self.tokens.find(digest.hash(), |entry| entry.is(digest))?;
+        let key = entry.account.key(digest)?;
+        Some(Principal {
+            token: &key.token,
+            token_place: place(entry.token_place),
+            account: &entry.account,
+            account_place: place(entry.account_place),
+        })
     }
 
     /// A fingerprint of a text: equal texts have equal ones, as long as one is made from the other by
@@ -148,24 +127,9 @@ impl Accounts {
         self.stretches.push(Stretch { fingerprint, first: short(first), count });
     }
 
-    /// Every account, in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Account>> {
-        self.accounts.iter()
-    }
-
     /// Every token, in the order of the accounts.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         self.accounts.iter().flat_map(|account| &account.keys)
-    }
-
-    /// How many accounts there are.
-    pub fn len(&self) -> usize {
-        self.accounts.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.accounts.is_empty()
     }
 
     /// How many tokens they have.
@@ -173,13 +137,31 @@ impl Accounts {
         self.token_count
     }
 
-    /// The account at a place.
-    pub fn get(&self, place: usize) -> Option<&Arc<Account>> {
-        self.accounts.get(place)
-    }
-
     fn of(&self, stretch: &Stretch) -> Option<&[Arc<Account>]> {
-        self.accounts.get(long(stretch.first)..)?.get(..long(stretch.count))
+        self.accounts.get(place(stretch.first)..)?.get(..place(stretch.count))
+    }
+}
+
+/// Frees one after the other, since a thread that keeps a pace must not free a hundred thousand at once.
+impl Drop for Accounts {
+    fn drop(&mut self) {
+        let tokens = self.tokens.drain().map(|entry| drop(entry.account));
+        tokens.chain(self.accounts.drain(..).map(drop)).for_each(|()| pace::step());
+    }
+}
+
+/// Every account, in order.
+impl Deref for Accounts {
+    type Target = [Arc<Account>];
+
+    fn deref(&self) -> &[Arc<Account>] {
+        &self.accounts
+    }
+}
+
+impl Entry {
+    fn is(&self, digest: &Digest) -> bool {
+        self.hash == digest.hash() && self.account.key(digest).is_some()
     }
 }
 
@@ -188,35 +170,27 @@ fn short(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
 }
 
-fn long(short: u32) -> usize {
+fn place(short: u32) -> usize {
     usize::try_from(short).unwrap_or(usize::MAX)
 }
 
-/// The accounts that texts were made into before. They are mostly asked for in their order, and then a
-/// hundred thousand of them need no table.
+/// The accounts that texts were made into before.
 #[derive(Debug)]
 pub struct Unchanged<'a> {
     before: &'a Accounts,
-    next: usize,
-    places: OnceCell<HashMap<u64, usize>>,
+    stretches: InOrder<'a, Stretch, u64>,
 }
 
 impl<'a> Unchanged<'a> {
     /// Those of a policy that is in force.
     pub fn of(before: &'a Accounts) -> Unchanged<'a> {
-        Unchanged { before, next: 0, places: OnceCell::new() }
+        Unchanged { before, stretches: InOrder::of(&before.stretches, |stretch| stretch.fingerprint) }
     }
 
     /// The accounts that a text with this fingerprint was made into; `None` if there was no such text.
     pub fn find(&mut self, fingerprint: u64) -> Option<&'a [Arc<Account>]> {
-        let stretches = &self.before.stretches;
-        if stretches.get(self.next).is_none_or(|stretch| stretch.fingerprint != fingerprint) {
-            let table = || stretches.iter().enumerate().map(|(place, stretch)| (stretch.fingerprint, place)).collect();
-            self.next = *self.places.get_or_init(table).get(&fingerprint)?;
-        }
-        let found = stretches.get(self.next).and_then(|stretch| self.before.of(stretch));
-        self.next += 1;
-        found
+        let stretch = self.stretches.find(fingerprint, |stretch| stretch.fingerprint == fingerprint)?;
+        self.before.of(stretch)
     }
 }
 
@@ -239,8 +213,7 @@ mod tests {
         }
         assert_eq!((accounts.len(), accounts.tokens()), (1000, 2000));
         let found = accounts.find(&digest(1999)).unwrap();
-        let places = accounts.places(found.slot);
-        assert_eq!((&*found.account.name, places.account(), places.token()), ("999", 999, 1999));
+        assert_eq!((&*found.account.name, found.account_place, found.token_place), ("999", 999, 1999));
         assert!(accounts.find(&digest(2000)).is_none());
     }
 

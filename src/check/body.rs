@@ -4,6 +4,7 @@
 //! alone. Reading the bytes, and counting them while they arrive, is the gateway's.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, ValidationError, Validator};
@@ -32,7 +33,7 @@ pub struct BodyRule {
 /// A compiled JSON Schema, and which of its broken rules is which problem.
 #[derive(Debug)]
 pub struct Schema {
-    validator: Validator,
+    validator: Arc<Validator>,
     /// The schema as it judges, for those who describe it.
     document: Value,
     /// Every field that the schema names, in JSON Pointer form without array places, sorted.
@@ -77,8 +78,14 @@ impl BodyRule {
 
 impl Schema {
     /// Compiles a schema; `None` if it is not one that can be used. With `strict`, members that an
-    /// object schema does not name are refused wherever it does not say otherwise itself.
-    pub fn compile(mut schema: Value, strict: bool, mappings: Vec<Mapping>) -> Option<Schema> {
+    /// object schema does not name are refused wherever it does not say otherwise itself. What is
+    /// compiled in one of the `known` already is not compiled again.
+    pub fn compile<'k>(
+        mut schema: Value,
+        strict: bool,
+        mappings: Vec<Mapping>,
+        known: impl IntoIterator<Item = &'k Schema>,
+    ) -> Option<Schema> {
         let mut fields = Vec::new();
         collect_fields(&schema, &schema, "", 0, &mut fields);
         fields.sort_unstable();
@@ -86,7 +93,12 @@ impl Schema {
         if strict {
             refuse_unknown_members(&mut schema);
         }
-        let validator = jsonschema::options().with_pattern_options(PatternOptions::regex()).build(&schema).ok()?;
+        let known = known.into_iter().find(|known| known.document == schema);
+        let compile = || jsonschema::options().with_pattern_options(PatternOptions::regex()).build(&schema);
+        let validator = match known {
+            Some(known) => Arc::clone(&known.validator),
+            None => Arc::new(compile().ok()?),
+        };
         Some(Schema { validator, document: schema, fields: fields.into(), mappings: mappings.into() })
     }
 
@@ -350,7 +362,7 @@ mod tests {
         let mapping = |at: &str, when, own| Mapping { at: at.into(), when, row: Row::Own(own) };
         let mappings =
             vec![mapping("/number", When::Missing, 0), mapping("/days", When::Any, 1), mapping("/live", When::Any, 2)];
-        BodyRule { max_bytes: 100, schema: Some(Schema::compile(schema, strict, mappings).unwrap()) }
+        BodyRule { max_bytes: 100, schema: Some(Schema::compile(schema, strict, mappings, None).unwrap()) }
     }
 
     fn judged(rule: &BodyRule, body: &str) -> Option<(Row, Option<String>)> {

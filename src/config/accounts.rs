@@ -29,13 +29,12 @@ const MAX_MISTAKES_PER_FILE: usize = 20;
 const ACCOUNTS: &str = "accounts";
 
 /// Bytes that are read of a JSON Lines file at once.
-const READ_BYTES: usize = 256 * 1024;
+const READ_BYTES: usize = 32 * 1024;
 
 /// Accounts and tokens as they are gathered.
 pub struct Gathered<'c> {
     rules: Rules<'c>,
     shortcuts: Option<&'c Shortcuts<'c>>,
-    predecessor: Option<&'c Predecessor<'c>>,
     /// What texts were made into before, if they would be made into the same now.
     unchanged: Option<Unchanged<'c>>,
     /// The places of accounts, with the hashes of their names.
@@ -72,12 +71,11 @@ impl<'c> Gathered<'c> {
         Gathered {
             rules: Rules { products, products_place: root.key("products"), before },
             shortcuts,
-            predecessor,
             unchanged: known.filter(|_| predecessor.is_some_and(same_products)).map(Unchanged::of),
-            names: HashTable::with_capacity(known.map_or(0, Accounts::len)),
+            names: HashTable::with_capacity(known.map_or(0, |known| known.len())),
             hasher: DefaultHashBuilder::default(),
             files: Vec::new(),
-            account_spots: Vec::with_capacity(known.map_or(0, Accounts::len)),
+            account_spots: Vec::with_capacity(known.map_or(0, |known| known.len())),
             token_spots: Vec::with_capacity(known.map_or(0, Accounts::tokens)),
             windows: HashMap::new(),
             networks: HashSet::new(),
@@ -226,12 +224,13 @@ impl<'c> Gathered<'c> {
 
     fn add_compiled(&mut self, name: &str, compiled: Compiled, place: &Place, mistakes: &mut Mistakes) {
         check_name(name, place, mistakes);
+        let predecessor = self.shortcuts.and_then(|shortcuts| shortcuts.predecessor);
         let name: Arc<str> = name.into();
         let licence = |(place, funds): &(u8, file::Funds)| match funds {
             file::Funds::Unmetered => None,
             file::Funds::FirstGrant(credits) => {
                 let product = self.rules.products.iter().find(|product| product.place == *place)?;
-                let known = self.predecessor.and_then(|before| (before.licence)(&name, &product.name));
+                let known = predecessor.and_then(|before| (before.licence)(&name, &product.name));
                 let new = || Arc::new(Licence::new(Arc::clone(&name), Arc::clone(&product.name), *credits));
                 Some((*place, known.unwrap_or_else(new)))
             }

@@ -7,16 +7,18 @@ use serde_json::Value;
 
 use super::compile::out_of_range;
 use super::problems::Rows;
+use super::products::Surroundings;
 use super::units::{Bytes, Parsed};
 use super::{Source, file};
 use crate::check::body::{BodyRule, Mapping, Schema, When};
+use crate::pace;
 use crate::yaml::{Mistakes, Place, Written};
 
 /// Bytes that a body may have at most: it is held in memory as a whole.
 const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
 /// Compiles the `body` of a product.
-pub fn body_rule(body: file::Body, source: &Source, rows: &mut Rows, mistakes: &mut Mistakes) -> BodyRule {
+pub fn body_rule(body: file::Body, around: &Surroundings<'_>, rows: &mut Rows, mistakes: &mut Mistakes) -> BodyRule {
     let max_place = body.max.place().cloned();
     let max_bytes = body.max.take().map_or(16 * 1024, |Parsed(Bytes(bytes))| bytes);
     let fits = (1..=MAX_BODY_BYTES).contains(&max_bytes);
@@ -42,9 +44,10 @@ pub fn body_rule(body: file::Body, source: &Source, rows: &mut Rows, mistakes: &
             mappings.push((Mapping { at: at.into(), when, row }, at_place.unwrap_or(place)));
         }
     }
-    let schema = schema(body.schema, source, mistakes).and_then(|(schema, place)| {
+    let schema = schema(body.schema, around.source, mistakes).and_then(|(schema, place)| {
         let plain = mappings.iter().map(|(mapping, _)| mapping.clone()).collect();
-        let compiled = Schema::compile(schema.clone(), strict, plain);
+        pace::step();
+        let compiled = Schema::compile(schema.clone(), strict, plain, around.known_schemas());
         if compiled.is_none() {
             let why_not = why_not_a_schema(&schema);
             mistakes.push(place, format!("is not a JSON Schema that can be used ({why_not}); mend it there"));

@@ -20,6 +20,7 @@ use crate::check::header::HeaderRule;
 use crate::check::media::{Media, MediaType};
 use crate::check::network::Networks;
 use crate::head::{HeadLimits, MAX_FIELDS};
+use crate::pace;
 use crate::page::Shelf;
 use crate::pages::{Own, example};
 use crate::policy::{Endpoint, Enquiry, Limits, Paths, Policy, Preflight, Product, Upstream};
@@ -75,6 +76,7 @@ pub fn compile(
     if let (None, Some(place)) = (site, &own.for_pages) {
         mistakes.push(place.clone(), "is for pages, and there are none; remove `serve: false` of `pages`, or this");
     }
+    let before = shortcuts.and_then(|shortcuts| shortcuts.predecessor).map(|predecessor| predecessor.policy);
     let around = Surroundings {
         root,
         upstreams: &upstreams,
@@ -82,6 +84,7 @@ pub fn compile(
         source,
         public_url: &public_url,
         site,
+        before,
     };
     if file.products.0.is_empty() && !mistakes.touch(&root.key("products")) {
         mistakes.push(root.key("products"), "is missing; write at least one product with its routes");
@@ -89,6 +92,7 @@ pub fn compile(
     let mut paths = Paths::default();
     let mut compiled: Vec<Product> = Vec::new();
     for (number, entry) in file.products.0.into_iter().enumerate() {
+        pace::step();
         compiled.extend(products::compile(entry, number, &around, &mut rows, &mut paths, mistakes));
     }
     rows.check_use(mistakes);
@@ -162,8 +166,9 @@ pub fn compile(
             // The demo's are known to everybody.
             Source::Embedded(_) => example::Tokens::Demo,
         };
-        crate::pages::publish(&mut policy, &Own { words: rows.words(), extra: own_pages.extra, examples });
-        shelf::publish(&mut policy, recorder::unix_seconds());
+        let before = before.map(|before| &before.pages);
+        crate::pages::publish(&mut policy, &Own { words: rows.words(), extra: own_pages.extra, examples }, before);
+        shelf::publish(&mut policy, recorder::unix_seconds(), before);
     }
     let admin_token = file.admin_token.take().map(|digest| digest.0);
     Some(Config { listeners: Arc::new(own.listeners), workers, admin, admin_token, ledger, outlets, policy })
@@ -369,6 +374,6 @@ fn upstream(
 
 /// The Origins that some token of a product may be used from: any, if some token has no list.
 fn origins(product: u8, accounts: &Accounts) -> Domains {
-    let tokens = accounts.keys().map(|key| &key.token);
+    let tokens = accounts.keys().map(|key| &key.token).inspect(|_| pace::step());
     Domains::any_of(tokens.filter(|token| token.products.contains(product)).map(|token| &token.domains))
 }

@@ -13,11 +13,13 @@ use super::problems::Rows;
 use super::units::{HeaderName, Parsed};
 use super::{Source, file};
 use crate::account::MAX_PRODUCTS;
+use crate::check::body::Schema;
 use crate::check::domain::Domains;
 use crate::check::header::{DeadlineRule, HeaderRule, Shape};
 use crate::check::media::{Media, MediaType};
+use crate::pace;
 use crate::policy::upstream::AddedHeaders;
-use crate::policy::{Endpoint, Paths, Preflight, Product, Upstream};
+use crate::policy::{Endpoint, Paths, Policy, Preflight, Product, Upstream};
 use crate::problem::Row;
 use crate::site::Site;
 use crate::wording::{Text, Wording};
@@ -34,6 +36,16 @@ pub struct Surroundings<'c> {
     pub public_url: &'c str,
     /// Where pages are, if there are any.
     pub site: Option<&'c Site>,
+    /// The policy that is followed, if there is one.
+    pub before: Option<&'c Policy>,
+}
+
+impl<'c> Surroundings<'c> {
+    /// The schemas of bodies that are compiled already.
+    pub fn known_schemas(&self) -> impl Iterator<Item = &'c Schema> {
+        let products = self.before.into_iter().flat_map(|before| &before.products);
+        products.filter_map(|product| product.body.as_ref()?.schema.as_ref())
+    }
 }
 
 /// The longest deadline that can be given; it also bounds how long a slow upstream is waited for.
@@ -81,7 +93,8 @@ pub fn compile(
     };
     let headers: Box<[HeaderRule]> =
         product.headers.0.into_iter().filter_map(|entry| header_rule(entry, &mut taken, rows, mistakes)).collect();
-    let body = product.body.take().map(|body| body_rule(body, around.source, rows, mistakes));
+    let body = product.body.take().map(|body| body_rule(body, around, rows, mistakes));
+    pace::step();
     let answer_schema = schema(product.answer_schema, around.source, mistakes).map(|(schema, _)| schema);
     let tariff = tariff(product.credits, body.as_ref(), mistakes);
     let max_age_place = product.preflight_max_age.place().cloned();

@@ -17,6 +17,7 @@ use crate::account::{Account, Expiry, Token};
 use crate::check::header::Shape;
 use crate::ledger;
 use crate::listener::{At, Listener};
+use crate::pace;
 use crate::policy::upstream::{BreakerRule, HealthRule, Probe};
 use crate::policy::{Policy, Product, Upstream};
 use crate::quota::{Allowance, Rate};
@@ -62,6 +63,7 @@ pub fn effective(written: AsWritten, config: &Config) -> Value {
         upstream_defaults(section(section(&mut root, "upstreams"), &upstream.name), upstream);
     }
     for product in &policy.products {
+        pace::step();
         product_defaults(section(section(&mut root, "products"), &product.name), product);
     }
     if let Some(settings) = &config.ledger {

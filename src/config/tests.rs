@@ -1887,10 +1887,7 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
     states(&format!("calls this gateway (default {})", traced.service_name));
 
     states("`burst`\n    # at once (default: the limit)");
-    let state = policy
-        .accounts
-        .get(0)
-        .unwrap()
+    let state = policy.accounts[0]
         .rate
         .state(crate::quota::Now { monotonic: std::time::Duration::ZERO, unix_seconds: 0 })
         .unwrap();

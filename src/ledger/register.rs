@@ -32,9 +32,16 @@ impl Register {
         Register { licences: licences.into(), current, places, hasher }
     }
 
-    /// A register of other licences that takes over from this one, and forgets none.
-    pub fn renewed(&self, licences: Vec<Arc<Licence>>) -> Register {
-        let new = Register::new(licences);
+    /// A register of other licences that takes over from this one, and forgets none. With the same
+    /// licences it is this one.
+    pub fn renewed<'l>(
+        self: &Arc<Register>,
+        licences: impl Iterator<Item = &'l Arc<Licence>> + Clone,
+    ) -> Arc<Register> {
+        if licences.clone().map(Arc::as_ptr).eq(self.all().iter().map(Arc::as_ptr)) {
+            return Arc::clone(self);
+        }
+        let new = Register::new(licences.cloned().collect());
         // Most stand where they stood.
         let is_gone = |(place, known): &(usize, &Arc<Licence>)| {
             let in_place = new.licences.get(*place).is_some_and(|licence| Arc::ptr_eq(licence, known));
@@ -42,10 +49,10 @@ impl Register {
         };
         let mut gone = self.licences.iter().enumerate().filter(is_gone).map(|(_, known)| known).peekable();
         if gone.peek().is_none() {
-            return new;
+            return Arc::new(new);
         }
         let all = new.licences.iter().chain(gone).cloned().collect();
-        Register { current: new.current, ..Register::new(all) }
+        Arc::new(Register { current: new.current, ..Register::new(all) })
     }
 
     /// The place of an account's licence for a product in [`Register::all`].

@@ -11,6 +11,7 @@ use super::example::Example;
 use super::product::{View, pattern};
 use super::{Own, headers};
 use crate::check::header::Shape;
+use crate::pace;
 use crate::policy::{Enquiry, Policy, Product};
 use crate::problem::Row;
 
@@ -53,15 +54,18 @@ pub fn document(policy: &Policy, own: &Own, products: &[View<'_>]) -> Value {
     if let (Some(email), Some(info)) = (&site.support.email, info.as_object_mut()) {
         info.insert("contact".to_owned(), json!({ "email": &**email }));
     }
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": info,
         "servers": [{ "url": &*site.api_url }],
         "externalDocs": { "url": site.url("/reference"), "description": "Reference" },
         "tags": products.iter().map(|view| json!({ "name": view.title })).collect::<Vec<_>>(),
-        "paths": paths,
         "components": { "schemas": schemas, "securitySchemes": schemes },
-    })
+    });
+    if let Some(members) = document.as_object_mut() {
+        members.insert("paths".to_owned(), Value::Object(paths));
+    }
+    document
 }
 
 fn insert(paths: &mut Map<String, Value>, path: &str, method: &str, operation: Value) {
@@ -248,6 +252,7 @@ fn responses(policy: &Policy, product: Option<&Product>, success: &Value) -> Val
     }
     by_status.sort_unstable_by_key(|(code, _)| *code);
     for (code, rows) in by_status {
+        pace::step();
         let mut named = answer_headers(policy, product);
         if matches!(code, 429 | 503) {
             let meaning = &headers::RETRY_AFTER;

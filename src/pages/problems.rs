@@ -3,21 +3,24 @@
 //! The words come from the table's guide and from the configuration; the object and the headers are
 //! written by the code that answers clients. People get HTML and programs JSON, of the same view.
 
+use std::sync::Arc;
+
 use askama::Template;
 use serde::Serialize;
 
 use super::example::{self, Example};
 use super::shell::Shell;
-use super::{Own, headers};
+use super::{Drafted, Own, headers};
 use crate::account::{Account, Expiry, Principal, ProductSet, Token};
 use crate::admit::Trail;
 use crate::check::domain::Domains;
 use crate::check::network::Networks;
-use crate::page::{Freshness, Page, Rendition};
+use crate::pace;
+use crate::page::{Draft, Freshness};
 use crate::policy::{Policy, Product};
 use crate::problem::guide::Retry;
 use crate::problem::{Fault, Row};
-use crate::quota::{Arrival, Now, Rate};
+use crate::quota::{Arrival, Now, Rate, Window};
 use crate::respond::{self, Context, Http1Sink, Outcome, TransactionId};
 use crate::site::Link;
 use crate::wording::Words;
@@ -33,9 +36,6 @@ pub struct OwnWords {
 /// The moment at which examples are answered: any would do, but the same one each time, so that a
 /// page changes only when its words do.
 const MOMENT: Now = Now { monotonic: std::time::Duration::ZERO, unix_seconds: 1_767_225_600 };
-
-/// Requests that are counted until an example's rate is used up, at the most.
-const MOST_COUNTED: u32 = 100_000;
 
 /// All that a page says of a problem.
 #[derive(Debug, Serialize)]
@@ -96,8 +96,13 @@ struct IndexHtml<'a> {
 }
 
 /// The pages of all problems, and their index, each with its path.
-pub fn pages(policy: &Policy, own: &Own) -> Vec<(String, Page)> {
-    let views: Vec<View> = policy.wording.iter().map(|(row, words)| view(policy, own, *row, words)).collect();
+pub fn pages(policy: &Policy, own: &Own) -> Vec<Drafted> {
+    let window = super::usual_rate(policy).0;
+    let view = |(row, words): &(Row, Words)| {
+        pace::step();
+        view(policy, own, window.as_ref(), *row, words)
+    };
+    let views: Vec<View> = policy.wording.iter().map(view).collect();
     let mut pages = vec![("/problems".to_owned(), index(policy, &views))];
     for view in &views {
         let path = format!("/problems/{}", view.slug);
@@ -106,12 +111,12 @@ pub fn pages(policy: &Policy, own: &Own) -> Vec<(String, Page)> {
         shell.alternate = Some("application/json");
         let value = serde_json::to_value(view).unwrap_or_default();
         let html = super::rendered(&ProblemHtml { shell, view });
-        pages.push((path, Page::new([html, Rendition::json(&value, Freshness::Document)])));
+        pages.push((path, vec![html, Draft::json(&value, Freshness::Document)]));
     }
     pages
 }
 
-fn index(policy: &Policy, views: &[View]) -> Page {
+fn index(policy: &Policy, views: &[View]) -> Vec<Draft> {
     let about = "Every problem that a request can be answered with, what it means and how to mend it.";
     let mut shell = Shell::new(&policy.site, "/problems", "Problems", about);
     shell.alternate = Some("application/json");
@@ -122,7 +127,7 @@ fn index(policy: &Policy, views: &[View]) -> Page {
     let known = views.iter().find(|view| view.slug == "token-unknown").or(views.first());
     let object = known.map(|view| in_order(&view.object)).unwrap_or_default();
     let html = super::rendered(&IndexHtml { shell, views, object });
-    Page::new([html, Rendition::json(&value, Freshness::Document)])
+    vec![html, Draft::json(&value, Freshness::Document)]
 }
 
 /// An error object on several lines, its members in the order of the wire.
@@ -142,13 +147,14 @@ fn example_of<'p>(policy: &'p Policy, own: &Own, row: Row) -> (Option<&'p Produc
     }
 }
 
-fn view(policy: &Policy, own: &Own, row: Row, words: &Words) -> View {
+fn view(policy: &Policy, own: &Own, window: Option<&Arc<Window>>, row: Row, words: &Words) -> View {
     let guide = row.guide();
     let own_words = own.words.iter().find(|(slug, _)| *slug == words.slug).map(|(_, words)| words.clone());
     let own_words = own_words.unwrap_or_default();
     let (product, example) = example_of(policy, own, row);
     let shown = example.clone().or_else(|| product.and_then(|product| Example::good(policy, product, own.examples)));
-    let (answer, headers, object) = shown.map(|example| answer(policy, product, row, &example)).unwrap_or_default();
+    let (answer, headers, object) =
+        shown.map(|example| answer(policy, product, window, row, &example)).unwrap_or_default();
     let listed = |own: Vec<String>, otherwise: &[&str]| {
         if own.is_empty() { otherwise.iter().map(|text| (*text).to_owned()).collect() } else { own }
     };
@@ -209,20 +215,20 @@ fn meaning_of(policy: &Policy, row: Row) -> String {
 fn answer(
     policy: &Policy,
     product: Option<&Product>,
+    window: Option<&Arc<Window>>,
     row: Row,
     example: &Example,
 ) -> (String, Vec<(String, String)>, serde_json::Value) {
     let mut problem = example::problem(example, row);
-    let known = asker(policy, product, row);
+    let known = product.zip(window).map(|(product, window)| asker(product, window, row));
     if let Some((_, account)) = &known {
-        // One request was counted, or as many as there may be.
-        let counted = if row == Row::RateExceeded { MOST_COUNTED } else { 1 };
-        let refused = (0..counted).find_map(|_| account.rate.take(MOMENT).err());
+        let refused = account.rate.take(MOMENT).err();
         problem = refused.filter(|refused| refused.row == row).unwrap_or(problem);
     }
     // A body is waited for when everything else of a request is known to be right.
     let was_admitted = matches!(example.body, example::Body::NeverSent(_));
-    let principal = known.as_ref().map(|(token, account)| Principal { token, account, slot: 0 });
+    let principal =
+        known.as_ref().map(|(token, account)| Principal { token, token_place: 0, account, account_place: 0 });
     let trail = Trail {
         product: product.filter(|_| row > Row::EndpointUnknown || was_admitted),
         principal: principal.filter(|_| row > Row::TokenUnknown || was_admitted),
@@ -244,11 +250,14 @@ fn answer(
 }
 
 /// Somebody who asks for a product, so that an example has the headers of one who does: nobody of the
-/// configuration, with the rate of most.
-fn asker(policy: &Policy, product: Option<&Product>, row: Row) -> Option<(Token, Account)> {
-    let window = super::usual_rate(policy).0?;
+/// configuration, with the rate of most, of which nothing is left if that is the problem.
+fn asker(product: &Product, window: &Arc<Window>, row: Row) -> (Token, Account) {
     let mut products = ProductSet::default();
-    products.insert(product?.place);
+    products.insert(product.place);
+    let counted = Arrival::default();
+    if row == Row::RateExceeded {
+        counted.restore(MOMENT.monotonic.saturating_add(window.time_to_refill()));
+    }
     let token = Token {
         name: "example".into(),
         products,
@@ -259,10 +268,10 @@ fn asker(policy: &Policy, product: Option<&Product>, row: Row) -> Option<(Token,
     };
     let account = Account {
         name: "example".into(),
-        rate: Rate::Limited(window, Arrival::default()),
+        rate: Rate::Limited(Arc::clone(window), counted),
         enquiries: Arrival::default(),
         licences: Default::default(),
         keys: Default::default(),
     };
-    Some((token, account))
+    (token, account)
 }

@@ -8,6 +8,7 @@ use super::fields::{self, Field};
 use super::prices::{self, Prices};
 use crate::check::header::{HeaderRule, Shape};
 use crate::check::media::MediaType;
+use crate::pace;
 use crate::policy::{Policy, Product};
 use crate::problem::Row;
 
@@ -62,6 +63,7 @@ pub struct DeadlineView {
 pub fn all<'p>(policy: &'p Policy, own: &Own) -> Vec<View<'p>> {
     let mut views: Vec<View<'p>> = Vec::new();
     for product in &policy.products {
+        pace::step();
         let mut view = view(policy, product, own);
         if views.iter().any(|earlier| earlier.slug == view.slug) {
             view.slug = format!("{}-{}", view.slug, product.place);

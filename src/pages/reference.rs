@@ -5,8 +5,9 @@ use askama::Template;
 use super::openapi::shown::{self, Operation};
 use super::product::View;
 use super::shell::Shell;
-use super::{Own, headers, openapi, product};
-use crate::page::{Freshness, Page, Rendition};
+use super::{Drafted, Own, headers, openapi, product};
+use crate::pace;
+use crate::page::{Draft, Freshness};
 use crate::policy::{Enquiry, Policy};
 use crate::quota::Allowance;
 use crate::respond::EXPOSED_HEADERS;
@@ -75,7 +76,7 @@ impl Facts<'_> {
 }
 
 /// The pages of the reference, each with its path.
-pub fn pages(policy: &Policy, own: &Own) -> Vec<(String, Page)> {
+pub fn pages(policy: &Policy, own: &Own) -> Vec<Drafted> {
     let facts = facts(policy, own);
     let shell = |path: &str, title: &str, about: &str| {
         let mut shell = Shell::new(&policy.site, path, title, about);
@@ -87,7 +88,7 @@ pub fn pages(policy: &Policy, own: &Own) -> Vec<(String, Page)> {
     };
     let facts = &facts;
     let mut pages = Vec::new();
-    let mut add = |path: &str, html: Rendition| pages.push((path.to_owned(), Page::new([html])));
+    let mut add = |path: &str, html: Draft| pages.push((path.to_owned(), vec![html]));
     macro_rules! page {
         ($template:ident, $path:literal, $title:literal, $about:literal) => {
             add($path, super::rendered(&$template { shell: shell($path, $title, $about), facts }));
@@ -123,12 +124,15 @@ pub fn pages(policy: &Policy, own: &Own) -> Vec<(String, Page)> {
         add(&path, super::rendered(&ProductHtml { shell, view }));
     }
     let document = openapi::document(policy, own, &facts.products);
+    pace::step();
     let about = "Every path, status and header, as OpenAPI has it.";
     let mut shell = shell("/reference/api", "OpenAPI", about);
     // It stands in the main menu itself.
     shell.trail.clear();
     add("/reference/api", super::rendered(&ApiHtml { shell, operations: shown::operations(&document) }));
-    pages.push(("/openapi.json".to_owned(), Page::new([Rendition::json(&document, Freshness::Document)])));
+    pace::step();
+    pages.push(("/openapi.json".to_owned(), vec![Draft::json(&document, Freshness::Document)]));
+    pace::step();
     pages
 }
 

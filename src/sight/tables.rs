@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::counters::{Count, Histogram};
-use crate::account::accounts::Places;
+use crate::account::Principal;
 use crate::policy::{Policy, Product};
 use crate::problem::{Problem, Status};
 use crate::wording::Wording;
@@ -128,24 +128,24 @@ impl Tables {
         }
     }
 
-    /// Counts a request. `places` are looked up where figures by account or token are wanted.
+    /// Counts a request.
     pub fn count(
         &self,
         wording: &Wording,
         product: Option<&Product>,
-        places: impl FnOnce() -> Option<Places>,
+        principal: Option<Principal<'_>>,
         ending: Ending,
         times: &Times,
     ) {
         let place = product.map(|product| usize::from(product.place));
         let figures = place.and_then(|place| self.products.get(place)).unwrap_or(&self.elsewhere);
         figures.count(wording, ending, times);
-        if (self.accounts.other.is_some() || self.tokens.other.is_some())
-            && let Some(places) = places()
+        if let Some(principal) = principal
+            && (self.accounts.other.is_some() || self.tokens.other.is_some())
         {
             let status = place_of_status(wording, ending);
-            self.accounts.count(places.account(), status);
-            self.tokens.count(places.token(), status);
+            self.accounts.count(principal.account_place, status);
+            self.tokens.count(principal.token_place, status);
         }
     }
 

@@ -181,8 +181,7 @@ impl Drop for Witness<'_> {
         let waits = upstream.unwrap_or_default().saturating_add(body.until(now).unwrap_or_default());
         let times = Times { total, upstream, own: total.saturating_sub(waits) };
         let Trail { product, principal } = seen.trail;
-        let places = || principal.map(|principal| seen.policy.accounts.places(principal.slot));
-        tables.count(seen.wording(), product, places, seen.ending, &times);
+        tables.count(seen.wording(), product, principal, seen.ending, &times);
         if let Some(product) = product {
             match seen.ending {
                 Ending::Answered => product.traffic.answered(total),

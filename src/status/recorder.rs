@@ -21,6 +21,7 @@ use super::traffic::{Counted, Traffic};
 use crate::gateway::{Gateway, Snapshot};
 use crate::ledger::annals::{Annals, Changes};
 use crate::ledger::{Ledger, Refusal};
+use crate::pace;
 use crate::policy::Policy;
 use crate::upstream::Reach;
 
@@ -193,6 +194,7 @@ impl Clerk {
     }
 
     fn turn(&mut self, now: Seconds) {
+        pace::keep();
         self.read();
         let snapshot = self.gateway.snapshot();
         self.follow(&snapshot);

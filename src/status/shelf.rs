@@ -8,7 +8,8 @@ use super::feed::{FEED, PAGE, feed};
 use super::html::{JSON, SCHEMA, html};
 use super::report::Report;
 use super::{history::Seconds, json};
-use crate::page::{Freshness, Page, Rendition};
+use crate::pace;
+use crate::page::{Draft, Freshness, Page, Rendition, Shelf};
 use crate::pages;
 use crate::policy::Policy;
 use crate::site::Site;
@@ -18,15 +19,24 @@ pub fn names(policy: &Policy) -> Vec<Arc<str>> {
     policy.products.iter().map(|product| Arc::clone(&product.name)).collect()
 }
 
+/// Where the pages are that change under way.
+const PATHS: [&str; 3] = [JSON, FEED, PAGE];
+
 /// The schema of the JSON, made ready once.
 static SCHEMA_RENDITION: LazyLock<Rendition> =
-    LazyLock::new(|| Rendition::new("application/schema+json", json::SCHEMA.into(), Freshness::Document));
+    LazyLock::new(|| Draft::new("application/schema+json", json::SCHEMA.into(), Freshness::Document).ready());
 
-/// Puts the pages up for a policy that nothing is known for yet. They name no product before they
-/// have been exchanged for the first time, which happens as soon as the policy is in force.
-pub fn publish(policy: &mut Policy, now: Seconds) {
-    let report = Report::new(&Book::new(policy.status.clone()), &[], now);
-    for (path, page) in rendered(&report, &policy.site) {
+/// Puts the pages up for a policy: those of the policy that it follows, or else such as name no
+/// product yet. They are exchanged soon after the policy has come into force.
+pub fn publish(policy: &mut Policy, now: Seconds, before: Option<&Shelf>) {
+    let known = |path| before?.find(&policy.site.served(path)).map(|shelved| (path, shelved.page()));
+    let known: Option<Vec<_>> = PATHS.into_iter().map(known).collect();
+    let pages = known.unwrap_or_else(|| {
+        let report = Report::new(&Book::new(policy.status.clone()), &[], now);
+        let pages = rendered(&report, &policy.site).into_iter();
+        pages.map(|(path, page)| (path, Arc::new(page))).collect()
+    });
+    for (path, page) in pages {
         pages::put_live(policy, path, page);
     }
     pages::put(policy, SCHEMA, Page::new([SCHEMA_RENDITION.clone()]));
@@ -45,12 +55,14 @@ pub fn replace(policy: &Policy, report: &Report) {
 }
 
 fn rendered(report: &Report, site: &Site) -> Vec<(&'static str, Page)> {
-    let value = json::json(report);
-    let json = || Rendition::json(&value, Freshness::Live);
-    let atom = Rendition::new("application/atom+xml; charset=utf-8", feed(report, site).into(), Freshness::Live);
+    let ready = |draft: Draft| {
+        pace::step();
+        draft.ready()
+    };
+    let json = ready(Draft::json(&json::json(report), Freshness::Live));
+    let atom = Draft::new("application/atom+xml; charset=utf-8", feed(report, site).into(), Freshness::Live);
     // Of a page that cannot be written the others are there all the same.
-    let html = html(report, site).map(|text| Page::new([Rendition::html(text, Freshness::Live), json()]));
-    let mut pages = vec![(JSON, Page::new([json()])), (FEED, Page::new([atom]))];
-    pages.extend(html.map(|page| (PAGE, page)));
-    pages
+    let html = html(report, site).map(|text| ready(Draft::html(text, Freshness::Live)));
+    let html = html.map(|html| (PAGE, Page::new([html, json.clone()])));
+    [(JSON, Page::new([json])), (FEED, Page::new([ready(atom)]))].into_iter().chain(html).collect()
 }

@@ -20,6 +20,7 @@ use serde::{Deserializer, forward_to_deserialize_any};
 use super::tree::{Kind, Node, Resolved, push_index, push_key, resolve};
 use super::words::{in_plain_words, shown, unknown_key};
 use super::{HANDED, Mistakes, Place, TEXT_OR_KEYS, WRITTEN};
+use crate::pace;
 
 /// Deserializes a tree. `None` means that a mistake says why; with a value there can be mistakes
 /// as well.
@@ -149,6 +150,7 @@ impl<'a> Reader<'a> {
     /// Deserializes the node and records what fails there. Every node is read through here, so
     /// that each failure gets the place of the innermost node around it.
     fn run<'de, S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Error> {
+        pace::step();
         seed.deserialize(self).map_err(|error| self.settle(error))
     }
 

@@ -14,6 +14,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 
 use super::words::{not_yaml, shown};
 use super::{Mistakes, Place};
+use crate::pace;
 
 /// The largest text that is read, in bytes: a file beyond it is not a configuration, and its
 /// tree would take many times its size.
@@ -172,6 +173,7 @@ impl<'a> Builder<'a, '_> {
                 Ok(found) => found,
                 Err(error) => return self.not_yaml(&error),
             };
+            pace::step();
             let (line, column) = position(span.start);
             match event {
                 Event::DocumentStart(_) => {

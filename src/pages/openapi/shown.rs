@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::pace;
 use crate::pages::fields::{self, Field};
 
 /// One operation as the page shows it, read from the document.
@@ -42,7 +43,11 @@ pub fn operations(document: &Value) -> Vec<Operation> {
     let all = paths.into_iter().flatten().flat_map(|(path, methods)| {
         methods.as_object().into_iter().flatten().map(move |(method, operation)| (path, method, operation))
     });
-    all.map(|(path, method, operation)| shown(document, path, method, operation)).collect()
+    all.map(|(path, method, operation)| {
+        pace::step();
+        shown(document, path, method, operation)
+    })
+    .collect()
 }
 
 fn text(value: &Value, key: &str) -> String {
