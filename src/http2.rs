@@ -123,12 +123,14 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             }
             () = idle(&streams, quiet_allowance), if stop_by.is_none() => {
                 stop_by = Some(Instant::now() + IDLE_STOP_ALLOWANCE);
+                conduct.leaves();
                 connection.graceful_shutdown();
             }
             _ = shutdown.changed(), if stop_by.is_none() => {
                 let open = streams.receiver_count() > 0;
                 let allowance = if open { gateway.snapshot().policy.grace() } else { IDLE_STOP_ALLOWANCE };
                 stop_by = Some(Instant::now() + allowance);
+                conduct.leaves();
                 connection.graceful_shutdown();
             }
             () = until(stop_by) => return,

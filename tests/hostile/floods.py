@@ -3,9 +3,9 @@
 
 Asserts that the gateway's memory stays within 64 MiB of its level before each attack, that every
 good request is answered with 200, and that the connections of attackers end. Times are printed and
-not asserted, since attacker, gateway and good clients share a machine: the control is the same load
-while a process burns the attacker's core against nothing. How much of the processors' time the
-gateway itself has used is printed beside them.
+not asserted, since attacker, gateway and good clients share a machine: the control of each attack is the
+same attack on a process that reads a little and then ends each connection, while the same good
+clients are measured. How much of the processors' time the gateway itself has used is printed beside them.
 
     tests/hostile/run [--seconds 3] [--binary target/debug/tollgate] [--only NAME] [--tls]
     tests/hostile/run --tls --port 8443 --pid 1234 --token TOKEN    # a gateway that runs already
@@ -22,9 +22,11 @@ import queue
 import resource
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import attacks
@@ -36,7 +38,7 @@ MIB = 1 << 20
 # without end and is found all the same.
 MOST_GROWTH = 64 * MIB
 GOOD_CONNECTIONS = 8
-GOOD_REQUESTS_A_SECOND = 160
+GOOD_REQUESTS_A_SECOND = 400
 LEAST_RESETS = 200_000
 # With its handshakes Python opens a fifth of the connections, and each gets one write of resets.
 LEAST_RESETS_TLS = 50_000
@@ -46,6 +48,8 @@ GOOD_PATIENCE_SECONDS = 10
 ROUND_PATIENCE_SECONDS = 30
 ANSWER = b'{"result":{"number":"1","phone_type":"Mobile","confidence":"Verified","filler":"' + b"a" * 60_000 + b'"}}'
 SMALL = b'{"result":{"number":"1","phone_type":"Mobile","confidence":"Verified"}}'
+# What the control reads of a connection, as the gateway does in one turn, and how long it leaves it open then.
+SINK_BYTES, SINK_SECONDS = 1 << 16, 0.1
 HOSTILE_TOKEN, GOOD_TOKEN = "hostile-token", "good-token"
 
 # What the attacker did, the times of good requests, faults, memory before and at most, and the gateway's time.
@@ -81,18 +85,46 @@ def backend(port):
     asyncio.run(main())
 
 
+def sink(port, tls, directory):
+    """What the control attacks: it does next to nothing, so that what is measured is the attacker's own cost."""
+    def serve(client, context):
+        try:
+            client.settimeout(SINK_SECONDS)
+            client = context.wrap_socket(client, server_side=True) if context else client
+            left = SINK_BYTES
+            while left > 0 and (piece := client.recv(left)):
+                left -= len(piece)
+            time.sleep(SINK_SECONDS)
+        except OSError:
+            pass
+        finally:
+            client.close()
+
+    context = None
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(directory / "cert.pem", directory / "key.pem")
+        context.set_alpn_protocols(["h2"])
+    with socket.create_server(("127.0.0.1", port), backlog=4096) as listening:
+        while True:
+            threading.Thread(target=serve, args=(listening.accept()[0], context), daemon=True).start()
+
+
 def listener(directory, port, tls):
-    """The keys of a listener that speaks HTTP/2, with a certificate of its own or without TLS."""
+    """The keys of a listener that speaks HTTP/2, with the certificate of the directory or without TLS."""
     if not tls:
         return f"listen: 127.0.0.1:{port}\nh2c: true\n"
+    return (f"listeners:\n  - address: 127.0.0.1:{port}\n"
+            "    tls: { certificates: [{ certificate: cert.pem, key: key.pem }] }\n")
+
+
+def make_certificate(directory):
     if not shutil.which("openssl"):
         sys.exit("openssl is needed to make a certificate")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                     "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
                     "-keyout", directory / "key.pem", "-out", directory / "cert.pem"],
                    check=True, stderr=subprocess.DEVNULL)
-    return (f"listeners:\n  - address: 127.0.0.1:{port}\n"
-            "    tls: { certificates: [{ certificate: cert.pem, key: key.pem }] }\n")
 
 
 def configuration(directory, listen, admin, behind, behind_hostile, tls):
@@ -158,11 +190,7 @@ def good_load(target, seconds, results):
 def attack_process(target, name, seconds, core, results):
     os.sched_setaffinity(0, {core})
     attacker = attacks.Attacker(target, time.monotonic() + seconds)
-    if name is None:
-        while attacker.running():
-            pass
-    else:
-        getattr(attacks, name)(attacker)
+    getattr(attacks, name)(attacker)
     results.put(("attacker", attacker.tally.report()))
 
 
@@ -181,14 +209,14 @@ def milliseconds(times, share):
     return 1000 * times[min(len(times) - 1, int(len(times) * share))] if times else float("nan")
 
 
-def round_of(target, name, seconds, core):
-    """One attack, or the control. What does not end in time is ended, and is a fault."""
+def round_of(target, attacked, name, seconds, core):
+    """One attack, on the gateway or the sink. What does not end in time is ended, and is a fault."""
     results, outcomes, faults = multiprocessing.Queue(), {}, []
     before = most = memory(target["pid"])
     used = cpu_seconds(target["pid"])
     processes = {
         "attacker": multiprocessing.Process(
-            target=attack_process, args=(target, name, seconds, core, results), daemon=True),
+            target=attack_process, args=(attacked, name, seconds, core, results), daemon=True),
         "good client": multiprocessing.Process(target=good_load, args=(target, seconds, results), daemon=True),
     }
     for process in processes.values():
@@ -215,28 +243,31 @@ def round_of(target, name, seconds, core):
 
 def print_row(name, outcome, control):
     report, p99 = outcome.report, milliseconds(outcome.times, 0.99)
+    quiet = milliseconds(control.times, 0.99)
     print(f"{name:14} {report.get('sent', 0):9} {report.get('connections', 0):6} {report.get('ended', 0):6} "
           f"{report.get('longest', 0):7.2f}s {outcome.before / MIB:7.1f} +{(outcome.most - outcome.before) / MIB:5.1f} "
-          f"{outcome.cpu_seconds:6.2f} {len(outcome.times):5} {milliseconds(outcome.times, 0.5):7.2f} {p99:7.2f} "
-          f"{p99 / milliseconds(control.times, 0.99):9.2f}x", flush=True)
+          f"{control.cpu_seconds:6.2f} {outcome.cpu_seconds:6.2f} {len(outcome.times):5} "
+          f"{milliseconds(outcome.times, 0.5):7.2f} {quiet:7.2f} {p99:7.2f} {p99 / quiet:6.2f}x", flush=True)
 
 
 def run(target, seconds, only):
     core = max(os.sched_getaffinity(0))
-    # A first round warms everything up; the second is what the others are compared with.
-    round_of(target, None, min(seconds, 2), core)
-    control = round_of(target, None, seconds, core)
-    print(f"{'attack':14} {'sent':>9} {'conns':>6} {'ended':>6} {'longest':>8} {'memory MiB':>14} {'cpu s':>6} "
-          f"{'good':>5} {'p50 ms':>7} {'p99 ms':>7} {'to control':>10}")
-    print_row("(control)", control, control)
-    faults = [f"control: {fault}" for fault in control.faults]
-    if not control.times:
-        return faults + ["control: no good request was answered, so nothing else is tried"]
+    elsewhere = target | {"port": target["sink"], "least_resets": 0}
+    # A first round warms everything up.
+    warm = round_of(target, elsewhere, "pings", min(seconds, 2), core)
+    if not warm.times:
+        return [*warm.faults, "no good request was answered, so nothing else is tried"]
+    print(f"{'':54} {'gateway, cpu s':>14} {'good requests: number, p50 ms, p99 ms':>37}\n"
+          f"{'attack':14} {'sent':>9} {'conns':>6} {'ended':>6} {'longest':>8} {'memory MiB':>14} "
+          f"{'contr.':>6} {'attack':>6} {'':5} {'':7} {'contr.':>7} {'attack':>7} {'ratio':>7}")
+    faults = []
     for attack, must_end in attacks.ATTACKS:
         name = attack.__name__
         if only and name != only:
             continue
-        outcome = round_of(target, name, seconds, core)
+        control = round_of(target, elsewhere, name, seconds, core)
+        faults += [f"control of {name}: {fault}" for fault in control.faults]
+        outcome = round_of(target, target, name, seconds, core)
         print_row(name, outcome, control)
         faults += [f"{name}: {fault}" for fault in outcome.faults]
         growth, report = (outcome.most - outcome.before) / MIB, outcome.report
@@ -261,35 +292,49 @@ def main():
     options = arguments.parse_args()
     target = {"tls": options.tls, "small_buffers": False,
               "least_resets": LEAST_RESETS_TLS if options.tls else LEAST_RESETS}
-    if options.port:
-        target |= {"port": options.port, "pid": options.pid, "token": options.token, "good_token": options.token}
-        return report_faults(run(target, options.seconds, options.only))
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
-        listen, admin, *behind = (free_port() for _ in range(4))
-        configuration(directory, listen, admin, *behind, options.tls)
-        servers = [multiprocessing.Process(target=backend, args=(port,), daemon=True) for port in behind]
-        for server in servers:
-            server.start()
-        with open(directory / "log", "wb") as log:
-            gateway = subprocess.Popen([options.binary, "run", "--config", str(directory / "tollgate.yaml")],
-                                       stdout=subprocess.PIPE, stderr=log)
-            try:
-                if not gateway.stdout.readline():
-                    sys.exit(f"the gateway did not start: {(directory / 'log').read_text()}")
-                target |= {"port": listen, "pid": gateway.pid, "token": HOSTILE_TOKEN, "good_token": GOOD_TOKEN}
-                faults = run(target, options.seconds, options.only)
-                if gateway.poll() is not None:
-                    faults.append(f"the gateway has ended with {gateway.returncode}")
-                text = (directory / "log").read_text(errors="replace")
-                if "panic" in text or HOSTILE_TOKEN in text or GOOD_TOKEN in text:
-                    faults.append("a panic or a token in the log")
-            finally:
-                gateway.kill()
-                gateway.wait()
-                for server in servers:
-                    server.kill()
-    return report_faults(faults)
+        if options.tls:
+            make_certificate(directory)
+        target["sink"] = free_port()
+        servers = [multiprocessing.Process(target=sink, args=(target["sink"], options.tls, directory), daemon=True)]
+        servers[0].start()
+        try:
+            if options.port:
+                target |= {"port": options.port, "pid": options.pid,
+                           "token": options.token, "good_token": options.token}
+                return report_faults(run(target, options.seconds, options.only))
+            return report_faults(run_with_gateway(target, options, directory, servers))
+        finally:
+            for server in servers:
+                server.kill()
+
+
+def run_with_gateway(target, options, directory, servers):
+    """The same against a gateway and backends that are started for it."""
+    listen, admin, *behind = (free_port() for _ in range(4))
+    configuration(directory, listen, admin, *behind, options.tls)
+    backends = [multiprocessing.Process(target=backend, args=(port,), daemon=True) for port in behind]
+    for server in backends:
+        server.start()
+    servers += backends
+    with open(directory / "log", "wb") as log:
+        gateway = subprocess.Popen([options.binary, "run", "--config", str(directory / "tollgate.yaml")],
+                                   stdout=subprocess.PIPE, stderr=log)
+    try:
+        if not gateway.stdout.readline():
+            sys.exit(f"the gateway did not start: {(directory / 'log').read_text()}")
+        target |= {"port": listen, "pid": gateway.pid, "token": HOSTILE_TOKEN, "good_token": GOOD_TOKEN}
+        faults = run(target, options.seconds, options.only)
+        if gateway.poll() is not None:
+            faults.append(f"the gateway has ended with {gateway.returncode}")
+        text = (directory / "log").read_text(errors="replace")
+        if "panic" in text or HOSTILE_TOKEN in text or GOOD_TOKEN in text:
+            faults.append("a panic or a token in the log")
+        return faults
+    finally:
+        gateway.kill()
+        gateway.wait()
 
 
 def report_faults(faults):
