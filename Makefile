@@ -1,6 +1,6 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
 .PHONY: run test hostile browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
-	bench-micro bench-metering bench-sight bench-pages tools
+	bench-micro bench-metering bench-sight bench-pages bench-reload tools
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
 # a Python script, run the commands of the pages with curl, bound what the program may use with
@@ -93,6 +93,13 @@ bench-pages: tools
 	@command -v wrk >/dev/null && command -v haproxy >/dev/null || \
 		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends wrk haproxy)
 	python3 benches/pages.py
+
+# What reloads do to the requests beside them.
+bench-reload: tools
+	cargo build --release --locked
+	@command -v haproxy >/dev/null || \
+		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends haproxy)
+	python3 benches/reload.py
 
 tools:
 	@missing=""; \
