@@ -59,7 +59,6 @@ def write(directory, listen, admin, backend):
 def change(texts, directory):
     for path, text in texts.items():
         (directory / "new").write_text(text)
-        # The control writes all the same, where nobody looks.
         os.rename(directory / "new", path)
 
 
@@ -85,6 +84,7 @@ def reloads(admin):
 def turn(directory, listen, process, ways, told):
     """One turn of load beside changes, or beside writes that change nothing."""
     seconds = max(1, round(RELOADS / TURNS / RELOADS_A_SECOND))
+    # The control writes all the same, where nobody looks.
     target = directory if told else directory / "elsewhere"
     ways = [{target / path.name: text for path, text in way.items()} for way in ways]
     over = threading.Event()

@@ -49,8 +49,9 @@ pub fn publish(policy: &mut Policy, own: &Own, before: Option<&Shelf>) {
         pages.push((logo.path.to_string(), vec![draft]));
     }
     pages.push((ICON_PATH.to_owned(), vec![icon(&policy.site)]));
-    pages.extend(problems::pages(policy, own));
-    pages.extend(reference::pages(policy, own));
+    let (rate, same_rate) = usual_rate(policy);
+    pages.extend(problems::pages(policy, own, rate));
+    pages.extend(reference::pages(policy, own, (rate, same_rate)));
     pages.extend(own.extra.iter().map(|extra| extra_page(&policy.site, extra)));
     for (path, drafts) in pages {
         let known = before.and_then(|before| before.find(&policy.site.served(&path))).map(Shelved::page);
@@ -82,7 +83,7 @@ fn rendered(template: &impl askama::Template) -> Draft {
 }
 
 /// The rate that most accounts have, if any has one, and whether all have it.
-fn usual_rate(policy: &Policy) -> (Option<Arc<Window>>, bool) {
+fn usual_rate(policy: &Policy) -> (Option<&Arc<Window>>, bool) {
     let mut counted: Vec<(&Arc<Window>, usize)> = Vec::new();
     for account in policy.accounts.iter().take(ACCOUNTS_LOOKED_AT) {
         let Rate::Limited(window, _) = &account.rate else { continue };
@@ -92,7 +93,7 @@ fn usual_rate(policy: &Policy) -> (Option<Arc<Window>>, bool) {
         }
     }
     let same = counted.len() <= 1;
-    (counted.into_iter().max_by_key(|(_, count)| *count).map(|(window, _)| Arc::clone(window)), same)
+    (counted.into_iter().max_by_key(|(_, count)| *count).map(|(window, _)| window), same)
 }
 
 /// Accounts whose rates are compared; there may be millions.

@@ -95,12 +95,11 @@ struct IndexHtml<'a> {
     object: String,
 }
 
-/// The pages of all problems, and their index, each with its path.
-pub fn pages(policy: &Policy, own: &Own) -> Vec<Drafted> {
-    let window = super::usual_rate(policy).0;
+/// The pages of all problems, and their index, each with its path. `window` is the rate of most accounts.
+pub fn pages(policy: &Policy, own: &Own, window: Option<&Arc<Window>>) -> Vec<Drafted> {
     let view = |(row, words): &(Row, Words)| {
         pace::step();
-        view(policy, own, window.as_ref(), *row, words)
+        view(policy, own, window, *row, words)
     };
     let views: Vec<View> = policy.wording.iter().map(view).collect();
     let mut pages = vec![("/problems".to_owned(), index(policy, &views))];

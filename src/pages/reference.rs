@@ -1,5 +1,7 @@
 //! The reference: how to ask, from where, how often, for how much, made from the policy in force.
 
+use std::sync::Arc;
+
 use askama::Template;
 
 use super::openapi::shown::{self, Operation};
@@ -9,7 +11,7 @@ use super::{Drafted, Own, headers, openapi, product};
 use crate::pace;
 use crate::page::{Draft, Freshness};
 use crate::policy::{Enquiry, Policy};
-use crate::quota::Allowance;
+use crate::quota::{Allowance, Window};
 use crate::respond::EXPOSED_HEADERS;
 use crate::site::Link;
 
@@ -75,9 +77,10 @@ impl Facts<'_> {
     }
 }
 
-/// The pages of the reference, each with its path.
-pub fn pages(policy: &Policy, own: &Own) -> Vec<Drafted> {
-    let facts = facts(policy, own);
+/// The pages of the reference, each with its path. `usual_rate` is that of most accounts, and whether
+/// all have it.
+pub fn pages(policy: &Policy, own: &Own, usual_rate: (Option<&Arc<Window>>, bool)) -> Vec<Drafted> {
+    let facts = facts(policy, own, usual_rate);
     let shell = |path: &str, title: &str, about: &str| {
         let mut shell = Shell::new(&policy.site, path, title, about);
         shell.beside.clone_from(&facts.pages);
@@ -140,7 +143,7 @@ fn product_path(view: &View<'_>) -> String {
     format!("/reference/products/{}", view.slug)
 }
 
-fn facts<'p>(policy: &'p Policy, own: &Own) -> Facts<'p> {
+fn facts<'p>(policy: &'p Policy, own: &Own, (rate, same_rate): (Option<&Arc<Window>>, bool)) -> Facts<'p> {
     let products = product::all(policy, own);
     let has_credits = products.iter().any(|view| view.prices.is_some());
     let mut pages = vec![
@@ -155,7 +158,6 @@ fn facts<'p>(policy: &'p Policy, own: &Own) -> Facts<'p> {
     pages.push(Link::new("Browsers and allowlists", "/reference/browsers"));
     pages.push(Link::new("Deadlines", "/reference/deadlines"));
     pages.extend(products.iter().map(|view| Link::new(&*view.title, product_path(view))));
-    let (rate, same_rate) = super::usual_rate(policy);
     Facts {
         products,
         rate: rate.map(|window| window.allowance()),

@@ -297,27 +297,25 @@ def main():
         if options.tls:
             make_certificate(directory)
         target["sink"] = free_port()
-        servers = [multiprocessing.Process(target=sink, args=(target["sink"], options.tls, directory), daemon=True)]
-        servers[0].start()
+        attacked = multiprocessing.Process(target=sink, args=(target["sink"], options.tls, directory), daemon=True)
+        attacked.start()
         try:
             if options.port:
                 target |= {"port": options.port, "pid": options.pid,
                            "token": options.token, "good_token": options.token}
                 return report_faults(run(target, options.seconds, options.only))
-            return report_faults(run_with_gateway(target, options, directory, servers))
+            return report_faults(run_with_gateway(target, options, directory))
         finally:
-            for server in servers:
-                server.kill()
+            attacked.kill()
 
 
-def run_with_gateway(target, options, directory, servers):
+def run_with_gateway(target, options, directory):
     """The same against a gateway and backends that are started for it."""
     listen, admin, *behind = (free_port() for _ in range(4))
     configuration(directory, listen, admin, *behind, options.tls)
     backends = [multiprocessing.Process(target=backend, args=(port,), daemon=True) for port in behind]
     for server in backends:
         server.start()
-    servers += backends
     with open(directory / "log", "wb") as log:
         gateway = subprocess.Popen([options.binary, "run", "--config", str(directory / "tollgate.yaml")],
                                    stdout=subprocess.PIPE, stderr=log)
@@ -335,6 +333,8 @@ def run_with_gateway(target, options, directory, servers):
     finally:
         gateway.kill()
         gateway.wait()
+        for server in backends:
+            server.kill()
 
 
 def report_faults(faults):
