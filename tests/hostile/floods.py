@@ -3,9 +3,12 @@
 
 Asserts that the gateway's memory stays within 64 MiB of its level before each attack, that every
 good request is answered with 200, and that the connections of attackers end. Times are printed and
-not asserted, since attacker, gateway and good clients share a machine: the control of each attack is the
-same attack on a process that reads a little and then ends each connection, while the same good
-clients are measured. How much of the processors' time the gateway itself has used is printed beside them.
+not asserted, since attacker, gateway and good clients share a machine. An attacker has processors of its
+own, and so has the backend that it asks; so these get what is left of this machine's (SCHED_IDLE), and
+the control of each attack is the same attack on a process that reads a little and then ends each
+connection, while the same good clients are measured. Attacks that ask for lookups and do not take the
+answers have another: clients that ask for as many and do take them. How much of the processors' time
+the gateway itself has used is printed beside them.
 
     tests/hostile/run [--seconds 3] [--binary target/debug/tollgate] [--only NAME] [--tls]
     tests/hostile/run --tls --port 8443 --pid 1234 --token TOKEN    # a gateway that runs already
@@ -56,14 +59,21 @@ HOSTILE_TOKEN, GOOD_TOKEN = "hostile-token", "good-token"
 Round = collections.namedtuple("Round", "report times faults before most cpu_seconds")
 
 
+def elsewhere():
+    """What this process computes would be another machine's work: it gets what the others leave."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def backend(port):
+def backend(port, hostile):
     """A backend: long answers for the hostile path, short ones for good clients."""
+    if hostile:
+        elsewhere()
     answers = {size: b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
                % (len(body), body) for size, body in (("large", ANSWER), ("small", SMALL))}
 
@@ -100,6 +110,7 @@ def sink(port, tls, directory):
         finally:
             client.close()
 
+    elsewhere()
     context = None
     if tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -188,6 +199,7 @@ def good_load(target, seconds, results):
 
 
 def attack_process(target, name, seconds, core, results):
+    elsewhere()
     os.sched_setaffinity(0, {core})
     attacker = attacks.Attacker(target, time.monotonic() + seconds)
     getattr(attacks, name)(attacker)
@@ -252,20 +264,21 @@ def print_row(name, outcome, control):
 
 def run(target, seconds, only):
     core = max(os.sched_getaffinity(0))
-    elsewhere = target | {"port": target["sink"], "least_resets": 0}
+    beside = target | {"port": target["sink"], "least_resets": 0}
     # A first round warms everything up.
-    warm = round_of(target, elsewhere, "pings", min(seconds, 2), core)
+    warm = round_of(target, beside, "pings", min(seconds, 2), core)
     if not warm.times:
         return [*warm.faults, "no good request was answered, so nothing else is tried"]
     print(f"{'':54} {'gateway, cpu s':>14} {'good requests: number, p50 ms, p99 ms':>37}\n"
           f"{'attack':14} {'sent':>9} {'conns':>6} {'ended':>6} {'longest':>8} {'memory MiB':>14} "
           f"{'contr.':>6} {'attack':>6} {'':5} {'':7} {'contr.':>7} {'attack':>7} {'ratio':>7}")
     faults = []
-    for attack, must_end in attacks.ATTACKS:
+    for attack, must_end, compared in attacks.ATTACKS:
         name = attack.__name__
         if only and name != only:
             continue
-        control = round_of(target, elsewhere, name, seconds, core)
+        control = round_of(target, target, compared.__name__, seconds, core) if compared \
+            else round_of(target, beside, name, seconds, core)
         faults += [f"control of {name}: {fault}" for fault in control.faults]
         outcome = round_of(target, target, name, seconds, core)
         print_row(name, outcome, control)
@@ -313,7 +326,8 @@ def run_with_gateway(target, options, directory):
     """The same against a gateway and backends that are started for it."""
     listen, admin, *behind = (free_port() for _ in range(4))
     configuration(directory, listen, admin, *behind, options.tls)
-    backends = [multiprocessing.Process(target=backend, args=(port,), daemon=True) for port in behind]
+    backends = [multiprocessing.Process(target=backend, args=arguments, daemon=True)
+                for arguments in zip(behind, (False, True))]
     for server in backends:
         server.start()
     with open(directory / "log", "wb") as log:
