@@ -69,7 +69,7 @@ bench: tools
 	cargo build --release --locked
 	python3 benches/peers
 
-# target/pgo/tollgate: a release that is laid out after a profile of its own work. It takes some twelve minutes.
+# target/pgo/tollgate: a release that is laid out after a profile of its own work. It takes fourteen minutes on two cores.
 pgo: tools
 	benches/pgo
 

