@@ -301,10 +301,12 @@ def asking(attacker):
             try:
                 while key.fileobj.recv(1 << 18):
                     pass
-                reading.unregister(key.fileobj)
-                attacker.over(key.fileobj, True)
             except (BlockingIOError, ssl.SSLWantReadError):
-                pass
+                continue
+            except OSError:
+                pass  # A reset is an end as well.
+            reading.unregister(key.fileobj)
+            attacker.over(key.fileobj, True)
 
 
 # Each with whether the gateway has to end its connections itself, and what it is compared with, at the gateway.
