@@ -21,9 +21,9 @@ use tokio_rustls::TlsAcceptor;
 use crate::check::network::Networks;
 use crate::head::Peer;
 use crate::listener::{At, Listener, Local};
+use crate::platform::tls::stream::Secured;
 use crate::policy::Limits;
 use crate::proxied::{self, Unstated};
-use crate::secured::Secured;
 
 /// Why a connection ended before its first request could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

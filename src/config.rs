@@ -34,11 +34,11 @@ use std::time::SystemTime;
 use crate::account::Digest;
 use crate::ledger;
 use crate::listener::Listeners;
-use crate::pace;
+use crate::platform::pace;
+use crate::platform::tls::Overdue;
 use crate::policy::Policy;
 use crate::quota::credits::Licence;
 use crate::sight::Outlets;
-use crate::tls::Overdue;
 use crate::yaml::{self, Mistakes, Place};
 
 /// A configuration that is good in every part.

@@ -17,9 +17,9 @@ use pingora_timeout::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::idle::{Idle, Room};
+use crate::platform::tls::client::ClientTls;
+use crate::platform::tls::stream::Secured;
 use crate::policy::Upstream;
-use crate::secured::Secured;
-use crate::tls::client::ClientTls;
 
 /// How connections are made, and how many may wait for a request.
 pub struct Connections {
@@ -124,8 +124,8 @@ mod tests {
     use rustls::pki_types::ServerName;
 
     use super::*;
+    use crate::platform::tls::client::ClientFiles;
     use crate::policy::upstream::{AddedHeaders, BreakerRule, EjectionRule};
-    use crate::tls::client::ClientFiles;
 
     #[test]
     fn connections_that_were_verified_in_other_ways_are_not_shared() {

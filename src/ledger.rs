@@ -39,8 +39,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, oneshot};
 
-use crate::channel::Channel;
-use crate::pace;
+use crate::platform::channel::Channel;
+use crate::platform::pace;
 use crate::policy::Policy;
 use crate::problem::{Problem, Row};
 use crate::quota::credits::{Hold, Licence};

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use crate::check::network::Networks;
 use crate::page::Door;
-use crate::tls::server::ServerTls;
+use crate::platform::tls::server::ServerTls;
 
 /// Bytes of the path of a Unix socket: what the kernel has room for, less the zero at its end.
 pub const MAX_UNIX_PATH_BYTES: usize = 107;

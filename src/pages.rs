@@ -16,8 +16,8 @@ pub mod shell;
 
 use std::sync::Arc;
 
-use crate::pace;
 use crate::page::{Draft, Freshness, Page, Shelf, Shelved};
+use crate::platform::pace;
 use crate::policy::{Endpoint, Policy};
 use crate::quota::{Rate, Window};
 use crate::site::Site;

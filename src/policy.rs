@@ -19,6 +19,7 @@ use crate::check::media::Media;
 use crate::check::network::Networks;
 use crate::head::{Head, HeadLimits};
 use crate::page::{Door, Shelf, Shelved};
+use crate::platform::tls::client::ClientTls;
 use crate::problem::{Hint, Problem, Row};
 use crate::quota::Window;
 use crate::quota::credits::Licence;
@@ -26,7 +27,6 @@ use crate::site::Site;
 use crate::status::Settings;
 use crate::status::traffic::Traffic;
 use crate::tariff::Tariff;
-use crate::tls::client::ClientTls;
 use crate::wording::Wording;
 
 /// The longest that the end of a process may take.

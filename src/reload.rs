@@ -25,7 +25,7 @@ use crate::account::in_order::InOrder;
 use crate::config::{self, Config, Predecessor, Read, Start};
 use crate::gateway::{Gateway, Snapshot};
 use crate::ledger::Ledger;
-use crate::pace;
+use crate::platform::pace;
 use crate::policy::Policy;
 
 /// How often the files are looked at. A change is loaded once two looks have seen the same, so that

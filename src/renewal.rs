@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 
 use crate::gateway::Gateway;
 use crate::listener::Listeners;
-use crate::tls::follow::{Files, Followed, Found};
+use crate::platform::tls::follow::{Files, Followed, Found};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);

@@ -18,12 +18,14 @@ use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{Admin, Operators};
+use crate::arrival;
 use crate::config::Config;
 use crate::demo::backend::LookupBackend;
-use crate::descriptors::Descriptors;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
 use crate::listener::Listeners;
+use crate::platform::descriptors::Descriptors;
+use crate::platform::supervisor;
 use crate::policy::LONGEST_GRACE;
 use crate::reload::{Reloader, Watched};
 use crate::renewal::{self, Renewal};
@@ -32,7 +34,6 @@ use crate::sockets::Sockets;
 use crate::status::recorder::Recorder;
 use crate::upgrade::{Predecessor, Upgrader};
 use crate::upstream::figures::Metrics;
-use crate::{arrival, supervisor};
 
 /// How often it is looked whether the last connection is gone.
 const IDLE_CHECK: Duration = Duration::from_millis(50);

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::clock::Clock;
+use crate::platform::clock::Clock;
 use crate::policy::Upstream;
 use crate::policy::upstream::{Address, MAX_SERVERS};
 use crate::problem::{Hint, Problem, Row};

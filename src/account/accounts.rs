@@ -14,7 +14,7 @@ use hashbrown::hash_table::Entry as Slot;
 
 use super::in_order::InOrder;
 use super::{Account, Digest, Key, Principal};
-use crate::pace;
+use crate::platform::pace;
 
 /// Accounts in the order of the configuration, and their tokens by digest.
 #[derive(Debug, Default)]

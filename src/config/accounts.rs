@@ -16,7 +16,7 @@ use crate::account::accounts::{Accounts, Text, Unchanged};
 use crate::account::{Account, Key, Licences};
 use crate::check::domain::{DomainList, Domains};
 use crate::check::network::{Networks, Ranges};
-use crate::pace;
+use crate::platform::pace;
 use crate::policy::Product;
 use crate::quota::credits::Licence;
 use crate::quota::{Allowance, Arrival, Rate, Window};

@@ -10,7 +10,7 @@ use super::tests::{GOOD, Scratch};
 use super::*;
 use crate::check::network::Networks;
 use crate::listener::{At, Listener};
-use crate::tls::server::Clients;
+use crate::platform::tls::server::Clients;
 
 /// A certificate that signs itself, and its key.
 fn certificate(change: impl FnOnce(&mut CertificateParams)) -> (String, String) {

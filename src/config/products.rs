@@ -17,7 +17,7 @@ use crate::check::body::Schema;
 use crate::check::domain::Domains;
 use crate::check::header::{DeadlineRule, HeaderRule, Shape};
 use crate::check::media::{Media, MediaType};
-use crate::pace;
+use crate::platform::pace;
 use crate::policy::upstream::AddedHeaders;
 use crate::policy::{Endpoint, Paths, Policy, Preflight, Product, Upstream};
 use crate::problem::Row;

@@ -17,7 +17,7 @@ use crate::account::{Account, Expiry, Token};
 use crate::check::header::Shape;
 use crate::ledger;
 use crate::listener::{At, Listener};
-use crate::pace;
+use crate::platform::pace;
 use crate::policy::upstream::{BreakerRule, HealthRule, Probe};
 use crate::policy::{Policy, Product, Upstream};
 use crate::quota::{Allowance, Rate};

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 
 use super::{Source, file};
-use crate::tls::client::{ClientFiles, ClientTls};
-use crate::tls::follow::{Files, Followed};
-use crate::tls::server::{Clients, MAX_CERTIFICATES, ServerFiles, ServerTls};
-use crate::tls::{Fault, Pair};
+use crate::platform::tls::client::{ClientFiles, ClientTls};
+use crate::platform::tls::follow::{Files, Followed};
+use crate::platform::tls::server::{Clients, MAX_CERTIFICATES, ServerFiles, ServerTls};
+use crate::platform::tls::{Fault, Pair};
 use crate::yaml::{Mistakes, Place, Written};
 
 /// The files that are named, and where.

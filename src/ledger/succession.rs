@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use super::batch::address;
 use super::register::Register;
 use super::{Charge, Order, Recorded, Shared, Stage, Standing};
-use crate::channel::Channel;
+use crate::platform::channel::Channel;
 use crate::quota::credits::Licence;
 use crate::respond::TransactionId;
 

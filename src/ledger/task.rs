@@ -21,7 +21,7 @@ use super::succession::{Estate, Heir};
 use super::{
     Charge, Corrected, Correction, Durability, Fault, Order, Page, Question, Recorded, Refusal, Settings, Shared, Stage,
 };
-use crate::channel::Channel;
+use crate::platform::channel::Channel;
 use crate::quota::credits::Licence;
 
 /// How long charges are gathered before they are written together. With the write itself a charge

@@ -11,7 +11,7 @@ use super::example::Example;
 use super::product::{View, pattern};
 use super::{Own, headers};
 use crate::check::header::Shape;
-use crate::pace;
+use crate::platform::pace;
 use crate::policy::{Enquiry, Policy, Product};
 use crate::problem::Row;
 

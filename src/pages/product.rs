@@ -8,7 +8,7 @@ use super::fields::{self, Field};
 use super::prices::{self, Prices};
 use crate::check::header::{HeaderRule, Shape};
 use crate::check::media::MediaType;
-use crate::pace;
+use crate::platform::pace;
 use crate::policy::{Policy, Product};
 use crate::problem::Row;
 

@@ -21,7 +21,7 @@ use super::traffic::{Counted, Traffic};
 use crate::gateway::{Gateway, Snapshot};
 use crate::ledger::annals::{Annals, Changes};
 use crate::ledger::{Ledger, Refusal};
-use crate::pace;
+use crate::platform::pace;
 use crate::policy::Policy;
 use crate::upstream::Reach;
 

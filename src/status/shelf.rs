@@ -5,12 +5,13 @@ use std::sync::{Arc, LazyLock};
 
 use super::book::Book;
 use super::feed::{FEED, PAGE, feed};
+use super::history::Seconds;
 use super::html::{JSON, SCHEMA, html};
+use super::json;
 use super::report::Report;
-use super::{history::Seconds, json};
-use crate::pace;
 use crate::page::{Draft, Freshness, Page, Rendition, Shelf};
 use crate::pages;
+use crate::platform::pace;
 use crate::policy::Policy;
 use crate::site::Site;
 

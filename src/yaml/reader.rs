@@ -20,7 +20,7 @@ use serde::{Deserializer, forward_to_deserialize_any};
 use super::tree::{Kind, Node, Resolved, push_index, push_key, resolve};
 use super::words::{in_plain_words, shown, unknown_key};
 use super::{HANDED, Mistakes, Place, TEXT_OR_KEYS, WRITTEN};
-use crate::pace;
+use crate::platform::pace;
 
 /// Deserializes a tree. `None` means that a mistake says why; with a value there can be mistakes
 /// as well.

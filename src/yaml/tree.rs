@@ -14,7 +14,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 
 use super::words::{not_yaml, shown};
 use super::{Mistakes, Place};
-use crate::pace;
+use crate::platform::pace;
 
 /// The largest text that is read, in bytes: a file beyond it is not a configuration, and its
 /// tree would take many times its size.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
 use super::Task;
-use crate::channel::Channel;
 use crate::ledger::succession::{Estate, Heir};
 use crate::ledger::{Order, Standing};
+use crate::platform::channel::Channel;
 use crate::quota::credits::Licence;
 
 impl Task {

@@ -8,6 +8,7 @@ pub mod client;
 mod files;
 pub mod follow;
 pub mod server;
+pub(crate) mod stream;
 
 use std::sync::{Arc, LazyLock};
 
