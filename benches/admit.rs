@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
-use tollgate::admit::{Entrance, Trail, admit};
-use tollgate::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::Policy;
-use tollgate::quota::Now;
+use tollgate::policy::admit::{Entrance, Trail, admit};
+use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
+use tollgate::policy::rate::Now;
 use tollgate::{config, demo};
 
 fn main() {
@@ -208,7 +208,7 @@ fn answer_of_an_account_that(bencher: Bencher<'_, '_>, pays: bool) {
 /// Holding and settling a credit.
 #[divan::bench]
 fn hold_and_settle(bencher: Bencher<'_, '_>) {
-    let licence = std::sync::Arc::new(tollgate::quota::credits::Licence::new("acme".into(), "phone".into(), 0));
+    let licence = std::sync::Arc::new(tollgate::policy::credits::Licence::new("acme".into(), "phone".into(), 0));
     assert!(licence.balance().grant(1 << 39));
     bencher.bench_local(|| licence.hold(1).map(|hold| hold.settle(0)));
 }

@@ -11,12 +11,12 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use tollgate::admit::{Entrance, Trail, admit};
-use tollgate::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::Policy;
-use tollgate::problem::{Problem, Row};
-use tollgate::quota::Now;
-use tollgate::respond::{self, Context, Http1Sink, Outcome, TransactionId};
+use tollgate::policy::admit::{Entrance, Trail, admit};
+use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
+use tollgate::policy::problem::{Problem, Row};
+use tollgate::policy::rate::Now;
+use tollgate::policy::respond::{self, Context, Http1Sink, Outcome, TransactionId};
 use tollgate::{config, demo};
 
 const LIMITS: HeadLimits = HeadLimits { target_bytes: 8192, header_bytes: 16_384, header_lines: 64 };

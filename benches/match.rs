@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use divan::Bencher;
 use ipnet::{IpNet, Ipv4Net};
-use tollgate::account::accounts::Accounts;
-use tollgate::account::{Account, Digest, Expiry, Key, Licences, ProductSet, Token};
-use tollgate::check::domain::{Domains, Pattern};
-use tollgate::check::network::Networks;
-use tollgate::quota::{Arrival, Rate};
+use tollgate::policy::account::directory::Accounts;
+use tollgate::policy::account::{Account, Digest, Expiry, Key, Licences, ProductSet, Token};
+use tollgate::policy::check::domain::{Domains, Pattern};
+use tollgate::policy::check::network::Networks;
+use tollgate::policy::rate::{Arrival, Rate};
 
 fn main() {
     // Many calls in one sample: a single one is near the precision of the clock.

@@ -19,14 +19,14 @@ use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::account::Digest;
 use crate::config::shown;
 use crate::gateway::Gateway;
 use crate::ledger::entry::{FIRST_GRANT, Kind, Statement};
 use crate::ledger::store::MAX_PAGE_ROWS;
 use crate::ledger::{Correction, Ledger, Page, Refusal};
-use crate::quota::balance::MAX_CREDITS;
-use crate::quota::credits::Licence;
+use crate::policy::account::Digest;
+use crate::policy::credits::Licence;
+use crate::policy::credits::balance::MAX_CREDITS;
 use crate::reload::Reloader;
 use crate::status::notice::{self, NoticeBody, Shown, Wanted};
 use crate::status::recorder::{self, Recorder, unix_seconds};

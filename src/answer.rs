@@ -8,9 +8,9 @@ use std::ops::Deref;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::chunked::Decoder;
-use crate::head::decimal;
-use crate::problem::Problem;
+use crate::policy::http::chunked::Decoder;
+use crate::policy::http::head::decimal;
+use crate::policy::problem::Problem;
 use crate::translate::{failed, unavailable};
 
 /// Bytes of one head.
@@ -267,7 +267,7 @@ mod tests {
     use tokio::io::ReadBuf;
 
     use super::*;
-    use crate::problem::Row;
+    use crate::policy::problem::Row;
 
     /// Bytes that arrive in pieces, and then the end.
     struct Pieces<'b>(Vec<&'b [u8]>);

@@ -18,11 +18,11 @@ use prometheus_client::registry::Registry;
 use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
-use crate::check::network::Networks;
-use crate::head::Peer;
 use crate::listener::{At, Listener, Local};
 use crate::platform::tls::stream::Secured;
 use crate::policy::Limits;
+use crate::policy::check::network::Networks;
+use crate::policy::http::head::Peer;
 use crate::proxied::{self, Unstated};
 
 /// Why a connection ended before its first request could be read.

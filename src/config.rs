@@ -31,13 +31,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::account::Digest;
 use crate::ledger;
 use crate::listener::Listeners;
 use crate::platform::pace;
 use crate::platform::tls::Overdue;
 use crate::policy::Policy;
-use crate::quota::credits::Licence;
+use crate::policy::account::Digest;
+use crate::policy::credits::Licence;
 use crate::sight::Outlets;
 use crate::yaml::{self, Mistakes, Place};
 

@@ -17,7 +17,7 @@ use crate::config;
 use crate::ledger::entry::{Entry, Kind, Statement};
 use crate::ledger::store::MAX_PAGE_ROWS;
 use crate::ledger::{Corrected, Ledger, Page, Place};
-use crate::quota::credits::Licence;
+use crate::policy::credits::Licence;
 
 /// What can be done with credits.
 #[derive(Subcommand)]

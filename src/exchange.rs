@@ -10,16 +10,16 @@ use std::sync::Arc;
 use pingora_core::protocols::Stream;
 use tokio::io::AsyncWriteExt;
 
-use crate::admit::Admission;
 use crate::answer::{Body, Fault, Incoming};
-use crate::check::network::Client;
 use crate::contact::{Connections, Contact};
-use crate::head::Head;
+use crate::policy::admit::Admission;
+use crate::policy::check::network::Client;
+use crate::policy::credits::Hold;
+use crate::policy::http::head::Head;
+use crate::policy::http::trace_context;
+use crate::policy::problem::{Problem, Row};
+use crate::policy::respond::{Context, references};
 use crate::policy::{Policy, Upstream};
-use crate::problem::{Problem, Row};
-use crate::quota::credits::Hold;
-use crate::respond::{Context, references};
-use crate::sight::trace;
 use crate::sight::witness::Asked;
 use crate::translate;
 use crate::upstream::{Passage, Upstreams};
@@ -238,8 +238,8 @@ pub fn build(
     }
     line(out, "Transaction-Id", context.transaction.as_bytes());
     if let Some(trace) = context.trace {
-        line(out, trace::PARENT, &trace.header());
-        trace.state(&head.lines).for_each(|state| line(out, trace::STATE, state));
+        line(out, trace_context::PARENT, &trace.header());
+        trace.state(&head.lines).for_each(|state| line(out, trace_context::STATE, state));
     }
     if let Client::Address(address) = admission.client() {
         // Writing into a vector cannot fail.
@@ -247,7 +247,7 @@ pub fn build(
     }
     let is_token = |name: &str| policy.token_headers.iter().any(|token| name.eq_ignore_ascii_case(token));
     let is_echoed = |name: &str| product.headers.iter().any(|rule| rule.echo && rule.name.eq_ignore_ascii_case(name));
-    let is_trace = |name: &str| context.trace.is_some() && trace::is_ours(name);
+    let is_trace = |name: &str| context.trace.is_some() && trace_context::is_ours(name);
     for field in head.lines.fields {
         let name = field.name;
         let ours =

@@ -25,7 +25,7 @@ pub use places::{Places, Spot};
 
 use crate::config;
 use crate::policy::Policy;
-use crate::problem::Problem;
+use crate::policy::problem::Problem;
 use answer::Answer;
 use findings::Telling;
 use trial::Ending;

@@ -16,25 +16,25 @@ use pingora_core::server::ShutdownWatch;
 use pingora_timeout::timeout;
 use tokio::sync::Notify;
 
-use crate::admit::{Admission, Entrance, Judged, Room, Trail, Turn, admit};
 use crate::answer::{Body, READ_BYTES};
 use crate::arrival::{self, Reason};
 use crate::contact::{Connections, Contact};
 use crate::exchange::{self, Exchange};
-use crate::head::{Head, Lines};
 use crate::ledger::{Bill, CANNOT_BE_USED, Ledger};
 use crate::listener::Listener;
 use crate::platform::clock::Clock;
 use crate::platform::descriptors::Descriptors;
-use crate::policy::{Limits, Policy};
-use crate::problem::{Problem, Row};
-use crate::quota::Now;
-use crate::respond::{self, Context, Outcome, Sink};
+use crate::policy::admit::{Admission, Entrance, Judged, Room, Trail, Turn, admit};
+use crate::policy::http::head::{Head, Lines};
+use crate::policy::problem::{Problem, Row};
+use crate::policy::rate::Now;
+use crate::policy::respond::{self, Context, Outcome, Sink};
+use crate::policy::{Limits, Policy, account_info};
 use crate::sight::tables::Tables;
 use crate::sight::witness::Witness;
 use crate::sight::{Occupied, Sight};
 use crate::upstream::Upstreams;
-use crate::{enquiry, http1, http2, telemetry, translate};
+use crate::{http1, http2, telemetry, translate};
 
 /// How long an account's question for its balances waits for a ledger that another process has.
 const BALANCES_PATIENCE: Duration = Duration::from_secs(5);
@@ -290,7 +290,7 @@ impl Gateway {
             Ok(Turn::Preflight(preflight)) => Outcome::Preflight(preflight),
             Ok(Turn::Enquiry(principal)) => {
                 if timeout(BALANCES_PATIENCE, self.ledger.known()).await.is_ok() {
-                    told = enquiry::tell(principal.account, now);
+                    told = account_info::tell(principal.account, now);
                     Outcome::Told(&told)
                 } else {
                     Outcome::Refused(CANNOT_BE_USED)

@@ -12,14 +12,14 @@ use pingora_core::server::ShutdownWatch;
 use pingora_timeout::{sleep, timeout};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::admit::{Entrance, Room, overloaded};
-use crate::check::body::TOO_LARGE;
-use crate::chunked::Decoder;
 use crate::gateway::{Answered, Downstream, Gateway, Unanswered};
-use crate::head::{Framing, Head, Lines, MAX_FIELDS, Peer, Scan, Version, scan};
 use crate::policy::Limits;
-use crate::problem::{Problem, Row};
-use crate::respond::{self, Http1Sink};
+use crate::policy::admit::{Entrance, Room, overloaded};
+use crate::policy::check::body::TOO_LARGE;
+use crate::policy::http::chunked::Decoder;
+use crate::policy::http::head::{Framing, Head, Lines, MAX_FIELDS, Peer, Scan, Version, scan};
+use crate::policy::problem::{Problem, Row};
+use crate::policy::respond::{self, Http1Sink};
 use crate::sight::Occupied;
 
 /// Bytes that one read may bring.

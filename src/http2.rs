@@ -22,13 +22,13 @@ use pingora_timeout::{sleep, timeout};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use crate::admit::Entrance;
-use crate::check::body::TOO_LARGE;
 use crate::gateway::{Answered, Downstream, Gateway, Snapshot, Unanswered};
-use crate::head::{Field, Head, Lines, Peer, Version};
 use crate::policy::Limits;
-use crate::problem::{Problem, Row};
-use crate::respond::{self, Http2Sink};
+use crate::policy::admit::Entrance;
+use crate::policy::check::body::TOO_LARGE;
+use crate::policy::http::head::{Field, Head, Lines, Peer, Version};
+use crate::policy::problem::{Problem, Row};
+use crate::policy::respond::{self, Http2Sink};
 use crate::sight::{Busy, Occupied};
 use wire::{Conduct, Wire};
 

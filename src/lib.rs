@@ -11,48 +11,34 @@
 //! [`exchange`], `translate` and [`respond`] carry out.
 #![forbid(unsafe_code)]
 
-pub mod account;
 pub mod admin;
-pub mod admit;
 mod answer;
 pub mod arrival;
-pub mod check;
-mod chunked;
 pub mod config;
 mod contact;
-mod cors;
 pub mod credits;
 pub mod demo;
-mod enquiry;
 pub mod exchange;
 pub mod explain;
 pub mod gateway;
-pub mod head;
 mod http1;
 mod http2;
 mod idle;
 pub mod ledger;
 pub mod listener;
-pub mod observer;
-pub mod page;
 pub mod pages;
 pub mod platform;
 pub mod policy;
-pub mod problem;
 mod proxied;
-pub mod quota;
 pub mod reload;
 mod renewal;
-pub mod respond;
 pub mod server;
 pub mod sight;
 pub mod site;
 mod sockets;
 pub mod status;
-pub mod tariff;
 mod telemetry;
 mod translate;
 pub mod upgrade;
 pub mod upstream;
-pub mod wording;
 pub mod yaml;

@@ -8,9 +8,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use crate::check::network::Networks;
-use crate::page::Door;
 use crate::platform::tls::server::ServerTls;
+use crate::policy::check::network::Networks;
+use crate::policy::page::Door;
 
 /// Bytes of the path of a Unix socket: what the kernel has room for, less the zero at its end.
 pub const MAX_UNIX_PATH_BYTES: usize = 107;

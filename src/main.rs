@@ -8,14 +8,15 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use tollgate::account::Digest;
 use tollgate::admin::Upgraded;
 use tollgate::admin::client::{self, Client};
 use tollgate::platform::logging;
+use tollgate::policy::account::Digest;
+use tollgate::policy::problem;
 use tollgate::reload::Watched;
 use tollgate::server::{self, Plan};
 use tollgate::upgrade::Predecessor;
-use tollgate::{config, credits, demo, explain, problem, status};
+use tollgate::{config, credits, demo, explain, status};
 
 /// An edge gateway for metered lookup APIs: a request reaches the backend only when its token,
 /// product, network, domain, rate, headers and body are right.

@@ -16,10 +16,10 @@ pub mod shell;
 
 use std::sync::Arc;
 
-use crate::page::{Draft, Freshness, Page, Shelf, Shelved};
 use crate::platform::pace;
+use crate::policy::page::{Draft, Freshness, Page, Shelf, Shelved};
+use crate::policy::rate::{Rate, Window};
 use crate::policy::{Endpoint, Policy};
-use crate::quota::{Rate, Window};
 use crate::site::Site;
 
 use example::Tokens;

@@ -3,31 +3,44 @@
 //! `config.rs` makes one from the operator's YAML; a request holds one from start to end. Values
 //! here cannot be wrong any more. Only the rates and credits of accounts change, in place (`quota.rs`).
 
+pub mod account;
+pub(crate) mod account_info;
+pub mod admit;
+pub mod check;
+pub(crate) mod cors;
+pub mod credits;
+pub mod http;
+pub mod observer;
+pub mod page;
+pub mod problem;
+pub mod rate;
+pub mod respond;
 pub mod sight;
+pub mod tariff;
 pub mod upstream;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::account::accounts::Accounts;
-use crate::account::{Digest, Principal};
-use crate::check::body::BodyRule;
-use crate::check::domain::Domains;
-use crate::check::header::{DeadlineRule, HeaderRule};
-use crate::check::media::Media;
-use crate::check::network::Networks;
-use crate::head::{Head, HeadLimits};
-use crate::page::{Door, Shelf, Shelved};
 use crate::platform::tls::client::ClientTls;
-use crate::problem::{Hint, Problem, Row};
-use crate::quota::Window;
-use crate::quota::credits::Licence;
+use crate::policy::account::directory::Accounts;
+use crate::policy::account::{Digest, Principal};
+use crate::policy::check::body::BodyRule;
+use crate::policy::check::domain::Domains;
+use crate::policy::check::header::{DeadlineRule, HeaderRule};
+use crate::policy::check::network::Networks;
+use crate::policy::credits::Licence;
+use crate::policy::http::head::{Head, HeadLimits};
+use crate::policy::http::media::Media;
+use crate::policy::page::{Door, Shelf, Shelved};
+use crate::policy::problem::messages::Wording;
+use crate::policy::problem::{Hint, Problem, Row};
+use crate::policy::rate::Window;
+use crate::policy::tariff::Tariff;
 use crate::site::Site;
 use crate::status::Settings;
 use crate::status::traffic::Traffic;
-use crate::tariff::Tariff;
-use crate::wording::Wording;
 
 /// The longest that the end of a process may take.
 pub const LONGEST_GRACE: Duration = Duration::from_secs(3600);

@@ -9,14 +9,12 @@
 pub mod access;
 pub mod counters;
 pub mod export;
-pub mod json;
 pub mod line;
 pub mod metrics;
 pub mod process;
 pub mod queue;
 pub mod span;
 pub mod tables;
-pub mod trace;
 pub mod witness;
 
 use std::sync::Arc;

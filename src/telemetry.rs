@@ -5,8 +5,8 @@
 //! bytes is logged: no token, number, header value or path; our words and ids alone.
 
 use crate::ledger::CANNOT_BE_USED;
-use crate::problem::{Fault, Problem};
-use crate::respond::Context;
+use crate::policy::problem::{Fault, Problem};
+use crate::policy::respond::Context;
 
 /// Logs a refusal that an operator can do something about.
 pub fn refused(context: &Context<'_, '_>, problem: Problem) {

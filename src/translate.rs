@@ -8,9 +8,9 @@ use std::time::UNIX_EPOCH;
 use pingora_core::{Error, ErrorType};
 use serde::de::IgnoredAny;
 
-use crate::problem::{Hint, Problem, Row};
-use crate::quota::Now;
-use crate::tariff::{Passed, Tariff};
+use crate::policy::problem::{Hint, Problem, Row};
+use crate::policy::rate::Now;
+use crate::policy::tariff::{Passed, Tariff};
 
 /// The largest `Retry-After` that is passed on, in seconds: one day.
 const MAX_RETRY_AFTER_SECONDS: u64 = 86_400;
@@ -87,7 +87,7 @@ pub fn body(body: &[u8], tariff: Option<&Tariff>, asked: Passed) -> Result<u32, 
 /// Whole seconds from an upstream's `Retry-After`, seconds or a date (RFC 9110, section 10.2.3).
 fn seconds(retry_after: &[u8], now: Now) -> Option<u32> {
     let text = std::str::from_utf8(retry_after).ok()?.trim();
-    let seconds = match crate::head::decimal(text.as_bytes()) {
+    let seconds = match crate::policy::http::head::decimal(text.as_bytes()) {
         Some(seconds) => seconds,
         None => {
             let date = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;

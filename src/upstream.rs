@@ -24,9 +24,9 @@ use arc_swap::ArcSwap;
 
 use crate::platform::clock::Clock;
 use crate::policy::Upstream;
+use crate::policy::problem::{Hint, Problem, Row};
+use crate::policy::rate::Now;
 use crate::policy::upstream::{Address, MAX_SERVERS};
-use crate::problem::{Hint, Problem, Row};
-use crate::quota::Now;
 use breaker::{Breaker, Change, Pass};
 use figures::Tally;
 use servers::{Lack, Roster, Server, State, Tried};

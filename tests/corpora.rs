@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tollgate::account::Digest;
 use tollgate::config::units::{FromText, RouteText};
+use tollgate::policy::account::Digest;
 
 const TOKEN: &str = "corpora-token";
 

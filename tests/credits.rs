@@ -9,7 +9,7 @@ use std::sync::Barrier;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use tollgate::account::Digest;
+use tollgate::policy::account::Digest;
 
 use crate::support::{After, Backend, Gateway, PATIENCE, Request, Response, Scratch, VERSIONS, paying, token};
 

@@ -9,9 +9,9 @@ use proptest::sample::select;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
 use tollgate::explain::{self, Asked, Explanation, Outcome, Places, Verdict};
-use tollgate::head::{Peer, Version as Head};
 use tollgate::policy::Policy;
-use tollgate::quota::Now;
+use tollgate::policy::http::head::{Peer, Version as Head};
+use tollgate::policy::rate::Now;
 
 use crate::contract;
 use crate::support::{Backend, CANARY, Configuration, Gateway, Request, Response, VERSIONS, Version, paying, token};
@@ -290,7 +290,7 @@ fn the_lines_that_decided_are_told_in_whichever_file() {
 #[test]
 fn accounts_of_included_files_have_their_places_too() {
     let backend = Backend::answering_json();
-    let hash = |name: &str| tollgate::account::Digest::of(token(name).as_bytes()).text();
+    let hash = |name: &str| tollgate::policy::account::Digest::of(token(name).as_bytes()).text();
     let account = |name: &str| {
         format!(
             "{{\"name\": \"{name}\", \"rate\": {{\"limit\": \"5/s\"}}, \"tokens\": [{{\"name\": \"t\", \"hash\": \"{}\", \"products\": [\"phone\"], \"disabled\": true}}]}}\n",

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)] // A test may end in a panic.
 
 #[allow(dead_code)]
-#[path = "../src/quota/balance.rs"]
+#[path = "../src/policy/credits/balance.rs"]
 mod balance;
 
 mod atomic {

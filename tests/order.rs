@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::support::Gateway;
-use tollgate::account::Digest;
-use tollgate::problem::{Row, TABLE};
+use tollgate::policy::account::Digest;
+use tollgate::policy::problem::{Row, TABLE};
 
 /// One thing that can be wrong with a request, and the row that it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -65,7 +65,7 @@ fn every_problem_has_a_page_whose_curl_provokes_it_in_the_demo() {
     let index = demo.json("/problems");
     let slugs: Vec<&str> =
         index["problems"].as_array().unwrap().iter().map(|problem| problem["slug"].as_str().unwrap()).collect();
-    let built_in = tollgate::problem::TABLE.iter().map(|row| row.slug);
+    let built_in = tollgate::policy::problem::TABLE.iter().map(|row| row.slug);
     let own = ["number-missing", "cache-days-unsupported", "live-status-country-unsupported"];
     assert_eq!(slugs.iter().copied().collect::<BTreeSet<_>>(), built_in.chain(own).collect());
     let failures: Vec<String> = std::thread::scope(|scope| {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use tollgate::problem::{Row, Status, TABLE, table_as_markdown};
+use tollgate::policy::problem::{Row, Status, TABLE, table_as_markdown};
 
 #[test]
 fn slugs_are_unique_and_made_of_lower_case_words() {

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tollgate::account::Digest;
+use tollgate::policy::account::Digest;
 
 use crate::support::{Backend, Gateway, PATIENCE, Request, Scratch, VERSIONS, paying, token};
 
@@ -97,7 +97,7 @@ fn included_files_that_come_change_and_go_count_and_others_do_not() {
     let yaml = paying(backend.address(), "{ volatile: true }", &[("acme", "1000")]) + "include: [\"more-*.jsonl\"]\n";
     let gateway = Gateway::start(&yaml);
     let directory = gateway.config().parent().unwrap().to_owned();
-    let hash = tollgate::account::Digest::of(token("globex").as_bytes()).text();
+    let hash = tollgate::policy::account::Digest::of(token("globex").as_bytes()).text();
     let line = format!(
         r#"{{"name":"globex","rate":{{"unlimited":true}},"credits":{{"phone":5}},"tokens":[{{"name":"t","hash":"{hash}","products":["phone"]}}]}}"#
     );

@@ -386,7 +386,7 @@ fn connections_are_seen_in_their_states() {
 #[test]
 fn the_configuration_in_force_is_shown_without_its_secrets() {
     let text = include_str!("../config/gateway.yaml");
-    let operator = tollgate::account::Digest::of(b"operator").text();
+    let operator = tollgate::policy::account::Digest::of(b"operator").text();
     let shown_digest = text.lines().find_map(|line| line.strip_prefix("admin_token: ")).unwrap().trim_matches('"');
     let yaml = text
         .replace(shown_digest, &operator)

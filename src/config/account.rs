@@ -8,12 +8,12 @@ use super::compile::check_name;
 use super::file;
 use super::products::{known, listed};
 use super::units::Parsed;
-use crate::account::{Expiry, Key, ProductSet, Token};
-use crate::check::domain::Domains;
-use crate::check::network::Networks;
 use crate::policy::Product;
-use crate::quota::Allowance;
-use crate::quota::balance::MAX_CREDITS;
+use crate::policy::account::{Expiry, Key, ProductSet, Token};
+use crate::policy::check::domain::Domains;
+use crate::policy::check::network::Networks;
+use crate::policy::credits::balance::MAX_CREDITS;
+use crate::policy::rate::Allowance;
 use crate::yaml::{Entries, Listed, Mistakes, Place, Written};
 
 /// The longest time that a burst may need to be there again; far below what the clock can count.

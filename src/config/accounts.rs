@@ -12,14 +12,14 @@ use super::account::{Compiled, Rules};
 use super::compile::check_name;
 use super::lines::{self, Lines, Next};
 use super::{Predecessor, Shortcuts, Source, file};
-use crate::account::accounts::{Accounts, Text, Unchanged};
-use crate::account::{Account, Key, Licences};
-use crate::check::domain::{DomainList, Domains};
-use crate::check::network::{Networks, Ranges};
 use crate::platform::pace;
 use crate::policy::Product;
-use crate::quota::credits::Licence;
-use crate::quota::{Allowance, Arrival, Rate, Window};
+use crate::policy::account::directory::{Accounts, Text, Unchanged};
+use crate::policy::account::{Account, Key, Licences};
+use crate::policy::check::domain::{DomainList, Domains};
+use crate::policy::check::network::{Networks, Ranges};
+use crate::policy::credits::Licence;
+use crate::policy::rate::{Allowance, Arrival, Rate, Window};
 use crate::yaml::{self, Entries, Listed, Mistakes, Place};
 
 /// Mistakes that one JSON Lines file may have before the rest of it is left alone.

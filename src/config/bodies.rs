@@ -10,8 +10,8 @@ use super::problems::Rows;
 use super::products::Surroundings;
 use super::units::{Bytes, Parsed};
 use super::{Source, file};
-use crate::check::body::{BodyRule, Mapping, Schema, When};
 use crate::platform::pace;
+use crate::policy::check::body::{BodyRule, Mapping, Schema, When};
 use crate::yaml::{Mistakes, Place, Written};
 
 /// Bytes that a body may have at most: it is held in memory as a whole.

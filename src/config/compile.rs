@@ -14,20 +14,20 @@ use super::products::{self, Surroundings, listed};
 use super::tls::client_tls;
 use super::units::{Bytes, Parsed};
 use super::{Config, Shortcuts, Source, credits, file, listeners, pages, sight, status, upstreams};
-use crate::account::accounts::Accounts;
-use crate::check::domain::Domains;
-use crate::check::header::HeaderRule;
-use crate::check::media::{Media, MediaType};
-use crate::check::network::Networks;
-use crate::head::{HeadLimits, MAX_FIELDS};
-use crate::page::Shelf;
 use crate::pages::{Own, example};
 use crate::platform::pace;
+use crate::policy::account::directory::Accounts;
+use crate::policy::check::domain::Domains;
+use crate::policy::check::header::HeaderRule;
+use crate::policy::check::network::Networks;
+use crate::policy::http::head::{HeadLimits, MAX_FIELDS};
+use crate::policy::http::media::{Media, MediaType};
+use crate::policy::page::Shelf;
+use crate::policy::problem::messages::Wording;
+use crate::policy::rate::{Allowance, Window};
 use crate::policy::{Endpoint, Enquiry, Limits, Paths, Policy, Preflight, Product, Upstream};
-use crate::quota::{Allowance, Window};
 use crate::site::Site;
 use crate::status::{recorder, shelf};
-use crate::wording::Wording;
 use crate::yaml::{Mistakes, Place, Written};
 
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9901);
@@ -351,7 +351,7 @@ fn upstream(
     let first = || servers.first().map(|server| server.address.to_string());
     let host = upstream.host.take().or_else(first).unwrap_or_default();
     if let Some(place) = host_place
-        && !crate::head::is_authority(host.as_bytes())
+        && !crate::policy::http::head::is_authority(host.as_bytes())
     {
         mistakes.push(place, "is not a host; write one as in lookup.internal or lookup.internal:9001");
     }

@@ -15,11 +15,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::units::{Bytes, Decimal, FromText, HeaderName, Mode, Parsed, PerPeriod, PublicUrl, RouteText};
-use crate::account::{Digest, Expiry};
-use crate::check::domain::Pattern;
-use crate::check::media::MediaType;
+use crate::policy::account::{Digest, Expiry};
+use crate::policy::check::domain::Pattern;
+use crate::policy::http::media::MediaType;
+use crate::policy::problem::Status as ProblemStatus;
 use crate::policy::upstream::Address;
-use crate::problem::Status as ProblemStatus;
 use crate::site::colour::Colour;
 use crate::status::notice::Moment;
 use crate::yaml::{Entries, Listed, Place, TEXT_OR_KEYS, Written};
@@ -73,7 +73,7 @@ pub struct File {
     #[schemars(extend("minProperties" = 1))]
     pub upstreams: Entries<Upstream>,
     /// Lookup APIs, each with a name of your choice.
-    #[schemars(extend("minProperties" = 1, "maxProperties" = crate::account::MAX_PRODUCTS))]
+    #[schemars(extend("minProperties" = 1, "maxProperties" = crate::policy::account::MAX_PRODUCTS))]
     pub products: Entries<Product>,
     /// The products' own problems, and your words for any row; `tollgate problems` lists the built-in
     /// ones.
@@ -258,7 +258,7 @@ pub struct Limits {
     /// All header lines of a request together. Default: 16KiB.
     pub header_bytes: Text<Bytes>,
     /// How many header lines there may be. Default: 64.
-    #[schemars(range(min = 1, max = crate::head::MAX_FIELDS))]
+    #[schemars(range(min = 1, max = crate::policy::http::head::MAX_FIELDS))]
     pub headers: Written<usize>,
     /// The request target: path and query. Default: 8KiB.
     pub target_bytes: Text<Bytes>,
@@ -536,10 +536,10 @@ pub struct BodyProblem {
 #[schemars(extend("required" = ["hold", "price"]))]
 pub struct Credits {
     /// The most that a request can cost, set aside before the backend is asked.
-    #[schemars(length(min = 1, max = crate::tariff::MAX_LINES))]
+    #[schemars(length(min = 1, max = crate::policy::tariff::MAX_LINES))]
     pub hold: Written<Listed<PriceLine>>,
     /// What a delivered 200 costs in the end.
-    #[schemars(length(min = 1, max = crate::tariff::MAX_LINES))]
+    #[schemars(length(min = 1, max = crate::policy::tariff::MAX_LINES))]
     pub price: Written<Listed<PriceLine>>,
 }
 
@@ -549,10 +549,10 @@ pub struct Credits {
 #[schemars(extend("oneOf" = [{"required": ["add"]}, {"required": ["set"]}]))]
 pub struct PriceLine {
     /// Credits that come on top.
-    #[schemars(range(min = 0, max = crate::tariff::MAX_LINE_CREDITS))]
+    #[schemars(range(min = 0, max = crate::policy::tariff::MAX_LINE_CREDITS))]
     pub add: Written<u32>,
     /// The price, whatever was added; no further line is looked at.
-    #[schemars(range(min = 0, max = crate::tariff::MAX_LINE_CREDITS))]
+    #[schemars(range(min = 0, max = crate::policy::tariff::MAX_LINE_CREDITS))]
     pub set: Written<u32>,
     /// When the line counts. Default: always.
     #[serde(rename = "if")]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::tests::{Random, Scratch, digest};
 use super::*;
-use crate::account::Account;
-use crate::check::domain::Domains;
+use crate::policy::account::Account;
+use crate::policy::check::domain::Domains;
 
 /// Two products, of which one has prices, and accounts in files.
 fn main_text(prices: &str) -> String {

@@ -2,7 +2,7 @@
 
 use super::tests::{GOOD, check_edits};
 use super::*;
-use crate::page::Door;
+use crate::policy::page::Door;
 
 /// The line of the good configuration behind which more keys are written.
 const PROXIES: &str = "trusted_proxies: [10.0.0.0/8]";

@@ -12,17 +12,17 @@ use super::credits::tariff;
 use super::problems::Rows;
 use super::units::{HeaderName, Parsed};
 use super::{Source, file};
-use crate::account::MAX_PRODUCTS;
-use crate::check::body::Schema;
-use crate::check::domain::Domains;
-use crate::check::header::{DeadlineRule, HeaderRule, Shape};
-use crate::check::media::{Media, MediaType};
 use crate::platform::pace;
+use crate::policy::account::MAX_PRODUCTS;
+use crate::policy::check::body::Schema;
+use crate::policy::check::domain::Domains;
+use crate::policy::check::header::{DeadlineRule, HeaderRule, Shape};
+use crate::policy::http::media::{Media, MediaType};
+use crate::policy::problem::Row;
+use crate::policy::problem::messages::{Text, Wording};
 use crate::policy::upstream::AddedHeaders;
 use crate::policy::{Endpoint, Paths, Policy, Preflight, Product, Upstream};
-use crate::problem::Row;
 use crate::site::Site;
-use crate::wording::{Text, Wording};
 use crate::yaml::{Entries, Listed, Mistakes, Place, Written};
 
 /// What products are compiled with.

@@ -13,14 +13,14 @@ use serde_json::{Map, Value, json};
 
 use super::Config;
 use super::units::Bytes;
-use crate::account::{Account, Expiry, Token};
-use crate::check::header::Shape;
 use crate::ledger;
 use crate::listener::{At, Listener};
 use crate::platform::pace;
+use crate::policy::account::{Account, Expiry, Token};
+use crate::policy::check::header::Shape;
+use crate::policy::rate::{Allowance, Rate};
 use crate::policy::upstream::{BreakerRule, HealthRule, Probe};
 use crate::policy::{Policy, Product, Upstream};
-use crate::quota::{Allowance, Rate};
 use crate::sight::access;
 
 /// What stands in the place of a secret.
@@ -194,7 +194,7 @@ fn upstream_defaults(shown: &mut Value, upstream: &Upstream) {
 }
 
 fn product_defaults(shown: &mut Value, product: &Product) {
-    let names = |types: &[crate::check::media::MediaType]| {
+    let names = |types: &[crate::policy::http::media::MediaType]| {
         types.iter().map(|media| media.name().to_owned()).collect::<Vec<_>>()
     };
     fill(shown, "accept", names(&product.media.served));

@@ -15,10 +15,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::*;
-use crate::account::{Digest, Expiry};
-use crate::check::header::Shape;
+use crate::policy::account::{Digest, Expiry};
+use crate::policy::check::header::Shape;
+use crate::policy::problem::{Row, TABLE};
 use crate::policy::upstream::{BreakerRule, MAX_SERVERS, Probe};
-use crate::problem::{Row, TABLE};
 
 /// A configuration with every kind of value and no mistake.
 pub const GOOD: &str = r#"listen: 127.0.0.1:8080
@@ -1825,8 +1825,9 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
         "Defaults: failures {failures}, error_percent {error_percent}, window {window:?}, min_requests {min_requests},\n    # open_for {open_for:?}."
     ));
 
-    let names =
-        |types: &[crate::check::media::MediaType]| types.iter().map(|kind| kind.name().to_owned()).collect::<Vec<_>>();
+    let names = |types: &[crate::policy::http::media::MediaType]| {
+        types.iter().map(|kind| kind.name().to_owned()).collect::<Vec<_>>()
+    };
     states("and that a body may have. Default: application/json.");
     assert_eq!(
         (names(&p.media.served), names(&p.media.taken)),
@@ -1889,7 +1890,7 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
     states("`burst`\n    # at once (default: the limit)");
     let state = policy.accounts[0]
         .rate
-        .state(crate::quota::Now { monotonic: std::time::Duration::ZERO, unix_seconds: 0 })
+        .state(crate::policy::rate::Now { monotonic: std::time::Duration::ZERO, unix_seconds: 0 })
         .unwrap();
     assert_eq!(state.allowance.burst.get(), 7);
     let token = &policy.accounts.keys().next().unwrap().token;
@@ -1898,13 +1899,13 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
     states("its last day, in UTC (default: never)");
     assert_eq!(token.expiry, Expiry::Never);
     states("where requests may come from (default: anywhere)");
-    assert!(matches!(token.networks, crate::check::network::Networks::Any));
+    assert!(matches!(token.networks, crate::policy::check::network::Networks::Any));
     states("*.host is any subdomain (default: any)");
-    assert!(matches!(token.domains, crate::check::domain::Domains::Any));
+    assert!(matches!(token.domains, crate::policy::check::domain::Domains::Any));
     states("without Origin and Referer (default deny)");
     let with_domains = parsed(&text.replace("products: [p]", "products: [p], domains: [a.example]")).unwrap();
     let domains = &with_domains.policy.accounts.keys().next().unwrap().token.domains;
-    assert!(domains.allow(&crate::head::Lines::UNREADABLE).is_err());
+    assert!(domains.allow(&crate::policy::http::head::Lines::UNREADABLE).is_err());
 }
 
 /// A directory of its own for one test, which goes when the test ends.
@@ -2223,10 +2224,10 @@ fn gateway_yaml_broken_at_random_is_answered() {
 }
 
 /// The error object of a row, for a product or for requests without one.
-fn object(wording: &crate::wording::Wording, row: Row, field: Option<u16>) -> Value {
+fn object(wording: &crate::policy::problem::messages::Wording, row: Row, field: Option<u16>) -> Value {
     let mut out = Vec::new();
     let words = wording.words(row).unwrap();
-    wording.write_object(&mut out, words, crate::wording::Shape::ErrorObject, field, b"/p");
+    wording.write_object(&mut out, words, crate::policy::problem::messages::Shape::ErrorObject, field, b"/p");
     serde_json::from_slice::<Value>(&out).unwrap()["error"].clone()
 }
 

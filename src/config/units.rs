@@ -12,13 +12,13 @@ use chrono::NaiveDate;
 use schemars::{Schema, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-use crate::account::{Digest, Expiry};
-use crate::check::domain::Pattern;
-use crate::check::media::{MediaType, is_token};
-use crate::check::network::parse_network;
+use crate::policy::account::{Digest, Expiry};
+use crate::policy::check::domain::Pattern;
+use crate::policy::check::network::parse_network;
+use crate::policy::http::media::{MediaType, is_token};
+use crate::policy::problem::Status;
+use crate::policy::rate::Allowance;
 use crate::policy::upstream::Address;
-use crate::problem::Status;
-use crate::quota::Allowance;
 use crate::site::colour::Colour;
 use crate::status::notice::Moment;
 
@@ -316,7 +316,7 @@ impl FromText for RouteText {
         if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) || path.contains(['?', '#']) {
             return Err(WANTED);
         }
-        crate::head::check_path(path).map_err(
+        crate::policy::http::head::check_path(path).map_err(
             |_| "has a path that no request can have; leave out dot segments, empty segments, ; and encoded slashes",
         )?;
         Ok(RouteText { method: method.into(), path: path.into() })

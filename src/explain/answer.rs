@@ -3,9 +3,8 @@
 use super::asked::Asked;
 use super::seen;
 use super::trial::{Ending, Trial};
-use crate::enquiry;
-use crate::policy::Policy;
-use crate::respond::{self, Context, Outcome, Sink, TransactionId};
+use crate::policy::respond::{self, Context, Outcome, Sink, TransactionId};
+use crate::policy::{Policy, account_info};
 
 /// A whole response; every text is without tokens.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +41,7 @@ pub fn of(policy: &Policy, asked: &Asked, trial: &Trial<'_, '_>) -> Option<Answe
         Ending::Refused(problem) => Outcome::Refused(*problem),
         Ending::Preflight(preflight) => Outcome::Preflight(preflight),
         Ending::Enquiry(principal) => {
-            told = enquiry::tell(principal.account, asked.now);
+            told = account_info::tell(principal.account, asked.now);
             Outcome::Told(&told)
         }
         Ending::Page(page, rendition) => Outcome::Page(page.rendition(*rendition)?),

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use chrono::{DateTime, NaiveDate, NaiveTime};
 use clap::Args;
 
-use crate::head::{Peer, Version};
-use crate::quota::Now;
+use crate::policy::http::head::{Peer, Version};
+use crate::policy::rate::Now;
 
 /// Bytes of a body that is read from a file; routes allow far less.
 const MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;

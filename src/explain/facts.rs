@@ -6,12 +6,12 @@
 use super::findings::Telling;
 use super::seen;
 use super::trial::Ending;
-use crate::check::domain::Domains;
-use crate::check::network::Networks;
-use crate::head::Framing;
-use crate::observer::Check;
 use crate::policy::Product;
-use crate::problem::{Hint, Row};
+use crate::policy::check::domain::Domains;
+use crate::policy::check::network::Networks;
+use crate::policy::http::head::Framing;
+use crate::policy::observer::Check;
+use crate::policy::problem::{Hint, Row};
 
 impl<'p> Telling<'_, '_, 'p> {
     pub(super) fn head(&mut self) {

@@ -8,12 +8,11 @@ use super::asked::Asked;
 use super::places::{AccountPlaces, Places, Spot};
 use super::seen;
 use super::trial::Trial;
-use crate::account::Digest;
-use crate::admit;
-use crate::observer::Check;
-use crate::policy::Policy;
-use crate::problem::{Problem, Row};
-use crate::wording::Wording;
+use crate::policy::account::Digest;
+use crate::policy::observer::Check;
+use crate::policy::problem::messages::Wording;
+use crate::policy::problem::{Problem, Row};
+use crate::policy::{Policy, admit};
 
 /// What became of one row of the table of problems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::account::{Account, Digest};
 use crate::config::Read;
+use crate::policy::account::{Account, Digest};
 use crate::yaml::outline::{Outline, in_words, pointer};
 
 /// The files of a configuration.

@@ -8,7 +8,7 @@ use super::asked::Asked;
 use super::findings::{Finding, Verdict};
 use super::places::Spot;
 use super::{Explanation, Outcome, seen};
-use crate::head::{Peer, Version};
+use crate::policy::http::head::{Peer, Version};
 
 /// Characters of a column before its text is left to stand out.
 const WIDEST_COLUMN: usize = 44;

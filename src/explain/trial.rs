@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use crate::account::Principal;
-use crate::admit::{Admission, Entrance, Trail, Turn, admit_observed};
-use crate::check::body::TOO_LARGE;
-use crate::head::{Field, Framing, Head, Lines, MAX_FIELDS, Scan, Version, scan};
-use crate::observer::{Check, Observer};
-use crate::page::Page;
+use crate::policy::account::Principal;
+use crate::policy::admit::{Admission, Entrance, Trail, Turn, admit_observed};
+use crate::policy::check::body::TOO_LARGE;
+use crate::policy::http::head::{Field, Framing, Head, Lines, MAX_FIELDS, Scan, Version, scan};
+use crate::policy::observer::{Check, Observer};
+use crate::policy::page::Page;
+use crate::policy::problem::{Problem, Row};
 use crate::policy::{Policy, Preflight};
-use crate::problem::{Problem, Row};
 
 use super::asked::Asked;
 

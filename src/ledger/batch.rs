@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::entry::{Draft, FIRST_GRANT, Kind, Position, Reference};
 use super::{Charge, Stage};
-use crate::quota::credits::Licence;
+use crate::policy::credits::Licence;
 
 /// Charges of one licence in one batch that get a row each, with their Transaction-Ids; when there
 /// are more, they share one row.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::{Durability, Ledger, Recorded, Stage};
-use crate::problem::{Problem, Row};
-use crate::quota::credits::{Hold, Licence};
-use crate::respond::TransactionId;
+use crate::policy::credits::{Hold, Licence};
+use crate::policy::problem::{Problem, Row};
+use crate::policy::respond::TransactionId;
 
 /// What an answer costs, and whom. Dropping it costs nobody anything: only an answer that was
 /// [delivered](Bill::delivered) is paid for.

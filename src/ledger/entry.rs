@@ -6,9 +6,9 @@ use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 
 use super::Fault;
-use crate::quota::balance::Snapshot;
-use crate::quota::credits::Licence;
-use crate::respond::TransactionId;
+use crate::policy::credits::Licence;
+use crate::policy::credits::balance::Snapshot;
+use crate::policy::respond::TransactionId;
 
 /// The key of the row of a first grant, which no operator's key can be.
 pub const FIRST_GRANT: &str = "first-grant";

@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 use super::Fault;
 use super::annals::Errand;
 use super::entry::{Entry, Kind};
-use crate::quota::balance::MAX_CREDITS;
-use crate::quota::credits::Licence;
+use crate::policy::credits::Licence;
+use crate::policy::credits::balance::MAX_CREDITS;
 
 /// What an operator wants to know or to change.
 pub(super) enum Question {

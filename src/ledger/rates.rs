@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use crate::policy::Policy;
-use crate::quota::Rate;
+use crate::policy::rate::Rate;
 
 /// Bursts that are whole again within this time are not worth a row.
 const WORTH_KEEPING: Duration = Duration::from_secs(5);

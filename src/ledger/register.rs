@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use crate::quota::credits::Licence;
+use crate::policy::credits::Licence;
 
 /// All licences, in the order of the configuration, and behind them those that the process had
 /// before: an account that comes back has the balance that requests may still be settling.

@@ -20,8 +20,8 @@ use super::batch::address;
 use super::register::Register;
 use super::{Charge, Order, Recorded, Shared, Stage, Standing};
 use crate::platform::channel::Channel;
-use crate::quota::credits::Licence;
-use crate::respond::TransactionId;
+use crate::policy::credits::Licence;
+use crate::policy::respond::TransactionId;
 
 /// How long a successor waits for the file before it tries to open it all the same.
 const INHERITANCE_PATIENCE: Duration = Duration::from_secs(60);

@@ -22,7 +22,7 @@ use super::{
     Charge, Corrected, Correction, Durability, Fault, Order, Page, Question, Recorded, Refusal, Settings, Shared, Stage,
 };
 use crate::platform::channel::Channel;
-use crate::quota::credits::Licence;
+use crate::policy::credits::Licence;
 
 /// How long charges are gathered before they are written together. With the write itself a charge
 /// is on the disk within 50 ms on a disk that takes 10 ms for it.

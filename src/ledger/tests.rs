@@ -16,9 +16,9 @@ use futures_util::FutureExt;
 
 use crate::ledger::entry::Kind;
 use crate::ledger::{Answer, Bill, Ledger, Place, Standing};
-use crate::problem::{Problem, Row};
-use crate::quota::credits::Hold;
-use crate::respond::TransactionId;
+use crate::policy::credits::Hold;
+use crate::policy::problem::{Problem, Row};
+use crate::policy::respond::TransactionId;
 
 /// Random histories that the books are compared over.
 const HISTORIES: u32 = 100_000;

@@ -8,10 +8,10 @@ mod curl;
 
 use serde_json::{Map, Value};
 
-use crate::head::{Field, Lines, Version};
+use crate::policy::http::head::{Field, Lines, Version};
+use crate::policy::problem::guide::{Change, Holder, Provoke};
+use crate::policy::problem::{Hint, Problem, Row};
 use crate::policy::{Limits, Policy, Product};
-use crate::problem::guide::{Change, Holder, Provoke};
-use crate::problem::{Hint, Problem, Row};
 
 /// Whose tokens examples have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::tariff::{Condition, Line, Step, Tariff, Test};
+use crate::policy::tariff::{Condition, Line, Step, Tariff, Test};
 
 /// The prices of a product as sentences: what a request sets aside, and what its answer costs.
 #[derive(Debug)]

@@ -11,19 +11,19 @@ use serde::Serialize;
 use super::example::{self, Example};
 use super::shell::Shell;
 use super::{Drafted, Own, headers};
-use crate::account::{Account, Expiry, Principal, ProductSet, Token};
-use crate::admit::Trail;
-use crate::check::domain::Domains;
-use crate::check::network::Networks;
-use crate::page::{Draft, Freshness};
 use crate::platform::pace;
+use crate::policy::account::{Account, Expiry, Principal, ProductSet, Token};
+use crate::policy::admit::Trail;
+use crate::policy::check::domain::Domains;
+use crate::policy::check::network::Networks;
+use crate::policy::page::{Draft, Freshness};
+use crate::policy::problem::guide::Retry;
+use crate::policy::problem::messages::Words;
+use crate::policy::problem::{Fault, Row};
+use crate::policy::rate::{Arrival, Now, Rate, Window};
+use crate::policy::respond::{self, Context, Http1Sink, Outcome, TransactionId};
 use crate::policy::{Policy, Product};
-use crate::problem::guide::Retry;
-use crate::problem::{Fault, Row};
-use crate::quota::{Arrival, Now, Rate, Window};
-use crate::respond::{self, Context, Http1Sink, Outcome, TransactionId};
 use crate::site::Link;
-use crate::wording::Words;
 
 /// The operator's own words for a row's page.
 #[derive(Clone, Debug, Default)]

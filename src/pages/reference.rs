@@ -8,11 +8,11 @@ use super::openapi::shown::{self, Operation};
 use super::product::View;
 use super::shell::Shell;
 use super::{Drafted, Own, headers, openapi, product};
-use crate::page::{Draft, Freshness};
 use crate::platform::pace;
+use crate::policy::page::{Draft, Freshness};
+use crate::policy::rate::{Allowance, Window};
+use crate::policy::respond::EXPOSED_HEADERS;
 use crate::policy::{Enquiry, Policy};
-use crate::quota::{Allowance, Window};
-use crate::respond::EXPOSED_HEADERS;
 use crate::site::Link;
 
 macro_rules! template {
@@ -166,7 +166,7 @@ fn facts<'p>(policy: &'p Policy, own: &Own, (rate, same_rate): (Option<&Arc<Wind
         credit_headers: headers::CREDITS,
         has_credits,
         exposed: EXPOSED_HEADERS.split(", ").collect(),
-        nesting: crate::check::body::MAX_NESTING,
+        nesting: crate::policy::check::body::MAX_NESTING,
         enquiry_path: Enquiry::PATH,
         pages,
     }

@@ -13,11 +13,11 @@ use chrono::DateTime;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::json::{Object, write_number};
 use super::tables::Times;
-use super::trace::write_hex;
 use super::witness::Seen;
-use crate::head::Version;
+use crate::policy::http::head::Version;
+use crate::policy::http::json::{Object, write_number};
+use crate::policy::http::trace_context::write_hex;
 
 /// Bytes of a reference's digest that are logged.
 const DIGEST_BYTES: usize = 16;

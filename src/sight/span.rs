@@ -7,12 +7,12 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::json::{Object, write_number};
 use super::tables::Times;
-use super::trace::{Trace, client_span, server_span, write_hex};
 use super::witness::Seen;
-use crate::head::Version;
-use crate::problem::Row;
+use crate::policy::http::head::Version;
+use crate::policy::http::json::{Object, write_number};
+use crate::policy::http::trace_context::{Trace, client_span, server_span, write_hex};
+use crate::policy::problem::Row;
 use crate::sight::tables::Ending;
 
 /// `SpanKind` and `Status.Code` of OTLP.
@@ -34,7 +34,7 @@ pub fn write(out: &mut Vec<u8>, seen: &Seen<'_>, times: &Times) {
     name.extend_from_slice(method.unwrap_or("HTTP").as_bytes());
     if let Some(route) = seen.route() {
         name.push(b' ');
-        crate::wording::write_escaped(name, route.as_bytes());
+        crate::policy::problem::messages::write_escaped(name, route.as_bytes());
     }
     name.push(b'"');
     let mut attributes = Attributes::begin(&mut span);

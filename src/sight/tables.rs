@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::counters::{Count, Histogram};
-use crate::account::Principal;
+use crate::policy::account::Principal;
+use crate::policy::problem::messages::Wording;
+use crate::policy::problem::{Problem, Status};
 use crate::policy::{Policy, Product};
-use crate::problem::{Problem, Status};
-use crate::wording::Wording;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

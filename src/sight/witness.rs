@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::tables::{Ending, Tables, Times};
-use super::trace::{Part, Trace};
 use super::{Sight, line, span};
-use crate::admit::Trail;
-use crate::head::Lines;
 use crate::policy::Policy;
-use crate::problem::Problem;
-use crate::problem::blame::Spent;
-use crate::quota::Now;
-use crate::respond::{Outcome, TransactionId};
-use crate::wording::Wording;
+use crate::policy::admit::Trail;
+use crate::policy::http::head::Lines;
+use crate::policy::http::trace_context::{Part, Trace};
+use crate::policy::problem::Problem;
+use crate::policy::problem::blame::Spent;
+use crate::policy::problem::messages::Wording;
+use crate::policy::rate::Now;
+use crate::policy::respond::{Outcome, TransactionId};
 
 /// A request and what is known of it.
 pub struct Witness<'r> {

@@ -9,10 +9,10 @@ use super::history::Seconds;
 use super::html::{JSON, SCHEMA, html};
 use super::json;
 use super::report::Report;
-use crate::page::{Draft, Freshness, Page, Rendition, Shelf};
 use crate::pages;
 use crate::platform::pace;
 use crate::policy::Policy;
+use crate::policy::page::{Draft, Freshness, Page, Rendition, Shelf};
 use crate::site::Site;
 
 /// The names of a policy's products, in its order.

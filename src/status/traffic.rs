@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::latency::{BUCKETS, Histogram, bucket};
-use crate::problem::Row;
-use crate::problem::blame::{Blame, Spent, blame};
+use crate::policy::problem::Row;
+use crate::policy::problem::blame::{Blame, Spent, blame};
 
 /// The counts of one product since they were taken last.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use tollgate::account::Digest;
+use tollgate::policy::account::Digest;
 
 use super::{CANARY, closed_port};
 

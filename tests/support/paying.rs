@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use tollgate::account::Digest;
+use tollgate::policy::account::Digest;
 
 use super::{directory, token};
 

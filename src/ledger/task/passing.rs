@@ -9,7 +9,7 @@ use super::Task;
 use crate::ledger::succession::{Estate, Heir};
 use crate::ledger::{Order, Standing};
 use crate::platform::channel::Channel;
-use crate::quota::credits::Licence;
+use crate::policy::credits::Licence;
 
 impl Task {
     /// Opens the file as soon as the process before this one has let it go, and serves its last

@@ -11,7 +11,7 @@ use crate::ledger::register::Register;
 use crate::ledger::store::Store;
 use crate::ledger::{Fault, Place, Stage, Standing};
 use crate::policy::Policy;
-use crate::quota::credits::Licence;
+use crate::policy::credits::Licence;
 
 const TOO_MANY_CREDITS: Fault = Fault::new("a balance has more credits than can be counted; adjust it");
 

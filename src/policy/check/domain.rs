@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use url::{Host, Url};
 
-use crate::head::{Lines, One};
-use crate::problem::{Problem, Row};
+use crate::policy::http::head::{Lines, One};
+use crate::policy::problem::{Problem, Row};
 
 /// Where browsers may call from.
 #[derive(Clone, Debug, Default)]

@@ -5,7 +5,7 @@
 //! level of the specification asks. Without an exporter of spans the gateway is no part of a trace,
 //! and hands a sound one on as it came. What spans say is `span.rs`.
 
-use crate::head::{Lines, One};
+use crate::policy::http::head::{Lines, One};
 
 /// Bytes of a `traceparent` of version 00.
 const LENGTH: usize = 55;
@@ -202,7 +202,7 @@ fn is_member(member: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::head::Field;
+    use crate::policy::http::head::Field;
 
     const OWN: [u8; 16] = [1, 2, 3, 4, 5, 6, 0x47, 8, 0x89, 10, 11, 12, 13, 14, 15, 16];
     const GIVEN: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

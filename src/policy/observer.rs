@@ -5,7 +5,7 @@
 //! them on a request's path. An observer is told; it cannot change what was decided. What a check
 //! compares with, and in which order checks come, is not known here.
 
-use crate::problem::Problem;
+use crate::policy::problem::Problem;
 
 /// One check of a request, from its head to the credits that pay it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,18 +7,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::account::Principal;
-use crate::check::header::HeaderRule;
-use crate::check::network::{Client, client};
-use crate::cors;
-use crate::head::{Head, Lines, One};
-use crate::observer::{Check, Observer, Unobserved};
-use crate::page::{Door, Page};
-use crate::policy::{Policy, Preflight, Product, Route};
-use crate::problem::{Hint, Problem, Row};
-use crate::quota::Now;
-use crate::quota::credits::Licence;
-use crate::tariff::{Passed, Tariff};
+use crate::policy::account::Principal;
+use crate::policy::check::header::HeaderRule;
+use crate::policy::check::network::{Client, client};
+use crate::policy::credits::Licence;
+use crate::policy::http::head::{Head, Lines, One};
+use crate::policy::observer::{Check, Observer, Unobserved};
+use crate::policy::page::{Door, Page};
+use crate::policy::problem::{Hint, Problem, Row};
+use crate::policy::rate::Now;
+use crate::policy::tariff::{Passed, Tariff};
+use crate::policy::{Policy, Preflight, Product, Route, cors};
 
 /// Whether the gateway has room for one more request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 
 pub mod blame;
 pub mod guide;
+pub mod messages;
 
 use std::fmt;
 

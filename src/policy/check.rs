@@ -4,5 +4,4 @@
 pub mod body;
 pub mod domain;
 pub mod header;
-pub mod media;
 pub mod network;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
-use crate::head::{Lines, One, decimal};
-use crate::problem::{Problem, Row};
+use crate::policy::http::head::{Lines, One, decimal};
+use crate::policy::problem::{Problem, Row};
 
 /// A header that a product validates.
 #[derive(Clone, Debug)]

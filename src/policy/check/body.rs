@@ -11,7 +11,7 @@ use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::problem::{Hint, Problem, Row};
+use crate::policy::problem::{Hint, Problem, Row};
 
 /// Arrays and objects within each other that a body may have (contract, section 3).
 pub const MAX_NESTING: u8 = 32;

@@ -5,9 +5,6 @@
 //! owns the clock. Credits are `quota/balance.rs` and `quota/credits.rs`. None of it knows tokens,
 //! requests or headers.
 
-pub mod balance;
-pub mod credits;
-
 use std::cell::Cell;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -20,13 +17,7 @@ use governor::nanos::Nanos;
 use governor::state::{NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
 
-use crate::problem::{Hint, Problem, Row};
-
-/// The atomics that a balance is made of; the model checker puts its own in their place.
-mod atomic {
-    pub use std::hint::spin_loop;
-    pub use std::sync::atomic::{AtomicU64, Ordering};
-}
+use crate::policy::problem::{Hint, Problem, Row};
 
 /// The moment a request is judged at. Everything that depends on time takes it as an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
-use crate::head::{Lines, Peer, decimal};
-use crate::problem::{Problem, Row};
+use crate::policy::http::head::{Lines, Peer, decimal};
+use crate::policy::problem::{Problem, Row};
 
 /// The address that a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

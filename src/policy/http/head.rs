@@ -8,7 +8,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::problem::{Problem, Row};
+use crate::policy::problem::{Problem, Row};
 
 /// One header line: a name and the bytes of its value, both borrowed from the request.
 pub type Field<'a> = httparse::Header<'a>;

@@ -4,9 +4,9 @@
 
 use serde_json::{Value, json};
 
-use crate::account::Account;
-use crate::quota::Now;
-use crate::quota::balance::Snapshot;
+use crate::policy::account::Account;
+use crate::policy::credits::balance::Snapshot;
+use crate::policy::rate::Now;
 
 /// One JSON document about an account. Members of `credits` are whole numbers of credits, and
 /// `granted` is always the sum of the other three; `reset` is seconds since 1970-01-01 UTC. An

@@ -3,7 +3,7 @@
 //! For records that are made for each request: their members are known, and none of their texts may
 //! break a line, whatever it holds.
 
-use crate::wording::write_escaped;
+use crate::policy::problem::messages::write_escaped;
 
 /// An object that is being written.
 pub struct Object<'o> {

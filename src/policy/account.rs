@@ -4,7 +4,7 @@
 //! `quota.rs`; which header carries a token is the product's; all accounts together are
 //! `account/accounts.rs`.
 
-pub mod accounts;
+pub mod directory;
 pub mod in_order;
 
 use std::fmt;
@@ -13,11 +13,11 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use smallvec::SmallVec;
 
-use crate::check::domain::Domains;
-use crate::check::network::Networks;
-use crate::problem::{Problem, Row};
-use crate::quota::credits::Licence;
-use crate::quota::{Arrival, Now, Rate};
+use crate::policy::check::domain::Domains;
+use crate::policy::check::network::Networks;
+use crate::policy::credits::Licence;
+use crate::policy::problem::{Problem, Row};
+use crate::policy::rate::{Arrival, Now, Rate};
 
 /// Products that one configuration can have: a token's products are the bits of one word.
 pub const MAX_PRODUCTS: usize = 64;
@@ -290,7 +290,7 @@ pub mod tests {
     #[test]
     fn a_million_accounts_stay_small() {
         // An account with one token, both counts of its `Arc`, and its share of a table that is filled by half.
-        let per_account = size_of::<Account>() + 2 * size_of::<usize>() + 2 * (accounts::ENTRY_BYTES + 1);
+        let per_account = size_of::<Account>() + 2 * size_of::<usize>() + 2 * (directory::ENTRY_BYTES + 1);
         assert!(per_account <= 240, "{per_account} bytes");
     }
 }

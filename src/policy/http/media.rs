@@ -2,8 +2,8 @@
 //!
 //! Which types a product serves and takes is the configuration's business.
 
-use crate::head::{Lines, One};
-use crate::problem::{Problem, Row};
+use crate::policy::http::head::{Lines, One};
+use crate::policy::problem::{Problem, Row};
 
 /// A type and subtype in lower case, without parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -197,7 +197,7 @@ impl<'a> Unchanged<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::tests::{account, key};
+    use crate::policy::account::tests::{account, key};
 
     fn digest(number: u32) -> Digest {
         Digest::of(&number.to_le_bytes())

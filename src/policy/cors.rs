@@ -3,11 +3,11 @@
 //! The rules are those of contract section 9; the protocol is the WHATWG Fetch standard's,
 //! section 3.2. Which headers carry the outcome is `respond.rs`.
 
-use crate::admit::Trail;
-use crate::head::{Head, Lines, One};
-use crate::page::Door;
+use crate::policy::admit::Trail;
+use crate::policy::http::head::{Head, Lines, One};
+use crate::policy::page::Door;
+use crate::policy::problem::{Problem, Row};
 use crate::policy::{Policy, Preflight, Route};
-use crate::problem::{Problem, Row};
 
 /// Whose path a preflight asks about; `None` if the request is no preflight.
 pub fn preflight<'p>(policy: &'p Policy, head: &Head<'_>, door: Door) -> Option<Route<'p>> {

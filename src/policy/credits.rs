@@ -3,11 +3,19 @@
 //! A [`Hold`] ends by its type: whoever drops it, for whatever reason, gives the credits back, and
 //! only [`Hold::settle`] spends them. Nothing here is written down; that is the ledger's.
 
+pub mod balance;
+
 use std::fmt;
 use std::sync::Arc;
 
-use super::balance::{Balance, Short, Snapshot};
-use crate::problem::{Hint, Problem, Row};
+use super::credits::balance::{Balance, Short, Snapshot};
+use crate::policy::problem::{Hint, Problem, Row};
+
+/// The atomics that a balance is made of; the model checker puts its own in their place.
+mod atomic {
+    pub use std::hint::spin_loop;
+    pub use std::sync::atomic::{AtomicU64, Ordering};
+}
 
 /// An account's credits for one product.
 pub struct Licence {
@@ -122,7 +130,7 @@ impl Drop for Hold<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quota::balance::{MAX_CREDITS, MAX_HELD};
+    use crate::policy::credits::balance::{MAX_CREDITS, MAX_HELD};
 
     fn licence(granted: u64) -> Arc<Licence> {
         let licence = Arc::new(Licence::new("acme".into(), "phone".into(), 0));

@@ -3,7 +3,7 @@
 //! Operators can replace every text; what may never vary is the shape of the error object
 //! (contract, section 2): four members, all strings.
 
-use crate::problem::{Fault, Row, Status};
+use crate::policy::problem::{Fault, Row, Status};
 
 /// The ready words of all rows, for one product or for requests without one.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 //! are written out here. Extensions and trailers are read within limits and dropped. Which bytes
 //! arrive when is the connection's business.
 
-use crate::problem::{Problem, Row};
+use crate::policy::problem::{Problem, Row};
 
 /// Bytes of one line of the coding: a size with its extensions, or a trailer.
 const MAX_LINE_BYTES: usize = 1024;
@@ -131,7 +131,7 @@ fn is_field(line: &[u8]) -> bool {
         return false;
     };
     let (name, value) = line.split_at(colon);
-    crate::check::media::is_token(name) && !value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')
+    crate::policy::http::media::is_token(name) && !value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')
 }
 
 const fn malformed(reason: &'static str) -> Problem {

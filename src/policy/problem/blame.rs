@@ -81,7 +81,7 @@ pub fn blame(row: Row, spent: Spent) -> Blame {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problem::{Status, TABLE};
+    use crate::policy::problem::{Status, TABLE};
 
     const fn spent(in_all: u64, on_body: Option<u64>) -> Spent {
         let on_body = match on_body {
