@@ -16,10 +16,10 @@ use tollgate::policy::admit::Trail;
 use tollgate::policy::http::head::Lines;
 use tollgate::policy::problem::{Problem, Row};
 use tollgate::policy::respond::Outcome;
-use tollgate::sight::counters::{Count, Histogram};
-use tollgate::sight::tables::Tables;
-use tollgate::sight::witness::Witness;
-use tollgate::sight::{Outlets, Sight, access};
+use tollgate::telemetry::counters::{Count, Histogram};
+use tollgate::telemetry::request_record::Witness;
+use tollgate::telemetry::tables::Tables;
+use tollgate::telemetry::{Outlets, Sight, access_log};
 
 fn main() {
     divan::main();
@@ -73,8 +73,8 @@ fn traced(bencher: Bencher<'_, '_>) {
 /// With a line, which goes to a file that takes everything.
 #[divan::bench(threads = [1, 2])]
 fn logged(bencher: Bencher<'_, '_>) {
-    let place = access::Place::File("/dev/null".into());
-    let access_log = Some(access::Settings { place, reference_key: None });
+    let place = access_log::Place::File("/dev/null".into());
+    let access_log = Some(access_log::Settings { place, reference_key: None });
     see(bencher, &Sight::start(Outlets { access_log, otlp: None }), true, &Outcome::Told(b""));
 }
 

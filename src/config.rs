@@ -38,7 +38,7 @@ use crate::platform::tls::Overdue;
 use crate::policy::Policy;
 use crate::policy::account::Digest;
 use crate::policy::credits::Licence;
-use crate::sight::Outlets;
+use crate::telemetry::Outlets;
 use crate::yaml::{self, Mistakes, Place};
 
 /// A configuration that is good in every part.

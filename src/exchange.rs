@@ -20,7 +20,7 @@ use crate::policy::http::trace_context;
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{Context, references};
 use crate::policy::{Policy, Upstream};
-use crate::sight::witness::Asked;
+use crate::telemetry::request_record::Asked;
 use crate::translate;
 use crate::upstream::{Passage, Upstreams};
 

@@ -3,6 +3,8 @@
 //! Read, admit, exchange, respond: this page is that story. How bytes come and go is `http1.rs`
 //! and `http2.rs`; the order of the checks is `admit.rs`.
 
+pub(crate) mod refusal_log;
+
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -30,11 +32,11 @@ use crate::policy::problem::{Problem, Row};
 use crate::policy::rate::Now;
 use crate::policy::respond::{self, Context, Outcome, Sink};
 use crate::policy::{Limits, Policy, account_info};
-use crate::sight::tables::Tables;
-use crate::sight::witness::Witness;
-use crate::sight::{Occupied, Sight};
+use crate::telemetry::request_record::Witness;
+use crate::telemetry::tables::Tables;
+use crate::telemetry::{Occupied, Sight};
 use crate::upstream::Upstreams;
-use crate::{http1, http2, telemetry, translate};
+use crate::{http1, http2, translate};
 
 /// How long an account's question for its balances waits for a ledger that another process has.
 const BALANCES_PATIENCE: Duration = Duration::from_secs(5);
@@ -316,7 +318,7 @@ impl Gateway {
         };
         let context = Context { now: self.now(), ..context };
         let problem = outcome.problem();
-        problem.inspect(|problem| telemetry::refused(&context, *problem));
+        problem.inspect(|problem| refusal_log::refused(&context, *problem));
         let bytes = respond(downstream, &context, &outcome, problem.is_some_and(|problem| problem.row.closes()));
         witness.answered(&outcome, bytes);
         Answered::Written(bill)
@@ -336,7 +338,7 @@ impl Gateway {
         if problem.row == Row::Overloaded {
             self.turned_away.fetch_add(1, Ordering::Relaxed);
         }
-        telemetry::refused(&context, problem);
+        refusal_log::refused(&context, problem);
         let outcome = Outcome::Refused(problem);
         let bytes = respond::write(sink, &context, &outcome);
         witness.answered(&outcome, bytes);

@@ -20,7 +20,7 @@ use crate::policy::http::chunked::Decoder;
 use crate::policy::http::head::{Framing, Head, Lines, MAX_FIELDS, Peer, Scan, Version, scan};
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{self, Http1Sink};
-use crate::sight::Occupied;
+use crate::telemetry::Occupied;
 
 /// Bytes that one read may bring.
 const READ_BYTES: usize = 4096;

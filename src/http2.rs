@@ -29,7 +29,7 @@ use crate::policy::check::body::TOO_LARGE;
 use crate::policy::http::head::{Field, Head, Lines, Peer, Version};
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{self, Http2Sink};
-use crate::sight::{Busy, Occupied};
+use crate::telemetry::{Busy, Occupied};
 use wire::{Conduct, Wire};
 
 /// Requests of one connection at a time.

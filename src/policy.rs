@@ -15,7 +15,6 @@ pub mod page;
 pub mod problem;
 pub mod rate;
 pub mod respond;
-pub mod sight;
 pub mod tariff;
 pub mod upstream;
 
@@ -40,7 +39,7 @@ use crate::policy::rate::Window;
 use crate::policy::tariff::Tariff;
 use crate::site::Site;
 use crate::status::Settings;
-use crate::status::traffic::Traffic;
+use crate::telemetry::traffic::Traffic;
 
 /// The longest that the end of a process may take.
 pub const LONGEST_GRACE: Duration = Duration::from_secs(3600);
@@ -67,7 +66,7 @@ pub struct Policy {
     /// The words for problems of requests that have no product.
     pub wording: Wording,
     pub enquiry: Enquiry,
-    pub sight: sight::Sight,
+    pub sight: crate::telemetry::sampling::Sight,
     /// The configuration as operators are shown it, without accounts, of which there may be millions.
     pub shown: serde_json::Value,
     /// How the pages look and what they are about.

@@ -29,9 +29,9 @@ use crate::platform::supervisor;
 use crate::policy::LONGEST_GRACE;
 use crate::reload::{Reloader, Watched};
 use crate::renewal::{self, Renewal};
-use crate::sight::{self, Sight};
 use crate::sockets::Sockets;
 use crate::status::recorder::Recorder;
+use crate::telemetry::{self, Sight};
 use crate::upgrade::{Predecessor, Upgrader};
 use crate::upstream::figures::Metrics;
 
@@ -148,7 +148,7 @@ fn metrics(
     if let Some(reloader) = reloader {
         reloader.register(&mut registry);
     }
-    registry.register_collector(Box::new(sight::metrics::Metrics { gateway: Arc::clone(gateway), started }));
+    registry.register_collector(Box::new(telemetry::metrics::Metrics { gateway: Arc::clone(gateway), started }));
     let shared = Arc::clone(gateway);
     registry.register_collector(Box::new(Metrics(Box::new(move || shared.upstreams()))));
     registry

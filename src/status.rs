@@ -15,12 +15,10 @@ pub mod history;
 mod html;
 pub mod incident;
 mod json;
-pub mod latency;
 pub mod notice;
 pub mod recorder;
 pub mod report;
 pub mod shelf;
-pub mod traffic;
 
 use burn::Burn;
 use history::Seconds;

@@ -24,9 +24,9 @@ use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::problem::{Problem, Row};
 use tollgate::policy::rate::Now;
 use tollgate::policy::respond::Outcome;
-use tollgate::sight::Sight;
-use tollgate::sight::tables::Tables;
-use tollgate::sight::witness::Witness;
+use tollgate::telemetry::Sight;
+use tollgate::telemetry::request_record::Witness;
+use tollgate::telemetry::tables::Tables;
 use tollgate::upstream::Upstreams;
 use tollgate::{config, demo};
 

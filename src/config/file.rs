@@ -624,7 +624,7 @@ pub struct Metrics {
     pub by_token: Written<bool>,
     /// Series of each of the two; an account or a token has up to 12, one for each status. Those that come
     /// first in the configuration have their own, all further ones are `other`. Default: 1000.
-    #[schemars(range(max = crate::policy::sight::MAX_SERIES))]
+    #[schemars(range(max = crate::telemetry::sampling::MAX_SERIES))]
     pub max_series: Written<usize>,
 }
 

@@ -21,7 +21,7 @@ use crate::policy::check::header::Shape;
 use crate::policy::rate::{Allowance, Rate};
 use crate::policy::upstream::{BreakerRule, HealthRule, Probe};
 use crate::policy::{Policy, Product, Upstream};
-use crate::sight::access;
+use crate::telemetry::access_log;
 
 /// What stands in the place of a secret.
 const HIDDEN: &str = "***";
@@ -228,7 +228,7 @@ fn sight(root: &mut Value, config: &Config) {
     fill(metrics, "by_account", sight.by_account);
     fill(metrics, "by_token", sight.by_token);
     fill(metrics, "max_series", sight.max_series);
-    if let Some(access::Settings { reference_key, .. }) = &config.outlets.access_log {
+    if let Some(access_log::Settings { reference_key, .. }) = &config.outlets.access_log {
         let log = section(root, "access_log");
         fill(section(log, "sample"), "ok", sight.ok_lines.get());
         if reference_key.is_some() {

@@ -6,8 +6,8 @@ use url::Url;
 use super::compile::out_of_range;
 use super::upstreams::resolved;
 use super::{Source, file};
-use crate::policy::sight::{MAX_SERIES, Share, Sight};
-use crate::sight::{Outlets, access, export};
+use crate::telemetry::sampling::{MAX_SERIES, Share, Sight};
+use crate::telemetry::{Outlets, access_log, otlp};
 use crate::yaml::{Mistakes, Place, Written};
 
 /// The file that stands for standard output.
@@ -51,7 +51,7 @@ fn access_log(
     sight: &mut Sight,
     source: &Source,
     mistakes: &mut Mistakes,
-) -> Option<access::Settings> {
+) -> Option<access_log::Settings> {
     let place = log.place()?.clone();
     let file::AccessLog { file, sample, reference_key } = log.take()?;
     let name = file.require(&place, "file", "write the name of a file, or stdout", mistakes);
@@ -76,14 +76,14 @@ fn access_log(
         mistakes.push(place.key("file"), "is not the name of a file; write one as in access.log, or stdout");
     }
     let place = match (name.as_str(), source) {
-        (STDOUT, _) => access::Place::Stdout,
-        (name, Source::Directory(directory)) => access::Place::File(directory.path.join(name)),
-        (name, Source::Embedded(_)) => access::Place::File(name.into()),
+        (STDOUT, _) => access_log::Place::Stdout,
+        (name, Source::Directory(directory)) => access_log::Place::File(directory.path.join(name)),
+        (name, Source::Embedded(_)) => access_log::Place::File(name.into()),
     };
-    Some(access::Settings { place, reference_key })
+    Some(access_log::Settings { place, reference_key })
 }
 
-fn exporter(otlp: Written<file::Otlp>, sight: &mut Sight, mistakes: &mut Mistakes) -> Option<export::Settings> {
+fn exporter(otlp: Written<file::Otlp>, sight: &mut Sight, mistakes: &mut Mistakes) -> Option<otlp::Settings> {
     let place = otlp.place()?.clone();
     let file::Otlp { endpoint, sample, service_name } = otlp.take()?;
     sight.spans = share(sample, sight.spans, mistakes);
@@ -92,7 +92,7 @@ fn exporter(otlp: Written<file::Otlp>, sight: &mut Sight, mistakes: &mut Mistake
     let endpoint =
         endpoint.require(&place, "endpoint", "write where the collector is, as in http://127.0.0.1:4318", mistakes)?;
     let endpoint = url_of(&endpoint, endpoint_place, mistakes)?;
-    Some(export::Settings { endpoint, service_name })
+    Some(otlp::Settings { endpoint, service_name })
 }
 
 fn url_of(text: &str, place: Place, mistakes: &mut Mistakes) -> Option<Box<str>> {

@@ -2,9 +2,9 @@
 //! answered with.
 
 use super::tests::{GOOD, check_edits};
-use crate::policy::sight::Share;
-use crate::sight::access::{self, Place};
-use crate::sight::{Outlets, export};
+use crate::telemetry::access_log::{self, Place};
+use crate::telemetry::sampling::Share;
+use crate::telemetry::{Outlets, otlp};
 
 /// [`GOOD`], with everything that can be seen.
 fn seen() -> String {
@@ -23,12 +23,12 @@ fn what_is_written_is_what_is_seen() {
     assert!(sight.by_account && sight.by_token && sight.traceparent && sight.max_series == 24);
     assert_eq!((Some(sight.ok_lines), Some(sight.spans)), (Share::new(0.5), Share::new(0.25)));
     let access_log =
-        access::Settings { place: Place::File("a.log".into()), reference_key: Some("0123456789abcdef".into()) };
-    let otlp = export::Settings { endpoint: "http://127.0.0.1:4318/v1/traces".into(), service_name: "edge".into() };
+        access_log::Settings { place: Place::File("a.log".into()), reference_key: Some("0123456789abcdef".into()) };
+    let otlp = otlp::Settings { endpoint: "http://127.0.0.1:4318/v1/traces".into(), service_name: "edge".into() };
     assert!(!format!("{access_log:?}").contains("0123456789abcdef"));
     assert_eq!(config.outlets, Outlets { access_log: Some(access_log), otlp: Some(otlp) });
     let quiet = super::parse("f", GOOD, &super::Source::Embedded(&[])).unwrap();
-    assert_eq!((quiet.outlets, quiet.policy.sight), (Outlets::default(), crate::policy::sight::Sight::default()));
+    assert_eq!((quiet.outlets, quiet.policy.sight), (Outlets::default(), crate::telemetry::sampling::Sight::default()));
 }
 
 #[test]

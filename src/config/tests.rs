@@ -1882,7 +1882,7 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
     states("that have spans (default 1)");
     states("Spans for a collector of OpenTelemetry (default: none)");
     assert!(sight.traceparent && sight.ok_lines.get() == 1.0 && sight.spans.get() == 1.0);
-    assert_eq!(config.outlets, crate::sight::Outlets::default());
+    assert_eq!(config.outlets, crate::telemetry::Outlets::default());
     let traced = "tracing: { otlp: { endpoint: \"http://127.0.0.1:4318\" } }\naccounts:\n";
     let traced = parsed(&text.replace("accounts:\n", traced)).unwrap().outlets.otlp.unwrap();
     states(&format!("calls this gateway (default {})", traced.service_name));

@@ -9,7 +9,7 @@ use super::Settings;
 use super::history::{DAY, DAYS_KEPT, Entry, History, Seconds, Tally};
 use super::incident::{Change, Incident, Kind, MAX_INCIDENTS, Reading, Watch};
 use super::notice::{MAX_NOTICES, Notice, Stage};
-use super::traffic::Counted;
+use crate::telemetry::traffic::Counted;
 
 /// How a product's servers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::status::example;
 use crate::status::history::HOUR;
-use crate::status::latency::bucket;
 use crate::status::notice::Matter;
+use crate::telemetry::latency::bucket;
 
 const NOW: Seconds = 20_000 * DAY + 15 * HOUR;
 

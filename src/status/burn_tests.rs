@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::status::history::{DAY, HOUR, History};
-use crate::status::latency::{Histogram, bucket};
-use crate::status::traffic::Counted;
+use crate::telemetry::latency::{Histogram, bucket};
+use crate::telemetry::traffic::Counted;
 
 const STEP: Seconds = 60;
 const NOW: Seconds = 20_000 * DAY + 15 * HOUR;

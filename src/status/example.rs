@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::book::{Book, Health, Seen};
 use super::history::{DAY, DAYS_KEPT, HOUR, Seconds};
-use super::latency::bucket;
 use super::notice::{Matter, Notice};
-use super::traffic::Counted;
+use crate::telemetry::latency::bucket;
+use crate::telemetry::traffic::Counted;
 
 const MINUTE: Seconds = 60;
 

@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::latency::Histogram;
-use super::traffic::Counted;
+use crate::telemetry::latency::Histogram;
+use crate::telemetry::traffic::Counted;
 
 /// Seconds since 1970.
 pub type Seconds = u64;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::status::latency::bucket;
+use crate::telemetry::latency::bucket;
 
 const NOON: Seconds = 20_000 * DAY + 12 * HOUR;
 

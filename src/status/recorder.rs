@@ -17,12 +17,12 @@ use super::history::Seconds;
 use super::notice::{Notice, Shown};
 use super::report::Report;
 use super::shelf;
-use super::traffic::{Counted, Traffic};
 use crate::gateway::{Gateway, Snapshot};
 use crate::ledger::annals::{Annals, Changes};
 use crate::ledger::{Ledger, Refusal};
 use crate::platform::pace;
 use crate::policy::Policy;
+use crate::telemetry::traffic::{Counted, Traffic};
 use crate::upstream::Reach;
 
 /// The longest time between two turns; a crash loses the counts of one.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::breaker::Phase;
 use super::servers::Standing;
 use super::{Pool, Upstreams};
-use crate::sight::counters::Count;
+use crate::telemetry::counters::Count;
 
 /// What is counted of one upstream.
 #[derive(Debug, Default)]

@@ -7,13 +7,13 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::request_record::Seen;
 use super::tables::Times;
-use super::witness::Seen;
 use crate::policy::http::head::Version;
 use crate::policy::http::json::{Object, write_number};
 use crate::policy::http::trace_context::{Trace, client_span, server_span, write_hex};
 use crate::policy::problem::Row;
-use crate::sight::tables::Ending;
+use crate::telemetry::tables::Ending;
 
 /// `SpanKind` and `Status.Code` of OTLP.
 const SERVER: u64 = 2;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::tables::{Ending, Tables, Times};
-use super::{Sight, line, span};
+use super::{Sight, access_line, otlp_span};
 use crate::policy::Policy;
 use crate::policy::admit::Trail;
 use crate::policy::http::head::Lines;
@@ -194,12 +194,12 @@ impl Drop for Witness<'_> {
         if let Some(log) = &sight.log
             && seen.has_line()
         {
-            log.push(|out| line::write(out, seen, &times, log.key()));
+            log.push(|out| access_line::write(out, seen, &times, log.key()));
         }
         if let Some(exporter) = &sight.exporter
             && seen.trace.is_some_and(|trace| trace.is_sampled())
         {
-            exporter.push(|out| span::write(out, seen, &times));
+            exporter.push(|out| otlp_span::write(out, seen, &times));
         }
     }
 }

@@ -13,8 +13,8 @@ use chrono::DateTime;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::request_record::Seen;
 use super::tables::Times;
-use super::witness::Seen;
 use crate::policy::http::head::Version;
 use crate::policy::http::json::{Object, write_number};
 use crate::policy::http::trace_context::write_hex;

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Thread, park_timeout, sleep};
 use std::time::{Duration, Instant};
 
-use super::line::Key;
+use super::access_line::Key;
 use super::queue::{Queue, Waiting};
 
 /// Bytes of lines of one thread that may wait to be written: some two thousand lines.
