@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::config::{self, Source};
 use crate::listener::At;
-use crate::policy::upstream::{self, Address};
 use crate::server::Plan;
+use crate::upstream::settings::{self, Address};
 
 /// The demo's configuration, as `config/demo.yaml` has it.
 pub const CONFIGURATION: &str = include_str!("../config/demo.yaml");
@@ -58,7 +58,7 @@ pub fn plan(listen: SocketAddr, admin: SocketAddr) -> Result<Plan, String> {
     }
     config.admin = admin;
     for upstream in &mut config.policy.upstreams {
-        upstream.servers = [upstream::Server::at(Address::Socket(backend))].into();
+        upstream.servers = [settings::Server::at(Address::Socket(backend))].into();
         upstream.host = backend.to_string().into();
     }
     Ok(Plan { config, watched: None, demo_backend: Some(backend), predecessor: None })

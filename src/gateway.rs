@@ -18,10 +18,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_timeout::timeout;
 use tokio::sync::Notify;
 
-use crate::answer::{Body, READ_BYTES};
 use crate::arrival::{self, Reason};
-use crate::contact::{Connections, Contact};
-use crate::exchange::{self, Exchange};
 use crate::ledger::{Bill, CANNOT_BE_USED, Ledger};
 use crate::listener::Listener;
 use crate::platform::clock::Clock;
@@ -35,8 +32,11 @@ use crate::policy::{Limits, Policy, account_info};
 use crate::telemetry::request_record::Witness;
 use crate::telemetry::tables::Tables;
 use crate::telemetry::{Occupied, Sight};
-use crate::upstream::Upstreams;
-use crate::{http1, http2, translate};
+use crate::upstream::connector::{Connections, Contact};
+use crate::upstream::exchange::{self, Exchange};
+use crate::upstream::response::{Body, READ_BYTES};
+use crate::upstream::{Upstreams, translate};
+use crate::{http1, http2};
 
 /// How long an account's question for its balances waits for a ledger that another process has.
 const BALANCES_PATIENCE: Duration = Duration::from_secs(5);

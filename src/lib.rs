@@ -12,18 +12,14 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
-mod answer;
 pub mod arrival;
 pub mod config;
-mod contact;
 pub mod credits;
 pub mod demo;
-pub mod exchange;
 pub mod explain;
 pub mod gateway;
 mod http1;
 mod http2;
-mod idle;
 pub mod ledger;
 pub mod listener;
 pub mod pages;
@@ -37,7 +33,6 @@ pub mod site;
 mod sockets;
 pub mod status;
 pub mod telemetry;
-mod translate;
 pub mod upgrade;
 pub mod upstream;
 pub mod yaml;

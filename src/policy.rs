@@ -16,7 +16,6 @@ pub mod problem;
 pub mod rate;
 pub mod respond;
 pub mod tariff;
-pub mod upstream;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -130,7 +129,7 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct Upstream {
     pub name: Box<str>,
-    pub servers: Box<[upstream::Server]>,
+    pub servers: Box<[crate::upstream::settings::Server]>,
     /// How often the names among the servers are looked up.
     pub resolve_every: Duration,
     /// The `Host` that the backend sees.
@@ -143,11 +142,11 @@ pub struct Upstream {
     /// A request that was given up after this time counts as a failure of its server.
     pub slow_after: Duration,
     /// Headers that every request gets.
-    pub added: upstream::AddedHeaders,
+    pub added: crate::upstream::settings::AddedHeaders,
     /// `None`: nobody asks the servers whether they are well.
-    pub health: Option<upstream::HealthRule>,
-    pub ejection: upstream::EjectionRule,
-    pub breaker: upstream::BreakerRule,
+    pub health: Option<crate::upstream::settings::HealthRule>,
+    pub ejection: crate::upstream::settings::EjectionRule,
+    pub breaker: crate::upstream::settings::BreakerRule,
 }
 
 /// One lookup API.

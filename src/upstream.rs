@@ -8,12 +8,18 @@
 //! into a peer for each request.
 
 pub mod breaker;
+pub(crate) mod connector;
+pub mod exchange;
 pub mod figures;
 pub mod health;
+pub(crate) mod idle_pool;
 pub mod keep;
 mod probe;
 mod resolve;
+pub(crate) mod response;
 pub mod servers;
+pub mod settings;
+pub(crate) mod translate;
 pub mod verdict;
 
 use std::net::SocketAddr;
@@ -26,7 +32,7 @@ use crate::platform::clock::Clock;
 use crate::policy::Upstream;
 use crate::policy::problem::{Hint, Problem, Row};
 use crate::policy::rate::Now;
-use crate::policy::upstream::{Address, MAX_SERVERS};
+use crate::upstream::settings::{Address, MAX_SERVERS};
 use breaker::{Breaker, Change, Pass};
 use figures::Tally;
 use servers::{Lack, Roster, Server, State, Tried};

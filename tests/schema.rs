@@ -255,7 +255,7 @@ fn the_small_languages_are_the_same_to_both() {
     use tollgate::policy::check::domain::Pattern;
     use tollgate::policy::http::media::MediaType;
     use tollgate::policy::problem::Status;
-    use tollgate::policy::upstream::Address;
+    use tollgate::upstream::settings::Address;
     language::<std::time::Duration>(&["500ms", "5 s", "1_000s", "2m", "1h", "7d"], &["5", "s", "5 sec", "-5s", "1.5s"]);
     language::<Bytes>(&["512", "512B", "16KiB", "1 MiB", "1_024"], &["1KB", "KiB", "-1B", "1.5MiB"]);
     language::<PerPeriod>(&["150/min", "1_000_000/s", "5 / hour", "1/day"], &["0/s", "5", "5/week", "/s"]);

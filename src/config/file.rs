@@ -19,9 +19,9 @@ use crate::policy::account::{Digest, Expiry};
 use crate::policy::check::domain::Pattern;
 use crate::policy::http::media::MediaType;
 use crate::policy::problem::Status as ProblemStatus;
-use crate::policy::upstream::Address;
 use crate::site::colour::Colour;
 use crate::status::notice::Moment;
+use crate::upstream::settings::Address;
 use crate::yaml::{Entries, Listed, Place, TEXT_OR_KEYS, Written};
 
 /// A value written as one text.

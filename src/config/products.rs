@@ -20,9 +20,9 @@ use crate::policy::check::header::{DeadlineRule, HeaderRule, Shape};
 use crate::policy::http::media::{Media, MediaType};
 use crate::policy::problem::Row;
 use crate::policy::problem::messages::{Text, Wording};
-use crate::policy::upstream::AddedHeaders;
 use crate::policy::{Endpoint, Paths, Policy, Preflight, Product, Upstream};
 use crate::site::Site;
+use crate::upstream::settings::AddedHeaders;
 use crate::yaml::{Entries, Listed, Mistakes, Place, Written};
 
 /// What products are compiled with.

@@ -14,7 +14,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::file::{AccountLine, AccountsFile, AnyServer, File, Funds, Server};
 use super::units::{FromText, Parsed};
 use crate::policy::credits::balance::MAX_CREDITS;
-use crate::policy::upstream::Address;
+use crate::upstream::settings::Address;
 use crate::yaml::{Entries, Listed, Written};
 
 /// Which kind of file a schema is for.

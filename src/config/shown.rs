@@ -19,9 +19,9 @@ use crate::platform::pace;
 use crate::policy::account::{Account, Expiry, Token};
 use crate::policy::check::header::Shape;
 use crate::policy::rate::{Allowance, Rate};
-use crate::policy::upstream::{BreakerRule, HealthRule, Probe};
 use crate::policy::{Policy, Product, Upstream};
 use crate::telemetry::access_log;
+use crate::upstream::settings::{BreakerRule, HealthRule, Probe};
 
 /// What stands in the place of a secret.
 const HIDDEN: &str = "***";

@@ -18,7 +18,7 @@ use super::*;
 use crate::policy::account::{Digest, Expiry};
 use crate::policy::check::header::Shape;
 use crate::policy::problem::{Row, TABLE};
-use crate::policy::upstream::{BreakerRule, MAX_SERVERS, Probe};
+use crate::upstream::settings::{BreakerRule, MAX_SERVERS, Probe};
 
 /// A configuration with every kind of value and no mistake.
 pub const GOOD: &str = r#"listen: 127.0.0.1:8080

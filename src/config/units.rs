@@ -18,9 +18,9 @@ use crate::policy::check::network::parse_network;
 use crate::policy::http::media::{MediaType, is_token};
 use crate::policy::problem::Status;
 use crate::policy::rate::Allowance;
-use crate::policy::upstream::Address;
 use crate::site::colour::Colour;
 use crate::status::notice::Moment;
+use crate::upstream::settings::Address;
 
 /// A value that is written as one text.
 pub trait FromText: Sized {

@@ -10,7 +10,7 @@ use super::listeners::Compiled;
 use super::products::listed;
 use super::units::{FromText, HeaderName, Parsed};
 use super::{Source, file};
-use crate::policy::upstream::{
+use crate::upstream::settings::{
     AddedHeaders, Address, BreakerRule, EjectionRule, HealthRule, MAX_SERVERS, Probe, Server,
 };
 use crate::yaml::{Entries, Listed, Mistakes, Place, Written};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::verdict::Verdict;
 use crate::policy::rate::Now;
-use crate::policy::upstream::BreakerRule;
+use crate::upstream::settings::BreakerRule;
 
 /// How a breaker stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

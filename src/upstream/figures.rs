@@ -68,7 +68,7 @@ impl<P> Pool<P> {
 
     /// The names that stand for no server yet.
     fn unresolved(&self) -> impl Iterator<Item = String> {
-        let addresses = |server: &crate::policy::upstream::Server| self.addresses_of(&server.address);
+        let addresses = |server: &crate::upstream::settings::Server| self.addresses_of(&server.address);
         let servers = self.upstream.servers.iter();
         servers
             .filter(move |server| addresses(server).is_none_or(|addresses| addresses.is_empty()))

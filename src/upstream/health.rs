@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use crate::policy::upstream::HealthRule;
+use crate::upstream::settings::HealthRule;
 
 /// Whether a server may have requests, and the checks in a row that say otherwise. A server counts
 /// as well until its checks have failed, so that a start does not wait for them.
@@ -49,7 +49,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::policy::upstream::Probe;
+    use crate::upstream::settings::Probe;
 
     #[test]
     fn checks_in_a_row_turn_a_server() {

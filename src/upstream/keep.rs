@@ -11,8 +11,8 @@ use tokio::time::{sleep, timeout};
 
 use super::servers::Server;
 use super::{Pool, Upstreams, probe, resolve};
-use crate::contact::{Connections, Contact};
-use crate::policy::upstream::{Address, HealthRule};
+use crate::upstream::connector::{Connections, Contact};
+use crate::upstream::settings::{Address, HealthRule};
 
 /// How long the first lookup of the names may keep clients waiting at the start.
 const FIRST_LOOKUP_PATIENCE: Duration = Duration::from_secs(2);

@@ -8,11 +8,11 @@ use pingora_core::protocols::Stream;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use crate::answer::Incoming;
-use crate::contact::{Connections, Contact};
 use crate::policy::Upstream;
-use crate::policy::upstream::{HealthRule, Probe};
-use crate::translate;
+use crate::upstream::connector::{Connections, Contact};
+use crate::upstream::response::Incoming;
+use crate::upstream::settings::{HealthRule, Probe};
+use crate::upstream::translate;
 
 /// Checks a server.
 ///

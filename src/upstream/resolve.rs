@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Pool;
-use crate::policy::upstream::{Address, MAX_SERVERS};
+use crate::upstream::settings::{Address, MAX_SERVERS};
 
 /// How soon a name is looked up again that has never been resolved; also what clients are told.
 pub const RETRY: Duration = Duration::from_secs(1);

@@ -1,7 +1,7 @@
 //! Turns, caps and ejections, with made-up time.
 
 use super::*;
-use crate::policy::upstream::{HealthRule, Probe};
+use crate::upstream::settings::{HealthRule, Probe};
 
 const RULE: EjectionRule = EjectionRule { failures: 3, time: Duration::from_secs(10) };
 

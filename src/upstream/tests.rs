@@ -2,7 +2,7 @@
 
 use super::servers::Standing;
 use super::*;
-use crate::policy::upstream::{self as policy, AddedHeaders, BreakerRule, EjectionRule};
+use crate::upstream::settings::{self as policy, AddedHeaders, BreakerRule, EjectionRule};
 
 fn upstream(name: &str, servers: &[&str]) -> Upstream {
     let server = |text: &&str| policy::Server::at(Address::parse(text).unwrap());

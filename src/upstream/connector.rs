@@ -16,10 +16,10 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_timeout::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::idle::{Idle, Room};
 use crate::platform::tls::client::ClientTls;
 use crate::platform::tls::stream::Secured;
 use crate::policy::Upstream;
+use crate::upstream::idle_pool::{Idle, Room};
 
 /// How connections are made, and how many may wait for a request.
 pub struct Connections {
@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::platform::tls::client::ClientFiles;
-    use crate::policy::upstream::{AddedHeaders, BreakerRule, EjectionRule};
+    use crate::upstream::settings::{AddedHeaders, BreakerRule, EjectionRule};
 
     #[test]
     fn connections_that_were_verified_in_other_ways_are_not_shared() {

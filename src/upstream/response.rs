@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::policy::http::chunked::Decoder;
 use crate::policy::http::head::decimal;
 use crate::policy::problem::Problem;
-use crate::translate::{failed, unavailable};
+use crate::upstream::translate::{failed, unavailable};
 
 /// Bytes of one head.
 const MAX_HEAD_BYTES: usize = 32 * 1024;

@@ -10,8 +10,6 @@ use std::sync::Arc;
 use pingora_core::protocols::Stream;
 use tokio::io::AsyncWriteExt;
 
-use crate::answer::{Body, Fault, Incoming};
-use crate::contact::{Connections, Contact};
 use crate::policy::admit::Admission;
 use crate::policy::check::network::Client;
 use crate::policy::credits::Hold;
@@ -21,8 +19,9 @@ use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{Context, references};
 use crate::policy::{Policy, Upstream};
 use crate::telemetry::request_record::Asked;
-use crate::translate;
-use crate::upstream::{Passage, Upstreams};
+use crate::upstream::connector::{Connections, Contact};
+use crate::upstream::response::{Body, Fault, Incoming};
+use crate::upstream::{Passage, Upstreams, translate};
 
 /// Headers that are ours to say, or that belong to one connection alone (RFC 9110, section 7.6.1).
 /// Conditions, ranges and codings would make the backend answer something else than the whole.
