@@ -28,8 +28,8 @@ use crate::policy::account::Digest;
 use crate::policy::credits::Licence;
 use crate::policy::credits::balance::MAX_CREDITS;
 use crate::reload::Reloader;
-use crate::status::notice::{self, NoticeBody, Shown, Wanted};
-use crate::status::recorder::{self, Recorder, unix_seconds};
+use crate::site::status::notice::{self, NoticeBody, Shown, Wanted};
+use crate::site::status::recorder::{self, Recorder, unix_seconds};
 use crate::upgrade::Upgrader;
 
 /// Bytes of a request's body: a correction is a few words.

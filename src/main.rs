@@ -15,8 +15,9 @@ use tollgate::policy::account::Digest;
 use tollgate::policy::problem;
 use tollgate::reload::Watched;
 use tollgate::server::{self, Plan};
+use tollgate::site::status;
 use tollgate::upgrade::Predecessor;
-use tollgate::{config, credits, demo, explain, status};
+use tollgate::{config, credits, demo, explain};
 
 /// An edge gateway for metered lookup APIs: a request reaches the backend only when its token,
 /// product, network, domain, rate, headers and body are right.

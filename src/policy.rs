@@ -36,8 +36,8 @@ use crate::policy::problem::messages::Wording;
 use crate::policy::problem::{Hint, Problem, Row};
 use crate::policy::rate::Window;
 use crate::policy::tariff::Tariff;
-use crate::site::Site;
-use crate::status::Settings;
+use crate::site::brand::Site;
+use crate::site::status::Settings;
 use crate::telemetry::traffic::Traffic;
 
 /// The longest that the end of a process may take.

@@ -22,8 +22,8 @@ use crate::gateway::Gateway;
 use crate::ledger::Ledger;
 use crate::platform::channel::Channel;
 use crate::platform::supervisor;
+use crate::site::status::recorder::Recorder;
 use crate::sockets::{Socket, Sockets};
-use crate::status::recorder::Recorder;
 
 /// How long a successor may take until it serves: a million accounts take some seconds.
 const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(30);

@@ -312,7 +312,7 @@ fn operators_say_what_is_to_be_known_and_close_it() {
 /// A time so many seconds from now, as RFC 3339 has it.
 fn time_from_now(seconds: u64) -> String {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
-    tollgate::status::notice::Moment(now + seconds).text()
+    tollgate::site::status::notice::Moment(now + seconds).text()
 }
 
 #[test]

@@ -14,7 +14,6 @@ use super::products::{self, Surroundings, listed};
 use super::tls::client_tls;
 use super::units::{Bytes, Parsed};
 use super::{Config, Shortcuts, Source, credits, file, listeners, pages, sight, status, upstreams};
-use crate::pages::{Own, example};
 use crate::platform::pace;
 use crate::policy::account::directory::Accounts;
 use crate::policy::check::domain::Domains;
@@ -26,8 +25,9 @@ use crate::policy::page::Shelf;
 use crate::policy::problem::messages::Wording;
 use crate::policy::rate::{Allowance, Window};
 use crate::policy::{Endpoint, Enquiry, Limits, Paths, Policy, Preflight, Product, Upstream};
-use crate::site::Site;
-use crate::status::{recorder, shelf};
+use crate::site::brand::Site;
+use crate::site::pages::{Own, example};
+use crate::site::status::{recorder, shelf};
 use crate::yaml::{Mistakes, Place, Written};
 
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9901);
@@ -167,7 +167,11 @@ pub fn compile(
             Source::Embedded(_) => example::Tokens::Demo,
         };
         let before = before.map(|before| &before.pages);
-        crate::pages::publish(&mut policy, &Own { words: rows.words(), extra: own_pages.extra, examples }, before);
+        crate::site::pages::publish(
+            &mut policy,
+            &Own { words: rows.words(), extra: own_pages.extra, examples },
+            before,
+        );
         shelf::publish(&mut policy, recorder::unix_seconds(), before);
     }
     let admin_token = file.admin_token.take().map(|digest| digest.0);

@@ -20,7 +20,7 @@ use crate::policy::check::domain::Pattern;
 use crate::policy::http::media::MediaType;
 use crate::policy::problem::Status as ProblemStatus;
 use crate::site::colour::Colour;
-use crate::status::notice::Moment;
+use crate::site::status::notice::Moment;
 use crate::upstream::settings::Address;
 use crate::yaml::{Entries, Listed, Place, TEXT_OR_KEYS, Written};
 

@@ -6,9 +6,9 @@ use sha2::{Digest, Sha256};
 
 use super::units::{FromText, Parsed, PublicUrl};
 use super::{Source, file};
-use crate::pages::markdown::{self, ExtraPage};
+use crate::site::brand::{Link, Logo, Site, Support};
 use crate::site::colour::{LEAST_CONTRAST, Palette};
-use crate::site::{Link, Logo, Site, Support};
+use crate::site::pages::markdown::{self, ExtraPage};
 use crate::yaml::{Mistakes, Place, Written};
 
 /// Bytes of a logo; it is sent with every first visit.
@@ -59,7 +59,7 @@ pub fn compile(pages: Written<file::Pages>, public_url: &str, source: &Source, m
         has_status: true,
         style_tag: Box::default(),
     };
-    site.style_tag = tag(crate::pages::style(&site).as_bytes());
+    site.style_tag = tag(crate::site::pages::style(&site).as_bytes());
     Compiled { site: serve.then_some(site), extra }
 }
 

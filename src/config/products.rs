@@ -21,7 +21,7 @@ use crate::policy::http::media::{Media, MediaType};
 use crate::policy::problem::Row;
 use crate::policy::problem::messages::{Text, Wording};
 use crate::policy::{Endpoint, Paths, Policy, Preflight, Product, Upstream};
-use crate::site::Site;
+use crate::site::brand::Site;
 use crate::upstream::settings::AddedHeaders;
 use crate::yaml::{Entries, Listed, Mistakes, Place, Written};
 

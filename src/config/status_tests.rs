@@ -1,8 +1,8 @@
 //! Mistakes in `status`, each with its place, and what good ones come to.
 
 use super::tests::{GOOD, check_edits, edited, parsed};
-use crate::status::Settings;
-use crate::status::notice::Matter;
+use crate::site::status::Settings;
+use crate::site::status::notice::Matter;
 
 /// The configuration of other tests with a status in front of its accounts.
 fn with(status: &str) -> String {

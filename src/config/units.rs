@@ -19,7 +19,7 @@ use crate::policy::http::media::{MediaType, is_token};
 use crate::policy::problem::Status;
 use crate::policy::rate::Allowance;
 use crate::site::colour::Colour;
-use crate::status::notice::Moment;
+use crate::site::status::notice::Moment;
 use crate::upstream::settings::Address;
 
 /// A value that is written as one text.

@@ -12,9 +12,9 @@ use tokio::sync::oneshot;
 
 use super::store::Store;
 use super::{Fault, Refusal};
-use crate::status::history::{DAY, DAYS_KEPT, Entry, HOUR, HOURS_KEPT, STEPS_KEPT, Seconds, Tally};
-use crate::status::incident::{Incident, Kind, MAX_INCIDENTS};
-use crate::status::notice::{MAX_NOTICES, Matter, Notice};
+use crate::site::status::history::{DAY, DAYS_KEPT, Entry, HOUR, HOURS_KEPT, STEPS_KEPT, Seconds, Tally};
+use crate::site::status::incident::{Incident, Kind, MAX_INCIDENTS};
+use crate::site::status::notice::{MAX_NOTICES, Matter, Notice};
 use crate::telemetry::latency::Histogram;
 
 /// The layout of the tables below.

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::ledger::store::Place;
-use crate::status::Settings;
-use crate::status::book::Book;
-use crate::status::example;
+use crate::site::status::book::Book;
+use crate::site::status::{Settings, example};
 
 const NOW: Seconds = 20_000 * DAY + 15 * HOUR;
 

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::pages::fields::{self, Field};
 use crate::platform::pace;
+use crate::site::pages::fields::{self, Field};
 
 /// One operation as the page shows it, read from the document.
 #[derive(Debug, Default)]

@@ -20,7 +20,7 @@ use crate::platform::pace;
 use crate::policy::page::{Draft, Freshness, Page, Shelf, Shelved};
 use crate::policy::rate::{Rate, Window};
 use crate::policy::{Endpoint, Policy};
-use crate::site::Site;
+use crate::site::brand::Site;
 
 use example::Tokens;
 use markdown::ExtraPage;

@@ -9,11 +9,11 @@ use super::history::Seconds;
 use super::html::{JSON, SCHEMA, html};
 use super::json;
 use super::report::Report;
-use crate::pages;
 use crate::platform::pace;
 use crate::policy::Policy;
 use crate::policy::page::{Draft, Freshness, Page, Rendition, Shelf};
-use crate::site::Site;
+use crate::site::brand::Site;
+use crate::site::pages;
 
 /// The names of a policy's products, in its order.
 pub fn names(policy: &Policy) -> Vec<Arc<str>> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::status::history::{DAY, HOUR, History};
+use crate::site::status::history::{DAY, HOUR, History};
 use crate::telemetry::latency::{Histogram, bucket};
 use crate::telemetry::traffic::Counted;
 

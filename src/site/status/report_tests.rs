@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::*;
-use crate::site::Site;
-use crate::status::history::HOUR;
-use crate::status::{Settings, example, feed, html, json};
+use crate::site::brand::Site;
+use crate::site::status::history::HOUR;
+use crate::site::status::{Settings, example, feed, html, json};
 
 const NOW: Seconds = 20_000 * DAY + 15 * HOUR + 12;
 

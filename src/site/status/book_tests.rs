@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::status::example;
-use crate::status::history::HOUR;
-use crate::status::notice::Matter;
+use crate::site::status::example;
+use crate::site::status::history::HOUR;
+use crate::site::status::notice::Matter;
 use crate::telemetry::latency::bucket;
 
 const NOW: Seconds = 20_000 * DAY + 15 * HOUR;

@@ -6,7 +6,7 @@ use atom_syndication::{Content, Entry, Feed, FixedDateTime, Generator, Link, Per
 
 use super::notice::Moment;
 use super::report::{Report, Said, Told};
-use crate::site::Site;
+use crate::site::brand::Site;
 
 /// The paths of the page and of the feed, without the site's base.
 pub const PAGE: &str = "/status";

@@ -13,7 +13,7 @@ use crate::policy::page::{Draft, Freshness};
 use crate::policy::rate::{Allowance, Window};
 use crate::policy::respond::EXPOSED_HEADERS;
 use crate::policy::{Enquiry, Policy};
-use crate::site::Link;
+use crate::site::brand::Link;
 
 macro_rules! template {
     ($name:ident, $path:literal) => {

@@ -4,7 +4,7 @@
 //! `content`, and its struct has a field `shell`.
 
 use super::{ICON_PATH, STYLE_PATH};
-use crate::site::{Link, Site};
+use crate::site::brand::{Link, Site};
 
 /// What the frame has to know of a page.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ use crate::policy::problem::{Fault, Row};
 use crate::policy::rate::{Arrival, Now, Rate, Window};
 use crate::policy::respond::{self, Context, Http1Sink, Outcome, TransactionId};
 use crate::policy::{Policy, Product};
-use crate::site::Link;
+use crate::site::brand::Link;
 
 /// The operator's own words for a row's page.
 #[derive(Clone, Debug, Default)]

@@ -5,8 +5,8 @@ use askama::Template;
 use super::feed::{FEED, PAGE, anchor};
 use super::history::DAYS_KEPT;
 use super::report::{self, Bar, Figures, Product, Report, Said, State, Told};
-use crate::pages::shell::Shell;
-use crate::site::Site;
+use crate::site::brand::Site;
+use crate::site::pages::shell::Shell;
 
 /// Where the same is for programs, without the site's base.
 pub const JSON: &str = "/status.json";
