@@ -31,8 +31,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::downstream::listener::Listeners;
 use crate::ledger;
-use crate::listener::Listeners;
 use crate::platform::pace;
 use crate::platform::tls::Overdue;
 use crate::policy::Policy;

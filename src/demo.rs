@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use crate::config::{self, Source};
-use crate::listener::At;
+use crate::downstream::listener::At;
 use crate::server::Plan;
 use crate::upstream::settings::{self, Address};
 

@@ -18,9 +18,10 @@ use pingora_core::server::ShutdownWatch;
 use pingora_timeout::timeout;
 use tokio::sync::Notify;
 
-use crate::arrival::{self, Reason};
+use crate::downstream::accept::{self, Reason};
+use crate::downstream::listener::Listener;
+use crate::downstream::{http1, http2};
 use crate::ledger::{Bill, CANNOT_BE_USED, Ledger};
-use crate::listener::Listener;
 use crate::platform::clock::Clock;
 use crate::platform::descriptors::Descriptors;
 use crate::policy::admit::{Admission, Entrance, Judged, Room, Trail, Turn, admit};
@@ -36,7 +37,6 @@ use crate::upstream::connector::{Connections, Contact};
 use crate::upstream::exchange::{self, Exchange};
 use crate::upstream::response::{Body, READ_BYTES};
 use crate::upstream::{Upstreams, translate};
-use crate::{http1, http2};
 
 /// How long an account's question for its balances waits for a ledger that another process has.
 const BALANCES_PATIENCE: Duration = Duration::from_secs(5);
@@ -47,7 +47,7 @@ pub struct Gateway {
     /// Told of each snapshot that takes over.
     published: Notify,
     ledger: Arc<Ledger>,
-    arrivals: arrival::Figures,
+    arrivals: accept::Figures,
     sight: Arc<Sight>,
     backends: Connections,
     descriptors: Descriptors,
@@ -134,7 +134,7 @@ impl Gateway {
             current: ArcSwap::from_pointee(Snapshot::new(policy)),
             published: Notify::new(),
             ledger,
-            arrivals: arrival::Figures::default(),
+            arrivals: accept::Figures::default(),
             sight,
             backends: Connections::new(shares.idle_upstream),
             descriptors,
@@ -160,10 +160,10 @@ impl Gateway {
             };
         }
         let arrived = if listener.is_plain() {
-            arrival::peer(&stream, listener).map(|peer| (stream, peer))
+            accept::peer(&stream, listener).map(|peer| (stream, peer))
         } else {
             // On the heap, so that plain connections are not made larger by what they never do.
-            Box::pin(arrival::receive(stream, listener, &limits, &self.arrivals, shutdown)).await
+            Box::pin(accept::receive(stream, listener, &limits, &self.arrivals, shutdown)).await
         };
         let Some((stream, peer)) = arrived else { return };
         let room = if before < shares.connections { Room::Free } else { Room::Full };
@@ -177,7 +177,7 @@ impl Gateway {
     }
 
     /// Connections that did not get to their first request.
-    pub fn arrivals(&self) -> &arrival::Figures {
+    pub fn arrivals(&self) -> &accept::Figures {
         &self.arrivals
     }
 

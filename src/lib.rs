@@ -12,24 +12,19 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
-pub mod arrival;
 pub mod config;
 pub mod credits;
 pub mod demo;
+pub mod downstream;
 pub mod explain;
 pub mod gateway;
-mod http1;
-mod http2;
 pub mod ledger;
-pub mod listener;
 pub mod platform;
 pub mod policy;
-mod proxied;
 pub mod reload;
 mod renewal;
 pub mod server;
 pub mod site;
-mod sockets;
 pub mod telemetry;
 pub mod upgrade;
 pub mod upstream;

@@ -18,19 +18,19 @@ use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{Admin, Operators};
-use crate::arrival;
 use crate::config::Config;
 use crate::demo::backend::LookupBackend;
+use crate::downstream::accept;
+use crate::downstream::listener::Listeners;
+use crate::downstream::sockets::Sockets;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
-use crate::listener::Listeners;
 use crate::platform::descriptors::Descriptors;
 use crate::platform::supervisor;
 use crate::policy::LONGEST_GRACE;
 use crate::reload::{Reloader, Watched};
 use crate::renewal::{self, Renewal};
 use crate::site::status::recorder::Recorder;
-use crate::sockets::Sockets;
 use crate::telemetry::{self, Sight};
 use crate::upgrade::{Predecessor, Upgrader};
 use crate::upstream::figures::Metrics;
@@ -163,7 +163,7 @@ struct Front {
 #[async_trait]
 impl ServerApp for Front {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        if let Some(listener) = self.listeners.of(|| arrival::local(&stream)) {
+        if let Some(listener) = self.listeners.of(|| accept::local(&stream)) {
             self.gateway.serve(stream, listener, shutdown).await;
         }
         None

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use pingora_core::protocols::l4::stream::Stream;
 use pingora_core::protocols::{GetSocketDigest, SocketDigest};
+use tollgate::downstream::listener::Listener;
 use tollgate::gateway::Gateway;
 use tollgate::ledger::Ledger;
-use tollgate::listener::Listener;
 use tollgate::platform::descriptors::Descriptors;
 use tollgate::policy::admit::{Entrance, Trail, Turn, admit};
 use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};

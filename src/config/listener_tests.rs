@@ -8,7 +8,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, SignatureAlgorit
 
 use super::tests::{GOOD, Scratch};
 use super::*;
-use crate::listener::{At, Listener};
+use crate::downstream::listener::{At, Listener};
 use crate::platform::tls::server::Clients;
 use crate::policy::check::network::Networks;
 

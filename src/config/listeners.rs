@@ -12,7 +12,7 @@ use super::products::listed;
 use super::tls::{in_directory, server_tls};
 use super::units::{Mode, Parsed};
 use super::{Source, file};
-use crate::listener::{At, Listener, Listeners, MAX_UNIX_PATH_BYTES};
+use crate::downstream::listener::{At, Listener, Listeners, MAX_UNIX_PATH_BYTES};
 use crate::policy::check::network::Networks;
 use crate::policy::page::Door;
 use crate::yaml::{Listed, Mistakes, Place, Written};

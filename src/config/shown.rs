@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 
 use super::Config;
 use super::units::Bytes;
+use crate::downstream::listener::{At, Listener};
 use crate::ledger;
-use crate::listener::{At, Listener};
 use crate::platform::pace;
 use crate::policy::account::{Account, Expiry, Token};
 use crate::policy::check::header::Shape;

@@ -1763,7 +1763,7 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
     let states = |phrase: &str| assert!(CONFIGURATION.contains(phrase), "gateway.yaml does not say {phrase:?}");
 
     let [listener] = &*config.listeners.0 else { panic!("one listener") };
-    assert_eq!(*listener, crate::listener::Listener::plain("127.0.0.1:8080".parse().unwrap()));
+    assert_eq!(*listener, crate::downstream::listener::Listener::plain("127.0.0.1:8080".parse().unwrap()));
     states("an address and a port. Default: 127.0.0.1:8080");
     states(&format!("of accounts. Default: {}.", config.admin));
     states("well (clients must know beforehand). Default: false.");

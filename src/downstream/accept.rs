@@ -18,12 +18,12 @@ use prometheus_client::registry::Registry;
 use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
-use crate::listener::{At, Listener, Local};
+use crate::downstream::listener::{At, Listener, Local};
+use crate::downstream::proxy_protocol::{self, Unstated};
 use crate::platform::tls::stream::Secured;
 use crate::policy::Limits;
 use crate::policy::check::network::Networks;
 use crate::policy::http::head::Peer;
-use crate::proxied::{self, Unstated};
 
 /// Why a connection ended before its first request could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -156,7 +156,7 @@ async fn stated(stream: &mut Stream, peer: Peer, proxies: &Networks) -> Result<O
     if !listed {
         return Err(Reason::ProxyUnlisted);
     }
-    proxied::read(stream).await.map_err(|unstated| match unstated {
+    proxy_protocol::read(stream).await.map_err(|unstated| match unstated {
         Unstated::Ended => Reason::Abandoned,
         Unstated::Malformed => Reason::ProxyMalformed,
     })

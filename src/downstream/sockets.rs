@@ -23,8 +23,8 @@ use pingora_core::server::{ListenFds, ShutdownWatch};
 use pingora_core::services::listening::Service;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 
-use crate::listener::{At, Listener, Listeners};
-use crate::proxied::READ_BUFFER_BYTES;
+use crate::downstream::listener::{At, Listener, Listeners};
+use crate::downstream::proxy_protocol::READ_BUFFER_BYTES;
 
 /// Connections that may wait to be accepted; the kernel has a limit of its own below.
 const BACKLOG: i32 = 65_535;

@@ -5,7 +5,7 @@
 //! top of `h2` answers some refusals itself, without an error object, so streams are taken from
 //! `h2` directly. What a request means is `gateway.rs`.
 
-mod wire;
+pub(crate) mod abuse;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::policy::http::head::{Field, Head, Lines, Peer, Version};
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{self, Http2Sink};
 use crate::telemetry::{Busy, Occupied};
-use wire::{Conduct, Wire};
+use abuse::{Conduct, Wire};
 
 /// Requests of one connection at a time.
 const MAX_CONCURRENT_STREAMS: u32 = 100;

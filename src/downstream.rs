@@ -1,0 +1,9 @@
+//! Clients: listeners and their sockets, the PROXY protocol, and the connections of HTTP/1 and HTTP/2 that drive the
+//! gateway. What is asked and answered is decided below.
+
+pub mod accept;
+pub(crate) mod http1;
+pub(crate) mod http2;
+pub mod listener;
+pub(crate) mod proxy_protocol;
+pub(crate) mod sockets;
