@@ -7,11 +7,12 @@
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
+use tollgate::config;
+use tollgate::operate::demo;
 use tollgate::policy::Policy;
 use tollgate::policy::admit::{Entrance, Trail, admit};
 use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::rate::Now;
-use tollgate::{config, demo};
 
 fn main() {
     // Many calls in one sample: a single one is near the precision of the clock.

@@ -11,7 +11,7 @@ use divan::Bencher;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tollgate::config::{self, Config};
-use tollgate::demo;
+use tollgate::operate::demo;
 use tollgate::policy::admit::Trail;
 use tollgate::policy::http::head::Lines;
 use tollgate::policy::problem::{Problem, Row};

@@ -11,12 +11,12 @@ use std::time::Instant;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::admin::client::{Client, encoded, say};
-use crate::admin::{self, CorrectionBody};
 use crate::config;
 use crate::ledger::entry::{Entry, Kind, Statement};
 use crate::ledger::store::MAX_PAGE_ROWS;
 use crate::ledger::{Corrected, Ledger, Page, Place};
+use crate::operate::admin::client::{Client, encoded, say};
+use crate::operate::admin::{self, CorrectionBody};
 use crate::policy::credits::Licence;
 
 /// What can be done with credits.

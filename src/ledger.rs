@@ -15,7 +15,6 @@
 //! available again, since only charges are written. While the file cannot be written, requests that
 //! cost something are refused, and nothing is sold that could not be counted.
 
-pub mod annals;
 mod batch;
 mod bill;
 pub mod entry;
@@ -39,6 +38,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, oneshot};
 
+use crate::operate::status_store::{Annals, Changes, Errand};
 use crate::platform::channel::Channel;
 use crate::platform::pace;
 use crate::policy::Policy;
@@ -47,7 +47,6 @@ use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::TransactionId;
 use crate::site::status::history::Seconds;
 use crate::site::status::notice::Notice;
-use annals::{Annals, Changes, Errand};
 pub use bill::{Bill, Receipt};
 use entry::Entry;
 use question::Question;

@@ -11,21 +11,15 @@
 //! [`exchange`], `translate` and [`respond`] carry out.
 #![forbid(unsafe_code)]
 
-pub mod admin;
 pub mod config;
 pub mod credits;
-pub mod demo;
 pub mod downstream;
-pub mod explain;
 pub mod gateway;
 pub mod ledger;
+pub mod operate;
 pub mod platform;
 pub mod policy;
-pub mod reload;
-mod renewal;
-pub mod server;
 pub mod site;
 pub mod telemetry;
-pub mod upgrade;
 pub mod upstream;
 pub mod yaml;

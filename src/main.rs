@@ -8,16 +8,17 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use tollgate::admin::Upgraded;
-use tollgate::admin::client::{self, Client};
+use tollgate::operate::admin::Upgraded;
+use tollgate::operate::admin::client::{self, Client};
+use tollgate::operate::reload::Watched;
+use tollgate::operate::server::{self, Plan};
+use tollgate::operate::upgrade::Predecessor;
+use tollgate::operate::{demo, explain};
 use tollgate::platform::logging;
 use tollgate::policy::account::Digest;
 use tollgate::policy::problem;
-use tollgate::reload::Watched;
-use tollgate::server::{self, Plan};
 use tollgate::site::status;
-use tollgate::upgrade::Predecessor;
-use tollgate::{config, credits, demo, explain};
+use tollgate::{config, credits};
 
 /// An edge gateway for metered lookup APIs: a request reaches the backend only when its token,
 /// product, network, domain, rate, headers and body are right.

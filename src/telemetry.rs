@@ -10,7 +10,6 @@ pub mod access_line;
 pub mod access_log;
 pub mod counters;
 pub mod latency;
-pub mod metrics;
 pub mod otlp;
 pub mod otlp_span;
 pub mod process;

@@ -15,9 +15,11 @@ use std::time::{Duration, Instant};
 
 use pingora_core::protocols::l4::stream::Stream;
 use pingora_core::protocols::{GetSocketDigest, SocketDigest};
+use tollgate::config;
 use tollgate::downstream::listener::Listener;
 use tollgate::gateway::Gateway;
 use tollgate::ledger::Ledger;
+use tollgate::operate::demo;
 use tollgate::platform::descriptors::Descriptors;
 use tollgate::policy::admit::{Entrance, Trail, Turn, admit};
 use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
@@ -28,7 +30,6 @@ use tollgate::telemetry::Sight;
 use tollgate::telemetry::request_record::Witness;
 use tollgate::telemetry::tables::Tables;
 use tollgate::upstream::Upstreams;
-use tollgate::{config, demo};
 
 struct Counting;
 

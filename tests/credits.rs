@@ -141,10 +141,14 @@ fn the_demo_backends_own_answers_have_their_prices() {
         (json!({"number": "+44 7400 123456", "get_ported_date": true}), 1),
         (json!({"number": "+44 7400 123456", "supplementary_live_status": {"mobile": ["GBR"]}}), 1),
     ] {
-        let config =
-            tollgate::config::parse("demo.yaml", tollgate::demo::CONFIGURATION, &tollgate::demo::SOURCE).unwrap();
+        let config = tollgate::config::parse(
+            "demo.yaml",
+            tollgate::operate::demo::CONFIGURATION,
+            &tollgate::operate::demo::SOURCE,
+        )
+        .unwrap();
         let tariff = config.policy.products[0].tariff.as_ref().unwrap();
-        let answer = tollgate::demo::backend::lookup_phone(&body, false).to_string();
+        let answer = tollgate::operate::demo::backend::lookup_phone(&body, false).to_string();
         let told = tariff.read(&answer).unwrap();
         assert_eq!(tariff.price(tariff.look_at(Some(&body)), told), price, "{body} {answer}");
     }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
-use tollgate::explain::{self, Asked, Explanation, Outcome, Places, Verdict};
+use tollgate::operate::explain::{self, Asked, Explanation, Outcome, Places, Verdict};
 use tollgate::policy::Policy;
 use tollgate::policy::http::head::{Peer, Version as Head};
 use tollgate::policy::rate::Now;

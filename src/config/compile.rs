@@ -14,6 +14,7 @@ use super::products::{self, Surroundings, listed};
 use super::tls::client_tls;
 use super::units::{Bytes, Parsed};
 use super::{Config, Shortcuts, Source, credits, file, listeners, pages, sight, status, upstreams};
+use crate::operate::status_recorder;
 use crate::platform::pace;
 use crate::policy::account::directory::Accounts;
 use crate::policy::check::domain::Domains;
@@ -27,7 +28,7 @@ use crate::policy::rate::{Allowance, Window};
 use crate::policy::{Endpoint, Enquiry, Limits, Paths, Policy, Preflight, Product, Upstream};
 use crate::site::brand::Site;
 use crate::site::pages::{Own, example};
-use crate::site::status::{recorder, shelf};
+use crate::site::status::shelf;
 use crate::yaml::{Mistakes, Place, Written};
 
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9901);
@@ -172,7 +173,7 @@ pub fn compile(
             &Own { words: rows.words(), extra: own_pages.extra, examples },
             before,
         );
-        shelf::publish(&mut policy, recorder::unix_seconds(), before);
+        shelf::publish(&mut policy, status_recorder::unix_seconds(), before);
     }
     let admin_token = file.admin_token.take().map(|digest| digest.0);
     Some(Config { listeners: Arc::new(own.listeners), workers, admin, admin_token, ledger, outlets, policy })

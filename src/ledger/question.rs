@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::Fault;
-use super::annals::Errand;
 use super::entry::{Entry, Kind};
+use crate::operate::status_store::Errand;
 use crate::policy::credits::Licence;
 use crate::policy::credits::balance::MAX_CREDITS;
 

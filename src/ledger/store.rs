@@ -186,12 +186,12 @@ impl Store {
     }
 
     /// The database, for the tables of others.
-    pub(super) fn connection(&self) -> &Connection {
+    pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
 
     /// The same, to begin transactions.
-    pub(super) fn connection_mut(&mut self) -> &mut Connection {
+    pub(crate) fn connection_mut(&mut self) -> &mut Connection {
         &mut self.connection
     }
 

@@ -16,7 +16,6 @@ mod html;
 pub mod incident;
 mod json;
 pub mod notice;
-pub mod recorder;
 pub mod report;
 pub mod shelf;
 

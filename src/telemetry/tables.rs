@@ -45,35 +45,35 @@ pub const OTHER: &str = "other";
 /// All figures of a configuration.
 #[derive(Debug)]
 pub struct Tables {
-    pub(super) products: Box<[Arc<OfProduct>]>,
+    pub(crate) products: Box<[Arc<OfProduct>]>,
     /// Requests without a product.
-    pub(super) elsewhere: Arc<OfProduct>,
-    pub(super) accounts: Named,
-    pub(super) tokens: Named,
+    pub(crate) elsewhere: Arc<OfProduct>,
+    pub(crate) accounts: Named,
+    pub(crate) tokens: Named,
 }
 
 /// The figures of a product.
 #[derive(Debug)]
 pub struct OfProduct {
-    pub(super) name: Arc<str>,
+    pub(crate) name: Arc<str>,
     answered: Arc<Kind>,
     preflight: Arc<Kind>,
     gone: Arc<Kind>,
     /// In the order of the words.
     refused: Box<[Arc<Kind>]>,
-    pub(super) total: Arc<Histogram>,
-    pub(super) upstream: Arc<Histogram>,
-    pub(super) own: Arc<Histogram>,
+    pub(crate) total: Arc<Histogram>,
+    pub(crate) upstream: Arc<Histogram>,
+    pub(crate) own: Arc<Histogram>,
 }
 
 /// Requests that ended in the same way.
 #[derive(Debug)]
 pub struct Kind {
     /// Empty where nothing was refused.
-    pub(super) slug: Box<str>,
+    pub(crate) slug: Box<str>,
     /// 0 where there was no answer.
-    pub(super) status: u16,
-    pub(super) count: Count,
+    pub(crate) status: u16,
+    pub(crate) count: Count,
 }
 
 /// The figures of accounts or of tokens, by their places.
@@ -90,9 +90,9 @@ type Name = (Arc<str>, Option<Box<str>>);
 /// The figures of an account or a token, one for each status.
 #[derive(Debug)]
 pub struct OfName {
-    pub(super) account: Arc<str>,
+    pub(crate) account: Arc<str>,
     /// `None` for an account.
-    pub(super) token: Option<Box<str>>,
+    pub(crate) token: Option<Box<str>>,
     counts: [Count; STATUSES],
 }
 
@@ -150,7 +150,7 @@ impl Tables {
     }
 
     /// The figures of all products, and of requests without one.
-    pub(super) fn of_products(&self) -> impl Iterator<Item = &OfProduct> {
+    pub(crate) fn of_products(&self) -> impl Iterator<Item = &OfProduct> {
         self.products.iter().chain([&self.elsewhere]).map(|figures| &**figures)
     }
 }
@@ -195,7 +195,7 @@ impl OfProduct {
     }
 
     /// All that requests are counted as.
-    pub(super) fn kinds(&self) -> impl Iterator<Item = &Arc<Kind>> {
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = &Arc<Kind>> {
         [&self.answered, &self.preflight, &self.gone].into_iter().chain(&self.refused)
     }
 }
@@ -221,7 +221,7 @@ impl Named {
     }
 
     /// All figures, each once.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<OfName>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<OfName>> {
         let mut seen = std::collections::HashSet::new();
         self.own.iter().chain(&self.other).filter(move |figures| seen.insert(Arc::as_ptr(figures)))
     }
@@ -233,7 +233,7 @@ impl OfName {
     }
 
     /// Each status that there was, and how often; 0 stands for no answer.
-    pub(super) fn statuses(&self) -> impl Iterator<Item = (u16, u64)> {
+    pub(crate) fn statuses(&self) -> impl Iterator<Item = (u16, u64)> {
         let statuses = [200, 0].into_iter().chain(Status::ALL.into_iter().map(Status::code));
         statuses.zip(&self.counts).map(|(status, count)| (status, count.sum())).filter(|(_, count)| *count > 0)
     }

@@ -16,12 +16,12 @@ use serde_json::json;
 use super::book::Book;
 use super::history::Seconds;
 use super::notice::{MAX_NOTICES, Moment, NoticeBody, Shown, Stage, Wanted, notice};
-use super::recorder::{Refused, unix_seconds};
 use super::{example, shelf};
-use crate::admin::client::{self, Client};
 use crate::config;
-use crate::ledger::annals::{Annals, Changes};
 use crate::ledger::{Ledger, Refusal};
+use crate::operate::admin::client::{self, Client};
+use crate::operate::status_recorder::{Refused, unix_seconds};
+use crate::operate::status_store::{Annals, Changes};
 use crate::policy::Policy;
 
 /// What can be done.

@@ -8,19 +8,19 @@ use std::sync::Arc;
 
 use crate::config::{self, Source};
 use crate::downstream::listener::At;
-use crate::server::Plan;
+use crate::operate::server::Plan;
 use crate::upstream::settings::{self, Address};
 
 /// The demo's configuration, as `config/demo.yaml` has it.
-pub const CONFIGURATION: &str = include_str!("../config/demo.yaml");
+pub const CONFIGURATION: &str = include_str!("../../config/demo.yaml");
 
 /// The files that the configuration names.
 pub const SOURCE: Source = Source::Embedded(&[
-    ("phone.schema.json", include_str!("../config/phone.schema.json")),
-    ("email.schema.json", include_str!("../config/email.schema.json")),
-    ("phone.answer.schema.json", include_str!("../config/phone.answer.schema.json")),
-    ("email.answer.schema.json", include_str!("../config/email.answer.schema.json")),
-    ("demo.md", include_str!("../config/demo.md")),
+    ("phone.schema.json", include_str!("../../config/phone.schema.json")),
+    ("email.schema.json", include_str!("../../config/email.schema.json")),
+    ("phone.answer.schema.json", include_str!("../../config/phone.answer.schema.json")),
+    ("email.answer.schema.json", include_str!("../../config/email.answer.schema.json")),
+    ("demo.md", include_str!("../../config/demo.md")),
 ]);
 
 /// The demo's tokens in plain text, and what each is for.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::oneshot;
 
-use super::store::Store;
-use super::{Fault, Refusal};
+use crate::ledger::store::Store;
+use crate::ledger::{Fault, Refusal};
 use crate::site::status::history::{DAY, DAYS_KEPT, Entry, HOUR, HOURS_KEPT, STEPS_KEPT, Seconds, Tally};
 use crate::site::status::incident::{Incident, Kind, MAX_INCIDENTS};
 use crate::site::status::notice::{MAX_NOTICES, Matter, Notice};
@@ -332,5 +332,5 @@ fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Arc<str>> {
 }
 
 #[cfg(test)]
-#[path = "annals_tests.rs"]
+#[path = "status_store_tests.rs"]
 mod tests;

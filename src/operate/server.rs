@@ -17,22 +17,22 @@ use pingora_core::services::background::{BackgroundService, background_service};
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::admin::{Admin, Operators};
 use crate::config::Config;
-use crate::demo::backend::LookupBackend;
 use crate::downstream::accept;
 use crate::downstream::listener::Listeners;
 use crate::downstream::sockets::Sockets;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
+use crate::operate::admin::{Admin, Operators};
+use crate::operate::certificates::{self, Renewal};
+use crate::operate::demo::backend::LookupBackend;
+use crate::operate::reload::{Reloader, Watched};
+use crate::operate::status_recorder::Recorder;
+use crate::operate::upgrade::{Predecessor, Upgrader};
 use crate::platform::descriptors::Descriptors;
 use crate::platform::supervisor;
 use crate::policy::LONGEST_GRACE;
-use crate::reload::{Reloader, Watched};
-use crate::renewal::{self, Renewal};
-use crate::site::status::recorder::Recorder;
-use crate::telemetry::{self, Sight};
-use crate::upgrade::{Predecessor, Upgrader};
+use crate::telemetry::Sight;
 use crate::upstream::figures::Metrics;
 
 /// How often it is looked whether the last connection is gone.
@@ -97,7 +97,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let offered = watched.is_some().then(|| upgrader.clone());
     let reloader = watched.map(|watched| Reloader::start(watched, start, Arc::clone(&gateway), Arc::clone(&ledger)));
     // A change of the configuration can bring certificates where there were none.
-    let renewal = Renewal { listeners, gateway: Arc::clone(&gateway), figures: renewal::Figures::default() };
+    let renewal = Renewal { listeners, gateway: Arc::clone(&gateway), figures: certificates::Figures::default() };
     let registry = metrics(&gateway, &ledger, &renewal.figures, reloader.as_ref(), started);
     server.add_service(background_service("renewal", renewal));
     let operators = Operators { reloader: reloader.clone(), upgrader: offered, token: config.admin_token };
@@ -137,7 +137,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
 fn metrics(
     gateway: &Arc<Gateway>,
     ledger: &Ledger,
-    certificates: &renewal::Figures,
+    certificates: &certificates::Figures,
     reloader: Option<&Reloader>,
     started: Instant,
 ) -> Registry {
@@ -148,7 +148,7 @@ fn metrics(
     if let Some(reloader) = reloader {
         reloader.register(&mut registry);
     }
-    registry.register_collector(Box::new(telemetry::metrics::Metrics { gateway: Arc::clone(gateway), started }));
+    registry.register_collector(Box::new(crate::operate::metrics::Metrics { gateway: Arc::clone(gateway), started }));
     let shared = Arc::clone(gateway);
     registry.register_collector(Box::new(Metrics(Box::new(move || shared.upstreams()))));
     registry

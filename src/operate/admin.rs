@@ -24,13 +24,13 @@ use crate::gateway::Gateway;
 use crate::ledger::entry::{FIRST_GRANT, Kind, Statement};
 use crate::ledger::store::MAX_PAGE_ROWS;
 use crate::ledger::{Correction, Ledger, Page, Refusal};
+use crate::operate::reload::Reloader;
+use crate::operate::status_recorder::{self, Recorder, unix_seconds};
+use crate::operate::upgrade::Upgrader;
 use crate::policy::account::Digest;
 use crate::policy::credits::Licence;
 use crate::policy::credits::balance::MAX_CREDITS;
-use crate::reload::Reloader;
 use crate::site::status::notice::{self, NoticeBody, Shown, Wanted};
-use crate::site::status::recorder::{self, Recorder, unix_seconds};
-use crate::upgrade::Upgrader;
 
 /// Bytes of a request's body: a correction is a few words.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -249,7 +249,7 @@ impl Admin {
             }
             ["notices", id, "close"] => {
                 only(method, Method::POST)?;
-                let id = id.parse().map_err(|_| not_taken(recorder::Refused::Unknown))?;
+                let id = id.parse().map_err(|_| not_taken(status_recorder::Refused::Unknown))?;
                 let closed = self.recorder.close(id).await.map_err(not_taken)?;
                 return Ok((StatusCode::OK, json!(Shown::of(&closed, unix_seconds()))));
             }
@@ -355,12 +355,12 @@ fn refused(refusal: Refusal) -> Refused {
     (status, format!("Nothing was done: {refusal}.").into())
 }
 
-fn not_taken(refused: recorder::Refused) -> Refused {
+fn not_taken(refused: status_recorder::Refused) -> Refused {
     let status = match refused {
-        recorder::Refused::TooMany => StatusCode::CONFLICT,
-        recorder::Refused::Unknown => StatusCode::NOT_FOUND,
-        recorder::Refused::NoProduct => StatusCode::UNPROCESSABLE_ENTITY,
-        recorder::Refused::Ledger(_) | recorder::Refused::Ended => StatusCode::SERVICE_UNAVAILABLE,
+        status_recorder::Refused::TooMany => StatusCode::CONFLICT,
+        status_recorder::Refused::Unknown => StatusCode::NOT_FOUND,
+        status_recorder::Refused::NoProduct => StatusCode::UNPROCESSABLE_ENTITY,
+        status_recorder::Refused::Ledger(_) | status_recorder::Refused::Ended => StatusCode::SERVICE_UNAVAILABLE,
     };
     (status, format!("Nothing was done: {refused}.").into())
 }

@@ -21,9 +21,9 @@ use tokio::sync::{Notify, oneshot};
 use crate::downstream::sockets::{Socket, Sockets};
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
+use crate::operate::status_recorder::Recorder;
 use crate::platform::channel::Channel;
 use crate::platform::supervisor;
-use crate::site::status::recorder::Recorder;
 
 /// How long a successor may take until it serves: a million accounts take some seconds.
 const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(30);

@@ -12,16 +12,16 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
-use super::book::{Book, Health, Seen};
-use super::history::Seconds;
-use super::notice::{Notice, Shown};
-use super::report::Report;
-use super::shelf;
 use crate::gateway::{Gateway, Snapshot};
-use crate::ledger::annals::{Annals, Changes};
 use crate::ledger::{Ledger, Refusal};
+use crate::operate::status_store::{Annals, Changes};
 use crate::platform::pace;
 use crate::policy::Policy;
+use crate::site::status::book::{Book, Health, Seen};
+use crate::site::status::history::Seconds;
+use crate::site::status::notice::{Notice, Shown};
+use crate::site::status::report::Report;
+use crate::site::status::shelf;
 use crate::telemetry::traffic::{Counted, Traffic};
 use crate::upstream::Reach;
 
@@ -50,7 +50,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refused::TooMany => {
-                write!(formatter, "{} notices are open already; close one", super::notice::MAX_NOTICES)
+                write!(formatter, "{} notices are open already; close one", crate::site::status::notice::MAX_NOTICES)
             }
             Refused::Unknown => formatter.write_str("no open notice has this number; list them to see which there are"),
             Refused::NoProduct => formatter.write_str("no product has this name; leave it out to speak of all"),

@@ -1,0 +1,13 @@
+//! The process: start, signals, reload, certificates, upgrade, the admin API and its metrics, the recorder and the store of
+//! the status, `explain`, and the demo.
+
+pub mod admin;
+pub(crate) mod certificates;
+pub mod demo;
+pub mod explain;
+pub mod metrics;
+pub mod reload;
+pub mod server;
+pub mod status_recorder;
+pub mod status_store;
+pub mod upgrade;
