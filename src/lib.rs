@@ -11,8 +11,8 @@
 //! [`exchange`], `translate` and [`respond`] carry out.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod config;
-pub mod credits;
 pub mod downstream;
 pub mod gateway;
 pub mod ledger;

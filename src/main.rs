@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use tollgate::cli::credits;
+use tollgate::config;
 use tollgate::operate::admin::Upgraded;
 use tollgate::operate::admin::client::{self, Client};
 use tollgate::operate::reload::Watched;
@@ -17,8 +19,6 @@ use tollgate::operate::{demo, explain};
 use tollgate::platform::logging;
 use tollgate::policy::account::Digest;
 use tollgate::policy::problem;
-use tollgate::site::status;
-use tollgate::{config, credits};
 
 /// An edge gateway for metered lookup APIs: a request reaches the backend only when its token,
 /// product, network, domain, rate, headers and body are right.
@@ -91,7 +91,7 @@ enum Command {
     Credits(credits::Command),
     /// Say something on the status page: notes and planned maintenance.
     #[command(subcommand)]
-    Status(status::command::Command),
+    Status(tollgate::cli::status::Command),
     /// Print the JSON Schema of the configuration, for editors.
     Schema {
         /// The kind of file that it is for.
@@ -160,7 +160,7 @@ fn main() -> ExitCode {
         Command::Schema { kind } => print(&format!("{:#}\n", config::schema::of(kind).as_value())),
         Command::Completions { shell } => completions(shell),
         Command::Man { into } => manual(into.as_deref()),
-        Command::Status(command) => status::command::run(command, &mut std::io::stdout().lock()),
+        Command::Status(command) => tollgate::cli::status::run(command, &mut std::io::stdout().lock()),
         Command::Token(TokenCommand::New { name, product }) => {
             let token = new_token();
             print(&format!("token: {token}\n{}\n", token_line(&name, &product, token.as_bytes())))

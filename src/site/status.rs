@@ -8,7 +8,6 @@
 
 pub mod book;
 pub mod burn;
-pub mod command;
 pub mod example;
 mod feed;
 pub mod history;

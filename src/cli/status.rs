@@ -13,16 +13,16 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::book::Book;
-use super::history::Seconds;
-use super::notice::{MAX_NOTICES, Moment, NoticeBody, Shown, Stage, Wanted, notice};
-use super::{example, shelf};
 use crate::config;
 use crate::ledger::{Ledger, Refusal};
 use crate::operate::admin::client::{self, Client};
 use crate::operate::status_recorder::{Refused, unix_seconds};
 use crate::operate::status_store::{Annals, Changes};
 use crate::policy::Policy;
+use crate::site::status::book::Book;
+use crate::site::status::history::Seconds;
+use crate::site::status::notice::{MAX_NOTICES, Moment, NoticeBody, Shown, Stage, Wanted, notice};
+use crate::site::status::{example, shelf};
 
 /// What can be done.
 #[derive(Subcommand)]
