@@ -22,6 +22,7 @@ mod status;
 mod tls;
 pub mod units;
 mod upstreams;
+pub mod yaml;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -31,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::config::yaml::{Mistakes, Place};
 use crate::downstream::listener::Listeners;
 use crate::ledger;
 use crate::platform::pace;
@@ -39,7 +41,6 @@ use crate::policy::Policy;
 use crate::policy::account::Digest;
 use crate::policy::credits::Licence;
 use crate::telemetry::Outlets;
-use crate::yaml::{self, Mistakes, Place};
 
 /// A configuration that is good in every part.
 #[derive(Debug)]

@@ -22,4 +22,3 @@ pub mod policy;
 pub mod site;
 pub mod telemetry;
 pub mod upstream;
-pub mod yaml;

@@ -7,8 +7,8 @@ use jsonschema::Validator;
 use serde_json::Value;
 use tollgate::config::schema::{self, Kind};
 use tollgate::config::units::{Bytes, FromText, HeaderName, Mode, PerPeriod, PublicUrl, RouteText};
+use tollgate::config::yaml::{self, Mistakes};
 use tollgate::config::{self, Source};
-use tollgate::yaml::{self, Mistakes};
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config")

@@ -12,6 +12,7 @@ use super::account::{Compiled, Rules};
 use super::compile::check_name;
 use super::lines::{self, Lines, Next};
 use super::{Predecessor, Shortcuts, Source, file};
+use crate::config::yaml::{self, Entries, Listed, Mistakes, Place};
 use crate::platform::pace;
 use crate::policy::Product;
 use crate::policy::account::directory::{Accounts, Text, Unchanged};
@@ -20,7 +21,6 @@ use crate::policy::check::domain::{DomainList, Domains};
 use crate::policy::check::network::{Networks, Ranges};
 use crate::policy::credits::Licence;
 use crate::policy::rate::{Allowance, Arrival, Rate, Window};
-use crate::yaml::{self, Entries, Listed, Mistakes, Place};
 
 /// Mistakes that one JSON Lines file may have before the rest of it is left alone.
 const MAX_MISTAKES_PER_FILE: usize = 20;

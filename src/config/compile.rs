@@ -14,6 +14,7 @@ use super::products::{self, Surroundings, listed};
 use super::tls::client_tls;
 use super::units::{Bytes, Parsed};
 use super::{Config, Shortcuts, Source, credits, file, listeners, pages, sight, status, upstreams};
+use crate::config::yaml::{Mistakes, Place, Written};
 use crate::operate::status_recorder;
 use crate::platform::pace;
 use crate::policy::account::directory::Accounts;
@@ -29,7 +30,6 @@ use crate::policy::{Endpoint, Enquiry, Limits, Paths, Policy, Preflight, Product
 use crate::site::brand::Site;
 use crate::site::pages::{Own, example};
 use crate::site::status::shelf;
-use crate::yaml::{Mistakes, Place, Written};
 
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9901);
 

@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::units::{Bytes, Decimal, FromText, HeaderName, Mode, Parsed, PerPeriod, PublicUrl, RouteText};
+use crate::config::yaml::{Entries, Listed, Place, TEXT_OR_KEYS, Written};
 use crate::policy::account::{Digest, Expiry};
 use crate::policy::check::domain::Pattern;
 use crate::policy::http::media::MediaType;
@@ -22,7 +23,6 @@ use crate::policy::problem::Status as ProblemStatus;
 use crate::site::colour::Colour;
 use crate::site::status::notice::Moment;
 use crate::upstream::settings::Address;
-use crate::yaml::{Entries, Listed, Place, TEXT_OR_KEYS, Written};
 
 /// A value written as one text.
 pub type Text<T> = Written<Parsed<T>>;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::account::{Compiled, Rules};
 use super::file;
-use crate::yaml::{self, Mistakes, Place};
+use crate::config::yaml::{self, Mistakes, Place};
 
 /// Bytes of one line: one account with all its tokens.
 const MAX_LINE_BYTES: usize = 4 * 1024 * 1024;

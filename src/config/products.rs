@@ -12,6 +12,7 @@ use super::credits::tariff;
 use super::problems::Rows;
 use super::units::{HeaderName, Parsed};
 use super::{Source, file};
+use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
 use crate::platform::pace;
 use crate::policy::account::MAX_PRODUCTS;
 use crate::policy::check::body::Schema;
@@ -23,7 +24,6 @@ use crate::policy::problem::messages::{Text, Wording};
 use crate::policy::{Endpoint, Paths, Policy, Preflight, Product, Upstream};
 use crate::site::brand::Site;
 use crate::upstream::settings::AddedHeaders;
-use crate::yaml::{Entries, Listed, Mistakes, Place, Written};
 
 /// What products are compiled with.
 pub struct Surroundings<'c> {

@@ -6,9 +6,9 @@ use url::Url;
 use super::compile::out_of_range;
 use super::upstreams::resolved;
 use super::{Source, file};
+use crate::config::yaml::{Mistakes, Place, Written};
 use crate::telemetry::sampling::{MAX_SERIES, Share, Sight};
 use crate::telemetry::{Outlets, access_log, otlp};
-use crate::yaml::{Mistakes, Place, Written};
 
 /// The file that stands for standard output.
 const STDOUT: &str = "stdout";

@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::Read;
+use crate::config::yaml::outline::{Outline, in_words, pointer};
 use crate::policy::account::{Account, Digest};
-use crate::yaml::outline::{Outline, in_words, pointer};
 
 /// The files of a configuration.
 #[derive(Debug)]
