@@ -10,7 +10,7 @@ use divan::{Bencher, black_box};
 use tollgate::config;
 use tollgate::operate::demo;
 use tollgate::policy::Policy;
-use tollgate::policy::admit::{Entrance, Trail, admit};
+use tollgate::policy::admit::{Ingress, Trail, admit};
 use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::rate::Now;
 
@@ -59,7 +59,7 @@ fn judge(bencher: Bencher<'_, '_>, bytes: &[u8]) {
     let head = Head::judge(lines, Peer::Address([127, 0, 0, 1].into()), &LIMITS).unwrap();
     bencher.bench_local(|| {
         let mut trail = Trail::default();
-        black_box(admit(&policy, black_box(&head), later(&mut requests), Entrance::OPEN, &mut trail)).is_ok()
+        black_box(admit(&policy, black_box(&head), later(&mut requests), Ingress::OPEN, &mut trail)).is_ok()
     });
 }
 
@@ -74,7 +74,7 @@ fn head_and_admit_accepted(bencher: Bencher<'_, '_>) {
         let lines = Lines::split(black_box(&bytes), &mut slots).unwrap();
         let head = Head::judge(lines, Peer::Address([127, 0, 0, 1].into()), &LIMITS).unwrap();
         let mut trail = Trail::default();
-        black_box(admit(&policy, &head, later(&mut requests), Entrance::OPEN, &mut trail)).is_ok()
+        black_box(admit(&policy, &head, later(&mut requests), Ingress::OPEN, &mut trail)).is_ok()
     });
 }
 
@@ -139,7 +139,7 @@ fn rate_exceeded(bencher: Bencher<'_, '_>) {
     let now = Now { monotonic: Duration::from_secs(60), unix_seconds: 1_800_000_000 };
     bencher.bench_local(|| {
         let mut trail = Trail::default();
-        black_box(admit(&policy, black_box(&head), now, Entrance::OPEN, &mut trail)).is_ok()
+        black_box(admit(&policy, black_box(&head), now, Ingress::OPEN, &mut trail)).is_ok()
     });
 }
 
@@ -209,9 +209,10 @@ fn answer_of_an_account_that(bencher: Bencher<'_, '_>, pays: bool) {
 /// Holding and settling a credit.
 #[divan::bench]
 fn hold_and_settle(bencher: Bencher<'_, '_>) {
-    let licence = std::sync::Arc::new(tollgate::policy::credits::Licence::new("acme".into(), "phone".into(), 0));
-    assert!(licence.balance().grant(1 << 39));
-    bencher.bench_local(|| licence.hold(1).map(|hold| hold.settle(0)));
+    let credit_account =
+        std::sync::Arc::new(tollgate::policy::credits::CreditAccount::new("acme".into(), "phone".into(), 0));
+    assert!(credit_account.balance().grant(1 << 39));
+    bencher.bench_local(|| credit_account.hold(1).map(|hold| hold.settle(0)));
 }
 
 fn body(bencher: Bencher<'_, '_>, bytes: &[u8]) {

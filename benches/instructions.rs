@@ -14,7 +14,7 @@ use std::time::Duration;
 use tollgate::config;
 use tollgate::operate::demo;
 use tollgate::policy::Policy;
-use tollgate::policy::admit::{Entrance, Trail, admit};
+use tollgate::policy::admit::{Ingress, Trail, admit};
 use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::problem::{Problem, Row};
 use tollgate::policy::rate::Now;
@@ -72,7 +72,7 @@ fn count_admit(token: &str, more: &str) {
     let mut minute = 0;
     count(|| {
         minute += 1;
-        let _ = black_box(admit(&policy, black_box(&head), at(minute), Entrance::OPEN, &mut Trail::default()));
+        let _ = black_box(admit(&policy, black_box(&head), at(minute), Ingress::OPEN, &mut Trail::default()));
     });
 }
 
@@ -89,7 +89,7 @@ fn count_response(token: &str, outcome: &Outcome<'_>) {
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let head = Head::judge(Lines::split(&bytes, &mut slots).unwrap(), PEER, &LIMITS).unwrap();
     let mut trail = Trail::default();
-    let _ = admit(&policy, &head, at(1), Entrance::OPEN, &mut trail);
+    let _ = admit(&policy, &head, at(1), Ingress::OPEN, &mut trail);
     let transaction = TransactionId::random();
     let context =
         Context { policy: &policy, lines: &head.lines, trail, transaction: &transaction, trace: None, now: at(1) };

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use divan::Bencher;
 use ipnet::{IpNet, Ipv4Net};
 use tollgate::policy::account::directory::Accounts;
-use tollgate::policy::account::{Account, Digest, Expiry, Key, Licences, ProductSet, Token};
+use tollgate::policy::account::{Account, CreditAccounts, Digest, Expiry, Key, ProductSet, Token};
 use tollgate::policy::check::domain::{Domains, Pattern};
 use tollgate::policy::check::network::Networks;
-use tollgate::policy::rate::{Arrival, Rate};
+use tollgate::policy::rate::{Rate, Tat};
 
 fn main() {
     // Many calls in one sample: a single one is near the precision of the clock.
@@ -46,8 +46,8 @@ fn token(bencher: Bencher<'_, '_>, size: u32) {
         accounts.push(Arc::new(Account {
             name: "bench".into(),
             rate: Rate::Unlimited,
-            enquiries: Arrival::default(),
-            licences: Licences::None,
+            account_info_rate: Tat::default(),
+            credit_accounts: CreditAccounts::None,
             keys: [Key { digest: Digest::of(&number.to_le_bytes()), token }].into(),
         }));
     }

@@ -17,9 +17,9 @@ use tollgate::policy::http::head::Lines;
 use tollgate::policy::problem::{Problem, Row};
 use tollgate::policy::respond::Outcome;
 use tollgate::telemetry::counters::{Count, Histogram};
-use tollgate::telemetry::request_record::Witness;
+use tollgate::telemetry::request_record::RequestRecord;
 use tollgate::telemetry::tables::Tables;
-use tollgate::telemetry::{Outlets, Sight, access_log};
+use tollgate::telemetry::{Outlets, Telemetry, access_log};
 
 fn main() {
     divan::main();
@@ -32,33 +32,33 @@ fn configuration() -> Config {
     })
 }
 
-fn see(bencher: Bencher<'_, '_>, sight: &Sight, traceparent: bool, outcome: &Outcome<'_>) {
+fn see(bencher: Bencher<'_, '_>, telemetry: &Telemetry, traceparent: bool, outcome: &Outcome<'_>) {
     let mut policy = configuration().policy;
-    policy.sight.traceparent = traceparent;
+    policy.sampling.traceparent = traceparent;
     let tables = Tables::new(&policy, None);
     let trail = Trail { product: policy.products.first(), principal: policy.principal(b"demo-live").ok() };
     let lines = Lines { method: "POST", target: "/phone/validate/v2", ..Lines::UNREADABLE };
     bencher.bench(|| {
-        let mut witness = Witness::of(sight, &tables, &policy, &lines, Instant::now());
-        witness.admitted(&trail);
-        witness.body_begins(Instant::now());
-        witness.body_ends(70);
-        witness.answered(outcome, 200);
-        witness.delivered();
+        let mut record = RequestRecord::of(telemetry, &tables, &policy, &lines, Instant::now());
+        record.admitted(&trail);
+        record.body_begins(Instant::now());
+        record.body_ends(70);
+        record.answered(outcome, 200);
+        record.delivered();
     });
 }
 
 /// Nothing but figures; a Transaction-Id is among it, which every request has.
 #[divan::bench(threads = [1, 2])]
 fn answered(bencher: Bencher<'_, '_>) {
-    see(bencher, &Sight::default(), false, &Outcome::Told(b""));
+    see(bencher, &Telemetry::default(), false, &Outcome::Told(b""));
 }
 
 #[divan::bench(threads = [1, 2])]
 fn refused(bencher: Bencher<'_, '_>) {
     see(
         bencher,
-        &Sight::default(),
+        &Telemetry::default(),
         false,
         &Outcome::Refused(Problem::new(Row::TokenUnknown, "no token has this digest")),
     );
@@ -67,15 +67,15 @@ fn refused(bencher: Bencher<'_, '_>) {
 /// With a trace of its own.
 #[divan::bench(threads = [1, 2])]
 fn traced(bencher: Bencher<'_, '_>) {
-    see(bencher, &Sight::default(), true, &Outcome::Told(b""));
+    see(bencher, &Telemetry::default(), true, &Outcome::Told(b""));
 }
 
 /// With a line, which goes to a file that takes everything.
 #[divan::bench(threads = [1, 2])]
 fn logged(bencher: Bencher<'_, '_>) {
-    let place = access_log::Place::File("/dev/null".into());
-    let access_log = Some(access_log::Settings { place, reference_key: None });
-    see(bencher, &Sight::start(Outlets { access_log, otlp: None }), true, &Outcome::Told(b""));
+    let place = access_log::Destination::File("/dev/null".into());
+    let access_log = Some(access_log::AccessLogSettings { place, reference_key: None });
+    see(bencher, &Telemetry::start(Outlets { access_log, otlp: None }), true, &Outcome::Told(b""));
 }
 
 #[divan::bench(threads = [1, 2])]

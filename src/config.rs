@@ -17,8 +17,8 @@ mod problems;
 mod products;
 pub mod schema;
 pub mod shown;
-mod sight;
 mod status;
+pub(crate) mod telemetry;
 mod tls;
 pub mod units;
 mod upstreams;
@@ -39,7 +39,7 @@ use crate::platform::pace;
 use crate::platform::tls::Overdue;
 use crate::policy::Policy;
 use crate::policy::account::Digest;
-use crate::policy::credits::Licence;
+use crate::policy::credits::CreditAccount;
 use crate::telemetry::Outlets;
 
 /// A configuration that is good in every part.
@@ -51,7 +51,7 @@ pub struct Config {
     /// What operators must show to the admin listener, if it wants a token.
     pub admin_token: Option<Digest>,
     /// Where credits and rates are kept; `None`: credits nowhere, and rates in memory.
-    pub ledger: Option<ledger::Settings>,
+    pub ledger: Option<ledger::LedgerSettings>,
     /// Where lines and spans of requests go.
     pub outlets: Outlets,
     pub policy: Policy,
@@ -82,15 +82,15 @@ impl Config {
             counted(policy.accounts.len(), "account"),
             counted(policy.accounts.tokens(), "token"),
             match (
-                policy.licences().inspect(|_| pace::step()).count(),
+                policy.credit_accounts().inspect(|_| pace::step()).count(),
                 self.ledger.as_ref().map(|ledger| &ledger.place)
             ) {
                 (0, _) => "nobody pays".to_owned(),
-                (licences, None | Some(ledger::Place::Memory)) => {
-                    format!("{}, kept in memory alone", counted(licences, "balance"))
+                (credit_accounts, None | Some(ledger::Storage::Memory)) => {
+                    format!("{}, kept in memory alone", counted(credit_accounts, "balance"))
                 }
-                (licences, Some(ledger::Place::File(path))) => {
-                    format!("{}, kept in {}", counted(licences, "balance"), path.display())
+                (credit_accounts, Some(ledger::Storage::File(path))) => {
+                    format!("{}, kept in {}", counted(credit_accounts, "balance"), path.display())
                 }
             },
         )
@@ -104,7 +104,7 @@ pub struct Start {
     workers: usize,
     admin: SocketAddr,
     admin_token: Option<Digest>,
-    ledger: Option<ledger::Settings>,
+    ledger: Option<ledger::LedgerSettings>,
     outlets: Outlets,
 }
 
@@ -248,7 +248,7 @@ impl Source {
 pub struct Predecessor<'p> {
     pub policy: &'p Policy,
     /// The credits of an account for a product, if they are known.
-    pub licence: &'p dyn Fn(&str, &str) -> Option<Arc<Licence>>,
+    pub credit_account: &'p dyn Fn(&str, &str) -> Option<Arc<CreditAccount>>,
 }
 
 /// Reads a configuration file and everything it names.

@@ -24,16 +24,16 @@ use crate::downstream::{http1, http2};
 use crate::ledger::{Bill, CANNOT_BE_USED, Ledger};
 use crate::platform::clock::Clock;
 use crate::platform::descriptors::Descriptors;
-use crate::policy::admit::{Admission, Entrance, Judged, Room, Trail, Turn, admit};
+use crate::policy::admit::{Admission, Headroom, Ingress, Judged, Trail, Turn, admit};
 use crate::policy::http::head::{Head, Lines};
 use crate::policy::problem::{Problem, Row};
 use crate::policy::rate::Now;
 use crate::policy::respond::{self, Context, Outcome, Sink};
 use crate::policy::{Limits, Policy, account_info};
-use crate::telemetry::request_record::Witness;
+use crate::telemetry::request_record::RequestRecord;
 use crate::telemetry::tables::Tables;
-use crate::telemetry::{Occupied, Sight};
-use crate::upstream::connector::{Connections, Contact};
+use crate::telemetry::{Occupied, Telemetry};
+use crate::upstream::connector::{Connections, Connector};
 use crate::upstream::exchange::{self, Exchange};
 use crate::upstream::response::{Body, READ_BYTES};
 use crate::upstream::{Upstreams, translate};
@@ -47,8 +47,8 @@ pub struct Gateway {
     /// Told of each snapshot that takes over.
     published: Notify,
     ledger: Arc<Ledger>,
-    arrivals: accept::Figures,
-    sight: Arc<Sight>,
+    arrivals: accept::AcceptMetrics,
+    telemetry: Arc<Telemetry>,
     backends: Connections,
     descriptors: Descriptors,
     clock: Clock,
@@ -93,7 +93,7 @@ pub(crate) trait Downstream {
     fn read_body(&mut self, limit: usize) -> impl Future<Output = Result<(), Unanswered>> + Send;
     /// The body that was read.
     fn body(&self) -> &[u8];
-    /// Comes back when the client has hung up.
+    /// Returns when the client has hung up.
     fn gone(&mut self) -> impl Future<Output = ()> + Send;
 }
 
@@ -121,11 +121,11 @@ pub(crate) enum Answered<'g> {
 
 impl Gateway {
     /// A gateway for a policy. Nothing is bound or connected yet.
-    /// Its clock has run since `started`, and what it sees is told to `sight`.
+    /// Its clock has run since `started`, and what it sees is reported to `telemetry`.
     pub fn new(
         policy: Arc<Policy>,
         ledger: Arc<Ledger>,
-        sight: Arc<Sight>,
+        telemetry: Arc<Telemetry>,
         descriptors: Descriptors,
         started: Instant,
     ) -> Gateway {
@@ -134,8 +134,8 @@ impl Gateway {
             current: ArcSwap::from_pointee(Snapshot::new(policy)),
             published: Notify::new(),
             ledger,
-            arrivals: accept::Figures::default(),
-            sight,
+            arrivals: accept::AcceptMetrics::default(),
+            telemetry,
             backends: Connections::new(shares.idle_upstream),
             descriptors,
             clock: Clock::since(started),
@@ -166,18 +166,18 @@ impl Gateway {
             Box::pin(accept::receive(stream, listener, &limits, &self.arrivals, shutdown)).await
         };
         let Some((stream, peer)) = arrived else { return };
-        let room = if before < shares.connections { Room::Free } else { Room::Full };
-        let entrance = Entrance { room, door: listener.serves };
+        let headroom = if before < shares.connections { Headroom::Free } else { Headroom::Full };
+        let ingress = Ingress { headroom, scope: listener.serves };
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            return http2::serve(self, stream, peer, entrance, shutdown).await;
+            return http2::serve(self, stream, peer, ingress, shutdown).await;
         }
-        if let Some(stream) = http1::serve(self, stream, peer, entrance, listener.h2c, shutdown).await {
-            http2::serve(self, stream, peer, entrance, shutdown).await;
+        if let Some(stream) = http1::serve(self, stream, peer, ingress, listener.h2c, shutdown).await {
+            http2::serve(self, stream, peer, ingress, shutdown).await;
         }
     }
 
     /// Connections that did not get to their first request.
-    pub fn arrivals(&self) -> &accept::Figures {
+    pub fn arrivals(&self) -> &accept::AcceptMetrics {
         &self.arrivals
     }
 
@@ -194,7 +194,7 @@ impl Gateway {
     }
 
     /// The upstreams while they run.
-    pub fn upstreams(&self) -> Arc<Upstreams<Contact>> {
+    pub fn upstreams(&self) -> Arc<Upstreams<Connector>> {
         Arc::clone(self.snapshot().exchange.upstreams())
     }
 
@@ -226,8 +226,8 @@ impl Gateway {
     }
 
     /// What requests report to.
-    pub fn sight(&self) -> &Sight {
-        &self.sight
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
     }
 
     /// How many requests are between the end of their head and the end of their answer.
@@ -252,15 +252,15 @@ impl Gateway {
 
     /// Takes a request's place among those in flight for as long as the guard lives. There is room
     /// if its connection has some and the requests have some.
-    pub(crate) fn enter(&self, connection: Entrance, limits: &Limits) -> (Occupied<'_>, Entrance) {
+    pub(crate) fn enter(&self, connection: Ingress, limits: &Limits) -> (Occupied<'_>, Ingress) {
         let (occupied, before) = Occupied::one_of(&self.requests);
         let full = before >= self.descriptors.shares(limits).requests;
-        (occupied, if full { Entrance { room: Room::Full, ..connection } } else { connection })
+        (occupied, if full { Ingress { headroom: Headroom::Full, ..connection } } else { connection })
     }
 
     /// Sees a request of which the head is complete, since a moment.
-    pub(crate) fn witness<'r>(&'r self, snapshot: &'r Snapshot, lines: &Lines<'r>, since: Instant) -> Witness<'r> {
-        Witness::of(&self.sight, &snapshot.tables, &snapshot.policy, lines, since)
+    pub(crate) fn record<'r>(&'r self, snapshot: &'r Snapshot, lines: &Lines<'r>, since: Instant) -> RequestRecord<'r> {
+        RequestRecord::of(&self.telemetry, &snapshot.tables, &snapshot.policy, lines, since)
     }
 
     /// Answers a request whose head could be judged. `respond` writes the outcome into the
@@ -271,19 +271,19 @@ impl Gateway {
         snapshot: &'g Snapshot,
         head: &Head<'_>,
         downstream: &mut D,
-        witness: &mut Witness<'g>,
-        entrance: Entrance,
+        record: &mut RequestRecord<'g>,
+        ingress: Ingress,
         respond: impl FnOnce(&mut D, &Context<'_, '_>, &Outcome<'_>, bool) -> usize,
     ) -> Answered<'g> {
-        let (transaction, trace) = (witness.transaction(), witness.trace());
+        let (transaction, trace) = (record.transaction(), record.trace());
         let policy = &*snapshot.policy;
         let mut trail = Trail::default();
         let now = self.now();
         let internal = Problem::new(Row::Internal, "a panic while the request was served");
         // A fault of our own is an answer too, not a connection that closes in silence.
         let turn =
-            catch_unwind(AssertUnwindSafe(|| admit(policy, head, now, entrance, &mut trail))).unwrap_or(Err(internal));
-        witness.admitted(&trail);
+            catch_unwind(AssertUnwindSafe(|| admit(policy, head, now, ingress, &mut trail))).unwrap_or(Err(internal));
+        record.admitted(&trail);
         let context =
             Context { policy, lines: &head.lines, trail, transaction: &transaction, trace: trace.as_ref(), now };
         let (told, page, answer);
@@ -304,7 +304,7 @@ impl Gateway {
             }
             Ok(Turn::Lookup(admission)) => {
                 let looked_up =
-                    AssertUnwindSafe(self.look_up(snapshot, &admission, head, downstream, witness, &context));
+                    AssertUnwindSafe(self.look_up(snapshot, &admission, head, downstream, record, &context));
                 match looked_up.catch_unwind().await.unwrap_or(Err(internal.into())) {
                     Ok((body, due)) => {
                         (answer, bill) = (body, due);
@@ -320,7 +320,7 @@ impl Gateway {
         let problem = outcome.problem();
         problem.inspect(|problem| refusal_log::refused(&context, *problem));
         let bytes = respond(downstream, &context, &outcome, problem.is_some_and(|problem| problem.row.closes()));
-        witness.answered(&outcome, bytes);
+        record.answered(&outcome, bytes);
         Answered::Written(bill)
     }
 
@@ -331,9 +331,9 @@ impl Gateway {
         sink: &mut impl Sink,
         lines: &Lines<'r>,
         problem: Problem,
-    ) -> Witness<'r> {
-        let mut witness = self.witness(snapshot, lines, Instant::now());
-        let (transaction, trail, policy) = (witness.transaction(), Trail::default(), &*snapshot.policy);
+    ) -> RequestRecord<'r> {
+        let mut record = self.record(snapshot, lines, Instant::now());
+        let (transaction, trail, policy) = (record.transaction(), Trail::default(), &*snapshot.policy);
         let context = Context { policy, lines, trail, transaction: &transaction, trace: None, now: self.now() };
         if problem.row == Row::Overloaded {
             self.turned_away.fetch_add(1, Ordering::Relaxed);
@@ -341,8 +341,8 @@ impl Gateway {
         refusal_log::refused(&context, problem);
         let outcome = Outcome::Refused(problem);
         let bytes = respond::write(sink, &context, &outcome);
-        witness.answered(&outcome, bytes);
-        witness
+        record.answered(&outcome, bytes);
+        record
     }
 
     /// The body's turn, the credits' and the upstream's, all within the request's deadline. What is
@@ -353,32 +353,32 @@ impl Gateway {
         admission: &Admission<'g>,
         head: &Head<'_>,
         downstream: &mut D,
-        witness: &mut Witness<'g>,
+        record: &mut RequestRecord<'g>,
         context: &Context<'_, '_>,
     ) -> Result<(Body, Bill<'g>), Unanswered> {
         let begun = Instant::now();
-        let left = admission.deadline().saturating_sub(begun.saturating_duration_since(witness.begun()));
+        let left = admission.deadline().saturating_sub(begun.saturating_duration_since(record.begun()));
         let exchange = async {
             let limit = admission.body_limit(head)?;
-            witness.body_begins(begun);
+            record.body_begins(begun);
             let read = downstream.read_body(limit).await;
-            witness.body_ends(downstream.body().len());
+            record.body_ends(downstream.body().len());
             read?;
             let Judged { asked: wishes, highest } = admission.judge(downstream.body())?;
-            let hold = self.ledger.hold(admission.licence(), highest).await?;
+            let hold = self.ledger.hold(admission.credit_account(), highest).await?;
             let mut request = Vec::with_capacity(READ_BYTES);
             exchange::build(&mut request, admission, &hold, head, downstream.body(), context)?;
             let limit = snapshot.policy.limits.response_bytes;
             let judge = |answer: &[u8]| translate::body(answer, admission.tariff(), wishes);
             let upstream = admission.product().upstream;
-            let asked = witness.asks(context.now);
+            let asked = record.asks(context.now);
             let answer = snapshot.exchange.forward(&self.backends, upstream, request, limit, asked, judge);
             let answer = tokio::select! {
                 biased;
                 answer = answer => answer,
                 () = downstream.gone() => return Err(Unanswered::Gone),
             };
-            witness.asked();
+            record.asked();
             let (body, price) = answer?;
             let mut bill = Bill::new(&self.ledger, hold, price, context.transaction);
             bill.record().await?;

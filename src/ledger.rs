@@ -1,7 +1,7 @@
 //! The ledger: credits that are held, charged and granted, and written down so that a crash
 //! changes nothing that was promised.
 //!
-//! A request touches only the atomics of its licence (`quota/credits.rs`) and a queue; one thread
+//! A request touches only the atomics of its credit account (`quota/credits.rs`) and a queue; one thread
 //! (`ledger/task.rs`) writes the file (`ledger/store.rs`). What a crash can cost:
 //!
 //! * `batch`: charges are written together, at the latest 50 ms after the answer went out. A crash
@@ -15,12 +15,12 @@
 //! available again, since only charges are written. While the file cannot be written, requests that
 //! cost something are refused, and nothing is sold that could not be counted.
 
+pub(crate) mod balance_index;
 mod batch;
 mod bill;
 pub mod entry;
 mod question;
 mod rates;
-mod register;
 pub mod store;
 mod succession;
 mod task;
@@ -38,22 +38,22 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, oneshot};
 
-use crate::operate::status_store::{Annals, Changes, Errand};
+use crate::operate::status_store::{Changes, Errand, StatusStore};
 use crate::platform::channel::Channel;
 use crate::platform::pace;
 use crate::policy::Policy;
-use crate::policy::credits::{Hold, Licence};
+use crate::policy::credits::{CreditAccount, Hold};
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::TransactionId;
 use crate::site::status::history::Seconds;
 use crate::site::status::notice::Notice;
+pub use balance_index::Register;
 pub use bill::{Bill, Receipt};
 use entry::Entry;
 use question::Question;
 pub use question::{Answer, Corrected, Correction, Page, Refusal};
 use rates::Rates;
-pub use register::Register;
-pub use store::Place;
+pub use store::Storage;
 
 /// Charges that may wait to be written. Beyond it the disk is too slow for the traffic, and
 /// requests that cost something are refused until it has caught up.
@@ -77,27 +77,27 @@ pub enum Durability {
 
 /// How the ledger is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    pub place: Place,
+pub struct LedgerSettings {
+    pub place: Storage,
     pub durability: Durability,
 }
 
 /// Why the ledger cannot be read or written, and how to mend it: one sentence without names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct LedgerFault {
     what: &'static str,
     /// Another process has it.
     taken: bool,
 }
 
-impl Fault {
+impl LedgerFault {
     /// A fault in words.
-    pub const fn new(what: &'static str) -> Fault {
-        Fault { what, taken: false }
+    pub const fn new(what: &'static str) -> LedgerFault {
+        LedgerFault { what, taken: false }
     }
 
-    const fn busy(self) -> Fault {
-        Fault { taken: true, ..self }
+    const fn busy(self) -> LedgerFault {
+        LedgerFault { taken: true, ..self }
     }
 
     /// Whether another process keeps the ledger.
@@ -106,7 +106,7 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for LedgerFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.what)
     }
@@ -117,7 +117,7 @@ impl fmt::Display for Fault {
 pub struct Ledger {
     durability: Durability,
     register: ArcSwap<Register>,
-    orders: Sender<Order>,
+    orders: Sender<LedgerCommand>,
     /// The task's, which gathers charges until it is woken. `None` without books.
     thread: Option<Thread>,
     shared: Arc<Shared>,
@@ -126,18 +126,18 @@ pub struct Ledger {
 /// What the ledger's task and everybody else both know.
 #[derive(Debug, Default)]
 struct Shared {
-    /// A [`Standing`].
+    /// A [`BalanceState`].
     standing: AtomicU8,
     /// Told of each change of it.
     changed: Notify,
     /// The process before this one may still have charges.
     predecessor: AtomicBool,
-    figures: Figures,
+    figures: LedgerFigures,
 }
 
 /// Whether credits can be held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Standing {
+enum BalanceState {
     #[default]
     Unusable,
     Usable,
@@ -148,51 +148,51 @@ enum Standing {
 }
 
 impl Shared {
-    fn standing(&self) -> Standing {
+    fn standing(&self) -> BalanceState {
         match self.standing.load(Ordering::SeqCst) {
-            1 => Standing::Usable,
-            2 => Standing::Awaited,
-            3 => Standing::HandedOver,
-            _ => Standing::Unusable,
+            1 => BalanceState::Usable,
+            2 => BalanceState::Awaited,
+            3 => BalanceState::HandedOver,
+            _ => BalanceState::Unusable,
         }
     }
 
-    fn stand(&self, standing: Standing) {
+    fn stand(&self, standing: BalanceState) {
         self.standing.store(standing as u8, Ordering::SeqCst);
-        self.figures.usable.set(i64::from(standing == Standing::Usable));
+        self.figures.usable.set(i64::from(standing == BalanceState::Usable));
         self.changed.notify_waiters();
     }
 
     /// Lets nobody hold a credit any more, unless a successor does.
     fn unusable(&self) {
-        if self.standing() != Standing::HandedOver {
-            self.stand(Standing::Unusable);
+        if self.standing() != BalanceState::HandedOver {
+            self.stand(BalanceState::Unusable);
         }
     }
 
-    /// Comes back when nothing is awaited any more.
-    async fn settled(&self) -> Standing {
+    /// Returns when nothing is awaited any more.
+    async fn settled(&self) -> BalanceState {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             // Whatever changes from here on is heard of.
             changed.as_mut().enable();
             match self.standing() {
-                Standing::Awaited => changed.await,
+                BalanceState::Awaited => changed.await,
                 settled => return settled,
             }
         }
     }
 
     /// Sends a charge to the task, which counts it out again.
-    fn send(&self, orders: &Sender<Order>, charge: Charge) -> Result<(), SendError<Order>> {
+    fn send(&self, orders: &Sender<LedgerCommand>, charge: Charge) -> Result<(), SendError<LedgerCommand>> {
         self.figures.waiting.inc();
-        orders.send(Order::Charge(charge))
+        orders.send(LedgerCommand::Charge(charge))
     }
 }
 
 /// The ledger's metrics.
 #[derive(Debug, Default)]
-struct Figures {
+struct LedgerFigures {
     usable: Gauge,
     /// Charges on their way into the file; it also bounds the queue.
     waiting: Gauge,
@@ -205,21 +205,21 @@ struct Figures {
 }
 
 /// What the ledger's task is told, in order.
-enum Order {
+enum LedgerCommand {
     Charge(Charge),
     Ask(Question),
-    /// A policy that is about to come into force, with its licences.
+    /// A policy that is about to come into force, with its credit accounts.
     Adopt(Arc<Policy>, Arc<Register>, std::sync::mpsc::SyncSender<()>),
     /// Lets the file go to a successor.
     HandOver(Channel),
     /// A request needs so much of what the successor has.
-    Borrow(Arc<Licence>, u32, oneshot::Sender<Option<u64>>),
+    Borrow(Arc<CreditAccount>, u32, oneshot::Sender<Option<u64>>),
     Close(std::sync::mpsc::SyncSender<()>),
 }
 
 /// One lookup's price on its way into the file.
 struct Charge {
-    licence: Arc<Licence>,
+    credit_account: Arc<CreditAccount>,
     credits: u32,
     transaction: TransactionId,
     stage: Stage,
@@ -238,7 +238,7 @@ enum Stage {
 /// Proof that a charge was written. Dropping it takes the charge back.
 struct Recorded {
     charge: Option<Charge>,
-    orders: Sender<Order>,
+    orders: Sender<LedgerCommand>,
     shared: Arc<Shared>,
 }
 
@@ -252,37 +252,37 @@ impl Drop for Recorded {
 }
 
 impl Ledger {
-    /// Opens the books, and comes back when it is known whether they can be used. If not, requests
+    /// Opens the books, and returns when it is known whether they can be used. If not, requests
     /// that cost something are refused until they can.
     ///
     /// The rates of the policy's accounts, which count from `started`, are kept in the same file.
     /// Without settings there are no books: nobody pays, and rates begin anew. With a line to the
     /// process before this one, requests that cost something wait until it has let the file go.
     pub fn start(
-        settings: Option<Settings>,
+        settings: Option<LedgerSettings>,
         policy: &Arc<Policy>,
         started: Instant,
         predecessor: Option<Channel>,
     ) -> Ledger {
-        let licences = policy.licences().map(Arc::clone).collect();
-        Ledger::open(settings, licences, Some(Rates::new(Arc::clone(policy), started)), predecessor)
+        let credit_accounts = policy.credit_accounts().map(Arc::clone).collect();
+        Ledger::open(settings, credit_accounts, Some(Rates::new(Arc::clone(policy), started)), predecessor)
     }
 
-    /// The same for licences alone.
+    /// The same for credit accounts alone.
     fn open(
-        settings: Option<Settings>,
-        licences: Vec<Arc<Licence>>,
+        settings: Option<LedgerSettings>,
+        credit_accounts: Vec<Arc<CreditAccount>>,
         rates: Option<Rates>,
         predecessor: Option<Channel>,
     ) -> Ledger {
-        let register = Arc::new(Register::new(licences));
+        let register = Arc::new(Register::new(credit_accounts));
         let (orders, received) = channel();
         let shared = Arc::new(Shared::default());
         let durability = settings.as_ref().map_or(Durability::Batch, |settings| settings.durability);
         let mut thread = None;
         if let Some(settings) = settings {
             if predecessor.is_some() {
-                shared.stand(Standing::Awaited);
+                shared.stand(BalanceState::Awaited);
                 shared.predecessor.store(true, Ordering::Release);
             }
             let (ready, opened) = sync_channel(1);
@@ -303,16 +303,20 @@ impl Ledger {
     /// # Errors
     /// `credits-insufficient`, or `internal` while the books cannot be kept: never a refusal that
     /// blames the customer for that.
-    pub async fn hold<'p>(&self, licence: Option<&'p Arc<Licence>>, amount: u32) -> Result<Hold<'p>, Problem> {
-        let Some(licence) = licence else { return Ok(Hold::nothing()) };
+    pub async fn hold<'p>(
+        &self,
+        credit_account: Option<&'p Arc<CreditAccount>>,
+        amount: u32,
+    ) -> Result<Hold<'p>, Problem> {
+        let Some(credit_account) = credit_account else { return Ok(Hold::nothing()) };
         let standing = match self.shared.standing() {
-            Standing::Awaited => self.shared.settled().await,
+            BalanceState::Awaited => self.shared.settled().await,
             settled => settled,
         };
         let hold = match standing {
-            Standing::Unusable | Standing::Awaited => return Err(CANNOT_BE_USED),
-            Standing::HandedOver => self.borrow(licence, amount).await,
-            Standing::Usable => self.hold_here(licence, amount).await,
+            BalanceState::Unusable | BalanceState::Awaited => return Err(CANNOT_BE_USED),
+            BalanceState::HandedOver => self.borrow(credit_account, amount).await,
+            BalanceState::Usable => self.hold_here(credit_account, amount).await,
         };
         hold.inspect_err(|problem| {
             if problem.row == Row::CreditsInsufficient {
@@ -321,36 +325,36 @@ impl Ledger {
         })
     }
 
-    async fn hold_here<'p>(&self, licence: &'p Arc<Licence>, amount: u32) -> Result<Hold<'p>, Problem> {
+    async fn hold_here<'p>(&self, credit_account: &'p Arc<CreditAccount>, amount: u32) -> Result<Hold<'p>, Problem> {
         if self.shared.figures.waiting.get() > MAX_WAITING_CHARGES {
             return Err(Problem::new(Row::Internal, "the ledger is far behind the traffic"));
         }
-        let hold = licence.hold(amount);
+        let hold = credit_account.hold(amount);
         // Either whoever hands the ledger over sees this hold, or this sees that it is handed over.
         fence(Ordering::SeqCst);
-        if self.shared.standing() == Standing::HandedOver {
+        if self.shared.standing() == BalanceState::HandedOver {
             drop(hold);
-            return self.borrow(licence, amount).await;
+            return self.borrow(credit_account, amount).await;
         }
         hold
     }
 
     /// Holds credits that the successor holds for this process.
-    async fn borrow<'p>(&self, licence: &'p Arc<Licence>, amount: u32) -> Result<Hold<'p>, Problem> {
+    async fn borrow<'p>(&self, credit_account: &'p Arc<CreditAccount>, amount: u32) -> Result<Hold<'p>, Problem> {
         let (told, held) = oneshot::channel();
         // Without a task the receiver learns it from the sender that is dropped.
-        let _ = self.order(Order::Borrow(Arc::clone(licence), amount, told));
+        let _ = self.order(LedgerCommand::Borrow(Arc::clone(credit_account), amount, told));
         match held.await {
-            Ok(Some(left)) => licence.hold(amount).map(|hold| hold.kept_elsewhere(left)),
+            Ok(Some(left)) => credit_account.hold(amount).map(|hold| hold.kept_elsewhere(left)),
             Ok(None) => Err(Problem::new(Row::CreditsInsufficient, "the balance cannot cover the highest price")),
             Err(_) => Err(CANNOT_BE_USED),
         }
     }
 
-    /// Comes back when balances are known, or cannot be: at once, but for some milliseconds after
+    /// Returns when balances are known, or cannot be: at once, but for some milliseconds after
     /// taking over from another process.
     pub async fn known(&self) {
-        if self.shared.standing() == Standing::Awaited {
+        if self.shared.standing() == BalanceState::Awaited {
             self.shared.settled().await;
         }
     }
@@ -363,40 +367,40 @@ impl Ledger {
     /// Whether the file cannot be written, so that this process alone knows the charges that wait
     /// for it.
     pub fn is_stuck(&self) -> bool {
-        self.thread.is_some() && self.shared.standing() == Standing::Unusable
+        self.thread.is_some() && self.shared.standing() == BalanceState::Unusable
     }
 
     /// Lets the file go to a successor, which is at the other end of the line. Requests go on: their
     /// charges go there.
     pub fn hand_over(&self, line: Channel) {
         // Without a task there is nothing to hand over, and the line ends with this.
-        let _ = self.order(Order::HandOver(line));
+        let _ = self.order(LedgerCommand::HandOver(line));
     }
 
-    fn charge(&self, licence: &Arc<Licence>, credits: u32, transaction: TransactionId, stage: Stage) {
-        let charge = Charge { licence: Arc::clone(licence), credits, transaction, stage };
+    fn charge(&self, credit_account: &Arc<CreditAccount>, credits: u32, transaction: TransactionId, stage: Stage) {
+        let charge = Charge { credit_account: Arc::clone(credit_account), credits, transaction, stage };
         if self.shared.send(&self.orders, charge).is_err() {
             log::error!(target: "tollgate::ledger", "a charge is lost, because the ledger has been closed");
         }
     }
 
-    /// The licence of an account for a product.
-    pub fn licence(&self, account: &str, product: &str) -> Option<Arc<Licence>> {
+    /// The credit account of an account for a product.
+    pub fn credit_account(&self, account: &str, product: &str) -> Option<Arc<CreditAccount>> {
         self.register.load().find(account, product).map(Arc::clone)
     }
 
-    /// All licences, in the order of the configuration.
+    /// All credit accounts, in the order of the configuration.
     pub fn register_of_licences(&self) -> Arc<Register> {
         self.register.load_full()
     }
 
-    /// Takes the licences and rates of a policy over that is about to come into force. Licences that
-    /// the ledger [knows](Ledger::licence) must be the same ones; the others are read from the file.
-    /// Comes back once that is done, so that nobody is refused for it.
+    /// Takes the credit accounts and rates of a policy over that is about to come into force. Credit accounts that
+    /// the ledger [knows](Ledger::credit account) must be the same ones; the others are read from the file.
+    /// Returns once that is done, so that nobody is refused for it.
     pub fn adopt(&self, policy: &Arc<Policy>) {
-        let register = self.register.load_full().renewed(policy.licences().inspect(|_| pace::step()));
+        let register = self.register.load_full().renewed(policy.credit_accounts().inspect(|_| pace::step()));
         let (done, adopted) = sync_channel(1);
-        if self.order(Order::Adopt(Arc::clone(policy), Arc::clone(&register), done)).is_ok() {
+        if self.order(LedgerCommand::Adopt(Arc::clone(policy), Arc::clone(&register), done)).is_ok() {
             // A task that has ended is a ledger that cannot be used, which requests are told.
             let _ = adopted.recv();
         }
@@ -414,7 +418,7 @@ impl Ledger {
     }
 
     /// Tells the task something that does not wait until more charges have come.
-    fn order(&self, order: Order) -> Result<(), SendError<Order>> {
+    fn order(&self, order: LedgerCommand) -> Result<(), SendError<LedgerCommand>> {
         let sent = self.orders.send(order);
         if let Some(thread) = &self.thread {
             thread.unpark();
@@ -429,7 +433,7 @@ impl Ledger {
     }
 
     /// Reads what is known for the status at a time.
-    pub fn annals(&self, now: Seconds) -> Answer<Annals> {
+    pub fn status_store(&self, now: Seconds) -> Answer<StatusStore> {
         self.ask(|answer| Question::Errand(Errand::Read(now, answer)))
     }
 
@@ -451,21 +455,21 @@ impl Ledger {
     fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Question) -> Answer<T> {
         let (sender, receiver) = oneshot::channel();
         // Without a task the receiver learns it from the sender that is dropped.
-        let _ = self.order(Order::Ask(question(sender)));
+        let _ = self.order(LedgerCommand::Ask(question(sender)));
         Answer(receiver)
     }
 
     /// Writes what is still to be written, and lets the file go. Charges after it are lost.
     pub fn close(&self) {
         let (done, closed) = sync_channel(1);
-        if self.order(Order::Close(done)).is_ok() && closed.recv_timeout(CLOSING_PATIENCE).is_err() {
+        if self.order(LedgerCommand::Close(done)).is_ok() && closed.recv_timeout(CLOSING_PATIENCE).is_err() {
             log::error!(target: "tollgate::ledger", "the last charges could not be written in time");
         }
     }
 
     /// Shows the metrics of the ledger.
     pub fn register(&self, registry: &mut Registry) {
-        let Figures { usable, waiting, commits, failures, charged, refunded, capped, insufficient } =
+        let LedgerFigures { usable, waiting, commits, failures, charged, refunded, capped, insufficient } =
             &self.shared.figures;
         registry.register(
             "tollgate_ledger_usable",

@@ -28,16 +28,16 @@ use crate::policy::check::body::BodyRule;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::header::{DeadlineRule, HeaderRule};
 use crate::policy::check::network::Networks;
-use crate::policy::credits::Licence;
+use crate::policy::credits::CreditAccount;
 use crate::policy::http::head::{Head, HeadLimits};
 use crate::policy::http::media::Media;
-use crate::policy::page::{Door, Shelf, Shelved};
+use crate::policy::page::{ListenerScope, PageEntry, PageTable};
 use crate::policy::problem::messages::Wording;
 use crate::policy::problem::{Hint, Problem, Row};
 use crate::policy::rate::Window;
 use crate::policy::tariff::Tariff;
 use crate::site::brand::Site;
-use crate::site::status::Settings;
+use crate::site::status::StatusSettings;
 use crate::telemetry::traffic::Traffic;
 
 /// The longest that the end of a process may take.
@@ -64,27 +64,27 @@ pub struct Policy {
     pub echoed: Box<[HeaderRule]>,
     /// The words for problems of requests that have no product.
     pub wording: Wording,
-    pub enquiry: Enquiry,
-    pub sight: crate::telemetry::sampling::Sight,
+    pub account_info: AccountInfo,
+    pub sampling: crate::telemetry::sampling::Sampling,
     /// The configuration as operators are shown it, without accounts, of which there may be millions.
     pub shown: serde_json::Value,
     /// How the pages look and what they are about.
     pub site: Site,
-    pub pages: Shelf,
+    pub pages: PageTable,
     /// What counts as an incident, and what the operator says.
-    pub status: Settings,
+    pub status: StatusSettings,
 }
 
 /// Where an account is told of its credits: served by the gateway itself, to any valid token.
 #[derive(Debug)]
-pub struct Enquiry {
+pub struct AccountInfo {
     /// Its own rate, for each account.
     pub window: Window,
     pub media: Media,
     pub preflight: Preflight,
 }
 
-impl Enquiry {
+impl AccountInfo {
     /// The method and path, where some product has prices.
     pub const METHOD: &str = "GET";
     pub const PATH: &str = "/account/credits";
@@ -192,7 +192,7 @@ pub enum Endpoint {
     Product(usize),
     /// The gateway, about the account's credits.
     Credits,
-    /// The gateway, with the page that has this place on the shelf.
+    /// The gateway, with the page that has this place on the page table.
     Page(u16),
 }
 
@@ -201,7 +201,7 @@ pub enum Endpoint {
 pub enum Route<'p> {
     Product(&'p Product),
     Credits,
-    Page(&'p Shelved),
+    Page(&'p PageEntry),
 }
 
 /// All paths that are served.
@@ -276,12 +276,12 @@ impl Paths {
 
 impl Path {
     /// Whether clients of a listener can have it. A path has either products or a page.
-    pub fn is_behind(&self, door: Door) -> bool {
+    pub fn is_behind(&self, scope: ListenerScope) -> bool {
         let is_page = || matches!(self.methods.first(), Some((_, Endpoint::Page(_))));
-        match door {
-            Door::All => true,
-            Door::Lookups => !is_page(),
-            Door::Pages => is_page(),
+        match scope {
+            ListenerScope::All => true,
+            ListenerScope::Lookups => !is_page(),
+            ListenerScope::Pages => is_page(),
         }
     }
 
@@ -296,10 +296,10 @@ impl Policy {
     ///
     /// # Errors
     /// `endpoint-unknown`, with the methods that the path has.
-    pub fn route(&self, head: &Head<'_>, door: Door) -> Result<Route<'_>, Problem> {
+    pub fn route(&self, head: &Head<'_>, scope: ListenerScope) -> Result<Route<'_>, Problem> {
         let unknown = |reason| Problem::new(Row::EndpointUnknown, reason);
         let path =
-            self.paths.find(head.path).filter(|path| path.is_behind(door)).ok_or(unknown("no route has the path"))?;
+            self.paths.find(head.path).filter(|path| path.is_behind(scope)).ok_or(unknown("no route has the path"))?;
         path.endpoint(head.lines.method)
             .and_then(|endpoint| self.at(endpoint))
             .ok_or(unknown("the path has no such method").with(Hint::Allow(path.place)))
@@ -314,9 +314,9 @@ impl Policy {
         }
     }
 
-    /// The licences of all accounts.
-    pub fn licences(&self) -> impl Iterator<Item = &Arc<Licence>> + Clone {
-        self.accounts.iter().flat_map(|account| account.licences.iter())
+    /// The credit accounts of all accounts.
+    pub fn credit_accounts(&self) -> impl Iterator<Item = &Arc<CreditAccount>> + Clone {
+        self.accounts.iter().flat_map(|account| account.credit_accounts.iter())
     }
 
     /// How long requests in flight can take at the most, from their head to the end of the answer.

@@ -1,6 +1,6 @@
 //! What operators see of requests: figures, the access log, and spans of traces.
 //!
-//! A request carries one [`request_record::Witness`], which is reported once. Reporting adds to counters
+//! A request carries one [`request_record::RequestRecord`], which is reported once. Reporting adds to counters
 //! that were made ready, and where somebody wants more, writes a record into memory; threads of
 //! their own bring records to a file (`access.rs`) or over the network (`export.rs`), and what they
 //! cannot keep up with is dropped and counted. Nothing here decides about requests, and nothing that
@@ -29,14 +29,14 @@ use otlp::Exporter;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outlets {
     /// `None`: requests have no lines.
-    pub access_log: Option<access_log::Settings>,
+    pub access_log: Option<access_log::AccessLogSettings>,
     /// `None`: requests have no spans.
-    pub otlp: Option<otlp::Settings>,
+    pub otlp: Option<otlp::OtlpSettings>,
 }
 
 /// What all requests report to.
 #[derive(Debug, Default)]
-pub struct Sight {
+pub struct Telemetry {
     log: Option<Arc<AccessLog>>,
     exporter: Option<Arc<Exporter>>,
     pub connections: Connections,
@@ -52,10 +52,10 @@ pub struct Connections {
     pub active_http2: AtomicUsize,
 }
 
-impl Sight {
+impl Telemetry {
     /// Starts the threads that bring records where they go.
-    pub fn start(outlets: Outlets) -> Sight {
-        Sight {
+    pub fn start(outlets: Outlets) -> Telemetry {
+        Telemetry {
             log: outlets.access_log.map(AccessLog::start),
             exporter: outlets.otlp.map(Exporter::start),
             connections: Connections::default(),

@@ -21,13 +21,13 @@ use tollgate::gateway::Gateway;
 use tollgate::ledger::Ledger;
 use tollgate::operate::demo;
 use tollgate::platform::descriptors::Descriptors;
-use tollgate::policy::admit::{Entrance, Trail, Turn, admit};
+use tollgate::policy::admit::{Ingress, Trail, Turn, admit};
 use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::problem::{Problem, Row};
 use tollgate::policy::rate::Now;
 use tollgate::policy::respond::Outcome;
-use tollgate::telemetry::Sight;
-use tollgate::telemetry::request_record::Witness;
+use tollgate::telemetry::Telemetry;
+use tollgate::telemetry::request_record::RequestRecord;
 use tollgate::telemetry::tables::Tables;
 use tollgate::upstream::Upstreams;
 
@@ -71,7 +71,7 @@ fn admitted(policy: &tollgate::policy::Policy, text: &str) -> (Option<Row>, usiz
     let lines = Lines::split(&bytes, &mut slots).unwrap();
     let head = Head::judge(lines, Peer::Address([127, 0, 0, 1].into()), &limits).unwrap();
     let mut trail = Trail::default();
-    let row = match admit(policy, &head, now, Entrance::OPEN, &mut trail) {
+    let row = match admit(policy, &head, now, Ingress::OPEN, &mut trail) {
         Ok(Turn::Lookup(_) | Turn::Preflight(_) | Turn::Enquiry(_) | Turn::Page(..)) => None,
         Err(problem) => Some(problem.row),
     };
@@ -112,25 +112,25 @@ fn seeing_a_request_allocates_nothing() {
     let more = "metrics: { by_account: true, by_token: true }\naccounts:";
     let text = demo::CONFIGURATION.replacen("accounts:", more, 1);
     let config = config::parse("demo.yaml", &text, &demo::SOURCE).unwrap();
-    let (sight, tables) = (Sight::default(), Tables::new(&config.policy, None));
+    let (telemetry, tables) = (Telemetry::default(), Tables::new(&config.policy, None));
     let principal = config.policy.principal(b"demo-live").unwrap();
     let trail = Trail { product: config.policy.products.first(), principal: Some(principal) };
     // `None`: the client hangs up.
     let see = |outcome: Option<Outcome<'_>>| {
         let before = ALLOCATIONS.get();
-        let mut witness = Witness::of(&sight, &tables, &config.policy, &Lines::UNREADABLE, Instant::now());
-        witness.admitted(&trail);
-        witness.body_begins(Instant::now());
-        witness.body_ends(7);
-        outcome.inspect(|outcome| witness.answered(outcome, 7));
-        witness.delivered();
-        drop(witness);
+        let mut record = RequestRecord::of(&telemetry, &tables, &config.policy, &Lines::UNREADABLE, Instant::now());
+        record.admitted(&trail);
+        record.body_begins(Instant::now());
+        record.body_ends(7);
+        outcome.inspect(|outcome| record.answered(outcome, 7));
+        record.delivered();
+        drop(record);
         ALLOCATIONS.get() - before
     };
     let refused = Outcome::Refused(Problem::new(Row::TokenUnknown, "a test"));
     // The first one sets up what its thread needs for random numbers.
     see(Some(Outcome::Told(b"")));
-    let preflight = Outcome::Preflight(&config.policy.enquiry.preflight);
+    let preflight = Outcome::Preflight(&config.policy.account_info.preflight);
     for (ending, outcome) in [
         ("answered", Some(Outcome::Told(b""))),
         ("preflight", Some(preflight)),
@@ -218,8 +218,8 @@ fn gateway() -> SocketAddr {
         let (policy, started) = (Arc::new(config.policy), Instant::now());
         let descriptors = Descriptors::claim(&policy.limits).unwrap();
         let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, None));
-        let sight = Arc::new(Sight::default());
-        let gateway = Arc::new(Gateway::new(policy, ledger, sight, descriptors, started));
+        let telemetry = Arc::new(Telemetry::default());
+        let gateway = Arc::new(Gateway::new(policy, ledger, telemetry, descriptors, started));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

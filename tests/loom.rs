@@ -17,7 +17,7 @@ mod atomic {
     }
 }
 
-use balance::{Balance, Snapshot};
+use balance::{Balance, BalanceSnapshot};
 use loom::sync::Arc;
 use loom::thread;
 
@@ -28,8 +28,8 @@ fn balance(granted: u64) -> Arc<Balance> {
 }
 
 /// What holds at every moment.
-fn assert_books(snapshot: Snapshot) {
-    let Snapshot { granted, available, held, spent } = snapshot;
+fn assert_books(snapshot: BalanceSnapshot) {
+    let BalanceSnapshot { granted, available, held, spent } = snapshot;
     assert_eq!(granted, available + held + spent);
 }
 
@@ -51,7 +51,7 @@ fn the_last_credit_is_spent_once() {
             .collect();
         let successes = threads.into_iter().map(|thread| thread.join().unwrap()).filter(|held| *held).count();
         assert_eq!(successes, 1);
-        assert_eq!(balance.snapshot(), Snapshot { granted: 1, available: 0, held: 0, spent: 1 });
+        assert_eq!(balance.snapshot(), BalanceSnapshot { granted: 1, available: 0, held: 0, spent: 1 });
     });
 }
 
@@ -71,7 +71,7 @@ fn what_one_gives_back_another_can_hold() {
         }
         given_back.join().unwrap();
         let spent = u64::from(charged);
-        assert_eq!(balance.snapshot(), Snapshot { granted: 2, available: 2 - spent, held: 0, spent });
+        assert_eq!(balance.snapshot(), BalanceSnapshot { granted: 2, available: 2 - spent, held: 0, spent });
     });
 }
 
@@ -91,7 +91,7 @@ fn a_withdrawal_and_a_hold_never_take_the_same_credit() {
         let held = holder.join().unwrap();
         assert!(withdrawn != held, "one of the two, not both and not neither");
         let spent = u64::from(held);
-        assert_eq!(balance.snapshot(), Snapshot { granted: spent, available: 0, held: 0, spent });
+        assert_eq!(balance.snapshot(), BalanceSnapshot { granted: spent, available: 0, held: 0, spent });
     });
 }
 
@@ -110,6 +110,6 @@ fn every_snapshot_adds_up_while_credits_are_granted_and_spent() {
         assert!(seen.spent <= 1, "a grant is never taken for something spent: {seen:?}");
         granted.join().unwrap();
         spent.join().unwrap();
-        assert_eq!(balance.snapshot(), Snapshot { granted: 3, available: 2, held: 0, spent: 1 });
+        assert_eq!(balance.snapshot(), BalanceSnapshot { granted: 3, available: 2, held: 0, spent: 1 });
     });
 }

@@ -294,7 +294,7 @@ fn the_breaker_opens_fails_fast_and_tries_its_way_back() {
     out_of_order.turn(false);
     let before = lookups(&backend);
     std::thread::scope(|scope| {
-        let trial = scope.spawn(|| until("a trial succeeds", || look_up(&gateway).status() == 200));
+        let dry_run = scope.spawn(|| until("a trial succeeds", || look_up(&gateway).status() == 200));
         backend.wait_for_requests(before + 1);
         for _ in 0..5 {
             let refused = look_up(&gateway);
@@ -304,7 +304,7 @@ fn the_breaker_opens_fails_fast_and_tries_its_way_back() {
         assert_eq!(lookups(&backend), before + 1, "one at a time");
         assert_eq!(shown(&gateway)["breaker"], "half-open");
         held.turn(false);
-        trial.join().unwrap();
+        dry_run.join().unwrap();
     });
     for _ in 0..5 {
         look_up(&gateway).assert_success();

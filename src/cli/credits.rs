@@ -14,10 +14,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::config;
 use crate::ledger::entry::{Entry, Kind, Statement};
 use crate::ledger::store::MAX_PAGE_ROWS;
-use crate::ledger::{Corrected, Ledger, Page, Place};
+use crate::ledger::{Corrected, Ledger, Page, Storage};
 use crate::operate::admin::client::{Client, encoded, say};
 use crate::operate::admin::{self, CorrectionBody};
-use crate::policy::credits::Licence;
+use crate::policy::credits::CreditAccount;
 
 /// What can be done with credits.
 #[derive(Subcommand)]
@@ -211,14 +211,14 @@ impl Drop for Books {
 impl Books {
     fn open(path: &Path, purpose: Purpose) -> Result<Books, String> {
         let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
-        if config.policy.licences().next().is_none() {
+        if config.policy.credit_accounts().next().is_none() {
             return Err("no account of this configuration has credits; give one `credits`".to_owned());
         }
         if let Some(client) = Client::of_ledger(&config, NO_LICENCE) {
             return Ok(Books::There(client));
         }
         if purpose == Purpose::Read
-            && let Some(Place::File(file)) = config.ledger.as_ref().map(|settings| &settings.place)
+            && let Some(Storage::File(file)) = config.ledger.as_ref().map(|settings| &settings.place)
             && !file.exists()
         {
             return Err(format!(
@@ -240,7 +240,7 @@ impl Books {
     ) -> Result<Corrected, String> {
         match self {
             Books::Here(ledger) => {
-                let correction = admin::correction(licence(ledger, account, product)?, kind, Some(key), body)?;
+                let correction = admin::correction(credit_account(ledger, account, product)?, kind, Some(key), body)?;
                 ledger.correct(correction).wait_here().map_err(|refusal| format!("nothing was done: {refusal}"))
             }
             Books::There(client) => {
@@ -263,7 +263,9 @@ impl Books {
         match (self, account) {
             (Books::Here(ledger), account) => {
                 usable(ledger)?;
-                let wanted = |licence: &&Arc<Licence>| account.is_none_or(|account| *licence.account == *account);
+                let wanted = |credit_account: &&Arc<CreditAccount>| {
+                    account.is_none_or(|account| *credit_account.account == *account)
+                };
                 let register = ledger.register_of_licences();
                 let found: Vec<Statement> = register.all().iter().filter(wanted).map(Statement::of).collect();
                 if found.is_empty() { Err(NO_LICENCE.to_owned()) } else { each(found) }
@@ -286,7 +288,7 @@ impl Books {
         }
     }
 
-    /// Hands over the rows after an id, of one licence or all, a page at a time; at least one page,
+    /// Hands over the rows after an id, of one credit account or all, a page at a time; at least one page,
     /// if it has no rows.
     fn entries(
         &self,
@@ -297,8 +299,9 @@ impl Books {
         loop {
             let entries = match self {
                 Books::Here(ledger) => {
-                    let licence = of.map(|(account, product)| licence(ledger, account, product)).transpose()?;
-                    let page = ledger.page(Page { licence, after, rows: MAX_PAGE_ROWS }).wait_here();
+                    let credit_account =
+                        of.map(|(account, product)| credit_account(ledger, account, product)).transpose()?;
+                    let page = ledger.page(Page { credit_account, after, rows: MAX_PAGE_ROWS }).wait_here();
                     page.map_err(|refusal| refusal.to_string())?
                 }
                 Books::There(client) => {
@@ -323,13 +326,13 @@ impl Books {
 
 const NO_LICENCE: &str = "no account of this name has credits for it; `tollgate credits show` lists those that have";
 
-fn licence(ledger: &Ledger, account: &str, product: &str) -> Result<Arc<Licence>, String> {
-    ledger.licence(account, product).ok_or_else(|| NO_LICENCE.to_owned())
+fn credit_account(ledger: &Ledger, account: &str, product: &str) -> Result<Arc<CreditAccount>, String> {
+    ledger.credit_account(account, product).ok_or_else(|| NO_LICENCE.to_owned())
 }
 
 /// Fails with what is wrong with a ledger that cannot be used: its balances are not known then.
 fn usable(ledger: &Ledger) -> Result<(), String> {
-    let probe = ledger.page(Page { licence: None, after: i64::MAX, rows: 1 }).wait_here();
+    let probe = ledger.page(Page { credit_account: None, after: i64::MAX, rows: 1 }).wait_here();
     probe.map(|_| ()).map_err(|refusal| refusal.to_string())
 }
 

@@ -17,12 +17,12 @@ use crate::config;
 use crate::ledger::{Ledger, Refusal};
 use crate::operate::admin::client::{self, Client};
 use crate::operate::status_recorder::{Refused, unix_seconds};
-use crate::operate::status_store::{Annals, Changes};
+use crate::operate::status_store::{Changes, StatusStore};
 use crate::policy::Policy;
 use crate::site::status::book::Book;
 use crate::site::status::history::Seconds;
 use crate::site::status::notice::{MAX_NOTICES, Moment, NoticeBody, Shown, Stage, Wanted, notice};
-use crate::site::status::{example, shelf};
+use crate::site::status::{example, publish};
 
 /// What can be done.
 #[derive(Subcommand)]
@@ -30,12 +30,12 @@ pub enum Command {
     /// Say something on the status page, until it is closed.
     Note {
         #[command(flatten)]
-        said: Said,
+        said: Statement,
     },
     /// Announce maintenance.
     Maintenance {
         #[command(flatten)]
-        said: Said,
+        said: Statement,
         /// When it begins, as in 2026-11-25T22:00:00Z.
         #[arg(long, value_parser = Moment::parse)]
         from: Moment,
@@ -77,7 +77,7 @@ pub struct Common {
 
 /// Something that is said.
 #[derive(Args)]
-pub struct Said {
+pub struct Statement {
     #[command(flatten)]
     common: Common,
     /// What clients should know, in one line.
@@ -135,8 +135,8 @@ impl Board {
     }
 }
 
-fn say(said: Said, wanted: Wanted, times: Option<(Moment, Moment)>) -> Result<String, String> {
-    let Said { common, text, product, by } = said;
+fn say(said: Statement, wanted: Wanted, times: Option<(Moment, Moment)>) -> Result<String, String> {
+    let Statement { common, text, product, by } = said;
     let (from, to) = times.unzip();
     let body = NoticeBody { text, product, from, to, by: Some(by) };
     let now = unix_seconds();
@@ -150,10 +150,10 @@ fn say(said: Said, wanted: Wanted, times: Option<(Moment, Moment)>) -> Result<St
         }
         Board::Here(policy, ledger) => {
             let notice = notice(wanted, body, now)?;
-            if notice.product.as_ref().is_some_and(|product| !shelf::names(policy).contains(product)) {
+            if notice.product.as_ref().is_some_and(|product| !publish::names(policy).contains(product)) {
                 return Err(Refused::NoProduct.to_string());
             }
-            let known = ledger.annals(now).wait_here().map_err(failed)?;
+            let known = ledger.status_store(now).wait_here().map_err(failed)?;
             if known.notices.iter().filter(|known| known.stage(now) != Stage::Past).count() >= MAX_NOTICES {
                 return Err(Refused::TooMany.to_string());
             }
@@ -173,7 +173,7 @@ fn list(config: &Path) -> Result<String, String> {
     let notices = match &Board::open(config)? {
         Board::There(client) => client.get::<Notices>("/status/notices")?.notices,
         Board::Here(policy, ledger) => {
-            let known = ledger.annals(now).wait_here().map_err(failed)?.notices;
+            let known = ledger.status_store(now).wait_here().map_err(failed)?.notices;
             policy.status.notices.iter().chain(&known).map(|notice| Shown::of(notice, now)).collect()
         }
     };
@@ -207,11 +207,11 @@ fn made_up(config: &Path, until: Option<Moment>) -> Result<String, String> {
     let Board::Here(policy, ledger) = &board else {
         return Err("a gateway has the ledger, or there is no file for one; this is for a file of its own".to_owned());
     };
-    let Annals { entries, incidents, notices } = ledger.annals(now).wait_here().map_err(failed)?;
+    let StatusStore { entries, incidents, notices } = ledger.status_store(now).wait_here().map_err(failed)?;
     if !(entries.is_empty() && incidents.is_empty() && notices.is_empty()) {
         return Err("the ledger has a history already; nothing is mixed into it".to_owned());
     }
-    let names = shelf::names(policy);
+    let names = publish::names(policy);
     let mut book = Book::new(policy.status.clone());
     example::fill(&mut book, &names, now);
     let (entries, incidents) = book.unsaved();

@@ -20,7 +20,7 @@ use crate::policy::rate::Allowance;
 const LONGEST_REFILL: Duration = Duration::from_secs(366 * 86_400);
 
 /// What accounts are judged by.
-pub struct Rules<'c> {
+pub struct AccountContext<'c> {
     pub products: &'c [Product],
     /// Where the products are written, and what was wrong before any account was read.
     pub products_place: Place,
@@ -35,7 +35,7 @@ pub struct Compiled {
     pub tokens: Vec<(Key, Place)>,
 }
 
-impl Rules<'_> {
+impl AccountContext<'_> {
     /// Compiles the account of one line, with its name.
     pub fn compile_line(
         &self,

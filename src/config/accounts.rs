@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::account::{Compiled, Rules};
+use super::account::{AccountContext, Compiled};
 use super::compile::check_name;
 use super::lines::{self, Lines, Next};
 use super::{Predecessor, Shortcuts, Source, file};
@@ -16,11 +16,11 @@ use crate::config::yaml::{self, Entries, Listed, Mistakes, Place};
 use crate::platform::pace;
 use crate::policy::Product;
 use crate::policy::account::directory::{Accounts, Text, Unchanged};
-use crate::policy::account::{Account, Key, Licences};
+use crate::policy::account::{Account, CreditAccounts, Key};
 use crate::policy::check::domain::{DomainList, Domains};
 use crate::policy::check::network::{Networks, Ranges};
-use crate::policy::credits::Licence;
-use crate::policy::rate::{Allowance, Arrival, Rate, Window};
+use crate::policy::credits::CreditAccount;
+use crate::policy::rate::{Allowance, Rate, Tat, Window};
 
 /// Mistakes that one JSON Lines file may have before the rest of it is left alone.
 const MAX_MISTAKES_PER_FILE: usize = 20;
@@ -32,8 +32,8 @@ const ACCOUNTS: &str = "accounts";
 const READ_BYTES: usize = 32 * 1024;
 
 /// Accounts and tokens as they are gathered.
-pub struct Gathered<'c> {
-    rules: Rules<'c>,
+pub struct AccountsBuilder<'c> {
+    rules: AccountContext<'c>,
     shortcuts: Option<&'c Shortcuts<'c>>,
     /// What texts were made into before, if they would be made into the same now.
     unchanged: Option<Unchanged<'c>>,
@@ -43,9 +43,9 @@ pub struct Gathered<'c> {
     /// The files that spots are in.
     files: Vec<Arc<str>>,
     /// Where each account stands.
-    account_spots: Vec<Spot>,
+    account_spots: Vec<ShortPlace>,
     /// Where each token stands.
-    token_spots: Vec<Spot>,
+    token_spots: Vec<ShortPlace>,
     /// What accounts and tokens may use, each rule once.
     windows: HashMap<Allowance, Arc<Window>>,
     networks: HashSet<Arc<Ranges>>,
@@ -53,14 +53,14 @@ pub struct Gathered<'c> {
     pub accounts: Accounts,
 }
 
-impl<'c> Gathered<'c> {
+impl<'c> AccountsBuilder<'c> {
     /// Nothing yet.
     pub fn new(
         products: &'c [Product],
         root: &Place,
         before: Mistakes,
         shortcuts: Option<&'c Shortcuts<'c>>,
-    ) -> Gathered<'c> {
+    ) -> AccountsBuilder<'c> {
         let predecessor = shortcuts.and_then(|shortcuts| shortcuts.predecessor);
         let known = predecessor.map(|predecessor| &predecessor.policy.accounts);
         // What accounts are made into depends on their text and on this.
@@ -68,8 +68,8 @@ impl<'c> Gathered<'c> {
         let same_products = |predecessor: &Predecessor<'_>| {
             predecessor.policy.products.iter().map(of_product).eq(products.iter().map(of_product))
         };
-        Gathered {
-            rules: Rules { products, products_place: root.key("products"), before },
+        AccountsBuilder {
+            rules: AccountContext { products, products_place: root.key("products"), before },
             shortcuts,
             unchanged: known.filter(|_| predecessor.is_some_and(same_products)).map(Unchanged::of),
             names: HashTable::with_capacity(known.map_or(0, |known| known.len())),
@@ -226,16 +226,17 @@ impl<'c> Gathered<'c> {
         check_name(name, place, mistakes);
         let predecessor = self.shortcuts.and_then(|shortcuts| shortcuts.predecessor);
         let name: Arc<str> = name.into();
-        let licence = |(place, funds): &(u8, file::Funds)| match funds {
+        let credit_account = |(place, funds): &(u8, file::Funds)| match funds {
             file::Funds::Unmetered => None,
             file::Funds::FirstGrant(credits) => {
                 let product = self.rules.products.iter().find(|product| product.place == *place)?;
-                let known = predecessor.and_then(|before| (before.licence)(&name, &product.name));
-                let new = || Arc::new(Licence::new(Arc::clone(&name), Arc::clone(&product.name), *credits));
+                let known = predecessor.and_then(|before| (before.credit_account)(&name, &product.name));
+                let new = || Arc::new(CreditAccount::new(Arc::clone(&name), Arc::clone(&product.name), *credits));
                 Some((*place, known.unwrap_or_else(new)))
             }
         };
-        let licences: Licences = compiled.funds.iter().filter_map(licence).collect::<Vec<_>>().into();
+        let credit_accounts: CreditAccounts =
+            compiled.funds.iter().filter_map(credit_account).collect::<Vec<_>>().into();
         let rate = compiled.rate.map_or(Rate::Unlimited, |allowance| {
             let window = self.windows.entry(allowance).or_insert_with(|| Arc::new(Window::new(allowance)));
             Rate::within(Arc::clone(window))
@@ -249,7 +250,7 @@ impl<'c> Gathered<'c> {
                 share(&mut self.domains, list);
             }
         }
-        let account = Account { name, rate, enquiries: Arrival::default(), licences, keys };
+        let account = Account { name, rate, account_info_rate: Tat::default(), credit_accounts, keys };
         self.add(Arc::new(account), &places, place, mistakes);
     }
 
@@ -285,23 +286,23 @@ impl<'c> Gathered<'c> {
         }
     }
 
-    fn spot(&mut self, place: &Place) -> Spot {
+    fn spot(&mut self, place: &Place) -> ShortPlace {
         if self.files.last().is_none_or(|last| !Arc::ptr_eq(last, &place.file) && *last != place.file) {
             self.files.push(Arc::clone(&place.file));
         }
         let short = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        Spot { file: short(self.files.len() - 1), line: short(place.line) }
+        ShortPlace { file: short(self.files.len() - 1), line: short(place.line) }
     }
 
     /// A spot as messages tell it.
-    fn told(&self, spot: &Spot) -> String {
+    fn told(&self, spot: &ShortPlace) -> String {
         let file = usize::try_from(spot.file).ok().and_then(|file| self.files.get(file));
         format!("{}:{}", file.map_or("", |file| file), spot.line)
     }
 }
 
 /// Where something stands, as short as a message needs it: there are millions.
-struct Spot {
+struct ShortPlace {
     /// The place in the list of files.
     file: u32,
     line: u32,

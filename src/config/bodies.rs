@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::compile::out_of_range;
 use super::problems::Rows;
-use super::products::Surroundings;
+use super::products::ProductContext;
 use super::units::{Bytes, Parsed};
 use super::{Source, file};
 use crate::config::yaml::{Mistakes, Place, Written};
@@ -18,7 +18,7 @@ use crate::policy::check::body::{BodyRule, Mapping, Schema, When};
 const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
 /// Compiles the `body` of a product.
-pub fn body_rule(body: file::Body, around: &Surroundings<'_>, rows: &mut Rows, mistakes: &mut Mistakes) -> BodyRule {
+pub fn body_rule(body: file::Body, around: &ProductContext<'_>, rows: &mut Rows, mistakes: &mut Mistakes) -> BodyRule {
     let max_place = body.max.place().cloned();
     let max_bytes = body.max.take().map_or(16 * 1024, |Parsed(Bytes(bytes))| bytes);
     let fits = (1..=MAX_BODY_BYTES).contains(&max_bytes);

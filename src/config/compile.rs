@@ -8,12 +8,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::account::rate_of;
-use super::accounts::Gathered;
+use super::accounts::AccountsBuilder;
 use super::problems::Rows;
-use super::products::{self, Surroundings, listed};
+use super::products::{self, ProductContext, listed};
 use super::tls::client_tls;
 use super::units::{Bytes, Parsed};
-use super::{Config, Shortcuts, Source, credits, file, listeners, pages, sight, status, upstreams};
+use super::{Config, Shortcuts, Source, credits, file, listeners, pages, status, telemetry, upstreams};
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::operate::status_recorder;
 use crate::platform::pace;
@@ -23,13 +23,13 @@ use crate::policy::check::header::HeaderRule;
 use crate::policy::check::network::Networks;
 use crate::policy::http::head::{HeadLimits, MAX_FIELDS};
 use crate::policy::http::media::{Media, MediaType};
-use crate::policy::page::Shelf;
+use crate::policy::page::PageTable;
 use crate::policy::problem::messages::Wording;
 use crate::policy::rate::{Allowance, Window};
-use crate::policy::{Endpoint, Enquiry, Limits, Paths, Policy, Preflight, Product, Upstream};
+use crate::policy::{AccountInfo, Endpoint, Limits, Paths, Policy, Preflight, Product, Upstream};
 use crate::site::brand::Site;
 use crate::site::pages::{Own, example};
-use crate::site::status::shelf;
+use crate::site::status::publish;
 
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9901);
 
@@ -78,7 +78,7 @@ pub fn compile(
         mistakes.push(place.clone(), "is for pages, and there are none; remove `serve: false` of `pages`, or this");
     }
     let before = shortcuts.and_then(|shortcuts| shortcuts.predecessor).map(|predecessor| predecessor.policy);
-    let around = Surroundings {
+    let around = ProductContext {
         root,
         upstreams: &upstreams,
         token_headers: &token_headers,
@@ -98,18 +98,18 @@ pub fn compile(
     }
     rows.check_use(mistakes);
     if compiled.iter().any(|product| product.tariff.is_some())
-        && !paths.insert(Enquiry::METHOD, Enquiry::PATH, Endpoint::Credits)
+        && !paths.insert(AccountInfo::METHOD, AccountInfo::PATH, Endpoint::Credits)
     {
         let what = "route GET /account/credits, where accounts are told of their credits; give that route another path";
         mistakes.push(root.key("products"), what);
     }
-    let mut gathered = Gathered::new(&compiled, root, mistakes.clone(), shortcuts);
+    let mut gathered = AccountsBuilder::new(&compiled, root, mistakes.clone(), shortcuts);
     gathered.add_all(file.accounts, mistakes);
     gathered.include(file.include.take().unwrap_or_default(), source, mistakes);
     let accounts = gathered.accounts;
-    let somebody_pays = accounts.iter().any(|account| account.licences.iter().next().is_some());
+    let somebody_pays = accounts.iter().any(|account| account.credit_accounts.iter().next().is_some());
     let ledger = credits::ledger(file.ledger, somebody_pays, root, source, mistakes);
-    let (sight, outlets) = sight::compile(file.metrics, file.access_log, file.tracing, source, mistakes);
+    let (sampling, outlets) = telemetry::compile(file.metrics, file.access_log, file.tracing, source, mistakes);
     let window = enquiry_window(file.enquiry_rate, mistakes);
     let status = status::status(file.status, &compiled, mistakes);
     if !mistakes.is_empty() {
@@ -126,12 +126,12 @@ pub fn compile(
         }
     }
     let written_headers: Vec<Box<str>> = every_token_header(&compiled);
-    let enquiry = Enquiry {
+    let account_info = AccountInfo {
         window,
         media: Media { served: MediaType::parse("application/json").into_iter().collect(), taken: Box::default() },
         preflight: Preflight {
             origins: any_origin(),
-            allowed_methods: Enquiry::METHOD.into(),
+            allowed_methods: AccountInfo::METHOD.into(),
             allowed_headers: products::allowed_headers(&written_headers, None, &echoed).into(),
             max_age_seconds: PREFLIGHT_MAX_AGE_SECONDS,
         },
@@ -153,11 +153,11 @@ pub fn compile(
         origins,
         echoed: echoed.into(),
         wording,
-        enquiry,
-        sight,
+        account_info,
+        sampling,
         shown: serde_json::Value::Null,
         site: Site::default(),
-        pages: Shelf::default(),
+        pages: PageTable::default(),
         status,
     };
     if let Some(site) = own_pages.site {
@@ -173,7 +173,7 @@ pub fn compile(
             &Own { words: rows.words(), extra: own_pages.extra, examples },
             before,
         );
-        shelf::publish(&mut policy, status_recorder::unix_seconds(), before);
+        publish::publish(&mut policy, status_recorder::unix_seconds(), before);
     }
     let admin_token = file.admin_token.take().map(|digest| digest.0);
     Some(Config { listeners: Arc::new(own.listeners), workers, admin, admin_token, ledger, outlets, policy })

@@ -66,11 +66,11 @@ impl Two {
     }
 
     fn follow(&self) -> Result<Config, Mistakes> {
-        let licence = |account: &str, product: &str| {
-            let known = self.before.policy.licences();
-            known.into_iter().find(|licence| licence.key() == (account, product)).map(Arc::clone)
+        let credit_account = |account: &str, product: &str| {
+            let known = self.before.policy.credit_accounts();
+            known.into_iter().find(|credit_account| credit_account.key() == (account, product)).map(Arc::clone)
         };
-        let predecessor = Predecessor { policy: &self.before.policy, licence: &licence };
+        let predecessor = Predecessor { policy: &self.before.policy, credit_account: &credit_account };
         load_and_note(&self.path(), Some(&predecessor)).0
     }
 
@@ -148,8 +148,9 @@ fn mistakes_are_told_as_if_nothing_had_been_there_before() {
 #[test]
 fn credits_that_are_known_go_on_whatever_else_has_changed() {
     let two = Two::new();
-    let known =
-        |policy: &Policy, name: &str| policy.licences().find(|licence| *licence.account == *name).map(Arc::clone);
+    let known = |policy: &Policy, name: &str| {
+        policy.credit_accounts().find(|credit_account| *credit_account.account == *name).map(Arc::clone)
+    };
     two.scratch.write("accounts.d/b.jsonl", [line("one", 1).replace("5/s", "6/s"), line("new", 5)].join("\n"));
     let after = two.follow().unwrap();
     let before = known(&two.before.policy, "one").unwrap();

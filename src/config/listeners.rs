@@ -15,7 +15,7 @@ use super::{Source, file};
 use crate::config::yaml::{Listed, Mistakes, Place, Written};
 use crate::downstream::listener::{At, Listener, Listeners, MAX_UNIX_PATH_BYTES};
 use crate::policy::check::network::Networks;
-use crate::policy::page::Door;
+use crate::policy::page::ListenerScope;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
@@ -90,7 +90,7 @@ pub fn compile(
     }
     if for_pages.is_some() {
         let open = compiled.iter_mut().zip(open).filter_map(|(listener, open)| open.then_some(listener));
-        open.for_each(|listener| listener.serves = Door::Lookups);
+        open.for_each(|listener| listener.serves = ListenerScope::Lookups);
     }
     let keys =
         (0..compiled.len()).map(|number| if number < from_listen { "`listen`" } else { "`listeners`" }).collect();
@@ -155,9 +155,9 @@ fn listener(
         }
     };
     let serves = match serves.take() {
-        None | Some(file::Serves::All) => Door::All,
-        Some(file::Serves::Lookups) => Door::Lookups,
-        Some(file::Serves::Pages) => Door::Pages,
+        None | Some(file::Serves::All) => ListenerScope::All,
+        Some(file::Serves::Lookups) => ListenerScope::Lookups,
+        Some(file::Serves::Pages) => ListenerScope::Pages,
     };
     let on_unix = matches!(at, Some(At::Unix { .. }));
     let proxies = proxies(proxy_protocol, on_unix, mistakes);

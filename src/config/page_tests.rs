@@ -2,7 +2,7 @@
 
 use super::tests::{GOOD, check_edits};
 use super::*;
-use crate::policy::page::Door;
+use crate::policy::page::ListenerScope;
 
 /// The line of the good configuration behind which more keys are written.
 const PROXIES: &str = "trusted_proxies: [10.0.0.0/8]";
@@ -140,16 +140,16 @@ fn pages_stand_below_the_path_that_requests_have_and_link_to_the_public_one() {
 
 #[test]
 fn a_listener_for_pages_leaves_lookups_to_the_others() {
-    let doors = |listeners: &str| -> Vec<Door> {
+    let doors = |listeners: &str| -> Vec<ListenerScope> {
         let config = compiled(&[(PROXIES, listeners)]);
         config.listeners.0.iter().map(|listener| listener.serves).collect()
     };
     let (pages, all) = ("{ address: 127.0.0.1:81, serves: pages }", "{ address: 127.0.0.1:82, serves: all }");
     let unsaid = "{ address: 127.0.0.1:83 }";
-    assert_eq!(doors(&format!("listeners: [{unsaid}]")), [Door::All, Door::All]);
+    assert_eq!(doors(&format!("listeners: [{unsaid}]")), [ListenerScope::All, ListenerScope::All]);
     assert_eq!(
         doors(&format!("listeners: [{pages}, {all}, {unsaid}]")),
-        [Door::Lookups, Door::Pages, Door::All, Door::Lookups]
+        [ListenerScope::Lookups, ListenerScope::Pages, ListenerScope::All, ListenerScope::Lookups]
     );
 }
 

@@ -26,7 +26,7 @@ use crate::site::brand::Site;
 use crate::upstream::settings::AddedHeaders;
 
 /// What products are compiled with.
-pub struct Surroundings<'c> {
+pub struct ProductContext<'c> {
     /// The root of the configuration.
     pub root: &'c Place,
     pub upstreams: &'c [Upstream],
@@ -40,7 +40,7 @@ pub struct Surroundings<'c> {
     pub before: Option<&'c Policy>,
 }
 
-impl<'c> Surroundings<'c> {
+impl<'c> ProductContext<'c> {
     /// The schemas of bodies that are compiled already.
     pub fn known_schemas(&self) -> impl Iterator<Item = &'c Schema> {
         let products = self.before.into_iter().flat_map(|before| &before.products);
@@ -68,7 +68,7 @@ const MAX_PATTERN_BYTES: usize = 1 << 20;
 pub fn compile(
     (name, place, product): (String, Place, file::Product),
     number: usize,
-    around: &Surroundings<'_>,
+    around: &ProductContext<'_>,
     rows: &mut Rows,
     paths: &mut Paths,
     mistakes: &mut Mistakes,
@@ -86,7 +86,7 @@ pub fn compile(
         taken: media_types(product.content_type, "content_type", &place, mistakes),
     };
     let deadline = deadline(product.deadline, around, mistakes);
-    let mut taken = Taken {
+    let mut taken = ReservedHeaders {
         token_headers: around.token_headers,
         added: upstream.and_then(|place| around.upstreams.get(place)).map(|upstream| &upstream.added),
         seen: deadline.header.iter().map(|name| name.to_ascii_lowercase()).collect(),
@@ -138,7 +138,7 @@ pub fn all_token_headers(products: &Entries<file::Product>) -> BTreeSet<String> 
 fn upstream(
     written: Written<String>,
     parent: &Place,
-    around: &Surroundings<'_>,
+    around: &ProductContext<'_>,
     mistakes: &mut Mistakes,
 ) -> Option<usize> {
     let place = written.place().cloned().unwrap_or_default();
@@ -168,7 +168,7 @@ fn routes(
     routes: file::Texts<super::units::RouteText>,
     parent: &Place,
     number: usize,
-    around: &Surroundings<'_>,
+    around: &ProductContext<'_>,
     paths: &mut Paths,
     mistakes: &mut Mistakes,
 ) -> String {
@@ -237,7 +237,7 @@ pub fn listed<T>(
     elements
 }
 
-fn deadline(deadline: Written<file::Deadline>, around: &Surroundings<'_>, mistakes: &mut Mistakes) -> DeadlineRule {
+fn deadline(deadline: Written<file::Deadline>, around: &ProductContext<'_>, mistakes: &mut Mistakes) -> DeadlineRule {
     let place = deadline.place().cloned();
     let deadline = deadline.take().unwrap_or_default();
     if let Written::Here(Parsed(HeaderName(name)), place) = &deadline.header
@@ -282,7 +282,7 @@ fn deadline(deadline: Written<file::Deadline>, around: &Surroundings<'_>, mistak
 const IS_TOKEN_HEADER: &str = "carries tokens, which nobody else may see; choose another header";
 
 /// Headers that no further rule can be about.
-struct Taken<'c> {
+struct ReservedHeaders<'c> {
     token_headers: &'c BTreeSet<String>,
     /// What the product's upstream is sent with every request.
     added: Option<&'c AddedHeaders>,
@@ -290,7 +290,7 @@ struct Taken<'c> {
     seen: Vec<String>,
 }
 
-impl Taken<'_> {
+impl ReservedHeaders<'_> {
     fn check(&mut self, name: &str, place: &Place, mistakes: &mut Mistakes) {
         let name = name.to_ascii_lowercase();
         if self.token_headers.contains(&name) {
@@ -309,7 +309,7 @@ impl Taken<'_> {
 
 fn header_rule(
     (name, place, rule): (String, Place, file::HeaderRule),
-    taken: &mut Taken<'_>,
+    taken: &mut ReservedHeaders<'_>,
     rows: &mut Rows,
     mistakes: &mut Mistakes,
 ) -> Option<HeaderRule> {

@@ -68,7 +68,7 @@ pub fn effective(written: AsWritten, config: &Config) -> Value {
     }
     if let Some(settings) = &config.ledger {
         let ledger = section(&mut root, "ledger");
-        fill(ledger, "volatile", settings.place == ledger::Place::Memory);
+        fill(ledger, "volatile", settings.place == ledger::Storage::Memory);
         fill(
             ledger,
             "durability",
@@ -78,8 +78,8 @@ pub fn effective(written: AsWritten, config: &Config) -> Value {
             },
         );
     }
-    fill(&mut root, "enquiry_rate", allowance(policy.enquiry.window.allowance()));
-    sight(&mut root, config);
+    fill(&mut root, "enquiry_rate", allowance(policy.account_info.window.allowance()));
+    sampling(&mut root, config);
     root
 }
 
@@ -95,7 +95,10 @@ fn account(account: &Account, policy: &Policy) -> Value {
         Rate::Unlimited => json!({ "unlimited": true }),
         Rate::Limited(window, _) => allowance(window.allowance()),
     };
-    let credits = account.licences.iter().map(|licence| (licence.product.to_string(), licence.first_grant.into()));
+    let credits = account
+        .credit_accounts
+        .iter()
+        .map(|credit_account| (credit_account.product.to_string(), credit_account.first_grant.into()));
     let tokens: Vec<Value> = account.keys.iter().map(|key| token(&key.token, policy)).collect();
     json!({ "rate": rate, "credits": credits.collect::<Map<_, _>>(), "tokens": tokens })
 }
@@ -222,24 +225,24 @@ fn product_defaults(shown: &mut Value, product: &Product) {
     fill(shown, "preflight_max_age", time(Duration::from_secs(product.preflight.max_age_seconds)));
 }
 
-fn sight(root: &mut Value, config: &Config) {
-    let sight = &config.policy.sight;
+fn sampling(root: &mut Value, config: &Config) {
+    let sampling = &config.policy.sampling;
     let metrics = section(root, "metrics");
-    fill(metrics, "by_account", sight.by_account);
-    fill(metrics, "by_token", sight.by_token);
-    fill(metrics, "max_series", sight.max_series);
-    if let Some(access_log::Settings { reference_key, .. }) = &config.outlets.access_log {
+    fill(metrics, "by_account", sampling.by_account);
+    fill(metrics, "by_token", sampling.by_token);
+    fill(metrics, "max_series", sampling.max_series);
+    if let Some(access_log::AccessLogSettings { reference_key, .. }) = &config.outlets.access_log {
         let log = section(root, "access_log");
-        fill(section(log, "sample"), "ok", sight.ok_lines.get());
+        fill(section(log, "sample"), "ok", sampling.ok_lines.get());
         if reference_key.is_some() {
             hide(log, "reference_key");
         }
     }
     let tracing = section(root, "tracing");
-    fill(tracing, "traceparent", sight.traceparent);
+    fill(tracing, "traceparent", sampling.traceparent);
     if let Some(settings) = &config.outlets.otlp {
         let otlp = section(tracing, "otlp");
-        fill(otlp, "sample", sight.spans.get());
+        fill(otlp, "sample", sampling.spans.get());
         fill(otlp, "service_name", &*settings.service_name);
     }
 }

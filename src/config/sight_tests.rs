@@ -2,7 +2,7 @@
 //! answered with.
 
 use super::tests::{GOOD, check_edits};
-use crate::telemetry::access_log::{self, Place};
+use crate::telemetry::access_log::{self, Destination};
 use crate::telemetry::sampling::Share;
 use crate::telemetry::{Outlets, otlp};
 
@@ -19,16 +19,21 @@ accounts:
 #[test]
 fn what_is_written_is_what_is_seen() {
     let config = super::parse("f", &seen(), &super::Source::Embedded(&[])).unwrap();
-    let sight = config.policy.sight;
-    assert!(sight.by_account && sight.by_token && sight.traceparent && sight.max_series == 24);
-    assert_eq!((Some(sight.ok_lines), Some(sight.spans)), (Share::new(0.5), Share::new(0.25)));
-    let access_log =
-        access_log::Settings { place: Place::File("a.log".into()), reference_key: Some("0123456789abcdef".into()) };
-    let otlp = otlp::Settings { endpoint: "http://127.0.0.1:4318/v1/traces".into(), service_name: "edge".into() };
+    let sampling = config.policy.sampling;
+    assert!(sampling.by_account && sampling.by_token && sampling.traceparent && sampling.max_series == 24);
+    assert_eq!((Some(sampling.ok_lines), Some(sampling.spans)), (Share::new(0.5), Share::new(0.25)));
+    let access_log = access_log::AccessLogSettings {
+        place: Destination::File("a.log".into()),
+        reference_key: Some("0123456789abcdef".into()),
+    };
+    let otlp = otlp::OtlpSettings { endpoint: "http://127.0.0.1:4318/v1/traces".into(), service_name: "edge".into() };
     assert!(!format!("{access_log:?}").contains("0123456789abcdef"));
     assert_eq!(config.outlets, Outlets { access_log: Some(access_log), otlp: Some(otlp) });
     let quiet = super::parse("f", GOOD, &super::Source::Embedded(&[])).unwrap();
-    assert_eq!((quiet.outlets, quiet.policy.sight), (Outlets::default(), crate::telemetry::sampling::Sight::default()));
+    assert_eq!(
+        (quiet.outlets, quiet.policy.sampling),
+        (Outlets::default(), crate::telemetry::sampling::Sampling::default())
+    );
 }
 
 #[test]

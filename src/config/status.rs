@@ -8,7 +8,7 @@ use super::products::listed;
 use super::units::Parsed;
 use crate::config::yaml::{Listed, Mistakes, Place, Written};
 use crate::policy::Product;
-use crate::site::status::Settings;
+use crate::site::status::StatusSettings;
 use crate::site::status::burn::{Burn, Rule};
 use crate::site::status::history::{HOUR, HOURS_KEPT, Seconds};
 use crate::site::status::notice::{MAX_NOTICES, Matter, Moment, Notice, check_text, check_times};
@@ -26,9 +26,9 @@ const OBJECTIVES: std::ops::RangeInclusive<u32> = 50_000..=99_999;
 const RATES: std::ops::RangeInclusive<u32> = 100..=1_000_000;
 
 /// Compiles `status`.
-pub fn status(status: Written<file::Status>, products: &[Product], mistakes: &mut Mistakes) -> Settings {
+pub fn status(status: Written<file::Status>, products: &[Product], mistakes: &mut Mistakes) -> StatusSettings {
     let place = status.place().cloned().unwrap_or_default();
-    let Some(status) = status.take() else { return Settings::default() };
+    let Some(status) = status.take() else { return StatusSettings::default() };
     let default = Burn::default();
     let objective = status.objective.place().cloned();
     let thousandths = status.objective.take().map_or(99_900, |objective| objective.0.0);
@@ -52,7 +52,7 @@ pub fn status(status: Written<file::Status>, products: &[Product], mistakes: &mu
     for (maintenance, place) in all(status.maintenance, mistakes) {
         notices.extend(self::maintenance(maintenance, &place, products, mistakes));
     }
-    Settings { burn, notices: notices.into() }
+    StatusSettings { burn, notices: notices.into() }
 }
 
 fn rules(list: Written<Listed<file::BurnRate>>, parent: &Place, mistakes: &mut Mistakes) -> Box<[Rule]> {

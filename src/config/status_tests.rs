@@ -1,7 +1,7 @@
 //! Mistakes in `status`, each with its place, and what good ones come to.
 
 use super::tests::{GOOD, check_edits, edited, parsed};
-use crate::site::status::Settings;
+use crate::site::status::StatusSettings;
 use crate::site::status::notice::Matter;
 
 /// The configuration of other tests with a status in front of its accounts.
@@ -124,11 +124,11 @@ fn lists_have_ends() {
 #[test]
 fn what_is_not_said_has_the_defaults_that_gateway_yaml_states() {
     let config = parsed(GOOD).unwrap();
-    assert_eq!(config.policy.status, Settings::default());
+    assert_eq!(config.policy.status, StatusSettings::default());
     let stated = with(
         "  objective: 99.9\n  min_failures: 10\n  burn_rates: [{ rate: 1, long: 3d, short: 6h }, { rate: 14.4, long: 1h, short: 5m }, { rate: 6, long: 6h, short: 30m }]\n",
     );
-    assert_eq!(parsed(&stated).unwrap().policy.status, Settings::default(), "in whichever order");
+    assert_eq!(parsed(&stated).unwrap().policy.status, StatusSettings::default(), "in whichever order");
     let text = include_str!("../../config/gateway.yaml");
     for line in [
         "# Default: 99.9.",

@@ -1871,17 +1871,17 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
     states(&format!("answer to a preflight. Default: {}m.", p.preflight.max_age_seconds / 60));
     states("standard reason phrase as the title. Default: that phrase.");
 
-    let sight = policy.sight;
+    let sampling = policy.sampling;
     states("Count requests by account, and by token, as well. Default: false.");
-    assert!(!sight.by_account && !sight.by_token);
-    states(&format!("all further ones are `other`. Default: {}.", sight.max_series));
+    assert!(!sampling.by_account && !sampling.by_token);
+    states(&format!("all further ones are `other`. Default: {}.", sampling.max_series));
     states("One line of JSON for each request. Without this key there is none.");
     states("all others always do. Default: 1.");
     states("Default: a new key with each start.");
     states("both pass as they came. Default: true.");
     states("that have spans (default 1)");
     states("Spans for a collector of OpenTelemetry (default: none)");
-    assert!(sight.traceparent && sight.ok_lines.get() == 1.0 && sight.spans.get() == 1.0);
+    assert!(sampling.traceparent && sampling.ok_lines.get() == 1.0 && sampling.spans.get() == 1.0);
     assert_eq!(config.outlets, crate::telemetry::Outlets::default());
     let traced = "tracing: { otlp: { endpoint: \"http://127.0.0.1:4318\" } }\naccounts:\n";
     let traced = parsed(&text.replace("accounts:\n", traced)).unwrap().outlets.otlp.unwrap();

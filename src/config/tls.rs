@@ -12,7 +12,7 @@ use crate::config::yaml::{Mistakes, Place, Written};
 use crate::platform::tls::client::{ClientFiles, ClientTls};
 use crate::platform::tls::follow::{Files, Followed};
 use crate::platform::tls::server::{Clients, MAX_CERTIFICATES, ServerFiles, ServerTls};
-use crate::platform::tls::{Fault, Pair};
+use crate::platform::tls::{FileFault, Pair};
 
 /// The files that are named, and where.
 #[derive(Default)]
@@ -57,7 +57,7 @@ impl Named {
             Ok(made) => return Some(made),
             Err(faults) => faults,
         };
-        for Fault { file, what } in faults {
+        for FileFault { file, what } in faults {
             let is_named = |(path, _): &&(PathBuf, Place)| file.as_deref() == Some(&**path);
             let named: Vec<&Place> = self.0.iter().filter(is_named).map(|(_, place)| place).collect();
             if named.is_empty() {

@@ -68,11 +68,11 @@ struct Labels {
 
 /// Counts the connections that did not get to their first request.
 #[derive(Debug, Default)]
-pub struct Figures {
+pub struct AcceptMetrics {
     refused: Family<Labels, Counter>,
 }
 
-impl Figures {
+impl AcceptMetrics {
     pub fn count(&self, reason: Reason) {
         self.refused.get_or_create(&Labels { reason }).inc();
     }
@@ -116,7 +116,7 @@ pub async fn receive(
     mut stream: Stream,
     listener: &Listener,
     limits: &Limits,
-    figures: &Figures,
+    figures: &AcceptMetrics,
     shutdown: &ShutdownWatch,
 ) -> Option<(Stream, Peer)> {
     let peer = peer(&stream, listener)?;

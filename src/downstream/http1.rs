@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::gateway::{Answered, Downstream, Gateway, Unanswered};
 use crate::policy::Limits;
-use crate::policy::admit::{Entrance, Room, overloaded};
+use crate::policy::admit::{Headroom, Ingress, overloaded};
 use crate::policy::check::body::TOO_LARGE;
 use crate::policy::http::chunked::Decoder;
 use crate::policy::http::head::{Framing, Head, Lines, MAX_FIELDS, Peer, Scan, Version, scan};
@@ -57,11 +57,11 @@ pub(crate) async fn serve(
     gateway: &Gateway,
     stream: Stream,
     peer: Peer,
-    entrance: Entrance,
+    ingress: Ingress,
     h2c: bool,
     shutdown: &ShutdownWatch,
 ) -> Option<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
-    let _open = Occupied::one_of(&gateway.sight().connections.http1);
+    let _open = Occupied::one_of(&gateway.telemetry().connections.http1);
     let mut connection = Connection::new(stream, gateway.snapshot().policy.limits, shutdown.clone());
     let mut head = Vec::new();
     let mut first = true;
@@ -69,7 +69,7 @@ pub(crate) async fn serve(
         let ended = match connection.read_head(&mut head, first).await {
             Ok(()) if first && h2c && head == HTTP2_PREFACE_HEAD => return Some(connection.unread(head)),
             // On the heap for as long as it lasts, so that idle connections are not made larger by it.
-            Ok(()) => Box::pin(answer(gateway, &mut connection, &head, peer, entrance)).await,
+            Ok(()) => Box::pin(answer(gateway, &mut connection, &head, peer, ingress)).await,
             Err(HeadError::Nothing) => return None,
             Err(HeadError::Refused(problem)) => {
                 refuse_unreadable(gateway, &mut connection, &head, problem).await;
@@ -116,10 +116,10 @@ async fn answer(
     connection: &mut Connection,
     head: &[u8],
     peer: Peer,
-    connection_entrance: Entrance,
+    connection_entrance: Ingress,
 ) -> Ended {
     let read_at = Instant::now();
-    let _active = Occupied::one_of(&gateway.sight().connections.active_http1);
+    let _active = Occupied::one_of(&gateway.telemetry().connections.active_http1);
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let lines = match Lines::split(head, &mut slots) {
         Ok(lines) => lines,
@@ -135,11 +135,11 @@ async fn answer(
         Ok(head) => head,
         Err(problem) => return connection.refuse(gateway, &lines, problem).await,
     };
-    let (occupied, entrance) = gateway.enter(connection_entrance, &connection.limits);
-    connection.begin(&head, connection_entrance.room);
-    let mut witness = gateway.witness(&snapshot, &lines, read_at);
+    let (occupied, ingress) = gateway.enter(connection_entrance, &connection.limits);
+    connection.begin(&head, connection_entrance.headroom);
+    let mut record = gateway.record(&snapshot, &lines, read_at);
     let answered = gateway
-        .answer(&snapshot, &head, connection, &mut witness, entrance, |connection, context, outcome, last| {
+        .answer(&snapshot, &head, connection, &mut record, ingress, |connection, context, outcome, last| {
             connection.keep_alive &= !last && connection.can_skip_body() && !*connection.shutdown.borrow();
             let option = connection.connection_option(context.lines.version);
             respond::write(&mut Http1Sink { out: &mut connection.out, connection: option }, context, outcome)
@@ -151,10 +151,10 @@ async fn answer(
             let written = connection.write_out().await;
             if written.is_ok() {
                 bill.delivered();
-                witness.delivered();
+                record.delivered();
             }
             // What is still read of the body is no request in flight any more.
-            drop((occupied, witness));
+            drop((occupied, record));
             if written.is_err() {
                 Ended::Broken
             } else if connection.keep_alive && connection.skip_body().await {
@@ -304,7 +304,7 @@ impl Connection {
     }
 
     /// Sets up for the body of a request.
-    fn begin(&mut self, head: &Head<'_>, room: Room) {
+    fn begin(&mut self, head: &Head<'_>, headroom: Headroom) {
         self.body.clear();
         self.out.reserve(ANSWER_BYTES);
         self.pending = match head.framing {
@@ -314,7 +314,7 @@ impl Connection {
         };
         self.expects_continue = head.expects_continue;
         self.takes_interim = head.lines.version == Version::Http11;
-        self.keep_alive = head.keep_alive && room == Room::Free;
+        self.keep_alive = head.keep_alive && headroom == Headroom::Free;
     }
 
     /// Whether the rest of the body is worth reading so that the connection can live on. A client
@@ -394,10 +394,10 @@ impl Connection {
     async fn refuse(&mut self, gateway: &Gateway, lines: &Lines<'_>, problem: Problem) -> Ended {
         let snapshot = gateway.snapshot();
         let mut sink = Http1Sink { out: &mut self.out, connection: Some("close") };
-        let mut witness = gateway.refuse(&snapshot, &mut sink, lines, problem);
+        let mut record = gateway.refuse(&snapshot, &mut sink, lines, problem);
         match self.write_out().await {
             Ok(()) => {
-                witness.delivered();
+                record.delivered();
                 Ended::Last
             }
             Err(()) => Ended::Broken,
@@ -478,7 +478,7 @@ impl Connection {
     /// Finds out whether a client that has closed its side still listens: its end of a connection
     /// says the same when it is closed and when it is half-closed. An interim response, which
     /// every client of HTTP/1.1 can simply discard (RFC 9110, section 15.2.1), makes the kernel of
-    /// one that is gone answer with a reset, and then refuse the next one. Comes back when the
+    /// one that is gone answer with a reset, and then refuse the next one. Returns when the
     /// client is gone, and waits for ever when it listens.
     async fn probed(&mut self) {
         const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 use crate::gateway::{Answered, Downstream, Gateway, Snapshot, Unanswered};
 use crate::policy::Limits;
-use crate::policy::admit::Entrance;
+use crate::policy::admit::Ingress;
 use crate::policy::check::body::TOO_LARGE;
 use crate::policy::http::head::{Field, Head, Lines, Peer, Version};
 use crate::policy::problem::{Problem, Row};
@@ -71,10 +71,10 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     gateway: &Arc<Gateway>,
     stream: S,
     peer: Peer,
-    entrance: Entrance,
+    ingress: Ingress,
     shutdown: &ShutdownWatch,
 ) {
-    let _open = Occupied::one_of(&gateway.sight().connections.http2);
+    let _open = Occupied::one_of(&gateway.telemetry().connections.http2);
     let limits = gateway.snapshot().policy.limits;
     let mut options = h2::server::Builder::new();
     options
@@ -115,8 +115,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 let alive = streams.subscribe();
                 let busy = Arc::clone(&busy);
                 tokio::spawn(async move {
-                    let _busy = busy.enter(&gateway.sight().connections.active_http2);
-                    let answered = answer(&gateway, request, respond, peer, entrance, &conduct).await;
+                    let _busy = busy.enter(&gateway.telemetry().connections.active_http2);
+                    let answered = answer(&gateway, request, respond, peer, ingress, &conduct).await;
                     conduct.ended(answered);
                     drop(alive);
                 });
@@ -153,7 +153,7 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-/// Comes back when no stream has been open for so long.
+/// Returns when no stream has been open for so long.
 async fn idle(streams: &watch::Sender<()>, allowance: Duration) {
     streams.closed().await;
     sleep(allowance).await;
@@ -165,7 +165,7 @@ async fn answer(
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
     peer: Peer,
-    entrance: Entrance,
+    ingress: Ingress,
     conduct: &Conduct,
 ) -> bool {
     let read_at = Instant::now();
@@ -196,11 +196,11 @@ async fn answer(
         Ok(head) => head,
         Err(problem) => return client.refuse(&snapshot, &lines, problem).await,
     };
-    let (_occupied, entrance) = gateway.enter(entrance, &limits);
+    let (_occupied, ingress) = gateway.enter(ingress, &limits);
     client.continues = head.expects_continue;
-    let mut witness = gateway.witness(&snapshot, &lines, read_at);
+    let mut record = gateway.record(&snapshot, &lines, read_at);
     let answered = gateway
-        .answer(&snapshot, &head, &mut client, &mut witness, entrance, |client, context, outcome, _last| {
+        .answer(&snapshot, &head, &mut client, &mut record, ingress, |client, context, outcome, _last| {
             respond::write(&mut client.sink, context, outcome)
         })
         .await;
@@ -209,9 +209,9 @@ async fn answer(
             let taken = client.send().await;
             if taken {
                 bill.delivered();
-                witness.delivered();
+                record.delivered();
             }
-            drop(witness);
+            drop(record);
             client.finish().await;
             taken
         }
@@ -234,12 +234,12 @@ struct ClientStream<'g> {
 
 impl ClientStream<'_> {
     async fn refuse(mut self, snapshot: &Snapshot, lines: &Lines<'_>, problem: Problem) -> bool {
-        let mut witness = self.gateway.refuse(snapshot, &mut self.sink, lines, problem);
+        let mut record = self.gateway.refuse(snapshot, &mut self.sink, lines, problem);
         let taken = self.send().await;
         if taken {
-            witness.delivered();
+            record.delivered();
         }
-        drop(witness);
+        drop(record);
         self.finish().await;
         taken
     }

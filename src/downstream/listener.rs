@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use crate::platform::tls::server::ServerTls;
 use crate::policy::check::network::Networks;
-use crate::policy::page::Door;
+use crate::policy::page::ListenerScope;
 
 /// Bytes of the path of a Unix socket: what the kernel has room for, less the zero at its end.
 pub const MAX_UNIX_PATH_BYTES: usize = 107;
@@ -29,7 +29,7 @@ pub struct Listener {
     /// The peers that must state the client's address with the PROXY protocol; `None`: nobody does.
     pub proxies: Option<Networks>,
     /// What is behind it.
-    pub serves: Door,
+    pub serves: ListenerScope,
 }
 
 /// Where a listener is.
@@ -46,7 +46,7 @@ pub enum At {
 impl Listener {
     /// One that speaks HTTP/1 alone, without TLS.
     pub fn plain(address: SocketAddr) -> Listener {
-        Listener { at: At::Address(address), h2c: false, tls: None, proxies: None, serves: Door::All }
+        Listener { at: At::Address(address), h2c: false, tls: None, proxies: None, serves: ListenerScope::All }
     }
 
     /// Whether a connection is ready for its first request as soon as it is accepted.
@@ -187,7 +187,8 @@ mod tests {
 
     #[test]
     fn a_connection_belongs_to_the_listener_that_it_came_to() {
-        let listener = |text| Listener { at: at(text), h2c: false, tls: None, proxies: None, serves: Door::All };
+        let listener =
+            |text| Listener { at: at(text), h2c: false, tls: None, proxies: None, serves: ListenerScope::All };
         let texts = ["0.0.0.0:80", "[::1]:80", "[::]:81", "127.0.0.1:82", "/run/a", "/run/b"];
         let listeners = Listeners(texts.map(listener).into());
         for (local, expected) in [

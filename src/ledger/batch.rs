@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::entry::{Draft, FIRST_GRANT, Kind, Position, Reference};
 use super::{Charge, Stage};
-use crate::policy::credits::Licence;
+use crate::policy::credits::CreditAccount;
 
-/// Charges of one licence in one batch that get a row each, with their Transaction-Ids; when there
+/// Charges of one credit account in one batch that get a row each, with their Transaction-Ids; when there
 /// are more, they share one row.
 const MAX_SINGLE_ROWS: usize = 16;
 
@@ -16,23 +16,27 @@ pub struct Batch {
     pub position: Position,
     pub drafts: Vec<Draft>,
     pub charges: Vec<Charge>,
-    pub first_grants: Vec<Arc<Licence>>,
-    /// A licence that is granted so much, or of which so much is taken back.
-    pub correction: Option<(Arc<Licence>, i64)>,
+    pub first_grants: Vec<Arc<CreditAccount>>,
+    /// A credit account that is granted so much, or of which so much is taken back.
+    pub correction: Option<(Arc<CreditAccount>, i64)>,
 }
 
 impl Batch {
-    /// A batch of charges. `is_due` tells whether the first grant of a licence is not written yet.
-    pub fn of_charges(position: Position, mut charges: Vec<Charge>, is_due: impl Fn(&Arc<Licence>) -> bool) -> Batch {
+    /// A batch of charges. `is_due` tells whether the first grant of a credit account is not written yet.
+    pub fn of_charges(
+        position: Position,
+        mut charges: Vec<Charge>,
+        is_due: impl Fn(&Arc<CreditAccount>) -> bool,
+    ) -> Batch {
         // Nobody waits for these any more.
         charges.retain(|charge| !matches!(&charge.stage, Stage::Waiting(waiting) if waiting.is_closed()));
-        // Equal licences come to stand together, and what is given back before what may already be
+        // Equal credit accounts come to stand together, and what is given back before what may already be
         // paid with it. A refund's own charge was written before, by another batch.
-        charges.sort_by_key(|charge| (address(&charge.licence), !matches!(charge.stage, Stage::Undelivered)));
+        charges.sort_by_key(|charge| (address(&charge.credit_account), !matches!(charge.stage, Stage::Undelivered)));
         let mut batch = Batch { position, ..Batch::default() };
-        for group in charges.chunk_by(|one, other| address(&one.licence) == address(&other.licence)) {
-            if let Some(first) = group.first().filter(|first| is_due(&first.licence)) {
-                batch.first_grant(&first.licence);
+        for group in charges.chunk_by(|one, other| address(&one.credit_account) == address(&other.credit_account)) {
+            if let Some(first) = group.first().filter(|first| is_due(&first.credit_account)) {
+                batch.first_grant(&first.credit_account);
             }
             let single = |charge: &Charge| group.len() <= MAX_SINGLE_ROWS || !matches!(charge.stage, Stage::Delivered);
             batch.drafts.extend(group.iter().filter(|charge| single(charge)).map(draft_of_one));
@@ -43,24 +47,24 @@ impl Batch {
         batch
     }
 
-    /// Adds the first grant of a licence, which has to stand before its other rows.
-    pub fn first_grant(&mut self, licence: &Arc<Licence>) {
-        let amount = i64::try_from(licence.first_grant).unwrap_or(i64::MAX);
+    /// Adds the first grant of a credit account, which has to stand before its other rows.
+    pub fn first_grant(&mut self, credit_account: &Arc<CreditAccount>) {
+        let amount = i64::try_from(credit_account.first_grant).unwrap_or(i64::MAX);
         self.drafts.push(Draft {
             key: Some(FIRST_GRANT.to_owned()),
             by: "configuration".to_owned(),
             why: "the account's first grant".to_owned(),
-            ..draft(licence, Kind::Grant, amount)
+            ..draft(credit_account, Kind::Grant, amount)
         });
-        self.first_grants.push(Arc::clone(licence));
+        self.first_grants.push(Arc::clone(credit_account));
     }
 }
 
 /// A row with nothing but what every row has.
-pub fn draft(licence: &Licence, kind: Kind, amount: i64) -> Draft {
+pub fn draft(credit_account: &CreditAccount, kind: Kind, amount: i64) -> Draft {
     Draft {
-        account: Arc::clone(&licence.account),
-        product: Arc::clone(&licence.product),
+        account: Arc::clone(&credit_account.account),
+        product: Arc::clone(&credit_account.product),
         kind,
         amount,
         lookups: 0,
@@ -81,18 +85,18 @@ fn draft_of_one(charge: &Charge) -> Draft {
         lookups: 1,
         reference: Reference::Transaction(charge.transaction),
         why: why.to_owned(),
-        ..draft(&charge.licence, kind, amount)
+        ..draft(&charge.credit_account, kind, amount)
     }
 }
 
 fn draft_of_several(charges: &[&Charge]) -> Option<Draft> {
-    let licence = &charges.first()?.licence;
+    let credit_account = &charges.first()?.credit_account;
     let credits: i64 = charges.iter().map(|charge| i64::from(charge.credits)).sum();
     let lookups = i64::try_from(charges.len()).unwrap_or(i64::MAX);
-    Some(Draft { lookups, ..draft(licence, Kind::Charge, -credits) })
+    Some(Draft { lookups, ..draft(credit_account, Kind::Charge, -credits) })
 }
 
-/// What tells one licence from another without comparing names.
-pub fn address(licence: &Arc<Licence>) -> usize {
-    Arc::as_ptr(licence).addr()
+/// What tells one credit account from another without comparing names.
+pub fn address(credit_account: &Arc<CreditAccount>) -> usize {
+    Arc::as_ptr(credit_account).addr()
 }

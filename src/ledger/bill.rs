@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::{Durability, Ledger, Recorded, Stage};
-use crate::policy::credits::{Hold, Licence};
+use crate::policy::credits::{CreditAccount, Hold};
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::TransactionId;
 
@@ -20,7 +20,7 @@ pub struct Bill<'p> {
 }
 
 struct Due<'p> {
-    licence: &'p Arc<Licence>,
+    credit_account: &'p Arc<CreditAccount>,
     hold: Hold<'p>,
     price: u32,
     transaction: TransactionId,
@@ -42,12 +42,12 @@ impl<'p> Bill<'p> {
 
     /// The bill for an answer that costs `price`; above what was held it is what was held.
     pub fn new(ledger: &'p Ledger, hold: Hold<'p>, price: u32, transaction: &TransactionId) -> Bill<'p> {
-        let Some(licence) = hold.licence() else { return Bill::nothing(ledger) };
+        let Some(credit_account) = hold.credit_account() else { return Bill::nothing(ledger) };
         if price > hold.amount() {
             ledger.shared.figures.capped.inc();
         }
         let price = price.min(hold.amount());
-        let due = Due { licence, hold, price, transaction: *transaction };
+        let due = Due { credit_account, hold, price, transaction: *transaction };
         Bill { ledger, due: Some(due), recorded: None }
     }
 
@@ -70,7 +70,7 @@ impl<'p> Bill<'p> {
             return Ok(());
         }
         let (sender, written) = oneshot::channel();
-        self.ledger.charge(due.licence, due.price, due.transaction, Stage::Waiting(sender));
+        self.ledger.charge(due.credit_account, due.price, due.transaction, Stage::Waiting(sender));
         let failed = Problem::new(Row::Internal, "the charge could not be written");
         self.recorded = Some(written.await.map_err(|_| failed)?);
         Ok(())
@@ -78,12 +78,12 @@ impl<'p> Bill<'p> {
 
     /// Charges for an answer that went out whole.
     pub fn delivered(mut self) {
-        let Some(Due { licence, hold, price, transaction }) = self.due.take() else { return };
+        let Some(Due { credit_account, hold, price, transaction }) = self.due.take() else { return };
         if price > 0 {
             self.ledger.shared.figures.charged.inc_by(u64::from(price));
             match self.recorded.take() {
                 Some(mut recorded) => recorded.charge = None,
-                None => self.ledger.charge(licence, price, transaction, Stage::Delivered),
+                None => self.ledger.charge(credit_account, price, transaction, Stage::Delivered),
             }
         }
         // Last, so that what was spent is held or on its way into the file at every moment.

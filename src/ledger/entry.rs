@@ -5,9 +5,9 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 
-use super::Fault;
-use crate::policy::credits::Licence;
-use crate::policy::credits::balance::Snapshot;
+use super::LedgerFault;
+use crate::policy::credits::CreditAccount;
+use crate::policy::credits::balance::BalanceSnapshot;
 use crate::policy::respond::TransactionId;
 
 /// The key of the row of a first grant, which no operator's key can be.
@@ -83,10 +83,10 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// The balance of a licence.
-    pub fn of(licence: &Arc<Licence>) -> Statement {
-        let Snapshot { granted, available, held, spent } = licence.snapshot();
-        let (account, product) = licence.key();
+    /// The balance of a credit account.
+    pub fn of(credit_account: &Arc<CreditAccount>) -> Statement {
+        let BalanceSnapshot { granted, available, held, spent } = credit_account.snapshot();
+        let (account, product) = credit_account.key();
         let (account, product) = (account.to_owned(), product.to_owned());
         Statement { account, product, balance: available, held, spent, granted }
     }
@@ -124,8 +124,8 @@ pub struct Position {
 }
 
 /// A time as rows have it.
-pub fn timestamp(unix_milliseconds: i64) -> Result<String, Fault> {
+pub fn timestamp(unix_milliseconds: i64) -> Result<String, LedgerFault> {
     DateTime::from_timestamp_millis(unix_milliseconds)
         .map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
-        .ok_or(Fault::new("the clock is outside the years that can be written"))
+        .ok_or(LedgerFault::new("the clock is outside the years that can be written"))
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::Fault;
+use super::LedgerFault;
 use super::entry::{Entry, Kind};
 use crate::operate::status_store::Errand;
-use crate::policy::credits::Licence;
+use crate::policy::credits::CreditAccount;
 use crate::policy::credits::balance::MAX_CREDITS;
 
 /// What an operator wants to know or to change.
@@ -23,7 +23,7 @@ pub(super) enum Question {
 /// A grant or an adjustment.
 #[derive(Clone, Debug)]
 pub struct Correction {
-    pub licence: Arc<Licence>,
+    pub credit_account: Arc<CreditAccount>,
     pub kind: Kind,
     /// Credits; negative to take some away.
     pub amount: i64,
@@ -46,8 +46,8 @@ pub struct Corrected {
 /// Which rows an operator wants to see, the oldest first.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// Those of one licence, or all.
-    pub licence: Option<Arc<Licence>>,
+    /// Those of one credit account, or all.
+    pub credit_account: Option<Arc<CreditAccount>>,
     /// Rows after this id.
     pub after: i64,
     /// How many at the most.
@@ -59,7 +59,7 @@ pub struct Page {
 pub enum Refusal {
     /// The file cannot be used. A correction may be in it all the same: sent again with its key, it
     /// happens once.
-    Unusable(Fault),
+    Unusable(LedgerFault),
     /// The key belongs to another correction.
     KeyTaken,
     /// The balance would have more credits than it can count.
@@ -88,7 +88,7 @@ impl fmt::Display for Refusal {
 pub struct Answer<T>(pub(super) oneshot::Receiver<Result<T, Refusal>>);
 
 /// The fault of a ledger without a task.
-const ENDED: Refusal = Refusal::Unusable(Fault::new("it has been closed; start the program again"));
+const ENDED: Refusal = Refusal::Unusable(LedgerFault::new("it has been closed; start the program again"));
 
 impl<T> Answer<T> {
     /// Waits for it.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
-use super::Fault;
+use super::LedgerFault;
 use super::entry::{Draft, Entry, Kind, Position, Reference};
 
 /// Marks the file as a ledger: "toll" in ASCII.
@@ -83,7 +83,7 @@ END;
 
 /// Where the books are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Storage {
     File(PathBuf),
     /// In memory: gone with the process.
     Memory,
@@ -112,29 +112,29 @@ impl Store {
     ///
     /// # Errors
     /// What is wrong with the file, and how to mend it.
-    pub fn open(place: &Place, create: bool) -> Result<Store, Fault> {
+    pub fn open(place: &Storage, create: bool) -> Result<Store, LedgerFault> {
         match place {
-            Place::Memory => {
+            Storage::Memory => {
                 let connection = Connection::open_in_memory()?;
                 connection.execute_batch(TABLES)?;
                 Ok(Store { connection, file: None })
             }
-            Place::File(path) => Store::open_file(path, create),
+            Storage::File(path) => Store::open_file(path, create),
         }
     }
 
-    fn open_file(path: &Path, create: bool) -> Result<Store, Fault> {
+    fn open_file(path: &Path, create: bool) -> Result<Store, LedgerFault> {
         let lock = lock(path)?;
         match fs::metadata(path) {
             Ok(found) if found.len() == 0 => {
-                return Err(Fault::new(
+                return Err(LedgerFault::new(
                     "the file is empty; put the ledger back, or remove the file to begin a new one",
                 ));
             }
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => make(path)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Fault::new("the file is gone; put it back"));
+                return Err(LedgerFault::new("the file is gone; put it back"));
             }
             Err(error) => return Err(error.into()),
         }
@@ -145,18 +145,18 @@ impl Store {
         Ok(store)
     }
 
-    fn prepare(&self) -> Result<(), Fault> {
+    fn prepare(&self) -> Result<(), LedgerFault> {
         let connection = &self.connection;
         connection.busy_timeout(BUSY_PATIENCE)?;
         if connection.is_readonly(rusqlite::MAIN_DB)? {
-            return Err(Fault::new("the file cannot be written; give this user the right to write it"));
+            return Err(LedgerFault::new("the file cannot be written; give this user the right to write it"));
         }
         let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         if number("application_id")? != APPLICATION_ID {
-            return Err(Fault::new("the file is a database, but no ledger; name another file"));
+            return Err(LedgerFault::new("the file is a database, but no ledger; name another file"));
         }
         if number("user_version")? != LAYOUT {
-            return Err(Fault::new("the ledger is of another version of this program; use that one"));
+            return Err(LedgerFault::new("the ledger is of another version of this program; use that one"));
         }
         // A commit is on the disk when it returns, and readers do not stop the writer.
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -167,20 +167,22 @@ impl Store {
     /// Finds a file that was cut short, which SQLite itself would only notice when it reads the
     /// part that is missing; and, by reading every row, broken pages and the journal of one file laid
     /// over another.
-    fn check_whole(&self, path: &Path) -> Result<(), Fault> {
+    fn check_whole(&self, path: &Path) -> Result<(), LedgerFault> {
         let fold = "PRAGMA wal_checkpoint(TRUNCATE)";
         let busy: i64 = self.connection.query_row(fold, [], |row| row.get(0))?;
         if busy == 0 {
             let number = |name: &str| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
             let expected = number("page_count")?.saturating_mul(number("page_size")?);
             if i64::try_from(fs::metadata(path)?.len()).is_ok_and(|found| found < expected) {
-                return Err(Fault::new("the file was cut short; put a whole copy of the ledger back"));
+                return Err(LedgerFault::new("the file was cut short; put a whole copy of the ledger back"));
             }
         }
         let sums = "SELECT (SELECT COALESCE(SUM(amount), 0) FROM entry) = \
                     (SELECT COALESCE(SUM(granted - spent), 0) FROM balance)";
         if !self.connection.query_row(sums, [], |row| row.get::<_, bool>(0))? {
-            return Err(Fault::new("the balances are not the sums of the rows; put a sound copy of the ledger back"));
+            return Err(LedgerFault::new(
+                "the balances are not the sums of the rows; put a sound copy of the ledger back",
+            ));
         }
         Ok(())
     }
@@ -199,12 +201,12 @@ impl Store {
     ///
     /// # Errors
     /// That it does not.
-    pub fn check_place(&self) -> Result<(), Fault> {
+    pub fn check_place(&self) -> Result<(), LedgerFault> {
         let Some(file) = &self.file else { return Ok(()) };
         match fs::metadata(&file.path) {
             Ok(found) if (found.dev(), found.ino()) == (file.device, file.inode) => Ok(()),
-            Ok(_) => Err(Fault::new("another file stands in its place; put the ledger back")),
-            Err(_) => Err(Fault::new("the file is gone; put it back")),
+            Ok(_) => Err(LedgerFault::new("another file stands in its place; put the ledger back")),
+            Err(_) => Err(LedgerFault::new("the file is gone; put it back")),
         }
     }
 
@@ -212,7 +214,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the database.
-    pub fn position(&self) -> Result<Position, Fault> {
+    pub fn position(&self) -> Result<Position, LedgerFault> {
         let read = |row: &Row<'_>| Ok(Position { batch: row.get(0)?, nonce: row.get(1)? });
         Ok(self.connection.query_row("SELECT batch, nonce FROM position", [], read)?)
     }
@@ -221,7 +223,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the database.
-    pub fn balances(&self, mut each: impl FnMut(&str, &str, u64, u64)) -> Result<(), Fault> {
+    pub fn balances(&self, mut each: impl FnMut(&str, &str, u64, u64)) -> Result<(), LedgerFault> {
         let query = "SELECT account, product, granted, spent FROM balance";
         let mut statement = self.connection.prepare(query)?;
         let mut rows = statement.query([])?;
@@ -237,7 +239,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the database.
-    pub fn balance(&self, account: &str, product: &str) -> Result<Option<(u64, u64)>, Fault> {
+    pub fn balance(&self, account: &str, product: &str) -> Result<Option<(u64, u64)>, LedgerFault> {
         let query = "SELECT granted, spent FROM balance WHERE account = ?1 AND product = ?2";
         let mut statement = self.connection.prepare_cached(query)?;
         let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
@@ -250,7 +252,7 @@ impl Store {
     /// # Errors
     /// Those of the database. The rows are then either all there or all not, and
     /// [`Store::position`] of a newly opened store tells which.
-    pub fn write(&mut self, drafts: &[Draft], at: &str, position: Position) -> Result<(), Fault> {
+    pub fn write(&mut self, drafts: &[Draft], at: &str, position: Position) -> Result<(), LedgerFault> {
         self.check_place()?;
         let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         {
@@ -288,7 +290,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the database.
-    pub fn rates(&self, now_ms: i64) -> Result<HashMap<String, i64>, Fault> {
+    pub fn rates(&self, now_ms: i64) -> Result<HashMap<String, i64>, LedgerFault> {
         self.connection.execute("DELETE FROM rate WHERE full_at <= ?1", [now_ms])?;
         let mut statement = self.connection.prepare("SELECT account, full_at FROM rate")?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -299,7 +301,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the database.
-    pub fn write_rates(&mut self, rows: &[(&str, i64)]) -> Result<(), Fault> {
+    pub fn write_rates(&mut self, rows: &[(&str, i64)]) -> Result<(), LedgerFault> {
         self.check_place()?;
         let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         {
@@ -316,7 +318,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the database.
-    pub fn keyed(&self, account: &str, product: &str, key: &str) -> Result<Option<Entry>, Fault> {
+    pub fn keyed(&self, account: &str, product: &str, key: &str) -> Result<Option<Entry>, LedgerFault> {
         let query = format!("SELECT {COLUMNS} FROM entry WHERE account = ?1 AND product = ?2 AND key = ?3");
         let mut statement = self.connection.prepare_cached(&query)?;
         Ok(statement.query_row(params![account, product, key], entry).optional()?)
@@ -326,7 +328,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the database.
-    pub fn page(&self, of: Option<(&str, &str)>, after: i64, rows: u32) -> Result<Vec<Entry>, Fault> {
+    pub fn page(&self, of: Option<(&str, &str)>, after: i64, rows: u32) -> Result<Vec<Entry>, LedgerFault> {
         let rows = rows.clamp(1, MAX_PAGE_ROWS);
         let found = match of {
             Some((account, product)) => {
@@ -367,7 +369,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
 }
 
 impl OpenFile {
-    fn new(path: &Path, lock: File) -> Result<OpenFile, Fault> {
+    fn new(path: &Path, lock: File) -> Result<OpenFile, LedgerFault> {
         let found = fs::metadata(path)?;
         Ok(OpenFile { path: path.to_owned(), device: found.dev(), inode: found.ino(), _lock: lock })
     }
@@ -381,12 +383,13 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// Takes the ledger for this process: two that count for themselves would sell the same credit.
-fn lock(path: &Path) -> Result<File, Fault> {
+fn lock(path: &Path) -> Result<File, LedgerFault> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(beside(path, LOCK))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => {
-            Err(Fault::new("another process has the ledger; stop it, or give each gateway a ledger of its own").busy())
+            Err(LedgerFault::new("another process has the ledger; stop it, or give each gateway a ledger of its own")
+                .busy())
         }
         Err(fs::TryLockError::Error(error)) => Err(error.into()),
     }
@@ -394,13 +397,13 @@ fn lock(path: &Path) -> Result<File, Fault> {
 
 /// Whether another process keeps this ledger.
 pub fn is_taken(path: &Path) -> bool {
-    beside(path, LOCK).exists() && lock(path).is_err_and(Fault::is_taken)
+    beside(path, LOCK).exists() && lock(path).is_err_and(LedgerFault::is_taken)
 }
 
 /// Makes a new ledger: whole, or not at all.
-fn make(path: &Path) -> Result<(), Fault> {
+fn make(path: &Path) -> Result<(), LedgerFault> {
     if beside(path, "-wal").exists() {
-        return Err(Fault::new(
+        return Err(LedgerFault::new(
             "the file is gone, but its journal (-wal) is there; put the file back, or remove the journal to begin a new ledger",
         ));
     }
@@ -420,42 +423,48 @@ fn make(path: &Path) -> Result<(), Fault> {
     Ok(File::open(directory)?.sync_all()?)
 }
 
-impl From<rusqlite::Error> for Fault {
+impl From<rusqlite::Error> for LedgerFault {
     /// Says what an operator can do; the database's own words can hold names of accounts.
-    fn from(error: rusqlite::Error) -> Fault {
+    fn from(error: rusqlite::Error) -> LedgerFault {
         let Some(code) = error.sqlite_error_code() else {
-            return Fault::new("the database has answered what was not asked; the file may be of another program");
+            return LedgerFault::new(
+                "the database has answered what was not asked; the file may be of another program",
+            );
         };
         match code {
-            ErrorCode::DiskFull => Fault::new("the disk is full; make room on it"),
-            ErrorCode::ReadOnly => Fault::new("the file cannot be written; give this user the right to write it"),
+            ErrorCode::DiskFull => LedgerFault::new("the disk is full; make room on it"),
+            ErrorCode::ReadOnly => LedgerFault::new("the file cannot be written; give this user the right to write it"),
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
-                Fault::new("another program has locked the ledger; let it finish")
+                LedgerFault::new("another program has locked the ledger; let it finish")
             }
-            ErrorCode::DatabaseCorrupt => Fault::new("the file is damaged; put a sound copy of the ledger back"),
-            ErrorCode::NotADatabase => Fault::new("the file is no ledger; name another file, or put the ledger back"),
+            ErrorCode::DatabaseCorrupt => LedgerFault::new("the file is damaged; put a sound copy of the ledger back"),
+            ErrorCode::NotADatabase => {
+                LedgerFault::new("the file is no ledger; name another file, or put the ledger back")
+            }
             ErrorCode::CannotOpen => {
-                Fault::new("the file cannot be opened; check that its directory is there and its rights")
+                LedgerFault::new("the file cannot be opened; check that its directory is there and its rights")
             }
-            ErrorCode::PermissionDenied => Fault::new("this user may not open the file; mend its rights"),
-            ErrorCode::SystemIoFailure => Fault::new("the disk does not read or write; look at its health"),
-            ErrorCode::OutOfMemory => Fault::new("there is no memory left for the database; free some"),
-            ErrorCode::ConstraintViolation => Fault::new("a row breaks a rule of the ledger"),
-            _ => Fault::new("the database has failed; look at the file with the sqlite3 program"),
+            ErrorCode::PermissionDenied => LedgerFault::new("this user may not open the file; mend its rights"),
+            ErrorCode::SystemIoFailure => LedgerFault::new("the disk does not read or write; look at its health"),
+            ErrorCode::OutOfMemory => LedgerFault::new("there is no memory left for the database; free some"),
+            ErrorCode::ConstraintViolation => LedgerFault::new("a row breaks a rule of the ledger"),
+            _ => LedgerFault::new("the database has failed; look at the file with the sqlite3 program"),
         }
     }
 }
 
-impl From<std::io::Error> for Fault {
-    fn from(error: std::io::Error) -> Fault {
+impl From<std::io::Error> for LedgerFault {
+    fn from(error: std::io::Error) -> LedgerFault {
         match error.kind() {
-            std::io::ErrorKind::NotFound => Fault::new("its directory is not there; make it"),
-            std::io::ErrorKind::PermissionDenied => Fault::new("this user may not open the file; mend its rights"),
-            std::io::ErrorKind::ReadOnlyFilesystem => {
-                Fault::new("the file cannot be written; give this user the right to write it")
+            std::io::ErrorKind::NotFound => LedgerFault::new("its directory is not there; make it"),
+            std::io::ErrorKind::PermissionDenied => {
+                LedgerFault::new("this user may not open the file; mend its rights")
             }
-            std::io::ErrorKind::StorageFull => Fault::new("the disk is full; make room on it"),
-            _ => Fault::new("the disk does not read or write; look at its health"),
+            std::io::ErrorKind::ReadOnlyFilesystem => {
+                LedgerFault::new("the file cannot be written; give this user the right to write it")
+            }
+            std::io::ErrorKind::StorageFull => LedgerFault::new("the disk is full; make room on it"),
+            _ => LedgerFault::new("the disk does not read or write; look at its health"),
         }
     }
 }

@@ -34,8 +34,8 @@ fn write(store: &mut Store, drafts: &[Draft], batch: i64) {
 }
 
 /// What the ledger in a directory has spent and seen last, or why it is refused.
-fn reopened(directory: &Path) -> Result<(u64, i64), Fault> {
-    let store = Store::open(&Place::File(directory.join("ledger.db")), false)?;
+fn reopened(directory: &Path) -> Result<(u64, i64), LedgerFault> {
+    let store = Store::open(&Storage::File(directory.join("ledger.db")), false)?;
     let mut spent = 0;
     store.balances(|_, _, _, of_one| spent += of_one)?;
     Ok((spent, store.position()?.batch))
@@ -44,7 +44,7 @@ fn reopened(directory: &Path) -> Result<(u64, i64), Fault> {
 /// A ledger with two writes in its file and a third one in its journal alone: both files' bytes.
 fn with_a_journal(directory: &Path) -> (Vec<u8>, Vec<u8>) {
     let path = directory.join("ledger.db");
-    let mut store = Store::open(&Place::File(path.clone()), true).unwrap();
+    let mut store = Store::open(&Storage::File(path.clone()), true).unwrap();
     write(&mut store, &[draft(Kind::Grant, 1000)], 1);
     // Rows of several pages, so that the last page is one of theirs.
     let many: Vec<Draft> = (0..200).map(|_| draft(Kind::Charge, -1)).collect();
@@ -94,7 +94,7 @@ fn a_journal_over_a_database_that_is_not_its_own_is_refused() {
     let (_, journal) = with_a_journal(&directory);
     let other = scratch("foreign-other");
     let path = other.join("ledger.db");
-    let mut store = Store::open(&Place::File(path.clone()), true).unwrap();
+    let mut store = Store::open(&Storage::File(path.clone()), true).unwrap();
     write(&mut store, &[draft(Kind::Grant, 5)], 1);
     drop(store);
     lay(&directory, &fs::read(&path).unwrap(), &journal);
@@ -106,7 +106,7 @@ fn a_journal_over_a_database_that_is_not_its_own_is_refused() {
 #[test]
 fn a_ledger_is_made_whole_or_not_at_all() {
     let directory = scratch("made");
-    let place = Place::File(directory.join("ledger.db"));
+    let place = Storage::File(directory.join("ledger.db"));
     // What a process left behind that was killed while it made one.
     fs::write(directory.join("ledger.db.new"), b"half").unwrap();
     assert!(Store::open(&place, false).is_err(), "only who may make one makes one");

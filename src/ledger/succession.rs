@@ -5,7 +5,7 @@
 //! sends its charges there, and asks there for what further requests of its clients need. Whatever
 //! is still held for it when it has ended is given back. So nothing is sold twice at any moment,
 //! and requests wait for milliseconds instead of for the slowest of them. The side that lets go is
-//! [`Heir`], the side that takes over [`Estate`].
+//! [`SuccessorLink`], the side that takes over [`PredecessorHolds`].
 
 use std::collections::HashMap;
 use std::sync::atomic::{Ordering, fence};
@@ -16,11 +16,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::balance_index::Register;
 use super::batch::address;
-use super::register::Register;
-use super::{Charge, Order, Recorded, Shared, Stage, Standing};
+use super::{BalanceState, Charge, LedgerCommand, Recorded, Shared, Stage};
 use crate::platform::channel::Channel;
-use crate::policy::credits::Licence;
+use crate::policy::credits::CreditAccount;
 use crate::policy::respond::TransactionId;
 
 /// How long a successor waits for the file before it tries to open it all the same.
@@ -28,7 +28,7 @@ const INHERITANCE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the process before says, in this order: what is held, that the file is free, the rest.
 #[derive(Debug, Serialize, Deserialize)]
-enum Told {
+enum ToSuccessor {
     /// Requests in flight hold so much.
     Held(Name, u64),
     Free,
@@ -42,13 +42,13 @@ enum Told {
 
 /// What its successor says.
 #[derive(Debug, Serialize, Deserialize)]
-enum Said {
+enum FromSuccessor {
     /// So much is held for it, and what is left beside it; `None` if there was too little.
     Held(u64, Option<u64>),
     Recorded(u64),
 }
 
-/// A licence, as another process knows it.
+/// A credit account, as another process knows it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Name {
     account: String,
@@ -56,59 +56,64 @@ struct Name {
 }
 
 impl Name {
-    fn of(licence: &Licence) -> Name {
-        Name { account: licence.account.to_string(), product: licence.product.to_string() }
+    fn of(credit_account: &CreditAccount) -> Name {
+        Name { account: credit_account.account.to_string(), product: credit_account.product.to_string() }
     }
 }
 
 /// The successor, as the process before sees it. Only the ledger's task sends.
-pub struct Heir {
+pub struct SuccessorLink {
     line: Channel,
     next: u64,
-    asked: Arc<Mutex<Asked>>,
+    asked: Arc<Mutex<HoldRequest>>,
 }
 
 /// What the successor was asked and has not answered yet.
 #[derive(Default)]
-struct Asked {
-    holds: HashMap<u64, Wish>,
+struct HoldRequest {
+    holds: HashMap<u64, PendingHold>,
     charges: HashMap<u64, (Charge, oneshot::Sender<Recorded>)>,
 }
 
 /// A request's wish for credits.
-struct Wish {
-    licence: Arc<Licence>,
+struct PendingHold {
+    credit_account: Arc<CreditAccount>,
     credits: u32,
     told: oneshot::Sender<Option<u64>>,
 }
 
-impl Heir {
+impl SuccessorLink {
     /// Tells a successor what is held, and that the file is free.
     ///
     /// # Errors
     /// When it is gone.
     pub(super) fn inform(
         line: Channel,
-        held: &[(Arc<Licence>, u64)],
-        orders: Sender<Order>,
+        held: &[(Arc<CreditAccount>, u64)],
+        orders: Sender<LedgerCommand>,
         shared: Arc<Shared>,
-    ) -> std::io::Result<Heir> {
-        for (licence, credits) in held {
-            line.send(&Told::Held(Name::of(licence), *credits), None)?;
+    ) -> std::io::Result<SuccessorLink> {
+        for (credit_account, credits) in held {
+            line.send(&ToSuccessor::Held(Name::of(credit_account), *credits), None)?;
         }
-        line.send(&Told::Free, None)?;
+        line.send(&ToSuccessor::Free, None)?;
         line.set_patience(None)?;
         let (answers, asked) = (line.another()?, Arc::default());
         let known = Arc::clone(&asked);
         std::thread::spawn(move || listen(&answers, &known, &orders, &shared));
-        Ok(Heir { line, next: 0, asked })
+        Ok(SuccessorLink { line, next: 0, asked })
     }
 
     /// Asks for credits that a request of this process is to hold.
-    pub(super) fn borrow(&mut self, licence: Arc<Licence>, credits: u32, told: oneshot::Sender<Option<u64>>) {
-        let (number, name) = (self.number(), Name::of(&licence));
-        locked(&self.asked).holds.insert(number, Wish { licence, credits, told });
-        if self.line.send(&Told::Hold(number, name, credits), None).is_err() {
+    pub(super) fn borrow(
+        &mut self,
+        credit_account: Arc<CreditAccount>,
+        credits: u32,
+        told: oneshot::Sender<Option<u64>>,
+    ) {
+        let (number, name) = (self.number(), Name::of(&credit_account));
+        locked(&self.asked).holds.insert(number, PendingHold { credit_account, credits, told });
+        if self.line.send(&ToSuccessor::Hold(number, name, credits), None).is_err() {
             // Whoever waits learns it from the sender that is dropped.
             locked(&self.asked).holds.remove(&number);
         }
@@ -116,16 +121,16 @@ impl Heir {
 
     /// Passes a charge on.
     pub(super) fn charge(&mut self, charge: Charge) {
-        let Charge { licence, credits, transaction, stage } = charge;
-        let (name, text) = (Name::of(&licence), transaction.as_str().to_owned());
+        let Charge { credit_account, credits, transaction, stage } = charge;
+        let (name, text) = (Name::of(&credit_account), transaction.as_str().to_owned());
         let sent = match stage {
-            Stage::Delivered => self.line.send(&Told::Charge(None, name, credits, text), None),
-            Stage::Undelivered => self.line.send(&Told::Refund(name, credits, text), None),
+            Stage::Delivered => self.line.send(&ToSuccessor::Charge(None, name, credits, text), None),
+            Stage::Undelivered => self.line.send(&ToSuccessor::Refund(name, credits, text), None),
             Stage::Waiting(waiting) => {
                 let number = self.number();
-                let charge = Charge { licence, credits, transaction, stage: Stage::Delivered };
+                let charge = Charge { credit_account, credits, transaction, stage: Stage::Delivered };
                 locked(&self.asked).charges.insert(number, (charge, waiting));
-                let sent = self.line.send(&Told::Charge(Some(number), name, credits, text), None);
+                let sent = self.line.send(&ToSuccessor::Charge(Some(number), name, credits, text), None);
                 if sent.is_err() {
                     locked(&self.asked).charges.remove(&number);
                 }
@@ -144,16 +149,18 @@ impl Heir {
 }
 
 /// Takes the successor's answers until it is gone.
-fn listen(line: &Channel, asked: &Mutex<Asked>, orders: &Sender<Order>, shared: &Arc<Shared>) {
-    while let Ok(Some((said, _))) = line.receive::<Said>() {
+fn listen(line: &Channel, asked: &Mutex<HoldRequest>, orders: &Sender<LedgerCommand>, shared: &Arc<Shared>) {
+    while let Ok(Some((said, _))) = line.receive::<FromSuccessor>() {
         match said {
-            Said::Held(number, left) => {
-                let Some(Wish { licence, credits, told }) = locked(asked).holds.remove(&number) else { continue };
+            FromSuccessor::Held(number, left) => {
+                let Some(PendingHold { credit_account, credits, told }) = locked(asked).holds.remove(&number) else {
+                    continue;
+                };
                 // Nobody else grants in a process that has let its file go.
-                let left = left.filter(|_| licence.balance().grant(u64::from(credits)));
+                let left = left.filter(|_| credit_account.balance().grant(u64::from(credits)));
                 let _ = told.send(left);
             }
-            Said::Recorded(number) => {
+            FromSuccessor::Recorded(number) => {
                 let Some((charge, waiting)) = locked(asked).charges.remove(&number) else { continue };
                 let recorded = Recorded { charge: Some(charge), orders: orders.clone(), shared: Arc::clone(shared) };
                 // Proof that reaches nobody takes the charge back.
@@ -161,41 +168,41 @@ fn listen(line: &Channel, asked: &Mutex<Asked>, orders: &Sender<Order>, shared: 
             }
         }
     }
-    *locked(asked) = Asked::default();
+    *locked(asked) = HoldRequest::default();
 }
 
 /// What a successor keeps for the process before it.
 #[derive(Clone)]
-pub struct Estate(Arc<Mutex<Kept>>);
+pub struct PredecessorHolds(Arc<Mutex<Kept>>);
 
 #[derive(Default)]
 struct Kept {
     /// What is to be held once the balances are known.
     announced: Vec<(Name, u64)>,
-    /// What is held, by the licence's address.
-    held: HashMap<usize, (Arc<Licence>, u64)>,
+    /// What is held, by the credit account's address.
+    held: HashMap<usize, (Arc<CreditAccount>, u64)>,
     /// The process before has ended.
     closed: bool,
 }
 
-impl Estate {
+impl PredecessorHolds {
     /// Waits until the process before has let the file go, or is gone.
-    pub(super) fn await_from(line: &Channel) -> Estate {
+    pub(super) fn await_from(line: &Channel) -> PredecessorHolds {
         let mut kept = Kept::default();
         let patience = line.set_patience(Some(INHERITANCE_PATIENCE));
-        let mut outcome = patience.and_then(|()| line.receive::<Told>());
-        while let Ok(Some((Told::Held(name, credits), _))) = outcome {
+        let mut outcome = patience.and_then(|()| line.receive::<ToSuccessor>());
+        while let Ok(Some((ToSuccessor::Held(name, credits), _))) = outcome {
             kept.announced.push((name, credits));
             outcome = line.receive();
         }
         match outcome {
-            Ok(Some((Told::Free, _))) => {}
+            Ok(Some((ToSuccessor::Free, _))) => {}
             Ok(Some(_) | None) => kept.closed = true,
             Err(error) => {
                 log::error!(target: "tollgate::ledger", "the process before this one does not let the ledger go: {error}");
             }
         }
-        Estate(Arc::new(Mutex::new(kept)))
+        PredecessorHolds(Arc::new(Mutex::new(kept)))
     }
 
     /// Holds what was announced, now that balances are known. Before anybody else can.
@@ -206,38 +213,45 @@ impl Estate {
             return;
         }
         for (Name { account, product }, credits) in announced {
-            if let Some(licence) = register.find(&account, &product) {
+            if let Some(credit_account) = register.find(&account, &product) {
                 // A charge can be written and still be held: then there is less left than was said.
-                let credits = u32::try_from(credits.min(licence.balance().available())).unwrap_or(u32::MAX);
-                kept.hold(licence, credits);
+                let credits = u32::try_from(credits.min(credit_account.balance().available())).unwrap_or(u32::MAX);
+                kept.hold(credit_account, credits);
             }
         }
     }
 
     /// Serves the process before until it has ended.
-    pub(super) fn serve(self, line: Channel, register: Arc<Register>, orders: Sender<Order>, shared: Arc<Shared>) {
+    pub(super) fn serve(
+        self,
+        line: Channel,
+        register: Arc<Register>,
+        orders: Sender<LedgerCommand>,
+        shared: Arc<Shared>,
+    ) {
         let (recorded, waiting) = std::sync::mpsc::channel::<(u64, oneshot::Receiver<Recorded>)>();
         let Ok(answers) = line.another().and_then(|answers| line.set_patience(None).map(|()| answers)) else { return };
         // Charges are written in the order they came, so that one can be waited for after the other.
         std::thread::spawn(move || {
             for (number, written) in waiting {
                 if let Ok(mut proof) = written.blocking_recv()
-                    && answers.send(&Said::Recorded(number), None).is_ok()
+                    && answers.send(&FromSuccessor::Recorded(number), None).is_ok()
                 {
                     proof.charge = None;
                 }
             }
         });
         std::thread::spawn(move || {
-            while let Ok(Some((told, _))) = line.receive::<Told>() {
+            while let Ok(Some((told, _))) = line.receive::<ToSuccessor>() {
                 match told {
-                    Told::Hold(number, name, credits) => {
-                        let licence = register.find(&name.account, &name.product);
-                        let left = licence.and_then(|licence| self.lend(licence, credits, &orders, &shared));
+                    ToSuccessor::Hold(number, name, credits) => {
+                        let credit_account = register.find(&name.account, &name.product);
+                        let left = credit_account
+                            .and_then(|credit_account| self.lend(credit_account, credits, &orders, &shared));
                         // A process that is gone needs no answer.
-                        let _ = line.send(&Said::Held(number, left), None);
+                        let _ = line.send(&FromSuccessor::Held(number, left), None);
                     }
-                    Told::Charge(number, name, credits, text) => {
+                    ToSuccessor::Charge(number, name, credits, text) => {
                         let (sender, written) = oneshot::channel();
                         let stage = number.map_or(Stage::Delivered, |_| Stage::Waiting(sender));
                         self.take(&register, name, credits, &text, stage, &orders, &shared);
@@ -245,10 +259,10 @@ impl Estate {
                             let _ = recorded.send((number, written));
                         }
                     }
-                    Told::Refund(name, credits, text) => {
+                    ToSuccessor::Refund(name, credits, text) => {
                         self.take(&register, name, credits, &text, Stage::Undelivered, &orders, &shared);
                     }
-                    Told::Held(..) | Told::Free => {}
+                    ToSuccessor::Held(..) | ToSuccessor::Free => {}
                 }
             }
             locked(&self.0).close();
@@ -258,22 +272,28 @@ impl Estate {
 
     /// Holds credits for the process before: what is left beside them. When a further process has the
     /// file already, it is asked.
-    fn lend(&self, licence: &Arc<Licence>, credits: u32, orders: &Sender<Order>, shared: &Shared) -> Option<u64> {
-        if shared.standing() == Standing::Usable {
-            let held = locked(&self.0).hold(licence, credits);
+    fn lend(
+        &self,
+        credit_account: &Arc<CreditAccount>,
+        credits: u32,
+        orders: &Sender<LedgerCommand>,
+        shared: &Shared,
+    ) -> Option<u64> {
+        if shared.standing() == BalanceState::Usable {
+            let held = locked(&self.0).hold(credit_account, credits);
             // Either whoever hands the ledger over sees this hold, or this sees that it is handed over.
             fence(Ordering::SeqCst);
-            if shared.standing() != Standing::HandedOver {
-                return held.then(|| licence.balance().available());
+            if shared.standing() != BalanceState::HandedOver {
+                return held.then(|| credit_account.balance().available());
             }
             if held {
-                locked(&self.0).give_back(licence, credits);
+                locked(&self.0).give_back(credit_account, credits);
             }
         }
         let (told, left) = oneshot::channel();
-        orders.send(Order::Borrow(Arc::clone(licence), credits, told)).ok()?;
+        orders.send(LedgerCommand::Borrow(Arc::clone(credit_account), credits, told)).ok()?;
         let left = left.blocking_recv().ok().flatten()?;
-        locked(&self.0).hold(licence, credits).then_some(left)
+        locked(&self.0).hold(credit_account, credits).then_some(left)
     }
 
     /// A charge of the process before, on its way into the file.
@@ -285,63 +305,63 @@ impl Estate {
         credits: u32,
         text: &str,
         stage: Stage,
-        orders: &Sender<Order>,
+        orders: &Sender<LedgerCommand>,
         shared: &Shared,
     ) {
         let Some(transaction) = TransactionId::parse(text) else { return };
         // Who is no longer in the configuration still pays for what was delivered.
-        let gone = || Arc::new(Licence::new(name.account.as_str().into(), name.product.as_str().into(), 0));
+        let gone = || Arc::new(CreditAccount::new(name.account.as_str().into(), name.product.as_str().into(), 0));
         let known = register.find(&name.account, &name.product).map(Arc::clone);
-        let licence = known.as_ref().map_or_else(gone, Arc::clone);
+        let credit_account = known.as_ref().map_or_else(gone, Arc::clone);
         if known.is_some() {
             match stage {
-                Stage::Undelivered => licence.balance().refund(credits),
-                Stage::Delivered | Stage::Waiting(_) => locked(&self.0).spend(&licence, credits),
+                Stage::Undelivered => credit_account.balance().refund(credits),
+                Stage::Delivered | Stage::Waiting(_) => locked(&self.0).spend(&credit_account, credits),
             }
         }
         // Without a task there are no books to put in order.
-        let _ = shared.send(orders, Charge { licence, credits, transaction, stage });
+        let _ = shared.send(orders, Charge { credit_account, credits, transaction, stage });
     }
 }
 
 impl Kept {
-    fn hold(&mut self, licence: &Arc<Licence>, credits: u32) -> bool {
-        let held = licence.balance().hold(credits).is_ok();
+    fn hold(&mut self, credit_account: &Arc<CreditAccount>, credits: u32) -> bool {
+        let held = credit_account.balance().hold(credits).is_ok();
         if held {
-            let (_, sum) = self.held.entry(address(licence)).or_insert_with(|| (Arc::clone(licence), 0));
+            let (_, sum) = self.held.entry(address(credit_account)).or_insert_with(|| (Arc::clone(credit_account), 0));
             *sum = sum.saturating_add(u64::from(credits));
         }
         held
     }
 
     /// Spends what was held; what was not held is taken from what is available.
-    fn spend(&mut self, licence: &Arc<Licence>, credits: u32) {
-        let missing = match self.held.get(&address(licence)) {
+    fn spend(&mut self, credit_account: &Arc<CreditAccount>, credits: u32) {
+        let missing = match self.held.get(&address(credit_account)) {
             Some((_, sum)) => u64::from(credits).saturating_sub(*sum),
             None => u64::from(credits),
         };
-        if missing > 0 && !self.hold(licence, u32::try_from(missing).unwrap_or(u32::MAX)) {
+        if missing > 0 && !self.hold(credit_account, u32::try_from(missing).unwrap_or(u32::MAX)) {
             log::error!(target: "tollgate::ledger", "a charge of the process before this one was not covered");
             return;
         }
-        if let Some((_, sum)) = self.held.get_mut(&address(licence)) {
+        if let Some((_, sum)) = self.held.get_mut(&address(credit_account)) {
             *sum = sum.saturating_sub(u64::from(credits));
-            licence.balance().settle(credits, credits);
+            credit_account.balance().settle(credits, credits);
         }
     }
 
-    fn give_back(&mut self, licence: &Arc<Licence>, credits: u32) {
-        if let Some((_, sum)) = self.held.get_mut(&address(licence)) {
+    fn give_back(&mut self, credit_account: &Arc<CreditAccount>, credits: u32) {
+        if let Some((_, sum)) = self.held.get_mut(&address(credit_account)) {
             *sum = sum.saturating_sub(u64::from(credits));
-            licence.balance().settle(credits, 0);
+            credit_account.balance().settle(credits, 0);
         }
     }
 
     /// Gives back what is still held.
     fn close(&mut self) {
         self.closed = true;
-        for (licence, sum) in self.held.drain().map(|(_, held)| held) {
-            licence.balance().settle(u32::try_from(sum).unwrap_or(u32::MAX), 0);
+        for (credit_account, sum) in self.held.drain().map(|(_, held)| held) {
+            credit_account.balance().settle(u32::try_from(sum).unwrap_or(u32::MAX), 0);
         }
     }
 }

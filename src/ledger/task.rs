@@ -12,17 +12,18 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use super::balance_index::Register;
 use super::batch::{Batch, address, draft};
 use super::entry::{Draft, Entry, Position, timestamp};
 use super::rates::{Rates, milliseconds};
-use super::register::Register;
 use super::store::Store;
-use super::succession::{Estate, Heir};
+use super::succession::{PredecessorHolds, SuccessorLink};
 use super::{
-    Charge, Corrected, Correction, Durability, Fault, Order, Page, Question, Recorded, Refusal, Settings, Shared, Stage,
+    Charge, Corrected, Correction, Durability, LedgerCommand, LedgerFault, LedgerSettings, Page, Question, Recorded,
+    Refusal, Shared, Stage,
 };
 use crate::platform::channel::Channel;
-use crate::policy::credits::Licence;
+use crate::policy::credits::CreditAccount;
 
 /// How long charges are gathered before they are written together. With the write itself a charge
 /// is on the disk within 50 ms on a disk that takes 10 ms for it.
@@ -40,16 +41,16 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is written what accounts have used of their rates.
 const RATES_INTERVAL: Duration = Duration::from_secs(5);
 
-const NOT_OPEN: Fault = Fault::new("it is not open");
+const NOT_OPEN: LedgerFault = LedgerFault::new("it is not open");
 
 /// The ledger's task.
 pub struct Task {
-    settings: Settings,
+    settings: LedgerSettings,
     /// How long charges are gathered.
     interval: Duration,
     register: Arc<Register>,
-    orders: Receiver<Order>,
-    sender: Sender<Order>,
+    orders: Receiver<LedgerCommand>,
+    sender: Sender<LedgerCommand>,
     shared: Arc<Shared>,
     /// What accounts have used of their rates; `None` if that is not kept.
     rates: Option<Rates>,
@@ -59,35 +60,35 @@ pub struct Task {
     /// The balances have been read.
     loaded: bool,
     /// Why it cannot be used, each reason once: what was logged since it could.
-    faults: Vec<Fault>,
+    faults: Vec<LedgerFault>,
     position: Position,
     /// Charges that are to be written, in the order they came.
     pending: Vec<Charge>,
     questions: Vec<Question>,
-    /// Licences whose first grant counts, but is not written yet; the last of them is the next.
-    due: Vec<Arc<Licence>>,
-    /// Licences that came with a change of the configuration, and whose balances were not read yet.
-    unread: Vec<Arc<Licence>>,
+    /// Credit accounts whose first grant counts, but is not written yet; the last of them is the next.
+    due: Vec<Arc<CreditAccount>>,
+    /// Credit accounts that came with a change of the configuration, and whose balances were not read yet.
+    unread: Vec<Arc<CreditAccount>>,
     /// The same as `due` by their addresses.
     due_set: HashSet<usize>,
     /// A write that has failed, so that it is only known after the file was opened anew whether it
     /// is there.
     doubt: Option<Batch>,
     /// What is held for the process before this one.
-    estate: Option<Estate>,
+    predecessor_holds: Option<PredecessorHolds>,
     /// The line to a successor that is to have the file.
     successor: Option<Channel>,
     /// The successor that has it.
-    heir: Option<Heir>,
+    link: Option<SuccessorLink>,
     closing: Option<SyncSender<()>>,
 }
 
 impl Task {
     pub(super) fn new(
-        settings: Settings,
+        settings: LedgerSettings,
         register: Arc<Register>,
-        orders: Receiver<Order>,
-        sender: Sender<Order>,
+        orders: Receiver<LedgerCommand>,
+        sender: Sender<LedgerCommand>,
         shared: Arc<Shared>,
         rates: Option<Rates>,
     ) -> Task {
@@ -115,9 +116,9 @@ impl Task {
             unread: Vec::new(),
             due_set: HashSet::new(),
             doubt: None,
-            estate: None,
+            predecessor_holds: None,
             successor: None,
-            heir: None,
+            link: None,
             closing: None,
         }
     }
@@ -149,7 +150,7 @@ impl Task {
 
     fn turn(&mut self) {
         self.wait_for_orders();
-        if self.heir.is_some() {
+        if self.link.is_some() {
             // Who asks for rows now comes too late.
             self.questions.clear();
             return;
@@ -185,7 +186,7 @@ impl Task {
     }
 
     fn turn_to_end(&mut self) {
-        if self.heir.is_none() && self.store.is_none() {
+        if self.link.is_none() && self.store.is_none() {
             self.recover();
         }
         self.write_charges();
@@ -208,14 +209,14 @@ impl Task {
 
     fn wait_for_orders(&mut self) {
         let patience = match (&self.store, self.due.is_empty()) {
-            (None, _) if self.heir.is_some() => WATCH_INTERVAL,
+            (None, _) if self.link.is_some() => WATCH_INTERVAL,
             (None, _) => RETRY_INTERVAL,
             (Some(_), false) => Duration::ZERO,
             (Some(_), true) => WATCH_INTERVAL,
         };
         match self.orders.recv_timeout(patience) {
             Ok(order) => {
-                let gather = matches!(order, Order::Charge(_)) && self.heir.is_none();
+                let gather = matches!(order, LedgerCommand::Charge(_)) && self.link.is_none();
                 self.take(order);
                 if gather && !self.interval.is_zero() {
                     // Whoever has more to say than a charge ends the wait.
@@ -236,28 +237,28 @@ impl Task {
         }
     }
 
-    fn take(&mut self, order: Order) {
+    fn take(&mut self, order: LedgerCommand) {
         match order {
-            Order::Charge(charge) => match &mut self.heir {
+            LedgerCommand::Charge(charge) => match &mut self.link {
                 None => self.pending.push(charge),
-                Some(heir) => {
-                    heir.charge(charge);
+                Some(link) => {
+                    link.charge(charge);
                     self.count_out(1);
                 }
             },
-            Order::HandOver(line) => self.successor = Some(line),
-            Order::Borrow(licence, credits, told) => {
+            LedgerCommand::HandOver(line) => self.successor = Some(line),
+            LedgerCommand::Borrow(credit_account, credits, told) => {
                 // Without a successor the sender that is dropped says so.
-                if let Some(heir) = &mut self.heir {
-                    heir.borrow(licence, credits, told);
+                if let Some(link) = &mut self.link {
+                    link.borrow(credit_account, credits, told);
                 }
             }
-            Order::Ask(question) => self.questions.push(question),
-            Order::Adopt(policy, register, done) => {
+            LedgerCommand::Ask(question) => self.questions.push(question),
+            LedgerCommand::Adopt(policy, register, done) => {
                 self.adopt(policy, register);
                 let _ = done.send(());
             }
-            Order::Close(done) => self.closing = Some(done),
+            LedgerCommand::Close(done) => self.closing = Some(done),
         }
     }
 
@@ -279,7 +280,9 @@ impl Task {
     fn gather(&mut self) -> Batch {
         let charges = std::mem::take(&mut self.pending);
         self.count_out(charges.len());
-        Batch::of_charges(self.next_position(), charges, |licence| self.due_set.contains(&address(licence)))
+        Batch::of_charges(self.next_position(), charges, |credit_account| {
+            self.due_set.contains(&address(credit_account))
+        })
     }
 
     fn write_first_grants(&mut self) {
@@ -288,8 +291,10 @@ impl Task {
         }
         let mut batch = Batch { position: self.next_position(), ..Batch::default() };
         let first = self.due.len().saturating_sub(FIRST_GRANTS_AT_ONCE);
-        for licence in self.due.iter().skip(first).rev().filter(|licence| self.due_set.contains(&address(licence))) {
-            batch.first_grant(licence);
+        for credit_account in
+            self.due.iter().skip(first).rev().filter(|credit_account| self.due_set.contains(&address(credit_account)))
+        {
+            batch.first_grant(credit_account);
         }
         match self.commit(batch) {
             Ok(()) => self.due.truncate(first),
@@ -301,7 +306,7 @@ impl Task {
         }
     }
 
-    fn commit(&mut self, batch: Batch) -> Result<(), Fault> {
+    fn commit(&mut self, batch: Batch) -> Result<(), LedgerFault> {
         let Some(store) = &mut self.store else {
             self.doubt = Some(batch);
             return Err(NOT_OPEN);
@@ -330,13 +335,13 @@ impl Task {
 
     /// The batch is in the file.
     fn written(&mut self, batch: Batch) {
-        for licence in &batch.first_grants {
-            self.due_set.remove(&address(licence));
+        for credit_account in &batch.first_grants {
+            self.due_set.remove(&address(credit_account));
         }
-        if let Some((licence, amount)) = batch.correction
+        if let Some((credit_account, amount)) = batch.correction
             && let Ok(amount) = u64::try_from(amount)
         {
-            licence.balance().grant(amount);
+            credit_account.balance().grant(amount);
         }
         for charge in batch.charges {
             match charge.stage {
@@ -358,10 +363,10 @@ impl Task {
     /// The batch is not in the file: what has happened must be written later, and what has not
     /// never happens.
     fn not_written(&mut self, batch: Batch) {
-        if let Some((licence, amount)) = batch.correction
+        if let Some((credit_account, amount)) = batch.correction
             && amount < 0
         {
-            licence.balance().grant(amount.unsigned_abs());
+            credit_account.balance().grant(amount.unsigned_abs());
         }
         let mut charges = batch.charges;
         charges.retain(|charge| !matches!(charge.stage, Stage::Waiting(_)));
@@ -396,42 +401,46 @@ impl Task {
         }
     }
 
-    fn page(&self, page: &Page) -> Result<Vec<Entry>, Fault> {
-        self.opened()?.page(page.licence.as_ref().map(|licence| licence.key()), page.after, page.rows)
+    fn page(&self, page: &Page) -> Result<Vec<Entry>, LedgerFault> {
+        self.opened()?.page(
+            page.credit_account.as_ref().map(|credit_account| credit_account.key()),
+            page.after,
+            page.rows,
+        )
     }
 
-    fn opened(&self) -> Result<&Store, Fault> {
+    fn opened(&self) -> Result<&Store, LedgerFault> {
         let fault = self.faults.last().copied().unwrap_or(NOT_OPEN);
         self.store.as_ref().ok_or(fault)
     }
 
     fn correct(&mut self, correction: Correction) -> Result<Corrected, Refusal> {
-        let Correction { licence, kind, amount, key, by, why } = correction;
+        let Correction { credit_account, kind, amount, key, by, why } = correction;
         let store = self.opened().map_err(Refusal::Unusable)?;
-        let (account, product) = licence.key();
+        let (account, product) = credit_account.key();
         if let Some(entry) = store.keyed(account, product, &key).map_err(Refusal::Unusable)? {
             let same = entry.kind == kind && entry.amount == amount;
-            let balance = licence.balance().available();
+            let balance = credit_account.balance().available();
             return if same { Ok(Corrected { entry, again: true, balance }) } else { Err(Refusal::KeyTaken) };
         }
         if amount < 0 {
             // Taken before it is written, so that nobody can hold it in between.
-            if !licence.balance().withdraw(amount.unsigned_abs()) {
+            if !credit_account.balance().withdraw(amount.unsigned_abs()) {
                 return Err(Refusal::TooLittle);
             }
-        } else if !licence.balance().can_grant(amount.unsigned_abs()) {
+        } else if !credit_account.balance().can_grant(amount.unsigned_abs()) {
             return Err(Refusal::TooMuch);
         }
         let mut batch = Batch { position: self.next_position(), ..Batch::default() };
-        if self.due_set.contains(&address(&licence)) {
-            batch.first_grant(&licence);
+        if self.due_set.contains(&address(&credit_account)) {
+            batch.first_grant(&credit_account);
         }
-        batch.drafts.push(Draft { key: Some(key.clone()), by, why, ..draft(&licence, kind, amount) });
-        batch.correction = Some((Arc::clone(&licence), amount));
+        batch.drafts.push(Draft { key: Some(key.clone()), by, why, ..draft(&credit_account, kind, amount) });
+        batch.correction = Some((Arc::clone(&credit_account), amount));
         self.commit(batch).map_err(Refusal::Unusable)?;
         let entry = self.opened().and_then(|store| store.keyed(account, product, &key)).map_err(Refusal::Unusable)?;
-        let missing = Refusal::Unusable(Fault::new("a row that was written is not there"));
-        Ok(Corrected { entry: entry.ok_or(missing)?, again: false, balance: licence.balance().available() })
+        let missing = Refusal::Unusable(LedgerFault::new("a row that was written is not there"));
+        Ok(Corrected { entry: entry.ok_or(missing)?, again: false, balance: credit_account.balance().available() })
     }
 }
 
@@ -445,7 +454,7 @@ fn count(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
 
-fn now() -> Result<String, Fault> {
+fn now() -> Result<String, LedgerFault> {
     timestamp(milliseconds(since_1970()))
 }
 

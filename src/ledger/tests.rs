@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 
 use crate::ledger::entry::Kind;
-use crate::ledger::{Answer, Bill, Ledger, Place, Standing};
+use crate::ledger::{Answer, BalanceState, Bill, Ledger, Storage};
 use crate::policy::credits::Hold;
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::TransactionId;
@@ -29,7 +29,7 @@ const HISTORIES_A_DATABASE: u64 = 50;
 #[derive(Clone, Debug)]
 enum Step {
     Hold {
-        licence: usize,
+        credit_account: usize,
         amount: u32,
     },
     /// The answer of a hold goes out.
@@ -49,12 +49,12 @@ enum Step {
     /// The task writes what has come.
     Write,
     Grant {
-        licence: usize,
+        credit_account: usize,
         amount: i64,
         key: u8,
     },
     Adjust {
-        licence: usize,
+        credit_account: usize,
         amount: i64,
     },
     Crash,
@@ -62,22 +62,22 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let licence = 0..2_usize;
+    let credit_account = 0..2_usize;
     let hold = 0..4_usize;
     prop_oneof![
-        4 => (licence.clone(), 0..4_u32).prop_map(|(licence, amount)| Step::Hold { licence, amount }),
+        4 => (credit_account.clone(), 0..4_u32).prop_map(|(credit_account, amount)| Step::Hold { credit_account, amount }),
         4 => (hold.clone(), 0..5_u32).prop_map(|(hold, price)| Step::Deliver { hold, price }),
         1 => (hold.clone(), 0..5_u32).prop_map(|(hold, price)| Step::Lose { hold, price }),
         1 => hold.prop_map(|hold| Step::Drop { hold }),
         2 => Just(Step::Write),
-        1 => (licence.clone(), 1..6_i64, 0..3_u8).prop_map(|(licence, amount, key)| Step::Grant { licence, amount, key }),
-        1 => (licence, -4..4_i64).prop_map(|(licence, amount)| Step::Adjust { licence, amount }),
+        1 => (credit_account.clone(), 1..6_i64, 0..3_u8).prop_map(|(credit_account, amount, key)| Step::Grant { credit_account, amount, key }),
+        1 => (credit_account, -4..4_i64).prop_map(|(credit_account, amount)| Step::Adjust { credit_account, amount }),
         1 => Just(Step::Crash),
         1 => Just(Step::Restart),
     ]
 }
 
-/// What one licence must have, by the simplest reckoning there is.
+/// What one credit account must have, by the simplest reckoning there is.
 #[derive(Clone, Debug, Default)]
 struct Reference {
     granted: i64,
@@ -98,21 +98,21 @@ impl Reference {
 /// Everything that a process has, and that is gone when it dies.
 struct Process {
     ledger: Ledger,
-    licences: Vec<Arc<Licence>>,
+    credit_accounts: Vec<Arc<CreditAccount>>,
     task: RefCell<Task>,
 }
 
 impl Process {
     fn start(store: Store, durability: Durability, names: &[String; 2], first_grants: [u64; 2]) -> Process {
-        let licences: Vec<Arc<Licence>> = names
+        let credit_accounts: Vec<Arc<CreditAccount>> = names
             .iter()
             .zip(first_grants)
-            .map(|(name, grant)| Arc::new(Licence::new(name.as_str().into(), "phone".into(), grant)))
+            .map(|(name, grant)| Arc::new(CreditAccount::new(name.as_str().into(), "phone".into(), grant)))
             .collect();
         let (orders, received) = channel();
         let shared = Arc::new(Shared::default());
-        let settings = Settings { place: Place::Memory, durability };
-        let register = Arc::new(Register::new(licences.clone()));
+        let settings = LedgerSettings { place: Storage::Memory, durability };
+        let register = Arc::new(Register::new(credit_accounts.clone()));
         let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared), None);
         task.interval = Duration::ZERO;
         task.load(&store).unwrap();
@@ -120,7 +120,7 @@ impl Process {
         task.position = store.position().unwrap();
         task.store = Some(store);
         task.prove().unwrap();
-        shared.stand(Standing::Usable);
+        shared.stand(BalanceState::Usable);
         let ledger = Ledger {
             durability,
             register: ArcSwap::new(register),
@@ -128,7 +128,7 @@ impl Process {
             thread: Some(std::thread::current()),
             shared,
         };
-        Process { ledger, licences, task: RefCell::new(task) }
+        Process { ledger, credit_accounts, task: RefCell::new(task) }
     }
 
     /// Lets the task work off all that it was sent.
@@ -166,7 +166,7 @@ impl Process {
         bill
     }
 
-    /// What is written of each licence.
+    /// What is written of each credit account.
     fn written(&self, names: &[String; 2]) -> [(i64, i64); 2] {
         let mut found = [(0, 0); 2];
         let task = self.task.borrow();
@@ -183,7 +183,7 @@ impl Process {
 }
 
 fn new_store() -> Store {
-    Store::open(&Place::Memory, true).unwrap()
+    Store::open(&Storage::Memory, true).unwrap()
 }
 
 /// Plays one history, and compares the books with the reference after every step.
@@ -201,21 +201,21 @@ fn play(store: Store, number: u64, durability: Durability, steps: &[Step]) -> St
         let mut ended = None;
         for step in steps.by_ref() {
             match step {
-                Step::Hold { licence, amount } => {
-                    let reference = &mut references[*licence];
-                    let outcome = held(&process.ledger, process.licences.get(*licence), *amount);
+                Step::Hold { credit_account, amount } => {
+                    let reference = &mut references[*credit_account];
+                    let outcome = held(&process.ledger, process.credit_accounts.get(*credit_account), *amount);
                     if i64::from(*amount) <= reference.available() {
                         reference.held += i64::from(*amount);
-                        holds.push((*licence, outcome.unwrap()));
+                        holds.push((*credit_account, outcome.unwrap()));
                     } else {
                         assert_eq!(outcome.unwrap_err().row, Row::CreditsInsufficient);
                     }
                 }
                 Step::Deliver { hold, price } if *hold < holds.len() => {
-                    let (licence, hold) = holds.swap_remove(*hold);
+                    let (credit_account, hold) = holds.swap_remove(*hold);
                     let paid = i64::from((*price).min(hold.amount()));
-                    references[licence].held -= i64::from(hold.amount());
-                    references[licence].spent += paid;
+                    references[credit_account].held -= i64::from(hold.amount());
+                    references[credit_account].spent += paid;
                     if each && paid > 0 {
                         take_back.iter_mut().zip(&mut references).for_each(|(back, reference)| {
                             reference.written_spent -= std::mem::take(back);
@@ -224,29 +224,29 @@ fn play(store: Store, number: u64, durability: Durability, steps: &[Step]) -> St
                     let bill = process.bill(hold, *price);
                     let receipt = bill.receipt().unwrap();
                     assert_eq!(i64::from(receipt.charged), paid);
-                    assert_eq!(receipt.remaining.cast_signed(), references[licence].available());
+                    assert_eq!(receipt.remaining.cast_signed(), references[credit_account].available());
                     bill.delivered();
                     if each {
-                        references[licence].written_spent += paid;
+                        references[credit_account].written_spent += paid;
                     }
                 }
                 Step::Lose { hold, price } if *hold < holds.len() => {
-                    let (licence, hold) = holds.swap_remove(*hold);
+                    let (credit_account, hold) = holds.swap_remove(*hold);
                     let paid = i64::from((*price).min(hold.amount()));
-                    references[licence].held -= i64::from(hold.amount());
+                    references[credit_account].held -= i64::from(hold.amount());
                     if each && paid > 0 {
                         take_back.iter_mut().zip(&mut references).for_each(|(back, reference)| {
                             reference.written_spent -= std::mem::take(back);
                         });
                         // Written, and taken back with the next write.
-                        references[licence].written_spent += paid;
-                        take_back[licence] += paid;
+                        references[credit_account].written_spent += paid;
+                        take_back[credit_account] += paid;
                     }
                     drop(process.bill(hold, *price));
                 }
                 Step::Drop { hold } if *hold < holds.len() => {
-                    let (licence, hold) = holds.swap_remove(*hold);
-                    references[licence].held -= i64::from(hold.amount());
+                    let (credit_account, hold) = holds.swap_remove(*hold);
+                    references[credit_account].held -= i64::from(hold.amount());
                 }
                 Step::Deliver { .. } | Step::Lose { .. } | Step::Drop { .. } => {}
                 Step::Write | Step::Grant { .. } | Step::Adjust { .. } => {
@@ -263,8 +263,8 @@ fn play(store: Store, number: u64, durability: Durability, steps: &[Step]) -> St
                     break;
                 }
             }
-            for (licence, reference) in process.licences.iter().zip(&references) {
-                let snapshot = licence.snapshot();
+            for (credit_account, reference) in process.credit_accounts.iter().zip(&references) {
+                let snapshot = credit_account.snapshot();
                 let [granted, available, held, spent] =
                     [snapshot.granted, snapshot.available, snapshot.held, snapshot.spent].map(u64::cast_signed);
                 assert_eq!(granted, available + held + spent, "{step:?}");
@@ -301,13 +301,13 @@ fn play(store: Store, number: u64, durability: Durability, steps: &[Step]) -> St
 /// A grant or an adjustment, in the books and in the reference; either also writes what has come.
 fn correct(process: &Process, step: &Step, references: &mut [Reference; 2]) {
     let (place, kind, amount, key) = match step {
-        Step::Grant { licence, amount, key } => (*licence, Kind::Grant, *amount, Some(*key)),
-        Step::Adjust { licence, amount } if *amount != 0 => (*licence, Kind::Adjustment, *amount, None),
+        Step::Grant { credit_account, amount, key } => (*credit_account, Kind::Grant, *amount, Some(*key)),
+        Step::Adjust { credit_account, amount } if *amount != 0 => (*credit_account, Kind::Adjustment, *amount, None),
         _ => return process.work(),
     };
-    let licence = Arc::clone(&process.licences[place]);
+    let credit_account = Arc::clone(&process.credit_accounts[place]);
     let word = key.map_or_else(|| uuid::Uuid::new_v4().to_string(), |key| key.to_string());
-    let correction = Correction { licence, kind, amount, key: word, by: "ann".to_owned(), why: String::new() };
+    let correction = Correction { credit_account, kind, amount, key: word, by: "ann".to_owned(), why: String::new() };
     let outcome = process.answer_of(process.ledger.correct(correction));
     let reference = &mut references[place];
     let known = key.and_then(|key| reference.keys.iter().find(|(known, _)| *known == key).copied());
@@ -350,13 +350,13 @@ fn scratch(name: &str) -> std::path::PathBuf {
     directory
 }
 
-/// A task with one licence of ten credits on a file.
+/// A task with one credit account of ten credits on a file.
 fn task_on_a_file(directory: &std::path::Path, durability: Durability) -> (Task, Ledger) {
-    let licence = Arc::new(Licence::new("acme".into(), "phone".into(), 10));
+    let credit_account = Arc::new(CreditAccount::new("acme".into(), "phone".into(), 10));
     let (orders, received) = channel();
     let shared = Arc::new(Shared::default());
-    let settings = Settings { place: Place::File(directory.join("ledger.db")), durability };
-    let register = Arc::new(Register::new(vec![licence]));
+    let settings = LedgerSettings { place: Storage::File(directory.join("ledger.db")), durability };
+    let register = Arc::new(Register::new(vec![credit_account]));
     let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared), None);
     task.interval = Duration::ZERO;
     task.recover();
@@ -382,29 +382,29 @@ fn work(task: &mut Task) {
 impl Ledger {
     /// Whether requests that cost something are served.
     fn is_usable(&self) -> bool {
-        self.shared.standing() == Standing::Usable
+        self.shared.standing() == BalanceState::Usable
     }
 }
 
 /// What a ledger that has its file holds, at once.
-fn held<'p>(ledger: &Ledger, licence: Option<&'p Arc<Licence>>, amount: u32) -> Result<Hold<'p>, Problem> {
-    ledger.hold(licence, amount).now_or_never().unwrap()
+fn held<'p>(ledger: &Ledger, credit_account: Option<&'p Arc<CreditAccount>>, amount: u32) -> Result<Hold<'p>, Problem> {
+    ledger.hold(credit_account, amount).now_or_never().unwrap()
 }
 
-/// The only licence of a ledger.
-fn licence(ledger: &Ledger) -> Arc<Licence> {
-    ledger.licence("acme", "phone").unwrap()
+/// The only credit account of a ledger.
+fn credit_account(ledger: &Ledger) -> Arc<CreditAccount> {
+    ledger.credit_account("acme", "phone").unwrap()
 }
 
 fn deliver(ledger: &Ledger) {
-    let licence = licence(ledger);
-    let hold = held(ledger, Some(&licence), 1).unwrap();
+    let credit_account = credit_account(ledger);
+    let hold = held(ledger, Some(&credit_account), 1).unwrap();
     Bill::new(ledger, hold, 1, &TransactionId::random()).delivered();
 }
 
 fn spent_in_file(directory: &std::path::Path) -> u64 {
     let mut spent = 0;
-    let store = Store::open(&Place::File(directory.join("ledger.db")), false).unwrap();
+    let store = Store::open(&Storage::File(directory.join("ledger.db")), false).unwrap();
     store.balances(|_, _, _, of_one| spent += of_one).unwrap();
     spent
 }
@@ -421,14 +421,14 @@ fn while_the_file_is_locked_nobody_can_hold_and_what_was_delivered_is_charged_on
     for _ in 0..3 {
         work(&mut task);
         assert!(!ledger.is_usable());
-        assert_eq!(held(&ledger, Some(&licence(&ledger)), 1).unwrap_err().row, Row::Internal, "never a 403");
+        assert_eq!(held(&ledger, Some(&credit_account(&ledger)), 1).unwrap_err().row, Row::Internal, "never a 403");
     }
     other.execute_batch("ROLLBACK").unwrap();
     work(&mut task);
     assert!(ledger.is_usable());
     deliver(&ledger);
     work(&mut task);
-    assert_eq!(licence(&ledger).snapshot().spent, 3);
+    assert_eq!(credit_account(&ledger).snapshot().spent, 3);
     drop((task, other));
     assert_eq!(spent_in_file(&directory), 3);
     std::fs::remove_dir_all(directory).unwrap();
@@ -440,8 +440,8 @@ fn an_answer_that_waits_for_its_charge_is_refused_when_it_cannot_be_written() {
     let (mut task, ledger) = task_on_a_file(&directory, Durability::Each);
     let other = rusqlite::Connection::open(directory.join("ledger.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let licence = licence(&ledger);
-    let hold = held(&ledger, Some(&licence), 1).unwrap();
+    let credit_account = credit_account(&ledger);
+    let hold = held(&ledger, Some(&credit_account), 1).unwrap();
     let mut bill = Bill::new(&ledger, hold, 1, &TransactionId::random());
     {
         let mut recording = pin!(bill.record());
@@ -454,7 +454,7 @@ fn an_answer_that_waits_for_its_charge_is_refused_when_it_cannot_be_written() {
     drop(bill);
     other.execute_batch("ROLLBACK").unwrap();
     work(&mut task);
-    assert_eq!(licence.snapshot().available, 10);
+    assert_eq!(credit_account.snapshot().available, 10);
     drop((task, other));
     assert_eq!(spent_in_file(&directory), 0);
     std::fs::remove_dir_all(directory).unwrap();
@@ -467,14 +467,14 @@ fn a_failed_write_that_is_there_after_all_is_not_written_again() {
         for is_there in [true, false] {
             let directory = scratch("doubt");
             let (mut task, ledger) = task_on_a_file(&directory, durability);
-            let licence = &licence(&ledger);
+            let credit_account = &credit_account(&ledger);
             let (sender, mut written) = tokio::sync::oneshot::channel();
             let stage = match durability {
                 Durability::Batch => Stage::Delivered,
                 Durability::Each => Stage::Waiting(sender),
             };
-            licence.hold(2).unwrap().settle(if durability == Durability::Batch { 2 } else { 0 });
-            ledger.charge(licence, 2, TransactionId::random(), stage);
+            credit_account.hold(2).unwrap().settle(if durability == Durability::Batch { 2 } else { 0 });
+            ledger.charge(credit_account, 2, TransactionId::random(), stage);
             while let Ok(order) = task.orders.try_recv() {
                 task.take(order);
             }
@@ -489,13 +489,13 @@ fn a_failed_write_that_is_there_after_all_is_not_written_again() {
                 }
             }
             task.doubt = Some(batch);
-            task.fail(Fault::new("on purpose"));
+            task.fail(LedgerFault::new("on purpose"));
             assert!(written.try_recv().is_err(), "nobody is told that it was written");
             work(&mut task);
             work(&mut task);
             assert!(ledger.is_usable());
             let delivered = if durability == Durability::Batch { 2 } else { 0 };
-            assert_eq!(licence.snapshot().spent, delivered);
+            assert_eq!(credit_account.snapshot().spent, delivered);
             drop(task);
             assert_eq!(spent_in_file(&directory), delivered, "{durability:?} {is_there}");
             std::fs::remove_dir_all(directory).unwrap();
@@ -508,26 +508,32 @@ fn a_grant_that_failed_but_is_there_counts_and_an_adjustment_that_is_not_there_i
     for (amount, is_there, available) in [(7, true, 17), (7, false, 10), (-4, true, 6), (-4, false, 10)] {
         let directory = scratch("correction");
         let (mut task, ledger) = task_on_a_file(&directory, Durability::Batch);
-        let licence = &licence(&ledger);
+        let credit_account = &credit_account(&ledger);
         if amount < 0 {
-            assert!(licence.balance().withdraw(4));
+            assert!(credit_account.balance().withdraw(4));
         }
         let mut batch = Batch { position: task.next_position(), ..Batch::default() };
-        batch.first_grant(licence);
-        batch.drafts.push(Draft { key: Some("k".to_owned()), ..draft(licence, Kind::Adjustment, amount) });
-        batch.correction = Some((Arc::clone(licence), amount));
+        batch.first_grant(credit_account);
+        batch.drafts.push(Draft { key: Some("k".to_owned()), ..draft(credit_account, Kind::Adjustment, amount) });
+        batch.correction = Some((Arc::clone(credit_account), amount));
         if is_there {
             let at = now().unwrap();
             task.store.as_mut().unwrap().write(&batch.drafts, &at, batch.position).unwrap();
         }
         task.doubt = Some(batch);
-        task.fail(Fault::new("on purpose"));
+        task.fail(LedgerFault::new("on purpose"));
         work(&mut task);
-        assert_eq!(licence.snapshot().available, available, "{amount} {is_there}");
+        assert_eq!(credit_account.snapshot().available, available, "{amount} {is_there}");
         // Sent again with its key, it has happened once.
         let (kind, key) = (Kind::Adjustment, "k".to_owned());
-        let again =
-            Correction { licence: Arc::clone(licence), kind, amount, key, by: "ann".to_owned(), why: String::new() };
+        let again = Correction {
+            credit_account: Arc::clone(credit_account),
+            kind,
+            amount,
+            key,
+            by: "ann".to_owned(),
+            why: String::new(),
+        };
         let answer = ledger.correct(again);
         work(&mut task);
         let corrected = answer.wait_here().unwrap();
@@ -585,8 +591,9 @@ fn an_older_copy_in_its_place_is_refused() {
 fn many_charges_of_one_licence_share_a_row_and_a_few_have_one_each() {
     let directory = scratch("rows");
     let (mut task, ledger) = task_on_a_file(&directory, Durability::Batch);
-    let (licence, kind, by) = (licence(&ledger), Kind::Grant, "ann".to_owned());
-    let answer = ledger.correct(Correction { licence, kind, amount: 50, key: "k".to_owned(), by, why: String::new() });
+    let (credit_account, kind, by) = (credit_account(&ledger), Kind::Grant, "ann".to_owned());
+    let answer =
+        ledger.correct(Correction { credit_account, kind, amount: 50, key: "k".to_owned(), by, why: String::new() });
     work(&mut task);
     answer.wait_here().unwrap();
     for count in [3, 40] {
@@ -608,13 +615,13 @@ fn many_charges_of_one_licence_share_a_row_and_a_few_have_one_each() {
 #[test]
 fn a_ledger_that_is_closed_has_written_everything() {
     let directory = scratch("closed");
-    let settings = Settings { place: Place::File(directory.join("ledger.db")), durability: Durability::Batch };
-    let licences = vec![Arc::new(Licence::new("acme".into(), "phone".into(), 10))];
-    let ledger = Ledger::open(Some(settings), licences, None, None);
+    let settings = LedgerSettings { place: Storage::File(directory.join("ledger.db")), durability: Durability::Batch };
+    let credit_accounts = vec![Arc::new(CreditAccount::new("acme".into(), "phone".into(), 10))];
+    let ledger = Ledger::open(Some(settings), credit_accounts, None, None);
     deliver(&ledger);
     deliver(&ledger);
     ledger.close();
     assert_eq!(spent_in_file(&directory), 2);
-    assert!(held(&ledger, Some(&licence(&ledger)), 1).is_err());
+    assert!(held(&ledger, Some(&credit_account(&ledger)), 1).is_err());
     std::fs::remove_dir_all(directory).unwrap();
 }

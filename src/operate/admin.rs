@@ -28,7 +28,7 @@ use crate::operate::reload::Reloader;
 use crate::operate::status_recorder::{self, Recorder, unix_seconds};
 use crate::operate::upgrade::Upgrader;
 use crate::policy::account::Digest;
-use crate::policy::credits::Licence;
+use crate::policy::credits::CreditAccount;
 use crate::policy::credits::balance::MAX_CREDITS;
 use crate::site::status::notice::{self, NoticeBody, Shown, Wanted};
 
@@ -59,7 +59,7 @@ pub struct Operators {
 }
 
 /// A refusal of an operator's request: the status, and what to do instead.
-type Refused = (StatusCode, Cow<'static, str>);
+type AdminError = (StatusCode, Cow<'static, str>);
 
 /// A grant or an adjustment, as it is sent.
 #[derive(Debug, Serialize, Deserialize)]
@@ -97,7 +97,7 @@ impl Admin {
         Admin { gateway, ledger, recorder, registry, operators, exposed }
     }
 
-    async fn answer(&self, session: &mut ServerSession) -> Result<(StatusCode, Value), Refused> {
+    async fn answer(&self, session: &mut ServerSession) -> Result<(StatusCode, Value), AdminError> {
         let head = session.req_header();
         let (method, uri, headers) = (head.method.clone(), head.uri.clone(), head.headers.clone());
         let segments: Vec<String> = uri
@@ -139,7 +139,7 @@ impl Admin {
             ["accounts", account, "credits"] => {
                 only(&method, Method::GET)?;
                 let register = self.ledger.register_of_licences();
-                let of_account = register.all().iter().filter(|licence| *licence.account == **account);
+                let of_account = register.all().iter().filter(|credit_account| *credit_account.account == **account);
                 let balances: Vec<Statement> = of_account.map(Statement::of).collect();
                 if balances.is_empty() {
                     return Err(unknown_account());
@@ -147,20 +147,20 @@ impl Admin {
                 Ok((StatusCode::OK, json!({ "balances": balances })))
             }
             ["accounts", account, "credits", product, rest @ ..] => {
-                let licence = &self.ledger.licence(account, product).ok_or_else(unknown_account)?;
+                let credit_account = &self.ledger.credit_account(account, product).ok_or_else(unknown_account)?;
                 match rest {
-                    [] => only(&method, Method::GET).map(|()| (StatusCode::OK, json!(Statement::of(licence)))),
+                    [] => only(&method, Method::GET).map(|()| (StatusCode::OK, json!(Statement::of(credit_account)))),
                     ["history"] => {
                         only(&method, Method::GET)?;
-                        self.entries(Some(Arc::clone(licence)), query).await
+                        self.entries(Some(Arc::clone(credit_account)), query).await
                     }
                     ["grants"] => {
                         only(&method, Method::POST)?;
-                        self.correct(licence, Kind::Grant, &headers, session).await
+                        self.correct(credit_account, Kind::Grant, &headers, session).await
                     }
                     ["adjustments"] => {
                         only(&method, Method::POST)?;
-                        self.correct(licence, Kind::Adjustment, &headers, session).await
+                        self.correct(credit_account, Kind::Adjustment, &headers, session).await
                     }
                     _ => Err(no_page()),
                 }
@@ -170,7 +170,7 @@ impl Admin {
     }
 
     /// Lets an operator at what is not for everybody.
-    fn authorize(&self, headers: &HeaderMap) -> Result<(), Refused> {
+    fn authorize(&self, headers: &HeaderMap) -> Result<(), AdminError> {
         if headers.contains_key(header::ORIGIN) {
             return Err((StatusCode::FORBIDDEN, "Requests of web pages are refused here. Use a program.".into()));
         }
@@ -214,7 +214,7 @@ impl Admin {
         json!({ "config": config, "accounts_in_all": number })
     }
 
-    async fn reload(&self) -> Result<(StatusCode, Value), Refused> {
+    async fn reload(&self) -> Result<(StatusCode, Value), AdminError> {
         let Some(reloader) = &self.operators.reloader else {
             return Err((StatusCode::CONFLICT, "The configuration is part of the program. It cannot change.".into()));
         };
@@ -224,7 +224,7 @@ impl Admin {
         }
     }
 
-    async fn upgrade(&self) -> Result<(StatusCode, Value), Refused> {
+    async fn upgrade(&self) -> Result<(StatusCode, Value), AdminError> {
         let Some(upgrader) = &self.operators.upgrader else {
             return Err((StatusCode::CONFLICT, "The demo has no successor. End it, and start it again.".into()));
         };
@@ -240,7 +240,7 @@ impl Admin {
         rest: &[&str],
         method: &Method,
         session: &mut ServerSession,
-    ) -> Result<(StatusCode, Value), Refused> {
+    ) -> Result<(StatusCode, Value), AdminError> {
         let wanted = match rest {
             ["notices"] => {
                 only(method, Method::GET)?;
@@ -278,21 +278,25 @@ impl Admin {
         json!({ "balances": page.map(Statement::of).collect::<Vec<_>>() })
     }
 
-    async fn entries(&self, licence: Option<Arc<Licence>>, query: &str) -> Result<(StatusCode, Value), Refused> {
+    async fn entries(
+        &self,
+        credit_account: Option<Arc<CreditAccount>>,
+        query: &str,
+    ) -> Result<(StatusCode, Value), AdminError> {
         let after = i64::try_from(number(query, "after")?.unwrap_or(0)).unwrap_or(i64::MAX);
         let rows = number(query, "limit")?.unwrap_or(u64::from(MAX_PAGE_ROWS));
         let rows = u32::try_from(rows).unwrap_or(MAX_PAGE_ROWS);
-        let entries = self.ledger.page(Page { licence, after, rows }).wait().await.map_err(refused)?;
+        let entries = self.ledger.page(Page { credit_account, after, rows }).wait().await.map_err(refused)?;
         Ok((StatusCode::OK, json!({ "entries": entries })))
     }
 
     async fn correct(
         &self,
-        licence: &Arc<Licence>,
+        credit_account: &Arc<CreditAccount>,
         kind: Kind,
         headers: &HeaderMap,
         session: &mut ServerSession,
-    ) -> Result<(StatusCode, Value), Refused> {
+    ) -> Result<(StatusCode, Value), AdminError> {
         let key = headers.get("Idempotency-Key").and_then(|key| key.to_str().ok()).map(unquoted);
         let bytes = read_body(session).await?;
         let body: CorrectionBody = serde_json::from_slice(&bytes).map_err(|_| {
@@ -300,7 +304,7 @@ impl Admin {
             (StatusCode::BAD_REQUEST, what.into())
         })?;
         let correction =
-            correction(Arc::clone(licence), kind, key, body).map_err(|what| (StatusCode::BAD_REQUEST, what))?;
+            correction(Arc::clone(credit_account), kind, key, body).map_err(|what| (StatusCode::BAD_REQUEST, what))?;
         let corrected = self.ledger.correct(correction).wait().await.map_err(refused)?;
         let status = if corrected.again { StatusCode::OK } else { StatusCode::CREATED };
         Ok((status, json!(corrected)))
@@ -312,7 +316,7 @@ impl Admin {
 /// # Errors
 /// What to write instead.
 pub fn correction(
-    licence: Arc<Licence>,
+    credit_account: Arc<CreditAccount>,
     kind: Kind,
     key: Option<&str>,
     body: CorrectionBody,
@@ -343,10 +347,10 @@ pub fn correction(
         )
         .into());
     }
-    Ok(Correction { licence, kind, amount, key: key.to_owned(), by, why })
+    Ok(Correction { credit_account, kind, amount, key: key.to_owned(), by, why })
 }
 
-fn refused(refusal: Refusal) -> Refused {
+fn refused(refusal: Refusal) -> AdminError {
     let status = match refusal {
         Refusal::Unusable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::KeyTaken => StatusCode::UNPROCESSABLE_ENTITY,
@@ -355,7 +359,7 @@ fn refused(refusal: Refusal) -> Refused {
     (status, format!("Nothing was done: {refusal}.").into())
 }
 
-fn not_taken(refused: status_recorder::Refused) -> Refused {
+fn not_taken(refused: status_recorder::Refused) -> AdminError {
     let status = match refused {
         status_recorder::Refused::TooMany => StatusCode::CONFLICT,
         status_recorder::Refused::Unknown => StatusCode::NOT_FOUND,
@@ -365,7 +369,7 @@ fn not_taken(refused: status_recorder::Refused) -> Refused {
     (status, format!("Nothing was done: {refused}.").into())
 }
 
-fn only(method: &Method, allowed: Method) -> Result<(), Refused> {
+fn only(method: &Method, allowed: Method) -> Result<(), AdminError> {
     if *method == allowed {
         Ok(())
     } else {
@@ -373,19 +377,19 @@ fn only(method: &Method, allowed: Method) -> Result<(), Refused> {
     }
 }
 
-fn no_page() -> Refused {
+fn no_page() -> AdminError {
     let pages = "There is no such page. Ask for /healthz, /readyz, /metrics, /config, /reload, /upgrade, /upstreams, /status/notices, /credits, /credits/entries, \
                  /accounts/ID/credits, or below it PRODUCT, PRODUCT/history, PRODUCT/grants or PRODUCT/adjustments.";
     (StatusCode::NOT_FOUND, pages.into())
 }
 
-fn unknown_account() -> Refused {
+fn unknown_account() -> AdminError {
     let what = "No account of this name has credits for it. Look at /credits for those that have.";
     (StatusCode::NOT_FOUND, what.into())
 }
 
 /// A number of the query; `None` if it is not there.
-fn number(query: &str, name: &str) -> Result<Option<u64>, Refused> {
+fn number(query: &str, name: &str) -> Result<Option<u64>, AdminError> {
     let Some((_, value)) = url::form_urlencoded::parse(query.as_bytes()).find(|(known, _)| known == name) else {
         return Ok(None);
     };
@@ -398,7 +402,7 @@ fn unquoted(key: &str) -> &str {
     key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key)
 }
 
-async fn read_body(session: &mut ServerSession) -> Result<Vec<u8>, Refused> {
+async fn read_body(session: &mut ServerSession) -> Result<Vec<u8>, AdminError> {
     let mut body = Vec::new();
     while let Ok(Some(piece)) = session.read_request_body().await {
         if body.len().saturating_add(piece.len()) > MAX_BODY_BYTES {

@@ -24,17 +24,17 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 pub struct Renewal {
     pub listeners: Arc<Listeners>,
     pub gateway: Arc<Gateway>,
-    pub figures: Figures,
+    pub figures: CertificateMetrics,
 }
 
 /// Counts what became of files that changed.
 #[derive(Clone, Debug, Default)]
-pub struct Figures {
+pub struct CertificateMetrics {
     renewed: Counter,
     broken: Counter,
 }
 
-impl Figures {
+impl CertificateMetrics {
     /// Shows the counts.
     pub fn register(&self, registry: &mut Registry) {
         let what = "Changes of certificate files that were taken over";

@@ -7,12 +7,12 @@
 
 mod answer;
 mod asked;
+pub(crate) mod dry_run;
 mod facts;
 mod findings;
 mod places;
 mod seen;
 mod show;
-mod trial;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -21,14 +21,14 @@ use clap::Args;
 
 pub use asked::{Asked, Flags};
 pub use findings::{Finding, Verdict};
-pub use places::{Places, Spot};
+pub use places::{Location, Places};
 
 use crate::config;
 use crate::policy::Policy;
 use crate::policy::problem::Problem;
 use answer::Answer;
-use findings::Telling;
-use trial::Ending;
+use dry_run::Ending;
+use findings::Report;
 
 /// What is to be explained, and how it is to be told.
 #[derive(Args, Clone, Debug)]
@@ -104,10 +104,10 @@ pub fn read(path: &Path) -> Result<(Policy, Places), String> {
 
 /// Explains what becomes of one request. Every rate counts as if it were its first one.
 pub fn explain(policy: &Policy, places: &Places, asked: &Asked) -> Explanation {
-    trial::hold(policy, asked, |trial| {
-        let findings = Telling::findings(policy, places, asked, trial);
-        let outcome = match &trial.ending {
-            Ending::Refused(problem) => refused(policy, trial, *problem),
+    dry_run::hold(policy, asked, |dry_run| {
+        let findings = Report::findings(policy, places, asked, dry_run);
+        let outcome = match &dry_run.ending {
+            Ending::Refused(problem) => refused(policy, dry_run, *problem),
             Ending::Preflight(_) => Outcome::Preflight,
             Ending::Enquiry(_) => Outcome::Told,
             Ending::Page(..) => Outcome::Page,
@@ -120,12 +120,12 @@ pub fn explain(policy: &Policy, places: &Places, asked: &Asked) -> Explanation {
                 held: *held,
             },
         };
-        Explanation { findings, outcome, answer: answer::of(policy, asked, trial) }
+        Explanation { findings, outcome, answer: answer::of(policy, asked, dry_run) }
     })
 }
 
-fn refused(policy: &Policy, trial: &trial::Trial<'_, '_>, problem: Problem) -> Outcome {
-    let wording = trial.trail.product.map_or(&policy.wording, |product| &product.wording);
+fn refused(policy: &Policy, dry_run: &dry_run::Trial<'_, '_>, problem: Problem) -> Outcome {
+    let wording = dry_run.trail.product.map_or(&policy.wording, |product| &product.wording);
     let slug = wording.words(problem.row).map_or("", |words| &words.slug);
     Outcome::Refused { problem: slug.to_owned(), reason: problem.reason }
 }

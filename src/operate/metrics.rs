@@ -133,7 +133,7 @@ impl Metrics {
             "Connections of clients: opening until their first byte was looked at, then active with a request, or idle";
         let mut shown = encoder.encode_descriptor("tollgate_connections", help, None, MetricType::Gauge)?;
         let open = self.gateway.open_connections();
-        let [(http1, active_http1), (http2, active_http2)] = self.gateway.sight().connections.counts();
+        let [(http1, active_http1), (http2, active_http2)] = self.gateway.telemetry().connections.counts();
         for (protocol, state, number) in [
             ("http1", "active", active_http1),
             ("http1", "idle", http1.saturating_sub(active_http1)),
@@ -149,14 +149,14 @@ impl Metrics {
 
     /// Lines and spans that were lost, where there are any.
     fn records(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let sight = self.gateway.sight();
+        let telemetry = self.gateway.telemetry();
         let mut show = |name, help, number| {
             let shown = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             ConstCounter::new(number).encode(shown)
         };
         let help = "Lines of the access log that were dropped because they could not be written fast enough, or at all";
-        show("tollgate_access_log_dropped", help, sight.dropped_lines())?;
-        let (exported, dropped) = sight.spans();
+        show("tollgate_access_log_dropped", help, telemetry.dropped_lines())?;
+        let (exported, dropped) = telemetry.spans();
         show("tollgate_otlp_exported", "Requests whose spans the collector has taken", exported)?;
         show("tollgate_otlp_dropped", "Requests whose spans were dropped", dropped)
     }

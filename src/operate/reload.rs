@@ -38,19 +38,19 @@ const PIECE_BYTES: usize = 32 * 1024;
 /// Asks for a reload, or for its figures.
 #[derive(Clone, Debug)]
 pub struct Reloader {
-    orders: Sender<Order>,
-    figures: Figures,
+    orders: Sender<ReloadCommand>,
+    figures: ReloadMetrics,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Figures {
+struct ReloadMetrics {
     reloads: Counter,
     failures: Counter,
     last_success: Gauge<f64, AtomicU64>,
 }
 
 /// What the thread is told.
-enum Order {
+enum ReloadCommand {
     /// Load the configuration, changed or not, and say what came of it.
     Reload(Option<oneshot::Sender<Result<String, String>>>),
 }
@@ -62,9 +62,9 @@ impl Reloader {
     pub fn start(watched: Watched, start: Start, gateway: Arc<Gateway>, ledger: Arc<Ledger>) -> Reloader {
         let Watched { path, read, loaded_at } = watched;
         let (orders, received) = channel();
-        let figures = Figures::default();
+        let figures = ReloadMetrics::default();
         figures.last_success.set(unix_seconds());
-        let mut watch = Watch {
+        let mut watch = ConfigWatcher {
             path,
             read,
             start,
@@ -91,19 +91,19 @@ impl Reloader {
     pub async fn reload(&self) -> Result<String, String> {
         let (answer, told) = oneshot::channel();
         let ended = || "The process is about to end.".to_owned();
-        self.orders.send(Order::Reload(Some(answer))).map_err(|_| ended())?;
+        self.orders.send(ReloadCommand::Reload(Some(answer))).map_err(|_| ended())?;
         told.await.map_err(|_| ended())?
     }
 
     /// Loads the configuration soon; the log says what came of it.
     pub fn reload_soon(&self) {
         // Without a thread the process is about to end.
-        let _ = self.orders.send(Order::Reload(None));
+        let _ = self.orders.send(ReloadCommand::Reload(None));
     }
 
     /// Shows the metrics of reloads.
     pub fn register(&self, registry: &mut Registry) {
-        let Figures { reloads, failures, last_success } = &self.figures;
+        let ReloadMetrics { reloads, failures, last_success } = &self.figures;
         registry.register(
             "tollgate_config_reloads",
             "Configurations that came into force while running",
@@ -137,7 +137,7 @@ pub struct Watched {
 type Mark = Option<(u64, u64, u64, i64, i64)>;
 
 /// The thread that watches.
-struct Watch {
+struct ConfigWatcher {
     path: PathBuf,
     /// What was read for the last configuration, good or broken.
     read: Read,
@@ -145,22 +145,22 @@ struct Watch {
     start: Start,
     gateway: Arc<Gateway>,
     ledger: Arc<Ledger>,
-    figures: Figures,
+    figures: ReloadMetrics,
     /// A digest of what was loaded last, good or broken.
     loaded: [u8; 32],
     /// Configurations that requests may still use. They are freed here, and not by a request.
     retired: Vec<Arc<Snapshot>>,
 }
 
-impl Watch {
-    fn run(mut self, orders: &Receiver<Order>, mut known: BTreeMap<PathBuf, Mark>) {
+impl ConfigWatcher {
+    fn run(mut self, orders: &Receiver<ReloadCommand>, mut known: BTreeMap<PathBuf, Mark>) {
         // What was seen once, and is loaded if it is seen again.
         let mut changed = None;
         loop {
             let order = orders.recv_timeout(WATCH_INTERVAL);
             pace::keep();
             match order {
-                Ok(Order::Reload(answer)) => {
+                Ok(ReloadCommand::Reload(answer)) => {
                     // What changes from here on is another change.
                     (known, changed) = (self.marks(), None);
                     let outcome = self.load(self.content());
@@ -236,8 +236,8 @@ impl Watch {
     fn load(&mut self, content: [u8; 32]) -> Result<String, String> {
         self.loaded = content;
         let before = self.gateway.snapshot();
-        let licence = |account: &str, product: &str| self.ledger.licence(account, product);
-        let predecessor = Predecessor { policy: &before.policy, licence: &licence };
+        let credit_account = |account: &str, product: &str| self.ledger.credit_account(account, product);
+        let predecessor = Predecessor { policy: &before.policy, credit_account: &credit_account };
         let (loaded, read) = config::load_and_note(&self.path, Some(&predecessor));
         self.read = read;
         let unchanged_start = |config: Config| match self.start.difference(&config.start()) {
@@ -316,7 +316,7 @@ impl Policy {
             pace::step();
             if let Some(known) = known.filter(|known| !Arc::ptr_eq(known, account)) {
                 account.rate.inherit(&known.rate);
-                account.enquiries.inherit(&known.enquiries);
+                account.account_info_rate.inherit(&known.account_info_rate);
             }
         }
     }

@@ -32,14 +32,14 @@ use crate::operate::upgrade::{Predecessor, Upgrader};
 use crate::platform::descriptors::Descriptors;
 use crate::platform::supervisor;
 use crate::policy::LONGEST_GRACE;
-use crate::telemetry::Sight;
+use crate::telemetry::Telemetry;
 use crate::upstream::figures::Metrics;
 
 /// How often it is looked whether the last connection is gone.
 const IDLE_CHECK: Duration = Duration::from_millis(50);
 
 /// How long the end of an idle process waits all the same.
-const FAREWELL: Duration = Duration::from_millis(150);
+const IDLE_GRACE: Duration = Duration::from_millis(150);
 
 /// What a process serves.
 #[derive(Debug)]
@@ -79,8 +79,8 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let (policy, started) = (Arc::new(config.policy), Instant::now());
     let line = predecessor.as_ref().map(Predecessor::line).transpose()?;
     let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, line));
-    let sight = Arc::new(Sight::start(config.outlets));
-    let (books, seen) = (Arc::clone(&ledger), Arc::clone(&sight));
+    let telemetry = Arc::new(Telemetry::start(config.outlets));
+    let (books, seen) = (Arc::clone(&ledger), Arc::clone(&telemetry));
     let gateway = Arc::new(Gateway::new(policy, books, seen, descriptors, started));
     let recorder = Recorder::start(Arc::clone(&gateway), Arc::clone(&ledger));
     let listeners = config.listeners;
@@ -88,7 +88,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let (begun, all_begun) = channel();
     let front = Front { gateway: Arc::clone(&gateway), listeners: Arc::clone(&listeners) };
     let clients = server.add_service(sockets.serve("gateway", front, &listeners, begun.clone())?);
-    let keeper = server.add_service(background_service("upstreams", Keeper(Arc::clone(&gateway))));
+    let keeper = server.add_service(background_service("upstreams", UpstreamMaintenance(Arc::clone(&gateway))));
     clients.add_dependency(&keeper);
     if let Some(address) = demo_backend {
         server.add_service(sockets.serve_one("demo backend", LookupBackend, address, begun.clone())?);
@@ -97,7 +97,8 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let offered = watched.is_some().then(|| upgrader.clone());
     let reloader = watched.map(|watched| Reloader::start(watched, start, Arc::clone(&gateway), Arc::clone(&ledger)));
     // A change of the configuration can bring certificates where there were none.
-    let renewal = Renewal { listeners, gateway: Arc::clone(&gateway), figures: certificates::Figures::default() };
+    let renewal =
+        Renewal { listeners, gateway: Arc::clone(&gateway), figures: certificates::CertificateMetrics::default() };
     let registry = metrics(&gateway, &ledger, &renewal.figures, reloader.as_ref(), started);
     server.add_service(background_service("renewal", renewal));
     let operators = Operators { reloader: reloader.clone(), upgrader: offered, token: config.admin_token };
@@ -107,12 +108,12 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     if let Some(reloader) = reloader {
         server.add_service(background_service(
             "signals",
-            Wishes { reloader, upgrader: upgrader.clone(), sight: Arc::clone(&sight) },
+            RequestedChanges { reloader, upgrader: upgrader.clone(), telemetry: Arc::clone(&telemetry) },
         ));
     }
     let mut watch = background_service(
         "watch",
-        Watch { gateway, ledger: Arc::clone(&ledger), recorder: recorder.clone(), sockets, idle },
+        ShutdownWatcher { gateway, ledger: Arc::clone(&ledger), recorder: recorder.clone(), sockets, idle },
     );
     watch.threads = Some(1);
     server.add_service(watch);
@@ -129,7 +130,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     server.run(RunArgs { shutdown_signal: Box::new(Signals(upgrader)) });
     recorder.flush();
     ledger.close();
-    sight.flush();
+    telemetry.flush();
     Ok(())
 }
 
@@ -137,7 +138,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
 fn metrics(
     gateway: &Arc<Gateway>,
     ledger: &Ledger,
-    certificates: &certificates::Figures,
+    certificates: &certificates::CertificateMetrics,
     reloader: Option<&Reloader>,
     started: Instant,
 ) -> Registry {
@@ -172,14 +173,14 @@ impl ServerApp for Front {
 
 /// What operators can wish for by a signal: SIGHUP loads the configuration and opens the access log
 /// anew, SIGUSR2 upgrades.
-struct Wishes {
+struct RequestedChanges {
     reloader: Reloader,
     upgrader: Upgrader,
-    sight: Arc<Sight>,
+    telemetry: Arc<Telemetry>,
 }
 
 #[async_trait]
-impl BackgroundService for Wishes {
+impl BackgroundService for RequestedChanges {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let (Ok(mut hangup), Ok(mut user)) = (signal(SignalKind::hangup()), signal(SignalKind::user_defined2())) else {
             log::error!("SIGHUP and SIGUSR2 cannot be received; the admin listener takes the same wishes");
@@ -190,7 +191,7 @@ impl BackgroundService for Wishes {
                 // An error means that the server is gone, which is the end as well.
                 _ = shutdown.changed() => return,
                 Some(()) = hangup.recv() => {
-                    self.sight.reopen();
+                    self.telemetry.reopen();
                     self.reloader.reload_soon();
                 }
                 Some(()) = user.recv() => self.upgrader.upgrade_soon(),
@@ -201,10 +202,10 @@ impl BackgroundService for Wishes {
 }
 
 /// Keeps the upstreams; clients can connect once it was tried to resolve their names.
-struct Keeper(Arc<Gateway>);
+struct UpstreamMaintenance(Arc<Gateway>);
 
 #[async_trait]
-impl BackgroundService for Keeper {
+impl BackgroundService for UpstreamMaintenance {
     async fn start_with_ready_notifier(&self, mut shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
         tokio::select! {
             // An error means that the server is gone, which is the end as well.
@@ -216,7 +217,7 @@ impl BackgroundService for Keeper {
 
 /// Ends the process as soon as the last connection is gone after a SIGTERM or an upgrade, and with it
 /// the process before, if that still has some; at the latest when the grace is over.
-struct Watch {
+struct ShutdownWatcher {
     gateway: Arc<Gateway>,
     ledger: Arc<Ledger>,
     sockets: Arc<Sockets>,
@@ -225,7 +226,7 @@ struct Watch {
 }
 
 #[async_trait]
-impl BackgroundService for Watch {
+impl BackgroundService for ShutdownWatcher {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         // An error means that the server is gone, which is the end as well.
         let _ = shutdown.changed().await;
@@ -234,7 +235,7 @@ impl BackgroundService for Watch {
         let idle = async {
             // A connection that was accepted a moment ago is counted by then, and what operators were
             // told is on its way.
-            tokio::time::sleep(FAREWELL).await;
+            tokio::time::sleep(IDLE_GRACE).await;
             while self.gateway.open_connections() > 0 || self.ledger.has_predecessor() {
                 tokio::time::sleep(IDLE_CHECK).await;
             }
@@ -249,7 +250,7 @@ impl BackgroundService for Watch {
         }
         self.recorder.flush();
         self.ledger.close();
-        self.gateway.sight().flush();
+        self.gateway.telemetry().flush();
         (self.idle)();
     }
 }

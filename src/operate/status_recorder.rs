@@ -14,14 +14,14 @@ use tokio::sync::oneshot;
 
 use crate::gateway::{Gateway, Snapshot};
 use crate::ledger::{Ledger, Refusal};
-use crate::operate::status_store::{Annals, Changes};
+use crate::operate::status_store::{Changes, StatusStore};
 use crate::platform::pace;
 use crate::policy::Policy;
-use crate::site::status::book::{Book, Health, Seen};
+use crate::site::status::book::{Book, Health, ProductState};
 use crate::site::status::history::Seconds;
 use crate::site::status::notice::{Notice, Shown};
+use crate::site::status::publish;
 use crate::site::status::report::Report;
-use crate::site::status::shelf;
 use crate::telemetry::traffic::{Counted, Traffic};
 use crate::upstream::Reach;
 
@@ -61,7 +61,7 @@ impl fmt::Display for Refused {
 }
 
 /// What the thread is told.
-enum Order {
+enum RecorderCommand {
     Ask(Question),
     /// Write what is left, and end.
     Flush(SyncSender<()>),
@@ -76,7 +76,7 @@ enum Question {
 
 /// Where orders for the thread go.
 #[derive(Clone, Debug)]
-pub struct Recorder(Sender<Order>);
+pub struct Recorder(Sender<RecorderCommand>);
 
 impl Recorder {
     /// Begins to record what a gateway serves.
@@ -85,7 +85,7 @@ impl Recorder {
         std::thread::spawn(move || {
             let snapshot = gateway.snapshot();
             let book = Book::new(snapshot.policy.status.clone());
-            let clerk = Clerk {
+            let task = StatusTask {
                 read: !ledger.is_kept(),
                 gateway,
                 ledger,
@@ -95,7 +95,7 @@ impl Recorder {
                 shown: None,
                 complained: false,
             };
-            clerk.run(&received);
+            task.run(&received);
         });
         Recorder(orders)
     }
@@ -129,14 +129,14 @@ impl Recorder {
         question: impl FnOnce(oneshot::Sender<Result<T, Refused>>) -> Question,
     ) -> Result<T, Refused> {
         let (answer, told) = oneshot::channel();
-        self.0.send(Order::Ask(question(answer))).map_err(|_| Refused::Ended)?;
+        self.0.send(RecorderCommand::Ask(question(answer))).map_err(|_| Refused::Ended)?;
         told.await.map_err(|_| Refused::Ended)?
     }
 
     /// Has the last counts written down; to be called before the ledger is closed.
     pub fn flush(&self) {
         let (done, flushed) = sync_channel(1);
-        if self.0.send(Order::Flush(done)).is_ok() {
+        if self.0.send(RecorderCommand::Flush(done)).is_ok() {
             // A thread that has ended has nothing more to write, and one that hangs is not waited for.
             let _ = flushed.recv_timeout(CLOSING_PATIENCE);
         }
@@ -144,7 +144,7 @@ impl Recorder {
 }
 
 /// The thread's own state.
-struct Clerk {
+struct StatusTask {
     gateway: Arc<Gateway>,
     ledger: Arc<Ledger>,
     book: Book,
@@ -160,13 +160,13 @@ struct Clerk {
     complained: bool,
 }
 
-impl Clerk {
-    fn run(mut self, orders: &Receiver<Order>) {
+impl StatusTask {
+    fn run(mut self, orders: &Receiver<RecorderCommand>) {
         let mut last = Instant::now();
         self.turn(unix_seconds());
         loop {
             match orders.recv_timeout(self.pause().saturating_sub(last.elapsed())) {
-                Ok(Order::Flush(done)) => {
+                Ok(RecorderCommand::Flush(done)) => {
                     // The ledger is about to be closed, and nobody is served any more.
                     let snapshot = self.gateway.snapshot();
                     self.count(&snapshot, unix_seconds());
@@ -174,7 +174,7 @@ impl Clerk {
                     let _ = done.send(());
                     return;
                 }
-                Ok(Order::Ask(question)) => {
+                Ok(RecorderCommand::Ask(question)) => {
                     self.answer(question);
                     if last.elapsed() < self.pause() {
                         continue;
@@ -237,8 +237,8 @@ impl Clerk {
         if self.read {
             return;
         }
-        match self.ledger.annals(unix_seconds()).wait_here() {
-            Ok(Annals { entries, incidents, notices }) => {
+        match self.ledger.status_store(unix_seconds()).wait_here() {
+            Ok(StatusStore { entries, incidents, notices }) => {
                 self.book.absorb(&entries, incidents, notices);
                 self.read = true;
                 self.complained = false;
@@ -274,12 +274,12 @@ impl Clerk {
 
     /// Exchanges the pages, if they would say something else.
     fn show(&mut self, snapshot: &Snapshot, now: Seconds) {
-        if !shelf::is_served(&snapshot.policy) {
+        if !publish::is_served(&snapshot.policy) {
             return;
         }
-        let report = Report::new(&self.book, &shelf::names(&snapshot.policy), now);
+        let report = Report::new(&self.book, &publish::names(&snapshot.policy), now);
         if self.shown.as_ref() != Some(&report) {
-            shelf::replace(&snapshot.policy, &report);
+            publish::replace(&snapshot.policy, &report);
             self.shown = Some(report);
         }
     }
@@ -334,7 +334,7 @@ impl Clerk {
 }
 
 /// The products in force, and how their servers are.
-fn seen(snapshot: &Snapshot) -> Vec<Seen> {
+fn seen(snapshot: &Snapshot) -> Vec<ProductState> {
     let upstreams = snapshot.exchange.upstreams();
     let health = |upstream: usize| match upstreams.pool(upstream).map(|pool| pool.reach()) {
         Some(Reach::Some) => Health::Up,
@@ -342,7 +342,9 @@ fn seen(snapshot: &Snapshot) -> Vec<Seen> {
         Some(Reach::Unresolved) | None => Health::Unknown,
     };
     let products = snapshot.policy.products.iter();
-    products.map(|product| Seen { product: Arc::clone(&product.name), health: health(product.upstream) }).collect()
+    products
+        .map(|product| ProductState { product: Arc::clone(&product.name), health: health(product.upstream) })
+        .collect()
 }
 
 /// The time by the system's clock.

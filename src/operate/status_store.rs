@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::oneshot;
 
 use crate::ledger::store::Store;
-use crate::ledger::{Fault, Refusal};
+use crate::ledger::{LedgerFault, Refusal};
 use crate::site::status::history::{DAY, DAYS_KEPT, Entry, HOUR, HOURS_KEPT, STEPS_KEPT, Seconds, Tally};
 use crate::site::status::incident::{Incident, Kind, MAX_INCIDENTS};
 use crate::site::status::notice::{MAX_NOTICES, Matter, Notice};
@@ -66,7 +66,7 @@ CREATE TABLE IF NOT EXISTS status_notice (
 
 /// What is known from before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Annals {
+pub struct StatusStore {
     pub entries: Vec<Entry>,
     /// The oldest first.
     pub incidents: Vec<Incident>,
@@ -88,7 +88,7 @@ type Asker<T> = oneshot::Sender<Result<T, Refusal>>;
 
 /// What the status asks the ledger's thread for.
 pub enum Errand {
-    Read(Seconds, Asker<Annals>),
+    Read(Seconds, Asker<StatusStore>),
     Write(Changes, Asker<()>),
     Add(Notice, Asker<Notice>),
     /// Closes the notice with this number at a time; `None` if there is none that is open.
@@ -97,14 +97,14 @@ pub enum Errand {
 
 impl Errand {
     /// Does it with an open ledger, or says why there is none.
-    pub fn run(self, store: Result<&mut Store, Fault>) {
-        fn told<T>(asker: Asker<T>, outcome: Result<T, Fault>) {
+    pub fn run(self, store: Result<&mut Store, LedgerFault>) {
+        fn told<T>(asker: Asker<T>, outcome: Result<T, LedgerFault>) {
             // Nobody may want to know any more.
             let _ = asker.send(outcome.map_err(Refusal::Unusable));
         }
         let store = store.and_then(|store| store.with_annals().map(|()| store));
         match self {
-            Errand::Read(now, asker) => told(asker, store.and_then(|store| store.annals(now))),
+            Errand::Read(now, asker) => told(asker, store.and_then(|store| store.status_store(now))),
             Errand::Write(changes, asker) => told(asker, store.and_then(|store| store.write_annals(&changes))),
             Errand::Add(notice, asker) => told(asker, store.and_then(|store| store.add_notice(notice))),
             Errand::Close(id, at, asker) => told(asker, store.and_then(|store| store.close_notice(id, at))),
@@ -114,7 +114,7 @@ impl Errand {
 
 impl Store {
     /// Makes the tables, if they are not there yet.
-    fn with_annals(&self) -> Result<(), Fault> {
+    fn with_annals(&self) -> Result<(), LedgerFault> {
         self.check_place()?;
         let connection = self.connection();
         let is_there = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'status_layout')";
@@ -126,21 +126,23 @@ impl Store {
         }
         let layout = "SELECT layout FROM status_layout";
         if connection.prepare_cached(layout)?.query_row([], |row| row.get::<_, i64>(0))? != LAYOUT {
-            return Err(Fault::new("the history of the status is of another version of this program; use that one"));
+            return Err(LedgerFault::new(
+                "the history of the status is of another version of this program; use that one",
+            ));
         }
         Ok(())
     }
 
-    fn annals(&self, now: Seconds) -> Result<Annals, Fault> {
+    fn status_store(&self, now: Seconds) -> Result<StatusStore, LedgerFault> {
         let connection = self.connection();
-        Ok(Annals {
+        Ok(StatusStore {
             entries: entries(connection, now)?,
             incidents: incidents(connection, now)?,
             notices: notices(connection, now)?,
         })
     }
 
-    fn write_annals(&mut self, changes: &Changes) -> Result<(), Fault> {
+    fn write_annals(&mut self, changes: &Changes) -> Result<(), LedgerFault> {
         let Changes { entries, incidents, now, step } = changes;
         let transaction = self.connection_mut().transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         for entry in entries {
@@ -163,7 +165,7 @@ impl Store {
         Ok(transaction.commit()?)
     }
 
-    fn add_notice(&self, notice: Notice) -> Result<Notice, Fault> {
+    fn add_notice(&self, notice: Notice) -> Result<Notice, LedgerFault> {
         let connection = self.connection();
         let (starts, ends) = match notice.matter {
             Matter::Note { at } => (at, None),
@@ -184,7 +186,7 @@ impl Store {
         Ok(Notice { id: Some(connection.last_insert_rowid()), ..notice })
     }
 
-    fn close_notice(&self, id: i64, at: Seconds) -> Result<Option<Notice>, Fault> {
+    fn close_notice(&self, id: i64, at: Seconds) -> Result<Option<Notice>, LedgerFault> {
         let connection = self.connection();
         let update = "UPDATE status_notice SET closed = ?2 WHERE id = ?1 AND closed IS NULL";
         if connection.prepare_cached(update)?.execute(params![id, int(at)])? == 0 {
@@ -195,7 +197,7 @@ impl Store {
     }
 }
 
-fn write_entry(connection: &Connection, entry: &Entry) -> Result<(), Fault> {
+fn write_entry(connection: &Connection, entry: &Entry) -> Result<(), LedgerFault> {
     let Entry { product, seconds, start, tally, latency } = entry;
     connection.prepare_cached("INSERT OR REPLACE INTO status_count VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
         int(*seconds),
@@ -214,7 +216,7 @@ fn write_entry(connection: &Connection, entry: &Entry) -> Result<(), Fault> {
 }
 
 /// Removes what nobody looks at any more, so that the file does not grow with time.
-fn forget(connection: &Connection, now: Seconds, step: Seconds) -> Result<(), Fault> {
+fn forget(connection: &Connection, now: Seconds, step: Seconds) -> Result<(), LedgerFault> {
     let first_day = int(now.saturating_sub(DAYS_KEPT * DAY));
     let counts = "DELETE FROM status_count WHERE seconds = ?1 AND start < ?2";
     for (seconds, kept) in [(step, STEPS_KEPT), (HOUR, HOURS_KEPT), (DAY, DAYS_KEPT)] {
@@ -234,7 +236,7 @@ fn forget(connection: &Connection, now: Seconds, step: Seconds) -> Result<(), Fa
     Ok(())
 }
 
-fn entries(connection: &Connection, now: Seconds) -> Result<Vec<Entry>, Fault> {
+fn entries(connection: &Connection, now: Seconds) -> Result<Vec<Entry>, LedgerFault> {
     let query = "SELECT product, seconds, start, answered, failed FROM status_count WHERE start >= ?1 ORDER BY start";
     let first_day = int(now.saturating_sub(DAYS_KEPT * DAY));
     let mut statement = connection.prepare(query)?;
@@ -264,7 +266,7 @@ fn entries(connection: &Connection, now: Seconds) -> Result<Vec<Entry>, Fault> {
     Ok(entries)
 }
 
-fn incidents(connection: &Connection, now: Seconds) -> Result<Vec<Incident>, Fault> {
+fn incidents(connection: &Connection, now: Seconds) -> Result<Vec<Incident>, LedgerFault> {
     // The newest, where there are too many.
     let query = "SELECT * FROM (SELECT product, kind, started, ended, rule, answered, failed FROM status_incident \
                  WHERE ended IS NULL OR ended >= ?1 ORDER BY started DESC LIMIT ?2) ORDER BY started";
@@ -287,7 +289,7 @@ fn incidents(connection: &Connection, now: Seconds) -> Result<Vec<Incident>, Fau
 
 const NOTICE: &str = "id, kind, product, starts, ends, written, closed, by, text";
 
-fn notices(connection: &Connection, now: Seconds) -> Result<Vec<Notice>, Fault> {
+fn notices(connection: &Connection, now: Seconds) -> Result<Vec<Notice>, LedgerFault> {
     // Open ones are bounded by those who write them; of the others the newest are enough.
     let query = format!(
         "SELECT * FROM (SELECT {NOTICE} FROM status_notice WHERE COALESCE(closed, ends, ?1) >= ?1 \

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::ledger::store::Place;
+use crate::ledger::store::Storage;
 use crate::site::status::book::Book;
-use crate::site::status::{Settings, example};
+use crate::site::status::{StatusSettings, example};
 
 const NOW: Seconds = 20_000 * DAY + 15 * HOUR;
 
@@ -25,7 +25,7 @@ impl Scratch {
     }
 
     fn open(&self) -> Store {
-        Store::open(&Place::File(self.path()), true).unwrap()
+        Store::open(&Storage::File(self.path()), true).unwrap()
     }
 }
 
@@ -37,7 +37,7 @@ impl Drop for Scratch {
 
 fn changes(now: Seconds) -> Changes {
     let names: Vec<Arc<str>> = ["phone", "email"].map(Arc::from).into();
-    let mut book = Book::new(Settings::default());
+    let mut book = Book::new(StatusSettings::default());
     example::fill(&mut book, &names, now);
     let (entries, incidents) = book.unsaved();
     Changes { entries, incidents, now, step: 60 }
@@ -77,7 +77,7 @@ fn what_was_written_is_read_again_and_writing_it_twice_changes_nothing() {
             assert_eq!(store.add_notice(note("slow")).unwrap().id, Some(1));
             assert_eq!(store.add_notice(maintenance.clone()).unwrap().id, Some(2));
         }
-        let found = store.annals(NOW).unwrap();
+        let found = store.status_store(NOW).unwrap();
         assert_eq!(sorted(found.entries), sorted(changes.entries.clone()), "written {times} times");
         assert_eq!(found.incidents.len(), changes.incidents.len());
         assert!(changes.incidents.iter().all(|incident| found.incidents.contains(incident)));
@@ -102,7 +102,7 @@ fn an_older_ledger_is_opened_without_loss_and_gets_the_tables() {
     drop(raw);
     let store = scratch.open();
     store.with_annals().unwrap();
-    assert_eq!(store.annals(NOW).unwrap(), Annals::default());
+    assert_eq!(store.status_store(NOW).unwrap(), StatusStore::default());
     assert_eq!(store.balance("acme", "phone").unwrap(), Some((7, 0)));
     assert_eq!(count(store.connection()), 5);
     // The layout of the ledger itself is as it was, so that the program of before opens it too.
@@ -154,7 +154,7 @@ fn the_file_does_not_grow_with_time() {
     };
     let later = Changes { entries: vec![odd], now: NOW, step: 60, ..Changes::default() };
     store.write_annals(&later).unwrap();
-    assert!(store.annals(NOW).unwrap().entries.is_empty());
+    assert!(store.status_store(NOW).unwrap().entries.is_empty());
 }
 
 #[test]
@@ -166,5 +166,5 @@ fn a_notice_is_closed_once() {
     assert_eq!(store.close_notice(id, NOW + 5).unwrap().unwrap().closed, Some(NOW + 5));
     assert_eq!(store.close_notice(id, NOW + 9).unwrap(), None);
     assert_eq!(store.close_notice(id + 1, NOW).unwrap(), None);
-    assert_eq!(store.annals(NOW + 10).unwrap().notices[0].closed, Some(NOW + 5));
+    assert_eq!(store.status_store(NOW + 10).unwrap().notices[0].closed, Some(NOW + 5));
 }

@@ -49,7 +49,7 @@ const PROTOCOL: &str = "stdin-1";
 
 /// What a successor is told.
 #[derive(Debug, Serialize, Deserialize)]
-enum Told {
+enum ToSuccessor {
     /// The socket of this name comes with the message.
     Socket(String),
     /// Those were all.
@@ -58,7 +58,7 @@ enum Told {
 
 /// What a successor says.
 #[derive(Debug, Serialize, Deserialize)]
-enum Said {
+enum FromSuccessor {
     Serving,
     /// It cannot, and why.
     Failed(String),
@@ -90,10 +90,12 @@ impl Predecessor {
         channel.set_patience(Some(SUCCESSOR_PATIENCE)).map_err(broken)?;
         let mut sockets = Vec::new();
         loop {
-            match channel.receive::<Told>().map_err(broken)? {
-                Some((Told::Socket(name), Some(socket))) => sockets.push(Socket::taken_over(name, socket)),
-                Some((Told::Socket(name), None)) => return Err(format!("the socket {name} was not handed over")),
-                Some((Told::Complete, _)) => return Ok(Predecessor { channel, sockets }),
+            match channel.receive::<ToSuccessor>().map_err(broken)? {
+                Some((ToSuccessor::Socket(name), Some(socket))) => sockets.push(Socket::taken_over(name, socket)),
+                Some((ToSuccessor::Socket(name), None)) => {
+                    return Err(format!("the socket {name} was not handed over"));
+                }
+                Some((ToSuccessor::Complete, _)) => return Ok(Predecessor { channel, sockets }),
                 None => return Err("the process before this one ended before it had handed over".to_owned()),
             }
         }
@@ -115,12 +117,12 @@ impl Predecessor {
     /// Tells it that this process serves.
     pub fn follow(&self) {
         // If it is gone, there is nobody who has to be told.
-        let _ = self.channel.send(&Said::Serving, None);
+        let _ = self.channel.send(&FromSuccessor::Serving, None);
     }
 
     /// Tells it that this process cannot serve, so that whoever wanted the upgrade learns why.
     pub fn give_up(line: &Channel, why: &str) {
-        let _ = line.send(&Said::Failed(why.to_owned()), None);
+        let _ = line.send(&FromSuccessor::Failed(why.to_owned()), None);
     }
 }
 
@@ -185,7 +187,7 @@ impl Upgrader {
         self.0.handed_over.load(Ordering::Acquire)
     }
 
-    /// Comes back when a successor has taken over.
+    /// Returns when a successor has taken over.
     pub async fn succeeded(&self) {
         self.0.stop.notified().await;
     }
@@ -220,8 +222,8 @@ impl Shared {
         let (near, far) = Channel::pair().map_err(|error| format!("There is no line to a successor: {error}."))?;
         let mut successor = Successor::start(&self.command, far)?;
         self.introduce(&near).map_err(|refusal| match refusal {
-            Refusal::Because(why) => why,
-            Refusal::Gone => successor.fate(),
+            UpgradeRefusal::Because(why) => why,
+            UpgradeRefusal::Gone => successor.fate(),
         })?;
         let process = successor.released();
         self.handed_over.store(true, Ordering::Release);
@@ -234,32 +236,32 @@ impl Shared {
     }
 
     /// Gives the sockets to a successor, and waits until it serves.
-    fn introduce(&self, successor: &Channel) -> Result<(), Refusal> {
-        let sockets = self.sockets.copies().map_err(Refusal::Because)?;
-        let told = |socket: &Socket| successor.send(&Told::Socket(socket.name.clone()), Some(socket.as_fd()));
-        let sent = sockets.iter().try_for_each(told).and_then(|()| successor.send(&Told::Complete, None));
-        sent.map_err(|_| Refusal::Gone)?;
+    fn introduce(&self, successor: &Channel) -> Result<(), UpgradeRefusal> {
+        let sockets = self.sockets.copies().map_err(UpgradeRefusal::Because)?;
+        let told = |socket: &Socket| successor.send(&ToSuccessor::Socket(socket.name.clone()), Some(socket.as_fd()));
+        let sent = sockets.iter().try_for_each(told).and_then(|()| successor.send(&ToSuccessor::Complete, None));
+        sent.map_err(|_| UpgradeRefusal::Gone)?;
         let begun = Instant::now();
-        let lost = |error| Refusal::Because(format!("The successor is not understood: {error}."));
+        let lost = |error| UpgradeRefusal::Because(format!("The successor is not understood: {error}."));
         successor.set_patience(Some(LOOK_INTERVAL)).map_err(lost)?;
         while begun.elapsed() < SUCCESSOR_PATIENCE {
-            match successor.receive::<Said>() {
-                Ok(Some((Said::Serving, _))) => return Ok(()),
-                Ok(Some((Said::Failed(why), _))) => return Err(Refusal::Because(why)),
-                Ok(None) => return Err(Refusal::Gone),
+            match successor.receive::<FromSuccessor>() {
+                Ok(Some((FromSuccessor::Serving, _))) => return Ok(()),
+                Ok(Some((FromSuccessor::Failed(why), _))) => return Err(UpgradeRefusal::Because(why)),
+                Ok(None) => return Err(UpgradeRefusal::Gone),
                 Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(lost(error)),
                 Err(_) if self.gateway.is_stopping() => {
-                    return Err(Refusal::Because("The process was told to end meanwhile.".to_owned()));
+                    return Err(UpgradeRefusal::Because("The process was told to end meanwhile.".to_owned()));
                 }
                 Err(_) => {}
             }
         }
-        Err(Refusal::Because(format!("The successor did not serve within {} s.", SUCCESSOR_PATIENCE.as_secs())))
+        Err(UpgradeRefusal::Because(format!("The successor did not serve within {} s.", SUCCESSOR_PATIENCE.as_secs())))
     }
 }
 
 /// Why a successor does not follow.
-enum Refusal {
+enum UpgradeRefusal {
     /// It has ended without a word.
     Gone,
     Because(String),

@@ -16,7 +16,7 @@ use rustls::SupportedProtocolVersion;
 use rustls::crypto::CryptoProvider;
 use rustls::version::{TLS12, TLS13};
 
-pub use files::{Fault, Overdue, Pair};
+pub use files::{FileFault, Overdue, Pair};
 
 /// The versions that are spoken, on both sides; rustls knows no older ones.
 const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];

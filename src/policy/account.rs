@@ -15,9 +15,9 @@ use smallvec::SmallVec;
 
 use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
-use crate::policy::credits::Licence;
+use crate::policy::credits::CreditAccount;
 use crate::policy::problem::{Problem, Row};
-use crate::policy::rate::{Arrival, Now, Rate};
+use crate::policy::rate::{Now, Rate, Tat};
 
 /// Products that one configuration can have: a token's products are the bits of one word.
 pub const MAX_PRODUCTS: usize = 64;
@@ -81,8 +81,8 @@ pub struct Account {
     pub name: Arc<str>,
     pub rate: Rate,
     /// What it has asked about itself, which is not counted as lookups.
-    pub enquiries: Arrival,
-    pub licences: Licences,
+    pub account_info_rate: Tat,
+    pub credit_accounts: CreditAccounts,
     /// Its tokens. Most accounts have one, which stands in the account itself: a request that meets
     /// neither in the processor's caches waits for memory once.
     pub keys: SmallVec<[Key; 1]>,
@@ -105,46 +105,46 @@ pub struct Key {
 /// The credits of an account, by the places of the products in the policy. Most accounts that pay
 /// have one product, and there may be millions of them.
 #[derive(Debug, Default)]
-pub enum Licences {
+pub enum CreditAccounts {
     #[default]
     None,
-    One(u8, Arc<Licence>),
-    Several(Box<[(u8, Arc<Licence>)]>),
+    One(u8, Arc<CreditAccount>),
+    Several(Box<[(u8, Arc<CreditAccount>)]>),
 }
 
-impl From<Vec<(u8, Arc<Licence>)>> for Licences {
-    fn from(mut licences: Vec<(u8, Arc<Licence>)>) -> Licences {
-        match (licences.pop(), licences.is_empty()) {
-            (None, _) => Licences::None,
-            (Some((product, licence)), true) => Licences::One(product, licence),
+impl From<Vec<(u8, Arc<CreditAccount>)>> for CreditAccounts {
+    fn from(mut credit_accounts: Vec<(u8, Arc<CreditAccount>)>) -> CreditAccounts {
+        match (credit_accounts.pop(), credit_accounts.is_empty()) {
+            (None, _) => CreditAccounts::None,
+            (Some((product, credit_account)), true) => CreditAccounts::One(product, credit_account),
             (Some(last), false) => {
-                licences.push(last);
-                Licences::Several(licences.into())
+                credit_accounts.push(last);
+                CreditAccounts::Several(credit_accounts.into())
             }
         }
     }
 }
 
-impl Licences {
+impl CreditAccounts {
     /// The credits for a product; `None` if lookups of it cost the account nothing.
-    pub fn of(&self, product: u8) -> Option<&Arc<Licence>> {
+    pub fn of(&self, product: u8) -> Option<&Arc<CreditAccount>> {
         match self {
-            Licences::None => None,
-            Licences::One(known, licence) => (*known == product).then_some(licence),
-            Licences::Several(licences) => {
-                licences.iter().find(|(known, _)| *known == product).map(|(_, licence)| licence)
+            CreditAccounts::None => None,
+            CreditAccounts::One(known, credit_account) => (*known == product).then_some(credit_account),
+            CreditAccounts::Several(credit_accounts) => {
+                credit_accounts.iter().find(|(known, _)| *known == product).map(|(_, credit_account)| credit_account)
             }
         }
     }
 
     /// All of them, in the order of the configuration.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Licence>> + Clone {
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<CreditAccount>> + Clone {
         let (one, several) = match self {
-            Licences::None => (None, [].as_slice()),
-            Licences::One(_, licence) => (Some(licence), [].as_slice()),
-            Licences::Several(licences) => (None, &**licences),
+            CreditAccounts::None => (None, [].as_slice()),
+            CreditAccounts::One(_, credit_account) => (Some(credit_account), [].as_slice()),
+            CreditAccounts::Several(credit_accounts) => (None, &**credit_accounts),
         };
-        one.into_iter().chain(several.iter().map(|(_, licence)| licence))
+        one.into_iter().chain(several.iter().map(|(_, credit_account)| credit_account))
     }
 }
 
@@ -246,8 +246,8 @@ pub mod tests {
         Account {
             name: name.into(),
             rate: Rate::Unlimited,
-            enquiries: Arrival::default(),
-            licences: Licences::None,
+            account_info_rate: Tat::default(),
+            credit_accounts: CreditAccounts::None,
             keys: keys.into_iter().collect(),
         }
     }

@@ -5,17 +5,17 @@
 use serde_json::{Value, json};
 
 use crate::policy::account::Account;
-use crate::policy::credits::balance::Snapshot;
+use crate::policy::credits::balance::BalanceSnapshot;
 use crate::policy::rate::Now;
 
 /// One JSON document about an account. Members of `credits` are whole numbers of credits, and
 /// `granted` is always the sum of the other three; `reset` is seconds since 1970-01-01 UTC. An
 /// account without a rate has null in its place.
 pub fn tell(account: &Account, now: Now) -> Vec<u8> {
-    let credits = account.licences.iter().map(|licence| {
-        let Snapshot { granted, available, held, spent } = licence.snapshot();
+    let credits = account.credit_accounts.iter().map(|credit_account| {
+        let BalanceSnapshot { granted, available, held, spent } = credit_account.snapshot();
         json!({
-            "product": &*licence.product,
+            "product": &*credit_account.product,
             "balance": available,
             "held": held,
             "spent": spent,

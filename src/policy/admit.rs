@@ -10,10 +10,10 @@ use std::time::Duration;
 use crate::policy::account::Principal;
 use crate::policy::check::header::HeaderRule;
 use crate::policy::check::network::{Client, client};
-use crate::policy::credits::Licence;
+use crate::policy::credits::CreditAccount;
 use crate::policy::http::head::{Head, Lines, One};
 use crate::policy::observer::{Check, Observer, Unobserved};
-use crate::policy::page::{Door, Page};
+use crate::policy::page::{ListenerScope, Page};
 use crate::policy::problem::{Hint, Problem, Row};
 use crate::policy::rate::Now;
 use crate::policy::tariff::{Passed, Tariff};
@@ -21,21 +21,21 @@ use crate::policy::{Policy, Preflight, Product, Route, cors};
 
 /// Whether the gateway has room for one more request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
+pub enum Headroom {
     Free,
     Full,
 }
 
 /// By which way a request came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entrance {
-    pub room: Room,
-    pub door: Door,
+pub struct Ingress {
+    pub headroom: Headroom,
+    pub scope: ListenerScope,
 }
 
-impl Entrance {
+impl Ingress {
     /// One to everything, with room.
-    pub const OPEN: Entrance = Entrance { room: Room::Free, door: Door::All };
+    pub const OPEN: Ingress = Ingress { headroom: Headroom::Free, scope: ListenerScope::All };
 }
 
 /// What became known of a request on the way, also when it was refused: an answer's headers
@@ -78,13 +78,13 @@ impl<'p> Admission<'p> {
     }
 
     /// The credits that the request is paid with; `None` if it costs nothing.
-    pub fn licence(&self) -> Option<&'p Arc<Licence>> {
-        self.principal.account.licences.of(self.product.place)
+    pub fn credit_account(&self) -> Option<&'p Arc<CreditAccount>> {
+        self.principal.account.credit_accounts.of(self.product.place)
     }
 
     /// What the request costs those who pay.
     pub fn tariff(&self) -> Option<&'p Tariff> {
-        self.product.tariff.as_ref().filter(|_| self.licence().is_some())
+        self.product.tariff.as_ref().filter(|_| self.credit_account().is_some())
     }
 
     /// How many bytes the request's body may have.
@@ -142,10 +142,10 @@ pub fn admit<'p>(
     policy: &'p Policy,
     head: &Head<'_>,
     now: Now,
-    entrance: Entrance,
+    ingress: Ingress,
     trail: &mut Trail<'p>,
 ) -> Result<Turn<'p>, Problem> {
-    admit_observed(&mut Unobserved, policy, head, now, entrance, trail)
+    admit_observed(&mut Unobserved, policy, head, now, ingress, trail)
 }
 
 /// The same before an observer, who is told of every check: what explains a decision runs this very
@@ -158,23 +158,23 @@ pub fn admit_observed<'p>(
     policy: &'p Policy,
     head: &Head<'_>,
     now: Now,
-    entrance: Entrance,
+    ingress: Ingress,
     trail: &mut Trail<'p>,
 ) -> Result<Turn<'p>, Problem> {
     let lines = &head.lines;
-    let routed = policy.route(head, entrance.door); //                                                    (endpoint-unknown)
-    let asked = cors::preflight(policy, head, entrance.door);
+    let routed = policy.route(head, ingress.scope); //                                                    (endpoint-unknown)
+    let asked = cors::preflight(policy, head, ingress.scope);
     trail.product = match routed.ok().or(asked) {
         Some(Route::Product(product)) => Some(product),
         Some(Route::Credits | Route::Page(_)) | None => None,
     };
     observer.pass(Check::OneToken, one_token(policy, trail.product, lines))?; //            malformed-request
-    observer.pass(Check::Room, enter(entrance.room))?; //                                            overloaded
+    observer.pass(Check::Room, enter(ingress.headroom))?; //                                            overloaded
     if let Some(route) = asked {
         let preflight = match route {
             Route::Product(product) => &product.preflight,
             // Nobody asks before a page is read.
-            Route::Credits | Route::Page(_) => &policy.enquiry.preflight,
+            Route::Credits | Route::Page(_) => &policy.account_info.preflight,
         };
         observer.pass(Check::Preflight, cors::allow_preflight(preflight, lines))?; //       domain-not-allowed
         return Ok(Turn::Preflight(preflight));
@@ -182,9 +182,9 @@ pub fn admit_observed<'p>(
     let product = match observer.pass(Check::Route, routed)? {
         //                                                        endpoint-unknown
         Route::Product(product) => product,
-        Route::Credits => return enquire(observer, policy, head, now, trail).map(Turn::Enquiry),
-        Route::Page(shelved) => {
-            let page = shelved.page();
+        Route::Credits => return admit_account_info(observer, policy, head, now, trail).map(Turn::Enquiry),
+        Route::Page(page_entry) => {
+            let page = page_entry.page();
             let rendition = observer.pass(Check::Accept, page.choose(lines))?; //           accept-unsupported
             return Ok(Turn::Page(page, rendition));
         }
@@ -208,8 +208,8 @@ pub fn admit_observed<'p>(
 }
 
 /// Judges the head of a request about the account's credits, in the same order. Any valid token may
-/// ask, whichever product it is for; the rate is the enquiry's own.
-fn enquire<'p>(
+/// ask, whichever product it is for; the rate is the question for credits's own.
+fn admit_account_info<'p>(
     observer: &mut impl Observer<'p>,
     policy: &'p Policy,
     head: &Head<'_>,
@@ -224,9 +224,9 @@ fn enquire<'p>(
     let client = client(&policy.trusted_proxies, head.peer, lines);
     observer.pass(Check::Networks, principal.token.networks.allow(client))?; //             ip-not-allowed
     observer.pass(Check::Domains, principal.token.domains.allow(lines))?; //                domain-not-allowed
-    let enquiry = &policy.enquiry;
-    observer.pass(Check::Rate, enquiry.window.take(&principal.account.enquiries, now))?; // rate-exceeded
-    observer.pass(Check::Accept, enquiry.media.accept(lines))?; //                          accept-unsupported
+    let account_info = &policy.account_info;
+    observer.pass(Check::Rate, account_info.window.take(&principal.account.account_info_rate, now))?; // rate-exceeded
+    observer.pass(Check::Accept, account_info.media.accept(lines))?; //                          accept-unsupported
     validate(observer, &policy.echoed, lines)?; //                                          reference-id-invalid
     Ok(principal)
 }
@@ -239,10 +239,10 @@ fn validate<'p>(observer: &mut impl Observer<'p>, rules: &'p [HeaderRule], lines
 }
 
 #[inline(always)]
-fn enter(room: Room) -> Result<(), Problem> {
-    match room {
-        Room::Free => Ok(()),
-        Room::Full => Err(overloaded("as many connections or requests as the limit")),
+fn enter(headroom: Headroom) -> Result<(), Problem> {
+    match headroom {
+        Headroom::Free => Ok(()),
+        Headroom::Full => Err(overloaded("as many connections or requests as the limit")),
     }
 }
 

@@ -5,19 +5,19 @@
 
 use crate::policy::admit::Trail;
 use crate::policy::http::head::{Head, Lines, One};
-use crate::policy::page::Door;
+use crate::policy::page::ListenerScope;
 use crate::policy::problem::{Problem, Row};
 use crate::policy::{Policy, Preflight, Route};
 
 /// Whose path a preflight asks about; `None` if the request is no preflight.
-pub fn preflight<'p>(policy: &'p Policy, head: &Head<'_>, door: Door) -> Option<Route<'p>> {
+pub fn preflight<'p>(policy: &'p Policy, head: &Head<'_>, scope: ListenerScope) -> Option<Route<'p>> {
     if head.lines.method != "OPTIONS" || head.lines.one("origin") == One::Absent {
         return None;
     }
     let One::Value(wanted) = head.lines.one("access-control-request-method") else {
         return None;
     };
-    let path = policy.paths.find(head.path).filter(|path| path.is_behind(door))?;
+    let path = policy.paths.find(head.path).filter(|path| path.is_behind(scope))?;
     // A path can belong to several products, one for each method. A method that is not served
     // gets the first one's answer, whose Allow-Methods does not name it.
     let endpoint = std::str::from_utf8(wanted).ok().and_then(|method| path.endpoint(method));

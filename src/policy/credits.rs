@@ -8,7 +8,7 @@ pub mod balance;
 use std::fmt;
 use std::sync::Arc;
 
-use super::credits::balance::{Balance, Short, Snapshot};
+use super::credits::balance::{Balance, BalanceSnapshot, Short};
 use crate::policy::problem::{Hint, Problem, Row};
 
 /// The atomics that a balance is made of; the model checker puts its own in their place.
@@ -18,7 +18,7 @@ mod atomic {
 }
 
 /// An account's credits for one product.
-pub struct Licence {
+pub struct CreditAccount {
     pub account: Arc<str>,
     pub product: Arc<str>,
     /// What the configuration grants, once.
@@ -26,10 +26,10 @@ pub struct Licence {
     balance: Balance,
 }
 
-impl Licence {
-    /// A licence without credits: even the first grant comes from the ledger.
-    pub fn new(account: Arc<str>, product: Arc<str>, first_grant: u64) -> Licence {
-        Licence { account, product, first_grant, balance: Balance::default() }
+impl CreditAccount {
+    /// A credit account without credits: even the first grant comes from the ledger.
+    pub fn new(account: Arc<str>, product: Arc<str>, first_grant: u64) -> CreditAccount {
+        CreditAccount { account, product, first_grant, balance: Balance::default() }
     }
 
     /// Holds so many credits until the hold is settled or dropped.
@@ -38,7 +38,7 @@ impl Licence {
     /// `credits-insufficient` when fewer are available.
     pub fn hold(self: &Arc<Self>, amount: u32) -> Result<Hold<'_>, Problem> {
         match self.balance.hold(amount) {
-            Ok(()) => Ok(Hold { licence: Some(self), amount, left: None }),
+            Ok(()) => Ok(Hold { credit_account: Some(self), amount, left: None }),
             Err(Short::Credits) => {
                 Err(Problem::new(Row::CreditsInsufficient, "the balance cannot cover the highest price"))
             }
@@ -55,17 +55,17 @@ impl Licence {
     }
 
     /// The balance at one moment.
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> BalanceSnapshot {
         self.balance.snapshot()
     }
 
-    /// Account and product, by which licences are sorted.
+    /// Account and product, by which credit accounts are sorted.
     pub fn key(&self) -> (&str, &str) {
         (&self.account, &self.product)
     }
 }
 
-impl fmt::Debug for Licence {
+impl fmt::Debug for CreditAccount {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Licence({}, {}, {:?})", self.account, self.product, self.snapshot())
     }
@@ -75,7 +75,7 @@ impl fmt::Debug for Licence {
 #[derive(Debug)]
 #[must_use = "a hold that is dropped is given back"]
 pub struct Hold<'p> {
-    licence: Option<&'p Arc<Licence>>,
+    credit_account: Option<&'p Arc<CreditAccount>>,
     amount: u32,
     /// What was left beside it in a balance that is kept elsewhere.
     left: Option<u64>,
@@ -84,12 +84,12 @@ pub struct Hold<'p> {
 impl<'p> Hold<'p> {
     /// What a request holds that costs nothing.
     pub const fn nothing() -> Hold<'p> {
-        Hold { licence: None, amount: 0, left: None }
+        Hold { credit_account: None, amount: 0, left: None }
     }
 
     /// Whose credits they are; `None` for a request that costs nothing.
-    pub fn licence(&self) -> Option<&'p Arc<Licence>> {
-        self.licence
+    pub fn credit_account(&self) -> Option<&'p Arc<CreditAccount>> {
+        self.credit_account
     }
 
     /// The same hold on a balance that another process keeps, where so much was left beside it.
@@ -100,7 +100,7 @@ impl<'p> Hold<'p> {
 
     /// What the next request can hold.
     pub fn left(&self) -> u64 {
-        let here = || self.licence.map_or(0, |licence| licence.balance().available());
+        let here = || self.credit_account.map_or(0, |credit_account| credit_account.balance().available());
         self.left.unwrap_or_else(here)
     }
 
@@ -115,8 +115,8 @@ impl<'p> Hold<'p> {
     }
 
     fn end(&mut self, price: u32) {
-        if let Some(licence) = self.licence.take() {
-            licence.balance.settle(self.amount, price);
+        if let Some(credit_account) = self.credit_account.take() {
+            credit_account.balance.settle(self.amount, price);
         }
     }
 }
@@ -132,73 +132,73 @@ mod tests {
     use super::*;
     use crate::policy::credits::balance::{MAX_CREDITS, MAX_HELD};
 
-    fn licence(granted: u64) -> Arc<Licence> {
-        let licence = Arc::new(Licence::new("acme".into(), "phone".into(), 0));
-        assert!(licence.balance().grant(granted));
-        licence
+    fn credit_account(granted: u64) -> Arc<CreditAccount> {
+        let credit_account = Arc::new(CreditAccount::new("acme".into(), "phone".into(), 0));
+        assert!(credit_account.balance().grant(granted));
+        credit_account
     }
 
-    fn numbers(licence: &Licence) -> [u64; 4] {
-        let Snapshot { granted, available, held, spent } = licence.snapshot();
+    fn numbers(credit_account: &CreditAccount) -> [u64; 4] {
+        let BalanceSnapshot { granted, available, held, spent } = credit_account.snapshot();
         [granted, available, held, spent]
     }
 
     #[test]
     fn five_credits_buy_exactly_five_plain_lookups() {
-        let licence = licence(5);
+        let credit_account = credit_account(5);
         for left in (0..5).rev() {
-            licence.hold(1).unwrap().settle(1);
-            assert_eq!(numbers(&licence), [5, left, 0, 5 - left]);
+            credit_account.hold(1).unwrap().settle(1);
+            assert_eq!(numbers(&credit_account), [5, left, 0, 5 - left]);
         }
-        assert_eq!(licence.hold(1).unwrap_err().row, Row::CreditsInsufficient);
+        assert_eq!(credit_account.hold(1).unwrap_err().row, Row::CreditsInsufficient);
     }
 
     #[test]
     fn a_hold_that_is_dropped_is_given_back_also_by_a_panic() {
-        let licence = licence(3);
-        let hold = licence.hold(3).unwrap();
-        assert_eq!(numbers(&licence), [3, 0, 3, 0]);
-        assert_eq!(licence.hold(1).unwrap_err().row, Row::CreditsInsufficient);
+        let credit_account = credit_account(3);
+        let hold = credit_account.hold(3).unwrap();
+        assert_eq!(numbers(&credit_account), [3, 0, 3, 0]);
+        assert_eq!(credit_account.hold(1).unwrap_err().row, Row::CreditsInsufficient);
         drop(hold);
-        assert_eq!(numbers(&licence), [3, 3, 0, 0]);
+        assert_eq!(numbers(&credit_account), [3, 3, 0, 0]);
         let panicked = std::panic::catch_unwind(|| {
-            let _hold = licence.hold(2).unwrap();
+            let _hold = credit_account.hold(2).unwrap();
             panic!("on purpose");
         });
         assert!(panicked.is_err());
-        assert_eq!(numbers(&licence), [3, 3, 0, 0]);
+        assert_eq!(numbers(&credit_account), [3, 3, 0, 0]);
     }
 
     #[test]
     fn a_price_is_never_above_what_was_held() {
-        let licence = licence(10);
-        licence.hold(2).unwrap().settle(7);
-        assert_eq!(numbers(&licence), [10, 8, 0, 2]);
-        licence.hold(3).unwrap().settle(1);
-        assert_eq!(numbers(&licence), [10, 7, 0, 3]);
+        let credit_account = credit_account(10);
+        credit_account.hold(2).unwrap().settle(7);
+        assert_eq!(numbers(&credit_account), [10, 8, 0, 2]);
+        credit_account.hold(3).unwrap().settle(1);
+        assert_eq!(numbers(&credit_account), [10, 7, 0, 3]);
     }
 
     #[test]
     fn what_is_held_or_spent_cannot_be_withdrawn() {
-        let licence = licence(10);
-        licence.hold(4).unwrap().settle(4);
-        let hold = licence.hold(3).unwrap();
-        assert!(!licence.balance().withdraw(4));
-        assert_eq!(numbers(&licence), [10, 3, 3, 4]);
-        assert!(licence.balance().withdraw(3));
-        assert_eq!(numbers(&licence), [7, 0, 3, 4]);
+        let credit_account = credit_account(10);
+        credit_account.hold(4).unwrap().settle(4);
+        let hold = credit_account.hold(3).unwrap();
+        assert!(!credit_account.balance().withdraw(4));
+        assert_eq!(numbers(&credit_account), [10, 3, 3, 4]);
+        assert!(credit_account.balance().withdraw(3));
+        assert_eq!(numbers(&credit_account), [7, 0, 3, 4]);
         hold.settle(3);
-        assert_eq!(numbers(&licence), [7, 0, 0, 7]);
+        assert_eq!(numbers(&credit_account), [7, 0, 0, 7]);
     }
 
     #[test]
     fn a_balance_counts_up_to_its_limits_and_no_further() {
-        let licence = licence(MAX_CREDITS);
-        assert!(!licence.balance().grant(1));
+        let credit_account = credit_account(MAX_CREDITS);
+        assert!(!credit_account.balance().grant(1));
         let most = u32::try_from(MAX_HELD).unwrap();
-        let hold = licence.hold(most).unwrap();
-        assert_eq!(licence.hold(1).unwrap_err().row, Row::Overloaded);
+        let hold = credit_account.hold(most).unwrap();
+        assert_eq!(credit_account.hold(1).unwrap_err().row, Row::Overloaded);
         drop(hold);
-        assert_eq!(numbers(&licence), [MAX_CREDITS, MAX_CREDITS, 0, 0]);
+        assert_eq!(numbers(&credit_account), [MAX_CREDITS, MAX_CREDITS, 0, 0]);
     }
 }

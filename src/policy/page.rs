@@ -28,7 +28,7 @@ const ETAG_BYTES: usize = 16;
 
 /// What clients of a listener get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum ListenerScope {
     All,
     /// The products alone, and no pages.
     Lookups,
@@ -207,20 +207,20 @@ fn compressed(bytes: &[u8]) -> Option<Bytes> {
 
 /// All pages of a policy, by the places that its paths have for them.
 #[derive(Debug, Default)]
-pub struct Shelf {
-    pages: Vec<Shelved>,
+pub struct PageTable {
+    pages: Vec<PageEntry>,
 }
 
-/// One page on the shelf. It can be exchanged while requests read it.
+/// One page on the page table. It can be exchanged while requests read it.
 #[derive(Debug)]
-pub struct Shelved {
+pub struct PageEntry {
     path: Box<str>,
     page: ArcSwap<Page>,
     /// Whether what is here was made under way, and so stays when the configuration changes.
     live: bool,
 }
 
-impl Shelved {
+impl PageEntry {
     /// The page as it is at the moment.
     pub fn page(&self) -> Arc<Page> {
         self.page.load_full()
@@ -232,7 +232,7 @@ impl Shelved {
     }
 }
 
-impl Shelf {
+impl PageTable {
     /// Puts one more page up; its place, or `None` when there are too many.
     pub fn add(&mut self, path: &str, page: Page) -> Option<u16> {
         self.push(path, Arc::new(page), false)
@@ -245,37 +245,37 @@ impl Shelf {
 
     fn push(&mut self, path: &str, page: Arc<Page>, live: bool) -> Option<u16> {
         let place = u16::try_from(self.pages.len()).ok()?;
-        self.pages.push(Shelved { path: path.into(), page: ArcSwap::new(page), live });
+        self.pages.push(PageEntry { path: path.into(), page: ArcSwap::new(page), live });
         Some(place)
     }
 
     /// The page at a place.
-    pub fn at(&self, place: u16) -> Option<&Shelved> {
+    pub fn at(&self, place: u16) -> Option<&PageEntry> {
         self.pages.get(usize::from(place))
     }
 
     /// All pages.
-    pub fn iter(&self) -> impl Iterator<Item = &Shelved> {
+    pub fn iter(&self) -> impl Iterator<Item = &PageEntry> {
         self.pages.iter()
     }
 
     /// The page at a path, as requests name it.
-    pub fn find(&self, path: &str) -> Option<&Shelved> {
-        self.pages.iter().find(|shelved| *shelved.path == *path)
+    pub fn find(&self, path: &str) -> Option<&PageEntry> {
+        self.pages.iter().find(|page_entry| *page_entry.path == *path)
     }
 
     /// Puts another page in the place of one that is replaced under way; whether there is such a
     /// place.
     pub fn replace(&self, path: &str, page: Page) -> bool {
-        let shelved = self.find(path).filter(|shelved| shelved.live);
-        shelved.inspect(|shelved| shelved.page.store(Arc::new(page))).is_some()
+        let page_entry = self.find(path).filter(|page_entry| page_entry.live);
+        page_entry.inspect(|page_entry| page_entry.page.store(Arc::new(page))).is_some()
     }
 
-    /// Takes over what was made under way from the shelf that this one follows.
-    pub fn inherit(&self, before: &Shelf) {
-        for shelved in self.pages.iter().filter(|shelved| shelved.live) {
-            if let Some(known) = before.find(&shelved.path).filter(|known| known.live) {
-                shelved.page.store(known.page());
+    /// Takes over what was made under way from the page table that this one follows.
+    pub fn inherit(&self, before: &PageTable) {
+        for page_entry in self.pages.iter().filter(|page_entry| page_entry.live) {
+            if let Some(known) = before.find(&page_entry.path).filter(|known| known.live) {
+                page_entry.page.store(known.page());
             }
         }
     }
@@ -379,17 +379,17 @@ mod tests {
     #[test]
     fn live_pages_survive_a_change_and_others_do_not() {
         let text = |word: &str| Page::new([Draft::html(word.to_owned(), Freshness::Live).ready()]);
-        let shelf = || {
-            let mut shelf = Shelf::default();
-            assert_eq!(shelf.add("/a", text("first")), Some(0));
-            assert_eq!(shelf.add_live("/live", text("first").into()), Some(1));
-            shelf
+        let page_table = || {
+            let mut page_table = PageTable::default();
+            assert_eq!(page_table.add("/a", text("first")), Some(0));
+            assert_eq!(page_table.add_live("/live", text("first").into()), Some(1));
+            page_table
         };
-        let words = |shelf: &Shelf, path: &str| {
-            let page = shelf.find(path).unwrap().page();
+        let words = |page_table: &PageTable, path: &str| {
+            let page = page_table.find(path).unwrap().page();
             String::from_utf8(page.rendition(0).unwrap().plain().to_vec()).unwrap()
         };
-        let (before, after) = (shelf(), shelf());
+        let (before, after) = (page_table(), page_table());
         assert!(before.replace("/live", text("second")));
         assert!(!before.replace("/a", text("second")) && !before.replace("/b", text("second")));
         after.inherit(&before);

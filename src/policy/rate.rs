@@ -53,16 +53,16 @@ pub struct Window {
 /// The theoretical arrival time of the next request, in nanoseconds of `Now::monotonic`: all that
 /// is kept of what was counted.
 #[derive(Debug, Default)]
-pub struct Arrival(AtomicU64);
+pub struct Tat(AtomicU64);
 
-impl Arrival {
+impl Tat {
     /// When the whole burst is there again, by `Now::monotonic`.
     pub fn full_at(&self) -> Duration {
         Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
 
     /// Takes over what another one has counted, unless more is counted here already.
-    pub fn inherit(&self, before: &Arrival) {
+    pub fn inherit(&self, before: &Tat) {
         self.0.fetch_max(before.0.load(Ordering::Acquire), Ordering::AcqRel);
     }
 
@@ -78,7 +78,7 @@ pub enum Rate {
     /// Nothing is counted and no rate headers are sent.
     Unlimited,
     /// Accounts with the same allowance share its window.
-    Limited(Arc<Window>, Arrival),
+    Limited(Arc<Window>, Tat),
 }
 
 /// What the rate headers say after a decision.
@@ -109,7 +109,7 @@ impl Window {
     ///
     /// # Errors
     /// `rate-exceeded`, with the whole seconds after which a request will pass.
-    pub fn take(&self, arrival: &Arrival, now: Now) -> Result<(), Problem> {
+    pub fn take(&self, arrival: &Tat, now: Now) -> Result<(), Problem> {
         decide(self.quota, Taking(&arrival.0), now).map(|_remaining| ()).map_err(|wait| {
             Problem::new(Row::RateExceeded, "the account's rate is used up").with(Hint::RetryAfter(whole_seconds(wait)))
         })
@@ -126,7 +126,7 @@ impl Window {
     }
 
     /// How much of the window is left at this moment.
-    pub fn state(&self, arrival: &Arrival, now: Now) -> RateState {
+    pub fn state(&self, arrival: &Tat, now: Now) -> RateState {
         let Window { allowance, quota } = *self;
         // Looking asks for one more request without counting it: what would remain after it,
         // and the request itself, remain now.
@@ -144,7 +144,7 @@ impl Window {
 impl Rate {
     /// A rate of its own in a window that others have as well.
     pub fn within(window: Arc<Window>) -> Rate {
-        Rate::Limited(window, Arrival::default())
+        Rate::Limited(window, Tat::default())
     }
 
     /// Counts one request, or refuses it.

@@ -17,7 +17,7 @@ pub mod shell;
 use std::sync::Arc;
 
 use crate::platform::pace;
-use crate::policy::page::{Draft, Freshness, Page, Shelf, Shelved};
+use crate::policy::page::{Draft, Freshness, Page, PageEntry, PageTable};
 use crate::policy::rate::{Rate, Window};
 use crate::policy::{Endpoint, Policy};
 use crate::site::brand::Site;
@@ -42,7 +42,7 @@ type Drafted = (String, Vec<Draft>);
 
 /// Renders all pages of a policy, which has its site already, and puts them up. Those that say the
 /// same as `before`, the pages of the policy that this one follows, are not compressed again.
-pub fn publish(policy: &mut Policy, own: &Own, before: Option<&Shelf>) {
+pub fn publish(policy: &mut Policy, own: &Own, before: Option<&PageTable>) {
     let mut pages = vec![(STYLE_PATH.to_owned(), vec![style_sheet(&policy.site)])];
     if let Some(logo) = &policy.site.logo {
         let draft = Draft::new(logo.media_type, logo.bytes.clone(), Freshness::Asset);
@@ -54,7 +54,7 @@ pub fn publish(policy: &mut Policy, own: &Own, before: Option<&Shelf>) {
     pages.extend(reference::pages(policy, own, (rate, same_rate)));
     pages.extend(own.extra.iter().map(|extra| extra_page(&policy.site, extra)));
     for (path, drafts) in pages {
-        let known = before.and_then(|before| before.find(&policy.site.served(&path))).map(Shelved::page);
+        let known = before.and_then(|before| before.find(&policy.site.served(&path))).map(PageEntry::page);
         put(policy, &path, Page::following(drafts, known.as_deref()));
         pace::step();
     }

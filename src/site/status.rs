@@ -15,8 +15,8 @@ mod html;
 pub mod incident;
 mod json;
 pub mod notice;
+pub mod publish;
 pub mod report;
-pub mod shelf;
 
 use burn::Burn;
 use history::Seconds;
@@ -24,7 +24,7 @@ use notice::Notice;
 
 /// What the configuration says of the status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
+pub struct StatusSettings {
     pub burn: Burn,
     pub notices: Box<[Notice]>,
 }
@@ -35,7 +35,7 @@ const LONGEST_STEP: Seconds = 60;
 /// Steps that the shortest window has at the least.
 const STEPS_OF_A_WINDOW: Seconds = 5;
 
-impl Settings {
+impl StatusSettings {
     /// How many seconds a step of the history has: a minute, or less where a window is short.
     pub fn step(&self) -> Seconds {
         (self.burn.shortest() / STEPS_OF_A_WINDOW).clamp(1, LONGEST_STEP)

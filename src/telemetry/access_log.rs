@@ -37,20 +37,20 @@ const MODE: u32 = 0o640;
 
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Place {
+pub enum Destination {
     Stdout,
     File(PathBuf),
 }
 
 /// Where lines go, and what references are hashed with.
 #[derive(Clone, PartialEq)]
-pub struct Settings {
-    pub place: Place,
+pub struct AccessLogSettings {
+    pub place: Destination,
     /// `None`: a key of this process alone.
     pub reference_key: Option<Box<str>>,
 }
 
-impl std::fmt::Debug for Settings {
+impl std::fmt::Debug for AccessLogSettings {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "Settings({:?}, ***)", self.place)
     }
@@ -61,7 +61,7 @@ impl std::fmt::Debug for Settings {
 pub struct AccessLog {
     queue: Queue,
     key: Key,
-    place: Place,
+    place: Destination,
     reopen: AtomicBool,
     /// Everything that was taken from the queue is written or lost.
     idle: AtomicBool,
@@ -70,8 +70,8 @@ pub struct AccessLog {
 
 impl AccessLog {
     /// Starts the thread that writes; it opens the file.
-    pub fn start(settings: Settings) -> Arc<AccessLog> {
-        let Settings { place, reference_key } = settings;
+    pub fn start(settings: AccessLogSettings) -> Arc<AccessLog> {
+        let AccessLogSettings { place, reference_key } = settings;
         let given = reference_key.and_then(|key| Key::new(key.as_bytes()));
         let log = Arc::new(AccessLog {
             queue: Queue::new(MAX_WAITING_BYTES),
@@ -211,9 +211,9 @@ impl<'l> Writer<'l> {
             return;
         }
         let opened = match &self.log.place {
-            Place::Stdout => io::stdout().as_fd().try_clone_to_owned().map(File::from),
+            Destination::Stdout => io::stdout().as_fd().try_clone_to_owned().map(File::from),
             // A pipe without a reader is not waited for, nor is one that is full.
-            Place::File(path) => {
+            Destination::File(path) => {
                 OpenOptions::new().append(true).create(true).mode(MODE).custom_flags(libc::O_NONBLOCK).open(path)
             }
         };

@@ -33,7 +33,7 @@ const FLUSH_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Where spans go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct OtlpSettings {
     /// The whole URL, as in `http://127.0.0.1:4318/v1/traces`.
     pub endpoint: Box<str>,
     /// What the collector calls this gateway.
@@ -51,7 +51,7 @@ pub struct Exporter {
 
 impl Exporter {
     /// Starts the thread that sends.
-    pub fn start(settings: Settings) -> Arc<Exporter> {
+    pub fn start(settings: OtlpSettings) -> Arc<Exporter> {
         let (queue, exported) = (Queue::new(MAX_WAITING_BYTES), Count::default());
         let exporter = Arc::new(Exporter { queue, exported, idle: AtomicBool::new(true), sender: OnceLock::new() });
         let shared = Arc::clone(&exporter);
@@ -105,7 +105,7 @@ struct Sender<'e> {
 const CLOSING: &[u8] = b"]}]}]}";
 
 impl<'e> Sender<'e> {
-    fn new(exporter: &'e Exporter, settings: &Settings) -> Sender<'e> {
+    fn new(exporter: &'e Exporter, settings: &OtlpSettings) -> Sender<'e> {
         let config =
             ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).proxy(None).http_status_as_error(false);
         Sender {

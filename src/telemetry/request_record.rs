@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::tables::{Ending, Tables, Times};
-use super::{Sight, access_line, otlp_span};
+use super::{Telemetry, access_line, otlp_span};
 use crate::policy::Policy;
 use crate::policy::admit::Trail;
 use crate::policy::http::head::Lines;
@@ -22,8 +22,8 @@ use crate::policy::rate::Now;
 use crate::policy::respond::{Outcome, TransactionId};
 
 /// A request and what is known of it.
-pub struct Witness<'r> {
-    sight: &'r Sight,
+pub struct RequestRecord<'r> {
+    telemetry: &'r Telemetry,
     tables: &'r Tables,
     seen: Seen<'r>,
     body: Wait,
@@ -39,7 +39,7 @@ pub struct Seen<'r> {
     pub transaction: TransactionId,
     pub trace: Option<Trace>,
     pub trail: Trail<'r>,
-    pub asked: Asked,
+    pub asked: UpstreamTimes,
     pub ending: Ending,
     /// The answer went out whole.
     pub delivered: bool,
@@ -51,7 +51,7 @@ pub struct Seen<'r> {
 
 /// What was asked of the upstream.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub struct UpstreamTimes {
     pub now: Now,
     /// When it began to be asked.
     pub since: Option<Instant>,
@@ -79,13 +79,19 @@ impl Wait {
     }
 }
 
-impl<'r> Witness<'r> {
+impl<'r> RequestRecord<'r> {
     /// Sees a request whose head was complete at a moment.
-    pub fn of(sight: &'r Sight, tables: &'r Tables, policy: &'r Policy, lines: &Lines<'r>, begun: Instant) -> Self {
+    pub fn of(
+        telemetry: &'r Telemetry,
+        tables: &'r Tables,
+        policy: &'r Policy,
+        lines: &Lines<'r>,
+        begun: Instant,
+    ) -> Self {
         let id = *Uuid::new_v4().as_bytes();
-        let rule = &policy.sight;
+        let rule = &policy.sampling;
         let trace = rule.traceparent.then(|| {
-            let part = match sight.has_spans() {
+            let part = match telemetry.has_spans() {
                 true => Part::Spans { chosen: rule.spans.includes(id) },
                 false => Part::None,
             };
@@ -99,13 +105,13 @@ impl<'r> Witness<'r> {
             transaction: TransactionId::of(id),
             trace,
             trail: Trail::default(),
-            asked: Asked { now: nothing_yet, since: None, server: None, status: 0 },
+            asked: UpstreamTimes { now: nothing_yet, since: None, server: None, status: 0 },
             ending: Ending::Gone,
             delivered: false,
             bytes: (0, 0),
             begun,
         };
-        Witness { sight, tables, seen, body: Wait::default(), upstream: Wait::default() }
+        RequestRecord { telemetry, tables, seen, body: Wait::default(), upstream: Wait::default() }
     }
 
     /// When the request's head was complete.
@@ -140,7 +146,7 @@ impl<'r> Witness<'r> {
     }
 
     /// The upstream begins to be asked: where to note what becomes of it.
-    pub fn asks(&mut self, now: Now) -> &mut Asked {
+    pub fn asks(&mut self, now: Now) -> &mut UpstreamTimes {
         self.seen.asked.now = now;
         self.upstream.since = Some(Instant::now());
         self.seen.asked.since = self.upstream.since;
@@ -168,9 +174,9 @@ impl<'r> Witness<'r> {
     }
 }
 
-impl Drop for Witness<'_> {
+impl Drop for RequestRecord<'_> {
     fn drop(&mut self) {
-        let Witness { sight, tables, seen, body, upstream } = self;
+        let RequestRecord { telemetry, tables, seen, body, upstream } = self;
         // Nobody has had what was not taken, and nobody pays for it.
         if seen.ending == Ending::Answered && !seen.delivered {
             seen.ending = Ending::Gone;
@@ -191,12 +197,12 @@ impl Drop for Witness<'_> {
                 Ending::Preflight | Ending::Gone => {}
             }
         }
-        if let Some(log) = &sight.log
+        if let Some(log) = &telemetry.log
             && seen.has_line()
         {
             log.push(|out| access_line::write(out, seen, &times, log.key()));
         }
-        if let Some(exporter) = &sight.exporter
+        if let Some(exporter) = &telemetry.exporter
             && seen.trace.is_some_and(|trace| trace.is_sampled())
         {
             exporter.push(|out| otlp_span::write(out, seen, &times));
@@ -250,7 +256,7 @@ impl<'r> Seen<'r> {
 
     fn has_line(&self) -> bool {
         match self.ending {
-            Ending::Answered | Ending::Preflight => self.policy.sight.ok_lines.includes(self.id),
+            Ending::Answered | Ending::Preflight => self.policy.sampling.ok_lines.includes(self.id),
             Ending::Gone | Ending::Refused(_) => true,
         }
     }

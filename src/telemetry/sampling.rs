@@ -1,14 +1,14 @@
 //! What the operator wants to see of single requests: whose figures are shown apart, which requests
 //! get a line or spans, and whether traces are passed on.
 //!
-//! Where lines and spans go is `sight.rs`.
+//! Where lines and spans go is `telemetry.rs`.
 
 /// Figures that one configuration may have by account or by token, counted as series.
 pub const MAX_SERIES: usize = 100_000;
 
 /// What is seen of requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sight {
+pub struct Sampling {
     /// Figures by account.
     pub by_account: bool,
     /// Figures by token.
@@ -23,10 +23,10 @@ pub struct Sight {
     pub spans: Share,
 }
 
-impl Default for Sight {
-    fn default() -> Sight {
+impl Default for Sampling {
+    fn default() -> Sampling {
         let (by_account, by_token) = (false, false);
-        Sight { by_account, by_token, max_series: 1000, ok_lines: Share::ALL, traceparent: true, spans: Share::ALL }
+        Sampling { by_account, by_token, max_series: 1000, ok_lines: Share::ALL, traceparent: true, spans: Share::ALL }
     }
 }
 

@@ -109,7 +109,7 @@ impl Tables {
         let of_product =
             |product: &Product| Arc::new(OfProduct::new(Arc::clone(&product.name), &product.wording, known(product)));
         let elsewhere = before.map(|before| &*before.elsewhere);
-        let most = policy.sight.max_series / STATUSES;
+        let most = policy.sampling.max_series / STATUSES;
         let accounts = policy.accounts.iter().map(|account| (Arc::clone(&account.name), None));
         let tokens = policy.accounts.iter().flat_map(|account| {
             account.keys.iter().map(|key| (Arc::clone(&account.name), Some(key.token.name.clone())))
@@ -117,11 +117,11 @@ impl Tables {
         Tables {
             products: policy.products.iter().map(of_product).collect(),
             elsewhere: Arc::new(OfProduct::new("".into(), &policy.wording, elsewhere)),
-            accounts: match policy.sight.by_account {
+            accounts: match policy.sampling.by_account {
                 true => Named::new(accounts.take(most), None, before.map(|before| &before.accounts)),
                 false => Named::default(),
             },
-            tokens: match policy.sight.by_token {
+            tokens: match policy.sampling.by_token {
                 true => Named::new(tokens.take(most), Some(OTHER), before.map(|before| &before.tokens)),
                 false => Named::default(),
             },

@@ -89,9 +89,9 @@ impl Breaker {
         if moment < until {
             return Err(Duration::from_micros(until - moment));
         }
-        let trial = trial_at(moment);
-        match self.phase.compare_exchange(phase, trial, Ordering::AcqRel, Ordering::Relaxed) {
-            Ok(_) => Ok(Pass::Trial(trial)),
+        let dry_run = trial_at(moment);
+        match self.phase.compare_exchange(phase, dry_run, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => Ok(Pass::Trial(dry_run)),
             Err(_) => Err(Duration::ZERO),
         }
     }
@@ -109,21 +109,21 @@ impl Breaker {
                     Change::Nothing
                 }
             }
-            (Pass::Trial(trial), Verdict::Sound) => {
+            (Pass::Trial(dry_run), Verdict::Sound) => {
                 self.failures.store(0, Ordering::Relaxed);
                 self.recent.clear();
-                match self.phase.compare_exchange(trial, CLOSED, Ordering::AcqRel, Ordering::Relaxed) {
+                match self.phase.compare_exchange(dry_run, CLOSED, Ordering::AcqRel, Ordering::Relaxed) {
                     Ok(_) => Change::Closed,
                     Err(_) => Change::Nothing,
                 }
             }
-            (Pass::Trial(trial), Verdict::Failed) => {
-                self.open(trial, self.open_until(now));
+            (Pass::Trial(dry_run), Verdict::Failed) => {
+                self.open(dry_run, self.open_until(now));
                 Change::Nothing
             }
             // It has not found out; the next one may.
-            (Pass::Trial(trial), Verdict::Unknown) => {
-                self.open(trial, micros(now.monotonic));
+            (Pass::Trial(dry_run), Verdict::Unknown) => {
+                self.open(dry_run, micros(now.monotonic));
                 Change::Nothing
             }
         }

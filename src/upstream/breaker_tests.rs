@@ -46,11 +46,11 @@ fn an_open_one_says_how_long_and_then_lets_one_try() {
     assert_eq!(breaker.enter(at(5999)), Err(Duration::from_millis(1)));
     assert_eq!(breaker.phase(at(5999)), Phase::Open);
     assert_eq!(breaker.phase(at(6000)), Phase::HalfOpen);
-    let trial = breaker.enter(at(6000)).unwrap();
+    let dry_run = breaker.enter(at(6000)).unwrap();
     assert_eq!(breaker.phase(at(6000)), Phase::HalfOpen);
     assert_eq!(breaker.enter(at(9000)), Err(Duration::ZERO), "one at a time");
-    // The trial fails: another five seconds from then.
-    assert_eq!(breaker.judge(trial, Failed, at(9000)), Change::Nothing);
+    // The dry run fails: another five seconds from then.
+    assert_eq!(breaker.judge(dry_run, Failed, at(9000)), Change::Nothing);
     assert_eq!(breaker.enter(at(13_999)), Err(Duration::from_millis(1)));
     // The next finds nothing out, and the one after it succeeds.
     assert_eq!(request(&breaker, at(14_000), Unknown), Change::Nothing);

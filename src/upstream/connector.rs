@@ -19,25 +19,28 @@ use tokio_rustls::TlsConnector;
 use crate::platform::tls::client::ClientTls;
 use crate::platform::tls::stream::Secured;
 use crate::policy::Upstream;
-use crate::upstream::idle_pool::{Idle, Room};
+use crate::upstream::idle_pool::{Capacity, Idle};
 
 /// How connections are made, and how many may wait for a request.
 pub struct Connections {
     connector: TransportConnector,
-    room: Room,
+    room: Capacity,
 }
 
 impl Connections {
     /// At most so many wait.
     pub fn new(most_idle: usize) -> Connections {
         // Nothing is ever given to Pingora's pool.
-        Connections { connector: TransportConnector::new(Some(ConnectorOptions::new(1))), room: Room::new(most_idle) }
+        Connections {
+            connector: TransportConnector::new(Some(ConnectorOptions::new(1))),
+            room: Capacity::new(most_idle),
+        }
     }
 }
 
 /// A server, ready to be connected to.
 #[derive(Debug)]
-pub struct Contact {
+pub struct Connector {
     peer: HttpPeer,
     tls: Option<Arc<ClientTls>>,
     connect_timeout: Duration,
@@ -45,17 +48,17 @@ pub struct Contact {
     idle: Arc<Idle<Stream>>,
 }
 
-impl Contact {
+impl Connector {
     /// Prepares a server of an upstream; no connection is made yet. Those of the contact before are
     /// used further, as long as they were verified in the same way.
-    pub fn new(upstream: &Upstream, server: SocketAddr, before: Option<&Contact>) -> Contact {
+    pub fn new(upstream: &Upstream, server: SocketAddr, before: Option<&Connector>) -> Connector {
         // A socket address needs no resolver, which would block, and cannot fail.
         let mut peer = HttpPeer::new(server, false, String::new());
         peer.options.connection_timeout = Some(upstream.connect_timeout);
         peer.options.total_connection_timeout = Some(upstream.connect_timeout);
         let number = |tls: &Option<Arc<ClientTls>>| tls.as_ref().map(|tls| tls.number());
         let before = before.filter(|before| number(&before.tls) == number(&upstream.tls));
-        Contact {
+        Connector {
             peer,
             tls: upstream.tls.clone(),
             connect_timeout: upstream.connect_timeout,
@@ -158,8 +161,8 @@ mod tests {
         for (before, after, shared) in
             [(&plain, &plain, true), (&first, &first, true), (&plain, &first, false), (&first, &second, false)]
         {
-            let before = Contact::new(before, server, None);
-            let after = Contact::new(after, server, Some(&before));
+            let before = Connector::new(before, server, None);
+            let after = Connector::new(after, server, Some(&before));
             assert_eq!(Arc::ptr_eq(&before.idle, &after.idle), shared);
         }
     }

@@ -18,9 +18,9 @@ use crate::policy::http::trace_context;
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{Context, references};
 use crate::policy::{Policy, Upstream};
-use crate::telemetry::request_record::Asked;
-use crate::upstream::connector::{Connections, Contact};
-use crate::upstream::response::{Body, Fault, Incoming};
+use crate::telemetry::request_record::UpstreamTimes;
+use crate::upstream::connector::{Connections, Connector};
+use crate::upstream::response::{Body, Incoming, ResponseFault};
 use crate::upstream::{Passage, Upstreams, translate};
 
 /// Headers that are ours to say, or that belong to one connection alone (RFC 9110, section 7.6.1).
@@ -67,13 +67,13 @@ const X_FORWARDED: &str = "x-forwarded-";
 /// The upstreams of a policy, ready to be connected to.
 #[derive(Debug)]
 pub struct Exchange {
-    upstreams: Arc<Upstreams<Contact>>,
+    upstreams: Arc<Upstreams<Connector>>,
 }
 
 impl Exchange {
     /// Prepares the upstreams; no connection is made yet.
     pub fn new(upstreams: &[Upstream]) -> Exchange {
-        Exchange { upstreams: Arc::new(Upstreams::new(upstreams, Contact::new)) }
+        Exchange { upstreams: Arc::new(Upstreams::new(upstreams, Connector::new)) }
     }
 
     /// The upstreams of a policy that takes over, with all that is known of their servers.
@@ -82,7 +82,7 @@ impl Exchange {
     }
 
     /// The upstreams while they run.
-    pub fn upstreams(&self) -> &Arc<Upstreams<Contact>> {
+    pub fn upstreams(&self) -> &Arc<Upstreams<Connector>> {
         &self.upstreams
     }
 
@@ -101,7 +101,7 @@ impl Exchange {
         upstream: usize,
         request: Vec<u8>,
         response_limit: usize,
-        asked: &mut Asked,
+        asked: &mut UpstreamTimes,
         judge: impl FnOnce(&[u8]) -> Result<T, Problem>,
     ) -> Result<(Body, T), Problem> {
         let no_upstream = Problem::new(Row::Internal, "the product has no upstream");
@@ -110,11 +110,11 @@ impl Exchange {
         // Each server is tried at most once, so that this ends.
         loop {
             let server = passage.next_server().map_err(|problem| unreached.unwrap_or(problem))?;
-            let contact = &server.peer;
+            let connector = &server.peer;
             asked.server = Some(server.address);
-            match send_once(connections, contact, &request, &passage).await {
+            match send_once(connections, connector, &request, &passage).await {
                 Ok(stream) => {
-                    let exchange = Sent { connections, contact, stream, request };
+                    let exchange = Sent { connections, connector, stream, request };
                     return exchange.receive(response_limit, asked, &mut passage, judge).await;
                 }
                 // A server that cannot be connected to, or that is not the one it should be, has not
@@ -137,12 +137,12 @@ enum Unsent {
 /// Sends the request over a connection that waits for one, or a new one.
 async fn send_once(
     connections: &Connections,
-    contact: &Contact,
+    connector: &Connector,
     request: &[u8],
-    passage: &Passage<'_, Contact>,
+    passage: &Passage<'_, Connector>,
 ) -> Result<Stream, Unsent> {
     let unreached = |error: Box<pingora_core::Error>| Unsent::Unreached(translate::connecting(&error));
-    let (mut stream, reused) = contact.get_stream(connections).await.map_err(unreached)?;
+    let (mut stream, reused) = connector.get_stream(connections).await.map_err(unreached)?;
     passage.connected(reused);
     match send(&mut stream, request).await {
         Ok(()) => Ok(stream),
@@ -151,7 +151,7 @@ async fn send_once(
             // The peer had closed the idle connection: the kernel refused the bytes. It cannot be told
             // whether it refused all of them, and so no other server is tried.
             let broken = |error: Box<pingora_core::Error>| Unsent::Broken(translate::connecting(&error));
-            let mut stream = contact.new_stream(connections).await.map_err(broken)?;
+            let mut stream = connector.new_stream(connections).await.map_err(broken)?;
             passage.connected(false);
             send(&mut stream, request).await?;
             Ok(stream)
@@ -168,7 +168,7 @@ async fn send(stream: &mut Stream, request: &[u8]) -> Result<(), Unsent> {
 /// A request that the kernel has taken whole.
 struct Sent<'c> {
     connections: &'c Connections,
-    contact: &'c Contact,
+    connector: &'c Connector,
     stream: Stream,
     /// Nobody needs it any more: the answer takes its room.
     request: Vec<u8>,
@@ -178,8 +178,8 @@ impl Sent<'_> {
     async fn receive<T>(
         mut self,
         limit: usize,
-        asked: &mut Asked,
-        passage: &mut Passage<'_, Contact>,
+        asked: &mut UpstreamTimes,
+        passage: &mut Passage<'_, Connector>,
         judge: impl FnOnce(&[u8]) -> Result<T, Problem>,
     ) -> Result<(Body, T), Problem> {
         let mut incoming = Incoming::new(&mut self.stream, self.request);
@@ -188,18 +188,18 @@ impl Sent<'_> {
         asked.status = code;
         translate::status(code, head.retry_after.as_deref(), asked.now).inspect_err(|_| passage.answered(code))?;
         let (body, persistent) = incoming.body(&head, limit).await.map_err(|fault| match fault {
-            Fault::TooLarge => {
+            ResponseFault::TooLarge => {
                 passage.answered(code);
                 translate::failed("the answer is larger than the limit")
             }
-            Fault::Broken => {
+            ResponseFault::Broken => {
                 passage.failed(translate::failed("the body of the answer was cut short or wrongly framed"))
             }
         })?;
         let judged = judge(&body).map_err(|problem| passage.failed(problem))?;
         passage.answered(code);
         if persistent {
-            self.contact.keep(self.connections, self.stream);
+            self.connector.keep(self.connections, self.stream);
         }
         Ok((body, judged))
     }

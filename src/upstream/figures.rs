@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use serde_json::{Value, json};
 
 use super::breaker::Phase;
-use super::servers::Standing;
+use super::servers::ServerState;
 use super::{Pool, Upstreams};
 use crate::telemetry::counters::Count;
 
@@ -49,9 +49,9 @@ impl<P> Pool<P> {
         let mut servers: Vec<Value> = Vec::new();
         for server in roster.servers() {
             let state = match server.standing(now) {
-                Standing::Healthy => "healthy",
-                Standing::Unhealthy => "unhealthy",
-                Standing::Ejected => "ejected",
+                ServerState::Healthy => "healthy",
+                ServerState::Unhealthy => "unhealthy",
+                ServerState::Ejected => "ejected",
             };
             servers.push(json!({
                 "server": &*server.name,
@@ -80,7 +80,7 @@ impl<P> Pool<P> {
         let now = self.clock.now();
         let roster = self.roster.load();
         let known = roster.servers().iter().map(|server| {
-            let up = server.standing(now) == Standing::Healthy;
+            let up = server.standing(now) == ServerState::Healthy;
             (server.address.to_string(), up)
         });
         known.chain(self.unresolved().map(|name| (name, false))).collect()

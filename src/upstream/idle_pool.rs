@@ -14,26 +14,26 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// Threads that do not wait for each other.
-const SHELVES: usize = 16;
+const SHARDS: usize = 16;
 
 /// How long a connection may wait when nearly as many wait as may.
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// How many connections to all servers may wait together.
 #[derive(Debug)]
-pub struct Room {
+pub struct Capacity {
     most: usize,
     taken: Arc<AtomicUsize>,
 }
 
-impl Room {
-    /// Room for so many connections.
-    pub fn new(most: usize) -> Room {
-        Room { most, taken: Arc::default() }
+impl Capacity {
+    /// Capacity for so many connections.
+    pub fn new(most: usize) -> Capacity {
+        Capacity { most, taken: Arc::default() }
     }
 
-    fn enter(&self) -> Option<Place> {
-        let place = Place(Arc::clone(&self.taken));
+    fn enter(&self) -> Option<Permit> {
+        let place = Permit(Arc::clone(&self.taken));
         (place.0.fetch_add(1, Ordering::Relaxed) < self.most).then_some(place)
     }
 
@@ -45,9 +45,9 @@ impl Room {
 
 /// The place that one connection takes.
 #[derive(Debug)]
-struct Place(Arc<AtomicUsize>);
+struct Permit(Arc<AtomicUsize>);
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -56,14 +56,14 @@ impl Drop for Place {
 /// The connections to one server, with a shelf for each thread.
 #[derive(Debug)]
 pub struct Idle<S> {
-    shelves: [Mutex<Vec<Waiting<S>>>; SHELVES],
+    shelves: [Mutex<Vec<Waiting<S>>>; SHARDS],
 }
 
 #[derive(Debug)]
 struct Waiting<S> {
     stream: S,
     since: Instant,
-    _place: Place,
+    _place: Permit,
 }
 
 impl<S> Default for Idle<S> {
@@ -77,9 +77,9 @@ impl<S: AsyncRead + Unpin> Idle<S> {
     /// those that nobody needs grow old.
     pub fn take(&self) -> Option<S> {
         let own = own_shelf();
-        (own..SHELVES).chain(0..own).find_map(|place| {
-            let mut shelf = self.shelf(place)?;
-            while let Some(mut waiting) = shelf.pop() {
+        (own..SHARDS).chain(0..own).find_map(|place| {
+            let mut page_table = self.page_table(place)?;
+            while let Some(mut waiting) = page_table.pop() {
                 if is_open(&mut waiting.stream) {
                     return Some(waiting.stream);
                 }
@@ -89,27 +89,27 @@ impl<S: AsyncRead + Unpin> Idle<S> {
     }
 
     /// Keeps a connection, if there is room.
-    pub fn put(&self, mut stream: S, room: &Room, now: Instant) {
+    pub fn put(&self, mut stream: S, room: &Capacity, now: Instant) {
         if let Some(place) = room.enter()
             && is_open(&mut stream)
-            && let Some(mut shelf) = self.shelf(own_shelf())
+            && let Some(mut page_table) = self.page_table(own_shelf())
         {
-            shelf.push(Waiting { stream, since: now, _place: place });
+            page_table.push(Waiting { stream, since: now, _place: place });
         }
     }
 
     /// Ends connections that have waited as long as they may, or that the server has closed.
-    pub fn sweep(&self, longest: Duration, room: &Room, now: Instant) {
+    pub fn sweep(&self, longest: Duration, room: &Capacity, now: Instant) {
         let longest = if room.is_short() { longest.min(SHORTEST) } else { longest };
-        for mut shelf in (0..SHELVES).filter_map(|place| self.shelf(place)) {
-            shelf.retain_mut(|waiting| {
+        for mut page_table in (0..SHARDS).filter_map(|place| self.page_table(place)) {
+            page_table.retain_mut(|waiting| {
                 now.saturating_duration_since(waiting.since) < longest && is_open(&mut waiting.stream)
             });
         }
     }
 
-    fn shelf(&self, place: usize) -> Option<MutexGuard<'_, Vec<Waiting<S>>>> {
-        self.shelves.get(place).map(|shelf| shelf.lock().unwrap_or_else(PoisonError::into_inner))
+    fn page_table(&self, place: usize) -> Option<MutexGuard<'_, Vec<Waiting<S>>>> {
+        self.shelves.get(place).map(|page_table| page_table.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -117,7 +117,7 @@ impl<S: AsyncRead + Unpin> Idle<S> {
 fn own_shelf() -> usize {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
-        static OWN: Cell<usize> = Cell::new(THREADS.fetch_add(1, Ordering::Relaxed) % SHELVES);
+        static OWN: Cell<usize> = Cell::new(THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS);
     }
     OWN.get()
 }
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_last_that_was_used_is_the_next_and_a_closed_one_is_none() {
-        let (idle, room, now) = (Idle::default(), Room::new(10), Instant::now());
+        let (idle, room, now) = (Idle::default(), Capacity::new(10), Instant::now());
         let closed = Arc::default();
         for number in 0..4 {
             idle.put(Told(number, Arc::clone(&closed)), &room, now);
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_another_thread_has_put_back_is_found() {
-        let (idle, room, now) = (Idle::default(), Room::new(10), Instant::now());
+        let (idle, room, now) = (Idle::default(), Capacity::new(10), Instant::now());
         std::thread::scope(|scope| {
             scope.spawn(|| idle.put(Told(1, Arc::default()), &room, now));
         });
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn none_waits_longer_than_it_may_or_than_the_server_wants() {
-        let (idle, room, begun) = (Idle::default(), Room::new(10), Instant::now());
+        let (idle, room, begun) = (Idle::default(), Capacity::new(10), Instant::now());
         let closed = Arc::default();
         for number in 0..3 {
             let at = begun + Duration::from_secs(10 * u64::from(number));
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn no_more_wait_than_may_and_near_that_they_wait_shortly() {
-        let (idle, room, now) = (Idle::default(), Room::new(4), Instant::now());
+        let (idle, room, now) = (Idle::default(), Capacity::new(4), Instant::now());
         for number in 0..6 {
             idle.put(Told(number, Arc::default()), &room, now);
         }

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::servers::Server;
 use super::{Pool, Upstreams, probe, resolve};
-use crate::upstream::connector::{Connections, Contact};
+use crate::upstream::connector::{Connections, Connector};
 use crate::upstream::settings::{Address, HealthRule};
 
 /// How long the first lookup of the names may keep clients waiting at the start.
@@ -21,7 +21,7 @@ const FIRST_LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
 /// wait for nothing any more.
 const TURN: Duration = Duration::from_millis(500);
 
-impl Upstreams<Contact> {
+impl Upstreams<Connector> {
     /// Keeps the upstreams for as long as it is polled. `ready` is called once each name was looked
     /// up, or has taken too long.
     pub async fn keep(&self, connections: &Connections, ready: impl FnOnce()) {
@@ -37,7 +37,7 @@ impl Upstreams<Contact> {
     }
 }
 
-async fn keep_one(pool: &Pool<Contact>, connections: &Connections, looked_up: Sender<()>) {
+async fn keep_one(pool: &Pool<Connector>, connections: &Connections, looked_up: Sender<()>) {
     let names = pool.upstream.servers.iter().enumerate().filter_map(|(place, server)| match &server.address {
         Address::Socket(_) => None,
         Address::Name { host, port } => Some(resolve::follow(pool, place, host, *port, looked_up.clone())),
@@ -55,7 +55,7 @@ async fn keep_one(pool: &Pool<Contact>, connections: &Connections, looked_up: Se
 }
 
 /// Checks all servers of an upstream, again and again.
-async fn check(pool: &Pool<Contact>, connections: &Connections) {
+async fn check(pool: &Pool<Connector>, connections: &Connections) {
     let Some(rule) = &pool.upstream.health else { return };
     loop {
         let roster = pool.roster.load_full();
@@ -64,7 +64,7 @@ async fn check(pool: &Pool<Contact>, connections: &Connections) {
     }
 }
 
-async fn check_one(pool: &Pool<Contact>, connections: &Connections, rule: &HealthRule, server: &Server<Contact>) {
+async fn check_one(pool: &Pool<Connector>, connections: &Connections, rule: &HealthRule, server: &Server<Connector>) {
     let outcome = probe::check(connections, &pool.upstream, rule, &server.peer).await;
     if outcome.is_err() {
         pool.tally.failed_checks.inc();

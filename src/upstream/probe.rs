@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use crate::policy::Upstream;
-use crate::upstream::connector::{Connections, Contact};
+use crate::upstream::connector::{Connections, Connector};
 use crate::upstream::response::Incoming;
 use crate::upstream::settings::{HealthRule, Probe};
 use crate::upstream::translate;
@@ -22,19 +22,19 @@ pub async fn check(
     connections: &Connections,
     upstream: &Upstream,
     rule: &HealthRule,
-    contact: &Contact,
+    connector: &Connector,
 ) -> Result<(), &'static str> {
     let asked = async {
         match &rule.probe {
-            Probe::Connect => connect(connections, contact).await.map(|_| ()),
-            Probe::Get { path, status } => get(connections, upstream, path, *status, contact).await,
+            Probe::Connect => connect(connections, connector).await.map(|_| ()),
+            Probe::Get { path, status } => get(connections, upstream, path, *status, connector).await,
         }
     };
     timeout(rule.timeout, asked).await.unwrap_or(Err("the check took too long"))
 }
 
-async fn connect(connections: &Connections, contact: &Contact) -> Result<Stream, &'static str> {
-    contact.new_stream(connections).await.map_err(|error| match error.etype() {
+async fn connect(connections: &Connections, connector: &Connector) -> Result<Stream, &'static str> {
+    connector.new_stream(connections).await.map_err(|error| match error.etype() {
         ErrorType::InvalidCert | ErrorType::TLSHandshakeFailure | ErrorType::TLSHandshakeTimedout => {
             translate::connecting(&error).reason
         }
@@ -47,13 +47,13 @@ async fn get(
     upstream: &Upstream,
     path: &str,
     status: u16,
-    contact: &Contact,
+    connector: &Connector,
 ) -> Result<(), &'static str> {
     let mut request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", upstream.host).into_bytes();
     // A server that wants to be shown a key wants it of checks as well.
     request.extend_from_slice(upstream.added.lines());
     request.extend_from_slice(b"\r\n");
-    let mut stream = connect(connections, contact).await?;
+    let mut stream = connect(connections, connector).await?;
     let broken = |_| "the connection broke";
     stream.write_all(&request).await.map_err(broken)?;
     stream.flush().await.map_err(broken)?;

@@ -113,7 +113,7 @@ pub struct Incoming<'s, S> {
 
 /// Why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum ResponseFault {
     /// It is larger than the limit.
     TooLarge,
     /// It was cut short, or its framing is wrong.
@@ -191,14 +191,15 @@ impl<'s, S: AsyncRead + Unpin> Incoming<'s, S> {
     ///
     /// # Errors
     /// That it is larger than `limit`, in bytes, or broken.
-    pub async fn body(mut self, head: &Head, limit: usize) -> Result<(Body, bool), Fault> {
+    pub async fn body(mut self, head: &Head, limit: usize) -> Result<(Body, bool), ResponseFault> {
         match head.framing {
             Framing::Length(length) => {
-                let length = usize::try_from(length).ok().filter(|length| *length <= limit).ok_or(Fault::TooLarge)?;
+                let length =
+                    usize::try_from(length).ok().filter(|length| *length <= limit).ok_or(ResponseFault::TooLarge)?;
                 while self.rest().len() < length {
                     let missing = length - self.rest().len();
                     if !self.read(missing).await {
-                        return Err(Fault::Broken);
+                        return Err(ResponseFault::Broken);
                     }
                 }
                 // Bytes behind the answer are nobody's, and nobody gets the connection after them.
@@ -218,7 +219,7 @@ impl<'s, S: AsyncRead + Unpin> Incoming<'s, S> {
                 loop {
                     let used = decoder.advance(self.rest(), &mut take);
                     let Ok(used) = used else {
-                        return Err(if is_too_large { Fault::TooLarge } else { Fault::Broken });
+                        return Err(if is_too_large { ResponseFault::TooLarge } else { ResponseFault::Broken });
                     };
                     self.start += used;
                     if decoder.is_done() {
@@ -229,19 +230,19 @@ impl<'s, S: AsyncRead + Unpin> Incoming<'s, S> {
                     self.bytes.drain(..self.start);
                     self.start = 0;
                     if !self.read(READ_BYTES).await {
-                        return Err(Fault::Broken);
+                        return Err(ResponseFault::Broken);
                     }
                 }
             }
             Framing::Close => loop {
                 if self.rest().len() > limit {
-                    return Err(Fault::TooLarge);
+                    return Err(ResponseFault::TooLarge);
                 }
                 self.bytes.reserve(READ_BYTES);
                 match self.stream.read_buf(&mut self.bytes).await {
                     Ok(0) => return Ok((Body { bytes: self.bytes, start: self.start }, false)),
                     Ok(_) => {}
-                    Err(_) => return Err(Fault::Broken),
+                    Err(_) => return Err(ResponseFault::Broken),
                 }
             },
         }
@@ -294,8 +295,8 @@ mod tests {
                 _ => "failed",
             })?;
             let (body, persistent) = incoming.body(&head, limit).await.map_err(|fault| match fault {
-                Fault::TooLarge => "too large",
-                Fault::Broken => "broken",
+                ResponseFault::TooLarge => "too large",
+                ResponseFault::Broken => "broken",
             })?;
             Ok((head.status, String::from_utf8(body.to_vec()).unwrap(), persistent))
         };

@@ -29,7 +29,7 @@ pub struct State {
 
 /// How a server stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum ServerState {
     Healthy,
     /// Its health checks have failed.
     Unhealthy,
@@ -51,11 +51,11 @@ pub struct Server<P> {
 
 impl<P> Server<P> {
     /// How it stands at this moment.
-    pub fn standing(&self, now: Now) -> Standing {
+    pub fn standing(&self, now: Now) -> ServerState {
         match (self.state.health.is_up(), self.is_ejected(now)) {
-            (false, _) => Standing::Unhealthy,
-            (true, true) => Standing::Ejected,
-            (true, false) => Standing::Healthy,
+            (false, _) => ServerState::Unhealthy,
+            (true, true) => ServerState::Ejected,
+            (true, false) => ServerState::Healthy,
         }
     }
 
@@ -92,7 +92,7 @@ impl<P> Server<P> {
     }
 
     fn is_chosen_first(&self, now: Now) -> bool {
-        self.standing(now) == Standing::Healthy
+        self.standing(now) == ServerState::Healthy
     }
 }
 
@@ -155,9 +155,9 @@ impl<P> Roster<P> {
         let mut take = |place: u8| {
             let server = self.servers.get(usize::from(place))?;
             let may = match server.standing(now) {
-                Standing::Healthy => true,
-                Standing::Ejected => only_ejected,
-                Standing::Unhealthy => false,
+                ServerState::Healthy => true,
+                ServerState::Ejected => only_ejected,
+                ServerState::Unhealthy => false,
             };
             let taken = may && !tried.has(place) && server.enter();
             taken.then(|| {

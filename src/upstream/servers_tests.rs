@@ -116,7 +116,7 @@ fn failures_in_a_row_eject_for_a_time() {
     assert_eq!(fail(&roster, 0, 2, at(0)), [false, false], "a success ends the row");
     assert!(!roster.judge(&roster.servers[0], Verdict::Unknown, RULE, at(0)));
     assert_eq!(fail(&roster, 0, 3, at(0)), [true, false, false], "once");
-    assert_eq!(roster.servers[0].standing(at(9999)), Standing::Ejected);
+    assert_eq!(roster.servers[0].standing(at(9999)), ServerState::Ejected);
     assert_eq!(turns(&roster, 4, at(9999)), "BBBB");
     assert!(!roster.servers[0].has_returned(at(9999)));
     assert_eq!(turns(&roster, 4, at(10_000)).matches('A').count(), 2);

@@ -1,6 +1,6 @@
 //! Pools without a network: what passes, what is told, and what survives a change.
 
-use super::servers::Standing;
+use super::servers::ServerState;
 use super::*;
 use crate::upstream::settings::{self as policy, AddedHeaders, BreakerRule, EjectionRule};
 
@@ -28,7 +28,7 @@ fn running(upstreams: &[Upstream]) -> Upstreams<SocketAddr> {
 
 const SOME: Problem = Problem::new(Row::UpstreamFailed, "some problem");
 
-fn standing(pool: &Pool<SocketAddr>) -> Vec<(String, Standing)> {
+fn standing(pool: &Pool<SocketAddr>) -> Vec<(String, ServerState)> {
     let now = pool.clock.now();
     pool.roster.load().servers().iter().map(|server| (server.address.to_string(), server.standing(now))).collect()
 }
@@ -51,7 +51,10 @@ fn a_name_without_addresses_is_unavailable_until_it_has_some() {
     drop(passage);
     assert!(pool.resolve(0, [address(2), address(3)].into()));
     let [two, three] = &standing(pool)[..] else { panic!("two servers") };
-    assert_eq!((two, three), (&("10.0.0.2:80".into(), Standing::Ejected), &("10.0.0.3:80".into(), Standing::Healthy)));
+    assert_eq!(
+        (two, three),
+        (&("10.0.0.2:80".into(), ServerState::Ejected), &("10.0.0.3:80".into(), ServerState::Healthy))
+    );
 }
 
 #[test]
@@ -85,7 +88,7 @@ fn what_stays_keeps_its_state_when_the_configuration_changes() {
     let after = before.renewed(&[named, a, with_breaker.clone()]);
     let standings = standing(after.pool(1).unwrap());
     let [(_, three), (_, two), (_, one)] = &standings[..] else { panic!("three servers") };
-    assert_eq!((one, two, three), (&Standing::Ejected, &Standing::Healthy, &Standing::Healthy));
+    assert_eq!((one, two, three), (&ServerState::Ejected, &ServerState::Healthy, &ServerState::Healthy));
     assert_eq!(after.pool(1).unwrap().roster.load().servers()[1].in_flight(), 1, "its request goes on");
     drop(in_flight);
     assert_eq!(after.pool(1).unwrap().roster.load().servers()[1].in_flight(), 0);
@@ -95,12 +98,12 @@ fn what_stays_keeps_its_state_when_the_configuration_changes() {
     let other = Upstream { breaker: BreakerRule::NEVER, ..with_breaker };
     assert!(before.renewed(std::slice::from_ref(&other)).pool(0).unwrap().enter().is_ok());
     let renamed = Upstream { name: "c".into(), ..upstream("a", &["10.0.0.1:80"]) };
-    assert_eq!(standing(before.renewed(&[renamed]).pool(0).unwrap())[0].1, Standing::Healthy);
+    assert_eq!(standing(before.renewed(&[renamed]).pool(0).unwrap())[0].1, ServerState::Healthy);
 }
 
 #[test]
 fn a_request_that_was_given_up_counts_only_if_the_server_was_slow() {
-    for (slow_after, standing_then) in [(3600, Standing::Healthy), (0, Standing::Ejected)] {
+    for (slow_after, standing_then) in [(3600, ServerState::Healthy), (0, ServerState::Ejected)] {
         let slow_after = Duration::from_secs(slow_after);
         let upstreams = running(&[Upstream { slow_after, ..upstream("u", &["10.0.0.1:80", "10.0.0.2:80"]) }]);
         let pool = upstreams.pool(0).unwrap();
@@ -126,8 +129,8 @@ fn statuses_and_retries_count() {
     passage.next_server().unwrap();
     passage.answered(503);
     drop(passage);
-    let standings: Vec<Standing> = standing(pool).into_iter().map(|(_, standing)| standing).collect();
-    assert_eq!(standings, [Standing::Ejected, Standing::Healthy, Standing::Ejected]);
+    let standings: Vec<ServerState> = standing(pool).into_iter().map(|(_, standing)| standing).collect();
+    assert_eq!(standings, [ServerState::Ejected, ServerState::Healthy, ServerState::Ejected]);
 }
 
 #[test]

@@ -52,7 +52,7 @@ const TURN_BYTES: usize = 16 * 1024;
 
 /// How long the end of a connection is put off that ends by the client's fault. Whoever floods one
 /// connection after the other gets around to few of them then, and most of what it sends is never read.
-const PARTING: Duration = Duration::from_millis(100);
+const CLOSE_DELAY: Duration = Duration::from_millis(100);
 
 /// What a client has done on one connection so far.
 #[derive(Debug, Default)]
@@ -127,7 +127,7 @@ impl Conduct {
         self.stalled.load(Ordering::Acquire)
     }
 
-    /// Comes back when the client's network takes something.
+    /// Returns when the client's network takes something.
     pub(super) async fn flowing(&self) {
         loop {
             let mut flows = std::pin::pin!(self.flows.notified());
@@ -237,7 +237,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         match wire.conduct.received(read) {
             Overhead::TooMuch => {
                 into.set_filled(before);
-                wire.parting = Some(Box::pin(sleep(PARTING)));
+                wire.parting = Some(Box::pin(sleep(CLOSE_DELAY)));
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -256,7 +256,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
     /// while if it is the client's fault.
     fn poll_parting(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.parting.is_none() && !self.conduct.leaving.load(Ordering::Relaxed) && !self.has_left(context) {
-            self.parting = Some(Box::pin(sleep(PARTING)));
+            self.parting = Some(Box::pin(sleep(CLOSE_DELAY)));
         }
         self.parting.as_mut().map_or(Poll::Ready(()), |parting| parting.as_mut().poll(context))
     }
@@ -374,7 +374,7 @@ mod tests {
         let begun = std::time::Instant::now();
         let error = wire.read(&mut [0; 4096]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
-        assert!(begun.elapsed() >= PARTING, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() >= CLOSE_DELAY, "{:?}", begun.elapsed());
     }
 
     #[tokio::test]

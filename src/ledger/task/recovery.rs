@@ -1,19 +1,19 @@
 //! How the file and the balances in memory come together: at the start, after each failure, and when a
-//! change of the configuration brings licences.
+//! change of the configuration brings credit accounts.
 //!
 //! What is written is `task.rs`.
 
 use std::sync::Arc;
 
 use super::{Task, milliseconds, since_1970};
+use crate::ledger::balance_index::Register;
 use crate::ledger::batch::address;
-use crate::ledger::register::Register;
 use crate::ledger::store::Store;
-use crate::ledger::{Fault, Place, Stage, Standing};
+use crate::ledger::{BalanceState, LedgerFault, Stage, Storage};
 use crate::policy::Policy;
-use crate::policy::credits::Licence;
+use crate::policy::credits::CreditAccount;
 
-const TOO_MANY_CREDITS: Fault = Fault::new("a balance has more credits than can be counted; adjust it");
+const TOO_MANY_CREDITS: LedgerFault = LedgerFault::new("a balance has more credits than can be counted; adjust it");
 
 impl Task {
     /// Opens the file and brings it and the balances in memory together. Only a write that
@@ -29,19 +29,19 @@ impl Task {
                 if !std::mem::take(&mut self.faults).is_empty() {
                     log::info!(target: "tollgate::ledger", "the ledger can be used again");
                 }
-                self.shared.stand(Standing::Usable);
+                self.shared.stand(BalanceState::Usable);
             }
             Err(fault) => self.fail(fault),
         }
     }
 
-    fn open(&mut self) -> Result<(), Fault> {
+    fn open(&mut self) -> Result<(), LedgerFault> {
         let store = Store::open(&self.settings.place, !self.loaded)?;
         let position = store.position()?;
         if self.loaded {
             let ours = position == self.position || self.doubt.as_ref().is_some_and(|batch| position == batch.position);
             if !ours {
-                return Err(Fault::new(
+                return Err(LedgerFault::new(
                     "the file has another history than the one in use; put the newest copy back, or restart",
                 ));
             }
@@ -54,31 +54,35 @@ impl Task {
         Ok(())
     }
 
-    /// Reads every balance. Licences that the file does not know begin with their first grant.
-    pub(super) fn load(&mut self, store: &Store) -> Result<(), Fault> {
-        let licences = self.register.all();
-        let mut known = vec![false; licences.len()];
+    /// Reads every balance. Credit accounts that the file does not know begin with their first grant.
+    pub(super) fn load(&mut self, store: &Store) -> Result<(), LedgerFault> {
+        let credit_accounts = self.register.all();
+        let mut known = vec![false; credit_accounts.len()];
         let mut all_fit = true;
         store.balances(|account, product, granted, spent| {
             let place = self.register.place(account, product);
-            let found = place.and_then(|place| Some((licences.get(place)?, known.get_mut(place)?)));
-            if let Some((licence, known)) = found {
+            let found = place.and_then(|place| Some((credit_accounts.get(place)?, known.get_mut(place)?)));
+            if let Some((credit_account, known)) = found {
                 *known = true;
-                all_fit &= licence.balance().load(granted, spent);
+                all_fit &= credit_account.balance().load(granted, spent);
             }
         })?;
         if !all_fit {
             return Err(TOO_MANY_CREDITS);
         }
         // From last to first, since the last of the list is the next to be written.
-        let unknown = licences.iter().zip(known).rev().filter(|(licence, known)| !known && licence.first_grant > 0);
-        self.due = unknown.map(|(licence, _)| Arc::clone(licence)).collect();
-        for licence in &self.due {
-            licence.balance().grant(licence.first_grant);
+        let unknown = credit_accounts
+            .iter()
+            .zip(known)
+            .rev()
+            .filter(|(credit_account, known)| !known && credit_account.first_grant > 0);
+        self.due = unknown.map(|(credit_account, _)| Arc::clone(credit_account)).collect();
+        for credit_account in &self.due {
+            credit_account.balance().grant(credit_account.first_grant);
         }
         self.due_set = self.due.iter().map(address).collect();
-        if let Some(estate) = &self.estate {
-            estate.hold(&self.register);
+        if let Some(predecessor_holds) = &self.predecessor_holds {
+            predecessor_holds.hold(&self.register);
         }
         if let Some(rates) = &mut self.rates {
             let full_at = store.rates(milliseconds(since_1970()))?;
@@ -87,14 +91,17 @@ impl Task {
         Ok(())
     }
 
-    /// Takes the licences of another policy over. Those of the one before keep their balances, also
+    /// Takes the credit accounts of another policy over. Those of the one before keep their balances, also
     /// while requests still use them.
     pub(super) fn adopt(&mut self, policy: Arc<Policy>, register: Arc<Register>) {
-        let is_known = |licence: &Arc<Licence>| {
-            self.register.find(&licence.account, &licence.product).is_some_and(|known| Arc::ptr_eq(known, licence))
+        let is_known = |credit_account: &Arc<CreditAccount>| {
+            self.register
+                .find(&credit_account.account, &credit_account.product)
+                .is_some_and(|known| Arc::ptr_eq(known, credit_account))
         };
         if self.loaded && !Arc::ptr_eq(&self.register, &register) {
-            self.unread.extend(register.all().iter().filter(|licence| !is_known(licence)).map(Arc::clone));
+            self.unread
+                .extend(register.all().iter().filter(|credit_account| !is_known(credit_account)).map(Arc::clone));
         }
         self.rates = self.rates.take().map(|rates| rates.renewed(policy));
         self.register = register;
@@ -103,18 +110,18 @@ impl Task {
         }
     }
 
-    /// Reads the balances of licences that are new. Until then they have nothing, and nobody can
+    /// Reads the balances of credit accounts that are new. Until then they have nothing, and nobody can
     /// hold anything while the file cannot be read.
-    fn read_unread(&mut self) -> Result<(), Fault> {
+    fn read_unread(&mut self) -> Result<(), LedgerFault> {
         let Some(store) = &self.store else { return Ok(()) };
-        while let Some(licence) = self.unread.last() {
-            match store.balance(&licence.account, &licence.product)? {
-                Some((granted, spent)) if licence.balance().load(granted, spent) => {}
+        while let Some(credit_account) = self.unread.last() {
+            match store.balance(&credit_account.account, &credit_account.product)? {
+                Some((granted, spent)) if credit_account.balance().load(granted, spent) => {}
                 Some(_) => return Err(TOO_MANY_CREDITS),
-                None if licence.first_grant > 0 => {
-                    licence.balance().grant(licence.first_grant);
-                    self.due_set.insert(address(licence));
-                    self.due.push(Arc::clone(licence));
+                None if credit_account.first_grant > 0 => {
+                    credit_account.balance().grant(credit_account.first_grant);
+                    self.due_set.insert(address(credit_account));
+                    self.due.push(Arc::clone(credit_account));
                 }
                 None => {}
             }
@@ -124,7 +131,7 @@ impl Task {
     }
 
     /// Finds out what became of the write that had failed.
-    fn settle_doubt(&mut self) -> Result<(), Fault> {
+    fn settle_doubt(&mut self) -> Result<(), LedgerFault> {
         let Some(batch) = self.doubt.take() else { return Ok(()) };
         if self.position == batch.position {
             self.written(batch);
@@ -135,12 +142,12 @@ impl Task {
     }
 
     /// Writes something, if only the number of the write.
-    pub(super) fn prove(&mut self) -> Result<(), Fault> {
+    pub(super) fn prove(&mut self) -> Result<(), LedgerFault> {
         let batch = self.gather();
         self.commit(batch)
     }
 
-    pub(super) fn fail(&mut self, fault: Fault) {
+    pub(super) fn fail(&mut self, fault: LedgerFault) {
         self.store = None;
         self.shared.unusable();
         self.shared.figures.failures.inc();
@@ -150,8 +157,8 @@ impl Task {
         self.faults.push(fault);
         if !told {
             let place = match &self.settings.place {
-                Place::File(path) => path.display().to_string(),
-                Place::Memory => "in memory".to_owned(),
+                Storage::File(path) => path.display().to_string(),
+                Storage::Memory => "in memory".to_owned(),
             };
             log::error!(
                 target: "tollgate::ledger",

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::Config;
-use crate::ledger::store::{Place, is_taken};
+use crate::ledger::store::{Storage, is_taken};
 
 /// How long a running gateway may take for one answer: it may wait for a successor.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -22,7 +22,7 @@ const TOKEN_VARIABLE: &str = "TOLLGATE_ADMIN_TOKEN";
 
 /// What a refusal says.
 #[derive(serde::Deserialize)]
-struct Refused {
+struct ClientError {
     detail: String,
 }
 
@@ -78,8 +78,8 @@ impl Client {
     /// its file can be opened. Without a file only a running gateway can have anything.
     pub fn of_ledger(config: &Config, nothing: &'static str) -> Option<Client> {
         let is_elsewhere = match config.ledger.as_ref().map(|settings| &settings.place) {
-            None | Some(Place::Memory) => true,
-            Some(Place::File(file)) => is_taken(file),
+            None | Some(Storage::Memory) => true,
+            Some(Storage::File(file)) => is_taken(file),
         };
         is_elsewhere.then(|| Client::new(config, nothing))
     }
@@ -126,7 +126,7 @@ impl Client {
             return serde_json::from_slice(&bytes)
                 .map_err(|_| format!("what answers on {address} is no gateway of this version"));
         }
-        let refused: Option<Refused> = serde_json::from_slice(&bytes).ok();
+        let refused: Option<ClientError> = serde_json::from_slice(&bytes).ok();
         let detail =
             refused.map_or_else(|| format!("{address} answered {}", answer.status()), |refused| refused.detail);
         match answer.status().as_u16() {

@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use std::panic::catch_unwind;
 use std::time::Duration;
 
-use super::numbers::{Reading, read_number, territory_of_iso};
+use super::numbers::{ParsedNumber, read_number, territory_of_iso};
 
 /// The longest request body that is read; a longer one is refused unread.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -119,7 +119,7 @@ pub fn lookup_phone(body: &Value, add_metadata: bool) -> Value {
     result.insert("confidence".to_owned(), "Unknown".into());
     let mut answer = json!({ "result": result });
     if add_metadata && let Some(members) = answer.as_object_mut() {
-        let metadata = reading.map_or_else(|| json!({}), Reading::metadata);
+        let metadata = reading.map_or_else(|| json!({}), ParsedNumber::metadata);
         members.insert("metadata".to_owned(), metadata);
     }
     answer

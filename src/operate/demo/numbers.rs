@@ -15,13 +15,13 @@ use std::fmt::Write;
 const NUMBER_BYTES_MAX: usize = 250;
 
 /// A text that is a valid number, and what its numbering plan says of it.
-pub struct Reading {
+pub struct ParsedNumber {
     number: PhoneNumber,
     plan: &'static Metadata,
     pub phone_type: &'static str,
 }
 
-impl Reading {
+impl ParsedNumber {
     /// The number in a format.
     pub fn written(&self, mode: Mode) -> String {
         let mut text = String::new();
@@ -54,13 +54,13 @@ impl Reading {
 /// away twice (+7 800 …, +370 800 …) or a calling code that is part of the number, and its validity
 /// test forgets leading zeros (+39 06 …) and accepts surplus digits. So it proposes, other readings
 /// stand beside its own, and the patterns of the numbering plans decide.
-pub fn read_number(text: &str, region: Option<country::Id>) -> Option<Reading> {
+pub fn read_number(text: &str, region: Option<country::Id>) -> Option<ParsedNumber> {
     let text = plain_text(text)?;
     readings(&text, region).into_iter().find_map(|number| {
         let national = number.national().to_string();
         let plan = plan_of(number.code().value(), &national)?;
         let phone_type = phone_type_of(plan, &national)?;
-        Some(Reading { number, plan, phone_type })
+        Some(ParsedNumber { number, plan, phone_type })
     })
 }
 

@@ -1,8 +1,8 @@
 //! The answer that a client would get, written by the same code as in the gateway.
 
 use super::asked::Asked;
+use super::dry_run::{Ending, Trial};
 use super::seen;
-use super::trial::{Ending, Trial};
 use crate::policy::respond::{self, Context, Outcome, Sink, TransactionId};
 use crate::policy::{Policy, account_info};
 
@@ -35,9 +35,9 @@ impl Sink for Answer {
 }
 
 /// The answer to a request, unless it is the backend's to give.
-pub fn of(policy: &Policy, asked: &Asked, trial: &Trial<'_, '_>) -> Option<Answer> {
+pub fn of(policy: &Policy, asked: &Asked, dry_run: &Trial<'_, '_>) -> Option<Answer> {
     let told;
-    let outcome = match &trial.ending {
+    let outcome = match &dry_run.ending {
         Ending::Refused(problem) => Outcome::Refused(*problem),
         Ending::Preflight(preflight) => Outcome::Preflight(preflight),
         Ending::Enquiry(principal) => {
@@ -50,15 +50,15 @@ pub fn of(policy: &Policy, asked: &Asked, trial: &Trial<'_, '_>) -> Option<Answe
     let transaction = TransactionId::random();
     let context = Context {
         policy,
-        lines: &trial.lines,
-        trail: trial.trail,
+        lines: &dry_run.lines,
+        trail: dry_run.trail,
         transaction: &transaction,
         trace: None,
         now: asked.now,
     };
     let mut answer = Answer::default();
     respond::write(&mut answer, &context, &outcome);
-    let secrets = seen::secrets(policy, &trial.lines);
+    let secrets = seen::secrets(policy, &dry_run.lines);
     for (_, value) in &mut answer.headers {
         *value = seen::without(value, &secrets);
     }

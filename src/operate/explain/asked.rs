@@ -1,6 +1,6 @@
 //! The request that is asked about, from flags like those of curl to the bytes of its head.
 //!
-//! What is made of the request is `trial.rs`.
+//! What is made of the request is `dry_run.rs`.
 
 use std::ffi::OsString;
 use std::net::IpAddr;

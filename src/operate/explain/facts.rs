@@ -3,9 +3,9 @@
 //! One method for each group of checks, in the order of `admit`. What became of a check is
 //! `findings.rs`.
 
-use super::findings::Telling;
+use super::dry_run::Ending;
+use super::findings::Report;
 use super::seen;
-use super::trial::Ending;
 use crate::policy::Product;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
@@ -13,9 +13,9 @@ use crate::policy::http::head::Framing;
 use crate::policy::observer::Check;
 use crate::policy::problem::{Hint, Row};
 
-impl<'p> Telling<'_, '_, 'p> {
+impl<'p> Report<'_, '_, 'p> {
     pub(super) fn head(&mut self) {
-        let framing = match self.trial.head.map(|head| head.framing) {
+        let framing = match self.dry_run.head.map(|head| head.framing) {
             None => "no well-formed head".to_owned(),
             Some(Framing::None) => "one well-formed head, no body".to_owned(),
             Some(Framing::Length(length)) => format!("one well-formed head, a body of {length} bytes"),
@@ -27,20 +27,20 @@ impl<'p> Telling<'_, '_, 'p> {
         let several = self.refusal(Check::OneToken).map(|problem| problem.reason.to_owned());
         let one = several.unwrap_or_else(|| "no token is sent twice".to_owned());
         self.add(Check::OneToken, Row::MalformedRequest, true, one, self.of_product(&["token_headers"]));
-        let room = "known to the running gateway alone";
-        self.add(Check::Room, Row::Overloaded, false, room, self.places.of(&["limits", "requests"]));
+        let headroom = "known to the running gateway alone";
+        self.add(Check::Room, Row::Overloaded, false, headroom, self.places.of(&["limits", "requests"]));
     }
 
     pub(super) fn preflight(&mut self) {
-        let origin = seen::header(&self.trial.lines, "Origin");
+        let origin = seen::header(&self.dry_run.lines, "Origin");
         let spot = self.of_product(&["routes"]);
         self.add(Check::Preflight, Row::DomainNotAllowed, true, format!("a preflight, {origin}"), spot);
     }
 
     pub(super) fn route(&mut self) {
-        let lines = &self.trial.lines;
+        let lines = &self.dry_run.lines;
         let route = format!("{} {}", lines.method, lines.path());
-        let name = self.trial.trail.product.map(|product| &*product.name);
+        let name = self.dry_run.trail.product.map(|product| &*product.name);
         let spot = match name {
             Some(name) => self.places.word(&["products", name, "routes"], &route),
             None => self.places.of(&["products"]),
@@ -57,11 +57,11 @@ impl<'p> Telling<'_, '_, 'p> {
     }
 
     pub(super) fn caller(&mut self) {
-        let (trial, lines) = (self.trial, self.trial.lines);
+        let (dry_run, lines) = (self.dry_run, self.dry_run.lines);
         let headers = self.token_headers();
         let sent = seen::token(headers, &lines);
         self.add(Check::Token, Row::TokenMissing, true, sent, self.of_product(&["token_headers"]));
-        let Some(principal) = trial.trail.principal else {
+        let Some(principal) = dry_run.trail.principal else {
             let nobody = "no token of the configuration has its digest";
             self.add(Check::Principal, Row::TokenUnknown, true, nobody, self.places.of(&["accounts"]));
             for (check, row) in NOT_KNOWN {
@@ -76,7 +76,7 @@ impl<'p> Telling<'_, '_, 'p> {
         self.add(Check::InForce, Row::TokenDisabled, true, switched, self.of_token("disabled"));
         let (expires, when) = seen::expiry(token.expiry, self.asked.now);
         self.add(Check::InForce, Row::TokenExpired, expires, when, self.of_token("expires"));
-        if self.trial.trail.product.is_some() {
+        if self.dry_run.trail.product.is_some() {
             let covers = self.policy.products.iter().filter(|product| token.products.contains(product.place));
             let names: Vec<&str> = covers.map(|product| &*product.name).collect();
             let covers = format!("the token covers {}", names.join(", "));
@@ -88,8 +88,8 @@ impl<'p> Telling<'_, '_, 'p> {
         let listed = matches!(token.domains, Domains::Listed(_));
         let page = seen::page(&lines);
         self.add(Check::Domains, Row::DomainNotAllowed, listed, page, self.of_token("domains"));
-        let (limited, rate) = seen::rate(self.policy, principal.account, trial.trail.product, self.asked.now);
-        let spot = match self.trial.trail.product {
+        let (limited, rate) = seen::rate(self.policy, principal.account, dry_run.trail.product, self.asked.now);
+        let spot = match self.dry_run.trail.product {
             Some(_) => self.account.as_ref().and_then(|account| account.of_account(&["rate"])),
             None => self.places.of(&["enquiry_rate"]),
         };
@@ -98,15 +98,15 @@ impl<'p> Telling<'_, '_, 'p> {
 
     /// What a page of the gateway's own looks at.
     pub(super) fn page(&mut self) {
-        let accept = seen::header(&self.trial.lines, "Accept");
+        let accept = seen::header(&self.dry_run.lines, "Accept");
         self.add(Check::Accept, Row::AcceptUnsupported, true, accept, None);
     }
 
     pub(super) fn headers(&mut self) {
-        let lines = self.trial.lines;
+        let lines = self.dry_run.lines;
         let accept = seen::header(&lines, "Accept");
         self.add(Check::Accept, Row::AcceptUnsupported, true, accept, self.of_product(&["accept"]));
-        let rules = match self.trial.trail.product {
+        let rules = match self.dry_run.trail.product {
             Some(product) => {
                 self.content_and_deadline(product);
                 &product.headers
@@ -120,7 +120,7 @@ impl<'p> Telling<'_, '_, 'p> {
     }
 
     fn content_and_deadline(&mut self, product: &'p Product) {
-        let lines = self.trial.lines;
+        let lines = self.dry_run.lines;
         if product.body.is_some() {
             let mut content = seen::header(&lines, "Content-Type");
             if lines.values("content-encoding").next().is_some() {
@@ -137,7 +137,7 @@ impl<'p> Telling<'_, '_, 'p> {
     }
 
     pub(super) fn body(&mut self) {
-        let Some(product) = self.trial.trail.product else { return };
+        let Some(product) = self.dry_run.trail.product else { return };
         let bytes = self.asked.body.len();
         let (limit, has_body) = product.body.as_ref().map_or((0, false), |rule| (rule.max_bytes, true));
         let size = format!("{bytes} bytes of at most {limit}");
@@ -174,30 +174,30 @@ impl<'p> Telling<'_, '_, 'p> {
     }
 
     pub(super) fn credits(&mut self) {
-        let Some(product) = self.trial.trail.product else { return };
-        let account = self.trial.trail.principal.map(|principal| principal.account);
-        let licence = account.and_then(|account| account.licences.of(product.place));
-        let held = match self.trial.ending {
+        let Some(product) = self.dry_run.trail.product else { return };
+        let account = self.dry_run.trail.principal.map(|principal| principal.account);
+        let credit_account = account.and_then(|account| account.credit_accounts.of(product.place));
+        let held = match self.dry_run.ending {
             Ending::Forwarded(_, held) => held,
             Ending::Refused(_) | Ending::Preflight(_) | Ending::Enquiry(_) | Ending::Page(..) => None,
         };
-        let told = match (licence, &product.tariff, held) {
+        let told = match (credit_account, &product.tariff, held) {
             (_, None, _) => "lookups of the product cost nothing".to_owned(),
             (None, Some(_), _) => "the account pays nothing for it".to_owned(),
-            (Some(licence), Some(_), Some(held)) => format!(
+            (Some(credit_account), Some(_), Some(held)) => format!(
                 "{held} would be held; the account began with {}, and the ledger has what is left",
-                licence.first_grant
+                credit_account.first_grant
             ),
-            (Some(licence), Some(_), None) => format!(
+            (Some(credit_account), Some(_), None) => format!(
                 "more would be held than the {} that the account began with; the ledger has what it was granted since",
-                licence.first_grant
+                credit_account.first_grant
             ),
         };
-        let spot = match licence {
+        let spot = match credit_account {
             Some(_) => self.account.as_ref().and_then(|account| account.of_account(&["credits", &product.name])),
             None => self.of_product(&["credits"]),
         };
-        self.add(Check::Credits, Row::CreditsInsufficient, licence.is_some(), told, spot);
+        self.add(Check::Credits, Row::CreditsInsufficient, credit_account.is_some(), told, spot);
     }
 }
 

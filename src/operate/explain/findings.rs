@@ -5,9 +5,9 @@
 //! check looked at is `facts.rs`.
 
 use super::asked::Asked;
-use super::places::{AccountPlaces, Places, Spot};
+use super::dry_run::Trial;
+use super::places::{AccountPlaces, Location, Places};
 use super::seen;
-use super::trial::Trial;
 use crate::policy::account::Digest;
 use crate::policy::observer::Check;
 use crate::policy::problem::messages::Wording;
@@ -45,57 +45,57 @@ pub struct Finding {
     pub verdict: Verdict,
     /// What was looked at.
     pub seen: String,
-    pub decided_by: Option<Spot>,
+    pub decided_by: Option<Location>,
 }
 
 /// A row as it is put together.
-struct Fact<'p> {
+struct CheckDetail<'p> {
     check: Check<'p>,
     row: Row,
     /// Whether the configuration asks for anything.
     applies: bool,
     seen: String,
-    spot: Option<Spot>,
+    spot: Option<Location>,
 }
 
 /// Puts the findings of one request together.
-pub struct Telling<'t, 'a, 'p> {
+pub struct Report<'t, 'a, 'p> {
     pub(super) policy: &'p Policy,
     pub(super) asked: &'t Asked,
-    pub(super) trial: &'t Trial<'a, 'p>,
+    pub(super) dry_run: &'t Trial<'a, 'p>,
     pub(super) places: &'t Places,
     pub(super) account: Option<AccountPlaces>,
-    facts: Vec<Fact<'p>>,
+    facts: Vec<CheckDetail<'p>>,
 }
 
-impl<'t, 'a, 'p> Telling<'t, 'a, 'p> {
+impl<'t, 'a, 'p> Report<'t, 'a, 'p> {
     /// Everything about one request, in the order of the checks.
     pub fn findings(
         policy: &'p Policy,
         places: &'t Places,
         asked: &'t Asked,
-        trial: &'t Trial<'a, 'p>,
+        dry_run: &'t Trial<'a, 'p>,
     ) -> Vec<Finding> {
-        let mut telling = Telling { policy, asked, trial, places, account: None, facts: Vec::new() };
-        telling.account = telling.account_places();
-        telling.head();
-        if telling.saw(Check::Preflight) {
-            telling.preflight();
-        } else if telling.saw(Check::Accept) && !telling.saw(Check::Token) {
-            telling.route();
-            telling.page();
+        let mut report = Report { policy, asked, dry_run, places, account: None, facts: Vec::new() };
+        report.account = report.account_places();
+        report.head();
+        if report.saw(Check::Preflight) {
+            report.preflight();
+        } else if report.saw(Check::Accept) && !report.saw(Check::Token) {
+            report.route();
+            report.page();
         } else {
-            telling.route();
-            telling.caller();
-            telling.headers();
-            telling.body();
-            telling.credits();
+            report.route();
+            report.caller();
+            report.headers();
+            report.body();
+            report.credits();
         }
-        telling.facts.iter().map(|fact| telling.finding(fact)).collect()
+        report.facts.iter().map(|fact| report.finding(fact)).collect()
     }
 
-    fn finding(&self, fact: &Fact<'p>) -> Finding {
-        let made = self.trial.checks.iter().find(|(check, _)| *check == fact.check);
+    fn finding(&self, fact: &CheckDetail<'p>) -> Finding {
+        let made = self.dry_run.checks.iter().find(|(check, _)| *check == fact.check);
         let verdict = match made.map(|(_, refusal)| refusal) {
             None => Verdict::NotReached,
             Some(Some(problem)) if problem.row == fact.row => Verdict::Refused,
@@ -119,50 +119,50 @@ impl<'t, 'a, 'p> Telling<'t, 'a, 'p> {
         row: Row,
         applies: bool,
         seen: impl Into<String>,
-        spot: Option<Spot>,
+        spot: Option<Location>,
     ) {
-        self.facts.push(Fact { check, row, applies, seen: seen.into(), spot });
+        self.facts.push(CheckDetail { check, row, applies, seen: seen.into(), spot });
     }
 
     pub(super) fn wording(&self) -> &'p Wording {
-        self.trial.trail.product.map_or(&self.policy.wording, |product| &product.wording)
+        self.dry_run.trail.product.map_or(&self.policy.wording, |product| &product.wording)
     }
 
     /// What was looked at, without anything that could be a token. The token's name is the
     /// operator's own word.
-    fn shown(&self, fact: &Fact<'_>) -> String {
+    fn shown(&self, fact: &CheckDetail<'_>) -> String {
         match fact.check {
             Check::Principal => fact.seen.clone(),
-            _ => seen::without(&fact.seen, &seen::secrets(self.policy, &self.trial.lines)),
+            _ => seen::without(&fact.seen, &seen::secrets(self.policy, &self.dry_run.lines)),
         }
     }
 
     fn saw(&self, check: Check<'p>) -> bool {
-        self.trial.checks.iter().any(|(made, _)| *made == check)
+        self.dry_run.checks.iter().any(|(made, _)| *made == check)
     }
 
     pub(super) fn refusal(&self, check: Check<'p>) -> Option<Problem> {
-        self.trial.checks.iter().find(|(made, _)| *made == check)?.1
+        self.dry_run.checks.iter().find(|(made, _)| *made == check)?.1
     }
 
     /// Where a key of the request's product is written.
-    pub(super) fn of_product(&self, keys: &[&str]) -> Option<Spot> {
-        let name = &*self.trial.trail.product?.name;
+    pub(super) fn of_product(&self, keys: &[&str]) -> Option<Location> {
+        let name = &*self.dry_run.trail.product?.name;
         let keys: Vec<&str> = ["products", name].iter().chain(keys).copied().collect();
         self.places.of(&keys)
     }
 
-    pub(super) fn of_token(&self, key: &str) -> Option<Spot> {
+    pub(super) fn of_token(&self, key: &str) -> Option<Location> {
         self.account.as_ref()?.of_token(key)
     }
 
     fn account_places(&self) -> Option<AccountPlaces> {
-        let principal = self.trial.trail.principal?;
-        let token = admit::token(self.token_headers(), &self.trial.lines).ok()?;
+        let principal = self.dry_run.trail.principal?;
+        let token = admit::token(self.token_headers(), &self.dry_run.lines).ok()?;
         self.places.account(principal.account, &Digest::of(token))
     }
 
     pub(super) fn token_headers(&self) -> &'p [Box<str>] {
-        self.trial.trail.product.map_or(&self.policy.token_headers, |product| &product.token_headers)
+        self.dry_run.trail.product.map_or(&self.policy.token_headers, |product| &product.token_headers)
     }
 }

@@ -19,7 +19,7 @@ pub struct Places {
 
 /// Where something is written, or would be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spot {
+pub struct Location {
     pub file: String,
     pub line: usize,
     /// The key, such as `products.phone.routes[0]`.
@@ -62,19 +62,19 @@ impl Places {
     }
 
     /// Where some keys are written.
-    pub fn of(&self, keys: &[&str]) -> Option<Spot> {
+    pub fn of(&self, keys: &[&str]) -> Option<Location> {
         spot(&self.main, 0, &pointer(keys))
     }
 
     /// Where the element of a list is written whose `key` says `value`.
-    pub fn element(&self, list: &[&str], key: &str, value: &str) -> Option<Spot> {
+    pub fn element(&self, list: &[&str], key: &str, value: &str) -> Option<Location> {
         let says = |element: &String| self.main.text(&format!("{element}/{key}")) == Some(value);
         let element = self.main.elements(&pointer(list)).find(says)?;
         spot(&self.main, 0, &element)
     }
 
     /// Where the element of a list is written that says `value` itself.
-    pub fn word(&self, list: &[&str], value: &str) -> Option<Spot> {
+    pub fn word(&self, list: &[&str], value: &str) -> Option<Location> {
         let element = self.main.elements(&pointer(list)).find(|element| self.main.text(element) == Some(value))?;
         spot(&self.main, 0, &element)
     }
@@ -87,19 +87,19 @@ impl Places {
 
 impl AccountPlaces {
     /// Where a key of the account is written.
-    pub fn of_account(&self, key: &[&str]) -> Option<Spot> {
+    pub fn of_account(&self, key: &[&str]) -> Option<Location> {
         spot(&self.outline, self.lines_before, &format!("{}{}", self.account, pointer(key)))
     }
 
     /// Where a key of the token is written.
-    pub fn of_token(&self, key: &str) -> Option<Spot> {
+    pub fn of_token(&self, key: &str) -> Option<Location> {
         spot(&self.outline, self.lines_before, &format!("{}{}", self.token, pointer(&[key])))
     }
 }
 
-fn spot(outline: &Outline, lines_before: usize, wanted: &str) -> Option<Spot> {
+fn spot(outline: &Outline, lines_before: usize, wanted: &str) -> Option<Location> {
     let (nearest, line) = outline.nearest(wanted)?;
-    Some(Spot {
+    Some(Location {
         file: outline.file().to_owned(),
         line: line.saturating_add(lines_before),
         key: in_words(wanted),

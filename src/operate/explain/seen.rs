@@ -120,7 +120,7 @@ pub fn page(lines: &Lines<'_>) -> String {
 pub fn rate(policy: &Policy, account: &Account, product: Option<&Product>, now: Now) -> (bool, String) {
     let state = match product {
         Some(_) => account.rate.state(now),
-        None => Some(policy.enquiry.window.state(&account.enquiries, now)),
+        None => Some(policy.account_info.window.state(&account.account_info_rate, now)),
     };
     match state {
         None => (false, "the account's rate is unlimited".to_owned()),

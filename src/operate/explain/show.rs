@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::asked::Asked;
 use super::findings::{Finding, Verdict};
-use super::places::Spot;
+use super::places::Location;
 use super::{Explanation, Outcome, seen};
 use crate::policy::http::head::{Peer, Version};
 
@@ -104,7 +104,7 @@ fn columns(finding: &Finding) -> [String; 4] {
     [finding.problem.clone(), finding.verdict.word().to_owned(), finding.seen.clone(), place]
 }
 
-fn place(spot: &Spot) -> String {
+fn place(spot: &Location) -> String {
     let default = if spot.written { "" } else { " (not written: its default)" };
     format!("{}:{} {}{default}", spot.file, spot.line, spot.key)
 }

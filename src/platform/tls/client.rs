@@ -12,7 +12,7 @@ use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::files::{self, Fault, Overdue, Pair, Snapshot};
+use super::files::{self, FileContents, FileFault, Overdue, Pair};
 use super::follow::{Files, Followed};
 use super::{VERSIONS, provider};
 
@@ -38,7 +38,7 @@ impl Files for ClientFiles {
         of_pair.chain(self.authorities.as_deref()).collect()
     }
 
-    fn make(&self, snapshot: &Snapshot) -> Result<ClientConfig, Vec<Fault>> {
+    fn make(&self, snapshot: &FileContents) -> Result<ClientConfig, Vec<FileFault>> {
         let authorities = match &self.authorities {
             Some(file) => snapshot.authorities(file),
             None => of_the_machine(),
@@ -52,7 +52,7 @@ impl Files for ClientFiles {
         };
         let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS);
         let impossible =
-            |_| vec![Fault { file: None, what: "TLS cannot be set up on this machine; leave it out".to_owned() }];
+            |_| vec![FileFault { file: None, what: "TLS cannot be set up on this machine; leave it out".to_owned() }];
         let builder = builder.map_err(impossible)?.with_root_certificates(authorities);
         let mut config = match pair {
             Some(pair) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair))),
@@ -62,27 +62,31 @@ impl Files for ClientFiles {
         Ok(config)
     }
 
-    fn overdue(&self, snapshot: &Snapshot, now: SystemTime) -> Vec<Overdue> {
+    fn overdue(&self, snapshot: &FileContents, now: SystemTime) -> Vec<Overdue> {
         overdue_pairs(self.pair.iter(), snapshot, now)
     }
 }
 
 /// The authorities that this machine trusts: its operator keeps them up to date, and they do not
 /// age with the program.
-fn of_the_machine() -> Result<RootCertStore, Fault> {
+fn of_the_machine() -> Result<RootCertStore, FileFault> {
     let mut store = RootCertStore::empty();
     // Single ones that cannot be read are no reason to do without all others.
     store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if store.is_empty() {
         let what =
             "has no `ca`, and this machine has no certificate authorities; name the file of the backend's in `ca`";
-        return Err(Fault { file: None, what: what.to_owned() });
+        return Err(FileFault { file: None, what: what.to_owned() });
     }
     Ok(store)
 }
 
 /// The pairs whose certificates are out of their time.
-pub fn overdue_pairs<'p>(pairs: impl Iterator<Item = &'p Pair>, snapshot: &Snapshot, now: SystemTime) -> Vec<Overdue> {
+pub fn overdue_pairs<'p>(
+    pairs: impl Iterator<Item = &'p Pair>,
+    snapshot: &FileContents,
+    now: SystemTime,
+) -> Vec<Overdue> {
     let judged = |pair: &Pair| {
         let certified = snapshot.pair(pair).ok()?;
         let what = files::overdue(certified.cert.first()?, now)?;

@@ -35,14 +35,14 @@ pub struct Pair {
 
 /// What is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct FileFault {
     /// `None`: no file is at fault, but the machine or the settings as a whole.
     pub file: Option<PathBuf>,
     /// What is wrong and, behind a `; `, what to do instead.
     pub what: String,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for FileFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.file {
             Some(file) => write!(formatter, "{} {}", file.display(), self.what),
@@ -65,12 +65,12 @@ impl fmt::Display for Overdue {
 }
 
 /// The bytes of some files, all read at one time.
-pub struct Snapshot(BTreeMap<PathBuf, Result<Vec<u8>, &'static str>>);
+pub struct FileContents(BTreeMap<PathBuf, Result<Vec<u8>, &'static str>>);
 
-impl Snapshot {
+impl FileContents {
     /// Reads the files.
-    pub fn take<'f>(files: impl IntoIterator<Item = &'f Path>) -> Snapshot {
-        Snapshot(files.into_iter().map(|file| (file.to_owned(), read(file))).collect())
+    pub fn take<'f>(files: impl IntoIterator<Item = &'f Path>) -> FileContents {
+        FileContents(files.into_iter().map(|file| (file.to_owned(), read(file))).collect())
     }
 
     /// By what two snapshots are told apart.
@@ -86,7 +86,7 @@ impl Snapshot {
         hasher.finalize().into()
     }
 
-    fn bytes(&self, file: &Path) -> Result<&[u8], Fault> {
+    fn bytes(&self, file: &Path) -> Result<&[u8], FileFault> {
         match self.0.get(file) {
             Some(Ok(bytes)) => Ok(bytes),
             Some(Err(what)) => Err(fault(file, *what)),
@@ -95,7 +95,7 @@ impl Snapshot {
     }
 
     /// The certificates of a file, at least one.
-    fn certificates(&self, file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    fn certificates(&self, file: &Path) -> Result<Vec<CertificateDer<'static>>, FileFault> {
         const NOT_PEM: &str = "is no PEM file of certificates; write them as BEGIN CERTIFICATE blocks";
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(self.bytes(file)?).collect();
         let certificates = certificates.map_err(|_| fault(file, NOT_PEM))?;
@@ -106,7 +106,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn authorities(&self, file: &Path) -> Result<RootCertStore, Fault> {
+    pub fn authorities(&self, file: &Path) -> Result<RootCertStore, FileFault> {
         let mut store = RootCertStore::empty();
         for certificate in self.certificates(file)? {
             if store.add(certificate).is_err() {
@@ -121,7 +121,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// What is wrong with them.
-    pub fn pair(&self, pair: &Pair) -> Result<CertifiedKey, Vec<Fault>> {
+    pub fn pair(&self, pair: &Pair) -> Result<CertifiedKey, Vec<FileFault>> {
         let chain = self.chain(&pair.certificate);
         let key = self.key(&pair.key);
         match (chain, key) {
@@ -139,7 +139,7 @@ impl Snapshot {
         }
     }
 
-    fn chain(&self, file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    fn chain(&self, file: &Path) -> Result<Vec<CertificateDer<'static>>, FileFault> {
         let chain = self.certificates(file)?;
         if chain.len() > MAX_CHAIN {
             return Err(fault(
@@ -155,7 +155,7 @@ impl Snapshot {
         }
     }
 
-    fn key(&self, file: &Path) -> Result<Arc<dyn rustls::sign::SigningKey>, Fault> {
+    fn key(&self, file: &Path) -> Result<Arc<dyn rustls::sign::SigningKey>, FileFault> {
         let bytes = self.bytes(file)?;
         let Ok(key) = PrivateKeyDer::from_pem_slice(bytes) else {
             let encrypted = memchr::memmem::find(bytes, b"ENCRYPTED").is_some();
@@ -174,8 +174,8 @@ impl Snapshot {
 }
 
 /// A fault of a file.
-pub fn fault(file: &Path, what: impl Into<String>) -> Fault {
-    Fault { file: Some(file.to_owned()), what: what.into() }
+pub fn fault(file: &Path, what: impl Into<String>) -> FileFault {
+    FileFault { file: Some(file.to_owned()), what: what.into() }
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, &'static str> {

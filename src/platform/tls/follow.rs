@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use super::files::{Fault, Overdue, Snapshot};
+use super::files::{FileContents, FileFault, Overdue};
 
 /// Settings that name files, and what can be made of them.
 pub trait Files {
@@ -23,10 +23,10 @@ pub trait Files {
     ///
     /// # Errors
     /// Everything that is wrong with the files.
-    fn make(&self, snapshot: &Snapshot) -> Result<Self::Made, Vec<Fault>>;
+    fn make(&self, snapshot: &FileContents) -> Result<Self::Made, Vec<FileFault>>;
 
     /// The certificates that are out of their time.
-    fn overdue(&self, snapshot: &Snapshot, now: SystemTime) -> Vec<Overdue>;
+    fn overdue(&self, snapshot: &FileContents, now: SystemTime) -> Vec<Overdue>;
 }
 
 /// A value made of files.
@@ -35,11 +35,11 @@ pub struct Followed<F: Files> {
     /// No two values of a process have the same.
     number: u64,
     current: RwLock<Arc<F::Made>>,
-    seen: Mutex<Seen>,
+    seen: Mutex<Looks>,
 }
 
 /// What the last looks at the files have shown.
-struct Seen {
+struct Looks {
     /// The content that the value was made of.
     good: [u8; 32],
     broken: Option<Broken>,
@@ -58,7 +58,7 @@ pub enum Found {
     NothingNew,
     Renewed,
     /// They have changed for the worse. This is said once for each content.
-    Broken(Vec<Fault>),
+    Broken(Vec<FileFault>),
 }
 
 impl<F: Files> Followed<F> {
@@ -66,11 +66,11 @@ impl<F: Files> Followed<F> {
     ///
     /// # Errors
     /// Everything that is wrong with the files.
-    pub fn new(settings: F) -> Result<Followed<F>, Vec<Fault>> {
+    pub fn new(settings: F) -> Result<Followed<F>, Vec<FileFault>> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let snapshot = Snapshot::take(settings.files());
+        let snapshot = FileContents::take(settings.files());
         let made = settings.make(&snapshot)?;
-        let seen = Seen { good: snapshot.print(), broken: None };
+        let seen = Looks { good: snapshot.print(), broken: None };
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Ok(Followed { settings, number, current: RwLock::new(Arc::new(made)), seen: Mutex::new(seen) })
     }
@@ -92,7 +92,7 @@ impl<F: Files> Followed<F> {
     /// Looks at the files. A file is often written in several steps, and a certificate before its
     /// key: that something is broken is only said when it is still the same at the next look.
     pub fn look(&self) -> Found {
-        let snapshot = Snapshot::take(self.settings.files());
+        let snapshot = FileContents::take(self.settings.files());
         let print = snapshot.print();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if print == seen.good {
@@ -105,7 +105,7 @@ impl<F: Files> Followed<F> {
         match self.settings.make(&snapshot) {
             Ok(made) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(made);
-                *seen = Seen { good: print, broken: None };
+                *seen = Looks { good: print, broken: None };
                 Found::Renewed
             }
             Err(faults) => {
@@ -118,7 +118,7 @@ impl<F: Files> Followed<F> {
 
     /// The certificates that are out of their time.
     pub fn overdue(&self, now: SystemTime) -> Vec<Overdue> {
-        self.settings.overdue(&Snapshot::take(self.settings.files()), now)
+        self.settings.overdue(&FileContents::take(self.settings.files()), now)
     }
 }
 

@@ -14,7 +14,7 @@ use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 
-use super::files::{self, Fault, Overdue, Pair, Snapshot, fault};
+use super::files::{self, FileContents, FileFault, Overdue, Pair, fault};
 use super::follow::{Files, Followed};
 use super::{VERSIONS, provider};
 
@@ -62,7 +62,7 @@ impl Files for ServerFiles {
         of_pairs.chain(self.clients.authorities()).collect()
     }
 
-    fn make(&self, snapshot: &Snapshot) -> Result<ServerConfig, Vec<Fault>> {
+    fn make(&self, snapshot: &FileContents) -> Result<ServerConfig, Vec<FileFault>> {
         let mut faults = Vec::new();
         let mut certificates = Certificates::default();
         for pair in &self.pairs {
@@ -77,7 +77,7 @@ impl Files for ServerFiles {
             return Err(faults);
         }
         let impossible = |_| {
-            vec![Fault {
+            vec![FileFault {
                 file: None,
                 what: "TLS cannot be set up; see whether this machine has a source of random numbers".to_owned(),
             }]
@@ -94,7 +94,7 @@ impl Files for ServerFiles {
                 };
                 let unfit = "has no authority that certificates can be verified with; name another one".to_owned();
                 let file = self.clients.authorities().map(Path::to_owned);
-                builder.with_client_cert_verifier(verifier.build().map_err(|_| vec![Fault { file, what: unfit }])?)
+                builder.with_client_cert_verifier(verifier.build().map_err(|_| vec![FileFault { file, what: unfit }])?)
             }
         };
         let mut config = builder.with_cert_resolver(Arc::new(certificates));
@@ -105,7 +105,7 @@ impl Files for ServerFiles {
         Ok(config)
     }
 
-    fn overdue(&self, snapshot: &Snapshot, now: SystemTime) -> Vec<Overdue> {
+    fn overdue(&self, snapshot: &FileContents, now: SystemTime) -> Vec<Overdue> {
         super::client::overdue_pairs(self.pairs.iter(), snapshot, now)
     }
 }
@@ -120,7 +120,7 @@ struct Certificates {
 }
 
 impl Certificates {
-    fn add(&mut self, certified: CertifiedKey, file: &Path) -> Result<(), Fault> {
+    fn add(&mut self, certified: CertifiedKey, file: &Path) -> Result<(), FileFault> {
         let place = self.all.len();
         let names = certified.cert.first().map(files::names).unwrap_or_default();
         if names.is_empty() && place > 0 {

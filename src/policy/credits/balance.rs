@@ -40,7 +40,7 @@ pub enum Short {
 
 /// A balance at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Snapshot {
+pub struct BalanceSnapshot {
     /// All grants and adjustments together.
     pub granted: u64,
     /// What the next request can hold.
@@ -138,7 +138,7 @@ impl Balance {
     }
 
     /// The balance as it is at one moment.
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> BalanceSnapshot {
         loop {
             let before = self.grants.load(Ordering::Acquire);
             let seen = self.word.load(Ordering::Acquire);
@@ -147,7 +147,7 @@ impl Balance {
                 let (available, held) = parts(seen);
                 let granted = granted_in(before);
                 let spent = granted.saturating_sub(available).saturating_sub(held);
-                return Snapshot { granted, available, held, spent };
+                return BalanceSnapshot { granted, available, held, spent };
             }
             spin_loop();
         }

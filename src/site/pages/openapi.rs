@@ -13,7 +13,7 @@ use super::{Own, headers};
 use crate::platform::pace;
 use crate::policy::check::header::Shape;
 use crate::policy::problem::Row;
-use crate::policy::{Enquiry, Policy, Product};
+use crate::policy::{AccountInfo, Policy, Product};
 
 /// The document.
 pub fn document(policy: &Policy, own: &Own, products: &[View<'_>]) -> Value {
@@ -40,7 +40,7 @@ pub fn document(policy: &Policy, own: &Own, products: &[View<'_>]) -> Value {
         tokens.extend(view.token_headers.iter().cloned());
     }
     if products.iter().any(|view| view.prices.is_some()) {
-        insert(&mut paths, Enquiry::PATH, Enquiry::METHOD, enquiry(policy, &tokens));
+        insert(&mut paths, AccountInfo::PATH, AccountInfo::METHOD, account_info(policy, &tokens));
     }
     tokens.sort_unstable();
     tokens.dedup();
@@ -280,7 +280,7 @@ fn responses(policy: &Policy, product: Option<&Product>, success: &Value) -> Val
 }
 
 /// What an account asks of itself.
-fn enquiry(policy: &Policy, token_headers: &[String]) -> Value {
+fn account_info(policy: &Policy, token_headers: &[String]) -> Value {
     let whole = json!({ "type": "integer", "minimum": 0 });
     let credits = json!({
         "type": "object",

@@ -20,7 +20,7 @@ use crate::policy::page::{Draft, Freshness};
 use crate::policy::problem::guide::Retry;
 use crate::policy::problem::messages::Words;
 use crate::policy::problem::{Fault, Row};
-use crate::policy::rate::{Arrival, Now, Rate, Window};
+use crate::policy::rate::{Now, Rate, Tat, Window};
 use crate::policy::respond::{self, Context, Http1Sink, Outcome, TransactionId};
 use crate::policy::{Policy, Product};
 use crate::site::brand::Link;
@@ -253,7 +253,7 @@ fn answer(
 fn asker(product: &Product, window: &Arc<Window>, row: Row) -> (Token, Account) {
     let mut products = ProductSet::default();
     products.insert(product.place);
-    let counted = Arrival::default();
+    let counted = Tat::default();
     if row == Row::RateExceeded {
         counted.restore(MOMENT.monotonic.saturating_add(window.time_to_refill()));
     }
@@ -268,8 +268,8 @@ fn asker(product: &Product, window: &Arc<Window>, row: Row) -> (Token, Account) 
     let account = Account {
         name: "example".into(),
         rate: Rate::Limited(Arc::clone(window), counted),
-        enquiries: Arrival::default(),
-        licences: Default::default(),
+        account_info_rate: Tat::default(),
+        credit_accounts: Default::default(),
         keys: Default::default(),
     };
     (token, account)

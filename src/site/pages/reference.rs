@@ -12,7 +12,7 @@ use crate::platform::pace;
 use crate::policy::page::{Draft, Freshness};
 use crate::policy::rate::{Allowance, Window};
 use crate::policy::respond::EXPOSED_HEADERS;
-use crate::policy::{Enquiry, Policy};
+use crate::policy::{AccountInfo, Policy};
 use crate::site::brand::Link;
 
 macro_rules! template {
@@ -167,7 +167,7 @@ fn facts<'p>(policy: &'p Policy, own: &Own, (rate, same_rate): (Option<&Arc<Wind
         has_credits,
         exposed: EXPOSED_HEADERS.split(", ").collect(),
         nesting: crate::policy::check::body::MAX_NESTING,
-        enquiry_path: Enquiry::PATH,
+        enquiry_path: AccountInfo::PATH,
         pages,
     }
 }

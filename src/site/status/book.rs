@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::Settings;
+use super::StatusSettings;
 use super::history::{DAY, DAYS_KEPT, Entry, History, Seconds, Tally};
-use super::incident::{Change, Incident, Kind, MAX_INCIDENTS, Reading, Watch};
+use super::incident::{Change, Incident, IncidentDetector, Kind, MAX_INCIDENTS, Measurement};
 use super::notice::{MAX_NOTICES, Notice, Stage};
 use crate::telemetry::traffic::Counted;
 
@@ -24,7 +24,7 @@ pub enum Health {
 
 /// One product that is in force, as it is at a moment.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct ProductState {
     pub product: Arc<str>,
     pub health: Health,
 }
@@ -35,9 +35,9 @@ type Key = (Seconds, Arc<str>, Kind);
 /// The book of all products.
 #[derive(Clone, Debug)]
 pub struct Book {
-    settings: Settings,
+    settings: StatusSettings,
     history: History,
-    watches: BTreeMap<(Arc<str>, Kind), Watch>,
+    watches: BTreeMap<(Arc<str>, Kind), IncidentDetector>,
     incidents: BTreeMap<Key, Incident>,
     /// Incidents that have changed since they were written down.
     unsaved: BTreeSet<Key>,
@@ -47,7 +47,7 @@ pub struct Book {
 
 impl Book {
     /// An empty book.
-    pub fn new(settings: Settings) -> Book {
+    pub fn new(settings: StatusSettings) -> Book {
         Book {
             history: History::new(settings.step()),
             settings,
@@ -59,12 +59,12 @@ impl Book {
     }
 
     /// Goes on with other settings.
-    pub fn set(&mut self, settings: Settings) {
+    pub fn set(&mut self, settings: StatusSettings) {
         self.history.set_step(settings.step());
         self.settings = settings;
     }
 
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &StatusSettings {
         &self.settings
     }
 
@@ -116,13 +116,13 @@ impl Book {
     }
 
     /// Looks at all products that are in force. What was open of others ends.
-    pub fn look(&mut self, now: Seconds, seen: &[Seen]) {
-        for Seen { product, health } in seen {
+    pub fn look(&mut self, now: Seconds, seen: &[ProductState]) {
+        for ProductState { product, health } in seen {
             self.step(product, Kind::Failures, now, None);
             let reading = match health {
-                Health::Up => Reading::Calm { since: now },
-                Health::Down => Reading::Bad { since: now, rule: 0 },
-                Health::Unknown => Reading::Between,
+                Health::Up => Measurement::Calm { since: now },
+                Health::Down => Measurement::Bad { since: now, rule: 0 },
+                Health::Unknown => Measurement::Between,
             };
             self.step(product, Kind::Backend, now, Some(reading));
         }
@@ -130,19 +130,19 @@ impl Book {
         let gone: Vec<(Arc<str>, Kind)> =
             self.watches.keys().filter(|(product, _)| is_gone(product)).cloned().collect();
         for (product, kind) in gone {
-            self.step(&product, kind, now, Some(Reading::Calm { since: now }));
+            self.step(&product, kind, now, Some(Measurement::Calm { since: now }));
         }
         self.forget(now);
     }
 
     /// Moves one watch by a reading, or by what the history says.
-    fn step(&mut self, product: &Arc<str>, kind: Kind, now: Seconds, reading: Option<Reading>) {
+    fn step(&mut self, product: &Arc<str>, kind: Kind, now: Seconds, reading: Option<Measurement>) {
         let watch = self.watches.entry((Arc::clone(product), kind)).or_default();
         let step = self.history.step();
         let series = self.history.of(product);
         let reading = reading.unwrap_or_else(|| match series {
             Some(series) => self.settings.burn.read(series, step, now, watch.told_until(), watch.open_rule()),
-            None => Reading::Calm { since: now },
+            None => Measurement::Calm { since: now },
         });
         let since = |from: Seconds| series.map_or(Tally::default(), |series| series.since(from - from % step));
         match watch.step(now, reading, self.settings.burn.shortest()) {

@@ -25,7 +25,7 @@ fn pass(book: &mut Book, now: &mut Seconds, minutes: u64, answered: u64, failed:
     for _ in 0..minutes {
         *now += 60;
         book.count(&product(), *now, &counted(answered, failed));
-        book.look(*now, &[Seen { product: product(), health }]);
+        book.look(*now, &[ProductState { product: product(), health }]);
     }
 }
 
@@ -36,7 +36,7 @@ fn told(book: &Book) -> Vec<(Kind, Seconds, Option<Seconds>)> {
 
 #[test]
 fn an_outage_is_one_incident_of_each_kind_with_its_own_times() {
-    let (mut book, mut now) = (Book::new(Settings::default()), NOW);
+    let (mut book, mut now) = (Book::new(StatusSettings::default()), NOW);
     pass(&mut book, &mut now, 60, 100, 0, Health::Up);
     pass(&mut book, &mut now, 10, 0, 100, Health::Down);
     assert_eq!(told(&book), [(Kind::Backend, 61, None), (Kind::Failures, 61, None)]);
@@ -50,7 +50,7 @@ fn an_outage_is_one_incident_of_each_kind_with_its_own_times() {
 
 #[test]
 fn a_second_outage_is_a_second_incident() {
-    let (mut book, mut now) = (Book::new(Settings::default()), NOW);
+    let (mut book, mut now) = (Book::new(StatusSettings::default()), NOW);
     pass(&mut book, &mut now, 60, 100, 0, Health::Up);
     for _ in 0..2 {
         pass(&mut book, &mut now, 5, 0, 100, Health::Up);
@@ -61,7 +61,7 @@ fn a_second_outage_is_a_second_incident() {
 
 #[test]
 fn servers_that_are_not_known_yet_say_nothing() {
-    let (mut book, mut now) = (Book::new(Settings::default()), NOW);
+    let (mut book, mut now) = (Book::new(StatusSettings::default()), NOW);
     pass(&mut book, &mut now, 5, 0, 0, Health::Unknown);
     assert!(told(&book).is_empty());
     pass(&mut book, &mut now, 5, 0, 0, Health::Down);
@@ -71,7 +71,7 @@ fn servers_that_are_not_known_yet_say_nothing() {
 
 #[test]
 fn a_product_that_went_ends_its_incidents_and_keeps_its_history() {
-    let (mut book, mut now) = (Book::new(Settings::default()), NOW);
+    let (mut book, mut now) = (Book::new(StatusSettings::default()), NOW);
     pass(&mut book, &mut now, 30, 0, 100, Health::Down);
     for _ in 0..20 {
         now += 60;
@@ -86,11 +86,11 @@ fn a_product_that_went_ends_its_incidents_and_keeps_its_history() {
 
 #[test]
 fn another_process_goes_on_where_this_one_has_stopped() {
-    let (mut book, mut now) = (Book::new(Settings::default()), NOW);
+    let (mut book, mut now) = (Book::new(StatusSettings::default()), NOW);
     pass(&mut book, &mut now, 60, 100, 0, Health::Up);
     pass(&mut book, &mut now, 10, 0, 100, Health::Up);
     let (entries, incidents) = book.unsaved();
-    let mut next = Book::new(Settings::default());
+    let mut next = Book::new(StatusSettings::default());
     next.absorb(&entries, incidents, Vec::new());
     assert_eq!(told(&next), [(Kind::Failures, 61, None)]);
     assert_eq!(next.unsaved(), (Vec::new(), Vec::new()), "nothing of it has changed");
@@ -100,10 +100,10 @@ fn another_process_goes_on_where_this_one_has_stopped() {
 
 #[test]
 fn an_incident_that_was_found_before_the_older_one_was_read_is_the_same() {
-    let (mut before, mut now) = (Book::new(Settings::default()), NOW);
+    let (mut before, mut now) = (Book::new(StatusSettings::default()), NOW);
     pass(&mut before, &mut now, 10, 0, 100, Health::Up);
     let (entries, incidents) = before.unsaved();
-    let mut after = Book::new(Settings::default());
+    let mut after = Book::new(StatusSettings::default());
     pass(&mut after, &mut now, 5, 0, 100, Health::Up);
     after.absorb(&entries, incidents, Vec::new());
     assert_eq!(told(&after), [(Kind::Failures, 1, None)]);
@@ -111,7 +111,7 @@ fn an_incident_that_was_found_before_the_older_one_was_read_is_the_same() {
 
 #[test]
 fn what_is_kept_is_bounded_and_old_incidents_go() {
-    let (mut book, mut now) = (Book::new(Settings::default()), NOW);
+    let (mut book, mut now) = (Book::new(StatusSettings::default()), NOW);
     for _ in 0..40 {
         pass(&mut book, &mut now, 3, 0, 100, Health::Down);
         pass(&mut book, &mut now, 30, 100, 0, Health::Up);
@@ -151,7 +151,7 @@ fn what_is_kept_is_bounded_and_old_incidents_go() {
 fn the_example_is_the_same_at_every_call() {
     let names: Vec<Arc<str>> = ["phone", "email"].map(Arc::from).into();
     let [one, other] = [(); 2].map(|()| {
-        let mut book = Book::new(Settings::default());
+        let mut book = Book::new(StatusSettings::default());
         example::fill(&mut book, &names, NOW);
         book.unsaved()
     });

@@ -7,7 +7,7 @@
 //! do. Failures before the end of the last incident have been told and count as answers.
 
 use super::history::{Seconds, Series, Tally};
-use super::incident::Reading;
+use super::incident::Measurement;
 
 /// How fast a budget may be used up, and over which times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Burn {
         now: Seconds,
         told_until: Seconds,
         open: Option<usize>,
-    ) -> Reading {
+    ) -> Measurement {
         let window = |seconds| series.last(seconds, step, now, told_until);
         let fires = |rule: &Rule| {
             let long = window(rule.long);
@@ -77,17 +77,17 @@ impl Burn {
             let short = self.rules.get(number).map_or(0, |rule| rule.short);
             let from = now.saturating_sub(short).saturating_sub(step).max(told_until);
             let since = series.failures_between(from, step).map_or(now, |(first, _)| first.max(told_until));
-            return Reading::Bad { since, rule: number };
+            return Measurement::Bad { since, rule: number };
         }
         // Well below the rate, so that an incident does not end and begin again at its edge.
         let Some(rule) = open.and_then(|number| self.rules.get(number).or(self.rules.last())) else {
-            return Reading::Calm { since: now };
+            return Measurement::Calm { since: now };
         };
         if self.burns(window(rule.short), rule.rate_thousandths / 2) {
-            return Reading::Between;
+            return Measurement::Between;
         }
         let last = series.failures_between(now.saturating_sub(rule.short.saturating_mul(2)), step);
-        Reading::Calm { since: last.map_or(now, |(_, end)| end.min(now)) }
+        Measurement::Calm { since: last.map_or(now, |(_, end)| end.min(now)) }
     }
 
     /// Whether requests use the budget up at a rate, or faster.

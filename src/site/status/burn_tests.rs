@@ -29,7 +29,7 @@ fn history(minutes: &[(u64, u64, u64)]) -> History {
     history
 }
 
-fn read(minutes: &[(u64, u64, u64)], told_until: Seconds, open: Option<usize>) -> Reading {
+fn read(minutes: &[(u64, u64, u64)], told_until: Seconds, open: Option<usize>) -> Measurement {
     Burn::default().read(history(minutes).of("phone").unwrap(), STEP, NOW, told_until, open)
 }
 
@@ -50,8 +50,8 @@ fn rules_fire_as_the_workbook_says() {
         (&[(1, 10, 10)][..], Some(0), "ten are not"),
     ] {
         let rule = match read(minutes, 0, None) {
-            Reading::Bad { rule, .. } => Some(rule),
-            Reading::Between | Reading::Calm { .. } => None,
+            Measurement::Bad { rule, .. } => Some(rule),
+            Measurement::Between | Measurement::Calm { .. } => None,
         };
         assert_eq!(rule, expected, "{what}");
     }
@@ -60,29 +60,29 @@ fn rules_fire_as_the_workbook_says() {
 #[test]
 fn an_incident_begins_with_its_first_failure() {
     let reading = read(&[(600, 100, 0), (3, 100, 100)], 0, None);
-    assert_eq!(reading, Reading::Bad { since: NOW - 120, rule: 0 });
+    assert_eq!(reading, Measurement::Bad { since: NOW - 120, rule: 0 });
 }
 
 #[test]
 fn what_was_told_does_not_begin_another_incident() {
     let outage = &[(4000, 1000, 0), (10, 1000, 1000), (20, 1000, 0)];
-    assert!(matches!(read(outage, NOW - 19 * 60, None), Reading::Calm { .. }));
+    assert!(matches!(read(outage, NOW - 19 * 60, None), Measurement::Calm { .. }));
     let again = &[(4000, 1000, 0), (10, 1000, 1000), (20, 1000, 0), (5, 1000, 1000)];
-    assert_eq!(read(again, NOW - 24 * 60, None), Reading::Bad { since: NOW - 4 * 60, rule: 0 });
+    assert_eq!(read(again, NOW - 24 * 60, None), Measurement::Bad { since: NOW - 4 * 60, rule: 0 });
 }
 
 #[test]
 fn an_open_incident_is_calm_when_its_own_short_window_is() {
     let after = |good: u64| read(&[(4000, 1000, 0), (10, 1000, 1000), (good, 1000, 0)], 0, Some(0));
-    assert!(matches!(after(3), Reading::Bad { rule: 0, .. }));
+    assert!(matches!(after(3), Measurement::Bad { rule: 0, .. }));
     // Slower rules go on firing for hours, which must not keep it open.
     for good in [6, 20, 200] {
-        let Reading::Calm { since } = after(good) else { panic!("{good} minutes after: {:?}", after(good)) };
+        let Measurement::Calm { since } = after(good) else { panic!("{good} minutes after: {:?}", after(good)) };
         assert!(since == NOW - good * 60 + 60 || good > 9 && since == NOW, "{good} {}", NOW - since);
     }
     let edge = read(&[(600, 1000, 0), (60, 1000, 10)], 0, Some(0));
-    assert_eq!(edge, Reading::Between, "below the rate, but not below half of it");
-    assert_eq!(read(&[(600, 1000, 0), (60, 1000, 5)], 0, Some(0)), Reading::Calm { since: NOW });
+    assert_eq!(edge, Measurement::Between, "below the rate, but not below half of it");
+    assert_eq!(read(&[(600, 1000, 0), (60, 1000, 5)], 0, Some(0)), Measurement::Calm { since: NOW });
 }
 
 #[test]
@@ -90,5 +90,5 @@ fn nobody_asking_is_calm() {
     let history = history(&[(1, 10, 10)]);
     let much_later = NOW + 4 * DAY;
     let reading = Burn::default().read(history.of("phone").unwrap(), STEP, much_later, 0, Some(0));
-    assert_eq!(reading, Reading::Calm { since: much_later });
+    assert_eq!(reading, Measurement::Calm { since: much_later });
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::book::{Book, Health, Seen};
+use super::book::{Book, Health, ProductState};
 use super::history::{DAY, DAYS_KEPT, HOUR, Seconds};
 use super::notice::{Matter, Notice};
 use crate::telemetry::latency::bucket;
@@ -81,7 +81,7 @@ pub fn fill(book: &mut Book, products: &[Arc<str>], until: Seconds) {
             let health = if trouble.is_some_and(|trouble| trouble.down) { Health::Down } else { Health::Up };
             troubled |= trouble.is_some();
             book.count(product, now, &story.counted(now, today, trouble));
-            seen.push(Seen { product: Arc::clone(product), health });
+            seen.push(ProductState { product: Arc::clone(product), health });
         }
         let is_watched = book.incidents().next().is_some_and(|newest| newest.ended.is_none());
         if troubled || is_watched || now >= looked + QUIET_LOOK {
@@ -92,7 +92,10 @@ pub fn fill(book: &mut Book, products: &[Arc<str>], until: Seconds) {
     }
     book.look(
         until,
-        &products.iter().map(|product| Seen { product: Arc::clone(product), health: Health::Up }).collect::<Vec<_>>(),
+        &products
+            .iter()
+            .map(|product| ProductState { product: Arc::clone(product), health: Health::Up })
+            .collect::<Vec<_>>(),
     );
 }
 

@@ -5,7 +5,7 @@
 use atom_syndication::{Content, Entry, Feed, FixedDateTime, Generator, Link, Person, Text};
 
 use super::notice::Moment;
-use super::report::{Report, Said, Told};
+use super::report::{IncidentText, NoticeText, Report};
 use crate::site::brand::Site;
 
 /// The paths of the page and of the feed, without the site's base.
@@ -32,12 +32,12 @@ pub fn feed(report: &Report, site: &Site) -> String {
     .to_string()
 }
 
-fn incident(told: &Told, page: &str) -> Entry {
+fn incident(told: &IncidentText, page: &str) -> Entry {
     let stage = if told.ended.is_some() { "ended" } else { "goes on" };
     entry(&told.id, format!("{} ({stage})", told.title), &told.text, told.started, told.updated, page)
 }
 
-fn notice(said: &Said, page: &str) -> Entry {
+fn notice(said: &NoticeText, page: &str) -> Entry {
     entry(&said.id, said.heading(), &said.text, said.begins().min(said.updated), said.updated, page)
 }
 

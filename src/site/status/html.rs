@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::feed::{FEED, PAGE, anchor};
 use super::history::DAYS_KEPT;
-use super::report::{self, Bar, Figures, Product, Report, Said, State, Told};
+use super::report::{self, Bar, Figures, IncidentText, NoticeText, Product, Report, State};
 use crate::site::brand::Site;
 use crate::site::pages::shell::Shell;
 
@@ -51,19 +51,19 @@ struct StatusHtml<'r> {
     as_of: String,
     objective: String,
     products: Vec<Shown<'r>>,
-    open: Vec<&'r Told>,
-    past_incidents: Vec<&'r Told>,
+    open: Vec<&'r IncidentText>,
+    past_incidents: Vec<&'r IncidentText>,
     report: &'r Report,
 }
 
-impl Told {
+impl IncidentText {
     /// Where links to it lead.
     fn anchor(&self) -> String {
         anchor(&self.id)
     }
 }
 
-impl Said {
+impl NoticeText {
     /// Where links to it lead.
     fn anchor(&self) -> String {
         anchor(&self.id)

@@ -1,6 +1,6 @@
 //! Incidents: what they are, and when one begins and ends.
 //!
-//! One [`Watch`] for each product and kind is moved by readings alone: it opens on a bad one and
+//! One [`IncidentDetector`] for each product and kind is moved by readings alone: it opens on a bad one and
 //! closes once all readings have been calm for a while. What is between the two changes nothing.
 
 use std::sync::Arc;
@@ -53,7 +53,7 @@ pub struct Incident {
 
 /// What is seen of a product at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
+pub enum Measurement {
     /// It is wrong, and has been since then.
     Bad { since: Seconds, rule: usize },
     /// Neither bad enough to open nor good enough to close.
@@ -81,7 +81,7 @@ pub enum Change {
 
 /// Watches over one kind of incident of one product.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Watch {
+pub struct IncidentDetector {
     open: Option<Open>,
     told_until: Seconds,
 }
@@ -102,7 +102,7 @@ struct Calm {
     read_since: Seconds,
 }
 
-impl Watch {
+impl IncidentDetector {
     /// A watch that goes on with an incident of an earlier process, open or closed.
     pub fn resume(&mut self, incident: &Incident) {
         match incident.ended {
@@ -123,16 +123,16 @@ impl Watch {
 
     /// Takes a reading. An incident ends when all readings of `settle` seconds were calm, at the time
     /// since when things have been well.
-    pub fn step(&mut self, now: Seconds, reading: Reading, settle: Seconds) -> Change {
+    pub fn step(&mut self, now: Seconds, reading: Measurement, settle: Seconds) -> Change {
         let Some(open) = &mut self.open else {
-            let Reading::Bad { since, rule } = reading else { return Change::Nothing };
+            let Measurement::Bad { since, rule } = reading else { return Change::Nothing };
             // Never before the end of the one before, nor after now.
             let started = since.min(now).max(self.told_until);
             self.open = Some(Open { started, rule, calm: None });
             return Change::Opened { started, rule };
         };
         match reading {
-            Reading::Bad { rule, .. } => {
+            Measurement::Bad { rule, .. } => {
                 open.calm = None;
                 if rule < open.rule {
                     open.rule = rule;
@@ -140,11 +140,11 @@ impl Watch {
                 }
                 Change::Nothing
             }
-            Reading::Between => {
+            Measurement::Between => {
                 open.calm = None;
                 Change::Nothing
             }
-            Reading::Calm { since } => {
+            Measurement::Calm { since } => {
                 let calm = *open.calm.get_or_insert(Calm { well_since: since.min(now), read_since: now });
                 if now.saturating_sub(calm.read_since) < settle {
                     return Change::Nothing;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::notice::{Matter, Moment, Stage};
-use super::report::{Bar, Figures, Product, Report, Said, Told, Window};
+use super::report::{Bar, Figures, IncidentText, NoticeText, Product, Report, Window};
 
 /// The JSON Schema of it, as it is published.
 pub const SCHEMA: &str = include_str!("status.schema.json");
@@ -13,7 +13,7 @@ pub const SCHEMA: &str = include_str!("status.schema.json");
 /// The whole report.
 pub fn json(report: &Report) -> Value {
     let Report { as_of, state, objective, products, incidents, notes, maintenance, past } = report;
-    let said = |list: &[Said]| list.iter().map(notice).collect::<Vec<_>>();
+    let said = |list: &[NoticeText]| list.iter().map(notice).collect::<Vec<_>>();
     json!({
         "as_of": Moment(*as_of),
         "state": state.word(),
@@ -51,8 +51,8 @@ fn with(mut object: Value, figures: Figures) -> Value {
     object
 }
 
-fn incident(told: &Told) -> Value {
-    let Told { id, product, kind, title, text, started, ended, updated: _ } = told;
+fn incident(told: &IncidentText) -> Value {
+    let IncidentText { id, product, kind, title, text, started, ended, updated: _ } = told;
     json!({
         "id": id,
         "product": &**product,
@@ -64,7 +64,7 @@ fn incident(told: &Told) -> Value {
     })
 }
 
-fn notice(said: &Said) -> Value {
+fn notice(said: &NoticeText) -> Value {
     let stage = match said.stage {
         Stage::Planned => "planned",
         Stage::Current => "current",

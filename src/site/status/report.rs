@@ -63,13 +63,13 @@ pub struct Report {
     pub objective: u32,
     pub products: Vec<Product>,
     /// Going on, then past, each with the newest first.
-    pub incidents: Vec<Told>,
+    pub incidents: Vec<IncidentText>,
     /// Notes that count, the newest first.
-    pub notes: Vec<Said>,
+    pub notes: Vec<NoticeText>,
     /// Maintenance under way or planned, the next first.
-    pub maintenance: Vec<Said>,
+    pub maintenance: Vec<NoticeText>,
     /// Notes and maintenance that are over, the newest first.
-    pub past: Vec<Said>,
+    pub past: Vec<NoticeText>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl Figures {
 
 /// An incident in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct IncidentText {
     /// The same for as long as the incident is known.
     pub id: String,
     pub product: Arc<str>,
@@ -133,7 +133,7 @@ pub struct Told {
 
 /// A notice of the operator's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct NoticeText {
     pub id: String,
     pub matter: Matter,
     pub stage: Stage,
@@ -148,10 +148,14 @@ impl Report {
     pub fn new(book: &Book, names: &[Arc<str>], now: Seconds) -> Report {
         let is_shown = |product: &Arc<str>| names.contains(product);
         let of_nothing_else = |notice: &Notice| notice.product.as_ref().is_none_or(is_shown);
-        let said: Vec<Said> =
-            book.notices().filter(|notice| of_nothing_else(notice)).map(|notice| Said::of(notice, now)).collect();
-        let mut incidents: Vec<Told> =
-            book.incidents().filter(|incident| is_shown(&incident.product)).take(MAX_SHOWN).map(Told::of).collect();
+        let said: Vec<NoticeText> =
+            book.notices().filter(|notice| of_nothing_else(notice)).map(|notice| NoticeText::of(notice, now)).collect();
+        let mut incidents: Vec<IncidentText> = book
+            .incidents()
+            .filter(|incident| is_shown(&incident.product))
+            .take(MAX_SHOWN)
+            .map(IncidentText::of)
+            .collect();
         incidents.sort_by_key(|incident| incident.ended.is_some());
         let under_way = |product: &Arc<str>| {
             said.iter().any(|said| {
@@ -168,12 +172,13 @@ impl Report {
             })
             .collect();
         let state = products.iter().map(|product| product.state).max().unwrap_or(State::Sound);
-        let (past, now_or_later): (Vec<Said>, Vec<Said>) = said.into_iter().partition(|said| said.stage == Stage::Past);
-        let (mut notes, mut maintenance): (Vec<Said>, Vec<Said>) =
+        let (past, now_or_later): (Vec<NoticeText>, Vec<NoticeText>) =
+            said.into_iter().partition(|said| said.stage == Stage::Past);
+        let (mut notes, mut maintenance): (Vec<NoticeText>, Vec<NoticeText>) =
             now_or_later.into_iter().partition(|said| matches!(said.matter, Matter::Note { .. }));
         notes.retain(|said| said.stage == Stage::Current);
         notes.sort_by_key(|said| std::cmp::Reverse(said.begins()));
-        maintenance.sort_by_key(Said::begins);
+        maintenance.sort_by_key(NoticeText::begins);
         let mut past = past;
         past.sort_by_key(|said| std::cmp::Reverse(said.ended));
         past.truncate(MAX_SHOWN);
@@ -221,8 +226,8 @@ impl Product {
     }
 }
 
-impl Told {
-    fn of(incident: &Incident) -> Told {
+impl IncidentText {
+    fn of(incident: &Incident) -> IncidentText {
         let Incident { product, kind, started, ended, rule: _, tally } = incident;
         let title = match (kind, ended) {
             (Kind::Failures, None) => format!("{product}: requests are failing"),
@@ -246,7 +251,7 @@ impl Told {
             (Some(share), None) => format!(" {share} of the requests since then could not be answered."),
             (Some(share), Some(_)) => format!(" {share} of the requests in that time could not be answered."),
         };
-        Told {
+        IncidentText {
             id: format!("{product}-{}-{started}", kind.word()),
             product: Arc::clone(product),
             kind: *kind,
@@ -259,13 +264,13 @@ impl Told {
     }
 }
 
-impl Said {
-    fn of(notice: &Notice, now: Seconds) -> Said {
+impl NoticeText {
+    fn of(notice: &Notice, now: Seconds) -> NoticeText {
         let id = match notice.id {
             Some(id) => format!("notice-{id}"),
             None => format!("notice-{}-{}", notice.matter.word(), notice.begins()),
         };
-        Said {
+        NoticeText {
             id,
             matter: notice.matter,
             stage: notice.stage(now),

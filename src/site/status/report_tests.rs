@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::site::brand::Site;
 use crate::site::status::history::HOUR;
-use crate::site::status::{Settings, example, feed, html, json};
+use crate::site::status::{StatusSettings, example, feed, html, json};
 
 const NOW: Seconds = 20_000 * DAY + 15 * HOUR + 12;
 
@@ -27,7 +27,7 @@ fn site() -> Site {
 }
 
 fn example() -> Report {
-    let mut book = Book::new(Settings::default());
+    let mut book = Book::new(StatusSettings::default());
     example::fill(&mut book, &names()[..2], NOW);
     for mut notice in example::notices(&names(), NOW) {
         notice.id = Some(book.next_number());
@@ -64,7 +64,7 @@ fn windows_are_today_7_30_and_90_days_and_bars_are_90_days() {
 fn the_json_is_what_its_schema_says() {
     let schema: Value = serde_json::from_str(json::SCHEMA).unwrap();
     let schema = jsonschema::validator_for(&schema).unwrap();
-    for report in [example(), Report::new(&Book::new(Settings::default()), &names(), NOW)] {
+    for report in [example(), Report::new(&Book::new(StatusSettings::default()), &names(), NOW)] {
         let value = json::json(&report);
         let wrong: Vec<String> =
             schema.iter_errors(&value).map(|error| format!("{error} at {}", error.instance_path())).collect();
@@ -191,7 +191,7 @@ fn a_state_is_the_worst_that_is_known() {
         (vec![incident(Kind::Failures, None)], true, State::Failing),
         (vec![incident(Kind::Failures, None), incident(Kind::Backend, None)], false, State::Unavailable),
     ] {
-        let mut book = Book::new(Settings::default());
+        let mut book = Book::new(StatusSettings::default());
         book.absorb(&[], incidents, if planned { vec![maintenance.clone()] } else { vec![] });
         let report = Report::new(&book, &names()[..1], NOW);
         assert_eq!((report.state, report.products[0].state), (expected, expected));
@@ -200,7 +200,7 @@ fn a_state_is_the_worst_that_is_known() {
 
 #[test]
 fn nothing_is_said_of_products_that_are_not_in_force() {
-    let mut book = Book::new(Settings::default());
+    let mut book = Book::new(StatusSettings::default());
     example::fill(&mut book, &names()[..2], NOW);
     let report = Report::new(&book, &names()[..1], NOW);
     assert!(report.incidents.iter().all(|told| *told.product == *"phone"));

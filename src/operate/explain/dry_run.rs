@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::policy::account::Principal;
-use crate::policy::admit::{Admission, Entrance, Trail, Turn, admit_observed};
+use crate::policy::admit::{Admission, Ingress, Trail, Turn, admit_observed};
 use crate::policy::check::body::TOO_LARGE;
 use crate::policy::http::head::{Field, Framing, Head, Lines, MAX_FIELDS, Scan, Version, scan};
 use crate::policy::observer::{Check, Observer};
@@ -69,11 +69,11 @@ pub fn hold<'p, T>(policy: &'p Policy, asked: &Asked, tell: impl FnOnce(&Trial<'
         Version::Http10 | Version::Http11 => {
             let bytes = asked.head();
             let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
-            let trial = match split(&bytes, &mut slots) {
+            let dry_run = match split(&bytes, &mut slots) {
                 Ok(lines) => judge(policy, asked, lines, None),
                 Err(problem) => judge(policy, asked, Lines::unreadable(&bytes), Some(problem)),
             };
-            tell(&trial)
+            tell(&dry_run)
         }
     }
 }
@@ -109,7 +109,7 @@ fn look_up<'p>(
     asked: &Asked,
     trail: &mut Trail<'p>,
 ) -> Result<Ending<'p>, Problem> {
-    let admission = match admit_observed(recorder, policy, head, asked.now, Entrance::OPEN, trail)? {
+    let admission = match admit_observed(recorder, policy, head, asked.now, Ingress::OPEN, trail)? {
         Turn::Preflight(preflight) => return Ok(Ending::Preflight(preflight)),
         Turn::Enquiry(principal) => return Ok(Ending::Enquiry(principal)),
         Turn::Page(page, rendition) => return Ok(Ending::Page(page, rendition)),
@@ -117,12 +117,12 @@ fn look_up<'p>(
     };
     let body = recorder.pass(Check::BodySize, arrive(&admission, head, &asked.body))?;
     let judged = recorder.pass(Check::Body, admission.judge(body))?;
-    let held = admission.licence().map(|licence| {
+    let held = admission.credit_account().map(|credit_account| {
         // An account begins with its first grant; what it has by now is in the ledger.
-        if licence.snapshot().granted == 0 {
-            licence.balance().grant(licence.first_grant);
+        if credit_account.snapshot().granted == 0 {
+            credit_account.balance().grant(credit_account.first_grant);
         }
-        licence.hold(judged.highest).map(|hold| hold.amount())
+        credit_account.hold(judged.highest).map(|hold| hold.amount())
     });
     let held = recorder.pass(Check::Credits, held.transpose())?;
     Ok(Ending::Forwarded(admission, held))

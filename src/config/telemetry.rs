@@ -7,7 +7,7 @@ use super::compile::out_of_range;
 use super::upstreams::resolved;
 use super::{Source, file};
 use crate::config::yaml::{Mistakes, Place, Written};
-use crate::telemetry::sampling::{MAX_SERIES, Share, Sight};
+use crate::telemetry::sampling::{MAX_SERIES, Sampling, Share};
 use crate::telemetry::{Outlets, access_log, otlp};
 
 /// The file that stands for standard output.
@@ -26,36 +26,36 @@ pub fn compile(
     tracing: Written<file::Tracing>,
     source: &Source,
     mistakes: &mut Mistakes,
-) -> (Sight, Outlets) {
-    let mut sight = Sight::default();
+) -> (Sampling, Outlets) {
+    let mut sampling = Sampling::default();
     let file::Metrics { by_account, by_token, max_series } = metrics.take().unwrap_or_default();
-    sight.by_account = by_account.take().unwrap_or(sight.by_account);
-    sight.by_token = by_token.take().unwrap_or(sight.by_token);
+    sampling.by_account = by_account.take().unwrap_or(sampling.by_account);
+    sampling.by_token = by_token.take().unwrap_or(sampling.by_token);
     let place = max_series.place().cloned();
-    sight.max_series = max_series.take().unwrap_or(sight.max_series);
-    let fits = sight.max_series <= MAX_SERIES;
+    sampling.max_series = max_series.take().unwrap_or(sampling.max_series);
+    let fits = sampling.max_series <= MAX_SERIES;
     out_of_range(place, fits, || format!("a number from 0 to {MAX_SERIES}"), mistakes);
-    let access_log = access_log(log, &mut sight, source, mistakes);
+    let access_log = access_log(log, &mut sampling, source, mistakes);
     let file::Tracing { traceparent, otlp } = tracing.take().unwrap_or_default();
     let traceparent_place = traceparent.place().cloned();
-    sight.traceparent = traceparent.take().unwrap_or(sight.traceparent);
-    let otlp = exporter(otlp, &mut sight, mistakes);
-    if let Some(place) = traceparent_place.filter(|_| otlp.is_some() && !sight.traceparent) {
+    sampling.traceparent = traceparent.take().unwrap_or(sampling.traceparent);
+    let otlp = exporter(otlp, &mut sampling, mistakes);
+    if let Some(place) = traceparent_place.filter(|_| otlp.is_some() && !sampling.traceparent) {
         mistakes.push(place, "is false, and otlp needs it; remove one of the two");
     }
-    (sight, Outlets { access_log, otlp })
+    (sampling, Outlets { access_log, otlp })
 }
 
 fn access_log(
     log: Written<file::AccessLog>,
-    sight: &mut Sight,
+    sampling: &mut Sampling,
     source: &Source,
     mistakes: &mut Mistakes,
-) -> Option<access_log::Settings> {
+) -> Option<access_log::AccessLogSettings> {
     let place = log.place()?.clone();
     let file::AccessLog { file, sample, reference_key } = log.take()?;
     let name = file.require(&place, "file", "write the name of a file, or stdout", mistakes);
-    sight.ok_lines = share(sample.take().unwrap_or_default().ok, sight.ok_lines, mistakes);
+    sampling.ok_lines = share(sample.take().unwrap_or_default().ok, sampling.ok_lines, mistakes);
     let key_place = reference_key.place().cloned().unwrap_or_default();
     let reference_key = reference_key.take().and_then(|key| match resolved(&key, source) {
         Ok(key) if key.len() >= MIN_KEY_BYTES => Some(key),
@@ -76,23 +76,23 @@ fn access_log(
         mistakes.push(place.key("file"), "is not the name of a file; write one as in access.log, or stdout");
     }
     let place = match (name.as_str(), source) {
-        (STDOUT, _) => access_log::Place::Stdout,
-        (name, Source::Directory(directory)) => access_log::Place::File(directory.path.join(name)),
-        (name, Source::Embedded(_)) => access_log::Place::File(name.into()),
+        (STDOUT, _) => access_log::Destination::Stdout,
+        (name, Source::Directory(directory)) => access_log::Destination::File(directory.path.join(name)),
+        (name, Source::Embedded(_)) => access_log::Destination::File(name.into()),
     };
-    Some(access_log::Settings { place, reference_key })
+    Some(access_log::AccessLogSettings { place, reference_key })
 }
 
-fn exporter(otlp: Written<file::Otlp>, sight: &mut Sight, mistakes: &mut Mistakes) -> Option<otlp::Settings> {
+fn exporter(otlp: Written<file::Otlp>, sampling: &mut Sampling, mistakes: &mut Mistakes) -> Option<otlp::OtlpSettings> {
     let place = otlp.place()?.clone();
     let file::Otlp { endpoint, sample, service_name } = otlp.take()?;
-    sight.spans = share(sample, sight.spans, mistakes);
+    sampling.spans = share(sample, sampling.spans, mistakes);
     let endpoint_place = endpoint.place().cloned().unwrap_or_default();
     let service_name = service_name.take().unwrap_or_else(|| "tollgate".to_owned()).into();
     let endpoint =
         endpoint.require(&place, "endpoint", "write where the collector is, as in http://127.0.0.1:4318", mistakes)?;
     let endpoint = url_of(&endpoint, endpoint_place, mistakes)?;
-    Some(otlp::Settings { endpoint, service_name })
+    Some(otlp::OtlpSettings { endpoint, service_name })
 }
 
 fn url_of(text: &str, place: Place, mistakes: &mut Mistakes) -> Option<Box<str>> {

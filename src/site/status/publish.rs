@@ -11,7 +11,7 @@ use super::json;
 use super::report::Report;
 use crate::platform::pace;
 use crate::policy::Policy;
-use crate::policy::page::{Draft, Freshness, Page, Rendition, Shelf};
+use crate::policy::page::{Draft, Freshness, Page, PageTable, Rendition};
 use crate::site::brand::Site;
 use crate::site::pages;
 
@@ -29,8 +29,8 @@ static SCHEMA_RENDITION: LazyLock<Rendition> =
 
 /// Puts the pages up for a policy: those of the policy that it follows, or else such as name no
 /// product yet. They are exchanged soon after the policy has come into force.
-pub fn publish(policy: &mut Policy, now: Seconds, before: Option<&Shelf>) {
-    let known = |path| before?.find(&policy.site.served(path)).map(|shelved| (path, shelved.page()));
+pub fn publish(policy: &mut Policy, now: Seconds, before: Option<&PageTable>) {
+    let known = |path| before?.find(&policy.site.served(path)).map(|page_entry| (path, page_entry.page()));
     let known: Option<Vec<_>> = PATHS.into_iter().map(known).collect();
     let pages = known.unwrap_or_else(|| {
         let report = Report::new(&Book::new(policy.status.clone()), &[], now);
