@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::config::yaml::{Mistakes, Place};
+use crate::config::yaml::{Mistakes, Place, Warning};
 use crate::downstream::listener::Listeners;
 use crate::ledger;
 use crate::platform::pace;
@@ -55,6 +55,9 @@ pub struct Config {
     /// Where lines and spans of requests go.
     pub outlets: Outlets,
     pub policy: Policy,
+    /// What is allowed and yet probably not meant. Accounts that are taken over from a predecessor say
+    /// nothing again.
+    pub warnings: Vec<Warning>,
 }
 
 impl Config {
@@ -317,6 +320,7 @@ fn parse_by(name: &str, text: &str, source: &Source, shortcuts: Option<&Shortcut
     match config {
         Some((mut config, written)) if mistakes.is_empty() => {
             config.policy.shown = shown::effective(written.unwrap_or_default(), &config);
+            config.warnings = mistakes.take_warnings();
             Ok(config)
         }
         Some(_) | None => Err(mistakes),

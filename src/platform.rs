@@ -4,6 +4,7 @@
 pub(crate) mod channel;
 pub mod clock;
 pub mod descriptors;
+pub mod files;
 pub mod logging;
 pub(crate) mod pace;
 pub(crate) mod supervisor;

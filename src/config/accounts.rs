@@ -141,30 +141,43 @@ impl<'c> AccountsBuilder<'c> {
         let place = at_line(&name.into(), 1);
         let parts = self.shortcuts.and_then(|_| yaml::entries(text, ACCOUNTS));
         let Some(parts) = parts.filter(|parts| parts.len() > 1) else {
-            self.add_text(name, text, Text::File, &place, mistakes);
+            self.add_text(name, 0, text, Text::File, &place, mistakes);
             return;
         };
         self.take_shortcut();
         let mut with_key = String::new();
+        // Each part is read below a line with the key.
+        let of_parts: usize = parts.iter().map(|part| lines_in(part)).sum();
+        let mut lines_before = lines_in(text).saturating_sub(of_parts).saturating_sub(1);
         for part in parts {
             pace::step();
             with_key.clear();
             with_key.extend([ACCOUNTS, ":\n", part]);
-            self.add_text(name, &with_key, Text::Entries, &place, mistakes);
+            self.add_text(name, lines_before, &with_key, Text::Entries, &place, mistakes);
             if !mistakes.is_empty() {
                 return;
             }
+            lines_before = lines_before.saturating_add(lines_in(part));
         }
     }
 
-    /// Adds the accounts of a text of YAML. One that is as it was is what it was.
-    fn add_text(&mut self, name: &str, text: &str, kind: Text, place: &Place, mistakes: &mut Mistakes) {
+    /// Adds the accounts of a text of YAML that stands behind so many lines of its file. One that is as it
+    /// was is what it was, and says nothing again of what it was warned of.
+    fn add_text(
+        &mut self,
+        name: &str,
+        lines_before: usize,
+        text: &str,
+        kind: Text,
+        place: &Place,
+        mistakes: &mut Mistakes,
+    ) {
         let fingerprint = self.accounts.fingerprint(kind, text);
         if self.keep(fingerprint, place, mistakes) {
             return;
         }
         let first = self.accounts.len();
-        if let Some((file, _)) = yaml::read::<file::AccountsFile>(name, text, mistakes) {
+        if let Some((file, _)) = yaml::read_after::<file::AccountsFile>(name, lines_before, text, mistakes) {
             self.add_all(file.accounts, mistakes);
         }
         self.accounts.note(fingerprint, first);
@@ -314,6 +327,10 @@ fn share<T: Eq + Hash>(known: &mut HashSet<Arc<T>>, list: &mut Arc<T>) {
         Some(known) => *list = Arc::clone(known),
         None => drop(known.insert(Arc::clone(list))),
     }
+}
+
+fn lines_in(text: &str) -> usize {
+    memchr::memchr_iter(b'\n', text.as_bytes()).count()
 }
 
 fn at_line(file: &Arc<str>, line: usize) -> Place {

@@ -176,7 +176,8 @@ pub fn compile(
         publish::publish(&mut policy, status_recorder::unix_seconds(), before);
     }
     let admin_token = file.admin_token.take().map(|digest| digest.0);
-    Some(Config { listeners: Arc::new(own.listeners), workers, admin, admin_token, ledger, outlets, policy })
+    let listeners = Arc::new(own.listeners);
+    Some(Config { listeners, workers, admin, admin_token, ledger, outlets, policy, warnings: Vec::new() })
 }
 
 /// How often an account may ask about its credits, unless the configuration says otherwise.

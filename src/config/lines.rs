@@ -54,8 +54,8 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-/// Compiles the account of a line, with its name. A line without mistakes is read by the fast parser; one
-/// that has any is read again by the one that knows places.
+/// Compiles the account of a line, with its name. A line without mistakes and warnings is read by the fast
+/// parser; one that has any is read again by the one that knows places.
 pub fn compile(
     rules: &AccountContext<'_>,
     text: &str,
@@ -65,7 +65,8 @@ pub fn compile(
     let mut of_line = Mistakes::default();
     let line = serde_json::from_str::<file::AccountLine>(text).ok();
     let compiled = line.and_then(|line| rules.compile_line(line, at_line, &mut of_line));
-    compiled.filter(|_| of_line.is_empty()).or_else(|| reread(rules, text, at_line, mistakes))
+    let is_plain = of_line.is_empty() && of_line.warnings().next().is_none();
+    compiled.filter(|_| is_plain).or_else(|| reread(rules, text, at_line, mistakes))
 }
 
 fn reread(
@@ -75,13 +76,9 @@ fn reread(
     mistakes: &mut Mistakes,
 ) -> Option<(String, Compiled)> {
     let mut of_line = Mistakes::default();
-    // Blank lines before it, so that a message that names two lines is right about both.
-    let text = "\n".repeat(at_line.line.saturating_sub(1)) + text;
-    let account = yaml::read::<file::AccountLine>(&at_line.file, &text, &mut of_line)
+    let lines_before = at_line.line.saturating_sub(1);
+    let account = yaml::read_after::<file::AccountLine>(&at_line.file, lines_before, text, &mut of_line)
         .and_then(|(line, place)| rules.compile_line(line, &place, &mut of_line));
-    for mistake in of_line.iter() {
-        let place = Place { file: Arc::clone(&at_line.file), line: at_line.line, ..mistake.place.clone() };
-        mistakes.push(place, mistake.what.clone());
-    }
+    mistakes.take_over(of_line, |place| Place { file: Arc::clone(&at_line.file), line: at_line.line, ..place });
     account
 }

@@ -56,7 +56,7 @@ impl Place {
     }
 }
 
-/// One thing that is wrong with a file.
+/// One thing that is wrong with a file: nothing of the configuration comes into force.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mistake {
     /// Where it is.
@@ -65,60 +65,126 @@ pub struct Mistake {
     pub what: String,
 }
 
+/// One thing in a file that is allowed, and yet probably not what was meant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Warning {
+    /// Where it is.
+    pub place: Place,
+    /// What will happen and, behind a `; `, what to write instead.
+    pub what: String,
+}
+
 impl Display for Mistake {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Place { file, line, column, path } = &self.place;
-        let path = if path.is_empty() { "." } else { path };
-        write!(formatter, "{file}:{line}:{column}: {path}: ")?;
-        for character in self.what.chars() {
-            // One mistake is one line, whatever the text was made of.
-            if character.is_control() {
-                write!(formatter, "{}", character.escape_default())?;
-            } else {
-                write!(formatter, "{character}")?;
-            }
-        }
-        Ok(())
+        write_line(formatter, &self.place, "", &self.what)
     }
 }
 
-/// The mistakes found so far, each once, in the order of file, line and column.
+impl Display for Warning {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_line(formatter, &self.place, "warning: ", &self.what)
+    }
+}
+
+/// One line that editors can jump by, whatever the text was made of.
+fn write_line(formatter: &mut fmt::Formatter<'_>, place: &Place, severity: &str, what: &str) -> fmt::Result {
+    let Place { file, line, column, path } = place;
+    let path = if path.is_empty() { "." } else { path };
+    write!(formatter, "{file}:{line}:{column}: {path}: {severity}")?;
+    for character in what.chars() {
+        if character.is_control() {
+            write!(formatter, "{}", character.escape_default())?;
+        } else {
+            write!(formatter, "{character}")?;
+        }
+    }
+    Ok(())
+}
+
+/// Mistakes, and as many warnings, that are kept of one configuration: nobody reads more at a time, and a
+/// file can have millions.
+const MAX_TOLD: usize = 1000;
+
+/// The mistakes and the warnings found so far, each once, in the order of file, line and column. What
+/// goes beyond a thousand of either is only counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mistakes(BTreeSet<Mistake>);
+pub struct Mistakes {
+    mistakes: BTreeSet<Mistake>,
+    warnings: BTreeSet<Warning>,
+    /// Mistakes that were not kept.
+    more: usize,
+}
 
 impl Mistakes {
     /// Adds a mistake, unless the same one is there already.
     pub fn push(&mut self, place: Place, what: impl Into<String>) {
-        self.0.insert(Mistake { place, what: what.into() });
+        if self.mistakes.len() < MAX_TOLD {
+            self.mistakes.insert(Mistake { place, what: what.into() });
+        } else {
+            self.more = self.more.saturating_add(1);
+        }
     }
 
-    /// Whether nothing is wrong.
+    /// Adds a warning, unless the same one is there already. It keeps nothing from coming into force.
+    pub fn warn(&mut self, place: Place, what: impl Into<String>) {
+        if self.warnings.len() < MAX_TOLD {
+            self.warnings.insert(Warning { place, what: what.into() });
+        }
+    }
+
+    /// Adds everything of others, whose places are moved.
+    pub fn take_over(&mut self, others: Mistakes, moved: impl Fn(Place) -> Place) {
+        self.more = self.more.saturating_add(others.more);
+        for Mistake { place, what } in others.mistakes {
+            self.push(moved(place), what);
+        }
+        for Warning { place, what } in others.warnings {
+            self.warn(moved(place), what);
+        }
+    }
+
+    /// Whether nothing is wrong. There can be warnings all the same.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.mistakes.is_empty()
     }
 
     /// How many mistakes there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.mistakes.len().saturating_add(self.more)
     }
 
     /// Whether something is wrong with the value at a place, or with a part of it.
     pub fn touch(&self, place: &Place) -> bool {
-        self.0.iter().any(|mistake| {
+        self.mistakes.iter().any(|mistake| {
             let rest = mistake.place.path.strip_prefix(&*place.path);
             mistake.place.file == place.file && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         })
     }
 
-    /// The mistakes in order.
+    /// The mistakes in order, as far as they are kept.
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
-        self.0.iter()
+        self.mistakes.iter()
+    }
+
+    /// The warnings in order, as far as they are kept.
+    pub fn warnings(&self) -> impl Iterator<Item = &Warning> {
+        self.warnings.iter()
+    }
+
+    /// Takes the warnings out.
+    pub fn take_warnings(&mut self) -> Vec<Warning> {
+        std::mem::take(&mut self.warnings).into_iter().collect()
     }
 }
 
+/// The mistakes, one a line; warnings are shown by who wants them.
 impl Display for Mistakes {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|mistake| writeln!(formatter, "{mistake}"))
+        self.mistakes.iter().try_for_each(|mistake| writeln!(formatter, "{mistake}"))?;
+        match self.more {
+            0 => Ok(()),
+            more => writeln!(formatter, "and {more} more mistakes"),
+        }
     }
 }
 
@@ -201,8 +267,18 @@ impl<T> Default for Listed<T> {
 /// Reads a text into a `T` with the place of its root. The text is good only if `mistakes` is
 /// still empty afterwards: a value can come back next to mistakes in parts of it.
 pub fn read<T: DeserializeOwned>(file: &str, text: &str, mistakes: &mut Mistakes) -> Option<(T, Place)> {
+    read_after(file, 0, text, mistakes)
+}
+
+/// The same for a text that stands in its file behind so many lines.
+pub fn read_after<T: DeserializeOwned>(
+    file: &str,
+    lines_before: usize,
+    text: &str,
+    mistakes: &mut Mistakes,
+) -> Option<(T, Place)> {
     let file = Arc::from(file);
-    let root = tree::parse(&file, text, mistakes)?;
+    let root = tree::parse(&file, lines_before, text, mistakes)?;
     reader::deserialize(file, &root, mistakes)
 }
 
@@ -214,7 +290,7 @@ pub fn read_also<T: DeserializeOwned, U: DeserializeOwned>(
     mistakes: &mut Mistakes,
 ) -> Option<(T, Place, Option<U>)> {
     let file: Arc<str> = Arc::from(file);
-    let root = tree::parse(&file, text, mistakes)?;
+    let root = tree::parse(&file, 0, text, mistakes)?;
     let (value, place) = reader::deserialize(Arc::clone(&file), &root, mistakes)?;
     let also = reader::deserialize(file, &root, &mut Mistakes::default());
     Some((value, place, also.map(|(also, _)| also)))

@@ -29,7 +29,7 @@ impl Outline {
     /// lines of everything else when there may be millions. `None` if the text is not YAML.
     pub fn read(file: &str, text: &str, keep: &dyn Fn(&str) -> bool) -> Option<Outline> {
         let file = Arc::from(file);
-        let root = tree::parse(&file, text, &mut Mistakes::default())?;
+        let root = tree::parse(&file, 0, text, &mut Mistakes::default())?;
         let mut outline = Outline { file, entries: BTreeMap::new() };
         outline.add(String::new(), root.line, &root, keep);
         Some(outline)

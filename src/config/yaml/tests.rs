@@ -528,3 +528,23 @@ fn broken_texts_end_in_mistakes() {
         }
     }
 }
+
+#[test]
+fn warnings_stand_apart_from_mistakes_and_both_have_a_limit() {
+    let place = |line| Place { file: "f".into(), line, column: 2, path: "a.b".into() };
+    let mut found = Mistakes::default();
+    found.warn(place(3), "is odd; write 1");
+    found.warn(place(3), "is odd; write 1");
+    assert!(found.is_empty() && found.len() == 0 && !found.touch(&place(3)) && found.to_string().is_empty());
+    let mut all = Mistakes::default();
+    all.take_over(found, |place| Place { line: place.line + 10, ..place });
+    let told: Vec<String> = all.warnings().map(ToString::to_string).collect();
+    assert_eq!(told, ["f:13:2: a.b: warning: is odd; write 1"]);
+    for line in 0..MAX_TOLD + 5 {
+        all.push(place(line), "is wrong");
+        all.warn(place(line), "is odd");
+    }
+    assert_eq!((all.len(), all.iter().count(), all.warnings().count()), (MAX_TOLD + 5, MAX_TOLD, MAX_TOLD));
+    assert!(all.to_string().ends_with("\nand 5 more mistakes\n"), "{all}");
+    assert_eq!((all.take_warnings().len(), all.warnings().count()), (MAX_TOLD, 0));
+}

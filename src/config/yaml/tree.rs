@@ -102,10 +102,16 @@ pub(super) fn push_index(path: &mut String, index: usize) {
     let _ = write!(path, "[{index}]");
 }
 
-/// Reads the one document of a text. `None` means that no tree could be built, and that at least
+/// Reads the one document of a text, which stands behind so many lines of its file. `None` means that no tree could be built, and that at least
 /// one mistake says why; with a tree there can be mistakes as well.
-pub(super) fn parse<'a>(file: &Arc<str>, text: &'a str, mistakes: &mut Mistakes) -> Option<Rc<Node<'a>>> {
-    let mut builder = Builder { file, mistakes, frames: Vec::new(), anchors: HashMap::new(), aliased: 0, root: None };
+pub(super) fn parse<'a>(
+    file: &Arc<str>,
+    lines_before: usize,
+    text: &'a str,
+    mistakes: &mut Mistakes,
+) -> Option<Rc<Node<'a>>> {
+    let (frames, anchors) = (Vec::new(), HashMap::new());
+    let mut builder = Builder { file, lines_before, mistakes, frames, anchors, aliased: 0, root: None };
     match builder.build(text) {
         Ok(()) => builder.root,
         Err(Stop) => None,
@@ -153,6 +159,8 @@ struct Key<'a> {
 
 struct Builder<'a, 'b> {
     file: &'b Arc<str>,
+    /// Lines of the file that stand before the text.
+    lines_before: usize,
     mistakes: &'b mut Mistakes,
     frames: Vec<Frame<'a>>,
     anchors: HashMap<usize, Built<'a>>,
@@ -174,7 +182,7 @@ impl<'a> Builder<'a, '_> {
                 Err(error) => return self.not_yaml(&error),
             };
             pace::step();
-            let (line, column) = position(span.start);
+            let (line, column) = self.position(span.start);
             match event {
                 Event::DocumentStart(_) => {
                     documents = documents.saturating_add(1);
@@ -353,7 +361,7 @@ impl<'a> Builder<'a, '_> {
     }
 
     fn not_yaml(&mut self, error: &ScanError) -> Result<(), Stop> {
-        let (line, column) = position(*error.marker());
+        let (line, column) = self.position(*error.marker());
         if error.info() == "recursion limit exceeded" {
             return self.too_deep(line, column);
         }
@@ -365,6 +373,11 @@ impl<'a> Builder<'a, '_> {
     fn stop(&mut self, line: usize, column: usize, what: &str) -> Result<(), Stop> {
         self.report(line, column, String::from(what));
         Err(Stop)
+    }
+
+    /// The parser counts columns from 0, people from 1.
+    fn position(&self, marker: Marker) -> (usize, usize) {
+        (marker.line().max(1).saturating_add(self.lines_before), marker.col().saturating_add(1))
     }
 
     /// Records a mistake at the value, or the key, that is being read.
@@ -420,9 +433,4 @@ fn judge_key<'a>(
 fn standard(tag: &Tag) -> Option<String> {
     let whole = format!("{}{}", tag.handle, tag.suffix);
     whole.strip_prefix("tag:yaml.org,2002:").map(String::from)
-}
-
-/// The parser counts columns from 0, people from 1.
-fn position(marker: Marker) -> (usize, usize) {
-    (marker.line().max(1), marker.col().saturating_add(1))
 }

@@ -1,0 +1,320 @@
+//! The files that operators name: opened without waiting for anybody, and read within limits.
+//!
+//! A name can lead anywhere: to a device without an end, to a FIFO that nobody writes to, to a file that
+//! is not text. Whatever it is, reading ends with the bytes or with what is wrong, in words for the
+//! operator. What a file is for is the business of whoever reads it.
+
+use std::fmt;
+use std::fs::{File, FileType, OpenOptions};
+use std::io::{self, BufRead, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Why a file is not read. Nothing of what is in it is shown.
+#[derive(Debug)]
+pub enum Unreadable {
+    NotThere,
+    /// This user has not the right to it.
+    Forbidden,
+    /// It is no file with an end; `what` it is.
+    NotAFile(&'static str),
+    /// It has more bytes than it may have.
+    TooLarge(u64),
+    /// It has the byte order mark of UTF-16 or UTF-32.
+    OtherEncoding,
+    /// A byte of it is no part of UTF-8.
+    NotUtf8(Spot),
+    Other(io::Error),
+}
+
+/// Where a byte stands that is no part of UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// From 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+    byte: u8,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unreadable::NotThere => formatter.write_str("is not there"),
+            Unreadable::Forbidden => formatter.write_str("may not be read by this user"),
+            Unreadable::NotAFile(what) => write!(formatter, "is {what}, not a file"),
+            Unreadable::TooLarge(most) => write!(formatter, "is larger than {}", Size(*most)),
+            Unreadable::OtherEncoding => formatter.write_str("is text in UTF-16 or UTF-32; save it as UTF-8"),
+            Unreadable::NotUtf8(spot) => write!(formatter, "{spot}"),
+            Unreadable::Other(error) => write!(formatter, "cannot be read: {error}"),
+        }
+    }
+}
+
+/// What is wrong with the byte, and how it may have come there.
+impl fmt::Display for Spot {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let byte = self.byte;
+        write!(formatter, "has a byte that is not UTF-8 (0x{byte:02X}")?;
+        if byte >= 0xA0 {
+            write!(formatter, ", which would be {} in Latin-1", char::from(byte))?;
+        }
+        formatter.write_str("); save the file as UTF-8")
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+impl From<io::Error> for Unreadable {
+    fn from(error: io::Error) -> Unreadable {
+        match error.kind() {
+            // A way through something that is no directory leads nowhere, either.
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Unreadable::NotThere,
+            io::ErrorKind::PermissionDenied => Unreadable::Forbidden,
+            io::ErrorKind::IsADirectory => Unreadable::NotAFile("a directory"),
+            _ => Unreadable::Other(error),
+        }
+    }
+}
+
+/// A number of bytes in the largest unit that it is a whole number of.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+        match UNITS.iter().find(|(unit, _)| self.0 >= *unit && self.0 % unit == 0) {
+            Some((unit, name)) => write!(formatter, "{} {name}", self.0 / unit),
+            None => write!(formatter, "{} bytes", self.0),
+        }
+    }
+}
+
+/// Opens a file for reading. Nothing else is opened, and nobody is waited for.
+///
+/// # Errors
+/// That it is not there, may not be read, or is something else than a file with an end.
+pub fn open(path: &Path) -> Result<File, Unreadable> {
+    // Opening a device can set something going, so that it is looked at before.
+    is_file(std::fs::metadata(path)?.file_type())?;
+    // It may have become a FIFO since, and opening one waits for a writer.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    is_file(file.metadata()?.file_type())?;
+    Ok(file)
+}
+
+fn is_file(kind: FileType) -> Result<(), Unreadable> {
+    let what = match kind {
+        kind if kind.is_file() => return Ok(()),
+        kind if kind.is_dir() => "a directory",
+        kind if kind.is_fifo() => "a FIFO",
+        kind if kind.is_socket() => "a socket",
+        _ => "a device",
+    };
+    Err(Unreadable::NotAFile(what))
+}
+
+/// The bytes of a file, at most so many.
+///
+/// # Errors
+/// Those of [`open`] and of reading, or that there are more bytes.
+pub fn bytes(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
+    let file = open(path)?;
+    let size = file.metadata()?.len();
+    if size > most {
+        return Err(Unreadable::TooLarge(most));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
+    // A file can grow while it is read, and the size of some (below /proc) is not known.
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|count| count <= most) {
+        Ok(bytes)
+    } else {
+        Err(Unreadable::TooLarge(most))
+    }
+}
+
+/// The text of a file, of at most so many bytes, without a byte order mark.
+///
+/// # Errors
+/// Those of [`bytes`], or that it is not UTF-8.
+pub fn text(path: &Path, most: u64) -> Result<String, Unreadable> {
+    let bytes = bytes(path, most)?;
+    check_encoding(&bytes)?;
+    let mut text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        Unreadable::NotUtf8(spot(error.as_bytes(), valid))
+    })?;
+    if text.starts_with(BYTE_ORDER_MARK) {
+        text.drain(..BYTE_ORDER_MARK.len_utf8());
+    }
+    Ok(text)
+}
+
+/// What some editors put first; it is no part of the text.
+pub const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Whether a beginning is that of text in another encoding than UTF-8: its byte order mark, or the zero
+/// that the first letter has in it.
+///
+/// # Errors
+/// That it is.
+pub fn check_encoding(beginning: &[u8]) -> Result<(), Unreadable> {
+    match beginning {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 0, 0xfe, 0xff, ..] => Err(Unreadable::OtherEncoding),
+        [0, letter, 0, another, ..] | [letter, 0, another, 0, ..] if *letter != 0 && *another != 0 => {
+            Err(Unreadable::OtherEncoding)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The place of a byte behind so many that are UTF-8.
+pub fn spot(bytes: &[u8], valid: usize) -> Spot {
+    let (before, rest) = bytes.split_at_checked(valid).unwrap_or((bytes, &[]));
+    let line = memchr::memchr_iter(b'\n', before).count().saturating_add(1);
+    let begin = memchr::memrchr(b'\n', before).map_or(0, |end| end.saturating_add(1));
+    let in_line = before.get(begin..).unwrap_or_default();
+    let characters = String::from_utf8_lossy(in_line).trim_start_matches(BYTE_ORDER_MARK).chars().count();
+    Spot { line, column: characters.saturating_add(1), byte: rest.first().copied().unwrap_or_default() }
+}
+
+/// Reads on to behind the next line end, or the end of the text, and keeps the first `most` bytes of it
+/// without the line end. `None` at the end of the text, else how many bytes the line has.
+///
+/// # Errors
+/// Those of reading.
+pub fn line(from: &mut impl BufRead, most: usize, into: &mut Vec<u8>) -> io::Result<Option<usize>> {
+    into.clear();
+    let mut length = 0_usize;
+    loop {
+        let piece = from.fill_buf()?;
+        if piece.is_empty() {
+            return Ok((length > 0).then_some(length));
+        }
+        let end = memchr::memchr(b'\n', piece);
+        let part = piece.get(..end.unwrap_or(piece.len())).unwrap_or(piece);
+        let room = most.saturating_sub(into.len()).min(part.len());
+        into.extend_from_slice(part.get(..room).unwrap_or_default());
+        length = length.saturating_add(part.len());
+        let used = part.len().saturating_add(usize::from(end.is_some()));
+        from.consume(used);
+        if end.is_some() {
+            return Ok(Some(length));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
+
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Scratch {
+            let path = std::env::temp_dir().join(format!("tollgate-files-{}-{name}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Scratch(path)
+        }
+
+        fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+            let path = self.0.join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_text_is_utf_8_or_its_place_is_told() {
+        let scratch = Scratch::new("text");
+        for (bytes, expected) in [
+            (&b"a: 1\n"[..], "a: 1\n"),
+            (b"\xef\xbb\xbfa: 1\n", "a: 1\n"),
+            (b"", ""),
+            (
+                b"a: 1\nb: \xc3\xa9\xe9\n",
+                "2:5: has a byte that is not UTF-8 (0xE9, which would be é in Latin-1); save the file as UTF-8",
+            ),
+            (b"\xef\xbb\xbfa\x80", "1:2: has a byte that is not UTF-8 (0x80); save the file as UTF-8"),
+            (
+                b"cut: \xe2\x82",
+                "1:6: has a byte that is not UTF-8 (0xE2, which would be â in Latin-1); save the file as UTF-8",
+            ),
+            (b"\xff\xfea\0:\0", "is text in UTF-16 or UTF-32; save it as UTF-8"),
+            (b"\xfe\xff\0a\0:", "is text in UTF-16 or UTF-32; save it as UTF-8"),
+            (b"a\0:\0 \0", "is text in UTF-16 or UTF-32; save it as UTF-8"),
+            (b"\0a\0:\0 ", "is text in UTF-16 or UTF-32; save it as UTF-8"),
+            (&[b'x'; 101], "is larger than 100 bytes"),
+        ] {
+            let path = scratch.write("text", bytes);
+            let told = match text(&path, 100) {
+                Ok(text) => text,
+                Err(Unreadable::NotUtf8(spot)) => format!("{}:{}: {spot}", spot.line, spot.column),
+                Err(why) => why.to_string(),
+            };
+            assert_eq!(told, expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_end_is_not_opened_and_nobody_is_waited_for() {
+        let scratch = Scratch::new("open");
+        let fifo = scratch.0.join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let socket = scratch.0.join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let link = |to: &str, name: &str| {
+            symlink(to, scratch.0.join(name)).unwrap();
+            scratch.0.join(name)
+        };
+        for (path, expected) in [
+            (fifo, "is a FIFO, not a file"),
+            (socket, "is a socket, not a file"),
+            (link("/dev/zero", "zero"), "is a device, not a file"),
+            (link("fifo", "to-fifo"), "is a FIFO, not a file"),
+            (link("nowhere", "dangling"), "is not there"),
+            (scratch.0.clone(), "is a directory, not a file"),
+            (scratch.write("file", b"").join("below"), "is not there"),
+        ] {
+            assert_eq!(text(&path, 10).unwrap_err().to_string(), expected, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn files_without_a_known_size_are_read_within_the_limit() {
+        // Its size is 0 before it is read.
+        assert!(matches!(bytes(Path::new("/proc/self/maps"), 100), Err(Unreadable::TooLarge(100))));
+        assert!(!bytes(Path::new("/proc/self/maps"), 1 << 20).unwrap().is_empty());
+    }
+
+    #[test]
+    fn sizes_are_told_in_their_largest_unit() {
+        for (bytes, expected) in
+            [(100, "100 bytes"), (1024, "1 KiB"), (1025, "1025 bytes"), (64 << 20, "64 MiB"), (1 << 30, "1 GiB")]
+        {
+            assert_eq!(Size(bytes).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_read_over_and_only_its_beginning_is_kept() {
+        let text = [b"ab\n".as_slice(), b"\n", &[b'x'; 1000], b"\nlast"].concat();
+        let mut from = io::BufReader::with_capacity(7, &*text);
+        let mut kept = Vec::new();
+        let mut lines = Vec::new();
+        while let Some(length) = line(&mut from, 3, &mut kept).unwrap() {
+            lines.push((String::from_utf8(kept.clone()).unwrap(), length));
+        }
+        let expected = [("ab", 2), ("", 0), ("xxx", 1000), ("las", 4)];
+        assert_eq!(lines, expected.map(|(text, length)| (text.to_owned(), length)));
+    }
+}
