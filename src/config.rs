@@ -328,20 +328,23 @@ fn parse_by(name: &str, text: &str, source: &Source, shortcuts: Option<&Shortcut
 }
 
 #[cfg(test)]
-#[path = "config/credit_tests.rs"]
-mod credit_tests;
-#[cfg(test)]
 #[path = "config/following_tests.rs"]
 mod following_tests;
 #[cfg(test)]
 #[path = "config/listener_tests.rs"]
 mod listener_tests;
 #[cfg(test)]
+#[path = "config/mistakes_tests.rs"]
+mod mistakes_tests;
+#[cfg(test)]
 #[path = "config/page_tests.rs"]
 mod page_tests;
 #[cfg(test)]
 #[path = "config/sight_tests.rs"]
 mod sight_tests;
+#[cfg(test)]
+#[path = "config/stated_tests.rs"]
+mod stated_tests;
 #[cfg(test)]
 #[path = "config/status_tests.rs"]
 mod status_tests;

@@ -1,0 +1,358 @@
+//! What the files in `config/` state, compared with the keys that there are and with the defaults that
+//! the compiler really has.
+
+use std::fmt::Write as _;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::tests::{CONFIGURATION, directory, parsed};
+use super::*;
+use crate::policy::account::Expiry;
+use crate::policy::check::header::Shape;
+use crate::policy::http::media::MediaType;
+use crate::upstream::settings::{BreakerRule, Probe};
+
+/// A text on the way to the reader: the keys of a type, told by itself.
+fn keys_of<T: DeserializeOwned>() -> Vec<String> {
+    let mut mistakes = Mistakes::default();
+    yaml::read::<T>("f", "zzzzzzzzzzzz: 1", &mut mistakes);
+    let text = mistakes.to_string();
+    let (_, keys) = text.trim_end().split_once("the keys are ").unwrap();
+    keys.split(", ").map(str::to_owned).collect()
+}
+
+/// `gateway.yaml` with the examples that need files of the operator's own as well.
+pub(super) fn with_all_examples() -> String {
+    let mut within = false;
+    let mut text = String::new();
+    for line in CONFIGURATION.lines() {
+        within = line == "# listeners:" || (within && !line.is_empty());
+        let example = match line.strip_prefix("# ") {
+            Some(example) if within => example.to_owned(),
+            Some(_) | None => line.replace("    # tls: {", "    tls: {").replace("  # otlp: {", "  otlp: {"),
+        };
+        let _ = writeln!(text, "{example}");
+    }
+    text
+}
+
+/// What each kind of mapping is called, all of it that a file has, and the keys that it can have.
+fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
+    let all = |value: &Value, key: &str| value[key].as_object().unwrap().values().cloned().collect::<Vec<_>>();
+    let lists = |values: &[Value], key: &str| -> Vec<Value> {
+        let lists = values.iter().filter_map(|value| value[key].as_array());
+        lists.flatten().cloned().collect()
+    };
+    let below = |values: &[Value], key: &str| values.iter().map(|value| value[key].clone()).collect::<Vec<_>>();
+    let listeners = lists(std::slice::from_ref(file), "listeners");
+    let listener_tls = below(&listeners, "tls");
+    let pages = vec![file["pages"].clone()];
+    let upstreams = all(file, "upstreams");
+    let products = all(file, "products");
+    let bodies = below(&products, "body");
+    let accounts = all(file, "accounts");
+    let credits = below(&products, "credits");
+    let price_lines: Vec<Value> = [lists(&credits, "hold"), lists(&credits, "price")].concat();
+    vec![
+        ("the root", vec![file.clone()], keys_of::<file::File>()),
+        ("a listener", listeners.clone(), keys_of::<file::Listener>()),
+        ("a listener's TLS", listener_tls.clone(), keys_of::<file::ListenerTls>()),
+        ("a certificate", lists(&listener_tls, "certificates"), keys_of::<file::CertificatePair>()),
+        ("a PROXY protocol", below(&listeners, "proxy_protocol"), keys_of::<file::ProxyProtocol>()),
+        ("pages", pages.clone(), keys_of::<file::Pages>()),
+        ("colours", below(&pages, "colours"), keys_of::<file::Colours>()),
+        ("a palette", vec![file["pages"]["colours"]["light"].clone()], keys_of::<file::Palette>()),
+        ("support", below(&pages, "support"), keys_of::<file::Support>()),
+        ("an extra page", lists(&pages, "extra"), keys_of::<file::ExtraPage>()),
+        ("limits", vec![file["limits"].clone()], keys_of::<file::Limits>()),
+        ("an upstream", upstreams.clone(), keys_of::<file::Upstream>()),
+        ("an upstream's TLS", below(&upstreams, "tls"), keys_of::<file::UpstreamTls>()),
+        ("a server", lists(&upstreams, "servers"), keys_of::<file::Server>()),
+        ("a health check", below(&upstreams, "health_check"), keys_of::<file::HealthCheck>()),
+        ("an ejection", below(&upstreams, "ejection"), keys_of::<file::Ejection>()),
+        ("a breaker", below(&upstreams, "breaker"), keys_of::<file::Breaker>()),
+        ("a product", products.clone(), keys_of::<file::Product>()),
+        ("a deadline", below(&products, "deadline"), keys_of::<file::Deadline>()),
+        ("a header", all(&products[0], "headers"), keys_of::<file::HeaderRule>()),
+        ("a body", bodies.clone(), keys_of::<file::Body>()),
+        ("a body's problem", lists(&bodies, "problems"), keys_of::<file::BodyProblem>()),
+        ("a problem", all(&file, "problems"), keys_of::<file::Problem>()),
+        ("an account", accounts.clone(), keys_of::<file::Account>()),
+        ("a rate", below(&accounts, "rate"), keys_of::<file::Rate>()),
+        ("a product's credits", credits.clone(), keys_of::<file::Credits>()),
+        ("a price line", price_lines.clone(), keys_of::<file::PriceLine>()),
+        ("the ledger", vec![file["ledger"].clone()], keys_of::<file::Ledger>()),
+        ("metrics", vec![file["metrics"].clone()], keys_of::<file::Metrics>()),
+        ("the access log", vec![file["access_log"].clone()], keys_of::<file::AccessLog>()),
+        ("its sample", vec![file["access_log"]["sample"].clone()], keys_of::<file::LogSample>()),
+        ("tracing", vec![file["tracing"].clone()], keys_of::<file::Tracing>()),
+        ("OTLP", vec![file["tracing"]["otlp"].clone()], keys_of::<file::Otlp>()),
+        ("the status", vec![file["status"].clone()], keys_of::<file::Status>()),
+        ("a burn rate", lists(&[file["status"].clone()], "burn_rates"), keys_of::<file::BurnRate>()),
+        ("a note", lists(&[file["status"].clone()], "notes"), keys_of::<file::StatusNote>()),
+        ("maintenance", lists(&[file["status"].clone()], "maintenance"), keys_of::<file::StatusMaintenance>()),
+        ("a token", lists(&accounts, "tokens"), keys_of::<file::Token>()),
+    ]
+}
+
+#[test]
+fn gateway_yaml_has_every_key() {
+    let mut mistakes = Mistakes::default();
+    let (file, _) = yaml::read::<Value>("gateway.yaml", &with_all_examples(), &mut mistakes).unwrap();
+    // Conditions stand within each other, so that their keys are looked for in what explains them.
+    for key in keys_of::<file::Condition>() {
+        assert!(
+            CONFIGURATION.contains(&format!("    #     {key}")) || CONFIGURATION.contains(&format!(" {key} ")),
+            "{key}"
+        );
+    }
+    for (what, mappings, keys) in mappings(&file) {
+        for key in keys {
+            assert!(mappings.iter().any(|mapping| mapping.get(&key).is_some()), "{what} has no `{key}`");
+        }
+    }
+    // A line of JSON Lines is an account with its name, and an included file has accounts alone.
+    let mut of_line = keys_of::<file::Account>();
+    of_line.insert(0, "name".to_owned());
+    assert_eq!(keys_of::<file::AccountLine>(), of_line);
+    assert_eq!(keys_of::<file::AccountsFile>(), ["accounts"]);
+}
+
+#[test]
+fn gateway_yaml_has_every_word() {
+    for (word, list) in [
+        ("all", "serves"),
+        ("lookups", "serves"),
+        ("pages", "serves"),
+        ("required", "client_certificate"),
+        ("optional", "client_certificate"),
+        ("unmetered", "credits"),
+        ("each", "durability"),
+        ("batch", "durability"),
+        ("allow", "absent"),
+        ("deny", "absent"),
+        ("missing", "when"),
+        ("any", "when"),
+    ] {
+        assert!(CONFIGURATION.contains(word), "{list}: {word}");
+    }
+}
+
+#[test]
+fn the_files_of_the_directory_are_good() {
+    for name in ["gateway.yaml", "demo.yaml"] {
+        let config = load(&directory().join(name)).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        assert!(config.summary(name).starts_with(&format!("{name}: good\n")));
+    }
+}
+
+/// Products of three kinds, and nothing that need not be written.
+const MINIMAL: &str = "public_url: https://a.example\n\
+     upstreams: { u: { servers: [127.0.0.1:9001, 127.0.0.1:9002] } }\n\
+     products:\n  p:\n    upstream: u\n    routes: [POST /p]\n    token_headers: [T]\n\
+     \x20   headers: { A: { pattern: a, problem: own }, B: { one_of: [b], problem: own } }\n\
+     \x20   body: { schema: { properties: { m: true } }, problems: [{ at: /m, problem: own }] }\n\
+     \x20 q: { upstream: u, routes: [POST /q], token_headers: [T], body: {} }\n\
+     \x20 r: { upstream: u, routes: [POST /r], token_headers: [T] }\n\
+     problems: { own: { status: 400, detail: d } }\n\
+     accounts:\n  a:\n    rate: { limit: 7/s }\n\
+     \x20   tokens: [{ name: t, hash: \"sha256:0000000000000000000000000000000000000000000000000000000000000001\", products: [p] }]\n";
+
+fn minimal() -> Config {
+    parsed(MINIMAL).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+/// `gateway.yaml` must say this.
+fn states(phrase: &str) {
+    assert!(CONFIGURATION.contains(phrase), "gateway.yaml does not say {phrase:?}");
+}
+
+#[test]
+fn the_defaults_of_listeners_are_stated() {
+    let config = minimal();
+    let [listener] = &*config.listeners.0 else { panic!("one listener") };
+    assert_eq!(*listener, crate::downstream::listener::Listener::plain("127.0.0.1:8080".parse().unwrap()));
+    states("an address and a port. Default: 127.0.0.1:8080");
+    states(&format!("of accounts. Default: {}.", config.admin));
+    states("well (clients must know beforehand). Default: false.");
+    states("Default: one for each core.");
+    assert_eq!(config.workers, std::thread::available_parallelism().unwrap().get());
+    states("address that other machines can reach. Default: false.");
+    states("What links to problem pages begin with. No default.");
+}
+
+#[test]
+fn the_defaults_of_pages_and_proxies_are_stated() {
+    let config = minimal();
+    let policy = &config.policy;
+    let site = &policy.site;
+    assert!(policy.pages.find("/problems").is_some());
+    states("  # Default: true.\n  serve: true");
+    states(&format!("# What the service is called. Default: {}.", site.name));
+    for (scheme, palette) in [("light", site.light), ("dark", site.dark)] {
+        let crate::site::colour::Palette { text, background, accent } = palette;
+        states(&format!("{scheme}: {{ text: \"{text}\", background: \"{background}\", accent: \"{accent}\" }}"));
+    }
+    assert!(site.logo.is_none() && site.support.email.is_none() && site.menu.len() == 4);
+    assert_eq!((&*site.public_url, &*site.api_url), ("https://a.example", "https://a.example"));
+    states("# Default: none.\ntrusted_proxies:");
+    for address in ["127.0.0.1", "10.0.0.1", "::1"] {
+        assert!(!policy.trusted_proxies.contains(address.parse().unwrap()), "{address}");
+    }
+}
+
+#[test]
+fn the_defaults_of_limits_are_stated() {
+    let config = minimal();
+    let policy = &config.policy;
+    states("The values here are the defaults.");
+    let as_stated = parsed(CONFIGURATION).unwrap().policy.limits;
+    assert_eq!(format!("{:?}", policy.limits), format!("{as_stated:?}"));
+}
+
+#[test]
+fn the_defaults_of_upstreams_are_stated() {
+    let config = minimal();
+    let policy = &config.policy;
+    let upstream = &policy.upstreams[0];
+    states("Default: the first server.");
+    assert_eq!(&*upstream.host, "127.0.0.1:9001");
+    states(&format!("To reach a server. Default: {}s.", upstream.connect_timeout.as_secs()));
+    states(&format!("below the backend's own. Default: {}s.", upstream.idle_timeout.as_secs()));
+    let server = &upstream.servers[0];
+    states(&format!("from 1 to 100 (default {})", server.weight));
+    states("that it may have at a time (default: any number)");
+    assert_eq!(server.max_requests, None);
+    states(&format!("addresses stay.\n    # Default: {}s.", upstream.resolve_every.as_secs()));
+    states(&format!("has had it for this long. Default: {}s.", upstream.slow_after.as_secs()));
+    states("never shown. Default: none.");
+    assert!(upstream.added.lines().is_empty());
+    states("Without this key nobody checks.");
+    assert!(upstream.health.is_none());
+    let ejection = upstream.ejection;
+    states(&format!("Default: {{ failures: {}, time: {}s }}.", ejection.failures, ejection.time.as_secs()));
+    states("this key it never opens.");
+    assert_eq!(upstream.breaker, BreakerRule::NEVER);
+}
+
+#[test]
+fn the_defaults_of_health_checks_and_breakers_are_stated() {
+    let watched = "9002], health_check: { path: /h }, breaker: {} }";
+    let watched = parsed(&MINIMAL.replace("9002] }", watched)).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let health = watched.policy.upstreams[0].health.clone().unwrap();
+    states(&format!(
+        "Defaults: status 200, tcp false, interval {}s, timeout {}s, and\n    # {} failures or {} successes",
+        health.interval.as_secs(),
+        health.timeout.as_secs(),
+        health.failures,
+        health.successes
+    ));
+    assert_eq!(health.probe, Probe::Get { path: "/h".into(), status: 200 });
+    let BreakerRule { failures, error_percent, window, min_requests, open_for } = watched.policy.upstreams[0].breaker;
+    states(&format!(
+        "Defaults: failures {failures}, error_percent {error_percent}, window {window:?}, min_requests {min_requests},\n    # open_for {open_for:?}."
+    ));
+}
+
+#[test]
+fn the_defaults_of_media_types_and_deadlines_are_stated() {
+    let config = minimal();
+    let policy = &config.policy;
+    let [p, ..] = &*policy.products else { panic!("three products") };
+    let names = |types: &[MediaType]| types.iter().map(|kind| kind.name().to_owned()).collect::<Vec<_>>();
+    states("and that a body may have. Default: application/json.");
+    assert_eq!(
+        (names(&p.media.served), names(&p.media.taken)),
+        (vec!["application/json".to_owned()], vec!["application/json".to_owned()])
+    );
+
+    assert!(p.deadline.header.is_none());
+    assert_eq!(p.deadline.default.as_secs(), 15);
+    let named = parsed(&MINIMAL.replace("routes: [POST /r]", "routes: [POST /r], deadline: { header: D }")).unwrap();
+    let named = &named.policy.products[2].deadline;
+    states("Whole seconds;\n    # defaults: no header, ");
+    states(&format!(
+        "no header, min {}s, max {}s, default {}s.",
+        named.min_seconds,
+        named.max_seconds,
+        named.default.as_secs()
+    ));
+}
+
+#[test]
+fn the_defaults_of_headers_and_bodies_are_stated() {
+    let config = minimal();
+    let policy = &config.policy;
+    let [p, q, r] = &*policy.products else { panic!("three products") };
+    let (Shape::Pattern { max_bytes, .. }, Shape::OneOf { ignore_case, .. }) =
+        (&p.headers[0].shape, &p.headers[1].shape)
+    else {
+        panic!("a pattern and a list");
+    };
+    states(&format!("its length in bytes (default {max_bytes})"));
+    states("in any case of letters (default false)");
+    states("when it is absent (default false)");
+    assert!(!ignore_case && !p.headers[0].echo && !p.headers[1].echo);
+
+    states("Without this key requests have no body.");
+    assert!(r.body.is_none());
+    let body = q.body.as_ref().unwrap();
+    states(&format!("# Bytes. Default: {}.", units::Bytes(body.max_bytes)));
+    states("Default: any JSON.");
+    assert!(body.schema.is_none() && body.judge(b"[0]").is_ok());
+    states("does not name. Default: false, they are ignored.");
+    assert!(p.body.as_ref().unwrap().judge(br#"{"n":1}"#).is_ok());
+    states("# (default: any)");
+    assert!(
+        matches!(p.body.as_ref().unwrap().schema.as_ref().unwrap(), schema if format!("{schema:?}").contains("when: Any"))
+    );
+    states(&format!("answer to a preflight. Default: {}m.", p.preflight.max_age_seconds / 60));
+    states("standard reason phrase as the title. Default: that phrase.");
+}
+
+#[test]
+fn the_defaults_of_telemetry_are_stated() {
+    let config = minimal();
+    let policy = &config.policy;
+    let sampling = policy.sampling;
+    states("Count requests by account, and by token, as well. Default: false.");
+    assert!(!sampling.by_account && !sampling.by_token);
+    states(&format!("all further ones are `other`. Default: {}.", sampling.max_series));
+    states("One line of JSON for each request. Without this key there is none.");
+    states("all others always do. Default: 1.");
+    states("Default: a new key with each start.");
+    states("both pass as they came. Default: true.");
+    states("that have spans (default 1)");
+    states("Spans for a collector of OpenTelemetry (default: none)");
+    assert!(sampling.traceparent && sampling.ok_lines.get() == 1.0 && sampling.spans.get() == 1.0);
+    assert_eq!(config.outlets, crate::telemetry::Outlets::default());
+    let traced = "tracing: { otlp: { endpoint: \"http://127.0.0.1:4318\" } }\naccounts:\n";
+    let traced = parsed(&MINIMAL.replace("accounts:\n", traced)).unwrap().outlets.otlp.unwrap();
+    states(&format!("calls this gateway (default {})", traced.service_name));
+}
+
+#[test]
+fn the_defaults_of_accounts_are_stated() {
+    let config = minimal();
+    let policy = &config.policy;
+    states("`burst`\n    # at once (default: the limit)");
+    let state = policy.accounts[0]
+        .rate
+        .state(crate::policy::rate::Now { monotonic: std::time::Duration::ZERO, unix_seconds: 0 })
+        .unwrap();
+    assert_eq!(state.allowance.burst.get(), 7);
+    let token = &policy.accounts.keys().next().unwrap().token;
+    states("switches it off (default false)");
+    assert!(token.enabled);
+    states("its last day, in UTC (default: never)");
+    assert_eq!(token.expiry, Expiry::Never);
+    states("where requests may come from (default: anywhere)");
+    assert!(matches!(token.networks, crate::policy::check::network::Networks::Any));
+    states("*.host is any subdomain (default: any)");
+    assert!(matches!(token.domains, crate::policy::check::domain::Domains::Any));
+    states("without Origin and Referer (default deny)");
+    let with_domains = parsed(&MINIMAL.replace("products: [p]", "products: [p], domains: [a.example]")).unwrap();
+    let domains = &with_domains.policy.accounts.keys().next().unwrap().token.domains;
+    assert!(domains.allow(&crate::policy::http::head::Lines::UNREADABLE).is_err());
+}
