@@ -1,20 +1,33 @@
 //! The operator's YAML, read and compiled: all mistakes at once, each with file, line and column.
 //!
-//! `file.rs` has the keys exactly as they are written, `units.rs` the small languages inside their
-//! values, and the rest turns them into a [`Policy`]. Nothing here decides about requests, and
+//! `file.rs` has the root's keys exactly as they are written, the file of each topic those below it and
+//! what becomes of them, and `units.rs` the small languages inside their values; `compile.rs` puts it all
+//! together into a [`Policy`](crate::policy::Policy). Nothing here decides about requests, and
 //! nothing of a broken configuration comes into force.
 
 mod account;
 mod accounts;
 mod bodies;
+mod bounds;
+mod common;
 mod compile;
 mod credits;
+mod deadline;
+mod failures;
 mod file;
+mod fill;
+mod following;
+mod headers;
+mod ledger;
+mod limits;
 mod lines;
 mod listeners;
+mod loaded;
 mod pages;
 mod problems;
+mod product_context;
 mod products;
+mod rates;
 pub mod schema;
 pub mod shown;
 mod status;
@@ -27,122 +40,14 @@ pub mod yaml;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::SystemTime;
 
-use crate::config::yaml::{Mistakes, Place, Warning};
-use crate::downstream::listener::Listeners;
-use crate::ledger;
-use crate::platform::pace;
-use crate::platform::tls::Overdue;
-use crate::policy::Policy;
-use crate::policy::account::Digest;
-use crate::policy::credits::CreditAccount;
-use crate::telemetry::Outlets;
+pub use following::Predecessor;
+use following::Shortcuts;
+pub use loaded::{Config, Start};
 
-/// A configuration that is good in every part.
-#[derive(Debug)]
-pub struct Config {
-    pub listeners: Arc<Listeners>,
-    pub workers: usize,
-    pub admin: SocketAddr,
-    /// What operators must show to the admin listener, if it wants a token.
-    pub admin_token: Option<Digest>,
-    /// Where credits and rates are kept; `None`: credits nowhere, and rates in memory.
-    pub ledger: Option<ledger::LedgerSettings>,
-    /// Where lines and spans of requests go.
-    pub outlets: Outlets,
-    pub policy: Policy,
-    /// What is allowed and yet probably not meant. Accounts that are taken over from a predecessor say
-    /// nothing again.
-    pub warnings: Vec<Warning>,
-}
-
-impl Config {
-    /// The certificates that are out of their time. They are no mistakes of the configuration: a
-    /// gateway starts with them, since its other listeners are of use.
-    pub fn overdue(&self, now: SystemTime) -> Vec<Overdue> {
-        let of_listeners = self.listeners.tls().flat_map(|tls| tls.overdue(now));
-        let upstreams = self.policy.upstreams.iter().filter_map(|upstream| upstream.tls.as_deref());
-        of_listeners.chain(upstreams.flat_map(|tls| tls.overdue(now))).collect()
-    }
-
-    /// What the configuration amounts to, for an operator who checks it.
-    pub fn summary(&self, name: &str) -> String {
-        let policy = &self.policy;
-        let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-        let routes: usize = policy.paths.routes();
-        format!(
-            "{name}: good\n  listens on {} with {}, admin on {}\n  {}, {} on {}, {}, {}\n  credits: {}\n",
-            self.listeners,
-            counted(self.workers, "worker"),
-            self.admin,
-            counted(policy.upstreams.len(), "upstream"),
-            counted(policy.products.len(), "product"),
-            counted(routes, "route"),
-            counted(policy.accounts.len(), "account"),
-            counted(policy.accounts.tokens(), "token"),
-            match (
-                policy.credit_accounts().inspect(|_| pace::step()).count(),
-                self.ledger.as_ref().map(|ledger| &ledger.place)
-            ) {
-                (0, _) => "nobody pays".to_owned(),
-                (credit_accounts, None | Some(ledger::Storage::Memory)) => {
-                    format!("{}, kept in memory alone", counted(credit_accounts, "balance"))
-                }
-                (credit_accounts, Some(ledger::Storage::File(path))) => {
-                    format!("{}, kept in {}", counted(credit_accounts, "balance"), path.display())
-                }
-            },
-        )
-    }
-}
-
-/// What can only be set when a process starts.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Start {
-    listeners: Arc<Listeners>,
-    workers: usize,
-    admin: SocketAddr,
-    admin_token: Option<Digest>,
-    ledger: Option<ledger::LedgerSettings>,
-    outlets: Outlets,
-}
-
-impl Start {
-    /// The key of the first thing that differs.
-    pub fn difference(&self, other: &Start) -> Option<&'static str> {
-        let Start { listeners, workers, admin, admin_token, ledger, outlets } = self;
-        [
-            ("listeners", *listeners != other.listeners),
-            ("workers", *workers != other.workers),
-            ("admin", *admin != other.admin),
-            ("admin_token", *admin_token != other.admin_token),
-            ("ledger", *ledger != other.ledger),
-            ("access_log", outlets.access_log != other.outlets.access_log),
-            ("tracing.otlp", outlets.otlp != other.outlets.otlp),
-        ]
-        .into_iter()
-        .find(|(_, differs)| *differs)
-        .map(|(key, _)| key)
-    }
-}
-
-impl Config {
-    /// What of it can only be set at the start.
-    pub fn start(&self) -> Start {
-        Start {
-            listeners: Arc::clone(&self.listeners),
-            workers: self.workers,
-            admin: self.admin,
-            admin_token: self.admin_token,
-            ledger: self.ledger.clone(),
-            outlets: self.outlets.clone(),
-        }
-    }
-}
+use crate::config::yaml::{Mistakes, Place};
+use crate::operate::status_recorder;
 
 /// Where a configuration and the files it names are read from.
 #[derive(Clone, Debug)]
@@ -247,13 +152,6 @@ impl Source {
     }
 }
 
-/// The configuration that is in force while another one is loaded, which goes on with what it can.
-pub struct Predecessor<'p> {
-    pub policy: &'p Policy,
-    /// The credits of an account for a product, if they are known.
-    pub credit_account: &'p dyn Fn(&str, &str) -> Option<Arc<CreditAccount>>,
-}
-
 /// Reads a configuration file and everything it names.
 ///
 /// # Errors
@@ -292,14 +190,6 @@ pub fn parse(name: &str, text: &str, source: &Source) -> Result<Config, Mistakes
     parse_following(name, text, source, None)
 }
 
-/// Ways to the same accounts that save most of the work, and know no places: what is wrong has to be
-/// looked for without them.
-struct Shortcuts<'p> {
-    predecessor: Option<&'p Predecessor<'p>>,
-    /// Whether one of them was taken.
-    taken: Cell<bool>,
-}
-
 fn parse_following(
     name: &str,
     text: &str,
@@ -315,7 +205,8 @@ fn parse_by(name: &str, text: &str, source: &Source, shortcuts: Option<&Shortcut
     let mut mistakes = Mistakes::default();
     let read = yaml::read_also::<file::File, shown::AsWritten>(name, text, &mut mistakes);
     let config = read.and_then(|(file, root, written)| {
-        compile::compile(file, &root, source, shortcuts, &mut mistakes).map(|config| (config, written))
+        compile::compile(file, &root, source, shortcuts, status_recorder::unix_seconds(), &mut mistakes)
+            .map(|config| (config, written))
     });
     match config {
         Some((mut config, written)) if mistakes.is_empty() => {

@@ -2,22 +2,134 @@
 //!
 //! It depends on nothing but the products.
 
-use std::time::Duration;
+use serde_json::{Map, Value, json};
 
-use super::compile::check_name;
-use super::file;
-use super::products::{known, listed};
+use super::common::{check_name, known, listed};
+use super::fill::{HIDDEN, fill};
+use super::rates;
 use super::units::Parsed;
 use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
-use crate::policy::Product;
-use crate::policy::account::{Expiry, Key, ProductSet, Token};
+use crate::policy::account::{Account, Expiry, Key, ProductSet, Token};
 use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
 use crate::policy::credits::balance::MAX_CREDITS;
-use crate::policy::rate::Allowance;
+use crate::policy::rate::{Allowance, Rate};
+use crate::policy::{Policy, Product};
 
-/// The longest time that a burst may need to be there again; far below what the clock can count.
-const LONGEST_REFILL: Duration = Duration::from_secs(366 * 86_400);
+pub mod written {
+    //! The keys as they are written.
+    #![deny(clippy::missing_docs_in_private_items)]
+
+    use ipnet::IpNet;
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+
+    use crate::config::rates::written::Rate;
+    use crate::config::units::{Text, Texts};
+    use crate::config::yaml::{Entries, Listed, Written};
+    use crate::policy::account::{Digest, Expiry};
+    use crate::policy::check::domain::Pattern;
+
+    /// What an account has of a product: credits, or no need of any.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Funds {
+        /// So many credits, given once.
+        FirstGrant(u64),
+        /// Lookups cost nothing.
+        Unmetered,
+    }
+
+    impl<'de> Deserialize<'de> for Funds {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Funds, D::Error> {
+            struct FundsVisitor;
+            impl serde::de::Visitor<'_> for FundsVisitor {
+                type Value = Funds;
+
+                fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    formatter.write_str("a whole number of credits, or unmetered")
+                }
+
+                fn visit_u64<E>(self, credits: u64) -> Result<Funds, E> {
+                    Ok(Funds::FirstGrant(credits))
+                }
+
+                fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Funds, E> {
+                    const WANTED: &str = "is neither; write a whole number of credits, or unmetered";
+                    if text == "unmetered" { Ok(Funds::Unmetered) } else { Err(E::custom(WANTED)) }
+                }
+            }
+            deserializer.deserialize_any(FundsVisitor)
+        }
+    }
+
+    /// A customer.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("required" = ["rate"]))]
+    pub struct Account {
+        /// Requests of all tokens of the account together.
+        pub rate: Written<Rate>,
+        /// For each product with prices that its tokens cover: the credits that the account begins with,
+        /// given once; or unmetered, if lookups cost the account nothing.
+        pub credits: Entries<Funds>,
+        /// What it shows to be known. `tollgate token new` makes a token and prints its line.
+        pub tokens: Written<Listed<Token>>,
+    }
+
+    /// One line of a JSON Lines file: an account with its name.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("required" = ["name", "rate"]))]
+    pub struct AccountLine {
+        /// The account's name.
+        #[schemars(regex(pattern = r"\S"))]
+        pub name: Written<String>,
+        /// Requests of all tokens of the account together.
+        pub rate: Written<Rate>,
+        /// For each product with prices that its tokens cover: the credits that the account begins with,
+        /// given once; or unmetered, if lookups cost the account nothing.
+        pub credits: Entries<Funds>,
+        /// What it shows to be known. `tollgate token new` makes a token and prints its line.
+        pub tokens: Written<Listed<Token>>,
+    }
+
+    /// What a customer shows to be known.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("required" = ["name", "hash", "products"]))]
+    pub struct Token {
+        /// How logs call it.
+        #[schemars(regex(pattern = r"\S"))]
+        pub name: Written<String>,
+        /// Its SHA-256 digest, as `tollgate token hash` prints it; the token itself is never written here.
+        pub hash: Text<Digest>,
+        /// What it covers.
+        #[schemars(length(min = 1))]
+        pub products: Written<Listed<String>>,
+        /// Switches it off. Default: false.
+        pub disabled: Written<bool>,
+        /// Its last day, in UTC. Default: never.
+        pub expires: Text<Expiry>,
+        /// Where requests may come from: addresses and networks. Default: anywhere.
+        #[schemars(length(min = 1))]
+        pub networks: Texts<IpNet>,
+        /// Web domains that browsers may call from; *.host is any subdomain. Default: any.
+        #[schemars(length(min = 1))]
+        pub domains: Texts<Pattern>,
+        /// With `domains`: what is done with requests without Origin and Referer. Default: deny.
+        pub absent: Written<Absent>,
+    }
+
+    /// What a token with a list of domains does with requests that have neither Origin nor Referer.
+    #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Absent {
+        /// They pass.
+        Allow,
+        /// They are refused.
+        Deny,
+    }
+}
 
 /// What accounts are judged by.
 pub struct AccountContext<'c> {
@@ -31,7 +143,7 @@ pub struct AccountContext<'c> {
 pub struct Compiled {
     pub rate: Option<Allowance>,
     /// The products that it has credits for, or needs none.
-    pub funds: Vec<(u8, file::Funds)>,
+    pub funds: Vec<(u8, written::Funds)>,
     pub tokens: Vec<(Key, Place)>,
 }
 
@@ -39,20 +151,20 @@ impl AccountContext<'_> {
     /// Compiles the account of one line, with its name.
     pub fn compile_line(
         &self,
-        line: file::AccountLine,
+        line: written::AccountLine,
         place: &Place,
         mistakes: &mut Mistakes,
     ) -> Option<(String, Compiled)> {
         let name = line.name.require(place, "name", "name the account", mistakes);
-        let account = file::Account { rate: line.rate, credits: line.credits, tokens: line.tokens };
+        let account = written::Account { rate: line.rate, credits: line.credits, tokens: line.tokens };
         let compiled = self.compile(account, place, mistakes);
         name.map(|name| (name, compiled))
     }
 
     /// Compiles an account.
-    pub fn compile(&self, account: file::Account, place: &Place, mistakes: &mut Mistakes) -> Compiled {
-        let file::Account { rate, credits, tokens } = account;
-        let rate = self::rate(rate, place, mistakes);
+    pub fn compile(&self, account: written::Account, place: &Place, mistakes: &mut Mistakes) -> Compiled {
+        let written::Account { rate, credits, tokens } = account;
+        let rate = rates::rate(rate, place, mistakes);
         let funds = self.funds(credits, mistakes);
         let tokens = tokens.take().unwrap_or_default().0;
         let tokens: Vec<_> =
@@ -73,7 +185,7 @@ impl AccountContext<'_> {
     }
 
     /// The products that an account has credits for, or needs none.
-    fn funds(&self, credits: Entries<file::Funds>, mistakes: &mut Mistakes) -> Vec<(u8, file::Funds)> {
+    fn funds(&self, credits: Entries<written::Funds>, mistakes: &mut Mistakes) -> Vec<(u8, written::Funds)> {
         let mut compiled = Vec::new();
         for (name, place, funds) in credits.0 {
             match self.products.iter().find(|product| *product.name == *name) {
@@ -86,7 +198,7 @@ impl AccountContext<'_> {
                     }
                 }
                 Some(product) => {
-                    if matches!(funds, file::Funds::FirstGrant(credits) if credits > MAX_CREDITS) {
+                    if matches!(funds, written::Funds::FirstGrant(credits) if credits > MAX_CREDITS) {
                         mistakes.push(place, format!("is too much; write at most {MAX_CREDITS} credits"));
                     }
                     compiled.push((product.place, funds));
@@ -105,7 +217,7 @@ impl AccountContext<'_> {
         }
     }
 
-    fn token(&self, token: file::Token, place: Place, mistakes: &mut Mistakes) -> Option<(Key, Place)> {
+    fn token(&self, token: written::Token, place: Place, mistakes: &mut Mistakes) -> Option<(Key, Place)> {
         let name_place = token.name.place().cloned();
         let name = token.name.require(&place, "name", "name the token, for logs and lists", mistakes);
         if let (Some(name), Some(name_place)) = (&name, &name_place) {
@@ -122,7 +234,7 @@ impl AccountContext<'_> {
             }
         };
         let absent = token.absent;
-        let absent_allowed = matches!(absent.get(), Some(file::Absent::Allow));
+        let absent_allowed = matches!(absent.get(), Some(written::Absent::Allow));
         let domains = match token.domains {
             Written::Missing => {
                 if let Some(place) = absent.place() {
@@ -159,33 +271,39 @@ impl AccountContext<'_> {
     }
 }
 
-fn rate(written: Written<file::Rate>, parent: &Place, mistakes: &mut Mistakes) -> Option<Allowance> {
-    let place = written.place().cloned().unwrap_or_default();
-    rate_of(written.require(parent, "rate", RATE_WANTED, mistakes)?, place, mistakes)
+/// An account as it is shown.
+pub fn shown(account: &Account, policy: &Policy) -> Value {
+    let rate = match &account.rate {
+        Rate::Unlimited => json!({ "unlimited": true }),
+        Rate::Limited(window, _) => rates::shown(window.allowance()),
+    };
+    let credits = account
+        .credit_accounts
+        .iter()
+        .map(|credit_account| (credit_account.product.to_string(), credit_account.first_grant.into()));
+    let tokens: Vec<Value> = account.keys.iter().map(|key| shown_token(&key.token, policy)).collect();
+    json!({ "rate": rate, "credits": credits.collect::<Map<_, _>>(), "tokens": tokens })
 }
 
-const RATE_WANTED: &str = "write { limit: 150/min, burst: 150 }, or { unlimited: true }";
-
-/// What a rate allows; `None` for one without limits, or with a mistake.
-pub fn rate_of(rate: file::Rate, place: Place, mistakes: &mut Mistakes) -> Option<Allowance> {
-    let burst_place = rate.burst.place().cloned();
-    let burst = rate.burst.take();
-    match (rate.limit, rate.unlimited) {
-        (Written::Bad, _) | (_, Written::Bad) => None,
-        (Written::Here(Parsed(limit), _), Written::Missing | Written::Here(false, _)) => {
-            let allowance = limit.with_burst(burst);
-            if let Some(place) = burst_place
-                && allowance.time_to_refill().is_none_or(|time| time > LONGEST_REFILL)
-            {
-                let what = "takes more than a year to be there again at this rate; write a smaller burst";
-                mistakes.push(place, what);
-            }
-            Some(allowance)
-        }
-        (Written::Missing, Written::Here(true, _)) if burst.is_none() => None,
-        (Written::Here(..) | Written::Missing, _) => {
-            mistakes.push(place, format!("does not say one rate; {RATE_WANTED}"));
-            None
-        }
+fn shown_token(token: &Token, policy: &Policy) -> Value {
+    let products = policy.products.iter().filter(|product| token.products.contains(product.place));
+    let mut shown = json!({
+        "name": &*token.name,
+        "hash": HIDDEN,
+        "products": products.map(|product| &*product.name).collect::<Vec<_>>(),
+        "disabled": !token.enabled,
+    });
+    if let Expiry::LastDay(day) = token.expiry {
+        let day = chrono::DateTime::from_timestamp(i64::from(day) * 86_400, 0).unwrap_or_default();
+        fill(&mut shown, "expires", day.format("%Y-%m-%d").to_string());
     }
+    if let Some(blocks) = token.networks.blocks() {
+        let blocks: Vec<String> = blocks.iter().map(ToString::to_string).collect();
+        fill(&mut shown, "networks", blocks);
+    }
+    if let Some((patterns, allow_absent)) = token.domains.patterns() {
+        fill(&mut shown, "domains", patterns);
+        fill(&mut shown, "absent", if allow_absent { "allow" } else { "deny" });
+    }
+    shown
 }

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::account::{AccountContext, Compiled};
-use super::compile::check_name;
+use super::Source;
+use super::account::{self, AccountContext, Compiled};
+use super::common::check_name;
+use super::following::{Predecessor, Shortcuts};
 use super::lines::{self, Lines, Next};
-use super::{Predecessor, Shortcuts, Source, file};
 use crate::config::yaml::{self, Entries, Listed, Mistakes, Place};
 use crate::platform::pace;
 use crate::policy::Product;
@@ -30,6 +31,25 @@ const ACCOUNTS: &str = "accounts";
 
 /// Bytes that are read of a JSON Lines file at once.
 const READ_BYTES: usize = 32 * 1024;
+
+pub mod written {
+    //! The keys as they are written.
+    #![deny(clippy::missing_docs_in_private_items)]
+
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+
+    use crate::config::account::written::Account;
+    use crate::config::yaml::Entries;
+
+    /// An included YAML file: accounts alone.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct AccountsFile {
+        /// Customers, each with a name of your choice.
+        pub accounts: Entries<Account>,
+    }
+}
 
 /// Accounts and tokens as they are gathered.
 pub struct AccountsBuilder<'c> {
@@ -85,7 +105,7 @@ impl<'c> AccountsBuilder<'c> {
     }
 
     /// Adds the accounts of a mapping.
-    pub fn add_all(&mut self, accounts: Entries<file::Account>, mistakes: &mut Mistakes) {
+    pub fn add_all(&mut self, accounts: Entries<account::written::Account>, mistakes: &mut Mistakes) {
         for (name, place, account) in accounts.0 {
             let compiled = self.rules.compile(account, &place, mistakes);
             self.add_compiled(&name, compiled, &place, mistakes);
@@ -177,7 +197,7 @@ impl<'c> AccountsBuilder<'c> {
             return;
         }
         let first = self.accounts.len();
-        if let Some((file, _)) = yaml::read_after::<file::AccountsFile>(name, lines_before, text, mistakes) {
+        if let Some((file, _)) = yaml::read_after::<written::AccountsFile>(name, lines_before, text, mistakes) {
             self.add_all(file.accounts, mistakes);
         }
         self.accounts.note(fingerprint, first);
@@ -239,9 +259,9 @@ impl<'c> AccountsBuilder<'c> {
         check_name(name, place, mistakes);
         let predecessor = self.shortcuts.and_then(|shortcuts| shortcuts.predecessor);
         let name: Arc<str> = name.into();
-        let credit_account = |(place, funds): &(u8, file::Funds)| match funds {
-            file::Funds::Unmetered => None,
-            file::Funds::FirstGrant(credits) => {
+        let credit_account = |(place, funds): &(u8, account::written::Funds)| match funds {
+            account::written::Funds::Unmetered => None,
+            account::written::Funds::FirstGrant(credits) => {
                 let product = self.rules.products.iter().find(|product| product.place == *place)?;
                 let known = predecessor.and_then(|before| (before.credit_account)(&name, &product.name));
                 let new = || Arc::new(CreditAccount::new(Arc::clone(&name), Arc::clone(&product.name), *credits));

@@ -5,11 +5,12 @@
 use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 
-use super::compile::out_of_range;
+use super::Source;
+use super::common::out_of_range;
+use super::fill::{fill, size};
 use super::problems::Rows;
-use super::products::ProductContext;
+use super::product_context::ProductContext;
 use super::units::{Bytes, Parsed};
-use super::{Source, file};
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::platform::pace;
 use crate::policy::check::body::{BodyRule, Mapping, Schema, When};
@@ -17,8 +18,64 @@ use crate::policy::check::body::{BodyRule, Mapping, Schema, When};
 /// Bytes that a body may have at most: it is held in memory as a whole.
 const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
+pub mod written {
+    //! The keys as they are written.
+    #![deny(clippy::missing_docs_in_private_items)]
+
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+
+    use crate::config::units::{Bytes, Text};
+    use crate::config::yaml::{Listed, Written};
+
+    /// What a body must be.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("dependencies" = {"strict": ["schema"], "problems": ["schema"]}))]
+    pub struct Body {
+        /// Bytes that it may have. Default: 16KiB.
+        pub max: Text<Bytes>,
+        /// A JSON Schema: a file beside this one, or the schema itself. Default: any JSON.
+        #[schemars(extend("type" = ["string", "object", "boolean"]))]
+        pub schema: Written<serde_json::Value>,
+        /// Refuse members that the schema does not name. Default: false, they are ignored.
+        pub strict: Written<bool>,
+        /// Which broken rule is which problem; anything else is body-invalid.
+        pub problems: Written<Listed<BodyProblem>>,
+    }
+
+    /// A place in the body whose broken rules are a problem of their own.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("required" = ["at", "problem"]))]
+    pub struct BodyProblem {
+        /// A JSON Pointer, which counts for everything below it.
+        #[schemars(regex(pattern = "^/"))]
+        pub at: Written<String>,
+        /// Which breaches are meant; missing is absent, null or "" alone. Default: any.
+        pub when: Written<When>,
+        /// The row, built-in or of `problems`.
+        pub problem: Written<String>,
+    }
+
+    /// Which breaches at a place are meant.
+    #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    pub enum When {
+        /// Every breach.
+        Any,
+        /// The value is absent, null or "".
+        Missing,
+    }
+}
+
 /// Compiles the `body` of a product.
-pub fn body_rule(body: file::Body, around: &ProductContext<'_>, rows: &mut Rows, mistakes: &mut Mistakes) -> BodyRule {
+pub fn body_rule(
+    body: written::Body,
+    around: &ProductContext<'_>,
+    rows: &mut Rows,
+    mistakes: &mut Mistakes,
+) -> BodyRule {
     let max_place = body.max.place().cloned();
     let max_bytes = body.max.take().map_or(16 * 1024, |Parsed(Bytes(bytes))| bytes);
     let fits = (1..=MAX_BODY_BYTES).contains(&max_bytes);
@@ -37,8 +94,8 @@ pub fn body_rule(body: file::Body, around: &ProductContext<'_>, rows: &mut Rows,
         let at_place = problem.at.place().cloned();
         let at = problem.at.require(&place, "at", "write a JSON Pointer, as in /number", mistakes);
         let when = match problem.when.take() {
-            None | Some(file::When::Any) => When::Any,
-            Some(file::When::Missing) => When::Missing,
+            None | Some(written::When::Any) => When::Any,
+            Some(written::When::Missing) => When::Missing,
         };
         if let (Some(at), Some(row)) = (at, row) {
             mappings.push((Mapping { at: at.into(), when, row }, at_place.unwrap_or(place)));
@@ -129,5 +186,14 @@ pub fn schema(written: Written<Value>, source: &Source, mistakes: &mut Mistakes)
             mistakes.push(place, "is not a schema; write the name of a file, or a JSON Schema in place");
             None
         }
+    }
+}
+
+/// Shows what is not written.
+pub fn fill_in(body: &mut Value, rule: &BodyRule) {
+    fill(body, "max", size(rule.max_bytes));
+    fill(body, "strict", false);
+    for problem in body.get_mut("problems").and_then(Value::as_array_mut).into_iter().flatten() {
+        fill(problem, "when", "any");
     }
 }

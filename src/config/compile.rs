@@ -7,41 +7,41 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::account::rate_of;
 use super::accounts::AccountsBuilder;
+use super::bounds::MAX_WORKERS;
+use super::common::{listed, time};
+use super::following::Shortcuts;
+use super::limits::limits;
+use super::loaded::Config;
 use super::problems::Rows;
-use super::products::{self, ProductContext, listed};
-use super::tls::client_tls;
-use super::units::{Bytes, Parsed};
-use super::{Config, Shortcuts, Source, credits, file, listeners, pages, status, telemetry, upstreams};
+use super::product_context::ProductContext;
+use super::units::{Parsed, Text, Texts};
+use super::{Source, file, headers, ledger, listeners, pages, products, rates, status, telemetry, upstreams};
 use crate::config::yaml::{Mistakes, Place, Written};
-use crate::operate::status_recorder;
 use crate::platform::pace;
 use crate::policy::account::directory::Accounts;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::header::HeaderRule;
 use crate::policy::check::network::Networks;
-use crate::policy::http::head::{HeadLimits, MAX_FIELDS};
 use crate::policy::http::media::{Media, MediaType};
 use crate::policy::page::PageTable;
 use crate::policy::problem::messages::Wording;
 use crate::policy::rate::{Allowance, Window};
-use crate::policy::{AccountInfo, Endpoint, Limits, Paths, Policy, Preflight, Product, Upstream};
+use crate::policy::{AccountInfo, Endpoint, Paths, Policy, Preflight, Product, Upstream};
 use crate::site::brand::Site;
 use crate::site::pages::{Own, example};
+use crate::site::status::history::Seconds;
 use crate::site::status::publish;
 
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9901);
 
-/// More threads than this help nobody.
-pub const MAX_WORKERS: usize = 1024;
-
-/// Compiles a whole file.
+/// Compiles a whole file. Pages show what is planned from now on, in seconds of Unix time.
 pub fn compile(
     file: file::File,
     root: &Place,
     source: &Source,
     shortcuts: Option<&Shortcuts<'_>>,
+    now: Seconds,
     mistakes: &mut Mistakes,
 ) -> Option<Config> {
     for address in [&file.listen, &file.admin] {
@@ -65,7 +65,7 @@ pub fn compile(
     let limits = limits(file.limits.take().unwrap_or_default(), mistakes);
     let grace = grace(file.grace, mistakes);
     let upstreams: Vec<Upstream> =
-        file.upstreams.0.into_iter().map(|entry| upstream(entry, &own, source, mistakes)).collect();
+        file.upstreams.0.into_iter().map(|entry| upstreams::compile(entry, &own, source, mistakes)).collect();
     if upstreams.is_empty() && !mistakes.touch(&root.key("upstreams")) {
         mistakes
             .push(root.key("upstreams"), "is missing; write at least one, as in lookup: { servers: [127.0.0.1:9001] }");
@@ -108,7 +108,7 @@ pub fn compile(
     gathered.include(file.include.take().unwrap_or_default(), source, mistakes);
     let accounts = gathered.accounts;
     let somebody_pays = accounts.iter().any(|account| account.credit_accounts.iter().next().is_some());
-    let ledger = credits::ledger(file.ledger, somebody_pays, root, source, mistakes);
+    let ledger = ledger::ledger(file.ledger, somebody_pays, root, source, mistakes);
     let (sampling, outlets) = telemetry::compile(file.metrics, file.access_log, file.tracing, source, mistakes);
     let window = enquiry_window(file.enquiry_rate, mistakes);
     let status = status::status(file.status, &compiled, mistakes);
@@ -132,7 +132,7 @@ pub fn compile(
         preflight: Preflight {
             origins: any_origin(),
             allowed_methods: AccountInfo::METHOD.into(),
-            allowed_headers: products::allowed_headers(&written_headers, None, &echoed).into(),
+            allowed_headers: headers::allowed_headers(&written_headers, None, &echoed).into(),
             max_age_seconds: PREFLIGHT_MAX_AGE_SECONDS,
         },
     };
@@ -173,7 +173,7 @@ pub fn compile(
             &Own { words: rows.words(), extra: own_pages.extra, examples },
             before,
         );
-        publish::publish(&mut policy, status_recorder::unix_seconds(), before);
+        publish::publish(&mut policy, now, before);
     }
     let admin_token = file.admin_token.take().map(|digest| digest.0);
     let listeners = Arc::new(own.listeners);
@@ -190,10 +190,10 @@ const ENQUIRY_ALLOWANCE: Allowance = Allowance {
 /// How long browsers may remember that they may ask about credits.
 const PREFLIGHT_MAX_AGE_SECONDS: u64 = 600;
 
-fn enquiry_window(rate: Written<file::Rate>, mistakes: &mut Mistakes) -> Window {
+fn enquiry_window(rate: Written<rates::written::Rate>, mistakes: &mut Mistakes) -> Window {
     let place = rate.place().cloned().unwrap_or_default();
     let allowance = rate.take().map(|rate| {
-        let allowance = rate_of(rate, place.clone(), mistakes);
+        let allowance = rates::rate_of(rate, place.clone(), mistakes);
         if allowance.is_none() && !mistakes.touch(&place) {
             mistakes.push(
                 place,
@@ -216,7 +216,7 @@ fn every_token_header(products: &[Product]) -> Vec<Box<str>> {
     headers
 }
 
-fn trusted_proxies(written: file::Texts<IpNet>, root: &Place, mistakes: &mut Mistakes) -> Networks {
+fn trusted_proxies(written: Texts<IpNet>, root: &Place, mistakes: &mut Mistakes) -> Networks {
     match written {
         // Without a list nobody is trusted.
         Written::Missing => Networks::listed([]),
@@ -228,15 +228,8 @@ fn trusted_proxies(written: file::Texts<IpNet>, root: &Place, mistakes: &mut Mis
     }
 }
 
-/// A name of the operator's choice, as logs show it.
-pub fn check_name(name: &str, place: &Place, mistakes: &mut Mistakes) {
-    if name.trim().is_empty() || name.chars().any(char::is_control) {
-        mistakes.push(place.clone(), "is not a name; write one of visible characters");
-    }
-}
-
 fn admin(
-    admin: file::Text<SocketAddr>,
+    admin: Text<SocketAddr>,
     exposed: Written<bool>,
     own: &listeners::Compiled,
     root: &Place,
@@ -275,107 +268,10 @@ fn workers(workers: Written<usize>, mistakes: &mut Mistakes) -> usize {
     number
 }
 
-fn limits(limits: file::Limits, mistakes: &mut Mistakes) -> Limits {
-    let mut bytes = |written: file::Text<Bytes>, default: usize, range: std::ops::RangeInclusive<usize>| {
-        let place = written.place().cloned();
-        let bytes = written.take().map_or(default, |Parsed(Bytes(bytes))| bytes);
-        out_of_range(
-            place,
-            range.contains(&bytes),
-            || format!("a size from {} to {}", Bytes(*range.start()), Bytes(*range.end())),
-            mistakes,
-        );
-        bytes
-    };
-    const KIB: usize = 1024;
-    const MIB: usize = 1024 * KIB;
-    let header_bytes = bytes(limits.header_bytes, 16 * KIB, 256..=64 * KIB);
-    let target_bytes = bytes(limits.target_bytes, 8 * KIB, 64..=64 * KIB);
-    let response_bytes = bytes(limits.response_bytes, MIB, KIB..=64 * MIB);
-    let drain_bytes = bytes(limits.drain_bytes, 64 * KIB, 0..=16 * MIB);
-    let head_timeout = time(limits.head_timeout, 5, mistakes);
-    let handshake_timeout = time(limits.handshake_timeout, 5, mistakes);
-    let body_timeout = time(limits.body_timeout, 10, mistakes);
-    let idle_timeout = time(limits.idle_timeout, 60, mistakes);
-    let write_timeout = time(limits.write_timeout, 10, mistakes);
-    let mut count = |written: Written<usize>, default: usize, most: usize| {
-        let place = written.place().cloned();
-        let count = written.take().unwrap_or(default);
-        let range = || format!("a number from 1 to {most}");
-        out_of_range(place, (1..=most).contains(&count), range, mistakes);
-        count
-    };
-    Limits {
-        head: HeadLimits { target_bytes, header_bytes, header_lines: count(limits.headers, 64, MAX_FIELDS) },
-        head_timeout,
-        handshake_timeout,
-        body_timeout,
-        idle_timeout,
-        write_timeout,
-        connections: count(limits.connections, 10_000, 10_000_000),
-        requests: count(limits.requests, 10_000, 10_000_000),
-        response_bytes,
-        drain_bytes: u64::try_from(drain_bytes).unwrap_or(u64::MAX),
-    }
-}
-
-/// A time-out, or its default.
-pub fn time(written: file::Text<Duration>, default_seconds: u64, mistakes: &mut Mistakes) -> Duration {
-    let place = written.place().cloned();
-    let time = written.take().map_or(Duration::from_secs(default_seconds), |duration| duration.0);
-    let sensible = Duration::from_millis(50)..=Duration::from_secs(3600);
-    let range = || "a duration from 50ms to 1h".to_owned();
-    out_of_range(place, sensible.contains(&time), range, mistakes);
-    time
-}
-
-fn grace(written: file::Text<Duration>, mistakes: &mut Mistakes) -> Option<Duration> {
+fn grace(written: Text<Duration>, mistakes: &mut Mistakes) -> Option<Duration> {
     let is_written = !matches!(written, Written::Missing);
     let grace = time(written, 1, mistakes);
     is_written.then_some(grace)
-}
-
-pub fn out_of_range(place: Option<Place>, fits: bool, range: impl FnOnce() -> String, mistakes: &mut Mistakes) {
-    if let Some(place) = place
-        && !fits
-    {
-        mistakes.push(place, format!("is out of range; write {}", range()));
-    }
-}
-
-/// Compiles an upstream. One with mistakes comes back as well, so that those who name it do not
-/// seem to be wrong.
-fn upstream(
-    (name, place, upstream): (String, Place, file::Upstream),
-    own: &listeners::Compiled,
-    source: &Source,
-    mistakes: &mut Mistakes,
-) -> Upstream {
-    check_name(&name, &place, mistakes);
-    let servers = upstreams::servers(upstream.servers, &place, own, mistakes);
-    let host_place = upstream.host.place().cloned();
-    let first = || servers.first().map(|server| server.address.to_string());
-    let host = upstream.host.take().or_else(first).unwrap_or_default();
-    if let Some(place) = host_place
-        && !crate::policy::http::head::is_authority(host.as_bytes())
-    {
-        mistakes.push(place, "is not a host; write one as in lookup.internal or lookup.internal:9001");
-    }
-    let tls = client_tls(upstream.tls, &host, source, mistakes);
-    Upstream {
-        name: name.into(),
-        servers,
-        tls,
-        host: host.into(),
-        connect_timeout: time(upstream.connect_timeout, 1, mistakes),
-        idle_timeout: time(upstream.idle_timeout, 60, mistakes),
-        resolve_every: time(upstream.resolve_every, 30, mistakes),
-        slow_after: time(upstream.slow_after, 5, mistakes),
-        added: upstreams::added(upstream.add_headers, source, mistakes),
-        health: upstreams::health(upstream.health_check, mistakes),
-        ejection: upstreams::ejection(upstream.ejection, mistakes),
-        breaker: upstreams::breaker(upstream.breaker, mistakes),
-    }
 }
 
 /// The Origins that some token of a product may be used from: any, if some token has no list.

@@ -1,21 +1,85 @@
-//! Prices and the ledger, compiled from the configuration.
+//! Prices, as they are written and compiled.
 //!
-//! What a price line means is `tariff.rs`; which account has which credits is `accounts.rs`.
+//! Where credits are written down is `ledger.rs`; what a price line means is `tariff.rs`; which account has which credits is `accounts.rs`.
 
 use serde_json::Value;
 
-use super::units::Bytes;
-use super::{Source, file};
+use super::common::listed;
 use crate::config::yaml::{Listed, Mistakes, Place, Written};
-use crate::ledger::{Durability, LedgerSettings, Storage as Books};
 use crate::policy::check::body::BodyRule;
 use crate::policy::tariff::{Condition, Line, MAX_LINE_CREDITS, MAX_LINES, MAX_TESTS, Step, Tariff, Test, Tests};
 
-/// Bytes of the path of the ledger: far more than file systems take.
-const MAX_PATH: Bytes = Bytes(4096);
+pub mod written {
+    //! The keys as they are written.
+    #![deny(clippy::missing_docs_in_private_items)]
+
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+
+    use crate::config::yaml::{Listed, Written};
+
+    /// What a product's lookups cost.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("required" = ["hold", "price"]))]
+    pub struct Credits {
+        /// The most that a request can cost, set aside before the backend is asked.
+        #[schemars(length(min = 1, max = crate::policy::tariff::MAX_LINES))]
+        pub hold: Written<Listed<PriceLine>>,
+        /// What a delivered 200 costs in the end.
+        #[schemars(length(min = 1, max = crate::policy::tariff::MAX_LINES))]
+        pub price: Written<Listed<PriceLine>>,
+    }
+
+    /// One line of a price.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("oneOf" = [{"required": ["add"]}, {"required": ["set"]}]))]
+    pub struct PriceLine {
+        /// Credits that come on top.
+        #[schemars(range(min = 0, max = crate::policy::tariff::MAX_LINE_CREDITS))]
+        pub add: Written<u32>,
+        /// The price, whatever was added; no further line is looked at.
+        #[schemars(range(min = 0, max = crate::policy::tariff::MAX_LINE_CREDITS))]
+        pub set: Written<u32>,
+        /// When the line counts. Default: always.
+        #[serde(rename = "if")]
+        pub condition: Written<Condition>,
+    }
+
+    /// When a line of a price counts.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("oneOf" = [{"required": ["request"]}, {"required": ["answer"]}, {"required": ["all"]}, {"required": ["any"]}, {"required": ["not"]}]))]
+    pub struct Condition {
+        /// A member of the request's body, by JSON Pointer.
+        #[schemars(regex(pattern = "^/"))]
+        pub request: Written<String>,
+        /// A member of the answer's body, by JSON Pointer.
+        #[schemars(regex(pattern = "^/"))]
+        pub answer: Written<String>,
+        /// The value that it has.
+        pub is: Written<serde_json::Value>,
+        /// The values that it may have.
+        #[schemars(length(min = 1))]
+        pub one_of: Written<Listed<serde_json::Value>>,
+        /// With `is` or `one_of`: in any case of letters. Default: false.
+        pub ignore_case: Written<bool>,
+        /// true: it is there and is not null, "", [] or {}; false: the opposite.
+        pub filled: Written<bool>,
+        /// Conditions that all hold.
+        #[schemars(length(min = 1))]
+        pub all: Written<Listed<Condition>>,
+        /// Conditions of which one holds.
+        #[schemars(length(min = 1))]
+        pub any: Written<Listed<Condition>>,
+        /// A condition that does not hold.
+        pub not: Written<Box<Condition>>,
+    }
+}
 
 /// Compiles the `credits` of a product.
-pub fn tariff(credits: Written<file::Credits>, body: Option<&BodyRule>, mistakes: &mut Mistakes) -> Option<Tariff> {
+pub fn tariff(credits: Written<written::Credits>, body: Option<&BodyRule>, mistakes: &mut Mistakes) -> Option<Tariff> {
     let place = credits.place()?.clone();
     let credits = credits.take()?;
     let mut lines = Lines { body, asked: Tests::default(), told: Tests::default(), answered: false, mistakes };
@@ -37,16 +101,16 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    fn list(&mut self, list: Written<Listed<file::PriceLine>>, parent: &Place, key: &str) -> Vec<Line> {
+    fn list(&mut self, list: Written<Listed<written::PriceLine>>, parent: &Place, key: &str) -> Vec<Line> {
         let instead = format!("write at least one line, as in {key}: [{{ add: 1 }}]");
-        let lines = super::products::listed(list, parent, key, &instead, self.mistakes);
+        let lines = listed(list, parent, key, &instead, self.mistakes);
         if let Some((_, place)) = lines.get(MAX_LINES) {
             self.mistakes.push(place.clone(), format!("is one line too many; {MAX_LINES} fit into one list"));
         }
         lines.into_iter().filter_map(|(line, place)| self.line(line, &place)).collect()
     }
 
-    fn line(&mut self, line: file::PriceLine, place: &Place) -> Option<Line> {
+    fn line(&mut self, line: written::PriceLine, place: &Place) -> Option<Line> {
         let condition = match line.condition {
             Written::Missing => Some(Condition::Always),
             Written::Bad => None,
@@ -72,8 +136,8 @@ impl Lines<'_> {
     }
 
     /// Compiles one condition: a test of a member, or a combination of conditions.
-    fn condition(&mut self, condition: file::Condition, place: &Place) -> Option<Condition> {
-        let file::Condition { request, answer, is, one_of, ignore_case, filled, all, any, not } = condition;
+    fn condition(&mut self, condition: written::Condition, place: &Place) -> Option<Condition> {
+        let written::Condition { request, answer, is, one_of, ignore_case, filled, all, any, not } = condition;
         let subjects =
             [!request.is_missing(), !answer.is_missing(), !all.is_missing(), !any.is_missing(), !not.is_missing()];
         if subjects.into_iter().filter(|there| *there).count() != 1 {
@@ -101,11 +165,11 @@ impl Lines<'_> {
 
     fn combination(
         &mut self,
-        list: Written<Listed<file::Condition>>,
+        list: Written<Listed<written::Condition>>,
         parent: &Place,
         key: &str,
     ) -> Option<Box<[Condition]>> {
-        let conditions = super::products::listed(list, parent, key, "write at least one condition", self.mistakes);
+        let conditions = listed(list, parent, key, "write at least one condition", self.mistakes);
         conditions.into_iter().map(|(condition, place)| self.condition(condition, &place)).collect()
     }
 
@@ -125,8 +189,7 @@ impl Lines<'_> {
                 Test::OneOf { values: [value].into(), ignore_case }
             }
             (Written::Missing, one_of @ Written::Here(..), Written::Missing) => {
-                let values =
-                    super::products::listed(one_of, place, "one_of", "write at least one value", self.mistakes);
+                let values = listed(one_of, place, "one_of", "write at least one value", self.mistakes);
                 Test::OneOf { values: values.into_iter().map(|(value, _)| value).collect(), ignore_case }
             }
             (Written::Missing, Written::Missing, Written::Here(wanted, _)) => Test::Filled(wanted),
@@ -183,47 +246,4 @@ impl Lines<'_> {
 fn is_pointer(text: &str) -> bool {
     let mut after_tilde = text.split('~').skip(1);
     text.starts_with('/') && after_tilde.all(|rest| rest.starts_with(['0', '1']))
-}
-
-/// Compiles `ledger`: needed as soon as somebody pays.
-pub fn ledger(
-    ledger: Written<file::Ledger>,
-    somebody_pays: bool,
-    root: &Place,
-    source: &Source,
-    mistakes: &mut Mistakes,
-) -> Option<LedgerSettings> {
-    const WANTED: &str = "name the file that credits are written to, as in ledger: { file: ledger.db }";
-    if ledger.is_missing() && somebody_pays {
-        mistakes.push(root.key("ledger"), format!("is missing, and accounts have credits; {WANTED}"));
-    }
-    let place = ledger.place().cloned().unwrap_or_default();
-    let ledger = ledger.take()?;
-    let durability = match ledger.durability.take() {
-        None | Some(file::Durability::Batch) => Durability::Batch,
-        Some(file::Durability::Each) => Durability::Each,
-    };
-    let volatile = ledger.volatile.take().unwrap_or(false);
-    let books = match (ledger.file, volatile) {
-        (Written::Here(_, place), true) => {
-            mistakes.push(place, "says nothing beside volatile: true, which keeps credits in memory; remove one");
-            Books::Memory
-        }
-        (Written::Missing | Written::Bad, true) => Books::Memory,
-        (Written::Here(name, place), false) => {
-            if name.trim().is_empty() || name.len() > MAX_PATH.0 {
-                mistakes.push(place, "is not the name of a file; write one as in ledger.db");
-            }
-            Books::File(match source {
-                Source::Directory(directory) => directory.path.join(name),
-                Source::Embedded(_) => name.into(),
-            })
-        }
-        (Written::Missing, false) => {
-            mistakes.push(place.key("file"), format!("is missing; {WANTED}, or say volatile: true"));
-            Books::Memory
-        }
-        (Written::Bad, false) => Books::Memory,
-    };
-    Some(LedgerSettings { place: books, durability })
 }

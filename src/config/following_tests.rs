@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::tests::{Random, Scratch, digest};
 use super::*;
+use crate::policy::Policy;
 use crate::policy::account::Account;
 use crate::policy::check::domain::Domains;
 

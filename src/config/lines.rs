@@ -3,8 +3,7 @@
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 
-use super::account::{AccountContext, Compiled};
-use super::file;
+use super::account::{self, AccountContext, Compiled};
 use crate::config::yaml::{self, Mistakes, Place};
 
 /// Bytes of one line: one account with all its tokens.
@@ -63,7 +62,7 @@ pub fn compile(
     mistakes: &mut Mistakes,
 ) -> Option<(String, Compiled)> {
     let mut of_line = Mistakes::default();
-    let line = serde_json::from_str::<file::AccountLine>(text).ok();
+    let line = serde_json::from_str::<account::written::AccountLine>(text).ok();
     let compiled = line.and_then(|line| rules.compile_line(line, at_line, &mut of_line));
     let is_plain = of_line.is_empty() && of_line.warnings().next().is_none();
     compiled.filter(|_| is_plain).or_else(|| reread(rules, text, at_line, mistakes))
@@ -77,7 +76,7 @@ fn reread(
 ) -> Option<(String, Compiled)> {
     let mut of_line = Mistakes::default();
     let lines_before = at_line.line.saturating_sub(1);
-    let account = yaml::read_after::<file::AccountLine>(&at_line.file, lines_before, text, &mut of_line)
+    let account = yaml::read_after::<account::written::AccountLine>(&at_line.file, lines_before, text, &mut of_line)
         .and_then(|(line, place)| rules.compile_line(line, &place, &mut of_line));
     mistakes.take_over(of_line, |place| Place { file: Arc::clone(&at_line.file), line: at_line.line, ..place });
     account

@@ -7,11 +7,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use serde_json::Value;
 
-use super::products::listed;
+use super::Source;
+use super::bounds::MAX_LISTENERS;
+use super::common::listed;
+use super::fill::fill;
 use super::tls::{in_directory, server_tls};
-use super::units::{Mode, Parsed};
-use super::{Source, file};
+use super::units::{Mode, Parsed, Text};
 use crate::config::yaml::{Listed, Mistakes, Place, Written};
 use crate::downstream::listener::{At, Listener, Listeners, MAX_UNIX_PATH_BYTES};
 use crate::policy::check::network::Networks;
@@ -22,8 +25,65 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net
 /// Who may connect to a Unix socket: this user and its group.
 const DEFAULT_MODE: u32 = 0o660;
 
-/// Listeners of one gateway.
-pub const MAX_LISTENERS: usize = 64;
+pub mod written {
+    //! The keys as they are written.
+    #![deny(clippy::missing_docs_in_private_items)]
+
+    use std::net::SocketAddr;
+
+    use ipnet::IpNet;
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+
+    use crate::config::tls::written::ListenerTls;
+    use crate::config::units::{Mode, Text, Texts};
+    use crate::config::yaml::Written;
+
+    /// One more address or path where clients connect.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("oneOf" = [{"required": ["address"]}, {"required": ["unix"]}]))]
+    pub struct Listener {
+        /// An address and a port, IPv4 or IPv6; `[::]:443` takes both.
+        pub address: Text<SocketAddr>,
+        /// The path of a Unix socket, from this file's directory. Its peers have no address and are
+        /// trusted like `trusted_proxies`.
+        #[schemars(regex(pattern = r"\S"))]
+        pub unix: Written<String>,
+        /// Who may connect to the Unix socket, in octal digits. Default: "0660".
+        pub mode: Text<Mode>,
+        /// HTTP/2 without TLS as well. Default: false.
+        pub h2c: Written<bool>,
+        /// TLS 1.2 and 1.3, with HTTP/2 and HTTP/1.1. Default: none.
+        pub tls: Written<ListenerTls>,
+        /// Connections begin with a PROXY header, version 1 or 2, whose address counts as the peer's.
+        /// Default: they do not.
+        pub proxy_protocol: Written<ProxyProtocol>,
+        /// What clients get there. Default: all, or lookups as soon as another listener says pages.
+        pub serves: Written<Serves>,
+    }
+
+    /// What clients of a listener get.
+    #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Serves {
+        /// Products and pages.
+        All,
+        /// Products alone.
+        Lookups,
+        /// Pages alone.
+        Pages,
+    }
+
+    /// The PROXY protocol of a listener.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct ProxyProtocol {
+        /// The proxies that say so: addresses and networks. On a Unix socket it is left out.
+        #[schemars(length(min = 1))]
+        pub from: Texts<IpNet>,
+    }
+}
 
 /// All listeners, and by which key each came.
 pub struct Compiled {
@@ -54,9 +114,9 @@ fn overlap(listen: SocketAddr, other: SocketAddr) -> bool {
 
 /// Compiles the listeners of a file.
 pub fn compile(
-    listen: file::Text<SocketAddr>,
+    listen: Text<SocketAddr>,
     h2c: Written<bool>,
-    listeners: Written<Listed<file::Listener>>,
+    listeners: Written<Listed<written::Listener>>,
     root: &Place,
     source: &Source,
     mistakes: &mut Mistakes,
@@ -77,7 +137,7 @@ pub fn compile(
     let mut for_pages = None;
     for (written, place) in elements(listeners, root, mistakes) {
         let (unsaid, says_pages) =
-            (written.serves.is_missing(), matches!(written.serves.get(), Some(file::Serves::Pages)));
+            (written.serves.is_missing(), matches!(written.serves.get(), Some(written::Serves::Pages)));
         if says_pages {
             for_pages = written.serves.place().cloned();
         }
@@ -98,10 +158,10 @@ pub fn compile(
 }
 
 fn elements(
-    listeners: Written<Listed<file::Listener>>,
+    listeners: Written<Listed<written::Listener>>,
     root: &Place,
     mistakes: &mut Mistakes,
-) -> Vec<(file::Listener, Place)> {
+) -> Vec<(written::Listener, Place)> {
     let Written::Here(list, place) = listeners else { return Vec::new() };
     if list.0.is_empty() && !mistakes.touch(&root.key("listeners")) {
         mistakes.push(place.clone(), "is an empty list; write at least one, or remove the key");
@@ -114,12 +174,12 @@ fn elements(
 
 /// Compiles one listener; also where its address is written.
 fn listener(
-    written: file::Listener,
+    written: written::Listener,
     place: Place,
     source: &Source,
     mistakes: &mut Mistakes,
 ) -> Option<(Listener, Place)> {
-    let file::Listener { address, unix, mode, h2c, tls, proxy_protocol, serves } = written;
+    let written::Listener { address, unix, mode, h2c, tls, proxy_protocol, serves } = written;
     let h2c_place = h2c.place().cloned();
     let h2c = h2c.take().unwrap_or(false);
     if let (true, false, Some(place)) = (h2c, tls.is_missing(), h2c_place) {
@@ -155,9 +215,9 @@ fn listener(
         }
     };
     let serves = match serves.take() {
-        None | Some(file::Serves::All) => ListenerScope::All,
-        Some(file::Serves::Lookups) => ListenerScope::Lookups,
-        Some(file::Serves::Pages) => ListenerScope::Pages,
+        None | Some(written::Serves::All) => ListenerScope::All,
+        Some(written::Serves::Lookups) => ListenerScope::Lookups,
+        Some(written::Serves::Pages) => ListenerScope::Pages,
     };
     let on_unix = matches!(at, Some(At::Unix { .. }));
     let proxies = proxies(proxy_protocol, on_unix, mistakes);
@@ -184,7 +244,7 @@ fn unix_path(path: String, place: &Place, source: &Source, mistakes: &mut Mistak
     Some(path)
 }
 
-fn proxies(written: Written<file::ProxyProtocol>, on_unix: bool, mistakes: &mut Mistakes) -> Option<Networks> {
+fn proxies(written: Written<written::ProxyProtocol>, on_unix: bool, mistakes: &mut Mistakes) -> Option<Networks> {
     let place = written.place().cloned().unwrap_or_default();
     let from = written.take()?.from;
     if on_unix {
@@ -207,5 +267,16 @@ pub fn check_trust(networks: &[(Parsed<IpNet>, Place)], mistakes: &mut Mistakes)
                 "trusts every address, so that any client could claim another one's; write the proxies' own networks";
             mistakes.push(place.clone(), what);
         }
+    }
+}
+
+/// Shows what is not written.
+pub fn fill_in(listener: &mut Value) {
+    fill(listener, "h2c", false);
+    if listener.get("unix").is_some() {
+        fill(listener, "mode", "0660");
+    }
+    if let Some(tls) = listener.get_mut("tls").filter(|tls| tls.get("client_ca").is_some()) {
+        fill(tls, "client_certificate", "required");
     }
 }

@@ -4,8 +4,9 @@
 
 use sha2::{Digest, Sha256};
 
+use super::Source;
+use super::common::{check_name, listed};
 use super::units::{FromText, Parsed, PublicUrl};
-use super::{Source, file};
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::site::brand::{Link, Logo, Site, Support};
 use crate::site::colour::{LEAST_CONTRAST, Palette};
@@ -23,6 +24,88 @@ const MAX_EXTRA_PAGES: usize = 16;
 /// What the service is called where the operator does not say.
 const DEFAULT_NAME: &str = "API";
 
+pub mod written {
+    //! The keys as they are written.
+    #![deny(clippy::missing_docs_in_private_items)]
+
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+
+    use crate::config::units::{PublicUrl, Text};
+    use crate::config::yaml::{Listed, Written};
+    use crate::site::colour::Colour;
+
+    /// The pages for people: where, and how they look.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct Pages {
+        /// Whether there are any. Default: true.
+        pub serve: Written<bool>,
+        /// What requests for them begin with. Default: the path of `public_url`, which is right unless a proxy
+        /// in front cuts a part of it off; / is the root.
+        pub path: Written<String>,
+        /// Where clients send their lookups, as examples and OpenAPI name it. Default: `public_url` without
+        /// `path`.
+        pub api_url: Text<PublicUrl>,
+        /// What the service is called. Default: API.
+        pub name: Written<String>,
+        /// An SVG or PNG file beside this one, at most 256KiB. Default: none.
+        pub logo: Written<String>,
+        /// Colours for light and dark screens. Text and accent must have a contrast of 4.5 with the background.
+        pub colours: Written<Colours>,
+        /// Whom readers can ask, at the foot of every page. Default: nobody.
+        pub support: Written<Support>,
+        /// Pages of your own in the menu, at /pages/ and their slug: Markdown files beside this one. Default:
+        /// none.
+        pub extra: Written<Listed<ExtraPage>>,
+    }
+
+    /// Colours of the pages.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct Colours {
+        /// For light screens.
+        pub light: Written<Palette>,
+        /// For dark screens.
+        pub dark: Written<Palette>,
+    }
+
+    /// Colours for one kind of screen.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct Palette {
+        /// Of text, in hexadecimal digits.
+        pub text: Text<Colour>,
+        /// Of what is behind it, in hexadecimal digits.
+        pub background: Text<Colour>,
+        /// Of links, in hexadecimal digits.
+        pub accent: Text<Colour>,
+    }
+
+    /// Whom readers can ask.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct Support {
+        /// An address of mail.
+        pub email: Written<String>,
+        /// A page where they can ask.
+        pub url: Text<PublicUrl>,
+    }
+
+    /// A page of the operator's own words.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("required" = ["title", "slug", "file"]))]
+    pub struct ExtraPage {
+        /// What the menu calls it.
+        pub title: Written<String>,
+        /// The last part of its path.
+        pub slug: Written<String>,
+        /// A Markdown file beside this one. HTML in it is shown as text.
+        pub file: Written<String>,
+    }
+}
+
 /// The pages of a configuration.
 pub struct Compiled {
     /// `None`: there are none.
@@ -31,7 +114,7 @@ pub struct Compiled {
 }
 
 /// Compiles `pages`.
-pub fn compile(pages: Written<file::Pages>, public_url: &str, source: &Source, mistakes: &mut Mistakes) -> Compiled {
+pub fn compile(pages: Written<written::Pages>, public_url: &str, source: &Source, mistakes: &mut Mistakes) -> Compiled {
     let place = pages.place().cloned().unwrap_or_default();
     let pages = pages.take().unwrap_or_default();
     let serve = pages.serve.take().unwrap_or(true);
@@ -99,14 +182,14 @@ fn is_route(path: &str) -> bool {
 
 fn name(name: Written<String>, mistakes: &mut Mistakes) -> Box<str> {
     if let Written::Here(name, place) = &name {
-        super::compile::check_name(name, place, mistakes);
+        check_name(name, place, mistakes);
     }
     name.take().map_or(DEFAULT_NAME.into(), Into::into)
 }
 
-fn palette(written: Written<file::Palette>, otherwise: Palette, mistakes: &mut Mistakes) -> Palette {
+fn palette(written: Written<written::Palette>, otherwise: Palette, mistakes: &mut Mistakes) -> Palette {
     let place = written.place().cloned();
-    let file::Palette { text, background, accent } = written.take().unwrap_or_default();
+    let written::Palette { text, background, accent } = written.take().unwrap_or_default();
     let palette = Palette {
         text: text.take().map_or(otherwise.text, |Parsed(colour)| colour),
         background: background.take().map_or(otherwise.background, |Parsed(colour)| colour),
@@ -123,8 +206,8 @@ fn palette(written: Written<file::Palette>, otherwise: Palette, mistakes: &mut M
     palette
 }
 
-fn support(written: Written<file::Support>, mistakes: &mut Mistakes) -> Support {
-    let file::Support { email, url } = written.take().unwrap_or_default();
+fn support(written: Written<written::Support>, mistakes: &mut Mistakes) -> Support {
+    let written::Support { email, url } = written.take().unwrap_or_default();
     if let Written::Here(email, place) = &email {
         let plain = |text: &str| {
             !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"'&?,;:".contains(&byte))
@@ -161,7 +244,7 @@ fn logo(written: Written<String>, source: &Source, mistakes: &mut Mistakes) -> O
 }
 
 fn extra(
-    written: Written<crate::config::yaml::Listed<file::ExtraPage>>,
+    written: Written<crate::config::yaml::Listed<written::ExtraPage>>,
     parent: &Place,
     link_base: &str,
     source: &Source,
@@ -170,8 +253,7 @@ fn extra(
     if written.is_missing() {
         return Vec::new();
     }
-    let pages =
-        super::products::listed(written, parent, "extra", "write at least one page, or remove the key", mistakes);
+    let pages = listed(written, parent, "extra", "write at least one page, or remove the key", mistakes);
     let mut kept: Vec<ExtraPage> = Vec::new();
     for (number, (page, place)) in pages.into_iter().enumerate() {
         if number == MAX_EXTRA_PAGES {

@@ -1,11 +1,43 @@
 //! The rows of the configuration: the operator's own problems, and own words for the built-in ones.
 
-use super::file;
 use super::units::Parsed;
 use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
 use crate::policy::problem::messages::Text;
 use crate::policy::problem::{Fault, Row, Status, TABLE};
 use crate::site::pages::problems::OwnWords;
+
+pub mod written {
+    //! The keys as they are written.
+    #![deny(clippy::missing_docs_in_private_items)]
+
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+
+    use crate::config::units::Text;
+    use crate::config::yaml::{Listed, Written};
+    use crate::policy::problem::Status as ProblemStatus;
+
+    /// A row of the table of problems, or words for one.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct Problem {
+        /// The status; an own row needs one, a built-in row keeps its own.
+        pub status: Text<ProblemStatus>,
+        /// Replaces the standard reason phrase as the title.
+        #[schemars(regex(pattern = r"\S"))]
+        pub title: Written<String>,
+        /// What was wrong and what to do. It may hold {field}, {token_headers}, {accept}, {content_type},
+        /// {deadline_header}, {deadline_min}, {deadline_max} and {body_max}.
+        #[schemars(regex(pattern = r"\S"))]
+        pub detail: Written<String>,
+        /// What it means, for the row's page: one or two sentences.
+        pub meaning: Written<String>,
+        /// Usual causes, for the row's page.
+        pub causes: Written<Listed<String>>,
+        /// What mends it, for the row's page.
+        pub remedy: Written<Listed<String>>,
+    }
+}
 
 /// All rows of a configuration, built-in and own.
 pub struct Rows {
@@ -24,7 +56,7 @@ const BLANKS: [&str; 8] =
 
 impl Rows {
     /// Compiles the `problems` of a file.
-    pub fn compile(problems: Entries<file::Problem>, root: &Place, mistakes: &mut Mistakes) -> Rows {
+    pub fn compile(problems: Entries<written::Problem>, root: &Place, mistakes: &mut Mistakes) -> Rows {
         let built_in = TABLE.iter().map(|definition| Text {
             row: definition.row,
             slug: definition.slug.into(),
@@ -45,7 +77,7 @@ impl Rows {
         rows
     }
 
-    fn add(&mut self, slug: &str, place: Place, problem: file::Problem, mistakes: &mut Mistakes) {
+    fn add(&mut self, slug: &str, place: Place, problem: written::Problem, mistakes: &mut Mistakes) {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if slug.is_empty() || !slug.bytes().all(plain) {
             mistakes
@@ -141,7 +173,7 @@ fn comes_without_product(row: Row) -> bool {
 }
 
 /// Own words must be there, and their blanks must be ones that are filled in.
-fn check_words(problem: &file::Problem, row: Row, mistakes: &mut Mistakes) {
+fn check_words(problem: &written::Problem, row: Row, mistakes: &mut Mistakes) {
     if let Written::Here(title, place) = &problem.title {
         check_text(title, place, mistakes);
     }
@@ -174,7 +206,7 @@ fn check_words(problem: &file::Problem, row: Row, mistakes: &mut Mistakes) {
 }
 
 /// The words for a row's page.
-fn own_words(problem: &mut file::Problem, mistakes: &mut Mistakes) -> OwnWords {
+fn own_words(problem: &mut written::Problem, mistakes: &mut Mistakes) -> OwnWords {
     let meaning = std::mem::take(&mut problem.meaning);
     if let Written::Here(text, place) = &meaning {
         check_text(text, place, mistakes);
@@ -211,7 +243,7 @@ fn blanks(detail: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn reword(text: &mut Text, problem: file::Problem, mistakes: &mut Mistakes) {
+fn reword(text: &mut Text, problem: written::Problem, mistakes: &mut Mistakes) {
     check_words(&problem, text.row, mistakes);
     if let Written::Here(Parsed(wanted), place) = &problem.status
         && *wanted != text.status

@@ -4,55 +4,26 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use regex::bytes::RegexBuilder;
+use serde_json::Value;
 
 use super::bodies::{body_rule, schema};
-use super::compile::{check_name, out_of_range};
+use super::common::{check_name, known, listed, out_of_range};
 use super::credits::tariff;
+use super::fill::{duration, fill, section};
+use super::headers::ReservedHeaders;
 use super::problems::Rows;
-use super::units::{HeaderName, Parsed};
-use super::{Source, file};
-use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
+use super::product_context::ProductContext;
+use super::units::{HeaderName, Parsed, RouteText, Texts};
+use super::{bodies, deadline, headers};
+use crate::config::yaml::{Entries, Mistakes, Place, Written};
 use crate::platform::pace;
 use crate::policy::account::MAX_PRODUCTS;
-use crate::policy::check::body::Schema;
 use crate::policy::check::domain::Domains;
-use crate::policy::check::header::{DeadlineRule, HeaderRule, Shape};
+use crate::policy::check::header::HeaderRule;
 use crate::policy::http::media::{Media, MediaType};
 use crate::policy::problem::Row;
 use crate::policy::problem::messages::{Text, Wording};
-use crate::policy::{Endpoint, Paths, Policy, Preflight, Product, Upstream};
-use crate::site::brand::Site;
-use crate::upstream::settings::AddedHeaders;
-
-/// What products are compiled with.
-pub struct ProductContext<'c> {
-    /// The root of the configuration.
-    pub root: &'c Place,
-    pub upstreams: &'c [Upstream],
-    /// Every product's headers for tokens, in lower case.
-    pub token_headers: &'c BTreeSet<String>,
-    pub source: &'c Source,
-    pub public_url: &'c str,
-    /// Where pages are, if there are any.
-    pub site: Option<&'c Site>,
-    /// The policy that is followed, if there is one.
-    pub before: Option<&'c Policy>,
-}
-
-impl<'c> ProductContext<'c> {
-    /// The schemas of bodies that are compiled already.
-    pub fn known_schemas(&self) -> impl Iterator<Item = &'c Schema> {
-        let products = self.before.into_iter().flat_map(|before| &before.products);
-        products.filter_map(|product| product.body.as_ref()?.schema.as_ref())
-    }
-}
-
-/// The longest deadline that can be given; it also bounds how long a slow upstream is waited for.
-const MAX_DEADLINE: Duration = Duration::from_secs(600);
-
-/// Bytes of a header's value that may be let pass at most.
-pub const MAX_HEADER_BYTES: usize = 64 * 1024;
+use crate::policy::{Endpoint, Paths, Preflight, Product};
 
 /// How long a preflight's answer may be remembered at most; browsers take no more.
 const MAX_PREFLIGHT_AGE: Duration = Duration::from_secs(86_400);
@@ -61,12 +32,62 @@ const MAX_PREFLIGHT_AGE: Duration = Duration::from_secs(86_400);
 const DEADLINE_EXCEEDED_WITHOUT_HEADER: &str =
     "There was no answer within the time allowed. Send the request again later.";
 
-/// Bytes that a compiled expression of a header's pattern may take.
-const MAX_PATTERN_BYTES: usize = 1 << 20;
+pub mod written {
+    //! The keys as they are written.
+    #![deny(clippy::missing_docs_in_private_items)]
+
+    use std::time::Duration;
+
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+
+    use crate::config::bodies::written::Body;
+    use crate::config::credits::written::Credits;
+    use crate::config::deadline::written::Deadline;
+    use crate::config::headers::written::HeaderRule;
+    use crate::config::units::{HeaderName, RouteText, Text, Texts};
+    use crate::config::yaml::{Entries, Written};
+    use crate::policy::http::media::MediaType;
+
+    /// A lookup API.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("required" = ["upstream", "routes", "token_headers"]))]
+    pub struct Product {
+        /// One of `upstreams`.
+        pub upstream: Written<String>,
+        /// Methods and paths. The request goes upstream with the same path.
+        #[schemars(length(min = 1))]
+        pub routes: Texts<RouteText>,
+        /// Headers that carry the token. They never go upstream.
+        #[schemars(length(min = 1))]
+        pub token_headers: Texts<HeaderName>,
+        /// Media types that the product answers with. Default: application/json.
+        #[schemars(length(min = 1))]
+        pub accept: Texts<MediaType>,
+        /// Media types that a body may have. Default: application/json.
+        #[schemars(length(min = 1))]
+        pub content_type: Texts<MediaType>,
+        /// The time a request may take as a whole. Default: 15s, of which clients have no say.
+        pub deadline: Written<Deadline>,
+        /// Headers that are validated when they are there, in this order.
+        pub headers: Entries<HeaderRule>,
+        /// What the body must be. Without this key requests have no body.
+        pub body: Written<Body>,
+        /// What answers are: a JSON Schema in a file beside this one, or the schema itself, for the reference
+        /// and OpenAPI alone; answers are not checked with it. Default: nothing is said of them.
+        #[schemars(extend("type" = ["string", "object", "boolean"]))]
+        pub answer_schema: Written<serde_json::Value>,
+        /// What lookups cost, in whole credits. Without this key they cost nothing.
+        pub credits: Written<Credits>,
+        /// How long browsers may remember the answer to a preflight. Default: 10m.
+        pub preflight_max_age: Text<Duration>,
+    }
+}
 
 /// Compiles one product and adds its routes to the paths.
 pub fn compile(
-    (name, place, product): (String, Place, file::Product),
+    (name, place, product): (String, Place, written::Product),
     number: usize,
     around: &ProductContext<'_>,
     rows: &mut Rows,
@@ -85,14 +106,14 @@ pub fn compile(
         served: media_types(product.accept, "accept", &place, mistakes),
         taken: media_types(product.content_type, "content_type", &place, mistakes),
     };
-    let deadline = deadline(product.deadline, around, mistakes);
+    let deadline = deadline::compile(product.deadline, around, mistakes);
     let mut taken = ReservedHeaders {
         token_headers: around.token_headers,
         added: upstream.and_then(|place| around.upstreams.get(place)).map(|upstream| &upstream.added),
         seen: deadline.header.iter().map(|name| name.to_ascii_lowercase()).collect(),
     };
     let headers: Box<[HeaderRule]> =
-        product.headers.0.into_iter().filter_map(|entry| header_rule(entry, &mut taken, rows, mistakes)).collect();
+        product.headers.0.into_iter().filter_map(|entry| headers::compile(entry, &mut taken, rows, mistakes)).collect();
     let body = product.body.take().map(|body| body_rule(body, around, rows, mistakes));
     pace::step();
     let answer_schema = schema(product.answer_schema, around.source, mistakes).map(|(schema, _)| schema);
@@ -110,7 +131,7 @@ pub fn compile(
         preflight: Preflight {
             origins: Domains::Any,
             allowed_methods: methods.into(),
-            allowed_headers: allowed_headers(&token_headers, Some(&deadline), &headers).into(),
+            allowed_headers: headers::allowed_headers(&token_headers, Some(&deadline), &headers).into(),
             max_age_seconds: max_age.as_secs(),
         },
         token_headers,
@@ -130,7 +151,7 @@ pub fn compile(
 }
 
 /// The headers of all products that carry tokens, in lower case, each once.
-pub fn all_token_headers(products: &Entries<file::Product>) -> BTreeSet<String> {
+pub fn all_token_headers(products: &Entries<written::Product>) -> BTreeSet<String> {
     let lists = products.0.iter().filter_map(|(_, _, product)| product.token_headers.get());
     lists.flat_map(|list| &list.0).map(|(Parsed(HeaderName(name)), _)| name.to_ascii_lowercase()).collect()
 }
@@ -154,18 +175,9 @@ fn upstream(
     found
 }
 
-/// The names that could have been meant.
-pub fn known<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    let names: Vec<_> = names.collect();
-    match names.as_slice() {
-        [only] => format!("write {only}"),
-        names => format!("write one of {}", names.join(", ")),
-    }
-}
-
 /// Adds the routes to the paths; the methods, for preflights.
 fn routes(
-    routes: file::Texts<super::units::RouteText>,
+    routes: Texts<RouteText>,
     parent: &Place,
     number: usize,
     around: &ProductContext<'_>,
@@ -190,7 +202,7 @@ fn routes(
     methods.join(", ")
 }
 
-fn names(names: file::Texts<HeaderName>, parent: &Place, mistakes: &mut Mistakes) -> Box<[Box<str>]> {
+fn names(names: Texts<HeaderName>, parent: &Place, mistakes: &mut Mistakes) -> Box<[Box<str>]> {
     let names = listed(names, parent, "token_headers", "write at least one, as in [Auth-Token]", mistakes);
     let mut kept: Vec<Box<str>> = Vec::new();
     for (Parsed(HeaderName(name)), place) in names {
@@ -203,7 +215,7 @@ fn names(names: file::Texts<HeaderName>, parent: &Place, mistakes: &mut Mistakes
     kept.into()
 }
 
-fn media_types(types: file::Texts<MediaType>, key: &str, parent: &Place, mistakes: &mut Mistakes) -> Box<[MediaType]> {
+fn media_types(types: Texts<MediaType>, key: &str, parent: &Place, mistakes: &mut Mistakes) -> Box<[MediaType]> {
     if types.is_missing() {
         return MediaType::parse("application/json").into_iter().collect();
     }
@@ -215,169 +227,6 @@ fn media_types(types: file::Texts<MediaType>, key: &str, parent: &Place, mistake
         }
     }
     types.into_iter().map(|(Parsed(kind), _)| kind).collect()
-}
-
-/// The elements of a list that must be there and not be empty.
-pub fn listed<T>(
-    list: Written<Listed<T>>,
-    parent: &Place,
-    key: &str,
-    instead: &str,
-    mistakes: &mut Mistakes,
-) -> Vec<(T, Place)> {
-    let place = list.place().cloned();
-    let elements = list.require(parent, key, instead, mistakes).map(|list| list.0).unwrap_or_default();
-    // A list all of whose elements are wrong has its mistakes already, but is not empty.
-    if let Some(place) = place
-        && elements.is_empty()
-        && !mistakes.touch(&place)
-    {
-        mistakes.push(place, format!("is an empty list; {instead}"));
-    }
-    elements
-}
-
-fn deadline(deadline: Written<file::Deadline>, around: &ProductContext<'_>, mistakes: &mut Mistakes) -> DeadlineRule {
-    let place = deadline.place().cloned();
-    let deadline = deadline.take().unwrap_or_default();
-    if let Written::Here(Parsed(HeaderName(name)), place) = &deadline.header
-        && around.token_headers.contains(&name.to_ascii_lowercase())
-    {
-        mistakes.push(place.clone(), IS_TOKEN_HEADER);
-    }
-    let mut seconds = |written: file::Text<Duration>, otherwise: Duration| {
-        let place = written.place().cloned();
-        let duration = written.take().map_or(otherwise, |duration| duration.0);
-        if let Some(place) = place
-            && (duration.subsec_nanos() != 0 || duration.is_zero() || duration > MAX_DEADLINE)
-        {
-            mistakes.push(place, "is not a deadline; write whole seconds from 1s to 600s");
-        }
-        duration
-    };
-    let default = seconds(deadline.default, Duration::from_secs(15));
-    // Clients without a header ask for nothing, so that bounds that are not written bind nobody.
-    let (lowest, highest) = match deadline.header {
-        Written::Missing => (default, default),
-        Written::Bad | Written::Here(..) => (Duration::from_secs(2), Duration::from_secs(15)),
-    };
-    let (min, max) = (seconds(deadline.min, lowest), seconds(deadline.max, highest));
-    if let Some(place) = place
-        && (min > max || default < min || default > max)
-        && !mistakes.touch(&place)
-    {
-        mistakes.push(
-            place,
-            "does not fit together; write min, default and max in ascending order (unwritten they are 2s, 15s and 15s)",
-        );
-    }
-    DeadlineRule {
-        header: deadline.header.take().map(|name| name.0.0),
-        min_seconds: min.as_secs(),
-        max_seconds: max.as_secs(),
-        default,
-    }
-}
-
-const IS_TOKEN_HEADER: &str = "carries tokens, which nobody else may see; choose another header";
-
-/// Headers that no further rule can be about.
-struct ReservedHeaders<'c> {
-    token_headers: &'c BTreeSet<String>,
-    /// What the product's upstream is sent with every request.
-    added: Option<&'c AddedHeaders>,
-    /// In lower case.
-    seen: Vec<String>,
-}
-
-impl ReservedHeaders<'_> {
-    fn check(&mut self, name: &str, place: &Place, mistakes: &mut Mistakes) {
-        let name = name.to_ascii_lowercase();
-        if self.token_headers.contains(&name) {
-            // Its value would be repeated to the backend, and with `echo` to the client.
-            mistakes.push(place.clone(), IS_TOKEN_HEADER);
-        } else if self.seen.contains(&name) {
-            let what = "is a header that the product reads already; give each header one rule";
-            mistakes.push(place.clone(), what);
-        } else if self.added.is_some_and(|added| added.has(&name)) {
-            let what = "is added to every request of the product's upstream; remove it here or there";
-            mistakes.push(place.clone(), what);
-        }
-        self.seen.push(name);
-    }
-}
-
-fn header_rule(
-    (name, place, rule): (String, Place, file::HeaderRule),
-    taken: &mut ReservedHeaders<'_>,
-    rows: &mut Rows,
-    mistakes: &mut Mistakes,
-) -> Option<HeaderRule> {
-    let name = match <HeaderName as super::units::FromText>::from_text(&name) {
-        Ok(HeaderName(name)) => {
-            taken.check(&name, &place, mistakes);
-            Some(name)
-        }
-        Err(what) => {
-            mistakes.push(place.clone(), what);
-            None
-        }
-    };
-    let row = rows.row(rule.problem, &place, mistakes);
-    let (max_place, ignore_case_place) = (rule.max.place().cloned(), rule.ignore_case.place().cloned());
-    let max_bytes = rule.max.take().unwrap_or(256);
-    let ignore_case = rule.ignore_case.take().unwrap_or(false);
-    let shape = match (rule.pattern, rule.one_of) {
-        (Written::Here(pattern, place), Written::Missing) => {
-            let fits = (1..=MAX_HEADER_BYTES).contains(&max_bytes);
-            let range = || format!("a number from 1 to {MAX_HEADER_BYTES}");
-            out_of_range(max_place, fits, range, mistakes);
-            if let Some(place) = ignore_case_place {
-                let what = "says nothing beside `pattern`; remove it, or begin the pattern with (?i)";
-                mistakes.push(place, what);
-            }
-            pattern_shape(&pattern, place, max_bytes, mistakes)
-        }
-        (Written::Missing, one_of @ Written::Here(..)) => {
-            if let Some(place) = max_place {
-                mistakes.push(place, "says nothing beside `one_of`; remove it");
-            }
-            let values = listed(one_of, &place, "one_of", "write the values that may be sent", mistakes);
-            Some(Shape::OneOf { values: values.into_iter().map(|(value, _)| value.into()).collect(), ignore_case })
-        }
-        (Written::Bad, _) | (_, Written::Bad) => None,
-        (Written::Missing, Written::Missing) | (Written::Here(..), Written::Here(..)) => {
-            mistakes.push(place, "does not say how the header must look; write one of `pattern` and `one_of`");
-            None
-        }
-    };
-    Some(HeaderRule { name: name?, shape: shape?, echo: rule.echo.take().unwrap_or(false), row: row? })
-}
-
-fn pattern_shape(pattern: &str, place: Place, max_bytes: usize, mistakes: &mut Mistakes) -> Option<Shape> {
-    // Anchored at both ends whatever the operator wrote: a value matches whole or not at all.
-    let build = |text: &str| RegexBuilder::new(text).unicode(false).size_limit(MAX_PATTERN_BYTES).build();
-    // It must be whole by itself: brackets that close one another's group would lose the anchors.
-    let anchored = build(pattern).and_then(|_| build(&format!(r"\A(?:{pattern})\z")));
-    match anchored {
-        Ok(expression) => Some(Shape::Pattern { expression, max_bytes }),
-        Err(_) => {
-            mistakes.push(
-                place,
-                "is not a regular expression that can be used; write one as in '[A-Za-z0-9-]+', without look-around, back-references and \\p",
-            );
-            None
-        }
-    }
-}
-
-/// `Access-Control-Allow-Headers`: every header that the product reads.
-pub fn allowed_headers(token_headers: &[Box<str>], deadline: Option<&DeadlineRule>, headers: &[HeaderRule]) -> String {
-    let mut names: Vec<&str> = vec!["Content-Type", "Accept"];
-    names.extend(token_headers.iter().map(|name| &**name));
-    names.extend(headers.iter().map(|rule| &*rule.name));
-    names.extend(deadline.and_then(|deadline| deadline.header.as_deref()));
-    names.join(", ")
 }
 
 /// A detail with the product's own names in its blanks.
@@ -396,4 +245,17 @@ fn filled(text: &Text, product: &Product) -> String {
         .replace("{deadline_min}", &product.deadline.min_seconds.to_string())
         .replace("{deadline_max}", &product.deadline.max_seconds.to_string())
         .replace("{body_max}", &product.body.as_ref().map_or(0, |body| body.max_bytes).to_string())
+}
+
+/// Shows what is not written.
+pub fn fill_in(shown: &mut Value, product: &Product) {
+    let names = |types: &[MediaType]| types.iter().map(|media| media.name().to_owned()).collect::<Vec<_>>();
+    fill(shown, "accept", names(&product.media.served));
+    fill(shown, "content_type", names(&product.media.taken));
+    deadline::fill_in(section(shown, "deadline"), &product.deadline);
+    headers::fill_in(shown, &product.headers);
+    if let Some(rule) = &product.body {
+        bodies::fill_in(section(shown, "body"), rule);
+    }
+    fill(shown, "preflight_max_age", duration(Duration::from_secs(product.preflight.max_age_seconds)));
 }

@@ -11,8 +11,11 @@ use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::file::{AccountLine, AccountsFile, AnyServer, File, Funds, Server};
+use super::account::written::{AccountLine, Funds};
+use super::accounts::written::AccountsFile;
+use super::file::File;
 use super::units::{FromText, Parsed};
+use super::upstreams::written::{AnyServer, Server};
 use crate::config::yaml::{Entries, Listed, Written};
 use crate::policy::credits::balance::MAX_CREDITS;
 use crate::upstream::settings::Address;

@@ -56,43 +56,47 @@ fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
     let price_lines: Vec<Value> = [lists(&credits, "hold"), lists(&credits, "price")].concat();
     vec![
         ("the root", vec![file.clone()], keys_of::<file::File>()),
-        ("a listener", listeners.clone(), keys_of::<file::Listener>()),
-        ("a listener's TLS", listener_tls.clone(), keys_of::<file::ListenerTls>()),
-        ("a certificate", lists(&listener_tls, "certificates"), keys_of::<file::CertificatePair>()),
-        ("a PROXY protocol", below(&listeners, "proxy_protocol"), keys_of::<file::ProxyProtocol>()),
-        ("pages", pages.clone(), keys_of::<file::Pages>()),
-        ("colours", below(&pages, "colours"), keys_of::<file::Colours>()),
-        ("a palette", vec![file["pages"]["colours"]["light"].clone()], keys_of::<file::Palette>()),
-        ("support", below(&pages, "support"), keys_of::<file::Support>()),
-        ("an extra page", lists(&pages, "extra"), keys_of::<file::ExtraPage>()),
-        ("limits", vec![file["limits"].clone()], keys_of::<file::Limits>()),
-        ("an upstream", upstreams.clone(), keys_of::<file::Upstream>()),
-        ("an upstream's TLS", below(&upstreams, "tls"), keys_of::<file::UpstreamTls>()),
-        ("a server", lists(&upstreams, "servers"), keys_of::<file::Server>()),
-        ("a health check", below(&upstreams, "health_check"), keys_of::<file::HealthCheck>()),
-        ("an ejection", below(&upstreams, "ejection"), keys_of::<file::Ejection>()),
-        ("a breaker", below(&upstreams, "breaker"), keys_of::<file::Breaker>()),
-        ("a product", products.clone(), keys_of::<file::Product>()),
-        ("a deadline", below(&products, "deadline"), keys_of::<file::Deadline>()),
-        ("a header", all(&products[0], "headers"), keys_of::<file::HeaderRule>()),
-        ("a body", bodies.clone(), keys_of::<file::Body>()),
-        ("a body's problem", lists(&bodies, "problems"), keys_of::<file::BodyProblem>()),
-        ("a problem", all(&file, "problems"), keys_of::<file::Problem>()),
-        ("an account", accounts.clone(), keys_of::<file::Account>()),
-        ("a rate", below(&accounts, "rate"), keys_of::<file::Rate>()),
-        ("a product's credits", credits.clone(), keys_of::<file::Credits>()),
-        ("a price line", price_lines.clone(), keys_of::<file::PriceLine>()),
-        ("the ledger", vec![file["ledger"].clone()], keys_of::<file::Ledger>()),
-        ("metrics", vec![file["metrics"].clone()], keys_of::<file::Metrics>()),
-        ("the access log", vec![file["access_log"].clone()], keys_of::<file::AccessLog>()),
-        ("its sample", vec![file["access_log"]["sample"].clone()], keys_of::<file::LogSample>()),
-        ("tracing", vec![file["tracing"].clone()], keys_of::<file::Tracing>()),
-        ("OTLP", vec![file["tracing"]["otlp"].clone()], keys_of::<file::Otlp>()),
-        ("the status", vec![file["status"].clone()], keys_of::<file::Status>()),
-        ("a burn rate", lists(&[file["status"].clone()], "burn_rates"), keys_of::<file::BurnRate>()),
-        ("a note", lists(&[file["status"].clone()], "notes"), keys_of::<file::StatusNote>()),
-        ("maintenance", lists(&[file["status"].clone()], "maintenance"), keys_of::<file::StatusMaintenance>()),
-        ("a token", lists(&accounts, "tokens"), keys_of::<file::Token>()),
+        ("a listener", listeners.clone(), keys_of::<listeners::written::Listener>()),
+        ("a listener's TLS", listener_tls.clone(), keys_of::<tls::written::ListenerTls>()),
+        ("a certificate", lists(&listener_tls, "certificates"), keys_of::<tls::written::CertificatePair>()),
+        ("a PROXY protocol", below(&listeners, "proxy_protocol"), keys_of::<listeners::written::ProxyProtocol>()),
+        ("pages", pages.clone(), keys_of::<pages::written::Pages>()),
+        ("colours", below(&pages, "colours"), keys_of::<pages::written::Colours>()),
+        ("a palette", vec![file["pages"]["colours"]["light"].clone()], keys_of::<pages::written::Palette>()),
+        ("support", below(&pages, "support"), keys_of::<pages::written::Support>()),
+        ("an extra page", lists(&pages, "extra"), keys_of::<pages::written::ExtraPage>()),
+        ("limits", vec![file["limits"].clone()], keys_of::<limits::written::Limits>()),
+        ("an upstream", upstreams.clone(), keys_of::<upstreams::written::Upstream>()),
+        ("an upstream's TLS", below(&upstreams, "tls"), keys_of::<tls::written::UpstreamTls>()),
+        ("a server", lists(&upstreams, "servers"), keys_of::<upstreams::written::Server>()),
+        ("a health check", below(&upstreams, "health_check"), keys_of::<failures::written::HealthCheck>()),
+        ("an ejection", below(&upstreams, "ejection"), keys_of::<failures::written::Ejection>()),
+        ("a breaker", below(&upstreams, "breaker"), keys_of::<failures::written::Breaker>()),
+        ("a product", products.clone(), keys_of::<products::written::Product>()),
+        ("a deadline", below(&products, "deadline"), keys_of::<deadline::written::Deadline>()),
+        ("a header", all(&products[0], "headers"), keys_of::<headers::written::HeaderRule>()),
+        ("a body", bodies.clone(), keys_of::<bodies::written::Body>()),
+        ("a body's problem", lists(&bodies, "problems"), keys_of::<bodies::written::BodyProblem>()),
+        ("a problem", all(&file, "problems"), keys_of::<problems::written::Problem>()),
+        ("an account", accounts.clone(), keys_of::<account::written::Account>()),
+        ("a rate", below(&accounts, "rate"), keys_of::<rates::written::Rate>()),
+        ("a product's credits", credits.clone(), keys_of::<credits::written::Credits>()),
+        ("a price line", price_lines.clone(), keys_of::<credits::written::PriceLine>()),
+        ("the ledger", vec![file["ledger"].clone()], keys_of::<ledger::written::Ledger>()),
+        ("metrics", vec![file["metrics"].clone()], keys_of::<telemetry::written::Metrics>()),
+        ("the access log", vec![file["access_log"].clone()], keys_of::<telemetry::written::AccessLog>()),
+        ("its sample", vec![file["access_log"]["sample"].clone()], keys_of::<telemetry::written::LogSample>()),
+        ("tracing", vec![file["tracing"].clone()], keys_of::<telemetry::written::Tracing>()),
+        ("OTLP", vec![file["tracing"]["otlp"].clone()], keys_of::<telemetry::written::Otlp>()),
+        ("the status", vec![file["status"].clone()], keys_of::<status::written::Status>()),
+        ("a burn rate", lists(&[file["status"].clone()], "burn_rates"), keys_of::<status::written::BurnRate>()),
+        ("a note", lists(&[file["status"].clone()], "notes"), keys_of::<status::written::StatusNote>()),
+        (
+            "maintenance",
+            lists(&[file["status"].clone()], "maintenance"),
+            keys_of::<status::written::StatusMaintenance>(),
+        ),
+        ("a token", lists(&accounts, "tokens"), keys_of::<account::written::Token>()),
     ]
 }
 
@@ -101,7 +105,7 @@ fn gateway_yaml_has_every_key() {
     let mut mistakes = Mistakes::default();
     let (file, _) = yaml::read::<Value>("gateway.yaml", &with_all_examples(), &mut mistakes).unwrap();
     // Conditions stand within each other, so that their keys are looked for in what explains them.
-    for key in keys_of::<file::Condition>() {
+    for key in keys_of::<credits::written::Condition>() {
         assert!(
             CONFIGURATION.contains(&format!("    #     {key}")) || CONFIGURATION.contains(&format!(" {key} ")),
             "{key}"
@@ -113,10 +117,10 @@ fn gateway_yaml_has_every_key() {
         }
     }
     // A line of JSON Lines is an account with its name, and an included file has accounts alone.
-    let mut of_line = keys_of::<file::Account>();
+    let mut of_line = keys_of::<account::written::Account>();
     of_line.insert(0, "name".to_owned());
-    assert_eq!(keys_of::<file::AccountLine>(), of_line);
-    assert_eq!(keys_of::<file::AccountsFile>(), ["accounts"]);
+    assert_eq!(keys_of::<account::written::AccountLine>(), of_line);
+    assert_eq!(keys_of::<accounts::written::AccountsFile>(), ["accounts"]);
 }
 
 #[test]

@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use super::file;
-use super::products::listed;
-use super::units::Parsed;
+use super::common::listed;
+use super::units::{Parsed, Text};
 use crate::config::yaml::{Listed, Mistakes, Place, Written};
 use crate::policy::Product;
 use crate::site::status::StatusSettings;
@@ -25,8 +24,83 @@ const OBJECTIVES: std::ops::RangeInclusive<u32> = 50_000..=99_999;
 /// The burn rates that mean something, in thousandths.
 const RATES: std::ops::RangeInclusive<u32> = 100..=1_000_000;
 
+pub mod written {
+    //! The keys as they are written.
+    #![deny(clippy::missing_docs_in_private_items)]
+
+    use std::time::Duration;
+
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+
+    use crate::config::units::{Decimal, Text};
+    use crate::config::yaml::{Listed, Written};
+    use crate::site::status::notice::Moment;
+
+    /// What the status pages say beside what was counted.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct Status {
+        /// The part of requests that shall not fail through a fault of ours, in percent, from 50 to 99.999.
+        /// Default: 99.9.
+        pub objective: Text<Decimal>,
+        /// With fewer failures in a long window there is no incident. Default: 10.
+        pub min_failures: Written<u64>,
+        /// An incident begins when failures use up what the objective allows `rate` times too fast in both
+        /// windows, and ends when they no longer do in the short one.
+        pub burn_rates: Written<Listed<BurnRate>>,
+        /// What clients should know. Default: none.
+        pub notes: Written<Listed<StatusNote>>,
+        /// Planned maintenance; what fails meanwhile counts all the same. Default: none.
+        pub maintenance: Written<Listed<StatusMaintenance>>,
+    }
+
+    /// How fast failures may come, and for how long.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("required" = ["rate", "long", "short"]))]
+    pub struct BurnRate {
+        /// How many times too fast, from 0.1 to 1000.
+        pub rate: Text<Decimal>,
+        /// The window that it has to last for, from 1s to 3d.
+        pub long: Text<Duration>,
+        /// The window that says whether it still lasts, from 1s to 3d.
+        pub short: Text<Duration>,
+    }
+
+    /// Something that clients should know.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("required" = ["at", "text"]))]
+    pub struct StatusNote {
+        /// Since when (RFC 3339).
+        pub at: Text<Moment>,
+        /// Until when (RFC 3339). Default: as long as it stands here.
+        pub until: Text<Moment>,
+        /// The product that it is about. Default: all.
+        pub product: Written<String>,
+        /// One line of text.
+        pub text: Written<String>,
+    }
+
+    /// Planned maintenance.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("required" = ["from", "to", "text"]))]
+    pub struct StatusMaintenance {
+        /// From when (RFC 3339).
+        pub from: Text<Moment>,
+        /// Up to when (RFC 3339), at most 31 days later.
+        pub to: Text<Moment>,
+        /// The product that it is about. Default: all.
+        pub product: Written<String>,
+        /// One line of text.
+        pub text: Written<String>,
+    }
+}
+
 /// Compiles `status`.
-pub fn status(status: Written<file::Status>, products: &[Product], mistakes: &mut Mistakes) -> StatusSettings {
+pub fn status(status: Written<written::Status>, products: &[Product], mistakes: &mut Mistakes) -> StatusSettings {
     let place = status.place().cloned().unwrap_or_default();
     let Some(status) = status.take() else { return StatusSettings::default() };
     let default = Burn::default();
@@ -55,7 +129,7 @@ pub fn status(status: Written<file::Status>, products: &[Product], mistakes: &mu
     StatusSettings { burn, notices: notices.into() }
 }
 
-fn rules(list: Written<Listed<file::BurnRate>>, parent: &Place, mistakes: &mut Mistakes) -> Box<[Rule]> {
+fn rules(list: Written<Listed<written::BurnRate>>, parent: &Place, mistakes: &mut Mistakes) -> Box<[Rule]> {
     let instead = "write at least one, as in { rate: 14.4, long: 1h, short: 5m }";
     let list = listed(list, parent, "burn_rates", instead, mistakes);
     if let Some((_, place)) = list.get(MAX_RULES) {
@@ -68,7 +142,7 @@ fn rules(list: Written<Listed<file::BurnRate>>, parent: &Place, mistakes: &mut M
     rules.into()
 }
 
-fn rule(rule: file::BurnRate, parent: &Place, mistakes: &mut Mistakes) -> Option<Rule> {
+fn rule(rule: written::BurnRate, parent: &Place, mistakes: &mut Mistakes) -> Option<Rule> {
     let rate_place = rule.rate.place().cloned();
     let rate = rule.rate.require(parent, "rate", "write how many times too fast, as in 14.4", mistakes);
     let rate_thousandths = rate.map(|rate| rate.0.0);
@@ -78,7 +152,7 @@ fn rule(rule: file::BurnRate, parent: &Place, mistakes: &mut Mistakes) -> Option
         mistakes.push(place, "is out of range; write a number from 0.1 to 1000");
     }
     let short_place = rule.short.place().cloned();
-    let mut window = |written: file::Text<Duration>, key: &str, instead: &str| {
+    let mut window = |written: Text<Duration>, key: &str, instead: &str| {
         let place = written.place().cloned();
         let Parsed(length) = written.require(parent, key, instead, mistakes)?;
         if length.subsec_nanos() > 0 || !(1..=LONGEST_WINDOW).contains(&length.as_secs()) {
@@ -104,7 +178,7 @@ fn all<T>(list: Written<Listed<T>>, mistakes: &mut Mistakes) -> Vec<(T, Place)> 
     list
 }
 
-fn note(note: file::StatusNote, parent: &Place, products: &[Product], mistakes: &mut Mistakes) -> Option<Notice> {
+fn note(note: written::StatusNote, parent: &Place, products: &[Product], mistakes: &mut Mistakes) -> Option<Notice> {
     let until_place = note.until.place().cloned();
     let at = note.at.require(parent, "at", "write its time, as in 2026-11-25T22:00:00Z", mistakes);
     let until = note.until.take().map(|until| until.0.0);
@@ -118,7 +192,7 @@ fn note(note: file::StatusNote, parent: &Place, products: &[Product], mistakes: 
 }
 
 fn maintenance(
-    maintenance: file::StatusMaintenance,
+    maintenance: written::StatusMaintenance,
     parent: &Place,
     products: &[Product],
     mistakes: &mut Mistakes,

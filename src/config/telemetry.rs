@@ -1,11 +1,13 @@
 //! What operators see of requests, compiled from the configuration: `metrics`, `access_log` and
 //! `tracing`.
 
+use serde_json::Value;
 use url::Url;
 
-use super::compile::out_of_range;
+use super::Source;
+use super::common::out_of_range;
+use super::fill::{fill, hide, section};
 use super::upstreams::resolved;
-use super::{Source, file};
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::telemetry::sampling::{MAX_SERIES, Sampling, Share};
 use crate::telemetry::{Outlets, access_log, otlp};
@@ -19,16 +21,87 @@ const MIN_KEY_BYTES: usize = 16;
 /// The path of OTLP's traces where an endpoint has none.
 const TRACES_PATH: &str = "/v1/traces";
 
+pub mod written {
+    //! The keys as they are written.
+    #![deny(clippy::missing_docs_in_private_items)]
+
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+
+    use crate::config::yaml::Written;
+
+    /// Whose requests are counted apart.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct Metrics {
+        /// Count requests by account as well. Default: false.
+        pub by_account: Written<bool>,
+        /// Count requests by token as well. Default: false.
+        pub by_token: Written<bool>,
+        /// Series of each of the two; an account or a token has up to 12, one for each status. Those that come
+        /// first in the configuration have their own, all further ones are `other`. Default: 1000.
+        #[schemars(range(max = crate::telemetry::sampling::MAX_SERIES))]
+        pub max_series: Written<usize>,
+    }
+
+    /// One line for each request.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct AccessLog {
+        /// A file, its path from this file's directory, or stdout. SIGHUP opens it anew, for logrotate.
+        pub file: Written<String>,
+        /// The share of requests that get a line. Default: all.
+        pub sample: Written<LogSample>,
+        /// The key of the HMAC-SHA-256 that stands for a reference that a client sends; ${env:NAME} and
+        /// ${file:PATH} work as in add_headers. Default: a new key with each start.
+        pub reference_key: Written<String>,
+    }
+
+    /// Which requests get a line.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct LogSample {
+        /// The share of answered requests (200 and 204) that get one; all others always do. Default: 1.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub ok: Written<f64>,
+    }
+
+    /// Traces, and where spans go.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct Tracing {
+        /// A sound traceparent of a client goes on to the backend with its tracestate, and any other is made
+        /// anew; false: both pass as they came. Default: true.
+        pub traceparent: Written<bool>,
+        /// Spans for a collector of OpenTelemetry. Default: none.
+        pub otlp: Written<Otlp>,
+    }
+
+    /// A collector of OpenTelemetry.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct Otlp {
+        /// Its OTLP over plain HTTP, which takes JSON; without a path, /v1/traces.
+        pub endpoint: Written<String>,
+        /// The share of requests without a sound traceparent that have spans; the others have what their
+        /// traceparent says. Default: 1.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub sample: Written<f64>,
+        /// What the collector calls this gateway. Default: tollgate.
+        pub service_name: Written<String>,
+    }
+}
+
 /// Compiles what is seen of requests, and where it goes.
 pub fn compile(
-    metrics: Written<file::Metrics>,
-    log: Written<file::AccessLog>,
-    tracing: Written<file::Tracing>,
+    metrics: Written<written::Metrics>,
+    log: Written<written::AccessLog>,
+    tracing: Written<written::Tracing>,
     source: &Source,
     mistakes: &mut Mistakes,
 ) -> (Sampling, Outlets) {
     let mut sampling = Sampling::default();
-    let file::Metrics { by_account, by_token, max_series } = metrics.take().unwrap_or_default();
+    let written::Metrics { by_account, by_token, max_series } = metrics.take().unwrap_or_default();
     sampling.by_account = by_account.take().unwrap_or(sampling.by_account);
     sampling.by_token = by_token.take().unwrap_or(sampling.by_token);
     let place = max_series.place().cloned();
@@ -36,7 +109,7 @@ pub fn compile(
     let fits = sampling.max_series <= MAX_SERIES;
     out_of_range(place, fits, || format!("a number from 0 to {MAX_SERIES}"), mistakes);
     let access_log = access_log(log, &mut sampling, source, mistakes);
-    let file::Tracing { traceparent, otlp } = tracing.take().unwrap_or_default();
+    let written::Tracing { traceparent, otlp } = tracing.take().unwrap_or_default();
     let traceparent_place = traceparent.place().cloned();
     sampling.traceparent = traceparent.take().unwrap_or(sampling.traceparent);
     let otlp = exporter(otlp, &mut sampling, mistakes);
@@ -47,13 +120,13 @@ pub fn compile(
 }
 
 fn access_log(
-    log: Written<file::AccessLog>,
+    log: Written<written::AccessLog>,
     sampling: &mut Sampling,
     source: &Source,
     mistakes: &mut Mistakes,
 ) -> Option<access_log::AccessLogSettings> {
     let place = log.place()?.clone();
-    let file::AccessLog { file, sample, reference_key } = log.take()?;
+    let written::AccessLog { file, sample, reference_key } = log.take()?;
     let name = file.require(&place, "file", "write the name of a file, or stdout", mistakes);
     sampling.ok_lines = share(sample.take().unwrap_or_default().ok, sampling.ok_lines, mistakes);
     let key_place = reference_key.place().cloned().unwrap_or_default();
@@ -83,9 +156,13 @@ fn access_log(
     Some(access_log::AccessLogSettings { place, reference_key })
 }
 
-fn exporter(otlp: Written<file::Otlp>, sampling: &mut Sampling, mistakes: &mut Mistakes) -> Option<otlp::OtlpSettings> {
+fn exporter(
+    otlp: Written<written::Otlp>,
+    sampling: &mut Sampling,
+    mistakes: &mut Mistakes,
+) -> Option<otlp::OtlpSettings> {
     let place = otlp.place()?.clone();
-    let file::Otlp { endpoint, sample, service_name } = otlp.take()?;
+    let written::Otlp { endpoint, sample, service_name } = otlp.take()?;
     sampling.spans = share(sample, sampling.spans, mistakes);
     let endpoint_place = endpoint.place().cloned().unwrap_or_default();
     let service_name = service_name.take().unwrap_or_else(|| "tollgate".to_owned()).into();
@@ -118,4 +195,26 @@ fn share(written: Written<f64>, default: Share, mistakes: &mut Mistakes) -> Shar
         mistakes.push(place, "is not a share; write a number from 0 to 1, as in 0.01 for one of a hundred");
         default
     })
+}
+
+/// Shows what is not written, and hides what is secret.
+pub fn fill_in(root: &mut Value, sampling: &Sampling, outlets: &Outlets) {
+    let metrics = section(root, "metrics");
+    fill(metrics, "by_account", sampling.by_account);
+    fill(metrics, "by_token", sampling.by_token);
+    fill(metrics, "max_series", sampling.max_series);
+    if let Some(access_log::AccessLogSettings { reference_key, .. }) = &outlets.access_log {
+        let log = section(root, "access_log");
+        fill(section(log, "sample"), "ok", sampling.ok_lines.get());
+        if reference_key.is_some() {
+            hide(log, "reference_key");
+        }
+    }
+    let tracing = section(root, "tracing");
+    fill(tracing, "traceparent", sampling.traceparent);
+    if let Some(settings) = &outlets.otlp {
+        let otlp = section(tracing, "otlp");
+        fill(otlp, "sample", sampling.spans.get());
+        fill(otlp, "service_name", &*settings.service_name);
+    }
 }

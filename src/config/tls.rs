@@ -7,12 +7,73 @@ use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 
-use super::{Source, file};
+use super::Source;
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::platform::tls::client::{ClientFiles, ClientTls};
 use crate::platform::tls::follow::{Files, Followed};
 use crate::platform::tls::server::{Clients, MAX_CERTIFICATES, ServerFiles, ServerTls};
 use crate::platform::tls::{FileFault, Pair};
+
+pub mod written {
+    //! The keys as they are written.
+    #![deny(clippy::missing_docs_in_private_items)]
+
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+
+    use crate::config::yaml::{Listed, Written};
+
+    /// How clients speak TLS with a listener.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("required" = ["certificates"]))]
+    pub struct ListenerTls {
+        /// A client gets the certificate that has the name it asks for, exactly or by a wildcard; the first
+        /// is for all others. Files that change are taken over within seconds.
+        #[schemars(length(min = 1))]
+        pub certificates: Written<Listed<CertificatePair>>,
+        /// A PEM file of the authorities that clients' certificates must come from. Default: clients are
+        /// not asked for one.
+        pub client_ca: Written<String>,
+        /// With `client_ca`: whether clients must have a certificate. Default: required.
+        pub client_certificate: Written<ClientCertificate>,
+    }
+
+    /// A certificate and its key.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("required" = ["certificate", "key"]))]
+    pub struct CertificatePair {
+        /// A PEM file of its own certificate, and behind it those up to its authority.
+        pub certificate: Written<String>,
+        /// A PEM file of its private key, without a passphrase.
+        pub key: Written<String>,
+    }
+
+    /// Whether clients must have a certificate.
+    #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    pub enum ClientCertificate {
+        /// They may have one.
+        Optional,
+        /// They must have one.
+        Required,
+    }
+
+    /// How a backend is spoken to over TLS.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct UpstreamTls {
+        /// The authorities that vouch for the servers, a PEM file. Default: those that this machine trusts.
+        pub ca: Written<String>,
+        /// The name that the servers' certificate must have. Default: that of `host`.
+        pub server_name: Written<String>,
+        /// What is shown to servers that ask for a certificate, a PEM file. Default: nothing.
+        pub certificate: Written<String>,
+        /// The private key of `certificate`, a PEM file.
+        pub key: Written<String>,
+    }
+}
 
 /// The files that are named, and where.
 #[derive(Default)]
@@ -81,7 +142,7 @@ pub fn in_directory(source: &Source, name: String) -> PathBuf {
 
 /// Compiles the TLS of a listener.
 pub fn server_tls(
-    written: file::ListenerTls,
+    written: written::ListenerTls,
     place: &Place,
     source: &Source,
     mistakes: &mut Mistakes,
@@ -113,8 +174,8 @@ pub fn server_tls(
     }
     let clients = match (authorities, written.client_certificate.take()) {
         (None, _) => Clients::Anonymous,
-        (Some(file), Some(file::ClientCertificate::Optional)) => Clients::Optional(file),
-        (Some(file), None | Some(file::ClientCertificate::Required)) => Clients::Required(file),
+        (Some(file), Some(written::ClientCertificate::Optional)) => Clients::Optional(file),
+        (Some(file), None | Some(written::ClientCertificate::Required)) => Clients::Required(file),
     };
     if pairs.is_empty() || mistakes.len() > before {
         return None;
@@ -124,7 +185,7 @@ pub fn server_tls(
 
 /// Compiles the TLS towards an upstream, whose `Host` is its name unless another one is written.
 pub fn client_tls(
-    written: Written<file::UpstreamTls>,
+    written: Written<written::UpstreamTls>,
     host: &str,
     source: &Source,
     mistakes: &mut Mistakes,

@@ -12,6 +12,7 @@ use chrono::NaiveDate;
 use schemars::{Schema, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
+use crate::config::yaml::{Listed, Written};
 use crate::policy::account::{Digest, Expiry};
 use crate::policy::check::domain::Pattern;
 use crate::policy::check::network::parse_network;
@@ -21,6 +22,12 @@ use crate::policy::rate::Allowance;
 use crate::site::colour::Colour;
 use crate::site::status::notice::Moment;
 use crate::upstream::settings::Address;
+
+/// A value written as one text.
+pub type Text<T> = Written<Parsed<T>>;
+
+/// A list of values written as one text each.
+pub type Texts<T> = Written<Listed<Parsed<T>>>;
 
 /// A value that is written as one text.
 pub trait FromText: Sized {

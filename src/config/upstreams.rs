@@ -1,36 +1,153 @@
-//! Upstreams: servers, health checks, ejection, the breaker and added headers, compiled from the
-//! configuration.
+//! Upstreams: servers, how they are reached and added headers, as they are written, compiled and shown.
 //!
-//! What an upstream is reached with is `compile.rs`.
+//! What becomes of servers that fail is `failures.rs`.
 
-use std::ops::RangeInclusive;
+use serde_json::{Map, Value, json};
 
-use super::compile::{out_of_range, time};
+use super::bounds::{MAX_REQUESTS, MAX_WEIGHT};
+use super::common::{check_name, listed, number, time};
+use super::fill::{HIDDEN, duration, fill};
 use super::listeners::Compiled;
-use super::products::listed;
+use super::tls::client_tls;
 use super::units::{FromText, HeaderName, Parsed};
-use super::{Source, file};
+use super::{Source, failures};
 use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
-use crate::upstream::settings::{
-    AddedHeaders, Address, BreakerRule, EjectionRule, HealthRule, MAX_SERVERS, Probe, Server,
-};
-
-/// The greatest weight of a server, which bounds the length of the plan of turns.
-pub const MAX_WEIGHT: u32 = 100;
-
-/// The most requests at a time that a server can be given.
-pub const MAX_REQUESTS: u32 = 1_000_000;
-
-/// The most checks or failures in a row that can be waited for.
-pub const MAX_IN_A_ROW: u32 = 1000;
+use crate::policy::Upstream;
+use crate::upstream::settings::{AddedHeaders, Address, MAX_SERVERS, Server};
 
 /// Headers that can be added to each request, and the bytes of a value.
 const MAX_ADDED_HEADERS: usize = 32;
 const MAX_VALUE_BYTES: usize = 8192;
 
+pub mod written {
+    //! The keys as they are written.
+    #![deny(clippy::missing_docs_in_private_items)]
+
+    use std::time::Duration;
+
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+
+    use crate::config::failures::written::{Breaker, Ejection, HealthCheck};
+    use crate::config::tls::written::UpstreamTls;
+    use crate::config::units::{FromText, Parsed, Text};
+    use crate::config::yaml::{Entries, Listed, Place, TEXT_OR_KEYS, Written};
+    use crate::upstream::settings::Address;
+
+    /// A backend.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("required" = ["servers"]))]
+    pub struct Upstream {
+        /// Servers: an address or a name with a port each, or a mapping. Requests take turns.
+        #[schemars(length(min = 1))]
+        pub servers: Written<Listed<AnyServer>>,
+        /// How often names are looked up, in the background. Default: 30s.
+        pub resolve_every: Text<Duration>,
+        /// The Host header that the backend sees. Default: the first server.
+        pub host: Written<String>,
+        /// Speak TLS with the servers, also in health checks; they are always verified. Default: none.
+        pub tls: Written<UpstreamTls>,
+        /// To reach a server. Default: 1s.
+        pub connect_timeout: Text<Duration>,
+        /// How long an idle connection is kept; choose it below the backend's own. Default: 60s.
+        pub idle_timeout: Text<Duration>,
+        /// A request that is given up counts as a failure of its server after this time. Default: 5s.
+        pub slow_after: Text<Duration>,
+        /// Headers that every request and health check gets, in place of a client's own. In their values
+        /// ${env:NAME} is a variable of the environment and ${file:PATH} the text of a file. Default: none.
+        pub add_headers: Entries<String>,
+        /// Servers whose checks fail get no requests. Default: nobody checks.
+        pub health_check: Written<HealthCheck>,
+        /// A server with so many failures in a row gets no requests for a time. Default:
+        /// { failures: 5, time: 10s }.
+        pub ejection: Written<Ejection>,
+        /// An upstream that fails too often gets no requests for a time. Default: it never opens.
+        pub breaker: Written<Breaker>,
+    }
+
+    /// A server as a mapping.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("required" = ["address"]))]
+    pub struct Server {
+        /// An address or a name, with its port. Each address of a name is a server of its own.
+        pub address: Text<Address>,
+        /// Its share of the turns. Default: 1.
+        #[schemars(range(min = 1, max = crate::config::bounds::MAX_WEIGHT))]
+        pub weight: Written<u32>,
+        /// Requests that it may have at a time. Default: any number.
+        #[schemars(range(min = 1, max = crate::config::bounds::MAX_REQUESTS))]
+        pub max_requests: Written<u32>,
+    }
+
+    /// A server: its address alone, or a mapping.
+    #[derive(Debug, Default)]
+    pub struct AnyServer(pub Server);
+
+    impl<'de> Deserialize<'de> for AnyServer {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct ServerVisitor;
+            impl<'de> serde::de::Visitor<'de> for ServerVisitor {
+                type Value = AnyServer;
+
+                fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    formatter.write_str("an address, or a mapping")
+                }
+
+                fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<AnyServer, E> {
+                    let address = Address::from_text(text).map_err(E::custom)?;
+                    let address = Written::Here(Parsed(address), Place::default());
+                    Ok(AnyServer(Server { address, ..Server::default() }))
+                }
+
+                fn visit_map<A: serde::de::MapAccess<'de>>(self, access: A) -> Result<AnyServer, A::Error> {
+                    Server::deserialize(serde::de::value::MapAccessDeserializer::new(access)).map(AnyServer)
+                }
+            }
+            deserializer.deserialize_struct(TEXT_OR_KEYS, &["address", "weight", "max_requests"], ServerVisitor)
+        }
+    }
+}
+
+/// Compiles an upstream. One with mistakes is returned as well, so that those who name it do not
+/// seem to be wrong.
+pub fn compile(
+    (name, place, upstream): (String, Place, written::Upstream),
+    own: &Compiled,
+    source: &Source,
+    mistakes: &mut Mistakes,
+) -> Upstream {
+    check_name(&name, &place, mistakes);
+    let servers = servers(upstream.servers, &place, own, mistakes);
+    let host_place = upstream.host.place().cloned();
+    let first = || servers.first().map(|server| server.address.to_string());
+    let host = upstream.host.take().or_else(first).unwrap_or_default();
+    if let Some(place) = host_place
+        && !crate::policy::http::head::is_authority(host.as_bytes())
+    {
+        mistakes.push(place, "is not a host; write one as in lookup.internal or lookup.internal:9001");
+    }
+    let tls = client_tls(upstream.tls, &host, source, mistakes);
+    Upstream {
+        name: name.into(),
+        servers,
+        tls,
+        host: host.into(),
+        connect_timeout: time(upstream.connect_timeout, 1, mistakes),
+        idle_timeout: time(upstream.idle_timeout, 60, mistakes),
+        resolve_every: time(upstream.resolve_every, 30, mistakes),
+        slow_after: time(upstream.slow_after, 5, mistakes),
+        added: added(upstream.add_headers, source, mistakes),
+        health: failures::health(upstream.health_check, mistakes),
+        ejection: failures::ejection(upstream.ejection, mistakes),
+        breaker: failures::breaker(upstream.breaker, mistakes),
+    }
+}
+
 /// Compiles the servers of an upstream.
 pub fn servers(
-    servers: Written<Listed<file::AnyServer>>,
+    servers: Written<Listed<written::AnyServer>>,
     parent: &Place,
     own: &Compiled,
     mistakes: &mut Mistakes,
@@ -40,7 +157,7 @@ pub fn servers(
         mistakes.push(place.clone(), format!("is one server too many; {MAX_SERVERS} fit into one upstream"));
     }
     let mut compiled: Vec<Server> = Vec::new();
-    for (file::AnyServer(server), place) in servers {
+    for (written::AnyServer(server), place) in servers {
         let instead = "write where the server is, as in 127.0.0.1:9001 or lookup-1.internal:9001";
         let own_place = server.address.place().filter(|place| **place != Place::default()).cloned();
         let address = server.address.require(&place, "address", instead, mistakes);
@@ -63,67 +180,6 @@ pub fn servers(
         compiled.push(Server { address, weight, max_requests });
     }
     compiled.into()
-}
-
-/// Compiles how servers are asked whether they are well.
-pub fn health(written: Written<file::HealthCheck>, mistakes: &mut Mistakes) -> Option<HealthRule> {
-    let place = written.place()?.clone();
-    let file::HealthCheck { path, status, tcp, interval, timeout, failures, successes } = written.take()?;
-    let status_place = status.place().cloned();
-    let status = u16::try_from(number(status, 200, 200..=599, mistakes)).unwrap_or_default();
-    let tcp = tcp.take().unwrap_or(false);
-    let probe = match (path, tcp) {
-        (Written::Missing, true) => {
-            if let Some(place) = status_place {
-                mistakes.push(place, "says nothing beside tcp: true, which sends no request; remove one of the two");
-            }
-            Probe::Connect
-        }
-        (Written::Here(_, place), true) => {
-            mistakes.push(place, "says nothing beside tcp: true, which sends no request; remove one of the two");
-            Probe::Connect
-        }
-        (Written::Here(path, place), false) => {
-            if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-                mistakes.push(place, "is not a path; write one as in /healthz");
-            }
-            Probe::Get { path: path.into(), status }
-        }
-        (Written::Missing, false) => {
-            mistakes.push(place, "does not say what to ask for; write a path, as in path: /healthz, or tcp: true");
-            Probe::Connect
-        }
-        (Written::Bad, _) => Probe::Connect,
-    };
-    Some(HealthRule {
-        probe,
-        interval: time(interval, 5, mistakes),
-        timeout: time(timeout, 1, mistakes),
-        failures: number(failures, 3, 1..=MAX_IN_A_ROW, mistakes),
-        successes: number(successes, 2, 1..=MAX_IN_A_ROW, mistakes),
-    })
-}
-
-/// Compiles when servers are ejected: by default, too.
-pub fn ejection(written: Written<file::Ejection>, mistakes: &mut Mistakes) -> EjectionRule {
-    let file::Ejection { failures, time: ejected_for } = written.take().unwrap_or_default();
-    EjectionRule { failures: number(failures, 5, 0..=MAX_IN_A_ROW, mistakes), time: time(ejected_for, 10, mistakes) }
-}
-
-/// Compiles when the breaker opens: never, without its key.
-pub fn breaker(written: Written<file::Breaker>, mistakes: &mut Mistakes) -> BreakerRule {
-    let Written::Here(breaker, place) = written else { return BreakerRule::NEVER };
-    let rule = BreakerRule {
-        failures: number(breaker.failures, 5, 0..=MAX_IN_A_ROW, mistakes),
-        error_percent: number(breaker.error_percent, 50, 0..=100, mistakes),
-        window: time(breaker.window, 10, mistakes),
-        min_requests: number(breaker.min_requests, 20, 1..=MAX_REQUESTS, mistakes),
-        open_for: time(breaker.open_for, 5, mistakes),
-    };
-    if rule.failures == 0 && rule.error_percent == 0 {
-        mistakes.push(place, "would never open; give it failures or error_percent, or remove it");
-    }
-    rule
 }
 
 /// Compiles the headers that every request to an upstream gets.
@@ -182,11 +238,23 @@ pub fn resolved(text: &str, source: &Source) -> Result<Box<str>, String> {
     Ok(value.into())
 }
 
-/// A number within a range, or its default.
-fn number(written: Written<u32>, default: u32, range: RangeInclusive<u32>, mistakes: &mut Mistakes) -> u32 {
-    let place = written.place().cloned();
-    let number = written.take().unwrap_or(default);
-    let wanted = || format!("a number from {} to {}", range.start(), range.end());
-    out_of_range(place, range.contains(&number), wanted, mistakes);
-    number
+/// Shows what is not written, and hides what is secret.
+pub fn fill_in(shown: &mut Value, upstream: &Upstream) {
+    fill(shown, "resolve_every", duration(upstream.resolve_every));
+    fill(shown, "host", &*upstream.host);
+    fill(shown, "connect_timeout", duration(upstream.connect_timeout));
+    fill(shown, "idle_timeout", duration(upstream.idle_timeout));
+    fill(shown, "slow_after", duration(upstream.slow_after));
+    for server in shown.get_mut("servers").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Value::String(address) = server {
+            *server = json!({ "address": address });
+        }
+        fill(server, "weight", 1);
+    }
+    let headers = shown.get_mut("add_headers").and_then(Value::as_object_mut);
+    headers.into_iter().flat_map(Map::values_mut).for_each(|value| *value = HIDDEN.into());
+    if let (Some(tls), Some(shown)) = (&upstream.tls, shown.get_mut("tls")) {
+        fill(shown, "server_name", &*tls.settings().server_name.to_str());
+    }
+    failures::fill_in(shown, upstream);
 }

@@ -1,0 +1,164 @@
+//! Headers that are validated: `headers` of a product, as they are written, compiled and shown.
+
+use std::collections::BTreeSet;
+
+use regex::bytes::RegexBuilder;
+use serde_json::Value;
+
+use super::bounds::MAX_HEADER_BYTES;
+use super::common::{listed, out_of_range};
+use super::fill::{fill, section};
+use super::problems::Rows;
+use super::units::{FromText, HeaderName};
+use crate::config::yaml::{Mistakes, Place, Written};
+use crate::policy::check::header::{DeadlineRule, HeaderRule, Shape};
+use crate::upstream::settings::AddedHeaders;
+
+/// Bytes that a compiled expression of a header's pattern may take.
+const MAX_PATTERN_BYTES: usize = 1 << 20;
+
+/// What is wrong with a header that carries tokens anywhere.
+pub const IS_TOKEN_HEADER: &str = "carries tokens, which nobody else may see; choose another header";
+
+pub mod written {
+    //! The keys as they are written.
+    #![deny(clippy::missing_docs_in_private_items)]
+
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+
+    use crate::config::yaml::{Listed, Written};
+
+    /// What a header must look like.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("required" = ["problem"], "oneOf" = [{"required": ["pattern"]}, {"required": ["one_of"]}]))]
+    pub struct HeaderRule {
+        /// A regular expression that the whole value must match.
+        pub pattern: Written<String>,
+        /// With `pattern`: bytes that the value may have. Default: 256.
+        #[schemars(range(min = 1, max = crate::config::bounds::MAX_HEADER_BYTES))]
+        pub max: Written<usize>,
+        /// The values that it may have.
+        #[schemars(length(min = 1))]
+        pub one_of: Written<Listed<String>>,
+        /// With `one_of`: in any case of letters. Default: false.
+        pub ignore_case: Written<bool>,
+        /// Repeat it on every response, and make one when it is absent. Default: false.
+        pub echo: Written<bool>,
+        /// The row of a bad value, built-in or of `problems`.
+        pub problem: Written<String>,
+    }
+}
+
+/// Headers that no further rule can be about.
+pub struct ReservedHeaders<'c> {
+    pub token_headers: &'c BTreeSet<String>,
+    /// What the product's upstream is sent with every request.
+    pub added: Option<&'c AddedHeaders>,
+    /// In lower case.
+    pub seen: Vec<String>,
+}
+
+impl ReservedHeaders<'_> {
+    fn check(&mut self, name: &str, place: &Place, mistakes: &mut Mistakes) {
+        let name = name.to_ascii_lowercase();
+        if self.token_headers.contains(&name) {
+            // Its value would be repeated to the backend, and with `echo` to the client.
+            mistakes.push(place.clone(), IS_TOKEN_HEADER);
+        } else if self.seen.contains(&name) {
+            let what = "is a header that the product reads already; give each header one rule";
+            mistakes.push(place.clone(), what);
+        } else if self.added.is_some_and(|added| added.has(&name)) {
+            let what = "is added to every request of the product's upstream; remove it here or there";
+            mistakes.push(place.clone(), what);
+        }
+        self.seen.push(name);
+    }
+}
+
+/// Compiles one rule.
+pub fn compile(
+    (name, place, rule): (String, Place, written::HeaderRule),
+    taken: &mut ReservedHeaders<'_>,
+    rows: &mut Rows,
+    mistakes: &mut Mistakes,
+) -> Option<HeaderRule> {
+    let name = match HeaderName::from_text(&name) {
+        Ok(HeaderName(name)) => {
+            taken.check(&name, &place, mistakes);
+            Some(name)
+        }
+        Err(what) => {
+            mistakes.push(place.clone(), what);
+            None
+        }
+    };
+    let row = rows.row(rule.problem, &place, mistakes);
+    let (max_place, ignore_case_place) = (rule.max.place().cloned(), rule.ignore_case.place().cloned());
+    let max_bytes = rule.max.take().unwrap_or(256);
+    let ignore_case = rule.ignore_case.take().unwrap_or(false);
+    let shape = match (rule.pattern, rule.one_of) {
+        (Written::Here(pattern, place), Written::Missing) => {
+            let fits = (1..=MAX_HEADER_BYTES).contains(&max_bytes);
+            let range = || format!("a number from 1 to {MAX_HEADER_BYTES}");
+            out_of_range(max_place, fits, range, mistakes);
+            if let Some(place) = ignore_case_place {
+                let what = "says nothing beside `pattern`; remove it, or begin the pattern with (?i)";
+                mistakes.push(place, what);
+            }
+            pattern_shape(&pattern, place, max_bytes, mistakes)
+        }
+        (Written::Missing, one_of @ Written::Here(..)) => {
+            if let Some(place) = max_place {
+                mistakes.push(place, "says nothing beside `one_of`; remove it");
+            }
+            let values = listed(one_of, &place, "one_of", "write the values that may be sent", mistakes);
+            Some(Shape::OneOf { values: values.into_iter().map(|(value, _)| value.into()).collect(), ignore_case })
+        }
+        (Written::Bad, _) | (_, Written::Bad) => None,
+        (Written::Missing, Written::Missing) | (Written::Here(..), Written::Here(..)) => {
+            mistakes.push(place, "does not say how the header must look; write one of `pattern` and `one_of`");
+            None
+        }
+    };
+    Some(HeaderRule { name: name?, shape: shape?, echo: rule.echo.take().unwrap_or(false), row: row? })
+}
+
+fn pattern_shape(pattern: &str, place: Place, max_bytes: usize, mistakes: &mut Mistakes) -> Option<Shape> {
+    // Anchored at both ends whatever the operator wrote: a value matches whole or not at all.
+    let build = |text: &str| RegexBuilder::new(text).unicode(false).size_limit(MAX_PATTERN_BYTES).build();
+    // It must be whole by itself: brackets that close one another's group would lose the anchors.
+    let anchored = build(pattern).and_then(|_| build(&format!(r"\A(?:{pattern})\z")));
+    match anchored {
+        Ok(expression) => Some(Shape::Pattern { expression, max_bytes }),
+        Err(_) => {
+            mistakes.push(
+                place,
+                "is not a regular expression that can be used; write one as in '[A-Za-z0-9-]+', without look-around, back-references and \\p",
+            );
+            None
+        }
+    }
+}
+
+/// `Access-Control-Allow-Headers`: every header that the product reads.
+pub fn allowed_headers(token_headers: &[Box<str>], deadline: Option<&DeadlineRule>, headers: &[HeaderRule]) -> String {
+    let mut names: Vec<&str> = vec!["Content-Type", "Accept"];
+    names.extend(token_headers.iter().map(|name| &**name));
+    names.extend(headers.iter().map(|rule| &*rule.name));
+    names.extend(deadline.and_then(|deadline| deadline.header.as_deref()));
+    names.join(", ")
+}
+
+/// Shows what is not written.
+pub fn fill_in(shown: &mut Value, rules: &[HeaderRule]) {
+    for rule in rules {
+        let shown = section(section(shown, "headers"), &rule.name);
+        match &rule.shape {
+            Shape::Pattern { max_bytes, .. } => fill(shown, "max", *max_bytes),
+            Shape::OneOf { ignore_case, .. } => fill(shown, "ignore_case", *ignore_case),
+        }
+        fill(shown, "echo", rule.echo);
+    }
+}

@@ -1,0 +1,119 @@
+//! What one request or connection may use: `limits`, as it is written, compiled and shown.
+
+use serde_json::Value;
+
+use super::common::{out_of_range, time};
+use super::fill::{duration, fill, size};
+use super::units::{Bytes, Parsed, Text};
+use crate::config::yaml::{Mistakes, Written};
+use crate::policy::Limits;
+use crate::policy::http::head::{HeadLimits, MAX_FIELDS};
+
+pub mod written {
+    //! The keys as they are written.
+    #![deny(clippy::missing_docs_in_private_items)]
+
+    use std::time::Duration;
+
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+
+    use crate::config::units::{Bytes, Text};
+    use crate::config::yaml::Written;
+
+    /// What one request or connection may use of the gateway.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct Limits {
+        /// All header lines of a request together. Default: 16KiB.
+        pub header_bytes: Text<Bytes>,
+        /// How many header lines there may be. Default: 64.
+        #[schemars(range(min = 1, max = crate::policy::http::head::MAX_FIELDS))]
+        pub headers: Written<usize>,
+        /// The request target: path and query. Default: 8KiB.
+        pub target_bytes: Text<Bytes>,
+        /// From the first byte of a head to its end; also how long a new connection may stay silent.
+        /// Default: 5s.
+        pub head_timeout: Text<Duration>,
+        /// From the opening of a connection with TLS to the end of its handshake. Default: 5s.
+        pub handshake_timeout: Text<Duration>,
+        /// From the end of the head to the end of the body. Default: 10s.
+        pub body_timeout: Text<Duration>,
+        /// Between two requests of a connection. Default: 60s.
+        pub idle_timeout: Text<Duration>,
+        /// To hand one whole answer over to the client. Default: 10s.
+        pub write_timeout: Text<Duration>,
+        /// Connections at a time; a thousand more still get their 503. Default: 10000.
+        #[schemars(range(min = 1, max = 10_000_000))]
+        pub connections: Written<usize>,
+        /// Requests at a time, from the end of the head to the end of the answer. Default: 10000.
+        #[schemars(range(min = 1, max = 10_000_000))]
+        pub requests: Written<usize>,
+        /// The largest body that a backend may answer with. Default: 1MiB.
+        pub response_bytes: Text<Bytes>,
+        /// How much of a refused request's body is read and dropped so that the connection can live on.
+        /// Default: 64KiB.
+        pub drain_bytes: Text<Bytes>,
+    }
+}
+
+/// Compiles `limits`.
+pub fn limits(limits: written::Limits, mistakes: &mut Mistakes) -> Limits {
+    let mut bytes = |written: Text<Bytes>, default: usize, range: std::ops::RangeInclusive<usize>| {
+        let place = written.place().cloned();
+        let bytes = written.take().map_or(default, |Parsed(Bytes(bytes))| bytes);
+        out_of_range(
+            place,
+            range.contains(&bytes),
+            || format!("a size from {} to {}", Bytes(*range.start()), Bytes(*range.end())),
+            mistakes,
+        );
+        bytes
+    };
+    const KIB: usize = 1024;
+    const MIB: usize = 1024 * KIB;
+    let header_bytes = bytes(limits.header_bytes, 16 * KIB, 256..=64 * KIB);
+    let target_bytes = bytes(limits.target_bytes, 8 * KIB, 64..=64 * KIB);
+    let response_bytes = bytes(limits.response_bytes, MIB, KIB..=64 * MIB);
+    let drain_bytes = bytes(limits.drain_bytes, 64 * KIB, 0..=16 * MIB);
+    let head_timeout = time(limits.head_timeout, 5, mistakes);
+    let handshake_timeout = time(limits.handshake_timeout, 5, mistakes);
+    let body_timeout = time(limits.body_timeout, 10, mistakes);
+    let idle_timeout = time(limits.idle_timeout, 60, mistakes);
+    let write_timeout = time(limits.write_timeout, 10, mistakes);
+    let mut count = |written: Written<usize>, default: usize, most: usize| {
+        let place = written.place().cloned();
+        let count = written.take().unwrap_or(default);
+        let range = || format!("a number from 1 to {most}");
+        out_of_range(place, (1..=most).contains(&count), range, mistakes);
+        count
+    };
+    Limits {
+        head: HeadLimits { target_bytes, header_bytes, header_lines: count(limits.headers, 64, MAX_FIELDS) },
+        head_timeout,
+        handshake_timeout,
+        body_timeout,
+        idle_timeout,
+        write_timeout,
+        connections: count(limits.connections, 10_000, 10_000_000),
+        requests: count(limits.requests, 10_000, 10_000_000),
+        response_bytes,
+        drain_bytes: u64::try_from(drain_bytes).unwrap_or(u64::MAX),
+    }
+}
+
+/// Shows what is not written.
+pub fn fill_in(limits: &mut Value, all: &Limits) {
+    fill(limits, "header_bytes", size(all.head.header_bytes));
+    fill(limits, "headers", all.head.header_lines);
+    fill(limits, "target_bytes", size(all.head.target_bytes));
+    fill(limits, "head_timeout", duration(all.head_timeout));
+    fill(limits, "handshake_timeout", duration(all.handshake_timeout));
+    fill(limits, "body_timeout", duration(all.body_timeout));
+    fill(limits, "idle_timeout", duration(all.idle_timeout));
+    fill(limits, "write_timeout", duration(all.write_timeout));
+    fill(limits, "connections", all.connections);
+    fill(limits, "requests", all.requests);
+    fill(limits, "response_bytes", size(all.response_bytes));
+    fill(limits, "drain_bytes", size(usize::try_from(all.drain_bytes).unwrap_or(usize::MAX)));
+}

@@ -1,0 +1,116 @@
+//! A configuration that was loaded, and what of it can only be set when a process starts.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::config::yaml::Warning;
+use crate::downstream::listener::Listeners;
+use crate::ledger;
+use crate::platform::pace;
+use crate::platform::tls::Overdue;
+use crate::policy::Policy;
+use crate::policy::account::Digest;
+use crate::telemetry::Outlets;
+
+/// A configuration that is good in every part.
+#[derive(Debug)]
+pub struct Config {
+    pub listeners: Arc<Listeners>,
+    pub workers: usize,
+    pub admin: SocketAddr,
+    /// What operators must show to the admin listener, if it wants a token.
+    pub admin_token: Option<Digest>,
+    /// Where credits and rates are kept; `None`: credits nowhere, and rates in memory.
+    pub ledger: Option<ledger::LedgerSettings>,
+    /// Where lines and spans of requests go.
+    pub outlets: Outlets,
+    pub policy: Policy,
+    /// What is allowed and yet probably not meant. Accounts that are taken over from a predecessor say
+    /// nothing again.
+    pub warnings: Vec<Warning>,
+}
+
+impl Config {
+    /// The certificates that are out of their time. They are no mistakes of the configuration: a
+    /// gateway starts with them, since its other listeners are of use.
+    pub fn overdue(&self, now: SystemTime) -> Vec<Overdue> {
+        let of_listeners = self.listeners.tls().flat_map(|tls| tls.overdue(now));
+        let upstreams = self.policy.upstreams.iter().filter_map(|upstream| upstream.tls.as_deref());
+        of_listeners.chain(upstreams.flat_map(|tls| tls.overdue(now))).collect()
+    }
+
+    /// What the configuration amounts to, for an operator who checks it.
+    pub fn summary(&self, name: &str) -> String {
+        let policy = &self.policy;
+        let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let routes: usize = policy.paths.routes();
+        format!(
+            "{name}: good\n  listens on {} with {}, admin on {}\n  {}, {} on {}, {}, {}\n  credits: {}\n",
+            self.listeners,
+            counted(self.workers, "worker"),
+            self.admin,
+            counted(policy.upstreams.len(), "upstream"),
+            counted(policy.products.len(), "product"),
+            counted(routes, "route"),
+            counted(policy.accounts.len(), "account"),
+            counted(policy.accounts.tokens(), "token"),
+            match (
+                policy.credit_accounts().inspect(|_| pace::step()).count(),
+                self.ledger.as_ref().map(|ledger| &ledger.place)
+            ) {
+                (0, _) => "nobody pays".to_owned(),
+                (credit_accounts, None | Some(ledger::Storage::Memory)) => {
+                    format!("{}, kept in memory alone", counted(credit_accounts, "balance"))
+                }
+                (credit_accounts, Some(ledger::Storage::File(path))) => {
+                    format!("{}, kept in {}", counted(credit_accounts, "balance"), path.display())
+                }
+            },
+        )
+    }
+}
+
+/// What can only be set when a process starts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    listeners: Arc<Listeners>,
+    workers: usize,
+    admin: SocketAddr,
+    admin_token: Option<Digest>,
+    ledger: Option<ledger::LedgerSettings>,
+    outlets: Outlets,
+}
+
+impl Start {
+    /// The key of the first thing that differs.
+    pub fn difference(&self, other: &Start) -> Option<&'static str> {
+        let Start { listeners, workers, admin, admin_token, ledger, outlets } = self;
+        [
+            ("listeners", *listeners != other.listeners),
+            ("workers", *workers != other.workers),
+            ("admin", *admin != other.admin),
+            ("admin_token", *admin_token != other.admin_token),
+            ("ledger", *ledger != other.ledger),
+            ("access_log", outlets.access_log != other.outlets.access_log),
+            ("tracing.otlp", outlets.otlp != other.outlets.otlp),
+        ]
+        .into_iter()
+        .find(|(_, differs)| *differs)
+        .map(|(key, _)| key)
+    }
+}
+
+impl Config {
+    /// What of it can only be set at the start.
+    pub fn start(&self) -> Start {
+        Start {
+            listeners: Arc::clone(&self.listeners),
+            workers: self.workers,
+            admin: self.admin,
+            admin_token: self.admin_token,
+            ledger: self.ledger.clone(),
+            outlets: self.outlets.clone(),
+        }
+    }
+}
