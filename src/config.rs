@@ -205,12 +205,11 @@ fn parse_by(name: &str, text: &str, source: &Source, shortcuts: Option<&Shortcut
     let mut mistakes = Mistakes::default();
     let read = yaml::read_also::<file::File, shown::AsWritten>(name, text, &mut mistakes);
     let config = read.and_then(|(file, root, written)| {
-        compile::compile(file, &root, source, shortcuts, status_recorder::unix_seconds(), &mut mistakes)
-            .map(|config| (config, written))
+        let written = written.unwrap_or_default();
+        compile::compile(file, written, &root, source, shortcuts, status_recorder::unix_seconds(), &mut mistakes)
     });
     match config {
-        Some((mut config, written)) if mistakes.is_empty() => {
-            config.policy.shown = shown::effective(written.unwrap_or_default(), &config);
+        Some(mut config) if mistakes.is_empty() => {
             config.warnings = mistakes.take_warnings();
             Ok(config)
         }

@@ -6,15 +6,16 @@ use serde_json::{Map, Value, json};
 
 use super::common::{check_name, known, listed};
 use super::fill::{HIDDEN, fill};
+use super::products::Draft;
 use super::rates;
 use super::units::Parsed;
 use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
+use crate::policy::Policy;
 use crate::policy::account::{Account, Expiry, Key, ProductSet, Token};
 use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
 use crate::policy::credits::balance::MAX_CREDITS;
 use crate::policy::rate::{Allowance, Rate};
-use crate::policy::{Policy, Product};
 
 pub mod written {
     //! The keys as they are written.
@@ -133,7 +134,7 @@ pub mod written {
 
 /// What accounts are judged by.
 pub struct AccountContext<'c> {
-    pub products: &'c [Product],
+    pub products: &'c [Draft],
     /// Where the products are written, and what was wrong before any account was read.
     pub products_place: Place,
     pub before: Mistakes,

@@ -13,9 +13,9 @@ use super::account::{self, AccountContext, Compiled};
 use super::common::check_name;
 use super::following::{Predecessor, Shortcuts};
 use super::lines::{self, Lines, Next};
+use super::products::Draft;
 use crate::config::yaml::{self, Entries, Listed, Mistakes, Place};
 use crate::platform::pace;
-use crate::policy::Product;
 use crate::policy::account::directory::{Accounts, Text, Unchanged};
 use crate::policy::account::{Account, CreditAccounts, Key};
 use crate::policy::check::domain::{DomainList, Domains};
@@ -76,7 +76,7 @@ pub struct AccountsBuilder<'c> {
 impl<'c> AccountsBuilder<'c> {
     /// Nothing yet.
     pub fn new(
-        products: &'c [Product],
+        products: &'c [Draft],
         root: &Place,
         before: Mistakes,
         shortcuts: Option<&'c Shortcuts<'c>>,
@@ -84,9 +84,10 @@ impl<'c> AccountsBuilder<'c> {
         let predecessor = shortcuts.and_then(|shortcuts| shortcuts.predecessor);
         let known = predecessor.map(|predecessor| &predecessor.policy.accounts);
         // What accounts are made into depends on their text and on this.
-        let of_product = |product: &Product| (Arc::clone(&product.name), product.place, product.tariff.is_some());
         let same_products = |predecessor: &Predecessor<'_>| {
-            predecessor.policy.products.iter().map(of_product).eq(products.iter().map(of_product))
+            let before = predecessor.policy.products.iter();
+            let before = before.map(|product| (&*product.name, product.place, product.tariff.is_some()));
+            before.eq(products.iter().map(|draft| (&*draft.name, draft.place, draft.tariff.is_some())))
         };
         AccountsBuilder {
             rules: AccountContext { products, products_place: root.key("products"), before },

@@ -1,5 +1,6 @@
 //! From the file as it is written to a policy: limits, upstreams, and all parts put together.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -15,10 +16,13 @@ use super::limits::limits;
 use super::loaded::Config;
 use super::problems::Rows;
 use super::product_context::ProductContext;
+use super::products::Draft;
+use super::shown::AsWritten;
 use super::units::{Parsed, Text, Texts};
-use super::{Source, file, headers, ledger, listeners, pages, products, rates, status, telemetry, upstreams};
+use super::{Source, file, headers, listeners, pages, products, rates, shown, upstreams};
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::platform::pace;
+use crate::policy::account::Digest;
 use crate::policy::account::directory::Accounts;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::header::HeaderRule;
@@ -27,157 +31,241 @@ use crate::policy::http::media::{Media, MediaType};
 use crate::policy::page::PageTable;
 use crate::policy::problem::messages::Wording;
 use crate::policy::rate::{Allowance, Window};
-use crate::policy::{AccountInfo, Endpoint, Paths, Policy, Preflight, Product, Upstream};
-use crate::site::brand::Site;
+use crate::policy::{AccountInfo, Limits, Paths, Policy, Preflight, Product, Upstream};
 use crate::site::pages::{Own, example};
+use crate::site::status;
 use crate::site::status::history::Seconds;
 use crate::site::status::publish;
+use crate::telemetry::Outlets;
+use crate::telemetry::sampling::Sampling;
+use crate::{config, ledger};
 
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9901);
 
 /// Compiles a whole file. Pages show what is planned from now on, in seconds of Unix time.
 pub fn compile(
     file: file::File,
+    written: AsWritten,
     root: &Place,
     source: &Source,
     shortcuts: Option<&Shortcuts<'_>>,
     now: Seconds,
     mistakes: &mut Mistakes,
 ) -> Option<Config> {
-    for address in [&file.listen, &file.admin] {
+    let drafted = draft(file, root, source, shortcuts, mistakes);
+    if !mistakes.is_empty() {
+        return None;
+    }
+    let before = shortcuts.and_then(|shortcuts| shortcuts.predecessor).map(|predecessor| predecessor.policy);
+    let examples = match source {
+        Source::Directory(_) => example::Tokens::Named,
+        // The demo's are known to everybody.
+        Source::Embedded(_) => example::Tokens::Demo,
+    };
+    drafted.finish(written, examples, before.map(|before| &before.pages), now)
+}
+
+/// Everything that a file says, before it is put together. It is of use only if nothing was wrong.
+struct Drafted {
+    own: listeners::Compiled,
+    workers: usize,
+    admin: SocketAddr,
+    admin_token: Option<Digest>,
+    public_url: Box<str>,
+    trusted_proxies: Networks,
+    limits: Limits,
+    grace: Option<Duration>,
+    upstreams: Box<[Upstream]>,
+    token_headers: BTreeSet<String>,
+    rows: Rows,
+    pages: pages::Compiled,
+    products: Vec<Draft>,
+    paths: Paths,
+    accounts: Accounts,
+    ledger: Option<ledger::LedgerSettings>,
+    enquiry_rate: Allowance,
+    sampling: Sampling,
+    outlets: Outlets,
+    status: status::StatusSettings,
+}
+
+fn draft(
+    file: file::File,
+    root: &Place,
+    source: &Source,
+    shortcuts: Option<&Shortcuts<'_>>,
+    mistakes: &mut Mistakes,
+) -> Drafted {
+    const PUBLIC_URL_WANTED: &str = "write the URL that clients know, as in https://api.example.com";
+    check_ports([&file.listen, &file.admin], mistakes);
+    let own = config::listeners::compile(file.listen, file.h2c, file.listeners, root, source, mistakes);
+    let admin = admin(file.admin, file.admin_exposed, &own, root, mistakes);
+    let workers = workers(file.workers, mistakes);
+    let public_url = file.public_url.require(root, "public_url", PUBLIC_URL_WANTED, mistakes);
+    let public_url = public_url.map(|url| url.0.0).unwrap_or_default();
+    let trusted_proxies = trusted_proxies(file.trusted_proxies, root, mistakes);
+    let limits = limits(file.limits.take().unwrap_or_default(), mistakes);
+    let grace = grace(file.grace, mistakes);
+    let upstreams = upstreams::all(file.upstreams, &own, root, source, mistakes);
+    let token_headers = products::all_token_headers(&file.products);
+    let mut rows = Rows::compile(file.problems, root, mistakes);
+    let pages = pages::compile(file.pages, &public_url, source, mistakes);
+    if let (None, Some(place)) = (&pages.site, &own.for_pages) {
+        mistakes.push(place.clone(), "is for pages, and there are none; remove `serve: false` of `pages`, or this");
+    }
+    let around = ProductContext {
+        root,
+        upstreams: &upstreams,
+        token_headers: &token_headers,
+        source,
+        site: pages.site.as_ref(),
+        before: shortcuts.and_then(|shortcuts| shortcuts.predecessor).map(|predecessor| predecessor.policy),
+    };
+    let (products, paths) = products::compile(file.products, &around, &mut rows, mistakes);
+    let mut gathered = AccountsBuilder::new(&products, root, mistakes.clone(), shortcuts);
+    gathered.add_all(file.accounts, mistakes);
+    gathered.include(file.include.take().unwrap_or_default(), source, mistakes);
+    let accounts = gathered.accounts;
+    let somebody_pays = accounts.iter().any(|account| account.credit_accounts.iter().next().is_some());
+    let ledger = config::ledger::ledger(file.ledger, somebody_pays, root, source, mistakes);
+    let (sampling, outlets) =
+        crate::config::telemetry::compile(file.metrics, file.access_log, file.tracing, source, mistakes);
+    let enquiry_rate = enquiry_rate(file.enquiry_rate, mistakes);
+    let status = config::status::status(file.status, &products, mistakes);
+    let admin_token = file.admin_token.take().map(|digest| digest.0);
+    Drafted {
+        own,
+        workers,
+        admin,
+        admin_token,
+        public_url,
+        trusted_proxies,
+        limits,
+        grace,
+        upstreams,
+        token_headers,
+        rows,
+        pages,
+        products,
+        paths,
+        accounts,
+        ledger,
+        enquiry_rate,
+        sampling,
+        outlets,
+        status,
+    }
+}
+
+impl Drafted {
+    /// Puts everything together, with the pages of the policy before as far as they are the same.
+    fn finish(
+        mut self,
+        written: AsWritten,
+        examples: example::Tokens,
+        before: Option<&PageTable>,
+        now: Seconds,
+    ) -> Option<Config> {
+        let drafts = self.products.into_iter();
+        let finished = drafts.map(|draft| {
+            let origins = origins(draft.place, &self.accounts);
+            draft.finish(origins, &self.public_url, &self.rows)
+        });
+        let products: Box<[Product]> = finished.collect::<Option<_>>()?;
+        let any_origin = || Domains::any_of(products.iter().map(|product| &product.preflight.origins));
+        let echoed = echoed(&products);
+        let written_headers: Vec<Box<str>> = every_token_header(&products);
+        let in_general = |detail: &str| {
+            detail.replace("{token_headers}", &written_headers.join(" or ")).replace("{accept}", "application/json")
+        };
+        let shown = shown::effective(
+            written,
+            &shown::Compiled {
+                listeners: &self.own.listeners,
+                workers: self.workers,
+                admin: self.admin,
+                limits: &self.limits,
+                upstreams: &self.upstreams,
+                products: &products,
+                ledger: self.ledger.as_ref(),
+                enquiry_rate: self.enquiry_rate,
+                sampling: &self.sampling,
+                outlets: &self.outlets,
+            },
+        );
+        let served = self.pages.site.is_some();
+        let mut policy = Policy {
+            limits: self.limits,
+            grace: self.grace,
+            trusted_proxies: self.trusted_proxies,
+            upstreams: self.upstreams,
+            paths: self.paths,
+            accounts: self.accounts,
+            token_headers: self.token_headers.into_iter().map(Into::into).collect(),
+            origins: any_origin(),
+            wording: Wording::new(&self.public_url, self.rows.texts(|text| in_general(&text.detail)), Vec::new()),
+            account_info: account_info(self.enquiry_rate, any_origin(), &written_headers, &echoed),
+            sampling: self.sampling,
+            shown,
+            // Without a site there are no pages, and nobody looks at what it is like.
+            site: self.pages.site.unwrap_or_default(),
+            // Pages are put onto it below; until then there are none.
+            pages: PageTable::default(),
+            status: self.status,
+            echoed,
+            products,
+        };
+        if served {
+            let own = Own { words: self.rows.words(), extra: self.pages.extra, examples };
+            crate::site::pages::publish(&mut policy, &own, before);
+            publish::publish(&mut policy, now, before);
+        }
+        Some(Config {
+            listeners: Arc::new(self.own.listeners),
+            workers: self.workers,
+            admin: self.admin,
+            admin_token: self.admin_token,
+            ledger: self.ledger,
+            outlets: self.outlets,
+            policy,
+            warnings: Vec::new(),
+        })
+    }
+}
+
+fn check_ports(addresses: [&Text<SocketAddr>; 2], mistakes: &mut Mistakes) {
+    for address in addresses {
         if let Written::Here(Parsed(address), place) = address
             && address.port() == 0
         {
             mistakes.push(place.clone(), "has the port 0; write the port to connect to");
         }
     }
-    let own = listeners::compile(file.listen, file.h2c, file.listeners, root, source, mistakes);
-    let admin = admin(file.admin, file.admin_exposed, &own, root, mistakes);
-    let workers = workers(file.workers, mistakes);
-    let public_url = file.public_url.require(
-        root,
-        "public_url",
-        "write the URL that clients know, as in https://api.example.com",
-        mistakes,
-    );
-    let public_url = public_url.map(|url| url.0.0).unwrap_or_default();
-    let trusted_proxies = trusted_proxies(file.trusted_proxies, root, mistakes);
-    let limits = limits(file.limits.take().unwrap_or_default(), mistakes);
-    let grace = grace(file.grace, mistakes);
-    let upstreams: Vec<Upstream> =
-        file.upstreams.0.into_iter().map(|entry| upstreams::compile(entry, &own, source, mistakes)).collect();
-    if upstreams.is_empty() && !mistakes.touch(&root.key("upstreams")) {
-        mistakes
-            .push(root.key("upstreams"), "is missing; write at least one, as in lookup: { servers: [127.0.0.1:9001] }");
-    }
-    let token_headers = products::all_token_headers(&file.products);
-    let mut rows = Rows::compile(file.problems, root, mistakes);
-    let own_pages = pages::compile(file.pages, &public_url, source, mistakes);
-    let site = own_pages.site.as_ref();
-    if let (None, Some(place)) = (site, &own.for_pages) {
-        mistakes.push(place.clone(), "is for pages, and there are none; remove `serve: false` of `pages`, or this");
-    }
-    let before = shortcuts.and_then(|shortcuts| shortcuts.predecessor).map(|predecessor| predecessor.policy);
-    let around = ProductContext {
-        root,
-        upstreams: &upstreams,
-        token_headers: &token_headers,
-        source,
-        public_url: &public_url,
-        site,
-        before,
-    };
-    if file.products.0.is_empty() && !mistakes.touch(&root.key("products")) {
-        mistakes.push(root.key("products"), "is missing; write at least one product with its routes");
-    }
-    let mut paths = Paths::default();
-    let mut compiled: Vec<Product> = Vec::new();
-    for (number, entry) in file.products.0.into_iter().enumerate() {
-        pace::step();
-        compiled.extend(products::compile(entry, number, &around, &mut rows, &mut paths, mistakes));
-    }
-    rows.check_use(mistakes);
-    if compiled.iter().any(|product| product.tariff.is_some())
-        && !paths.insert(AccountInfo::METHOD, AccountInfo::PATH, Endpoint::Credits)
-    {
-        let what = "route GET /account/credits, where accounts are told of their credits; give that route another path";
-        mistakes.push(root.key("products"), what);
-    }
-    let mut gathered = AccountsBuilder::new(&compiled, root, mistakes.clone(), shortcuts);
-    gathered.add_all(file.accounts, mistakes);
-    gathered.include(file.include.take().unwrap_or_default(), source, mistakes);
-    let accounts = gathered.accounts;
-    let somebody_pays = accounts.iter().any(|account| account.credit_accounts.iter().next().is_some());
-    let ledger = ledger::ledger(file.ledger, somebody_pays, root, source, mistakes);
-    let (sampling, outlets) = telemetry::compile(file.metrics, file.access_log, file.tracing, source, mistakes);
-    let window = enquiry_window(file.enquiry_rate, mistakes);
-    let status = status::status(file.status, &compiled, mistakes);
-    if !mistakes.is_empty() {
-        return None;
-    }
-    for product in &mut compiled {
-        product.preflight.origins = origins(product.place, &accounts);
-    }
-    let any_origin = || Domains::any_of(compiled.iter().map(|product| &product.preflight.origins));
+}
+
+/// Every header that some product echoes, each once.
+fn echoed(products: &[Product]) -> Box<[HeaderRule]> {
     let mut echoed: Vec<HeaderRule> = Vec::new();
-    for rule in compiled.iter().flat_map(|product| product.headers.iter()).filter(|rule| rule.echo) {
+    for rule in products.iter().flat_map(|product| product.headers.iter()).filter(|rule| rule.echo) {
         if !echoed.iter().any(|known| known.name.eq_ignore_ascii_case(&rule.name)) {
             echoed.push(rule.clone());
         }
     }
-    let written_headers: Vec<Box<str>> = every_token_header(&compiled);
-    let account_info = AccountInfo {
-        window,
+    echoed.into()
+}
+
+/// Where accounts are told of their credits.
+fn account_info(rate: Allowance, origins: Domains, token_headers: &[Box<str>], echoed: &[HeaderRule]) -> AccountInfo {
+    AccountInfo {
+        window: Window::new(rate),
         media: Media { served: MediaType::parse("application/json").into_iter().collect(), taken: Box::default() },
         preflight: Preflight {
-            origins: any_origin(),
+            origins,
             allowed_methods: AccountInfo::METHOD.into(),
-            allowed_headers: headers::allowed_headers(&written_headers, None, &echoed).into(),
+            allowed_headers: headers::allowed_headers(token_headers, None, echoed).into(),
             max_age_seconds: PREFLIGHT_MAX_AGE_SECONDS,
         },
-    };
-    let in_general = |detail: &str| {
-        detail.replace("{token_headers}", &written_headers.join(" or ")).replace("{accept}", "application/json")
-    };
-    let wording = Wording::new(&public_url, rows.texts(|text| in_general(&text.detail)), Vec::new());
-    let origins = any_origin();
-    let mut policy = Policy {
-        limits,
-        grace,
-        trusted_proxies,
-        upstreams: upstreams.into(),
-        products: compiled.into(),
-        paths,
-        accounts,
-        token_headers: token_headers.into_iter().map(Into::into).collect(),
-        origins,
-        echoed: echoed.into(),
-        wording,
-        account_info,
-        sampling,
-        shown: serde_json::Value::Null,
-        site: Site::default(),
-        pages: PageTable::default(),
-        status,
-    };
-    if let Some(site) = own_pages.site {
-        policy.site = site;
-        let examples = match source {
-            Source::Directory(_) => example::Tokens::Named,
-            // The demo's are known to everybody.
-            Source::Embedded(_) => example::Tokens::Demo,
-        };
-        let before = before.map(|before| &before.pages);
-        crate::site::pages::publish(
-            &mut policy,
-            &Own { words: rows.words(), extra: own_pages.extra, examples },
-            before,
-        );
-        publish::publish(&mut policy, now, before);
     }
-    let admin_token = file.admin_token.take().map(|digest| digest.0);
-    let listeners = Arc::new(own.listeners);
-    Some(Config { listeners, workers, admin, admin_token, ledger, outlets, policy, warnings: Vec::new() })
 }
 
 /// How often an account may ask about its credits, unless the configuration says otherwise.
@@ -190,7 +278,7 @@ const ENQUIRY_ALLOWANCE: Allowance = Allowance {
 /// How long browsers may remember that they may ask about credits.
 const PREFLIGHT_MAX_AGE_SECONDS: u64 = 600;
 
-fn enquiry_window(rate: Written<rates::written::Rate>, mistakes: &mut Mistakes) -> Window {
+fn enquiry_rate(rate: Written<rates::written::Rate>, mistakes: &mut Mistakes) -> Allowance {
     let place = rate.place().cloned().unwrap_or_default();
     let allowance = rate.take().map(|rate| {
         let allowance = rates::rate_of(rate, place.clone(), mistakes);
@@ -202,7 +290,7 @@ fn enquiry_window(rate: Written<rates::written::Rate>, mistakes: &mut Mistakes) 
         }
         allowance
     });
-    Window::new(allowance.flatten().unwrap_or(ENQUIRY_ALLOWANCE))
+    allowance.flatten().unwrap_or(ENQUIRY_ALLOWANCE)
 }
 
 /// The headers of all products that carry tokens, as they are written, each once.

@@ -16,7 +16,6 @@ pub struct ProductContext<'c> {
     /// Every product's headers for tokens, in lower case.
     pub token_headers: &'c BTreeSet<String>,
     pub source: &'c Source,
-    pub public_url: &'c str,
     /// Where pages are, if there are any.
     pub site: Option<&'c Site>,
     /// The policy that is followed, if there is one.

@@ -18,12 +18,14 @@ use super::{bodies, deadline, headers};
 use crate::config::yaml::{Entries, Mistakes, Place, Written};
 use crate::platform::pace;
 use crate::policy::account::MAX_PRODUCTS;
+use crate::policy::check::body::BodyRule;
 use crate::policy::check::domain::Domains;
-use crate::policy::check::header::HeaderRule;
+use crate::policy::check::header::{DeadlineRule, HeaderRule};
 use crate::policy::http::media::{Media, MediaType};
 use crate::policy::problem::Row;
 use crate::policy::problem::messages::{Text, Wording};
-use crate::policy::{Endpoint, Paths, Preflight, Product};
+use crate::policy::tariff::Tariff;
+use crate::policy::{AccountInfo, Endpoint, Paths, Preflight, Product};
 
 /// How long a preflight's answer may be remembered at most; browsers take no more.
 const MAX_PREFLIGHT_AGE: Duration = Duration::from_secs(86_400);
@@ -85,22 +87,69 @@ pub mod written {
     }
 }
 
-/// Compiles one product and adds its routes to the paths.
+/// A product before anybody knows which tokens cover it. Nothing can answer a preflight with it: it
+/// becomes a [`Product`] once the origins are known that it may be used from.
+pub struct Draft {
+    pub name: Arc<str>,
+    /// Its place in the policy, which a token's set of products counts.
+    pub place: u8,
+    /// What lookups cost; `None` if they cost nothing.
+    pub tariff: Option<Tariff>,
+    /// The place of its upstream in the policy; `None` is a mistake that has been told.
+    upstream: Option<usize>,
+    allowed_methods: Box<str>,
+    preflight_max_age: Duration,
+    token_headers: Box<[Box<str>]>,
+    media: Media,
+    deadline: DeadlineRule,
+    headers: Box<[HeaderRule]>,
+    body: Option<BodyRule>,
+    answer_schema: Option<Value>,
+}
+
+/// Compiles all products, and the paths that lead to them and to the credits of accounts.
 pub fn compile(
+    products: Entries<written::Product>,
+    around: &ProductContext<'_>,
+    rows: &mut Rows,
+    mistakes: &mut Mistakes,
+) -> (Vec<Draft>, Paths) {
+    let place = around.root.key("products");
+    if products.0.is_empty() && !mistakes.touch(&place) {
+        mistakes.push(place.clone(), "is missing; write at least one product with its routes");
+    }
+    let mut paths = Paths::default();
+    let mut drafts: Vec<Draft> = Vec::new();
+    for (number, entry) in products.0.into_iter().enumerate() {
+        pace::step();
+        drafts.extend(draft(entry, number, around, rows, &mut paths, mistakes));
+    }
+    rows.check_use(mistakes);
+    if drafts.iter().any(|draft| draft.tariff.is_some())
+        && !paths.insert(AccountInfo::METHOD, AccountInfo::PATH, Endpoint::Credits)
+    {
+        let what = "route GET /account/credits, where accounts are told of their credits; give that route another path";
+        mistakes.push(place, what);
+    }
+    (drafts, paths)
+}
+
+/// Compiles one product and adds its routes to the paths.
+fn draft(
     (name, place, product): (String, Place, written::Product),
     number: usize,
     around: &ProductContext<'_>,
     rows: &mut Rows,
     paths: &mut Paths,
     mistakes: &mut Mistakes,
-) -> Option<Product> {
+) -> Option<Draft> {
     let Some(product_place) = u8::try_from(number).ok().filter(|_| number < MAX_PRODUCTS) else {
         mistakes.push(place, "is one product too many; 64 fit into one configuration");
         return None;
     };
     check_name(&name, &place, mistakes);
     let upstream = upstream(product.upstream, &place, around, mistakes);
-    let methods = routes(product.routes, &place, number, around, paths, mistakes);
+    let allowed_methods = routes(product.routes, &place, number, around, paths, mistakes).into();
     let token_headers = names(product.token_headers, &place, mistakes);
     let media = Media {
         served: media_types(product.accept, "accept", &place, mistakes),
@@ -118,36 +167,78 @@ pub fn compile(
     pace::step();
     let answer_schema = schema(product.answer_schema, around.source, mistakes).map(|(schema, _)| schema);
     let tariff = tariff(product.credits, body.as_ref(), mistakes);
-    let max_age_place = product.preflight_max_age.place().cloned();
-    let max_age = product.preflight_max_age.take().map_or(Duration::from_secs(600), |age| age.0);
-    let fits = max_age.subsec_nanos() == 0 && max_age <= MAX_PREFLIGHT_AGE;
-    out_of_range(max_age_place, fits, || "whole seconds up to 1d".to_owned(), mistakes);
-    let fields = body.as_ref().and_then(|body| body.schema.as_ref()).map(|schema| schema.field_names().collect());
-    let mut product = Product {
+    let preflight_max_age = preflight_max_age(product.preflight_max_age, mistakes);
+    Some(Draft {
         name: name.into(),
         place: product_place,
-        // Without one there is a mistake, and no policy is made.
-        upstream: upstream.unwrap_or_default(),
-        preflight: Preflight {
-            origins: Domains::Any,
-            allowed_methods: methods.into(),
-            allowed_headers: headers::allowed_headers(&token_headers, Some(&deadline), &headers).into(),
-            max_age_seconds: max_age.as_secs(),
-        },
+        tariff,
+        upstream,
+        allowed_methods,
+        preflight_max_age,
         token_headers,
-        accept: media.served.iter().map(MediaType::name).collect::<Vec<_>>().join(", ").into(),
         media,
         deadline,
         headers,
         body,
         answer_schema,
-        tariff,
-        wording: Wording::new("", Vec::new(), Vec::new()),
-        traffic: Arc::default(),
-    };
-    product.wording =
-        Wording::new(around.public_url, rows.texts(|text| filled(text, &product)), fields.unwrap_or_default());
-    Some(product)
+    })
+}
+
+impl Draft {
+    /// The product, which may be used from these origins; `None` if it has no upstream.
+    pub fn finish(self, origins: Domains, public_url: &str, rows: &Rows) -> Option<Product> {
+        let fields = self.body.as_ref().and_then(|body| body.schema.as_ref());
+        let fields = fields.map(|schema| schema.field_names().collect()).unwrap_or_default();
+        let wording = Wording::new(public_url, rows.texts(|text| self.filled(text)), fields);
+        let allowed_headers = headers::allowed_headers(&self.token_headers, Some(&self.deadline), &self.headers);
+        Some(Product {
+            name: self.name,
+            place: self.place,
+            upstream: self.upstream?,
+            preflight: Preflight {
+                origins,
+                allowed_methods: self.allowed_methods,
+                allowed_headers: allowed_headers.into(),
+                max_age_seconds: self.preflight_max_age.as_secs(),
+            },
+            token_headers: self.token_headers,
+            accept: self.media.served.iter().map(MediaType::name).collect::<Vec<_>>().join(", ").into(),
+            media: self.media,
+            deadline: self.deadline,
+            headers: self.headers,
+            body: self.body,
+            answer_schema: self.answer_schema,
+            tariff: self.tariff,
+            wording,
+            traffic: Arc::default(),
+        })
+    }
+
+    /// A detail with the product's own names in its blanks.
+    fn filled(&self, text: &Text) -> String {
+        let built_in = text.row.definition().is_some_and(|row| row.detail == text.detail);
+        if text.row == Row::DeadlineExceeded && built_in && self.deadline.header.is_none() {
+            return DEADLINE_EXCEEDED_WITHOUT_HEADER.to_owned();
+        }
+        let detail = &text.detail;
+        let types = |types: &[MediaType]| types.iter().map(MediaType::name).collect::<Vec<_>>().join(" or ");
+        detail
+            .replace("{token_headers}", &self.token_headers.join(" or "))
+            .replace("{accept}", &types(&self.media.served))
+            .replace("{content_type}", &types(&self.media.taken))
+            .replace("{deadline_header}", self.deadline.header.as_deref().unwrap_or("(none)"))
+            .replace("{deadline_min}", &self.deadline.min_seconds.to_string())
+            .replace("{deadline_max}", &self.deadline.max_seconds.to_string())
+            .replace("{body_max}", &self.body.as_ref().map_or(0, |body| body.max_bytes).to_string())
+    }
+}
+
+fn preflight_max_age(written: super::units::Text<Duration>, mistakes: &mut Mistakes) -> Duration {
+    let place = written.place().cloned();
+    let max_age = written.take().map_or(Duration::from_secs(600), |age| age.0);
+    let fits = max_age.subsec_nanos() == 0 && max_age <= MAX_PREFLIGHT_AGE;
+    out_of_range(place, fits, || "whole seconds up to 1d".to_owned(), mistakes);
+    max_age
 }
 
 /// The headers of all products that carry tokens, in lower case, each once.
@@ -227,24 +318,6 @@ fn media_types(types: Texts<MediaType>, key: &str, parent: &Place, mistakes: &mu
         }
     }
     types.into_iter().map(|(Parsed(kind), _)| kind).collect()
-}
-
-/// A detail with the product's own names in its blanks.
-fn filled(text: &Text, product: &Product) -> String {
-    let built_in = text.row.definition().is_some_and(|row| row.detail == text.detail);
-    if text.row == Row::DeadlineExceeded && built_in && product.deadline.header.is_none() {
-        return DEADLINE_EXCEEDED_WITHOUT_HEADER.to_owned();
-    }
-    let detail = &text.detail;
-    let types = |types: &[MediaType]| types.iter().map(MediaType::name).collect::<Vec<_>>().join(" or ");
-    detail
-        .replace("{token_headers}", &product.token_headers.join(" or "))
-        .replace("{accept}", &types(&product.media.served))
-        .replace("{content_type}", &types(&product.media.taken))
-        .replace("{deadline_header}", product.deadline.header.as_deref().unwrap_or("(none)"))
-        .replace("{deadline_min}", &product.deadline.min_seconds.to_string())
-        .replace("{deadline_max}", &product.deadline.max_seconds.to_string())
-        .replace("{body_max}", &product.body.as_ref().map_or(0, |body| body.max_bytes).to_string())
 }
 
 /// Shows what is not written.

@@ -5,16 +5,21 @@
 //! secret is hidden whatever it is: the digests of tokens, and the values of added headers and keys,
 //! also where they only name a variable or a file.
 
+use std::net::SocketAddr;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use super::fill::{fill, hide, section};
-use super::loaded::Config;
 use super::{account, ledger, limits, listeners, products, rates, telemetry, upstreams};
-use crate::downstream::listener::{At, Listener};
+use crate::downstream::listener::{At, Listener, Listeners};
+use crate::ledger::LedgerSettings;
 use crate::platform::pace;
-use crate::policy::Policy;
+use crate::policy::rate::Allowance;
+use crate::policy::{Limits, Policy, Product, Upstream};
+use crate::telemetry::Outlets;
+use crate::telemetry::sampling::Sampling;
 
 /// Accounts that are shown; there may be millions.
 const MAX_SHOWN_ACCOUNTS: usize = 1000;
@@ -28,11 +33,25 @@ pub struct AsWritten {
     rest: Map<String, Value>,
 }
 
+/// What was compiled, where defaults are taken from.
+pub struct Compiled<'c> {
+    pub listeners: &'c Listeners,
+    pub workers: usize,
+    pub admin: SocketAddr,
+    pub limits: &'c Limits,
+    pub upstreams: &'c [Upstream],
+    pub products: &'c [Product],
+    pub ledger: Option<&'c LedgerSettings>,
+    pub enquiry_rate: Allowance,
+    pub sampling: &'c Sampling,
+    pub outlets: &'c Outlets,
+}
+
 /// Everything but the accounts.
-pub fn effective(written: AsWritten, config: &Config) -> Value {
+pub fn effective(written: AsWritten, compiled: &Compiled<'_>) -> Value {
     let mut root = Value::Object(written.rest);
-    let policy = &config.policy;
-    if let (None, Some(Listener { at: At::Address(address), .. })) = (root.get("listeners"), config.listeners.0.first())
+    if let (None, Some(Listener { at: At::Address(address), .. })) =
+        (root.get("listeners"), compiled.listeners.0.first())
     {
         fill(&mut root, "listen", address.to_string());
     }
@@ -42,25 +61,25 @@ pub fn effective(written: AsWritten, config: &Config) -> Value {
     for listener in root.get_mut("listeners").and_then(Value::as_array_mut).into_iter().flatten() {
         listeners::fill_in(listener);
     }
-    fill(&mut root, "workers", config.workers);
-    fill(&mut root, "admin", config.admin.to_string());
+    fill(&mut root, "workers", compiled.workers);
+    fill(&mut root, "admin", compiled.admin.to_string());
     fill(&mut root, "admin_exposed", false);
     hide(&mut root, "admin_token");
     fill(&mut root, "trusted_proxies", json!([]));
     fill(&mut root, "include", json!([]));
-    limits::fill_in(section(&mut root, "limits"), &policy.limits);
-    for upstream in &policy.upstreams {
+    limits::fill_in(section(&mut root, "limits"), compiled.limits);
+    for upstream in compiled.upstreams {
         upstreams::fill_in(section(section(&mut root, "upstreams"), &upstream.name), upstream);
     }
-    for product in &policy.products {
+    for product in compiled.products {
         pace::step();
         products::fill_in(section(section(&mut root, "products"), &product.name), product);
     }
-    if let Some(settings) = &config.ledger {
+    if let Some(settings) = compiled.ledger {
         ledger::fill_in(section(&mut root, "ledger"), settings);
     }
-    fill(&mut root, "enquiry_rate", rates::shown(policy.account_info.window.allowance()));
-    telemetry::fill_in(&mut root, &policy.sampling, &config.outlets);
+    fill(&mut root, "enquiry_rate", rates::shown(compiled.enquiry_rate));
+    telemetry::fill_in(&mut root, compiled.sampling, compiled.outlets);
     root
 }
 

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::common::listed;
+use super::products::Draft;
 use super::units::{Parsed, Text};
 use crate::config::yaml::{Listed, Mistakes, Place, Written};
-use crate::policy::Product;
 use crate::site::status::StatusSettings;
 use crate::site::status::burn::{Burn, Rule};
 use crate::site::status::history::{HOUR, HOURS_KEPT, Seconds};
@@ -100,7 +100,7 @@ pub mod written {
 }
 
 /// Compiles `status`.
-pub fn status(status: Written<written::Status>, products: &[Product], mistakes: &mut Mistakes) -> StatusSettings {
+pub fn status(status: Written<written::Status>, products: &[Draft], mistakes: &mut Mistakes) -> StatusSettings {
     let place = status.place().cloned().unwrap_or_default();
     let Some(status) = status.take() else { return StatusSettings::default() };
     let default = Burn::default();
@@ -178,7 +178,7 @@ fn all<T>(list: Written<Listed<T>>, mistakes: &mut Mistakes) -> Vec<(T, Place)> 
     list
 }
 
-fn note(note: written::StatusNote, parent: &Place, products: &[Product], mistakes: &mut Mistakes) -> Option<Notice> {
+fn note(note: written::StatusNote, parent: &Place, products: &[Draft], mistakes: &mut Mistakes) -> Option<Notice> {
     let until_place = note.until.place().cloned();
     let at = note.at.require(parent, "at", "write its time, as in 2026-11-25T22:00:00Z", mistakes);
     let until = note.until.take().map(|until| until.0.0);
@@ -194,7 +194,7 @@ fn note(note: written::StatusNote, parent: &Place, products: &[Product], mistake
 fn maintenance(
     maintenance: written::StatusMaintenance,
     parent: &Place,
-    products: &[Product],
+    products: &[Draft],
     mistakes: &mut Mistakes,
 ) -> Option<Notice> {
     let to_place = maintenance.to.place().cloned();
@@ -223,7 +223,7 @@ fn text(text: Written<String>, parent: &Place, mistakes: &mut Mistakes) -> Optio
     Some(text)
 }
 
-fn about(product: Written<String>, products: &[Product], mistakes: &mut Mistakes) -> Option<std::sync::Arc<str>> {
+fn about(product: Written<String>, products: &[Draft], mistakes: &mut Mistakes) -> Option<std::sync::Arc<str>> {
     let place = product.place().cloned();
     let product = product.take()?;
     if !products.iter().any(|known| *known.name == *product) {

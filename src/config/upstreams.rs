@@ -110,9 +110,24 @@ pub mod written {
     }
 }
 
+/// Compiles all upstreams.
+pub fn all(
+    upstreams: Entries<written::Upstream>,
+    own: &Compiled,
+    root: &Place,
+    source: &Source,
+    mistakes: &mut Mistakes,
+) -> Box<[Upstream]> {
+    let place = root.key("upstreams");
+    if upstreams.0.is_empty() && !mistakes.touch(&place) {
+        mistakes.push(place, "is missing; write at least one, as in lookup: { servers: [127.0.0.1:9001] }");
+    }
+    upstreams.0.into_iter().map(|entry| compile(entry, own, source, mistakes)).collect()
+}
+
 /// Compiles an upstream. One with mistakes is returned as well, so that those who name it do not
 /// seem to be wrong.
-pub fn compile(
+fn compile(
     (name, place, upstream): (String, Place, written::Upstream),
     own: &Compiled,
     source: &Source,
