@@ -9,6 +9,7 @@ mod account;
 mod accounts;
 mod bodies;
 mod bounds;
+mod charges;
 mod common;
 mod compile;
 mod credits;

@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use super::charges::{self, Charges};
 use super::common::listed;
 use crate::config::yaml::{Listed, Mistakes, Place, Written};
 use crate::policy::check::body::BodyRule;
@@ -23,7 +24,8 @@ pub mod written {
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("required" = ["hold", "price"]))]
     pub struct Credits {
-        /// The most that a request can cost, set aside before the backend is asked.
+        /// The most that a request can cost, set aside before the backend is asked. No more is charged, so that
+        /// a `price` that can come to more is a mistake.
         #[schemars(length(min = 1, max = crate::policy::tariff::MAX_LINES))]
         pub hold: Written<Listed<PriceLine>>,
         /// What a delivered 200 costs in the end.
@@ -82,12 +84,40 @@ pub mod written {
 pub fn tariff(credits: Written<written::Credits>, body: Option<&BodyRule>, mistakes: &mut Mistakes) -> Option<Tariff> {
     let place = credits.place()?.clone();
     let credits = credits.take()?;
+    let hold_place = credits.hold.place().cloned().unwrap_or_else(|| place.clone());
     let mut lines = Lines { body, asked: Tests::default(), told: Tests::default(), answered: false, mistakes };
     let hold = lines.list(credits.hold, &place, "hold");
     lines.answered = true;
     let price = lines.list(credits.price, &place, "price");
     let (asked, told) = (lines.asked, lines.told);
-    Some(Tariff::new(hold, price, asked, told))
+    let tariff = Tariff::new(hold, price, asked, told);
+    if !mistakes.touch(&place) {
+        compare(&tariff, hold_place, mistakes);
+    }
+    Some(tariff)
+}
+
+/// Tells of a product that gives away a part of what its answers cost.
+fn compare(tariff: &Tariff, hold: Place, mistakes: &mut Mistakes) {
+    match charges::compare(tariff) {
+        Charges::Covered => {}
+        Charges::NeverCovered { most_held, most_charged } => mistakes.push(
+            hold,
+            format!(
+                "holds at most {most_held}, and an answer can cost {most_charged}, of which no more than what is held is charged; hold {most_charged} where it can cost as much"
+            ),
+        ),
+        Charges::SometimesNot { held, charged } => mistakes.warn(
+            hold,
+            format!(
+                "seems to hold {held} for a request whose answer costs {charged}, and no more than what is held is charged; hold the most that the answer can cost, under the same conditions on the request"
+            ),
+        ),
+        Charges::Unknown => mistakes.warn(
+            hold,
+            "cannot be compared with `price`, which has too many conditions, and no more than what is held is charged; hold the most that an answer can cost",
+        ),
+    }
 }
 
 /// Price lines as they are gathered.

@@ -2,7 +2,7 @@
 //!
 //! Below `mistakes/` each directory has a good configuration, `base.yaml`, and files of cases, which are
 //! parted by blank lines. A case says what is changed, as a diff of whole lines, and then what `check`
-//! answers. This is all that a case can hold:
+//! answers, warnings too if there is nothing else. This is all that a case can hold:
 //!
 //! ```text
 //! # A remark.
@@ -94,13 +94,15 @@ fn changed(text: &str, changes: &[(String, String)]) -> String {
     text.split_off(1)
 }
 
-/// What a configuration is answered with in a directory, without that directory's name.
+/// What a configuration is answered with in a directory, without that directory's name: its mistakes, or
+/// the warnings of a good one.
 fn answer(text: &str, scratch: &Scratch) -> String {
     let prefix = format!("{}/", scratch.path().display());
-    match parse("f", text, &Source::from(scratch.path().to_owned())) {
-        Ok(_) => String::new(),
-        Err(mistakes) => mistakes.to_string().replace(&prefix, ""),
-    }
+    let answer = match parse("f", text, &Source::from(scratch.path().to_owned())) {
+        Ok(config) => config.warnings.iter().fold(String::new(), |text, warning| text + &format!("{warning}\n")),
+        Err(mistakes) => mistakes.to_string(),
+    };
+    answer.replace(&prefix, "")
 }
 
 /// Every line says what is wrong, and behind a semicolon what to write instead.

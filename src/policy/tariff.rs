@@ -157,13 +157,19 @@ impl Condition {
 }
 
 impl Passed {
+    /// The tests with these bits.
+    pub fn of_bits(bits: u64) -> Passed {
+        Passed(bits)
+    }
+
     fn has(self, test: u8) -> bool {
         self.0 >> test & 1 == 1
     }
 }
 
 impl Test {
-    fn passes(&self, value: Option<&Value>) -> bool {
+    /// Whether a value passes, or that there is none.
+    pub fn passes(&self, value: Option<&Value>) -> bool {
         match self {
             Test::Filled(wanted) => value.is_some_and(is_filled) == *wanted,
             Test::OneOf { values, ignore_case } => value.is_some_and(|value| {
