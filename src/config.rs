@@ -49,6 +49,7 @@ pub use loaded::{Config, Start};
 
 use crate::config::yaml::{Mistakes, Place};
 use crate::operate::status_recorder;
+use crate::site::status::history::Seconds;
 
 /// Where a configuration and the files it names are read from.
 #[derive(Clone, Debug)]
@@ -167,7 +168,7 @@ pub fn load_and_note(path: &Path, predecessor: Option<&Predecessor<'_>>) -> (Res
     let name = path.display().to_string();
     let source = Source::from(path.parent().map(Path::to_owned).unwrap_or_default());
     let loaded = match read_bounded(path) {
-        Ok(text) => parse_following(&name, &text, &source, predecessor),
+        Ok(text) => parse_following(&name, &text, &source, predecessor, status_recorder::unix_seconds()),
         Err(error) => {
             let mut mistakes = Mistakes::default();
             let place = Place { file: name.into(), line: 1, column: 1, path: ".".into() };
@@ -188,7 +189,7 @@ pub fn load_and_note(path: &Path, predecessor: Option<&Predecessor<'_>>) -> (Res
 /// # Errors
 /// Every mistake in it and in the files it names.
 pub fn parse(name: &str, text: &str, source: &Source) -> Result<Config, Mistakes> {
-    parse_following(name, text, source, None)
+    parse_following(name, text, source, None, status_recorder::unix_seconds())
 }
 
 fn parse_following(
@@ -196,18 +197,26 @@ fn parse_following(
     text: &str,
     source: &Source,
     predecessor: Option<&Predecessor<'_>>,
+    now: Seconds,
 ) -> Result<Config, Mistakes> {
     let shortcuts = Shortcuts { predecessor, taken: Cell::new(false) };
-    let parsed = parse_by(name, text, source, Some(&shortcuts));
-    parsed.or_else(|mistakes| if shortcuts.taken.get() { parse_by(name, text, source, None) } else { Err(mistakes) })
+    let parsed = parse_by(name, text, source, Some(&shortcuts), now);
+    parsed
+        .or_else(|mistakes| if shortcuts.taken.get() { parse_by(name, text, source, None, now) } else { Err(mistakes) })
 }
 
-fn parse_by(name: &str, text: &str, source: &Source, shortcuts: Option<&Shortcuts<'_>>) -> Result<Config, Mistakes> {
+fn parse_by(
+    name: &str,
+    text: &str,
+    source: &Source,
+    shortcuts: Option<&Shortcuts<'_>>,
+    now: Seconds,
+) -> Result<Config, Mistakes> {
     let mut mistakes = Mistakes::default();
     let read = yaml::read_also::<file::File, shown::AsWritten>(name, text, &mut mistakes);
     let config = read.and_then(|(file, root, written)| {
         let written = written.unwrap_or_default();
-        compile::compile(file, written, &root, source, shortcuts, status_recorder::unix_seconds(), &mut mistakes)
+        compile::compile(file, written, &root, source, shortcuts, now, &mut mistakes)
     });
     match config {
         Some(mut config) if mistakes.is_empty() => {

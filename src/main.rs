@@ -36,9 +36,10 @@ const EXAMPLES: &str = "Examples:
   tollgate upgrade --config gateway.yaml     the new program or settings, without a lost request
   tollgate explain --config gateway.yaml /phone/validate/v2 -X POST
                                              why a request gets the answer that it gets
-  tollgate token new --name web              a token, and its line for the configuration
+  tollgate token new --config gateway.yaml   a token for all products, and its line for the configuration
   tollgate credits grant --config gateway.yaml acme phone 1000 --key invoice-17
-  printf %s \"$TOKEN\" | tollgate token hash   the line of a token that exists already";
+  printf %s \"$TOKEN\" | tollgate token hash --product phone
+                                             the line of a token that exists already";
 
 const EXPLAIN_EXAMPLES: &str = "Examples:
   tollgate explain --config gateway.yaml /phone/validate/v2 -H \"Auth-Token: $TOKEN\" \\
@@ -127,19 +128,49 @@ enum TokenCommand {
         /// What the token is called in logs.
         #[arg(long, default_value = "new")]
         name: String,
-        /// The product that it covers.
-        #[arg(long, default_value = "phone")]
-        product: String,
+        #[command(flatten)]
+        covers: Covers,
     },
     /// Print the configuration line of a token that is read from standard input.
     Hash {
         /// What the token is called in logs.
         #[arg(long, default_value = "new")]
         name: String,
-        /// The product that it covers.
-        #[arg(long, default_value = "phone")]
-        product: String,
+        #[command(flatten)]
+        covers: Covers,
     },
+}
+
+/// The products that a token covers.
+#[derive(clap::Args)]
+struct Covers {
+    /// A product that it covers; once for each.
+    #[arg(long = "product", value_name = "NAME")]
+    products: Vec<String>,
+    /// The YAML file that has the products: all of them, unless some are named.
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+impl Covers {
+    /// Their names, which must be in the configuration if there is one.
+    fn names(self) -> Result<Vec<String>, String> {
+        let Some(path) = self.config else {
+            if self.products.is_empty() {
+                return Err(
+                    "say what the token covers: --config FILE for all products of a configuration, or --product NAME"
+                        .to_owned(),
+                );
+            }
+            return Ok(self.products);
+        };
+        let config = config::load(&path).map_err(|mistakes| mistakes.to_string())?;
+        let known: Vec<String> = config.policy.products.iter().map(|product| product.name.to_string()).collect();
+        if let Some(unknown) = self.products.iter().find(|name| !known.contains(name)) {
+            return Err(format!("{unknown} is no product of {}; it has {}", path.display(), known.join(", ")));
+        }
+        Ok(if self.products.is_empty() { known } else { self.products })
+    }
 }
 
 fn main() -> ExitCode {
@@ -161,11 +192,13 @@ fn main() -> ExitCode {
         Command::Completions { shell } => completions(shell),
         Command::Man { into } => manual(into.as_deref()),
         Command::Status(command) => tollgate::cli::status::run(command, &mut std::io::stdout().lock()),
-        Command::Token(TokenCommand::New { name, product }) => {
+        Command::Token(TokenCommand::New { name, covers }) => covers.names().and_then(|products| {
             let token = new_token();
-            print(&format!("token: {token}\n{}\n", token_line(&name, &product, token.as_bytes())))
+            print(&format!("token: {token}\n{}\n", token_line(&name, &products, token.as_bytes())))
+        }),
+        Command::Token(TokenCommand::Hash { name, covers }) => {
+            covers.names().and_then(|products| hash(&name, &products))
         }
-        Command::Token(TokenCommand::Hash { name, product }) => hash(&name, &product),
         Command::Problems { markdown: true } => print(&problem::table_as_markdown()),
         Command::Problems { markdown: false } => print(&problem::table_as_text()),
     };
@@ -241,16 +274,19 @@ fn manual(directory: Option<&std::path::Path>) -> Result<(), String> {
         .map_err(|error| format!("cannot write the manual into {}: {error}", directory.display()))
 }
 
-fn hash(name: &str, product: &str) -> Result<(), String> {
+fn hash(name: &str, products: &[String]) -> Result<(), String> {
     const LONGEST_TOKEN: u64 = 16 * 1024;
     let mut token = Vec::new();
     let read = std::io::stdin().take(LONGEST_TOKEN).read_to_end(&mut token);
     read.map_err(|error| format!("cannot read the token from standard input: {error}"))?;
     let token = token.trim_ascii();
     if token.is_empty() {
-        return Err("there is no token on standard input; try: printf %s \"$TOKEN\" | tollgate token hash".to_owned());
+        return Err(
+            "there is no token on standard input; try: printf %s \"$TOKEN\" | tollgate token hash --product phone"
+                .to_owned(),
+        );
     }
-    print(&format!("{}\n", token_line(name, product, token)))
+    print(&format!("{}\n", token_line(name, products, token)))
 }
 
 /// A token of 244 random bits, with a prefix that scanners for leaked secrets can look for.
@@ -258,8 +294,9 @@ fn new_token() -> String {
     format!("tg_{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
 }
 
-fn token_line(name: &str, product: &str, token: &[u8]) -> String {
-    format!("- {{ name: {name}, hash: \"{}\", products: [{product}] }}", Digest::of(token).text())
+fn token_line(name: &str, products: &[String], token: &[u8]) -> String {
+    let (digest, products) = (Digest::of(token).text(), products.join(", "));
+    format!("- {{ name: {name}, hash: \"{digest}\", products: [{products}] }}")
 }
 
 /// Ends the process once nothing is in flight any more.

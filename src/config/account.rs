@@ -135,6 +135,8 @@ pub mod written {
 /// What accounts are judged by.
 pub struct AccountContext<'c> {
     pub products: &'c [Draft],
+    /// The day that it is, in UTC, in days since 1970.
+    pub today: u32,
     /// Where the products are written, and what was wrong before any account was read.
     pub products_place: Place,
     pub before: Mistakes,
@@ -249,6 +251,12 @@ impl AccountContext<'_> {
                 Domains::listed(domains.into_iter().map(|(Parsed(domain), _)| domain), absent_allowed)
             }
         };
+        if let Written::Here(Parsed(Expiry::LastDay(day)), place) = &token.expires
+            && *day < self.today
+        {
+            mistakes
+                .warn(place.clone(), "is over, so that the token is refused; write a later day, or remove the token");
+        }
         let token = Token {
             name: name?.into(),
             products,

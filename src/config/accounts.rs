@@ -22,6 +22,7 @@ use crate::policy::check::domain::{DomainList, Domains};
 use crate::policy::check::network::{Networks, Ranges};
 use crate::policy::credits::CreditAccount;
 use crate::policy::rate::{Allowance, Rate, Tat, Window};
+use crate::site::status::history::Seconds;
 
 /// Mistakes that one JSON Lines file may have before the rest of it is left alone.
 const MAX_MISTAKES_PER_FILE: usize = 20;
@@ -74,13 +75,15 @@ pub struct AccountsBuilder<'c> {
 }
 
 impl<'c> AccountsBuilder<'c> {
-    /// Nothing yet.
+    /// Nothing yet. Tokens are judged by the time, in seconds of Unix time.
     pub fn new(
         products: &'c [Draft],
         root: &Place,
         before: Mistakes,
         shortcuts: Option<&'c Shortcuts<'c>>,
+        now: Seconds,
     ) -> AccountsBuilder<'c> {
+        const DAY: Seconds = 86_400;
         let predecessor = shortcuts.and_then(|shortcuts| shortcuts.predecessor);
         let known = predecessor.map(|predecessor| &predecessor.policy.accounts);
         // What accounts are made into depends on their text and on this.
@@ -90,7 +93,12 @@ impl<'c> AccountsBuilder<'c> {
             before.eq(products.iter().map(|draft| (&*draft.name, draft.place, draft.tariff.is_some())))
         };
         AccountsBuilder {
-            rules: AccountContext { products, products_place: root.key("products"), before },
+            rules: AccountContext {
+                products,
+                today: u32::try_from(now / DAY).unwrap_or(u32::MAX),
+                products_place: root.key("products"),
+                before,
+            },
             shortcuts,
             unchanged: known.filter(|_| predecessor.is_some_and(same_products)).map(Unchanged::of),
             names: HashTable::with_capacity(known.map_or(0, |known| known.len())),

@@ -42,7 +42,8 @@ use crate::{config, ledger};
 
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9901);
 
-/// Compiles a whole file. Pages show what is planned from now on, in seconds of Unix time.
+/// Compiles a whole file. Pages show what is planned from now on, and tokens may be over by
+/// now, in seconds of Unix time.
 pub fn compile(
     file: file::File,
     written: AsWritten,
@@ -52,7 +53,7 @@ pub fn compile(
     now: Seconds,
     mistakes: &mut Mistakes,
 ) -> Option<Config> {
-    let drafted = draft(file, root, source, shortcuts, mistakes);
+    let drafted = draft(file, root, source, shortcuts, now, mistakes);
     if !mistakes.is_empty() {
         return None;
     }
@@ -94,6 +95,7 @@ fn draft(
     root: &Place,
     source: &Source,
     shortcuts: Option<&Shortcuts<'_>>,
+    now: Seconds,
     mistakes: &mut Mistakes,
 ) -> Drafted {
     const PUBLIC_URL_WANTED: &str = "write the URL that clients know, as in https://api.example.com";
@@ -122,7 +124,7 @@ fn draft(
         before: shortcuts.and_then(|shortcuts| shortcuts.predecessor).map(|predecessor| predecessor.policy),
     };
     let (products, paths) = products::compile(file.products, &around, &mut rows, mistakes);
-    let mut gathered = AccountsBuilder::new(&products, root, mistakes.clone(), shortcuts);
+    let mut gathered = AccountsBuilder::new(&products, root, mistakes.clone(), shortcuts, now);
     gathered.add_all(file.accounts, mistakes);
     gathered.include(file.include.take().unwrap_or_default(), source, mistakes);
     let accounts = gathered.accounts;

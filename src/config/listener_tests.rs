@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, SignatureAlgorithm};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SignatureAlgorithm};
 
 use super::tests::{GOOD, Scratch};
 use super::*;
@@ -22,6 +22,36 @@ fn certificate_of(kind: &'static SignatureAlgorithm, change: impl FnOnce(&mut Ce
     let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
     change(&mut params);
     (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+/// A chain of three, in the right order and in wrong ones.
+fn chains(scratch: &Scratch) {
+    let authority = |name: &str| {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        params
+    };
+    let key = || KeyPair::generate().unwrap();
+    let root = CertifiedIssuer::self_signed(authority("root"), key()).unwrap();
+    let between = CertifiedIssuer::signed_by(authority("between"), key(), &root).unwrap();
+    let leaf_key = key();
+    let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "leaf");
+    let leaf = params.signed_by(&leaf_key, &between).unwrap().pem();
+    let (between, root) = (between.pem(), root.pem());
+    scratch.write("leaf.key", leaf_key.serialize_pem());
+    scratch.write("chain.pem", format!("{leaf}{between}{root}"));
+    scratch.write("upside-down.pem", format!("{root}{between}{leaf}"));
+    scratch.write("shuffled.pem", format!("{leaf}{root}{between}"));
+}
+
+#[test]
+fn a_chain_is_good_in_its_order() {
+    let scratch = scratch();
+    let tls = "certificates: [{ certificate: chain.pem, key: leaf.key }]";
+    let text = with_first_line(&format!("listeners: [{{ address: 127.0.0.1:80, tls: {{ {tls} }} }}]"));
+    assert!(load_text(&scratch, &text).is_ok());
 }
 
 /// A directory with files that are good, and some that are not.
@@ -44,6 +74,7 @@ pub(super) fn scratch() -> Scratch {
     let (future, future_key) = certificate(|params| params.not_before = rcgen::date_time_ymd(3000, 1, 1));
     scratch.write("future.pem", future);
     scratch.write("future.key", future_key);
+    chains(&scratch);
     scratch.write("empty.pem", "");
     scratch.write("letter.pem", "Dear operator,\n");
     scratch.write("torn.pem", &good[..good.len() / 2]);

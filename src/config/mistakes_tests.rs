@@ -22,10 +22,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::tests::Scratch;
-use super::{Source, listener_tests, parse};
+use super::{Source, listener_tests, parse_following};
+use crate::site::status::history::Seconds;
 
 /// The cases, from the root of the package.
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/mistakes");
+
+/// When all of them are checked: 2026-11-25, 10:00 UTC.
+const NOW: Seconds = 1_795_600_800;
 
 /// One wrong configuration.
 #[derive(Default)]
@@ -98,7 +102,7 @@ fn changed(text: &str, changes: &[(String, String)]) -> String {
 /// the warnings of a good one.
 fn answer(text: &str, scratch: &Scratch) -> String {
     let prefix = format!("{}/", scratch.path().display());
-    let answer = match parse("f", text, &Source::from(scratch.path().to_owned())) {
+    let answer = match parse_following("f", text, &Source::from(scratch.path().to_owned()), None, NOW) {
         Ok(config) => config.warnings.iter().fold(String::new(), |text, warning| text + &format!("{warning}\n")),
         Err(mistakes) => mistakes.to_string(),
     };
@@ -107,8 +111,8 @@ fn answer(text: &str, scratch: &Scratch) -> String {
 
 /// Every line says what is wrong, and behind a semicolon what to write instead.
 fn is_helpful(line: &str) -> bool {
-    let what = line.splitn(5, ':').nth(4).unwrap_or_default();
-    what.split_once("; ").is_some_and(|(wrong, instead)| wrong.len() > 5 && instead.len() > 7)
+    let what = line.split_once(": ").and_then(|(_, what)| what.split_once("; "));
+    what.is_some_and(|(wrong, instead)| wrong.len() > 5 && instead.len() > 7)
 }
 
 /// Checks the cases of a file, or writes their answers anew; how many there are.

@@ -56,7 +56,7 @@ fn scalars() -> Vec<std::ops::Range<usize>> {
 #[test]
 fn the_good_configuration_is_good() {
     assert_eq!(lines_of(GOOD), [""; 0]);
-    assert_eq!(lines_of(""), ["f:1:1: .: is empty; write at least one `key: value` line"]);
+    assert_eq!(lines_of(""), ["f:1:1: is empty; write at least one `key: value` line"]);
 }
 
 #[test]
@@ -228,15 +228,15 @@ fn files_that_cannot_be_accounts_are_told() {
     assert_eq!(
         scratch.lines("accounts.d/*"),
         [
-            "accounts.d/bytes.yaml:1:1: .: cannot be read (stream did not contain valid UTF-8); mend the file or its rights",
-            "accounts.d/folder.yaml:1:1: .: cannot be read (Is a directory (os error 21)); mend the file or its rights",
-            "accounts.d/notes.txt:1:1: .: is included, but its name does not tell what it is; end it in .yaml, or in .jsonl for one account a line",
+            "accounts.d/bytes.yaml:1:1: cannot be read (stream did not contain valid UTF-8); mend the file or its rights",
+            "accounts.d/folder.yaml:1:1: cannot be read (Is a directory (os error 21)); mend the file or its rights",
+            "accounts.d/notes.txt:1:1: is included, but its name does not tell what it is; end it in .yaml, or in .jsonl for one account a line",
         ]
     );
     assert_eq!(
         load(&scratch.0.join("nowhere.yaml")).unwrap_err().to_string(),
         format!(
-            "{}/nowhere.yaml:1:1: .: cannot be read (No such file or directory (os error 2)); name a file that this user may read\n",
+            "{}/nowhere.yaml:1:1: cannot be read (No such file or directory (os error 2)); name a file that this user may read\n",
             scratch.0.display()
         )
     );
@@ -254,7 +254,7 @@ fn a_file_of_json_lines_full_of_mistakes_is_left_early() {
     assert_eq!(
         scratch.lines(BOTH),
         [
-            "accounts.d/b.jsonl:2:1: .: is longer than 4 MiB, so that this file is read no further; write one account a line"
+            "accounts.d/b.jsonl:2:1: is longer than 4 MiB, so that this file is read no further; write one account a line"
         ]
     );
 }

@@ -323,6 +323,11 @@ impl FromText for RouteText {
         if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) || path.contains(['?', '#']) {
             return Err(WANTED);
         }
+        if path.contains(['*', '{', '}']) {
+            return Err(
+                "has a *, { or } in its path, which stand for nothing there; write each path out, or encode them (%2A, %7B, %7D) if they are meant",
+            );
+        }
         crate::policy::http::head::check_path(path).map_err(
             |_| "has a path that no request can have; leave out dot segments, empty segments, ; and encoded slashes",
         )?;
@@ -330,7 +335,7 @@ impl FromText for RouteText {
     }
 
     fn schema() -> Schema {
-        matching(r"^(GET|POST|PUT|PATCH|DELETE) /[^?#;\\\s]*$")
+        matching(r"^(GET|POST|PUT|PATCH|DELETE) /[^?#;*{}\\\s]*$")
     }
 }
 
@@ -517,9 +522,19 @@ mod tests {
         for text in ["POST /a/b", "GET /"] {
             assert!(RouteText::from_text(text).is_ok(), "{text}");
         }
-        for text in
-            ["/a", "POST", "POST a", "CONNECT /a", "post /a", "POST /a//b", "POST /a/../b", "POST /a?b", "POST /a b"]
-        {
+        for text in [
+            "/a",
+            "POST",
+            "POST a",
+            "POST /a/*",
+            "POST /a/{id}",
+            "CONNECT /a",
+            "post /a",
+            "POST /a//b",
+            "POST /a/../b",
+            "POST /a?b",
+            "POST /a b",
+        ] {
             assert!(RouteText::from_text(text).is_err(), "{text}");
         }
         for (text, sound) in [

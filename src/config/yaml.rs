@@ -89,8 +89,12 @@ impl Display for Warning {
 /// One line that editors can jump by, whatever the text was made of.
 fn write_line(formatter: &mut fmt::Formatter<'_>, place: &Place, severity: &str, what: &str) -> fmt::Result {
     let Place { file, line, column, path } = place;
-    let path = if path.is_empty() { "." } else { path };
-    write!(formatter, "{file}:{line}:{column}: {path}: {severity}")?;
+    write!(formatter, "{file}:{line}:{column}: ")?;
+    // What is wrong with a file as a whole has no path in it.
+    if !path.is_empty() && **path != *"." {
+        write!(formatter, "{path}: ")?;
+    }
+    formatter.write_str(severity)?;
     for character in what.chars() {
         if character.is_control() {
             write!(formatter, "{}", character.escape_default())?;

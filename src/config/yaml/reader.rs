@@ -218,9 +218,8 @@ impl<'a> Reader<'a> {
         }
         match text.parse::<i128>().ok().and_then(|number| N::try_from(number).ok()) {
             Some(number) => Ok(number),
-            None if wide && text.starts_with('-') => {
-                Error::open(format!("is out of range; write a number from {lowest} on"))
-            }
+            // The key has its own range, which begins above 0 more often than not.
+            None if text.starts_with('-') => Error::open("is less than 0; write a number without a minus sign"),
             None if wide => Error::open("is out of range; write a smaller number"),
             None => Error::open(format!("is out of range; write a number from {lowest} to {highest}")),
         }

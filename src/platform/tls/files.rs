@@ -147,6 +147,12 @@ impl FileContents {
                 "has more than 16 certificates; keep the server's own and those up to its authority",
             ));
         }
+        if !is_in_order(&chain) {
+            return Err(fault(
+                file,
+                "has its certificates in the wrong order; write the server's own first, and behind each one that of its issuer",
+            ));
+        }
         match chain.first().map(EndEntityCert::try_from) {
             Some(Ok(_)) => Ok(chain),
             Some(Err(_)) | None => {
@@ -171,6 +177,19 @@ impl FileContents {
             "has a key of a kind that is not used; make one of ECDSA P-256 or P-384, Ed25519, or RSA from 2048 bits on";
         provider().key_provider.load_private_key(key).map_err(|_| fault(file, unusable))
     }
+}
+
+/// Whether each certificate whose issuer is in the chain stands right before it (RFC 5246, section 7.4.2;
+/// RFC 8446, section 4.4.2, asks for no more than that the first is the server's own, but clients differ).
+fn is_in_order(chain: &[CertificateDer<'_>]) -> bool {
+    // One of another version has no names that can be read, and says nothing of the order.
+    let parsed: Vec<_> = chain.iter().map(|certificate| EndEntityCert::try_from(certificate).ok()).collect();
+    let names: Vec<_> = parsed.iter().map(|one| one.as_ref().map(|one| (one.subject(), one.issuer()))).collect();
+    names.iter().enumerate().all(|(number, name)| {
+        let Some((subject, issuer)) = name else { return true };
+        let issues = |other: &Option<(&[u8], &[u8])>| other.is_some_and(|(subject, _)| subject == *issuer);
+        subject == issuer || names.get(number + 1).is_some_and(issues) || !names.iter().any(issues)
+    })
 }
 
 /// A fault of a file.
