@@ -1378,7 +1378,7 @@ fn http_2_has_its_own_ways_to_be_ambiguous() {
 
 #[test]
 fn http_2_heads_over_the_limits_get_the_error_object() {
-    // Beyond 256 KiB, sixteen times the limit, the protocol library answers; the contract says so (section 1).
+    // Beyond 256 KiB, sixteen times the limit, the protocol library answers; the README says so.
     let backend = Backend::answering_json();
     let gateway = gateway(&backend);
     for kilobytes in [17, 64, 200, 240] {
