@@ -1,8 +1,8 @@
-//! The table of problems: its rows, and that the README's copy is equal to it.
+//! The table of problems: its rows. Its copy in docs/contract.md is compared in documents.rs.
 
 use std::collections::HashSet;
 
-use tollgate::policy::problem::{Row, Status, TABLE, table_as_markdown};
+use tollgate::policy::problem::{Row, Status, TABLE};
 
 #[test]
 fn slugs_are_unique_and_made_of_lower_case_words() {
@@ -77,10 +77,4 @@ fn details_say_what_to_do_and_name_no_inner_thing() {
             assert!(!detail.contains(inner), "{}: {detail}", definition.slug);
         }
     }
-}
-
-#[test]
-fn the_table_of_the_readme_is_this_table() {
-    let readme = include_str!("../README.md");
-    assert!(readme.contains(&table_as_markdown()), "run `tollgate problems --markdown` and put it into README.md");
 }

@@ -429,7 +429,7 @@ pub fn table_as_text() -> String {
     })
 }
 
-/// The table as Markdown, as the README has it.
+/// The table as Markdown, as docs/contract.md has it.
 pub fn table_as_markdown() -> String {
     let head = "| problem | status | at fault | when |\n|---|---|---|---|\n".to_owned();
     lines()
