@@ -371,7 +371,7 @@ fn upstream(
         idle_timeout: time(upstream.idle_timeout, 60, mistakes),
         resolve_every: time(upstream.resolve_every, 30, mistakes),
         slow_after: time(upstream.slow_after, 5, mistakes),
-        added: upstreams::added(upstream.add_headers, source, mistakes),
+        added: upstreams::added(upstream.add_headers, mistakes),
         health: upstreams::health(upstream.health_check, mistakes),
         ejection: upstreams::ejection(upstream.ejection, mistakes),
         breaker: upstreams::breaker(upstream.breaker, mistakes),

@@ -61,7 +61,7 @@ fn mistakes_in_pages() {
         (
             with!("pages: { logo: none.svg }"),
             &[
-                "f:5:16: pages.logo: names a file that cannot be read (No such file or directory (os error 2)); write its path from this file's directory",
+                "f:5:16: pages.logo: names a file that cannot be read (none.svg is not there); write its path from this file's directory",
             ],
         ),
         (

@@ -4,7 +4,7 @@
 use url::Url;
 
 use super::compile::out_of_range;
-use super::upstreams::resolved;
+use super::upstreams::plain_value;
 use super::{Source, file};
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::telemetry::sampling::{MAX_SERIES, Sampling, Share};
@@ -57,7 +57,7 @@ fn access_log(
     let name = file.require(&place, "file", "write the name of a file, or stdout", mistakes);
     sampling.ok_lines = share(sample.take().unwrap_or_default().ok, sampling.ok_lines, mistakes);
     let key_place = reference_key.place().cloned().unwrap_or_default();
-    let reference_key = reference_key.take().and_then(|key| match resolved(&key, source) {
+    let reference_key = reference_key.take().and_then(|key| match plain_value(&key) {
         Ok(key) if key.len() >= MIN_KEY_BYTES => Some(key),
         Ok(_) => {
             let what = format!(

@@ -89,7 +89,10 @@ pub fn parsed(text: &str) -> Result<Config, Mistakes> {
 
 /// The lines that a text is answered with; none if it is good.
 fn lines_of(text: &str) -> Vec<String> {
-    parsed(text).map_or_else(|mistakes| mistakes.to_string().lines().map(str::to_owned).collect(), |_| Vec::new())
+    let Err(mistakes) = parsed(text) else { return Vec::new() };
+    // Files beside the configuration are told with its directory.
+    let told = mistakes.to_string().replace(concat!(env!("CARGO_MANIFEST_DIR"), "/config/"), "");
+    told.lines().map(str::to_owned).collect()
 }
 
 fn check(cases: &[Case]) {
@@ -106,7 +109,7 @@ pub fn check_edits<'c>(good: &str, cases: impl Iterator<Item = (&'c [(&'c str, &
         }
         // Every line says what is wrong, and behind a semicolon what to write instead.
         for line in &lines {
-            let what = line.splitn(5, ':').nth(4).unwrap_or_default();
+            let what = line.splitn(4, ':').nth(3).unwrap_or_default();
             assert!(
                 what.split_once("; ").is_some_and(|(wrong, instead)| wrong.len() > 5 && instead.len() > 7),
                 "{line}"
@@ -550,29 +553,29 @@ fn mistakes_in_added_headers() {
         Case {
             edits: &[(AFTER, "add_headers: { A: \"${env:TOLLGATE_HAS_NO_SUCH_VARIABLE}\" }")],
             lines: &[
-                "f:10:20: upstreams.lookup.add_headers.A: takes its value from a variable of the environment that is not set; set it, or correct its name",
+                "f:10:23: upstreams.lookup.add_headers.A: takes its value from the variable TOLLGATE_HAS_NO_SUCH_VARIABLE of the environment, which is not set; set it, or correct its name",
             ],
         },
         Case {
             edits: &[(AFTER, "add_headers: { A: \"${file:there-is-none}\" }")],
             lines: &[
-                "f:10:20: upstreams.lookup.add_headers.A: takes its value from a file that cannot be read (No such file or directory (os error 2)); name one that this user may read",
+                "f:10:23: upstreams.lookup.add_headers.A: takes its value from a file that cannot be read (there-is-none is not there); name one that this user may read",
             ],
         },
         Case {
             edits: &[(AFTER, "add_headers: { A: \"${env:PATH\", B: \"${vault:key}\" }")],
             lines: &[
-                "f:10:20: upstreams.lookup.add_headers.A: has a ${ without its }; write ${env:NAME} or ${file:PATH}",
-                "f:10:37: upstreams.lookup.add_headers.B: has a ${…} that means nothing here; write ${env:NAME} or ${file:PATH}",
+                "f:10:23: upstreams.lookup.add_headers.A: has a ${ without its }; write ${env:NAME}, ${file:PATH}, or $${ for the characters themselves",
+                "f:10:40: upstreams.lookup.add_headers.B: has a ${…} that means nothing here; write ${env:NAME}, ${file:PATH}, or $${ for the characters themselves",
             ],
         },
         Case {
             // The file is there, but has lines.
             edits: &[(AFTER, "add_headers: { A: \"${file:demo.yaml}\", B: é, C: \"a\\nb\", D: ' ' }")],
             lines: &[
-                "f:10:20: upstreams.lookup.add_headers.A: has a value that no header can have; write 1 to 8192 printable characters of ASCII",
+                "f:10:20: upstreams.lookup.add_headers.A: has a value that no header can have (U+000A (a line end) at character 109); write 1 to 8192 printable characters of ASCII",
                 "f:10:44: upstreams.lookup.add_headers.B: has a value that no header can have; write 1 to 8192 printable characters of ASCII",
-                "f:10:50: upstreams.lookup.add_headers.C: has a value that no header can have; write 1 to 8192 printable characters of ASCII",
+                "f:10:50: upstreams.lookup.add_headers.C: has a value that no header can have (U+000A (a line end) at character 2); write 1 to 8192 printable characters of ASCII",
                 "f:10:61: upstreams.lookup.add_headers.D: has a value that no header can have; write 1 to 8192 printable characters of ASCII",
             ],
         },
@@ -906,7 +909,7 @@ fn mistakes_in_bodies() {
                 "schema: missing.schema.json",
             )],
             lines: &[
-                "f:23:15: products.phone.body.schema: names a file that cannot be read (No such file or directory (os error 2)); write its path from this file's directory",
+                "f:23:15: products.phone.body.schema: names a file that cannot be read (missing.schema.json is not there); write its path from this file's directory",
             ],
         },
         Case {
@@ -1431,12 +1434,14 @@ fn mistakes_in_accounts_and_tokens() {
         },
         Case {
             edits: &[("accounts:\n", "include: [nowhere.yaml]\naccounts:\n")],
-            lines: &["f:33:11: include[0]: names a file that is not there; write its path from this file's directory"],
+            lines: &[
+                "f:33:11: include[0]: names a file that is not there (nowhere.yaml); write its path from this file's directory",
+            ],
         },
         Case {
             edits: &[("accounts:\n", "include: [nowhere.d/*.yaml]\naccounts:\n")],
             lines: &[
-                "f:33:11: include[0]: has a directory that is not there or cannot be read; make it, or write its path from this file's directory",
+                "f:33:11: include[0]: has a directory (nowhere.d) that is not there; make it, or write its path from this file's directory",
             ],
         },
         Case {
@@ -1457,7 +1462,7 @@ fn mistakes_in_accounts_and_tokens() {
 #[test]
 fn mistakes_that_any_yaml_can_have() {
     check(&[
-        Case { edits: &[(GOOD, "")], lines: &["f:1:1: .: is empty; write at least one `key: value` line"] },
+        Case { edits: &[(GOOD, "")], lines: &["f:1:1: is empty; write at least one `key: value` line"] },
         Case {
             edits: &[(GOOD, "listen: 127.0.0.1:8080\n")],
             lines: &[
@@ -1469,7 +1474,7 @@ fn mistakes_that_any_yaml_can_have() {
         Case {
             edits: &[(GOOD, "- listen\n")],
             lines: &[
-                "f:1:1: .: is a list, but a mapping is wanted here; write `key: value` lines below it; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, public_url, pages, trusted_proxies, limits, grace, upstreams, products, problems, ledger, enquiry_rate, metrics, access_log, tracing, status, accounts, include",
+                "f:1:1: is a list, but a mapping is wanted here; write `key: value` lines below it; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, public_url, pages, trusted_proxies, limits, grace, upstreams, products, problems, ledger, enquiry_rate, metrics, access_log, tracing, status, accounts, include",
             ],
         },
         Case {
@@ -1488,25 +1493,25 @@ fn mistakes_that_any_yaml_can_have() {
         },
         Case {
             edits: &[("workers: 2", "workers: 2\n\tadmin: 1")],
-            lines: &["f:2:10: .: is indented with a tab; use spaces"],
+            lines: &["f:2:10: is indented with a tab; use spaces"],
         },
         Case {
             edits: &[("  phone:\n    upstream", "  phone:\n   upstream")],
             lines: &[
-                "f:14:11: .: has a `: ` where no key can stand; check the indentation of this line and the one before, or put the value in quotes",
+                "f:14:11: has a `: ` where no key can stand; check the indentation of this line and the one before, or put the value in quotes",
             ],
         },
         Case {
             edits: &[("workers: 2", "<<: *x")],
             lines: &[
                 "f:2:1: <<: is not a key here; write out the keys that it would merge",
-                "f:2:5: .: is an alias for an anchor that is not written above; write the value out",
+                "f:2:5: is an alias for an anchor that is not written above; write the value out",
             ],
         },
         Case {
             edits: &[("workers: 2", "workers: 2\n---")],
             lines: &[
-                "f:3:1: .: is a second document in one file; remove the `---` line or move what follows it to its own file",
+                "f:3:1: is a second document in one file; remove the `---` line or move what follows it to its own file",
             ],
         },
         Case {
@@ -2025,33 +2030,33 @@ fn mistakes_of_included_files_are_told_with_file_and_line() {
         (
             "b.jsonl",
             line("one", 1) + "\n# hunter2\n",
-            vec!["accounts.d/b.jsonl:2:1: .: is empty; write at least one `key: value` line"],
+            vec!["accounts.d/b.jsonl:2:1: is empty; write at least one `key: value` line"],
         ),
         (
             "b.jsonl",
             format!("{}\n{}\n", line("one", 1), line("acme", 1)),
             vec![
-                "accounts.d/b.jsonl:2:1: .: is an account that is there already (main.yaml:34); give each account one entry",
+                "accounts.d/b.jsonl:2:1: is an account that is there already (main.yaml:34); give each account one entry",
             ],
         ),
         (
             "b.jsonl",
             format!("{}\n{}\n", line("one", 1), line("two", 1)),
             vec![
-                "accounts.d/b.jsonl:2:1: .: has the digest of another token (accounts.d/b.jsonl:1); remove one, or make a new one with `tollgate token new`",
+                "accounts.d/b.jsonl:2:1: has the digest of another token (accounts.d/b.jsonl:1); remove one, or make a new one with `tollgate token new`",
             ],
         ),
         (
             "b.jsonl",
             format!("{}\nhunter2\n", line("one", 1)),
             vec![
-                "accounts.d/b.jsonl:2:1: .: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are name, rate, credits, tokens",
+                "accounts.d/b.jsonl:2:1: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are name, rate, credits, tokens",
             ],
         ),
         (
             "b.jsonl",
             format!("{}\n{{\"name\": \"two\"\n", line("one", 1)),
-            vec!["accounts.d/b.jsonl:2:1: .: breaks off a mapping in braces; add the missing `,` or `}`"],
+            vec!["accounts.d/b.jsonl:2:1: breaks off a mapping in braces; add the missing `,` or `}`"],
         ),
         (
             "a.yaml",
@@ -2067,7 +2072,7 @@ fn mistakes_of_included_files_are_told_with_file_and_line() {
             "one:\n  rate: { unlimited: true }\n".to_owned(),
             vec!["accounts.d/a.yaml:1:1: one: is not a key here; the keys are accounts"],
         ),
-        ("a.yaml", String::new(), vec!["accounts.d/a.yaml:1:1: .: is empty; write at least one `key: value` line"]),
+        ("a.yaml", String::new(), vec!["accounts.d/a.yaml:1:1: is empty; write at least one `key: value` line"]),
     ] {
         let scratch = Scratch::new();
         scratch.write(&format!("accounts.d/{name}"), &text);
@@ -2103,17 +2108,14 @@ fn files_that_cannot_be_accounts_are_told() {
     assert_eq!(
         scratch.lines("accounts.d/*"),
         [
-            "accounts.d/bytes.yaml:1:1: .: cannot be read (stream did not contain valid UTF-8); mend the file or its rights",
-            "accounts.d/folder.yaml:1:1: .: cannot be read (Is a directory (os error 21)); mend the file or its rights",
-            "accounts.d/notes.txt:1:1: .: is included, but its name does not tell what it is; end it in .yaml, or in .jsonl for one account a line",
+            "accounts.d/bytes.yaml:2:3: has a byte that is not UTF-8 (0xFF, which would be ÿ in Latin-1); save the file as UTF-8",
+            "accounts.d/folder.yaml:1:1: is a directory, not a file; mend the file, its rights or its link, or remove it",
+            "accounts.d/notes.txt:1:1: is included, but its name does not tell what it is; end it in .yaml, or in .jsonl for one account a line",
         ]
     );
     assert_eq!(
         load(&scratch.0.join("nowhere.yaml")).unwrap_err().to_string(),
-        format!(
-            "{}/nowhere.yaml:1:1: .: cannot be read (No such file or directory (os error 2)); name a file that this user may read\n",
-            scratch.0.display()
-        )
+        format!("{}/nowhere.yaml:1:1: is not there; name a file that this user may read\n", scratch.0.display())
     );
 }
 
@@ -2129,7 +2131,7 @@ fn a_file_of_json_lines_full_of_mistakes_is_left_early() {
     assert_eq!(
         scratch.lines(BOTH),
         [
-            "accounts.d/b.jsonl:2:1: .: is longer than 4 MiB, so that this file is read no further; write one account a line"
+            "accounts.d/b.jsonl:2:1: is longer than 4 MiB, so that this file is read no further; write one account a line"
         ]
     );
 }
@@ -2301,4 +2303,46 @@ fn every_blank_of_every_row_is_filled() {
         "There was no answer within the time allowed. Send the request again later."
     );
     assert_eq!(TABLE.len() + 2, with_header.policy.wording.iter().count());
+}
+
+/// What editors, copies and archives leave beside a file.
+#[test]
+fn a_pattern_matches_what_it_would_in_a_shell() {
+    let scratch = Scratch::new();
+    scratch.write("accounts.d/a.jsonl", line("one", 1));
+    for name in [".#a.jsonl", "._a.jsonl", ".ansible_tmp1a.jsonl", ".a.jsonl.swp", ".hidden/b.jsonl"] {
+        std::fs::create_dir_all(scratch.0.join("accounts.d/.hidden")).unwrap();
+        scratch.write(&format!("accounts.d/{name}"), "broken");
+    }
+    std::os::unix::fs::symlink("user@host.1:2", scratch.0.join("accounts.d/.#b.yaml")).unwrap();
+    for pattern in ["accounts.d/*", "accounts.d/*.*", "accounts.d/?*l", "\"accounts.d/[!x]*\"", "accounts.d/**/*.jsonl"]
+    {
+        assert_eq!(scratch.lines(pattern), [""; 0], "{pattern}");
+    }
+    let lines = scratch.lines("accounts.d/.*a.jsonl");
+    assert!(lines.iter().any(|line| line.starts_with("accounts.d/._a.jsonl:1:1: ")), "written with its dot: {lines:?}");
+}
+
+#[test]
+fn files_that_are_not_there_or_no_files_are_told_with_their_path() {
+    let scratch = Scratch::new();
+    std::fs::create_dir_all(scratch.0.join("accounts.d")).unwrap();
+    std::os::unix::fs::symlink("nowhere", scratch.0.join("accounts.d/a.yaml")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", scratch.0.join("accounts.d/b.jsonl")).unwrap();
+    scratch.write("accounts.d/c.jsonl", b"\n\xef\xbb\xbf{\"name\": \"x\xe9\"}\n");
+    scratch.write("accounts.d/d.jsonl", b"\xff\xfe{\0");
+    assert_eq!(
+        scratch.lines("accounts.d/*"),
+        [
+            "accounts.d/a.yaml:1:1: is not there; mend the file, its rights or its link, or remove it",
+            "accounts.d/b.jsonl:1:1: is a device, not a file; mend the file, its rights or its link, or remove it",
+            "accounts.d/c.jsonl:2:12: has a byte that is not UTF-8 (0xE9, which would be é in Latin-1); save the file as UTF-8",
+            "accounts.d/d.jsonl:1:1: is text in UTF-16 or UTF-32; save it as UTF-8",
+        ]
+    );
+    // A byte order mark is no mistake.
+    let scratch = Scratch::new();
+    scratch.write("accounts.d/a.jsonl", format!("\u{feff}{}", line("one", 1)));
+    scratch.write("accounts.d/b.yaml", "\u{feff}accounts: {}\n");
+    assert_eq!(scratch.lines("accounts.d/*"), [""; 0]);
 }
