@@ -17,11 +17,12 @@ mod deadline;
 mod failures;
 mod file;
 mod fill;
+pub mod findings;
 mod following;
 mod headers;
 mod ledger;
 mod limits;
-mod lines;
+pub(crate) mod lines;
 mod listeners;
 mod loaded;
 mod pages;
@@ -29,6 +30,7 @@ mod problems;
 mod product_context;
 mod products;
 mod rates;
+mod references;
 pub mod schema;
 pub mod shown;
 mod status;
@@ -42,6 +44,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use following::Predecessor;
 use following::Shortcuts;
@@ -49,6 +52,8 @@ pub use loaded::{Config, Start};
 
 use crate::config::yaml::{Mistakes, Place};
 use crate::operate::status_recorder;
+use crate::platform::files::{self, Unreadable};
+use crate::platform::pace;
 use crate::site::status::history::Seconds;
 
 /// Where a configuration and the files it names are read from.
@@ -78,9 +83,17 @@ pub struct Read {
 impl Read {
     /// Every file that is read at the moment, there or not.
     pub fn paths(&self) -> BTreeSet<PathBuf> {
-        let matching = self.patterns.iter().filter_map(|pattern| glob::glob(pattern).ok()).flatten().flatten();
+        let matching = self.patterns.iter().filter_map(|pattern| matching(pattern).ok()).flatten().flatten();
         self.files.iter().cloned().chain(matching).collect()
     }
+}
+
+/// The paths that match a pattern as a shell's would: what is hidden by a dot at its beginning has to be
+/// written with one, so that nothing is read that an editor or a copy has left beside a file.
+fn matching(pattern: &str) -> Result<glob::Paths, glob::PatternError> {
+    let as_in_a_shell =
+        glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+    glob::glob_with(pattern, as_in_a_shell)
 }
 
 impl Directory {
@@ -109,49 +122,83 @@ impl From<PathBuf> for Source {
 }
 
 /// Bytes of a configuration file or a schema; lists of accounts go into JSON Lines beyond it.
-const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+pub const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Processor time that reading a configuration may take, with everything that it names: a million
+/// accounts take less than a tenth of it.
+const MAX_LOAD_TIME: Duration = Duration::from_secs(120);
+
+/// Bytes of a file with one account a line.
+const MAX_LINES_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Bytes of a file that can make a difference: no file may have more.
+pub const MAX_WATCHED_BYTES: u64 = MAX_LINES_BYTES;
 
 impl Source {
     /// The text of a file.
     ///
     /// # Errors
-    /// That of the file system, or that the file is too large or not UTF-8.
+    /// That there is none to read, that it is too large, or that it is not UTF-8; with its path.
     pub fn text(&self, name: &str) -> io::Result<String> {
         match self {
-            Source::Directory(directory) => read_bounded(&directory.read(name)),
+            Source::Directory(directory) => {
+                let path = directory.read(name);
+                files::text(&path, MAX_FILE_BYTES).map_err(|why| unreadable(&path, why))
+            }
             Source::Embedded(files) => files
                 .iter()
                 .find(|(known, _)| *known == name)
                 .map(|(_, text)| (*text).to_owned())
-                .ok_or_else(|| io::ErrorKind::NotFound.into()),
+                .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, Unreadable::NotThere)),
         }
     }
-}
 
-fn read_bounded(path: &Path) -> io::Result<String> {
-    if std::fs::metadata(path)?.len() > MAX_FILE_BYTES {
-        return Err(io::Error::other("the file is larger than 64 MiB"));
+    /// The text of a small file, at most so many bytes.
+    ///
+    /// # Errors
+    /// Those of [`Source::text`].
+    pub fn small_text(&self, name: &str, most: u64) -> io::Result<String> {
+        match self {
+            Source::Directory(directory) => {
+                let path = directory.read(name);
+                files::text(&path, most).map_err(|why| unreadable(&path, why))
+            }
+            Source::Embedded(_) => self.text(name),
+        }
     }
-    std::fs::read_to_string(path)
-}
 
-impl Source {
     /// The bytes of a file that is no text, at most so many.
     ///
     /// # Errors
-    /// That of the file system, or that the file is too large.
+    /// That there is none to read, or that it is too large; with its path.
     pub fn bytes(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
         match self {
             Source::Directory(directory) => {
                 let path = directory.read(name);
-                if std::fs::metadata(&path)?.len() > most {
-                    return Err(io::Error::other(format!("the file is larger than {} KiB", most / 1024)));
-                }
-                std::fs::read(path)
+                files::bytes(&path, most).map_err(|why| unreadable(&path, why))
             }
             Source::Embedded(_) => self.text(name).map(String::into_bytes),
         }
     }
+}
+
+/// Why a file is not read, with its path.
+fn unreadable(path: &Path, why: Unreadable) -> io::Error {
+    let place = match &why {
+        Unreadable::NotUtf8(spot) => format!(":{}:{}", spot.line, spot.column),
+        _ => String::new(),
+    };
+    io::Error::other(format!("{}{place} {why}", path.display()))
+}
+
+/// The mistake that a file which is read by itself cannot be read, at the place that is at fault.
+fn push_unreadable(name: &str, why: &Unreadable, instead: &str, mistakes: &mut Mistakes) {
+    let (line, column) = match why {
+        Unreadable::NotUtf8(spot) => (spot.line, spot.column),
+        _ => (1, 1),
+    };
+    let instead = if why.says_what_to_do() { String::new() } else { format!("; {instead}") };
+    mistakes.push(Place { file: name.into(), line, column, path: ".".into() }, format!("{why}{instead}"));
 }
 
 /// Reads a configuration file and everything it names.
@@ -165,14 +212,14 @@ pub fn load(path: &Path) -> Result<Config, Mistakes> {
 /// The same, and what was read for it, whatever came of it. Accounts that a predecessor has, and that
 /// are written as they were, are the same values.
 pub fn load_and_note(path: &Path, predecessor: Option<&Predecessor<'_>>) -> (Result<Config, Mistakes>, Read) {
+    let _allowance = pace::Allowance::new(MAX_LOAD_TIME);
     let name = path.display().to_string();
     let source = Source::from(path.parent().map(Path::to_owned).unwrap_or_default());
-    let loaded = match read_bounded(path) {
+    let loaded = match files::text(path, MAX_FILE_BYTES) {
         Ok(text) => parse_following(&name, &text, &source, predecessor, status_recorder::unix_seconds()),
-        Err(error) => {
+        Err(why) => {
             let mut mistakes = Mistakes::default();
-            let place = Place { file: name.into(), line: 1, column: 1, path: ".".into() };
-            mistakes.push(place, format!("cannot be read ({error}); name a file that this user may read"));
+            push_unreadable(&name, &why, "name a file that this user may read", &mut mistakes);
             Err(mistakes)
         }
     };
@@ -213,7 +260,8 @@ fn parse_by(
     now: Seconds,
 ) -> Result<Config, Mistakes> {
     let mut mistakes = Mistakes::default();
-    let read = yaml::read_also::<file::File, shown::AsWritten>(name, text, &mut mistakes);
+    let expand = |text: &str| references::expanded(text, source);
+    let read = yaml::read_also::<file::File, shown::AsWritten>(name, text, &expand, &mut mistakes);
     let config = read.and_then(|(file, root, written)| {
         let written = written.unwrap_or_default();
         compile::compile(file, written, &root, source, shortcuts, now, &mut mistakes)

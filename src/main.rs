@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use clap::{CommandFactory, Parser, Subcommand};
 use tollgate::cli::credits;
 use tollgate::config;
+use tollgate::config::findings::Findings;
 use tollgate::operate::admin::Upgraded;
 use tollgate::operate::admin::client::{self, Client};
 use tollgate::operate::reload::Watched;
@@ -49,8 +50,18 @@ const EXPLAIN_EXAMPLES: &str = "Examples:
 It ends with 0 if the request would pass, 3 if it would be refused, 1 if the configuration has mistakes,
 and 2 if the flags have.";
 
+const CHECK_HELP: &str = "Each finding is a line `file:line:column: key: message` on standard error, with the line of
+the file below it; a warning has `warning: ` before its message. It ends with 0 if a gateway would start, else with 1.
+
+With --json there is one document on standard output, of version 1: `config`, `good`, the counts `mistakes` and
+`warnings`, `findings`, and `summary` (null unless good). A finding has `severity` (mistake or warning), `file`, `line`,
+`column`, `key` (null if it is of the whole file) and `message`.";
+
 /// What `explain` ends with when the request would be refused.
 const REFUSED: u8 = 3;
+
+/// Warnings of the configuration that are logged at the start; `check` has all of them.
+const MOST_WARNINGS: usize = 20;
 
 #[derive(Subcommand)]
 enum Command {
@@ -70,10 +81,17 @@ enum Command {
         config: PathBuf,
     },
     /// Check a configuration: a summary, or every mistake with its line and column.
+    #[command(after_help = CHECK_HELP)]
     Check {
         /// The YAML file.
         #[arg(long)]
         config: PathBuf,
+        /// Print a JSON document, whatever is found.
+        #[arg(long)]
+        json: bool,
+        /// End with 1 if there are warnings, too.
+        #[arg(long)]
+        deny_warnings: bool,
     },
     /// Let a running gateway hand over to a new process of the program, which has its sockets and
     /// reads the configuration anew; no connection is refused meanwhile. If the new one does not
@@ -179,7 +197,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo { listen, admin } => serve_demo(listen, admin),
         Command::Run { config } => serve(&config),
-        Command::Check { config } => check(&config),
+        Command::Check { config, json, deny_warnings } => check(&config, json, deny_warnings),
         Command::Upgrade { config } => upgrade(&config),
         Command::Explain(command) => explain::run(command).and_then(|(text, refused)| {
             if refused {
@@ -206,7 +224,9 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => code,
         Err(message) => {
-            eprintln!("{}", message.trim_end());
+            if !message.is_empty() {
+                eprintln!("{}", message.trim_end());
+            }
             ExitCode::FAILURE
         }
     }
@@ -236,18 +256,29 @@ fn serve_after(path: &std::path::Path, predecessor: Option<Predecessor>) -> Resu
     for overdue in config.overdue(SystemTime::now()) {
         log::warn!("{overdue}");
     }
+    for warning in config.warnings.iter().take(MOST_WARNINGS) {
+        log::warn!("{warning}");
+    }
     let watched = Some(Watched { path: path.to_owned(), read, loaded_at });
     let ready = format!("tollgate listens on {} (admin http://{}/healthz)\n", config.listeners, config.admin);
     server::run(Plan { config, watched, demo_backend: None, predecessor }, move || drop(print(&ready)), end)
 }
 
-fn check(path: &std::path::Path) -> Result<(), String> {
-    let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
-    let overdue = config.overdue(SystemTime::now());
-    if !overdue.is_empty() {
-        return Err(overdue.iter().map(|overdue| format!("{overdue}\n")).collect());
+fn check(path: &std::path::Path, json: bool, deny_warnings: bool) -> Result<(), String> {
+    let name = path.display().to_string();
+    let findings = Findings::new(&name, config::load(path), SystemTime::now(), deny_warnings);
+    if json {
+        print(&findings.as_json())?;
+        return if findings.is_good() { Ok(()) } else { Err(String::new()) };
     }
-    print(&config.summary(&path.display().to_string()))
+    let text = findings.as_text();
+    match findings.summary() {
+        None => Err(text),
+        Some(summary) => {
+            eprint!("{text}");
+            print(summary)
+        }
+    }
 }
 
 fn upgrade(path: &std::path::Path) -> Result<(), String> {

@@ -119,6 +119,167 @@ fn included_files_that_come_change_and_go_count_and_others_do_not() {
     assert_eq!(status(&gateway, "acme"), 200);
 }
 
+/// One account a line.
+fn line_of(account: &str, more: &str) -> String {
+    let digest = Digest::of(token(account).as_bytes()).text();
+    format!(
+        r#"{{"name":"{account}","rate":{{"unlimited":true}},"credits":{{"phone":50}},"tokens":[{{"name":"t","hash":"{digest}"{more},"products":["phone"]}}]}}"#
+    )
+}
+
+/// A gateway with an account in `accounts.d/a.jsonl`.
+fn with_an_included_account(backend: &Backend) -> Gateway {
+    let yaml = paying(backend.address(), "{ volatile: true }", &[("acme", "1000")]) + "include: [accounts.d/*]\n";
+    Gateway::start_with_files(&yaml, &[("accounts.d/a.jsonl", &line_of("globex", ""))])
+}
+
+fn outdated(gateway: &Gateway) -> f64 {
+    gateway.metric("tollgate_config_outdated_seconds")
+}
+
+/// Whatever has kept the files from being loaded, as soon as it has gone they count as they are.
+#[test]
+fn what_keeps_the_files_from_being_loaded_does_so_only_while_it_is_there() {
+    let backend = Backend::answering_json();
+    type Step<'a> = &'a dyn Fn(&std::path::Path);
+    let dangling: Step<'_> = &|path| symlink("user@host.1234:5678", path).unwrap();
+    let to_a_device: Step<'_> = &|path| symlink("/dev/zero", path).unwrap();
+    let fifo: Step<'_> = &|path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    let broken: Step<'_> = &|path| fs::write(path, "accounts: [").unwrap();
+    let folder: Step<'_> = &|path| fs::create_dir(path).unwrap();
+    let file_gone: Step<'_> = &|path| fs::remove_file(path).unwrap();
+    let folder_gone: Step<'_> = &|path| fs::remove_dir(path).unwrap();
+    // What the link leads to comes.
+    let mended: Step<'_> = &|path| {
+        fs::write(path.with_file_name("user@host.1234:5678"), "accounts: {}").unwrap();
+        fs::rename(path.with_file_name("user@host.1234:5678"), path).unwrap();
+    };
+    for (what, obstacle, end) in [
+        ("a dangling link", dangling, file_gone),
+        ("a link that is mended", dangling, mended),
+        ("a device", to_a_device, file_gone),
+        ("a FIFO", fifo, file_gone),
+        ("a broken file", broken, file_gone),
+        ("a directory", folder, folder_gone),
+    ] {
+        let gateway = with_an_included_account(&backend);
+        assert_eq!((status(&gateway, "globex"), outdated(&gateway)), (200, 0.0), "{what}");
+        let directory = gateway.file("accounts.d");
+        let in_the_way = directory.join("other.yaml");
+        obstacle(&in_the_way);
+        fs::write(directory.join("a.jsonl"), line_of("globex", r#","disabled":true"#)).unwrap();
+        gateway.wait_for_output("the configuration was not changed");
+        assert_eq!(status(&gateway, "globex"), 200, "{what}: a broken configuration changes nothing");
+        assert!(outdated(&gateway) > 0.0, "{what}");
+        end(&in_the_way);
+        let taken = until(&gateway, "globex", 403);
+        assert!(taken < SOON + SLACK, "{what}: a disabled token is good for {taken:?}");
+        let begun = Instant::now();
+        while outdated(&gateway) != 0.0 {
+            assert!(begun.elapsed() < PATIENCE, "{what}: the files are in force");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// A file that is named and not there is waited for, and so is a directory, and a certificate.
+#[test]
+fn what_is_missing_is_waited_for() {
+    let backend = Backend::answering_json();
+    for (include, file, content) in [
+        ("late.jsonl", "late.jsonl", line_of("globex", "")),
+        ("late.d/*.jsonl", "late.d/a.jsonl", line_of("globex", "")),
+    ] {
+        let gateway = Gateway::start(&paying(backend.address(), "{ volatile: true }", &[("acme", "1000")]));
+        let text = fs::read_to_string(gateway.config()).unwrap();
+        fs::write(gateway.config(), text + &format!("include: [\"{include}\"]\n")).unwrap();
+        gateway.wait_for_output("the configuration was not changed");
+        let path = gateway.config().with_file_name(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+        let taken = until(&gateway, "globex", 200);
+        assert!(taken < SOON + SLACK, "{include}: {taken:?}");
+    }
+}
+
+#[test]
+fn a_load_that_has_failed_is_told_once_however_often_it_is_tried() {
+    let backend = Backend::answering_json();
+    let gateway = with_an_included_account(&backend);
+    fs::write(gateway.file("accounts.d").join("b.jsonl"), "{}").unwrap();
+    let begun = Instant::now();
+    while outdated(&gateway) < 4.0 {
+        assert!(begun.elapsed() < PATIENCE, "{}", gateway.output());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(gateway.output().matches("was not changed").count(), 1, "{}", gateway.output());
+    assert_eq!(gateway.metric::<f64>("tollgate_config_reload_failures_total"), 1.0);
+}
+
+#[test]
+fn a_change_counts_within_its_second_while_another_file_is_touched_all_the_time() {
+    let backend = Backend::answering_json();
+    let gateway = with_an_included_account(&backend);
+    let directory = gateway.file("accounts.d");
+    fs::write(directory.join("x.jsonl"), line_of("initech", "")).unwrap();
+    until(&gateway, "initech", 200);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut number = 0;
+            while !stop.load(Ordering::Relaxed) {
+                // Longer each time, so that no two looks see the same.
+                number += 1;
+                fs::write(directory.join("x.jsonl"), line_of("initech", "") + &"\n".repeat(number)).unwrap();
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        std::thread::sleep(Duration::from_millis(300));
+        fs::write(directory.join("a.jsonl"), line_of("globex", r#","disabled":true"#)).unwrap();
+        let taken = until(&gateway, "globex", 403);
+        stop.store(true, Ordering::Relaxed);
+        assert!(taken < SOON + SLACK, "a disabled token is good for {taken:?}");
+    });
+    assert_eq!(status(&gateway, "initech"), 200);
+}
+
+/// Files that would take all memory, or never end, while a gateway has little memory.
+#[test]
+fn no_file_takes_the_memory_or_the_time_of_the_process() {
+    const MEMORY: &str = "--data=1500000000";
+    let backend = Backend::answering_json();
+    let yaml = paying(backend.address(), "{ volatile: true }", &[("acme", "1000")]) + "include: [accounts.d/*]\n";
+    let gateway = Gateway::start_under(&["prlimit", MEMORY], &yaml.replace("include: [accounts.d/*]\n", ""));
+    let directory = gateway.file("accounts.d");
+    fs::create_dir(&directory).unwrap();
+    let good = fs::read_to_string(gateway.config()).unwrap();
+    let with_include = good.clone() + "include: [accounts.d/*]\n";
+    let anchor = format!("x: &n \"{}\"\n", "x".repeat(100_000));
+    let aliases = format!("{anchor}y: [{}]\n{good}", vec!["*n"; 20_000].join(","));
+    for (what, main, told) in [
+        ("aliases of a long text", &*aliases, "stand for more than 4 MiB of text"),
+        ("a line without an end", &*with_include, "is longer than 4 MiB"),
+        ("a link to a device", &*with_include, "is a device, not a file"),
+        ("a FIFO", &*with_include, "is a FIFO, not a file"),
+    ] {
+        let path = directory.join("a.jsonl");
+        let _ = fs::remove_file(&path);
+        match what {
+            "a line without an end" => fs::File::create(&path).unwrap().set_len(64 << 20).unwrap(),
+            "a link to a device" => symlink("/dev/zero", &path).unwrap(),
+            "a FIFO" => assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success()),
+            _ => {}
+        }
+        fs::write(gateway.config(), main).unwrap();
+        let begun = Instant::now();
+        let (code, answer) = reload(&gateway);
+        assert_eq!(code, 422, "{what}: {answer}");
+        assert!(answer.contains(told), "{what}: {}", answer.chars().take(500).collect::<String>());
+        assert!(begun.elapsed() < PATIENCE, "{what}");
+        assert_eq!(status(&gateway, "acme"), 200, "{what}");
+    }
+}
+
 #[test]
 fn a_signal_and_the_admin_listener_load_it_at_once() {
     let backend = Backend::answering_json();

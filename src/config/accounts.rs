@@ -15,6 +15,7 @@ use super::following::{Predecessor, Shortcuts};
 use super::lines::{self, Lines, Next};
 use super::products::Draft;
 use crate::config::yaml::{self, Entries, Listed, Mistakes, Place};
+use crate::platform::files::Unreadable;
 use crate::platform::pace;
 use crate::policy::account::directory::{Accounts, Text, Unchanged};
 use crate::policy::account::{Account, CreditAccounts, Key};
@@ -130,6 +131,10 @@ impl<'c> AccountsBuilder<'c> {
             };
             if pattern.contains(WILD) {
                 directory.note_pattern(&whole_pattern(&directory.path, &pattern));
+                // When its directory comes, that is a change.
+                directory.note(&directory.path.join(fixed_part(&pattern)));
+            } else {
+                directory.note(&directory.path.join(&pattern));
             }
             match files(&directory.path, &pattern) {
                 Ok(files) => {
@@ -146,11 +151,12 @@ impl<'c> AccountsBuilder<'c> {
     fn include_file(&mut self, path: &Path, mistakes: &mut Mistakes) {
         let name = path.display().to_string();
         let outcome = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("yaml" | "yml" | "json") => {
-                super::read_bounded(path).map(|text| self.add_file(&name, &text, mistakes))
-            }
-            Some("jsonl" | "ndjson") => std::fs::File::open(path)
-                .and_then(|file| self.add_lines(&name, BufReader::with_capacity(READ_BYTES, file), mistakes)),
+            Some("yaml" | "yml" | "json") => crate::platform::files::text(path, super::MAX_FILE_BYTES)
+                .map(|text| self.add_file(&name, &text, mistakes)),
+            Some("jsonl" | "ndjson") => crate::platform::files::open(path).and_then(|file| {
+                let file = BufReader::with_capacity(READ_BYTES, file);
+                Ok(self.add_lines(&name, file, mistakes)?)
+            }),
             _ => {
                 mistakes.push(
                     at_line(&name.as_str().into(), 1),
@@ -159,9 +165,8 @@ impl<'c> AccountsBuilder<'c> {
                 Ok(())
             }
         };
-        if let Err(error) = outcome {
-            let what = format!("cannot be read ({error}); mend the file or its rights");
-            mistakes.push(at_line(&name.into(), 1), what);
+        if let Err(why) = outcome {
+            super::push_unreadable(&name, &why, "mend the file, its rights or its link, or remove it", mistakes);
         }
     }
 
@@ -231,16 +236,27 @@ impl<'c> AccountsBuilder<'c> {
     }
 
     /// Adds one account a line. A line that is as it was is what it was.
-    fn add_lines(&mut self, name: &str, from: impl BufRead, mistakes: &mut Mistakes) -> std::io::Result<()> {
+    fn add_lines(&mut self, name: &str, from: impl BufRead, mistakes: &mut Mistakes) -> Result<(), Unreadable> {
         let before = mistakes.len();
         let mut place = at_line(&name.into(), 0);
-        let mut lines = Lines::new(from);
+        let mut lines = Lines::new(from, super::MAX_LINES_BYTES);
         loop {
             let (number, text) = match lines.next()? {
                 Next::Line(number, text) => (number, text),
                 Next::TooLong(number) => {
                     let what = "is longer than 4 MiB, so that this file is read no further; write one account a line";
                     mistakes.push(Place { line: number, ..place }, what);
+                    return Ok(());
+                }
+                Next::NotUtf8(spot) => {
+                    let (line, column) = (spot.line, spot.column);
+                    mistakes.push(Place { line, column, ..place }, spot.to_string());
+                    return Ok(());
+                }
+                Next::OtherEncoding(why) => return Err(why),
+                Next::TooLarge => {
+                    let what = "stands behind 4 GiB of the file, which is read no further; split the file";
+                    mistakes.push(Place { line: place.line.saturating_add(1), ..place }, what);
                     return Ok(());
                 }
                 Next::End => return Ok(()),
@@ -252,6 +268,10 @@ impl<'c> AccountsBuilder<'c> {
                 return Ok(());
             }
             pace::step();
+            if pace::is_spent() {
+                mistakes.push(place, yaml::TOO_LONG);
+                return Ok(());
+            }
             let fingerprint = self.accounts.fingerprint(Text::Line, text);
             if self.keep(fingerprint, &place, mistakes) {
                 continue;
@@ -383,24 +403,33 @@ fn whole_pattern(directory: &Path, pattern: &str) -> String {
 
 /// The files that a pattern of `include` names, or what is wrong with it.
 fn files(directory: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
-    let whole = directory.join(pattern);
     if !pattern.contains(WILD) {
-        return if whole.is_file() {
-            Ok(vec![whole])
-        } else {
-            Err("names a file that is not there; write its path from this file's directory".to_owned())
+        let whole = directory.join(pattern);
+        // Whatever else is wrong with it is told where it is read.
+        return match std::fs::symlink_metadata(&whole) {
+            Ok(_) => Ok(vec![whole]),
+            Err(_) => Err(format!(
+                "names a file that is not there ({}); write its path from this file's directory",
+                whole.display()
+            )),
         };
     }
-    let fixed = fixed_part(pattern);
     // A pattern may match nothing yet, but a mistyped directory would drop all its accounts.
-    if std::fs::read_dir(directory.join(&fixed).join(".")).is_err() {
-        return Err("has a directory that is not there or cannot be read; make it, or write its path from this file's directory".to_owned());
+    let fixed = directory.join(fixed_part(pattern));
+    if let Err(error) = std::fs::read_dir(fixed.join(".")) {
+        return Err(format!(
+            "has a directory ({}) that {}; make it, or write its path from this file's directory",
+            fixed.display(),
+            Unreadable::from(error)
+        ));
     }
     let not_a_pattern = |_| "is not a pattern of file names; write one as in accounts.d/*.yaml".to_owned();
-    glob::glob(&whole_pattern(directory, pattern))
-        .map_err(not_a_pattern)?
-        .collect::<Result<_, _>>()
-        .map_err(|error| format!("matches what cannot be read ({}); mend its rights", error.error()))
+    super::matching(&whole_pattern(directory, pattern)).map_err(not_a_pattern)?.collect::<Result<_, _>>().map_err(
+        |error| {
+            let path = error.path().display().to_string();
+            format!("matches {path}, which {}; mend its rights", Unreadable::from(std::io::Error::from(error)))
+        },
+    )
 }
 
 /// The name of the account at a place.

@@ -18,6 +18,9 @@ use crate::policy::check::body::{BodyRule, Mapping, Schema, When};
 /// Bytes that a body may have at most: it is held in memory as a whole.
 const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
+/// Bytes of a file with a schema, of which much more is made.
+const MAX_SCHEMA_BYTES: u64 = 4 * 1024 * 1024;
+
 pub mod written {
     //! The keys as they are written.
     #![deny(clippy::missing_docs_in_private_items)]
@@ -162,7 +165,8 @@ pub fn schema(written: Written<Value>, source: &Source, mistakes: &mut Mistakes)
         return None;
     };
     match value {
-        Value::String(name) => match source.text(&name).map(|text| serde_json::from_str(&text)) {
+        Value::String(name) => match source.small_text(&name, MAX_SCHEMA_BYTES).map(|text| serde_json::from_str(&text))
+        {
             Ok(Ok(schema)) => Some((schema, place)),
             Ok(Err(error)) => {
                 let what = format!(

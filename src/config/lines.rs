@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::account::{self, AccountContext, Compiled};
 use crate::config::yaml::{self, Mistakes, Place};
+use crate::platform::files::{self, BYTE_ORDER_MARK, Spot, Unreadable};
 
 /// Bytes of one line: one account with all its tokens.
 const MAX_LINE_BYTES: usize = 4 * 1024 * 1024;
@@ -12,9 +13,11 @@ const MAX_LINE_BYTES: usize = 4 * 1024 * 1024;
 /// The lines of a file, one after the other.
 pub struct Lines<R> {
     from: R,
-    text: String,
+    bytes: Vec<u8>,
     /// The number of the last line that was read, from 1.
     number: usize,
+    /// How many bytes may still be read.
+    left: u64,
 }
 
 /// What comes next in a file.
@@ -23,31 +26,58 @@ pub enum Next<'t> {
     Line(usize, &'t str),
     /// A line with more bytes than one may have.
     TooLong(usize),
+    /// A line that is no text.
+    NotUtf8(Spot),
+    /// A file that is text of another kind.
+    OtherEncoding(Unreadable),
+    /// More lines than a file may have.
+    TooLarge,
     End,
 }
 
 impl<R: BufRead> Lines<R> {
-    pub fn new(from: R) -> Lines<R> {
-        Lines { from, text: String::new(), number: 0 }
+    /// The lines of a file of at most so many bytes.
+    pub fn new(from: R, most: u64) -> Lines<R> {
+        Lines { from, bytes: Vec::new(), number: 0, left: most }
     }
 
     /// Reads the next line that is not blank.
     ///
     /// # Errors
-    /// Those of reading, and that it is not UTF-8.
+    /// Those of reading.
     pub fn next(&mut self) -> io::Result<Next<'_>> {
-        let most = u64::try_from(MAX_LINE_BYTES).unwrap_or(u64::MAX);
+        let most = u64::try_from(MAX_LINE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
         loop {
-            self.text.clear();
-            if self.from.by_ref().take(most + 1).read_line(&mut self.text)? == 0 {
+            self.bytes.clear();
+            let read = self.from.by_ref().take(most).read_until(b'\n', &mut self.bytes)?;
+            if read == 0 {
                 return Ok(Next::End);
             }
             self.number += 1;
-            if self.text.len() > MAX_LINE_BYTES {
+            let Some(left) = u64::try_from(read).ok().and_then(|read| self.left.checked_sub(read)) else {
+                return Ok(Next::TooLarge);
+            };
+            self.left = left;
+            if read > MAX_LINE_BYTES {
                 return Ok(Next::TooLong(self.number));
             }
-            if !self.text.trim().is_empty() {
-                return Ok(Next::Line(self.number, self.text.trim_end()));
+            if !self.bytes.trim_ascii().is_empty() {
+                break;
+            }
+        }
+        if self.number == 1
+            && let Err(why) = files::check_encoding(&self.bytes)
+        {
+            return Ok(Next::OtherEncoding(why));
+        }
+        match std::str::from_utf8(&self.bytes) {
+            Ok(text) => {
+                let text = if self.number == 1 { text.trim_start_matches(BYTE_ORDER_MARK) } else { text };
+                Ok(Next::Line(self.number, text.trim_end()))
+            }
+            Err(error) => {
+                let spot = files::spot(&self.bytes, error.valid_up_to());
+                Ok(Next::NotUtf8(spot.on_line(self.number)))
             }
         }
     }

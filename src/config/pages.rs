@@ -278,10 +278,7 @@ fn extra(
 fn markdown_file(file: Written<String>, parent: &Place, source: &Source, mistakes: &mut Mistakes) -> Option<String> {
     let place = file.place().cloned().unwrap_or_default();
     let file = file.require(parent, "file", "name a Markdown file beside this one", mistakes)?;
-    let read = source
-        .bytes(&file, MAX_MARKDOWN_BYTES)
-        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| std::io::Error::other("the file is not UTF-8")));
-    match read {
+    match source.small_text(&file, MAX_MARKDOWN_BYTES) {
         Ok(text) => Some(text),
         Err(error) => {
             let what = format!("names a file that cannot be read ({error}); write its path from this file's directory");

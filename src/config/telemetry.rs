@@ -7,7 +7,7 @@ use url::Url;
 use super::Source;
 use super::common::out_of_range;
 use super::fill::{fill, hide, section};
-use super::upstreams::resolved;
+use super::upstreams::plain_value;
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::telemetry::sampling::{MAX_SERIES, Sampling, Share};
 use crate::telemetry::{Outlets, access_log, otlp};
@@ -130,7 +130,7 @@ fn access_log(
     let name = file.require(&place, "file", "write the name of a file, or stdout", mistakes);
     sampling.ok_lines = share(sample.take().unwrap_or_default().ok, sampling.ok_lines, mistakes);
     let key_place = reference_key.place().cloned().unwrap_or_default();
-    let reference_key = reference_key.take().and_then(|key| match resolved(&key, source) {
+    let reference_key = reference_key.take().and_then(|key| match plain_value(&key) {
         Ok(key) if key.len() >= MIN_KEY_BYTES => Some(key),
         Ok(_) => {
             let what = format!(

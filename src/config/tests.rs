@@ -34,7 +34,10 @@ pub fn parsed(text: &str) -> Result<Config, Mistakes> {
 
 /// The lines that a text is answered with; none if it is good.
 fn lines_of(text: &str) -> Vec<String> {
-    parsed(text).map_or_else(|mistakes| mistakes.to_string().lines().map(str::to_owned).collect(), |_| Vec::new())
+    let Err(mistakes) = parsed(text) else { return Vec::new() };
+    // Files beside the configuration are told with its directory.
+    let told = mistakes.to_string().replace(concat!(env!("CARGO_MANIFEST_DIR"), "/config/"), "");
+    told.lines().map(str::to_owned).collect()
 }
 
 /// A scalar of [`GOOD`]: where it begins and ends.
@@ -228,17 +231,14 @@ fn files_that_cannot_be_accounts_are_told() {
     assert_eq!(
         scratch.lines("accounts.d/*"),
         [
-            "accounts.d/bytes.yaml:1:1: cannot be read (stream did not contain valid UTF-8); mend the file or its rights",
-            "accounts.d/folder.yaml:1:1: cannot be read (Is a directory (os error 21)); mend the file or its rights",
+            "accounts.d/bytes.yaml:2:3: has a byte that is not UTF-8 (0xFF, which would be ÿ in Latin-1); save the file as UTF-8",
+            "accounts.d/folder.yaml:1:1: is a directory, not a file; mend the file, its rights or its link, or remove it",
             "accounts.d/notes.txt:1:1: is included, but its name does not tell what it is; end it in .yaml, or in .jsonl for one account a line",
         ]
     );
     assert_eq!(
         load(&scratch.0.join("nowhere.yaml")).unwrap_err().to_string(),
-        format!(
-            "{}/nowhere.yaml:1:1: cannot be read (No such file or directory (os error 2)); name a file that this user may read\n",
-            scratch.0.display()
-        )
+        format!("{}/nowhere.yaml:1:1: is not there; name a file that this user may read\n", scratch.0.display())
     );
 }
 
@@ -442,4 +442,46 @@ fn a_product_that_no_token_covers_lets_no_origin_in() {
         assert_eq!(phone.preflight.origins.allow(&lines).is_ok(), phone_allows, "{origin}");
         assert!(other.preflight.origins.allow(&lines).is_err(), "{origin}");
     }
+}
+
+/// What editors, copies and archives leave beside a file.
+#[test]
+fn a_pattern_matches_what_it_would_in_a_shell() {
+    let scratch = Scratch::new();
+    scratch.write("accounts.d/a.jsonl", line("one", 1));
+    for name in [".#a.jsonl", "._a.jsonl", ".ansible_tmp1a.jsonl", ".a.jsonl.swp", ".hidden/b.jsonl"] {
+        std::fs::create_dir_all(scratch.0.join("accounts.d/.hidden")).unwrap();
+        scratch.write(&format!("accounts.d/{name}"), "broken");
+    }
+    std::os::unix::fs::symlink("user@host.1:2", scratch.0.join("accounts.d/.#b.yaml")).unwrap();
+    for pattern in ["accounts.d/*", "accounts.d/*.*", "accounts.d/?*l", "\"accounts.d/[!x]*\"", "accounts.d/**/*.jsonl"]
+    {
+        assert_eq!(scratch.lines(pattern), [""; 0], "{pattern}");
+    }
+    let lines = scratch.lines("accounts.d/.*a.jsonl");
+    assert!(lines.iter().any(|line| line.starts_with("accounts.d/._a.jsonl:1:1: ")), "written with its dot: {lines:?}");
+}
+
+#[test]
+fn files_that_are_not_there_or_no_files_are_told_with_their_path() {
+    let scratch = Scratch::new();
+    std::fs::create_dir_all(scratch.0.join("accounts.d")).unwrap();
+    std::os::unix::fs::symlink("nowhere", scratch.0.join("accounts.d/a.yaml")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", scratch.0.join("accounts.d/b.jsonl")).unwrap();
+    scratch.write("accounts.d/c.jsonl", b"\n\xef\xbb\xbf{\"name\": \"x\xe9\"}\n");
+    scratch.write("accounts.d/d.jsonl", b"\xff\xfe{\0");
+    assert_eq!(
+        scratch.lines("accounts.d/*"),
+        [
+            "accounts.d/a.yaml:1:1: is not there; mend the file, its rights or its link, or remove it",
+            "accounts.d/b.jsonl:1:1: is a device, not a file; mend the file, its rights or its link, or remove it",
+            "accounts.d/c.jsonl:2:12: has a byte that is not UTF-8 (0xE9, which would be é in Latin-1); save the file as UTF-8",
+            "accounts.d/d.jsonl:1:1: is text in UTF-16 or UTF-32; save it as UTF-8",
+        ]
+    );
+    // A byte order mark is no mistake.
+    let scratch = Scratch::new();
+    scratch.write("accounts.d/a.jsonl", format!("\u{feff}{}", line("one", 1)));
+    scratch.write("accounts.d/b.yaml", "\u{feff}accounts: {}\n");
+    assert_eq!(scratch.lines("accounts.d/*"), [""; 0]);
 }

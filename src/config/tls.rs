@@ -113,11 +113,22 @@ impl Named {
     }
 
     /// Makes the TLS; what is wrong with a file is told wherever it is named.
-    fn make<F: Files>(&self, settings: F, place: &Place, mistakes: &mut Mistakes) -> Option<Followed<F>> {
+    fn make<F: Files>(
+        &self,
+        settings: F,
+        place: &Place,
+        source: &Source,
+        mistakes: &mut Mistakes,
+    ) -> Option<Followed<F>> {
         let faults = match Followed::new(settings) {
             Ok(made) => return Some(made),
             Err(faults) => faults,
         };
+        // Files that are good are followed by themselves; once one of these changes, the configuration
+        // may be good as well.
+        if let Source::Directory(directory) = source {
+            self.0.iter().for_each(|(path, _)| directory.note(path));
+        }
         for FileFault { file, what } in faults {
             let is_named = |(path, _): &&(PathBuf, Place)| file.as_deref() == Some(&**path);
             let named: Vec<&Place> = self.0.iter().filter(is_named).map(|(_, place)| place).collect();
@@ -180,7 +191,7 @@ pub fn server_tls(
     if pairs.is_empty() || mistakes.len() > before {
         return None;
     }
-    named.make(ServerFiles { pairs, clients }, place, mistakes)
+    named.make(ServerFiles { pairs, clients }, place, source, mistakes)
 }
 
 /// Compiles the TLS towards an upstream, whose `Host` is its name unless another one is written.
@@ -202,7 +213,7 @@ pub fn client_tls(
         return None;
     }
     let settings = ClientFiles { authorities, server_name: server_name?, pair };
-    named.make(settings, &place, mistakes).map(Arc::new)
+    named.make(settings, &place, source, mistakes).map(Arc::new)
 }
 
 fn server_name(

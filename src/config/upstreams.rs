@@ -11,7 +11,7 @@ use super::listeners::Compiled;
 use super::tls::client_tls;
 use super::units::{FromText, HeaderName, Parsed};
 use super::{Source, failures};
-use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
+use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written, invisible};
 use crate::policy::Upstream;
 use crate::upstream::settings::{AddedHeaders, Address, MAX_SERVERS, Server};
 
@@ -153,7 +153,7 @@ fn compile(
         idle_timeout: time(upstream.idle_timeout, 60, mistakes),
         resolve_every: time(upstream.resolve_every, 30, mistakes),
         slow_after: time(upstream.slow_after, 5, mistakes),
-        added: added(upstream.add_headers, source, mistakes),
+        added: added(upstream.add_headers, mistakes),
         health: failures::health(upstream.health_check, mistakes),
         ejection: failures::ejection(upstream.ejection, mistakes),
         breaker: failures::breaker(upstream.breaker, mistakes),
@@ -198,11 +198,11 @@ pub fn servers(
 }
 
 /// Compiles the headers that every request to an upstream gets.
-pub fn added(written: Entries<String>, source: &Source, mistakes: &mut Mistakes) -> AddedHeaders {
+pub fn added(written: Entries<String>, mistakes: &mut Mistakes) -> AddedHeaders {
     let mut headers: Vec<(Box<str>, Box<str>)> = Vec::new();
     for (name, place, value) in written.0 {
         let name = HeaderName::from_text(&name).map_err(Into::into).map(|HeaderName(name)| name);
-        match (name, resolved(&value, source)) {
+        match (name, plain_value(&value)) {
             (Ok(name), Ok(value)) => {
                 if headers.len() == MAX_ADDED_HEADERS {
                     mistakes.push(place, format!("is one header too many; {MAX_ADDED_HEADERS} can be added"));
@@ -219,35 +219,14 @@ pub fn added(written: Entries<String>, source: &Source, mistakes: &mut Mistakes)
     AddedHeaders::new(&headers)
 }
 
-/// A header's value, or another secret, with what it takes from the environment and from files. A mistake never shows
-/// any of it.
-pub fn resolved(text: &str, source: &Source) -> Result<Box<str>, String> {
-    let mut value = String::new();
-    let mut rest = text;
-    while let Some((before, from)) = rest.split_once("${") {
-        let (from, after) = from.split_once('}').ok_or("has a ${ without its }; write ${env:NAME} or ${file:PATH}")?;
-        value.push_str(before);
-        if let Some(name) = from.strip_prefix("env:") {
-            let found = std::env::var(name);
-            value.push_str(&found.map_err(
-                |_| "takes its value from a variable of the environment that is not set; set it, or correct its name",
-            )?);
-        } else if let Some(path) = from.strip_prefix("file:") {
-            let found = source.text(path).map_err(|error| {
-                format!("takes its value from a file that cannot be read ({error}); name one that this user may read")
-            })?;
-            value.push_str(found.trim_ascii_end());
-        } else {
-            return Err("has a ${…} that means nothing here; write ${env:NAME} or ${file:PATH}".to_owned());
-        }
-        rest = after;
-    }
-    value.push_str(rest);
-    let value = value.trim_matches([' ', '\t']);
+/// A header's value, or another secret. A mistake never shows any of it.
+pub fn plain_value(text: &str) -> Result<Box<str>, String> {
+    let value = text.trim_matches([' ', '\t']);
     let fits = (1..=MAX_VALUE_BYTES).contains(&value.len());
     if !fits || !value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
+        let seen = invisible(value).map(|what| format!(" ({what})")).unwrap_or_default();
         return Err(format!(
-            "has a value that no header can have; write 1 to {MAX_VALUE_BYTES} printable characters of ASCII"
+            "has a value that no header can have{seen}; write 1 to {MAX_VALUE_BYTES} printable characters of ASCII"
         ));
     }
     Ok(value.into())

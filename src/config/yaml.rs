@@ -1,11 +1,12 @@
 //! Reads an operator's YAML (or JSON, which is YAML) into `serde` types and collects every mistake.
 //!
-//! A mistake is one line, `file:line:column: path: what is wrong; what to write instead`, and it
-//! never shows a value of the file, because values can be secrets; names of keys are shown. The
+//! A mistake is one line, `file:line:column: path: what is wrong; what to write instead`, without a path
+//! where it is of the whole file, and it never shows a value of the file, because values can be secrets; names of keys are shown. The
 //! types [`Written`], [`Entries`] and [`Listed`] keep a mistake to the value that has it, so that
 //! the rest is still read. This file does not turn text into nodes (`yaml/tree.rs`), and it does
 //! not know what any file is for.
 
+mod diagnosis;
 mod entries;
 pub mod outline;
 mod reader;
@@ -25,6 +26,7 @@ use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 pub use entries::entries;
+pub use words::invisible;
 
 /// Where something is written. The default place means that nobody knows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -283,22 +285,29 @@ pub fn read_after<T: DeserializeOwned>(
 ) -> Option<(T, Place)> {
     let file = Arc::from(file);
     let root = tree::parse(&file, lines_before, text, mistakes)?;
-    reader::deserialize(file, &root, mistakes)
+    reader::deserialize(file, &root, None, mistakes)
 }
 
-/// The same, and beside it what another type makes of the text, if it makes anything of it; that
-/// type's mistakes are nobody's.
+/// Makes the value of a text that has references in it, or says what is wrong with them.
+pub type Expand<'e> = &'e dyn Fn(&str) -> Result<String, String>;
+
+/// Reads a text whose values can have references; and beside it what another type makes of the text as it
+/// is written, if it makes anything of it. That type's mistakes are nobody's.
 pub fn read_also<T: DeserializeOwned, U: DeserializeOwned>(
     file: &str,
     text: &str,
+    expand: Expand<'_>,
     mistakes: &mut Mistakes,
 ) -> Option<(T, Place, Option<U>)> {
     let file: Arc<str> = Arc::from(file);
     let root = tree::parse(&file, 0, text, mistakes)?;
-    let (value, place) = reader::deserialize(Arc::clone(&file), &root, mistakes)?;
-    let also = reader::deserialize(file, &root, &mut Mistakes::default());
+    let (value, place) = reader::deserialize(Arc::clone(&file), &root, Some(expand), mistakes)?;
+    let also = reader::deserialize(file, &root, None, &mut Mistakes::default());
     Some((value, place, also.map(|(also, _)| also)))
 }
+
+/// What is told where the time for a load is over.
+pub const TOO_LONG: &str = tree::TOO_LONG;
 
 /// The name by which [`Written`] makes itself known to the reader of nodes.
 const WRITTEN: &str = "$tollgate::Written";
@@ -365,7 +374,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for EntriesVisitor<T> {
         formatter.write_str("a mapping")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let mut entries = Vec::new();
+        let mut entries = Vec::with_capacity(access.size_hint().unwrap_or(0));
         while let Some(entry) = access.next_entry::<Written<String>, Written<T>>()? {
             if let (Written::Here(key, place), Written::Here(value, _)) = entry {
                 entries.push((key, place, value));
@@ -400,7 +409,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ListedVisitor<T> {
         formatter.write_str("a list")
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let mut items = Vec::new();
+        let mut items = Vec::with_capacity(access.size_hint().unwrap_or(0));
         while let Some(item) = access.next_element::<Written<T>>()? {
             if let Written::Here(value, place) = item {
                 items.push((value, place));

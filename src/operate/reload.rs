@@ -2,20 +2,26 @@
 //!
 //! A thread watches the files, compiles the whole configuration anew when one of them has changed,
 //! and puts it in force by one swap; a request sees the one before or the one after. A broken one
-//! changes nothing. What can only be set at the start, such as addresses, is never half applied: a
-//! configuration that changes it is refused as a whole.
+//! changes nothing, and is tried again. What can only be set at the start, such as addresses, is never
+//! half applied: a configuration that changes it is refused as a whole. When files are looked at and
+//! loaded is `reload/lookout.rs`.
+
+mod lookout;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::os::unix::fs::MetadataExt;
+use std::fmt;
+use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
@@ -23,14 +29,11 @@ use tokio::sync::oneshot;
 use crate::config::{self, Config, Predecessor, Read, Start};
 use crate::gateway::{Gateway, Snapshot};
 use crate::ledger::Ledger;
-use crate::platform::pace;
+use crate::platform::{files, pace};
 use crate::policy::Policy;
 use crate::policy::account::Account;
 use crate::policy::account::in_order::InOrder;
-
-/// How often the files are looked at. A change is loaded once two looks have seen the same, so that
-/// a file is not read while it is written.
-const WATCH_INTERVAL: Duration = Duration::from_millis(200);
+use lookout::{Lookout, Mark, Marks, Next, WATCH_INTERVAL};
 
 /// Bytes of a file that are looked at at once: there may be hundreds of megabytes of accounts.
 const PIECE_BYTES: usize = 32 * 1024;
@@ -47,6 +50,57 @@ struct ReloadMetrics {
     reloads: Counter,
     failures: Counter,
     last_success: Gauge<f64, AtomicU64>,
+    age: Age,
+}
+
+/// For how long the files may have said something else than what is in force. It is asked for when
+/// somebody looks, so that it grows even while a load takes for ever.
+#[derive(Clone, Debug)]
+struct Age {
+    started: Instant,
+    /// Since when, since the start.
+    outdated_since: Arc<Mutex<Option<Duration>>>,
+}
+
+impl Default for Age {
+    fn default() -> Age {
+        Age { started: Instant::now(), outdated_since: Arc::default() }
+    }
+}
+
+impl Age {
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn set(&self, outdated_since: Option<Duration>) {
+        *self.outdated_since.lock().unwrap_or_else(PoisonError::into_inner) = outdated_since;
+    }
+
+    fn seconds(&self) -> f64 {
+        let since = *self.outdated_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.map_or(0.0, |since| self.now().saturating_sub(since).as_secs_f64())
+    }
+}
+
+impl Collector for Age {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help =
+            "For how long the files have said something else than the configuration in force; 0 while they do not";
+        let encoder = encoder.encode_descriptor("tollgate_config_outdated_seconds", help, None, MetricType::Gauge)?;
+        ConstGauge::new(self.seconds()).encode(encoder)
+    }
+}
+
+/// Why a configuration is loaded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    /// Somebody has asked for it.
+    Asked,
+    /// Files have changed.
+    Changed,
+    /// The last time it could not be loaded. What is still wrong has been told.
+    Again,
 }
 
 /// What the thread is told.
@@ -71,16 +125,19 @@ impl Reloader {
             gateway,
             ledger,
             figures: figures.clone(),
+            lookout: Lookout::default(),
+            digests: BTreeMap::new(),
             loaded: [0; 32],
+            told: String::new(),
             retired: Vec::new(),
         };
         let known = watch.marks();
-        let loaded_at = loaded_at.duration_since(UNIX_EPOCH).map_or(i64::MAX, nanoseconds);
-        let is_newer = |mark: &Mark| mark.is_some_and(|(.., changed)| changed >= loaded_at);
         // Nothing is known of files that may have changed while they were read.
-        let known = if known.values().any(is_newer) { BTreeMap::new() } else { known };
-        watch.loaded = if known.is_empty() { [0; 32] } else { watch.content() };
-        std::thread::spawn(move || watch.run(&received, known));
+        if !known.values().any(|mark| mark.is_newer(loaded_at)) {
+            watch.loaded = watch.content(&known);
+            watch.lookout = Lookout::new(known);
+        }
+        std::thread::spawn(move || watch.run(&received));
         Reloader { orders, figures }
     }
 
@@ -103,7 +160,7 @@ impl Reloader {
 
     /// Shows the metrics of reloads.
     pub fn register(&self, registry: &mut Registry) {
-        let ReloadMetrics { reloads, failures, last_success } = &self.figures;
+        let ReloadMetrics { reloads, failures, last_success, age } = &self.figures;
         registry.register(
             "tollgate_config_reloads",
             "Configurations that came into force while running",
@@ -119,6 +176,7 @@ impl Reloader {
             "When the configuration in force was loaded",
             last_success.clone(),
         );
+        registry.register_collector(Box::new(age.clone()));
     }
 }
 
@@ -132,10 +190,6 @@ pub struct Watched {
     pub loaded_at: SystemTime,
 }
 
-/// What a file was like when it was looked at: device, inode, size, and times of change in
-/// nanoseconds; `None` for one that is not there.
-type Mark = Option<(u64, u64, u64, i64, i64)>;
-
 /// The thread that watches.
 struct ConfigWatcher {
     path: PathBuf,
@@ -146,100 +200,120 @@ struct ConfigWatcher {
     gateway: Arc<Gateway>,
     ledger: Arc<Ledger>,
     figures: ReloadMetrics,
+    lookout: Lookout,
+    /// What each file held when it was like this: of hundreds of megabytes only what looks different is
+    /// read again.
+    digests: BTreeMap<PathBuf, (Mark, [u8; 32])>,
     /// A digest of what was loaded last, good or broken.
     loaded: [u8; 32],
+    /// What was wrong with it, as it was told; nothing, if it was good.
+    told: String,
     /// Configurations that requests may still use. They are freed here, and not by a request.
     retired: Vec<Arc<Snapshot>>,
 }
 
 impl ConfigWatcher {
-    fn run(mut self, orders: &Receiver<ReloadCommand>, mut known: BTreeMap<PathBuf, Mark>) {
-        // What was seen once, and is loaded if it is seen again.
-        let mut changed = None;
+    fn run(mut self, orders: &Receiver<ReloadCommand>) {
         loop {
             let order = orders.recv_timeout(WATCH_INTERVAL);
             pace::keep();
             match order {
                 Ok(ReloadCommand::Reload(answer)) => {
-                    // What changes from here on is another change.
-                    (known, changed) = (self.marks(), None);
-                    let outcome = self.load(self.content());
+                    let marks = self.marks();
+                    let content = self.content(&marks);
+                    self.lookout.loading(marks, self.figures.age.now());
+                    let outcome = self.load(content, Occasion::Asked);
                     if let Some(answer) = answer {
                         // Whoever has gone does not need to know.
                         let _ = answer.send(outcome);
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    let marks = self.marks();
-                    if marks == known {
-                        changed = None;
-                    } else if changed.as_ref() == Some(&marks) {
-                        (known, changed) = (marks, None);
-                        let content = self.content();
-                        if content != self.loaded {
-                            // The log has what came of it.
-                            let _ = self.load(content);
-                        }
-                    } else {
-                        changed = Some(marks);
-                    }
-                }
+                Err(RecvTimeoutError::Timeout) => self.look(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            self.figures.age.set(self.lookout.outdated_since());
             self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         }
     }
 
-    /// What each file is like. Links are followed, so that one that is changed is a change.
-    fn marks(&self) -> BTreeMap<PathBuf, Mark> {
-        let mark = |path: &Path| {
-            let found = std::fs::metadata(path).ok()?;
-            let time = |seconds: i64, rest: i64| seconds.wrapping_mul(1_000_000_000).wrapping_add(rest);
-            let modified = time(found.mtime(), found.mtime_nsec());
-            Some((found.dev(), found.ino(), found.size(), modified, time(found.ctime(), found.ctime_nsec())))
+    /// Looks at the files, and loads them if that is due. The log has what came of it.
+    fn look(&mut self) {
+        let (marks, now) = (self.marks(), self.figures.age.now());
+        let next = self.lookout.look(marks.clone(), now);
+        // A load can take long.
+        self.figures.age.set(self.lookout.outdated_since());
+        if next == Next::Wait {
+            return;
+        }
+        let content = self.content(&marks);
+        if content != self.loaded {
+            let _ = self.load(content, Occasion::Changed);
+        } else if self.lookout.retries(now) {
+            let _ = self.load(content, Occasion::Again);
+        } else {
+            self.lookout.unchanged();
+        }
+    }
+
+    /// What each file is like.
+    fn marks(&self) -> Marks {
+        let now = SystemTime::now();
+        let marked = |path: PathBuf| {
+            let mark = Mark::of(&path, now);
+            (path, mark)
         };
-        self.read
-            .paths()
-            .into_iter()
-            .map(|path| {
-                let mark = mark(&path);
-                (path, mark)
-            })
-            .collect()
+        self.read.paths().into_iter().map(marked).collect()
     }
 
     /// A digest of the names and contents of all files: what was touched, but not changed, is not
-    /// loaded again.
-    fn content(&self) -> [u8; 32] {
+    /// loaded again. `marks` are what they were like before.
+    fn content(&mut self, marks: &Marks) -> [u8; 32] {
+        let mut before = std::mem::take(&mut self.digests);
+        for (path, mark) in marks {
+            let known = before.remove(path).filter(|(known, _)| known == mark && mark.is_settled());
+            let of_file = known.map_or_else(|| content(path, *mark), |(_, of_file)| of_file);
+            self.digests.insert(path.clone(), (*mark, of_file));
+        }
+        self.digest()
+    }
+
+    fn digest(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
-        for path in self.read.paths() {
+        for (path, (_, of_file)) in &self.digests {
             digest.update(path.as_os_str().as_encoded_bytes());
-            // What cannot be read is a mistake that loading will tell.
-            if let Ok(file) = std::fs::File::open(&path) {
-                let mut file = BufReader::with_capacity(PIECE_BYTES, file);
-                let mut length = 0;
-                while let Ok(piece @ [_, ..]) = file.fill_buf() {
-                    digest.update(piece);
-                    let read = piece.len();
-                    length += read;
-                    file.consume(read);
-                    pace::step();
-                }
-                digest.update(length.to_le_bytes());
-            }
+            digest.update(of_file);
         }
         digest.finalize().into()
     }
 
+    /// After a load that began at a time and may have read other files than the one before: those count
+    /// as known that have not changed since.
+    fn follow(&mut self, began: SystemTime) {
+        let mut known = Marks::new();
+        for (path, mark) in self.marks() {
+            if let Some(before) = self.lookout.known().get(&path) {
+                known.insert(path, *before);
+            } else if mark.is_settled() && !mark.is_newer(began) {
+                self.digests.insert(path.clone(), (mark, content(&path, mark)));
+                known.insert(path, mark);
+            }
+        }
+        self.digests.retain(|path, _| known.contains_key(path));
+        self.loaded = self.digest();
+        self.lookout.follow(known);
+    }
+
     /// Compiles the configuration and puts it in force; a summary, or all that is wrong with it.
     /// `content` is the digest of what the files had before they are read here.
-    fn load(&mut self, content: [u8; 32]) -> Result<String, String> {
+    fn load(&mut self, content: [u8; 32], occasion: Occasion) -> Result<String, String> {
         self.loaded = content;
+        let (began, began_at) = (self.figures.age.now(), SystemTime::now());
         let before = self.gateway.snapshot();
         let credit_account = |account: &str, product: &str| self.ledger.credit_account(account, product);
         let predecessor = Predecessor { policy: &before.policy, credit_account: &credit_account };
         let (loaded, read) = config::load_and_note(&self.path, Some(&predecessor));
         self.read = read;
+        self.follow(began_at);
         let unchanged_start = |config: Config| match self.start.difference(&config.start()) {
             None => Ok(config),
             Some(key) => Err(format!(
@@ -249,19 +323,33 @@ impl ConfigWatcher {
         };
         let outcome = loaded.map_err(|mistakes| mistakes.to_string()).and_then(unchanged_start);
         match outcome {
-            Ok(config) => Ok(self.put_in_force(config)),
+            Ok(config) => {
+                let summary = self.put_in_force(config);
+                self.lookout.succeeded();
+                self.told.clear();
+                Ok(summary)
+            }
             Err(mistakes) => {
-                self.figures.failures.inc();
-                let count = mistakes.lines().count();
-                let more = if count > 1 { format!(" (and {} more mistakes)", count - 1) } else { String::new() };
-                log::error!(
-                    target: "tollgate::reload",
-                    "the configuration was not changed: {}{more}",
-                    mistakes.lines().next().unwrap_or_default()
-                );
+                self.lookout.failed(occasion == Occasion::Again, began, self.figures.age.now());
+                if occasion != Occasion::Again || mistakes != self.told {
+                    self.tell(&mistakes);
+                }
                 Err(mistakes)
             }
         }
+    }
+
+    /// Counts a configuration that has mistakes, and logs the first of them.
+    fn tell(&mut self, mistakes: &str) {
+        mistakes.clone_into(&mut self.told);
+        self.figures.failures.inc();
+        let count = mistakes.lines().count();
+        let more = if count > 1 { format!(" (and {} more mistakes)", count - 1) } else { String::new() };
+        log::error!(
+            target: "tollgate::reload",
+            "the configuration was not changed: {}{more}",
+            mistakes.lines().next().unwrap_or_default()
+        );
     }
 
     fn put_in_force(&mut self, config: Config) -> String {
@@ -322,8 +410,36 @@ impl Policy {
     }
 }
 
-fn nanoseconds(since_1970: Duration) -> i64 {
-    i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX)
+/// A digest of what one file holds, or of why it cannot be read, which loading will tell in words.
+fn content(path: &Path, mark: Mark) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    match mark {
+        Mark::Absent => return [0; 32],
+        Mark::Dangling(_) => digest.update(b"dangling"),
+        Mark::Hidden => digest.update(b"hidden"),
+        Mark::There(_) => match files::open(path) {
+            Ok(file) => {
+                let most = file.take(config::MAX_WATCHED_BYTES);
+                digest_of(BufReader::with_capacity(PIECE_BYTES, most), &mut digest);
+            }
+            // Of a directory it matters whether it can be listed.
+            Err(why) => digest.update(format!("{why} {}", std::fs::read_dir(path).is_ok())),
+        },
+    }
+    digest.finalize().into()
+}
+
+/// Adds what a file holds, with its length.
+fn digest_of(mut file: impl BufRead, digest: &mut Sha256) {
+    let mut length = 0;
+    while let Ok(piece @ [_, ..]) = file.fill_buf() {
+        digest.update(piece);
+        let read = piece.len();
+        length += read;
+        file.consume(read);
+        pace::step();
+    }
+    digest.update(length.to_le_bytes());
 }
 
 fn unix_seconds() -> f64 {

@@ -37,6 +37,20 @@ pub struct Spot {
     byte: u8,
 }
 
+impl Unreadable {
+    /// Whether the words say already what to do instead.
+    pub fn says_what_to_do(&self) -> bool {
+        match self {
+            Unreadable::OtherEncoding | Unreadable::NotUtf8(_) => true,
+            Unreadable::NotThere
+            | Unreadable::Forbidden
+            | Unreadable::NotAFile(_)
+            | Unreadable::TooLarge(_)
+            | Unreadable::Other(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for Unreadable {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -48,6 +62,13 @@ impl fmt::Display for Unreadable {
             Unreadable::NotUtf8(spot) => write!(formatter, "{spot}"),
             Unreadable::Other(error) => write!(formatter, "cannot be read: {error}"),
         }
+    }
+}
+
+impl Spot {
+    /// The place of a byte of a line that has been read by itself.
+    pub fn on_line(self, line: usize) -> Spot {
+        Spot { line, ..self }
     }
 }
 

@@ -57,10 +57,13 @@ impl Digest {
         Ok(Digest(bytes))
     }
 
-    /// A digest is as good as random, so its first bytes are its hash.
-    fn hash(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    /// Its four words.
+    fn words(&self) -> [u64; 4] {
+        let mut words = [0; 4];
+        for (word, bytes) in words.iter_mut().zip(self.0.as_chunks().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        words
     }
 
     /// `sha256:` and 64 hexadecimal digits.

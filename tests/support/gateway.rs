@@ -100,6 +100,7 @@ impl Gateway {
         }
         let directory = directory();
         for (name, content) in files {
+            fs::create_dir_all(directory.join(name).parent().unwrap()).unwrap();
             fs::write(directory.join(name), content).unwrap();
         }
         let config = directory.join("tollgate.yaml");

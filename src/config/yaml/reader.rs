@@ -4,9 +4,10 @@
 //! file. This file does not build the tree (`tree.rs`) and does not define what a mistake is or
 //! who keeps one from spreading (`yaml.rs`).
 
-use std::cell::RefCell;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
-use std::fmt::{self, Display};
+use std::fmt::{self, Display, Write};
 use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,20 +18,24 @@ use serde::de::{
 };
 use serde::{Deserializer, forward_to_deserialize_any};
 
-use super::tree::{Kind, Node, Resolved, push_index, push_key, resolve};
-use super::words::{in_plain_words, shown, unknown_key};
-use super::{HANDED, Mistakes, Place, TEXT_OR_KEYS, WRITTEN};
+use super::tree::{Kind, Node, Resolved, TOO_LONG, push_index, push_key, resolve};
+use super::words::{in_plain_words, invisible, shown, unknown_key};
+use super::{Expand, HANDED, Mistakes, Place, TEXT_OR_KEYS, WRITTEN};
 use crate::platform::pace;
+
+/// How a reference begins in a text.
+const REFERENCE: &str = "${";
 
 /// Deserializes a tree. `None` means that a mistake says why; with a value there can be mistakes
 /// as well.
 pub(super) fn deserialize<T: DeserializeOwned>(
     file: Arc<str>,
     root: &Node<'_>,
+    expand: Option<Expand<'_>>,
     mistakes: &mut Mistakes,
 ) -> Option<(T, Place)> {
-    let context = Context { file, mistakes: RefCell::new(std::mem::take(mistakes)) };
-    let reader = Reader { node: root, path: &Path::Root, context: &context, kept: false };
+    let context = Context { file, expand, ended: Cell::new(false), mistakes: RefCell::new(std::mem::take(mistakes)) };
+    let reader = Reader { node: root, path: &Path::Root, context: &context, kept: false, is_key: false };
     let value = reader.run(PhantomData::<T>);
     let place = reader.place();
     *mistakes = context.mistakes.into_inner();
@@ -100,8 +105,12 @@ impl de::Error for Error {
 }
 
 /// What all readers of one file share.
-struct Context {
+struct Context<'e> {
     file: Arc<str>,
+    /// What makes values of references, where there can be any.
+    expand: Option<Expand<'e>>,
+    /// Whether the time for a load is over.
+    ended: Cell<bool>,
     mistakes: RefCell<Mistakes>,
 }
 
@@ -141,9 +150,11 @@ fn key_text<'a>(key: &'a Node<'_>) -> &'a str {
 struct Reader<'a> {
     node: &'a Node<'a>,
     path: &'a Path<'a>,
-    context: &'a Context,
+    context: &'a Context<'a>,
     /// Whether a [`Written`](super::Written) around this very node keeps its failure already.
     kept: bool,
+    /// Whether the node is the key of a mapping, which is as it is written.
+    is_key: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -151,15 +162,38 @@ impl<'a> Reader<'a> {
     /// that each failure gets the place of the innermost node around it.
     fn run<'de, S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Error> {
         pace::step();
+        if pace::is_spent() {
+            return Err(self.end());
+        }
         seed.deserialize(self).map_err(|error| self.settle(error))
     }
 
+    /// Ends the reading of everything, and says so once.
+    fn end(self) -> Error {
+        if self.context.ended.replace(true) {
+            return Error::Recorded;
+        }
+        self.settle(Error::Open { key: None, what: String::from(TOO_LONG) })
+    }
+
     fn settle(self, error: Error) -> Error {
-        if let Error::Open { key, what } = error {
+        if let Error::Open { key, mut what } = error {
+            if let Some(seen) = self.hidden() {
+                // Writing to a string cannot fail.
+                let _ = write!(what, " (the value of ${{…}} has {seen})");
+            }
             let place = self.place();
             self.push(key.map_or(place.clone(), |key| place.key(key)), what);
         }
         Error::Recorded
+    }
+
+    /// A character of the value that references stand for, if nobody sees it.
+    fn hidden(self) -> Option<String> {
+        match &self.node.kind {
+            Kind::Scalar { text, .. } if text.contains(REFERENCE) => invisible(&self.context.expand?(text).ok()?),
+            Kind::Scalar { .. } | Kind::Sequence(_) | Kind::Mapping(_) => None,
+        }
     }
 
     fn place(self) -> Place {
@@ -188,16 +222,25 @@ impl<'a> Reader<'a> {
         Error::open(format!("is {found}, but {wanted} is wanted here; {instead}"))
     }
 
-    /// The text of a scalar that is not blank, and whether it is plain.
-    fn text(self, wanted: &str) -> Result<(&'a str, bool), Error> {
-        match &self.node.kind {
-            Kind::Scalar { text, plain } if !plain || !matches!(resolve(text), Resolved::Null) => Ok((text, *plain)),
-            _ => self.wrong(wanted, "write a single value"),
+    /// The text of a scalar that is not blank, with the values of its references, and whether its type is
+    /// decided by it.
+    fn text(self, wanted: &str) -> Result<(Cow<'a, str>, bool), Error> {
+        let (text, plain) = match &self.node.kind {
+            Kind::Scalar { text, plain } if !plain || !matches!(resolve(text), Resolved::Null) => (text, *plain),
+            _ => return self.wrong(wanted, "write a single value"),
+        };
+        match self.context.expand {
+            Some(expand) if !self.is_key && text.contains(REFERENCE) => match expand(text) {
+                // Quotes are needed around the braces.
+                Ok(value) => Ok((Cow::Owned(value), true)),
+                Err(what) => Error::open(what),
+            },
+            Some(_) | None => Ok((Cow::Borrowed(text), plain)),
         }
     }
 
     /// The text of a scalar whose type is not text.
-    fn plain(self, wanted: &str) -> Result<&'a str, Error> {
+    fn plain(self, wanted: &str) -> Result<Cow<'a, str>, Error> {
         match self.text(wanted)? {
             (text, true) => Ok(text),
             (_, false) => Error::open(format!("is quoted text, but {wanted} is wanted here; remove the quotes")),
@@ -209,7 +252,7 @@ impl<'a> Reader<'a> {
         // The upper bound of a type of 64 bits is nobody's.
         let wide = size_of::<N>() > size_of::<u32>();
         let text = self.plain("a whole number")?;
-        let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+        let digits = text.strip_prefix(['+', '-']).unwrap_or(&text);
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Error::open(match wide {
                 true => "is not a whole number; write decimal digits".to_owned(),
@@ -241,7 +284,7 @@ impl<'a> Reader<'a> {
     /// Records a key that is not known, at the key itself.
     fn report_unknown(self, key: &Node<'_>, known: &[&str]) {
         let path = Path::Key(self.path, key);
-        let reader = Reader { node: key, path: &path, context: self.context, kept: false };
+        let reader = Reader { node: key, path: &path, context: self.context, kept: false, is_key: false };
         reader.push(reader.place(), unknown_key(key_text(key), known));
     }
 }
@@ -298,7 +341,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         }
     }
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.plain("true or false")? {
+        match &*self.plain("true or false")? {
             "true" => visitor.visit_bool(true),
             "false" => visitor.visit_bool(false),
             _ => Error::open("is neither true nor false; write `true` or `false`"),
@@ -306,14 +349,14 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let text = self.plain("a number")?;
-        match resolve(text) {
+        match resolve(&text) {
             Resolved::Float(value) => visitor.visit_f64(value),
             Resolved::Unsigned(_) | Resolved::Signed(_) if let Ok(value) = text.parse() => visitor.visit_f64(value),
             _ => Error::open("is not a number; write decimal digits"),
         }
     }
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_str(self.text("one value")?.0)
+        visitor.visit_str(&self.text("one value")?.0)
     }
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_unit()
@@ -437,7 +480,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
         };
         let path = Path::Index(self.parent.path, self.index);
         self.index = self.index.saturating_add(1);
-        Reader { node, path: &path, context: self.parent.context, kept: false }.run(seed).map(Some)
+        Reader { node, path: &path, context: self.parent.context, kept: false, is_key: false }.run(seed).map(Some)
     }
     fn size_hint(&self) -> Option<usize> {
         Some(self.items.len())
@@ -461,14 +504,17 @@ impl<'de> MapAccess<'de> for EntriesAccess<'_> {
         };
         self.value = Some((key, value));
         let path = Path::Key(self.parent.path, key);
-        Reader { node: key, path: &path, context: self.parent.context, kept: false }.run(seed).map(Some)
+        Reader { node: key, path: &path, context: self.parent.context, kept: false, is_key: true }.run(seed).map(Some)
     }
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
         let Some((key, node)) = self.value.take() else {
             return Error::open("has a value without a key; write `key: value`");
         };
         let path = Path::Key(self.parent.path, key);
-        Reader { node, path: &path, context: self.parent.context, kept: false }.run(seed)
+        Reader { node, path: &path, context: self.parent.context, kept: false, is_key: false }.run(seed)
+    }
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.entries.len())
     }
 }
 
@@ -485,7 +531,7 @@ impl Variant<'_> {
             return Error::open("is a word that needs a value; write it as a key with its value");
         };
         let path = Path::Key(self.parent.path, self.key);
-        let reader = Reader { node, path: &path, context: self.parent.context, kept: false };
+        let reader = Reader { node, path: &path, context: self.parent.context, kept: false, is_key: false };
         read(reader).map_err(|error| reader.settle(error))
     }
 }

@@ -540,3 +540,103 @@ fn warnings_stand_apart_from_mistakes_and_both_have_a_limit() {
     assert!(all.to_string().ends_with("\nand 5 more mistakes\n"), "{all}");
     assert_eq!((all.take_warnings().len(), all.warnings().count()), (MAX_TOLD, 0));
 }
+
+/// What people forget, with the place where it is to be mended.
+#[test]
+fn what_is_to_be_mended_is_told_where_it_stands() {
+    for (text, expected) in [
+        (
+            "names: [*.acme.example]\n",
+            "1:9: begins with `*`, which stands for an alias in YAML; put the value in quotes",
+        ),
+        (
+            "names:\n  - *.acme.example\n",
+            "2:5: begins with `*`, which stands for an alias in YAML; put the value in quotes",
+        ),
+        ("names: [a, *]\n", "1:12: begins with `*`, which stands for an alias in YAML; put the value in quotes"),
+        ("names: [a,\n  b\nlisten: c\nmode: d\n", "1:8: opens a list with `[` that is not closed; add the missing `]`"),
+        ("names: [[a], b\nlisten: [c]\n", "1:8: opens a list with `[` that is not closed; add the missing `]`"),
+        (
+            "products:\n  p: {a: 1\n  q: {a: 2}\n",
+            "2:6: opens a mapping with `{` that is not closed; add the missing `}`",
+        ),
+        (
+            "a: 1\nlisten: \"abc\nmode: d\n",
+            "2:9: opens a quoted text with `\"` that is not closed; add the missing `\"`",
+        ),
+        ("listen: \"abc\nmode: \"d\"\n", "1:9: opens a quoted text with `\"` that is not closed; add the missing `\"`"),
+        ("listen: 'it''s\nmode: d\n", "1:9: opens a quoted text with `'` that is not closed; add the missing `'`"),
+        (
+            "# don't [\nlisten: a | b [\nnames: [a\n",
+            "3:8: opens a list with `[` that is not closed; add the missing `]`",
+        ),
+        ("a: |\n  text [ \"\nnames: [a\n", "3:8: opens a list with `[` that is not closed; add the missing `]`"),
+        ("products:\n\ta: 1\n", "2:1: is indented with a tab; use spaces"),
+        ("products:\n  \ta: 1\n", "2:3: is indented with a tab; use spaces"),
+        ("products:\n  p:\n  \tbody: 1\n", "3:3: is indented with a tab; use spaces"),
+        ("a: 1\nb:\n  - x\n\t- y\n", "4:1: is indented with a tab; use spaces"),
+    ] {
+        let lines = lines_of::<Config>(text);
+        assert_eq!(lines, [format!("f:{expected}")], "{text:?}");
+    }
+}
+
+/// A few bytes that stand for gigabytes.
+#[test]
+fn aliases_are_bounded_by_the_text_that_they_stand_for() {
+    let with = |length: usize, count: usize| {
+        format!("free:\n  x: &n \"{}\"\n  y: [{}]\n", "x".repeat(length), vec!["*n"; count].join(", "))
+    };
+    let lines = lines_of::<Config>(&with(100_000, 20_000));
+    let expected =
+        "f:3:170: free.y[41]: makes the aliases of this file stand for more than 4 MiB of text; use fewer aliases";
+    assert_eq!(lines, [expected]);
+    assert_eq!(lines_of::<Config>(&with(100_000, 40)), [""; 0], "and this is no bomb");
+    // Aliases of aliases, each of which has little text of its own.
+    let mut text = String::from("free:\n  a0: &a0 [\"0123456789abcdef0123456789abcdef\"]\n");
+    for level in 1..40 {
+        text.push_str(&format!("  a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 4].join(", ")));
+    }
+    let lines = lines_of::<Config>(&text);
+    assert!(lines.len() == 1 && lines[0].contains("makes the aliases of this file stand for more than"), "{lines:?}");
+}
+
+#[test]
+fn references_stand_for_values_wherever_a_value_is_wanted_and_nowhere_else() {
+    let expand = |text: &str| match text {
+        "${env:N}" => Ok(String::from("7")),
+        "${env:T}" => Ok(String::from("true")),
+        "a ${env:W}" => Ok(String::from("a word")),
+        "${env:R}" => Ok(String::from("7\r")),
+        _ => Err(String::from("is not set; set it")),
+    };
+    let read = |text: &str| {
+        let mut mistakes = Mistakes::default();
+        let read = read_also::<Config, serde_json::Value>("f", text, &expand, &mut mistakes);
+        (read, mistakes.to_string())
+    };
+    let text = "listen: a ${env:W}\nhead_timeout: \"${env:N}\"\ntrace: ${env:T}\nfree: {x: \"${env:N}\"}\nnames: [\"${env:N}\"]\n";
+    let (found, mistakes) = read(text);
+    let (config, _, written) = found.unwrap();
+    assert_eq!(mistakes, "");
+    assert_eq!(config.listen.get().map(String::as_str), Some("a word"));
+    assert_eq!((config.head_timeout.get(), config.trace.get()), (Some(&7), Some(&true)));
+    assert_eq!(config.names.get().unwrap(), &["7"]);
+    assert_eq!(config.free.get().unwrap(), &serde_json::json!({ "x": "${env:N}" }), "what is free is as it is written");
+    assert_eq!(written.unwrap()["listen"], "a ${env:W}");
+    for (text, expected) in [
+        ("listen: ${env:X}\n", "f:1:9: listen: is not set; set it\n"),
+        (
+            "head_timeout: \"${env:R}\"\n",
+            "f:1:15: head_timeout: is not a whole number; write decimal digits, from 0 to 65535 (the value of ${…} has U+000D (a carriage return) at character 2)\n",
+        ),
+        (
+            "\"${env:N}\": 1\n",
+            "f:1:1: ${env:N}: is not a key here; the keys are listen, head_timeout, retries, ratio, trace, address, mode, pair, maybe, products, tokens, names, ports, free\n",
+        ),
+    ] {
+        assert_eq!(read(text).1, expected, "{text:?}");
+    }
+    // Files of accounts, which programs write, have none.
+    assert_eq!(good::<Config>("listen: \"${env:W}\"\n").listen.get().map(String::as_str), Some("${env:W}"));
+}

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 
-use super::words::{not_yaml, shown};
+use super::diagnosis::{Diagnosis, diagnose};
+use super::words::shown;
 use super::{Mistakes, Place};
 use crate::platform::pace;
 
@@ -25,6 +26,12 @@ const MAX_DEPTH: usize = 64;
 /// How many nodes all aliases together may stand for: a few lines of aliases of aliases would
 /// otherwise stand for more nodes than can ever be read.
 const MAX_ALIASED_NODES: usize = 100_000;
+/// How many bytes of text all aliases together may stand for: whatever is made of the values has them
+/// once for each.
+const MAX_ALIASED_BYTES: usize = 4 * 1024 * 1024;
+/// How many keys and values one text may have. With everything that is made of them at a time they take
+/// up to some 600 bytes each, so that this is a limit of less than 2 GiB to the memory of a load.
+const MAX_NODES: usize = 3_000_000;
 
 /// A value or key and where it is written (line and column count from 1).
 pub(super) struct Node<'a> {
@@ -110,8 +117,17 @@ pub(super) fn parse<'a>(
     text: &'a str,
     mistakes: &mut Mistakes,
 ) -> Option<Rc<Node<'a>>> {
-    let (frames, anchors) = (Vec::new(), HashMap::new());
-    let mut builder = Builder { file, lines_before, mistakes, frames, anchors, aliased: 0, root: None };
+    let mut builder = Builder {
+        file,
+        lines_before,
+        mistakes,
+        frames: Vec::new(),
+        anchors: HashMap::new(),
+        aliased: 0,
+        aliased_bytes: 0,
+        nodes: 0,
+        root: None,
+    };
     match builder.build(text) {
         Ok(()) => builder.root,
         Err(Stop) => None,
@@ -125,6 +141,8 @@ struct Stop;
 struct Built<'a> {
     node: Rc<Node<'a>>,
     nodes: usize,
+    /// Bytes of all texts.
+    bytes: usize,
     depth: usize,
 }
 
@@ -134,6 +152,7 @@ struct Frame<'a> {
     column: usize,
     anchor: usize,
     nodes: usize,
+    bytes: usize,
     depth: usize,
     members: Members<'a>,
 }
@@ -164,7 +183,12 @@ struct Builder<'a, 'b> {
     mistakes: &'b mut Mistakes,
     frames: Vec<Frame<'a>>,
     anchors: HashMap<usize, Built<'a>>,
+    /// Nodes that aliases stand for.
     aliased: usize,
+    /// Bytes of texts that aliases stand for.
+    aliased_bytes: usize,
+    /// Nodes so far.
+    nodes: usize,
     root: Option<Rc<Node<'a>>>,
 }
 
@@ -179,10 +203,11 @@ impl<'a> Builder<'a, '_> {
         for event in Parser::new_from_str(text) {
             let (event, span) = match event {
                 Ok(found) => found,
-                Err(error) => return self.not_yaml(&error),
+                Err(error) => return self.not_yaml(text, &error),
             };
             pace::step();
             let (line, column) = self.position(span.start);
+            self.within_limits(line, column)?;
             match event {
                 Event::DocumentStart(_) => {
                     documents = documents.saturating_add(1);
@@ -224,6 +249,17 @@ impl<'a> Builder<'a, '_> {
         Ok(())
     }
 
+    /// Ends a text that takes more memory or time than a configuration does.
+    fn within_limits(&mut self, line: usize, column: usize) -> Result<(), Stop> {
+        self.nodes = self.nodes.saturating_add(1);
+        if self.nodes > MAX_NODES {
+            let what = "comes after 3000000 keys and values, with which this file is read no further; write accounts \
+                        into files of their own that `include` names, one account a line";
+            return self.stop(line, column, what);
+        }
+        if pace::is_spent() { self.stop(line, column, TOO_LONG) } else { Ok(()) }
+    }
+
     fn scalar(&mut self, text: Cow<'a, str>, plain: bool, anchor: usize, line: usize, column: usize) {
         let (mut line, mut column) = (line, column);
         if plain
@@ -233,15 +269,16 @@ impl<'a> Builder<'a, '_> {
             // Nothing stands there: the parser points at whatever comes next, the key says more.
             (line, column) = (name.line, name.column);
         }
+        let bytes = text.len();
         let node = Rc::new(Node { line, column, kind: Kind::Scalar { text, plain } });
-        self.finish(Built { node, nodes: 1, depth: 0 }, anchor, line, column);
+        self.finish(Built { node, nodes: 1, bytes, depth: 0 }, anchor, line, column);
     }
 
     fn open(&mut self, members: Members<'a>, anchor: usize, line: usize, column: usize) -> Result<(), Stop> {
         if self.frames.len() >= MAX_DEPTH {
             return self.too_deep(line, column);
         }
-        self.frames.push(Frame { line, column, anchor, nodes: 1, depth: 1, members });
+        self.frames.push(Frame { line, column, anchor, nodes: 1, bytes: 0, depth: 1, members });
         Ok(())
     }
 
@@ -250,11 +287,17 @@ impl<'a> Builder<'a, '_> {
             return;
         };
         let kind = match frame.members {
-            Members::Sequence(items) => Kind::Sequence(items),
-            Members::Mapping { entries, .. } => Kind::Mapping(entries),
+            Members::Sequence(mut items) => {
+                items.shrink_to_fit();
+                Kind::Sequence(items)
+            }
+            Members::Mapping { mut entries, .. } => {
+                entries.shrink_to_fit();
+                Kind::Mapping(entries)
+            }
         };
         let node = Rc::new(Node { line: frame.line, column: frame.column, kind });
-        let built = Built { node, nodes: frame.nodes, depth: frame.depth };
+        let built = Built { node, nodes: frame.nodes, bytes: frame.bytes, depth: frame.depth };
         self.finish(built, frame.anchor, frame.line, frame.column);
     }
 
@@ -271,6 +314,14 @@ impl<'a> Builder<'a, '_> {
                 "makes the aliases of this file stand for more than 100000 values; use fewer aliases",
             );
         }
+        self.aliased_bytes = self.aliased_bytes.saturating_add(built.bytes);
+        if self.aliased_bytes > MAX_ALIASED_BYTES {
+            return self.stop(
+                line,
+                column,
+                "makes the aliases of this file stand for more than 4 MiB of text; use fewer aliases",
+            );
+        }
         if self.frames.len().saturating_add(built.depth) > MAX_DEPTH {
             return self.too_deep(line, column);
         }
@@ -280,15 +331,16 @@ impl<'a> Builder<'a, '_> {
 
     /// Puts a finished node where it belongs: into the collection around it, or at the root.
     fn finish(&mut self, built: Built<'a>, anchor: usize, line: usize, column: usize) {
-        let Built { node, nodes, depth } = built;
+        let Built { node, nodes, bytes, depth } = built;
         if anchor != 0 {
-            self.anchors.insert(anchor, Built { node: Rc::clone(&node), nodes, depth });
+            self.anchors.insert(anchor, Built { node: Rc::clone(&node), nodes, bytes, depth });
         }
         let Some(frame) = self.frames.last_mut() else {
             self.root = Some(node);
             return;
         };
         frame.nodes = frame.nodes.saturating_add(nodes);
+        frame.bytes = frame.bytes.saturating_add(bytes);
         frame.depth = frame.depth.max(depth.saturating_add(1));
         let complaint = match &mut frame.members {
             Members::Sequence(items) => {
@@ -360,14 +412,17 @@ impl<'a> Builder<'a, '_> {
         self.stop(line, column, "lies more than 64 levels deep; write it with fewer levels")
     }
 
-    fn not_yaml(&mut self, error: &ScanError) -> Result<(), Stop> {
-        let (line, column) = self.position(*error.marker());
+    fn not_yaml(&mut self, text: &str, error: &ScanError) -> Result<(), Stop> {
+        let marker = *error.marker();
         if error.info() == "recursion limit exceeded" {
+            let (line, column) = self.position(marker);
             return self.too_deep(line, column);
         }
         // The frames lag behind the place where the text breaks, so that no path is claimed.
         self.frames.clear();
-        self.stop(line, column, &not_yaml(error.info()))
+        let (line, column) = (marker.line().max(1), marker.col().saturating_add(1));
+        let Diagnosis { line, column, what } = diagnose(text, line, column, error.info());
+        self.stop(line.saturating_add(self.lines_before), column, &what)
     }
 
     fn stop(&mut self, line: usize, column: usize, what: &str) -> Result<(), Stop> {
@@ -398,6 +453,9 @@ impl<'a> Builder<'a, '_> {
     }
 }
 
+/// What is told where the time for a load is over.
+pub(super) const TOO_LONG: &str = "comes after two minutes of work, with which the configuration is read no further; \
+                                   split it, or write accounts one a line";
 const UNKNOWN_TAG: &str = "has a tag that means nothing here; remove the tag";
 const WRONG_TAG: &str = "does not fit its tag; remove the tag or correct the value";
 

@@ -31,6 +31,32 @@ pub(super) fn shown(key: &str) -> String {
     out
 }
 
+/// The first character of a text that nobody sees, with its place: one that is copied along, and then
+/// looked for in vain.
+pub fn invisible(text: &str) -> Option<String> {
+    let last = text.chars().count().saturating_sub(1);
+    let (place, character) = text.chars().enumerate().find(|(place, character)| {
+        let hidden = character.is_control()
+            || matches!(character,
+                '\u{a0}' | '\u{ad}' | '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}'
+                    | '\u{3000}' | '\u{feff}');
+        hidden || (*character == ' ' && (*place == 0 || *place == last))
+    })?;
+    let name = match character {
+        '\n' => "a line end",
+        '\r' => "a carriage return",
+        '\t' => "a tab",
+        ' ' => "a space at its beginning or end",
+        '\u{a0}' | '\u{202f}' => "a no-break space",
+        '\u{ad}' => "a soft hyphen",
+        '\u{200b}' => "a zero-width space",
+        '\u{feff}' => "a byte order mark",
+        other if other.is_control() => "a control character",
+        _ => "a character that is not seen",
+    };
+    Some(format!("U+{:04X} ({name}) at character {}", u32::from(character), place.saturating_add(1)))
+}
+
 /// What is wrong where the parser stopped, from its own words.
 pub(super) fn not_yaml(words: &str) -> String {
     match HINTS.iter().find(|(part, _)| words.contains(part)) {

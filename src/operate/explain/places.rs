@@ -3,10 +3,13 @@
 //! The policy of a running gateway has no places. They are looked up afterwards by the keys that a
 //! check is about, in the file that has them: the main one, or the included one that has the account.
 
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use crate::config::Read;
+use crate::config::lines::{Lines, Next};
 use crate::config::yaml::outline::{Outline, in_words, pointer};
+use crate::config::{self, Read};
+use crate::platform::files;
 use crate::policy::account::{Account, Digest};
 
 /// The files of a configuration.
@@ -48,10 +51,11 @@ impl Places {
     /// That the file cannot be read any more.
     pub fn read(path: &Path, read: &Read) -> Result<Places, String> {
         let name = path.display().to_string();
-        let unreadable = |error: &dyn std::fmt::Display| format!("{name} cannot be read: {error}");
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
+        let unreadable = |why: &dyn std::fmt::Display| format!("{name} {why}");
+        let text = files::text(path, config::MAX_FILE_BYTES).map_err(|why| unreadable(&why))?;
         let keep = |pointer: &str| !pointer.starts_with("/accounts/");
-        let main = Outline::read(&name, &text, &keep).ok_or_else(|| unreadable(&"it has changed"))?;
+        let main =
+            Outline::read(&name, &text, &keep).ok_or_else(|| unreadable(&"has changed and is not YAML any more"))?;
         let ends = ["yaml", "yml", "json", "jsonl", "ndjson"];
         let has_accounts = |other: &PathBuf| {
             let end = other.extension().and_then(|end| end.to_str()).unwrap_or_default();
@@ -110,22 +114,36 @@ fn spot(outline: &Outline, lines_before: usize, wanted: &str) -> Option<Location
 /// Looks for a token in one file.
 fn find(path: &Path, account: &str, token: &Digest) -> Option<AccountPlaces> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).ok()?;
     let by_lines = path.extension().is_some_and(|end| end == "jsonl" || end == "ndjson");
-    if !by_lines {
-        let pointer = pointer(&["accounts", account]);
-        let below = format!("{pointer}/");
-        let keep = |other: &str| !other.starts_with("/accounts/") || other == pointer || other.starts_with(&below);
-        let outline = Outline::read(&name, &text, &keep)?;
-        return in_outline(outline, 0, pointer, token);
+    if by_lines {
+        return find_line(path, &name, account, token);
     }
-    // Only lines that can be the account's are read: there may be millions of others.
-    let mut lines = text.lines().enumerate().filter(|(_, line)| line.contains("sha256:"));
-    lines.find_map(|(number, line)| {
-        let of_account = serde_json::from_str::<NameOfLine>(line).is_ok_and(|line| line.name == account);
-        let outline = of_account.then(|| Outline::read(&name, line, &|_| true)).flatten()?;
-        in_outline(outline, number, String::new(), token)
-    })
+    let text = files::text(path, config::MAX_FILE_BYTES).ok()?;
+    let pointer = pointer(&["accounts", account]);
+    let below = format!("{pointer}/");
+    let keep = |other: &str| !other.starts_with("/accounts/") || other == pointer || other.starts_with(&below);
+    let outline = Outline::read(&name, &text, &keep)?;
+    in_outline(outline, 0, pointer, token)
+}
+
+/// Looks for a token in a file with one account a line. Only lines that can be the account's are read:
+/// there may be millions of others.
+fn find_line(path: &Path, name: &str, account: &str, token: &Digest) -> Option<AccountPlaces> {
+    let mut lines = Lines::new(BufReader::new(files::open(path).ok()?), config::MAX_WATCHED_BYTES);
+    loop {
+        let (number, line) = match lines.next().ok()? {
+            Next::Line(number, line) => (number, line),
+            Next::TooLong(_) | Next::NotUtf8(_) | Next::OtherEncoding(_) | Next::TooLarge | Next::End => return None,
+        };
+        let is_it = || serde_json::from_str::<NameOfLine>(line).is_ok_and(|line| line.name == account);
+        if line.contains("sha256:")
+            && is_it()
+            && let Some(outline) = Outline::read(name, line, &|_| true)
+            && let Some(places) = in_outline(outline, number.saturating_sub(1), String::new(), token)
+        {
+            return Some(places);
+        }
+    }
 }
 
 /// What tells the account of a line.

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -18,6 +17,7 @@ use sha2::{Digest, Sha256};
 use webpki::{EndEntityCert, KeyUsage};
 
 use super::provider;
+use crate::platform::files::{self, Unreadable};
 
 /// Bytes of a PEM file; a bundle of all public authorities has a quarter of a mebibyte.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
@@ -198,19 +198,16 @@ pub fn fault(file: &Path, what: impl Into<String>) -> FileFault {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, &'static str> {
-    let why = |error: std::io::Error| match error.kind() {
-        ErrorKind::NotFound => "is not there; name a file that is",
-        ErrorKind::PermissionDenied => "may not be read; let this user read it",
-        ErrorKind::IsADirectory => "is a directory; name a file in it",
-        _ => "cannot be read; name a file that this user may read",
-    };
-    let mut bytes = Vec::new();
-    // One byte more than the limit tells that there are too many, also where a size is not known.
-    let taken = std::fs::File::open(file).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
-    match taken.map_err(why)? {
-        count if u64::try_from(count).is_ok_and(|count| count <= MAX_FILE_BYTES) => Ok(bytes),
-        _ => Err("is larger than 4 MiB; keep what is needed"),
-    }
+    files::bytes(file, MAX_FILE_BYTES).map_err(|why| match why {
+        Unreadable::NotThere => "is not there; name a file that is",
+        Unreadable::Forbidden => "may not be read; let this user read it",
+        Unreadable::NotAFile("a directory") => "is a directory; name a file in it",
+        Unreadable::NotAFile(_) => "is a device, a FIFO or a socket; name a file",
+        Unreadable::TooLarge(_) => "is larger than 4 MiB; keep what is needed",
+        Unreadable::OtherEncoding | Unreadable::NotUtf8(_) | Unreadable::Other(_) => {
+            "cannot be read; name a file that this user may read"
+        }
+    })
 }
 
 /// The DNS names of a certificate, in lower case; a leading `*.` stands for one label.

@@ -25,12 +25,13 @@ pub struct Accounts {
     token_count: usize,
     stretches: Vec<Stretch>,
     hasher: RandomState,
+    digests: DigestHasher,
 }
 
 /// Where a token is: all of what a look-up needs besides the account itself.
 #[derive(Debug)]
 struct Entry {
-    /// The digest's first word.
+    /// The digest's hash.
     hash: u64,
     account: Arc<Account>,
     account_place: u32,
@@ -40,6 +41,33 @@ struct Entry {
 /// What a token takes in the table.
 #[cfg(test)]
 pub(super) const ENTRY_BYTES: usize = size_of::<Entry>();
+
+/// Hashes of digests. Those of tokens are as good as random, but nothing makes sure that what a file has
+/// is the digest of anything: without a key that nobody knows, a hundred thousand of them could be made to
+/// have one hash.
+#[derive(Clone, Copy, Debug)]
+struct DigestHasher([u64; 4]);
+
+impl Default for DigestHasher {
+    fn default() -> Self {
+        let random = RandomState::new();
+        DigestHasher([0_u8, 1, 2, 3].map(|number| random.hash_one(number)))
+    }
+}
+
+impl DigestHasher {
+    fn hash(&self, digest: &Digest) -> u64 {
+        let ([a, b, c, d], [key_a, key_b, key_c, key_d]) = (digest.words(), self.0);
+        folded(a ^ key_a, b ^ key_b) ^ folded(c ^ key_c, d ^ key_d)
+    }
+}
+
+/// Both halves of a product, so that every bit of the factors counts in every bit of the result.
+fn folded(one: u64, other: u64) -> u64 {
+    let product = u128::from(one) * u128::from(other);
+    let half = |half: u128| u64::try_from(half & u128::from(u64::MAX)).unwrap_or_default();
+    half(product) ^ half(product >> 64)
+}
 
 /// Some accounts in a row, and a fingerprint of the text that they were made of.
 #[derive(Debug)]
@@ -78,6 +106,7 @@ impl Accounts {
             token_count: 0,
             stretches: Vec::with_capacity(before.stretches.len()),
             hasher: before.hasher.clone(),
+            digests: before.digests,
         }
     }
 
@@ -87,13 +116,13 @@ impl Accounts {
         let mut twice = Vec::new();
         let account_place = short(self.accounts.len());
         for (own, Key { digest, .. }) in account.keys.iter().enumerate() {
-            let is_equal = |entry: &Entry| entry.is(digest);
-            match self.tokens.entry(digest.hash(), is_equal, |entry| entry.hash) {
+            let hash = self.digests.hash(digest);
+            match self.tokens.entry(hash, |entry| entry.is(hash, digest), |entry| entry.hash) {
                 Slot::Occupied(known) => twice.push(Twice { own, first: place(known.get().token_place) }),
                 Slot::Vacant(free) => {
                     let token_place = short(self.token_count + own);
                     let account = Arc::clone(&account);
-                    free.insert(Entry { hash: digest.hash(), account, account_place, token_place });
+                    free.insert(Entry { hash, account, account_place, token_place });
                 }
             }
         }
@@ -105,7 +134,8 @@ impl Accounts {
     /// Who has the token with this digest. Equal digests alone are compared, so the time tells nothing
     /// of a token that was nearly guessed.
     pub fn find(&self, digest: &Digest) -> Option<Principal<'_>> {
-        let entry = self.tokens.find(digest.hash(), |entry| entry.is(digest))?;
+        let hash = self.digests.hash(digest);
+        let entry = self.tokens.find(hash, |entry| entry.is(hash, digest))?;
         let key = entry.account.key(digest)?;
         Some(Principal {
             token: &key.token,
@@ -160,8 +190,8 @@ impl Deref for Accounts {
 }
 
 impl Entry {
-    fn is(&self, digest: &Digest) -> bool {
-        self.hash == digest.hash() && self.account.key(digest).is_some()
+    fn is(&self, hash: u64, digest: &Digest) -> bool {
+        self.hash == hash && self.account.key(digest).is_some()
     }
 }
 
@@ -215,6 +245,26 @@ mod tests {
         let found = accounts.find(&digest(1999)).unwrap();
         assert_eq!((&*found.account.name, found.account_place, found.token_place), ("999", 999, 1999));
         assert!(accounts.find(&digest(2000)).is_none());
+    }
+
+    /// Digests that are made up can have any bytes in common.
+    #[test]
+    fn digests_have_different_hashes_whatever_they_have_in_common() {
+        let hasher = DigestHasher::default();
+        for varied in [[0, 1, 2], [8, 9, 10], [16, 17, 18], [24, 25, 26], [29, 30, 31], [0, 8, 16], [7, 15, 31]] {
+            let (mut low, mut high) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+            for number in 0..4096_u32 {
+                let mut bytes = [0x5a; 32];
+                for (place, byte) in varied.into_iter().zip(number.to_le_bytes()) {
+                    bytes[place] = byte;
+                }
+                let hash = hasher.hash(&Digest(bytes));
+                low.insert(hash & 0xffff);
+                high.insert(hash >> 48);
+            }
+            // Of 4096 in 65536 places, about 120 share one by chance.
+            assert!(low.len() > 3700 && high.len() > 3700, "{varied:?}: {} and {}", low.len(), high.len());
+        }
     }
 
     #[test]

@@ -1,0 +1,177 @@
+//! Why a text is not YAML, and where: the parser tells where it could not go on, which is often far
+//! behind what has to be mended.
+//!
+//! The text is looked through once more for what people forget: quotes and brackets that are not closed,
+//! tabs, stars without quotes. Only a text that is broken comes here, so that a wrong guess costs a word
+//! and never a configuration.
+
+use super::words::not_yaml;
+
+/// What has to be mended, and where (line and column count from 1).
+pub(super) struct Diagnosis {
+    pub line: usize,
+    pub column: usize,
+    pub what: String,
+}
+
+/// Finds what has to be mended in a text where the parser stopped, with its words.
+pub(super) fn diagnose(text: &str, line: usize, column: usize, words: &str) -> Diagnosis {
+    tab(text, line)
+        .or_else(|| star(text, line, column))
+        .or_else(|| unclosed(text).filter(|opened| (opened.line, opened.column) <= (line, column)).map(Opened::told))
+        .unwrap_or_else(|| Diagnosis { line, column, what: not_yaml(words) })
+}
+
+/// A tab in the indentation of the line where the parser stopped, or of one beside it: it stops at the
+/// end of the line before, or behind the tab.
+fn tab(text: &str, stopped: usize) -> Option<Diagnosis> {
+    let first = stopped.saturating_sub(1).max(1);
+    let lines = text.lines().enumerate().map(|(number, line)| (number.saturating_add(1), line));
+    lines.skip(first.saturating_sub(1)).take(3).find_map(|(number, line)| {
+        let indentation = line.len().saturating_sub(line.trim_start_matches([' ', '\t']).len());
+        let place = line.get(..indentation)?.find('\t')?;
+        let is_blank = indentation == line.len();
+        let what = String::from("is indented with a tab; use spaces");
+        (!is_blank).then(|| Diagnosis { line: number, column: place.saturating_add(1), what })
+    })
+}
+
+/// A value that begins with a star, such as a domain, where the parser stopped.
+fn star(text: &str, line: usize, column: usize) -> Option<Diagnosis> {
+    let written = text.lines().nth(line.saturating_sub(1))?;
+    // The parser stops at the star, or behind the name that follows it.
+    let before: String = written.chars().take(column).collect();
+    let place = before.rfind('*')?;
+    let begins = before.get(..place)?.trim_end().chars().next_back();
+    let rest: String = written.chars().skip(before.get(..place)?.chars().count().saturating_add(1)).collect();
+    let is_pattern = rest.starts_with(['.', '/', '-', '*']) || rest.is_empty();
+    let is_value = begins.is_none_or(|before| matches!(before, '[' | ',' | ':' | '-' | '{'));
+    if !is_value {
+        return None;
+    }
+    let what = if is_pattern {
+        "begins with `*`, which stands for an alias in YAML; put the value in quotes"
+    } else {
+        "is an alias for an anchor that is not written above; write the value out, or put it in quotes if the `*` belongs to it"
+    };
+    let column = before.get(..place)?.chars().count().saturating_add(1);
+    Some(Diagnosis { line, column, what: String::from(what) })
+}
+
+/// A quote or bracket, and where it stands.
+#[derive(Clone, Copy)]
+struct Opened {
+    sign: char,
+    line: usize,
+    column: usize,
+}
+
+impl Opened {
+    fn told(self) -> Diagnosis {
+        let Opened { sign, line, column } = self;
+        let what = match sign {
+            '[' => "opens a list with `[` that is not closed; add the missing `]`",
+            '{' => "opens a mapping with `{` that is not closed; add the missing `}`",
+            '\'' => "opens a quoted text with `'` that is not closed; add the missing `'`",
+            _ => "opens a quoted text with `\"` that is not closed; add the missing `\"`",
+        };
+        Diagnosis { line, column, what: String::from(what) }
+    }
+}
+
+/// The first quote or bracket that is not closed.
+fn unclosed(text: &str) -> Option<Opened> {
+    let mut scan = Scan { brackets: Vec::new(), quote: None, closed: None, block: None };
+    for (number, line) in text.lines().enumerate() {
+        if let Some(opened) = scan.line(line, number.saturating_add(1)) {
+            return Some(opened);
+        }
+    }
+    scan.brackets.first().copied().or(scan.quote)
+}
+
+/// How far a text was looked through.
+struct Scan {
+    /// Brackets that are open.
+    brackets: Vec<Opened>,
+    /// The quote that is open.
+    quote: Option<Opened>,
+    /// The quote that was closed last, until what follows it has been seen.
+    closed: Option<Opened>,
+    /// The indentation of the line whose value is a block of text.
+    block: Option<usize>,
+}
+
+impl Scan {
+    /// Looks through a line; a quote that turns out not to have been closed where it should have been.
+    fn line(&mut self, line: &str, number: usize) -> Option<Opened> {
+        let indentation = line.len().saturating_sub(line.trim_start_matches(' ').len());
+        if let Some(block) = self.block {
+            if line.trim().is_empty() || indentation > block {
+                return None;
+            }
+            self.block = None;
+        }
+        self.closed = None;
+        // What stands before a sign that is looked at, without spaces, and whether there are any.
+        let (mut before, mut spaced) = (None, true);
+        let mut characters = line.chars().enumerate().peekable();
+        while let Some((place, sign)) = characters.next() {
+            let here = Opened { sign, line: number, column: place.saturating_add(1) };
+            if let Some(quote) = self.quote {
+                let next = characters.peek().map(|(_, next)| *next);
+                match (quote.sign, sign) {
+                    ('"', '\\') | ('\'', '\'') if sign == '\\' || next == Some('\'') => drop(characters.next()),
+                    (open, close) if open == close => {
+                        self.quote = None;
+                        // One that was opened on an earlier line, and is closed by the beginning of another.
+                        let goes_on = next.is_some_and(|next| !" \t,]}:#".contains(next));
+                        if goes_on && quote.line < number {
+                            return Some(quote);
+                        }
+                    }
+                    _ => {}
+                }
+                (before, spaced) = (Some('"'), false);
+                continue;
+            }
+            if sign == '#' && spaced {
+                break;
+            }
+            if sign == ' ' || sign == '\t' {
+                spaced = true;
+                continue;
+            }
+            self.sign(here, begins(before, spaced));
+            (before, spaced) = (Some(sign), false);
+        }
+        let is_block = self.brackets.is_empty() && self.quote.is_none() && announces_a_block(line);
+        self.block = is_block.then_some(indentation);
+        None
+    }
+
+    fn sign(&mut self, here: Opened, begins_a_value: bool) {
+        match here.sign {
+            '"' | '\'' if begins_a_value => self.quote = Some(here),
+            '[' | '{' if begins_a_value => self.brackets.push(here),
+            ']' | '}' => drop(self.brackets.pop()),
+            _ => {}
+        }
+    }
+}
+
+/// Whether a value begins behind a sign, and behind spaces or not.
+fn begins(before: Option<char>, spaced: bool) -> bool {
+    match before {
+        None | Some('[' | '{' | ',') => true,
+        Some(':' | '-' | '?') => spaced,
+        Some(_) => false,
+    }
+}
+
+/// Whether a line ends in `|` or `>`, so that text follows.
+fn announces_a_block(line: &str) -> bool {
+    let line = line.split(" #").next().unwrap_or(line).trim_end();
+    let line = line.trim_end_matches(['+', '-', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
+    line.ends_with(": |") || line.ends_with(": >") || line.ends_with("- |") || line.ends_with("- >")
+}
