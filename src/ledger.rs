@@ -19,6 +19,8 @@ pub(crate) mod balance_index;
 mod batch;
 mod bill;
 pub mod entry;
+mod journal;
+pub mod lock;
 mod question;
 mod rates;
 pub mod store;
