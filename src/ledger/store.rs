@@ -19,6 +19,7 @@ use super::LedgerFault;
 use super::entry::{Draft, Entry, Kind, Position, Reference};
 use super::journal::{self, Standing};
 use super::lock::{self, beside};
+use super::rates::Used;
 
 /// Marks the file as a ledger: "toll" in ASCII.
 const APPLICATION_ID: i64 = 0x746f_6c6c;
@@ -38,6 +39,16 @@ const MAX_JOURNAL_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Rows that one page of a history has at the most.
 pub const MAX_PAGE_ROWS: u32 = 1000;
+
+/// How long one request of each account's rate takes, in a table of its own: earlier versions, which
+/// write whole rows of `rate`, do not know it. A row counts while its time is that of the rate's row.
+const RATE_INTERVAL: &str = "
+CREATE TABLE IF NOT EXISTS rate_interval (
+  account TEXT PRIMARY KEY,
+  full_at INTEGER NOT NULL,
+  nanoseconds INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";
 
 const TABLES: &str = "
 CREATE TABLE entry (
@@ -133,6 +144,7 @@ impl Store {
             Storage::Memory => {
                 let connection = Connection::open_in_memory()?;
                 connection.execute_batch(TABLES)?;
+                connection.execute_batch(RATE_INTERVAL)?;
                 Ok(Store { connection, file: None })
             }
             Storage::File(path) => Store::open_file(path, create),
@@ -249,6 +261,7 @@ impl Store {
         if !journal::knows_base(&self.connection)? {
             journal::make_room(&self.connection)?;
         }
+        self.connection.execute_batch(RATE_INTERVAL)?;
         self.fold()
     }
 
@@ -376,31 +389,38 @@ impl Store {
         Ok(transaction.commit()?)
     }
 
-    /// When the bursts of accounts are whole again, in milliseconds since 1970. Those that already
-    /// are have no row any more.
+    /// What accounts have used of their rates. Those whose burst is whole again have no row any more.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn rates(&self, now_ms: i64) -> Result<HashMap<String, i64>, LedgerFault> {
+    pub fn rates(&self, now_ms: i64) -> Result<HashMap<String, Used>, LedgerFault> {
         self.connection.execute("DELETE FROM rate WHERE full_at <= ?1", [now_ms])?;
-        let mut statement = self.connection.prepare("SELECT account, full_at FROM rate")?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        self.connection.execute("DELETE FROM rate_interval WHERE full_at <= ?1", [now_ms])?;
+        let query = "SELECT account, full_at, nanoseconds FROM rate LEFT JOIN rate_interval USING (account, full_at)";
+        let mut statement = self.connection.prepare(query)?;
+        let read = |row: &Row<'_>| Ok((row.get(0)?, Used { full_at: row.get(1)?, interval: row.get(2)? }));
+        let rows = statement.query_map([], read)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Writes when the bursts of some accounts are whole again.
+    /// Writes what some accounts have used of their rates.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn write_rates(&mut self, rows: &[(&str, i64)]) -> Result<(), LedgerFault> {
+    pub fn write_rates(&mut self, rows: &[(&str, Used)]) -> Result<(), LedgerFault> {
         self.check_place()?;
         self.fold_if_long()?;
         let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         {
             let insert = "INSERT INTO rate VALUES (?1, ?2) ON CONFLICT DO UPDATE SET full_at = excluded.full_at";
             let mut insert = transaction.prepare_cached(insert)?;
-            for row in rows {
-                insert.execute(params![row.0, row.1])?;
+            let mut interval =
+                transaction.prepare_cached("INSERT OR REPLACE INTO rate_interval VALUES (?1, ?2, ?3)")?;
+            for (account, used) in rows {
+                insert.execute(params![account, used.full_at])?;
+                if used.interval.is_some() {
+                    interval.execute(params![account, used.full_at, used.interval])?;
+                }
             }
         }
         Ok(transaction.commit()?)
