@@ -19,6 +19,7 @@ use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{Context, references};
 use crate::policy::{Policy, Upstream};
 use crate::telemetry::request_record::UpstreamTimes;
+use crate::upstream::blame::Asker;
 use crate::upstream::connector::{Connections, Connector};
 use crate::upstream::response::{Body, Incoming, ResponseFault};
 use crate::upstream::{Passage, Upstreams, translate};
@@ -98,14 +99,14 @@ impl Exchange {
     pub async fn forward<T>(
         &self,
         connections: &Connections,
-        upstream: usize,
+        (upstream, asker): (usize, Asker<'_>),
         request: Vec<u8>,
         response_limit: usize,
         asked: &mut UpstreamTimes,
         judge: impl FnOnce(&[u8]) -> Result<T, Problem>,
     ) -> Result<(Body, T), Problem> {
         let no_upstream = Problem::new(Row::Internal, "the product has no upstream");
-        let mut passage = self.upstreams.pool(upstream).ok_or(no_upstream)?.enter()?;
+        let mut passage = self.upstreams.pool(upstream).ok_or(no_upstream)?.enter(asker)?;
         let mut unreached = None;
         // Each server is tried at most once, so that this ends.
         loop {
@@ -119,7 +120,7 @@ impl Exchange {
                 }
                 // A server that cannot be connected to, or that is not the one it should be, has not
                 // seen a byte, so that the next one may.
-                Err(Unsent::Unreached(problem)) => unreached = Some(passage.failed(problem)),
+                Err(Unsent::Unreached(problem)) => unreached = Some(passage.unreachable(problem)),
                 Err(Unsent::Broken(problem)) => return Err(passage.failed(problem)),
             }
         }
