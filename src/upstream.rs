@@ -21,6 +21,7 @@ pub(crate) mod response;
 pub mod servers;
 pub mod settings;
 pub(crate) mod translate;
+pub(crate) mod unprocessed;
 pub mod verdict;
 
 use std::net::SocketAddr;
