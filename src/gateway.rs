@@ -33,6 +33,7 @@ use crate::policy::{Limits, Policy, account_info};
 use crate::telemetry::request_record::RequestRecord;
 use crate::telemetry::tables::Tables;
 use crate::telemetry::{Occupied, Telemetry};
+use crate::upstream::blame::Asker;
 use crate::upstream::connector::{Connections, Connector};
 use crate::upstream::exchange::{self, Exchange};
 use crate::upstream::response::{Body, READ_BYTES};
@@ -370,7 +371,7 @@ impl Gateway {
             exchange::build(&mut request, admission, &hold, head, downstream.body(), context)?;
             let limit = snapshot.policy.limits.response_bytes;
             let judge = |answer: &[u8]| translate::body(answer, admission.tariff(), wishes);
-            let upstream = admission.product().upstream;
+            let upstream = (admission.product().upstream, Asker::of(&admission.principal().account.name));
             let asked = record.asks(context.now);
             let answer = snapshot.exchange.forward(&self.backends, upstream, request, limit, asked, judge);
             let answer = tokio::select! {

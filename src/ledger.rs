@@ -19,6 +19,8 @@ pub(crate) mod balance_index;
 mod batch;
 mod bill;
 pub mod entry;
+mod journal;
+pub mod lock;
 mod question;
 mod rates;
 pub mod store;
@@ -364,8 +366,8 @@ impl Ledger {
         self.shared.predecessor.load(Ordering::Acquire)
     }
 
-    /// Whether the file cannot be written, so that this process alone knows the charges that wait
-    /// for it.
+    /// Whether the file cannot be written, so that requests that cost something are refused, and this
+    /// process alone knows the charges that wait for it.
     pub fn is_stuck(&self) -> bool {
         self.thread.is_some() && self.shared.standing() == BalanceState::Unusable
     }
@@ -471,11 +473,14 @@ impl Ledger {
     pub fn register(&self, registry: &mut Registry) {
         let LedgerFigures { usable, waiting, commits, failures, charged, refunded, capped, insufficient } =
             &self.shared.figures;
-        registry.register(
-            "tollgate_ledger_usable",
-            "Whether the ledger can be written (1); if not (0), requests that cost something are refused",
-            usable.clone(),
-        );
+        // Without books there is nothing that could be usable or not: a 0 would be an alarm.
+        if self.is_kept() {
+            registry.register(
+                "tollgate_ledger_usable",
+                "Whether the ledger can be written (1); if not (0), requests that cost something are refused",
+                usable.clone(),
+            );
+        }
         registry.register("tollgate_ledger_waiting_charges", "Charges that are not written yet", waiting.clone());
         registry.register("tollgate_ledger_commits", "Writes to the ledger's file", commits.clone());
         registry.register("tollgate_ledger_failures", "Failed attempts to open or write the ledger", failures.clone());

@@ -7,6 +7,7 @@
 //! ejection and no breaker, and its backends are clones of an address that would have to be made
 //! into a peer for each request.
 
+pub mod blame;
 pub mod breaker;
 pub(crate) mod connector;
 pub mod exchange;
@@ -20,6 +21,7 @@ pub(crate) mod response;
 pub mod servers;
 pub mod settings;
 pub(crate) mod translate;
+pub(crate) mod unprocessed;
 pub mod verdict;
 
 use std::net::SocketAddr;
@@ -33,6 +35,7 @@ use crate::policy::Upstream;
 use crate::policy::problem::{Hint, Problem, Row};
 use crate::policy::rate::Now;
 use crate::upstream::settings::{Address, MAX_SERVERS};
+use blame::{Asker, Shut};
 use breaker::{Breaker, Change, Pass};
 use figures::Tally;
 use servers::{Lack, Roster, Server, State, Tried};
@@ -136,15 +139,15 @@ impl<P> Pool<P> {
         }
     }
 
-    /// Lets a request in.
+    /// Lets a request of an account in.
     ///
     /// # Errors
     /// `upstream-unavailable`, while the breaker is open.
-    pub fn enter(&self) -> Result<Passage<'_, P>, Problem> {
+    pub fn enter<'p>(&'p self, asker: Asker<'p>) -> Result<Passage<'p, P>, Problem> {
         let now = self.clock.now();
-        let pass = self.breaker.enter(now).map_err(|wait| unavailable("the breaker is open", wait))?;
+        let pass = self.breaker.enter(asker, now).map_err(|wait| unavailable("the breaker is open", wait))?;
         let (tried, attempt, verdict) = (Tried::default(), None, Verdict::Unknown);
-        Ok(Passage { pool: self, roster: self.roster.load_full(), pass, tried, attempt, verdict, now })
+        Ok(Passage { pool: self, asker, roster: self.roster.load_full(), pass, tried, attempt, verdict, now })
     }
 
     /// The addresses that one of the servers had last.
@@ -209,6 +212,7 @@ fn roster<P>(
 #[derive(Debug)]
 pub struct Passage<'p, P> {
     pool: &'p Pool<P>,
+    asker: Asker<'p>,
     roster: Arc<Roster<P>>,
     pass: Pass,
     tried: Tried,
@@ -238,7 +242,7 @@ impl<P> Passage<'_, P> {
         let again = self.attempt.is_some();
         self.end_attempt();
         let now = self.now;
-        let chosen = self.roster.choose(&mut self.tried, now).map(Arc::clone);
+        let chosen = self.roster.choose(&mut self.tried, self.asker, now).map(Arc::clone);
         let server = chosen.map_err(|lack| lacking(lack, &self.pool.upstream))?;
         if again {
             self.pool.tally.retries.inc();
@@ -253,7 +257,18 @@ impl<P> Passage<'_, P> {
         if reused { &tally.reused } else { &tally.connected }.add_one();
     }
 
-    /// The server has failed; the problem is handed through.
+    /// The request is sent once more, since nobody can have processed it.
+    pub fn repeated(&self) {
+        self.pool.tally.repeated.inc();
+    }
+
+    /// The server has failed before it had a byte of the request; the problem is handed through.
+    pub fn unreachable(&mut self, problem: Problem) -> Problem {
+        self.judge(Verdict::Unreachable);
+        problem
+    }
+
+    /// The server has failed with the request; the problem is handed through.
     pub fn failed(&mut self, problem: Problem) -> Problem {
         self.judge(Verdict::Failed);
         problem
@@ -278,13 +293,24 @@ impl<P> Passage<'_, P> {
         self.now = now;
         let waited = now.monotonic.saturating_sub(since.monotonic);
         self.verdict = verdict.unwrap_or_else(|| Verdict::of_abandoned(waited, upstream.slow_after));
-        if self.roster.judge(&server, self.verdict, upstream.ejection, now) {
-            tally.ejections.inc();
-            log::warn!(
-                target: "tollgate::upstream",
-                "upstream {}: server {} is ejected for {:?} after failures in a row",
-                upstream.name, server.address, upstream.ejection.time,
-            );
+        let (name, address, time) = (&upstream.name, server.address, upstream.ejection.time);
+        match self.roster.judge(&server, self.verdict, self.asker, upstream.ejection, now) {
+            Shut::Nobody => {}
+            Shut::Asker => {
+                tally.shut_out.inc();
+                log::warn!(
+                    target: "tollgate::upstream",
+                    "upstream {name}: server {address} gets no requests of account {} for {time:?}, since they alone have failed there",
+                    self.asker.name,
+                );
+            }
+            Shut::Everybody => {
+                tally.ejections.inc();
+                log::warn!(
+                    target: "tollgate::upstream",
+                    "upstream {name}: server {address} is ejected for {time:?} after failures in a row",
+                );
+            }
         }
     }
 }
@@ -292,16 +318,24 @@ impl<P> Passage<'_, P> {
 impl<P> Drop for Passage<'_, P> {
     fn drop(&mut self) {
         self.end_attempt();
-        let Pool { upstream, breaker, .. } = self.pool;
-        match breaker.judge(self.pass, self.verdict, self.now) {
+        let Pool { upstream, breaker, tally, .. } = self.pool;
+        let (name, open_for) = (&upstream.name, upstream.breaker.open_for);
+        match breaker.judge(self.pass, self.verdict, self.asker, self.now) {
             Change::Nothing => {}
             Change::Opened => log::warn!(
                 target: "tollgate::upstream",
-                "upstream {}: the breaker is open; one request tries after {:?}",
-                upstream.name, upstream.breaker.open_for,
+                "upstream {name}: the breaker is open; one request tries after {open_for:?}",
             ),
+            Change::OpenedForOne => {
+                tally.shut_out.inc();
+                log::warn!(
+                    target: "tollgate::upstream",
+                    "upstream {name}: requests of account {} are refused for {open_for:?}, since they alone have failed",
+                    self.asker.name,
+                );
+            }
             Change::Closed => {
-                log::info!(target: "tollgate::upstream", "upstream {}: the breaker is closed", upstream.name);
+                log::info!(target: "tollgate::upstream", "upstream {name}: the breaker is closed");
             }
         }
     }

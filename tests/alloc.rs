@@ -30,6 +30,7 @@ use tollgate::telemetry::Telemetry;
 use tollgate::telemetry::request_record::RequestRecord;
 use tollgate::telemetry::tables::Tables;
 use tollgate::upstream::Upstreams;
+use tollgate::upstream::blame::Asker;
 
 struct Counting;
 
@@ -150,7 +151,7 @@ fn choosing_a_server_allocates_nothing() {
     let upstreams = Upstreams::new(&config.policy.upstreams, |_, address, _| address);
     let request = |code: u16| {
         let before = ALLOCATIONS.get();
-        let mut passage = upstreams.pool(0).unwrap().enter().unwrap();
+        let mut passage = upstreams.pool(0).unwrap().enter(Asker::of("acme")).unwrap();
         let _ = passage.next_server().unwrap();
         let second = passage.next_server().unwrap();
         passage.answered(code);

@@ -6,7 +6,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use crate::support::{Backend, Gateway, PATIENCE, Request, Scratch, VERSIONS, paying};
+use crate::support::{Backend, Configuration, Gateway, PATIENCE, Request, Scratch, VERSIONS, paying};
 
 /// Sends lookups of the paying account until one is answered so; all others are of the other kind.
 fn until(gateway: &Gateway, wanted: u16) -> u64 {
@@ -56,6 +56,9 @@ fn a_failing_disk_refuses_those_who_pay_until_it_works_again() {
             delivered += until(&gateway, 500);
             gateway.send(VERSIONS[0], &Request::lookup("free")).assert_success();
             wait_for_metric(&gateway, "tollgate_ledger_usable", 0);
+            let (ready, answer) = gateway.ask_admin("GET", "/readyz", &[], "");
+            assert_eq!((ready, answer.contains("the ledger cannot be written")), (503, true), "{kind}: {answer}");
+            assert_eq!(gateway.ask_admin("GET", "/healthz", &[], "").0, 200, "a restart would not help");
             assert!(gateway.metric::<u64>("tollgate_ledger_failures_total") > round as u64);
             let (status, _) = gateway.ask_admin(
                 "POST",
@@ -67,6 +70,7 @@ fn a_failing_disk_refuses_those_who_pay_until_it_works_again() {
             std::fs::remove_file(&fault).unwrap();
             delivered += until(&gateway, 200);
             wait_for_metric(&gateway, "tollgate_ledger_usable", 1);
+            assert_eq!(gateway.ask_admin("GET", "/readyz", &[], "").0, 200, "{kind}");
         }
         let said = gateway.output();
         let lines = |text: &str| said.lines().filter(|line| line.contains(text)).count();
@@ -85,6 +89,20 @@ fn a_failing_disk_refuses_those_who_pay_until_it_works_again() {
             let _ = std::fs::remove_file(scratch.path(name));
         }
     }
+}
+
+#[test]
+fn a_gateway_without_a_ledger_has_nothing_to_raise_an_alarm_about() {
+    let backend = Backend::answering_json();
+    let usable = |yaml: &str| {
+        let gateway = Gateway::start(yaml);
+        assert_eq!(gateway.ask_admin("GET", "/readyz", &[], "").0, 200);
+        let (_, text) = gateway.ask_admin("GET", "/metrics", &[], "");
+        text.lines().find_map(|line| line.strip_prefix("tollgate_ledger_usable ")).map(str::to_owned)
+    };
+    assert_eq!(usable(&Configuration::new(backend.address()).yaml()), None);
+    let volatile = paying(backend.address(), "{ volatile: true }", &[("acme", "5")]);
+    assert_eq!(usable(&volatile).as_deref(), Some("1"));
 }
 
 #[test]

@@ -376,10 +376,10 @@ fn credits_and_rates_go_on_where_they_were() {
     fs::write(gateway.config(), &text).unwrap();
     assert_eq!(reload(&gateway).0, 200);
     assert_eq!(look_up("globex").0, 3);
-    // Another rate begins anew; the credits do not.
+    // Of another rate as much is used as was of the one before.
     fs::write(gateway.config(), text.replace("10/h, burst: 10", "20/h, burst: 20")).unwrap();
     assert_eq!(reload(&gateway).0, 200);
-    assert_eq!(look_up("acme"), (1, 19));
+    assert_eq!(look_up("acme"), (1, 16));
     // A request that is under way settles with the balance that it has held from.
     let begun = Instant::now();
     loop {
@@ -389,6 +389,58 @@ fn credits_and_rates_go_on_where_they_were() {
             break;
         }
         assert!(begun.elapsed() < PATIENCE, "{body}");
+    }
+}
+
+/// A plan is changed and the process restarted, upgraded, or told to load it: whatever is done, what
+/// was used stays used.
+#[test]
+fn a_changed_allowance_starts_with_what_was_used_of_the_one_before() {
+    let backend = Backend::answering_json();
+    // The allowance, requests until the change, the next allowance, and what is left after one more
+    // request; `None` if that is refused.
+    for (before, used, after, remaining) in [
+        ("10/d, burst: 10", 10, "1000/d, burst: 1000", Some(989)),
+        ("1000/d, burst: 1000", 15, "10/d, burst: 10", None),
+        ("1000/d, burst: 1000", 4, "10/h, burst: 10", Some(5)),
+        ("10/d, burst: 10", 3, "10/d, burst: 20", Some(16)),
+    ] {
+        for way in ["reload", "restart", "upgrade"] {
+            let scratch = Scratch::new();
+            let yaml = paying(backend.address(), &scratch.ledger("batch"), &[("acme", "50")]);
+            let with = |rate: &str| yaml.replace("rate: { unlimited: true }", &format!("rate: {{ limit: {rate} }}"));
+            let mut gateway = Gateway::start(&with(before));
+            for _ in 0..used {
+                gateway.send(VERSIONS[0], &Request::lookup("acme")).assert_success();
+            }
+            let text = fs::read_to_string(gateway.config()).unwrap();
+            let changed = text.replace(&format!("limit: {before}"), &format!("limit: {after}"));
+            assert_ne!(text, changed);
+            match way {
+                "reload" => {
+                    fs::write(gateway.config(), changed).unwrap();
+                    assert_eq!(reload(&gateway).0, 200);
+                }
+                "upgrade" => {
+                    fs::write(gateway.config(), changed).unwrap();
+                    assert_eq!(gateway.upgrade().0, 200);
+                }
+                _ => {
+                    gateway.terminate();
+                    assert!(gateway.wait_for_end(PATIENCE).is_some());
+                    gateway = Gateway::start(&with(after));
+                }
+            }
+            let response = gateway.send(VERSIONS[0], &Request::lookup("acme"));
+            match remaining {
+                Some(remaining) => {
+                    response.assert_success();
+                    let found: u64 = response.number("X-Rate-Limit-Remaining");
+                    assert_eq!(found, remaining, "{before}, {used} used, {way} to {after}");
+                }
+                None => response.assert_problem("rate-exceeded"),
+            }
+        }
     }
 }
 
@@ -422,13 +474,13 @@ fn lines_that_change_leave_the_others_with_what_they_have_used() {
     set(&[line("new", 10), line("kept", 10), line("changed", 20)]);
     assert_eq!(look_up("new"), (8, 9));
     assert_eq!(look_up("kept"), (7, 8));
-    assert_eq!(look_up("changed"), (7, 19), "another rate begins anew; the credits do not");
+    assert_eq!(look_up("changed"), (7, 18), "of another rate as much is used as before");
     assert_eq!(status(&gateway, "gone"), 401);
     // Whoever comes back has what it had.
     set(&[line("gone", 10), line("kept", 10), line("changed", 20)]);
     assert_eq!(look_up("gone").0, 7);
     assert_eq!(look_up("kept"), (6, 7));
-    assert_eq!(look_up("changed"), (6, 18));
+    assert_eq!(look_up("changed"), (6, 17));
     // What is broken changes nothing, whatever stays as it was.
     fs::write(gateway.config().with_file_name("accounts.jsonl"), [line("kept", 10), line("kept", 10)].join("\n"))
         .unwrap();

@@ -1,6 +1,7 @@
 //! Several servers of one upstream: whose turn it is, who is left out and comes back, and that a
 //! request reaches one of them, once.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -53,8 +54,17 @@ fn start(upstream: &str) -> Gateway {
     Gateway::start(&Configuration::of_upstream(upstream).yaml())
 }
 
+/// A lookup of one of two accounts, which have two turns each: no account alone shuts others out.
 fn look_up(gateway: &Gateway) -> Response {
-    gateway.send(Version::Http1, &Request::lookup("live"))
+    thread_local! {
+        static TURN: Cell<usize> = const { Cell::new(0) };
+    }
+    let turn = TURN.replace(TURN.get() + 1);
+    look_up_as(gateway, ["live", "live", "second", "second"][turn % 4])
+}
+
+fn look_up_as(gateway: &Gateway, account: &str) -> Response {
+    gateway.send(Version::Http1, &Request::lookup(account))
 }
 
 /// How many lookups have reached a backend; checks are something else.
@@ -175,10 +185,22 @@ fn a_server_that_says_nothing_for_too_long_has_failed() {
     let servers = format!("servers: [{}, {}]", silent.address(), good.address());
     for (slow_after, state_then) in [("1h", "healthy"), ("1s", "ejected")] {
         let gateway = start(&format!("{servers}, slow_after: {slow_after}, ejection: {{ failures: 1, time: 1h }}"));
-        let request = Request::lookup("live").with("Timeout-Seconds", "2");
-        gateway.send(Version::Http1, &request).assert_problem("deadline-exceeded");
-        assert_eq!(state(&gateway, silent.address()), state_then, "{slow_after}");
-        look_up(&gateway).assert_success();
+        for (account, state_then) in [("live", "healthy"), ("second", state_then)] {
+            let request = Request::lookup(account).with("Timeout-Seconds", "2");
+            until("it has the silent server's turn", || {
+                let response = gateway.send(Version::Http1, &request);
+                let waited = response.status() == 408;
+                if waited {
+                    response.assert_problem("deadline-exceeded");
+                }
+                waited
+            });
+            assert_eq!(state(&gateway, silent.address()), state_then, "{slow_after} {account}");
+        }
+        // Whoever has waited there in vain is not sent there again.
+        if slow_after == "1s" {
+            (0..4).for_each(|_| look_up_as(&gateway, "live").assert_success());
+        }
     }
 }
 
@@ -336,10 +358,53 @@ fn only_failures_of_the_server_open_the_breaker() {
             After::Close
         });
         let gateway = start(&format!("servers: [{}], {breaker}", backend.address()));
-        look_up(&gateway);
-        look_up(&gateway).assert_problem("upstream-unavailable");
-        assert_eq!((lookups(&backend), shown(&gateway)["breaker"].as_str()), (1, Some("open")), "{answer}");
+        for (account, reached, state) in
+            [("live", 1, "closed"), ("live", 1, "closed"), ("second", 2, "open"), ("second", 2, "open")]
+        {
+            look_up_as(&gateway, account);
+            assert_eq!((lookups(&backend), shown(&gateway)["breaker"].as_str()), (reached, Some(state)), "{answer}");
+        }
+        look_up_as(&gateway, "live").assert_problem("upstream-unavailable");
     }
+}
+
+/// Lookups that are slow by their input, given up by their clients or at their deadlines: however many
+/// there are of one account, others are served, and nobody's server is ejected.
+#[test]
+fn what_one_account_gives_up_shuts_nobody_else_out() {
+    let [first, second] = [(); 2].map(|()| {
+        Backend::start(|peer, request| match String::from_utf8_lossy(request).contains("?slow") {
+            true => peer.wait_for_close(),
+            false => peer.answer(ANSWER),
+        })
+    });
+    let rules = "slow_after: 10ms, ejection: { failures: 5, time: 1h }, \
+                 breaker: { failures: 5, error_percent: 50, min_requests: 20, open_for: 1h }";
+    let gateway = start(&format!("servers: [{}, {}], {rules}", first.address(), second.address()));
+    let slow = Request::lookup("live").target("/phone/validate/v2?slow");
+    let mut given_up: Vec<_> = (0..40).map(|_| gateway.connect()).collect();
+    given_up.iter_mut().for_each(|client| client.request(&slow));
+    until("all are under way", || lookups(&first) + lookups(&second) == 40);
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    drop(given_up);
+    until("they have ended", || first.all_closed() && second.all_closed());
+    until("that has counted", || {
+        metric(&gateway, "tollgate_upstream_accounts_shut_out_total{upstream=\"lookup\"}") > 0
+    });
+    assert_eq!(shown(&gateway)["breaker"], "closed");
+    for backend in [&first, &second] {
+        assert_eq!(state(&gateway, backend.address()), "healthy");
+    }
+    for version in VERSIONS {
+        for _ in 0..20 {
+            gateway.send(version, &Request::lookup("second")).assert_success();
+        }
+    }
+    assert_eq!(metric(&gateway, "tollgate_upstream_ejections_total{upstream=\"lookup\"}"), 0);
+    assert_eq!(metric(&gateway, "tollgate_upstream_breaker_open{upstream=\"lookup\"}"), 0);
+    // Its own requests it has shut out, and the log says so.
+    look_up_as(&gateway, "live").assert_problem("upstream-unavailable");
+    until("that is told", || lines_with(&gateway, "requests of account main are refused for") == 1);
 }
 
 #[test]

@@ -395,6 +395,44 @@ fn sessions_are_resumed_and_not_beyond_a_renewal() {
     assert_eq!(kind(), Some(HandshakeKind::Full));
 }
 
+/// A ticket is good for hours; the certificate that it stands for may not be.
+#[test]
+fn a_resumed_session_is_served_only_while_its_certificate_is_in_force() {
+    use rustls::HandshakeKind;
+    let backend = Backend::answering_json();
+    let clients = Authority::new("of the clients");
+    let required = ", client_ca: clients.pem, client_certificate: required";
+    let (gateway, authority, _) = gateway(&backend, required, &[("clients.pem", clients.pem())]);
+    let now = || std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    for version in [&TLS12, &TLS13] {
+        let end = now() + 3;
+        let [short, long] = [end, end + 3600].map(|end| {
+            let issued = clients.issue_for("client.example", end - 60, end);
+            let settings = TlsSettings::new(&authority, "a.example").version(version).showing(&issued);
+            (settings.config(), settings.name())
+        });
+        // Whether a request is answered, and what handshake there was.
+        let served = |(config, name): &(std::sync::Arc<rustls::ClientConfig>, _)| {
+            let connection = rustls::ClientConnection::new(config.clone(), std::clone::Clone::clone(name)).unwrap();
+            let stream = TcpStream::connect(gateway.more(0)).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let mut stream = rustls::StreamOwned::new(connection, stream);
+            let mut answer = Vec::new();
+            // Whoever is not served finds the connection closed.
+            let _ = stream.write_all(&lookup().with("Connection", "close").bytes());
+            let _ = stream.read_to_end(&mut answer);
+            (answer.starts_with(b"HTTP/1.1 200 OK\r\n"), stream.conn.handshake_kind())
+        };
+        for client in [&short, &long] {
+            assert_eq!(served(client), (true, Some(HandshakeKind::Full)));
+            assert_eq!(served(client), (true, Some(HandshakeKind::Resumed)));
+        }
+        wait_until("the end of the certificate", PATIENCE, || now() > end + 1);
+        assert_eq!(served(&short), (false, Some(HandshakeKind::Resumed)), "{version:?}");
+        assert_eq!(served(&long), (true, Some(HandshakeKind::Resumed)), "{version:?}");
+    }
+}
+
 /// A gateway whose upstream has these keys of TLS, in front of a backend.
 fn towards(backend: &TlsBackend, tls: &str, files: &[(&str, &str)]) -> Gateway {
     let configuration =

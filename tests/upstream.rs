@@ -514,6 +514,40 @@ fn a_connection_that_closed_while_idle_is_replaced() {
     }
 }
 
+/// Requests come just when the backend ends the connection that waits for them. Whatever meets whatever,
+/// no client sees it, and no request reaches the backend twice.
+#[test]
+fn requests_that_meet_the_end_of_an_idle_connection_are_served() {
+    const IDLE: Duration = Duration::from_millis(20);
+    const REQUESTS: u32 = 1500;
+    let backend = Backend::ending_idle(IDLE, After::Close);
+    let gateway = gateway(&backend);
+    let mut client = gateway.connect();
+    let mut unserved = 0;
+    for number in 0..REQUESTS {
+        // From a little before to a little after the time at which it ends.
+        let aim = IDLE + Duration::from_micros(u64::from(number % 40) * 10) - Duration::from_micros(100);
+        let begun = std::time::Instant::now();
+        while begun.elapsed() + Duration::from_millis(1) < aim {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        while begun.elapsed() < aim {
+            std::hint::spin_loop();
+        }
+        client.request(&lookup(&format!("round-{number}")));
+        unserved += u32::from(client.response().status() != 200);
+    }
+    let repeated: u64 = gateway.metric("tollgate_upstream_repeats_total{upstream=\"lookup\"}");
+    println!("{unserved} of {REQUESTS} requests were not served; {repeated} were sent once more");
+    assert_eq!(unserved, 0);
+    let targets =
+        backend.requests().into_iter().map(|request| request.split(|byte| *byte == b' ').nth(1).unwrap().to_vec());
+    let mut targets: Vec<Vec<u8>> = targets.collect();
+    targets.sort_unstable();
+    targets.dedup();
+    assert_eq!((targets.len(), backend.requests().len()), (REQUESTS as usize, REQUESTS as usize), "each once");
+}
+
 #[test]
 fn a_request_that_was_read_is_never_sent_twice() {
     for version in VERSIONS {

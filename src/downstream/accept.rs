@@ -15,11 +15,12 @@ use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEn
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
-use rustls::ServerConfig;
+use rustls::pki_types::UnixTime;
 use tokio_rustls::TlsAcceptor;
 
 use crate::downstream::listener::{At, Listener, Local};
 use crate::downstream::proxy_protocol::{self, Unstated};
+use crate::platform::tls::server::Handshakes;
 use crate::platform::tls::stream::Secured;
 use crate::policy::Limits;
 use crate::policy::check::network::Networks;
@@ -162,9 +163,10 @@ async fn stated(stream: &mut Stream, peer: Peer, proxies: &Networks) -> Result<O
     })
 }
 
-async fn handshake(stream: Stream, config: Arc<ServerConfig>) -> Result<Stream, Reason> {
-    match TlsAcceptor::from(config).accept(stream).await {
-        Ok(secured) => Ok(Box::new(Secured::new(secured))),
+async fn handshake(stream: Stream, with: Arc<Handshakes>) -> Result<Stream, Reason> {
+    match TlsAcceptor::from(Arc::clone(&with.config)).accept(stream).await {
+        Ok(secured) if with.admit(secured.get_ref().1, UnixTime::now()) => Ok(Box::new(Secured::new(secured))),
+        Ok(_) => Err(Reason::HandshakeFailed),
         Err(error) => Err(match error.kind() {
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Reason::Abandoned,
             _ => Reason::HandshakeFailed,

@@ -1,14 +1,15 @@
 //! What accounts have used of their rates, kept over a restart.
 //!
 //! A rate is counted in memory alone, by the process's own clock. Here it is turned into times that
-//! outlive the process: for each account the moment at which its whole burst is there again. Where
-//! and when that is written is the task's.
+//! outlive the process: for each account the moment at which its whole burst is there again, and how
+//! long one request of it takes, so that another allowance starts with as many requests used
+//! (`Window::carried`). Where and when that is written is the task's.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use crate::policy::Policy;
-use crate::policy::rate::Rate;
+use crate::policy::rate::{Rate, Window};
 
 /// Bursts that are whole again within this time are not worth a row.
 const WORTH_KEEPING: Duration = Duration::from_secs(5);
@@ -21,8 +22,35 @@ pub struct Rates {
     written: Vec<Duration>,
 }
 
-/// An account's row: its name, and when its burst is whole again, in milliseconds since 1970.
-pub type Row<'p> = (&'p str, i64);
+/// What one account has used, in terms that outlive the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// When its burst is whole again, in milliseconds since 1970.
+    pub full_at: i64,
+    /// How long one request of it needed to be there again, in nanoseconds; `None` in rows from
+    /// before that was written.
+    pub interval: Option<i64>,
+}
+
+impl Used {
+    /// What leaves the burst of a window whole after so long.
+    fn of(window: &Window, left: Duration, unix: Duration) -> Used {
+        // Rounded up, since what was used stays used.
+        let full_at = unix.saturating_add(left).saturating_add(Duration::from_nanos(999_999));
+        Used { full_at: milliseconds(full_at), interval: i64::try_from(window.interval().as_nanos()).ok() }
+    }
+
+    /// How long the burst of a window needs to be whole again after that. A time that is further away
+    /// than the whole burst needs, because a clock was set back, counts as that.
+    fn left(self, window: &Window, unix: Duration) -> Duration {
+        let full_at = Duration::from_millis(u64::try_from(self.full_at).unwrap_or(0));
+        let interval = self.interval.and_then(|interval| u64::try_from(interval).ok()).filter(|interval| *interval > 0);
+        window.carried(full_at.saturating_sub(unix), interval.map_or(window.interval(), Duration::from_nanos))
+    }
+}
+
+/// An account's row: its name, and what it has used.
+pub type Row<'p> = (&'p str, Used);
 
 impl Rates {
     /// The rates of a policy, whose times count from `started`.
@@ -37,32 +65,32 @@ impl Rates {
         Rates::new(policy, self.started)
     }
 
-    /// Takes over what an earlier process has counted. A time that is further away than the whole
-    /// burst needs, because a clock was set back, counts as that.
-    pub fn restore(&mut self, mut full_at_unix_ms: impl FnMut(&str) -> Option<i64>) {
+    /// Takes over what an earlier process has counted.
+    pub fn restore(&mut self, mut used: impl FnMut(&str) -> Option<Used>) {
         let (monotonic, unix) = self.now();
         for (account, written) in self.policy.accounts.iter().zip(&mut self.written) {
             let Rate::Limited(window, arrival) = &account.rate else { continue };
-            let left = full_at_unix_ms(&account.name).and_then(|full_at| u64::try_from(full_at).ok());
-            let left = left.map_or(Duration::ZERO, |full_at| Duration::from_millis(full_at).saturating_sub(unix));
+            let left = used(&account.name).map_or(Duration::ZERO, |used| used.left(window, unix));
             if !left.is_zero() {
-                *written = monotonic.saturating_add(left.min(window.time_to_refill()));
-                arrival.restore(*written);
+                *written = monotonic.saturating_add(left);
+                arrival.raise(*written);
             }
         }
     }
 
-    /// The rows of accounts that have used more since the last call.
-    pub fn changed(&mut self) -> Vec<Row<'_>> {
+    /// The rows of accounts that have used more since the last call. While the process runs, what is
+    /// whole again within moments is not worth one; at its end everything is.
+    pub fn changed(&mut self, at_the_end: bool) -> Vec<Row<'_>> {
+        let worth_keeping = if at_the_end { Duration::ZERO } else { WORTH_KEEPING };
         let (monotonic, unix) = self.now();
         let mut rows = Vec::new();
         for (account, written) in self.policy.accounts.iter().zip(&mut self.written) {
-            let Rate::Limited(_, arrival) = &account.rate else { continue };
+            let Rate::Limited(window, arrival) = &account.rate else { continue };
             let full_at = arrival.full_at();
             let left = full_at.saturating_sub(monotonic);
-            if full_at != *written && left > WORTH_KEEPING {
+            if full_at != *written && left > worth_keeping {
                 *written = full_at;
-                rows.push((&*account.name, milliseconds(unix.saturating_add(left))));
+                rows.push((&*account.name, Used::of(window, left, unix)));
             }
         }
         rows
@@ -77,4 +105,64 @@ impl Rates {
 /// A time in milliseconds since 1970.
 pub fn milliseconds(since_1970: Duration) -> i64 {
     i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::policy::rate::{Allowance, Now};
+
+    fn window(limit: u32, seconds: u64, burst: u32) -> Arc<Window> {
+        let [limit, burst] = [limit, burst].map(|number| NonZeroU32::new(number).unwrap());
+        Arc::new(Window::new(Allowance { limit, period: Duration::from_secs(seconds), burst }))
+    }
+
+    fn allowances() -> impl Strategy<Value = (u32, u64, u32)> {
+        (1..=5000_u32, prop::sample::select(vec![1, 60, 3600, 86_400_u64]), 1..=5000_u32)
+    }
+
+    proptest! {
+        /// A change of the allowance means the same while the process runs and over a restart, whose
+        /// clock begins anew.
+        #[test]
+        fn a_restart_and_a_reload_leave_the_same(
+            before in allowances(),
+            after in allowances(),
+            used in 0..=6000_u32,
+            later_ms in 0..100_000_u64,
+        ) {
+            const UNIX: Duration = Duration::from_secs(1_700_000_000);
+            let at = |ms: u64| Now { monotonic: Duration::from_millis(ms), unix_seconds: 0 };
+            let old = Rate::within(window(before.0, before.1, before.2));
+            let passed = (0..used).filter(|_| old.take(at(1000)).is_ok()).count();
+            prop_assert_eq!(passed, usize::try_from(used.min(before.2)).unwrap());
+            let Rate::Limited(old_window, old_arrival) = &old else { unreachable!() };
+            let now = at(1000 + later_ms);
+
+            let reloaded = Rate::within(window(after.0, after.1, after.2));
+            reloaded.inherit(&old, now);
+
+            let left = old_arrival.full_at().saturating_sub(now.monotonic);
+            let row = Used::of(old_window, left, UNIX);
+            let new_window = window(after.0, after.1, after.2);
+            let restarted = Rate::within(Arc::clone(&new_window));
+            if let Rate::Limited(_, arrival) = &restarted {
+                arrival.raise(at(7).monotonic + row.left(&new_window, UNIX));
+            }
+
+            let remaining = |rate: &Rate, now| i64::from(rate.state(now).unwrap().remaining);
+            let (one, other) = (remaining(&reloaded, now), remaining(&restarted, at(7)));
+            // A row has whole milliseconds; as many requests of a fast rate are in one.
+            let in_a_millisecond = 1 + 1_000_000 / i64::try_from(old_window.interval().as_nanos()).unwrap();
+            prop_assert!(other <= one && one - other <= in_a_millisecond, "{} and {}", one, other);
+            // What was used stays used, in requests, but for what has come back since.
+            let whole = i64::from(after.2);
+            let still_used = i64::try_from(left.as_nanos().div_ceil(old_window.interval().as_nanos())).unwrap();
+            prop_assert!((one - (whole - still_used).max(0)).abs() <= 1, "{} of {}, {} used", one, whole, still_used);
+        }
+    }
 }

@@ -2,8 +2,9 @@
 //!
 //! The database itself holds to the rules, so that they bind whoever opens it: rows cannot be
 //! changed or removed, a trigger adds each of them to its balance in the same transaction, and no
-//! balance can fall below zero. One process has the file at a time, by a lock on a file beside it.
-//! What to do about a fault is not decided here.
+//! balance can fall below zero. One process has the file at a time (`lock.rs`). Nothing is written
+//! before the file and the journal beside it were found to belong together (`journal.rs`). What to do
+//! about a fault is not decided here.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -11,10 +12,14 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
 use super::LedgerFault;
 use super::entry::{Draft, Entry, Kind, Position, Reference};
+use super::journal::{self, Standing};
+use super::lock::{self, beside};
+use super::rates::Used;
 
 /// Marks the file as a ledger: "toll" in ASCII.
 const APPLICATION_ID: i64 = 0x746f_6c6c;
@@ -25,11 +30,25 @@ const LAYOUT: i64 = 1;
 /// How long a lock of somebody else on the database is waited for.
 const BUSY_PATIENCE: Duration = Duration::from_millis(200);
 
-/// The ending of the file whose lock says that the ledger is in use.
-const LOCK: &str = ".lock";
+/// The ending of SQLite's journal.
+const JOURNAL: &str = "-wal";
+
+/// Bytes of a journal after which it is written into the database: what SQLite itself takes, which
+/// would not say where the next journal begins.
+const MAX_JOURNAL_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Rows that one page of a history has at the most.
 pub const MAX_PAGE_ROWS: u32 = 1000;
+
+/// How long one request of each account's rate takes, in a table of its own: earlier versions, which
+/// write whole rows of `rate`, do not know it. A row counts while its time is that of the rate's row.
+const RATE_INTERVAL: &str = "
+CREATE TABLE IF NOT EXISTS rate_interval (
+  account TEXT PRIMARY KEY,
+  full_at INTEGER NOT NULL,
+  nanoseconds INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";
 
 const TABLES: &str = "
 CREATE TABLE entry (
@@ -59,9 +78,11 @@ CREATE TABLE balance (
 CREATE TABLE position (
   only INTEGER PRIMARY KEY CHECK (only = 1),
   batch INTEGER NOT NULL,
-  nonce INTEGER NOT NULL
+  nonce INTEGER NOT NULL,
+  base_batch INTEGER NOT NULL DEFAULT 0,
+  base_nonce INTEGER NOT NULL DEFAULT 0
 ) STRICT;
-INSERT INTO position VALUES (1, 0, 0);
+INSERT INTO position (only, batch, nonce) VALUES (1, 0, 0);
 CREATE TABLE rate (
   account TEXT PRIMARY KEY,
   full_at INTEGER NOT NULL
@@ -92,6 +113,7 @@ pub enum Storage {
 /// An open ledger.
 #[derive(Debug)]
 pub struct Store {
+    /// Before the file, which has to be closed after it.
     connection: Connection,
     file: Option<OpenFile>,
 }
@@ -99,11 +121,16 @@ pub struct Store {
 /// What tells whether the path still leads to the file that was opened.
 #[derive(Debug)]
 struct OpenFile {
+    /// As it was named.
     path: PathBuf,
     device: u64,
     inode: u64,
+    journal: PathBuf,
+    /// The journal's length, in bytes, at which it is written into the database next.
+    fold_at: u64,
     /// Held for as long as the ledger is open.
-    _lock: File,
+    _file: File,
+    _name: File,
 }
 
 impl Store {
@@ -117,6 +144,7 @@ impl Store {
             Storage::Memory => {
                 let connection = Connection::open_in_memory()?;
                 connection.execute_batch(TABLES)?;
+                connection.execute_batch(RATE_INTERVAL)?;
                 Ok(Store { connection, file: None })
             }
             Storage::File(path) => Store::open_file(path, create),
@@ -124,30 +152,50 @@ impl Store {
     }
 
     fn open_file(path: &Path, create: bool) -> Result<Store, LedgerFault> {
-        let lock = lock(path)?;
-        match fs::metadata(path) {
+        let real = lock::real_name(path)?;
+        let name = lock::take_name(&real)?;
+        match fs::metadata(&real) {
             Ok(found) if found.len() == 0 => {
                 return Err(LedgerFault::new(
                     "the file is empty; put the ledger back, or remove the file to begin a new one",
                 ));
             }
             Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => make(path)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => make(&real)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(LedgerFault::new("the file is gone; put it back"));
             }
             Err(error) => return Err(error.into()),
         }
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        let store = Store { connection, file: Some(OpenFile::new(path, lock)?) };
+        let file = OpenFile::new(path, &real, name)?;
+        // Closed again before the connection that counts is opened.
+        let alone = file.has_journal().then(|| Standing::of_file_alone(&real)).flatten();
+        let connection = Connection::open_with_flags(&real, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let mut store = Store { connection, file: Some(file) };
+        // Whoever is refused finds both files as they were.
+        store.keep_journal(true)?;
+        store.identify()?;
+        store.check_journal(alone)?;
+        store.check_sums()?;
+        store.check_length(&real)?;
+        store.keep_journal(false)?;
         store.prepare()?;
-        store.check_whole(path)?;
         Ok(store)
     }
 
-    fn prepare(&self) -> Result<(), LedgerFault> {
+    /// Whether the journal stays as it is when the connection is closed. Otherwise it is written into
+    /// the database and removed.
+    fn keep_journal(&self, keep: bool) -> Result<(), LedgerFault> {
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)?;
+        Ok(())
+    }
+
+    /// Finds out whether the file is a ledger that this program can write. The first look at it reads
+    /// the journal as well, and changes neither.
+    fn identify(&self) -> Result<(), LedgerFault> {
         let connection = &self.connection;
         connection.busy_timeout(BUSY_PATIENCE)?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         if connection.is_readonly(rusqlite::MAIN_DB)? {
             return Err(LedgerFault::new("the file cannot be written; give this user the right to write it"));
         }
@@ -158,25 +206,29 @@ impl Store {
         if number("user_version")? != LAYOUT {
             return Err(LedgerFault::new("the ledger is of another version of this program; use that one"));
         }
-        // A commit is on the disk when it returns, and readers do not stop the writer.
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
         Ok(())
     }
 
-    /// Finds a file that was cut short, which SQLite itself would only notice when it reads the
-    /// part that is missing; and, by reading every row, broken pages and the journal of one file laid
-    /// over another.
-    fn check_whole(&self, path: &Path) -> Result<(), LedgerFault> {
-        let fold = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let busy: i64 = self.connection.query_row(fold, [], |row| row.get(0))?;
-        if busy == 0 {
-            let number = |name: &str| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-            let expected = number("page_count")?.saturating_mul(number("page_size")?);
-            if i64::try_from(fs::metadata(path)?.len()).is_ok_and(|found| found < expected) {
-                return Err(LedgerFault::new("the file was cut short; put a whole copy of the ledger back"));
-            }
+    /// Finds a journal that belongs to another copy of the ledger.
+    fn check_journal(&self, alone: Option<Standing>) -> Result<(), LedgerFault> {
+        let Some(alone) = alone else { return Ok(()) };
+        let whole = Standing::of(&self.connection)?;
+        // A copy that was made anew (VACUUM INTO) has the same rows on other pages.
+        let is_sound = |answer: String| answer == "ok";
+        if whole == alone
+            || whole.follows(&alone)
+                && self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).is_ok_and(is_sound)
+        {
+            return Ok(());
         }
+        Err(LedgerFault::new(
+            "the journal (-wal) beside the file belongs to another copy of it, and nothing of either was changed; put the copy back that the journal belongs to, or move the journal away to go on without what is written in it alone",
+        ))
+    }
+
+    /// Finds, by reading every row, broken pages, and the journal of one file laid over another where
+    /// neither says so.
+    fn check_sums(&self) -> Result<(), LedgerFault> {
         let sums = "SELECT (SELECT COALESCE(SUM(amount), 0) FROM entry) = \
                     (SELECT COALESCE(SUM(granted - spent), 0) FROM balance)";
         if !self.connection.query_row(sums, [], |row| row.get::<_, bool>(0))? {
@@ -185,6 +237,54 @@ impl Store {
             ));
         }
         Ok(())
+    }
+
+    /// Writes the journal into the database, but keeps it, and finds a file that was cut short, which
+    /// SQLite itself would only notice when it reads the part that is missing.
+    fn check_length(&self, real: &Path) -> Result<(), LedgerFault> {
+        let fold = "PRAGMA wal_checkpoint(FULL)";
+        let busy: i64 = self.connection.query_row(fold, [], |row| row.get(0))?;
+        if busy == 0 {
+            let number = |name: &str| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+            let expected = number("page_count")?.saturating_mul(number("page_size")?);
+            if i64::try_from(fs::metadata(real)?.len()).is_ok_and(|found| found < expected) {
+                return Err(LedgerFault::new("the file was cut short; put a whole copy of the ledger back"));
+            }
+        }
+        Ok(())
+    }
+
+    fn prepare(&mut self) -> Result<(), LedgerFault> {
+        // A commit is on the disk when it returns, and readers do not stop the writer.
+        self.connection.pragma_update(None, "journal_mode", "WAL")?;
+        self.connection.pragma_update(None, "synchronous", "FULL")?;
+        if !journal::knows_base(&self.connection)? {
+            journal::make_room(&self.connection)?;
+        }
+        self.connection.execute_batch(RATE_INTERVAL)?;
+        self.fold()
+    }
+
+    /// Writes the journal into the database and begins a new one, unless somebody reads the old one.
+    fn fold(&mut self) -> Result<(), LedgerFault> {
+        // Nobody who pays waits for somebody who reads.
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let fold = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let busy = self.connection.query_row(fold, [], |row| row.get::<_, i64>(0));
+        self.connection.busy_timeout(BUSY_PATIENCE)?;
+        let is_new = busy? == 0;
+        if is_new {
+            journal::begin(&self.connection)?;
+        }
+        if let Some(file) = &mut self.file {
+            let length = if is_new { 0 } else { file.journal_bytes() };
+            file.fold_at = length.saturating_add(MAX_JOURNAL_BYTES);
+        }
+        Ok(())
+    }
+
+    fn fold_if_long(&mut self) -> Result<(), LedgerFault> {
+        if self.file.as_ref().is_some_and(|file| file.journal_bytes() >= file.fold_at) { self.fold() } else { Ok(()) }
     }
 
     /// The database, for the tables of others.
@@ -203,11 +303,14 @@ impl Store {
     /// That it does not.
     pub fn check_place(&self) -> Result<(), LedgerFault> {
         let Some(file) = &self.file else { return Ok(()) };
-        match fs::metadata(&file.path) {
-            Ok(found) if (found.dev(), found.ino()) == (file.device, file.inode) => Ok(()),
-            Ok(_) => Err(LedgerFault::new("another file stands in its place; put the ledger back")),
-            Err(_) => Err(LedgerFault::new("the file is gone; put it back")),
-        }
+        let fault = match fs::metadata(&file.path) {
+            Ok(found) if (found.dev(), found.ino()) == (file.device, file.inode) => return Ok(()),
+            Ok(_) => LedgerFault::new("another file stands in its place; put the ledger back"),
+            Err(_) => LedgerFault::new("the file is gone; put it back"),
+        };
+        // The journal that stands there now may be another one's, and is not to be removed.
+        self.keep_journal(true)?;
+        Err(fault)
     }
 
     /// The write that the file has seen last.
@@ -254,6 +357,7 @@ impl Store {
     /// [`Store::position`] of a newly opened store tells which.
     pub fn write(&mut self, drafts: &[Draft], at: &str, position: Position) -> Result<(), LedgerFault> {
         self.check_place()?;
+        self.fold_if_long()?;
         let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         {
             let mut insert = transaction.prepare_cached(
@@ -285,30 +389,38 @@ impl Store {
         Ok(transaction.commit()?)
     }
 
-    /// When the bursts of accounts are whole again, in milliseconds since 1970. Those that already
-    /// are have no row any more.
+    /// What accounts have used of their rates. Those whose burst is whole again have no row any more.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn rates(&self, now_ms: i64) -> Result<HashMap<String, i64>, LedgerFault> {
+    pub fn rates(&self, now_ms: i64) -> Result<HashMap<String, Used>, LedgerFault> {
         self.connection.execute("DELETE FROM rate WHERE full_at <= ?1", [now_ms])?;
-        let mut statement = self.connection.prepare("SELECT account, full_at FROM rate")?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        self.connection.execute("DELETE FROM rate_interval WHERE full_at <= ?1", [now_ms])?;
+        let query = "SELECT account, full_at, nanoseconds FROM rate LEFT JOIN rate_interval USING (account, full_at)";
+        let mut statement = self.connection.prepare(query)?;
+        let read = |row: &Row<'_>| Ok((row.get(0)?, Used { full_at: row.get(1)?, interval: row.get(2)? }));
+        let rows = statement.query_map([], read)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Writes when the bursts of some accounts are whole again.
+    /// Writes what some accounts have used of their rates.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn write_rates(&mut self, rows: &[(&str, i64)]) -> Result<(), LedgerFault> {
+    pub fn write_rates(&mut self, rows: &[(&str, Used)]) -> Result<(), LedgerFault> {
         self.check_place()?;
+        self.fold_if_long()?;
         let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         {
             let insert = "INSERT INTO rate VALUES (?1, ?2) ON CONFLICT DO UPDATE SET full_at = excluded.full_at";
             let mut insert = transaction.prepare_cached(insert)?;
-            for row in rows {
-                insert.execute(params![row.0, row.1])?;
+            let mut interval =
+                transaction.prepare_cached("INSERT OR REPLACE INTO rate_interval VALUES (?1, ?2, ?3)")?;
+            for (account, used) in rows {
+                insert.execute(params![account, used.full_at])?;
+                if used.interval.is_some() {
+                    interval.execute(params![account, used.full_at, used.interval])?;
+                }
             }
         }
         Ok(transaction.commit()?)
@@ -369,40 +481,32 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
 }
 
 impl OpenFile {
-    fn new(path: &Path, lock: File) -> Result<OpenFile, LedgerFault> {
-        let found = fs::metadata(path)?;
-        Ok(OpenFile { path: path.to_owned(), device: found.dev(), inode: found.ino(), _lock: lock })
+    fn new(path: &Path, real: &Path, name: File) -> Result<OpenFile, LedgerFault> {
+        let file = lock::take_file(real)?;
+        let found = file.metadata()?;
+        Ok(OpenFile {
+            path: path.to_owned(),
+            device: found.dev(),
+            inode: found.ino(),
+            journal: beside(real, JOURNAL),
+            fold_at: MAX_JOURNAL_BYTES,
+            _file: file,
+            _name: name,
+        })
     }
-}
 
-/// A name beside the ledger.
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
-}
-
-/// Takes the ledger for this process: two that count for themselves would sell the same credit.
-fn lock(path: &Path) -> Result<File, LedgerFault> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(beside(path, LOCK))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => {
-            Err(LedgerFault::new("another process has the ledger; stop it, or give each gateway a ledger of its own")
-                .busy())
-        }
-        Err(fs::TryLockError::Error(error)) => Err(error.into()),
+    fn has_journal(&self) -> bool {
+        self.journal_bytes() > 0
     }
-}
 
-/// Whether another process keeps this ledger.
-pub fn is_taken(path: &Path) -> bool {
-    beside(path, LOCK).exists() && lock(path).is_err_and(LedgerFault::is_taken)
+    fn journal_bytes(&self) -> u64 {
+        fs::metadata(&self.journal).map_or(0, |found| found.len())
+    }
 }
 
 /// Makes a new ledger: whole, or not at all.
 fn make(path: &Path) -> Result<(), LedgerFault> {
-    if beside(path, "-wal").exists() {
+    if beside(path, JOURNAL).exists() {
         return Err(LedgerFault::new(
             "the file is gone, but its journal (-wal) is there; put the file back, or remove the journal to begin a new ledger",
         ));

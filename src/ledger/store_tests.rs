@@ -49,7 +49,7 @@ fn with_a_journal(directory: &Path) -> (Vec<u8>, Vec<u8>) {
     // Rows of several pages, so that the last page is one of theirs.
     let many: Vec<Draft> = (0..200).map(|_| draft(Kind::Charge, -1)).collect();
     write(&mut store, &many, 2);
-    store.check_whole(&path).unwrap();
+    store.fold().unwrap();
     write(&mut store, &[draft(Kind::Charge, -7)], 3);
     (fs::read(&path).unwrap(), fs::read(beside(&path, "-wal")).unwrap())
 }
@@ -118,4 +118,143 @@ fn a_ledger_is_made_whole_or_not_at_all() {
     fs::remove_dir_all(directory).unwrap();
     let refused = Store::open(&place, true).unwrap_err();
     assert!(refused.to_string().contains("its directory is not there"), "{refused}");
+}
+
+/// A ledger with one grant, closed.
+fn small(directory: &Path) -> PathBuf {
+    let path = directory.join("ledger.db");
+    let mut store = Store::open(&Storage::File(path.clone()), true).unwrap();
+    write(&mut store, &[draft(Kind::Grant, 1000)], 1);
+    path
+}
+
+#[test]
+fn one_file_has_one_owner_whatever_it_is_called() {
+    let directory = scratch("names");
+    let path = small(&directory);
+    let place = |name: &str| Storage::File(directory.join(name));
+    std::os::unix::fs::symlink(&path, directory.join("symbolic.db")).unwrap();
+    std::os::unix::fs::symlink(directory.join("symbolic.db"), directory.join("further.db")).unwrap();
+    std::os::unix::fs::symlink(&directory, directory.join("directory")).unwrap();
+    fs::hard_link(&path, directory.join("hard.db")).unwrap();
+    fs::write(directory.join("mounted.db"), b"").unwrap();
+    let mount = |words: &[&str]| {
+        let command =
+            std::process::Command::new(words[0]).args(&words[1..]).args([directory.join("mounted.db")]).output();
+        command.is_ok_and(|output| output.status.success())
+    };
+    let mut names = vec!["ledger.db", "symbolic.db", "further.db", "directory/ledger.db", "hard.db"];
+    let is_mounted = mount(&["mount", "--bind", path.to_str().unwrap()]);
+    if is_mounted {
+        names.push("mounted.db");
+    } else {
+        println!("not tried through a mount, which this user may not make");
+    }
+    fs::copy(&path, directory.join("copy.db")).unwrap();
+
+    // The second name is refused while nobody has the file, too: which of the two has the journal?
+    for name in ["ledger.db", "hard.db"] {
+        let refused = Store::open(&place(name), false).unwrap_err();
+        assert!(refused.to_string().contains("second name"), "{name}: {refused}");
+    }
+    fs::rename(directory.join("hard.db"), directory.join("kept.db")).unwrap();
+    fs::remove_file(directory.join("kept.db")).unwrap();
+    let store = Store::open(&place("ledger.db"), false).unwrap();
+    fs::hard_link(&path, directory.join("hard.db")).unwrap();
+    for name in &names {
+        let refused = Store::open(&place(name), false).map(|_| ()).unwrap_err();
+        assert!(refused.is_taken(), "{name}: {refused}");
+        assert!(lock::is_taken(&directory.join(name)), "{name}");
+    }
+    assert!(Store::open(&place("copy.db"), false).is_ok(), "a copy is another file");
+    // Nobody's look at the file has ended SQLite's own locks on it.
+    let other = Connection::open(&path).unwrap();
+    other.busy_timeout(Duration::ZERO).unwrap();
+    store.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(other.execute_batch("BEGIN IMMEDIATE").is_err());
+    store.connection.execute_batch("ROLLBACK").unwrap();
+    drop((other, store));
+
+    fs::remove_file(directory.join("hard.db")).unwrap();
+    for name in names.iter().filter(|name| **name != "hard.db") {
+        assert!(!lock::is_taken(&directory.join(name)), "{name}");
+        assert!(Store::open(&place(name), false).is_ok(), "{name}");
+    }
+    if is_mounted {
+        assert!(mount(&["umount"]));
+    }
+    fs::remove_file(&path).unwrap();
+    let refused = Store::open(&place("symbolic.db"), true).unwrap_err();
+    assert!(refused.to_string().contains("a link to a file that is not there"), "{refused}");
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_copy_beside_a_journal_of_another_copy_is_refused_and_neither_is_changed() {
+    let directory = scratch("older");
+    let path = directory.join("ledger.db");
+    let files = |directory: &Path| {
+        let path = directory.join("ledger.db");
+        (fs::read(&path).unwrap(), fs::read(beside(&path, "-wal")).unwrap())
+    };
+    let mut store = Store::open(&Storage::File(path.clone()), true).unwrap();
+    write(&mut store, &[draft(Kind::Grant, 1000)], 1);
+    store.fold().unwrap();
+    let older = files(&directory).0;
+    let charge = || draft(Kind::Charge, -1);
+    write(&mut store, &[charge()], 2);
+    let (_, left_behind) = files(&directory);
+    store.fold().unwrap();
+    write(&mut store, &[charge(), charge()], 3);
+    let (fitting, journal) = files(&directory);
+    let anew = directory.join("anew.db");
+    store.connection.execute("VACUUM INTO ?1", [anew.to_str().unwrap()]).unwrap();
+    let newer = fs::read(&anew).unwrap();
+    drop(store);
+
+    let other = scratch("older-other");
+    lay(&other, &older, &[]);
+    let mut forked = Store::open(&Storage::File(other.join("ledger.db")), false).unwrap();
+    write(&mut forked, &[charge(), charge(), charge()], 7);
+    drop(forked);
+    let forked = fs::read(other.join("ledger.db")).unwrap();
+
+    for (database, journal, what) in [
+        (&older, &journal, "an older copy, and the newest journal"),
+        (&forked, &journal, "an older copy that was used, and the newest journal"),
+        (&forked, &left_behind, "the same, and a journal that was left behind"),
+    ] {
+        lay(&other, database, journal);
+        let refused = reopened(&other).unwrap_err();
+        assert!(refused.to_string().contains("belongs to another copy"), "{what}: {refused}");
+        assert!(files(&other) == (database.clone(), journal.clone()), "{what}: something was changed");
+    }
+    // What was seen to fit is whole, or refused.
+    lay(&other, &newer, &journal);
+    assert!(reopened(&other).map_or(true, |found| found == (3, 3)));
+    lay(&other, &fitting, &journal);
+    assert_eq!(reopened(&other), Ok((3, 3)));
+    for directory in [directory, other] {
+        fs::remove_dir_all(directory).unwrap();
+    }
+}
+
+#[test]
+fn a_long_journal_is_folded_and_says_where_it_begins() {
+    let directory = scratch("long");
+    let path = small(&directory);
+    let mut store = Store::open(&Storage::File(path.clone()), false).unwrap();
+    let many: Vec<Draft> = (0..2000).map(|_| draft(Kind::Grant, 1)).collect();
+    let (mut longest, mut folded) = (0, 0);
+    for batch in 2..40 {
+        write(&mut store, &many, batch);
+        let length = store.file.as_ref().unwrap().journal_bytes();
+        folded += usize::from(length < longest);
+        longest = longest.max(length);
+        let standing = Standing::of(&store.connection).unwrap();
+        let alone = Standing::of_file_alone(&path).unwrap();
+        assert!(standing.follows(&alone) && standing.base == Some(alone.position), "{standing:?} {alone:?}");
+    }
+    assert!(folded >= 2 && longest < 2 * MAX_JOURNAL_BYTES, "{folded} times, {longest} bytes");
+    fs::remove_dir_all(directory).unwrap();
 }

@@ -166,7 +166,7 @@ impl Task {
             self.write_first_grants();
         }
         if self.rates_written.elapsed() > RATES_INTERVAL {
-            self.write_rates();
+            self.write_rates(false);
         }
         if let Some(line) = self.successor.take() {
             self.hand_over(line);
@@ -174,10 +174,10 @@ impl Task {
     }
 
     /// Writes what accounts have used of their rates, so that a restart does not give it back.
-    fn write_rates(&mut self) {
+    fn write_rates(&mut self, at_the_end: bool) {
         self.rates_written = Instant::now();
         let (Some(store), Some(rates)) = (&mut self.store, &mut self.rates) else { return };
-        let rows = rates.changed();
+        let rows = rates.changed(at_the_end);
         if !rows.is_empty()
             && let Err(fault) = store.write_rates(&rows)
         {
@@ -195,7 +195,7 @@ impl Task {
             self.take(order);
         }
         self.write_charges();
-        self.write_rates();
+        self.write_rates(true);
         self.store = None;
         self.shared.unusable();
         let lost = self.pending.len().saturating_add(self.doubt.as_ref().map_or(0, |batch| batch.charges.len()));

@@ -198,6 +198,9 @@ impl Admin {
         let handed_over = self.operators.upgrader.as_ref().is_some_and(Upgrader::has_handed_over);
         if self.gateway.is_stopping() && !handed_over {
             (StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "stopping" }))
+        } else if self.ledger.is_stuck() {
+            // Another gateway may be able to sell; this one refuses everybody who pays.
+            (StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "the ledger cannot be written" }))
         } else {
             (StatusCode::OK, json!({ "status": "ready" }))
         }

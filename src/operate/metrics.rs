@@ -167,8 +167,11 @@ impl Metrics {
         let labels = [("version", env!("CARGO_PKG_VERSION"))];
         ConstGauge::new(1_i64).encode(build.encode_family(&labels)?)?;
         let process = Process::read();
-        let cpu = encoder.encode_descriptor("process_cpu_seconds", "Time on processors", None, MetricType::Counter)?;
-        ConstCounter::new(process.cpu_seconds).encode(cpu)?;
+        if let Some(seconds) = process.cpu_seconds {
+            let help = "Time on processors";
+            let cpu = encoder.encode_descriptor("process_cpu_seconds", help, None, MetricType::Counter)?;
+            ConstCounter::new(seconds).encode(cpu)?;
+        }
         let help = "When the process began, in seconds since 1970";
         let start = encoder.encode_descriptor("process_start_time_seconds", help, None, MetricType::Gauge)?;
         ConstGauge::new(process::began(self.started.elapsed())).encode(start)?;
@@ -179,6 +182,7 @@ impl Metrics {
             ("process_open_fds", "File descriptors in use", process.open_descriptors),
             ("process_max_fds", "File descriptors that the process may have", process.max_descriptors),
         ] {
+            let Some(number) = number else { continue };
             let shown = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX)).encode(shown)?;
         }

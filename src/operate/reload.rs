@@ -33,6 +33,7 @@ use crate::platform::{files, pace};
 use crate::policy::Policy;
 use crate::policy::account::Account;
 use crate::policy::account::in_order::InOrder;
+use crate::policy::rate::Now;
 use lookout::{Lookout, Mark, Marks, Next, WATCH_INTERVAL};
 
 /// Bytes of a file that are looked at at once: there may be hundreds of megabytes of accounts.
@@ -356,7 +357,7 @@ impl ConfigWatcher {
         let summary = config.summary(&self.path.display().to_string());
         let before = self.gateway.snapshot();
         let mut policy = config.policy;
-        policy.inherit(&before.policy);
+        policy.inherit(&before.policy, self.gateway.now());
         pace::step();
         let policy = Arc::new(policy);
         self.ledger.adopt(&policy);
@@ -366,7 +367,7 @@ impl ConfigWatcher {
         pace::step();
         drop(self.gateway.publish(snapshot));
         // Requests that the configuration before has let pass meanwhile count as well.
-        policy.inherit_rates(&before.policy);
+        policy.inherit_rates(&before.policy, self.gateway.now());
         self.retired.push(before);
         self.figures.reloads.inc();
         self.figures.last_success.set(unix_seconds());
@@ -378,7 +379,7 @@ impl ConfigWatcher {
 impl Policy {
     /// Takes over the rates of a policy that this one follows. Upstreams that are verified as before
     /// keep their connections.
-    fn inherit(&mut self, before: &Policy) {
+    fn inherit(&mut self, before: &Policy, now: Now) {
         for upstream in &mut self.upstreams {
             let known = before.upstreams.iter().find(|known| known.name == upstream.name);
             if let Some(known) = known.filter(|known| known.tls == upstream.tls) {
@@ -390,21 +391,22 @@ impl Policy {
                 product.traffic = Arc::clone(&known.traffic);
             }
         }
-        self.inherit_rates(before);
+        self.inherit_rates(before, now);
         self.pages.inherit(&before.pages);
     }
 
     /// Counts what the accounts of a policy that this one follows have used. Those that are written as
     /// they were are the same in both.
-    fn inherit_rates(&self, before: &Policy) {
+    fn inherit_rates(&self, before: &Policy, now: Now) {
         let mut known = InOrder::of(&before.accounts, |account| &*account.name);
         for account in self.accounts.iter() {
             let is_it = |known: &Arc<Account>| Arc::ptr_eq(known, account) || known.name == account.name;
             let known = known.find(&*account.name, is_it);
             pace::step();
             if let Some(known) = known.filter(|known| !Arc::ptr_eq(known, account)) {
-                account.rate.inherit(&known.rate);
-                account.account_info_rate.inherit(&known.account_info_rate);
+                account.rate.inherit(&known.rate, now);
+                let (window, window_before) = (&self.account_info.window, &before.account_info.window);
+                window.inherit(&account.account_info_rate, window_before, &known.account_info_rate, now);
             }
         }
     }

@@ -61,14 +61,9 @@ impl Tat {
         Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
 
-    /// Takes over what another one has counted, unless more is counted here already.
-    pub fn inherit(&self, before: &Tat) {
-        self.0.fetch_max(before.0.load(Ordering::Acquire), Ordering::AcqRel);
-    }
-
-    /// Sets it, before anybody counts.
-    pub fn restore(&self, full_at: Duration) {
-        self.0.store(u64::try_from(full_at.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    /// Counts at least so much as leaves the burst whole at a time, by `Now::monotonic`.
+    pub fn raise(&self, full_at: Duration) {
+        self.0.fetch_max(u64::try_from(full_at.as_nanos()).unwrap_or(u64::MAX), Ordering::AcqRel);
     }
 }
 
@@ -110,7 +105,7 @@ impl Window {
     /// # Errors
     /// `rate-exceeded`, with the whole seconds after which a request will pass.
     pub fn take(&self, arrival: &Tat, now: Now) -> Result<(), Problem> {
-        decide(self.quota, Taking(&arrival.0), now).map(|_remaining| ()).map_err(|wait| {
+        decide(self.quota, State { arrival, counts: true }, now).map(|_remaining| ()).map_err(|wait| {
             Problem::new(Row::RateExceeded, "the account's rate is used up").with(Hint::RetryAfter(whole_seconds(wait)))
         })
     }
@@ -120,9 +115,28 @@ impl Window {
         self.allowance
     }
 
-    /// How long a burst that is used up needs to be whole again.
-    pub fn time_to_refill(&self) -> Duration {
-        self.allowance.time_to_refill().unwrap_or(Duration::MAX)
+    /// How long one request of the burst needs to be there again.
+    pub fn interval(&self) -> Duration {
+        self.quota.replenish_interval()
+    }
+
+    /// How long the burst of this window needs to be whole again for as many requests as leave `left`
+    /// in a window of another interval: what was used stays used, in requests, but no more than the
+    /// burst. The one rule for changes of an allowance, while the process runs and over a restart.
+    pub fn carried(&self, left: Duration, interval: Duration) -> Duration {
+        let one = self.interval().as_nanos();
+        let whole = one.saturating_mul(u128::from(self.allowance.burst.get()));
+        let same = self.interval() == interval;
+        let used = if same { left.as_nanos() } else { scaled(left.as_nanos(), one, interval.as_nanos()) };
+        Duration::from_nanos(u64::try_from(used.min(whole)).unwrap_or(u64::MAX))
+    }
+
+    /// Counts in `arrival` what was used of a window before this one.
+    pub fn inherit(&self, arrival: &Tat, before: &Window, arrival_before: &Tat, now: Now) {
+        let left = arrival_before.full_at().saturating_sub(now.monotonic);
+        if !left.is_zero() {
+            arrival.raise(now.monotonic.saturating_add(self.carried(left, before.interval())));
+        }
     }
 
     /// How much of the window is left at this moment.
@@ -130,7 +144,8 @@ impl Window {
         let Window { allowance, quota } = *self;
         // Looking asks for one more request without counting it: what would remain after it,
         // and the request itself, remain now.
-        let remaining = decide(quota, Looking(&arrival.0), now).map_or(0, |after_it| after_it.saturating_add(1));
+        let remaining =
+            decide(quota, State { arrival, counts: false }, now).map_or(0, |after_it| after_it.saturating_add(1));
         let reset_after_seconds = u64::from(whole_seconds_or_zero(arrival.full_at().saturating_sub(now.monotonic)));
         RateState {
             allowance,
@@ -158,13 +173,11 @@ impl Rate {
         }
     }
 
-    /// Goes on where the same account's rate was before, if it is the same rate. What was counted is
-    /// never counted less.
-    pub fn inherit(&self, before: &Rate) {
-        if let (Rate::Limited(window, arrival), Rate::Limited(window_before, arrival_before)) = (self, before)
-            && window.allowance == window_before.allowance
-        {
-            arrival.inherit(arrival_before);
+    /// Goes on with what the same account has used before, also when its allowance is another one
+    /// ([`Window::carried`]). What was counted is never counted less.
+    pub fn inherit(&self, before: &Rate, now: Now) {
+        if let (Rate::Limited(window, arrival), Rate::Limited(window_before, arrival_before)) = (self, before) {
+            window.inherit(arrival, window_before, arrival_before, now);
         }
     }
 
@@ -178,8 +191,8 @@ impl Rate {
 }
 
 /// One decision of `governor` at a given time: what remains after it, or how long to wait.
-fn decide<S: StateStore<Key = NotKeyed>>(quota: Quota, store: S, now: Now) -> Result<u32, Duration> {
-    let limiter = RateLimiter::<_, _, _, StateInformationMiddleware>::new(quota, store, GivenTime::default());
+fn decide(quota: Quota, state: State<'_>, now: Now) -> Result<u32, Duration> {
+    let limiter = RateLimiter::<_, _, _, StateInformationMiddleware>::new(quota, state, GivenTime::default());
     let moment = Nanos::from(now.monotonic);
     limiter.clock().0.set(moment);
     match limiter.check() {
@@ -200,20 +213,26 @@ impl Clock for GivenTime {
     }
 }
 
-/// State that a decision changes.
-struct Taking<'a>(&'a AtomicU64);
+/// An arrival as `governor` keeps its state: a decision is counted, or only looked at.
+struct State<'a> {
+    arrival: &'a Tat,
+    counts: bool,
+}
 
-impl StateStore for Taking<'_> {
+impl StateStore for State<'_> {
     type Key = NotKeyed;
 
     fn measure_and_replace<T, F, E>(&self, _key: &NotKeyed, decide: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let mut seen = self.0.load(Ordering::Acquire);
+        let mut seen = self.arrival.0.load(Ordering::Acquire);
         loop {
             let (outcome, next) = decide(Some(Nanos::new(seen)))?;
-            match self.0.compare_exchange_weak(seen, next.as_u64(), Ordering::AcqRel, Ordering::Acquire) {
+            if !self.counts {
+                return Ok(outcome);
+            }
+            match self.arrival.0.compare_exchange_weak(seen, next.as_u64(), Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Ok(outcome),
                 Err(changed) => seen = changed,
             }
@@ -221,17 +240,11 @@ impl StateStore for Taking<'_> {
     }
 }
 
-/// The same state, left as it is.
-struct Looking<'a>(&'a AtomicU64);
-
-impl StateStore for Looking<'_> {
-    type Key = NotKeyed;
-
-    fn measure_and_replace<T, F, E>(&self, _key: &NotKeyed, decide: F) -> Result<T, E>
-    where
-        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
-    {
-        decide(Some(Nanos::new(self.0.load(Ordering::Acquire)))).map(|(outcome, _next)| outcome)
+/// `number * to / from`, rounded up.
+const fn scaled(number: u128, to: u128, from: u128) -> u128 {
+    match number.checked_mul(to) {
+        Some(product) if from > 0 => product.div_ceil(from),
+        _ => u128::MAX,
     }
 }
 
@@ -319,5 +332,41 @@ mod tests {
             rate.take(at(9)).unwrap();
         }
         assert!(rate.take(at(9)).is_err());
+    }
+
+    #[test]
+    fn what_was_used_stays_used_in_requests_whatever_becomes_of_the_allowance() {
+        const DAY: u64 = 86_400;
+        // The allowance and what is used of it, the next one, and what is left of that.
+        for ((limit, period, burst, used), (next, next_period, next_burst), remaining) in [
+            ((10, DAY, 10, 10), (1000, DAY, 1000), 990),
+            ((10, DAY, 10, 10), (1000, 3600, 1000), 990),
+            ((1000, DAY, 1000, 500), (10, DAY, 10), 0),
+            ((1000, DAY, 1000, 4), (10, DAY, 10), 6),
+            ((10, DAY, 10, 3), (10, DAY, 20), 17),
+            ((10, DAY, 20, 15), (10, DAY, 10), 0),
+            ((10, DAY, 10, 0), (5, DAY, 5), 5),
+            ((1_000_000, 1, 1_000_000, 7), (2, DAY, 8), 1),
+        ] {
+            let before = rate(limit, period, burst);
+            (0..used).for_each(|_| before.take(at(5)).unwrap());
+            let after = rate(next, next_period, next_burst);
+            after.inherit(&before, at(5));
+            let words = format!("{limit}/{period} s, {used} used, then {next}/{next_period} s");
+            assert_eq!(after.state(at(5)).unwrap().remaining, remaining, "{words}");
+            // What has passed meanwhile is counted once more, and nothing twice.
+            after.inherit(&before, at(5));
+            assert_eq!(after.state(at(5)).unwrap().remaining, remaining, "{words}");
+        }
+    }
+
+    #[test]
+    fn who_has_used_everything_waits_for_the_next_request_of_the_new_allowance() {
+        let before = rate(10, 86_400, 10);
+        (0..10).for_each(|_| before.take(at(0)).unwrap());
+        let after = rate(2, 60, 2);
+        after.inherit(&before, at(0));
+        assert_eq!(after.take(at(0)).unwrap_err().hint, Hint::RetryAfter(30));
+        assert!(after.take(at(30_000)).is_ok());
     }
 }

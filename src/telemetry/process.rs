@@ -11,31 +11,33 @@ const TICKS_A_SECOND: f64 = 100.0;
 /// What is known of the process at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Process {
-    pub cpu_seconds: f64,
-    pub resident_bytes: u64,
-    pub virtual_bytes: u64,
-    pub threads: u64,
-    pub open_descriptors: u64,
-    pub max_descriptors: u64,
+    pub cpu_seconds: Option<f64>,
+    pub resident_bytes: Option<u64>,
+    pub virtual_bytes: Option<u64>,
+    pub threads: Option<u64>,
+    pub open_descriptors: Option<u64>,
+    pub max_descriptors: Option<u64>,
 }
 
 impl Process {
-    /// Reads what is known now; what cannot be read is 0.
+    /// Reads what is known now; what cannot be read is not there, since a 0 would mean something.
     pub fn read() -> Process {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
-            line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
+            line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
         };
+        let kibibytes = |name: &str| field(name).map(|number| number.saturating_mul(1024));
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         Process {
-            cpu_seconds: cpu_seconds(&stat).unwrap_or(0.0),
-            resident_bytes: field("VmRSS:").saturating_mul(1024),
-            virtual_bytes: field("VmSize:").saturating_mul(1024),
+            cpu_seconds: cpu_seconds(&stat),
+            resident_bytes: kibibytes("VmRSS:"),
+            virtual_bytes: kibibytes("VmSize:"),
             threads: field("Threads:"),
             open_descriptors: fs::read_dir("/proc/self/fd")
-                .map_or(0, |entries| u64::try_from(entries.count()).unwrap_or(u64::MAX)),
-            max_descriptors: rlimit::Resource::NOFILE.get_soft().unwrap_or(0),
+                .ok()
+                .and_then(|entries| u64::try_from(entries.count()).ok()),
+            max_descriptors: rlimit::Resource::NOFILE.get_soft().ok(),
         }
     }
 }
@@ -62,8 +64,9 @@ mod tests {
     #[test]
     fn the_process_is_seen() {
         let process = Process::read();
-        assert!(process.resident_bytes > 1 << 20 && process.virtual_bytes >= process.resident_bytes, "{process:?}");
-        assert!(process.threads >= 1 && process.open_descriptors >= 3, "{process:?}");
+        assert!(process.resident_bytes > Some(1 << 20), "{process:?}");
+        assert!(process.virtual_bytes >= process.resident_bytes, "{process:?}");
+        assert!(process.threads >= Some(1) && process.open_descriptors >= Some(3), "{process:?}");
         assert!(process.max_descriptors >= process.open_descriptors, "{process:?}");
         let stat = "1 (a) b) R 2 3 4 5 6 7 8 9 10 11 250 150 0 0";
         assert_eq!(cpu_seconds(stat), Some(4.0));

@@ -1,12 +1,15 @@
 //! The circuit breaker of one upstream: after too many failures nothing is let through for a while,
 //! then one request at a time tries whether it works again.
 //!
-//! It is atomics alone, since every request passes it, and it takes its time as an argument. What a
-//! failure is, is `verdict.rs`; who is told of an open breaker is `upstream.rs`.
+//! It is atomics alone, since every request passes it, and it takes its time as an argument. One
+//! account's failures alone open it for that account alone, and a dry run of one account that fails
+//! keeps it open for others only until one of them tries: see `blame.rs`. What a failure is, is
+//! `verdict.rs`; who is told of an open breaker is `upstream.rs`.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::blame::{Asker, PLACES, Row, Shut, ShutUntil};
 use super::verdict::Verdict;
 use crate::policy::rate::Now;
 use crate::upstream::settings::BreakerRule;
@@ -36,6 +39,8 @@ pub enum Pass {
 pub enum Change {
     Nothing,
     Opened,
+    /// For the account of the request alone, for the time that the rule has.
+    OpenedForOne,
     Closed,
 }
 
@@ -48,9 +53,13 @@ pub struct Breaker {
     phase: AtomicU64,
     /// How often it has opened: a verdict on a request from before says nothing of now.
     opened: AtomicU32,
+    /// The account whose dry run has failed last, with its request; 0 for nobody.
+    tried: AtomicU32,
     /// Failures in a row.
-    failures: AtomicU32,
+    row: Row,
     recent: Recent,
+    /// The one account that is shut out while it is closed.
+    shut: ShutUntil,
 }
 
 const CLOSED: u64 = 0;
@@ -62,8 +71,10 @@ impl Breaker {
             rule,
             phase: AtomicU64::new(CLOSED),
             opened: AtomicU32::new(0),
-            failures: AtomicU32::new(0),
+            tried: AtomicU32::new(0),
+            row: Row::default(),
             recent: Recent::new(rule.window),
+            shut: ShutUntil::default(),
         }
     }
 
@@ -76,17 +87,19 @@ impl Breaker {
     ///
     /// # Errors
     /// How long to wait, if the breaker is open; nothing, if another request is trying.
-    pub fn enter(&self, now: Now) -> Result<Pass, Duration> {
+    pub fn enter(&self, asker: Asker<'_>, now: Now) -> Result<Pass, Duration> {
         let phase = self.phase.load(Ordering::Acquire);
         if phase == CLOSED {
-            return Ok(Pass::Ordinary { opened: self.opened.load(Ordering::Acquire) });
+            let pass = Pass::Ordinary { opened: self.opened.load(Ordering::Acquire) };
+            return self.shut.wait(asker, now).map_or(Ok(pass), Err);
         }
         let (until, trying) = (phase / 2, phase % 2 == 1);
         if trying {
             return Err(Duration::ZERO);
         }
         let moment = micros(now.monotonic);
-        if moment < until {
+        let tried = self.tried.load(Ordering::Relaxed);
+        if moment < until && (tried == 0 || tried == asker.number()) {
             return Err(Duration::from_micros(until - moment));
         }
         let dry_run = trial_at(moment);
@@ -97,27 +110,40 @@ impl Breaker {
     }
 
     /// Takes the verdict on a request that was let through.
-    pub fn judge(&self, pass: Pass, verdict: Verdict, now: Now) -> Change {
+    pub fn judge(&self, pass: Pass, verdict: Verdict, asker: Asker<'_>, now: Now) -> Change {
         match (pass, verdict) {
             (Pass::Ordinary { .. }, Verdict::Unknown) => Change::Nothing,
-            (Pass::Ordinary { opened }, Verdict::Sound | Verdict::Failed) => {
+            (Pass::Ordinary { opened }, Verdict::Sound | Verdict::Unreachable | Verdict::Failed) => {
                 let current =
                     self.phase.load(Ordering::Acquire) == CLOSED && self.opened.load(Ordering::Acquire) == opened;
-                if current && self.count(verdict == Verdict::Failed, now) {
-                    self.open(CLOSED, self.open_until(now))
-                } else {
-                    Change::Nothing
+                match if current { self.count(verdict, asker, now) } else { Shut::Nobody } {
+                    Shut::Nobody => Change::Nothing,
+                    Shut::Asker if self.shut.shut(Shut::Asker, asker, self.rule.open_for, now) => Change::OpenedForOne,
+                    Shut::Asker => Change::Nothing,
+                    Shut::Everybody => {
+                        self.tried.store(0, Ordering::Relaxed);
+                        self.open(CLOSED, self.open_until(now))
+                    }
                 }
             }
             (Pass::Trial(dry_run), Verdict::Sound) => {
-                self.failures.store(0, Ordering::Relaxed);
+                self.row.end();
                 self.recent.clear();
                 match self.phase.compare_exchange(dry_run, CLOSED, Ordering::AcqRel, Ordering::Relaxed) {
                     Ok(_) => Change::Closed,
                     Err(_) => Change::Nothing,
                 }
             }
+            (Pass::Trial(dry_run), Verdict::Unreachable) => {
+                self.tried.store(0, Ordering::Relaxed);
+                self.open(dry_run, self.open_until(now));
+                Change::Nothing
+            }
             (Pass::Trial(dry_run), Verdict::Failed) => {
+                // Another account may try at once; when its dry run fails as well, nobody may.
+                let before = self.tried.load(Ordering::Relaxed);
+                let is_second = before != 0 && before != asker.number();
+                self.tried.store(if is_second { 0 } else { asker.number() }, Ordering::Relaxed);
                 self.open(dry_run, self.open_until(now));
                 Change::Nothing
             }
@@ -138,23 +164,25 @@ impl Breaker {
         }
     }
 
-    /// Counts a request; true if that is too much.
-    fn count(&self, failed: bool, now: Now) -> bool {
+    /// Counts a request: who is shut out by it.
+    fn count(&self, verdict: Verdict, asker: Asker<'_>, now: Now) -> Shut {
         let BreakerRule { failures, error_percent, min_requests, .. } = self.rule;
         let by_share = error_percent > 0;
         if by_share {
-            self.recent.add(failed, now);
+            self.recent.add(verdict, asker, now);
         }
-        if !failed {
-            // A store to a line that all threads read would cost more than the look at it.
-            if self.failures.load(Ordering::Relaxed) != 0 {
-                self.failures.store(0, Ordering::Relaxed);
-            }
-            return false;
+        if verdict == Verdict::Sound {
+            self.row.end();
+            return Shut::Nobody;
         }
-        let in_a_row = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let too_many_in_a_row = failures > 0 && in_a_row >= failures;
-        too_many_in_a_row || (by_share && self.recent.exceeds(error_percent, min_requests, now))
+        let shut = self.row.count(verdict, asker, failures);
+        if shut == Shut::Everybody || !by_share {
+            return shut;
+        }
+        match self.recent.exceeds(error_percent, min_requests, asker, now) {
+            Shut::Nobody => shut,
+            by_share => by_share,
+        }
     }
 
     fn open(&self, from: u64, until: u64) -> Change {
@@ -184,12 +212,43 @@ fn micros(time: Duration) -> u64 {
 /// Parts that the window of a share is made of. With each, a part of it is forgotten.
 const PARTS: u32 = 8;
 
-/// Requests and failures of the last while.
+/// Where the failures are counted that are the server's own, behind those of accounts.
+const OF_SERVER: usize = PLACES;
+
+/// Stands for an account where several share a place.
+const SEVERAL: u32 = u32::MAX;
+
+/// Requests and failures of the last while, by account.
 #[derive(Debug)]
 struct Recent {
     part: Duration,
-    /// The number of the part, its requests and its failures, packed into one word.
-    parts: [AtomicU64; PARTS as usize],
+    /// The number of the part, its requests and its failures, packed into one word: for each place of
+    /// accounts, and for the server itself.
+    parts: [[AtomicU64; PLACES + 1]; PARTS as usize],
+    /// The numbers of the accounts at the places; 0 for none yet.
+    accounts: [AtomicU32; PLACES],
+}
+
+/// Requests and failures.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    requests: u64,
+    failures: u64,
+}
+
+impl Sums {
+    fn exceed(self, percent: u32) -> bool {
+        self.failures > 0 && self.failures * 100 >= self.requests * u64::from(percent)
+    }
+
+    fn without(self, other: Sums) -> Sums {
+        let requests = self.requests.saturating_sub(other.requests);
+        Sums { requests, failures: self.failures.saturating_sub(other.failures) }
+    }
+
+    fn with(self, other: Sums) -> Sums {
+        Sums { requests: self.requests + other.requests, failures: self.failures + other.failures }
+    }
 }
 
 /// One part of the window, unpacked. A number that comes round again does so after years.
@@ -228,7 +287,8 @@ impl Part {
 impl Recent {
     fn new(window: Duration) -> Recent {
         let part = (window / PARTS).max(Duration::from_millis(1));
-        Recent { part, parts: [const { AtomicU64::new(0) }; PARTS as usize] }
+        let parts = [const { [const { AtomicU64::new(0) }; PLACES + 1] }; PARTS as usize];
+        Recent { part, parts, accounts: [const { AtomicU32::new(0) }; PLACES] }
     }
 
     fn number(&self, now: Now) -> u32 {
@@ -237,36 +297,63 @@ impl Recent {
         u32::try_from(number % (1 << u32::BITS)).unwrap_or(0)
     }
 
-    fn add(&self, failed: bool, now: Now) {
+    fn add(&self, verdict: Verdict, asker: Asker<'_>, now: Now) {
         let number = self.number(now);
-        let place = usize::try_from(number % PARTS).unwrap_or(0);
-        let Some(part) = self.parts.get(place) else { return };
+        let place = if verdict == Verdict::Unreachable { OF_SERVER } else { asker.place() };
+        if let Some(account) = self.accounts.get(place) {
+            let known = account.load(Ordering::Relaxed);
+            if known == 0 {
+                account.store(asker.number(), Ordering::Relaxed);
+            } else if known != asker.number() && known != SEVERAL {
+                account.store(SEVERAL, Ordering::Relaxed);
+            }
+        }
+        let part = usize::try_from(number % PARTS).unwrap_or(0);
+        let Some(part) = self.parts.get(part).and_then(|places| places.get(place)) else { return };
         let one_more = |word| {
             let part = Part::unpack(word);
             let part = if part.number == number { part } else { Part { number, requests: 0, failures: 0 } };
-            Some(part.with(failed).pack())
+            Some(part.with(verdict != Verdict::Sound).pack())
         };
         // The function never gives up, and so neither does the update.
         let _ = part.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
     }
 
-    fn exceeds(&self, percent: u32, least: u32, now: Now) -> bool {
+    fn sums(&self, place: usize, now: Now) -> Sums {
         let number = self.number(now);
-        let (mut requests, mut failures) = (0_u64, 0_u64);
-        for part in &self.parts {
-            let part = Part::unpack(part.load(Ordering::Relaxed));
-            if number.wrapping_sub(part.number) < PARTS {
-                requests += u64::from(part.requests);
-                failures += u64::from(part.failures);
+        let words = self.parts.iter().filter_map(|places| places.get(place));
+        let parts = words.map(|word| Part::unpack(word.load(Ordering::Relaxed)));
+        parts.filter(|part| number.wrapping_sub(part.number) < PARTS).fold(Sums::default(), |sums, part| {
+            sums.with(Sums { requests: part.requests.into(), failures: part.failures.into() })
+        })
+    }
+
+    /// Who is shut out by shares: everybody, if they are too large without the account that has the most
+    /// failures as well; that account, if its own is.
+    fn exceeds(&self, percent: u32, least: u32, asker: Asker<'_>, now: Now) -> Shut {
+        let (mut all, mut worst) = (self.sums(OF_SERVER, now), Sums::default());
+        for place in 0..PLACES {
+            let sums = self.sums(place, now);
+            all = all.with(sums);
+            if sums.failures > worst.failures {
+                worst = sums;
             }
         }
-        requests >= u64::from(least) && failures * 100 >= requests * u64::from(percent)
+        let own = self.sums(asker.place(), now);
+        let alone = self.accounts.get(asker.place()).is_some_and(|one| one.load(Ordering::Relaxed) == asker.number());
+        let enough = |sums: Sums| sums.requests >= u64::from(least);
+        if enough(all) && all.exceed(percent) && all.without(worst).exceed(percent) {
+            Shut::Everybody
+        } else if alone && enough(own) && own.exceed(percent) {
+            Shut::Asker
+        } else {
+            Shut::Nobody
+        }
     }
 
     fn clear(&self) {
-        for part in &self.parts {
-            part.store(0, Ordering::Relaxed);
-        }
+        self.parts.iter().flatten().for_each(|part| part.store(0, Ordering::Relaxed));
+        self.accounts.iter().for_each(|account| account.store(0, Ordering::Relaxed));
     }
 }
 

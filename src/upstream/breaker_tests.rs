@@ -1,7 +1,9 @@
 //! The breaker, with made-up time.
 
 use super::*;
-use Verdict::{Failed, Sound, Unknown};
+use Verdict::{Sound, Unknown, Unreachable as Failed};
+
+const ASKER: Asker<'static> = Asker::NOBODY;
 
 fn at(milliseconds: u64) -> Now {
     Now { monotonic: Duration::from_millis(milliseconds), unix_seconds: 0 }
@@ -18,8 +20,8 @@ fn by_share(error_percent: u32, min_requests: u32) -> Breaker {
 
 /// One request at a moment, which is let through and judged at once.
 fn request(breaker: &Breaker, moment: Now, verdict: Verdict) -> Change {
-    let pass = breaker.enter(moment).unwrap();
-    breaker.judge(pass, verdict, moment)
+    let pass = breaker.enter(ASKER, moment).unwrap();
+    breaker.judge(pass, verdict, ASKER, moment)
 }
 
 #[test]
@@ -42,16 +44,16 @@ fn failures_in_a_row_open_it() {
 fn an_open_one_says_how_long_and_then_lets_one_try() {
     let breaker = by_row(1);
     assert_eq!(request(&breaker, at(1000), Failed), Change::Opened);
-    assert_eq!(breaker.enter(at(1000)), Err(Duration::from_secs(5)));
-    assert_eq!(breaker.enter(at(5999)), Err(Duration::from_millis(1)));
+    assert_eq!(breaker.enter(ASKER, at(1000)), Err(Duration::from_secs(5)));
+    assert_eq!(breaker.enter(ASKER, at(5999)), Err(Duration::from_millis(1)));
     assert_eq!(breaker.phase(at(5999)), Phase::Open);
     assert_eq!(breaker.phase(at(6000)), Phase::HalfOpen);
-    let dry_run = breaker.enter(at(6000)).unwrap();
+    let dry_run = breaker.enter(ASKER, at(6000)).unwrap();
     assert_eq!(breaker.phase(at(6000)), Phase::HalfOpen);
-    assert_eq!(breaker.enter(at(9000)), Err(Duration::ZERO), "one at a time");
+    assert_eq!(breaker.enter(ASKER, at(9000)), Err(Duration::ZERO), "one at a time");
     // The dry run fails: another five seconds from then.
-    assert_eq!(breaker.judge(dry_run, Failed, at(9000)), Change::Nothing);
-    assert_eq!(breaker.enter(at(13_999)), Err(Duration::from_millis(1)));
+    assert_eq!(breaker.judge(dry_run, Failed, ASKER, at(9000)), Change::Nothing);
+    assert_eq!(breaker.enter(ASKER, at(13_999)), Err(Duration::from_millis(1)));
     // The next finds nothing out, and the one after it succeeds.
     assert_eq!(request(&breaker, at(14_000), Unknown), Change::Nothing);
     assert_eq!(request(&breaker, at(14_000), Sound), Change::Closed);
@@ -62,14 +64,14 @@ fn an_open_one_says_how_long_and_then_lets_one_try() {
 #[test]
 fn verdicts_from_before_it_opened_say_nothing_after_it_closed() {
     let breaker = by_row(2);
-    let before: Vec<Pass> = (0..10).map(|_| breaker.enter(at(0)).unwrap()).collect();
+    let before: Vec<Pass> = (0..10).map(|_| breaker.enter(ASKER, at(0)).unwrap()).collect();
     let (first, late) = before.split_at(2);
-    assert_eq!(breaker.judge(first[0], Failed, at(1)), Change::Nothing);
-    assert_eq!(breaker.judge(first[1], Failed, at(1)), Change::Opened);
-    assert_eq!(breaker.judge(late[0], Failed, at(2)), Change::Nothing, "while it is open");
+    assert_eq!(breaker.judge(first[0], Failed, ASKER, at(1)), Change::Nothing);
+    assert_eq!(breaker.judge(first[1], Failed, ASKER, at(1)), Change::Opened);
+    assert_eq!(breaker.judge(late[0], Failed, ASKER, at(2)), Change::Nothing, "while it is open");
     assert_eq!(request(&breaker, at(5001), Sound), Change::Closed);
     for pass in &late[1..] {
-        assert_eq!(breaker.judge(*pass, Failed, at(5002)), Change::Nothing);
+        assert_eq!(breaker.judge(*pass, Failed, ASKER, at(5002)), Change::Nothing);
     }
     assert_eq!(breaker.phase(at(5002)), Phase::Closed);
 }
@@ -131,8 +133,8 @@ fn of_many_at_once_one_tries_and_one_opens() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..1000 {
-                    if let Ok(pass) = breaker.enter(at(1)) {
-                        let change = breaker.judge(pass, Failed, at(1));
+                    if let Ok(pass) = breaker.enter(ASKER, at(1)) {
+                        let change = breaker.judge(pass, Failed, ASKER, at(1));
                         opened.fetch_add(u32::from(change == Change::Opened), Ordering::Relaxed);
                     }
                 }
@@ -142,9 +144,75 @@ fn of_many_at_once_one_tries_and_one_opens() {
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                tried.fetch_add(u32::from(breaker.enter(at(6000)).is_ok()), Ordering::Relaxed);
+                tried.fetch_add(u32::from(breaker.enter(ASKER, at(6000)).is_ok()), Ordering::Relaxed);
             });
         }
     });
     assert_eq!((opened.into_inner(), tried.into_inner()), (1, 1));
+}
+
+/// Slow, broken or given up: whatever one account's requests do, others pass.
+#[test]
+fn one_account_alone_opens_it_for_itself_alone() {
+    let names = [1, 2, 3].map(Asker::numbered);
+    let [one, other, third] = names;
+    let fail = |breaker: &Breaker, asker, moment| {
+        let pass = breaker.enter(asker, at(moment)).unwrap();
+        breaker.judge(pass, Verdict::Failed, asker, at(moment))
+    };
+    for breaker in [by_row(25), by_share(50, 25)] {
+        // Twenty-five are under way at once, and all of them fail, while others have nothing to do.
+        let passes: Vec<Pass> = (0..25).map(|_| breaker.enter(one, at(0)).unwrap()).collect();
+        let changes: Vec<Change> =
+            passes.iter().map(|pass| breaker.judge(*pass, Verdict::Failed, one, at(1))).collect();
+        assert_eq!(changes.last(), Some(&Change::OpenedForOne));
+        assert!(changes.iter().all(|change| *change != Change::Opened));
+        assert_eq!(breaker.enter(one, at(2)), Err(Duration::from_millis(4999)));
+        assert_eq!(breaker.phase(at(2)), Phase::Closed);
+        assert!(breaker.enter(other, at(2)).is_ok());
+        assert!(breaker.enter(one, at(5001)).is_ok(), "and not for ever");
+    }
+    // As many failures of two accounts are the upstream's.
+    let breaker = by_row(4);
+    assert_eq!([one, one, other].map(|asker| fail(&breaker, asker, 0)), [Change::Nothing; 3]);
+    assert_eq!(fail(&breaker, other, 0), Change::Opened);
+    // Whose dry run fails keeps nobody else out, until a second one's fails.
+    let dry_run = breaker.enter(one, at(5000)).unwrap();
+    assert_eq!(breaker.judge(dry_run, Verdict::Failed, one, at(5000)), Change::Nothing);
+    assert!(breaker.enter(one, at(5001)).is_err());
+    let dry_run = breaker.enter(other, at(5001)).unwrap();
+    assert_eq!(breaker.judge(dry_run, Verdict::Failed, other, at(5001)), Change::Nothing);
+    assert!(names.iter().all(|asker| breaker.enter(*asker, at(5002)).is_err()));
+    let dry_run = breaker.enter(one, at(10_002)).unwrap();
+    breaker.judge(dry_run, Verdict::Failed, one, at(10_002));
+    let dry_run = breaker.enter(third, at(10_003)).unwrap();
+    assert_eq!(breaker.judge(dry_run, Verdict::Sound, third, at(10_003)), Change::Closed);
+}
+
+/// The share of one account is left out before everybody is shut out, and it may be most of the traffic.
+#[test]
+fn a_share_that_one_account_makes_alone_shuts_nobody_else_out() {
+    let names = [1, 2, 3, 4].map(Asker::numbered);
+    for bad in [1, 2] {
+        let breaker = by_share(50, 20);
+        let mut opened = false;
+        for round in 0..200 {
+            for (place, asker) in names.iter().enumerate() {
+                let Ok(pass) = breaker.enter(*asker, at(round)) else { continue };
+                let verdict = if place < bad { Verdict::Failed } else { Sound };
+                opened |= breaker.judge(pass, verdict, *asker, at(round)) == Change::Opened;
+            }
+        }
+        // Half of all fail when two of four do; without the worse of them it is a third.
+        assert!(!opened, "{bad}");
+    }
+    let breaker = by_share(50, 20);
+    let changes: Vec<Change> = (0..40)
+        .filter_map(|turn| {
+            let asker = names[turn % 4];
+            let pass = breaker.enter(asker, at(5)).ok()?;
+            Some(breaker.judge(pass, if turn % 4 < 3 { Verdict::Failed } else { Sound }, asker, at(5)))
+        })
+        .collect();
+    assert!(changes.contains(&Change::Opened), "three of four are the upstream's");
 }

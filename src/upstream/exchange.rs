@@ -19,8 +19,10 @@ use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{Context, references};
 use crate::policy::{Policy, Upstream};
 use crate::telemetry::request_record::UpstreamTimes;
+use crate::upstream::blame::Asker;
 use crate::upstream::connector::{Connections, Connector};
 use crate::upstream::response::{Body, Incoming, ResponseFault};
+use crate::upstream::unprocessed::is_unprocessed;
 use crate::upstream::{Passage, Upstreams, translate};
 
 /// Headers that are ours to say, or that belong to one connection alone (RFC 9110, section 7.6.1).
@@ -89,23 +91,24 @@ impl Exchange {
     /// Sends a request to an upstream and reads its answer: the body of a 200, and what `judge` made
     /// of it.
     ///
-    /// A connection that the backend had closed while it was idle is replaced once; a request of
-    /// which the kernel took every byte is never sent again. Another server is tried only while no
-    /// server has seen a byte.
+    /// A connection that the backend had closed while it was idle is replaced once. A request of which
+    /// the kernel took every byte is sent again, once, only where the kernel can prove that nobody
+    /// has processed it (`unprocessed.rs`). Another server is tried only while no server has seen a
+    /// byte.
     ///
     /// # Errors
     /// `upstream-unavailable`, `upstream-failed`, or what the answer's status means.
     pub async fn forward<T>(
         &self,
         connections: &Connections,
-        upstream: usize,
+        (upstream, asker): (usize, Asker<'_>),
         request: Vec<u8>,
         response_limit: usize,
         asked: &mut UpstreamTimes,
         judge: impl FnOnce(&[u8]) -> Result<T, Problem>,
     ) -> Result<(Body, T), Problem> {
         let no_upstream = Problem::new(Row::Internal, "the product has no upstream");
-        let mut passage = self.upstreams.pool(upstream).ok_or(no_upstream)?.enter()?;
+        let mut passage = self.upstreams.pool(upstream).ok_or(no_upstream)?.enter(asker)?;
         let mut unreached = None;
         // Each server is tried at most once, so that this ends.
         loop {
@@ -113,13 +116,13 @@ impl Exchange {
             let connector = &server.peer;
             asked.server = Some(server.address);
             match send_once(connections, connector, &request, &passage).await {
-                Ok(stream) => {
-                    let exchange = Sent { connections, connector, stream, request };
+                Ok((stream, reused)) => {
+                    let exchange = Sent { connections, connector, stream, request, reused };
                     return exchange.receive(response_limit, asked, &mut passage, judge).await;
                 }
                 // A server that cannot be connected to, or that is not the one it should be, has not
                 // seen a byte, so that the next one may.
-                Err(Unsent::Unreached(problem)) => unreached = Some(passage.failed(problem)),
+                Err(Unsent::Unreached(problem)) => unreached = Some(passage.unreachable(problem)),
                 Err(Unsent::Broken(problem)) => return Err(passage.failed(problem)),
             }
         }
@@ -134,29 +137,39 @@ enum Unsent {
     Broken(Problem),
 }
 
-/// Sends the request over a connection that waits for one, or a new one.
+/// Sends the request over a connection that waits for one, or a new one; whether it had waited.
 async fn send_once(
     connections: &Connections,
     connector: &Connector,
     request: &[u8],
     passage: &Passage<'_, Connector>,
-) -> Result<Stream, Unsent> {
+) -> Result<(Stream, bool), Unsent> {
     let unreached = |error: Box<pingora_core::Error>| Unsent::Unreached(translate::connecting(&error));
     let (mut stream, reused) = connector.get_stream(connections).await.map_err(unreached)?;
     passage.connected(reused);
     match send(&mut stream, request).await {
-        Ok(()) => Ok(stream),
+        Ok(()) => Ok((stream, reused)),
         Err(unsent) if !reused => Err(unsent),
         Err(_) => {
             // The peer had closed the idle connection: the kernel refused the bytes. It cannot be told
             // whether it refused all of them, and so no other server is tried.
-            let broken = |error: Box<pingora_core::Error>| Unsent::Broken(translate::connecting(&error));
-            let mut stream = connector.new_stream(connections).await.map_err(broken)?;
-            passage.connected(false);
-            send(&mut stream, request).await?;
-            Ok(stream)
+            Ok((send_anew(connections, connector, request, passage).await?, false))
         }
     }
+}
+
+/// Sends the request over a new connection to a server of which it was not the first try.
+async fn send_anew(
+    connections: &Connections,
+    connector: &Connector,
+    request: &[u8],
+    passage: &Passage<'_, Connector>,
+) -> Result<Stream, Unsent> {
+    let broken = |error: Box<pingora_core::Error>| Unsent::Broken(translate::connecting(&error));
+    let mut stream = connector.new_stream(connections).await.map_err(broken)?;
+    passage.connected(false);
+    send(&mut stream, request).await?;
+    Ok(stream)
 }
 
 async fn send(stream: &mut Stream, request: &[u8]) -> Result<(), Unsent> {
@@ -170,8 +183,10 @@ struct Sent<'c> {
     connections: &'c Connections,
     connector: &'c Connector,
     stream: Stream,
-    /// Nobody needs it any more: the answer takes its room.
+    /// Nobody needs it any more, unless the connection had waited: the answer takes its room.
     request: Vec<u8>,
+    /// The connection had waited for a request.
+    reused: bool,
 }
 
 impl Sent<'_> {
@@ -182,8 +197,27 @@ impl Sent<'_> {
         passage: &mut Passage<'_, Connector>,
         judge: impl FnOnce(&[u8]) -> Result<T, Problem>,
     ) -> Result<(Body, T), Problem> {
-        let mut incoming = Incoming::new(&mut self.stream, self.request);
-        let head = incoming.head().await.map_err(|problem| passage.failed(problem))?;
+        let mut incoming = match self.reused {
+            true => Incoming::behind(&mut self.stream, self.request),
+            false => Incoming::new(&mut self.stream, self.request),
+        };
+        let mut head = incoming.head().await;
+        if let Err(problem) = head
+            && self.reused
+        {
+            let Some(request) = incoming.unanswered() else { return Err(passage.failed(problem)) };
+            if !is_unprocessed(&self.stream, request.len()).await {
+                return Err(passage.failed(problem));
+            }
+            passage.repeated();
+            self.stream = match send_anew(self.connections, self.connector, &request, passage).await {
+                Ok(stream) => stream,
+                Err(Unsent::Unreached(problem) | Unsent::Broken(problem)) => return Err(passage.failed(problem)),
+            };
+            incoming = Incoming::new(&mut self.stream, request);
+            head = incoming.head().await;
+        }
+        let head = head.map_err(|problem| passage.failed(problem))?;
         let code = head.status;
         asked.status = code;
         translate::status(code, head.retry_after.as_deref(), asked.now).inspect_err(|_| passage.answered(code))?;

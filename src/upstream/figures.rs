@@ -12,6 +12,7 @@ use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::gauge::ConstGauge;
 use serde_json::{Value, json};
 
+use super::blame::Asker;
 use super::breaker::Phase;
 use super::servers::ServerState;
 use super::{Pool, Upstreams};
@@ -21,8 +22,12 @@ use crate::telemetry::counters::Count;
 #[derive(Debug, Default)]
 pub struct Tally {
     pub ejections: Counter,
+    /// Accounts that were shut out of the upstream or of a server, since their requests alone had failed.
+    pub shut_out: Counter,
     /// Requests that went on to another server.
     pub retries: Counter,
+    /// Requests that were sent once more over a new connection, since nobody can have processed them.
+    pub repeated: Counter,
     pub failed_checks: Counter,
     /// Requests that went over a connection from the pool.
     pub reused: Count,
@@ -48,7 +53,7 @@ impl<P> Pool<P> {
         let roster = self.roster.load();
         let mut servers: Vec<Value> = Vec::new();
         for server in roster.servers() {
-            let state = match server.standing(now) {
+            let state = match server.standing(Asker::NOBODY, now) {
                 ServerState::Healthy => "healthy",
                 ServerState::Unhealthy => "unhealthy",
                 ServerState::Ejected => "ejected",
@@ -80,7 +85,7 @@ impl<P> Pool<P> {
         let now = self.clock.now();
         let roster = self.roster.load();
         let known = roster.servers().iter().map(|server| {
-            let up = server.standing(now) == ServerState::Healthy;
+            let up = server.standing(Asker::NOBODY, now) == ServerState::Healthy;
             (server.address.to_string(), up)
         });
         known.chain(self.unresolved().map(|name| (name, false))).collect()
@@ -135,7 +140,11 @@ impl<P: fmt::Debug + Send + Sync + 'static> Collector for Metrics<P> {
         };
         let help = "Servers that were ejected after failures in a row";
         count("tollgate_upstream_ejections", help, |tally| &tally.ejections)?;
+        let help = "Accounts that were shut out for a while because their requests alone had failed";
+        count("tollgate_upstream_accounts_shut_out", help, |tally| &tally.shut_out)?;
         count("tollgate_upstream_retries", "Requests that went on to another server", |tally| &tally.retries)?;
+        let help = "Requests that were sent once more: their idle connection was closed before it had them";
+        count("tollgate_upstream_repeats", help, |tally| &tally.repeated)?;
         count("tollgate_upstream_health_check_failures", "Failed health checks", |tally| &tally.failed_checks)
     }
 }

@@ -4,6 +4,7 @@
 //! header of a backend reaches a client. Where two readers could disagree about where an answer ends,
 //! it is no answer. What a status means is `translate.rs`.
 
+use std::io::ErrorKind;
 use std::ops::Deref;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -24,6 +25,9 @@ const MAX_INTERIM_ANSWERS: u8 = 16;
 
 /// Bytes that are read at once, unless a body is known to be longer: most answers are shorter.
 pub const READ_BYTES: usize = 4096;
+
+/// Room that is enough to read into, so that what a request has left of its own is not enlarged.
+const LEAST_ROOM: usize = 1024;
 
 const UNREADABLE: Problem = failed("the head of the answer cannot be parsed or is too large");
 
@@ -61,6 +65,10 @@ impl Head {
             Err(_) => return Err(UNREADABLE),
         };
         let (Some(status), Some(minor)) = (response.code, response.version) else { return Err(UNREADABLE) };
+        // httparse takes a bare LF for a line end; whoever does not sees other lines (RFC 9112, section 2.2).
+        if has_bare_lf(bytes.get(..length).unwrap_or_default()) {
+            return Err(failed("the head of the answer has a bare LF"));
+        }
         let is_1_1 = minor == 1;
         let mut head = Head { status, retry_after: None, framing: Framing::Close, persistent: is_1_1 };
         let (mut stated, mut is_chunked, mut is_closed, mut is_kept) = (None, false, false, false);
@@ -101,6 +109,11 @@ impl Head {
     }
 }
 
+/// Whether a line ends with anything but CR LF.
+fn has_bare_lf(head: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', head).any(|at| at.checked_sub(1).and_then(|before| head.get(before)) != Some(&b'\r'))
+}
+
 /// An answer that is being read.
 #[derive(Debug)]
 pub struct Incoming<'s, S> {
@@ -109,6 +122,10 @@ pub struct Incoming<'s, S> {
     bytes: Vec<u8>,
     /// Where what has not been looked at begins.
     start: usize,
+    /// How many bytes stood before all that has arrived: the request, where it is kept.
+    kept: usize,
+    /// The connection has ended, and not by a failure.
+    ended: bool,
 }
 
 /// Why a body could not be read.
@@ -147,7 +164,19 @@ impl<'s, S: AsyncRead + Unpin> Incoming<'s, S> {
     /// is forgotten.
     pub fn new(stream: &'s mut S, mut buffer: Vec<u8>) -> Incoming<'s, S> {
         buffer.clear();
-        Incoming { stream, bytes: buffer, start: 0 }
+        Incoming::behind(stream, buffer)
+    }
+
+    /// The same, with the request kept, in whose buffer the answer follows it.
+    pub fn behind(stream: &'s mut S, request: Vec<u8>) -> Incoming<'s, S> {
+        let kept = request.len();
+        Incoming { stream, bytes: request, start: kept, kept, ended: false }
+    }
+
+    /// The request that was kept, if the connection has ended before a byte of an answer.
+    pub fn unanswered(mut self) -> Option<Vec<u8>> {
+        let nothing = self.bytes.len() == self.kept && self.ended;
+        nothing.then(|| std::mem::take(&mut self.bytes))
     }
 
     /// The head of the final answer.
@@ -178,7 +207,7 @@ impl<'s, S: AsyncRead + Unpin> Incoming<'s, S> {
                 return Err(UNREADABLE);
             }
             let nothing_yet = rest.is_empty();
-            if !self.read(READ_BYTES).await {
+            if !self.read(LEAST_ROOM).await {
                 return Err(match nothing_yet {
                     true => unavailable("the connection was closed without an answer"),
                     false => failed("the head of the answer was cut short"),
@@ -255,7 +284,17 @@ impl<'s, S: AsyncRead + Unpin> Incoming<'s, S> {
     /// Waits for more bytes, with room for at least so many; whether any came.
     async fn read(&mut self, room: usize) -> bool {
         self.bytes.reserve(room);
-        self.stream.read_buf(&mut self.bytes).await.is_ok_and(|read| read > 0)
+        match self.stream.read_buf(&mut self.bytes).await {
+            Ok(read) => {
+                self.ended = read == 0;
+                read > 0
+            }
+            // What TLS calls an end without a goodbye.
+            Err(error) => {
+                self.ended = error.kind() == ErrorKind::UnexpectedEof;
+                false
+            }
+        }
     }
 }
 
@@ -356,6 +395,13 @@ mod tests {
             ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", Err("failed")),
             ("HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\n{}", Err("failed")),
             ("HTTP/1.1 200 OK\r\nA: b\r\n folded\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
+            ("HTTP/1.1 200 OK\nContent-Length: 2\n\n{}", Err("failed")),
+            ("HTTP/1.1 200 OK\nContent-Length: 2\r\n\r\n{}", Err("failed")),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\n\r\n{}", Err("failed")),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\n{}", Err("failed")),
+            ("HTTP/1.1 200 OK\r\nA: b\nContent-Length: 2\r\n\r\n{}", Err("failed")),
+            ("HTTP/1.1 103 Early\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
+            ("\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
             ("HTTP/2 200 OK\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
             ("HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
             ("SSH-2.0-x\r\n", Err("failed")),

@@ -7,9 +7,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
+use super::blame::{Asker, Row, Shut, ShutUntil};
 use super::health::Health;
 use super::verdict::Verdict;
 use crate::policy::rate::Now;
@@ -22,9 +22,8 @@ pub struct State {
     in_flight: AtomicU32,
     /// Failures in a row. An ejection does not end the row: a server that comes back and fails again
     /// goes at once.
-    failures: AtomicU32,
-    /// The microsecond until which it is ejected; 0 if it is not.
-    ejected_until: AtomicU64,
+    failures: Row,
+    ejected: ShutUntil,
 }
 
 /// How a server stands.
@@ -50,9 +49,10 @@ pub struct Server<P> {
 }
 
 impl<P> Server<P> {
-    /// How it stands at this moment.
-    pub fn standing(&self, now: Now) -> ServerState {
-        match (self.state.health.is_up(), self.is_ejected(now)) {
+    /// How it stands at this moment for an account: what has failed for one alone is ejected for it
+    /// alone.
+    pub fn standing(&self, asker: Asker<'_>, now: Now) -> ServerState {
+        match (self.state.health.is_up(), self.state.ejected.wait(asker, now).is_some()) {
             (false, _) => ServerState::Unhealthy,
             (true, true) => ServerState::Ejected,
             (true, false) => ServerState::Healthy,
@@ -82,17 +82,11 @@ impl<P> Server<P> {
 
     /// Whether an ejection has ended since this was asked the last time.
     pub fn has_returned(&self, now: Now) -> bool {
-        let until = self.state.ejected_until.load(Ordering::Relaxed);
-        let over = until != 0 && !self.is_ejected(now);
-        over && self.state.ejected_until.compare_exchange(until, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        self.state.ejected.has_ended(now)
     }
 
-    fn is_ejected(&self, now: Now) -> bool {
-        self.state.ejected_until.load(Ordering::Relaxed) > micros(now.monotonic)
-    }
-
-    fn is_chosen_first(&self, now: Now) -> bool {
-        self.standing(now) == ServerState::Healthy
+    fn is_chosen_first(&self, asker: Asker<'_>, now: Now) -> bool {
+        self.standing(asker, now) == ServerState::Healthy
     }
 }
 
@@ -150,11 +144,11 @@ impl<P> Roster<P> {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn choose(&self, tried: &mut Tried, now: Now) -> Result<&Arc<Server<P>>, Lack> {
-        let only_ejected = !self.servers.iter().any(|server| server.is_chosen_first(now));
+    pub fn choose(&self, tried: &mut Tried, asker: Asker<'_>, now: Now) -> Result<&Arc<Server<P>>, Lack> {
+        let only_ejected = !self.servers.iter().any(|server| server.is_chosen_first(asker, now));
         let mut take = |place: u8| {
             let server = self.servers.get(usize::from(place))?;
-            let may = match server.standing(now) {
+            let may = match server.standing(asker, now) {
                 ServerState::Healthy => true,
                 ServerState::Ejected => only_ejected,
                 ServerState::Unhealthy => false,
@@ -186,27 +180,24 @@ impl<P> Roster<P> {
         }
     }
 
-    /// Takes the verdict on a request of a server; true if that ejects it. The last one that serves
-    /// is never ejected.
-    pub fn judge(&self, server: &Server<P>, verdict: Verdict, rule: EjectionRule, now: Now) -> bool {
+    /// Takes the verdict on a request of a server: whether that ejects it, and for whom. The last one
+    /// that serves is never ejected.
+    pub fn judge(&self, server: &Server<P>, verdict: Verdict, asker: Asker<'_>, rule: EjectionRule, now: Now) -> Shut {
         let state = &server.state;
         match verdict {
-            Verdict::Unknown => false,
+            Verdict::Unknown => Shut::Nobody,
             Verdict::Sound => {
-                // A store to a line that all threads read would cost more than the look at it.
-                if state.failures.load(Ordering::Relaxed) != 0 {
-                    state.failures.store(0, Ordering::Relaxed);
-                }
-                false
+                state.failures.end();
+                Shut::Nobody
             }
-            Verdict::Failed => {
-                let in_a_row = state.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-                let before = state.ejected_until.load(Ordering::Relaxed);
-                let due = rule.failures > 0 && in_a_row >= rule.failures && before <= micros(now.monotonic);
-                let others = || self.servers.iter().filter(|other| !Arc::ptr_eq(&other.state, state));
-                let until = micros(now.monotonic.saturating_add(rule.time)).max(1);
-                due && others().any(|other| other.is_chosen_first(now))
-                    && state.ejected_until.compare_exchange(before, until, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            Verdict::Unreachable | Verdict::Failed => {
+                let shut = state.failures.count(verdict, asker, rule.failures);
+                let for_whom = if shut == Shut::Asker { asker } else { Asker::NOBODY };
+                let mut others = self.servers.iter().filter(|other| !Arc::ptr_eq(&other.state, state));
+                let ejected = shut != Shut::Nobody
+                    && others.any(|other| other.is_chosen_first(for_whom, now))
+                    && state.ejected.shut(shut, asker, rule.time, now);
+                if ejected { shut } else { Shut::Nobody }
             }
         }
     }
@@ -235,10 +226,6 @@ fn plan(weights: &[u32]) -> Box<[u8]> {
 
 fn greatest_common_divisor(one: u32, other: u32) -> u32 {
     if other == 0 { one } else { greatest_common_divisor(other, one % other) }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

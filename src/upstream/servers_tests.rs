@@ -1,7 +1,11 @@
 //! Turns, caps and ejections, with made-up time.
 
+use std::time::Duration;
+
 use super::*;
 use crate::upstream::settings::{HealthRule, Probe};
+
+const ASKER: Asker<'static> = Asker::NOBODY;
 
 const RULE: EjectionRule = EjectionRule { failures: 3, time: Duration::from_secs(10) };
 
@@ -36,7 +40,7 @@ fn capped(cap: u32) -> Roster<()> {
 /// Who gets so many requests, one after the other.
 fn turns(roster: &Roster<()>, count: usize, now: Now) -> String {
     let turn = |_| {
-        let server = roster.choose(&mut Tried::default(), now).unwrap();
+        let server = roster.choose(&mut Tried::default(), ASKER, now).unwrap();
         server.leave();
         &*server.name
     };
@@ -49,8 +53,12 @@ fn take_down(server: &Server<()>) {
     assert!(server.state.health.count(false, &rule));
 }
 
+fn ejects(roster: &Roster<()>, place: usize, verdict: Verdict, now: Now) -> bool {
+    roster.judge(&roster.servers[place], verdict, ASKER, RULE, now) == Shut::Everybody
+}
+
 fn fail(roster: &Roster<()>, place: usize, times: u32, now: Now) -> Vec<bool> {
-    (0..times).map(|_| roster.judge(&roster.servers[place], Verdict::Failed, RULE, now)).collect()
+    (0..times).map(|_| ejects(roster, place, Verdict::Unreachable, now)).collect()
 }
 
 #[test]
@@ -79,25 +87,25 @@ fn a_server_that_is_down_leaves_the_others_their_shares() {
     assert_eq!((order.matches('B').count(), order.matches('C').count()), (100, 200));
     take_down(&roster.servers[1]);
     take_down(&roster.servers[2]);
-    assert_eq!(roster.choose(&mut Tried::default(), at(0)).unwrap_err(), Lack::Unhealthy);
+    assert_eq!(roster.choose(&mut Tried::default(), ASKER, at(0)).unwrap_err(), Lack::Unhealthy);
 }
 
 #[test]
 fn each_server_is_tried_once() {
     let roster = roster(&[1, 5, 1]);
     let mut tried = Tried::default();
-    let mut names: Vec<&str> = (0..3).map(|_| &*roster.choose(&mut tried, at(0)).unwrap().name).collect();
+    let mut names: Vec<&str> = (0..3).map(|_| &*roster.choose(&mut tried, ASKER, at(0)).unwrap().name).collect();
     names.sort_unstable();
     assert_eq!(names, ["A", "B", "C"]);
-    assert_eq!(roster.choose(&mut tried, at(0)).unwrap_err(), Lack::Full);
+    assert_eq!(roster.choose(&mut tried, ASKER, at(0)).unwrap_err(), Lack::Full);
     let nobody = Roster::<()>::new(Vec::new());
-    assert_eq!(nobody.choose(&mut Tried::default(), at(0)).unwrap_err(), Lack::Unresolved);
+    assert_eq!(nobody.choose(&mut Tried::default(), ASKER, at(0)).unwrap_err(), Lack::Unresolved);
 }
 
 #[test]
 fn a_full_server_is_passed_over_until_somebody_leaves() {
     let roster = capped(2);
-    let choose = || roster.choose(&mut Tried::default(), at(0)).map(|server| &*server.name);
+    let choose = || roster.choose(&mut Tried::default(), ASKER, at(0)).map(|server| &*server.name);
     let mut names: Vec<_> = (0..4).map(|_| choose().unwrap()).collect();
     names.sort_unstable();
     assert_eq!(names, ["A", "A", "B", "B"]);
@@ -112,11 +120,11 @@ fn a_full_server_is_passed_over_until_somebody_leaves() {
 fn failures_in_a_row_eject_for_a_time() {
     let roster = roster(&[1, 1]);
     assert_eq!(fail(&roster, 0, 2, at(0)), [false, false]);
-    assert!(!roster.judge(&roster.servers[0], Verdict::Sound, RULE, at(0)));
+    assert!(!ejects(&roster, 0, Verdict::Sound, at(0)));
     assert_eq!(fail(&roster, 0, 2, at(0)), [false, false], "a success ends the row");
-    assert!(!roster.judge(&roster.servers[0], Verdict::Unknown, RULE, at(0)));
+    assert!(!ejects(&roster, 0, Verdict::Unknown, at(0)));
     assert_eq!(fail(&roster, 0, 3, at(0)), [true, false, false], "once");
-    assert_eq!(roster.servers[0].standing(at(9999)), ServerState::Ejected);
+    assert_eq!(roster.servers[0].standing(ASKER, at(9999)), ServerState::Ejected);
     assert_eq!(turns(&roster, 4, at(9999)), "BBBB");
     assert!(!roster.servers[0].has_returned(at(9999)));
     assert_eq!(turns(&roster, 4, at(10_000)).matches('A').count(), 2);
@@ -124,7 +132,7 @@ fn failures_in_a_row_eject_for_a_time() {
     assert!(!roster.servers[0].has_returned(at(10_000)), "told once");
     // It is on probation: one more failure is enough, one success is a new beginning.
     assert_eq!(fail(&roster, 0, 1, at(10_001)), [true]);
-    roster.judge(&roster.servers[0], Verdict::Sound, RULE, at(20_001));
+    ejects(&roster, 0, Verdict::Sound, at(20_001));
     assert_eq!(fail(&roster, 0, 3, at(20_001)), [false, false, true]);
 }
 
@@ -141,7 +149,7 @@ fn the_last_one_that_serves_is_never_ejected() {
     assert_eq!((order.matches('A').count(), order.matches('B').count()), (2, 2));
     take_down(&roster.servers[0]);
     take_down(&roster.servers[1]);
-    assert_eq!(roster.choose(&mut Tried::default(), at(0)).unwrap_err(), Lack::Unhealthy);
+    assert_eq!(roster.choose(&mut Tried::default(), ASKER, at(0)).unwrap_err(), Lack::Unhealthy);
 }
 
 #[test]
@@ -149,7 +157,7 @@ fn a_rule_of_zero_failures_ejects_nobody() {
     let roster = roster(&[1, 1]);
     let never = EjectionRule { failures: 0, ..RULE };
     for _ in 0..100 {
-        assert!(!roster.judge(&roster.servers[0], Verdict::Failed, never, at(0)));
+        assert_eq!(roster.judge(&roster.servers[0], Verdict::Unreachable, ASKER, never, at(0)), Shut::Nobody);
     }
 }
 
@@ -161,7 +169,7 @@ fn many_at_once_never_pass_a_cap() {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..2000 {
-                    if let Ok(server) = roster.choose(&mut Tried::default(), at(0)) {
+                    if let Ok(server) = roster.choose(&mut Tried::default(), ASKER, at(0)) {
                         most.fetch_max(server.in_flight(), Ordering::Relaxed);
                         server.leave();
                     }
@@ -171,4 +179,23 @@ fn many_at_once_never_pass_a_cap() {
     });
     assert!(most.into_inner() <= 3);
     assert!(roster.servers.iter().all(|server| server.in_flight() == 0));
+}
+
+/// One account's requests fail everywhere: it loses its servers one after the other, but for the last,
+/// and others keep all of them.
+#[test]
+fn what_fails_for_one_account_alone_is_ejected_for_it_alone() {
+    let roster = roster(&[1, 1]);
+    let (one, other) = (Asker::numbered(1), Asker::numbered(2));
+    let fail =
+        |place: usize, asker, moment| roster.judge(&roster.servers[place], Verdict::Failed, asker, RULE, at(moment));
+    assert_eq!([0; 3].map(|place| fail(place, one, 0)), [Shut::Nobody, Shut::Nobody, Shut::Asker]);
+    assert_eq!([1; 3].map(|place| fail(place, one, 0)), [Shut::Nobody; 3], "its last one");
+    let of = |asker| roster.choose(&mut Tried::default(), asker, at(1)).map(|server| &*server.name);
+    assert_eq!([(); 4].map(|()| of(one)), [Ok("B"); 4]);
+    assert!([(); 4].map(|()| of(other)).contains(&Ok("A")));
+    assert_eq!(roster.servers[0].standing(ASKER, at(1)), ServerState::Healthy);
+    // With a second account that fails there, the server is to blame.
+    assert_eq!(fail(0, other, 2), Shut::Everybody);
+    assert_eq!([(); 4].map(|()| of(other)), [Ok("B"); 4]);
 }

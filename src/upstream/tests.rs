@@ -30,24 +30,29 @@ const SOME: Problem = Problem::new(Row::UpstreamFailed, "some problem");
 
 fn standing(pool: &Pool<SocketAddr>) -> Vec<(String, ServerState)> {
     let now = pool.clock.now();
-    pool.roster.load().servers().iter().map(|server| (server.address.to_string(), server.standing(now))).collect()
+    pool.roster
+        .load()
+        .servers()
+        .iter()
+        .map(|server| (server.address.to_string(), server.standing(Asker::NOBODY, now)))
+        .collect()
 }
 
 #[test]
 fn a_name_without_addresses_is_unavailable_until_it_has_some() {
     let upstreams = running(&[upstream("u", &["lookup.internal:80"])]);
     let pool = upstreams.pool(0).unwrap();
-    let problem = pool.enter().unwrap().next_server().map(|server| server.address).unwrap_err();
+    let problem = pool.enter(Asker::NOBODY).unwrap().next_server().map(|server| server.address).unwrap_err();
     assert_eq!((problem.row, problem.hint), (Row::UpstreamUnavailable, Hint::RetryAfter(1)));
     assert_eq!(upstreams.as_json()["upstreams"][0]["servers"][0]["state"], "unresolved");
     let address = |last| SocketAddr::from(([10, 0, 0, last], 80));
     assert!(pool.resolve(0, [address(1), address(2)].into()));
     assert!(!pool.resolve(0, [address(1), address(2)].into()), "nothing new");
-    assert_eq!(pool.enter().unwrap().next_server().unwrap().peer, address(1));
+    assert_eq!(pool.enter(Asker::NOBODY).unwrap().next_server().unwrap().peer, address(1));
     // The second is ejected, and stays so when the first one goes.
-    let mut passage = pool.enter().unwrap();
+    let mut passage = pool.enter(Asker::NOBODY).unwrap();
     assert_eq!(passage.next_server().unwrap().peer, address(2));
-    passage.failed(SOME);
+    passage.unreachable(SOME);
     drop(passage);
     assert!(pool.resolve(0, [address(2), address(3)].into()));
     let [two, three] = &standing(pool)[..] else { panic!("two servers") };
@@ -74,12 +79,12 @@ fn what_stays_keeps_its_state_when_the_configuration_changes() {
     let before = running(&[upstream("a", &["10.0.0.1:80", "10.0.0.2:80"]), with_breaker.clone(), named.clone()]);
     before.pool(2).unwrap().resolve(0, [SocketAddr::from(([10, 0, 0, 9], 80))].into());
     for place in [0, 1] {
-        let mut passage = before.pool(place).unwrap().enter().unwrap();
+        let mut passage = before.pool(place).unwrap().enter(Asker::NOBODY).unwrap();
         passage.next_server().unwrap();
-        passage.failed(SOME);
+        passage.unreachable(SOME);
     }
-    assert!(before.pool(1).unwrap().enter().is_err(), "the breaker is open");
-    let in_flight = before.pool(0).unwrap().enter().map(|mut passage| {
+    assert!(before.pool(1).unwrap().enter(Asker::NOBODY).is_err(), "the breaker is open");
+    let in_flight = before.pool(0).unwrap().enter(Asker::NOBODY).map(|mut passage| {
         passage.next_server().unwrap();
         passage
     });
@@ -92,11 +97,11 @@ fn what_stays_keeps_its_state_when_the_configuration_changes() {
     assert_eq!(after.pool(1).unwrap().roster.load().servers()[1].in_flight(), 1, "its request goes on");
     drop(in_flight);
     assert_eq!(after.pool(1).unwrap().roster.load().servers()[1].in_flight(), 0);
-    assert!(after.pool(2).unwrap().enter().is_err(), "the breaker is still open");
+    assert!(after.pool(2).unwrap().enter(Asker::NOBODY).is_err(), "the breaker is still open");
     assert_eq!(standing(after.pool(0).unwrap()).len(), 1, "the name keeps its addresses");
     // Another rule is another breaker, and another name another upstream.
     let other = Upstream { breaker: BreakerRule::NEVER, ..with_breaker };
-    assert!(before.renewed(std::slice::from_ref(&other)).pool(0).unwrap().enter().is_ok());
+    assert!(before.renewed(std::slice::from_ref(&other)).pool(0).unwrap().enter(Asker::NOBODY).is_ok());
     let renamed = Upstream { name: "c".into(), ..upstream("a", &["10.0.0.1:80"]) };
     assert_eq!(standing(before.renewed(&[renamed]).pool(0).unwrap())[0].1, ServerState::Healthy);
 }
@@ -107,7 +112,13 @@ fn a_request_that_was_given_up_counts_only_if_the_server_was_slow() {
         let slow_after = Duration::from_secs(slow_after);
         let upstreams = running(&[Upstream { slow_after, ..upstream("u", &["10.0.0.1:80", "10.0.0.2:80"]) }]);
         let pool = upstreams.pool(0).unwrap();
-        pool.enter().unwrap().next_server().unwrap();
+        // The second account's turn at the same server is the third request.
+        for account in 1..=3 {
+            pool.enter(Asker::numbered(account)).unwrap().next_server().unwrap();
+            if account < 3 {
+                assert_eq!(standing(pool)[0].1, ServerState::Healthy, "one account alone ejects nobody");
+            }
+        }
         assert_eq!(standing(pool)[0].1, standing_then);
         assert_eq!(pool.roster.load().servers()[0].in_flight(), 0);
     }
@@ -117,18 +128,20 @@ fn a_request_that_was_given_up_counts_only_if_the_server_was_slow() {
 fn statuses_and_retries_count() {
     let upstreams = running(&[upstream("u", &["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"])]);
     let pool = upstreams.pool(0).unwrap();
-    let mut passage = pool.enter().unwrap();
+    let mut passage = pool.enter(Asker::NOBODY).unwrap();
     passage.next_server().unwrap();
-    passage.failed(SOME);
+    passage.unreachable(SOME);
     passage.next_server().unwrap();
     passage.answered(500);
     drop(passage);
     assert_eq!(pool.tally.retries.get(), 1);
     assert_eq!(pool.tally.ejections.get(), 1);
-    let mut passage = pool.enter().unwrap();
-    passage.next_server().unwrap();
-    passage.answered(503);
-    drop(passage);
+    let third = SocketAddr::from(([10, 0, 0, 3], 80));
+    for account in 1..=2 {
+        let mut passage = pool.enter(Asker::numbered(account)).unwrap();
+        while passage.next_server().unwrap().peer != third {}
+        passage.answered(503);
+    }
     let standings: Vec<ServerState> = standing(pool).into_iter().map(|(_, standing)| standing).collect();
     assert_eq!(standings, [ServerState::Ejected, ServerState::Healthy, ServerState::Ejected]);
 }

@@ -5,7 +5,7 @@
 //! works; a 500 can be the doing of one request, which must not shut everybody out. An exchange that
 //! was given up, at the request's deadline or because its client left, is a failure only after
 //! the server has had the time that the operator calls slow, so that a client with a short deadline
-//! harms nobody else.
+//! harms nobody else. Whose failure it is, the server's or the request's, is `blame.rs`.
 
 use std::time::Duration;
 
@@ -14,7 +14,9 @@ use std::time::Duration;
 pub enum Verdict {
     /// It works.
     Sound,
-    /// It has failed.
+    /// It has failed before it had a byte of the request: the request can have nothing to do with it.
+    Unreachable,
+    /// It has failed with the request, and may have failed by it.
     Failed,
     /// Nothing.
     Unknown,

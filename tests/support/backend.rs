@@ -97,6 +97,16 @@ impl Backend {
         Backend::start(|peer, _| peer.answer(ANSWER))
     }
 
+    /// A backend that gives every request a sound answer, and ends connections that have been idle for so
+    /// long: at the very moment when a client may send another request.
+    pub fn ending_idle(idle: Duration, after: After) -> Backend {
+        Backend::start(move |peer, _| {
+            peer.stream.set_read_timeout(Some(idle)).unwrap();
+            peer.at_the_end = after;
+            peer.answer(ANSWER)
+        })
+    }
+
     /// A backend that reads and says nothing until the gateway gives up.
     pub fn silent() -> Backend {
         Backend::start(|peer, _| peer.wait_for_close())
@@ -164,13 +174,16 @@ impl Drop for Backend {
 fn serve(stream: TcpStream, connection: usize, log: Arc<Log>, behave: &dyn Fn(&mut Peer, &[u8]) -> After) {
     stream.set_nodelay(true).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    let mut peer = Peer { stream, input: Vec::new(), connection, log };
+    let mut peer = Peer { stream, input: Vec::new(), connection, log, at_the_end: After::Close };
     while let Some(request) = peer.read_request() {
         match behave(&mut peer, &request) {
             After::Keep => {}
             After::Close => return,
             After::Reset => return peer.reset(),
         }
+    }
+    if peer.at_the_end == After::Reset {
+        peer.reset();
     }
 }
 
@@ -180,6 +193,8 @@ pub struct Peer {
     input: Vec<u8>,
     connection: usize,
     log: Arc<Log>,
+    /// What becomes of the connection when no further request comes in time.
+    at_the_end: After,
 }
 
 impl Peer {

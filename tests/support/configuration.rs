@@ -54,7 +54,8 @@ impl Configuration {
     }
 
     /// The YAML. Its tokens: `live` works everywhere; `disabled`, `expired`, `other` (of the e-mail
-    /// product), `ip`, `domain` and `domain-or-none` are restricted; the accounts `small-0` to
+    /// product), `ip`, `domain` and `domain-or-none` are restricted; `second` is like `live`, and
+    /// another account's; the accounts `small-0` to
     /// `small-9` have three requests an hour and the tokens `small-N`, `small-N-second`,
     /// `small-N-disabled` and `small-N-ip` each.
     pub fn yaml(self) -> String {
@@ -102,6 +103,8 @@ impl Configuration {
         ] {
             yaml += &token_line(name, products, rest);
         }
+        yaml += "  second:\n    rate: { limit: 600000/min }\n    tokens:\n";
+        yaml += &token_line("second", "phone, down", "");
         for account in 0..10 {
             write!(yaml, "  small-{account}:\n    rate: {{ limit: 3/h, burst: 3 }}\n    tokens:\n").unwrap();
             for (name, rest) in

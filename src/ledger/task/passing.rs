@@ -39,7 +39,7 @@ impl Task {
             }
         }
         self.write_charges();
-        self.write_rates();
+        self.write_rates(true);
         self.store = None;
         match SuccessorLink::inform(line, &held, self.sender.clone(), Arc::clone(&self.shared)) {
             Ok(mut link) => {

@@ -85,8 +85,8 @@ impl Task {
             predecessor_holds.hold(&self.register);
         }
         if let Some(rates) = &mut self.rates {
-            let full_at = store.rates(milliseconds(since_1970()))?;
-            rates.restore(|account| full_at.get(account).copied());
+            let used = store.rates(milliseconds(since_1970()))?;
+            rates.restore(|account| used.get(account).copied());
         }
         Ok(())
     }

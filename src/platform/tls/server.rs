@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rustls::ServerConfig;
+use rustls::pki_types::UnixTime;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
+use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 
 use super::files::{self, FileContents, FileFault, Overdue, Pair, fault};
 use super::follow::{Files, Followed};
@@ -54,15 +56,37 @@ impl Clients {
     }
 }
 
+/// What handshakes of a listener are made with.
+pub struct Handshakes {
+    pub config: Arc<ServerConfig>,
+    /// What certificates of clients are judged by; `None` where none is asked for.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+impl Handshakes {
+    /// Whether the client may be served after its handshake. A session that is resumed by a ticket has
+    /// the certificate of the handshake that it goes back to, up to 12 hours ago, which rustls does not
+    /// judge again: it, and those that it comes from, have to be in force now (RFC 8446, section 4.6.1,
+    /// leaves that to the server).
+    pub fn admit(&self, connection: &ServerConnection, now: UnixTime) -> bool {
+        match (connection.handshake_kind(), &self.clients, connection.peer_certificates()) {
+            (Some(HandshakeKind::Resumed), Some(verifier), Some([end_entity, intermediates @ ..])) => {
+                verifier.verify_client_cert(end_entity, intermediates, now).is_ok()
+            }
+            _ => true,
+        }
+    }
+}
+
 impl Files for ServerFiles {
-    type Made = ServerConfig;
+    type Made = Handshakes;
 
     fn files(&self) -> Vec<&Path> {
         let of_pairs = self.pairs.iter().flat_map(|pair| [&*pair.certificate, &*pair.key]);
         of_pairs.chain(self.clients.authorities()).collect()
     }
 
-    fn make(&self, snapshot: &FileContents) -> Result<ServerConfig, Vec<FileFault>> {
+    fn make(&self, snapshot: &FileContents) -> Result<Handshakes, Vec<FileFault>> {
         let mut faults = Vec::new();
         let mut certificates = Certificates::default();
         for pair in &self.pairs {
@@ -84,8 +108,8 @@ impl Files for ServerFiles {
         };
         let builder =
             ServerConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS).map_err(impossible)?;
-        let builder = match authorities {
-            None => builder.with_no_client_auth(),
+        let clients: Option<Arc<dyn ClientCertVerifier>> = match authorities {
+            None => None,
             Some(authorities) => {
                 let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider());
                 let verifier = match self.clients {
@@ -94,15 +118,19 @@ impl Files for ServerFiles {
                 };
                 let unfit = "has no authority that certificates can be verified with; name another one".to_owned();
                 let file = self.clients.authorities().map(Path::to_owned);
-                builder.with_client_cert_verifier(verifier.build().map_err(|_| vec![FileFault { file, what: unfit }])?)
+                Some(verifier.build().map_err(|_| vec![FileFault { file, what: unfit }])?)
             }
+        };
+        let builder = match &clients {
+            None => builder.with_no_client_auth(),
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
         };
         let mut config = builder.with_cert_resolver(Arc::new(certificates));
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
         // Sessions are resumed by tickets, so that no client takes up memory by coming often. Their
         // keys are made anew with the configuration: what an old authority let in ends with it.
         config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(impossible)?;
-        Ok(config)
+        Ok(Handshakes { config: Arc::new(config), clients })
     }
 
     fn overdue(&self, snapshot: &FileContents, now: SystemTime) -> Vec<Overdue> {

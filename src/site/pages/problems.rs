@@ -4,6 +4,7 @@
 //! written by the code that answers clients. People get HTML and programs JSON, of the same view.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use serde::Serialize;
@@ -255,7 +256,7 @@ fn asker(product: &Product, window: &Arc<Window>, row: Row) -> (Token, Account) 
     products.insert(product.place);
     let counted = Tat::default();
     if row == Row::RateExceeded {
-        counted.restore(MOMENT.monotonic.saturating_add(window.time_to_refill()));
+        counted.raise(MOMENT.monotonic.saturating_add(window.carried(Duration::MAX, window.interval())));
     }
     let token = Token {
         name: "example".into(),

@@ -1,0 +1,184 @@
+//! What the kernel can prove of a request that was sent over a connection which the backend closed: that
+//! nobody can have processed it.
+//!
+//! A backend that ends idle connections can close one at the very moment a request is on its way to
+//! it. Proof takes three things together, which Linux tells (tcp(7), `TCP_INFO`):
+//!
+//! 1. The backend has closed its side (a FIN, which reads as the end of the stream), and nothing of an
+//!    answer came before it.
+//! 2. No byte of the request was ever acknowledged. Every segment acknowledges all that has arrived,
+//!    and so the FIN says that the close came before the request.
+//! 3. The request was met by a reset: nobody had the socket open any more to read it, or it was closed
+//!    with the request, or some of it, unread.
+//!
+//! A reset alone proves nothing: an application can read a request, act on it, and break the
+//! connection off before its kernel has acknowledged a byte, and the other side sees the same. Nor does
+//! a FIN that acknowledges. Such requests are not sent again (RFC 9110, section 9.2.2).
+
+use std::time::Duration;
+
+use pingora_core::protocols::Stream;
+use pingora_core::protocols::l4::ext::TCP_INFO;
+
+/// States of a connection, as Linux numbers them.
+const TCP_CLOSE: u8 = 7;
+const TCP_CLOSE_WAIT: u8 = 8;
+
+/// How long the reset is waited for after the end of the stream, in pauses that double: the request has
+/// to get to the backend, and the reset back.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const PAUSES: u32 = 7;
+
+/// What is known so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Unprocessed,
+    /// The reset, or an acknowledgement, may still come.
+    NotYet,
+    /// It may have been processed.
+    Nothing,
+}
+
+/// Whether nobody can have processed the bytes that were written last on a connection whose end was read
+/// since. The time that this takes is the caller's deadline's.
+pub async fn is_unprocessed(stream: &Stream, written: usize) -> bool {
+    let mut pause = FIRST_PAUSE;
+    for _ in 0..PAUSES {
+        let Some(info) = stream.get_socket_digest().and_then(|digest| digest.tcp_info()) else { return false };
+        match known(&info, written) {
+            Known::Unprocessed => return true,
+            Known::Nothing => return false,
+            Known::NotYet => {}
+        }
+        tokio::time::sleep(pause).await;
+        pause = pause.saturating_mul(2);
+    }
+    false
+}
+
+fn known(info: &TCP_INFO, written: usize) -> Known {
+    // What was acknowledged counts the SYN as well. A kernel before 4.18 does not say what was sent, so
+    // that nothing is ever proved.
+    let sent = info.tcpi_bytes_sent.saturating_sub(info.tcpi_bytes_retrans);
+    let unacknowledged = sent.saturating_sub(info.tcpi_bytes_acked.saturating_sub(1));
+    // Under TLS more bytes than these were sent, of which all count.
+    if u64::try_from(written).is_ok_and(|written| unacknowledged < written) {
+        return Known::Nothing;
+    }
+    match info.tcpi_state {
+        TCP_CLOSE => Known::Unprocessed,
+        TCP_CLOSE_WAIT => Known::NotYet,
+        _ => Known::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::{Ipv4Addr, Shutdown, TcpListener};
+    use std::os::fd::AsRawFd;
+    use std::time::Instant;
+
+    use pingora_core::protocols::l4::stream::Stream as Inner;
+    use pingora_core::protocols::{GetSocketDigest, SocketDigest};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
+
+    /// What a backend does with a connection that has served a request, before the next one is written
+    /// and after it.
+    struct Backend {
+        name: &'static str,
+        before: fn(&std::net::TcpStream),
+        after: fn(std::net::TcpStream),
+        closes_before: bool,
+        is_unprocessed: bool,
+    }
+
+    fn abort(stream: std::net::TcpStream) {
+        stream.set_nonblocking(true).unwrap();
+        tokio::net::TcpStream::from_std(stream).unwrap().set_zero_linger().unwrap();
+    }
+
+    fn read_request(mut stream: &std::net::TcpStream) {
+        stream.read_exact(&mut [0; REQUEST.len()]).unwrap();
+    }
+
+    #[tokio::test]
+    async fn only_what_was_never_acknowledged_by_a_closed_backend_is_unprocessed() {
+        let nothing = |_: &std::net::TcpStream| {};
+        let table = [
+            Backend {
+                name: "closed before the request, without a word",
+                before: nothing,
+                after: drop,
+                closes_before: true,
+                is_unprocessed: true,
+            },
+            Backend {
+                name: "closed its side, read the request, and ended",
+                before: |stream| stream.shutdown(Shutdown::Write).unwrap(),
+                after: |stream| read_request(&stream),
+                closes_before: false,
+                is_unprocessed: false,
+            },
+            Backend {
+                name: "read the request and closed",
+                before: nothing,
+                after: |stream| read_request(&stream),
+                closes_before: false,
+                is_unprocessed: false,
+            },
+            Backend {
+                name: "read the request and broke off",
+                before: nothing,
+                after: |stream| {
+                    read_request(&stream);
+                    abort(stream);
+                },
+                closes_before: false,
+                is_unprocessed: false,
+            },
+            Backend {
+                name: "left the request unread and closed",
+                before: nothing,
+                after: drop,
+                closes_before: false,
+                is_unprocessed: false,
+            },
+        ];
+        for Backend { name, before, after, closes_before, is_unprocessed: expected } in table {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut server, _) = listener.accept().unwrap();
+            // The request before is history.
+            client.write_all(b"before").await.unwrap();
+            server.read_exact(&mut [0; 6]).unwrap();
+            std::io::Write::write_all(&mut server, b"answer").unwrap();
+            client.read_exact(&mut [0; 6]).await.unwrap();
+            let descriptor = client.as_raw_fd();
+            let mut inner = Inner::from(client);
+            inner.set_socket_digest(SocketDigest::from_raw_fd(descriptor));
+            let mut stream: Stream = Box::new(inner);
+
+            before(&server);
+            let mut server = Some(server);
+            if closes_before {
+                after(server.take().unwrap());
+            }
+            let written = stream.write_all(REQUEST).await;
+            let _ = stream.flush().await;
+            assert!(written.is_ok(), "{name}");
+            if let Some(server) = server {
+                after(server);
+            }
+            let ended = matches!(stream.read(&mut [0; 1]).await, Ok(0));
+            let begun = Instant::now();
+            let found = ended && super::is_unprocessed(&stream, REQUEST.len()).await;
+            assert_eq!(found, expected, "{name}, ended {ended}");
+            assert!(begun.elapsed() < Duration::from_secs(5));
+        }
+    }
+}
