@@ -174,9 +174,7 @@ pub fn write(sink: &mut impl Sink, context: &Context<'_, '_>, outcome: &Outcome<
 
 fn refusal(sink: &mut impl Sink, context: &Context<'_, '_>, problem: Problem) -> usize {
     let wording = context.wording();
-    let Some(words) = wording.words(problem.row) else {
-        return 0;
-    };
+    let words = wording.words(problem.row);
     sink.status(words.status.code(), words.status.phrase());
     let shape = if prefers_problem_json(context.lines) { Shape::ProblemJson } else { Shape::ErrorObject };
     sink.header(

@@ -222,7 +222,8 @@ impl<'r> Seen<'r> {
             Ending::Answered | Ending::Preflight => None,
             Ending::Gone => Some((super::tables::CLIENT_GONE, 0, "the client has hung up or did not take its answer")),
             Ending::Refused(Problem { row, reason, .. }) => {
-                self.wording().words(row).map(|words| (&*words.slug, words.status.code(), reason))
+                let words = self.wording().words(row);
+                Some((&*words.slug, words.status.code(), reason))
             }
         }
     }
