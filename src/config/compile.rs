@@ -274,6 +274,9 @@ fn workers(workers: Written<usize>, mistakes: &mut Mistakes) -> usize {
     number
 }
 
+/// The largest part of the connections and requests that can be kept for known clients, in percent.
+const MAX_RESERVED_PERCENT: usize = 90;
+
 fn limits(limits: file::Limits, mistakes: &mut Mistakes) -> Limits {
     let mut bytes = |written: file::Text<Bytes>, default: usize, range: std::ops::RangeInclusive<usize>| {
         let place = written.place().cloned();
@@ -297,6 +300,10 @@ fn limits(limits: file::Limits, mistakes: &mut Mistakes) -> Limits {
     let body_timeout = time(limits.body_timeout, 10, mistakes);
     let idle_timeout = time(limits.idle_timeout, 60, mistakes);
     let write_timeout = time(limits.write_timeout, 10, mistakes);
+    let percent_place = limits.reserved_percent.place().cloned();
+    let reserved_percent = limits.reserved_percent.take().unwrap_or(10);
+    let range = || format!("a number from 0 to {MAX_RESERVED_PERCENT}");
+    out_of_range(percent_place, reserved_percent <= MAX_RESERVED_PERCENT, range, mistakes);
     let mut count = |written: Written<usize>, default: usize, most: usize| {
         let place = written.place().cloned();
         let count = written.take().unwrap_or(default);
@@ -313,6 +320,7 @@ fn limits(limits: file::Limits, mistakes: &mut Mistakes) -> Limits {
         write_timeout,
         connections: count(limits.connections, 10_000, 10_000_000),
         requests: count(limits.requests, 10_000, 10_000_000),
+        reserved_percent,
         response_bytes,
         drain_bytes: u64::try_from(drain_bytes).unwrap_or(u64::MAX),
     }

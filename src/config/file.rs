@@ -279,6 +279,10 @@ pub struct Limits {
     /// Requests at a time, from the end of the head to the end of the answer. Default: 10000.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub requests: Written<usize>,
+    /// The part of the connections and of the requests, in percent, that only clients whose token is known
+    /// may have, so that strangers cannot take what customers need. Default: 10.
+    #[schemars(range(max = 90))]
+    pub reserved_percent: Written<usize>,
     /// The largest body that a backend may answer with. Default: 1MiB.
     pub response_bytes: Text<Bytes>,
     /// How much of a refused request's body is read and dropped so that the connection can live on.

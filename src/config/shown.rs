@@ -148,6 +148,7 @@ fn limits(limits: &mut Value, policy: &Policy) {
     fill(limits, "write_timeout", time(all.write_timeout));
     fill(limits, "connections", all.connections);
     fill(limits, "requests", all.requests);
+    fill(limits, "reserved_percent", all.reserved_percent);
     fill(limits, "response_bytes", size(all.response_bytes));
     fill(limits, "drain_bytes", size(usize::try_from(all.drain_bytes).unwrap_or(usize::MAX)));
 }

@@ -370,6 +370,8 @@ impl Sink for Http1Sink<'_> {
 pub struct Http2Sink {
     pub response: http::Response<()>,
     pub body: bytes::Bytes,
+    /// The body is that of a page, which is kept whether it is sent or not.
+    pub is_shared: bool,
 }
 
 impl Sink for Http2Sink {
@@ -389,9 +391,11 @@ impl Sink for Http2Sink {
 
     fn body(&mut self, body: &[u8]) {
         self.body = bytes::Bytes::copy_from_slice(body);
+        self.is_shared = false;
     }
 
     fn kept_body(&mut self, body: &bytes::Bytes) {
         self.body = body.clone();
+        self.is_shared = true;
     }
 }
