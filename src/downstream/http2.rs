@@ -138,7 +138,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 let (gateway, conduct) = (Arc::clone(gateway), Arc::clone(&conduct));
                 let alive = streams.subscribe();
                 let busy = Arc::clone(&busy);
-                tokio::spawn(async move {
+                let is_too_large = is_too_large(request.headers(), &limits);
+                let answered = async move {
                     let _busy = busy.enter(&gateway.telemetry().connections.active_http2);
                     let Ended { taken, turned_away } =
                         answer(&gateway, request, respond, peer, ingress, &conduct).await;
@@ -147,7 +148,17 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                     if turned_away {
                         conduct.sent_away.give();
                     }
-                });
+                };
+                if is_too_large {
+                    // It is refused here and now, and its head is gone before another one is read: heads do
+                    // not wait for their turn, however many connections send them.
+                    let mut answered = Box::pin(answered);
+                    if answered.as_mut().now_or_never().is_none() {
+                        tokio::spawn(answered);
+                    }
+                } else {
+                    tokio::spawn(answered);
+                }
             }
             () = conduct.sent_away.given(), if stop_by.is_none() => {
                 stop_by = Some(Instant::now() + allowance_to_end(gateway, &streams));
@@ -178,6 +189,12 @@ async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<S, Bytes>,
 ) -> Option<(Request<RecvStream>, SendResponse<Bytes>)> {
     connection.accept().await?.ok()
+}
+
+/// Whether a head is larger than the limits, so that it takes much memory and is refused.
+fn is_too_large(headers: &http::HeaderMap, limits: &Limits) -> bool {
+    let bytes = || headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
+    headers.len() > limits.head.header_lines || bytes() > limits.head.header_bytes
 }
 
 /// How long a connection that is told to end may go on with the streams that it has open.

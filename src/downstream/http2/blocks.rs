@@ -390,7 +390,7 @@ fn meaning_of_static(place: usize) -> Meaning {
     match place {
         3 | 4 => Meaning::Path(None),
         5 | 6 => Meaning::Scheme(None),
-        0..14 => Meaning::Pseudo,
+        0..3 | 7..14 => Meaning::Pseudo,
         _ => Meaning::Regular,
     }
 }
