@@ -40,7 +40,7 @@ fn see(bencher: Bencher<'_, '_>, telemetry: &Telemetry, traceparent: bool, outco
     let lines = Lines { method: "POST", target: "/phone/validate/v2", ..Lines::UNREADABLE };
     bencher.bench(|| {
         let mut record = RequestRecord::of(telemetry, &tables, &policy, &lines, Instant::now());
-        record.admitted(&trail);
+        record.admitted(&trail, &lines);
         record.body_begins(Instant::now());
         record.body_ends(70);
         record.answered(outcome, 200);

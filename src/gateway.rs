@@ -4,6 +4,7 @@
 //! and `http2.rs`; the order of the checks is `admit.rs`.
 
 pub(crate) mod refusal_log;
+pub(crate) mod settlement;
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,8 +20,10 @@ use pingora_timeout::timeout;
 use tokio::sync::Notify;
 
 use crate::downstream::accept::{self, Reason};
+use crate::downstream::http2::Unsent;
 use crate::downstream::listener::Listener;
 use crate::downstream::{http1, http2};
+use crate::gateway::settlement::Settlement;
 use crate::ledger::{Bill, CANNOT_BE_USED, Ledger};
 use crate::platform::clock::Clock;
 use crate::platform::descriptors::Descriptors;
@@ -42,6 +45,10 @@ use crate::upstream::{Upstreams, translate};
 /// How long an account's question for its balances waits for a ledger that another process has.
 const BALANCES_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long what is left of a body that nobody wants is read, so that the connection can live on. The
+/// client has its answer already, and most have sent the body with the head.
+pub(crate) const DRAIN_ALLOWANCE: Duration = Duration::from_secs(1);
+
 /// Everything that connections share.
 pub struct Gateway {
     current: ArcSwap<Snapshot>,
@@ -58,7 +65,9 @@ pub struct Gateway {
     /// Requests that were turned away before it was known what they were for.
     turned_away: AtomicU64,
     /// Bytes of answers that wait for clients of HTTP/2 to make room for them.
-    pub(crate) unsent: AtomicUsize,
+    pub(crate) unsent: Unsent,
+    /// Bytes of decoded heads of HTTP/2 that are in hands, as they stand in memory.
+    pub(crate) heads: AtomicUsize,
     stopping: AtomicBool,
 }
 
@@ -114,8 +123,8 @@ impl From<Problem> for Unanswered {
 
 /// What the connection must know of a request that was answered.
 pub(crate) enum Answered<'g> {
-    /// The response is in the sink. The bill is due once it has gone out whole.
-    Written(Bill<'g>),
+    /// The response is in the sink, and its settlement goes with it.
+    Written(Settlement<'g>),
     /// There is no response, and nobody to send one to.
     Gone,
 }
@@ -143,7 +152,8 @@ impl Gateway {
             connections: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
             turned_away: AtomicU64::new(0),
-            unsent: AtomicUsize::new(0),
+            unsent: Unsent::default(),
+            heads: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
         }
     }
@@ -167,8 +177,10 @@ impl Gateway {
             Box::pin(accept::receive(stream, listener, &limits, &self.arrivals, shutdown)).await
         };
         let Some((stream, peer)) = arrived else { return };
-        let headroom = if before < shares.connections { Headroom::Free } else { Headroom::Full };
-        let ingress = Ingress { headroom, scope: listener.serves };
+        let ingress = Ingress {
+            headroom: Headroom::beside(before, shares.connections, limits.reserved_percent),
+            scope: listener.serves,
+        };
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             return http2::serve(self, stream, peer, ingress, shutdown).await;
         }
@@ -251,16 +263,28 @@ impl Gateway {
         self.clock.now()
     }
 
-    /// Takes a request's place among those in flight for as long as the guard lives. There is room
-    /// if its connection has some and the requests have some.
+    /// Takes a request's place among those in flight for as long as the guard lives. It has the less
+    /// room of what its connection has and the requests have.
     pub(crate) fn enter(&self, connection: Ingress, limits: &Limits) -> (Occupied<'_>, Ingress) {
         let (occupied, before) = Occupied::one_of(&self.requests);
-        let full = before >= self.descriptors.shares(limits).requests;
-        (occupied, if full { Ingress { headroom: Headroom::Full, ..connection } } else { connection })
+        let headroom = Headroom::beside(before, self.descriptors.shares(limits).requests, limits.reserved_percent);
+        (occupied, Ingress { headroom: connection.headroom.max(headroom), ..connection })
+    }
+
+    /// What room a connection has by now. One that was accepted beyond a limit is looked at again for
+    /// each of its requests, and once there is room it has it for good.
+    pub(crate) fn room_now(&self, headroom: Headroom, limits: &Limits) -> Headroom {
+        match headroom {
+            Headroom::Free => Headroom::Free,
+            Headroom::Reserved | Headroom::Full => {
+                let others = self.open_connections().saturating_sub(1);
+                Headroom::beside(others, self.descriptors.shares(limits).connections, limits.reserved_percent)
+            }
+        }
     }
 
     /// Sees a request of which the head is complete, since a moment.
-    pub(crate) fn record<'r>(&'r self, snapshot: &'r Snapshot, lines: &Lines<'r>, since: Instant) -> RequestRecord<'r> {
+    pub(crate) fn record<'r>(&'r self, snapshot: &'r Snapshot, lines: &Lines<'_>, since: Instant) -> RequestRecord<'r> {
         RequestRecord::of(&self.telemetry, &snapshot.tables, &snapshot.policy, lines, since)
     }
 
@@ -272,7 +296,7 @@ impl Gateway {
         snapshot: &'g Snapshot,
         head: &Head<'_>,
         downstream: &mut D,
-        record: &mut RequestRecord<'g>,
+        mut record: RequestRecord<'g>,
         ingress: Ingress,
         respond: impl FnOnce(&mut D, &Context<'_, '_>, &Outcome<'_>, bool) -> usize,
     ) -> Answered<'g> {
@@ -284,7 +308,7 @@ impl Gateway {
         // A fault of our own is an answer too, not a connection that closes in silence.
         let turn =
             catch_unwind(AssertUnwindSafe(|| admit(policy, head, now, ingress, &mut trail))).unwrap_or(Err(internal));
-        record.admitted(&trail);
+        record.admitted(&trail, &head.lines);
         let context =
             Context { policy, lines: &head.lines, trail, transaction: &transaction, trace: trace.as_ref(), now };
         let (told, page, answer);
@@ -305,7 +329,7 @@ impl Gateway {
             }
             Ok(Turn::Lookup(admission)) => {
                 let looked_up =
-                    AssertUnwindSafe(self.look_up(snapshot, &admission, head, downstream, record, &context));
+                    AssertUnwindSafe(self.look_up(snapshot, &admission, head, downstream, &mut record, &context));
                 match looked_up.catch_unwind().await.unwrap_or(Err(internal.into())) {
                     Ok((body, due)) => {
                         (answer, bill) = (body, due);
@@ -322,7 +346,7 @@ impl Gateway {
         problem.inspect(|problem| refusal_log::refused(&context, *problem));
         let bytes = respond(downstream, &context, &outcome, problem.is_some_and(|problem| problem.row.closes()));
         record.answered(&outcome, bytes);
-        Answered::Written(bill)
+        Answered::Written(Settlement::new(bill, record))
     }
 
     /// Refuses a request whose head could not be judged.
@@ -330,11 +354,12 @@ impl Gateway {
         &'r self,
         snapshot: &'r Snapshot,
         sink: &mut impl Sink,
-        lines: &Lines<'r>,
+        lines: &Lines<'_>,
         problem: Problem,
-    ) -> RequestRecord<'r> {
+    ) -> Settlement<'r> {
         let mut record = self.record(snapshot, lines, Instant::now());
         let (transaction, trail, policy) = (record.transaction(), Trail::default(), &*snapshot.policy);
+        record.admitted(&trail, lines);
         let context = Context { policy, lines, trail, transaction: &transaction, trace: None, now: self.now() };
         if problem.row == Row::Overloaded {
             self.turned_away.fetch_add(1, Ordering::Relaxed);
@@ -343,7 +368,7 @@ impl Gateway {
         let outcome = Outcome::Refused(problem);
         let bytes = respond::write(sink, &context, &outcome);
         record.answered(&outcome, bytes);
-        record
+        Settlement::new(Bill::nothing(&self.ledger), record)
     }
 
     /// The body's turn, the credits' and the upstream's, all within the request's deadline. What is
@@ -382,6 +407,10 @@ impl Gateway {
             record.asked();
             let (body, price) = answer?;
             let mut bill = Bill::new(&self.ledger, hold, price, context.transaction);
+            // Nothing is written for a client that is known to be gone: it would have to be taken back.
+            if bill.is_written_first() && downstream.gone().now_or_never().is_some() {
+                return Err(Unanswered::Gone);
+            }
             bill.record().await?;
             Ok((body, bill))
         };

@@ -119,6 +119,8 @@ pub struct Limits {
     pub connections: usize,
     /// Requests between the end of their head and the end of their answer.
     pub requests: usize,
+    /// The part of both, in percent, that only clients with a known token may have.
+    pub reserved_percent: usize,
     /// The largest body that an upstream may answer with.
     pub response_bytes: usize,
     /// How much of a body that nobody wants is read so that the connection can live on.

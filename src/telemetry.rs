@@ -89,6 +89,11 @@ impl Telemetry {
         self.exporter.as_ref().map_or((0, 0), |exporter| (exporter.exported(), exporter.dropped()))
     }
 
+    /// Whether more is wanted of requests than figures.
+    pub fn has_records(&self) -> bool {
+        self.log.is_some() || self.exporter.is_some()
+    }
+
     /// Whether requests can have spans.
     pub fn has_spans(&self) -> bool {
         self.exporter.is_some()

@@ -120,7 +120,7 @@ fn seeing_a_request_allocates_nothing() {
     let see = |outcome: Option<Outcome<'_>>| {
         let before = ALLOCATIONS.get();
         let mut record = RequestRecord::of(&telemetry, &tables, &config.policy, &Lines::UNREADABLE, Instant::now());
-        record.admitted(&trail);
+        record.admitted(&trail, &Lines::UNREADABLE);
         record.body_begins(Instant::now());
         record.body_ends(7);
         outcome.inspect(|outcome| record.answered(outcome, 7));

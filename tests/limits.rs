@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::support::frames::{DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, RST_STREAM, block, lines};
 use crate::support::{
-    ANSWER, After, Backend, Client, Configuration, Gateway, PATIENCE, Request, Response, VERSIONS, Version,
+    ANSWER, After, Backend, Client, Configuration, Gateway, PATIENCE, Request, Response, VERSIONS, Version, Wire,
 };
 
 /// The allowances of these tests.
@@ -572,4 +573,223 @@ fn a_stop_without_requests_is_quick() {
     let status = gateway.wait_for_end(Duration::from_secs(5)).expect("the end of the process");
     assert_eq!(status.code(), Some(0));
     assert!(begun.elapsed() < Duration::from_secs(2), "took {:?}", begun.elapsed());
+}
+
+// ---- HTTP/2: what a refused stream keeps, and what strangers can hold ----
+
+/// Sends heads of `POST /x` without an end, which are refused at once, and leaves their streams open.
+fn hold_refused(gateway: &Gateway, streams: u32) -> Frames {
+    let mut frames = Frames::begin(Wire::tcp(gateway.address()), 65_535);
+    let block = block(&Request::new("POST", "/x"));
+    for stream in 0..streams {
+        frames.send(HEADERS, END_HEADERS, 2 * stream + 1, &block);
+    }
+    for _ in 0..streams {
+        frames.next(DATA).expect("a refusal");
+    }
+    frames
+}
+
+#[test]
+fn a_refused_request_without_an_end_holds_no_place() {
+    let backend = Backend::answering_json();
+    let gateway = Gateway::start(&Configuration::new(backend.address()).limit("requests", "10").yaml());
+    let _held: Vec<Frames> = (0..3).map(|_| hold_refused(&gateway, 100)).collect();
+    for version in VERSIONS {
+        for _ in 0..5 {
+            let begun = Instant::now();
+            gateway.send(version, &lookup()).assert_success();
+            gateway.send(version, &Request::lookup("nobody")).assert_problem("token-unknown");
+            assert_at_once(begun);
+        }
+    }
+}
+
+#[test]
+fn the_rest_of_a_refused_stream_is_waited_for_a_moment_and_then_given_up_without_an_error() {
+    let backend = Backend::answering_json();
+    let gateway = patient(&backend);
+    let begun = Instant::now();
+    let mut frames = hold_refused(&gateway, 3);
+    for _ in 0..3 {
+        let reset = frames.next(RST_STREAM).expect("a reset");
+        assert_eq!(reset.payload, 0_u32.to_be_bytes(), "NO_ERROR");
+    }
+    let taken = begun.elapsed();
+    assert!((Duration::from_millis(900)..Duration::from_secs(3)).contains(&taken), "took {taken:?}");
+    // The connection lives on, and a body that comes in time ends its stream in order.
+    frames.request(7, &lookup().target("/x"));
+    assert_eq!(frames.next(HEADERS).unwrap().stream, 7);
+    frames.request(9, &lookup());
+    assert_eq!(frames.next(HEADERS).unwrap().stream, 9);
+}
+
+#[test]
+fn a_part_of_the_connections_is_for_those_who_are_known() {
+    let backend = Backend::answering_json();
+    let configuration =
+        Configuration::new(backend.address()).limit("connections", "10").limit("reserved_percent", "50");
+    let gateway = Gateway::start(&configuration.yaml());
+    let held = held(&gateway, 5);
+    let stranger = Request::lookup("nobody");
+    for version in VERSIONS {
+        for request in [stranger.clone(), stranger.clone().target("/nothing"), lookup().without("Auth-Token")] {
+            gateway.send(version, &request).assert_problem("overloaded");
+        }
+        // What is wrong with a request itself goes first, and what is wrong with a known token comes later.
+        gateway.send(version, &stranger.clone().with("Auth-Token", "c4n4ry")).assert_problem("malformed-request");
+        gateway.send(version, &lookup()).assert_success();
+        gateway.send(version, &Request::lookup("disabled")).assert_problem("token-disabled");
+        gateway.send(version, &lookup().target("/nothing")).assert_problem("endpoint-unknown");
+    }
+    // A stranger is let go with the refusal; who is known stays, and may make mistakes then.
+    let mut client = gateway.connect();
+    client.request(&stranger);
+    assert_last(&mut client, "overloaded");
+    let mut client = gateway.connect();
+    client.request(&lookup());
+    client.response().assert_success();
+    client.request(&stranger);
+    client.response().assert_problem("token-unknown");
+    drop(held);
+}
+
+#[test]
+fn an_http_2_connection_beyond_the_limit_is_looked_at_again_and_let_go() {
+    let backend = Backend::answering_json();
+    let gateway = Gateway::start(&Configuration::new(backend.address()).limit("connections", "2").yaml());
+    let held = held(&gateway, 2);
+    // One that asks while there is no room is told so, and told to leave.
+    let mut refused = Frames::begin(Wire::tcp(gateway.address()), 65_535);
+    refused.request(1, &lookup());
+    assert_eq!(refused.next(HEADERS).expect("an answer").stream, 1);
+    assert!(refused.next(GOAWAY).is_some());
+    while refused.frame().is_some() {}
+    // One that asks once there is room is served for as long as it stays.
+    let mut waiting = gateway.connect_http2();
+    drop(held);
+    crate::support::until("room for one more", || gateway.send(Version::Http1, &lookup()).status() == 200);
+    for _ in 0..3 {
+        waiting.exchange(&lookup()).assert_success();
+    }
+}
+
+#[test]
+fn pages_that_nobody_reads_take_no_answer_from_anybody() {
+    let long = format!(r#"{{"result":{{"number":"1"}},"filler":"{}"}}"#, "a".repeat(60_000));
+    let backend = Backend::start(move |peer, _| {
+        peer.answer(&long);
+        After::Keep
+    });
+    let gateway = patient(&backend);
+    let page = Request::new("GET", "/docs/openapi.json");
+    let _held: Vec<Frames> = (0..15)
+        .map(|_| {
+            let mut frames = Frames::begin(Wire::tcp(gateway.address()), 0);
+            for stream in 0..100 {
+                frames.send(HEADERS, END_HEADERS | END_STREAM, 2 * stream + 1, &block(&page));
+            }
+            for _ in 0..100 {
+                frames.next(HEADERS).expect("the head of a page");
+            }
+            frames
+        })
+        .collect();
+    // These have to wait for one another: together they are more than the connection's window.
+    let mut frames = Frames::begin(Wire::tcp(gateway.address()), 65_535);
+    for round in 0..3 {
+        let streams = (0..10).map(|number| 2 * (10 * round + number) + 1);
+        streams.for_each(|stream| frames.request(stream, &lookup()));
+        let mut ended = 0;
+        while ended < 10 {
+            let frame = frames.frame().expect("a frame before the end");
+            assert_ne!(frame.kind, RST_STREAM, "an answer was lost");
+            if frame.kind == DATA {
+                ended += usize::from(frame.flags & END_STREAM);
+                for window in [0, frame.stream] {
+                    frames.grant(window, frame.payload.len() as u32);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_of_http_1_0_that_has_only_stopped_sending_is_answered() {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let backend = Backend::start(move |peer, _| {
+        released.lock().unwrap().recv().unwrap();
+        peer.answer(ANSWER)
+    });
+    let gateway = patient(&backend);
+    let mut client = gateway.connect();
+    client.send(String::from_utf8(lookup().bytes()).unwrap().replace("HTTP/1.1", "HTTP/1.0"));
+    client.finish();
+    backend.wait_for_requests(1);
+    // Long enough for the end of the client's side to be noticed.
+    std::thread::sleep(Duration::from_millis(100));
+    release.send(()).unwrap();
+    // No interim response may come: HTTP/1.0 has none.
+    client.response().assert_success();
+    client.assert_ends();
+}
+
+#[test]
+fn what_http_2_lets_pass_is_malformed_all_the_same() {
+    let backend = Backend::answering_json();
+    let gateway = patient(&backend);
+    let mut frames = Frames::begin(Wire::tcp(gateway.address()), 65_535);
+    let head = |scheme, path| {
+        lines(&[(":method", "POST"), (":scheme", scheme), (":authority", "api.example.com"), (":path", path)])
+    };
+    let mut rest = lines(&[]);
+    for (name, value) in &lookup().headers {
+        rest.extend(lines(&[(name.to_ascii_lowercase().as_str(), std::str::from_utf8(value).unwrap())]));
+    }
+    let path = "/phone/validate/v2";
+    for (stream, scheme, path, slug) in [
+        (1, "http", path, None),
+        (3, "https", path, None),
+        (5, "ftp", path, Some("malformed-request")),
+        (7, "ws", path, Some("malformed-request")),
+        (9, "http", "/phone/validate/v2#", Some("malformed-request")),
+        (11, "http", "/phone/validate/v2?a#b", Some("malformed-request")),
+        (13, "http", "/phone/validate/v2?a%23b", None),
+    ] {
+        frames.send(HEADERS, END_HEADERS, stream, &[head(scheme, path), rest.clone()].concat());
+        frames.send(DATA, END_STREAM, stream, &lookup().body);
+        let answer = frames.next(DATA).expect("an answer");
+        let text = String::from_utf8(answer.payload).unwrap();
+        match slug {
+            None => assert_eq!(text, ANSWER, "{scheme} {path}"),
+            Some(slug) => assert!(text.contains(slug), "{scheme} {path}: {text}"),
+        }
+    }
+    // Trailers are for what is not known before; a request is not changed by them.
+    for (stream, trailer, slug) in [(15, "x-checksum", None), (17, ":path", Some("malformed-request"))] {
+        frames.send(HEADERS, END_HEADERS, stream, &[head("http", path), rest.clone()].concat());
+        frames.send(DATA, 0, stream, &lookup().body);
+        frames.send(HEADERS, END_HEADERS | END_STREAM, stream, &lines(&[(trailer, "/phone/validation/v2")]));
+        let text = String::from_utf8(frames.next(DATA).expect("an answer").payload).unwrap();
+        assert!(text.contains(slug.unwrap_or(ANSWER)), "{trailer}: {text}");
+    }
+    assert_eq!(backend.requests().len(), 4);
+    // Beyond what any head may have, the connection ends, and is told why; there is no 431.
+    let mut frames = Frames::begin(Wire::tcp(gateway.address()), 65_535);
+    let plant = [head("http", path), b"\x40\x01a\x00".to_vec()].concat();
+    frames.send(HEADERS, END_HEADERS | END_STREAM, 1, &plant);
+    assert_eq!(frames.next(HEADERS).expect("an answer").stream, 1);
+    frames.send(HEADERS, END_HEADERS | END_STREAM, 3, &[head("http", path), vec![0xbe; 7_700]].concat());
+    assert_eq!(frames.next(HEADERS).expect("the gateway's own refusal").stream, 3);
+    assert!(String::from_utf8_lossy(&frames.next(DATA).unwrap().payload).contains("malformed-request"));
+    frames.send(HEADERS, END_HEADERS | END_STREAM, 5, &[head("http", path), vec![0xbe; 8_000]].concat());
+    let goaway = loop {
+        let frame = frames.frame().expect("a frame before the end");
+        assert_ne!((frame.kind, frame.stream), (HEADERS, 5));
+        if frame.kind == GOAWAY {
+            break frame;
+        }
+    };
+    assert_eq!(goaway.payload[4..8], 11_u32.to_be_bytes(), "ENHANCE_YOUR_CALM");
 }

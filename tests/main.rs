@@ -17,6 +17,7 @@ mod command_line;
 mod contract;
 mod corpora;
 mod credits;
+mod delivery;
 mod documents;
 mod explain;
 mod faults;

@@ -49,6 +49,10 @@ pub mod written {
         /// Requests at a time, from the end of the head to the end of the answer. Default: 10000.
         #[schemars(range(min = 1, max = 10_000_000))]
         pub requests: Written<usize>,
+        /// The part of the connections and of the requests, in percent, that only clients whose token is known
+        /// may have, so that strangers cannot take what customers need. Default: 10.
+        #[schemars(range(max = 90))]
+        pub reserved_percent: Written<usize>,
         /// The largest body that a backend may answer with. Default: 1MiB.
         pub response_bytes: Text<Bytes>,
         /// How much of a refused request's body is read and dropped so that the connection can live on.
@@ -56,6 +60,9 @@ pub mod written {
         pub drain_bytes: Text<Bytes>,
     }
 }
+
+/// The largest part of the connections and requests that can be kept for known clients, in percent.
+const MAX_RESERVED_PERCENT: usize = 90;
 
 /// Compiles `limits`.
 pub fn limits(limits: written::Limits, mistakes: &mut Mistakes) -> Limits {
@@ -81,6 +88,10 @@ pub fn limits(limits: written::Limits, mistakes: &mut Mistakes) -> Limits {
     let body_timeout = time(limits.body_timeout, 10, mistakes);
     let idle_timeout = time(limits.idle_timeout, 60, mistakes);
     let write_timeout = time(limits.write_timeout, 10, mistakes);
+    let percent_place = limits.reserved_percent.place().cloned();
+    let reserved_percent = limits.reserved_percent.take().unwrap_or(10);
+    let range = || format!("a number from 0 to {MAX_RESERVED_PERCENT}");
+    out_of_range(percent_place, reserved_percent <= MAX_RESERVED_PERCENT, range, mistakes);
     let mut count = |written: Written<usize>, default: usize, most: usize| {
         let place = written.place().cloned();
         let count = written.take().unwrap_or(default);
@@ -97,6 +108,7 @@ pub fn limits(limits: written::Limits, mistakes: &mut Mistakes) -> Limits {
         write_timeout,
         connections: count(limits.connections, 10_000, 10_000_000),
         requests: count(limits.requests, 10_000, 10_000_000),
+        reserved_percent,
         response_bytes,
         drain_bytes: u64::try_from(drain_bytes).unwrap_or(u64::MAX),
     }
@@ -114,6 +126,7 @@ pub fn fill_in(limits: &mut Value, all: &Limits) {
     fill(limits, "write_timeout", duration(all.write_timeout));
     fill(limits, "connections", all.connections);
     fill(limits, "requests", all.requests);
+    fill(limits, "reserved_percent", all.reserved_percent);
     fill(limits, "response_bytes", size(all.response_bytes));
     fill(limits, "drain_bytes", size(usize::try_from(all.drain_bytes).unwrap_or(usize::MAX)));
 }

@@ -351,7 +351,7 @@ fn gateway_yaml_broken_at_random_is_answered() {
 /// The error object of a row, for a product or for requests without one.
 fn object(wording: &crate::policy::problem::messages::Wording, row: Row, field: Option<u16>) -> Value {
     let mut out = Vec::new();
-    let words = wording.words(row).unwrap();
+    let words = wording.words(row);
     wording.write_object(&mut out, words, crate::policy::problem::messages::Shape::ErrorObject, field, b"/p");
     serde_json::from_slice::<Value>(&out).unwrap()["error"].clone()
 }

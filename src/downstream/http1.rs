@@ -4,15 +4,17 @@
 //! a slow head, buffers a megabyte before it refuses, and escapes bytes before anyone can judge
 //! them. The stream and its buffers are Pingora's. What a request means is `gateway.rs`.
 
-use std::io::Cursor;
+use std::io::{self, Cursor};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use pingora_core::protocols::Stream;
 use pingora_core::server::ShutdownWatch;
 use pingora_timeout::{sleep, timeout};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::gateway::{Answered, Downstream, Gateway, Unanswered};
+use crate::gateway::settlement::Settlement;
+use crate::gateway::{Answered, DRAIN_ALLOWANCE, Downstream, Gateway, Unanswered};
 use crate::policy::Limits;
 use crate::policy::admit::{Headroom, Ingress, overloaded};
 use crate::policy::check::body::TOO_LARGE;
@@ -31,6 +33,10 @@ const IDLE_BYTES: usize = 1024;
 
 /// Bytes that an answer has room for at first: most are smaller.
 const ANSWER_BYTES: usize = 2048;
+
+/// Bytes of an answer that are handed over first: no more than one record of TLS (RFC 8446, section 5.1).
+/// If that write fails, nothing has left that a client could read.
+const FIRST_BYTES: usize = 16 * 1024;
 
 /// Waits between the interim responses that find out whether a client that closed its side still
 /// listens. Clients put up with a few of them.
@@ -63,13 +69,14 @@ pub(crate) async fn serve(
 ) -> Option<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     let _open = Occupied::one_of(&gateway.telemetry().connections.http1);
     let mut connection = Connection::new(stream, gateway.snapshot().policy.limits, shutdown.clone());
+    let mut ingress = ingress;
     let mut head = Vec::new();
     let mut first = true;
     loop {
         let ended = match connection.read_head(&mut head, first).await {
             Ok(()) if first && h2c && head == HTTP2_PREFACE_HEAD => return Some(connection.unread(head)),
             // On the heap for as long as it lasts, so that idle connections are not made larger by it.
-            Ok(()) => Box::pin(answer(gateway, &mut connection, &head, peer, ingress)).await,
+            Ok(()) => Box::pin(answer(gateway, &mut connection, &head, peer, &mut ingress)).await,
             Err(HeadError::Nothing) => return None,
             Err(HeadError::Refused(problem)) => {
                 refuse_unreadable(gateway, &mut connection, &head, problem).await;
@@ -116,7 +123,7 @@ async fn answer(
     connection: &mut Connection,
     head: &[u8],
     peer: Peer,
-    connection_entrance: Ingress,
+    own_entrance: &mut Ingress,
 ) -> Ended {
     let read_at = Instant::now();
     let _active = Occupied::one_of(&gateway.telemetry().connections.active_http1);
@@ -135,26 +142,33 @@ async fn answer(
         Ok(head) => head,
         Err(problem) => return connection.refuse(gateway, &lines, problem).await,
     };
-    let (occupied, ingress) = gateway.enter(connection_entrance, &connection.limits);
-    connection.begin(&head, connection_entrance.headroom);
-    let mut record = gateway.record(&snapshot, &lines, read_at);
+    let own_room = gateway.room_now(own_entrance.headroom, &connection.limits);
+    own_entrance.headroom = own_room;
+    let (occupied, ingress) = gateway.enter(*own_entrance, &connection.limits);
+    connection.begin(&head, own_room);
+    let record = gateway.record(&snapshot, &lines, read_at);
     let answered = gateway
-        .answer(&snapshot, &head, connection, &mut record, ingress, |connection, context, outcome, last| {
-            connection.keep_alive &= !last && connection.can_skip_body() && !*connection.shutdown.borrow();
+        .answer(&snapshot, &head, connection, record, ingress, |connection, context, outcome, last| {
+            let turned_away =
+                own_room != Headroom::Free && outcome.problem().is_some_and(|problem| problem.row == Row::Overloaded);
+            connection.keep_alive &=
+                !last && !turned_away && connection.can_skip_body() && !*connection.shutdown.borrow();
             let option = connection.connection_option(context.lines.version);
+            connection.out.clear();
             respond::write(&mut Http1Sink { out: &mut connection.out, connection: option }, context, outcome)
         })
         .await;
     match answered {
         Answered::Gone => Ended::Broken,
-        Answered::Written(bill) => {
-            let written = connection.write_out().await;
-            if written.is_ok() {
-                bill.delivered();
-                record.delivered();
+        Answered::Written(settlement) => {
+            // A connection with a known client has its place.
+            if settlement.account().is_some() {
+                own_entrance.headroom = Headroom::Free;
             }
-            // What is still read of the body is no request in flight any more.
-            drop((occupied, record));
+            // What is still read of the body is no request in flight any more, and neither is a refusal.
+            let place = settlement.is_served_customer().then_some(occupied);
+            let written = connection.send(settlement).await;
+            drop(place);
             if written.is_err() {
                 Ended::Broken
             } else if connection.keep_alive && connection.skip_body().await {
@@ -314,7 +328,7 @@ impl Connection {
         };
         self.expects_continue = head.expects_continue;
         self.takes_interim = head.lines.version == Version::Http11;
-        self.keep_alive = head.keep_alive && headroom == Headroom::Free;
+        self.keep_alive = head.keep_alive && headroom != Headroom::Full;
     }
 
     /// Whether the rest of the body is worth reading so that the connection can live on. A client
@@ -341,7 +355,8 @@ impl Connection {
     async fn skip_body(&mut self) -> bool {
         let limit = usize::try_from(self.limits.drain_bytes).unwrap_or(usize::MAX);
         self.body.clear();
-        matches!(timeout(self.limits.body_timeout, self.receive(limit)).await, Ok(Ok(())))
+        let allowance = self.limits.body_timeout.min(DRAIN_ALLOWANCE);
+        matches!(timeout(allowance, self.receive(limit)).await, Ok(Ok(())))
     }
 
     /// Moves the rest of the body into `self.body`, at most `limit` bytes of it.
@@ -393,15 +408,45 @@ impl Connection {
     /// Refuses a request whose framing is in doubt; the connection ends with the answer.
     async fn refuse(&mut self, gateway: &Gateway, lines: &Lines<'_>, problem: Problem) -> Ended {
         let snapshot = gateway.snapshot();
+        self.out.clear();
         let mut sink = Http1Sink { out: &mut self.out, connection: Some("close") };
-        let mut record = gateway.refuse(&snapshot, &mut sink, lines, problem);
-        match self.write_out().await {
-            Ok(()) => {
-                record.delivered();
-                Ended::Last
-            }
+        let settlement = gateway.refuse(&snapshot, &mut sink, lines, problem);
+        match self.send(settlement).await {
+            Ok(()) => Ended::Last,
             Err(()) => Ended::Broken,
         }
+    }
+
+    /// Sends the answer that the sink has collected, and settles it.
+    async fn send(&mut self, mut settlement: Settlement<'_>) -> Result<(), ()> {
+        let allowance = self.limits.write_timeout;
+        match timeout(allowance, self.hand_over(&mut settlement)).await {
+            Ok(Ok(())) => {
+                settlement.delivered();
+                Ok(())
+            }
+            Ok(Err(_)) | Err(_) => {
+                settlement.broken_off();
+                Err(())
+            }
+        }
+    }
+
+    /// Hands the answer to the connection. The settlement is told at the first byte that can have left:
+    /// a first write that fails has sent nothing, nor has one that waits, and what a buffer of the stream
+    /// has taken leaves with its flush.
+    async fn hand_over(&mut self, settlement: &mut Settlement<'_>) -> io::Result<()> {
+        let first = self.out.get(..FIRST_BYTES).unwrap_or(&self.out);
+        let written = self.stream.write(first).await?;
+        if let Some(rest) = self.out.get(written..).filter(|rest| !rest.is_empty()) {
+            settlement.begun();
+            self.stream.write_all(rest).await?;
+        }
+        if let Some(flushed) = self.stream.flush().now_or_never() {
+            return flushed.map(|()| settlement.begun());
+        }
+        settlement.begun();
+        self.stream.flush().await
     }
 
     /// Sends what the sink has collected.
@@ -479,11 +524,12 @@ impl Connection {
     /// says the same when it is closed and when it is half-closed. An interim response, which
     /// every client of HTTP/1.1 can simply discard (RFC 9110, section 15.2.1), makes the kernel of
     /// one that is gone answer with a reset, and then refuse the next one. Returns when the
-    /// client is gone, and waits for ever when it listens.
+    /// client is gone, and waits for ever when it listens. A client of HTTP/1.0 knows no interim
+    /// responses: it counts as one that listens, and gets its answer.
     async fn probed(&mut self) {
         const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
         if !self.takes_interim {
-            return;
+            return std::future::pending().await;
         }
         for pause in PROBE_PAUSES {
             // One call writes all or nothing, so that a probe that is cancelled leaves no torn line.

@@ -6,10 +6,12 @@
 //! `h2` directly. What a request means is `gateway.rs`.
 
 pub(crate) mod abuse;
+mod blocks;
+mod huffman;
+mod unsent;
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,27 +19,34 @@ use futures_util::FutureExt;
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::Request;
+use http::request::Parts;
 use pingora_core::server::ShutdownWatch;
 use pingora_timeout::{sleep, timeout};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use crate::gateway::{Answered, Downstream, Gateway, Snapshot, Unanswered};
+use crate::gateway::settlement::Settlement;
+use crate::gateway::{Answered, DRAIN_ALLOWANCE, Downstream, Gateway, Snapshot, Unanswered};
 use crate::policy::Limits;
-use crate::policy::admit::Ingress;
+use crate::policy::admit::{Headroom, Ingress, overloaded};
 use crate::policy::check::body::TOO_LARGE;
 use crate::policy::http::head::{Field, Head, Lines, Peer, Version};
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{self, Http2Sink};
 use crate::telemetry::{Busy, Occupied};
-use abuse::{Conduct, Wire};
+use abuse::{Conduct, Waiting, Wire};
+pub(crate) use unsent::Unsent;
 
 /// Requests of one connection at a time.
 const MAX_CONCURRENT_STREAMS: u32 = 100;
 
-/// Decoded bytes of one head. The `h2` crate answers a larger one with a bare 431, which is not in
-/// the contract; so this is well above the head limits, and the gateway's own refusal comes first.
-const MAX_HEADER_LIST_BYTES: u32 = 256 * 1024;
+/// Decoded bytes of one head, as HTTP/2 counts them. It is well above the head limits, so that the
+/// gateway's own refusal comes first; a larger one ends the connection with ENHANCE_YOUR_CALM, before
+/// `h2` can answer it with a bare 431, which is not in the contract.
+const MAX_HEADER_LIST_BYTES: usize = 256 * 1024;
+
+/// What `h2` is told of it: more than ever gets there.
+const ADVERTISED_HEADER_LIST_BYTES: u32 = 256 * 1024;
 
 /// Bytes that a client may send on one stream before we read them.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
@@ -63,6 +72,16 @@ const RESETS_REMEMBERED_FOR: Duration = Duration::from_secs(1);
 /// connection, since each costs us more than the client (CVE-2025-8671).
 const MAX_FAULTY_STREAMS: usize = 256;
 
+/// What a field takes in memory beside its own bytes: its places in the map of `http`.
+const FIELD_BYTES: usize = 128;
+
+/// Bytes of decoded heads that may be in hands for each request of the limit, of all connections
+/// together.
+const HEAD_BYTES_A_REQUEST: usize = 4 * 1024;
+
+/// The least that this comes to.
+const LEAST_HEAD_BYTES_OF_ALL: usize = 1024 * 1024;
+
 /// How long a connection without open streams, which was told to end, waits for the client to do so.
 const IDLE_STOP_ALLOWANCE: Duration = Duration::from_secs(1);
 
@@ -79,7 +98,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let mut options = h2::server::Builder::new();
     options
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-        .max_header_list_size(MAX_HEADER_LIST_BYTES)
+        .max_header_list_size(ADVERTISED_HEADER_LIST_BYTES)
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buffer_size(SEND_BUFFER_BYTES)
@@ -88,7 +107,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         .reset_stream_duration(RESETS_REMEMBERED_FOR)
         .max_local_error_reset_streams(Some(MAX_FAULTY_STREAMS));
     let conduct = Arc::new(Conduct::default());
-    let wire = Wire::new(stream, Arc::clone(&conduct), limits.write_timeout);
+    let wire = Wire::new(stream, Arc::clone(&conduct), MAX_HEADER_LIST_BYTES, limits.write_timeout);
     let Ok(Ok(mut connection)) = timeout(limits.head_timeout, options.handshake::<_, Bytes>(wire)).await else {
         return;
     };
@@ -98,6 +117,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     // Every stream's task holds a receiver, so the number of receivers is the number of streams.
     let (streams, _) = watch::channel(());
     let busy = Arc::new(Busy::default());
+    let mut ingress = ingress;
     // The first request has the allowance of a head; only then is a quiet connection an idle one.
     let mut quiet_allowance = limits.head_timeout;
     loop {
@@ -111,15 +131,43 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                     connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                 }
                 conduct.begun();
+                ingress.headroom = match conduct.is_welcome() {
+                    true => Headroom::Free,
+                    false => gateway.room_now(ingress.headroom, &limits),
+                };
                 let (gateway, conduct) = (Arc::clone(gateway), Arc::clone(&conduct));
                 let alive = streams.subscribe();
                 let busy = Arc::clone(&busy);
-                tokio::spawn(async move {
+                let is_too_large = is_too_large(request.headers(), &limits);
+                let answered = async move {
                     let _busy = busy.enter(&gateway.telemetry().connections.active_http2);
-                    let answered = answer(&gateway, request, respond, peer, ingress, &conduct).await;
-                    conduct.ended(answered);
+                    let Ended { taken, turned_away } =
+                        answer(&gateway, request, respond, peer, ingress, &conduct).await;
+                    conduct.ended(taken);
                     drop(alive);
-                });
+                    if turned_away {
+                        conduct.sent_away.give();
+                    }
+                };
+                if is_too_large {
+                    // It is refused here and now, and its head is gone before another one is read: heads do
+                    // not wait for their turn, however many connections send them.
+                    let mut answered = Box::pin(answered);
+                    if answered.as_mut().now_or_never().is_none() {
+                        tokio::spawn(answered);
+                    }
+                } else {
+                    tokio::spawn(answered);
+                }
+            }
+            () = conduct.sent_away.given(), if stop_by.is_none() => {
+                stop_by = Some(Instant::now() + allowance_to_end(gateway, &streams));
+                conduct.leaves();
+                connection.graceful_shutdown();
+            }
+            () = conduct.too_large.given(), if stop_by.is_none() => {
+                stop_by = Some(Instant::now() + IDLE_STOP_ALLOWANCE);
+                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
             }
             () = idle(&streams, quiet_allowance), if stop_by.is_none() => {
                 stop_by = Some(Instant::now() + IDLE_STOP_ALLOWANCE);
@@ -127,9 +175,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 connection.graceful_shutdown();
             }
             _ = shutdown.changed(), if stop_by.is_none() => {
-                let open = streams.receiver_count() > 0;
-                let allowance = if open { gateway.snapshot().policy.grace() } else { IDLE_STOP_ALLOWANCE };
-                stop_by = Some(Instant::now() + allowance);
+                stop_by = Some(Instant::now() + allowance_to_end(gateway, &streams));
                 conduct.leaves();
                 connection.graceful_shutdown();
             }
@@ -143,6 +189,17 @@ async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<S, Bytes>,
 ) -> Option<(Request<RecvStream>, SendResponse<Bytes>)> {
     connection.accept().await?.ok()
+}
+
+/// Whether a head is larger than the limits, so that it takes much memory and is refused.
+fn is_too_large(headers: &http::HeaderMap, limits: &Limits) -> bool {
+    let bytes = || headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
+    headers.len() > limits.head.header_lines || bytes() > limits.head.header_bytes
+}
+
+/// How long a connection that is told to end may go on with the streams that it has open.
+fn allowance_to_end(gateway: &Gateway, streams: &watch::Sender<()>) -> Duration {
+    if streams.receiver_count() > 0 { gateway.snapshot().policy.grace() } else { IDLE_STOP_ALLOWANCE }
 }
 
 /// Comes back at a time, or never.
@@ -159,7 +216,15 @@ async fn idle(streams: &watch::Sender<()>, allowance: Duration) {
     sleep(allowance).await;
 }
 
-/// Answers one request; whether the client has taken the answer.
+/// How a request ended.
+struct Ended {
+    /// The client has taken the answer.
+    taken: bool,
+    /// There was no room on this connection, but there may be on another one.
+    turned_away: bool,
+}
+
+/// Answers one request.
 async fn answer(
     gateway: &Gateway,
     request: Request<RecvStream>,
@@ -167,56 +232,99 @@ async fn answer(
     peer: Peer,
     ingress: Ingress,
     conduct: &Conduct,
-) -> bool {
-    let read_at = Instant::now();
-    let (parts, incoming) = request.into_parts();
-    let fields: Vec<Field<'_>> =
-        parts.headers.iter().map(|(name, value)| Field { name: name.as_str(), value: value.as_bytes() }).collect();
-    let lines = Lines {
-        method: parts.method.as_str(),
-        target: parts.uri.path_and_query().map_or("", |target| target.as_str()),
-        version: Version::Http2,
-        authority: parts.uri.authority().map(|authority| authority.as_str()),
-        fields: &fields,
-    };
+) -> Ended {
+    let (head, incoming) = request.into_parts();
     // One configuration from here to the end of the request.
     let snapshot = gateway.snapshot();
-    let limits = snapshot.policy.limits;
     let mut client = ClientStream {
         incoming,
         respond,
         body: Vec::new(),
         gateway,
         conduct,
-        limits,
+        limits: snapshot.policy.limits,
         sink: Http2Sink::default(),
         continues: false,
+        turned_away: false,
     };
-    let head = match Head::judge(lines, peer, &limits.head) {
+    // On the heap for as long as it lasts, so that a stream of which only the rest is read is small.
+    let taken = Box::pin(exchange(snapshot, head, &mut client, peer, ingress)).await;
+    let turned_away = client.turned_away;
+    let Some(taken) = taken else { return Ended { taken: false, turned_away } };
+    client.finish().await;
+    Ended { taken, turned_away }
+}
+
+/// Judges a request and sends its answer; whether the client has taken it, and `None` where there is none.
+async fn exchange(
+    snapshot: Arc<Snapshot>,
+    head: Parts,
+    client: &mut ClientStream<'_>,
+    peer: Peer,
+    ingress: Ingress,
+) -> Option<bool> {
+    let (settlement, _place) = judge(client.gateway, &snapshot, head, client, peer, ingress).await?;
+    Some(client.send(settlement).await)
+}
+
+/// Judges a request and makes its answer ready in the client's sink; its settlement, and its place among
+/// those in flight as long as it needs one. The head is gone with it: what is refused keeps nothing.
+async fn judge<'g>(
+    gateway: &'g Gateway,
+    snapshot: &'g Snapshot,
+    head: Parts,
+    client: &mut ClientStream<'_>,
+    peer: Peer,
+    own_entrance: Ingress,
+) -> Option<(Settlement<'g>, Option<Occupied<'g>>)> {
+    let read_at = Instant::now();
+    let fields: Vec<Field<'_>> =
+        head.headers.iter().map(|(name, value)| Field { name: name.as_str(), value: value.as_bytes() }).collect();
+    let lines = Lines {
+        method: head.method.as_str(),
+        target: head.uri.path_and_query().map_or("", |target| target.as_str()),
+        version: Version::Http2,
+        authority: head.uri.authority().map(|authority| authority.as_str()),
+        fields: &fields,
+    };
+    let limits = client.limits;
+    let most = limits.requests.saturating_mul(HEAD_BYTES_A_REQUEST).max(LEAST_HEAD_BYTES_OF_ALL);
+    let held = client.conduct.hold_head(bytes_of(&lines), &gateway.heads, most);
+    let judged = match (held.as_ref(), client.fault()) {
+        (None, _) => Err(overloaded("the heads in hands have as many bytes as the limit")),
+        (Some(_), Some(fault)) => Err(fault),
+        (Some(_), None) => Head::judge(lines, peer, &limits.head),
+    };
+    let head = match judged {
         Ok(head) => head,
-        Err(problem) => return client.refuse(&snapshot, &lines, problem).await,
+        Err(problem) => return Some((gateway.refuse(snapshot, &mut client.sink, &lines, problem), None)),
     };
-    let (_occupied, ingress) = gateway.enter(ingress, &limits);
+    let (occupied, ingress) = gateway.enter(own_entrance, &limits);
     client.continues = head.expects_continue;
-    let mut record = gateway.record(&snapshot, &lines, read_at);
+    let record = gateway.record(snapshot, &lines, read_at);
     let answered = gateway
-        .answer(&snapshot, &head, &mut client, &mut record, ingress, |client, context, outcome, _last| {
+        .answer(snapshot, &head, client, record, ingress, |client, context, outcome, _last| {
+            client.turned_away = own_entrance.headroom != Headroom::Free
+                && outcome.problem().is_some_and(|problem| problem.row == Row::Overloaded);
             respond::write(&mut client.sink, context, outcome)
         })
         .await;
     match answered {
-        Answered::Written(bill) => {
-            let taken = client.send().await;
-            if taken {
-                bill.delivered();
-                record.delivered();
+        Answered::Written(settlement) => {
+            if settlement.account().is_some() {
+                client.conduct.welcomes();
             }
-            drop(record);
-            client.finish().await;
-            taken
+            let place = settlement.is_served_customer().then_some(occupied);
+            Some((settlement, place))
         }
-        Answered::Gone => false,
+        Answered::Gone => None,
     }
+}
+
+/// What a head takes in memory.
+fn bytes_of(lines: &Lines<'_>) -> usize {
+    let fields = lines.fields.iter().map(|field| field.name.len() + field.value.len() + FIELD_BYTES);
+    fields.fold(lines.target.len(), usize::saturating_add)
 }
 
 /// One stream, both ways.
@@ -230,43 +338,84 @@ struct ClientStream<'g> {
     sink: Http2Sink,
     /// The client waits for `100 Continue`.
     continues: bool,
+    turned_away: bool,
 }
 
-impl ClientStream<'_> {
-    async fn refuse(mut self, snapshot: &Snapshot, lines: &Lines<'_>, problem: Problem) -> bool {
-        let mut record = self.gateway.refuse(snapshot, &mut self.sink, lines, problem);
-        let taken = self.send().await;
+impl<'g> ClientStream<'g> {
+    /// Sends the response that the sink has collected, and settles it; whether all of it was taken. It is
+    /// due with its HEADERS, so these are only handed over when the client's network takes something, and
+    /// when the body may wait for windows that are shut.
+    async fn send(&mut self, mut settlement: Settlement<'_>) -> bool {
+        let allowance = self.limits.write_timeout;
+        let begun = timeout(allowance, self.begin(&mut settlement)).await.unwrap_or(Err(Reason::CANCEL));
+        let (mut stream, body, mut waiting) = match begun {
+            Ok(begun) => begun,
+            Err(reason) => {
+                // The client has heard nothing, so that nothing is charged.
+                self.respond.send_reset(reason);
+                settlement.broken_off();
+                return false;
+            }
+        };
+        let unsent = &self.gateway.unsent;
+        let sending = send_body(&mut stream, body, self.conduct, || {
+            if let Some(waiting) = waiting.as_mut() {
+                waiting.waits(settlement.account(), unsent);
+            }
+        });
+        let taken = timeout(allowance, sending).await.unwrap_or_else(|_| {
+            stream.send_reset(Reason::CANCEL);
+            false
+        });
         if taken {
-            record.delivered();
+            settlement.delivered();
+        } else {
+            settlement.broken_off();
         }
-        drop(record);
-        self.finish().await;
         taken
     }
 
-    /// Sends the response that the sink has collected; whether all of it was taken.
-    async fn send(&mut self) -> bool {
-        let limits = self.limits;
-        let Http2Sink { response, body } = std::mem::take(&mut self.sink);
-        let Ok(mut stream) = self.respond.send_response(response, body.is_empty()) else {
-            return false;
-        };
-        match timeout(limits.write_timeout, send_body(&mut stream, body, self.conduct, &self.gateway.unsent)).await {
-            Ok(taken) => taken,
-            Err(_) => {
-                stream.send_reset(Reason::CANCEL);
-                false
+    /// Hands the head of the response over: from here on a priced one is charged.
+    ///
+    /// # Errors
+    /// Why the stream is to be reset instead, and nothing of the response leaves: the client is gone, or
+    /// leaves too many answers waiting.
+    async fn begin(&mut self, settlement: &mut Settlement<'_>) -> Result<Begun<'g>, Reason> {
+        let (conduct, unsent) = (self.conduct, &self.gateway.unsent);
+        let Http2Sink { response, body, is_shared } = std::mem::take(&mut self.sink);
+        let mut waiting = None;
+        if !body.is_empty() && !is_shared {
+            waiting = conduct.let_wait(settlement.account(), body.len(), unsent);
+            if waiting.is_none() {
+                return Err(Reason::ENHANCE_YOUR_CALM);
             }
         }
+        if conduct.is_stalled() {
+            tokio::select! {
+                biased;
+                _ = poll_fn(|context| self.respond.poll_reset(context)) => return Err(Reason::CANCEL),
+                () = conduct.flowing() => {}
+            }
+        }
+        let stream = self.respond.send_response(response, body.is_empty()).map_err(|_| Reason::CANCEL)?;
+        settlement.begun();
+        Ok((stream, body, waiting))
     }
 
-    /// Reads and drops what is left of the body, within limits: a stream that is dropped over it is
-    /// reset (RFC 9113, section 8.1), and some clients take the reset for the answer.
+    /// Reads and drops what is left of the body, for a short time and within limits: a stream that is
+    /// dropped over it is reset with NO_ERROR (RFC 9113, section 8.1), and some clients take the reset for
+    /// the answer.
     async fn finish(mut self) {
         let limits = self.limits;
         self.body.clear();
         let limit = usize::try_from(limits.drain_bytes).unwrap_or(usize::MAX);
-        let _ = timeout(limits.body_timeout, self.receive(limit)).await;
+        let _ = timeout(limits.body_timeout.min(DRAIN_ALLOWANCE), self.receive(limit)).await;
+    }
+
+    /// What is wrong with the head or the trailers that have come, beside what `h2` finds.
+    fn fault(&self) -> Option<Problem> {
+        let fault = self.conduct.fault_of(self.respond.stream_id().as_u32());
+        fault.map(|fault| Problem::new(Row::MalformedRequest, fault.reason()))
     }
 
     async fn receive(&mut self, limit: usize) -> Result<(), Problem> {
@@ -280,27 +429,32 @@ impl ClientStream<'_> {
             }
             self.body.extend_from_slice(&piece);
         }
-        Ok(())
+        // Nobody needs trailers, and they may be as large as a head.
+        if self.incoming.trailers().await.is_err() {
+            return Err(Problem::new(Row::MalformedRequest, "the stream ended within the trailers"));
+        }
+        self.fault().map_or(Ok(()), Err)
     }
 }
 
+/// A response whose head was handed over: its stream, its body, and the room for it to wait in.
+type Begun<'c> = (SendStream<Bytes>, Bytes, Option<Waiting<'c>>);
+
 /// Hands a body to the client as fast as its windows and its network allow; whether all of it was
-/// taken. A client that leaves too many answers waiting loses this one.
-async fn send_body(stream: &mut SendStream<Bytes>, mut body: Bytes, conduct: &Conduct, unsent: &AtomicUsize) -> bool {
-    let mut waiting = None;
+/// taken. `waits` is told when it cannot go at once.
+async fn send_body(
+    stream: &mut SendStream<Bytes>,
+    mut body: Bytes,
+    conduct: &Conduct,
+    mut waits: impl FnMut(),
+) -> bool {
     while !body.is_empty() {
         stream.reserve_capacity(body.len());
         let at_once = if conduct.is_stalled() { None } else { capacity(stream).now_or_never() };
         let capacity = match at_once {
             Some(capacity) => capacity,
             None => {
-                if waiting.is_none() {
-                    waiting = conduct.let_wait(body.len(), unsent);
-                }
-                if waiting.is_none() {
-                    stream.send_reset(Reason::ENHANCE_YOUR_CALM);
-                    return false;
-                }
+                waits();
                 conduct.flowing().await;
                 capacity(stream).await
             }

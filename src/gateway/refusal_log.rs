@@ -10,9 +10,7 @@ use crate::policy::respond::Context;
 
 /// Logs a refusal that an operator can do something about.
 pub fn refused(context: &Context<'_, '_>, problem: Problem) {
-    let Some(words) = context.wording().words(problem.row) else {
-        return;
-    };
+    let words = context.wording().words(problem.row);
     if words.fault == Fault::Client || problem == CANNOT_BE_USED {
         return;
     }

@@ -9,8 +9,8 @@ use crate::policy::credits::{CreditAccount, Hold};
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::TransactionId;
 
-/// What an answer costs, and whom. Dropping it costs nobody anything: only an answer that was
-/// [delivered](Bill::delivered) is paid for.
+/// What an answer costs, and whom. Dropping it costs nobody anything until it has
+/// [fallen due](Bill::fall_due).
 #[must_use = "a bill that is dropped is not charged"]
 pub struct Bill<'p> {
     ledger: &'p Ledger,
@@ -63,12 +63,9 @@ impl<'p> Bill<'p> {
     /// # Errors
     /// `internal` when it cannot be written; nothing is charged then.
     pub async fn record(&mut self) -> Result<(), Problem> {
-        let (Some(due), Durability::Each) = (&self.due, self.ledger.durability) else {
+        let Some(due) = self.due.as_ref().filter(|_| self.is_written_first()) else {
             return Ok(());
         };
-        if due.price == 0 {
-            return Ok(());
-        }
         let (sender, written) = oneshot::channel();
         self.ledger.charge(due.credit_account, due.price, due.transaction, Stage::Waiting(sender));
         let failed = Problem::new(Row::Internal, "the charge could not be written");
@@ -76,8 +73,19 @@ impl<'p> Bill<'p> {
         Ok(())
     }
 
-    /// Charges for an answer that went out whole.
-    pub fn delivered(mut self) {
+    /// Whether the charge has to be written before the answer leaves.
+    pub fn is_written_first(&self) -> bool {
+        self.ledger.durability == Durability::Each && self.due.as_ref().is_some_and(|due| due.price > 0)
+    }
+
+    /// Whether the charge is written already.
+    pub fn is_written(&self) -> bool {
+        self.recorded.is_some()
+    }
+
+    /// Charges for an answer whose first byte was handed to the client's connection (contract,
+    /// section 7). Only the first call charges.
+    pub fn fall_due(&mut self) {
         let Some(Due { credit_account, hold, price, transaction }) = self.due.take() else { return };
         if price > 0 {
             self.ledger.shared.figures.charged.inc_by(u64::from(price));

@@ -221,11 +221,11 @@ fn play(store: Store, number: u64, durability: Durability, steps: &[Step]) -> St
                             reference.written_spent -= std::mem::take(back);
                         });
                     }
-                    let bill = process.bill(hold, *price);
+                    let mut bill = process.bill(hold, *price);
                     let receipt = bill.receipt().unwrap();
                     assert_eq!(i64::from(receipt.charged), paid);
                     assert_eq!(receipt.remaining.cast_signed(), references[credit_account].available());
-                    bill.delivered();
+                    bill.fall_due();
                     if each {
                         references[credit_account].written_spent += paid;
                     }
@@ -399,7 +399,7 @@ fn credit_account(ledger: &Ledger) -> Arc<CreditAccount> {
 fn deliver(ledger: &Ledger) {
     let credit_account = credit_account(ledger);
     let hold = held(ledger, Some(&credit_account), 1).unwrap();
-    Bill::new(ledger, hold, 1, &TransactionId::random()).delivered();
+    Bill::new(ledger, hold, 1, &TransactionId::random()).fall_due();
 }
 
 fn spent_in_file(directory: &std::path::Path) -> u64 {

@@ -126,6 +126,6 @@ pub fn explain(policy: &Policy, places: &Places, asked: &Asked) -> Explanation {
 
 fn refused(policy: &Policy, dry_run: &dry_run::Trial<'_, '_>, problem: Problem) -> Outcome {
     let wording = dry_run.trail.product.map_or(&policy.wording, |product| &product.wording);
-    let slug = wording.words(problem.row).map_or("", |words| &words.slug);
-    Outcome::Refused { problem: slug.to_owned(), reason: problem.reason }
+    let slug = &wording.words(problem.row).slug;
+    Outcome::Refused { problem: slug.to_string(), reason: problem.reason }
 }

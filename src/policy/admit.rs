@@ -19,11 +19,28 @@ use crate::policy::rate::Now;
 use crate::policy::tariff::{Passed, Tariff};
 use crate::policy::{Policy, Preflight, Product, Route, cors};
 
-/// Whether the gateway has room for one more request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether the gateway has room for one more request. The less room, the later in the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Headroom {
     Free,
+    /// Only for clients whose token is known: strangers cannot hold what customers need.
+    Reserved,
     Full,
+}
+
+impl Headroom {
+    /// The room for one more where so many of the most are there already, of which a part, in percent, is
+    /// reserved.
+    pub fn beside(there: usize, most: usize, reserved_percent: usize) -> Headroom {
+        let reserved = most.saturating_mul(reserved_percent) / 100;
+        if there >= most {
+            Headroom::Full
+        } else if there >= most.saturating_sub(reserved) {
+            Headroom::Reserved
+        } else {
+            Headroom::Free
+        }
+    }
 }
 
 /// By which way a request came in.
@@ -169,7 +186,7 @@ pub fn admit_observed<'p>(
         Some(Route::Credits | Route::Page(_)) | None => None,
     };
     observer.pass(Check::OneToken, one_token(policy, trail.product, lines))?; //            malformed-request
-    observer.pass(Check::Room, enter(ingress.headroom))?; //                                            overloaded
+    observer.pass(Check::Room, enter(policy, trail.product, ingress.headroom, lines))?; //                overloaded
     if let Some(route) = asked {
         let preflight = match route {
             Route::Product(product) => &product.preflight,
@@ -238,12 +255,23 @@ fn validate<'p>(observer: &mut impl Observer<'p>, rules: &'p [HeaderRule], lines
     rules.iter().try_for_each(|rule| observer.pass(Check::Header(&rule.name), rule.validate(lines)))
 }
 
+/// Lets a request in as far as there is room. Whether the token is known is only asked where room is
+/// left for those alone: then whoever is unknown gets `overloaded`, which comes before all that would be
+/// said of their token, and whoever is known goes on in the order of the rows.
 #[inline(always)]
-fn enter(headroom: Headroom) -> Result<(), Problem> {
+fn enter(policy: &Policy, product: Option<&Product>, headroom: Headroom, lines: &Lines<'_>) -> Result<(), Problem> {
     match headroom {
         Headroom::Free => Ok(()),
+        Headroom::Reserved if is_known(policy, product, lines) => Ok(()),
+        Headroom::Reserved => Err(overloaded("what room is left is for known tokens")),
         Headroom::Full => Err(overloaded("as many connections or requests as the limit")),
     }
+}
+
+/// Whether a request's token is one of ours, whatever it may be used for.
+fn is_known(policy: &Policy, product: Option<&Product>, lines: &Lines<'_>) -> bool {
+    let headers = product.map_or(&policy.token_headers, |product| &product.token_headers);
+    token(headers, lines).and_then(|token| policy.principal(token)).is_ok()
 }
 
 /// The refusal of a gateway at its limit.

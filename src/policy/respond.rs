@@ -174,9 +174,7 @@ pub fn write(sink: &mut impl Sink, context: &Context<'_, '_>, outcome: &Outcome<
 
 fn refusal(sink: &mut impl Sink, context: &Context<'_, '_>, problem: Problem) -> usize {
     let wording = context.wording();
-    let Some(words) = wording.words(problem.row) else {
-        return 0;
-    };
+    let words = wording.words(problem.row);
     sink.status(words.status.code(), words.status.phrase());
     let shape = if prefers_problem_json(context.lines) { Shape::ProblemJson } else { Shape::ErrorObject };
     sink.header(
@@ -372,6 +370,8 @@ impl Sink for Http1Sink<'_> {
 pub struct Http2Sink {
     pub response: http::Response<()>,
     pub body: bytes::Bytes,
+    /// The body is that of a page, which is kept whether it is sent or not.
+    pub is_shared: bool,
 }
 
 impl Sink for Http2Sink {
@@ -391,9 +391,11 @@ impl Sink for Http2Sink {
 
     fn body(&mut self, body: &[u8]) {
         self.body = bytes::Bytes::copy_from_slice(body);
+        self.is_shared = false;
     }
 
     fn kept_body(&mut self, body: &bytes::Bytes) {
         self.body = body.clone();
+        self.is_shared = true;
     }
 }

@@ -66,7 +66,7 @@ pub fn write(out: &mut Vec<u8>, seen: &Seen<'_>, times: &Times, key: &Key) {
         write_hex(out, &trace.id);
         out.push(b'"');
     }
-    if let Some(reference) = reference(seen) {
+    if let Some(reference) = &seen.kept.reference {
         let out = line.member("reference_hash");
         out.push(b'"');
         key.write_digest(out, reference);
@@ -76,9 +76,9 @@ pub fn write(out: &mut Vec<u8>, seen: &Seen<'_>, times: &Times, key: &Key) {
     line.known("account", principal.map(|principal| &*principal.account.name));
     line.known("token", principal.map(|principal| &*principal.token.name));
     line.known("product", seen.trail.product.map(|product| &*product.name));
-    line.text("method", seen.method().unwrap_or("_OTHER"));
-    line.known("route", seen.route());
-    line.text("protocol", protocol(seen.lines.version));
+    line.text("method", seen.kept.method.unwrap_or("_OTHER"));
+    line.known("route", seen.kept.route);
+    line.text("protocol", protocol(seen.version));
     line.number("status", u64::from(seen.status()));
     if let Some((slug, _, reason)) = seen.problem() {
         line.text("problem", slug);
@@ -116,12 +116,6 @@ pub fn protocol(version: Version) -> &'static str {
         Version::Http11 => "HTTP/1.1",
         Version::Http2 => "HTTP/2",
     }
-}
-
-/// The first header that is echoed, if the client has sent a sound one.
-fn reference<'s>(seen: &Seen<'s>) -> Option<&'s [u8]> {
-    let rules = seen.trail.product.map_or(&seen.policy.echoed, |product| &product.headers);
-    rules.iter().filter(|rule| rule.echo).find_map(|rule| rule.sound_value(&seen.lines))
 }
 
 /// A moment as RFC 3339 writes it, in UTC and milliseconds; the seconds are made once on each thread.

@@ -28,22 +28,22 @@ pub fn write(out: &mut Vec<u8>, seen: &Seen<'_>, times: &Times) {
     let server = server_span(seen.id);
     let mut span = Object::open(out);
     frame(&mut span, &trace, server, trace.parent, SERVER, (begun, begun.saturating_add(times.total)));
-    let method = seen.method();
+    let method = seen.kept.method;
     let name = span.member("name");
     name.push(b'"');
     name.extend_from_slice(method.unwrap_or("HTTP").as_bytes());
-    if let Some(route) = seen.route() {
+    if let Some(route) = seen.kept.route {
         name.push(b' ');
         crate::policy::problem::messages::write_escaped(name, route.as_bytes());
     }
     name.push(b'"');
     let mut attributes = Attributes::begin(&mut span);
     attributes.text("http.request.method", method.unwrap_or("_OTHER"));
-    if let Some(route) = seen.route() {
+    if let Some(route) = seen.kept.route {
         attributes.text("http.route", route);
         attributes.text("url.path", route);
     }
-    attributes.text("network.protocol.version", version(seen.lines.version));
+    attributes.text("network.protocol.version", version(seen.version));
     if seen.status() > 0 {
         attributes.number("http.response.status_code", u64::from(seen.status()));
     }
@@ -70,7 +70,7 @@ pub fn write(out: &mut Vec<u8>, seen: &Seen<'_>, times: &Times) {
 fn write_upstream(out: &mut Vec<u8>, seen: &Seen<'_>, trace: &Trace, from_to: (Duration, Duration)) {
     let mut span = Object::open(out);
     frame(&mut span, trace, client_span(seen.id), Some(server_span(seen.id)), CLIENT, from_to);
-    let method = seen.method();
+    let method = seen.kept.method;
     span.text("name", method.unwrap_or("HTTP"));
     let mut attributes = Attributes::begin(&mut span);
     attributes.text("http.request.method", method.unwrap_or("_OTHER"));

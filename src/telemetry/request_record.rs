@@ -5,15 +5,17 @@
 //! nothing and changes nothing.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::tables::{Ending, Tables, Times};
 use super::{Telemetry, access_line, otlp_span};
 use crate::policy::Policy;
 use crate::policy::admit::Trail;
-use crate::policy::http::head::Lines;
+use crate::policy::http::head::{Lines, Version};
 use crate::policy::http::trace_context::{Part, Trace};
 use crate::policy::problem::Problem;
 use crate::policy::problem::blame::Spent;
@@ -33,7 +35,8 @@ pub struct RequestRecord<'r> {
 /// What is known of a request.
 pub struct Seen<'r> {
     pub policy: &'r Policy,
-    pub lines: Lines<'r>,
+    pub version: Version,
+    pub kept: Kept<'r>,
     /// The bytes of its Transaction-Id.
     pub id: [u8; 16],
     pub transaction: TransactionId,
@@ -47,6 +50,34 @@ pub struct Seen<'r> {
     pub bytes: (usize, usize),
     /// When its head was complete.
     pub begun: Instant,
+}
+
+/// What records say of a request's own words. The head itself is not kept, which may be large and is
+/// gone before its answer is: nothing here is longer than a reference may be.
+#[derive(Default)]
+pub struct Kept<'r> {
+    /// The method, if it is one that everybody knows: any other is the client's own words.
+    pub method: Option<&'static str>,
+    /// The path, if the configuration has it.
+    pub route: Option<&'r str>,
+    /// The first header that is echoed, if the client has sent a sound one.
+    pub reference: Option<Reference>,
+}
+
+/// Bytes of a reference; most are no longer than a UUID.
+pub type Reference = SmallVec<[u8; 40]>;
+
+impl<'r> Kept<'r> {
+    fn of(policy: &'r Policy, trail: &Trail<'r>, lines: &Lines<'_>) -> Kept<'r> {
+        const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+        let rules = trail.product.map_or(&policy.echoed, |product| &product.headers);
+        let reference = rules.iter().filter(|rule| rule.echo).find_map(|rule| rule.sound_value(lines));
+        Kept {
+            method: KNOWN.into_iter().find(|known| *known == lines.method),
+            route: policy.paths.template(lines.path()),
+            reference: reference.map(Reference::from_slice),
+        }
+    }
 }
 
 /// What was asked of the upstream.
@@ -85,7 +116,7 @@ impl<'r> RequestRecord<'r> {
         telemetry: &'r Telemetry,
         tables: &'r Tables,
         policy: &'r Policy,
-        lines: &Lines<'r>,
+        lines: &Lines<'_>,
         begun: Instant,
     ) -> Self {
         let id = *Uuid::new_v4().as_bytes();
@@ -100,7 +131,8 @@ impl<'r> RequestRecord<'r> {
         let nothing_yet = Now { monotonic: Duration::ZERO, unix_seconds: 0 };
         let seen = Seen {
             policy,
-            lines: *lines,
+            version: lines.version,
+            kept: Kept::default(),
             id,
             transaction: TransactionId::of(id),
             trace,
@@ -129,9 +161,22 @@ impl<'r> RequestRecord<'r> {
         self.seen.trace
     }
 
-    /// Who asks for what has become known.
-    pub fn admitted(&mut self, trail: &Trail<'r>) {
+    /// Who asks for what has become known. What records will say of the head is kept now.
+    pub fn admitted(&mut self, trail: &Trail<'r>, lines: &Lines<'_>) {
         self.seen.trail = *trail;
+        if self.telemetry.has_records() {
+            self.seen.kept = Kept::of(self.seen.policy, trail, lines);
+        }
+    }
+
+    /// Whose request it is, once that is known.
+    pub fn account(&self) -> Option<&'r Arc<str>> {
+        self.seen.trail.principal.map(|principal| &principal.account.name)
+    }
+
+    /// Whether there is an answer that is no refusal.
+    pub fn is_answered(&self) -> bool {
+        self.seen.ending == Ending::Answered
     }
 
     /// The wait for the client's body begins at a moment.
@@ -177,7 +222,7 @@ impl<'r> RequestRecord<'r> {
 impl Drop for RequestRecord<'_> {
     fn drop(&mut self) {
         let RequestRecord { telemetry, tables, seen, body, upstream } = self;
-        // Nobody has had what was not taken, and nobody pays for it.
+        // Nobody has had the whole of what was not taken. Whether it is paid for is the bill's.
         if seen.ending == Ending::Answered && !seen.delivered {
             seen.ending = Ending::Gone;
         }
@@ -222,7 +267,8 @@ impl<'r> Seen<'r> {
             Ending::Answered | Ending::Preflight => None,
             Ending::Gone => Some((super::tables::CLIENT_GONE, 0, "the client has hung up or did not take its answer")),
             Ending::Refused(Problem { row, reason, .. }) => {
-                self.wording().words(row).map(|words| (&*words.slug, words.status.code(), reason))
+                let words = self.wording().words(row);
+                Some((&*words.slug, words.status.code(), reason))
             }
         }
     }
@@ -234,17 +280,6 @@ impl<'r> Seen<'r> {
             Ending::Preflight => 204,
             Ending::Gone | Ending::Refused(_) => self.problem().map_or(0, |(_, status, _)| status),
         }
-    }
-
-    /// The method, if it is one that everybody knows: any other is the client's own words.
-    pub fn method(&self) -> Option<&'static str> {
-        const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
-        KNOWN.into_iter().find(|known| *known == self.lines.method)
-    }
-
-    /// The path, if the configuration has it.
-    pub fn route(&self) -> Option<&'r str> {
-        self.policy.paths.template(self.lines.path())
     }
 
     /// The upstream that was asked.

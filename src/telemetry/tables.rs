@@ -245,11 +245,8 @@ fn place_of_status(wording: &Wording, ending: Ending) -> usize {
         Ending::Answered | Ending::Preflight => 0,
         Ending::Gone => 1,
         Ending::Refused(problem) => {
-            let status = wording.words(problem.row).map(|words| words.status);
-            Status::ALL
-                .iter()
-                .position(|known| Some(*known) == status)
-                .map_or(usize::MAX, |place| place.saturating_add(2))
+            let status = wording.words(problem.row).status;
+            Status::ALL.iter().position(|known| *known == status).map_or(usize::MAX, |place| place.saturating_add(2))
         }
     }
 }

@@ -28,6 +28,8 @@ PATIENCE_SECONDS = 5
 # Connections that withhold their windows, with 100 lookups each. Their token is good, so that each lookup in
 # flight costs what any does, some 8 KiB with its connection to the backend; what is looked at is the rest.
 HOLDING = 15
+# Connections that hold streams open, with as many streams as there may be.
+STREAM_HOLDERS, STREAMS = 52, 100
 # Connections that reset at the same time: the gateway puts off the end of each.
 RESETTING = 32
 
@@ -286,6 +288,74 @@ def unread(attacker):
         time.sleep(0.02)
 
 
+def held_streams(attacker, settings, begin, go_on=lambda sock: None):
+    """Connections that send what `begin` gives and are held for as long as they live, as many as there may be."""
+    held = []
+    while attacker.running():
+        if len(held) < STREAM_HOLDERS:
+            try:
+                sock, _ = attacker.connect(settings)
+            except OSError:
+                continue
+            if attacker.send(sock, begin, STREAMS):
+                held.append((sock, attacker.opened))
+            continue
+        for entry in list(held):
+            sock, attacker.opened = entry
+            go_on(sock)
+            # What the gateway says is read: it may not keep anything because nobody takes it.
+            if not attacker.send(sock, b"", 0):
+                held.remove(entry)
+        time.sleep(0.05)
+    for sock, attacker.opened in held:
+        attacker.over(sock, False)
+
+
+def kept_heads(attacker):
+    """Heads of thousands of tiny lines, 33 bytes each by the count of HTTP/2 and a byte in the frame, that are refused
+    and whose streams are left open."""
+    head = hpack.Encoder().encode([(*line, True) for line in attacker.head()])
+    plant = frame(HEADERS, END_HEADERS, 1, head + b"\x40\x01a\x00")
+    block = head + b"\xbe" * 7_700
+    attacks = (frame(HEADERS, END_HEADERS, stream, block) for stream in range(3, 2 * STREAMS + 1, 2))
+    held_streams(attacker, None, plant + b"".join(attacks))
+
+
+def held_places(attacker):
+    """Requests that are refused at once and never end."""
+    head = hpack.Encoder().encode([(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/x")])
+    held_streams(attacker, None,
+                 b"".join(frame(HEADERS, END_HEADERS, stream, head) for stream in range(1, 2 * STREAMS, 2)))
+
+
+def shared_pages(attacker):
+    """Pages that nobody reads, and nobody needs a token for."""
+    head = hpack.Encoder().encode([(":method", "GET"), (":scheme", "http"), (":authority", "a"),
+                                   (":path", "/openapi.json")])
+    held_streams(attacker, {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0},
+                 b"".join(frame(HEADERS, END_HEADERS | END_STREAM, s, head) for s in range(1, 2 * STREAMS, 2)))
+
+
+def inside_each_limit(attacker):
+    """As much of everything as is allowed, at once: lookups with windows that are shut, large heads with bodies that
+    come byte by byte, requests that are refused and do not end, and pings."""
+    large = [("x-" + str(number), "a" * 200) for number in range(50)]
+    slow = hpack.Encoder().encode([(*line, True) for line in attacker.head(*large)])
+    refused = hpack.Encoder().encode([(*line, True) for line in attacker.head() if line[0] != "auth-token"])
+    begin = lookups(attacker, range(1, 67, 2))
+    begin += b"".join(frame(HEADERS, END_HEADERS, stream, slow) for stream in range(67, 133, 2))
+    begin += b"".join(frame(HEADERS, END_HEADERS, stream, refused) for stream in range(133, 2 * STREAMS, 2))
+    drip = b"".join(frame(DATA, 0, stream, b" ") for stream in range(67, 133, 2)) + frame(PING, 0, 0, b"12345678")
+
+    def go_on(sock):
+        try:
+            sock.sendall(drip)
+        except OSError:
+            pass
+
+    held_streams(attacker, {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0}, begin, go_on)
+
+
 def asking(attacker):
     """No attack: clients that ask for as much at once as those who withhold their windows, and read the answers."""
     blob = lookups(attacker, range(1, 200, 2))
@@ -323,4 +393,8 @@ ATTACKS = [
     (priorities, True, None),
     (zero_windows, False, asking),
     (unread, True, asking),
+    (kept_heads, False, None),
+    (held_places, False, None),
+    (shared_pages, False, None),
+    (inside_each_limit, False, asking),
 ]

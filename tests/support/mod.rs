@@ -4,6 +4,7 @@
 mod backend;
 mod client;
 mod configuration;
+pub mod frames;
 mod gateway;
 mod http2;
 mod paying;

@@ -5,17 +5,21 @@
 //! keep a connection that it does not read from. What is not a request costs a client its
 //! connection here; the frames themselves are `h2`'s.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
+
+use super::blocks::{Blocks, Fault};
+use super::unsent::{Share, Unsent};
 
 /// Bytes that a connection may send beside what its requests are made of: pings, settings, window
 /// updates, the frames around the data. That is some 70,000 pings, and as much as all its windows let
@@ -43,8 +47,12 @@ const MAX_GIVEN_UP: u64 = 256;
 /// always wait, however long it is.
 const MAX_UNSENT_BYTES: usize = 1024 * 1024;
 
-/// Bytes of answers that wait for all clients together. Beyond it, each connection has one.
-const MAX_UNSENT_BYTES_OF_ALL: usize = 8 * 1024 * 1024;
+/// Bytes of decoded heads that one connection may have in hands, as they stand in memory: as many as a
+/// hundred usual requests have, or some thirty of the largest.
+const MAX_HEAD_BYTES: usize = 1024 * 1024;
+
+/// Streams whose faults are remembered until they are judged: more than there can be at a time.
+const MAX_FAULTS_REMEMBERED: usize = 256;
 
 /// Bytes that are read of one connection before others have their turn: a flood of small frames keeps a
 /// thread busy for some 0.2 ms with them.
@@ -65,6 +73,15 @@ pub(super) struct Conduct {
     answered: AtomicU64,
     given_up: AtomicU64,
     unsent: AtomicUsize,
+    heads: AtomicUsize,
+    /// Requests were turned away for want of room: the client should try another connection.
+    pub(super) sent_away: Signal,
+    /// A head is larger than any may be, and nothing more is read.
+    pub(super) too_large: Signal,
+    /// What is wrong with heads and trailers, by their streams, beside what `h2` finds.
+    faults: Mutex<VecDeque<(u32, Fault)>>,
+    /// A request of a known client was let in, so that the connection counts as one that has a place.
+    welcome: AtomicBool,
     /// The client's network takes nothing at the moment.
     stalled: AtomicBool,
     /// Told when it does again.
@@ -73,17 +90,37 @@ pub(super) struct Conduct {
     leaving: AtomicBool,
 }
 
-/// Bytes of an answer that wait for the client, counted for as long as this lives.
-pub(super) struct Unsent<'c> {
-    connection: &'c AtomicUsize,
-    all: &'c AtomicUsize,
+/// Bytes of a connection, counted for as long as this lives.
+pub(super) struct Counted<'c> {
+    of: &'c AtomicUsize,
     bytes: usize,
 }
 
-impl Drop for Unsent<'_> {
+impl<'c> Counted<'c> {
+    /// Counts bytes; how many there were before.
+    fn among(of: &'c AtomicUsize, bytes: usize) -> (Counted<'c>, usize) {
+        let before = of.fetch_add(bytes, Ordering::Relaxed);
+        (Counted { of, bytes }, before)
+    }
+}
+
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.connection.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.of.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Bytes of an answer that the client's windows may not have room for.
+pub(super) struct Waiting<'c> {
+    bytes: Counted<'c>,
+    /// `None` while the connection has nothing else that waits.
+    share: Option<Share<'c>>,
+}
+
+impl<'c> Waiting<'c> {
+    /// The answer has to wait: it counts among those of its account.
+    pub(super) fn waits(&mut self, account: Option<&Arc<str>>, unsent: &'c Unsent) {
+        self.share.get_or_insert_with(|| unsent.share_anyway(account, self.bytes.bytes));
     }
 }
 
@@ -112,14 +149,62 @@ impl Conduct {
         self.given_up.load(Ordering::Relaxed) > allowed
     }
 
-    /// Lets so many bytes of an answer wait; `None` when too many of this client's wait already.
-    pub(super) fn let_wait<'c>(&'c self, bytes: usize, all: &'c AtomicUsize) -> Option<Unsent<'c>> {
-        let before = self.unsent.fetch_add(bytes, Ordering::Relaxed);
-        let before_of_all = all.fetch_add(bytes, Ordering::Relaxed);
-        let unsent = Unsent { connection: &self.unsent, all, bytes };
-        let too_many = before.saturating_add(bytes) > MAX_UNSENT_BYTES
-            || before_of_all.saturating_add(bytes) > MAX_UNSENT_BYTES_OF_ALL;
-        (before == 0 || !too_many).then_some(unsent)
+    /// Makes sure that an answer of so many bytes may wait, should it have to; `None` when too many of
+    /// this client's or of its account's wait already. One may always.
+    pub(super) fn let_wait<'c>(
+        &'c self,
+        account: Option<&Arc<str>>,
+        bytes: usize,
+        unsent: &'c Unsent,
+    ) -> Option<Waiting<'c>> {
+        let (counted, before) = Counted::among(&self.unsent, bytes);
+        if before == 0 {
+            return Some(Waiting { bytes: counted, share: None });
+        }
+        if before.saturating_add(bytes) > MAX_UNSENT_BYTES {
+            return None;
+        }
+        unsent.share(account, bytes).map(|share| Waiting { bytes: counted, share: Some(share) })
+    }
+
+    /// Counts the bytes of a decoded head, as they stand in memory; `None` when this connection, or all
+    /// together, have too many in hands.
+    pub(super) fn hold_head<'c>(
+        &'c self,
+        bytes: usize,
+        heads: &'c AtomicUsize,
+        most: usize,
+    ) -> Option<[Counted<'c>; 2]> {
+        let (own, before) = Counted::among(&self.heads, bytes);
+        let (among_all, before_of_all) = Counted::among(heads, bytes);
+        let fits = before.saturating_add(bytes) <= MAX_HEAD_BYTES && before_of_all.saturating_add(bytes) <= most;
+        fits.then_some([own, among_all])
+    }
+
+    /// Notes what is wrong with a stream's head or trailers.
+    fn found(&self, stream: u32, fault: Fault) {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        if faults.len() >= MAX_FAULTS_REMEMBERED {
+            faults.pop_front();
+        }
+        faults.push_back((stream, fault));
+    }
+
+    /// What is wrong with a stream's head or trailers, beside what `h2` finds; said once.
+    pub(super) fn fault_of(&self, stream: u32) -> Option<Fault> {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = faults.iter().position(|(of, _)| *of == stream)?;
+        faults.remove(place).map(|(_, fault)| fault)
+    }
+
+    /// A request of a known client was let in.
+    pub(super) fn welcomes(&self) {
+        self.welcome.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether one was.
+    pub(super) fn is_welcome(&self) -> bool {
+        self.welcome.load(Ordering::Relaxed)
     }
 
     /// Whether the client's network takes nothing at the moment.
@@ -129,15 +214,7 @@ impl Conduct {
 
     /// Returns when the client's network takes something.
     pub(super) async fn flowing(&self) {
-        loop {
-            let mut flows = std::pin::pin!(self.flows.notified());
-            // Whatever happens from here on is heard of.
-            flows.as_mut().enable();
-            if !self.is_stalled() {
-                return;
-            }
-            flows.await;
-        }
+        told(&self.flows, || !self.is_stalled()).await;
     }
 
     fn stalls(&self, stalled: bool) {
@@ -168,6 +245,38 @@ impl Conduct {
     }
 }
 
+/// Something that is said once, and that others can wait for.
+#[derive(Debug, Default)]
+pub(super) struct Signal {
+    is_given: AtomicBool,
+    gives: Notify,
+}
+
+impl Signal {
+    pub(super) fn give(&self) {
+        self.is_given.store(true, Ordering::Release);
+        self.gives.notify_waiters();
+    }
+
+    /// Returns once it was given.
+    pub(super) async fn given(&self) {
+        told(&self.gives, || self.is_given.load(Ordering::Acquire)).await;
+    }
+}
+
+/// Returns once something holds of which others are told by a `Notify`.
+async fn told(of_it: &Notify, holds: impl Fn() -> bool) {
+    loop {
+        let mut told = std::pin::pin!(of_it.notified());
+        // Whatever happens from here on is heard of.
+        told.as_mut().enable();
+        if holds() {
+            return;
+        }
+        told.await;
+    }
+}
+
 /// How much a client sends beside its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Overhead {
@@ -183,6 +292,8 @@ enum Overhead {
 pub(super) struct Wire<S> {
     stream: S,
     conduct: Arc<Conduct>,
+    /// `None` once a head was too large: nothing more is read.
+    blocks: Option<Blocks>,
     write_allowance: Duration,
     /// The end of the allowance, while there is something that the client does not take.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -197,8 +308,20 @@ pub(super) struct Wire<S> {
 }
 
 impl<S> Wire<S> {
-    pub(super) fn new(stream: S, conduct: Arc<Conduct>, write_allowance: Duration) -> Wire<S> {
-        Wire { stream, conduct, write_allowance, stalled: None, turn: 0, pause: None, closed: false, parting: None }
+    /// The stream of a connection whose heads may have so many decoded bytes.
+    pub(super) fn new(stream: S, conduct: Arc<Conduct>, head_bytes: usize, write_allowance: Duration) -> Wire<S> {
+        let blocks = Some(Blocks::new(head_bytes));
+        Wire {
+            stream,
+            conduct,
+            blocks,
+            write_allowance,
+            stalled: None,
+            turn: 0,
+            pause: None,
+            closed: false,
+            parting: None,
+        }
     }
 
     /// Lets a write that has to wait do so within the allowance.
@@ -229,11 +352,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
+        let Some(blocks) = &mut wire.blocks else { return Poll::Pending };
         let before = into.filled().len();
         let done = Pin::new(&mut wire.stream).poll_read(context, into);
         let read = into.filled().len().saturating_sub(before);
         wire.turn = if done.is_pending() { 0 } else { wire.turn + read };
         wire.closed |= done.is_ready() && read == 0;
+        let new = into.filled().get(before..).unwrap_or_default();
+        if blocks.read(new, |stream, fault| wire.conduct.found(stream, fault)).is_err() {
+            into.set_filled(before);
+            wire.blocks = None;
+            wire.conduct.too_large.give();
+            return Poll::Pending;
+        }
         match wire.conduct.received(read) {
             Overhead::TooMuch => {
                 into.set_filled(before);
@@ -317,8 +448,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 mod tests {
     use std::task::Waker;
 
+    use futures_util::FutureExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
+    use super::super::unsent::MAX_UNSENT_BYTES_OF_ALL;
     use super::*;
 
     #[test]
@@ -336,23 +469,49 @@ mod tests {
 
     #[test]
     fn answers_wait_within_limits_and_one_always() {
-        let (conduct, all) = (Conduct::default(), AtomicUsize::new(0));
-        let first = conduct.let_wait(MAX_UNSENT_BYTES_OF_ALL + 1, &all);
+        let (conduct, all, acme) = (Conduct::default(), Unsent::default(), Some(&Arc::from("acme")));
+        let mut first = conduct.let_wait(acme, MAX_UNSENT_BYTES_OF_ALL + 1, &all);
         assert!(first.is_some());
-        assert!(conduct.let_wait(1, &all).is_none());
+        assert!(conduct.let_wait(acme, 1, &all).is_none());
+        first.as_mut().unwrap().waits(acme, &all);
         drop(first);
-        let first = conduct.let_wait(MAX_UNSENT_BYTES - 1, &all);
-        let second = conduct.let_wait(1, &all);
+        let first = conduct.let_wait(acme, MAX_UNSENT_BYTES - 1, &all);
+        let second = conduct.let_wait(acme, 1, &all);
         assert!(first.is_some() && second.is_some());
-        assert!(conduct.let_wait(1, &all).is_none());
+        assert!(conduct.let_wait(acme, 1, &all).is_none());
         drop((first, second));
-        assert_eq!((conduct.unsent.into_inner(), all.into_inner()), (0, 0));
+        assert_eq!(conduct.unsent.load(Ordering::Relaxed), 0);
+        assert!(all.share(acme, MAX_UNSENT_BYTES_OF_ALL).is_some(), "nothing waits any more");
+    }
+
+    #[test]
+    fn heads_are_bounded_for_each_connection_and_in_all() {
+        let (one, other, all) = (Conduct::default(), Conduct::default(), AtomicUsize::new(0));
+        let most = MAX_HEAD_BYTES + 10;
+        let first = one.hold_head(MAX_HEAD_BYTES, &all, most);
+        assert!(first.is_some());
+        assert!(one.hold_head(1, &all, most).is_none(), "the connection has its own limit");
+        let second = other.hold_head(10, &all, most);
+        assert!(second.is_some());
+        assert!(other.hold_head(1, &all, most).is_none(), "and all have one together");
+        drop((first, second));
+        assert_eq!((one.heads.into_inner(), other.heads.into_inner(), all.into_inner()), (0, 0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_signal_is_heard_by_those_who_wait_and_those_who_come_later() {
+        let signal = Signal::default();
+        let mut waiting = std::pin::pin!(signal.given());
+        assert!(waiting.as_mut().now_or_never().is_none());
+        signal.give();
+        waiting.await;
+        signal.given().await;
     }
 
     #[test]
     fn whoever_sends_without_a_pause_lets_others_have_their_turn() {
         let (conduct, flood) = (Arc::new(Conduct::default()), [0_u8; 2 * TURN_BYTES + 1]);
-        let mut wire = Wire::new(flood.as_slice(), conduct, Duration::from_secs(1));
+        let mut wire = Wire::new(flood.as_slice(), conduct, 1024, Duration::from_secs(1));
         let mut context = Context::from_waker(Waker::noop());
         let mut buffer = [0; TURN_BYTES];
         let mut read = || {
@@ -369,7 +528,7 @@ mod tests {
     async fn whoever_sends_far_too_much_waits_for_its_end_as_well() {
         let sent = vec![0_u8; usize::try_from(OVERHEAD_BYTES).unwrap()];
         let conduct = Arc::new(Conduct::default());
-        let mut wire = Wire::new(sent.as_slice(), Arc::clone(&conduct), Duration::from_secs(1));
+        let mut wire = Wire::new(sent.as_slice(), Arc::clone(&conduct), 1024, Duration::from_secs(1));
         conduct.received(sent.len());
         let begun = std::time::Instant::now();
         let error = wire.read(&mut [0; 4096]).await.unwrap_err();
@@ -382,7 +541,7 @@ mod tests {
         let ending = |leave: fn(&Conduct, DuplexStream) -> Option<DuplexStream>| {
             let (client, ours) = duplex(1024);
             let conduct = Arc::new(Conduct::default());
-            let wire = Wire::new(ours, Arc::clone(&conduct), Duration::from_secs(1));
+            let wire = Wire::new(ours, Arc::clone(&conduct), 1024, Duration::from_secs(1));
             (leave(&conduct, client), wire)
         };
         let (_client, mut at_fault) = ending(|_, client| Some(client));
@@ -419,7 +578,7 @@ mod tests {
     async fn whoever_sends_far_more_than_requests_is_read_slowly() {
         const SENT: usize = 256 * 1024;
         let sent = vec![0_u8; SENT];
-        let mut wire = Wire::new(sent.as_slice(), Arc::new(Conduct::default()), Duration::from_secs(1));
+        let mut wire = Wire::new(sent.as_slice(), Arc::new(Conduct::default()), 1024, Duration::from_secs(1));
         let begun = std::time::Instant::now();
         let mut buffer = [0; 4096];
         while wire.read(&mut buffer).await.unwrap() > 0 {}

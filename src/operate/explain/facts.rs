@@ -153,7 +153,7 @@ impl<'p> Report<'_, '_, 'p> {
         let Some(schema) = product.body.as_ref().and_then(|rule| rule.schema.as_ref()) else { return };
         let wording = self.wording();
         for row in schema.own_rows() {
-            let slug = wording.words(row).map_or("", |words| &words.slug);
+            let slug = &*wording.words(row).slug;
             let spot = self.places.element(&["products", &product.name, "body", "problems"], "problem", slug);
             self.add(Check::Body, row, true, self.at_field(product, row), spot);
         }

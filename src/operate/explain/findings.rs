@@ -106,7 +106,7 @@ impl<'t, 'a, 'p> Report<'t, 'a, 'p> {
         let reached = verdict != Verdict::NotReached;
         let wording = self.wording();
         Finding {
-            problem: wording.words(fact.row).map_or_else(String::new, |words| words.slug.to_string()),
+            problem: wording.words(fact.row).slug.to_string(),
             verdict,
             seen: if reached { self.shown(fact) } else { String::new() },
             decided_by: fact.spot.clone().filter(|_| reached),

@@ -3,13 +3,15 @@
 //! Operators can replace every text; what may never vary is the shape of the error object
 //! (contract, section 2): four members, all strings.
 
-use crate::policy::problem::{Fault, Row, Status};
+use crate::policy::problem::{Fault, Row, Status, TABLE};
 
 /// The ready words of all rows, for one product or for requests without one.
 #[derive(Clone, Debug)]
 pub struct Wording {
-    /// Sorted by row.
+    /// All rows but `internal`, sorted.
     rows: Box<[(Row, Words)]>,
+    /// The last row. It stands for a row that is missing as well, so that every refusal has words.
+    internal: (Row, Words),
     /// What `{field}` stands for: the product's fields, by `Hint::Field`.
     fields: Box<[Box<str>]>,
 }
@@ -62,32 +64,36 @@ const TOP_LEVEL: &str = "its top level";
 const MAX_INSTANCE_BYTES: usize = 256;
 
 impl Wording {
-    /// Makes the words of all rows ready.
+    /// Makes the words of all rows ready. Without a text for `internal` it has the built-in one.
     pub fn new(public_url: &str, texts: Vec<Text>, fields: Vec<String>) -> Wording {
-        let mut rows: Vec<_> = texts.into_iter().map(|text| (text.row, Words::new(public_url, text))).collect();
-        rows.sort_by_key(|(row, _)| *row);
-        let fields = fields.iter().map(|field| escaped(field).into()).collect();
-        Wording { rows: rows.into(), fields }
+        let (internal, mut texts): (Vec<_>, Vec<_>) = texts.into_iter().partition(|text| text.row == Row::Internal);
+        texts.sort_by_key(|text| text.row);
+        let internal = internal.into_iter().next().unwrap_or_else(Text::internal);
+        Wording {
+            rows: texts.into_iter().map(|text| (text.row, Words::new(public_url, text))).collect(),
+            internal: (internal.row, Words::new(public_url, internal)),
+            fields: fields.iter().map(|field| escaped(field).into()).collect(),
+        }
     }
 
-    /// The words of a row. A row that is missing, which start-up rules out, has those of the last
-    /// row there is, `internal`.
-    pub fn words(&self, row: Row) -> Option<&Words> {
-        match self.rows.binary_search_by_key(&row, |(known, _)| *known) {
-            Ok(place) => self.rows.get(place),
-            Err(_) => self.rows.last(),
-        }
-        .map(|(_, words)| words)
+    /// The words of a row. A row that is missing, which start-up rules out, has those of `internal`.
+    pub fn words(&self, row: Row) -> &Words {
+        let (_, words) = self.find(row).and_then(|place| self.rows.get(place)).unwrap_or(&self.internal);
+        words
     }
 
     /// The place of a row among all rows.
     pub fn place(&self, row: Row) -> Option<usize> {
-        self.rows.binary_search_by_key(&row, |(known, _)| *known).ok()
+        if row == Row::Internal { Some(self.rows.len()) } else { self.find(row) }
     }
 
     /// All rows in order of precedence.
     pub fn iter(&self) -> impl Iterator<Item = &(Row, Words)> {
-        self.rows.iter()
+        self.rows.iter().chain([&self.internal])
+    }
+
+    fn find(&self, row: Row) -> Option<usize> {
+        self.rows.binary_search_by_key(&row, |(known, _)| *known).ok()
     }
 
     /// Appends the body of a refusal: the object of `shape` with the request's path as `instance`.
@@ -111,6 +117,21 @@ impl Wording {
             Shape::ErrorObject => br#""}}"#.as_slice(),
             Shape::ProblemJson => br#""}"#,
         });
+    }
+}
+
+impl Text {
+    /// The built-in text of the last row.
+    fn internal() -> Text {
+        let [.., internal] = &TABLE;
+        Text {
+            row: Row::Internal,
+            slug: internal.slug.into(),
+            status: internal.status,
+            fault: internal.fault,
+            title: None,
+            detail: internal.detail.to_owned(),
+        }
     }
 }
 
@@ -198,7 +219,7 @@ mod tests {
 
     fn object(wording: &Wording, shape: Shape, field: Option<u16>, instance: &[u8]) -> Value {
         let mut out = Vec::new();
-        wording.write_object(&mut out, wording.words(Row::BodyInvalid).unwrap(), shape, field, instance);
+        wording.write_object(&mut out, wording.words(Row::BodyInvalid), shape, field, instance);
         serde_json::from_slice(&out).unwrap()
     }
 
@@ -226,6 +247,22 @@ mod tests {
                 "instance": "/p",
             })
         );
+    }
+
+    #[test]
+    fn every_row_has_words_and_internal_stands_for_a_missing_one() {
+        let wording = wording("d");
+        assert_eq!(&*wording.words(Row::BodyInvalid).slug, "body-invalid");
+        for row in [Row::Internal, Row::TokenUnknown, Row::Own(7)] {
+            assert_eq!((&*wording.words(row).slug, wording.words(row).status.code()), ("internal", 500));
+        }
+        assert_eq!(
+            [Row::BodyInvalid, Row::Internal, Row::TokenUnknown].map(|row| wording.place(row)),
+            [Some(0), Some(1), None]
+        );
+        assert_eq!(wording.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [Row::BodyInvalid, Row::Internal]);
+        let own = Text { slug: "ours".into(), ..Text::internal() };
+        assert_eq!(&*Wording::new("", vec![own], Vec::new()).words(Row::TokenUnknown).slug, "ours");
     }
 
     #[test]

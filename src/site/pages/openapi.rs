@@ -261,7 +261,7 @@ fn responses(policy: &Policy, product: Option<&Product>, success: &Value) -> Val
         if code == 404 {
             named.extend([described(headers::ALLOW.name, headers::ALLOW.says, false)]);
         }
-        let slugs: Vec<&str> = rows.iter().filter_map(|row| wording.words(*row)).map(|words| &*words.slug).collect();
+        let slugs: Vec<&str> = rows.iter().map(|row| &*wording.words(*row).slug).collect();
         let links = slugs.iter().map(|slug| format!("[{slug}]({})", policy.site.url(&format!("/problems/{slug}"))));
         responses.insert(
             code.to_string(),
