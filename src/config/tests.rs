@@ -265,6 +265,10 @@ fn mistakes_in_addresses_and_limits() {
             lines: &["f:5:76: limits.connections: is out of range; write a number from 1 to 10000000"],
         },
         Case {
+            edits: &[("connections: 100", "reserved_percent: 91")],
+            lines: &["f:5:81: limits.reserved_percent: is out of range; write a number from 0 to 90"],
+        },
+        Case {
             edits: &[(
                 "limits: { header_bytes: 16KiB, headers: 64, head_timeout: 5s, connections: 100 }",
                 "limits: { response_bytes: 1B, target_bytes: 1B, drain_bytes: 17MiB, body_timeout: 1ms, idle_timeout: 0s, write_timeout: 90m, requests: 10000001 }",
@@ -289,7 +293,7 @@ fn mistakes_in_addresses_and_limits() {
                 "limits: 16KiB",
             )],
             lines: &[
-                "f:5:9: limits: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are header_bytes, headers, target_bytes, head_timeout, handshake_timeout, body_timeout, idle_timeout, write_timeout, connections, requests, response_bytes, drain_bytes",
+                "f:5:9: limits: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are header_bytes, headers, target_bytes, head_timeout, handshake_timeout, body_timeout, idle_timeout, write_timeout, connections, requests, reserved_percent, response_bytes, drain_bytes",
             ],
         },
     ]);
