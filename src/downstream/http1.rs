@@ -438,6 +438,9 @@ impl Connection {
     async fn hand_over(&mut self, settlement: &mut Settlement<'_>) -> io::Result<()> {
         let first = self.out.get(..FIRST_BYTES).unwrap_or(&self.out);
         let written = self.stream.write(first).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
         if let Some(rest) = self.out.get(written..).filter(|rest| !rest.is_empty()) {
             settlement.begun();
             self.stream.write_all(rest).await?;

@@ -41,8 +41,8 @@ class Frames:
         window = struct.pack(">HI", 4, 0)
         self.sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, window))
 
-    def until(self, kind, count):
-        """Reads until so many frames of a kind have come."""
+    def until(self, kinds, count):
+        """Reads until so many frames of some kinds have come."""
         while count:
             while len(self.input) < 9 or len(self.input) < 9 + int.from_bytes(self.input[:3], "big"):
                 piece = self.sock.recv(1 << 16)
@@ -50,7 +50,7 @@ class Frames:
                     raise OSError("the gateway has ended the connection")
                 self.input += piece
             length = 9 + int.from_bytes(self.input[:3], "big")
-            count -= self.input[3] == kind
+            count -= self.input[3] in kinds
             self.input = self.input[length:]
 
 
@@ -74,7 +74,7 @@ def over_http2(target, tries, leave):
             streams = range(first, first + 2 * BATCH, 2)
             frames.sock.sendall(b"".join(
                 frame(HEADERS, END_HEADERS, s, block) + frame(DATA, END_STREAM, s, attacks.BODY) for s in streams))
-            frames.until(HEADERS, BATCH)
+            frames.until({HEADERS}, BATCH)
             seen += BATCH
             leave(frames, streams)
             if frames.sock is None or seen >= tries:
@@ -95,7 +95,8 @@ def head_alone(frames, streams):
 def all_but_a_byte(frames, streams):
     grant = struct.pack(">I", len(floods.SMALL) - 1)
     frames.sock.sendall(b"".join(frame(WINDOW_UPDATE, 0, stream, grant) for stream in streams))
-    frames.until(DATA, BATCH)
+    # On a machine that is very busy the gateway may have waited for the windows for too long.
+    frames.until({DATA, RST_STREAM}, BATCH)
     frames.sock.sendall(resets(streams))
 
 
