@@ -51,7 +51,7 @@ pub struct Config {
     /// What operators must show to the admin listener, if it wants a token.
     pub admin_token: Option<Digest>,
     /// Where credits and rates are kept; `None`: credits nowhere, and rates in memory.
-    pub ledger: Option<ledger::LedgerSettings>,
+    pub ledger: Option<ledger::Settings>,
     /// Where lines and spans of requests go.
     pub outlets: Outlets,
     pub policy: Policy,
@@ -104,7 +104,7 @@ pub struct Start {
     workers: usize,
     admin: SocketAddr,
     admin_token: Option<Digest>,
-    ledger: Option<ledger::LedgerSettings>,
+    ledger: Option<ledger::Settings>,
     outlets: Outlets,
 }
 

@@ -19,43 +19,43 @@ pub(crate) mod balance_index;
 mod batch;
 mod bill;
 pub mod entry;
+mod fault;
 mod journal;
 pub mod lock;
+mod order;
 mod question;
 mod rates;
+mod settings;
 pub mod store;
 mod succession;
 mod task;
 
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
+use std::sync::atomic::{Ordering, fence};
 use std::sync::mpsc::{SendError, Sender, channel, sync_channel};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
-use crate::operate::status_store::{Changes, Errand, StatusStore};
 use crate::platform::channel::Channel;
 use crate::platform::pace;
 use crate::policy::Policy;
 use crate::policy::credits::{CreditAccount, Hold};
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::TransactionId;
-use crate::site::status::history::Seconds;
-use crate::site::status::notice::Notice;
 pub use balance_index::Register;
 pub use bill::{Bill, Receipt};
 use entry::Entry;
+pub use fault::Fault;
+use order::{Charge, Figures, Order, Shared, Stage, Standing};
 use question::Question;
 pub use question::{Answer, Corrected, Correction, Page, Refusal};
 use rates::Rates;
-pub use store::Storage;
+pub use settings::{Durability, Settings, Storage};
+use store::Store;
 
 /// Charges that may wait to be written. Beyond it the disk is too slow for the traffic, and
 /// requests that cost something are refused until it has caught up.
@@ -68,189 +68,15 @@ const CLOSING_PATIENCE: Duration = Duration::from_secs(10);
 /// logs the cause, once for all requests.
 pub const CANNOT_BE_USED: Problem = Problem::new(Row::Internal, "the ledger cannot be used");
 
-/// When a charge is on the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// Some milliseconds after its answer.
-    Batch,
-    /// Before its answer.
-    Each,
-}
-
-/// How the ledger is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LedgerSettings {
-    pub place: Storage,
-    pub durability: Durability,
-}
-
-/// Why the ledger cannot be read or written, and how to mend it: one sentence without names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LedgerFault {
-    what: &'static str,
-    /// Another process has it.
-    taken: bool,
-}
-
-impl LedgerFault {
-    /// A fault in words.
-    pub const fn new(what: &'static str) -> LedgerFault {
-        LedgerFault { what, taken: false }
-    }
-
-    const fn busy(self) -> LedgerFault {
-        LedgerFault { taken: true, ..self }
-    }
-
-    /// Whether another process keeps the ledger.
-    pub fn is_taken(self) -> bool {
-        self.taken
-    }
-}
-
-impl fmt::Display for LedgerFault {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.what)
-    }
-}
-
 /// The books of all accounts that pay.
 #[derive(Debug)]
 pub struct Ledger {
     durability: Durability,
     register: ArcSwap<Register>,
-    orders: Sender<LedgerCommand>,
+    orders: Sender<Order>,
     /// The task's, which gathers charges until it is woken. `None` without books.
     thread: Option<Thread>,
     shared: Arc<Shared>,
-}
-
-/// What the ledger's task and everybody else both know.
-#[derive(Debug, Default)]
-struct Shared {
-    /// A [`BalanceState`].
-    standing: AtomicU8,
-    /// Told of each change of it.
-    changed: Notify,
-    /// The process before this one may still have charges.
-    predecessor: AtomicBool,
-    figures: LedgerFigures,
-}
-
-/// Whether credits can be held.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum BalanceState {
-    #[default]
-    Unusable,
-    Usable,
-    /// The process before this one still has the file: it will be some milliseconds.
-    Awaited,
-    /// A successor has the file, and holds credits for this process as well.
-    HandedOver,
-}
-
-impl Shared {
-    fn standing(&self) -> BalanceState {
-        match self.standing.load(Ordering::SeqCst) {
-            1 => BalanceState::Usable,
-            2 => BalanceState::Awaited,
-            3 => BalanceState::HandedOver,
-            _ => BalanceState::Unusable,
-        }
-    }
-
-    fn stand(&self, standing: BalanceState) {
-        self.standing.store(standing as u8, Ordering::SeqCst);
-        self.figures.usable.set(i64::from(standing == BalanceState::Usable));
-        self.changed.notify_waiters();
-    }
-
-    /// Lets nobody hold a credit any more, unless a successor does.
-    fn unusable(&self) {
-        if self.standing() != BalanceState::HandedOver {
-            self.stand(BalanceState::Unusable);
-        }
-    }
-
-    /// Returns when nothing is awaited any more.
-    async fn settled(&self) -> BalanceState {
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            // Whatever changes from here on is heard of.
-            changed.as_mut().enable();
-            match self.standing() {
-                BalanceState::Awaited => changed.await,
-                settled => return settled,
-            }
-        }
-    }
-
-    /// Sends a charge to the task, which counts it out again.
-    fn send(&self, orders: &Sender<LedgerCommand>, charge: Charge) -> Result<(), SendError<LedgerCommand>> {
-        self.figures.waiting.inc();
-        orders.send(LedgerCommand::Charge(charge))
-    }
-}
-
-/// The ledger's metrics.
-#[derive(Debug, Default)]
-struct LedgerFigures {
-    usable: Gauge,
-    /// Charges on their way into the file; it also bounds the queue.
-    waiting: Gauge,
-    commits: Counter,
-    failures: Counter,
-    charged: Counter,
-    refunded: Counter,
-    capped: Counter,
-    insufficient: Counter,
-}
-
-/// What the ledger's task is told, in order.
-enum LedgerCommand {
-    Charge(Charge),
-    Ask(Question),
-    /// A policy that is about to come into force, with its credit accounts.
-    Adopt(Arc<Policy>, Arc<Register>, std::sync::mpsc::SyncSender<()>),
-    /// Lets the file go to a successor.
-    HandOver(Channel),
-    /// A request needs so much of what the successor has.
-    Borrow(Arc<CreditAccount>, u32, oneshot::Sender<Option<u64>>),
-    Close(std::sync::mpsc::SyncSender<()>),
-}
-
-/// One lookup's price on its way into the file.
-struct Charge {
-    credit_account: Arc<CreditAccount>,
-    credits: u32,
-    transaction: TransactionId,
-    stage: Stage,
-}
-
-/// What is known of the answer that a charge is for.
-enum Stage {
-    /// It went out.
-    Delivered,
-    /// It waits for the charge to be written.
-    Waiting(oneshot::Sender<Recorded>),
-    /// It did not go out, although its charge was written.
-    Undelivered,
-}
-
-/// Proof that a charge was written. Dropping it takes the charge back.
-struct Recorded {
-    charge: Option<Charge>,
-    orders: Sender<LedgerCommand>,
-    shared: Arc<Shared>,
-}
-
-impl Drop for Recorded {
-    fn drop(&mut self) {
-        if let Some(charge) = self.charge.take() {
-            // Without a task there are no books to put in order.
-            let _ = self.shared.send(&self.orders, Charge { stage: Stage::Undelivered, ..charge });
-        }
-    }
 }
 
 impl Ledger {
@@ -261,7 +87,7 @@ impl Ledger {
     /// Without settings there are no books: nobody pays, and rates begin anew. With a line to the
     /// process before this one, requests that cost something wait until it has let the file go.
     pub fn start(
-        settings: Option<LedgerSettings>,
+        settings: Option<Settings>,
         policy: &Arc<Policy>,
         started: Instant,
         predecessor: Option<Channel>,
@@ -272,7 +98,7 @@ impl Ledger {
 
     /// The same for credit accounts alone.
     fn open(
-        settings: Option<LedgerSettings>,
+        settings: Option<Settings>,
         credit_accounts: Vec<Arc<CreditAccount>>,
         rates: Option<Rates>,
         predecessor: Option<Channel>,
@@ -284,7 +110,7 @@ impl Ledger {
         let mut thread = None;
         if let Some(settings) = settings {
             if predecessor.is_some() {
-                shared.stand(BalanceState::Awaited);
+                shared.stand(Standing::Awaited);
                 shared.predecessor.store(true, Ordering::Release);
             }
             let (ready, opened) = sync_channel(1);
@@ -312,13 +138,13 @@ impl Ledger {
     ) -> Result<Hold<'p>, Problem> {
         let Some(credit_account) = credit_account else { return Ok(Hold::nothing()) };
         let standing = match self.shared.standing() {
-            BalanceState::Awaited => self.shared.settled().await,
+            Standing::Awaited => self.shared.settled().await,
             settled => settled,
         };
         let hold = match standing {
-            BalanceState::Unusable | BalanceState::Awaited => return Err(CANNOT_BE_USED),
-            BalanceState::HandedOver => self.borrow(credit_account, amount).await,
-            BalanceState::Usable => self.hold_here(credit_account, amount).await,
+            Standing::Unusable | Standing::Awaited => return Err(CANNOT_BE_USED),
+            Standing::HandedOver => self.borrow(credit_account, amount).await,
+            Standing::Usable => self.hold_here(credit_account, amount).await,
         };
         hold.inspect_err(|problem| {
             if problem.row == Row::CreditsInsufficient {
@@ -334,7 +160,7 @@ impl Ledger {
         let hold = credit_account.hold(amount);
         // Either whoever hands the ledger over sees this hold, or this sees that it is handed over.
         fence(Ordering::SeqCst);
-        if self.shared.standing() == BalanceState::HandedOver {
+        if self.shared.standing() == Standing::HandedOver {
             drop(hold);
             return self.borrow(credit_account, amount).await;
         }
@@ -345,7 +171,7 @@ impl Ledger {
     async fn borrow<'p>(&self, credit_account: &'p Arc<CreditAccount>, amount: u32) -> Result<Hold<'p>, Problem> {
         let (told, held) = oneshot::channel();
         // Without a task the receiver learns it from the sender that is dropped.
-        let _ = self.order(LedgerCommand::Borrow(Arc::clone(credit_account), amount, told));
+        let _ = self.order(Order::Borrow(Arc::clone(credit_account), amount, told));
         match held.await {
             Ok(Some(left)) => credit_account.hold(amount).map(|hold| hold.kept_elsewhere(left)),
             Ok(None) => Err(Problem::new(Row::CreditsInsufficient, "the balance cannot cover the highest price")),
@@ -356,7 +182,7 @@ impl Ledger {
     /// Returns when balances are known, or cannot be: at once, but for some milliseconds after
     /// taking over from another process.
     pub async fn known(&self) {
-        if self.shared.standing() == BalanceState::Awaited {
+        if self.shared.standing() == Standing::Awaited {
             self.shared.settled().await;
         }
     }
@@ -369,14 +195,14 @@ impl Ledger {
     /// Whether the file cannot be written, so that requests that cost something are refused, and this
     /// process alone knows the charges that wait for it.
     pub fn is_stuck(&self) -> bool {
-        self.thread.is_some() && self.shared.standing() == BalanceState::Unusable
+        self.thread.is_some() && self.shared.standing() == Standing::Unusable
     }
 
     /// Lets the file go to a successor, which is at the other end of the line. Requests go on: their
     /// charges go there.
     pub fn hand_over(&self, line: Channel) {
         // Without a task there is nothing to hand over, and the line ends with this.
-        let _ = self.order(LedgerCommand::HandOver(line));
+        let _ = self.order(Order::HandOver(line));
     }
 
     fn charge(&self, credit_account: &Arc<CreditAccount>, credits: u32, transaction: TransactionId, stage: Stage) {
@@ -402,7 +228,7 @@ impl Ledger {
     pub fn adopt(&self, policy: &Arc<Policy>) {
         let register = self.register.load_full().renewed(policy.credit_accounts().inspect(|_| pace::step()));
         let (done, adopted) = sync_channel(1);
-        if self.order(LedgerCommand::Adopt(Arc::clone(policy), Arc::clone(&register), done)).is_ok() {
+        if self.order(Order::Adopt(Arc::clone(policy), Arc::clone(&register), done)).is_ok() {
             // A task that has ended is a ledger that cannot be used, which requests are told.
             let _ = adopted.recv();
         }
@@ -420,7 +246,7 @@ impl Ledger {
     }
 
     /// Tells the task something that does not wait until more charges have come.
-    fn order(&self, order: LedgerCommand) -> Result<(), SendError<LedgerCommand>> {
+    fn order(&self, order: Order) -> Result<(), SendError<Order>> {
         let sent = self.orders.send(order);
         if let Some(thread) = &self.thread {
             thread.unpark();
@@ -434,44 +260,37 @@ impl Ledger {
         self.thread.is_some()
     }
 
-    /// Reads what is known for the status at a time.
-    pub fn status_store(&self, now: Seconds) -> Answer<StatusStore> {
-        self.ask(|answer| Question::Errand(Errand::Read(now, answer)))
-    }
-
-    /// Writes what has changed of the status.
-    pub fn write_annals(&self, changes: Changes) -> Answer<()> {
-        self.ask(|answer| Question::Errand(Errand::Write(changes, answer)))
-    }
-
-    /// Writes a notice; it comes back with its number.
-    pub fn add_notice(&self, notice: Notice) -> Answer<Notice> {
-        self.ask(|answer| Question::Errand(Errand::Add(notice, answer)))
-    }
-
-    /// Closes a notice; it comes back, if there is an open one with this number.
-    pub fn close_notice(&self, id: i64, at: Seconds) -> Answer<Option<Notice>> {
-        self.ask(|answer| Question::Errand(Errand::Close(id, at, answer)))
+    /// Runs an errand of others with the open file, which has tables of their own, on the ledger's thread.
+    pub fn run<T: Send + 'static>(
+        &self,
+        errand: impl FnOnce(&mut Store) -> Result<T, Fault> + Send + 'static,
+    ) -> Answer<T> {
+        self.ask(|answer| {
+            Question::Errand(Box::new(move |store| {
+                // Nobody may want to know any more.
+                let _ = answer.send(store.and_then(errand).map_err(Refusal::Unusable));
+            }))
+        })
     }
 
     fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Question) -> Answer<T> {
         let (sender, receiver) = oneshot::channel();
         // Without a task the receiver learns it from the sender that is dropped.
-        let _ = self.order(LedgerCommand::Ask(question(sender)));
+        let _ = self.order(Order::Ask(question(sender)));
         Answer(receiver)
     }
 
     /// Writes what is still to be written, and lets the file go. Charges after it are lost.
     pub fn close(&self) {
         let (done, closed) = sync_channel(1);
-        if self.order(LedgerCommand::Close(done)).is_ok() && closed.recv_timeout(CLOSING_PATIENCE).is_err() {
+        if self.order(Order::Close(done)).is_ok() && closed.recv_timeout(CLOSING_PATIENCE).is_err() {
             log::error!(target: "tollgate::ledger", "the last charges could not be written in time");
         }
     }
 
     /// Shows the metrics of the ledger.
     pub fn register(&self, registry: &mut Registry) {
-        let LedgerFigures { usable, waiting, commits, failures, charged, refunded, capped, insufficient } =
+        let Figures { usable, waiting, commits, failures, charged, refunded, capped, insufficient } =
             &self.shared.figures;
         // Without books there is nothing that could be usable or not: a 0 would be an alarm.
         if self.is_kept() {

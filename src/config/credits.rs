@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::units::Bytes;
 use super::{Source, file};
 use crate::config::yaml::{Listed, Mistakes, Place, Written};
-use crate::ledger::{Durability, LedgerSettings, Storage as Books};
+use crate::ledger::{Durability, Settings, Storage as Books};
 use crate::policy::check::body::BodyRule;
 use crate::policy::tariff::{Condition, Line, MAX_LINE_CREDITS, MAX_LINES, MAX_TESTS, Step, Tariff, Test, Tests};
 
@@ -192,7 +192,7 @@ pub fn ledger(
     root: &Place,
     source: &Source,
     mistakes: &mut Mistakes,
-) -> Option<LedgerSettings> {
+) -> Option<Settings> {
     const WANTED: &str = "name the file that credits are written to, as in ledger: { file: ledger.db }";
     if ledger.is_missing() && somebody_pays {
         mistakes.push(root.key("ledger"), format!("is missing, and accounts have credits; {WANTED}"));
@@ -225,5 +225,5 @@ pub fn ledger(
         }
         (Written::Bad, false) => Books::Memory,
     };
-    Some(LedgerSettings { place: books, durability })
+    Some(Settings { place: books, durability })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 
-use super::LedgerFault;
+use super::fault::Fault;
 use crate::policy::credits::CreditAccount;
 use crate::policy::credits::balance::BalanceSnapshot;
 use crate::policy::respond::TransactionId;
@@ -124,8 +124,8 @@ pub struct Position {
 }
 
 /// A time as rows have it.
-pub fn timestamp(unix_milliseconds: i64) -> Result<String, LedgerFault> {
+pub fn timestamp(unix_milliseconds: i64) -> Result<String, Fault> {
     DateTime::from_timestamp_millis(unix_milliseconds)
         .map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
-        .ok_or(LedgerFault::new("the clock is outside the years that can be written"))
+        .ok_or(Fault::new("the clock is outside the years that can be written"))
 }

@@ -11,29 +11,29 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::LedgerFault;
+use super::fault::Fault;
 
 /// The ending of the file beside the ledger whose lock orders those that open it by one name.
 const ENDING: &str = ".lock";
 
-const TAKEN: LedgerFault =
-    LedgerFault::new("another process has the ledger; stop it, or give each gateway a ledger of its own").busy();
+const TAKEN: Fault =
+    Fault::new("another process has the ledger; stop it, or give each gateway a ledger of its own").busy();
 
 /// The ledger by its own name, behind all links; its directory has to be there, the file does not.
 ///
 /// # Errors
 /// What is wrong with the name.
-pub fn real_name(path: &Path) -> Result<PathBuf, LedgerFault> {
+pub fn real_name(path: &Path) -> Result<PathBuf, Fault> {
     match fs::canonicalize(path) {
         Ok(found) => Ok(found),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if fs::symlink_metadata(path).is_ok() {
-                return Err(LedgerFault::new(
+                return Err(Fault::new(
                     "the name is a link to a file that is not there; put the file back, or remove the link",
                 ));
             }
             let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let name = path.file_name().ok_or(LedgerFault::new("the name is that of a directory; name a file"))?;
+            let name = path.file_name().ok_or(Fault::new("the name is that of a directory; name a file"))?;
             Ok(fs::canonicalize(directory)?.join(name))
         }
         Err(error) => Err(error.into()),
@@ -51,7 +51,7 @@ pub fn beside(path: &Path, ending: &str) -> PathBuf {
 ///
 /// # Errors
 /// That another process has it, or that no file can be made beside it.
-pub fn take_name(real_name: &Path) -> Result<File, LedgerFault> {
+pub fn take_name(real_name: &Path) -> Result<File, Fault> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(0o600);
     take(options.open(beside(real_name, ENDING))?)
@@ -63,10 +63,10 @@ pub fn take_name(real_name: &Path) -> Result<File, LedgerFault> {
 /// # Errors
 /// That another process has it, or that it has further names: its journal stands beside one of them
 /// alone, so that what was written by that name would be missing by the others.
-pub fn take_file(real_name: &Path) -> Result<File, LedgerFault> {
+pub fn take_file(real_name: &Path) -> Result<File, Fault> {
     let file = take(OpenOptions::new().read(true).write(true).open(real_name)?)?;
     if file.metadata()?.nlink() > 1 {
-        return Err(LedgerFault::new(
+        return Err(Fault::new(
             "the file has a second name (a hard link), and its journal (-wal) stands beside one of them alone; remove the other name, or make it a copy",
         ));
     }
@@ -76,12 +76,12 @@ pub fn take_file(real_name: &Path) -> Result<File, LedgerFault> {
 /// Whether another process keeps this ledger.
 pub fn is_taken(path: &Path) -> bool {
     let Ok(name) = real_name(path) else { return false };
-    let by_name = beside(&name, ENDING).exists() && take_name(&name).is_err_and(LedgerFault::is_taken);
+    let by_name = beside(&name, ENDING).exists() && take_name(&name).is_err_and(Fault::is_taken);
     // A file that cannot be opened is told by whoever opens the ledger.
-    by_name || File::open(&name).is_ok_and(|file| take(file).is_err_and(LedgerFault::is_taken))
+    by_name || File::open(&name).is_ok_and(|file| take(file).is_err_and(Fault::is_taken))
 }
 
-fn take(file: File) -> Result<File, LedgerFault> {
+fn take(file: File) -> Result<File, Fault> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(TAKEN),

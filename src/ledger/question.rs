@@ -6,17 +6,20 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::LedgerFault;
 use super::entry::{Entry, Kind};
-use crate::operate::status_store::Errand;
+use super::fault::Fault;
+use super::store::Store;
 use crate::policy::credits::CreditAccount;
 use crate::policy::credits::balance::MAX_CREDITS;
+
+/// Work of others with the open file, or with the fault that keeps it shut.
+pub(super) type Errand = Box<dyn FnOnce(Result<&mut Store, Fault>) + Send>;
 
 /// What an operator wants to know or to change.
 pub(super) enum Question {
     Correct(Correction, oneshot::Sender<Result<Corrected, Refusal>>),
     Page(Page, oneshot::Sender<Result<Vec<Entry>, Refusal>>),
-    /// Of the status, which has tables of its own.
+    /// Of somebody who has tables of its own in the file.
     Errand(Errand),
 }
 
@@ -59,7 +62,7 @@ pub struct Page {
 pub enum Refusal {
     /// The file cannot be used. A correction may be in it all the same: sent again with its key, it
     /// happens once.
-    Unusable(LedgerFault),
+    Unusable(Fault),
     /// The key belongs to another correction.
     KeyTaken,
     /// The balance would have more credits than it can count.
@@ -88,7 +91,7 @@ impl fmt::Display for Refusal {
 pub struct Answer<T>(pub(super) oneshot::Receiver<Result<T, Refusal>>);
 
 /// The fault of a ledger without a task.
-const ENDED: Refusal = Refusal::Unusable(LedgerFault::new("it has been closed; start the program again"));
+const ENDED: Refusal = Refusal::Unusable(Fault::new("it has been closed; start the program again"));
 
 impl<T> Answer<T> {
     /// Waits for it.

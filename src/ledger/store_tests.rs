@@ -1,9 +1,15 @@
 //! Files that were cut short anywhere: what was committed before is there, or the file is refused.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::opening::MAX_JOURNAL_BYTES;
 use super::*;
+use crate::ledger::Storage;
 use crate::ledger::entry::timestamp;
+use crate::ledger::journal::Standing;
+use crate::ledger::lock::{self, beside};
 
 /// A directory in memory, where there is one: thousands of files are opened.
 fn scratch(name: &str) -> PathBuf {
@@ -34,7 +40,7 @@ fn write(store: &mut Store, drafts: &[Draft], batch: i64) {
 }
 
 /// What the ledger in a directory has spent and seen last, or why it is refused.
-fn reopened(directory: &Path) -> Result<(u64, i64), LedgerFault> {
+fn reopened(directory: &Path) -> Result<(u64, i64), Fault> {
     let store = Store::open(&Storage::File(directory.join("ledger.db")), false)?;
     let mut spent = 0;
     store.balances(|_, _, _, of_one| spent += of_one)?;

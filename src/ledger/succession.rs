@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::balance_index::Register;
 use super::batch::address;
-use super::{BalanceState, Charge, LedgerCommand, Recorded, Shared, Stage};
+use super::order::{Charge, Order, Recorded, Shared, Stage, Standing};
 use crate::platform::channel::Channel;
 use crate::policy::credits::CreditAccount;
 use crate::policy::respond::TransactionId;
@@ -90,7 +90,7 @@ impl SuccessorLink {
     pub(super) fn inform(
         line: Channel,
         held: &[(Arc<CreditAccount>, u64)],
-        orders: Sender<LedgerCommand>,
+        orders: Sender<Order>,
         shared: Arc<Shared>,
     ) -> std::io::Result<SuccessorLink> {
         for (credit_account, credits) in held {
@@ -149,7 +149,7 @@ impl SuccessorLink {
 }
 
 /// Takes the successor's answers until it is gone.
-fn listen(line: &Channel, asked: &Mutex<HoldRequest>, orders: &Sender<LedgerCommand>, shared: &Arc<Shared>) {
+fn listen(line: &Channel, asked: &Mutex<HoldRequest>, orders: &Sender<Order>, shared: &Arc<Shared>) {
     while let Ok(Some((said, _))) = line.receive::<FromSuccessor>() {
         match said {
             FromSuccessor::Held(number, left) => {
@@ -222,13 +222,7 @@ impl PredecessorHolds {
     }
 
     /// Serves the process before until it has ended.
-    pub(super) fn serve(
-        self,
-        line: Channel,
-        register: Arc<Register>,
-        orders: Sender<LedgerCommand>,
-        shared: Arc<Shared>,
-    ) {
+    pub(super) fn serve(self, line: Channel, register: Arc<Register>, orders: Sender<Order>, shared: Arc<Shared>) {
         let (recorded, waiting) = std::sync::mpsc::channel::<(u64, oneshot::Receiver<Recorded>)>();
         let Ok(answers) = line.another().and_then(|answers| line.set_patience(None).map(|()| answers)) else { return };
         // Charges are written in the order they came, so that one can be waited for after the other.
@@ -276,14 +270,14 @@ impl PredecessorHolds {
         &self,
         credit_account: &Arc<CreditAccount>,
         credits: u32,
-        orders: &Sender<LedgerCommand>,
+        orders: &Sender<Order>,
         shared: &Shared,
     ) -> Option<u64> {
-        if shared.standing() == BalanceState::Usable {
+        if shared.standing() == Standing::Usable {
             let held = locked(&self.0).hold(credit_account, credits);
             // Either whoever hands the ledger over sees this hold, or this sees that it is handed over.
             fence(Ordering::SeqCst);
-            if shared.standing() != BalanceState::HandedOver {
+            if shared.standing() != Standing::HandedOver {
                 return held.then(|| credit_account.balance().available());
             }
             if held {
@@ -291,7 +285,7 @@ impl PredecessorHolds {
             }
         }
         let (told, left) = oneshot::channel();
-        orders.send(LedgerCommand::Borrow(Arc::clone(credit_account), credits, told)).ok()?;
+        orders.send(Order::Borrow(Arc::clone(credit_account), credits, told)).ok()?;
         let left = left.blocking_recv().ok().flatten()?;
         locked(&self.0).hold(credit_account, credits).then_some(left)
     }
@@ -305,7 +299,7 @@ impl PredecessorHolds {
         credits: u32,
         text: &str,
         stage: Stage,
-        orders: &Sender<LedgerCommand>,
+        orders: &Sender<Order>,
         shared: &Shared,
     ) {
         let Some(transaction) = TransactionId::parse(text) else { return };

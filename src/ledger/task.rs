@@ -15,13 +15,13 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use super::balance_index::Register;
 use super::batch::{Batch, address, draft};
 use super::entry::{Draft, Entry, Position, timestamp};
+use super::fault::Fault;
+use super::order::{Charge, Order, Recorded, Shared, Stage};
+use super::question::{Corrected, Correction, Page, Question, Refusal};
 use super::rates::{Rates, milliseconds};
+use super::settings::{Durability, Settings};
 use super::store::Store;
 use super::succession::{PredecessorHolds, SuccessorLink};
-use super::{
-    Charge, Corrected, Correction, Durability, LedgerCommand, LedgerFault, LedgerSettings, Page, Question, Recorded,
-    Refusal, Shared, Stage,
-};
 use crate::platform::channel::Channel;
 use crate::policy::credits::CreditAccount;
 
@@ -41,16 +41,16 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is written what accounts have used of their rates.
 const RATES_INTERVAL: Duration = Duration::from_secs(5);
 
-const NOT_OPEN: LedgerFault = LedgerFault::new("it is not open");
+const NOT_OPEN: Fault = Fault::new("it is not open");
 
 /// The ledger's task.
 pub struct Task {
-    settings: LedgerSettings,
+    settings: Settings,
     /// How long charges are gathered.
     interval: Duration,
     register: Arc<Register>,
-    orders: Receiver<LedgerCommand>,
-    sender: Sender<LedgerCommand>,
+    orders: Receiver<Order>,
+    sender: Sender<Order>,
     shared: Arc<Shared>,
     /// What accounts have used of their rates; `None` if that is not kept.
     rates: Option<Rates>,
@@ -60,7 +60,7 @@ pub struct Task {
     /// The balances have been read.
     loaded: bool,
     /// Why it cannot be used, each reason once: what was logged since it could.
-    faults: Vec<LedgerFault>,
+    faults: Vec<Fault>,
     position: Position,
     /// Charges that are to be written, in the order they came.
     pending: Vec<Charge>,
@@ -85,10 +85,10 @@ pub struct Task {
 
 impl Task {
     pub(super) fn new(
-        settings: LedgerSettings,
+        settings: Settings,
         register: Arc<Register>,
-        orders: Receiver<LedgerCommand>,
-        sender: Sender<LedgerCommand>,
+        orders: Receiver<Order>,
+        sender: Sender<Order>,
         shared: Arc<Shared>,
         rates: Option<Rates>,
     ) -> Task {
@@ -216,7 +216,7 @@ impl Task {
         };
         match self.orders.recv_timeout(patience) {
             Ok(order) => {
-                let gather = matches!(order, LedgerCommand::Charge(_)) && self.link.is_none();
+                let gather = matches!(order, Order::Charge(_)) && self.link.is_none();
                 self.take(order);
                 if gather && !self.interval.is_zero() {
                     // Whoever has more to say than a charge ends the wait.
@@ -237,28 +237,28 @@ impl Task {
         }
     }
 
-    fn take(&mut self, order: LedgerCommand) {
+    fn take(&mut self, order: Order) {
         match order {
-            LedgerCommand::Charge(charge) => match &mut self.link {
+            Order::Charge(charge) => match &mut self.link {
                 None => self.pending.push(charge),
                 Some(link) => {
                     link.charge(charge);
                     self.count_out(1);
                 }
             },
-            LedgerCommand::HandOver(line) => self.successor = Some(line),
-            LedgerCommand::Borrow(credit_account, credits, told) => {
+            Order::HandOver(line) => self.successor = Some(line),
+            Order::Borrow(credit_account, credits, told) => {
                 // Without a successor the sender that is dropped says so.
                 if let Some(link) = &mut self.link {
                     link.borrow(credit_account, credits, told);
                 }
             }
-            LedgerCommand::Ask(question) => self.questions.push(question),
-            LedgerCommand::Adopt(policy, register, done) => {
+            Order::Ask(question) => self.questions.push(question),
+            Order::Adopt(policy, register, done) => {
                 self.adopt(policy, register);
                 let _ = done.send(());
             }
-            LedgerCommand::Close(done) => self.closing = Some(done),
+            Order::Close(done) => self.closing = Some(done),
         }
     }
 
@@ -306,7 +306,7 @@ impl Task {
         }
     }
 
-    fn commit(&mut self, batch: Batch) -> Result<(), LedgerFault> {
+    fn commit(&mut self, batch: Batch) -> Result<(), Fault> {
         let Some(store) = &mut self.store else {
             self.doubt = Some(batch);
             return Err(NOT_OPEN);
@@ -396,12 +396,12 @@ impl Task {
             }
             Question::Errand(errand) => {
                 let fault = self.opened().err().unwrap_or(NOT_OPEN);
-                errand.run(self.store.as_mut().ok_or(fault));
+                errand(self.store.as_mut().ok_or(fault));
             }
         }
     }
 
-    fn page(&self, page: &Page) -> Result<Vec<Entry>, LedgerFault> {
+    fn page(&self, page: &Page) -> Result<Vec<Entry>, Fault> {
         self.opened()?.page(
             page.credit_account.as_ref().map(|credit_account| credit_account.key()),
             page.after,
@@ -409,7 +409,7 @@ impl Task {
         )
     }
 
-    fn opened(&self) -> Result<&Store, LedgerFault> {
+    fn opened(&self) -> Result<&Store, Fault> {
         let fault = self.faults.last().copied().unwrap_or(NOT_OPEN);
         self.store.as_ref().ok_or(fault)
     }
@@ -439,7 +439,7 @@ impl Task {
         batch.correction = Some((Arc::clone(&credit_account), amount));
         self.commit(batch).map_err(Refusal::Unusable)?;
         let entry = self.opened().and_then(|store| store.keyed(account, product, &key)).map_err(Refusal::Unusable)?;
-        let missing = Refusal::Unusable(LedgerFault::new("a row that was written is not there"));
+        let missing = Refusal::Unusable(Fault::new("a row that was written is not there"));
         Ok(Corrected { entry: entry.ok_or(missing)?, again: false, balance: credit_account.balance().available() })
     }
 }
@@ -454,7 +454,7 @@ fn count(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
 
-fn now() -> Result<String, LedgerFault> {
+fn now() -> Result<String, Fault> {
     timestamp(milliseconds(since_1970()))
 }
 

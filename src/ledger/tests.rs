@@ -15,7 +15,8 @@ use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 
 use crate::ledger::entry::Kind;
-use crate::ledger::{Answer, BalanceState, Bill, Ledger, Storage};
+use crate::ledger::order::Standing;
+use crate::ledger::{Answer, Bill, Ledger, Storage};
 use crate::policy::credits::Hold;
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::TransactionId;
@@ -111,7 +112,7 @@ impl Process {
             .collect();
         let (orders, received) = channel();
         let shared = Arc::new(Shared::default());
-        let settings = LedgerSettings { place: Storage::Memory, durability };
+        let settings = Settings { place: Storage::Memory, durability };
         let register = Arc::new(Register::new(credit_accounts.clone()));
         let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared), None);
         task.interval = Duration::ZERO;
@@ -120,7 +121,7 @@ impl Process {
         task.position = store.position().unwrap();
         task.store = Some(store);
         task.prove().unwrap();
-        shared.stand(BalanceState::Usable);
+        shared.stand(Standing::Usable);
         let ledger = Ledger {
             durability,
             register: ArcSwap::new(register),
@@ -355,7 +356,7 @@ fn task_on_a_file(directory: &std::path::Path, durability: Durability) -> (Task,
     let credit_account = Arc::new(CreditAccount::new("acme".into(), "phone".into(), 10));
     let (orders, received) = channel();
     let shared = Arc::new(Shared::default());
-    let settings = LedgerSettings { place: Storage::File(directory.join("ledger.db")), durability };
+    let settings = Settings { place: Storage::File(directory.join("ledger.db")), durability };
     let register = Arc::new(Register::new(vec![credit_account]));
     let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared), None);
     task.interval = Duration::ZERO;
@@ -382,7 +383,7 @@ fn work(task: &mut Task) {
 impl Ledger {
     /// Whether requests that cost something are served.
     fn is_usable(&self) -> bool {
-        self.shared.standing() == BalanceState::Usable
+        self.shared.standing() == Standing::Usable
     }
 }
 
@@ -489,7 +490,7 @@ fn a_failed_write_that_is_there_after_all_is_not_written_again() {
                 }
             }
             task.doubt = Some(batch);
-            task.fail(LedgerFault::new("on purpose"));
+            task.fail(Fault::new("on purpose"));
             assert!(written.try_recv().is_err(), "nobody is told that it was written");
             work(&mut task);
             work(&mut task);
@@ -521,7 +522,7 @@ fn a_grant_that_failed_but_is_there_counts_and_an_adjustment_that_is_not_there_i
             task.store.as_mut().unwrap().write(&batch.drafts, &at, batch.position).unwrap();
         }
         task.doubt = Some(batch);
-        task.fail(LedgerFault::new("on purpose"));
+        task.fail(Fault::new("on purpose"));
         work(&mut task);
         assert_eq!(credit_account.snapshot().available, available, "{amount} {is_there}");
         // Sent again with its key, it has happened once.
@@ -615,7 +616,7 @@ fn many_charges_of_one_licence_share_a_row_and_a_few_have_one_each() {
 #[test]
 fn a_ledger_that_is_closed_has_written_everything() {
     let directory = scratch("closed");
-    let settings = LedgerSettings { place: Storage::File(directory.join("ledger.db")), durability: Durability::Batch };
+    let settings = Settings { place: Storage::File(directory.join("ledger.db")), durability: Durability::Batch };
     let credit_accounts = vec![Arc::new(CreditAccount::new("acme".into(), "phone".into(), 10))];
     let ledger = Ledger::open(Some(settings), credit_accounts, None, None);
     deliver(&ledger);

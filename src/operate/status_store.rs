@@ -8,10 +8,10 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use tokio::sync::oneshot;
 
+use crate::ledger::fault::Fault;
 use crate::ledger::store::Store;
-use crate::ledger::{LedgerFault, Refusal};
+use crate::ledger::{Answer, Ledger};
 use crate::site::status::history::{DAY, DAYS_KEPT, Entry, HOUR, HOURS_KEPT, STEPS_KEPT, Seconds, Tally};
 use crate::site::status::incident::{Incident, Kind, MAX_INCIDENTS};
 use crate::site::status::notice::{MAX_NOTICES, Matter, Notice};
@@ -84,37 +84,31 @@ pub struct Changes {
     pub step: Seconds,
 }
 
-type Asker<T> = oneshot::Sender<Result<T, Refusal>>;
+impl Ledger {
+    /// Reads what is known for the status at a time.
+    pub fn status_store(&self, now: Seconds) -> Answer<StatusStore> {
+        self.run(move |store| store.with_annals().and_then(|()| store.status_store(now)))
+    }
 
-/// What the status asks the ledger's thread for.
-pub enum Errand {
-    Read(Seconds, Asker<StatusStore>),
-    Write(Changes, Asker<()>),
-    Add(Notice, Asker<Notice>),
-    /// Closes the notice with this number at a time; `None` if there is none that is open.
-    Close(i64, Seconds, Asker<Option<Notice>>),
-}
+    /// Writes what has changed of the status.
+    pub fn write_annals(&self, changes: Changes) -> Answer<()> {
+        self.run(move |store| store.with_annals().and_then(|()| store.write_annals(&changes)))
+    }
 
-impl Errand {
-    /// Does it with an open ledger, or says why there is none.
-    pub fn run(self, store: Result<&mut Store, LedgerFault>) {
-        fn told<T>(asker: Asker<T>, outcome: Result<T, LedgerFault>) {
-            // Nobody may want to know any more.
-            let _ = asker.send(outcome.map_err(Refusal::Unusable));
-        }
-        let store = store.and_then(|store| store.with_annals().map(|()| store));
-        match self {
-            Errand::Read(now, asker) => told(asker, store.and_then(|store| store.status_store(now))),
-            Errand::Write(changes, asker) => told(asker, store.and_then(|store| store.write_annals(&changes))),
-            Errand::Add(notice, asker) => told(asker, store.and_then(|store| store.add_notice(notice))),
-            Errand::Close(id, at, asker) => told(asker, store.and_then(|store| store.close_notice(id, at))),
-        }
+    /// Writes a notice; the answer is the notice with its number.
+    pub fn add_notice(&self, notice: Notice) -> Answer<Notice> {
+        self.run(move |store| store.with_annals().and_then(|()| store.add_notice(notice)))
+    }
+
+    /// Closes a notice; the answer is the notice, if there is an open one with this number.
+    pub fn close_notice(&self, id: i64, at: Seconds) -> Answer<Option<Notice>> {
+        self.run(move |store| store.with_annals().and_then(|()| store.close_notice(id, at)))
     }
 }
 
 impl Store {
     /// Makes the tables, if they are not there yet.
-    fn with_annals(&self) -> Result<(), LedgerFault> {
+    fn with_annals(&self) -> Result<(), Fault> {
         self.check_place()?;
         let connection = self.connection();
         let is_there = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'status_layout')";
@@ -126,14 +120,12 @@ impl Store {
         }
         let layout = "SELECT layout FROM status_layout";
         if connection.prepare_cached(layout)?.query_row([], |row| row.get::<_, i64>(0))? != LAYOUT {
-            return Err(LedgerFault::new(
-                "the history of the status is of another version of this program; use that one",
-            ));
+            return Err(Fault::new("the history of the status is of another version of this program; use that one"));
         }
         Ok(())
     }
 
-    fn status_store(&self, now: Seconds) -> Result<StatusStore, LedgerFault> {
+    fn status_store(&self, now: Seconds) -> Result<StatusStore, Fault> {
         let connection = self.connection();
         Ok(StatusStore {
             entries: entries(connection, now)?,
@@ -142,7 +134,7 @@ impl Store {
         })
     }
 
-    fn write_annals(&mut self, changes: &Changes) -> Result<(), LedgerFault> {
+    fn write_annals(&mut self, changes: &Changes) -> Result<(), Fault> {
         let Changes { entries, incidents, now, step } = changes;
         let transaction = self.connection_mut().transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         for entry in entries {
@@ -165,7 +157,7 @@ impl Store {
         Ok(transaction.commit()?)
     }
 
-    fn add_notice(&self, notice: Notice) -> Result<Notice, LedgerFault> {
+    fn add_notice(&self, notice: Notice) -> Result<Notice, Fault> {
         let connection = self.connection();
         let (starts, ends) = match notice.matter {
             Matter::Note { at } => (at, None),
@@ -186,7 +178,7 @@ impl Store {
         Ok(Notice { id: Some(connection.last_insert_rowid()), ..notice })
     }
 
-    fn close_notice(&self, id: i64, at: Seconds) -> Result<Option<Notice>, LedgerFault> {
+    fn close_notice(&self, id: i64, at: Seconds) -> Result<Option<Notice>, Fault> {
         let connection = self.connection();
         let update = "UPDATE status_notice SET closed = ?2 WHERE id = ?1 AND closed IS NULL";
         if connection.prepare_cached(update)?.execute(params![id, int(at)])? == 0 {
@@ -197,7 +189,7 @@ impl Store {
     }
 }
 
-fn write_entry(connection: &Connection, entry: &Entry) -> Result<(), LedgerFault> {
+fn write_entry(connection: &Connection, entry: &Entry) -> Result<(), Fault> {
     let Entry { product, seconds, start, tally, latency } = entry;
     connection.prepare_cached("INSERT OR REPLACE INTO status_count VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
         int(*seconds),
@@ -216,7 +208,7 @@ fn write_entry(connection: &Connection, entry: &Entry) -> Result<(), LedgerFault
 }
 
 /// Removes what nobody looks at any more, so that the file does not grow with time.
-fn forget(connection: &Connection, now: Seconds, step: Seconds) -> Result<(), LedgerFault> {
+fn forget(connection: &Connection, now: Seconds, step: Seconds) -> Result<(), Fault> {
     let first_day = int(now.saturating_sub(DAYS_KEPT * DAY));
     let counts = "DELETE FROM status_count WHERE seconds = ?1 AND start < ?2";
     for (seconds, kept) in [(step, STEPS_KEPT), (HOUR, HOURS_KEPT), (DAY, DAYS_KEPT)] {
@@ -236,7 +228,7 @@ fn forget(connection: &Connection, now: Seconds, step: Seconds) -> Result<(), Le
     Ok(())
 }
 
-fn entries(connection: &Connection, now: Seconds) -> Result<Vec<Entry>, LedgerFault> {
+fn entries(connection: &Connection, now: Seconds) -> Result<Vec<Entry>, Fault> {
     let query = "SELECT product, seconds, start, answered, failed FROM status_count WHERE start >= ?1 ORDER BY start";
     let first_day = int(now.saturating_sub(DAYS_KEPT * DAY));
     let mut statement = connection.prepare(query)?;
@@ -266,7 +258,7 @@ fn entries(connection: &Connection, now: Seconds) -> Result<Vec<Entry>, LedgerFa
     Ok(entries)
 }
 
-fn incidents(connection: &Connection, now: Seconds) -> Result<Vec<Incident>, LedgerFault> {
+fn incidents(connection: &Connection, now: Seconds) -> Result<Vec<Incident>, Fault> {
     // The newest, where there are too many.
     let query = "SELECT * FROM (SELECT product, kind, started, ended, rule, answered, failed FROM status_incident \
                  WHERE ended IS NULL OR ended >= ?1 ORDER BY started DESC LIMIT ?2) ORDER BY started";
@@ -289,7 +281,7 @@ fn incidents(connection: &Connection, now: Seconds) -> Result<Vec<Incident>, Led
 
 const NOTICE: &str = "id, kind, product, starts, ends, written, closed, by, text";
 
-fn notices(connection: &Connection, now: Seconds) -> Result<Vec<Notice>, LedgerFault> {
+fn notices(connection: &Connection, now: Seconds) -> Result<Vec<Notice>, Fault> {
     // Open ones are bounded by those who write them; of the others the newest are enough.
     let query = format!(
         "SELECT * FROM (SELECT {NOTICE} FROM status_notice WHERE COALESCE(closed, ends, ?1) >= ?1 \

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
 use super::Task;
+use crate::ledger::order::{Order, Standing};
 use crate::ledger::succession::{PredecessorHolds, SuccessorLink};
-use crate::ledger::{BalanceState, LedgerCommand};
 use crate::platform::channel::Channel;
 use crate::policy::credits::CreditAccount;
 
@@ -24,7 +24,7 @@ impl Task {
     /// Lets the file go to a successor: all that is to be written is, and what requests hold is
     /// told, before it has the file.
     pub(super) fn hand_over(&mut self, line: Channel) {
-        self.shared.stand(BalanceState::HandedOver);
+        self.shared.stand(Standing::HandedOver);
         // Either this sees a request's hold, or the request sees that it is handed over.
         fence(Ordering::SeqCst);
         let held = |credit_account: &Arc<CreditAccount>| (Arc::clone(credit_account), credit_account.snapshot().held);
@@ -34,7 +34,7 @@ impl Task {
         let mut borrowers = Vec::new();
         while let Ok(order) = self.orders.try_recv() {
             match order {
-                LedgerCommand::Borrow(credit_account, credits, told) => borrowers.push((credit_account, credits, told)),
+                Order::Borrow(credit_account, credits, told) => borrowers.push((credit_account, credits, told)),
                 order => self.take(order),
             }
         }

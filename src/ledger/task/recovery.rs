@@ -8,12 +8,13 @@ use std::sync::Arc;
 use super::{Task, milliseconds, since_1970};
 use crate::ledger::balance_index::Register;
 use crate::ledger::batch::address;
+use crate::ledger::fault::Fault;
+use crate::ledger::order::{Stage, Standing};
 use crate::ledger::store::Store;
-use crate::ledger::{BalanceState, LedgerFault, Stage, Storage};
 use crate::policy::Policy;
 use crate::policy::credits::CreditAccount;
 
-const TOO_MANY_CREDITS: LedgerFault = LedgerFault::new("a balance has more credits than can be counted; adjust it");
+const TOO_MANY_CREDITS: Fault = Fault::new("a balance has more credits than can be counted; adjust it");
 
 impl Task {
     /// Opens the file and brings it and the balances in memory together. Only a write that
@@ -29,19 +30,19 @@ impl Task {
                 if !std::mem::take(&mut self.faults).is_empty() {
                     log::info!(target: "tollgate::ledger", "the ledger can be used again");
                 }
-                self.shared.stand(BalanceState::Usable);
+                self.shared.stand(Standing::Usable);
             }
             Err(fault) => self.fail(fault),
         }
     }
 
-    fn open(&mut self) -> Result<(), LedgerFault> {
+    fn open(&mut self) -> Result<(), Fault> {
         let store = Store::open(&self.settings.place, !self.loaded)?;
         let position = store.position()?;
         if self.loaded {
             let ours = position == self.position || self.doubt.as_ref().is_some_and(|batch| position == batch.position);
             if !ours {
-                return Err(LedgerFault::new(
+                return Err(Fault::new(
                     "the file has another history than the one in use; put the newest copy back, or restart",
                 ));
             }
@@ -55,7 +56,7 @@ impl Task {
     }
 
     /// Reads every balance. Credit accounts that the file does not know begin with their first grant.
-    pub(super) fn load(&mut self, store: &Store) -> Result<(), LedgerFault> {
+    pub(super) fn load(&mut self, store: &Store) -> Result<(), Fault> {
         let credit_accounts = self.register.all();
         let mut known = vec![false; credit_accounts.len()];
         let mut all_fit = true;
@@ -112,7 +113,7 @@ impl Task {
 
     /// Reads the balances of credit accounts that are new. Until then they have nothing, and nobody can
     /// hold anything while the file cannot be read.
-    fn read_unread(&mut self) -> Result<(), LedgerFault> {
+    fn read_unread(&mut self) -> Result<(), Fault> {
         let Some(store) = &self.store else { return Ok(()) };
         while let Some(credit_account) = self.unread.last() {
             match store.balance(&credit_account.account, &credit_account.product)? {
@@ -131,7 +132,7 @@ impl Task {
     }
 
     /// Finds out what became of the write that had failed.
-    fn settle_doubt(&mut self) -> Result<(), LedgerFault> {
+    fn settle_doubt(&mut self) -> Result<(), Fault> {
         let Some(batch) = self.doubt.take() else { return Ok(()) };
         if self.position == batch.position {
             self.written(batch);
@@ -142,12 +143,12 @@ impl Task {
     }
 
     /// Writes something, if only the number of the write.
-    pub(super) fn prove(&mut self) -> Result<(), LedgerFault> {
+    pub(super) fn prove(&mut self) -> Result<(), Fault> {
         let batch = self.gather();
         self.commit(batch)
     }
 
-    pub(super) fn fail(&mut self, fault: LedgerFault) {
+    pub(super) fn fail(&mut self, fault: Fault) {
         self.store = None;
         self.shared.unusable();
         self.shared.figures.failures.inc();
@@ -156,13 +157,10 @@ impl Task {
         self.faults.retain(|known| *known != fault);
         self.faults.push(fault);
         if !told {
-            let place = match &self.settings.place {
-                Storage::File(path) => path.display().to_string(),
-                Storage::Memory => "in memory".to_owned(),
-            };
             log::error!(
                 target: "tollgate::ledger",
-                "the ledger {place} cannot be used: {fault}; requests that cost credits are refused until then"
+                "the ledger {} cannot be used: {fault}; requests that cost credits are refused until then",
+                self.settings.place,
             );
         }
         // Whoever waits for a charge to be written is told by the sender that is dropped.
