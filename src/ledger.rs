@@ -19,43 +19,43 @@ pub(crate) mod balance_index;
 mod batch;
 mod bill;
 pub mod entry;
+mod fault;
 mod journal;
 pub mod lock;
+mod order;
 mod question;
 mod rates;
+mod settings;
 pub mod store;
 mod succession;
 mod task;
 
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
+use std::sync::atomic::{Ordering, fence};
 use std::sync::mpsc::{SendError, Sender, channel, sync_channel};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
-use crate::operate::status_store::{Changes, Errand, StatusStore};
 use crate::platform::channel::Channel;
 use crate::platform::pace;
 use crate::policy::Policy;
 use crate::policy::credits::{CreditAccount, Hold};
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::TransactionId;
-use crate::site::status::history::Seconds;
-use crate::site::status::notice::Notice;
-pub use balance_index::Register;
+pub use balance_index::BalanceIndex;
 pub use bill::{Bill, Receipt};
 use entry::Entry;
+pub use fault::LedgerFault;
+use order::{BalanceState, Charge, LedgerCommand, LedgerFigures, Shared, Stage};
 use question::Question;
 pub use question::{Answer, Corrected, Correction, Page, Refusal};
 use rates::Rates;
-pub use store::Storage;
+pub use settings::{Durability, LedgerSettings, Storage};
+use store::Store;
 
 /// Charges that may wait to be written. Beyond it the disk is too slow for the traffic, and
 /// requests that cost something are refused until it has caught up.
@@ -68,189 +68,15 @@ const CLOSING_PATIENCE: Duration = Duration::from_secs(10);
 /// logs the cause, once for all requests.
 pub const CANNOT_BE_USED: Problem = Problem::new(Row::Internal, "the ledger cannot be used");
 
-/// When a charge is on the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// Some milliseconds after its answer.
-    Batch,
-    /// Before its answer.
-    Each,
-}
-
-/// How the ledger is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LedgerSettings {
-    pub place: Storage,
-    pub durability: Durability,
-}
-
-/// Why the ledger cannot be read or written, and how to mend it: one sentence without names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LedgerFault {
-    what: &'static str,
-    /// Another process has it.
-    taken: bool,
-}
-
-impl LedgerFault {
-    /// A fault in words.
-    pub const fn new(what: &'static str) -> LedgerFault {
-        LedgerFault { what, taken: false }
-    }
-
-    const fn busy(self) -> LedgerFault {
-        LedgerFault { taken: true, ..self }
-    }
-
-    /// Whether another process keeps the ledger.
-    pub fn is_taken(self) -> bool {
-        self.taken
-    }
-}
-
-impl fmt::Display for LedgerFault {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.what)
-    }
-}
-
 /// The books of all accounts that pay.
 #[derive(Debug)]
 pub struct Ledger {
     durability: Durability,
-    register: ArcSwap<Register>,
+    register: ArcSwap<BalanceIndex>,
     orders: Sender<LedgerCommand>,
     /// The task's, which gathers charges until it is woken. `None` without books.
     thread: Option<Thread>,
     shared: Arc<Shared>,
-}
-
-/// What the ledger's task and everybody else both know.
-#[derive(Debug, Default)]
-struct Shared {
-    /// A [`BalanceState`].
-    standing: AtomicU8,
-    /// Told of each change of it.
-    changed: Notify,
-    /// The process before this one may still have charges.
-    predecessor: AtomicBool,
-    figures: LedgerFigures,
-}
-
-/// Whether credits can be held.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum BalanceState {
-    #[default]
-    Unusable,
-    Usable,
-    /// The process before this one still has the file: it will be some milliseconds.
-    Awaited,
-    /// A successor has the file, and holds credits for this process as well.
-    HandedOver,
-}
-
-impl Shared {
-    fn standing(&self) -> BalanceState {
-        match self.standing.load(Ordering::SeqCst) {
-            1 => BalanceState::Usable,
-            2 => BalanceState::Awaited,
-            3 => BalanceState::HandedOver,
-            _ => BalanceState::Unusable,
-        }
-    }
-
-    fn stand(&self, standing: BalanceState) {
-        self.standing.store(standing as u8, Ordering::SeqCst);
-        self.figures.usable.set(i64::from(standing == BalanceState::Usable));
-        self.changed.notify_waiters();
-    }
-
-    /// Lets nobody hold a credit any more, unless a successor does.
-    fn unusable(&self) {
-        if self.standing() != BalanceState::HandedOver {
-            self.stand(BalanceState::Unusable);
-        }
-    }
-
-    /// Returns when nothing is awaited any more.
-    async fn settled(&self) -> BalanceState {
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            // Whatever changes from here on is heard of.
-            changed.as_mut().enable();
-            match self.standing() {
-                BalanceState::Awaited => changed.await,
-                settled => return settled,
-            }
-        }
-    }
-
-    /// Sends a charge to the task, which counts it out again.
-    fn send(&self, orders: &Sender<LedgerCommand>, charge: Charge) -> Result<(), SendError<LedgerCommand>> {
-        self.figures.waiting.inc();
-        orders.send(LedgerCommand::Charge(charge))
-    }
-}
-
-/// The ledger's metrics.
-#[derive(Debug, Default)]
-struct LedgerFigures {
-    usable: Gauge,
-    /// Charges on their way into the file; it also bounds the queue.
-    waiting: Gauge,
-    commits: Counter,
-    failures: Counter,
-    charged: Counter,
-    refunded: Counter,
-    capped: Counter,
-    insufficient: Counter,
-}
-
-/// What the ledger's task is told, in order.
-enum LedgerCommand {
-    Charge(Charge),
-    Ask(Question),
-    /// A policy that is about to come into force, with its credit accounts.
-    Adopt(Arc<Policy>, Arc<Register>, std::sync::mpsc::SyncSender<()>),
-    /// Lets the file go to a successor.
-    HandOver(Channel),
-    /// A request needs so much of what the successor has.
-    Borrow(Arc<CreditAccount>, u32, oneshot::Sender<Option<u64>>),
-    Close(std::sync::mpsc::SyncSender<()>),
-}
-
-/// One lookup's price on its way into the file.
-struct Charge {
-    credit_account: Arc<CreditAccount>,
-    credits: u32,
-    transaction: TransactionId,
-    stage: Stage,
-}
-
-/// What is known of the answer that a charge is for.
-enum Stage {
-    /// It went out.
-    Delivered,
-    /// It waits for the charge to be written.
-    Waiting(oneshot::Sender<Recorded>),
-    /// It did not go out, although its charge was written.
-    Undelivered,
-}
-
-/// Proof that a charge was written. Dropping it takes the charge back.
-struct Recorded {
-    charge: Option<Charge>,
-    orders: Sender<LedgerCommand>,
-    shared: Arc<Shared>,
-}
-
-impl Drop for Recorded {
-    fn drop(&mut self) {
-        if let Some(charge) = self.charge.take() {
-            // Without a task there are no books to put in order.
-            let _ = self.shared.send(&self.orders, Charge { stage: Stage::Undelivered, ..charge });
-        }
-    }
 }
 
 impl Ledger {
@@ -277,7 +103,7 @@ impl Ledger {
         rates: Option<Rates>,
         predecessor: Option<Channel>,
     ) -> Ledger {
-        let register = Arc::new(Register::new(credit_accounts));
+        let register = Arc::new(BalanceIndex::new(credit_accounts));
         let (orders, received) = channel();
         let shared = Arc::new(Shared::default());
         let durability = settings.as_ref().map_or(Durability::Batch, |settings| settings.durability);
@@ -392,7 +218,7 @@ impl Ledger {
     }
 
     /// All credit accounts, in the order of the configuration.
-    pub fn register_of_licences(&self) -> Arc<Register> {
+    pub fn register_of_licences(&self) -> Arc<BalanceIndex> {
         self.register.load_full()
     }
 
@@ -434,24 +260,17 @@ impl Ledger {
         self.thread.is_some()
     }
 
-    /// Reads what is known for the status at a time.
-    pub fn status_store(&self, now: Seconds) -> Answer<StatusStore> {
-        self.ask(|answer| Question::Errand(Errand::Read(now, answer)))
-    }
-
-    /// Writes what has changed of the status.
-    pub fn write_annals(&self, changes: Changes) -> Answer<()> {
-        self.ask(|answer| Question::Errand(Errand::Write(changes, answer)))
-    }
-
-    /// Writes a notice; it comes back with its number.
-    pub fn add_notice(&self, notice: Notice) -> Answer<Notice> {
-        self.ask(|answer| Question::Errand(Errand::Add(notice, answer)))
-    }
-
-    /// Closes a notice; it comes back, if there is an open one with this number.
-    pub fn close_notice(&self, id: i64, at: Seconds) -> Answer<Option<Notice>> {
-        self.ask(|answer| Question::Errand(Errand::Close(id, at, answer)))
+    /// Runs an errand of others with the open file, which has tables of their own, on the ledger's thread.
+    pub fn run<T: Send + 'static>(
+        &self,
+        errand: impl FnOnce(&mut Store) -> Result<T, LedgerFault> + Send + 'static,
+    ) -> Answer<T> {
+        self.ask(|answer| {
+            Question::Errand(Box::new(move |store| {
+                // Nobody may want to know any more.
+                let _ = answer.send(store.and_then(errand).map_err(Refusal::Unusable));
+            }))
+        })
     }
 
     fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Question) -> Answer<T> {

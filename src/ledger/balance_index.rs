@@ -10,7 +10,7 @@ use crate::policy::credits::CreditAccount;
 /// All credit accounts, in the order of the configuration, and behind them those that the process had
 /// before: an account that comes back has the balance that requests may still be settling.
 #[derive(Debug, Default)]
-pub struct Register {
+pub struct BalanceIndex {
     credit_accounts: Box<[Arc<CreditAccount>]>,
     /// How many of them are those of the configuration.
     current: usize,
@@ -19,9 +19,9 @@ pub struct Register {
     hasher: DefaultHashBuilder,
 }
 
-impl Register {
+impl BalanceIndex {
     /// A register of credit accounts, each of another account or product.
-    pub fn new(credit_accounts: Vec<Arc<CreditAccount>>) -> Register {
+    pub fn new(credit_accounts: Vec<Arc<CreditAccount>>) -> BalanceIndex {
         let hasher = DefaultHashBuilder::default();
         let hash_of = |place: &u32| {
             at(&credit_accounts, *place).map_or(0, |credit_account| hasher.hash_one(credit_account.key()))
@@ -31,19 +31,19 @@ impl Register {
             places.insert_unique(hash_of(&place), place, hash_of);
         }
         let current = credit_accounts.len();
-        Register { credit_accounts: credit_accounts.into(), current, places, hasher }
+        BalanceIndex { credit_accounts: credit_accounts.into(), current, places, hasher }
     }
 
     /// A register of other credit accounts that takes over from this one, and forgets none. With the same
     /// credit accounts it is this one.
     pub fn renewed<'l>(
-        self: &Arc<Register>,
+        self: &Arc<BalanceIndex>,
         credit_accounts: impl Iterator<Item = &'l Arc<CreditAccount>> + Clone,
-    ) -> Arc<Register> {
+    ) -> Arc<BalanceIndex> {
         if credit_accounts.clone().map(Arc::as_ptr).eq(self.all().iter().map(Arc::as_ptr)) {
             return Arc::clone(self);
         }
-        let new = Register::new(credit_accounts.cloned().collect());
+        let new = BalanceIndex::new(credit_accounts.cloned().collect());
         // Most stand where they stood.
         let is_gone = |(place, known): &(usize, &Arc<CreditAccount>)| {
             let in_place =
@@ -55,10 +55,10 @@ impl Register {
             return Arc::new(new);
         }
         let all = new.credit_accounts.iter().chain(gone).cloned().collect();
-        Arc::new(Register { current: new.current, ..Register::new(all) })
+        Arc::new(BalanceIndex { current: new.current, ..BalanceIndex::new(all) })
     }
 
-    /// The place of an account's credit account for a product in [`Register::all`].
+    /// The place of an account's credit account for a product in [`BalanceIndex::all`].
     pub fn place(&self, account: &str, product: &str) -> Option<usize> {
         let key = (account, product);
         let is_equal =

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::entry::{Draft, FIRST_GRANT, Kind, Position, Reference};
-use super::{Charge, Stage};
+use super::order::{Charge, Stage};
 use crate::policy::credits::CreditAccount;
 
 /// Charges of one credit account in one batch that get a row each, with their Transaction-Ids; when there

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{Durability, Ledger, Recorded, Stage};
+use super::order::{Recorded, Stage};
+use super::{Durability, Ledger};
 use crate::policy::credits::{CreditAccount, Hold};
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::TransactionId;

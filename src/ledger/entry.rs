@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 
-use super::LedgerFault;
+use super::fault::LedgerFault;
 use crate::policy::credits::CreditAccount;
 use crate::policy::credits::balance::BalanceSnapshot;
 use crate::policy::respond::TransactionId;

@@ -11,7 +11,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::LedgerFault;
+use super::fault::LedgerFault;
 
 /// The ending of the file beside the ledger whose lock orders those that open it by one name.
 const ENDING: &str = ".lock";

@@ -6,17 +6,20 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::LedgerFault;
 use super::entry::{Entry, Kind};
-use crate::operate::status_store::Errand;
+use super::fault::LedgerFault;
+use super::store::Store;
 use crate::policy::credits::CreditAccount;
 use crate::policy::credits::balance::MAX_CREDITS;
+
+/// Work of others with the open file, or with the fault that keeps it shut.
+pub(super) type Errand = Box<dyn FnOnce(Result<&mut Store, LedgerFault>) + Send>;
 
 /// What an operator wants to know or to change.
 pub(super) enum Question {
     Correct(Correction, oneshot::Sender<Result<Corrected, Refusal>>),
     Page(Page, oneshot::Sender<Result<Vec<Entry>, Refusal>>),
-    /// Of the status, which has tables of its own.
+    /// Of somebody who has tables of its own in the file.
     Errand(Errand),
 }
 

@@ -72,8 +72,8 @@ impl Rates {
             let Rate::Limited(window, arrival) = &account.rate else { continue };
             let left = used(&account.name).map_or(Duration::ZERO, |used| used.left(window, unix));
             if !left.is_zero() {
-                *written = monotonic.saturating_add(left);
-                arrival.raise(*written);
+                window.restore(arrival, left, monotonic);
+                *written = arrival.full_at();
             }
         }
     }
@@ -151,7 +151,7 @@ mod tests {
             let new_window = window(after.0, after.1, after.2);
             let restarted = Rate::within(Arc::clone(&new_window));
             if let Rate::Limited(_, arrival) = &restarted {
-                arrival.raise(at(7).monotonic + row.left(&new_window, UNIX));
+                new_window.restore(arrival, row.left(&new_window, UNIX), at(7).monotonic);
             }
 
             let remaining = |rate: &Rate, now| i64::from(rate.state(now).unwrap().remaining);

@@ -1,9 +1,15 @@
 //! Files that were cut short anywhere: what was committed before is there, or the file is refused.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::opening::MAX_JOURNAL_BYTES;
 use super::*;
+use crate::ledger::Storage;
 use crate::ledger::entry::timestamp;
+use crate::ledger::journal::Standing;
+use crate::ledger::lock::{self, beside};
 
 /// A directory in memory, where there is one: thousands of files are opened.
 fn scratch(name: &str) -> PathBuf {

@@ -16,9 +16,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::balance_index::Register;
+use super::balance_index::BalanceIndex;
 use super::batch::address;
-use super::{BalanceState, Charge, LedgerCommand, Recorded, Shared, Stage};
+use super::order::{BalanceState, Charge, LedgerCommand, Recorded, Shared, Stage};
 use crate::platform::channel::Channel;
 use crate::policy::credits::CreditAccount;
 use crate::policy::respond::TransactionId;
@@ -206,7 +206,7 @@ impl PredecessorHolds {
     }
 
     /// Holds what was announced, now that balances are known. Before anybody else can.
-    pub(super) fn hold(&self, register: &Register) {
+    pub(super) fn hold(&self, register: &BalanceIndex) {
         let mut kept = locked(&self.0);
         let announced = std::mem::take(&mut kept.announced);
         if kept.closed {
@@ -225,7 +225,7 @@ impl PredecessorHolds {
     pub(super) fn serve(
         self,
         line: Channel,
-        register: Arc<Register>,
+        register: Arc<BalanceIndex>,
         orders: Sender<LedgerCommand>,
         shared: Arc<Shared>,
     ) {
@@ -300,7 +300,7 @@ impl PredecessorHolds {
     #[expect(clippy::too_many_arguments, reason = "one message, and where it goes")]
     fn take(
         &self,
-        register: &Register,
+        register: &BalanceIndex,
         name: Name,
         credits: u32,
         text: &str,

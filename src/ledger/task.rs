@@ -12,16 +12,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use super::balance_index::Register;
+use super::balance_index::BalanceIndex;
 use super::batch::{Batch, address, draft};
 use super::entry::{Draft, Entry, Position, timestamp};
+use super::fault::LedgerFault;
+use super::order::{Charge, LedgerCommand, Recorded, Shared, Stage};
+use super::question::{Corrected, Correction, Page, Question, Refusal};
 use super::rates::{Rates, milliseconds};
+use super::settings::{Durability, LedgerSettings};
 use super::store::Store;
 use super::succession::{PredecessorHolds, SuccessorLink};
-use super::{
-    Charge, Corrected, Correction, Durability, LedgerCommand, LedgerFault, LedgerSettings, Page, Question, Recorded,
-    Refusal, Shared, Stage,
-};
 use crate::platform::channel::Channel;
 use crate::policy::credits::CreditAccount;
 
@@ -48,7 +48,7 @@ pub struct Task {
     settings: LedgerSettings,
     /// How long charges are gathered.
     interval: Duration,
-    register: Arc<Register>,
+    register: Arc<BalanceIndex>,
     orders: Receiver<LedgerCommand>,
     sender: Sender<LedgerCommand>,
     shared: Arc<Shared>,
@@ -86,7 +86,7 @@ pub struct Task {
 impl Task {
     pub(super) fn new(
         settings: LedgerSettings,
-        register: Arc<Register>,
+        register: Arc<BalanceIndex>,
         orders: Receiver<LedgerCommand>,
         sender: Sender<LedgerCommand>,
         shared: Arc<Shared>,
@@ -396,7 +396,7 @@ impl Task {
             }
             Question::Errand(errand) => {
                 let fault = self.opened().err().unwrap_or(NOT_OPEN);
-                errand.run(self.store.as_mut().ok_or(fault));
+                errand(self.store.as_mut().ok_or(fault));
             }
         }
     }

@@ -15,7 +15,8 @@ use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 
 use crate::ledger::entry::Kind;
-use crate::ledger::{Answer, BalanceState, Bill, Ledger, Storage};
+use crate::ledger::order::BalanceState;
+use crate::ledger::{Answer, Bill, Ledger, Storage};
 use crate::policy::credits::Hold;
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::TransactionId;
@@ -112,7 +113,7 @@ impl Process {
         let (orders, received) = channel();
         let shared = Arc::new(Shared::default());
         let settings = LedgerSettings { place: Storage::Memory, durability };
-        let register = Arc::new(Register::new(credit_accounts.clone()));
+        let register = Arc::new(BalanceIndex::new(credit_accounts.clone()));
         let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared), None);
         task.interval = Duration::ZERO;
         task.load(&store).unwrap();
@@ -356,7 +357,7 @@ fn task_on_a_file(directory: &std::path::Path, durability: Durability) -> (Task,
     let (orders, received) = channel();
     let shared = Arc::new(Shared::default());
     let settings = LedgerSettings { place: Storage::File(directory.join("ledger.db")), durability };
-    let register = Arc::new(Register::new(vec![credit_account]));
+    let register = Arc::new(BalanceIndex::new(vec![credit_account]));
     let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared), None);
     task.interval = Duration::ZERO;
     task.recover();

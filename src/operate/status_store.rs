@@ -8,10 +8,10 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use tokio::sync::oneshot;
 
+use crate::ledger::LedgerFault;
 use crate::ledger::store::Store;
-use crate::ledger::{LedgerFault, Refusal};
+use crate::ledger::{Answer, Ledger};
 use crate::site::status::history::{DAY, DAYS_KEPT, Entry, HOUR, HOURS_KEPT, STEPS_KEPT, Seconds, Tally};
 use crate::site::status::incident::{Incident, Kind, MAX_INCIDENTS};
 use crate::site::status::notice::{MAX_NOTICES, Matter, Notice};
@@ -84,31 +84,25 @@ pub struct Changes {
     pub step: Seconds,
 }
 
-type Asker<T> = oneshot::Sender<Result<T, Refusal>>;
+impl Ledger {
+    /// Reads what is known for the status at a time.
+    pub fn status_store(&self, now: Seconds) -> Answer<StatusStore> {
+        self.run(move |store| store.with_annals().and_then(|()| store.status_store(now)))
+    }
 
-/// What the status asks the ledger's thread for.
-pub enum Errand {
-    Read(Seconds, Asker<StatusStore>),
-    Write(Changes, Asker<()>),
-    Add(Notice, Asker<Notice>),
-    /// Closes the notice with this number at a time; `None` if there is none that is open.
-    Close(i64, Seconds, Asker<Option<Notice>>),
-}
+    /// Writes what has changed of the status.
+    pub fn write_annals(&self, changes: Changes) -> Answer<()> {
+        self.run(move |store| store.with_annals().and_then(|()| store.write_annals(&changes)))
+    }
 
-impl Errand {
-    /// Does it with an open ledger, or says why there is none.
-    pub fn run(self, store: Result<&mut Store, LedgerFault>) {
-        fn told<T>(asker: Asker<T>, outcome: Result<T, LedgerFault>) {
-            // Nobody may want to know any more.
-            let _ = asker.send(outcome.map_err(Refusal::Unusable));
-        }
-        let store = store.and_then(|store| store.with_annals().map(|()| store));
-        match self {
-            Errand::Read(now, asker) => told(asker, store.and_then(|store| store.status_store(now))),
-            Errand::Write(changes, asker) => told(asker, store.and_then(|store| store.write_annals(&changes))),
-            Errand::Add(notice, asker) => told(asker, store.and_then(|store| store.add_notice(notice))),
-            Errand::Close(id, at, asker) => told(asker, store.and_then(|store| store.close_notice(id, at))),
-        }
+    /// Writes a notice; the answer is the notice with its number.
+    pub fn add_notice(&self, notice: Notice) -> Answer<Notice> {
+        self.run(move |store| store.with_annals().and_then(|()| store.add_notice(notice)))
+    }
+
+    /// Closes a notice; the answer is the notice, if there is an open one with this number.
+    pub fn close_notice(&self, id: i64, at: Seconds) -> Answer<Option<Notice>> {
+        self.run(move |store| store.with_annals().and_then(|()| store.close_notice(id, at)))
     }
 }
 

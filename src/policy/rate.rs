@@ -131,6 +131,17 @@ impl Window {
         Duration::from_nanos(u64::try_from(used.min(whole)).unwrap_or(u64::MAX))
     }
 
+    /// Counts in `arrival` what an earlier process has counted, after which the burst is whole again in
+    /// `left`. Requests that have come before that was known are counted beside it.
+    pub fn restore(&self, arrival: &Tat, left: Duration, now: Duration) {
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let most = nanoseconds(now.saturating_add(self.carried(Duration::MAX, self.interval())));
+        let (left, now) = (nanoseconds(left), nanoseconds(now));
+        let together = |full_at: u64| Some(full_at.max(now).saturating_add(left).min(most));
+        // The function never gives up, and so neither does the update.
+        let _ = arrival.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, together);
+    }
+
     /// Counts in `arrival` what was used of a window before this one.
     pub fn inherit(&self, arrival: &Tat, before: &Window, arrival_before: &Tat, now: Now) {
         let left = arrival_before.full_at().saturating_sub(now.monotonic);
@@ -357,6 +368,17 @@ mod tests {
             // What has passed meanwhile is counted once more, and nothing twice.
             after.inherit(&before, at(5));
             assert_eq!(after.state(at(5)).unwrap().remaining, remaining, "{words}");
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_process_has_counted_is_counted_beside_what_came_before_that_was_known() {
+        for (here, before, remaining) in [(0, 3, 7), (1, 3, 6), (1, 10, 0), (10, 10, 0)] {
+            let rate = rate(10, 86_400, 10);
+            (0..here).for_each(|_| rate.take(at(5)).unwrap());
+            let Rate::Limited(window, arrival) = &rate else { panic!("a limited rate") };
+            window.restore(arrival, window.interval() * before, at(5).monotonic);
+            assert_eq!(rate.state(at(5)).unwrap().remaining, remaining, "{here} and {before}");
         }
     }
 

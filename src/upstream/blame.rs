@@ -57,6 +57,7 @@ impl<'a> Asker<'a> {
         usize::try_from(self.number).unwrap_or(0) % PLACES
     }
 
+    /// What tells it from other accounts.
     pub const fn number(self) -> u32 {
         self.number
     }
@@ -179,8 +180,8 @@ impl ShutUntil {
     }
 }
 
-const fn pack(number: u32, count: u32) -> u64 {
-    ((number as u64) << u32::BITS) | count as u64
+fn pack(number: u32, count: u32) -> u64 {
+    (u64::from(number) << u32::BITS) | u64::from(count)
 }
 
 fn unpack(word: u64) -> (u32, u32) {

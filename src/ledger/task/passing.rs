@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
 use super::Task;
+use crate::ledger::order::{BalanceState, LedgerCommand};
 use crate::ledger::succession::{PredecessorHolds, SuccessorLink};
-use crate::ledger::{BalanceState, LedgerCommand};
 use crate::platform::channel::Channel;
 use crate::policy::credits::CreditAccount;
 

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use super::{Task, milliseconds, since_1970};
-use crate::ledger::balance_index::Register;
+use crate::ledger::balance_index::BalanceIndex;
 use crate::ledger::batch::address;
+use crate::ledger::fault::LedgerFault;
+use crate::ledger::order::{BalanceState, Stage};
 use crate::ledger::store::Store;
-use crate::ledger::{BalanceState, LedgerFault, Stage, Storage};
 use crate::policy::Policy;
 use crate::policy::credits::CreditAccount;
 
@@ -93,7 +94,7 @@ impl Task {
 
     /// Takes the credit accounts of another policy over. Those of the one before keep their balances, also
     /// while requests still use them.
-    pub(super) fn adopt(&mut self, policy: Arc<Policy>, register: Arc<Register>) {
+    pub(super) fn adopt(&mut self, policy: Arc<Policy>, register: Arc<BalanceIndex>) {
         let is_known = |credit_account: &Arc<CreditAccount>| {
             self.register
                 .find(&credit_account.account, &credit_account.product)
@@ -156,13 +157,10 @@ impl Task {
         self.faults.retain(|known| *known != fault);
         self.faults.push(fault);
         if !told {
-            let place = match &self.settings.place {
-                Storage::File(path) => path.display().to_string(),
-                Storage::Memory => "in memory".to_owned(),
-            };
             log::error!(
                 target: "tollgate::ledger",
-                "the ledger {place} cannot be used: {fault}; requests that cost credits are refused until then"
+                "the ledger {} cannot be used: {fault}; requests that cost credits are refused until then",
+                self.settings.place,
             );
         }
         // Whoever waits for a charge to be written is told by the sender that is dropped.

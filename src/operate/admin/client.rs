@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::Config;
+use crate::ledger::Storage;
 use crate::ledger::lock::is_taken;
-use crate::ledger::store::Storage;
 
 /// How long a running gateway may take for one answer: it may wait for a successor.
 const PATIENCE: Duration = Duration::from_secs(45);
