@@ -240,6 +240,9 @@ mod mistakes_tests;
 #[path = "config/page_tests.rs"]
 mod page_tests;
 #[cfg(test)]
+#[path = "config/shown_tests.rs"]
+mod shown_tests;
+#[cfg(test)]
 #[path = "config/sight_tests.rs"]
 mod sight_tests;
 #[cfg(test)]

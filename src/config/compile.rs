@@ -18,7 +18,8 @@ use super::problems::Rows;
 use super::product_context::ProductContext;
 use super::products::Draft;
 use super::shown::AsWritten;
-use super::units::{Parsed, Text, Texts};
+use super::units::{Parsed, Referred, Text, Texts};
+use super::upstreams::referred;
 use super::{Source, file, headers, listeners, pages, products, rates, shown, upstreams};
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::platform::pace;
@@ -124,7 +125,7 @@ fn draft(
         before: shortcuts.and_then(|shortcuts| shortcuts.predecessor).map(|predecessor| predecessor.policy),
     };
     let (products, paths) = products::compile(file.products, &around, &mut rows, mistakes);
-    let mut gathered = AccountsBuilder::new(&products, root, mistakes.clone(), shortcuts, now);
+    let mut gathered = AccountsBuilder::new(&products, root, mistakes.clone(), source, shortcuts, now);
     gathered.add_all(file.accounts, mistakes);
     gathered.include(file.include.take().unwrap_or_default(), source, mistakes);
     let accounts = gathered.accounts;
@@ -134,7 +135,7 @@ fn draft(
         crate::config::telemetry::compile(file.metrics, file.access_log, file.tracing, source, mistakes);
     let enquiry_rate = enquiry_rate(file.enquiry_rate, mistakes);
     let status = config::status::status(file.status, &products, mistakes);
-    let admin_token = file.admin_token.take().map(|digest| digest.0);
+    let admin_token = admin_token(file.admin_token, source, mistakes);
     Drafted {
         own,
         workers,
@@ -233,6 +234,11 @@ impl Drafted {
             warnings: Vec::new(),
         })
     }
+}
+
+fn admin_token(written: Text<Referred<Digest>>, source: &Source, mistakes: &mut Mistakes) -> Option<Digest> {
+    let Written::Here(Parsed(digest), place) = written else { return None };
+    referred(digest, source).map_err(|what| mistakes.push(place, what)).ok()
 }
 
 fn check_ports(addresses: [&Text<SocketAddr>; 2], mistakes: &mut Mistakes) {

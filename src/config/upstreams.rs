@@ -2,14 +2,14 @@
 //!
 //! What becomes of servers that fail is `failures.rs`.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::bounds::{MAX_REQUESTS, MAX_WEIGHT};
 use super::common::{check_name, listed, number, time};
-use super::fill::{HIDDEN, duration, fill};
+use super::fill::{duration, fill, hide};
 use super::listeners::Compiled;
 use super::tls::client_tls;
-use super::units::{FromText, HeaderName, Parsed};
+use super::units::{FromText, HeaderName, Parsed, Referred};
 use super::{Source, failures};
 use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
 use crate::policy::Upstream;
@@ -219,6 +219,14 @@ pub fn added(written: Entries<String>, source: &Source, mistakes: &mut Mistakes)
     AddedHeaders::new(&headers)
 }
 
+/// A value that may be a reference to where it is.
+pub fn referred<T: FromText>(value: Referred<T>, source: &Source) -> Result<T, String> {
+    match value {
+        Referred::Value(value) => Ok(value),
+        Referred::Reference(text) => T::from_text(&resolved(&text, source)?).map_err(Into::into),
+    }
+}
+
 /// A header's value, or another secret, with what it takes from the environment and from files. A mistake never shows
 /// any of it.
 pub fn resolved(text: &str, source: &Source) -> Result<Box<str>, String> {
@@ -267,7 +275,9 @@ pub fn fill_in(shown: &mut Value, upstream: &Upstream) {
         fill(server, "weight", 1);
     }
     let headers = shown.get_mut("add_headers").and_then(Value::as_object_mut);
-    headers.into_iter().flat_map(Map::values_mut).for_each(|value| *value = HIDDEN.into());
+    for (name, value) in headers.into_iter().flatten() {
+        hide(value, &["upstreams", &upstream.name, "add_headers", name]);
+    }
     if let (Some(tls), Some(shown)) = (&upstream.tls, shown.get_mut("tls")) {
         fill(shown, "server_name", &*tls.settings().server_name.to_str());
     }
