@@ -311,19 +311,14 @@ pub fn shown(account: &Account, policy: &Policy) -> Value {
     shown
 }
 
-/// What an account has of each product with prices that its tokens cover: credits, or no need of any.
+/// What an account has of each product with prices: credits, or no need of any.
 fn funds(account: &Account, policy: &Policy) -> Map<String, Value> {
     let priced = policy.products.iter().filter(|product| product.tariff.is_some());
-    let funds = priced.filter_map(|product| {
+    let funds = priced.map(|product| {
         let credit_account =
             account.credit_accounts.iter().find(|credit_account| credit_account.product == product.name);
-        let is_covered = || account.keys.iter().any(|key| key.token.products.contains(product.place));
-        let funds = match credit_account {
-            Some(credit_account) => credit_account.first_grant.into(),
-            None if is_covered() => UNMETERED.into(),
-            None => return None,
-        };
-        Some((product.name.to_string(), funds))
+        let funds = credit_account.map_or_else(|| UNMETERED.into(), |credit_account| credit_account.first_grant.into());
+        (product.name.to_string(), funds)
     });
     funds.collect()
 }

@@ -178,9 +178,6 @@ impl Drafted {
         let any_origin = || Domains::any_of(products.iter().map(|product| &product.preflight.origins));
         let echoed = echoed(&products);
         let written_headers: Vec<Box<str>> = every_token_header(&products);
-        let in_general = |detail: &str| {
-            detail.replace("{token_headers}", &written_headers.join(" or ")).replace("{accept}", "application/json")
-        };
         let shown = shown::effective(
             written,
             &shown::Compiled {
@@ -206,7 +203,7 @@ impl Drafted {
             accounts: self.accounts,
             token_headers: self.token_headers.into_iter().map(Into::into).collect(),
             origins: any_origin(),
-            wording: Wording::new(&self.public_url, self.rows.texts(|text| in_general(&text.detail)), Vec::new()),
+            wording: wording(&self.public_url, &self.rows, &written_headers),
             account_info: account_info(self.enquiry_rate, any_origin(), &written_headers, &echoed),
             sampling: self.sampling,
             shown,
@@ -260,6 +257,14 @@ fn echoed(products: &[Product]) -> Box<[HeaderRule]> {
         }
     }
     echoed.into()
+}
+
+/// The words for problems of requests that have no product.
+fn wording(public_url: &str, rows: &Rows, token_headers: &[Box<str>]) -> Wording {
+    let token_headers = token_headers.join(" or ");
+    let filled =
+        |detail: &str| detail.replace("{token_headers}", &token_headers).replace("{accept}", "application/json");
+    Wording::new(public_url, rows.texts(|text| filled(&text.detail)), Vec::new())
 }
 
 /// Where accounts are told of their credits.

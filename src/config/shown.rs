@@ -119,6 +119,7 @@ pub fn yaml(policy: &Policy) -> Result<String, serde_yaml::Error> {
     let mut root = serde_yaml::to_value(root)?;
     order(&mut root, "upstreams", policy.upstreams.iter().map(|upstream| &*upstream.name));
     order(&mut root, "products", policy.products.iter().map(|product| &*product.name));
+    order(&mut root, "problems", policy.wording.iter().map(|(_, words)| &*words.slug));
     order(&mut root, "accounts", policy.accounts.iter().take(MAX_SHOWN_ACCOUNTS).map(|account| &*account.name));
     for product in &policy.products {
         if let Some(shown) = root.get_mut("products").and_then(|products| products.get_mut(&*product.name)) {
