@@ -29,6 +29,7 @@ mod problems;
 mod product_context;
 mod products;
 mod rates;
+pub mod reference;
 pub mod schema;
 pub mod shown;
 mod status;
