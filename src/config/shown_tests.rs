@@ -35,7 +35,7 @@ fn parts(config: &Config) -> Vec<String> {
         format!("{:?} {} {} {:?}", config.listeners, config.workers, config.admin, config.ledger),
         format!("{:?} {:?} {:?}", config.admin_token.map(|digest| digest.text()), config.outlets, policy.sampling),
         format!("{:?} {:?} {:?} {:?}", policy.limits, policy.grace, policy.trusted_proxies, policy.account_info),
-        format!("{:?} {:?} {:?}", policy.status, policy.token_headers, policy.paths),
+        format!("{:?} {:?} {:?}", policy.status, policy.token_headers, policy.paths.routes()),
         format!("{} {:?}", policy.shown, policy.origins),
     ];
     parts.extend(policy.wording.iter().map(|(row, words)| format!("{row:?} {}", words.slug)));
