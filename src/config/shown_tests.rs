@@ -67,6 +67,12 @@ fn load_in(scratch: &Scratch, text: &str) -> Config {
 #[test]
 fn what_is_shown_is_the_configuration_in_force() {
     let scratch = listener_tests::scratch_of_examples();
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/config")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, scratch.path().join(path.file_name().unwrap())).unwrap();
+        }
+    }
     // What is included is shown elsewhere.
     let examples = with_all_examples().replace("include: [accounts.d/*.yaml, accounts.d/*.jsonl]", "");
     let demo = include_str!("../../config/demo.yaml");
