@@ -30,6 +30,7 @@ mod problems;
 mod product_context;
 mod products;
 mod rates;
+pub mod reference;
 mod references;
 pub mod schema;
 pub mod shown;
@@ -287,6 +288,9 @@ mod mistakes_tests;
 #[cfg(test)]
 #[path = "config/page_tests.rs"]
 mod page_tests;
+#[cfg(test)]
+#[path = "config/shown_tests.rs"]
+mod shown_tests;
 #[cfg(test)]
 #[path = "config/sight_tests.rs"]
 mod sight_tests;

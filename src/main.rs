@@ -116,6 +116,9 @@ enum Command {
         /// The kind of file that it is for.
         #[arg(long = "of", value_enum, default_value_t)]
         kind: config::schema::Kind,
+        /// Print a reference of every key in Markdown instead.
+        #[arg(long, conflicts_with = "kind")]
+        markdown: bool,
     },
     /// Print what a shell needs to complete this program's commands and flags.
     Completions {
@@ -206,7 +209,8 @@ fn main() -> ExitCode {
             print(&text)
         }),
         Command::Credits(command) => credits::run(command, &mut std::io::stdout().lock()),
-        Command::Schema { kind } => print(&format!("{:#}\n", config::schema::of(kind).as_value())),
+        Command::Schema { markdown: true, .. } => print(&config::reference::markdown()),
+        Command::Schema { kind, markdown: false } => print(&format!("{:#}\n", config::schema::of(kind).as_value())),
         Command::Completions { shell } => completions(shell),
         Command::Man { into } => manual(into.as_deref()),
         Command::Status(command) => tollgate::cli::status::run(command, &mut std::io::stdout().lock()),

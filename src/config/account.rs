@@ -5,10 +5,11 @@
 use serde_json::{Map, Value, json};
 
 use super::common::{check_name, known, listed};
-use super::fill::{HIDDEN, fill};
+use super::fill::{fill, reference};
 use super::products::Draft;
-use super::rates;
+use super::references::referred;
 use super::units::Parsed;
+use super::{Source, rates};
 use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
 use crate::policy::Policy;
 use crate::policy::account::{Account, Expiry, Key, ProductSet, Token};
@@ -26,7 +27,7 @@ pub mod written {
     use serde::Deserialize;
 
     use crate::config::rates::written::Rate;
-    use crate::config::units::{Text, Texts};
+    use crate::config::units::{Referred, Text, Texts};
     use crate::config::yaml::{Entries, Listed, Written};
     use crate::policy::account::{Digest, Expiry};
     use crate::policy::check::domain::Pattern;
@@ -56,7 +57,7 @@ pub mod written {
 
                 fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Funds, E> {
                     const WANTED: &str = "is neither; write a whole number of credits, or unmetered";
-                    if text == "unmetered" { Ok(Funds::Unmetered) } else { Err(E::custom(WANTED)) }
+                    if text == super::UNMETERED { Ok(Funds::Unmetered) } else { Err(E::custom(WANTED)) }
                 }
             }
             deserializer.deserialize_any(FundsVisitor)
@@ -102,8 +103,9 @@ pub mod written {
         /// How logs call it.
         #[schemars(regex(pattern = r"\S"))]
         pub name: Written<String>,
-        /// Its SHA-256 digest, as `tollgate token hash` prints it; the token itself is never written here.
-        pub hash: Text<Digest>,
+        /// Its SHA-256 digest, as `tollgate token hash` prints it, or ${env:NAME} or ${file:PATH} where that
+        /// is; the token itself is never written here.
+        pub hash: Text<Referred<Digest>>,
         /// What it covers.
         #[schemars(length(min = 1))]
         pub products: Written<Listed<String>>,
@@ -132,9 +134,13 @@ pub mod written {
     }
 }
 
+/// What is written for an account whose lookups cost it nothing.
+const UNMETERED: &str = "unmetered";
+
 /// What accounts are judged by.
 pub struct AccountContext<'c> {
     pub products: &'c [Draft],
+    pub source: &'c Source,
     /// The day that it is, in UTC, in days since 1970.
     pub today: u32,
     /// Where the products are written, and what was wrong before any account was read.
@@ -226,6 +232,7 @@ impl AccountContext<'_> {
         if let (Some(name), Some(name_place)) = (&name, &name_place) {
             check_name(name, name_place, mistakes);
         }
+        let hash_place = token.hash.place().cloned();
         let digest = token.hash.require(&place, "hash", "write the digest that `tollgate token hash` prints", mistakes);
         let products = self.products(token.products, &place, mistakes);
         let networks = match token.networks {
@@ -265,7 +272,14 @@ impl AccountContext<'_> {
             networks,
             domains,
         };
-        Some((Key { digest: digest?.0, token }, place))
+        let digest = match referred(digest?.0, self.source) {
+            Ok(digest) => digest,
+            Err(what) => {
+                mistakes.push(hash_place.unwrap_or_else(|| place.clone()), what);
+                return None;
+            }
+        };
+        Some((Key { digest, token }, place))
     }
 
     fn products(&self, products: Written<Listed<String>>, parent: &Place, mistakes: &mut Mistakes) -> ProductSet {
@@ -286,19 +300,34 @@ pub fn shown(account: &Account, policy: &Policy) -> Value {
         Rate::Unlimited => json!({ "unlimited": true }),
         Rate::Limited(window, _) => rates::shown(window.allowance()),
     };
-    let credits = account
-        .credit_accounts
-        .iter()
-        .map(|credit_account| (credit_account.product.to_string(), credit_account.first_grant.into()));
-    let tokens: Vec<Value> = account.keys.iter().map(|key| shown_token(&key.token, policy)).collect();
-    json!({ "rate": rate, "credits": credits.collect::<Map<_, _>>(), "tokens": tokens })
+    let tokens = account.keys.iter().enumerate();
+    let tokens: Vec<Value> =
+        tokens.map(|(number, key)| shown_token(&key.token, &account.name, number, policy)).collect();
+    let mut shown = json!({ "rate": rate, "tokens": tokens });
+    let credits = funds(account, policy);
+    if !credits.is_empty() {
+        fill(&mut shown, "credits", credits);
+    }
+    shown
 }
 
-fn shown_token(token: &Token, policy: &Policy) -> Value {
+/// What an account has of each product with prices: credits, or no need of any.
+fn funds(account: &Account, policy: &Policy) -> Map<String, Value> {
+    let priced = policy.products.iter().filter(|product| product.tariff.is_some());
+    let funds = priced.map(|product| {
+        let credit_account =
+            account.credit_accounts.iter().find(|credit_account| credit_account.product == product.name);
+        let funds = credit_account.map_or_else(|| UNMETERED.into(), |credit_account| credit_account.first_grant.into());
+        (product.name.to_string(), funds)
+    });
+    funds.collect()
+}
+
+fn shown_token(token: &Token, account: &str, number: usize, policy: &Policy) -> Value {
     let products = policy.products.iter().filter(|product| token.products.contains(product.place));
     let mut shown = json!({
         "name": &*token.name,
-        "hash": HIDDEN,
+        "hash": reference(&["accounts", account, "tokens", &number.to_string(), "hash"]),
         "products": products.map(|product| &*product.name).collect::<Vec<_>>(),
         "disabled": !token.enabled,
     });

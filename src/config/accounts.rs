@@ -81,6 +81,7 @@ impl<'c> AccountsBuilder<'c> {
         products: &'c [Draft],
         root: &Place,
         before: Mistakes,
+        source: &'c Source,
         shortcuts: Option<&'c Shortcuts<'c>>,
         now: Seconds,
     ) -> AccountsBuilder<'c> {
@@ -96,6 +97,7 @@ impl<'c> AccountsBuilder<'c> {
         AccountsBuilder {
             rules: AccountContext {
                 products,
+                source,
                 today: u32::try_from(now / DAY).unwrap_or(u32::MAX),
                 products_place: root.key("products"),
                 before,

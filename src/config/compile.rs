@@ -17,8 +17,9 @@ use super::loaded::Config;
 use super::problems::Rows;
 use super::product_context::ProductContext;
 use super::products::Draft;
+use super::references::referred;
 use super::shown::AsWritten;
-use super::units::{Parsed, Text, Texts};
+use super::units::{Parsed, Referred, Text, Texts};
 use super::{Source, file, headers, listeners, pages, products, rates, shown, upstreams};
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::platform::pace;
@@ -124,7 +125,7 @@ fn draft(
         before: shortcuts.and_then(|shortcuts| shortcuts.predecessor).map(|predecessor| predecessor.policy),
     };
     let (products, paths) = products::compile(file.products, &around, &mut rows, mistakes);
-    let mut gathered = AccountsBuilder::new(&products, root, mistakes.clone(), shortcuts, now);
+    let mut gathered = AccountsBuilder::new(&products, root, mistakes.clone(), source, shortcuts, now);
     gathered.add_all(file.accounts, mistakes);
     gathered.include(file.include.take().unwrap_or_default(), source, mistakes);
     let accounts = gathered.accounts;
@@ -134,7 +135,7 @@ fn draft(
         crate::config::telemetry::compile(file.metrics, file.access_log, file.tracing, source, mistakes);
     let enquiry_rate = enquiry_rate(file.enquiry_rate, mistakes);
     let status = config::status::status(file.status, &products, mistakes);
-    let admin_token = file.admin_token.take().map(|digest| digest.0);
+    let admin_token = admin_token(file.admin_token, source, mistakes);
     Drafted {
         own,
         workers,
@@ -177,9 +178,6 @@ impl Drafted {
         let any_origin = || Domains::any_of(products.iter().map(|product| &product.preflight.origins));
         let echoed = echoed(&products);
         let written_headers: Vec<Box<str>> = every_token_header(&products);
-        let in_general = |detail: &str| {
-            detail.replace("{token_headers}", &written_headers.join(" or ")).replace("{accept}", "application/json")
-        };
         let shown = shown::effective(
             written,
             &shown::Compiled {
@@ -205,7 +203,7 @@ impl Drafted {
             accounts: self.accounts,
             token_headers: self.token_headers.into_iter().map(Into::into).collect(),
             origins: any_origin(),
-            wording: Wording::new(&self.public_url, self.rows.texts(|text| in_general(&text.detail)), Vec::new()),
+            wording: wording(&self.public_url, &self.rows, &written_headers),
             account_info: account_info(self.enquiry_rate, any_origin(), &written_headers, &echoed),
             sampling: self.sampling,
             shown,
@@ -235,6 +233,11 @@ impl Drafted {
     }
 }
 
+fn admin_token(written: Text<Referred<Digest>>, source: &Source, mistakes: &mut Mistakes) -> Option<Digest> {
+    let Written::Here(Parsed(digest), place) = written else { return None };
+    referred(digest, source).map_err(|what| mistakes.push(place, what)).ok()
+}
+
 fn check_ports(addresses: [&Text<SocketAddr>; 2], mistakes: &mut Mistakes) {
     for address in addresses {
         if let Written::Here(Parsed(address), place) = address
@@ -254,6 +257,14 @@ fn echoed(products: &[Product]) -> Box<[HeaderRule]> {
         }
     }
     echoed.into()
+}
+
+/// The words for problems of requests that have no product.
+fn wording(public_url: &str, rows: &Rows, token_headers: &[Box<str>]) -> Wording {
+    let token_headers = token_headers.join(" or ");
+    let filled =
+        |detail: &str| detail.replace("{token_headers}", &token_headers).replace("{accept}", "application/json");
+    Wording::new(public_url, rows.texts(|text| filled(&text.detail)), Vec::new())
 }
 
 /// Where accounts are told of their credits.

@@ -24,7 +24,7 @@ use crate::config::products::written::Product;
 use crate::config::rates::written::Rate;
 use crate::config::status::written::Status;
 use crate::config::telemetry::written::{AccessLog, Metrics, Tracing};
-use crate::config::units::{PublicUrl, Text, Texts};
+use crate::config::units::{PublicUrl, Referred, Text, Texts};
 use crate::config::upstreams::written::Upstream;
 use crate::config::yaml::{Entries, Listed, Written};
 use crate::policy::account::Digest;
@@ -51,9 +51,9 @@ pub struct File {
     /// Let `admin` be an address that other machines can reach. Default: false.
     pub admin_exposed: Written<bool>,
     /// The digest of a token that operators must show for everything but /healthz and /metrics, as
-    /// `tollgate token hash` prints it. Default: none is needed, but an exposed listener tells nothing of
+    /// `tollgate token hash` prints it, or ${env:NAME} or ${file:PATH} where that is. Default: none is needed, but an exposed listener tells nothing of
     /// credits and upstreams without one.
-    pub admin_token: Text<Digest>,
+    pub admin_token: Text<Referred<Digest>>,
     /// What links to problem pages begin with. No default.
     pub public_url: Text<PublicUrl>,
     /// What problem pages and reference pages look like, and where they are served.

@@ -36,12 +36,31 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
-/// What stands in the place of a secret.
-pub const HIDDEN: &str = "***";
-
-/// Puts something else in the place of a secret, if there is one.
-pub fn hide(mapping: &mut Value, key: &str) {
-    if let Some(value) = mapping.get_mut(key) {
-        *value = HIDDEN.into();
+/// Puts a reference in the place of a secret, unless it is one: to where it is written in its own words, or
+/// to a file that is not there, named after the path of the value.
+pub fn hide(value: &mut Value, path: &[&str]) {
+    let is_reference = value.as_str().is_some_and(|text| {
+        let inner = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+        inner.is_some_and(|inner| !inner.contains(['$', '{', '}']))
+    });
+    if !is_reference {
+        *value = reference(path).into();
     }
+}
+
+/// A reference to the file that a secret would be in.
+pub fn reference(path: &[&str]) -> String {
+    let segments: Vec<String> = path.iter().map(|segment| plain(segment)).collect();
+    format!("${{file:{SECRETS}/{}}}", segments.join("."))
+}
+
+/// The directory of files with secrets, beside the configuration that is shown.
+pub const SECRETS: &str = "secrets";
+
+/// A name as a part of a file's name: whatever is neither letter nor digit nor hyphen is encoded.
+fn plain(name: &str) -> String {
+    name.bytes().fold(String::new(), |text, byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => text + char::from(byte).encode_utf8(&mut [0; 4]),
+        byte => text + &format!("%{byte:02X}"),
+    })
 }

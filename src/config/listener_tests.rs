@@ -184,8 +184,8 @@ fn certificates_out_of_their_time_are_told() {
     assert_eq!(told, [expired.clone(), future, expired]);
 }
 
-#[test]
-fn the_examples_of_gateway_yaml_are_good() {
+/// The files that the examples of `gateway.yaml` and the demo name.
+pub(super) fn scratch_of_examples() -> Scratch {
     let scratch = scratch();
     std::fs::create_dir_all(scratch.path().join("tls")).unwrap();
     for (name, from) in [("api", "a"), ("any", "b"), ("us", "a")] {
@@ -201,6 +201,12 @@ fn the_examples_of_gateway_yaml_are_good() {
         let from = format!("{}/config/{name}", env!("CARGO_MANIFEST_DIR"));
         std::fs::copy(from, scratch.path().join(name)).unwrap();
     }
+    scratch
+}
+
+#[test]
+fn the_examples_of_gateway_yaml_are_good() {
+    let scratch = scratch_of_examples();
     let config = load_text(&scratch, &super::stated_tests::with_all_examples());
     let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
     assert_eq!(config.listeners.0.len(), 4);

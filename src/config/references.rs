@@ -5,6 +5,7 @@
 //! are otherwise. What a value has to be like is decided by whoever wanted it.
 
 use super::Source;
+use super::units::{FromText, Referred};
 use crate::config::yaml::invisible;
 
 /// Bytes of a file that stands for a text.
@@ -34,6 +35,18 @@ pub fn expanded(text: &str, source: &Source) -> Result<String, String> {
     }
     value.push_str(rest);
     Ok(value)
+}
+
+/// A value of an included account, where references are resolved one by one: programs write most of these
+/// files, and have no references in them.
+///
+/// # Errors
+/// As of [`expanded`], or that the value is not one of its kind.
+pub fn referred<T: FromText>(value: Referred<T>, source: &Source) -> Result<T, String> {
+    match value {
+        Referred::Value(value) => Ok(value),
+        Referred::Reference(text) => T::from_text(&expanded(&text, source)?).map_err(Into::into),
+    }
 }
 
 fn of(reference: &str, source: &Source) -> Result<String, String> {

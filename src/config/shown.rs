@@ -2,8 +2,9 @@
 //! default filled in, and without what is secret.
 //!
 //! Defaults are taken from what was compiled, so that they cannot differ from it. What can be a
-//! secret is hidden whatever it is: the digests of tokens, and the values of added headers and keys,
-//! also where they only name a variable or a file.
+//! secret is hidden whatever it is: the digests of tokens, and the values of added headers and keys. A
+//! reference to a variable or a file stands as it is written; a value that is written out is shown as a
+//! reference to a file of its own, so that the text is a configuration again once the files are there.
 
 use std::net::SocketAddr;
 
@@ -11,7 +12,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
-use super::fill::{fill, hide, section};
+use super::fill::{SECRETS, fill, hide, section};
 use super::{account, ledger, limits, listeners, products, rates, telemetry, upstreams};
 use crate::downstream::listener::{At, Listener, Listeners};
 use crate::ledger::LedgerSettings;
@@ -64,7 +65,9 @@ pub fn effective(written: AsWritten, compiled: &Compiled<'_>) -> Value {
     fill(&mut root, "workers", compiled.workers);
     fill(&mut root, "admin", compiled.admin.to_string());
     fill(&mut root, "admin_exposed", false);
-    hide(&mut root, "admin_token");
+    if let Some(token) = root.get_mut("admin_token") {
+        hide(token, &["admin_token"]);
+    }
     fill(&mut root, "trusted_proxies", json!([]));
     fill(&mut root, "include", json!([]));
     limits::fill_in(section(&mut root, "limits"), compiled.limits);
@@ -88,4 +91,50 @@ pub fn accounts(policy: &Policy) -> (Value, usize) {
     let shown = policy.accounts.iter().take(MAX_SHOWN_ACCOUNTS);
     let shown = shown.map(|known| (known.name.to_string(), account::shown(known, policy)));
     (shown.collect::<Map<_, _>>().into(), policy.accounts.len())
+}
+
+/// The configuration in force as YAML that is a configuration: in the order of what is in force, with the
+/// accounts unless they come from files of their own.
+///
+/// # Errors
+/// That of the writer, which no configuration brings about.
+pub fn yaml(policy: &Policy) -> Result<String, serde_yaml::Error> {
+    let mut text = format!(
+        "# The configuration in force, with its defaults. `tollgate check` takes it, beside the files that it names.\n\
+         # A secret that was written out is shown as ${{file:{SECRETS}/…}}: put it into that file to use this text.\n"
+    );
+    let mut root = policy.shown.clone();
+    let included = root.get("include").and_then(Value::as_array).is_some_and(|include| !include.is_empty());
+    let (shown, number) = accounts(policy);
+    if included {
+        text += &format!(
+            "# The {number} accounts are left out, since files of `include` have some; those of the main file stand there.\n"
+        );
+    } else {
+        if number > MAX_SHOWN_ACCOUNTS {
+            text += &format!("# Of {number} accounts, the first {MAX_SHOWN_ACCOUNTS} are shown.\n");
+        }
+        fill(&mut root, "accounts", shown);
+    }
+    let mut root = serde_yaml::to_value(root)?;
+    order(&mut root, "upstreams", policy.upstreams.iter().map(|upstream| &*upstream.name));
+    order(&mut root, "products", policy.products.iter().map(|product| &*product.name));
+    order(&mut root, "problems", policy.wording.iter().map(|(_, words)| &*words.slug));
+    order(&mut root, "accounts", policy.accounts.iter().take(MAX_SHOWN_ACCOUNTS).map(|account| &*account.name));
+    for product in &policy.products {
+        if let Some(shown) = root.get_mut("products").and_then(|products| products.get_mut(&*product.name)) {
+            order(shown, "headers", product.headers.iter().map(|rule| &*rule.name));
+        }
+    }
+    Ok(text + &serde_yaml::to_string(&root)?)
+}
+
+/// Puts the entries of a mapping into the order in which they were written.
+fn order<'n>(parent: &mut serde_yaml::Value, key: &str, names: impl Iterator<Item = &'n str>) {
+    let Some(serde_yaml::Value::Mapping(mapping)) = parent.get_mut(key) else { return };
+    let mut before = std::mem::take(mapping);
+    let known = names.filter_map(|name| before.shift_remove(name).map(|value| (name.into(), value)));
+    let mut ordered: serde_yaml::Mapping = known.collect();
+    ordered.extend(before);
+    *mapping = ordered;
 }

@@ -206,8 +206,8 @@ pub fn fill_in(root: &mut Value, sampling: &Sampling, outlets: &Outlets) {
     if let Some(access_log::AccessLogSettings { reference_key, .. }) = &outlets.access_log {
         let log = section(root, "access_log");
         fill(section(log, "sample"), "ok", sampling.ok_lines.get());
-        if reference_key.is_some() {
-            hide(log, "reference_key");
+        if let (true, Some(key)) = (reference_key.is_some(), log.get_mut("reference_key")) {
+            hide(key, &["access_log", "reference_key"]);
         }
     }
     let tracing = section(root, "tracing");

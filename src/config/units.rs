@@ -259,6 +259,27 @@ impl FromText for Digest {
     }
 }
 
+/// A secret value, or a `${…}` that says where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Referred<T> {
+    Value(T),
+    /// The text, which is not resolved yet.
+    Reference(Box<str>),
+}
+
+impl<T: FromText> FromText for Referred<T> {
+    fn from_text(text: &str) -> Result<Referred<T>, &'static str> {
+        if text.starts_with("${") {
+            return Ok(Referred::Reference(text.into()));
+        }
+        T::from_text(text).map(Referred::Value)
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "anyOf": [T::schema(), matching(r"^\$\{(env|file):[^}]+\}$")] })
+    }
+}
+
 impl FromText for Expiry {
     fn from_text(text: &str) -> Result<Expiry, &'static str> {
         const WANTED: &str = "is not a day; write year, month and day, as in 2027-06-30";

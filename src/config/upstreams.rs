@@ -2,11 +2,11 @@
 //!
 //! What becomes of servers that fail is `failures.rs`.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::bounds::{MAX_REQUESTS, MAX_WEIGHT};
 use super::common::{check_name, listed, number, time};
-use super::fill::{HIDDEN, duration, fill};
+use super::fill::{duration, fill, hide};
 use super::listeners::Compiled;
 use super::tls::client_tls;
 use super::units::{FromText, HeaderName, Parsed};
@@ -246,7 +246,9 @@ pub fn fill_in(shown: &mut Value, upstream: &Upstream) {
         fill(server, "weight", 1);
     }
     let headers = shown.get_mut("add_headers").and_then(Value::as_object_mut);
-    headers.into_iter().flat_map(Map::values_mut).for_each(|value| *value = HIDDEN.into());
+    for (name, value) in headers.into_iter().flatten() {
+        hide(value, &["upstreams", &upstream.name, "add_headers", name]);
+    }
     if let (Some(tls), Some(shown)) = (&upstream.tls, shown.get_mut("tls")) {
         fill(shown, "server_name", &*tls.settings().server_name.to_str());
     }

@@ -30,6 +30,8 @@ use crate::operate::upgrade::Upgrader;
 use crate::policy::account::Digest;
 use crate::policy::credits::CreditAccount;
 use crate::policy::credits::balance::MAX_CREDITS;
+use crate::policy::http::head::Lines;
+use crate::policy::http::media::{self, MediaType};
 use crate::site::status::notice::{self, NoticeBody, Shown, Wanted};
 
 /// Bytes of a request's body: a correction is a few words.
@@ -204,6 +206,12 @@ impl Admin {
         } else {
             (StatusCode::OK, json!({ "status": "ready" }))
         }
+    }
+
+    /// The configuration in force as one that can be loaded.
+    fn config_as_yaml(&self) -> Result<String, AdminError> {
+        let text = shown::yaml(&self.gateway.snapshot().policy);
+        text.map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}. Ask for application/json.").into()))
     }
 
     /// The configuration in force.
@@ -427,12 +435,32 @@ impl ServeHttp for Admin {
             let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
             return page(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text);
         }
-        let (status, body) = self
-            .answer(session)
-            .await
-            .unwrap_or_else(|(status, detail)| (status, json!({ "status": "refused", "detail": detail })));
+        if request.method == Method::GET && request.uri.path() == "/config" && !prefers_json(&request.headers) {
+            return match self.authorize(&request.headers).and_then(|()| self.config_as_yaml()) {
+                Ok(text) => page(StatusCode::OK, YAML, text),
+                Err((status, detail)) => page(status, "application/json", told(detail).to_string()),
+            };
+        }
+        let (status, body) = self.answer(session).await.unwrap_or_else(|(status, detail)| (status, told(detail)));
         page(status, "application/json", body.to_string())
     }
+}
+
+/// What YAML is served as (RFC 9512).
+const YAML: &str = "application/yaml";
+
+/// Whether a program would rather have JSON than YAML, which it gets if it says nothing.
+fn prefers_json(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT).iter();
+    let fields: Vec<_> = values.map(|value| httparse::Header { name: "Accept", value: value.as_bytes() }).collect();
+    let types: Vec<MediaType> =
+        [YAML, media::JSON].into_iter().filter_map(|name| MediaType::parse(name).ok()).collect();
+    media::preferred(&Lines { fields: &fields, ..Lines::UNREADABLE }, types.iter()) == Some(1)
+}
+
+/// What an operator is told of a request that is refused.
+fn told(detail: Cow<'static, str>) -> Value {
+    json!({ "status": "refused", "detail": detail })
 }
 
 fn page(status: StatusCode, content_type: &'static str, body: String) -> Response<Vec<u8>> {

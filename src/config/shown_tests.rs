@@ -1,0 +1,100 @@
+//! What operators are shown as YAML is the configuration that is in force.
+
+use super::fill::SECRETS;
+use super::stated_tests::with_all_examples;
+use super::tests::Scratch;
+use super::*;
+
+/// Puts the secrets of a configuration into the files that a text refers to.
+fn put_secrets(config: &Config, scratch: &Scratch) {
+    std::fs::create_dir_all(scratch.path().join(SECRETS)).unwrap();
+    let put = |name: &str, text: &str| scratch.write(&format!("{SECRETS}/{name}"), text);
+    if let Some(digest) = config.admin_token {
+        put("admin_token", &digest.text());
+    }
+    if let Some(key) = config.outlets.access_log.as_ref().and_then(|log| log.reference_key.as_ref()) {
+        put("access_log.reference_key", key);
+    }
+    for upstream in &config.policy.upstreams {
+        for line in std::str::from_utf8(upstream.added.lines()).unwrap().lines() {
+            let (name, value) = line.split_once(": ").unwrap();
+            put(&format!("upstreams.{}.add_headers.{name}", upstream.name), value);
+        }
+    }
+    for account in config.policy.accounts.iter() {
+        for (number, key) in account.keys.iter().enumerate() {
+            put(&format!("accounts.{}.tokens.{number}.hash", account.name), &key.digest.text());
+        }
+    }
+}
+
+/// Everything of a configuration that can be compared.
+fn parts(config: &Config) -> Vec<String> {
+    let policy = &config.policy;
+    let mut parts = vec![
+        format!("{:?} {} {} {:?}", config.listeners, config.workers, config.admin, config.ledger),
+        format!("{:?} {:?} {:?}", config.admin_token.map(|digest| digest.text()), config.outlets, policy.sampling),
+        format!("{:?} {:?} {:?} {:?}", policy.limits, policy.grace, policy.trusted_proxies, policy.account_info),
+        format!("{:?} {:?} {:?}", policy.status, policy.token_headers, policy.paths.routes()),
+        format!("{} {:?}", policy.shown, policy.origins),
+    ];
+    parts.extend(policy.wording.iter().map(|(row, words)| format!("{row:?} {}", words.slug)));
+    for upstream in &policy.upstreams {
+        parts.push(format!("{upstream:?} {:?}", upstream.added.lines()));
+    }
+    for product in &policy.products {
+        let crate::policy::Product { name, place, upstream, token_headers, media, deadline, .. } = product;
+        parts.push(format!("{name} {place} {upstream} {token_headers:?} {media:?} {deadline:?}"));
+        parts.push(format!("{:?} {:?} {:?}", product.headers, product.tariff, product.preflight));
+        parts.push(format!("{:?} {:?}", product.body.as_ref().map(|body| body.max_bytes), product.answer_schema));
+    }
+    for account in policy.accounts.iter() {
+        let digests: Vec<String> = account.keys.iter().map(|key| key.digest.text()).collect();
+        let grants: Vec<_> = account
+            .credit_accounts
+            .iter()
+            .map(|credit_account| (credit_account.product.clone(), credit_account.first_grant))
+            .collect();
+        parts.push(format!("{} {:?} {:?} {digests:?} {grants:?}", account.name, account.rate, account.keys));
+    }
+    parts
+}
+
+fn load_in(scratch: &Scratch, text: &str) -> Config {
+    parse("f", text, &Source::from(scratch.path().to_owned())).unwrap_or_else(|all| panic!("{all}\n{text}"))
+}
+
+#[test]
+fn what_is_shown_is_the_configuration_in_force() {
+    let scratch = listener_tests::scratch_of_examples();
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/config")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, scratch.path().join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    // What is included is shown elsewhere.
+    let examples = with_all_examples().replace("include: [accounts.d/*.yaml, accounts.d/*.jsonl]", "");
+    let demo = include_str!("../../config/demo.yaml");
+    let free = examples.replace("phone: 1000", "phone: unmetered");
+    for (text, unmetered) in [(examples, 1), (free, 2), (demo.to_owned(), 3)] {
+        let config = load_in(&scratch, &text);
+        put_secrets(&config, &scratch);
+        let shown = shown::yaml(&config.policy).unwrap();
+        assert_eq!(shown.matches("phone: unmetered").count(), unmetered, "{shown}");
+        let again = load_in(&scratch, &shown);
+        assert_eq!(parts(&config), parts(&again), "{shown}");
+        // What it shows of that is the same text.
+        assert_eq!(shown, shown::yaml(&again.policy).unwrap());
+    }
+}
+
+#[test]
+fn accounts_of_other_files_are_left_out() {
+    let scratch = listener_tests::scratch_of_examples();
+    let config = load_in(&scratch, &with_all_examples());
+    put_secrets(&config, &scratch);
+    let shown = shown::yaml(&config.policy).unwrap();
+    assert!(shown.contains("accounts are left out") && !shown.contains("\naccounts:"), "{shown}");
+    assert_eq!(load_in(&scratch, &shown).policy.accounts.len(), 0);
+}
