@@ -77,7 +77,7 @@ fn mistakes_in_what_is_seen() {
         (
             "0123456789abcdef",
             "\"${env:TOLLGATE_NO_SUCH_KEY}\"",
-            "f:34:64: access_log.reference_key: takes its value from a variable of the environment that is not set; set it, or correct its name",
+            "f:34:64: access_log.reference_key: takes its value from the variable TOLLGATE_NO_SUCH_KEY of the environment, which is not set; set it, or correct its name",
         ),
         (url, "https://127.0.0.1:4318", &endpoint),
         (url, "http://user:secret@127.0.0.1:4318", &endpoint),

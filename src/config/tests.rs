@@ -1493,7 +1493,7 @@ fn mistakes_that_any_yaml_can_have() {
         },
         Case {
             edits: &[("workers: 2", "workers: 2\n\tadmin: 1")],
-            lines: &["f:2:10: is indented with a tab; use spaces"],
+            lines: &["f:3:1: is indented with a tab; use spaces"],
         },
         Case {
             edits: &[("  phone:\n    upstream", "  phone:\n   upstream")],
@@ -1505,7 +1505,7 @@ fn mistakes_that_any_yaml_can_have() {
             edits: &[("workers: 2", "<<: *x")],
             lines: &[
                 "f:2:1: <<: is not a key here; write out the keys that it would merge",
-                "f:2:5: is an alias for an anchor that is not written above; write the value out",
+                "f:2:5: is an alias for an anchor that is not written above; write the value out, or put it in quotes if the `*` belongs to it",
             ],
         },
         Case {
@@ -2056,7 +2056,7 @@ fn mistakes_of_included_files_are_told_with_file_and_line() {
         (
             "b.jsonl",
             format!("{}\n{{\"name\": \"two\"\n", line("one", 1)),
-            vec!["accounts.d/b.jsonl:2:1: breaks off a mapping in braces; add the missing `,` or `}`"],
+            vec!["accounts.d/b.jsonl:2:1: opens a mapping with `{` that is not closed; add the missing `}`"],
         ),
         (
             "a.yaml",
@@ -2310,17 +2310,26 @@ fn every_blank_of_every_row_is_filled() {
 fn a_pattern_matches_what_it_would_in_a_shell() {
     let scratch = Scratch::new();
     scratch.write("accounts.d/a.jsonl", line("one", 1));
-    for name in [".#a.jsonl", "._a.jsonl", ".ansible_tmp1a.jsonl", ".a.jsonl.swp", ".hidden/b.jsonl"] {
+    for name in [".#a.jsonl", "._a.jsonl", ".ansible_tmp1a.jsonl", ".a.jsonl.swp", ".hidden/b.jsonl", "x/.y/c.jsonl"] {
         std::fs::create_dir_all(scratch.0.join("accounts.d/.hidden")).unwrap();
+        std::fs::create_dir_all(scratch.0.join("accounts.d/x/.y")).unwrap();
         scratch.write(&format!("accounts.d/{name}"), "broken");
     }
     std::os::unix::fs::symlink("user@host.1:2", scratch.0.join("accounts.d/.#b.yaml")).unwrap();
-    for pattern in ["accounts.d/*", "accounts.d/*.*", "accounts.d/?*l", "\"accounts.d/[!x]*\"", "accounts.d/**/*.jsonl"]
+    // A name that is not UTF-8 is no account, and ends nothing.
+    let name: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"\xff.jsonl");
+    std::fs::write(scratch.0.join("accounts.d").join(name), "broken").unwrap();
+    for pattern in
+        ["accounts.d/*l", "accounts.d/*.*", "accounts.d/?*l", "\"accounts.d/[!x]*\"", "accounts.d/**/*.jsonl"]
     {
         assert_eq!(scratch.lines(pattern), [""; 0], "{pattern}");
     }
-    let lines = scratch.lines("accounts.d/.*a.jsonl");
-    assert!(lines.iter().any(|line| line.starts_with("accounts.d/._a.jsonl:1:1: ")), "written with its dot: {lines:?}");
+    for (pattern, file) in
+        [("accounts.d/.*a.jsonl", "accounts.d/._a.jsonl"), ("accounts.d/.h*/*", "accounts.d/.hidden/b.jsonl")]
+    {
+        let lines = scratch.lines(pattern);
+        assert!(lines.iter().any(|line| line.starts_with(&format!("{file}:1:1: "))), "written with its dot: {lines:?}");
+    }
 }
 
 #[test]

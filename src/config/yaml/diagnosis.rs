@@ -44,7 +44,7 @@ fn star(text: &str, line: usize, column: usize) -> Option<Diagnosis> {
     let place = before.rfind('*')?;
     let begins = before.get(..place)?.trim_end().chars().next_back();
     let rest: String = written.chars().skip(before.get(..place)?.chars().count().saturating_add(1)).collect();
-    let is_pattern = rest.starts_with(['.', '/', '-', '*']) || rest.is_empty();
+    let is_pattern = rest.starts_with(['.', '/', '-', '*', ' ', ',', ']', '}']) || rest.is_empty();
     let is_value = begins.is_none_or(|before| matches!(before, '[' | ',' | ':' | '-' | '{'));
     if !is_value {
         return None;
