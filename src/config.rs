@@ -239,6 +239,9 @@ impl From<PathBuf> for Source {
 /// Bytes of a configuration file or a schema; lists of accounts go into JSON Lines beyond it.
 pub const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Warnings that are logged when a configuration comes into force; `check` has all of them.
+pub const MOST_WARNINGS: usize = 20;
+
 /// Processor time that reading a configuration may take, with everything that it names: a million
 /// accounts take less than a tenth of it.
 const MAX_LOAD_TIME: Duration = Duration::from_secs(120);

@@ -580,6 +580,7 @@ fn what_is_to_be_mended_is_told_where_it_stands() {
         ("products:\n  \ta: 1\n", "2:3: is indented with a tab; use spaces"),
         ("products:\n  p:\n  \tbody: 1\n", "3:3: is indented with a tab; use spaces"),
         ("a: 1\nb:\n  - x\n\t- y\n", "4:1: is indented with a tab; use spaces"),
+        ("free: [\n\t1,\n\t2]\nb: |\n  a\n  \tb\nmode:\n \topen\n", "8:2: is indented with a tab; use spaces"),
     ] {
         let lines = lines_of::<Config>(text);
         assert_eq!(lines, [format!("f:{expected}")], "{text:?}");
@@ -644,4 +645,13 @@ fn references_stand_for_values_wherever_a_value_is_wanted_and_nowhere_else() {
     }
     // Files of accounts, which programs write, have none.
     assert_eq!(good::<Config>("listen: \"${env:W}\"\n").listen.get().map(String::as_str), Some("${env:W}"));
+}
+
+#[test]
+fn reading_ends_with_a_mistake_once_its_time_is_over() {
+    let text = format!("free: [{}]\n", vec!["1"; 2000].join(","));
+    let _allowance = crate::platform::pace::Allowance::new(std::time::Duration::ZERO);
+    let lines = lines_of::<Config>(&text);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("comes after two minutes of work"), "{lines:?}");
 }
