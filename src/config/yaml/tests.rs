@@ -532,7 +532,7 @@ fn warnings_stand_apart_from_mistakes_and_both_have_a_limit() {
     let mut found = Mistakes::default();
     found.warn(place(3), "is odd; write 1");
     found.warn(place(3), "is odd; write 1");
-    assert!(found.is_empty() && found.len() == 0 && !found.touch(&place(3)) && found.to_string().is_empty());
+    assert!(found.is_empty() && !found.touch(&place(3)) && found.to_string().is_empty());
     let mut all = Mistakes::default();
     all.take_over(found, |place| Place { line: place.line + 10, ..place });
     let told: Vec<String> = all.warnings().map(ToString::to_string).collect();
