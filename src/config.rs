@@ -44,7 +44,7 @@ pub mod yaml;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 pub use following::Predecessor;
@@ -91,10 +91,34 @@ impl Read {
 
 /// The paths that match a pattern as a shell's would: what is hidden by a dot at its beginning has to be
 /// written with one, so that nothing is read that an editor or a copy has left beside a file.
-fn matching(pattern: &str) -> Result<glob::Paths, glob::PatternError> {
-    let as_in_a_shell =
-        glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
-    glob::glob_with(pattern, as_in_a_shell)
+fn matching(pattern: &str) -> Result<impl Iterator<Item = glob::GlobResult>, glob::PatternError> {
+    let written = PathBuf::from(pattern);
+    // The library's own way to leave hidden files out leaves them out where they are written, too, and
+    // does not bear names that are not UTF-8.
+    Ok(glob::glob(pattern)?.filter(move |path| path.as_ref().map_or(true, |path| is_written(path, &written))))
+}
+
+/// Whether the hidden parts of a path are written with their dots in the pattern that it matches.
+fn is_written(path: &Path, pattern: &Path) -> bool {
+    const ANY_DIRECTORIES: &str = "**";
+    let starts_with_dot = |part: &Component<'_>| part.as_os_str().as_encoded_bytes().starts_with(b".");
+    let agree = |(part, written): (Component<'_>, Component<'_>)| !starts_with_dot(&part) || starts_with_dot(&written);
+    let mut parts = path.components();
+    let mut written = pattern.components();
+    while let Some(next) = written.clone().next().filter(|next| next.as_os_str() != ANY_DIRECTORIES) {
+        written.next();
+        if !parts.next().is_none_or(|part| agree((part, next))) {
+            return false;
+        }
+    }
+    while let Some(last) = written.clone().next_back().filter(|last| last.as_os_str() != ANY_DIRECTORIES) {
+        written.next_back();
+        if !parts.next_back().is_none_or(|part| agree((part, last))) {
+            return false;
+        }
+    }
+    // What any directories stand for.
+    !parts.any(|part| starts_with_dot(&part))
 }
 
 impl Directory {
@@ -124,6 +148,9 @@ impl From<PathBuf> for Source {
 
 /// Bytes of a configuration file or a schema; lists of accounts go into JSON Lines beyond it.
 pub const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Warnings that are logged when a configuration comes into force; `check` has all of them.
+pub const MOST_WARNINGS: usize = 20;
 
 /// Processor time that reading a configuration may take, with everything that it names: a million
 /// accounts take less than a tenth of it.

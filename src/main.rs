@@ -60,9 +60,6 @@ With --json there is one document on standard output, of version 1: `config`, `g
 /// What `explain` ends with when the request would be refused.
 const REFUSED: u8 = 3;
 
-/// Warnings of the configuration that are logged at the start; `check` has all of them.
-const MOST_WARNINGS: usize = 20;
-
 #[derive(Subcommand)]
 enum Command {
     /// Serve a built-in configuration in front of a built-in phone lookup, to try things out.
@@ -260,7 +257,7 @@ fn serve_after(path: &std::path::Path, predecessor: Option<Predecessor>) -> Resu
     for overdue in config.overdue(SystemTime::now()) {
         log::warn!("{overdue}");
     }
-    for warning in config.warnings.iter().take(MOST_WARNINGS) {
+    for warning in config.warnings.iter().take(config::MOST_WARNINGS) {
         log::warn!("{warning}");
     }
     let watched = Some(Watched { path: path.to_owned(), read, loaded_at });

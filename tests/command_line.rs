@@ -68,3 +68,46 @@ fn every_command_has_a_page_that_groff_reads() {
     assert_ne!(reads("groff", &["-ww", "-man", "-Tutf8", "-"], &tollgate(&["man"])), Some(false));
     std::fs::remove_dir_all(pages).unwrap();
 }
+
+/// What scripts and editors rely on.
+#[test]
+fn check_tells_people_and_programs_the_same() {
+    let directory = directory();
+    let path = directory.join("gateway.yaml");
+    let good = "public_url: https://api.example.com\nupstreams:\n  lookup: { servers: [127.0.0.1:9001] }\nproducts:\n  \
+                phone: { upstream: lookup, routes: [POST /phone], token_headers: [Auth-Token] }\n";
+    let check = |text: &str, more: &[&str]| {
+        std::fs::write(&path, text).unwrap();
+        let words = ["check", "--config", path.to_str().unwrap()];
+        let output = Command::new(env!("CARGO_BIN_EXE_tollgate")).args(words).args(more).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap().replace(directory.to_str().unwrap(), "D");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, out, err) = check(good, &["--deny-warnings"]);
+    assert!(code == Some(0) && out.starts_with("D/gateway.yaml: good\n") && err.is_empty(), "{out}{err}");
+    let bad = good.to_owned() + "  email: { upstream: lokup, routes: [POST /email], token_headers: [Auth-Token] }\n";
+    let (code, out, err) = check(&bad, &[]);
+    let expected = "D/gateway.yaml:6:22: products.email.upstream: names no upstream; write lookup\n  \
+                    6 |   email: { upstream: lokup, routes: [POST /email], token_headers: [Auth-Token] }\n    \
+                    |                      ^\n";
+    assert_eq!((code, &*out, &*err), (Some(1), "", expected));
+    let (code, out, err) = check(&bad, &["--json"]);
+    let document: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let finding = serde_json::json!({
+        "severity": "mistake", "file": "D/gateway.yaml", "line": 6, "column": 22, "key": "products.email.upstream",
+        "message": "names no upstream; write lookup",
+    });
+    assert_eq!((code, &*err), (Some(1), ""));
+    assert_eq!(
+        document,
+        serde_json::json!({
+            "version": 1, "config": "D/gateway.yaml", "good": false, "mistakes": 1, "warnings": 0,
+            "findings": [finding], "summary": null,
+        })
+    );
+    let (code, out, _) = check(good, &["--json"]);
+    let document: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &document["good"], &document["findings"]), (Some(0), &true.into(), &serde_json::json!([])));
+    assert!(document["summary"].as_str().unwrap().contains("1 product on 1 route"), "{document}");
+    std::fs::remove_dir_all(directory).unwrap();
+}

@@ -157,7 +157,7 @@ impl<'c> AccountsBuilder<'c> {
                 .map(|text| self.add_file(&name, &text, mistakes)),
             Some("jsonl" | "ndjson") => crate::platform::files::open(path).and_then(|file| {
                 let file = BufReader::with_capacity(READ_BYTES, file);
-                Ok(self.add_lines(&name, file, mistakes)?)
+                self.add_lines(&name, file, mistakes)
             }),
             _ => {
                 mistakes.push(

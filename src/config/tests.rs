@@ -449,17 +449,26 @@ fn a_product_that_no_token_covers_lets_no_origin_in() {
 fn a_pattern_matches_what_it_would_in_a_shell() {
     let scratch = Scratch::new();
     scratch.write("accounts.d/a.jsonl", line("one", 1));
-    for name in [".#a.jsonl", "._a.jsonl", ".ansible_tmp1a.jsonl", ".a.jsonl.swp", ".hidden/b.jsonl"] {
+    for name in [".#a.jsonl", "._a.jsonl", ".ansible_tmp1a.jsonl", ".a.jsonl.swp", ".hidden/b.jsonl", "x/.y/c.jsonl"] {
         std::fs::create_dir_all(scratch.0.join("accounts.d/.hidden")).unwrap();
+        std::fs::create_dir_all(scratch.0.join("accounts.d/x/.y")).unwrap();
         scratch.write(&format!("accounts.d/{name}"), "broken");
     }
     std::os::unix::fs::symlink("user@host.1:2", scratch.0.join("accounts.d/.#b.yaml")).unwrap();
-    for pattern in ["accounts.d/*", "accounts.d/*.*", "accounts.d/?*l", "\"accounts.d/[!x]*\"", "accounts.d/**/*.jsonl"]
+    // A name that is not UTF-8 is no account, and ends nothing.
+    let name: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"\xff.jsonl");
+    std::fs::write(scratch.0.join("accounts.d").join(name), "broken").unwrap();
+    for pattern in
+        ["accounts.d/*l", "accounts.d/*.*", "accounts.d/?*l", "\"accounts.d/[!x]*\"", "accounts.d/**/*.jsonl"]
     {
         assert_eq!(scratch.lines(pattern), [""; 0], "{pattern}");
     }
-    let lines = scratch.lines("accounts.d/.*a.jsonl");
-    assert!(lines.iter().any(|line| line.starts_with("accounts.d/._a.jsonl:1:1: ")), "written with its dot: {lines:?}");
+    for (pattern, file) in
+        [("accounts.d/.*a.jsonl", "accounts.d/._a.jsonl"), ("accounts.d/.h*/*", "accounts.d/.hidden/b.jsonl")]
+    {
+        let lines = scratch.lines(pattern);
+        assert!(lines.iter().any(|line| line.starts_with(&format!("{file}:1:1: "))), "written with its dot: {lines:?}");
+    }
 }
 
 #[test]

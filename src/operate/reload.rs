@@ -355,6 +355,9 @@ impl ConfigWatcher {
 
     fn put_in_force(&mut self, config: Config) -> String {
         let summary = config.summary(&self.path.display().to_string());
+        for warning in config.warnings.iter().take(config::MOST_WARNINGS) {
+            log::warn!(target: "tollgate::reload", "{warning}");
+        }
         let before = self.gateway.snapshot();
         let mut policy = config.policy;
         policy.inherit(&before.policy, self.gateway.now());

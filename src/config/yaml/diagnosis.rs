@@ -16,24 +16,30 @@ pub(super) struct Diagnosis {
 
 /// Finds what has to be mended in a text where the parser stopped, with its words.
 pub(super) fn diagnose(text: &str, line: usize, column: usize, words: &str) -> Diagnosis {
-    tab(text, line)
-        .or_else(|| star(text, line, column))
+    star(text, line, column)
         .or_else(|| unclosed(text).filter(|opened| (opened.line, opened.column) <= (line, column)).map(Opened::told))
         .unwrap_or_else(|| Diagnosis { line, column, what: not_yaml(words) })
 }
 
-/// A tab in the indentation of the line where the parser stopped, or of one beside it: it stops at the
-/// end of the line before, or behind the tab.
-fn tab(text: &str, stopped: usize) -> Option<Diagnosis> {
-    let first = stopped.saturating_sub(1).max(1);
-    let lines = text.lines().enumerate().map(|(number, line)| (number.saturating_add(1), line));
-    lines.skip(first.saturating_sub(1)).take(3).find_map(|(number, line)| {
-        let indentation = line.len().saturating_sub(line.trim_start_matches([' ', '\t']).len());
-        let place = line.get(..indentation)?.find('\t')?;
-        let is_blank = indentation == line.len();
-        let what = String::from("is indented with a tab; use spaces");
-        (!is_blank).then(|| Diagnosis { line: number, column: place.saturating_add(1), what })
-    })
+/// The first tab in an indentation. YAML has none there, and the parser takes some for spaces, so that
+/// keys would belong elsewhere than they seem to.
+pub(super) fn tab(text: &str) -> Option<Diagnosis> {
+    memchr::memchr(b'\t', text.as_bytes())?;
+    let mut scan = Scan::default();
+    for (number, line) in text.lines().enumerate() {
+        let content = line.trim_start_matches([' ', '\t']);
+        let indentation = line.get(..line.len().saturating_sub(content.len())).unwrap_or_default();
+        // Within brackets, as in JSON, all space is the same.
+        let is_free = content.is_empty() || content.starts_with(['#', '{', '[']) || scan.is_inside(line);
+        if !is_free && let Some(place) = indentation.find('\t') {
+            let what = String::from("is indented with a tab; use spaces");
+            return Some(Diagnosis { line: number.saturating_add(1), column: place.saturating_add(1), what });
+        }
+        if scan.line(line, number.saturating_add(1)).is_some() {
+            return None;
+        }
+    }
+    None
 }
 
 /// A value that begins with a star, such as a domain, where the parser stopped.
@@ -44,7 +50,7 @@ fn star(text: &str, line: usize, column: usize) -> Option<Diagnosis> {
     let place = before.rfind('*')?;
     let begins = before.get(..place)?.trim_end().chars().next_back();
     let rest: String = written.chars().skip(before.get(..place)?.chars().count().saturating_add(1)).collect();
-    let is_pattern = rest.starts_with(['.', '/', '-', '*']) || rest.is_empty();
+    let is_pattern = rest.starts_with(['.', '/', '-', '*', ' ', ',', ']', '}']) || rest.is_empty();
     let is_value = begins.is_none_or(|before| matches!(before, '[' | ',' | ':' | '-' | '{'));
     if !is_value {
         return None;
@@ -81,7 +87,7 @@ impl Opened {
 
 /// The first quote or bracket that is not closed.
 fn unclosed(text: &str) -> Option<Opened> {
-    let mut scan = Scan { brackets: Vec::new(), quote: None, closed: None, block: None };
+    let mut scan = Scan::default();
     for (number, line) in text.lines().enumerate() {
         if let Some(opened) = scan.line(line, number.saturating_add(1)) {
             return Some(opened);
@@ -91,28 +97,34 @@ fn unclosed(text: &str) -> Option<Opened> {
 }
 
 /// How far a text was looked through.
+#[derive(Default)]
 struct Scan {
     /// Brackets that are open.
     brackets: Vec<Opened>,
     /// The quote that is open.
     quote: Option<Opened>,
-    /// The quote that was closed last, until what follows it has been seen.
-    closed: Option<Opened>,
     /// The indentation of the line whose value is a block of text.
     block: Option<usize>,
 }
 
 impl Scan {
+    /// Whether a line goes on with a block of text.
+    fn is_in_block(&self, line: &str) -> bool {
+        self.block.is_some_and(|block| line.trim().is_empty() || spaces_before(line) > block)
+    }
+
+    /// Whether a line goes on with what an earlier one has opened.
+    fn is_inside(&self, line: &str) -> bool {
+        !self.brackets.is_empty() || self.quote.is_some() || self.is_in_block(line)
+    }
+
     /// Looks through a line; a quote that turns out not to have been closed where it should have been.
     fn line(&mut self, line: &str, number: usize) -> Option<Opened> {
-        let indentation = line.len().saturating_sub(line.trim_start_matches(' ').len());
-        if let Some(block) = self.block {
-            if line.trim().is_empty() || indentation > block {
-                return None;
-            }
-            self.block = None;
+        let indentation = spaces_before(line);
+        if self.is_in_block(line) {
+            return None;
         }
-        self.closed = None;
+        self.block = None;
         // What stands before a sign that is looked at, without spaces, and whether there are any.
         let (mut before, mut spaced) = (None, true);
         let mut characters = line.chars().enumerate().peekable();
@@ -158,6 +170,10 @@ impl Scan {
             _ => {}
         }
     }
+}
+
+fn spaces_before(line: &str) -> usize {
+    line.len().saturating_sub(line.trim_start_matches(' ').len())
 }
 
 /// Whether a value begins behind a sign, and behind spaces or not.

@@ -249,7 +249,12 @@ fn every_mistake_is_a_line() {
             "free: &a [1, *a]",
             &["f:1:14: free[1]: is an alias inside the value that it stands for; write the value out"],
         ),
-        ("free: *a", &["f:1:7: is an alias for an anchor that is not written above; write the value out"]),
+        (
+            "free: *a",
+            &[
+                "f:1:7: is an alias for an anchor that is not written above; write the value out, or put it in quotes if the `*` belongs to it",
+            ],
+        ),
         (
             &bomb,
             &["f:4:31: free.c[8]: makes the aliases of this file stand for more than 100000 values; use fewer aliases"],
@@ -292,15 +297,15 @@ fn every_mistake_is_a_line() {
             ],
         ),
         // Not YAML.
-        ("listen: 'a", &["f:1:9: is a quoted text without its closing quote; add the quote"]),
+        ("listen: 'a", &["f:1:9: opens a quoted text with `'` that is not closed; add the missing `'`"]),
         (
             "listen: a: b",
             &["f:1:10: has a `: ` where no key can stand; check the indentation of this line and the one before, or \
              put the value in quotes"],
         ),
-        ("products:\n\ta: 1\n", &["f:2:2: is indented with a tab; use spaces"]),
-        ("names: [a\n", &["f:2:1: breaks off a list in brackets; add the missing `,` or `]`"]),
-        ("free: {a: b\n", &["f:2:1: breaks off a mapping in braces; add the missing `,` or `}`"]),
+        ("products:\n\ta: 1\n", &["f:2:1: is indented with a tab; use spaces"]),
+        ("names: [a\n", &["f:1:8: opens a list with `[` that is not closed; add the missing `]`"]),
+        ("free: {a: b\n", &["f:1:7: opens a mapping with `{` that is not closed; add the missing `}`"]),
         ("listen: @a\n", &["f:1:9: starts with a character that needs quotes; put the value in quotes"]),
         (
             "listen: a\n  x: 1\n",
@@ -320,7 +325,7 @@ fn every_mistake_is_a_line() {
         ("listen: \"\\q\"", &["f:1:9: has an escape that YAML does not know; correct it, or use single quotes"]),
         ("listen: a\u{0}b", &["f:1:10: is a character that YAML does not allow; remove it"]),
         ("listen: %a", &["f:1:9: starts with a character that needs quotes; put the value in quotes"]),
-        ("names: [a,", &["f:2:1: has no value where one must be; write one, or remove what announces it"]),
+        ("names: [a,", &["f:1:8: opens a list with `[` that is not closed; add the missing `]`"]),
         ("listen: 'a' b", &["f:1:13: stands behind a closing quote; move it inside the quotes, or remove it"]),
         ("listen: 'a'#b", &["f:1:12: has a `#` right behind a value; put a space before it, or quotes around both"]),
         (
@@ -527,7 +532,7 @@ fn warnings_stand_apart_from_mistakes_and_both_have_a_limit() {
     let mut found = Mistakes::default();
     found.warn(place(3), "is odd; write 1");
     found.warn(place(3), "is odd; write 1");
-    assert!(found.is_empty() && found.len() == 0 && !found.touch(&place(3)) && found.to_string().is_empty());
+    assert!(found.is_empty() && !found.touch(&place(3)) && found.to_string().is_empty());
     let mut all = Mistakes::default();
     all.take_over(found, |place| Place { line: place.line + 10, ..place });
     let told: Vec<String> = all.warnings().map(ToString::to_string).collect();
@@ -575,6 +580,7 @@ fn what_is_to_be_mended_is_told_where_it_stands() {
         ("products:\n  \ta: 1\n", "2:3: is indented with a tab; use spaces"),
         ("products:\n  p:\n  \tbody: 1\n", "3:3: is indented with a tab; use spaces"),
         ("a: 1\nb:\n  - x\n\t- y\n", "4:1: is indented with a tab; use spaces"),
+        ("free: [\n\t1,\n\t2]\nb: |\n  a\n  \tb\nmode:\n \topen\n", "8:2: is indented with a tab; use spaces"),
     ] {
         let lines = lines_of::<Config>(text);
         assert_eq!(lines, [format!("f:{expected}")], "{text:?}");
@@ -589,7 +595,7 @@ fn aliases_are_bounded_by_the_text_that_they_stand_for() {
     };
     let lines = lines_of::<Config>(&with(100_000, 20_000));
     let expected =
-        "f:3:170: free.y[41]: makes the aliases of this file stand for more than 4 MiB of text; use fewer aliases";
+        "f:3:171: free.y[41]: makes the aliases of this file stand for more than 4 MiB of text; use fewer aliases";
     assert_eq!(lines, [expected]);
     assert_eq!(lines_of::<Config>(&with(100_000, 40)), [""; 0], "and this is no bomb");
     // Aliases of aliases, each of which has little text of its own.
@@ -639,4 +645,13 @@ fn references_stand_for_values_wherever_a_value_is_wanted_and_nowhere_else() {
     }
     // Files of accounts, which programs write, have none.
     assert_eq!(good::<Config>("listen: \"${env:W}\"\n").listen.get().map(String::as_str), Some("${env:W}"));
+}
+
+#[test]
+fn reading_ends_with_a_mistake_once_its_time_is_over() {
+    let text = format!("free: [{}]\n", vec!["1"; 2000].join(","));
+    let _allowance = crate::platform::pace::Allowance::new(std::time::Duration::ZERO);
+    let lines = lines_of::<Config>(&text);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("comes after two minutes of work"), "{lines:?}");
 }

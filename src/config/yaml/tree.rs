@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 
-use super::diagnosis::{Diagnosis, diagnose};
+use super::diagnosis::{Diagnosis, diagnose, tab};
 use super::words::shown;
 use super::{Mistakes, Place};
 use crate::platform::pace;
@@ -199,6 +199,9 @@ impl<'a> Builder<'a, '_> {
         }
         // Some editors put a byte order mark first; it is no part of the text.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if let Some(Diagnosis { line, column, what }) = tab(text) {
+            return self.stop(line.saturating_add(self.lines_before), column, &what);
+        }
         let mut documents = 0_usize;
         for event in Parser::new_from_str(text) {
             let (event, span) = match event {

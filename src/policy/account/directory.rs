@@ -55,10 +55,15 @@ impl Default for DigestHasher {
     }
 }
 
+/// Half of its bits are set, without an order.
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+
 impl DigestHasher {
     fn hash(&self, digest: &Digest) -> u64 {
         let ([a, b, c, d], [key_a, key_b, key_c, key_d]) = (digest.words(), self.0);
-        folded(a ^ key_a, b ^ key_b) ^ folded(c ^ key_c, d ^ key_d)
+        let mixed = folded(a ^ key_a, b ^ key_b) ^ folded(c ^ key_c, d ^ key_d);
+        // A factor that is the same for all, and even by chance, would leave bits of the other out.
+        folded(mixed, ODD)
     }
 }
 
