@@ -226,6 +226,14 @@ fn read_bounded(path: &Path) -> io::Result<String> {
 }
 
 impl Source {
+    /// A file's name as messages show it.
+    pub fn shown(&self, name: &str) -> String {
+        match self {
+            Source::Directory(directory) => directory.path.join(name).display().to_string(),
+            Source::Embedded(_) => name.to_owned(),
+        }
+    }
+
     /// The bytes of a file that is no text, at most so many.
     ///
     /// # Errors
@@ -312,7 +320,7 @@ fn parse_by(name: &str, text: &str, source: &Source, shortcuts: Option<&Shortcut
     let mut mistakes = Mistakes::default();
     let read = yaml::read_also::<file::File, shown::AsWritten>(name, text, &mut mistakes);
     let config = read.and_then(|(file, root, written)| {
-        compile::compile(file, &root, source, shortcuts, &mut mistakes).map(|config| (config, written))
+        compile::compile(file, &root, text, source, shortcuts, &mut mistakes).map(|config| (config, written))
     });
     match config {
         Some((mut config, written)) if mistakes.is_empty() => {

@@ -40,6 +40,7 @@ pub const MAX_WORKERS: usize = 1024;
 pub fn compile(
     file: file::File,
     root: &Place,
+    text: &str,
     source: &Source,
     shortcuts: Option<&Shortcuts<'_>>,
     mistakes: &mut Mistakes,
@@ -80,6 +81,7 @@ pub fn compile(
     let before = shortcuts.and_then(|shortcuts| shortcuts.predecessor).map(|predecessor| predecessor.policy);
     let around = ProductContext {
         root,
+        text,
         upstreams: &upstreams,
         token_headers: &token_headers,
         source,
@@ -139,7 +141,7 @@ pub fn compile(
     let in_general = |detail: &str| {
         detail.replace("{token_headers}", &written_headers.join(" or ")).replace("{accept}", "application/json")
     };
-    let wording = Wording::new(&public_url, rows.texts(|text| in_general(&text.detail)), Vec::new());
+    let wording = Wording::new(&public_url, rows.texts(|text| in_general(&text.detail)), Vec::new(), Vec::new());
     let origins = any_origin();
     let mut policy = Policy {
         limits,

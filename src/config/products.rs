@@ -29,6 +29,8 @@ use crate::upstream::settings::AddedHeaders;
 pub struct ProductContext<'c> {
     /// The root of the configuration.
     pub root: &'c Place,
+    /// The text of the file that products are written in.
+    pub text: &'c str,
     pub upstreams: &'c [Upstream],
     /// Every product's headers for tokens, in lower case.
     pub token_headers: &'c BTreeSet<String>,
@@ -44,7 +46,7 @@ impl<'c> ProductContext<'c> {
     /// The schemas of bodies that are compiled already.
     pub fn known_schemas(&self) -> impl Iterator<Item = &'c Schema> {
         let products = self.before.into_iter().flat_map(|before| &before.products);
-        products.filter_map(|product| product.body.as_ref()?.schema.as_ref())
+        products.filter_map(|product| product.body.as_ref()?.schema.as_deref())
     }
 }
 
@@ -60,6 +62,9 @@ const MAX_PREFLIGHT_AGE: Duration = Duration::from_secs(86_400);
 /// What is said of an exceeded deadline where clients have no header to ask for another one.
 const DEADLINE_EXCEEDED_WITHOUT_HEADER: &str =
     "There was no answer within the time allowed. Send the request again later.";
+
+/// What is said of a body where the product takes none.
+const BODY_WHERE_NONE_IS_TAKEN: &str = "This endpoint takes no body. Send the request without one.";
 
 /// Bytes that a compiled expression of a header's pattern may take.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
@@ -95,13 +100,15 @@ pub fn compile(
         product.headers.0.into_iter().filter_map(|entry| header_rule(entry, &mut taken, rows, mistakes)).collect();
     let body = product.body.take().map(|body| body_rule(body, around, rows, mistakes));
     pace::step();
-    let answer_schema = schema(product.answer_schema, around.source, mistakes).map(|(schema, _)| schema);
+    let answer_schema = schema(product.answer_schema, around.source, mistakes).map(|read| read.schema);
     let tariff = tariff(product.credits, body.as_ref(), mistakes);
     let max_age_place = product.preflight_max_age.place().cloned();
     let max_age = product.preflight_max_age.take().map_or(Duration::from_secs(600), |age| age.0);
     let fits = max_age.subsec_nanos() == 0 && max_age <= MAX_PREFLIGHT_AGE;
     out_of_range(max_age_place, fits, || "whole seconds up to 1d".to_owned(), mistakes);
-    let fields = body.as_ref().and_then(|body| body.schema.as_ref()).map(|schema| schema.field_names().collect());
+    let body_schema = body.as_ref().and_then(|body| body.schema.clone());
+    let fields = body_schema.iter().flat_map(|schema| schema.field_names()).collect();
+    let broken_rules = body_schema.iter().flat_map(|schema| schema.rule_words()).map(str::to_owned).collect();
     let mut product = Product {
         name: name.into(),
         place: product_place,
@@ -121,11 +128,10 @@ pub fn compile(
         body,
         answer_schema,
         tariff,
-        wording: Wording::new("", Vec::new(), Vec::new()),
+        wording: Wording::new("", Vec::new(), Vec::new(), Vec::new()),
         traffic: Arc::default(),
     };
-    product.wording =
-        Wording::new(around.public_url, rows.texts(|text| filled(text, &product)), fields.unwrap_or_default());
+    product.wording = Wording::new(around.public_url, rows.texts(|text| filled(text, &product)), fields, broken_rules);
     Some(product)
 }
 
@@ -385,6 +391,9 @@ fn filled(text: &Text, product: &Product) -> String {
     let built_in = text.row.definition().is_some_and(|row| row.detail == text.detail);
     if text.row == Row::DeadlineExceeded && built_in && product.deadline.header.is_none() {
         return DEADLINE_EXCEEDED_WITHOUT_HEADER.to_owned();
+    }
+    if text.row == Row::BodyTooLarge && built_in && product.body.is_none() {
+        return BODY_WHERE_NONE_IS_TAKEN.to_owned();
     }
     let detail = &text.detail;
     let types = |types: &[MediaType]| types.iter().map(MediaType::name).collect::<Vec<_>>().join(" or ");

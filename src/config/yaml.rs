@@ -25,6 +25,7 @@ use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 pub use entries::entries;
+pub use words::closest;
 
 /// Where something is written. The default place means that nobody knows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
