@@ -16,6 +16,13 @@ mod keywords;
 pub mod program;
 mod reach;
 mod rules;
+
+#[cfg(test)]
+mod budget_tests;
+#[cfg(test)]
+mod flaw_tests;
+#[cfg(test)]
+mod library_tests;
 #[cfg(test)]
 mod tests;
 
@@ -329,7 +336,7 @@ fn without_array_places(pointer: &str) -> String {
         .fold(String::new(), |path, segment| path + "/" + segment)
 }
 
-/// Every field that a program has a property for, nearest to the top first and then sorted.
+/// Every member that a program has a name for, nearest to the top first and then sorted.
 fn fields(program: &Program) -> Box<[Box<str>]> {
     let mut fields: BTreeSet<Box<str>> = BTreeSet::new();
     let mut seen: BTreeSet<(NodeId, String)> = BTreeSet::new();
@@ -339,6 +346,10 @@ fn fields(program: &Program) -> Box<[Box<str>]> {
             continue;
         }
         let Some(node) = program.nodes.get(usize::from(id)) else { continue };
+        let required = node.object.iter().flat_map(|rules| {
+            rules.required.iter().map(|(name, _)| name).chain(rules.beside.iter().map(|(_, name, _)| name))
+        });
+        fields.extend(required.map(|name| format!("{pointer}/{}", escaped(name)).into()));
         let properties = node.object.iter().flat_map(|rules| &rules.properties);
         for (name, below) in properties.filter(|_| depth < MAX_FIELD_DEPTH) {
             let pointer = format!("{pointer}/{}", escaped(name));

@@ -135,8 +135,10 @@ impl<'s> Compiler<'s> {
     }
 
     fn flaw(&mut self, at: String, what: impl Into<String>) {
-        if self.flaws.len() < MAX_FLAWS {
-            self.flaws.push(Flaw { at, kind: FlawKind::Says(what.into()) });
+        let flaw = Flaw { at, kind: FlawKind::Says(what.into()) };
+        // A schema that several others refer to is looked at for each.
+        if self.flaws.len() < MAX_FLAWS && !self.flaws.contains(&flaw) {
+            self.flaws.push(flaw);
         }
     }
 
