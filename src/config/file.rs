@@ -787,8 +787,8 @@ pub struct Problem {
     /// Replaces the standard reason phrase as the title.
     #[schemars(regex(pattern = r"\S"))]
     pub title: Written<String>,
-    /// What was wrong and what to do. It may hold {field}, {token_headers}, {accept}, {content_type},
-    /// {deadline_header}, {deadline_min}, {deadline_max} and {body_max}.
+    /// What was wrong and what to do. It may hold {field}, {rules}, {position}, {token_headers}, {accept},
+    /// {content_type}, {deadline_header}, {deadline_min}, {deadline_max} and {body_max}.
     #[schemars(regex(pattern = r"\S"))]
     pub detail: Written<String>,
     /// What it means, for the row's page: one or two sentences.

@@ -930,7 +930,7 @@ fn mistakes_in_bodies() {
         Case {
             edits: &[("schema: { type: object, properties: { number: { type: string } } }", "schema: { type: strin }")],
             lines: &[
-                "f:23:15: products.phone.body.schema: is not a JSON Schema that can be used (at /type); mend it there",
+                "f:23:17: products.phone.body.schema.type: is not what JSON Schema takes there (its rule anyOf); look it up in the draft",
             ],
         },
         Case {
@@ -939,7 +939,7 @@ fn mistakes_in_bodies() {
                 "schema: { properties: { number: { type: strin } } }",
             )],
             lines: &[
-                "f:23:15: products.phone.body.schema: is not a JSON Schema that can be used (at /properties/number/type); mend it there",
+                "f:23:41: products.phone.body.schema.properties.number.type: is not what JSON Schema takes there (its rule anyOf); look it up in the draft",
             ],
         },
         Case {
@@ -948,7 +948,26 @@ fn mistakes_in_bodies() {
                 "schema: { properties: { number: { $ref: '#/$defs/none' } } }",
             )],
             lines: &[
-                "f:23:15: products.phone.body.schema: is not a JSON Schema that can be used (a $ref names nothing in it); mend it there",
+                "f:23:41: products.phone.body.schema.properties.number.$ref: names nothing in the schema; write the way to a schema that is there, as in #/$defs/name",
+            ],
+        },
+        Case {
+            edits: &[(
+                "schema: { type: object, properties: { number: { type: string } } }",
+                "schema:\n        type: object\n        requierd: [number]\n        properties: { number: { pattern: '^(?!0)', x-why: a, nothing: 1 } }",
+            )],
+            lines: &[
+                "f:25:9: products.phone.body.schema.requierd: is not a keyword of its draft; did you mean `required`? A note of your own begins with x-",
+                "f:26:62: products.phone.body.schema.properties.number.nothing: is not a keyword of its draft, which would ignore it; remove it, or let it begin with x-",
+            ],
+        },
+        Case {
+            edits: &[(
+                "schema: { type: object, properties: { number: { type: string } } }",
+                "schema: { properties: { number: { pattern: '^(?!0)' } } }",
+            )],
+            lines: &[
+                "f:23:41: products.phone.body.schema.properties.number.pattern: has a look-ahead, with which matching a text can take for ever; say it with further patterns in allOf or not",
             ],
         },
         Case {
@@ -957,7 +976,7 @@ fn mistakes_in_bodies() {
                 "schema: { properties: { number: { pattern: '[' } } }",
             )],
             lines: &[
-                "f:23:15: products.phone.body.schema: is not a JSON Schema that can be used (at /properties/number/pattern); mend it there",
+                "f:23:41: products.phone.body.schema.properties.number.pattern: is not a regular expression that can be used: it is wrong, or larger than 64 KiB once it is compiled; write one as in ^[A-Z]{2,3}$, with small numbers of repetitions",
             ],
         },
         Case {
@@ -1071,12 +1090,8 @@ fn mistakes_in_problems() {
         Case {
             edits: &[("    detail: Send a number.\n", "    detail: Send {feild}.\n")],
             lines: &[
-                "f:32:13: problems.number-missing.detail: has a word in braces that nothing fills in; use {field}, {token_headers}, {accept}, {content_type}, {deadline_header}, {deadline_min}, {deadline_max}, {body_max}, or leave out the braces",
+                "f:32:13: problems.number-missing.detail: has a word in braces that nothing fills in; use {field}, {rules}, {position}, {token_headers}, {accept}, {content_type}, {deadline_header}, {deadline_min}, {deadline_max}, {body_max}, or leave out the braces",
             ],
-        },
-        Case {
-            edits: &[("    detail: Send a number.\n", "    detail: Send {field} and {field}.\n")],
-            lines: &["f:32:13: problems.number-missing.detail: has {field} more than once; keep one"],
         },
         Case {
             edits: &[("    detail: Send a number.\n", "    detail: Send a number.\n    title:\n")],
@@ -1858,6 +1873,8 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
 
     states("Without this key requests have no body.");
     assert!(r.body.is_none());
+    let none_taken = object(&r.wording, Row::BodyTooLarge, None);
+    assert_eq!(none_taken["detail"], "This endpoint takes no body. Send the request without one.");
     let body = q.body.as_ref().unwrap();
     states(&format!("# Bytes. Default: {}.", units::Bytes(body.max_bytes)));
     states("Default: any JSON.");
@@ -2225,9 +2242,18 @@ fn gateway_yaml_broken_at_random_is_answered() {
 
 /// The error object of a row, for a product or for requests without one.
 fn object(wording: &crate::policy::problem::messages::Wording, row: Row, field: Option<u16>) -> Value {
+    use crate::policy::problem::{Breach, Broken, Hint};
     let mut out = Vec::new();
     let words = wording.words(row).unwrap();
-    wording.write_object(&mut out, words, crate::policy::problem::messages::Shape::ErrorObject, field, b"/p");
+    let mut broken = Broken::default();
+    broken.push(Breach { field, rule: 0 });
+    wording.write_object(
+        &mut out,
+        words,
+        crate::policy::problem::messages::Shape::ErrorObject,
+        Hint::Broken(broken),
+        b"/p",
+    );
     serde_json::from_slice::<Value>(&out).unwrap()["error"].clone()
 }
 
