@@ -13,8 +13,8 @@ use url::Url;
 
 use super::keywords::{Draft, Holds, beyond_linear, escaped, within};
 use super::program::{
-    Bounds, Cost, InPlace, Leaf, ListRules, MAX_NODES, MAX_PATTERN_BYTES, MAX_RULES, MAX_UNREMEMBERED_VISITS, Node,
-    NodeId, ObjectRules, Program, Rest, RuleId, types,
+    Bounds, Cost, InPlace, Leaf, ListRules, MAX_LEAVES, MAX_NODES, MAX_PATTERN_BYTES, MAX_PATTERN_CACHE_BYTES,
+    MAX_PATTERNS, MAX_RULES, MAX_UNREMEMBERED_VISITS, Node, NodeId, ObjectRules, Program, Rest, RuleId, Whole, types,
 };
 use super::{MAX_NESTING, rules};
 use crate::platform::pace;
@@ -108,6 +108,8 @@ struct Compiler<'s> {
     origins: Vec<usize>,
     rules: Vec<Box<str>>,
     rule_ids: HashMap<Box<str>, RuleId>,
+    leaves: usize,
+    patterns: usize,
 }
 
 fn address(schema: &Value) -> usize {
@@ -131,6 +133,8 @@ impl<'s> Compiler<'s> {
             origins: Vec::new(),
             rules: Vec::new(),
             rule_ids: HashMap::new(),
+            leaves: 0,
+            patterns: 0,
         }
     }
 
@@ -508,7 +512,7 @@ impl<'s> Compiler<'s> {
             match self.validator(Value::Object(alone), pattern) {
                 Ok((validator, weight)) => {
                     let cost = if pattern.is_some() { Cost::Byte(weight) } else { cost };
-                    leaves.push(Leaf { about, validator, rule, cost });
+                    leaves.push(Leaf { about, validator, whole: whole_limit(told, value), rule, cost });
                 }
                 Err(what) => self.flaw_of(spot.schema, keyword, what),
             }
@@ -517,9 +521,18 @@ impl<'s> Compiler<'s> {
     }
 
     /// A validator of the library for one rule, and what each byte costs if it is a pattern.
-    fn validator(&self, schema: Value, pattern: Option<&str>) -> Result<(Validator, u64), String> {
+    fn validator(&mut self, schema: Value, pattern: Option<&str>) -> Result<(Validator, u64), String> {
+        self.leaves = self.leaves.saturating_add(1);
+        self.patterns = self.patterns.saturating_add(usize::from(pattern.is_some()));
+        if self.leaves > MAX_LEAVES {
+            return Err(format!("is one rule too many; {MAX_LEAVES} fit into a document"));
+        }
+        if self.patterns > MAX_PATTERNS {
+            return Err(format!("is one pattern too many; {MAX_PATTERNS} fit into a document"));
+        }
+        pace::step();
         let build = |bytes: usize| {
-            let patterns = PatternOptions::regex().size_limit(bytes);
+            let patterns = PatternOptions::regex().size_limit(bytes).dfa_size_limit(MAX_PATTERN_CACHE_BYTES);
             jsonschema::options().with_draft(self.draft.of_library()).with_pattern_options(patterns).build(&schema)
         };
         let Some(pattern) = pattern else {
@@ -583,7 +596,7 @@ impl<'s> Compiler<'s> {
             let node = self.below(schema, scope);
             match self.validator(serde_json::json!({ "pattern": pattern }), Some(pattern)) {
                 Ok((validator, weight)) => {
-                    let leaf = Leaf { about: types::STRING, validator, rule: 0, cost: Cost::Byte(weight) };
+                    let leaf = Leaf { about: types::STRING, validator, whole: None, rule: 0, cost: Cost::Byte(weight) };
                     patterns.push((leaf, node));
                 }
                 Err(what) => {
@@ -695,6 +708,14 @@ impl<'s> Compiler<'s> {
 fn whole(value: &Value) -> u64 {
     let float = || value.as_f64().and_then(|number| format!("{number:.0}").parse().ok());
     value.as_u64().or_else(float).unwrap_or(u64::MAX)
+}
+
+fn whole_limit(keyword: &str, limit: &Value) -> Option<Whole> {
+    match keyword {
+        "minimum" => limit.as_i64().map(Whole::AtLeast),
+        "maximum" => limit.as_i64().map(Whole::AtMost),
+        _ => None,
+    }
 }
 
 fn types_named(named: &Value) -> u8 {

@@ -3,13 +3,14 @@
 //! What the document says is judged elsewhere (`evaluate.rs`).
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write};
+use std::ops::Bound;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::MAX_NESTING;
-use super::keywords::escaped;
+use super::keywords::push;
 use crate::policy::problem::{Hint, Problem, Row};
 
 /// U+FEFF in UTF-8.
@@ -85,15 +86,25 @@ struct Walk<'w> {
 }
 
 impl Walk<'_> {
-    /// Goes on to a part; whether anybody asks for it, or for something in it.
+    /// Goes on to a member; whether anybody asks for it, or for something in it.
     fn enter(&mut self, name: &str) -> bool {
-        self.pointer.push('/');
-        self.pointer.push_str(&escaped(name));
+        push(&mut self.pointer, name);
+        self.is_wanted()
+    }
+
+    /// The same of an element.
+    fn enter_element(&mut self, place: usize) -> bool {
+        // Writing to a string cannot fail.
+        let _ = write!(self.pointer, "/{place}");
+        self.is_wanted()
+    }
+
+    fn is_wanted(&mut self) -> bool {
         if let Some(place) = self.wanted.get_mut(&self.pointer) {
             self.next = self.next.saturating_add(1);
             *place = self.next;
         }
-        let first = self.wanted.range(self.pointer.clone()..).next();
+        let first = self.wanted.range::<str, _>((Bound::Included(self.pointer.as_str()), Bound::Unbounded)).next();
         first.is_some_and(|(wanted, _)| wanted.starts_with(&self.pointer))
     }
 
@@ -143,7 +154,7 @@ impl<'de> Visitor<'de> for &mut Walk<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
         for place in 0_usize.. {
-            let wanted = self.enter(&place.to_string());
+            let wanted = self.enter_element(place);
             let found = if wanted {
                 elements.next_element_seed(&mut *self)?.is_some()
             } else {

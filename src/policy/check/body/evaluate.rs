@@ -9,7 +9,9 @@
 use hashbrown::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
-use super::program::{Bounds, Cost, InPlace, Leaf, ListRules, Node, NodeId, ObjectRules, Program, Rest, RuleId, types};
+use super::program::{
+    Bounds, Cost, InPlace, Leaf, ListRules, Node, NodeId, ObjectRules, Program, Rest, RuleId, Whole, types,
+};
 
 /// Steps of every body, however short.
 const STEPS_OF_ANY: u64 = 16 * 1024;
@@ -243,6 +245,15 @@ impl<'s> Judging<'s> {
 
     /// Whether a rule about a single value holds.
     fn holds(&mut self, leaf: &Leaf, value: &Value) -> Result<bool, Exceeded> {
+        if let Some(limit) = leaf.whole
+            && let Some(number) = value.as_i64()
+        {
+            self.spend(1)?;
+            return Ok(match limit {
+                Whole::AtLeast(least) => number >= least,
+                Whole::AtMost(most) => number <= most,
+            });
+        }
         self.spend(match (leaf.cost, value) {
             (Cost::Byte(steps), Value::String(text)) => {
                 u64::try_from(text.len()).unwrap_or(u64::MAX).saturating_mul(steps).saturating_add(1)

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::program::{MAX_IN_PLACE, MAX_NODES};
+use super::program::{MAX_IN_PLACE, MAX_LEAVES, MAX_NODES, MAX_PATTERNS};
 use super::{Flaw, FlawKind, Schema};
 
 /// What is wrong with a schema, each flaw as its pointer and the beginning of what is said.
@@ -43,7 +43,7 @@ fn each_flaw_is_told_at_its_place() {
             vec![],
         ),
         (json!({ "$schema": "https://example.com/mine" }), vec![("/$schema", "names a draft that is not known")]),
-        (json!({ "type": "strin" }), vec![("/type", "is not what JSON Schema takes there")]),
+        (json!({ "type": "strin" }), vec![("/type", "is not what JSON Schema takes there (its rule anyOf)")]),
         (json!({ "properties": { "a": 7 } }), vec![("/properties/a", "is not a schema")]),
         (
             json!({ "properties": { "a": { "$ref": "#/$defs/none" } } }),
@@ -93,6 +93,12 @@ fn what_a_document_expands_to_is_bounded() {
     doubling.insert("l12".to_owned(), json!({ "type": "object" }));
     let schema = Schema::compile(json!({ "$ref": "#/$defs/l0", "$defs": doubling }), false, Vec::new(), None).unwrap();
     assert!(schema.program.nodes.len() <= 16, "{}", schema.program.nodes.len());
+    // Patterns and rules beyond the limits.
+    let patterns: Value = (0..=MAX_PATTERNS).map(|number| (format!("^{number}$"), json!(true))).collect();
+    assert!(flaws(&json!({ "patternProperties": patterns }))[0].1.starts_with("is one pattern too many"));
+    let rules = json!({ "minimum": 1, "maximum": 9, "multipleOf": 2 });
+    let rules: Value = (0..=MAX_LEAVES / 3).map(|number| (format!("m{number}"), rules.clone())).collect();
+    assert!(flaws(&json!({ "properties": rules }))[0].1.starts_with("is one rule too many"));
     // Too deep on one value.
     let deep = (0..=MAX_IN_PLACE).fold(json!({ "type": "object" }), |inner, _| json!({ "allOf": [inner] }));
     assert!(flaws(&deep)[0].1.starts_with("puts more than"));

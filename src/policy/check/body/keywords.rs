@@ -228,6 +228,18 @@ pub fn beyond_linear(pattern: &str) -> Option<&'static str> {
     None
 }
 
+/// Appends a name to a JSON Pointer.
+pub fn push(pointer: &mut String, name: &str) {
+    pointer.push('/');
+    for character in name.chars() {
+        match character {
+            '~' => pointer.push_str("~0"),
+            '/' => pointer.push_str("~1"),
+            other => pointer.push(other),
+        }
+    }
+}
+
 /// A name or place as it stands in a JSON Pointer (RFC 6901).
 pub fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")

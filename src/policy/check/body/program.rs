@@ -17,8 +17,15 @@ pub const MAX_RULES: usize = 16 * 1024;
 /// `MAX_NESTING` it bounds the stack of who judges a body.
 pub const MAX_IN_PLACE: usize = 16;
 
-/// Bytes of a compiled pattern.
+/// Rules about single values that a document may have: each is a validator of the library's, of some KiB.
+pub const MAX_LEAVES: usize = 4096;
+
+/// Bytes of a compiled pattern, and of what matching keeps of it in each thread.
 pub const MAX_PATTERN_BYTES: usize = 64 * 1024;
+pub const MAX_PATTERN_CACHE_BYTES: usize = 256 * 1024;
+
+/// Patterns that a document may have: 16 MiB of them once they are compiled.
+pub const MAX_PATTERNS: usize = 256;
 
 /// Times that one value can be visited without verdicts being remembered: for schemas that stay below it,
 /// remembering costs more than it saves.
@@ -80,8 +87,17 @@ pub struct Leaf {
     /// The types of values that it is about.
     pub about: u8,
     pub validator: Validator,
+    /// The same for whole numbers, where the limit is one: nearly all of them.
+    pub whole: Option<Whole>,
     pub rule: RuleId,
     pub cost: Cost,
+}
+
+/// A limit that whole numbers are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whole {
+    AtLeast(i64),
+    AtMost(i64),
 }
 
 /// What a leaf costs, in steps.
