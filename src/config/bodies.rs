@@ -54,7 +54,7 @@ pub fn body_rule(body: file::Body, around: &ProductContext<'_>, rows: &mut Rows,
         let plain = mappings.iter().map(|(mapping, _)| mapping.clone()).collect();
         pace::step();
         let file = read.file;
-        match Schema::compile(read.schema, strict, plain, around.known_schemas()) {
+        match Schema::compile(read.schema, strict, plain, around.known_schemas(), pace::step) {
             Ok(schema) => Some(Arc::new(schema)),
             Err(flaws) => {
                 tell(&flaws, &read.place, file.as_ref(), around.text, mistakes);

@@ -190,6 +190,7 @@ impl Report for Collected {
 impl Schema {
     /// Compiles a schema. With `strict`, members that an object schema does not name are refused wherever
     /// it does not say otherwise itself. What is compiled in one of the `known` already is not compiled again.
+    /// `step` is called after each piece of the work.
     ///
     /// # Errors
     /// Everything that is wrong with the schema.
@@ -198,13 +199,14 @@ impl Schema {
         strict: bool,
         mappings: Vec<Mapping>,
         known: impl IntoIterator<Item = &'k Schema>,
+        step: fn(),
     ) -> Result<Schema, Vec<Flaw>> {
         if strict {
             refuse_unknown_members(&mut schema);
         }
         let program = match known.into_iter().find(|known| known.document == schema) {
             Some(known) => Arc::clone(&known.program),
-            None => Arc::new(compile::compile(&schema)?),
+            None => Arc::new(compile::compile(&schema, step)?),
         };
         let fields = fields(&program);
         Ok(Schema { program, document: schema, fields, mappings: mappings.into() })

@@ -9,7 +9,7 @@ use super::{BodyRule, MAX_BYTES_AT_ONCE, MAX_NESTING, MAX_STEPS_AT_ONCE, Schema,
 use crate::policy::problem::Row;
 
 fn rule(schema: Value) -> BodyRule {
-    let schema = Schema::compile(schema, false, Vec::new(), None).unwrap_or_else(|flaws| panic!("{flaws:?}"));
+    let schema = Schema::compile(schema, false, Vec::new(), None, || ()).unwrap_or_else(|flaws| panic!("{flaws:?}"));
     BodyRule { max_bytes: 64 << 20, schema: Some(schema.into()) }
 }
 

@@ -17,7 +17,6 @@ use super::program::{
     MAX_PATTERNS, MAX_RULES, MAX_UNREMEMBERED_VISITS, Node, NodeId, ObjectRules, Program, Rest, RuleId, Whole, types,
 };
 use super::{MAX_NESTING, rules};
-use crate::platform::pace;
 
 /// Flaws of one schema that are told.
 const MAX_FLAWS: usize = 64;
@@ -45,18 +44,18 @@ pub enum FlawKind {
     Unknown(Box<str>, Vec<&'static str>),
 }
 
-/// Compiles a document.
+/// Compiles a document; `step` is called after each piece of the work, which may take long in all.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn compile(document: &Value) -> Result<Program, Vec<Flaw>> {
+pub fn compile(document: &Value, step: fn()) -> Result<Program, Vec<Flaw>> {
     let flaw = |at: &str, what: String| vec![Flaw { at: at.to_owned(), kind: FlawKind::Says(what) }];
     let Some(draft) = Draft::of(document) else {
         let what =
             "names a draft that is not known; write https://json-schema.org/draft/2020-12/schema, or leave it out";
         return Err(flaw("/$schema", what.to_owned()));
     };
-    let mut compiler = Compiler::new(document, draft);
+    let mut compiler = Compiler::new(document, draft, step);
     compiler.survey(document);
     // The library's own look comes second: of a schema that is too large it should not have one.
     if compiler.flaws.is_empty()
@@ -110,6 +109,8 @@ struct Compiler<'s> {
     rule_ids: HashMap<Box<str>, RuleId>,
     leaves: usize,
     patterns: usize,
+    /// Called after each piece of the work.
+    step: fn(),
 }
 
 fn address(schema: &Value) -> usize {
@@ -117,7 +118,7 @@ fn address(schema: &Value) -> usize {
 }
 
 impl<'s> Compiler<'s> {
-    fn new(document: &'s Value, draft: Draft) -> Compiler<'s> {
+    fn new(document: &'s Value, draft: Draft, step: fn()) -> Compiler<'s> {
         // Relative references need something to be relative to.
         let base = Url::parse("json-schema:///").ok();
         let root = Resource { root: document, base, anchors: BTreeMap::new(), dynamic: BTreeMap::new() };
@@ -135,6 +136,7 @@ impl<'s> Compiler<'s> {
             rule_ids: HashMap::new(),
             leaves: 0,
             patterns: 0,
+            step,
         }
     }
 
@@ -156,7 +158,7 @@ impl<'s> Compiler<'s> {
     fn survey(&mut self, document: &'s Value) {
         let mut left = vec![(document, String::new(), 0_usize)];
         while let Some((schema, pointer, resource)) = left.pop() {
-            pace::step();
+            (self.step)();
             if self.spots.len() >= MAX_SCHEMAS {
                 return self.flaw(pointer, format!("is one schema too many; {MAX_SCHEMAS} fit into a document"));
             }
@@ -262,7 +264,7 @@ impl<'s> Compiler<'s> {
         let scope = self.entered(0, root.resource);
         self.node_of(root, scope);
         while let Some((id, spot, scope)) = self.waiting.pop() {
-            pace::step();
+            (self.step)();
             if self.flaws.len() >= MAX_FLAWS {
                 return;
             }
@@ -530,7 +532,7 @@ impl<'s> Compiler<'s> {
         if self.patterns > MAX_PATTERNS {
             return Err(format!("is one pattern too many; {MAX_PATTERNS} fit into a document"));
         }
-        pace::step();
+        (self.step)();
         let build = |bytes: usize| {
             let patterns = PatternOptions::regex().size_limit(bytes).dfa_size_limit(MAX_PATTERN_CACHE_BYTES);
             jsonschema::options().with_draft(self.draft.of_library()).with_pattern_options(patterns).build(&schema)

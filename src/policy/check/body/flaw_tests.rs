@@ -7,7 +7,7 @@ use super::{Flaw, FlawKind, Schema};
 
 /// What is wrong with a schema, each flaw as its pointer and the beginning of what is said.
 fn flaws(schema: &Value) -> Vec<(String, String)> {
-    let flaws = Schema::compile(schema.clone(), false, Vec::new(), None).err().unwrap_or_default();
+    let flaws = Schema::compile(schema.clone(), false, Vec::new(), None, || ()).err().unwrap_or_default();
     let words = |flaw: Flaw| match flaw.kind {
         FlawKind::Says(what) => (flaw.at, what),
         FlawKind::Unknown(keyword, known) => {
@@ -91,7 +91,8 @@ fn what_a_document_expands_to_is_bounded() {
         doubling.insert(format!("l{level}"), json!({ "allOf": [next, next] }));
     }
     doubling.insert("l12".to_owned(), json!({ "type": "object" }));
-    let schema = Schema::compile(json!({ "$ref": "#/$defs/l0", "$defs": doubling }), false, Vec::new(), None).unwrap();
+    let schema =
+        Schema::compile(json!({ "$ref": "#/$defs/l0", "$defs": doubling }), false, Vec::new(), None, || ()).unwrap();
     assert!(schema.program.nodes.len() <= 16, "{}", schema.program.nodes.len());
     // Patterns and rules beyond the limits.
     let patterns: Value = (0..=MAX_PATTERNS).map(|number| (format!("^{number}$"), json!(true))).collect();

@@ -123,7 +123,7 @@ fn schemas() -> impl Strategy<Value = Value> {
 /// Leaves out of a schema what its draft does not know or does not take, as the flaws tell.
 fn mended(mut schema: Value) -> Option<(Value, Schema)> {
     for _ in 0..200 {
-        let flaws = match Schema::compile(schema.clone(), false, Vec::new(), None) {
+        let flaws = match Schema::compile(schema.clone(), false, Vec::new(), None, || ()) {
             Ok(compiled) => return Some((schema, compiled)),
             Err(flaws) => flaws,
         };

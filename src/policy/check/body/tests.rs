@@ -18,7 +18,7 @@ fn rule(strict: bool) -> BodyRule {
     let mapping = |at: &str, when, own| Mapping { at: at.into(), when, row: Row::Own(own) };
     let mappings =
         vec![mapping("/number", When::Missing, 0), mapping("/days", When::Any, 1), mapping("/live", When::Any, 2)];
-    BodyRule { max_bytes: 100, schema: Some(Arc::new(Schema::compile(schema, strict, mappings, None).unwrap())) }
+    BodyRule { max_bytes: 100, schema: Some(Arc::new(Schema::compile(schema, strict, mappings, None, || ()).unwrap())) }
 }
 
 fn judged(rule: &BodyRule, body: &str) -> Option<(Row, Option<String>)> {
@@ -48,7 +48,7 @@ fn told(rule: &BodyRule, body: &str) -> String {
 }
 
 fn of(schema: Value) -> BodyRule {
-    let schema = Schema::compile(schema, false, Vec::new(), None).unwrap_or_else(|flaws| panic!("{flaws:?}"));
+    let schema = Schema::compile(schema, false, Vec::new(), None, || ()).unwrap_or_else(|flaws| panic!("{flaws:?}"));
     BodyRule { max_bytes: 1 << 20, schema: Some(Arc::new(schema)) }
 }
 
