@@ -466,10 +466,8 @@ impl<'s> Compiler<'s> {
             node.text = self.bounds(members, "minLength", "maxLength", "character");
             node.object = self.object(spot, members, scope).map(Box::new);
             node.list = self.list(members, scope).map(Box::new);
-            node.unevaluated_members =
-                self.rest(members.get("unevaluatedProperties"), scope, rules::UNKNOWN_MEMBER, true);
-            node.unevaluated_elements =
-                self.rest(members.get("unevaluatedItems"), scope, rules::NO_MORE_ELEMENTS, true);
+            node.unevaluated_members = self.rest(members.get("unevaluatedProperties"), scope, rules::UNKNOWN_MEMBER);
+            node.unevaluated_elements = self.rest(members.get("unevaluatedItems"), scope, rules::NO_MORE_ELEMENTS);
         }
         node.in_place = self.in_place(spot, members, scope).into();
         node
@@ -607,7 +605,7 @@ impl<'s> Compiler<'s> {
                 }
             }
         }
-        let additional = self.rest(members.get("additionalProperties"), scope, rules::UNKNOWN_MEMBER, true);
+        let additional = self.rest(members.get("additionalProperties"), scope, rules::UNKNOWN_MEMBER);
         let names = members.get("propertyNames").filter(|_| self.draft.holds("propertyNames").is_some());
         let names = names.map(|schema| (self.below(schema, scope), self.rule(rules::NAMES)));
         let count = self.bounds(members, "minProperties", "maxProperties", "member");
@@ -631,10 +629,10 @@ impl<'s> Compiler<'s> {
     }
 
     /// What becomes of the rest; `false` is told of the whole, whose parts clients have named themselves.
-    fn rest(&mut self, schema: Option<&'s Value>, scope: usize, refused: &str, told_of_whole: bool) -> Option<Rest> {
+    fn rest(&mut self, schema: Option<&'s Value>, scope: usize, refused: &str) -> Option<Rest> {
         let schema = schema.filter(|schema| self.spots.contains_key(&address(schema)))?;
         match schema {
-            Value::Bool(false) if told_of_whole => Some(Rest::Refused(self.rule(refused))),
+            Value::Bool(false) => Some(Rest::Refused(self.rule(refused))),
             _ => Some(Rest::Judged(self.below(schema, scope))),
         }
     }
@@ -649,7 +647,7 @@ impl<'s> Compiler<'s> {
             (rest, _) => ([].as_slice(), rest),
         };
         let prefix: Box<[NodeId]> = prefix.iter().map(|schema| self.below(schema, scope)).collect();
-        let rest = self.rest(rest, scope, rules::NO_MORE_ELEMENTS, true);
+        let rest = self.rest(rest, scope, rules::NO_MORE_ELEMENTS);
         let contains = members.get("contains").filter(|_| self.draft.holds("contains").is_some()).map(|schema| {
             let node = self.below(schema, scope);
             let number =
