@@ -195,6 +195,14 @@ impl Source {
         }
     }
 
+    /// A file's name as messages show it.
+    pub fn shown(&self, name: &str) -> String {
+        match self {
+            Source::Directory(directory) => directory.path.join(name).display().to_string(),
+            Source::Embedded(_) => name.to_owned(),
+        }
+    }
+
     /// The bytes of a file that is no text, at most so many.
     ///
     /// # Errors
@@ -292,7 +300,7 @@ fn parse_by(
     let read = yaml::read_also::<file::File, shown::AsWritten>(name, text, &expand, &mut mistakes);
     let config = read.and_then(|(file, root, written)| {
         let written = written.unwrap_or_default();
-        compile::compile(file, written, &root, source, shortcuts, now, &mut mistakes)
+        compile::compile(file, written, compile::MainFile { root: &root, text }, source, shortcuts, now, &mut mistakes)
     });
     match config {
         Some(mut config) if mistakes.is_empty() => {

@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_timeout::timeout;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::downstream::accept::{self, Reason};
 use crate::downstream::http2::Unsent;
@@ -28,6 +28,7 @@ use crate::ledger::{Bill, CANNOT_BE_USED, Ledger};
 use crate::platform::clock::Clock;
 use crate::platform::descriptors::Descriptors;
 use crate::policy::admit::{Admission, Headroom, Ingress, Judged, Trail, Turn, admit};
+use crate::policy::check::body::{TOO_MUCH_WORK, without_mark};
 use crate::policy::http::head::{Head, Lines};
 use crate::policy::problem::{Problem, Row};
 use crate::policy::rate::Now;
@@ -64,6 +65,12 @@ pub struct Gateway {
     requests: AtomicUsize,
     /// Requests that were turned away before it was known what they were for.
     turned_away: AtomicU64,
+    /// Headroom for bodies that are judged on threads of their own.
+    judging: Arc<Semaphore>,
+    /// Bodies that were refused because judging them took too many steps.
+    over_budget: AtomicU64,
+    /// When that was logged last, in seconds since 1970.
+    over_budget_logged: AtomicU64,
     /// Bytes of answers that wait for clients of HTTP/2 to make room for them.
     pub(crate) unsent: Unsent,
     /// Bytes of decoded heads of HTTP/2 that are in hands, as they stand in memory.
@@ -152,6 +159,9 @@ impl Gateway {
             connections: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
             turned_away: AtomicU64::new(0),
+            judging: Arc::new(Semaphore::new(judging_threads())),
+            over_budget: AtomicU64::new(0),
+            over_budget_logged: AtomicU64::new(0),
             unsent: Unsent::default(),
             heads: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
@@ -251,6 +261,11 @@ impl Gateway {
     /// How many connections are open.
     pub fn open_connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many bodies were refused because judging them took too many steps.
+    pub fn bodies_over_budget(&self) -> u64 {
+        self.over_budget.load(Ordering::Relaxed)
     }
 
     /// How many requests were turned away unheard since this was asked the last time.
@@ -390,10 +405,10 @@ impl Gateway {
             let read = downstream.read_body(limit).await;
             record.body_ends(downstream.body().len());
             read?;
-            let Judged { asked: wishes, highest } = admission.judge(downstream.body())?;
+            let Judged { asked: wishes, highest } = self.judge(admission, downstream.body(), context).await?;
             let hold = self.ledger.hold(admission.credit_account(), highest).await?;
             let mut request = Vec::with_capacity(READ_BYTES);
-            exchange::build(&mut request, admission, &hold, head, downstream.body(), context)?;
+            exchange::build(&mut request, admission, &hold, head, without_mark(downstream.body()), context)?;
             let limit = snapshot.policy.limits.response_bytes;
             let judge = |answer: &[u8]| translate::body(answer, admission.tariff(), wishes);
             let upstream = (admission.product().upstream, Asker::of(&admission.principal().account.name));
@@ -419,4 +434,47 @@ impl Gateway {
             Err(_) => Err(Problem::new(Row::DeadlineExceeded, "the request's deadline has passed").into()),
         }
     }
+
+    /// Judges a whole body: here if that takes no time that others would notice, else on another thread.
+    async fn judge(
+        &self,
+        admission: &Admission<'_>,
+        body: &[u8],
+        context: &Context<'_, '_>,
+    ) -> Result<Judged, Problem> {
+        let judged = match admission.judge_at_once(body) {
+            Some(judged) => judged,
+            None => self.judge_apart(admission, body).await,
+        };
+        if judged.as_ref().err() == Some(&TOO_MUCH_WORK) {
+            self.over_budget.fetch_add(1, Ordering::Relaxed);
+            let now = context.now.unix_seconds;
+            // One line a second says it as well as thousands.
+            if self.over_budget_logged.swap(now, Ordering::Relaxed) != now {
+                refusal_log::over_budget(context, TOO_MUCH_WORK);
+            }
+        }
+        judged
+    }
+
+    /// Judges a body on another thread, as soon as one is free. Once begun it is judged to the end, which the
+    /// budget bounds, and has its thread for as long.
+    async fn judge_apart(&self, admission: &Admission<'_>, body: &[u8]) -> Result<Judged, Problem> {
+        let internal = Problem::new(Row::Internal, "a body could not be judged on a thread of its own");
+        let rule = admission.body_rule().cloned().ok_or(internal)?;
+        let headroom = Arc::clone(&self.judging).acquire_owned().await.map_err(|_| internal)?;
+        let bytes = body.to_vec();
+        let judging = tokio::task::spawn_blocking(move || (rule.judge(&bytes), headroom));
+        let (judged, headroom) = judging.await.map_err(|_| internal)?;
+        let value = judged?;
+        let judged = admission.judged(Some(&value));
+        // To take a large document apart takes long as well.
+        drop(tokio::task::spawn_blocking(move || drop((value, headroom))));
+        Ok(judged)
+    }
+}
+
+/// Bodies that are judged on threads of their own at the same time: half of the processors stay with requests.
+fn judging_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }

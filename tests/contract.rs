@@ -118,7 +118,8 @@ pub fn problems() -> Vec<(&'static str, Request)> {
         ("body-malformed", body("{")),
         ("body-malformed", body("{}{}")),
         ("body-malformed", body("number=1")),
-        ("body-malformed", body("\u{feff}{\"number\":\"1\"}")),
+        ("body-malformed", body("\u{feff}\u{feff}{\"number\":\"1\"}")),
+        ("body-empty", body("\u{feff}")),
         ("body-malformed", body("{'number':'1'}")),
         ("body-malformed", body("{\"number\":\"1\",}")),
         ("body-malformed", body("{\"number\":NaN}")),
@@ -539,6 +540,8 @@ fn odd_but_allowed_bodies_pass_unchanged() {
             r#"{"number":"1","cache_value_days":30,"supplementary_live_status":{"mobile":["GBR"]}}"#,
             r#"{"number":"1","supplementary_live_status":null,"get_disposable_number":""}"#,
             r#"{"number":"1","unknown":{"deep":[1,2,{"a":1.5e3}]}}"#,
+            // Without its byte order mark it is the same body (section 11).
+            "\u{feff}{\"number\":\"c4n4ry\"}",
         ]
         .into_iter()
         .enumerate()
@@ -547,7 +550,33 @@ fn odd_but_allowed_bodies_pass_unchanged() {
             gateway.send(version, &lookup().target(&target).body(body)).assert_success();
             let sent = String::from_utf8(backend.last_request()).unwrap();
             assert!(sent.starts_with(&format!("POST {target} HTTP/1.1\r\n")), "{sent}");
-            assert_eq!(sent.split_once("\r\n\r\n").unwrap().1, body);
+            assert_eq!(sent.split_once("\r\n\r\n").unwrap().1, body.trim_start_matches('\u{feff}'));
+        }
+    }
+}
+
+#[test]
+fn a_refused_body_is_told_where_and_why_and_never_what_it_said() {
+    let backend = Backend::answering_json();
+    let gateway = gateway(&backend);
+    for version in VERSIONS {
+        for (body, slug, detail) in [
+            (
+                r#"{"output_format":"c4n4ry-secret","number":7,"country_iso":["c4n4ry"]}"#,
+                "body-invalid",
+                "The body breaks the rules of this endpoint: output_format must have at most 10 characters; number must be \
+                 a string; country_iso must be a string or null. Mend that and send it again.",
+            ),
+            (
+                "{\n  \"number\": \"1\",\n  \"c4n4ry\" 1\n}",
+                "body-malformed",
+                "The body is not one well-formed JSON document (line 3, column 12). Check its syntax, its UTF-8 encoding, \
+                 and that no key stands twice in one object.",
+            ),
+        ] {
+            let response = gateway.send(version, &lookup().body(body));
+            response.assert_problem(slug);
+            assert_eq!(response.json()["error"]["detail"], detail);
         }
     }
 }

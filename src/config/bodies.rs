@@ -1,8 +1,10 @@
 //! Bodies: sizes, JSON Schemas and which broken rule is which problem, compiled from the configuration.
 //!
-//! How a body is judged is `check/body.rs`.
+//! How a body is judged, and what is wrong with a schema, is `check/body.rs`; where that is written is found
+//! here, by reading the file once more when there is something to tell.
 
-use jsonschema::error::ValidationErrorKind;
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::Source;
@@ -11,15 +13,16 @@ use super::fill::{fill, size};
 use super::problems::Rows;
 use super::product_context::ProductContext;
 use super::units::{Bytes, Parsed};
-use crate::config::yaml::{Mistakes, Place, Written};
+use crate::config::yaml::outline::{Outline, in_words};
+use crate::config::yaml::{Mistakes, Place, Written, closest};
 use crate::platform::pace;
-use crate::policy::check::body::{BodyRule, Mapping, Schema, When};
+use crate::policy::check::body::{BodyRule, Flaw, FlawKind, Mapping, Schema, When};
 
 /// Bytes that a body may have at most: it is held in memory as a whole.
 const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
-/// Bytes of a file with a schema, of which much more is made.
-const MAX_SCHEMA_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes of a schema's file: a schema that people read has some thousands.
+const MAX_SCHEMA_BYTES: u64 = 1024 * 1024;
 
 pub mod written {
     //! The keys as they are written.
@@ -104,15 +107,17 @@ pub fn body_rule(
             mappings.push((Mapping { at: at.into(), when, row }, at_place.unwrap_or(place)));
         }
     }
-    let schema = schema(body.schema, around.source, mistakes).and_then(|(schema, place)| {
+    let schema = schema(body.schema, around.source, mistakes).and_then(|read| {
         let plain = mappings.iter().map(|(mapping, _)| mapping.clone()).collect();
         pace::step();
-        let compiled = Schema::compile(schema.clone(), strict, plain, around.known_schemas());
-        if compiled.is_none() {
-            let why_not = why_not_a_schema(&schema);
-            mistakes.push(place, format!("is not a JSON Schema that can be used ({why_not}); mend it there"));
+        let file = read.file;
+        match Schema::compile(read.schema, strict, plain, around.known_schemas(), pace::step) {
+            Ok(schema) => Some(Arc::new(schema)),
+            Err(flaws) => {
+                tell(&flaws, &read.place, file.as_ref(), around.text, mistakes);
+                None
+            }
         }
-        compiled
     });
     let mut earlier: Vec<&Mapping> = Vec::new();
     for (mapping, place) in &mappings {
@@ -144,50 +149,100 @@ fn hides(earlier: &Mapping, later: &Mapping) -> bool {
     }
 }
 
-/// Where a schema is wrong. Its own values stay out of the message.
-fn why_not_a_schema(schema: &Value) -> String {
-    let at = |pointer: &str| match pointer {
-        "" => "at its top".to_owned(),
-        pointer => format!("at {pointer}"),
+/// Tells of what is wrong with a schema, at the keys where it is. The schema's own values stay out of it.
+fn tell(flaws: &[Flaw], place: &Place, file: Option<&SchemaFile>, main: &str, mistakes: &mut Mistakes) {
+    let (outline, top) = match file {
+        // JSON may be indented with tabs, which YAML may not; they stand between values alone.
+        Some(file) => (Outline::read(&file.name, &file.text.replace('\t', " "), &|_| true), String::new()),
+        None => {
+            let top = pointer_of(&place.path);
+            (Outline::read(&place.file, main, &|pointer| !pointer.starts_with("/accounts/")), top)
+        }
     };
-    match jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex()).build(schema) {
-        Ok(_) => "once unknown members are refused".to_owned(),
-        Err(error) => match error.kind() {
-            ValidationErrorKind::Referencing(_) => "a $ref names nothing in it".to_owned(),
-            _ => at(error.instance_path().as_str()),
+    for flaw in flaws {
+        let pointer = format!("{top}{}", flaw.at);
+        // What cannot be found again is told at the schema as a whole.
+        let (line, column) = match (&outline, file) {
+            (Some(outline), _) if outline.line(&top).is_some() => outline.place(&pointer),
+            (Some(_) | None, Some(_)) => (1, 1),
+            (Some(_) | None, None) => (place.line, place.column),
+        };
+        let path = match in_words(&pointer) {
+            words if words.is_empty() => ".".to_owned(),
+            words => words,
+        };
+        let name = file.map_or_else(|| Arc::clone(&place.file), |file| file.name.as_str().into());
+        mistakes.push(Place { file: name, line, column, path: path.into() }, words_of(&flaw.kind));
+    }
+}
+
+/// A path of a place as a JSON Pointer. Names of products have no dot.
+fn pointer_of(path: &str) -> String {
+    path.split('.').fold(String::new(), |pointer, key| pointer + "/" + key)
+}
+
+fn words_of(kind: &FlawKind) -> String {
+    match kind {
+        FlawKind::Says(what) => what.clone(),
+        FlawKind::Unknown(keyword, known) => match closest(keyword, known) {
+            Some(close) => {
+                format!("is not a keyword of its draft; did you mean `{close}`? A note of your own begins with x-")
+            }
+            None => {
+                "is not a keyword of its draft, which would ignore it; remove it, or let it begin with x-".to_owned()
+            }
         },
     }
 }
 
+/// A schema as it was read.
+pub struct SchemaRead {
+    pub schema: Value,
+    /// Where the configuration has it, or names its file.
+    pub place: Place,
+    /// The file that has it, if it is one of its own.
+    pub file: Option<SchemaFile>,
+}
+
+/// The file of a schema.
+pub struct SchemaFile {
+    name: String,
+    text: String,
+}
+
 /// A schema: a file beside the configuration, or the schema itself.
-pub fn schema(written: Written<Value>, source: &Source, mistakes: &mut Mistakes) -> Option<(Value, Place)> {
+pub fn schema(written: Written<Value>, source: &Source, mistakes: &mut Mistakes) -> Option<SchemaRead> {
     let Written::Here(value, place) = written else {
         return None;
     };
     match value {
-        Value::String(name) => match source.small_text(&name, MAX_SCHEMA_BYTES).map(|text| serde_json::from_str(&text))
-        {
-            Ok(Ok(schema)) => Some((schema, place)),
-            Ok(Err(error)) => {
-                let what = format!(
-                    "names a file that is not JSON (line {}, column {}); mend it there",
-                    error.line(),
-                    error.column()
-                );
-                mistakes.push(place, what);
-                None
-            }
-            Err(error) => {
-                mistakes.push(
-                    place,
-                    format!("names a file that cannot be read ({error}); write its path from this file's directory"),
-                );
-                None
-            }
-        },
-        Value::Object(_) | Value::Bool(_) => Some((value, place)),
+        Value::String(name) => read(&name, place, source, mistakes),
+        Value::Object(_) | Value::Bool(_) => Some(SchemaRead { schema: value, place, file: None }),
         Value::Null | Value::Number(_) | Value::Array(_) => {
             mistakes.push(place, "is not a schema; write the name of a file, or a JSON Schema in place");
+            None
+        }
+    }
+}
+
+fn read(name: &str, place: Place, source: &Source, mistakes: &mut Mistakes) -> Option<SchemaRead> {
+    let text = match source.small_text(name, MAX_SCHEMA_BYTES) {
+        Ok(text) => text,
+        Err(error) => {
+            let what = format!("names a file that cannot be read ({error}); write its path from this file's directory");
+            mistakes.push(place, what);
+            return None;
+        }
+    };
+    match serde_json::from_str(&text) {
+        Ok(schema) => {
+            let file = SchemaFile { name: source.shown(name), text };
+            Some(SchemaRead { schema, place, file: Some(file) })
+        }
+        Err(error) => {
+            let (line, column) = (error.line(), error.column());
+            mistakes
+                .push(place, format!("names a file that is not JSON (line {line}, column {column}); mend it there"));
             None
         }
     }

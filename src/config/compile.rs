@@ -43,18 +43,25 @@ use crate::{config, ledger};
 
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9901);
 
+/// The main file: where it begins, and its text, for those who look up a place once more.
+#[derive(Clone, Copy)]
+pub struct MainFile<'m> {
+    pub root: &'m Place,
+    pub text: &'m str,
+}
+
 /// Compiles a whole file. Pages show what is planned from now on, and tokens may be over by
 /// now, in seconds of Unix time.
 pub fn compile(
     file: file::File,
     written: AsWritten,
-    root: &Place,
+    main: MainFile<'_>,
     source: &Source,
     shortcuts: Option<&Shortcuts<'_>>,
     now: Seconds,
     mistakes: &mut Mistakes,
 ) -> Option<Config> {
-    let drafted = draft(file, root, source, shortcuts, now, mistakes);
+    let drafted = draft(file, main, source, shortcuts, now, mistakes);
     if !mistakes.is_empty() {
         return None;
     }
@@ -93,12 +100,13 @@ struct Drafted {
 
 fn draft(
     file: file::File,
-    root: &Place,
+    main: MainFile<'_>,
     source: &Source,
     shortcuts: Option<&Shortcuts<'_>>,
     now: Seconds,
     mistakes: &mut Mistakes,
 ) -> Drafted {
+    let MainFile { root, text } = main;
     const PUBLIC_URL_WANTED: &str = "write the URL that clients know, as in https://api.example.com";
     check_ports([&file.listen, &file.admin], mistakes);
     let own = config::listeners::compile(file.listen, file.h2c, file.listeners, root, source, mistakes);
@@ -118,6 +126,7 @@ fn draft(
     }
     let around = ProductContext {
         root,
+        text,
         upstreams: &upstreams,
         token_headers: &token_headers,
         source,
@@ -264,7 +273,7 @@ fn wording(public_url: &str, rows: &Rows, token_headers: &[Box<str>]) -> Wording
     let token_headers = token_headers.join(" or ");
     let filled =
         |detail: &str| detail.replace("{token_headers}", &token_headers).replace("{accept}", "application/json");
-    Wording::new(public_url, rows.texts(|text| filled(&text.detail)), Vec::new())
+    Wording::new(public_url, rows.texts(|text| filled(&text.detail)), Vec::new(), Vec::new())
 }
 
 /// Where accounts are told of their credits.

@@ -50,9 +50,22 @@ pub struct Rows {
     root: Place,
 }
 
-/// What a detail may hold that is filled in: from the product, and `{field}` from the body.
-const BLANKS: [&str; 8] =
-    ["field", "token_headers", "accept", "content_type", "deadline_header", "deadline_min", "deadline_max", "body_max"];
+/// What a detail may hold that is filled in: from the body, and from the product.
+const BLANKS: [&str; 10] = [
+    "field",
+    "rules",
+    "position",
+    "token_headers",
+    "accept",
+    "content_type",
+    "deadline_header",
+    "deadline_min",
+    "deadline_max",
+    "body_max",
+];
+
+/// Those of them that tell of the body.
+const OF_BODY: [&str; 3] = ["field", "rules", "position"];
 
 impl Rows {
     /// Compiles the `problems` of a file.
@@ -181,24 +194,18 @@ fn check_words(problem: &written::Problem, row: Row, mistakes: &mut Mistakes) {
         return;
     };
     check_text(detail, place, mistakes);
-    let mut fields = 0_u32;
     for blank in blanks(detail) {
         let what = if !BLANKS.contains(&blank) {
             format!(
                 "has a word in braces that nothing fills in; use {}, or leave out the braces",
                 BLANKS.map(|blank| format!("{{{blank}}}")).join(", ")
             )
-        } else if blank != "field" && comes_without_product(row) {
+        } else if !OF_BODY.contains(&blank) && comes_without_product(row) {
             "has a blank that only products fill in, and this problem can come before the product is known; write it out"
                 .to_owned()
-        } else if blank != "field" {
-            continue;
-        } else if !is_of_a_value(row) {
-            "has {field}, which is filled in for problems of the body alone; write it out".to_owned()
-        } else if fields > 0 {
-            "has {field} more than once; keep one".to_owned()
+        } else if OF_BODY.contains(&blank) && !is_of_a_value(row) {
+            format!("has {{{blank}}}, which is filled in for problems of the body alone; write it out")
         } else {
-            fields += 1;
             continue;
         };
         mistakes.push(place.clone(), what);

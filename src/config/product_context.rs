@@ -12,6 +12,8 @@ use crate::site::brand::Site;
 pub struct ProductContext<'c> {
     /// The root of the configuration.
     pub root: &'c Place,
+    /// The text of the file that products are written in.
+    pub text: &'c str,
     pub upstreams: &'c [Upstream],
     /// Every product's headers for tokens, in lower case.
     pub token_headers: &'c BTreeSet<String>,
@@ -26,6 +28,6 @@ impl<'c> ProductContext<'c> {
     /// The schemas of bodies that are compiled already.
     pub fn known_schemas(&self) -> impl Iterator<Item = &'c Schema> {
         let products = self.before.into_iter().flat_map(|before| &before.products);
-        products.filter_map(|product| product.body.as_ref()?.schema.as_ref())
+        products.filter_map(|product| product.body.as_ref()?.schema.as_deref())
     }
 }

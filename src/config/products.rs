@@ -19,6 +19,7 @@ use crate::config::yaml::{Entries, Mistakes, Place, Written};
 use crate::platform::pace;
 use crate::policy::account::MAX_PRODUCTS;
 use crate::policy::check::body::BodyRule;
+use crate::policy::check::body::Schema;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::header::{DeadlineRule, HeaderRule};
 use crate::policy::http::media::{Media, MediaType};
@@ -33,6 +34,9 @@ const MAX_PREFLIGHT_AGE: Duration = Duration::from_secs(86_400);
 /// What is said of an exceeded deadline where clients have no header to ask for another one.
 const DEADLINE_EXCEEDED_WITHOUT_HEADER: &str =
     "There was no answer within the time allowed. Send the request again later.";
+
+/// What is said of a body where the product takes none.
+const BODY_WHERE_NONE_IS_TAKEN: &str = "This endpoint takes no body. Send the request without one.";
 
 pub mod written {
     //! The keys as they are written.
@@ -165,7 +169,7 @@ fn draft(
         product.headers.0.into_iter().filter_map(|entry| headers::compile(entry, &mut taken, rows, mistakes)).collect();
     let body = product.body.take().map(|body| body_rule(body, around, rows, mistakes));
     pace::step();
-    let answer_schema = schema(product.answer_schema, around.source, mistakes).map(|(schema, _)| schema);
+    let answer_schema = schema(product.answer_schema, around.source, mistakes).map(|read| read.schema);
     let tariff = tariff(product.credits, body.as_ref(), mistakes);
     let preflight_max_age = preflight_max_age(product.preflight_max_age, mistakes);
     Some(Draft {
@@ -187,9 +191,10 @@ fn draft(
 impl Draft {
     /// The product, which may be used from these origins; `None` if it has no upstream.
     pub fn finish(self, origins: Domains, public_url: &str, rows: &Rows) -> Option<Product> {
-        let fields = self.body.as_ref().and_then(|body| body.schema.as_ref());
-        let fields = fields.map(|schema| schema.field_names().collect()).unwrap_or_default();
-        let wording = Wording::new(public_url, rows.texts(|text| self.filled(text)), fields);
+        let schema = self.body.as_ref().and_then(|body| body.schema.as_deref());
+        let fields = schema.into_iter().flat_map(Schema::field_names).collect();
+        let broken_rules = schema.into_iter().flat_map(Schema::rule_words).map(str::to_owned).collect();
+        let wording = Wording::new(public_url, rows.texts(|text| self.filled(text)), fields, broken_rules);
         let allowed_headers = headers::allowed_headers(&self.token_headers, Some(&self.deadline), &self.headers);
         Some(Product {
             name: self.name,
@@ -219,6 +224,9 @@ impl Draft {
         let built_in = text.row.definition().is_some_and(|row| row.detail == text.detail);
         if text.row == Row::DeadlineExceeded && built_in && self.deadline.header.is_none() {
             return DEADLINE_EXCEEDED_WITHOUT_HEADER.to_owned();
+        }
+        if text.row == Row::BodyTooLarge && built_in && self.body.is_none() {
+            return BODY_WHERE_NONE_IS_TAKEN.to_owned();
         }
         let detail = &text.detail;
         let types = |types: &[MediaType]| types.iter().map(MediaType::name).collect::<Vec<_>>().join(" or ");

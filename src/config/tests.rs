@@ -350,9 +350,13 @@ fn gateway_yaml_broken_at_random_is_answered() {
 
 /// The error object of a row, for a product or for requests without one.
 fn object(wording: &crate::policy::problem::messages::Wording, row: Row, field: Option<u16>) -> Value {
+    use crate::policy::problem::{Breach, Broken, Hint};
     let mut out = Vec::new();
     let words = wording.words(row);
-    wording.write_object(&mut out, words, crate::policy::problem::messages::Shape::ErrorObject, field, b"/p");
+    let mut broken = Broken::default();
+    broken.push(Breach { field, rule: 0 });
+    let shape = crate::policy::problem::messages::Shape::ErrorObject;
+    wording.write_object(&mut out, words, shape, Hint::Broken(broken), b"/p");
     serde_json::from_slice::<Value>(&out).unwrap()["error"].clone()
 }
 

@@ -26,6 +26,7 @@ use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 pub use entries::entries;
+pub use words::closest;
 pub use words::invisible;
 
 /// Where something is written. The default place means that nobody knows.

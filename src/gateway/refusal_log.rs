@@ -5,6 +5,7 @@
 //! bytes is logged: no token, number, header value or path; our words and ids alone.
 
 use crate::ledger::CANNOT_BE_USED;
+use crate::policy::problem::messages::Words;
 use crate::policy::problem::{Fault, Problem};
 use crate::policy::respond::Context;
 
@@ -14,6 +15,16 @@ pub fn refused(context: &Context<'_, '_>, problem: Problem) {
     if words.fault == Fault::Client || problem == CANNOT_BE_USED {
         return;
     }
+    warn(context, words, problem);
+}
+
+/// Logs that a body was refused for the work that it would have been: somebody tries what bodies can cost, or a
+/// schema is dearer than its author knows.
+pub fn over_budget(context: &Context<'_, '_>, problem: Problem) {
+    warn(context, context.wording().words(problem.row), problem);
+}
+
+fn warn(context: &Context<'_, '_>, words: &Words, problem: Problem) {
     log::warn!(
         target: "tollgate::request",
         "{} {}: {} (product {}, account {}, token {}, transaction {})",

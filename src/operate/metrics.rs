@@ -154,6 +154,8 @@ impl Metrics {
             let shown = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             ConstCounter::new(number).encode(shown)
         };
+        let help = "Bodies that were refused as body-invalid because judging them took too many steps";
+        show("tollgate_bodies_over_budget", help, self.gateway.bodies_over_budget())?;
         let help = "Lines of the access log that were dropped because they could not be written fast enough, or at all";
         show("tollgate_access_log_dropped", help, telemetry.dropped_lines())?;
         let (exported, dropped) = telemetry.spans();

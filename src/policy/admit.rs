@@ -7,7 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::policy::account::Principal;
+use crate::policy::check::body::BodyRule;
 use crate::policy::check::header::HeaderRule;
 use crate::policy::check::network::{Client, client};
 use crate::policy::credits::CreditAccount;
@@ -123,9 +126,25 @@ impl<'p> Admission<'p> {
     /// Those of the product's rule for bodies.
     pub fn judge(&self, body: &[u8]) -> Result<Judged, Problem> {
         let body = self.product.body.as_ref().map(|rule| rule.judge(body)).transpose()?;
+        Ok(self.judged(body.as_ref()))
+    }
+
+    /// The same if it takes no longer than other requests of a thread can wait; `None` if it would.
+    pub fn judge_at_once(&self, body: &[u8]) -> Option<Result<Judged, Problem>> {
+        let Some(rule) = &self.product.body else { return Some(Ok(self.judged(None))) };
+        rule.judge_at_once(body).map(|judged| judged.map(|body| self.judged(Some(&body))))
+    }
+
+    /// What the product's bodies must be.
+    pub fn body_rule(&self) -> Option<&'p BodyRule> {
+        self.product.body.as_ref()
+    }
+
+    /// What a body that was let pass means for the price.
+    pub fn judged(&self, body: Option<&Value>) -> Judged {
         let tariff = self.tariff();
-        let asked = tariff.map_or(Passed::default(), |tariff| tariff.look_at(body.as_ref()));
-        Ok(Judged { asked, highest: tariff.map_or(0, |tariff| tariff.highest(asked)) })
+        let asked = tariff.map_or(Passed::default(), |tariff| tariff.look_at(body));
+        Judged { asked, highest: tariff.map_or(0, |tariff| tariff.highest(asked)) }
     }
 }
 

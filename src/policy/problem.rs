@@ -146,7 +146,7 @@ pub struct Definition {
     /// When the row applies, for the table that operators and developers read.
     pub when: &'static str,
     /// What was wrong and what to do. `{…}` is filled in from the product when the policy is
-    /// compiled, `{field}` when the answer is written.
+    /// compiled; `{field}`, `{rules}` and `{position}` when the answer is written.
     pub detail: &'static str,
 }
 
@@ -306,14 +306,14 @@ pub const TABLE: [Definition; 26] = [
         "body-malformed",
         Status::BadRequest,
         "not one JSON document: syntax, UTF-8, a repeated key at any depth, too much nesting",
-        "The body is not one well-formed JSON document. Check its syntax, its UTF-8 encoding, and that no key stands twice in one object.",
+        "The body is not one well-formed JSON document{position}. Check its syntax, its UTF-8 encoding, and that no key stands twice in one object.",
     ),
     client(
         Row::BodyInvalid,
         "body-invalid",
         Status::BadRequest,
         "the body breaks another rule of the product's schema",
-        "The body breaks the rules of this endpoint at {field}. Check the type, the length and the allowed values there.",
+        "The body breaks the rules of this endpoint: {rules}. Mend that and send it again.",
     ),
     client(
         Row::CreditsInsufficient,
@@ -369,8 +369,59 @@ pub enum Hint {
     RetryAfter(u32),
     /// The path is known with other methods: the place of the path in the policy.
     Allow(u16),
-    /// The field of the body that `{field}` names: its place in the product's list of fields.
-    Field(u16),
+    /// The rules that the body breaks, for `{rules}`, and for `{field}` the field of the first.
+    Broken(Broken),
+    /// Where the body stops being a JSON document, for `{position}`: line and column, from 1.
+    At {
+        line: u32,
+        column: u32,
+    },
+}
+
+/// A rule that a field of the body breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breach {
+    /// Its place in the product's list of fields; `None` is the body as a whole.
+    pub field: Option<u16>,
+    /// The place of the rule in the product's list of rules.
+    pub rule: u16,
+}
+
+/// Broken rules that an answer names at most.
+pub const MAX_BREACHES: usize = 8;
+
+/// What is wrong with a body, in the order of its members.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Broken {
+    breaches: [Option<Breach>; MAX_BREACHES],
+    /// Whether there were more.
+    more: bool,
+}
+
+impl Broken {
+    /// A body that was too much work to be judged, so that nothing can be named.
+    pub const TOO_MUCH_WORK: Broken = Broken { breaches: [None; MAX_BREACHES], more: true };
+
+    /// Adds a broken rule, once.
+    pub fn push(&mut self, breach: Breach) {
+        if self.iter().any(|known| known == breach) {
+            return;
+        }
+        match self.breaches.iter_mut().find(|slot| slot.is_none()) {
+            Some(slot) => *slot = Some(breach),
+            None => self.more = true,
+        }
+    }
+
+    /// Those that are named.
+    pub fn iter(&self) -> impl Iterator<Item = Breach> {
+        self.breaches.iter().flatten().copied()
+    }
+
+    /// Whether there were more than are named.
+    pub fn has_more(&self) -> bool {
+        self.more
+    }
 }
 
 /// One refusal: its row, why it applied (for the log alone, never from the request's own

@@ -185,15 +185,14 @@ fn refusal(sink: &mut impl Sink, context: &Context<'_, '_>, problem: Problem) ->
         },
     );
     common_headers(sink, context, NEVER_KEPT);
-    let mut field = None;
     match problem.hint {
-        Hint::None => {}
+        // Words of the detail.
+        Hint::None | Hint::Broken(_) | Hint::At { .. } => {}
         Hint::RetryAfter(seconds) => number(sink, "Retry-After", u64::from(seconds)),
         Hint::Allow(path) => sink.header("Allow", context.policy.paths.allow(path).as_bytes()),
-        Hint::Field(place) => field = Some(place),
     }
     with_scratch(|body| {
-        wording.write_object(body, words, shape, field, context.lines.path().as_bytes());
+        wording.write_object(body, words, shape, problem.hint, context.lines.path().as_bytes());
         finish(sink, context, body)
     })
 }

@@ -21,6 +21,7 @@ pub struct Outline {
 #[derive(Debug)]
 struct Entry {
     line: usize,
+    column: usize,
     text: Option<String>,
 }
 
@@ -31,7 +32,7 @@ impl Outline {
         let file = Arc::from(file);
         let root = tree::parse(&file, 0, text, &mut Mistakes::default())?;
         let mut outline = Outline { file, entries: BTreeMap::new() };
-        outline.add(String::new(), root.line, &root, keep);
+        outline.add(String::new(), (root.line, root.column), &root, keep);
         Some(outline)
     }
 
@@ -43,6 +44,12 @@ impl Outline {
     /// The line of a key or an element, from 1; `None` if it is not written.
     pub fn line(&self, pointer: &str) -> Option<usize> {
         self.entries.get(pointer).map(|entry| entry.line)
+    }
+
+    /// Where the pointer, or the nearest one above that is written, stands: its line and column, from 1.
+    pub fn place(&self, pointer: &str) -> (usize, usize) {
+        let nearest = self.nearest(pointer).and_then(|(pointer, _)| self.entries.get(pointer));
+        nearest.map_or((1, 1), |entry| (entry.line, entry.column))
     }
 
     /// What a single value says.
@@ -66,12 +73,12 @@ impl Outline {
         (0_usize..).map(move |place| format!("{list}/{place}")).take_while(|pointer| self.entries.contains_key(pointer))
     }
 
-    fn add(&mut self, pointer: String, line: usize, node: &Node<'_>, keep: &dyn Fn(&str) -> bool) {
+    fn add(&mut self, pointer: String, place: (usize, usize), node: &Node<'_>, keep: &dyn Fn(&str) -> bool) {
         let text = match &node.kind {
             Kind::Scalar { text, .. } => Some(text.to_string()),
             Kind::Sequence(items) => {
                 for (place, item) in items.iter().enumerate() {
-                    self.add(format!("{pointer}/{place}"), item.line, item, keep);
+                    self.add(format!("{pointer}/{place}"), (item.line, item.column), item, keep);
                 }
                 None
             }
@@ -80,14 +87,15 @@ impl Outline {
                     if let Kind::Scalar { text, .. } = &key.kind {
                         let below = format!("{pointer}/{}", escaped(text));
                         if keep(&below) {
-                            self.add(below, key.line, value, keep);
+                            self.add(below, (key.line, key.column), value, keep);
                         }
                     }
                 }
                 None
             }
         };
-        self.entries.insert(pointer, Entry { line, text });
+        let (line, column) = place;
+        self.entries.insert(pointer, Entry { line, column, text });
     }
 }
 
@@ -139,6 +147,7 @@ mod tests {
         assert_eq!(outline.elements("/list").collect::<Vec<_>>(), ["/list/0", "/list/1"]);
         assert_eq!(outline.nearest("/accounts/two/tokens/0/name"), Some(("/accounts/two", 7)));
         assert_eq!(outline.nearest("/nothing"), Some(("", 1)));
+        assert_eq!((outline.place("/list/1/b~1c/d"), outline.place("/a")), ((4, 7), (1, 1)));
         assert_eq!(in_words(&pointer(&["list", "1", "b/c"])), "list[1].b/c");
     }
 

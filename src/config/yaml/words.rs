@@ -101,20 +101,25 @@ const HINTS: [(&str, &str); 20] = [
 
 /// What is wrong with a key that is not known, with the known key that it may stand for.
 pub(super) fn unknown_key(key: &str, known: &[&str]) -> String {
-    let closest = known
-        .iter()
-        .map(|candidate| (distance(key, candidate), candidate))
-        .filter(|(distance, candidate)| {
-            let length = candidate.chars().count();
-            let related = key.len() > 1 && (candidate.starts_with(key) || key.starts_with(**candidate));
-            related || (*distance <= 2 && *distance < length)
-        })
-        .min();
-    match closest {
-        Some((_, candidate)) => format!("is not a key here; did you mean `{candidate}`?"),
+    match closest(key, known) {
+        Some(candidate) => format!("is not a key here; did you mean `{candidate}`?"),
         None if known.is_empty() => String::from("is not a key here; remove it"),
         None => format!("is not a key here; the keys are {}", known.join(", ")),
     }
+}
+
+/// The known key that a mistyped one may stand for.
+pub fn closest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+    let close = known
+        .iter()
+        .map(|candidate| (distance(key, candidate), *candidate))
+        .filter(|(distance, candidate)| {
+            let length = candidate.chars().count();
+            let related = key.len() > 1 && (candidate.starts_with(key) || key.starts_with(*candidate));
+            related || (*distance <= 2 && *distance < length)
+        })
+        .min();
+    close.map(|(_, candidate)| candidate)
 }
 
 /// How many letters must be added, removed, replaced or swapped with their neighbour to make one

@@ -11,7 +11,7 @@ use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
 use crate::policy::http::head::Framing;
 use crate::policy::observer::Check;
-use crate::policy::problem::{Hint, Row};
+use crate::policy::problem::{Hint, Problem, Row};
 
 impl<'p> Report<'_, '_, 'p> {
     pub(super) fn head(&mut self) {
@@ -47,7 +47,9 @@ impl<'p> Report<'_, '_, 'p> {
         };
         let seen = match self.refusal(Check::Route).map(|problem| problem.hint) {
             Some(Hint::Allow(place)) => format!("{route}; the path has {}", self.policy.paths.allow(place)),
-            Some(Hint::None | Hint::RetryAfter(_) | Hint::Field(_)) => format!("{route}; no route has the path"),
+            Some(Hint::None | Hint::RetryAfter(_) | Hint::Broken(_) | Hint::At { .. }) => {
+                format!("{route}; no route has the path")
+            }
             None => match name {
                 Some(name) => format!("{route} is product {name}"),
                 None => format!("{route} tells an account of its credits"),
@@ -149,7 +151,9 @@ impl<'p> Report<'_, '_, 'p> {
         }
         let spot = self.of_product(&["body"]);
         self.add(Check::Body, Row::BodyEmpty, has_body, format!("{bytes} bytes"), spot.clone());
-        self.add(Check::Body, Row::BodyMalformed, has_body, "one JSON document", spot);
+        let document = self.refusal(Check::Body).filter(|problem| problem.row == Row::BodyMalformed);
+        let document = document.map_or_else(|| "one JSON document".to_owned(), malformed);
+        self.add(Check::Body, Row::BodyMalformed, has_body, document, spot);
         let Some(schema) = product.body.as_ref().and_then(|rule| rule.schema.as_ref()) else { return };
         let wording = self.wording();
         for row in schema.own_rows() {
@@ -165,12 +169,22 @@ impl<'p> Report<'_, '_, 'p> {
     fn at_field(&self, product: &Product, row: Row) -> String {
         let problem = self.refusal(Check::Body).filter(|problem| problem.row == row);
         let Some(problem) = problem else { return "the schema's rules are kept".to_owned() };
+        let Hint::Broken(broken) = problem.hint else { return problem.reason.to_owned() };
         let schema = product.body.as_ref().and_then(|rule| rule.schema.as_ref());
-        let field = match problem.hint {
-            Hint::Field(place) => schema.and_then(|schema| schema.field_names().nth(usize::from(place))),
-            Hint::None | Hint::RetryAfter(_) | Hint::Allow(_) => None,
-        };
-        format!("a rule is broken at {}", field.unwrap_or_else(|| "the top level".to_owned()))
+        let named = broken.iter().filter_map(|breach| {
+            let schema = schema?;
+            let field = breach.field.and_then(|place| schema.field_names().nth(usize::from(place)));
+            let rule = schema.rule_words().nth(usize::from(breach.rule))?;
+            Some(format!("{} {rule}", field.as_deref().unwrap_or("the body")))
+        });
+        let mut named: Vec<String> = named.collect();
+        if named.is_empty() {
+            return problem.reason.to_owned();
+        }
+        if broken.has_more() {
+            named.push("and more".to_owned());
+        }
+        named.join("; ")
     }
 
     pub(super) fn credits(&mut self) {
@@ -198,6 +212,14 @@ impl<'p> Report<'_, '_, 'p> {
             None => self.of_product(&["credits"]),
         };
         self.add(Check::Credits, Row::CreditsInsufficient, credit_account.is_some(), told, spot);
+    }
+}
+
+/// Why a body is no document, and from where on.
+fn malformed(problem: Problem) -> String {
+    match problem.hint {
+        Hint::At { line, column } => format!("{}: line {line}, column {column}", problem.reason),
+        Hint::None | Hint::RetryAfter(_) | Hint::Allow(_) | Hint::Broken(_) => problem.reason.to_owned(),
     }
 }
 

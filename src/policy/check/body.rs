@@ -1,17 +1,44 @@
 //! The body of a request: one JSON document, and what the product's JSON Schema says of it.
 //!
-//! The bytes that pass are the bytes that are forwarded; the value parsed here serves the checks
-//! alone. Reading the bytes, and counting them while they arrive, is the gateway's.
+//! The bytes that pass, without a byte order mark, are the bytes that are forwarded; the value parsed here
+//! serves the checks alone. Reading the bytes, and counting them while they arrive, is the gateway's.
+//!
+//! How schemas hang together is judged here and what they say of single values by the `jsonschema` library.
+//! The library alone has no bound on its work: a `oneOf` whose branches name the same member takes twice the
+//! time and memory with each level of a body, to refuse it and to explain why. Here a body has a budget of
+//! steps and of memory in proportion to its bytes ([`evaluate::Budget`]), and verdicts are remembered where a
+//! schema would visit a value again and again, so that real schemas never come near it.
 
-use std::fmt;
+mod compile;
+mod document;
+pub mod evaluate;
+mod keywords;
+pub mod program;
+mod reach;
+mod rules;
+
+#[cfg(test)]
+mod budget_tests;
+#[cfg(test)]
+mod flaw_tests;
+#[cfg(test)]
+mod library_tests;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write;
 use std::sync::Arc;
 
-use jsonschema::error::ValidationErrorKind;
-use jsonschema::{PatternOptions, ValidationError, Validator};
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::policy::problem::{Hint, Problem, Row};
+pub use compile::{Flaw, FlawKind};
+pub use document::without_mark;
+use evaluate::{Budget, Exceeded, Judging, Report};
+use keywords::{escaped, push};
+use program::{InPlace, NodeId, Program, Rest, RuleId};
+
+use crate::policy::problem::{Breach, Broken, Hint, Problem, Row};
 
 /// Arrays and objects within each other that a body may have (contract, section 3).
 pub const MAX_NESTING: u8 = 32;
@@ -20,20 +47,40 @@ pub const MAX_NESTING: u8 = 32;
 /// each of its values.
 const MAX_BROKEN_RULES: usize = 256;
 
+/// Fields of one schema that have a name in answers, those nearest to the top first.
+const MAX_FIELDS: usize = 4096;
+
+/// Names within names of a field: a schema that refers to itself has no end of them.
+const MAX_FIELD_DEPTH: usize = 16;
+
+/// Bytes of a body that is judged while other requests of the thread wait, at most: parsing them takes up to
+/// 0.4 ms.
+const MAX_BYTES_AT_ONCE: usize = 16 * 1024;
+
+/// Steps that are taken meanwhile at most, in up to 0.5 ms.
+const MAX_STEPS_AT_ONCE: u64 = 8 * 1024;
+
 /// The refusal of a body that turns out to be too large while it arrives.
 pub const TOO_LARGE: Problem = Problem::new(Row::BodyTooLarge, "the body has more bytes than the route allows");
 
+/// The refusal of a body that is more work than a body may be.
+pub const TOO_MUCH_WORK: Problem = Problem {
+    row: Row::BodyInvalid,
+    reason: "judging the body takes more steps than one of its length may",
+    hint: Hint::Broken(Broken::TOO_MUCH_WORK),
+};
+
 /// What the bodies of one product must be.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BodyRule {
     pub max_bytes: usize,
-    pub schema: Option<Schema>,
+    pub schema: Option<Arc<Schema>>,
 }
 
 /// A compiled JSON Schema, and which of its broken rules is which problem.
 #[derive(Debug)]
 pub struct Schema {
-    validator: Arc<Validator>,
+    program: Arc<Program>,
     /// The schema as it judges, for those who describe it.
     document: Value,
     /// Every field that the schema names, in JSON Pointer form without array places, sorted.
@@ -65,41 +112,104 @@ impl BodyRule {
     /// `body-empty`, `body-malformed`, a row of the product's own, or `body-invalid`: the
     /// smallest that applies.
     pub fn judge(&self, bytes: &[u8]) -> Result<Value, Problem> {
-        if bytes.is_empty() {
-            return Err(Problem::new(Row::BodyEmpty, "the body has no byte"));
+        self.judge_within(bytes, Budget::of(bytes.len())).unwrap_or(Err(TOO_MUCH_WORK))
+    }
+
+    /// The same if it takes no longer than other requests of a thread can wait; `None` if it would.
+    pub fn judge_at_once(&self, bytes: &[u8]) -> Option<Result<Value, Problem>> {
+        let whole = Budget::of(bytes.len());
+        let budget = Budget { steps: whole.steps.min(MAX_STEPS_AT_ONCE), ..whole };
+        if bytes.len() > MAX_BYTES_AT_ONCE {
+            return None;
         }
-        let value = parse(bytes)?;
+        self.judge_within(bytes, budget).ok()
+    }
+
+    fn judge_within(&self, bytes: &[u8], budget: Budget) -> Result<Result<Value, Problem>, Exceeded> {
+        let bytes = without_mark(bytes);
+        if bytes.is_empty() {
+            return Ok(Err(Problem::new(Row::BodyEmpty, "the body has no byte")));
+        }
+        let value = match document::parse(bytes) {
+            Ok(value) => value,
+            Err(problem) => return Ok(Err(problem)),
+        };
         match &self.schema {
-            Some(schema) => schema.judge(&value).map(|()| value),
-            None => Ok(value),
+            Some(schema) => Ok(schema.judge(&value, bytes, budget)?.map_or(Ok(value), Err)),
+            None => Ok(Ok(value)),
         }
     }
 }
 
+/// A rule that a body breaks.
+struct BrokenRule {
+    pointer: String,
+    rule: RuleId,
+}
+
+/// Collects broken rules with the places of the values that break them.
+#[derive(Default)]
+struct Collected {
+    pointer: String,
+    broken: Vec<BrokenRule>,
+}
+
+impl Report for Collected {
+    const FIRST_ONLY: bool = false;
+
+    fn broken(&mut self, rule: RuleId) {
+        if !self.is_full() {
+            self.broken.push(BrokenRule { pointer: self.pointer.clone(), rule });
+        }
+    }
+
+    fn missing(&mut self, name: &str, rule: RuleId) {
+        self.enter(name);
+        self.broken(rule);
+        self.leave();
+    }
+
+    fn enter(&mut self, name: &str) {
+        push(&mut self.pointer, name);
+    }
+
+    fn enter_element(&mut self, place: usize) {
+        // Writing to a string cannot fail.
+        let _ = write!(self.pointer, "/{place}");
+    }
+
+    fn leave(&mut self) {
+        self.pointer.truncate(self.pointer.rfind('/').unwrap_or(0));
+    }
+
+    fn is_full(&self) -> bool {
+        self.broken.len() >= MAX_BROKEN_RULES
+    }
+}
+
 impl Schema {
-    /// Compiles a schema; `None` if it is not one that can be used. With `strict`, members that an
-    /// object schema does not name are refused wherever it does not say otherwise itself. What is
-    /// compiled in one of the `known` already is not compiled again.
+    /// Compiles a schema. With `strict`, members that an object schema does not name are refused wherever
+    /// it does not say otherwise itself. What is compiled in one of the `known` already is not compiled again.
+    /// `step` is called after each piece of the work.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the schema.
     pub fn compile<'k>(
         mut schema: Value,
         strict: bool,
         mappings: Vec<Mapping>,
         known: impl IntoIterator<Item = &'k Schema>,
-    ) -> Option<Schema> {
-        let mut fields = Vec::new();
-        collect_fields(&schema, &schema, "", 0, &mut fields);
-        fields.sort_unstable();
-        fields.dedup();
+        step: fn(),
+    ) -> Result<Schema, Vec<Flaw>> {
         if strict {
             refuse_unknown_members(&mut schema);
         }
-        let known = known.into_iter().find(|known| known.document == schema);
-        let compile = || jsonschema::options().with_pattern_options(PatternOptions::regex()).build(&schema);
-        let validator = match known {
-            Some(known) => Arc::clone(&known.validator),
-            None => Arc::new(compile().ok()?),
+        let program = match known.into_iter().find(|known| known.document == schema) {
+            Some(known) => Arc::clone(&known.program),
+            None => Arc::new(compile::compile(&schema, step)?),
         };
-        Some(Schema { validator, document: schema, fields: fields.into(), mappings: mappings.into() })
+        let fields = fields(&program);
+        Ok(Schema { program, document: schema, fields, mappings: mappings.into() })
     }
 
     /// The schema as it judges.
@@ -117,9 +227,14 @@ impl Schema {
         &self.mappings
     }
 
-    /// The fields that `Hint::Field` counts, as answers name them.
+    /// The fields that `Breach::field` counts, as answers name them.
     pub fn field_names(&self) -> impl Iterator<Item = String> {
         self.fields.iter().map(|pointer| pointer.trim_start_matches('/').replace('/', "."))
+    }
+
+    /// The words of the rules that `Breach::rule` counts: `must be at most 30`.
+    pub fn rule_words(&self) -> impl Iterator<Item = &str> {
+        self.program.rules.iter().map(|words| &**words)
     }
 
     /// The product's own rows that bodies can break, each once, in order of precedence.
@@ -137,35 +252,46 @@ impl Schema {
         self.fields.binary_search_by(|field| (**field).cmp(&pointer)).is_ok()
     }
 
-    fn judge(&self, value: &Value) -> Result<(), Problem> {
-        if self.validator.is_valid(value) {
-            return Ok(());
+    /// The refusal of a document, if it breaks a rule.
+    fn judge(&self, value: &Value, bytes: &[u8], budget: Budget) -> Result<Option<Problem>, Exceeded> {
+        let mut judging = Judging::new(&self.program, budget);
+        if judging.is_valid(value)? {
+            return Ok(None);
         }
-        let smallest = self
-            .validator
-            .iter_errors(value)
-            .take(MAX_BROKEN_RULES)
-            .map(|error| self.problem_of(&error, value))
-            .min_by_key(|problem| problem.row);
-        Err(smallest.unwrap_or(Problem::new(Row::BodyInvalid, "the schema refuses the body")))
+        let mut collected = Collected::default();
+        let complete = judging.report(value, &mut collected);
+        if collected.broken.is_empty() {
+            complete?;
+        }
+        Ok(Some(self.problem_of(&collected.broken, value, bytes)))
     }
 
-    fn problem_of(&self, error: &ValidationError<'_>, body: &Value) -> Problem {
-        let mut pointer = error.instance_path().as_str().to_owned();
-        if let ValidationErrorKind::Required { property: Value::String(name) } = error.kind() {
-            pointer.push('/');
-            pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+    /// The smallest row among broken rules, with those that are its, in the order of the body.
+    fn problem_of(&self, broken: &[BrokenRule], body: &Value, bytes: &[u8]) -> Problem {
+        let rows: Vec<Row> = broken.iter().map(|broken| self.row_of(&broken.pointer, body)).collect();
+        let row = rows.iter().copied().min().unwrap_or(Row::BodyInvalid);
+        let mut told: Vec<&BrokenRule> =
+            broken.iter().zip(&rows).filter(|(_, of)| **of == row).map(|(broken, _)| broken).collect();
+        if told.len() > 1 {
+            let mut places = BTreeMap::new();
+            for broken in &told {
+                let parent = broken.pointer.rsplit_once('/').map_or("", |(parent, _)| parent);
+                places.insert(parent.to_owned(), usize::MAX);
+                places.insert(broken.pointer.clone(), usize::MAX);
+            }
+            document::order(bytes, &mut places);
+            told.sort_by_key(|broken| places.get(&broken.pointer).copied());
         }
-        let row = self
-            .mappings
-            .iter()
-            .find(|mapping| mapping.covers(&pointer, body))
-            .map_or(Row::BodyInvalid, |mapping| mapping.row);
-        let problem = Problem::new(row, "the body breaks a rule of the product's schema");
-        match self.field_at(&pointer) {
-            Some(field) => problem.with(Hint::Field(field)),
-            None => problem,
+        let mut list = Broken::default();
+        for broken in told {
+            list.push(Breach { field: self.field_at(&broken.pointer), rule: broken.rule });
         }
+        Problem::new(row, "the body breaks a rule of the product's schema").with(Hint::Broken(list))
+    }
+
+    fn row_of(&self, pointer: &str, body: &Value) -> Row {
+        let mapping = self.mappings.iter().find(|mapping| mapping.covers(pointer, body));
+        mapping.map_or(Row::BodyInvalid, |mapping| mapping.row)
     }
 
     /// The place in the list of fields of the field at a pointer, or of the nearest one above.
@@ -212,32 +338,32 @@ fn without_array_places(pointer: &str) -> String {
         .fold(String::new(), |path, segment| path + "/" + segment)
 }
 
-/// Schemas within schemas that are followed for names of fields, references included.
-const MAX_SCHEMA_DEPTH: u8 = 16;
-
-fn collect_fields(root: &Value, schema: &Value, pointer: &str, depth: u8, fields: &mut Vec<Box<str>>) {
-    if depth >= MAX_SCHEMA_DEPTH || fields.len() >= usize::from(u16::MAX) {
-        return;
-    }
-    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
-        for (name, property) in properties {
-            let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
-            fields.push(pointer.as_str().into());
-            collect_fields(root, property, &pointer, depth + 1, fields);
+/// Every member that a program has a name for, nearest to the top first and then sorted.
+fn fields(program: &Program) -> Box<[Box<str>]> {
+    let mut fields: BTreeSet<Box<str>> = BTreeSet::new();
+    let mut seen: BTreeSet<(NodeId, String)> = BTreeSet::new();
+    let mut waiting = VecDeque::from([(program.root, String::new(), 0_usize)]);
+    while let Some((id, pointer, depth)) = waiting.pop_front() {
+        if fields.len() >= MAX_FIELDS || seen.len() >= 4 * MAX_FIELDS || !seen.insert((id, pointer.clone())) {
+            continue;
         }
-    }
-    if let Some(items) = schema.get("items") {
-        collect_fields(root, items, pointer, depth + 1, fields);
-    }
-    for keyword in ["allOf", "anyOf", "oneOf"] {
-        for branch in schema.get(keyword).and_then(Value::as_array).into_iter().flatten() {
-            collect_fields(root, branch, pointer, depth + 1, fields);
+        let Some(node) = program.nodes.get(usize::from(id)) else { continue };
+        let required = node.object.iter().flat_map(|rules| {
+            rules.required.iter().map(|(name, _)| name).chain(rules.beside.iter().map(|(_, name, _)| name))
+        });
+        fields.extend(required.map(|name| format!("{pointer}/{}", escaped(name)).into()));
+        let properties = node.object.iter().flat_map(|rules| &rules.properties);
+        for (name, below) in properties.filter(|_| depth < MAX_FIELD_DEPTH) {
+            let pointer = format!("{pointer}/{}", escaped(name));
+            fields.insert(pointer.as_str().into());
+            waiting.push_back((*below, pointer, depth.saturating_add(1)));
         }
+        let elements =
+            node.list.iter().flat_map(|rules| rules.prefix.iter().copied().chain(rules.rest.and_then(Rest::node)));
+        let in_place = node.in_place.iter().filter(|step| !matches!(step, InPlace::Not(..))).flat_map(InPlace::nodes);
+        waiting.extend(elements.chain(in_place).map(|below| (below, pointer.clone(), depth)));
     }
-    let reference = schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
-    if let Some(target) = reference.and_then(|reference| root.pointer(reference)) {
-        collect_fields(root, target, pointer, depth + 1, fields);
-    }
+    fields.into_iter().collect()
 }
 
 fn refuse_unknown_members(schema: &mut Value) {
@@ -253,198 +379,5 @@ fn refuse_unknown_members(schema: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(refuse_unknown_members),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
-/// Parses one JSON document (RFC 8259): no byte order mark, no repeated key, no deep nesting.
-fn parse(bytes: &[u8]) -> Result<Value, Problem> {
-    let malformed = |reason| Problem::new(Row::BodyMalformed, reason);
-    let text = std::str::from_utf8(bytes).map_err(|_| malformed("the body is not UTF-8"))?;
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Strict { nesting_left: MAX_NESTING }
-        .deserialize(&mut deserializer)
-        .map_err(|_| malformed("the body is not JSON, repeats a key, or is nested too deeply"))?;
-    deserializer.end().map_err(|_| malformed("something follows the JSON document"))?;
-    Ok(value)
-}
-
-/// Builds a value and refuses what `serde_json` alone would let pass.
-#[derive(Clone, Copy)]
-struct Strict {
-    nesting_left: u8,
-}
-
-impl Strict {
-    fn deeper<E: Error>(self) -> Result<Strict, E> {
-        let nesting_left = self.nesting_left.checked_sub(1).ok_or_else(|| E::custom("nested too deeply"))?;
-        Ok(Strict { nesting_left })
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict {
-    type Value = Value;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a JSON document")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
-        let inner = self.deeper()?;
-        let mut values = Vec::new();
-        while let Some(value) = elements.next_element_seed(inner)? {
-            values.push(value);
-        }
-        Ok(Value::Array(values))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let inner = self.deeper()?;
-        let mut values = Map::new();
-        while let Some(key) = members.next_key::<String>()? {
-            let value = members.next_value_seed(inner)?;
-            if values.insert(key, value).is_some() {
-                return Err(A::Error::custom("a repeated key"));
-            }
-        }
-        Ok(Value::Object(values))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    fn rule(strict: bool) -> BodyRule {
-        let schema = json!({
-            "type": "object",
-            "required": ["number"],
-            "properties": {
-                "number": { "type": "string", "minLength": 1 },
-                "days": { "type": ["integer", "null"], "minimum": 0, "maximum": 30 },
-                "live": { "$ref": "#/$defs/live" },
-            },
-            "$defs": { "live": { "type": "object", "properties": { "mobile": { "type": "array", "items": { "enum": ["US"] } } } } },
-        });
-        let mapping = |at: &str, when, own| Mapping { at: at.into(), when, row: Row::Own(own) };
-        let mappings =
-            vec![mapping("/number", When::Missing, 0), mapping("/days", When::Any, 1), mapping("/live", When::Any, 2)];
-        BodyRule { max_bytes: 100, schema: Some(Schema::compile(schema, strict, mappings, None).unwrap()) }
-    }
-
-    fn judged(rule: &BodyRule, body: &str) -> Option<(Row, Option<String>)> {
-        let problem = rule.judge(body.as_bytes()).err()?;
-        let field = match problem.hint {
-            Hint::Field(place) => rule.schema.as_ref().unwrap().field_names().nth(place.into()),
-            Hint::None | Hint::Allow(_) | Hint::RetryAfter(_) => None,
-        };
-        Some((problem.row, field))
-    }
-
-    #[test]
-    fn each_broken_rule_is_its_row_and_the_smallest_wins() {
-        let field = |name: &str| Some(name.to_owned());
-        for (body, expected) in [
-            (r#"{"number":"1"}"#, None),
-            (r#"{"number":"1","days":30,"x":1}"#, None),
-            (r#"{"number":"1","days":5.0,"live":{"mobile":["US"]}}"#, None),
-            ("", Some((Row::BodyEmpty, None))),
-            (" ", Some((Row::BodyMalformed, None))),
-            (r#"{}"#, Some((Row::Own(0), field("number")))),
-            (r#"{"number":null}"#, Some((Row::Own(0), field("number")))),
-            (r#"{"number":""}"#, Some((Row::Own(0), field("number")))),
-            (r#"{"number":5}"#, Some((Row::BodyInvalid, field("number")))),
-            (r#"{"number":"1","days":31}"#, Some((Row::Own(1), field("days")))),
-            (r#"{"number":"1","days":"a"}"#, Some((Row::Own(1), field("days")))),
-            (r#"{"number":"1","days":1.5}"#, Some((Row::Own(1), field("days")))),
-            (r#"{"number":"1","live":{"mobile":["US","XX"]}}"#, Some((Row::Own(2), field("live.mobile")))),
-            (r#"{"number":"1","live":7}"#, Some((Row::Own(2), field("live")))),
-            (r#"{"live":7,"days":99,"number":""}"#, Some((Row::Own(0), field("number")))),
-            (r#"{"number":5,"days":99}"#, Some((Row::Own(1), field("days")))),
-            ("[]", Some((Row::BodyInvalid, None))),
-            ("null", Some((Row::BodyInvalid, None))),
-        ] {
-            assert_eq!(judged(&rule(false), body), expected, "{body}");
-        }
-    }
-
-    #[test]
-    fn strict_refuses_members_that_the_schema_does_not_name_without_repeating_them() {
-        assert_eq!(judged(&rule(true), r#"{"number":"1","secret":1}"#), Some((Row::BodyInvalid, None)));
-        assert_eq!(judged(&rule(true), r#"{"number":"1","live":{"x":1}}"#), Some((Row::Own(2), Some("live".into()))));
-        assert_eq!(judged(&rule(true), r#"{"number":"1"}"#), None);
-    }
-
-    #[test]
-    fn only_one_json_document_without_repeated_keys_is_a_body() {
-        let nested = |depth: usize| format!(r#"{{"number":"1","x":{}1{}}}"#, "[".repeat(depth), "]".repeat(depth));
-        for (body, malformed) in [
-            (nested(31), false),
-            (nested(32), true),
-            (r#"{"number":"1","number":"2"}"#.into(), true),
-            (r#"{"number":"1","num\u0062er":"2"}"#.into(), true),
-            (r#"{"number":"1","x":{"a":1,"a":1}}"#.into(), true),
-            (r#"{"number":"1","x":[{"a":1,"a":1}]}"#.into(), true),
-            ("\u{feff}{\"number\":\"1\"}".into(), true),
-            (r#"{"number":"1"}x"#.into(), true),
-            (r#"{"number":"1"} "#.into(), false),
-            (r#"{"number":"1","x":1e400}"#.into(), true),
-            (r#"{"number":"1","x":NaN}"#.into(), true),
-            (r#"{"number":"\ud800"}"#.into(), true),
-            (r#"{"number":"1",}"#.into(), true),
-            ("[".repeat(100_000), true),
-        ] {
-            let row = rule(false).judge(body.as_bytes()).err().map(|problem| problem.row);
-            assert_eq!(row == Some(Row::BodyMalformed), malformed, "{:.60}", body);
-        }
-        assert_eq!(rule(false).judge(b"{\"number\":\"\xff\"}").unwrap_err().row, Row::BodyMalformed);
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = rule(true).judge(&bytes);
-        }
-
-        #[test]
-        fn what_passes_is_json_to_another_parser(body in r#"[\[\]{}:,"0-9a-z\\\\. -]{0,40}"#) {
-            let any_json = BodyRule { max_bytes: 100, schema: None };
-            if any_json.judge(body.as_bytes()).is_ok() {
-                prop_assert!(serde_json::from_str::<Value>(&body).is_ok());
-            }
-        }
     }
 }

@@ -3,7 +3,7 @@
 //! Operators can replace every text; what may never vary is the shape of the error object
 //! (contract, section 2): four members, all strings.
 
-use crate::policy::problem::{Fault, Row, Status, TABLE};
+use crate::policy::problem::{Breach, Broken, Fault, Hint, Row, Status, TABLE};
 
 /// The ready words of all rows, for one product or for requests without one.
 #[derive(Clone, Debug)]
@@ -12,8 +12,10 @@ pub struct Wording {
     rows: Box<[(Row, Words)]>,
     /// The last row. It stands for a row that is missing as well, so that every refusal has words.
     internal: (Row, Words),
-    /// What `{field}` stands for: the product's fields, by `Hint::Field`.
+    /// What `{field}` stands for: the product's fields, by `Breach::field`.
     fields: Box<[Box<str>]>,
+    /// What its schema's rules say, by `Breach::rule`.
+    rules: Box<[Box<str>]>,
 }
 
 /// One row's words, as they go on the wire.
@@ -27,15 +29,26 @@ pub struct Words {
     object_start: Box<str>,
     /// The same of the object of RFC 9457.
     problem_start: Box<str>,
-    detail: Detail,
+    /// The detail, piece by piece.
+    detail: Box<[Piece]>,
 }
 
-/// A JSON-escaped detail, around the name of the field.
+/// A piece of a detail.
 #[derive(Clone, Debug)]
-enum Detail {
-    Whole(Box<str>),
-    AroundField(Box<str>, Box<str>),
+enum Piece {
+    /// JSON-escaped text.
+    Text(Box<str>),
+    /// The first field that breaks a rule.
+    Field,
+    /// Every field that breaks a rule, with the rule in words.
+    Rules,
+    /// Where the body stops being a JSON document, in parentheses; nothing where that is not known.
+    Position,
 }
+
+/// The blanks that are filled in when an answer is written.
+const BLANKS: [(&str, Piece); 3] =
+    [("{field}", Piece::Field), ("{rules}", Piece::Rules), ("{position}", Piece::Position)];
 
 /// Which of the two shapes an error object has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,19 +73,31 @@ pub struct Text {
 /// What `{field}` stands for when the breach is not at a field that the schema names.
 const TOP_LEVEL: &str = "its top level";
 
+/// The same within `{rules}`.
+const WHOLE_BODY: &str = "the body";
+
+/// What `{rules}` stands for when nothing can be named.
+const SOME_RULE: &str = "a value is not one that it can have";
+
+/// The same for a body that was too much work.
+const TOO_MUCH_WORK: &str = "the body is too intricate to be judged";
+
 /// Bytes of a request's path that an error object repeats (contract, section 2).
 const MAX_INSTANCE_BYTES: usize = 256;
 
 impl Wording {
-    /// Makes the words of all rows ready. Without a text for `internal` it has the built-in one.
-    pub fn new(public_url: &str, texts: Vec<Text>, fields: Vec<String>) -> Wording {
+    /// Makes the words of all rows ready, with the names of a product's fields and the words of its rules.
+    /// Without a text for `internal` it has the built-in one.
+    pub fn new(public_url: &str, texts: Vec<Text>, fields: Vec<String>, rules: Vec<String>) -> Wording {
         let (internal, mut texts): (Vec<_>, Vec<_>) = texts.into_iter().partition(|text| text.row == Row::Internal);
         texts.sort_by_key(|text| text.row);
         let internal = internal.into_iter().next().unwrap_or_else(Text::internal);
+        let ready = |texts: Vec<String>| texts.iter().map(|text| escaped(text).into()).collect();
         Wording {
             rows: texts.into_iter().map(|text| (text.row, Words::new(public_url, text))).collect(),
             internal: (internal.row, Words::new(public_url, internal)),
-            fields: fields.iter().map(|field| escaped(field).into()).collect(),
+            fields: ready(fields),
+            rules: ready(rules),
         }
     }
 
@@ -97,18 +122,21 @@ impl Wording {
     }
 
     /// Appends the body of a refusal: the object of `shape` with the request's path as `instance`.
-    pub fn write_object(&self, out: &mut Vec<u8>, words: &Words, shape: Shape, field: Option<u16>, instance: &[u8]) {
+    pub fn write_object(&self, out: &mut Vec<u8>, words: &Words, shape: Shape, hint: Hint, instance: &[u8]) {
         out.extend_from_slice(match shape {
             Shape::ErrorObject => words.object_start.as_bytes(),
             Shape::ProblemJson => words.problem_start.as_bytes(),
         });
-        match &words.detail {
-            Detail::Whole(detail) => out.extend_from_slice(detail.as_bytes()),
-            Detail::AroundField(before, after) => {
-                let field = field.and_then(|place| self.fields.get(usize::from(place)));
-                out.extend_from_slice(before.as_bytes());
-                out.extend_from_slice(field.map_or(TOP_LEVEL, |field| field).as_bytes());
-                out.extend_from_slice(after.as_bytes());
+        for piece in &words.detail {
+            match piece {
+                Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Piece::Field => out.extend_from_slice(self.field(hint).as_bytes()),
+                Piece::Rules => self.write_rules(out, hint),
+                Piece::Position => {
+                    if let Hint::At { line, column } = hint {
+                        out.extend_from_slice(format!(" (line {line}, column {column})").as_bytes());
+                    }
+                }
             }
         }
         out.extend_from_slice(br#"","instance":""#);
@@ -118,6 +146,56 @@ impl Wording {
             Shape::ProblemJson => br#""}"#,
         });
     }
+
+    /// The first field that breaks a rule.
+    fn field(&self, hint: Hint) -> &str {
+        let first = match hint {
+            Hint::Broken(broken) => broken.iter().next(),
+            Hint::None | Hint::RetryAfter(_) | Hint::Allow(_) | Hint::At { .. } => None,
+        };
+        self.name(first).unwrap_or(TOP_LEVEL)
+    }
+
+    fn name(&self, breach: Option<Breach>) -> Option<&str> {
+        self.fields.get(usize::from(breach?.field?)).map(|field| &**field)
+    }
+
+    /// Every rule that is broken: `number is required; days must be at most 30`.
+    fn write_rules(&self, out: &mut Vec<u8>, hint: Hint) {
+        let broken = match hint {
+            Hint::Broken(broken) => broken,
+            Hint::None | Hint::RetryAfter(_) | Hint::Allow(_) | Hint::At { .. } => Broken::default(),
+        };
+        let mut between = "";
+        for breach in broken.iter() {
+            let rule = self.rules.get(usize::from(breach.rule)).map_or("breaks a rule", |rule| rule);
+            for part in [between, self.name(Some(breach)).unwrap_or(WHOLE_BODY), " ", rule] {
+                out.extend_from_slice(part.as_bytes());
+            }
+            between = "; ";
+        }
+        out.extend_from_slice(match (between, broken.has_more()) {
+            ("", true) => TOO_MUCH_WORK.as_bytes(),
+            ("", false) => SOME_RULE.as_bytes(),
+            (_, true) => b"; and more",
+            (_, false) => b"",
+        });
+    }
+}
+
+/// A detail, cut at its blanks.
+fn pieces(detail: &str) -> Box<[Piece]> {
+    let mut pieces = Vec::new();
+    let mut rest = detail;
+    while let Some((at, blank, piece)) =
+        BLANKS.iter().filter_map(|(blank, piece)| Some((rest.find(blank)?, *blank, piece))).min_by_key(|(at, ..)| *at)
+    {
+        pieces.push(Piece::Text(escaped(rest.get(..at).unwrap_or_default()).into()));
+        pieces.push(piece.clone());
+        rest = rest.get(at.saturating_add(blank.len())..).unwrap_or_default();
+    }
+    pieces.push(Piece::Text(escaped(rest).into()));
+    pieces.into()
 }
 
 impl Text {
@@ -145,10 +223,7 @@ impl Words {
         let link = escaped(&format!("{public_url}/problems/{}", text.slug));
         let plain_title = text.title.as_deref().unwrap_or(text.status.phrase());
         let title = escaped(plain_title);
-        let detail = match text.detail.split_once("{field}") {
-            Some((before, after)) => Detail::AroundField(escaped(before).into(), escaped(after).into()),
-            None => Detail::Whole(escaped(&text.detail).into()),
-        };
+        let detail = pieces(&text.detail);
         let status = text.status.code();
         Words {
             object_start: format!(r#"{{"error":{{"type":"{link}","title":"{title}","detail":""#).into(),
@@ -214,12 +289,22 @@ mod tests {
             title: None,
             detail: detail.to_owned(),
         };
-        Wording::new("https://api.example.com", vec![text], vec!["a.b".into()])
+        Wording::new("https://api.example.com", vec![text], vec!["a.b".into()], vec!["must be \"x\"".into()])
+    }
+
+    fn broken(field: Option<u16>) -> Hint {
+        let mut broken = Broken::default();
+        broken.push(Breach { field, rule: 0 });
+        Hint::Broken(broken)
     }
 
     fn object(wording: &Wording, shape: Shape, field: Option<u16>, instance: &[u8]) -> Value {
+        hinted(wording, shape, broken(field), instance)
+    }
+
+    fn hinted(wording: &Wording, shape: Shape, hint: Hint, instance: &[u8]) -> Value {
         let mut out = Vec::new();
-        wording.write_object(&mut out, wording.words(Row::BodyInvalid), shape, field, instance);
+        wording.write_object(&mut out, wording.words(Row::BodyInvalid), shape, hint, instance);
         serde_json::from_slice(&out).unwrap()
     }
 
@@ -262,7 +347,31 @@ mod tests {
         );
         assert_eq!(wording.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [Row::BodyInvalid, Row::Internal]);
         let own = Text { slug: "ours".into(), ..Text::internal() };
-        assert_eq!(&*Wording::new("", vec![own], Vec::new()).words(Row::TokenUnknown).slug, "ours");
+        assert_eq!(&*Wording::new("", vec![own], Vec::new(), Vec::new()).words(Row::TokenUnknown).slug, "ours");
+    }
+
+    #[test]
+    fn each_blank_is_filled_in_as_often_as_it_is_written() {
+        let mut several = Broken::default();
+        several.push(Breach { field: Some(0), rule: 0 });
+        several.push(Breach { field: None, rule: 0 });
+        several.push(Breach { field: None, rule: 0 });
+        let mut many = Broken::default();
+        (0..20).for_each(|field| many.push(Breach { field: Some(field), rule: 0 }));
+        let eight = "a.b must be \"x\"; ".to_owned() + &["the body must be \"x\""; 7].join("; ");
+        for (detail, hint, expected) in [
+            ("{rules}.", Hint::Broken(several), "a.b must be \"x\"; the body must be \"x\".".to_owned()),
+            ("{field}{field}", Hint::Broken(several), "a.ba.b".to_owned()),
+            ("{rules}", Hint::Broken(many), eight + "; and more"),
+            ("{rules}", Hint::Broken(Broken::TOO_MUCH_WORK), "the body is too intricate to be judged".to_owned()),
+            ("{rules}", Hint::None, "a value is not one that it can have".to_owned()),
+            ("no{position}", Hint::At { line: 2, column: 7 }, "no (line 2, column 7)".to_owned()),
+            ("no{position}.", Hint::None, "no.".to_owned()),
+            ("{other} {\"field\"}", Hint::None, "{other} {\"field\"}".to_owned()),
+        ] {
+            let object = hinted(&wording(detail), Shape::ErrorObject, hint, b"/p");
+            assert_eq!(object["error"]["detail"], expected, "{detail}");
+        }
     }
 
     #[test]

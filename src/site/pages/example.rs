@@ -138,7 +138,9 @@ impl Example {
                 self.headers.push(("Content-Type".to_owned(), kind.to_owned()));
             }
             Change::Body(text) => {
-                product.body.as_ref()?;
+                // What the answer says of the body beside its row: where it stops being a document.
+                let refusal = product.body.as_ref()?.judge(text.as_bytes()).err();
+                self.hint = refusal.map_or(Hint::None, |problem| problem.hint);
                 self.body = Body::Text(text.to_owned());
             }
             Change::BodyTooLarge => self.body = Body::Spaces(product.body.as_ref()?.max_bytes.saturating_add(1)),

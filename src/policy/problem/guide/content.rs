@@ -78,7 +78,7 @@ pub const BODY_MALFORMED: Guide = Guide {
     causes: &[
         "A quote, a comma or a bracket is missing or too many.",
         "The text was put together by hand, and a value has a quote in it.",
-        "The encoding is not UTF-8, or there are bytes in front of or behind the document.",
+        "The encoding is not UTF-8, or there are bytes in front of or behind the document; a byte order mark may be in front.",
         "The same name stands twice in one object.",
     ],
     remedy: &["Let a JSON library write the body.", "Try the very bytes that you send in a JSON checker."],
@@ -87,13 +87,14 @@ pub const BODY_MALFORMED: Guide = Guide {
 };
 
 pub const BODY_INVALID: Guide = Guide {
-    meaning: "The body is JSON, but not what this endpoint takes. The detail names the first field that breaks a rule.",
+    meaning: "The body is JSON, but not what this endpoint takes. The detail names the fields that break a rule, and the rule of each.",
     causes: &[
         "A value has another type than the reference says, such as a number in quotes.",
         "A text is too long, or a number is out of its range.",
         "A field that must be there is missing.",
+        "The body is so intricate that judging it would take more work than one of its length may.",
     ],
-    remedy: &["Compare the field that the detail names with the reference, and send it as it says there."],
+    remedy: &["Compare the fields that the detail names with the reference, and send them as it says there."],
     retry: Retry::AfterChange,
     provoke: Provoke::BreakingRule,
 };

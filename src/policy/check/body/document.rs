@@ -1,0 +1,256 @@
+//! The bytes of a body: one JSON document (RFC 8259), and in which order its members stand.
+//!
+//! What the document says is judged elsewhere (`evaluate.rs`).
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+use std::ops::Bound;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::MAX_NESTING;
+use super::keywords::push;
+use crate::policy::problem::{Hint, Problem, Row};
+
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A body without the byte order mark that it may begin with: it is the same body (contract, section 11), and a
+/// parser may ignore the mark (RFC 8259, section 8.1).
+pub fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
+}
+
+/// Parses one JSON document: no repeated key, no deep nesting, nothing behind it.
+///
+/// # Errors
+/// `body-malformed`, with the line and column, from 1, where the document ends to be one.
+pub fn parse(bytes: &[u8]) -> Result<Value, Problem> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let (line, column) = position(bytes.get(..error.valid_up_to()).unwrap_or_default());
+        malformed("the body is not UTF-8", line, column)
+    })?;
+    let at = |reason, error: &serde_json::Error| malformed(reason, error.line(), error.column());
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = Strict { nesting_left: MAX_NESTING }
+        .deserialize(&mut deserializer)
+        .map_err(|error| at("the body is not JSON, repeats a key, or is nested too deeply", &error))?;
+    deserializer.end().map_err(|error| at("something follows the JSON document", &error))?;
+    Ok(value)
+}
+
+fn malformed(reason: &'static str, line: usize, column: usize) -> Problem {
+    let number = |number| u32::try_from(number).unwrap_or(u32::MAX);
+    // An empty text ends in column 0.
+    Problem::new(Row::BodyMalformed, reason).with(Hint::At { line: number(line.max(1)), column: number(column.max(1)) })
+}
+
+/// The line and column behind some bytes, both from 1; columns count bytes, as the parser does.
+fn position(before: &[u8]) -> (usize, usize) {
+    let line = before.iter().filter(|byte| **byte == b'\n').count().saturating_add(1);
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count().saturating_add(1);
+    (line, column)
+}
+
+/// Says for each of some JSON Pointers when it comes up in a document; what does not comes as its nearest
+/// parent does.
+pub fn order(bytes: &[u8], wanted: &mut BTreeMap<String, usize>) {
+    let mut walk = Walk { wanted, pointer: String::new(), next: 0 };
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    // It has been parsed before.
+    let _ = (&mut walk).deserialize(&mut deserializer);
+    let found: Vec<(String, usize)> = walk
+        .wanted
+        .iter()
+        .filter(|(_, place)| **place == usize::MAX)
+        .map(|(pointer, _)| {
+            let mut above = pointer.as_str();
+            while let Some((parent, _)) = above.rsplit_once('/') {
+                above = parent;
+                if let Some(place) = walk.wanted.get(parent).filter(|place| **place != usize::MAX) {
+                    return (pointer.clone(), *place);
+                }
+            }
+            (pointer.clone(), 0)
+        })
+        .collect();
+    wanted.extend(found);
+}
+
+/// Goes through a document, into what somebody asks for alone.
+struct Walk<'w> {
+    wanted: &'w mut BTreeMap<String, usize>,
+    pointer: String,
+    next: usize,
+}
+
+impl Walk<'_> {
+    /// Goes on to a member; whether anybody asks for it, or for something in it.
+    fn enter(&mut self, name: &str) -> bool {
+        push(&mut self.pointer, name);
+        self.is_wanted()
+    }
+
+    /// The same of an element.
+    fn enter_element(&mut self, place: usize) -> bool {
+        // Writing to a string cannot fail.
+        let _ = write!(self.pointer, "/{place}");
+        self.is_wanted()
+    }
+
+    fn is_wanted(&mut self) -> bool {
+        if let Some(place) = self.wanted.get_mut(&self.pointer) {
+            self.next = self.next.saturating_add(1);
+            *place = self.next;
+        }
+        let first = self.wanted.range::<str, _>((Bound::Included(self.pointer.as_str()), Bound::Unbounded)).next();
+        first.is_some_and(|(wanted, _)| wanted.starts_with(&self.pointer))
+    }
+
+    fn leave(&mut self) {
+        self.pointer.truncate(self.pointer.rfind('/').unwrap_or(0));
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Walk<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Walk<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON document")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        for place in 0_usize.. {
+            let wanted = self.enter_element(place);
+            let found = if wanted {
+                elements.next_element_seed(&mut *self)?.is_some()
+            } else {
+                elements.next_element::<IgnoredAny>()?.is_some()
+            };
+            self.leave();
+            if !found {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while let Some(name) = members.next_key::<String>()? {
+            if self.enter(&name) {
+                members.next_value_seed(&mut *self)?;
+            } else {
+                members.next_value::<IgnoredAny>()?;
+            }
+            self.leave();
+        }
+        Ok(())
+    }
+}
+
+/// Builds a value and refuses what `serde_json` alone would let pass.
+#[derive(Clone, Copy)]
+struct Strict {
+    nesting_left: u8,
+}
+
+impl Strict {
+    fn deeper<E: Error>(self) -> Result<Strict, E> {
+        let nesting_left = self.nesting_left.checked_sub(1).ok_or_else(|| E::custom("nested too deeply"))?;
+        Ok(Strict { nesting_left })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON document")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut values = Vec::new();
+        while let Some(value) = elements.next_element_seed(inner)? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut values = Map::new();
+        while let Some(key) = members.next_key::<String>()? {
+            let value = members.next_value_seed(inner)?;
+            if values.insert(key, value).is_some() {
+                return Err(A::Error::custom("a repeated key"));
+            }
+        }
+        Ok(Value::Object(values))
+    }
+}

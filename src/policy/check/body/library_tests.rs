@@ -1,0 +1,175 @@
+//! Programs against the library: the same verdict wherever the library comes to one, and never more than
+//! the budget.
+
+use jsonschema::PatternOptions;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::evaluate::{Budget, Judging};
+use super::{BodyRule, Schema};
+
+const DRAFTS: [&str; 5] = [
+    "http://json-schema.org/draft-04/schema#",
+    "http://json-schema.org/draft-06/schema#",
+    "http://json-schema.org/draft-07/schema#",
+    "https://json-schema.org/draft/2019-09/schema",
+    "https://json-schema.org/draft/2020-12/schema",
+];
+
+/// Values of few kinds, so that they are often what a schema is about.
+fn values() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (-2_i64..4).prop_map(Value::from),
+        prop_oneof![Just(json!(1.0)), Just(json!(1.5)), Just(json!(-0.0))],
+        "[ab]{0,3}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::btree_map("[abc]", inner, 0..4)
+                .prop_map(|members| members.into_iter().collect::<Value>()),
+        ]
+    })
+}
+
+fn leaves() -> impl Strategy<Value = (String, Value)> {
+    let number = 0_u64..4;
+    prop_oneof![
+        proptest::sample::select(vec!["null", "boolean", "integer", "number", "string", "array", "object"])
+            .prop_map(|name| ("type".to_owned(), json!(name))),
+        Just(("type".to_owned(), json!(["object", "array", "integer"]))),
+        proptest::collection::vec(values(), 1..3).prop_map(|mut values| {
+            values.dedup();
+            ("enum".to_owned(), Value::from(values))
+        }),
+        values().prop_map(|value| ("const".to_owned(), value)),
+        (
+            proptest::sample::select(vec![
+                "minLength",
+                "maxLength",
+                "minItems",
+                "maxItems",
+                "minProperties",
+                "maxProperties"
+            ]),
+            number.clone()
+        )
+            .prop_map(|(keyword, number)| (keyword.to_owned(), json!(number))),
+        (proptest::sample::select(vec!["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]), -1_i64..3)
+            .prop_map(|(keyword, number)| (keyword.to_owned(), json!(number))),
+        (1_u64..3).prop_map(|number| ("multipleOf".to_owned(), json!(number))),
+        proptest::sample::select(vec!["^a", "b$", "^a+b?$"]).prop_map(|text| ("pattern".to_owned(), json!(text))),
+        any::<bool>().prop_map(|unique| ("uniqueItems".to_owned(), json!(unique))),
+        proptest::collection::btree_set("[abc]", 1..3).prop_map(|names| ("required".to_owned(), json!(names))),
+        ("[abc]", "[abc]").prop_map(|(one, other)| ("dependentRequired".to_owned(), json!({ one: [other] }))),
+        (proptest::sample::select(vec!["minContains", "maxContains"]), number)
+            .prop_map(|(keyword, number)| (keyword.to_owned(), json!(number))),
+    ]
+}
+
+/// Schemas that may refer to each other by the names `#/definitions/d0` to `d2`.
+fn schemas() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        1 => any::<bool>().prop_map(Value::from),
+        6 => proptest::collection::btree_map(Just(()), leaves(), 1..2)
+            .prop_map(|leaves| leaves.into_values().collect::<Value>()),
+        4 => proptest::collection::vec(leaves(), 1..4).prop_map(|leaves| leaves.into_iter().collect::<Value>()),
+        2 => (0..3).prop_map(|number| json!({ "$ref": format!("#/definitions/d{number}") })),
+    ];
+    leaf.prop_recursive(4, 32, 4, |inner| {
+        let several = proptest::collection::vec(inner.clone(), 1..4);
+        let named = proptest::collection::btree_map("[abc]", inner.clone(), 1..3)
+            .prop_map(|members| members.into_iter().collect::<Value>());
+        let patterns = proptest::sample::select(vec!["a", "^b", "[bc]$", ""]).prop_map(str::to_owned);
+        let matched = proptest::collection::btree_map(patterns, inner.clone(), 1..3)
+            .prop_map(|members| members.into_iter().collect::<Value>());
+        let one = prop_oneof![
+            (proptest::sample::select(vec!["allOf", "anyOf", "oneOf", "prefixItems"]), several)
+                .prop_map(|(keyword, schemas)| json!({ keyword: schemas })),
+            (
+                proptest::sample::select(vec![
+                    "not",
+                    "items",
+                    "contains",
+                    "additionalProperties",
+                    "propertyNames",
+                    "unevaluatedProperties",
+                    "unevaluatedItems",
+                    "if",
+                    "then",
+                    "else",
+                    "additionalItems"
+                ]),
+                inner.clone()
+            )
+                .prop_map(|(keyword, schema)| json!({ keyword: schema })),
+            (proptest::sample::select(vec!["properties", "dependentSchemas", "dependencies"]), named)
+                .prop_map(|(keyword, schemas)| json!({ keyword: schemas })),
+            matched.prop_map(|schemas| json!({ "patternProperties": schemas })),
+            leaves().prop_map(|(keyword, value)| json!({ keyword: value })),
+        ];
+        proptest::collection::vec(one, 1..5).prop_map(|parts| {
+            let members = parts.into_iter().filter_map(|part| match part {
+                Value::Object(members) => Some(members),
+                _ => None,
+            });
+            Value::Object(members.flatten().collect())
+        })
+    })
+}
+
+/// Leaves out of a schema what its draft does not know or does not take, as the flaws tell.
+fn mended(mut schema: Value) -> Option<(Value, Schema)> {
+    for _ in 0..200 {
+        let flaws = match Schema::compile(schema.clone(), false, Vec::new(), None, || ()) {
+            Ok(compiled) => return Some((schema, compiled)),
+            Err(flaws) => flaws,
+        };
+        for flaw in flaws {
+            let (parent, key) = flaw.at.rsplit_once('/')?;
+            match schema.pointer_mut(parent)? {
+                Value::Object(members) => drop(members.remove(&key.replace("~1", "/").replace("~0", "~"))),
+                Value::Array(items) => *items.get_mut(key.parse::<usize>().ok()?)? = Value::Bool(true),
+                _ => return None,
+            }
+        }
+    }
+    None
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, max_global_rejects: 200_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_verdict_is_the_librarys(
+        root in schemas(),
+        definitions in proptest::collection::vec(schemas(), 3),
+        draft in 0_usize..5,
+        bodies in proptest::collection::vec(values(), 6),
+    ) {
+        let Value::Object(mut root) = root else { return Ok(()) };
+        root.insert("$schema".to_owned(), json!(DRAFTS[draft]));
+        let named = definitions.into_iter().enumerate().map(|(number, schema)| (format!("d{number}"), schema));
+        root.insert("definitions".to_owned(), named.collect());
+        let Some((schema, compiled)) = mended(Value::Object(root)) else { return Ok(()) };
+        let patterns = PatternOptions::regex();
+        let library = jsonschema::options().with_pattern_options(patterns).build(&schema);
+        let library = library.map_err(|error| TestCaseError::fail(format!("{schema}: {error}")))?;
+        let rule = BodyRule { max_bytes: 1 << 20, schema: Some(std::sync::Arc::new(compiled)) };
+        let program = &rule.schema.as_ref().unwrap().program;
+        for body in bodies {
+            let text = body.to_string();
+            let budget = Budget::of(text.len());
+            let mut judging = Judging::new(program, budget);
+            let verdict = judging.is_valid(&body);
+            prop_assert!(judging.steps_left() <= budget.steps && judging.remembered() <= budget.verdicts);
+            if let Ok(verdict) = verdict {
+                prop_assert_eq!(verdict, library.is_valid(&body), "{} against {}", &body, &schema);
+                // With and without remembered verdicts, with and without a report.
+                prop_assert_eq!(rule.judge(text.as_bytes()).is_ok(), verdict);
+            }
+        }
+    }
+}
