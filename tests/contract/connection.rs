@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{check, gateway, lookup, statuses::problems};
+use super::{BODY, check, framed, gateway, lookup, statuses::problems};
 use crate::support::{Backend, Request, VERSIONS, Version};
 
 #[test]
@@ -174,6 +174,40 @@ fn a_client_that_asks_for_the_end_gets_it() {
             client.assert_ends();
         }
     }
+}
+
+#[test]
+fn an_upgrade_is_an_offer_that_is_not_taken_up() {
+    let backend = Backend::answering_json();
+    let gateway = gateway(&backend);
+    for lines in [
+        // Java's HttpClient, and curl --http2 on plain HTTP.
+        "Connection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA",
+        "Connection: Upgrade\nUpgrade: websocket",
+        "Connection: keep-alive, Upgrade\nUpgrade: h2c, TLS/1.0, IRC/6.9",
+        "Upgrade: h2c",
+        "Upgrade: HTTP/2.0\nUpgrade: h2c",
+    ] {
+        println!("{lines:?}");
+        let length = format!("Content-Length: {}", BODY.len());
+        let mut client = gateway.connect();
+        // The connection goes on in the version that it began with.
+        for _ in 0..2 {
+            client.send(framed(&format!("{lines}\n{length}"), BODY));
+            let response = client.response();
+            response.assert_success();
+            assert_eq!(response.header("Upgrade"), None);
+        }
+        let sent = String::from_utf8(backend.last_request()).unwrap().to_ascii_lowercase();
+        for gone in ["upgrade", "http2-settings", "connection"] {
+            assert!(!sent.contains(gone), "{gone} in {sent}");
+        }
+    }
+    // What is refused is refused for its own reason.
+    let request = Request::lookup("nobody").with("Connection", "Upgrade").with("Upgrade", "h2c");
+    gateway.send(Version::Http1, &request).assert_problem("token-unknown");
+    let upgrade = "Upgrade: h2c\nConnection: Upgrade\nContent-Length: 5\nTransfer-Encoding: chunked";
+    gateway.exchange(framed(upgrade, "0\r\n\r\n")).assert_problem("malformed-request");
 }
 
 #[test]
