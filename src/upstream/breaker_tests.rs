@@ -4,7 +4,7 @@ use super::*;
 use Verdict::{Failed, Sound, Unknown};
 
 fn at(milliseconds: u64) -> Now {
-    Now { monotonic: Duration::from_millis(milliseconds), unix_seconds: 0 }
+    Now { monotonic: Duration::from_millis(milliseconds), unix_seconds: 0, unix_nanos: 0 }
 }
 
 fn by_row(failures: u32) -> Breaker {

@@ -35,7 +35,7 @@ pub struct OwnWords {
 
 /// The moment at which examples are answered: any would do, but the same one each time, so that a
 /// page changes only when its words do.
-const MOMENT: Now = Now { monotonic: std::time::Duration::ZERO, unix_seconds: 1_767_225_600 };
+const MOMENT: Now = Now { monotonic: std::time::Duration::ZERO, unix_seconds: 1_767_225_600, unix_nanos: 0 };
 
 /// All that a page says of a problem.
 #[derive(Debug, Serialize)]
