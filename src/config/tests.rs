@@ -1372,21 +1372,21 @@ fn mistakes_in_accounts_and_tokens() {
         Case {
             edits: &[("domains: [app.example.com]", "domains: ['*.co.uk']")],
             lines: &[
-                "f:43:19: accounts.acme.tokens[0].domains[0]: covers a whole public suffix, which strangers share; write a registered domain, as in *.example.com",
+                "f:43:19: accounts.acme.tokens[0].domains[0]: covers names that anybody can have: the part behind *. is on the public suffix list (publicsuffix.org); write a domain of your own there, as in *.example.com, or whole hosts",
             ],
         },
         Case {
             edits: &[(
                 "domains: [app.example.com]",
-                "domains: ['https://app.example.com', 'app.example.com:8080', '*', '*.', 'a.*.com', '*.127.0.0.1']",
+                "domains: ['https://app.example.com/', 'app.example.com:8080', '*', '*.', 'a.*.com', '*.127.0.0.1']",
             )],
             lines: &[
-                "f:43:19: accounts.acme.tokens[0].domains[0]: is not a host; write one as in app.example.com or *.example.com, without scheme, port or path",
-                "f:43:46: accounts.acme.tokens[0].domains[1]: is not a host; write one as in app.example.com or *.example.com, without scheme, port or path",
-                "f:43:70: accounts.acme.tokens[0].domains[2]: is not a host; write one as in app.example.com or *.example.com, without scheme, port or path",
-                "f:43:75: accounts.acme.tokens[0].domains[3]: is not a host; write one as in app.example.com or *.example.com, without scheme, port or path",
-                "f:43:81: accounts.acme.tokens[0].domains[4]: is not a host; write one as in app.example.com or *.example.com, without scheme, port or path",
-                "f:43:92: accounts.acme.tokens[0].domains[5]: puts a wildcard before an address; write the address alone",
+                "f:43:19: accounts.acme.tokens[0].domains[0]: is not a host; write one as in app.example.com or *.example.com, without port or path, or an app's scheme and host as in capacitor://localhost",
+                "f:43:47: accounts.acme.tokens[0].domains[1]: is not a host; write one as in app.example.com or *.example.com, without port or path, or an app's scheme and host as in capacitor://localhost",
+                "f:43:71: accounts.acme.tokens[0].domains[2]: is not a host; write one as in app.example.com or *.example.com, without port or path, or an app's scheme and host as in capacitor://localhost",
+                "f:43:76: accounts.acme.tokens[0].domains[3]: is not a host; write one as in app.example.com or *.example.com, without port or path, or an app's scheme and host as in capacitor://localhost",
+                "f:43:82: accounts.acme.tokens[0].domains[4]: is not a host; write one as in app.example.com or *.example.com, without port or path, or an app's scheme and host as in capacitor://localhost",
+                "f:43:93: accounts.acme.tokens[0].domains[5]: puts a wildcard before an address; write the address alone",
             ],
         },
         Case {
@@ -1890,7 +1890,7 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
     states("`burst`\n    # at once (default: the limit)");
     let state = policy.accounts[0]
         .rate
-        .state(crate::policy::rate::Now { monotonic: std::time::Duration::ZERO, unix_seconds: 0 })
+        .state(crate::policy::rate::Now { monotonic: std::time::Duration::ZERO, unix_seconds: 0, unix_nanos: 0 })
         .unwrap();
     assert_eq!(state.allowance.burst.get(), 7);
     let token = &policy.accounts.keys().next().unwrap().token;
