@@ -92,6 +92,49 @@ fn the_backend_gets_a_request_that_was_built_anew() {
 }
 
 #[test]
+fn a_connection_line_takes_no_header_away_that_was_judged() {
+    let backend = Backend::answering_json();
+    let gateway = gateway(&backend);
+    for nominated in [
+        "content-type",
+        "close-to, Content-Type",
+        "Add-Metadata",
+        "Timeout-Seconds, add-metadata, content-type",
+        "origin, referer",
+        "content-length, host, reference-id, transaction-id, traceparent, x-forwarded-for",
+    ] {
+        println!("{nominated}");
+        let request = lookup()
+            .with("Connection", nominated)
+            .with("Connection", "X-Hop")
+            .with("X-Hop", "gone")
+            .with("Add-Metadata", "true")
+            .with("Timeout-Seconds", "5")
+            .with("Reference-ID", REFERENCE)
+            .with("Origin", "https://app.example.com")
+            .with("Referer", "https://app.example.com/a");
+        gateway.send(Version::Http1, &request).assert_success();
+        let sent = String::from_utf8(backend.last_request()).unwrap();
+        for line in [
+            "Host: lookup.internal",
+            "Content-Type: application/json",
+            "Add-Metadata: true",
+            "Timeout-Seconds: 5",
+            "Origin: https://app.example.com",
+            "Referer: https://app.example.com/a",
+            &format!("Reference-ID: {REFERENCE}"),
+            &format!("Content-Length: {}", request.body.len()),
+        ] {
+            assert_eq!(sent.matches(&format!("\r\n{line}\r\n")).count(), 1, "{line} in {sent}");
+        }
+        for name in ["\r\nTransaction-Id: ", "\r\ntraceparent: ", "\r\nX-Forwarded-For: 127.0.0.1\r\n"] {
+            assert_eq!(sent.matches(name).count(), 1, "{name} in {sent}");
+        }
+        assert!(!sent.contains("gone") && !sent.contains("\r\nConnection"), "{sent}");
+    }
+}
+
+#[test]
 fn a_reference_that_was_made_goes_upstream_as_well() {
     let backend = Backend::answering_json();
     let gateway = gateway(&backend);
