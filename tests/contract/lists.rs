@@ -182,3 +182,44 @@ fn a_token_is_bound_to_its_domains() {
         }
     }
 }
+
+/// Values of Origin, and whether the token `app` may be used from there: its list names schemes.
+const ORIGINS_OF_APPS: [(&str, bool); 13] = [
+    ("capacitor://localhost", true),
+    ("Capacitor://LocalHost", true),
+    ("chrome-extension://gmbmikajjgmnabiglmofipeabaddhgne", true),
+    ("https://secure.example.com", true),
+    ("https://secure.example.com:8443", true),
+    ("http://secure.example.com", false),
+    ("http://localhost", false),
+    ("https://localhost", false),
+    ("ionic://localhost", false),
+    ("capacitor://evil.example", false),
+    ("capacitor://localhost@evil.example", false),
+    ("chrome-extension://aaaaaaaajgmnabiglmofipeabaddhgne", false),
+    ("capacitor://localhost/", false),
+];
+
+#[test]
+fn a_domain_with_a_scheme_means_that_scheme() {
+    let backend = Backend::answering_json();
+    let gateway = gateway(&backend);
+    for version in VERSIONS {
+        for (origin, passes) in ORIGINS_OF_APPS {
+            println!("{version:?} {origin}");
+            let request = Request::lookup("app").target("/web/v1").with("Origin", origin);
+            let response = gateway.send(version, &request);
+            check(&response, (!passes).then_some("domain-not-allowed"));
+            assert_eq!(response.header("Access-Control-Allow-Origin"), passes.then_some(origin));
+        }
+        // A page of an app says where it is in a Referer as well.
+        let referer = Request::lookup("app").target("/web/v1").with("Referer", "capacitor://localhost/index.html");
+        gateway.send(version, &referer).assert_success();
+        let preflight = Request::new("OPTIONS", "/web/v1")
+            .with("Origin", "capacitor://localhost")
+            .with("Access-Control-Request-Method", "POST");
+        let response = gateway.send(version, &preflight);
+        assert_eq!(response.status(), 204);
+        assert_eq!(response.header("Access-Control-Allow-Origin"), Some("capacitor://localhost"));
+    }
+}
