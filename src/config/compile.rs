@@ -71,8 +71,8 @@ pub fn compile(
             .push(root.key("upstreams"), "is missing; write at least one, as in lookup: { servers: [127.0.0.1:9001] }");
     }
     let token_headers = products::all_token_headers(&file.products);
-    let mut rows = Rows::compile(file.problems, root, mistakes);
     let own_pages = pages::compile(file.pages, &public_url, source, mistakes);
+    let mut rows = Rows::compile(file.problems, own_pages.destinations.clone(), root, mistakes);
     let site = own_pages.site.as_ref();
     if let (None, Some(place)) = (site, &own.for_pages) {
         mistakes.push(place.clone(), "is for pages, and there are none; remove `serve: false` of `pages`, or this");
@@ -98,7 +98,9 @@ pub fn compile(
     }
     rows.check_use(mistakes);
     if compiled.iter().any(|product| product.tariff.is_some())
-        && !paths.insert(AccountInfo::METHOD, AccountInfo::PATH, Endpoint::Credits)
+        && ![AccountInfo::METHOD, "HEAD"]
+            .into_iter()
+            .all(|method| paths.insert(method, AccountInfo::PATH, Endpoint::Credits))
     {
         let what = "route GET /account/credits, where accounts are told of their credits; give that route another path";
         mistakes.push(root.key("products"), what);
@@ -126,13 +128,16 @@ pub fn compile(
         }
     }
     let written_headers: Vec<Box<str>> = every_token_header(&compiled);
+    let added_headers: Box<[Box<str>]> =
+        compiled.iter().flat_map(|product| product.preflight.added_headers.iter().cloned()).collect();
     let account_info = AccountInfo {
         window,
         media: Media { served: MediaType::parse("application/json").into_iter().collect(), taken: Box::default() },
         preflight: Preflight {
             origins: any_origin(),
             allowed_methods: AccountInfo::METHOD.into(),
-            allowed_headers: products::allowed_headers(&written_headers, None, &echoed).into(),
+            allowed_headers: products::allowed_headers(&written_headers, None, &echoed, &added_headers).into(),
+            added_headers,
             max_age_seconds: PREFLIGHT_MAX_AGE_SECONDS,
         },
     };

@@ -14,7 +14,9 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::units::{Bytes, Decimal, FromText, HeaderName, Mode, Parsed, PerPeriod, PublicUrl, RouteText};
+use super::units::{
+    AllowedHeader, Bytes, Decimal, FromText, HeaderName, Mode, Parsed, PerPeriod, PublicUrl, RouteText, WebLink,
+};
 use crate::config::yaml::{Entries, Listed, Place, TEXT_OR_KEYS, Written};
 use crate::policy::account::{Digest, Expiry};
 use crate::policy::check::domain::Pattern;
@@ -153,7 +155,10 @@ pub struct Pages {
     pub logo: Written<String>,
     /// Colours for light and dark screens. Text and accent must have a contrast of 4.5 with the background.
     pub colours: Written<Colours>,
-    /// Whom readers can ask, at the foot of every page. Default: nobody.
+    /// Where customers manage their tokens, credits and lists, which problems and pages lead to. Default:
+    /// nowhere.
+    pub portal: Text<WebLink>,
+    /// Whom readers can ask, at the foot of every page and in problems. Default: nobody.
     pub support: Written<Support>,
     /// Pages of your own in the menu, at /pages/ and their slug: Markdown files beside this one. Default:
     /// none.
@@ -189,7 +194,7 @@ pub struct Support {
     /// An address of mail.
     pub email: Written<String>,
     /// A page where they can ask.
-    pub url: Text<PublicUrl>,
+    pub url: Text<WebLink>,
 }
 
 /// A page of the operator's own words.
@@ -463,6 +468,18 @@ pub struct Product {
     pub credits: Written<Credits>,
     /// How long browsers may remember the answer to a preflight. Default: 10m.
     pub preflight_max_age: Text<Duration>,
+    /// What else browsers are told.
+    pub cors: Written<Cors>,
+}
+
+/// What browsers are told of a product.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cors {
+    /// Headers that web pages may send beside those that the gateway reads (tokens, `headers`, the deadline's,
+    /// Content-Type, Accept, traceparent, tracestate and Idempotency-Key). Default: none.
+    #[schemars(length(min = 1))]
+    pub allow_headers: Texts<AllowedHeader>,
 }
 
 /// The time a request may take.

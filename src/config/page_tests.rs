@@ -55,6 +55,13 @@ fn mistakes_in_pages() {
             &["f:5:28: pages.support.email: is not an e-mail address; write one as in support@example.com"],
         ),
         (
+            with!("pages: { portal: portal.example.com, support: { url: \"mailto:a@example.com\" } }"),
+            &[
+                "f:5:18: pages.portal: is not a link; write a whole one, as in https://portal.example.com/tokens",
+                "f:5:54: pages.support.url: is not a link; write a whole one, as in https://portal.example.com/tokens",
+            ],
+        ),
+        (
             with!("pages: { logo: phone.schema.json }"),
             &["f:5:16: pages.logo: names a file that is neither SVG nor PNG; name one that is"],
         ),

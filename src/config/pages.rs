@@ -4,9 +4,10 @@
 
 use sha2::{Digest, Sha256};
 
-use super::units::{FromText, Parsed, PublicUrl};
+use super::units::{FromText, Parsed, PublicUrl, WebLink};
 use super::{Source, file};
 use crate::config::yaml::{Mistakes, Place, Written};
+use crate::site::brand::destinations::Destinations;
 use crate::site::brand::{Link, Logo, Site, Support};
 use crate::site::colour::{LEAST_CONTRAST, Palette};
 use crate::site::pages::markdown::{self, ExtraPage};
@@ -27,6 +28,8 @@ const DEFAULT_NAME: &str = "API";
 pub struct Compiled {
     /// `None`: there are none.
     pub site: Option<Site>,
+    /// Where problems lead to; of pages only where there are any.
+    pub destinations: Destinations,
     pub extra: Vec<ExtraPage>,
 }
 
@@ -45,6 +48,15 @@ pub fn compile(pages: Written<file::Pages>, public_url: &str, source: &Source, m
     menu.push(Link::new("OpenAPI", "/reference/api"));
     menu.push(Link::new("Status", "/status"));
     menu.extend(extra.iter().map(|page| Link::new(&*page.title, page.path())));
+    let support = support(pages.support, mistakes);
+    let page = |path: &str| serve.then(|| format!("{public_url}{path}").into());
+    let destinations = Destinations {
+        portal: pages.portal.take().map(|Parsed(WebLink(url))| url),
+        formats: page("/reference/formats"),
+        rates: page("/reference/rate-limits"),
+        status: page("/status"),
+        support: support.url.clone().or_else(|| support.email.clone()),
+    };
     let mut site = Site {
         name: name(pages.name, mistakes),
         public_url: public_url.into(),
@@ -54,13 +66,14 @@ pub fn compile(pages: Written<file::Pages>, public_url: &str, source: &Source, m
         logo: logo(pages.logo, source, mistakes),
         light,
         dark,
-        support: support(pages.support, mistakes),
+        support,
+        destinations: destinations.clone(),
         menu,
         has_status: true,
         style_tag: Box::default(),
     };
     site.style_tag = tag(crate::site::pages::style(&site).as_bytes());
-    Compiled { site: serve.then_some(site), extra }
+    Compiled { site: serve.then_some(site), destinations, extra }
 }
 
 /// The path of a URL without a slash at its end.
@@ -133,7 +146,7 @@ fn support(written: Written<file::Support>, mistakes: &mut Mistakes) -> Support 
             mistakes.push(place.clone(), "is not an e-mail address; write one as in support@example.com");
         }
     }
-    Support { email: email.take().map(Into::into), url: url.take().map(|Parsed(PublicUrl(url))| url) }
+    Support { email: email.take().map(Into::into), url: url.take().map(|Parsed(WebLink(url))| url) }
 }
 
 fn logo(written: Written<String>, source: &Source, mistakes: &mut Mistakes) -> Option<Logo> {

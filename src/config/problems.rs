@@ -5,6 +5,7 @@ use super::units::Parsed;
 use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
 use crate::policy::problem::messages::Text;
 use crate::policy::problem::{Fault, Row, Status, TABLE};
+use crate::site::brand::destinations::{Destination, Destinations};
 use crate::site::pages::problems::OwnWords;
 
 /// All rows of a configuration, built-in and own.
@@ -14,17 +15,25 @@ pub struct Rows {
     words: Vec<(Box<str>, OwnWords)>,
     /// The own rows, and whether something refers to them yet.
     own: Vec<(Place, bool)>,
+    /// Where details can lead to.
+    destinations: Destinations,
     /// The root of the configuration.
     root: Place,
 }
 
-/// What a detail may hold that is filled in: from the product, and `{field}` from the body.
+/// What a detail may hold that is filled in, beside destinations: from the product, and `{field}` from
+/// the body.
 const BLANKS: [&str; 8] =
     ["field", "token_headers", "accept", "content_type", "deadline_header", "deadline_min", "deadline_max", "body_max"];
 
 impl Rows {
     /// Compiles the `problems` of a file.
-    pub fn compile(problems: Entries<file::Problem>, root: &Place, mistakes: &mut Mistakes) -> Rows {
+    pub fn compile(
+        problems: Entries<file::Problem>,
+        destinations: Destinations,
+        root: &Place,
+        mistakes: &mut Mistakes,
+    ) -> Rows {
         let built_in = TABLE.iter().map(|definition| Text {
             row: definition.row,
             slug: definition.slug.into(),
@@ -33,8 +42,10 @@ impl Rows {
             title: None,
             detail: definition.detail.to_owned(),
         });
-        let mut rows = Rows { texts: built_in.collect(), words: Vec::new(), own: Vec::new(), root: root.clone() };
+        let mut rows =
+            Rows { texts: built_in.collect(), words: Vec::new(), own: Vec::new(), destinations, root: root.clone() };
         for (slug, place, mut problem) in problems.0 {
+            rows.check_destinations(&problem, mistakes);
             let words = own_words(&mut problem, mistakes);
             rows.words.push((slug.as_str().into(), words));
             match rows.texts.iter_mut().find(|text| *text.slug == *slug) {
@@ -72,6 +83,15 @@ impl Rows {
             title,
             detail: detail.unwrap_or_default(),
         });
+    }
+
+    /// A detail must say something where some of its destinations do not exist.
+    fn check_destinations(&self, problem: &file::Problem, mistakes: &mut Mistakes) {
+        let Written::Here(detail, place) = &problem.detail else { return };
+        if !detail.trim().is_empty() && self.destinations.fill(detail).is_empty() {
+            let what = "says nothing: each of its sentences leads to something that does not exist here; set `portal` or `support` of `pages`, or add a sentence without them";
+            mistakes.push(place.clone(), what);
+        }
     }
 
     /// What pages say of rows in the operator's words.
@@ -115,9 +135,10 @@ impl Rows {
         }
     }
 
-    /// The texts of all rows with their blanks filled in by `fill`.
+    /// The texts of all rows with their destinations filled in, and the other blanks by `fill`.
     pub fn texts(&self, fill: impl Fn(&Text) -> String) -> Vec<Text> {
-        self.texts.iter().map(|text| Text { detail: fill(text), ..text.clone() }).collect()
+        let filled = |text: &Text| self.destinations.fill(&fill(text));
+        self.texts.iter().map(|text| Text { detail: filled(text), ..text.clone() }).collect()
     }
 }
 
@@ -151,10 +172,14 @@ fn check_words(problem: &file::Problem, row: Row, mistakes: &mut Mistakes) {
     check_text(detail, place, mistakes);
     let mut fields = 0_u32;
     for blank in blanks(detail) {
+        if Destination::from_word(blank).is_some() {
+            continue;
+        }
         let what = if !BLANKS.contains(&blank) {
+            let known = BLANKS.into_iter().chain(Destination::ALL.map(Destination::word));
             format!(
                 "has a word in braces that nothing fills in; use {}, or leave out the braces",
-                BLANKS.map(|blank| format!("{{{blank}}}")).join(", ")
+                known.map(|blank| format!("{{{blank}}}")).collect::<Vec<_>>().join(", ")
             )
         } else if blank != "field" && comes_without_product(row) {
             "has a blank that only products fill in, and this problem can come before the product is known; write it out"

@@ -10,7 +10,7 @@ use super::bodies::{body_rule, schema};
 use super::compile::{check_name, out_of_range};
 use super::credits::tariff;
 use super::problems::Rows;
-use super::units::{HeaderName, Parsed};
+use super::units::{AllowedHeader, HeaderName, Parsed};
 use super::{Source, file};
 use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
 use crate::platform::pace;
@@ -59,7 +59,10 @@ const MAX_PREFLIGHT_AGE: Duration = Duration::from_secs(86_400);
 
 /// What is said of an exceeded deadline where clients have no header to ask for another one.
 const DEADLINE_EXCEEDED_WITHOUT_HEADER: &str =
-    "There was no answer within the time allowed. Send the request again later.";
+    "The lookup took longer than the time allowed. Send the request again. Nothing was charged.";
+
+/// What is said of a body where the product's requests have none.
+const BODY_WHERE_THERE_IS_NONE: &str = "This endpoint takes no body. Send the request without one.";
 
 /// Bytes that a compiled expression of a header's pattern may take.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
@@ -101,6 +104,7 @@ pub fn compile(
     let max_age = product.preflight_max_age.take().map_or(Duration::from_secs(600), |age| age.0);
     let fits = max_age.subsec_nanos() == 0 && max_age <= MAX_PREFLIGHT_AGE;
     out_of_range(max_age_place, fits, || "whole seconds up to 1d".to_owned(), mistakes);
+    let added_headers = added_headers(product.cors.take().unwrap_or_default().allow_headers, mistakes);
     let fields = body.as_ref().and_then(|body| body.schema.as_ref()).map(|schema| schema.field_names().collect());
     let mut product = Product {
         name: name.into(),
@@ -110,7 +114,8 @@ pub fn compile(
         preflight: Preflight {
             origins: Domains::Any,
             allowed_methods: methods.into(),
-            allowed_headers: allowed_headers(&token_headers, Some(&deadline), &headers).into(),
+            allowed_headers: allowed_headers(&token_headers, Some(&deadline), &headers, &added_headers).into(),
+            added_headers,
             max_age_seconds: max_age.as_secs(),
         },
         token_headers,
@@ -371,12 +376,45 @@ fn pattern_shape(pattern: &str, place: Place, max_bytes: usize, mistakes: &mut M
     }
 }
 
-/// `Access-Control-Allow-Headers`: every header that the product reads.
-pub fn allowed_headers(token_headers: &[Box<str>], deadline: Option<&DeadlineRule>, headers: &[HeaderRule]) -> String {
-    let mut names: Vec<&str> = vec!["Content-Type", "Accept"];
-    names.extend(token_headers.iter().map(|name| &**name));
-    names.extend(headers.iter().map(|rule| &*rule.name));
-    names.extend(deadline.and_then(|deadline| deadline.header.as_deref()));
+/// The headers that web pages may send beside those that the gateway reads.
+fn added_headers(written: file::Texts<AllowedHeader>, mistakes: &mut Mistakes) -> Box<[Box<str>]> {
+    let mut kept: Vec<Box<str>> = Vec::new();
+    if written.is_missing() {
+        return kept.into();
+    }
+    let names = listed(written, &Place::default(), "allow_headers", "write names, as in [X-App-Version]", mistakes);
+    for (Parsed(AllowedHeader(name)), place) in names {
+        if kept.iter().any(|earlier| earlier.eq_ignore_ascii_case(&name)) {
+            mistakes.push(place, "is listed already; remove it");
+        } else {
+            kept.push(name);
+        }
+    }
+    kept.into()
+}
+
+/// Request headers that the gateway itself understands, whichever product they are for.
+const ALWAYS_ALLOWED: [&str; 5] = ["Content-Type", "Accept", "traceparent", "tracestate", "Idempotency-Key"];
+
+/// `Access-Control-Allow-Headers`: every header that the product reads, and those that are added, each
+/// once (contract, section 10).
+pub fn allowed_headers(
+    token_headers: &[Box<str>],
+    deadline: Option<&DeadlineRule>,
+    headers: &[HeaderRule],
+    added: &[Box<str>],
+) -> String {
+    let of_product = token_headers
+        .iter()
+        .map(|name| &**name)
+        .chain(headers.iter().map(|rule| &*rule.name))
+        .chain(deadline.and_then(|deadline| deadline.header.as_deref()));
+    let mut names: Vec<&str> = Vec::new();
+    for name in ALWAYS_ALLOWED.into_iter().chain(of_product).chain(added.iter().map(|name| &**name)) {
+        if !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            names.push(name);
+        }
+    }
     names.join(", ")
 }
 
@@ -385,6 +423,9 @@ fn filled(text: &Text, product: &Product) -> String {
     let built_in = text.row.definition().is_some_and(|row| row.detail == text.detail);
     if text.row == Row::DeadlineExceeded && built_in && product.deadline.header.is_none() {
         return DEADLINE_EXCEEDED_WITHOUT_HEADER.to_owned();
+    }
+    if text.row == Row::BodyTooLarge && built_in && product.body.is_none() {
+        return BODY_WHERE_THERE_IS_NONE.to_owned();
     }
     let detail = &text.detail;
     let types = |types: &[MediaType]| types.iter().map(MediaType::name).collect::<Vec<_>>().join(" or ");

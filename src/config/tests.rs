@@ -735,6 +735,28 @@ fn mistakes_in_products() {
             lines: &["f:27:24: products.phone.preflight_max_age: is out of range; write whole seconds up to 1d"],
         },
         Case {
+            edits: &[(
+                "    preflight_max_age: 10m\n",
+                "    preflight_max_age: 10m\n    cors: { allow_headers: [X-A, x-a, 'X A', '*', X_B] }\n",
+            )],
+            lines: &[
+                "f:28:33: products.phone.cors.allow_headers[1]: is listed already; remove it",
+                "f:28:38: products.phone.cors.allow_headers[2]: is not a header's name; use letters, digits and hyphens, as in X-App-Version",
+                "f:28:45: products.phone.cors.allow_headers[3]: is not a header's name; use letters, digits and hyphens, as in X-App-Version",
+                "f:28:50: products.phone.cors.allow_headers[4]: is not a header's name; use letters, digits and hyphens, as in X-App-Version",
+            ],
+        },
+        Case {
+            edits: &[(
+                "    preflight_max_age: 10m\n",
+                "    preflight_max_age: 10m\n    cors: { allow_headers: [], expose: [] }\n",
+            )],
+            lines: &[
+                "f:28:28: products.phone.cors.allow_headers: is an empty list; write names, as in [X-App-Version]",
+                "f:28:32: products.phone.cors.expose: is not a key here; the key is allow_headers",
+            ],
+        },
+        Case {
             edits: &[("preflight_max_age: 10m", "preflight_max_age: 1500ms")],
             lines: &["f:27:24: products.phone.preflight_max_age: is out of range; write whole seconds up to 1d"],
         },
@@ -757,7 +779,7 @@ fn mistakes_in_products() {
                 ("products: [phone]", "products: [phone, other]"),
             ],
             lines: &[
-                "f:28:10: products.other: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are upstream, routes, token_headers, accept, content_type, deadline, headers, body, answer_schema, credits, preflight_max_age",
+                "f:28:10: products.other: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are upstream, routes, token_headers, accept, content_type, deadline, headers, body, answer_schema, credits, preflight_max_age, cors",
             ],
         },
     ]);
@@ -1026,7 +1048,7 @@ fn mistakes_in_bodies() {
             edits: &[("    body:\n      max: 16KiB", "    body: 16KiB\n    bodies:\n      max: 16KiB")],
             lines: &[
                 "f:21:11: products.phone.body: is one value, but a mapping is wanted here; write `key: value` lines below it; the keys are max, schema, strict, problems",
-                "f:22:5: products.phone.bodies: is not a key here; the keys are upstream, routes, token_headers, accept, content_type, deadline, headers, body, answer_schema, credits, preflight_max_age",
+                "f:22:5: products.phone.bodies: is not a key here; the keys are upstream, routes, token_headers, accept, content_type, deadline, headers, body, answer_schema, credits, preflight_max_age, cors",
                 "f:31:3: problems.number-missing: is used by no product; refer to it with `problem:`, remove it, or mend its slug if a built-in row was meant",
             ],
         },
@@ -1071,7 +1093,19 @@ fn mistakes_in_problems() {
         Case {
             edits: &[("    detail: Send a number.\n", "    detail: Send {feild}.\n")],
             lines: &[
-                "f:32:13: problems.number-missing.detail: has a word in braces that nothing fills in; use {field}, {token_headers}, {accept}, {content_type}, {deadline_header}, {deadline_min}, {deadline_max}, {body_max}, or leave out the braces",
+                "f:32:13: problems.number-missing.detail: has a word in braces that nothing fills in; use {field}, {token_headers}, {accept}, {content_type}, {deadline_header}, {deadline_min}, {deadline_max}, {body_max}, {portal}, {formats_page}, {rate_page}, {status_page}, {support}, or leave out the braces",
+            ],
+        },
+        Case {
+            edits: &[("    detail: Send a number.\n", "    detail: Ask {suport}.\n")],
+            lines: &[
+                "f:32:13: problems.number-missing.detail: has a word in braces that nothing fills in; use {field}, {token_headers}, {accept}, {content_type}, {deadline_header}, {deadline_min}, {deadline_max}, {body_max}, {portal}, {formats_page}, {rate_page}, {status_page}, {support}, or leave out the braces",
+            ],
+        },
+        Case {
+            edits: &[("    detail: Send a number.\n", "    detail: Log in at {portal}. Or ask {support}.\n")],
+            lines: &[
+                "f:32:13: problems.number-missing.detail: says nothing: each of its sentences leads to something that does not exist here; set `portal` or `support` of `pages`, or add a sentence without them",
             ],
         },
         Case {

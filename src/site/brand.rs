@@ -3,7 +3,10 @@
 //! Values here were checked when the configuration was read, contrast included. What is written on
 //! the pages is `pages.rs`.
 
+pub mod destinations;
+
 use crate::site::colour::Palette;
+use destinations::Destinations;
 
 /// What all pages have in common.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +26,8 @@ pub struct Site {
     pub light: Palette,
     pub dark: Palette,
     pub support: Support,
+    /// Where problems lead to.
+    pub destinations: Destinations,
     /// The main menu, in its order.
     pub menu: Vec<Link>,
     /// Whether there is a status page, to which problems of ours link.

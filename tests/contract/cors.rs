@@ -1,7 +1,7 @@
 //! Preflights and cross-origin answers (contract, section 9).
 
 use super::{RATE_HEADERS, REFERENCE, check, gateway, lookup, statuses::problems};
-use crate::support::{Backend, Request, Response, VERSIONS};
+use crate::support::{Backend, Configuration, Gateway, Request, Response, VERSIONS};
 
 fn preflight(path: &str, origin: &str) -> Request {
     Request::new("OPTIONS", path)
@@ -14,6 +14,42 @@ fn preflight(path: &str, origin: &str) -> Request {
 fn names(response: &Response, header: &str) -> Vec<String> {
     let value = response.header(header).unwrap_or_else(|| panic!("no {header}"));
     value.split(',').map(|name| name.trim().to_ascii_lowercase()).collect()
+}
+
+/// Request headers that the gateway understands, with those of the product.
+const READ_BY_THE_GATEWAY: [&str; 10] = [
+    "accept",
+    "content-type",
+    "traceparent",
+    "tracestate",
+    "idempotency-key",
+    "auth-token",
+    "x-app-key",
+    "reference-id",
+    "add-metadata",
+    "timeout-seconds",
+];
+
+#[test]
+fn a_product_can_allow_more_headers() {
+    let backend = Backend::answering_json();
+    let yaml = Configuration::new(backend.address()).yaml();
+    let cors = "    cors: { allow_headers: [X-App-Version, x-platform, Accept] }\n    deadline: {";
+    let gateway = Gateway::start(&yaml.replacen("    deadline: {", cors, 1));
+    for version in VERSIONS {
+        for (path, added) in [("/phone/validate/v2", true), ("/email/validate/v2", false)] {
+            let response = gateway.send(version, &preflight(path, "https://app.example.com"));
+            let allowed = names(&response, "Access-Control-Allow-Headers");
+            for name in ["x-app-version", "x-platform"] {
+                assert_eq!(allowed.iter().any(|known| known == name), added, "{name} in {allowed:?}");
+            }
+            for name in READ_BY_THE_GATEWAY {
+                assert_eq!(allowed.iter().filter(|known| *known == name).count(), 1, "{name} in {allowed:?}");
+            }
+        }
+        let added = lookup().with("Origin", "https://app.example.com").with("X-App-Version", "7");
+        gateway.send(version, &added).assert_success();
+    }
 }
 
 #[test]
@@ -36,8 +72,8 @@ fn a_preflight_needs_no_token() {
             assert_eq!(response.header("Access-Control-Allow-Origin"), Some(origin));
             assert_eq!(names(&response, "Access-Control-Allow-Methods"), ["post"]);
             let allowed = names(&response, "Access-Control-Allow-Headers");
-            for name in ["auth-token", "x-app-key", "content-type", "reference-id", "add-metadata", "timeout-seconds"] {
-                assert!(allowed.iter().any(|known| known == name), "{name} is not in {allowed:?}");
+            for name in READ_BY_THE_GATEWAY {
+                assert_eq!(allowed.iter().filter(|known| *known == name).count(), 1, "{name} in {allowed:?}");
             }
             assert!(response.number("Access-Control-Max-Age") > 0);
             assert_eq!(response.header("Reference-ID"), Some(REFERENCE));

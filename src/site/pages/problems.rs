@@ -24,6 +24,7 @@ use crate::policy::rate::{Now, Rate, Tat, Window};
 use crate::policy::respond::{self, Context, Http1Sink, Outcome, TransactionId};
 use crate::policy::{Policy, Product};
 use crate::site::brand::Link;
+use crate::site::brand::destinations::Destination;
 
 /// The operator's own words for a row's page.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +60,9 @@ pub struct View {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remark: Option<&'static str>,
     pub url: String,
+    /// Where to go for more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub see: Vec<SeeView>,
     /// The page of the service's state, where it may be to blame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_status: Option<String>,
@@ -69,6 +73,13 @@ pub struct View {
 pub struct RetryView {
     pub worth_it: bool,
     pub words: &'static str,
+}
+
+/// Where to go for more.
+#[derive(Debug, Serialize)]
+pub struct SeeView {
+    pub title: &'static str,
+    pub url: String,
 }
 
 /// A header of the answer.
@@ -181,8 +192,20 @@ fn view(policy: &Policy, own: &Own, window: Option<&Arc<Window>>, row: Row, word
         curl: example.as_ref().map(|example| example.curl(&policy.site.api_url)),
         remark: example.and_then(|example| example.remark),
         url: policy.site.url(&format!("/problems/{}", words.slug)),
+        see: see(policy, row),
         service_status: (ours && policy.site.has_status).then(|| policy.site.url("/status")),
     }
+}
+
+/// The places that the built-in detail of a row leads to. The state of the service has a line of its own.
+fn see(policy: &Policy, row: Row) -> Vec<SeeView> {
+    let detail = row.definition().map_or("", |definition| definition.detail);
+    let named = policy.site.destinations.named_in(detail).into_iter();
+    let link = |(destination, url): (Destination, &str)| {
+        let is_mail = destination == Destination::Support && !url.contains("://");
+        SeeView { title: destination.title(), url: if is_mail { format!("mailto:{url}") } else { url.to_owned() } }
+    };
+    named.filter(|(destination, _)| *destination != Destination::Status).map(link).collect()
 }
 
 /// What a row means, and for rows of the operator's own what their rule is about.
