@@ -1,7 +1,7 @@
 //! Every problem, in order of precedence (contract, section 3), and what goes with its status.
 
 use super::{REFERENCE, gateway, lookup, raw};
-use crate::support::{Backend, Request, VERSIONS, Version, token};
+use crate::support::{Backend, Configuration, Gateway, Request, VERSIONS, Version, paying, token};
 
 /// A request for each way into each row that needs no time and no state.
 pub fn problems() -> Vec<Case> {
@@ -177,6 +177,88 @@ fn a_connect_is_malformed() {
             .assert_problem("malformed-request");
     }
     gateway.send(Version::Http2, &Request::new("CONNECT", "api.example.com:443")).assert_problem("malformed-request");
+}
+
+#[test]
+fn head_goes_with_get_on_what_the_gateway_serves_itself() {
+    let backend = Backend::answering_json();
+    let gateway = Gateway::start(&paying(backend.address(), "{ volatile: true }", &[("payer", "5")]));
+    for version in VERSIONS {
+        for path in ["/", "/reference", "/problems/token-unknown", "/status.json", "/account/credits"] {
+            println!("{version:?} {path}");
+            let request = |method: &str| Request::new(method, path).with("Auth-Token", &token("payer"));
+            let (head, get) = (gateway.send(version, &request("HEAD")), gateway.send(version, &request("GET")));
+            assert_eq!((head.status(), get.status()), (200, 200));
+            for name in ["Content-Type", "Cache-Control"] {
+                assert_eq!(head.header(name), get.header(name), "{name}");
+            }
+            assert_eq!(get.number("Content-Length"), get.body().len() as u64);
+            assert!(head.number("Content-Length") > 0 && head.body().is_empty());
+            let refused = gateway.send(version, &request("DELETE"));
+            refused.assert_problem("endpoint-unknown");
+            assert_eq!(refused.header("Allow"), Some("GET, HEAD"));
+        }
+        // Without a token there is nothing to be told of, by neither method.
+        gateway.send(version, &Request::new("HEAD", "/account/credits")).assert_problem("token-missing");
+        let refused = gateway.send(version, &lookup().method("HEAD").body(""));
+        refused.assert_problem("endpoint-unknown");
+        assert_eq!(refused.header("Allow"), Some("POST"));
+    }
+}
+
+#[test]
+fn the_root_leads_people_to_the_pages_and_programs_to_the_openapi_document() {
+    let backend = Backend::answering_json();
+    let gateway = gateway(&backend);
+    for version in VERSIONS {
+        for path in ["/", "/docs", "/docs/"] {
+            for accept in [None, Some("*/*"), Some("application/json")] {
+                let request = accept
+                    .into_iter()
+                    .fold(Request::new("GET", path), |request, accept| request.with("Accept", accept));
+                let response = gateway.send(version, &request);
+                assert_eq!(response.status(), 200, "{path} {accept:?}");
+                assert_eq!(response.json()["openapi"], "https://api.example.com/docs/openapi.json");
+                assert_eq!(response.json()["reference"], "https://api.example.com/docs/reference");
+            }
+            let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
+            let response = gateway.send(version, &Request::new("GET", path).with("Accept", browser));
+            assert_eq!((response.status(), response.header("Content-Type")), (200, Some("text/html; charset=utf-8")));
+            let html = String::from_utf8(response.body().to_vec()).unwrap();
+            for link in ["/docs/reference", "/docs/problems", "/docs/openapi.json", "/docs/status"] {
+                assert!(html.contains(&format!("href=\"{link}\"")), "{link} in {html}");
+            }
+        }
+    }
+    // Without pages there is nothing to lead to, and a product can have the root.
+    let yaml = Configuration::new(backend.address()).yaml();
+    let without = Gateway::start(&format!("{yaml}pages: {{ serve: false }}\n"));
+    without.send(Version::Http1, &Request::new("GET", "/")).assert_problem("endpoint-unknown");
+    let own = Gateway::start(&yaml.replace("routes: [POST /web/v1]", "routes: [POST /web/v1, POST /]"));
+    own.send(Version::Http1, &Request::new("POST", "/")).assert_problem("token-missing");
+    let response = own.send(Version::Http1, &Request::new("GET", "/"));
+    response.assert_problem("endpoint-unknown");
+    assert_eq!(response.header("Allow"), Some("POST"));
+}
+
+#[test]
+fn a_body_where_there_is_none_is_told_so() {
+    let backend = Backend::answering_json();
+    let yaml = Configuration::new(backend.address()).yaml();
+    let (start, plain) = (
+        "products:\n",
+        "products:\n  plain:\n    upstream: lookup\n    routes: [GET /plain]\n    token_headers: [Auth-Token]\n    headers:\n      Reference-ID: { pattern: '[A-Za-z0-9-]+', echo: true, problem: reference-id-invalid }\n",
+    );
+    let yaml = yaml.replacen(start, plain, 1).replace("products: [phone, down]", "products: [phone, down, plain]");
+    let gateway = Gateway::start(&yaml);
+    for version in VERSIONS {
+        let request = lookup().method("GET").target("/plain");
+        let response = gateway.send(version, &request);
+        response.assert_problem("body-too-large");
+        let detail = response.json()["error"]["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("takes no body") && !detail.contains('0'), "{detail}");
+        gateway.send(version, &request.body("")).assert_success();
+    }
 }
 
 #[test]
