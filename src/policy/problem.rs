@@ -314,7 +314,7 @@ pub const TABLE: [Definition; 26] = [
         "body-invalid",
         Status::BadRequest,
         "the body breaks another rule of the product's schema",
-        "The body is not valid: see {field}. Check its type, its length and the values that are allowed there.",
+        "The body does not follow the rules of this endpoint at {field}. Check the type, the length and the allowed values there.",
     ),
     client(
         Row::CreditsInsufficient,
