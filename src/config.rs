@@ -8,6 +8,7 @@ mod account;
 mod accounts;
 mod bodies;
 mod compile;
+mod cors;
 mod credits;
 mod file;
 mod lines;

@@ -13,7 +13,7 @@ use super::problems::Rows;
 use super::products::{self, ProductContext, listed};
 use super::tls::client_tls;
 use super::units::{Bytes, Parsed};
-use super::{Config, Shortcuts, Source, credits, file, listeners, pages, status, telemetry, upstreams};
+use super::{Config, Shortcuts, Source, cors, credits, file, listeners, pages, status, telemetry, upstreams};
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::operate::status_recorder;
 use crate::platform::pace;
@@ -136,7 +136,7 @@ pub fn compile(
         preflight: Preflight {
             origins: any_origin(),
             allowed_methods: AccountInfo::METHOD.into(),
-            allowed_headers: products::allowed_headers(&written_headers, None, &echoed, &added_headers).into(),
+            allowed_headers: cors::allowed_headers(&written_headers, None, &echoed, &added_headers).into(),
             added_headers,
             max_age_seconds: PREFLIGHT_MAX_AGE_SECONDS,
         },

@@ -8,9 +8,10 @@ use regex::bytes::RegexBuilder;
 
 use super::bodies::{body_rule, schema};
 use super::compile::{check_name, out_of_range};
+use super::cors::{added_headers, allowed_headers};
 use super::credits::tariff;
 use super::problems::Rows;
-use super::units::{AllowedHeader, HeaderName, Parsed};
+use super::units::{HeaderName, Parsed};
 use super::{Source, file};
 use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
 use crate::platform::pace;
@@ -104,7 +105,7 @@ pub fn compile(
     let max_age = product.preflight_max_age.take().map_or(Duration::from_secs(600), |age| age.0);
     let fits = max_age.subsec_nanos() == 0 && max_age <= MAX_PREFLIGHT_AGE;
     out_of_range(max_age_place, fits, || "whole seconds up to 1d".to_owned(), mistakes);
-    let added_headers = added_headers(product.cors.take().unwrap_or_default().allow_headers, mistakes);
+    let added_headers = more_headers(product.cors, &place, mistakes);
     let fields = body.as_ref().and_then(|body| body.schema.as_ref()).map(|schema| schema.field_names().collect());
     let mut product = Product {
         name: name.into(),
@@ -132,6 +133,17 @@ pub fn compile(
     product.wording =
         Wording::new(around.public_url, rows.texts(|text| filled(text, &product)), fields.unwrap_or_default());
     Some(product)
+}
+
+/// The headers that `cors` adds to those that web pages may send.
+fn more_headers(cors: Written<file::Cors>, parent: &Place, mistakes: &mut Mistakes) -> Box<[Box<str>]> {
+    match cors.take().unwrap_or_default().allow_headers {
+        Written::Missing => Box::default(),
+        names @ (Written::Bad | Written::Here(..)) => {
+            let names = listed(names, parent, "allow_headers", "write names, as in [X-App-Version]", mistakes);
+            added_headers(names, mistakes)
+        }
+    }
 }
 
 /// The headers of all products that carry tokens, in lower case, each once.
@@ -374,48 +386,6 @@ fn pattern_shape(pattern: &str, place: Place, max_bytes: usize, mistakes: &mut M
             None
         }
     }
-}
-
-/// The headers that web pages may send beside those that the gateway reads.
-fn added_headers(written: file::Texts<AllowedHeader>, mistakes: &mut Mistakes) -> Box<[Box<str>]> {
-    let mut kept: Vec<Box<str>> = Vec::new();
-    if written.is_missing() {
-        return kept.into();
-    }
-    let names = listed(written, &Place::default(), "allow_headers", "write names, as in [X-App-Version]", mistakes);
-    for (Parsed(AllowedHeader(name)), place) in names {
-        if kept.iter().any(|earlier| earlier.eq_ignore_ascii_case(&name)) {
-            mistakes.push(place, "is listed already; remove it");
-        } else {
-            kept.push(name);
-        }
-    }
-    kept.into()
-}
-
-/// Request headers that the gateway itself understands, whichever product they are for.
-const ALWAYS_ALLOWED: [&str; 5] = ["Content-Type", "Accept", "traceparent", "tracestate", "Idempotency-Key"];
-
-/// `Access-Control-Allow-Headers`: every header that the product reads, and those that are added, each
-/// once (contract, section 10).
-pub fn allowed_headers(
-    token_headers: &[Box<str>],
-    deadline: Option<&DeadlineRule>,
-    headers: &[HeaderRule],
-    added: &[Box<str>],
-) -> String {
-    let of_product = token_headers
-        .iter()
-        .map(|name| &**name)
-        .chain(headers.iter().map(|rule| &*rule.name))
-        .chain(deadline.and_then(|deadline| deadline.header.as_deref()));
-    let mut names: Vec<&str> = Vec::new();
-    for name in ALWAYS_ALLOWED.into_iter().chain(of_product).chain(added.iter().map(|name| &**name)) {
-        if !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            names.push(name);
-        }
-    }
-    names.join(", ")
 }
 
 /// A detail with the product's own names in its blanks.

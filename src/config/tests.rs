@@ -740,10 +740,10 @@ fn mistakes_in_products() {
                 "    preflight_max_age: 10m\n    cors: { allow_headers: [X-A, x-a, 'X A', '*', X_B] }\n",
             )],
             lines: &[
-                "f:28:33: products.phone.cors.allow_headers[1]: is listed already; remove it",
-                "f:28:38: products.phone.cors.allow_headers[2]: is not a header's name; use letters, digits and hyphens, as in X-App-Version",
-                "f:28:45: products.phone.cors.allow_headers[3]: is not a header's name; use letters, digits and hyphens, as in X-App-Version",
-                "f:28:50: products.phone.cors.allow_headers[4]: is not a header's name; use letters, digits and hyphens, as in X-App-Version",
+                "f:28:34: products.phone.cors.allow_headers[1]: is listed already; remove it",
+                "f:28:39: products.phone.cors.allow_headers[2]: is not a header's name; use letters, digits and hyphens, as in X-App-Version",
+                "f:28:46: products.phone.cors.allow_headers[3]: is not a header's name; use letters, digits and hyphens, as in X-App-Version",
+                "f:28:51: products.phone.cors.allow_headers[4]: is not a header's name; use letters, digits and hyphens, as in X-App-Version",
             ],
         },
         Case {
@@ -753,7 +753,7 @@ fn mistakes_in_products() {
             )],
             lines: &[
                 "f:28:28: products.phone.cors.allow_headers: is an empty list; write names, as in [X-App-Version]",
-                "f:28:32: products.phone.cors.expose: is not a key here; the key is allow_headers",
+                "f:28:32: products.phone.cors.expose: is not a key here; the keys are allow_headers",
             ],
         },
         Case {

@@ -268,7 +268,7 @@ fn origin_host(origin: &[u8], judge: impl FnOnce(Scheme<'_>, &str) -> bool) -> O
 
 /// Judges the scheme and the host of a Referer header: the URL of a page (RFC 9110, section 10.1.3).
 fn referer_host(referer: &[u8], judge: impl FnOnce(Scheme<'_>, &str) -> bool) -> Option<bool> {
-    let before_path = |rest: &'_ [u8]| rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
+    let before_path = |rest: &[u8]| rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
     match web_scheme(referer) {
         Some((scheme, rest)) => host_of(rest.get(..before_path(rest))?, |host| judge(scheme, host)),
         None => {
