@@ -1,7 +1,9 @@
 //! Rates and their headers (contract, section 7).
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use super::{RATE_HEADERS, REFERENCE, gateway, statuses::problems, unix_seconds};
-use crate::support::{Backend, Request, Response, VERSIONS};
+use crate::support::{Backend, Configuration, Gateway, Request, Response, VERSIONS};
 
 /// Seconds after which one more of the three requests an hour is there.
 const ONE_MORE: u64 = 1200;
@@ -74,4 +76,31 @@ fn rate_headers_are_there_once_the_token_is_known() {
             }
         }
     }
+}
+
+#[test]
+fn whoever_waits_until_the_reset_is_let_through() {
+    let backend = Backend::answering_json();
+    let yaml = Configuration::new(backend.address()).yaml();
+    let gateway = Gateway::start(&yaml.replace("limit: 3/h, burst: 3", "limit: 1/s, burst: 1"));
+    std::thread::scope(|scope| {
+        // Several at different moments of a second, each with a rate of its own.
+        for account in 0..8 {
+            let gateway = &gateway;
+            scope.spawn(move || {
+                let request = Request::lookup(&format!("small-{account}"));
+                let mut client = gateway.connect();
+                std::thread::sleep(Duration::from_millis(account * 120));
+                client.request(&request);
+                let response = client.response();
+                response.assert_success();
+                let reset = UNIX_EPOCH + Duration::from_secs(response.number("X-Rate-Limit-Reset"));
+                while let Ok(wait) = reset.duration_since(SystemTime::now()) {
+                    std::thread::sleep(wait);
+                }
+                client.request(&request);
+                client.response().assert_success();
+            });
+        }
+    });
 }
