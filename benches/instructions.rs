@@ -32,7 +32,7 @@ fn policy() -> Policy {
 
 /// A moment so long after the one before that no rate is used up.
 fn at(minute: u64) -> Now {
-    Now { monotonic: Duration::from_secs(60 * minute), unix_seconds: 1_800_000_000 }
+    Now { monotonic: Duration::from_secs(60 * minute), unix_seconds: 1_800_000_000, unix_nanos: 0 }
 }
 
 fn request(token: &str, more: &str) -> Vec<u8> {

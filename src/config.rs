@@ -12,6 +12,7 @@ mod bounds;
 mod charges;
 mod common;
 mod compile;
+mod cors;
 mod credits;
 mod deadline;
 mod failures;

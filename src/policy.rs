@@ -85,7 +85,7 @@ pub struct AccountInfo {
 }
 
 impl AccountInfo {
-    /// The method and path, where some product has prices.
+    /// The method and path, where some product has prices. HEAD goes with GET (RFC 9110, section 9.3.2).
     pub const METHOD: &str = "GET";
     pub const PATH: &str = "/account/credits";
 }
@@ -99,6 +99,8 @@ pub struct Preflight {
     pub allowed_methods: Box<str>,
     /// `Access-Control-Allow-Headers`.
     pub allowed_headers: Box<str>,
+    /// Those of them that the gateway itself does not read.
+    pub added_headers: Box<[Box<str>]>,
     pub max_age_seconds: u64,
 }
 

@@ -3,5 +3,6 @@
 
 pub mod brand;
 pub mod colour;
+pub mod destinations;
 pub mod pages;
 pub mod status;

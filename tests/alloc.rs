@@ -67,7 +67,7 @@ fn admitted(policy: &tollgate::policy::Policy, text: &str) -> (Option<Row>, usiz
     let bytes = text.replace('\n', "\r\n").into_bytes();
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let limits = HeadLimits { target_bytes: 8192, header_bytes: 16_384, header_lines: 64 };
-    let now = Now { monotonic: Duration::from_secs(5), unix_seconds: 1_800_000_000 };
+    let now = Now { monotonic: Duration::from_secs(5), unix_seconds: 1_800_000_000, unix_nanos: 0 };
     let before = ALLOCATIONS.get();
     let lines = Lines::split(&bytes, &mut slots).unwrap();
     let head = Head::judge(lines, Peer::Address([127, 0, 0, 1].into()), &limits).unwrap();

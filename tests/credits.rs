@@ -260,7 +260,7 @@ fn who_may_not_ask_about_credits_is_refused_by_the_same_rows() {
         }
         let response = gateway.send(version, &ask().method("POST"));
         response.assert_problem("endpoint-unknown");
-        assert_eq!(response.header("Allow"), Some("GET"));
+        assert_eq!(response.header("Allow"), Some("GET, HEAD"));
         let preflight = Request::new("OPTIONS", "/account/credits")
             .with("Origin", "https://app.example.com")
             .with("Access-Control-Request-Method", "GET");

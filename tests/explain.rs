@@ -54,7 +54,7 @@ impl Pair {
             target: request.target.clone(),
             headers: request.headers.clone(),
             body: request.body.clone(),
-            now: Now { monotonic: Duration::ZERO, unix_seconds },
+            now: Now { monotonic: Duration::ZERO, unix_seconds, unix_nanos: 0 },
         };
         explain::explain(&self.policy, &self.places, &asked)
     }

@@ -11,7 +11,7 @@ use tollgate::policy::problem::{Row, TABLE};
 /// One thing that can be wrong with a request, and the row that it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Fault {
-    Upgrade,
+    TwoHosts,
     TwoTokenLines,
     Path,
     NoToken,
@@ -42,7 +42,7 @@ use Fault::*;
 
 /// In order of precedence.
 const FAULTS: [(Fault, &str); 25] = [
-    (Upgrade, "malformed-request"),
+    (TwoHosts, "malformed-request"),
     (TwoTokenLines, "malformed-request"),
     (Path, "endpoint-unknown"),
     (NoToken, "token-missing"),
@@ -104,7 +104,7 @@ fn request(faults: &[Fault]) -> String {
         let line = format!("Auth-Token: {}\r\n", token(faults));
         head += &line.repeat(if has(TwoTokenLines) { 2 } else { 1 });
     }
-    head += &pick(Upgrade, "Upgrade: websocket\r\n", "");
+    head += &pick(TwoHosts, "Host: api.example.com\r\n", "");
     head += &format!("Origin: https://{}\r\n", pick(Domain, "evil.example", "app.example.com"));
     head += &format!("Accept: {}\r\n", pick(Accept, "text/html", "application/json"));
     head += &format!("Content-Type: {}\r\n", pick(ContentType, "text/plain", "application/json"));

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use jsonschema::Validator;
 use serde_json::Value;
 use tollgate::config::schema::{self, Kind};
-use tollgate::config::units::{Bytes, FromText, HeaderName, Mode, PerPeriod, PublicUrl, RouteText};
+use tollgate::config::units::{
+    AllowedHeader, Bytes, FromText, HeaderName, Mode, PerPeriod, PublicUrl, RouteText, WebLink,
+};
 use tollgate::config::yaml::{self, Mistakes};
 use tollgate::config::{self, Source};
 
@@ -266,8 +268,24 @@ fn the_small_languages_are_the_same_to_both() {
         &["host", "10.0.0.0/", "a/8"],
     );
     language::<Pattern>(
-        &["app.example.com", "\"*.example.com\"", "bücher.example", "127.0.0.1"],
-        &["\"*\"", "https://a.example", "a.example:80", "a.example.", "a.*.example"],
+        &[
+            "app.example.com",
+            "\"*.example.com\"",
+            "bücher.example",
+            "127.0.0.1",
+            "https://a.example",
+            "https://*.a.example",
+            "capacitor://localhost",
+        ],
+        &[
+            "\"*\"",
+            "https://a.example/",
+            "https://a.example:80",
+            "capacitor://",
+            "a.example:80",
+            "a.example.",
+            "a.*.example",
+        ],
     );
     language::<MediaType>(&["application/json", "application/vnd.a+json"], &["json", "\"*/json\"", "a/json;q=1"]);
     language::<Digest>(&[&format!("sha256:{}", "aF".repeat(32))], &["sha256:00", &"ab".repeat(32)]);
@@ -276,5 +294,10 @@ fn the_small_languages_are_the_same_to_both() {
     language::<Mode>(&["\"0660\"", "660", "\"0o600\""], &["rw", "66a", "\"0888\""]);
     language::<RouteText>(&["POST /a/b", "GET /"], &["/a", "post /a", "POST a", "POST /a?b", "POST /a;b", "HEAD /a"]);
     language::<HeaderName>(&["Auth-Token", "x-app-key"], &["auth_token", "a b", "\"a:\""]);
+    language::<AllowedHeader>(&["X-App-Version", "Accept"], &["X_App", "a b", "\"*\""]);
+    language::<WebLink>(
+        &["https://portal.example.com", "https://portal.example.com/#/tokens", "HTTP://a/b?c"],
+        &["ftp://a", "portal.example.com", "https://u@a", "\"mailto:a@example.com\""],
+    );
     language::<PublicUrl>(&["https://api.example.com", "HTTP://a/b"], &["ftp://a", "api.example.com", "https://a?b"]);
 }

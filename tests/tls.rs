@@ -147,7 +147,7 @@ fn the_error_contract_holds_over_tls() {
         ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", "malformed-request"),
         ("garbage\r\n\r\n", "malformed-request"),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "malformed-request"),
-        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "endpoint-unknown"),
+        ("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n", "endpoint-unknown"),
     ] {
         let mut client = connect(&gateway, &settings);
         client.send(bytes);

@@ -20,7 +20,7 @@ use super::products::Draft;
 use super::references::referred;
 use super::shown::AsWritten;
 use super::units::{Parsed, Referred, Text, Texts};
-use super::{Source, file, headers, listeners, pages, products, rates, shown, upstreams};
+use super::{Source, cors, file, listeners, pages, products, rates, shown, upstreams};
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::platform::pace;
 use crate::policy::account::Digest;
@@ -119,8 +119,8 @@ fn draft(
     let grace = grace(file.grace, mistakes);
     let upstreams = upstreams::all(file.upstreams, &own, root, source, mistakes);
     let token_headers = products::all_token_headers(&file.products);
-    let mut rows = Rows::compile(file.problems, root, mistakes);
     let pages = pages::compile(file.pages, &public_url, source, mistakes);
+    let mut rows = Rows::compile(file.problems, pages.destinations.clone(), root, mistakes);
     if let (None, Some(place)) = (&pages.site, &own.for_pages) {
         mistakes.push(place.clone(), "is for pages, and there are none; remove `serve: false` of `pages`, or this");
     }
@@ -213,7 +213,7 @@ impl Drafted {
             token_headers: self.token_headers.into_iter().map(Into::into).collect(),
             origins: any_origin(),
             wording: wording(&self.public_url, &self.rows, &written_headers),
-            account_info: account_info(self.enquiry_rate, any_origin(), &written_headers, &echoed),
+            account_info: account_info(self.enquiry_rate, any_origin(), &written_headers, &echoed, &products),
             sampling: self.sampling,
             shown,
             // Without a site there are no pages, and nobody looks at what it is like.
@@ -277,14 +277,23 @@ fn wording(public_url: &str, rows: &Rows, token_headers: &[Box<str>]) -> Wording
 }
 
 /// Where accounts are told of their credits.
-fn account_info(rate: Allowance, origins: Domains, token_headers: &[Box<str>], echoed: &[HeaderRule]) -> AccountInfo {
+fn account_info(
+    rate: Allowance,
+    origins: Domains,
+    token_headers: &[Box<str>],
+    echoed: &[HeaderRule],
+    products: &[Product],
+) -> AccountInfo {
+    let added = products.iter().flat_map(|product| product.preflight.added_headers.iter().cloned());
+    let added_headers: Box<[Box<str>]> = added.collect();
     AccountInfo {
         window: Window::new(rate),
         media: Media { served: MediaType::parse("application/json").into_iter().collect(), taken: Box::default() },
         preflight: Preflight {
             origins,
             allowed_methods: AccountInfo::METHOD.into(),
-            allowed_headers: headers::allowed_headers(token_headers, None, echoed).into(),
+            allowed_headers: cors::allowed_headers(token_headers, None, echoed, &added_headers).into(),
+            added_headers,
             max_age_seconds: PREFLIGHT_MAX_AGE_SECONDS,
         },
     }

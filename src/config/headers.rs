@@ -11,7 +11,7 @@ use super::fill::{fill, section};
 use super::problems::Rows;
 use super::units::{FromText, HeaderName};
 use crate::config::yaml::{Mistakes, Place, Written};
-use crate::policy::check::header::{DeadlineRule, HeaderRule, Shape};
+use crate::policy::check::header::{HeaderRule, Shape};
 use crate::upstream::settings::AddedHeaders;
 
 /// Bytes that a compiled expression of a header's pattern may take.
@@ -140,15 +140,6 @@ fn pattern_shape(pattern: &str, place: Place, max_bytes: usize, mistakes: &mut M
             None
         }
     }
-}
-
-/// `Access-Control-Allow-Headers`: every header that the product reads.
-pub fn allowed_headers(token_headers: &[Box<str>], deadline: Option<&DeadlineRule>, headers: &[HeaderRule]) -> String {
-    let mut names: Vec<&str> = vec!["Content-Type", "Accept"];
-    names.extend(token_headers.iter().map(|name| &**name));
-    names.extend(headers.iter().map(|rule| &*rule.name));
-    names.extend(deadline.and_then(|deadline| deadline.header.as_deref()));
-    names.join(", ")
 }
 
 /// Shows what is not written.

@@ -6,10 +6,11 @@ use sha2::{Digest, Sha256};
 
 use super::Source;
 use super::common::{check_name, listed};
-use super::units::{FromText, Parsed, PublicUrl};
+use super::units::{FromText, Parsed, PublicUrl, WebLink};
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::site::brand::{Link, Logo, Site, Support};
 use crate::site::colour::{LEAST_CONTRAST, Palette};
+use crate::site::destinations::Destinations;
 use crate::site::pages::markdown::{self, ExtraPage};
 
 /// Bytes of a logo; it is sent with every first visit.
@@ -31,7 +32,7 @@ pub mod written {
     use schemars::JsonSchema;
     use serde::Deserialize;
 
-    use crate::config::units::{PublicUrl, Text};
+    use crate::config::units::{PublicUrl, Text, WebLink};
     use crate::config::yaml::{Listed, Written};
     use crate::site::colour::Colour;
 
@@ -53,7 +54,10 @@ pub mod written {
         pub logo: Written<String>,
         /// Colours for light and dark screens. Text and accent must have a contrast of 4.5 with the background.
         pub colours: Written<Colours>,
-        /// Whom readers can ask, at the foot of every page. Default: nobody.
+        /// Where customers manage their tokens, credits and lists, which problems and pages lead to. Default:
+        /// nowhere.
+        pub portal: Text<WebLink>,
+        /// Whom readers can ask, at the foot of every page and in problems. Default: nobody.
         pub support: Written<Support>,
         /// Pages of your own in the menu, at /pages/ and their slug: Markdown files beside this one. Default:
         /// none.
@@ -89,7 +93,7 @@ pub mod written {
         /// An address of mail.
         pub email: Written<String>,
         /// A page where they can ask.
-        pub url: Text<PublicUrl>,
+        pub url: Text<WebLink>,
     }
 
     /// A page of the operator's own words.
@@ -110,6 +114,8 @@ pub mod written {
 pub struct Compiled {
     /// `None`: there are none.
     pub site: Option<Site>,
+    /// Where problems lead to; of pages only where there are any.
+    pub destinations: Destinations,
     pub extra: Vec<ExtraPage>,
 }
 
@@ -128,6 +134,15 @@ pub fn compile(pages: Written<written::Pages>, public_url: &str, source: &Source
     menu.push(Link::new("OpenAPI", "/reference/api"));
     menu.push(Link::new("Status", "/status"));
     menu.extend(extra.iter().map(|page| Link::new(&*page.title, page.path())));
+    let support = support(pages.support, mistakes);
+    let page = |path: &str| serve.then(|| format!("{public_url}{path}").into());
+    let destinations = Destinations {
+        portal: pages.portal.take().map(|Parsed(WebLink(url))| url),
+        formats: page("/reference/formats"),
+        rates: page("/reference/rate-limits"),
+        status: page("/status"),
+        support: support.url.clone().or_else(|| support.email.clone()),
+    };
     let mut site = Site {
         name: name(pages.name, mistakes),
         public_url: public_url.into(),
@@ -137,13 +152,14 @@ pub fn compile(pages: Written<written::Pages>, public_url: &str, source: &Source
         logo: logo(pages.logo, source, mistakes),
         light,
         dark,
-        support: support(pages.support, mistakes),
+        support,
+        destinations: destinations.clone(),
         menu,
         has_status: true,
         style_tag: Box::default(),
     };
     site.style_tag = tag(crate::site::pages::style(&site).as_bytes());
-    Compiled { site: serve.then_some(site), extra }
+    Compiled { site: serve.then_some(site), destinations, extra }
 }
 
 /// The path of a URL without a slash at its end.
@@ -216,7 +232,7 @@ fn support(written: Written<written::Support>, mistakes: &mut Mistakes) -> Suppo
             mistakes.push(place.clone(), "is not an e-mail address; write one as in support@example.com");
         }
     }
-    Support { email: email.take().map(Into::into), url: url.take().map(|Parsed(PublicUrl(url))| url) }
+    Support { email: email.take().map(Into::into), url: url.take().map(|Parsed(WebLink(url))| url) }
 }
 
 fn logo(written: Written<String>, source: &Source, mistakes: &mut Mistakes) -> Option<Logo> {

@@ -4,6 +4,7 @@ use super::units::Parsed;
 use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
 use crate::policy::problem::messages::Text;
 use crate::policy::problem::{Fault, Row, Status, TABLE};
+use crate::site::destinations::{Destination, Destinations};
 use crate::site::pages::problems::OwnWords;
 
 pub mod written {
@@ -27,7 +28,8 @@ pub mod written {
         #[schemars(regex(pattern = r"\S"))]
         pub title: Written<String>,
         /// What was wrong and what to do. It may hold {field}, {token_headers}, {accept}, {content_type},
-        /// {deadline_header}, {deadline_min}, {deadline_max} and {body_max}.
+        /// {deadline_header}, {deadline_min}, {deadline_max} and {body_max}, {field}, {rules} and {position} of a
+        /// body, and lead to {portal}, {support}, {formats_page}, {rate_page} and {status_page}.
         #[schemars(regex(pattern = r"\S"))]
         pub detail: Written<String>,
         /// What it means, for the row's page: one or two sentences.
@@ -46,11 +48,13 @@ pub struct Rows {
     words: Vec<(Box<str>, OwnWords)>,
     /// The own rows, and whether something refers to them yet.
     own: Vec<(Place, bool)>,
+    /// Where details can lead to.
+    destinations: Destinations,
     /// The root of the configuration.
     root: Place,
 }
 
-/// What a detail may hold that is filled in: from the body, and from the product.
+/// What a detail may hold that is filled in, beside destinations: from the body, and from the product.
 const BLANKS: [&str; 10] = [
     "field",
     "rules",
@@ -69,7 +73,12 @@ const OF_BODY: [&str; 3] = ["field", "rules", "position"];
 
 impl Rows {
     /// Compiles the `problems` of a file.
-    pub fn compile(problems: Entries<written::Problem>, root: &Place, mistakes: &mut Mistakes) -> Rows {
+    pub fn compile(
+        problems: Entries<written::Problem>,
+        destinations: Destinations,
+        root: &Place,
+        mistakes: &mut Mistakes,
+    ) -> Rows {
         let built_in = TABLE.iter().map(|definition| Text {
             row: definition.row,
             slug: definition.slug.into(),
@@ -78,8 +87,10 @@ impl Rows {
             title: None,
             detail: definition.detail.to_owned(),
         });
-        let mut rows = Rows { texts: built_in.collect(), words: Vec::new(), own: Vec::new(), root: root.clone() };
+        let mut rows =
+            Rows { texts: built_in.collect(), words: Vec::new(), own: Vec::new(), destinations, root: root.clone() };
         for (slug, place, mut problem) in problems.0 {
+            rows.check_destinations(&problem, mistakes);
             let words = own_words(&mut problem, mistakes);
             rows.words.push((slug.as_str().into(), words));
             match rows.texts.iter_mut().find(|text| *text.slug == *slug) {
@@ -117,6 +128,15 @@ impl Rows {
             title,
             detail: detail.unwrap_or_default(),
         });
+    }
+
+    /// A detail must say something where some of its destinations do not exist.
+    fn check_destinations(&self, problem: &written::Problem, mistakes: &mut Mistakes) {
+        let Written::Here(detail, place) = &problem.detail else { return };
+        if !detail.trim().is_empty() && self.destinations.fill(detail).is_empty() {
+            let what = "says nothing: each of its sentences leads to something that does not exist here; set `portal` or `support` of `pages`, or add a sentence without them";
+            mistakes.push(place.clone(), what);
+        }
     }
 
     /// What pages say of rows in the operator's words.
@@ -160,9 +180,10 @@ impl Rows {
         }
     }
 
-    /// The texts of all rows with their blanks filled in by `fill`.
+    /// The texts of all rows with their destinations filled in, and the other blanks by `fill`.
     pub fn texts(&self, fill: impl Fn(&Text) -> String) -> Vec<Text> {
-        self.texts.iter().map(|text| Text { detail: fill(text), ..text.clone() }).collect()
+        let filled = |text: &Text| self.destinations.fill(&fill(text));
+        self.texts.iter().map(|text| Text { detail: filled(text), ..text.clone() }).collect()
     }
 }
 
@@ -195,10 +216,14 @@ fn check_words(problem: &written::Problem, row: Row, mistakes: &mut Mistakes) {
     };
     check_text(detail, place, mistakes);
     for blank in blanks(detail) {
+        if Destination::from_word(blank).is_some() {
+            continue;
+        }
         let what = if !BLANKS.contains(&blank) {
+            let known = BLANKS.into_iter().chain(Destination::ALL.map(Destination::word));
             format!(
                 "has a word in braces that nothing fills in; use {}, or leave out the braces",
-                BLANKS.map(|blank| format!("{{{blank}}}")).join(", ")
+                known.map(|blank| format!("{{{blank}}}")).collect::<Vec<_>>().join(", ")
             )
         } else if !OF_BODY.contains(&blank) && comes_without_product(row) {
             "has a blank that only products fill in, and this problem can come before the product is known; write it out"

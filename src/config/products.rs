@@ -14,7 +14,7 @@ use super::headers::ReservedHeaders;
 use super::problems::Rows;
 use super::product_context::ProductContext;
 use super::units::{HeaderName, Parsed, RouteText, Texts};
-use super::{bodies, deadline, headers};
+use super::{bodies, cors, deadline, headers};
 use crate::config::yaml::{Entries, Mistakes, Place, Written};
 use crate::platform::pace;
 use crate::policy::account::MAX_PRODUCTS;
@@ -33,7 +33,7 @@ const MAX_PREFLIGHT_AGE: Duration = Duration::from_secs(86_400);
 
 /// What is said of an exceeded deadline where clients have no header to ask for another one.
 const DEADLINE_EXCEEDED_WITHOUT_HEADER: &str =
-    "There was no answer within the time allowed. Send the request again later.";
+    "The lookup took longer than the time allowed. Send the request again. Nothing was charged.";
 
 /// What is said of a body where the product takes none.
 const BODY_WHERE_NONE_IS_TAKEN: &str = "This endpoint takes no body. Send the request without one.";
@@ -51,7 +51,7 @@ pub mod written {
     use crate::config::credits::written::Credits;
     use crate::config::deadline::written::Deadline;
     use crate::config::headers::written::HeaderRule;
-    use crate::config::units::{HeaderName, RouteText, Text, Texts};
+    use crate::config::units::{AllowedHeader, HeaderName, RouteText, Text, Texts};
     use crate::config::yaml::{Entries, Written};
     use crate::policy::http::media::MediaType;
 
@@ -88,6 +88,18 @@ pub mod written {
         pub credits: Written<Credits>,
         /// How long browsers may remember the answer to a preflight. Default: 10m.
         pub preflight_max_age: Text<Duration>,
+        /// What else browsers are told.
+        pub cors: Written<Cors>,
+    }
+
+    /// What browsers are told of a product.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct Cors {
+        /// Headers that web pages may send beside those that the gateway reads (tokens, `headers`, the deadline's,
+        /// Content-Type, Accept, traceparent, tracestate and Idempotency-Key). Default: none.
+        #[schemars(length(min = 1))]
+        pub allow_headers: Texts<AllowedHeader>,
     }
 }
 
@@ -103,6 +115,7 @@ pub struct Draft {
     upstream: Option<usize>,
     allowed_methods: Box<str>,
     preflight_max_age: Duration,
+    added_headers: Box<[Box<str>]>,
     token_headers: Box<[Box<str>]>,
     media: Media,
     deadline: DeadlineRule,
@@ -130,7 +143,9 @@ pub fn compile(
     }
     rows.check_use(mistakes);
     if drafts.iter().any(|draft| draft.tariff.is_some())
-        && !paths.insert(AccountInfo::METHOD, AccountInfo::PATH, Endpoint::Credits)
+        && ![AccountInfo::METHOD, "HEAD"]
+            .into_iter()
+            .all(|method| paths.insert(method, AccountInfo::PATH, Endpoint::Credits))
     {
         let what = "route GET /account/credits, where accounts are told of their credits; give that route another path";
         mistakes.push(place, what);
@@ -172,6 +187,7 @@ fn draft(
     let answer_schema = schema(product.answer_schema, around.source, mistakes).map(|read| read.schema);
     let tariff = tariff(product.credits, body.as_ref(), mistakes);
     let preflight_max_age = preflight_max_age(product.preflight_max_age, mistakes);
+    let added_headers = more_headers(product.cors, &place, mistakes);
     Some(Draft {
         name: name.into(),
         place: product_place,
@@ -179,6 +195,7 @@ fn draft(
         upstream,
         allowed_methods,
         preflight_max_age,
+        added_headers,
         token_headers,
         media,
         deadline,
@@ -195,7 +212,8 @@ impl Draft {
         let fields = schema.into_iter().flat_map(Schema::field_names).collect();
         let broken_rules = schema.into_iter().flat_map(Schema::rule_words).map(str::to_owned).collect();
         let wording = Wording::new(public_url, rows.texts(|text| self.filled(text)), fields, broken_rules);
-        let allowed_headers = headers::allowed_headers(&self.token_headers, Some(&self.deadline), &self.headers);
+        let allowed_headers =
+            cors::allowed_headers(&self.token_headers, Some(&self.deadline), &self.headers, &self.added_headers);
         Some(Product {
             name: self.name,
             place: self.place,
@@ -204,6 +222,7 @@ impl Draft {
                 origins,
                 allowed_methods: self.allowed_methods,
                 allowed_headers: allowed_headers.into(),
+                added_headers: self.added_headers,
                 max_age_seconds: self.preflight_max_age.as_secs(),
             },
             token_headers: self.token_headers,
@@ -238,6 +257,17 @@ impl Draft {
             .replace("{deadline_min}", &self.deadline.min_seconds.to_string())
             .replace("{deadline_max}", &self.deadline.max_seconds.to_string())
             .replace("{body_max}", &self.body.as_ref().map_or(0, |body| body.max_bytes).to_string())
+    }
+}
+
+/// The headers that `cors` adds to those that web pages may send.
+fn more_headers(cors: Written<written::Cors>, parent: &Place, mistakes: &mut Mistakes) -> Box<[Box<str>]> {
+    match cors.take().unwrap_or_default().allow_headers {
+        Written::Missing => Box::default(),
+        names @ (Written::Bad | Written::Here(..)) => {
+            let names = listed(names, parent, "allow_headers", "write names, as in [X-App-Version]", mistakes);
+            cors::added_headers(names, mistakes)
+        }
     }
 }
 

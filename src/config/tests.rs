@@ -427,7 +427,7 @@ fn every_blank_of_every_row_is_filled() {
     }
     assert_eq!(
         object(&without_header.policy.products[0].wording, Row::DeadlineExceeded, None)["detail"],
-        "There was no answer within the time allowed. Send the request again later."
+        "The lookup took longer than the time allowed. Send the request again. Nothing was charged."
     );
     assert_eq!(TABLE.len() + 2, with_header.policy.wording.iter().count());
 }

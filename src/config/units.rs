@@ -229,7 +229,7 @@ impl FromText for Pattern {
     }
 
     fn schema() -> Schema {
-        matching(r"^((\*\.)?[^\s*%/@?#\\:\[\]]*[^\s*%/@?#\\:\[\].]|\[[0-9A-Fa-f:.]+\])$")
+        matching(r"^([A-Za-z][A-Za-z0-9+.-]*://)?((\*\.)?[^\s*%/@?#\\:\[\]]*[^\s*%/@?#\\:\[\].]|\[[0-9A-Fa-f:.]+\])$")
     }
 }
 
@@ -414,6 +414,23 @@ impl FromText for HeaderName {
     }
 }
 
+/// The name of a header that web pages may send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedHeader(pub Box<str>);
+
+impl FromText for AllowedHeader {
+    fn from_text(text: &str) -> Result<AllowedHeader, &'static str> {
+        if !is_token(text.as_bytes()) || text.contains(['_', '*']) {
+            return Err("is not a header's name; use letters, digits and hyphens, as in X-App-Version");
+        }
+        Ok(AllowedHeader(text.into()))
+    }
+
+    fn schema() -> Schema {
+        matching(r"^[!#$%&'+.^`|~0-9A-Za-z-]+$")
+    }
+}
+
 /// `https://api.example.com`: what links of problems begin with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(pub Box<str>);
@@ -435,6 +452,26 @@ impl FromText for PublicUrl {
 
     fn schema() -> Schema {
         matching(r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s?#@]+$")
+    }
+}
+
+/// A link to a web page of somebody else's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebLink(pub Box<str>);
+
+impl FromText for WebLink {
+    fn from_text(text: &str) -> Result<WebLink, &'static str> {
+        const WANTED: &str = "is not a link; write a whole one, as in https://portal.example.com/tokens";
+        let url = url::Url::parse(text).map_err(|_| WANTED)?;
+        let plain = matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
+        if !plain || text.contains(char::is_whitespace) {
+            return Err(WANTED);
+        }
+        Ok(WebLink(url.as_str().into()))
+    }
+
+    fn schema() -> Schema {
+        matching(r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#@]+([/?#]\S*)?$")
     }
 }
 
@@ -570,6 +607,24 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(HeaderName::from_text(text).is_ok(), sound, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_a_whole_url() {
+        for (text, url) in [
+            ("https://portal.example.com", Some("https://portal.example.com/")),
+            ("https://portal.example.com/#/tokens", Some("https://portal.example.com/#/tokens")),
+            ("http://a/b?c=d", Some("http://a/b?c=d")),
+            ("https://a/\"<>", Some("https://a/%22%3C%3E")),
+            ("javascript:alert(1)", None),
+            ("mailto:a@example.com", None),
+            ("https://u@a", None),
+            ("https://a/b c", None),
+            ("portal.example.com", None),
+            ("", None),
+        ] {
+            assert_eq!(WebLink::from_text(text).ok().as_ref().map(|url| &*url.0), url, "{text}");
         }
     }
 

@@ -136,7 +136,7 @@ mod tests {
             later_ms in 0..100_000_u64,
         ) {
             const UNIX: Duration = Duration::from_secs(1_700_000_000);
-            let at = |ms: u64| Now { monotonic: Duration::from_millis(ms), unix_seconds: 0 };
+            let at = |ms: u64| Now { monotonic: Duration::from_millis(ms), unix_seconds: 0, unix_nanos: 0 };
             let old = Rate::within(window(before.0, before.1, before.2));
             let passed = (0..used).filter(|_| old.take(at(1000)).is_ok()).count();
             prop_assert_eq!(passed, usize::try_from(used.min(before.2)).unwrap());

@@ -23,7 +23,7 @@ impl Clock {
 
     /// The moment, by both clocks.
     pub fn now(&self) -> Now {
-        let unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since_1970| since_1970.as_secs());
-        Now { monotonic: self.0.elapsed(), unix_seconds }
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { monotonic: self.0.elapsed(), unix_seconds: since_1970.as_secs(), unix_nanos: since_1970.subsec_nanos() }
     }
 }

@@ -274,7 +274,7 @@ pub mod tests {
     fn disabled_comes_before_expired_before_another_product() {
         let account = account("a", []);
         let day = 20_000;
-        let at = |seconds| Now { monotonic: Duration::ZERO, unix_seconds: seconds };
+        let at = |seconds| Now { monotonic: Duration::ZERO, unix_seconds: seconds, unix_nanos: 0 };
         let last_second = (u64::from(day) + 1) * 86_400 - 1;
         for (token, now, expected) in [
             (token(true, Expiry::LastDay(day), 1), at(last_second), None),

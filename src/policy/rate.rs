@@ -26,6 +26,8 @@ pub struct Now {
     pub monotonic: Duration,
     /// Seconds since 1970-01-01 UTC, for expiry days and for the times clients read.
     pub unix_seconds: u64,
+    /// Nanoseconds since that second began: what is rounded to whole seconds needs them.
+    pub unix_nanos: u32,
 }
 
 /// What an account may use: so many requests in a period, and so many at once.
@@ -84,7 +86,8 @@ pub struct RateState {
     pub remaining: u32,
     /// Seconds until the whole burst is there again, rounded up.
     pub reset_after_seconds: u64,
-    /// The same as a time: seconds since 1970-01-01 UTC.
+    /// The same as a time: seconds since 1970-01-01 UTC, rounded up by the clock, so that whoever
+    /// waits until then is let through (contract, section 7).
     pub reset_unix_seconds: u64,
 }
 
@@ -157,12 +160,15 @@ impl Window {
         // and the request itself, remain now.
         let remaining =
             decide(quota, State { arrival, counts: false }, now).map_or(0, |after_it| after_it.saturating_add(1));
-        let reset_after_seconds = u64::from(whole_seconds_or_zero(arrival.full_at().saturating_sub(now.monotonic)));
+        let until_full = arrival.full_at().saturating_sub(now.monotonic);
+        // A window that is whole already is so at this very second.
+        let of_this_second = if until_full.is_zero() { 0 } else { now.unix_nanos };
+        let by_the_clock = until_full.saturating_add(Duration::from_nanos(u64::from(of_this_second)));
         RateState {
             allowance,
             remaining,
-            reset_after_seconds,
-            reset_unix_seconds: now.unix_seconds.saturating_add(reset_after_seconds),
+            reset_after_seconds: u64::from(whole_seconds_or_zero(until_full)),
+            reset_unix_seconds: now.unix_seconds.saturating_add(u64::from(whole_seconds_or_zero(by_the_clock))),
         }
     }
 }
@@ -274,7 +280,18 @@ mod tests {
     use super::*;
 
     fn at(milliseconds: u64) -> Now {
-        Now { monotonic: Duration::from_millis(milliseconds), unix_seconds: 1_700_000_000 + milliseconds / 1000 }
+        by_clocks(milliseconds, milliseconds)
+    }
+
+    /// The monotonic clock, and one that shows seconds since 1970-01-01, which stood at `1_700_000_000`
+    /// when it began.
+    fn by_clocks(monotonic_milliseconds: u64, unix_milliseconds: u64) -> Now {
+        let unix = Duration::from_millis(unix_milliseconds);
+        Now {
+            monotonic: Duration::from_millis(monotonic_milliseconds),
+            unix_seconds: 1_700_000_000 + unix.as_secs(),
+            unix_nanos: unix.subsec_nanos(),
+        }
     }
 
     fn rate(limit: u32, seconds: u64, burst: u32) -> Rate {
@@ -316,6 +333,33 @@ mod tests {
         rate.take(at(0)).unwrap();
         let state = rate.state(at(0)).unwrap();
         assert_eq!((state.remaining, state.reset_after_seconds), (0, 60));
+    }
+
+    #[test]
+    fn whoever_waits_until_the_reset_is_let_through() {
+        for (limit, period_seconds, burst) in [(1, 1, 1), (2, 1, 2), (3, 7, 3), (150, 60, 1), (1, 10, 1)] {
+            for fraction in [0, 1, 250, 500, 750, 999] {
+                let rate = rate(limit, period_seconds, burst);
+                // The clock of the wall and the monotonic one began at different moments.
+                let asked = by_clocks(10_300, 4000 + fraction);
+                for _ in 0..burst {
+                    rate.take(asked).unwrap();
+                }
+                let state = rate.state(asked).unwrap();
+                let reset = (state.reset_unix_seconds - 1_700_000_000) * 1000;
+                let shown = format!("{limit}/{period_seconds} s at .{fraction:03}: {state:?}");
+                // Not later than it must be: a second before, something is still missing.
+                let a_second_before = by_clocks(10_300 + reset - 1000 - 4000 - fraction, reset - 1000);
+                assert!(rate.state(a_second_before).unwrap().remaining < burst, "{shown}");
+                let at_the_reset = by_clocks(10_300 + reset - 4000 - fraction, reset);
+                for _ in 0..burst {
+                    assert!(rate.take(at_the_reset).is_ok(), "{shown}");
+                }
+            }
+        }
+        // A window of which nothing is used is whole now.
+        let state = rate(1, 60, 1).state(by_clocks(0, 900)).unwrap();
+        assert_eq!((state.reset_after_seconds, state.reset_unix_seconds), (0, 1_700_000_000));
     }
 
     #[test]

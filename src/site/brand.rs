@@ -3,6 +3,7 @@
 //! Values here were checked when the configuration was read, contrast included. What is written on
 //! the pages is `pages.rs`.
 
+use super::destinations::Destinations;
 use crate::site::colour::Palette;
 
 /// What all pages have in common.
@@ -23,6 +24,8 @@ pub struct Site {
     pub light: Palette,
     pub dark: Palette,
     pub support: Support,
+    /// Where problems lead to.
+    pub destinations: Destinations,
     /// The main menu, in its order.
     pub menu: Vec<Link>,
     /// Whether there is a status page, to which problems of ours link.

@@ -58,6 +58,48 @@ pub fn publish(policy: &mut Policy, own: &Own, before: Option<&PageTable>) {
         put(policy, &path, Page::following(drafts, known.as_deref()));
         pace::step();
     }
+    for path in start_paths(policy) {
+        let known = before.and_then(|before| before.find(&path)).map(PageEntry::page);
+        let page = Page::following(start_page(&policy.site), known.as_deref());
+        let place = policy.pages.add(&path, page);
+        route(policy, &path, place);
+    }
+}
+
+/// Where somebody arrives who knows no more than the address of the service or of its pages, as
+/// requests have it. A path that a product has is the product's.
+fn start_paths(policy: &Policy) -> Vec<String> {
+    let base = &policy.site.served_base;
+    let mut paths = vec!["/".to_owned()];
+    if !base.is_empty() {
+        paths.extend([base.to_string(), format!("{base}/")]);
+    }
+    paths.retain(|path| policy.paths.find(path).is_none());
+    paths
+}
+
+#[derive(askama::Template)]
+#[template(path = "start.html")]
+struct StartHtml<'a> {
+    shell: Shell<'a>,
+}
+
+/// What leads a person to the pages, and a program, which takes anything or asks for JSON, to the
+/// OpenAPI document.
+fn start_page(site: &Site) -> Vec<Draft> {
+    let mut links = serde_json::json!({
+        "name": &*site.name,
+        "openapi": site.url("/openapi.json"),
+        "reference": site.url("/reference"),
+        "problems": site.url("/problems"),
+    });
+    if let Some(links) = links.as_object_mut().filter(|_| site.has_status) {
+        links.insert("status".to_owned(), site.url("/status.json").into());
+    }
+    let about = "Where the documentation of this API is.";
+    let mut shell = Shell::new(site, "/", "Start", about);
+    shell.alternate = Some("application/json");
+    vec![Draft::json(&links, Freshness::Document), rendered(&StartHtml { shell })]
 }
 
 #[derive(askama::Template)]

@@ -128,7 +128,7 @@ impl<'r> RequestRecord<'r> {
             };
             Trace::of(lines, id, part)
         });
-        let nothing_yet = Now { monotonic: Duration::ZERO, unix_seconds: 0 };
+        let nothing_yet = Now { monotonic: Duration::ZERO, unix_seconds: 0, unix_nanos: 0 };
         let seen = Seen {
             policy,
             version: lines.version,

@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn somebody_is_shut_out_until_it_ends_and_everybody_goes_before_one() {
-        let at = |ms| Now { monotonic: Duration::from_millis(ms), unix_seconds: 0 };
+        let at = |ms| Now { monotonic: Duration::from_millis(ms), unix_seconds: 0, unix_nanos: 0 };
         let second = Duration::from_secs(1);
         let until = ShutUntil::default();
         assert!(until.shut(Shut::Asker, asker(1), second, at(10)));

@@ -6,7 +6,7 @@ use Verdict::{Sound, Unknown, Unreachable as Failed};
 const ASKER: Asker<'static> = Asker::NOBODY;
 
 fn at(milliseconds: u64) -> Now {
-    Now { monotonic: Duration::from_millis(milliseconds), unix_seconds: 0 }
+    Now { monotonic: Duration::from_millis(milliseconds), unix_seconds: 0, unix_nanos: 0 }
 }
 
 fn by_row(failures: u32) -> Breaker {

@@ -17,7 +17,7 @@ use crate::policy::http::head::Head;
 use crate::policy::http::trace_context;
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{Context, references};
-use crate::policy::{Policy, Upstream};
+use crate::policy::{Policy, Product, Upstream};
 use crate::telemetry::request_record::UpstreamTimes;
 use crate::upstream::blame::Asker;
 use crate::upstream::connector::{Connections, Connector};
@@ -285,7 +285,7 @@ pub fn build(
         let name = field.name;
         let ours =
             is_never_forwarded(name) || is_token(name) || is_echoed(name) || is_trace(name) || upstream.added.has(name);
-        if !ours && !is_hop_by_hop(head, name) {
+        if !ours && (!is_nominated(head, name) || is_judged(product, name)) {
             line(out, field.name, field.value);
         }
     }
@@ -304,8 +304,19 @@ fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     }
 }
 
+/// Whether a header was judged, so that the backend has to get it as it was. A Connection line cannot
+/// take it away: none may name a field that is meant for whoever reads the content (RFC 9110,
+/// section 7.6.1), and what was let pass for a header must not arrive without it.
+#[cold]
+fn is_judged(product: &Product, name: &str) -> bool {
+    const BY_EVERY_PRODUCT: [&str; 3] = ["content-type", "origin", "referer"];
+    let rules = product.headers.iter().map(|rule| &*rule.name);
+    let mut judged = BY_EVERY_PRODUCT.into_iter().chain(rules).chain(product.deadline.header.as_deref());
+    judged.any(|judged| name.eq_ignore_ascii_case(judged))
+}
+
 /// Whether the request's Connection lines name a header as theirs (RFC 9110, section 7.6.1).
-fn is_hop_by_hop(head: &Head<'_>, name: &str) -> bool {
+fn is_nominated(head: &Head<'_>, name: &str) -> bool {
     head.lines
         .values("connection")
         .flat_map(|value| value.split(|byte| *byte == b','))

@@ -10,7 +10,7 @@ const ASKER: Asker<'static> = Asker::NOBODY;
 const RULE: EjectionRule = EjectionRule { failures: 3, time: Duration::from_secs(10) };
 
 fn at(milliseconds: u64) -> Now {
-    Now { monotonic: Duration::from_millis(milliseconds), unix_seconds: 0 }
+    Now { monotonic: Duration::from_millis(milliseconds), unix_seconds: 0, unix_nanos: 0 }
 }
 
 /// Servers A, B, C and so on, by weight.

@@ -101,7 +101,7 @@ fn seconds(retry_after: &[u8], now: Now) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const NOW: Now = Now { monotonic: std::time::Duration::ZERO, unix_seconds: 784_111_700 };
+    const NOW: Now = Now { monotonic: std::time::Duration::ZERO, unix_seconds: 784_111_700, unix_nanos: 0 };
 
     #[test]
     fn every_status_but_200_is_a_problem() {

@@ -54,7 +54,7 @@ impl Configuration {
     }
 
     /// The YAML. Its tokens: `live` works everywhere; `disabled`, `expired`, `other` (of the e-mail
-    /// product), `ip`, `domain` and `domain-or-none` are restricted; `second` is like `live`, and
+    /// product), `ip`, `domain`, `domain-or-none`, `web` and `app` are restricted; `second` is like `live`, and
     /// another account's; the accounts `small-0` to
     /// `small-9` have three requests an hour and the tokens `small-N`, `small-N-second`,
     /// `small-N-disabled` and `small-N-ip` each.
@@ -100,6 +100,11 @@ impl Configuration {
             ("domain", "phone", ", domains: [app.example.com, \"*.shop.example.com\", bücher.example]"),
             ("domain-or-none", "phone", ", domains: [app.example.com], absent: allow"),
             ("web", "web", ", domains: [app.example.com, \"*.shop.example.com\"]"),
+            (
+                "app",
+                "web",
+                ", domains: [\"capacitor://localhost\", \"chrome-extension://gmbmikajjgmnabiglmofipeabaddhgne\", \"https://secure.example.com\"]",
+            ),
         ] {
             yaml += &token_line(name, products, rest);
         }

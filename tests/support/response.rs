@@ -189,7 +189,8 @@ impl Response {
         if let Some(path) = &self.path {
             assert_eq!(text("instance"), path, "{slug}");
         }
-        let detail = text("detail");
+        // Links to pages begin with what the configuration says.
+        let detail = text("detail").replace(&self.public_url, "");
         assert!(detail.ends_with('.'), "{slug}: {detail}");
         for inner in [CANARY, "127.0.0.1", "lookup.internal", "pingora", "::", "upstream", ".rs", "{", "\n"] {
             assert!(!detail.contains(inner), "{slug} says {inner}: {detail}");

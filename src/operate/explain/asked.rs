@@ -85,7 +85,7 @@ impl Flags {
             target,
             headers,
             body: body.unwrap_or_default(),
-            now: Now { monotonic: Duration::ZERO, unix_seconds },
+            now: Now { monotonic: Duration::ZERO, unix_seconds, unix_nanos: 0 },
         })
     }
 }

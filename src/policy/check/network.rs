@@ -3,7 +3,7 @@
 //! An IPv4-mapped IPv6 address is its IPv4 address, in a list as in a peer (contract, section 6).
 //! Which lists a token has is not this file's business.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
@@ -90,7 +90,8 @@ impl Networks {
 /// The client of a request: the peer, unless the peer is one of the `trusted` proxies. Then all
 /// lines of X-Forwarded-For are read from the right, and the first address that is not trusted is
 /// the client; when all are trusted, the leftmost one. A peer on a Unix socket is trusted as well,
-/// and unknown as long as it states nobody.
+/// and unknown as long as it states nobody. Empty elements are skipped; one that is no address ends
+/// the walk, and the client is not known (contract, section 6).
 pub fn client(trusted: &Networks, peer: Peer, lines: &Lines<'_>) -> Client {
     let mut client = match peer {
         Peer::Address(address) => {
@@ -104,9 +105,11 @@ pub fn client(trusted: &Networks, peer: Peer, lines: &Lines<'_>) -> Client {
     };
     let forwarded = lines.fields.iter().rev().filter(|field| field.name.eq_ignore_ascii_case("x-forwarded-for"));
     for entry in forwarded.flat_map(|field| field.value.rsplit(|byte| *byte == b',')) {
-        let text = std::str::from_utf8(entry.trim_ascii()).ok();
-        let address = text.and_then(|text| text.parse::<IpAddr>().ok());
-        let Some(address) = address else { return Client::Unknown };
+        let entry = entry.trim_ascii();
+        if entry.is_empty() {
+            continue;
+        }
+        let Some(address) = stated_address(entry) else { return Client::Unknown };
         let address = address.to_canonical();
         client = Client::Address(address);
         if !trusted.contains(address) {
@@ -114,6 +117,25 @@ pub fn client(trusted: &Networks, peer: Peer, lines: &Lines<'_>) -> Client {
         }
     }
     client
+}
+
+/// The address of an element of X-Forwarded-For. Some load balancers write the port as well, which
+/// is `ip:port` or `[v6]:port`, and some the brackets alone.
+fn stated_address(element: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(element).ok()?;
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address);
+    }
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok();
+    if let Some(address) = bracketed() {
+        return Some(address.into());
+    }
+    match text.parse::<SocketAddr>().ok()? {
+        SocketAddr::V4(address) => Some((*address.ip()).into()),
+        // A zone is part of no address that another machine could mean.
+        SocketAddr::V6(address) if address.scope_id() == 0 && !text.contains('%') => Some((*address.ip()).into()),
+        SocketAddr::V6(_) => None,
+    }
 }
 
 /// Parses an address or a CIDR block as a configuration writes it.
@@ -253,11 +275,31 @@ mod tests {
             ("10.0.0.1", vec!["10.0.0.3, 10.0.0.2"], Some("10.0.0.3")),
             ("10.0.0.1", vec!["::ffff:203.0.113.5"], Some("203.0.113.5")),
             ("10.0.0.1", vec!["203.0.113.5, unknown, 10.0.0.2"], None),
-            ("10.0.0.1", vec!["203.0.113.5:443"], None),
+            ("10.0.0.1", vec!["203.0.113.5:443"], Some("203.0.113.5")),
+            ("10.0.0.1", vec!["198.51.100.9, 203.0.113.5:443, 10.0.0.2:80"], Some("203.0.113.5")),
+            ("10.0.0.1", vec!["[2001:db9::1]"], Some("2001:db9::1")),
+            ("10.0.0.1", vec!["[2001:db9::1]:443"], Some("2001:db9::1")),
+            ("10.0.0.1", vec!["[::ffff:203.0.113.5]:443"], Some("203.0.113.5")),
+            ("10.0.0.1", vec!["203.0.113.5, , [2001:db8::2]:1,"], Some("203.0.113.5")),
+            ("10.0.0.1", vec!["203.0.113.5:65536"], None),
+            ("10.0.0.1", vec!["203.0.113.5:"], None),
+            ("10.0.0.1", vec![":443"], None),
+            ("10.0.0.1", vec!["203.0.113.5:443:1"], None),
+            ("10.0.0.1", vec!["203.0.113.5 :443"], None),
+            ("10.0.0.1", vec!["[203.0.113.5]"], None),
+            ("10.0.0.1", vec!["[203.0.113.5]:443"], None),
+            ("10.0.0.1", vec!["[2001:db9::1"], None),
+            ("10.0.0.1", vec!["[2001:db9::1]443"], None),
+            ("10.0.0.1", vec!["[fe80::1%1]:443"], None),
+            ("10.0.0.1", vec!["[fe80::1%0]:443"], None),
+            ("10.0.0.1", vec!["\"[2001:db9::1]:443\""], None),
+            ("10.0.0.1", vec!["example.com:443"], None),
             ("10.0.0.1", vec!["fe80::1%eth0"], None),
             ("10.0.0.1", vec!["0203.0.113.5"], None),
             ("10.0.0.1", vec!["203.0.113"], None),
-            ("10.0.0.1", vec![""], None),
+            ("10.0.0.1", vec![""], Some("10.0.0.1")),
+            ("10.0.0.1", vec![" , ,"], Some("10.0.0.1")),
+            ("10.0.0.1", vec!["203.0.113.5", "", ","], Some("203.0.113.5")),
             ("10.0.0.1", vec!["\u{a0}203.0.113.5"], None),
             ("10.0.0.1", vec!["unknown, 203.0.113.5"], Some("203.0.113.5")),
         ] {
@@ -278,6 +320,7 @@ mod tests {
             (vec!["198.51.100.9, 203.0.113.5, 10.0.0.2"], Some("203.0.113.5")),
             (vec!["10.0.0.3"], Some("10.0.0.3")),
             (vec!["203.0.113.5, unknown"], None),
+            (vec![","], None),
         ] {
             let fields: Vec<_> =
                 lines.iter().map(|line| httparse::Header { name: "X-Forwarded-For", value: line.as_bytes() }).collect();
@@ -407,7 +450,7 @@ mod tests {
     }
 
     /// The client as contract section 6 says it, over one text of all lines: `None` for an entry
-    /// that counts and is no address. What is trusted is told by a list of texts.
+    /// that counts and is neither empty nor an address. What is trusted is told by a list of texts.
     fn client_by_the_letter(peer: &str, lines: &[String], trusted: &[&str]) -> Option<String> {
         let is_trusted = |address: &str| trusted.contains(&address);
         let mut client = peer.to_owned();
@@ -416,7 +459,15 @@ mod tests {
         while is_trusted(&client) {
             let Some(entry) = entries.pop() else { break };
             let entry = entry.trim_matches([' ', '\t']);
-            client = entry.strip_prefix("::ffff:").unwrap_or(entry).to_owned();
+            if entry.is_empty() {
+                continue;
+            }
+            let address = match entry.strip_prefix('[') {
+                Some(rest) => rest.split_once(']').filter(|(_, port)| port.is_empty() || port.starts_with(':'))?.0,
+                None if entry.matches(':').count() == 1 => entry.split_once(':')?.0,
+                None => entry,
+            };
+            client = address.strip_prefix("::ffff:").unwrap_or(address).to_owned();
             if client.parse::<IpAddr>().is_err() {
                 return None;
             }
@@ -441,6 +492,8 @@ mod tests {
             "",
             "10.0.0.1:80",
             "[2001:db8::1]",
+            "[2001:db8::1]:443",
+            "203.0.113.7:9",
             "10.0.0",
             "010.0.0.1",
             "_hidden",

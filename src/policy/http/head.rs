@@ -228,6 +228,8 @@ struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
+    /// `Upgrade` is not among them: it is an offer, which a server may ignore (RFC 9110, section 7.8).
+    /// It is not forwarded either, nor is `HTTP2-Settings`, so that no backend can take it up.
     fn gather(lines: &Lines<'a>) -> Result<Facts<'a>, Problem> {
         let mut facts = Facts::default();
         for field in lines.fields {
@@ -238,7 +240,6 @@ impl<'a> Facts<'a> {
                 6 if name.eq_ignore_ascii_case("expect") => {
                     facts.expects_continue |= field.value.eq_ignore_ascii_case(b"100-continue");
                 }
-                7 if name.eq_ignore_ascii_case("upgrade") => return Err(malformed("an Upgrade")),
                 10 if name.eq_ignore_ascii_case("connection") => facts.read_connection(field.value)?,
                 14 if name.eq_ignore_ascii_case("content-length") => {
                     let length = decimal(field.value).ok_or(malformed("Content-Length is not a number"))?;

@@ -57,7 +57,6 @@ fn what_two_parsers_could_read_differently_is_malformed() {
         (head("Transfer-Encoding: chunked\nTransfer-Encoding: chunked"), "a Transfer-Encoding that is not one chunked"),
         (head("Transfer-Encoding: xchunked"), "a Transfer-Encoding that is not one chunked"),
         (head("Host: b"), "several Host lines"),
-        (head("Upgrade: h2c"), "an Upgrade"),
         (head(&format!("Connection: a{}", ",".repeat(16))), "too many Connection options"),
         (head("X: a\n b"), "a header name has an odd byte"),
         (head("X : a"), "a header name has an odd byte"),

@@ -90,7 +90,7 @@ impl Media {
         }
         for parameter in parts {
             let (name, value) = split_pair(parameter);
-            if name.eq_ignore_ascii_case(b"charset") && !unquoted(value).eq_ignore_ascii_case(b"utf-8") {
+            if name.eq_ignore_ascii_case(b"charset") && !is_utf8_label(unquoted(value)) {
                 return refused("the charset is not UTF-8");
             }
         }
@@ -112,6 +112,35 @@ impl MediaType {
 /// Whether a client would rather have a problem of RFC 9457 than the plain error object.
 pub fn prefers_problem_json(lines: &Lines<'_>) -> bool {
     lines.values("accept").next().is_some() && weight_of_type(lines, PROBLEM_JSON) > weight_of_type(lines, JSON)
+}
+
+/// What programs call UTF-8: every label that the WHATWG Encoding standard has for it, and the names
+/// that the IANA registry has for US-ASCII, whose every text is the same in UTF-8. (A browser would
+/// read the latter as windows-1252; a body that has more than ASCII in it has to be UTF-8 here.)
+const UTF8_LABELS: [&str; 17] = [
+    "utf-8",
+    "utf8",
+    "unicode-1-1-utf-8",
+    "unicode11utf8",
+    "unicode20utf8",
+    "x-unicode20utf8",
+    "us-ascii",
+    "ascii",
+    "us",
+    "ansi_x3.4-1968",
+    "ansi_x3.4-1986",
+    "iso-ir-6",
+    "iso_646.irv:1991",
+    "iso646-us",
+    "ibm367",
+    "cp367",
+    "csascii",
+];
+
+/// Whether a text in this charset is UTF-8.
+fn is_utf8_label(label: &[u8]) -> bool {
+    let label = label.trim_ascii();
+    UTF8_LABELS.iter().any(|known| label.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// What an error object is served as.
@@ -140,7 +169,7 @@ pub fn takes_coding(lines: &Lines<'_>, coding: &str) -> bool {
     for element in lines.values("accept-encoding").flat_map(|value| value.split(|byte| *byte == b',')) {
         let mut parts = element.split(|byte| *byte == b';');
         let name = parts.next().unwrap_or_default().trim_ascii();
-        let Some(weight) = weight_of(parts) else { continue };
+        let weight = weight_of(parts);
         if name.eq_ignore_ascii_case(coding.as_bytes()) {
             named = Some(weight);
         } else if name == b"*" {
@@ -166,12 +195,13 @@ fn weight_of_type(lines: &Lines<'_>, name: &str) -> Weight {
         let mut parts = split_outside_quotes(range, b';');
         let (range_kind, range_subtype) = split_at_byte(parts.next().unwrap_or_default().trim_ascii(), b'/');
         let specificity = match (range_kind, range_subtype) {
-            (b"*", b"*") => 0,
+            // Java's HttpURLConnection writes `*` alone, up to Java 18.
+            (b"*", b"*" | b"") => 0,
             (_, b"*") if range_kind.eq_ignore_ascii_case(kind) => 1,
             _ if range_kind.eq_ignore_ascii_case(kind) && range_subtype.eq_ignore_ascii_case(subtype) => 2,
             _ => continue,
         };
-        let Some(weight) = weight_of(parts) else { continue };
+        let weight = weight_of(parts);
         let outdone =
             best.is_some_and(|(other, known)| other > specificity || (other == specificity && known >= weight));
         if !outdone {
@@ -185,26 +215,25 @@ fn weight_of_type(lines: &Lines<'_>, name: &str) -> Weight {
     }
 }
 
-/// The `q` of a range's parameters (RFC 9110, section 12.4.2); `None` when it is not a weight.
-fn weight_of<'a>(mut parameters: impl Iterator<Item = &'a [u8]>) -> Option<Weight> {
+/// The `q` of a range's parameters (RFC 9110, section 12.4.2). One that cannot be read counts as
+/// full, since strictness could only refuse (contract, section 4): `.2` is 0.2, digits beyond the
+/// third are dropped, and what is no number from 0 to 1 says nothing.
+fn weight_of<'a>(mut parameters: impl Iterator<Item = &'a [u8]>) -> Weight {
     let weight = parameters.find_map(|parameter| {
         let (name, value) = split_pair(parameter);
         name.eq_ignore_ascii_case(b"q").then_some(value)
     });
-    let Some(text) = weight else { return Some(FULL) };
-    let (whole, thousandths) = split_at_byte(text, b'.');
-    if thousandths.len() > 3 || !thousandths.iter().all(u8::is_ascii_digit) {
-        return None;
+    let Some(text) = weight.map(unquoted) else { return FULL };
+    let (whole, digits) = split_at_byte(text, b'.');
+    let is_number = !(whole.is_empty() && digits.is_empty()) && digits.iter().all(u8::is_ascii_digit);
+    if !is_number || !whole.iter().all(|digit| *digit == b'0') {
+        return FULL;
     }
-    let mut fraction = 0;
-    for place in 0..3 {
-        fraction = fraction * 10 + thousandths.get(place).map_or(0, |digit| Weight::from(digit - b'0'));
-    }
-    match (whole, fraction) {
-        (b"0", fraction) => Some(fraction),
-        (b"1", 0) => Some(FULL),
-        _ => None,
-    }
+    let thousandths =
+        (0..3).fold(0, |weight, place| weight * 10 + digits.get(place).map_or(0, |digit| Weight::from(digit - b'0')));
+    // Hardly anything is still not nothing.
+    let is_nothing = digits.iter().all(|digit| *digit == b'0');
+    if is_nothing { 0 } else { thousandths.max(1) }
 }
 
 /// The two sides of the first such byte, or all and nothing.
@@ -282,8 +311,27 @@ mod tests {
             ("*/*;q=0", false, false),
             ("text/html", false, false),
             ("application/xml;x=\"a,application/json\"", false, false),
-            ("application/json;q=2", false, false),
-            ("application/json;q=0.1234", false, false),
+            // The default of Java's HttpURLConnection, version 8 to 18.
+            ("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", true, false),
+            ("*", true, false),
+            ("*;q=0", false, false),
+            ("*;q=.0", false, false),
+            ("*;q=.5, application/problem+json;q=.6", true, true),
+            // A weight that cannot be read counts as 1.
+            ("application/json;q=2", true, false),
+            ("application/json;q=-1", true, false),
+            ("application/json;q=", true, false),
+            ("application/json;q=.", true, false),
+            ("application/json;q=0,5", false, false),
+            ("application/json;q=high", true, false),
+            ("application/json;q=0x0", true, false),
+            ("application/json;q=1.5, application/problem+json", true, false),
+            ("application/json;q=0.1234", true, false),
+            ("application/json;q=0.0001", true, false),
+            ("application/json;q=\"0.5\", application/problem+json;q=0.6", true, true),
+            ("application/json;q=00", false, false),
+            ("application/json;q=0.", false, false),
+            ("application/json;q=0.0000", false, false),
             ("application/problem+json", false, true),
             ("application/problem+json, */*;q=0.5", true, true),
             ("application/json, application/problem+json", true, false),
@@ -306,6 +354,16 @@ mod tests {
             (vec![("Content-Type", "application/json")], true),
             (vec![("content-type", "APPLICATION/Json ; charset=UTF-8")], true),
             (vec![("Content-Type", "application/json; charset=\"utf-8\"; v=1")], true),
+            (vec![("Content-Type", "application/json;charset=utf8")], true),
+            (vec![("Content-Type", "application/json; charset = Unicode-1-1-UTF-8")], true),
+            (vec![("Content-Type", "application/json;charset=\" x-unicode20utf8 \"")], true),
+            (vec![("Content-Type", "application/json;charset=us-ascii")], true),
+            (vec![("Content-Type", "application/json; charset=\"ANSI_X3.4-1968\"")], true),
+            (vec![("Content-Type", "application/json; charset=utf-8; charset=utf-16")], false),
+            (vec![("Content-Type", "application/json; charset=utf-16")], false),
+            (vec![("Content-Type", "application/json; charset=windows-1252")], false),
+            (vec![("Content-Type", "application/json; charset=utf")], false),
+            (vec![("Content-Type", "application/json; charset=")], false),
             (vec![("Content-Type", "application/json"), ("Content-Encoding", "identity")], true),
             (vec![], false),
             (vec![("Content-Type", "")], false),

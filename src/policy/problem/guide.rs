@@ -55,16 +55,16 @@ impl Retry {
     pub const fn words(self) -> &'static str {
         match self {
             Retry::AfterChange => {
-                "Do not send the same request again by itself: it gets the same answer until the request, the token or the account has been changed. Log the detail and the Transaction-Id, and tell a person."
+                "Do not retry automatically: the result stays the same until the request, the token or the account is changed. Log the detail and the Transaction-Id, and alert a person."
             }
             Retry::AfterHeader => {
-                "Wait for the number of seconds in the Retry-After header, then send the same request again. Do not send it sooner; a request that is refused does not shorten the wait."
+                "Wait for the number of seconds in the Retry-After header, then send the same request again. Sending it sooner does not help."
             }
             Retry::HeaderOrBackoff => {
-                "Send the same request again after the number of seconds in the Retry-After header; without that header wait 1 second first and twice as long each time, with a little chance in it, and give up after 5 attempts. Nothing was charged."
+                "Wait for the number of seconds in the Retry-After header, then send the same request again. Without that header, wait 1 second before the first retry and twice as long before each further one, with some random jitter, and give up after 5 attempts. Nothing was charged."
             }
             Retry::Backoff => {
-                "Send the same request again after 1 second, then after twice as long each time, with a little chance in it, and give up after 5 attempts. Nothing was charged."
+                "Wait 1 second before the first retry and twice as long before each further one, with some random jitter, and give up after 5 attempts. Nothing was charged."
             }
         }
     }

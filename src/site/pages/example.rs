@@ -101,8 +101,7 @@ impl Example {
                 };
             }
             Provoke::WhileFull => {
-                example.remark =
-                    Some("This is a good request. It is refused only while the service is as busy as it can be.");
+                example.remark = Some("This request is valid. It is refused only while the service is overloaded.");
             }
             Provoke::Demo(reference) => example.fail_in_the_demo(product, reference, tokens)?,
             Provoke::BreakingRule => breach::of(&mut example, product, row)?,
@@ -148,7 +147,7 @@ impl Example {
                 let Limits { body_timeout, .. } = policy.limits;
                 product.body.as_ref()?;
                 self.body = Body::NeverSent(body_timeout.as_secs().saturating_add(2));
-                self.remark = Some("The body never comes; the answer does, after some seconds.");
+                self.remark = Some("The body is never sent; the response arrives after some seconds.");
             }
         }
         Some(())
@@ -225,12 +224,14 @@ fn named_token(holder: Holder) -> (&'static str, Option<&'static str>) {
     match holder {
         Holder::Good => (VARIABLE, None),
         Holder::Nobody => ("no-such-token", None),
-        Holder::Disabled => (VARIABLE, Some("TOKEN is a token that is switched off.")),
-        Holder::Expired => (VARIABLE, Some("TOKEN is a token whose last day has passed.")),
-        Holder::OtherProduct => (VARIABLE, Some("TOKEN is a token of another product.")),
-        Holder::OtherNetwork => (VARIABLE, Some("TOKEN is a token with a list of networks that you are outside of.")),
+        Holder::Disabled => (VARIABLE, Some("TOKEN is a disabled token.")),
+        Holder::Expired => (VARIABLE, Some("TOKEN is an expired token.")),
+        Holder::OtherProduct => (VARIABLE, Some("TOKEN is a token for another product.")),
+        Holder::OtherNetwork => {
+            (VARIABLE, Some("TOKEN is a token with a list of IP addresses that does not contain yours."))
+        }
         Holder::OtherDomain => (VARIABLE, Some("TOKEN is a token with a list of web domains.")),
-        Holder::Throttled => (VARIABLE, Some("Send it more often than your rate allows.")),
+        Holder::Throttled => (VARIABLE, Some("Send it more often than your rate limit allows.")),
         Holder::Spent => (VARIABLE, Some("TOKEN is a token of an account without credits.")),
     }
 }

@@ -20,41 +20,46 @@ const fn number(name: &'static str, says: &'static str) -> Meaning {
 }
 
 /// Who an answer belongs to; on every one.
-pub const TRANSACTION: Meaning =
-    text("Transaction-Id", "The identity of this very exchange, a UUID. Log it: support finds the request by it.");
+pub const TRANSACTION: Meaning = text(
+    "Transaction-Id",
+    "The unique ID of this request and response, a UUID. Log it; support needs it to find the request.",
+);
 
 /// The headers of a product's rate, on every answer once the token is known.
 pub const RATE: [Meaning; 5] = [
-    number("X-Rate-Limit-Limit", "How many requests the account may send in its period."),
-    number("X-Rate-Limit-Remaining", "How many of them are left at this moment."),
-    number("X-Rate-Limit-Reset", "When all of them will be there again, in seconds since 1970-01-01 UTC."),
-    text("RateLimit-Policy", "The same limit in the form of the IETF draft: q requests in a window of w seconds."),
-    text("RateLimit", "The same state in the form of the IETF draft: r requests left, all back in t seconds."),
+    number("X-Rate-Limit-Limit", "How many requests the account can send in a period."),
+    number("X-Rate-Limit-Remaining", "How many of them are left now."),
+    number("X-Rate-Limit-Reset", "When all of them are available again, in seconds since 1970-01-01 UTC."),
+    text("RateLimit-Policy", "The same limit in the format of the IETF draft: q requests in a window of w seconds."),
+    text(
+        "RateLimit",
+        "The same state in the format of the IETF draft: r requests left, all available again in t seconds.",
+    ),
 ];
 
 /// What a lookup has cost.
 pub const CREDITS: [Meaning; 2] = [
-    number("X-Credits-Charged", "The credits that this answer has cost."),
-    number("X-Credits-Remaining", "The credits that are left and not set aside for requests under way."),
+    number("X-Credits-Charged", "The credits that this result cost."),
+    number("X-Credits-Remaining", "The credits that are left and not reserved for requests in progress."),
 ];
 
 /// How long to wait.
 pub const RETRY_AFTER: Meaning =
-    number("Retry-After", "Whole seconds to wait before the request is sent again; never 0.");
+    number("Retry-After", "The number of seconds to wait before sending the request again; never 0.");
 
 /// Which methods a path has.
-pub const ALLOW: Meaning = text("Allow", "The methods that this path has, if it is one that is served.");
+pub const ALLOW: Meaning = text("Allow", "The methods of this path, if it exists.");
 
 /// What any answer can have.
 const COMMON: [Meaning; 9] = [
     text("Content-Type", "The format of the body."),
     number("Content-Length", "The bytes of the body."),
-    text("Date", "When the answer was made."),
-    text("Cache-Control", "Nobody keeps a copy of answers (no-store)."),
-    text("Vary", "Caches tell apart what was asked for from different web pages."),
-    text("Connection", "With close: the connection ends with this answer."),
-    text("Access-Control-Allow-Origin", "The web page that may read this answer."),
-    text("Access-Control-Expose-Headers", "The headers that scripts of that page may read."),
+    text("Date", "When the response was created."),
+    text("Cache-Control", "Responses are not cached (no-store)."),
+    text("Vary", "Responses differ by the web page that the request came from."),
+    text("Connection", "With close: the connection is closed after this response."),
+    text("Access-Control-Allow-Origin", "The web page that can read this response."),
+    text("Access-Control-Expose-Headers", "The response headers that scripts of that page can read."),
     TRANSACTION,
 ];
 
@@ -70,4 +75,4 @@ pub fn meaning(policy: &Policy, name: &str) -> &'static str {
 }
 
 /// What an echoed header says.
-pub const ECHOED: &str = "Your own reference, repeated; one is made where the request had none that can be repeated.";
+pub const ECHOED: &str = "Your own reference, returned unchanged; generated if the request has no valid one.";

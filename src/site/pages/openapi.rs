@@ -49,7 +49,7 @@ pub fn document(policy: &Policy, own: &Own, products: &[View<'_>]) -> Value {
     let mut info = json!({
         "title": &*site.name,
         "version": env!("CARGO_PKG_VERSION"),
-        "description": "Whatever goes wrong, the answer is one object of the same four members; its type links to a page about the problem.",
+        "description": "Every error has the same format: one object with four members, whose type links to the page about the problem.",
     });
     if let (Some(email), Some(info)) = (&site.support.email, info.as_object_mut()) {
         info.insert("contact".to_owned(), json!({ "email": &**email }));
@@ -136,7 +136,7 @@ fn parameters(product: &Product) -> Vec<Value> {
         let rule = &product.deadline;
         parameters.push(json!({
             "name": &**name, "in": "header", "required": false,
-            "description": "Seconds that the request may take as a whole.",
+            "description": "The time limit of the request in seconds.",
             "schema": { "type": "integer", "minimum": rule.min_seconds, "maximum": rule.max_seconds, "default": rule.default.as_secs() },
         }));
     }
@@ -186,7 +186,7 @@ fn success(policy: &Policy, view: &View<'_>, name: &str) -> Value {
     if product.tariff.is_some() {
         named.extend(headers::CREDITS.iter().map(|meaning| described(meaning.name, meaning.says, meaning.number)));
     }
-    json!({ "description": "The answer of the lookup.", "headers": Value::Object(named), "content": content })
+    json!({ "description": "The result of the lookup.", "headers": Value::Object(named), "content": content })
 }
 
 /// The headers of any answer.
@@ -298,14 +298,14 @@ fn account_info(policy: &Policy, token_headers: &[String]) -> Value {
         "properties": { "credits": { "type": "array", "items": credits }, "rate": rate },
     });
     let success = json!({
-        "description": "The balances of the account and its rate.",
+        "description": "The account's balances and its rate limit.",
         "headers": answer_headers(policy, None),
         "content": { "application/json": { "schema": schema } },
     });
     json!({
         "operationId": "account-credits",
         "summary": "Credits of the account",
-        "description": "What the account of the token has left, for each product. It has a rate of its own and is no lookup.",
+        "description": "The credits that the token's account has left, for each product. It costs nothing and has a rate limit of its own.",
         "security": security(token_headers),
         "responses": responses(policy, None, &success),
     })
@@ -316,10 +316,10 @@ fn members() -> Map<String, Value> {
     Map::from_iter([
         (
             "type".to_owned(),
-            json!({ "type": "string", "format": "uri", "description": "A link to a page about this very problem." }),
+            json!({ "type": "string", "format": "uri", "description": "A link to the page about this problem." }),
         ),
         ("title".to_owned(), text("The standard reason phrase of the status.")),
-        ("detail".to_owned(), text("What was wrong, and what to do.")),
+        ("detail".to_owned(), text("What was wrong, what to do, and where to go for more.")),
         ("instance".to_owned(), text("The path of the request, without its query.")),
     ])
 }
@@ -327,7 +327,7 @@ fn members() -> Map<String, Value> {
 fn error_object() -> Value {
     json!({
         "type": "object",
-        "description": "The one shape of all errors.",
+        "description": "The format of all errors.",
         "required": ["error"],
         "additionalProperties": false,
         "properties": {
@@ -343,10 +343,11 @@ fn error_object() -> Value {
 
 fn problem_object() -> Value {
     let mut properties = members();
-    properties.insert("status".to_owned(), json!({ "type": "integer", "description": "The status of the answer." }));
+    properties
+        .insert("status".to_owned(), json!({ "type": "integer", "description": "The status code of the response." }));
     json!({
         "type": "object",
-        "description": "The same by RFC 9457, for clients that prefer application/problem+json.",
+        "description": "The same in the format of RFC 9457, for clients that prefer application/problem+json.",
         "required": ["type", "title", "status", "detail", "instance"],
         "additionalProperties": false,
         "properties": properties,

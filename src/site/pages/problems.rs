@@ -25,6 +25,7 @@ use crate::policy::rate::{Now, Rate, Tat, Window};
 use crate::policy::respond::{self, Context, Http1Sink, Outcome, TransactionId};
 use crate::policy::{Policy, Product};
 use crate::site::brand::Link;
+use crate::site::destinations::Destination;
 
 /// The operator's own words for a row's page.
 #[derive(Clone, Debug, Default)]
@@ -36,7 +37,7 @@ pub struct OwnWords {
 
 /// The moment at which examples are answered: any would do, but the same one each time, so that a
 /// page changes only when its words do.
-const MOMENT: Now = Now { monotonic: std::time::Duration::ZERO, unix_seconds: 1_767_225_600 };
+const MOMENT: Now = Now { monotonic: std::time::Duration::ZERO, unix_seconds: 1_767_225_600, unix_nanos: 0 };
 
 /// All that a page says of a problem.
 #[derive(Debug, Serialize)]
@@ -60,6 +61,9 @@ pub struct View {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remark: Option<&'static str>,
     pub url: String,
+    /// Where to go for more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub see: Vec<SeeView>,
     /// The page of the service's state, where it may be to blame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_status: Option<String>,
@@ -70,6 +74,13 @@ pub struct View {
 pub struct RetryView {
     pub worth_it: bool,
     pub words: &'static str,
+}
+
+/// Where to go for more.
+#[derive(Debug, Serialize)]
+pub struct SeeView {
+    pub title: &'static str,
+    pub url: String,
 }
 
 /// A header of the answer.
@@ -182,8 +193,20 @@ fn view(policy: &Policy, own: &Own, window: Option<&Arc<Window>>, row: Row, word
         curl: example.as_ref().map(|example| example.curl(&policy.site.api_url)),
         remark: example.and_then(|example| example.remark),
         url: policy.site.url(&format!("/problems/{}", words.slug)),
+        see: see(policy, row),
         service_status: (ours && policy.site.has_status).then(|| policy.site.url("/status")),
     }
+}
+
+/// The places that the built-in detail of a row leads to. The state of the service has a line of its own.
+fn see(policy: &Policy, row: Row) -> Vec<SeeView> {
+    let detail = row.definition().map_or("", |definition| definition.detail);
+    let named = policy.site.destinations.named_in(detail).into_iter();
+    let link = |(destination, url): (Destination, &str)| {
+        let is_mail = destination == Destination::Support && !url.contains("://");
+        SeeView { title: destination.title(), url: if is_mail { format!("mailto:{url}") } else { url.to_owned() } }
+    };
+    named.filter(|(destination, _)| *destination != Destination::Status).map(link).collect()
 }
 
 /// What a row means, and for rows of the operator's own what their rule is about.

@@ -128,7 +128,7 @@ fn header(rule: &HeaderRule) -> HeaderView {
     };
     let says = match (rule.echo, rule.row) {
         (true, _) => super::headers::ECHOED,
-        (false, Row::AddMetadataInvalid) => "Whether the answer is to have metadata. Left out it means false.",
+        (false, Row::AddMetadataInvalid) => "Whether the response contains metadata. Default: false.",
         (false, _) => "",
     };
     HeaderView { name: rule.name.to_string(), takes, says }

@@ -97,30 +97,30 @@ pub fn pages(policy: &Policy, own: &Own, usual_rate: (Option<&Arc<Window>>, bool
             add($path, super::rendered(&$template { shell: shell($path, $title, $about), facts }));
         };
     }
-    page!(IndexHtml, "/reference", "Reference", "How to use this API, made from the very rules that are in force.");
+    page!(IndexHtml, "/reference", "Reference", "How to use this API, generated from the rules that are in force.");
     page!(
         AuthenticationHtml,
         "/reference/authentication",
         "Authentication",
-        "Tokens: where they go, and what they may do."
+        "How to send a token, and what it is valid for."
     );
-    page!(RatesHtml, "/reference/rate-limits", "Rate limits", "How often an account may ask, and how answers tell it.");
-    page!(FormatsHtml, "/reference/formats", "Data formats", "What requests and answers are made of.");
+    page!(
+        RatesHtml,
+        "/reference/rate-limits",
+        "Rate limiting",
+        "How many requests an account can send, and which headers say so."
+    );
+    page!(FormatsHtml, "/reference/formats", "Supported data formats", "The formats of requests and responses.");
     if facts.has_credits {
-        page!(
-            CreditsHtml,
-            "/reference/credits",
-            "Credits and prices",
-            "What a lookup costs, and when it costs nothing."
-        );
+        page!(CreditsHtml, "/reference/credits", "Credits and prices", "What a lookup costs, and when it is free.");
     }
     page!(
         BrowsersHtml,
         "/reference/browsers",
         "Browsers and allowlists",
-        "Calls from web pages, and where tokens may be used."
+        "Requests from web pages, and restricting where a token can be used."
     );
-    page!(DeadlinesHtml, "/reference/deadlines", "Deadlines", "How long a request may take.");
+    page!(DeadlinesHtml, "/reference/deadlines", "Deadlines", "How long a request can take.");
     for view in &facts.products {
         let path = product_path(view);
         let shell = shell(&path, &view.title, &view.description);
@@ -149,8 +149,8 @@ fn facts<'p>(policy: &'p Policy, own: &Own, (rate, same_rate): (Option<&Arc<Wind
     let mut pages = vec![
         Link::new("Overview", "/reference"),
         Link::new("Authentication", "/reference/authentication"),
-        Link::new("Rate limits", "/reference/rate-limits"),
-        Link::new("Data formats", "/reference/formats"),
+        Link::new("Rate limiting", "/reference/rate-limits"),
+        Link::new("Supported data formats", "/reference/formats"),
     ];
     if has_credits {
         pages.push(Link::new("Credits and prices", "/reference/credits"));

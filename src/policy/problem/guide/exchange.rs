@@ -3,110 +3,114 @@
 use super::{Change, Guide, Provoke, Retry};
 
 pub const MALFORMED_REQUEST: Guide = Guide {
-    meaning: "What arrived could not be read as one HTTP request without doubt, so nothing of it was looked at. Requests that two programs could read differently are never passed on.",
+    meaning: "The request is not a valid HTTP request, or can be understood in more than one way. Such requests are not processed.",
     causes: &[
-        "The token is sent twice: in two lines, or in two headers with different values.",
-        "Content-Length and Transfer-Encoding stand together, or one of them stands twice.",
-        "The path has dot segments, double slashes, semicolons or encoded slashes in it.",
-        "The target or the headers are longer than what is taken, or there are too many headers.",
-        "A program wrote the request by hand, with bare line feeds or control characters in it.",
+        "The token is sent twice: in two header lines, or in two headers with different values.",
+        "Content-Length and Transfer-Encoding are both sent, or one of them is sent twice.",
+        "The path contains dot segments (/../), double slashes, semicolons or encoded slashes.",
+        "The URL or the headers are too long, or there are too many headers.",
+        "The request was written by hand, with wrong line endings or control characters.",
     ],
     remedy: &[
-        "Send the token in one header, once.",
+        "Send the token once, in one header.",
         "Let your HTTP library set Content-Length and Host; do not set them yourself.",
-        "Write the path exactly as the reference has it.",
-        "If a proxy of your own stands between, look at what it adds.",
+        "Write the path exactly as in the reference.",
+        "If you use a proxy, check which headers it adds.",
     ],
     retry: Retry::AfterChange,
     provoke: Provoke::By(&[Change::TokenTwice]),
 };
 
 pub const REQUEST_TIMEOUT: Guide = Guide {
-    meaning: "The request began to arrive and then did not go on: its headers or its body were not there in the time that they may take. Nothing was charged.",
+    meaning: "The request did not arrive completely in time: its headers or its body were sent too slowly, or not at all. Nothing was charged.",
     causes: &[
-        "The program opens the connection first and puts the body together afterwards.",
+        "The program opens the connection before the body is ready.",
         "Content-Length is larger than the body that is sent.",
-        "The network between is slow or loses packets.",
+        "The network is slow or loses packets.",
     ],
     remedy: &[
-        "Have the whole body ready before you send the headers.",
-        "Let your HTTP library count the bytes.",
-        "Send the request again over a new connection; this one is closed.",
+        "Prepare the whole body before you send the headers.",
+        "Let your HTTP library set Content-Length.",
+        "Send the request again on a new connection; this one is closed.",
     ],
     retry: Retry::Backoff,
     provoke: Provoke::By(&[Change::BodyNeverSent]),
 };
 
 pub const OVERLOADED: Guide = Guide {
-    meaning: "The service has as many connections or requests as it takes at a time. The request was not looked at, and nothing was charged.",
+    meaning: "The service is handling as many requests as it can at the moment. This request was not processed, and nothing was charged.",
     causes: &[
-        "Many clients came at the same moment.",
-        "A client opens a new connection for each request instead of keeping one.",
+        "Many clients sent requests at the same time.",
+        "A client opens a new connection for each request instead of reusing one.",
     ],
     remedy: &[
-        "Wait as long as Retry-After says, then send the request again.",
-        "Keep connections open and use them for many requests.",
-        "Spread batches over time.",
+        "Wait for the number of seconds in the Retry-After header, then send the request again.",
+        "Keep connections open and reuse them.",
+        "Spread batch jobs over time.",
     ],
     retry: Retry::AfterHeader,
     provoke: Provoke::WhileFull,
 };
 
 pub const ENDPOINT_UNKNOWN: Guide = Guide {
-    meaning: "Nothing is served at this path, or not with this method. If the path is right, the Allow header names the methods that it has.",
+    meaning: "There is no endpoint at this path, or not with this method. If the path exists, the Allow header lists its methods.",
     causes: &[
-        "A typing error in the path, a slash too many at its end, or another case of letters.",
-        "GET instead of POST, for example after a redirect or in a browser's address bar.",
-        "The base address of another version of the service.",
+        "The path is misspelt, ends with an extra slash, or has upper-case letters where the reference has lower-case ones.",
+        "The method is GET instead of POST, for example after a redirect or in a browser's address bar.",
+        "The base URL is that of another version of the API.",
     ],
     remedy: &[
-        "Compare path and method with the reference.",
-        "If there is an Allow header in the answer, use one of its methods.",
+        "Compare the path and the method with the reference.",
+        "If the response has an Allow header, use one of its methods.",
     ],
     retry: Retry::AfterChange,
     provoke: Provoke::By(&[Change::Target("/no/such/endpoint")]),
 };
 
 pub const DEADLINE_EXCEEDED: Guide = Guide {
-    meaning: "There was no answer within the time that the request may take. The lookup was given up, and nothing was charged.",
-    causes: &["The lookup asks networks that answer slowly.", "The request allows very little time."],
+    meaning: "The lookup took longer than the time limit of the request. It was cancelled, and nothing was charged.",
+    causes: &["The lookup depends on networks that respond slowly.", "The time limit of the request is very short."],
     remedy: &[
-        "Allow more time, if the product has a header for that, and let your own client wait a little longer than that.",
+        "Allow more time, if the product has a header for it, and set your client's own time-out a little longer.",
         "Send the request again.",
-        "If it happens often, look at the status of the service, and tell support with a Transaction-Id.",
+        "If it happens often, check the status of the service, and contact support with a Transaction-Id.",
     ],
     retry: Retry::Backoff,
     provoke: Provoke::Demo("demo/slow"),
 };
 
 pub const UPSTREAM_UNAVAILABLE: Guide = Guide {
-    meaning: "The lookup service behind this API cannot be reached at the moment, or takes no more requests. Nothing is wrong with your request, and nothing was charged.",
-    causes: &["A short interruption of the lookup service.", "Maintenance.", "More load than it takes at the moment."],
+    meaning: "The lookup service behind this API is temporarily unavailable. Your request is fine, and nothing was charged.",
+    causes: &[
+        "A short interruption of the lookup service.",
+        "Maintenance.",
+        "A temporary overload of the lookup service.",
+    ],
     remedy: &[
-        "Send the request again, after the seconds of Retry-After where that is there.",
-        "If it lasts for more than a few minutes, look at the status of the service.",
+        "Wait for the number of seconds in the Retry-After header, if there is one, then send the request again.",
+        "If it lasts longer than a few minutes, check the status of the service.",
     ],
     retry: Retry::HeaderOrBackoff,
     provoke: Provoke::Demo("demo/unavailable"),
 };
 
 pub const UPSTREAM_FAILED: Guide = Guide {
-    meaning: "The lookup service gave an answer that cannot be passed on, because it was broken, cut short or no answer at all. Nothing is wrong with your request, and nothing was charged.",
-    causes: &["A fault of the lookup service, for this request or for all."],
+    meaning: "The lookup service returned an invalid response. Your request is fine, and nothing was charged.",
+    causes: &["An error in the lookup service."],
     remedy: &[
-        "Send the request again, a few times at most.",
-        "If the same request fails again and again while others work, tell support with its Transaction-Id.",
+        "Send the request again, but only a few times.",
+        "If the same request keeps failing while others succeed, contact support with its Transaction-Id.",
     ],
     retry: Retry::Backoff,
     provoke: Provoke::Demo("demo/failed"),
 };
 
 pub const INTERNAL: Guide = Guide {
-    meaning: "Something went wrong on our side while the request was served. Nothing was charged.",
-    causes: &["A fault of ours. Nothing that you send should cause it."],
+    meaning: "Something went wrong on our side while processing the request. Nothing was charged.",
+    causes: &["An error on our side. Nothing that you send should cause it."],
     remedy: &[
-        "Send the request again, a few times at most.",
-        "Tell support with the Transaction-Id if it happens again.",
+        "Send the request again, but only a few times.",
+        "If it happens again, contact support with the Transaction-Id.",
     ],
     retry: Retry::Backoff,
     provoke: Provoke::Never,

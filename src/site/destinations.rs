@@ -1,0 +1,157 @@
+//! Where somebody who has met a problem can go next: the operator's portal and support, and pages of
+//! this service (contract, section 2).
+//!
+//! Details name them in braces. They are filled in when a policy is made, and a sentence that names
+//! one which does not exist is left out as a whole. Which detail names which is `problem.rs`.
+
+/// One place that a detail can lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    Portal,
+    Formats,
+    Rates,
+    Status,
+    Support,
+}
+
+impl Destination {
+    /// All of them, in the order of lists.
+    pub const ALL: [Destination; 5] =
+        [Destination::Portal, Destination::Formats, Destination::Rates, Destination::Status, Destination::Support];
+
+    /// The word in braces that details name it by.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Destination::Portal => "portal",
+            Destination::Formats => "formats_page",
+            Destination::Rates => "rate_page",
+            Destination::Status => "status_page",
+            Destination::Support => "support",
+        }
+    }
+
+    /// What pages call it.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Destination::Portal => "Self Service Portal",
+            Destination::Formats => "Supported data formats",
+            Destination::Rates => "Rate limiting",
+            Destination::Status => "Service status",
+            Destination::Support => "Support",
+        }
+    }
+
+    /// The one with this word.
+    pub fn from_word(word: &str) -> Option<Destination> {
+        Destination::ALL.into_iter().find(|destination| destination.word() == word)
+    }
+
+    fn is_named_in(self, text: &str) -> bool {
+        text.contains(&format!("{{{}}}", self.word()))
+    }
+}
+
+/// The places that exist: URLs, and for support an e-mail address where it has no page.
+#[derive(Clone, Debug, Default)]
+pub struct Destinations {
+    pub portal: Option<Box<str>>,
+    pub formats: Option<Box<str>>,
+    pub rates: Option<Box<str>>,
+    pub status: Option<Box<str>>,
+    pub support: Option<Box<str>>,
+}
+
+impl Destinations {
+    /// Where one of them is; `None` where it does not exist.
+    pub fn of(&self, destination: Destination) -> Option<&str> {
+        match destination {
+            Destination::Portal => &self.portal,
+            Destination::Formats => &self.formats,
+            Destination::Rates => &self.rates,
+            Destination::Status => &self.status,
+            Destination::Support => &self.support,
+        }
+        .as_deref()
+    }
+
+    /// Those that a detail names and that exist, with where they are.
+    pub fn named_in(&self, detail: &str) -> Vec<(Destination, &str)> {
+        let named = Destination::ALL.into_iter().filter(|destination| destination.is_named_in(detail));
+        named.filter_map(|destination| Some((destination, self.of(destination)?))).collect()
+    }
+
+    /// A detail with the places in it, and without the sentences that name one which does not exist.
+    pub fn fill(&self, detail: &str) -> String {
+        let leads_nowhere =
+            |sentence: &&str| Destination::ALL.into_iter().any(|to| self.of(to).is_none() && to.is_named_in(sentence));
+        let kept: String = sentences(detail).filter(|sentence| !leads_nowhere(sentence)).collect();
+        let filled = |text: String, to: Destination| match self.of(to) {
+            Some(place) => text.replace(&format!("{{{}}}", to.word()), place),
+            None => text,
+        };
+        Destination::ALL.into_iter().fold(kept, filled).trim_end().to_owned()
+    }
+}
+
+/// The sentences of a text, each with the spaces behind it.
+fn sentences(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let mut characters = rest.char_indices().peekable();
+        let mut end = rest.len();
+        while let Some((_, character)) = characters.next() {
+            if let Some((next, following)) = characters.peek()
+                && matches!(character, '.' | '!' | '?')
+                && following.is_whitespace()
+            {
+                end = rest.get(*next..).map_or(end, |after| rest.len() - after.trim_start().len());
+                break;
+            }
+        }
+        let (sentence, after) = rest.split_at(end);
+        rest = after;
+        Some(sentence)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_about_a_place_that_does_not_exist_vanishes() {
+        let destinations = Destinations {
+            portal: Some("https://portal.example.com/?a=b. c".into()),
+            support: Some("help@example.com".into()),
+            ..Destinations::default()
+        };
+        for (detail, filled) in [
+            ("Send a token.", "Send a token."),
+            ("Send a token. Sign in ({portal}).", "Send a token. Sign in (https://portal.example.com/?a=b. c)."),
+            ("Slow down. See {rate_page}.", "Slow down."),
+            ("See {rate_page}. Slow down.", "Slow down."),
+            ("Wait! Is it us? See {status_page}.  Then ask {support}.", "Wait! Is it us? Then ask help@example.com."),
+            ("Ask {support} or see {formats_page}.", ""),
+            ("Write {\"number\": \"+44\"} in v1.2 of {field}.", "Write {\"number\": \"+44\"} in v1.2 of {field}."),
+            ("Ask {support} twice: {support}", "Ask help@example.com twice: help@example.com"),
+            ("Größe. {portal}…", "Größe. https://portal.example.com/?a=b. c…"),
+            ("", ""),
+        ] {
+            assert_eq!(destinations.fill(detail), filled, "{detail}");
+        }
+        let named = destinations.named_in("{rate_page} {support} {portal}");
+        let named: Vec<Destination> = named.into_iter().map(|(destination, _)| destination).collect();
+        assert_eq!(named, [Destination::Portal, Destination::Support]);
+    }
+
+    #[test]
+    fn each_has_a_word_of_its_own() {
+        for destination in Destination::ALL {
+            assert_eq!(Destination::from_word(destination.word()), Some(destination));
+        }
+        assert_eq!(Destination::from_word("field"), None);
+    }
+}
