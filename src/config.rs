@@ -32,15 +32,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::config::yaml::{Mistakes, Place};
-use crate::downstream::listener::Listeners;
-use crate::ledger;
-use crate::platform::pace;
-use crate::platform::tls::Overdue;
-use crate::policy::Policy;
 use crate::policy::account::Digest;
+use crate::ledger;
+use crate::downstream::listener::Listeners;
+use crate::platform::pace;
+use crate::policy::Policy;
 use crate::policy::credits::CreditAccount;
 use crate::telemetry::Outlets;
+use crate::platform::tls::Overdue;
+use crate::config::yaml::{Mistakes, Place};
 
 /// A configuration that is good in every part.
 #[derive(Debug)]

@@ -18,25 +18,25 @@ use pingora_core::server::ShutdownWatch;
 use pingora_timeout::timeout;
 use tokio::sync::Notify;
 
+use crate::policy::admit::{Admission, Ingress, Judged, Headroom, Trail, Turn, admit};
+use crate::upstream::response::{Body, READ_BYTES};
 use crate::downstream::accept::{self, Reason};
-use crate::downstream::listener::Listener;
-use crate::downstream::{http1, http2};
-use crate::ledger::{Bill, CANNOT_BE_USED, Ledger};
 use crate::platform::clock::Clock;
+use crate::upstream::connector::{Connections, Connector};
 use crate::platform::descriptors::Descriptors;
-use crate::policy::admit::{Admission, Headroom, Ingress, Judged, Trail, Turn, admit};
+use crate::upstream::exchange::{self, Exchange};
 use crate::policy::http::head::{Head, Lines};
+use crate::ledger::{Bill, CANNOT_BE_USED, Ledger};
+use crate::downstream::listener::Listener;
+use crate::policy::{Limits, Policy, account_info};
 use crate::policy::problem::{Problem, Row};
 use crate::policy::rate::Now;
 use crate::policy::respond::{self, Context, Outcome, Sink};
-use crate::policy::{Limits, Policy, account_info};
-use crate::telemetry::request_record::RequestRecord;
 use crate::telemetry::tables::Tables;
+use crate::telemetry::request_record::RequestRecord;
 use crate::telemetry::{Occupied, Telemetry};
-use crate::upstream::connector::{Connections, Connector};
-use crate::upstream::exchange::{self, Exchange};
-use crate::upstream::response::{Body, READ_BYTES};
 use crate::upstream::{Upstreams, translate};
+use crate::downstream::{http1, http2};
 
 /// How long an account's question for its balances waits for a ledger that another process has.
 const BALANCES_PATIENCE: Duration = Duration::from_secs(5);
@@ -318,7 +318,7 @@ impl Gateway {
         };
         let context = Context { now: self.now(), ..context };
         let problem = outcome.problem();
-        problem.inspect(|problem| refusal_log::refused(&context, *problem));
+        problem.inspect(|problem| refusal_log::refused(&context, *problem, record.upstream_status()));
         let bytes = respond(downstream, &context, &outcome, problem.is_some_and(|problem| problem.row.closes()));
         record.answered(&outcome, bytes);
         Answered::Written(bill)
@@ -338,7 +338,7 @@ impl Gateway {
         if problem.row == Row::Overloaded {
             self.turned_away.fetch_add(1, Ordering::Relaxed);
         }
-        refusal_log::refused(&context, problem);
+        refusal_log::refused(&context, problem, 0);
         let outcome = Outcome::Refused(problem);
         let bytes = respond::write(sink, &context, &outcome);
         record.answered(&outcome, bytes);

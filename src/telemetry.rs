@@ -13,6 +13,7 @@ pub mod latency;
 pub mod otlp;
 pub mod otlp_span;
 pub mod process;
+pub mod names;
 pub mod queue;
 pub mod request_record;
 pub mod sampling;

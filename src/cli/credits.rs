@@ -11,12 +11,12 @@ use std::time::Instant;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::operate::admin::client::{Client, encoded, say};
+use crate::operate::admin::{self, CorrectionBody};
 use crate::config;
 use crate::ledger::entry::{Entry, Kind, Statement};
 use crate::ledger::store::MAX_PAGE_ROWS;
 use crate::ledger::{Corrected, Ledger, Page, Storage};
-use crate::operate::admin::client::{Client, encoded, say};
-use crate::operate::admin::{self, CorrectionBody};
 use crate::policy::credits::CreditAccount;
 
 /// What can be done with credits.
@@ -263,9 +263,7 @@ impl Books {
         match (self, account) {
             (Books::Here(ledger), account) => {
                 usable(ledger)?;
-                let wanted = |credit_account: &&Arc<CreditAccount>| {
-                    account.is_none_or(|account| *credit_account.account == *account)
-                };
+                let wanted = |credit_account: &&Arc<CreditAccount>| account.is_none_or(|account| *credit_account.account == *account);
                 let register = ledger.register_of_licences();
                 let found: Vec<Statement> = register.all().iter().filter(wanted).map(Statement::of).collect();
                 if found.is_empty() { Err(NO_LICENCE.to_owned()) } else { each(found) }
@@ -299,8 +297,7 @@ impl Books {
         loop {
             let entries = match self {
                 Books::Here(ledger) => {
-                    let credit_account =
-                        of.map(|(account, product)| credit_account(ledger, account, product)).transpose()?;
+                    let credit_account = of.map(|(account, product)| credit_account(ledger, account, product)).transpose()?;
                     let page = ledger.page(Page { credit_account, after, rows: MAX_PAGE_ROWS }).wait_here();
                     page.map_err(|refusal| refusal.to_string())?
                 }

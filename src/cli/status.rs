@@ -13,16 +13,16 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::config;
-use crate::ledger::{Ledger, Refusal};
-use crate::operate::admin::client::{self, Client};
-use crate::operate::status_recorder::{Refused, unix_seconds};
-use crate::operate::status_store::{Changes, StatusStore};
-use crate::policy::Policy;
 use crate::site::status::book::Book;
 use crate::site::status::history::Seconds;
 use crate::site::status::notice::{MAX_NOTICES, Moment, NoticeBody, Shown, Stage, Wanted, notice};
+use crate::operate::status_recorder::{Refused, unix_seconds};
 use crate::site::status::{example, publish};
+use crate::operate::admin::client::{self, Client};
+use crate::config;
+use crate::operate::status_store::{StatusStore, Changes};
+use crate::ledger::{Ledger, Refusal};
+use crate::policy::Policy;
 
 /// What can be done.
 #[derive(Subcommand)]

@@ -13,23 +13,23 @@ use super::problems::Rows;
 use super::products::{self, ProductContext, listed};
 use super::tls::client_tls;
 use super::units::{Bytes, Parsed};
-use super::{Config, Shortcuts, Source, credits, file, listeners, pages, status, telemetry, upstreams};
-use crate::config::yaml::{Mistakes, Place, Written};
-use crate::operate::status_recorder;
-use crate::platform::pace;
+use super::{Config, Shortcuts, Source, credits, file, listeners, pages, telemetry, status, upstreams};
 use crate::policy::account::directory::Accounts;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::header::HeaderRule;
+use crate::policy::http::media::{Media, MediaType};
 use crate::policy::check::network::Networks;
 use crate::policy::http::head::{HeadLimits, MAX_FIELDS};
-use crate::policy::http::media::{Media, MediaType};
+use crate::platform::pace;
 use crate::policy::page::PageTable;
-use crate::policy::problem::messages::Wording;
-use crate::policy::rate::{Allowance, Window};
-use crate::policy::{AccountInfo, Endpoint, Limits, Paths, Policy, Preflight, Product, Upstream};
-use crate::site::brand::Site;
 use crate::site::pages::{Own, example};
+use crate::policy::{Endpoint, AccountInfo, Limits, Paths, Policy, Preflight, Product, Upstream};
+use crate::policy::rate::{Allowance, Window};
+use crate::site::brand::Site;
+use crate::operate::status_recorder;
 use crate::site::status::publish;
+use crate::policy::problem::messages::Wording;
+use crate::config::yaml::{Mistakes, Place, Written};
 
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9901);
 
@@ -109,7 +109,7 @@ pub fn compile(
     let accounts = gathered.accounts;
     let somebody_pays = accounts.iter().any(|account| account.credit_accounts.iter().next().is_some());
     let ledger = credits::ledger(file.ledger, somebody_pays, root, source, mistakes);
-    let (sampling, outlets) = telemetry::compile(file.metrics, file.access_log, file.tracing, source, mistakes);
+    let (sampling, outlets) = telemetry::compile(file.metrics, file.access_log, file.tracing, &rows, source, mistakes);
     let window = enquiry_window(file.enquiry_rate, mistakes);
     let status = status::status(file.status, &compiled, mistakes);
     if !mistakes.is_empty() {
@@ -168,11 +168,7 @@ pub fn compile(
             Source::Embedded(_) => example::Tokens::Demo,
         };
         let before = before.map(|before| &before.pages);
-        crate::site::pages::publish(
-            &mut policy,
-            &Own { words: rows.words(), extra: own_pages.extra, examples },
-            before,
-        );
+        crate::site::pages::publish(&mut policy, &Own { words: rows.words(), extra: own_pages.extra, examples }, before);
         publish::publish(&mut policy, status_recorder::unix_seconds(), before);
     }
     let admin_token = file.admin_token.take().map(|digest| digest.0);

@@ -15,14 +15,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::units::{Bytes, Decimal, FromText, HeaderName, Mode, Parsed, PerPeriod, PublicUrl, RouteText};
-use crate::config::yaml::{Entries, Listed, Place, TEXT_OR_KEYS, Written};
 use crate::policy::account::{Digest, Expiry};
 use crate::policy::check::domain::Pattern;
 use crate::policy::http::media::MediaType;
+use crate::upstream::settings::Address;
 use crate::policy::problem::Status as ProblemStatus;
 use crate::site::colour::Colour;
 use crate::site::status::notice::Moment;
-use crate::upstream::settings::Address;
+use crate::config::yaml::{Entries, Listed, Place, TEXT_OR_KEYS, Written};
 
 /// A value written as one text.
 pub type Text<T> = Written<Parsed<T>>;
@@ -638,6 +638,9 @@ pub struct AccessLog {
     pub sample: Written<LogSample>,
     /// The key of the HMAC-SHA-256 that stands for a reference that a client sends; ${env:NAME} and
     /// ${file:PATH} work as in add_headers. Default: a new key with each start.
+    /// What its members are called: tollgate, the product's own short names; otel, those of
+    /// OpenTelemetry's semantic conventions; ecs, those of the Elastic Common Schema. Default: tollgate.
+    pub names: Written<LogNames>,
     pub reference_key: Written<String>,
 }
 
@@ -645,13 +648,25 @@ pub struct AccessLog {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSample {
-    /// The share of answered requests (200 and 204) that get one; all others always do. Default: 1.
+    /// The share of answered requests (200 and 204) that get one. Default: 1.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub ok: Written<f64>,
 }
 
 /// Traces, and where spans go.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
+    /// The shares of refused requests, each by the slug of its problem. Default: 1 for each.
+    pub refused: Entries<f64>,
+}
+
+/// What the members of a line are called.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogNames {
+    #[default]
+    Tollgate,
+    Otel,
+    Ecs,
 #[serde(default, deny_unknown_fields)]
 pub struct Tracing {
     /// A sound traceparent of a client goes on to the backend with its tracestate, and any other is made
@@ -667,14 +682,16 @@ pub struct Tracing {
 pub struct Otlp {
     /// Its OTLP over plain HTTP, which takes JSON; without a path, /v1/traces.
     pub endpoint: Written<String>,
-    /// The share of requests without a sound traceparent that have spans; the others have what their
-    /// traceparent says. Default: 1.
+    /// The share of requests that have spans; one whose traceparent is not sampled has none. Default: 1.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub sample: Written<f64>,
     /// What the collector calls this gateway. Default: tollgate.
     pub service_name: Written<String>,
 }
 
+    /// A request whose traceparent is sampled has spans beyond that share; for a gateway that only callers
+    /// of your own can reach, since anybody can say so. Default: false.
+    pub trust_sampled: Written<bool>,
 /// What the status pages say beside what was counted.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

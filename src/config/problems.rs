@@ -2,10 +2,10 @@
 
 use super::file;
 use super::units::Parsed;
-use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
-use crate::policy::problem::messages::Text;
-use crate::policy::problem::{Fault, Row, Status, TABLE};
 use crate::site::pages::problems::OwnWords;
+use crate::policy::problem::{Fault, Row, Status, TABLE};
+use crate::policy::problem::messages::Text;
+use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
 
 /// All rows of a configuration, built-in and own.
 pub struct Rows {
@@ -77,6 +77,11 @@ impl Rows {
     /// What pages say of rows in the operator's words.
     pub fn words(&mut self) -> Vec<(Box<str>, OwnWords)> {
         std::mem::take(&mut self.words)
+    }
+
+    /// The row with a slug, built-in or own.
+    pub fn find(&self, slug: &str) -> Option<Row> {
+        self.texts.iter().find(|text| *text.slug == *slug).map(|text| text.row)
     }
 
     /// The row that a `problem` key names.

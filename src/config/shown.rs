@@ -13,15 +13,15 @@ use serde_json::{Map, Value, json};
 
 use super::Config;
 use super::units::Bytes;
-use crate::downstream::listener::{At, Listener};
-use crate::ledger;
-use crate::platform::pace;
 use crate::policy::account::{Account, Expiry, Token};
 use crate::policy::check::header::Shape;
-use crate::policy::rate::{Allowance, Rate};
-use crate::policy::{Policy, Product, Upstream};
-use crate::telemetry::access_log;
+use crate::ledger;
+use crate::downstream::listener::{At, Listener};
+use crate::platform::pace;
 use crate::upstream::settings::{BreakerRule, HealthRule, Probe};
+use crate::policy::{Policy, Product, Upstream};
+use crate::policy::rate::{Allowance, Rate};
+use crate::telemetry::access_log;
 
 /// What stands in the place of a secret.
 const HIDDEN: &str = "***";
@@ -95,10 +95,7 @@ fn account(account: &Account, policy: &Policy) -> Value {
         Rate::Unlimited => json!({ "unlimited": true }),
         Rate::Limited(window, _) => allowance(window.allowance()),
     };
-    let credits = account
-        .credit_accounts
-        .iter()
-        .map(|credit_account| (credit_account.product.to_string(), credit_account.first_grant.into()));
+    let credits = account.credit_accounts.iter().map(|credit_account| (credit_account.product.to_string(), credit_account.first_grant.into()));
     let tokens: Vec<Value> = account.keys.iter().map(|key| token(&key.token, policy)).collect();
     json!({ "rate": rate, "credits": credits.collect::<Map<_, _>>(), "tokens": tokens })
 }
@@ -231,9 +228,10 @@ fn sampling(root: &mut Value, config: &Config) {
     fill(metrics, "by_account", sampling.by_account);
     fill(metrics, "by_token", sampling.by_token);
     fill(metrics, "max_series", sampling.max_series);
-    if let Some(access_log::AccessLogSettings { reference_key, .. }) = &config.outlets.access_log {
+    if let Some(access_log::AccessLogSettings { reference_key, names, .. }) = &config.outlets.access_log {
         let log = section(root, "access_log");
         fill(section(log, "sample"), "ok", sampling.ok_lines.get());
+        fill(log, "names", names.word());
         if reference_key.is_some() {
             hide(log, "reference_key");
         }
@@ -244,6 +242,7 @@ fn sampling(root: &mut Value, config: &Config) {
         let otlp = section(tracing, "otlp");
         fill(otlp, "sample", sampling.spans.get());
         fill(otlp, "service_name", &*settings.service_name);
+        fill(otlp, "trust_sampled", sampling.trust_sampled);
     }
 }
 

@@ -2,14 +2,15 @@
 //! answered with.
 
 use super::tests::{GOOD, check_edits};
-use crate::telemetry::access_log::{self, Destination};
 use crate::telemetry::sampling::Share;
+use crate::telemetry::access_log::{self, Destination};
+use crate::telemetry::names::Naming;
 use crate::telemetry::{Outlets, otlp};
 
 /// [`GOOD`], with everything that can be seen.
 fn seen() -> String {
     let more = "metrics: { by_account: true, by_token: true, max_series: 24 }
-access_log: { file: a.log, sample: { ok: 0.5 }, reference_key: 0123456789abcdef }
+access_log: { file: a.log, sample: { ok: 0.5 }, reference_key: 0123456789abcdef, names: ecs }
 tracing: { traceparent: true, otlp: { endpoint: \"http://127.0.0.1:4318\", sample: 0.25, service_name: edge } }
 accounts:
 ";
@@ -19,21 +20,19 @@ accounts:
 #[test]
 fn what_is_written_is_what_is_seen() {
     let config = super::parse("f", &seen(), &super::Source::Embedded(&[])).unwrap();
-    let sampling = config.policy.sampling;
+    let sampling = config.policy.sampling.clone();
     assert!(sampling.by_account && sampling.by_token && sampling.traceparent && sampling.max_series == 24);
     assert_eq!((Some(sampling.ok_lines), Some(sampling.spans)), (Share::new(0.5), Share::new(0.25)));
     let access_log = access_log::AccessLogSettings {
         place: Destination::File("a.log".into()),
+        names: Naming::Ecs,
         reference_key: Some("0123456789abcdef".into()),
     };
     let otlp = otlp::OtlpSettings { endpoint: "http://127.0.0.1:4318/v1/traces".into(), service_name: "edge".into() };
     assert!(!format!("{access_log:?}").contains("0123456789abcdef"));
     assert_eq!(config.outlets, Outlets { access_log: Some(access_log), otlp: Some(otlp) });
     let quiet = super::parse("f", GOOD, &super::Source::Embedded(&[])).unwrap();
-    assert_eq!(
-        (quiet.outlets, quiet.policy.sampling),
-        (Outlets::default(), crate::telemetry::sampling::Sampling::default())
-    );
+    assert_eq!((quiet.outlets, quiet.policy.sampling), (Outlets::default(), crate::telemetry::sampling::Sampling::default()));
 }
 
 #[test]
@@ -41,7 +40,18 @@ fn mistakes_in_what_is_seen() {
     let place = "is not the plain URL of a collector; write one as in http://127.0.0.1:4318, and let a collector nearby speak TLS";
     let endpoint = format!("f:35:49: tracing.otlp.endpoint: {place}");
     let url = "http://127.0.0.1:4318";
-    let cases: [(&str, &str, &str); 15] = [
+    let cases: [(&str, &str, &str); 18] = [
+        (
+            "ok: 0.5",
+            "refused: { token-unknown: 2 }",
+            "f:34:58: access_log.sample.refused.token-unknown: is not a share; write a number from 0 to 1, as in 0.01 for one of a hundred",
+        ),
+        (
+            "ok: 0.5",
+            "refused: { token-unknwon: 0.1 }",
+            "f:34:49: access_log.sample.refused.token-unknwon: names no problem; write a slug that `tollgate problems` lists, or one of `problems`",
+        ),
+        ("names: ecs", "names: elastic", "f:34:89: access_log.names: is not one of these; write tollgate, otel or ecs"),
         (
             "max_series: 24",
             "max_series: 100001",

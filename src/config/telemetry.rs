@@ -4,11 +4,14 @@
 use url::Url;
 
 use super::compile::out_of_range;
+use super::problems::Rows;
 use super::upstreams::resolved;
 use super::{Source, file};
-use crate::config::yaml::{Mistakes, Place, Written};
-use crate::telemetry::sampling::{MAX_SERIES, Sampling, Share};
+use crate::telemetry::sampling::{MAX_SERIES, Share, Sampling};
+use crate::policy::problem::Row;
+use crate::telemetry::names::Naming;
 use crate::telemetry::{Outlets, access_log, otlp};
+use crate::config::yaml::{Entries, Mistakes, Place, Written};
 
 /// The file that stands for standard output.
 const STDOUT: &str = "stdout";
@@ -24,6 +27,7 @@ pub fn compile(
     metrics: Written<file::Metrics>,
     log: Written<file::AccessLog>,
     tracing: Written<file::Tracing>,
+    rows: &Rows,
     source: &Source,
     mistakes: &mut Mistakes,
 ) -> (Sampling, Outlets) {
@@ -35,7 +39,7 @@ pub fn compile(
     sampling.max_series = max_series.take().unwrap_or(sampling.max_series);
     let fits = sampling.max_series <= MAX_SERIES;
     out_of_range(place, fits, || format!("a number from 0 to {MAX_SERIES}"), mistakes);
-    let access_log = access_log(log, &mut sampling, source, mistakes);
+    let access_log = access_log(log, &mut sampling, rows, source, mistakes);
     let file::Tracing { traceparent, otlp } = tracing.take().unwrap_or_default();
     let traceparent_place = traceparent.place().cloned();
     sampling.traceparent = traceparent.take().unwrap_or(sampling.traceparent);
@@ -49,13 +53,21 @@ pub fn compile(
 fn access_log(
     log: Written<file::AccessLog>,
     sampling: &mut Sampling,
+    rows: &Rows,
     source: &Source,
     mistakes: &mut Mistakes,
 ) -> Option<access_log::AccessLogSettings> {
     let place = log.place()?.clone();
-    let file::AccessLog { file, sample, reference_key } = log.take()?;
+    let file::AccessLog { file, names, sample, reference_key } = log.take()?;
     let name = file.require(&place, "file", "write the name of a file, or stdout", mistakes);
-    sampling.ok_lines = share(sample.take().unwrap_or_default().ok, sampling.ok_lines, mistakes);
+    let file::LogSample { ok, refused } = sample.take().unwrap_or_default();
+    sampling.ok_lines = share(ok, sampling.ok_lines, mistakes);
+    sampling.refused_lines = refused_lines(refused, rows, mistakes);
+    let names = match names.take().unwrap_or_default() {
+        file::LogNames::Tollgate => Naming::Tollgate,
+        file::LogNames::Otel => Naming::OpenTelemetry,
+        file::LogNames::Ecs => Naming::Ecs,
+    };
     let key_place = reference_key.place().cloned().unwrap_or_default();
     let reference_key = reference_key.take().and_then(|key| match resolved(&key, source) {
         Ok(key) if key.len() >= MIN_KEY_BYTES => Some(key),
@@ -80,13 +92,27 @@ fn access_log(
         (name, Source::Directory(directory)) => access_log::Destination::File(directory.path.join(name)),
         (name, Source::Embedded(_)) => access_log::Destination::File(name.into()),
     };
-    Some(access_log::AccessLogSettings { place, reference_key })
+    Some(access_log::AccessLogSettings { place, names, reference_key })
+}
+
+fn refused_lines(refused: Entries<f64>, rows: &Rows, mistakes: &mut Mistakes) -> Box<[(Row, Share)]> {
+    let mut lines = Vec::new();
+    for (slug, place, written) in refused.0 {
+        let share = share(Written::Here(written, place.clone()), Share::ALL, mistakes);
+        match rows.find(&slug) {
+            Some(row) => lines.push((row, share)),
+            None => mistakes
+                .push(place, "names no problem; write a slug that `tollgate problems` lists, or one of `problems`"),
+        }
+    }
+    lines.into()
 }
 
 fn exporter(otlp: Written<file::Otlp>, sampling: &mut Sampling, mistakes: &mut Mistakes) -> Option<otlp::OtlpSettings> {
     let place = otlp.place()?.clone();
-    let file::Otlp { endpoint, sample, service_name } = otlp.take()?;
+    let file::Otlp { endpoint, sample, trust_sampled, service_name } = otlp.take()?;
     sampling.spans = share(sample, sampling.spans, mistakes);
+    sampling.trust_sampled = trust_sampled.take().unwrap_or(sampling.trust_sampled);
     let endpoint_place = endpoint.place().cloned().unwrap_or_default();
     let service_name = service_name.take().unwrap_or_else(|| "tollgate".to_owned()).into();
     let endpoint =

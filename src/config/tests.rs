@@ -17,8 +17,8 @@ use serde_json::Value;
 use super::*;
 use crate::policy::account::{Digest, Expiry};
 use crate::policy::check::header::Shape;
-use crate::policy::problem::{Row, TABLE};
 use crate::upstream::settings::{BreakerRule, MAX_SERVERS, Probe};
+use crate::policy::problem::{Row, TABLE};
 
 /// A configuration with every kind of value and no mistake.
 pub const GOOD: &str = r#"listen: 127.0.0.1:8080
@@ -1825,9 +1825,8 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
         "Defaults: failures {failures}, error_percent {error_percent}, window {window:?}, min_requests {min_requests},\n    # open_for {open_for:?}."
     ));
 
-    let names = |types: &[crate::policy::http::media::MediaType]| {
-        types.iter().map(|kind| kind.name().to_owned()).collect::<Vec<_>>()
-    };
+    let names =
+        |types: &[crate::policy::http::media::MediaType]| types.iter().map(|kind| kind.name().to_owned()).collect::<Vec<_>>();
     states("and that a body may have. Default: application/json.");
     assert_eq!(
         (names(&p.media.served), names(&p.media.taken)),

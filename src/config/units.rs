@@ -14,13 +14,13 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use crate::policy::account::{Digest, Expiry};
 use crate::policy::check::domain::Pattern;
-use crate::policy::check::network::parse_network;
 use crate::policy::http::media::{MediaType, is_token};
+use crate::policy::check::network::parse_network;
+use crate::upstream::settings::Address;
 use crate::policy::problem::Status;
 use crate::policy::rate::Allowance;
 use crate::site::colour::Colour;
 use crate::site::status::notice::Moment;
-use crate::upstream::settings::Address;
 
 /// A value that is written as one text.
 pub trait FromText: Sized {

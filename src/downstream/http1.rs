@@ -12,12 +12,12 @@ use pingora_core::server::ShutdownWatch;
 use pingora_timeout::{sleep, timeout};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::gateway::{Answered, Downstream, Gateway, Unanswered};
-use crate::policy::Limits;
-use crate::policy::admit::{Headroom, Ingress, overloaded};
+use crate::policy::admit::{Ingress, Headroom, overloaded};
 use crate::policy::check::body::TOO_LARGE;
 use crate::policy::http::chunked::Decoder;
+use crate::gateway::{Answered, Downstream, Gateway, Unanswered};
 use crate::policy::http::head::{Framing, Head, Lines, MAX_FIELDS, Peer, Scan, Version, scan};
+use crate::policy::Limits;
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{self, Http1Sink};
 use crate::telemetry::Occupied;

@@ -6,8 +6,8 @@ use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 
 use super::LedgerFault;
-use crate::policy::credits::CreditAccount;
 use crate::policy::credits::balance::BalanceSnapshot;
+use crate::policy::credits::CreditAccount;
 use crate::policy::respond::TransactionId;
 
 /// The key of the row of a first grant, which no operator's key can be.

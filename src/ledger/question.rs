@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::LedgerFault;
-use super::entry::{Entry, Kind};
 use crate::operate::status_store::Errand;
-use crate::policy::credits::CreditAccount;
+use super::entry::{Entry, Kind};
 use crate::policy::credits::balance::MAX_CREDITS;
+use crate::policy::credits::CreditAccount;
 
 /// What an operator wants to know or to change.
 pub(super) enum Question {

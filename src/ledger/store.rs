@@ -180,9 +180,7 @@ impl Store {
         let sums = "SELECT (SELECT COALESCE(SUM(amount), 0) FROM entry) = \
                     (SELECT COALESCE(SUM(granted - spent), 0) FROM balance)";
         if !self.connection.query_row(sums, [], |row| row.get::<_, bool>(0))? {
-            return Err(LedgerFault::new(
-                "the balances are not the sums of the rows; put a sound copy of the ledger back",
-            ));
+            return Err(LedgerFault::new("the balances are not the sums of the rows; put a sound copy of the ledger back"));
         }
         Ok(())
     }
@@ -388,8 +386,7 @@ fn lock(path: &Path) -> Result<File, LedgerFault> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => {
-            Err(LedgerFault::new("another process has the ledger; stop it, or give each gateway a ledger of its own")
-                .busy())
+            Err(LedgerFault::new("another process has the ledger; stop it, or give each gateway a ledger of its own").busy())
         }
         Err(fs::TryLockError::Error(error)) => Err(error.into()),
     }
@@ -427,9 +424,7 @@ impl From<rusqlite::Error> for LedgerFault {
     /// Says what an operator can do; the database's own words can hold names of accounts.
     fn from(error: rusqlite::Error) -> LedgerFault {
         let Some(code) = error.sqlite_error_code() else {
-            return LedgerFault::new(
-                "the database has answered what was not asked; the file may be of another program",
-            );
+            return LedgerFault::new("the database has answered what was not asked; the file may be of another program");
         };
         match code {
             ErrorCode::DiskFull => LedgerFault::new("the disk is full; make room on it"),
@@ -438,9 +433,7 @@ impl From<rusqlite::Error> for LedgerFault {
                 LedgerFault::new("another program has locked the ledger; let it finish")
             }
             ErrorCode::DatabaseCorrupt => LedgerFault::new("the file is damaged; put a sound copy of the ledger back"),
-            ErrorCode::NotADatabase => {
-                LedgerFault::new("the file is no ledger; name another file, or put the ledger back")
-            }
+            ErrorCode::NotADatabase => LedgerFault::new("the file is no ledger; name another file, or put the ledger back"),
             ErrorCode::CannotOpen => {
                 LedgerFault::new("the file cannot be opened; check that its directory is there and its rights")
             }
@@ -457,9 +450,7 @@ impl From<std::io::Error> for LedgerFault {
     fn from(error: std::io::Error) -> LedgerFault {
         match error.kind() {
             std::io::ErrorKind::NotFound => LedgerFault::new("its directory is not there; make it"),
-            std::io::ErrorKind::PermissionDenied => {
-                LedgerFault::new("this user may not open the file; mend its rights")
-            }
+            std::io::ErrorKind::PermissionDenied => LedgerFault::new("this user may not open the file; mend its rights"),
             std::io::ErrorKind::ReadOnlyFilesystem => {
                 LedgerFault::new("the file cannot be written; give this user the right to write it")
             }

@@ -19,18 +19,18 @@ use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::policy::account::Digest;
 use crate::config::shown;
 use crate::gateway::Gateway;
 use crate::ledger::entry::{FIRST_GRANT, Kind, Statement};
 use crate::ledger::store::MAX_PAGE_ROWS;
 use crate::ledger::{Correction, Ledger, Page, Refusal};
+use crate::policy::credits::balance::MAX_CREDITS;
+use crate::policy::credits::CreditAccount;
 use crate::operate::reload::Reloader;
+use crate::site::status::notice::{self, NoticeBody, Shown, Wanted};
 use crate::operate::status_recorder::{self, Recorder, unix_seconds};
 use crate::operate::upgrade::Upgrader;
-use crate::policy::account::Digest;
-use crate::policy::credits::CreditAccount;
-use crate::policy::credits::balance::MAX_CREDITS;
-use crate::site::status::notice::{self, NoticeBody, Shown, Wanted};
 
 /// Bytes of a request's body: a correction is a few words.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -278,11 +278,7 @@ impl Admin {
         json!({ "balances": page.map(Statement::of).collect::<Vec<_>>() })
     }
 
-    async fn entries(
-        &self,
-        credit_account: Option<Arc<CreditAccount>>,
-        query: &str,
-    ) -> Result<(StatusCode, Value), AdminError> {
+    async fn entries(&self, credit_account: Option<Arc<CreditAccount>>, query: &str) -> Result<(StatusCode, Value), AdminError> {
         let after = i64::try_from(number(query, "after")?.unwrap_or(0)).unwrap_or(i64::MAX);
         let rows = number(query, "limit")?.unwrap_or(u64::from(MAX_PAGE_ROWS));
         let rows = u32::try_from(rows).unwrap_or(MAX_PAGE_ROWS);

@@ -21,14 +21,14 @@ use clap::Args;
 
 pub use asked::{Asked, Flags};
 pub use findings::{Finding, Verdict};
-pub use places::{Location, Places};
+pub use places::{Places, Location};
 
 use crate::config;
 use crate::policy::Policy;
 use crate::policy::problem::Problem;
 use answer::Answer;
-use dry_run::Ending;
 use findings::Report;
+use dry_run::Ending;
 
 /// What is to be explained, and how it is to be told.
 #[derive(Args, Clone, Debug)]

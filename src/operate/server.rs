@@ -17,23 +17,23 @@ use pingora_core::services::background::{BackgroundService, background_service};
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::Config;
-use crate::downstream::accept;
-use crate::downstream::listener::Listeners;
-use crate::downstream::sockets::Sockets;
-use crate::gateway::Gateway;
-use crate::ledger::Ledger;
 use crate::operate::admin::{Admin, Operators};
-use crate::operate::certificates::{self, Renewal};
+use crate::config::Config;
 use crate::operate::demo::backend::LookupBackend;
+use crate::platform::descriptors::Descriptors;
+use crate::gateway::{Gateway, refusal_log};
+use crate::ledger::Ledger;
+use crate::downstream::listener::Listeners;
+use crate::policy::LONGEST_GRACE;
 use crate::operate::reload::{Reloader, Watched};
+use crate::operate::certificates::{self, Renewal};
+use crate::telemetry::Telemetry;
+use crate::downstream::sockets::Sockets;
 use crate::operate::status_recorder::Recorder;
 use crate::operate::upgrade::{Predecessor, Upgrader};
-use crate::platform::descriptors::Descriptors;
-use crate::platform::supervisor;
-use crate::policy::LONGEST_GRACE;
-use crate::telemetry::Telemetry;
 use crate::upstream::figures::Metrics;
+use crate::downstream::accept;
+use crate::platform::{logging, supervisor};
 
 /// How often it is looked whether the last connection is gone.
 const IDLE_CHECK: Duration = Duration::from_millis(50);
@@ -62,7 +62,12 @@ pub struct Plan {
 /// too few file descriptors.
 pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Result<(), String> {
     let Plan { config, watched, demo_backend, mut predecessor } = plan;
-    let descriptors = Descriptors::claim(&config.policy.limits)?;
+    logging::each_second(refusal_log::say_left_out);
+    let descriptors = Descriptors::claim()?;
+    // Whoever tries the demo out has not chosen its limits.
+    if let Some(shortage) = descriptors.shortage(&config.policy.limits).filter(|_| demo_backend.is_none()) {
+        log::warn!("{shortage}");
+    }
     let taken_over = predecessor.as_mut().map(Predecessor::take_sockets).unwrap_or_default();
     let others = [Some(config.admin), demo_backend].into_iter().flatten();
     let sockets = Arc::new(Sockets::open(&config.listeners, others, taken_over)?);
@@ -97,8 +102,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let offered = watched.is_some().then(|| upgrader.clone());
     let reloader = watched.map(|watched| Reloader::start(watched, start, Arc::clone(&gateway), Arc::clone(&ledger)));
     // A change of the configuration can bring certificates where there were none.
-    let renewal =
-        Renewal { listeners, gateway: Arc::clone(&gateway), figures: certificates::CertificateMetrics::default() };
+    let renewal = Renewal { listeners, gateway: Arc::clone(&gateway), figures: certificates::CertificateMetrics::default() };
     let registry = metrics(&gateway, &ledger, &renewal.figures, reloader.as_ref(), started);
     server.add_service(background_service("renewal", renewal));
     let operators = Operators { reloader: reloader.clone(), upgrader: offered, token: config.admin_token };
@@ -149,7 +153,7 @@ fn metrics(
     if let Some(reloader) = reloader {
         reloader.register(&mut registry);
     }
-    registry.register_collector(Box::new(crate::operate::metrics::Metrics { gateway: Arc::clone(gateway), started }));
+    registry.register_collector(Box::new(refusal_log::metrics::Metrics { gateway: Arc::clone(gateway), started }));
     let shared = Arc::clone(gateway);
     registry.register_collector(Box::new(Metrics(Box::new(move || shared.upstreams()))));
     registry

@@ -23,7 +23,11 @@ impl Clock {
 
     /// The moment, by both clocks.
     pub fn now(&self) -> Now {
-        let unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since_1970| since_1970.as_secs());
-        Now { monotonic: self.0.elapsed(), unix_seconds }
+        Now { monotonic: self.0.elapsed(), unix_seconds: unix_seconds(SystemTime::now()) }
     }
+}
+
+/// Whole seconds since 1970; 0 before.
+pub fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since_1970| since_1970.as_secs())
 }

@@ -15,6 +15,7 @@ use std::thread::{Thread, park_timeout, sleep};
 use std::time::{Duration, Instant};
 
 use super::access_line::Key;
+use super::names::{Names, Naming};
 use super::queue::{Queue, Waiting};
 
 /// Bytes of lines of one thread that may wait to be written: some two thousand lines.
@@ -46,13 +47,14 @@ pub enum Destination {
 #[derive(Clone, PartialEq)]
 pub struct AccessLogSettings {
     pub place: Destination,
+    pub names: Naming,
     /// `None`: a key of this process alone.
     pub reference_key: Option<Box<str>>,
 }
 
 impl std::fmt::Debug for AccessLogSettings {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Settings({:?}, ***)", self.place)
+        write!(formatter, "Settings({:?}, {:?}, ***)", self.place, self.names)
     }
 }
 
@@ -61,6 +63,7 @@ impl std::fmt::Debug for AccessLogSettings {
 pub struct AccessLog {
     queue: Queue,
     key: Key,
+    names: &'static Names,
     place: Destination,
     reopen: AtomicBool,
     /// Everything that was taken from the queue is written or lost.
@@ -71,11 +74,12 @@ pub struct AccessLog {
 impl AccessLog {
     /// Starts the thread that writes; it opens the file.
     pub fn start(settings: AccessLogSettings) -> Arc<AccessLog> {
-        let AccessLogSettings { place, reference_key } = settings;
+        let AccessLogSettings { place, names, reference_key } = settings;
         let given = reference_key.and_then(|key| Key::new(key.as_bytes()));
         let log = Arc::new(AccessLog {
             queue: Queue::new(MAX_WAITING_BYTES),
             key: given.unwrap_or_else(Key::random),
+            names: names.names(),
             place,
             reopen: AtomicBool::new(false),
             idle: AtomicBool::new(true),
@@ -92,6 +96,11 @@ impl AccessLog {
     /// Adds a line, or drops and counts it.
     pub fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
         self.queue.push(write);
+    }
+
+    /// What members are called.
+    pub fn names(&self) -> &'static Names {
+        self.names
     }
 
     /// What references are hashed with.

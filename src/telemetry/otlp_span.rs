@@ -7,11 +7,11 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::request_record::Seen;
-use super::tables::Times;
-use crate::policy::http::head::Version;
 use crate::policy::http::json::{Object, write_number};
+use super::tables::Times;
 use crate::policy::http::trace_context::{Trace, client_span, server_span, write_hex};
+use super::request_record::Seen;
+use crate::policy::http::head::Version;
 use crate::policy::problem::Row;
 use crate::telemetry::tables::Ending;
 
@@ -142,8 +142,8 @@ fn quoted(out: &mut Vec<u8>, number: u64) {
     out.push(b'"');
 }
 
-/// As the semantic conventions write it.
-fn version(version: Version) -> &'static str {
+/// The version of HTTP as the semantic conventions write it.
+pub fn version(version: Version) -> &'static str {
     match version {
         Version::Http10 => "1.0",
         Version::Http11 => "1.1",

@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::tables::{Ending, Tables, Times};
+use crate::policy::http::trace_context::{Part, Trace};
 use super::{Telemetry, access_line, otlp_span};
-use crate::policy::Policy;
 use crate::policy::admit::Trail;
 use crate::policy::http::head::Lines;
-use crate::policy::http::trace_context::{Part, Trace};
+use crate::policy::Policy;
 use crate::policy::problem::Problem;
 use crate::policy::problem::blame::Spent;
-use crate::policy::problem::messages::Wording;
 use crate::policy::rate::Now;
 use crate::policy::respond::{Outcome, TransactionId};
+use crate::policy::problem::messages::Wording;
 
 /// A request and what is known of it.
 pub struct RequestRecord<'r> {
@@ -81,18 +81,12 @@ impl Wait {
 
 impl<'r> RequestRecord<'r> {
     /// Sees a request whose head was complete at a moment.
-    pub fn of(
-        telemetry: &'r Telemetry,
-        tables: &'r Tables,
-        policy: &'r Policy,
-        lines: &Lines<'r>,
-        begun: Instant,
-    ) -> Self {
+    pub fn of(telemetry: &'r Telemetry, tables: &'r Tables, policy: &'r Policy, lines: &Lines<'r>, begun: Instant) -> Self {
         let id = *Uuid::new_v4().as_bytes();
         let rule = &policy.sampling;
         let trace = rule.traceparent.then(|| {
             let part = match telemetry.has_spans() {
-                true => Part::Spans { chosen: rule.spans.includes(id) },
+                true => Part::Spans { chosen: rule.spans.includes(id), trusted: rule.trust_sampled },
                 false => Part::None,
             };
             Trace::of(lines, id, part)
@@ -158,6 +152,11 @@ impl<'r> RequestRecord<'r> {
         self.upstream.end();
     }
 
+    /// What the upstream has answered; 0 if it has not.
+    pub fn upstream_status(&self) -> u16 {
+        self.seen.asked.status
+    }
+
     /// The answer is written, with so many bytes of a body, and can be sent.
     pub fn answered(&mut self, outcome: &Outcome<'_>, bytes: usize) {
         self.seen.ending = match outcome {
@@ -200,7 +199,7 @@ impl Drop for RequestRecord<'_> {
         if let Some(log) = &telemetry.log
             && seen.has_line()
         {
-            log.push(|out| access_line::write(out, seen, &times, log.key()));
+            log.push(|out| access_line::write(out, seen, &times, log.names(), log.key()));
         }
         if let Some(exporter) = &telemetry.exporter
             && seen.trace.is_some_and(|trace| trace.is_sampled())
@@ -257,7 +256,8 @@ impl<'r> Seen<'r> {
     fn has_line(&self) -> bool {
         match self.ending {
             Ending::Answered | Ending::Preflight => self.policy.sampling.ok_lines.includes(self.id),
-            Ending::Gone | Ending::Refused(_) => true,
+            Ending::Refused(problem) => self.policy.sampling.lines_of(problem.row).includes(self.id),
+            Ending::Gone => true,
         }
     }
 }

@@ -3,14 +3,14 @@
 //! One method for each group of checks, in the order of `admit`. What became of a check is
 //! `findings.rs`.
 
-use super::dry_run::Ending;
 use super::findings::Report;
 use super::seen;
-use crate::policy::Product;
+use super::dry_run::Ending;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
 use crate::policy::http::head::Framing;
 use crate::policy::observer::Check;
+use crate::policy::Product;
 use crate::policy::problem::{Hint, Row};
 
 impl<'p> Report<'_, '_, 'p> {

@@ -5,14 +5,14 @@
 //! check looked at is `facts.rs`.
 
 use super::asked::Asked;
-use super::dry_run::Trial;
-use super::places::{AccountPlaces, Location, Places};
+use super::places::{AccountPlaces, Places, Location};
 use super::seen;
+use super::dry_run::Trial;
 use crate::policy::account::Digest;
+use crate::policy::{admit, Policy};
 use crate::policy::observer::Check;
-use crate::policy::problem::messages::Wording;
 use crate::policy::problem::{Problem, Row};
-use crate::policy::{Policy, admit};
+use crate::policy::problem::messages::Wording;
 
 /// What became of one row of the table of problems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use chrono::{DateTime, Days, NaiveDate};
 use crate::policy::account::{Account, Expiry};
 use crate::policy::check::network::{self, Client};
 use crate::policy::http::head::{Lines, One, Peer};
-use crate::policy::rate::{Now, RateState};
 use crate::policy::{Policy, Product};
+use crate::policy::rate::{Now, RateState};
 
 /// Characters of a header's value that are shown.
 const MAX_SHOWN: usize = 80;
