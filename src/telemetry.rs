@@ -9,6 +9,7 @@
 pub mod access_line;
 pub mod access_log;
 pub mod counters;
+pub mod ends;
 pub mod latency;
 pub mod otlp;
 pub mod otlp_span;

@@ -28,6 +28,7 @@ use crate::policy::LONGEST_GRACE;
 use crate::operate::reload::{Reloader, Watched};
 use crate::operate::certificates::{self, Renewal};
 use crate::telemetry::Telemetry;
+use crate::telemetry::ends::Ends;
 use crate::downstream::sockets::Sockets;
 use crate::operate::status_recorder::Recorder;
 use crate::operate::upgrade::{Predecessor, Upgrader};
@@ -102,8 +103,13 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let offered = watched.is_some().then(|| upgrader.clone());
     let reloader = watched.map(|watched| Reloader::start(watched, start, Arc::clone(&gateway), Arc::clone(&ledger)));
     // A change of the configuration can bring certificates where there were none.
-    let renewal = Renewal { listeners, gateway: Arc::clone(&gateway), figures: certificates::CertificateMetrics::default() };
-    let registry = metrics(&gateway, &ledger, &renewal.figures, reloader.as_ref(), started);
+    let renewal = Renewal {
+        listeners: Arc::clone(&listeners),
+        gateway: Arc::clone(&gateway),
+        figures: certificates::CertificateMetrics::default(),
+    };
+    let ends = Ends::new(Arc::clone(&gateway), Arc::clone(&ledger), Arc::clone(&listeners));
+    let registry = metrics(&gateway, &ledger, ends, &renewal.figures, reloader.as_ref(), started);
     server.add_service(background_service("renewal", renewal));
     let operators = Operators { reloader: reloader.clone(), upgrader: offered, token: config.admin_token };
     let admin =
@@ -157,11 +163,13 @@ fn metrics(
     let shared = Arc::clone(gateway);
     registry.register_collector(Box::new(Metrics(Box::new(move || shared.upstreams()))));
     registry
+    ends: Ends,
 }
 
 /// The gateway as the one app of its service, shared with the watch.
 struct Front {
     gateway: Arc<Gateway>,
+    registry.register_collector(Box::new(ends));
     listeners: Arc<Listeners>,
 }
 
