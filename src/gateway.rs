@@ -18,25 +18,25 @@ use pingora_core::server::ShutdownWatch;
 use pingora_timeout::timeout;
 use tokio::sync::Notify;
 
-use crate::policy::admit::{Admission, Ingress, Judged, Headroom, Trail, Turn, admit};
-use crate::upstream::response::{Body, READ_BYTES};
 use crate::downstream::accept::{self, Reason};
-use crate::platform::clock::Clock;
-use crate::upstream::connector::{Connections, Connector};
-use crate::platform::descriptors::Descriptors;
-use crate::upstream::exchange::{self, Exchange};
-use crate::policy::http::head::{Head, Lines};
-use crate::ledger::{Bill, CANNOT_BE_USED, Ledger};
 use crate::downstream::listener::Listener;
-use crate::policy::{Limits, Policy, account_info};
+use crate::downstream::{http1, http2};
+use crate::ledger::{Bill, CANNOT_BE_USED, Ledger};
+use crate::platform::clock::Clock;
+use crate::platform::descriptors::Descriptors;
+use crate::policy::admit::{Admission, Headroom, Ingress, Judged, Trail, Turn, admit};
+use crate::policy::http::head::{Head, Lines};
 use crate::policy::problem::{Problem, Row};
 use crate::policy::rate::Now;
 use crate::policy::respond::{self, Context, Outcome, Sink};
-use crate::telemetry::tables::Tables;
+use crate::policy::{Limits, Policy, account_info};
 use crate::telemetry::request_record::RequestRecord;
+use crate::telemetry::tables::Tables;
 use crate::telemetry::{Occupied, Telemetry};
+use crate::upstream::connector::{Connections, Connector};
+use crate::upstream::exchange::{self, Exchange};
+use crate::upstream::response::{Body, READ_BYTES};
 use crate::upstream::{Upstreams, translate};
-use crate::downstream::{http1, http2};
 
 /// How long an account's question for its balances waits for a ledger that another process has.
 const BALANCES_PATIENCE: Duration = Duration::from_secs(5);

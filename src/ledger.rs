@@ -38,21 +38,21 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, oneshot};
 
+use crate::operate::status_store::{Changes, Errand, StatusStore};
 use crate::platform::channel::Channel;
 use crate::platform::pace;
 use crate::policy::Policy;
+use crate::policy::credits::{CreditAccount, Hold};
 use crate::policy::problem::{Problem, Row};
-use crate::policy::credits::{Hold, CreditAccount};
 use crate::policy::respond::TransactionId;
 use crate::site::status::history::Seconds;
 use crate::site::status::notice::Notice;
-use crate::operate::status_store::{StatusStore, Changes, Errand};
+pub use balance_index::Register;
 pub use bill::{Bill, Receipt};
 use entry::Entry;
 use question::Question;
 pub use question::{Answer, Corrected, Correction, Page, Refusal};
 use rates::Rates;
-pub use balance_index::Register;
 pub use store::Storage;
 
 /// Charges that may wait to be written. Beyond it the disk is too slow for the traffic, and
@@ -303,7 +303,11 @@ impl Ledger {
     /// # Errors
     /// `credits-insufficient`, or `internal` while the books cannot be kept: never a refusal that
     /// blames the customer for that.
-    pub async fn hold<'p>(&self, credit_account: Option<&'p Arc<CreditAccount>>, amount: u32) -> Result<Hold<'p>, Problem> {
+    pub async fn hold<'p>(
+        &self,
+        credit_account: Option<&'p Arc<CreditAccount>>,
+        amount: u32,
+    ) -> Result<Hold<'p>, Problem> {
         let Some(credit_account) = credit_account else { return Ok(Hold::nothing()) };
         let standing = match self.shared.standing() {
             BalanceState::Awaited => self.shared.settled().await,

@@ -21,24 +21,24 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::platform::tls::client::ClientTls;
 use crate::policy::account::directory::Accounts;
 use crate::policy::account::{Digest, Principal};
 use crate::policy::check::body::BodyRule;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::header::{DeadlineRule, HeaderRule};
-use crate::policy::http::media::Media;
 use crate::policy::check::network::Networks;
+use crate::policy::credits::CreditAccount;
 use crate::policy::http::head::{Head, HeadLimits};
-use crate::policy::page::{ListenerScope, PageTable, PageEntry};
+use crate::policy::http::media::Media;
+use crate::policy::page::{ListenerScope, PageEntry, PageTable};
+use crate::policy::problem::messages::Wording;
 use crate::policy::problem::{Hint, Problem, Row};
 use crate::policy::rate::Window;
-use crate::policy::credits::CreditAccount;
+use crate::policy::tariff::Tariff;
 use crate::site::brand::Site;
 use crate::site::status::StatusSettings;
 use crate::telemetry::traffic::Traffic;
-use crate::policy::tariff::Tariff;
-use crate::platform::tls::client::ClientTls;
-use crate::policy::problem::messages::Wording;
 
 /// The longest that the end of a process may take.
 pub const LONGEST_GRACE: Duration = Duration::from_secs(3600);

@@ -30,9 +30,9 @@ use arc_swap::ArcSwap;
 
 use crate::platform::clock::Clock;
 use crate::policy::Upstream;
-use crate::upstream::settings::{Address, MAX_SERVERS};
 use crate::policy::problem::{Hint, Problem, Row};
 use crate::policy::rate::Now;
+use crate::upstream::settings::{Address, MAX_SERVERS};
 use breaker::{Breaker, Change, Pass};
 use figures::Tally;
 use servers::{Lack, Roster, Server, State, Tried};

@@ -13,6 +13,7 @@
     clippy::nonminimal_bool
 )]
 
+mod admin;
 mod command_line;
 mod contract;
 mod corpora;

@@ -8,13 +8,13 @@ use super::compile::check_name;
 use super::file;
 use super::products::{known, listed};
 use super::units::Parsed;
+use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
+use crate::policy::Product;
 use crate::policy::account::{Expiry, Key, ProductSet, Token};
 use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
-use crate::policy::Product;
-use crate::policy::rate::Allowance;
 use crate::policy::credits::balance::MAX_CREDITS;
-use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
+use crate::policy::rate::Allowance;
 
 /// The longest time that a burst may need to be there again; far below what the clock can count.
 const LONGEST_REFILL: Duration = Duration::from_secs(366 * 86_400);

@@ -8,19 +8,19 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::account::{Compiled, AccountContext};
+use super::account::{AccountContext, Compiled};
 use super::compile::check_name;
 use super::lines::{self, Lines, Next};
 use super::{Predecessor, Shortcuts, Source, file};
-use crate::policy::account::directory::{Accounts, Text, Unchanged};
-use crate::policy::account::{Account, Key, CreditAccounts};
-use crate::policy::check::domain::{DomainList, Domains};
-use crate::policy::check::network::{Networks, Ranges};
+use crate::config::yaml::{self, Entries, Listed, Mistakes, Place};
 use crate::platform::pace;
 use crate::policy::Product;
+use crate::policy::account::directory::{Accounts, Text, Unchanged};
+use crate::policy::account::{Account, CreditAccounts, Key};
+use crate::policy::check::domain::{DomainList, Domains};
+use crate::policy::check::network::{Networks, Ranges};
 use crate::policy::credits::CreditAccount;
-use crate::policy::rate::{Allowance, Tat, Rate, Window};
-use crate::config::yaml::{self, Entries, Listed, Mistakes, Place};
+use crate::policy::rate::{Allowance, Rate, Tat, Window};
 
 /// Mistakes that one JSON Lines file may have before the rest of it is left alone.
 const MAX_MISTAKES_PER_FILE: usize = 20;
@@ -235,7 +235,8 @@ impl<'c> AccountsBuilder<'c> {
                 Some((*place, known.unwrap_or_else(new)))
             }
         };
-        let credit_accounts: CreditAccounts = compiled.funds.iter().filter_map(credit_account).collect::<Vec<_>>().into();
+        let credit_accounts: CreditAccounts =
+            compiled.funds.iter().filter_map(credit_account).collect::<Vec<_>>().into();
         let rate = compiled.rate.map_or(Rate::Unlimited, |allowance| {
             let window = self.windows.entry(allowance).or_insert_with(|| Arc::new(Window::new(allowance)));
             Rate::within(Arc::clone(window))

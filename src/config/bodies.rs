@@ -10,9 +10,9 @@ use super::problems::Rows;
 use super::products::ProductContext;
 use super::units::{Bytes, Parsed};
 use super::{Source, file};
-use crate::policy::check::body::{BodyRule, Mapping, Schema, When};
-use crate::platform::pace;
 use crate::config::yaml::{Mistakes, Place, Written};
+use crate::platform::pace;
+use crate::policy::check::body::{BodyRule, Mapping, Schema, When};
 
 /// Bytes that a body may have at most: it is held in memory as a whole.
 const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;

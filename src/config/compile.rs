@@ -12,26 +12,29 @@ use super::accounts::AccountsBuilder;
 use super::problems::Rows;
 use super::products::{self, ProductContext, listed};
 use super::tls::client_tls;
-use super::units::{Bytes, Parsed};
-use super::{Config, Shortcuts, Source, credits, file, listeners, pages, telemetry, status, upstreams};
+use super::units::{Bytes, HostName, Parsed};
+use super::{Config, Shortcuts, Source, credits, file, listeners, pages, status, telemetry, upstreams};
+use crate::config::yaml::{Mistakes, Place, Written};
+use crate::operate::status_recorder;
+use crate::platform::pace;
 use crate::policy::account::directory::Accounts;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::header::HeaderRule;
-use crate::policy::http::media::{Media, MediaType};
 use crate::policy::check::network::Networks;
 use crate::policy::http::head::{HeadLimits, MAX_FIELDS};
-use crate::platform::pace;
+use crate::policy::http::media::{Media, MediaType};
 use crate::policy::page::PageTable;
-use crate::site::pages::{Own, example};
-use crate::policy::{Endpoint, AccountInfo, Limits, Paths, Policy, Preflight, Product, Upstream};
-use crate::policy::rate::{Allowance, Window};
-use crate::site::brand::Site;
-use crate::operate::status_recorder;
-use crate::site::status::publish;
 use crate::policy::problem::messages::Wording;
-use crate::config::yaml::{Mistakes, Place, Written};
+use crate::policy::rate::{Allowance, Window};
+use crate::policy::{AccountInfo, Endpoint, Limits, Paths, Policy, Preflight, Product, Upstream};
+use crate::site::brand::Site;
+use crate::site::pages::{Own, example};
+use crate::site::status::publish;
 
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9901);
+
+/// Names of the admin listener beside its own.
+pub const MAX_ADMIN_HOSTS: usize = 100;
 
 /// More threads than this help nobody.
 pub const MAX_WORKERS: usize = 1024;
@@ -53,6 +56,7 @@ pub fn compile(
     }
     let own = listeners::compile(file.listen, file.h2c, file.listeners, root, source, mistakes);
     let admin = admin(file.admin, file.admin_exposed, &own, root, mistakes);
+    let admin_hosts = admin_hosts(file.admin_hosts, mistakes);
     let workers = workers(file.workers, mistakes);
     let public_url = file.public_url.require(
         root,
@@ -168,11 +172,16 @@ pub fn compile(
             Source::Embedded(_) => example::Tokens::Demo,
         };
         let before = before.map(|before| &before.pages);
-        crate::site::pages::publish(&mut policy, &Own { words: rows.words(), extra: own_pages.extra, examples }, before);
+        crate::site::pages::publish(
+            &mut policy,
+            &Own { words: rows.words(), extra: own_pages.extra, examples },
+            before,
+        );
         publish::publish(&mut policy, status_recorder::unix_seconds(), before);
     }
     let admin_token = file.admin_token.take().map(|digest| digest.0);
-    Some(Config { listeners: Arc::new(own.listeners), workers, admin, admin_token, ledger, outlets, policy })
+    let listeners = Arc::new(own.listeners);
+    Some(Config { listeners, workers, admin, admin_token, admin_hosts, ledger, outlets, policy })
 }
 
 /// How often an account may ask about its credits, unless the configuration says otherwise.
@@ -253,6 +262,14 @@ fn admin(
         mistakes.push(place, "can be reached from other machines; use a loopback address, or say admin_exposed: true");
     }
     address
+}
+
+fn admin_hosts(hosts: file::Texts<HostName>, mistakes: &mut Mistakes) -> Box<[Box<str>]> {
+    let place = hosts.place().cloned();
+    let hosts = hosts.take().unwrap_or_default();
+    let fits = hosts.0.len() <= MAX_ADMIN_HOSTS;
+    out_of_range(place, fits, || format!("at most {MAX_ADMIN_HOSTS} names"), mistakes);
+    hosts.0.into_iter().map(|(Parsed(HostName(name)), _)| name).collect()
 }
 
 fn workers(workers: Written<usize>, mistakes: &mut Mistakes) -> usize {

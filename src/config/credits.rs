@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::units::Bytes;
 use super::{Source, file};
-use crate::policy::check::body::BodyRule;
-use crate::ledger::{Durability, Storage as Books, LedgerSettings};
-use crate::policy::tariff::{Condition, Line, MAX_LINE_CREDITS, MAX_LINES, MAX_TESTS, Step, Tariff, Test, Tests};
 use crate::config::yaml::{Listed, Mistakes, Place, Written};
+use crate::ledger::{Durability, LedgerSettings, Storage as Books};
+use crate::policy::check::body::BodyRule;
+use crate::policy::tariff::{Condition, Line, MAX_LINE_CREDITS, MAX_LINES, MAX_TESTS, Step, Tariff, Test, Tests};
 
 /// Bytes of the path of the ledger: far more than file systems take.
 const MAX_PATH: Bytes = Bytes(4096);

@@ -14,15 +14,15 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::units::{Bytes, Decimal, FromText, HeaderName, Mode, Parsed, PerPeriod, PublicUrl, RouteText};
+use super::units::{Bytes, Decimal, FromText, HeaderName, HostName, Mode, Parsed, PerPeriod, PublicUrl, RouteText};
+use crate::config::yaml::{Entries, Listed, Place, TEXT_OR_KEYS, Written};
 use crate::policy::account::{Digest, Expiry};
 use crate::policy::check::domain::Pattern;
 use crate::policy::http::media::MediaType;
-use crate::upstream::settings::Address;
 use crate::policy::problem::Status as ProblemStatus;
 use crate::site::colour::Colour;
 use crate::site::status::notice::Moment;
-use crate::config::yaml::{Entries, Listed, Place, TEXT_OR_KEYS, Written};
+use crate::upstream::settings::Address;
 
 /// A value written as one text.
 pub type Text<T> = Written<Parsed<T>>;
@@ -55,6 +55,10 @@ pub struct File {
     /// `tollgate token hash` prints it. Default: none is needed, but an exposed listener tells nothing of
     /// credits and upstreams without one.
     pub admin_token: Text<Digest>,
+    /// Names by which operators reach `admin`, beside its address and localhost: a request for another
+    /// name could be a web page's. Default: none.
+    #[schemars(length(max = super::compile::MAX_ADMIN_HOSTS))]
+    pub admin_hosts: Texts<HostName>,
     /// What links to problem pages begin with. No default.
     pub public_url: Text<PublicUrl>,
     /// What problem pages and reference pages look like, and where they are served.
@@ -634,13 +638,13 @@ pub struct Metrics {
 pub struct AccessLog {
     /// A file, its path from this file's directory, or stdout. SIGHUP opens it anew, for logrotate.
     pub file: Written<String>,
+    /// What its members are called: tollgate, the product's own short names; otel, those of
+    /// OpenTelemetry's semantic conventions; ecs, those of the Elastic Common Schema. Default: tollgate.
+    pub names: Written<LogNames>,
     /// The share of requests that get a line. Default: all.
     pub sample: Written<LogSample>,
     /// The key of the HMAC-SHA-256 that stands for a reference that a client sends; ${env:NAME} and
     /// ${file:PATH} work as in add_headers. Default: a new key with each start.
-    /// What its members are called: tollgate, the product's own short names; otel, those of
-    /// OpenTelemetry's semantic conventions; ecs, those of the Elastic Common Schema. Default: tollgate.
-    pub names: Written<LogNames>,
     pub reference_key: Written<String>,
 }
 
@@ -651,10 +655,6 @@ pub struct LogSample {
     /// The share of answered requests (200 and 204) that get one. Default: 1.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub ok: Written<f64>,
-}
-
-/// Traces, and where spans go.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
     /// The shares of refused requests, each by the slug of its problem. Default: 1 for each.
     pub refused: Entries<f64>,
 }
@@ -667,6 +667,10 @@ pub enum LogNames {
     Tollgate,
     Otel,
     Ecs,
+}
+
+/// Traces, and where spans go.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tracing {
     /// A sound traceparent of a client goes on to the backend with its tracestate, and any other is made
@@ -685,13 +689,13 @@ pub struct Otlp {
     /// The share of requests that have spans; one whose traceparent is not sampled has none. Default: 1.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub sample: Written<f64>,
+    /// A request whose traceparent is sampled has spans beyond that share; for a gateway that only callers
+    /// of your own can reach, since anybody can say so. Default: false.
+    pub trust_sampled: Written<bool>,
     /// What the collector calls this gateway. Default: tollgate.
     pub service_name: Written<String>,
 }
 
-    /// A request whose traceparent is sampled has spans beyond that share; for a gateway that only callers
-    /// of your own can reach, since anybody can say so. Default: false.
-    pub trust_sampled: Written<bool>,
 /// What the status pages say beside what was counted.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

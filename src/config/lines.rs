@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 
-use super::account::{Compiled, AccountContext};
+use super::account::{AccountContext, Compiled};
 use super::file;
 use crate::config::yaml::{self, Mistakes, Place};
 
@@ -56,14 +56,24 @@ impl<R: BufRead> Lines<R> {
 
 /// Compiles the account of a line, with its name. A line without mistakes is read by the fast parser; one
 /// that has any is read again by the one that knows places.
-pub fn compile(rules: &AccountContext<'_>, text: &str, at_line: &Place, mistakes: &mut Mistakes) -> Option<(String, Compiled)> {
+pub fn compile(
+    rules: &AccountContext<'_>,
+    text: &str,
+    at_line: &Place,
+    mistakes: &mut Mistakes,
+) -> Option<(String, Compiled)> {
     let mut of_line = Mistakes::default();
     let line = serde_json::from_str::<file::AccountLine>(text).ok();
     let compiled = line.and_then(|line| rules.compile_line(line, at_line, &mut of_line));
     compiled.filter(|_| of_line.is_empty()).or_else(|| reread(rules, text, at_line, mistakes))
 }
 
-fn reread(rules: &AccountContext<'_>, text: &str, at_line: &Place, mistakes: &mut Mistakes) -> Option<(String, Compiled)> {
+fn reread(
+    rules: &AccountContext<'_>,
+    text: &str,
+    at_line: &Place,
+    mistakes: &mut Mistakes,
+) -> Option<(String, Compiled)> {
     let mut of_line = Mistakes::default();
     // Blank lines before it, so that a message that names two lines is right about both.
     let text = "\n".repeat(at_line.line.saturating_sub(1)) + text;

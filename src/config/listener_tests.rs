@@ -8,9 +8,9 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, SignatureAlgorit
 
 use super::tests::{GOOD, Scratch};
 use super::*;
-use crate::policy::check::network::Networks;
 use crate::downstream::listener::{At, Listener};
 use crate::platform::tls::server::Clients;
+use crate::policy::check::network::Networks;
 
 /// A certificate that signs itself, and its key.
 fn certificate(change: impl FnOnce(&mut CertificateParams)) -> (String, String) {

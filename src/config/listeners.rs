@@ -12,10 +12,10 @@ use super::products::listed;
 use super::tls::{in_directory, server_tls};
 use super::units::{Mode, Parsed};
 use super::{Source, file};
-use crate::policy::check::network::Networks;
-use crate::downstream::listener::{At, Listener, Listeners, MAX_UNIX_PATH_BYTES};
-use crate::policy::page::ListenerScope;
 use crate::config::yaml::{Listed, Mistakes, Place, Written};
+use crate::downstream::listener::{At, Listener, Listeners, MAX_UNIX_PATH_BYTES};
+use crate::policy::check::network::Networks;
+use crate::policy::page::ListenerScope;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 

@@ -6,10 +6,10 @@ use sha2::{Digest, Sha256};
 
 use super::units::{FromText, Parsed, PublicUrl};
 use super::{Source, file};
-use crate::site::pages::markdown::{self, ExtraPage};
-use crate::site::colour::{LEAST_CONTRAST, Palette};
-use crate::site::brand::{Link, Logo, Site, Support};
 use crate::config::yaml::{Mistakes, Place, Written};
+use crate::site::brand::{Link, Logo, Site, Support};
+use crate::site::colour::{LEAST_CONTRAST, Palette};
+use crate::site::pages::markdown::{self, ExtraPage};
 
 /// Bytes of a logo; it is sent with every first visit.
 const MAX_LOGO_BYTES: u64 = 256 * 1024;

@@ -2,10 +2,10 @@
 
 use super::file;
 use super::units::Parsed;
-use crate::site::pages::problems::OwnWords;
-use crate::policy::problem::{Fault, Row, Status, TABLE};
-use crate::policy::problem::messages::Text;
 use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
+use crate::policy::problem::messages::Text;
+use crate::policy::problem::{Fault, Row, Status, TABLE};
+use crate::site::pages::problems::OwnWords;
 
 /// All rows of a configuration, built-in and own.
 pub struct Rows {

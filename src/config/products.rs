@@ -12,18 +12,18 @@ use super::credits::tariff;
 use super::problems::Rows;
 use super::units::{HeaderName, Parsed};
 use super::{Source, file};
+use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
+use crate::platform::pace;
 use crate::policy::account::MAX_PRODUCTS;
 use crate::policy::check::body::Schema;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::header::{DeadlineRule, HeaderRule, Shape};
 use crate::policy::http::media::{Media, MediaType};
-use crate::platform::pace;
-use crate::upstream::settings::AddedHeaders;
-use crate::policy::{Endpoint, Paths, Policy, Preflight, Product, Upstream};
 use crate::policy::problem::Row;
-use crate::site::brand::Site;
 use crate::policy::problem::messages::{Text, Wording};
-use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
+use crate::policy::{Endpoint, Paths, Policy, Preflight, Product, Upstream};
+use crate::site::brand::Site;
+use crate::upstream::settings::AddedHeaders;
 
 /// What products are compiled with.
 pub struct ProductContext<'c> {

@@ -13,9 +13,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::file::{AccountLine, AccountsFile, AnyServer, File, Funds, Server};
 use super::units::{FromText, Parsed};
-use crate::upstream::settings::Address;
-use crate::policy::credits::balance::MAX_CREDITS;
 use crate::config::yaml::{Entries, Listed, Written};
+use crate::policy::credits::balance::MAX_CREDITS;
+use crate::upstream::settings::Address;
 
 /// Which kind of file a schema is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

@@ -13,15 +13,15 @@ use serde_json::{Map, Value, json};
 
 use super::Config;
 use super::units::Bytes;
+use crate::downstream::listener::{At, Listener};
+use crate::ledger;
+use crate::platform::pace;
 use crate::policy::account::{Account, Expiry, Token};
 use crate::policy::check::header::Shape;
-use crate::ledger;
-use crate::downstream::listener::{At, Listener};
-use crate::platform::pace;
-use crate::upstream::settings::{BreakerRule, HealthRule, Probe};
-use crate::policy::{Policy, Product, Upstream};
 use crate::policy::rate::{Allowance, Rate};
+use crate::policy::{Policy, Product, Upstream};
 use crate::telemetry::access_log;
+use crate::upstream::settings::{BreakerRule, HealthRule, Probe};
 
 /// What stands in the place of a secret.
 const HIDDEN: &str = "***";
@@ -56,6 +56,7 @@ pub fn effective(written: AsWritten, config: &Config) -> Value {
     fill(&mut root, "admin", config.admin.to_string());
     fill(&mut root, "admin_exposed", false);
     hide(&mut root, "admin_token");
+    fill(&mut root, "admin_hosts", json!([]));
     fill(&mut root, "trusted_proxies", json!([]));
     fill(&mut root, "include", json!([]));
     limits(section(&mut root, "limits"), policy);
@@ -95,7 +96,10 @@ fn account(account: &Account, policy: &Policy) -> Value {
         Rate::Unlimited => json!({ "unlimited": true }),
         Rate::Limited(window, _) => allowance(window.allowance()),
     };
-    let credits = account.credit_accounts.iter().map(|credit_account| (credit_account.product.to_string(), credit_account.first_grant.into()));
+    let credits = account
+        .credit_accounts
+        .iter()
+        .map(|credit_account| (credit_account.product.to_string(), credit_account.first_grant.into()));
     let tokens: Vec<Value> = account.keys.iter().map(|key| token(&key.token, policy)).collect();
     json!({ "rate": rate, "credits": credits.collect::<Map<_, _>>(), "tokens": tokens })
 }
@@ -230,8 +234,8 @@ fn sampling(root: &mut Value, config: &Config) {
     fill(metrics, "max_series", sampling.max_series);
     if let Some(access_log::AccessLogSettings { reference_key, names, .. }) = &config.outlets.access_log {
         let log = section(root, "access_log");
-        fill(section(log, "sample"), "ok", sampling.ok_lines.get());
         fill(log, "names", names.word());
+        fill(section(log, "sample"), "ok", sampling.ok_lines.get());
         if reference_key.is_some() {
             hide(log, "reference_key");
         }
@@ -241,8 +245,8 @@ fn sampling(root: &mut Value, config: &Config) {
     if let Some(settings) = &config.outlets.otlp {
         let otlp = section(tracing, "otlp");
         fill(otlp, "sample", sampling.spans.get());
-        fill(otlp, "service_name", &*settings.service_name);
         fill(otlp, "trust_sampled", sampling.trust_sampled);
+        fill(otlp, "service_name", &*settings.service_name);
     }
 }
 

@@ -2,9 +2,9 @@
 //! answered with.
 
 use super::tests::{GOOD, check_edits};
-use crate::telemetry::sampling::Share;
 use crate::telemetry::access_log::{self, Destination};
 use crate::telemetry::names::Naming;
+use crate::telemetry::sampling::Share;
 use crate::telemetry::{Outlets, otlp};
 
 /// [`GOOD`], with everything that can be seen.
@@ -32,7 +32,10 @@ fn what_is_written_is_what_is_seen() {
     assert!(!format!("{access_log:?}").contains("0123456789abcdef"));
     assert_eq!(config.outlets, Outlets { access_log: Some(access_log), otlp: Some(otlp) });
     let quiet = super::parse("f", GOOD, &super::Source::Embedded(&[])).unwrap();
-    assert_eq!((quiet.outlets, quiet.policy.sampling), (Outlets::default(), crate::telemetry::sampling::Sampling::default()));
+    assert_eq!(
+        (quiet.outlets, quiet.policy.sampling),
+        (Outlets::default(), crate::telemetry::sampling::Sampling::default())
+    );
 }
 
 #[test]

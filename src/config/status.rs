@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::file;
 use super::products::listed;
 use super::units::Parsed;
+use crate::config::yaml::{Listed, Mistakes, Place, Written};
 use crate::policy::Product;
 use crate::site::status::StatusSettings;
 use crate::site::status::burn::{Burn, Rule};
 use crate::site::status::history::{HOUR, HOURS_KEPT, Seconds};
 use crate::site::status::notice::{MAX_NOTICES, Matter, Moment, Notice, check_text, check_times};
-use crate::config::yaml::{Listed, Mistakes, Place, Written};
 
 /// Rules in a list; three are usual.
 const MAX_RULES: usize = 8;

@@ -7,11 +7,11 @@ use super::compile::out_of_range;
 use super::problems::Rows;
 use super::upstreams::resolved;
 use super::{Source, file};
-use crate::telemetry::sampling::{MAX_SERIES, Share, Sampling};
+use crate::config::yaml::{Entries, Mistakes, Place, Written};
 use crate::policy::problem::Row;
 use crate::telemetry::names::Naming;
+use crate::telemetry::sampling::{MAX_SERIES, Sampling, Share};
 use crate::telemetry::{Outlets, access_log, otlp};
-use crate::config::yaml::{Entries, Mistakes, Place, Written};
 
 /// The file that stands for standard output.
 const STDOUT: &str = "stdout";

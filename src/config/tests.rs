@@ -17,8 +17,8 @@ use serde_json::Value;
 use super::*;
 use crate::policy::account::{Digest, Expiry};
 use crate::policy::check::header::Shape;
-use crate::upstream::settings::{BreakerRule, MAX_SERVERS, Probe};
 use crate::policy::problem::{Row, TABLE};
+use crate::upstream::settings::{BreakerRule, MAX_SERVERS, Probe};
 
 /// A configuration with every kind of value and no mistake.
 pub const GOOD: &str = r#"listen: 127.0.0.1:8080
@@ -1469,7 +1469,7 @@ fn mistakes_that_any_yaml_can_have() {
         Case {
             edits: &[(GOOD, "- listen\n")],
             lines: &[
-                "f:1:1: .: is a list, but a mapping is wanted here; write `key: value` lines below it; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, public_url, pages, trusted_proxies, limits, grace, upstreams, products, problems, ledger, enquiry_rate, metrics, access_log, tracing, status, accounts, include",
+                "f:1:1: .: is a list, but a mapping is wanted here; write `key: value` lines below it; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, admin_hosts, public_url, pages, trusted_proxies, limits, grace, upstreams, products, problems, ledger, enquiry_rate, metrics, access_log, tracing, status, accounts, include",
             ],
         },
         Case {
@@ -1483,7 +1483,7 @@ fn mistakes_that_any_yaml_can_have() {
         Case {
             edits: &[("workers: 2", "threads: 2")],
             lines: &[
-                "f:2:1: threads: is not a key here; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, public_url, pages, trusted_proxies, limits, grace, upstreams, products, problems, ledger, enquiry_rate, metrics, access_log, tracing, status, accounts, include",
+                "f:2:1: threads: is not a key here; the keys are listen, h2c, listeners, workers, admin, admin_exposed, admin_token, admin_hosts, public_url, pages, trusted_proxies, limits, grace, upstreams, products, problems, ledger, enquiry_rate, metrics, access_log, tracing, status, accounts, include",
             ],
         },
         Case {
@@ -1825,8 +1825,9 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
         "Defaults: failures {failures}, error_percent {error_percent}, window {window:?}, min_requests {min_requests},\n    # open_for {open_for:?}."
     ));
 
-    let names =
-        |types: &[crate::policy::http::media::MediaType]| types.iter().map(|kind| kind.name().to_owned()).collect::<Vec<_>>();
+    let names = |types: &[crate::policy::http::media::MediaType]| {
+        types.iter().map(|kind| kind.name().to_owned()).collect::<Vec<_>>()
+    };
     states("and that a body may have. Default: application/json.");
     assert_eq!(
         (names(&p.media.served), names(&p.media.taken)),

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 
 use super::{Source, file};
+use crate::config::yaml::{Mistakes, Place, Written};
 use crate::platform::tls::client::{ClientFiles, ClientTls};
 use crate::platform::tls::follow::{Files, Followed};
 use crate::platform::tls::server::{Clients, MAX_CERTIFICATES, ServerFiles, ServerTls};
 use crate::platform::tls::{FileFault, Pair};
-use crate::config::yaml::{Mistakes, Place, Written};
 
 /// The files that are named, and where.
 #[derive(Default)]

@@ -10,8 +10,10 @@ use super::listeners::Compiled;
 use super::products::listed;
 use super::units::{FromText, HeaderName, Parsed};
 use super::{Source, file};
-use crate::upstream::settings::{AddedHeaders, Address, BreakerRule, EjectionRule, HealthRule, MAX_SERVERS, Probe, Server};
 use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
+use crate::upstream::settings::{
+    AddedHeaders, Address, BreakerRule, EjectionRule, HealthRule, MAX_SERVERS, Probe, Server,
+};
 
 /// The greatest weight of a server, which bounds the length of the plan of turns.
 pub const MAX_WEIGHT: u32 = 100;

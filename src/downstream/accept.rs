@@ -18,12 +18,12 @@ use prometheus_client::registry::Registry;
 use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
-use crate::policy::check::network::Networks;
-use crate::policy::http::head::Peer;
 use crate::downstream::listener::{At, Listener, Local};
-use crate::policy::Limits;
 use crate::downstream::proxy_protocol::{self, Unstated};
 use crate::platform::tls::stream::Secured;
+use crate::policy::Limits;
+use crate::policy::check::network::Networks;
+use crate::policy::http::head::Peer;
 
 /// Why a connection ended before its first request could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,7 +7,6 @@
 
 pub(crate) mod abuse;
 
-
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -23,11 +22,11 @@ use pingora_timeout::{sleep, timeout};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+use crate::gateway::{Answered, Downstream, Gateway, Snapshot, Unanswered};
+use crate::policy::Limits;
 use crate::policy::admit::Ingress;
 use crate::policy::check::body::TOO_LARGE;
-use crate::gateway::{Answered, Downstream, Gateway, Snapshot, Unanswered};
 use crate::policy::http::head::{Field, Head, Lines, Peer, Version};
-use crate::policy::Limits;
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{self, Http2Sink};
 use crate::telemetry::{Busy, Occupied};

@@ -8,9 +8,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::platform::tls::server::ServerTls;
 use crate::policy::check::network::Networks;
 use crate::policy::page::ListenerScope;
-use crate::platform::tls::server::ServerTls;
 
 /// Bytes of the path of a Unix socket: what the kernel has room for, less the zero at its end.
 pub const MAX_UNIX_PATH_BYTES: usize = 107;
@@ -187,7 +187,8 @@ mod tests {
 
     #[test]
     fn a_connection_belongs_to_the_listener_that_it_came_to() {
-        let listener = |text| Listener { at: at(text), h2c: false, tls: None, proxies: None, serves: ListenerScope::All };
+        let listener =
+            |text| Listener { at: at(text), h2c: false, tls: None, proxies: None, serves: ListenerScope::All };
         let texts = ["0.0.0.0:80", "[::1]:80", "[::]:81", "127.0.0.1:82", "/run/a", "/run/b"];
         let listeners = Listeners(texts.map(listener).into());
         for (local, expected) in [

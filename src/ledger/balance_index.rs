@@ -23,7 +23,9 @@ impl Register {
     /// A register of credit accounts, each of another account or product.
     pub fn new(credit_accounts: Vec<Arc<CreditAccount>>) -> Register {
         let hasher = DefaultHashBuilder::default();
-        let hash_of = |place: &u32| at(&credit_accounts, *place).map_or(0, |credit_account| hasher.hash_one(credit_account.key()));
+        let hash_of = |place: &u32| {
+            at(&credit_accounts, *place).map_or(0, |credit_account| hasher.hash_one(credit_account.key()))
+        };
         let mut places = HashTable::with_capacity(credit_accounts.len());
         for place in 0..u32::try_from(credit_accounts.len()).unwrap_or(u32::MAX) {
             places.insert_unique(hash_of(&place), place, hash_of);
@@ -44,7 +46,8 @@ impl Register {
         let new = Register::new(credit_accounts.cloned().collect());
         // Most stand where they stood.
         let is_gone = |(place, known): &(usize, &Arc<CreditAccount>)| {
-            let in_place = new.credit_accounts.get(*place).is_some_and(|credit_account| Arc::ptr_eq(credit_account, known));
+            let in_place =
+                new.credit_accounts.get(*place).is_some_and(|credit_account| Arc::ptr_eq(credit_account, known));
             !in_place && new.find(&known.account, &known.product).is_none()
         };
         let mut gone = self.credit_accounts.iter().enumerate().filter(is_gone).map(|(_, known)| known).peekable();
@@ -58,7 +61,8 @@ impl Register {
     /// The place of an account's credit account for a product in [`Register::all`].
     pub fn place(&self, account: &str, product: &str) -> Option<usize> {
         let key = (account, product);
-        let is_equal = |place: &u32| at(&self.credit_accounts, *place).is_some_and(|credit_account| credit_account.key() == key);
+        let is_equal =
+            |place: &u32| at(&self.credit_accounts, *place).is_some_and(|credit_account| credit_account.key() == key);
         self.places.find(self.hasher.hash_one(key), is_equal).and_then(|place| usize::try_from(*place).ok())
     }
 

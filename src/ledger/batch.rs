@@ -23,7 +23,11 @@ pub struct Batch {
 
 impl Batch {
     /// A batch of charges. `is_due` tells whether the first grant of a credit account is not written yet.
-    pub fn of_charges(position: Position, mut charges: Vec<Charge>, is_due: impl Fn(&Arc<CreditAccount>) -> bool) -> Batch {
+    pub fn of_charges(
+        position: Position,
+        mut charges: Vec<Charge>,
+        is_due: impl Fn(&Arc<CreditAccount>) -> bool,
+    ) -> Batch {
         // Nobody waits for these any more.
         charges.retain(|charge| !matches!(&charge.stage, Stage::Waiting(waiting) if waiting.is_closed()));
         // Equal credit accounts come to stand together, and what is given back before what may already be

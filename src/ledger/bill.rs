@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::{Durability, Ledger, Recorded, Stage};
+use crate::policy::credits::{CreditAccount, Hold};
 use crate::policy::problem::{Problem, Row};
-use crate::policy::credits::{Hold, CreditAccount};
 use crate::policy::respond::TransactionId;
 
 /// What an answer costs, and whom. Dropping it costs nobody anything: only an answer that was

@@ -11,10 +11,13 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
+use chrono::{DateTime, SecondsFormat, Utc};
+use rusqlite::types::Value;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params, params_from_iter};
 
 use super::LedgerFault;
 use super::entry::{Draft, Entry, Kind, Position, Reference};
+use super::question::Page;
 
 /// Marks the file as a ledger: "toll" in ASCII.
 const APPLICATION_ID: i64 = 0x746f_6c6c;
@@ -180,7 +183,9 @@ impl Store {
         let sums = "SELECT (SELECT COALESCE(SUM(amount), 0) FROM entry) = \
                     (SELECT COALESCE(SUM(granted - spent), 0) FROM balance)";
         if !self.connection.query_row(sums, [], |row| row.get::<_, bool>(0))? {
-            return Err(LedgerFault::new("the balances are not the sums of the rows; put a sound copy of the ledger back"));
+            return Err(LedgerFault::new(
+                "the balances are not the sums of the rows; put a sound copy of the ledger back",
+            ));
         }
         Ok(())
     }
@@ -322,28 +327,42 @@ impl Store {
         Ok(statement.query_row(params![account, product, key], entry).optional()?)
     }
 
-    /// Rows after an id, the oldest first: of one account's product, or of all.
+    /// The rows of a page, the oldest first.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn page(&self, of: Option<(&str, &str)>, after: i64, rows: u32) -> Result<Vec<Entry>, LedgerFault> {
-        let rows = rows.clamp(1, MAX_PAGE_ROWS);
-        let found = match of {
-            Some((account, product)) => {
-                let query = format!(
-                    "SELECT {COLUMNS} FROM entry WHERE account = ?1 AND product = ?2 AND id > ?3 ORDER BY id LIMIT ?4"
-                );
-                let mut statement = self.connection.prepare_cached(&query)?;
-                statement.query_map(params![account, product, after, rows], entry)?.collect()
+    pub fn page(&self, page: &Page) -> Result<Vec<Entry>, LedgerFault> {
+        let rows = page.rows.clamp(1, MAX_PAGE_ROWS);
+        let key = page.credit_account.as_ref().map(|credit_account| credit_account.key());
+        let account = key.map(|(account, _)| account).or(page.account.as_deref());
+        let product = key.map(|(_, product)| product);
+        // Times are texts of one form, so that they sort as times do.
+        let (since, until) = (page.since.map(written_at), page.until.map(written_at));
+        let mut query = format!("SELECT {COLUMNS} FROM entry WHERE id > ?1");
+        let mut values: Vec<Value> = vec![page.after.into(), rows.into()];
+        let text = |text: &str| Value::from(text.to_owned());
+        for (condition, value) in [
+            ("account =", account.map(text)),
+            ("product =", product.map(text)),
+            ("at >=", since.map(Value::from)),
+            ("at <", until.map(Value::from)),
+        ] {
+            if let Some(value) = value {
+                values.push(value);
+                query += &format!(" AND {condition} ?{}", values.len());
             }
-            None => {
-                let query = format!("SELECT {COLUMNS} FROM entry WHERE id > ?1 ORDER BY id LIMIT ?2");
-                let mut statement = self.connection.prepare_cached(&query)?;
-                statement.query_map(params![after, rows], entry)?.collect::<Result<Vec<Entry>, _>>()
-            }
-        };
-        Ok(found?)
+        }
+        query += " ORDER BY id LIMIT ?2";
+        let mut statement = self.connection.prepare_cached(&query)?;
+        let found = statement.query_map(params_from_iter(values), entry)?;
+        Ok(found.collect::<Result<Vec<Entry>, _>>()?)
     }
+}
+
+/// A time as rows have it.
+fn written_at(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    time.unwrap_or(DateTime::<Utc>::MAX_UTC).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 const COLUMNS: &str = "id, at, account, product, kind, amount, lookups, reference, key, by, why";
@@ -386,7 +405,8 @@ fn lock(path: &Path) -> Result<File, LedgerFault> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => {
-            Err(LedgerFault::new("another process has the ledger; stop it, or give each gateway a ledger of its own").busy())
+            Err(LedgerFault::new("another process has the ledger; stop it, or give each gateway a ledger of its own")
+                .busy())
         }
         Err(fs::TryLockError::Error(error)) => Err(error.into()),
     }
@@ -424,7 +444,9 @@ impl From<rusqlite::Error> for LedgerFault {
     /// Says what an operator can do; the database's own words can hold names of accounts.
     fn from(error: rusqlite::Error) -> LedgerFault {
         let Some(code) = error.sqlite_error_code() else {
-            return LedgerFault::new("the database has answered what was not asked; the file may be of another program");
+            return LedgerFault::new(
+                "the database has answered what was not asked; the file may be of another program",
+            );
         };
         match code {
             ErrorCode::DiskFull => LedgerFault::new("the disk is full; make room on it"),
@@ -433,7 +455,9 @@ impl From<rusqlite::Error> for LedgerFault {
                 LedgerFault::new("another program has locked the ledger; let it finish")
             }
             ErrorCode::DatabaseCorrupt => LedgerFault::new("the file is damaged; put a sound copy of the ledger back"),
-            ErrorCode::NotADatabase => LedgerFault::new("the file is no ledger; name another file, or put the ledger back"),
+            ErrorCode::NotADatabase => {
+                LedgerFault::new("the file is no ledger; name another file, or put the ledger back")
+            }
             ErrorCode::CannotOpen => {
                 LedgerFault::new("the file cannot be opened; check that its directory is there and its rights")
             }
@@ -450,7 +474,9 @@ impl From<std::io::Error> for LedgerFault {
     fn from(error: std::io::Error) -> LedgerFault {
         match error.kind() {
             std::io::ErrorKind::NotFound => LedgerFault::new("its directory is not there; make it"),
-            std::io::ErrorKind::PermissionDenied => LedgerFault::new("this user may not open the file; mend its rights"),
+            std::io::ErrorKind::PermissionDenied => {
+                LedgerFault::new("this user may not open the file; mend its rights")
+            }
             std::io::ErrorKind::ReadOnlyFilesystem => {
                 LedgerFault::new("the file cannot be written; give this user the right to write it")
             }

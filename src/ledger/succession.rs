@@ -16,9 +16,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::batch::address;
 use super::balance_index::Register;
-use super::{Charge, LedgerCommand, Recorded, Shared, Stage, BalanceState};
+use super::batch::address;
+use super::{BalanceState, Charge, LedgerCommand, Recorded, Shared, Stage};
 use crate::platform::channel::Channel;
 use crate::policy::credits::CreditAccount;
 use crate::policy::respond::TransactionId;
@@ -105,7 +105,12 @@ impl SuccessorLink {
     }
 
     /// Asks for credits that a request of this process is to hold.
-    pub(super) fn borrow(&mut self, credit_account: Arc<CreditAccount>, credits: u32, told: oneshot::Sender<Option<u64>>) {
+    pub(super) fn borrow(
+        &mut self,
+        credit_account: Arc<CreditAccount>,
+        credits: u32,
+        told: oneshot::Sender<Option<u64>>,
+    ) {
         let (number, name) = (self.number(), Name::of(&credit_account));
         locked(&self.asked).holds.insert(number, PendingHold { credit_account, credits, told });
         if self.line.send(&ToSuccessor::Hold(number, name, credits), None).is_err() {
@@ -148,7 +153,9 @@ fn listen(line: &Channel, asked: &Mutex<HoldRequest>, orders: &Sender<LedgerComm
     while let Ok(Some((said, _))) = line.receive::<FromSuccessor>() {
         match said {
             FromSuccessor::Held(number, left) => {
-                let Some(PendingHold { credit_account, credits, told }) = locked(asked).holds.remove(&number) else { continue };
+                let Some(PendingHold { credit_account, credits, told }) = locked(asked).holds.remove(&number) else {
+                    continue;
+                };
                 // Nobody else grants in a process that has let its file go.
                 let left = left.filter(|_| credit_account.balance().grant(u64::from(credits)));
                 let _ = told.send(left);
@@ -215,7 +222,13 @@ impl PredecessorHolds {
     }
 
     /// Serves the process before until it has ended.
-    pub(super) fn serve(self, line: Channel, register: Arc<Register>, orders: Sender<LedgerCommand>, shared: Arc<Shared>) {
+    pub(super) fn serve(
+        self,
+        line: Channel,
+        register: Arc<Register>,
+        orders: Sender<LedgerCommand>,
+        shared: Arc<Shared>,
+    ) {
         let (recorded, waiting) = std::sync::mpsc::channel::<(u64, oneshot::Receiver<Recorded>)>();
         let Ok(answers) = line.another().and_then(|answers| line.set_patience(None).map(|()| answers)) else { return };
         // Charges are written in the order they came, so that one can be waited for after the other.
@@ -233,7 +246,8 @@ impl PredecessorHolds {
                 match told {
                     ToSuccessor::Hold(number, name, credits) => {
                         let credit_account = register.find(&name.account, &name.product);
-                        let left = credit_account.and_then(|credit_account| self.lend(credit_account, credits, &orders, &shared));
+                        let left = credit_account
+                            .and_then(|credit_account| self.lend(credit_account, credits, &orders, &shared));
                         // A process that is gone needs no answer.
                         let _ = line.send(&FromSuccessor::Held(number, left), None);
                     }
@@ -258,7 +272,13 @@ impl PredecessorHolds {
 
     /// Holds credits for the process before: what is left beside them. When a further process has the
     /// file already, it is asked.
-    fn lend(&self, credit_account: &Arc<CreditAccount>, credits: u32, orders: &Sender<LedgerCommand>, shared: &Shared) -> Option<u64> {
+    fn lend(
+        &self,
+        credit_account: &Arc<CreditAccount>,
+        credits: u32,
+        orders: &Sender<LedgerCommand>,
+        shared: &Shared,
+    ) -> Option<u64> {
         if shared.standing() == BalanceState::Usable {
             let held = locked(&self.0).hold(credit_account, credits);
             // Either whoever hands the ledger over sees this hold, or this sees that it is handed over.

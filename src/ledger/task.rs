@@ -12,13 +12,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use super::balance_index::Register;
 use super::batch::{Batch, address, draft};
 use super::entry::{Draft, Entry, Position, timestamp};
 use super::rates::{Rates, milliseconds};
-use super::balance_index::Register;
 use super::store::Store;
 use super::succession::{PredecessorHolds, SuccessorLink};
-use super::{Charge, Corrected, Correction, Durability, LedgerFault, LedgerCommand, Page, Question, Recorded, Refusal, LedgerSettings, Shared, Stage};
+use super::{
+    Charge, Corrected, Correction, Durability, LedgerCommand, LedgerFault, LedgerSettings, Page, Question, Recorded,
+    Refusal, Shared, Stage,
+};
 use crate::platform::channel::Channel;
 use crate::policy::credits::CreditAccount;
 
@@ -277,7 +280,9 @@ impl Task {
     fn gather(&mut self) -> Batch {
         let charges = std::mem::take(&mut self.pending);
         self.count_out(charges.len());
-        Batch::of_charges(self.next_position(), charges, |credit_account| self.due_set.contains(&address(credit_account)))
+        Batch::of_charges(self.next_position(), charges, |credit_account| {
+            self.due_set.contains(&address(credit_account))
+        })
     }
 
     fn write_first_grants(&mut self) {
@@ -286,7 +291,9 @@ impl Task {
         }
         let mut batch = Batch { position: self.next_position(), ..Batch::default() };
         let first = self.due.len().saturating_sub(FIRST_GRANTS_AT_ONCE);
-        for credit_account in self.due.iter().skip(first).rev().filter(|credit_account| self.due_set.contains(&address(credit_account))) {
+        for credit_account in
+            self.due.iter().skip(first).rev().filter(|credit_account| self.due_set.contains(&address(credit_account)))
+        {
             batch.first_grant(credit_account);
         }
         match self.commit(batch) {
@@ -395,7 +402,7 @@ impl Task {
     }
 
     fn page(&self, page: &Page) -> Result<Vec<Entry>, LedgerFault> {
-        self.opened()?.page(page.credit_account.as_ref().map(|credit_account| credit_account.key()), page.after, page.rows)
+        self.opened()?.page(page)
     }
 
     fn opened(&self) -> Result<&Store, LedgerFault> {

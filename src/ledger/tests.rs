@@ -15,9 +15,9 @@ use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 
 use crate::ledger::entry::Kind;
-use crate::ledger::{Answer, Bill, Ledger, Storage, BalanceState};
-use crate::policy::problem::{Problem, Row};
+use crate::ledger::{Answer, BalanceState, Bill, Ledger, Storage};
 use crate::policy::credits::Hold;
+use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::TransactionId;
 
 /// Random histories that the books are compared over.
@@ -526,8 +526,14 @@ fn a_grant_that_failed_but_is_there_counts_and_an_adjustment_that_is_not_there_i
         assert_eq!(credit_account.snapshot().available, available, "{amount} {is_there}");
         // Sent again with its key, it has happened once.
         let (kind, key) = (Kind::Adjustment, "k".to_owned());
-        let again =
-            Correction { credit_account: Arc::clone(credit_account), kind, amount, key, by: "ann".to_owned(), why: String::new() };
+        let again = Correction {
+            credit_account: Arc::clone(credit_account),
+            kind,
+            amount,
+            key,
+            by: "ann".to_owned(),
+            why: String::new(),
+        };
         let answer = ledger.correct(again);
         work(&mut task);
         let corrected = answer.wait_here().unwrap();
@@ -586,7 +592,8 @@ fn many_charges_of_one_licence_share_a_row_and_a_few_have_one_each() {
     let directory = scratch("rows");
     let (mut task, ledger) = task_on_a_file(&directory, Durability::Batch);
     let (credit_account, kind, by) = (credit_account(&ledger), Kind::Grant, "ann".to_owned());
-    let answer = ledger.correct(Correction { credit_account, kind, amount: 50, key: "k".to_owned(), by, why: String::new() });
+    let answer =
+        ledger.correct(Correction { credit_account, kind, amount: 50, key: "k".to_owned(), by, why: String::new() });
     work(&mut task);
     answer.wait_here().unwrap();
     for count in [3, 40] {
@@ -595,7 +602,7 @@ fn many_charges_of_one_licence_share_a_row_and_a_few_have_one_each() {
         }
         work(&mut task);
     }
-    let rows = task.store.as_ref().unwrap().page(None, 0, 1000).unwrap();
+    let rows = task.store.as_ref().unwrap().page(&Page { rows: 1000, ..Page::default() }).unwrap();
     let charges: Vec<(i64, i64)> =
         rows.iter().filter(|row| row.kind == Kind::Charge).map(|row| (row.amount, row.lookups)).collect();
     assert_eq!(charges, [(-1, 1), (-1, 1), (-1, 1), (-40, 40)]);

@@ -13,8 +13,8 @@ use pingora_core::services::background::BackgroundService;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
-use crate::gateway::Gateway;
 use crate::downstream::listener::Listeners;
+use crate::gateway::Gateway;
 use crate::platform::tls::follow::{Files, Followed, Found};
 
 /// How often the files are looked at.

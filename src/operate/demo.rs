@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::config::{self, Source};
 use crate::downstream::listener::At;
-use crate::upstream::settings::{self, Address};
 use crate::operate::server::Plan;
+use crate::upstream::settings::{self, Address};
 
 /// The demo's configuration, as `config/demo.yaml` has it.
 pub const CONFIGURATION: &str = include_str!("../../config/demo.yaml");

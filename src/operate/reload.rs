@@ -20,13 +20,13 @@ use prometheus_client::registry::Registry;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
-use crate::policy::account::Account;
-use crate::policy::account::in_order::InOrder;
 use crate::config::{self, Config, Predecessor, Read, Start};
 use crate::gateway::{Gateway, Snapshot};
 use crate::ledger::Ledger;
 use crate::platform::pace;
 use crate::policy::Policy;
+use crate::policy::account::Account;
+use crate::policy::account::in_order::InOrder;
 
 /// How often the files are looked at. A change is loaded once two looks have seen the same, so that
 /// a file is not read while it is written.

@@ -17,24 +17,25 @@ use pingora_core::services::background::{BackgroundService, background_service};
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::operate::admin::{Admin, Operators};
 use crate::config::Config;
-use crate::operate::demo::backend::LookupBackend;
-use crate::platform::descriptors::Descriptors;
+use crate::downstream::accept;
+use crate::downstream::listener::Listeners;
+use crate::downstream::sockets::Sockets;
 use crate::gateway::{Gateway, refusal_log};
 use crate::ledger::Ledger;
-use crate::downstream::listener::Listeners;
-use crate::policy::LONGEST_GRACE;
-use crate::operate::reload::{Reloader, Watched};
+use crate::operate::admin::connection::AdminApp;
+use crate::operate::admin::{Admin, Operators};
 use crate::operate::certificates::{self, Renewal};
-use crate::telemetry::Telemetry;
-use crate::telemetry::ends::Ends;
-use crate::downstream::sockets::Sockets;
+use crate::operate::demo::backend::LookupBackend;
+use crate::operate::reload::{Reloader, Watched};
 use crate::operate::status_recorder::Recorder;
 use crate::operate::upgrade::{Predecessor, Upgrader};
-use crate::upstream::figures::Metrics;
-use crate::downstream::accept;
+use crate::platform::descriptors::Descriptors;
 use crate::platform::{logging, supervisor};
+use crate::policy::LONGEST_GRACE;
+use crate::telemetry::Telemetry;
+use crate::telemetry::ends::Ends;
+use crate::upstream::figures::Metrics;
 
 /// How often it is looked whether the last connection is gone.
 const IDLE_CHECK: Duration = Duration::from_millis(50);
@@ -100,6 +101,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
         server.add_service(sockets.serve_one("demo backend", LookupBackend, address, begun.clone())?);
     }
     let upgrader = Upgrader::new(Arc::clone(&gateway), Arc::clone(&ledger), recorder.clone(), Arc::clone(&sockets));
+    let file = watched.as_ref().map(|watched| watched.path.clone());
     let offered = watched.is_some().then(|| upgrader.clone());
     let reloader = watched.map(|watched| Reloader::start(watched, start, Arc::clone(&gateway), Arc::clone(&ledger)));
     // A change of the configuration can bring certificates where there were none.
@@ -111,15 +113,28 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let ends = Ends::new(Arc::clone(&gateway), Arc::clone(&ledger), Arc::clone(&listeners));
     let registry = metrics(&gateway, &ledger, ends, &renewal.figures, reloader.as_ref(), started);
     server.add_service(background_service("renewal", renewal));
-    let operators = Operators { reloader: reloader.clone(), upgrader: offered, token: config.admin_token };
+    let (token, hosts) = (config.admin_token, config.admin_hosts);
+    let operators = Operators {
+        reloader: reloader.clone(),
+        upgrader: offered,
+        config: file,
+        token,
+        hosts,
+        listeners: Arc::clone(&listeners),
+    };
     let admin =
         Admin::new(Arc::clone(&gateway), Arc::clone(&ledger), recorder.clone(), registry, config.admin, operators);
+    let connections = descriptors.shares(&gateway.snapshot().policy.limits).operators;
+    let admin = AdminApp::new(admin, connections);
     server.add_service(sockets.serve_one("admin", admin, config.admin, begun)?);
     if let Some(reloader) = reloader {
         server.add_service(background_service(
             "signals",
             RequestedChanges { reloader, upgrader: upgrader.clone(), telemetry: Arc::clone(&telemetry) },
         ));
+    }
+    if let Some(interval) = supervisor::watchdog() {
+        server.add_service(background_service("watchdog", Watchdog(interval)));
     }
     let mut watch = background_service(
         "watch",
@@ -148,11 +163,13 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
 fn metrics(
     gateway: &Arc<Gateway>,
     ledger: &Ledger,
+    ends: Ends,
     certificates: &certificates::CertificateMetrics,
     reloader: Option<&Reloader>,
     started: Instant,
 ) -> Registry {
     let mut registry = Registry::default();
+    registry.register_collector(Box::new(ends));
     ledger.register(&mut registry);
     gateway.arrivals().register(&mut registry);
     certificates.register(&mut registry);
@@ -163,13 +180,11 @@ fn metrics(
     let shared = Arc::clone(gateway);
     registry.register_collector(Box::new(Metrics(Box::new(move || shared.upstreams()))));
     registry
-    ends: Ends,
 }
 
 /// The gateway as the one app of its service, shared with the watch.
 struct Front {
     gateway: Arc<Gateway>,
-    registry.register_collector(Box::new(ends));
     listeners: Arc<Listeners>,
 }
 
@@ -208,6 +223,23 @@ impl BackgroundService for RequestedChanges {
                 }
                 Some(()) = user.recv() => self.upgrader.upgrade_soon(),
                 else => return,
+            }
+        }
+    }
+}
+
+/// Tells the supervisor that the process is alive, until it is about to end: a supervisor that hears
+/// nothing for twice as long starts another one.
+struct Watchdog(Duration);
+
+#[async_trait]
+impl BackgroundService for Watchdog {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        loop {
+            supervisor::tell("WATCHDOG=1");
+            tokio::select! {
+                () = tokio::time::sleep(self.0) => {}
+                _ = shutdown.changed() => return,
             }
         }
     }

@@ -12,17 +12,17 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
+use crate::gateway::{Gateway, Snapshot};
+use crate::ledger::{Ledger, Refusal};
+use crate::operate::status_store::{Changes, StatusStore};
+use crate::platform::pace;
+use crate::policy::Policy;
 use crate::site::status::book::{Book, Health, ProductState};
 use crate::site::status::history::Seconds;
 use crate::site::status::notice::{Notice, Shown};
-use crate::site::status::report::Report;
 use crate::site::status::publish;
+use crate::site::status::report::Report;
 use crate::telemetry::traffic::{Counted, Traffic};
-use crate::gateway::{Gateway, Snapshot};
-use crate::operate::status_store::{StatusStore, Changes};
-use crate::ledger::{Ledger, Refusal};
-use crate::platform::pace;
-use crate::policy::Policy;
 use crate::upstream::Reach;
 
 /// The longest time between two turns; a crash loses the counts of one.
@@ -342,7 +342,9 @@ fn seen(snapshot: &Snapshot) -> Vec<ProductState> {
         Some(Reach::Unresolved) | None => Health::Unknown,
     };
     let products = snapshot.policy.products.iter();
-    products.map(|product| ProductState { product: Arc::clone(&product.name), health: health(product.upstream) }).collect()
+    products
+        .map(|product| ProductState { product: Arc::clone(&product.name), health: health(product.upstream) })
+        .collect()
 }
 
 /// The time by the system's clock.

@@ -14,8 +14,8 @@ use crate::ledger::store::Store;
 use crate::ledger::{LedgerFault, Refusal};
 use crate::site::status::history::{DAY, DAYS_KEPT, Entry, HOUR, HOURS_KEPT, STEPS_KEPT, Seconds, Tally};
 use crate::site::status::incident::{Incident, Kind, MAX_INCIDENTS};
-use crate::telemetry::latency::Histogram;
 use crate::site::status::notice::{MAX_NOTICES, Matter, Notice};
+use crate::telemetry::latency::Histogram;
 
 /// The layout of the tables below.
 const LAYOUT: i64 = 1;
@@ -126,7 +126,9 @@ impl Store {
         }
         let layout = "SELECT layout FROM status_layout";
         if connection.prepare_cached(layout)?.query_row([], |row| row.get::<_, i64>(0))? != LAYOUT {
-            return Err(LedgerFault::new("the history of the status is of another version of this program; use that one"));
+            return Err(LedgerFault::new(
+                "the history of the status is of another version of this program; use that one",
+            ));
         }
         Ok(())
     }

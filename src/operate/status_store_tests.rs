@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::ledger::store::Storage;
-use crate::site::status::{StatusSettings, example};
 use crate::site::status::book::Book;
+use crate::site::status::{StatusSettings, example};
 
 const NOW: Seconds = 20_000 * DAY + 15 * HOUR;
 

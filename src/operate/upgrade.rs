@@ -18,11 +18,11 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, oneshot};
 
-use crate::platform::channel::Channel;
+use crate::downstream::sockets::{Socket, Sockets};
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
-use crate::downstream::sockets::{Socket, Sockets};
 use crate::operate::status_recorder::Recorder;
+use crate::platform::channel::Channel;
 use crate::platform::supervisor;
 
 /// How long a successor may take until it serves: a million accounts take some seconds.
@@ -92,7 +92,9 @@ impl Predecessor {
         loop {
             match channel.receive::<ToSuccessor>().map_err(broken)? {
                 Some((ToSuccessor::Socket(name), Some(socket))) => sockets.push(Socket::taken_over(name, socket)),
-                Some((ToSuccessor::Socket(name), None)) => return Err(format!("the socket {name} was not handed over")),
+                Some((ToSuccessor::Socket(name), None)) => {
+                    return Err(format!("the socket {name} was not handed over"));
+                }
                 Some((ToSuccessor::Complete, _)) => return Ok(Predecessor { channel, sockets }),
                 None => return Err("the process before this one ended before it had handed over".to_owned()),
             }

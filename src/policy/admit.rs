@@ -10,14 +10,14 @@ use std::time::Duration;
 use crate::policy::account::Principal;
 use crate::policy::check::header::HeaderRule;
 use crate::policy::check::network::{Client, client};
-use crate::policy::{cors, Policy, Preflight, Product, Route};
+use crate::policy::credits::CreditAccount;
 use crate::policy::http::head::{Head, Lines, One};
 use crate::policy::observer::{Check, Observer, Unobserved};
 use crate::policy::page::{ListenerScope, Page};
 use crate::policy::problem::{Hint, Problem, Row};
 use crate::policy::rate::Now;
-use crate::policy::credits::CreditAccount;
 use crate::policy::tariff::{Passed, Tariff};
+use crate::policy::{Policy, Preflight, Product, Route, cors};
 
 /// Whether the gateway has room for one more request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@
 use crate::policy::admit::Trail;
 use crate::policy::http::head::{Head, Lines, One};
 use crate::policy::page::ListenerScope;
-use crate::policy::{Policy, Preflight, Route};
 use crate::policy::problem::{Problem, Row};
+use crate::policy::{Policy, Preflight, Route};
 
 /// Whose path a preflight asks about; `None` if the request is no preflight.
 pub fn preflight<'p>(policy: &'p Policy, head: &Head<'_>, scope: ListenerScope) -> Option<Route<'p>> {

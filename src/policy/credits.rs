@@ -8,7 +8,7 @@ pub mod balance;
 use std::fmt;
 use std::sync::Arc;
 
-use super::credits::balance::{Balance, Short, BalanceSnapshot};
+use super::credits::balance::{Balance, BalanceSnapshot, Short};
 use crate::policy::problem::{Hint, Problem, Row};
 
 /// The atomics that a balance is made of; the model checker puts its own in their place.

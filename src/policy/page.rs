@@ -13,8 +13,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
-use crate::policy::http::media::{JSON, MediaType, preferred, takes_coding};
 use crate::policy::http::head::Lines;
+use crate::policy::http::media::{JSON, MediaType, preferred, takes_coding};
 use crate::policy::problem::{Problem, Row};
 
 /// Bytes of one page, before it is compressed. Pages are held in memory as a whole.

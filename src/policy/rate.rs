@@ -5,7 +5,6 @@
 //! owns the clock. Credits are `quota/balance.rs` and `quota/credits.rs`. None of it knows tokens,
 //! requests or headers.
 
-
 use std::cell::Cell;
 use std::num::NonZeroU32;
 use std::sync::Arc;

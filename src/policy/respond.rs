@@ -9,16 +9,16 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use uuid::Uuid;
 
-use crate::policy::admit::Trail;
-use crate::policy::http::media::{JSON, MediaType, PROBLEM_JSON, prefers_problem_json};
-use crate::policy::{cors, Policy, Preflight};
-use crate::policy::http::head::Lines;
 use crate::ledger::Receipt;
+use crate::policy::admit::Trail;
+use crate::policy::http::head::Lines;
+use crate::policy::http::media::{JSON, MediaType, PROBLEM_JSON, prefers_problem_json};
+use crate::policy::http::trace_context::Trace;
 use crate::policy::page::Rendition;
+use crate::policy::problem::messages::{Shape, Wording};
 use crate::policy::problem::{Hint, Problem};
 use crate::policy::rate::{Now, RateState};
-use crate::policy::http::trace_context::Trace;
-use crate::policy::problem::messages::{Shape, Wording};
+use crate::policy::{Policy, Preflight, cors};
 
 /// `Access-Control-Expose-Headers` of every answer that a browser may read.
 pub(crate) const EXPOSED_HEADERS: &str = "Reference-Id, Transaction-Id, X-Rate-Limit-Limit, X-Rate-Limit-Remaining, \

@@ -3,7 +3,6 @@
 //! Values here were checked when the configuration was read, contrast included. What is written on
 //! the pages is `pages.rs`.
 
-
 use crate::site::colour::Palette;
 
 /// What all pages have in common.

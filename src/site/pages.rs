@@ -17,9 +17,9 @@ pub mod shell;
 use std::sync::Arc;
 
 use crate::platform::pace;
-use crate::policy::page::{Draft, Freshness, Page, PageTable, PageEntry};
-use crate::policy::{Endpoint, Policy};
+use crate::policy::page::{Draft, Freshness, Page, PageEntry, PageTable};
 use crate::policy::rate::{Rate, Window};
+use crate::policy::{Endpoint, Policy};
 use crate::site::brand::Site;
 
 use example::Tokens;

@@ -13,13 +13,13 @@ use chrono::DateTime;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::policy::http::json::{Object, write_number};
 use super::names::{Names, TimeUnit};
 use super::otlp_span::version;
-use super::tables::Times;
-use crate::policy::http::trace_context::write_hex;
 use super::request_record::Seen;
+use super::tables::Times;
 use crate::policy::http::head::Version;
+use crate::policy::http::json::{Object, write_number};
+use crate::policy::http::trace_context::write_hex;
 
 /// Bytes of a reference's digest that are logged.
 const DIGEST_BYTES: usize = 16;

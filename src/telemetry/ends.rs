@@ -12,12 +12,12 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::policy::account::Expiry;
-use crate::platform::clock::unix_seconds;
+use crate::downstream::listener::Listeners;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
-use crate::downstream::listener::Listeners;
+use crate::platform::clock::unix_seconds;
 use crate::policy::Policy;
+use crate::policy::account::Expiry;
 
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 

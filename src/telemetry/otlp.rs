@@ -11,8 +11,8 @@ use std::thread::{Thread, park_timeout, sleep};
 use std::time::{Duration, Instant};
 
 use super::counters::Count;
-use crate::policy::http::json::Object;
 use super::queue::{Queue, Waiting};
+use crate::policy::http::json::Object;
 
 /// Bytes of spans of one thread that may wait to be sent: about a thousand requests. A batch is no
 /// larger, so that it is well below what collectors take.

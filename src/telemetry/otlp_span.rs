@@ -7,11 +7,11 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::policy::http::json::{Object, write_number};
-use super::tables::Times;
-use crate::policy::http::trace_context::{Trace, client_span, server_span, write_hex};
 use super::request_record::Seen;
+use super::tables::Times;
 use crate::policy::http::head::Version;
+use crate::policy::http::json::{Object, write_number};
+use crate::policy::http::trace_context::{Trace, client_span, server_span, write_hex};
 use crate::policy::problem::Row;
 use crate::telemetry::tables::Ending;
 

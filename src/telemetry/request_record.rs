@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::tables::{Ending, Tables, Times};
-use crate::policy::http::trace_context::{Part, Trace};
 use super::{Telemetry, access_line, otlp_span};
+use crate::policy::Policy;
 use crate::policy::admit::Trail;
 use crate::policy::http::head::Lines;
-use crate::policy::Policy;
+use crate::policy::http::trace_context::{Part, Trace};
 use crate::policy::problem::Problem;
 use crate::policy::problem::blame::Spent;
+use crate::policy::problem::messages::Wording;
 use crate::policy::rate::Now;
 use crate::policy::respond::{Outcome, TransactionId};
-use crate::policy::problem::messages::Wording;
 
 /// A request and what is known of it.
 pub struct RequestRecord<'r> {
@@ -81,7 +81,13 @@ impl Wait {
 
 impl<'r> RequestRecord<'r> {
     /// Sees a request whose head was complete at a moment.
-    pub fn of(telemetry: &'r Telemetry, tables: &'r Tables, policy: &'r Policy, lines: &Lines<'r>, begun: Instant) -> Self {
+    pub fn of(
+        telemetry: &'r Telemetry,
+        tables: &'r Tables,
+        policy: &'r Policy,
+        lines: &Lines<'r>,
+        begun: Instant,
+    ) -> Self {
         let id = *Uuid::new_v4().as_bytes();
         let rule = &policy.sampling;
         let trace = rule.traceparent.then(|| {

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use super::counters::{Count, Histogram};
 use crate::policy::account::Principal;
-use crate::policy::{Policy, Product};
-use crate::policy::problem::{Problem, Status};
 use crate::policy::problem::messages::Wording;
+use crate::policy::problem::{Problem, Status};
+use crate::policy::{Policy, Product};
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

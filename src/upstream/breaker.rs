@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::verdict::Verdict;
-use crate::upstream::settings::BreakerRule;
 use crate::policy::rate::Now;
+use crate::upstream::settings::BreakerRule;
 
 /// How a breaker stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

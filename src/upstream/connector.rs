@@ -16,10 +16,10 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_timeout::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::upstream::idle_pool::{Idle, Capacity};
-use crate::policy::Upstream;
-use crate::platform::tls::stream::Secured;
 use crate::platform::tls::client::ClientTls;
+use crate::platform::tls::stream::Secured;
+use crate::policy::Upstream;
+use crate::upstream::idle_pool::{Capacity, Idle};
 
 /// How connections are made, and how many may wait for a request.
 pub struct Connections {
@@ -31,7 +31,10 @@ impl Connections {
     /// At most so many wait.
     pub fn new(most_idle: usize) -> Connections {
         // Nothing is ever given to Pingora's pool.
-        Connections { connector: TransportConnector::new(Some(ConnectorOptions::new(1))), room: Capacity::new(most_idle) }
+        Connections {
+            connector: TransportConnector::new(Some(ConnectorOptions::new(1))),
+            room: Capacity::new(most_idle),
+        }
     }
 }
 
@@ -124,8 +127,8 @@ mod tests {
     use rustls::pki_types::ServerName;
 
     use super::*;
-    use crate::upstream::settings::{AddedHeaders, BreakerRule, EjectionRule};
     use crate::platform::tls::client::ClientFiles;
+    use crate::upstream::settings::{AddedHeaders, BreakerRule, EjectionRule};
 
     #[test]
     fn connections_that_were_verified_in_other_ways_are_not_shared() {

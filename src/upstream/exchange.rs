@@ -11,17 +11,17 @@ use pingora_core::protocols::Stream;
 use tokio::io::AsyncWriteExt;
 
 use crate::policy::admit::Admission;
-use crate::upstream::response::{Body, ResponseFault, Incoming};
 use crate::policy::check::network::Client;
-use crate::upstream::connector::{Connections, Connector};
-use crate::policy::http::head::Head;
-use crate::policy::{Policy, Upstream};
-use crate::policy::problem::{Problem, Row};
 use crate::policy::credits::Hold;
-use crate::policy::respond::{Context, references};
+use crate::policy::http::head::Head;
 use crate::policy::http::trace_context;
+use crate::policy::problem::{Problem, Row};
+use crate::policy::respond::{Context, references};
+use crate::policy::{Policy, Upstream};
 use crate::telemetry::request_record::UpstreamTimes;
-use crate::upstream::{translate, Passage, Upstreams};
+use crate::upstream::connector::{Connections, Connector};
+use crate::upstream::response::{Body, Incoming, ResponseFault};
+use crate::upstream::{Passage, Upstreams, translate};
 
 /// Headers that are ours to say, or that belong to one connection alone (RFC 9110, section 7.6.1).
 /// Conditions, ranges and codings would make the backend answer something else than the whole.

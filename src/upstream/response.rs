@@ -194,7 +194,8 @@ impl<'s, S: AsyncRead + Unpin> Incoming<'s, S> {
     pub async fn body(mut self, head: &Head, limit: usize) -> Result<(Body, bool), ResponseFault> {
         match head.framing {
             Framing::Length(length) => {
-                let length = usize::try_from(length).ok().filter(|length| *length <= limit).ok_or(ResponseFault::TooLarge)?;
+                let length =
+                    usize::try_from(length).ok().filter(|length| *length <= limit).ok_or(ResponseFault::TooLarge)?;
                 while self.rest().len() < length {
                     let missing = length - self.rest().len();
                     if !self.read(missing).await {

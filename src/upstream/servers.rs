@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use super::health::Health;
 use super::verdict::Verdict;
-use crate::upstream::settings::{EjectionRule, MAX_SERVERS};
 use crate::policy::rate::Now;
+use crate::upstream::settings::{EjectionRule, MAX_SERVERS};
 
 /// What is known of a server while it runs. It outlives the roster it stands in.
 #[derive(Debug, Default)]

@@ -51,7 +51,10 @@ fn a_name_without_addresses_is_unavailable_until_it_has_some() {
     drop(passage);
     assert!(pool.resolve(0, [address(2), address(3)].into()));
     let [two, three] = &standing(pool)[..] else { panic!("two servers") };
-    assert_eq!((two, three), (&("10.0.0.2:80".into(), ServerState::Ejected), &("10.0.0.3:80".into(), ServerState::Healthy)));
+    assert_eq!(
+        (two, three),
+        (&("10.0.0.2:80".into(), ServerState::Ejected), &("10.0.0.3:80".into(), ServerState::Healthy))
+    );
 }
 
 #[test]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
 use super::Task;
-use crate::platform::channel::Channel;
 use crate::ledger::succession::{PredecessorHolds, SuccessorLink};
-use crate::ledger::{LedgerCommand, BalanceState};
+use crate::ledger::{BalanceState, LedgerCommand};
+use crate::platform::channel::Channel;
 use crate::policy::credits::CreditAccount;
 
 impl Task {

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use super::{Task, milliseconds, since_1970};
-use crate::ledger::batch::address;
 use crate::ledger::balance_index::Register;
+use crate::ledger::batch::address;
 use crate::ledger::store::Store;
-use crate::ledger::{LedgerFault, Storage, Stage, BalanceState};
+use crate::ledger::{BalanceState, LedgerFault, Stage, Storage};
 use crate::policy::Policy;
 use crate::policy::credits::CreditAccount;
 
@@ -71,7 +71,11 @@ impl Task {
             return Err(TOO_MANY_CREDITS);
         }
         // From last to first, since the last of the list is the next to be written.
-        let unknown = credit_accounts.iter().zip(known).rev().filter(|(credit_account, known)| !known && credit_account.first_grant > 0);
+        let unknown = credit_accounts
+            .iter()
+            .zip(known)
+            .rev()
+            .filter(|(credit_account, known)| !known && credit_account.first_grant > 0);
         self.due = unknown.map(|(credit_account, _)| Arc::clone(credit_account)).collect();
         for credit_account in &self.due {
             credit_account.balance().grant(credit_account.first_grant);
@@ -91,10 +95,13 @@ impl Task {
     /// while requests still use them.
     pub(super) fn adopt(&mut self, policy: Arc<Policy>, register: Arc<Register>) {
         let is_known = |credit_account: &Arc<CreditAccount>| {
-            self.register.find(&credit_account.account, &credit_account.product).is_some_and(|known| Arc::ptr_eq(known, credit_account))
+            self.register
+                .find(&credit_account.account, &credit_account.product)
+                .is_some_and(|known| Arc::ptr_eq(known, credit_account))
         };
         if self.loaded && !Arc::ptr_eq(&self.register, &register) {
-            self.unread.extend(register.all().iter().filter(|credit_account| !is_known(credit_account)).map(Arc::clone));
+            self.unread
+                .extend(register.all().iter().filter(|credit_account| !is_known(credit_account)).map(Arc::clone));
         }
         self.rates = self.rates.take().map(|rates| rates.renewed(policy));
         self.register = register;

@@ -1,10 +1,10 @@
 //! The answer that a client would get, written by the same code as in the gateway.
 
 use super::asked::Asked;
-use super::seen;
 use super::dry_run::{Ending, Trial};
-use crate::policy::{account_info, Policy};
+use super::seen;
 use crate::policy::respond::{self, Context, Outcome, Sink, TransactionId};
+use crate::policy::{Policy, account_info};
 
 /// A whole response; every text is without tokens.
 #[derive(Clone, Debug, Default)]

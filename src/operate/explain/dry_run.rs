@@ -12,8 +12,8 @@ use crate::policy::check::body::TOO_LARGE;
 use crate::policy::http::head::{Field, Framing, Head, Lines, MAX_FIELDS, Scan, Version, scan};
 use crate::policy::observer::{Check, Observer};
 use crate::policy::page::Page;
-use crate::policy::{Policy, Preflight};
 use crate::policy::problem::{Problem, Row};
+use crate::policy::{Policy, Preflight};
 
 use super::asked::Asked;
 

@@ -3,15 +3,15 @@
 //! One method for each group of checks, in the order of `admit`. What became of a check is
 //! `findings.rs`.
 
+use super::dry_run::Ending;
 use super::findings::Report;
 use super::seen;
-use super::dry_run::Ending;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
 use crate::policy::http::head::Framing;
 use crate::policy::observer::Check;
-use crate::policy::Product;
 use crate::policy::problem::{Hint, Row};
+use crate::policy::{AccountInfo, Product};
 
 impl<'p> Report<'_, '_, 'p> {
     pub(super) fn head(&mut self) {
@@ -50,7 +50,8 @@ impl<'p> Report<'_, '_, 'p> {
             Some(Hint::None | Hint::RetryAfter(_) | Hint::Field(_)) => format!("{route}; no route has the path"),
             None => match name {
                 Some(name) => format!("{route} is product {name}"),
-                None => format!("{route} tells an account of its credits"),
+                None if lines.path() == AccountInfo::PATH => format!("{route} tells an account of its credits"),
+                None => format!("{route} is a page of the gateway's own"),
             },
         };
         self.add(Check::Route, Row::EndpointUnknown, true, seen, spot);

@@ -5,14 +5,14 @@
 //! check looked at is `facts.rs`.
 
 use super::asked::Asked;
-use super::places::{AccountPlaces, Places, Location};
-use super::seen;
 use super::dry_run::Trial;
+use super::places::{AccountPlaces, Location, Places};
+use super::seen;
 use crate::policy::account::Digest;
-use crate::policy::{admit, Policy};
 use crate::policy::observer::Check;
-use crate::policy::problem::{Problem, Row};
 use crate::policy::problem::messages::Wording;
+use crate::policy::problem::{Problem, Row};
+use crate::policy::{Policy, admit};
 
 /// What became of one row of the table of problems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,14 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Whether the check applies to the request, and was made.
+    pub fn was_made(self) -> bool {
+        match self {
+            Verdict::Pass | Verdict::Refused => true,
+            Verdict::NotReached | Verdict::DoesNotApply => false,
+        }
+    }
+
     /// The word for it.
     pub fn word(self) -> &'static str {
         match self {

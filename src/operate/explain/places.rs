@@ -5,9 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::policy::account::{Account, Digest};
 use crate::config::Read;
 use crate::config::yaml::outline::{Outline, in_words, pointer};
+use crate::policy::account::{Account, Digest};
 
 /// The files of a configuration.
 #[derive(Debug)]

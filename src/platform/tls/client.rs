@@ -12,7 +12,7 @@ use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::files::{self, FileFault, Overdue, Pair, FileContents};
+use super::files::{self, FileContents, FileFault, Overdue, Pair};
 use super::follow::{Files, Followed};
 use super::{VERSIONS, provider};
 
@@ -86,7 +86,11 @@ fn of_the_machine() -> Result<RootCertStore, FileFault> {
 }
 
 /// The pairs whose certificates are out of their time.
-pub fn overdue_pairs<'p>(pairs: impl Iterator<Item = &'p Pair>, snapshot: &FileContents, now: SystemTime) -> Vec<Overdue> {
+pub fn overdue_pairs<'p>(
+    pairs: impl Iterator<Item = &'p Pair>,
+    snapshot: &FileContents,
+    now: SystemTime,
+) -> Vec<Overdue> {
     let judged = |pair: &Pair| {
         let certified = snapshot.pair(pair).ok()?;
         let what = files::overdue(certified.cert.first()?, now)?;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use super::files::{FileFault, Overdue, FileContents};
+use super::files::{FileContents, FileFault, Overdue};
 
 /// Settings that name files, and what can be made of them.
 pub trait Files {

@@ -14,7 +14,7 @@ use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 
-use super::files::{self, FileFault, Overdue, Pair, FileContents, fault};
+use super::files::{self, FileContents, FileFault, Overdue, Pair, fault};
 use super::follow::{Files, Followed};
 use super::{VERSIONS, provider};
 

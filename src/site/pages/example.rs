@@ -9,9 +9,9 @@ mod curl;
 use serde_json::{Map, Value};
 
 use crate::policy::http::head::{Field, Lines, Version};
-use crate::policy::{Limits, Policy, Product};
 use crate::policy::problem::guide::{Change, Holder, Provoke};
 use crate::policy::problem::{Hint, Problem, Row};
+use crate::policy::{Limits, Policy, Product};
 
 /// Whose tokens examples have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

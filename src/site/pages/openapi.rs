@@ -10,10 +10,10 @@ use serde_json::{Map, Value, json};
 use super::example::Example;
 use super::product::{View, pattern};
 use super::{Own, headers};
-use crate::policy::check::header::Shape;
 use crate::platform::pace;
-use crate::policy::{AccountInfo, Policy, Product};
+use crate::policy::check::header::Shape;
 use crate::policy::problem::Row;
+use crate::policy::{AccountInfo, Policy, Product};
 
 /// The document.
 pub fn document(policy: &Policy, own: &Own, products: &[View<'_>]) -> Value {

@@ -11,19 +11,19 @@ use serde::Serialize;
 use super::example::{self, Example};
 use super::shell::Shell;
 use super::{Drafted, Own, headers};
+use crate::platform::pace;
 use crate::policy::account::{Account, Expiry, Principal, ProductSet, Token};
 use crate::policy::admit::Trail;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
-use crate::platform::pace;
 use crate::policy::page::{Draft, Freshness};
-use crate::policy::{Policy, Product};
 use crate::policy::problem::guide::Retry;
-use crate::policy::problem::{Fault, Row};
-use crate::policy::rate::{Tat, Now, Rate, Window};
-use crate::policy::respond::{self, Context, Http1Sink, Outcome, TransactionId};
-use crate::site::brand::Link;
 use crate::policy::problem::messages::Words;
+use crate::policy::problem::{Fault, Row};
+use crate::policy::rate::{Now, Rate, Tat, Window};
+use crate::policy::respond::{self, Context, Http1Sink, Outcome, TransactionId};
+use crate::policy::{Policy, Product};
+use crate::site::brand::Link;
 
 /// The operator's own words for a row's page.
 #[derive(Clone, Debug, Default)]

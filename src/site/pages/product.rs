@@ -6,11 +6,11 @@ use super::Own;
 use super::example::Example;
 use super::fields::{self, Field};
 use super::prices::{self, Prices};
+use crate::platform::pace;
 use crate::policy::check::header::{HeaderRule, Shape};
 use crate::policy::http::media::MediaType;
-use crate::platform::pace;
-use crate::policy::{Policy, Product};
 use crate::policy::problem::Row;
+use crate::policy::{Policy, Product};
 
 /// One product in words.
 #[derive(Debug)]

@@ -10,9 +10,9 @@ use super::shell::Shell;
 use super::{Drafted, Own, headers, openapi, product};
 use crate::platform::pace;
 use crate::policy::page::{Draft, Freshness};
-use crate::policy::{AccountInfo, Policy};
 use crate::policy::rate::{Allowance, Window};
 use crate::policy::respond::EXPOSED_HEADERS;
+use crate::policy::{AccountInfo, Policy};
 use crate::site::brand::Link;
 
 macro_rules! template {

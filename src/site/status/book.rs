@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::StatusSettings;
 use super::history::{DAY, DAYS_KEPT, Entry, History, Seconds, Tally};
-use super::incident::{Change, Incident, Kind, MAX_INCIDENTS, Measurement, IncidentDetector};
+use super::incident::{Change, Incident, IncidentDetector, Kind, MAX_INCIDENTS, Measurement};
 use super::notice::{MAX_NOTICES, Notice, Stage};
 use crate::telemetry::traffic::Counted;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::site::status::example;
 use crate::site::status::history::HOUR;
-use crate::telemetry::latency::bucket;
 use crate::site::status::notice::Matter;
+use crate::telemetry::latency::bucket;
 
 const NOW: Seconds = 20_000 * DAY + 15 * HOUR;
 

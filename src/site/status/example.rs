@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::book::{Book, Health, ProductState};
 use super::history::{DAY, DAYS_KEPT, HOUR, Seconds};
-use crate::telemetry::latency::bucket;
 use super::notice::{Matter, Notice};
+use crate::telemetry::latency::bucket;
 use crate::telemetry::traffic::Counted;
 
 const MINUTE: Seconds = 60;
@@ -92,7 +92,10 @@ pub fn fill(book: &mut Book, products: &[Arc<str>], until: Seconds) {
     }
     book.look(
         until,
-        &products.iter().map(|product| ProductState { product: Arc::clone(product), health: Health::Up }).collect::<Vec<_>>(),
+        &products
+            .iter()
+            .map(|product| ProductState { product: Arc::clone(product), health: Health::Up })
+            .collect::<Vec<_>>(),
     );
 }
 

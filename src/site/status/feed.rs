@@ -5,7 +5,7 @@
 use atom_syndication::{Content, Entry, Feed, FixedDateTime, Generator, Link, Person, Text};
 
 use super::notice::Moment;
-use super::report::{Report, NoticeText, IncidentText};
+use super::report::{IncidentText, NoticeText, Report};
 use crate::site::brand::Site;
 
 /// The paths of the page and of the feed, without the site's base.

@@ -4,9 +4,9 @@ use askama::Template;
 
 use super::feed::{FEED, PAGE, anchor};
 use super::history::DAYS_KEPT;
-use super::report::{self, Bar, Figures, Product, Report, NoticeText, State, IncidentText};
-use crate::site::pages::shell::Shell;
+use super::report::{self, Bar, Figures, IncidentText, NoticeText, Product, Report, State};
 use crate::site::brand::Site;
+use crate::site::pages::shell::Shell;
 
 /// Where the same is for programs, without the site's base.
 pub const JSON: &str = "/status.json";

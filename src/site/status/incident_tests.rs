@@ -71,7 +71,11 @@ fn a_watch_goes_on_with_the_incidents_of_an_earlier_process() {
     assert_eq!((watch.told_until(), watch.open_rule()), (950, None));
     watch.resume(&incident(None));
     assert_eq!(watch.open_rule(), Some(1));
-    assert_eq!(watch.step(1000, Measurement::Bad { since: 990, rule: 1 }, SETTLE), Change::Nothing, "it is open already");
+    assert_eq!(
+        watch.step(1000, Measurement::Bad { since: 990, rule: 1 }, SETTLE),
+        Change::Nothing,
+        "it is open already"
+    );
 }
 
 /// The plainest model: all readings so far, looked at anew each time.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::notice::{Matter, Moment, Stage};
-use super::report::{Bar, Figures, Product, Report, NoticeText, IncidentText, Window};
+use super::report::{Bar, Figures, IncidentText, NoticeText, Product, Report, Window};
 
 /// The JSON Schema of it, as it is published.
 pub const SCHEMA: &str = include_str!("status.schema.json");

@@ -5,15 +5,15 @@ use std::sync::{Arc, LazyLock};
 
 use super::book::Book;
 use super::feed::{FEED, PAGE, feed};
-use super::html::{JSON, SCHEMA, html};
-use super::report::Report;
 use super::history::Seconds;
+use super::html::{JSON, SCHEMA, html};
 use super::json;
+use super::report::Report;
 use crate::platform::pace;
-use crate::policy::page::{Draft, Freshness, Page, Rendition, PageTable};
-use crate::site::pages;
 use crate::policy::Policy;
+use crate::policy::page::{Draft, Freshness, Page, PageTable, Rendition};
 use crate::site::brand::Site;
+use crate::site::pages;
 
 /// The names of a policy's products, in its order.
 pub fn names(policy: &Policy) -> Vec<Arc<str>> {

@@ -150,8 +150,12 @@ impl Report {
         let of_nothing_else = |notice: &Notice| notice.product.as_ref().is_none_or(is_shown);
         let said: Vec<NoticeText> =
             book.notices().filter(|notice| of_nothing_else(notice)).map(|notice| NoticeText::of(notice, now)).collect();
-        let mut incidents: Vec<IncidentText> =
-            book.incidents().filter(|incident| is_shown(&incident.product)).take(MAX_SHOWN).map(IncidentText::of).collect();
+        let mut incidents: Vec<IncidentText> = book
+            .incidents()
+            .filter(|incident| is_shown(&incident.product))
+            .take(MAX_SHOWN)
+            .map(IncidentText::of)
+            .collect();
         incidents.sort_by_key(|incident| incident.ended.is_some());
         let under_way = |product: &Arc<str>| {
             said.iter().any(|said| {
@@ -168,7 +172,8 @@ impl Report {
             })
             .collect();
         let state = products.iter().map(|product| product.state).max().unwrap_or(State::Sound);
-        let (past, now_or_later): (Vec<NoticeText>, Vec<NoticeText>) = said.into_iter().partition(|said| said.stage == Stage::Past);
+        let (past, now_or_later): (Vec<NoticeText>, Vec<NoticeText>) =
+            said.into_iter().partition(|said| said.stage == Stage::Past);
         let (mut notes, mut maintenance): (Vec<NoticeText>, Vec<NoticeText>) =
             now_or_later.into_iter().partition(|said| matches!(said.matter, Matter::Note { .. }));
         notes.retain(|said| said.stage == Stage::Current);

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::{Body, Example};
+use crate::policy::Product;
 use crate::policy::check::body::{BodyRule, Schema};
 use crate::policy::check::header::HeaderRule;
 use crate::policy::http::head::{Field, Lines};
-use crate::policy::Product;
 use crate::policy::problem::Row;
 
 /// Bodies that are tried for one row.
@@ -41,7 +41,12 @@ fn refused_value(rule: &HeaderRule) -> Option<String> {
 }
 
 /// A body that is refused with this very row, and what the answer then names.
-fn refused_body(rule: &BodyRule, schema: &Schema, good: &Value, row: Row) -> Option<(String, crate::policy::problem::Hint)> {
+fn refused_body(
+    rule: &BodyRule,
+    schema: &Schema,
+    good: &Value,
+    row: Row,
+) -> Option<(String, crate::policy::problem::Hint)> {
     let of_row = schema.mappings().iter().filter(|mapping| mapping.row == row).map(|mapping| &*mapping.at);
     let below =
         |at: &str, field: &str| field.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
