@@ -18,6 +18,7 @@ mod command_line;
 mod contract;
 mod corpora;
 mod credits;
+mod dependencies;
 mod explain;
 mod faults;
 mod limits;
