@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tollgate::policy::account::Digest;
 
@@ -73,7 +74,9 @@ fn example(path: &str, method: &str, operation: &Value) -> String {
     let body = match operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str() {
         Some(schema) if schema.ends_with("/Correction") => json!({ "amount": 7, "by": "ann", "why": "invoice 17" }),
         Some(_) if path.ends_with("maintenance") => {
-            json!({ "text": "A move.", "from": "2099-01-01T00:00:00Z", "to": "2099-01-01T01:00:00Z" })
+            let tomorrow = DateTime::<Utc>::from(SystemTime::now() + Duration::from_secs(24 * 60 * 60));
+            let (from, to) = (tomorrow, tomorrow + Duration::from_secs(60 * 60));
+            json!({ "text": "A move.", "from": from.to_rfc3339(), "to": to.to_rfc3339() })
         }
         Some(_) => json!({ "text": "Some lookups are slow.", "product": "phone" }),
         None => Value::Null,
@@ -294,7 +297,7 @@ fn a_reload_from_the_command_line_fails_when_the_reload_failed() {
     assert!(good.status.success(), "{good:?}");
     let text = std::fs::read_to_string(gateway.config()).unwrap();
     for (from, to, says) in
-        [("/phone/down]", "/phone/down, nonsense]", "nonsense"), ("workers: 2", "workers: 3", "workers")]
+        [("/phone/down]", "/phone/down, nonsense]", "is not a route"), ("workers: 2", "workers: 3", "workers")]
     {
         // The gateway itself has not seen the change when it is asked, or has refused it already.
         gateway.replace("tollgate.yaml", &text.replace(from, to));
@@ -380,7 +383,7 @@ fn an_explanation_names_what_cannot_be_read_and_can_be_short() {
     let words = ["/phone/validate/v2", "-X", "POST", "-H", &live, "-H"];
     let told = explain(&[&words[..], &["X-Forwarded-For: 203.0.113.9, unknown-7, 127.0.0.1"]].concat());
     assert!(told.contains("\"unknown-7\" in X-Forwarded-For is no address"), "{told}");
-    let page = explain(&["/problems", "-X", "GET"]);
+    let page = explain(&["/problems", "-X", "GET", "-c", concat!(env!("CARGO_MANIFEST_DIR"), "/config/demo.yaml")]);
     assert!(page.contains("GET /problems is a page of the gateway's own"), "{page}");
     assert!(!page.contains("tells an account of its credits"), "{page}");
     let short = explain(&[&words[..], &["Content-Type: text/plain", "--short"]].concat());

@@ -526,7 +526,7 @@ fn lines_of_refusals_are_sampled_by_their_problem() {
         assert_eq!(gateway.send(Version::Http1, &Request::lookup("nobody")).status(), 401);
     }
     assert_eq!(gateway.exchange("nonsense\r\n\r\n").status(), 400);
-    assert_eq!(gateway.send(Version::Http1, &Request::lookup("disabled")).status(), 401);
+    assert_eq!(gateway.send(Version::Http1, &Request::lookup("disabled")).status(), 403);
     let lines = wait_for_lines(&gateway, 1);
     assert_eq!((lines.len(), &lines[0]["problem"]), (1, &"token-disabled".into()));
     assert_eq!(count(&gateway, "product=\"phone\",problem=\"token-unknown\",status=\"401\""), 50, "figures have all");
@@ -546,7 +546,7 @@ fn lines_have_the_names_that_are_chosen() {
         for member in members {
             assert!(line.get(member).is_some(), "{names} has no {member}: {line}");
         }
-        assert_eq!(line["http.response.status_code"], 401);
+        assert_eq!(line["http.response.status_code"], 403);
         assert_eq!(line.get("event.duration").is_some(), names == "ecs");
         assert!(line.get("status").is_none() && line.get("total_us").is_none(), "{line}");
     }

@@ -47,14 +47,18 @@ fn mistakes_in_what_is_seen() {
         (
             "ok: 0.5",
             "refused: { token-unknown: 2 }",
-            "f:34:58: access_log.sample.refused.token-unknown: is not a share; write a number from 0 to 1, as in 0.01 for one of a hundred",
+            "f:34:49: access_log.sample.refused.token-unknown: is not a share; write a number from 0 to 1, as in 0.01 for one of a hundred",
         ),
         (
             "ok: 0.5",
             "refused: { token-unknwon: 0.1 }",
             "f:34:49: access_log.sample.refused.token-unknwon: names no problem; write a slug that `tollgate problems` lists, or one of `problems`",
         ),
-        ("names: ecs", "names: elastic", "f:34:89: access_log.names: is not one of these; write tollgate, otel or ecs"),
+        (
+            "names: ecs",
+            "names: elastic",
+            "f:34:89: access_log.names: is not one of the words allowed here; write one of tollgate, otel, ecs",
+        ),
         (
             "max_series: 24",
             "max_series: 100001",

@@ -169,6 +169,12 @@ fn mistakes_in_addresses_and_limits() {
             ],
         },
         Case {
+            edits: &[("workers: 2", "admin_hosts: [ok.example, \"2001:db8::1\", \"a:1\"]")],
+            lines: &[
+                "f:2:42: admin_hosts[2]: is not a host; write a name without a port, as in tollgate.internal, or an address",
+            ],
+        },
+        Case {
             edits: &[("workers: 2", "admin: 127.0.0.1:8080")],
             lines: &["f:2:8: admin: is where clients connect already; choose another port than that of `listen`"],
         },
@@ -1871,7 +1877,7 @@ fn gateway_yaml_states_the_defaults_that_there_are() {
     states(&format!("answer to a preflight. Default: {}m.", p.preflight.max_age_seconds / 60));
     states("standard reason phrase as the title. Default: that phrase.");
 
-    let sampling = policy.sampling;
+    let sampling = policy.sampling.clone();
     states("Count requests by account, and by token, as well. Default: false.");
     assert!(!sampling.by_account && !sampling.by_token);
     states(&format!("all further ones are `other`. Default: {}.", sampling.max_series));

@@ -23,6 +23,7 @@ use http::StatusCode;
 use prometheus_client::registry::Registry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::config::shown;
 use crate::downstream::listener::Listeners;
@@ -126,8 +127,8 @@ pub struct Upgraded {
 
 impl Answer {
     fn json(status: StatusCode, value: &impl Serialize) -> Answer {
-        // Values of our own types have no keys that JSON lacks.
-        let body = serde_json::to_string(value).unwrap_or_default();
+        // By way of a value, so that the order of members does not follow that of our types.
+        let body = json!(value).to_string();
         Answer { status, content_type: "application/json", allow: None, body }
     }
 
