@@ -14,6 +14,7 @@ pub mod latency;
 pub mod names;
 pub mod otlp;
 pub mod otlp_span;
+pub mod outlet;
 pub mod process;
 pub mod queue;
 pub mod request_record;

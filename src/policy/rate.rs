@@ -236,7 +236,7 @@ impl StateStore for Looking<'_> {
 }
 
 /// Rounded up, never 0: a client told to wait 0 seconds comes back at once.
-fn whole_seconds(wait: Duration) -> u32 {
+pub fn whole_seconds(wait: Duration) -> u32 {
     whole_seconds_or_zero(wait).max(1)
 }
 

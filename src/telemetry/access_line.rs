@@ -5,7 +5,6 @@
 //! request, is there as a keyed digest: whoever has the key and the reference finds the line, and
 //! whoever has the line alone finds nothing out, however few references there can be.
 
-use std::cell::RefCell;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,6 +16,7 @@ use super::names::{Names, TimeUnit};
 use super::otlp_span::version;
 use super::request_record::Seen;
 use super::tables::Times;
+use crate::platform::clock::TextOfSecond;
 use crate::policy::http::head::Version;
 use crate::policy::http::json::{Object, write_number};
 use crate::policy::http::trace_context::write_hex;
@@ -144,25 +144,23 @@ fn reference<'s>(seen: &Seen<'s>) -> Option<&'s [u8]> {
 /// A moment as RFC 3339 writes it, in UTC and milliseconds; the seconds are made once on each thread.
 fn write_time(out: &mut Vec<u8>, time: SystemTime) {
     thread_local! {
-        static LAST: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+        static LAST: TextOfSecond = const { TextOfSecond::new() };
     }
     let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    LAST.with_borrow_mut(|(second, text)| {
-        if *second != since_1970.as_secs() {
-            *second = since_1970.as_secs();
-            let moment = i64::try_from(*second).ok().and_then(|second| DateTime::from_timestamp(second, 0));
-            *text = moment.unwrap_or_default().format("%Y-%m-%dT%H:%M:%S").to_string();
-        }
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        // The leading one, which keeps the zeros, becomes the point.
-        let point = out.len();
-        write_number(out, u64::from(1000 + since_1970.subsec_millis()));
-        if let Some(one) = out.get_mut(point) {
-            *one = b'.';
-        }
-        out.extend_from_slice(b"Z\"");
-    });
+    let second = since_1970.as_secs();
+    let make = || {
+        let moment = i64::try_from(second).ok().and_then(|second| DateTime::from_timestamp(second, 0));
+        moment.unwrap_or_default().format("%Y-%m-%dT%H:%M:%S").to_string()
+    };
+    out.push(b'"');
+    LAST.with(|last| last.with(second, make, |text| out.extend_from_slice(text.as_bytes())));
+    // The leading one, which keeps the zeros, becomes the point.
+    let point = out.len();
+    write_number(out, u64::from(1000 + since_1970.subsec_millis()));
+    if let Some(one) = out.get_mut(point) {
+        *one = b'.';
+    }
+    out.extend_from_slice(b"Z\"");
 }
 
 #[cfg(test)]

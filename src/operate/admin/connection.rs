@@ -27,6 +27,7 @@ use crate::gateway::{Downstream, Unanswered};
 use crate::policy::Limits;
 use crate::policy::admit::Headroom;
 use crate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
+use crate::policy::respond::write_field;
 
 /// What one connection of an operator may use.
 const LIMITS: Limits = Limits {
@@ -162,9 +163,7 @@ async fn write(connection: &mut Connection, lines: &Lines<'_>, answer: &Answer, 
     out.clear();
     // Writing into a vector cannot fail.
     let _ = write!(out, "HTTP/1.1 {} {}\r\n", answer.status.as_u16(), answer.status.canonical_reason().unwrap_or(""));
-    let mut header = |name: &str, value: &str| {
-        let _ = write!(out, "{name}: {value}\r\n");
-    };
+    let mut header = |name: &str, value: &str| write_field(out, name, value.as_bytes());
     header("Date", &httpdate::fmt_http_date(SystemTime::now()));
     header("Content-Type", answer.content_type);
     header("Content-Length", &answer.body.len().to_string());
