@@ -85,7 +85,7 @@ fn mistakes_in_what_is_seen() {
             "ok: -1",
             "f:34:42: access_log.sample.ok: is not a share; write a number from 0 to 1, as in 0.01 for one of a hundred",
         ),
-        ("ok: 0.5", "all: 0.5", "f:34:38: access_log.sample.all: is not a key here; the keys are ok"),
+        ("ok: 0.5", "all: 0.5", "f:34:38: access_log.sample.all: is not a key here; the keys are ok, refused"),
         (
             "0123456789abcdef",
             "short",

@@ -292,7 +292,8 @@ mod tests {
         drop(first);
         assert_eq!(seats.lock().count, 2, "its seat is the third's");
         drop((second, third));
-        assert_eq!((seats.lock().count, seats.lock().quiet.len()), (0, 0));
+        let taken = seats.lock();
+        assert_eq!((taken.count, taken.quiet.len()), (0, 0));
     }
 
     #[test]
