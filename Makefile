@@ -1,6 +1,6 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
 .PHONY: run test hostile free-answers browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
-	bench-micro bench-metering bench-sight bench-pages bench-reload pgo tools
+	sbom bench-micro bench-metering bench-sight bench-pages bench-reload pgo tools
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
 # a Python script, run the commands of the pages with curl, bound what the program may use with
@@ -63,6 +63,12 @@ schemathesis: tools
 		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends python3-venv curl)
 	cargo build --locked
 	EXAMPLES=$(or $(EXAMPLES),100) tests/schemathesis/run
+
+# Everything that is compiled into the program, as CycloneDX.
+sbom: tools
+	@mkdir -p target
+	.ci/sbom > target/sbom.cdx.json
+	@echo target/sbom.cdx.json
 
 lint: tools
 	cargo fmt --check

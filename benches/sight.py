@@ -84,7 +84,7 @@ def load(directory, listen, token, refused=False):
 def dropped(admin):
     """Lines and spans that were dropped so far."""
     with socket.create_connection(("127.0.0.1", admin)) as wire:
-        wire.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        wire.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         text = b"".join(iter(lambda: wire.recv(65536), b"")).decode()
     numbers = [re.search(rf"tollgate_{name}_total (\d+)", text) for name in ("access_log_dropped", "otlp_dropped")]
     return [int(number.group(1)) for number in numbers]

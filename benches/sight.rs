@@ -17,6 +17,7 @@ use tollgate::policy::http::head::Lines;
 use tollgate::policy::problem::{Problem, Row};
 use tollgate::policy::respond::Outcome;
 use tollgate::telemetry::counters::{Count, Histogram};
+use tollgate::telemetry::names::Naming;
 use tollgate::telemetry::request_record::RequestRecord;
 use tollgate::telemetry::tables::Tables;
 use tollgate::telemetry::{Outlets, Telemetry, access_log};
@@ -74,7 +75,7 @@ fn traced(bencher: Bencher<'_, '_>) {
 #[divan::bench(threads = [1, 2])]
 fn logged(bencher: Bencher<'_, '_>) {
     let place = access_log::Destination::File("/dev/null".into());
-    let access_log = Some(access_log::AccessLogSettings { place, reference_key: None });
+    let access_log = Some(access_log::AccessLogSettings { place, names: Naming::Tollgate, reference_key: None });
     see(bencher, &Telemetry::start(Outlets { access_log, otlp: None }), true, &Outcome::Told(b""));
 }
 

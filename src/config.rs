@@ -7,6 +7,7 @@
 
 mod account;
 mod accounts;
+pub mod argument;
 mod bodies;
 mod bounds;
 mod charges;

@@ -69,8 +69,6 @@ pub struct Gateway {
     judging: Arc<Semaphore>,
     /// Bodies that were refused because judging them took too many steps.
     over_budget: AtomicU64,
-    /// When that was logged last, in seconds since 1970.
-    over_budget_logged: AtomicU64,
     /// Bytes of answers that wait for clients of HTTP/2 to make room for them.
     pub(crate) unsent: Unsent,
     /// Bytes of decoded heads of HTTP/2 that are in hands, as they stand in memory.
@@ -161,7 +159,6 @@ impl Gateway {
             turned_away: AtomicU64::new(0),
             judging: Arc::new(Semaphore::new(judging_threads())),
             over_budget: AtomicU64::new(0),
-            over_budget_logged: AtomicU64::new(0),
             unsent: Unsent::default(),
             heads: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
@@ -358,7 +355,7 @@ impl Gateway {
         };
         let context = Context { now: self.now(), ..context };
         let problem = outcome.problem();
-        problem.inspect(|problem| refusal_log::refused(&context, *problem));
+        problem.inspect(|problem| refusal_log::refused(&context, *problem, record.upstream_status()));
         let bytes = respond(downstream, &context, &outcome, problem.is_some_and(|problem| problem.row.closes()));
         record.answered(&outcome, bytes);
         Answered::Written(Settlement::new(bill, record))
@@ -379,7 +376,7 @@ impl Gateway {
         if problem.row == Row::Overloaded {
             self.turned_away.fetch_add(1, Ordering::Relaxed);
         }
-        refusal_log::refused(&context, problem);
+        refusal_log::refused(&context, problem, 0);
         let outcome = Outcome::Refused(problem);
         let bytes = respond::write(sink, &context, &outcome);
         record.answered(&outcome, bytes);
@@ -448,11 +445,7 @@ impl Gateway {
         };
         if judged.as_ref().err() == Some(&TOO_MUCH_WORK) {
             self.over_budget.fetch_add(1, Ordering::Relaxed);
-            let now = context.now.unix_seconds;
-            // One line a second says it as well as thousands.
-            if self.over_budget_logged.swap(now, Ordering::Relaxed) != now {
-                refusal_log::over_budget(context, TOO_MUCH_WORK);
-            }
+            refusal_log::over_budget(context, TOO_MUCH_WORK);
         }
         judged
     }

@@ -10,9 +10,11 @@ use std::time::SystemTime;
 use clap::{CommandFactory, Parser, Subcommand};
 use tollgate::cli::credits;
 use tollgate::config;
+use tollgate::config::argument::ConfigFile;
 use tollgate::config::findings::Findings;
-use tollgate::operate::admin::Upgraded;
+use tollgate::operate::admin::answers::Reloaded;
 use tollgate::operate::admin::client::{self, Client};
+use tollgate::operate::admin::{Upgraded, openapi};
 use tollgate::operate::reload::Watched;
 use tollgate::operate::server::{self, Plan};
 use tollgate::operate::upgrade::Predecessor;
@@ -34,13 +36,20 @@ const EXAMPLES: &str = "Examples:
   tollgate demo                              try it out: prints tokens and a curl that works
   tollgate check --config gateway.yaml       every mistake with its line, or a summary
   tollgate run --config gateway.yaml         serve; SIGTERM lets requests in flight finish
+  tollgate reload --config gateway.yaml      load it now, or say why not
   tollgate upgrade --config gateway.yaml     the new program or settings, without a lost request
   tollgate explain --config gateway.yaml /phone/validate/v2 -X POST
                                              why a request gets the answer that it gets
   tollgate token new --config gateway.yaml   a token for all products, and its line for the configuration
   tollgate credits grant --config gateway.yaml acme phone 1000 --key invoice-17
   printf %s \"$TOKEN\" | tollgate token hash --product phone
-                                             the line of a token that exists already";
+                                             the line of a token that exists already
+
+Environment:
+  TOLLGATE_CONFIG        the configuration's file, where no -c names one; without either it is
+                         /etc/tollgate/gateway.yaml
+  TOLLGATE_ADMIN_TOKEN   the token of admin_token, for commands that ask a running gateway: reload,
+                         upgrade, credits and status";
 
 const EXPLAIN_EXAMPLES: &str = "Examples:
   tollgate explain --config gateway.yaml /phone/validate/v2 -H \"Auth-Token: $TOKEN\" \\
@@ -70,19 +79,17 @@ enum Command {
         /// Where operators connect.
         #[arg(long, default_value = "127.0.0.1:9901")]
         admin: SocketAddr,
+        /// A name by which operators reach the admin listener, beside its address and localhost.
+        #[arg(long = "admin-host", value_name = "NAME")]
+        admin_hosts: Vec<Box<str>>,
     },
     /// Serve a configuration.
-    Run {
-        /// The YAML file; config/gateway.yaml explains every key.
-        #[arg(long)]
-        config: PathBuf,
-    },
+    Run(ConfigFile),
     /// Check a configuration: a summary, or every mistake with its line and column.
     #[command(after_help = CHECK_HELP)]
     Check {
-        /// The YAML file.
-        #[arg(long)]
-        config: PathBuf,
+        #[command(flatten)]
+        file: ConfigFile,
         /// Print a JSON document, whatever is found.
         #[arg(long)]
         json: bool,
@@ -90,14 +97,13 @@ enum Command {
         #[arg(long)]
         deny_warnings: bool,
     },
+    /// Let a running gateway load its configuration now, and open its access log anew; this fails with
+    /// every mistake if the configuration cannot come into force.
+    Reload(ConfigFile),
     /// Let a running gateway hand over to a new process of the program, which has its sockets and
     /// reads the configuration anew; no connection is refused meanwhile. If the new one does not
     /// serve, the old one goes on, and this says why.
-    Upgrade {
-        /// The YAML file of the gateway, which says where operators connect.
-        #[arg(long)]
-        config: PathBuf,
-    },
+    Upgrade(ConfigFile),
     /// Explain what becomes of a request: every check with its verdict, what it saw and the line that
     /// decided, and the answer. Nothing is sent.
     #[command(after_help = EXPLAIN_EXAMPLES)]
@@ -131,11 +137,16 @@ enum Command {
     /// Make a token, or the digest of one, for the configuration.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Print the OpenAPI document of the admin listener, which serves it at /openapi.json too.
+    AdminOpenapi,
     /// List every problem a client can get, in order of precedence.
     Problems {
         /// As a Markdown table.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "json")]
         markdown: bool,
+        /// As a JSON document.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -195,10 +206,11 @@ fn main() -> ExitCode {
     logging::start();
     let mut code = ExitCode::SUCCESS;
     let outcome = match Arguments::parse().command {
-        Command::Demo { listen, admin } => serve_demo(listen, admin),
-        Command::Run { config } => serve(&config),
-        Command::Check { config, json, deny_warnings } => check(&config, json, deny_warnings),
-        Command::Upgrade { config } => upgrade(&config),
+        Command::Demo { listen, admin, admin_hosts } => serve_demo(listen, admin, admin_hosts),
+        Command::Run(file) => serve(&file.config),
+        Command::Check { file, json, deny_warnings } => check(&file.config, json, deny_warnings),
+        Command::Reload(file) => reload(&file.config),
+        Command::Upgrade(file) => upgrade(&file.config),
         Command::Explain(command) => explain::run(command).and_then(|(text, refused)| {
             if refused {
                 code = ExitCode::from(REFUSED);
@@ -218,8 +230,10 @@ fn main() -> ExitCode {
         Command::Token(TokenCommand::Hash { name, covers }) => {
             covers.names().and_then(|products| hash(&name, &products))
         }
-        Command::Problems { markdown: true } => print(&problem::table_as_markdown()),
-        Command::Problems { markdown: false } => print(&problem::table_as_text()),
+        Command::AdminOpenapi => print(&format!("{:#}\n", openapi::document())),
+        Command::Problems { json: true, .. } => print(&problem::table_as_json()),
+        Command::Problems { markdown: true, .. } => print(&problem::table_as_markdown()),
+        Command::Problems { .. } => print(&problem::table_as_text()),
     };
     logging::flush();
     match outcome {
@@ -233,8 +247,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve_demo(listen: SocketAddr, admin: SocketAddr) -> Result<(), String> {
-    let plan = demo::plan(listen, admin)?;
+fn serve_demo(listen: SocketAddr, admin: SocketAddr, admin_hosts: Vec<Box<str>>) -> Result<(), String> {
+    let mut plan = demo::plan(listen, admin)?;
+    plan.config.admin_hosts = admin_hosts.into();
     demo::backend::warm_up();
     let welcome = demo::welcome(listen, admin);
     server::run(plan, move || drop(print(&welcome)), end)
@@ -285,8 +300,21 @@ fn check(path: &std::path::Path, json: bool, deny_warnings: bool) -> Result<(), 
 fn upgrade(path: &std::path::Path) -> Result<(), String> {
     let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
     let client = Client::new(&config, "the gateway is of a version that cannot upgrade itself; restart it");
-    let Upgraded { process, .. } = client.post("/upgrade", None, &())?;
+    let Upgraded { process, .. } = client.post(&format!("/upgrade?{}", of_file(path)?), None, &())?;
     print(&format!("process {process} serves now; the one before it ends with its last request\n"))
+}
+
+fn reload(path: &std::path::Path) -> Result<(), String> {
+    let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
+    let client = Client::new(&config, "the gateway is of a version that cannot be asked for this; send it SIGHUP");
+    let Reloaded { detail, .. } = client.post(&format!("/reload?{}", of_file(path)?), None, &())?;
+    print(&format!("{}\n", detail.trim_end()))
+}
+
+/// The parameter by which a process of another configuration refuses.
+fn of_file(path: &std::path::Path) -> Result<String, String> {
+    let whole = path.canonicalize().map_err(|error| format!("cannot find {}: {error}", path.display()))?;
+    Ok(format!("config={}", client::encoded(&whole.to_string_lossy())))
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<(), String> {

@@ -9,9 +9,12 @@
 pub mod access_line;
 pub mod access_log;
 pub mod counters;
+pub mod ends;
 pub mod latency;
+pub mod names;
 pub mod otlp;
 pub mod otlp_span;
+pub mod outlet;
 pub mod process;
 pub mod queue;
 pub mod request_record;

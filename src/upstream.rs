@@ -33,7 +33,7 @@ use arc_swap::ArcSwap;
 use crate::platform::clock::Clock;
 use crate::policy::Upstream;
 use crate::policy::problem::{Hint, Problem, Row};
-use crate::policy::rate::Now;
+use crate::policy::rate::{Now, whole_seconds};
 use crate::upstream::settings::{Address, MAX_SERVERS};
 use blame::{Asker, Shut};
 use breaker::{Breaker, Change, Pass};
@@ -355,9 +355,7 @@ fn lacking(lack: Lack, upstream: &Upstream) -> Problem {
 
 /// `upstream-unavailable` with a `Retry-After` of whole seconds, rounded up and never 0.
 fn unavailable(reason: &'static str, wait: Duration) -> Problem {
-    let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
-    let hint = Hint::RetryAfter(u32::try_from(seconds).unwrap_or(u32::MAX));
-    Problem::new(Row::UpstreamUnavailable, reason).with(hint)
+    Problem::new(Row::UpstreamUnavailable, reason).with(Hint::RetryAfter(whole_seconds(wait)))
 }
 
 #[cfg(test)]

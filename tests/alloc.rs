@@ -217,7 +217,7 @@ fn gateway() -> SocketAddr {
     std::thread::spawn(move || {
         let config = config::parse("demo.yaml", &text, &demo::SOURCE).unwrap();
         let (policy, started) = (Arc::new(config.policy), Instant::now());
-        let descriptors = Descriptors::claim(&policy.limits).unwrap();
+        let descriptors = Descriptors::claim().unwrap();
         let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, None));
         let telemetry = Arc::new(Telemetry::default());
         let gateway = Arc::new(Gateway::new(policy, ledger, telemetry, descriptors, started));

@@ -289,3 +289,30 @@ fn too_few_descriptors_for_the_limits_are_shared_out_and_further_clients_are_ref
     drop(held);
     support::until("the gateway to serve again", || gateway.send(Version::Http1, &request).status() == 200);
 }
+
+#[test]
+fn silent_connections_to_the_admin_listener_take_nothing_from_clients() {
+    const SILENT: usize = 900;
+    let _turn = turn();
+    rlimit::increase_nofile_limit(u64::MAX).unwrap();
+    let backend = Backend::answering_json();
+    let yaml = Configuration::new(backend.address()).yaml();
+    // Too few descriptors for all of them.
+    let gateway = Gateway::start_under(&["prlimit", "--nofile=800"], &yaml);
+    let address = gateway.admin();
+    let silent: Vec<std::net::TcpStream> =
+        (0..SILENT).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    let since = Instant::now();
+    let mut longest = Duration::ZERO;
+    while since.elapsed() < Duration::from_secs(2) {
+        let begun = Instant::now();
+        gateway.send(Version::Http1, &Request::lookup("live")).assert_success();
+        longest = longest.max(begun.elapsed());
+    }
+    assert!(longest < Duration::from_secs(1), "a client waited for {longest:?}");
+    // Operators are served as well, and see that most descriptors are free.
+    assert_eq!(gateway.ask_admin("GET", "/healthz", &[], "").0, 200);
+    let open: u64 = gateway.metric("process_open_fds");
+    assert!(open < 400, "{open} descriptors");
+    drop(silent);
+}

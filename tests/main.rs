@@ -13,11 +13,13 @@
     clippy::nonminimal_bool
 )]
 
+mod admin;
 mod command_line;
 mod contract;
 mod corpora;
 mod credits;
 mod delivery;
+mod dependencies;
 mod documents;
 mod explain;
 mod faults;

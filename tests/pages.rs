@@ -355,3 +355,25 @@ fn openapi_has_every_route_and_only_statuses_of_the_contract() {
         assert!(document.pointer(reference).is_some(), "{reference} leads nowhere");
     }
 }
+
+#[test]
+fn the_demo_begins_with_what_it_offers() {
+    let (listen, admin) = (closed_port(), closed_port());
+    // Too few descriptors for the limits of the demo, as on many a machine.
+    let mut child = Command::new("prlimit")
+        .args(["--nofile=1024", env!("CARGO_BIN_EXE_tollgate"), "demo"])
+        .args(["--listen", &listen.to_string(), "--admin", &admin.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let text: Vec<String> = lines.by_ref().map(Result::unwrap).take_while(|line| !line.contains("Ctrl-C")).collect();
+    child.kill().unwrap();
+    let said = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&said.stderr), "");
+    for page in ["/reference", "/problems", "/status"] {
+        assert!(text.iter().any(|line| line.contains(&format!("http://{listen}{page} "))), "{page}: {text:?}");
+    }
+}

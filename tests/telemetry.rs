@@ -2,14 +2,16 @@
 //! and whatever becomes of the log, clients are served.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Backend, CANARY, Configuration, Gateway, Request, Response, VERSIONS, Version, token, until};
+use crate::support::{
+    Backend, CANARY, Configuration, Gateway, Request, Response, VERSIONS, Version, paying, token, until,
+};
 
 const LOG: &str = "access_log: { file: access.log }\n";
 
@@ -471,4 +473,121 @@ fn the_configuration_in_force_has_its_defaults_and_is_the_one_in_force() {
     gateway.replace("tollgate.yaml", &text.replace("  down: {", "  down: { connect_timeout: nonsense,"));
     assert_eq!(gateway.ask_admin("POST", "/reload", &[], "").0, 422);
     assert_eq!(config().pointer("/upstreams/down/connect_timeout"), Some(&"7s".into()));
+}
+
+/// The lines of the process log about single requests.
+fn told(gateway: &Gateway) -> Vec<Value> {
+    let text = gateway.output();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["target"] == "tollgate::request").collect()
+}
+
+#[test]
+fn refusals_write_one_line_a_second_and_count_the_others() {
+    const SENT: u64 = 400;
+    let backend = Backend::answering_json();
+    let gateway = Gateway::start(&Configuration::new(backend.address()).yaml());
+    let since = Instant::now();
+    let mut client = gateway.connect();
+    for _ in 0..SENT {
+        client.request(&Request::lookup("live").target("/phone/down"));
+        assert_eq!(client.response().status(), 503);
+    }
+    let seconds = usize::try_from(since.elapsed().as_secs()).unwrap() + 2;
+    // A line is about one request if it says which, and about those that were left out before it.
+    let of = |line: &Value| u64::from(line["transaction_id"].is_string()) + line["left_out"].as_u64().unwrap();
+    until("all refusals to be told of", || told(&gateway).iter().map(of).sum::<u64>() == SENT);
+    let lines = told(&gateway);
+    assert!(lines.len() <= 2 * seconds, "{} lines in {seconds} s", lines.len());
+    let first = &lines[0];
+    for (member, wanted) in [
+        ("level", Value::from("WARN")),
+        ("status", 503.into()),
+        ("problem", "upstream-unavailable".into()),
+        ("product", "down".into()),
+        ("account", "main".into()),
+        ("token", "live".into()),
+    ] {
+        assert_eq!(first[member], wanted, "{member} of {first}");
+    }
+    assert!(first.get("upstream_status").is_none(), "{first}");
+    let time = first["time"].as_str().unwrap();
+    assert!(time.ends_with('Z') && time.len() == "2026-01-01T00:00:00.000Z".len(), "{time}");
+}
+
+#[test]
+fn a_refusal_tells_what_the_upstream_has_answered() {
+    let backend = Backend::start(|peer, _| peer.answer_with("500 Oh", "", b"{}"));
+    let gateway = Gateway::start(&Configuration::new(backend.address()).yaml());
+    assert_eq!(gateway.send(Version::Http1, &Request::lookup("live")).status(), 500);
+    until("the line", || !told(&gateway).is_empty());
+    assert_eq!(told(&gateway)[0]["upstream_status"], 500);
+}
+
+#[test]
+fn lines_of_refusals_are_sampled_by_their_problem() {
+    let backend = Backend::answering_json();
+    let log = "access_log: { file: access.log, sample: { refused: { token-unknown: 0, malformed-request: 0 } } }\n";
+    let gateway = Gateway::start(&Configuration::new(backend.address()).with(log).yaml());
+    for _ in 0..50 {
+        assert_eq!(gateway.send(Version::Http1, &Request::lookup("nobody")).status(), 401);
+    }
+    assert_eq!(gateway.exchange("nonsense\r\n\r\n").status(), 400);
+    assert_eq!(gateway.send(Version::Http1, &Request::lookup("disabled")).status(), 403);
+    let lines = wait_for_lines(&gateway, 1);
+    assert_eq!((lines.len(), &lines[0]["problem"]), (1, &"token-disabled".into()));
+    assert_eq!(count(&gateway, "product=\"phone\",problem=\"token-unknown\",status=\"401\""), 50, "figures have all");
+}
+
+#[test]
+fn lines_have_the_names_that_are_chosen() {
+    let backend = Backend::answering_json();
+    for (names, members) in [
+        ("otel", ["timestamp", "http.request.method", "http.response.status_code", "http.route", "error.type"]),
+        ("ecs", ["@timestamp", "http.request.method", "http.response.status_code", "url.path", "error.code"]),
+    ] {
+        let log = format!("access_log: {{ file: access.log, names: {names} }}\n");
+        let gateway = Gateway::start(&Configuration::new(backend.address()).with(&log).yaml());
+        gateway.send(Version::Http1, &Request::lookup("disabled"));
+        let line = wait_for_lines(&gateway, 1).remove(0);
+        for member in members {
+            assert!(line.get(member).is_some(), "{names} has no {member}: {line}");
+        }
+        assert_eq!(line["http.response.status_code"], 403);
+        assert_eq!(line.get("event.duration").is_some(), names == "ecs");
+        assert!(line.get("status").is_none() && line.get("total_us").is_none(), "{line}");
+    }
+}
+
+#[test]
+fn what_ends_or_runs_out_is_shown() {
+    let backend = Backend::answering_json();
+    let more = "metrics: { by_account: true }\n";
+    let yaml = paying(backend.address(), "{ volatile: true }", &[("acme", "5")]) + more;
+    let yaml = yaml.replace("absent: allow", "absent: allow, expires: 2099-12-31");
+    let gateway = Gateway::start(&yaml);
+    assert_eq!(gateway.metric::<u64>("tollgate_account_balance_credits{account=\"acme\",product=\"phone\"}"), 5);
+    // 2100-01-01T00:00:00Z: the last day is good, whole.
+    assert_eq!(gateway.metric::<u64>("tollgate_token_expiry_timestamp_seconds"), 4_102_444_800);
+    let quiet = Gateway::start(&Configuration::new(backend.address()).yaml());
+    assert!(!metrics(&quiet).contains("tollgate_account_balance_credits"));
+}
+
+#[test]
+fn promtool_has_no_complaint() {
+    let backend = Backend::answering_json();
+    let more = "metrics: { by_account: true, by_token: true }\n";
+    let gateway = Gateway::start(&(paying(backend.address(), "{ volatile: true }", &[("acme", "5")]) + more));
+    let text = metrics(&gateway);
+    let child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    // `make deploy-check` installs it, and asks it again.
+    let Ok(mut child) = child else { return println!("promtool is not on this machine") };
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
 }

@@ -1,5 +1,7 @@
 //! Traces: `traceparent` to the backend, and spans to a collector.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use crate::support::{ANSWER, Backend, Configuration, Gateway, Peer, Request, VERSIONS, Version, until};
@@ -223,10 +225,29 @@ fn what_went_wrong_is_told_by_its_slug() {
 }
 
 #[test]
-fn the_caller_decides_what_is_sampled_and_otherwise_the_share_does() {
+fn strangers_have_no_spans_beyond_the_share() {
     let (backend, collector) = (Backend::answering_json(), Backend::start(|peer, _| peer.answer("{}")));
     let gateway =
         Gateway::start(&Configuration::new(backend.address()).with(&tracing(&collector, ", sample: 0")).yaml());
+    for _ in 0..20 {
+        let request = Request::lookup("live").with("traceparent", GIVEN);
+        assert_eq!(gateway.send(Version::Http1, &request).status(), 200);
+        // The trace goes on, and backends are not made to keep it.
+        let [passed] = &header(&backend, "traceparent")[..] else { panic!("one traceparent") };
+        assert_eq!((&passed[..35], &passed[52..]), (&GIVEN[..35], "-00"), "{passed}");
+    }
+    // What was to be sent has been sent by the time the process has ended.
+    let mut gateway = gateway;
+    gateway.terminate();
+    gateway.wait_for_end(Duration::from_secs(20)).unwrap();
+    assert!(spans(&collector).is_empty());
+}
+
+#[test]
+fn a_trusted_caller_decides_what_is_sampled_and_otherwise_the_share_does() {
+    let (backend, collector) = (Backend::answering_json(), Backend::start(|peer, _| peer.answer("{}")));
+    let more = tracing(&collector, ", sample: 0, trust_sampled: true");
+    let gateway = Gateway::start(&Configuration::new(backend.address()).with(&more).yaml());
     let unsampled = GIVEN.replace("-01", "-00");
     for given in [None, Some(&*unsampled), Some(GIVEN)] {
         let request = Request::lookup("live");

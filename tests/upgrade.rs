@@ -318,6 +318,29 @@ fn a_signal_upgrades_and_the_supervisor_is_told() {
     assert_eq!(told(), "STOPPING=1");
 }
 
+/// A supervisor with a watchdog hears that the process is alive, and then that it stops.
+#[test]
+fn a_watchdog_is_told_that_the_process_is_alive() {
+    let backend = Backend::answering_json();
+    let scratch = Scratch::new();
+    let path = scratch.path("notify");
+    let supervisor = UnixDatagram::bind(&path).unwrap();
+    supervisor.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = || {
+        let mut bytes = [0; 200];
+        let length = supervisor.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    };
+    let yaml = paying(backend.address(), "{ volatile: true }", &[("acme", "1000")]);
+    let environment = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "200000")];
+    let gateway = Gateway::start_with(&yaml, &environment);
+    let words: Vec<String> = std::iter::repeat_with(told).take(4).collect();
+    assert!(words.iter().filter(|word| *word == "WATCHDOG=1").count() >= 3, "{words:?}");
+    assert!(words.iter().any(|word| word == "READY=1"), "{words:?}");
+    gateway.terminate();
+    while told() != "STOPPING=1" {}
+}
+
 /// A ledger that cannot be written is not handed over: the process before alone knows its charges.
 #[test]
 fn a_broken_ledger_stays_where_its_charges_are() {

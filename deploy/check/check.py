@@ -95,6 +95,12 @@ def prometheus_files():
     tested = (folder / "alerts_test.yml").read_text()
     untested = [name for name in alerts if name not in tested]
     assert not untested, f"no test is about {untested}"
+    headings = re.findall(r"^## (\w+)$", (ROOT / "docs/runbooks.md").read_text(), re.M)
+    assert headings == list(alerts), f"docs/runbooks.md has other headings: {set(headings) ^ set(alerts)}"
+    for group in yaml.safe_load((folder / "alerts.yml").read_text())["groups"]:
+        for rule in group["rules"]:
+            url = rule["annotations"]["runbook_url"]
+            assert url.endswith(f"docs/runbooks.md#{rule['alert'].lower()}"), f"{rule['alert']} leads to {url}"
     return f"promtool, {len(alerts)} alerts, each with a test"
 
 
@@ -111,8 +117,29 @@ WITH_LEDGER = {
     "tlsSecret": "backend-ca",
     "env": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "backend", "key": "key"}}}],
     "networkPolicy": {"egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]},
-    "autoscaling": {"enabled": False},
 }
+
+# Everything that can be chosen, without a ledger.
+WITH_ALL = {
+    "fullnameOverride": "edge",
+    "autoscaling": {"enabled": True},
+    "ingress": {"enabled": True, "className": "nginx", "tls": [{"secretName": "api-tls", "hosts": ["api.example.com"]}]},
+    "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    "serviceAccount": {"create": True, "annotations": {"example.com/role": "edge"}},
+    "extraVolumes": [{"name": "more", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+}
+
+# What the chart has to refuse, and the word that its refusal has.
+REFUSED = [
+    ({"replicaCount": "two"}, "replicaCount"),
+    ({"config": {"listen": "127.0.0.1:1"}}, "config"),
+    ({"sevrice": {}}, "sevrice"),
+    ({"replicas": 2}, "replicas"),
+    ({"ledger": {"enabled": True}, "replicaCount": 2}, "set replicaCount to 1"),
+    ({"ledger": {"enabled": True}, "autoscaling": {"enabled": True}}, "set autoscaling.enabled to false"),
+    ({"autoscaling": {"enabled": True, "minReplicas": 9}}, "minReplicas"),
+]
 
 
 def rendered(values):
@@ -120,7 +147,8 @@ def rendered(values):
     with helm.Chart.load(str(DEPLOY / "helm/tollgate")) as chart:
         chart.validate_schema(values)
         files = chart.render(values, name="tollgate", namespace="default")
-    texts = [text.strip() + "\n" for _, text in sorted(files.items()) if text.strip()]
+    manifests = [text for name, text in sorted(files.items()) if name.endswith(".yaml")]
+    texts = [text.strip() + "\n" for text in manifests if text.strip()]
     return [yaml.safe_load(text) for text in texts], "---\n" + "---\n".join(texts)
 
 
@@ -129,19 +157,25 @@ def chart(directory):
     bad = [message for message in report["messages"] if message["severity"] > 1]
     assert not bad and not report["errors"], report
     kinds = {}
-    for name, values in [("as it is", {}), ("with a ledger", WITH_LEDGER)]:
+    for name, values in [("as it is", {}), ("with a ledger", WITH_LEDGER), ("with all", WITH_ALL)]:
         documents, _ = rendered(values)
         for document in documents:
-            kubernetes_validate.validate(document, KUBERNETES, strict=True)
-        kinds[name] = {document["kind"] for document in documents}
+            # Kubernetes itself has no schema of the operator's kinds.
+            if not document["apiVersion"].startswith("monitoring.coreos.com/"):
+                kubernetes_validate.validate(document, KUBERNETES, strict=True)
+        kinds[name] = sorted(document["kind"] for document in documents)
         check_config(directory, documents, name)
-    always = {"ConfigMap", "Secret", "Deployment", "Service", "NetworkPolicy"}
-    assert kinds["as it is"] == always | {"HorizontalPodAutoscaler", "PodDisruptionBudget"}, kinds
-    assert kinds["with a ledger"] == always | {"PersistentVolumeClaim"}, kinds
-    for wrong in [{"replicas": "two"}, {"config": {"listen": "127.0.0.1:1"}}, {"sevrice": {}}]:
+    always = ["ConfigMap", "Deployment", "NetworkPolicy", "Secret", "Service", "ServiceAccount"]
+    more = ["HorizontalPodAutoscaler", "Ingress", "PodDisruptionBudget", "Service", "ServiceMonitor"]
+    assert kinds["as it is"] == always, kinds
+    assert kinds["with a ledger"] == sorted([*always, "PersistentVolumeClaim"]), kinds
+    assert kinds["with all"] == sorted([*always, *more]), kinds
+    monitored(rendered(WITH_ALL)[0])
+    for wrong, word in REFUSED:
         try:
             rendered(wrong)
-        except Exception:  # The library has a type of error for each of its functions.
+        except Exception as error:  # The library has a type of error for each of its functions.
+            assert word in str(error), f"the chart refuses {wrong} without the word {word}: {error}"
             continue
         raise AssertionError(f"the chart takes {wrong}")
     manifests = DEPLOY / "kubernetes/tollgate.yaml"
@@ -151,7 +185,19 @@ def chart(directory):
     if "--write" in sys.argv:
         manifests.write_text(text)
     assert manifests.read_text() == text, "kubernetes/tollgate.yaml is not what the chart renders; run with --write"
-    return f"helm lint and render, Kubernetes {KUBERNETES}: {len(kinds['as it is'])} kinds, {len(kinds['with a ledger'])} with a ledger"
+    counts = ", ".join(f"{len(found)} manifests {name}" for name, found in kinds.items())
+    return f"helm lint and render, Kubernetes {KUBERNETES}: {counts}, {len(REFUSED)} refusals"
+
+
+def monitored(documents):
+    """What the ServiceMonitor selects has to be there: a service, and its port."""
+    [monitor] = [document for document in documents if document["kind"] == "ServiceMonitor"]
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+    services = [document for document in documents if document["kind"] == "Service"]
+    found = [service for service in services if wanted <= service["metadata"]["labels"].items()]
+    assert len(found) == 1, f"the ServiceMonitor selects {len(found)} services"
+    names = {port["name"] for port in found[0]["spec"]["ports"]}
+    assert {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]} <= names, names
 
 
 def check_config(directory, documents, name):
@@ -274,7 +320,9 @@ def running(directory):
             f"listeners: [{{ address: 127.0.0.1:{proxied}, proxy_protocol: {{ from: [127.0.0.1] }} }}]",
         ),
         ("servers: [127.0.0.1:9001]", f"servers: [127.0.0.1:{backend.server_port}]"),
-        ("ledger: { volatile: true }", "ledger: { file: ledger.db }"),
+        ("ledger: { volatile: true }", "ledger: { file: ledger.db }\nmetrics: { by_account: true }"),
+        # A token that works and ends some day.
+        ("expires: 2024-12-31", "expires: 2099-12-31"),
     ]:
         assert text.count(old) == 1, old
         text = text.replace(old, new)
@@ -329,6 +377,8 @@ OF_HISTOGRAMS = re.compile(r"_(bucket|sum|count)$")
 
 
 def judge(metrics, prometheus):
+    linted = subprocess.run(["promtool", "check", "metrics"], input=metrics, capture_output=True, text=True, timeout=60)
+    assert not linted.stdout + linted.stderr and linted.returncode == 0, f"promtool check metrics: {linted.stdout}{linted.stderr}"
     known = set(re.findall(r"^# TYPE (\S+)", metrics, re.M))
     known |= {f"{name}_total" for name in known}
     queries = {}

@@ -5,19 +5,22 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::config;
+use crate::config::argument::ConfigFile;
 use crate::ledger::entry::{Entry, Kind, Statement};
 use crate::ledger::store::MAX_PAGE_ROWS;
 use crate::ledger::{Corrected, Ledger, Page, Storage};
+use crate::operate::admin::answers::{Balances, Entries};
 use crate::operate::admin::client::{Client, encoded, say};
 use crate::operate::admin::{self, CorrectionBody};
 use crate::policy::credits::CreditAccount;
+use crate::site::status::notice::Moment;
 
 /// What can be done with credits.
 #[derive(Subcommand)]
@@ -32,6 +35,9 @@ pub enum Command {
         common: Common,
         /// The account.
         account: Option<String>,
+        /// One JSON document instead of columns, as GET /credits has it.
+        #[arg(long)]
+        json: bool,
     },
     /// Show every row of an account's product, the oldest first.
     History {
@@ -41,17 +47,21 @@ pub enum Command {
         account: String,
         /// The product.
         product: String,
-        /// Only rows after this one.
-        #[arg(long, default_value_t = 0)]
-        after: i64,
+        #[command(flatten)]
+        rows: Rows,
+        /// One JSON object a line instead of columns.
+        #[arg(long)]
+        json: bool,
     },
     /// Write every row of the ledger to standard output, the oldest first.
     Export {
         #[command(flatten)]
         common: Common,
-        /// Only rows after this one.
-        #[arg(long, default_value_t = 0)]
-        after: i64,
+        /// Only rows of this account.
+        #[arg(long)]
+        account: Option<String>,
+        #[command(flatten)]
+        rows: Rows,
         /// How rows are written.
         #[arg(long, value_enum, default_value_t = Format::Csv)]
         format: Format,
@@ -61,9 +71,22 @@ pub enum Command {
 /// What every command needs.
 #[derive(Args)]
 pub struct Common {
-    /// The YAML file of the gateway.
-    #[arg(long)]
-    config: PathBuf,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+/// Which rows are wanted.
+#[derive(Args, Clone, Copy)]
+pub struct Rows {
+    /// Only rows after the one with this number.
+    #[arg(long, default_value_t = 0)]
+    after: i64,
+    /// Only rows written at this time or later, as in 2026-11-01T00:00:00Z.
+    #[arg(long, value_parser = Moment::parse)]
+    since: Option<Moment>,
+    /// Only rows written before this time.
+    #[arg(long, value_parser = Moment::parse)]
+    until: Option<Moment>,
 }
 
 /// A grant or an adjustment.
@@ -105,15 +128,22 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<(), String> {
     match command {
         Command::Grant(arguments) => correct(arguments, Kind::Grant, out),
         Command::Adjust(arguments) => correct(arguments, Kind::Adjustment, out),
-        Command::Show { common, account } => show(&common, account.as_deref(), out),
-        Command::History { common, account, product, after } => history(&common, &account, &product, after, out),
-        Command::Export { common, after, format } => export(&common, after, format, out),
+        Command::Show { common, account, json } => show(&common, account.as_deref(), json, out),
+        Command::History { common, account, product, rows, json: true } => {
+            export(&common, &Selection { account: Some(account), product: Some(product), rows }, Format::Jsonl, out)
+        }
+        Command::History { common, account, product, rows, json: false } => {
+            history(&common, &Selection { account: Some(account), product: Some(product), rows }, out)
+        }
+        Command::Export { common, account, rows, format } => {
+            export(&common, &Selection { account, product: None, rows }, format, out)
+        }
     }
 }
 
 fn correct(arguments: CorrectionArguments, kind: Kind, out: &mut impl Write) -> Result<(), String> {
     let CorrectionArguments { common, account, product, amount, key, why, by } = arguments;
-    let books = Books::open(&common.config, Purpose::Write)?;
+    let books = Books::open(&common.file.config, Purpose::Write)?;
     let key = key.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let body = CorrectionBody { amount, by: Some(by), why };
     let Corrected { entry, again, balance } = books.correct(&account, &product, kind, &key, body)?;
@@ -127,8 +157,16 @@ fn correct(arguments: CorrectionArguments, kind: Kind, out: &mut impl Write) -> 
     say(out, &text)
 }
 
-fn show(common: &Common, account: Option<&str>, out: &mut impl Write) -> Result<(), String> {
-    let books = Books::open(&common.config, Purpose::Read)?;
+fn show(common: &Common, account: Option<&str>, json: bool, out: &mut impl Write) -> Result<(), String> {
+    let books = Books::open(&common.file.config, Purpose::Read)?;
+    if json {
+        let mut balances = Vec::new();
+        books.statements(account, |statements| {
+            balances.extend(statements);
+            Ok(())
+        })?;
+        return say(out, format!("{:#}\n", serde_json::json!(Balances { balances })));
+    }
     say(
         out,
         format!("{:<32}{:<16}{:>14}{:>10}{:>14}{:>14}\n", "account", "product", "balance", "held", "spent", "granted"),
@@ -143,8 +181,8 @@ fn show(common: &Common, account: Option<&str>, out: &mut impl Write) -> Result<
     })
 }
 
-fn history(common: &Common, account: &str, product: &str, after: i64, out: &mut impl Write) -> Result<(), String> {
-    let books = Books::open(&common.config, Purpose::Read)?;
+fn history(common: &Common, selection: &Selection, out: &mut impl Write) -> Result<(), String> {
+    let books = Books::open(&common.file.config, Purpose::Read)?;
     say(
         out,
         format!(
@@ -152,7 +190,7 @@ fn history(common: &Common, account: &str, product: &str, after: i64, out: &mut 
             "row", "at", "kind", "credits", "lookups", "reference", "by"
         ),
     )?;
-    books.entries(Some((account, product)), after, |entries| {
+    books.entries(selection, |entries| {
         let mut text = String::new();
         for Entry { id, at, kind, amount, lookups, reference, by, why, .. } in entries {
             let kind = kind.word();
@@ -162,11 +200,11 @@ fn history(common: &Common, account: &str, product: &str, after: i64, out: &mut 
     })
 }
 
-fn export(common: &Common, after: i64, format: Format, out: &mut impl Write) -> Result<(), String> {
-    let books = Books::open(&common.config, Purpose::Read)?;
+fn export(common: &Common, selection: &Selection, format: Format, out: &mut impl Write) -> Result<(), String> {
+    let books = Books::open(&common.file.config, Purpose::Read)?;
     // The head stands there also when no row follows it.
     let mut head = true;
-    books.entries(None, after, |entries| {
+    books.entries(selection, |entries| {
         let mut text = Vec::new();
         let written: Result<(), String> = match format {
             Format::Csv => {
@@ -271,13 +309,13 @@ impl Books {
                 if found.is_empty() { Err(NO_LICENCE.to_owned()) } else { each(found) }
             }
             (Books::There(client), Some(account)) => {
-                let Statements { balances } = client.get(&format!("/accounts/{}/credits", encoded(account)))?;
+                let Balances { balances } = client.get(&format!("/accounts/{}/credits", encoded(account)))?;
                 each(balances)
             }
             (Books::There(client), None) => {
                 let mut skip = 0;
                 loop {
-                    let Statements { balances } = client.get(&format!("/credits?skip={skip}"))?;
+                    let Balances { balances } = client.get(&format!("/credits?skip={skip}"))?;
                     if balances.is_empty() {
                         return Ok(());
                     }
@@ -288,31 +326,20 @@ impl Books {
         }
     }
 
-    /// Hands over the rows after an id, of one credit account or all, a page at a time; at least one page,
-    /// if it has no rows.
+    /// Hands over the rows of a selection, a page at a time; at least one page, if it has no rows.
     fn entries(
         &self,
-        of: Option<(&str, &str)>,
-        mut after: i64,
+        selection: &Selection,
         mut each: impl FnMut(Vec<Entry>) -> Result<(), String>,
     ) -> Result<(), String> {
+        let mut after = selection.rows.after;
         loop {
             let entries = match self {
                 Books::Here(ledger) => {
-                    let credit_account =
-                        of.map(|(account, product)| credit_account(ledger, account, product)).transpose()?;
-                    let page = ledger.page(Page { credit_account, after, rows: MAX_PAGE_ROWS }).wait_here();
+                    let page = ledger.page(selection.page(ledger, after)?).wait_here();
                     page.map_err(|refusal| refusal.to_string())?
                 }
-                Books::There(client) => {
-                    let path = match of {
-                        Some((account, product)) => {
-                            format!("/accounts/{}/credits/{}/history?after={after}", encoded(account), encoded(product))
-                        }
-                        None => format!("/credits/entries?after={after}"),
-                    };
-                    client.get::<Entries>(&path)?.entries
-                }
+                Books::There(client) => client.get::<Entries>(&selection.path(after))?.entries,
             };
             let last = entries.last().map(|entry| entry.id);
             each(entries)?;
@@ -324,6 +351,52 @@ impl Books {
     }
 }
 
+/// Which rows are shown or exported.
+struct Selection {
+    account: Option<String>,
+    /// Only beside an account.
+    product: Option<String>,
+    rows: Rows,
+}
+
+impl Selection {
+    fn page(&self, ledger: &Ledger, after: i64) -> Result<Page, String> {
+        let Rows { since, until, .. } = self.rows;
+        let credit_account = match (&self.account, &self.product) {
+            (Some(account), Some(product)) => Some(credit_account(ledger, account, product)?),
+            (Some(_), None) | (None, _) => None,
+        };
+        let account = self.account.as_deref().filter(|_| credit_account.is_none()).map(Into::into);
+        Ok(Page {
+            credit_account,
+            account,
+            since: since.map(|since| since.0),
+            until: until.map(|until| until.0),
+            after,
+            rows: MAX_PAGE_ROWS,
+        })
+    }
+
+    /// What is asked of a gateway that has the books.
+    fn path(&self, after: i64) -> String {
+        let Rows { since, until, .. } = self.rows;
+        let mut path = match (&self.account, &self.product) {
+            (Some(account), Some(product)) => {
+                format!("/accounts/{}/credits/{}/history?after={after}", encoded(account), encoded(product))
+            }
+            (Some(account), None) => format!("/credits/entries?after={after}&account={}", encoded(account)),
+            (None, _) => format!("/credits/entries?after={after}"),
+        };
+        for (name, time) in [("since", since), ("until", until)] {
+            if let Some(time) = time {
+                // Writing into a string cannot fail.
+                let _ = write!(path, "&{name}={}", time.text());
+            }
+        }
+        path
+    }
+}
+
 const NO_LICENCE: &str = "no account of this name has credits for it; `tollgate credits show` lists those that have";
 
 fn credit_account(ledger: &Ledger, account: &str, product: &str) -> Result<Arc<CreditAccount>, String> {
@@ -332,16 +405,6 @@ fn credit_account(ledger: &Ledger, account: &str, product: &str) -> Result<Arc<C
 
 /// Fails with what is wrong with a ledger that cannot be used: its balances are not known then.
 fn usable(ledger: &Ledger) -> Result<(), String> {
-    let probe = ledger.page(Page { credit_account: None, after: i64::MAX, rows: 1 }).wait_here();
+    let probe = ledger.page(Page { after: i64::MAX, rows: 1, ..Page::default() }).wait_here();
     probe.map(|_| ()).map_err(|refusal| refusal.to_string())
-}
-
-#[derive(serde::Deserialize)]
-struct Statements {
-    balances: Vec<Statement>,
-}
-
-#[derive(serde::Deserialize)]
-struct Entries {
-    entries: Vec<Entry>,
 }

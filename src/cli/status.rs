@@ -5,16 +5,17 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{Args, Subcommand};
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::config;
+use crate::config::argument::ConfigFile;
 use crate::ledger::{Ledger, Refusal};
+use crate::operate::admin::answers::Notices;
 use crate::operate::admin::client::{self, Client};
 use crate::operate::status_recorder::{Refused, unix_seconds};
 use crate::operate::status_store::{Changes, StatusStore};
@@ -47,6 +48,9 @@ pub enum Command {
     List {
         #[command(flatten)]
         common: Common,
+        /// One JSON document instead of columns, as GET /status/notices has it.
+        #[arg(long)]
+        json: bool,
     },
     /// Close a note, or end or call off maintenance.
     Close {
@@ -70,9 +74,8 @@ pub enum Command {
 /// What every command needs.
 #[derive(Args)]
 pub struct Common {
-    /// The YAML file of the gateway.
-    #[arg(long)]
-    config: PathBuf,
+    #[command(flatten)]
+    file: ConfigFile,
 }
 
 /// Something that is said.
@@ -98,9 +101,9 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<(), String> {
     let text = match command {
         Command::Note { said } => say(said, Wanted::Note, None)?,
         Command::Maintenance { said, from, to } => say(said, Wanted::Maintenance, Some((from, to)))?,
-        Command::List { common } => list(&common.config)?,
-        Command::Close { common, id } => close(&common.config, id)?,
-        Command::Example { common, until } => made_up(&common.config, until)?,
+        Command::List { common, json } => list(&common.file.config, json)?,
+        Command::Close { common, id } => close(&common.file.config, id)?,
+        Command::Example { common, until } => made_up(&common.file.config, until)?,
     };
     client::say(out, text)
 }
@@ -140,7 +143,7 @@ fn say(said: Statement, wanted: Wanted, times: Option<(Moment, Moment)>) -> Resu
     let (from, to) = times.unzip();
     let body = NoticeBody { text, product, from, to, by: Some(by) };
     let now = unix_seconds();
-    let shown: Shown = match &Board::open(&common.config)? {
+    let shown: Shown = match &Board::open(&common.file.config)? {
         Board::There(client) => {
             let path = match wanted {
                 Wanted::Note => "/status/notes",
@@ -163,12 +166,7 @@ fn say(said: Statement, wanted: Wanted, times: Option<(Moment, Moment)>) -> Resu
     Ok(format!("{} {} is written\n", shown.kind, shown.id.unwrap_or_default()))
 }
 
-#[derive(Deserialize)]
-struct Notices {
-    notices: Vec<Shown>,
-}
-
-fn list(config: &Path) -> Result<String, String> {
+fn list(config: &Path, as_json: bool) -> Result<String, String> {
     let now = unix_seconds();
     let notices = match &Board::open(config)? {
         Board::There(client) => client.get::<Notices>("/status/notices")?.notices,
@@ -177,6 +175,9 @@ fn list(config: &Path) -> Result<String, String> {
             policy.status.notices.iter().chain(&known).map(|notice| Shown::of(notice, now)).collect()
         }
     };
+    if as_json {
+        return Ok(format!("{:#}\n", json!(Notices { notices })));
+    }
     let mut text =
         format!("{:<8}{:<13}{:<9}{:<22}{:<22}{:<12}text\n", "number", "kind", "stage", "from", "to", "product");
     for Shown { id, kind, stage, product, from, to, text: said, by: _ } in notices {

@@ -17,3 +17,6 @@ pub const MAX_REQUESTS: u32 = 1_000_000;
 
 /// The most checks or failures in a row that can be waited for.
 pub const MAX_IN_A_ROW: u32 = 1000;
+
+/// Names of the admin listener beside its own.
+pub const MAX_ADMIN_HOSTS: usize = 100;

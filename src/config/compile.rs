@@ -9,8 +9,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::accounts::AccountsBuilder;
-use super::bounds::MAX_WORKERS;
-use super::common::{listed, time};
+use super::bounds::{MAX_ADMIN_HOSTS, MAX_WORKERS};
+use super::common::{listed, out_of_range, time};
 use super::following::Shortcuts;
 use super::limits::limits;
 use super::loaded::Config;
@@ -19,7 +19,7 @@ use super::product_context::ProductContext;
 use super::products::Draft;
 use super::references::referred;
 use super::shown::AsWritten;
-use super::units::{Parsed, Referred, Text, Texts};
+use super::units::{HostName, Parsed, Referred, Text, Texts};
 use super::{Source, cors, file, listeners, pages, products, rates, shown, upstreams};
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::platform::pace;
@@ -80,6 +80,7 @@ struct Drafted {
     workers: usize,
     admin: SocketAddr,
     admin_token: Option<Digest>,
+    admin_hosts: Box<[Box<str>]>,
     public_url: Box<str>,
     trusted_proxies: Networks,
     limits: Limits,
@@ -141,15 +142,17 @@ fn draft(
     let somebody_pays = accounts.iter().any(|account| account.credit_accounts.iter().next().is_some());
     let ledger = config::ledger::ledger(file.ledger, somebody_pays, root, source, mistakes);
     let (sampling, outlets) =
-        crate::config::telemetry::compile(file.metrics, file.access_log, file.tracing, source, mistakes);
+        crate::config::telemetry::compile(file.metrics, file.access_log, file.tracing, &rows, source, mistakes);
     let enquiry_rate = enquiry_rate(file.enquiry_rate, mistakes);
     let status = config::status::status(file.status, &products, mistakes);
     let admin_token = admin_token(file.admin_token, source, mistakes);
+    let admin_hosts = admin_hosts(file.admin_hosts, mistakes);
     Drafted {
         own,
         workers,
         admin,
         admin_token,
+        admin_hosts,
         public_url,
         trusted_proxies,
         limits,
@@ -234,6 +237,7 @@ impl Drafted {
             workers: self.workers,
             admin: self.admin,
             admin_token: self.admin_token,
+            admin_hosts: self.admin_hosts,
             ledger: self.ledger,
             outlets: self.outlets,
             policy,
@@ -370,6 +374,14 @@ fn admin(
         mistakes.push(place, "can be reached from other machines; use a loopback address, or say admin_exposed: true");
     }
     address
+}
+
+fn admin_hosts(hosts: Texts<HostName>, mistakes: &mut Mistakes) -> Box<[Box<str>]> {
+    let place = hosts.place().cloned();
+    let hosts = hosts.take().unwrap_or_default();
+    let fits = hosts.0.len() <= MAX_ADMIN_HOSTS;
+    out_of_range(place, fits, || format!("at most {MAX_ADMIN_HOSTS} names"), mistakes);
+    hosts.0.into_iter().map(|(Parsed(HostName(name)), _)| name).collect()
 }
 
 fn workers(workers: Written<usize>, mistakes: &mut Mistakes) -> usize {

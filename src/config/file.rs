@@ -24,7 +24,7 @@ use crate::config::products::written::Product;
 use crate::config::rates::written::Rate;
 use crate::config::status::written::Status;
 use crate::config::telemetry::written::{AccessLog, Metrics, Tracing};
-use crate::config::units::{PublicUrl, Referred, Text, Texts};
+use crate::config::units::{HostName, PublicUrl, Referred, Text, Texts};
 use crate::config::upstreams::written::Upstream;
 use crate::config::yaml::{Entries, Listed, Written};
 use crate::policy::account::Digest;
@@ -54,6 +54,10 @@ pub struct File {
     /// `tollgate token hash` prints it, or ${env:NAME} or ${file:PATH} where that is. Default: none is needed, but an exposed listener tells nothing of
     /// credits and upstreams without one.
     pub admin_token: Text<Referred<Digest>>,
+    /// Names by which operators reach `admin`, beside its address and localhost: a request for another
+    /// name could be a web page's. Default: none.
+    #[schemars(length(max = crate::config::bounds::MAX_ADMIN_HOSTS))]
+    pub admin_hosts: Texts<HostName>,
     /// What links to problem pages begin with. No default.
     pub public_url: Text<PublicUrl>,
     /// What problem pages and reference pages look like, and where they are served.

@@ -21,6 +21,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// What operators must show to the admin listener, if it wants a token.
     pub admin_token: Option<Digest>,
+    /// Names and addresses of the admin listener, beside its own.
+    pub admin_hosts: Box<[Box<str>]>,
     /// Where credits and rates are kept; `None`: credits nowhere, and rates in memory.
     pub ledger: Option<ledger::LedgerSettings>,
     /// Where lines and spans of requests go.
@@ -78,6 +80,7 @@ pub struct Start {
     workers: usize,
     admin: SocketAddr,
     admin_token: Option<Digest>,
+    admin_hosts: Box<[Box<str>]>,
     ledger: Option<ledger::LedgerSettings>,
     outlets: Outlets,
 }
@@ -85,12 +88,13 @@ pub struct Start {
 impl Start {
     /// The key of the first thing that differs.
     pub fn difference(&self, other: &Start) -> Option<&'static str> {
-        let Start { listeners, workers, admin, admin_token, ledger, outlets } = self;
+        let Start { listeners, workers, admin, admin_token, admin_hosts, ledger, outlets } = self;
         [
             ("listeners", *listeners != other.listeners),
             ("workers", *workers != other.workers),
             ("admin", *admin != other.admin),
             ("admin_token", *admin_token != other.admin_token),
+            ("admin_hosts", *admin_hosts != other.admin_hosts),
             ("ledger", *ledger != other.ledger),
             ("access_log", outlets.access_log != other.outlets.access_log),
             ("tracing.otlp", outlets.otlp != other.outlets.otlp),
@@ -109,6 +113,7 @@ impl Config {
             workers: self.workers,
             admin: self.admin,
             admin_token: self.admin_token,
+            admin_hosts: self.admin_hosts.clone(),
             ledger: self.ledger.clone(),
             outlets: self.outlets.clone(),
         }

@@ -144,6 +144,11 @@ impl Rows {
         std::mem::take(&mut self.words)
     }
 
+    /// The row with a slug, built-in or own.
+    pub fn find(&self, slug: &str) -> Option<Row> {
+        self.texts.iter().find(|text| *text.slug == *slug).map(|text| text.row)
+    }
+
     /// The row that a `problem` key names.
     pub fn row(&mut self, slug: Written<String>, parent: &Place, mistakes: &mut Mistakes) -> Option<Row> {
         let place = slug.place().cloned().unwrap_or_default();

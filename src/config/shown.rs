@@ -68,6 +68,7 @@ pub fn effective(written: AsWritten, compiled: &Compiled<'_>) -> Value {
     if let Some(token) = root.get_mut("admin_token") {
         hide(token, &["admin_token"]);
     }
+    fill(&mut root, "admin_hosts", serde_json::json!([]));
     fill(&mut root, "trusted_proxies", json!([]));
     fill(&mut root, "include", json!([]));
     limits::fill_in(section(&mut root, "limits"), compiled.limits);

@@ -2,6 +2,7 @@
 
 use super::tests::GOOD;
 use crate::telemetry::access_log::{self, Destination};
+use crate::telemetry::names::Naming;
 use crate::telemetry::sampling::Share;
 use crate::telemetry::{Outlets, otlp};
 
@@ -16,6 +17,7 @@ fn what_is_written_is_what_is_seen() {
     assert_eq!((Some(sampling.ok_lines), Some(sampling.spans)), (Share::new(0.5), Share::new(0.25)));
     let access_log = access_log::AccessLogSettings {
         place: Destination::File("a.log".into()),
+        names: Naming::Ecs,
         reference_key: Some("0123456789abcdef".into()),
     };
     let otlp = otlp::OtlpSettings { endpoint: "http://127.0.0.1:4318/v1/traces".into(), service_name: "edge".into() };

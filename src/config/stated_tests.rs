@@ -319,7 +319,7 @@ fn the_defaults_of_headers_and_bodies_are_stated() {
 fn the_defaults_of_telemetry_are_stated() {
     let config = minimal();
     let policy = &config.policy;
-    let sampling = policy.sampling;
+    let sampling = &policy.sampling;
     states("Count requests by account, and by token, as well. Default: false.");
     assert!(!sampling.by_account && !sampling.by_token);
     states(&format!("all further ones are `other`. Default: {}.", sampling.max_series));

@@ -7,8 +7,11 @@ use url::Url;
 use super::Source;
 use super::common::out_of_range;
 use super::fill::{fill, hide, section};
+use super::problems::Rows;
 use super::upstreams::plain_value;
-use crate::config::yaml::{Mistakes, Place, Written};
+use crate::config::yaml::{Entries, Mistakes, Place, Written};
+use crate::policy::problem::Row;
+use crate::telemetry::names::Naming;
 use crate::telemetry::sampling::{MAX_SERIES, Sampling, Share};
 use crate::telemetry::{Outlets, access_log, otlp};
 
@@ -28,7 +31,7 @@ pub mod written {
     use schemars::JsonSchema;
     use serde::Deserialize;
 
-    use crate::config::yaml::Written;
+    use crate::config::yaml::{Entries, Written};
 
     /// Whose requests are counted apart.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -50,6 +53,9 @@ pub mod written {
     pub struct AccessLog {
         /// A file, its path from this file's directory, or stdout. SIGHUP opens it anew, for logrotate.
         pub file: Written<String>,
+        /// What its members are called: tollgate, the product's own short names; otel, those of
+        /// OpenTelemetry's semantic conventions; ecs, those of the Elastic Common Schema. Default: tollgate.
+        pub names: Written<LogNames>,
         /// The share of requests that get a line. Default: all.
         pub sample: Written<LogSample>,
         /// The key of the HMAC-SHA-256 that stands for a reference that a client sends; ${env:NAME} and
@@ -61,9 +67,24 @@ pub mod written {
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     pub struct LogSample {
-        /// The share of answered requests (200 and 204) that get one; all others always do. Default: 1.
+        /// The share of answered requests (200 and 204) that get one. Default: 1.
         #[schemars(range(min = 0.0, max = 1.0))]
         pub ok: Written<f64>,
+        /// The shares of refused requests, each by the slug of its problem. Default: 1 for each.
+        pub refused: Entries<f64>,
+    }
+
+    /// What the members of a line are called.
+    #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    pub enum LogNames {
+        /// The product's own short names.
+        #[default]
+        Tollgate,
+        /// Those of OpenTelemetry's semantic conventions.
+        Otel,
+        /// Those of the Elastic Common Schema.
+        Ecs,
     }
 
     /// Traces, and where spans go.
@@ -83,10 +104,12 @@ pub mod written {
     pub struct Otlp {
         /// Its OTLP over plain HTTP, which takes JSON; without a path, /v1/traces.
         pub endpoint: Written<String>,
-        /// The share of requests without a sound traceparent that have spans; the others have what their
-        /// traceparent says. Default: 1.
+        /// The share of requests that have spans; one whose traceparent is not sampled has none. Default: 1.
         #[schemars(range(min = 0.0, max = 1.0))]
         pub sample: Written<f64>,
+        /// A request whose traceparent is sampled has spans beyond that share; for a gateway that only callers
+        /// of your own can reach, since anybody can say so. Default: false.
+        pub trust_sampled: Written<bool>,
         /// What the collector calls this gateway. Default: tollgate.
         pub service_name: Written<String>,
     }
@@ -97,6 +120,7 @@ pub fn compile(
     metrics: Written<written::Metrics>,
     log: Written<written::AccessLog>,
     tracing: Written<written::Tracing>,
+    rows: &Rows,
     source: &Source,
     mistakes: &mut Mistakes,
 ) -> (Sampling, Outlets) {
@@ -108,7 +132,7 @@ pub fn compile(
     sampling.max_series = max_series.take().unwrap_or(sampling.max_series);
     let fits = sampling.max_series <= MAX_SERIES;
     out_of_range(place, fits, || format!("a number from 0 to {MAX_SERIES}"), mistakes);
-    let access_log = access_log(log, &mut sampling, source, mistakes);
+    let access_log = access_log(log, &mut sampling, rows, source, mistakes);
     let written::Tracing { traceparent, otlp } = tracing.take().unwrap_or_default();
     let traceparent_place = traceparent.place().cloned();
     sampling.traceparent = traceparent.take().unwrap_or(sampling.traceparent);
@@ -122,13 +146,21 @@ pub fn compile(
 fn access_log(
     log: Written<written::AccessLog>,
     sampling: &mut Sampling,
+    rows: &Rows,
     source: &Source,
     mistakes: &mut Mistakes,
 ) -> Option<access_log::AccessLogSettings> {
     let place = log.place()?.clone();
-    let written::AccessLog { file, sample, reference_key } = log.take()?;
+    let written::AccessLog { file, names, sample, reference_key } = log.take()?;
     let name = file.require(&place, "file", "write the name of a file, or stdout", mistakes);
-    sampling.ok_lines = share(sample.take().unwrap_or_default().ok, sampling.ok_lines, mistakes);
+    let written::LogSample { ok, refused } = sample.take().unwrap_or_default();
+    sampling.ok_lines = share(ok, sampling.ok_lines, mistakes);
+    sampling.refused_lines = refused_lines(refused, rows, mistakes);
+    let names = match names.take().unwrap_or_default() {
+        written::LogNames::Tollgate => Naming::Tollgate,
+        written::LogNames::Otel => Naming::OpenTelemetry,
+        written::LogNames::Ecs => Naming::Ecs,
+    };
     let key_place = reference_key.place().cloned().unwrap_or_default();
     let reference_key = reference_key.take().and_then(|key| match plain_value(&key) {
         Ok(key) if key.len() >= MIN_KEY_BYTES => Some(key),
@@ -153,7 +185,20 @@ fn access_log(
         (name, Source::Directory(directory)) => access_log::Destination::File(directory.path.join(name)),
         (name, Source::Embedded(_)) => access_log::Destination::File(name.into()),
     };
-    Some(access_log::AccessLogSettings { place, reference_key })
+    Some(access_log::AccessLogSettings { place, names, reference_key })
+}
+
+fn refused_lines(refused: Entries<f64>, rows: &Rows, mistakes: &mut Mistakes) -> Box<[(Row, Share)]> {
+    let mut lines = Vec::new();
+    for (slug, place, written) in refused.0 {
+        let share = share(Written::Here(written, place.clone()), Share::ALL, mistakes);
+        match rows.find(&slug) {
+            Some(row) => lines.push((row, share)),
+            None => mistakes
+                .push(place, "names no problem; write a slug that `tollgate problems` lists, or one of `problems`"),
+        }
+    }
+    lines.into()
 }
 
 fn exporter(
@@ -162,8 +207,9 @@ fn exporter(
     mistakes: &mut Mistakes,
 ) -> Option<otlp::OtlpSettings> {
     let place = otlp.place()?.clone();
-    let written::Otlp { endpoint, sample, service_name } = otlp.take()?;
+    let written::Otlp { endpoint, sample, trust_sampled, service_name } = otlp.take()?;
     sampling.spans = share(sample, sampling.spans, mistakes);
+    sampling.trust_sampled = trust_sampled.take().unwrap_or(sampling.trust_sampled);
     let endpoint_place = endpoint.place().cloned().unwrap_or_default();
     let service_name = service_name.take().unwrap_or_else(|| "tollgate".to_owned()).into();
     let endpoint =
@@ -203,8 +249,9 @@ pub fn fill_in(root: &mut Value, sampling: &Sampling, outlets: &Outlets) {
     fill(metrics, "by_account", sampling.by_account);
     fill(metrics, "by_token", sampling.by_token);
     fill(metrics, "max_series", sampling.max_series);
-    if let Some(access_log::AccessLogSettings { reference_key, .. }) = &outlets.access_log {
+    if let Some(access_log::AccessLogSettings { reference_key, names, .. }) = &outlets.access_log {
         let log = section(root, "access_log");
+        fill(log, "names", names.word());
         fill(section(log, "sample"), "ok", sampling.ok_lines.get());
         if let (true, Some(key)) = (reference_key.is_some(), log.get_mut("reference_key")) {
             hide(key, &["access_log", "reference_key"]);

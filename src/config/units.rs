@@ -364,6 +364,23 @@ impl FromText for RouteText {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderName(pub Box<str>);
 
+/// A host without a port: a name, or an address without brackets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostName(pub Box<str>);
+
+impl FromText for HostName {
+    fn from_text(text: &str) -> Result<HostName, &'static str> {
+        const WANTED: &str = "is not a host; write a name without a port, as in tollgate.internal, or an address";
+        let is_address = text.parse::<std::net::IpAddr>().is_ok();
+        let is_name = !text.contains(':') && crate::policy::http::head::is_authority(text.as_bytes());
+        if is_address || is_name { Ok(HostName(text.to_ascii_lowercase().into())) } else { Err(WANTED) }
+    }
+
+    fn schema() -> Schema {
+        matching(r"^[0-9A-Za-z._:-]+$")
+    }
+}
+
 impl FromText for HeaderName {
     fn from_text(text: &str) -> Result<HeaderName, &'static str> {
         // Framing, routing, what the gateway itself reads, and what it says in its answers.

@@ -111,7 +111,7 @@ enum Ended {
 }
 
 /// Why there is no head.
-enum HeadError {
+pub(crate) enum HeadError {
     /// The connection ended, or stayed idle, between two requests: there is nothing to answer.
     Nothing,
     Refused(Problem),
@@ -186,7 +186,7 @@ async fn refuse_unreadable(gateway: &Gateway, connection: &mut Connection, bytes
 }
 
 /// One connection and what has been read from it.
-struct Connection {
+pub(crate) struct Connection {
     stream: Stream,
     limits: Limits,
     shutdown: ShutdownWatch,
@@ -214,7 +214,7 @@ enum Pending {
 }
 
 impl Connection {
-    fn new(stream: Stream, limits: Limits, shutdown: ShutdownWatch) -> Connection {
+    pub(crate) fn new(stream: Stream, limits: Limits, shutdown: ShutdownWatch) -> Connection {
         Connection {
             stream,
             limits,
@@ -231,7 +231,7 @@ impl Connection {
 
     /// Reads up to the end of a head, which is moved into `head`. On a refusal `head` has what
     /// had arrived.
-    async fn read_head(&mut self, head: &mut Vec<u8>, first: bool) -> Result<(), HeadError> {
+    pub(crate) async fn read_head(&mut self, head: &mut Vec<u8>, first: bool) -> Result<(), HeadError> {
         head.clear();
         self.drop_blank_line();
         if self.input.is_empty() {
@@ -318,7 +318,7 @@ impl Connection {
     }
 
     /// Sets up for the body of a request.
-    fn begin(&mut self, head: &Head<'_>, headroom: Headroom) {
+    pub(crate) fn begin(&mut self, head: &Head<'_>, headroom: Headroom) {
         self.body.clear();
         self.out.reserve(ANSWER_BYTES);
         self.pending = match head.framing {
@@ -342,6 +342,22 @@ impl Connection {
         }
     }
 
+    /// Whether the connection can live on after the answer to the request.
+    pub(crate) fn may_live_on(&self) -> bool {
+        self.keep_alive && self.can_skip_body() && !*self.shutdown.borrow()
+    }
+
+    /// The buffer that `write_out` sends.
+    pub(crate) fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    /// What the answer says of the connection, once it is known whether it lives on.
+    pub(crate) fn option(&mut self, version: Version, lives_on: bool) -> Option<&'static str> {
+        self.keep_alive = lives_on;
+        self.connection_option(version)
+    }
+
     /// What the answer says of the connection; HTTP/1.1 lives on in silence (RFC 9112, section 9.3).
     fn connection_option(&self, version: Version) -> Option<&'static str> {
         match (self.keep_alive, version) {
@@ -352,7 +368,7 @@ impl Connection {
     }
 
     /// Reads and drops the rest of the body, within limits; whether that worked.
-    async fn skip_body(&mut self) -> bool {
+    pub(crate) async fn skip_body(&mut self) -> bool {
         let limit = usize::try_from(self.limits.drain_bytes).unwrap_or(usize::MAX);
         self.body.clear();
         let allowance = self.limits.body_timeout.min(DRAIN_ALLOWANCE);
@@ -453,7 +469,7 @@ impl Connection {
     }
 
     /// Sends what the sink has collected.
-    async fn write_out(&mut self) -> Result<(), ()> {
+    pub(crate) async fn write_out(&mut self) -> Result<(), ()> {
         let send = async {
             self.stream.write_all(&self.out).await?;
             self.stream.flush().await
@@ -472,7 +488,7 @@ impl Connection {
     }
 
     /// Closes our side, and waits a little for the client to take the answer and close its own.
-    async fn linger(mut self) {
+    pub(crate) async fn linger(mut self) {
         let drain = async {
             // A connection that is gone already needs no goodbye.
             let _ = self.stream.shutdown().await;

@@ -1,39 +1,68 @@
 //! What operators see of single requests in the log.
 //!
-//! A refusal that is the gateway's or an upstream's fault gets one line, unless its cause is logged
-//! for all requests together. Nothing of a request's own
-//! bytes is logged: no token, number, header value or path; our words and ids alone.
+//! A refusal that is the gateway's or an upstream's fault gets a line, unless its cause is logged for
+//! all requests together; of each row one a second, with a count of those left out, since whoever is
+//! refused can come again as fast as they can send. Nothing of a request's own bytes is logged: no
+//! token, number, header value or path; our words and ids alone.
+
+use serde_json::Value;
 
 use crate::ledger::CANNOT_BE_USED;
+use crate::platform::logging::{self, OnceASecond};
 use crate::policy::problem::messages::Words;
-use crate::policy::problem::{Fault, Problem};
+use crate::policy::problem::{Fault, Problem, TABLE};
 use crate::policy::respond::Context;
 
-/// Logs a refusal that an operator can do something about.
-pub fn refused(context: &Context<'_, '_>, problem: Problem) {
+/// What the lines say they are about.
+const TARGET: &str = "tollgate::request";
+
+/// One for each row of the table, and one for all rows that a configuration adds.
+static REFUSALS: [OnceASecond; TABLE.len() + 1] = [const { OnceASecond::new() }; TABLE.len() + 1];
+
+/// Logs a refusal that an operator can do something about. `upstream_status` is what an upstream has
+/// answered; 0 if it has not.
+pub fn refused(context: &Context<'_, '_>, problem: Problem, upstream_status: u16) {
     let words = context.wording().words(problem.row);
     if words.fault == Fault::Client || problem == CANNOT_BE_USED {
         return;
     }
-    warn(context, words, problem);
+    warn(context, words, problem, upstream_status);
 }
 
 /// Logs that a body was refused for the work that it would have been: somebody tries what bodies can cost, or a
 /// schema is dearer than its author knows.
 pub fn over_budget(context: &Context<'_, '_>, problem: Problem) {
-    warn(context, context.wording().words(problem.row), problem);
+    warn(context, context.wording().words(problem.row), problem, 0);
 }
 
-fn warn(context: &Context<'_, '_>, words: &Words, problem: Problem) {
-    log::warn!(
-        target: "tollgate::request",
-        "{} {}: {} (product {}, account {}, token {}, transaction {})",
-        words.status.code(),
-        words.slug,
-        problem.reason,
-        context.trail.product.map_or("-", |product| &product.name),
-        context.trail.principal.map_or("-", |principal| &principal.account.name),
-        context.trail.principal.map_or("-", |principal| &principal.token.name),
-        String::from_utf8_lossy(context.transaction.as_bytes()),
-    );
+/// Writes the line, unless its row has had one in this second.
+fn warn(context: &Context<'_, '_>, words: &Words, problem: Problem, upstream_status: u16) {
+    let row = TABLE.iter().position(|definition| definition.row == problem.row).unwrap_or(TABLE.len());
+    let Some(left_out) = REFUSALS.get(row).and_then(|kind| kind.admit(context.now.unix_seconds)) else {
+        return;
+    };
+    let principal = context.trail.principal;
+    let name = |name: Option<&str>| name.map_or(Value::Null, Value::from);
+    let fields = [
+        ("status", words.status.code().into()),
+        ("problem", (*words.slug).into()),
+        ("product", name(context.trail.product.map(|product| &*product.name))),
+        ("account", name(principal.map(|principal| &*principal.account.name))),
+        ("token", name(principal.map(|principal| &*principal.token.name))),
+        ("upstream_status", Some(upstream_status).filter(|status| *status > 0).map_or(Value::Null, Value::from)),
+        ("transaction_id", name(std::str::from_utf8(context.transaction.as_bytes()).ok())),
+        ("left_out", left_out.into()),
+    ];
+    logging::warn(TARGET, problem.reason, &fields);
+}
+
+/// Says how many refusals were left out before a second and were not told of.
+pub fn say_left_out(second: u64) {
+    for (kind, definition) in REFUSALS.iter().zip(TABLE.iter().map(|definition| definition.slug).chain(["own"])) {
+        let left_out = kind.take_left_out(second);
+        if left_out > 0 {
+            let fields = [("problem", definition.into()), ("left_out", left_out.into())];
+            logging::warn(TARGET, "refusals without a line of their own", &fields);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fault::LedgerFault;
@@ -14,7 +15,7 @@ use crate::policy::respond::TransactionId;
 pub const FIRST_GRANT: &str = "first-grant";
 
 /// What a row is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Credits that were given or sold.
@@ -45,7 +46,7 @@ impl Kind {
 }
 
 /// One row: it is never changed once it is there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
     /// Grows from row to row.
     pub id: i64,
@@ -70,7 +71,7 @@ pub struct Entry {
 
 /// A balance at one moment, as operators are shown it. `granted` is always the sum of `balance`,
 /// `held` and `spent`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Statement {
     pub account: String,
     pub product: String,

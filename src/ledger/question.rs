@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -37,7 +38,7 @@ pub struct Correction {
 }
 
 /// A correction that is in the file.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Corrected {
     pub entry: Entry,
     /// It was there already, from an earlier request with this key.
@@ -47,10 +48,16 @@ pub struct Corrected {
 }
 
 /// Which rows an operator wants to see, the oldest first.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// Those of one credit account, or all.
+    /// Those of one credit account alone.
     pub credit_account: Option<Arc<CreditAccount>>,
+    /// Those of one account alone.
+    pub account: Option<Box<str>>,
+    /// Those written at this time or later, in seconds since 1970.
+    pub since: Option<u64>,
+    /// Those written before this time.
+    pub until: Option<u64>,
     /// Rows after this id.
     pub after: i64,
     /// How many at the most.

@@ -12,10 +12,13 @@ use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use chrono::{DateTime, SecondsFormat, Utc};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::entry::{Draft, Entry, Kind, Position, Reference};
 use super::fault::LedgerFault;
+use super::question::Page;
 use super::rates::Used;
 use opening::OpenFile;
 
@@ -180,28 +183,42 @@ impl Store {
         Ok(statement.query_row(params![account, product, key], entry).optional()?)
     }
 
-    /// Rows after an id, the oldest first: of one account's product, or of all.
+    /// The rows of a page, the oldest first.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn page(&self, of: Option<(&str, &str)>, after: i64, rows: u32) -> Result<Vec<Entry>, LedgerFault> {
-        let rows = rows.clamp(1, MAX_PAGE_ROWS);
-        let found = match of {
-            Some((account, product)) => {
-                let query = format!(
-                    "SELECT {COLUMNS} FROM entry WHERE account = ?1 AND product = ?2 AND id > ?3 ORDER BY id LIMIT ?4"
-                );
-                let mut statement = self.connection.prepare_cached(&query)?;
-                statement.query_map(params![account, product, after, rows], entry)?.collect()
+    pub fn page(&self, page: &Page) -> Result<Vec<Entry>, LedgerFault> {
+        let rows = page.rows.clamp(1, MAX_PAGE_ROWS);
+        let key = page.credit_account.as_ref().map(|credit_account| credit_account.key());
+        let account = key.map(|(account, _)| account).or(page.account.as_deref());
+        let product = key.map(|(_, product)| product);
+        // Times are texts of one form, so that they sort as times do.
+        let (since, until) = (page.since.map(written_at), page.until.map(written_at));
+        let mut query = format!("SELECT {COLUMNS} FROM entry WHERE id > ?1");
+        let mut values: Vec<Value> = vec![page.after.into(), rows.into()];
+        let text = |text: &str| Value::from(text.to_owned());
+        for (condition, value) in [
+            ("account =", account.map(text)),
+            ("product =", product.map(text)),
+            ("at >=", since.map(Value::from)),
+            ("at <", until.map(Value::from)),
+        ] {
+            if let Some(value) = value {
+                values.push(value);
+                query += &format!(" AND {condition} ?{}", values.len());
             }
-            None => {
-                let query = format!("SELECT {COLUMNS} FROM entry WHERE id > ?1 ORDER BY id LIMIT ?2");
-                let mut statement = self.connection.prepare_cached(&query)?;
-                statement.query_map(params![after, rows], entry)?.collect::<Result<Vec<Entry>, _>>()
-            }
-        };
-        Ok(found?)
+        }
+        query += " ORDER BY id LIMIT ?2";
+        let mut statement = self.connection.prepare_cached(&query)?;
+        let found = statement.query_map(params_from_iter(values), entry)?;
+        Ok(found.collect::<Result<Vec<Entry>, _>>()?)
     }
+}
+
+/// A time as rows have it.
+fn written_at(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    time.unwrap_or(DateTime::<Utc>::MAX_UTC).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 const COLUMNS: &str = "id, at, account, product, kind, amount, lookups, reference, key, by, why";

@@ -402,11 +402,7 @@ impl Task {
     }
 
     fn page(&self, page: &Page) -> Result<Vec<Entry>, LedgerFault> {
-        self.opened()?.page(
-            page.credit_account.as_ref().map(|credit_account| credit_account.key()),
-            page.after,
-            page.rows,
-        )
+        self.opened()?.page(page)
     }
 
     fn opened(&self) -> Result<&Store, LedgerFault> {

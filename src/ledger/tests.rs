@@ -603,7 +603,7 @@ fn many_charges_of_one_licence_share_a_row_and_a_few_have_one_each() {
         }
         work(&mut task);
     }
-    let rows = task.store.as_ref().unwrap().page(None, 0, 1000).unwrap();
+    let rows = task.store.as_ref().unwrap().page(&Page { rows: 1000, ..Page::default() }).unwrap();
     let charges: Vec<(i64, i64)> =
         rows.iter().filter(|row| row.kind == Kind::Charge).map(|row| (row.amount, row.lookups)).collect();
     assert_eq!(charges, [(-1, 1), (-1, 1), (-1, 1), (-40, 40)]);

@@ -1,25 +1,32 @@
 //! What operators ask the process: health, metrics, upstreams, and the credits of accounts.
 //!
 //! The listener is loopback unless the configuration says otherwise. Credits are money: a browser
-//! cannot be made to ask for them, since requests with an `Origin` are refused, and from another
-//! machine the configuration's token is needed. Clients of the lookup APIs never come here.
+//! cannot be made to ask for them, since requests with an `Origin` and those for a foreign name are
+//! refused, and from another machine the configuration's token is needed. Clients of the lookup APIs
+//! never come here. Which operations there are is `routes.rs`; how connections are served is
+//! `connection.rs`.
 
+pub mod answers;
 pub mod client;
+pub mod connection;
+pub mod openapi;
+pub mod readiness;
+pub mod routes;
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use async_trait::async_trait;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use percent_encoding::percent_decode_str;
-use pingora_core::apps::http_app::ServeHttp;
-use pingora_core::protocols::http::ServerSession;
+use http::StatusCode;
 use prometheus_client::registry::Registry;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::config::shown;
+use crate::downstream::listener::Listeners;
 use crate::gateway::Gateway;
 use crate::ledger::entry::{FIRST_GRANT, Kind, Statement};
 use crate::ledger::store::MAX_PAGE_ROWS;
@@ -30,9 +37,14 @@ use crate::operate::upgrade::Upgrader;
 use crate::policy::account::Digest;
 use crate::policy::credits::CreditAccount;
 use crate::policy::credits::balance::MAX_CREDITS;
-use crate::policy::http::head::Lines;
-use crate::policy::http::media::{self, MediaType};
-use crate::site::status::notice::{self, NoticeBody, Shown, Wanted};
+use crate::policy::http::head::{Lines, One};
+use crate::policy::http::media::{self, MediaType, preferred};
+use crate::site::status::notice::{self, Moment, NoticeBody, Shown, Wanted};
+use readiness::Readiness;
+use routes::{Access, Found, Operation, Route};
+
+/// The parameter that asks for every check of the readiness.
+const VERBOSE: &str = "verbose";
 
 /// Bytes of a request's body: a correction is a few words.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -57,15 +69,42 @@ pub struct Operators {
     pub reloader: Option<Reloader>,
     /// `None` for the same reason.
     pub upgrader: Option<Upgrader>,
+    /// The file of the configuration.
+    pub config: Option<PathBuf>,
     pub token: Option<Digest>,
+    /// Where clients connect, with certificates.
+    pub listeners: Arc<Listeners>,
+    /// Names that the listener has beside its address and those of this machine.
+    pub hosts: Box<[Box<str>]>,
 }
 
 /// A refusal of an operator's request: the status, and what to do instead.
 type AdminError = (StatusCode, Cow<'static, str>);
 
+/// One answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub content_type: &'static str,
+    /// What `Allow` says, for a path that has other methods.
+    pub allow: Option<String>,
+    pub body: String,
+}
+
+/// What an operation is carried out with.
+struct Request<'r> {
+    route: &'static Route,
+    /// The values of the path's parameters.
+    values: Vec<String>,
+    lines: Lines<'r>,
+    query: &'r str,
+    body: &'r [u8],
+}
+
 /// A grant or an adjustment, as it is sent.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Correction")]
 pub struct CorrectionBody {
     /// Credits; an adjustment may be negative.
     pub amount: i64,
@@ -78,11 +117,36 @@ pub struct CorrectionBody {
 }
 
 /// The answer to an upgrade.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Upgraded {
+    /// `upgraded`.
     pub status: String,
     /// The number of the process that serves now.
     pub process: u32,
+}
+
+impl Answer {
+    fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+        // By way of a value, so that the order of members does not follow that of our types.
+        let body = json!(value).to_string();
+        Answer { status, content_type: "application/json", allow: None, body }
+    }
+
+    fn ok(value: &impl Serialize) -> Answer {
+        Answer::json(StatusCode::OK, value)
+    }
+
+    /// A refusal, as the command line and people read it.
+    pub fn refused(status: StatusCode, detail: &str) -> Answer {
+        let (status_text, detail) = ("refused".to_owned(), detail.to_owned());
+        Answer::json(status, &answers::Refusal { status: status_text, detail })
+    }
+}
+
+impl From<AdminError> for Answer {
+    fn from((status, detail): AdminError) -> Answer {
+        Answer::refused(status, &detail)
+    }
 }
 
 impl Admin {
@@ -99,87 +163,63 @@ impl Admin {
         Admin { gateway, ledger, recorder, registry, operators, exposed }
     }
 
-    async fn answer(&self, session: &mut ServerSession) -> Result<(StatusCode, Value), AdminError> {
-        let head = session.req_header();
-        let (method, uri, headers) = (head.method.clone(), head.uri.clone(), head.headers.clone());
-        let segments: Vec<String> = uri
-            .path()
-            .split('/')
-            .skip(1)
-            .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
-            .collect();
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        if segments == ["healthz"] {
-            return only(&method, Method::GET).map(|()| (StatusCode::OK, json!({ "status": "ok" })));
+    /// The operation that a request asks for, if whoever asks may have it. `own` is the address that
+    /// the connection came to.
+    ///
+    /// # Errors
+    /// The answer to a request that has none.
+    fn route(&self, lines: &Lines<'_>, own: Option<IpAddr>) -> Result<(&'static Route, Vec<String>), Answer> {
+        let (route, values) = match routes::find(lines.method, lines.path()) {
+            Found::Route(route, values) => (route, values),
+            Found::OtherMethod(allowed) => {
+                let detail = format!("This path has other methods. Use one of them: {allowed}.");
+                let refused = Answer::refused(StatusCode::METHOD_NOT_ALLOWED, &detail);
+                return Err(Answer { allow: Some(allowed), ..refused });
+            }
+            Found::Nothing => {
+                let paths = routes::paths().collect::<Vec<_>>().join(", ");
+                return Err(Answer::refused(
+                    StatusCode::NOT_FOUND,
+                    &format!("There is no such path. Ask for one of these: {paths}."),
+                ));
+            }
+        };
+        // What works and what does not is for operators.
+        let details = route.operation == Operation::Readiness && asks_for(query_of(lines), VERBOSE);
+        match if details { Access::Operator } else { route.access } {
+            Access::Anybody => {}
+            Access::OwnName => self.check_host(lines, own)?,
+            Access::Operator => {
+                self.check_host(lines, own)?;
+                self.authorize(lines)?;
+            }
         }
-        if segments == ["readyz"] {
-            only(&method, Method::GET)?;
-            return Ok(self.readiness());
+        Ok((route, values))
+    }
+
+    /// Refuses a request for a foreign name: a web page whose name was made to lead to this machine
+    /// would be of the same origin as this listener (DNS rebinding). Programs of HTTP/1.0 may name
+    /// nobody; browsers always do.
+    fn check_host(&self, lines: &Lines<'_>, own: Option<IpAddr>) -> Result<(), AdminError> {
+        let One::Value(host) = lines.one("host") else { return Ok(()) };
+        let host = std::str::from_utf8(host).unwrap_or_default();
+        if is_own_name(host, own, &self.operators.hosts) {
+            return Ok(());
         }
-        self.authorize(&headers)?;
-        let query = uri.query().unwrap_or_default();
-        match segments.as_slice() {
-            ["upstreams"] => only(&method, Method::GET).map(|()| (StatusCode::OK, self.gateway.upstreams().as_json())),
-            ["config"] => only(&method, Method::GET).map(|()| (StatusCode::OK, self.config())),
-            ["reload"] => {
-                only(&method, Method::POST)?;
-                self.reload().await
-            }
-            ["upgrade"] => {
-                only(&method, Method::POST)?;
-                self.upgrade().await
-            }
-            ["status", rest @ ..] => self.status(rest, &method, session).await,
-            ["credits"] => {
-                only(&method, Method::GET)?;
-                Ok((StatusCode::OK, self.balances(number(query, "skip")?, number(query, "limit")?)))
-            }
-            ["credits", "entries"] => {
-                only(&method, Method::GET)?;
-                self.entries(None, query).await
-            }
-            ["accounts", account, "credits"] => {
-                only(&method, Method::GET)?;
-                let register = self.ledger.register_of_licences();
-                let of_account = register.all().iter().filter(|credit_account| *credit_account.account == **account);
-                let balances: Vec<Statement> = of_account.map(Statement::of).collect();
-                if balances.is_empty() {
-                    return Err(unknown_account());
-                }
-                Ok((StatusCode::OK, json!({ "balances": balances })))
-            }
-            ["accounts", account, "credits", product, rest @ ..] => {
-                let credit_account = &self.ledger.credit_account(account, product).ok_or_else(unknown_account)?;
-                match rest {
-                    [] => only(&method, Method::GET).map(|()| (StatusCode::OK, json!(Statement::of(credit_account)))),
-                    ["history"] => {
-                        only(&method, Method::GET)?;
-                        self.entries(Some(Arc::clone(credit_account)), query).await
-                    }
-                    ["grants"] => {
-                        only(&method, Method::POST)?;
-                        self.correct(credit_account, Kind::Grant, &headers, session).await
-                    }
-                    ["adjustments"] => {
-                        only(&method, Method::POST)?;
-                        self.correct(credit_account, Kind::Adjustment, &headers, session).await
-                    }
-                    _ => Err(no_page()),
-                }
-            }
-            _ => Err(no_page()),
-        }
+        let detail =
+            "This listener has another name. Ask for its address or for localhost, or list the name under admin_hosts.";
+        Err((StatusCode::MISDIRECTED_REQUEST, detail.into()))
     }
 
     /// Lets an operator at what is not for everybody.
-    fn authorize(&self, headers: &HeaderMap) -> Result<(), AdminError> {
-        if headers.contains_key(header::ORIGIN) {
+    fn authorize(&self, lines: &Lines<'_>) -> Result<(), AdminError> {
+        if lines.values("origin").next().is_some() {
             return Err((StatusCode::FORBIDDEN, "Requests of web pages are refused here. Use a program.".into()));
         }
-        let shown = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
-            .map(Digest::of);
+        let shown = match lines.one("authorization") {
+            One::Value(value) => bearer(value).map(Digest::of),
+            One::Absent | One::Several => None,
+        };
         match (&self.operators.token, shown) {
             (Some(wanted), Some(shown)) if *wanted == shown => Ok(()),
             (Some(_), _) => Err((
@@ -194,83 +234,142 @@ impl Admin {
         }
     }
 
+    async fn carry_out(&self, request: &Request<'_>) -> Result<Answer, AdminError> {
+        match request.route.operation {
+            Operation::Health => Ok(Answer::ok(&answers::Status { status: "ok".to_owned() })),
+            Operation::Readiness => Ok(self.readiness(request.query)),
+            Operation::Metrics => Ok(self.metrics(&request.lines)),
+            Operation::Document => Ok(Answer::ok(&openapi::document())),
+            Operation::Upstreams => Ok(Answer::ok(&self.gateway.upstreams().as_json())),
+            Operation::Config if prefers_json(&request.lines) => Ok(Answer::ok(&self.config())),
+            Operation::Config => self.config_as_yaml(),
+            Operation::Reload => self.reload(request.query).await,
+            Operation::Upgrade => self.upgrade(request.query).await,
+            Operation::Notices => self.notices().await,
+            Operation::Note => self.add_notice(Wanted::Note, request.body).await,
+            Operation::Maintenance => self.add_notice(Wanted::Maintenance, request.body).await,
+            Operation::CloseNotice => self.close_notice(&request.values).await,
+            Operation::Balances => self.balances(request.query),
+            Operation::Entries => self.entries(None, request.query).await,
+            Operation::BalancesOfAccount => self.balances_of(&request.values),
+            Operation::Balance => {
+                self.credit_account(&request.values).map(|credit_account| Answer::ok(&Statement::of(&credit_account)))
+            }
+            Operation::History => {
+                let credit_account = self.credit_account(&request.values)?;
+                self.entries(Some(credit_account), request.query).await
+            }
+            Operation::Grant => self.correct(Kind::Grant, request).await,
+            Operation::Adjust => self.correct(Kind::Adjustment, request).await,
+        }
+    }
+
     /// Whether clients should be sent here: not any more once the process is to end, unless a
     /// successor serves here already.
-    fn readiness(&self) -> (StatusCode, Value) {
+    fn readiness(&self, query: &str) -> Answer {
         let handed_over = self.operators.upgrader.as_ref().is_some_and(Upgrader::has_handed_over);
-        if self.gateway.is_stopping() && !handed_over {
-            (StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "stopping" }))
-        } else if self.ledger.is_stuck() {
-            // Another gateway may be able to sell; this one refuses everybody who pays.
-            (StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "the ledger cannot be written" }))
-        } else {
-            (StatusCode::OK, json!({ "status": "ready" }))
+        let stopping = self.gateway.is_stopping() && !handed_over;
+        let listeners = &self.operators.listeners;
+        let mut found = Readiness::of(&self.gateway, &self.ledger, listeners, stopping, SystemTime::now());
+        let status = if found.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        if !asks_for(query, VERBOSE) {
+            found.checks.clear();
         }
+        Answer::json(status, &found)
+    }
+
+    /// The metrics in the format that the client would rather have; by default that of every
+    /// Prometheus.
+    fn metrics(&self, lines: &Lines<'_>) -> Answer {
+        let formats = ["text/plain", "application/openmetrics-text"].map(MediaType::parse);
+        let wants_openmetrics = preferred(lines, formats.iter().flatten()) == Some(1);
+        let mut body = String::new();
+        // Writing into a string cannot fail.
+        let _ = if wants_openmetrics {
+            prometheus_client::encoding::text::encode(&mut body, &self.registry)
+        } else {
+            prometheus_client::encoding::prometheus_text::encode(&mut body, &self.registry)
+        };
+        let content_type = if wants_openmetrics { openapi::OPENMETRICS } else { openapi::PROMETHEUS_TEXT };
+        Answer { status: StatusCode::OK, content_type, allow: None, body }
     }
 
     /// The configuration in force as one that can be loaded.
-    fn config_as_yaml(&self) -> Result<String, AdminError> {
+    fn config_as_yaml(&self) -> Result<Answer, AdminError> {
         let text = shown::yaml(&self.gateway.snapshot().policy);
-        text.map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}. Ask for application/json.").into()))
+        let body = text.map_err(|error| {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}. Ask for application/json.").into())
+        })?;
+        Ok(Answer { status: StatusCode::OK, content_type: YAML, allow: None, body })
     }
 
     /// The configuration in force.
-    fn config(&self) -> Value {
+    fn config(&self) -> answers::Config {
         let policy = &self.gateway.snapshot().policy;
         let mut config = policy.shown.clone();
-        let (accounts, number) = shown::accounts(policy);
+        let (accounts, accounts_in_all) = shown::accounts(policy);
         if let Some(config) = config.as_object_mut() {
             config.insert("accounts".to_owned(), accounts);
         }
-        json!({ "config": config, "accounts_in_all": number })
+        answers::Config { config, accounts_in_all }
     }
 
-    async fn reload(&self) -> Result<(StatusCode, Value), AdminError> {
+    /// Refuses what is meant for a process of another configuration: addresses are taken over by
+    /// whoever comes first, and files are copied with the address in them.
+    fn check_config(&self, query: &str) -> Result<(), AdminError> {
+        let Some(wanted) = text(query, "config") else { return Ok(()) };
+        let same = |own: &Path| own.canonicalize().is_ok_and(|own| own == Path::new(&*wanted));
+        if self.operators.config.as_deref().is_some_and(same) {
+            return Ok(());
+        }
+        let own = self.operators.config.as_ref().map_or_else(|| "its own".to_owned(), |own| own.display().to_string());
+        let detail = format!(
+            "Nothing was changed. This process serves another configuration, {own}, and not {wanted}. Ask the one that serves it."
+        );
+        Err((StatusCode::CONFLICT, detail.into()))
+    }
+
+    /// Loads the configuration, and opens the access log anew, as SIGHUP does.
+    async fn reload(&self, query: &str) -> Result<Answer, AdminError> {
+        self.check_config(query)?;
+        self.gateway.telemetry().reopen();
         let Some(reloader) = &self.operators.reloader else {
             return Err((StatusCode::CONFLICT, "The configuration is part of the program. It cannot change.".into()));
         };
         match reloader.reload().await {
-            Ok(summary) => Ok((StatusCode::OK, json!({ "status": "reloaded", "detail": summary }))),
+            Ok(detail) => Ok(Answer::ok(&answers::Reloaded { status: "reloaded".to_owned(), detail })),
             Err(mistakes) => Err((StatusCode::UNPROCESSABLE_ENTITY, format!("Nothing was changed. {mistakes}").into())),
         }
     }
 
-    async fn upgrade(&self) -> Result<(StatusCode, Value), AdminError> {
+    async fn upgrade(&self, query: &str) -> Result<Answer, AdminError> {
+        self.check_config(query)?;
         let Some(upgrader) = &self.operators.upgrader else {
             return Err((StatusCode::CONFLICT, "The demo has no successor. End it, and start it again.".into()));
         };
         match upgrader.upgrade().await {
-            Ok(process) => Ok((StatusCode::OK, json!(Upgraded { status: "upgraded".to_owned(), process }))),
+            Ok(process) => Ok(Answer::ok(&Upgraded { status: "upgraded".to_owned(), process })),
             Err(why) => Err((StatusCode::CONFLICT, format!("Nothing was changed. {why}").into())),
         }
     }
 
+    async fn notices(&self) -> Result<Answer, AdminError> {
+        let notices = self.recorder.list().await.map_err(not_taken)?;
+        Ok(Answer::ok(&answers::Notices { notices }))
+    }
+
+    async fn close_notice(&self, values: &[String]) -> Result<Answer, AdminError> {
+        let id = values
+            .first()
+            .and_then(|id| id.parse().ok())
+            .ok_or_else(|| not_taken(status_recorder::Refused::Unknown))?;
+        let closed = self.recorder.close(id).await.map_err(not_taken)?;
+        Ok(Answer::ok(&Shown::of(&closed, unix_seconds())))
+    }
+
     /// What operators say on the status page.
-    async fn status(
-        &self,
-        rest: &[&str],
-        method: &Method,
-        session: &mut ServerSession,
-    ) -> Result<(StatusCode, Value), AdminError> {
-        let wanted = match rest {
-            ["notices"] => {
-                only(method, Method::GET)?;
-                let notices = self.recorder.list().await.map_err(not_taken)?;
-                return Ok((StatusCode::OK, json!({ "notices": notices })));
-            }
-            ["notices", id, "close"] => {
-                only(method, Method::POST)?;
-                let id = id.parse().map_err(|_| not_taken(status_recorder::Refused::Unknown))?;
-                let closed = self.recorder.close(id).await.map_err(not_taken)?;
-                return Ok((StatusCode::OK, json!(Shown::of(&closed, unix_seconds()))));
-            }
-            ["notes"] => Wanted::Note,
-            ["maintenance"] => Wanted::Maintenance,
-            _ => return Err(no_page()),
-        };
-        only(method, Method::POST)?;
-        let bytes = read_body(session).await?;
-        let body: NoticeBody = serde_json::from_slice(&bytes).map_err(|_| {
+    async fn add_notice(&self, wanted: Wanted, body: &[u8]) -> Result<Answer, AdminError> {
+        let body: NoticeBody = serde_json::from_slice(body).map_err(|_| {
             let what = "The body is not understood. Send {\"text\": \"…\", \"product\": \"phone\", \"by\": \"ann\"}, and for \
                         maintenance from and to, as in 2026-11-25T22:00:00Z.";
             (StatusCode::BAD_REQUEST, what.into())
@@ -278,47 +377,57 @@ impl Admin {
         let now = unix_seconds();
         let notice = notice::notice(wanted, body, now).map_err(|what| (StatusCode::BAD_REQUEST, what.into()))?;
         let added = self.recorder.add(notice).await.map_err(not_taken)?;
-        Ok((StatusCode::CREATED, json!(Shown::of(&added, now))))
+        Ok(Answer::json(StatusCode::CREATED, &Shown::of(&added, now)))
     }
 
-    fn balances(&self, skip: Option<u64>, limit: Option<u64>) -> Value {
+    fn balances(&self, query: &str) -> Result<Answer, AdminError> {
         let as_count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let limit = limit.unwrap_or(u64::from(MAX_PAGE_ROWS)).clamp(1, u64::from(MAX_PAGE_ROWS));
+        let skip = number(query, "skip")?.map_or(0, as_count);
+        let limit = number(query, "limit")?.unwrap_or(u64::from(MAX_PAGE_ROWS)).clamp(1, u64::from(MAX_PAGE_ROWS));
         let register = self.ledger.register_of_licences();
-        let page = register.all().iter().skip(skip.map_or(0, as_count)).take(as_count(limit));
-        json!({ "balances": page.map(Statement::of).collect::<Vec<_>>() })
+        let page = register.all().iter().skip(skip).take(as_count(limit));
+        Ok(Answer::ok(&answers::Balances { balances: page.map(Statement::of).collect() }))
     }
 
-    async fn entries(
-        &self,
-        credit_account: Option<Arc<CreditAccount>>,
-        query: &str,
-    ) -> Result<(StatusCode, Value), AdminError> {
+    fn balances_of(&self, values: &[String]) -> Result<Answer, AdminError> {
+        let account = values.first().map_or("", String::as_str);
+        let register = self.ledger.register_of_licences();
+        let of_account = register.all().iter().filter(|credit_account| *credit_account.account == *account);
+        let balances: Vec<Statement> = of_account.map(Statement::of).collect();
+        if balances.is_empty() { Err(unknown_account()) } else { Ok(Answer::ok(&answers::Balances { balances })) }
+    }
+
+    /// The credit account that a path names.
+    fn credit_account(&self, values: &[String]) -> Result<Arc<CreditAccount>, AdminError> {
+        let [account, product] = values else { return Err(unknown_account()) };
+        self.ledger.credit_account(account, product).ok_or_else(unknown_account)
+    }
+
+    async fn entries(&self, credit_account: Option<Arc<CreditAccount>>, query: &str) -> Result<Answer, AdminError> {
         let after = i64::try_from(number(query, "after")?.unwrap_or(0)).unwrap_or(i64::MAX);
         let rows = number(query, "limit")?.unwrap_or(u64::from(MAX_PAGE_ROWS));
         let rows = u32::try_from(rows).unwrap_or(MAX_PAGE_ROWS);
-        let entries = self.ledger.page(Page { credit_account, after, rows }).wait().await.map_err(refused)?;
-        Ok((StatusCode::OK, json!({ "entries": entries })))
+        let account = text(query, "account").filter(|_| credit_account.is_none()).map(Into::into);
+        let (since, until) = (time(query, "since")?, time(query, "until")?);
+        let page = Page { credit_account, account, since, until, after, rows };
+        let entries = self.ledger.page(page).wait().await.map_err(refused)?;
+        Ok(Answer::ok(&answers::Entries { entries }))
     }
 
-    async fn correct(
-        &self,
-        credit_account: &Arc<CreditAccount>,
-        kind: Kind,
-        headers: &HeaderMap,
-        session: &mut ServerSession,
-    ) -> Result<(StatusCode, Value), AdminError> {
-        let key = headers.get("Idempotency-Key").and_then(|key| key.to_str().ok()).map(unquoted);
-        let bytes = read_body(session).await?;
-        let body: CorrectionBody = serde_json::from_slice(&bytes).map_err(|_| {
+    async fn correct(&self, kind: Kind, request: &Request<'_>) -> Result<Answer, AdminError> {
+        let credit_account = self.credit_account(&request.values)?;
+        let key = match request.lines.one("idempotency-key") {
+            One::Value(key) => std::str::from_utf8(key).ok().map(unquoted),
+            One::Absent | One::Several => None,
+        };
+        let body: CorrectionBody = serde_json::from_slice(request.body).map_err(|_| {
             let what = "The body is not understood. Send {\"amount\": 100, \"by\": \"ann\", \"why\": \"invoice 17\"}.";
             (StatusCode::BAD_REQUEST, what.into())
         })?;
-        let correction =
-            correction(Arc::clone(credit_account), kind, key, body).map_err(|what| (StatusCode::BAD_REQUEST, what))?;
+        let correction = correction(credit_account, kind, key, body).map_err(|what| (StatusCode::BAD_REQUEST, what))?;
         let corrected = self.ledger.correct(correction).wait().await.map_err(refused)?;
         let status = if corrected.again { StatusCode::OK } else { StatusCode::CREATED };
-        Ok((status, json!(corrected)))
+        Ok(Answer::json(status, &corrected))
     }
 }
 
@@ -380,32 +489,38 @@ fn not_taken(refused: status_recorder::Refused) -> AdminError {
     (status, format!("Nothing was done: {refused}.").into())
 }
 
-fn only(method: &Method, allowed: Method) -> Result<(), AdminError> {
-    if *method == allowed {
-        Ok(())
-    } else {
-        Err((StatusCode::METHOD_NOT_ALLOWED, format!("This page has another method. Use {allowed}.").into()))
-    }
-}
-
-fn no_page() -> AdminError {
-    let pages = "There is no such page. Ask for /healthz, /readyz, /metrics, /config, /reload, /upgrade, /upstreams, /status/notices, /credits, /credits/entries, \
-                 /accounts/ID/credits, or below it PRODUCT, PRODUCT/history, PRODUCT/grants or PRODUCT/adjustments.";
-    (StatusCode::NOT_FOUND, pages.into())
-}
-
 fn unknown_account() -> AdminError {
     let what = "No account of this name has credits for it. Look at /credits for those that have.";
     (StatusCode::NOT_FOUND, what.into())
 }
 
+/// A text of the query; `None` if it is not there.
+fn text<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
+    url::form_urlencoded::parse(query.as_bytes()).find(|(known, _)| known == name).map(|(_, value)| value)
+}
+
+/// A time of the query, in seconds since 1970; `None` if it is not there.
+fn time(query: &str, name: &str) -> Result<Option<u64>, AdminError> {
+    let Some(text) = text(query, name) else { return Ok(None) };
+    let what = |what: &str| (StatusCode::BAD_REQUEST, format!("{name} {what}.").into());
+    Moment::parse(&text).map(|moment| Some(moment.0)).map_err(what)
+}
+
 /// A number of the query; `None` if it is not there.
 fn number(query: &str, name: &str) -> Result<Option<u64>, AdminError> {
-    let Some((_, value)) = url::form_urlencoded::parse(query.as_bytes()).find(|(known, _)| known == name) else {
-        return Ok(None);
-    };
+    let Some(value) = text(query, name) else { return Ok(None) };
     let what = || (StatusCode::BAD_REQUEST, format!("{name} is not a number. Write it in digits.").into());
     value.parse().map(Some).map_err(|_| what())
+}
+
+/// Whether a flag of the query is there.
+fn asks_for(query: &str, name: &str) -> bool {
+    url::form_urlencoded::parse(query.as_bytes()).any(|(known, _)| known == name)
+}
+
+/// What stands behind the path of a request.
+fn query_of<'l>(lines: &Lines<'l>) -> &'l str {
+    lines.target.split_once('?').map_or("", |(_path, query)| query)
 }
 
 /// The key itself: the header's value may stand in quotes, as structured headers have it (RFC 9651).
@@ -413,62 +528,81 @@ fn unquoted(key: &str) -> &str {
     key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key)
 }
 
-async fn read_body(session: &mut ServerSession) -> Result<Vec<u8>, AdminError> {
-    let mut body = Vec::new();
-    while let Ok(Some(piece)) = session.read_request_body().await {
-        if body.len().saturating_add(piece.len()) > MAX_BODY_BYTES {
-            session.set_keepalive(None);
-            return Err((StatusCode::PAYLOAD_TOO_LARGE, "The body is over 64 KiB. Send less.".into()));
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok(body)
+/// The token of `Authorization: Bearer TOKEN`; the scheme's letters may be of either case (RFC 9110,
+/// section 11.1).
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    const SCHEME: &[u8] = b"Bearer ";
+    let (scheme, token) = value.split_at_checked(SCHEME.len())?;
+    scheme.eq_ignore_ascii_case(SCHEME).then_some(token.trim_ascii())
 }
 
-#[async_trait]
-impl ServeHttp for Admin {
-    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        let request = session.req_header();
-        if request.method == Method::GET && request.uri.path() == "/metrics" {
-            let mut text = String::new();
-            // Writing into a string cannot fail.
-            let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
-            return page(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text);
-        }
-        if request.method == Method::GET && request.uri.path() == "/config" && !prefers_json(&request.headers) {
-            return match self.authorize(&request.headers).and_then(|()| self.config_as_yaml()) {
-                Ok(text) => page(StatusCode::OK, YAML, text),
-                Err((status, detail)) => page(status, "application/json", told(detail).to_string()),
-            };
-        }
-        let (status, body) = self.answer(session).await.unwrap_or_else(|(status, detail)| (status, told(detail)));
-        page(status, "application/json", body.to_string())
+/// Whether a `Host` is one of this listener: a name or an address of the machine itself, the address
+/// that the connection came to, or a configured name. Ports are not compared: a tunnel has its own.
+fn is_own_name(host: &str, own: Option<IpAddr>, configured: &[Box<str>]) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or("", |(address, _port)| address),
+        None => host.split_once(':').map_or(host, |(name, _port)| name),
+    };
+    if let Ok(address) = name.parse::<IpAddr>() {
+        let address = address.to_canonical();
+        return address.is_loopback()
+            || own.is_some_and(|own| own.to_canonical() == address)
+            || configured
+                .iter()
+                .any(|known| known.parse::<IpAddr>().is_ok_and(|known| known.to_canonical() == address));
     }
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost") || configured.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// What YAML is served as (RFC 9512).
 const YAML: &str = "application/yaml";
 
 /// Whether a program would rather have JSON than YAML, which it gets if it says nothing.
-fn prefers_json(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::ACCEPT).iter();
-    let fields: Vec<_> = values.map(|value| httparse::Header { name: "Accept", value: value.as_bytes() }).collect();
-    let types: Vec<MediaType> =
-        [YAML, media::JSON].into_iter().filter_map(|name| MediaType::parse(name).ok()).collect();
-    media::preferred(&Lines { fields: &fields, ..Lines::UNREADABLE }, types.iter()) == Some(1)
+fn prefers_json(lines: &Lines<'_>) -> bool {
+    let types = [YAML, media::JSON].map(MediaType::parse);
+    preferred(lines, types.iter().flatten()) == Some(1)
 }
 
-/// What an operator is told of a request that is refused.
-fn told(detail: Cow<'static, str>) -> Value {
-    json!({ "status": "refused", "detail": detail })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn page(status: StatusCode, content_type: &'static str, body: String) -> Response<Vec<u8>> {
-    let length = body.len();
-    let mut response = Response::new(body.into_bytes());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    response
+    #[test]
+    fn a_host_is_an_own_name_or_a_foreign_one() {
+        let configured: [Box<str>; 2] = ["tollgate.internal".into(), "192.0.2.7".into()];
+        for (host, own, expected) in [
+            ("localhost", "127.0.0.1", true),
+            ("LOCALHOST:9901", "127.0.0.1", true),
+            ("localhost.", "127.0.0.1", true),
+            ("127.0.0.1:9901", "127.0.0.1", true),
+            ("127.9.9.9", "10.0.0.5", true),
+            ("[::1]:9901", "::1", true),
+            ("10.0.0.5:9901", "10.0.0.5", true),
+            ("10.0.0.5:9901", "::ffff:10.0.0.5", true),
+            ("10.0.0.6:9901", "10.0.0.5", false),
+            ("192.0.2.7", "10.0.0.5", true),
+            ("Tollgate.internal:9901", "10.0.0.5", true),
+            ("tollgate.internal.attacker.example", "10.0.0.5", false),
+            ("attacker.example:9901", "127.0.0.1", false),
+            ("localhost.attacker.example", "127.0.0.1", false),
+            ("127.0.0.1.attacker.example", "127.0.0.1", false),
+            ("", "127.0.0.1", false),
+        ] {
+            assert_eq!(is_own_name(host, own.parse().ok(), &configured), expected, "{host} on {own}");
+        }
+    }
+
+    #[test]
+    fn a_token_stands_behind_its_scheme() {
+        for (value, expected) in [
+            ("Bearer abc", Some("abc")),
+            ("bearer  abc", Some("abc")),
+            ("Basic abc", None),
+            ("Bearer", None),
+            ("abc", None),
+        ] {
+            assert_eq!(bearer(value.as_bytes()), expected.map(str::as_bytes), "{value}");
+        }
+    }
 }

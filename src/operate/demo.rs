@@ -72,6 +72,10 @@ pub fn welcome(listen: SocketAddr, admin: SocketAddr) -> String {
          Tokens:\n{tokens}\n\
          Try:\n\
          curl -i http://{listen}/phone/validate/v2 -H 'Auth-Token: demo-live' -H 'Content-Type: application/json' -H 'Add-Metadata: true' -d '{{\"number\":\"+44 7400 123456\"}}'\n\n\
+         Read:\n\
+         \x20 http://{listen}/reference   what the API is, with a curl for each product\n\
+         \x20 http://{listen}/problems    every refusal, and what to do about it\n\
+         \x20 http://{listen}/status      how it has been doing\n\n\
          Ctrl-C stops it.\n"
     )
 }

@@ -15,7 +15,7 @@ mod seen;
 mod show;
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 
@@ -24,6 +24,7 @@ pub use findings::{Finding, Verdict};
 pub use places::{Location, Places};
 
 use crate::config;
+use crate::config::argument::ConfigFile;
 use crate::policy::Policy;
 use crate::policy::problem::Problem;
 use answer::Answer;
@@ -34,8 +35,11 @@ use findings::Report;
 #[derive(Args, Clone, Debug)]
 pub struct Command {
     /// The YAML file.
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Only the checks that apply to the request and were made.
     #[arg(long)]
-    config: PathBuf,
+    short: bool,
     /// One JSON document instead of text.
     #[arg(long)]
     json: bool,
@@ -79,10 +83,13 @@ impl Outcome {
 /// # Errors
 /// What is wrong with the configuration or the flags.
 pub fn run(command: Command) -> Result<(String, bool), String> {
-    let Command { config: path, json, request } = command;
+    let Command { config: ConfigFile { config: path }, short, json, request } = command;
     let asked = request.read()?;
     let (policy, places) = read(&path)?;
-    let explanation = explain(&policy, &places, &asked);
+    let mut explanation = explain(&policy, &places, &asked);
+    if short {
+        explanation.findings.retain(|finding| finding.verdict.was_made());
+    }
     let config = path.display().to_string();
     let text = if json {
         show::as_json(&explanation, &asked, &config)

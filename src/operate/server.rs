@@ -21,8 +21,9 @@ use crate::config::Config;
 use crate::downstream::accept;
 use crate::downstream::listener::Listeners;
 use crate::downstream::sockets::Sockets;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, refusal_log};
 use crate::ledger::Ledger;
+use crate::operate::admin::connection::AdminApp;
 use crate::operate::admin::{Admin, Operators};
 use crate::operate::certificates::{self, Renewal};
 use crate::operate::demo::backend::LookupBackend;
@@ -30,9 +31,10 @@ use crate::operate::reload::{Reloader, Watched};
 use crate::operate::status_recorder::Recorder;
 use crate::operate::upgrade::{Predecessor, Upgrader};
 use crate::platform::descriptors::Descriptors;
-use crate::platform::supervisor;
+use crate::platform::{logging, supervisor};
 use crate::policy::LONGEST_GRACE;
 use crate::telemetry::Telemetry;
+use crate::telemetry::ends::Ends;
 use crate::upstream::figures::Metrics;
 
 /// How often it is looked whether the last connection is gone.
@@ -62,7 +64,12 @@ pub struct Plan {
 /// too few file descriptors.
 pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Result<(), String> {
     let Plan { config, watched, demo_backend, mut predecessor } = plan;
-    let descriptors = Descriptors::claim(&config.policy.limits)?;
+    logging::each_second(refusal_log::say_left_out);
+    let descriptors = Descriptors::claim()?;
+    // Whoever tries the demo out has not chosen its limits.
+    if let Some(shortage) = descriptors.shortage(&config.policy.limits).filter(|_| demo_backend.is_none()) {
+        log::warn!("{shortage}");
+    }
     let taken_over = predecessor.as_mut().map(Predecessor::take_sockets).unwrap_or_default();
     let others = [Some(config.admin), demo_backend].into_iter().flatten();
     let sockets = Arc::new(Sockets::open(&config.listeners, others, taken_over)?);
@@ -94,22 +101,40 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
         server.add_service(sockets.serve_one("demo backend", LookupBackend, address, begun.clone())?);
     }
     let upgrader = Upgrader::new(Arc::clone(&gateway), Arc::clone(&ledger), recorder.clone(), Arc::clone(&sockets));
+    let file = watched.as_ref().map(|watched| watched.path.clone());
     let offered = watched.is_some().then(|| upgrader.clone());
     let reloader = watched.map(|watched| Reloader::start(watched, start, Arc::clone(&gateway), Arc::clone(&ledger)));
     // A change of the configuration can bring certificates where there were none.
-    let renewal =
-        Renewal { listeners, gateway: Arc::clone(&gateway), figures: certificates::CertificateMetrics::default() };
-    let registry = metrics(&gateway, &ledger, &renewal.figures, reloader.as_ref(), started);
+    let renewal = Renewal {
+        listeners: Arc::clone(&listeners),
+        gateway: Arc::clone(&gateway),
+        figures: certificates::CertificateMetrics::default(),
+    };
+    let ends = Ends::new(Arc::clone(&gateway), Arc::clone(&ledger), Arc::clone(&listeners));
+    let registry = metrics(&gateway, &ledger, ends, &renewal.figures, reloader.as_ref(), started);
     server.add_service(background_service("renewal", renewal));
-    let operators = Operators { reloader: reloader.clone(), upgrader: offered, token: config.admin_token };
+    let (token, hosts) = (config.admin_token, config.admin_hosts);
+    let operators = Operators {
+        reloader: reloader.clone(),
+        upgrader: offered,
+        config: file,
+        token,
+        hosts,
+        listeners: Arc::clone(&listeners),
+    };
     let admin =
         Admin::new(Arc::clone(&gateway), Arc::clone(&ledger), recorder.clone(), registry, config.admin, operators);
+    let connections = descriptors.shares(&gateway.snapshot().policy.limits).operators;
+    let admin = AdminApp::new(admin, connections);
     server.add_service(sockets.serve_one("admin", admin, config.admin, begun)?);
     if let Some(reloader) = reloader {
         server.add_service(background_service(
             "signals",
             RequestedChanges { reloader, upgrader: upgrader.clone(), telemetry: Arc::clone(&telemetry) },
         ));
+    }
+    if let Some(interval) = supervisor::watchdog() {
+        server.add_service(background_service("watchdog", Watchdog(interval)));
     }
     let mut watch = background_service(
         "watch",
@@ -138,18 +163,20 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
 fn metrics(
     gateway: &Arc<Gateway>,
     ledger: &Ledger,
+    ends: Ends,
     certificates: &certificates::CertificateMetrics,
     reloader: Option<&Reloader>,
     started: Instant,
 ) -> Registry {
     let mut registry = Registry::default();
+    registry.register_collector(Box::new(ends));
     ledger.register(&mut registry);
     gateway.arrivals().register(&mut registry);
     certificates.register(&mut registry);
     if let Some(reloader) = reloader {
         reloader.register(&mut registry);
     }
-    registry.register_collector(Box::new(crate::operate::metrics::Metrics { gateway: Arc::clone(gateway), started }));
+    registry.register_collector(Box::new(super::metrics::Metrics { gateway: Arc::clone(gateway), started }));
     let shared = Arc::clone(gateway);
     registry.register_collector(Box::new(Metrics(Box::new(move || shared.upstreams()))));
     registry
@@ -196,6 +223,23 @@ impl BackgroundService for RequestedChanges {
                 }
                 Some(()) = user.recv() => self.upgrader.upgrade_soon(),
                 else => return,
+            }
+        }
+    }
+}
+
+/// Tells the supervisor that the process is alive, until it is about to end: a supervisor that hears
+/// nothing for twice as long starts another one.
+struct Watchdog(Duration);
+
+#[async_trait]
+impl BackgroundService for Watchdog {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        loop {
+            supervisor::tell("WATCHDOG=1");
+            tokio::select! {
+                () = tokio::time::sleep(self.0) => {}
+                _ = shutdown.changed() => return,
             }
         }
     }

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
@@ -349,5 +349,5 @@ fn seen(snapshot: &Snapshot) -> Vec<ProductState> {
 
 /// The time by the system's clock.
 pub fn unix_seconds() -> Seconds {
-    UNIX_EPOCH.elapsed().map_or(0, |since_1970| since_1970.as_secs())
+    crate::platform::clock::unix_seconds(SystemTime::now())
 }

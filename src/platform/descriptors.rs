@@ -7,8 +7,11 @@
 
 use crate::policy::Limits;
 
-/// Descriptors for everything that is not a client's or an upstream's connection: listeners,
-/// runtimes, the ledger, files of the configuration, and operators.
+/// Connections of operators to the admin listener: people, probes, and a few that collect metrics.
+const OPERATORS_CONNECTIONS: usize = 64;
+
+/// Descriptors for everything that is not a connection of a client, an operator or to an upstream:
+/// listeners, runtimes, the ledger, and files of the configuration.
 const SPARE: u64 = 96;
 
 /// Below this many descriptors beside the spare ones nobody could be served sensibly.
@@ -38,26 +41,33 @@ pub struct Shares {
     pub requests: usize,
     /// Connections to upstreams that are kept for the next request.
     pub idle_upstream: usize,
+    /// Connections to the admin listener.
+    pub operators: usize,
 }
 
 impl Shares {
     fn total(&self) -> usize {
-        let Shares { connections, heard_out, requests, idle_upstream } = *self;
-        [connections, heard_out, requests, idle_upstream].into_iter().fold(0, usize::saturating_add)
+        let Shares { connections, heard_out, requests, idle_upstream, operators } = *self;
+        [connections, heard_out, requests, idle_upstream, operators].into_iter().fold(0, usize::saturating_add)
     }
 
     fn wanted(connections: usize, requests: usize) -> Shares {
-        Shares { connections, heard_out: CONNECTIONS_HEARD_OUT, requests, idle_upstream: IDLE_UPSTREAM_CONNECTIONS }
+        Shares {
+            connections,
+            heard_out: CONNECTIONS_HEARD_OUT,
+            requests,
+            idle_upstream: IDLE_UPSTREAM_CONNECTIONS,
+            operators: OPERATORS_CONNECTIONS,
+        }
     }
 }
 
 impl Descriptors {
-    /// Raises the process's limit as far as the system lets it, and warns when the configured
-    /// limits do not fit into it all the same.
+    /// Raises the process's limit as far as the system lets it.
     ///
     /// # Errors
     /// A message for the operator when there are too few to serve anybody.
-    pub fn claim(limits: &Limits) -> Result<Descriptors, String> {
+    pub fn claim() -> Result<Descriptors, String> {
         let limit = rlimit::increase_nofile_limit(u64::MAX)
             .map_err(|error| format!("cannot find out how many file descriptors the process may have: {error}"))?;
         if limit < SPARE + FEWEST {
@@ -66,18 +76,22 @@ impl Descriptors {
                 SPARE + FEWEST
             ));
         }
-        let descriptors = Descriptors { limit };
-        let (wanted, shares) = (Shares::wanted(limits.connections, limits.requests), descriptors.shares(limits));
-        if shares != wanted {
-            log::warn!(
-                "the process may have {limit} file descriptors, and limits.connections and limits.requests need {}; \
+        Ok(Descriptors { limit })
+    }
+
+    /// What an operator should know when the limits do not fit into the descriptors.
+    pub fn shortage(self, limits: &Limits) -> Option<String> {
+        let (wanted, shares) = (Shares::wanted(limits.connections, limits.requests), self.shares(limits));
+        (shares != wanted).then(|| {
+            format!(
+                "the process may have {} file descriptors, and limits.connections and limits.requests need {}; \
                  {} connections and {} requests at a time will be served, and further ones get overloaded",
+                self.limit,
                 SPARE.saturating_add(u64::try_from(wanted.total()).unwrap_or(u64::MAX)),
                 shares.connections,
                 shares.requests
-            );
-        }
-        Ok(descriptors)
+            )
+        })
     }
 
     /// What each use may have under these limits: what was configured where that fits, and
@@ -93,9 +107,11 @@ impl Descriptors {
         }
         let heard_out = wanted.heard_out.min(room / 8);
         let idle_upstream = wanted.idle_upstream.min(room / 8);
+        let operators = wanted.operators.min(room / 8);
         let requests = wanted.requests.min(room / 4);
-        let left = room.saturating_sub(heard_out).saturating_sub(idle_upstream).saturating_sub(requests);
-        Shares { connections: wanted.connections.min(left), heard_out, requests, idle_upstream }
+        let taken = [heard_out, idle_upstream, operators, requests].into_iter().fold(0, usize::saturating_add);
+        let connections = wanted.connections.min(room.saturating_sub(taken));
+        Shares { connections, heard_out, requests, idle_upstream, operators }
     }
 }
 
@@ -109,8 +125,9 @@ mod tests {
 
     #[test]
     fn what_fits_is_left_as_it_was_configured() {
-        for limit in [SPARE + 10_000 + 1024 + 10_000 + 4096, u64::MAX] {
-            let expected = Shares { connections: 10_000, heard_out: 1024, requests: 10_000, idle_upstream: 4096 };
+        for limit in [SPARE + 10_000 + 1024 + 10_000 + 4096 + 64, u64::MAX] {
+            let (connections, requests) = (10_000, 10_000);
+            let expected = Shares { connections, heard_out: 1024, requests, idle_upstream: 4096, operators: 64 };
             assert_eq!(shares(limit, 10_000, 10_000), expected);
         }
     }
@@ -122,8 +139,11 @@ mod tests {
             {
                 let shares = shares(limit, connections, requests);
                 assert!(shares.total() as u64 + SPARE <= limit, "{limit}: {shares:?}");
-                let Shares { connections, heard_out, requests, idle_upstream } = shares;
-                assert!([connections, heard_out, requests, idle_upstream].iter().all(|share| *share > 0), "{shares:?}");
+                let Shares { connections, heard_out, requests, idle_upstream, operators } = shares;
+                assert!(
+                    [connections, heard_out, requests, idle_upstream, operators].iter().all(|share| *share > 0),
+                    "{shares:?}"
+                );
             }
         }
     }

@@ -5,6 +5,7 @@
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
 /// Tells the supervisor something, such as `READY=1`; without a supervisor nothing.
 pub fn tell(what: &str) {
@@ -19,6 +20,19 @@ pub fn tell(what: &str) {
     }
 }
 
+/// How often the supervisor is to be told that the process is alive, if it wants to know: twice in
+/// the time after which it takes a silent process for dead (sd_watchdog_enabled(3)).
+pub fn watchdog() -> Option<Duration> {
+    interval(&std::env::var("WATCHDOG_USEC").ok()?)
+}
+
+/// Half of a time in microseconds. Whose watchdog it is (`WATCHDOG_PID`) does not matter: a process
+/// that follows another after an upgrade has taken over its place with its environment.
+fn interval(microseconds: &str) -> Option<Duration> {
+    let microseconds: u64 = microseconds.parse().ok().filter(|time| *time > 1)?;
+    Some(Duration::from_micros(microseconds / 2))
+}
+
 /// A path, or behind an `@` a name of the abstract namespace.
 fn address(name: &[u8]) -> std::io::Result<SocketAddr> {
     match name.split_first() {
@@ -30,6 +44,14 @@ fn address(name: &[u8]) -> std::io::Result<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_watchdog_is_told_twice_in_its_time() {
+        for (written, wanted) in [("30000000", Some(Duration::from_secs(15))), ("0", None), ("1", None), ("soon", None)]
+        {
+            assert_eq!(interval(written), wanted, "{written}");
+        }
+    }
 
     #[test]
     fn a_supervisor_is_found_by_a_path_or_an_abstract_name() {

@@ -490,6 +490,13 @@ pub fn table_as_markdown() -> String {
         .fold(head, |text, [slug, status, fault, when]| text + &format!("| {slug} | {status} | {fault} | {when} |\n"))
 }
 
+/// The table as a JSON document.
+pub fn table_as_json() -> String {
+    let row = |[problem, status, fault, when]: &[String; 4]| serde_json::json!({ "problem": problem, "status": status, "fault": fault, "when": when });
+    let rows: Vec<_> = lines().iter().skip(1).map(row).collect();
+    format!("{:#}\n", serde_json::json!({ "problems": rows }))
+}
+
 /// The heads of the columns, then a row for each problem.
 fn lines() -> Vec<[String; 4]> {
     let mut lines = vec![["problem", "status", "at fault", "when"].map(str::to_owned)];

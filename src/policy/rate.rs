@@ -266,7 +266,7 @@ const fn scaled(number: u128, to: u128, from: u128) -> u128 {
 }
 
 /// Rounded up, never 0: a client told to wait 0 seconds comes back at once.
-fn whole_seconds(wait: Duration) -> u32 {
+pub fn whole_seconds(wait: Duration) -> u32 {
     whole_seconds_or_zero(wait).max(1)
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use uuid::Uuid;
 
 use crate::ledger::Receipt;
+use crate::platform::clock::TextOfSecond;
 use crate::policy::admit::Trail;
 use crate::policy::http::head::Lines;
 use crate::policy::http::media::{JSON, MediaType, PROBLEM_JSON, prefers_problem_json};
@@ -309,18 +310,15 @@ fn text(sink: &mut impl Sink, name: &str, value: std::fmt::Arguments<'_>) {
 /// `Date` (RFC 9110, section 6.6.1), made once a second on each thread.
 fn date_header(sink: &mut impl Sink, now: Now) {
     thread_local! {
-        static LAST: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+        static LAST: TextOfSecond = const { TextOfSecond::new() };
     }
-    LAST.with_borrow_mut(|(second, text)| {
-        if *second != now.unix_seconds {
-            // The format has four digits for the year; `httpdate` panics beyond them.
-            const LAST_SECOND_OF_9999: u64 = 253_402_300_799;
-            let since_1970 = Duration::from_secs(now.unix_seconds.min(LAST_SECOND_OF_9999));
-            *text = httpdate::fmt_http_date(UNIX_EPOCH + since_1970);
-            *second = now.unix_seconds;
-        }
-        sink.header("Date", text.as_bytes());
-    });
+    let make = || {
+        // The format has four digits for the year; `httpdate` panics beyond them.
+        const LAST_SECOND_OF_9999: u64 = 253_402_300_799;
+        let since_1970 = Duration::from_secs(now.unix_seconds.min(LAST_SECOND_OF_9999));
+        httpdate::fmt_http_date(UNIX_EPOCH + since_1970)
+    };
+    LAST.with(|last| last.with(now.unix_seconds, make, |text| sink.header("Date", text.as_bytes())));
 }
 
 /// Lends a buffer of this thread, so that a refusal does not allocate for its body.
@@ -353,14 +351,19 @@ impl Sink for Http1Sink<'_> {
     }
 
     fn header(&mut self, name: &str, value: &[u8]) {
-        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-            self.out.extend_from_slice(part);
-        }
+        write_field(self.out, name, value);
     }
 
     fn body(&mut self, body: &[u8]) {
         self.out.extend_from_slice(b"\r\n");
         self.out.extend_from_slice(body);
+    }
+}
+
+/// Writes a header line as HTTP/1 has it.
+pub fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+        out.extend_from_slice(part);
     }
 }
 

@@ -5,7 +5,6 @@
 //! request, is there as a keyed digest: whoever has the key and the reference finds the line, and
 //! whoever has the line alone finds nothing out, however few references there can be.
 
-use std::cell::RefCell;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,8 +12,11 @@ use chrono::DateTime;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::names::{Names, TimeUnit};
+use super::otlp_span::version;
 use super::request_record::Seen;
 use super::tables::Times;
+use crate::platform::clock::TextOfSecond;
 use crate::policy::http::head::Version;
 use crate::policy::http::json::{Object, write_number};
 use crate::policy::http::trace_context::write_hex;
@@ -56,57 +58,69 @@ impl std::fmt::Debug for Key {
 }
 
 /// Writes the line of a request, with its line end.
-pub fn write(out: &mut Vec<u8>, seen: &Seen<'_>, times: &Times, key: &Key) {
+pub fn write(out: &mut Vec<u8>, seen: &Seen<'_>, times: &Times, names: &Names, key: &Key) {
     let mut line = Object::open(out);
-    write_time(line.member("time"), SystemTime::now());
-    line.known("transaction_id", std::str::from_utf8(seen.transaction.as_bytes()).ok());
+    write_time(line.member(names.time), SystemTime::now());
+    if let Some((name, text)) = names.constant {
+        line.text(name, text);
+    }
+    write_identity(&mut line, seen, names, key);
+    line.text(names.method, seen.kept.method.unwrap_or("_OTHER"));
+    line.known(names.route, seen.kept.route);
+    line.text(names.protocol, if names.short_protocol { version(seen.version) } else { protocol(seen.version) });
+    if seen.status() > 0 || names.zero_status {
+        line.number(names.status, u64::from(seen.status()));
+    }
+    if let Some((slug, _, reason)) = seen.problem() {
+        line.text(names.problem, slug);
+        line.text(names.reason, reason);
+    }
+    write_upstream(&mut line, seen, names);
+    line.number(names.total, names.total_unit.of(times.total));
+    if let Some(upstream) = times.upstream {
+        line.number(names.upstream_us, TimeUnit::Microseconds.of(upstream));
+    }
+    line.number(names.own_us, TimeUnit::Microseconds.of(times.own));
+    let bytes = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    line.number(names.bytes_in, bytes(seen.bytes.0));
+    line.number(names.bytes_out, bytes(seen.bytes.1));
+    line.member(names.delivered).extend_from_slice(if seen.delivered { b"true" } else { b"false" });
+    line.close();
+    out.push(b'\n');
+}
+
+/// Which request it was, and whose.
+fn write_identity(line: &mut Object<'_>, seen: &Seen<'_>, names: &Names, key: &Key) {
+    line.known(names.transaction, std::str::from_utf8(seen.transaction.as_bytes()).ok());
     if let Some(trace) = &seen.trace {
-        let out = line.member("trace_id");
+        let out = line.member(names.trace);
         out.push(b'"');
         write_hex(out, &trace.id);
         out.push(b'"');
     }
     if let Some(reference) = &seen.kept.reference {
-        let out = line.member("reference_hash");
+        let out = line.member(names.reference);
         out.push(b'"');
         key.write_digest(out, reference);
         out.push(b'"');
     }
     let principal = seen.trail.principal;
-    line.known("account", principal.map(|principal| &*principal.account.name));
-    line.known("token", principal.map(|principal| &*principal.token.name));
-    line.known("product", seen.trail.product.map(|product| &*product.name));
-    line.text("method", seen.kept.method.unwrap_or("_OTHER"));
-    line.known("route", seen.kept.route);
-    line.text("protocol", protocol(seen.version));
-    line.number("status", u64::from(seen.status()));
-    if let Some((slug, _, reason)) = seen.problem() {
-        line.text("problem", slug);
-        line.text("reason", reason);
+    line.known(names.account, principal.map(|principal| &*principal.account.name));
+    line.known(names.token, principal.map(|principal| &*principal.token.name));
+    line.known(names.product, seen.trail.product.map(|product| &*product.name));
+}
+
+fn write_upstream(line: &mut Object<'_>, seen: &Seen<'_>, names: &Names) {
+    let Some(upstream) = seen.upstream() else { return };
+    line.text(names.upstream, upstream);
+    if let Some(server) = seen.asked.server {
+        let out = line.member(names.server);
+        // Writing into a vector cannot fail.
+        let _ = write!(out, "\"{server}\"");
     }
-    if let Some(upstream) = seen.upstream() {
-        line.text("upstream", upstream);
-        if let Some(server) = seen.asked.server {
-            let out = line.member("server");
-            // Writing into a vector cannot fail.
-            let _ = write!(out, "\"{server}\"");
-        }
-        if seen.asked.status > 0 {
-            line.number("upstream_status", u64::from(seen.asked.status));
-        }
+    if seen.asked.status > 0 {
+        line.number(names.upstream_status, u64::from(seen.asked.status));
     }
-    let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    line.number("total_us", micros(times.total));
-    if let Some(upstream) = times.upstream {
-        line.number("upstream_us", micros(upstream));
-    }
-    line.number("own_us", micros(times.own));
-    let bytes = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-    line.number("bytes_in", bytes(seen.bytes.0));
-    line.number("bytes_out", bytes(seen.bytes.1));
-    line.member("delivered").extend_from_slice(if seen.delivered { b"true" } else { b"false" });
-    line.close();
-    out.push(b'\n');
 }
 
 /// The version of HTTP as it calls itself.
@@ -121,25 +135,23 @@ pub fn protocol(version: Version) -> &'static str {
 /// A moment as RFC 3339 writes it, in UTC and milliseconds; the seconds are made once on each thread.
 fn write_time(out: &mut Vec<u8>, time: SystemTime) {
     thread_local! {
-        static LAST: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+        static LAST: TextOfSecond = const { TextOfSecond::new() };
     }
     let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    LAST.with_borrow_mut(|(second, text)| {
-        if *second != since_1970.as_secs() {
-            *second = since_1970.as_secs();
-            let moment = i64::try_from(*second).ok().and_then(|second| DateTime::from_timestamp(second, 0));
-            *text = moment.unwrap_or_default().format("%Y-%m-%dT%H:%M:%S").to_string();
-        }
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        // The leading one, which keeps the zeros, becomes the point.
-        let point = out.len();
-        write_number(out, u64::from(1000 + since_1970.subsec_millis()));
-        if let Some(one) = out.get_mut(point) {
-            *one = b'.';
-        }
-        out.extend_from_slice(b"Z\"");
-    });
+    let second = since_1970.as_secs();
+    let make = || {
+        let moment = i64::try_from(second).ok().and_then(|second| DateTime::from_timestamp(second, 0));
+        moment.unwrap_or_default().format("%Y-%m-%dT%H:%M:%S").to_string()
+    };
+    out.push(b'"');
+    LAST.with(|last| last.with(second, make, |text| out.extend_from_slice(text.as_bytes())));
+    // The leading one, which keeps the zeros, becomes the point.
+    let point = out.len();
+    write_number(out, u64::from(1000 + since_1970.subsec_millis()));
+    if let Some(one) = out.get_mut(point) {
+        *one = b'.';
+    }
+    out.extend_from_slice(b"Z\"");
 }
 
 #[cfg(test)]

@@ -11,11 +11,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{Thread, park_timeout, sleep};
+use std::thread::park_timeout;
 use std::time::{Duration, Instant};
 
 use super::access_line::Key;
-use super::queue::{Queue, Waiting};
+use super::names::{Names, Naming};
+use super::outlet::Outlet;
+use super::queue::Waiting;
 
 /// Bytes of lines of one thread that may wait to be written: some two thousand lines.
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
@@ -28,9 +30,6 @@ const OPENING_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a pipe is left alone that takes nothing at the moment.
 const FULL_PIPE_PAUSE: Duration = Duration::from_millis(20);
-
-/// How long the end of the process waits for the last lines.
-const FLUSH_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Who may read the file: lines tell what customers do.
 const MODE: u32 = 0o640;
@@ -46,52 +45,52 @@ pub enum Destination {
 #[derive(Clone, PartialEq)]
 pub struct AccessLogSettings {
     pub place: Destination,
+    pub names: Naming,
     /// `None`: a key of this process alone.
     pub reference_key: Option<Box<str>>,
 }
 
 impl std::fmt::Debug for AccessLogSettings {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Settings({:?}, ***)", self.place)
+        write!(formatter, "Settings({:?}, {:?}, ***)", self.place, self.names)
     }
 }
 
 /// Takes lines.
 #[derive(Debug)]
 pub struct AccessLog {
-    queue: Queue,
+    outlet: Outlet,
     key: Key,
+    names: &'static Names,
     place: Destination,
     reopen: AtomicBool,
-    /// Everything that was taken from the queue is written or lost.
-    idle: AtomicBool,
-    writer: std::sync::OnceLock<Thread>,
 }
 
 impl AccessLog {
     /// Starts the thread that writes; it opens the file.
     pub fn start(settings: AccessLogSettings) -> Arc<AccessLog> {
-        let AccessLogSettings { place, reference_key } = settings;
+        let AccessLogSettings { place, names, reference_key } = settings;
         let given = reference_key.and_then(|key| Key::new(key.as_bytes()));
         let log = Arc::new(AccessLog {
-            queue: Queue::new(MAX_WAITING_BYTES),
+            outlet: Outlet::new(MAX_WAITING_BYTES),
             key: given.unwrap_or_else(Key::random),
+            names: names.names(),
             place,
             reopen: AtomicBool::new(false),
-            idle: AtomicBool::new(true),
-            writer: std::sync::OnceLock::new(),
         });
         let shared = Arc::clone(&log);
-        let writer = std::thread::spawn(move || Writer::new(&shared).run());
-        log.queue.wake(writer.thread());
-        // There is one writer.
-        let _ = log.writer.set(writer.thread().clone());
+        log.outlet.taken_by(&std::thread::spawn(move || Writer::new(&shared).run()));
         log
     }
 
     /// Adds a line, or drops and counts it.
     pub fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.queue.push(write);
+        self.outlet.push(write);
+    }
+
+    /// What members are called.
+    pub fn names(&self) -> &'static Names {
+        self.names
     }
 
     /// What references are hashed with.
@@ -102,27 +101,17 @@ impl AccessLog {
     /// Opens the file anew before the next line.
     pub fn reopen(&self) {
         self.reopen.store(true, Ordering::Release);
-        self.hurry();
+        self.outlet.hurry();
     }
 
     /// Waits until the lines so far are written, or a little while.
     pub fn flush(&self) {
-        let since = Instant::now();
-        while since.elapsed() < FLUSH_PATIENCE && !(self.queue.is_empty() && self.idle.load(Ordering::Acquire)) {
-            self.hurry();
-            sleep(Duration::from_millis(5));
-        }
+        self.outlet.flush();
     }
 
     /// Lines that were dropped because they could not be written fast enough, or at all.
     pub fn dropped(&self) -> u64 {
-        self.queue.dropped()
-    }
-
-    fn hurry(&self) {
-        if let Some(writer) = self.writer.get() {
-            writer.unpark();
-        }
+        self.outlet.dropped()
     }
 }
 
@@ -155,10 +144,8 @@ impl<'l> Writer<'l> {
                 // The file is there even if nothing is written for a while.
                 self.open();
             }
-            // Said before the queue is looked at, so that nobody finds both empty meanwhile.
-            self.log.idle.store(false, Ordering::Release);
-            self.log.queue.take(&mut spare, |waiting| self.write(waiting));
-            self.log.idle.store(true, Ordering::Release);
+            let log = self.log;
+            log.outlet.take(&mut spare, |waiting| self.write(waiting));
         }
     }
 
@@ -169,7 +156,7 @@ impl<'l> Writer<'l> {
             Err((written, error)) => {
                 let rest = waiting.bytes.get(written..).unwrap_or_default();
                 let lost = memchr::memchr_iter(b'\n', rest).count();
-                self.log.queue.lose(u64::try_from(lost).unwrap_or(u64::MAX));
+                self.log.outlet.lose(u64::try_from(lost).unwrap_or(u64::MAX));
                 self.torn |= written > 0 && waiting.bytes.get(written.wrapping_sub(1)) != Some(&b'\n');
                 self.fails(&error);
             }

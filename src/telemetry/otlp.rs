@@ -5,13 +5,13 @@
 //! them a second HTTP client and gRPC, for a form that is documented and small: it is written here
 //! (`span.rs`). No request waits for it; spans that the collector does not take are counted.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::thread::{Thread, park_timeout, sleep};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::thread::{park_timeout, sleep};
+use std::time::Duration;
 
 use super::counters::Count;
-use super::queue::{Queue, Waiting};
+use super::outlet::Outlet;
+use super::queue::Waiting;
 use crate::policy::http::json::Object;
 
 /// Bytes of spans of one thread that may wait to be sent: about a thousand requests. A batch is no
@@ -28,9 +28,6 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How long the end of the process waits for the last spans.
-const FLUSH_PATIENCE: Duration = Duration::from_millis(500);
-
 /// Where spans go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtlpSettings {
@@ -43,39 +40,27 @@ pub struct OtlpSettings {
 /// Takes spans.
 #[derive(Debug)]
 pub struct Exporter {
-    queue: Queue,
+    outlet: Outlet,
     exported: Count,
-    idle: AtomicBool,
-    sender: OnceLock<Thread>,
 }
 
 impl Exporter {
     /// Starts the thread that sends.
     pub fn start(settings: OtlpSettings) -> Arc<Exporter> {
-        let (queue, exported) = (Queue::new(MAX_WAITING_BYTES), Count::default());
-        let exporter = Arc::new(Exporter { queue, exported, idle: AtomicBool::new(true), sender: OnceLock::new() });
+        let exporter = Arc::new(Exporter { outlet: Outlet::new(MAX_WAITING_BYTES), exported: Count::default() });
         let shared = Arc::clone(&exporter);
-        let sender = std::thread::spawn(move || Sender::new(&shared, &settings).run());
-        exporter.queue.wake(sender.thread());
-        // There is one sender.
-        let _ = exporter.sender.set(sender.thread().clone());
+        exporter.outlet.taken_by(&std::thread::spawn(move || Sender::new(&shared, &settings).run()));
         exporter
     }
 
     /// Adds the spans of a request, or drops and counts them.
     pub fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.queue.push(write);
+        self.outlet.push(write);
     }
 
     /// Waits until the spans so far are sent, or a little while.
     pub fn flush(&self) {
-        let since = Instant::now();
-        while since.elapsed() < FLUSH_PATIENCE && !(self.queue.is_empty() && self.idle.load(Ordering::Acquire)) {
-            if let Some(sender) = self.sender.get() {
-                sender.unpark();
-            }
-            sleep(Duration::from_millis(5));
-        }
+        self.outlet.flush();
     }
 
     /// Requests whose spans the collector has taken.
@@ -85,7 +70,7 @@ impl Exporter {
 
     /// Requests whose spans were dropped.
     pub fn dropped(&self) -> u64 {
-        self.queue.dropped()
+        self.outlet.dropped()
     }
 }
 
@@ -123,9 +108,8 @@ impl<'e> Sender<'e> {
         let mut spare = Waiting::default();
         loop {
             park_timeout(INTERVAL);
-            self.exporter.idle.store(false, Ordering::Release);
-            self.exporter.queue.take(&mut spare, |waiting| self.send(waiting));
-            self.exporter.idle.store(true, Ordering::Release);
+            let exporter = self.exporter;
+            exporter.outlet.take(&mut spare, |waiting| self.send(waiting));
         }
     }
 
@@ -153,7 +137,7 @@ impl<'e> Sender<'e> {
                 }
             }
             Err(Failure { what, .. }) => {
-                self.exporter.queue.lose(waiting.records);
+                self.exporter.outlet.lose(waiting.records);
                 if !std::mem::replace(&mut self.failing, true) {
                     log::error!(target: "tollgate::otlp", "spans are lost, since the collector does not take them ({what})");
                 }

@@ -142,8 +142,8 @@ fn quoted(out: &mut Vec<u8>, number: u64) {
     out.push(b'"');
 }
 
-/// As the semantic conventions write it.
-fn version(version: Version) -> &'static str {
+/// The version of HTTP as the semantic conventions write it.
+pub fn version(version: Version) -> &'static str {
     match version {
         Version::Http10 => "1.0",
         Version::Http11 => "1.1",

@@ -123,7 +123,7 @@ impl<'r> RequestRecord<'r> {
         let rule = &policy.sampling;
         let trace = rule.traceparent.then(|| {
             let part = match telemetry.has_spans() {
-                true => Part::Spans { chosen: rule.spans.includes(id) },
+                true => Part::Spans { chosen: rule.spans.includes(id), trusted: rule.trust_sampled },
                 false => Part::None,
             };
             Trace::of(lines, id, part)
@@ -203,6 +203,11 @@ impl<'r> RequestRecord<'r> {
         self.upstream.end();
     }
 
+    /// What the upstream has answered; 0 if it has not.
+    pub fn upstream_status(&self) -> u16 {
+        self.seen.asked.status
+    }
+
     /// The answer is written, with so many bytes of a body, and can be sent.
     pub fn answered(&mut self, outcome: &Outcome<'_>, bytes: usize) {
         self.seen.ending = match outcome {
@@ -245,7 +250,7 @@ impl Drop for RequestRecord<'_> {
         if let Some(log) = &telemetry.log
             && seen.has_line()
         {
-            log.push(|out| access_line::write(out, seen, &times, log.key()));
+            log.push(|out| access_line::write(out, seen, &times, log.names(), log.key()));
         }
         if let Some(exporter) = &telemetry.exporter
             && seen.trace.is_some_and(|trace| trace.is_sampled())
@@ -292,7 +297,8 @@ impl<'r> Seen<'r> {
     fn has_line(&self) -> bool {
         match self.ending {
             Ending::Answered | Ending::Preflight => self.policy.sampling.ok_lines.includes(self.id),
-            Ending::Gone | Ending::Refused(_) => true,
+            Ending::Refused(problem) => self.policy.sampling.lines_of(problem.row).includes(self.id),
+            Ending::Gone => true,
         }
     }
 }

@@ -3,11 +3,13 @@
 //!
 //! Where lines and spans go is `telemetry.rs`.
 
+use crate::policy::problem::Row;
+
 /// Figures that one configuration may have by account or by token, counted as series.
 pub const MAX_SERIES: usize = 100_000;
 
 /// What is seen of requests.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sampling {
     /// Figures by account.
     pub by_account: bool,
@@ -15,18 +17,37 @@ pub struct Sampling {
     pub by_token: bool,
     /// Series of either that are shown; accounts and tokens beyond them are counted as `other`.
     pub max_series: usize,
-    /// Which of the answered requests (200 and 204) get a line of the access log; others always do.
+    /// Which of the answered requests (200 and 204) get a line of the access log.
     pub ok_lines: Share,
+    /// Which of the requests that a row refused get one; those of other rows always do.
+    pub refused_lines: Box<[(Row, Share)]>,
     /// `traceparent` is passed on to backends, or made.
     pub traceparent: bool,
-    /// Which requests without a trace of their own get spans.
+    /// Which requests get spans.
     pub spans: Share,
+    /// A request whose `traceparent` is sampled gets spans whatever the share is.
+    pub trust_sampled: bool,
+}
+
+impl Sampling {
+    /// Which of the requests that a row refused get a line of the access log.
+    pub fn lines_of(&self, row: Row) -> Share {
+        self.refused_lines.iter().find(|(known, _)| *known == row).map_or(Share::ALL, |(_, share)| *share)
+    }
 }
 
 impl Default for Sampling {
     fn default() -> Sampling {
-        let (by_account, by_token) = (false, false);
-        Sampling { by_account, by_token, max_series: 1000, ok_lines: Share::ALL, traceparent: true, spans: Share::ALL }
+        Sampling {
+            by_account: false,
+            by_token: false,
+            max_series: 1000,
+            ok_lines: Share::ALL,
+            refused_lines: Box::default(),
+            traceparent: true,
+            spans: Share::ALL,
+            trust_sampled: false,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::policy::credits::Hold;
 use crate::policy::http::head::Head;
 use crate::policy::http::trace_context;
 use crate::policy::problem::{Problem, Row};
-use crate::policy::respond::{Context, references};
+use crate::policy::respond::{Context, references, write_field};
 use crate::policy::{Policy, Product, Upstream};
 use crate::telemetry::request_record::UpstreamTimes;
 use crate::upstream::blame::Asker;
@@ -263,16 +263,16 @@ pub fn build(
         out.extend_from_slice(query.as_bytes());
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    line(out, "Host", upstream.host.as_bytes());
+    write_field(out, "Host", upstream.host.as_bytes());
     // The client may prefer what the product does not serve; the backend must not choose that.
-    line(out, "Accept", product.accept.as_bytes());
+    write_field(out, "Accept", product.accept.as_bytes());
     for (name, value) in references(context) {
-        line(out, name, value);
+        write_field(out, name, value);
     }
-    line(out, "Transaction-Id", context.transaction.as_bytes());
+    write_field(out, "Transaction-Id", context.transaction.as_bytes());
     if let Some(trace) = context.trace {
-        line(out, trace_context::PARENT, &trace.header());
-        trace.state(&head.lines).for_each(|state| line(out, trace_context::STATE, state));
+        write_field(out, trace_context::PARENT, &trace.header());
+        trace.state(&head.lines).for_each(|state| write_field(out, trace_context::STATE, state));
     }
     if let Client::Address(address) = admission.client() {
         // Writing into a vector cannot fail.
@@ -286,7 +286,7 @@ pub fn build(
         let ours =
             is_never_forwarded(name) || is_token(name) || is_echoed(name) || is_trace(name) || upstream.added.has(name);
         if !ours && (!is_nominated(head, name) || is_judged(product, name)) {
-            line(out, field.name, field.value);
+            write_field(out, field.name, field.value);
         }
     }
     out.extend_from_slice(upstream.added.lines());
@@ -296,12 +296,6 @@ pub fn build(
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(body);
     Ok(())
-}
-
-fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-        out.extend_from_slice(part);
-    }
 }
 
 /// Whether a header was judged, so that the backend has to get it as it was. A Connection line cannot

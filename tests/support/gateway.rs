@@ -241,6 +241,11 @@ impl Gateway {
         }
     }
 
+    /// Where operators connect.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// Sends a request to the admin listener: the status and the body.
     pub fn ask_admin(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();

@@ -6,12 +6,12 @@
 use super::dry_run::Ending;
 use super::findings::Report;
 use super::seen;
-use crate::policy::Product;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
 use crate::policy::http::head::Framing;
 use crate::policy::observer::Check;
 use crate::policy::problem::{Hint, Problem, Row};
+use crate::policy::{AccountInfo, Product};
 
 impl<'p> Report<'_, '_, 'p> {
     pub(super) fn head(&mut self) {
@@ -52,7 +52,8 @@ impl<'p> Report<'_, '_, 'p> {
             }
             None => match name {
                 Some(name) => format!("{route} is product {name}"),
-                None => format!("{route} tells an account of its credits"),
+                None if lines.path() == AccountInfo::PATH => format!("{route} tells an account of its credits"),
+                None => format!("{route} is a page of the gateway's own"),
             },
         };
         self.add(Check::Route, Row::EndpointUnknown, true, seen, spot);

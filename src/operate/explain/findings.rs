@@ -26,6 +26,14 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Whether the check applies to the request, and was made.
+    pub fn was_made(self) -> bool {
+        match self {
+            Verdict::Pass | Verdict::Refused => true,
+            Verdict::NotReached | Verdict::DoesNotApply => false,
+        }
+    }
+
     /// The word for it.
     pub fn word(self) -> &'static str {
         match self {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Days, NaiveDate};
 
 use crate::policy::account::{Account, Expiry};
 use crate::policy::check::network::{self, Client};
-use crate::policy::http::head::{Lines, One, Peer};
+use crate::policy::http::head::{Field, Lines, One, Peer};
 use crate::policy::rate::{Now, RateState};
 use crate::policy::{Policy, Product};
 
@@ -104,8 +104,23 @@ pub fn client(policy: &Policy, from: Peer, lines: &Lines<'_>) -> String {
     match client_address(policy, from, lines) {
         Some(address) if address == peer => address,
         Some(address) => format!("{address}, which {peer} states in X-Forwarded-For"),
-        None => format!("an unknown address behind {peer}"),
+        None => match unreadable(policy, from, lines) {
+            Some(entry) => format!("an unknown address behind {peer}: {entry} in X-Forwarded-For is no address"),
+            None => format!("an unknown address behind {peer}, which states none in X-Forwarded-For"),
+        },
     }
+}
+
+/// The entry of X-Forwarded-For that cannot be read: from the right the first with which alone the
+/// client would be unknown.
+fn unreadable(policy: &Policy, from: Peer, lines: &Lines<'_>) -> Option<String> {
+    const NAME: &str = "x-forwarded-for";
+    let fields = lines.fields.iter().rev().filter(|field| field.name.eq_ignore_ascii_case(NAME));
+    let entry = fields.flat_map(|field| field.value.rsplit(|byte| *byte == b',')).find(|entry| {
+        let alone = [Field { name: NAME, value: entry }];
+        network::client(&policy.trusted_proxies, from, &Lines { fields: &alone, ..*lines }) == Client::Unknown
+    })?;
+    Some(format!("\"{}\"", shown(entry.trim_ascii())))
 }
 
 /// The page that a browser says it is on.

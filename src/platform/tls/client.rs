@@ -65,6 +65,10 @@ impl Files for ClientFiles {
     fn overdue(&self, snapshot: &FileContents, now: SystemTime) -> Vec<Overdue> {
         overdue_pairs(self.pair.iter(), snapshot, now)
     }
+
+    fn end(&self, snapshot: &FileContents) -> Option<u64> {
+        first_end(self.pair.iter(), snapshot)
+    }
 }
 
 /// The authorities that this machine trusts: its operator keeps them up to date, and they do not
@@ -93,4 +97,9 @@ pub fn overdue_pairs<'p>(
         Some(Overdue { file: pair.certificate.clone(), what })
     };
     pairs.filter_map(judged).collect()
+}
+
+/// When the first of the pairs' certificates ends, in seconds since 1970.
+pub fn first_end<'p>(pairs: impl Iterator<Item = &'p Pair>, snapshot: &FileContents) -> Option<u64> {
+    pairs.filter_map(|pair| files::end(snapshot.pair(pair).ok()?.cert.first()?)).min()
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -214,6 +214,18 @@ fn read(file: &Path) -> Result<Vec<u8>, &'static str> {
 pub fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let names = EndEntityCert::try_from(certificate);
     names.map(|parsed| parsed.valid_dns_names().map(str::to_ascii_lowercase).collect()).unwrap_or_default()
+}
+
+/// When a certificate ends, in seconds since 1970; `None` if it cannot be read.
+pub fn end(certificate: &CertificateDer<'_>) -> Option<u64> {
+    // Far behind the last year that a certificate can name (RFC 5280, section 4.1.2.5), so that every one
+    // has expired, and the refusal says when.
+    let never = UnixTime::since_unix_epoch(Duration::from_secs(u64::from(u32::MAX) * 1000));
+    let certificate = EndEntityCert::try_from(certificate).ok()?;
+    match certificate.verify_for_usage(&[], &[], &[], never, KeyUsage::server_auth(), None, None).err()? {
+        webpki::Error::CertExpired { not_after, .. } => Some(not_after.as_secs()),
+        _ => None,
+    }
 }
 
 /// What is out of its time at `now`, if anything is.

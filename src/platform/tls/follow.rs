@@ -27,6 +27,9 @@ pub trait Files {
 
     /// The certificates that are out of their time.
     fn overdue(&self, snapshot: &FileContents, now: SystemTime) -> Vec<Overdue>;
+
+    /// When the first of the certificates ends, in seconds since 1970.
+    fn end(&self, snapshot: &FileContents) -> Option<u64>;
 }
 
 /// A value made of files.
@@ -35,6 +38,8 @@ pub struct Followed<F: Files> {
     /// No two values of a process have the same.
     number: u64,
     current: RwLock<Arc<F::Made>>,
+    /// When the first certificate of the value ends, in seconds since 1970; 0 if there is none.
+    end: AtomicU64,
     seen: Mutex<Looks>,
 }
 
@@ -72,7 +77,8 @@ impl<F: Files> Followed<F> {
         let made = settings.make(&snapshot)?;
         let seen = Looks { good: snapshot.print(), broken: None };
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Followed { settings, number, current: RwLock::new(Arc::new(made)), seen: Mutex::new(seen) })
+        let end = AtomicU64::new(settings.end(&snapshot).unwrap_or(0));
+        Ok(Followed { settings, number, current: RwLock::new(Arc::new(made)), end, seen: Mutex::new(seen) })
     }
 
     pub fn settings(&self) -> &F {
@@ -105,6 +111,7 @@ impl<F: Files> Followed<F> {
         match self.settings.make(&snapshot) {
             Ok(made) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(made);
+                self.end.store(self.settings.end(&snapshot).unwrap_or(0), Ordering::Relaxed);
                 *seen = Looks { good: print, broken: None };
                 Found::Renewed
             }
@@ -114,6 +121,11 @@ impl<F: Files> Followed<F> {
                 if told { Found::Broken(faults) } else { Found::NothingNew }
             }
         }
+    }
+
+    /// When the first certificate that is in use ends, in seconds since 1970.
+    pub fn end(&self) -> Option<u64> {
+        Some(self.end.load(Ordering::Relaxed)).filter(|end| *end > 0)
     }
 
     /// The certificates that are out of their time.

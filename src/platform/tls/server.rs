@@ -136,6 +136,10 @@ impl Files for ServerFiles {
     fn overdue(&self, snapshot: &FileContents, now: SystemTime) -> Vec<Overdue> {
         super::client::overdue_pairs(self.pairs.iter(), snapshot, now)
     }
+
+    fn end(&self, snapshot: &FileContents) -> Option<u64> {
+        super::client::first_end(self.pairs.iter(), snapshot)
+    }
 }
 
 /// All certificates of a listener, by the names in them.

@@ -48,8 +48,9 @@ pub struct Trace {
 pub enum Part {
     /// They pass.
     None,
-    /// The gateway has spans of its own in them. A request without a trace has some only if it is `chosen`.
-    Spans { chosen: bool },
+    /// The gateway has spans of its own in them. A request has some only if it is `chosen`, or if its
+    /// caller has some and is `trusted`: whoever may ask for spans can fill whatever keeps them.
+    Spans { chosen: bool, trusted: bool },
 }
 
 impl Trace {
@@ -60,14 +61,18 @@ impl Trace {
             One::Value(value) => parse(value),
             One::Absent | One::Several => None,
         };
-        let spans = part != Part::None;
         match kept {
             Some((id, parent, flags)) => {
-                let child = if spans { client_span(own) } else { parent };
+                let (flags, child) = match part {
+                    Part::None => (flags, parent),
+                    Part::Spans { chosen, trusted } if chosen || trusted => (flags, client_span(own)),
+                    // Backends are not made to keep what the gateway does not.
+                    Part::Spans { .. } => (flags & !SAMPLED, client_span(own)),
+                };
                 Trace { id, parent: Some(parent), flags, child, state: is_sound_state(lines) }
             }
             None => {
-                let sampled = if part == (Part::Spans { chosen: true }) { SAMPLED } else { 0 };
+                let sampled = if matches!(part, Part::Spans { chosen: true, .. }) { SAMPLED } else { 0 };
                 Trace { id: own, parent: None, flags: RANDOM | sampled, child: client_span(own), state: false }
             }
         }
@@ -229,7 +234,11 @@ mod tests {
             (GIVEN.replace("00-0a", "cc-0a") + "-more", GIVEN.to_owned(), own("01")),
         ] {
             assert_eq!(trace(&[("Traceparent", &given)], Part::None).0, passed, "{given}");
-            assert_eq!(trace(&[("traceparent", &given)], Part::Spans { chosen: false }).0, with_spans, "{given}");
+            assert_eq!(
+                trace(&[("traceparent", &given)], Part::Spans { chosen: false, trusted: true }).0,
+                with_spans,
+                "{given}"
+            );
         }
         for bad in [
             "",
@@ -247,8 +256,8 @@ mod tests {
             assert_eq!(trace(&[("traceparent", bad)], Part::None).0, made, "{bad}");
         }
         assert_eq!(trace(&[("traceparent", GIVEN), ("traceparent", GIVEN)], Part::None).0, made, "two lines");
-        assert_eq!(trace(&[], Part::Spans { chosen: false }).0, made);
-        assert_eq!(trace(&[], Part::Spans { chosen: true }).0, made.replace("-02", "-03"));
+        assert_eq!(trace(&[], Part::Spans { chosen: false, trusted: true }).0, made);
+        assert_eq!(trace(&[], Part::Spans { chosen: true, trusted: false }).0, made.replace("-02", "-03"));
     }
 
     #[test]

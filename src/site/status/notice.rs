@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::history::{DAY, Seconds};
@@ -50,6 +51,20 @@ impl Moment {
     /// The time in UTC; one beyond all calendars is the first there is.
     pub fn utc(self) -> DateTime<Utc> {
         i64::try_from(self.0).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0)).unwrap_or_default()
+    }
+}
+
+impl JsonSchema for Moment {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Moment".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time" })
     }
 }
 
@@ -182,8 +197,9 @@ pub fn check_times(from: Seconds, to: Seconds) -> Result<(), &'static str> {
 }
 
 /// A notice as an operator sends it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewNotice")]
 pub struct NoticeBody {
     pub text: String,
     /// The product that it is about. Default: all of them.
@@ -247,7 +263,8 @@ pub fn notice(wanted: Wanted, body: NoticeBody, now: Seconds) -> Result<Notice, 
 }
 
 /// A notice as operators are shown it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Notice")]
 pub struct Shown {
     /// `None` for one of the configuration.
     pub id: Option<i64>,

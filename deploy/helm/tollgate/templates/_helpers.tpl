@@ -1,15 +1,49 @@
 {{- define "tollgate.name" -}}
-{{ if contains .Chart.Name .Release.Name }}{{ .Release.Name }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name }}{{ end }}
+{{ .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- /* What everything is called. Names of services have at most 63 letters, some of which are for endings. */ -}}
+{{- define "tollgate.fullname" -}}
+{{- $name := include "tollgate.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{ .Values.fullnameOverride | trunc 54 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name -}}
+{{ .Release.Name | trunc 54 | trimSuffix "-" }}
+{{- else -}}
+{{ printf "%s-%s" .Release.Name $name | trunc 54 | trimSuffix "-" }}
+{{- end -}}
+{{- end }}
+
+{{- define "tollgate.serviceAccountName" -}}
+{{- $default := ternary (include "tollgate.fullname" .) "default" .Values.serviceAccount.create -}}
+{{ .Values.serviceAccount.name | default $default }}
+{{- end }}
+
+{{- /* One file cannot be sold from by two: what cannot work is refused before anything is installed. */ -}}
+{{- define "tollgate.check" -}}
+{{- if .Values.ledger.enabled -}}
+{{- if .Values.autoscaling.enabled -}}
+{{- fail "The ledger is one file that one gateway can use: set autoscaling.enabled to false, or ledger.enabled to false." -}}
+{{- end -}}
+{{- if gt (int .Values.replicaCount) 1 -}}
+{{- fail (printf "The ledger is one file that one gateway can use: set replicaCount to 1 (it is %d), or ledger.enabled to false." (int .Values.replicaCount)) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) -}}
+{{- fail "autoscaling.minReplicas is greater than autoscaling.maxReplicas: swap them." -}}
+{{- end -}}
 {{- end }}
 
 {{- define "tollgate.selector" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/name: {{ include "tollgate.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{- define "tollgate.labels" -}}
 {{ include "tollgate.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{- /* The chart's own keys, in front of the operator's. */ -}}

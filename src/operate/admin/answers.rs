@@ -1,0 +1,76 @@
+//! What the admin API answers, as types: written by the gateway, read by the command line, and
+//! described by the OpenAPI document.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::ledger::entry::{Entry, Statement};
+use crate::site::status::notice::Shown;
+
+/// The state of the process in a word.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Status")]
+pub struct Status {
+    /// `ok`.
+    pub status: String,
+}
+
+/// Upstreams with their servers.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Upstreams")]
+pub struct Upstreams {
+    /// One object for each upstream: its name, its breaker and its servers.
+    pub upstreams: Vec<Value>,
+}
+
+/// The configuration in force.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Configuration")]
+pub struct Config {
+    /// As it could be written, with all defaults, and `***` for secrets.
+    pub config: Value,
+    /// How many accounts there are; only the first of many are shown.
+    pub accounts_in_all: usize,
+}
+
+/// A configuration that was loaded.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Reloaded")]
+pub struct Reloaded {
+    /// `reloaded`.
+    pub status: String,
+    /// What has changed.
+    pub detail: String,
+}
+
+/// The notes and the maintenance of the status page.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Notices")]
+pub struct Notices {
+    pub notices: Vec<Shown>,
+}
+
+/// Some balances.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Balances")]
+pub struct Balances {
+    pub balances: Vec<Statement>,
+}
+
+/// Some rows of the ledger.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Entries")]
+pub struct Entries {
+    pub entries: Vec<Entry>,
+}
+
+/// Why a request was refused.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Refusal")]
+pub struct Refusal {
+    /// `refused`.
+    pub status: String,
+    /// What is wrong, and what to do instead.
+    pub detail: String,
+}

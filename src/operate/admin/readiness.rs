@@ -1,0 +1,104 @@
+//! Whether clients should be sent to this process, and what of it works and what does not.
+//!
+//! Only what keeps every request from being answered makes the process not ready: a balancer that
+//! took it away for less would send its clients to others with the same trouble, or to nobody.
+
+use std::time::SystemTime;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::downstream::listener::Listeners;
+use crate::gateway::Gateway;
+use crate::ledger::Ledger;
+use crate::upstream::Reach;
+
+/// Whether clients should be sent here.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Readiness")]
+pub struct Readiness {
+    /// `ready`, `stopping` or `not ready`.
+    pub status: String,
+    /// What was looked at, where the request asks for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ReadinessCheck")]
+pub struct Check {
+    /// `process`, `ledger`, `certificates`, or `upstream` and its name.
+    pub name: String,
+    pub ready: bool,
+    /// Without it requests are refused that another process could answer, and this one is not ready.
+    pub required: bool,
+    /// What it means for clients.
+    pub detail: String,
+}
+
+impl Readiness {
+    /// What is known at a moment. `stopping`: the process is about to end, and no successor serves.
+    pub fn of(gateway: &Gateway, ledger: &Ledger, listeners: &Listeners, stopping: bool, now: SystemTime) -> Readiness {
+        let mut checks = vec![process(stopping), of_ledger(ledger)];
+        checks.extend(upstreams(gateway));
+        checks.push(certificates(gateway, listeners, now));
+        let ready = checks.iter().all(|check| check.ready || !check.required);
+        let status = if stopping {
+            "stopping"
+        } else if ready {
+            "ready"
+        } else {
+            "not ready"
+        };
+        Readiness { status: status.to_owned(), checks }
+    }
+
+    /// Whether clients should be sent here.
+    pub fn is_ready(&self) -> bool {
+        self.status == "ready"
+    }
+}
+
+fn check(name: &str, ready: bool, required: bool, detail: impl Into<String>) -> Check {
+    Check { name: name.to_owned(), ready, required, detail: detail.into() }
+}
+
+fn process(stopping: bool) -> Check {
+    let detail = if stopping { "is about to end; requests in flight finish" } else { "accepts connections" };
+    check("process", !stopping, true, detail)
+}
+
+/// A ledger that cannot be used refuses every request that costs something. Another gateway may be able to
+/// sell.
+fn of_ledger(ledger: &Ledger) -> Check {
+    let stuck = ledger.is_stuck();
+    let detail =
+        if stuck { "cannot be used; requests that cost credits are refused" } else { "can be used, if there is one" };
+    check("ledger", !stuck, true, detail)
+}
+
+fn upstreams(gateway: &Gateway) -> Vec<Check> {
+    let snapshot = gateway.snapshot();
+    let pools = snapshot.exchange.upstreams();
+    let of = |(place, upstream): (usize, &crate::policy::Upstream)| {
+        let (ready, detail) = match pools.pool(place).map(crate::upstream::Pool::reach) {
+            Some(Reach::Some) => (true, "has a server that gets requests"),
+            Some(Reach::None) => (false, "has no healthy server; clients get upstream-unavailable"),
+            Some(Reach::Unresolved) | None => (false, "has no address yet; clients get upstream-unavailable"),
+        };
+        check(&format!("upstream {}", upstream.name), ready, false, detail)
+    };
+    snapshot.policy.upstreams.iter().enumerate().map(of).collect()
+}
+
+fn certificates(gateway: &Gateway, listeners: &Listeners, now: SystemTime) -> Check {
+    let snapshot = gateway.snapshot();
+    let of_upstreams = snapshot.policy.upstreams.iter().filter_map(|upstream| upstream.tls.as_deref());
+    let overdue: Vec<String> = (listeners.tls().flat_map(|tls| tls.overdue(now)))
+        .chain(of_upstreams.flat_map(|tls| tls.overdue(now)))
+        .map(|overdue| overdue.to_string())
+        .collect();
+    let detail = if overdue.is_empty() { "none is out of its time".to_owned() } else { overdue.join("; ") };
+    check("certificates", overdue.is_empty(), false, detail)
+}
