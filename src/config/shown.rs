@@ -117,6 +117,10 @@ pub fn yaml(policy: &Policy) -> Result<String, serde_yaml::Error> {
         }
         fill(&mut root, "accounts", shown);
     }
+    // A list that is written must have entries; one that is left out has none.
+    if let Some(root) = root.as_object_mut() {
+        root.retain(|_, value| value.as_array().is_none_or(|list| !list.is_empty()));
+    }
     let mut root = serde_yaml::to_value(root)?;
     order(&mut root, "upstreams", policy.upstreams.iter().map(|upstream| &*upstream.name));
     order(&mut root, "products", policy.products.iter().map(|product| &*product.name));

@@ -11,7 +11,8 @@ const SEEN: &str = include_str!("mistakes/telemetry/base.yaml");
 
 #[test]
 fn what_is_written_is_what_is_seen() {
-    let config = super::parse("f", SEEN, &super::Source::Embedded(&[])).unwrap();
+    let text = SEEN.replace("reference_key: 0123456789abcdef", "reference_key: 0123456789abcdef, names: ecs");
+    let config = super::parse("f", &text, &super::Source::Embedded(&[])).unwrap();
     let sampling = config.policy.sampling;
     assert!(sampling.by_account && sampling.by_token && sampling.traceparent && sampling.max_series == 24);
     assert_eq!((Some(sampling.ok_lines), Some(sampling.spans)), (Share::new(0.5), Share::new(0.25)));

@@ -229,7 +229,7 @@ fn the_defaults_of_upstreams_are_stated() {
     states("that it may have at a time (default: any number)");
     assert_eq!(server.max_requests, None);
     states(&format!("addresses stay.\n    # Default: {}s.", upstream.resolve_every.as_secs()));
-    states(&format!("has had it for this long. Default: {}s.", upstream.slow_after.as_secs()));
+    states(&format!("has enough alone is shut out alone. Default: {}s.", upstream.slow_after.as_secs()));
     states("never shown. Default: none.");
     assert!(upstream.added.lines().is_empty());
     states("Without this key nobody checks.");
@@ -324,7 +324,7 @@ fn the_defaults_of_telemetry_are_stated() {
     assert!(!sampling.by_account && !sampling.by_token);
     states(&format!("all further ones are `other`. Default: {}.", sampling.max_series));
     states("One line of JSON for each request. Without this key there is none.");
-    states("all others always do. Default: 1.");
+    states("cannot fill the disk. Default: 1 for each.");
     states("Default: a new key with each start.");
     states("both pass as they came. Default: true.");
     states("that have spans (default 1)");
