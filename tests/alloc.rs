@@ -17,6 +17,7 @@ use pingora_core::protocols::l4::stream::Stream;
 use pingora_core::protocols::{GetSocketDigest, SocketDigest};
 use tollgate::config;
 use tollgate::downstream::listener::Listener;
+use tollgate::downstream::serve;
 use tollgate::gateway::Gateway;
 use tollgate::ledger::Ledger;
 use tollgate::operate::demo;
@@ -233,7 +234,7 @@ fn gateway() -> SocketAddr {
             let mut stream = Stream::from(accepted);
             stream.set_socket_digest(digest);
             SERVES.set(true);
-            gateway.serve(Box::new(stream), &plain, &shutdown).await;
+            serve::serve(&gateway, Box::new(stream), &plain, &shutdown).await;
         });
     });
     address.recv().unwrap()

@@ -8,7 +8,6 @@
 pub(crate) mod abuse;
 mod blocks;
 mod huffman;
-mod unsent;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -35,7 +34,6 @@ use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{self, Http2Sink};
 use crate::telemetry::{Busy, Occupied};
 use abuse::{Conduct, Waiting, Wire};
-pub(crate) use unsent::Unsent;
 
 /// Requests of one connection at a time.
 const MAX_CONCURRENT_STREAMS: u32 = 100;

@@ -18,9 +18,9 @@ use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
-use crate::downstream::accept;
 use crate::downstream::listener::Listeners;
 use crate::downstream::sockets::Sockets;
+use crate::downstream::{accept, serve};
 use crate::gateway::{Gateway, refusal_log};
 use crate::ledger::Ledger;
 use crate::operate::admin::connection::AdminApp;
@@ -192,7 +192,7 @@ struct Front {
 impl ServerApp for Front {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         if let Some(listener) = self.listeners.of(|| accept::local(&stream)) {
-            self.gateway.serve(stream, listener, shutdown).await;
+            serve::serve(&self.gateway, stream, listener, shutdown).await;
         }
         None
     }
