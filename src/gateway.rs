@@ -5,6 +5,7 @@
 
 pub(crate) mod refusal_log;
 pub(crate) mod settlement;
+pub mod snapshot;
 pub(crate) mod unsent;
 
 use std::future::Future;
@@ -31,14 +32,14 @@ use crate::policy::respond::{self, Context, Outcome, Sink};
 use crate::policy::{Limits, Policy, account_info};
 use crate::telemetry::accept_metrics::AcceptMetrics;
 use crate::telemetry::request_record::RequestRecord;
-use crate::telemetry::tables::Tables;
 use crate::telemetry::{Occupied, Telemetry};
 use crate::upstream::blame::Asker;
 use crate::upstream::connector::{Connections, Connector};
-use crate::upstream::exchange::{self, Exchange};
+use crate::upstream::exchange;
 use crate::upstream::response::{Body, READ_BYTES};
 use crate::upstream::{Upstreams, translate};
 
+use snapshot::{Settings, Snapshot};
 use unsent::Unsent;
 
 /// How long an account's question for its balances waits for a ledger that another process has.
@@ -72,32 +73,6 @@ pub struct Gateway {
     /// Bytes of decoded heads of HTTP/2 that are in hands, as they stand in memory.
     pub(crate) heads: AtomicUsize,
     stopping: AtomicBool,
-}
-
-/// What requests are judged and forwarded with: one configuration. A request has the same one from
-/// start to end.
-#[derive(Debug)]
-pub struct Snapshot {
-    pub policy: Arc<Policy>,
-    pub exchange: Exchange,
-    /// Where its requests are counted.
-    pub tables: Tables,
-}
-
-impl Snapshot {
-    /// A policy and its upstreams; nothing is known of the servers yet.
-    pub fn new(policy: Arc<Policy>) -> Snapshot {
-        let exchange = Exchange::new(&policy.upstreams);
-        let tables = Tables::new(&policy, None);
-        Snapshot { policy, exchange, tables }
-    }
-
-    /// A policy that takes over from this one, with all that is known of the servers and was counted.
-    pub fn renewed(&self, policy: Arc<Policy>) -> Snapshot {
-        let exchange = self.exchange.renewed(&policy.upstreams);
-        let tables = Tables::new(&policy, Some(&self.tables));
-        Snapshot { policy, exchange, tables }
-    }
 }
 
 /// The side of a client that one request's story needs.
@@ -137,6 +112,7 @@ impl Gateway {
     /// Its clock has run since `started`, and what it sees is reported to `telemetry`.
     pub fn new(
         policy: Arc<Policy>,
+        settings: Settings,
         ledger: Arc<Ledger>,
         telemetry: Arc<Telemetry>,
         descriptors: Descriptors,
@@ -144,7 +120,7 @@ impl Gateway {
     ) -> Gateway {
         let shares = descriptors.shares(&policy.limits);
         Gateway {
-            current: ArcSwap::from_pointee(Snapshot::new(policy)),
+            current: ArcSwap::from_pointee(Snapshot::new(policy, settings)),
             published: Notify::new(),
             ledger,
             arrivals: AcceptMetrics::default(),
@@ -382,7 +358,15 @@ impl Gateway {
             let Judged { asked: wishes, highest } = self.judge(admission, downstream.body(), context).await?;
             let hold = self.ledger.hold(admission.credit_account(), highest).await?;
             let mut request = Vec::with_capacity(READ_BYTES);
-            exchange::build(&mut request, admission, &hold, head, without_mark(downstream.body()), context)?;
+            exchange::build(
+                &mut request,
+                admission,
+                &hold,
+                head,
+                without_mark(downstream.body()),
+                context,
+                &snapshot.settings.upstreams,
+            )?;
             let limit = snapshot.policy.limits.response_bytes;
             let judge = |answer: &[u8]| translate::body(answer, admission.tariff(), wishes);
             let upstream = (admission.product().upstream, Asker::of(&admission.principal().account.name));

@@ -114,7 +114,8 @@ fn seeing_a_request_allocates_nothing() {
     let more = "metrics: { by_account: true, by_token: true }\naccounts:";
     let text = demo::CONFIGURATION.replacen("accounts:", more, 1);
     let config = config::parse("demo.yaml", &text, &demo::SOURCE).unwrap();
-    let (telemetry, tables) = (Telemetry::default(), Tables::new(&config.policy, None));
+    let (telemetry, tables) =
+        (Telemetry::default(), Tables::new(&config.policy, config.settings.sampling.clone(), Box::default(), None));
     let principal = config.policy.principal(b"demo-live").unwrap();
     let trail = Trail { product: config.policy.products.first(), principal: Some(principal) };
     // `None`: the client hangs up.
@@ -149,7 +150,7 @@ fn choosing_a_server_allocates_nothing() {
                    breaker: { failures: 9 }";
     let text = demo::CONFIGURATION.replace("servers: [127.0.0.1:9001]", servers);
     let config = config::parse("demo.yaml", &text, &demo::SOURCE).unwrap();
-    let upstreams = Upstreams::new(&config.policy.upstreams, |_, address, _| address);
+    let upstreams = Upstreams::new(&config.settings.upstreams, |_, address, _| address);
     let request = |code: u16| {
         let before = ALLOCATIONS.get();
         let mut passage = upstreams.pool(0).unwrap().enter(Asker::of("acme")).unwrap();
@@ -221,7 +222,7 @@ fn gateway() -> SocketAddr {
         let descriptors = Descriptors::claim().unwrap();
         let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, None));
         let telemetry = Arc::new(Telemetry::default());
-        let gateway = Arc::new(Gateway::new(policy, ledger, telemetry, descriptors, started));
+        let gateway = Arc::new(Gateway::new(policy, config.settings, ledger, telemetry, descriptors, started));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

@@ -25,7 +25,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use crate::gateway::settlement::Settlement;
-use crate::gateway::{Answered, DRAIN_ALLOWANCE, Downstream, Gateway, Snapshot, Unanswered};
+use crate::gateway::snapshot::Snapshot;
+use crate::gateway::{Answered, DRAIN_ALLOWANCE, Downstream, Gateway, Unanswered};
 use crate::policy::Limits;
 use crate::policy::admit::{Headroom, Ingress, overloaded};
 use crate::policy::check::body::TOO_LARGE;

@@ -88,7 +88,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, line));
     let telemetry = Arc::new(Telemetry::start(config.outlets));
     let (books, seen) = (Arc::clone(&ledger), Arc::clone(&telemetry));
-    let gateway = Arc::new(Gateway::new(policy, books, seen, descriptors, started));
+    let gateway = Arc::new(Gateway::new(policy, config.settings, books, seen, descriptors, started));
     let recorder = Recorder::start(Arc::clone(&gateway), Arc::clone(&ledger));
     let listeners = config.listeners;
 
