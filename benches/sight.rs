@@ -34,9 +34,9 @@ fn configuration() -> Config {
 }
 
 fn see(bencher: Bencher<'_, '_>, telemetry: &Telemetry, traceparent: bool, outcome: &Outcome<'_>) {
-    let mut policy = configuration().policy;
-    policy.sampling.traceparent = traceparent;
-    let tables = Tables::new(&policy, None);
+    let Config { policy, mut settings, .. } = configuration();
+    settings.sampling.traceparent = traceparent;
+    let tables = Tables::new(&policy, settings.sampling, Box::default(), None);
     let trail = Trail { product: policy.products.first(), principal: policy.principal(b"demo-live").ok() };
     let lines = Lines { method: "POST", target: "/phone/validate/v2", ..Lines::UNREADABLE };
     bencher.bench(|| {

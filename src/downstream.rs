@@ -6,4 +6,5 @@ pub(crate) mod http1;
 pub(crate) mod http2;
 pub mod listener;
 pub(crate) mod proxy_protocol;
+pub mod serve;
 pub(crate) mod sockets;

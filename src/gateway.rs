@@ -5,6 +5,8 @@
 
 pub(crate) mod refusal_log;
 pub(crate) mod settlement;
+pub mod snapshot;
+pub(crate) mod unsent;
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,19 +16,13 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
-use pingora_core::protocols::{ALPN, Stream};
-use pingora_core::server::ShutdownWatch;
 use pingora_timeout::timeout;
 use tokio::sync::{Notify, Semaphore};
 
-use crate::downstream::accept::{self, Reason};
-use crate::downstream::http2::Unsent;
-use crate::downstream::listener::Listener;
-use crate::downstream::{http1, http2};
 use crate::gateway::settlement::Settlement;
 use crate::ledger::{Bill, CANNOT_BE_USED, Ledger};
 use crate::platform::clock::Clock;
-use crate::platform::descriptors::Descriptors;
+use crate::platform::descriptors::{Descriptors, Shares};
 use crate::policy::admit::{Admission, Headroom, Ingress, Judged, Trail, Turn, admit};
 use crate::policy::check::body::{TOO_MUCH_WORK, without_mark};
 use crate::policy::http::head::{Head, Lines};
@@ -34,14 +30,17 @@ use crate::policy::problem::{Problem, Row};
 use crate::policy::rate::Now;
 use crate::policy::respond::{self, Context, Outcome, Sink};
 use crate::policy::{Limits, Policy, account_info};
+use crate::telemetry::accept_metrics::AcceptMetrics;
 use crate::telemetry::request_record::RequestRecord;
-use crate::telemetry::tables::Tables;
 use crate::telemetry::{Occupied, Telemetry};
 use crate::upstream::blame::Asker;
 use crate::upstream::connector::{Connections, Connector};
-use crate::upstream::exchange::{self, Exchange};
+use crate::upstream::exchange;
 use crate::upstream::response::{Body, READ_BYTES};
 use crate::upstream::{Upstreams, translate};
+
+use snapshot::{Settings, Snapshot};
+use unsent::Unsent;
 
 /// How long an account's question for its balances waits for a ledger that another process has.
 const BALANCES_PATIENCE: Duration = Duration::from_secs(5);
@@ -56,7 +55,7 @@ pub struct Gateway {
     /// Told of each snapshot that takes over.
     published: Notify,
     ledger: Arc<Ledger>,
-    arrivals: accept::AcceptMetrics,
+    arrivals: AcceptMetrics,
     telemetry: Arc<Telemetry>,
     backends: Connections,
     descriptors: Descriptors,
@@ -74,32 +73,6 @@ pub struct Gateway {
     /// Bytes of decoded heads of HTTP/2 that are in hands, as they stand in memory.
     pub(crate) heads: AtomicUsize,
     stopping: AtomicBool,
-}
-
-/// What requests are judged and forwarded with: one configuration. A request has the same one from
-/// start to end.
-#[derive(Debug)]
-pub struct Snapshot {
-    pub policy: Arc<Policy>,
-    pub exchange: Exchange,
-    /// Where its requests are counted.
-    pub tables: Tables,
-}
-
-impl Snapshot {
-    /// A policy and its upstreams; nothing is known of the servers yet.
-    pub fn new(policy: Arc<Policy>) -> Snapshot {
-        let exchange = Exchange::new(&policy.upstreams);
-        let tables = Tables::new(&policy, None);
-        Snapshot { policy, exchange, tables }
-    }
-
-    /// A policy that takes over from this one, with all that is known of the servers and was counted.
-    pub fn renewed(&self, policy: Arc<Policy>) -> Snapshot {
-        let exchange = self.exchange.renewed(&policy.upstreams);
-        let tables = Tables::new(&policy, Some(&self.tables));
-        Snapshot { policy, exchange, tables }
-    }
 }
 
 /// The side of a client that one request's story needs.
@@ -139,6 +112,7 @@ impl Gateway {
     /// Its clock has run since `started`, and what it sees is reported to `telemetry`.
     pub fn new(
         policy: Arc<Policy>,
+        settings: Settings,
         ledger: Arc<Ledger>,
         telemetry: Arc<Telemetry>,
         descriptors: Descriptors,
@@ -146,10 +120,10 @@ impl Gateway {
     ) -> Gateway {
         let shares = descriptors.shares(&policy.limits);
         Gateway {
-            current: ArcSwap::from_pointee(Snapshot::new(policy)),
+            current: ArcSwap::from_pointee(Snapshot::new(policy, settings)),
             published: Notify::new(),
             ledger,
-            arrivals: accept::AcceptMetrics::default(),
+            arrivals: AcceptMetrics::default(),
             telemetry,
             backends: Connections::new(shares.idle_upstream),
             descriptors,
@@ -165,39 +139,18 @@ impl Gateway {
         }
     }
 
-    /// Serves a connection of a listener until it ends.
-    pub async fn serve(self: &Arc<Self>, stream: Stream, listener: &Listener, shutdown: &ShutdownWatch) {
-        let (_occupied, before) = Occupied::one_of(&self.connections);
-        let limits = self.snapshot().policy.limits;
-        let shares = self.descriptors.shares(&limits);
-        if before >= shares.connections.saturating_add(shares.heard_out) {
-            // An answer over TLS would cost a handshake, which is dearer than listening.
-            return match listener.tls {
-                None => http1::refuse_unheard(self, stream, shutdown).await,
-                Some(_) => self.arrivals.count(Reason::Overloaded),
-            };
-        }
-        let arrived = if listener.is_plain() {
-            accept::peer(&stream, listener).map(|peer| (stream, peer))
-        } else {
-            // On the heap, so that plain connections are not made larger by what they never do.
-            Box::pin(accept::receive(stream, listener, &limits, &self.arrivals, shutdown)).await
-        };
-        let Some((stream, peer)) = arrived else { return };
-        let ingress = Ingress {
-            headroom: Headroom::beside(before, shares.connections, limits.reserved_percent),
-            scope: listener.serves,
-        };
-        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            return http2::serve(self, stream, peer, ingress, shutdown).await;
-        }
-        if let Some(stream) = http1::serve(self, stream, peer, ingress, listener.h2c, shutdown).await {
-            http2::serve(self, stream, peer, ingress, shutdown).await;
-        }
+    /// The number of open connections, in which each takes its place.
+    pub(crate) fn connections(&self) -> &AtomicUsize {
+        &self.connections
+    }
+
+    /// The parts of the file descriptors that connections and requests may have.
+    pub(crate) fn shares(&self, limits: &Limits) -> Shares {
+        self.descriptors.shares(limits)
     }
 
     /// Connections that did not get to their first request.
-    pub fn arrivals(&self) -> &accept::AcceptMetrics {
+    pub fn arrivals(&self) -> &AcceptMetrics {
         &self.arrivals
     }
 
@@ -405,7 +358,15 @@ impl Gateway {
             let Judged { asked: wishes, highest } = self.judge(admission, downstream.body(), context).await?;
             let hold = self.ledger.hold(admission.credit_account(), highest).await?;
             let mut request = Vec::with_capacity(READ_BYTES);
-            exchange::build(&mut request, admission, &hold, head, without_mark(downstream.body()), context)?;
+            exchange::build(
+                &mut request,
+                admission,
+                &hold,
+                head,
+                without_mark(downstream.body()),
+                context,
+                &snapshot.settings.upstreams,
+            )?;
             let limit = snapshot.policy.limits.response_bytes;
             let judge = |answer: &[u8]| translate::body(answer, admission.tariff(), wishes);
             let upstream = (admission.product().upstream, Asker::of(&admission.principal().account.name));

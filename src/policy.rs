@@ -21,7 +21,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::platform::tls::client::ClientTls;
 use crate::policy::account::directory::Accounts;
 use crate::policy::account::{Digest, Principal};
 use crate::policy::check::body::BodyRule;
@@ -36,9 +35,6 @@ use crate::policy::problem::messages::Wording;
 use crate::policy::problem::{Hint, Problem, Row};
 use crate::policy::rate::Window;
 use crate::policy::tariff::Tariff;
-use crate::site::brand::Site;
-use crate::site::status::StatusSettings;
-use crate::telemetry::traffic::Traffic;
 
 /// The longest that the end of a process may take.
 pub const LONGEST_GRACE: Duration = Duration::from_secs(3600);
@@ -51,7 +47,6 @@ pub struct Policy {
     /// can take.
     pub grace: Option<Duration>,
     pub trusted_proxies: Networks,
-    pub upstreams: Box<[Upstream]>,
     pub products: Box<[Product]>,
     pub paths: Paths,
     pub accounts: Accounts,
@@ -65,14 +60,7 @@ pub struct Policy {
     /// The words for problems of requests that have no product.
     pub wording: Wording,
     pub account_info: AccountInfo,
-    pub sampling: crate::telemetry::sampling::Sampling,
-    /// The configuration as operators are shown it, without accounts, of which there may be millions.
-    pub shown: serde_json::Value,
-    /// How the pages look and what they are about.
-    pub site: Site,
     pub pages: PageTable,
-    /// What counts as an incident, and what the operator says.
-    pub status: StatusSettings,
 }
 
 /// Where an account is told of its credits: served by the gateway itself, to any valid token.
@@ -129,37 +117,13 @@ pub struct Limits {
     pub drain_bytes: u64,
 }
 
-/// A backend that speaks HTTP/1.1.
-#[derive(Clone, Debug)]
-pub struct Upstream {
-    pub name: Box<str>,
-    pub servers: Box<[crate::upstream::settings::Server]>,
-    /// How often the names among the servers are looked up.
-    pub resolve_every: Duration,
-    /// The `Host` that the backend sees.
-    pub host: Box<str>,
-    /// `None`: no TLS.
-    pub tls: Option<Arc<ClientTls>>,
-    pub connect_timeout: Duration,
-    /// How long an idle connection is kept for the next request.
-    pub idle_timeout: Duration,
-    /// A request that was given up after this time counts as a failure of its server.
-    pub slow_after: Duration,
-    /// Headers that every request gets.
-    pub added: crate::upstream::settings::AddedHeaders,
-    /// `None`: nobody asks the servers whether they are well.
-    pub health: Option<crate::upstream::settings::HealthRule>,
-    pub ejection: crate::upstream::settings::EjectionRule,
-    pub breaker: crate::upstream::settings::BreakerRule,
-}
-
 /// One lookup API.
 #[derive(Debug)]
 pub struct Product {
     pub name: Arc<str>,
     /// Its place in the policy, which a token's set of products counts.
     pub place: u8,
-    /// The place of its upstream in the policy.
+    /// The place of its upstream among those of the snapshot.
     pub upstream: usize,
     pub token_headers: Box<[Box<str>]>,
     pub media: Media,
@@ -175,8 +139,6 @@ pub struct Product {
     pub tariff: Option<Tariff>,
     pub preflight: Preflight,
     pub wording: Wording,
-    /// What its requests leave behind for the status.
-    pub traffic: Arc<Traffic>,
 }
 
 /// A path that is served, and with which methods.

@@ -6,6 +6,7 @@
 //! cannot keep up with is dropped and counted. Nothing here decides about requests, and nothing that
 //! breaks here breaks one. What the process says of itself is `logging.rs`.
 
+pub mod accept_metrics;
 pub mod access_line;
 pub mod access_log;
 pub mod counters;

@@ -17,6 +17,7 @@ use pingora_core::protocols::l4::stream::Stream;
 use pingora_core::protocols::{GetSocketDigest, SocketDigest};
 use tollgate::config;
 use tollgate::downstream::listener::Listener;
+use tollgate::downstream::serve;
 use tollgate::gateway::Gateway;
 use tollgate::ledger::Ledger;
 use tollgate::operate::demo;
@@ -113,7 +114,8 @@ fn seeing_a_request_allocates_nothing() {
     let more = "metrics: { by_account: true, by_token: true }\naccounts:";
     let text = demo::CONFIGURATION.replacen("accounts:", more, 1);
     let config = config::parse("demo.yaml", &text, &demo::SOURCE).unwrap();
-    let (telemetry, tables) = (Telemetry::default(), Tables::new(&config.policy, None));
+    let (telemetry, tables) =
+        (Telemetry::default(), Tables::new(&config.policy, config.settings.sampling.clone(), Box::default(), None));
     let principal = config.policy.principal(b"demo-live").unwrap();
     let trail = Trail { product: config.policy.products.first(), principal: Some(principal) };
     // `None`: the client hangs up.
@@ -148,7 +150,7 @@ fn choosing_a_server_allocates_nothing() {
                    breaker: { failures: 9 }";
     let text = demo::CONFIGURATION.replace("servers: [127.0.0.1:9001]", servers);
     let config = config::parse("demo.yaml", &text, &demo::SOURCE).unwrap();
-    let upstreams = Upstreams::new(&config.policy.upstreams, |_, address, _| address);
+    let upstreams = Upstreams::new(&config.settings.upstreams, |_, address, _| address);
     let request = |code: u16| {
         let before = ALLOCATIONS.get();
         let mut passage = upstreams.pool(0).unwrap().enter(Asker::of("acme")).unwrap();
@@ -220,7 +222,7 @@ fn gateway() -> SocketAddr {
         let descriptors = Descriptors::claim().unwrap();
         let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, None));
         let telemetry = Arc::new(Telemetry::default());
-        let gateway = Arc::new(Gateway::new(policy, ledger, telemetry, descriptors, started));
+        let gateway = Arc::new(Gateway::new(policy, config.settings, ledger, telemetry, descriptors, started));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -233,7 +235,7 @@ fn gateway() -> SocketAddr {
             let mut stream = Stream::from(accepted);
             stream.set_socket_digest(digest);
             SERVES.set(true);
-            gateway.serve(Box::new(stream), &plain, &shutdown).await;
+            serve::serve(&gateway, Box::new(stream), &plain, &shutdown).await;
         });
     });
     address.recv().unwrap()

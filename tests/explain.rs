@@ -9,7 +9,6 @@ use proptest::sample::select;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
 use tollgate::operate::explain::{self, Asked, Explanation, Outcome, Places, Verdict};
-use tollgate::policy::Policy;
 use tollgate::policy::http::head::{Peer, Version as Head};
 use tollgate::policy::rate::Now;
 
@@ -34,15 +33,15 @@ const OF_THE_MOMENT: [&str; 9] = [
 
 struct Pair {
     gateway: Gateway,
-    policy: Policy,
+    config: tollgate::config::Config,
     places: Places,
 }
 
 impl Pair {
     fn of(yaml: &str) -> Pair {
         let gateway = Gateway::start(yaml);
-        let (policy, places) = explain::read(&gateway.config()).unwrap();
-        Pair { gateway, policy, places }
+        let (config, places) = explain::read(&gateway.config()).unwrap();
+        Pair { gateway, config, places }
     }
 
     fn explained(&self, version: Version, request: &Request) -> Explanation {
@@ -56,7 +55,7 @@ impl Pair {
             body: request.body.clone(),
             now: Now { monotonic: Duration::ZERO, unix_seconds, unix_nanos: 0 },
         };
-        explain::explain(&self.policy, &self.places, &asked)
+        explain::explain(&self.config, &self.places, &asked)
     }
 
     /// Asks both; the slug of the refusal, if it is one.

@@ -20,6 +20,7 @@ use crate::operate::admin::client::{self, Client};
 use crate::operate::status_recorder::{Refused, unix_seconds};
 use crate::operate::status_store::{Changes, StatusStore};
 use crate::policy::Policy;
+use crate::site::status::StatusSettings;
 use crate::site::status::book::Book;
 use crate::site::status::history::Seconds;
 use crate::site::status::notice::{MAX_NOTICES, Moment, NoticeBody, Shown, Stage, Wanted, notice};
@@ -110,7 +111,7 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<(), String> {
 
 /// Where notices are kept at the moment.
 enum Board {
-    Here(Arc<Policy>, Ledger),
+    Here(Arc<Policy>, StatusSettings, Ledger),
     /// A gateway has them.
     There(Client),
 }
@@ -118,7 +119,7 @@ enum Board {
 impl Drop for Board {
     fn drop(&mut self) {
         match self {
-            Board::Here(_, ledger) => ledger.close(),
+            Board::Here(_, _, ledger) => ledger.close(),
             Board::There(_) => {}
         }
     }
@@ -134,7 +135,7 @@ impl Board {
         }
         let policy = Arc::new(config.policy);
         let ledger = Ledger::start(config.ledger, &policy, Instant::now(), None);
-        Ok(Board::Here(policy, ledger))
+        Ok(Board::Here(policy, config.settings.status, ledger))
     }
 }
 
@@ -151,7 +152,7 @@ fn say(said: Statement, wanted: Wanted, times: Option<(Moment, Moment)>) -> Resu
             };
             client.post(path, None, &body)?
         }
-        Board::Here(policy, ledger) => {
+        Board::Here(policy, _, ledger) => {
             let notice = notice(wanted, body, now)?;
             if notice.product.as_ref().is_some_and(|product| !publish::names(policy).contains(product)) {
                 return Err(Refused::NoProduct.to_string());
@@ -170,9 +171,9 @@ fn list(config: &Path, as_json: bool) -> Result<String, String> {
     let now = unix_seconds();
     let notices = match &Board::open(config)? {
         Board::There(client) => client.get::<Notices>("/status/notices")?.notices,
-        Board::Here(policy, ledger) => {
+        Board::Here(_, status, ledger) => {
             let known = ledger.status_store(now).wait_here().map_err(failed)?.notices;
-            policy.status.notices.iter().chain(&known).map(|notice| Shown::of(notice, now)).collect()
+            status.notices.iter().chain(&known).map(|notice| Shown::of(notice, now)).collect()
         }
     };
     if as_json {
@@ -194,7 +195,7 @@ fn close(config: &Path, id: i64) -> Result<String, String> {
     let now = unix_seconds();
     let shown = match &Board::open(config)? {
         Board::There(client) => client.post::<Shown>(&format!("/status/notices/{id}/close"), None, &json!({}))?,
-        Board::Here(_, ledger) => {
+        Board::Here(_, _, ledger) => {
             let closed = ledger.close_notice(id, now).wait_here().map_err(failed)?;
             Shown::of(&closed.ok_or(NO_NOTICE)?, now)
         }
@@ -205,7 +206,7 @@ fn close(config: &Path, id: i64) -> Result<String, String> {
 fn made_up(config: &Path, until: Option<Moment>) -> Result<String, String> {
     let now: Seconds = until.map_or_else(unix_seconds, |until| until.0);
     let board = Board::open(config)?;
-    let Board::Here(policy, ledger) = &board else {
+    let Board::Here(policy, status, ledger) = &board else {
         return Err("a gateway has the ledger, or there is no file for one; this is for a file of its own".to_owned());
     };
     let StatusStore { entries, incidents, notices } = ledger.status_store(now).wait_here().map_err(failed)?;
@@ -213,7 +214,7 @@ fn made_up(config: &Path, until: Option<Moment>) -> Result<String, String> {
         return Err("the ledger has a history already; nothing is mixed into it".to_owned());
     }
     let names = publish::names(policy);
-    let mut book = Book::new(policy.status.clone());
+    let mut book = Book::new(status.clone());
     example::fill(&mut book, &names, now);
     let (entries, incidents) = book.unsaved();
     let count = incidents.len();

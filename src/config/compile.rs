@@ -22,6 +22,7 @@ use super::shown::AsWritten;
 use super::units::{HostName, Parsed, Referred, Text, Texts};
 use super::{Source, cors, file, listeners, pages, products, rates, shown, upstreams};
 use crate::config::yaml::{Mistakes, Place, Written};
+use crate::gateway::snapshot::Settings;
 use crate::platform::pace;
 use crate::policy::account::Digest;
 use crate::policy::account::directory::Accounts;
@@ -32,13 +33,14 @@ use crate::policy::http::media::{Media, MediaType};
 use crate::policy::page::PageTable;
 use crate::policy::problem::messages::Wording;
 use crate::policy::rate::{Allowance, Window};
-use crate::policy::{AccountInfo, Limits, Paths, Policy, Preflight, Product, Upstream};
+use crate::policy::{AccountInfo, Limits, Paths, Policy, Preflight, Product};
 use crate::site::pages::{Own, example};
 use crate::site::status;
 use crate::site::status::history::Seconds;
 use crate::site::status::publish;
 use crate::telemetry::Outlets;
 use crate::telemetry::sampling::Sampling;
+use crate::upstream::settings::Upstream;
 use crate::{config, ledger};
 
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9901);
@@ -206,32 +208,30 @@ impl Drafted {
             },
         );
         let served = self.pages.site.is_some();
+        // Without a site there are no pages, and nobody looks at what it is like.
+        let site = self.pages.site.unwrap_or_default();
+        let own = Own { site, words: self.rows.words(), extra: self.pages.extra, examples };
         let mut policy = Policy {
             limits: self.limits,
             grace: self.grace,
             trusted_proxies: self.trusted_proxies,
-            upstreams: self.upstreams,
             paths: self.paths,
             accounts: self.accounts,
             token_headers: self.token_headers.into_iter().map(Into::into).collect(),
             origins: any_origin(),
             wording: wording(&self.public_url, &self.rows, &written_headers),
             account_info: account_info(self.enquiry_rate, any_origin(), &written_headers, &echoed, &products),
-            sampling: self.sampling,
-            shown,
-            // Without a site there are no pages, and nobody looks at what it is like.
-            site: self.pages.site.unwrap_or_default(),
             // Pages are put onto it below; until then there are none.
             pages: PageTable::default(),
-            status: self.status,
             echoed,
             products,
         };
         if served {
-            let own = Own { words: self.rows.words(), extra: self.pages.extra, examples };
             crate::site::pages::publish(&mut policy, &own, before);
-            publish::publish(&mut policy, now, before);
+            publish::publish(&mut policy, &own.site, &self.status, now, before);
         }
+        let settings =
+            Settings { upstreams: self.upstreams, sampling: self.sampling, site: own.site, status: self.status, shown };
         Some(Config {
             listeners: Arc::new(self.own.listeners),
             workers: self.workers,
@@ -241,6 +241,7 @@ impl Drafted {
             ledger: self.ledger,
             outlets: self.outlets,
             policy,
+            settings,
             warnings: Vec::new(),
         })
     }

@@ -7,7 +7,7 @@ use super::bounds::{MAX_IN_A_ROW, MAX_REQUESTS};
 use super::common::{number, time};
 use super::fill::{duration, fill, section};
 use crate::config::yaml::{Mistakes, Written};
-use crate::policy::Upstream;
+use crate::upstream::settings::Upstream;
 use crate::upstream::settings::{BreakerRule, EjectionRule, HealthRule, Probe};
 
 pub mod written {

@@ -158,7 +158,7 @@ fn the_name_of_a_backend_is_that_of_its_host() {
     ] {
         let text = with_upstream("tls: { ca: ca.pem }").replacen("host: lookup.internal", &format!("host: {host}"), 1);
         let config = load_text(&scratch, &text).unwrap_or_else(|mistakes| panic!("{host}: {mistakes}"));
-        let tls = config.policy.upstreams[0].tls.as_ref().unwrap();
+        let tls = config.settings.upstreams[0].tls.as_ref().unwrap();
         assert_eq!(tls.settings().server_name.to_str(), name, "{host}");
     }
 }
@@ -210,5 +210,5 @@ fn the_examples_of_gateway_yaml_are_good() {
     let config = load_text(&scratch, &super::stated_tests::with_all_examples());
     let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
     assert_eq!(config.listeners.0.len(), 4);
-    assert!(config.policy.upstreams[0].tls.is_some());
+    assert!(config.settings.upstreams[0].tls.is_some());
 }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use crate::config::yaml::Warning;
 use crate::downstream::listener::Listeners;
+use crate::gateway::snapshot::Settings;
 use crate::ledger;
 use crate::platform::pace;
 use crate::platform::tls::Overdue;
@@ -28,6 +29,8 @@ pub struct Config {
     /// Where lines and spans of requests go.
     pub outlets: Outlets,
     pub policy: Policy,
+    /// What it says beside the policy.
+    pub settings: Settings,
     /// What is allowed and yet probably not meant. Accounts that are taken over from a predecessor say
     /// nothing again.
     pub warnings: Vec<Warning>,
@@ -38,7 +41,7 @@ impl Config {
     /// gateway starts with them, since its other listeners are of use.
     pub fn overdue(&self, now: SystemTime) -> Vec<Overdue> {
         let of_listeners = self.listeners.tls().flat_map(|tls| tls.overdue(now));
-        let upstreams = self.policy.upstreams.iter().filter_map(|upstream| upstream.tls.as_deref());
+        let upstreams = self.settings.upstreams.iter().filter_map(|upstream| upstream.tls.as_deref());
         of_listeners.chain(upstreams.flat_map(|tls| tls.overdue(now))).collect()
     }
 
@@ -52,7 +55,7 @@ impl Config {
             self.listeners,
             counted(self.workers, "worker"),
             self.admin,
-            counted(policy.upstreams.len(), "upstream"),
+            counted(self.settings.upstreams.len(), "upstream"),
             counted(policy.products.len(), "product"),
             counted(routes, "route"),
             counted(policy.accounts.len(), "account"),

@@ -35,7 +35,7 @@ fn pages_stand_below_the_path_that_requests_have_and_link_to_the_public_one() {
         ("https://a.example", "pages: { api_url: https://b.example }", "/problems", "/problems", "https://b.example"),
     ] {
         let config = compiled(&[("https://api.example.com", public_url), (PROXIES, pages)]);
-        let site = &config.policy.site;
+        let site = &config.settings.site;
         assert!(config.policy.pages.find(served).is_some(), "{public_url} {pages}");
         assert_eq!((site.link("/problems").as_str(), &*site.api_url), (link, api), "{public_url} {pages}");
     }

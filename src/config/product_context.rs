@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use super::Source;
 use crate::config::yaml::Place;
+use crate::policy::Policy;
 use crate::policy::check::body::Schema;
-use crate::policy::{Policy, Upstream};
 use crate::site::brand::Site;
+use crate::upstream::settings::Upstream;
 
 /// What products are compiled with.
 pub struct ProductContext<'c> {

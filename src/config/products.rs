@@ -234,7 +234,6 @@ impl Draft {
             answer_schema: self.answer_schema,
             tariff: self.tariff,
             wording,
-            traffic: Arc::default(),
         })
     }
 

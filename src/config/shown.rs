@@ -15,12 +15,14 @@ use serde_json::{Map, Value, json};
 use super::fill::{SECRETS, fill, hide, section};
 use super::{account, ledger, limits, listeners, products, rates, telemetry, upstreams};
 use crate::downstream::listener::{At, Listener, Listeners};
+use crate::gateway::snapshot::Settings;
 use crate::ledger::LedgerSettings;
 use crate::platform::pace;
 use crate::policy::rate::Allowance;
-use crate::policy::{Limits, Policy, Product, Upstream};
+use crate::policy::{Limits, Policy, Product};
 use crate::telemetry::Outlets;
 use crate::telemetry::sampling::Sampling;
+use crate::upstream::settings::Upstream;
 
 /// Accounts that are shown; there may be millions.
 const MAX_SHOWN_ACCOUNTS: usize = 1000;
@@ -99,12 +101,12 @@ pub fn accounts(policy: &Policy) -> (Value, usize) {
 ///
 /// # Errors
 /// That of the writer, which no configuration brings about.
-pub fn yaml(policy: &Policy) -> Result<String, serde_yaml::Error> {
+pub fn yaml(policy: &Policy, settings: &Settings) -> Result<String, serde_yaml::Error> {
     let mut text = format!(
         "# The configuration in force, with its defaults. `tollgate check` takes it, beside the files that it names.\n\
          # A secret that was written out is shown as ${{file:{SECRETS}/…}}: put it into that file to use this text.\n"
     );
-    let mut root = policy.shown.clone();
+    let mut root = settings.shown.clone();
     let included = root.get("include").and_then(Value::as_array).is_some_and(|include| !include.is_empty());
     let (shown, number) = accounts(policy);
     if included {
@@ -122,7 +124,7 @@ pub fn yaml(policy: &Policy) -> Result<String, serde_yaml::Error> {
         root.retain(|_, value| value.as_array().is_none_or(|list| !list.is_empty()));
     }
     let mut root = serde_yaml::to_value(root)?;
-    order(&mut root, "upstreams", policy.upstreams.iter().map(|upstream| &*upstream.name));
+    order(&mut root, "upstreams", settings.upstreams.iter().map(|upstream| &*upstream.name));
     order(&mut root, "products", policy.products.iter().map(|product| &*product.name));
     order(&mut root, "problems", policy.wording.iter().map(|(_, words)| &*words.slug));
     order(&mut root, "accounts", policy.accounts.iter().take(MAX_SHOWN_ACCOUNTS).map(|account| &*account.name));

@@ -15,7 +15,7 @@ fn put_secrets(config: &Config, scratch: &Scratch) {
     if let Some(key) = config.outlets.access_log.as_ref().and_then(|log| log.reference_key.as_ref()) {
         put("access_log.reference_key", key);
     }
-    for upstream in &config.policy.upstreams {
+    for upstream in &config.settings.upstreams {
         for line in std::str::from_utf8(upstream.added.lines()).unwrap().lines() {
             let (name, value) = line.split_once(": ").unwrap();
             put(&format!("upstreams.{}.add_headers.{name}", upstream.name), value);
@@ -33,13 +33,18 @@ fn parts(config: &Config) -> Vec<String> {
     let policy = &config.policy;
     let mut parts = vec![
         format!("{:?} {} {} {:?}", config.listeners, config.workers, config.admin, config.ledger),
-        format!("{:?} {:?} {:?}", config.admin_token.map(|digest| digest.text()), config.outlets, policy.sampling),
+        format!(
+            "{:?} {:?} {:?}",
+            config.admin_token.map(|digest| digest.text()),
+            config.outlets,
+            config.settings.sampling
+        ),
         format!("{:?} {:?} {:?} {:?}", policy.limits, policy.grace, policy.trusted_proxies, policy.account_info),
-        format!("{:?} {:?} {:?}", policy.status, policy.token_headers, policy.paths.routes()),
-        format!("{} {:?}", policy.shown, policy.origins),
+        format!("{:?} {:?} {:?}", config.settings.status, policy.token_headers, policy.paths.routes()),
+        format!("{} {:?}", config.settings.shown, policy.origins),
     ];
     parts.extend(policy.wording.iter().map(|(row, words)| format!("{row:?} {}", words.slug)));
-    for upstream in &policy.upstreams {
+    for upstream in &config.settings.upstreams {
         parts.push(format!("{upstream:?} {:?}", upstream.added.lines()));
     }
     for product in &policy.products {
@@ -80,12 +85,12 @@ fn what_is_shown_is_the_configuration_in_force() {
     for (text, unmetered) in [(examples, 1), (free, 2), (demo.to_owned(), 3)] {
         let config = load_in(&scratch, &text);
         put_secrets(&config, &scratch);
-        let shown = shown::yaml(&config.policy).unwrap();
+        let shown = shown::yaml(&config.policy, &config.settings).unwrap();
         assert_eq!(shown.matches("phone: unmetered").count(), unmetered, "{shown}");
         let again = load_in(&scratch, &shown);
         assert_eq!(parts(&config), parts(&again), "{shown}");
         // What it shows of that is the same text.
-        assert_eq!(shown, shown::yaml(&again.policy).unwrap());
+        assert_eq!(shown, shown::yaml(&again.policy, &again.settings).unwrap());
     }
 }
 
@@ -94,7 +99,7 @@ fn accounts_of_other_files_are_left_out() {
     let scratch = listener_tests::scratch_of_examples();
     let config = load_in(&scratch, &with_all_examples());
     put_secrets(&config, &scratch);
-    let shown = shown::yaml(&config.policy).unwrap();
+    let shown = shown::yaml(&config.policy, &config.settings).unwrap();
     assert!(shown.contains("accounts are left out") && !shown.contains("\naccounts:"), "{shown}");
     assert_eq!(load_in(&scratch, &shown).policy.accounts.len(), 0);
 }

@@ -13,7 +13,7 @@ const SEEN: &str = include_str!("mistakes/telemetry/base.yaml");
 fn what_is_written_is_what_is_seen() {
     let text = SEEN.replace("reference_key: 0123456789abcdef", "reference_key: 0123456789abcdef, names: ecs");
     let config = super::parse("f", &text, &super::Source::Embedded(&[])).unwrap();
-    let sampling = config.policy.sampling;
+    let sampling = config.settings.sampling;
     assert!(sampling.by_account && sampling.by_token && sampling.traceparent && sampling.max_series == 24);
     assert_eq!((Some(sampling.ok_lines), Some(sampling.spans)), (Share::new(0.5), Share::new(0.25)));
     let access_log = access_log::AccessLogSettings {
@@ -26,7 +26,7 @@ fn what_is_written_is_what_is_seen() {
     assert_eq!(config.outlets, Outlets { access_log: Some(access_log), otlp: Some(otlp) });
     let quiet = super::parse("f", GOOD, &super::Source::Embedded(&[])).unwrap();
     assert_eq!(
-        (quiet.outlets, quiet.policy.sampling),
+        (quiet.outlets, quiet.settings.sampling),
         (Outlets::default(), crate::telemetry::sampling::Sampling::default())
     );
 }

@@ -190,7 +190,7 @@ fn the_defaults_of_listeners_are_stated() {
 fn the_defaults_of_pages_and_proxies_are_stated() {
     let config = minimal();
     let policy = &config.policy;
-    let site = &policy.site;
+    let site = &config.settings.site;
     assert!(policy.pages.find("/problems").is_some());
     states("  # Default: true.\n  serve: true");
     states(&format!("# What the service is called. Default: {}.", site.name));
@@ -218,8 +218,7 @@ fn the_defaults_of_limits_are_stated() {
 #[test]
 fn the_defaults_of_upstreams_are_stated() {
     let config = minimal();
-    let policy = &config.policy;
-    let upstream = &policy.upstreams[0];
+    let upstream = &config.settings.upstreams[0];
     states("Default: the first server.");
     assert_eq!(&*upstream.host, "127.0.0.1:9001");
     states(&format!("To reach a server. Default: {}s.", upstream.connect_timeout.as_secs()));
@@ -244,7 +243,7 @@ fn the_defaults_of_upstreams_are_stated() {
 fn the_defaults_of_health_checks_and_breakers_are_stated() {
     let watched = "9002], health_check: { path: /h }, breaker: {} }";
     let watched = parsed(&MINIMAL.replace("9002] }", watched)).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    let health = watched.policy.upstreams[0].health.clone().unwrap();
+    let health = watched.settings.upstreams[0].health.clone().unwrap();
     states(&format!(
         "Defaults: status 200, tcp false, interval {}s, timeout {}s, and\n    # {} failures or {} successes",
         health.interval.as_secs(),
@@ -253,7 +252,7 @@ fn the_defaults_of_health_checks_and_breakers_are_stated() {
         health.successes
     ));
     assert_eq!(health.probe, Probe::Get { path: "/h".into(), status: 200 });
-    let BreakerRule { failures, error_percent, window, min_requests, open_for } = watched.policy.upstreams[0].breaker;
+    let BreakerRule { failures, error_percent, window, min_requests, open_for } = watched.settings.upstreams[0].breaker;
     states(&format!(
         "Defaults: failures {failures}, error_percent {error_percent}, window {window:?}, min_requests {min_requests},\n    # open_for {open_for:?}."
     ));
@@ -318,8 +317,7 @@ fn the_defaults_of_headers_and_bodies_are_stated() {
 #[test]
 fn the_defaults_of_telemetry_are_stated() {
     let config = minimal();
-    let policy = &config.policy;
-    let sampling = &policy.sampling;
+    let sampling = &config.settings.sampling;
     states("Count requests by account, and by token, as well. Default: false.");
     assert!(!sampling.by_account && !sampling.by_token);
     states(&format!("all further ones are `other`. Default: {}.", sampling.max_series));

@@ -24,11 +24,11 @@ fn lists_have_ends() {
 #[test]
 fn what_is_not_said_has_the_defaults_that_gateway_yaml_states() {
     let config = parsed(GOOD).unwrap();
-    assert_eq!(config.policy.status, StatusSettings::default());
+    assert_eq!(config.settings.status, StatusSettings::default());
     let stated = with(
         "  objective: 99.9\n  min_failures: 10\n  burn_rates: [{ rate: 1, long: 3d, short: 6h }, { rate: 14.4, long: 1h, short: 5m }, { rate: 6, long: 6h, short: 30m }]\n",
     );
-    assert_eq!(parsed(&stated).unwrap().policy.status, StatusSettings::default(), "in whichever order");
+    assert_eq!(parsed(&stated).unwrap().settings.status, StatusSettings::default(), "in whichever order");
     let text = include_str!("../../config/gateway.yaml");
     for line in [
         "# Default: 99.9.",
@@ -46,7 +46,7 @@ fn notices_of_the_file_have_no_number_and_their_own_times() {
          \x20 maintenance: [{ from: 2026-11-25T11:00:00+01:00, to: 2026-11-25T11:00:00Z, product: phone, text: Work. }]\n",
     ))
     .unwrap();
-    let [note, maintenance] = &*config.policy.status.notices else { panic!("two notices") };
+    let [note, maintenance] = &*config.settings.status.notices else { panic!("two notices") };
     let ten = 1_795_600_800;
     assert_eq!((note.matter, note.closed, &*note.text), (Matter::Note { at: ten }, Some(ten + 86_400), "Slow."));
     assert_eq!(maintenance.matter, Matter::Maintenance { from: ten, to: ten + 3600 });

@@ -12,7 +12,7 @@ use super::tls::client_tls;
 use super::units::{FromText, HeaderName, Parsed};
 use super::{Source, failures};
 use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written, invisible};
-use crate::policy::Upstream;
+use crate::upstream::settings::Upstream;
 use crate::upstream::settings::{AddedHeaders, Address, MAX_SERVERS, Server};
 
 /// Headers that can be added to each request, and the bytes of a value.

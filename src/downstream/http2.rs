@@ -8,7 +8,6 @@
 pub(crate) mod abuse;
 mod blocks;
 mod huffman;
-mod unsent;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -26,7 +25,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use crate::gateway::settlement::Settlement;
-use crate::gateway::{Answered, DRAIN_ALLOWANCE, Downstream, Gateway, Snapshot, Unanswered};
+use crate::gateway::snapshot::Snapshot;
+use crate::gateway::{Answered, DRAIN_ALLOWANCE, Downstream, Gateway, Unanswered};
 use crate::policy::Limits;
 use crate::policy::admit::{Headroom, Ingress, overloaded};
 use crate::policy::check::body::TOO_LARGE;
@@ -35,7 +35,6 @@ use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{self, Http2Sink};
 use crate::telemetry::{Busy, Occupied};
 use abuse::{Conduct, Waiting, Wire};
-pub(crate) use unsent::Unsent;
 
 /// Requests of one connection at a time.
 const MAX_CONCURRENT_STREAMS: u32 = 100;

@@ -296,7 +296,10 @@ impl Admin {
 
     /// The configuration in force as one that can be loaded.
     fn config_as_yaml(&self) -> Result<Answer, AdminError> {
-        let text = shown::yaml(&self.gateway.snapshot().policy);
+        let text = {
+            let snapshot = self.gateway.snapshot();
+            shown::yaml(&snapshot.policy, &snapshot.settings)
+        };
         let body = text.map_err(|error| {
             (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}. Ask for application/json.").into())
         })?;
@@ -305,8 +308,9 @@ impl Admin {
 
     /// The configuration in force.
     fn config(&self) -> answers::Config {
-        let policy = &self.gateway.snapshot().policy;
-        let mut config = policy.shown.clone();
+        let snapshot = self.gateway.snapshot();
+        let policy = &snapshot.policy;
+        let mut config = snapshot.settings.shown.clone();
         let (accounts, accounts_in_all) = shown::accounts(policy);
         if let Some(config) = config.as_object_mut() {
             config.insert("accounts".to_owned(), accounts);

@@ -70,7 +70,7 @@ impl Renewal {
                 self.figures.note(tls, listener);
             }
         }
-        for upstream in &self.gateway.snapshot().policy.upstreams {
+        for upstream in &self.gateway.snapshot().settings.upstreams {
             if let Some(tls) = &upstream.tls {
                 self.figures.note(tls, format_args!("upstream {}", upstream.name));
             }

@@ -57,7 +57,7 @@ pub fn plan(listen: SocketAddr, admin: SocketAddr) -> Result<Plan, String> {
         listener.at = At::Address(listen);
     }
     config.admin = admin;
-    for upstream in &mut config.policy.upstreams {
+    for upstream in &mut config.settings.upstreams {
         upstream.servers = [settings::Server::at(Address::Socket(backend))].into();
         upstream.host = backend.to_string().into();
     }

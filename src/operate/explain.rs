@@ -23,8 +23,8 @@ pub use asked::{Asked, Flags};
 pub use findings::{Finding, Verdict};
 pub use places::{Location, Places};
 
-use crate::config;
 use crate::config::argument::ConfigFile;
+use crate::config::{self, Config};
 use crate::policy::Policy;
 use crate::policy::problem::Problem;
 use answer::Answer;
@@ -85,8 +85,8 @@ impl Outcome {
 pub fn run(command: Command) -> Result<(String, bool), String> {
     let Command { config: ConfigFile { config: path }, short, json, request } = command;
     let asked = request.read()?;
-    let (policy, places) = read(&path)?;
-    let mut explanation = explain(&policy, &places, &asked);
+    let (read_config, places) = read(&path)?;
+    let mut explanation = explain(&read_config, &places, &asked);
     if short {
         explanation.findings.retain(|finding| finding.verdict.was_made());
     }
@@ -103,14 +103,15 @@ pub fn run(command: Command) -> Result<(String, bool), String> {
 ///
 /// # Errors
 /// Every mistake of the configuration.
-pub fn read(path: &Path) -> Result<(Policy, Places), String> {
+pub fn read(path: &Path) -> Result<(Config, Places), String> {
     let (config, read) = config::load_and_note(path, None);
-    let policy = config.map_err(|mistakes| mistakes.to_string())?.policy;
-    Ok((policy, Places::read(path, &read)?))
+    let config = config.map_err(|mistakes| mistakes.to_string())?;
+    Ok((config, Places::read(path, &read)?))
 }
 
 /// Explains what becomes of one request. Every rate counts as if it were its first one.
-pub fn explain(policy: &Policy, places: &Places, asked: &Asked) -> Explanation {
+pub fn explain(config: &Config, places: &Places, asked: &Asked) -> Explanation {
+    let Config { policy, settings, .. } = config;
     dry_run::hold(policy, asked, |dry_run| {
         let findings = Report::findings(policy, places, asked, dry_run);
         let outcome = match &dry_run.ending {
@@ -119,7 +120,7 @@ pub fn explain(policy: &Policy, places: &Places, asked: &Asked) -> Explanation {
             Ending::Enquiry(_) => Outcome::Told,
             Ending::Page(..) => Outcome::Page,
             Ending::Forwarded(admission, held) => Outcome::Forwarded {
-                upstream: policy
+                upstream: settings
                     .upstreams
                     .get(admission.product().upstream)
                     .map_or_else(String::new, |upstream| upstream.name.to_string()),

@@ -27,13 +27,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use crate::config::{self, Config, Predecessor, Read, Start};
-use crate::gateway::{Gateway, Snapshot};
+use crate::gateway::Gateway;
+use crate::gateway::snapshot::Snapshot;
 use crate::ledger::Ledger;
 use crate::platform::{files, pace};
 use crate::policy::Policy;
-use crate::policy::account::Account;
-use crate::policy::account::in_order::InOrder;
-use crate::policy::rate::Now;
 use lookout::{Lookout, Mark, Marks, Next, WATCH_INTERVAL};
 
 /// Bytes of a file that are looked at at once: there may be hundreds of megabytes of accounts.
@@ -359,59 +357,19 @@ impl ConfigWatcher {
             log::warn!(target: "tollgate::reload", "{warning}");
         }
         let before = self.gateway.snapshot();
-        let mut policy = config.policy;
-        policy.inherit(&before.policy, self.gateway.now());
         pace::step();
-        let policy = Arc::new(policy);
-        self.ledger.adopt(&policy);
-        pace::step();
-        let snapshot = before.renewed(Arc::clone(&policy));
+        let (now, adopt) = (self.gateway.now(), |policy: &Arc<Policy>| self.ledger.adopt(policy));
+        let snapshot = before.renewed(config.policy, config.settings, now, adopt);
         snapshot.exchange.upstreams().resolve_new();
         pace::step();
         drop(self.gateway.publish(snapshot));
         // Requests that the configuration before has let pass meanwhile count as well.
-        policy.inherit_rates(&before.policy, self.gateway.now());
+        self.gateway.snapshot().count_since(&before, self.gateway.now());
         self.retired.push(before);
         self.figures.reloads.inc();
         self.figures.last_success.set(unix_seconds());
         log::info!(target: "tollgate::reload", "the configuration has changed");
         summary
-    }
-}
-
-impl Policy {
-    /// Takes over the rates of a policy that this one follows. Upstreams that are verified as before
-    /// keep their connections.
-    fn inherit(&mut self, before: &Policy, now: Now) {
-        for upstream in &mut self.upstreams {
-            let known = before.upstreams.iter().find(|known| known.name == upstream.name);
-            if let Some(known) = known.filter(|known| known.tls == upstream.tls) {
-                upstream.tls.clone_from(&known.tls);
-            }
-        }
-        for product in &mut self.products {
-            if let Some(known) = before.products.iter().find(|known| known.name == product.name) {
-                product.traffic = Arc::clone(&known.traffic);
-            }
-        }
-        self.inherit_rates(before, now);
-        self.pages.inherit(&before.pages);
-    }
-
-    /// Counts what the accounts of a policy that this one follows have used. Those that are written as
-    /// they were are the same in both.
-    fn inherit_rates(&self, before: &Policy, now: Now) {
-        let mut known = InOrder::of(&before.accounts, |account| &*account.name);
-        for account in self.accounts.iter() {
-            let is_it = |known: &Arc<Account>| Arc::ptr_eq(known, account) || known.name == account.name;
-            let known = known.find(&*account.name, is_it);
-            pace::step();
-            if let Some(known) = known.filter(|known| !Arc::ptr_eq(known, account)) {
-                account.rate.inherit(&known.rate, now);
-                let (window, window_before) = (&self.account_info.window, &before.account_info.window);
-                window.inherit(&account.account_info_rate, window_before, &known.account_info_rate, now);
-            }
-        }
     }
 }
 

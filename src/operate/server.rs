@@ -18,9 +18,9 @@ use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
-use crate::downstream::accept;
 use crate::downstream::listener::Listeners;
 use crate::downstream::sockets::Sockets;
+use crate::downstream::{accept, serve};
 use crate::gateway::{Gateway, refusal_log};
 use crate::ledger::Ledger;
 use crate::operate::admin::connection::AdminApp;
@@ -88,7 +88,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, line));
     let telemetry = Arc::new(Telemetry::start(config.outlets));
     let (books, seen) = (Arc::clone(&ledger), Arc::clone(&telemetry));
-    let gateway = Arc::new(Gateway::new(policy, books, seen, descriptors, started));
+    let gateway = Arc::new(Gateway::new(policy, config.settings, books, seen, descriptors, started));
     let recorder = Recorder::start(Arc::clone(&gateway), Arc::clone(&ledger));
     let listeners = config.listeners;
 
@@ -192,7 +192,7 @@ struct Front {
 impl ServerApp for Front {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         if let Some(listener) = self.listeners.of(|| accept::local(&stream)) {
-            self.gateway.serve(stream, listener, shutdown).await;
+            serve::serve(&self.gateway, stream, listener, shutdown).await;
         }
         None
     }

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
-use crate::gateway::{Gateway, Snapshot};
+use crate::gateway::Gateway;
+use crate::gateway::snapshot::Snapshot;
 use crate::ledger::{Ledger, Refusal};
 use crate::operate::status_store::{Changes, StatusStore};
 use crate::platform::pace;
@@ -84,7 +85,7 @@ impl Recorder {
         let (orders, received) = channel();
         std::thread::spawn(move || {
             let snapshot = gateway.snapshot();
-            let book = Book::new(snapshot.policy.status.clone());
+            let book = Book::new(snapshot.settings.status.clone());
             let task = StatusTask {
                 read: !ledger.is_kept(),
                 gateway,
@@ -209,10 +210,11 @@ impl StatusTask {
         if self.policy.as_ref().is_some_and(|known| Arc::ptr_eq(known, &snapshot.policy)) {
             return;
         }
-        self.book.set(snapshot.policy.status.clone());
+        self.book.set(snapshot.settings.status.clone());
         for product in &snapshot.policy.products {
-            if !self.sources.iter().any(|(_, known)| Arc::ptr_eq(known, &product.traffic)) {
-                self.sources.push((Arc::clone(&product.name), Arc::clone(&product.traffic)));
+            let Some(traffic) = snapshot.tables.traffic(product) else { continue };
+            if !self.sources.iter().any(|(_, known)| Arc::ptr_eq(known, traffic)) {
+                self.sources.push((Arc::clone(&product.name), Arc::clone(traffic)));
             }
         }
         self.policy = Some(Arc::clone(&snapshot.policy));
@@ -274,12 +276,12 @@ impl StatusTask {
 
     /// Exchanges the pages, if they would say something else.
     fn show(&mut self, snapshot: &Snapshot, now: Seconds) {
-        if !publish::is_served(&snapshot.policy) {
+        if !publish::is_served(&snapshot.policy, &snapshot.settings.site) {
             return;
         }
         let report = Report::new(&self.book, &publish::names(&snapshot.policy), now);
         if self.shown.as_ref() != Some(&report) {
-            publish::replace(&snapshot.policy, &report);
+            publish::replace(&snapshot.policy, &snapshot.settings.site, &report);
             self.shown = Some(report);
         }
     }

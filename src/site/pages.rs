@@ -30,6 +30,8 @@ use shell::Shell;
 /// What the operator adds to the pages.
 #[derive(Debug)]
 pub struct Own {
+    /// How the pages look and what they are about.
+    pub site: Site,
     /// Words for problems, by slug.
     pub words: Vec<(Box<str>, OwnWords)>,
     pub extra: Vec<ExtraPage>,
@@ -40,27 +42,27 @@ pub struct Own {
 /// A page's path, which is without the base, and what it says in each of its media types.
 type Drafted = (String, Vec<Draft>);
 
-/// Renders all pages of a policy, which has its site already, and puts them up. Those that say the
+/// Renders all pages of a policy and puts them up. Those that say the
 /// same as `before`, the pages of the policy that this one follows, are not compressed again.
 pub fn publish(policy: &mut Policy, own: &Own, before: Option<&PageTable>) {
-    let mut pages = vec![(STYLE_PATH.to_owned(), vec![style_sheet(&policy.site)])];
-    if let Some(logo) = &policy.site.logo {
+    let mut pages = vec![(STYLE_PATH.to_owned(), vec![style_sheet(&own.site)])];
+    if let Some(logo) = &own.site.logo {
         let draft = Draft::new(logo.media_type, logo.bytes.clone(), Freshness::Asset);
         pages.push((logo.path.to_string(), vec![draft]));
     }
-    pages.push((ICON_PATH.to_owned(), vec![icon(&policy.site)]));
+    pages.push((ICON_PATH.to_owned(), vec![icon(&own.site)]));
     let (rate, same_rate) = usual_rate(policy);
     pages.extend(problems::pages(policy, own, rate));
     pages.extend(reference::pages(policy, own, (rate, same_rate)));
-    pages.extend(own.extra.iter().map(|extra| extra_page(&policy.site, extra)));
+    pages.extend(own.extra.iter().map(|extra| extra_page(&own.site, extra)));
     for (path, drafts) in pages {
-        let known = before.and_then(|before| before.find(&policy.site.served(&path))).map(PageEntry::page);
-        put(policy, &path, Page::following(drafts, known.as_deref()));
+        let known = before.and_then(|before| before.find(&own.site.served(&path))).map(PageEntry::page);
+        put(policy, &own.site, &path, Page::following(drafts, known.as_deref()));
         pace::step();
     }
-    for path in start_paths(policy) {
+    for path in start_paths(policy, &own.site) {
         let known = before.and_then(|before| before.find(&path)).map(PageEntry::page);
-        let page = Page::following(start_page(&policy.site), known.as_deref());
+        let page = Page::following(start_page(&own.site), known.as_deref());
         let place = policy.pages.add(&path, page);
         route(policy, &path, place);
     }
@@ -68,8 +70,8 @@ pub fn publish(policy: &mut Policy, own: &Own, before: Option<&PageTable>) {
 
 /// Where somebody arrives who knows no more than the address of the service or of its pages, as
 /// requests have it. A path that a product has is the product's.
-fn start_paths(policy: &Policy) -> Vec<String> {
-    let base = &policy.site.served_base;
+fn start_paths(policy: &Policy, site: &Site) -> Vec<String> {
+    let base = &site.served_base;
     let mut paths = vec!["/".to_owned()];
     if !base.is_empty() {
         paths.extend([base.to_string(), format!("{base}/")]);
@@ -171,15 +173,15 @@ pub fn style_sheet(site: &Site) -> Draft {
 }
 
 /// Puts a page up at a path, which is without the base, for GET and HEAD.
-pub fn put(policy: &mut Policy, path: &str, page: Page) {
-    let served = policy.site.served(path);
+pub fn put(policy: &mut Policy, site: &Site, path: &str, page: Page) {
+    let served = site.served(path);
     let place = policy.pages.add(&served, page);
     route(policy, &served, place);
 }
 
 /// The same for a page that `policy.pages.replace` exchanges under way, and that a reload keeps.
-pub fn put_live(policy: &mut Policy, path: &str, page: Arc<Page>) {
-    let served = policy.site.served(path);
+pub fn put_live(policy: &mut Policy, site: &Site, path: &str, page: Arc<Page>) {
+    let served = site.served(path);
     let place = policy.pages.add_live(&served, page);
     route(policy, &served, place);
 }

@@ -85,10 +85,10 @@ impl Collector for Ends {
             .0
             .iter()
             .map(|listener| (listener.to_string(), listener.tls.as_ref().and_then(|tls| tls.end())));
-        let of_upstreams = policy
-            .upstreams
-            .iter()
-            .map(|upstream| (format!("upstream {}", upstream.name), upstream.tls.as_ref().and_then(|tls| tls.end())));
+        let of_upstreams =
+            snapshot.settings.upstreams.iter().map(|upstream| {
+                (format!("upstream {}", upstream.name), upstream.tls.as_ref().and_then(|tls| tls.end()))
+            });
         for (owner, end) in of_listeners.chain(of_upstreams) {
             if let Some(end) = end {
                 ConstGauge::new(number(end)).encode(shown.encode_family(&[("owner", &*owner)])?)?;
@@ -100,11 +100,13 @@ impl Collector for Ends {
             let shown = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(number(end)).encode(shown)?;
         }
-        if policy.sampling.by_account {
+        if snapshot.settings.sampling.by_account {
             let help = "Credits that the next request of an account can hold, by product";
             let mut shown =
                 encoder.encode_descriptor("tollgate_account_balance_credits", help, None, MetricType::Gauge)?;
-            for credit_account in self.ledger.register_of_licences().all().iter().take(policy.sampling.max_series) {
+            for credit_account in
+                self.ledger.register_of_licences().all().iter().take(snapshot.settings.sampling.max_series)
+            {
                 let (account, product) = credit_account.key();
                 let labels = [("account", account), ("product", product)];
                 ConstGauge::new(number(credit_account.snapshot().available)).encode(shown.encode_family(&labels)?)?;

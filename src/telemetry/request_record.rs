@@ -35,6 +35,7 @@ pub struct RequestRecord<'r> {
 /// What is known of a request.
 pub struct Seen<'r> {
     pub policy: &'r Policy,
+    pub tables: &'r Tables,
     pub version: Version,
     pub kept: Kept<'r>,
     /// The bytes of its Transaction-Id.
@@ -120,7 +121,7 @@ impl<'r> RequestRecord<'r> {
         begun: Instant,
     ) -> Self {
         let id = *Uuid::new_v4().as_bytes();
-        let rule = &policy.sampling;
+        let rule = &tables.sampling;
         let trace = rule.traceparent.then(|| {
             let part = match telemetry.has_spans() {
                 true => Part::Spans { chosen: rule.spans.includes(id), trusted: rule.trust_sampled },
@@ -131,6 +132,7 @@ impl<'r> RequestRecord<'r> {
         let nothing_yet = Now { monotonic: Duration::ZERO, unix_seconds: 0, unix_nanos: 0 };
         let seen = Seen {
             policy,
+            tables,
             version: lines.version,
             kept: Kept::default(),
             id,
@@ -238,11 +240,11 @@ impl Drop for RequestRecord<'_> {
         let times = Times { total, upstream, own: total.saturating_sub(waits) };
         let Trail { product, principal } = seen.trail;
         tables.count(seen.wording(), product, principal, seen.ending, &times);
-        if let Some(product) = product {
+        if let Some(traffic) = product.and_then(|product| tables.traffic(product)) {
             match seen.ending {
-                Ending::Answered => product.traffic.answered(total),
+                Ending::Answered => traffic.answered(total),
                 Ending::Refused(problem) => {
-                    product.traffic.refused(problem.row, Spent { in_all: total, on_body: body.whole });
+                    traffic.refused(problem.row, Spent { in_all: total, on_body: body.whole });
                 }
                 Ending::Preflight | Ending::Gone => {}
             }
@@ -291,13 +293,13 @@ impl<'r> Seen<'r> {
     pub fn upstream(&self) -> Option<&'r str> {
         self.asked.since?;
         let product = self.trail.product?;
-        self.policy.upstreams.get(product.upstream).map(|upstream| &*upstream.name)
+        self.tables.upstream(product)
     }
 
     fn has_line(&self) -> bool {
         match self.ending {
-            Ending::Answered | Ending::Preflight => self.policy.sampling.ok_lines.includes(self.id),
-            Ending::Refused(problem) => self.policy.sampling.lines_of(problem.row).includes(self.id),
+            Ending::Answered | Ending::Preflight => self.tables.sampling.ok_lines.includes(self.id),
+            Ending::Refused(problem) => self.tables.sampling.lines_of(problem.row).includes(self.id),
             Ending::Gone => true,
         }
     }

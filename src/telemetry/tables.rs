@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::counters::{Count, Histogram};
+use super::sampling::Sampling;
+use super::traffic::Traffic;
 use crate::policy::account::Principal;
 use crate::policy::problem::messages::Wording;
 use crate::policy::problem::{Problem, Status};
@@ -50,6 +52,12 @@ pub struct Tables {
     pub(crate) elsewhere: Arc<OfProduct>,
     pub(crate) accounts: Named,
     pub(crate) tokens: Named,
+    /// What requests of each product leave behind for the status, in the order of the policy.
+    traffic: Box<[Arc<Traffic>]>,
+    /// Which requests have lines and spans.
+    pub sampling: Sampling,
+    /// The names of the upstreams, as products count them.
+    upstreams: Box<[Box<str>]>,
 }
 
 /// The figures of a product.
@@ -101,7 +109,7 @@ pub const STATUSES: usize = Status::ALL.len() + 2;
 
 impl Tables {
     /// The figures of a policy, which go on with those of the policy before.
-    pub fn new(policy: &Policy, before: Option<&Tables>) -> Tables {
+    pub fn new(policy: &Policy, sampling: Sampling, upstreams: Box<[Box<str>]>, before: Option<&Tables>) -> Tables {
         let known = |product: &Product| {
             let products = before.map_or([].as_slice(), |before| &before.products);
             products.iter().find(|known| known.name == product.name).map(|known| &**known)
@@ -109,23 +117,41 @@ impl Tables {
         let of_product =
             |product: &Product| Arc::new(OfProduct::new(Arc::clone(&product.name), &product.wording, known(product)));
         let elsewhere = before.map(|before| &*before.elsewhere);
-        let most = policy.sampling.max_series / STATUSES;
+        let most = sampling.max_series / STATUSES;
         let accounts = policy.accounts.iter().map(|account| (Arc::clone(&account.name), None));
         let tokens = policy.accounts.iter().flat_map(|account| {
             account.keys.iter().map(|key| (Arc::clone(&account.name), Some(key.token.name.clone())))
         });
+        let traffic = |product: &Product| {
+            let products = before.map_or([].as_slice(), |before| &before.products);
+            let place = products.iter().position(|known| known.name == product.name);
+            before.zip(place).and_then(|(before, place)| before.traffic.get(place)).map(Arc::clone).unwrap_or_default()
+        };
         Tables {
+            traffic: policy.products.iter().map(traffic).collect(),
             products: policy.products.iter().map(of_product).collect(),
             elsewhere: Arc::new(OfProduct::new("".into(), &policy.wording, elsewhere)),
-            accounts: match policy.sampling.by_account {
+            accounts: match sampling.by_account {
                 true => Named::new(accounts.take(most), None, before.map(|before| &before.accounts)),
                 false => Named::default(),
             },
-            tokens: match policy.sampling.by_token {
+            tokens: match sampling.by_token {
                 true => Named::new(tokens.take(most), Some(OTHER), before.map(|before| &before.tokens)),
                 false => Named::default(),
             },
+            sampling,
+            upstreams,
         }
+    }
+
+    /// What requests of a product leave behind for the status.
+    pub fn traffic(&self, product: &Product) -> Option<&Arc<Traffic>> {
+        self.traffic.get(usize::from(product.place))
+    }
+
+    /// The name of the upstream of a product.
+    pub fn upstream(&self, product: &Product) -> Option<&str> {
+        self.upstreams.get(product.upstream).map(|name| &**name)
     }
 
     /// Counts a request.

@@ -18,8 +18,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::platform::tls::client::ClientTls;
 use crate::platform::tls::stream::Secured;
-use crate::policy::Upstream;
 use crate::upstream::idle_pool::{Capacity, Idle};
+use crate::upstream::settings::Upstream;
 
 /// How connections are made, and how many may wait for a request.
 pub struct Connections {

@@ -17,11 +17,12 @@ use crate::policy::http::head::Head;
 use crate::policy::http::trace_context;
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{Context, references, write_field};
-use crate::policy::{Policy, Product, Upstream};
+use crate::policy::{Policy, Product};
 use crate::telemetry::request_record::UpstreamTimes;
 use crate::upstream::blame::Asker;
 use crate::upstream::connector::{Connections, Connector};
 use crate::upstream::response::{Body, Incoming, ResponseFault};
+use crate::upstream::settings::Upstream;
 use crate::upstream::unprocessed::is_unprocessed;
 use crate::upstream::{Passage, Upstreams, translate};
 
@@ -249,11 +250,12 @@ pub fn build(
     head: &Head<'_>,
     body: &[u8],
     context: &Context<'_, '_>,
+    upstreams: &[Upstream],
 ) -> Result<(), Problem> {
     let policy: &Policy = context.policy;
     let product = admission.product();
     let no_upstream = Problem::new(Row::Internal, "the product has no upstream");
-    let upstream = policy.upstreams.get(product.upstream).ok_or(no_upstream)?;
+    let upstream = upstreams.get(product.upstream).ok_or(no_upstream)?;
     out.clear();
     for part in [head.lines.method, " ", head.path] {
         out.extend_from_slice(part.as_bytes());

@@ -8,9 +8,9 @@ use pingora_core::protocols::Stream;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use crate::policy::Upstream;
 use crate::upstream::connector::{Connections, Connector};
 use crate::upstream::response::Incoming;
+use crate::upstream::settings::Upstream;
 use crate::upstream::settings::{HealthRule, Probe};
 use crate::upstream::translate;
 

@@ -5,7 +5,34 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::platform::tls::client::ClientTls;
+
+/// A backend that speaks HTTP/1.1.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub name: Box<str>,
+    pub servers: Box<[Server]>,
+    /// How often the names among the servers are looked up.
+    pub resolve_every: Duration,
+    /// The `Host` that the backend sees.
+    pub host: Box<str>,
+    /// `None`: no TLS.
+    pub tls: Option<Arc<ClientTls>>,
+    pub connect_timeout: Duration,
+    /// How long an idle connection is kept for the next request.
+    pub idle_timeout: Duration,
+    /// A request that was given up after this time counts as a failure of its server.
+    pub slow_after: Duration,
+    /// Headers that every request gets.
+    pub added: AddedHeaders,
+    /// `None`: nobody asks the servers whether they are well.
+    pub health: Option<HealthRule>,
+    pub ejection: EjectionRule,
+    pub breaker: BreakerRule,
+}
 
 /// Servers of one upstream, the addresses of its names counted one by one.
 pub const MAX_SERVERS: usize = 128;

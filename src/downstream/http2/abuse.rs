@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
 use super::blocks::{Blocks, Fault};
-use super::unsent::{Share, Unsent};
+use crate::gateway::unsent::{Share, Unsent};
 
 /// Bytes that a connection may send beside what its requests are made of: pings, settings, window
 /// updates, the frames around the data. That is some 70,000 pings, and as much as all its windows let
@@ -451,8 +451,9 @@ mod tests {
     use futures_util::FutureExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-    use super::super::unsent::MAX_UNSENT_BYTES_OF_ALL;
     use super::*;
+    use crate::gateway::unsent::MAX_UNSENT_BYTES_OF_ALL;
+    use crate::gateway::unsent::Unsent;
 
     #[test]
     fn a_client_may_give_up_as_often_as_it_takes_answers_and_somewhat_more() {

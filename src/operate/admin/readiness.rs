@@ -81,7 +81,7 @@ fn of_ledger(ledger: &Ledger) -> Check {
 fn upstreams(gateway: &Gateway) -> Vec<Check> {
     let snapshot = gateway.snapshot();
     let pools = snapshot.exchange.upstreams();
-    let of = |(place, upstream): (usize, &crate::policy::Upstream)| {
+    let of = |(place, upstream): (usize, &crate::upstream::settings::Upstream)| {
         let (ready, detail) = match pools.pool(place).map(crate::upstream::Pool::reach) {
             Some(Reach::Some) => (true, "has a server that gets requests"),
             Some(Reach::None) => (false, "has no healthy server; clients get upstream-unavailable"),
@@ -89,12 +89,12 @@ fn upstreams(gateway: &Gateway) -> Vec<Check> {
         };
         check(&format!("upstream {}", upstream.name), ready, false, detail)
     };
-    snapshot.policy.upstreams.iter().enumerate().map(of).collect()
+    snapshot.settings.upstreams.iter().enumerate().map(of).collect()
 }
 
 fn certificates(gateway: &Gateway, listeners: &Listeners, now: SystemTime) -> Check {
     let snapshot = gateway.snapshot();
-    let of_upstreams = snapshot.policy.upstreams.iter().filter_map(|upstream| upstream.tls.as_deref());
+    let of_upstreams = snapshot.settings.upstreams.iter().filter_map(|upstream| upstream.tls.as_deref());
     let overdue: Vec<String> = (listeners.tls().flat_map(|tls| tls.overdue(now)))
         .chain(of_upstreams.flat_map(|tls| tls.overdue(now)))
         .map(|overdue| overdue.to_string())

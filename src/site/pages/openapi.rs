@@ -17,7 +17,7 @@ use crate::policy::{AccountInfo, Policy, Product};
 
 /// The document.
 pub fn document(policy: &Policy, own: &Own, products: &[View<'_>]) -> Value {
-    let site = &policy.site;
+    let site = &own.site;
     let mut schemas = Map::new();
     schemas.insert("Error".to_owned(), error_object());
     schemas.insert("Problem".to_owned(), problem_object());
@@ -40,7 +40,7 @@ pub fn document(policy: &Policy, own: &Own, products: &[View<'_>]) -> Value {
         tokens.extend(view.token_headers.iter().cloned());
     }
     if products.iter().any(|view| view.prices.is_some()) {
-        insert(&mut paths, AccountInfo::PATH, AccountInfo::METHOD, account_info(policy, &tokens));
+        insert(&mut paths, AccountInfo::PATH, AccountInfo::METHOD, account_info(policy, own, &tokens));
     }
     tokens.sort_unstable();
     tokens.dedup();
@@ -94,7 +94,7 @@ fn operation(policy: &Policy, own: &Own, view: &View<'_>, name: &str, number: us
         "description": view.description,
         "security": security(&view.token_headers),
         "parameters": parameters(product),
-        "responses": responses(policy, Some(product), &success(policy, view, name)),
+        "responses": responses(policy, own, Some(product), &success(policy, view, name)),
     });
     let Some(members) = operation.as_object_mut() else { return operation };
     if let Some(body) = &product.body {
@@ -239,7 +239,7 @@ fn applies(product: Option<&Product>, row: Row) -> bool {
 }
 
 /// The responses of an operation: its success, and each status that a refusal can have.
-fn responses(policy: &Policy, product: Option<&Product>, success: &Value) -> Value {
+fn responses(policy: &Policy, own: &Own, product: Option<&Product>, success: &Value) -> Value {
     let wording = product.map_or(&policy.wording, |product| &product.wording);
     let mut responses = Map::from_iter([("200".to_owned(), success.clone())]);
     let mut by_status: Vec<(u16, Vec<Row>)> = Vec::new();
@@ -262,7 +262,7 @@ fn responses(policy: &Policy, product: Option<&Product>, success: &Value) -> Val
             named.extend([described(headers::ALLOW.name, headers::ALLOW.says, false)]);
         }
         let slugs: Vec<&str> = rows.iter().map(|row| &*wording.words(*row).slug).collect();
-        let links = slugs.iter().map(|slug| format!("[{slug}]({})", policy.site.url(&format!("/problems/{slug}"))));
+        let links = slugs.iter().map(|slug| format!("[{slug}]({})", own.site.url(&format!("/problems/{slug}"))));
         responses.insert(
             code.to_string(),
             json!({
@@ -280,7 +280,7 @@ fn responses(policy: &Policy, product: Option<&Product>, success: &Value) -> Val
 }
 
 /// What an account asks of itself.
-fn account_info(policy: &Policy, token_headers: &[String]) -> Value {
+fn account_info(policy: &Policy, own: &Own, token_headers: &[String]) -> Value {
     let whole = json!({ "type": "integer", "minimum": 0 });
     let credits = json!({
         "type": "object",
@@ -307,7 +307,7 @@ fn account_info(policy: &Policy, token_headers: &[String]) -> Value {
         "summary": "Credits of the account",
         "description": "The credits that the token's account has left, for each product. It costs nothing and has a rate limit of its own.",
         "security": security(token_headers),
-        "responses": responses(policy, None, &success),
+        "responses": responses(policy, own, None, &success),
     })
 }
 

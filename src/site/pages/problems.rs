@@ -114,10 +114,10 @@ pub fn pages(policy: &Policy, own: &Own, window: Option<&Arc<Window>>) -> Vec<Dr
         view(policy, own, window, *row, words)
     };
     let views: Vec<View> = policy.wording.iter().map(view).collect();
-    let mut pages = vec![("/problems".to_owned(), index(policy, &views))];
+    let mut pages = vec![("/problems".to_owned(), index(own, &views))];
     for view in &views {
         let path = format!("/problems/{}", view.slug);
-        let mut shell = Shell::new(&policy.site, &path, &*view.slug, &*view.meaning);
+        let mut shell = Shell::new(&own.site, &path, &*view.slug, &*view.meaning);
         shell.trail = vec![Link::new("Problems", "/problems")];
         shell.alternate = Some("application/json");
         let value = serde_json::to_value(view).unwrap_or_default();
@@ -127,9 +127,9 @@ pub fn pages(policy: &Policy, own: &Own, window: Option<&Arc<Window>>) -> Vec<Dr
     pages
 }
 
-fn index(policy: &Policy, views: &[View]) -> Vec<Draft> {
+fn index(own: &Own, views: &[View]) -> Vec<Draft> {
     let about = "Every problem that a request can be answered with, what it means and how to mend it.";
-    let mut shell = Shell::new(&policy.site, "/problems", "Problems", about);
+    let mut shell = Shell::new(&own.site, "/problems", "Problems", about);
     shell.alternate = Some("application/json");
     let list = views.iter().map(|view| {
         serde_json::json!({ "slug": view.slug, "status": view.status, "title": view.title, "meaning": view.meaning, "url": view.url })
@@ -190,18 +190,18 @@ fn view(policy: &Policy, own: &Own, window: Option<&Arc<Window>>, row: Row, word
         answer,
         object,
         headers,
-        curl: example.as_ref().map(|example| example.curl(&policy.site.api_url)),
+        curl: example.as_ref().map(|example| example.curl(&own.site.api_url)),
         remark: example.and_then(|example| example.remark),
-        url: policy.site.url(&format!("/problems/{}", words.slug)),
-        see: see(policy, row),
-        service_status: (ours && policy.site.has_status).then(|| policy.site.url("/status")),
+        url: own.site.url(&format!("/problems/{}", words.slug)),
+        see: see(own, row),
+        service_status: (ours && own.site.has_status).then(|| own.site.url("/status")),
     }
 }
 
 /// The places that the built-in detail of a row leads to. The state of the service has a line of its own.
-fn see(policy: &Policy, row: Row) -> Vec<SeeView> {
+fn see(own: &Own, row: Row) -> Vec<SeeView> {
     let detail = row.definition().map_or("", |definition| definition.detail);
-    let named = policy.site.destinations.named_in(detail).into_iter();
+    let named = own.site.destinations.named_in(detail).into_iter();
     let link = |(destination, url): (Destination, &str)| {
         let is_mail = destination == Destination::Support && !url.contains("://");
         SeeView { title: destination.title(), url: if is_mail { format!("mailto:{url}") } else { url.to_owned() } }

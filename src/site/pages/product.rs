@@ -102,7 +102,7 @@ fn view<'p>(policy: &'p Policy, product: &'p Product, own: &Own) -> View<'p> {
         preflight_headers: product.preflight.allowed_headers.to_string(),
         preflight_seconds: product.preflight.max_age_seconds,
         curl: Example::good(policy, product, own.examples)
-            .map(|example| example.curl(&policy.site.api_url))
+            .map(|example| example.curl(&own.site.api_url))
             .unwrap_or_default(),
     }
 }

@@ -82,7 +82,7 @@ impl Facts<'_> {
 pub fn pages(policy: &Policy, own: &Own, usual_rate: (Option<&Arc<Window>>, bool)) -> Vec<Drafted> {
     let facts = facts(policy, own, usual_rate);
     let shell = |path: &str, title: &str, about: &str| {
-        let mut shell = Shell::new(&policy.site, path, title, about);
+        let mut shell = Shell::new(&own.site, path, title, about);
         shell.beside.clone_from(&facts.pages);
         if path != "/reference" {
             shell.trail = vec![Link::new("Reference", "/reference")];

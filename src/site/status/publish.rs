@@ -14,6 +14,7 @@ use crate::policy::Policy;
 use crate::policy::page::{Draft, Freshness, Page, PageTable, Rendition};
 use crate::site::brand::Site;
 use crate::site::pages;
+use crate::site::status::StatusSettings;
 
 /// The names of a policy's products, in its order.
 pub fn names(policy: &Policy) -> Vec<Arc<str>> {
@@ -29,29 +30,29 @@ static SCHEMA_RENDITION: LazyLock<Rendition> =
 
 /// Puts the pages up for a policy: those of the policy that it follows, or else such as name no
 /// product yet. They are exchanged soon after the policy has come into force.
-pub fn publish(policy: &mut Policy, now: Seconds, before: Option<&PageTable>) {
-    let known = |path| before?.find(&policy.site.served(path)).map(|page_entry| (path, page_entry.page()));
+pub fn publish(policy: &mut Policy, site: &Site, status: &StatusSettings, now: Seconds, before: Option<&PageTable>) {
+    let known = |path| before?.find(&site.served(path)).map(|page_entry| (path, page_entry.page()));
     let known: Option<Vec<_>> = PATHS.into_iter().map(known).collect();
     let pages = known.unwrap_or_else(|| {
-        let report = Report::new(&Book::new(policy.status.clone()), &[], now);
-        let pages = rendered(&report, &policy.site).into_iter();
+        let report = Report::new(&Book::new(status.clone()), &[], now);
+        let pages = rendered(&report, site).into_iter();
         pages.map(|(path, page)| (path, Arc::new(page))).collect()
     });
     for (path, page) in pages {
-        pages::put_live(policy, path, page);
+        pages::put_live(policy, site, path, page);
     }
-    pages::put(policy, SCHEMA, Page::new([SCHEMA_RENDITION.clone()]));
+    pages::put(policy, site, SCHEMA, Page::new([SCHEMA_RENDITION.clone()]));
 }
 
 /// Whether a policy has the pages at all.
-pub fn is_served(policy: &Policy) -> bool {
-    policy.pages.find(&policy.site.served(PAGE)).is_some()
+pub fn is_served(policy: &Policy, site: &Site) -> bool {
+    policy.pages.find(&site.served(PAGE)).is_some()
 }
 
 /// Exchanges the pages of a policy that is in force.
-pub fn replace(policy: &Policy, report: &Report) {
-    for (path, page) in rendered(report, &policy.site) {
-        policy.pages.replace(&policy.site.served(path), page);
+pub fn replace(policy: &Policy, site: &Site, report: &Report) {
+    for (path, page) in rendered(report, site) {
+        policy.pages.replace(&site.served(path), page);
     }
 }
 
