@@ -20,6 +20,7 @@ mod resolve;
 pub(crate) mod response;
 pub mod servers;
 pub mod settings;
+mod tally;
 pub(crate) mod translate;
 pub(crate) mod unprocessed;
 pub mod verdict;
@@ -37,8 +38,8 @@ use crate::policy::rate::{Now, whole_seconds};
 use crate::upstream::settings::{Address, MAX_SERVERS};
 use blame::{Asker, Shut};
 use breaker::{Breaker, Change, Pass};
-use figures::Tally;
 use servers::{Lack, Roster, Server, State, Tried};
+use tally::Tally;
 use verdict::Verdict;
 
 /// Makes what it takes to connect to a server of an upstream.
