@@ -47,14 +47,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub use following::Predecessor;
 use following::Shortcuts;
 pub use loaded::{Config, Start};
 
 use crate::config::yaml::{Mistakes, Place};
-use crate::operate::status_recorder;
+use crate::platform::clock::unix_seconds;
 use crate::platform::files::{self, Unreadable};
 use crate::platform::pace;
 use crate::site::status::history::Seconds;
@@ -254,7 +254,7 @@ pub fn load_and_note(path: &Path, predecessor: Option<&Predecessor<'_>>) -> (Res
     let name = path.display().to_string();
     let source = Source::from(path.parent().map(Path::to_owned).unwrap_or_default());
     let loaded = match files::text(path, MAX_FILE_BYTES) {
-        Ok(text) => parse_following(&name, &text, &source, predecessor, status_recorder::unix_seconds()),
+        Ok(text) => parse_following(&name, &text, &source, predecessor, unix_seconds(SystemTime::now())),
         Err(why) => {
             let mut mistakes = Mistakes::default();
             push_unreadable(&name, &why, "name a file that this user may read", &mut mistakes);
@@ -274,7 +274,7 @@ pub fn load_and_note(path: &Path, predecessor: Option<&Predecessor<'_>>) -> (Res
 /// # Errors
 /// Every mistake in it and in the files it names.
 pub fn parse(name: &str, text: &str, source: &Source) -> Result<Config, Mistakes> {
-    parse_following(name, text, source, None, status_recorder::unix_seconds())
+    parse_following(name, text, source, None, unix_seconds(SystemTime::now()))
 }
 
 fn parse_following(

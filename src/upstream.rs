@@ -15,11 +15,13 @@ pub mod figures;
 pub mod health;
 pub(crate) mod idle_pool;
 pub mod keep;
+mod lookup;
 mod probe;
 mod resolve;
 pub(crate) mod response;
 pub mod servers;
 pub mod settings;
+mod tally;
 pub(crate) mod translate;
 pub(crate) mod unprocessed;
 pub mod verdict;
@@ -37,8 +39,9 @@ use crate::upstream::settings::Upstream;
 use crate::upstream::settings::{Address, MAX_SERVERS};
 use blame::{Asker, Shut};
 use breaker::{Breaker, Change, Pass};
-use figures::Tally;
+use lookup::RETRY;
 use servers::{Lack, Roster, Server, State, Tried};
+use tally::Tally;
 use verdict::Verdict;
 
 /// Makes what it takes to connect to a server of an upstream.
@@ -82,11 +85,6 @@ impl<P> Upstreams<P> {
             Arc::new(Pool::new(upstream, self.connect, self.clock, before.map(|pool| &**pool)))
         };
         Upstreams { pools: upstreams.iter().map(renew).collect(), connect: self.connect, clock: self.clock }
-    }
-
-    /// Looks up the names that nothing is known of; blocks its thread until that is done.
-    pub fn resolve_new(&self) {
-        self.pools.iter().for_each(|pool| resolve::first(pool));
     }
 
     /// The upstream at a place of the policy.
@@ -344,7 +342,7 @@ impl<P> Drop for Passage<'_, P> {
 /// What a request is told that no server can have.
 fn lacking(lack: Lack, upstream: &Upstream) -> Problem {
     match lack {
-        Lack::Unresolved => unavailable("no server's name has been resolved", resolve::RETRY),
+        Lack::Unresolved => unavailable("no server's name has been resolved", RETRY),
         Lack::Unhealthy => {
             let wait = upstream.health.as_ref().map_or(Duration::ZERO, |rule| rule.interval);
             unavailable("all servers are unhealthy", wait)

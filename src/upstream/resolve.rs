@@ -3,14 +3,9 @@
 //! A request never waits for a name. While one cannot be resolved, the addresses that it had last
 //! stay.
 
-use std::net::SocketAddr;
-use std::time::Duration;
-
-use super::Pool;
-use crate::upstream::settings::{Address, MAX_SERVERS};
-
-/// How soon a name is looked up again that has never been resolved; also what clients are told.
-pub const RETRY: Duration = Duration::from_secs(1);
+use super::lookup::{RETRY, in_order};
+use super::{Pool, Upstreams};
+use crate::upstream::settings::Address;
 
 /// Follows the addresses of a name, the server at a place of the configuration. `looked_up` is
 /// dropped after the first time, whatever came of it.
@@ -38,9 +33,16 @@ pub async fn follow<P, T>(pool: &Pool<P>, place: usize, host: &str, port: u16, l
     }
 }
 
+impl<P> Upstreams<P> {
+    /// Looks up the names that nothing is known of; blocks its thread until that is done.
+    pub fn resolve_new(&self) {
+        self.pools.iter().for_each(|pool| first(pool));
+    }
+}
+
 /// Looks up once, and waits for, every name that nothing is known of: before an upstream takes over
 /// while clients are served, so that none of them meets one without servers.
-pub fn first<P>(pool: &Pool<P>) {
+fn first<P>(pool: &Pool<P>) {
     for (place, server) in pool.upstream.servers.iter().enumerate() {
         if let Address::Name { host, port } = &server.address
             && pool.addresses_of(&server.address).is_none_or(|known| known.is_empty())
@@ -51,29 +53,5 @@ pub fn first<P>(pool: &Pool<P>) {
                 pool.resolve(place, addresses);
             }
         }
-    }
-}
-
-/// Addresses in an order of their own, so that a resolver that turns them round changes nothing.
-fn in_order(addresses: impl Iterator<Item = SocketAddr>) -> Box<[SocketAddr]> {
-    let mut addresses: Vec<SocketAddr> = addresses.collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    addresses.truncate(MAX_SERVERS);
-    addresses.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_order_of_an_answer_means_nothing() {
-        let address = |last| SocketAddr::from(([10, 0, 0, last], 80));
-        let wanted = [address(1), address(2), address(3)];
-        for order in [[3, 1, 2, 1], [1, 2, 3, 3], [2, 3, 1, 2]] {
-            assert_eq!(*in_order(order.into_iter().map(address)), wanted);
-        }
-        assert_eq!(in_order((0..=255).map(address)).len(), MAX_SERVERS);
     }
 }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::Mistakes;
+use super::mistakes::Mistakes;
+use super::path;
 use super::tree::{self, Kind, Node};
 
 /// The keys and list elements of one text, by their JSON Pointers (RFC 6901).
@@ -113,8 +114,8 @@ pub fn in_words(pointer: &str) -> String {
     let mut words = String::new();
     for key in pointer.split('/').skip(1) {
         match key.parse() {
-            Ok(place) => tree::push_index(&mut words, place),
-            Err(_) => tree::push_key(&mut words, &key.replace("~1", "/").replace("~0", "~")),
+            Ok(place) => path::push_index(&mut words, place),
+            Err(_) => path::push_key(&mut words, &key.replace("~1", "/").replace("~0", "~")),
         }
     }
     words

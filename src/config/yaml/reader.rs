@@ -1,8 +1,8 @@
 //! Reads a tree of nodes into `serde` types: a `Deserializer` that reports in plain words.
 //!
 //! Every failure is recorded at the innermost node around it, and no message shows a value of the
-//! file. This file does not build the tree (`tree.rs`) and does not define what a mistake is or
-//! who keeps one from spreading (`yaml.rs`).
+//! file. This file does not build the tree (`tree.rs`) and does not define what a mistake is
+//! (`mistakes.rs`) or who keeps one from spreading (`written.rs`).
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -18,13 +18,18 @@ use serde::de::{
 };
 use serde::{Deserializer, forward_to_deserialize_any};
 
-use super::tree::{Kind, Node, Resolved, TOO_LONG, push_index, push_key, resolve};
+use super::mistakes::{Mistakes, Place};
+use super::path::{push_index, push_key};
+use super::tree::{Kind, Node, Resolved, TOO_LONG, resolve};
 use super::words::{in_plain_words, invisible, shown, unknown_key};
-use super::{Expand, HANDED, Mistakes, Place, TEXT_OR_KEYS, WRITTEN};
+use super::written::{HANDED, TEXT_OR_KEYS, WRITTEN};
 use crate::platform::pace;
 
 /// How a reference begins in a text.
 const REFERENCE: &str = "${";
+
+/// Makes the value of a text that has references in it, or says what is wrong with them.
+pub type Expand<'e> = &'e dyn Fn(&str) -> Result<String, String>;
 
 /// Deserializes a tree. `None` means that a mistake says why; with a value there can be mistakes
 /// as well.
@@ -151,7 +156,7 @@ struct Reader<'a> {
     node: &'a Node<'a>,
     path: &'a Path<'a>,
     context: &'a Context<'a>,
-    /// Whether a [`Written`](super::Written) around this very node keeps its failure already.
+    /// Whether a [`Written`](super::written::Written) around this very node keeps its failure already.
     kept: bool,
     /// Whether the node is the key of a mapping, which is as it is written.
     is_key: bool,
@@ -450,7 +455,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 }
 
-/// The one value inside a [`super::Written`]. `None` says that it failed and that this is recorded.
+/// The one value inside a [`super::written::Written`]. `None` says that it failed and that this is recorded.
 struct Single<'a>(Option<Reader<'a>>);
 
 impl<'de> SeqAccess<'de> for Single<'_> {

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
+use serde::{Deserialize, Deserializer};
+
+use super::mistakes::MAX_TOLD;
 use super::*;
 
 #[derive(Debug, Default, Deserialize, PartialEq)]

@@ -6,15 +6,14 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 
 use super::diagnosis::{Diagnosis, diagnose, tab};
-use super::words::shown;
-use super::{Mistakes, Place};
+use super::mistakes::{Mistakes, Place};
+use super::path::{push_index, push_key};
 use crate::platform::pace;
 
 /// The largest text that is read, in bytes: a file beyond it is not a configuration, and its
@@ -93,20 +92,6 @@ pub(super) fn resolve(text: &str) -> Resolved {
     } else {
         Resolved::Text
     }
-}
-
-/// Appends a key to a path.
-pub(super) fn push_key(path: &mut String, key: &str) {
-    if !path.is_empty() {
-        path.push('.');
-    }
-    path.push_str(&shown(key));
-}
-
-/// Appends the index of a list to a path.
-pub(super) fn push_index(path: &mut String, index: usize) {
-    // Writing to a string cannot fail.
-    let _ = write!(path, "[{index}]");
 }
 
 /// Reads the one document of a text, which stands behind so many lines of its file. `None` means that no tree could be built, and that at least

@@ -1,0 +1,176 @@
+//! What is wrong with a file, and where: the lines that operators are told.
+//!
+//! A mistake is one line, `file:line:column: path: what is wrong; what to write instead`, without a path
+//! where it is of the whole file. This file does not look for any.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Display};
+use std::sync::Arc;
+
+use super::path::push_key;
+
+/// Where something is written. The default place means that nobody knows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Place {
+    /// The name of the file as it was given.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// The way from the root, such as `accounts.acme.tokens[0].hash`; `.` is the root itself.
+    pub path: Arc<str>,
+}
+
+impl Place {
+    /// The same spot, with one more key on the path.
+    pub fn key(&self, key: &str) -> Place {
+        let mut path = match &*self.path {
+            "." => String::new(),
+            path => String::from(path),
+        };
+        push_key(&mut path, key);
+        Place { path: path.into(), ..self.clone() }
+    }
+
+    pub(super) fn new(file: &Arc<str>, line: usize, column: usize, path: String) -> Place {
+        let path = if path.is_empty() { Arc::from(".") } else { path.into() };
+        Place { file: Arc::clone(file), line, column, path }
+    }
+}
+
+/// One thing that is wrong with a file: nothing of the configuration comes into force.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mistake {
+    /// Where it is.
+    pub place: Place,
+    /// What is wrong and, behind a `; `, what to write instead.
+    pub what: String,
+}
+
+/// One thing in a file that is allowed, and yet probably not what was meant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Warning {
+    /// Where it is.
+    pub place: Place,
+    /// What will happen and, behind a `; `, what to write instead.
+    pub what: String,
+}
+
+impl Display for Mistake {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_line(formatter, &self.place, "", &self.what)
+    }
+}
+
+impl Display for Warning {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_line(formatter, &self.place, "warning: ", &self.what)
+    }
+}
+
+/// One line that editors can jump by, whatever the text was made of.
+fn write_line(formatter: &mut fmt::Formatter<'_>, place: &Place, severity: &str, what: &str) -> fmt::Result {
+    let Place { file, line, column, path } = place;
+    write!(formatter, "{file}:{line}:{column}: ")?;
+    // What is wrong with a file as a whole has no path in it.
+    if !path.is_empty() && **path != *"." {
+        write!(formatter, "{path}: ")?;
+    }
+    formatter.write_str(severity)?;
+    for character in what.chars() {
+        if character.is_control() {
+            write!(formatter, "{}", character.escape_default())?;
+        } else {
+            write!(formatter, "{character}")?;
+        }
+    }
+    Ok(())
+}
+
+/// Mistakes, and as many warnings, that are kept of one configuration: nobody reads more at a time, and a
+/// file can have millions.
+pub(super) const MAX_TOLD: usize = 1000;
+
+/// The mistakes and the warnings found so far, each once, in the order of file, line and column. What
+/// goes beyond a thousand of either is only counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mistakes {
+    mistakes: BTreeSet<Mistake>,
+    warnings: BTreeSet<Warning>,
+    /// Mistakes that were not kept.
+    more: usize,
+}
+
+impl Mistakes {
+    /// Adds a mistake, unless the same one is there already.
+    pub fn push(&mut self, place: Place, what: impl Into<String>) {
+        if self.mistakes.len() < MAX_TOLD {
+            self.mistakes.insert(Mistake { place, what: what.into() });
+        } else {
+            self.more = self.more.saturating_add(1);
+        }
+    }
+
+    /// Adds a warning, unless the same one is there already. It keeps nothing from coming into force.
+    pub fn warn(&mut self, place: Place, what: impl Into<String>) {
+        if self.warnings.len() < MAX_TOLD {
+            self.warnings.insert(Warning { place, what: what.into() });
+        }
+    }
+
+    /// Adds everything of others, whose places are moved.
+    pub fn take_over(&mut self, others: Mistakes, moved: impl Fn(Place) -> Place) {
+        self.more = self.more.saturating_add(others.more);
+        for Mistake { place, what } in others.mistakes {
+            self.push(moved(place), what);
+        }
+        for Warning { place, what } in others.warnings {
+            self.warn(moved(place), what);
+        }
+    }
+
+    /// Whether nothing is wrong. There can be warnings all the same.
+    pub fn is_empty(&self) -> bool {
+        self.mistakes.is_empty()
+    }
+
+    /// How many mistakes there are.
+    pub fn len(&self) -> usize {
+        self.mistakes.len().saturating_add(self.more)
+    }
+
+    /// Whether something is wrong with the value at a place, or with a part of it.
+    pub fn touch(&self, place: &Place) -> bool {
+        self.mistakes.iter().any(|mistake| {
+            let rest = mistake.place.path.strip_prefix(&*place.path);
+            mistake.place.file == place.file && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
+    }
+
+    /// The mistakes in order, as far as they are kept.
+    pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
+        self.mistakes.iter()
+    }
+
+    /// The warnings in order, as far as they are kept.
+    pub fn warnings(&self) -> impl Iterator<Item = &Warning> {
+        self.warnings.iter()
+    }
+
+    /// Takes the warnings out.
+    pub fn take_warnings(&mut self) -> Vec<Warning> {
+        std::mem::take(&mut self.warnings).into_iter().collect()
+    }
+}
+
+/// The mistakes, one a line; warnings are shown by who wants them.
+impl Display for Mistakes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.mistakes.iter().try_for_each(|mistake| writeln!(formatter, "{mistake}"))?;
+        match self.more {
+            0 => Ok(()),
+            more => writeln!(formatter, "and {more} more mistakes"),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What a lookup of a server's name gives, and how soon there is another one.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::upstream::settings::MAX_SERVERS;
+
+/// How soon a name is looked up again that has never been resolved; also what clients are told.
+pub const RETRY: Duration = Duration::from_secs(1);
+
+/// Addresses in an order of their own, so that a resolver that turns them round changes nothing.
+pub fn in_order(addresses: impl Iterator<Item = SocketAddr>) -> Box<[SocketAddr]> {
+    let mut addresses: Vec<SocketAddr> = addresses.collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses.truncate(MAX_SERVERS);
+    addresses.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_an_answer_means_nothing() {
+        let address = |last| SocketAddr::from(([10, 0, 0, last], 80));
+        let wanted = [address(1), address(2), address(3)];
+        for order in [[3, 1, 2, 1], [1, 2, 3, 3], [2, 3, 1, 2]] {
+            assert_eq!(*in_order(order.into_iter().map(address)), wanted);
+        }
+        assert_eq!(in_order((0..=255).map(address)).len(), MAX_SERVERS);
+    }
+}
