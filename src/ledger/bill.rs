@@ -6,9 +6,9 @@ use tokio::sync::oneshot;
 
 use super::order::{Recorded, Stage};
 use super::{Durability, Ledger};
-use crate::policy::credits::{CreditAccount, Hold};
+use crate::policy::credits::{CreditAccount, Hold, Receipt};
+use crate::policy::http::transaction_id::TransactionId;
 use crate::policy::problem::{Problem, Row};
-use crate::policy::respond::TransactionId;
 
 /// What an answer costs, and whom. Dropping it costs nobody anything until it has
 /// [fallen due](Bill::fall_due).
@@ -25,14 +25,6 @@ struct Due<'p> {
     hold: Hold<'p>,
     price: u32,
     transaction: TransactionId,
-}
-
-/// What a paying client is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    pub charged: u32,
-    /// What the next request can hold.
-    pub remaining: u64,
 }
 
 impl<'p> Bill<'p> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::fault::LedgerFault;
 use crate::policy::credits::CreditAccount;
 use crate::policy::credits::balance::BalanceSnapshot;
-use crate::policy::respond::TransactionId;
+use crate::policy::http::transaction_id::TransactionId;
 
 /// The key of the row of a first grant, which no operator's key can be.
 pub const FIRST_GRANT: &str = "first-grant";

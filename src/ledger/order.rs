@@ -16,7 +16,7 @@ use super::question::Question;
 use crate::platform::channel::Channel;
 use crate::policy::Policy;
 use crate::policy::credits::CreditAccount;
-use crate::policy::respond::TransactionId;
+use crate::policy::http::transaction_id::TransactionId;
 
 /// What the ledger's task and everybody else both know.
 #[derive(Debug, Default)]

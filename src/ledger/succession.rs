@@ -21,7 +21,7 @@ use super::batch::address;
 use super::order::{BalanceState, Charge, LedgerCommand, Recorded, Shared, Stage};
 use crate::platform::channel::Channel;
 use crate::policy::credits::CreditAccount;
-use crate::policy::respond::TransactionId;
+use crate::policy::http::transaction_id::TransactionId;
 
 /// How long a successor waits for the file before it tries to open it all the same.
 const INHERITANCE_PATIENCE: Duration = Duration::from_secs(60);

@@ -18,8 +18,8 @@ use crate::ledger::entry::Kind;
 use crate::ledger::order::BalanceState;
 use crate::ledger::{Answer, Bill, Ledger, Storage};
 use crate::policy::credits::Hold;
+use crate::policy::http::transaction_id::TransactionId;
 use crate::policy::problem::{Problem, Row};
-use crate::policy::respond::TransactionId;
 
 /// Random histories that the books are compared over.
 const HISTORIES: u32 = 100_000;

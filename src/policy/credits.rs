@@ -127,6 +127,14 @@ impl Drop for Hold<'_> {
     }
 }
 
+/// What a paying client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    pub charged: u32,
+    /// What the next request can hold.
+    pub remaining: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

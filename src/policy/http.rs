@@ -4,4 +4,6 @@ pub(crate) mod chunked;
 pub mod head;
 pub mod json;
 pub mod media;
+pub mod text_of_second;
 pub mod trace_context;
+pub mod transaction_id;

@@ -7,14 +7,13 @@ use std::cell::RefCell;
 use std::io::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
-use uuid::Uuid;
-
-use crate::ledger::Receipt;
-use crate::platform::clock::TextOfSecond;
 use crate::policy::admit::Trail;
+use crate::policy::credits::Receipt;
 use crate::policy::http::head::Lines;
 use crate::policy::http::media::{JSON, MediaType, PROBLEM_JSON, prefers_problem_json};
+use crate::policy::http::text_of_second::TextOfSecond;
 use crate::policy::http::trace_context::Trace;
+use crate::policy::http::transaction_id::TransactionId;
 use crate::policy::page::Rendition;
 use crate::policy::problem::messages::{Shape, Wording};
 use crate::policy::problem::{Hint, Problem};
@@ -24,44 +23,6 @@ use crate::policy::{Policy, Preflight, cors};
 /// `Access-Control-Expose-Headers` of every answer that a browser may read.
 pub(crate) const EXPOSED_HEADERS: &str = "Reference-Id, Transaction-Id, X-Rate-Limit-Limit, X-Rate-Limit-Remaining, \
      X-Rate-Limit-Reset, RateLimit, RateLimit-Policy, Retry-After, X-Credits-Charged, X-Credits-Remaining";
-
-/// The identity of one exchange: `Transaction-Id`, made by us.
-#[derive(Clone, Copy, Debug)]
-pub struct TransactionId([u8; uuid::fmt::Hyphenated::LENGTH]);
-
-impl TransactionId {
-    /// A new random one (RFC 9562, version 4).
-    pub fn random() -> TransactionId {
-        TransactionId::of(*Uuid::new_v4().as_bytes())
-    }
-
-    /// The one with these bytes.
-    pub fn of(id: [u8; 16]) -> TransactionId {
-        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-        Uuid::from_bytes(id).hyphenated().encode_lower(&mut text);
-        TransactionId(text)
-    }
-
-    /// The one of examples.
-    pub const EXAMPLE: TransactionId = TransactionId(*b"7f1c0a52-3b0e-4d7e-9c55-0d2f6a1e8b34");
-
-    /// Its text.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Its text, as text.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-
-    /// One that another process has made; `None` if it is none.
-    pub fn parse(text: &str) -> Option<TransactionId> {
-        let mut own = [0; uuid::fmt::Hyphenated::LENGTH];
-        Uuid::try_parse(text).ok()?.hyphenated().encode_lower(&mut own);
-        Some(TransactionId(own))
-    }
-}
 
 /// What a response says.
 #[derive(Clone, Copy)]

@@ -16,9 +16,9 @@ use super::names::{Names, TimeUnit};
 use super::otlp_span::version;
 use super::request_record::Seen;
 use super::tables::Times;
-use crate::platform::clock::TextOfSecond;
 use crate::policy::http::head::Version;
 use crate::policy::http::json::{Object, write_number};
+use crate::policy::http::text_of_second::TextOfSecond;
 use crate::policy::http::trace_context::write_hex;
 
 /// Bytes of a reference's digest that are logged.

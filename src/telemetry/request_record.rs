@@ -17,11 +17,12 @@ use crate::policy::Policy;
 use crate::policy::admit::Trail;
 use crate::policy::http::head::{Lines, Version};
 use crate::policy::http::trace_context::{Part, Trace};
+use crate::policy::http::transaction_id::TransactionId;
 use crate::policy::problem::Problem;
 use crate::policy::problem::blame::Spent;
 use crate::policy::problem::messages::Wording;
 use crate::policy::rate::Now;
-use crate::policy::respond::{Outcome, TransactionId};
+use crate::policy::respond::Outcome;
 
 /// A request and what is known of it.
 pub struct RequestRecord<'r> {

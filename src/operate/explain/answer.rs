@@ -3,7 +3,8 @@
 use super::asked::Asked;
 use super::dry_run::{Ending, Trial};
 use super::seen;
-use crate::policy::respond::{self, Context, Outcome, Sink, TransactionId};
+use crate::policy::http::transaction_id::TransactionId;
+use crate::policy::respond::{self, Context, Outcome, Sink};
 use crate::policy::{Policy, account_info};
 
 /// A whole response; every text is without tokens.
