@@ -16,8 +16,8 @@ use tollgate::operate::demo;
 use tollgate::policy::Policy;
 use tollgate::policy::admit::{Ingress, Trail, admit};
 use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
+use tollgate::policy::now::Now;
 use tollgate::policy::problem::{Problem, Row};
-use tollgate::policy::rate::Now;
 use tollgate::policy::respond::{self, Context, Http1Sink, Outcome, TransactionId};
 
 const LIMITS: HeadLimits = HeadLimits { target_bytes: 8192, header_bytes: 16_384, header_lines: 64 };

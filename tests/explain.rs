@@ -11,7 +11,7 @@ use serde_json::Value;
 use tollgate::operate::explain::{self, Asked, Explanation, Outcome, Places, Verdict};
 use tollgate::policy::Policy;
 use tollgate::policy::http::head::{Peer, Version as Head};
-use tollgate::policy::rate::Now;
+use tollgate::policy::now::Now;
 
 use crate::contract;
 use crate::support::{Backend, CANARY, Configuration, Gateway, Request, Response, VERSIONS, Version, paying, token};

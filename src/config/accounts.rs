@@ -23,7 +23,7 @@ use crate::policy::check::domain::{DomainList, Domains};
 use crate::policy::check::network::{Networks, Ranges};
 use crate::policy::credits::CreditAccount;
 use crate::policy::rate::{Allowance, Rate, Tat, Window};
-use crate::site::status::history::Seconds;
+use crate::policy::seconds::Seconds;
 
 /// Mistakes that one JSON Lines file may have before the rest of it is left alone.
 const MAX_MISTAKES_PER_FILE: usize = 20;

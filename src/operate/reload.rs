@@ -33,7 +33,7 @@ use crate::platform::{files, pace};
 use crate::policy::Policy;
 use crate::policy::account::Account;
 use crate::policy::account::in_order::InOrder;
-use crate::policy::rate::Now;
+use crate::policy::now::Now;
 use lookout::{Lookout, Mark, Marks, Next, WATCH_INTERVAL};
 
 /// Bytes of a file that are looked at at once: there may be hundreds of megabytes of accounts.

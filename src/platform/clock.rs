@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::policy::rate::Now;
+use crate::policy::now::Now;
 
 /// The clocks, with the moment from which the monotonic one counts.
 #[derive(Clone, Copy, Debug)]

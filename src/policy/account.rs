@@ -16,8 +16,9 @@ use smallvec::SmallVec;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
 use crate::policy::credits::CreditAccount;
+use crate::policy::now::Now;
 use crate::policy::problem::{Problem, Row};
-use crate::policy::rate::{Now, Rate, Tat};
+use crate::policy::rate::{Rate, Tat};
 
 /// Products that one configuration can have: a token's products are the bits of one word.
 pub const MAX_PRODUCTS: usize = 64;

@@ -15,10 +15,10 @@ use crate::policy::check::header::HeaderRule;
 use crate::policy::check::network::{Client, client};
 use crate::policy::credits::CreditAccount;
 use crate::policy::http::head::{Head, Lines, One};
+use crate::policy::now::Now;
 use crate::policy::observer::{Check, Observer, Unobserved};
 use crate::policy::page::{ListenerScope, Page};
 use crate::policy::problem::{Hint, Problem, Row};
-use crate::policy::rate::Now;
 use crate::policy::tariff::{Passed, Tariff};
 use crate::policy::{Policy, Preflight, Product, Route, cors};
 

@@ -17,10 +17,10 @@ use crate::policy::Policy;
 use crate::policy::admit::Trail;
 use crate::policy::http::head::{Lines, Version};
 use crate::policy::http::trace_context::{Part, Trace};
+use crate::policy::now::Now;
 use crate::policy::problem::Problem;
 use crate::policy::problem::blame::Spent;
 use crate::policy::problem::messages::Wording;
-use crate::policy::rate::Now;
 use crate::policy::respond::{Outcome, TransactionId};
 
 /// A request and what is known of it.
