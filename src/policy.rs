@@ -18,6 +18,7 @@ pub mod rate;
 pub mod respond;
 pub mod seconds;
 pub mod tariff;
+pub mod trail;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use crate::ledger::Receipt;
 use crate::platform::clock::TextOfSecond;
-use crate::policy::admit::Trail;
 use crate::policy::http::head::Lines;
 use crate::policy::http::media::{JSON, MediaType, PROBLEM_JSON, prefers_problem_json};
 use crate::policy::http::trace_context::Trace;
@@ -20,6 +19,7 @@ use crate::policy::page::Rendition;
 use crate::policy::problem::messages::{Shape, Wording};
 use crate::policy::problem::{Hint, Problem};
 use crate::policy::rate::RateState;
+use crate::policy::trail::Trail;
 use crate::policy::{Policy, Preflight, cors};
 
 /// `Access-Control-Expose-Headers` of every answer that a browser may read.

@@ -14,7 +14,6 @@ use uuid::Uuid;
 use super::tables::{Ending, Tables, Times};
 use super::{Telemetry, access_line, otlp_span};
 use crate::policy::Policy;
-use crate::policy::admit::Trail;
 use crate::policy::http::head::{Lines, Version};
 use crate::policy::http::trace_context::{Part, Trace};
 use crate::policy::now::Now;
@@ -22,6 +21,7 @@ use crate::policy::problem::Problem;
 use crate::policy::problem::blame::Spent;
 use crate::policy::problem::messages::Wording;
 use crate::policy::respond::{Outcome, TransactionId};
+use crate::policy::trail::Trail;
 
 /// A request and what is known of it.
 pub struct RequestRecord<'r> {
