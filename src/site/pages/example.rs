@@ -9,7 +9,7 @@ mod curl;
 use serde_json::{Map, Value};
 
 use crate::policy::http::head::{Field, Lines, Version};
-use crate::policy::problem::guide::{Change, Holder, Provoke};
+use crate::policy::problem::guide::entry::{Change, Holder, Provoke};
 use crate::policy::problem::{Hint, Problem, Row};
 use crate::policy::{Limits, Policy, Product};
 

@@ -18,7 +18,7 @@ use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
 use crate::policy::now::Now;
 use crate::policy::page::{Draft, Freshness};
-use crate::policy::problem::guide::Retry;
+use crate::policy::problem::guide::entry::Retry;
 use crate::policy::problem::messages::Words;
 use crate::policy::problem::{Fault, Row};
 use crate::policy::rate::{Rate, Tat, Window};
