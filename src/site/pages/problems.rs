@@ -9,9 +9,10 @@ use std::time::Duration;
 use askama::Template;
 use serde::Serialize;
 
+use super::draft::{Drafted, Own, rendered};
 use super::example::{self, Example};
+use super::headers;
 use super::shell::Shell;
-use super::{Drafted, Own, headers};
 use crate::platform::pace;
 use crate::policy::account::{Account, Expiry, Principal, ProductSet, Token};
 use crate::policy::check::domain::Domains;
@@ -27,14 +28,6 @@ use crate::policy::trail::Trail;
 use crate::policy::{Policy, Product};
 use crate::site::brand::Link;
 use crate::site::destinations::Destination;
-
-/// The operator's own words for a row's page.
-#[derive(Clone, Debug, Default)]
-pub struct OwnWords {
-    pub meaning: Option<String>,
-    pub causes: Vec<String>,
-    pub remedy: Vec<String>,
-}
 
 /// The moment at which examples are answered: any would do, but the same one each time, so that a
 /// page changes only when its words do.
@@ -122,7 +115,7 @@ pub fn pages(policy: &Policy, own: &Own, window: Option<&Arc<Window>>) -> Vec<Dr
         shell.trail = vec![Link::new("Problems", "/problems")];
         shell.alternate = Some("application/json");
         let value = serde_json::to_value(view).unwrap_or_default();
-        let html = super::rendered(&ProblemHtml { shell, view });
+        let html = rendered(&ProblemHtml { shell, view });
         pages.push((path, vec![html, Draft::json(&value, Freshness::Document)]));
     }
     pages
@@ -138,7 +131,7 @@ fn index(policy: &Policy, views: &[View]) -> Vec<Draft> {
     let value = serde_json::json!({ "problems": list.collect::<Vec<_>>() });
     let known = views.iter().find(|view| view.slug == "token-unknown").or(views.first());
     let object = known.map(|view| in_order(&view.object)).unwrap_or_default();
-    let html = super::rendered(&IndexHtml { shell, views, object });
+    let html = rendered(&IndexHtml { shell, views, object });
     vec![html, Draft::json(&value, Freshness::Document)]
 }
 

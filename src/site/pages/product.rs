@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Own;
+use super::draft::Own;
 use super::example::Example;
 use super::fields::{self, Field};
 use super::prices::{self, Prices};
