@@ -8,7 +8,7 @@ pub mod shown;
 use serde_json::{Map, Value, json};
 
 use super::draft::Own;
-use super::example::Example;
+use super::example::request::Example;
 use super::headers;
 use super::product::{View, pattern};
 use crate::platform::pace;

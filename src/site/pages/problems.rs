@@ -10,7 +10,8 @@ use askama::Template;
 use serde::Serialize;
 
 use super::draft::{Drafted, Own, rendered};
-use super::example::{self, Example};
+use super::example;
+use super::example::request::{Body, Example};
 use super::headers;
 use super::shell::Shell;
 use crate::platform::pace;
@@ -243,7 +244,7 @@ fn answer(
         problem = refused.filter(|refused| refused.row == row).unwrap_or(problem);
     }
     // A body is waited for when everything else of a request is known to be right.
-    let was_admitted = matches!(example.body, example::Body::NeverSent(_));
+    let was_admitted = matches!(example.body, Body::NeverSent(_));
     let principal =
         known.as_ref().map(|(token, account)| Principal { token, token_place: 0, account, account_place: 0 });
     let trail = Trail {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::draft::Own;
-use super::example::Example;
+use super::example::request::Example;
 use super::fields::{self, Field};
 use super::prices::{self, Prices};
 use crate::platform::pace;
