@@ -112,7 +112,7 @@ impl<'c> AccountsBuilder<'c> {
             windows: HashMap::new(),
             networks: HashSet::new(),
             domains: HashSet::new(),
-            accounts: known.map(Accounts::following).unwrap_or_default(),
+            accounts: known.map_or_else(|| Accounts::new(pace::step), Accounts::following),
         }
     }
 
