@@ -247,7 +247,7 @@ impl<'a> Unchanged<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::account::tests::{account, key};
+    use crate::policy::account::samples::{account, key};
 
     fn digest(number: u32) -> Digest {
         Digest::of(&number.to_le_bytes())
