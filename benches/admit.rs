@@ -10,9 +10,10 @@ use divan::{Bencher, black_box};
 use tollgate::config;
 use tollgate::operate::demo;
 use tollgate::policy::Policy;
-use tollgate::policy::admit::{Ingress, Trail, admit};
+use tollgate::policy::admit::{Ingress, admit};
 use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
-use tollgate::policy::rate::Now;
+use tollgate::policy::now::Now;
+use tollgate::policy::trail::Trail;
 
 fn main() {
     // Many calls in one sample: a single one is near the precision of the clock.

@@ -14,12 +14,13 @@ use std::time::Duration;
 use tollgate::config;
 use tollgate::operate::demo;
 use tollgate::policy::Policy;
-use tollgate::policy::admit::{Ingress, Trail, admit};
+use tollgate::policy::admit::{Ingress, admit};
 use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::http::transaction_id::TransactionId;
+use tollgate::policy::now::Now;
 use tollgate::policy::problem::{Problem, Row};
-use tollgate::policy::rate::Now;
 use tollgate::policy::respond::{self, Context, Http1Sink, Outcome};
+use tollgate::policy::trail::Trail;
 
 const LIMITS: HeadLimits = HeadLimits { target_bytes: 8192, header_bytes: 16_384, header_lines: 64 };
 const ANSWER: &str = r#"{"result":{"number":"+44 7400 123456","validated_phone_number":"+447400123456","formatted_phone_number":"+44 7400 123456","phone_type":"Mobile","confidence":"Verified"}}"#;

@@ -33,7 +33,7 @@ fn scattered(size: u32) -> impl FnMut() -> u32 {
 
 #[divan::bench(args = SIZES)]
 fn token(bencher: Bencher<'_, '_>, size: u32) {
-    let mut accounts = Accounts::default();
+    let mut accounts = Accounts::new(|| {});
     for number in 0..size {
         let token = Token {
             name: "bench".into(),

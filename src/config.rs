@@ -57,7 +57,7 @@ use crate::config::yaml::{Mistakes, Place};
 use crate::platform::clock::unix_seconds;
 use crate::platform::files::{self, Unreadable};
 use crate::platform::pace;
-use crate::site::status::history::Seconds;
+use crate::policy::seconds::Seconds;
 
 /// Where a configuration and the files it names are read from.
 #[derive(Clone, Debug)]

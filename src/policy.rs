@@ -10,12 +10,15 @@ pub mod check;
 pub(crate) mod cors;
 pub mod credits;
 pub mod http;
+pub mod now;
 pub mod observer;
 pub mod page;
 pub mod problem;
 pub mod rate;
 pub mod respond;
+pub mod seconds;
 pub mod tariff;
+pub mod trail;
 
 use std::collections::HashMap;
 use std::sync::Arc;

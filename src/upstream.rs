@@ -33,8 +33,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::platform::clock::Clock;
+use crate::policy::now::Now;
 use crate::policy::problem::{Hint, Problem, Row};
-use crate::policy::rate::{Now, whole_seconds};
+use crate::policy::rate::whole_seconds;
 use crate::upstream::settings::Upstream;
 use crate::upstream::settings::{Address, MAX_SERVERS};
 use blame::{Asker, Shut};

@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
 use tollgate::operate::explain::{self, Asked, Explanation, Outcome, Places, Verdict};
 use tollgate::policy::http::head::{Peer, Version as Head};
-use tollgate::policy::rate::Now;
+use tollgate::policy::now::Now;
 
 use crate::contract;
 use crate::support::{Backend, CANARY, Configuration, Gateway, Request, Response, VERSIONS, Version, paying, token};

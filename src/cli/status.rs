@@ -20,9 +20,9 @@ use crate::operate::admin::client::{self, Client};
 use crate::operate::status_recorder::{Refused, unix_seconds};
 use crate::operate::status_store::{Changes, StatusStore};
 use crate::policy::Policy;
+use crate::policy::seconds::Seconds;
 use crate::site::status::StatusSettings;
 use crate::site::status::book::Book;
-use crate::site::status::history::Seconds;
 use crate::site::status::notice::{MAX_NOTICES, Moment, NoticeBody, Shown, Stage, Wanted, notice};
 use crate::site::status::{example, publish};
 

@@ -23,7 +23,7 @@ use crate::policy::check::domain::{DomainList, Domains};
 use crate::policy::check::network::{Networks, Ranges};
 use crate::policy::credits::CreditAccount;
 use crate::policy::rate::{Allowance, Rate, Tat, Window};
-use crate::site::status::history::Seconds;
+use crate::policy::seconds::Seconds;
 
 /// Mistakes that one JSON Lines file may have before the rest of it is left alone.
 const MAX_MISTAKES_PER_FILE: usize = 20;
@@ -112,7 +112,7 @@ impl<'c> AccountsBuilder<'c> {
             windows: HashMap::new(),
             networks: HashSet::new(),
             domains: HashSet::new(),
-            accounts: known.map(Accounts::following).unwrap_or_default(),
+            accounts: known.map_or_else(|| Accounts::new(pace::step), Accounts::following),
         }
     }
 

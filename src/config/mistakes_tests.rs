@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use super::tests::Scratch;
 use super::{Source, listener_tests, parse_following};
-use crate::site::status::history::Seconds;
+use crate::policy::seconds::Seconds;
 
 /// The cases, from the root of the package.
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/mistakes");

@@ -5,7 +5,7 @@ use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
 use crate::policy::problem::messages::Text;
 use crate::policy::problem::{Fault, Row, Status, TABLE};
 use crate::site::destinations::{Destination, Destinations};
-use crate::site::pages::problems::OwnWords;
+use crate::site::pages::draft::OwnWords;
 
 pub mod written {
     //! The keys as they are written.

@@ -341,7 +341,7 @@ fn the_defaults_of_accounts_are_stated() {
     states("`burst`\n    # at once (default: the limit)");
     let state = policy.accounts[0]
         .rate
-        .state(crate::policy::rate::Now { monotonic: std::time::Duration::ZERO, unix_seconds: 0, unix_nanos: 0 })
+        .state(crate::policy::now::Now { monotonic: std::time::Duration::ZERO, unix_seconds: 0, unix_nanos: 0 })
         .unwrap();
     assert_eq!(state.allowance.burst.get(), 7);
     let token = &policy.accounts.keys().next().unwrap().token;

@@ -7,9 +7,10 @@ use super::common::listed;
 use super::products::Draft;
 use super::units::{Parsed, Text};
 use crate::config::yaml::{Listed, Mistakes, Place, Written};
+use crate::policy::seconds::Seconds;
 use crate::site::status::StatusSettings;
 use crate::site::status::burn::{Burn, Rule};
-use crate::site::status::history::{HOUR, HOURS_KEPT, Seconds};
+use crate::site::status::history::{HOUR, HOURS_KEPT};
 use crate::site::status::notice::{MAX_NOTICES, Matter, Moment, Notice, check_text, check_times};
 
 /// Rules in a list; three are usual.

@@ -10,7 +10,7 @@ use crate::platform::pace;
 use crate::policy::Policy;
 use crate::policy::account::Account;
 use crate::policy::account::in_order::InOrder;
-use crate::policy::rate::Now;
+use crate::policy::now::Now;
 use crate::site::brand::Site;
 use crate::site::status::StatusSettings;
 use crate::telemetry::sampling::Sampling;

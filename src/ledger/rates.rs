@@ -114,7 +114,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::policy::rate::{Allowance, Now};
+    use crate::policy::now::Now;
+    use crate::policy::rate::Allowance;
 
     fn window(limit: u32, seconds: u64, burst: u32) -> Arc<Window> {
         let [limit, burst] = [limit, burst].map(|number| NonZeroU32::new(number).unwrap());

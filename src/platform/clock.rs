@@ -4,7 +4,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::policy::rate::Now;
+use crate::policy::now::Now;
 
 /// The clocks, with the moment from which the monotonic one counts.
 #[derive(Clone, Copy, Debug)]

@@ -7,23 +7,8 @@
 pub mod client;
 mod files;
 pub mod follow;
+mod provider;
 pub mod server;
 pub(crate) mod stream;
 
-use std::sync::{Arc, LazyLock};
-
-use rustls::SupportedProtocolVersion;
-use rustls::crypto::CryptoProvider;
-use rustls::version::{TLS12, TLS13};
-
 pub use files::{FileFault, Overdue, Pair};
-
-/// The versions that are spoken, on both sides; rustls knows no older ones.
-const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
-
-/// The algorithms.
-static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::clone(&PROVIDER)
-}

@@ -6,6 +6,10 @@
 
 pub mod directory;
 pub mod in_order;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,8 +20,9 @@ use smallvec::SmallVec;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
 use crate::policy::credits::CreditAccount;
+use crate::policy::now::Now;
 use crate::policy::problem::{Problem, Row};
-use crate::policy::rate::{Now, Rate, Tat};
+use crate::policy::rate::{Rate, Tat};
 
 /// Products that one configuration can have: a token's products are the bits of one word.
 pub const MAX_PRODUCTS: usize = 64;
@@ -225,75 +230,5 @@ impl Principal<'_> {
         } else {
             Err(Problem::new(Row::ProductMismatch, "the token covers other products"))
         }
-    }
-}
-
-#[cfg(test)]
-pub mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn token(enabled: bool, expiry: Expiry, product: u8) -> Token {
-        let mut products = ProductSet::default();
-        products.insert(product);
-        Token { name: "t".into(), products, enabled, expiry, networks: Networks::Any, domains: Domains::Any }
-    }
-
-    /// A token that may do everything.
-    pub fn key(name: &str, digest: Digest) -> Key {
-        Key { digest, token: Token { name: name.into(), ..token(true, Expiry::Never, 0) } }
-    }
-
-    /// An account that may use everything.
-    pub fn account(name: &str, keys: impl IntoIterator<Item = Key>) -> Account {
-        Account {
-            name: name.into(),
-            rate: Rate::Unlimited,
-            account_info_rate: Tat::default(),
-            credit_accounts: CreditAccounts::None,
-            keys: keys.into_iter().collect(),
-        }
-    }
-
-    #[test]
-    fn a_digest_reads_what_it_writes_and_shows_nothing() {
-        let digest = Digest::of(b"demo-live");
-        assert_eq!(Digest::parse(&digest.text()), Ok(digest));
-        assert_eq!(Digest::parse(&digest.text().to_uppercase().replace("SHA256", "sha256")), Ok(digest));
-        assert_eq!(
-            Digest::of(b"abc").text(),
-            "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
-        assert_eq!(format!("{digest:?}"), "***");
-        for text in ["", "abc", "sha256:", "sha256:00", "md5:00", &digest.text().replace('a', "g")] {
-            assert!(Digest::parse(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn disabled_comes_before_expired_before_another_product() {
-        let account = account("a", []);
-        let day = 20_000;
-        let at = |seconds| Now { monotonic: Duration::ZERO, unix_seconds: seconds, unix_nanos: 0 };
-        let last_second = (u64::from(day) + 1) * 86_400 - 1;
-        for (token, now, expected) in [
-            (token(true, Expiry::LastDay(day), 1), at(last_second), None),
-            (token(true, Expiry::LastDay(day), 1), at(last_second + 1), Some(Row::TokenExpired)),
-            (token(true, Expiry::Never, 1), at(u64::MAX), None),
-            (token(true, Expiry::Never, 2), at(0), Some(Row::ProductMismatch)),
-            (token(true, Expiry::LastDay(day), 2), at(last_second + 1), Some(Row::TokenExpired)),
-            (token(false, Expiry::LastDay(day), 2), at(last_second + 1), Some(Row::TokenDisabled)),
-        ] {
-            let principal = Principal { token: &token, token_place: 0, account: &account, account_place: 0 };
-            let verdict = principal.authorize(now).and_then(|()| principal.cover(1));
-            assert_eq!(verdict.err().map(|problem| problem.row), expected, "{token:?}");
-        }
-    }
-
-    #[test]
-    fn a_million_accounts_stay_small() {
-        // An account with one token, both counts of its `Arc`, and its share of a table that is filled by half.
-        let per_account = size_of::<Account>() + 2 * size_of::<usize>() + 2 * (directory::ENTRY_BYTES + 1);
-        assert!(per_account <= 240, "{per_account} bytes");
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::policy::account::Account;
 use crate::policy::credits::balance::BalanceSnapshot;
-use crate::policy::rate::Now;
+use crate::policy::now::Now;
 
 /// One JSON document about an account. Members of `credits` are whole numbers of credits, and
 /// `granted` is always the sum of the other three; `reset` is seconds since 1970-01-01 UTC. An

@@ -15,11 +15,12 @@ use crate::policy::check::header::HeaderRule;
 use crate::policy::check::network::{Client, client};
 use crate::policy::credits::CreditAccount;
 use crate::policy::http::head::{Head, Lines, One};
+use crate::policy::now::Now;
 use crate::policy::observer::{Check, Observer, Unobserved};
 use crate::policy::page::{ListenerScope, Page};
 use crate::policy::problem::{Hint, Problem, Row};
-use crate::policy::rate::Now;
 use crate::policy::tariff::{Passed, Tariff};
+use crate::policy::trail::Trail;
 use crate::policy::{Policy, Preflight, Product, Route, cors};
 
 /// Whether the gateway has room for one more request. The less room, the later in the order.
@@ -56,14 +57,6 @@ pub struct Ingress {
 impl Ingress {
     /// One to everything, with room.
     pub const OPEN: Ingress = Ingress { headroom: Headroom::Free, scope: ListenerScope::All };
-}
-
-/// What became known of a request on the way, also when it was refused: an answer's headers
-/// depend on it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Trail<'p> {
-    pub product: Option<&'p Product>,
-    pub principal: Option<Principal<'p>>,
 }
 
 /// What passed all checks of the head. Only `admit` makes one, and the exchange with an upstream

@@ -3,10 +3,10 @@
 //! The rules are those of contract section 9; the protocol is the WHATWG Fetch standard's,
 //! section 3.2. Which headers carry the outcome is `respond.rs`.
 
-use crate::policy::admit::Trail;
 use crate::policy::http::head::{Head, Lines, One};
 use crate::policy::page::ListenerScope;
 use crate::policy::problem::{Problem, Row};
+use crate::policy::trail::Trail;
 use crate::policy::{Policy, Preflight, Route};
 
 /// Whose path a preflight asks about; `None` if the request is no preflight.

@@ -3,19 +3,14 @@
 //! A [`Hold`] ends by its type: whoever drops it, for whatever reason, gives the credits back, and
 //! only [`Hold::settle`] spends them. Nothing here is written down; that is the ledger's.
 
+mod atomic;
 pub mod balance;
 
 use std::fmt;
 use std::sync::Arc;
 
-use super::credits::balance::{Balance, BalanceSnapshot, Short};
+use crate::policy::credits::balance::{Balance, BalanceSnapshot, Short};
 use crate::policy::problem::{Hint, Problem, Row};
-
-/// The atomics that a balance is made of; the model checker puts its own in their place.
-mod atomic {
-    pub use std::hint::spin_loop;
-    pub use std::sync::atomic::{AtomicU64, Ordering};
-}
 
 /// An account's credits for one product.
 pub struct CreditAccount {

@@ -17,18 +17,8 @@ use governor::nanos::Nanos;
 use governor::state::{NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
 
+use crate::policy::now::Now;
 use crate::policy::problem::{Hint, Problem, Row};
-
-/// The moment a request is judged at. Everything that depends on time takes it as an argument.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Now {
-    /// Time since the process started, by the monotonic clock: clock jumps do not move it.
-    pub monotonic: Duration,
-    /// Seconds since 1970-01-01 UTC, for expiry days and for the times clients read.
-    pub unix_seconds: u64,
-    /// Nanoseconds since that second began: what is rounded to whole seconds needs them.
-    pub unix_nanos: u32,
-}
 
 /// What an account may use: so many requests in a period, and so many at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,17 +7,18 @@ use std::cell::RefCell;
 use std::io::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::policy::admit::Trail;
 use crate::policy::credits::Receipt;
 use crate::policy::http::head::Lines;
 use crate::policy::http::media::{JSON, MediaType, PROBLEM_JSON, prefers_problem_json};
 use crate::policy::http::text_of_second::TextOfSecond;
 use crate::policy::http::trace_context::Trace;
 use crate::policy::http::transaction_id::TransactionId;
+use crate::policy::now::Now;
 use crate::policy::page::Rendition;
 use crate::policy::problem::messages::{Shape, Wording};
 use crate::policy::problem::{Hint, Problem};
-use crate::policy::rate::{Now, RateState};
+use crate::policy::rate::RateState;
+use crate::policy::trail::Trail;
 use crate::policy::{Policy, Preflight, cors};
 
 /// `Access-Control-Expose-Headers` of every answer that a browser may read.

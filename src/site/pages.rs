@@ -3,6 +3,7 @@
 //! All are rendered when a configuration is loaded, so that they can never be out of date, and are
 //! served from memory (`page.rs`). Nothing here names accounts, tokens, networks or backends.
 
+pub mod draft;
 pub mod example;
 pub mod fields;
 pub mod headers;
@@ -22,25 +23,9 @@ use crate::policy::rate::{Rate, Window};
 use crate::policy::{Endpoint, Policy};
 use crate::site::brand::Site;
 
-use example::Tokens;
+use draft::{Drafted, ICON_PATH, Own, STYLE_PATH, rendered};
 use markdown::ExtraPage;
-use problems::OwnWords;
 use shell::Shell;
-
-/// What the operator adds to the pages.
-#[derive(Debug)]
-pub struct Own {
-    /// How the pages look and what they are about.
-    pub site: Site,
-    /// Words for problems, by slug.
-    pub words: Vec<(Box<str>, OwnWords)>,
-    pub extra: Vec<ExtraPage>,
-    /// Whose tokens examples show.
-    pub examples: Tokens,
-}
-
-/// A page's path, which is without the base, and what it says in each of its media types.
-type Drafted = (String, Vec<Draft>);
 
 /// Renders all pages of a policy and puts them up. Those that say the
 /// same as `before`, the pages of the policy that this one follows, are not compressed again.
@@ -119,13 +104,6 @@ fn extra_page(site: &Site, extra: &ExtraPage) -> Drafted {
     (path, vec![html])
 }
 
-/// A template as a page for people. One that could not be rendered, which nothing can cause, says so.
-fn rendered(template: &impl askama::Template) -> Draft {
-    pace::step();
-    let text = template.render().unwrap_or_else(|_| "This page could not be written.".to_owned());
-    Draft::html(text, Freshness::Document)
-}
-
 /// The rate that most accounts have, if any has one, and whether all have it.
 fn usual_rate(policy: &Policy) -> (Option<&Arc<Window>>, bool) {
     let mut counted: Vec<(&Arc<Window>, usize)> = Vec::new();
@@ -142,12 +120,6 @@ fn usual_rate(policy: &Policy) -> (Option<&Arc<Window>>, bool) {
 
 /// Accounts whose rates are compared; there may be millions.
 const ACCOUNTS_LOOKED_AT: usize = 1000;
-
-/// Where the style sheet stands.
-pub const STYLE_PATH: &str = "/pages/style.css";
-
-/// Where the picture stands that browsers show beside a title when there is no logo.
-pub const ICON_PATH: &str = "/pages/icon.svg";
 
 /// A gate in the operator's colour.
 fn icon(site: &Site) -> Draft {

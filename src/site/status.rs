@@ -18,8 +18,8 @@ pub mod notice;
 pub mod publish;
 pub mod report;
 
+use crate::policy::seconds::Seconds;
 use burn::Burn;
-use history::Seconds;
 use notice::Notice;
 
 /// What the configuration says of the status.

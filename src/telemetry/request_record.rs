@@ -14,15 +14,15 @@ use uuid::Uuid;
 use super::tables::{Ending, Tables, Times};
 use super::{Telemetry, access_line, otlp_span};
 use crate::policy::Policy;
-use crate::policy::admit::Trail;
 use crate::policy::http::head::{Lines, Version};
 use crate::policy::http::trace_context::{Part, Trace};
 use crate::policy::http::transaction_id::TransactionId;
+use crate::policy::now::Now;
 use crate::policy::problem::Problem;
 use crate::policy::problem::blame::Spent;
 use crate::policy::problem::messages::Wording;
-use crate::policy::rate::Now;
 use crate::policy::respond::Outcome;
+use crate::policy::trail::Trail;
 
 /// A request and what is known of it.
 pub struct RequestRecord<'r> {

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::verdict::Verdict;
-use crate::policy::rate::Now;
+use crate::policy::now::Now;
 
 /// Accounts that are told apart. Further ones share a place with others, as if they were one account,
 /// which can only keep everybody in for longer.

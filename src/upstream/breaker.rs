@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::blame::{Asker, PLACES, Row, Shut, ShutUntil};
 use super::verdict::Verdict;
-use crate::policy::rate::Now;
+use crate::policy::now::Now;
 use crate::upstream::settings::BreakerRule;
 
 /// How a breaker stands.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use super::blame::{Asker, Row, Shut, ShutUntil};
 use super::health::Health;
 use super::verdict::Verdict;
-use crate::policy::rate::Now;
+use crate::policy::now::Now;
 use crate::upstream::settings::{EjectionRule, MAX_SERVERS};
 
 /// What is known of a server while it runs. It outlives the roster it stands in.

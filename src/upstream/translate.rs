@@ -8,8 +8,8 @@ use std::time::UNIX_EPOCH;
 use pingora_core::{Error, ErrorType};
 use serde::de::IgnoredAny;
 
+use crate::policy::now::Now;
 use crate::policy::problem::{Hint, Problem, Row};
-use crate::policy::rate::Now;
 use crate::policy::tariff::{Passed, Tariff};
 
 /// The largest `Retry-After` that is passed on, in seconds: one day.

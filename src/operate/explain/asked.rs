@@ -12,7 +12,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime};
 use clap::Args;
 
 use crate::policy::http::head::{Peer, Version};
-use crate::policy::rate::Now;
+use crate::policy::now::Now;
 
 /// Bytes of a body that is read from a file; routes allow far less.
 const MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;

@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use crate::policy::account::Principal;
-use crate::policy::admit::{Admission, Ingress, Trail, Turn, admit_observed};
+use crate::policy::admit::{Admission, Ingress, Turn, admit_observed};
 use crate::policy::check::body::TOO_LARGE;
 use crate::policy::http::head::{Field, Framing, Head, Lines, MAX_FIELDS, Scan, Version, scan};
 use crate::policy::observer::{Check, Observer};
 use crate::policy::page::Page;
 use crate::policy::problem::{Problem, Row};
+use crate::policy::trail::Trail;
 use crate::policy::{Policy, Preflight};
 
 use super::asked::Asked;

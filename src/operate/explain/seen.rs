@@ -8,7 +8,8 @@ use chrono::{DateTime, Days, NaiveDate};
 use crate::policy::account::{Account, Expiry};
 use crate::policy::check::network::{self, Client};
 use crate::policy::http::head::{Field, Lines, One, Peer};
-use crate::policy::rate::{Now, RateState};
+use crate::policy::now::Now;
+use crate::policy::rate::RateState;
 use crate::policy::{Policy, Product};
 
 /// Characters of a header's value that are shown.

@@ -14,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::files::{self, FileContents, FileFault, Overdue, Pair};
 use super::follow::{Files, Followed};
-use super::{VERSIONS, provider};
+use super::provider::{VERSIONS, provider};
 
 /// The TLS towards the servers of an upstream, which follows its files.
 pub type ClientTls = Followed<ClientFiles>;

@@ -16,7 +16,7 @@ use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
 use webpki::{EndEntityCert, KeyUsage};
 
-use super::provider;
+use super::provider::provider;
 use crate::platform::files::{self, Unreadable};
 
 /// Bytes of a PEM file; a bundle of all public authorities has a quarter of a mebibyte.

@@ -18,7 +18,7 @@ use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 
 use super::files::{self, FileContents, FileFault, Overdue, Pair, fault};
 use super::follow::{Files, Followed};
-use super::{VERSIONS, provider};
+use super::provider::{VERSIONS, provider};
 
 /// Certificates that one listener can have.
 pub const MAX_CERTIFICATES: usize = 1000;

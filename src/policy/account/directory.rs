@@ -14,10 +14,9 @@ use hashbrown::hash_table::Entry as Slot;
 
 use super::in_order::InOrder;
 use super::{Account, Digest, Key, Principal};
-use crate::platform::pace;
 
 /// Accounts in the order of the configuration, and their tokens by digest.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Accounts {
     accounts: Vec<Arc<Account>>,
     tokens: HashTable<Entry>,
@@ -26,6 +25,8 @@ pub struct Accounts {
     stretches: Vec<Stretch>,
     hasher: RandomState,
     digests: DigestHasher,
+    /// Called between pieces of work that can wait, so that others have the processor in between.
+    pace: fn(),
 }
 
 /// Where a token is: all of what a look-up needs besides the account itself.
@@ -48,17 +49,16 @@ pub(super) const ENTRY_BYTES: usize = size_of::<Entry>();
 #[derive(Clone, Copy, Debug)]
 struct DigestHasher([u64; 4]);
 
-impl Default for DigestHasher {
-    fn default() -> Self {
-        let random = RandomState::new();
-        DigestHasher([0_u8, 1, 2, 3].map(|number| random.hash_one(number)))
-    }
-}
-
 /// Half of its bits are set, without an order.
 const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl DigestHasher {
+    /// One with a key of its own.
+    fn new() -> DigestHasher {
+        let random = RandomState::new();
+        DigestHasher([0_u8, 1, 2, 3].map(|number| random.hash_one(number)))
+    }
+
     fn hash(&self, digest: &Digest) -> u64 {
         let ([a, b, c, d], [key_a, key_b, key_c, key_d]) = (digest.words(), self.0);
         let mixed = folded(a ^ key_a, b ^ key_b) ^ folded(c ^ key_c, d ^ key_d);
@@ -103,6 +103,19 @@ pub struct Twice {
 }
 
 impl Accounts {
+    /// None yet. Freeing them takes long where there are many: `pace` is called after each, and may rest.
+    pub fn new(pace: fn()) -> Accounts {
+        Accounts {
+            accounts: Vec::new(),
+            tokens: HashTable::new(),
+            token_count: 0,
+            stretches: Vec::new(),
+            hasher: RandomState::new(),
+            digests: DigestHasher::new(),
+            pace,
+        }
+    }
+
     /// Makes room for as many as others have, and gives texts the same fingerprints as they do.
     pub fn following(before: &Accounts) -> Accounts {
         Accounts {
@@ -112,6 +125,7 @@ impl Accounts {
             stretches: Vec::with_capacity(before.stretches.len()),
             hasher: before.hasher.clone(),
             digests: before.digests,
+            pace: before.pace,
         }
     }
 
@@ -180,8 +194,9 @@ impl Accounts {
 /// Frees one after the other, since a thread that keeps a pace must not free a hundred thousand at once.
 impl Drop for Accounts {
     fn drop(&mut self) {
+        let pace = self.pace;
         let tokens = self.tokens.drain().map(|entry| drop(entry.account));
-        tokens.chain(self.accounts.drain(..).map(drop)).for_each(|()| pace::step());
+        tokens.chain(self.accounts.drain(..).map(drop)).for_each(|()| pace());
     }
 }
 
@@ -232,7 +247,7 @@ impl<'a> Unchanged<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::account::tests::{account, key};
+    use crate::policy::account::samples::{account, key};
 
     fn digest(number: u32) -> Digest {
         Digest::of(&number.to_le_bytes())
@@ -240,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_token_is_found_by_its_digest_alone() {
-        let mut accounts = Accounts::default();
+        let mut accounts = Accounts::new(|| {});
         for number in 0..1000 {
             let name = number.to_string();
             let keys = [key(&name, digest(2 * number)), key(&name, digest(2 * number + 1))];
@@ -255,7 +270,7 @@ mod tests {
     /// Digests that are made up can have any bytes in common.
     #[test]
     fn digests_have_different_hashes_whatever_they_have_in_common() {
-        let hasher = DigestHasher::default();
+        let hasher = DigestHasher::new();
         for varied in [[0, 1, 2], [8, 9, 10], [16, 17, 18], [24, 25, 26], [29, 30, 31], [0, 8, 16], [7, 15, 31]] {
             let (mut low, mut high) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
             for number in 0..4096_u32 {
@@ -274,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_digest_that_is_there_already_is_told_and_belongs_to_the_first() {
-        let mut accounts = Accounts::default();
+        let mut accounts = Accounts::new(|| {});
         assert_eq!(accounts.push(Arc::new(account("a", [key("one", digest(1))]))), []);
         let again = account("b", [key("two", digest(2)), key("three", digest(1)), key("four", digest(2))]);
         let expected = [Twice { own: 1, first: 0 }, Twice { own: 2, first: 1 }];
@@ -284,7 +299,7 @@ mod tests {
 
     #[test]
     fn what_a_text_was_made_into_is_found_in_any_order() {
-        let mut before = Accounts::default();
+        let mut before = Accounts::new(|| {});
         let texts = ["", "one", "two\nthree", "four"];
         for text in texts {
             let first = before.len();

@@ -5,11 +5,13 @@
 
 mod breach;
 mod curl;
+pub mod request;
 
+use request::{Body, Example};
 use serde_json::{Map, Value};
 
 use crate::policy::http::head::{Field, Lines, Version};
-use crate::policy::problem::guide::{Change, Holder, Provoke};
+use crate::policy::problem::guide::entry::{Change, Holder, Provoke};
 use crate::policy::problem::{Hint, Problem, Row};
 use crate::policy::{Limits, Policy, Product};
 
@@ -20,32 +22,6 @@ pub enum Tokens {
     Demo,
     /// A variable of the shell, and words for what it stands for.
     Named,
-}
-
-/// One request.
-#[derive(Clone, Debug)]
-pub struct Example {
-    pub method: Box<str>,
-    pub path: Box<str>,
-    pub headers: Vec<(String, String)>,
-    pub body: Body,
-    /// How often it is sent.
-    pub times: u8,
-    /// What has to be known of it.
-    pub remark: Option<&'static str>,
-    /// What it is answered with, as far as that depends on it.
-    pub hint: Hint,
-}
-
-/// What comes behind a head.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Body {
-    Nothing,
-    Text(String),
-    /// So many spaces.
-    Spaces(usize),
-    /// Something for which the service waits so many seconds in vain.
-    NeverSent(u64),
 }
 
 /// Seconds that a client is told to wait in examples of answers that say so.

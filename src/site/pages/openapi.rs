@@ -7,9 +7,10 @@ pub mod shown;
 
 use serde_json::{Map, Value, json};
 
-use super::example::Example;
+use super::draft::Own;
+use super::example::request::Example;
+use super::headers;
 use super::product::{View, pattern};
-use super::{Own, headers};
 use crate::platform::pace;
 use crate::policy::check::header::Shape;
 use crate::policy::problem::Row;

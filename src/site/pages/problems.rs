@@ -9,32 +9,27 @@ use std::time::Duration;
 use askama::Template;
 use serde::Serialize;
 
-use super::example::{self, Example};
+use super::draft::{Drafted, Own, rendered};
+use super::example;
+use super::example::request::{Body, Example};
+use super::headers;
 use super::shell::Shell;
-use super::{Drafted, Own, headers};
 use crate::platform::pace;
 use crate::policy::account::{Account, Expiry, Principal, ProductSet, Token};
-use crate::policy::admit::Trail;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
 use crate::policy::http::transaction_id::TransactionId;
+use crate::policy::now::Now;
 use crate::policy::page::{Draft, Freshness};
-use crate::policy::problem::guide::Retry;
+use crate::policy::problem::guide::entry::Retry;
 use crate::policy::problem::messages::Words;
 use crate::policy::problem::{Fault, Row};
-use crate::policy::rate::{Now, Rate, Tat, Window};
+use crate::policy::rate::{Rate, Tat, Window};
 use crate::policy::respond::{self, Context, Http1Sink, Outcome};
+use crate::policy::trail::Trail;
 use crate::policy::{Policy, Product};
 use crate::site::brand::Link;
 use crate::site::destinations::Destination;
-
-/// The operator's own words for a row's page.
-#[derive(Clone, Debug, Default)]
-pub struct OwnWords {
-    pub meaning: Option<String>,
-    pub causes: Vec<String>,
-    pub remedy: Vec<String>,
-}
 
 /// The moment at which examples are answered: any would do, but the same one each time, so that a
 /// page changes only when its words do.
@@ -122,7 +117,7 @@ pub fn pages(policy: &Policy, own: &Own, window: Option<&Arc<Window>>) -> Vec<Dr
         shell.trail = vec![Link::new("Problems", "/problems")];
         shell.alternate = Some("application/json");
         let value = serde_json::to_value(view).unwrap_or_default();
-        let html = super::rendered(&ProblemHtml { shell, view });
+        let html = rendered(&ProblemHtml { shell, view });
         pages.push((path, vec![html, Draft::json(&value, Freshness::Document)]));
     }
     pages
@@ -138,7 +133,7 @@ fn index(own: &Own, views: &[View]) -> Vec<Draft> {
     let value = serde_json::json!({ "problems": list.collect::<Vec<_>>() });
     let known = views.iter().find(|view| view.slug == "token-unknown").or(views.first());
     let object = known.map(|view| in_order(&view.object)).unwrap_or_default();
-    let html = super::rendered(&IndexHtml { shell, views, object });
+    let html = rendered(&IndexHtml { shell, views, object });
     vec![html, Draft::json(&value, Freshness::Document)]
 }
 
@@ -250,7 +245,7 @@ fn answer(
         problem = refused.filter(|refused| refused.row == row).unwrap_or(problem);
     }
     // A body is waited for when everything else of a request is known to be right.
-    let was_admitted = matches!(example.body, example::Body::NeverSent(_));
+    let was_admitted = matches!(example.body, Body::NeverSent(_));
     let principal =
         known.as_ref().map(|(token, account)| Principal { token, token_place: 0, account, account_place: 0 });
     let trail = Trail {

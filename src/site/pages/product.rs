@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::Own;
-use super::example::Example;
+use super::draft::Own;
+use super::example::request::Example;
 use super::fields::{self, Field};
 use super::prices::{self, Prices};
 use crate::platform::pace;

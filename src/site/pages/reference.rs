@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use askama::Template;
 
+use super::draft::{Drafted, Own, rendered};
 use super::openapi::shown::{self, Operation};
 use super::product::View;
 use super::shell::Shell;
-use super::{Drafted, Own, headers, openapi, product};
+use super::{headers, openapi, product};
 use crate::platform::pace;
 use crate::policy::page::{Draft, Freshness};
 use crate::policy::rate::{Allowance, Window};
@@ -94,7 +95,7 @@ pub fn pages(policy: &Policy, own: &Own, usual_rate: (Option<&Arc<Window>>, bool
     let mut add = |path: &str, html: Draft| pages.push((path.to_owned(), vec![html]));
     macro_rules! page {
         ($template:ident, $path:literal, $title:literal, $about:literal) => {
-            add($path, super::rendered(&$template { shell: shell($path, $title, $about), facts }));
+            add($path, rendered(&$template { shell: shell($path, $title, $about), facts }));
         };
     }
     page!(IndexHtml, "/reference", "Reference", "How to use this API, generated from the rules that are in force.");
@@ -124,7 +125,7 @@ pub fn pages(policy: &Policy, own: &Own, usual_rate: (Option<&Arc<Window>>, bool
     for view in &facts.products {
         let path = product_path(view);
         let shell = shell(&path, &view.title, &view.description);
-        add(&path, super::rendered(&ProductHtml { shell, view }));
+        add(&path, rendered(&ProductHtml { shell, view }));
     }
     let document = openapi::document(policy, own, &facts.products);
     pace::step();
@@ -132,7 +133,7 @@ pub fn pages(policy: &Policy, own: &Own, usual_rate: (Option<&Arc<Window>>, bool
     let mut shell = shell("/reference/api", "OpenAPI", about);
     // It stands in the main menu itself.
     shell.trail.clear();
-    add("/reference/api", super::rendered(&ApiHtml { shell, operations: shown::operations(&document) }));
+    add("/reference/api", rendered(&ApiHtml { shell, operations: shown::operations(&document) }));
     pace::step();
     pages.push(("/openapi.json".to_owned(), vec![Draft::json(&document, Freshness::Document)]));
     pace::step();

@@ -3,7 +3,7 @@
 //! A template of another module begins with `{% extends "base.html" %}`, has its text in the block
 //! `content`, and its struct has a field `shell`.
 
-use super::{ICON_PATH, STYLE_PATH};
+use super::draft::{ICON_PATH, STYLE_PATH};
 use crate::site::brand::{Link, Site};
 
 /// What the frame has to know of a page.

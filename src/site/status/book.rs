@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::StatusSettings;
-use super::history::{DAY, DAYS_KEPT, Entry, History, Seconds, Tally};
+use super::history::{DAY, DAYS_KEPT, Entry, History, Tally};
 use super::incident::{Change, Incident, IncidentDetector, Kind, MAX_INCIDENTS, Measurement};
 use super::notice::{MAX_NOTICES, Notice, Stage};
+use crate::policy::seconds::Seconds;
 use crate::telemetry::traffic::Counted;
 
 /// How a product's servers are.

@@ -6,8 +6,9 @@
 //! so that a few failures are no incident, and in a short one, so that it ends when the failures
 //! do. Failures before the end of the last incident have been told and count as answers.
 
-use super::history::{Seconds, Series, Tally};
+use super::history::{Series, Tally};
 use super::incident::Measurement;
+use crate::policy::seconds::Seconds;
 
 /// How fast a budget may be used up, and over which times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

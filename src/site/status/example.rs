@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::book::{Book, Health, ProductState};
-use super::history::{DAY, DAYS_KEPT, HOUR, Seconds};
+use super::history::{DAY, DAYS_KEPT, HOUR};
 use super::notice::{Matter, Notice};
+use crate::policy::seconds::Seconds;
 use crate::telemetry::latency::bucket;
 use crate::telemetry::traffic::Counted;
 

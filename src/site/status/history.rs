@@ -9,11 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::policy::seconds::Seconds;
 use crate::telemetry::latency::Histogram;
 use crate::telemetry::traffic::Counted;
-
-/// Seconds since 1970.
-pub type Seconds = u64;
 
 pub const HOUR: Seconds = 3600;
 pub const DAY: Seconds = 24 * HOUR;

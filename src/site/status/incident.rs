@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use super::history::{Seconds, Tally};
+use super::history::Tally;
+use crate::policy::seconds::Seconds;
 
 /// Incidents of a product whose end lies further back than its days are not kept.
 pub const MAX_INCIDENTS: usize = 1_000;

@@ -10,7 +10,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::history::{DAY, Seconds};
+use super::history::DAY;
+use crate::policy::seconds::Seconds;
 
 /// Bytes of a text: a few sentences.
 pub const MAX_TEXT: usize = 1_000;

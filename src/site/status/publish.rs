@@ -5,13 +5,13 @@ use std::sync::{Arc, LazyLock};
 
 use super::book::Book;
 use super::feed::{FEED, PAGE, feed};
-use super::history::Seconds;
 use super::html::{JSON, SCHEMA, html};
 use super::json;
 use super::report::Report;
 use crate::platform::pace;
 use crate::policy::Policy;
 use crate::policy::page::{Draft, Freshness, Page, PageTable, Rendition};
+use crate::policy::seconds::Seconds;
 use crate::site::brand::Site;
 use crate::site::pages;
 use crate::site::status::StatusSettings;

@@ -9,9 +9,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::book::Book;
-use super::history::{DAY, DAYS_KEPT, Day, Seconds, Series, Tally};
+use super::history::{DAY, DAYS_KEPT, Day, Series, Tally};
 use super::incident::{Incident, Kind};
 use super::notice::{Matter, Moment, Notice, Stage};
+use crate::policy::seconds::Seconds;
 
 /// The windows that availability is told for, in days of UTC; today is the last of each.
 pub const WINDOWS: [u64; 4] = [1, 7, 30, 90];

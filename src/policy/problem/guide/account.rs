@@ -1,7 +1,7 @@
 //! Guides of what a token and its account may do: who is asking, from where, how often, and for how
 //! many credits.
 
-use super::{Change, Guide, Holder, Provoke, Retry};
+use super::entry::{Change, Guide, Holder, Provoke, Retry};
 
 pub const TOKEN_MISSING: Guide = Guide {
     meaning: "The request has no token in any of the headers where one is expected.",

@@ -1,6 +1,6 @@
 //! Guides of what a request says: its headers and its body.
 
-use super::{Change, Guide, Provoke, Retry};
+use super::entry::{Change, Guide, Provoke, Retry};
 
 pub const ACCEPT_UNSUPPORTED: Guide = Guide {
     meaning: "The Accept header does not include a format that this API can return.",

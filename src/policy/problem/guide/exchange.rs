@@ -1,6 +1,6 @@
 //! Guides of what goes wrong on the way: reading the request, finding who answers, and the answer.
 
-use super::{Change, Guide, Provoke, Retry};
+use super::entry::{Change, Guide, Provoke, Retry};
 
 pub const MALFORMED_REQUEST: Guide = Guide {
     meaning: "The request is not a valid HTTP request, or can be understood in more than one way. Such requests are not processed.",

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Body, Example};
+use super::request::{Body, Example};
 use crate::policy::Product;
 use crate::policy::check::body::{BodyRule, Schema};
 use crate::policy::check::header::HeaderRule;

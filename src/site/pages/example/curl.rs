@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Body, Example};
+use super::request::{Body, Example};
 
 impl Example {
     /// The request for a shell; `-i` shows the head of the answer too.

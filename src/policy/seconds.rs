@@ -1,0 +1,4 @@
+//! Times as whole seconds, which is how days, notices and histories count them.
+
+/// Seconds since 1970.
+pub type Seconds = u64;
