@@ -7,9 +7,10 @@ use serde_json::{Map, Value, json};
 use super::common::{check_name, known, listed};
 use super::fill::{fill, reference};
 use super::products::Draft;
+use super::rates;
 use super::references::referred;
+use super::source::Source;
 use super::units::Parsed;
-use super::{Source, rates};
 use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
 use crate::policy::Policy;
 use crate::policy::account::{Account, Expiry, Key, ProductSet, Token};
@@ -31,6 +32,9 @@ pub mod written {
     use crate::config::yaml::{Entries, Listed, Written};
     use crate::policy::account::{Digest, Expiry};
     use crate::policy::check::domain::Pattern;
+
+    /// What is written for an account whose lookups cost it nothing.
+    pub const UNMETERED: &str = "unmetered";
 
     /// What an account has of a product: credits, or no need of any.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +61,7 @@ pub mod written {
 
                 fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Funds, E> {
                     const WANTED: &str = "is neither; write a whole number of credits, or unmetered";
-                    if text == super::UNMETERED { Ok(Funds::Unmetered) } else { Err(E::custom(WANTED)) }
+                    if text == UNMETERED { Ok(Funds::Unmetered) } else { Err(E::custom(WANTED)) }
                 }
             }
             deserializer.deserialize_any(FundsVisitor)
@@ -133,9 +137,6 @@ pub mod written {
         Deny,
     }
 }
-
-/// What is written for an account whose lookups cost it nothing.
-const UNMETERED: &str = "unmetered";
 
 /// What accounts are judged by.
 pub struct AccountContext<'c> {
@@ -317,7 +318,8 @@ fn funds(account: &Account, policy: &Policy) -> Map<String, Value> {
     let funds = priced.map(|product| {
         let credit_account =
             account.credit_accounts.iter().find(|credit_account| credit_account.product == product.name);
-        let funds = credit_account.map_or_else(|| UNMETERED.into(), |credit_account| credit_account.first_grant.into());
+        let funds = credit_account
+            .map_or_else(|| written::UNMETERED.into(), |credit_account| credit_account.first_grant.into());
         (product.name.to_string(), funds)
     });
     funds.collect()

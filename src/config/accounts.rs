@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::Source;
 use super::account::{self, AccountContext, Compiled};
 use super::common::check_name;
 use super::following::{Predecessor, Shortcuts};
 use super::lines::{self, Lines, Next};
 use super::products::Draft;
+use super::source::{MAX_FILE_BYTES, MAX_LINES_BYTES, Source, matching, push_unreadable};
 use crate::config::yaml::{self, Entries, Listed, Mistakes, Place};
 use crate::platform::files::Unreadable;
 use crate::platform::pace;
@@ -153,8 +153,9 @@ impl<'c> AccountsBuilder<'c> {
     fn include_file(&mut self, path: &Path, mistakes: &mut Mistakes) {
         let name = path.display().to_string();
         let outcome = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("yaml" | "yml" | "json") => crate::platform::files::text(path, super::MAX_FILE_BYTES)
-                .map(|text| self.add_file(&name, &text, mistakes)),
+            Some("yaml" | "yml" | "json") => {
+                crate::platform::files::text(path, MAX_FILE_BYTES).map(|text| self.add_file(&name, &text, mistakes))
+            }
             Some("jsonl" | "ndjson") => crate::platform::files::open(path).and_then(|file| {
                 let file = BufReader::with_capacity(READ_BYTES, file);
                 self.add_lines(&name, file, mistakes)
@@ -168,7 +169,7 @@ impl<'c> AccountsBuilder<'c> {
             }
         };
         if let Err(why) = outcome {
-            super::push_unreadable(&name, &why, "mend the file, its rights or its link, or remove it", mistakes);
+            push_unreadable(&name, &why, "mend the file, its rights or its link, or remove it", mistakes);
         }
     }
 
@@ -241,7 +242,7 @@ impl<'c> AccountsBuilder<'c> {
     fn add_lines(&mut self, name: &str, from: impl BufRead, mistakes: &mut Mistakes) -> Result<(), Unreadable> {
         let before = mistakes.len();
         let mut place = at_line(&name.into(), 0);
-        let mut lines = Lines::new(from, super::MAX_LINES_BYTES);
+        let mut lines = Lines::new(from, MAX_LINES_BYTES);
         loop {
             let (number, text) = match lines.next()? {
                 Next::Line(number, text) => (number, text),
@@ -426,12 +427,10 @@ fn files(directory: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
         ));
     }
     let not_a_pattern = |_| "is not a pattern of file names; write one as in accounts.d/*.yaml".to_owned();
-    super::matching(&whole_pattern(directory, pattern)).map_err(not_a_pattern)?.collect::<Result<_, _>>().map_err(
-        |error| {
-            let path = error.path().display().to_string();
-            format!("matches {path}, which {}; mend its rights", Unreadable::from(std::io::Error::from(error)))
-        },
-    )
+    matching(&whole_pattern(directory, pattern)).map_err(not_a_pattern)?.collect::<Result<_, _>>().map_err(|error| {
+        let path = error.path().display().to_string();
+        format!("matches {path}, which {}; mend its rights", Unreadable::from(std::io::Error::from(error)))
+    })
 }
 
 /// The name of the account at a place.

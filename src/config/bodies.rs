@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Source;
 use super::common::out_of_range;
 use super::fill::{fill, size};
 use super::problems::Rows;
 use super::product_context::ProductContext;
+use super::source::Source;
 use super::units::{Bytes, Parsed};
 use crate::config::yaml::outline::{Outline, in_words};
 use crate::config::yaml::{Mistakes, Place, Written, closest};

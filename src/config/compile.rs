@@ -19,10 +19,12 @@ use super::product_context::ProductContext;
 use super::products::Draft;
 use super::references::referred;
 use super::shown::AsWritten;
+use super::source::Source;
 use super::units::{HostName, Parsed, Referred, Text, Texts};
-use super::{Source, cors, file, listeners, pages, products, rates, shown, upstreams};
+use super::{cors, file, listeners, pages, products, rates, shown, upstreams};
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::gateway::snapshot::Settings;
+use crate::ledger;
 use crate::platform::pace;
 use crate::policy::account::Digest;
 use crate::policy::account::directory::Accounts;
@@ -42,7 +44,6 @@ use crate::site::status::publish;
 use crate::telemetry::Outlets;
 use crate::telemetry::sampling::Sampling;
 use crate::upstream::settings::Upstream;
-use crate::{config, ledger};
 
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9901);
 
@@ -113,7 +114,7 @@ fn draft(
     let MainFile { root, text } = main;
     const PUBLIC_URL_WANTED: &str = "write the URL that clients know, as in https://api.example.com";
     check_ports([&file.listen, &file.admin], mistakes);
-    let own = config::listeners::compile(file.listen, file.h2c, file.listeners, root, source, mistakes);
+    let own = listeners::compile(file.listen, file.h2c, file.listeners, root, source, mistakes);
     let admin = admin(file.admin, file.admin_exposed, &own, root, mistakes);
     let workers = workers(file.workers, mistakes);
     let public_url = file.public_url.require(root, "public_url", PUBLIC_URL_WANTED, mistakes);
@@ -143,11 +144,11 @@ fn draft(
     gathered.include(file.include.take().unwrap_or_default(), source, mistakes);
     let accounts = gathered.accounts;
     let somebody_pays = accounts.iter().any(|account| account.credit_accounts.iter().next().is_some());
-    let ledger = config::ledger::ledger(file.ledger, somebody_pays, root, source, mistakes);
+    let ledger = super::ledger::ledger(file.ledger, somebody_pays, root, source, mistakes);
     let (sampling, outlets) =
-        crate::config::telemetry::compile(file.metrics, file.access_log, file.tracing, &rows, source, mistakes);
+        super::telemetry::compile(file.metrics, file.access_log, file.tracing, &rows, source, mistakes);
     let enquiry_rate = enquiry_rate(file.enquiry_rate, mistakes);
-    let status = config::status::status(file.status, &products, mistakes);
+    let status = super::status::status(file.status, &products, mistakes);
     let admin_token = admin_token(file.admin_token, source, mistakes);
     let admin_hosts = admin_hosts(file.admin_hosts, mistakes);
     Drafted {

@@ -27,7 +27,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::Config;
+use super::loaded::Config;
 use crate::config::yaml::{Mistakes, Place};
 use crate::platform::files;
 

@@ -1,5 +1,6 @@
 //! What a configuration takes from the one before it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::tests::{Random, Scratch, digest};

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::Source;
 use super::fill::fill;
+use super::source::Source;
 use super::units::Bytes;
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::ledger::{Durability, LedgerSettings, Storage as Books};

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::Source;
 use super::bounds::MAX_LISTENERS;
 use super::common::listed;
 use super::fill::fill;
+use super::source::Source;
 use super::tls::{in_directory, server_tls};
 use super::units::{Mode, Parsed, Text};
 use crate::config::yaml::{Listed, Mistakes, Place, Written};

@@ -1,5 +1,7 @@
 //! What `pages` come to.
 
+use std::path::PathBuf;
+
 use super::tests::GOOD;
 use super::*;
 use crate::policy::page::ListenerScope;

@@ -4,8 +4,8 @@
 
 use sha2::{Digest, Sha256};
 
-use super::Source;
 use super::common::{check_name, listed};
+use super::source::Source;
 use super::units::{FromText, Parsed, PublicUrl, WebLink};
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::site::brand::{Link, Logo, Site, Support};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Source;
+use super::source::Source;
 use crate::config::yaml::Place;
 use crate::policy::Policy;
 use crate::policy::check::body::Schema;

@@ -4,7 +4,7 @@
 //! Both are taken without one line end behind them, which most editors and `echo` put there, and as they
 //! are otherwise. What a value has to be like is decided by whoever wanted it.
 
-use super::Source;
+use super::source::Source;
 use super::units::{FromText, Referred};
 use crate::config::yaml::invisible;
 

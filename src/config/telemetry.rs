@@ -4,10 +4,10 @@
 use serde_json::Value;
 use url::Url;
 
-use super::Source;
 use super::common::out_of_range;
 use super::fill::{fill, hide, section};
 use super::problems::Rows;
+use super::source::Source;
 use super::upstreams::plain_value;
 use crate::config::yaml::{Entries, Mistakes, Place, Written};
 use crate::policy::problem::Row;

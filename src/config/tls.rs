@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 
-use super::Source;
+use super::source::Source;
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::platform::tls::client::{ClientFiles, ClientTls};
 use crate::platform::tls::follow::{Files, Followed};

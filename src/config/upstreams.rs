@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 
 use super::bounds::{MAX_REQUESTS, MAX_WEIGHT};
 use super::common::{check_name, listed, number, time};
+use super::failures;
 use super::fill::{duration, fill, hide};
 use super::listeners::Compiled;
+use super::source::Source;
 use super::tls::client_tls;
 use super::units::{FromText, HeaderName, Parsed};
-use super::{Source, failures};
 use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written, invisible};
 use crate::upstream::settings::Upstream;
 use crate::upstream::settings::{AddedHeaders, Address, MAX_SERVERS, Server};

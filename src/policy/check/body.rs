@@ -6,11 +6,11 @@
 //! How schemas hang together is judged here and what they say of single values by the `jsonschema` library.
 //! The library alone has no bound on its work: a `oneOf` whose branches name the same member takes twice the
 //! time and memory with each level of a body, to refuse it and to explain why. Here a body has a budget of
-//! steps and of memory in proportion to its bytes ([`evaluate::Budget`]), and verdicts are remembered where a
+//! steps and of memory in proportion to its bytes ([`Budget`]), and verdicts are remembered where a
 //! schema would visit a value again and again, so that real schemas never come near it.
 
 mod compile;
-mod document;
+pub mod document;
 pub mod evaluate;
 mod keywords;
 pub mod program;
@@ -32,16 +32,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub use compile::{Flaw, FlawKind};
+pub use compile::flaw::{Flaw, FlawKind};
 pub use document::without_mark;
-use evaluate::{Budget, Exceeded, Judging, Report};
+use evaluate::Judging;
+use evaluate::budget::{Budget, Exceeded};
+use evaluate::report::Report;
 use keywords::{escaped, push};
 use program::{InPlace, NodeId, Program, Rest, RuleId};
 
 use crate::policy::problem::{Breach, Broken, Hint, Problem, Row};
-
-/// Arrays and objects within each other that a body may have (contract, section 3).
-pub const MAX_NESTING: u8 = 32;
 
 /// Broken rules of one body that are looked at for the smallest row; a body can break one for
 /// each of its values.

@@ -167,7 +167,7 @@ fn facts<'p>(policy: &'p Policy, own: &Own, (rate, same_rate): (Option<&Arc<Wind
         credit_headers: headers::CREDITS,
         has_credits,
         exposed: EXPOSED_HEADERS.split(", ").collect(),
-        nesting: crate::policy::check::body::MAX_NESTING,
+        nesting: crate::policy::check::body::document::MAX_NESTING,
         enquiry_path: AccountInfo::PATH,
         pages,
     }

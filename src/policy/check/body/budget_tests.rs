@@ -3,9 +3,11 @@
 
 use serde_json::{Value, json};
 
-use super::evaluate::{Budget, Judging};
+use super::document::MAX_NESTING;
+use super::evaluate::Judging;
+use super::evaluate::budget::Budget;
 use super::program::{MAX_IN_PLACE, types};
-use super::{BodyRule, MAX_BYTES_AT_ONCE, MAX_NESTING, MAX_STEPS_AT_ONCE, Schema, TOO_MUCH_WORK};
+use super::{BodyRule, MAX_BYTES_AT_ONCE, MAX_STEPS_AT_ONCE, Schema, TOO_MUCH_WORK};
 use crate::policy::problem::Row;
 
 fn rule(schema: Value) -> BodyRule {

@@ -9,9 +9,11 @@ use std::ops::Bound;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::MAX_NESTING;
 use super::keywords::push;
 use crate::policy::problem::{Hint, Problem, Row};
+
+/// Arrays and objects within each other that a body may have (contract, section 3).
+pub const MAX_NESTING: u8 = 32;
 
 /// U+FEFF in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

@@ -5,7 +5,8 @@ use jsonschema::PatternOptions;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::evaluate::{Budget, Judging};
+use super::evaluate::Judging;
+use super::evaluate::budget::Budget;
 use super::{BodyRule, Schema};
 
 const DRAFTS: [&str; 5] = [
