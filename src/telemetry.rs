@@ -9,7 +9,6 @@
 pub mod access_line;
 pub mod access_log;
 pub mod counters;
-pub mod ends;
 pub mod latency;
 pub mod names;
 pub mod otlp;
