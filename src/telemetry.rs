@@ -9,6 +9,7 @@
 pub mod access_line;
 pub mod access_log;
 pub mod counters;
+pub mod http_version;
 pub mod latency;
 pub mod names;
 pub mod otlp;
@@ -18,6 +19,7 @@ pub mod process;
 pub mod queue;
 pub mod request_record;
 pub mod sampling;
+pub mod seen;
 pub mod tables;
 pub mod traffic;
 
