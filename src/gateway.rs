@@ -20,7 +20,8 @@ use pingora_timeout::timeout;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::gateway::settlement::Settlement;
-use crate::ledger::{Bill, CANNOT_BE_USED, Ledger};
+use crate::ledger::bill::Bill;
+use crate::ledger::{CANNOT_BE_USED, Ledger};
 use crate::platform::clock::Clock;
 use crate::platform::descriptors::{Descriptors, Shares};
 use crate::policy::admit::{Admission, Headroom, Ingress, Judged, Turn, admit};

@@ -4,6 +4,7 @@
 pub mod admin;
 pub(crate) mod certificates;
 pub mod demo;
+pub mod expiry_metrics;
 pub mod explain;
 pub mod metrics;
 pub mod reload;

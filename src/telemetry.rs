@@ -10,7 +10,7 @@ pub mod accept_metrics;
 pub mod access_line;
 pub mod access_log;
 pub mod counters;
-pub mod ends;
+pub mod http_version;
 pub mod latency;
 pub mod names;
 pub mod otlp;
@@ -20,6 +20,7 @@ pub mod process;
 pub mod queue;
 pub mod request_record;
 pub mod sampling;
+pub mod seen;
 pub mod tables;
 pub mod traffic;
 

@@ -18,7 +18,7 @@ use crate::ledger::store::MAX_PAGE_ROWS;
 use crate::ledger::{Corrected, Ledger, Page, Storage};
 use crate::operate::admin::answers::{Balances, Entries};
 use crate::operate::admin::client::{Client, encoded, say};
-use crate::operate::admin::{self, CorrectionBody};
+use crate::operate::admin::correction::{self, CorrectionBody};
 use crate::policy::credits::CreditAccount;
 use crate::site::status::notice::Moment;
 
@@ -278,7 +278,8 @@ impl Books {
     ) -> Result<Corrected, String> {
         match self {
             Books::Here(ledger) => {
-                let correction = admin::correction(credit_account(ledger, account, product)?, kind, Some(key), body)?;
+                let correction =
+                    correction::correction(credit_account(ledger, account, product)?, kind, Some(key), body)?;
                 ledger.correct(correction).wait_here().map_err(|refusal| format!("nothing was done: {refusal}"))
             }
             Books::There(client) => {

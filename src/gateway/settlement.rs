@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use crate::ledger::Bill;
+use crate::ledger::bill::Bill;
 use crate::telemetry::request_record::RequestRecord;
 
 /// What is left to be done for a request whose answer is ready.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::Ledger;
 use super::order::{Recorded, Stage};
-use super::{Durability, Ledger};
+use super::settings::Durability;
 use crate::policy::credits::{CreditAccount, Hold, Receipt};
 use crate::policy::http::transaction_id::TransactionId;
 use crate::policy::problem::{Problem, Row};

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::entry::{Entry, Kind};
 use super::fault::LedgerFault;
+use super::page::Page;
 use super::store::Store;
 use crate::policy::credits::CreditAccount;
 use crate::policy::credits::balance::MAX_CREDITS;
@@ -45,23 +46,6 @@ pub struct Corrected {
     pub again: bool,
     /// What the next request can hold.
     pub balance: u64,
-}
-
-/// Which rows an operator wants to see, the oldest first.
-#[derive(Clone, Debug, Default)]
-pub struct Page {
-    /// Those of one credit account alone.
-    pub credit_account: Option<Arc<CreditAccount>>,
-    /// Those of one account alone.
-    pub account: Option<Box<str>>,
-    /// Those written at this time or later, in seconds since 1970.
-    pub since: Option<u64>,
-    /// Those written before this time.
-    pub until: Option<u64>,
-    /// Rows after this id.
-    pub after: i64,
-    /// How many at the most.
-    pub rows: u32,
 }
 
 /// Why the ledger did not do what an operator asked for.

@@ -6,6 +6,7 @@
 //! before the file and the journal beside it were found to belong together (`store/opening.rs`). What
 //! to do about a fault is not decided here.
 
+mod open_file;
 mod opening;
 
 use std::collections::HashMap;
@@ -18,9 +19,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::entry::{Draft, Entry, Kind, Position, Reference};
 use super::fault::LedgerFault;
-use super::question::Page;
+use super::page::Page;
 use super::rates::Used;
-use opening::OpenFile;
+use open_file::OpenFile;
 
 /// Rows that one page of a history has at the most.
 pub const MAX_PAGE_ROWS: u32 = 1000;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::opening::MAX_JOURNAL_BYTES;
+use super::open_file::MAX_JOURNAL_BYTES;
 use super::*;
 use crate::ledger::Storage;
 use crate::ledger::entry::timestamp;

@@ -14,9 +14,10 @@ use super::*;
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 
+use crate::ledger::bill::Bill;
 use crate::ledger::entry::Kind;
 use crate::ledger::order::BalanceState;
-use crate::ledger::{Answer, Bill, Ledger, Storage};
+use crate::ledger::{Answer, Ledger, Storage};
 use crate::policy::credits::Hold;
 use crate::policy::http::transaction_id::TransactionId;
 use crate::policy::problem::{Problem, Row};

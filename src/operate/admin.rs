@@ -9,6 +9,7 @@
 pub mod answers;
 pub mod client;
 pub mod connection;
+pub mod correction;
 pub mod openapi;
 pub mod readiness;
 pub mod routes;
@@ -21,25 +22,24 @@ use std::time::SystemTime;
 
 use http::StatusCode;
 use prometheus_client::registry::Registry;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::config::shown;
 use crate::downstream::listener::Listeners;
 use crate::gateway::Gateway;
-use crate::ledger::entry::{FIRST_GRANT, Kind, Statement};
+use crate::ledger::entry::{Kind, Statement};
 use crate::ledger::store::MAX_PAGE_ROWS;
-use crate::ledger::{Correction, Ledger, Page, Refusal};
+use crate::ledger::{Ledger, Page, Refusal};
 use crate::operate::reload::Reloader;
 use crate::operate::status_recorder::{self, Recorder, unix_seconds};
 use crate::operate::upgrade::Upgrader;
 use crate::policy::account::Digest;
 use crate::policy::credits::CreditAccount;
-use crate::policy::credits::balance::MAX_CREDITS;
 use crate::policy::http::head::{Lines, One};
 use crate::policy::http::media::{self, MediaType, preferred};
 use crate::site::status::notice::{self, Moment, NoticeBody, Shown, Wanted};
+use correction::{CorrectionBody, correction};
 use readiness::Readiness;
 use routes::{Access, Found, Operation, Route};
 
@@ -48,9 +48,6 @@ const VERBOSE: &str = "verbose";
 
 /// Bytes of a request's body: a correction is a few words.
 const MAX_BODY_BYTES: usize = 64 * 1024;
-
-/// Characters of a key, of an operator's name, and of a reason.
-const MAX_WORDS: usize = 500;
 
 /// Answers operators.
 pub struct Admin {
@@ -99,30 +96,6 @@ struct Request<'r> {
     lines: Lines<'r>,
     query: &'r str,
     body: &'r [u8],
-}
-
-/// A grant or an adjustment, as it is sent.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Correction")]
-pub struct CorrectionBody {
-    /// Credits; an adjustment may be negative.
-    pub amount: i64,
-    /// Who says so. Default: `admin`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<String>,
-    /// Why.
-    #[serde(default)]
-    pub why: String,
-}
-
-/// The answer to an upgrade.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Upgraded {
-    /// `upgraded`.
-    pub status: String,
-    /// The number of the process that serves now.
-    pub process: u32,
 }
 
 impl Answer {
@@ -352,7 +325,7 @@ impl Admin {
             return Err((StatusCode::CONFLICT, "The demo has no successor. End it, and start it again.".into()));
         };
         match upgrader.upgrade().await {
-            Ok(process) => Ok(Answer::ok(&Upgraded { status: "upgraded".to_owned(), process })),
+            Ok(process) => Ok(Answer::ok(&answers::Upgraded { status: "upgraded".to_owned(), process })),
             Err(why) => Err((StatusCode::CONFLICT, format!("Nothing was changed. {why}").into())),
         }
     }
@@ -433,45 +406,6 @@ impl Admin {
         let status = if corrected.again { StatusCode::OK } else { StatusCode::CREATED };
         Ok(Answer::json(status, &corrected))
     }
-}
-
-/// Checks an operator's correction.
-///
-/// # Errors
-/// What to write instead.
-pub fn correction(
-    credit_account: Arc<CreditAccount>,
-    kind: Kind,
-    key: Option<&str>,
-    body: CorrectionBody,
-) -> Result<Correction, Cow<'static, str>> {
-    let CorrectionBody { amount, by, why } = body;
-    let by = by.unwrap_or_else(|| "admin".to_owned());
-    let Some(key) = key.filter(|key| !key.trim().is_empty()) else {
-        return Err(
-            "There is no key. Send Idempotency-Key: a word that this change alone has, so that it happens once.".into(),
-        );
-    };
-    if key == FIRST_GRANT {
-        return Err("The key is that of the configuration's own grant. Choose another.".into());
-    }
-    let too_long = |text: &str| text.len() > MAX_WORDS || text.chars().any(char::is_control);
-    if [key, by.as_str(), why.as_str()].into_iter().any(too_long) {
-        return Err(
-            format!("The key, the name or the reason is no line of at most {MAX_WORDS} bytes. Shorten it.").into()
-        );
-    }
-    let fits = match kind {
-        Kind::Grant => amount > 0,
-        Kind::Adjustment | Kind::Charge | Kind::Refund => amount != 0,
-    };
-    if !fits || amount.unsigned_abs() > MAX_CREDITS {
-        return Err(format!(
-            "The amount does not fit. Write a whole number from 1 to {MAX_CREDITS}; an adjustment may be negative."
-        )
-        .into());
-    }
-    Ok(Correction { credit_account, kind, amount, key: key.to_owned(), by, why })
 }
 
 fn refused(refusal: Refusal) -> AdminError {

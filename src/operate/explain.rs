@@ -10,6 +10,7 @@ mod asked;
 pub(crate) mod dry_run;
 mod facts;
 mod findings;
+mod outcome;
 mod places;
 mod seen;
 mod show;
@@ -21,13 +22,13 @@ use clap::Args;
 
 pub use asked::{Asked, Flags};
 pub use findings::{Finding, Verdict};
+pub use outcome::{Explanation, Outcome};
 pub use places::{Location, Places};
 
 use crate::config::argument::ConfigFile;
 use crate::config::{self, Config};
 use crate::policy::Policy;
 use crate::policy::problem::Problem;
-use answer::Answer;
 use dry_run::Ending;
 use findings::Report;
 
@@ -45,37 +46,6 @@ pub struct Command {
     json: bool,
     #[command(flatten)]
     request: Flags,
-}
-
-/// A decision, and everything that led to it.
-#[derive(Clone, Debug)]
-pub struct Explanation {
-    pub findings: Vec<Finding>,
-    pub outcome: Outcome,
-    /// What the client gets; `None` where that is the backend's to say.
-    pub answer: Option<Answer>,
-}
-
-/// What the gateway does with the request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The slug of the problem, and why in the words of the log.
-    Refused { problem: String, reason: &'static str },
-    /// A browser is told that it may ask.
-    Preflight,
-    /// The account is told of its credits.
-    Told,
-    /// A page is read.
-    Page,
-    /// It goes to the backend.
-    Forwarded { upstream: String, deadline_seconds: u64, held: Option<u32> },
-}
-
-impl Outcome {
-    /// Whether the client is refused.
-    pub fn is_refusal(&self) -> bool {
-        matches!(self, Outcome::Refused { .. })
-    }
 }
 
 /// Carries the command out: the text that it prints, and whether the request is refused.

@@ -27,6 +27,7 @@ use crate::operate::admin::connection::AdminApp;
 use crate::operate::admin::{Admin, Operators};
 use crate::operate::certificates::{self, Renewal};
 use crate::operate::demo::backend::LookupBackend;
+use crate::operate::expiry_metrics::Ends;
 use crate::operate::reload::{Reloader, Watched};
 use crate::operate::status_recorder::Recorder;
 use crate::operate::upgrade::{Predecessor, Upgrader};
@@ -34,7 +35,6 @@ use crate::platform::descriptors::Descriptors;
 use crate::platform::{logging, supervisor};
 use crate::policy::LONGEST_GRACE;
 use crate::telemetry::Telemetry;
-use crate::telemetry::ends::Ends;
 use crate::upstream::figures::Metrics;
 
 /// How often it is looked whether the last connection is gone.

@@ -12,11 +12,10 @@ use chrono::DateTime;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::http_version::{protocol, version};
 use super::names::{Names, TimeUnit};
-use super::otlp_span::version;
-use super::request_record::Seen;
+use super::seen::Seen;
 use super::tables::Times;
-use crate::policy::http::head::Version;
 use crate::policy::http::json::{Object, write_number};
 use crate::policy::http::text_of_second::TextOfSecond;
 use crate::policy::http::trace_context::write_hex;
@@ -120,15 +119,6 @@ fn write_upstream(line: &mut Object<'_>, seen: &Seen<'_>, names: &Names) {
     }
     if seen.asked.status > 0 {
         line.number(names.upstream_status, u64::from(seen.asked.status));
-    }
-}
-
-/// The version of HTTP as it calls itself.
-pub fn protocol(version: Version) -> &'static str {
-    match version {
-        Version::Http10 => "HTTP/1.0",
-        Version::Http11 => "HTTP/1.1",
-        Version::Http2 => "HTTP/2",
     }
 }
 

@@ -7,9 +7,9 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::request_record::Seen;
+use super::http_version::version;
+use super::seen::Seen;
 use super::tables::Times;
-use crate::policy::http::head::Version;
 use crate::policy::http::json::{Object, write_number};
 use crate::policy::http::trace_context::{Trace, client_span, server_span, write_hex};
 use crate::policy::problem::Row;
@@ -140,15 +140,6 @@ fn quoted(out: &mut Vec<u8>, number: u64) {
     out.push(b'"');
     write_number(out, number);
     out.push(b'"');
-}
-
-/// The version of HTTP as the semantic conventions write it.
-pub fn version(version: Version) -> &'static str {
-    match version {
-        Version::Http10 => "1.0",
-        Version::Http11 => "1.1",
-        Version::Http2 => "2",
-    }
 }
 
 /// The list of a span's attributes.

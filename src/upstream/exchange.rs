@@ -18,7 +18,7 @@ use crate::policy::http::trace_context;
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{Context, references, write_field};
 use crate::policy::{Policy, Product};
-use crate::telemetry::request_record::UpstreamTimes;
+use crate::telemetry::seen::UpstreamTimes;
 use crate::upstream::blame::Asker;
 use crate::upstream::connector::{Connections, Connector};
 use crate::upstream::response::{Body, Incoming, ResponseFault};

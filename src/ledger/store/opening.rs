@@ -4,14 +4,15 @@
 //! What is read and written while it is open is `store.rs`.
 
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::Store;
+use super::open_file::{JOURNAL, MAX_JOURNAL_BYTES, OpenFile};
 use crate::ledger::fault::LedgerFault;
 use crate::ledger::journal::{self, Standing};
 use crate::ledger::lock::{self, beside};
@@ -25,13 +26,6 @@ const LAYOUT: i64 = 1;
 
 /// How long a lock of somebody else on the database is waited for.
 const BUSY_PATIENCE: Duration = Duration::from_millis(200);
-
-/// The ending of SQLite's journal.
-const JOURNAL: &str = "-wal";
-
-/// Bytes of a journal after which it is written into the database: what SQLite itself takes, which
-/// would not say where the next journal begins.
-pub(super) const MAX_JOURNAL_BYTES: u64 = 4 * 1024 * 1024;
 
 /// How long one request of each account's rate takes, in a table of its own: earlier versions, which
 /// write whole rows of `rate`, do not know it. A row counts while its time is that of the rate's row.
@@ -94,21 +88,6 @@ CREATE TRIGGER entry_is_never_removed BEFORE DELETE ON entry BEGIN
   SELECT RAISE(ABORT, 'rows of the ledger are never removed; add an adjustment');
 END;
 ";
-
-/// What tells whether the path still leads to the file that was opened.
-#[derive(Debug)]
-pub(super) struct OpenFile {
-    /// As it was named.
-    pub(super) path: PathBuf,
-    pub(super) device: u64,
-    pub(super) inode: u64,
-    journal: PathBuf,
-    /// The journal's length, in bytes, at which it is written into the database next.
-    fold_at: u64,
-    /// Held for as long as the ledger is open.
-    _file: File,
-    _name: File,
-}
 
 impl Store {
     /// Opens a ledger and checks that nothing of it is missing. A file that is not there is made
@@ -262,30 +241,6 @@ impl Store {
 
     pub(super) fn fold_if_long(&mut self) -> Result<(), LedgerFault> {
         if self.file.as_ref().is_some_and(|file| file.journal_bytes() >= file.fold_at) { self.fold() } else { Ok(()) }
-    }
-}
-
-impl OpenFile {
-    fn new(path: &Path, real: &Path, name: File) -> Result<OpenFile, LedgerFault> {
-        let file = lock::take_file(real)?;
-        let found = file.metadata()?;
-        Ok(OpenFile {
-            path: path.to_owned(),
-            device: found.dev(),
-            inode: found.ino(),
-            journal: beside(real, JOURNAL),
-            fold_at: MAX_JOURNAL_BYTES,
-            _file: file,
-            _name: name,
-        })
-    }
-
-    fn has_journal(&self) -> bool {
-        self.journal_bytes() > 0
-    }
-
-    pub(super) fn journal_bytes(&self) -> u64 {
-        fs::metadata(&self.journal).map_or(0, |found| found.len())
     }
 }
 

@@ -44,6 +44,15 @@ pub struct Reloaded {
     pub detail: String,
 }
 
+/// The answer to an upgrade.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Upgraded {
+    /// `upgraded`.
+    pub status: String,
+    /// The number of the process that serves now.
+    pub process: u32,
+}
+
 /// The notes and the maintenance of the status page.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Notices")]

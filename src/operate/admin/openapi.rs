@@ -5,9 +5,10 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
+use super::answers;
+use super::correction::{CorrectionBody, MAX_WORDS};
 use super::readiness::Readiness;
 use super::routes::{Access, Content, Kind, ROUTES, Route, Takes};
-use super::{CorrectionBody, Upgraded, answers};
 use crate::ledger::Corrected;
 use crate::ledger::entry::Statement;
 use crate::site::status::notice::{NoticeBody, Shown};
@@ -81,7 +82,7 @@ fn operation(route: &Route, answers: &mut SchemaGenerator, bodies: &mut SchemaGe
             "in": "header",
             "required": true,
             "description": "A word that this change alone has: however often it is sent, it happens once.",
-            "schema": { "type": "string", "minLength": 1, "maxLength": super::MAX_WORDS },
+            "schema": { "type": "string", "minLength": 1, "maxLength": MAX_WORDS },
         }));
     }
     let mut responses = Map::new();
@@ -132,7 +133,7 @@ fn response(content: Content, about: &str, schemas: &mut SchemaGenerator) -> Val
         Content::Upstreams => schema::<answers::Upstreams>(schemas),
         Content::Config => schema::<answers::Config>(schemas),
         Content::Reloaded => schema::<answers::Reloaded>(schemas),
-        Content::Upgraded => schema::<Upgraded>(schemas),
+        Content::Upgraded => schema::<answers::Upgraded>(schemas),
         Content::Notices => schema::<answers::Notices>(schemas),
         Content::Notice => schema::<Shown>(schemas),
         Content::Balances => schema::<answers::Balances>(schemas),

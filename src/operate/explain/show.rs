@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::asked::Asked;
 use super::findings::{Finding, Verdict};
+use super::outcome::{Explanation, Outcome};
 use super::places::Location;
-use super::{Explanation, Outcome, seen};
+use super::seen;
 use crate::policy::http::head::{Peer, Version};
 
 /// Characters of a column before its text is left to stand out.

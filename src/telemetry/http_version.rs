@@ -1,0 +1,21 @@
+//! Versions of HTTP in the words of records.
+
+use crate::policy::http::head::Version;
+
+/// The version of HTTP as the semantic conventions write it.
+pub fn version(version: Version) -> &'static str {
+    match version {
+        Version::Http10 => "1.0",
+        Version::Http11 => "1.1",
+        Version::Http2 => "2",
+    }
+}
+
+/// The version of HTTP as it calls itself.
+pub fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::Http10 => "HTTP/1.0",
+        Version::Http11 => "HTTP/1.1",
+        Version::Http2 => "HTTP/2",
+    }
+}

@@ -1,0 +1,123 @@
+//! What is known of a request once it is over: all that its figures, its line and its spans are made
+//! of.
+//!
+//! How it becomes known is `request_record.rs`.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+use super::tables::{CLIENT_GONE, Ending, Tables};
+use crate::policy::Policy;
+use crate::policy::http::head::{Lines, Version};
+use crate::policy::http::trace_context::Trace;
+use crate::policy::http::transaction_id::TransactionId;
+use crate::policy::now::Now;
+use crate::policy::problem::Problem;
+use crate::policy::problem::messages::Wording;
+use crate::policy::trail::Trail;
+
+/// What is known of a request.
+pub struct Seen<'r> {
+    pub policy: &'r Policy,
+    pub tables: &'r Tables,
+    pub version: Version,
+    pub kept: Kept<'r>,
+    /// The bytes of its Transaction-Id.
+    pub id: [u8; 16],
+    pub transaction: TransactionId,
+    pub trace: Option<Trace>,
+    pub trail: Trail<'r>,
+    pub asked: UpstreamTimes,
+    pub ending: Ending,
+    /// The answer went out whole.
+    pub delivered: bool,
+    /// Bytes of its body that were read, and of its answer's body.
+    pub bytes: (usize, usize),
+    /// When its head was complete.
+    pub begun: Instant,
+}
+
+/// What records say of a request's own words. The head itself is not kept, which may be large and is
+/// gone before its answer is: nothing here is longer than a reference may be.
+#[derive(Default)]
+pub struct Kept<'r> {
+    /// The method, if it is one that everybody knows: any other is the client's own words.
+    pub method: Option<&'static str>,
+    /// The path, if the configuration has it.
+    pub route: Option<&'r str>,
+    /// The first header that is echoed, if the client has sent a sound one.
+    pub reference: Option<Reference>,
+}
+
+/// Bytes of a reference; most are no longer than a UUID.
+pub type Reference = SmallVec<[u8; 40]>;
+
+impl<'r> Kept<'r> {
+    pub(super) fn of(policy: &'r Policy, trail: &Trail<'r>, lines: &Lines<'_>) -> Kept<'r> {
+        const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+        let rules = trail.product.map_or(&policy.echoed, |product| &product.headers);
+        let reference = rules.iter().filter(|rule| rule.echo).find_map(|rule| rule.sound_value(lines));
+        Kept {
+            method: KNOWN.into_iter().find(|known| *known == lines.method),
+            route: policy.paths.template(lines.path()),
+            reference: reference.map(Reference::from_slice),
+        }
+    }
+}
+
+impl<'r> Seen<'r> {
+    /// The words of the request's product, or those for requests without one.
+    pub fn wording(&self) -> &'r Wording {
+        self.trail.product.map_or(&self.policy.wording, |product| &product.wording)
+    }
+
+    /// The problem's public code, its status, and why it applied.
+    pub fn problem(&self) -> Option<(&'r str, u16, &'static str)> {
+        match self.ending {
+            Ending::Answered | Ending::Preflight => None,
+            Ending::Gone => Some((CLIENT_GONE, 0, "the client has hung up or did not take its answer")),
+            Ending::Refused(Problem { row, reason, .. }) => {
+                let words = self.wording().words(row);
+                Some((&*words.slug, words.status.code(), reason))
+            }
+        }
+    }
+
+    /// The status of the answer; 0 if there was none.
+    pub fn status(&self) -> u16 {
+        match self.ending {
+            Ending::Answered => 200,
+            Ending::Preflight => 204,
+            Ending::Gone | Ending::Refused(_) => self.problem().map_or(0, |(_, status, _)| status),
+        }
+    }
+
+    /// The upstream that was asked.
+    pub fn upstream(&self) -> Option<&'r str> {
+        self.asked.since?;
+        let product = self.trail.product?;
+        self.tables.upstream(product)
+    }
+
+    pub(super) fn has_line(&self) -> bool {
+        match self.ending {
+            Ending::Answered | Ending::Preflight => self.tables.sampling.ok_lines.includes(self.id),
+            Ending::Refused(problem) => self.tables.sampling.lines_of(problem.row).includes(self.id),
+            Ending::Gone => true,
+        }
+    }
+}
+
+/// What was asked of the upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct UpstreamTimes {
+    pub now: Now,
+    /// When it began to be asked.
+    pub since: Option<Instant>,
+    /// The server that was asked last.
+    pub server: Option<SocketAddr>,
+    /// The status of its answer; 0 if there was none.
+    pub status: u16,
+}
