@@ -102,6 +102,8 @@ impl From<Problem> for Unanswered {
 }
 
 /// What the connection must know of a request that was answered.
+// One for each request, on the stack of its connection: a box would cost each an allocation.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum Answered<'g> {
     /// The response is in the sink, and its settlement goes with it.
     Written(Settlement<'g>),

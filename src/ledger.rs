@@ -224,7 +224,7 @@ impl Ledger {
     }
 
     /// Takes the credit accounts and rates of a policy over that is about to come into force. Credit accounts that
-    /// the ledger [knows](Ledger::credit account) must be the same ones; the others are read from the file.
+    /// the ledger knows must be the same ones; the others are read from the file.
     /// Returns once that is done, so that nobody is refused for it.
     pub fn adopt(&self, policy: &Arc<Policy>) {
         let register = self.register.load_full().renewed(policy.credit_accounts().inspect(|_| pace::step()));

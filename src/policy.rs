@@ -1,7 +1,7 @@
 //! The compiled policy: everything that a request is judged with, immutable once it is made.
 //!
 //! `config.rs` makes one from the operator's YAML; a request holds one from start to end. Values
-//! here cannot be wrong any more. Only the rates and credits of accounts change, in place (`quota.rs`).
+//! here cannot be wrong any more. Only the rates and credits of accounts change, in place (`rate.rs`, `credits.rs`).
 
 pub mod account;
 pub(crate) mod account_info;

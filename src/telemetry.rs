@@ -2,7 +2,7 @@
 //!
 //! A request carries one [`request_record::RequestRecord`], which is reported once. Reporting adds to counters
 //! that were made ready, and where somebody wants more, writes a record into memory; threads of
-//! their own bring records to a file (`access.rs`) or over the network (`export.rs`), and what they
+//! their own bring records to a file (`access_log.rs`) or over the network (`otlp.rs`), and what they
 //! cannot keep up with is dropped and counted. Nothing here decides about requests, and nothing that
 //! breaks here breaks one. What the process says of itself is `logging.rs`.
 

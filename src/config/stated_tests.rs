@@ -77,7 +77,7 @@ fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
         ("a header", all(&products[0], "headers"), keys_of::<headers::written::HeaderRule>()),
         ("a body", bodies.clone(), keys_of::<bodies::written::Body>()),
         ("a body's problem", lists(&bodies, "problems"), keys_of::<bodies::written::BodyProblem>()),
-        ("a problem", all(&file, "problems"), keys_of::<problems::written::Problem>()),
+        ("a problem", all(file, "problems"), keys_of::<problems::written::Problem>()),
         ("an account", accounts.clone(), keys_of::<account::written::Account>()),
         ("a rate", below(&accounts, "rate"), keys_of::<rates::written::Rate>()),
         ("a product's credits", credits.clone(), keys_of::<credits::written::Credits>()),

@@ -158,7 +158,7 @@ pub fn bytes(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
 /// The text of a file, of at most so many bytes, without a byte order mark.
 ///
 /// # Errors
-/// Those of [`bytes`], or that it is not UTF-8.
+/// Those of [`bytes()`], or that it is not UTF-8.
 pub fn text(path: &Path, most: u64) -> Result<String, Unreadable> {
     let bytes = bytes(path, most)?;
     check_encoding(&bytes)?;

@@ -169,7 +169,7 @@ impl Draft {
 }
 
 /// The schemas that stand in one, each with its way from there: a keyword, and below it a name or a place.
-pub fn within<'s>(draft: Draft, members: &'s Map<String, Value>) -> Vec<(&'s str, Option<String>, &'s Value)> {
+pub fn within(draft: Draft, members: &Map<String, Value>) -> Vec<(&str, Option<String>, &Value)> {
     let mut found = Vec::new();
     for (keyword, value) in members {
         match (draft.holds(keyword), value) {

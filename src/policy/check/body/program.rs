@@ -119,11 +119,14 @@ pub struct Bounds {
     pub most_rule: RuleId,
 }
 
+/// A member, what must be there beside it, and the rule that says so.
+pub type Beside = (Box<str>, Box<str>, RuleId);
+
 #[derive(Debug, Default)]
 pub struct ObjectRules {
     pub required: Box<[(Box<str>, RuleId)]>,
     /// What must be there beside a member.
-    pub beside: Box<[(Box<str>, Box<str>, RuleId)]>,
+    pub beside: Box<[Beside]>,
     pub count: Option<Bounds>,
     /// Sorted by name.
     pub properties: Box<[(Box<str>, NodeId)]>,
