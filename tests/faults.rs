@@ -56,8 +56,12 @@ fn a_failing_disk_refuses_those_who_pay_until_it_works_again() {
             delivered += until(&gateway, 500);
             gateway.send(VERSIONS[0], &Request::lookup("free")).assert_success();
             wait_for_metric(&gateway, "tollgate_ledger_usable", 0);
-            let (ready, answer) = gateway.ask_admin("GET", "/readyz", &[], "");
-            assert_eq!((ready, answer.contains("the ledger cannot be written")), (503, true), "{kind}: {answer}");
+            let (ready, answer) = gateway.ask_admin("GET", "/readyz?verbose", &[], "");
+            assert_eq!(
+                (ready, answer.contains("requests that cost credits are refused")),
+                (503, true),
+                "{kind}: {answer}"
+            );
             assert_eq!(gateway.ask_admin("GET", "/healthz", &[], "").0, 200, "a restart would not help");
             assert!(gateway.metric::<u64>("tollgate_ledger_failures_total") > round as u64);
             let (status, _) = gateway.ask_admin(

@@ -269,7 +269,7 @@ fn too_few_descriptors_for_the_limits_are_shared_out_and_further_clients_are_ref
     // The line comes by another pipe than the one that says that clients can connect.
     gateway.wait_for_output("400 file descriptors");
     let request = Request::lookup("live");
-    let held: Vec<_> = (0..170)
+    let held: Vec<_> = (0..150)
         .map(|_| {
             let mut client = gateway.connect();
             client.request(&request);
@@ -282,7 +282,7 @@ fn too_few_descriptors_for_the_limits_are_shared_out_and_further_clients_are_ref
         .collect();
     let refused = held.iter().filter(|(_, refused)| *refused).count();
     println!("{refused} of {} were refused", held.len());
-    assert!((1..170).contains(&refused));
+    assert!((1..150).contains(&refused));
     let response = gateway.send(Version::Http1, &request);
     response.assert_problem("overloaded");
     assert!(!gateway.output().contains("Accept() failed"), "{}", gateway.output());

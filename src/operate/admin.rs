@@ -276,7 +276,7 @@ impl Admin {
         let body = text.map_err(|error| {
             (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}. Ask for application/json.").into())
         })?;
-        Ok(Answer { status: StatusCode::OK, content_type: YAML, allow: None, body })
+        Ok(Answer { status: StatusCode::OK, content_type: openapi::YAML, allow: None, body })
     }
 
     /// The configuration in force.
@@ -493,12 +493,9 @@ fn is_own_name(host: &str, own: Option<IpAddr>, configured: &[Box<str>]) -> bool
     name.eq_ignore_ascii_case("localhost") || configured.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// What YAML is served as (RFC 9512).
-const YAML: &str = "application/yaml";
-
 /// Whether a program would rather have JSON than YAML, which it gets if it says nothing.
 fn prefers_json(lines: &Lines<'_>) -> bool {
-    let types = [YAML, media::JSON].map(MediaType::parse);
+    let types = [openapi::YAML, media::JSON].map(MediaType::parse);
     preferred(lines, types.iter().flatten()) == Some(1)
 }
 

@@ -116,7 +116,7 @@ impl Run {
     fn check(&mut self, block: &Block, name: &str) {
         let text = self.here(&block.text);
         fs::write(self.directory.join(name), &text).unwrap();
-        if !text.lines().any(|line| line.starts_with("public_url:")) {
+        if !["public_url:", "products:"].iter().all(|key| text.lines().any(|line| line.starts_with(key))) {
             return;
         }
         let check = format!("tollgate check --config {name}");

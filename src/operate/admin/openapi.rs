@@ -15,6 +15,8 @@ use crate::site::status::notice::{NoticeBody, Shown};
 
 /// The media types of metrics.
 pub const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// What YAML is served as (RFC 9512).
+pub const YAML: &str = "application/yaml";
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The name of the token's scheme among the components.
@@ -131,7 +133,11 @@ fn response(content: Content, about: &str, schemas: &mut SchemaGenerator) -> Val
         Content::Readiness => schema::<Readiness>(schemas),
         Content::Document => json!({ "type": "object" }),
         Content::Upstreams => schema::<answers::Upstreams>(schemas),
-        Content::Config => schema::<answers::Config>(schemas),
+        Content::Config => {
+            let yaml = json!({ "schema": { "type": "string" } });
+            let json = json!({ "schema": schema::<answers::Config>(schemas) });
+            return json!({ "description": about, "content": { YAML: yaml, "application/json": json } });
+        }
         Content::Reloaded => schema::<answers::Reloaded>(schemas),
         Content::Upgraded => schema::<answers::Upgraded>(schemas),
         Content::Notices => schema::<answers::Notices>(schemas),
