@@ -52,8 +52,13 @@ deploy-check: tools
 
 # Every page of the demo in a real browser, with axe-core; pictures are left in target/browse.
 browse: tools
-	@command -v chromedriver >/dev/null && command -v chromium >/dev/null && command -v npm >/dev/null || \
-		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends chromium chromium-driver npm)
+	@missing=""; \
+	for pair in chromedriver:chromium-driver chromium:chromium npm:npm; do \
+		command -v $${pair%%:*} >/dev/null 2>&1 || missing="$$missing $${pair##*:}"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+		$(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends $$missing; \
+	fi
 	cargo build --locked
 	tests/browse/run
 
