@@ -56,7 +56,7 @@ fn advisories(fetch: u8, check: u8, has_copy: bool) -> Output {
     fs::write(&cargo, script).unwrap();
     fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
     if has_copy {
-        fs::create_dir(scratch.path("advisory-dbs")).unwrap();
+        fs::create_dir_all(scratch.path("advisory-dbs").join("copy/crates")).unwrap();
     }
     let directory = cargo.parent().map(Path::to_owned).unwrap();
     let path = format!("{}:{}", directory.display(), std::env::var("PATH").unwrap());
