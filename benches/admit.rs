@@ -13,6 +13,7 @@ use tollgate::policy::Policy;
 use tollgate::policy::admit::{Ingress, admit};
 use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::now::Now;
+use tollgate::policy::observer::Unobserved;
 use tollgate::policy::trail::Trail;
 
 fn main() {
@@ -60,7 +61,8 @@ fn judge(bencher: Bencher<'_, '_>, bytes: &[u8]) {
     let head = Head::judge(lines, Peer::Address([127, 0, 0, 1].into()), &LIMITS).unwrap();
     bencher.bench_local(|| {
         let mut trail = Trail::default();
-        black_box(admit(&policy, black_box(&head), later(&mut requests), Ingress::OPEN, &mut trail)).is_ok()
+        black_box(admit(&mut Unobserved, &policy, black_box(&head), later(&mut requests), Ingress::OPEN, &mut trail))
+            .is_ok()
     });
 }
 
@@ -75,7 +77,7 @@ fn head_and_admit_accepted(bencher: Bencher<'_, '_>) {
         let lines = Lines::split(black_box(&bytes), &mut slots).unwrap();
         let head = Head::judge(lines, Peer::Address([127, 0, 0, 1].into()), &LIMITS).unwrap();
         let mut trail = Trail::default();
-        black_box(admit(&policy, &head, later(&mut requests), Ingress::OPEN, &mut trail)).is_ok()
+        black_box(admit(&mut Unobserved, &policy, &head, later(&mut requests), Ingress::OPEN, &mut trail)).is_ok()
     });
 }
 
@@ -140,7 +142,7 @@ fn rate_exceeded(bencher: Bencher<'_, '_>) {
     let now = Now { monotonic: Duration::from_secs(60), unix_seconds: 1_800_000_000, unix_nanos: 0 };
     bencher.bench_local(|| {
         let mut trail = Trail::default();
-        black_box(admit(&policy, black_box(&head), now, Ingress::OPEN, &mut trail)).is_ok()
+        black_box(admit(&mut Unobserved, &policy, black_box(&head), now, Ingress::OPEN, &mut trail)).is_ok()
     });
 }
 

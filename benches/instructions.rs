@@ -18,6 +18,7 @@ use tollgate::policy::admit::{Ingress, admit};
 use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::http::transaction_id::TransactionId;
 use tollgate::policy::now::Now;
+use tollgate::policy::observer::Unobserved;
 use tollgate::policy::problem::{Problem, Row};
 use tollgate::policy::respond::{self, Context, Http1Sink, Outcome};
 use tollgate::policy::trail::Trail;
@@ -74,7 +75,14 @@ fn count_admit(token: &str, more: &str) {
     let mut minute = 0;
     count(|| {
         minute += 1;
-        let _ = black_box(admit(&policy, black_box(&head), at(minute), Ingress::OPEN, &mut Trail::default()));
+        let _ = black_box(admit(
+            &mut Unobserved,
+            &policy,
+            black_box(&head),
+            at(minute),
+            Ingress::OPEN,
+            &mut Trail::default(),
+        ));
     });
 }
 
@@ -91,7 +99,7 @@ fn count_response(token: &str, outcome: &Outcome<'_>) {
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let head = Head::judge(Lines::split(&bytes, &mut slots).unwrap(), PEER, &LIMITS).unwrap();
     let mut trail = Trail::default();
-    let _ = admit(&policy, &head, at(1), Ingress::OPEN, &mut trail);
+    let _ = admit(&mut Unobserved, &policy, &head, at(1), Ingress::OPEN, &mut trail);
     let transaction = TransactionId::random();
     let context =
         Context { policy: &policy, lines: &head.lines, trail, transaction: &transaction, trace: None, now: at(1) };

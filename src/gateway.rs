@@ -24,10 +24,12 @@ use crate::ledger::bill::Bill;
 use crate::ledger::{CANNOT_BE_USED, Ledger};
 use crate::platform::clock::Clock;
 use crate::platform::descriptors::{Descriptors, Shares};
-use crate::policy::admit::{Admission, Headroom, Ingress, Judged, Turn, admit};
+use crate::policy::admit::{Admission, Headroom, Ingress, Turn, admit};
 use crate::policy::check::body::{TOO_MUCH_WORK, without_mark};
 use crate::policy::http::head::{Head, Lines};
+use crate::policy::lookup::{BodyAwaited, Priced};
 use crate::policy::now::Now;
+use crate::policy::observer::Unobserved;
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{self, Context, Outcome, Sink};
 use crate::policy::trail::Trail;
@@ -275,8 +277,8 @@ impl Gateway {
         let now = self.now();
         let internal = Problem::new(Row::Internal, "a panic while the request was served");
         // A fault of our own is an answer too, not a connection that closes in silence.
-        let turn =
-            catch_unwind(AssertUnwindSafe(|| admit(policy, head, now, ingress, &mut trail))).unwrap_or(Err(internal));
+        let admitted = AssertUnwindSafe(|| admit(&mut Unobserved, policy, head, now, ingress, &mut trail));
+        let turn = catch_unwind(admitted).unwrap_or(Err(internal));
         record.admitted(&trail, &head.lines);
         let context =
             Context { policy, lines: &head.lines, trail, transaction: &transaction, trace: trace.as_ref(), now };
@@ -298,7 +300,7 @@ impl Gateway {
             }
             Ok(Turn::Lookup(admission)) => {
                 let looked_up =
-                    AssertUnwindSafe(self.look_up(snapshot, &admission, head, downstream, &mut record, &context));
+                    AssertUnwindSafe(self.look_up(snapshot, admission, head, downstream, &mut record, &context));
                 match looked_up.catch_unwind().await.unwrap_or(Err(internal.into())) {
                     Ok((body, due)) => {
                         (answer, bill) = (body, due);
@@ -345,7 +347,7 @@ impl Gateway {
     async fn look_up<'g, D: Downstream>(
         &'g self,
         snapshot: &'g Snapshot,
-        admission: &Admission<'g>,
+        admission: Admission<'g>,
         head: &Head<'_>,
         downstream: &mut D,
         record: &mut RequestRecord<'g>,
@@ -354,28 +356,23 @@ impl Gateway {
         let begun = Instant::now();
         let left = admission.deadline().saturating_sub(begun.saturating_duration_since(record.begun()));
         let exchange = async {
-            let limit = admission.body_limit(head)?;
+            let awaited = admission.await_body(head)?;
             record.body_begins(begun);
-            let read = downstream.read_body(limit).await;
+            let read = downstream.read_body(awaited.limit()).await;
             record.body_ends(downstream.body().len());
             read?;
-            let Judged { asked: wishes, highest } = self.judge(admission, downstream.body(), context).await?;
-            let hold = self.ledger.hold(admission.credit_account(), highest).await?;
+            let priced = self.judge(awaited, downstream.body(), context).await?;
+            let hold = self.ledger.hold(priced.credit_account(), priced.highest()).await?;
+            let paid = priced.paid_with(hold);
             let mut request = Vec::with_capacity(READ_BYTES);
-            exchange::build(
-                &mut request,
-                admission,
-                &hold,
-                head,
-                without_mark(downstream.body()),
-                context,
-                &snapshot.settings.upstreams,
-            )?;
+            let body = without_mark(downstream.body());
+            exchange::build(&mut request, &paid, head, body, context, &snapshot.settings.upstreams)?;
             let limit = snapshot.policy.limits.response_bytes;
-            let judge = |answer: &[u8]| translate::body(answer, admission.tariff(), wishes);
+            let judge = |answer: &[u8]| translate::body(answer, paid.tariff(), paid.passed());
+            let admission = paid.admission();
             let upstream = (admission.product().upstream, Asker::of(&admission.principal().account.name));
-            let asked = record.asks(context.now);
-            let answer = snapshot.exchange.forward(&self.backends, upstream, request, limit, asked, judge);
+            let times = record.asks(context.now);
+            let answer = snapshot.exchange.forward(&self.backends, upstream, request, limit, times, judge);
             let answer = tokio::select! {
                 biased;
                 answer = answer => answer,
@@ -383,7 +380,7 @@ impl Gateway {
             };
             record.asked();
             let (body, price) = answer?;
-            let mut bill = Bill::new(&self.ledger, hold, price, context.transaction);
+            let mut bill = Bill::new(&self.ledger, paid.into_hold(), price, context.transaction);
             // Nothing is written for a client that is known to be gone: it would have to be taken back.
             if bill.is_written_first() && downstream.gone().now_or_never().is_some() {
                 return Err(Unanswered::Gone);
@@ -398,15 +395,15 @@ impl Gateway {
     }
 
     /// Judges a whole body: here if that takes no time that others would notice, else on another thread.
-    async fn judge(
+    async fn judge<'p>(
         &self,
-        admission: &Admission<'_>,
+        awaited: BodyAwaited<'p>,
         body: &[u8],
         context: &Context<'_, '_>,
-    ) -> Result<Judged, Problem> {
-        let judged = match admission.judge_at_once(body) {
-            Some(judged) => judged,
-            None => self.judge_apart(admission, body).await,
+    ) -> Result<Priced<'p>, Problem> {
+        let judged = match awaited.judge_at_once(body) {
+            Ok(judged) => judged,
+            Err(awaited) => self.judge_apart(awaited, body).await,
         };
         if judged.as_ref().err() == Some(&TOO_MUCH_WORK) {
             self.over_budget.fetch_add(1, Ordering::Relaxed);
@@ -417,18 +414,17 @@ impl Gateway {
 
     /// Judges a body on another thread, as soon as one is free. Once begun it is judged to the end, which the
     /// budget bounds, and has its thread for as long.
-    async fn judge_apart(&self, admission: &Admission<'_>, body: &[u8]) -> Result<Judged, Problem> {
+    async fn judge_apart<'p>(&self, awaited: BodyAwaited<'p>, body: &[u8]) -> Result<Priced<'p>, Problem> {
         let internal = Problem::new(Row::Internal, "a body could not be judged on a thread of its own");
-        let rule = admission.body_rule().cloned().ok_or(internal)?;
         let headroom = Arc::clone(&self.judging).acquire_owned().await.map_err(|_| internal)?;
-        let bytes = body.to_vec();
-        let judging = tokio::task::spawn_blocking(move || (rule.judge(&bytes), headroom));
+        let apart = awaited.judge_apart(body);
+        let judging = tokio::task::spawn_blocking(move || (apart.judge(), headroom));
         let (judged, headroom) = judging.await.map_err(|_| internal)?;
-        let value = judged?;
-        let judged = admission.judged(Some(&value));
+        let accepted = judged?;
+        let priced = awaited.accept(&accepted);
         // To take a large document apart takes long as well.
-        drop(tokio::task::spawn_blocking(move || drop((value, headroom))));
-        Ok(judged)
+        drop(tokio::task::spawn_blocking(move || drop((accepted, headroom))));
+        Ok(priced)
     }
 }
 

@@ -10,6 +10,7 @@ pub mod check;
 pub(crate) mod cors;
 pub mod credits;
 pub mod http;
+pub mod lookup;
 pub mod now;
 pub mod observer;
 pub mod page;

@@ -25,6 +25,7 @@ use tollgate::platform::descriptors::Descriptors;
 use tollgate::policy::admit::{Ingress, Turn, admit};
 use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::now::Now;
+use tollgate::policy::observer::Unobserved;
 use tollgate::policy::problem::{Problem, Row};
 use tollgate::policy::respond::Outcome;
 use tollgate::policy::trail::Trail;
@@ -74,7 +75,7 @@ fn admitted(policy: &tollgate::policy::Policy, text: &str) -> (Option<Row>, usiz
     let lines = Lines::split(&bytes, &mut slots).unwrap();
     let head = Head::judge(lines, Peer::Address([127, 0, 0, 1].into()), &limits).unwrap();
     let mut trail = Trail::default();
-    let row = match admit(policy, &head, now, Ingress::OPEN, &mut trail) {
+    let row = match admit(&mut Unobserved, policy, &head, now, Ingress::OPEN, &mut trail) {
         Ok(Turn::Lookup(_) | Turn::Preflight(_) | Turn::Enquiry(_) | Turn::Page(..)) => None,
         Err(problem) => Some(problem.row),
     };

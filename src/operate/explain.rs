@@ -1,9 +1,8 @@
 //! `tollgate explain`: why a request gets the answer that it gets, without a gateway that runs.
 //!
-//! The decision is made by the very functions that the gateway calls, before a observer
-//! (`observer.rs`); this module only tells of it. Nothing is sent anywhere: what depends on time, on
-//! traffic or on a backend (the deadline, rates that are used up, balances, the upstream's answer) is
-//! said to.
+//! The decision is made by the very functions that the gateway calls, with an observer that writes down each
+//! check (`observer.rs`). Nothing is sent anywhere: what depends on time, on traffic or on a backend (the
+//! deadline, rates that are used up, balances, the upstream's answer) is said to depend on it.
 
 mod answer;
 mod asked;
@@ -82,27 +81,27 @@ pub fn read(path: &Path) -> Result<(Config, Places), String> {
 /// Explains what becomes of one request. Every rate counts as if it were its first one.
 pub fn explain(config: &Config, places: &Places, asked: &Asked) -> Explanation {
     let Config { policy, settings, .. } = config;
-    dry_run::hold(policy, asked, |dry_run| {
+    dry_run::evaluate(policy, asked, |dry_run| {
         let findings = Report::findings(policy, places, asked, dry_run);
         let outcome = match &dry_run.ending {
             Ending::Refused(problem) => refused(policy, dry_run, *problem),
             Ending::Preflight(_) => Outcome::Preflight,
             Ending::Enquiry(_) => Outcome::Told,
             Ending::Page(..) => Outcome::Page,
-            Ending::Forwarded(admission, held) => Outcome::Forwarded {
+            Ending::Forwarded(paid) => Outcome::Forwarded {
                 upstream: settings
                     .upstreams
-                    .get(admission.product().upstream)
+                    .get(paid.admission().product().upstream)
                     .map_or_else(String::new, |upstream| upstream.name.to_string()),
-                deadline_seconds: admission.deadline().as_secs(),
-                held: *held,
+                deadline_seconds: paid.admission().deadline().as_secs(),
+                held: paid.held(),
             },
         };
         Explanation { findings, outcome, answer: answer::of(policy, asked, dry_run) }
     })
 }
 
-fn refused(policy: &Policy, dry_run: &dry_run::Trial<'_, '_>, problem: Problem) -> Outcome {
+fn refused(policy: &Policy, dry_run: &dry_run::DryRun<'_, '_>, problem: Problem) -> Outcome {
     let wording = dry_run.trail.product.map_or(&policy.wording, |product| &product.wording);
     let slug = &wording.words(problem.row).slug;
     Outcome::Refused { problem: slug.to_string(), reason: problem.reason }

@@ -1,25 +1,24 @@
 //! The order of the checks, as one straight function.
 //!
-//! Cheap before dear, pure before consuming: the order is that of the rows in `problem.rs`, and a
-//! test walks every combination of faults to hold the two together. What a check compares with
-//! lives in `policy.rs` and `check/`; who refuses, and with which words, is decided nowhere else.
+//! The order is that of the rows in `problem.rs`: cheap before expensive, and nothing about products and lists
+//! for somebody without a valid token. One check consumes something, the rate, and it comes before the checks of
+//! headers and body, which consume nothing: so an account cannot have an unlimited number of invalid requests
+//! judged (contract, section 3). Credits are held last (`lookup.rs`), when nothing else can refuse.
+//!
+//! Which rows a check can refuse with is `Check::rows`. What it compares with lives in `policy.rs` and `check/`;
+//! who refuses, and with which words, is decided nowhere else.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::policy::account::Principal;
-use crate::policy::check::body::BodyRule;
 use crate::policy::check::header::HeaderRule;
 use crate::policy::check::network::{Client, client};
-use crate::policy::credits::CreditAccount;
 use crate::policy::http::head::{Head, Lines, One};
 use crate::policy::now::Now;
-use crate::policy::observer::{Check, Observer, Unobserved};
+use crate::policy::observer::{Check, Observer};
 use crate::policy::page::{ListenerScope, Page};
 use crate::policy::problem::{Hint, Problem, Row};
-use crate::policy::tariff::{Passed, Tariff};
 use crate::policy::trail::Trail;
 use crate::policy::{Policy, Preflight, Product, Route, cors};
 
@@ -59,8 +58,8 @@ impl Ingress {
     pub const OPEN: Ingress = Ingress { headroom: Headroom::Free, scope: ListenerScope::All };
 }
 
-/// What passed all checks of the head. Only `admit` makes one, and the exchange with an upstream
-/// demands it: what was not permitted cannot be forwarded.
+/// What passed all checks of the head. Only `admit` makes one, and what a backend gets can only be made of one
+/// (`lookup.rs`): what was not permitted cannot be forwarded.
 #[derive(Debug)]
 pub struct Admission<'p> {
     product: &'p Product,
@@ -89,71 +88,12 @@ impl<'p> Admission<'p> {
     pub fn deadline(&self) -> Duration {
         self.deadline
     }
-
-    /// The credits that the request is paid with; `None` if it costs nothing.
-    pub fn credit_account(&self) -> Option<&'p Arc<CreditAccount>> {
-        self.principal.account.credit_accounts.of(self.product.place)
-    }
-
-    /// What the request costs those who pay.
-    pub fn tariff(&self) -> Option<&'p Tariff> {
-        self.product.tariff.as_ref().filter(|_| self.credit_account().is_some())
-    }
-
-    /// How many bytes the request's body may have.
-    ///
-    /// # Errors
-    /// `body-too-large` when the head states more, before any of it was read.
-    pub fn body_limit(&self, head: &Head<'_>) -> Result<usize, Problem> {
-        let limit = self.product.body.as_ref().map_or(0, |rule| rule.max_bytes);
-        let stated = head.framing.stated_length().and_then(|length| usize::try_from(length).ok());
-        if stated.is_some_and(|length| length > limit) {
-            return Err(Problem::new(Row::BodyTooLarge, "the head states more bytes than the route allows"));
-        }
-        Ok(limit)
-    }
-
-    /// Judges the whole body, which has no more bytes than its limit.
-    ///
-    /// # Errors
-    /// Those of the product's rule for bodies.
-    pub fn judge(&self, body: &[u8]) -> Result<Judged, Problem> {
-        let body = self.product.body.as_ref().map(|rule| rule.judge(body)).transpose()?;
-        Ok(self.judged(body.as_ref()))
-    }
-
-    /// The same if it takes no longer than other requests of a thread can wait; `None` if it would.
-    pub fn judge_at_once(&self, body: &[u8]) -> Option<Result<Judged, Problem>> {
-        let Some(rule) = &self.product.body else { return Some(Ok(self.judged(None))) };
-        rule.judge_at_once(body).map(|judged| judged.map(|body| self.judged(Some(&body))))
-    }
-
-    /// What the product's bodies must be.
-    pub fn body_rule(&self) -> Option<&'p BodyRule> {
-        self.product.body.as_ref()
-    }
-
-    /// What a body that was let pass means for the price.
-    pub fn judged(&self, body: Option<&Value>) -> Judged {
-        let tariff = self.tariff();
-        let asked = tariff.map_or(Passed::default(), |tariff| tariff.look_at(body));
-        Judged { asked, highest: tariff.map_or(0, |tariff| tariff.highest(asked)) }
-    }
-}
-
-/// What a body that was let pass means for the price.
-#[derive(Clone, Copy, Debug)]
-pub struct Judged {
-    /// Which tests of the prices it passes.
-    pub asked: Passed,
-    /// The credits that the request can cost at the most; 0 where nobody pays.
-    pub highest: u32,
 }
 
 /// How a request goes on.
 #[derive(Debug)]
 pub enum Turn<'p> {
-    /// A browser asks whether it may ask (contract, section 9).
+    /// A CORS preflight (contract, section 9).
     Preflight(&'p Preflight),
     /// An account asks about its credits.
     Enquiry(Principal<'p>),
@@ -163,26 +103,12 @@ pub enum Turn<'p> {
     Lookup(Admission<'p>),
 }
 
-/// Judges a head, check by check, in the order of the rows.
+/// Judges a head, check by check, in the order of the rows. The observer is notified of every check: the
+/// gateway's is [`Unobserved`](crate::policy::observer::Unobserved), and `explain` brings one that writes down.
 ///
 /// # Errors
 /// The first row that applies.
 pub fn admit<'p>(
-    policy: &'p Policy,
-    head: &Head<'_>,
-    now: Now,
-    ingress: Ingress,
-    trail: &mut Trail<'p>,
-) -> Result<Turn<'p>, Problem> {
-    admit_observed(&mut Unobserved, policy, head, now, ingress, trail)
-}
-
-/// The same before an observer, who is told of every check: what explains a decision runs this very
-/// function.
-///
-/// # Errors
-/// The first row that applies.
-pub fn admit_observed<'p>(
     observer: &mut impl Observer<'p>,
     policy: &'p Policy,
     head: &Head<'_>,
@@ -191,53 +117,47 @@ pub fn admit_observed<'p>(
     trail: &mut Trail<'p>,
 ) -> Result<Turn<'p>, Problem> {
     let lines = &head.lines;
-    let routed = policy.route(head, ingress.scope); //                                                    (endpoint-unknown)
-    let asked = cors::preflight(policy, head, ingress.scope);
-    trail.product = match routed.ok().or(asked) {
+    let routed = policy.route(head, ingress.scope);
+    let preflight = cors::preflight(policy, head, ingress.scope);
+    trail.product = match routed.ok().or(preflight) {
         Some(Route::Product(product)) => Some(product),
         Some(Route::Credits | Route::Page(_)) | None => None,
     };
-    observer.pass(Check::OneToken, one_token(policy, trail.product, lines))?; //            malformed-request
-    observer.pass(Check::Room, enter(policy, trail.product, ingress.headroom, lines))?; //                overloaded
-    if let Some(route) = asked {
+    observer.pass(Check::OneToken, one_token(policy, trail.product, lines))?;
+    observer.pass(Check::Room, enter(policy, trail.product, ingress.headroom, lines))?;
+    if let Some(route) = preflight {
         let preflight = match route {
             Route::Product(product) => &product.preflight,
-            // Nobody asks before a page is read.
+            // Pages are read without a preflight.
             Route::Credits | Route::Page(_) => &policy.account_info.preflight,
         };
-        observer.pass(Check::Preflight, cors::allow_preflight(preflight, lines))?; //       domain-not-allowed
+        observer.pass(Check::Preflight, cors::allow_preflight(preflight, lines))?;
         return Ok(Turn::Preflight(preflight));
     }
     let product = match observer.pass(Check::Route, routed)? {
-        //                                                        endpoint-unknown
         Route::Product(product) => product,
         Route::Credits => return admit_account_info(observer, policy, head, now, trail).map(Turn::Enquiry),
         Route::Page(page_entry) => {
             let page = page_entry.page();
-            let rendition = observer.pass(Check::Accept, page.choose(lines))?; //           accept-unsupported
+            let rendition = observer.pass(Check::Accept, page.choose(lines))?;
             return Ok(Turn::Page(page, rendition));
         }
     };
-    let token = observer.pass(Check::Token, token(&product.token_headers, lines))?; //      token-missing
-    let principal = observer.pass(Check::Principal, policy.principal(token))?; //           token-unknown
-    trail.principal = Some(principal);
-    observer.pass(Check::InForce, principal.authorize(now))?; //                            token-disabled, token-expired
-    observer.pass(Check::Product, principal.cover(product.place))?; //                      product-mismatch
-    let client = client(&policy.trusted_proxies, head.peer, lines);
-    observer.pass(Check::Networks, principal.token.networks.allow(client))?; //             ip-not-allowed
-    observer.pass(Check::Domains, principal.token.domains.allow(lines))?; //                domain-not-allowed
-    observer.pass(Check::Rate, principal.account.rate.take(now))?; //                       rate-exceeded
-    observer.pass(Check::Accept, product.media.accept(lines))?; //                          accept-unsupported
+    let principal = identify(observer, policy, &product.token_headers, lines, now, trail)?;
+    observer.pass(Check::Product, principal.cover(product.place))?;
+    let client = locate(observer, policy, principal, head)?;
+    observer.pass(Check::Rate, principal.account.rate.take(now))?;
+    observer.pass(Check::Accept, product.media.accept(lines))?;
     if product.body.is_some() {
-        observer.pass(Check::ContentType, product.media.take(lines))?; //                   content-type-unsupported
+        observer.pass(Check::ContentType, product.media.take(lines))?;
     }
-    let deadline = observer.pass(Check::Deadline, product.deadline.read(lines))?; //        timeout-invalid
-    validate(observer, &product.headers, lines)?; //                                        reference-id-invalid, …
+    let deadline = observer.pass(Check::Deadline, product.deadline.read(lines))?;
+    validate(observer, &product.headers, lines)?;
     Ok(Turn::Lookup(Admission { product, principal, client, deadline }))
 }
 
 /// Judges the head of a request about the account's credits, in the same order. Any valid token may
-/// ask, whichever product it is for; the rate is the question for credits's own.
+/// ask, whichever product it is for; these requests have a rate of their own.
 fn admit_account_info<'p>(
     observer: &mut impl Observer<'p>,
     policy: &'p Policy,
@@ -245,23 +165,48 @@ fn admit_account_info<'p>(
     now: Now,
     trail: &mut Trail<'p>,
 ) -> Result<Principal<'p>, Problem> {
-    let lines = &head.lines;
-    let token = observer.pass(Check::Token, token(&policy.token_headers, lines))?; //       token-missing
-    let principal = observer.pass(Check::Principal, policy.principal(token))?; //           token-unknown
-    trail.principal = Some(principal);
-    observer.pass(Check::InForce, principal.authorize(now))?; //                            token-disabled, token-expired
-    let client = client(&policy.trusted_proxies, head.peer, lines);
-    observer.pass(Check::Networks, principal.token.networks.allow(client))?; //             ip-not-allowed
-    observer.pass(Check::Domains, principal.token.domains.allow(lines))?; //                domain-not-allowed
-    let account_info = &policy.account_info;
-    observer.pass(Check::Rate, account_info.window.take(&principal.account.account_info_rate, now))?; // rate-exceeded
-    observer.pass(Check::Accept, account_info.media.accept(lines))?; //                          accept-unsupported
-    validate(observer, &policy.echoed, lines)?; //                                          reference-id-invalid
+    let (lines, account_info) = (&head.lines, &policy.account_info);
+    let principal = identify(observer, policy, &policy.token_headers, lines, now, trail)?;
+    locate(observer, policy, principal, head)?;
+    observer.pass(Check::Rate, account_info.window.take(&principal.account.account_info_rate, now))?;
+    observer.pass(Check::Accept, account_info.media.accept(lines))?;
+    validate(observer, &policy.echoed, lines)?;
     Ok(principal)
 }
 
-/// Judges the headers that have rules of their own, in the order of the configuration. Inlined, like
-/// all that stands between `admit` and its checks: a call would cost as much as some checks do.
+/// Judges who is asking: a token in one of these headers that is known and in force. Inlined, like all that
+/// stands between `admit` and its checks: a call would cost as much as some checks do.
+#[inline(always)]
+fn identify<'p>(
+    observer: &mut impl Observer<'p>,
+    policy: &'p Policy,
+    headers: &[Box<str>],
+    lines: &Lines<'_>,
+    now: Now,
+    trail: &mut Trail<'p>,
+) -> Result<Principal<'p>, Problem> {
+    let token = observer.pass(Check::Token, token(headers, lines))?;
+    let principal = observer.pass(Check::Principal, policy.principal(token))?;
+    trail.principal = Some(principal);
+    observer.pass(Check::InForce, principal.authorize(now))?;
+    Ok(principal)
+}
+
+/// Judges from where a token is used.
+#[inline(always)]
+fn locate<'p>(
+    observer: &mut impl Observer<'p>,
+    policy: &'p Policy,
+    principal: Principal<'p>,
+    head: &Head<'_>,
+) -> Result<Client, Problem> {
+    let client = client(&policy.trusted_proxies, head.peer, &head.lines);
+    observer.pass(Check::Networks, principal.token.networks.allow(client))?;
+    observer.pass(Check::Domains, principal.token.domains.allow(&head.lines))?;
+    Ok(client)
+}
+
+/// Judges the headers that have rules of their own, in the order of the configuration.
 #[inline(always)]
 fn validate<'p>(observer: &mut impl Observer<'p>, rules: &'p [HeaderRule], lines: &Lines<'_>) -> Result<(), Problem> {
     rules.iter().try_for_each(|rule| observer.pass(Check::Header(&rule.name), rule.validate(lines)))

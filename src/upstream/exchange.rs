@@ -10,11 +10,10 @@ use std::sync::Arc;
 use pingora_core::protocols::Stream;
 use tokio::io::AsyncWriteExt;
 
-use crate::policy::admit::Admission;
 use crate::policy::check::network::Client;
-use crate::policy::credits::Hold;
 use crate::policy::http::head::Head;
 use crate::policy::http::trace_context;
+use crate::policy::lookup::Paid;
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{Context, references, write_field};
 use crate::policy::{Policy, Product};
@@ -242,18 +241,17 @@ impl Sent<'_> {
 
 /// Builds the request for the upstream into `out`, from parsed parts: the path that was judged,
 /// our own Host and framing, the headers that may pass, and the body as it was validated
-/// (contract, section 8). Nothing is sent for a client that does not hold the price of it.
+/// (contract, section 8). Nothing is sent that was not judged and paid for.
 pub fn build(
     out: &mut Vec<u8>,
-    admission: &Admission<'_>,
-    _paid_for: &Hold<'_>,
+    paid: &Paid<'_>,
     head: &Head<'_>,
     body: &[u8],
     context: &Context<'_, '_>,
     upstreams: &[Upstream],
 ) -> Result<(), Problem> {
     let policy: &Policy = context.policy;
-    let product = admission.product();
+    let (admission, product) = (paid.admission(), paid.admission().product());
     let no_upstream = Problem::new(Row::Internal, "the product has no upstream");
     let upstream = upstreams.get(product.upstream).ok_or(no_upstream)?;
     out.clear();

@@ -1,7 +1,7 @@
 //! The answer that a client would get, written by the same code as in the gateway.
 
 use super::asked::Asked;
-use super::dry_run::{Ending, Trial};
+use super::dry_run::{DryRun, Ending};
 use super::seen;
 use crate::policy::http::transaction_id::TransactionId;
 use crate::policy::respond::{self, Context, Outcome, Sink};
@@ -36,7 +36,7 @@ impl Sink for Answer {
 }
 
 /// The answer to a request, unless it is the backend's to give.
-pub fn of(policy: &Policy, asked: &Asked, dry_run: &Trial<'_, '_>) -> Option<Answer> {
+pub fn of(policy: &Policy, asked: &Asked, dry_run: &DryRun<'_, '_>) -> Option<Answer> {
     let told;
     let outcome = match &dry_run.ending {
         Ending::Refused(problem) => Outcome::Refused(*problem),

@@ -1,15 +1,17 @@
 //! A request before the checks of the gateway, with every outcome written down.
 //!
-//! Nothing is decided here: heads are judged by `head.rs`, then by `admit`, bodies and prices by the
-//! admission, as in `gateway.rs`. What is missing is whatever takes time or another machine: the
+//! Nothing is decided here: heads are judged by `head.rs`, then by `admit`, and what was admitted takes the steps
+//! of `policy/lookup.rs`, as in `gateway.rs`. What is missing is whatever takes time or another machine: the
 //! arrival of bytes, the deadline, and the backend.
 
 use std::sync::Arc;
 
 use crate::policy::account::Principal;
-use crate::policy::admit::{Admission, Ingress, Turn, admit_observed};
+use crate::policy::admit::{Admission, Ingress, Turn, admit};
 use crate::policy::check::body::TOO_LARGE;
+use crate::policy::credits::Hold;
 use crate::policy::http::head::{Field, Framing, Head, Lines, MAX_FIELDS, Scan, Version, scan};
+use crate::policy::lookup::{BodyAwaited, Paid, Priced};
 use crate::policy::observer::{Check, Observer};
 use crate::policy::page::Page;
 use crate::policy::problem::{Problem, Row};
@@ -20,7 +22,7 @@ use super::asked::Asked;
 
 /// What came of a request.
 #[derive(Debug)]
-pub struct Trial<'a, 'p> {
+pub struct DryRun<'a, 'p> {
     pub lines: Lines<'a>,
     /// `None` when the head was refused.
     pub head: Option<Head<'a>>,
@@ -36,10 +38,10 @@ pub enum Ending<'p> {
     Refused(Problem),
     Preflight(&'p Preflight),
     Enquiry(Principal<'p>),
-    /// A page, in the rendition at this place.
+    /// A page, in the rendition with this index.
     Page(Arc<Page>, usize),
-    /// It would go to the backend, with so many credits held; `None` if it costs nothing.
-    Forwarded(Admission<'p>, Option<u32>),
+    /// It would go to the backend.
+    Forwarded(Paid<'p>),
 }
 
 /// Writes down what it sees.
@@ -53,7 +55,7 @@ impl<'p> Observer<'p> for Recorder<'p> {
 }
 
 /// Judges a request and hands what came of it to `tell`.
-pub fn hold<'p, T>(policy: &'p Policy, asked: &Asked, tell: impl FnOnce(&Trial<'_, 'p>) -> T) -> T {
+pub fn evaluate<'p, T>(policy: &'p Policy, asked: &Asked, tell: impl FnOnce(&DryRun<'_, 'p>) -> T) -> T {
     match asked.version {
         Version::Http2 => {
             let headers = asked.lower_case();
@@ -88,7 +90,7 @@ fn split<'a>(bytes: &'a [u8], slots: &'a mut [Field<'a>]) -> Result<Lines<'a>, P
 }
 
 /// Judges lines, which are not even lines if there is a refusal already.
-fn judge<'a, 'p>(policy: &'p Policy, asked: &Asked, lines: Lines<'a>, unreadable: Option<Problem>) -> Trial<'a, 'p> {
+fn judge<'a, 'p>(policy: &'p Policy, asked: &Asked, lines: Lines<'a>, unreadable: Option<Problem>) -> DryRun<'a, 'p> {
     let mut recorder = Recorder::default();
     let mut trail = Trail::default();
     let judged = unreadable.map_or_else(|| Head::judge(lines, asked.peer, &policy.limits.head), Err);
@@ -99,7 +101,7 @@ fn judge<'a, 'p>(policy: &'p Policy, asked: &Asked, lines: Lines<'a>, unreadable
         }
         Err(problem) => (None, Ending::Refused(problem)),
     };
-    Trial { lines, head, checks: recorder.0, trail, ending }
+    DryRun { lines, head, checks: recorder.0, trail, ending }
 }
 
 /// The same turns as in the gateway, up to the backend's.
@@ -110,28 +112,25 @@ fn look_up<'p>(
     asked: &Asked,
     trail: &mut Trail<'p>,
 ) -> Result<Ending<'p>, Problem> {
-    let admission = match admit_observed(recorder, policy, head, asked.now, Ingress::OPEN, trail)? {
+    let admission = match admit(recorder, policy, head, asked.now, Ingress::OPEN, trail)? {
         Turn::Preflight(preflight) => return Ok(Ending::Preflight(preflight)),
         Turn::Enquiry(principal) => return Ok(Ending::Enquiry(principal)),
         Turn::Page(page, rendition) => return Ok(Ending::Page(page, rendition)),
         Turn::Lookup(admission) => admission,
     };
-    let body = recorder.pass(Check::BodySize, arrive(&admission, head, &asked.body))?;
-    let judged = recorder.pass(Check::Body, admission.judge(body))?;
-    let held = admission.credit_account().map(|credit_account| {
-        // An account begins with its first grant; what it has by now is in the ledger.
-        if credit_account.snapshot().granted == 0 {
-            credit_account.balance().grant(credit_account.first_grant);
-        }
-        credit_account.hold(judged.highest).map(|hold| hold.amount())
-    });
-    let held = recorder.pass(Check::Credits, held.transpose())?;
-    Ok(Ending::Forwarded(admission, held))
+    let (awaited, body) = recorder.pass(Check::BodySize, arrive(admission, head, &asked.body))?;
+    let priced = recorder.pass(Check::Body, awaited.judge(body))?;
+    let paid = recorder.pass(Check::Credits, hold(priced))?;
+    Ok(Ending::Forwarded(paid))
 }
 
 /// The bytes of the body that its framing lets arrive, within the limit.
-fn arrive<'b>(admission: &Admission<'_>, head: &Head<'_>, body: &'b [u8]) -> Result<&'b [u8], Problem> {
-    let limit = admission.body_limit(head)?;
+fn arrive<'b, 'p>(
+    admission: Admission<'p>,
+    head: &Head<'_>,
+    body: &'b [u8],
+) -> Result<(BodyAwaited<'p>, &'b [u8]), Problem> {
+    let awaited = admission.await_body(head)?;
     let arrived = match head.framing {
         Framing::None => b"".as_slice(),
         Framing::Chunked | Framing::Frames(_) => body,
@@ -140,5 +139,15 @@ fn arrive<'b>(admission: &Admission<'_>, head: &Head<'_>, body: &'b [u8]) -> Res
             .and_then(|length| body.get(..length))
             .ok_or(Problem::new(Row::RequestTimeout, "the head states more bytes than there are"))?,
     };
-    if arrived.len() > limit { Err(TOO_LARGE) } else { Ok(arrived) }
+    if arrived.len() > awaited.limit() { Err(TOO_LARGE) } else { Ok((awaited, arrived)) }
+}
+
+/// Holds the highest price. An account begins with its first grant; what it has by now is in the ledger.
+fn hold(priced: Priced<'_>) -> Result<Paid<'_>, Problem> {
+    let Some(credit_account) = priced.credit_account() else { return Ok(priced.paid_with(Hold::nothing())) };
+    if credit_account.snapshot().granted == 0 {
+        credit_account.balance().grant(credit_account.first_grant);
+    }
+    let hold = credit_account.hold(priced.highest())?;
+    Ok(priced.paid_with(hold))
 }

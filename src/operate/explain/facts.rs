@@ -192,8 +192,8 @@ impl<'p> Report<'_, '_, 'p> {
         let Some(product) = self.dry_run.trail.product else { return };
         let account = self.dry_run.trail.principal.map(|principal| principal.account);
         let credit_account = account.and_then(|account| account.credit_accounts.of(product.place));
-        let held = match self.dry_run.ending {
-            Ending::Forwarded(_, held) => held,
+        let held = match &self.dry_run.ending {
+            Ending::Forwarded(paid) => paid.held(),
             Ending::Refused(_) | Ending::Preflight(_) | Ending::Enquiry(_) | Ending::Page(..) => None,
         };
         let told = match (credit_account, &product.tariff, held) {

@@ -5,7 +5,7 @@
 //! check looked at is `facts.rs`.
 
 use super::asked::Asked;
-use super::dry_run::Trial;
+use super::dry_run::DryRun;
 use super::places::{AccountPlaces, Location, Places};
 use super::seen;
 use crate::policy::account::Digest;
@@ -70,7 +70,7 @@ struct CheckDetail<'p> {
 pub struct Report<'t, 'a, 'p> {
     pub(super) policy: &'p Policy,
     pub(super) asked: &'t Asked,
-    pub(super) dry_run: &'t Trial<'a, 'p>,
+    pub(super) dry_run: &'t DryRun<'a, 'p>,
     pub(super) places: &'t Places,
     pub(super) account: Option<AccountPlaces>,
     facts: Vec<CheckDetail<'p>>,
@@ -82,7 +82,7 @@ impl<'t, 'a, 'p> Report<'t, 'a, 'p> {
         policy: &'p Policy,
         places: &'t Places,
         asked: &'t Asked,
-        dry_run: &'t Trial<'a, 'p>,
+        dry_run: &'t DryRun<'a, 'p>,
     ) -> Vec<Finding> {
         let mut report = Report { policy, asked, dry_run, places, account: None, facts: Vec::new() };
         report.account = report.account_places();

@@ -1,0 +1,180 @@
+//! A lookup after its head was admitted, up to the moment it may be sent to the backend.
+//!
+//! [`Admission`] → [`BodyAwaited`] → [`Priced`] → [`Paid`]: each is made of the one before it and of nothing
+//! else, and the backend's request is built from the last. So the order (admit, read the body, judge and price
+//! it, hold the credits) cannot be written differently, whoever runs it: the gateway, or `explain`.
+//! Where bytes, threads and balances come from is the caller's.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::policy::admit::Admission;
+use crate::policy::check::body::BodyRule;
+use crate::policy::credits::{CreditAccount, Hold};
+use crate::policy::http::head::Head;
+use crate::policy::problem::{Problem, Row};
+use crate::policy::tariff::{Passed, Tariff};
+
+impl<'p> Admission<'p> {
+    /// The credits that the request is paid with; `None` if it costs nothing.
+    fn credit_account(&self) -> Option<&'p Arc<CreditAccount>> {
+        self.principal().account.credit_accounts.of(self.product().place)
+    }
+
+    /// What the request costs those who pay.
+    fn tariff(&self) -> Option<&'p Tariff> {
+        self.product().tariff.as_ref().filter(|_| self.credit_account().is_some())
+    }
+
+    /// The head is accepted; the body is next.
+    ///
+    /// # Errors
+    /// `body-too-large` when the head states more than the product allows, before any of it was read.
+    pub fn await_body(self, head: &Head<'_>) -> Result<BodyAwaited<'p>, Problem> {
+        let limit = self.product().body.as_ref().map_or(0, |rule| rule.max_bytes);
+        let stated = head.framing.stated_length().and_then(|length| usize::try_from(length).ok());
+        if stated.is_some_and(|length| length > limit) {
+            return Err(Problem::new(Row::BodyTooLarge, "the head states more bytes than the route allows"));
+        }
+        Ok(BodyAwaited { admission: self, limit })
+    }
+}
+
+/// A request whose body is to be read and judged.
+#[derive(Debug)]
+pub struct BodyAwaited<'p> {
+    admission: Admission<'p>,
+    limit: usize,
+}
+
+impl<'p> BodyAwaited<'p> {
+    /// How many bytes the body may have.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Judges the whole body, which has no more bytes than its limit.
+    ///
+    /// # Errors
+    /// Those of the product's rule for bodies.
+    pub fn judge(self, body: &[u8]) -> Result<Priced<'p>, Problem> {
+        let value = self.rule().map(|rule| rule.judge(body)).transpose()?;
+        Ok(self.priced(value.as_ref()))
+    }
+
+    /// The same if it takes no longer than other requests of a thread can wait.
+    ///
+    /// # Errors
+    /// The request as it was, if it would.
+    pub fn judge_at_once(self, body: &[u8]) -> Result<Result<Priced<'p>, Problem>, Self> {
+        let Some(rule) = self.rule() else { return Ok(Ok(self.priced(None))) };
+        match rule.judge_at_once(body) {
+            Some(judged) => Ok(judged.map(|value| self.priced(Some(&value)))),
+            None => Err(self),
+        }
+    }
+
+    /// What judges the body on another thread.
+    pub fn judge_apart(&self, body: &[u8]) -> JudgeApart {
+        JudgeApart { rule: self.rule().cloned(), body: body.to_vec() }
+    }
+
+    /// Goes on with a body that was judged on another thread.
+    pub fn accept(self, body: &AcceptedBody) -> Priced<'p> {
+        self.priced(body.0.as_ref())
+    }
+
+    fn rule(&self) -> Option<&'p BodyRule> {
+        self.admission.product().body.as_ref()
+    }
+
+    fn priced(self, body: Option<&Value>) -> Priced<'p> {
+        let tariff = self.admission.tariff();
+        let passed = tariff.map_or(Passed::default(), |tariff| tariff.look_at(body));
+        Priced { admission: self.admission, passed, highest: tariff.map_or(0, |tariff| tariff.highest(passed)) }
+    }
+}
+
+/// A body and its product's rule, for another thread.
+#[derive(Debug)]
+pub struct JudgeApart {
+    rule: Option<BodyRule>,
+    body: Vec<u8>,
+}
+
+impl JudgeApart {
+    /// Judges the body.
+    ///
+    /// # Errors
+    /// Those of the product's rule for bodies.
+    pub fn judge(&self) -> Result<AcceptedBody, Problem> {
+        self.rule.as_ref().map(|rule| rule.judge(&self.body)).transpose().map(AcceptedBody)
+    }
+}
+
+/// A body that its rule accepted; `None` where the product takes none.
+#[derive(Debug)]
+pub struct AcceptedBody(Option<Value>);
+
+/// A request that nothing but its credits can refuse any more.
+#[derive(Debug)]
+pub struct Priced<'p> {
+    admission: Admission<'p>,
+    passed: Passed,
+    highest: u32,
+}
+
+impl<'p> Priced<'p> {
+    /// Whose credits are to be held; `None` if the request costs nothing.
+    pub fn credit_account(&self) -> Option<&'p Arc<CreditAccount>> {
+        self.admission.credit_account()
+    }
+
+    /// The credits that the request can cost at the most; 0 where nobody pays.
+    pub fn highest(&self) -> u32 {
+        self.highest
+    }
+
+    /// Goes on with the hold on just these credits.
+    pub fn paid_with(self, hold: Hold<'p>) -> Paid<'p> {
+        debug_assert_eq!(hold.amount(), if self.credit_account().is_some() { self.highest } else { 0 });
+        Paid { admission: self.admission, passed: self.passed, hold }
+    }
+}
+
+/// A request that may be sent to the backend. Dropping it gives its credits back.
+#[derive(Debug)]
+#[must_use = "what is paid for is sent"]
+pub struct Paid<'p> {
+    admission: Admission<'p>,
+    passed: Passed,
+    hold: Hold<'p>,
+}
+
+impl<'p> Paid<'p> {
+    /// What was accepted of the head.
+    pub fn admission(&self) -> &Admission<'p> {
+        &self.admission
+    }
+
+    /// The prices of the answer, for those who pay.
+    pub fn tariff(&self) -> Option<&'p Tariff> {
+        self.admission.tariff()
+    }
+
+    /// Which tests of the prices the request passes.
+    pub fn passed(&self) -> Passed {
+        self.passed
+    }
+
+    /// The credits that are held; `None` if the request costs nothing.
+    pub fn held(&self) -> Option<u32> {
+        self.hold.credit_account().map(|_| self.hold.amount())
+    }
+
+    /// What the answer is paid with.
+    pub fn into_hold(self) -> Hold<'p> {
+        self.hold
+    }
+}
