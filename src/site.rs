@@ -1,5 +1,5 @@
-//! What everybody may read: the pages of problems and products, and the status of the service. Rendering and
-//! arithmetic only: who serves and records is above.
+//! What everybody may read: the pages of problems and products, and the status of the service. Rendering and arithmetic
+//! only: `gateway` serves the pages, and `operate` records the status.
 
 pub mod brand;
 pub mod colour;

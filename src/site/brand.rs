@@ -1,36 +1,39 @@
-//! How the pages look and whose they are: the operator's name, logo, colours, support and menu.
+//! The look of the pages and the operator's identity: name, logo, colours, support contacts and
+//! menu.
 //!
-//! Values here were checked when the configuration was read, contrast included. What is written on
-//! the pages is `pages.rs`.
+//! All values were checked when the configuration was read, contrast included. The content of the
+//! pages is in `pages.rs`.
 
 use super::destinations::Destinations;
 use crate::site::colour::Palette;
 
-/// What all pages have in common.
+/// The settings that all pages share.
 #[derive(Clone, Debug, Default)]
 pub struct Site {
-    /// What the service is called, at the top of every page.
+    /// The name of the service, shown at the top of every page.
     pub name: Box<str>,
-    /// What links to pages begin with, without a slash at its end.
+    /// The start of the URL of every page, without a trailing slash.
     pub public_url: Box<str>,
-    /// Where clients send their requests: what examples and OpenAPI name.
+    /// The base URL for clients' requests, as examples and the OpenAPI document show it.
     pub api_url: Box<str>,
-    /// The path of `public_url`: what stands in front of every link between pages. It is empty
-    /// where pages begin at the root.
+    /// The path of `public_url`, which is put in front of every link between pages. Empty if the
+    /// pages are at the root.
     pub link_base: Box<str>,
-    /// The same as requests for pages have it when they arrive here.
+    /// The same prefix as it appears in requests that arrive here; a proxy in front may have
+    /// removed it.
     pub served_base: Box<str>,
     pub logo: Option<Logo>,
     pub light: Palette,
     pub dark: Palette,
     pub support: Support,
-    /// Where problems lead to.
+    /// The links that problem details can contain.
     pub destinations: Destinations,
-    /// The main menu, in its order.
+    /// The main menu, in the order in which it is shown.
     pub menu: Vec<Link>,
-    /// Whether there is a status page, to which problems of ours link.
+    /// Whether there is a status page. Pages of problems that the service may have caused link to
+    /// it.
     pub has_status: bool,
-    /// The digest of the style sheet, which its link ends with.
+    /// The digest of the style sheet, appended to its link so that caches see a new one.
     pub style_tag: Box<str>,
 }
 
@@ -38,7 +41,7 @@ pub struct Site {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     pub title: Box<str>,
-    /// The path of a page, without the base in front of it.
+    /// The path of a page, without the base.
     pub path: Box<str>,
 }
 
@@ -52,15 +55,15 @@ impl Link {
 /// The operator's logo.
 #[derive(Clone, Debug)]
 pub struct Logo {
-    /// Where it stands, without the base in front of it.
+    /// Its path, without the base.
     pub path: Box<str>,
-    /// The digest of its bytes, which its link ends with.
+    /// The digest of its bytes, appended to its link.
     pub tag: Box<str>,
     pub media_type: &'static str,
     pub bytes: bytes::Bytes,
 }
 
-/// Whom readers can ask.
+/// Contacts for readers.
 #[derive(Clone, Debug, Default)]
 pub struct Support {
     pub email: Option<Box<str>>,
@@ -68,17 +71,17 @@ pub struct Support {
 }
 
 impl Site {
-    /// A link to a page as browsers follow it.
+    /// The path of a page for a link in a browser.
     pub fn link(&self, path: &str) -> String {
         format!("{}{path}", self.link_base)
     }
 
-    /// A page's path as requests for it have it when they arrive.
+    /// The path of a page as it appears in requests that arrive here.
     pub fn served(&self, path: &str) -> String {
         format!("{}{path}", self.served_base)
     }
 
-    /// Whether a path, as requests have it, is kept for pages.
+    /// Whether a path, as it appears in requests, is reserved for pages.
     pub fn reserves(&self, path: &str) -> bool {
         const WHOLE: [&str; 4] = ["/openapi.json", "/status", "/status.json", "/status.atom"];
         const BELOW: [&str; 3] = ["/problems", "/reference", "/pages"];
@@ -87,7 +90,7 @@ impl Site {
         WHOLE.contains(&rest) || BELOW.into_iter().any(below)
     }
 
-    /// The whole URL of a page.
+    /// The full URL of a page.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.public_url)
     }

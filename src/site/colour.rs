@@ -1,12 +1,12 @@
-//! Colours: read, mixed, and compared by the contrast that WCAG 2.2 asks for.
+//! Colours: parsing, mixing, and the contrast that WCAG 2.2 requires.
 
 use std::fmt;
 
-/// The contrast that text must have with what is behind it (WCAG 2.2, success criterion 1.4.3,
-/// level AA, for text of any size).
+/// The minimum contrast between text and its background (WCAG 2.2, success criterion 1.4.3, level
+/// AA, for text of any size).
 pub const LEAST_CONTRAST: f64 = 4.5;
 
-/// Steps in which a quieter colour is looked for.
+/// The number of steps in the search for a quieter colour.
 const STEPS: u8 = 20;
 
 /// A colour of sRGB.
@@ -29,7 +29,7 @@ impl Colour {
         Some(Colour([channel(0)?, channel(1)?, channel(2)?]))
     }
 
-    /// This colour with so many parts of twenty of another in it.
+    /// Mixes in another colour; `parts` is its share in twentieths.
     pub fn mixed(self, other: Colour, parts: u8) -> Colour {
         let (Colour([r, g, b]), Colour([other_r, other_g, other_b])) = (self, other);
         let mix = |own: u8, other: u8| {
@@ -91,23 +91,24 @@ impl Palette {
         accent: Colour([0x8a, 0xb8, 0xf5]),
     };
 
-    /// What code and tables stand on: a little of the text's colour in the background's.
+    /// The background of code and tables: the page's background with a little of the text's colour.
     pub fn surface(self) -> Colour {
         self.background.mixed(self.text, 1)
     }
 
-    /// Lines between things.
+    /// Separator lines.
     pub fn line(self) -> Colour {
         self.background.mixed(self.text, 4)
     }
 
-    /// Text that stands back, as far as it can still be read.
+    /// Secondary text: as pale as it can be while it meets the minimum contrast.
     pub fn quiet(self) -> Colour {
         let readable = |colour: Colour| colour.contrast(self.surface()) >= LEAST_CONTRAST;
         (0..=8).rev().map(|parts| self.text.mixed(self.background, parts)).find(|c| readable(*c)).unwrap_or(self.text)
     }
 
-    /// The first of its colours that cannot be read on what is behind it, and its contrast there.
+    /// The first of its colours that has too little contrast with its background, and that
+    /// contrast.
     pub fn unreadable(self) -> Option<(&'static str, f64)> {
         let worst = |colour: Colour| colour.contrast(self.background).min(colour.contrast(self.surface()));
         [("text", worst(self.text)), ("accent", worst(self.accent))]

@@ -1,10 +1,10 @@
-//! Where somebody who has met a problem can go next: the operator's portal and support, and pages of
-//! this service (contract, section 2).
+//! Where a client with a problem can get help: the operator's portal and support, and pages of this service (contract,
+//! section 2).
 //!
-//! Details name them in braces. They are filled in when a policy is made, and a sentence that names
-//! one which does not exist is left out as a whole. Which detail names which is `problem.rs`.
+//! Problem details name them in braces. The names are replaced when a policy is made; a sentence that names a
+//! destination which is not configured is left out. The details are in `policy/problem/messages.rs`.
 
-/// One place that a detail can lead to.
+/// One destination that a detail can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
     Portal,
@@ -15,11 +15,11 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// All of them, in the order of lists.
+    /// All of them, in the order in which lists show them.
     pub const ALL: [Destination; 5] =
         [Destination::Portal, Destination::Formats, Destination::Rates, Destination::Status, Destination::Support];
 
-    /// The word in braces that details name it by.
+    /// The word that stands for it in details, in braces.
     pub const fn word(self) -> &'static str {
         match self {
             Destination::Portal => "portal",
@@ -30,7 +30,7 @@ impl Destination {
         }
     }
 
-    /// What pages call it.
+    /// Its title on pages.
     pub const fn title(self) -> &'static str {
         match self {
             Destination::Portal => "Self Service Portal",
@@ -41,7 +41,7 @@ impl Destination {
         }
     }
 
-    /// The one with this word.
+    /// The destination that a word stands for.
     pub fn from_word(word: &str) -> Option<Destination> {
         Destination::ALL.into_iter().find(|destination| destination.word() == word)
     }
@@ -51,7 +51,7 @@ impl Destination {
     }
 }
 
-/// The places that exist: URLs, and for support an e-mail address where it has no page.
+/// The destinations that are configured: URLs, and for support an e-mail address if it has no page.
 #[derive(Clone, Debug, Default)]
 pub struct Destinations {
     pub portal: Option<Box<str>>,
@@ -62,7 +62,7 @@ pub struct Destinations {
 }
 
 impl Destinations {
-    /// Where one of them is; `None` where it does not exist.
+    /// The URL or address of a destination; `None` if it is not configured.
     pub fn of(&self, destination: Destination) -> Option<&str> {
         match destination {
             Destination::Portal => &self.portal,
@@ -74,13 +74,13 @@ impl Destinations {
         .as_deref()
     }
 
-    /// Those that a detail names and that exist, with where they are.
+    /// The configured destinations that a detail names, with their URLs.
     pub fn named_in(&self, detail: &str) -> Vec<(Destination, &str)> {
         let named = Destination::ALL.into_iter().filter(|destination| destination.is_named_in(detail));
         named.filter_map(|destination| Some((destination, self.of(destination)?))).collect()
     }
 
-    /// A detail with the places in it, and without the sentences that name one which does not exist.
+    /// Replaces the destinations in a detail, and leaves out the sentences that name one which is not configured.
     pub fn fill(&self, detail: &str) -> String {
         let leads_nowhere =
             |sentence: &&str| Destination::ALL.into_iter().any(|to| self.of(to).is_none() && to.is_named_in(sentence));
@@ -93,7 +93,7 @@ impl Destinations {
     }
 }
 
-/// The sentences of a text, each with the spaces behind it.
+/// The sentences of a text, each with the spaces that follow it.
 fn sentences(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {

@@ -1,7 +1,7 @@
-//! What the gateway's pages say: problems, reference, OpenAPI, made from the policy in force.
+//! The gateway's pages: problems, reference and OpenAPI, generated from the policy in force.
 //!
-//! All are rendered when a configuration is loaded, so that they can never be out of date, and are
-//! served from memory (`page.rs`). Nothing here names accounts, tokens, networks or backends.
+//! All are rendered when a configuration is loaded, so that they are always up to date, and are served from memory
+//! (`policy/page.rs`). Nothing here names accounts, tokens, networks or backends.
 
 pub mod draft;
 pub mod example;
@@ -27,8 +27,8 @@ use draft::{Drafted, ICON_PATH, Own, STYLE_PATH, rendered};
 use markdown::ExtraPage;
 use shell::Shell;
 
-/// Renders all pages of a policy and puts them up. Those that say the
-/// same as `before`, the pages of the policy that this one follows, are not compressed again.
+/// Renders all pages of a policy and adds them to it. Pages that are the same in `before`, the page table of the
+/// previous policy, are not compressed again.
 pub fn publish(policy: &mut Policy, own: &Own, before: Option<&PageTable>) {
     let mut pages = vec![(STYLE_PATH.to_owned(), vec![style_sheet(&own.site)])];
     if let Some(logo) = &own.site.logo {
@@ -53,8 +53,8 @@ pub fn publish(policy: &mut Policy, own: &Own, before: Option<&PageTable>) {
     }
 }
 
-/// Where somebody arrives who knows no more than the address of the service or of its pages, as
-/// requests have it. A path that a product has is the product's.
+/// The paths of the start page, as they appear in requests: the root of the service and that of its pages. A path that
+/// a product uses is left to the product.
 fn start_paths(policy: &Policy, site: &Site) -> Vec<String> {
     let base = &site.served_base;
     let mut paths = vec!["/".to_owned()];
@@ -71,8 +71,8 @@ struct StartHtml<'a> {
     shell: Shell<'a>,
 }
 
-/// What leads a person to the pages, and a program, which takes anything or asks for JSON, to the
-/// OpenAPI document.
+/// The start page: an HTML page with links for people, and the OpenAPI document for programs, which accept anything or
+/// ask for JSON.
 fn start_page(site: &Site) -> Vec<Draft> {
     let mut links = serde_json::json!({
         "name": &*site.name,
@@ -83,7 +83,7 @@ fn start_page(site: &Site) -> Vec<Draft> {
     if let Some(links) = links.as_object_mut().filter(|_| site.has_status) {
         links.insert("status".to_owned(), site.url("/status.json").into());
     }
-    let about = "Where the documentation of this API is.";
+    let about = "Links to the documentation of this API.";
     let mut shell = Shell::new(site, "/", "Start", about);
     shell.alternate = Some("application/json");
     vec![Draft::json(&links, Freshness::Document), rendered(&StartHtml { shell })]
@@ -96,7 +96,7 @@ struct ExtraHtml<'a> {
     html: &'a str,
 }
 
-/// A page of the operator's own words.
+/// A page that the operator has written.
 fn extra_page(site: &Site, extra: &ExtraPage) -> Drafted {
     let path = extra.path();
     let shell = Shell::new(site, &path, &*extra.title, &*extra.title);
@@ -104,7 +104,7 @@ fn extra_page(site: &Site, extra: &ExtraPage) -> Drafted {
     (path, vec![html])
 }
 
-/// The rate that most accounts have, if any has one, and whether all have it.
+/// The most frequent rate of accounts, if any has one, and whether all of them have it.
 fn usual_rate(policy: &Policy) -> (Option<&Arc<Window>>, bool) {
     let mut counted: Vec<(&Arc<Window>, usize)> = Vec::new();
     for account in policy.accounts.iter().take(ACCOUNTS_LOOKED_AT) {
@@ -118,10 +118,10 @@ fn usual_rate(policy: &Policy) -> (Option<&Arc<Window>>, bool) {
     (counted.into_iter().max_by_key(|(_, count)| *count).map(|(window, _)| window), same)
 }
 
-/// Accounts whose rates are compared; there may be millions.
+/// The number of accounts whose rates are compared; there may be millions.
 const ACCOUNTS_LOOKED_AT: usize = 1000;
 
-/// A gate in the operator's colour.
+/// The icon: a gate in the operator's colour.
 fn icon(site: &Site) -> Draft {
     let (back, front) = (site.light.accent, site.light.background);
     let svg = format!(
@@ -144,14 +144,14 @@ pub fn style_sheet(site: &Site) -> Draft {
     Draft::new("text/css; charset=utf-8", style(site).into(), Freshness::Asset)
 }
 
-/// Puts a page up at a path, which is without the base, for GET and HEAD.
+/// Serves a page at a path (without the base), for GET and HEAD.
 pub fn put(policy: &mut Policy, site: &Site, path: &str, page: Page) {
     let served = site.served(path);
     let place = policy.pages.add(&served, page);
     route(policy, &served, place);
 }
 
-/// The same for a page that `policy.pages.replace` exchanges under way, and that a reload keeps.
+/// The same for a page that `policy.pages.replace` can replace at any time, and that a reload keeps.
 pub fn put_live(policy: &mut Policy, site: &Site, path: &str, page: Arc<Page>) {
     let served = site.served(path);
     let place = policy.pages.add_live(&served, page);

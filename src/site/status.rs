@@ -1,10 +1,10 @@
 //! The public status of the products: how available they were, how fast, and what was wrong.
 //!
-//! Requests leave one count each (`traffic.rs`), which a thread (`recorder.rs`) rolls up
-//! (`history.rs`), watches for incidents (`burn.rs`, `incident.rs`), hands to the ledger's thread to
-//! be written down, and makes pages of (`report.rs` and what renders it). Nothing of a customer and
-//! no backend is part of any of it, and no page says how much traffic there was. Below the recorder
-//! time is an argument.
+//! Each request adds one count (`telemetry/traffic.rs`). A thread (`operate/status_recorder.rs`)
+//! rolls the counts up (`history.rs`), looks for incidents (`burn.rs`, `incident.rs`), has the
+//! ledger's thread write both to disk, and renders the pages (`report.rs`, `html.rs`, `json.rs`,
+//! `feed.rs`). Nothing here identifies a customer or a backend, and no page shows how much traffic
+//! there was. Here, time is an argument.
 
 pub mod book;
 pub mod burn;
@@ -22,7 +22,7 @@ use crate::policy::seconds::Seconds;
 use burn::Burn;
 use notice::Notice;
 
-/// What the configuration says of the status.
+/// The configuration of the status page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatusSettings {
     pub burn: Burn,
@@ -32,11 +32,11 @@ pub struct StatusSettings {
 /// The longest step of the history.
 const LONGEST_STEP: Seconds = 60;
 
-/// Steps that the shortest window has at the least.
+/// The fewest steps in the shortest window.
 const STEPS_OF_A_WINDOW: Seconds = 5;
 
 impl StatusSettings {
-    /// How many seconds a step of the history has: a minute, or less where a window is short.
+    /// The length of a step of the history, in seconds: a minute, or less if a window is short.
     pub fn step(&self) -> Seconds {
         (self.burn.shortest() / STEPS_OF_A_WINDOW).clamp(1, LONGEST_STEP)
     }

@@ -1,5 +1,5 @@
-//! What pages are drafted from and what a draft is: the operator's own words, the paths that all pages
-//! link to, and a template made into a page for people.
+//! What pages are made from: the operator's own texts, the paths that all pages link to, and
+//! templates rendered as HTML.
 
 use super::example::Tokens;
 use super::markdown::ExtraPage;
@@ -7,19 +7,19 @@ use crate::platform::pace;
 use crate::policy::page::{Draft, Freshness};
 use crate::site::brand::Site;
 
-/// What the operator adds to the pages.
+/// The operator's additions to the pages.
 #[derive(Debug)]
 pub struct Own {
-    /// How the pages look and what they are about.
+    /// The look of the pages and what they describe.
     pub site: Site,
-    /// Words for problems, by slug.
+    /// The operator's texts for problems, by slug.
     pub words: Vec<(Box<str>, OwnWords)>,
     pub extra: Vec<ExtraPage>,
     /// Whose tokens examples show.
     pub examples: Tokens,
 }
 
-/// The operator's own words for a row's page.
+/// The operator's own text for the page of a row.
 #[derive(Clone, Debug, Default)]
 pub struct OwnWords {
     pub meaning: Option<String>,
@@ -27,18 +27,18 @@ pub struct OwnWords {
     pub remedy: Vec<String>,
 }
 
-/// A page's path, which is without the base, and what it says in each of its media types.
+/// A page's path, without the base, and its content in each of its media types.
 pub type Drafted = (String, Vec<Draft>);
 
-/// A template as a page for people. One that could not be rendered, which nothing can cause, says so.
+/// Renders a template as an HTML page. If that fails, which should not happen, the page says so.
 pub fn rendered(template: &impl askama::Template) -> Draft {
     pace::step();
     let text = template.render().unwrap_or_else(|_| "This page could not be written.".to_owned());
     Draft::html(text, Freshness::Document)
 }
 
-/// Where the style sheet stands.
+/// The path of the style sheet.
 pub const STYLE_PATH: &str = "/pages/style.css";
 
-/// Where the picture stands that browsers show beside a title when there is no logo.
+/// The path of the icon that browsers show beside the title if there is no logo.
 pub const ICON_PATH: &str = "/pages/icon.svg";

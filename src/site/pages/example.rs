@@ -1,7 +1,8 @@
-//! Requests as examples: a good one for each product, the same with one thing wrong, and as a curl.
+//! Example requests: a valid one for each product, the same with one thing wrong, and both as a
+//! curl command.
 //!
-//! Whether a body really breaks the rule that it is to break is tried out with the very check that
-//! clients' bodies go through.
+//! Whether a body really breaks the intended rule is verified with the check that clients' bodies
+//! go through.
 
 mod breach;
 mod curl;
@@ -15,23 +16,23 @@ use crate::policy::problem::guide::entry::{Change, Holder, Provoke};
 use crate::policy::problem::{Hint, Problem, Row};
 use crate::policy::{Limits, Policy, Product};
 
-/// Whose tokens examples have.
+/// The tokens that examples use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tokens {
-    /// The demo's, which everybody may know.
+    /// The demo's tokens, which are public.
     Demo,
-    /// A variable of the shell, and words for what it stands for.
+    /// A shell variable, with a remark about the token it stands for.
     Named,
 }
 
-/// Seconds that a client is told to wait in examples of answers that say so.
+/// The `Retry-After` of example answers, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 5;
 
-/// The time that an example of a lookup without an answer allows, where the product takes it.
+/// The deadline of the example for deadline-exceeded, in seconds, if the product accepts it.
 const SHORT_DEADLINE_SECONDS: u64 = 2;
 
 impl Example {
-    /// A request that a product takes.
+    /// A request that a product accepts.
     pub fn good(policy: &Policy, product: &Product, tokens: Tokens) -> Option<Example> {
         let (method, path) = *policy.paths.of(product.place).first()?;
         let mut example = Example {
@@ -54,7 +55,7 @@ impl Example {
         Some(example)
     }
 
-    /// A request that is refused with a row, if the product can have it.
+    /// A request that is refused with a row, if that can happen for the product.
     pub fn provoking(policy: &Policy, product: &Product, row: Row, tokens: Tokens) -> Option<Example> {
         let mut example = Example::good(policy, product, tokens)?;
         match row.guide().provoke {
@@ -113,7 +114,7 @@ impl Example {
                 self.headers.push(("Content-Type".to_owned(), kind.to_owned()));
             }
             Change::Body(text) => {
-                // What the answer says of the body beside its row: where it stops being a document.
+                // The hint in the answer: where the body stops being a JSON document.
                 let refusal = product.body.as_ref()?.judge(text.as_bytes()).err();
                 self.hint = refusal.map_or(Hint::None, |problem| problem.hint);
                 self.body = Body::Text(text.to_owned());
@@ -129,7 +130,7 @@ impl Example {
         Some(())
     }
 
-    /// The demo's backend fails in the way that a reference asks for; others have no such thing.
+    /// Only the demo's backend fails on request: the reference says how.
     fn fail_in_the_demo(&mut self, product: &Product, reference: &str, tokens: Tokens) -> Option<()> {
         if tokens == Tokens::Named {
             return None;
@@ -154,7 +155,7 @@ impl Example {
         self.remark = remark;
     }
 
-    /// The body as JSON, if it is that.
+    /// The body as JSON, if it is JSON.
     pub fn json(&self) -> Option<Value> {
         match &self.body {
             Body::Text(text) => serde_json::from_str(text).ok(),
@@ -212,8 +213,8 @@ fn named_token(holder: Holder) -> (&'static str, Option<&'static str>) {
     }
 }
 
-/// A body that a schema is likely to take: every member that must be there, by its own example where
-/// it has one.
+/// A body that a schema is likely to accept: every required member, with the schema's own example
+/// if it has one.
 fn sample(schema: &Value) -> Value {
     if let Some(example) = first_example(schema) {
         return example;
@@ -247,7 +248,7 @@ fn plain_value(schema: &Value) -> Value {
     }
 }
 
-/// The problem that an example's answer is made of.
+/// The problem from which the answer of an example is made.
 pub fn problem(example: &Example, row: Row) -> Problem {
     Problem::new(row, "an example of a page").with(example.hint)
 }

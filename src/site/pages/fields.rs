@@ -1,27 +1,27 @@
-//! Fields of bodies in words, from a JSON Schema.
+//! Descriptions of the fields of bodies, from a JSON Schema.
 
 use serde_json::Value;
 
-/// Fields of one schema that are described, and how deep they can stand within each other.
+/// The most fields of one schema that are described, and the deepest nesting.
 const MAX_FIELDS: usize = 500;
 const MAX_DEPTH: u8 = 8;
 
-/// What is said of a field.
+/// The description of a field.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Its way from the top, with dots between; a list's elements have `[]`.
+    /// Its path from the top, separated by dots; elements of a list have `[]`.
     pub name: String,
-    /// Its type and its rules, in words.
+    /// Its type and its rules, as text.
     pub kind: String,
     pub required: bool,
     pub description: String,
-    /// The values that it may have, where they are listed.
+    /// The values that it may have, if the schema lists them.
     pub values: Vec<String>,
     /// A value as JSON.
     pub example: Option<String>,
 }
 
-/// The fields of a schema, which stands in a document that its references are of.
+/// The fields of a schema. Its references are resolved in `document`.
 pub fn of(document: &Value, schema: &Value) -> Vec<Field> {
     let mut fields = Vec::new();
     gather(document, schema, "", 0, &mut fields);
@@ -36,7 +36,7 @@ fn gather(document: &Value, schema: &Value, above: &str, depth: u8, fields: &mut
     let required: Vec<&str> = texts(schema.get("required")).collect();
     let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
     let mut properties: Vec<(&String, &Value)> = properties.collect();
-    // What must be there comes first.
+    // Required fields come first.
     properties.sort_by_key(|(name, _)| !required.contains(&name.as_str()));
     for (name, property) in properties {
         let name_above = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
@@ -80,8 +80,8 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// A schema's type and rules. Types that can only be empty are told as that, since clients send
-/// null, "" and [] for what they leave out.
+/// A schema's type and rules. Types that only allow an empty value are described as "may be null or
+/// empty", since clients send null, "" and [] for what they leave out.
 pub fn kind(document: &Value, schema: &Value) -> String {
     let schema = resolved(document, schema);
     let number = |keyword: &str| schema.get(keyword).and_then(Value::as_i64);

@@ -2,7 +2,7 @@
 
 use crate::policy::Policy;
 
-/// A header of answers, and what it says.
+/// A header of answers and its meaning.
 #[derive(Clone, Copy, Debug)]
 pub struct Meaning {
     pub name: &'static str,
@@ -19,7 +19,7 @@ const fn number(name: &'static str, says: &'static str) -> Meaning {
     Meaning { name, says, number: true }
 }
 
-/// Who an answer belongs to; on every one.
+/// The ID of a request; on every answer.
 pub const TRANSACTION: Meaning = text(
     "Transaction-Id",
     "The unique ID of this request and response, a UUID. Log it; support needs it to find the request.",
@@ -37,7 +37,7 @@ pub const RATE: [Meaning; 5] = [
     ),
 ];
 
-/// What a lookup has cost.
+/// The cost of a lookup.
 pub const CREDITS: [Meaning; 2] = [
     number("X-Credits-Charged", "The credits that this result cost."),
     number("X-Credits-Remaining", "The credits that are left and not reserved for requests in progress."),
@@ -47,10 +47,10 @@ pub const CREDITS: [Meaning; 2] = [
 pub const RETRY_AFTER: Meaning =
     number("Retry-After", "The number of seconds to wait before sending the request again; never 0.");
 
-/// Which methods a path has.
+/// The methods of a path.
 pub const ALLOW: Meaning = text("Allow", "The methods of this path, if it exists.");
 
-/// What any answer can have.
+/// Headers that any answer can have.
 const COMMON: [Meaning; 9] = [
     text("Content-Type", "The format of the body."),
     number("Content-Length", "The bytes of the body."),
@@ -63,7 +63,7 @@ const COMMON: [Meaning; 9] = [
     TRANSACTION,
 ];
 
-/// What an answer's header says.
+/// The meaning of a header of an answer.
 pub fn meaning(policy: &Policy, name: &str) -> &'static str {
     let known = COMMON.iter().chain(&RATE).chain(&CREDITS).chain([&RETRY_AFTER, &ALLOW]);
     let found = known.into_iter().find(|meaning| meaning.name.eq_ignore_ascii_case(name));
@@ -74,5 +74,5 @@ pub fn meaning(policy: &Policy, name: &str) -> &'static str {
     }
 }
 
-/// What an echoed header says.
+/// The meaning of an echoed header.
 pub const ECHOED: &str = "Your own reference, returned unchanged; generated if the request has no valid one.";

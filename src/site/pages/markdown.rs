@@ -1,29 +1,29 @@
-//! Pages of the operator's own words, in Markdown (CommonMark, with tables).
+//! Pages that the operator writes in Markdown (CommonMark, with tables).
 //!
-//! HTML in the text is shown as text and not as HTML, and links lead to the web, to mail or to other
-//! pages, so that a text from elsewhere can do no harm. The page's title is its first heading, and
-//! headings in the text come below it.
+//! HTML in the text is escaped, and links can only be web, mail or page links, so that a text from
+//! elsewhere is harmless. The page's title is its only heading of level 1; headings in the text are
+//! moved below it.
 
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
-/// A page of the operator's.
+/// A page that the operator has written.
 #[derive(Clone, Debug)]
 pub struct ExtraPage {
     pub title: Box<str>,
     pub slug: Box<str>,
-    /// Its text as HTML that is safe to be shown.
+    /// Its text as safe HTML.
     pub html: String,
 }
 
 impl ExtraPage {
-    /// Where it stands, without the base.
+    /// Its path, without the base.
     pub fn path(&self) -> String {
         format!("/pages/{}", self.slug)
     }
 }
 
-/// A text as HTML that is safe to be shown below a heading of the first level. `base` comes in front
-/// of links to other pages, which begin with a slash.
+/// Converts a text to safe HTML that can follow a heading of level 1. `base` is put in front of
+/// links that begin with a slash, which are links to other pages.
 pub fn to_html(text: &str, base: &str) -> String {
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
     let highest = Parser::new_ext(text, options).filter_map(level_of).min();
@@ -37,7 +37,7 @@ pub fn to_html(text: &str, base: &str) -> String {
         Event::Start(Tag::Link { link_type, dest_url, title, id }) => {
             Event::Start(Tag::Link { link_type, dest_url: harmless(dest_url, base), title, id })
         }
-        // Pictures from elsewhere are not loaded: what describes them is shown.
+        // Pictures are not loaded; their alternative text is shown instead.
         Event::Start(Tag::Image { .. }) => Event::Start(Tag::Emphasis),
         Event::End(TagEnd::Image) => Event::End(TagEnd::Emphasis),
         other => other,
@@ -47,7 +47,7 @@ pub fn to_html(text: &str, base: &str) -> String {
     html
 }
 
-/// The level of a heading's beginning.
+/// The level of a heading, if the event begins one.
 fn level_of(event: Event<'_>) -> Option<HeadingLevel> {
     match event {
         Event::Start(Tag::Heading { level, .. }) => Some(level),
@@ -55,8 +55,8 @@ fn level_of(event: Event<'_>) -> Option<HeadingLevel> {
     }
 }
 
-/// The level of a heading where the text's highest one is the second, since the page's title is above
-/// all and no level may be left out.
+/// The level of a heading after the move: the text's highest level becomes level 2, since level 1
+/// is the page's title and no level may be skipped.
 fn below(level: HeadingLevel, highest: Option<HeadingLevel>) -> HeadingLevel {
     const LEVELS: [HeadingLevel; 5] =
         [HeadingLevel::H2, HeadingLevel::H3, HeadingLevel::H4, HeadingLevel::H5, HeadingLevel::H6];
@@ -76,7 +76,7 @@ fn number_of(level: HeadingLevel) -> usize {
     }
 }
 
-/// A link's target, or nothing where it could run something.
+/// The target of a link, or `#content` if the target could run a script.
 fn harmless<'t>(target: CowStr<'t>, base: &str) -> CowStr<'t> {
     const SCHEMES: [&str; 3] = ["https:", "http:", "mailto:"];
     let lower_case = target.trim().to_ascii_lowercase();

@@ -1,7 +1,7 @@
-//! The API as an OpenAPI 3.1 document; `openapi/shown.rs` is the same for a page.
+//! The API as an OpenAPI 3.1 document; `openapi/shown.rs` shows it as a page.
 //!
-//! Nothing is said here that is not in the policy: paths, headers with their rules, the product's own
-//! schema, and for each status the problems that it can have.
+//! Everything in it comes from the policy: paths, headers with their rules, the product's own
+//! schema, and the problems that each status can have.
 
 pub mod shown;
 
@@ -125,7 +125,7 @@ fn operation(policy: &Policy, own: &Own, view: &View<'_>, name: &str, number: us
     operation
 }
 
-/// Any one of the headers that carry tokens will do.
+/// The headers that can carry the token are alternatives.
 fn security(token_headers: &[String]) -> Vec<Value> {
     let one = |name: &String| Value::Object(Map::from_iter([(name.clone(), json!([]))]));
     token_headers.iter().map(one).collect()
@@ -158,7 +158,8 @@ fn parameters(product: &Product) -> Vec<Value> {
     parameters
 }
 
-/// One of some values; in any case of letters, which only a pattern can say.
+/// A schema for one of some values. If upper and lower case are the same, it is a pattern, since an
+/// enum cannot express that.
 fn one_of(values: &[Box<str>], ignore_case: bool) -> Value {
     if !ignore_case {
         return json!({ "type": "string", "enum": values });
@@ -174,7 +175,7 @@ fn one_of(values: &[Box<str>], ignore_case: bool) -> Value {
     json!({ "type": "string", "pattern": format!("^(?:{})$", alternatives.join("|")), "examples": values })
 }
 
-/// The answer to a request that is let pass.
+/// The answer to an accepted request.
 fn success(policy: &Policy, view: &View<'_>, name: &str) -> Value {
     let product = view.product;
     let schema = match product.answer_schema {
@@ -280,7 +281,7 @@ fn responses(policy: &Policy, own: &Own, product: Option<&Product>, success: &Va
     Value::Object(responses)
 }
 
-/// What an account asks of itself.
+/// The operation that shows an account's own credits.
 fn account_info(policy: &Policy, own: &Own, token_headers: &[String]) -> Value {
     let whole = json!({ "type": "integer", "minimum": 0 });
     let credits = json!({
@@ -320,7 +321,7 @@ fn members() -> Map<String, Value> {
             json!({ "type": "string", "format": "uri", "description": "A link to the page about this problem." }),
         ),
         ("title".to_owned(), text("The standard reason phrase of the status.")),
-        ("detail".to_owned(), text("What was wrong, what to do, and where to go for more.")),
+        ("detail".to_owned(), text("What was wrong, what to do, and where to get help.")),
         ("instance".to_owned(), text("The path of the request, without its query.")),
     ])
 }
@@ -355,7 +356,7 @@ fn problem_object() -> Value {
     })
 }
 
-/// A schema as a component: its references lead into the component.
+/// A schema as a component: its references are rewritten to point into the component.
 fn embedded(schema: &Value, name: &str) -> Value {
     match schema {
         Value::Object(members) => members

@@ -1,24 +1,25 @@
-//! Price lines in words.
+//! Prices as text.
 
 use serde_json::Value;
 
 use crate::policy::tariff::{Condition, Line, Step, Tariff, Test};
 
-/// The prices of a product as sentences: what a request sets aside, and what its answer costs.
+/// The prices of a product as sentences: the credits that are held for a request, and what its
+/// answer costs.
 #[derive(Debug)]
 pub struct Prices {
     pub hold: Vec<String>,
     pub price: Vec<String>,
 }
 
-/// A tariff in words.
+/// Describes a tariff.
 pub fn of(tariff: &Tariff) -> Prices {
     let words = Words { asked: tariff.asked_tests(), told: tariff.told_tests() };
     let lines = |lines: &[Line]| lines.iter().map(|line| words.line(line)).collect();
     Prices { hold: lines(tariff.hold_lines()), price: lines(tariff.price_lines()) }
 }
 
-/// The tests that conditions count, with the fields that they look at.
+/// The tests that conditions refer to by number, with their fields.
 struct Words<'t> {
     asked: Vec<(u8, String, &'t Test)>,
     told: Vec<(u8, String, &'t Test)>,
@@ -38,7 +39,7 @@ impl Words<'_> {
         }
     }
 
-    /// A condition in words; one that stands within another of several parts is put in brackets.
+    /// Describes a condition; one inside another condition with several parts is put in brackets.
     fn condition(&self, condition: &Condition, within: bool) -> Option<String> {
         let joined = |conditions: &[Condition], with: &str| {
             let parts: Vec<String> =
@@ -73,7 +74,7 @@ fn test(tests: &[(u8, String, &Test)], number: u8, whose: &str) -> Option<String
     })
 }
 
-/// A value as it stands in a sentence.
+/// A value as it is written in a sentence.
 fn shown(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), |text| format!("“{text}”"))
 }

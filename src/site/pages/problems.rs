@@ -1,7 +1,7 @@
-//! A page for each problem that a client can get, and an index of them.
+//! A page for each problem that a client can get, and their index.
 //!
-//! The words come from the table's guide and from the configuration; the object and the headers are
-//! written by the code that answers clients. People get HTML and programs JSON, of the same view.
+//! The texts come from `policy/problem/guide/` and from the configuration; the object and the headers are written by
+//! the code that answers clients. HTML and JSON are made from the same view.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,27 +31,26 @@ use crate::policy::{Policy, Product};
 use crate::site::brand::Link;
 use crate::site::destinations::Destination;
 
-/// The moment at which examples are answered: any would do, but the same one each time, so that a
-/// page changes only when its words do.
+/// The time of the example answers. It is fixed, so that a page changes only when its text does.
 const MOMENT: Now = Now { monotonic: std::time::Duration::ZERO, unix_seconds: 1_767_225_600, unix_nanos: 0 };
 
-/// All that a page says of a problem.
+/// Everything that a page says about a problem.
 #[derive(Debug, Serialize)]
 pub struct View {
     pub slug: String,
     pub status: u16,
     pub title: String,
-    /// Who has to mend it: client, gateway or upstream, in the words of those outside.
+    /// Who has to fix it (client, gateway or upstream), in words that clients understand.
     pub at_fault: &'static str,
     pub meaning: String,
     pub causes: Vec<String>,
     pub remedy: Vec<String>,
     pub retry: RetryView,
-    /// The whole answer as bytes of HTTP/1.1, and the object alone.
+    /// The whole answer in HTTP/1.1, and the object alone.
     pub answer: String,
     pub object: serde_json::Value,
     pub headers: Vec<HeaderView>,
-    /// A command that provokes it; `None` where nothing that is sent does.
+    /// A command that causes it; `None` if no request can.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub curl: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,7 +59,7 @@ pub struct View {
     /// Where to go for more.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub see: Vec<SeeView>,
-    /// The page of the service's state, where it may be to blame.
+    /// The status page, if the service may be at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_status: Option<String>,
 }
@@ -99,7 +98,7 @@ struct ProblemHtml<'a> {
 struct IndexHtml<'a> {
     shell: Shell<'a>,
     views: &'a [View],
-    /// The object of a problem that everybody knows.
+    /// The error object of a common problem.
     object: String,
 }
 
@@ -124,7 +123,7 @@ pub fn pages(policy: &Policy, own: &Own, window: Option<&Arc<Window>>) -> Vec<Dr
 }
 
 fn index(own: &Own, views: &[View]) -> Vec<Draft> {
-    let about = "Every problem that a request can be answered with, what it means and how to mend it.";
+    let about = "Every problem that a response can report, what it means and how to fix it.";
     let mut shell = Shell::new(&own.site, "/problems", "Problems", about);
     shell.alternate = Some("application/json");
     let list = views.iter().map(|view| {
@@ -137,14 +136,14 @@ fn index(own: &Own, views: &[View]) -> Vec<Draft> {
     vec![html, Draft::json(&value, Freshness::Document)]
 }
 
-/// An error object on several lines, its members in the order of the wire.
+/// An error object on several lines, its members in the order in which they are sent.
 fn in_order(object: &serde_json::Value) -> String {
     let member = |name: &str| object.pointer(&format!("/error/{name}")).cloned().unwrap_or_default();
     let lines = ["type", "title", "detail", "instance"].map(|name| format!("    \"{name}\": {}", member(name)));
     format!("{{\n  \"error\": {{\n{}\n  }}\n}}", lines.join(",\n"))
 }
 
-/// The product that an example is of, and the example.
+/// An example, and the product it is for.
 fn example_of<'p>(policy: &'p Policy, own: &Own, row: Row) -> (Option<&'p Product>, Option<Example>) {
     let of =
         |product: &'p Product| Example::provoking(policy, product, row, own.examples).map(|example| (product, example));
@@ -194,7 +193,7 @@ fn view(policy: &Policy, own: &Own, window: Option<&Arc<Window>>, row: Row, word
     }
 }
 
-/// The places that the built-in detail of a row leads to. The state of the service has a line of its own.
+/// The destinations that the built-in detail of a row names, without the status page, which has a line of its own.
 fn see(own: &Own, row: Row) -> Vec<SeeView> {
     let detail = row.definition().map_or("", |definition| definition.detail);
     let named = own.site.destinations.named_in(detail).into_iter();
@@ -205,7 +204,7 @@ fn see(own: &Own, row: Row) -> Vec<SeeView> {
     named.filter(|(destination, _)| *destination != Destination::Status).map(link).collect()
 }
 
-/// What a row means, and for rows of the operator's own what their rule is about.
+/// The meaning of a row; for the operator's own rows, the fields or headers of their rule.
 fn meaning_of(policy: &Policy, row: Row) -> String {
     let meaning = row.guide().meaning;
     if !matches!(row, Row::Own(_)) {
@@ -230,7 +229,7 @@ fn meaning_of(policy: &Policy, row: Row) -> String {
     }
 }
 
-/// An answer as clients get it: its bytes, its headers and its object.
+/// An answer as clients get it: its bytes, headers and object.
 fn answer(
     policy: &Policy,
     product: Option<&Product>,
@@ -244,7 +243,7 @@ fn answer(
         let refused = account.rate.take(MOMENT).err();
         problem = refused.filter(|refused| refused.row == row).unwrap_or(problem);
     }
-    // A body is waited for when everything else of a request is known to be right.
+    // The gateway waits for a body only when the head has passed every check.
     let was_admitted = matches!(example.body, Body::NeverSent(_));
     let principal =
         known.as_ref().map(|(token, account)| Principal { token, token_place: 0, account, account_place: 0 });
@@ -268,8 +267,8 @@ fn answer(
     (text.clone(), headers, object)
 }
 
-/// Somebody who asks for a product, so that an example has the headers of one who does: nobody of the
-/// configuration, with the rate of most, of which nothing is left if that is the problem.
+/// A made-up token and account for a product, so that an example has the headers of a known account. It has the most
+/// frequent rate, which is used up if that is the problem.
 fn asker(product: &Product, window: &Arc<Window>, row: Row) -> (Token, Account) {
     let mut products = ProductSet::default();
     products.insert(product.place);

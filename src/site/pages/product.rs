@@ -1,4 +1,5 @@
-//! What pages and OpenAPI say of one product: its endpoints, headers, fields, prices and times.
+//! The description of one product for pages and OpenAPI: its endpoints, headers, fields, prices and
+//! deadlines.
 
 use serde_json::Value;
 
@@ -12,11 +13,11 @@ use crate::policy::http::media::MediaType;
 use crate::policy::problem::Row;
 use crate::policy::{Policy, Product};
 
-/// One product in words.
+/// The description of one product.
 #[derive(Debug)]
 pub struct View<'p> {
     pub product: &'p Product,
-    /// How its path ends, unlike any other product's.
+    /// The last part of its page's path, unique among products.
     pub slug: String,
     pub title: String,
     pub description: String,
@@ -43,7 +44,7 @@ pub struct HeaderView {
     pub says: &'static str,
 }
 
-/// What bodies must be.
+/// The rules for bodies.
 #[derive(Debug)]
 pub struct BodyView {
     pub max_bytes: usize,
@@ -59,7 +60,7 @@ pub struct DeadlineView {
     pub default: u64,
 }
 
-/// All products in words.
+/// The descriptions of all products.
 pub fn all<'p>(policy: &'p Policy, own: &Own) -> Vec<View<'p>> {
     let mut views: Vec<View<'p>> = Vec::new();
     for product in &policy.products {
@@ -107,7 +108,7 @@ fn view<'p>(policy: &'p Policy, product: &'p Product, own: &Own) -> View<'p> {
     }
 }
 
-/// A name as the end of a path.
+/// A name as the last part of a path.
 fn slug(name: &str) -> String {
     let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
     let slug: String = name.chars().map(plain).collect();
@@ -134,7 +135,7 @@ fn header(rule: &HeaderRule) -> HeaderView {
     HeaderView { name: rule.name.to_string(), takes, says }
 }
 
-/// The expression of a header's rule as the operator wrote it.
+/// The pattern of a header's rule, as the operator wrote it.
 pub fn pattern(shape: &Shape) -> Option<&str> {
     match shape {
         Shape::Pattern { expression, .. } => {

@@ -1,4 +1,5 @@
-//! The reference: how to ask, from where, how often, for how much, made from the policy in force.
+//! The reference: authentication, formats, rates, credits and deadlines, generated from the policy
+//! in force.
 
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ struct ApiHtml<'a> {
     operations: Vec<Operation>,
 }
 
-/// What all pages of the reference are about.
+/// The facts that all pages of the reference use.
 struct Facts<'p> {
     products: Vec<View<'p>>,
     rate: Option<Allowance>,
@@ -61,12 +62,12 @@ struct Facts<'p> {
     exposed: Vec<&'static str>,
     nesting: u8,
     enquiry_path: &'static str,
-    /// The pages of the reference that there are.
+    /// The pages of the reference.
     pages: Vec<Link>,
 }
 
 impl Facts<'_> {
-    /// The period of the rate in words.
+    /// The period of the rate as text.
     fn period(&self) -> &'static str {
         match self.rate.map(|rate| rate.period.as_secs()) {
             Some(1) => "second",
@@ -78,8 +79,8 @@ impl Facts<'_> {
     }
 }
 
-/// The pages of the reference, each with its path. `usual_rate` is that of most accounts, and whether
-/// all have it.
+/// The pages of the reference, each with its path. `usual_rate` is the most frequent rate of
+/// accounts, and whether all have it.
 pub fn pages(policy: &Policy, own: &Own, usual_rate: (Option<&Arc<Window>>, bool)) -> Vec<Drafted> {
     let facts = facts(policy, own, usual_rate);
     let shell = |path: &str, title: &str, about: &str| {
@@ -131,7 +132,7 @@ pub fn pages(policy: &Policy, own: &Own, usual_rate: (Option<&Arc<Window>>, bool
     pace::step();
     let about = "Every path, status and header, as OpenAPI has it.";
     let mut shell = shell("/reference/api", "OpenAPI", about);
-    // It stands in the main menu itself.
+    // This page is in the main menu itself.
     shell.trail.clear();
     add("/reference/api", rendered(&ApiHtml { shell, operations: shown::operations(&document) }));
     pace::step();

@@ -1,6 +1,6 @@
-//! Everything that is known of the products' status, moved on by counts, health and time alone.
+//! The recorded status of all products. It changes only with counts, health and time.
 //!
-//! Who counts, who asks for the time and who writes is `recorder.rs`; what is shown is `report.rs`.
+//! `operate/status_recorder.rs` counts, reads the clock and writes; `report.rs` shows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use super::notice::{MAX_NOTICES, Notice, Stage};
 use crate::policy::seconds::Seconds;
 use crate::telemetry::traffic::Counted;
 
-/// How a product's servers are.
+/// The health of a product's servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// Some server may be asked.
+    /// At least one server can be used.
     Up,
     /// None of them has passed its health checks.
     Down,
@@ -23,14 +23,14 @@ pub enum Health {
     Unknown,
 }
 
-/// One product that is in force, as it is at a moment.
+/// The state at a moment of a product that is configured.
 #[derive(Clone, Debug)]
 pub struct ProductState {
     pub product: Arc<str>,
     pub health: Health,
 }
 
-/// What there is to know an incident by.
+/// What identifies an incident.
 type Key = (Seconds, Arc<str>, Kind);
 
 /// The book of all products.
@@ -40,9 +40,9 @@ pub struct Book {
     history: History,
     watches: BTreeMap<(Arc<str>, Kind), IncidentDetector>,
     incidents: BTreeMap<Key, Incident>,
-    /// Incidents that have changed since they were written down.
+    /// Incidents that have changed since they were last saved.
     unsaved: BTreeSet<Key>,
-    /// Of the command line; those of the configuration are part of the settings.
+    /// Notices from the command line; those of the configuration are in the settings.
     notices: Vec<Notice>,
 }
 
@@ -59,7 +59,7 @@ impl Book {
         }
     }
 
-    /// Goes on with other settings.
+    /// Replaces the settings.
     pub fn set(&mut self, settings: StatusSettings) {
         self.history.set_step(settings.step());
         self.settings = settings;
@@ -78,18 +78,19 @@ impl Book {
         self.incidents.values().rev()
     }
 
-    /// All notices, of the configuration first.
+    /// All notices, those of the configuration first.
     pub fn notices(&self) -> impl Iterator<Item = &Notice> {
         self.settings.notices.iter().chain(&self.notices)
     }
 
-    /// Takes over what an earlier process has written down.
+    /// Adds what an earlier process has saved.
     pub fn absorb(&mut self, entries: &[Entry], incidents: Vec<Incident>, notices: Vec<Notice>) {
         entries.iter().for_each(|entry| self.history.absorb(entry));
         for incident in incidents {
             let place = (Arc::clone(&incident.product), incident.kind);
             if incident.ended.is_none() {
-                // One that began before the earlier one was known is the same one.
+                // An incident that was opened here before the saved one was read is the same
+                // incident.
                 let same = |_: &Key, known: &mut Incident| {
                     known.ended.is_some() || (&known.product, known.kind) != (&place.0, place.1)
                 };
@@ -102,7 +103,7 @@ impl Book {
         self.notices.extend(notices);
     }
 
-    /// Counts what a product's requests were like until now.
+    /// Adds the counts of a product's requests up to now.
     pub fn count(&mut self, product: &Arc<str>, now: Seconds, counted: &Counted) {
         self.history.count(product, now, counted);
         let tally = Tally { answered: counted.latency.total(), failed: counted.failed };
@@ -116,7 +117,7 @@ impl Book {
         }
     }
 
-    /// Looks at all products that are in force. What was open of others ends.
+    /// Updates all configured products. Open incidents of other products end.
     pub fn look(&mut self, now: Seconds, seen: &[ProductState]) {
         for ProductState { product, health } in seen {
             self.step(product, Kind::Failures, now, None);
@@ -136,7 +137,7 @@ impl Book {
         self.forget(now);
     }
 
-    /// Moves one watch by a reading, or by what the history says.
+    /// Moves one detector by a measurement, or by what the history shows.
     fn step(&mut self, product: &Arc<str>, kind: Kind, now: Seconds, reading: Option<Measurement>) {
         let watch = self.watches.entry((Arc::clone(product), kind)).or_default();
         let step = self.history.step();
@@ -151,7 +152,7 @@ impl Book {
             Change::Opened { started, rule } => {
                 let tally = match kind {
                     Kind::Failures => since(started),
-                    // Requests before the checks failed belong to nothing.
+                    // Requests before the health checks failed are not part of the incident.
                     Kind::Backend => Tally::default(),
                 };
                 let product = Arc::clone(product);
@@ -161,7 +162,8 @@ impl Book {
             }
             Change::Worsened { rule } => self.change(product, kind, |incident| incident.rule = rule),
             Change::Closed { ended } => {
-                // That it was over was known later than it was; what came between is no part of it.
+                // The end of an incident is found some time after it; requests in between are not
+                // part of it.
                 let later = since(ended);
                 self.change(product, kind, |incident| {
                     incident.ended = Some(ended);
@@ -194,12 +196,12 @@ impl Book {
         self.watches.retain(|(product, _), watch| watch.open_rule().is_some() || history.of(product).is_some());
     }
 
-    /// Whether one more notice can be written.
+    /// Whether there is room for one more notice.
     pub fn has_room(&self, now: Seconds) -> bool {
         self.notices.iter().filter(|notice| notice.stage(now) != Stage::Past).count() < MAX_NOTICES
     }
 
-    /// Adds a notice. Past ones make room, the oldest first.
+    /// Adds a notice. Past ones are removed to make room, the oldest first.
     pub fn add(&mut self, notice: Notice, now: Seconds) {
         if self.notices.len() >= 2 * MAX_NOTICES
             && let Some(place) = self.notices.iter().position(|notice| notice.stage(now) == Stage::Past)
@@ -209,7 +211,7 @@ impl Book {
         self.notices.push(notice);
     }
 
-    /// The number for a notice that is written down nowhere.
+    /// A number for a notice that is not saved anywhere.
     pub fn next_number(&self) -> i64 {
         self.notices.iter().filter_map(|notice| notice.id).max().unwrap_or(0).saturating_add(1)
     }
@@ -219,13 +221,13 @@ impl Book {
         self.notices.iter_mut().find(|notice| notice.id == Some(id) && notice.closed.is_none())
     }
 
-    /// What was not written down yet.
+    /// What has not been saved yet.
     pub fn unsaved(&self) -> (Vec<Entry>, Vec<Incident>) {
         let incidents = self.unsaved.iter().filter_map(|key| self.incidents.get(key)).cloned();
         (self.history.unsaved(), incidents.collect())
     }
 
-    /// Everything has been written down.
+    /// Marks everything as saved.
     pub fn saved(&mut self) {
         self.history.saved();
         self.unsaved.clear();

@@ -1,4 +1,4 @@
-//! Outages as the book tells them, restarts in between, and what is kept at the most.
+//! Outages as the book records them, restarts, and the limits of what is kept.
 
 use std::time::Duration;
 
@@ -20,7 +20,8 @@ fn counted(answered: u64, failed: u64) -> Counted {
     counted
 }
 
-/// Minutes of a product, each with so many answers and failures, while its servers are well or not.
+/// Adds minutes of a product, each with this many answers and failures, in one state of its
+/// servers' health.
 fn pass(book: &mut Book, now: &mut Seconds, minutes: u64, answered: u64, failed: u64, health: Health) {
     for _ in 0..minutes {
         *now += 60;
@@ -40,12 +41,12 @@ fn an_outage_is_one_incident_of_each_kind_with_its_own_times() {
     pass(&mut book, &mut now, 60, 100, 0, Health::Up);
     pass(&mut book, &mut now, 10, 0, 100, Health::Down);
     assert_eq!(told(&book), [(Kind::Backend, 61, None), (Kind::Failures, 61, None)]);
-    // Six hours: slower rules go on seeing these failures for as long.
+    // Six hours, since these failures stay in the windows of slower rules for that long.
     pass(&mut book, &mut now, 360, 100, 0, Health::Up);
     assert_eq!(told(&book), [(Kind::Backend, 61, Some(71)), (Kind::Failures, 61, Some(71))]);
     let failures = book.incidents().find(|incident| incident.kind == Kind::Failures).unwrap();
     let all_failed = Tally { answered: 0, failed: 1000 };
-    assert_eq!((failures.tally, failures.rule), (all_failed, 0), "what came after its end is no part of it");
+    assert_eq!((failures.tally, failures.rule), (all_failed, 0), "requests after its end are not part of it");
 }
 
 #[test]
@@ -66,7 +67,7 @@ fn servers_that_are_not_known_yet_say_nothing() {
     assert!(told(&book).is_empty());
     pass(&mut book, &mut now, 5, 0, 0, Health::Down);
     pass(&mut book, &mut now, 5, 0, 0, Health::Unknown);
-    assert_eq!(told(&book), [(Kind::Backend, 6, None)], "it is not over because nobody knows");
+    assert_eq!(told(&book), [(Kind::Backend, 6, None)], "unknown health does not end it");
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn a_product_that_went_ends_its_incidents_and_keeps_its_history() {
     }
     assert!(book.incidents().all(|incident| incident.ended.is_some()));
     assert_eq!(book.history().of("phone").unwrap().days(now, 1).tally.failed, 3000);
-    // It comes back, and its history goes on.
+    // The product is configured again, and its history continues.
     pass(&mut book, &mut now, 1, 100, 0, Health::Up);
     assert_eq!(book.history().of("phone").unwrap().days(now, 1).tally.total(), 3100);
 }
@@ -134,7 +135,7 @@ fn what_is_kept_is_bounded_and_old_incidents_go() {
             break;
         }
         book.add(note(id), now);
-        // Every second one is closed again.
+        // Every second one is closed.
         if id % 2 == 1
             && let Some(open) = book.open_notice(id)
         {
@@ -142,7 +143,7 @@ fn what_is_kept_is_bounded_and_old_incidents_go() {
         }
     }
     let open = book.notices().filter(|notice| notice.closed.is_none()).count();
-    assert_eq!(open, MAX_NOTICES, "as many open ones as there can be");
+    assert_eq!(open, MAX_NOTICES, "as many open ones as allowed");
     assert!(book.notices().count() <= 2 * MAX_NOTICES);
     assert!(!book.has_room(now));
 }

@@ -1,30 +1,32 @@
-//! Whether a product's failures use up its error budget too fast: several windows and burn rates, as
-//! in Google's SRE workbook, chapter 5.
+//! Whether a product's failures use up its error budget too fast, by several windows and burn rates
+//! as in Google's SRE workbook, chapter 5.
 //!
-//! The budget is the part of all requests that may fail. A burn rate of 1 uses it up in exactly the
-//! objective's time; 14.4 for an hour uses 2 % of a month's. A rule needs its rate in a long window,
-//! so that a few failures are no incident, and in a short one, so that it ends when the failures
-//! do. Failures before the end of the last incident have been told and count as answers.
+//! The budget is the share of requests that may fail. A burn rate of 1 uses it up in exactly the
+//! period of the objective; a rate of 14.4 for an hour uses 2 % of a month's. A rule applies if its
+//! rate is exceeded both in a long window, so that a few failures are no incident, and in a short
+//! one, so that the incident ends when the failures do. Failures before the end of the last
+//! incident belong to that incident and count as answers.
 
 use super::history::{Series, Tally};
 use super::incident::Measurement;
 use crate::policy::seconds::Seconds;
 
-/// How fast a budget may be used up, and over which times.
+/// A burn rate, and the windows in which it is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
     pub long: Seconds,
     pub short: Seconds,
-    /// Thousandths of the rate at which the budget lasts for the objective's time.
+    /// The burn rate in thousandths; 1,000 uses the budget up in exactly the period of the
+    /// objective.
     pub rate_thousandths: u32,
 }
 
 /// The budget and the rules, the fastest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Burn {
-    /// How many requests of a million may fail.
+    /// The number of requests in a million that may fail.
     pub budget_per_million: u32,
-    /// Failures in a long window below which there is no incident.
+    /// The fewest failures in a long window that make an incident.
     pub min_failures: u64,
     pub rules: Box<[Rule]>,
 }
@@ -39,7 +41,7 @@ pub const RULES: [Rule; 3] = [
 /// One failure of a thousand is allowed: 99.9 %.
 pub const BUDGET_PER_MILLION: u32 = 1_000;
 
-/// A handful of failures is no incident, however little else there was.
+/// Fewer failures are no incident, even if there was little other traffic.
 pub const MIN_FAILURES: u64 = 10;
 
 impl Default for Burn {
@@ -49,13 +51,13 @@ impl Default for Burn {
 }
 
 impl Burn {
-    /// The shortest of all windows: how long something has to be over before it is.
+    /// The shortest of all windows: how long failures must have stopped before an incident ends.
     pub fn shortest(&self) -> Seconds {
         self.rules.iter().map(|rule| rule.short).min().unwrap_or(1)
     }
 
-    /// What a product's requests say at a moment. `told_until` is the end of its last incident, and
-    /// `open` the fastest rule that an open incident has met.
+    /// Measures a product's requests at a moment. `told_until` is the end of its last incident, and
+    /// `open` is the fastest rule that the open incident has met.
     pub fn read(
         &self,
         series: &Series,
@@ -71,8 +73,8 @@ impl Burn {
                 && self.burns(long, rule.rate_thousandths)
                 && self.burns(window(rule.short), rule.rate_thousandths)
         };
-        // The failures of an incident go on firing slower rules for hours after its end; those cannot
-        // keep it open.
+        // Slower rules apply for hours after the failures have stopped; they must not keep the
+        // incident open.
         let looked_at = open.map_or(usize::MAX, |number| number.saturating_add(1));
         if let Some(number) = self.rules.iter().take(looked_at).position(fires) {
             let short = self.rules.get(number).map_or(0, |rule| rule.short);
@@ -80,7 +82,8 @@ impl Burn {
             let since = series.failures_between(from, step).map_or(now, |(first, _)| first.max(told_until));
             return Measurement::Bad { since, rule: number };
         }
-        // Well below the rate, so that an incident does not end and begin again at its edge.
+        // Half the rate, so that an incident does not end and begin again while the rate is near
+        // the limit.
         let Some(rule) = open.and_then(|number| self.rules.get(number).or(self.rules.last())) else {
             return Measurement::Calm { since: now };
         };
@@ -91,7 +94,7 @@ impl Burn {
         Measurement::Calm { since: last.map_or(now, |(_, end)| end.min(now)) }
     }
 
-    /// Whether requests use the budget up at a rate, or faster.
+    /// Whether requests use the budget up at this rate or faster.
     fn burns(&self, tally: Tally, rate_thousandths: u32) -> bool {
         let failed = u128::from(tally.failed) * 1_000_000 * 1_000;
         let allowed = u128::from(tally.total()) * u128::from(self.budget_per_million) * u128::from(rate_thousandths);

@@ -1,4 +1,4 @@
-//! The rules of burn rates over histories that are written minute by minute.
+//! The rules of burn rates, applied to histories that are built minute by minute.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use crate::telemetry::traffic::Counted;
 const STEP: Seconds = 60;
 const NOW: Seconds = 20_000 * DAY + 15 * HOUR;
 
-/// A history of minutes, each with so many requests and failures; the last one is now.
+/// A history from runs of minutes: how many, requests in each, failures in each. The last minute is
+/// now.
 fn history(minutes: &[(u64, u64, u64)]) -> History {
     let product: Arc<str> = "phone".into();
     let mut history = History::new(STEP);
@@ -75,7 +76,7 @@ fn what_was_told_does_not_begin_another_incident() {
 fn an_open_incident_is_calm_when_its_own_short_window_is() {
     let after = |good: u64| read(&[(4000, 1000, 0), (10, 1000, 1000), (good, 1000, 0)], 0, Some(0));
     assert!(matches!(after(3), Measurement::Bad { rule: 0, .. }));
-    // Slower rules go on firing for hours, which must not keep it open.
+    // Slower rules apply for hours, which must not keep it open.
     for good in [6, 20, 200] {
         let Measurement::Calm { since } = after(good) else { panic!("{good} minutes after: {:?}", after(good)) };
         assert!(since == NOW - good * 60 + 60 || good > 9 && since == NOW, "{good} {}", NOW - since);

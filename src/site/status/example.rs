@@ -1,7 +1,7 @@
-//! A history that is made up: 90 days of a clock of its own, the same at every call.
+//! A made-up history of 90 days, the same at every call.
 //!
-//! It is for looking at the pages, and for tests of them; what it says of itself is that it is
-//! generated. The book is moved on by the same calls as the recorder's.
+//! It is for trying out and testing the pages; its texts say that it is generated. It fills the
+//! book through the same calls as the recorder.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use crate::telemetry::traffic::Counted;
 
 const MINUTE: Seconds = 60;
 
-/// How long the book is not looked at while all is well.
+/// The time between two updates of the book while nothing is wrong.
 const QUIET_LOOK: Seconds = 10 * MINUTE;
 
-/// Something that was wrong: how many days ago, from which minute of the day and for how many
-/// minutes, how many of a hundred requests failed, and whether the backend was down.
+/// An outage: how many days ago, its first minute of the day, its length in minutes, the percentage
+/// of requests that failed, and whether the backend was down.
 struct Trouble {
     days_ago: u64,
     minute: u64,
@@ -32,8 +32,7 @@ const fn trouble(days_ago: u64, minute: u64, minutes: u64, percent: u64, down: b
     Trouble { days_ago, minute, minutes, percent, down }
 }
 
-/// One kind of product: since when there is one, requests a minute at noon, how long they take, and
-/// what was wrong.
+/// One kind of product: its age, requests per minute at noon, how long they take, and its outages.
 struct Story {
     since_days: u64,
     per_minute: u64,
@@ -66,8 +65,8 @@ const STORIES: [Story; 3] = [
     },
 ];
 
-/// What each generated text says of itself.
-const MADE_UP: &str = "This history is generated for trying the page out; nothing of it has happened.";
+/// The note in each generated text.
+const MADE_UP: &str = "This history is generated to try out the page; none of it has happened.";
 
 /// Fills an empty book up to a moment.
 pub fn fill(book: &mut Book, products: &[Arc<str>], until: Seconds) {
@@ -100,7 +99,7 @@ pub fn fill(book: &mut Book, products: &[Arc<str>], until: Seconds) {
     );
 }
 
-/// Notices to go with it.
+/// Notices for the example.
 pub fn notices(products: &[Arc<str>], until: Seconds) -> Vec<Notice> {
     let notice = |matter, product: Option<&Arc<str>>, text: &str| Notice {
         id: None,
@@ -118,7 +117,7 @@ pub fn notices(products: &[Arc<str>], until: Seconds) -> Vec<Notice> {
         notice(
             Matter::Maintenance { from: day_after, to: day_after + HOUR + 1800 },
             products.first(),
-            "A database moves to new machines. Some requests may take longer, and a few may fail.",
+            "A database is moved to new machines. Some requests may take longer, and a few may fail.",
         ),
         notice(
             Matter::Maintenance { from: past, to: past + 2 * HOUR },
@@ -131,7 +130,7 @@ pub fn notices(products: &[Arc<str>], until: Seconds) -> Vec<Notice> {
 impl Story {
     fn trouble(&self, now: Seconds, today: Seconds, until: Seconds) -> Option<&Trouble> {
         self.troubles.iter().find(|trouble| {
-            // What is wrong today began an hour ago.
+            // Today's outage began an hour ago.
             let begun = match trouble.days_ago {
                 0 => until - 50 * MINUTE,
                 days => today - days * DAY + trouble.minute * MINUTE,
@@ -140,7 +139,7 @@ impl Story {
         })
     }
 
-    /// What one minute's requests were like.
+    /// The counts of one minute.
     fn counted(&self, now: Seconds, today: Seconds, trouble: Option<&Trouble>) -> Counted {
         let mut counted = Counted::default();
         let days_ago = today.saturating_sub(now) / DAY;
@@ -160,7 +159,7 @@ impl Story {
         };
         for number in counted.failed..requests {
             let scatter = scattered(now ^ (number << 40));
-            // Most take about the same, and one in sixteen three times that.
+            // Most take about the same time, and one in sixteen takes three times as long.
             let slow = if scatter.is_multiple_of(16) { 3 } else { 1 };
             let micros = self.millis * 1000 * slow * (70 + scatter / 16 % 60) / 100;
             counted.latency.add(bucket(Duration::from_micros(micros)), 1);
@@ -169,7 +168,7 @@ impl Story {
     }
 }
 
-/// A number that looks random, the same for the same seed (splitmix64).
+/// A pseudo-random number from a seed (splitmix64).
 fn scattered(seed: u64) -> u64 {
     let mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,6 +1,6 @@
 //! The status as a feed: `/status.atom`, one entry for each incident and each notice (RFC 4287).
 //!
-//! An entry keeps its id for as long as it is there; what changes is `updated`.
+//! An entry keeps its id; when it changes, so does `updated`.
 
 use atom_syndication::{Content, Entry, Feed, FixedDateTime, Generator, Link, Person, Text};
 
@@ -33,7 +33,7 @@ pub fn feed(report: &Report, site: &Site) -> String {
 }
 
 fn incident(told: &IncidentText, page: &str) -> Entry {
-    let stage = if told.ended.is_some() { "ended" } else { "goes on" };
+    let stage = if told.ended.is_some() { "ended" } else { "ongoing" };
     entry(&told.id, format!("{} ({stage})", told.title), &told.text, told.started, told.updated, page)
 }
 
@@ -58,7 +58,7 @@ fn entry(id: &str, title: String, text: &str, published: u64, updated: u64, page
     }
 }
 
-/// An id as links have it: names of products may have any characters.
+/// An id as a link fragment: names of products may have any characters.
 pub fn anchor(id: &str) -> String {
     id.chars()
         .map(|letter| if letter.is_ascii_alphanumeric() || "-_.".contains(letter) { letter } else { '_' })

@@ -1,10 +1,10 @@
-//! What was counted, rolled up into short steps, hours and days.
+//! Counts of requests, rolled up into short steps, hours and days.
 //!
-//! Steps are what incidents are found by, hours what slow ones are, and days what people look at.
-//! All times are seconds since 1970, and days are days of UTC. The newest entries change until
-//! their time is over; what has changed is remembered until somebody has written it down. Each
-//! product takes at most [`STEPS_KEPT`] × 24 + [`HOURS_KEPT`] × 24 + [`DAYS_KEPT`] × 700 bytes, some
-//! 75 KB, and there are at most [`MAX_SERIES`].
+//! Steps are for finding incidents, hours for finding slow ones, and days for the pages. All times
+//! are seconds since 1970, and days are days of UTC. The newest entries change until their time is
+//! over; changed entries are remembered until they are saved. Each product takes at most
+//! [`STEPS_KEPT`] × 24 + [`HOURS_KEPT`] × 24 + [`DAYS_KEPT`] × 700 bytes, some 75 KB, and there are
+//! at most [`MAX_SERIES`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,19 +16,20 @@ use crate::telemetry::traffic::Counted;
 pub const HOUR: Seconds = 3600;
 pub const DAY: Seconds = 24 * HOUR;
 
-/// Steps that are kept of each product: six hours of minutes, and the one that is not over.
+/// Steps that are kept for each product: six hours of minutes, and the current one.
 pub const STEPS_KEPT: u64 = 361;
 
-/// Hours that are kept of each product: three days, and the hour that is not over.
+/// Hours that are kept for each product: three days, and the current hour.
 pub const HOURS_KEPT: u64 = 73;
 
-/// Days that are kept of each product, today among them.
+/// Days that are kept for each product, including today.
 pub const DAYS_KEPT: u64 = 90;
 
-/// Products whose history is kept: twice as many as a configuration can have, for those that went.
+/// Products whose history is kept: twice as many as a configuration can have, to include removed
+/// ones.
 pub const MAX_SERIES: usize = 128;
 
-/// Requests that count for us and against us.
+/// Answered and failed requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub answered: u64,
@@ -36,18 +37,18 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// All that count.
+    /// The sum of both.
     pub fn total(self) -> u64 {
         self.answered.saturating_add(self.failed)
     }
 
-    /// Counts others as well.
+    /// Adds another tally.
     pub fn add(&mut self, other: Tally) {
         self.answered = self.answered.saturating_add(other.answered);
         self.failed = self.failed.saturating_add(other.failed);
     }
 
-    /// What is left without others.
+    /// Subtracts another tally.
     pub fn without(self, other: Tally) -> Tally {
         Tally {
             answered: self.answered.saturating_sub(other.answered),
@@ -55,8 +56,8 @@ impl Tally {
         }
     }
 
-    /// The part that was answered, in thousandths of a percent, rounded down, so that 100 % is
-    /// 100 %. `None` if nobody asked: no traffic is no availability.
+    /// The share that was answered, in thousandths of a percent, rounded down, so that 100 % means
+    /// that nothing failed. `None` without traffic.
     pub fn availability(self) -> Option<u32> {
         const WHOLE: u128 = 100_000;
         let part = (u128::from(self.answered) * WHOLE).checked_div(u128::from(self.total()))?;
@@ -64,7 +65,7 @@ impl Tally {
     }
 }
 
-/// What one day's requests were like.
+/// The counts of one day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Day {
     pub tally: Tally,
@@ -78,7 +79,7 @@ impl Day {
     }
 }
 
-/// How long the time of an entry is.
+/// The kind of an entry: a step, an hour or a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Span {
     Step,
@@ -92,43 +93,43 @@ pub struct Series {
     steps: BTreeMap<Seconds, Tally>,
     hours: BTreeMap<Seconds, Tally>,
     days: BTreeMap<Seconds, Day>,
-    /// Entries that have changed since they were written down.
+    /// Entries that have changed since they were last saved.
     unsaved: BTreeSet<(Span, Seconds)>,
 }
 
 /// The history of all products.
 #[derive(Clone, Debug)]
 pub struct History {
-    /// How many seconds a step has.
+    /// The length of a step in seconds.
     step: Seconds,
     series: BTreeMap<Arc<str>, Series>,
 }
 
-/// One entry as it is written down.
+/// One entry as it is saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub product: Arc<str>,
-    /// Seconds of its time: those of a step, of an hour or of a day.
+    /// Its length in seconds: that of a step, an hour or a day.
     pub seconds: Seconds,
     pub start: Seconds,
     pub tally: Tally,
-    /// Of days: how long answers took.
+    /// How long answers took; only for days.
     pub latency: Histogram,
 }
 
 impl History {
-    /// An empty history, whose steps have so many seconds.
+    /// An empty history with steps of this many seconds.
     pub fn new(step: Seconds) -> History {
         History { step: step.max(1), series: BTreeMap::new() }
     }
 
-    /// How many seconds a step has.
+    /// The length of a step in seconds.
     pub fn step(&self) -> Seconds {
         self.step
     }
 
-    /// Goes on with steps of another length. Those of before are forgotten; they are in their hours and
-    /// days.
+    /// Changes the length of steps. The steps so far are removed; their counts are part of hours
+    /// and days.
     pub fn set_step(&mut self, step: Seconds) {
         if step == self.step {
             return;
@@ -140,12 +141,12 @@ impl History {
         }
     }
 
-    /// A product's history, if anything is known of it.
+    /// A product's history, if it has one.
     pub fn of(&self, product: &str) -> Option<&Series> {
         self.series.get(product)
     }
 
-    /// Counts what one product's requests were like a moment ago.
+    /// Adds recent counts of one product's requests.
     pub fn count(&mut self, product: &Arc<str>, now: Seconds, counted: &Counted) {
         if counted.is_empty() || !self.make_room(product) {
             return;
@@ -159,8 +160,8 @@ impl History {
         series.add(Span::Day, now - now % DAY, &day);
     }
 
-    /// Counts an entry of an earlier process as well. One of steps that have another length now is
-    /// left out: it is in its hour and day.
+    /// Adds an entry that an earlier process has saved. A step of another length is left out: its
+    /// counts are part of an hour and a day.
     pub fn absorb(&mut self, entry: &Entry) {
         let span = match entry.seconds {
             DAY => Span::Day,
@@ -180,7 +181,7 @@ impl History {
         }
     }
 
-    /// Forgets what is too old.
+    /// Removes entries that are too old.
     pub fn forget(&mut self, now: Seconds) {
         let step = self.step;
         for series in self.series.values_mut() {
@@ -198,7 +199,7 @@ impl History {
         self.series.retain(|_, series| !series.days.is_empty());
     }
 
-    /// What was not written down yet.
+    /// The entries that have not been saved yet.
     pub fn unsaved(&self) -> Vec<Entry> {
         let step = self.step;
         let of = |(product, series): (&Arc<str>, &Series)| -> Vec<Entry> {
@@ -207,13 +208,13 @@ impl History {
         self.series.iter().flat_map(of).collect()
     }
 
-    /// Everything has been written down.
+    /// Marks everything as saved.
     pub fn saved(&mut self) {
         self.series.values_mut().for_each(|series| series.unsaved.clear());
     }
 
-    /// Makes room for a product; false if there is none, which twice as many products as there can
-    /// be at a time rule out.
+    /// Makes room for a product; false if there is none, which cannot happen, since there is room
+    /// for twice as many products as can be configured.
     fn make_room(&mut self, product: &Arc<str>) -> bool {
         if self.series.len() >= MAX_SERIES && !self.series.contains_key(product) {
             let last_day = |series: &Series| series.days.keys().next_back().copied();
@@ -225,7 +226,7 @@ impl History {
     }
 }
 
-/// The start of the oldest of so many entries, the last of which has `now` in it.
+/// The start of the oldest of `kept` entries, the last of which contains `now`.
 fn oldest(now: Seconds, length: Seconds, kept: u64) -> Seconds {
     (now - now % length).saturating_sub(length.saturating_mul(kept - 1))
 }
@@ -249,8 +250,9 @@ impl Series {
         Some(Entry { product: Arc::clone(product), seconds, start, tally, latency })
     }
 
-    /// The requests of the last seconds, by steps where these reach that far back, else by hours. An
-    /// entry that is partly in that time counts as a whole. Failures before `since` are left out.
+    /// The requests of the last `seconds`, from steps if they go back far enough, else from hours.
+    /// An entry that is partly in that time counts as a whole. Failures before `since` are left
+    /// out.
     pub fn last(&self, seconds: Seconds, step: Seconds, now: Seconds, since: Seconds) -> Tally {
         let (entries, length) =
             if seconds <= step.saturating_mul(STEPS_KEPT - 1) { (&self.steps, step) } else { (&self.hours, HOUR) };
@@ -262,7 +264,7 @@ impl Series {
         })
     }
 
-    /// The requests of all steps from a time on, as far as there are steps.
+    /// The requests of all steps from a time on, as far back as steps are kept.
     pub fn since(&self, from: Seconds) -> Tally {
         self.steps.range(from..).fold(Tally::default(), |mut sum, (_, tally)| {
             sum.add(*tally);
@@ -270,19 +272,19 @@ impl Series {
         })
     }
 
-    /// When the first failure of the last seconds began and the last one ended, as far as steps tell.
+    /// The start of the first step with failures since `from`, and the end of the last one.
     pub fn failures_between(&self, from: Seconds, step: Seconds) -> Option<(Seconds, Seconds)> {
         let mut failed = self.steps.range(from..).filter(|(_, tally)| tally.failed > 0).map(|(start, _)| *start);
         let first = failed.next()?;
         Some((first, failed.next_back().unwrap_or(first).saturating_add(step)))
     }
 
-    /// One day by its start.
+    /// The day that starts at a time.
     pub fn day(&self, start: Seconds) -> Option<&Day> {
         self.days.get(&start)
     }
 
-    /// So many days together, the last of which is today.
+    /// The sum of the last `days` days, including today.
     pub fn days(&self, now: Seconds, days: u64) -> Day {
         let mut together = Day::default();
         self.days.range(oldest(now, DAY, days.max(1))..).for_each(|(_, day)| together.merge(day));

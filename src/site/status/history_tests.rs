@@ -1,4 +1,4 @@
-//! Rollups against the days of UTC, against their bounds, and against a plain list.
+//! Rollups, tested against days of UTC, against their limits, and against a simple model.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ fn days_are_days_of_utc() {
     assert_eq!(series.days(midnight, 1).tally, Tally { answered: 4, failed: 0 });
     assert_eq!(series.days(midnight, 2).tally, Tally { answered: 5, failed: 1 });
     assert_eq!(series.days(midnight - 1, 1).tally.total(), 6, "nothing is newer than today");
-    assert_eq!(series.days(midnight + DAY, 1).tally.total(), 0, "nobody has asked today");
+    assert_eq!(series.days(midnight + DAY, 1).tally.total(), 0, "no requests today");
 }
 
 #[test]
@@ -101,11 +101,11 @@ fn what_another_process_has_counted_is_added_once() {
     let series = after.of("phone").unwrap();
     let both = Tally { answered: 5, failed: 1 };
     assert_eq!((series.days(NOON, 1).tally, series.last(60, 60, NOON, 0)), (both, both));
-    assert_eq!(after.unsaved().len(), 3, "what both have counted has to be written as one");
+    assert_eq!(after.unsaved().len(), 3, "the counts of both have to be saved as one entry");
 
     let mut idle = History::new(60);
     before.unsaved().iter().for_each(|entry| idle.absorb(entry));
-    assert!(idle.unsaved().is_empty(), "what is in the file is not written again");
+    assert!(idle.unsaved().is_empty(), "what is in the file is not saved again");
     let mut others = History::new(7);
     before.unsaved().iter().for_each(|entry| others.absorb(entry));
     let series = others.of("phone").unwrap();
@@ -137,7 +137,7 @@ fn failures_that_were_told_count_as_answers() {
 }
 
 proptest! {
-    /// Against the plainest model: a list of what was counted when.
+    /// Compares with a simple model: a list of counts and their times.
     #[test]
     fn windows_have_what_was_counted_in_them(
         counts in proptest::collection::vec((0_u64..4000, 0_u64..5, 0_u64..5), 1..60),
@@ -154,7 +154,7 @@ proptest! {
         }
         let Some(series) = history.of("phone") else { return Ok(()) };
         let found = series.last(window, 10, now, 0);
-        // An entry counts as a whole when a part of it is in the window.
+        // An entry counts as a whole if a part of it is in the window.
         let sum = |slack: u64| {
             let within = all.iter().filter(|(at, ..)| *at + window + slack > now);
             within.fold((0, 0), |sum, (_, answered, failed)| (sum.0 + answered, sum.1 + failed))

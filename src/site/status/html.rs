@@ -1,4 +1,4 @@
-//! The status for people: `/status`. What stands where is `templates/status.html`.
+//! The status page for people, `/status`. Its layout is in `templates/status.html`.
 
 use askama::Template;
 
@@ -8,16 +8,16 @@ use super::report::{self, Bar, Figures, IncidentText, NoticeText, Product, Repor
 use crate::site::brand::Site;
 use crate::site::pages::shell::Shell;
 
-/// Where the same is for programs, without the site's base.
+/// The paths of the JSON and of its schema, without the site's base.
 pub const JSON: &str = "/status.json";
 pub const SCHEMA: &str = "/status.schema.json";
 
-/// Units of a bar's drawing: its place, its breadth, and its height.
+/// The size of a bar in units of the drawing: the distance between bars, its width, and its height.
 const PITCH: u64 = 10;
 const BREADTH: u64 = 7;
 const HEIGHT: u64 = 40;
 
-/// The page; `None` if it cannot be written, which a test rules out.
+/// The page; `None` if it cannot be rendered, which a test rules out.
 pub fn html(report: &Report, site: &Site) -> Option<String> {
     let description = format!("How available and how fast {} is, and what was wrong.", site.name);
     let mut shell = Shell::new(site, PAGE, "Status", description);
@@ -36,7 +36,7 @@ pub fn html(report: &Report, site: &Site) -> Option<String> {
         past_incidents: report.incidents.iter().filter(|told| told.ended.is_some()).collect(),
         report,
     };
-    page.render().inspect_err(|_| log::error!(target: "tollgate::status", "the status page cannot be written")).ok()
+    page.render().inspect_err(|_| log::error!(target: "tollgate::status", "the status page cannot be rendered")).ok()
 }
 
 #[derive(Template)]
@@ -57,34 +57,34 @@ struct StatusHtml<'r> {
 }
 
 impl IncidentText {
-    /// Where links to it lead.
+    /// The fragment that links to it.
     fn anchor(&self) -> String {
         anchor(&self.id)
     }
 }
 
 impl NoticeText {
-    /// Where links to it lead.
+    /// The fragment that links to it.
     fn anchor(&self) -> String {
         anchor(&self.id)
     }
 }
 
-/// A product as the page has it.
+/// A product as the page shows it.
 struct Shown<'r> {
     name: &'r str,
     anchor: String,
     state: State,
     rows: Vec<Row>,
     drawing: String,
-    /// What the drawing says in words.
+    /// The text alternative of the chart.
     drawn: String,
     first_day: String,
     bars: Vec<Drawn>,
     days: Vec<Row>,
 }
 
-/// A line of a table: what it is of, availability, and two times.
+/// A row of a table: the period, availability, and two response times.
 struct Row {
     of: String,
     availability: String,
@@ -92,7 +92,7 @@ struct Row {
     p95: String,
 }
 
-/// One bar of a drawing.
+/// One bar of a chart.
 struct Drawn {
     x: u64,
     y: u64,
@@ -102,16 +102,16 @@ struct Drawn {
     title: String,
 }
 
-/// How good a day was: told by a bar's height as well as by its colour.
+/// How good a day was, shown by the height of its bar as well as by its colour.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
     /// Within the objective.
     Good,
     /// Below it.
     Some,
-    /// Ten times as much failed as may.
+    /// At least ten times as many failures as the objective allows.
     Bad,
-    /// Nobody asked.
+    /// No requests.
     None,
 }
 

@@ -1,22 +1,22 @@
-//! Incidents: what they are, and when one begins and ends.
+//! Incidents, and when one begins and ends.
 //!
-//! One [`IncidentDetector`] for each product and kind is moved by readings alone: it opens on a bad one and
-//! closes once all readings have been calm for a while. What is between the two changes nothing.
+//! One [`IncidentDetector`] for each product and kind depends only on measurements: it opens on a bad one and closes
+//! once all have been calm for a while. Measurements between bad and calm change nothing.
 
 use std::sync::Arc;
 
 use super::history::Tally;
 use crate::policy::seconds::Seconds;
 
-/// Incidents of a product whose end lies further back than its days are not kept.
+/// The most incidents that are kept. Those that ended before the oldest day of the history are removed.
 pub const MAX_INCIDENTS: usize = 1_000;
 
-/// What kind of thing was wrong.
+/// The kind of an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Requests failed faster than the error budget allows.
     Failures,
-    /// No server behind the product was fit to be asked.
+    /// No server behind the product passed its health checks.
     Backend,
 }
 
@@ -24,7 +24,7 @@ impl Kind {
     /// Every kind.
     pub const ALL: [Kind; 2] = [Kind::Failures, Kind::Backend];
 
-    /// The word by which files and feeds know it.
+    /// Its name in files and feeds.
     pub fn word(self) -> &'static str {
         match self {
             Kind::Failures => "failures",
@@ -32,7 +32,7 @@ impl Kind {
         }
     }
 
-    /// The kind with this word.
+    /// The kind with this name.
     pub fn from_word(word: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| kind.word() == word)
     }
@@ -44,26 +44,26 @@ pub struct Incident {
     pub product: Arc<str>,
     pub kind: Kind,
     pub started: Seconds,
-    /// `None` while it goes on.
+    /// `None` while it is ongoing.
     pub ended: Option<Seconds>,
-    /// Of failures: the place of the fastest rule that was met.
+    /// For failures: the index of the fastest rule that was met.
     pub rule: usize,
     /// The product's requests during it.
     pub tally: Tally,
 }
 
-/// What is seen of a product at a moment.
+/// The state of a product at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measurement {
-    /// It is wrong, and has been since then.
+    /// Something is wrong, and has been since then.
     Bad { since: Seconds, rule: usize },
-    /// Neither bad enough to open nor good enough to close.
+    /// Neither bad enough to open an incident nor good enough to close one.
     Between,
-    /// It is well, and has been since then.
+    /// Nothing is wrong, and has not been since then.
     Calm { since: Seconds },
 }
 
-/// What a reading has changed.
+/// The effect of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Nothing,
@@ -80,7 +80,7 @@ pub enum Change {
     },
 }
 
-/// Watches over one kind of incident of one product.
+/// Detects one kind of incident of one product.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IncidentDetector {
     open: Option<Open>,
@@ -94,17 +94,17 @@ struct Open {
     calm: Option<Calm>,
 }
 
-/// Readings that have been calm without a break.
+/// A series of calm measurements without interruption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Calm {
-    /// When things were well again.
+    /// Since when nothing has been wrong.
     well_since: Seconds,
-    /// When the first of them was read.
+    /// The time of the first of them.
     read_since: Seconds,
 }
 
 impl IncidentDetector {
-    /// A watch that goes on with an incident of an earlier process, open or closed.
+    /// Continues with an incident of an earlier process, open or closed.
     pub fn resume(&mut self, incident: &Incident) {
         match incident.ended {
             Some(ended) => self.told_until = self.told_until.max(ended),
@@ -122,12 +122,12 @@ impl IncidentDetector {
         self.open.map(|open| open.rule)
     }
 
-    /// Takes a reading. An incident ends when all readings of `settle` seconds were calm, at the time
-    /// since when things have been well.
+    /// Takes a measurement. An incident ends when all measurements of `settle` seconds were calm; its end is the time
+    /// since when nothing has been wrong.
     pub fn step(&mut self, now: Seconds, reading: Measurement, settle: Seconds) -> Change {
         let Some(open) = &mut self.open else {
             let Measurement::Bad { since, rule } = reading else { return Change::Nothing };
-            // Never before the end of the one before, nor after now.
+            // Not before the end of the last incident, and not after now.
             let started = since.min(now).max(self.told_until);
             self.open = Some(Open { started, rule, calm: None });
             return Change::Opened { started, rule };
@@ -150,7 +150,7 @@ impl IncidentDetector {
                 if now.saturating_sub(calm.read_since) < settle {
                     return Change::Nothing;
                 }
-                // A second at the least, so that the next one cannot begin at the same time.
+                // At least a second, so that the next one cannot begin at the same time.
                 let ended = calm.well_since.max(open.started.saturating_add(1));
                 self.open = None;
                 self.told_until = ended;

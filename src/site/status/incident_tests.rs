@@ -1,4 +1,4 @@
-//! Incidents by table, and against the plainest model.
+//! Incidents, as a table and against a simple model.
 
 use proptest::prelude::*;
 
@@ -6,8 +6,8 @@ use super::*;
 
 const SETTLE: Seconds = 30;
 
-/// One letter for each ten seconds: b bad, w worse (a faster rule), - between, c calm. What has
-/// changed after each: O opened, W worsened, C closed, a dot for nothing.
+/// One letter for each ten seconds: b bad, w worse (a faster rule), - between, c calm. The effect
+/// of each: O opened, W worsened, C closed, a dot for nothing.
 #[test]
 fn incidents_open_at_once_and_close_when_all_has_been_calm() {
     for (readings, changes) in [
@@ -78,7 +78,7 @@ fn a_watch_goes_on_with_the_incidents_of_an_earlier_process() {
     );
 }
 
-/// The plainest model: all readings so far, looked at anew each time.
+/// A simple model: it looks at all measurements so far each time.
 #[derive(Default)]
 struct Model {
     is_open: bool,

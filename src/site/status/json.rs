@@ -1,4 +1,4 @@
-//! The status for programs: `/status.json`, whose members `status.schema.json` explains.
+//! The status for programs, `/status.json`. Its schema, `status.schema.json`, explains the members.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::notice::{Matter, Moment, Stage};
 use super::report::{Bar, Figures, IncidentText, NoticeText, Product, Report, Window};
 
-/// The JSON Schema of it, as it is published.
+/// Its JSON Schema, as published.
 pub const SCHEMA: &str = include_str!("status.schema.json");
 
 /// The whole report.
@@ -40,7 +40,7 @@ fn product(product: &Product) -> Value {
     })
 }
 
-/// An object with figures beside what it has already.
+/// Adds figures to an object.
 fn with(mut object: Value, figures: Figures) -> Value {
     let Figures { availability, p50, p95 } = figures;
     if let Some(members) = object.as_object_mut() {
@@ -89,7 +89,7 @@ fn percent(thousandths: u32) -> f64 {
     f64::from(thousandths) / 1000.0
 }
 
-/// Milliseconds with three digits behind the point; more than an hour is an hour.
+/// Milliseconds with three decimals, at most an hour.
 fn milliseconds(time: Duration) -> f64 {
     const MOST: u32 = 3_600_000_000;
     f64::from(u32::try_from(time.as_micros()).unwrap_or(MOST).min(MOST)) / 1000.0

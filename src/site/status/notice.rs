@@ -1,7 +1,7 @@
-//! What operators say: notes, and maintenance that is planned.
+//! Operators' notices: notes, and planned maintenance.
 //!
-//! They come from the configuration, or by the admin listener and the command line; these have a
-//! number and can be closed. What they say is the operator's own text; that it fits is checked here.
+//! They come from the configuration, or from the admin API and the command line; the latter have a
+//! number and can be closed. The text is the operator's own; its length and times are checked here.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 use super::history::DAY;
 use crate::policy::seconds::Seconds;
 
-/// Bytes of a text: a few sentences.
+/// The longest text, in bytes: a few sentences.
 pub const MAX_TEXT: usize = 1_000;
 
-/// Bytes of the name of whoever says it.
+/// The longest name of an author, in bytes.
 pub const MAX_NAME: usize = 200;
 
-/// Notices that are shown or planned at the same time, from the command line and from the
-/// configuration, each.
+/// The most notices that are shown or planned at the same time, separately for the command line and
+/// the configuration.
 pub const MAX_NOTICES: usize = 100;
 
 /// The longest maintenance.
@@ -29,12 +29,12 @@ pub const MAX_MAINTENANCE: Seconds = 31 * DAY;
 /// How far ahead maintenance can be planned.
 pub const MAX_AHEAD: Seconds = 366 * DAY;
 
-/// A moment as it is written: RFC 3339, to the second.
+/// A moment, written as in RFC 3339, to the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub Seconds);
 
 impl Moment {
-    /// Reads a text.
+    /// Parses a text.
     ///
     /// # Errors
     /// What to write instead.
@@ -49,7 +49,7 @@ impl Moment {
         self.utc().to_rfc3339_opts(SecondsFormat::Secs, true)
     }
 
-    /// The time in UTC; one beyond all calendars is the first there is.
+    /// The time in UTC; one beyond the range of the calendar is its first.
     pub fn utc(self) -> DateTime<Utc> {
         i64::try_from(self.0).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0)).unwrap_or_default()
     }
@@ -82,17 +82,17 @@ impl<'de> Deserialize<'de> for Moment {
     }
 }
 
-/// What kind of notice it is, with its times.
+/// The kind of a notice, with its times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Matter {
-    /// Something to know, from a time until it is closed.
+    /// An announcement, from a time until it is closed.
     Note { at: Seconds },
-    /// Work that is planned.
+    /// Planned work.
     Maintenance { from: Seconds, to: Seconds },
 }
 
 impl Matter {
-    /// The word by which files know it.
+    /// Its name in files.
     pub fn word(self) -> &'static str {
         match self {
             Matter::Note { .. } => "note",
@@ -104,33 +104,33 @@ impl Matter {
 /// One notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// Its number; `None` for one of the configuration.
+    /// Its number; `None` for one in the configuration.
     pub id: Option<i64>,
     pub matter: Matter,
-    /// The product that it is about; `None`: all of them.
+    /// The product it is about; `None` for all of them.
     pub product: Option<Arc<str>>,
     pub text: Arc<str>,
-    /// When it was written down; of one of the configuration, when it begins.
+    /// When it was written; for one in the configuration, when it begins.
     pub written: Seconds,
-    /// Who has written it, for operators alone.
+    /// Its author, shown only to operators.
     pub by: Arc<str>,
     /// When it was closed.
     pub closed: Option<Seconds>,
 }
 
-/// How a notice stands at a moment.
+/// The state of a notice at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// It begins later.
+    /// It has not begun.
     Planned,
-    /// It counts.
+    /// It has begun and is not over.
     Current,
     /// It is over.
     Past,
 }
 
 impl Notice {
-    /// How it stands.
+    /// Its state.
     pub fn stage(&self, now: Seconds) -> Stage {
         let (from, to) = match self.matter {
             Matter::Note { at } => (at, None),
@@ -163,13 +163,13 @@ impl Notice {
         }
     }
 
-    /// When it changed last.
+    /// When it last changed.
     pub fn updated(&self) -> Seconds {
         self.closed.unwrap_or(self.written).max(self.written)
     }
 }
 
-/// Checks what a notice says.
+/// Checks the text of a notice.
 ///
 /// # Errors
 /// What to write instead.
@@ -178,7 +178,7 @@ pub fn check_text(text: &str) -> Result<(), &'static str> {
         return Err("is empty; write what clients should know");
     }
     if text.len() > MAX_TEXT || text.chars().any(char::is_control) {
-        return Err("is no line of at most 1000 bytes; shorten it");
+        return Err("is not a single line of at most 1000 bytes; shorten it");
     }
     Ok(())
 }
@@ -203,20 +203,20 @@ pub fn check_times(from: Seconds, to: Seconds) -> Result<(), &'static str> {
 #[schemars(rename = "NewNotice")]
 pub struct NoticeBody {
     pub text: String,
-    /// The product that it is about. Default: all of them.
+    /// The product it is about. Default: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product: Option<String>,
-    /// Of maintenance: its times.
+    /// The times of maintenance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Moment>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Moment>,
-    /// Who says so. Default: `admin`.
+    /// Its author. Default: `admin`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
 }
 
-/// What an operator's notice is about.
+/// The kind of notice that an operator sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     Note,
@@ -233,7 +233,7 @@ pub fn notice(wanted: Wanted, body: NoticeBody, now: Seconds) -> Result<Notice, 
     check_text(&text).map_err(|what| says("text", what))?;
     let by = by.unwrap_or_else(|| "admin".to_owned());
     if by.len() > MAX_NAME || by.chars().any(char::is_control) {
-        return Err(says("name", "is no line of at most 200 bytes; shorten it"));
+        return Err(says("name", "is not a single line of at most 200 bytes; shorten it"));
     }
     let matter = match (wanted, from, to) {
         (Wanted::Note, None, None) => Matter::Note { at: now },
@@ -249,7 +249,7 @@ pub fn notice(wanted: Wanted, body: NoticeBody, now: Seconds) -> Result<Notice, 
             Matter::Maintenance { from, to }
         }
         (Wanted::Maintenance, ..) => {
-            return Err("Maintenance has two times. Write from and to, as in 2026-11-25T22:00:00Z.".to_owned());
+            return Err("Maintenance needs two times. Write from and to, as in 2026-11-25T22:00:00Z.".to_owned());
         }
     };
     Ok(Notice {
@@ -263,11 +263,11 @@ pub fn notice(wanted: Wanted, body: NoticeBody, now: Seconds) -> Result<Notice, 
     })
 }
 
-/// A notice as operators are shown it.
+/// A notice as operators see it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Notice")]
 pub struct Shown {
-    /// `None` for one of the configuration.
+    /// `None` for one in the configuration.
     pub id: Option<i64>,
     pub kind: String,
     /// planned, current or past.
@@ -280,7 +280,7 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// How operators are shown a notice at a moment.
+    /// A notice as operators see it at a moment.
     pub fn of(notice: &Notice, now: Seconds) -> Shown {
         let stage = match notice.stage(now) {
             Stage::Planned => "planned",
@@ -335,11 +335,11 @@ mod tests {
         for (wanted, body, expected) in [
             (Wanted::Note, body("Slow today.", None, None), Ok(())),
             (Wanted::Note, body(" ", None, None), Err("The text is empty")),
-            (Wanted::Note, body("two\nlines", None, None), Err("The text is no line")),
-            (Wanted::Note, body(&long, None, None), Err("The text is no line")),
+            (Wanted::Note, body("two\nlines", None, None), Err("The text is not a single line")),
+            (Wanted::Note, body(&long, None, None), Err("The text is not a single line")),
             (Wanted::Note, body("x", Some(NOW), None), Err("A note has no times")),
             (Wanted::Maintenance, body("x", Some(NOW), Some(NOW + 60)), Ok(())),
-            (Wanted::Maintenance, body("x", Some(NOW), None), Err("Maintenance has two times")),
+            (Wanted::Maintenance, body("x", Some(NOW), None), Err("Maintenance needs two times")),
             (Wanted::Maintenance, body("x", Some(NOW + 60), Some(NOW + 60)), Err("The end is not after")),
             (Wanted::Maintenance, body("x", Some(NOW - 60), Some(NOW)), Err("The end has passed")),
             (Wanted::Maintenance, body("x", Some(NOW), Some(NOW + 32 * DAY)), Err("The end is more than 31 days")),

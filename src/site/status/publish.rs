@@ -1,5 +1,5 @@
-//! The status pages on the policy's shelf: put up when a configuration is loaded, and exchanged under
-//! way. Requests only ever read what is there.
+//! The status pages in the policy's page table: added when a configuration is loaded, and replaced
+//! when the status changes. Requests only read them.
 
 use std::sync::{Arc, LazyLock};
 
@@ -21,15 +21,15 @@ pub fn names(policy: &Policy) -> Vec<Arc<str>> {
     policy.products.iter().map(|product| Arc::clone(&product.name)).collect()
 }
 
-/// Where the pages are that change under way.
+/// The paths of the pages that change.
 const PATHS: [&str; 3] = [JSON, FEED, PAGE];
 
-/// The schema of the JSON, made ready once.
+/// The schema of the JSON, rendered once.
 static SCHEMA_RENDITION: LazyLock<Rendition> =
     LazyLock::new(|| Draft::new("application/schema+json", json::SCHEMA.into(), Freshness::Document).ready());
 
-/// Puts the pages up for a policy: those of the policy that it follows, or else such as name no
-/// product yet. They are exchanged soon after the policy has come into force.
+/// Adds the pages to a policy: those of the previous policy, or else pages without products. They
+/// are replaced soon after the policy has come into force.
 pub fn publish(policy: &mut Policy, site: &Site, status: &StatusSettings, now: Seconds, before: Option<&PageTable>) {
     let known = |path| before?.find(&site.served(path)).map(|page_entry| (path, page_entry.page()));
     let known: Option<Vec<_>> = PATHS.into_iter().map(known).collect();
@@ -49,7 +49,7 @@ pub fn is_served(policy: &Policy, site: &Site) -> bool {
     policy.pages.find(&site.served(PAGE)).is_some()
 }
 
-/// Exchanges the pages of a policy that is in force.
+/// Replaces the pages of a policy that is in force.
 pub fn replace(policy: &Policy, site: &Site, report: &Report) {
     for (path, page) in rendered(report, site) {
         policy.pages.replace(&site.served(path), page);
@@ -63,7 +63,7 @@ fn rendered(report: &Report, site: &Site) -> Vec<(&'static str, Page)> {
     };
     let json = ready(Draft::json(&json::json(report), Freshness::Live));
     let atom = Draft::new("application/atom+xml; charset=utf-8", feed(report, site).into(), Freshness::Live);
-    // Of a page that cannot be written the others are there all the same.
+    // A page that cannot be rendered does not affect the others.
     let html = html(report, site).map(|text| ready(Draft::html(text, Freshness::Live)));
     let html = html.map(|html| (PAGE, Page::new([html, json.clone()])));
     [(JSON, Page::new([json])), (FEED, Page::new([ready(atom)]))].into_iter().chain(html).collect()

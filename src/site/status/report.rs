@@ -1,7 +1,7 @@
-//! What the status pages say at a moment, before it is HTML, JSON or a feed.
+//! The content of the status pages at a moment, before it is rendered as HTML, JSON or a feed.
 //!
-//! Products by the names that the configuration gives them, shares and times; no number of requests,
-//! no customer, and nothing of what is behind a product.
+//! It has names of products, shares and times, but no number of requests, no customer and no
+//! backend.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,16 +14,16 @@ use super::incident::{Incident, Kind};
 use super::notice::{Matter, Moment, Notice, Stage};
 use crate::policy::seconds::Seconds;
 
-/// The windows that availability is told for, in days of UTC; today is the last of each.
+/// The windows for which availability is shown, in days of UTC; today is the last day of each.
 pub const WINDOWS: [u64; 4] = [1, 7, 30, 90];
 
-/// How often the time on the pages moves on although nothing else has changed.
+/// How often the time on the pages is updated if nothing else has changed.
 pub const MINUTE: Seconds = 60;
 
-/// Incidents that the pages show, the newest.
+/// The most incidents that the pages show, the newest first.
 const MAX_SHOWN: usize = 50;
 
-/// How something is at the moment; the worst is the last.
+/// The current state of something; the worst is last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     Sound,
@@ -33,7 +33,7 @@ pub enum State {
 }
 
 impl State {
-    /// The word in JSON, and the ending of a class.
+    /// Its name in JSON, and the suffix of its CSS class.
     pub fn word(self) -> &'static str {
         match self {
             State::Sound => "sound",
@@ -43,11 +43,11 @@ impl State {
         }
     }
 
-    /// What people read.
+    /// Its text on the page.
     pub fn words(self) -> &'static str {
         match self {
             State::Sound => "No known problems",
-            State::Maintenance => "Maintenance under way",
+            State::Maintenance => "Maintenance in progress",
             State::Failing => "Requests are failing",
             State::Unavailable => "Not available",
         }
@@ -57,17 +57,17 @@ impl State {
 /// Everything that is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The minute that it is of.
+    /// The minute for which it was made.
     pub as_of: Seconds,
     pub state: State,
-    /// What must not fail, in thousandths of a percent.
+    /// The share of requests that must not fail, in thousandths of a percent.
     pub objective: u32,
     pub products: Vec<Product>,
-    /// Going on, then past, each with the newest first.
+    /// Ongoing ones, then past ones, each with the newest first.
     pub incidents: Vec<IncidentText>,
-    /// Notes that count, the newest first.
+    /// Current notes, the newest first.
     pub notes: Vec<NoticeText>,
-    /// Maintenance under way or planned, the next first.
+    /// Maintenance in progress or planned, the next first.
     pub maintenance: Vec<NoticeText>,
     /// Notes and maintenance that are over, the newest first.
     pub past: Vec<NoticeText>,
@@ -82,7 +82,7 @@ pub struct Product {
     pub days: Vec<Bar>,
 }
 
-/// Some days together.
+/// A number of days.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
     pub days: u64,
@@ -96,14 +96,14 @@ pub struct Bar {
     pub figures: Figures,
 }
 
-/// How available and how fast a product was in some time. All of it is `None` without traffic.
+/// How available and how fast a product was in a period. All values are `None` without traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Thousandths of a percent.
     pub availability: Option<u32>,
-    /// The time that half of the answers took at the most.
+    /// The time within which half of the answers were sent.
     pub p50: Option<Duration>,
-    /// The same of 95 % of them.
+    /// The same for 95 % of them.
     pub p95: Option<Duration>,
 }
 
@@ -117,10 +117,10 @@ impl Figures {
     }
 }
 
-/// An incident in words.
+/// The text of an incident.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IncidentText {
-    /// The same for as long as the incident is known.
+    /// It does not change while the incident is known.
     pub id: String,
     pub product: Arc<str>,
     pub kind: Kind,
@@ -128,11 +128,11 @@ pub struct IncidentText {
     pub text: String,
     pub started: Seconds,
     pub ended: Option<Seconds>,
-    /// When what is said of it changed last.
+    /// When its text last changed.
     pub updated: Seconds,
 }
 
-/// A notice of the operator's.
+/// An operator's notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoticeText {
     pub id: String,
@@ -145,7 +145,7 @@ pub struct NoticeText {
 }
 
 impl Report {
-    /// What a book says of the products with these names.
+    /// Makes a report about the products with these names.
     pub fn new(book: &Book, names: &[Arc<str>], now: Seconds) -> Report {
         let is_shown = |product: &Arc<str>| names.contains(product);
         let of_nothing_else = |notice: &Notice| notice.product.as_ref().is_none_or(is_shown);
@@ -187,7 +187,7 @@ impl Report {
         Report { as_of: now - now % MINUTE, state, objective, products, incidents, notes, maintenance, past }
     }
 
-    /// When something of the incidents and notices changed last, for the feed.
+    /// When an incident or notice last changed, for the feed.
     pub fn updated(&self) -> Seconds {
         let incidents = self.incidents.iter().map(|told| told.updated);
         let said = self.notes.iter().chain(&self.maintenance).chain(&self.past).map(|said| said.updated);
@@ -203,7 +203,7 @@ fn state(name: &Arc<str>, book: &Book, maintenance: bool) -> State {
 }
 
 impl Kind {
-    /// How a product is while such an incident goes on.
+    /// The state of a product during an incident of this kind.
     pub fn state(self) -> State {
         match self {
             Kind::Failures => State::Failing,
@@ -233,8 +233,8 @@ impl IncidentText {
         let title = match (kind, ended) {
             (Kind::Failures, None) => format!("{product}: requests are failing"),
             (Kind::Failures, Some(_)) => format!("{product}: requests failed"),
-            (Kind::Backend, None) => format!("{product}: the lookup service is out of reach"),
-            (Kind::Backend, Some(_)) => format!("{product}: the lookup service was out of reach"),
+            (Kind::Backend, None) => format!("{product}: the lookup service cannot be reached"),
+            (Kind::Backend, Some(_)) => format!("{product}: the lookup service could not be reached"),
         };
         let share = share(*tally);
         let when = match ended {
@@ -290,7 +290,7 @@ impl NoticeText {
         }
     }
 
-    /// What it is and when, as the line above its text.
+    /// Its heading: what it is and when.
     pub fn heading(&self) -> String {
         let about = self.product.as_ref().map_or(String::new(), |product| format!("{product}: "));
         match self.matter {
@@ -299,8 +299,8 @@ impl NoticeText {
                 let to = self.ended.unwrap_or(to);
                 let what = match self.stage {
                     Stage::Planned => "Planned maintenance",
-                    Stage::Current => "Maintenance under way",
-                    // Called off before it began.
+                    Stage::Current => "Maintenance in progress",
+                    // It was called off before it began.
                     Stage::Past if to <= from => return format!("{about}Maintenance of {}, called off", moment(from)),
                     Stage::Past => "Maintenance",
                 };
@@ -310,7 +310,7 @@ impl NoticeText {
     }
 }
 
-/// The failed part of requests in words; `None` without any.
+/// The share of failed requests as text; `None` without requests.
 fn share(tally: Tally) -> Option<String> {
     let hundred = u128::from(tally.failed) * 100;
     let percent = hundred.checked_div(u128::from(tally.total()))?;
@@ -325,17 +325,17 @@ fn share(tally: Tally) -> Option<String> {
     })
 }
 
-/// A time in words.
+/// A time as text.
 pub fn moment(at: Seconds) -> String {
     Moment(at).utc().format("%-d %B %Y, %H:%M UTC").to_string()
 }
 
-/// A day in words.
+/// A day as text.
 pub fn day(at: Seconds) -> String {
     Moment(at).utc().format("%-d %B %Y").to_string()
 }
 
-/// From one time to another in words.
+/// A period as text.
 fn span(from: Seconds, to: Seconds) -> String {
     let utc = |at: Seconds| -> DateTime<Utc> { Moment(at).utc() };
     if from / DAY == to / DAY {
@@ -345,7 +345,7 @@ fn span(from: Seconds, to: Seconds) -> String {
     }
 }
 
-/// A length of time in words.
+/// A duration as text.
 fn lasting(seconds: Seconds) -> String {
     let counted = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let minutes = seconds.div_ceil(60);
@@ -356,13 +356,13 @@ fn lasting(seconds: Seconds) -> String {
     }
 }
 
-/// Thousandths of a percent as people read them: as many digits as it takes, three at the most.
+/// Thousandths of a percent as a percentage with as many decimals as needed, at most three.
 pub fn percent(thousandths: u32) -> String {
     let text = format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// A time of answers as people read it.
+/// A response time as text.
 pub fn duration(time: Duration) -> String {
     let micros = time.as_micros();
     if micros < 10_000 {

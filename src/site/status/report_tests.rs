@@ -1,4 +1,4 @@
-//! What the pages say, and that HTML, JSON and feed say it so that it can be read.
+//! The content of the pages, and that HTML, JSON and feed can be parsed.
 
 use serde_json::Value;
 
@@ -72,7 +72,7 @@ fn the_json_is_what_its_schema_says() {
     }
     let mut value = json::json(&example());
     value["products"][0]["requests"] = 7.into();
-    assert!(!schema.is_valid(&value), "the schema takes anything");
+    assert!(!schema.is_valid(&value), "the schema accepts anything");
 }
 
 #[test]
@@ -103,12 +103,12 @@ fn every_link_within_the_page_leads_somewhere_and_ids_are_unique() {
     let all = ids.len();
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!(ids.len(), all, "an id stands twice");
+    assert_eq!(ids.len(), all, "an id is there twice");
     let links = text.split("=\"#").skip(1).filter_map(|rest| rest.split('"').next());
     for link in links {
         assert!(ids.contains(&link), "#{link} leads nowhere");
     }
-    // Entries of the feed lead to what they are about.
+    // Entries of the feed link to their place on the page.
     let feed: atom_syndication::Feed = feed::feed(&report, &site()).parse().unwrap();
     for entry in &feed.entries {
         let (_, anchor) = entry.links[0].href.split_once('#').unwrap();

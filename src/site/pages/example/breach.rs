@@ -1,4 +1,4 @@
-//! Values that break a rule which has a row of its own: found by trying them out.
+//! Values that break a rule with a row of its own, found by trying candidates.
 
 use serde_json::{Map, Value, json};
 
@@ -9,10 +9,11 @@ use crate::policy::check::header::HeaderRule;
 use crate::policy::http::head::{Field, Lines};
 use crate::policy::problem::Row;
 
-/// Bodies that are tried for one row.
+/// The most bodies that are tried for one row.
 const MAX_ATTEMPTS: usize = 512;
 
-/// Characters of a text that is one too long; a longer one would fill the page.
+/// The longest text, in characters, that is used to exceed a maximum length; a longer one would
+/// fill the page.
 const MAX_LONG_TEXT: u64 = 400;
 
 /// Changes a good request so that it is refused with this row, for a header or a field.
@@ -40,7 +41,7 @@ fn refused_value(rule: &HeaderRule) -> Option<String> {
     })
 }
 
-/// A body that is refused with this very row, and what the answer then names.
+/// A body that is refused with exactly this row, and the field that the answer names.
 fn refused_body(
     rule: &BodyRule,
     schema: &Schema,
@@ -51,7 +52,7 @@ fn refused_body(
     let below =
         |at: &str, field: &str| field.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let mapped: Vec<&str> = of_row.collect();
-    // The deepest fields first: they make the most telling examples.
+    // The deepest fields first: they make the clearest examples.
     let mut fields: Vec<&str> =
         schema.fields().filter(|field| mapped.is_empty() || mapped.iter().any(|at| below(at, field))).collect();
     fields.sort_by_key(|field| std::cmp::Reverse(field.matches('/').count()));
@@ -76,7 +77,8 @@ fn subschema<'s>(schema: &'s Value, pointer: &str) -> &'s Value {
     })
 }
 
-/// Values that a field may refuse, the most natural mistakes first; `None` stands for no value.
+/// Values that a field may refuse, the most common mistakes first; `None` means that the field is
+/// missing.
 fn candidates(schema: &Value) -> Vec<Option<Value>> {
     let number = |keyword: &str| schema.get(keyword).and_then(Value::as_i64);
     let mut values = vec![None];
@@ -90,7 +92,7 @@ fn candidates(schema: &Value) -> Vec<Option<Value>> {
     values
 }
 
-/// Puts a value where a pointer leads, or removes what is there.
+/// Sets the value at a pointer, or removes it.
 fn put(body: &mut Value, pointer: &str, value: Option<Value>) {
     let mut names: Vec<String> =
         pointer.split('/').skip(1).map(|name| name.replace("~1", "/").replace("~0", "~")).collect();

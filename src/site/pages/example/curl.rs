@@ -1,11 +1,11 @@
-//! An example as a command for a shell.
+//! An example as a shell command.
 
 use std::fmt::Write as _;
 
 use super::request::{Body, Example};
 
 impl Example {
-    /// The request for a shell; `-i` shows the head of the answer too.
+    /// The request as a curl command; `-i` also shows the head of the answer.
     pub fn curl(&self, api_url: &str) -> String {
         let mut curl = String::new();
         match &self.body {
@@ -42,7 +42,7 @@ impl Example {
     }
 }
 
-/// A text as one word of a shell. What is a variable stays one.
+/// Quotes a text as one word of a shell. A variable is still expanded.
 fn quoted(text: &str) -> String {
     if text.ends_with(": $TOKEN") {
         format!("\"{text}\"")

@@ -1,4 +1,4 @@
-//! What an example is: one request, and what it is answered with.
+//! One example: a request and its answer.
 
 use crate::policy::problem::Hint;
 
@@ -11,19 +11,19 @@ pub struct Example {
     pub body: Body,
     /// How often it is sent.
     pub times: u8,
-    /// What has to be known of it.
+    /// A remark that readers need.
     pub remark: Option<&'static str>,
-    /// What it is answered with, as far as that depends on it.
+    /// The part of the answer that depends on the request.
     pub hint: Hint,
 }
 
-/// What comes behind a head.
+/// What follows the head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
     Nothing,
     Text(String),
     /// So many spaces.
     Spaces(usize),
-    /// Something for which the service waits so many seconds in vain.
+    /// A body that is announced and never sent; the service waits for it for this many seconds.
     NeverSent(u64),
 }

@@ -1,4 +1,4 @@
-//! The OpenAPI document as a page shows it: read from the very document that programs get.
+//! The OpenAPI document as a page, read from the same document that programs get.
 
 use serde_json::Value;
 
