@@ -1,5 +1,6 @@
-//! What the process stands on: TLS, file descriptors, the line to another process, the supervisor, the process log,
-//! clocks, and pacing of work that can wait. Nothing here knows of requests, products or accounts.
+//! Building blocks of the process: TLS, file descriptors, operators' files, the channel to another process, the
+//! supervisor, the process log, clocks, and pacing of background work. Nothing here knows about requests, products or
+//! accounts.
 
 pub(crate) mod channel;
 pub mod clock;

@@ -324,7 +324,7 @@ fn a_broken_certificate_leaves_the_last_good_one() {
     gateway.replace("a.pem", &other.certificate);
     broken("a.key does not belong to the certificate", 2);
     std::fs::remove_file(gateway.file("a.key")).unwrap();
-    broken("a.key is not there", 3);
+    broken("a.key does not exist", 3);
     // What stays broken is not told again, and what is mended is no news.
     gateway.replace("a.key", &other.key);
     wait_until("the new certificate", RENEWAL_PATIENCE, || shown() == other.der());

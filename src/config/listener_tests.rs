@@ -180,7 +180,7 @@ fn certificates_out_of_their_time_are_told() {
     let told: Vec<String> = config.overdue(now).iter().map(ToString::to_string).collect();
     let path = |name: &str| scratch.path().join(name).display().to_string();
     let expired = format!("{} has expired; put the renewed certificate there", path("expired.pem"));
-    let future = format!("{} is not valid yet; put one there that is, or set the clock", path("future.pem"));
+    let future = format!("{} is not valid yet; put a valid one there, or set the clock", path("future.pem"));
     assert_eq!(told, [expired.clone(), future, expired]);
 }
 

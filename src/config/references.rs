@@ -113,7 +113,7 @@ mod tests {
                 "${env:A\u{200b}B}",
                 Err("names a variable of the environment with U+200B (a zero-width space) at character 2"),
             ),
-            ("${file:nowhere}", Err("cannot be read (is not there)")),
+            ("${file:nowhere}", Err("cannot be read (does not exist)")),
             ("${env:PATH", Err("has a ${ without its }")),
             ("${vault:key}", Err("has a ${…} that means nothing here")),
             ("${}", Err("has a ${…} that means nothing here")),

@@ -238,7 +238,7 @@ fn files_that_cannot_be_accounts_are_told() {
     );
     assert_eq!(
         load(&scratch.0.join("nowhere.yaml")).unwrap_err().to_string(),
-        format!("{}/nowhere.yaml:1:1: is not there; name a file that this user may read\n", scratch.0.display())
+        format!("{}/nowhere.yaml:1:1: does not exist; name a file that this user may read\n", scratch.0.display())
     );
 }
 
@@ -486,7 +486,7 @@ fn files_that_are_not_there_or_no_files_are_told_with_their_path() {
     assert_eq!(
         scratch.lines("accounts.d/*"),
         [
-            "accounts.d/a.yaml:1:1: is not there; mend the file, its rights or its link, or remove it",
+            "accounts.d/a.yaml:1:1: does not exist; mend the file, its rights or its link, or remove it",
             "accounts.d/b.jsonl:1:1: is a device, not a file; mend the file, its rights or its link, or remove it",
             "accounts.d/c.jsonl:2:12: has a byte that is not UTF-8 (0xE9, which would be é in Latin-1); save the file as UTF-8",
             "accounts.d/d.jsonl:1:1: is text in UTF-16 or UTF-32; save it as UTF-8",

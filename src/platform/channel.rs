@@ -1,9 +1,9 @@
-//! A line between a process and its successor: small messages in order, each whole, and open files
-//! with them.
+//! A channel between a process and its successor: small messages, in order and never split, which
+//! can carry open files.
 //!
-//! It is a pair of sockets that no third process can reach: one end stays, the other is the standard
-//! input of the successor, so that there is no path in the file system that somebody else could
-//! listen on. What the messages mean is `upgrade.rs` and `ledger/succession.rs`.
+//! It is a socket pair that no third process can reach: one end stays here, the other is the
+//! standard input of the successor, so there is no path in the file system to which another process
+//! could connect. The messages are defined in `operate/upgrade.rs` and `ledger/succession.rs`.
 
 use std::io::{Error, ErrorKind, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -18,60 +18,62 @@ use rustix::net::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Bytes of one message: a few names and numbers.
+/// The most bytes of one message, which has a few names and numbers.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
-/// How long one message may wait for the other side to make room for it.
+/// How long sending waits for the other side to make room.
 const SENDING_PATIENCE: Duration = Duration::from_secs(5);
 
-/// One end of the line.
+/// One end of the channel.
 #[derive(Debug)]
 pub struct Channel(OwnedFd);
 
 impl Channel {
-    /// Both ends of a new line. A process that this one starts has neither, unless it is given one.
+    /// Both ends of a new channel. Child processes do not inherit them, unless an end is passed
+    /// explicitly.
     ///
     /// # Errors
-    /// When the process has no file descriptors left.
+    /// If the process has no file descriptors left.
     pub fn pair() -> Result<(Channel, Channel), Error> {
         let (one, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         Ok((Channel::over(one)?, Channel::over(other)?))
     }
 
-    /// The end that this process was given.
+    /// The end that this process was started with.
     ///
     /// # Errors
-    /// When it is no socket.
+    /// If it is not a socket.
     pub fn over(end: OwnedFd) -> Result<Channel, Error> {
         set_socket_timeout(&end, Timeout::Send, Some(SENDING_PATIENCE))?;
         Ok(Channel(end))
     }
 
-    /// The same end once more, for another thread.
+    /// Duplicates this end, for another thread.
     ///
     /// # Errors
-    /// When the process has no file descriptors left.
+    /// If the process has no file descriptors left.
     pub fn another(&self) -> Result<Channel, Error> {
         self.0.try_clone().map(Channel)
     }
 
-    /// The end itself, to be given to the successor.
+    /// The end itself, to be passed to the successor.
     pub fn into_end(self) -> OwnedFd {
         self.0
     }
 
-    /// How long [`receive`](Channel::receive) waits; `None`: until the other side is gone.
+    /// How long [`receive`](Channel::receive) waits at most; `None`: until the other side is
+    /// closed.
     ///
     /// # Errors
-    /// When the operating system refuses.
+    /// If the operating system refuses.
     pub fn set_patience(&self, patience: Option<Duration>) -> Result<(), Error> {
         Ok(set_socket_timeout(&self.0, Timeout::Recv, patience)?)
     }
 
-    /// Sends a message, and an open file with it.
+    /// Sends a message, optionally with an open file.
     ///
     /// # Errors
-    /// When the other side is gone, or does not take it in time.
+    /// If the other side is closed, or does not receive it in time.
     pub fn send(&self, message: &impl Serialize, file: Option<BorrowedFd<'_>>) -> Result<(), Error> {
         let bytes = serde_json::to_vec(message)?;
         if bytes.len() > MAX_MESSAGE_BYTES {
@@ -84,15 +86,15 @@ impl Channel {
         {
             return Err(Error::other("there is no room for an open file"));
         }
-        // A successor that has died must not end this process by a signal.
+        // Without SIGPIPE: a dead successor must not end this process.
         sendmsg(&self.0, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL)?;
         Ok(())
     }
 
-    /// The next message, with the open file that came with it; `None` when the other side is gone.
+    /// The next message, with the open file that came with it; `None` if the other side is closed.
     ///
     /// # Errors
-    /// When none came in time, or one that is not understood.
+    /// If none arrived in time, or if it cannot be parsed.
     pub fn receive<T: DeserializeOwned>(&self) -> Result<Option<(T, Option<OwnedFd>)>, Error> {
         let mut bytes = vec![0; MAX_MESSAGE_BYTES];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -168,7 +170,7 @@ mod tests {
         one.send(&"no number", None).unwrap();
         assert_eq!(other.receive::<u8>().unwrap_err().kind(), ErrorKind::InvalidData);
         assert!(one.send(&"x".repeat(MAX_MESSAGE_BYTES), None).is_err());
-        // A peer that takes nothing is given up as well.
+        // Sending to a peer that does not receive times out as well.
         let begun = std::time::Instant::now();
         while one.send(&"x".repeat(1000), None).is_ok() {}
         assert!(begun.elapsed() < SENDING_PATIENCE * 3);

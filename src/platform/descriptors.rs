@@ -1,27 +1,27 @@
-//! File descriptors: how many the process may have, and which part of them is for what.
+//! File descriptors: how many the process may have, and how they are divided.
 //!
-//! A process that has used them up can neither accept a client nor reach an upstream, and cannot
-//! tell anybody so. Therefore the limit is raised at the start, and when the configured limits do
-//! not fit into it they are cut: clients beyond that get `overloaded` while there are descriptors
-//! left to say it with. Who is refused is decided in `gateway.rs`.
+//! A process without free descriptors can neither accept a client nor connect to an upstream, and
+//! cannot answer. Therefore the limit is raised at the start, and configured limits that need more
+//! are reduced: clients beyond them get `overloaded` while there are still descriptors for that
+//! answer. Which request is refused is decided in `gateway.rs`.
 
 use crate::policy::Limits;
 
-/// Connections of operators to the admin listener: people, probes, and a few that collect metrics.
+/// The most connections to the admin listener: operators, probes, and scrapers of metrics.
 const OPERATORS_CONNECTIONS: usize = 64;
 
 /// Descriptors for everything that is not a connection of a client, an operator or to an upstream:
 /// listeners, runtimes, the ledger, and files of the configuration.
 const SPARE: u64 = 96;
 
-/// Below this many descriptors beside the spare ones nobody could be served sensibly.
+/// The fewest descriptors, beside the spare ones, with which the process starts.
 const FEWEST: u64 = 32;
 
-/// Idle connections to all upstreams together that are kept for the next request.
+/// The most idle connections to all upstreams together.
 const IDLE_UPSTREAM_CONNECTIONS: usize = 4096;
 
-/// Connections beyond the limit whose request is still read before it is refused; further ones get
-/// their `overloaded` at once, since even listening costs memory and time.
+/// The most connections beyond the limit whose request is still read before it is refused; further
+/// ones get `overloaded` at once, since even reading costs memory and time.
 const CONNECTIONS_HEARD_OUT: usize = 1024;
 
 /// How many descriptors the process may have.
@@ -30,12 +30,12 @@ pub struct Descriptors {
     limit: u64,
 }
 
-/// What the descriptors are used for, each a number of connections.
+/// How the descriptors are divided, in connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shares {
     /// Connections of clients that are served.
     pub connections: usize,
-    /// Connections beyond them that are heard out before they are refused.
+    /// Connections beyond them whose request is read before it is refused.
     pub heard_out: usize,
     /// Requests at a time, since each can have a connection to an upstream.
     pub requests: usize,
@@ -63,23 +63,23 @@ impl Shares {
 }
 
 impl Descriptors {
-    /// Raises the process's limit as far as the system lets it.
+    /// Raises the process's limit as far as the system allows.
     ///
     /// # Errors
-    /// A message for the operator when there are too few to serve anybody.
+    /// A message for the operator, if there are too few to start.
     pub fn claim() -> Result<Descriptors, String> {
         let limit = rlimit::increase_nofile_limit(u64::MAX)
             .map_err(|error| format!("cannot find out how many file descriptors the process may have: {error}"))?;
         if limit < SPARE + FEWEST {
             return Err(format!(
-                "the process may have {limit} file descriptors, which is too few; let it have {} or more",
+                "the process may have {limit} file descriptors, which is too few; allow it {} or more",
                 SPARE + FEWEST
             ));
         }
         Ok(Descriptors { limit })
     }
 
-    /// What an operator should know when the limits do not fit into the descriptors.
+    /// A message for the operator, if the configured limits need more descriptors than there are.
     pub fn shortage(self, limits: &Limits) -> Option<String> {
         let (wanted, shares) = (Shares::wanted(limits.connections, limits.requests), self.shares(limits));
         (shares != wanted).then(|| {
@@ -94,8 +94,8 @@ impl Descriptors {
         })
     }
 
-    /// What each use may have under these limits: what was configured where that fits, and
-    /// otherwise as many clients as leave room for the upstreams that they are served from.
+    /// The share of each use under these limits: as configured if there are enough, and otherwise
+    /// as many clients as leave room for the connections to upstreams that serve them.
     pub fn shares(self, limits: &Limits) -> Shares {
         self.split(Shares::wanted(limits.connections, limits.requests))
     }

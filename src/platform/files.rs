@@ -1,8 +1,7 @@
-//! The files that operators name: opened without waiting for anybody, and read within limits.
+//! Reading the files that operators name: without blocking, and within limits.
 //!
-//! A name can lead anywhere: to a device without an end, to a FIFO that nobody writes to, to a file that
-//! is not text. Whatever it is, reading ends with the bytes or with what is wrong, in words for the
-//! operator. What a file is for is the business of whoever reads it.
+//! A path can be anything: an endless device, a FIFO without a writer, a file that is not text. In every case, reading
+//! ends with the bytes, or with an error for the operator.
 
 use std::fmt;
 use std::fs::{File, FileType, OpenOptions};
@@ -10,24 +9,24 @@ use std::io::{self, BufRead, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Why a file is not read. Nothing of what is in it is shown.
+/// Why a file cannot be read. Its content is never shown.
 #[derive(Debug)]
 pub enum Unreadable {
     NotThere,
-    /// This user has not the right to it.
+    /// This user has no permission to read it.
     Forbidden,
-    /// It is no file with an end; `what` it is.
+    /// It is not a regular file, but this.
     NotAFile(&'static str),
-    /// It has more bytes than it may have.
+    /// It has more bytes than this limit.
     TooLarge(u64),
     /// It has the byte order mark of UTF-16 or UTF-32.
     OtherEncoding,
-    /// A byte of it is no part of UTF-8.
+    /// It is not valid UTF-8.
     NotUtf8(Spot),
     Other(io::Error),
 }
 
-/// Where a byte stands that is no part of UTF-8.
+/// The position of a byte that is not valid UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spot {
     /// From 1.
@@ -38,7 +37,7 @@ pub struct Spot {
 }
 
 impl Unreadable {
-    /// Whether the words say already what to do instead.
+    /// Whether the message already says what to do instead.
     pub fn says_what_to_do(&self) -> bool {
         match self {
             Unreadable::OtherEncoding | Unreadable::NotUtf8(_) => true,
@@ -54,7 +53,7 @@ impl Unreadable {
 impl fmt::Display for Unreadable {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unreadable::NotThere => formatter.write_str("is not there"),
+            Unreadable::NotThere => formatter.write_str("does not exist"),
             Unreadable::Forbidden => formatter.write_str("may not be read by this user"),
             Unreadable::NotAFile(what) => write!(formatter, "is {what}, not a file"),
             Unreadable::TooLarge(most) => write!(formatter, "is larger than {}", Size(*most)),
@@ -66,13 +65,13 @@ impl fmt::Display for Unreadable {
 }
 
 impl Spot {
-    /// The place of a byte of a line that has been read by itself.
+    /// The position of a byte in a line that was read by itself.
     pub fn on_line(self, line: usize) -> Spot {
         Spot { line, ..self }
     }
 }
 
-/// What is wrong with the byte, and how it may have come there.
+/// The byte, and what it would be in Latin-1.
 impl fmt::Display for Spot {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let byte = self.byte;
@@ -89,7 +88,7 @@ impl std::error::Error for Unreadable {}
 impl From<io::Error> for Unreadable {
     fn from(error: io::Error) -> Unreadable {
         match error.kind() {
-            // A way through something that is no directory leads nowhere, either.
+            // `NotADirectory`: a part of the path is a file.
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Unreadable::NotThere,
             io::ErrorKind::PermissionDenied => Unreadable::Forbidden,
             io::ErrorKind::IsADirectory => Unreadable::NotAFile("a directory"),
@@ -98,7 +97,7 @@ impl From<io::Error> for Unreadable {
     }
 }
 
-/// A number of bytes in the largest unit that it is a whole number of.
+/// A number of bytes, in the largest unit in which it is a whole number.
 struct Size(u64);
 
 impl fmt::Display for Size {
@@ -111,14 +110,14 @@ impl fmt::Display for Size {
     }
 }
 
-/// Opens a file for reading. Nothing else is opened, and nobody is waited for.
+/// Opens a regular file for reading, without blocking. Nothing else is opened.
 ///
 /// # Errors
-/// That it is not there, may not be read, or is something else than a file with an end.
+/// That it does not exist, may not be read, or is not a regular file.
 pub fn open(path: &Path) -> Result<File, Unreadable> {
-    // Opening a device can set something going, so that it is looked at before.
+    // Checked before it is opened, since opening a device can have side effects.
     is_file(std::fs::metadata(path)?.file_type())?;
-    // It may have become a FIFO since, and opening one waits for a writer.
+    // Non-blocking, since it may have become a FIFO in between, and opening one waits for a writer.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     is_file(file.metadata()?.file_type())?;
     Ok(file)
@@ -135,7 +134,7 @@ fn is_file(kind: FileType) -> Result<(), Unreadable> {
     Err(Unreadable::NotAFile(what))
 }
 
-/// The bytes of a file, at most so many.
+/// The bytes of a file of at most `most` bytes.
 ///
 /// # Errors
 /// Those of [`open`] and of reading, or that there are more bytes.
@@ -155,7 +154,7 @@ pub fn bytes(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
     }
 }
 
-/// The text of a file, of at most so many bytes, without a byte order mark.
+/// The text of a file of at most `most` bytes, without its byte order mark.
 ///
 /// # Errors
 /// Those of [`bytes()`], or that it is not UTF-8.
@@ -172,11 +171,11 @@ pub fn text(path: &Path, most: u64) -> Result<String, Unreadable> {
     Ok(text)
 }
 
-/// What some editors put first; it is no part of the text.
+/// Some editors write it first; it is not part of the text.
 pub const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// Whether a beginning is that of text in another encoding than UTF-8: its byte order mark, or the zero
-/// that the first letter has in it.
+/// Checks whether a file begins like text in UTF-16 or UTF-32: with a byte order mark, or with a zero byte in the first
+/// letter.
 ///
 /// # Errors
 /// That it is.
@@ -190,7 +189,7 @@ pub fn check_encoding(beginning: &[u8]) -> Result<(), Unreadable> {
     }
 }
 
-/// The place of a byte behind so many that are UTF-8.
+/// The position of the byte that follows `valid` bytes of UTF-8.
 pub fn spot(bytes: &[u8], valid: usize) -> Spot {
     let (before, rest) = bytes.split_at_checked(valid).unwrap_or((bytes, &[]));
     let line = memchr::memchr_iter(b'\n', before).count().saturating_add(1);
@@ -200,8 +199,8 @@ pub fn spot(bytes: &[u8], valid: usize) -> Spot {
     Spot { line, column: characters.saturating_add(1), byte: rest.first().copied().unwrap_or_default() }
 }
 
-/// Reads on to behind the next line end, or the end of the text, and keeps the first `most` bytes of it
-/// without the line end. `None` at the end of the text, else how many bytes the line has.
+/// Reads up to and including the next line end, or to the end of the text, and keeps the first `most` bytes of the
+/// line, without the line end. `None` at the end of the text, else the length of the line in bytes.
 ///
 /// # Errors
 /// Those of reading.
@@ -302,9 +301,9 @@ mod tests {
             (socket, "is a socket, not a file"),
             (link("/dev/zero", "zero"), "is a device, not a file"),
             (link("fifo", "to-fifo"), "is a FIFO, not a file"),
-            (link("nowhere", "dangling"), "is not there"),
+            (link("nowhere", "dangling"), "does not exist"),
             (scratch.0.clone(), "is a directory, not a file"),
-            (scratch.write("file", b"").join("below"), "is not there"),
+            (scratch.write("file", b"").join("below"), "does not exist"),
         ] {
             assert_eq!(text(&path, 10).unwrap_err().to_string(), expected, "{}", path.display());
         }

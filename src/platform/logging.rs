@@ -1,7 +1,7 @@
-//! The log: one JSON object a line on standard error, written by a thread of its own.
+//! The process log: one JSON object per line on standard error, written by a separate thread.
 //!
-//! A slow reader of the log must not slow down a request, so lines wait in a bounded queue, and
-//! those that find it full are dropped and counted. What is logged of a request is `telemetry.rs`.
+//! A slow reader of the log must not slow down a request, so lines wait in a bounded queue; if it
+//! is full, they are dropped and counted. The access log is in `telemetry/`.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,19 +15,19 @@ use serde_json::Value;
 
 use crate::platform::clock::unix_seconds;
 
-/// Lines that may wait to be written.
+/// The most lines that may wait to be written.
 const MAX_WAITING_LINES: usize = 4096;
 
-/// Starts the log, and lets a panic be one line of it without its message, which could repeat
-/// bytes of a request.
+/// Starts the log. A panic is logged as one line, without its message, which could contain bytes of
+/// a request.
 ///
-/// Pingora's own lines can do that as well, so of those only the ones about services and listeners
-/// are shown.
+/// Pingora's own lines can contain them as well, so only those about services and listeners are
+/// shown.
 pub fn start() {
     let (lines, waiting) = sync_channel(MAX_WAITING_LINES);
     let dropped = Arc::new(AtomicU64::new(0));
     let queue = Queue { lines, dropped: Arc::clone(&dropped) };
-    // The log is started once.
+    // This is called once.
     let _ = QUEUE.set(queue.clone());
     std::thread::spawn(move || write_out(&waiting, &dropped));
     env_logger::Builder::new()
@@ -47,8 +47,8 @@ pub fn start() {
     }));
 }
 
-/// One line: the time as RFC 3339 has it, the level, the part of the program, the message, and
-/// whatever else is known as members of their own; what is not known has none.
+/// One line: the time (RFC 3339), the level, the part of the program, the message, and further
+/// members; those that are null are left out.
 fn line(now: SystemTime, level: Level, target: &str, message: &str, fields: &[Field<'_>]) -> String {
     let mut line = serde_json::Map::new();
     let first = [("time", rfc3339(now)), ("level", level.to_string()), ("target", target.to_owned())];
@@ -60,41 +60,41 @@ fn line(now: SystemTime, level: Level, target: &str, message: &str, fields: &[Fi
     Value::Object(line).to_string()
 }
 
-/// A member of a line beside its message; `null` if it is not known.
+/// A further member of a line; `null` if it is not known.
 pub type Field<'f> = (&'f str, Value);
 
-/// Writes a warning with members of its own. Lines of `log` have a message alone.
+/// Writes a warning with further members. Lines of the `log` crate have only a message.
 pub fn warn(target: &str, message: &str, fields: &[Field<'_>]) {
     if let Some(queue) = QUEUE.get() {
         queue.push(format!("{}\n", line(SystemTime::now(), Level::Warn, target, message, fields)).into_bytes());
     }
 }
 
-/// Where lines wait, once the log was started.
+/// The queue, once the log was started.
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
-/// A moment in UTC, with milliseconds.
+/// A time in UTC, with milliseconds.
 fn rfc3339(time: SystemTime) -> String {
     DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// Lines of one kind, of which one a second is written and the others are counted: whoever can cause
-/// them as fast as they can send would fill the disk otherwise.
+/// Limits lines of one kind to one per second and counts the others: a client that can cause such
+/// lines by sending requests could fill the disk otherwise.
 #[derive(Debug, Default)]
 pub struct OnceASecond {
-    /// The second after the one in which a line was written last; 0 before the first.
+    /// The second after that of the last line; 0 before the first.
     next: AtomicU64,
     left_out: AtomicU64,
 }
 
 impl OnceASecond {
-    /// One of which nothing was written yet.
+    /// A limit that has not been used yet.
     pub const fn new() -> OnceASecond {
         OnceASecond { next: AtomicU64::new(0), left_out: AtomicU64::new(0) }
     }
 
-    /// Whether a line may be written in this second, and how many were left out since the last one.
-    /// If not, this one is counted as left out.
+    /// If a line may be written in this second, returns how many were left out since the last one.
+    /// Otherwise counts this one as left out and returns `None`.
     pub fn admit(&self, second: u64) -> Option<u64> {
         let next = self.next.load(Ordering::Relaxed);
         let first = second >= next
@@ -106,21 +106,21 @@ impl OnceASecond {
         None
     }
 
-    /// How many were left out and not told of, once the second is over in which they were.
+    /// How many were left out and not yet reported, once their second is over.
     pub fn take_left_out(&self, second: u64) -> u64 {
         if second < self.next.load(Ordering::Relaxed) { 0 } else { self.left_out.swap(0, Ordering::Relaxed) }
     }
 }
 
-/// Says once a second what was left out; it is called with the second.
+/// Sets a function that is called once per second, with the second, to report what was left out.
 pub fn each_second(say: fn(u64)) {
-    // One process has one gateway.
+    // A process has only one gateway.
     let _ = EACH_SECOND.set(say);
 }
 
 static EACH_SECOND: OnceLock<fn(u64)> = OnceLock::new();
 
-/// Waits until the lines logged so far are written, or a little while: the process is about to end.
+/// Waits until all lines so far are written, or for a limited time, before the process ends.
 pub fn flush() {
     const PATIENCE: u8 = 50;
     for _ in 0..PATIENCE {
@@ -131,10 +131,10 @@ pub fn flush() {
     }
 }
 
-/// Lines that are not written yet.
+/// The number of lines that are not written yet.
 static WAITING: AtomicU64 = AtomicU64::new(0);
 
-/// The queue's end that never blocks.
+/// The sending end of the queue, which never blocks.
 #[derive(Clone, Debug)]
 struct Queue {
     lines: SyncSender<Vec<u8>>,
@@ -180,7 +180,7 @@ fn write_out(waiting: &Receiver<Vec<u8>>, dropped: &AtomicU64) {
             Err(RecvTimeoutError::Disconnected) => return,
         };
         let lost = dropped.swap(0, Ordering::Relaxed);
-        // A standard error that is closed is an operator's choice; the gateway goes on.
+        // An operator may have closed standard error; the gateway continues without it.
         if lost > 0 {
             let told = "lines were dropped, because they could not be written fast enough";
             let fields = [("dropped", lost.into())];
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(kind.admit(11), Some(1000));
         assert_eq!(kind.admit(11), None);
         assert_eq!((kind.take_left_out(12), kind.take_left_out(12)), (1, 0));
-        // A clock that is set back writes nothing until it has caught up.
+        // After the clock was set back, nothing is written until it has caught up.
         assert_eq!((kind.admit(5), kind.admit(12)), (None, Some(1)));
     }
 }

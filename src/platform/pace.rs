@@ -1,46 +1,45 @@
-//! Work that takes long and can wait, done in small pieces, so that requests have the processor in between.
+//! Paces long background work: it is done in small pieces, with pauses in which requests have the processor.
 //!
-//! A thread says at the beginning of such work that it keeps a pace. What it does then calls [`step`] now
-//! and then, which costs other threads nothing. Work on files of unknown size has an [`Allowance`] of
-//! processor time besides, and ends when that is spent.
+//! A thread calls [`keep`] before such work. The code that it runs calls [`step`] at intervals, which does nothing on
+//! other threads. Work on files of unknown size also has an [`Allowance`] of processor time, and ends when that is used
+//! up.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// How long it works at a stretch at first: much less than a request takes, so that a change of some
-/// lines is not noticed.
+/// The time between pauses at first: much less than a request takes, so that a small change does not delay requests.
 const SHORT: Duration = Duration::from_micros(50);
 
-/// How long it works at a stretch at last: a change of a hundred thousand lines has to come to an end.
+/// The longest time between pauses, so that a change of a hundred thousand lines ends in reasonable time.
 const LONG: Duration = Duration::from_micros(250);
 
-/// By what part of the work done so far stretches grow: they are long after 40 ms.
+/// The time between pauses grows by the work so far divided by this; it reaches [`LONG`] after some 40 ms.
 const GROWTH: u32 = 200;
 
-/// How long it rests then: enough for the requests that have come meanwhile.
+/// The length of a pause: enough for the requests that have arrived in the meantime.
 const REST: Duration = Duration::from_micros(50);
 
 #[derive(Clone, Copy)]
 struct Pace {
-    /// When this stretch began.
+    /// When the last pause ended.
     begun: Instant,
-    /// What was worked before it.
+    /// The work done before that.
     worked: Duration,
 }
 
 thread_local! {
-    /// The pace of a thread that keeps one.
+    /// The pace of this thread, if it has one.
     static PACE: Cell<Option<Pace>> = const { Cell::new(None) };
 }
 
-/// Lets this thread keep a pace from now on, at the beginning of some work.
+/// Paces this thread from now on; called before some work begins.
 pub fn keep() {
     PACE.set(Some(Pace { begun: Instant::now(), worked: Duration::ZERO }));
 }
 
-/// A piece of work is done, some microseconds long or more; rests if it is time to.
+/// Pauses if it is time to; called after each piece of work of some microseconds or more.
 pub fn step() {
     let Some(Pace { begun, worked }) = PACE.get() else { return };
     let stretch = begun.elapsed();
@@ -50,28 +49,28 @@ pub fn step() {
     }
 }
 
-/// How many times [`is_spent`] is asked between two looks at the clock, which cost a system call each.
+/// The number of calls of [`is_spent`] between two readings of the clock, each of which is a system call.
 const ASKED_PER_LOOK: u32 = 256;
 
 #[derive(Clone, Copy)]
 struct Limit {
-    /// Processor time of the thread.
+    /// The processor time of the thread at which its allowance ends.
     until: Duration,
     asked: u32,
     spent: bool,
 }
 
 thread_local! {
-    /// What this thread may still use, if that is limited.
+    /// The limit of this thread, if it has one.
     static LIMIT: Cell<Option<Limit>> = const { Cell::new(None) };
 }
 
-/// A limit to the processor time of this thread, as long as this is kept.
+/// Limits the processor time of this thread until this is dropped.
 #[derive(Debug)]
 pub struct Allowance(());
 
 impl Allowance {
-    /// Lets this thread use so much more.
+    /// Lets this thread use `most` from now on.
     pub fn new(most: Duration) -> Allowance {
         LIMIT.set(Some(Limit { until: used().saturating_add(most), asked: 0, spent: false }));
         Allowance(())
@@ -84,8 +83,7 @@ impl Drop for Allowance {
     }
 }
 
-/// Whether the allowance of this thread is spent, if it has one. Asked for each piece of work, some
-/// microseconds long.
+/// Whether this thread has an allowance and has used it up. Called for each piece of work of some microseconds.
 pub fn is_spent() -> bool {
     let Some(Limit { until, asked, spent }) = LIMIT.get() else { return false };
     let spent = spent || (asked.is_multiple_of(ASKED_PER_LOOK) && used() > until);

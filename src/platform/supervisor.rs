@@ -1,4 +1,5 @@
-//! What the supervisor of the process is told, if it has asked for it: systemd's `Type=notify`.
+//! Notifications to the supervisor of the process, if it has asked for them: systemd's
+//! `Type=notify`.
 //!
 //! The protocol is one datagram to the socket that `NOTIFY_SOCKET` names (sd_notify(3)).
 
@@ -7,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-/// Tells the supervisor something, such as `READY=1`; without a supervisor nothing.
+/// Sends a notification such as `READY=1`; does nothing without a supervisor.
 pub fn tell(what: &str) {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else { return };
     let sent = address(name.as_bytes()).and_then(|address| {
@@ -16,24 +17,24 @@ pub fn tell(what: &str) {
         socket.send_to_addr(what.as_bytes(), &address)
     });
     if let Err(error) = sent {
-        log::warn!(target: "tollgate::supervisor", "the supervisor cannot be told {what}: {error}");
+        log::warn!(target: "tollgate::supervisor", "cannot notify the supervisor of {what}: {error}");
     }
 }
 
-/// How often the supervisor is to be told that the process is alive, if it wants to know: twice in
-/// the time after which it takes a silent process for dead (sd_watchdog_enabled(3)).
+/// The interval of watchdog notifications, if the supervisor wants them: half of the time after
+/// which it considers the process hung (sd_watchdog_enabled(3)).
 pub fn watchdog() -> Option<Duration> {
     interval(&std::env::var("WATCHDOG_USEC").ok()?)
 }
 
-/// Half of a time in microseconds. Whose watchdog it is (`WATCHDOG_PID`) does not matter: a process
-/// that follows another after an upgrade has taken over its place with its environment.
+/// Half of a time in microseconds. `WATCHDOG_PID` is ignored: after an upgrade, the successor has
+/// the environment of its predecessor, and takes over its watchdog.
 fn interval(microseconds: &str) -> Option<Duration> {
     let microseconds: u64 = microseconds.parse().ok().filter(|time| *time > 1)?;
     Some(Duration::from_micros(microseconds / 2))
 }
 
-/// A path, or behind an `@` a name of the abstract namespace.
+/// A path, or after an `@` a name in the abstract namespace.
 fn address(name: &[u8]) -> std::io::Result<SocketAddr> {
     match name.split_first() {
         Some((b'@', name)) => SocketAddr::from_abstract_name(name),

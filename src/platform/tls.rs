@@ -1,8 +1,10 @@
-//! Certificates, keys and authorities: from the operator's files to what handshakes need.
+//! Certificates, keys and authorities: from the operator's files to the configurations of
+//! handshakes.
 //!
-//! `files.rs` reads PEM and says what is wrong with it, `server.rs` and `client.rs` put together
-//! what clients are met with and what backends are, and `follow.rs` keeps up with files that change.
-//! No connection is made here: handshakes with clients are `arrival.rs`, with backends `contact.rs`.
+//! `files.rs` reads PEM files and says what is wrong with them, `server.rs` and `client.rs` make
+//! the configurations for clients and for backends, and `follow.rs` follows files that change. No
+//! connection is made here: handshakes with clients are in `downstream/accept.rs`, those with
+//! backends in `upstream/connector.rs`.
 
 pub mod client;
 mod files;

@@ -1,8 +1,8 @@
-//! How backends are met: which authorities vouch for them, which name they must have, and what is
-//! shown to them.
+//! TLS towards backends: which authorities are trusted, which name the backend must have, and which
+//! certificate it is shown.
 //!
-//! Every backend is verified: a value here has a name and authorities, and there is no way to make
-//! one that looks at neither. The handshake is rustls's, when it happens is `contact.rs`.
+//! Every backend is verified: there is no way to make a value here without a name and authorities.
+//! The handshake is rustls's; it is made in `upstream/connector.rs`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,11 +22,11 @@ pub type ClientTls = Followed<ClientFiles>;
 /// The settings of an upstream's TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientFiles {
-    /// The file of the authorities that vouch for the backend; `None`: those of the machine.
+    /// The file of the authorities to trust; `None`: those of the machine.
     pub authorities: Option<PathBuf>,
-    /// The name that the backend's certificate must have, and that it is asked for.
+    /// The name that the backend's certificate must have; it is also sent in the handshake (SNI).
     pub server_name: ServerName<'static>,
-    /// What is shown to a backend that asks for a certificate.
+    /// The certificate for a backend that asks for one.
     pub pair: Option<Pair>,
 }
 
@@ -52,7 +52,7 @@ impl Files for ClientFiles {
         };
         let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS);
         let impossible =
-            |_| vec![FileFault { file: None, what: "TLS cannot be set up on this machine; leave it out".to_owned() }];
+            |_| vec![FileFault { file: None, what: "TLS cannot be set up on this machine; remove it".to_owned() }];
         let builder = builder.map_err(impossible)?.with_root_certificates(authorities);
         let mut config = match pair {
             Some(pair) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair))),
@@ -71,11 +71,11 @@ impl Files for ClientFiles {
     }
 }
 
-/// The authorities that this machine trusts: its operator keeps them up to date, and they do not
-/// age with the program.
+/// The authorities that this machine trusts: unlike a built-in list, they are kept up to date with
+/// the machine.
 fn of_the_machine() -> Result<RootCertStore, FileFault> {
     let mut store = RootCertStore::empty();
-    // Single ones that cannot be read are no reason to do without all others.
+    // Authorities that cannot be parsed are skipped.
     store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if store.is_empty() {
         let what =
@@ -85,7 +85,7 @@ fn of_the_machine() -> Result<RootCertStore, FileFault> {
     Ok(store)
 }
 
-/// The pairs whose certificates are out of their time.
+/// The pairs whose certificates have expired or are not valid yet.
 pub fn overdue_pairs<'p>(
     pairs: impl Iterator<Item = &'p Pair>,
     snapshot: &FileContents,
@@ -99,7 +99,7 @@ pub fn overdue_pairs<'p>(
     pairs.filter_map(judged).collect()
 }
 
-/// When the first of the pairs' certificates ends, in seconds since 1970.
+/// When the first of the pairs' certificates expires, in seconds since 1970.
 pub fn first_end<'p>(pairs: impl Iterator<Item = &'p Pair>, snapshot: &FileContents) -> Option<u64> {
     pairs.filter_map(|pair| files::end(snapshot.pair(pair).ok()?.cert.first()?)).min()
 }

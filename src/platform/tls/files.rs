@@ -1,7 +1,7 @@
-//! PEM files: their bytes at one moment, and the certificates, keys and authorities in them.
+//! PEM files: a snapshot of their bytes, and the certificates, keys and authorities in them.
 //!
-//! A fault names its file, what is wrong with it and what to do instead, and never shows what is in
-//! it. What the parts are good for together is `server.rs` and `client.rs`.
+//! An error names the file, what is wrong with it and how to fix it, and never shows its content. `server.rs` and
+//! `client.rs` put the parts together.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,16 +19,16 @@ use webpki::{EndEntityCert, KeyUsage};
 use super::provider::provider;
 use crate::platform::files::{self, Unreadable};
 
-/// Bytes of a PEM file; a bundle of all public authorities has a quarter of a mebibyte.
+/// The most bytes of a PEM file; a bundle of all public authorities has a quarter of a mebibyte.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Certificates from a server's own up to its authority.
+/// The most certificates in a chain.
 const MAX_CHAIN: usize = 16;
 
-/// A certificate with the key that it was made for.
+/// A certificate and its private key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
-    /// The certificate, and behind it those between it and its authority.
+    /// The certificate, followed by the intermediate ones.
     pub certificate: PathBuf,
     pub key: PathBuf,
 }
@@ -36,9 +36,9 @@ pub struct Pair {
 /// What is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileFault {
-    /// `None`: no file is at fault, but the machine or the settings as a whole.
+    /// `None` if the machine or the settings as a whole are at fault.
     pub file: Option<PathBuf>,
-    /// What is wrong and, behind a `; `, what to do instead.
+    /// What is wrong and, after `; `, what to do instead.
     pub what: String,
 }
 
@@ -51,7 +51,7 @@ impl fmt::Display for FileFault {
     }
 }
 
-/// A certificate that is out of its time.
+/// A certificate that has expired or is not valid yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overdue {
     pub file: PathBuf,
@@ -73,7 +73,7 @@ impl FileContents {
         FileContents(files.into_iter().map(|file| (file.to_owned(), read(file))).collect())
     }
 
-    /// By what two snapshots are told apart.
+    /// A digest by which two snapshots are compared.
     pub fn print(&self) -> [u8; 32] {
         let mut hasher = Sha256::new();
         for (file, bytes) in &self.0 {
@@ -96,7 +96,7 @@ impl FileContents {
 
     /// The certificates of a file, at least one.
     fn certificates(&self, file: &Path) -> Result<Vec<CertificateDer<'static>>, FileFault> {
-        const NOT_PEM: &str = "is no PEM file of certificates; write them as BEGIN CERTIFICATE blocks";
+        const NOT_PEM: &str = "is not a PEM file of certificates; write them as BEGIN CERTIFICATE blocks";
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(self.bytes(file)?).collect();
         let certificates = certificates.map_err(|_| fault(file, NOT_PEM))?;
         if certificates.is_empty() { Err(fault(file, NOT_PEM)) } else { Ok(certificates) }
@@ -110,14 +110,14 @@ impl FileContents {
         let mut store = RootCertStore::empty();
         for certificate in self.certificates(file)? {
             if store.add(certificate).is_err() {
-                let what = "has a certificate that cannot be an authority; name the certificates of authorities alone";
+                let what = "has a certificate that cannot be an authority; use a file of authorities only";
                 return Err(fault(file, what));
             }
         }
         Ok(store)
     }
 
-    /// A certificate with its key, which belong together.
+    /// A certificate with its matching key.
     ///
     /// # Errors
     /// What is wrong with them.
@@ -150,13 +150,13 @@ impl FileContents {
         if !is_in_order(&chain) {
             return Err(fault(
                 file,
-                "has its certificates in the wrong order; write the server's own first, and behind each one that of its issuer",
+                "has its certificates in the wrong order; write the server's own first, and after each one that of its issuer",
             ));
         }
         match chain.first().map(EndEntityCert::try_from) {
             Some(Ok(_)) => Ok(chain),
             Some(Err(_)) | None => {
-                Err(fault(file, "has a first certificate that cannot be used; write one of X.509 version 3 there"))
+                Err(fault(file, "has a first certificate that cannot be used; put one of X.509 version 3 there"))
             }
         }
     }
@@ -168,21 +168,20 @@ impl FileContents {
             return Err(fault(
                 file,
                 match encrypted {
-                    true => "is an encrypted key; write it without a passphrase, readable for this user alone",
-                    false => "is no PEM file of a private key; write one as a BEGIN PRIVATE KEY block",
+                    true => "is an encrypted key; write it without a passphrase, readable only by this user",
+                    false => "is not a PEM file of a private key; write one as a BEGIN PRIVATE KEY block",
                 },
             ));
         };
-        let unusable =
-            "has a key of a kind that is not used; make one of ECDSA P-256 or P-384, Ed25519, or RSA from 2048 bits on";
+        let unusable = "has a key of an unsupported kind; use ECDSA P-256 or P-384, Ed25519, or RSA from 2048 bits";
         provider().key_provider.load_private_key(key).map_err(|_| fault(file, unusable))
     }
 }
 
-/// Whether each certificate whose issuer is in the chain stands right before it (RFC 5246, section 7.4.2;
-/// RFC 8446, section 4.4.2, asks for no more than that the first is the server's own, but clients differ).
+/// Whether each certificate whose issuer is in the chain is directly before it (RFC 5246, section 7.4.2; RFC 8446,
+/// section 4.4.2, only requires that the first is the server's own, but clients differ).
 fn is_in_order(chain: &[CertificateDer<'_>]) -> bool {
-    // One of another version has no names that can be read, and says nothing of the order.
+    // The names of a certificate of another version cannot be read, so it is skipped.
     let parsed: Vec<_> = chain.iter().map(|certificate| EndEntityCert::try_from(certificate).ok()).collect();
     let names: Vec<_> = parsed.iter().map(|one| one.as_ref().map(|one| (one.subject(), one.issuer()))).collect();
     names.iter().enumerate().all(|(number, name)| {
@@ -199,27 +198,27 @@ pub fn fault(file: &Path, what: impl Into<String>) -> FileFault {
 
 fn read(file: &Path) -> Result<Vec<u8>, &'static str> {
     files::bytes(file, MAX_FILE_BYTES).map_err(|why| match why {
-        Unreadable::NotThere => "is not there; name a file that is",
-        Unreadable::Forbidden => "may not be read; let this user read it",
+        Unreadable::NotThere => "does not exist; name a file that does",
+        Unreadable::Forbidden => "may not be read; allow this user to read it",
         Unreadable::NotAFile("a directory") => "is a directory; name a file in it",
         Unreadable::NotAFile(_) => "is a device, a FIFO or a socket; name a file",
-        Unreadable::TooLarge(_) => "is larger than 4 MiB; keep what is needed",
+        Unreadable::TooLarge(_) => "is larger than 4 MiB; keep only what is needed",
         Unreadable::OtherEncoding | Unreadable::NotUtf8(_) | Unreadable::Other(_) => {
             "cannot be read; name a file that this user may read"
         }
     })
 }
 
-/// The DNS names of a certificate, in lower case; a leading `*.` stands for one label.
+/// The DNS names of a certificate, in lower case; a leading `*.` matches one label.
 pub fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let names = EndEntityCert::try_from(certificate);
     names.map(|parsed| parsed.valid_dns_names().map(str::to_ascii_lowercase).collect()).unwrap_or_default()
 }
 
-/// When a certificate ends, in seconds since 1970; `None` if it cannot be read.
+/// When a certificate expires, in seconds since 1970; `None` if it cannot be read.
 pub fn end(certificate: &CertificateDer<'_>) -> Option<u64> {
-    // Far behind the last year that a certificate can name (RFC 5280, section 4.1.2.5), so that every one
-    // has expired, and the refusal says when.
+    // Far beyond the last year that a certificate can state (RFC 5280, section 4.1.2.5), so that every certificate has
+    // expired, and the error says when.
     let never = UnixTime::since_unix_epoch(Duration::from_secs(u64::from(u32::MAX) * 1000));
     let certificate = EndEntityCert::try_from(certificate).ok()?;
     match certificate.verify_for_usage(&[], &[], &[], never, KeyUsage::server_auth(), None, None).err()? {
@@ -228,15 +227,15 @@ pub fn end(certificate: &CertificateDer<'_>) -> Option<u64> {
     }
 }
 
-/// What is out of its time at `now`, if anything is.
+/// Whether the certificate has expired or is not valid yet at `now`, as a message.
 pub fn overdue(certificate: &CertificateDer<'_>, now: SystemTime) -> Option<&'static str> {
     let now = UnixTime::since_unix_epoch(now.duration_since(SystemTime::UNIX_EPOCH).ok()?);
     let certificate = EndEntityCert::try_from(certificate).ok()?;
-    // Without any authority nothing can be verified; but a certificate's own time is looked at first.
+    // Without authorities the verification always fails; but the certificate's validity period is checked first.
     let judged = certificate.verify_for_usage(&[], &[], &[], now, KeyUsage::server_auth(), None, None);
     match judged.err()? {
         webpki::Error::CertExpired { .. } => Some("has expired; put the renewed certificate there"),
-        webpki::Error::CertNotValidYet { .. } => Some("is not valid yet; put one there that is, or set the clock"),
+        webpki::Error::CertNotValidYet { .. } => Some("is not valid yet; put a valid one there, or set the clock"),
         _ => None,
     }
 }

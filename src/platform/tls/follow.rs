@@ -1,8 +1,8 @@
-//! Values that are made of files and follow them: made anew when the files change, and kept as they
-//! are when what stands there now is broken.
+//! Values that are made from files and follow them: remade when the files change, and kept when the
+//! new content is broken.
 //!
-//! Files are compared by their content, since their times can lie and a link can be turned. Who
-//! looks and when is `server.rs`.
+//! Files are compared by their content, since modification times are not reliable and links can be
+//! changed. `operate/certificates.rs` triggers the checks.
 
 use std::fmt;
 use std::path::Path;
@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use super::files::{FileContents, FileFault, Overdue};
 
-/// Settings that name files, and what can be made of them.
+/// Settings that name files, and the value that is made from them.
 pub trait Files {
     type Made;
 
@@ -25,44 +25,44 @@ pub trait Files {
     /// Everything that is wrong with the files.
     fn make(&self, snapshot: &FileContents) -> Result<Self::Made, Vec<FileFault>>;
 
-    /// The certificates that are out of their time.
+    /// The certificates that have expired or are not valid yet.
     fn overdue(&self, snapshot: &FileContents, now: SystemTime) -> Vec<Overdue>;
 
-    /// When the first of the certificates ends, in seconds since 1970.
+    /// When the first of the certificates expires, in seconds since 1970.
     fn end(&self, snapshot: &FileContents) -> Option<u64>;
 }
 
-/// A value made of files.
+/// A value that is made from files.
 pub struct Followed<F: Files> {
     settings: F,
-    /// No two values of a process have the same.
+    /// A unique number in this process.
     number: u64,
     current: RwLock<Arc<F::Made>>,
-    /// When the first certificate of the value ends, in seconds since 1970; 0 if there is none.
+    /// When the first certificate of the value expires, in seconds since 1970; 0 if there is none.
     end: AtomicU64,
     seen: Mutex<Looks>,
 }
 
-/// What the last looks at the files have shown.
+/// The results of the last checks of the files.
 struct Looks {
-    /// The content that the value was made of.
+    /// The digest of the content that the value was made from.
     good: [u8; 32],
     broken: Option<Broken>,
 }
 
-/// A content that nothing can be made of.
+/// Content from which no value can be made.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Broken {
     print: [u8; 32],
     told: bool,
 }
 
-/// What a look at the files has found.
+/// The result of a check of the files.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
     NothingNew,
     Renewed,
-    /// They have changed for the worse. This is said once for each content.
+    /// They have changed, and the new content is broken. This is reported once for each content.
     Broken(Vec<FileFault>),
 }
 
@@ -85,18 +85,18 @@ impl<F: Files> Followed<F> {
         &self.settings
     }
 
-    /// The value's number, which no other of the process has.
+    /// The value's number, unique in this process.
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// The value as it is now.
+    /// The current value.
     pub fn current(&self) -> Arc<F::Made> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Looks at the files. A file is often written in several steps, and a certificate before its
-    /// key: that something is broken is only said when it is still the same at the next look.
+    /// Checks the files. A file is often written in several steps, and a certificate before its
+    /// key; so broken content is only reported if it is still the same at the next check.
     pub fn look(&self) -> Found {
         let snapshot = FileContents::take(self.settings.files());
         let print = snapshot.print();
@@ -123,19 +123,19 @@ impl<F: Files> Followed<F> {
         }
     }
 
-    /// When the first certificate that is in use ends, in seconds since 1970.
+    /// When the first certificate in use expires, in seconds since 1970.
     pub fn end(&self) -> Option<u64> {
         Some(self.end.load(Ordering::Relaxed)).filter(|end| *end > 0)
     }
 
-    /// The certificates that are out of their time.
+    /// The certificates that have expired or are not valid yet.
     pub fn overdue(&self, now: SystemTime) -> Vec<Overdue> {
         self.settings.overdue(&FileContents::take(self.settings.files()), now)
     }
 }
 
 impl<F: Files + PartialEq> PartialEq for Followed<F> {
-    /// Equal settings, whatever the files hold at the moment.
+    /// Equal settings; the content of the files does not matter.
     fn eq(&self, other: &Self) -> bool {
         self.settings == other.settings
     }

@@ -1,4 +1,4 @@
-//! What TLS is spoken with, on both sides: its versions and its algorithms.
+//! The versions and algorithms of TLS, for clients and backends.
 
 use std::sync::{Arc, LazyLock};
 
@@ -6,13 +6,13 @@ use rustls::SupportedProtocolVersion;
 use rustls::crypto::CryptoProvider;
 use rustls::version::{TLS12, TLS13};
 
-/// The versions that are spoken, on both sides; rustls knows no older ones.
+/// The supported versions; rustls has no older ones.
 pub(super) const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
 /// The algorithms.
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
 
-/// The algorithms, shared by all who need them.
+/// The algorithms, shared by all users.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::clone(&PROVIDER)
 }

@@ -1,8 +1,8 @@
-//! What clients are met with: the certificate for the name they ask for, and whether they must show
+//! TLS towards clients: the certificate for the name they ask for, and whether they must present
 //! one of their own.
 //!
-//! The names are read out of the certificates themselves. The handshake is rustls's; when it happens
-//! and how long it may take is `arrival.rs`.
+//! The names are read from the certificates. The handshake is rustls's; it is made, with its time
+//! limit, in `downstream/accept.rs`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,7 +20,7 @@ use super::files::{self, FileContents, FileFault, Overdue, Pair, fault};
 use super::follow::{Files, Followed};
 use super::provider::{VERSIONS, provider};
 
-/// Certificates that one listener can have.
+/// The most certificates of one listener.
 pub const MAX_CERTIFICATES: usize = 1000;
 
 /// HTTP/2 is preferred, since it needs fewer connections.
@@ -37,12 +37,12 @@ pub struct ServerFiles {
     pub clients: Clients,
 }
 
-/// What is asked of clients; the file has the authorities that their certificates must come from.
+/// Whether clients need a certificate; the file has the authorities that must have issued it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Clients {
     /// No certificate.
     Anonymous,
-    /// A certificate, if they have one; a wrong one is refused.
+    /// A certificate is optional; an invalid one is refused.
     Optional(PathBuf),
     Required(PathBuf),
 }
@@ -56,18 +56,18 @@ impl Clients {
     }
 }
 
-/// What handshakes of a listener are made with.
+/// The configuration of a listener's handshakes.
 pub struct Handshakes {
     pub config: Arc<ServerConfig>,
-    /// What certificates of clients are judged by; `None` where none is asked for.
+    /// The verifier of clients' certificates; `None` if none is requested.
     clients: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 impl Handshakes {
-    /// Whether the client may be served after its handshake. A session that is resumed by a ticket has
-    /// the certificate of the handshake that it goes back to, up to 12 hours ago, which rustls does not
-    /// judge again: it, and those that it comes from, have to be in force now (RFC 8446, section 4.6.1,
-    /// leaves that to the server).
+    /// Whether the client may be served after its handshake. A session that is resumed by a ticket
+    /// has the certificate of the original handshake, up to 12 hours ago, which rustls does not
+    /// verify again: it and its chain have to be valid now (RFC 8446, section 4.6.1, leaves that to
+    /// the server).
     pub fn admit(&self, connection: &ServerConnection, now: UnixTime) -> bool {
         match (connection.handshake_kind(), &self.clients, connection.peer_certificates()) {
             (Some(HandshakeKind::Resumed), Some(verifier), Some([end_entity, intermediates @ ..])) => {
@@ -103,7 +103,7 @@ impl Files for ServerFiles {
         let impossible = |_| {
             vec![FileFault {
                 file: None,
-                what: "TLS cannot be set up; see whether this machine has a source of random numbers".to_owned(),
+                what: "TLS cannot be set up; check whether this machine has a source of random numbers".to_owned(),
             }]
         };
         let builder =
@@ -127,8 +127,9 @@ impl Files for ServerFiles {
         };
         let mut config = builder.with_cert_resolver(Arc::new(certificates));
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
-        // Sessions are resumed by tickets, so that no client takes up memory by coming often. Their
-        // keys are made anew with the configuration: what an old authority let in ends with it.
+        // Sessions are resumed by tickets, so that they take no memory here. The ticket keys are
+        // renewed with the configuration, so that sessions do not outlive the authority that
+        // admitted them.
         config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(impossible)?;
         Ok(Handshakes { config: Arc::new(config), clients })
     }
@@ -147,7 +148,7 @@ impl Files for ServerFiles {
 struct Certificates {
     all: Vec<Arc<CertifiedKey>>,
     exact: HashMap<Box<str>, Vec<usize>>,
-    /// By what stands behind the `*.`.
+    /// By the name after `*.`.
     wildcard: HashMap<Box<str>, Vec<usize>>,
 }
 
@@ -156,7 +157,7 @@ impl Certificates {
         let place = self.all.len();
         let names = certified.cert.first().map(files::names).unwrap_or_default();
         if names.is_empty() && place > 0 {
-            let what = "has no DNS name, so that no client could ever get it; put it first, or remove it";
+            let what = "has no DNS name, so no client would ever get it; put it first, or remove it";
             return Err(fault(file, what));
         }
         for name in names {
@@ -170,7 +171,7 @@ impl Certificates {
         Ok(())
     }
 
-    /// The places of the certificates that have a name, the exact ones alone if there are any.
+    /// The indexes of the certificates with a name; exact matches exclude wildcards.
     fn of(&self, name: &str) -> &[usize] {
         let name = name.to_ascii_lowercase();
         let wildcard = || name.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
@@ -179,7 +180,7 @@ impl Certificates {
 }
 
 impl ResolvesServerCert for Certificates {
-    /// Of several certificates with a name, the first whose kind of key the client knows.
+    /// Of several certificates with a name, the first whose kind of key the client supports.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let places = hello.server_name().map_or(&[] as &[usize], |name| self.of(name));
         let mut named = places.iter().filter_map(|place| self.all.get(*place));

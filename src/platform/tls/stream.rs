@@ -1,7 +1,7 @@
-//! A connection with TLS around it, as Pingora's streams are.
+//! A connection over TLS that can be used as a Pingora stream.
 //!
-//! It says of itself what the connection inside says; what it adds is the protocol that was agreed
-//! on. Handshakes are `arrival.rs` and `contact.rs`.
+//! It reports the properties of the connection inside, and adds the negotiated protocol. Handshakes
+//! are made in `downstream/accept.rs` and `upstream/connector.rs`.
 
 use std::fmt;
 use std::io;
@@ -72,7 +72,7 @@ impl AsyncWrite for Secured {
 #[async_trait]
 impl Shutdown for Secured {
     async fn shutdown(&mut self) {
-        // A connection that is gone already needs no goodbye.
+        // Fails if the connection is closed already.
         let _ = self.0.shutdown().await;
     }
 }
