@@ -1,10 +1,10 @@
-//! What operators see of requests: figures, the access log, and spans of traces.
+//! What operators see of requests: metrics, the access log, and traces.
 //!
-//! A request carries one [`request_record::RequestRecord`], which is reported once. Reporting adds to counters
-//! that were made ready, and where somebody wants more, writes a record into memory; threads of
-//! their own bring records to a file (`access_log.rs`) or over the network (`otlp.rs`), and what they
-//! cannot keep up with is dropped and counted. Nothing here decides about requests, and nothing that
-//! breaks here breaks one. What the process says of itself is `logging.rs`.
+//! A request carries one [`request_record::RequestRecord`], which is reported once. Reporting increments counters that
+//! exist already and, if the access log or traces are on, writes a record to a queue in memory. Separate threads write
+//! the records to a file (`access_log.rs`) or send them over the network (`otlp.rs`); records that they cannot keep up
+//! with are dropped and counted. Nothing here decides about requests, and no failure here affects one. The log of the
+//! process itself is `platform/logging.rs`.
 
 pub mod accept_metrics;
 pub mod access_line;
@@ -30,16 +30,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use access_log::AccessLog;
 use otlp::Exporter;
 
-/// Where records of requests go, which can only be set at the start.
+/// Where records of requests are written. It is set at the start only.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outlets {
-    /// `None`: requests have no lines.
+    /// `None`: no access log.
     pub access_log: Option<access_log::AccessLogSettings>,
-    /// `None`: requests have no spans.
+    /// `None`: no spans.
     pub otlp: Option<otlp::OtlpSettings>,
 }
 
-/// What all requests report to.
+/// The destinations to which all requests report.
 #[derive(Debug, Default)]
 pub struct Telemetry {
     log: Option<Arc<AccessLog>>,
@@ -47,18 +47,18 @@ pub struct Telemetry {
     pub connections: Connections,
 }
 
-/// How many connections of clients there are.
+/// The number of open client connections.
 #[derive(Debug, Default)]
 pub struct Connections {
     pub http1: AtomicUsize,
-    /// Those with a request.
+    /// Connections with a request in progress.
     pub active_http1: AtomicUsize,
     pub http2: AtomicUsize,
     pub active_http2: AtomicUsize,
 }
 
 impl Telemetry {
-    /// Starts the threads that bring records where they go.
+    /// Starts the threads that write and send records.
     pub fn start(outlets: Outlets) -> Telemetry {
         Telemetry {
             log: outlets.access_log.map(AccessLog::start),
@@ -67,14 +67,14 @@ impl Telemetry {
         }
     }
 
-    /// Opens the access log anew: its file was moved away.
+    /// Reopens the access log, after its file was rotated.
     pub fn reopen(&self) {
         if let Some(log) = &self.log {
             log.reopen();
         }
     }
 
-    /// Waits a little while until what was reported so far has gone out: the process is about to end.
+    /// Waits for a limited time until everything reported so far is written, before the process ends.
     pub fn flush(&self) {
         if let Some(log) = &self.log {
             log.flush();
@@ -94,7 +94,7 @@ impl Telemetry {
         self.exporter.as_ref().map_or((0, 0), |exporter| (exporter.exported(), exporter.dropped()))
     }
 
-    /// Whether more is wanted of requests than figures.
+    /// Whether requests are recorded beyond metrics.
     pub fn has_records(&self) -> bool {
         self.log.is_some() || self.exporter.is_some()
     }
@@ -106,7 +106,7 @@ impl Telemetry {
 }
 
 impl Connections {
-    /// All, and those with a request: of HTTP/1 and of HTTP/2.
+    /// All connections and those with a request, for HTTP/1 and for HTTP/2.
     pub fn counts(&self) -> [(usize, usize); 2] {
         let Connections { http1, active_http1, http2, active_http2 } = self;
         [(http1, active_http1), (http2, active_http2)]
@@ -114,12 +114,12 @@ impl Connections {
     }
 }
 
-/// One place in a count, given back when it is dropped.
+/// One unit of a count, subtracted when this is dropped.
 #[derive(Debug)]
 pub struct Occupied<'c>(&'c AtomicUsize);
 
 impl<'c> Occupied<'c> {
-    /// Takes a place; how many were taken before.
+    /// Adds one to a count; also returns the count before.
     pub fn one_of(count: &'c AtomicUsize) -> (Occupied<'c>, usize) {
         let before = count.fetch_add(1, Ordering::Relaxed);
         (Occupied(count), before)
@@ -132,11 +132,11 @@ impl Drop for Occupied<'_> {
     }
 }
 
-/// What makes one of a count busy: it is counted for as long as it has something to do.
+/// Counts a connection as busy while at least one activity is in progress on it.
 #[derive(Debug, Default)]
 pub struct Busy(AtomicUsize);
 
-/// Something that one of a count does.
+/// One activity.
 #[derive(Debug)]
 pub struct Doing<'b> {
     busy: &'b Busy,
@@ -144,7 +144,7 @@ pub struct Doing<'b> {
 }
 
 impl Busy {
-    /// Begins something; the first makes it count.
+    /// Begins an activity; the first one increments the count.
     pub fn enter<'b>(&'b self, count: &'b AtomicUsize) -> Doing<'b> {
         if self.0.fetch_add(1, Ordering::Relaxed) == 0 {
             count.fetch_add(1, Ordering::Relaxed);

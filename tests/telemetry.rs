@@ -255,7 +255,7 @@ fn a_log_that_cannot_be_written_costs_lines_alone() {
         }
         until("lost lines", || gateway.metric::<u64>("tollgate_access_log_dropped_total") == 10);
         gateway.wait_for_output(why);
-        assert_eq!(gateway.output().matches("lines are lost").count(), 1, "once: {}", gateway.output());
+        assert_eq!(gateway.output().matches("lines are dropped").count(), 1, "once: {}", gateway.output());
     }
 }
 

@@ -8,11 +8,11 @@ use prometheus_client::registry::Registry;
 /// Why a connection ended before its first request could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// The other side closed it, as one does that only looks whether somebody is there.
+    /// The client closed it without sending anything, as port checks do.
     Abandoned,
-    /// There were far more connections than the limit.
+    /// The number of connections was far beyond the limit.
     Overloaded,
-    /// A peer that is not among those who state their clients' addresses.
+    /// The peer is not in the list of proxies that may state a client's address.
     ProxyUnlisted,
     ProxyMalformed,
     ProxyTimeout,
@@ -21,7 +21,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// As metrics call it.
+    /// Its name in metrics.
     fn name(self) -> &'static str {
         match self {
             Reason::Abandoned => "abandoned",
@@ -46,7 +46,7 @@ struct Labels {
     reason: Reason,
 }
 
-/// Counts the connections that did not get to their first request.
+/// Counts the connections that ended before their first request.
 #[derive(Debug, Default)]
 pub struct AcceptMetrics {
     refused: Family<Labels, Counter>,
@@ -57,7 +57,7 @@ impl AcceptMetrics {
         self.refused.get_or_create(&Labels { reason }).inc();
     }
 
-    /// Shows the counts.
+    /// Registers the counts as a metric.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "tollgate_connections_refused",

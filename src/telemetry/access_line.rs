@@ -1,9 +1,10 @@
 //! The access log's line of one request.
 //!
-//! It has our own words, ids, and names of the configuration. Nothing of a request's own bytes is in
-//! it: no token, number, path, query or header value. A reference, by which customers ask about a
-//! request, is there as a keyed digest: whoever has the key and the reference finds the line, and
-//! whoever has the line alone finds nothing out, however few references there can be.
+//! It has the gateway's own words, ids, and names from the configuration, and nothing of the
+//! request's own bytes: no token, number, path, query or header value. A reference, by which
+//! customers ask about a request, is logged as a keyed digest: with the key and the reference the
+//! line can be found, but the reference cannot be guessed from the line, even if there are few
+//! possible references.
 
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,7 +21,7 @@ use crate::policy::http::json::{Object, write_number};
 use crate::policy::http::text_of_second::TextOfSecond;
 use crate::policy::http::trace_context::write_hex;
 
-/// Bytes of a reference's digest that are logged.
+/// The number of bytes of a reference's digest that are logged.
 const DIGEST_BYTES: usize = 16;
 
 /// Makes digests of references. Its `Debug` shows nothing.
@@ -28,12 +29,12 @@ const DIGEST_BYTES: usize = 16;
 pub struct Key(Hmac<Sha256>);
 
 impl Key {
-    /// A key of these bytes; `None` never, since HMAC takes keys of any length.
+    /// A key from these bytes. Never `None`, since HMAC accepts keys of any length.
     pub fn new(bytes: &[u8]) -> Option<Key> {
         Hmac::new_from_slice(bytes).ok().map(Key)
     }
 
-    /// A key that nobody knows.
+    /// A random key.
     pub fn random() -> Key {
         let mut bytes = [0; 64];
         for (part, id) in bytes.chunks_exact_mut(16).zip([(); 4].map(|()| uuid::Uuid::new_v4())) {
@@ -88,7 +89,7 @@ pub fn write(out: &mut Vec<u8>, seen: &Seen<'_>, times: &Times, names: &Names, k
     out.push(b'\n');
 }
 
-/// Which request it was, and whose.
+/// Writes which request it was, and whose.
 fn write_identity(line: &mut Object<'_>, seen: &Seen<'_>, names: &Names, key: &Key) {
     line.known(names.transaction, std::str::from_utf8(seen.transaction.as_bytes()).ok());
     if let Some(trace) = &seen.trace {
@@ -122,7 +123,8 @@ fn write_upstream(line: &mut Object<'_>, seen: &Seen<'_>, names: &Names) {
     }
 }
 
-/// A moment as RFC 3339 writes it, in UTC and milliseconds; the seconds are made once on each thread.
+/// Writes a time as RFC 3339, in UTC with milliseconds. Each thread caches the text of the current
+/// second.
 fn write_time(out: &mut Vec<u8>, time: SystemTime) {
     thread_local! {
         static LAST: TextOfSecond = const { TextOfSecond::new() };
@@ -135,7 +137,7 @@ fn write_time(out: &mut Vec<u8>, time: SystemTime) {
     };
     out.push(b'"');
     LAST.with(|last| last.with(second, make, |text| out.extend_from_slice(text.as_bytes())));
-    // The leading one, which keeps the zeros, becomes the point.
+    // The leading 1, which keeps the zeros, is replaced by the decimal point.
     let point = out.len();
     write_number(out, u64::from(1000 + since_1970.subsec_millis()));
     if let Some(one) = out.get_mut(point) {

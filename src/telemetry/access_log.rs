@@ -1,8 +1,8 @@
-//! The access log: one line for a request, written by a thread of its own.
+//! The access log: one line per request, written by a separate thread.
 //!
-//! No request waits for it. A file that cannot be written, a disk that is full or a reader that has
-//! gone to sleep costs lines, which are counted, and nothing else; the log of the process says when
-//! that begins and ends. What a line says is `line.rs`.
+//! No request waits for it. If the file cannot be written, the disk is full or a pipe's reader is
+//! stuck, lines are dropped and counted, and nothing else is affected; the log of the process says
+//! when that begins and ends. The content of a line is in `access_line.rs`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -19,19 +19,19 @@ use super::names::{Names, Naming};
 use super::outlet::Outlet;
 use super::queue::Waiting;
 
-/// Bytes of lines of one thread that may wait to be written: some two thousand lines.
+/// The most bytes of one thread that may wait to be written: about two thousand lines.
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
 
-/// How long lines wait to be written together.
+/// How long lines are collected before they are written together.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often it is tried to open a file again that could not be opened.
+/// The pause before the next attempt to open a file that could not be opened.
 const OPENING_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a pipe is left alone that takes nothing at the moment.
+/// The pause before the next attempt to write to a full pipe.
 const FULL_PIPE_PAUSE: Duration = Duration::from_millis(20);
 
-/// Who may read the file: lines tell what customers do.
+/// The mode of the file. Not everybody may read it, since it shows what customers do.
 const MODE: u32 = 0o640;
 
 /// Where lines go.
@@ -41,12 +41,12 @@ pub enum Destination {
     File(PathBuf),
 }
 
-/// Where lines go, and what references are hashed with.
+/// Where lines go, and the key with which references are hashed.
 #[derive(Clone, PartialEq)]
 pub struct AccessLogSettings {
     pub place: Destination,
     pub names: Naming,
-    /// `None`: a key of this process alone.
+    /// `None`: a random key, different in each process.
     pub reference_key: Option<Box<str>>,
 }
 
@@ -56,7 +56,7 @@ impl std::fmt::Debug for AccessLogSettings {
     }
 }
 
-/// Takes lines.
+/// Accepts lines.
 #[derive(Debug)]
 pub struct AccessLog {
     outlet: Outlet,
@@ -67,7 +67,7 @@ pub struct AccessLog {
 }
 
 impl AccessLog {
-    /// Starts the thread that writes; it opens the file.
+    /// Starts the writing thread, which opens the file.
     pub fn start(settings: AccessLogSettings) -> Arc<AccessLog> {
         let AccessLogSettings { place, names, reference_key } = settings;
         let given = reference_key.and_then(|key| Key::new(key.as_bytes()));
@@ -88,23 +88,23 @@ impl AccessLog {
         self.outlet.push(write);
     }
 
-    /// What members are called.
+    /// The names of the members.
     pub fn names(&self) -> &'static Names {
         self.names
     }
 
-    /// What references are hashed with.
+    /// The key with which references are hashed.
     pub fn key(&self) -> &Key {
         &self.key
     }
 
-    /// Opens the file anew before the next line.
+    /// Reopens the file before the next line.
     pub fn reopen(&self) {
         self.reopen.store(true, Ordering::Release);
         self.outlet.hurry();
     }
 
-    /// Waits until the lines so far are written, or a little while.
+    /// Waits until all lines so far are written, or for a limited time.
     pub fn flush(&self) {
         self.outlet.flush();
     }
@@ -115,15 +115,15 @@ impl AccessLog {
     }
 }
 
-/// The thread that writes.
+/// The writing thread.
 struct Writer<'l> {
     log: &'l AccessLog,
     file: Option<File>,
-    /// When it was tried the last time to open a file that could not be opened.
+    /// The time of the last failed attempt to open the file.
     tried: Option<Instant>,
-    /// The last line in the file has no end.
+    /// The last line in the file is incomplete.
     torn: bool,
-    /// Lines are being lost, which is logged once.
+    /// Lines are being dropped; this is logged once.
     failing: bool,
 }
 
@@ -135,13 +135,13 @@ impl<'l> Writer<'l> {
     /// Writes for as long as the process lives.
     fn run(mut self) {
         let mut spare = Waiting::default();
-        // Whoever looks after a start finds the file, or why there is none.
+        // Opened at the start, so that the file exists or the log says why it does not.
         self.open();
         loop {
             park_timeout(INTERVAL);
             if self.log.reopen.swap(false, Ordering::AcqRel) {
                 (self.file, self.tried) = (None, None);
-                // The file is there even if nothing is written for a while.
+                // After a rotation the file exists even if nothing is written for a while.
                 self.open();
             }
             let log = self.log;
@@ -163,7 +163,7 @@ impl<'l> Writer<'l> {
         }
     }
 
-    /// Writes all bytes; or how many were written, and why no more.
+    /// Writes all bytes. On failure, returns how many were written and the error.
     fn write_out(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
         let Some(file) = &mut self.file else {
             return Err((0, io::Error::other("the file is not open")));
@@ -178,8 +178,9 @@ impl<'l> Writer<'l> {
                 Ok(0) => return Err((written, ErrorKind::WriteZero.into())),
                 Ok(more) => written += more,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // A reader that sleeps. It may wake up, and no line is torn; meanwhile the queue fills
-                // up and drops what is too much. A file that was moved away is not waited for.
+                // The pipe is full because its reader is slow. Waiting for it keeps lines whole;
+                // meanwhile the queue fills up and drops new lines. After a rotation there is no
+                // waiting for the old file.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if self.log.reopen.load(Ordering::Acquire) {
                         return Err((written, error));
@@ -192,14 +193,15 @@ impl<'l> Writer<'l> {
         Ok(())
     }
 
-    /// Opens the file if it is not open, now and then.
+    /// Opens the file if it is not open, unless the last attempt was very recent.
     fn open(&mut self) {
         if self.file.is_some() || self.tried.is_some_and(|tried| tried.elapsed() < OPENING_PAUSE) {
             return;
         }
         let opened = match &self.log.place {
             Destination::Stdout => io::stdout().as_fd().try_clone_to_owned().map(File::from),
-            // A pipe without a reader is not waited for, nor is one that is full.
+            // Non-blocking, so that this does not wait for a pipe without a reader, or for a full
+            // one.
             Destination::File(path) => {
                 OpenOptions::new().append(true).create(true).mode(MODE).custom_flags(libc::O_NONBLOCK).open(path)
             }
@@ -215,13 +217,13 @@ impl<'l> Writer<'l> {
 
     fn fails(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.failing, true) {
-            log::error!(target: "tollgate::access_log", "lines are lost, since the access log cannot be written ({error})");
+            log::error!(target: "tollgate::access_log", "lines are dropped: cannot write the access log ({error})");
         }
     }
 
     fn works(&mut self) {
         if std::mem::replace(&mut self.failing, false) {
-            log::info!(target: "tollgate::access_log", "the access log is written again");
+            log::info!(target: "tollgate::access_log", "the access log can be written again");
         }
     }
 }

@@ -1,16 +1,16 @@
-//! Numbers that every request adds to: each thread has cells of its own, so that no two of them
-//! write to one line of the processor's cache, and whoever reads adds the cells up.
+//! Counters that every request increments. Each thread has cells of its own, so that no two threads
+//! write to the same cache line; reading adds up the cells.
 //!
-//! What is counted is `tables.rs`; how it is shown is `metrics.rs`.
+//! What is counted is in `tables.rs`; how it is exported is in `operate/metrics.rs`.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Threads that have cells of their own; more of them share.
+/// The most threads with cells of their own; further threads share cells.
 const MAX_CELLS: usize = 16;
 
-/// How many cells a number has: one for each core.
+/// The number of cells of a counter: one per core.
 static CELLS: LazyLock<usize> =
     LazyLock::new(|| std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_CELLS)));
 
@@ -23,16 +23,17 @@ pub(super) fn cell() -> usize {
     CELL.with(|cell| *cell)
 }
 
-/// Something for each cell.
+/// One value for each cell.
 pub(super) fn cells<T: Default>() -> Box<[T]> {
     (0..*CELLS).map(|_| T::default()).collect()
 }
 
-/// A number that only grows.
+/// A counter that only grows.
 #[derive(Debug)]
 pub struct Count(Box<[Cell]>);
 
-/// A number on a line of its own; lines are fetched in pairs.
+/// A number on a cache line of its own. The alignment is two lines, since processors fetch them in
+/// pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Cell(AtomicU64);
@@ -44,26 +45,26 @@ impl Default for Count {
 }
 
 impl Count {
-    /// Counts one.
+    /// Adds one.
     pub fn add_one(&self) {
         self.add(1);
     }
 
-    /// Counts some.
+    /// Adds a number.
     pub fn add(&self, some: u64) {
         if let Some(Cell(number)) = self.0.get(cell()) {
             number.fetch_add(some, Ordering::Relaxed);
         }
     }
 
-    /// All that were counted.
+    /// The sum of all cells.
     pub fn sum(&self) -> u64 {
         self.0.iter().fold(0, |sum, Cell(number)| sum.wrapping_add(number.load(Ordering::Relaxed)))
     }
 }
 
-/// The upper bounds of a histogram's buckets, in nanoseconds: from what a refusal takes to the
-/// longest that a client may ask to wait.
+/// The upper bounds of a histogram's buckets, in nanoseconds: from the time of a refusal to the
+/// longest deadline that a client may set.
 pub const BOUNDS_NANOS: [u64; 18] = [
     50_000,
     100_000,
@@ -85,10 +86,10 @@ pub const BOUNDS_NANOS: [u64; 18] = [
     15_000_000_000,
 ];
 
-/// The buckets, and behind them that of all longer times.
+/// The number of buckets, including the last one for all longer times.
 const BUCKETS: usize = BOUNDS_NANOS.len() + 1;
 
-/// How long something took, counted by buckets.
+/// A histogram of durations.
 #[derive(Debug)]
 pub struct Histogram(Box<[Times]>);
 
@@ -107,7 +108,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Counts a time.
+    /// Adds a duration.
     pub fn add(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_NANOS.partition_point(|bound| *bound < nanos);
@@ -119,7 +120,7 @@ impl Histogram {
         }
     }
 
-    /// The counts of the buckets, each by itself, and the sum of all times in nanoseconds.
+    /// The counts of the buckets, not cumulative, and the sum of all durations in nanoseconds.
     pub fn sums(&self) -> ([u64; BUCKETS], u64) {
         let mut counts = [0_u64; BUCKETS];
         let mut nanos = 0_u64;

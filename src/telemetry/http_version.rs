@@ -1,4 +1,4 @@
-//! Versions of HTTP in the words of records.
+//! Versions of HTTP as records write them.
 
 use crate::policy::http::head::Version;
 
@@ -11,7 +11,7 @@ pub fn version(version: Version) -> &'static str {
     }
 }
 
-/// The version of HTTP as it calls itself.
+/// The version of HTTP as in a request line, such as `HTTP/1.1`.
 pub fn protocol(version: Version) -> &'static str {
     match version {
         Version::Http10 => "HTTP/1.0",

@@ -1,41 +1,42 @@
-//! How long answers take, counted on a scale whose steps grow with the time.
+//! A histogram of response times, whose buckets grow with the time.
 //!
-//! A step is a quarter of a doubling, so that a percentile is known within a quarter of its value
-//! at the worst, whatever it is, and any number of answers takes the same room.
+//! There are four buckets per doubling, so that a percentile is accurate to a quarter of its value,
+//! and any number of answers takes the same memory.
 
 use std::time::Duration;
 
-/// Steps of one doubling.
+/// Buckets per doubling.
 const STEPS: usize = 4;
 
-/// The first step begins at 2 to this power of microseconds (64 µs) and has all shorter times.
+/// The first bucket begins at 2 to this power of microseconds (64 µs) and includes all shorter
+/// times.
 const FIRST_POWER: u32 = 6;
 
-/// Doublings on the scale: up to 67 s, which the last step has with all longer times.
+/// The number of doublings: up to 67 s. The last bucket includes all longer times.
 const DOUBLINGS: usize = 20;
 
-/// Steps of the scale.
+/// The number of buckets.
 pub const BUCKETS: usize = STEPS * DOUBLINGS;
 
-/// The step that a time falls into.
+/// The bucket of a time.
 pub fn bucket(took: Duration) -> usize {
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1 << FIRST_POWER);
     let power = micros.ilog2();
-    // The two bits behind the highest one.
+    // The two bits after the highest one.
     let step = (micros >> power.saturating_sub(2)) & 0b11;
     let doubling = usize::try_from(power.saturating_sub(FIRST_POWER)).unwrap_or(DOUBLINGS);
     let step = usize::try_from(step).unwrap_or(0);
     doubling.saturating_mul(STEPS).saturating_add(step).min(BUCKETS - 1)
 }
 
-/// The microsecond at which a step begins.
+/// The microsecond at which a bucket begins.
 fn beginning(bucket: usize) -> u64 {
     let power = u32::try_from(bucket / STEPS).unwrap_or(0).saturating_add(FIRST_POWER);
     let step = u64::try_from(bucket % STEPS).unwrap_or(0);
     (4 + step) << power.saturating_sub(2)
 }
 
-/// How many answers fell into each step.
+/// The number of answers in each bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram(Box<[u64; BUCKETS]>);
 
@@ -46,32 +47,32 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Counts more answers of one step; those of no step are left out.
+    /// Adds answers to a bucket; a bucket that does not exist is ignored.
     pub fn add(&mut self, bucket: usize, answers: u64) {
         if let Some(count) = self.0.get_mut(bucket) {
             *count = count.saturating_add(answers);
         }
     }
 
-    /// Counts another histogram's answers as well.
+    /// Adds another histogram.
     pub fn merge(&mut self, other: &Histogram) {
         for (bucket, answers) in other.filled() {
             self.add(bucket, answers);
         }
     }
 
-    /// The steps that have answers, with how many.
+    /// The buckets that are not empty, with their counts.
     pub fn filled(&self) -> impl Iterator<Item = (usize, u64)> {
         self.0.iter().copied().enumerate().filter(|(_, answers)| *answers > 0)
     }
 
-    /// All answers.
+    /// The number of answers.
     pub fn total(&self) -> u64 {
         self.0.iter().fold(0, |sum, answers| sum.saturating_add(*answers))
     }
 
-    /// The time that so many percent of the answers took at the most; `None` without answers.
-    /// Within a step, answers count as evenly spread.
+    /// The time within which this percentage of the answers was sent; `None` without answers.
+    /// Answers are assumed to be evenly spread within a bucket.
     pub fn percentile(&self, percent: u64) -> Option<Duration> {
         let total = self.total();
         let rank = u128::from(total).saturating_mul(u128::from(percent)).div_ceil(100).max(1);

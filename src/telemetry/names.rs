@@ -1,7 +1,7 @@
-//! What the members of a line of the access log are called: in the product's own words, which are the
-//! default and stay as they are, by OpenTelemetry's semantic conventions, or by the Elastic Common Schema.
+//! The names of the members of an access log line: Tollgate's own, which are the default and do not change, those of
+//! OpenTelemetry's semantic conventions, or those of the Elastic Common Schema.
 //!
-//! Where a convention has no word, the name begins with `tollgate.`, as in spans.
+//! If a convention has no name for a member, its name begins with `tollgate.`, as in spans.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub enum Naming {
     Tollgate,
     /// Semantic conventions 1.x: `http.*`, `error.type`, `network.protocol.version`.
     OpenTelemetry,
-    /// ECS 8.x; times are in nanoseconds there.
+    /// ECS 8.x, in which times are in nanoseconds.
     Ecs,
 }
 
@@ -41,7 +41,7 @@ pub struct Names {
     /// `1.1` and not `HTTP/1.1`.
     pub short_protocol: bool,
     pub status: &'static str,
-    /// A request without an answer has the status 0, and not none.
+    /// A request without an answer has the status 0; otherwise the member is missing.
     pub zero_status: bool,
     pub problem: &'static str,
     pub reason: &'static str,

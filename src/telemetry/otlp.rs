@@ -1,9 +1,10 @@
 //! The exporter of spans: OTLP over HTTP, as JSON, to a collector.
 //!
-//! The collector is one nearby, which knows where traces are kept and has the secrets for it; so
-//! plain HTTP is enough. OpenTelemetry's own crates would bring some forty more with them, among
-//! them a second HTTP client and gRPC, for a form that is documented and small: it is written here
-//! (`span.rs`). No request waits for it; spans that the collector does not take are counted.
+//! The collector is expected to be local, and to hold the address of and the credentials for the
+//! trace storage, so plain HTTP is enough. OpenTelemetry's own crates would add some forty
+//! dependencies, among them a second HTTP client and gRPC, for a small and documented format; it is
+//! written in `otlp_span.rs`. No request waits for the exporter; spans that the collector does not
+//! accept are dropped and counted.
 
 use std::sync::Arc;
 use std::thread::{park_timeout, sleep};
@@ -14,30 +15,30 @@ use super::outlet::Outlet;
 use super::queue::Waiting;
 use crate::policy::http::json::Object;
 
-/// Bytes of spans of one thread that may wait to be sent: about a thousand requests. A batch is no
-/// larger, so that it is well below what collectors take.
+/// The most bytes of one thread that may wait to be sent: about a thousand requests. A batch is no
+/// larger, well below the limits of collectors.
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
 
-/// How long spans wait to be sent together.
+/// How long spans are collected before they are sent together.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a collector may take.
+/// The time limit for a request to the collector.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often a batch is sent, and the pause before it is sent again.
+/// How many times a batch is sent at most, and the pause in between.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Where spans go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtlpSettings {
-    /// The whole URL, as in `http://127.0.0.1:4318/v1/traces`.
+    /// The full URL, as in `http://127.0.0.1:4318/v1/traces`.
     pub endpoint: Box<str>,
-    /// What the collector calls this gateway.
+    /// The `service.name` of this gateway.
     pub service_name: Box<str>,
 }
 
-/// Takes spans.
+/// Accepts spans.
 #[derive(Debug)]
 pub struct Exporter {
     outlet: Outlet,
@@ -45,7 +46,7 @@ pub struct Exporter {
 }
 
 impl Exporter {
-    /// Starts the thread that sends.
+    /// Starts the sending thread.
     pub fn start(settings: OtlpSettings) -> Arc<Exporter> {
         let exporter = Arc::new(Exporter { outlet: Outlet::new(MAX_WAITING_BYTES), exported: Count::default() });
         let shared = Arc::clone(&exporter);
@@ -58,12 +59,12 @@ impl Exporter {
         self.outlet.push(write);
     }
 
-    /// Waits until the spans so far are sent, or a little while.
+    /// Waits until all spans so far are sent, or for a limited time.
     pub fn flush(&self) {
         self.outlet.flush();
     }
 
-    /// Requests whose spans the collector has taken.
+    /// Requests whose spans the collector has accepted.
     pub fn exported(&self) -> u64 {
         self.exported.sum()
     }
@@ -74,7 +75,7 @@ impl Exporter {
     }
 }
 
-/// The thread that sends.
+/// The sending thread.
 struct Sender<'e> {
     exporter: &'e Exporter,
     agent: ureq::Agent,
@@ -82,11 +83,11 @@ struct Sender<'e> {
     /// A batch's JSON up to the first span.
     opening: Vec<u8>,
     batch: Vec<u8>,
-    /// Spans are being lost, which is logged once.
+    /// Spans are being dropped; this is logged once.
     failing: bool,
 }
 
-/// A batch's JSON behind the last span.
+/// A batch's JSON after the last span.
 const CLOSING: &[u8] = b"]}]}]}";
 
 impl<'e> Sender<'e> {
@@ -116,7 +117,7 @@ impl<'e> Sender<'e> {
     fn send(&mut self, waiting: &Waiting) {
         self.batch.clear();
         self.batch.extend_from_slice(&self.opening);
-        // Behind the last span there is a comma.
+        // Each span ends with a comma.
         self.batch.extend_from_slice(waiting.bytes.strip_suffix(b",").unwrap_or(&waiting.bytes));
         self.batch.extend_from_slice(CLOSING);
         let mut outcome = self.try_send();
@@ -133,13 +134,13 @@ impl<'e> Sender<'e> {
             Ok(()) => {
                 self.exporter.exported.add(waiting.records);
                 if std::mem::replace(&mut self.failing, false) {
-                    log::info!(target: "tollgate::otlp", "the collector takes spans again");
+                    log::info!(target: "tollgate::otlp", "the collector accepts spans again");
                 }
             }
             Err(Failure { what, .. }) => {
                 self.exporter.outlet.lose(waiting.records);
                 if !std::mem::replace(&mut self.failing, true) {
-                    log::error!(target: "tollgate::otlp", "spans are lost, since the collector does not take them ({what})");
+                    log::error!(target: "tollgate::otlp", "spans are dropped: the collector refuses them ({what})");
                 }
             }
         }
@@ -149,14 +150,14 @@ impl<'e> Sender<'e> {
         let sent = self.agent.post(&*self.endpoint).content_type("application/json").send(self.batch.as_slice());
         match sent.map(|answer| answer.status().as_u16()) {
             Ok(200..=299) => Ok(()),
-            // Those that OTLP says may be tried again.
+            // The statuses that may be retried, according to OTLP.
             Ok(code) => Err(Failure { again: matches!(code, 429 | 502..=504), what: format!("it answers {code}") }),
             Err(error) => Err(Failure { again: true, what: error.to_string() }),
         }
     }
 }
 
-/// Why a batch was not taken.
+/// Why a batch was not accepted.
 struct Failure {
     again: bool,
     what: String,

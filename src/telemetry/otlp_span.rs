@@ -1,9 +1,9 @@
-//! The spans of one request, as OTLP writes them in JSON: one of the request at the gateway, and
-//! below it one of the exchange with the upstream.
+//! The spans of one request in OTLP's JSON: one for the request at the gateway, and as its child
+//! one for the exchange with the upstream.
 //!
-//! Attributes have the names of OpenTelemetry's semantic conventions. Whatever those would take from
-//! the request's own bytes, such as the address of a client or a query, is left out; `url.path` is
-//! there where it is a path of the configuration.
+//! Attributes have the names of OpenTelemetry's semantic conventions. Those that would contain the
+//! request's own bytes, such as a query or the client's address, are left out; `url.path` is
+//! present if it is a path from the configuration.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -20,7 +20,7 @@ const SERVER: u64 = 2;
 const CLIENT: u64 = 3;
 const ERROR: u64 = 2;
 
-/// Writes the spans of a request, with a comma behind each.
+/// Writes the spans of a request, each followed by a comma.
 pub fn write(out: &mut Vec<u8>, seen: &Seen<'_>, times: &Times) {
     let Some(trace) = seen.trace else { return };
     let (now, end) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
@@ -57,7 +57,8 @@ pub fn write(out: &mut Vec<u8>, seen: &Seen<'_>, times: &Times) {
         attributes.text("tollgate.transaction_id", transaction);
     }
     attributes.end();
-    // What a client does wrong is no error of the server (semantic conventions for HTTP spans).
+    // A client's mistake is not an error of the server's span (semantic conventions for HTTP
+    // spans).
     status(&mut span, seen.status() >= 500);
     span.close();
     out.push(b',');
@@ -99,7 +100,7 @@ fn write_upstream(out: &mut Vec<u8>, seen: &Seen<'_>, trace: &Trace, from_to: (D
     out.push(b',');
 }
 
-/// What all spans have.
+/// The members that all spans have.
 fn frame(
     span: &mut Object<'_>,
     trace: &Trace,
@@ -115,7 +116,7 @@ fn frame(
     }
     span.number("flags", u64::from(trace.flags()));
     span.number("kind", kind);
-    // JSON has no whole numbers of 64 bits, so that OTLP writes them as texts.
+    // OTLP writes 64-bit integers as strings, since JSON numbers cannot hold them exactly.
     for (name, time) in [("startTimeUnixNano", from), ("endTimeUnixNano", to)] {
         quoted(span.member(name), u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }

@@ -1,7 +1,7 @@
-//! Where records of requests leave the process: they wait in a queue, and a thread takes them away every
-//! now and then, sooner where it is woken.
+//! How records of requests leave the process: they wait in a queue, which a thread empties at intervals, or earlier
+//! when it is woken.
 //!
-//! What the thread does with them is `access.rs` and `export.rs`.
+//! The threads are in `access_log.rs` and `otlp.rs`.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,28 +10,28 @@ use std::time::{Duration, Instant};
 
 use super::queue::{Queue, Waiting};
 
-/// How long the end of the process waits for the last records.
+/// How long the process waits for the last records before it ends.
 const FLUSH_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Records on their way out.
 #[derive(Debug)]
 pub struct Outlet {
     queue: Queue,
-    /// Everything that was taken from the queue has gone out or is lost.
+    /// Everything that was taken from the queue is written or dropped.
     idle: AtomicBool,
     taker: OnceLock<Thread>,
 }
 
 impl Outlet {
-    /// One in which so many bytes of each thread may wait.
+    /// An outlet with a queue of this many bytes for each thread.
     pub fn new(max_waiting_bytes: usize) -> Outlet {
         Outlet { queue: Queue::new(max_waiting_bytes), idle: AtomicBool::new(true), taker: OnceLock::new() }
     }
 
-    /// Says which thread takes records away.
+    /// Sets the thread that empties the queue.
     pub fn taken_by(&self, taker: &JoinHandle<()>) {
         self.queue.wake(taker.thread());
-        // There is one.
+        // This is called once.
         let _ = self.taker.set(taker.thread().clone());
     }
 
@@ -40,22 +40,22 @@ impl Outlet {
         self.queue.push(write);
     }
 
-    /// Takes everything away that waits; for the one thread that does so.
+    /// Empties the queue; only the thread of `taken_by` may call it.
     pub fn take(&self, spare: &mut Waiting, each: impl FnMut(&Waiting)) {
-        // Said before the queue is looked at, so that nobody finds both empty meanwhile.
+        // Set before the queue is emptied, so that `flush` never sees an empty queue and an idle thread in between.
         self.idle.store(false, Ordering::Release);
         self.queue.take(spare, each);
         self.idle.store(true, Ordering::Release);
     }
 
-    /// Wakes the thread that takes records away.
+    /// Wakes the thread that empties the queue.
     pub fn hurry(&self) {
         if let Some(taker) = self.taker.get() {
             taker.unpark();
         }
     }
 
-    /// Waits until the records so far have gone out, or a little while.
+    /// Waits until all records so far are written, or for a limited time.
     pub fn flush(&self) {
         let since = Instant::now();
         while since.elapsed() < FLUSH_PATIENCE && !(self.queue.is_empty() && self.idle.load(Ordering::Acquire)) {
@@ -64,12 +64,12 @@ impl Outlet {
         }
     }
 
-    /// Counts records that were taken and could not go out.
+    /// Counts records that were taken from the queue and could not be written.
     pub fn lose(&self, records: u64) {
         self.queue.lose(records);
     }
 
-    /// Records that were dropped because they could not go out fast enough, or at all.
+    /// Records that were dropped because they could not be written fast enough, or at all.
     pub fn dropped(&self) -> u64 {
         self.queue.dropped()
     }

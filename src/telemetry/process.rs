@@ -1,6 +1,6 @@
-//! What the kernel says of the process, as every exporter of Prometheus shows it.
+//! The kernel's figures about the process, under the standard names of Prometheus clients.
 //!
-//! It is read when somebody asks.
+//! They are read when metrics are scraped.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The unit of times in `/proc`, which Linux fixes for all programs (`USER_HZ`).
 const TICKS_A_SECOND: f64 = 100.0;
 
-/// What is known of the process at a moment.
+/// The figures of the process at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Process {
     pub cpu_seconds: Option<f64>,
@@ -20,7 +20,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Reads what is known now; what cannot be read is not there, since a 0 would mean something.
+    /// Reads the figures. What cannot be read is left out, since a 0 would be misleading.
     pub fn read() -> Process {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let field = |name: &str| {
@@ -42,8 +42,8 @@ impl Process {
     }
 }
 
-/// The time that all threads have had, in the kernel and outside it. The name of the program comes
-/// before it in brackets, and may hold anything.
+/// The CPU time of all threads, in user and kernel mode. The fields follow the name of the program,
+/// which is in brackets and may contain any character.
 fn cpu_seconds(stat: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut ticks = fields.split(' ').skip(11);
@@ -51,7 +51,7 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
     Some((user + system) / TICKS_A_SECOND)
 }
 
-/// When the process began, in seconds since 1970; `running` is how long that is ago.
+/// When the process started, in seconds since 1970; `running` is its age.
 pub fn began(running: Duration) -> f64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     now.saturating_sub(running).as_secs_f64()

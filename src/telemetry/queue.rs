@@ -1,25 +1,25 @@
-//! Records that wait for a thread to take them away: bounded, and nobody who adds one waits for a
-//! file or a network.
+//! A bounded queue of records for one consuming thread. Adding a record never waits for a file or a
+//! network.
 //!
-//! Each thread has a buffer of its own, so that a lock is shared with nobody but the one who takes
-//! the buffer away, which is an exchange of two pointers. Nobody is woken for a record: the taker
-//! looks every now and then, and is woken early only where a buffer fills up.
+//! Each thread has a buffer of its own, whose lock it shares only with the consumer, which holds it
+//! just long enough to swap the buffer. The consumer is not woken for each record: it polls at
+//! intervals, and is woken early only when a buffer fills up.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 
 use super::counters::{Count, cell, cells};
 
-/// Records that wait.
+/// Waiting records.
 #[derive(Debug, Default)]
 pub struct Waiting {
     pub bytes: Vec<u8>,
-    /// How many records they are.
+    /// The number of records.
     pub records: u64,
 }
 
 impl Waiting {
-    /// Forgets what is there, and keeps the memory.
+    /// Removes all records, and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.records = 0;
@@ -30,21 +30,21 @@ impl Waiting {
 #[derive(Debug)]
 pub struct Queue {
     buffers: Box<[Mutex<Waiting>]>,
-    /// Bytes of one buffer beyond which further records are dropped.
+    /// The size of a buffer in bytes, beyond which further records are dropped.
     max_bytes: usize,
     dropped: Count,
     taker: OnceLock<Thread>,
 }
 
 impl Queue {
-    /// A queue of so many bytes for each thread.
+    /// A queue with this many bytes for each thread.
     pub fn new(max_bytes: usize) -> Queue {
         Queue { buffers: cells(), max_bytes, dropped: Count::default(), taker: OnceLock::new() }
     }
 
-    /// Says who is to be woken where a buffer fills up.
+    /// Sets the thread to wake when a buffer fills up.
     pub fn wake(&self, taker: &Thread) {
-        // There is one taker.
+        // There is only one consumer.
         let _ = self.taker.set(taker.clone());
     }
 
@@ -70,7 +70,7 @@ impl Queue {
         }
     }
 
-    /// Takes the records of each thread in turn; those that come back for it are left empty.
+    /// Takes the records of each thread in turn, and swaps in `spare`, which is empty.
     pub fn take(&self, spare: &mut Waiting, mut each: impl FnMut(&Waiting)) {
         for buffer in &self.buffers {
             spare.clear();
@@ -98,7 +98,8 @@ impl Queue {
     }
 }
 
-/// Whoever panicked with the lock has left a whole number of records, or the start of one.
+/// A thread that panicked while it held the lock has left whole records, or the start of one at the
+/// end.
 fn lock(buffer: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
     buffer.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,8 @@
-//! One request as it is seen: what becomes known on its way is kept here, and reported once, when
-//! nothing more can happen to it.
+//! The record of one request. It collects what becomes known about the request, and is reported
+//! once, when the request is over.
 //!
-//! It is reported when it is dropped, so that a request is counted whatever ended it. It decides
-//! nothing and changes nothing.
+//! It is reported when it is dropped, so that every request is counted, however it ended. It does
+//! not influence the request.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use crate::policy::problem::blame::Spent;
 use crate::policy::respond::Outcome;
 use crate::policy::trail::Trail;
 
-/// A request and what is known of it.
+/// A request and what is known about it.
 pub struct RequestRecord<'r> {
     telemetry: &'r Telemetry,
     tables: &'r Tables,
@@ -30,7 +30,7 @@ pub struct RequestRecord<'r> {
     upstream: Wait,
 }
 
-/// A time that is waited for somebody else.
+/// Time spent waiting for the client or the upstream.
 #[derive(Clone, Copy, Debug, Default)]
 struct Wait {
     since: Option<Instant>,
@@ -42,14 +42,14 @@ impl Wait {
         self.whole = self.since.map(|since| since.elapsed());
     }
 
-    /// How long it was; one that has not ended has lasted up to now.
+    /// Its length; a wait that has not ended has lasted until now.
     fn until(&self, now: Instant) -> Option<Duration> {
         self.whole.or_else(|| self.since.map(|since| now.saturating_duration_since(since)))
     }
 }
 
 impl<'r> RequestRecord<'r> {
-    /// Sees a request whose head was complete at a moment.
+    /// A record for a request whose head was complete at a moment.
     pub fn of(
         telemetry: &'r Telemetry,
         tables: &'r Tables,
@@ -95,12 +95,13 @@ impl<'r> RequestRecord<'r> {
         self.seen.transaction
     }
 
-    /// Its place in a trace; `None` where traces pass as they came.
+    /// Its position in a trace; `None` if trace headers are passed on unchanged.
     pub fn trace(&self) -> Option<Trace> {
         self.seen.trace
     }
 
-    /// Who asks for what has become known. What records will say of the head is kept now.
+    /// Sets the product, token and account, as far as they are known, and copies what records need
+    /// from the head.
     pub fn admitted(&mut self, trail: &Trail<'r>, lines: &Lines<'_>) {
         self.seen.trail = *trail;
         if self.telemetry.has_records() {
@@ -108,28 +109,28 @@ impl<'r> RequestRecord<'r> {
         }
     }
 
-    /// Whose request it is, once that is known.
+    /// The account, once it is known.
     pub fn account(&self) -> Option<&'r Arc<str>> {
         self.seen.trail.principal.map(|principal| &principal.account.name)
     }
 
-    /// Whether there is an answer that is no refusal.
+    /// Whether there is an answer, and it is not a refusal.
     pub fn is_answered(&self) -> bool {
         self.seen.ending == Ending::Answered
     }
 
-    /// The wait for the client's body begins at a moment.
+    /// Starts the wait for the client's body.
     pub fn body_begins(&mut self, at: Instant) {
         self.body.since = Some(at);
     }
 
-    /// The body has come, with so many bytes, or has not.
+    /// Ends the wait for the body, of which this many bytes arrived.
     pub fn body_ends(&mut self, bytes: usize) {
         self.body.end();
         self.seen.bytes.0 = bytes;
     }
 
-    /// The upstream begins to be asked: where to note what becomes of it.
+    /// Starts the exchange with the upstream; returns where to record it.
     pub fn asks(&mut self, now: Now) -> &mut UpstreamTimes {
         self.seen.asked.now = now;
         self.upstream.since = Some(Instant::now());
@@ -137,17 +138,17 @@ impl<'r> RequestRecord<'r> {
         &mut self.seen.asked
     }
 
-    /// The upstream has answered, or has failed.
+    /// Ends the exchange, successful or not.
     pub fn asked(&mut self) {
         self.upstream.end();
     }
 
-    /// What the upstream has answered; 0 if it has not.
+    /// The status of the upstream's answer; 0 without an answer.
     pub fn upstream_status(&self) -> u16 {
         self.seen.asked.status
     }
 
-    /// The answer is written, with so many bytes of a body, and can be sent.
+    /// The answer is ready to be sent, with a body of this many bytes.
     pub fn answered(&mut self, outcome: &Outcome<'_>, bytes: usize) {
         self.seen.ending = match outcome {
             Outcome::Delivered(..) | Outcome::Told(_) | Outcome::Page(_) => Ending::Answered,
@@ -157,7 +158,7 @@ impl<'r> RequestRecord<'r> {
         self.seen.bytes.1 = bytes;
     }
 
-    /// The answer went out whole.
+    /// The answer was sent completely.
     pub fn delivered(&mut self) {
         self.seen.delivered = true;
     }
@@ -166,7 +167,8 @@ impl<'r> RequestRecord<'r> {
 impl Drop for RequestRecord<'_> {
     fn drop(&mut self) {
         let RequestRecord { telemetry, tables, seen, body, upstream } = self;
-        // Nobody has had the whole of what was not taken. Whether it is paid for is the bill's.
+        // An answer that was not delivered completely counts as `Gone`. Whether it is charged is
+        // decided elsewhere, by the bill.
         if seen.ending == Ending::Answered && !seen.delivered {
             seen.ending = Ending::Gone;
         }

@@ -1,36 +1,36 @@
-//! What the operator wants to see of single requests: whose figures are shown apart, which requests
-//! get a line or spans, and whether traces are passed on.
+//! The operator's choices about telemetry: metrics by account or token, which requests get a log
+//! line or spans, and whether trace headers are passed on.
 //!
-//! Where lines and spans go is `telemetry.rs`.
+//! The destinations of lines and spans are in `telemetry.rs`.
 
 use crate::policy::problem::Row;
 
-/// Figures that one configuration may have by account or by token, counted as series.
+/// The most series that one configuration may have by account or by token.
 pub const MAX_SERIES: usize = 100_000;
 
-/// What is seen of requests.
+/// The choices.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sampling {
-    /// Figures by account.
+    /// Metrics by account.
     pub by_account: bool,
-    /// Figures by token.
+    /// Metrics by token.
     pub by_token: bool,
-    /// Series of either that are shown; accounts and tokens beyond them are counted as `other`.
+    /// The most series of either kind; further accounts and tokens are counted as `other`.
     pub max_series: usize,
     /// Which of the answered requests (200 and 204) get a line of the access log.
     pub ok_lines: Share,
-    /// Which of the requests that a row refused get one; those of other rows always do.
+    /// Which of the refused requests get one, by row; refusals with other rows always do.
     pub refused_lines: Box<[(Row, Share)]>,
-    /// `traceparent` is passed on to backends, or made.
+    /// Whether backends get a `traceparent`, the client's or a new one.
     pub traceparent: bool,
     /// Which requests get spans.
     pub spans: Share,
-    /// A request whose `traceparent` is sampled gets spans whatever the share is.
+    /// A request with a sampled `traceparent` always gets spans.
     pub trust_sampled: bool,
 }
 
 impl Sampling {
-    /// Which of the requests that a row refused get a line of the access log.
+    /// Which of the requests refused with this row get an access log line.
     pub fn lines_of(&self, row: Row) -> Share {
         self.refused_lines.iter().find(|(known, _)| *known == row).map_or(Share::ALL, |(_, share)| *share)
     }
@@ -51,13 +51,13 @@ impl Default for Sampling {
     }
 }
 
-/// A share of all requests, chosen by random bits that the requests have anyway, so that all who see
-/// a request make the same choice.
+/// A share of all requests, chosen by random bits of the request's id, so that every component
+/// makes the same choice for a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Share(f64);
 
-/// Random bits that a choice looks at: as many as a trace's id has for sure (W3C Trace Context
-/// level 2, section "Random Trace ID Flag").
+/// The number of random bits that decide: as many as a trace id is guaranteed to have (W3C Trace
+/// Context level 2, section "Random Trace ID Flag").
 const BITS: i32 = 56;
 
 impl Share {
@@ -69,12 +69,12 @@ impl Share {
         (0.0..=1.0).contains(&share).then_some(Share(share))
     }
 
-    /// The share as it is written.
+    /// The share as a number.
     pub fn get(self) -> f64 {
         self.0
     }
 
-    /// Whether a request with such an id is one of the share.
+    /// Whether a request with this id belongs to the share.
     pub fn includes(self, id: [u8; 16]) -> bool {
         let [.., a, b, c, d, e, f, g] = id;
         let high = u32::from_be_bytes([0, a, b, c]);

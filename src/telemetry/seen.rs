@@ -1,7 +1,7 @@
-//! What is known of a request once it is over: all that its figures, its line and its spans are made
-//! of.
+//! What is known about a request once it is over, from which its metrics, log line and spans are
+//! made.
 //!
-//! How it becomes known is `request_record.rs`.
+//! It is collected in `request_record.rs`.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -18,7 +18,7 @@ use crate::policy::problem::Problem;
 use crate::policy::problem::messages::Wording;
 use crate::policy::trail::Trail;
 
-/// What is known of a request.
+/// What is known about a request.
 pub struct Seen<'r> {
     pub policy: &'r Policy,
     pub tables: &'r Tables,
@@ -31,27 +31,27 @@ pub struct Seen<'r> {
     pub trail: Trail<'r>,
     pub asked: UpstreamTimes,
     pub ending: Ending,
-    /// The answer went out whole.
+    /// The answer was sent completely.
     pub delivered: bool,
-    /// Bytes of its body that were read, and of its answer's body.
+    /// The bytes read of its body, and the bytes of the answer's body.
     pub bytes: (usize, usize),
     /// When its head was complete.
     pub begun: Instant,
 }
 
-/// What records say of a request's own words. The head itself is not kept, which may be large and is
-/// gone before its answer is: nothing here is longer than a reference may be.
+/// What records need from a request's head. The head itself is not kept, since it may be large;
+/// nothing here is longer than the longest reference.
 #[derive(Default)]
 pub struct Kept<'r> {
-    /// The method, if it is one that everybody knows: any other is the client's own words.
+    /// The method, if it is a standard one; any other would be the client's own text.
     pub method: Option<&'static str>,
-    /// The path, if the configuration has it.
+    /// The path, if it is in the configuration.
     pub route: Option<&'r str>,
-    /// The first header that is echoed, if the client has sent a sound one.
+    /// The first echoed header, if the client has sent a valid one.
     pub reference: Option<Reference>,
 }
 
-/// Bytes of a reference; most are no longer than a UUID.
+/// A reference; most are no longer than a UUID.
 pub type Reference = SmallVec<[u8; 40]>;
 
 impl<'r> Kept<'r> {
@@ -68,7 +68,7 @@ impl<'r> Kept<'r> {
 }
 
 impl<'r> Seen<'r> {
-    /// The words of the request's product, or those for requests without one.
+    /// The texts of the request's product, or those for requests without a product.
     pub fn wording(&self) -> &'r Wording {
         self.trail.product.map_or(&self.policy.wording, |product| &product.wording)
     }
@@ -77,7 +77,7 @@ impl<'r> Seen<'r> {
     pub fn problem(&self) -> Option<(&'r str, u16, &'static str)> {
         match self.ending {
             Ending::Answered | Ending::Preflight => None,
-            Ending::Gone => Some((CLIENT_GONE, 0, "the client has hung up or did not take its answer")),
+            Ending::Gone => Some((CLIENT_GONE, 0, "the client disconnected or did not read its answer")),
             Ending::Refused(Problem { row, reason, .. }) => {
                 let words = self.wording().words(row);
                 Some((&*words.slug, words.status.code(), reason))
@@ -94,7 +94,7 @@ impl<'r> Seen<'r> {
         }
     }
 
-    /// The upstream that was asked.
+    /// The upstream that was used.
     pub fn upstream(&self) -> Option<&'r str> {
         self.asked.since?;
         let product = self.trail.product?;
@@ -110,13 +110,13 @@ impl<'r> Seen<'r> {
     }
 }
 
-/// What was asked of the upstream.
+/// The exchange with the upstream.
 #[derive(Clone, Copy, Debug)]
 pub struct UpstreamTimes {
     pub now: Now,
-    /// When it began to be asked.
+    /// When the exchange began.
     pub since: Option<Instant>,
-    /// The server that was asked last.
+    /// The last server that was tried.
     pub server: Option<SocketAddr>,
     /// The status of its answer; 0 if there was none.
     pub status: u16,

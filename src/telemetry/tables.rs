@@ -1,8 +1,8 @@
-//! The figures of one configuration: a place for everything that a request can be counted as, made
-//! ready when the configuration is loaded, so that counting is one step into a list.
+//! The counters of one configuration. There is one for everything that a request can be counted as,
+//! created when the configuration is loaded, so that counting is a single index into a list.
 //!
-//! Names come from the configuration and the table of problems alone, never from a request. What
-//! stays the same in a new configuration goes on counting where it was.
+//! Names come only from the configuration and the table of problems, never from a request. Counters
+//! of what stays the same in a new configuration keep their values.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,27 +24,27 @@ pub enum Ending {
     /// 204.
     Preflight,
     Refused(Problem),
-    /// The client hung up before its answer, or did not take it.
+    /// The client disconnected before its answer, or did not read it.
     Gone,
 }
 
-/// What a request took, from the end of its head.
+/// The times of a request, from the end of its head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
     pub total: Duration,
-    /// `None` if no upstream was asked.
+    /// `None` without an exchange.
     pub upstream: Option<Duration>,
-    /// What is left of the total without the waits for the upstream and for the client's body.
+    /// The total without the waits for the upstream and for the client's body.
     pub own: Duration,
 }
 
-/// The slug, as metrics have it, of a request whose client did not wait.
+/// The slug in metrics of a request whose client disconnected.
 pub const CLIENT_GONE: &str = "client-gone";
 
-/// The name of whoever has no figures of their own.
+/// The name for all accounts and tokens without a series of their own.
 pub const OTHER: &str = "other";
 
-/// All figures of a configuration.
+/// All counters of a configuration.
 #[derive(Debug)]
 pub struct Tables {
     pub(crate) products: Box<[Arc<OfProduct>]>,
@@ -52,22 +52,22 @@ pub struct Tables {
     pub(crate) elsewhere: Arc<OfProduct>,
     pub(crate) accounts: Named,
     pub(crate) tokens: Named,
-    /// What requests of each product leave behind for the status, in the order of the policy.
+    /// The counts of each product for the status page, in the order of the policy.
     traffic: Box<[Arc<Traffic>]>,
     /// Which requests have lines and spans.
     pub sampling: Sampling,
-    /// The names of the upstreams, as products count them.
+    /// The names of the upstreams, by the index that products use.
     upstreams: Box<[Box<str>]>,
 }
 
-/// The figures of a product.
+/// The counters of a product.
 #[derive(Debug)]
 pub struct OfProduct {
     pub(crate) name: Arc<str>,
     answered: Arc<Kind>,
     preflight: Arc<Kind>,
     gone: Arc<Kind>,
-    /// In the order of the words.
+    /// In the order of the product's texts.
     refused: Box<[Arc<Kind>]>,
     pub(crate) total: Arc<Histogram>,
     pub(crate) upstream: Arc<Histogram>,
@@ -77,25 +77,25 @@ pub struct OfProduct {
 /// Requests that ended in the same way.
 #[derive(Debug)]
 pub struct Kind {
-    /// Empty where nothing was refused.
+    /// Empty if nothing was refused.
     pub(crate) slug: Box<str>,
-    /// 0 where there was no answer.
+    /// 0 without an answer.
     pub(crate) status: u16,
     pub(crate) count: Count,
 }
 
-/// The figures of accounts or of tokens, by their places.
+/// The counters of accounts or of tokens, by their indexes.
 #[derive(Debug, Default)]
 pub struct Named {
     own: Box<[Arc<OfName>]>,
-    /// Of all further ones; `None` if nobody has any.
+    /// Those of all further ones; `None` if there are no counters by name.
     other: Option<Arc<OfName>>,
 }
 
 /// An account, or a token of one.
 type Name = (Arc<str>, Option<Box<str>>);
 
-/// The figures of an account or a token, one for each status.
+/// The counters of an account or a token, one for each status.
 #[derive(Debug)]
 pub struct OfName {
     pub(crate) account: Arc<str>,
@@ -104,11 +104,11 @@ pub struct OfName {
     counts: [Count; STATUSES],
 }
 
-/// 200, those of refusals, and none. Preflights have no token.
+/// 200, the statuses of refusals, and no answer. Preflights have no token.
 pub const STATUSES: usize = Status::ALL.len() + 2;
 
 impl Tables {
-    /// The figures of a policy, which go on with those of the policy before.
+    /// The counters of a policy; those that the previous policy has too are shared with it.
     pub fn new(policy: &Policy, sampling: Sampling, upstreams: Box<[Box<str>]>, before: Option<&Tables>) -> Tables {
         let known = |product: &Product| {
             let products = before.map_or([].as_slice(), |before| &before.products);
@@ -144,7 +144,7 @@ impl Tables {
         }
     }
 
-    /// What requests of a product leave behind for the status.
+    /// The counts of a product for the status page.
     pub fn traffic(&self, product: &Product) -> Option<&Arc<Traffic>> {
         self.traffic.get(usize::from(product.place))
     }
@@ -175,7 +175,7 @@ impl Tables {
         }
     }
 
-    /// The figures of all products, and of requests without one.
+    /// The counters of all products, and of requests without a product.
     pub(crate) fn of_products(&self) -> impl Iterator<Item = &OfProduct> {
         self.products.iter().chain([&self.elsewhere]).map(|figures| &**figures)
     }
@@ -220,7 +220,7 @@ impl OfProduct {
         }
     }
 
-    /// All that requests are counted as.
+    /// All combinations that requests are counted by.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = &Arc<Kind>> {
         [&self.answered, &self.preflight, &self.gone].into_iter().chain(&self.refused)
     }
@@ -230,7 +230,7 @@ impl Named {
     fn new(names: impl Iterator<Item = Name>, other: Option<&str>, before: Option<&Named>) -> Named {
         let mut known: HashMap<Name, Arc<OfName>> =
             before.into_iter().flat_map(Named::iter).map(|figures| (figures.key(), Arc::clone(figures))).collect();
-        // Names that are equal have one place, so that no series is shown twice.
+        // Equal names share an entry, so that no series is exported twice.
         let mut figures = |key: Name| {
             let new = |(account, token)| Arc::new(OfName { account, token, counts: Default::default() });
             Arc::clone(known.entry(key.clone()).or_insert_with(|| new(key)))
@@ -246,7 +246,7 @@ impl Named {
         }
     }
 
-    /// All figures, each once.
+    /// All counters, each once.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<OfName>> {
         let mut seen = std::collections::HashSet::new();
         self.own.iter().chain(&self.other).filter(move |figures| seen.insert(Arc::as_ptr(figures)))
@@ -258,14 +258,14 @@ impl OfName {
         (Arc::clone(&self.account), self.token.clone())
     }
 
-    /// Each status that there was, and how often; 0 stands for no answer.
+    /// Each status that occurred, and how often; 0 means no answer.
     pub(crate) fn statuses(&self) -> impl Iterator<Item = (u16, u64)> {
         let statuses = [200, 0].into_iter().chain(Status::ALL.into_iter().map(Status::code));
         statuses.zip(&self.counts).map(|(status, count)| (status, count.sum())).filter(|(_, count)| *count > 0)
     }
 }
 
-/// The place of an ending's status in [`OfName::counts`].
+/// The index of an ending's status in [`OfName::counts`].
 fn place_of_status(wording: &Wording, ending: Ending) -> usize {
     match ending {
         Ending::Answered | Ending::Preflight => 0,

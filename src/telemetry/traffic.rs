@@ -1,7 +1,7 @@
-//! What requests of one product leave behind while they are served: one relaxed atomic each.
+//! The counts of one product's requests for the status page. A request costs one relaxed atomic.
 //!
-//! Nothing here is ordered against anything else, and nothing is read by a request. What becomes of
-//! the counts is `history.rs`.
+//! The counts have no order among each other, and no request reads them. They are rolled up in
+//! `site/status/history.rs`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,12 +10,12 @@ use super::latency::{BUCKETS, Histogram, bucket};
 use crate::policy::problem::Row;
 use crate::policy::problem::blame::{Blame, Spent, blame};
 
-/// The counts of one product since they were taken last.
+/// The counts of one product since they were last taken.
 #[derive(Debug)]
 pub struct Traffic {
-    /// Delivered answers, by how long they took.
+    /// Delivered answers, by response time.
     answers: [AtomicU64; BUCKETS],
-    /// Requests that failed for reasons of ours.
+    /// Requests that failed because of the service.
     failures: AtomicU64,
 }
 
@@ -26,14 +26,14 @@ impl Default for Traffic {
 }
 
 impl Traffic {
-    /// Counts an answer that took so long.
+    /// Counts an answer with this response time.
     pub fn answered(&self, took: Duration) {
         if let Some(count) = self.answers.get(bucket(took)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Counts a refusal, if it is ours.
+    /// Counts a refusal, if the service is at fault.
     pub fn refused(&self, row: Row, spent: Spent) {
         match blame(row, spent) {
             Blame::Ours => {
@@ -43,8 +43,8 @@ impl Traffic {
         }
     }
 
-    /// Takes what was counted since the last time. What requests count meanwhile is part of this
-    /// time or of the next, and of one of them only.
+    /// Takes the counts since the last call. What is counted during the call belongs to this call
+    /// or to the next, and only to one of them.
     pub fn take(&self) -> Counted {
         let mut counted = Counted { latency: Histogram::default(), failed: take(&self.failures) };
         for (bucket, count) in self.answers.iter().enumerate() {
@@ -54,12 +54,13 @@ impl Traffic {
     }
 }
 
-/// A store to a line that all threads write to would cost them more than this look at it.
+/// Only loads if the count is 0: a store to a cache line that all threads write would slow them
+/// down.
 fn take(count: &AtomicU64) -> u64 {
     if count.load(Ordering::Relaxed) == 0 { 0 } else { count.swap(0, Ordering::Relaxed) }
 }
 
-/// What was counted of one product in some time.
+/// The counts of one product in a period.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
     pub latency: Histogram,
@@ -67,7 +68,7 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// Whether nothing was.
+    /// Whether nothing was counted.
     pub fn is_empty(&self) -> bool {
         self.failed == 0 && self.latency.total() == 0
     }
