@@ -35,21 +35,21 @@ struct Arguments {
 
 const EXAMPLES: &str = "Examples:
   tollgate demo                              try it out: prints tokens and a curl that works
-  tollgate check --config gateway.yaml       every mistake with its line, or a summary
-  tollgate run --config gateway.yaml         serve; SIGTERM lets requests in flight finish
-  tollgate reload --config gateway.yaml      load it now, or say why not
-  tollgate upgrade --config gateway.yaml     the new program or settings, without a lost request
+  tollgate check --config gateway.yaml       show every mistake with its line, or a summary
+  tollgate run --config gateway.yaml         serve; SIGTERM stops it after requests in flight
+  tollgate reload --config gateway.yaml      load a changed configuration now, or say why not
+  tollgate upgrade --config gateway.yaml     replace the program without losing a request
   tollgate explain --config gateway.yaml /phone/validate/v2 -X POST
-                                             why a request gets the answer that it gets
-  tollgate token new --config gateway.yaml   a token for all products, and its line for the configuration
+                                             show why a request gets its answer
+  tollgate token new --config gateway.yaml   make a token for all products, with its configuration line
   tollgate credits grant --config gateway.yaml acme phone 1000 --key invoice-17
   printf %s \"$TOKEN\" | tollgate token hash --product phone
-                                             the line of a token that exists already
+                                             print the line of an existing token
 
 Environment:
-  TOLLGATE_CONFIG        the configuration's file, where no -c names one; without either it is
+  TOLLGATE_CONFIG        the configuration file, if --config is not given; default:
                          /etc/tollgate/gateway.yaml
-  TOLLGATE_ADMIN_TOKEN   the token of admin_token, for commands that ask a running gateway: reload,
+  TOLLGATE_ADMIN_TOKEN   the token of admin_token, for commands that talk to a running gateway: reload,
                          upgrade, credits and status";
 
 const EXPLAIN_EXAMPLES: &str = "Examples:
@@ -57,30 +57,30 @@ const EXPLAIN_EXAMPLES: &str = "Examples:
       -H 'Content-Type: application/json' -d '{\"number\":\"+44 7400 123456\"}' --from 203.0.113.9
   tollgate explain --config gateway.yaml /account/credits -H \"Auth-Token: $TOKEN\" --at 2027-07-01 --json
 
-It ends with 0 if the request would pass, 3 if it would be refused, 1 if the configuration has mistakes,
-and 2 if the flags have.";
+The exit status is 0 if the request would pass, 3 if it would be refused, 1 if the configuration has mistakes,
+and 2 if the arguments have mistakes.";
 
 const CHECK_HELP: &str = "Each finding is a line `file:line:column: key: message` on standard error, with the line of
-the file below it; a warning has `warning: ` before its message. It ends with 0 if a gateway would start, else with 1.
+the file below it; a warning has `warning: ` before its message. The exit status is 0 if a gateway would start, else 1.
 
 With --json there is one document on standard output, of version 1: `config`, `good`, the counts `mistakes` and
 `warnings`, `findings`, and `summary` (null unless good). A finding has `severity` (mistake or warning), `file`, `line`,
-`column`, `key` (null if it is of the whole file) and `message`.";
+`column`, `key` (null if it is about the whole file) and `message`.";
 
-/// What `explain` ends with when the request would be refused.
+/// The exit status of `explain` if the request would be refused.
 const REFUSED: u8 = 3;
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve a built-in configuration in front of a built-in phone lookup, to try things out.
+    /// Try out the gateway: serve a built-in configuration in front of a built-in phone lookup.
     Demo {
-        /// Where clients connect.
+        /// The address for clients.
         #[arg(long, default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
-        /// Where operators connect.
+        /// The address of the admin listener.
         #[arg(long, default_value = "127.0.0.1:9901")]
         admin: SocketAddr,
-        /// A name by which operators reach the admin listener, beside its address and localhost.
+        /// Another host name by which the admin listener is reached, beside its address and localhost.
         #[arg(long = "admin-host", value_name = "NAME")]
         admin_hosts: Vec<Box<str>>,
     },
@@ -91,40 +91,40 @@ enum Command {
     Check {
         #[command(flatten)]
         file: ConfigFile,
-        /// Print a JSON document, whatever is found.
+        /// Print a JSON document instead, with or without findings.
         #[arg(long)]
         json: bool,
-        /// End with 1 if there are warnings, too.
+        /// Exit with 1 also if there are only warnings.
         #[arg(long)]
         deny_warnings: bool,
     },
-    /// Let a running gateway load its configuration now, and open its access log anew; this fails with
-    /// every mistake if the configuration cannot come into force.
+    /// Make a running gateway reload its configuration and reopen its access log. If the configuration has mistakes,
+    /// this shows them and nothing changes.
     Reload(ConfigFile),
-    /// Let a running gateway hand over to a new process of the program, which has its sockets and
-    /// reads the configuration anew; no connection is refused meanwhile. If the new one does not
-    /// serve, the old one goes on, and this says why.
+    /// Make a running gateway hand over to a new process of the program, which takes over its sockets and reads the
+    /// configuration again; no connection is refused meanwhile. If the new process cannot serve, the old one continues,
+    /// and this says why.
     Upgrade(ConfigFile),
-    /// Explain what becomes of a request: every check with its verdict, what it saw and the line that
-    /// decided, and the answer. Nothing is sent.
+    /// Explain what would happen to a request: every check with its result, what it looked at and the configuration
+    /// line that decided, and the answer. Nothing is sent.
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(explain::Command),
-    /// Grant, adjust, show and export the credits of accounts, whether the gateway runs or not.
+    /// Grant, adjust, show and export the credits of accounts, with or without a running gateway.
     #[command(subcommand)]
     Credits(credits::Command),
-    /// Say something on the status page: notes and planned maintenance.
+    /// Publish notes and planned maintenance on the status page.
     #[command(subcommand)]
     Status(tollgate::cli::status::Command),
     /// Print the JSON Schema of the configuration, for editors.
     Schema {
-        /// The kind of file that it is for.
+        /// The kind of file to describe.
         #[arg(long = "of", value_enum, default_value_t)]
         kind: config::schema::Kind,
         /// Print a reference of every key in Markdown instead.
         #[arg(long, conflicts_with = "kind")]
         markdown: bool,
     },
-    /// Print what a shell needs to complete this program's commands and flags.
+    /// Print a script for shell completion.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
@@ -138,14 +138,14 @@ enum Command {
     /// Make a token, or the digest of one, for the configuration.
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Print the OpenAPI document of the admin listener, which serves it at /openapi.json too.
+    /// Print the OpenAPI document of the admin API; the admin listener also serves it at /openapi.json.
     AdminOpenapi,
     /// List every problem a client can get, in order of precedence.
     Problems {
-        /// As a Markdown table.
+        /// Print a Markdown table.
         #[arg(long, conflicts_with = "json")]
         markdown: bool,
-        /// As a JSON document.
+        /// Print a JSON document.
         #[arg(long)]
         json: bool,
     },
@@ -153,9 +153,9 @@ enum Command {
 
 #[derive(Subcommand)]
 enum TokenCommand {
-    /// Make a new random token and print it with its line for the configuration.
+    /// Make a random token, and print it with its line for the configuration.
     New {
-        /// What the token is called in logs.
+        /// The name of the token, as in logs.
         #[arg(long, default_value = "new")]
         name: String,
         #[command(flatten)]
@@ -163,7 +163,7 @@ enum TokenCommand {
     },
     /// Print the configuration line of a token that is read from standard input.
     Hash {
-        /// What the token is called in logs.
+        /// The name of the token, as in logs.
         #[arg(long, default_value = "new")]
         name: String,
         #[command(flatten)]
@@ -174,16 +174,16 @@ enum TokenCommand {
 /// The products that a token covers.
 #[derive(clap::Args)]
 struct Covers {
-    /// A product that it covers; once for each.
+    /// A product that it covers; may be repeated.
     #[arg(long = "product", value_name = "NAME")]
     products: Vec<String>,
-    /// The YAML file that has the products: all of them, unless some are named.
+    /// The configuration file: the token covers all of its products, unless --product is given.
     #[arg(long)]
     config: Option<PathBuf>,
 }
 
 impl Covers {
-    /// Their names, which must be in the configuration if there is one.
+    /// The names of the products, which must be in the configuration if there is one.
     fn names(self) -> Result<Vec<String>, String> {
         let Some(path) = self.config else {
             if self.products.is_empty() {
@@ -197,7 +197,7 @@ impl Covers {
         let config = config::load(&path).map_err(|mistakes| mistakes.to_string())?;
         let known: Vec<String> = config.policy.products.iter().map(|product| product.name.to_string()).collect();
         if let Some(unknown) = self.products.iter().find(|name| !known.contains(name)) {
-            return Err(format!("{unknown} is no product of {}; it has {}", path.display(), known.join(", ")));
+            return Err(format!("{unknown} is not a product of {}, which has {}", path.display(), known.join(", ")));
         }
         Ok(if self.products.is_empty() { known } else { self.products })
     }
@@ -300,19 +300,19 @@ fn check(path: &std::path::Path, json: bool, deny_warnings: bool) -> Result<(), 
 
 fn upgrade(path: &std::path::Path) -> Result<(), String> {
     let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
-    let client = Client::new(&config, "the gateway is of a version that cannot upgrade itself; restart it");
+    let client = Client::new(&config, "the running version of the gateway cannot upgrade itself; restart it");
     let Upgraded { process, .. } = client.post(&format!("/upgrade?{}", of_file(path)?), None, &())?;
-    print(&format!("process {process} serves now; the one before it ends with its last request\n"))
+    print(&format!("process {process} serves now; its predecessor ends after its last request\n"))
 }
 
 fn reload(path: &std::path::Path) -> Result<(), String> {
     let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
-    let client = Client::new(&config, "the gateway is of a version that cannot be asked for this; send it SIGHUP");
+    let client = Client::new(&config, "the running version of the gateway does not support this; send it SIGHUP");
     let Reloaded { detail, .. } = client.post(&format!("/reload?{}", of_file(path)?), None, &())?;
     print(&format!("{}\n", detail.trim_end()))
 }
 
-/// The parameter by which a process of another configuration refuses.
+/// The query parameter that makes a gateway with another configuration file refuse.
 fn of_file(path: &std::path::Path) -> Result<String, String> {
     let whole = path.canonicalize().map_err(|error| format!("cannot find {}: {error}", path.display()))?;
     Ok(format!("config={}", client::encoded(&whole.to_string_lossy())))
@@ -343,8 +343,7 @@ fn hash(name: &str, products: &[String]) -> Result<(), String> {
     let token = token.trim_ascii();
     if token.is_empty() {
         return Err(
-            "there is no token on standard input; try: printf %s \"$TOKEN\" | tollgate token hash --product phone"
-                .to_owned(),
+            "standard input has no token; try: printf %s \"$TOKEN\" | tollgate token hash --product phone".to_owned()
         );
     }
     print(&format!("{}\n", token_line(name, products, token)))
@@ -360,7 +359,7 @@ fn token_line(name: &str, products: &[String], token: &[u8]) -> String {
     format!("- {{ name: {name}, hash: \"{digest}\", products: [{products}] }}")
 }
 
-/// Ends the process once nothing is in flight any more.
+/// Ends the process once no request is in flight.
 fn end() {
     logging::flush();
     std::process::exit(0)

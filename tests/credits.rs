@@ -463,13 +463,13 @@ fn the_command_line_works_while_the_gateway_runs_and_when_it_does_not() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("there is no ledger"), "{output:?}");
     // Before the first start.
     let text = said(&tollgate(&["grant", "acme", "phone", "10", "--key", "one", "--why", "a, \"b\""], &config, &[]));
-    assert!(text.contains("is written: grant of 10 credits") && text.contains("balance: 15"), "{text}");
+    assert!(text.contains("was written: grant of 10 credits") && text.contains("balance: 15"), "{text}");
     let mut gateway = Gateway::start(&yaml);
     gateway.send(VERSIONS[0], &Request::lookup("acme")).assert_success();
     // Through the gateway.
     let running = gateway.config();
     let text = said(&tollgate(&["grant", "acme", "phone", "10", "--key", "one"], &running, &[]));
-    assert!(text.contains("was there already") && text.contains("balance: 14"), "{text}");
+    assert!(text.contains("existed already") && text.contains("balance: 14"), "{text}");
     let text = said(&tollgate(&["grant", "globex", "phone", "7"], &running, &[]));
     assert!(text.contains("balance: 7"), "{text}");
     let text = said(&tollgate(&["adjust", "globex", "phone", "-3", "--why", "mistake"], &running, &[]));

@@ -246,7 +246,7 @@ fn operators_say_what_is_to_be_known_and_close_it() {
     // Before the first start.
     assert_eq!(
         said(&tollgate(&["note", "Written before.", "--by", "ann-of-operations"], &config)),
-        "note 1 is written\n"
+        "note 1 was written\n"
     );
     let mut gateway = Gateway::start(&yaml);
     let running = gateway.config();
@@ -276,7 +276,7 @@ fn operators_say_what_is_to_be_known_and_close_it() {
     let soon = time_from_now(3600);
     let later = time_from_now(7200);
     let planned = ["maintenance", "A <b>database</b> moves.", "--product", "phone", "--from", &soon, "--to", &later];
-    assert_eq!(said(&tollgate(&planned, &running)), "maintenance 2 is written\n");
+    assert_eq!(said(&tollgate(&planned, &running)), "maintenance 2 was written\n");
     let shown = json(&gateway);
     assert_eq!(shown["maintenance"][0]["text"], "A <b>database</b> moves.");
     assert_eq!(
@@ -297,12 +297,12 @@ fn operators_say_what_is_to_be_known_and_close_it() {
     }
     assert_eq!(gateway.ask_admin("GET", "/status/notes", &[], "").0, 405);
 
-    assert_eq!(said(&tollgate(&["close", "1"], &running)), "note 1 is closed\n");
+    assert_eq!(said(&tollgate(&["close", "1"], &running)), "note 1 was closed\n");
     assert_eq!(json(&gateway)["past"][0]["text"], "Written before.");
     gateway.kill();
     drop(gateway);
     // Stopped again: by the file itself.
-    assert_eq!(said(&tollgate(&["close", "2"], &config)), "maintenance 2 is closed\n");
+    assert_eq!(said(&tollgate(&["close", "2"], &config)), "maintenance 2 was closed\n");
     assert!(!tollgate(&["close", "2"], &config).status.success());
     let gateway = Gateway::start(&yaml);
     until("both are past", || json(&gateway)["past"].as_array().unwrap().len() == 2);
@@ -348,7 +348,7 @@ fn without_a_ledger_everything_is_there_until_the_process_ends() {
     let yaml = format!("{}{}", &yaml[..begin], &yaml[end..]);
     let yaml = yaml.replace("ledger: { volatile: true }\n", "").replace("    credits: { phone: unmetered }\n", "");
     let mut gateway = Gateway::start(&yaml);
-    assert_eq!(said(&tollgate(&["note", "In memory."], &gateway.config())), "note 1 is written\n");
+    assert_eq!(said(&tollgate(&["note", "In memory."], &gateway.config())), "note 1 was written\n");
     until("an incident", || {
         look_up(&gateway, Version::Http1);
         incidents(&gateway).1 == 1

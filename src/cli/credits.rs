@@ -1,7 +1,7 @@
-//! `tollgate credits`: what an operator does with credits from the command line.
+//! `tollgate credits`: commands of operators for credits.
 //!
-//! While a gateway has the ledger, everything goes through its admin listener, since its balances
-//! in memory are the ones that count; otherwise the ledger is opened here, by the same code.
+//! While a gateway has the ledger open, every command goes through its admin API, since its
+//! balances in memory are authoritative; otherwise the ledger is opened here, with the same code.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -22,24 +22,24 @@ use crate::operate::admin::correction::{self, CorrectionBody};
 use crate::policy::credits::CreditAccount;
 use crate::site::status::notice::Moment;
 
-/// What can be done with credits.
+/// The subcommands of `tollgate credits`.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Give an account credits for a product.
+    /// Grant an account credits for a product.
     Grant(CorrectionArguments),
-    /// Correct what was granted, up or down; never below what is available.
+    /// Adjust an account's credits up or down; a balance cannot become negative.
     Adjust(CorrectionArguments),
-    /// Show balances: of all accounts, or of one.
+    /// Show the balances of all accounts, or of one.
     Show {
         #[command(flatten)]
         common: Common,
         /// The account.
         account: Option<String>,
-        /// One JSON document instead of columns, as GET /credits has it.
+        /// Print one JSON document instead of columns, as GET /credits returns it.
         #[arg(long)]
         json: bool,
     },
-    /// Show every row of an account's product, the oldest first.
+    /// Show every row of the ledger for an account and a product, the oldest first.
     History {
         #[command(flatten)]
         common: Common,
@@ -49,7 +49,7 @@ pub enum Command {
         product: String,
         #[command(flatten)]
         rows: Rows,
-        /// One JSON object a line instead of columns.
+        /// Print one JSON object per line instead of columns.
         #[arg(long)]
         json: bool,
     },
@@ -62,23 +62,23 @@ pub enum Command {
         account: Option<String>,
         #[command(flatten)]
         rows: Rows,
-        /// How rows are written.
+        /// The format.
         #[arg(long, value_enum, default_value_t = Format::Csv)]
         format: Format,
     },
 }
 
-/// What every command needs.
+/// Arguments that every command has.
 #[derive(Args)]
 pub struct Common {
     #[command(flatten)]
     file: ConfigFile,
 }
 
-/// Which rows are wanted.
+/// Which rows to include.
 #[derive(Args, Clone, Copy)]
 pub struct Rows {
-    /// Only rows after the one with this number.
+    /// Only rows with a higher number than this.
     #[arg(long, default_value_t = 0)]
     after: i64,
     /// Only rows written at this time or later, as in 2026-11-01T00:00:00Z.
@@ -101,26 +101,26 @@ pub struct CorrectionArguments {
     /// Whole credits; an adjustment may be negative.
     #[arg(allow_hyphen_values = true)]
     amount: i64,
-    /// A word that this change alone has: however often it is sent, it happens once. Default: a
-    /// random one, which is printed.
+    /// A unique key for this change: if it is sent again with the same key, it is applied only
+    /// once. Default: a random key, which is printed.
     #[arg(long)]
     key: Option<String>,
-    /// Why.
+    /// The reason.
     #[arg(long, default_value = "")]
     why: String,
-    /// Who says so.
+    /// Who makes the change.
     #[arg(long, env = "USER", default_value = "operator")]
     by: String,
 }
 
-/// How an export is written.
+/// The format of an export.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Format {
     Csv,
     Jsonl,
 }
 
-/// Carries a command out; its output goes to `out`.
+/// Runs a command; its output goes to `out`.
 ///
 /// # Errors
 /// A message for the operator.
@@ -147,7 +147,7 @@ fn correct(arguments: CorrectionArguments, kind: Kind, out: &mut impl Write) -> 
     let key = key.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let body = CorrectionBody { amount, by: Some(by), why };
     let Corrected { entry, again, balance } = books.correct(&account, &product, kind, &key, body)?;
-    let done = if again { "was there already" } else { "is written" };
+    let done = if again { "existed already" } else { "was written" };
     let text = format!(
         "row {} {done}: {} of {} credits of {product} for {account}, key {key}\nbalance: {balance}\n",
         entry.id,
@@ -202,7 +202,7 @@ fn history(common: &Common, selection: &Selection, out: &mut impl Write) -> Resu
 
 fn export(common: &Common, selection: &Selection, format: Format, out: &mut impl Write) -> Result<(), String> {
     let books = Books::open(&common.file.config, Purpose::Read)?;
-    // The head stands there also when no row follows it.
+    // The header is written even if there are no rows.
     let mut head = true;
     books.entries(selection, |entries| {
         let mut text = Vec::new();
@@ -223,17 +223,17 @@ fn export(common: &Common, selection: &Selection, format: Format, out: &mut impl
     })
 }
 
-/// What the ledger is opened for.
+/// The purpose for which the ledger is opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     Read,
     Write,
 }
 
-/// The books, wherever they are kept at the moment.
+/// The ledger, wherever it is open at the moment.
 enum Books {
     Here(Ledger),
-    /// A gateway has them.
+    /// A gateway has it open.
     There(Client),
 }
 
@@ -260,7 +260,7 @@ impl Books {
             && !file.exists()
         {
             return Err(format!(
-                "there is no ledger {} yet; it is made when the gateway starts, or by the first grant",
+                "the ledger {} does not exist yet; the gateway creates it when it starts, or the first grant does",
                 file.display()
             ));
         }
@@ -293,7 +293,7 @@ impl Books {
         }
     }
 
-    /// Hands over all statements, or those of one account, some at a time.
+    /// Passes all statements, or those of one account, to `each`, a page at a time.
     fn statements(
         &self,
         account: Option<&str>,
@@ -327,7 +327,8 @@ impl Books {
         }
     }
 
-    /// Hands over the rows of a selection, a page at a time; at least one page, if it has no rows.
+    /// Passes the rows of a selection to `each`, a page at a time; at least one page, even if it
+    /// has no rows.
     fn entries(
         &self,
         selection: &Selection,
@@ -355,7 +356,7 @@ impl Books {
 /// Which rows are shown or exported.
 struct Selection {
     account: Option<String>,
-    /// Only beside an account.
+    /// Only together with an account.
     product: Option<String>,
     rows: Rows,
 }
@@ -378,7 +379,7 @@ impl Selection {
         })
     }
 
-    /// What is asked of a gateway that has the books.
+    /// The path of the request to a gateway that has the ledger open.
     fn path(&self, after: i64) -> String {
         let Rows { since, until, .. } = self.rows;
         let mut path = match (&self.account, &self.product) {
@@ -404,7 +405,7 @@ fn credit_account(ledger: &Ledger, account: &str, product: &str) -> Result<Arc<C
     ledger.credit_account(account, product).ok_or_else(|| NO_LICENCE.to_owned())
 }
 
-/// Fails with what is wrong with a ledger that cannot be used: its balances are not known then.
+/// Fails if the ledger cannot be used, since its balances are not known then.
 fn usable(ledger: &Ledger) -> Result<(), String> {
     let probe = ledger.page(Page { after: i64::MAX, rows: 1, ..Page::default() }).wait_here();
     probe.map(|_| ()).map_err(|refusal| refusal.to_string())

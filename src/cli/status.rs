@@ -1,7 +1,7 @@
-//! `tollgate status`: what operators say on the status page, from the command line.
+//! `tollgate status`: commands of operators for notices on the status page.
 //!
-//! While a gateway runs, everything goes through its admin listener, so that the pages change at
-//! once; otherwise it is written into the ledger's file, where the next start finds it.
+//! While a gateway runs, every command goes through its admin API, so that the pages change at
+//! once; otherwise notices are written to the ledger, where the next start finds them.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -26,10 +26,10 @@ use crate::site::status::book::Book;
 use crate::site::status::notice::{MAX_NOTICES, Moment, NoticeBody, Shown, Stage, Wanted, notice};
 use crate::site::status::{example, publish};
 
-/// What can be done.
+/// The subcommands of `tollgate status`.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Say something on the status page, until it is closed.
+    /// Show a note on the status page until it is closed.
     Note {
         #[command(flatten)]
         said: Statement,
@@ -49,52 +49,52 @@ pub enum Command {
     List {
         #[command(flatten)]
         common: Common,
-        /// One JSON document instead of columns, as GET /status/notices has it.
+        /// Print one JSON document instead of columns, as GET /status/notices returns it.
         #[arg(long)]
         json: bool,
     },
-    /// Close a note, or end or call off maintenance.
+    /// Close a note, or end or cancel maintenance.
     Close {
         #[command(flatten)]
         common: Common,
         /// Its number.
         id: i64,
     },
-    /// Fill the ledger of a gateway that does not run, and that has no history yet, with one that is
-    /// made up, to look at the pages.
+    /// Fill the ledger of a gateway that is not running, and that has no history yet, with a
+    /// made-up one, to try out the pages.
     #[command(hide = true)]
     Example {
         #[command(flatten)]
         common: Common,
-        /// The moment it ends at. Default: now.
+        /// The end of the history. Default: now.
         #[arg(long, value_parser = Moment::parse)]
         until: Option<Moment>,
     },
 }
 
-/// What every command needs.
+/// Arguments that every command has.
 #[derive(Args)]
 pub struct Common {
     #[command(flatten)]
     file: ConfigFile,
 }
 
-/// Something that is said.
+/// The text of a notice.
 #[derive(Args)]
 pub struct Statement {
     #[command(flatten)]
     common: Common,
     /// What clients should know, in one line.
     text: String,
-    /// The product that it is about. Default: all of them.
+    /// The product it is about. Default: all of them.
     #[arg(long)]
     product: Option<String>,
-    /// Who says so; the pages do not show it.
+    /// The author; the pages do not show it.
     #[arg(long, env = "USER", default_value = "operator")]
     by: String,
 }
 
-/// Carries a command out; its output goes to `out`.
+/// Runs a command; its output goes to `out`.
 ///
 /// # Errors
 /// A message for the operator.
@@ -109,10 +109,10 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<(), String> {
     client::say(out, text)
 }
 
-/// Where notices are kept at the moment.
+/// Where notices are stored at the moment.
 enum Board {
     Here(Arc<Policy>, StatusSettings, Ledger),
-    /// A gateway has them.
+    /// In a running gateway.
     There(Client),
 }
 
@@ -125,7 +125,7 @@ impl Drop for Board {
     }
 }
 
-const NO_NOTICE: &str = "no open notice has this number; `tollgate status list` shows which there are";
+const NO_NOTICE: &str = "no open notice has this number; `tollgate status list` shows them";
 
 impl Board {
     fn open(path: &Path) -> Result<Board, String> {
@@ -164,7 +164,7 @@ fn say(said: Statement, wanted: Wanted, times: Option<(Moment, Moment)>) -> Resu
             Shown::of(&ledger.add_notice(notice).wait_here().map_err(failed)?, now)
         }
     };
-    Ok(format!("{} {} is written\n", shown.kind, shown.id.unwrap_or_default()))
+    Ok(format!("{} {} was written\n", shown.kind, shown.id.unwrap_or_default()))
 }
 
 fn list(config: &Path, as_json: bool) -> Result<String, String> {
@@ -200,18 +200,18 @@ fn close(config: &Path, id: i64) -> Result<String, String> {
             Shown::of(&closed.ok_or(NO_NOTICE)?, now)
         }
     };
-    Ok(format!("{} {id} is closed\n", shown.kind))
+    Ok(format!("{} {id} was closed\n", shown.kind))
 }
 
 fn made_up(config: &Path, until: Option<Moment>) -> Result<String, String> {
     let now: Seconds = until.map_or_else(unix_seconds, |until| until.0);
     let board = Board::open(config)?;
     let Board::Here(policy, status, ledger) = &board else {
-        return Err("a gateway has the ledger, or there is no file for one; this is for a file of its own".to_owned());
+        return Err("a gateway has the ledger open, or there is no file for one; name a file of its own".to_owned());
     };
     let StatusStore { entries, incidents, notices } = ledger.status_store(now).wait_here().map_err(failed)?;
     if !(entries.is_empty() && incidents.is_empty() && notices.is_empty()) {
-        return Err("the ledger has a history already; nothing is mixed into it".to_owned());
+        return Err("the ledger has a history already, and the made-up one must not be mixed with it".to_owned());
     }
     let names = publish::names(policy);
     let mut book = Book::new(status.clone());
@@ -223,7 +223,7 @@ fn made_up(config: &Path, until: Option<Moment>) -> Result<String, String> {
     for notice in example::notices(&names, now) {
         ledger.add_notice(notice).wait_here().map_err(failed)?;
     }
-    Ok(format!("a made-up history of {} products with {count} incidents is written\n", names.len()))
+    Ok(format!("a made-up history of {} products with {count} incidents was written\n", names.len()))
 }
 
 fn failed(refusal: Refusal) -> String {
