@@ -1,5 +1,5 @@
 //! Clients: listeners and their sockets, the PROXY protocol, and the connections of HTTP/1 and HTTP/2 that drive the
-//! gateway. What is asked and answered is decided below.
+//! gateway. Requests are judged in `gateway` and `policy`.
 
 pub mod accept;
 pub(crate) mod http1;

@@ -97,14 +97,14 @@ fn a_socket_that_was_left_behind_is_replaced_and_nothing_else_is() {
     client.request(&lookup("live"));
     client.response().assert_success();
     // A second gateway does not take the socket away from the first.
-    assert!(gateway.fails_to_start(&yaml).contains("somebody listens there"));
+    assert!(gateway.fails_to_start(&yaml).contains("another process listens there"));
     client.request(&lookup("live"));
     client.response().assert_success();
     drop((client, gateway));
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "a letter").unwrap();
     let gateway = Gateway::start(&Configuration::new(backend.address()).yaml());
-    assert!(gateway.fails_to_start(&yaml).contains("something else than a socket"));
+    assert!(gateway.fails_to_start(&yaml).contains("a file that is not a socket"));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "a letter");
     std::fs::remove_dir_all(&directory).unwrap();
 }

@@ -1,8 +1,8 @@
-//! A connection from the moment it is accepted to its first request: who is at the other end, and
-//! the handshake of TLS.
+//! A connection from the moment it is accepted to its first request: the PROXY protocol and the TLS
+//! handshake.
 //!
-//! Both have an allowance of their own. What fails here is closed and counted, and nothing that a
-//! peer has sent is logged. The connections of plain listeners take no step of this.
+//! Both have time limits of their own. A connection that fails here is closed and counted, and
+//! nothing that a peer has sent is logged. Connections of plain listeners need none of this.
 
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ use crate::policy::check::network::Networks;
 use crate::policy::http::head::Peer;
 use crate::telemetry::accept_metrics::{AcceptMetrics, Reason};
 
-/// The own end of a connection; a system call.
+/// The local address of a connection; a system call.
 pub fn local(stream: &Stream) -> Option<Local> {
     let digest = stream.get_socket_digest()?;
     let address = digest.local_addr()?;
@@ -34,7 +34,7 @@ pub fn local(stream: &Stream) -> Option<Local> {
         .or_else(|| path().map(|path| Local::Unix(path.to_owned())))
 }
 
-/// Who is at the other end; `None` when the connection is gone before it was looked at.
+/// The peer; `None` if the connection is closed already.
 pub fn peer(stream: &Stream, listener: &Listener) -> Option<Peer> {
     match listener.at {
         At::Unix { .. } => Some(Peer::Local),
@@ -46,8 +46,8 @@ pub fn peer(stream: &Stream, listener: &Listener) -> Option<Peer> {
     }
 }
 
-/// Takes the steps that a listener asks for; `None` when the connection has ended with one of them.
-/// A shutdown ends them as well, since nothing was asked yet.
+/// Takes the steps that a listener requires; `None` if the connection ended in one of them. A
+/// shutdown ends them as well, since there is no request yet.
 pub async fn receive(
     mut stream: Stream,
     listener: &Listener,
@@ -82,8 +82,8 @@ pub async fn receive(
     }
 }
 
-/// The address that a proxy states; `None` when it speaks for itself. Whoever may connect to a Unix
-/// socket is believed.
+/// The client's address as the proxy states it; `None` if the connection is the proxy's own. Every
+/// peer on a Unix socket is trusted.
 async fn stated(stream: &mut Stream, peer: Peer, proxies: &Networks) -> Result<Option<IpAddr>, Reason> {
     let listed = match peer {
         Peer::Address(address) => proxies.contains(address),

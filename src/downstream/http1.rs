@@ -1,8 +1,8 @@
 //! A client's HTTP/1 connection: heads and bodies in, responses out, one request after the other.
 //!
-//! Heads are read here and not by Pingora's own session, which cannot tell an idle connection from
-//! a slow head, buffers a megabyte before it refuses, and escapes bytes before anyone can judge
-//! them. The stream and its buffers are Pingora's. What a request means is `gateway.rs`.
+//! Heads are read here and not by Pingora's own session, which cannot tell an idle connection from a slow head, buffers
+//! a megabyte before it refuses, and escapes bytes before they can be checked. The stream and its buffers are
+//! Pingora's. Requests are judged in `gateway.rs`.
 
 use std::io::{self, Cursor};
 use std::time::{Duration, Instant};
@@ -24,41 +24,40 @@ use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{self, Http1Sink};
 use crate::telemetry::Occupied;
 
-/// Bytes that one read may bring.
+/// The most bytes of one read.
 const READ_BYTES: usize = 4096;
 
-/// Bytes that an idle connection has room for: most requests are smaller. It keeps nothing else, since
-/// there may be thousands of them.
+/// The buffer of an idle connection in bytes: most requests are smaller. It is small, since there may be thousands of
+/// idle connections.
 const IDLE_BYTES: usize = 1024;
 
-/// Bytes that an answer has room for at first: most are smaller.
+/// The initial buffer of an answer in bytes: most are smaller.
 const ANSWER_BYTES: usize = 2048;
 
-/// Bytes of an answer that are handed over first: no more than one record of TLS (RFC 8446, section 5.1).
-/// If that write fails, nothing has left that a client could read.
+/// The bytes of an answer that are written first: at most one TLS record (RFC 8446, section 5.1). If that write fails,
+/// the client can read nothing.
 const FIRST_BYTES: usize = 16 * 1024;
 
-/// Waits between the interim responses that find out whether a client that closed its side still
-/// listens. Clients put up with a few of them.
+/// The pauses between the interim responses that find out whether a client that closed its side is still connected.
+/// Clients tolerate a few of them.
 const PROBE_PAUSES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(500), Duration::from_secs(2)];
 
-/// How long a closing connection waits for the client to take the answer and close its side. A
-/// connection closed over unread bytes is reset, and a reset can destroy the answer on its way.
+/// How long a closing connection waits for the client to read the answer and close its side. A connection that is
+/// closed with unread bytes is reset, and a reset can discard the answer before the client has read it.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How long a quiet connection may still begin a request once the process is to end. The answer tells
-/// it to close; a connection that is closed at once may have a request on its way.
+/// How long an idle connection may still begin a request during a shutdown. Its answer says `close`; closing at once
+/// could lose a request that is on its way.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// Bytes that are read and thrown away meanwhile.
+/// The most bytes that are read and discarded during that time.
 const LINGER_BYTES: usize = 1 << 20;
 
-/// What a client that speaks HTTP/2 without being asked begins with, up to the blank line
-/// (RFC 9113, section 3.4). It cannot begin a request of HTTP/1.
+/// The start of the HTTP/2 preface, up to the blank line (RFC 9113, section 3.4). It cannot begin an HTTP/1 request.
 const HTTP2_PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
-/// Serves a connection until it ends, or until it turns out to speak HTTP/2 where that is allowed:
-/// then it is handed back with what has been read of it.
+/// Serves a connection until it ends. If it turns out to use HTTP/2 and that is allowed, returns it with what has been
+/// read from it.
 pub(crate) async fn serve(
     gateway: &Gateway,
     stream: Stream,
@@ -75,7 +74,7 @@ pub(crate) async fn serve(
     loop {
         let ended = match connection.read_head(&mut head, first).await {
             Ok(()) if first && h2c && head == HTTP2_PREFACE_HEAD => return Some(connection.unread(head)),
-            // On the heap for as long as it lasts, so that idle connections are not made larger by it.
+            // Boxed, so that it does not make idle connections larger.
             Ok(()) => Box::pin(answer(gateway, &mut connection, &head, peer, &mut ingress)).await,
             Err(HeadError::Nothing) => return None,
             Err(HeadError::Refused(problem)) => {
@@ -95,24 +94,24 @@ pub(crate) async fn serve(
     }
 }
 
-/// Refuses a connection without having read from it, when even listening would be too much.
+/// Refuses a connection without reading from it, when there are too many even for that.
 pub(crate) async fn refuse_unheard(gateway: &Gateway, stream: Stream, shutdown: &ShutdownWatch) {
     let mut connection = Connection::new(stream, gateway.snapshot().policy.limits, shutdown.clone());
     connection.refuse(gateway, &Lines::UNREADABLE, overloaded("far more connections than the limit")).await;
 }
 
-/// How a request leaves its connection.
+/// The state of a connection after a request.
 enum Ended {
     Reusable,
-    /// The answer was written and is the last.
+    /// The answer was written; the connection must be closed.
     Last,
     /// Nothing more can be sent.
     Broken,
 }
 
-/// Why there is no head.
+/// Why no head could be read.
 pub(crate) enum HeadError {
-    /// The connection ended, or stayed idle, between two requests: there is nothing to answer.
+    /// The connection ended, or was idle for too long, between two requests: there is nothing to answer.
     Nothing,
     Refused(Problem),
 }
@@ -135,7 +134,7 @@ async fn answer(
             return Ended::Last;
         }
     };
-    // One configuration from here to the end of the request.
+    // The request uses this snapshot to its end, even if the configuration is reloaded.
     let snapshot = gateway.snapshot();
     connection.limits = snapshot.policy.limits;
     let head = match Head::judge(lines, peer, &connection.limits.head) {
@@ -161,11 +160,11 @@ async fn answer(
     match answered {
         Answered::Gone => Ended::Broken,
         Answered::Written(settlement) => {
-            // A connection with a known client has its place.
+            // A connection of a known client counts against the limit, and may stay.
             if settlement.account().is_some() {
                 own_entrance.headroom = Headroom::Free;
             }
-            // What is still read of the body is no request in flight any more, and neither is a refusal.
+            // Neither discarding the rest of a body nor a refusal counts as a request in flight.
             let place = settlement.is_served_customer().then_some(occupied);
             let written = connection.send(settlement).await;
             drop(place);
@@ -180,7 +179,7 @@ async fn answer(
     }
 }
 
-/// Refuses bytes that are no head, with as much of the path as can be made out.
+/// Refuses bytes that cannot be parsed as a head, with as much of the path as can be recognized.
 async fn refuse_unreadable(gateway: &Gateway, connection: &mut Connection, bytes: &[u8], problem: Problem) {
     connection.refuse(gateway, &Lines::unreadable(bytes), problem).await;
 }
@@ -190,14 +189,14 @@ pub(crate) struct Connection {
     stream: Stream,
     limits: Limits,
     shutdown: ShutdownWatch,
-    /// Bytes that have arrived and belong to nobody yet.
+    /// Bytes that have arrived and are not part of a request yet.
     input: Vec<u8>,
     body: Vec<u8>,
-    /// What is left to be read of the request's body.
+    /// The rest of the request's body.
     pending: Pending,
     /// The client waits for `100 Continue`.
     expects_continue: bool,
-    /// The client can be sent interim responses, which HTTP/1.0 does not know.
+    /// Interim responses are allowed; HTTP/1.0 has none.
     takes_interim: bool,
     keep_alive: bool,
     out: Vec<u8>,
@@ -209,7 +208,7 @@ enum Pending {
     Nothing,
     Length(u64),
     Chunked(Decoder),
-    /// Nobody knows any more where the body ends: the connection cannot live on.
+    /// The end of the body cannot be found any more: the connection must be closed.
     Lost,
 }
 
@@ -229,8 +228,7 @@ impl Connection {
         }
     }
 
-    /// Reads up to the end of a head, which is moved into `head`. On a refusal `head` has what
-    /// had arrived.
+    /// Reads up to the end of a head, which is moved into `head`. On an error `head` has what has arrived so far.
     pub(crate) async fn read_head(&mut self, head: &mut Vec<u8>, first: bool) -> Result<(), HeadError> {
         head.clear();
         self.drop_blank_line();
@@ -239,7 +237,7 @@ impl Connection {
             for buffer in [&mut self.body, &mut self.out, &mut *head] {
                 *buffer = Vec::new();
             }
-            // A new connection has the allowance of a head, a used one that of an idle connection.
+            // A new connection has the time limit of a head, a used one that of an idle connection.
             let allowance = if first { self.limits.head_timeout } else { self.limits.idle_timeout };
             let since = Instant::now();
             self.wait_for_request(allowance).await?;
@@ -260,7 +258,7 @@ impl Connection {
         }
     }
 
-    /// Reads until a whole head has arrived, within its allowance and limits; where it ends.
+    /// Reads until a whole head has arrived, within its time limit and size limits; returns where it ends.
     async fn find_end_of_head(&mut self) -> Result<usize, Problem> {
         let begun = Instant::now();
         let mut scanned = 0;
@@ -285,8 +283,8 @@ impl Connection {
         }
     }
 
-    /// Drops the line end that old clients send behind a body (RFC 9112, section 2.2): a connection
-    /// with nothing else in it is idle.
+    /// Drops the line end that old clients send after a body (RFC 9112, section 2.2): a connection with nothing else in
+    /// its buffer is idle.
     fn drop_blank_line(&mut self) -> bool {
         let blank = self.input == b"\r\n";
         if blank {
@@ -295,7 +293,7 @@ impl Connection {
         blank
     }
 
-    /// Waits for the first byte of a request, within an allowance that a shutdown cuts short.
+    /// Waits for the first byte of a request, within a time limit that a shutdown shortens.
     async fn wait_for_request(&mut self, allowance: Duration) -> Result<(), HeadError> {
         self.input.reserve(IDLE_BYTES);
         let stopping = *self.shutdown.borrow();
@@ -311,13 +309,13 @@ impl Connection {
         if arrived { Ok(()) } else { Err(HeadError::Nothing) }
     }
 
-    /// Reads what has arrived; `false` at the end of the stream or when it is broken.
+    /// Reads what has arrived; `false` at the end of the stream or on an error.
     async fn read_more(&mut self) -> bool {
         self.input.reserve(READ_BYTES);
         matches!(self.stream.read_buf(&mut self.input).await, Ok(1..))
     }
 
-    /// Sets up for the body of a request.
+    /// Prepares for the body of a request.
     pub(crate) fn begin(&mut self, head: &Head<'_>, headroom: Headroom) {
         self.body.clear();
         self.out.reserve(ANSWER_BYTES);
@@ -331,8 +329,8 @@ impl Connection {
         self.keep_alive = head.keep_alive && headroom != Headroom::Full;
     }
 
-    /// Whether the rest of the body is worth reading so that the connection can live on. A client
-    /// that waits for `100 Continue` may send its body or not, which nobody could frame.
+    /// Whether the rest of the body can be read and discarded, so that the connection can be kept. A client that waits
+    /// for `100 Continue` may or may not send its body, so the next request could not be found.
     fn can_skip_body(&self) -> bool {
         match self.pending {
             Pending::Nothing => true,
@@ -342,7 +340,7 @@ impl Connection {
         }
     }
 
-    /// Whether the connection can live on after the answer to the request.
+    /// Whether the connection can be kept after the answer to the request.
     pub(crate) fn may_live_on(&self) -> bool {
         self.keep_alive && self.can_skip_body() && !*self.shutdown.borrow()
     }
@@ -352,13 +350,13 @@ impl Connection {
         &mut self.out
     }
 
-    /// What the answer says of the connection, once it is known whether it lives on.
+    /// The `Connection` header of the answer, once it is known whether the connection is kept.
     pub(crate) fn option(&mut self, version: Version, lives_on: bool) -> Option<&'static str> {
         self.keep_alive = lives_on;
         self.connection_option(version)
     }
 
-    /// What the answer says of the connection; HTTP/1.1 lives on in silence (RFC 9112, section 9.3).
+    /// The `Connection` header of the answer; HTTP/1.1 needs none to keep the connection (RFC 9112, section 9.3).
     fn connection_option(&self, version: Version) -> Option<&'static str> {
         match (self.keep_alive, version) {
             (false, _) => Some("close"),
@@ -367,7 +365,7 @@ impl Connection {
         }
     }
 
-    /// Reads and drops the rest of the body, within limits; whether that worked.
+    /// Reads and discards the rest of the body, within limits; returns whether that succeeded.
     pub(crate) async fn skip_body(&mut self) -> bool {
         let limit = usize::try_from(self.limits.drain_bytes).unwrap_or(usize::MAX);
         self.body.clear();
@@ -397,7 +395,7 @@ impl Connection {
                     self.pending = Pending::Length(left);
                 }
                 Pending::Chunked(mut decoder) => {
-                    // A decoder that stops half-way is ahead of the input, and nobody could go on.
+                    // If the decoder stops half-way, the position in the input is lost.
                     self.pending = Pending::Lost;
                     let body = &mut self.body;
                     let used = decoder.advance(&self.input, |data| {
@@ -421,7 +419,7 @@ impl Connection {
         }
     }
 
-    /// Refuses a request whose framing is in doubt; the connection ends with the answer.
+    /// Refuses a request whose framing is ambiguous; the connection is closed after the answer.
     async fn refuse(&mut self, gateway: &Gateway, lines: &Lines<'_>, problem: Problem) -> Ended {
         let snapshot = gateway.snapshot();
         self.out.clear();
@@ -433,7 +431,7 @@ impl Connection {
         }
     }
 
-    /// Sends the answer that the sink has collected, and settles it.
+    /// Sends the answer that the sink has collected, and settles the request.
     async fn send(&mut self, mut settlement: Settlement<'_>) -> Result<(), ()> {
         let allowance = self.limits.write_timeout;
         match timeout(allowance, self.hand_over(&mut settlement)).await {
@@ -448,9 +446,9 @@ impl Connection {
         }
     }
 
-    /// Hands the answer to the connection. The settlement is told at the first byte that can have left:
-    /// a first write that fails has sent nothing, nor has one that waits, and what a buffer of the stream
-    /// has taken leaves with its flush.
+    /// Writes the answer to the connection. The settlement begins, and charges a priced answer, at the first byte that
+    /// may have left: a first write that fails or is pending has sent nothing, and what is in the stream's own buffer
+    /// leaves when it is flushed.
     async fn hand_over(&mut self, settlement: &mut Settlement<'_>) -> io::Result<()> {
         let first = self.out.get(..FIRST_BYTES).unwrap_or(&self.out);
         let written = self.stream.write(first).await?;
@@ -480,17 +478,17 @@ impl Connection {
         }
     }
 
-    /// Gives the connection up, with what has been read of it in front of what is still to come.
+    /// Returns the connection's stream, with what has been read from it put back in front.
     fn unread(self, mut head: Vec<u8>) -> impl AsyncRead + AsyncWrite + Unpin + Send + 'static {
         head.extend_from_slice(&self.input);
         let (reader, writer) = tokio::io::split(self.stream);
         tokio::io::join(Cursor::new(head).chain(reader), writer)
     }
 
-    /// Closes our side, and waits a little for the client to take the answer and close its own.
+    /// Closes our side, and waits for a limited time for the client to read the answer and close its own.
     pub(crate) async fn linger(mut self) {
         let drain = async {
-            // A connection that is gone already needs no goodbye.
+            // Fails if the connection is closed already.
             let _ = self.stream.shutdown().await;
             let mut thrown_away = 0;
             while thrown_away < LINGER_BYTES {
@@ -523,8 +521,8 @@ impl Downstream for Connection {
         &self.body
     }
 
-    /// Watches the connection while an upstream works. Bytes that arrive are the next request's;
-    /// when they fill a head nothing more is read, and the watch ends in waiting.
+    /// Watches the connection during the exchange with the upstream. Bytes that arrive belong to the next request; when
+    /// they reach the size of a head, nothing more is read, and this waits forever.
     async fn gone(&mut self) {
         while self.input.len() <= self.limits.head.head_bytes() {
             self.input.reserve(READ_BYTES);
@@ -539,19 +537,18 @@ impl Downstream for Connection {
 }
 
 impl Connection {
-    /// Finds out whether a client that has closed its side still listens: its end of a connection
-    /// says the same when it is closed and when it is half-closed. An interim response, which
-    /// every client of HTTP/1.1 can simply discard (RFC 9110, section 15.2.1), makes the kernel of
-    /// one that is gone answer with a reset, and then refuse the next one. Returns when the
-    /// client is gone, and waits for ever when it listens. A client of HTTP/1.0 knows no interim
-    /// responses: it counts as one that listens, and gets its answer.
+    /// Finds out whether a client that has closed its side is still connected: a full close and a half-close look the
+    /// same from here. An interim response, which every HTTP/1.1 client can discard (RFC 9110, section 15.2.1), makes
+    /// the kernel of a disconnected client reply with a reset, so that writing the next one fails. Returns if the
+    /// client is disconnected, and waits forever if not. HTTP/1.0 has no interim responses: such a client counts as
+    /// connected, and gets its answer.
     async fn probed(&mut self) {
         const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
         if !self.takes_interim {
             return std::future::pending().await;
         }
         for pause in PROBE_PAUSES {
-            // One call writes all or nothing, so that a probe that is cancelled leaves no torn line.
+            // A single call writes all or nothing, so that a cancelled probe leaves no partial line.
             if !matches!(self.stream.write(INTERIM).await, Ok(written) if written == INTERIM.len())
                 || self.stream.flush().await.is_err()
             {

@@ -1,9 +1,9 @@
 //! A client's HTTP/2 connection: every stream is one request.
 //!
-//! Frames, flow control and their floods are the `h2` crate's; the limits here bound what one
-//! connection can hold, and `http2/wire.rs` what it can send and leave unread. Pingora's session on
-//! top of `h2` answers some refusals itself, without an error object, so streams are taken from
-//! `h2` directly. What a request means is `gateway.rs`.
+//! The `h2` crate handles frames and flow control, and floods of them; the limits here bound what one connection can
+//! hold, and those in `http2/abuse.rs` what it can send and leave unread. Pingora's session on top of `h2` answers some
+//! refusals itself, without an error object, so streams are taken from `h2` directly. Requests are judged in
+//! `gateway.rs`.
 
 pub(crate) mod abuse;
 mod blocks;
@@ -36,52 +36,51 @@ use crate::policy::respond::{self, Http2Sink};
 use crate::telemetry::{Busy, Occupied};
 use abuse::{Conduct, Waiting, Wire};
 
-/// Requests of one connection at a time.
+/// The most requests of one connection at a time.
 const MAX_CONCURRENT_STREAMS: u32 = 100;
 
-/// Decoded bytes of one head, as HTTP/2 counts them. It is well above the head limits, so that the
-/// gateway's own refusal comes first; a larger one ends the connection with ENHANCE_YOUR_CALM, before
-/// `h2` can answer it with a bare 431, which is not in the contract.
+/// The most decoded bytes of one head, as HTTP/2 counts them. It is well above the limits of heads, so that the
+/// gateway's own refusal comes first; a larger one ends the connection with ENHANCE_YOUR_CALM, before `h2` can answer
+/// it with a bare 431, which is not in the contract.
 const MAX_HEADER_LIST_BYTES: usize = 256 * 1024;
 
-/// What `h2` is told of it: more than ever gets there.
+/// The same limit for `h2`, which larger heads never reach.
 const ADVERTISED_HEADER_LIST_BYTES: u32 = 256 * 1024;
 
-/// Bytes that a client may send on one stream before we read them.
+/// The bytes that a client may send on one stream before we read them.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 
-/// Bytes that a client may send on all streams together before we read them.
+/// The bytes that a client may send on all streams together before we read them.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// Bytes of one answer that wait in memory while the client's network takes no more. What is longer
-/// is handed over bit by bit, within the allowance of an answer.
+/// The bytes of one answer that are buffered while the client does not read. A longer answer is sent in pieces, within
+/// the time limit of an answer.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Streams that the client has reset before we took them from `h2`. One more ends the connection:
-/// nobody changes their mind so often within one read (CVE-2023-44487).
+/// The most streams that the client may have reset before we took them from `h2`. One more ends the connection: no
+/// normal client resets so many within one read (CVE-2023-44487).
 const MAX_PENDING_RESETS: usize = 20;
 
-/// Streams that we have reset, and of which late frames are still put up with for a time.
+/// The most streams that we have reset and whose late frames are still ignored.
 const MAX_RESETS_REMEMBERED: usize = 50;
 
-/// How long that is.
+/// How long they are ignored.
 const RESETS_REMEMBERED_FOR: Duration = Duration::from_secs(1);
 
-/// Streams that we had to reset for the client's faults in the protocol. One more ends the
-/// connection, since each costs us more than the client (CVE-2025-8671).
+/// The most streams that we may have reset because of the client's protocol errors. One more ends the connection, since
+/// each costs us more than the client (CVE-2025-8671).
 const MAX_FAULTY_STREAMS: usize = 256;
 
-/// What a field takes in memory beside its own bytes: its places in the map of `http`.
+/// The memory of a field beside its own bytes: its entries in the map of the `http` crate.
 const FIELD_BYTES: usize = 128;
 
-/// Bytes of decoded heads that may be in hands for each request of the limit, of all connections
-/// together.
+/// The limit of decoded heads in memory, of all connections together, in bytes per request of `limits.requests`.
 const HEAD_BYTES_A_REQUEST: usize = 4 * 1024;
 
-/// The least that this comes to.
+/// The minimum of that limit.
 const LEAST_HEAD_BYTES_OF_ALL: usize = 1024 * 1024;
 
-/// How long a connection without open streams, which was told to end, waits for the client to do so.
+/// How long a connection without open streams that was sent a GOAWAY waits for the client to close it.
 const IDLE_STOP_ALLOWANCE: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends.
@@ -111,13 +110,13 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         return;
     };
     let mut shutdown = shutdown.clone();
-    // Once the connection is to end, the time by which it has ended, whatever the client does.
+    // Once the connection is to end, the time at which it is closed, whatever the client does.
     let mut stop_by: Option<Instant> = None;
     // Every stream's task holds a receiver, so the number of receivers is the number of streams.
     let (streams, _) = watch::channel(());
     let busy = Arc::new(Busy::default());
     let mut ingress = ingress;
-    // The first request has the allowance of a head; only then is a quiet connection an idle one.
+    // The first request has the time limit of a head; after it, a quiet connection is idle.
     let mut quiet_allowance = limits.head_timeout;
     loop {
         tokio::select! {
@@ -149,8 +148,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                     }
                 };
                 if is_too_large {
-                    // It is refused here and now, and its head is gone before another one is read: heads do
-                    // not wait for their turn, however many connections send them.
+                    // It is refused immediately, and its head is freed before another one is read, so that heads do not
+                    // pile up, however many connections send them.
                     let mut answered = Box::pin(answered);
                     if answered.as_mut().now_or_never().is_none() {
                         tokio::spawn(answered);
@@ -183,25 +182,25 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// The next request; `None` when the connection has ended, in order or not.
+/// The next request; `None` if the connection has ended, normally or not.
 async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<S, Bytes>,
 ) -> Option<(Request<RecvStream>, SendResponse<Bytes>)> {
     connection.accept().await?.ok()
 }
 
-/// Whether a head is larger than the limits, so that it takes much memory and is refused.
+/// Whether a head exceeds the limits, so that it will be refused and its memory should be freed soon.
 fn is_too_large(headers: &http::HeaderMap, limits: &Limits) -> bool {
     let bytes = || headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
     headers.len() > limits.head.header_lines || bytes() > limits.head.header_bytes
 }
 
-/// How long a connection that is told to end may go on with the streams that it has open.
+/// How long a connection that is to end may continue with its open streams.
 fn allowance_to_end(gateway: &Gateway, streams: &watch::Sender<()>) -> Duration {
     if streams.receiver_count() > 0 { gateway.snapshot().policy.grace() } else { IDLE_STOP_ALLOWANCE }
 }
 
-/// Comes back at a time, or never.
+/// Returns at a time, or never.
 async fn until(time: Option<Instant>) {
     match time {
         Some(time) => sleep(time.saturating_duration_since(Instant::now())).await,
@@ -209,7 +208,7 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-/// Returns when no stream has been open for so long.
+/// Returns when no stream has been open for this long.
 async fn idle(streams: &watch::Sender<()>, allowance: Duration) {
     streams.closed().await;
     sleep(allowance).await;
@@ -217,9 +216,9 @@ async fn idle(streams: &watch::Sender<()>, allowance: Duration) {
 
 /// How a request ended.
 struct Ended {
-    /// The client has taken the answer.
+    /// The client has received the answer.
     taken: bool,
-    /// There was no room on this connection, but there may be on another one.
+    /// There was no room on this connection, but there may be on another.
     turned_away: bool,
 }
 
@@ -246,7 +245,7 @@ async fn answer(
         continues: false,
         turned_away: false,
     };
-    // On the heap for as long as it lasts, so that a stream of which only the rest is read is small.
+    // Boxed, so that a stream of which only the rest of the body is read is small.
     let taken = Box::pin(exchange(snapshot, head, &mut client, peer, ingress)).await;
     let turned_away = client.turned_away;
     let Some(taken) = taken else { return Ended { taken: false, turned_away } };
@@ -254,7 +253,7 @@ async fn answer(
     Ended { taken, turned_away }
 }
 
-/// Judges a request and sends its answer; whether the client has taken it, and `None` where there is none.
+/// Judges a request and sends its answer; returns whether the client has received it, or `None` without an answer.
 async fn exchange(
     snapshot: Arc<Snapshot>,
     head: Parts,
@@ -266,8 +265,8 @@ async fn exchange(
     Some(client.send(settlement).await)
 }
 
-/// Judges a request and makes its answer ready in the client's sink; its settlement, and its place among
-/// those in flight as long as it needs one. The head is gone with it: what is refused keeps nothing.
+/// Judges a request and writes its answer to the client's sink; returns its settlement and, unless it was refused, its
+/// slot among the requests in flight. The head is freed here, so that a refused request keeps no memory.
 async fn judge<'g>(
     gateway: &'g Gateway,
     snapshot: &'g Snapshot,
@@ -290,7 +289,7 @@ async fn judge<'g>(
     let most = limits.requests.saturating_mul(HEAD_BYTES_A_REQUEST).max(LEAST_HEAD_BYTES_OF_ALL);
     let held = client.conduct.hold_head(bytes_of(&lines), &gateway.heads, most);
     let judged = match (held.as_ref(), client.fault()) {
-        (None, _) => Err(overloaded("the heads in hands have as many bytes as the limit")),
+        (None, _) => Err(overloaded("the heads of requests in flight have as many bytes as the limit")),
         (Some(_), Some(fault)) => Err(fault),
         (Some(_), None) => Head::judge(lines, peer, &limits.head),
     };
@@ -320,13 +319,13 @@ async fn judge<'g>(
     }
 }
 
-/// What a head takes in memory.
+/// The memory of a head in bytes.
 fn bytes_of(lines: &Lines<'_>) -> usize {
     let fields = lines.fields.iter().map(|field| field.name.len() + field.value.len() + FIELD_BYTES);
     fields.fold(lines.target.len(), usize::saturating_add)
 }
 
-/// One stream, both ways.
+/// One stream, in both directions.
 struct ClientStream<'g> {
     gateway: &'g Gateway,
     conduct: &'g Conduct,
@@ -341,16 +340,16 @@ struct ClientStream<'g> {
 }
 
 impl<'g> ClientStream<'g> {
-    /// Sends the response that the sink has collected, and settles it; whether all of it was taken. It is
-    /// due with its HEADERS, so these are only handed over when the client's network takes something, and
-    /// when the body may wait for windows that are shut.
+    /// Sends the response that the sink has collected, and settles the request; returns whether all of it was sent. It
+    /// is charged with its HEADERS, so these are only sent when the client's network accepts bytes, and when there is
+    /// room for the body to wait for closed windows.
     async fn send(&mut self, mut settlement: Settlement<'_>) -> bool {
         let allowance = self.limits.write_timeout;
         let begun = timeout(allowance, self.begin(&mut settlement)).await.unwrap_or(Err(Reason::CANCEL));
         let (mut stream, body, mut waiting) = match begun {
             Ok(begun) => begun,
             Err(reason) => {
-                // The client has heard nothing, so that nothing is charged.
+                // Nothing was sent, so nothing is charged.
                 self.respond.send_reset(reason);
                 settlement.broken_off();
                 return false;
@@ -374,11 +373,11 @@ impl<'g> ClientStream<'g> {
         taken
     }
 
-    /// Hands the head of the response over: from here on a priced one is charged.
+    /// Sends the head of the response; from here on a priced one is charged.
     ///
     /// # Errors
-    /// Why the stream is to be reset instead, and nothing of the response leaves: the client is gone, or
-    /// leaves too many answers waiting.
+    /// The reason for resetting the stream instead of sending anything: the client has disconnected, or does not read
+    /// too many answers.
     async fn begin(&mut self, settlement: &mut Settlement<'_>) -> Result<Begun<'g>, Reason> {
         let (conduct, unsent) = (self.conduct, &self.gateway.unsent);
         let Http2Sink { response, body, is_shared } = std::mem::take(&mut self.sink);
@@ -401,9 +400,8 @@ impl<'g> ClientStream<'g> {
         Ok((stream, body, waiting))
     }
 
-    /// Reads and drops what is left of the body, for a short time and within limits: a stream that is
-    /// dropped over it is reset with NO_ERROR (RFC 9113, section 8.1), and some clients take the reset for
-    /// the answer.
+    /// Reads and discards the rest of the body, for a limited time and within limits: a stream that is dropped with an
+    /// unread body is reset with NO_ERROR (RFC 9113, section 8.1), and some clients mistake that for the answer.
     async fn finish(mut self) {
         let limits = self.limits;
         self.body.clear();
@@ -411,7 +409,7 @@ impl<'g> ClientStream<'g> {
         let _ = timeout(limits.body_timeout.min(DRAIN_ALLOWANCE), self.receive(limit)).await;
     }
 
-    /// What is wrong with the head or the trailers that have come, beside what `h2` finds.
+    /// An error in the head or the trailers that `h2` does not report.
     fn fault(&self) -> Option<Problem> {
         let fault = self.conduct.fault_of(self.respond.stream_id().as_u32());
         fault.map(|fault| Problem::new(Row::MalformedRequest, fault.reason()))
@@ -420,7 +418,7 @@ impl<'g> ClientStream<'g> {
     async fn receive(&mut self, limit: usize) -> Result<(), Problem> {
         while let Some(piece) = self.incoming.data().await {
             let piece = piece.map_err(|_| Problem::new(Row::MalformedRequest, "the stream ended within the body"))?;
-            // Released even if it is refused next: the connection's window is shared.
+            // Released even if it is refused next, since the connection's window is shared.
             let _ = self.incoming.flow_control().release_capacity(piece.len());
             self.conduct.took(piece.len());
             if self.body.len().saturating_add(piece.len()) > limit {
@@ -428,7 +426,7 @@ impl<'g> ClientStream<'g> {
             }
             self.body.extend_from_slice(&piece);
         }
-        // Nobody needs trailers, and they may be as large as a head.
+        // Trailers are dropped, since they are not used and may be as large as a head.
         if self.incoming.trailers().await.is_err() {
             return Err(Problem::new(Row::MalformedRequest, "the stream ended within the trailers"));
         }
@@ -436,11 +434,11 @@ impl<'g> ClientStream<'g> {
     }
 }
 
-/// A response whose head was handed over: its stream, its body, and the room for it to wait in.
+/// A response whose head was sent: its stream, its body, and its share of the bytes that may wait.
 type Begun<'c> = (SendStream<Bytes>, Bytes, Option<Waiting<'c>>);
 
-/// Hands a body to the client as fast as its windows and its network allow; whether all of it was
-/// taken. `waits` is told when it cannot go at once.
+/// Sends a body as fast as the client's windows and network allow; returns whether all of it was sent. `waits` is
+/// called when it cannot be sent at once.
 async fn send_body(
     stream: &mut SendStream<Bytes>,
     mut body: Bytes,
@@ -467,7 +465,7 @@ async fn send_body(
     true
 }
 
-/// How many bytes the client's windows have room for, once they have some; `None` when it is gone.
+/// Waits until the client's windows have room, and returns for how many bytes; `None` if the client has disconnected.
 async fn capacity(stream: &mut SendStream<Bytes>) -> Option<usize> {
     poll_fn(|context| stream.poll_capacity(context)).await?.ok()
 }
@@ -491,7 +489,7 @@ impl Downstream for ClientStream<'_> {
     }
 
     async fn gone(&mut self) {
-        // Any reset, and any end of the connection, is the end of the client's interest.
+        // After a reset or the end of the connection, the client does not want the answer any more.
         let _ = poll_fn(|context| self.respond.poll_reset(context)).await;
     }
 }

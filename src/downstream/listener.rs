@@ -1,8 +1,8 @@
-//! Where clients connect, and what is spoken there.
+//! The listeners: their addresses and protocols.
 //!
-//! Listeners are a part of the configuration of their own, apart from the policy, and can be
-//! compared: other listeners need other sockets, while a policy can be exchanged under way. Certificates
-//! follow their files and so are no difference. What happens to a connection is `arrival.rs`.
+//! Listeners are separate from the policy and can be compared: changed listeners need other sockets, while a policy can
+//! be replaced at any time. Certificates follow their files, so a new certificate is not a change. Connections are
+//! handled in `serve.rs`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,7 +12,7 @@ use crate::platform::tls::server::ServerTls;
 use crate::policy::check::network::Networks;
 use crate::policy::page::ListenerScope;
 
-/// Bytes of the path of a Unix socket: what the kernel has room for, less the zero at its end.
+/// The longest path of a Unix socket in bytes: the kernel's limit without the terminating zero.
 pub const MAX_UNIX_PATH_BYTES: usize = 107;
 
 /// All listeners, at least one; no two share an address.
@@ -23,33 +23,33 @@ pub struct Listeners(pub Box<[Listener]>);
 #[derive(Debug, PartialEq)]
 pub struct Listener {
     pub at: At,
-    /// HTTP/2 without TLS is spoken as well.
+    /// HTTP/2 without TLS is allowed as well.
     pub h2c: bool,
     pub tls: Option<ServerTls>,
-    /// The peers that must state the client's address with the PROXY protocol; `None`: nobody does.
+    /// The peers that must state the client's address with the PROXY protocol; `None`: the protocol is off.
     pub proxies: Option<Networks>,
-    /// What is behind it.
+    /// What it serves.
     pub serves: ListenerScope,
 }
 
-/// Where a listener is.
+/// The address or path of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum At {
     Address(SocketAddr),
     Unix {
         path: PathBuf,
-        /// Who may connect, as bits of the file's mode.
+        /// Who may connect, as the mode of the file.
         mode: u32,
     },
 }
 
 impl Listener {
-    /// One that speaks HTTP/1 alone, without TLS.
+    /// A listener for HTTP/1 only, without TLS.
     pub fn plain(address: SocketAddr) -> Listener {
         Listener { at: At::Address(address), h2c: false, tls: None, proxies: None, serves: ListenerScope::All }
     }
 
-    /// Whether a connection is ready for its first request as soon as it is accepted.
+    /// Whether connections need neither a TLS handshake nor a PROXY header.
     pub fn is_plain(&self) -> bool {
         self.tls.is_none() && self.proxies.is_none()
     }
@@ -66,7 +66,7 @@ impl fmt::Display for Listener {
 }
 
 impl At {
-    /// Whether two listeners would be in each other's way. `[::]` takes IPv4 connections as well.
+    /// Whether two listeners would conflict. `[::]` accepts IPv4 connections as well.
     pub fn clashes_with(&self, other: &At) -> bool {
         match (self, other) {
             (At::Address(one), At::Address(two)) => {
@@ -77,7 +77,7 @@ impl At {
         }
     }
 
-    /// Whether a connection that arrived at this local address has come here.
+    /// Whether a connection with this local address came through this listener.
     fn receives(&self, local: &Local) -> Receives {
         match (self, local) {
             (At::Address(own), Local::Address(local)) if own.port() == local.port() => {
@@ -96,7 +96,7 @@ impl At {
     }
 }
 
-/// The own end of a connection.
+/// The local address of a connection.
 #[derive(Clone, Debug)]
 pub enum Local {
     Address(SocketAddr),
@@ -110,7 +110,7 @@ enum Receives {
     Not,
 }
 
-/// Whether a socket that is bound to the first address takes connections to the second.
+/// Whether a socket that is bound to the first address accepts connections to the second.
 fn covers(bound: IpAddr, other: IpAddr) -> bool {
     let (bound, other) = (bound.to_canonical(), other.to_canonical());
     match bound {
@@ -121,13 +121,12 @@ fn covers(bound: IpAddr, other: IpAddr) -> bool {
 }
 
 impl Listeners {
-    /// One that speaks HTTP/1 alone, without TLS.
+    /// A listener for HTTP/1 only, without TLS.
     pub fn plain(address: SocketAddr) -> Listeners {
         Listeners([Listener::plain(address)].into())
     }
 
-    /// The listener of a connection. Where there is but one, `local` is not asked: it costs a system
-    /// call.
+    /// The listener of a connection. If there is only one, `local` is not called, since it costs a system call.
     pub fn of(&self, local: impl FnOnce() -> Option<Local>) -> Option<&Listener> {
         if let [only] = &*self.0 {
             return Some(only);

@@ -1,35 +1,34 @@
-//! The PROXY protocol, versions 1 and 2: a proxy states the client's address in front of everything
-//! else on a connection.
+//! The PROXY protocol, versions 1 and 2: a proxy states the client's address at the start of a
+//! connection.
 //!
-//! The header's own end is found here, so that not a byte behind it is taken; what it says is
-//! parsed by the `proxy-header` crate. Who may state anything, and for how long it is waited for, is
-//! `arrival.rs`.
+//! The end of the header is found here, so that not a byte after it is consumed; the `proxy-header`
+//! crate parses its content. Which peers may send it, and its time limit, are in `accept.rs`.
 
 use std::net::IpAddr;
 
 use proxy_header::{ParseConfig, Protocol, ProxyHeader};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// What version 2 begins with.
+/// The start of version 2.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
-/// What version 1 begins with.
+/// The start of version 1.
 const GREETING: &[u8] = b"PROXY ";
 
-/// Bytes of a header of version 1, which is one line.
+/// The most bytes of a header of version 1, which is one line.
 const MAX_LINE_BYTES: usize = 107;
 
-/// Bytes of version 2 up to and with the length of the rest.
+/// The bytes of version 2 up to and including the length of the rest.
 const FIXED_BYTES: usize = 16;
 
-/// Bytes of the rest: addresses, and what else a proxy may say of the connection.
+/// The most bytes of the rest: addresses and further information about the connection.
 const MAX_REST_BYTES: usize = 4096;
 
-/// Bytes that a connection is read by, so that a line costs few system calls. What is read beyond
-/// the header stays with the connection.
+/// The read buffer in bytes, so that a line costs few system calls. What is read beyond the header
+/// stays with the connection.
 pub const READ_BUFFER_BYTES: usize = 4096;
 
-/// Why nothing was stated.
+/// Why there is no valid header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unstated {
     /// The connection ended before the header did.
@@ -37,11 +36,11 @@ pub enum Unstated {
     Malformed,
 }
 
-/// Reads a header: the client's address, or `None` if the proxy speaks for itself, as it does when
-/// it looks whether somebody is there.
+/// Reads a header: the client's address, or `None` if the connection is the proxy's own, such as a
+/// health check.
 ///
 /// # Errors
-/// There is no sound header.
+/// There is no valid header.
 pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<IpAddr>, Unstated> {
     // The shortest header has fifteen bytes.
     let mut header = vec![0; SIGNATURE.len()];
@@ -87,7 +86,7 @@ fn parse(header: &[u8]) -> Result<Option<IpAddr>, Unstated> {
 mod tests {
     use super::*;
 
-    /// A header of version 2 from its command, its family and what stands behind its length.
+    /// A header of version 2 from its command, its family and what follows its length.
     fn second(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
         let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
         [&SIGNATURE, [command, family].as_slice(), &length, rest].concat()

@@ -1,5 +1,5 @@
-//! One connection of a listener, from the moment it is accepted to its end: whether there is room for it, who is
-//! at the other end, and which version of HTTP drives the gateway.
+//! One connection of a listener, from the moment it is accepted to its end: whether there is room for it, its PROXY
+//! header and TLS handshake, and its version of HTTP.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub async fn serve(gateway: &Arc<Gateway>, stream: Stream, listener: &Listener, 
     let limits = gateway.snapshot().policy.limits;
     let shares = gateway.shares(&limits);
     if before >= shares.connections.saturating_add(shares.heard_out) {
-        // An answer over TLS would cost a handshake, which is dearer than listening.
+        // An answer over TLS would need a handshake, which is more expensive than reading the request.
         return match listener.tls {
             None => http1::refuse_unheard(gateway, stream, shutdown).await,
             Some(_) => gateway.arrivals().count(Reason::Overloaded),
@@ -28,7 +28,7 @@ pub async fn serve(gateway: &Arc<Gateway>, stream: Stream, listener: &Listener, 
     let arrived = if listener.is_plain() {
         accept::peer(&stream, listener).map(|peer| (stream, peer))
     } else {
-        // On the heap, so that plain connections are not made larger by what they never do.
+        // Boxed, so that it does not make plain connections larger.
         Box::pin(accept::receive(stream, listener, &limits, gateway.arrivals(), shutdown)).await
     };
     let Some((stream, peer)) = arrived else { return };

@@ -1,8 +1,7 @@
-//! The sockets that are listened on: bound here, or taken over from a process before this one, and
-//! given to Pingora.
+//! The listening sockets: bound here, or taken over from a previous process, and passed to Pingora.
 //!
-//! Pingora could bind them as well, but its failure to do so ends a task and leaves the process
-//! alive; and whoever hands his sockets to a successor must still have them. Which there are is
+//! Pingora could bind them as well, but if it fails, only a task ends and the process stays alive;
+//! and the sockets must be kept here to be handed to a successor. The listeners themselves are in
 //! `listener.rs`.
 
 use std::fs::Permissions;
@@ -26,10 +25,10 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_w
 use crate::downstream::listener::{At, Listener, Listeners};
 use crate::downstream::proxy_protocol::READ_BUFFER_BYTES;
 
-/// Connections that may wait to be accepted; the kernel has a limit of its own below.
+/// The most connections that may wait to be accepted; the kernel's own limit is lower.
 const BACKLOG: i32 = 65_535;
 
-/// A socket that is listened on.
+/// A listening socket.
 #[derive(Debug)]
 pub struct Socket {
     /// Its address or path.
@@ -38,7 +37,7 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// One that was made by another process.
+    /// A socket that was made by another process.
     pub fn taken_over(name: String, socket: OwnedFd) -> Socket {
         Socket { name, socket }
     }
@@ -50,13 +49,14 @@ impl AsFd for Socket {
     }
 }
 
-/// All sockets of a process, until it closes them. Whoever was given one has it longer.
+/// All listening sockets of the process, until it closes them. A successor that was handed one
+/// keeps it.
 #[derive(Debug)]
 pub struct Sockets(Mutex<Vec<Socket>>);
 
 impl Sockets {
-    /// Listens everywhere. What was taken over is used where it has the same name; of the rest,
-    /// this process closes its own end.
+    /// Opens all listeners. A socket that was taken over is used if it has the same name; the
+    /// others are closed in this process.
     ///
     /// # Errors
     /// A message for the operator.
@@ -85,10 +85,10 @@ impl Sockets {
         Ok(Sockets(Mutex::new(sockets)))
     }
 
-    /// Copies of all of them.
+    /// Duplicates all of them.
     ///
     /// # Errors
-    /// When the process has too few file descriptors.
+    /// If the process has too few file descriptors.
     pub fn copies(&self) -> Result<Vec<Socket>, String> {
         self.copies_of(|_| true)
     }
@@ -101,7 +101,7 @@ impl Sockets {
         self.held().iter().filter(|socket| is_wanted(&socket.name)).map(copy).collect()
     }
 
-    /// Lets all of them go.
+    /// Closes all of them.
     pub fn close(&self) {
         self.held().clear();
     }
@@ -110,10 +110,10 @@ impl Sockets {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A service for clients on all listeners. `begun` is let go when it accepts connections.
+    /// A service for clients on all listeners. `begun` is dropped when it accepts connections.
     ///
     /// # Errors
-    /// When the process has too few file descriptors.
+    /// If the process has too few file descriptors.
     pub fn serve<A>(
         &self,
         name: &str,
@@ -133,7 +133,7 @@ impl Sockets {
     /// A service for one address, with a thread of its own.
     ///
     /// # Errors
-    /// When the process has too few file descriptors.
+    /// If the process has too few file descriptors.
     pub fn serve_one<A>(
         &self,
         name: &str,
@@ -150,11 +150,11 @@ impl Sockets {
     }
 }
 
-/// A service of Pingora's with the sockets that it is to listen on.
+/// A Pingora service with its listening sockets.
 pub struct Listening<A> {
     service: Service<A>,
     sockets: Vec<Socket>,
-    /// Let go when connections are accepted.
+    /// Dropped when connections are accepted.
     begun: Option<Sender<()>>,
 }
 
@@ -179,7 +179,7 @@ impl<A: ServerApp + Send + Sync + 'static> pingora_core::services::Service for L
     }
 }
 
-/// What a socket is called, by Pingora as well.
+/// The name of a socket, which Pingora uses as well.
 fn name(at: &At) -> String {
     match at {
         At::Address(address) => address.to_string(),
@@ -193,7 +193,7 @@ fn on_address(address: SocketAddr) -> Result<OwnedFd, String> {
         let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
         sockopt::set_socket_reuseaddr(&socket, true)?;
         if address.is_ipv6() && address.ip().is_unspecified() {
-            // Both kinds of addresses, whatever the machine's own default is.
+            // IPv4 and IPv6, whatever the machine's default is.
             sockopt::set_ipv6_v6only(&socket, false)?;
         }
         bind(&socket, &address)?;
@@ -206,8 +206,8 @@ fn on_address(address: SocketAddr) -> Result<OwnedFd, String> {
     })
 }
 
-/// Makes a socket at a path. What is there is removed only if it is a socket that nobody listens on
-/// any more, as a process leaves it behind.
+/// Makes a socket at a path. An existing file is removed only if it is a socket on which no process
+/// listens any more.
 fn on_path(path: &Path, mode: u32) -> Result<OwnedFd, String> {
     let cannot = |why: &str| Err(format!("cannot listen on {}: {why}", path.display()));
     if path.to_str().is_none() {
@@ -215,16 +215,16 @@ fn on_path(path: &Path, mode: u32) -> Result<OwnedFd, String> {
     }
     match std::fs::symlink_metadata(path) {
         Ok(there) if !there.file_type().is_socket() => {
-            return cannot("there is something else than a socket; remove it, or choose another path");
+            return cannot("a file that is not a socket exists there; remove it, or choose another path");
         }
         Ok(_) if UnixStream::connect(path).is_ok() => {
-            return cannot("somebody listens there; end that process, or choose another path");
+            return cannot("another process listens there; end that process, or choose another path");
         }
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return cannot(&format!("{error}; choose another path")),
     }
-    // It may be there or not: what counts is whether a new one can be made.
+    // The file may not exist: what matters is whether a new one can be made.
     let _ = std::fs::remove_file(path);
     let listening = || {
         let socket = UnixListener::bind(path)?;
@@ -236,12 +236,12 @@ fn on_path(path: &Path, mode: u32) -> Result<OwnedFd, String> {
     match listening() {
         Ok(socket) => Ok(socket),
         Err::<_, std::io::Error>(error) => {
-            cannot(&format!("{error}; make its directory, and let this user write there"))
+            cannot(&format!("{error}; make its directory, and allow this user to write there"))
         }
     }
 }
 
-/// A listener as Pingora knows it.
+/// A listener for Pingora.
 fn endpoint(listener: &Listener) -> ListenerConfig {
     let endpoint = match &listener.at {
         At::Address(address) => ListenerConfig::tcp(address.to_string()),

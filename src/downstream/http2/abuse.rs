@@ -1,9 +1,9 @@
-//! The bytes under a client's HTTP/2 connection, and how the client conducts itself with them.
+//! The byte stream under a client's HTTP/2 connection, and the limits on its abuse.
 //!
-//! The `h2` crate answers pings and settings, skips what it need not know and waits for ever to
-//! write. None of that makes it hold more memory, but it lets a client keep us busy for nothing, or
-//! keep a connection that it does not read from. What is not a request costs a client its
-//! connection here; the frames themselves are `h2`'s.
+//! The `h2` crate answers pings and settings, skips unknown frames, and waits to write without a
+//! time limit. None of that makes it use more memory, but it lets a client keep us busy for
+//! nothing, or keep a connection from which it does not read. Here, a client that sends too much
+//! beside its requests loses its connection; `h2` handles the frames themselves.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -21,83 +21,85 @@ use tokio::time::{Sleep, sleep};
 use super::blocks::{Blocks, Fault};
 use crate::gateway::unsent::{Share, Unsent};
 
-/// Bytes that a connection may send beside what its requests are made of: pings, settings, window
-/// updates, the frames around the data. That is some 70,000 pings, and as much as all its windows let
-/// it send before we read.
+/// The bytes that a connection may send beside its requests: pings, settings, window updates, frame
+/// headers. That is some 70,000 pings, and as much as all its windows let it send before we read.
 const OVERHEAD_BYTES: u64 = 1280 * 1024;
 
-/// Bytes of these after which a connection is read slowly: [`TURN_BYTES`], and then nothing for
-/// [`SLOW_PAUSE`]. A flood costs little then, and a sound client never comes here, since its requests
-/// add more than they are made of.
+/// The bytes of these after which a connection is read slowly: [`TURN_BYTES`], and then nothing for
+/// [`SLOW_PAUSE`]. A flood is cheap then. A normal client does not get here, since each of its
+/// requests adds more to its budget than it uses.
 const OVERHEAD_BYTES_AT_ONCE: u64 = 128 * 1024;
 const SLOW_PAUSE: Duration = Duration::from_millis(10);
 
-/// How many of these bytes each piece of a body costs, beside the frame around it: that many more
-/// make it as much work as a piece of usual size.
+/// The bytes that each piece of a body costs, beside its frame header, so that tiny pieces are as
+/// expensive as the work they cause.
 const OVERHEAD_BYTES_A_PIECE: u64 = 64;
 
-/// How many of these bytes each request adds: its head and, when its body is refused, a window.
+/// The bytes that each request adds to the budget: its head and, if its body is refused, a window.
 const OVERHEAD_BYTES_A_REQUEST: u64 = 80 * 1024;
 
-/// Requests that a connection may give up beyond those that it takes the answer to. Proxies give up
-/// all of theirs at once when a backend hangs; this is more than two times all that they may have.
+/// The most requests that a client may cancel on a connection beyond those whose answers it
+/// receives. Proxies cancel all of theirs at once when a backend hangs; this is more than twice as
+/// many as they may have open.
 const MAX_GIVEN_UP: u64 = 256;
 
-/// Bytes of answers that wait for one connection's client to make room for them. One answer may
+/// The most bytes of answers that may wait for one connection's client to read. A single answer may
 /// always wait, however long it is.
 const MAX_UNSENT_BYTES: usize = 1024 * 1024;
 
-/// Bytes of decoded heads that one connection may have in hands, as they stand in memory: as many as a
-/// hundred usual requests have, or some thirty of the largest.
+/// The most memory of decoded heads on one connection, in bytes: enough for a hundred usual
+/// requests, or some thirty of the largest.
 const MAX_HEAD_BYTES: usize = 1024 * 1024;
 
-/// Streams whose faults are remembered until they are judged: more than there can be at a time.
+/// The most streams whose errors are remembered until they are judged: more than can be open at a
+/// time.
 const MAX_FAULTS_REMEMBERED: usize = 256;
 
-/// Bytes that are read of one connection before others have their turn: a flood of small frames keeps a
-/// thread busy for some 0.2 ms with them.
+/// The bytes that are read from one connection before others have their turn. In a flood of small
+/// frames, they keep a thread busy for some 0.2 ms.
 const TURN_BYTES: usize = 16 * 1024;
 
-/// How long the end of a connection is put off that ends by the client's fault. Whoever floods one
-/// connection after the other gets around to few of them then, and most of what it sends is never read.
+/// How long closing is delayed if the client is at fault. It slows down a client that floods one
+/// connection after the other, and most of what it sends is never read.
 const CLOSE_DELAY: Duration = Duration::from_millis(100);
 
-/// What a client has done on one connection so far.
+/// The behaviour of a client on one connection so far.
 #[derive(Debug, Default)]
 pub(super) struct Conduct {
-    /// Bytes that arrived, and what pieces of bodies cost beside them.
+    /// Bytes that arrived, and the cost of pieces of bodies.
     received: AtomicU64,
-    /// Bytes of bodies that were taken.
+    /// Bytes of bodies that were read.
     useful: AtomicU64,
     requests: AtomicU64,
     answered: AtomicU64,
     given_up: AtomicU64,
     unsent: AtomicUsize,
     heads: AtomicUsize,
-    /// Requests were turned away for want of room: the client should try another connection.
+    /// Requests were refused because this connection has no room: the client should open another
+    /// one.
     pub(super) sent_away: Signal,
-    /// A head is larger than any may be, and nothing more is read.
+    /// A head exceeds the limit, and nothing more is read.
     pub(super) too_large: Signal,
-    /// What is wrong with heads and trailers, by their streams, beside what `h2` finds.
+    /// Errors in heads and trailers that `h2` does not report, by stream.
     faults: Mutex<VecDeque<(u32, Fault)>>,
-    /// A request of a known client was let in, so that the connection counts as one that has a place.
+    /// A request of a known client was admitted, so the connection may stay.
     welcome: AtomicBool,
-    /// The client's network takes nothing at the moment.
+    /// Writes to the client are blocked at the moment.
     stalled: AtomicBool,
-    /// Told when it does again.
+    /// Notified when they are possible again.
     flows: Notify,
-    /// The connection ends by our wish.
+    /// We are closing the connection, and the client is not at fault.
     leaving: AtomicBool,
 }
 
-/// Bytes of a connection, counted for as long as this lives.
+/// Bytes of a connection, counted until this is dropped.
 pub(super) struct Counted<'c> {
     of: &'c AtomicUsize,
     bytes: usize,
 }
 
 impl<'c> Counted<'c> {
-    /// Counts bytes; how many there were before.
+    /// Counts bytes; also returns how many there were before.
     fn among(of: &'c AtomicUsize, bytes: usize) -> (Counted<'c>, usize) {
         let before = of.fetch_add(bytes, Ordering::Relaxed);
         (Counted { of, bytes }, before)
@@ -110,47 +112,48 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// Bytes of an answer that the client's windows may not have room for.
+/// Bytes of an answer that may have to wait for the client's windows.
 pub(super) struct Waiting<'c> {
     bytes: Counted<'c>,
-    /// `None` while the connection has nothing else that waits.
+    /// `None` while nothing else waits on the connection.
     share: Option<Share<'c>>,
 }
 
 impl<'c> Waiting<'c> {
-    /// The answer has to wait: it counts among those of its account.
+    /// The answer has to wait: it is counted for its account.
     pub(super) fn waits(&mut self, account: Option<&Arc<str>>, unsent: &'c Unsent) {
         self.share.get_or_insert_with(|| unsent.share_anyway(account, self.bytes.bytes));
     }
 }
 
 impl Conduct {
-    /// A request has begun.
+    /// Counts the start of a request.
     pub(super) fn begun(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A piece of a body was taken, which had so many bytes.
+    /// Counts a piece of a body with this many bytes.
     pub(super) fn took(&self, bytes: usize) {
         self.received.fetch_add(OVERHEAD_BYTES_A_PIECE, Ordering::Relaxed);
         self.useful.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// A request has ended, and the client has taken the answer or not.
+    /// Counts the end of a request, and whether the client has received the answer.
     pub(super) fn ended(&self, answered: bool) {
         let count = if answered { &self.answered } else { &self.given_up };
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether the client resets far more than it asks for: each reset is cheap for it, and leaves
-    /// us with a request that was begun for nothing.
+    /// Whether the client cancels too many requests: a reset is cheap for it, and makes us begin a
+    /// request for nothing.
     pub(super) fn gives_up_too_often(&self) -> bool {
         let allowed = self.answered.load(Ordering::Relaxed).saturating_add(MAX_GIVEN_UP);
         self.given_up.load(Ordering::Relaxed) > allowed
     }
 
-    /// Makes sure that an answer of so many bytes may wait, should it have to; `None` when too many of
-    /// this client's or of its account's wait already. One may always.
+    /// Reserves room for an answer of this many bytes to wait, should it have to; `None` if too
+    /// many bytes of this connection or of its account wait already. A single answer may always
+    /// wait.
     pub(super) fn let_wait<'c>(
         &'c self,
         account: Option<&Arc<str>>,
@@ -167,8 +170,8 @@ impl Conduct {
         unsent.share(account, bytes).map(|share| Waiting { bytes: counted, share: Some(share) })
     }
 
-    /// Counts the bytes of a decoded head, as they stand in memory; `None` when this connection, or all
-    /// together, have too many in hands.
+    /// Counts the memory of a decoded head in bytes; `None` if this connection, or all together,
+    /// have too many.
     pub(super) fn hold_head<'c>(
         &'c self,
         bytes: usize,
@@ -181,7 +184,7 @@ impl Conduct {
         fits.then_some([own, among_all])
     }
 
-    /// Notes what is wrong with a stream's head or trailers.
+    /// Remembers an error in a stream's head or trailers.
     fn found(&self, stream: u32, fault: Fault) {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         if faults.len() >= MAX_FAULTS_REMEMBERED {
@@ -190,14 +193,14 @@ impl Conduct {
         faults.push_back((stream, fault));
     }
 
-    /// What is wrong with a stream's head or trailers, beside what `h2` finds; said once.
+    /// Takes the error in a stream's head or trailers, if there is one that `h2` does not report.
     pub(super) fn fault_of(&self, stream: u32) -> Option<Fault> {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         let place = faults.iter().position(|(of, _)| *of == stream)?;
         faults.remove(place).map(|(_, fault)| fault)
     }
 
-    /// A request of a known client was let in.
+    /// A request of a known client was admitted.
     pub(super) fn welcomes(&self) {
         self.welcome.store(true, Ordering::Relaxed);
     }
@@ -207,12 +210,12 @@ impl Conduct {
         self.welcome.load(Ordering::Relaxed)
     }
 
-    /// Whether the client's network takes nothing at the moment.
+    /// Whether writes to the client are blocked at the moment.
     pub(super) fn is_stalled(&self) -> bool {
         self.stalled.load(Ordering::Acquire)
     }
 
-    /// Returns when the client's network takes something.
+    /// Returns when writes to the client are possible.
     pub(super) async fn flowing(&self) {
         told(&self.flows, || !self.is_stalled()).await;
     }
@@ -223,12 +226,12 @@ impl Conduct {
         }
     }
 
-    /// The connection is to end, and not by the client's fault.
+    /// The connection is to end, and the client is not at fault.
     pub(super) fn leaves(&self) {
         self.leaving.store(true, Ordering::Relaxed);
     }
 
-    /// Counts bytes that arrived, and judges how many more have than requests are made of.
+    /// Counts bytes that arrived, and compares them with those that the requests account for.
     fn received(&self, bytes: usize) -> Overhead {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let received = self.received.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
@@ -245,7 +248,7 @@ impl Conduct {
     }
 }
 
-/// Something that is said once, and that others can wait for.
+/// A flag that is set once, and that others can wait for.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
     is_given: AtomicBool,
@@ -258,17 +261,17 @@ impl Signal {
         self.gives.notify_waiters();
     }
 
-    /// Returns once it was given.
+    /// Returns once it is set.
     pub(super) async fn given(&self) {
         told(&self.gives, || self.is_given.load(Ordering::Acquire)).await;
     }
 }
 
-/// Returns once something holds of which others are told by a `Notify`.
+/// Returns once a condition holds whose changes a `Notify` reports.
 async fn told(of_it: &Notify, holds: impl Fn() -> bool) {
     loop {
         let mut told = std::pin::pin!(of_it.notified());
-        // Whatever happens from here on is heard of.
+        // From here on no notification is missed.
         told.as_mut().enable();
         if holds() {
             return;
@@ -277,38 +280,38 @@ async fn told(of_it: &Notify, holds: impl Fn() -> bool) {
     }
 }
 
-/// How much a client sends beside its requests.
+/// How much a client has sent beside its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Overhead {
     Usual,
-    /// More than anybody needs.
+    /// More than a normal client needs.
     Much,
     /// So much that the connection ends.
     TooMuch,
 }
 
-/// A client's stream that fails when the client sends far too much beside its requests, or takes
-/// nothing for longer than an answer may take. Its end is put off when the client is at fault.
+/// A client's stream that fails if the client sends far too much beside its requests, or does not
+/// read for longer than the time limit of an answer. Closing is delayed if the client is at fault.
 pub(super) struct Wire<S> {
     stream: S,
     conduct: Arc<Conduct>,
-    /// `None` once a head was too large: nothing more is read.
+    /// `None` once a head exceeded the limit: nothing more is read.
     blocks: Option<Blocks>,
     write_allowance: Duration,
-    /// The end of the allowance, while there is something that the client does not take.
+    /// The time limit of a blocked write.
     stalled: Option<Pin<Box<Sleep>>>,
     /// Bytes that were read in this turn.
     turn: usize,
-    /// Until then nothing is read.
+    /// Nothing is read until then.
     pause: Option<Pin<Box<Sleep>>>,
     /// The client has closed its side.
     closed: bool,
-    /// Until then the connection is not ended, and nothing more is read of it.
+    /// The connection is closed then, and nothing more is read until then.
     parting: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Wire<S> {
-    /// The stream of a connection whose heads may have so many decoded bytes.
+    /// The stream of a connection whose heads may have this many decoded bytes.
     pub(super) fn new(stream: S, conduct: Arc<Conduct>, head_bytes: usize, write_allowance: Duration) -> Wire<S> {
         let blocks = Some(Blocks::new(head_bytes));
         Wire {
@@ -324,7 +327,7 @@ impl<S> Wire<S> {
         }
     }
 
-    /// Lets a write that has to wait do so within the allowance.
+    /// Limits the time of a write that has to wait.
     fn within_allowance<T>(&mut self, context: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if done.is_ready() {
             return done;
@@ -383,8 +386,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
 }
 
 impl<S: AsyncRead + Unpin> Wire<S> {
-    /// Ready when the connection may end: at once if the client has left or we leave, and after a
-    /// while if it is the client's fault.
+    /// Ready when the connection may be closed: at once if the client has closed its side or is not
+    /// at fault, otherwise after a delay.
     fn poll_parting(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.parting.is_none() && !self.conduct.leaving.load(Ordering::Relaxed) && !self.has_left(context) {
             self.parting = Some(Box::pin(sleep(CLOSE_DELAY)));
@@ -392,7 +395,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
         self.parting.as_mut().map_or(Poll::Ready(()), |parting| parting.as_mut().poll(context))
     }
 
-    /// Whether the client has closed its side, as the last of what it has sent may say.
+    /// Whether the client has closed its side, which may be the last thing in what it has sent.
     fn has_left(&mut self, context: &mut Context<'_>) -> bool {
         let mut last = [0; 1024];
         let mut into = ReadBuf::new(&mut last);
@@ -425,7 +428,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         self.stream.is_write_vectored()
     }
 
-    /// `h2` flushes when a frame has been written whole: then the client has taken something.
+    /// `h2` flushes when a frame has been written completely: then the write is not blocked any
+    /// more.
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
         let done = Pin::new(&mut wire.stream).poll_flush(context);

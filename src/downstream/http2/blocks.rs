@@ -1,19 +1,20 @@
-//! The heads of a client's HTTP/2 connection, as they go to `h2`, and what `h2` does not tell of them.
+//! Checks the heads of a client's HTTP/2 connection for what `h2` does not report, before `h2` gets
+//! them.
 //!
-//! It cuts a `:path` at its `#`, drops the `:scheme` of a request without `:authority` and the
-//! pseudo-headers of trailers, and answers a head beyond its limit itself, with a status that nobody
-//! knows here. So blocks of headers are read once before, by a decoder that follows the same table
-//! (RFC 7541) but remembers of each entry only its size and what it means. It judges nothing else, and
-//! what is broken is left to `h2`, which ends the connection for it.
+//! `h2` cuts a `:path` at its `#`, drops the `:scheme` of a request without `:authority` and the
+//! pseudo-headers of trailers, and answers a head beyond its limit itself, with a status that is
+//! not in the contract. So header blocks are decoded here first, with the same table (RFC 7541), of
+//! whose entries only the size and the meaning are kept. Nothing else is checked; malformed blocks
+//! are left to `h2`, which ends the connection.
 
 use std::collections::VecDeque;
 
 use super::huffman;
 
-/// Bytes that each connection begins with (RFC 9113, section 3.4).
+/// The bytes of the connection preface (RFC 9113, section 3.4).
 const PREFACE_BYTES: usize = 24;
 
-/// Bytes of the head of a frame (section 4.1).
+/// The bytes of a frame header (section 4.1).
 const FRAME_HEAD_BYTES: usize = 9;
 
 const HEADERS: u8 = 1;
@@ -22,13 +23,13 @@ const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 0x20;
 
-/// Bytes of the table of a connection: what `h2` offers, and clients may use less.
+/// The bytes of a connection's dynamic table: what `h2` offers; clients may use less.
 const TABLE_BYTES: usize = 4096;
 
-/// What an entry of the table counts beside its name and value (RFC 7541, section 4.1).
+/// The overhead of a table entry, in bytes (RFC 7541, section 4.1).
 const ENTRY_BYTES: usize = 32;
 
-/// What is wrong with a head or with trailers that `h2` lets pass.
+/// An error in a head or in trailers that `h2` does not report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// A fragment in `:path`.
@@ -50,29 +51,29 @@ impl Fault {
     }
 }
 
-/// A head has more decoded bytes than the limit.
+/// A head exceeds the limit of decoded bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooLarge;
 
 /// Reads the frames of a connection.
 pub(super) struct Blocks {
-    /// Decoded bytes that a head may have, as HTTP/2 counts them (RFC 9113, section 6.5.2).
+    /// The most decoded bytes of a head, as HTTP/2 counts them (RFC 9113, section 6.5.2).
     most: usize,
     preface_left: usize,
     head: Vec<u8>,
-    /// Bytes that are left of the payload of the frame.
+    /// The bytes left in the payload of the frame.
     left: usize,
-    /// The payload of a frame with headers, behind what the frame before has left over.
+    /// What the previous frame has left over, and the payload of this frame with headers.
     payload: Vec<u8>,
     block: Block,
     table: Table,
-    /// The last stream that has begun: a block of an earlier one are trailers.
+    /// The last stream that has begun: a block on an earlier one has trailers.
     last_stream: u32,
-    /// What came is no HTTP/2.
+    /// The bytes are not valid HTTP/2.
     is_broken: bool,
 }
 
-/// What is known of the block that is being read.
+/// The state of the block that is being read.
 #[derive(Clone, Copy, Debug, Default)]
 struct Block {
     bytes: usize,
@@ -81,7 +82,7 @@ struct Block {
 }
 
 impl Blocks {
-    /// A connection whose heads may have so many decoded bytes.
+    /// A reader for a connection whose heads may have this many decoded bytes.
     pub(super) fn new(most: usize) -> Blocks {
         Blocks {
             most,
@@ -96,10 +97,10 @@ impl Blocks {
         }
     }
 
-    /// Reads bytes that have come; `found` is told the stream of each fault.
+    /// Reads bytes that have arrived; `found` is called with each error and its stream.
     ///
     /// # Errors
-    /// A head is larger than the limit. The bytes must not be passed on then.
+    /// A head exceeds the limit. The bytes must not be passed on then.
     pub(super) fn read(&mut self, mut bytes: &[u8], mut found: impl FnMut(u32, Fault)) -> Result<(), TooLarge> {
         let preface = split(&mut bytes, self.preface_left);
         self.preface_left -= preface.len();
@@ -132,7 +133,7 @@ impl Blocks {
         Ok(())
     }
 
-    /// Reads the headers of a frame that is complete; what is left over of them begins the next one's.
+    /// Reads the headers of a complete frame; an incomplete line is kept for the next frame.
     fn end_of_frame(&mut self, found: &mut impl FnMut(u32, Fault)) -> Result<(), TooLarge> {
         let &[_, _, _, kind, flags, a, b, c, d] = self.head.as_slice() else { return Ok(()) };
         let stream = u32::from_be_bytes([a, b, c, d]) & (u32::MAX >> 1);
@@ -155,7 +156,8 @@ impl Blocks {
             }
         };
         let ends = flags & END_HEADERS != 0;
-        // Bytes that are left of a whole block are half a line, and those of a frame may be.
+        // Bytes left over at the end of a block are an error; at the end of a frame they may be
+        // half a line.
         self.is_broken = stopped == Stop::Broken || (ends && !reader.0.is_empty());
         self.payload = reader.0.to_vec();
         if ends {
@@ -175,14 +177,14 @@ impl Blocks {
     }
 }
 
-/// Takes up to so many bytes off the front.
+/// Takes up to `most` bytes off the front.
 fn split<'b>(bytes: &mut &'b [u8], most: usize) -> &'b [u8] {
     let (front, rest) = bytes.split_at(most.min(bytes.len()));
     *bytes = rest;
     front
 }
 
-/// The part of a HEADERS frame that is a block (RFC 9113, section 6.2).
+/// The header block of a HEADERS frame (RFC 9113, section 6.2).
 fn unframed(payload: &[u8], flags: u8) -> Option<&[u8]> {
     let mut reader = Reader(payload);
     let padding = if flags & PADDED == 0 { 0 } else { usize::from(reader.byte().ok()?) };
@@ -192,7 +194,7 @@ fn unframed(payload: &[u8], flags: u8) -> Option<&[u8]> {
     reader.0.get(..reader.0.len().checked_sub(padding)?)
 }
 
-/// What a line of a head means here.
+/// The meaning of a header line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meaning {
     Regular,
@@ -225,7 +227,7 @@ impl Meaning {
     }
 }
 
-/// A line that the table remembers.
+/// An entry of the table.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     name_bytes: usize,
@@ -239,26 +241,26 @@ impl Entry {
     }
 }
 
-/// The lines that a client can refer to (RFC 7541, section 2.3); the newest first.
+/// The lines that a client can refer to by index (RFC 7541, section 2.3), the newest first.
 #[derive(Debug)]
 struct Table {
     entries: VecDeque<Entry>,
     bytes: usize,
     most: usize,
-    /// The string that is being read.
+    /// The buffer for decoding strings.
     scratch: Vec<u8>,
 }
 
-/// Why no more lines are read.
+/// Why reading stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
-    /// The next line is not there, or not whole.
+    /// The next line is missing or incomplete.
     NoMore,
     Broken,
 }
 
 impl Table {
-    /// Reads one line, or one change of the table (section 6).
+    /// Reads one line, or one change of the table's size (section 6).
     fn field(&mut self, reader: &mut Reader<'_>, block: &mut Block) -> Result<(), Stop> {
         let first = reader.byte()?;
         let (prefix, remembers) = match first {
@@ -347,9 +349,9 @@ impl<'b> Reader<'b> {
         Ok(front)
     }
 
-    /// A number that begins in the last bits of a byte (section 5.1).
+    /// An integer that begins in the last bits of a byte (section 5.1).
     fn number(&mut self, first: u8, bits: u32) -> Result<usize, Stop> {
-        /// More bits than any length or place here needs.
+        /// More bits than any length or index here needs.
         const MOST_BITS: u32 = 28;
         let mask = u8::MAX >> (8 - bits);
         let mut number = usize::from(first & mask);
@@ -384,8 +386,8 @@ impl<'b> Reader<'b> {
     }
 }
 
-/// What a line of the static table means, by its place from 0 on: one `:authority`, two `:method`, two
-/// `:path`, two `:scheme`, seven `:status`.
+/// The meaning of a line of the static table, by its index from 0 on: one `:authority`, two
+/// `:method`, two `:path`, two `:scheme`, seven `:status`.
 fn meaning_of_static(place: usize) -> Meaning {
     match place {
         3 | 4 => Meaning::Path(None),
@@ -395,7 +397,7 @@ fn meaning_of_static(place: usize) -> Meaning {
     }
 }
 
-/// Bytes of the names and values of the static table (RFC 7541, appendix A).
+/// The bytes of the names and values of the static table (RFC 7541, appendix A).
 #[rustfmt::skip]
 const STATIC: [(u8, u8); 61] = [
     (10, 0), (7, 3), (7, 4), (5, 1), (5, 11), (7, 4), (7, 5), (7, 3), (7, 3), (7, 3),

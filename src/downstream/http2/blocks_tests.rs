@@ -1,4 +1,4 @@
-//! Tests of the reader of header blocks.
+//! Tests of reading header blocks.
 
 use tokio::io::{AsyncReadExt, duplex};
 
@@ -11,13 +11,13 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A line that no table remembers.
+/// A line that is not added to the table.
 fn line(name: &str, value: &str) -> Vec<u8> {
     let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
     [vec![0], text(name), text(value)].concat()
 }
 
-/// What is found in frames behind the preface, read in pieces of so many bytes.
+/// The errors found in frames after the preface, read in pieces of this many bytes.
 fn found(most: usize, frames: &[Vec<u8>], piece: usize) -> (Vec<(u32, Fault)>, bool, bool) {
     let mut blocks = Blocks::new(most);
     let mut all = Vec::new();
@@ -26,7 +26,7 @@ fn found(most: usize, frames: &[Vec<u8>], piece: usize) -> (Vec<(u32, Fault)>, b
     (all, fits, blocks.is_broken)
 }
 
-/// The same, which has to fit and be sound, however it is cut.
+/// The same for frames that are valid and within the limit, in pieces of every size.
 fn faults(frames: &[Vec<u8>]) -> Vec<(u32, Fault)> {
     let whole = found(MOST, frames, usize::MAX);
     for piece in [1, 2, 7, 64] {
@@ -40,7 +40,7 @@ fn faults(frames: &[Vec<u8>]) -> Vec<(u32, Fault)> {
 #[test]
 fn what_h2_lets_pass_is_found_in_every_form() {
     let path = line(":path", "/a#b");
-    // A name of the static table, a value that is remembered, and a reference to the two.
+    // A name from the static table, a value that is added to the table, and a reference to the two.
     let remembered = [&[0x44, 4][..], b"/a#b"].concat();
     let coded = [&[0x04, 0x89][..], &[0x60, 0x7f, 0xe4, 0x70, 0x2a, 0x20, 0x7f, 0xd1, 0x3f]].concat();
     for (block, fault) in [
@@ -50,7 +50,7 @@ fn what_h2_lets_pass_is_found_in_every_form() {
         (line(":scheme", "ftp"), Fault::Scheme),
     ] {
         assert_eq!(faults(&[frame(HEADERS, END_HEADERS, 1, &block)]), [(1, fault)]);
-        // Padding and a priority stand around the block.
+        // Padding and a priority around the block.
         let around = [&[3][..], &[0; 5], &block, &[0; 3]].concat();
         assert_eq!(faults(&[frame(HEADERS, END_HEADERS | PADDED | PRIORITY, 1, &around)]), [(1, fault)]);
         // In two frames, cut anywhere.
@@ -63,7 +63,7 @@ fn what_h2_lets_pass_is_found_in_every_form() {
     let remembered = [&[0x44, 4][..], b"/a#b"].concat();
     let frames = [frame(HEADERS, END_HEADERS, 1, &remembered), frame(HEADERS, END_HEADERS, 3, &[0xbe])];
     assert_eq!(faults(&frames), [(1, Fault::Fragment), (3, Fault::Fragment)]);
-    // A reference to the name alone has a value of its own.
+    // A reference to the name only, with another value.
     let frames = [frame(HEADERS, END_HEADERS, 1, &remembered), frame(HEADERS, END_HEADERS, 3, b"\x7e\x02/c")];
     assert_eq!(faults(&frames), [(1, Fault::Fragment)]);
 }
@@ -89,7 +89,7 @@ fn a_head_is_too_large_before_h2_sees_its_last_byte() {
     let frames = [frame(HEADERS, END_HEADERS, 1, &block)];
     assert!(found(401, &frames, 1).1);
     assert!(!found(400, &frames, 1).1);
-    // A byte that refers to a line counts as much as the line: 33 for one of a byte, which is planted here.
+    // A byte that refers to a line counts as much as the line: 33 for the line of one byte that is added here.
     let plant = frame(HEADERS, END_HEADERS, 1, b"\x40\x01a\x00");
     let bomb = frame(HEADERS, END_HEADERS, 3, &[0xbe; 7_944]);
     assert!(!found(MOST, &[plant.clone(), bomb], 1024).1);
@@ -110,7 +110,7 @@ fn what_is_broken_is_left_to_h2() {
     }
 }
 
-/// Heads of the encoder of `h2`, with lines that are remembered, referred to and pushed out again.
+/// Heads from the encoder of `h2`, with lines that are added to the table, referred to and evicted.
 #[tokio::test]
 async fn another_encoders_heads_are_followed() {
     let (client, mut gateway) = duplex(1 << 22);
@@ -121,7 +121,7 @@ async fn another_encoders_heads_are_followed() {
     for number in 0..90_usize {
         let mut request = http::Request::builder().method("POST").uri(format!("https://a.example/{}", number % 7));
         for name in 0..number % 9 {
-            // From nothing to more than the whole table.
+            // From empty to larger than the whole table.
             let value = "Value/".repeat(number * (name + 1) % 120);
             request = request.header(format!("x-{}", name * number % 11), value);
         }

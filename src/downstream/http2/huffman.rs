@@ -1,9 +1,9 @@
-//! The Huffman code of header lines in HTTP/2 (RFC 7541, appendix B), for reading alone.
+//! Decodes the Huffman code of header lines in HTTP/2 (RFC 7541, appendix B).
 
 use std::sync::LazyLock;
 
-/// Bits of each byte's code. The code is canonical: codes of one length follow one another in the order
-/// of their bytes, and those of the next length begin behind them.
+/// The bits of each byte's code. The code is canonical: codes of one length follow one another in
+/// the order of their bytes, and those of the next length continue after them.
 #[rustfmt::skip]
 const LENGTHS: [u8; 256] = [
     13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28,
@@ -24,11 +24,11 @@ const LENGTHS: [u8; 256] = [
     26, 27, 26, 26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26,
 ];
 
-/// Bits of the shortest and of the longest code.
+/// The bits of the shortest and of the longest code.
 const SHORTEST: u8 = 5;
 const LONGEST: u8 = 30;
 
-/// Bits of ones that may stand behind the last code.
+/// The most padding bits (ones) after the last code.
 const MOST_PADDING: u8 = 7;
 
 /// The codes of one length.
@@ -36,7 +36,7 @@ const MOST_PADDING: u8 = 7;
 struct Codes {
     first: u32,
     count: u32,
-    /// Where their bytes begin among [`Tables::bytes`].
+    /// The index of their first byte in [`Tables::bytes`].
     place: usize,
 }
 
@@ -60,7 +60,7 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     tables
 });
 
-/// Appends what a string of codes stands for; `None` if it is none (RFC 7541, section 5.2).
+/// Decodes a string and appends it to `out`; `None` if it is not valid (RFC 7541, section 5.2).
 pub(super) fn decode(bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let tables = &*TABLES;
     let (mut code, mut length) = (0_u32, 0_u8);
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn what_is_no_string_of_codes_is_told() {
-        // Padding of eight bits, of zeros, and the code that ends all strings.
+        // Padding of eight bits, padding of zeros, and the end-of-string code.
         for code in [&[0x64, 0x02, 0xff][..], &[0x64, 0x00, 0x00], &[0xff, 0xff, 0xff, 0xff]] {
             assert_eq!(decoded(code), None, "{code:?}");
         }
