@@ -460,7 +460,7 @@ fn the_command_line_works_while_the_gateway_runs_and_when_it_does_not() {
     std::fs::write(&config, format!("{yaml}listen: 127.0.0.1:1\nadmin: 127.0.0.1:2\n")).unwrap();
     std::fs::copy("config/phone.schema.json", scratch.path("phone.schema.json")).unwrap();
     let output = tollgate(&["show"], &config, &[]);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("there is no ledger"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("does not exist yet"), "{output:?}");
     // Before the first start.
     let text = said(&tollgate(&["grant", "acme", "phone", "10", "--key", "one", "--why", "a, \"b\""], &config, &[]));
     assert!(text.contains("was written: grant of 10 credits") && text.contains("balance: 15"), "{text}");
