@@ -287,9 +287,13 @@ fn is_answered(text: &str) -> bool {
 
 #[test]
 fn every_beginning_of_gateway_yaml_is_answered() {
-    let good =
-        (0..=CONFIGURATION.len()).filter_map(|end| CONFIGURATION.get(..end)).filter(|text| is_answered(text)).count();
-    println!("{good} of {} beginnings are good", CONFIGURATION.len() + 1);
+    // A load of each takes milliseconds, and there are tens of thousands: every end of a line, and every 11th byte,
+    // which is at another place in each line.
+    let ends_a_line = |end: usize| CONFIGURATION.as_bytes().get(end) == Some(&b'\n');
+    let ends = (0..=CONFIGURATION.len()).filter(|end| end % 11 == 0 || ends_a_line(*end));
+    let beginnings: Vec<&str> = ends.filter_map(|end| CONFIGURATION.get(..end)).collect();
+    let good = beginnings.iter().filter(|text| is_answered(text)).count();
+    println!("{good} of {} beginnings are good", beginnings.len());
     assert!(is_answered(CONFIGURATION));
 }
 
