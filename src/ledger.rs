@@ -2,7 +2,7 @@
 //! changes nothing that was promised.
 //!
 //! A request touches only the atomics of its credit account (`quota/credits.rs`) and a queue; one thread
-//! (`ledger/task.rs`) writes the file (`ledger/store.rs`). What a crash can cost:
+//! (`ledger/task.rs`) writes the file (`ledger/file.rs`). What a crash can cost:
 //!
 //! * `batch`: charges are written together, at the latest 50 ms after the answer went out. A crash
 //!   loses those that were not written yet, or whose write was under way: the operator has given
@@ -20,6 +20,7 @@ mod batch;
 pub mod bill;
 pub mod entry;
 mod fault;
+pub mod file;
 mod journal;
 pub mod lock;
 mod order;
@@ -50,13 +51,13 @@ use crate::policy::problem::{Problem, Row};
 pub use balance_index::BalanceIndex;
 use entry::Entry;
 pub use fault::LedgerFault;
+use file::LedgerFile;
 use order::{BalanceState, Charge, LedgerCommand, LedgerFigures, Shared, Stage};
 pub use page::Page;
 use question::Question;
 pub use question::{Answer, Corrected, Correction, Refusal};
 use rates::Rates;
 pub use settings::{Durability, LedgerSettings, Storage};
-use store::Store;
 
 /// Charges that may wait to be written. Beyond it the disk is too slow for the traffic, and
 /// requests that cost something are refused until it has caught up.
@@ -264,7 +265,7 @@ impl Ledger {
     /// Runs an errand of others with the open file, which has tables of their own, on the ledger's thread.
     pub fn run<T: Send + 'static>(
         &self,
-        errand: impl FnOnce(&mut Store) -> Result<T, LedgerFault> + Send + 'static,
+        errand: impl FnOnce(&mut LedgerFile) -> Result<T, LedgerFault> + Send + 'static,
     ) -> Answer<T> {
         self.ask(|answer| {
             Question::Errand(Box::new(move |store| {

@@ -14,7 +14,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::config;
 use crate::config::argument::ConfigFile;
 use crate::ledger::entry::{Entry, Kind, Statement};
-use crate::ledger::store::MAX_PAGE_ROWS;
+use crate::ledger::file::MAX_PAGE_ROWS;
 use crate::ledger::{Corrected, Ledger, Page, Storage};
 use crate::operate::admin::answers::{Balances, Entries};
 use crate::operate::admin::client::{Client, encoded, say};

@@ -9,13 +9,13 @@ use tokio::sync::oneshot;
 
 use super::entry::{Entry, Kind};
 use super::fault::LedgerFault;
+use super::file::LedgerFile;
 use super::page::Page;
-use super::store::Store;
 use crate::policy::credits::CreditAccount;
 use crate::policy::credits::balance::MAX_CREDITS;
 
 /// Work of others with the open file, or with the fault that keeps it shut.
-pub(super) type Errand = Box<dyn FnOnce(Result<&mut Store, LedgerFault>) + Send>;
+pub(super) type Errand = Box<dyn FnOnce(Result<&mut LedgerFile, LedgerFault>) + Send>;
 
 /// What an operator wants to know or to change.
 pub(super) enum Question {

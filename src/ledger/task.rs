@@ -16,12 +16,12 @@ use super::balance_index::BalanceIndex;
 use super::batch::{Batch, address, draft};
 use super::entry::{Draft, Entry, Position, timestamp};
 use super::fault::LedgerFault;
+use super::file::LedgerFile;
 use super::order::{Charge, LedgerCommand, Recorded, Shared, Stage};
 use super::page::Page;
 use super::question::{Corrected, Correction, Question, Refusal};
 use super::rates::{Rates, milliseconds};
 use super::settings::{Durability, LedgerSettings};
-use super::store::Store;
 use super::succession::{PredecessorHolds, SuccessorLink};
 use crate::platform::channel::Channel;
 use crate::policy::credits::CreditAccount;
@@ -57,7 +57,7 @@ pub struct Task {
     rates: Option<Rates>,
     rates_written: Instant,
     /// `None` while it cannot be used.
-    store: Option<Store>,
+    store: Option<LedgerFile>,
     /// The balances have been read.
     loaded: bool,
     /// Why it cannot be used, each reason once: what was logged since it could.
@@ -406,7 +406,7 @@ impl Task {
         self.opened()?.page(page)
     }
 
-    fn opened(&self) -> Result<&Store, LedgerFault> {
+    fn opened(&self) -> Result<&LedgerFile, LedgerFault> {
         let fault = self.faults.last().copied().unwrap_or(NOT_OPEN);
         self.store.as_ref().ok_or(fault)
     }

@@ -105,7 +105,7 @@ struct Process {
 }
 
 impl Process {
-    fn start(store: Store, durability: Durability, names: &[String; 2], first_grants: [u64; 2]) -> Process {
+    fn start(store: LedgerFile, durability: Durability, names: &[String; 2], first_grants: [u64; 2]) -> Process {
         let credit_accounts: Vec<Arc<CreditAccount>> = names
             .iter()
             .zip(first_grants)
@@ -184,12 +184,12 @@ impl Process {
     }
 }
 
-fn new_store() -> Store {
-    Store::open(&Storage::Memory, true).unwrap()
+fn new_store() -> LedgerFile {
+    LedgerFile::open(&Storage::Memory, true).unwrap()
 }
 
 /// Plays one history, and compares the books with the reference after every step.
-fn play(store: Store, number: u64, durability: Durability, steps: &[Step]) -> Store {
+fn play(store: LedgerFile, number: u64, durability: Durability, steps: &[Step]) -> LedgerFile {
     let names = ["a", "b"].map(|name| format!("{name}-{number}"));
     let first_grants = [5, 0];
     let mut references = [Reference { granted: 5, ..Reference::default() }, Reference::default()];
@@ -334,7 +334,7 @@ fn the_books_are_those_of_a_simple_reference_over_many_histories() {
     let outcome = runner.run(&history, |(durability, steps)| {
         let this = *number.borrow();
         *number.borrow_mut() += 1;
-        let store: Option<Store> = database.borrow_mut().take();
+        let store: Option<LedgerFile> = database.borrow_mut().take();
         let store = store.filter(|_| !this.is_multiple_of(HISTORIES_A_DATABASE)).unwrap_or_else(new_store);
         *database.borrow_mut() = Some(play(store, this, durability, &steps));
         Ok(())
@@ -406,7 +406,7 @@ fn deliver(ledger: &Ledger) {
 
 fn spent_in_file(directory: &std::path::Path) -> u64 {
     let mut spent = 0;
-    let store = Store::open(&Storage::File(directory.join("ledger.db")), false).unwrap();
+    let store = LedgerFile::open(&Storage::File(directory.join("ledger.db")), false).unwrap();
     store.balances(|_, _, _, of_one| spent += of_one).unwrap();
     spent
 }

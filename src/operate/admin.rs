@@ -29,7 +29,7 @@ use crate::config::shown;
 use crate::downstream::listener::Listeners;
 use crate::gateway::Gateway;
 use crate::ledger::entry::{Kind, Statement};
-use crate::ledger::store::MAX_PAGE_ROWS;
+use crate::ledger::file::MAX_PAGE_ROWS;
 use crate::ledger::{Ledger, Page, Refusal};
 use crate::operate::reload::Reloader;
 use crate::operate::status_recorder::{self, Recorder, unix_seconds};

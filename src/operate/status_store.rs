@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::ledger::LedgerFault;
-use crate::ledger::store::Store;
+use crate::ledger::file::LedgerFile;
 use crate::ledger::{Answer, Ledger};
 use crate::policy::seconds::Seconds;
 use crate::site::status::history::{DAY, DAYS_KEPT, Entry, HOUR, HOURS_KEPT, STEPS_KEPT, Tally};
@@ -107,7 +107,7 @@ impl Ledger {
     }
 }
 
-impl Store {
+impl LedgerFile {
     /// Makes the tables, if they are not there yet.
     fn with_annals(&self) -> Result<(), LedgerFault> {
         self.check_place()?;

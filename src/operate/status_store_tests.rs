@@ -24,8 +24,8 @@ impl Scratch {
         self.0.join("ledger.db")
     }
 
-    fn open(&self) -> Store {
-        Store::open(&Storage::File(self.path()), true).unwrap()
+    fn open(&self) -> LedgerFile {
+        LedgerFile::open(&Storage::File(self.path()), true).unwrap()
     }
 }
 

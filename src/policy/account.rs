@@ -62,6 +62,16 @@ impl Digest {
         Ok(Digest(bytes))
     }
 
+    /// The digest that has these bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Digest {
+        Digest(bytes)
+    }
+
+    /// Its bytes.
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Its four words.
     fn words(&self) -> [u64; 4] {
         let mut words = [0; 4];

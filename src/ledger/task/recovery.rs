@@ -9,8 +9,8 @@ use super::{Task, milliseconds, since_1970};
 use crate::ledger::balance_index::BalanceIndex;
 use crate::ledger::batch::address;
 use crate::ledger::fault::LedgerFault;
+use crate::ledger::file::LedgerFile;
 use crate::ledger::order::{BalanceState, Stage};
-use crate::ledger::store::Store;
 use crate::policy::Policy;
 use crate::policy::credits::CreditAccount;
 
@@ -37,7 +37,7 @@ impl Task {
     }
 
     fn open(&mut self) -> Result<(), LedgerFault> {
-        let store = Store::open(&self.settings.place, !self.loaded)?;
+        let store = LedgerFile::open(&self.settings.place, !self.loaded)?;
         let position = store.position()?;
         if self.loaded {
             let ours = position == self.position || self.doubt.as_ref().is_some_and(|batch| position == batch.position);
@@ -56,7 +56,7 @@ impl Task {
     }
 
     /// Reads every balance. Credit accounts that the file does not know begin with their first grant.
-    pub(super) fn load(&mut self, store: &Store) -> Result<(), LedgerFault> {
+    pub(super) fn load(&mut self, store: &LedgerFile) -> Result<(), LedgerFault> {
         let credit_accounts = self.register.all();
         let mut known = vec![false; credit_accounts.len()];
         let mut all_fit = true;

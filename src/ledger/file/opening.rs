@@ -1,7 +1,7 @@
 //! Opening the ledger's file: making it, finding out what is wrong with it before a byte is written, and
 //! folding its journal.
 //!
-//! What is read and written while it is open is `store.rs`.
+//! What is read and written while it is open is `file.rs`.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::Store;
+use super::LedgerFile;
 use super::open_file::{JOURNAL, MAX_JOURNAL_BYTES, OpenFile};
 use crate::ledger::fault::LedgerFault;
 use crate::ledger::journal::{self, Standing};
@@ -89,25 +89,25 @@ CREATE TRIGGER entry_is_never_removed BEFORE DELETE ON entry BEGIN
 END;
 ";
 
-impl Store {
+impl LedgerFile {
     /// Opens a ledger and checks that nothing of it is missing. A file that is not there is made
     /// if `create` says so: a ledger that has vanished must not be taken for a new one.
     ///
     /// # Errors
     /// What is wrong with the file, and how to mend it.
-    pub fn open(place: &Storage, create: bool) -> Result<Store, LedgerFault> {
+    pub fn open(place: &Storage, create: bool) -> Result<LedgerFile, LedgerFault> {
         match place {
             Storage::Memory => {
                 let connection = Connection::open_in_memory()?;
                 connection.execute_batch(TABLES)?;
                 connection.execute_batch(RATE_INTERVAL)?;
-                Ok(Store { connection, file: None })
+                Ok(LedgerFile { connection, file: None })
             }
-            Storage::File(path) => Store::open_file(path, create),
+            Storage::File(path) => LedgerFile::open_file(path, create),
         }
     }
 
-    fn open_file(path: &Path, create: bool) -> Result<Store, LedgerFault> {
+    fn open_file(path: &Path, create: bool) -> Result<LedgerFile, LedgerFault> {
         let real = lock::real_name(path)?;
         let name = lock::take_name(&real)?;
         match fs::metadata(&real) {
@@ -127,7 +127,7 @@ impl Store {
         // Closed again before the connection that counts is opened.
         let alone = file.has_journal().then(|| Standing::of_file_alone(&real)).flatten();
         let connection = Connection::open_with_flags(&real, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        let mut store = Store { connection, file: Some(file) };
+        let mut store = LedgerFile { connection, file: Some(file) };
         // Whoever is refused finds both files as they were.
         store.keep_journal(true)?;
         store.identify()?;

@@ -35,13 +35,13 @@ fn draft(kind: Kind, amount: i64) -> Draft {
     }
 }
 
-fn write(store: &mut Store, drafts: &[Draft], batch: i64) {
+fn write(store: &mut LedgerFile, drafts: &[Draft], batch: i64) {
     store.write(drafts, &timestamp(1_700_000_000_000).unwrap(), Position { batch, nonce: batch }).unwrap();
 }
 
 /// What the ledger in a directory has spent and seen last, or why it is refused.
 fn reopened(directory: &Path) -> Result<(u64, i64), LedgerFault> {
-    let store = Store::open(&Storage::File(directory.join("ledger.db")), false)?;
+    let store = LedgerFile::open(&Storage::File(directory.join("ledger.db")), false)?;
     let mut spent = 0;
     store.balances(|_, _, _, of_one| spent += of_one)?;
     Ok((spent, store.position()?.batch))
@@ -50,7 +50,7 @@ fn reopened(directory: &Path) -> Result<(u64, i64), LedgerFault> {
 /// A ledger with two writes in its file and a third one in its journal alone: both files' bytes.
 fn with_a_journal(directory: &Path) -> (Vec<u8>, Vec<u8>) {
     let path = directory.join("ledger.db");
-    let mut store = Store::open(&Storage::File(path.clone()), true).unwrap();
+    let mut store = LedgerFile::open(&Storage::File(path.clone()), true).unwrap();
     write(&mut store, &[draft(Kind::Grant, 1000)], 1);
     // Rows of several pages, so that the last page is one of theirs.
     let many: Vec<Draft> = (0..200).map(|_| draft(Kind::Charge, -1)).collect();
@@ -100,7 +100,7 @@ fn a_journal_over_a_database_that_is_not_its_own_is_refused() {
     let (_, journal) = with_a_journal(&directory);
     let other = scratch("foreign-other");
     let path = other.join("ledger.db");
-    let mut store = Store::open(&Storage::File(path.clone()), true).unwrap();
+    let mut store = LedgerFile::open(&Storage::File(path.clone()), true).unwrap();
     write(&mut store, &[draft(Kind::Grant, 5)], 1);
     drop(store);
     lay(&directory, &fs::read(&path).unwrap(), &journal);
@@ -115,21 +115,21 @@ fn a_ledger_is_made_whole_or_not_at_all() {
     let place = Storage::File(directory.join("ledger.db"));
     // What a process left behind that was killed while it made one.
     fs::write(directory.join("ledger.db.new"), b"half").unwrap();
-    assert!(Store::open(&place, false).is_err(), "only who may make one makes one");
-    assert!(Store::open(&place, true).is_ok());
+    assert!(LedgerFile::open(&place, false).is_err(), "only who may make one makes one");
+    assert!(LedgerFile::open(&place, true).is_ok());
     fs::remove_file(directory.join("ledger.db")).unwrap();
     fs::write(directory.join("ledger.db-wal"), b"journal").unwrap();
-    let refused = Store::open(&place, true).unwrap_err();
+    let refused = LedgerFile::open(&place, true).unwrap_err();
     assert!(refused.to_string().contains("its journal (-wal) is there"), "{refused}");
     fs::remove_dir_all(directory).unwrap();
-    let refused = Store::open(&place, true).unwrap_err();
+    let refused = LedgerFile::open(&place, true).unwrap_err();
     assert!(refused.to_string().contains("its directory is not there"), "{refused}");
 }
 
 /// A ledger with one grant, closed.
 fn small(directory: &Path) -> PathBuf {
     let path = directory.join("ledger.db");
-    let mut store = Store::open(&Storage::File(path.clone()), true).unwrap();
+    let mut store = LedgerFile::open(&Storage::File(path.clone()), true).unwrap();
     write(&mut store, &[draft(Kind::Grant, 1000)], 1);
     path
 }
@@ -160,19 +160,19 @@ fn one_file_has_one_owner_whatever_it_is_called() {
 
     // The second name is refused while nobody has the file, too: which of the two has the journal?
     for name in ["ledger.db", "hard.db"] {
-        let refused = Store::open(&place(name), false).unwrap_err();
+        let refused = LedgerFile::open(&place(name), false).unwrap_err();
         assert!(refused.to_string().contains("second name"), "{name}: {refused}");
     }
     fs::rename(directory.join("hard.db"), directory.join("kept.db")).unwrap();
     fs::remove_file(directory.join("kept.db")).unwrap();
-    let store = Store::open(&place("ledger.db"), false).unwrap();
+    let store = LedgerFile::open(&place("ledger.db"), false).unwrap();
     fs::hard_link(&path, directory.join("hard.db")).unwrap();
     for name in &names {
-        let refused = Store::open(&place(name), false).map(|_| ()).unwrap_err();
+        let refused = LedgerFile::open(&place(name), false).map(|_| ()).unwrap_err();
         assert!(refused.is_taken(), "{name}: {refused}");
         assert!(lock::is_taken(&directory.join(name)), "{name}");
     }
-    assert!(Store::open(&place("copy.db"), false).is_ok(), "a copy is another file");
+    assert!(LedgerFile::open(&place("copy.db"), false).is_ok(), "a copy is another file");
     // Nobody's look at the file has ended SQLite's own locks on it.
     let other = Connection::open(&path).unwrap();
     other.busy_timeout(Duration::ZERO).unwrap();
@@ -184,13 +184,13 @@ fn one_file_has_one_owner_whatever_it_is_called() {
     fs::remove_file(directory.join("hard.db")).unwrap();
     for name in names.iter().filter(|name| **name != "hard.db") {
         assert!(!lock::is_taken(&directory.join(name)), "{name}");
-        assert!(Store::open(&place(name), false).is_ok(), "{name}");
+        assert!(LedgerFile::open(&place(name), false).is_ok(), "{name}");
     }
     if is_mounted {
         assert!(mount(&["umount"]));
     }
     fs::remove_file(&path).unwrap();
-    let refused = Store::open(&place("symbolic.db"), true).unwrap_err();
+    let refused = LedgerFile::open(&place("symbolic.db"), true).unwrap_err();
     assert!(refused.to_string().contains("a link to a file that is not there"), "{refused}");
     fs::remove_dir_all(directory).unwrap();
 }
@@ -203,7 +203,7 @@ fn a_copy_beside_a_journal_of_another_copy_is_refused_and_neither_is_changed() {
         let path = directory.join("ledger.db");
         (fs::read(&path).unwrap(), fs::read(beside(&path, "-wal")).unwrap())
     };
-    let mut store = Store::open(&Storage::File(path.clone()), true).unwrap();
+    let mut store = LedgerFile::open(&Storage::File(path.clone()), true).unwrap();
     write(&mut store, &[draft(Kind::Grant, 1000)], 1);
     store.fold().unwrap();
     let older = files(&directory).0;
@@ -220,7 +220,7 @@ fn a_copy_beside_a_journal_of_another_copy_is_refused_and_neither_is_changed() {
 
     let other = scratch("older-other");
     lay(&other, &older, &[]);
-    let mut forked = Store::open(&Storage::File(other.join("ledger.db")), false).unwrap();
+    let mut forked = LedgerFile::open(&Storage::File(other.join("ledger.db")), false).unwrap();
     write(&mut forked, &[charge(), charge(), charge()], 7);
     drop(forked);
     let forked = fs::read(other.join("ledger.db")).unwrap();
@@ -249,7 +249,7 @@ fn a_copy_beside_a_journal_of_another_copy_is_refused_and_neither_is_changed() {
 fn a_long_journal_is_folded_and_says_where_it_begins() {
     let directory = scratch("long");
     let path = small(&directory);
-    let mut store = Store::open(&Storage::File(path.clone()), false).unwrap();
+    let mut store = LedgerFile::open(&Storage::File(path.clone()), false).unwrap();
     let many: Vec<Draft> = (0..2000).map(|_| draft(Kind::Grant, 1)).collect();
     let (mut longest, mut folded) = (0, 0);
     for batch in 2..40 {

@@ -1,0 +1,372 @@
+//! Operations on accounts.
+
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::changes::ChangeKind;
+use super::error::StoreError;
+use super::fields;
+use super::records::{AccountProduct, AccountState, AccountTerms, ProductFunds, StoredAccount, Terms};
+use super::terms;
+use super::writing::{Writing, expect};
+use crate::policy::credits::balance::MAX_CREDITS;
+
+/// Rows that one page of a list has at the most.
+pub const MAX_PAGE_ROWS: u32 = 1000;
+
+/// What a new account is given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccountDraft {
+    /// How logs, the ledger and people call it; it never changes.
+    pub name: String,
+    /// What it is called in lists.
+    #[serde(default)]
+    pub display: String,
+    /// What it may use.
+    pub terms: AccountTerms,
+    /// What it has of each product with prices.
+    #[serde(default)]
+    pub products: Vec<AccountProduct>,
+}
+
+/// What of an account is to be changed: what is not there stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccountPatch {
+    /// What it is called in lists.
+    pub display: Option<String>,
+    /// Active or suspended; closing is an operation of its own.
+    pub state: Option<AccountState>,
+    /// What it may use.
+    pub terms: Option<AccountTerms>,
+    /// What it has of each product with prices: all of them.
+    pub products: Option<Vec<AccountProduct>>,
+}
+
+/// Which accounts of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountPage {
+    /// Only those whose name comes after this one: the last of the page before.
+    pub after: Option<String>,
+    /// How many, at most [`MAX_PAGE_ROWS`].
+    pub rows: u32,
+    /// Only those whose name begins with this.
+    pub prefix: Option<String>,
+    pub state: Option<AccountState>,
+    pub plan: Option<String>,
+}
+
+const NAME_TAKEN: StoreError =
+    StoreError::Taken { field: "name", why: "is the name of an account that is there already; choose another" };
+
+/// Makes an account.
+///
+/// # Errors
+/// A value that does not fit, or a name that is taken.
+pub fn create(writing: &mut Writing<'_>, draft: &AccountDraft) -> Result<StoredAccount, StoreError> {
+    fields::name("name", &draft.name)?;
+    fields::text("display", &draft.display)?;
+    check_terms(&draft.terms)?;
+    let products = checked_products(&draft.products)?;
+    if id_of(writing.database(), &draft.name)?.is_some() {
+        return Err(NAME_TAKEN);
+    }
+    let account = StoredAccount {
+        id: writing.new_id()?,
+        name: draft.name.clone(),
+        display: draft.display.clone(),
+        state: AccountState::Active,
+        terms: draft.terms.clone(),
+        products,
+        row_version: 1,
+        created_at: writing.act().at_ms,
+    };
+    let (plan, own) = columns(&account.terms);
+    let insert = "INSERT INTO account (id, name, display, state, plan, concurrency, row_version, changed, created_at) \
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)";
+    writing.database().prepare_cached(insert)?.execute(params![
+        account.id,
+        account.name,
+        account.display,
+        account.state.word(),
+        plan,
+        own.and_then(|own| own.concurrency),
+        account.row_version,
+        account.created_at,
+    ])?;
+    let own = own.cloned().unwrap_or_default();
+    terms::set(writing.database(), (&account.id, ""), true, &own.rates, own.quota)?;
+    write_products(writing.database(), &account.id, true, &account.products)?;
+    writing.mark(ChangeKind::Account, &account.id);
+    writing.note("account.create", Some(&account.id), &*account.name, None, Some(&account))?;
+    get(writing.database(), &account.id)
+}
+
+/// Changes an account that is at an expected version, or at any.
+///
+/// # Errors
+/// A value that does not fit, an account that is not there, has changed, or is closed.
+pub fn update(
+    writing: &mut Writing<'_>,
+    id: &str,
+    expected: Option<i64>,
+    patch: &AccountPatch,
+) -> Result<StoredAccount, StoreError> {
+    let before = get(writing.database(), id)?;
+    expect("account", expected, before.row_version, &before)?;
+    if before.state == AccountState::Closed {
+        return Err(StoreError::State { why: "the account is closed, which is for good; make a new one" });
+    }
+    let mut after = before.clone();
+    if let Some(display) = &patch.display {
+        fields::text("display", display)?;
+        after.display.clone_from(display);
+    }
+    match patch.state {
+        Some(AccountState::Closed) => {
+            return Err(StoreError::invalid("state", "cannot be set to closed; close the account instead"));
+        }
+        Some(state) => after.state = state,
+        None => {}
+    }
+    if let Some(terms) = &patch.terms {
+        check_terms(terms)?;
+        after.terms.clone_from(terms);
+    }
+    if let Some(products) = &patch.products {
+        after.products = checked_products(products)?;
+    }
+    if after == before {
+        return Ok(before);
+    }
+    write(writing, "account.update", &before, after)
+}
+
+/// Closes an account for good: its tokens are revoked, its name stays taken.
+///
+/// # Errors
+/// An account that is not there, has changed, or is closed.
+pub fn close(writing: &mut Writing<'_>, id: &str, expected: Option<i64>) -> Result<StoredAccount, StoreError> {
+    let before = get(writing.database(), id)?;
+    expect("account", expected, before.row_version, &before)?;
+    if before.state == AccountState::Closed {
+        return Ok(before);
+    }
+    let revoke = "UPDATE token SET state = 'revoked', row_version = row_version + 1 \
+                  WHERE account_id = ?1 AND state <> 'revoked'";
+    writing.database().prepare_cached(revoke)?.execute([id])?;
+    let keys = "UPDATE management_key SET state = 'revoked', row_version = row_version + 1 \
+                WHERE account_id = ?1 AND state <> 'revoked' RETURNING id";
+    let revoked: Vec<String> = {
+        let mut statement = writing.database().prepare_cached(keys)?;
+        let revoked = statement.query_map([id], |row| row.get(0))?;
+        revoked.collect::<Result<_, _>>()?
+    };
+    for key in revoked {
+        writing.mark(ChangeKind::Key, &key);
+    }
+    let after = StoredAccount { state: AccountState::Closed, ..before.clone() };
+    write(writing, "account.close", &before, after)
+}
+
+fn write(
+    writing: &mut Writing<'_>,
+    action: &'static str,
+    before: &StoredAccount,
+    mut after: StoredAccount,
+) -> Result<StoredAccount, StoreError> {
+    after.row_version = before.row_version.saturating_add(1);
+    let (plan, own) = columns(&after.terms);
+    let update =
+        "UPDATE account SET display = ?2, state = ?3, plan = ?4, concurrency = ?5, row_version = ?6 WHERE id = ?1";
+    writing.database().prepare_cached(update)?.execute(params![
+        after.id,
+        after.display,
+        after.state.word(),
+        plan,
+        own.and_then(|own| own.concurrency),
+        after.row_version,
+    ])?;
+    if after.terms != before.terms {
+        let own = own.cloned().unwrap_or_default();
+        terms::set(writing.database(), (&after.id, ""), false, &own.rates, own.quota)?;
+    }
+    if after.products != before.products {
+        write_products(writing.database(), &after.id, false, &after.products)?;
+    }
+    writing.mark(ChangeKind::Account, &after.id);
+    writing.note(action, Some(&after.id), &*after.name, Some(before), Some(&after))?;
+    get(writing.database(), &after.id)
+}
+
+/// An account by its id.
+///
+/// # Errors
+/// That it is not there, or those of the database.
+pub fn get(connection: &Connection, id: &str) -> Result<StoredAccount, StoreError> {
+    let query = format!("SELECT {COLUMNS} FROM account WHERE id = ?1");
+    let found = connection.prepare_cached(&query)?.query_row([id], row_of).optional()?;
+    with_rest(connection, found.ok_or(StoreError::NotFound { what: "account" })??)
+}
+
+/// An account by its name.
+///
+/// # Errors
+/// That it is not there, or those of the database.
+pub fn get_named(connection: &Connection, name: &str) -> Result<StoredAccount, StoreError> {
+    let id = id_of(connection, name)?.ok_or(StoreError::NotFound { what: "account" })?;
+    get(connection, &id)
+}
+
+/// The id of the account with a name.
+///
+/// # Errors
+/// Those of the database.
+pub fn id_of(connection: &Connection, name: &str) -> Result<Option<String>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT id FROM account WHERE name = ?1")?;
+    Ok(statement.query_row([name], |row| row.get(0)).optional()?)
+}
+
+/// How many accounts there are that are not closed.
+///
+/// # Errors
+/// Those of the database.
+pub fn count(connection: &Connection) -> Result<i64, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT COUNT(*) FROM account WHERE state <> 'closed'")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
+}
+
+/// Accounts in the order of their names. A damaged one is an error of its own.
+///
+/// # Errors
+/// Those of the database.
+pub fn list(connection: &Connection, page: &AccountPage) -> Result<Vec<StoredAccount>, StoreError> {
+    let mut query = format!("SELECT {COLUMNS} FROM account WHERE name > ?1");
+    let after = page.after.clone().unwrap_or_default();
+    let rows = page.rows.clamp(1, MAX_PAGE_ROWS);
+    // No character comes after this one, so that whatever begins with the prefix comes before.
+    let end = page.prefix.as_ref().map(|prefix| format!("{prefix}\u{10ffff}"));
+    let state = page.state.map(AccountState::word);
+    let mut values: Vec<&dyn ToSql> = vec![&after];
+    for (condition, value) in [
+        ("name >=", page.prefix.as_ref().map(|prefix| prefix as &dyn ToSql)),
+        ("name <", end.as_ref().map(|end| end as &dyn ToSql)),
+        ("state =", state.as_ref().map(|state| state as &dyn ToSql)),
+        ("plan =", page.plan.as_ref().map(|plan| plan as &dyn ToSql)),
+    ] {
+        if let Some(value) = value {
+            values.push(value);
+            query += &format!(" AND {condition} ?{}", values.len());
+        }
+    }
+    query += &format!(" ORDER BY name LIMIT {rows}");
+    let mut statement = connection.prepare_cached(&query)?;
+    let mut found = statement.query(params_from_iter(values))?;
+    let mut accounts = Vec::new();
+    while let Some(row) = found.next()? {
+        accounts.push(with_rest(connection, row_of(row)??)?);
+    }
+    Ok(accounts)
+}
+
+/// The columns of [`row_of`].
+pub(super) const COLUMNS: &str = "id, name, display, state, plan, concurrency, row_version, created_at";
+
+/// An account without its products and limits.
+pub(super) fn row_of(row: &Row<'_>) -> rusqlite::Result<Result<StoredAccount, StoreError>> {
+    let id: String = row.get(0)?;
+    let Some(state) = AccountState::from_word(row.get_ref(3)?.as_str()?) else {
+        return Ok(Err(StoreError::corrupted("account", &id, "its state is none")));
+    };
+    let terms = match row.get::<_, Option<String>>(4)? {
+        Some(plan) => AccountTerms::Plan(plan),
+        None => AccountTerms::Own(Terms { concurrency: row.get(5)?, ..Terms::default() }),
+    };
+    Ok(Ok(StoredAccount {
+        id,
+        name: row.get(1)?,
+        display: row.get(2)?,
+        state,
+        terms,
+        products: Vec::new(),
+        row_version: row.get(6)?,
+        created_at: row.get(7)?,
+    }))
+}
+
+fn with_rest(connection: &Connection, mut account: StoredAccount) -> Result<StoredAccount, StoreError> {
+    if let AccountTerms::Own(own) = &mut account.terms {
+        (own.rates, own.quota) = terms::of(connection, &account.id, "")?;
+    }
+    let query = "SELECT product, first_grant FROM account_product WHERE account_id = ?1 ORDER BY product";
+    let mut statement = connection.prepare_cached(query)?;
+    let products = statement.query_map([&account.id], |row| product(row, 0))?;
+    account.products = products.collect::<Result<_, _>>()?;
+    Ok(account)
+}
+
+/// A product, whose columns from `column` on are its name and its first grant.
+pub(super) fn product(row: &Row<'_>, column: usize) -> rusqlite::Result<AccountProduct> {
+    let funds = match row.get::<_, Option<i64>>(column + 1)? {
+        Some(granted) => ProductFunds::Credits { first_grant: u64::try_from(granted).unwrap_or_default() },
+        None => ProductFunds::Unmetered,
+    };
+    Ok(AccountProduct { product: row.get(column)?, funds })
+}
+
+fn columns(terms: &AccountTerms) -> (Option<&str>, Option<&Terms>) {
+    match terms {
+        AccountTerms::Plan(plan) => (Some(plan), None),
+        AccountTerms::Own(own) => (None, Some(own)),
+    }
+}
+
+fn check_terms(terms: &AccountTerms) -> Result<(), StoreError> {
+    match terms {
+        AccountTerms::Plan(plan) => fields::name("terms.plan", plan),
+        AccountTerms::Own(own) => terms::check_terms("terms.own", own),
+    }
+}
+
+fn checked_products(products: &[AccountProduct]) -> Result<Vec<AccountProduct>, StoreError> {
+    let mut sorted = products.to_vec();
+    sorted.sort_by(|one, other| one.product.cmp(&other.product));
+    for (number, AccountProduct { product, funds }) in products.iter().enumerate() {
+        let field = format!("products[{number}]");
+        fields::name(&format!("{field}.product"), product)?;
+        if matches!(funds, ProductFunds::Credits { first_grant } if *first_grant > MAX_CREDITS) {
+            let why = format!("is too much; write at most {MAX_CREDITS} credits");
+            return Err(StoreError::invalid(format!("{field}.funds.credits.first_grant"), why));
+        }
+        if products.iter().take(number).any(|before| before.product == *product) {
+            return Err(StoreError::invalid(field, "is there already; write each product once"));
+        }
+    }
+    if products.len() > fields::MAX_PRODUCTS {
+        return Err(StoreError::Limit { what: "products", most: fields::MAX_PRODUCTS });
+    }
+    Ok(sorted)
+}
+
+fn write_products(
+    connection: &Connection,
+    id: &str,
+    is_new: bool,
+    products: &[AccountProduct],
+) -> Result<(), StoreError> {
+    if !is_new {
+        connection.prepare_cached("DELETE FROM account_product WHERE account_id = ?1")?.execute([id])?;
+    }
+    let insert = "INSERT INTO account_product (account_id, product, funds, first_grant) VALUES (?1, ?2, ?3, ?4)";
+    let mut insert = connection.prepare_cached(insert)?;
+    for AccountProduct { product, funds } in products {
+        let (word, first_grant) = match funds {
+            ProductFunds::Credits { first_grant } => ("credits", Some(i64::try_from(*first_grant).unwrap_or(i64::MAX))),
+            ProductFunds::Unmetered => ("unmetered", None),
+        };
+        insert.execute(params![id, product, word, first_grant])?;
+    }
+    Ok(())
+}

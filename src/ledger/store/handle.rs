@@ -1,0 +1,243 @@
+//! The store of a process: a thread that writes and a thread that reads, each with a connection of its own, so that
+//! neither waits for the other; and what wakes whoever follows its changes.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use rusqlite::Connection;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::{oneshot, watch};
+
+use super::act::Act;
+use super::error::StoreError;
+use super::open::open;
+use super::randomness::Randomness;
+use super::writing::{self, Outcome, Writing};
+
+/// Looks at the accounts of a transaction before it is committed: whether they can come into force.
+pub type AccountCheck = dyn Fn(&Connection, &[String]) -> Result<(), StoreError> + Send + Sync;
+
+type Job = Box<dyn FnOnce(&mut Worker) + Send>;
+
+/// The store of a process.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    writer: Sender<Job>,
+    reader: Sender<Job>,
+    shared: Arc<Shared>,
+}
+
+/// What the threads and everybody else know.
+struct Shared {
+    /// Asked before each commit, once somebody can say.
+    check: ArcSwapOption<Box<AccountCheck>>,
+    /// Commits of this process.
+    commits: Mutex<u64>,
+    committed: Condvar,
+    /// The version that requests are judged by.
+    in_force: watch::Sender<i64>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Shared").field("in_force", &*self.in_force.borrow()).finish_non_exhaustive()
+    }
+}
+
+/// A thread's connection.
+struct Worker {
+    path: PathBuf,
+    connection: Connection,
+    /// The file that it leads to.
+    file: (u64, u64),
+    random: Option<Box<dyn Randomness>>,
+    shared: Arc<Shared>,
+}
+
+const ENDED: StoreError = StoreError::Unavailable { why: "the process is about to end; ask again", code: None };
+
+impl Store {
+    /// Opens the store, and makes it where there is none.
+    ///
+    /// # Errors
+    /// That the file is something else, of a newer version, or cannot be opened.
+    pub fn open(path: &Path, random: Box<dyn Randomness>) -> Result<Store, StoreError> {
+        let shared = Arc::new(Shared {
+            check: ArcSwapOption::empty(),
+            commits: Mutex::new(0),
+            committed: Condvar::new(),
+            in_force: watch::Sender::new(0),
+        });
+        let writer = Worker::start(path, Some(random), &shared)?;
+        let reader = Worker::start(path, None, &shared)?;
+        Ok(Store { path: path.to_owned(), writer, reader, shared })
+    }
+
+    /// Where its file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Has every transaction looked at before it is committed.
+    pub fn set_check(&self, check: Box<AccountCheck>) {
+        self.shared.check.store(Some(Arc::new(check)));
+    }
+
+    /// Runs an operation in a transaction of its own; it is on the disk when this resolves.
+    ///
+    /// # Errors
+    /// Those of the operation and of the store; nothing is done then.
+    pub async fn write<T: Serialize + DeserializeOwned + Send + 'static>(
+        &self,
+        act: Act,
+        operation: impl FnOnce(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Outcome<T>, StoreError> {
+        let (answer, outcome) = oneshot::channel();
+        let job: Job = Box::new(move |worker| {
+            // Nobody may want to know any more.
+            let _ = answer.send(worker.write(act, operation));
+        });
+        self.writer.send(job).map_err(|_| ENDED)?;
+        outcome.await.map_err(|_| ENDED)?
+    }
+
+    /// Reads, all from one moment.
+    ///
+    /// # Errors
+    /// Those of the operation and of the store.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, outcome) = oneshot::channel();
+        let job: Job = Box::new(move |worker| {
+            let _ = answer.send(worker.read(operation));
+        });
+        self.reader.send(job).map_err(|_| ENDED)?;
+        outcome.await.map_err(|_| ENDED)?
+    }
+
+    /// Writes without a step of the clock: upkeep, and what no policy is made of, such as usage.
+    ///
+    /// # Errors
+    /// Those of the operation and of the store.
+    pub async fn maintain<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, outcome) = oneshot::channel();
+        let job: Job = Box::new(move |worker| {
+            let _ = answer.send(worker.fresh().and_then(operation));
+        });
+        self.writer.send(job).map_err(|_| ENDED)?;
+        outcome.await.map_err(|_| ENDED)?
+    }
+
+    /// Waits on this thread until this process has committed more than `seen` times, or a time has passed, after
+    /// which others may have; how often it has now.
+    pub fn wait_for_commit(&self, seen: u64, patience: Duration) -> u64 {
+        let commits = self.shared.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.shared.committed.wait_timeout_while(commits, patience, |commits| *commits <= seen);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Wakes whoever waits for a commit.
+    pub fn wake(&self) {
+        self.shared.wake();
+    }
+
+    /// Tells that requests are judged by a version from now on.
+    pub fn came_into_force(&self, version: i64) {
+        self.shared.in_force.send_replace(version);
+    }
+
+    /// The version that requests are judged by.
+    pub fn version_in_force(&self) -> i64 {
+        *self.shared.in_force.borrow()
+    }
+
+    /// Resolves when requests are judged by a version or a later one; whether that was within a time.
+    pub async fn in_force(&self, version: i64, patience: Duration) -> bool {
+        let mut known = self.shared.in_force.subscribe();
+        let reached = known.wait_for(|known| *known >= version);
+        matches!(tokio::time::timeout(patience, reached).await, Ok(Ok(_)))
+    }
+}
+
+impl Shared {
+    fn wake(&self) {
+        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        *commits = commits.wrapping_add(1);
+        self.committed.notify_all();
+    }
+}
+
+impl Worker {
+    fn start(
+        path: &Path,
+        random: Option<Box<dyn Randomness>>,
+        shared: &Arc<Shared>,
+    ) -> Result<Sender<Job>, StoreError> {
+        let connection = open(path)?;
+        let (path, shared) = (path.to_owned(), Arc::clone(shared));
+        let mut worker = Worker { file: inode(&path), path, connection, random, shared };
+        let (jobs, received): (_, Receiver<Job>) = channel();
+        std::thread::spawn(move || {
+            for job in received {
+                // One that panics has rolled back, and its caller learns it from the answer that is dropped.
+                if catch_unwind(AssertUnwindSafe(|| job(&mut worker))).is_err() {
+                    log::error!(target: "tollgate::store", "an operation on the store has failed and changed nothing");
+                }
+            }
+        });
+        Ok(jobs)
+    }
+
+    /// The connection, to the file that stands there now: one that was put in its place is a file of its own.
+    fn fresh(&mut self) -> Result<&mut Connection, StoreError> {
+        let file = inode(&self.path);
+        if file != self.file {
+            self.connection = open(&self.path)?;
+            self.file = inode(&self.path);
+            self.shared.wake();
+        }
+        Ok(&mut self.connection)
+    }
+
+    fn write<T: Serialize + DeserializeOwned>(
+        &mut self,
+        act: Act,
+        operation: impl FnOnce(&mut Writing<'_>) -> Result<T, StoreError>,
+    ) -> Result<Outcome<T>, StoreError> {
+        self.fresh()?;
+        let Some(random) = &mut self.random else { return Err(ENDED) };
+        let check = self.shared.check.load_full();
+        let check = check.as_ref().map(|check| {
+            |connection: &Connection, accounts: &[String]| -> Result<(), StoreError> { check(connection, accounts) }
+        });
+        let check = check.as_ref().map(|check| check as writing::Check<'_>);
+        let outcome = writing::transact(&mut self.connection, act, &mut **random, check, operation)?;
+        if !outcome.replayed {
+            self.shared.wake();
+        }
+        Ok(outcome)
+    }
+
+    fn read<T>(&mut self, operation: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let transaction = self.fresh()?.transaction()?;
+        operation(&transaction)
+    }
+}
+
+/// Which file a path leads to; nothing's where there is none.
+fn inode(path: &Path) -> (u64, u64) {
+    fs::metadata(path).map_or((0, 0), |found| (found.dev(), found.ino()))
+}

@@ -1,0 +1,84 @@
+//! Opening the store's file: making it, finding out whether it is a store, and bringing it to today's layout.
+//!
+//! Any number of connections and processes may have the file at once: SQLite orders its writers, readers wait for
+//! nobody (WAL), and each follows the change log. So an upgrade hands nothing over, and the command line can write
+//! beside a running gateway.
+
+use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::StoreError;
+use super::migrations;
+
+/// Marks the file as a store: "tgst" in ASCII.
+const APPLICATION_ID: i64 = 0x7467_7374;
+
+/// How long a writer waits for another: a large import writes in short transactions.
+const BUSY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Opens a store, and makes it where there is none.
+///
+/// # Errors
+/// That the file is something else, of a newer version, or cannot be opened.
+pub fn open(path: &Path) -> Result<Connection, StoreError> {
+    let is_new = match fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            return Err(StoreError::Unusable { why: "the store's name is not that of a file; name a file".to_owned() });
+        }
+        Ok(found) => found.len() == 0,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // The names of customers are nobody else's business.
+            let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+            made.map_err(|error| unopened(&error))?;
+            true
+        }
+        Err(error) => return Err(unopened(&error)),
+    };
+    let mut connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(BUSY_PATIENCE)?;
+    let marked: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if marked != APPLICATION_ID {
+        let objects: i64 = connection.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        if !is_new && (marked != 0 || objects != 0) {
+            return Err(StoreError::Unusable {
+                why: "the file is a database of another program, or the ledger; name another file".to_owned(),
+            });
+        }
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    if connection.is_readonly(rusqlite::MAIN_DB)? {
+        // Reading goes on; whoever writes is told.
+        connection.pragma_update(None, "query_only", true)?;
+        prepare(&connection)?;
+        return Ok(connection);
+    }
+    // A commit is on the disk when it returns, and readers do not stop the writer.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    prepare(&connection)?;
+    migrations::migrate(&mut connection)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &Connection) -> Result<(), StoreError> {
+    const STATEMENTS_KEPT: usize = 64;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(())
+}
+
+fn unopened(error: &std::io::Error) -> StoreError {
+    let why = match error.kind() {
+        ErrorKind::NotFound => "the store's directory is not there; make it",
+        ErrorKind::PermissionDenied => "this user may not open the store's file; mend its rights",
+        ErrorKind::StorageFull => "the store cannot be written, because the disk is full; make room on it",
+        ErrorKind::ReadOnlyFilesystem => "the store cannot be made, because its disk can only be read; name another",
+        _ => "the store's file cannot be opened; look at the health of its disk",
+    };
+    StoreError::Unavailable { why, code: None }
+}
