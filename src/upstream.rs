@@ -1,11 +1,11 @@
-//! The upstreams while they run: which server a request may have, and what is learnt from it.
+//! The running upstreams: which server a request goes to, and what is learned from the result.
 //!
-//! A [`Pool`] is made from the policy's `Upstream` and is not part of it: what is known of servers
-//! survives a change of the configuration. Requests meet only atomics here; the roster of servers is
-//! replaced as a whole when a name has new addresses. How bytes come and go is `exchange.rs`; what
-//! happens in the background is `keep.rs`. pingora-load-balancing is not used: it knows no caps, no
-//! ejection and no breaker, and its backends are clones of an address that would have to be made
-//! into a peer for each request.
+//! A [`Pool`] is made from the policy's `Upstream` but is not part of the policy: the state of
+//! servers survives a change of the configuration. Requests use only atomics here; the list of
+//! servers is replaced as a whole when a name has new addresses. `exchange.rs` sends requests and
+//! reads answers; `keep.rs` is the background work. pingora-load-balancing is not used: it has no
+//! caps, no ejection and no breaker, and its backends are clones of an address that would have to
+//! be made into a peer for each request.
 
 pub mod blame;
 pub mod breaker;
@@ -45,7 +45,7 @@ use servers::{Lack, Roster, Server, State, Tried};
 use tally::Tally;
 use verdict::Verdict;
 
-/// Makes what it takes to connect to a server of an upstream.
+/// Makes the connector for a server of an upstream.
 pub type Connect<P> = fn(&Upstream, SocketAddr, Option<&P>) -> P;
 
 /// All upstreams of a policy, in its order.
@@ -56,30 +56,29 @@ pub struct Upstreams<P> {
     clock: Clock,
 }
 
-/// One upstream while it runs.
+/// One running upstream.
 #[derive(Debug)]
 pub struct Pool<P> {
     upstream: Upstream,
     connect: Connect<P>,
     clock: Clock,
     roster: ArcSwap<Roster<P>>,
-    /// The addresses of each of the upstream's servers; of a name, those that it had last. Only the
-    /// background writes here.
+    /// The addresses of each of the upstream's servers; for a name, those last resolved. Only the
+    /// background task writes here.
     resolved: Mutex<Vec<Box<[SocketAddr]>>>,
     breaker: Arc<Breaker>,
     tally: Arc<Tally>,
 }
 
 impl<P> Upstreams<P> {
-    /// The upstreams of a policy. No connection is made and no name resolved yet.
+    /// Prepares the upstreams of a policy. No connection is made and no name is resolved yet.
     pub fn new(upstreams: &[Upstream], connect: Connect<P>) -> Upstreams<P> {
         let clock = Clock::start();
         let pools = upstreams.iter().map(|upstream| Arc::new(Pool::new(upstream, connect, clock, None))).collect();
         Upstreams { pools, connect, clock }
     }
 
-    /// The upstreams of a policy that takes over from this one: whatever stays the same keeps what is
-    /// known of it.
+    /// The upstreams of the next policy: whatever stays the same keeps its state.
     pub fn renewed(&self, upstreams: &[Upstream]) -> Upstreams<P> {
         let renew = |upstream: &Upstream| {
             let before = self.pools.iter().find(|pool| pool.upstream.name == upstream.name);
@@ -88,23 +87,23 @@ impl<P> Upstreams<P> {
         Upstreams { pools: upstreams.iter().map(renew).collect(), connect: self.connect, clock: self.clock }
     }
 
-    /// The upstream at a place of the policy.
+    /// The upstream at an index of the policy.
     pub fn pool(&self, place: usize) -> Option<&Pool<P>> {
         self.pools.get(place).map(|pool| &**pool)
     }
 }
 
-/// Whether an upstream has a server that health checks have not found out of order.
+/// Whether an upstream has a server that has not failed its health checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     Some,
     None,
-    /// No server is known yet.
+    /// No server has an address yet.
     Unresolved,
 }
 
 impl<P> Pool<P> {
-    /// Whether a server can be reached, as far as health checks tell.
+    /// Whether a server can be reached, according to health checks.
     pub fn reach(&self) -> Reach {
         let roster = self.roster.load();
         match roster.servers() {
@@ -138,10 +137,10 @@ impl<P> Pool<P> {
         }
     }
 
-    /// Lets a request of an account in.
+    /// Admits a request of an account.
     ///
     /// # Errors
-    /// `upstream-unavailable`, while the breaker is open.
+    /// `upstream-unavailable` while the breaker is open.
     pub fn enter<'p>(&'p self, asker: Asker<'p>) -> Result<Passage<'p, P>, Problem> {
         let now = self.clock.now();
         let pass = self.breaker.enter(asker, now).map_err(|wait| unavailable("the breaker is open", wait))?;
@@ -149,13 +148,13 @@ impl<P> Pool<P> {
         Ok(Passage { pool: self, asker, roster: self.roster.load_full(), pass, tried, attempt, verdict, now })
     }
 
-    /// The addresses that one of the servers had last.
+    /// The last known addresses of a server.
     fn addresses_of(&self, address: &Address) -> Option<Box<[SocketAddr]>> {
         let place = self.upstream.servers.iter().position(|server| server.address == *address)?;
         self.resolved.lock().unwrap_or_else(PoisonError::into_inner).get(place).cloned()
     }
 
-    /// Gives the server at a place of the configuration its addresses; true if they are new.
+    /// Sets the addresses of the server at an index of the configuration; true if they are new.
     fn resolve(&self, place: usize, addresses: Box<[SocketAddr]>) -> bool {
         let mut resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(known) = resolved.get_mut(place).filter(|known| **known != addresses) else { return false };
@@ -165,7 +164,7 @@ impl<P> Pool<P> {
         true
     }
 
-    /// Tells of servers whose ejection has ended.
+    /// Logs servers whose ejection has ended.
     fn welcome_back(&self, now: Now) {
         for server in self.roster.load().servers().iter().filter(|server| server.has_returned(now)) {
             log::info!(
@@ -177,8 +176,8 @@ impl<P> Pool<P> {
     }
 }
 
-/// Puts the servers of an upstream together. Those that are known already keep their state, and an
-/// address that stands for two of them is one server.
+/// Builds the list of an upstream's servers. Servers that are known already keep their state, and
+/// an address that occurs twice is one server.
 fn roster<P>(
     upstream: &Upstream,
     connect: Connect<P>,
@@ -206,8 +205,8 @@ fn roster<P>(
     Roster::new(servers)
 }
 
-/// One request's way through an upstream: the servers that it tries, one after the other. When it is
-/// dropped, what was learnt counts, also when that is because the request was given up.
+/// One request's attempts at the servers of an upstream, one after the other. Its verdicts are
+/// counted when it is dropped, also if the request was abandoned.
 #[derive(Debug)]
 pub struct Passage<'p, P> {
     pool: &'p Pool<P>,
@@ -216,13 +215,13 @@ pub struct Passage<'p, P> {
     pass: Pass,
     tried: Tried,
     attempt: Option<Attempt<P>>,
-    /// What the last attempt that is over says.
+    /// The verdict of the last finished attempt.
     verdict: Verdict,
-    /// When the clock was last looked at: as the request came, or as its last attempt was over.
+    /// The last reading of the clock: when the request arrived, or when its last attempt ended.
     now: Now,
 }
 
-/// The server that a request has at the moment.
+/// The server that a request is using at the moment.
 #[derive(Debug)]
 struct Attempt<P> {
     server: Arc<Server<P>>,
@@ -232,8 +231,8 @@ struct Attempt<P> {
 }
 
 impl<P> Passage<'_, P> {
-    /// A server that was not tried yet. A request may go on to another one only as long as none has
-    /// seen a byte of it.
+    /// A server that has not been tried yet. A request may move to another server only while none
+    /// has received a byte of it.
     ///
     /// # Errors
     /// `upstream-unavailable`, if there is none.
@@ -250,30 +249,30 @@ impl<P> Passage<'_, P> {
         Ok(server)
     }
 
-    /// There is a connection to the server, from the pool or a new one.
+    /// Counts a connection to the server, from the pool or a new one.
     pub fn connected(&self, reused: bool) {
         let tally = &self.pool.tally;
         if reused { &tally.reused } else { &tally.connected }.add_one();
     }
 
-    /// The request is sent once more, since nobody can have processed it.
+    /// Counts a request that is sent once more, since the server cannot have processed it.
     pub fn repeated(&self) {
         self.pool.tally.repeated.inc();
     }
 
-    /// The server has failed before it had a byte of the request; the problem is handed through.
+    /// The server has failed before it received a byte of the request; returns the problem.
     pub fn unreachable(&mut self, problem: Problem) -> Problem {
         self.judge(Verdict::Unreachable);
         problem
     }
 
-    /// The server has failed with the request; the problem is handed through.
+    /// The server has failed after it received the request; returns the problem.
     pub fn failed(&mut self, problem: Problem) -> Problem {
         self.judge(Verdict::Failed);
         problem
     }
 
-    /// The server has answered with a status, as far as anybody wants to read it.
+    /// The server has answered with a status.
     pub fn answered(&mut self, code: u16) {
         self.judge(Verdict::of_status(code));
     }
@@ -340,7 +339,7 @@ impl<P> Drop for Passage<'_, P> {
     }
 }
 
-/// What a request is told that no server can have.
+/// The problem for a request that no server can take.
 fn lacking(lack: Lack, upstream: &Upstream) -> Problem {
     match lack {
         Lack::Unresolved => unavailable("no server's name has been resolved", RETRY),

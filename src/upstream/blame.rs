@@ -1,15 +1,15 @@
-//! Whose requests have failed: an account must not be able to shut others out of an upstream.
+//! Counts failures by account: one account must not be able to shut others out of an upstream.
 //!
-//! A failure before a byte of a request was sent is the server's own, and counts whoever asked. Any
-//! other may be the doing of the request: its input can be slow, or make the server answer nonsense,
-//! and its client can give up. Such failures count by account, and what shuts everybody out has to
-//! hold without the account that has the most of them: of as many failures in a row as a rule asks
-//! for, half have to be others' (of one, one more). When one account alone has as many, it alone is
-//! shut out. So an upstream with a single customer is protected like any other, and whatever an
-//! account sends, others go on.
+//! A failure before a byte of a request was sent is the server's own, and counts for everybody. Any
+//! other may be caused by the request: its input can be slow, or make the server return an invalid
+//! answer, or its client can disconnect. Such failures are counted by account, and everybody is
+//! shut out only if the rule is met without the account that has the most failures: of the failures
+//! in a row that a rule requires, half have to be of other accounts (if it requires one, one more).
+//! If the failures of one account alone meet the rule, only that account is shut out. So an
+//! upstream with a single customer is protected like any other, and no account can shut out others.
 //!
-//! Everything here is atomics of a fixed size. What a failure is, is `verdict.rs`; what follows from
-//! one, `breaker.rs` and `servers.rs`.
+//! Everything here is atomics of a fixed size. `verdict.rs` defines what a failure is; `breaker.rs`
+//! and `servers.rs` react to failures.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,11 +17,11 @@ use std::time::Duration;
 use super::verdict::Verdict;
 use crate::policy::now::Now;
 
-/// Accounts that are told apart. Further ones share a place with others, as if they were one account,
-/// which can only keep everybody in for longer.
+/// The number of accounts that are distinguished. Accounts that share a slot count as one, so it
+/// can only take longer until everybody is shut out.
 pub const PLACES: usize = 16;
 
-/// Bits of an account's number; two accounts in sixteen million have the same.
+/// The bits of an account's number; one pair of accounts in sixteen million has the same number.
 const NUMBER_BITS: u32 = 24;
 
 /// The account that a request comes from.
@@ -33,14 +33,14 @@ pub struct Asker<'a> {
 }
 
 impl<'a> Asker<'a> {
-    /// Somebody who is in nobody's way: whoever looks, and does not ask.
+    /// No account, for reading the state without sending a request.
     pub const NOBODY: Asker<'static> = Asker { name: "", number: 0 };
 
-    /// The account with a name. An account of the next configuration with other settings may be another
-    /// one: then it begins anew.
+    /// The account with a name. If an account's settings change with the configuration, it may
+    /// count as another account, without failures.
     pub fn of(name: &'a str) -> Asker<'a> {
-        // The name is on the heap once for each account, so that its place tells accounts apart
-        // without looking at it. Fibonacci hashing spreads the places.
+        // The name is on the heap once per account, so its address distinguishes accounts without
+        // reading it. Fibonacci hashing spreads the addresses.
         let place = u64::try_from(name.as_ptr().addr()).unwrap_or(0);
         let number = (place.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - NUMBER_BITS)).max(1);
         Asker { name, number: u32::try_from(number).unwrap_or(1) }
@@ -52,18 +52,18 @@ impl<'a> Asker<'a> {
         Asker { name: "some account", number }
     }
 
-    /// The place where it is counted.
+    /// The slot in which it is counted.
     pub fn place(self) -> usize {
         usize::try_from(self.number).unwrap_or(0) % PLACES
     }
 
-    /// What tells it from other accounts.
+    /// Its number, which distinguishes it from other accounts.
     pub const fn number(self) -> u32 {
         self.number
     }
 }
 
-/// Who is shut out by what was counted last.
+/// Who is shut out by the last failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shut {
     Nobody,
@@ -75,17 +75,18 @@ pub enum Shut {
 /// Failures in a row.
 #[derive(Debug, Default)]
 pub struct Row {
-    /// Whether there are any: all that a success looks at.
+    /// Whether there are any, which is all that a success reads.
     any: AtomicBool,
     of_server: AtomicU32,
-    /// An account's number and its failures, packed into one word each; 0 where there is none.
+    /// An account's number and its failures, packed into one word each; 0 for an empty slot.
     of_accounts: [AtomicU64; PLACES],
 }
 
 impl Row {
-    /// A success ends it.
+    /// A success ends the series.
     pub fn end(&self) {
-        // A store to a line that all threads read would cost more than the look at it.
+        // Stores only if needed: a store to a cache line that all threads read is more expensive
+        // than a load.
         if self.any.load(Ordering::Relaxed) {
             self.any.store(false, Ordering::Relaxed);
             self.of_server.store(0, Ordering::Relaxed);
@@ -93,7 +94,8 @@ impl Row {
         }
     }
 
-    /// Counts a failure: who is shut out where so many in a row are too many; 0 shuts nobody out.
+    /// Counts a failure and returns who is shut out; `too_many` is the number of failures in a row
+    /// that the rule requires, or 0 for no rule.
     pub fn count(&self, verdict: Verdict, asker: Asker<'_>, too_many: u32) -> Shut {
         let own = match verdict {
             Verdict::Sound | Verdict::Unknown => return Shut::Nobody,
@@ -118,7 +120,7 @@ impl Row {
         }
     }
 
-    /// Counts one more of an account; how many it has, or 0 if it shares its place.
+    /// Counts a failure of an account; returns how many it has, or 0 if it shares its slot.
     fn add(&self, asker: Asker<'_>) -> u32 {
         let around = (0..PLACES).map(|step| (asker.place() + step) % PLACES);
         let is_own = |word: u64| word == 0 || unpack(word).0 == asker.number;
@@ -140,12 +142,12 @@ impl Row {
     }
 }
 
-/// Until when somebody is shut out: everybody, or one account, in one word.
+/// Until when everybody or one account is shut out, in one word.
 #[derive(Debug, Default)]
 pub struct ShutUntil(AtomicU64);
 
 impl ShutUntil {
-    /// How long an account still has to wait; `None` if it has not.
+    /// How long an account still has to wait; `None` if it is not shut out.
     pub fn wait(&self, asker: Asker<'_>, now: Now) -> Option<Duration> {
         let word = self.0.load(Ordering::Relaxed);
         if word == 0 {
@@ -156,8 +158,8 @@ impl ShutUntil {
         concerned.then(|| until.saturating_sub(now.monotonic)).filter(|left| !left.is_zero())
     }
 
-    /// Shuts out for a time, unless somebody is shut out already; whether it did. Everybody goes before
-    /// one account.
+    /// Shuts out for a time, unless somebody is shut out already; returns whether it did. Shutting
+    /// out everybody replaces shutting out one account.
     pub fn shut(&self, who: Shut, asker: Asker<'_>, time: Duration, now: Now) -> bool {
         let number = match who {
             Shut::Nobody => return false,
@@ -173,7 +175,7 @@ impl ShutUntil {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
     }
 
-    /// Whether the time has ended since this was asked the last time.
+    /// Whether the time has ended since the last call.
     pub fn has_ended(&self, now: Now) -> bool {
         let over = |word: u64| (word != 0 && until_of(word) <= now.monotonic).then_some(0);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, over).is_ok()
@@ -189,7 +191,7 @@ fn unpack(word: u64) -> (u32, u32) {
     (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
 }
 
-/// Milliseconds, rounded up, in 40 bits, which are 34 years.
+/// Packs milliseconds, rounded up, into 40 bits (34 years).
 fn pack_until(until: Duration, number: u32) -> u64 {
     let milliseconds = u64::try_from(until.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
     (milliseconds.min((1 << (u64::BITS - NUMBER_BITS)) - 1) << NUMBER_BITS) | u64::from(number)
@@ -215,7 +217,7 @@ mod tests {
 
     #[test]
     fn one_account_alone_shuts_nobody_else_out() {
-        // Who has failed, one after the other; digits are accounts, and S is the server's own.
+        // Failures in order: a digit is an account, S is the server's own.
         for (too_many, failures, shut) in [
             (3, "111", Shut::Asker),
             (3, "11111111111111111111", Shut::Asker),
@@ -252,7 +254,7 @@ mod tests {
         let shut: Vec<Shut> = (1..=100).map(|number| row.count(Failed, asker(number), 100)).collect();
         assert_eq!(shut.last(), Some(&Shut::Everybody));
         assert!(shut.iter().take(99).all(|shut| *shut == Shut::Nobody));
-        // Whoever has no place of its own is never shut out for what others did.
+        // An account that shares a slot is never shut out for failures of others.
         let row = Row::default();
         (1..=16).for_each(|number| {
             row.count(Failed, asker(number), 1000);

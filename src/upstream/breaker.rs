@@ -1,10 +1,9 @@
-//! The circuit breaker of one upstream: after too many failures nothing is let through for a while,
-//! then one request at a time tries whether it works again.
+//! The circuit breaker of one upstream: after too many failures it refuses all requests for a while, then lets through
+//! one request at a time to try whether the upstream works again.
 //!
-//! It is atomics alone, since every request passes it, and it takes its time as an argument. One
-//! account's failures alone open it for that account alone, and a dry run of one account that fails
-//! keeps it open for others only until one of them tries: see `blame.rs`. What a failure is, is
-//! `verdict.rs`; who is told of an open breaker is `upstream.rs`.
+//! It consists of atomics, since every request uses it, and time is an argument. Failures of only one account open it
+//! only for that account, and a failed trial of one account keeps it open for others only until one of them tries: see
+//! `blame.rs`. `verdict.rs` defines what a failure is; `upstream.rs` logs the changes.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,32 +13,32 @@ use super::verdict::Verdict;
 use crate::policy::now::Now;
 use crate::upstream::settings::BreakerRule;
 
-/// How a breaker stands.
+/// The state of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Requests pass.
     Closed,
-    /// None passes.
+    /// Requests are refused.
     Open,
-    /// One may try.
+    /// One request may try.
     HalfOpen,
 }
 
-/// A request that was let through, whose verdict has to come back with it.
+/// A request that was let through; it is passed to `judge` with its verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
-    /// One of many. Its verdict counts only until the breaker opens.
+    /// A normal request. Its verdict counts only until the breaker opens.
     Ordinary { opened: u32 },
-    /// The one that tries.
+    /// The request that tries.
     Trial(u64),
 }
 
-/// What a verdict has changed.
+/// The effect of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Nothing,
     Opened,
-    /// For the account of the request alone, for the time that the rule has.
+    /// Opened only for the account of the request, for the time of the rule.
     OpenedForOne,
     Closed,
 }
@@ -48,17 +47,17 @@ pub enum Change {
 #[derive(Debug)]
 pub struct Breaker {
     rule: BreakerRule,
-    /// [`CLOSED`]; or twice the microsecond until which nothing passes; or, odd, twice the
-    /// microsecond at which the request began that tries, and one.
+    /// [`CLOSED`]; or, even, twice the microsecond until which requests are refused; or, odd, twice the microsecond at
+    /// which the trying request began, plus one.
     phase: AtomicU64,
-    /// How often it has opened: a verdict on a request from before says nothing of now.
+    /// How often it has opened, so that verdicts on earlier requests can be ignored.
     opened: AtomicU32,
-    /// The account whose dry run has failed last, with its request; 0 for nobody.
+    /// The account whose trial failed last; 0 for none.
     tried: AtomicU32,
     /// Failures in a row.
     row: Row,
     recent: Recent,
-    /// The one account that is shut out while it is closed.
+    /// The account that is shut out while the breaker is closed.
     shut: ShutUntil,
 }
 
@@ -86,7 +85,7 @@ impl Breaker {
     /// Lets a request through.
     ///
     /// # Errors
-    /// How long to wait, if the breaker is open; nothing, if another request is trying.
+    /// How long to wait, if the breaker is open; zero if another request is trying.
     pub fn enter(&self, asker: Asker<'_>, now: Now) -> Result<Pass, Duration> {
         let phase = self.phase.load(Ordering::Acquire);
         if phase == CLOSED {
@@ -109,7 +108,7 @@ impl Breaker {
         }
     }
 
-    /// Takes the verdict on a request that was let through.
+    /// Counts the verdict on a request that was let through.
     pub fn judge(&self, pass: Pass, verdict: Verdict, asker: Asker<'_>, now: Now) -> Change {
         match (pass, verdict) {
             (Pass::Ordinary { .. }, Verdict::Unknown) => Change::Nothing,
@@ -140,14 +139,14 @@ impl Breaker {
                 Change::Nothing
             }
             (Pass::Trial(dry_run), Verdict::Failed) => {
-                // Another account may try at once; when its dry run fails as well, nobody may.
+                // Another account may try at once; if its trial fails as well, nobody may.
                 let before = self.tried.load(Ordering::Relaxed);
                 let is_second = before != 0 && before != asker.number();
                 self.tried.store(if is_second { 0 } else { asker.number() }, Ordering::Relaxed);
                 self.open(dry_run, self.open_until(now));
                 Change::Nothing
             }
-            // It has not found out; the next one may.
+            // The trial was inconclusive; the next request may try.
             (Pass::Trial(dry_run), Verdict::Unknown) => {
                 self.open(dry_run, micros(now.monotonic));
                 Change::Nothing
@@ -155,7 +154,7 @@ impl Breaker {
         }
     }
 
-    /// How it stands at this moment.
+    /// Its state at this moment.
     pub fn phase(&self, now: Now) -> Phase {
         match self.phase.load(Ordering::Acquire) {
             CLOSED => Phase::Closed,
@@ -164,7 +163,7 @@ impl Breaker {
         }
     }
 
-    /// Counts a request: who is shut out by it.
+    /// Counts a request; returns who is shut out by it.
     fn count(&self, verdict: Verdict, asker: Asker<'_>, now: Now) -> Shut {
         let BreakerRule { failures, error_percent, min_requests, .. } = self.rule;
         let by_share = error_percent > 0;
@@ -186,7 +185,7 @@ impl Breaker {
     }
 
     fn open(&self, from: u64, until: u64) -> Change {
-        // Zero would be closed.
+        // Zero would mean closed.
         let phase = until.max(1).saturating_mul(2);
         if self.phase.compare_exchange(from, phase, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             return Change::Nothing;
@@ -204,28 +203,28 @@ const fn trial_at(moment: u64) -> u64 {
     moment.saturating_mul(2) | 1
 }
 
-/// Microseconds: 64 bits of them, doubled, are centuries.
+/// Microseconds; doubled, they fit into 64 bits for centuries.
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX / 2)
 }
 
-/// Parts that the window of a share is made of. With each, a part of it is forgotten.
+/// The number of parts of the window in which the share is measured. The window moves on by one part at a time.
 const PARTS: u32 = 8;
 
-/// Where the failures are counted that are the server's own, behind those of accounts.
+/// The index of the server's own failures, after those of accounts.
 const OF_SERVER: usize = PLACES;
 
-/// Stands for an account where several share a place.
+/// The number of a slot that several accounts share.
 const SEVERAL: u32 = u32::MAX;
 
-/// Requests and failures of the last while, by account.
+/// Requests and failures in the window, by account.
 #[derive(Debug)]
 struct Recent {
     part: Duration,
-    /// The number of the part, its requests and its failures, packed into one word: for each place of
-    /// accounts, and for the server itself.
+    /// The number of the part, its requests and its failures, packed into one word: for each slot of accounts, and for
+    /// the server itself.
     parts: [[AtomicU64; PLACES + 1]; PARTS as usize],
-    /// The numbers of the accounts at the places; 0 for none yet.
+    /// The numbers of the accounts in the slots; 0 for none yet.
     accounts: [AtomicU32; PLACES],
 }
 
@@ -251,7 +250,7 @@ impl Sums {
     }
 }
 
-/// One part of the window, unpacked. A number that comes round again does so after years.
+/// One part of the window, unpacked. Its number wraps around after years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Part {
     number: u32,
@@ -275,7 +274,7 @@ impl Part {
         u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
-    /// The part with one more request. Counts that are full are halved, which keeps their share.
+    /// Adds one request. If a count would overflow, all are halved, which keeps the share.
     fn with(self, failed: bool) -> Part {
         let Part { number, requests, failures } = self;
         let (requests, failures) =
@@ -293,7 +292,7 @@ impl Recent {
 
     fn number(&self, now: Now) -> u32 {
         let number = now.monotonic.as_micros() / self.part.as_micros().max(1);
-        // Wrapped, not cut: only the distance between two numbers is looked at.
+        // Wraps around instead of saturating: only the difference between two numbers is used.
         u32::try_from(number % (1 << u32::BITS)).unwrap_or(0)
     }
 
@@ -315,7 +314,7 @@ impl Recent {
             let part = if part.number == number { part } else { Part { number, requests: 0, failures: 0 } };
             Some(part.with(verdict != Verdict::Sound).pack())
         };
-        // The function never gives up, and so neither does the update.
+        // The function never returns `None`, so the update cannot fail.
         let _ = part.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
     }
 
@@ -328,8 +327,8 @@ impl Recent {
         })
     }
 
-    /// Who is shut out by shares: everybody, if they are too large without the account that has the most
-    /// failures as well; that account, if its own is.
+    /// Who is shut out because of the share of failures: everybody, if it is too large even without the account that
+    /// has the most failures; that account, if only its own share is.
     fn exceeds(&self, percent: u32, least: u32, asker: Asker<'_>, now: Now) -> Shut {
         let (mut all, mut worst) = (self.sums(OF_SERVER, now), Sums::default());
         for place in 0..PLACES {

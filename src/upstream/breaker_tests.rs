@@ -18,7 +18,7 @@ fn by_share(error_percent: u32, min_requests: u32) -> Breaker {
     Breaker::new(BreakerRule { failures: 0, error_percent, window, min_requests, open_for })
 }
 
-/// One request at a moment, which is let through and judged at once.
+/// Lets one request through and judges it at once.
 fn request(breaker: &Breaker, moment: Now, verdict: Verdict) -> Change {
     let pass = breaker.enter(ASKER, moment).unwrap();
     breaker.judge(pass, verdict, ASKER, moment)
@@ -51,10 +51,10 @@ fn an_open_one_says_how_long_and_then_lets_one_try() {
     let dry_run = breaker.enter(ASKER, at(6000)).unwrap();
     assert_eq!(breaker.phase(at(6000)), Phase::HalfOpen);
     assert_eq!(breaker.enter(ASKER, at(9000)), Err(Duration::ZERO), "one at a time");
-    // The dry run fails: another five seconds from then.
+    // The trial fails: another five seconds from then.
     assert_eq!(breaker.judge(dry_run, Failed, ASKER, at(9000)), Change::Nothing);
     assert_eq!(breaker.enter(ASKER, at(13_999)), Err(Duration::from_millis(1)));
-    // The next finds nothing out, and the one after it succeeds.
+    // The next trial is inconclusive, and the one after it succeeds.
     assert_eq!(request(&breaker, at(14_000), Unknown), Change::Nothing);
     assert_eq!(request(&breaker, at(14_000), Sound), Change::Closed);
     assert_eq!(breaker.phase(at(14_000)), Phase::Closed);
@@ -78,13 +78,13 @@ fn verdicts_from_before_it_opened_say_nothing_after_it_closed() {
 
 #[test]
 fn a_share_of_failures_opens_it_once_there_are_enough_requests() {
-    // Requests at a moment in milliseconds, and whether the last of them opens.
+    // Requests with their times in milliseconds, and whether the last one opens the breaker.
     for (percent, least, requests, opens) in [
         (50, 4, vec![(0, Failed), (1, Failed), (2, Failed)], false),
         (50, 4, vec![(0, Failed), (1, Failed), (2, Sound), (3, Sound)], false),
         (50, 4, vec![(0, Sound), (1, Sound), (2, Failed), (3, Failed)], true),
         (50, 4, vec![(0, Sound), (1, Sound), (2, Sound), (3, Failed)], false),
-        // What is older than the window is forgotten, failures and successes alike.
+        // Failures and successes that are older than the window do not count.
         (50, 4, vec![(0, Failed), (1, Failed), (8000, Sound), (8001, Failed)], false),
         (50, 3, vec![(0, Sound), (1, Sound), (8000, Sound), (8001, Failed), (8002, Failed)], true),
         (50, 4, vec![(0, Failed), (1000, Sound), (7000, Sound), (7999, Failed)], true),
@@ -151,7 +151,7 @@ fn of_many_at_once_one_tries_and_one_opens() {
     assert_eq!((opened.into_inner(), tried.into_inner()), (1, 1));
 }
 
-/// Slow, broken or given up: whatever one account's requests do, others pass.
+/// Slow, broken or abandoned: whatever happens to one account's requests, others pass.
 #[test]
 fn one_account_alone_opens_it_for_itself_alone() {
     let names = [1, 2, 3].map(Asker::numbered);
@@ -161,7 +161,7 @@ fn one_account_alone_opens_it_for_itself_alone() {
         breaker.judge(pass, Verdict::Failed, asker, at(moment))
     };
     for breaker in [by_row(25), by_share(50, 25)] {
-        // Twenty-five are under way at once, and all of them fail, while others have nothing to do.
+        // Twenty-five requests at once, all of which fail, while other accounts are idle.
         let passes: Vec<Pass> = (0..25).map(|_| breaker.enter(one, at(0)).unwrap()).collect();
         let changes: Vec<Change> =
             passes.iter().map(|pass| breaker.judge(*pass, Verdict::Failed, one, at(1))).collect();
@@ -172,11 +172,11 @@ fn one_account_alone_opens_it_for_itself_alone() {
         assert!(breaker.enter(other, at(2)).is_ok());
         assert!(breaker.enter(one, at(5001)).is_ok(), "and not for ever");
     }
-    // As many failures of two accounts are the upstream's.
+    // The same number of failures by two accounts is the upstream's fault.
     let breaker = by_row(4);
     assert_eq!([one, one, other].map(|asker| fail(&breaker, asker, 0)), [Change::Nothing; 3]);
     assert_eq!(fail(&breaker, other, 0), Change::Opened);
-    // Whose dry run fails keeps nobody else out, until a second one's fails.
+    // A failed trial of one account shuts nobody else out, until another account's trial fails as well.
     let dry_run = breaker.enter(one, at(5000)).unwrap();
     assert_eq!(breaker.judge(dry_run, Verdict::Failed, one, at(5000)), Change::Nothing);
     assert!(breaker.enter(one, at(5001)).is_err());
@@ -189,7 +189,7 @@ fn one_account_alone_opens_it_for_itself_alone() {
     assert_eq!(breaker.judge(dry_run, Verdict::Sound, third, at(10_003)), Change::Closed);
 }
 
-/// The share of one account is left out before everybody is shut out, and it may be most of the traffic.
+/// Whether everybody is shut out is decided without the worst account, even if it has most of the traffic.
 #[test]
 fn a_share_that_one_account_makes_alone_shuts_nobody_else_out() {
     let names = [1, 2, 3, 4].map(Asker::numbered);
@@ -203,7 +203,7 @@ fn a_share_that_one_account_makes_alone_shuts_nobody_else_out() {
                 opened |= breaker.judge(pass, verdict, *asker, at(round)) == Change::Opened;
             }
         }
-        // Half of all fail when two of four do; without the worse of them it is a third.
+        // If two of four accounts fail, half of all requests fail; without one of them it is a third.
         assert!(!opened, "{bad}");
     }
     let breaker = by_share(50, 20);

@@ -1,9 +1,9 @@
-//! One server of an upstream: how connections to it are made, with TLS where the upstream has it.
+//! Connections to one server of an upstream, with TLS if the upstream has it.
 //!
-//! Pingora connects; the handshake is made here, so that a configuration that was verified at start is
-//! used as it is, sessions are resumed, and nothing but a value of `tls/client.rs`, which always
-//! verifies, can ask for one. Connections that wait for the next request are `idle.rs`; what is sent is
-//! `exchange.rs`.
+//! Pingora connects; the TLS handshake is made here, so that the configuration checked at the start
+//! is used, sessions are resumed, and every handshake needs a value of `platform/tls/client.rs`,
+//! which always verifies the server. Idle connections are in `idle_pool.rs`; `exchange.rs` sends
+//! requests.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,16 +21,16 @@ use crate::platform::tls::stream::Secured;
 use crate::upstream::idle_pool::{Capacity, Idle};
 use crate::upstream::settings::Upstream;
 
-/// How connections are made, and how many may wait for a request.
+/// Makes connections, and limits how many may be idle.
 pub struct Connections {
     connector: TransportConnector,
     room: Capacity,
 }
 
 impl Connections {
-    /// At most so many wait.
+    /// At most this many connections are idle.
     pub fn new(most_idle: usize) -> Connections {
-        // Nothing is ever given to Pingora's pool.
+        // Pingora's own pool is not used.
         Connections {
             connector: TransportConnector::new(Some(ConnectorOptions::new(1))),
             room: Capacity::new(most_idle),
@@ -49,8 +49,8 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Prepares a server of an upstream; no connection is made yet. Those of the contact before are
-    /// used further, as long as they were verified in the same way.
+    /// Prepares a server of an upstream; no connection is made yet. Idle connections of `before`
+    /// are kept if they were verified in the same way.
     pub fn new(upstream: &Upstream, server: SocketAddr, before: Option<&Connector>) -> Connector {
         // A socket address needs no resolver, which would block, and cannot fail.
         let mut peer = HttpPeer::new(server, false, String::new());
@@ -67,10 +67,10 @@ impl Connector {
         }
     }
 
-    /// A connection that waits for a request, or a new one; whether it has waited.
+    /// An idle connection or a new one; also returns whether it was idle.
     ///
     /// # Errors
-    /// Pingora's, or that the handshake failed.
+    /// Pingora's errors, or a failed handshake.
     pub async fn get_stream(&self, connections: &Connections) -> Result<(Stream, bool)> {
         match self.idle.take() {
             Some(stream) => Ok((stream, true)),
@@ -78,12 +78,12 @@ impl Connector {
         }
     }
 
-    /// Keeps a connection, on which everything was read, for another request.
+    /// Keeps a connection for another request; its last answer must have been read completely.
     pub fn keep(&self, connections: &Connections, stream: Stream) {
         self.idle.put(stream, &connections.room, Instant::now());
     }
 
-    /// Ends connections that wait for nothing any more.
+    /// Closes idle connections that have expired.
     pub fn sweep(&self, connections: &Connections) {
         self.idle.sweep(self.idle_timeout, &connections.room, Instant::now());
     }
@@ -91,7 +91,7 @@ impl Connector {
     /// A new connection.
     ///
     /// # Errors
-    /// Pingora's, or that the handshake failed.
+    /// Pingora's errors, or a failed handshake.
     pub async fn new_stream(&self, connections: &Connections) -> Result<Stream> {
         match &self.tls {
             None => connections.connector.new_stream(&self.peer).await,
@@ -99,7 +99,7 @@ impl Connector {
         }
     }
 
-    /// Connects and makes the handshake, both within the time to connect.
+    /// Connects and makes the handshake, both within the connect time-out.
     async fn secure(&self, connector: &TransportConnector, tls: &ClientTls) -> Result<Stream> {
         let name = tls.settings().server_name.clone();
         let connect = async {
@@ -114,7 +114,7 @@ impl Connector {
     }
 }
 
-/// Whether the backend's certificate was the reason.
+/// Whether the handshake failed because of the backend's certificate.
 fn kind_of(error: &std::io::Error) -> ErrorType {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(_)) => ErrorType::InvalidCert,

@@ -1,8 +1,8 @@
 //! One admitted request to one upstream, and its answer back.
 //!
-//! The request is built anew from parsed parts and goes out in one write; the answer is read
-//! whole, within its limits, before a byte of it reaches the client. Backends speak HTTP/1.1.
-//! The deadline is the caller's: dropping the future ends the exchange.
+//! The request is built anew from parsed parts and sent in one write; the answer is read
+//! completely, within its limits, before a byte of it reaches the client. Backends use HTTP/1.1.
+//! The caller enforces the deadline: dropping the future ends the exchange.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -25,8 +25,9 @@ use crate::upstream::settings::Upstream;
 use crate::upstream::unprocessed::is_unprocessed;
 use crate::upstream::{Passage, Upstreams, translate};
 
-/// Headers that are ours to say, or that belong to one connection alone (RFC 9110, section 7.6.1).
-/// Conditions, ranges and codings would make the backend answer something else than the whole.
+/// Headers that the gateway sets itself, or that are for one connection only (RFC 9110, section
+/// 7.6.1). Conditional, range and coding headers would make the backend return something else than
+/// the whole answer.
 const NEVER_FORWARDED: [&str; 33] = [
     "host",
     "content-length",
@@ -63,7 +64,8 @@ const NEVER_FORWARDED: [&str; 33] = [
     "max-forwards",
 ];
 
-/// What proxies say of the connection before them; of these only our own reach a backend.
+/// The prefix of headers in which proxies describe the connection before them; only our own are
+/// sent to a backend.
 const X_FORWARDED: &str = "x-forwarded-";
 
 /// The upstreams of a policy, ready to be connected to.
@@ -78,23 +80,23 @@ impl Exchange {
         Exchange { upstreams: Arc::new(Upstreams::new(upstreams, Connector::new)) }
     }
 
-    /// The upstreams of a policy that takes over, with all that is known of their servers.
+    /// The upstreams of the next policy, with the state of their servers.
     pub fn renewed(&self, upstreams: &[Upstream]) -> Exchange {
         Exchange { upstreams: Arc::new(self.upstreams.renewed(upstreams)) }
     }
 
-    /// The upstreams while they run.
+    /// The running upstreams.
     pub fn upstreams(&self) -> &Arc<Upstreams<Connector>> {
         &self.upstreams
     }
 
-    /// Sends a request to an upstream and reads its answer: the body of a 200, and what `judge` made
-    /// of it.
+    /// Sends a request to an upstream and reads its answer: the body of a 200, and the result of
+    /// `judge`.
     ///
-    /// A connection that the backend had closed while it was idle is replaced once. A request of which
-    /// the kernel took every byte is sent again, once, only where the kernel can prove that nobody
-    /// has processed it (`unprocessed.rs`). Another server is tried only while no server has seen a
-    /// byte.
+    /// A connection that the backend had closed while it was idle is replaced once. A request of
+    /// which the kernel accepted every byte is sent again, once, only if the kernel can prove that
+    /// the backend has not processed it (`unprocessed.rs`). Another server is tried only while no
+    /// server has received a byte.
     ///
     /// # Errors
     /// `upstream-unavailable`, `upstream-failed`, or what the answer's status means.
@@ -110,7 +112,7 @@ impl Exchange {
         let no_upstream = Problem::new(Row::Internal, "the product has no upstream");
         let mut passage = self.upstreams.pool(upstream).ok_or(no_upstream)?.enter(asker)?;
         let mut unreached = None;
-        // Each server is tried at most once, so that this ends.
+        // This ends, since each server is tried at most once.
         loop {
             let server = passage.next_server().map_err(|problem| unreached.unwrap_or(problem))?;
             let connector = &server.peer;
@@ -120,8 +122,8 @@ impl Exchange {
                     let exchange = Sent { connections, connector, stream, request, reused };
                     return exchange.receive(response_limit, asked, &mut passage, judge).await;
                 }
-                // A server that cannot be connected to, or that is not the one it should be, has not
-                // seen a byte, so that the next one may.
+                // A server to which no connection could be made, or whose certificate is wrong, has
+                // not received a byte, so another one may be tried.
                 Err(Unsent::Unreached(problem)) => unreached = Some(passage.unreachable(problem)),
                 Err(Unsent::Broken(problem)) => return Err(passage.failed(problem)),
             }
@@ -131,13 +133,13 @@ impl Exchange {
 
 /// Why a request was not sent.
 enum Unsent {
-    /// There is no connection, and the server has not seen a byte.
+    /// There is no connection, and the server has not received a byte.
     Unreached(Problem),
     /// Part of it may have arrived.
     Broken(Problem),
 }
 
-/// Sends the request over a connection that waits for one, or a new one; whether it had waited.
+/// Sends the request over an idle connection or a new one; returns whether it was idle.
 async fn send_once(
     connections: &Connections,
     connector: &Connector,
@@ -151,14 +153,14 @@ async fn send_once(
         Ok(()) => Ok((stream, reused)),
         Err(unsent) if !reused => Err(unsent),
         Err(_) => {
-            // The peer had closed the idle connection: the kernel refused the bytes. It cannot be told
-            // whether it refused all of them, and so no other server is tried.
+            // The peer had closed the idle connection, so the kernel refused the bytes. It may have
+            // accepted some of them, so no other server is tried.
             Ok((send_anew(connections, connector, request, passage).await?, false))
         }
     }
 }
 
-/// Sends the request over a new connection to a server of which it was not the first try.
+/// Sends the request over a new connection, after an idle connection to the same server was broken.
 async fn send_anew(
     connections: &Connections,
     connector: &Connector,
@@ -178,14 +180,14 @@ async fn send(stream: &mut Stream, request: &[u8]) -> Result<(), Unsent> {
     stream.flush().await.map_err(broken)
 }
 
-/// A request that the kernel has taken whole.
+/// A request that the kernel has accepted completely.
 struct Sent<'c> {
     connections: &'c Connections,
     connector: &'c Connector,
     stream: Stream,
-    /// Nobody needs it any more, unless the connection had waited: the answer takes its room.
+    /// Its bytes are kept only if the connection was idle; otherwise the answer reuses the buffer.
     request: Vec<u8>,
-    /// The connection had waited for a request.
+    /// The connection was idle before.
     reused: bool,
 }
 
@@ -264,7 +266,7 @@ pub fn build(
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
     write_field(out, "Host", upstream.host.as_bytes());
-    // The client may prefer what the product does not serve; the backend must not choose that.
+    // The client may prefer a type that the product does not serve; the backend must not choose it.
     write_field(out, "Accept", product.accept.as_bytes());
     for (name, value) in references(context) {
         write_field(out, name, value);
@@ -298,9 +300,9 @@ pub fn build(
     Ok(())
 }
 
-/// Whether a header was judged, so that the backend has to get it as it was. A Connection line cannot
-/// take it away: none may name a field that is meant for whoever reads the content (RFC 9110,
-/// section 7.6.1), and what was let pass for a header must not arrive without it.
+/// Whether a header was checked, so that the backend must get it. A Connection line cannot remove
+/// it: it may not name a field that is meant for the recipient of the content (RFC 9110, section
+/// 7.6.1), and a request that was admitted because of a header must not arrive without it.
 #[cold]
 fn is_judged(product: &Product, name: &str) -> bool {
     const BY_EVERY_PRODUCT: [&str; 3] = ["content-type", "origin", "referer"];
@@ -309,7 +311,7 @@ fn is_judged(product: &Product, name: &str) -> bool {
     judged.any(|judged| name.eq_ignore_ascii_case(judged))
 }
 
-/// Whether the request's Connection lines name a header as theirs (RFC 9110, section 7.6.1).
+/// Whether the request's Connection lines name a header (RFC 9110, section 7.6.1).
 fn is_nominated(head: &Head<'_>, name: &str) -> bool {
     head.lines
         .values("connection")
@@ -317,7 +319,8 @@ fn is_nominated(head: &Head<'_>, name: &str) -> bool {
         .any(|option| option.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
 }
 
-/// Whether a header is ours to say, or could make the backend do something else than was judged.
+/// Whether a header is set by the gateway, or could make the backend do something else than what
+/// was judged.
 fn is_never_forwarded(name: &str) -> bool {
     NEVER_FORWARDED.iter().any(|never| name.eq_ignore_ascii_case(never))
         || name.get(..X_FORWARDED.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(X_FORWARDED))

@@ -1,6 +1,6 @@
-//! The upstreams in numbers and words: their metrics, and what the admin listener shows of them.
+//! The metrics of upstreams, and their state for the admin API.
 //!
-//! Both are read from what requests go by, so that they cannot differ from it.
+//! Both are read from the state that requests use, so they cannot differ from it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::tally::Tally;
 use super::{Pool, Upstreams};
 
 impl<P> Upstreams<P> {
-    /// The upstreams as operators are shown them.
+    /// The upstreams as operators see them.
     pub fn as_json(&self) -> Value {
         json!({ "upstreams": self.pools.iter().map(|pool| pool.as_json()).collect::<Vec<_>>() })
     }
@@ -54,7 +54,7 @@ impl<P> Pool<P> {
         json!({ "name": &*self.upstream.name, "breaker": breaker, "servers": servers })
     }
 
-    /// The names that stand for no server yet.
+    /// The names that have not been resolved yet.
     fn unresolved(&self) -> impl Iterator<Item = String> {
         let addresses = |server: &crate::upstream::settings::Server| self.addresses_of(&server.address);
         let servers = self.upstream.servers.iter();
@@ -75,7 +75,7 @@ impl<P> Pool<P> {
     }
 }
 
-/// The metrics of upstreams, made when they are asked for, of those that are in force then.
+/// The metrics of the upstreams in force, made when they are scraped.
 pub struct Metrics<P>(pub Box<dyn Fn() -> Arc<Upstreams<P>> + Send + Sync>);
 
 impl<P> fmt::Debug for Metrics<P> {
@@ -123,10 +123,11 @@ impl<P: fmt::Debug + Send + Sync + 'static> Collector for Metrics<P> {
         };
         let help = "Servers that were ejected after failures in a row";
         count("tollgate_upstream_ejections", help, |tally| &tally.ejections)?;
-        let help = "Accounts that were shut out for a while because their requests alone had failed";
+        let help = "Accounts that were shut out for a while because only their requests had failed";
         count("tollgate_upstream_accounts_shut_out", help, |tally| &tally.shut_out)?;
         count("tollgate_upstream_retries", "Requests that went on to another server", |tally| &tally.retries)?;
-        let help = "Requests that were sent once more: their idle connection was closed before it had them";
+        let help =
+            "Requests that were sent again because their idle connection had been closed before it received them";
         count("tollgate_upstream_repeats", help, |tally| &tally.repeated)?;
         count("tollgate_upstream_health_check_failures", "Failed health checks", |tally| &tally.failed_checks)
     }

@@ -1,13 +1,13 @@
-//! What health checks have found out about one server.
+//! The results of the health checks of one server.
 //!
-//! How a server is asked is `probe.rs`. Only one task writes here; everybody reads.
+//! The checks are made in `probe.rs`. Only one task writes here; all requests read.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::upstream::settings::HealthRule;
 
-/// Whether a server may have requests, and the checks in a row that say otherwise. A server counts
-/// as well until its checks have failed, so that a start does not wait for them.
+/// Whether a server may get requests, and the number of checks in a row with the opposite result. A
+/// server counts as healthy until its checks have failed, so that a start does not wait for them.
 #[derive(Debug, Default)]
 pub struct Health {
     down: AtomicBool,
@@ -15,12 +15,12 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether the server may have requests.
+    /// Whether the server may get requests.
     pub fn is_up(&self) -> bool {
         !self.down.load(Ordering::Relaxed)
     }
 
-    /// Counts a check; true if the server has gone up or down with it.
+    /// Counts a check; true if it changed the state of the server.
     pub fn count(&self, passed: bool, rule: &HealthRule) -> bool {
         let up = self.is_up();
         if passed == up {
@@ -37,7 +37,7 @@ impl Health {
         turns
     }
 
-    /// Forgets all checks: nobody asks this server any more.
+    /// Forgets all checks, when the server is not checked any more.
     pub fn reset(&self) {
         self.contrary.store(0, Ordering::Relaxed);
         self.down.store(false, Ordering::Relaxed);

@@ -1,8 +1,8 @@
-//! Connections to one server that wait for their next request.
+//! Idle connections to one server.
 //!
-//! Pingora's pool watches each of them with a task of its own, which costs a request more than all of
-//! this. Here a connection is looked at when it is taken, and all of them twice a second
-//! (`upstream/keep.rs`), so that one that the server has closed is never used and soon gone.
+//! Pingora's pool watches each connection with a task of its own, which costs a request more than everything here. Here
+//! a connection is checked when it is taken, and all of them twice a second (`upstream/keep.rs`), so that one that the
+//! server has closed is never used and soon removed.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// Threads that do not wait for each other.
+/// The number of shards, so that threads do not wait for each other.
 const SHARDS: usize = 16;
 
-/// How long a connection may wait when nearly as many wait as may.
+/// How long a connection may be idle when the capacity is nearly used up.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// How many connections to all servers may wait together.
+/// The limit of idle connections to all servers together.
 #[derive(Debug)]
 pub struct Capacity {
     most: usize,
@@ -27,7 +27,7 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// Capacity for so many connections.
+    /// Capacity for this many connections.
     pub fn new(most: usize) -> Capacity {
         Capacity { most, taken: Arc::default() }
     }
@@ -43,7 +43,7 @@ impl Capacity {
     }
 }
 
-/// The place that one connection takes.
+/// The share of the capacity of one connection.
 #[derive(Debug)]
 struct Permit(Arc<AtomicUsize>);
 
@@ -53,7 +53,7 @@ impl Drop for Permit {
     }
 }
 
-/// The connections to one server, with a shelf for each thread.
+/// The idle connections to one server, in one shard per thread.
 #[derive(Debug)]
 pub struct Idle<S> {
     shelves: [Mutex<Vec<Waiting<S>>>; SHARDS],
@@ -73,8 +73,8 @@ impl<S> Default for Idle<S> {
 }
 
 impl<S: AsyncRead + Unpin> Idle<S> {
-    /// A connection that is open, as far as can be known; the one that was used last comes first, so that
-    /// those that nobody needs grow old.
+    /// An open connection, as far as can be known. The last one used is taken first, so that surplus connections
+    /// expire.
     pub fn take(&self) -> Option<S> {
         let own = own_shelf();
         (own..SHARDS).chain(0..own).find_map(|place| {
@@ -98,7 +98,7 @@ impl<S: AsyncRead + Unpin> Idle<S> {
         }
     }
 
-    /// Ends connections that have waited as long as they may, or that the server has closed.
+    /// Closes connections that have been idle for too long, or that the server has closed.
     pub fn sweep(&self, longest: Duration, room: &Capacity, now: Instant) {
         let longest = if room.is_short() { longest.min(SHORTEST) } else { longest };
         for mut page_table in (0..SHARDS).filter_map(|place| self.page_table(place)) {
@@ -113,7 +113,7 @@ impl<S: AsyncRead + Unpin> Idle<S> {
     }
 }
 
-/// The shelf of this thread.
+/// The shard of this thread.
 fn own_shelf() -> usize {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
@@ -122,7 +122,7 @@ fn own_shelf() -> usize {
     OWN.get()
 }
 
-/// Whether the server has neither closed a connection nor said something that nobody asked for.
+/// Whether the server has neither closed a connection nor sent something unrequested.
 fn is_open(stream: &mut (impl AsyncRead + Unpin)) -> bool {
     let mut byte = [0];
     let mut nobody = Context::from_waker(Waker::noop());
@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
 
-    /// A connection that says what it is told to: nothing, or something when it is read.
+    /// A mock connection that returns nothing, or something when it is read.
     struct Told(u8, Arc<Mutex<Vec<u8>>>);
 
     impl AsyncRead for Told {

@@ -1,7 +1,7 @@
-//! What happens to upstreams in the background: names are resolved, servers checked, and ejections
-//! ended.
+//! Background work for upstreams: resolving names, checking servers, and logging the end of
+//! ejections.
 //!
-//! Requests never wait for any of it.
+//! Requests never wait for it.
 
 use std::time::Duration;
 
@@ -17,19 +17,18 @@ use crate::upstream::settings::{Address, HealthRule};
 /// How long the first lookup of the names may keep clients waiting at the start.
 const FIRST_LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How often it is looked whether an ejection has ended, so that the end is told, and which connections
-/// wait for nothing any more.
+/// How often ended ejections are logged and expired idle connections are closed.
 const TURN: Duration = Duration::from_millis(500);
 
 impl Upstreams<Connector> {
-    /// Keeps the upstreams for as long as it is polled. `ready` is called once each name was looked
-    /// up, or has taken too long.
+    /// Runs the background work for as long as it is polled. `ready` is called once each name was
+    /// looked up, or its lookup has taken too long.
     pub async fn keep(&self, connections: &Connections, ready: impl FnOnce()) {
         let (looked_up, mut all_looked_up) = channel(1);
         let kept = join_all(self.pools.iter().map(|pool| keep_one(pool, connections, looked_up.clone())));
         drop(looked_up);
         let told = async move {
-            // Nothing is ever sent: the channel ends when the last name was looked up.
+            // Nothing is ever sent: the channel closes when the last name was looked up.
             let _ = timeout(FIRST_LOOKUP_PATIENCE, all_looked_up.recv()).await;
             ready();
         };
@@ -54,7 +53,7 @@ async fn keep_one(pool: &Pool<Connector>, connections: &Connections, looked_up: 
     join3(names, check(pool, connections), turns).await;
 }
 
-/// Checks all servers of an upstream, again and again.
+/// Checks all servers of an upstream at intervals.
 async fn check(pool: &Pool<Connector>, connections: &Connections) {
     let Some(rule) = &pool.upstream.health else { return };
     loop {

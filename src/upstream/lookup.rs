@@ -1,14 +1,14 @@
-//! What a lookup of a server's name gives, and how soon there is another one.
+//! The result of a lookup of a server's name, and the time until the next one.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::upstream::settings::MAX_SERVERS;
 
-/// How soon a name is looked up again that has never been resolved; also what clients are told.
+/// When a name that has never been resolved is looked up again; also the `Retry-After` for clients.
 pub const RETRY: Duration = Duration::from_secs(1);
 
-/// Addresses in an order of their own, so that a resolver that turns them round changes nothing.
+/// Addresses in a fixed order, so that a resolver that rotates them changes nothing.
 pub fn in_order(addresses: impl Iterator<Item = SocketAddr>) -> Box<[SocketAddr]> {
     let mut addresses: Vec<SocketAddr> = addresses.collect();
     addresses.sort_unstable();

@@ -1,7 +1,7 @@
-//! One health check of one server, over a connection of its own, which is made as those of requests
-//! are: a server whose certificate no request would accept fails its checks.
+//! One health check of one server, over a connection of its own, which is made like those of
+//! requests: a server whose certificate is not accepted fails its checks.
 //!
-//! What the checks of a server amount to is `health.rs`.
+//! The results are counted in `health.rs`.
 
 use pingora_core::ErrorType;
 use pingora_core::protocols::Stream;
@@ -50,7 +50,8 @@ async fn get(
     connector: &Connector,
 ) -> Result<(), &'static str> {
     let mut request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", upstream.host).into_bytes();
-    // A server that wants to be shown a key wants it of checks as well.
+    // Checks send the added headers too, since a server that requires a key requires it of checks
+    // as well.
     request.extend_from_slice(upstream.added.lines());
     request.extend_from_slice(b"\r\n");
     let mut stream = connect(connections, connector).await?;

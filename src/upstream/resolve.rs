@@ -1,20 +1,19 @@
-//! Names of servers, looked up again and again in the background.
+//! Resolving the names of servers in the background, at intervals.
 //!
-//! A request never waits for a name. While one cannot be resolved, the addresses that it had last
-//! stay.
+//! A request never waits for a name. If one cannot be resolved, it keeps its last addresses.
 
 use super::lookup::{RETRY, in_order};
 use super::{Pool, Upstreams};
 use crate::upstream::settings::Address;
 
-/// Follows the addresses of a name, the server at a place of the configuration. `looked_up` is
-/// dropped after the first time, whatever came of it.
+/// Keeps the addresses of a name up to date; `place` is the index of the server in the
+/// configuration. `looked_up` is dropped after the first lookup, successful or not.
 pub async fn follow<P, T>(pool: &Pool<P>, place: usize, host: &str, port: u16, looked_up: T) {
     let mut looked_up = Some(looked_up);
     let (mut known, mut failing) = (false, false);
     let name = &pool.upstream.name;
     loop {
-        // The system's resolver blocks a thread of its own, and ends after its own time.
+        // The system's resolver blocks a separate thread, and has its own time-out.
         let addresses = tokio::net::lookup_host((host, port)).await.map(in_order).unwrap_or_default();
         let resolved = !addresses.is_empty();
         if resolved {
@@ -24,7 +23,7 @@ pub async fn follow<P, T>(pool: &Pool<P>, place: usize, host: &str, port: u16, l
                 log::info!(target: "tollgate::upstream", "upstream {name}: {host} is resolved (addresses: {count})");
             }
         } else if !failing {
-            let stays = if known { "the addresses that it had stay" } else { "it gets no requests yet" };
+            let stays = if known { "its last addresses are kept" } else { "it gets no requests yet" };
             log::warn!(target: "tollgate::upstream", "upstream {name}: {host} cannot be resolved; {stays}");
         }
         failing = !resolved;
@@ -34,14 +33,14 @@ pub async fn follow<P, T>(pool: &Pool<P>, place: usize, host: &str, port: u16, l
 }
 
 impl<P> Upstreams<P> {
-    /// Looks up the names that nothing is known of; blocks its thread until that is done.
+    /// Looks up the names that have no addresses yet; blocks its thread until that is done.
     pub fn resolve_new(&self) {
         self.pools.iter().for_each(|pool| first(pool));
     }
 }
 
-/// Looks up once, and waits for, every name that nothing is known of: before an upstream takes over
-/// while clients are served, so that none of them meets one without servers.
+/// Looks up every name that has no addresses yet, and waits for the result: before a new upstream
+/// comes into force while clients are served, so that no request finds it without servers.
 fn first<P>(pool: &Pool<P>) {
     for (place, server) in pool.upstream.servers.iter().enumerate() {
         if let Address::Name { host, port } = &server.address

@@ -1,8 +1,7 @@
-//! A backend's answer, read whole within limits (RFC 9112, sections 4, 6, 7 and 9).
+//! Reads a backend's answer completely, within limits (RFC 9112, sections 4, 6, 7 and 9).
 //!
-//! Of its head only what says where it ends and what it means is looked at, and nothing is kept: no
-//! header of a backend reaches a client. Where two readers could disagree about where an answer ends,
-//! it is no answer. What a status means is `translate.rs`.
+//! Of its head, only the status, the framing and `Retry-After` are used: no header of a backend reaches a client. If
+//! two parsers could disagree about where an answer ends, it is refused. The meaning of a status is in `translate.rs`.
 
 use std::io::ErrorKind;
 use std::ops::Deref;
@@ -14,24 +13,24 @@ use crate::policy::http::head::decimal;
 use crate::policy::problem::Problem;
 use crate::upstream::translate::{failed, unavailable};
 
-/// Bytes of one head.
+/// The most bytes of one head.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// Header lines of one head.
+/// The most header lines of one head.
 const MAX_HEADER_LINES: usize = 128;
 
-/// Interim answers (1xx) that are skipped before the final one.
+/// The most interim answers (1xx) that are skipped before the final one.
 const MAX_INTERIM_ANSWERS: u8 = 16;
 
-/// Bytes that are read at once, unless a body is known to be longer: most answers are shorter.
+/// The bytes of one read, unless a body is known to be longer: most answers are shorter.
 pub const READ_BYTES: usize = 4096;
 
-/// Room that is enough to read into, so that what a request has left of its own is not enlarged.
+/// Enough free space to read into, so that the buffer of the request is not enlarged.
 const LEAST_ROOM: usize = 1024;
 
 const UNREADABLE: Problem = failed("the head of the answer cannot be parsed or is too large");
 
-/// What the head of an answer says.
+/// The relevant parts of the head of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     pub status: u16,
@@ -47,15 +46,15 @@ pub struct Head {
 enum Framing {
     Length(u64),
     Chunked,
-    /// At the end of the connection.
+    /// It ends with the connection.
     Close,
 }
 
 impl Head {
-    /// Reads a head and its length in bytes; `None` while its end has not arrived.
+    /// Parses a head; returns it with its length in bytes, or `None` while its end has not arrived.
     ///
     /// # Errors
-    /// `upstream-failed` when it is no head of HTTP/1, or its framing can be read in two ways.
+    /// `upstream-failed` if it is not an HTTP/1 head, or its framing is ambiguous.
     fn read(bytes: &[u8]) -> Result<Option<(Head, usize)>, Problem> {
         let mut slots = [httparse::EMPTY_HEADER; MAX_HEADER_LINES];
         let mut response = httparse::Response::new(&mut slots);
@@ -65,7 +64,8 @@ impl Head {
             Err(_) => return Err(UNREADABLE),
         };
         let (Some(status), Some(minor)) = (response.code, response.version) else { return Err(UNREADABLE) };
-        // httparse takes a bare LF for a line end; whoever does not sees other lines (RFC 9112, section 2.2).
+        // httparse accepts a bare LF as a line end; a parser that does not would see other lines (RFC 9112, section
+        // 2.2).
         if has_bare_lf(bytes.get(..length).unwrap_or_default()) {
             return Err(failed("the head of the answer has a bare LF"));
         }
@@ -103,7 +103,7 @@ impl Head {
         Ok(Some((head, length)))
     }
 
-    /// Whether another answer follows this one (RFC 9110, section 15.2). After a 101 something else does.
+    /// Whether another answer follows this one (RFC 9110, section 15.2). After a 101, another protocol follows.
     fn is_interim(&self) -> bool {
         (100..200).contains(&self.status) && self.status != 101
     }
@@ -120,11 +120,11 @@ pub struct Incoming<'s, S> {
     stream: &'s mut S,
     /// What has arrived.
     bytes: Vec<u8>,
-    /// Where what has not been looked at begins.
+    /// The start of what has not been parsed yet.
     start: usize,
-    /// How many bytes stood before all that has arrived: the request, where it is kept.
+    /// The bytes before those that have arrived: the request, if it is kept.
     kept: usize,
-    /// The connection has ended, and not by a failure.
+    /// The connection has ended without an error.
     ended: bool,
 }
 
@@ -133,14 +133,14 @@ pub struct Incoming<'s, S> {
 pub enum ResponseFault {
     /// It is larger than the limit.
     TooLarge,
-    /// It was cut short, or its framing is wrong.
+    /// It ended early, or its framing is wrong.
     Broken,
 }
 
-/// A body that was read whole.
+/// A body that was read completely.
 #[derive(Debug)]
 pub struct Body {
-    /// The body, and what came before it.
+    /// The body, and what precedes it.
     bytes: Vec<u8>,
     start: usize,
 }
@@ -160,20 +160,19 @@ impl Deref for Body {
 }
 
 impl<'s, S: AsyncRead + Unpin> Incoming<'s, S> {
-    /// What comes from a connection on which a request was sent. `buffer` is room for it: what it holds
-    /// is forgotten.
+    /// The answer on a connection on which a request was sent. `buffer` is reused; its content is discarded.
     pub fn new(stream: &'s mut S, mut buffer: Vec<u8>) -> Incoming<'s, S> {
         buffer.clear();
         Incoming::behind(stream, buffer)
     }
 
-    /// The same, with the request kept, in whose buffer the answer follows it.
+    /// The same, but the request is kept: the answer follows it in its buffer.
     pub fn behind(stream: &'s mut S, request: Vec<u8>) -> Incoming<'s, S> {
         let kept = request.len();
         Incoming { stream, bytes: request, start: kept, kept, ended: false }
     }
 
-    /// The request that was kept, if the connection has ended before a byte of an answer.
+    /// The kept request, if the connection ended before the first byte of an answer.
     pub fn unanswered(mut self) -> Option<Vec<u8>> {
         let nothing = self.bytes.len() == self.kept && self.ended;
         nothing.then(|| std::mem::take(&mut self.bytes))
@@ -182,8 +181,8 @@ impl<'s, S: AsyncRead + Unpin> Incoming<'s, S> {
     /// The head of the final answer.
     ///
     /// # Errors
-    /// `upstream-unavailable` for a backend that closes without a word, since it was not reachable;
-    /// `upstream-failed` for one that breaks off in the middle, or says something else than an answer.
+    /// `upstream-unavailable` if the backend closes without an answer, since it was not reachable; `upstream-failed` if
+    /// the answer breaks off or is not HTTP.
     pub async fn head(&mut self) -> Result<Head, Problem> {
         for _ in 0..=MAX_INTERIM_ANSWERS {
             let head = self.next_head().await?;
@@ -216,7 +215,7 @@ impl<'s, S: AsyncRead + Unpin> Incoming<'s, S> {
         }
     }
 
-    /// The body behind a head, and whether the connection can be used for another request.
+    /// The body after a head, and whether the connection can be used for another request.
     ///
     /// # Errors
     /// That it is larger than `limit`, in bytes, or broken.
@@ -231,7 +230,7 @@ impl<'s, S: AsyncRead + Unpin> Incoming<'s, S> {
                         return Err(ResponseFault::Broken);
                     }
                 }
-                // Bytes behind the answer are nobody's, and nobody gets the connection after them.
+                // A connection with bytes after the answer is not used again.
                 let persistent = head.persistent && self.rest().len() == length;
                 self.bytes.truncate(self.start + length);
                 Ok((Body { bytes: self.bytes, start: self.start }, persistent))
@@ -255,7 +254,7 @@ impl<'s, S: AsyncRead + Unpin> Incoming<'s, S> {
                         let persistent = head.persistent && self.rest().is_empty();
                         return Ok((body.into(), persistent));
                     }
-                    // What was taken makes room for what is to come.
+                    // Removes what was parsed, to make room.
                     self.bytes.drain(..self.start);
                     self.start = 0;
                     if !self.read(READ_BYTES).await {
@@ -281,7 +280,7 @@ impl<'s, S: AsyncRead + Unpin> Incoming<'s, S> {
         self.bytes.get(self.start..).unwrap_or_default()
     }
 
-    /// Waits for more bytes, with room for at least so many; whether any came.
+    /// Waits for more bytes, with room for at least this many; returns whether any arrived.
     async fn read(&mut self, room: usize) -> bool {
         self.bytes.reserve(room);
         match self.stream.read_buf(&mut self.bytes).await {
@@ -289,7 +288,7 @@ impl<'s, S: AsyncRead + Unpin> Incoming<'s, S> {
                 self.ended = read == 0;
                 read > 0
             }
-            // What TLS calls an end without a goodbye.
+            // TLS reports this if the connection ends without a close_notify.
             Err(error) => {
                 self.ended = error.kind() == ErrorKind::UnexpectedEof;
                 false
@@ -324,7 +323,7 @@ mod tests {
         }
     }
 
-    /// The status, the body and whether the connection lives on, of bytes that come in pieces.
+    /// The status, the body and whether the connection can be kept, from bytes that arrive in pieces.
     fn read(text: &str, step: usize, limit: usize) -> Result<(u16, String, bool), &'static str> {
         let mut pieces = Pieces(text.as_bytes().chunks(step).collect());
         let reading = async {
@@ -416,7 +415,7 @@ mod tests {
         ] {
             let expected = expected.map(|(status, body, persistent)| (status, body.to_owned(), persistent));
             for step in [1, 2, 7, 100_000] {
-                // What comes after an answer may not have come yet when it ends.
+                // What follows an answer may not have arrived yet when it ends.
                 if step == 100_000 || !text.ends_with("HTTP") && !text.ends_with("OK\r\n") {
                     assert_eq!(read(text, step, 20), expected, "{text:?} in pieces of {step}");
                 }

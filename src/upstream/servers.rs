@@ -1,9 +1,10 @@
-//! The servers of one upstream: whose turn it is, who is full, and who is left out for a while.
+//! The servers of one upstream: whose turn it is, which are full, and which are ejected for a
+//! while.
 //!
-//! Turns follow a plan that is made once from the weights (smooth weighted round robin, as nginx
-//! has it), so that a request takes one from an atomic counter and waits for nobody. A turn of a
-//! server that cannot take it is passed over, which leaves the shares of the others as they are.
-//! This file connects to nobody and reads no clock.
+//! Turns follow a plan that is made once from the weights (smooth weighted round robin, as in
+//! nginx), so a request takes the next turn from an atomic counter, without locks. The turn of a
+//! server that cannot take a request is skipped, which does not change the shares of the others.
+//! Nothing here connects or reads a clock.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,18 +16,18 @@ use super::verdict::Verdict;
 use crate::policy::now::Now;
 use crate::upstream::settings::{EjectionRule, MAX_SERVERS};
 
-/// What is known of a server while it runs. It outlives the roster it stands in.
+/// The state of a running server. It outlives the roster it is in.
 #[derive(Debug, Default)]
 pub struct State {
     pub health: Health,
     in_flight: AtomicU32,
-    /// Failures in a row. An ejection does not end the row: a server that comes back and fails again
-    /// goes at once.
+    /// Failures in a row. An ejection does not reset them: a server that fails again after it is at
+    /// once ejected again.
     failures: Row,
     ejected: ShutUntil,
 }
 
-/// How a server stands.
+/// The state of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerState {
     Healthy,
@@ -36,10 +37,10 @@ pub enum ServerState {
     Ejected,
 }
 
-/// One server, with what it takes to connect to it.
+/// One server and its connector.
 #[derive(Debug)]
 pub struct Server<P> {
-    /// As the configuration calls it.
+    /// Its name in the configuration.
     pub name: Arc<str>,
     pub address: SocketAddr,
     pub weight: u32,
@@ -49,8 +50,8 @@ pub struct Server<P> {
 }
 
 impl<P> Server<P> {
-    /// How it stands at this moment for an account: what has failed for one alone is ejected for it
-    /// alone.
+    /// Its state at this moment for an account: a server that has failed only for one account is
+    /// ejected only for that account.
     pub fn standing(&self, asker: Asker<'_>, now: Now) -> ServerState {
         match (self.state.health.is_up(), self.state.ejected.wait(asker, now).is_some()) {
             (false, _) => ServerState::Unhealthy,
@@ -59,12 +60,12 @@ impl<P> Server<P> {
         }
     }
 
-    /// How many requests it has at this moment.
+    /// The number of requests it has at this moment.
     pub fn in_flight(&self) -> u32 {
         self.state.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Takes a place among its requests, if there is one.
+    /// Counts one more request, if its cap allows it.
     fn enter(&self) -> bool {
         let count = &self.state.in_flight;
         let Some(most) = self.max_requests else {
@@ -75,12 +76,12 @@ impl<P> Server<P> {
         count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
     }
 
-    /// Gives the place back that a choice has taken.
+    /// Ends the request that `choose` counted.
     pub fn leave(&self) {
         self.state.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Whether an ejection has ended since this was asked the last time.
+    /// Whether an ejection has ended since the last call.
     pub fn has_returned(&self, now: Now) -> bool {
         self.state.ejected.has_ended(now)
     }
@@ -90,7 +91,7 @@ impl<P> Server<P> {
     }
 }
 
-/// The servers that one request has been sent to or tried to be.
+/// The servers that one request has tried.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tried(u128);
 
@@ -106,28 +107,28 @@ impl Tried {
     }
 }
 
-/// Why no server can have a request.
+/// Why no server can take a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// No name has been resolved yet.
     Unresolved,
-    /// All are unhealthy.
+    /// All servers are unhealthy.
     Unhealthy,
-    /// Those that are well have as many requests as they may, or were tried.
+    /// The healthy servers have as many requests as they may, or were tried.
     Full,
 }
 
-/// The servers of an upstream at some moment.
+/// The servers of an upstream at a moment.
 #[derive(Debug)]
 pub struct Roster<P> {
     servers: Box<[Arc<Server<P>>]>,
-    /// The place of the server at each turn.
+    /// The index of the server at each turn.
     plan: Box<[u8]>,
     turn: AtomicUsize,
 }
 
 impl<P> Roster<P> {
-    /// A roster of at most [`MAX_SERVERS`]; further ones are left out.
+    /// A roster of at most [`MAX_SERVERS`]; further servers are left out.
     pub fn new(servers: Vec<Arc<Server<P>>>) -> Roster<P> {
         let servers: Box<[_]> = servers.into_iter().take(MAX_SERVERS).collect();
         let weights: Vec<u32> = servers.iter().map(|server| server.weight).collect();
@@ -139,8 +140,8 @@ impl<P> Roster<P> {
         &self.servers
     }
 
-    /// Chooses a server that has not been tried, and takes a place among its requests, which the
-    /// caller has to give back. Ejected ones serve when nobody else is healthy.
+    /// Chooses a server that has not been tried, and counts the request, which the caller has to
+    /// end with [`Server::leave`]. Ejected servers are used if no other is healthy.
     ///
     /// # Errors
     /// Why there is none.
@@ -165,7 +166,7 @@ impl<P> Roster<P> {
                 return Ok(server);
             }
         }
-        // Others draw turns as well, so that ours may have missed somebody.
+        // Other requests take turns as well, so this one may have missed a server.
         let all = 0..u8::try_from(self.servers.len()).unwrap_or(u8::MAX);
         all.into_iter().find_map(take).ok_or_else(|| self.lack())
     }
@@ -180,8 +181,8 @@ impl<P> Roster<P> {
         }
     }
 
-    /// Takes the verdict on a request of a server: whether that ejects it, and for whom. The last one
-    /// that serves is never ejected.
+    /// Counts the verdict on a request of a server; returns for whom it is ejected. The last server
+    /// in use is never ejected.
     pub fn judge(&self, server: &Server<P>, verdict: Verdict, asker: Asker<'_>, rule: EjectionRule, now: Now) -> Shut {
         let state = &server.state;
         match verdict {
@@ -203,8 +204,8 @@ impl<P> Roster<P> {
     }
 }
 
-/// The order in which servers of these weights have their turns: each as often as its weight says,
-/// as far apart as they can be.
+/// The order in which servers with these weights have their turns: each in proportion to its
+/// weight, and spread as evenly as possible.
 fn plan(weights: &[u32]) -> Box<[u8]> {
     let divisor = weights.iter().copied().fold(0, greatest_common_divisor).max(1);
     let mut standings: Vec<(i64, i64)> = weights.iter().map(|weight| (i64::from(weight / divisor), 0)).collect();
@@ -214,7 +215,7 @@ fn plan(weights: &[u32]) -> Box<[u8]> {
         for (weight, credit) in &mut standings {
             *credit += *weight;
         }
-        // The first of equals, so that the order is that of the configuration.
+        // The first of equals, so that ties follow the order of the configuration.
         let furthest = standings.iter_mut().enumerate().rev().max_by_key(|(_, (_, credit))| *credit);
         if let Some((place, (_, credit))) = furthest {
             *credit -= total;

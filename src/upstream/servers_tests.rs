@@ -37,7 +37,7 @@ fn capped(cap: u32) -> Roster<()> {
     Roster::new(servers.collect())
 }
 
-/// Who gets so many requests, one after the other.
+/// The servers that get this many requests, one after the other.
 fn turns(roster: &Roster<()>, count: usize, now: Now) -> String {
     let turn = |_| {
         let server = roster.choose(&mut Tried::default(), ASKER, now).unwrap();
@@ -130,7 +130,7 @@ fn failures_in_a_row_eject_for_a_time() {
     assert_eq!(turns(&roster, 4, at(10_000)).matches('A').count(), 2);
     assert!(roster.servers[0].has_returned(at(10_000)));
     assert!(!roster.servers[0].has_returned(at(10_000)), "told once");
-    // It is on probation: one more failure is enough, one success is a new beginning.
+    // One more failure is enough for another ejection; one success resets the count.
     assert_eq!(fail(&roster, 0, 1, at(10_001)), [true]);
     ejects(&roster, 0, Verdict::Sound, at(20_001));
     assert_eq!(fail(&roster, 0, 3, at(20_001)), [false, false, true]);
@@ -143,7 +143,7 @@ fn the_last_one_that_serves_is_never_ejected() {
     assert_eq!(fail(&roster, 1, 3, at(0)), [false, false, true]);
     assert_eq!(fail(&roster, 2, 9, at(0)), [false; 9]);
     assert_eq!(turns(&roster, 3, at(0)), "CCC");
-    // When the others are gone for another reason, the ejected ones serve after all.
+    // If the others are unavailable for another reason, the ejected ones are used.
     take_down(&roster.servers[2]);
     let order = turns(&roster, 4, at(0));
     assert_eq!((order.matches('A').count(), order.matches('B').count()), (2, 2));
@@ -181,8 +181,8 @@ fn many_at_once_never_pass_a_cap() {
     assert!(roster.servers.iter().all(|server| server.in_flight() == 0));
 }
 
-/// One account's requests fail everywhere: it loses its servers one after the other, but for the last,
-/// and others keep all of them.
+/// One account's requests fail everywhere: servers are ejected for it one after the other, except
+/// for the last, and other accounts keep all of them.
 #[test]
 fn what_fails_for_one_account_alone_is_ejected_for_it_alone() {
     let roster = roster(&[1, 1]);
@@ -195,7 +195,7 @@ fn what_fails_for_one_account_alone_is_ejected_for_it_alone() {
     assert_eq!([(); 4].map(|()| of(one)), [Ok("B"); 4]);
     assert!([(); 4].map(|()| of(other)).contains(&Ok("A")));
     assert_eq!(roster.servers[0].standing(ASKER, at(1)), ServerState::Healthy);
-    // With a second account that fails there, the server is to blame.
+    // If a second account fails there as well, the server is at fault.
     assert_eq!(fail(0, other, 2), Shut::Everybody);
     assert_eq!([(); 4].map(|()| of(other)), [Ok("B"); 4]);
 }

@@ -1,7 +1,7 @@
-//! What the operator says of an upstream: its servers, when they count as out of order, and the
-//! headers that they are sent.
+//! The settings of an upstream: its servers, when they count as failing, and the headers that are
+//! added to requests.
 //!
-//! What is known of a server while it runs is `upstream.rs`.
+//! The state of running servers is in `servers.rs`.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::platform::tls::client::ClientTls;
 
-/// A backend that speaks HTTP/1.1.
+/// A backend that uses HTTP/1.1.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     pub name: Box<str>,
@@ -24,41 +24,41 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// How long an idle connection is kept for the next request.
     pub idle_timeout: Duration,
-    /// A request that was given up after this time counts as a failure of its server.
+    /// A request that is abandoned after this time counts as a failure of its server.
     pub slow_after: Duration,
-    /// Headers that every request gets.
+    /// Headers that are added to every request.
     pub added: AddedHeaders,
-    /// `None`: nobody asks the servers whether they are well.
+    /// `None`: no health checks.
     pub health: Option<HealthRule>,
     pub ejection: EjectionRule,
     pub breaker: BreakerRule,
 }
 
-/// Servers of one upstream, the addresses of its names counted one by one.
+/// The most servers of one upstream; each address of a name counts.
 pub const MAX_SERVERS: usize = 128;
 
-/// One server, or a name that stands for some.
+/// One server, or a name that resolves to several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     pub address: Address,
     /// Its share of the requests, compared with the other servers' weights.
     pub weight: u32,
-    /// Requests that it may have at a time; `None` if nobody counts.
+    /// The most requests that it may have at a time; `None` for no limit.
     pub max_requests: Option<u32>,
 }
 
 impl Server {
-    /// A server like any other.
+    /// A server with default settings.
     pub fn at(address: Address) -> Server {
         Server { address, weight: 1, max_requests: None }
     }
 }
 
-/// Where a server is.
+/// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     Socket(SocketAddr),
-    /// A name of DNS, which is looked up again and again.
+    /// A DNS name, which is looked up at intervals.
     Name {
         host: Box<str>,
         port: u16,
@@ -94,7 +94,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Whether a text can be a name of DNS (RFC 1123, section 2.1, with the underscores that container
+/// Whether a text can be a DNS name (RFC 1123, section 2.1, with the underscores that container
 /// networks have in theirs). A last label of digits alone is a mistyped address.
 fn is_name(text: &str) -> bool {
     const MAX_NAME_BYTES: usize = 253;
@@ -110,7 +110,7 @@ fn is_name(text: &str) -> bool {
     name.len() <= MAX_NAME_BYTES && name.split('.').all(is_label) && !name.rsplit('.').next().is_some_and(is_number)
 }
 
-/// How servers are asked whether they are well.
+/// The rule for health checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthRule {
     pub probe: Probe,
@@ -118,11 +118,11 @@ pub struct HealthRule {
     pub timeout: Duration,
     /// Failed checks in a row after which a server gets no requests.
     pub failures: u32,
-    /// Passed checks in a row after which it gets some again.
+    /// Passed checks in a row after which it gets requests again.
     pub successes: u32,
 }
 
-/// What a check asks for.
+/// What a check requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
     /// That a connection can be made.
@@ -131,7 +131,7 @@ pub enum Probe {
     Get { path: Box<str>, status: u16 },
 }
 
-/// When a server gets no requests for a while because those before have failed.
+/// When a server is ejected for a while because its requests have failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EjectionRule {
     /// Failures in a row; 0 for never.
@@ -139,17 +139,17 @@ pub struct EjectionRule {
     pub time: Duration,
 }
 
-/// When an upstream gets no requests for a while because those before have failed.
+/// When the breaker of an upstream opens because its requests have failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerRule {
-    /// Failures in a row; 0 for however many.
+    /// Failures in a row that open it; 0 for no such rule.
     pub failures: u32,
-    /// Failures of a hundred requests within `window`; 0 for however many.
+    /// The percentage of failures within `window` that opens it; 0 for no such rule.
     pub error_percent: u32,
     pub window: Duration,
-    /// Requests within `window` below which their share of failures says nothing.
+    /// The fewest requests within `window` for which the percentage counts.
     pub min_requests: u32,
-    /// How long nothing is let through, before one request tries.
+    /// How long requests are refused, before one may try.
     pub open_for: Duration,
 }
 
@@ -164,7 +164,7 @@ impl BreakerRule {
     };
 }
 
-/// Headers that every request to an upstream gets. Their values can be secrets.
+/// Headers that are added to every request to an upstream. Their values can be secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct AddedHeaders {
     names: Box<[Box<str>]>,
@@ -179,7 +179,8 @@ impl AddedHeaders {
         AddedHeaders { names: headers.iter().map(|(name, _)| name.clone()).collect(), lines }
     }
 
-    /// Whether one of the headers has this name; a client's own is not passed on beside it.
+    /// Whether one of the headers has this name; the client's own header of that name is not
+    /// forwarded then.
     pub fn has(&self, name: &str) -> bool {
         self.names.iter().any(|known| known.eq_ignore_ascii_case(name))
     }

@@ -1,4 +1,4 @@
-//! Pools without a network: what passes, what is told, and what survives a change.
+//! Pools without a network: admission, refusals, and what survives a change of the configuration.
 
 use super::servers::ServerState;
 use super::*;
@@ -49,7 +49,7 @@ fn a_name_without_addresses_is_unavailable_until_it_has_some() {
     assert!(pool.resolve(0, [address(1), address(2)].into()));
     assert!(!pool.resolve(0, [address(1), address(2)].into()), "nothing new");
     assert_eq!(pool.enter(Asker::NOBODY).unwrap().next_server().unwrap().peer, address(1));
-    // The second is ejected, and stays so when the first one goes.
+    // The second server is ejected, and stays ejected when the first one is removed.
     let mut passage = pool.enter(Asker::NOBODY).unwrap();
     assert_eq!(passage.next_server().unwrap().peer, address(2));
     passage.unreachable(SOME);
@@ -99,7 +99,7 @@ fn what_stays_keeps_its_state_when_the_configuration_changes() {
     assert_eq!(after.pool(1).unwrap().roster.load().servers()[1].in_flight(), 0);
     assert!(after.pool(2).unwrap().enter(Asker::NOBODY).is_err(), "the breaker is still open");
     assert_eq!(standing(after.pool(0).unwrap()).len(), 1, "the name keeps its addresses");
-    // Another rule is another breaker, and another name another upstream.
+    // A changed rule makes a new breaker, and a changed name a new upstream.
     let other = Upstream { breaker: BreakerRule::NEVER, ..with_breaker };
     assert!(before.renewed(std::slice::from_ref(&other)).pool(0).unwrap().enter(Asker::NOBODY).is_ok());
     let renamed = Upstream { name: "c".into(), ..upstream("a", &["10.0.0.1:80"]) };

@@ -1,7 +1,8 @@
-//! What an upstream does, as the problems that a client may see (contract, section 3).
+//! Translates the results of an upstream into the problems that a client may see (contract, section
+//! 3).
 //!
-//! Nothing of an upstream's own words reaches the client: a 200 with one JSON document passes,
-//! everything else is one of the rows below. How the bytes came is `exchange.rs`.
+//! A 200 with one JSON document is passed on; everything else becomes one of the rows below, and no
+//! text of the upstream reaches the client.
 
 use std::time::UNIX_EPOCH;
 
@@ -15,7 +16,7 @@ use crate::policy::tariff::{Passed, Tariff};
 /// The largest `Retry-After` that is passed on, in seconds: one day.
 const MAX_RETRY_AFTER_SECONDS: u64 = 86_400;
 
-/// A backend that could not be had.
+/// A backend that could not be reached.
 pub const fn unavailable(reason: &'static str) -> Problem {
     Problem::new(Row::UpstreamUnavailable, reason)
 }
@@ -37,16 +38,16 @@ pub fn connecting(error: &Error) -> Problem {
     }
 }
 
-/// The request could not be sent whole.
+/// The request could not be sent completely.
 pub const fn sending() -> Problem {
     unavailable("the connection broke while the request was sent")
 }
 
 /// Judges the status of an answer.
 ///
-/// A backend's 400 or 422 says that it will not have this body: the client can mend it, so it is
-/// `body-invalid`. Its 413 is `body-too-large` for the same reason. Its 429 is about all of our
-/// requests together, not about this client's rate.
+/// A backend's 400 or 422 means that it does not accept this body: the client can correct it, so it
+/// is `body-invalid`. Its 413 is `body-too-large` for the same reason. Its 429 is about all
+/// requests of the gateway, not about this client's rate.
 ///
 /// # Errors
 /// The row of every status but 200.
@@ -70,8 +71,8 @@ pub fn status(code: u16, retry_after: Option<&[u8]>, now: Now) -> Result<(), Pro
     }
 }
 
-/// Judges the body of a 200, which has to be one JSON document in UTF-8: what it costs, in credits,
-/// by a tariff and what was asked.
+/// Checks the body of a 200, which has to be one JSON document in UTF-8, and returns its price in
+/// credits, by a tariff and what was requested.
 ///
 /// # Errors
 /// `upstream-failed`.

@@ -1,31 +1,31 @@
-//! What the kernel can prove of a request that was sent over a connection which the backend closed: that
-//! nobody can have processed it.
+//! Finds out whether the kernel can prove that a request was not processed, after the backend closed the connection
+//! over which it was sent.
 //!
-//! A backend that ends idle connections can close one at the very moment a request is on its way to
-//! it. Proof takes three things together, which Linux tells (tcp(7), `TCP_INFO`):
+//! A backend that closes idle connections can close one at the moment when a request is on its way. The proof needs
+//! three facts together, which Linux reports (tcp(7), `TCP_INFO`):
 //!
 //! 1. The backend has closed its side (a FIN, which reads as the end of the stream), and nothing of an
 //!    answer came before it.
 //! 2. No byte of the request was ever acknowledged. Every segment acknowledges all that has arrived,
 //!    and so the FIN says that the close came before the request.
-//! 3. The request was met by a reset: nobody had the socket open any more to read it, or it was closed
-//!    with the request, or some of it, unread.
+//! 3. The request was answered by a reset: the socket was already closed, or it was closed with unread bytes of the
+//!    request.
 //!
-//! A reset alone proves nothing: an application can read a request, act on it, and break the
-//! connection off before its kernel has acknowledged a byte, and the other side sees the same. Nor does
-//! a FIN that acknowledges. Such requests are not sent again (RFC 9110, section 9.2.2).
+//! A reset alone proves nothing: an application can read a request, act on it, and abort the connection before its
+//! kernel has acknowledged a byte, which looks the same from here. Neither does a FIN that acknowledges. Such requests
+//! are not sent again (RFC 9110, section 9.2.2).
 
 use std::time::Duration;
 
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::l4::ext::TCP_INFO;
 
-/// States of a connection, as Linux numbers them.
+/// States of a connection, with Linux's numbers.
 const TCP_CLOSE: u8 = 7;
 const TCP_CLOSE_WAIT: u8 = 8;
 
-/// How long the reset is waited for after the end of the stream, in pauses that double: the request has
-/// to get to the backend, and the reset back.
+/// The first pause while waiting for the reset after the end of the stream; pauses double. The request has to reach the
+/// backend, and the reset has to come back.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const PAUSES: u32 = 7;
 
@@ -39,8 +39,8 @@ enum Known {
     Nothing,
 }
 
-/// Whether nobody can have processed the bytes that were written last on a connection whose end was read
-/// since. The time that this takes is the caller's deadline's.
+/// Whether the bytes last written on a connection cannot have been processed; the end of the connection was read since.
+/// The caller's deadline limits the time.
 pub async fn is_unprocessed(stream: &Stream, written: usize) -> bool {
     let mut pause = FIRST_PAUSE;
     for _ in 0..PAUSES {
@@ -57,11 +57,11 @@ pub async fn is_unprocessed(stream: &Stream, written: usize) -> bool {
 }
 
 fn known(info: &TCP_INFO, written: usize) -> Known {
-    // What was acknowledged counts the SYN as well. A kernel before 4.18 does not say what was sent, so
-    // that nothing is ever proved.
+    // The acknowledged bytes include the SYN. A kernel before 4.18 does not report what was sent, so nothing is ever
+    // proved there.
     let sent = info.tcpi_bytes_sent.saturating_sub(info.tcpi_bytes_retrans);
     let unacknowledged = sent.saturating_sub(info.tcpi_bytes_acked.saturating_sub(1));
-    // Under TLS more bytes than these were sent, of which all count.
+    // With TLS, more bytes than these were sent, and all of them count.
     if u64::try_from(written).is_ok_and(|written| unacknowledged < written) {
         return Known::Nothing;
     }
@@ -87,8 +87,7 @@ mod tests {
 
     const REQUEST: &[u8] = b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
 
-    /// What a backend does with a connection that has served a request, before the next one is written
-    /// and after it.
+    /// What a backend does with an idle connection, before the next request is written and after it.
     struct Backend {
         name: &'static str,
         before: fn(&std::net::TcpStream),
@@ -153,7 +152,7 @@ mod tests {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
             let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (mut server, _) = listener.accept().unwrap();
-            // The request before is history.
+            // The previous request does not matter.
             client.write_all(b"before").await.unwrap();
             server.read_exact(&mut [0; 6]).unwrap();
             std::io::Write::write_all(&mut server, b"answer").unwrap();

@@ -1,29 +1,28 @@
-//! What a request says of the server that it was sent to.
+//! What the outcome of a request says about its server.
 //!
-//! A failure is what another server might not have done: no connection, a connection that broke,
-//! an answer that is not HTTP, not JSON or interim alone, 502, 503 and 504. Any other status shows a server that
-//! works; a 500 can be the doing of one request, which must not shut everybody out. An exchange that
-//! was given up, at the request's deadline or because its client left, is a failure only after
-//! the server has had the time that the operator calls slow, so that a client with a short deadline
-//! harms nobody else. Whose failure it is, the server's or the request's, is `blame.rs`.
+//! A failure is an outcome that another server might have avoided: no connection, a broken connection, an answer that
+//! is not HTTP, not JSON or only interim, 502, 503 and 504. Any other status shows that the server works; a 500 can be
+//! caused by one request, which must not shut everybody out. An exchange that was abandoned, at the request's deadline
+//! or because its client disconnected, is a failure only if it lasted longer than `slow_after`, so that a client with a
+//! short deadline does not affect others. Whether the server or the request is at fault is decided in `blame.rs`.
 
 use std::time::Duration;
 
-/// What a request says of its server.
+/// What a request says about its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It works.
     Sound,
-    /// It has failed before it had a byte of the request: the request can have nothing to do with it.
+    /// It failed before it received a byte of the request, so the request is not the cause.
     Unreachable,
-    /// It has failed with the request, and may have failed by it.
+    /// It failed after it received the request, which may be the cause.
     Failed,
     /// Nothing.
     Unknown,
 }
 
 impl Verdict {
-    /// What the status of an answer says.
+    /// The verdict on a status.
     pub fn of_status(code: u16) -> Verdict {
         match code {
             100..=199 | 502..=504 => Verdict::Failed,
@@ -31,7 +30,7 @@ impl Verdict {
         }
     }
 
-    /// What an exchange says that was given up after so long.
+    /// The verdict on an exchange that was abandoned after this time.
     pub fn of_abandoned(waited: Duration, slow_after: Duration) -> Verdict {
         if waited >= slow_after { Verdict::Failed } else { Verdict::Unknown }
     }
