@@ -1,7 +1,7 @@
-//! Certificates that are renewed while the gateway runs: looks at their files now and then.
+//! Picks up renewed certificates while the gateway runs, by checking their files at intervals.
 //!
-//! A new handshake meets the new certificate; connections that are there go on. What stands in a file
-//! is judged by `tls/follow.rs`; here is when it is looked at, and what operators are told.
+//! New handshakes use the new certificate; existing connections continue. The files are read and
+//! judged in `platform/tls/follow.rs`; the intervals and the log lines are here.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::downstream::listener::Listeners;
 use crate::gateway::Gateway;
 use crate::platform::tls::follow::{Files, Followed, Found};
 
-/// How often the files are looked at.
+/// How often the files are checked.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Keeps the certificates of listeners and upstreams up to date.
@@ -27,7 +27,7 @@ pub struct Renewal {
     pub figures: CertificateMetrics,
 }
 
-/// Counts what became of files that changed.
+/// Counts the changes of files, by result.
 #[derive(Clone, Debug, Default)]
 pub struct CertificateMetrics {
     renewed: Counter,
@@ -35,11 +35,11 @@ pub struct CertificateMetrics {
 }
 
 impl CertificateMetrics {
-    /// Shows the counts.
+    /// Registers the counts as metrics.
     pub fn register(&self, registry: &mut Registry) {
-        let what = "Changes of certificate files that were taken over";
+        let what = "Changes of certificate files that came into force";
         registry.register("tollgate_certificates_renewed", what, self.renewed.clone());
-        let what = "Changes of certificate files that could not be used, so that the last good ones stayed";
+        let what = "Changes of certificate files that could not be used, so that the last good certificates were kept";
         registry.register("tollgate_certificates_broken", what, self.broken.clone());
     }
 
@@ -56,14 +56,14 @@ impl CertificateMetrics {
             Found::Broken(faults) => {
                 self.broken.inc();
                 let told = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; and ");
-                log::error!("the certificates of {whose} stay as they were: {told}");
+                log::error!("the certificates of {whose} are not replaced: {told}");
             }
         }
     }
 }
 
 impl Renewal {
-    /// Looks at all files once. They are read by this thread, which has nothing else to do.
+    /// Checks all files once, on this thread, which has no other work.
     fn look(&self) {
         for listener in &self.listeners.0 {
             if let Some(tls) = &listener.tls {

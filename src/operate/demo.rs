@@ -1,4 +1,4 @@
-//! The demo: a built-in configuration, and a lookup backend that does honest work.
+//! The demo: a built-in configuration, and a real lookup backend.
 
 pub mod backend;
 mod numbers;
@@ -26,8 +26,8 @@ pub const SOURCE: Source = Source::Embedded(&[
 /// The demo's tokens in plain text, and what each is for.
 pub const TOKENS: [(&str, &str); 9] = [
     ("demo-live", "works, 150 requests a minute"),
-    ("demo-metered", "has 5 credits, anew with each start; then credits-insufficient"),
-    ("demo-disabled", "is switched off: token-disabled"),
+    ("demo-metered", "has 5 credits after each start; then credits-insufficient"),
+    ("demo-disabled", "is disabled: token-disabled"),
     ("demo-expired", "has expired: token-expired"),
     ("demo-other-product", "is for POST /email/validate/v2: product-mismatch on the phone product"),
     ("demo-ip", "works from 203.0.113.0/24 only: ip-not-allowed"),
@@ -36,17 +36,17 @@ pub const TOKENS: [(&str, &str); 9] = [
     ("demo-unlimited", "works, a million requests a second, for load tools"),
 ];
 
-/// The line of the configuration that says where pages are.
+/// The line of the configuration with the URL of the pages.
 const PUBLIC_URL: &str = "public_url: http://127.0.0.1:8080";
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// The demo as it is to be served.
+/// What the demo serves.
 ///
 /// # Errors
-/// A message when no loopback port is free.
+/// A message if no loopback port is free.
 pub fn plan(listen: SocketAddr, admin: SocketAddr) -> Result<Plan, String> {
-    // Links lead to where the demo really is.
+    // Links use the address at which the demo can be reached.
     let reachable = if listen.ip().is_unspecified() { SocketAddr::new(LOOPBACK, listen.port()) } else { listen };
     let text = CONFIGURATION.replace(PUBLIC_URL, &format!("public_url: http://{reachable}"));
     let mut config = config::parse("demo.yaml", &text, &SOURCE).map_err(|mistakes| mistakes.to_string())?;
@@ -73,9 +73,9 @@ pub fn welcome(listen: SocketAddr, admin: SocketAddr) -> String {
          Try:\n\
          curl -i http://{listen}/phone/validate/v2 -H 'Auth-Token: demo-live' -H 'Content-Type: application/json' -H 'Add-Metadata: true' -d '{{\"number\":\"+44 7400 123456\"}}'\n\n\
          Read:\n\
-         \x20 http://{listen}/reference   what the API is, with a curl for each product\n\
-         \x20 http://{listen}/problems    every refusal, and what to do about it\n\
-         \x20 http://{listen}/status      how it has been doing\n\n\
+         \x20 http://{listen}/reference   how to use the API, with a curl for each product\n\
+         \x20 http://{listen}/problems    every error, and how to fix it\n\
+         \x20 http://{listen}/status      availability and incidents\n\n\
          Ctrl-C stops it.\n"
     )
 }

@@ -1,7 +1,7 @@
-//! Metrics of what ends or runs out: certificates, tokens, and balances.
+//! Metrics of what expires or runs out: certificates, tokens, and balances.
 //!
-//! They are made when somebody asks. There is one number for all tokens, since there may be a million of
-//! them; balances have a number for each account only where the configuration wants such figures.
+//! They are computed when they are scraped. There is one metric for all tokens, since there may be a million of them;
+//! balances have a metric for each account only if the configuration enables metrics by account.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -77,7 +77,7 @@ impl Collector for Ends {
         let snapshot = self.gateway.snapshot();
         let policy = &snapshot.policy;
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let help = "When the first certificate of a listener or an upstream ends, in seconds since 1970";
+        let help = "When the first certificate of a listener or an upstream expires, in seconds since 1970";
         let name = "tollgate_certificate_expiry_timestamp_seconds";
         let mut shown = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         let of_listeners = self
@@ -95,7 +95,7 @@ impl Collector for Ends {
             }
         }
         if let Some(end) = self.first_token_end(policy, unix_seconds(SystemTime::now())) {
-            let help = "When the first token ends of those that work, in seconds since 1970";
+            let help = "When the first of the valid tokens expires, in seconds since 1970";
             let name = "tollgate_token_expiry_timestamp_seconds";
             let shown = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(number(end)).encode(shown)?;

@@ -1,4 +1,4 @@
-//! The figures in the text format of Prometheus, made when somebody asks.
+//! The metrics in the text format of Prometheus, made when they are scraped.
 //!
 //! What is counted is `tables.rs`; upstreams, the ledger and reloads show their own.
 
@@ -77,11 +77,13 @@ fn requests(encoder: &mut DescriptorEncoder<'_>, tables: &Tables) -> Result<(), 
     }
     type Of = fn(&OfProduct) -> &Histogram;
     let histograms: [(&str, &str, Of); 3] = [
-        ("tollgate_request_duration", "From the end of a head to the end of the answer", |product| &product.total),
-        ("tollgate_upstream_duration", "The part of it that an upstream took", |product| &product.upstream),
+        ("tollgate_request_duration", "Time from the end of a request's head to the end of its answer", |product| {
+            &product.total
+        }),
+        ("tollgate_upstream_duration", "The part of it that the upstream took", |product| &product.upstream),
         (
             "tollgate_own_duration",
-            "The part of it that was the gateway's own: neither the upstream's nor the wait for a body",
+            "The part of it that the gateway took: without the upstream and the wait for the body",
             |product| &product.own,
         ),
     ];
@@ -126,7 +128,7 @@ fn names(encoder: &mut DescriptorEncoder<'_>, tables: &Tables) -> Result<(), fmt
 impl Metrics {
     fn connections(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let help = "Requests between the end of their head and the end of their answer";
+        let help = "Requests in flight: from the end of their head to the end of their answer";
         let in_flight = encoder.encode_descriptor("tollgate_requests_in_flight", help, None, MetricType::Gauge)?;
         ConstGauge::new(count(self.gateway.requests_in_flight())).encode(in_flight)?;
         let help =
@@ -159,7 +161,7 @@ impl Metrics {
         let help = "Lines of the access log that were dropped because they could not be written fast enough, or at all";
         show("tollgate_access_log_dropped", help, telemetry.dropped_lines())?;
         let (exported, dropped) = telemetry.spans();
-        show("tollgate_otlp_exported", "Requests whose spans the collector has taken", exported)?;
+        show("tollgate_otlp_exported", "Requests whose spans the collector has accepted", exported)?;
         show("tollgate_otlp_dropped", "Requests whose spans were dropped", dropped)
     }
 
@@ -170,19 +172,19 @@ impl Metrics {
         ConstGauge::new(1_i64).encode(build.encode_family(&labels)?)?;
         let process = Process::read();
         if let Some(seconds) = process.cpu_seconds {
-            let help = "Time on processors";
+            let help = "User and system CPU time";
             let cpu = encoder.encode_descriptor("process_cpu_seconds", help, None, MetricType::Counter)?;
             ConstCounter::new(seconds).encode(cpu)?;
         }
-        let help = "When the process began, in seconds since 1970";
+        let help = "When the process started, in seconds since 1970";
         let start = encoder.encode_descriptor("process_start_time_seconds", help, None, MetricType::Gauge)?;
         ConstGauge::new(process::began(self.started.elapsed())).encode(start)?;
         for (name, help, number) in [
-            ("process_resident_memory_bytes", "Memory in use", process.resident_bytes),
-            ("process_virtual_memory_bytes", "Memory that addresses are taken for", process.virtual_bytes),
+            ("process_resident_memory_bytes", "Resident memory", process.resident_bytes),
+            ("process_virtual_memory_bytes", "Virtual memory", process.virtual_bytes),
             ("process_threads", "Threads", process.threads),
             ("process_open_fds", "File descriptors in use", process.open_descriptors),
-            ("process_max_fds", "File descriptors that the process may have", process.max_descriptors),
+            ("process_max_fds", "The limit of open file descriptors", process.max_descriptors),
         ] {
             let Some(number) = number else { continue };
             let shown = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;

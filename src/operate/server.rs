@@ -1,6 +1,6 @@
-//! The process around the gateway: its services, the ledger, signals, start and stop.
+//! The process around the gateway: its services, ledger, signals, start and stop.
 //!
-//! How its sockets come to be is `sockets.rs`. What requests get is `gateway.rs`.
+//! Sockets are opened in `downstream/sockets.rs`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,36 +37,36 @@ use crate::policy::LONGEST_GRACE;
 use crate::telemetry::Telemetry;
 use crate::upstream::figures::Metrics;
 
-/// How often it is looked whether the last connection is gone.
+/// How often it is checked whether the last connection is closed.
 const IDLE_CHECK: Duration = Duration::from_millis(50);
 
-/// How long the end of an idle process waits all the same.
+/// How long an idle process waits before it ends.
 const IDLE_GRACE: Duration = Duration::from_millis(150);
 
 /// What a process serves.
 #[derive(Debug)]
 pub struct Plan {
     pub config: Config,
-    /// The files that the configuration is from, if they are to be watched.
+    /// The files of the configuration, if they are to be watched.
     pub watched: Option<Watched>,
-    /// Where the demo's own lookup backend listens, if there is to be one.
+    /// The address of the demo's own lookup backend, for the demo.
     pub demo_backend: Option<SocketAddr>,
-    /// The process that this one follows.
+    /// The process from which this one takes over.
     pub predecessor: Option<Predecessor>,
 }
 
-/// Serves until a signal ends it: SIGTERM lets requests in flight finish, SIGINT does not; so does a
-/// successor that has taken over. `ready` is called once clients are served, `idle` when nothing is
-/// in flight any more after the end has begun.
+/// Serves until a signal or a successor ends it: SIGTERM and a successor let requests in flight
+/// finish, SIGINT does not. `ready` is called once clients are served, `idle` when no request is in
+/// flight after the shutdown has begun.
 ///
 /// # Errors
-/// A message for the operator when an address cannot be listened on, or when the process may have
-/// too few file descriptors.
+/// A message for the operator, if an address cannot be listened on, or if the process may have too
+/// few file descriptors.
 pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Result<(), String> {
     let Plan { config, watched, demo_backend, mut predecessor } = plan;
     logging::each_second(refusal_log::say_left_out);
     let descriptors = Descriptors::claim()?;
-    // Whoever tries the demo out has not chosen its limits.
+    // No warning for the demo, whose limits the operator has not chosen.
     if let Some(shortage) = descriptors.shortage(&config.policy.limits).filter(|_| demo_backend.is_none()) {
         log::warn!("{shortage}");
     }
@@ -75,7 +75,8 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let sockets = Arc::new(Sockets::open(&config.listeners, others, taken_over)?);
     let conf = ServerConf {
         threads: config.workers,
-        // The watch ends the process, within the grace of the configuration in force then.
+        // `ShutdownWatcher` ends the process, within the grace period of the configuration in force
+        // then.
         grace_period_seconds: Some(LONGEST_GRACE.as_secs().saturating_add(1)),
         graceful_shutdown_timeout_seconds: Some(0),
         ..ServerConf::default()
@@ -104,7 +105,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let file = watched.as_ref().map(|watched| watched.path.clone());
     let offered = watched.is_some().then(|| upgrader.clone());
     let reloader = watched.map(|watched| Reloader::start(watched, start, Arc::clone(&gateway), Arc::clone(&ledger)));
-    // A change of the configuration can bring certificates where there were none.
+    // Always running, since a change of the configuration can add certificates.
     let renewal = Renewal {
         listeners: Arc::clone(&listeners),
         gateway: Arc::clone(&gateway),
@@ -144,7 +145,8 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     server.add_service(watch);
 
     std::thread::spawn(move || {
-        // Nobody sends: this ends once all services have begun, and let their ends go.
+        // Nothing is ever sent: this returns once all services have begun and dropped their
+        // senders.
         let _ = all_begun.recv();
         ready();
         match predecessor {
@@ -182,7 +184,7 @@ fn metrics(
     registry
 }
 
-/// The gateway as the one app of its service, shared with the watch.
+/// The gateway as a Pingora app, shared with the `ShutdownWatcher`.
 struct Front {
     gateway: Arc<Gateway>,
     listeners: Arc<Listeners>,
@@ -198,8 +200,8 @@ impl ServerApp for Front {
     }
 }
 
-/// What operators can wish for by a signal: SIGHUP loads the configuration and opens the access log
-/// anew, SIGUSR2 upgrades.
+/// Signals for changes: SIGHUP reloads the configuration and reopens the access log, SIGUSR2
+/// upgrades.
 struct RequestedChanges {
     reloader: Reloader,
     upgrader: Upgrader,
@@ -210,12 +212,12 @@ struct RequestedChanges {
 impl BackgroundService for RequestedChanges {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let (Ok(mut hangup), Ok(mut user)) = (signal(SignalKind::hangup()), signal(SignalKind::user_defined2())) else {
-            log::error!("SIGHUP and SIGUSR2 cannot be received; the admin listener takes the same wishes");
+            log::error!("SIGHUP and SIGUSR2 cannot be received; use `tollgate reload` and `tollgate upgrade`");
             return;
         };
         loop {
             tokio::select! {
-                // An error means that the server is gone, which is the end as well.
+                // An error means that the server has ended, which is a shutdown as well.
                 _ = shutdown.changed() => return,
                 Some(()) = hangup.recv() => {
                     self.telemetry.reopen();
@@ -228,8 +230,8 @@ impl BackgroundService for RequestedChanges {
     }
 }
 
-/// Tells the supervisor that the process is alive, until it is about to end: a supervisor that hears
-/// nothing for twice as long starts another one.
+/// Notifies the supervisor that the process is alive, until it is about to end. A supervisor
+/// without notifications for twice the interval restarts the process.
 struct Watchdog(Duration);
 
 #[async_trait]
@@ -245,22 +247,22 @@ impl BackgroundService for Watchdog {
     }
 }
 
-/// Keeps the upstreams; clients can connect once it was tried to resolve their names.
+/// Runs the background work of upstreams; clients can connect once their names were looked up.
 struct UpstreamMaintenance(Arc<Gateway>);
 
 #[async_trait]
 impl BackgroundService for UpstreamMaintenance {
     async fn start_with_ready_notifier(&self, mut shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
         tokio::select! {
-            // An error means that the server is gone, which is the end as well.
+            // An error means that the server has ended, which is a shutdown as well.
             _ = shutdown.changed() => {}
             () = self.0.keep_upstreams(|| ready.notify_ready()) => {}
         }
     }
 }
 
-/// Ends the process as soon as the last connection is gone after a SIGTERM or an upgrade, and with it
-/// the process before, if that still has some; at the latest when the grace is over.
+/// Ends the process after a SIGTERM or an upgrade, as soon as the last connection is closed, here
+/// and in a predecessor that is still running; at the latest when the grace period is over.
 struct ShutdownWatcher {
     gateway: Arc<Gateway>,
     ledger: Arc<Ledger>,
@@ -272,13 +274,13 @@ struct ShutdownWatcher {
 #[async_trait]
 impl BackgroundService for ShutdownWatcher {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        // An error means that the server is gone, which is the end as well.
+        // An error means that the server has ended, which is a shutdown as well.
         let _ = shutdown.changed().await;
         self.gateway.stop();
         self.sockets.close();
         let idle = async {
-            // A connection that was accepted a moment ago is counted by then, and what operators were
-            // told is on its way.
+            // By then, a connection that was just accepted is counted, and answers to operators are
+            // sent.
             tokio::time::sleep(IDLE_GRACE).await;
             while self.gateway.open_connections() > 0 || self.ledger.has_predecessor() {
                 tokio::time::sleep(IDLE_CHECK).await;
@@ -288,7 +290,7 @@ impl BackgroundService for ShutdownWatcher {
         tokio::select! {
             () = idle => {}
             () = tokio::time::sleep(grace) => {
-                log::warn!("{} connections are cut, for the grace is over", self.gateway.open_connections());
+                log::warn!("grace period over; closing {} connections", self.gateway.open_connections());
             }
             () = interrupted() => {}
         }
@@ -299,7 +301,7 @@ impl BackgroundService for ShutdownWatcher {
     }
 }
 
-/// Comes back at a SIGINT, which is for those who do not want to wait.
+/// Returns on SIGINT, which ends the process without waiting.
 async fn interrupted() {
     match signal(SignalKind::interrupt()) {
         Ok(mut interrupt) => drop(interrupt.recv().await),
@@ -307,8 +309,8 @@ async fn interrupted() {
     }
 }
 
-/// What ends the process: signals, and a successor. SIGQUIT, with which Pingora hands its sockets to
-/// a successor, would be an outage without one, and is treated like SIGTERM.
+/// What ends the process: signals, and a successor. SIGQUIT, which makes Pingora hand its sockets
+/// to a successor, would be an outage without one, and is treated like SIGTERM.
 struct Signals(Upgrader);
 
 #[async_trait]

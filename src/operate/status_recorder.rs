@@ -1,9 +1,9 @@
-//! The thread that keeps the status: it takes the counts of requests, moves the book on, has it
-//! written down, and exchanges the pages when they would say something else.
+//! The thread that records the status: it takes the counts of requests, updates the book, has it
+//! saved, and replaces the pages when they change.
 //!
-//! It is the only one that has the book. Requests never wait for it; operators do, since what they
-//! say goes through it. What was counted since the last turn is lost with the process, and nothing
-//! else. What an earlier process has written is read before anything is written over it.
+//! Only this thread has the book. Requests never wait for it; operators do, since their notices go
+//! through it. If the process crashes, only the counts since the last turn are lost. What an
+//! earlier process has saved is read before anything is overwritten.
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,19 +29,19 @@ use crate::upstream::Reach;
 /// The longest time between two turns; a crash loses the counts of one.
 const TURN: Duration = Duration::from_secs(5);
 
-/// How long the end of the process waits for the last counts to be written.
+/// How long the process waits for the last counts to be saved before it ends.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Why an operator's notice was not taken.
+/// Why an operator's notice was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// There are as many open ones as there can be.
+    /// There are as many open ones as allowed.
     TooMany,
     /// No open notice has the number.
     Unknown,
     /// No product has the name.
     NoProduct,
-    /// It could not be written down.
+    /// It could not be saved.
     Ledger(Refusal),
     /// The process is about to end.
     Ended,
@@ -53,34 +53,34 @@ impl fmt::Display for Refused {
             Refused::TooMany => {
                 write!(formatter, "{} notices are open already; close one", crate::site::status::notice::MAX_NOTICES)
             }
-            Refused::Unknown => formatter.write_str("no open notice has this number; list them to see which there are"),
-            Refused::NoProduct => formatter.write_str("no product has this name; leave it out to speak of all"),
+            Refused::Unknown => formatter.write_str("no open notice has this number; list them to see their numbers"),
+            Refused::NoProduct => formatter.write_str("no product has this name; leave it out for all products"),
             Refused::Ledger(refusal) => refusal.fmt(formatter),
             Refused::Ended => formatter.write_str("the process is about to end"),
         }
     }
 }
 
-/// What the thread is told.
+/// Messages to the thread.
 enum RecorderCommand {
     Ask(Question),
-    /// Write what is left, and end.
+    /// Save everything, and end.
     Flush(SyncSender<()>),
 }
 
-/// What operators want.
+/// Requests of operators.
 enum Question {
     Add(Notice, oneshot::Sender<Result<Notice, Refused>>),
     Close(i64, oneshot::Sender<Result<Notice, Refused>>),
     List(oneshot::Sender<Result<Vec<Shown>, Refused>>),
 }
 
-/// Where orders for the thread go.
+/// The sender of messages to the thread.
 #[derive(Clone, Debug)]
 pub struct Recorder(Sender<RecorderCommand>);
 
 impl Recorder {
-    /// Begins to record what a gateway serves.
+    /// Starts recording a gateway.
     pub fn start(gateway: Arc<Gateway>, ledger: Arc<Ledger>) -> Recorder {
         let (orders, received) = channel();
         std::thread::spawn(move || {
@@ -101,10 +101,10 @@ impl Recorder {
         Recorder(orders)
     }
 
-    /// Adds a notice; it comes back with its number.
+    /// Adds a notice; returns it with its number.
     ///
     /// # Errors
-    /// Why it was not taken.
+    /// Why it was refused.
     pub async fn add(&self, notice: Notice) -> Result<Notice, Refused> {
         self.ask(|answer| Question::Add(notice, answer)).await
     }
@@ -112,7 +112,7 @@ impl Recorder {
     /// Closes a notice.
     ///
     /// # Errors
-    /// That it could not be.
+    /// Why it could not be closed.
     pub async fn close(&self, id: i64) -> Result<Notice, Refused> {
         self.ask(|answer| Question::Close(id, answer)).await
     }
@@ -134,11 +134,11 @@ impl Recorder {
         told.await.map_err(|_| Refused::Ended)?
     }
 
-    /// Has the last counts written down; to be called before the ledger is closed.
+    /// Saves the last counts; to be called before the ledger is closed.
     pub fn flush(&self) {
         let (done, flushed) = sync_channel(1);
         if self.0.send(RecorderCommand::Flush(done)).is_ok() {
-            // A thread that has ended has nothing more to write, and one that hangs is not waited for.
+            // Fails if the thread has ended, and times out if it hangs.
             let _ = flushed.recv_timeout(CLOSING_PATIENCE);
         }
     }
@@ -149,15 +149,15 @@ struct StatusTask {
     gateway: Arc<Gateway>,
     ledger: Arc<Ledger>,
     book: Book,
-    /// Whether everything was read that an earlier process has written.
+    /// Whether everything that an earlier process has saved was read.
     read: bool,
-    /// What products count into; those that went are there for as long as a request has them.
+    /// The counters of products; those of removed products are kept as long as a request uses them.
     sources: Vec<(Arc<str>, Arc<Traffic>)>,
-    /// The policy that was looked at last.
+    /// The last policy that was seen.
     policy: Option<Arc<Policy>>,
-    /// What the pages say.
+    /// The report on the pages.
     shown: Option<Report>,
-    /// That the ledger cannot be used was logged.
+    /// Whether the failing ledger was logged.
     complained: bool,
 }
 
@@ -168,7 +168,7 @@ impl StatusTask {
         loop {
             match orders.recv_timeout(self.pause().saturating_sub(last.elapsed())) {
                 Ok(RecorderCommand::Flush(done)) => {
-                    // The ledger is about to be closed, and nobody is served any more.
+                    // The ledger is about to be closed, and no requests are served any more.
                     let snapshot = self.gateway.snapshot();
                     self.count(&snapshot, unix_seconds());
                     self.save(unix_seconds());
@@ -189,7 +189,7 @@ impl StatusTask {
         }
     }
 
-    /// How long it waits between two turns: never longer than a step of the history.
+    /// The time between two turns: at most a step of the history.
     fn pause(&self) -> Duration {
         Duration::from_secs(self.book.history().step()).min(TURN)
     }
@@ -205,7 +205,7 @@ impl StatusTask {
         self.show(&snapshot, now);
     }
 
-    /// Notices a change of the configuration.
+    /// Follows a change of the configuration.
     fn follow(&mut self, snapshot: &Snapshot) {
         if self.policy.as_ref().is_some_and(|known| Arc::ptr_eq(known, &snapshot.policy)) {
             return;
@@ -225,16 +225,16 @@ impl StatusTask {
         for (product, traffic) in &self.sources {
             self.book.count(product, now, &traffic.take());
         }
-        // A source that nobody else has will never count again.
+        // Counters that nobody else holds cannot change any more.
         self.sources.retain(|(_, traffic)| Arc::strong_count(traffic) > 1);
-        // Whoever was turned away unheard might have asked for any product.
+        // A connection that was refused unread could have been for any product.
         let turned_away = Counted { failed: self.gateway.take_turned_away(), ..Counted::default() };
         for product in &snapshot.policy.products {
             self.book.count(&product.name, now, &turned_away);
         }
     }
 
-    /// Reads what an earlier process has written, as soon as that can be read.
+    /// Reads what an earlier process has saved, as soon as that is possible.
     fn read(&mut self) {
         if self.read {
             return;
@@ -263,18 +263,18 @@ impl StatusTask {
                 self.book.saved();
                 self.complained = false;
             }
-            // All of it is written the next time.
+            // Everything is saved the next time.
             Err(refusal) => self.complain(&refusal),
         }
     }
 
     fn complain(&mut self, refusal: &Refusal) {
         if !std::mem::replace(&mut self.complained, true) {
-            log::warn!(target: "tollgate::status", "the history of the status is in memory alone for now: {refusal}");
+            log::warn!(target: "tollgate::status", "the history of the status is only in memory for now: {refusal}");
         }
     }
 
-    /// Exchanges the pages, if they would say something else.
+    /// Replaces the pages, if they have changed.
     fn show(&mut self, snapshot: &Snapshot, now: Seconds) {
         if !publish::is_served(&snapshot.policy, &snapshot.settings.site) {
             return;
@@ -288,7 +288,7 @@ impl StatusTask {
 
     fn answer(&mut self, question: Question) {
         let now = unix_seconds();
-        // Whoever has asked may be gone.
+        // Sending fails if nobody waits for the answer any more.
         match question {
             Question::Add(notice, answer) => drop(answer.send(self.add(notice, now))),
             Question::Close(id, answer) => drop(answer.send(self.close(id, now))),
@@ -335,7 +335,7 @@ impl StatusTask {
     }
 }
 
-/// The products in force, and how their servers are.
+/// The configured products, and the health of their servers.
 fn seen(snapshot: &Snapshot) -> Vec<ProductState> {
     let upstreams = snapshot.exchange.upstreams();
     let health = |upstream: usize| match upstreams.pool(upstream).map(|pool| pool.reach()) {

@@ -1,9 +1,8 @@
-//! What the status pages are made of, in tables of their own in the ledger's file.
+//! The data of the status pages, in separate tables in the ledger's file.
 //!
-//! The tables are added to a ledger that has none, and an older program that opens it does not mind
-//! them. Counts and incidents are written as they stand, so that writing them twice changes
-//! nothing. Whatever is wrong with these tables is told to whoever asks, and never keeps credits
-//! from being counted.
+//! The tables are added to a ledger that does not have them; older programs ignore them. Counts and
+//! incidents are written as absolute values, so that writing them twice changes nothing. An error
+//! in these tables is returned to the caller, and never affects credits.
 
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ use crate::site::status::incident::{Incident, Kind, MAX_INCIDENTS};
 use crate::site::status::notice::{MAX_NOTICES, Matter, Notice};
 use crate::telemetry::latency::Histogram;
 
-/// The layout of the tables below.
+/// The version of the layout of the tables below.
 const LAYOUT: i64 = 1;
 
 const TABLES: &str = "
@@ -65,7 +64,7 @@ CREATE TABLE IF NOT EXISTS status_notice (
 ) STRICT;
 ";
 
-/// What is known from before.
+/// What was saved before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatusStore {
     pub entries: Vec<Entry>,
@@ -79,14 +78,14 @@ pub struct StatusStore {
 pub struct Changes {
     pub entries: Vec<Entry>,
     pub incidents: Vec<Incident>,
-    /// Whatever is too old at this time is removed.
+    /// The current time; what is too old is removed.
     pub now: Seconds,
-    /// How many seconds a step of the history has.
+    /// The length of a step of the history in seconds.
     pub step: Seconds,
 }
 
 impl Ledger {
-    /// Reads what is known for the status at a time.
+    /// Reads what was saved for the status and is not too old.
     pub fn status_store(&self, now: Seconds) -> Answer<StatusStore> {
         self.run(move |store| store.with_annals().and_then(|()| store.status_store(now)))
     }
@@ -108,21 +107,21 @@ impl Ledger {
 }
 
 impl LedgerFile {
-    /// Makes the tables, if they are not there yet.
+    /// Creates the tables, if they do not exist yet.
     fn with_annals(&self) -> Result<(), LedgerFault> {
         self.check_place()?;
         let connection = self.connection();
         let is_there = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'status_layout')";
         if !connection.prepare_cached(is_there)?.query_row([], |row| row.get::<_, bool>(0))? {
             connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} COMMIT;")).inspect_err(|_| {
-                // A transaction that was begun must not stay open; without one this says so.
+                // A transaction must not stay open; this fails if there is none.
                 let _ = connection.execute_batch("ROLLBACK");
             })?;
         }
         let layout = "SELECT layout FROM status_layout";
         if connection.prepare_cached(layout)?.query_row([], |row| row.get::<_, i64>(0))? != LAYOUT {
             return Err(LedgerFault::new(
-                "the history of the status is of another version of this program; use that one",
+                "the history of the status was written by another version of this program; use that version",
             ));
         }
         Ok(())
@@ -210,7 +209,7 @@ fn write_entry(connection: &Connection, entry: &Entry) -> Result<(), LedgerFault
     Ok(())
 }
 
-/// Removes what nobody looks at any more, so that the file does not grow with time.
+/// Removes what is not shown any more, so that the file does not grow with time.
 fn forget(connection: &Connection, now: Seconds, step: Seconds) -> Result<(), LedgerFault> {
     let first_day = int(now.saturating_sub(DAYS_KEPT * DAY));
     let counts = "DELETE FROM status_count WHERE seconds = ?1 AND start < ?2";
@@ -262,7 +261,7 @@ fn entries(connection: &Connection, now: Seconds) -> Result<Vec<Entry>, LedgerFa
 }
 
 fn incidents(connection: &Connection, now: Seconds) -> Result<Vec<Incident>, LedgerFault> {
-    // The newest, where there are too many.
+    // Only the newest, if there are too many.
     let query = "SELECT * FROM (SELECT product, kind, started, ended, rule, answered, failed FROM status_incident \
                  WHERE ended IS NULL OR ended >= ?1 ORDER BY started DESC LIMIT ?2) ORDER BY started";
     let mut statement = connection.prepare(query)?;
@@ -285,7 +284,8 @@ fn incidents(connection: &Connection, now: Seconds) -> Result<Vec<Incident>, Led
 const NOTICE: &str = "id, kind, product, starts, ends, written, closed, by, text";
 
 fn notices(connection: &Connection, now: Seconds) -> Result<Vec<Notice>, LedgerFault> {
-    // Open ones are bounded by those who write them; of the others the newest are enough.
+    // The number of open ones is limited when they are written; of the others only the newest are
+    // needed.
     let query = format!(
         "SELECT * FROM (SELECT {NOTICE} FROM status_notice WHERE COALESCE(closed, ends, ?1) >= ?1 \
          ORDER BY closed IS NOT NULL, id DESC LIMIT ?2) ORDER BY id"
@@ -302,7 +302,7 @@ fn notice(row: &Row<'_>) -> rusqlite::Result<Notice> {
     let starts = count(row, 3)?;
     Ok(Notice {
         id: Some(row.get(0)?),
-        // The table itself has ends for maintenance and for nothing else.
+        // In the table, only maintenance has an end.
         matter: match optional(4)? {
             Some(to) => Matter::Maintenance { from: starts, to },
             None => Matter::Note { at: starts },
@@ -315,7 +315,7 @@ fn notice(row: &Row<'_>) -> rusqlite::Result<Notice> {
     })
 }
 
-/// A number as the database has them; one beyond that is the largest there is.
+/// A number for the database, at most its largest integer.
 fn int(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

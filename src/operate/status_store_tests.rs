@@ -1,4 +1,4 @@
-//! The tables of the status: written twice, opened when older or newer, and never growing.
+//! The tables of the status: writing twice, opening older and newer files, and limited size.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::site::status::{StatusSettings, example};
 
 const NOW: Seconds = 20_000 * DAY + 15 * HOUR;
 
-/// A ledger of one test, which goes when the test ends.
+/// A ledger for one test, removed when the test ends.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -55,7 +55,7 @@ fn note(text: &str) -> Notice {
     }
 }
 
-/// In an order of their own, to compare them.
+/// Sorted, for comparing.
 fn sorted(mut entries: Vec<Entry>) -> Vec<Entry> {
     entries.sort_by(|one, other| {
         (one.seconds, one.start, &one.product).cmp(&(other.seconds, other.start, &other.product))
@@ -90,7 +90,7 @@ fn what_was_written_is_read_again_and_writing_it_twice_changes_nothing() {
 fn an_older_ledger_is_opened_without_loss_and_gets_the_tables() {
     let scratch = Scratch::new("older");
     drop(scratch.open());
-    // A grant of before, and none of the tables that are added.
+    // A grant, without the tables of the status.
     let raw = rusqlite::Connection::open(scratch.path()).unwrap();
     let tables = "SELECT COUNT(*) FROM sqlite_schema WHERE name LIKE 'status%' AND type = 'table'";
     let count =
@@ -105,7 +105,7 @@ fn an_older_ledger_is_opened_without_loss_and_gets_the_tables() {
     assert_eq!(store.status_store(NOW).unwrap(), StatusStore::default());
     assert_eq!(store.balance("acme", "phone").unwrap(), Some((7, 0)));
     assert_eq!(count(store.connection()), 5);
-    // The layout of the ledger itself is as it was, so that the program of before opens it too.
+    // The layout of the ledger itself has not changed, so that the older program opens it too.
     let version: i64 = store.connection().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, 1);
 }
@@ -142,7 +142,7 @@ fn the_file_does_not_grow_with_time() {
     }
     let open = "SELECT COUNT(*) FROM status_incident WHERE ended IS NOT NULL";
     assert_eq!(store.connection().query_row(open, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
-    // Steps of a length that nobody uses any more go at once.
+    // Steps of a length that is not used any more are removed at once.
     let odd = Entry {
         product: "phone".into(),
         seconds: 7,

@@ -1,11 +1,11 @@
-//! Handing over to a successor: another process of the program, newer or with other settings, that
-//! gets the sockets while clients connect to them, and takes over once it serves.
+//! Handing over to a successor: another process of the program, newer or with other settings, which
+//! gets the sockets without closing them, and takes over once it serves.
 //!
-//! The successor is started by the process before it, with the same command line, so that whoever
-//! supervises the service sees one service. Until it says that it serves, nothing has changed: one
-//! that is missing, fails, hangs or dies leaves the process before it as it was. From then on the
-//! ledger goes over (`ledger/succession.rs`), requests in flight finish, and the process ends.
-//! Pingora's own handover tells the old process to stop without knowing whether anybody follows.
+//! The successor is started by this process, with the same command line, so that a supervisor sees
+//! one service. Until the successor reports that it serves, nothing changes: if it cannot be
+//! started, fails, hangs or dies, this process continues. Then the ledger is handed over
+//! (`ledger/succession.rs`), requests in flight finish, and this process ends. Pingora's own
+//! handover stops the old process without knowing whether the new one works.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -25,46 +25,47 @@ use crate::operate::status_recorder::Recorder;
 use crate::platform::channel::Channel;
 use crate::platform::supervisor;
 
-/// How long a successor may take until it serves: a million accounts take some seconds.
+/// The time limit for a successor to serve: a million accounts take some seconds.
 const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often it is looked meanwhile whether this process is to end.
+/// How often it is checked meanwhile whether this process is to end.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long a successor that has let go of the line may take to end, to be asked how it did.
+/// The time limit for a successor that has closed the channel to end, so that its exit status is
+/// known.
 const ENDING_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether it has.
+/// How often it is checked whether it has ended.
 const ENDING_CHECK: Duration = Duration::from_millis(10);
 
-/// The answer to a wish that has come to a process whose successor serves already.
-pub const JUST_HANDED_OVER: &str = "A successor has just taken over. Ask again, to reach that one.";
+/// The answer to a request to a process whose successor already serves.
+pub const JUST_HANDED_OVER: &str = "A successor has just taken over. Send the request again to reach it.";
 
-/// The variable that tells a process that its standard input is the line to the one before it.
+/// The environment variable that says that standard input is the channel to the predecessor.
 const VARIABLE: &str = "TOLLGATE_PREDECESSOR";
 
-/// What the variable is then. A successor that does not know this protocol finds its addresses
-/// taken, and fails.
+/// The value of the variable. A successor that does not know this protocol fails, since its
+/// addresses are in use.
 const PROTOCOL: &str = "stdin-1";
 
-/// What a successor is told.
+/// Messages to a successor.
 #[derive(Debug, Serialize, Deserialize)]
 enum ToSuccessor {
     /// The socket of this name comes with the message.
     Socket(String),
-    /// Those were all.
+    /// All sockets were sent.
     Complete,
 }
 
-/// What a successor says.
+/// Messages from a successor.
 #[derive(Debug, Serialize, Deserialize)]
 enum FromSuccessor {
     Serving,
-    /// It cannot, and why.
+    /// It cannot serve, and why.
     Failed(String),
 }
 
-/// The process before this one, which serves until this one does.
+/// The predecessor, which serves until this process does.
 #[derive(Debug)]
 pub struct Predecessor {
     channel: Channel,
@@ -75,18 +76,19 @@ impl Predecessor {
     /// The predecessor of this process, if it has one, with its sockets.
     ///
     /// # Errors
-    /// A message for the operator when the predecessor is not understood.
+    /// A message for the operator, if the predecessor's messages are not understood.
     pub fn of_this_process() -> Result<Option<Predecessor>, String> {
         if std::env::var_os(VARIABLE).is_none_or(|value| value != PROTOCOL) {
             return Ok(None);
         }
         let line = std::io::stdin().as_fd().try_clone_to_owned().and_then(Channel::over);
-        let channel = line.map_err(|error| format!("{VARIABLE} is set, but standard input is no socket: {error}"))?;
+        let channel =
+            line.map_err(|error| format!("{VARIABLE} is set, but standard input is not a socket: {error}"))?;
         Predecessor::over(channel).map(Some)
     }
 
     fn over(channel: Channel) -> Result<Predecessor, String> {
-        let broken = |error| format!("the process before this one is not understood: {error}");
+        let broken = |error| format!("cannot understand the predecessor: {error}");
         channel.set_patience(Some(SUCCESSOR_PATIENCE)).map_err(broken)?;
         let mut sockets = Vec::new();
         loop {
@@ -96,7 +98,7 @@ impl Predecessor {
                     return Err(format!("the socket {name} was not handed over"));
                 }
                 Some((ToSuccessor::Complete, _)) => return Ok(Predecessor { channel, sockets }),
-                None => return Err("the process before this one ended before it had handed over".to_owned()),
+                None => return Err("the predecessor ended before it had handed over".to_owned()),
             }
         }
     }
@@ -106,21 +108,21 @@ impl Predecessor {
         std::mem::take(&mut self.sockets)
     }
 
-    /// The line to it, for another thread.
+    /// The channel to it, for another thread.
     ///
     /// # Errors
     /// A message for the operator.
     pub fn line(&self) -> Result<Channel, String> {
-        self.channel.another().map_err(|error| format!("cannot talk to the process before this one: {error}"))
+        self.channel.another().map_err(|error| format!("cannot communicate with the predecessor: {error}"))
     }
 
-    /// Tells it that this process serves.
+    /// Reports to it that this process serves.
     pub fn follow(&self) {
-        // If it is gone, there is nobody who has to be told.
+        // Fails if it has ended, which does not matter.
         let _ = self.channel.send(&FromSuccessor::Serving, None);
     }
 
-    /// Tells it that this process cannot serve, so that whoever wanted the upgrade learns why.
+    /// Reports to it that this process cannot serve, and why, for the answer to the upgrade.
     pub fn give_up(line: &Channel, why: &str) {
         let _ = line.send(&FromSuccessor::Failed(why.to_owned()), None);
     }
@@ -137,7 +139,7 @@ struct Shared {
     ledger: Arc<Ledger>,
     recorder: Recorder,
     sockets: Arc<Sockets>,
-    /// Held by whoever hands over.
+    /// Held during a handover.
     turn: Mutex<()>,
     stop: Notify,
     handed_over: AtomicBool,
@@ -151,17 +153,17 @@ impl Upgrader {
         Upgrader(Arc::new(Shared { command, gateway, ledger, recorder, sockets, turn, stop, handed_over }))
     }
 
-    /// Hands over to a successor: the number of its process.
+    /// Hands over to a successor; returns its process ID.
     ///
     /// # Errors
-    /// Why nothing has changed.
+    /// Why the upgrade failed; nothing has changed.
     pub async fn upgrade(&self) -> Result<u32, String> {
         let (answer, told) = oneshot::channel();
         self.start(move |outcome| drop(answer.send(outcome)));
-        told.await.unwrap_or_else(|_| Err("The upgrade could not be begun.".to_owned()))
+        told.await.unwrap_or_else(|_| Err("The upgrade could not be started.".to_owned()))
     }
 
-    /// The same soon; the log says what came of it.
+    /// Starts an upgrade in the background; the log has the result.
     pub fn upgrade_soon(&self) {
         self.start(drop);
     }
@@ -173,16 +175,18 @@ impl Upgrader {
             match &outcome {
                 Ok(process) => log::info!(
                     target: "tollgate::upgrade",
-                    "process {process} has taken over; requests in flight finish here"
+                    "process {process} has taken over; finishing requests in flight"
                 ),
-                Err(why) => log::error!(target: "tollgate::upgrade", "no upgrade, and nothing has changed: {why}"),
+                Err(why) => {
+                    log::error!(target: "tollgate::upgrade", "the upgrade failed, and nothing has changed: {why}")
+                }
             }
             done(outcome);
         });
     }
 
-    /// Whether a successor serves: whoever still comes here is told of the service, and not of a
-    /// process that is about to end.
+    /// Whether a successor serves. Health checks that still reach this process then report the
+    /// service as ready.
     pub fn has_handed_over(&self) -> bool {
         self.0.handed_over.load(Ordering::Acquire)
     }
@@ -204,7 +208,7 @@ impl Shared {
         let _turn = match self.turn.try_lock() {
             Ok(turn) => turn,
             Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err("An upgrade is under way. Wait for its outcome.".to_owned()),
+            Err(TryLockError::WouldBlock) => return Err("An upgrade is in progress. Wait for its result.".to_owned()),
         };
         if self.handed_over.load(Ordering::Acquire) {
             return Err(JUST_HANDED_OVER.to_owned());
@@ -213,13 +217,12 @@ impl Shared {
             return Err("The process is about to end.".to_owned());
         }
         if self.ledger.is_stuck() {
-            return Err(
-                "The ledger cannot be written, and this process alone knows the charges that wait for it. Mend \
+            return Err("The ledger cannot be written, and only this process knows the charges that wait for it. Fix \
                         the ledger first; the log says what is wrong with it."
-                    .to_owned(),
-            );
+                .to_owned());
         }
-        let (near, far) = Channel::pair().map_err(|error| format!("There is no line to a successor: {error}."))?;
+        let (near, far) =
+            Channel::pair().map_err(|error| format!("Cannot create a channel to a successor: {error}."))?;
         let mut successor = Successor::start(&self.command, far)?;
         self.introduce(&near).map_err(|refusal| match refusal {
             UpgradeRefusal::Because(why) => why,
@@ -229,7 +232,7 @@ impl Shared {
         self.handed_over.store(true, Ordering::Release);
         supervisor::tell(&format!("MAINPID={process}"));
         self.stop.notify_one();
-        // What was counted up to now is history; the file is the successor's in a moment.
+        // Saves the counts so far, before the successor gets the file.
         self.recorder.flush();
         self.ledger.hand_over(near);
         Ok(process)
@@ -242,7 +245,7 @@ impl Shared {
         let sent = sockets.iter().try_for_each(told).and_then(|()| successor.send(&ToSuccessor::Complete, None));
         sent.map_err(|_| UpgradeRefusal::Gone)?;
         let begun = Instant::now();
-        let lost = |error| UpgradeRefusal::Because(format!("The successor is not understood: {error}."));
+        let lost = |error| UpgradeRefusal::Because(format!("Cannot understand the successor: {error}."));
         successor.set_patience(Some(LOOK_INTERVAL)).map_err(lost)?;
         while begun.elapsed() < SUCCESSOR_PATIENCE {
             match successor.receive::<FromSuccessor>() {
@@ -251,7 +254,7 @@ impl Shared {
                 Ok(None) => return Err(UpgradeRefusal::Gone),
                 Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(lost(error)),
                 Err(_) if self.gateway.is_stopping() => {
-                    return Err(UpgradeRefusal::Because("The process was told to end meanwhile.".to_owned()));
+                    return Err(UpgradeRefusal::Because("The process was told to stop meanwhile.".to_owned()));
                 }
                 Err(_) => {}
             }
@@ -260,14 +263,14 @@ impl Shared {
     }
 }
 
-/// Why a successor does not follow.
+/// Why an upgrade failed.
 enum UpgradeRefusal {
-    /// It has ended without a word.
+    /// The successor closed the channel without a message.
     Gone,
     Because(String),
 }
 
-/// A process that is to follow; it ends with this value, unless it was released.
+/// A starting successor; it is killed when this is dropped, unless it was released.
 struct Successor(Option<Child>);
 
 impl Successor {
@@ -282,7 +285,7 @@ impl Successor {
             .map_err(|error| format!("{} cannot be started: {error}.", program.display()))
     }
 
-    /// How it has ended.
+    /// How it ended.
     fn fate(&mut self) -> String {
         let begun = Instant::now();
         let mut ended = None;
@@ -291,10 +294,10 @@ impl Successor {
             std::thread::sleep(ENDING_CHECK);
         }
         let how = ended.map_or_else(String::new, |status| format!(" ({status})"));
-        format!("The successor ended before it served{how}; its own messages say why.")
+        format!("The successor ended before it served{how}; its own output says why.")
     }
 
-    /// Its number; it lives on.
+    /// Returns its process ID; it is not killed.
     fn released(mut self) -> u32 {
         self.0.take().map_or(0, |child| child.id())
     }
@@ -303,7 +306,7 @@ impl Successor {
 impl Drop for Successor {
     fn drop(&mut self) {
         if let Some(mut child) = self.0.take() {
-            // One that has ended by itself cannot be killed.
+            // Fails if it has ended already.
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -1,4 +1,4 @@
-//! What the admin API answers, as types: written by the gateway, read by the command line, and
+//! The answers of the admin API, as types: written by the gateway, read by the command line, and
 //! described by the OpenAPI document.
 
 use schemars::JsonSchema;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::ledger::entry::{Entry, Statement};
 use crate::site::status::notice::Shown;
 
-/// The state of the process in a word.
+/// The state of the process.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Status")]
 pub struct Status {
@@ -28,13 +28,13 @@ pub struct Upstreams {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Configuration")]
 pub struct Config {
-    /// As it could be written, with all defaults, and `***` for secrets.
+    /// The configuration with all defaults, and with `***` instead of secrets.
     pub config: Value,
-    /// How many accounts there are; only the first of many are shown.
+    /// The number of accounts; if there are many, only the first are shown.
     pub accounts_in_all: usize,
 }
 
-/// A configuration that was loaded.
+/// The answer to a reload.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Reloaded")]
 pub struct Reloaded {
@@ -49,7 +49,7 @@ pub struct Reloaded {
 pub struct Upgraded {
     /// `upgraded`.
     pub status: String,
-    /// The number of the process that serves now.
+    /// The process ID of the successor.
     pub process: u32,
 }
 

@@ -1,5 +1,4 @@
-//! What the command line asks a running gateway, by plain requests to its admin listener, and how it
-//! says what it was told.
+//! The command line's client for the admin API of a running gateway.
 
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,16 +11,16 @@ use crate::config::Config;
 use crate::ledger::Storage;
 use crate::ledger::lock::is_taken;
 
-/// How long a running gateway may take for one answer: it may wait for a successor.
+/// The time limit for an answer; an upgrade waits for a successor.
 const PATIENCE: Duration = Duration::from_secs(45);
 
-/// Bytes of an answer of the admin listener: a page of rows is far smaller.
+/// The most bytes of an answer; a page of rows is far smaller.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
 
-/// The variable that has the admin token, where the configuration asks for one.
+/// The environment variable with the admin token, if the configuration has one.
 const TOKEN_VARIABLE: &str = "TOLLGATE_ADMIN_TOKEN";
 
-/// What a refusal says.
+/// The body of a refusal.
 #[derive(serde::Deserialize)]
 struct ClientError {
     detail: String,
@@ -32,16 +31,16 @@ pub struct Client {
     agent: ureq::Agent,
     address: SocketAddr,
     token: Option<String>,
-    /// What to say where nothing is found.
+    /// The error message for a 404.
     nothing: &'static str,
 }
 
-/// A part of a path.
+/// Percent-encodes a segment of a path.
 pub fn encoded(segment: &str) -> String {
     percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-/// Writes to whoever reads the output; a reader that went away is no failure.
+/// Writes output; a closed pipe is not an error.
 ///
 /// # Errors
 /// Why it could not be written.
@@ -58,10 +57,10 @@ impl Client {
         let settings = ureq::Agent::config_builder()
             .timeout_global(Some(PATIENCE))
             .http_status_as_error(false)
-            // The listener is on this machine; a proxy of the environment must not see credits.
+            // The listener is on this machine; a proxy from the environment must not see credits.
             .proxy(None)
             .build();
-        // A listener on every address is reached on the machine's own.
+        // A listener on all addresses is reached through the loopback address.
         let ip = match config.admin.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -75,8 +74,8 @@ impl Client {
         }
     }
 
-    /// The gateway that keeps the ledger of a configuration at the moment; `None` while nobody does and
-    /// its file can be opened. Without a file only a running gateway can have anything.
+    /// The gateway that has the ledger of a configuration open; `None` if no process has, so that
+    /// its file can be opened here. Without a file, only a running gateway has a ledger.
     pub fn of_ledger(config: &Config, nothing: &'static str) -> Option<Client> {
         let is_elsewhere = match config.ledger.as_ref().map(|settings| &settings.place) {
             None | Some(Storage::Memory) => true,
@@ -85,10 +84,10 @@ impl Client {
         is_elsewhere.then(|| Client::new(config, nothing))
     }
 
-    /// Asks for a page.
+    /// Sends a GET.
     ///
     /// # Errors
-    /// What the operator can do about it.
+    /// A message for the operator.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, String> {
         let mut request = self.agent.get(format!("http://{}{path}", self.address));
         if let Some(token) = &self.token {
@@ -97,10 +96,10 @@ impl Client {
         self.read(request.call())
     }
 
-    /// Sends a body, with a key that makes it happen once, if there is one.
+    /// Sends a POST with a body and, if there is one, an idempotency key.
     ///
     /// # Errors
-    /// What the operator can do about it.
+    /// A message for the operator.
     pub fn post<T: DeserializeOwned>(&self, path: &str, key: Option<&str>, body: &impl Serialize) -> Result<T, String> {
         let url = format!("http://{}{path}", self.address);
         let mut request = self.agent.post(url).header("Content-Type", "application/json");

@@ -1,9 +1,8 @@
-//! The connections of the admin listener: how many there may be, how long each may take, and their
-//! HTTP/1.
+//! The connections of the admin listener: their limits, and their HTTP/1.
 //!
 //! Heads and bodies are read by the code that reads those of clients, with limits of their own, so
-//! that HTTP/1.0, kept connections, framing and time-outs are the same on both. What is asked is
-//! `admin.rs`.
+//! that HTTP/1.0, kept connections, framing and time-outs are the same on both. The operations are
+//! in `admin.rs`.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -29,7 +28,7 @@ use crate::policy::admit::Headroom;
 use crate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use crate::policy::respond::write_field;
 
-/// What one connection of an operator may use.
+/// The limits of one connection of an operator.
 const LIMITS: Limits = Limits {
     head: HeadLimits { target_bytes: 8 * 1024, header_bytes: 16 * 1024, header_lines: 64 },
     head_timeout: Duration::from_secs(5),
@@ -44,14 +43,14 @@ const LIMITS: Limits = Limits {
     drain_bytes: 64 * 1024,
 };
 
-/// The admin listener as the one app of its service.
+/// The admin listener as a Pingora app.
 pub struct AdminApp {
     admin: Admin,
     seats: Seats,
 }
 
 impl AdminApp {
-    /// One with so many connections at a time.
+    /// An app with this many connections at a time.
     pub fn new(admin: Admin, connections: usize) -> AdminApp {
         AdminApp { admin, seats: Seats::new(connections) }
     }
@@ -60,7 +59,7 @@ impl AdminApp {
 #[async_trait]
 impl ServerApp for AdminApp {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        // Without a seat all others are busy, and there is nobody to make room.
+        // Without a seat the connection is closed: all others are busy.
         let mut seat = self.seats.take()?;
         let own = accept::local(&stream).and_then(|local| match local {
             Local::Address(address) => Some(address.ip()),
@@ -72,7 +71,7 @@ impl ServerApp for AdminApp {
 }
 
 impl AdminApp {
-    /// Serves a connection until it ends, or until its seat is wanted while nothing is asked.
+    /// Serves a connection until it ends, or until its seat is given away while it is idle.
     async fn serve(&self, mut connection: Connection, own: Option<IpAddr>, seat: &mut Seat<'_>) {
         let mut head = Vec::new();
         let mut first = true;
@@ -100,7 +99,8 @@ impl AdminApp {
         }
     }
 
-    /// Answers one request; whether the connection lives on, or an error when nothing more can be sent.
+    /// Answers one request; returns whether the connection is kept, or an error if nothing more can
+    /// be sent.
     async fn answer(&self, connection: &mut Connection, head: &[u8], own: Option<IpAddr>) -> Result<bool, ()> {
         let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let refused = |reason: &str| Answer::refused(StatusCode::BAD_REQUEST, reason);
@@ -130,7 +130,7 @@ impl AdminApp {
         Ok(keep && connection.skip_body().await)
     }
 
-    /// Finds the operation, reads what it takes, and carries it out.
+    /// Finds the operation, reads the body, and runs it.
     async fn outcome(
         &self,
         connection: &mut Connection,
@@ -157,7 +157,7 @@ impl AdminApp {
     }
 }
 
-/// Sends an answer. Of one to HEAD the body is not sent (RFC 9110, section 9.3.2).
+/// Sends an answer, without its body for HEAD (RFC 9110, section 9.3.2).
 async fn write(connection: &mut Connection, lines: &Lines<'_>, answer: &Answer, keep: bool) -> Result<(), ()> {
     let option = connection.option(lines.version, keep);
     let out = connection.out();
@@ -174,7 +174,7 @@ async fn write(connection: &mut Connection, lines: &Lines<'_>, answer: &Answer, 
     if let Some(allow) = &answer.allow {
         header("Allow", allow);
     }
-    // What a client is to show (RFC 9110, section 11.6.1; RFC 6750, section 3).
+    // The credentials that a client needs (RFC 9110, section 11.6.1; RFC 6750, section 3).
     if answer.status == StatusCode::UNAUTHORIZED {
         header("WWW-Authenticate", "Bearer realm=\"tollgate admin\"");
     }
@@ -188,8 +188,8 @@ async fn write(connection: &mut Connection, lines: &Lines<'_>, answer: &Answer, 
     connection.write_out().await
 }
 
-/// The connections of a listener, at most so many: when all seats are taken, whoever has waited
-/// longest without asking for anything gives theirs to the next.
+/// Limits the connections of a listener: when all seats are taken, the connection that has been
+/// idle for the longest time gives its seat to the next.
 #[derive(Debug)]
 struct Seats {
     most: usize,
@@ -199,18 +199,18 @@ struct Seats {
 #[derive(Debug, Default)]
 struct Taken {
     count: usize,
-    /// Connections that ask for nothing, in the order in which they fell quiet, and how each is told
-    /// to go.
+    /// Idle connections, in the order in which they became idle, each with its notification to
+    /// close.
     quiet: BTreeMap<u64, Arc<Notify>>,
     next: u64,
 }
 
-/// The seat of one connection; it is free again when this is dropped.
+/// The seat of one connection, freed when this is dropped.
 #[derive(Debug)]
 struct Seat<'s> {
     seats: &'s Seats,
     wanted: Arc<Notify>,
-    /// Its number among those who are quiet.
+    /// Its number among the idle ones.
     quiet: Option<u64>,
 }
 
@@ -219,7 +219,7 @@ impl Seats {
         Seats { most, taken: Mutex::default() }
     }
 
-    /// A seat, if there is one or somebody can be told to go.
+    /// A seat, if one is free or an idle connection can be closed.
     fn take(&self) -> Option<Seat<'_>> {
         let mut taken = self.lock();
         if taken.count >= self.most {
@@ -237,7 +237,7 @@ impl Seats {
 }
 
 impl Seat<'_> {
-    /// The connection asks for nothing from now on, and its seat can be given to another.
+    /// The connection is idle from now on, and its seat can be given to another.
     fn falls_quiet(&mut self) {
         let mut taken = self.seats.lock();
         let number = taken.next;
@@ -246,8 +246,8 @@ impl Seat<'_> {
         self.quiet = Some(number);
     }
 
-    /// The connection has a request. One that was told to go at this very moment is answered all the
-    /// same, and has a seat beyond the others.
+    /// The connection has a request. If its seat has just been given away, it is answered anyway,
+    /// in an extra seat.
     fn is_busy(&mut self) {
         let mut taken = self.seats.lock();
         if let Some(number) = self.quiet.take()

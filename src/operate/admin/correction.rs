@@ -1,4 +1,4 @@
-//! A grant or an adjustment as an operator sends it, and what is checked before the ledger gets it.
+//! A grant or an adjustment as an operator sends it, and its checks before the ledger gets it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::ledger::entry::{FIRST_GRANT, Kind};
 use crate::policy::credits::CreditAccount;
 use crate::policy::credits::balance::MAX_CREDITS;
 
-/// Characters of a key, of an operator's name, and of a reason.
+/// The longest key, author or reason, in bytes.
 pub const MAX_WORDS: usize = 500;
 
 /// A grant or an adjustment, as it is sent.
@@ -21,10 +21,10 @@ pub const MAX_WORDS: usize = 500;
 pub struct CorrectionBody {
     /// Credits; an adjustment may be negative.
     pub amount: i64,
-    /// Who says so. Default: `admin`.
+    /// Who makes the change. Default: `admin`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// Why.
+    /// The reason.
     #[serde(default)]
     pub why: String,
 }
@@ -43,17 +43,18 @@ pub fn correction(
     let by = by.unwrap_or_else(|| "admin".to_owned());
     let Some(key) = key.filter(|key| !key.trim().is_empty()) else {
         return Err(
-            "There is no key. Send Idempotency-Key: a word that this change alone has, so that it happens once.".into(),
+            "There is no key. Send a unique Idempotency-Key, so that a repeated request changes nothing.".into()
         );
     };
     if key == FIRST_GRANT {
-        return Err("The key is that of the configuration's own grant. Choose another.".into());
+        return Err("The key is reserved for grants in the configuration. Choose another.".into());
     }
     let too_long = |text: &str| text.len() > MAX_WORDS || text.chars().any(char::is_control);
     if [key, by.as_str(), why.as_str()].into_iter().any(too_long) {
-        return Err(
-            format!("The key, the name or the reason is no line of at most {MAX_WORDS} bytes. Shorten it.").into()
-        );
+        return Err(format!(
+            "The key, the name or the reason is not a single line of at most {MAX_WORDS} bytes. Shorten it."
+        )
+        .into());
     }
     let fits = match kind {
         Kind::Grant => amount > 0,
@@ -61,7 +62,7 @@ pub fn correction(
     };
     if !fits || amount.unsigned_abs() > MAX_CREDITS {
         return Err(format!(
-            "The amount does not fit. Write a whole number from 1 to {MAX_CREDITS}; an adjustment may be negative."
+            "The amount is out of range. Write a whole number from 1 to {MAX_CREDITS}; an adjustment may be negative."
         )
         .into());
     }

@@ -1,7 +1,7 @@
-//! Whether clients should be sent to this process, and what of it works and what does not.
+//! Whether clients should be sent to this process, and which parts of it work.
 //!
-//! Only what keeps every request from being answered makes the process not ready: a balancer that
-//! took it away for less would send its clients to others with the same trouble, or to nobody.
+//! The process is not ready only if it cannot answer any request: a load balancer that removed it for less would send
+//! its clients to others with the same problem, or to none.
 
 use std::time::SystemTime;
 
@@ -19,26 +19,26 @@ use crate::upstream::Reach;
 pub struct Readiness {
     /// `ready`, `stopping` or `not ready`.
     pub status: String,
-    /// What was looked at, where the request asks for it.
+    /// The checks, if the request asks for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
 }
 
-/// One thing that was looked at.
+/// One check.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ReadinessCheck")]
 pub struct Check {
     /// `process`, `ledger`, `certificates`, or `upstream` and its name.
     pub name: String,
     pub ready: bool,
-    /// Without it requests are refused that another process could answer, and this one is not ready.
+    /// Whether the process is not ready if this check fails.
     pub required: bool,
-    /// What it means for clients.
+    /// The result, and what it means for clients.
     pub detail: String,
 }
 
 impl Readiness {
-    /// What is known at a moment. `stopping`: the process is about to end, and no successor serves.
+    /// The readiness at a moment. `stopping`: the process is about to end, and no successor serves.
     pub fn of(gateway: &Gateway, ledger: &Ledger, listeners: &Listeners, stopping: bool, now: SystemTime) -> Readiness {
         let mut checks = vec![process(stopping), of_ledger(ledger)];
         checks.extend(upstreams(gateway));
@@ -69,8 +69,7 @@ fn process(stopping: bool) -> Check {
     check("process", !stopping, true, detail)
 }
 
-/// A ledger that cannot be used refuses every request that costs something. Another gateway may be able to
-/// sell.
+/// If the ledger cannot be used, every request that costs credits is refused. Another gateway may be able to answer it.
 fn of_ledger(ledger: &Ledger) -> Check {
     let stuck = ledger.is_stuck();
     let detail =
@@ -99,6 +98,7 @@ fn certificates(gateway: &Gateway, listeners: &Listeners, now: SystemTime) -> Ch
         .chain(of_upstreams.flat_map(|tls| tls.overdue(now)))
         .map(|overdue| overdue.to_string())
         .collect();
-    let detail = if overdue.is_empty() { "none is out of its time".to_owned() } else { overdue.join("; ") };
+    let detail =
+        if overdue.is_empty() { "none has expired or is not valid yet".to_owned() } else { overdue.join("; ") };
     check("certificates", overdue.is_empty(), false, detail)
 }

@@ -1,13 +1,13 @@
-//! The lookup backend of the demo: it answers what a number or an address says about itself.
+//! The lookup backend of the demo: it answers what can be derived from a number or an address
+//! alone.
 //!
-//! Responsible for: validity, type and formats of phone numbers from the numbering plans that the
-//! `phonenumber` crate carries, the syntax of e-mail addresses, and a small HTTP face over both.
-//! Deliberately not: anything that takes a network to know. It never claims that a line is live,
-//! that a number was ported or that it is disposable; `confidence` is "Unknown" in every answer
-//! about a phone number, and members that it cannot know are absent. It fails when a client's
-//! reference asks it to. It checks no token, no header
-//! beyond `Add-Metadata` and no schema either, since the gateway in front has done so. It logs
-//! nothing.
+//! It knows the validity, type and formats of phone numbers from the numbering plans in the
+//! `phonenumber` crate, and the syntax of e-mail addresses. It deliberately does nothing that needs
+//! a network: it never claims that a line is live, that a number was ported or that it is
+//! disposable; `confidence` is "Unknown" in every answer about a valid phone number, and members
+//! that it cannot know are absent. It fails if the client's reference asks for it. It checks no
+//! token, no header beyond `Add-Metadata` and no schema, since the gateway in front of it does. It
+//! logs nothing.
 
 use async_trait::async_trait;
 use http::{Method, Response, StatusCode, header};
@@ -21,11 +21,12 @@ use std::time::Duration;
 
 use super::numbers::{ParsedNumber, read_number, territory_of_iso};
 
-/// The longest request body that is read; a longer one is refused unread.
+/// The longest request body that is read, in bytes; a longer one is refused.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
-/// How many compiled patterns the numbering-plan database keeps. The crate's own limit of 100 is
-/// less than the plans that share +1 need for one number, so each such lookup would compile anew.
+/// The number of compiled patterns that the numbering-plan database caches. The crate's own limit
+/// of 100 is less than the plans that share +1 need for one number, so each such lookup would
+/// compile them again.
 const PATTERNS_KEPT: usize = 1000;
 
 /// Answers phone and e-mail lookups over HTTP. It has no state.
@@ -37,7 +38,7 @@ impl ServeHttp for LookupBackend {
         let body = match read_body(session).await {
             Ok(body) => body,
             Err((status, detail)) => {
-                // What is left of the body must not be taken for the next request.
+                // The rest of the body must not be read as the next request.
                 session.set_keepalive(None);
                 return answer(status, &json!({ "error": detail }));
             }
@@ -55,11 +56,11 @@ impl ServeHttp for LookupBackend {
     }
 }
 
-/// How long a lookup takes that is asked to be slow: longer than any deadline of the demo.
+/// The duration of a lookup that is asked to be slow: longer than any deadline of the demo.
 const SLOW: Duration = Duration::from_secs(20);
 
-/// The failure that a client asks for by its reference, so that everybody can see what becomes of
-/// one. Nobody needs to know this but those who read the demo's pages.
+/// The failure that a client asks for by its reference, so that the problems of a failing backend
+/// can be tried out. The demo's pages document the references.
 async fn asked_failure(session: &ServerSession) -> Option<Response<Vec<u8>>> {
     match session.get_header_bytes("Reference-ID") {
         b"demo/slow" => {
@@ -81,7 +82,8 @@ pub fn warm_up() {
     if let Ok(mut patterns) = DATABASE.cache().lock() {
         patterns.set_capacity(PATTERNS_KEPT);
     }
-    // The plans of +1 and +44 are each shared by several territories: the dearest to compile.
+    // The plans of +1 and +44 are each shared by several territories, and are the most expensive to
+    // compile.
     for number in ["+12015550123", "+447400123456"] {
         lookup_phone(&json!({ "number": number, "output_format": "NATIONAL" }), true);
     }
@@ -97,9 +99,9 @@ pub fn lookup_phone(body: &Value, add_metadata: bool) -> Value {
     let number = text(body, "number");
     let region = territory_of_iso(text(body, "country_iso"));
     // The text that reaches the crate is ASCII and short, and no such text is known to make it
-    // panic. It has panicked in the past, on slices inside characters and on odd `tel:` links, and
-    // it unwraps in places that only its own data keeps safe; a lookup is not worth a connection. What
-    // is not known must not be judged either: such a number is "Unknown", not "Bad format".
+    // panic. But it has panicked in the past, on slices inside characters and on odd `tel:` links,
+    // and it has unwraps that are safe only with its own data. A panic must not end the connection,
+    // and says nothing about the number, which is then "Unknown", not "Bad format".
     let judged = catch_unwind(|| read_number(number, region));
     let mut result = Map::new();
     let sent = body.get("number").cloned();
@@ -114,7 +116,7 @@ pub fn lookup_phone(body: &Value, add_metadata: bool) -> Value {
     result.insert("validated_phone_number".to_owned(), written(Mode::E164).into());
     result.insert("formatted_phone_number".to_owned(), written(mode).into());
     result.insert("phone_type".to_owned(), phone_type.into());
-    // Whether anybody answers there cannot be read off a number, and of a text that is no number
+    // Whether a line is live cannot be derived from a number, and for a text that is not a number
     // there is nothing to be confident about.
     result.insert("confidence".to_owned(), "Unknown".into());
     let mut answer = json!({ "result": result });
@@ -138,7 +140,7 @@ pub fn lookup_email(body: &Value) -> Value {
     }})
 }
 
-/// Reads the whole body, or says with which status and words to refuse it.
+/// Reads the whole body.
 async fn read_body(session: &mut ServerSession) -> Result<Vec<u8>, (StatusCode, &'static str)> {
     let mut body = Vec::new();
     loop {
@@ -174,12 +176,13 @@ fn answer(status: StatusCode, body: &Value) -> Response<Vec<u8>> {
     *resp.status_mut() = status;
     let headers = resp.headers_mut();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-    // Pingora does not frame the answers of a `ServeHttp`; without a length it would have to close.
+    // Pingora adds no framing to the answers of a `ServeHttp`; without a length it would have to
+    // close the connection.
     headers.insert(header::CONTENT_LENGTH, length.into());
     resp
 }
 
-/// A string member of the body; anything else is as if it were not there.
+/// A string member of the body; anything else counts as absent.
 fn text<'a>(body: &'a Value, name: &str) -> &'a str {
     body.get(name).and_then(Value::as_str).unwrap_or_default()
 }

@@ -1,8 +1,7 @@
-//! Phone numbers as the demo reads them: validity, type and formats from the numbering plans that
-//! the `phonenumber` crate carries.
+//! The demo's parsing of phone numbers: validity, type and formats from the numbering plans in the
+//! `phonenumber` crate.
 //!
-//! It knows neither HTTP nor the shape of an answer (`backend.rs`), and nothing that takes a network
-//! to know.
+//! It knows nothing about HTTP or the format of answers (`backend.rs`), and uses no network.
 
 use phonenumber::country;
 use phonenumber::metadata::DATABASE;
@@ -10,11 +9,11 @@ use phonenumber::{Metadata, Mode, PhoneNumber, Type};
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
-/// The longest number text that is looked at, in bytes. It is the limit of the original
+/// The longest text that is parsed as a number, in bytes. It is the limit of the original
 /// libphonenumber, which the crate leaves out; nothing longer can be a number.
 const NUMBER_BYTES_MAX: usize = 250;
 
-/// A text that is a valid number, and what its numbering plan says of it.
+/// A valid number, with its numbering plan.
 pub struct ParsedNumber {
     number: PhoneNumber,
     plan: &'static Metadata,
@@ -25,7 +24,7 @@ impl ParsedNumber {
     /// The number in a format.
     pub fn written(&self, mode: Mode) -> String {
         let mut text = String::new();
-        // `to_string` would panic where the formatter reports an error; half a number is no answer.
+        // `to_string` would panic if the formatter reports an error.
         match write!(text, "{}", self.number.format().mode(mode)) {
             Ok(()) => text,
             Err(_) => String::new(),
@@ -50,10 +49,10 @@ impl ParsedNumber {
 
 /// Reads a text as a phone number; `None` if no reading of it is a valid one.
 ///
-/// The crate's parser is not to be trusted with more than a proposal: it may take a national prefix
-/// away twice (+7 800 …, +370 800 …) or a calling code that is part of the number, and its validity
-/// test forgets leading zeros (+39 06 …) and accepts surplus digits. So it proposes, other readings
-/// stand beside its own, and the patterns of the numbering plans decide.
+/// The result of the crate's parser is only one candidate: it may remove a national prefix twice
+/// (+7 800 …, +370 800 …) or a calling code that is part of the number, and its validity test
+/// ignores leading zeros (+39 06 …) and accepts surplus digits. So other readings are tried as
+/// well, and the patterns of the numbering plans decide.
 pub fn read_number(text: &str, region: Option<country::Id>) -> Option<ParsedNumber> {
     let text = plain_text(text)?;
     readings(&text, region).into_iter().find_map(|number| {
@@ -64,7 +63,7 @@ pub fn read_number(text: &str, region: Option<country::Id>) -> Option<ParsedNumb
     })
 }
 
-/// What a text may mean: the crate's reading first, then the digits as they were sent.
+/// The candidates for a text: the crate's reading first, then the digits as they were sent.
 fn readings(text: &str, region: Option<country::Id>) -> Vec<PhoneNumber> {
     // The crate has no constructor for a number. Under the plan of a country that has no national
     // prefix it takes the digits after the calling code as they stand.
@@ -82,7 +81,7 @@ fn readings(text: &str, region: Option<country::Id>) -> Vec<PhoneNumber> {
     std::iter::once(proposed).chain(as_sent).collect()
 }
 
-/// The text in the characters that the crate reads well: digits of other scripts become ASCII,
+/// The text in characters that the crate parses correctly: digits of other scripts become ASCII,
 /// typographic dashes and spaces become spaces, `tel:` links lose their parameters. `None` if what
 /// remains has other characters outside ASCII or is too long.
 fn plain_text(text: &str) -> Option<String> {
@@ -96,8 +95,8 @@ fn plain_text(text: &str) -> Option<String> {
     let number = number.trim_end_matches(|c: char| !c.is_alphanumeric() && c != '#');
     let context = parameters.split(';').next()?;
     let context = if context.starts_with('+') && !number.starts_with('+') { context } else { "" };
-    // The space at the end keeps the crate from reading it as a link, which would take all digits
-    // up to the first dash for the calling code ("+4420-…").
+    // The space at the end prevents the crate from reading it as a link, in which all digits up to
+    // the first dash would be the calling code ("+4420-…").
     let plain = format!("{context} {number} ");
     plain.is_ascii().then_some(plain)
 }
@@ -126,8 +125,8 @@ fn plain_character(character: char) -> char {
     }
 }
 
-/// The digits of a national text whole, without the national prefix and without the calling code.
-/// Nothing for a text with letters: those may spell digits or announce an extension.
+/// Candidates for the national number: all digits, without the national prefix, and without the
+/// calling code. None for a text with letters: those may stand for digits or an extension.
 fn nationals_as_sent(text: &str, code: u16, region: Option<country::Id>) -> Vec<String> {
     if text.contains(|c: char| c.is_ascii_alphabetic() || matches!(c, '#' | ',' | ';')) {
         return Vec::new();
@@ -168,9 +167,9 @@ fn phone_type_of(plan: &Metadata, national: &str) -> Option<&'static str> {
     ];
     let is = |kind| {
         plan.descriptors().get(kind).is_some_and(|descriptor| {
-            // `is_match` knows the lengths but is content with a match of the first digits. The
-            // other way round, a pattern with a shorter branch first may hide its longer one; that
-            // refuses a few numbers of Myanmar and is better than to bless surplus digits.
+            // `is_match` checks the lengths but accepts a match of the first digits only. With
+            // `find`, a pattern with a shorter branch first may hide its longer one; that refuses a
+            // few numbers of Myanmar, which is better than accepting surplus digits.
             let found = descriptor.national_number().find(national);
             descriptor.is_match(national) && found.is_some_and(|found| found.as_str() == national)
         })
@@ -199,8 +198,8 @@ pub fn territories() -> impl Iterator<Item = (&'static str, &'static str)> {
     TERRITORIES.split(' ').filter_map(|entry| entry.split_at_checked(3))
 }
 
-/// Alpha-3 and alpha-2 of each territory in one word. One text, since the table is only ever
-/// scanned and a line for each entry would bury the file.
+/// Alpha-3 and alpha-2 of each territory in one word. It is one text, since the table is only
+/// scanned and a line for each entry would be long.
 const TERRITORIES: &str = "\
     ABWAW AFGAF AGOAO AIAAI ALAAX ALBAL ANDAD AREAE ARGAR ARMAM ASCAC ASMAS ATGAG AUSAU AUTAT \
     AZEAZ BDIBI BELBE BENBJ BESBQ BFABF BGDBD BGRBG BHRBH BHSBS BIHBA BLMBL BLRBY BLZBZ BMUBM \
