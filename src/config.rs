@@ -1,9 +1,9 @@
 //! The operator's YAML, read and compiled: all mistakes at once, each with file, line and column.
 //!
-//! `file.rs` has the root's keys exactly as they are written, the file of each topic those below it and
-//! what becomes of them, and `units.rs` the small languages inside their values; `compile.rs` puts it all
-//! together into a [`Policy`](crate::policy::Policy). Nothing here decides about requests, and
-//! nothing of a broken configuration comes into force.
+//! `file.rs` has the keys of the root, the file of each topic has the keys below them and their compilers, and
+//! `units.rs` has the formats of single values; `compile.rs` assembles everything into a
+//! [`Policy`](crate::policy::Policy). Nothing here decides about requests, and no part of a broken configuration comes
+//! into force.
 
 mod account;
 mod accounts;
@@ -60,11 +60,11 @@ use crate::platform::files;
 use crate::platform::pace;
 use crate::policy::seconds::Seconds;
 
-/// Warnings that are logged when a configuration comes into force; `check` has all of them.
+/// The most warnings that are logged when a configuration comes into force; `check` shows all of them.
 pub const MOST_WARNINGS: usize = 20;
 
-/// Processor time that reading a configuration may take, with everything that it names: a million
-/// accounts take less than a tenth of it.
+/// The limit of processor time for reading a configuration with all its files: a million accounts take less than a
+/// tenth of it.
 const MAX_LOAD_TIME: Duration = Duration::from_secs(120);
 
 /// Reads a configuration file and everything it names.
@@ -75,8 +75,8 @@ pub fn load(path: &Path) -> Result<Config, Mistakes> {
     load_and_note(path, None).0
 }
 
-/// The same, and what was read for it, whatever came of it. Accounts that a predecessor has, and that
-/// are written as they were, are the same values.
+/// The same; also returns which files were read, even if there are mistakes. Accounts that have not changed since
+/// `predecessor` are the same values as there.
 pub fn load_and_note(path: &Path, predecessor: Option<&Predecessor<'_>>) -> (Result<Config, Mistakes>, Read) {
     let _allowance = pace::Allowance::new(MAX_LOAD_TIME);
     let name = path.display().to_string();

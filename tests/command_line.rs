@@ -87,7 +87,7 @@ fn check_tells_people_and_programs_the_same() {
     assert!(code == Some(0) && out.starts_with("D/gateway.yaml: good\n") && err.is_empty(), "{out}{err}");
     let bad = good.to_owned() + "  email: { upstream: lokup, routes: [POST /email], token_headers: [Auth-Token] }\n";
     let (code, out, err) = check(&bad, &[]);
-    let expected = "D/gateway.yaml:6:22: products.email.upstream: names no upstream; write lookup\n  \
+    let expected = "D/gateway.yaml:6:22: products.email.upstream: is not an upstream; write lookup\n  \
                     6 |   email: { upstream: lokup, routes: [POST /email], token_headers: [Auth-Token] }\n    \
                     |                      ^\n";
     assert_eq!((code, &*out, &*err), (Some(1), "", expected));
@@ -95,7 +95,7 @@ fn check_tells_people_and_programs_the_same() {
     let document: serde_json::Value = serde_json::from_str(&out).unwrap();
     let finding = serde_json::json!({
         "severity": "mistake", "file": "D/gateway.yaml", "line": 6, "column": 22, "key": "products.email.upstream",
-        "message": "names no upstream; write lookup",
+        "message": "is not an upstream; write lookup",
     });
     assert_eq!((code, &*err), (Some(1), ""));
     assert_eq!(

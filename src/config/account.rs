@@ -1,6 +1,6 @@
-//! One account as it is written, compiled by itself: what it may use, its tokens, its first credits.
+//! The keys of one account and their compiler: its rate, its tokens, its first credits.
 //!
-//! It depends on nothing but the products.
+//! It depends only on the products.
 
 use serde_json::{Map, Value, json};
 
@@ -33,13 +33,13 @@ pub mod written {
     use crate::policy::account::{Digest, Expiry};
     use crate::policy::check::domain::Pattern;
 
-    /// What is written for an account whose lookups cost it nothing.
+    /// The word for an account whose lookups cost nothing.
     pub const UNMETERED: &str = "unmetered";
 
-    /// What an account has of a product: credits, or no need of any.
+    /// The credits of an account for a product.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Funds {
-        /// So many credits, given once.
+        /// This many credits, granted once.
         FirstGrant(u64),
         /// Lookups cost nothing.
         Unmetered,
@@ -60,7 +60,7 @@ pub mod written {
                 }
 
                 fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Funds, E> {
-                    const WANTED: &str = "is neither; write a whole number of credits, or unmetered";
+                    const WANTED: &str = "is not an amount; write a whole number of credits, or unmetered";
                     if text == UNMETERED { Ok(Funds::Unmetered) } else { Err(E::custom(WANTED)) }
                 }
             }
@@ -73,12 +73,12 @@ pub mod written {
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("required" = ["rate"]))]
     pub struct Account {
-        /// Requests of all tokens of the account together.
+        /// The rate limit of all tokens of the account together.
         pub rate: Written<Rate>,
-        /// For each product with prices that its tokens cover: the credits that the account begins with,
-        /// given once; or unmetered, if lookups cost the account nothing.
+        /// For each product with prices that its tokens cover: the credits that the account begins with, granted once;
+        /// or unmetered, if lookups cost the account nothing.
         pub credits: Entries<Funds>,
-        /// What it shows to be known. `tollgate token new` makes a token and prints its line.
+        /// Its tokens. `tollgate token new` makes a token and prints its line.
         pub tokens: Written<Listed<Token>>,
     }
 
@@ -90,30 +90,30 @@ pub mod written {
         /// The account's name.
         #[schemars(regex(pattern = r"\S"))]
         pub name: Written<String>,
-        /// Requests of all tokens of the account together.
+        /// The rate limit of all tokens of the account together.
         pub rate: Written<Rate>,
-        /// For each product with prices that its tokens cover: the credits that the account begins with,
-        /// given once; or unmetered, if lookups cost the account nothing.
+        /// For each product with prices that its tokens cover: the credits that the account begins with, granted once;
+        /// or unmetered, if lookups cost the account nothing.
         pub credits: Entries<Funds>,
-        /// What it shows to be known. `tollgate token new` makes a token and prints its line.
+        /// Its tokens. `tollgate token new` makes a token and prints its line.
         pub tokens: Written<Listed<Token>>,
     }
 
-    /// What a customer shows to be known.
+    /// A token of a customer.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("required" = ["name", "hash", "products"]))]
     pub struct Token {
-        /// How logs call it.
+        /// Its name in logs.
         #[schemars(regex(pattern = r"\S"))]
         pub name: Written<String>,
         /// Its SHA-256 digest, as `tollgate token hash` prints it, or ${env:NAME} or ${file:PATH} where that
         /// is; the token itself is never written here.
         pub hash: Text<Referred<Digest>>,
-        /// What it covers.
+        /// The products that it covers.
         #[schemars(length(min = 1))]
         pub products: Written<Listed<String>>,
-        /// Switches it off. Default: false.
+        /// Disables it. Default: false.
         pub disabled: Written<bool>,
         /// Its last day, in UTC. Default: never.
         pub expires: Text<Expiry>,
@@ -123,36 +123,36 @@ pub mod written {
         /// Web domains that browsers may call from; *.host is any subdomain. Default: any.
         #[schemars(length(min = 1))]
         pub domains: Texts<Pattern>,
-        /// With `domains`: what is done with requests without Origin and Referer. Default: deny.
+        /// With `domains`: whether requests without Origin and Referer are allowed. Default: deny.
         pub absent: Written<Absent>,
     }
 
-    /// What a token with a list of domains does with requests that have neither Origin nor Referer.
+    /// Whether a token with a list of domains allows requests that have neither Origin nor Referer.
     #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
     #[serde(rename_all = "lowercase")]
     pub enum Absent {
-        /// They pass.
+        /// They are allowed.
         Allow,
         /// They are refused.
         Deny,
     }
 }
 
-/// What accounts are judged by.
+/// What the compiler of accounts needs.
 pub struct AccountContext<'c> {
     pub products: &'c [Draft],
     pub source: &'c Source,
-    /// The day that it is, in UTC, in days since 1970.
+    /// The current day in UTC, in days since 1970.
     pub today: u32,
-    /// Where the products are written, and what was wrong before any account was read.
+    /// The place of the products, and the mistakes found before any account was read.
     pub products_place: Place,
     pub before: Mistakes,
 }
 
-/// An account before it has its place in the policy.
+/// An account before it is added to the policy.
 pub struct Compiled {
     pub rate: Option<Allowance>,
-    /// The products that it has credits for, or needs none.
+    /// The products for which it has credits, or is unmetered.
     pub funds: Vec<(u8, written::Funds)>,
     pub tokens: Vec<(Key, Place)>,
 }
@@ -179,14 +179,14 @@ impl AccountContext<'_> {
         let tokens = tokens.take().unwrap_or_default().0;
         let tokens: Vec<_> =
             tokens.into_iter().filter_map(|(token, place)| self.token(token, place, mistakes)).collect();
-        // Whoever forgets the line must not give lookups away.
+        // Required, so that a forgotten line does not make lookups free.
         for product in self.products.iter().filter(|product| product.tariff.is_some()) {
             let used = tokens.iter().any(|(key, _)| key.token.products.contains(product.place));
             let told = funds.iter().any(|(known, _)| *known == product.place);
             if used && !told && !mistakes.touch(&place.key("credits")) {
                 let name = &product.name;
                 let what = format!(
-                    "says nothing of {name}, whose lookups cost credits; write {{ {name}: 1000 }}, or {{ {name}: unmetered }}"
+                    "does not mention {name}, whose lookups cost credits; write {{ {name}: 1000 }}, or {{ {name}: unmetered }}"
                 );
                 mistakes.push(place.key("credits"), what);
             }
@@ -194,14 +194,14 @@ impl AccountContext<'_> {
         Compiled { rate, funds, tokens }
     }
 
-    /// The products that an account has credits for, or needs none.
+    /// The products for which an account has credits, or is unmetered.
     fn funds(&self, credits: Entries<written::Funds>, mistakes: &mut Mistakes) -> Vec<(u8, written::Funds)> {
         let mut compiled = Vec::new();
         for (name, place, funds) in credits.0 {
             match self.products.iter().find(|product| *product.name == *name) {
                 None => self.unknown_product(&name, place, mistakes),
                 Some(product) if product.tariff.is_none() => {
-                    // Prices that could not be read are not missing.
+                    // Not a mistake here if the prices could not be read.
                     if !self.before.touch(&self.products_place.key(&name).key("credits")) {
                         let what = "is a product without prices; give the product `credits`, or remove it here";
                         mistakes.push(place, what);
@@ -219,11 +219,11 @@ impl AccountContext<'_> {
     }
 
     fn unknown_product(&self, name: &str, place: Place, mistakes: &mut Mistakes) {
-        // One that is there but could not be read is not unknown, and if there is none that is a
-        // mistake already.
+        // Not reported if the product exists but could not be read, or if there are no products: that is a mistake
+        // already.
         if !self.products.is_empty() && !self.before.touch(&self.products_place.key(name)) {
             let known = known(self.products.iter().map(|product| &*product.name));
-            mistakes.push(place, format!("names no product; {known}"));
+            mistakes.push(place, format!("is not a product; {known}"));
         }
     }
 
@@ -249,7 +249,7 @@ impl AccountContext<'_> {
         let domains = match token.domains {
             Written::Missing => {
                 if let Some(place) = absent.place() {
-                    mistakes.push(place.clone(), "says nothing without a list of domains; add `domains` or remove it");
+                    mistakes.push(place.clone(), "has no effect without a list of domains; add `domains` or remove it");
                 }
                 Domains::Any
             }
@@ -262,8 +262,7 @@ impl AccountContext<'_> {
         if let Written::Here(Parsed(Expiry::LastDay(day)), place) = &token.expires
             && *day < self.today
         {
-            mistakes
-                .warn(place.clone(), "is over, so that the token is refused; write a later day, or remove the token");
+            mistakes.warn(place.clone(), "has passed, so the token is refused; write a later day, or remove the token");
         }
         let token = Token {
             name: name?.into(),
@@ -312,7 +311,7 @@ pub fn shown(account: &Account, policy: &Policy) -> Value {
     shown
 }
 
-/// What an account has of each product with prices: credits, or no need of any.
+/// The credits of an account for each product with prices.
 fn funds(account: &Account, policy: &Policy) -> Map<String, Value> {
     let priced = policy.products.iter().filter(|product| product.tariff.is_some());
     let funds = priced.map(|product| {

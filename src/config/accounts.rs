@@ -25,13 +25,13 @@ use crate::policy::credits::CreditAccount;
 use crate::policy::rate::{Allowance, Rate, Tat, Window};
 use crate::policy::seconds::Seconds;
 
-/// Mistakes that one JSON Lines file may have before the rest of it is left alone.
+/// The most mistakes in one JSON Lines file before the rest of it is not read.
 const MAX_MISTAKES_PER_FILE: usize = 20;
 
 /// The only key of a YAML file with accounts.
 const ACCOUNTS: &str = "accounts";
 
-/// Bytes that are read of a JSON Lines file at once.
+/// The read buffer of a JSON Lines file in bytes.
 const READ_BYTES: usize = 32 * 1024;
 
 pub mod written {
@@ -44,7 +44,7 @@ pub mod written {
     use crate::config::account::written::Account;
     use crate::config::yaml::Entries;
 
-    /// An included YAML file: accounts alone.
+    /// An included YAML file: only accounts.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     pub struct AccountsFile {
@@ -133,7 +133,7 @@ impl<'c> AccountsBuilder<'c> {
             };
             if pattern.contains(WILD) {
                 directory.note_pattern(&whole_pattern(&directory.path, &pattern));
-                // When its directory comes, that is a change.
+                // When its directory is created, that is a change.
                 directory.note(&directory.path.join(fixed_part(&pattern)));
             } else {
                 directory.note(&directory.path.join(&pattern));
@@ -163,13 +163,13 @@ impl<'c> AccountsBuilder<'c> {
             _ => {
                 mistakes.push(
                     at_line(&name.as_str().into(), 1),
-                    "is included, but its name does not tell what it is; end it in .yaml, or in .jsonl for one account a line",
+                    "is included, but its name does not end in its format; use .yaml, or .jsonl for one account per line",
                 );
                 Ok(())
             }
         };
         if let Err(why) = outcome {
-            push_unreadable(&name, &why, "mend the file, its rights or its link, or remove it", mistakes);
+            push_unreadable(&name, &why, "fix the file, its permissions or its link, or remove it", mistakes);
         }
     }
 
@@ -247,7 +247,7 @@ impl<'c> AccountsBuilder<'c> {
             let (number, text) = match lines.next()? {
                 Next::Line(number, text) => (number, text),
                 Next::TooLong(number) => {
-                    let what = "is longer than 4 MiB, so that this file is read no further; write one account a line";
+                    let what = "is longer than 4 MiB, so the rest of this file is not read; write one account per line";
                     mistakes.push(Place { line: number, ..place }, what);
                     return Ok(());
                 }
@@ -258,7 +258,7 @@ impl<'c> AccountsBuilder<'c> {
                 }
                 Next::OtherEncoding(why) => return Err(why),
                 Next::TooLarge => {
-                    let what = "stands behind 4 GiB of the file, which is read no further; split the file";
+                    let what = "is beyond 4 GiB of the file, the rest of which is not read; split the file";
                     mistakes.push(Place { line: place.line.saturating_add(1), ..place }, what);
                     return Ok(());
                 }
@@ -266,7 +266,7 @@ impl<'c> AccountsBuilder<'c> {
             };
             place.line = number;
             if mistakes.len() - before > MAX_MISTAKES_PER_FILE {
-                let what = "comes after so many mistakes that this file is read no further; mend those first";
+                let what = "comes after so many mistakes that the rest of this file is not read; fix those first";
                 mistakes.push(place, what);
                 return Ok(());
             }
@@ -326,8 +326,7 @@ impl<'c> AccountsBuilder<'c> {
             |(known, place): &(u64, u32)| *known == hash && name_at(&self.accounts, *place) == &*account.name;
         let known = self.names.find(hash, is_equal).and_then(|(_, place)| usize::try_from(*place).ok());
         if let Some(first) = known.and_then(|place| self.account_spots.get(place)) {
-            let what =
-                format!("is an account that is there already ({}); give each account one entry", self.told(first));
+            let what = format!("is an account that exists already ({}); give each account one entry", self.told(first));
             mistakes.push(place.clone(), what);
             return;
         }
@@ -412,7 +411,7 @@ fn files(directory: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
         return match std::fs::symlink_metadata(&whole) {
             Ok(_) => Ok(vec![whole]),
             Err(_) => Err(format!(
-                "names a file that is not there ({}); write its path from this file's directory",
+                "names a file that does not exist ({}); write its path from this file's directory",
                 whole.display()
             )),
         };
@@ -429,7 +428,7 @@ fn files(directory: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     let not_a_pattern = |_| "is not a pattern of file names; write one as in accounts.d/*.yaml".to_owned();
     matching(&whole_pattern(directory, pattern)).map_err(not_a_pattern)?.collect::<Result<_, _>>().map_err(|error| {
         let path = error.path().display().to_string();
-        format!("matches {path}, which {}; mend its rights", Unreadable::from(std::io::Error::from(error)))
+        format!("matches {path}, which {}; fix its permissions", Unreadable::from(std::io::Error::from(error)))
     })
 }
 

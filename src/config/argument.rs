@@ -1,11 +1,11 @@
-//! The argument of every command that is about a configuration: its file.
+//! The `--config` argument of commands.
 
 use std::path::PathBuf;
 
-/// The variable that names the file, where no flag does.
+/// The environment variable that names the file, if the flag is not given.
 pub const VARIABLE: &str = "TOLLGATE_CONFIG";
 
-/// Where packages put the file.
+/// The path of the file in packages.
 pub const DEFAULT: &str = "/etc/tollgate/gateway.yaml";
 
 /// The file of a configuration.

@@ -1,7 +1,7 @@
-//! Bodies: sizes, JSON Schemas and which broken rule is which problem, compiled from the configuration.
+//! `body` of a product: its size, its JSON Schema, and which broken rule is which problem.
 //!
-//! How a body is judged, and what is wrong with a schema, is `check/body.rs`; where that is written is found
-//! here, by reading the file once more when there is something to tell.
+//! Judging bodies and checking schemas is in `policy/check/body.rs`; the lines of mistakes in a schema are found here,
+//! by reading its file again.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use crate::config::yaml::{Mistakes, Place, Written, closest};
 use crate::platform::pace;
 use crate::policy::check::body::{BodyRule, Flaw, FlawKind, Mapping, Schema, When};
 
-/// Bytes that a body may have at most: it is held in memory as a whole.
+/// The largest possible limit of a body in bytes: a body is held in memory.
 const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
-/// Bytes of a schema's file: a schema that people read has some thousands.
+/// The most bytes of a schema's file: a readable schema has some thousands.
 const MAX_SCHEMA_BYTES: u64 = 1024 * 1024;
 
 pub mod written {
@@ -34,12 +34,12 @@ pub mod written {
     use crate::config::units::{Bytes, Text};
     use crate::config::yaml::{Listed, Written};
 
-    /// What a body must be.
+    /// The rules for a body.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("dependencies" = {"strict": ["schema"], "problems": ["schema"]}))]
     pub struct Body {
-        /// Bytes that it may have. Default: 16KiB.
+        /// Its largest size. Default: 16KiB.
         pub max: Text<Bytes>,
         /// A JSON Schema: a file beside this one, or the schema itself. Default: any JSON.
         #[schemars(extend("type" = ["string", "object", "boolean"]))]
@@ -50,25 +50,25 @@ pub mod written {
         pub problems: Written<Listed<BodyProblem>>,
     }
 
-    /// A place in the body whose broken rules are a problem of their own.
+    /// A part of the body whose broken rules are a problem of their own.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("required" = ["at", "problem"]))]
     pub struct BodyProblem {
-        /// A JSON Pointer, which counts for everything below it.
+        /// A JSON Pointer; it also covers everything below it.
         #[schemars(regex(pattern = "^/"))]
         pub at: Written<String>,
-        /// Which breaches are meant; missing is absent, null or "" alone. Default: any.
+        /// Which broken rules count; missing: only if the value is absent, null or "". Default: any.
         pub when: Written<When>,
-        /// The row, built-in or of `problems`.
+        /// The slug of the problem, built-in or from `problems`.
         pub problem: Written<String>,
     }
 
-    /// Which breaches at a place are meant.
+    /// Which broken rules count.
     #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
     #[serde(rename_all = "lowercase")]
     pub enum When {
-        /// Every breach.
+        /// Every broken rule.
         Any,
         /// The value is absent, null or "".
         Missing,
@@ -90,7 +90,7 @@ pub fn body_rule(
     if body.schema.is_missing() {
         let without_schema = [body.strict.place(), body.problems.place()];
         for place in without_schema.into_iter().flatten() {
-            mistakes.push(place.clone(), "says nothing without a schema; add `schema`, or remove it");
+            mistakes.push(place.clone(), "has no effect without a schema; add `schema`, or remove it");
         }
     }
     let strict = body.strict.take().unwrap_or(false);
@@ -124,13 +124,13 @@ pub fn body_rule(
         if schema.as_ref().is_some_and(|schema| !schema.names(&mapping.at)) {
             mistakes.push(
                 place.clone(),
-                "is a place that the schema does not name; write a JSON Pointer to one of its properties, as in /number",
+                "is not a property in the schema; write a JSON Pointer to one of its properties, as in /number",
             );
         }
         if earlier.iter().any(|earlier| hides(earlier, mapping)) {
             mistakes.push(
                 place.clone(),
-                "is covered by an entry above it, which wins; put this one before it, or remove it",
+                "is covered by an entry above it, which takes precedence; move this one before it, or remove it",
             );
         }
         earlier.push(mapping);
@@ -149,10 +149,10 @@ fn hides(earlier: &Mapping, later: &Mapping) -> bool {
     }
 }
 
-/// Tells of what is wrong with a schema, at the keys where it is. The schema's own values stay out of it.
+/// Reports the mistakes in a schema at their keys, without showing values.
 fn tell(flaws: &[Flaw], place: &Place, file: Option<&SchemaFile>, main: &str, mistakes: &mut Mistakes) {
     let (outline, top) = match file {
-        // JSON may be indented with tabs, which YAML may not; they stand between values alone.
+        // JSON may be indented with tabs, which YAML does not allow; in JSON, raw tabs are only between values.
         Some(file) => (Outline::read(&file.name, &file.text.replace('\t', " "), &|_| true), String::new()),
         None => {
             let top = pointer_of(&place.path);
@@ -161,7 +161,7 @@ fn tell(flaws: &[Flaw], place: &Place, file: Option<&SchemaFile>, main: &str, mi
     };
     for flaw in flaws {
         let pointer = format!("{top}{}", flaw.at);
-        // What cannot be found again is told at the schema as a whole.
+        // A key that is not found again is reported at the schema as a whole.
         let (line, column) = match (&outline, file) {
             (Some(outline), _) if outline.line(&top).is_some() => outline.place(&pointer),
             (Some(_) | None, Some(_)) => (1, 1),
@@ -195,12 +195,12 @@ fn words_of(kind: &FlawKind) -> String {
     }
 }
 
-/// A schema as it was read.
+/// A schema and its origin.
 pub struct SchemaRead {
     pub schema: Value,
-    /// Where the configuration has it, or names its file.
+    /// The place in the configuration that has it or names its file.
     pub place: Place,
-    /// The file that has it, if it is one of its own.
+    /// Its file, if it is in a separate one.
     pub file: Option<SchemaFile>,
 }
 

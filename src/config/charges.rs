@@ -1,18 +1,18 @@
-//! Whether what a product holds covers what its answers can cost.
+//! Checks whether what a product holds covers what its answers can cost.
 //!
-//! Nobody is charged more than was held, so that a `hold` that is too low gives lookups away, one by one
-//! and in silence. Both lists are added up for every outcome that the tests of requests and answers can
-//! have together. An outcome counts if some value brings it about: none, an empty one, one that is
-//! written in a condition, or another one. What a price line means is `tariff.rs`.
+//! No more than the hold is charged, so if `hold` is too low, lookups are silently too cheap. Both lists are summed for
+//! every combination of outcomes that the tests of requests and answers can have. An outcome counts if some value
+//! causes it: none, an empty one, one that is written in a condition, or any other. Price lines are evaluated in
+//! `policy/tariff.rs`.
 
 use serde_json::{Value, json};
 
 use crate::policy::tariff::{Passed, Tariff, Test};
 
-/// Outcomes of tests that are looked at; beyond that it would take too long, and nobody writes so many.
+/// The most combinations that are checked; more would take too long.
 const MAX_OUTCOMES: usize = 1 << 16;
 
-/// What a comparison comes to.
+/// The result of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Charges {
     /// No answer costs more than its request holds.
@@ -21,7 +21,7 @@ pub enum Charges {
     NeverCovered { most_held: u32, most_charged: u32 },
     /// Some answers seem to cost more than their requests hold.
     SometimesNot { held: u32, charged: u32 },
-    /// There are too many conditions to look at all of them.
+    /// There are too many conditions to check all combinations.
     Unknown,
 }
 
@@ -54,7 +54,7 @@ pub fn compare(tariff: &Tariff) -> Charges {
     }
 }
 
-/// The members that tests look at, each with the outcomes that its tests can have together.
+/// The members that tests read, each with the combined outcomes that its tests can have.
 struct Subjects(Vec<(String, Vec<u64>)>);
 
 impl Subjects {
@@ -69,7 +69,7 @@ impl Subjects {
         Subjects(members.into_iter().map(|(pointer, tests)| (pointer, outcomes(&tests))).collect())
     }
 
-    /// Every outcome of all members together, or nothing if there are too many.
+    /// Every combination of outcomes of all members; `None` if there are too many.
     fn outcomes(&self) -> Option<Vec<Passed>> {
         let mut all = vec![0_u64];
         for (_, own) in &self.0 {
@@ -81,14 +81,14 @@ impl Subjects {
         Some(all.into_iter().map(Passed::of_bits).collect())
     }
 
-    /// Whether no member lies within another one, so that each can have any value whatever the others have.
+    /// Whether no member is inside another one, so that their values are independent.
     fn are_apart(&self) -> bool {
         let within = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
         !self.0.iter().any(|(inner, _)| self.0.iter().any(|(outer, _)| within(inner, outer)))
     }
 }
 
-/// What the tests of one member can come to, each outcome once.
+/// The combined outcomes of the tests of one member, each once.
 fn outcomes(tests: &[(u8, &Test)]) -> Vec<u64> {
     let mut values = vec![None, Some(json!("")), Some(json!("\u{1}\u{1}")), Some(json!([1]))];
     for (_, test) in tests {

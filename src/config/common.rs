@@ -1,5 +1,5 @@
-//! What the compilers of all sections ask: is a name a name, is a number within its range, which names
-//! could have been meant.
+//! Checks that several compilers use: names, ranges of numbers, lists, and suggestions for unknown
+//! names.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::units::Text;
 use crate::config::yaml::{Listed, Mistakes, Place, Written};
 
-/// A name of the operator's choice, as logs show it.
+/// Checks a name that the operator has chosen; logs show it.
 pub fn check_name(name: &str, place: &Place, mistakes: &mut Mistakes) {
     if name.trim().is_empty() || name.chars().any(char::is_control) {
         mistakes.push(place.clone(), "is not a name; write one of visible characters");
@@ -24,7 +24,7 @@ pub fn time(written: Text<Duration>, default_seconds: u64, mistakes: &mut Mistak
     time
 }
 
-/// Says what fits in the place of a number that does not, if it is written.
+/// Reports a number that is out of range, if it is written.
 pub fn out_of_range(place: Option<Place>, fits: bool, range: impl FnOnce() -> String, mistakes: &mut Mistakes) {
     if let Some(place) = place
         && !fits
@@ -33,7 +33,7 @@ pub fn out_of_range(place: Option<Place>, fits: bool, range: impl FnOnce() -> St
     }
 }
 
-/// The elements of a list that must be there and not be empty.
+/// The elements of a required list, which must not be empty.
 pub fn listed<T>(
     list: Written<Listed<T>>,
     parent: &Place,
@@ -43,7 +43,7 @@ pub fn listed<T>(
 ) -> Vec<(T, Place)> {
     let place = list.place().cloned();
     let elements = list.require(parent, key, instead, mistakes).map(|list| list.0).unwrap_or_default();
-    // A list all of whose elements are wrong has its mistakes already, but is not empty.
+    // A list in which all elements are wrong has its mistakes already; it is not empty.
     if let Some(place) = place
         && elements.is_empty()
         && !mistakes.touch(&place)
@@ -53,7 +53,7 @@ pub fn listed<T>(
     elements
 }
 
-/// The names that could have been meant.
+/// A hint with the known names.
 pub fn known<'n>(names: impl Iterator<Item = &'n str>) -> String {
     let names: Vec<_> = names.collect();
     match names.as_slice() {

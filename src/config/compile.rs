@@ -1,4 +1,4 @@
-//! From the file as it is written to a policy: limits, upstreams, and all parts put together.
+//! Compiles the whole file to a policy: admin, limits, and assembling all parts.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -127,7 +127,8 @@ fn draft(
     let pages = pages::compile(file.pages, &public_url, source, mistakes);
     let mut rows = Rows::compile(file.problems, pages.destinations.clone(), root, mistakes);
     if let (None, Some(place)) = (&pages.site, &own.for_pages) {
-        mistakes.push(place.clone(), "is for pages, and there are none; remove `serve: false` of `pages`, or this");
+        mistakes
+            .push(place.clone(), "is for pages, which are switched off; remove `serve: false` from `pages`, or this");
     }
     let around = ProductContext {
         root,
@@ -367,14 +368,14 @@ fn admin(
     if let Some(key) = own.taken(address) {
         mistakes.push(
             place.clone().unwrap_or_else(|| root.key("admin")),
-            format!("is where clients connect already; choose another port than that of {key}"),
+            format!("is used by {key} already; choose another port"),
         );
     }
     if let Some(place) = place
         && !address.ip().to_canonical().is_loopback()
         && !exposed
     {
-        mistakes.push(place, "can be reached from other machines; use a loopback address, or say admin_exposed: true");
+        mistakes.push(place, "can be reached from other machines; use a loopback address, or set admin_exposed: true");
     }
     address
 }
@@ -396,7 +397,7 @@ fn workers(workers: Written<usize>, mistakes: &mut Mistakes) -> usize {
     {
         mistakes.push(
             place,
-            format!("is out of range; write a number from 1 to {MAX_WORKERS}, or remove it for one a core"),
+            format!("is out of range; write a number from 1 to {MAX_WORKERS}, or remove it for one per core"),
         );
     }
     number

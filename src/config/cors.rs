@@ -1,11 +1,11 @@
-//! What browsers are told of a product: the headers that web pages may send, compiled from `cors` and
-//! from all that the product reads. Which Origins may ask is a matter of its tokens.
+//! CORS of a product: the request headers that web pages may send, compiled from `cors` and from
+//! the headers that the product reads. The allowed Origins follow from its tokens.
 
 use super::units::{AllowedHeader, Parsed};
 use crate::config::yaml::{Mistakes, Place};
 use crate::policy::check::header::{DeadlineRule, HeaderRule};
 
-/// The headers that web pages may send beside those that the gateway reads, each once.
+/// The additional headers that web pages may send, each once.
 pub fn added_headers(names: Vec<(Parsed<AllowedHeader>, Place)>, mistakes: &mut Mistakes) -> Box<[Box<str>]> {
     let mut kept: Vec<Box<str>> = Vec::new();
     for (Parsed(AllowedHeader(name)), place) in names {
@@ -21,8 +21,8 @@ pub fn added_headers(names: Vec<(Parsed<AllowedHeader>, Place)>, mistakes: &mut 
 /// Request headers that the gateway itself understands, whichever product they are for.
 const ALWAYS_ALLOWED: [&str; 5] = ["Content-Type", "Accept", "traceparent", "tracestate", "Idempotency-Key"];
 
-/// `Access-Control-Allow-Headers`: every header that the product reads, and those that are added, each
-/// once (contract, section 10).
+/// `Access-Control-Allow-Headers`: every header that the product reads, and the additional ones,
+/// each once (contract, section 9).
 pub fn allowed_headers(
     token_headers: &[Box<str>],
     deadline: Option<&DeadlineRule>,

@@ -1,6 +1,7 @@
-//! Prices, as they are written and compiled.
+//! `credits` of a product: its keys and their compiler.
 //!
-//! Where credits are written down is `ledger.rs`; what a price line means is `tariff.rs`; which account has which credits is `accounts.rs`.
+//! The ledger's keys are in `ledger.rs`, the credits of accounts in `account.rs`; price lines are evaluated in
+//! `policy/tariff.rs`.
 
 use serde_json::Value;
 
@@ -24,11 +25,11 @@ pub mod written {
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("required" = ["hold", "price"]))]
     pub struct Credits {
-        /// The most that a request can cost, set aside before the backend is asked. No more is charged, so that
-        /// a `price` that can come to more is a mistake.
+        /// The most that a request can cost, held before the request is sent to the backend. No more is charged, so a
+        /// `price` that can be higher is a mistake.
         #[schemars(length(min = 1, max = crate::policy::tariff::MAX_LINES))]
         pub hold: Written<Listed<PriceLine>>,
-        /// What a delivered 200 costs in the end.
+        /// The final price of a delivered 200.
         #[schemars(length(min = 1, max = crate::policy::tariff::MAX_LINES))]
         pub price: Written<Listed<PriceLine>>,
     }
@@ -38,18 +39,18 @@ pub mod written {
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("oneOf" = [{"required": ["add"]}, {"required": ["set"]}]))]
     pub struct PriceLine {
-        /// Credits that come on top.
+        /// Credits to add.
         #[schemars(range(min = 0, max = crate::policy::tariff::MAX_LINE_CREDITS))]
         pub add: Written<u32>,
-        /// The price, whatever was added; no further line is looked at.
+        /// The price, whatever was added before; it ends the list.
         #[schemars(range(min = 0, max = crate::policy::tariff::MAX_LINE_CREDITS))]
         pub set: Written<u32>,
-        /// When the line counts. Default: always.
+        /// When the line applies. Default: always.
         #[serde(rename = "if")]
         pub condition: Written<Condition>,
     }
 
-    /// When a line of a price counts.
+    /// When a line of a price applies.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("oneOf" = [{"required": ["request"]}, {"required": ["answer"]}, {"required": ["all"]}, {"required": ["any"]}, {"required": ["not"]}]))]
@@ -67,7 +68,7 @@ pub mod written {
         pub one_of: Written<Listed<serde_json::Value>>,
         /// With `is` or `one_of`: in any case of letters. Default: false.
         pub ignore_case: Written<bool>,
-        /// true: it is there and is not null, "", [] or {}; false: the opposite.
+        /// true: it exists and is not null, "", [] or {}; false: the opposite.
         pub filled: Written<bool>,
         /// Conditions that all hold.
         #[schemars(length(min = 1))]
@@ -97,25 +98,25 @@ pub fn tariff(credits: Written<written::Credits>, body: Option<&BodyRule>, mista
     Some(tariff)
 }
 
-/// Tells of a product that gives away a part of what its answers cost.
+/// Warns of a product whose answers can cost more than it holds.
 fn compare(tariff: &Tariff, hold: Place, mistakes: &mut Mistakes) {
     match charges::compare(tariff) {
         Charges::Covered => {}
         Charges::NeverCovered { most_held, most_charged } => mistakes.push(
             hold,
             format!(
-                "holds at most {most_held}, and an answer can cost {most_charged}, of which no more than what is held is charged; hold {most_charged} where it can cost as much"
+                "holds at most {most_held}, but an answer can cost {most_charged}, and no more than what is held is charged; hold {most_charged} where it can cost that much"
             ),
         ),
         Charges::SometimesNot { held, charged } => mistakes.warn(
             hold,
             format!(
-                "seems to hold {held} for a request whose answer costs {charged}, and no more than what is held is charged; hold the most that the answer can cost, under the same conditions on the request"
+                "seems to hold {held} for a request whose answer costs {charged}, but no more than what is held is charged; hold the most that the answer can cost, under the same conditions on the request"
             ),
         ),
         Charges::Unknown => mistakes.warn(
             hold,
-            "cannot be compared with `price`, which has too many conditions, and no more than what is held is charged; hold the most that an answer can cost",
+            "cannot be compared with `price`, which has too many conditions, but no more than what is held is charged; hold the most that an answer can cost",
         ),
     }
 }
@@ -125,7 +126,7 @@ struct Lines<'a> {
     body: Option<&'a BodyRule>,
     asked: Tests,
     told: Tests,
-    /// Whether there is an answer to look at.
+    /// Whether conditions on the answer are allowed.
     answered: bool,
     mistakes: &'a mut Mistakes,
 }
@@ -135,7 +136,7 @@ impl Lines<'_> {
         let instead = format!("write at least one line, as in {key}: [{{ add: 1 }}]");
         let lines = listed(list, parent, key, &instead, self.mistakes);
         if let Some((_, place)) = lines.get(MAX_LINES) {
-            self.mistakes.push(place.clone(), format!("is one line too many; {MAX_LINES} fit into one list"));
+            self.mistakes.push(place.clone(), format!("is one line too many; write at most {MAX_LINES} in one list"));
         }
         lines.into_iter().filter_map(|(line, place)| self.line(line, &place)).collect()
     }
@@ -158,7 +159,7 @@ impl Lines<'_> {
             (Written::Missing, Written::Here(credits, _)) => Step::Set(credits),
             (Written::Bad, _) | (_, Written::Bad) => return None,
             (Written::Missing, Written::Missing) | (Written::Here(..), Written::Here(..)) => {
-                self.mistakes.push(place.clone(), "does not say one amount; write either add or set");
+                self.mistakes.push(place.clone(), "needs exactly one amount; write either add or set");
                 return None;
             }
         };
@@ -172,13 +173,13 @@ impl Lines<'_> {
             [!request.is_missing(), !answer.is_missing(), !all.is_missing(), !any.is_missing(), !not.is_missing()];
         if subjects.into_iter().filter(|there| *there).count() != 1 {
             self.mistakes
-                .push(place.clone(), "is no condition; write exactly one of request, answer, all, any and not");
+                .push(place.clone(), "is not a condition; write exactly one of request, answer, all, any and not");
             return None;
         }
         let combined = subjects.into_iter().skip(2).any(|there| there);
         let tested = [is.place(), filled.place(), ignore_case.place(), one_of.place()].into_iter().flatten().next();
         if combined && let Some(place) = tested.cloned() {
-            self.mistakes.push(place, "says nothing beside a combination; write it into one of its conditions");
+            self.mistakes.push(place, "has no effect beside a combination; move it into one of its conditions");
         }
         if !all.is_missing() {
             return self.combination(all, place, "all").map(Condition::All);
@@ -225,7 +226,7 @@ impl Lines<'_> {
             (Written::Missing, Written::Missing, Written::Here(wanted, _)) => Test::Filled(wanted),
             (Written::Bad, _, _) | (_, Written::Bad, _) | (_, _, Written::Bad) => return None,
             (Written::Here(..) | Written::Missing, ..) => {
-                self.mistakes.push(place.clone(), "does not say one test; write exactly one of is, one_of and filled");
+                self.mistakes.push(place.clone(), "needs exactly one test; write one of is, one_of and filled");
                 return None;
             }
         };
@@ -233,7 +234,7 @@ impl Lines<'_> {
         if let Some(place) = case_place
             && !of_text
         {
-            self.mistakes.push(place, "says nothing without a text to compare with; remove it");
+            self.mistakes.push(place, "has no effect without a text to compare with; remove it");
         }
         Some(test)
     }
@@ -250,23 +251,23 @@ impl Lines<'_> {
             return None;
         }
         if of_request && !self.names(&pointer) {
-            self.mistakes.push(place, "is a place that the body's schema does not name; write one of its members");
+            self.mistakes.push(place, "is not a member in the body's schema; write one of its members");
             return None;
         }
         if !of_request && !self.answered {
-            self.mistakes.push(place, "cannot be known before the answer is there; look at the request here");
+            self.mistakes.push(place, "is not known before the answer; use a member of the request here");
             return None;
         }
         let (tests, numbered): (_, fn(u8) -> Condition) =
             if of_request { (&mut self.asked, Condition::Asked) } else { (&mut self.told, Condition::Told) };
         let number = tests.add(&pointer, test?);
         if number.is_none() {
-            self.mistakes.push(place, format!("is one test too many; {MAX_TESTS} fit into one product"));
+            self.mistakes.push(place, format!("is one test too many; write at most {MAX_TESTS} for one product"));
         }
         number.map(numbered)
     }
 
-    /// Whether requests can have a member; anything can stand in a body without a schema.
+    /// Whether requests can have a member; a body without a schema can have any member.
     fn names(&self, pointer: &str) -> bool {
         self.body.is_some_and(|body| body.schema.as_ref().is_none_or(|schema| schema.names(pointer)))
     }

@@ -1,4 +1,4 @@
-//! The time that a request may take: `deadline` of a product, as it is written, compiled and shown.
+//! `deadline` of a product, the time limit of requests: its keys and their compiler.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::units::{HeaderName, Parsed, Text};
 use crate::config::yaml::{Mistakes, Written};
 use crate::policy::check::header::DeadlineRule;
 
-/// The longest deadline that can be given; it also bounds how long a slow upstream is waited for.
+/// The longest deadline; it also limits `slow_after`.
 const MAX_DEADLINE: Duration = Duration::from_secs(600);
 
 pub mod written {
@@ -29,13 +29,13 @@ pub mod written {
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     pub struct Deadline {
-        /// The header by which clients ask for another deadline. Default: they have no say.
+        /// The header with which clients choose a deadline. Default: they cannot.
         pub header: Text<HeaderName>,
-        /// The shortest that they may ask for, in whole seconds. Default: 2s.
+        /// The shortest that they may choose, in whole seconds. Default: 2s.
         pub min: Text<Duration>,
         /// The longest. Default: 15s.
         pub max: Text<Duration>,
-        /// What counts without the header. Default: 15s.
+        /// The deadline without the header. Default: 15s.
         pub default: Text<Duration>,
     }
 }
@@ -64,7 +64,7 @@ pub fn compile(
         duration
     };
     let default = seconds(deadline.default, Duration::from_secs(15));
-    // Clients without a header ask for nothing, so that bounds that are not written bind nobody.
+    // Without a header, clients cannot choose, so default bounds do not apply.
     let (lowest, highest) = match deadline.header {
         Written::Missing => (default, default),
         Written::Bad | Written::Here(..) => (Duration::from_secs(2), Duration::from_secs(15)),
@@ -76,7 +76,7 @@ pub fn compile(
     {
         mistakes.push(
             place,
-            "does not fit together; write min, default and max in ascending order (unwritten they are 2s, 15s and 15s)",
+            "is not in order; write min, default and max in ascending order (unwritten they are 2s, 15s and 15s)",
         );
     }
     DeadlineRule {

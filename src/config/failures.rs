@@ -1,5 +1,4 @@
-//! What becomes of failing servers: `health_check`, `ejection` and `breaker` of an upstream, as they are
-//! written, compiled and shown.
+//! The handling of failing servers: `health_check`, `ejection` and `breaker` of an upstream, their keys and compilers.
 
 use serde_json::Value;
 
@@ -22,15 +21,15 @@ pub mod written {
     use crate::config::units::Text;
     use crate::config::yaml::Written;
 
-    /// How servers are asked whether they are well.
+    /// Health checks of servers.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("anyOf" = [{"required": ["path"]}, {"required": ["tcp"]}]))]
     pub struct HealthCheck {
-        /// The path that is asked for.
+        /// The path of the GET request.
         #[schemars(regex(pattern = "^/[!-~]*$"))]
         pub path: Written<String>,
-        /// The status that is wanted. Default: 200.
+        /// The status that passes. Default: 200.
         #[schemars(range(min = 200, max = 599))]
         pub status: Written<u32>,
         /// Only connect, and send no request. Default: false.
@@ -47,7 +46,7 @@ pub mod written {
         pub successes: Written<u32>,
     }
 
-    /// When a server is left out for a time.
+    /// When a server is ejected.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     pub struct Ejection {
@@ -58,7 +57,7 @@ pub mod written {
         pub time: Text<Duration>,
     }
 
-    /// When a whole upstream is left alone for a time.
+    /// The circuit breaker of an upstream.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     pub struct Breaker {
@@ -68,17 +67,17 @@ pub mod written {
         /// The share of failures within `window`; 0 switches the condition off. Default: 50.
         #[schemars(range(min = 0, max = 100))]
         pub error_percent: Written<u32>,
-        /// The time that `error_percent` looks at. Default: 10s.
+        /// The time in which `error_percent` is measured. Default: 10s.
         pub window: Text<Duration>,
         /// Requests within `window` before `error_percent` counts. Default: 20.
         #[schemars(range(min = 1, max = crate::config::bounds::MAX_REQUESTS))]
         pub min_requests: Written<u32>,
-        /// How long clients get upstream-unavailable at once, before one request tries. Default: 5s.
+        /// How long requests are refused as upstream-unavailable, before one may try. Default: 5s.
         pub open_for: Text<Duration>,
     }
 }
 
-/// Compiles how servers are asked whether they are well.
+/// Compiles `health_check`.
 pub fn health(written: Written<written::HealthCheck>, mistakes: &mut Mistakes) -> Option<HealthRule> {
     let place = written.place()?.clone();
     let written::HealthCheck { path, status, tcp, interval, timeout, failures, successes } = written.take()?;
@@ -88,12 +87,12 @@ pub fn health(written: Written<written::HealthCheck>, mistakes: &mut Mistakes) -
     let probe = match (path, tcp) {
         (Written::Missing, true) => {
             if let Some(place) = status_place {
-                mistakes.push(place, "says nothing beside tcp: true, which sends no request; remove one of the two");
+                mistakes.push(place, "has no effect with tcp: true, which sends no request; remove one of the two");
             }
             Probe::Connect
         }
         (Written::Here(_, place), true) => {
-            mistakes.push(place, "says nothing beside tcp: true, which sends no request; remove one of the two");
+            mistakes.push(place, "has no effect with tcp: true, which sends no request; remove one of the two");
             Probe::Connect
         }
         (Written::Here(path, place), false) => {
@@ -103,7 +102,7 @@ pub fn health(written: Written<written::HealthCheck>, mistakes: &mut Mistakes) -
             Probe::Get { path: path.into(), status }
         }
         (Written::Missing, false) => {
-            mistakes.push(place, "does not say what to ask for; write a path, as in path: /healthz, or tcp: true");
+            mistakes.push(place, "does not say what to check; write a path, as in path: /healthz, or tcp: true");
             Probe::Connect
         }
         (Written::Bad, _) => Probe::Connect,
@@ -117,13 +116,13 @@ pub fn health(written: Written<written::HealthCheck>, mistakes: &mut Mistakes) -
     })
 }
 
-/// Compiles when servers are ejected: by default, too.
+/// Compiles `ejection`, which also has a default.
 pub fn ejection(written: Written<written::Ejection>, mistakes: &mut Mistakes) -> EjectionRule {
     let written::Ejection { failures, time: ejected_for } = written.take().unwrap_or_default();
     EjectionRule { failures: number(failures, 5, 0..=MAX_IN_A_ROW, mistakes), time: time(ejected_for, 10, mistakes) }
 }
 
-/// Compiles when the breaker opens: never, without its key.
+/// Compiles `breaker`; without this key it never opens.
 pub fn breaker(written: Written<written::Breaker>, mistakes: &mut Mistakes) -> BreakerRule {
     let Written::Here(breaker, place) = written else { return BreakerRule::NEVER };
     let rule = BreakerRule {

@@ -1,4 +1,4 @@
-//! Fills in, in what is shown of a configuration, what its operator did not write.
+//! Fills in defaults in the configuration that operators are shown.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 
 use super::units::Bytes;
 
-/// A value of a mapping, unless it is written.
+/// Sets a value in a mapping, unless it is written.
 pub fn fill(mapping: &mut Value, key: &str, value: impl Into<Value>) {
     if let Some(mapping) = mapping.as_object_mut() {
         mapping.entry(key).or_insert_with(|| value.into());
     }
 }
 
-/// A mapping within a mapping, which is there from now on.
+/// A mapping within a mapping; it is created if it does not exist.
 pub fn section<'v>(mapping: &'v mut Value, key: &str) -> &'v mut Value {
-    // A value of another kind was refused before; indexing makes a mapping of a blank one.
+    // A value of another kind was refused before; indexing makes a blank value a mapping.
     let within = &mut mapping[key];
     if !within.is_object() {
         *within = json!({});
@@ -23,12 +23,12 @@ pub fn section<'v>(mapping: &'v mut Value, key: &str) -> &'v mut Value {
     within
 }
 
-/// A number of bytes as it is written.
+/// A size as it is written in a configuration.
 pub fn size(bytes: usize) -> String {
     Bytes(bytes).to_string()
 }
 
-/// A time as it is written.
+/// A duration as it is written in a configuration.
 pub fn duration(duration: Duration) -> String {
     match duration.subsec_nanos() {
         0 => format!("{}s", duration.as_secs()),
@@ -36,8 +36,8 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
-/// Puts a reference in the place of a secret, unless it is one: to where it is written in its own words, or
-/// to a file that is not there, named after the path of the value.
+/// Replaces a secret with a reference, unless it is written as a reference already: to a file that is named after the
+/// path of the value and does not exist.
 pub fn hide(value: &mut Value, path: &[&str]) {
     let is_reference = value.as_str().is_some_and(|text| {
         let inner = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
@@ -48,7 +48,7 @@ pub fn hide(value: &mut Value, path: &[&str]) {
     }
 }
 
-/// A reference to the file that a secret would be in.
+/// A reference to the file in which a secret would be.
 pub fn reference(path: &[&str]) -> String {
     let segments: Vec<String> = path.iter().map(|segment| plain(segment)).collect();
     format!("${{file:{SECRETS}/{}}}", segments.join("."))
@@ -57,7 +57,7 @@ pub fn reference(path: &[&str]) -> String {
 /// The directory of files with secrets, beside the configuration that is shown.
 pub const SECRETS: &str = "secrets";
 
-/// A name as a part of a file's name: whatever is neither letter nor digit nor hyphen is encoded.
+/// A name as part of a file name: all characters except letters, digits and hyphens are encoded.
 fn plain(name: &str) -> String {
     name.bytes().fold(String::new(), |text, byte| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => text + char::from(byte).encode_utf8(&mut [0; 4]),

@@ -1,7 +1,7 @@
-//! What `tollgate check` has found, as people read it and as programs do.
+//! The findings of `tollgate check`, for people and for programs.
 //!
-//! For people each finding is a line that editors can jump by, `file:line:column: key: message`, then the
-//! line of the file and a caret under the place. For programs it is a JSON document:
+//! For people, each finding is a line in a format that editors understand, `file:line:column: key: message`, then the
+//! line of the file with a caret under the place. For programs, it is a JSON document:
 //!
 //! | member | what it is |
 //! |---|---|
@@ -15,8 +15,8 @@
 //! A finding has `severity` (`mistake` or `warning`), `file`, `line` and `column` (from 1, in
 //! characters), `key` (such as `products.phone.rate`, or null) and `message`.
 //!
-//! Nothing is judged here. Lines of files are shown to the operator's own eyes; what can be a secret in
-//! them is covered all the same, since outputs of checks are kept.
+//! Lines of files are shown to the operator; possible secrets in them are masked, since the output of checks may be
+//! stored.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -31,25 +31,25 @@ use super::loaded::Config;
 use crate::config::yaml::{Mistakes, Place};
 use crate::platform::files;
 
-/// Characters of a line that are shown, around the place.
+/// The most characters of a line that are shown, around the place.
 const SHOWN_CHARACTERS: usize = 100;
 
-/// How many of them stand before the place, where the line is longer.
+/// How many of them are before the place, if the line is longer.
 const SHOWN_BEFORE: usize = 60;
 
-/// Bytes of a line that are kept: its place is further behind in a long line of accounts only.
+/// The bytes of a line that are kept. A place beyond them is only possible in a very long line of JSON.
 const KEPT_BYTES: usize = 64 * 1024;
 
-/// Keys whose values are secrets, or stand for them.
+/// Keys whose values are or may be secrets.
 const SECRET_KEYS: [&str; 5] = ["hash", "admin_token", "reference_key", "authorization", "password"];
 
-/// How much a finding weighs.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Nothing comes into force.
+    /// The configuration cannot come into force.
     Mistake,
-    /// Allowed, and probably not meant.
+    /// Allowed, but probably not intended.
     Warning,
 }
 
@@ -74,8 +74,8 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// The findings of a configuration that was loaded from a file; certificates are compared with a time.
-    /// With `deny_warnings` a warning weighs as much as a mistake.
+    /// The findings of a configuration that was loaded from a file; certificates are compared with a time. With
+    /// `deny_warnings` a warning counts as a mistake.
     pub fn new(name: &str, loaded: Result<Config, Mistakes>, now: SystemTime, deny_warnings: bool) -> Findings {
         let (mut mistakes, mut summary) = (Mistakes::default(), None);
         match loaded {
@@ -186,8 +186,8 @@ fn lines_of<'p>(places: impl Iterator<Item = &'p Place>) -> BTreeMap<(&'p str, u
     lines
 }
 
-/// A line of a file with its number, and a caret under a place of it. Nothing, where the line is not
-/// text any more or has no such place.
+/// A line of a file with its number, and a caret under a place in it. Empty if the line is not text any more or has no
+/// such place.
 fn excerpt(line: &str, place: &Place) -> String {
     let covered = covered(line, &place.path);
     let characters: Vec<char> =
@@ -204,8 +204,8 @@ fn excerpt(line: &str, place: &Place) -> String {
     format!("  {number} | {shown}\n  {margin} | {before}^\n")
 }
 
-/// A line whose secrets are covered, each character by one: the values of keys that have them, whatever
-/// stands below added headers, and digests.
+/// Masks the secrets in a line, character by character: the values of secret keys, values of added headers, and
+/// digests.
 fn covered(line: &str, path: &str) -> String {
     let mut characters: Vec<char> = line.chars().collect();
     let lower: Vec<char> = characters.iter().map(char::to_ascii_lowercase).collect();
@@ -232,7 +232,7 @@ fn covered(line: &str, path: &str) -> String {
     characters.into_iter().collect()
 }
 
-/// Covers the value behind a key that ends before a place, if one does.
+/// Masks the value after a key that ends before a place, if there is one.
 fn cover_value(characters: &mut [char], end: usize) {
     let is = |place: usize, wanted: &[char]| characters.get(place).is_some_and(|sign| wanted.contains(sign));
     let mut place = end;
@@ -247,7 +247,7 @@ fn cover_value(characters: &mut [char], end: usize) {
     while is(place, &[' ']) {
         place = place.saturating_add(1);
     }
-    // A value that only names where the secret is may be seen.
+    // A reference to a secret is shown.
     if is(place, &['$']) || (is(place, &['"', '\'']) && is(place.saturating_add(1), &['$'])) || is(place, &['{', '[']) {
         return;
     }

@@ -1,4 +1,4 @@
-//! The configuration that is in force while another one is loaded, and what the new one takes of it.
+//! The configuration in force while another one is loaded, and what the new one takes over from it.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -6,17 +6,17 @@ use std::sync::Arc;
 use crate::policy::Policy;
 use crate::policy::credits::CreditAccount;
 
-/// The configuration that is in force while another one is loaded, which goes on with what it can.
+/// The configuration in force while another one is loaded. Unchanged parts are taken over.
 pub struct Predecessor<'p> {
     pub policy: &'p Policy,
-    /// The credits of an account for a product, if they are known.
+    /// The credit account of an account for a product, if it exists.
     pub credit_account: &'p dyn Fn(&str, &str) -> Option<Arc<CreditAccount>>,
 }
 
-/// Ways to the same accounts that save most of the work, and know no places: what is wrong has to be
-/// looked for without them.
+/// Shortcuts to unchanged accounts, which save most of the work but have no places: to report
+/// mistakes, the configuration is compiled again without them.
 pub struct Shortcuts<'p> {
     pub predecessor: Option<&'p Predecessor<'p>>,
-    /// Whether one of them was taken.
+    /// Whether one of them was used.
     pub taken: Cell<bool>,
 }

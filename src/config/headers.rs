@@ -1,4 +1,4 @@
-//! Headers that are validated: `headers` of a product, as they are written, compiled and shown.
+//! `headers` of a product, which are validated: their keys and compiler.
 
 use std::collections::BTreeSet;
 
@@ -14,11 +14,11 @@ use crate::config::yaml::{Mistakes, Place, Written};
 use crate::policy::check::header::{HeaderRule, Shape};
 use crate::upstream::settings::AddedHeaders;
 
-/// Bytes that a compiled expression of a header's pattern may take.
+/// The most bytes of the compiled pattern of a header.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
 
-/// What is wrong with a header that carries tokens anywhere.
-pub const IS_TOKEN_HEADER: &str = "carries tokens, which nobody else may see; choose another header";
+/// The mistake of a header that carries tokens for some product.
+pub const IS_TOKEN_HEADER: &str = "carries tokens, which must not be forwarded or repeated; choose another header";
 
 pub mod written {
     //! The keys as they are written.
@@ -29,32 +29,32 @@ pub mod written {
 
     use crate::config::yaml::{Listed, Written};
 
-    /// What a header must look like.
+    /// The rule for a header.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("required" = ["problem"], "oneOf" = [{"required": ["pattern"]}, {"required": ["one_of"]}]))]
     pub struct HeaderRule {
         /// A regular expression that the whole value must match.
         pub pattern: Written<String>,
-        /// With `pattern`: bytes that the value may have. Default: 256.
+        /// With `pattern`: its longest value in bytes. Default: 256.
         #[schemars(range(min = 1, max = crate::config::bounds::MAX_HEADER_BYTES))]
         pub max: Written<usize>,
         /// The values that it may have.
         #[schemars(length(min = 1))]
         pub one_of: Written<Listed<String>>,
-        /// With `one_of`: in any case of letters. Default: false.
+        /// With `one_of`: whether upper and lower case are the same. Default: false.
         pub ignore_case: Written<bool>,
-        /// Repeat it on every response, and make one when it is absent. Default: false.
+        /// Repeat it on every response; if it is absent, generate one. Default: false.
         pub echo: Written<bool>,
-        /// The row of a bad value, built-in or of `problems`.
+        /// The slug of the problem for a wrong value, built-in or from `problems`.
         pub problem: Written<String>,
     }
 }
 
-/// Headers that no further rule can be about.
+/// Headers for which there can be no further rule.
 pub struct ReservedHeaders<'c> {
     pub token_headers: &'c BTreeSet<String>,
-    /// What the product's upstream is sent with every request.
+    /// The headers that are added to requests of the product's upstream.
     pub added: Option<&'c AddedHeaders>,
     /// In lower case.
     pub seen: Vec<String>,
@@ -70,7 +70,7 @@ impl ReservedHeaders<'_> {
             let what = "is a header that the product reads already; give each header one rule";
             mistakes.push(place.clone(), what);
         } else if self.added.is_some_and(|added| added.has(&name)) {
-            let what = "is added to every request of the product's upstream; remove it here or there";
+            let what = "is in `add_headers` of the product's upstream; remove it here or there";
             mistakes.push(place.clone(), what);
         }
         self.seen.push(name);
@@ -104,21 +104,21 @@ pub fn compile(
             let range = || format!("a number from 1 to {MAX_HEADER_BYTES}");
             out_of_range(max_place, fits, range, mistakes);
             if let Some(place) = ignore_case_place {
-                let what = "says nothing beside `pattern`; remove it, or begin the pattern with (?i)";
+                let what = "has no effect with `pattern`; remove it, or begin the pattern with (?i)";
                 mistakes.push(place, what);
             }
             pattern_shape(&pattern, place, max_bytes, mistakes)
         }
         (Written::Missing, one_of @ Written::Here(..)) => {
             if let Some(place) = max_place {
-                mistakes.push(place, "says nothing beside `one_of`; remove it");
+                mistakes.push(place, "has no effect with `one_of`; remove it");
             }
             let values = listed(one_of, &place, "one_of", "write the values that may be sent", mistakes);
             Some(Shape::OneOf { values: values.into_iter().map(|(value, _)| value.into()).collect(), ignore_case })
         }
         (Written::Bad, _) | (_, Written::Bad) => None,
         (Written::Missing, Written::Missing) | (Written::Here(..), Written::Here(..)) => {
-            mistakes.push(place, "does not say how the header must look; write one of `pattern` and `one_of`");
+            mistakes.push(place, "has no rule; write one of `pattern` and `one_of`");
             None
         }
     };
@@ -126,9 +126,9 @@ pub fn compile(
 }
 
 fn pattern_shape(pattern: &str, place: Place, max_bytes: usize, mistakes: &mut Mistakes) -> Option<Shape> {
-    // Anchored at both ends whatever the operator wrote: a value matches whole or not at all.
+    // Anchored at both ends, so that the whole value must match.
     let build = |text: &str| RegexBuilder::new(text).unicode(false).size_limit(MAX_PATTERN_BYTES).build();
-    // It must be whole by itself: brackets that close one another's group would lose the anchors.
+    // It must also compile by itself: unbalanced brackets could close the anchored group.
     let anchored = build(pattern).and_then(|_| build(&format!(r"\A(?:{pattern})\z")));
     match anchored {
         Ok(expression) => Some(Shape::Pattern { expression, max_bytes }),

@@ -1,4 +1,4 @@
-//! Where credits are written down: `ledger`, as it is written, compiled and shown.
+//! `ledger`, where credits are recorded: its keys and compiler.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use super::units::Bytes;
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::ledger::{Durability, LedgerSettings, Storage as Books};
 
-/// Bytes of the path of the ledger: far more than file systems take.
+/// The longest path of the ledger in bytes: far more than file systems allow.
 const MAX_PATH: Bytes = Bytes(4096);
 
 pub mod written {
@@ -20,22 +20,22 @@ pub mod written {
 
     use crate::config::yaml::Written;
 
-    /// Where and how credits are written down.
+    /// Where and how credits are recorded.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("anyOf" = [{"required": ["file"]}, {"required": ["volatile"]}]))]
     pub struct Ledger {
-        /// An SQLite database, its path from this file's directory; it is made when it is not there.
+        /// The path of an SQLite database, relative to this file's directory; it is created if it does not exist.
         #[schemars(regex(pattern = r"\S"))]
         pub file: Written<String>,
         /// batch: charges are written together within 50 ms, and a crash loses those. each: every answer
         /// waits until its charge is on the disk. Default: batch.
         pub durability: Written<Durability>,
-        /// Keep credits in memory instead of in a file, for trying things out. Default: false.
+        /// Keep credits in memory instead of in a file, for trials. Default: false.
         pub volatile: Written<bool>,
     }
 
-    /// How sure a charge is when its answer goes out.
+    /// Whether a charge is on the disk before its answer is sent.
     #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
     #[serde(rename_all = "lowercase")]
     pub enum Durability {
@@ -46,7 +46,7 @@ pub mod written {
     }
 }
 
-/// Compiles `ledger`: needed as soon as somebody pays.
+/// Compiles `ledger`, which is required as soon as an account has credits.
 pub fn ledger(
     ledger: Written<written::Ledger>,
     somebody_pays: bool,
@@ -67,7 +67,7 @@ pub fn ledger(
     let volatile = ledger.volatile.take().unwrap_or(false);
     let books = match (ledger.file, volatile) {
         (Written::Here(_, place), true) => {
-            mistakes.push(place, "says nothing beside volatile: true, which keeps credits in memory; remove one");
+            mistakes.push(place, "has no effect with volatile: true, which keeps credits in memory; remove one");
             Books::Memory
         }
         (Written::Missing | Written::Bad, true) => Books::Memory,
@@ -81,7 +81,7 @@ pub fn ledger(
             })
         }
         (Written::Missing, false) => {
-            mistakes.push(place.key("file"), format!("is missing; {WANTED}, or say volatile: true"));
+            mistakes.push(place.key("file"), format!("is missing; {WANTED}, or set volatile: true"));
             Books::Memory
         }
         (Written::Bad, false) => Books::Memory,

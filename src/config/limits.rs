@@ -1,4 +1,4 @@
-//! What one request or connection may use: `limits`, as it is written, compiled and shown.
+//! `limits` of requests and connections: its keys and compiler.
 
 use serde_json::Value;
 
@@ -21,27 +21,26 @@ pub mod written {
     use crate::config::units::{Bytes, Text};
     use crate::config::yaml::Written;
 
-    /// What one request or connection may use of the gateway.
+    /// Limits of requests and connections.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     pub struct Limits {
-        /// All header lines of a request together. Default: 16KiB.
+        /// The size of all header lines of a request together. Default: 16KiB.
         pub header_bytes: Text<Bytes>,
-        /// How many header lines there may be. Default: 64.
+        /// The number of header lines. Default: 64.
         #[schemars(range(min = 1, max = crate::policy::http::head::MAX_FIELDS))]
         pub headers: Written<usize>,
-        /// The request target: path and query. Default: 8KiB.
+        /// The size of the request target (path and query). Default: 8KiB.
         pub target_bytes: Text<Bytes>,
-        /// From the first byte of a head to its end; also how long a new connection may stay silent.
-        /// Default: 5s.
+        /// The time from the first byte of a head to its end, and the time a new connection may be silent. Default: 5s.
         pub head_timeout: Text<Duration>,
-        /// From the opening of a connection with TLS to the end of its handshake. Default: 5s.
+        /// The time for a TLS handshake, from the opening of the connection. Default: 5s.
         pub handshake_timeout: Text<Duration>,
-        /// From the end of the head to the end of the body. Default: 10s.
+        /// The time from the end of the head to the end of the body. Default: 10s.
         pub body_timeout: Text<Duration>,
-        /// Between two requests of a connection. Default: 60s.
+        /// The time between two requests of a connection. Default: 60s.
         pub idle_timeout: Text<Duration>,
-        /// To hand one whole answer over to the client. Default: 10s.
+        /// The time to send a whole answer to the client. Default: 10s.
         pub write_timeout: Text<Duration>,
         /// Connections at a time; a thousand more still get their 503. Default: 10000.
         #[schemars(range(min = 1, max = 10_000_000))]
@@ -49,19 +48,18 @@ pub mod written {
         /// Requests at a time, from the end of the head to the end of the answer. Default: 10000.
         #[schemars(range(min = 1, max = 10_000_000))]
         pub requests: Written<usize>,
-        /// The part of the connections and of the requests, in percent, that only clients whose token is known
-        /// may have, so that strangers cannot take what customers need. Default: 10.
+        /// The percentage of connections and requests that is reserved for clients with a known token, so that
+        /// strangers cannot use up everything. Default: 10.
         #[schemars(range(max = 90))]
         pub reserved_percent: Written<usize>,
         /// The largest body that a backend may answer with. Default: 1MiB.
         pub response_bytes: Text<Bytes>,
-        /// How much of a refused request's body is read and dropped so that the connection can live on.
-        /// Default: 64KiB.
+        /// How much of a refused request's body is read and discarded to keep the connection. Default: 64KiB.
         pub drain_bytes: Text<Bytes>,
     }
 }
 
-/// The largest part of the connections and requests that can be kept for known clients, in percent.
+/// The largest percentage that can be reserved for known clients.
 const MAX_RESERVED_PERCENT: usize = 90;
 
 /// Compiles `limits`.

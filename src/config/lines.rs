@@ -1,4 +1,4 @@
-//! JSON Lines: one account a line.
+//! JSON Lines files with one account per line.
 
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::account::{self, AccountContext, Compiled};
 use crate::config::yaml::{self, Mistakes, Place};
 use crate::platform::files::{self, BYTE_ORDER_MARK, Spot, Unreadable};
 
-/// Bytes of one line: one account with all its tokens.
+/// The most bytes of one line: one account with all its tokens.
 const MAX_LINE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The lines of a file, one after the other.
@@ -20,23 +20,23 @@ pub struct Lines<R> {
     left: u64,
 }
 
-/// What comes next in a file.
+/// The next item of a file.
 pub enum Next<'t> {
     /// A line that is not blank, without its end.
     Line(usize, &'t str),
-    /// A line with more bytes than one may have.
+    /// A line that is too long.
     TooLong(usize),
-    /// A line that is no text.
+    /// A line that is not UTF-8.
     NotUtf8(Spot),
-    /// A file that is text of another kind.
+    /// A file in another encoding.
     OtherEncoding(Unreadable),
-    /// More lines than a file may have.
+    /// The rest of a file that is too large.
     TooLarge,
     End,
 }
 
 impl<R: BufRead> Lines<R> {
-    /// The lines of a file of at most so many bytes.
+    /// Reads the lines of a file of at most `most` bytes.
     pub fn new(from: R, most: u64) -> Lines<R> {
         Lines { from, bytes: Vec::new(), number: 0, left: most }
     }
@@ -83,8 +83,8 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-/// Compiles the account of a line, with its name. A line without mistakes and warnings is read by the fast
-/// parser; one that has any is read again by the one that knows places.
+/// Compiles the account of a line, with its name. A line without mistakes and warnings is read by the fast parser;
+/// otherwise it is read again by the parser that knows places.
 pub fn compile(
     rules: &AccountContext<'_>,
     text: &str,

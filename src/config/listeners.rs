@@ -1,7 +1,6 @@
-//! Where clients connect, compiled from `listen`, `h2c` and `listeners`.
+//! The listeners for clients: `listen`, `h2c` and `listeners`.
 //!
-//! What is wrong with certificates is `tls.rs` beside this file; here are addresses, paths, and what
-//! does not go together.
+//! Certificates are checked in `tls.rs`; addresses, paths and conflicts are checked here.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -39,12 +38,12 @@ pub mod written {
     use crate::config::units::{Mode, Text, Texts};
     use crate::config::yaml::Written;
 
-    /// One more address or path where clients connect.
+    /// One more address or path for clients.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("oneOf" = [{"required": ["address"]}, {"required": ["unix"]}]))]
     pub struct Listener {
-        /// An address and a port, IPv4 or IPv6; `[::]:443` takes both.
+        /// An address and a port, IPv4 or IPv6; `[::]:443` accepts both.
         pub address: Text<SocketAddr>,
         /// The path of a Unix socket, from this file's directory. Its peers have no address and are
         /// trusted like `trusted_proxies`.
@@ -52,26 +51,26 @@ pub mod written {
         pub unix: Written<String>,
         /// Who may connect to the Unix socket, in octal digits. Default: "0660".
         pub mode: Text<Mode>,
-        /// HTTP/2 without TLS as well. Default: false.
+        /// Allow HTTP/2 without TLS as well. Default: false.
         pub h2c: Written<bool>,
         /// TLS 1.2 and 1.3, with HTTP/2 and HTTP/1.1. Default: none.
         pub tls: Written<ListenerTls>,
-        /// Connections begin with a PROXY header, version 1 or 2, whose address counts as the peer's.
-        /// Default: they do not.
+        /// Connections begin with a PROXY header, version 1 or 2, which states the client's
+        /// address. Default: no PROXY header.
         pub proxy_protocol: Written<ProxyProtocol>,
-        /// What clients get there. Default: all, or lookups as soon as another listener says pages.
+        /// What it serves. Default: all, or lookups as soon as another listener is for pages.
         pub serves: Written<Serves>,
     }
 
-    /// What clients of a listener get.
+    /// What a listener serves.
     #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
     #[serde(rename_all = "lowercase")]
     pub enum Serves {
         /// Products and pages.
         All,
-        /// Products alone.
+        /// Only products.
         Lookups,
-        /// Pages alone.
+        /// Only pages.
         Pages,
     }
 
@@ -79,7 +78,7 @@ pub mod written {
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     pub struct ProxyProtocol {
-        /// The proxies that say so: addresses and networks. On a Unix socket it is left out.
+        /// The proxies that send the header: addresses and networks. Not used on a Unix socket.
         #[schemars(length(min = 1))]
         pub from: Texts<IpNet>,
     }
@@ -123,7 +122,7 @@ pub fn compile(
 ) -> Compiled {
     let several = !listeners.is_missing();
     if let (true, true, Some(place)) = (several, listen.is_missing(), h2c.place()) {
-        mistakes.push(place.clone(), "is said of `listen`, which is not there; write it for a listener of the list");
+        mistakes.push(place.clone(), "is for `listen`, which is not set; write it for a listener in the list");
     }
     let first = match listen {
         Written::Missing if several => None,
@@ -143,7 +142,7 @@ pub fn compile(
         }
         let Some((listener, place)) = listener(written, place, source, mistakes) else { continue };
         if compiled.iter().any(|known| known.at.clashes_with(&listener.at)) {
-            mistakes.push(place, "is where another listener is already; give each its own address or path");
+            mistakes.push(place, "is used by another listener; give each its own address or path");
         }
         compiled.push(listener);
         open.push(unsaid);
@@ -167,7 +166,7 @@ fn elements(
         mistakes.push(place.clone(), "is an empty list; write at least one, or remove the key");
     }
     if list.0.len() > MAX_LISTENERS {
-        mistakes.push(place, format!("has more than {MAX_LISTENERS} listeners; keep those that clients use"));
+        mistakes.push(place, format!("has more than {MAX_LISTENERS} listeners; remove those that are not used"));
     }
     list.0
 }
@@ -188,7 +187,7 @@ fn listener(
     let tls_place = tls.place().cloned();
     let tls = tls.take().zip(tls_place).and_then(|(tls, place)| server_tls(tls, &place, source, mistakes));
     if let (true, Some(place)) = (unix.is_missing(), mode.place()) {
-        mistakes.push(place.clone(), "is said of a Unix socket, which is not there; remove it, or write `unix`");
+        mistakes.push(place.clone(), "is only for Unix sockets; remove it, or write `unix`");
     }
     let (at, at_place) = match (address, unix) {
         (Written::Here(Parsed(address), place), Written::Missing | Written::Bad) => {
@@ -198,7 +197,7 @@ fn listener(
             (Some(At::Address(address)), place)
         }
         (Written::Here(..), Written::Here(_, place)) => {
-            mistakes.push(place.clone(), "stands beside `address`; make two listeners of them, or remove one");
+            mistakes.push(place.clone(), "is set together with `address`; make two listeners, or remove one");
             (None, place)
         }
         (Written::Missing | Written::Bad, Written::Here(path, place)) => {
@@ -231,12 +230,12 @@ fn unix_path(path: String, place: &Place, source: &Source, mistakes: &mut Mistak
     }
     let path = in_directory(source, path);
     if path.to_str().is_none() {
-        mistakes.push(place.clone(), "lies in a directory whose name is not UTF-8; write a path from the root");
+        mistakes.push(place.clone(), "is in a directory whose name is not UTF-8; write an absolute path");
         return None;
     }
     if path.as_os_str().len() > MAX_UNIX_PATH_BYTES {
         let what = format!(
-            "is too long for a Unix socket, with the directories in front of it; write a path of at most {MAX_UNIX_PATH_BYTES} bytes"
+            "is too long for a Unix socket, including its directories; write a path of at most {MAX_UNIX_PATH_BYTES} bytes"
         );
         mistakes.push(place.clone(), what);
         return None;
@@ -249,7 +248,7 @@ fn proxies(written: Written<written::ProxyProtocol>, on_unix: bool, mistakes: &m
     let from = written.take()?.from;
     if on_unix {
         if let Some(place) = from.place() {
-            let what = "lists addresses, which peers of a Unix socket have none of; write proxy_protocol: {} there";
+            let what = "lists addresses, but peers of a Unix socket have none; write proxy_protocol: {} there";
             mistakes.push(place.clone(), what);
         }
         return Some(Networks::Any);
@@ -259,12 +258,12 @@ fn proxies(written: Written<written::ProxyProtocol>, on_unix: bool, mistakes: &m
     Some(Networks::listed(from.into_iter().map(|(Parsed(network), _)| network)))
 }
 
-/// Nobody may trust everybody.
+/// Refuses networks that include every address.
 pub fn check_trust(networks: &[(Parsed<IpNet>, Place)], mistakes: &mut Mistakes) {
     for (Parsed(network), place) in networks {
         if network.prefix_len() == 0 {
             let what =
-                "trusts every address, so that any client could claim another one's; write the proxies' own networks";
+                "trusts every address, so any client could claim another address; write the proxies' own networks";
             mistakes.push(place.clone(), what);
         }
     }

@@ -1,4 +1,4 @@
-//! A configuration that was loaded, and what of it can only be set when a process starts.
+//! A loaded configuration, and the part of it that can only be set when a process starts.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,38 +14,37 @@ use crate::policy::Policy;
 use crate::policy::account::Digest;
 use crate::telemetry::Outlets;
 
-/// A configuration that is good in every part.
+/// A configuration without mistakes.
 #[derive(Debug)]
 pub struct Config {
     pub listeners: Arc<Listeners>,
     pub workers: usize,
     pub admin: SocketAddr,
-    /// What operators must show to the admin listener, if it wants a token.
+    /// The digest of the admin token, if there is one.
     pub admin_token: Option<Digest>,
-    /// Names and addresses of the admin listener, beside its own.
+    /// Further names of the admin listener.
     pub admin_hosts: Box<[Box<str>]>,
-    /// Where credits and rates are kept; `None`: credits nowhere, and rates in memory.
+    /// Where credits and rates are stored; `None`: no credits, and rates only in memory.
     pub ledger: Option<ledger::LedgerSettings>,
-    /// Where lines and spans of requests go.
+    /// The destinations of access log lines and spans.
     pub outlets: Outlets,
     pub policy: Policy,
-    /// What it says beside the policy.
+    /// The settings beside the policy.
     pub settings: Settings,
-    /// What is allowed and yet probably not meant. Accounts that are taken over from a predecessor say
-    /// nothing again.
+    /// Warnings. Accounts that are taken over from a predecessor do not repeat theirs.
     pub warnings: Vec<Warning>,
 }
 
 impl Config {
-    /// The certificates that are out of their time. They are no mistakes of the configuration: a
-    /// gateway starts with them, since its other listeners are of use.
+    /// The certificates that have expired or are not valid yet. They are not mistakes: a gateway
+    /// starts with them, since its other listeners still work.
     pub fn overdue(&self, now: SystemTime) -> Vec<Overdue> {
         let of_listeners = self.listeners.tls().flat_map(|tls| tls.overdue(now));
         let upstreams = self.settings.upstreams.iter().filter_map(|upstream| upstream.tls.as_deref());
         of_listeners.chain(upstreams.flat_map(|tls| tls.overdue(now))).collect()
     }
 
-    /// What the configuration amounts to, for an operator who checks it.
+    /// A summary of the configuration for `tollgate check`.
     pub fn summary(&self, name: &str) -> String {
         let policy = &self.policy;
         let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
@@ -64,19 +63,19 @@ impl Config {
                 policy.credit_accounts().inspect(|_| pace::step()).count(),
                 self.ledger.as_ref().map(|ledger| &ledger.place)
             ) {
-                (0, _) => "nobody pays".to_owned(),
+                (0, _) => "not used".to_owned(),
                 (credit_accounts, None | Some(ledger::Storage::Memory)) => {
-                    format!("{}, kept in memory alone", counted(credit_accounts, "balance"))
+                    format!("{}, only in memory", counted(credit_accounts, "balance"))
                 }
                 (credit_accounts, Some(ledger::Storage::File(path))) => {
-                    format!("{}, kept in {}", counted(credit_accounts, "balance"), path.display())
+                    format!("{}, stored in {}", counted(credit_accounts, "balance"), path.display())
                 }
             },
         )
     }
 }
 
-/// What can only be set when a process starts.
+/// The part that can only be set when a process starts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Start {
     listeners: Arc<Listeners>,
@@ -89,7 +88,7 @@ pub struct Start {
 }
 
 impl Start {
-    /// The key of the first thing that differs.
+    /// The key of the first difference.
     pub fn difference(&self, other: &Start) -> Option<&'static str> {
         let Start { listeners, workers, admin, admin_token, admin_hosts, ledger, outlets } = self;
         [
@@ -109,7 +108,7 @@ impl Start {
 }
 
 impl Config {
-    /// What of it can only be set at the start.
+    /// The part that can only be set at the start.
     pub fn start(&self) -> Start {
         Start {
             listeners: Arc::clone(&self.listeners),

@@ -1,8 +1,8 @@
-//! Wrong configurations and the exact lines that each is answered with, as data.
+//! Wrong configurations and the exact messages for each, as data.
 //!
-//! Below `mistakes/` each directory has a good configuration, `base.yaml`, and files of cases, which are
-//! parted by blank lines. A case says what is changed, as a diff of whole lines, and then what `check`
-//! answers, warnings too if there is nothing else. This is all that a case can hold:
+//! Below `mistakes/` each directory has a good configuration, `base.yaml`, and files of cases, which are separated by
+//! blank lines. A case says what is changed, as a diff of whole lines, and then what `check` prints: the mistakes, or
+//! the warnings if there are no mistakes. A case can have:
 //!
 //! ```text
 //! # A remark.
@@ -12,10 +12,10 @@
 //! @                                the end of one change and the beginning of another
 //! = accounts.d/b.jsonl             a file beside the configuration, with the lines below it
 //! |{"name": "one"}
-//! f:2:10: workers: is out of range; write a number from 1 to 1024, or remove it for one a core
+//! f:2:10: workers: is out of range; write a number from 1 to 1024, or remove it for one per core
 //! ```
 //!
-//! `UPDATE=1 cargo test --lib mistakes` writes the answers anew.
+//! `UPDATE=1 cargo test --lib mistakes` updates the messages.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -36,13 +36,13 @@ const NOW: Seconds = 1_795_600_800;
 struct Case {
     /// The line that it begins at.
     line: usize,
-    /// Everything but the answer, as it is written.
+    /// Everything except the messages, as it is written.
     told: String,
     /// What is replaced, and by what.
     changes: Vec<(String, String)>,
     /// Files beside the configuration, by name.
     files: Vec<(String, String)>,
-    /// The lines that it is answered with.
+    /// The expected messages.
     answer: String,
 }
 
@@ -87,7 +87,7 @@ fn cases(text: &str) -> Vec<Case> {
     cases
 }
 
-/// A text with whole lines replaced, which must stand there once.
+/// Replaces whole lines in a text, which must occur once.
 fn changed(text: &str, changes: &[(String, String)]) -> String {
     let mut text = format!("\n{text}");
     for (old, new) in changes {
@@ -98,8 +98,8 @@ fn changed(text: &str, changes: &[(String, String)]) -> String {
     text.split_off(1)
 }
 
-/// What a configuration is answered with in a directory, without that directory's name: its mistakes, or
-/// the warnings of a good one.
+/// The messages about a configuration in a directory, without that directory's name: its mistakes, or the warnings of a
+/// good one.
 fn answer(text: &str, scratch: &Scratch) -> String {
     let prefix = format!("{}/", scratch.path().display());
     let answer = match parse_following("f", text, &Source::from(scratch.path().to_owned()), None, NOW) {
@@ -109,13 +109,13 @@ fn answer(text: &str, scratch: &Scratch) -> String {
     answer.replace(&prefix, "")
 }
 
-/// Every line says what is wrong, and behind a semicolon what to write instead.
+/// Every line says what is wrong, and after a semicolon what to write instead.
 fn is_helpful(line: &str) -> bool {
     let what = line.split_once(": ").and_then(|(_, what)| what.split_once("; "));
     what.is_some_and(|(wrong, instead)| wrong.len() > 5 && instead.len() > 7)
 }
 
-/// Checks the cases of a file, or writes their answers anew; how many there are.
+/// Checks the cases of a file, or updates their messages; returns the number of cases.
 fn check(path: &Path, base: &str, scratch: &Scratch) -> usize {
     let cases = cases(&fs::read_to_string(path).unwrap());
     let mut blessed = Vec::new();
@@ -142,12 +142,12 @@ fn check(path: &Path, base: &str, scratch: &Scratch) -> usize {
     if std::env::var_os("UPDATE").is_some() {
         fs::write(path, blessed.join("\n")).unwrap();
     } else {
-        assert!(failures.is_empty(), "{failures}\n(UPDATE=1 writes the answers anew)");
+        assert!(failures.is_empty(), "{failures}\n(UPDATE=1 updates the messages)");
     }
     cases.len()
 }
 
-/// What cases may name: the files beside the configurations of this project, and certificates.
+/// The files that cases may use: those beside the configurations of this project, and certificates.
 fn files() -> Scratch {
     let scratch = listener_tests::scratch();
     for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/config")).unwrap() {

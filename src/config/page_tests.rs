@@ -1,4 +1,4 @@
-//! What `pages` come to.
+//! Tests of `pages`.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use super::tests::GOOD;
 use super::*;
 use crate::policy::page::ListenerScope;
 
-/// The line of the good configuration behind which more keys are written.
+/// The line of the good configuration after which more keys are added.
 const PROXIES: &str = "trusted_proxies: [10.0.0.0/8]";
 
 fn compiled(edits: &[(&str, &str)]) -> Config {

@@ -1,6 +1,6 @@
-//! The pages, compiled from `pages`: where they are, how they look, and the operator's own.
+//! `pages`: where they are, how they look, and the operator's own pages.
 //!
-//! What they say is `pages.rs` of the crate. Colours that cannot be read are mistakes here.
+//! Their content is in `site/pages/`. Colours with too little contrast are mistakes here.
 
 use sha2::{Digest, Sha256};
 
@@ -13,16 +13,16 @@ use crate::site::colour::{LEAST_CONTRAST, Palette};
 use crate::site::destinations::Destinations;
 use crate::site::pages::markdown::{self, ExtraPage};
 
-/// Bytes of a logo; it is sent with every first visit.
+/// The most bytes of a logo, which is sent with every first visit.
 const MAX_LOGO_BYTES: u64 = 256 * 1024;
 
-/// Bytes of one page of the operator's.
+/// The most bytes of one page of the operator.
 const MAX_MARKDOWN_BYTES: u64 = 256 * 1024;
 
-/// Pages of the operator's, all of which stand in the menu.
+/// The most pages of the operator, all of which are in the menu.
 const MAX_EXTRA_PAGES: usize = 16;
 
-/// What the service is called where the operator does not say.
+/// The default name of the service.
 const DEFAULT_NAME: &str = "API";
 
 pub mod written {
@@ -36,31 +36,29 @@ pub mod written {
     use crate::config::yaml::{Listed, Written};
     use crate::site::colour::Colour;
 
-    /// The pages for people: where, and how they look.
+    /// The pages: where they are, and how they look.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     pub struct Pages {
-        /// Whether there are any. Default: true.
+        /// Whether pages are served. Default: true.
         pub serve: Written<bool>,
-        /// What requests for them begin with. Default: the path of `public_url`, which is right unless a proxy
-        /// in front cuts a part of it off; / is the root.
+        /// The path prefix of requests for pages. Default: the path of `public_url`, which is right unless a proxy in
+        /// front removes a part of it; / is the root.
         pub path: Written<String>,
-        /// Where clients send their lookups, as examples and OpenAPI name it. Default: `public_url` without
-        /// `path`.
+        /// The base URL for lookups, in examples and OpenAPI. Default: `public_url` without `path`.
         pub api_url: Text<PublicUrl>,
-        /// What the service is called. Default: API.
+        /// The name of the service. Default: API.
         pub name: Written<String>,
         /// An SVG or PNG file beside this one, at most 256KiB. Default: none.
         pub logo: Written<String>,
         /// Colours for light and dark screens. Text and accent must have a contrast of 4.5 with the background.
         pub colours: Written<Colours>,
-        /// Where customers manage their tokens, credits and lists, which problems and pages lead to. Default:
-        /// nowhere.
-        pub portal: Text<WebLink>,
-        /// Whom readers can ask, at the foot of every page and in problems. Default: nobody.
-        pub support: Written<Support>,
-        /// Pages of your own in the menu, at /pages/ and their slug: Markdown files beside this one. Default:
+        /// A link to the site where customers manage their tokens, credits and lists, for problems and pages. Default:
         /// none.
+        pub portal: Text<WebLink>,
+        /// Contacts, shown at the foot of every page and in problems. Default: none.
+        pub support: Written<Support>,
+        /// Your own pages in the menu, at /pages/ and their slug: Markdown files beside this one. Default: none.
         pub extra: Written<Listed<ExtraPage>>,
     }
 
@@ -78,43 +76,43 @@ pub mod written {
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     pub struct Palette {
-        /// Of text, in hexadecimal digits.
+        /// The text colour, in hexadecimal digits.
         pub text: Text<Colour>,
-        /// Of what is behind it, in hexadecimal digits.
+        /// The background colour, in hexadecimal digits.
         pub background: Text<Colour>,
-        /// Of links, in hexadecimal digits.
+        /// The colour of links, in hexadecimal digits.
         pub accent: Text<Colour>,
     }
 
-    /// Whom readers can ask.
+    /// Contacts for readers.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     pub struct Support {
-        /// An address of mail.
+        /// An e-mail address.
         pub email: Written<String>,
-        /// A page where they can ask.
+        /// The URL of a support page.
         pub url: Text<WebLink>,
     }
 
-    /// A page of the operator's own words.
+    /// A page that the operator has written.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("required" = ["title", "slug", "file"]))]
     pub struct ExtraPage {
-        /// What the menu calls it.
+        /// Its title in the menu.
         pub title: Written<String>,
         /// The last part of its path.
         pub slug: Written<String>,
-        /// A Markdown file beside this one. HTML in it is shown as text.
+        /// A Markdown file beside this one. HTML in it is escaped.
         pub file: Written<String>,
     }
 }
 
 /// The pages of a configuration.
 pub struct Compiled {
-    /// `None`: there are none.
+    /// `None`: no pages.
     pub site: Option<Site>,
-    /// Where problems lead to; of pages only where there are any.
+    /// The destinations for problem details; pages only if they are served.
     pub destinations: Destinations,
     pub extra: Vec<ExtraPage>,
 }
@@ -162,18 +160,17 @@ pub fn compile(pages: Written<written::Pages>, public_url: &str, source: &Source
     Compiled { site: serve.then_some(site), destinations, extra }
 }
 
-/// The path of a URL without a slash at its end.
+/// The path of a URL without a trailing slash.
 fn path_of(url: &str) -> Box<str> {
     url::Url::parse(url).map(|url| url.path().trim_end_matches('/').into()).unwrap_or_default()
 }
 
-/// Where clients send their requests, if the operator does not say: `public_url` without the part of
-/// its path that arrives here with requests for pages.
+/// The default of `api_url`: `public_url` without the part of its path that is in requests for pages.
 fn api_url(public_url: &str, served_base: &str) -> Box<str> {
     public_url.strip_suffix(served_base).unwrap_or(public_url).into()
 }
 
-/// What a link ends with so that it changes with what it leads to.
+/// A digest to append to a link, so that the link changes with the content.
 fn tag(bytes: &[u8]) -> Box<str> {
     const BYTES: usize = 6;
     let digest = Sha256::digest(bytes);
@@ -191,7 +188,7 @@ fn base(path: Written<String>, mistakes: &mut Mistakes) -> Option<Box<str>> {
     Some(trimmed.into())
 }
 
-/// Whether a path can be in front of others in a request.
+/// Whether a path can be the prefix of others in a request.
 fn is_route(path: &str) -> bool {
     super::units::RouteText::from_text(&format!("GET {path}")).is_ok()
 }
@@ -215,7 +212,7 @@ fn palette(written: Written<written::Palette>, otherwise: Palette, mistakes: &mu
         && let Some((what, contrast)) = palette.unreadable()
     {
         let what = format!(
-            "has a colour that cannot be read: {what} on its background has a contrast of {contrast:.1}; choose colours with at least {LEAST_CONTRAST} (WCAG AA)"
+            "has a colour with too little contrast: {what} on its background has {contrast:.1}; choose colours with at least {LEAST_CONTRAST} (WCAG AA)"
         );
         mistakes.push(place, what);
     }
@@ -273,18 +270,18 @@ fn extra(
     let mut kept: Vec<ExtraPage> = Vec::new();
     for (number, (page, place)) in pages.into_iter().enumerate() {
         if number == MAX_EXTRA_PAGES {
-            mistakes.push(place.clone(), format!("is one page too many; {MAX_EXTRA_PAGES} fit into the menu"));
+            mistakes.push(place.clone(), format!("is one page too many; write at most {MAX_EXTRA_PAGES}"));
         }
         let slug_place = page.slug.place().cloned().unwrap_or_else(|| place.clone());
-        let title = page.title.require(&place, "title", "write what the menu calls the page", mistakes);
-        let slug = page.slug.require(&place, "slug", "write how its path ends, as in terms", mistakes);
+        let title = page.title.require(&place, "title", "write its title in the menu", mistakes);
+        let slug = page.slug.require(&place, "slug", "write the last part of its path, as in terms", mistakes);
         let text = markdown_file(page.file, &place, source, mistakes);
         let (Some(title), Some(slug), Some(text)) = (title, slug, text) else { continue };
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if slug.is_empty() || !slug.bytes().all(plain) {
             mistakes.push(slug_place, "is not a slug; use lower-case letters, digits and hyphens, as in terms");
         } else if kept.iter().any(|earlier| *earlier.slug == *slug) {
-            mistakes.push(slug_place, "is another page's already; give each page its own");
+            mistakes.push(slug_place, "is used by another page; give each page its own");
         }
         kept.push(ExtraPage { title: title.into(), slug: slug.into(), html: markdown::to_html(&text, link_base) });
     }

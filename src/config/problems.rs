@@ -1,4 +1,4 @@
-//! The rows of the configuration: the operator's own problems, and own words for the built-in ones.
+//! `problems`: the operator's own problems, and texts for the built-in ones.
 
 use super::units::Parsed;
 use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
@@ -18,25 +18,25 @@ pub mod written {
     use crate::config::yaml::{Listed, Written};
     use crate::policy::problem::Status as ProblemStatus;
 
-    /// A row of the table of problems, or words for one.
+    /// A problem, or texts for a built-in one.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     pub struct Problem {
-        /// The status; an own row needs one, a built-in row keeps its own.
+        /// The status; required for your own problems, and fixed for built-in ones.
         pub status: Text<ProblemStatus>,
         /// Replaces the standard reason phrase as the title.
         #[schemars(regex(pattern = r"\S"))]
         pub title: Written<String>,
         /// What was wrong and what to do. It may hold {field}, {token_headers}, {accept}, {content_type},
-        /// {deadline_header}, {deadline_min}, {deadline_max} and {body_max}, {field}, {rules} and {position} of a
-        /// body, and lead to {portal}, {support}, {formats_page}, {rate_page} and {status_page}.
+        /// {deadline_header}, {deadline_min}, {deadline_max} and {body_max}, {field}, {rules} and {position} of a body,
+        /// and name {portal}, {support}, {formats_page}, {rate_page} and {status_page}.
         #[schemars(regex(pattern = r"\S"))]
         pub detail: Written<String>,
-        /// What it means, for the row's page: one or two sentences.
+        /// Its meaning, for its page: one or two sentences.
         pub meaning: Written<String>,
-        /// Usual causes, for the row's page.
+        /// Usual causes, for its page.
         pub causes: Written<Listed<String>>,
-        /// What mends it, for the row's page.
+        /// How to fix it, for its page.
         pub remedy: Written<Listed<String>>,
     }
 }
@@ -44,17 +44,17 @@ pub mod written {
 /// All rows of a configuration, built-in and own.
 pub struct Rows {
     texts: Vec<Text>,
-    /// What pages say in the operator's words, by slug.
+    /// The operator's texts for pages, by slug.
     words: Vec<(Box<str>, OwnWords)>,
-    /// The own rows, and whether something refers to them yet.
+    /// The operator's own rows, and whether something refers to them.
     own: Vec<(Place, bool)>,
-    /// Where details can lead to.
+    /// The destinations that details can name.
     destinations: Destinations,
     /// The root of the configuration.
     root: Place,
 }
 
-/// What a detail may hold that is filled in, beside destinations: from the body, and from the product.
+/// The placeholders of details beside destinations: about the body, and about the product.
 const BLANKS: [&str; 10] = [
     "field",
     "rules",
@@ -68,7 +68,7 @@ const BLANKS: [&str; 10] = [
     "body_max",
 ];
 
-/// Those of them that tell of the body.
+/// Those of them that are about the body.
 const OF_BODY: [&str; 3] = ["field", "rules", "position"];
 
 impl Rows {
@@ -130,16 +130,16 @@ impl Rows {
         });
     }
 
-    /// A detail must say something where some of its destinations do not exist.
+    /// A detail must not be empty if some of its destinations do not exist.
     fn check_destinations(&self, problem: &written::Problem, mistakes: &mut Mistakes) {
         let Written::Here(detail, place) = &problem.detail else { return };
         if !detail.trim().is_empty() && self.destinations.fill(detail).is_empty() {
-            let what = "says nothing: each of its sentences leads to something that does not exist here; set `portal` or `support` of `pages`, or add a sentence without them";
+            let what = "would be empty: each of its sentences names a link that is not configured; set `portal` or `support` of `pages`, or add a sentence without links";
             mistakes.push(place.clone(), what);
         }
     }
 
-    /// What pages say of rows in the operator's words.
+    /// The operator's texts for pages.
     pub fn words(&mut self) -> Vec<(Box<str>, OwnWords)> {
         std::mem::take(&mut self.words)
     }
@@ -152,7 +152,7 @@ impl Rows {
     /// The row that a `problem` key names.
     pub fn row(&mut self, slug: Written<String>, parent: &Place, mistakes: &mut Mistakes) -> Option<Row> {
         let place = slug.place().cloned().unwrap_or_default();
-        let slug = slug.require(parent, "problem", "name a problem, built-in or of `problems`", mistakes)?;
+        let slug = slug.require(parent, "problem", "name a problem, built-in or from `problems`", mistakes)?;
         let row = self.texts.iter().find(|text| *text.slug == *slug).map(|text| text.row);
         match row {
             Some(Row::Own(number)) => {
@@ -163,37 +163,35 @@ impl Rows {
             Some(row) if is_of_a_value(row) => {}
             Some(_) => mistakes.push(
                 place,
-                "names a built-in problem that says something else; add one of your own to `problems`, or use body-invalid",
+                "is a built-in problem with another meaning; add one of your own to `problems`, or use body-invalid",
             ),
-            // One that is there but has mistakes of its own is not unknown.
+            // Not reported if the problem exists but has mistakes itself.
             None if mistakes.touch(&self.root.key("problems").key(&slug)) => {}
-            None => mistakes.push(
-                place,
-                "names no problem; add it to `problems`, or use a slug that `tollgate problems` lists",
-            ),
+            None => mistakes
+                .push(place, "is not a problem; add it to `problems`, or use a slug that `tollgate problems` lists"),
         }
         row
     }
 
-    /// Every own row must be of use: one that is not is likely to be a built-in slug mistyped.
+    /// Every row of the operator must be used: an unused one is probably a misspelt built-in slug.
     pub fn check_use(&self, mistakes: &mut Mistakes) {
         for (place, used) in &self.own {
             if !used {
-                let what = "is used by no product; refer to it with `problem:`, remove it, or mend its slug if a built-in row was meant";
+                let what = "is not used by any product; refer to it with `problem:`, remove it, or correct its slug if a built-in problem was meant";
                 mistakes.push(place.clone(), what);
             }
         }
     }
 
-    /// The texts of all rows with their destinations filled in, and the other blanks by `fill`.
+    /// The texts of all rows with their destinations filled in, and the other placeholders by `fill`.
     pub fn texts(&self, fill: impl Fn(&Text) -> String) -> Vec<Text> {
         let filled = |text: &Text| self.destinations.fill(&fill(text));
         self.texts.iter().map(|text| Text { detail: filled(text), ..text.clone() }).collect()
     }
 }
 
-/// Whether a row is about one value of a header or of the body, so that `problem:` may name it.
-/// The others are what the gateway itself finds, some with headers that only it can fill.
+/// Whether a row is about one value of a header or of the body, so that `problem:` may name it. The others are found by
+/// the gateway itself, some with headers that only it can set.
 fn is_of_a_value(row: Row) -> bool {
     matches!(
         row,
@@ -206,12 +204,12 @@ fn is_of_a_value(row: Row) -> bool {
     )
 }
 
-/// Whether a row can apply before the product is known, so that nothing of it can be filled in.
+/// Whether a row can apply before the product is known, so that placeholders about the product cannot be filled in.
 fn comes_without_product(row: Row) -> bool {
     matches!(row, Row::MalformedRequest | Row::RequestTimeout | Row::Overloaded | Row::EndpointUnknown | Row::Internal)
 }
 
-/// Own words must be there, and their blanks must be ones that are filled in.
+/// Texts must not be empty, and their placeholders must exist.
 fn check_words(problem: &written::Problem, row: Row, mistakes: &mut Mistakes) {
     if let Written::Here(title, place) = &problem.title {
         check_text(title, place, mistakes);
@@ -227,14 +225,14 @@ fn check_words(problem: &written::Problem, row: Row, mistakes: &mut Mistakes) {
         let what = if !BLANKS.contains(&blank) {
             let known = BLANKS.into_iter().chain(Destination::ALL.map(Destination::word));
             format!(
-                "has a word in braces that nothing fills in; use {}, or leave out the braces",
+                "has an unknown placeholder in braces; use {}, or leave out the braces",
                 known.map(|blank| format!("{{{blank}}}")).collect::<Vec<_>>().join(", ")
             )
         } else if !OF_BODY.contains(&blank) && comes_without_product(row) {
-            "has a blank that only products fill in, and this problem can come before the product is known; write it out"
+            "has a placeholder that only products fill in, and this problem can occur before the product is known; write the text itself"
                 .to_owned()
         } else if OF_BODY.contains(&blank) && !is_of_a_value(row) {
-            format!("has {{{blank}}}, which is filled in for problems of the body alone; write it out")
+            format!("has {{{blank}}}, which is filled in only for problems of the body; write the text itself")
         } else {
             continue;
         };
@@ -242,7 +240,7 @@ fn check_words(problem: &written::Problem, row: Row, mistakes: &mut Mistakes) {
     }
 }
 
-/// The words for a row's page.
+/// The texts for a row's page.
 fn own_words(problem: &mut written::Problem, mistakes: &mut Mistakes) -> OwnWords {
     let meaning = std::mem::take(&mut problem.meaning);
     if let Written::Here(text, place) = &meaning {
@@ -267,11 +265,11 @@ fn own_words(problem: &mut written::Problem, mistakes: &mut Mistakes) -> OwnWord
 
 fn check_text(text: &str, place: &Place, mistakes: &mut Mistakes) {
     if text.trim().is_empty() {
-        mistakes.push(place.clone(), "is empty; write words for the client");
+        mistakes.push(place.clone(), "is empty; write a text for the client");
     }
 }
 
-/// The words in braces: letters and underscores alone, so that an example in JSON has none.
+/// The placeholders: only letters and underscores in braces, so that JSON in a text is not one.
 fn blanks(detail: &str) -> impl Iterator<Item = &str> {
     detail.split('{').skip(1).filter_map(|rest| {
         let (word, _) = rest.split_once('}')?;

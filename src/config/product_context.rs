@@ -1,4 +1,4 @@
-//! What all products of a configuration are compiled with.
+//! What the compilers of products need.
 
 use std::collections::BTreeSet;
 
@@ -9,19 +9,19 @@ use crate::policy::check::body::Schema;
 use crate::site::brand::Site;
 use crate::upstream::settings::Upstream;
 
-/// What products are compiled with.
+/// What the compilers of products need.
 pub struct ProductContext<'c> {
     /// The root of the configuration.
     pub root: &'c Place,
     /// The text of the file that products are written in.
     pub text: &'c str,
     pub upstreams: &'c [Upstream],
-    /// Every product's headers for tokens, in lower case.
+    /// The token headers of all products, in lower case.
     pub token_headers: &'c BTreeSet<String>,
     pub source: &'c Source,
-    /// Where pages are, if there are any.
+    /// The site, if pages are served.
     pub site: Option<&'c Site>,
-    /// The policy that is followed, if there is one.
+    /// The previous policy, if there is one.
     pub before: Option<&'c Policy>,
 }
 

@@ -1,4 +1,4 @@
-//! Products: routes, headers and deadlines, compiled from the configuration. Bodies are `bodies.rs`.
+//! `products`: routes, headers, media types. Bodies are in `bodies.rs`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,14 +28,14 @@ use crate::policy::problem::messages::{Text, Wording};
 use crate::policy::tariff::Tariff;
 use crate::policy::{AccountInfo, Endpoint, Paths, Preflight, Product};
 
-/// How long a preflight's answer may be remembered at most; browsers take no more.
+/// The longest time to cache a preflight's answer; browsers allow no more.
 const MAX_PREFLIGHT_AGE: Duration = Duration::from_secs(86_400);
 
-/// What is said of an exceeded deadline where clients have no header to ask for another one.
+/// The detail of deadline-exceeded if clients have no header for the deadline.
 const DEADLINE_EXCEEDED_WITHOUT_HEADER: &str =
     "The lookup took longer than the time allowed. Send the request again. Nothing was charged.";
 
-/// What is said of a body where the product takes none.
+/// The detail of body-too-large if the product takes no body.
 const BODY_WHERE_NONE_IS_TAKEN: &str = "This endpoint takes no body. Send the request without one.";
 
 pub mod written {
@@ -62,10 +62,10 @@ pub mod written {
     pub struct Product {
         /// One of `upstreams`.
         pub upstream: Written<String>,
-        /// Methods and paths. The request goes upstream with the same path.
+        /// Methods and paths. The request is forwarded with the same path.
         #[schemars(length(min = 1))]
         pub routes: Texts<RouteText>,
-        /// Headers that carry the token. They never go upstream.
+        /// Headers that carry the token. They are never forwarded.
         #[schemars(length(min = 1))]
         pub token_headers: Texts<HeaderName>,
         /// Media types that the product answers with. Default: application/json.
@@ -74,44 +74,44 @@ pub mod written {
         /// Media types that a body may have. Default: application/json.
         #[schemars(length(min = 1))]
         pub content_type: Texts<MediaType>,
-        /// The time a request may take as a whole. Default: 15s, of which clients have no say.
+        /// The time limit of a request. Default: 15s, which clients cannot change.
         pub deadline: Written<Deadline>,
-        /// Headers that are validated when they are there, in this order.
+        /// Headers that are validated if they are present, in this order.
         pub headers: Entries<HeaderRule>,
-        /// What the body must be. Without this key requests have no body.
+        /// The rules for the body. Without this key requests have no body.
         pub body: Written<Body>,
-        /// What answers are: a JSON Schema in a file beside this one, or the schema itself, for the reference
-        /// and OpenAPI alone; answers are not checked with it. Default: nothing is said of them.
+        /// A JSON Schema of answers, in a file beside this one or in place, only for the reference and OpenAPI; answers
+        /// are not checked with it. Default: answers are not described.
         #[schemars(extend("type" = ["string", "object", "boolean"]))]
         pub answer_schema: Written<serde_json::Value>,
-        /// What lookups cost, in whole credits. Without this key they cost nothing.
+        /// The price of lookups, in whole credits. Without this key they cost nothing.
         pub credits: Written<Credits>,
         /// How long browsers may remember the answer to a preflight. Default: 10m.
         pub preflight_max_age: Text<Duration>,
-        /// What else browsers are told.
+        /// Further settings for browsers.
         pub cors: Written<Cors>,
     }
 
-    /// What browsers are told of a product.
+    /// Settings for browsers (CORS).
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     pub struct Cors {
-        /// Headers that web pages may send beside those that the gateway reads (tokens, `headers`, the deadline's,
-        /// Content-Type, Accept, traceparent, tracestate and Idempotency-Key). Default: none.
+        /// Headers that web pages may send in addition to those that the gateway reads (tokens, `headers`, the
+        /// deadline's, Content-Type, Accept, traceparent, tracestate and Idempotency-Key). Default: none.
         #[schemars(length(min = 1))]
         pub allow_headers: Texts<AllowedHeader>,
     }
 }
 
-/// A product before anybody knows which tokens cover it. Nothing can answer a preflight with it: it
-/// becomes a [`Product`] once the origins are known that it may be used from.
+/// A product before its tokens are known. It becomes a [`Product`] once the allowed origins are known, so no preflight
+/// can be answered without them.
 pub struct Draft {
     pub name: Arc<str>,
     /// Its place in the policy, which a token's set of products counts.
     pub place: u8,
     /// What lookups cost; `None` if they cost nothing.
     pub tariff: Option<Tariff>,
-    /// The place of its upstream in the policy; `None` is a mistake that has been told.
+    /// The index of its upstream in the policy; `None` if there is a mistake, which is reported already.
     upstream: Option<usize>,
     allowed_methods: Box<str>,
     preflight_max_age: Duration,
@@ -163,7 +163,7 @@ fn draft(
     mistakes: &mut Mistakes,
 ) -> Option<Draft> {
     let Some(product_place) = u8::try_from(number).ok().filter(|_| number < MAX_PRODUCTS) else {
-        mistakes.push(place, "is one product too many; 64 fit into one configuration");
+        mistakes.push(place, "is one product too many; a configuration can have 64");
         return None;
     };
     check_name(&name, &place, mistakes);
@@ -237,7 +237,7 @@ impl Draft {
         })
     }
 
-    /// A detail with the product's own names in its blanks.
+    /// A detail with its placeholders about the product filled in.
     fn filled(&self, text: &Text) -> String {
         let built_in = text.row.definition().is_some_and(|row| row.detail == text.detail);
         if text.row == Row::DeadlineExceeded && built_in && self.deadline.header.is_none() {
@@ -293,12 +293,11 @@ fn upstream(
     let place = written.place().cloned().unwrap_or_default();
     let name = written.require(parent, "upstream", "name one of `upstreams`", mistakes)?;
     let found = around.upstreams.iter().position(|upstream| *upstream.name == *name);
-    // One that is there but could not be read is not unknown, and if there is none that is a
-    // mistake already.
+    // Not reported if the upstream exists but could not be read, or if there are none: that is a mistake already.
     let reported = || around.upstreams.is_empty() || mistakes.touch(&around.root.key("upstreams").key(&name));
     if found.is_none() && !reported() {
         let known = known(around.upstreams.iter().map(|upstream| &*upstream.name));
-        mistakes.push(place, format!("names no upstream; {known}"));
+        mistakes.push(place, format!("is not an upstream; {known}"));
     }
     found
 }
@@ -316,7 +315,7 @@ fn routes(
     let routes = listed(routes, parent, "routes", "write at least one, as in [POST /phone/validate/v2]", mistakes);
     for (Parsed(route), place) in routes {
         if around.site.is_some_and(|site| site.reserves(&route.path)) {
-            let what = "is where the gateway's own pages are; give the route another path, move the pages with `pages.path`, or say pages: { serve: false }";
+            let what = "is a path of the gateway's own pages; give the route another path, move the pages with `pages.path`, or set pages: { serve: false }";
             mistakes.push(place, what);
             continue;
         }
@@ -350,7 +349,7 @@ fn media_types(types: Texts<MediaType>, key: &str, parent: &Place, mistakes: &mu
     let types = listed(types, parent, key, "write at least one, as in [application/json]", mistakes);
     for (Parsed(kind), place) in &types {
         if !kind.is_json() {
-            let what = "is not JSON, and bodies and answers are; write application/json, or a type that ends in +json";
+            let what = "is not a JSON type, but bodies and answers are JSON; write application/json, or a type that ends in +json";
             mistakes.push(place.clone(), what);
         }
     }

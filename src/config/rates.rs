@@ -1,4 +1,4 @@
-//! Rates: so many requests in a period, as they are written, compiled and shown.
+//! Rates (requests per period): their keys and compiler.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::units::Parsed;
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::policy::rate::Allowance;
 
-/// The longest time that a burst may need to be there again; far below what the clock can count.
+/// The longest time in which a burst may refill; far below what the clock can count.
 const LONGEST_REFILL: Duration = Duration::from_secs(366 * 86_400);
 
 pub mod written {
@@ -23,16 +23,16 @@ pub mod written {
     use crate::config::units::{PerPeriod, Text};
     use crate::config::yaml::Written;
 
-    /// So many requests in a period.
+    /// A rate limit.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("anyOf" = [{"required": ["limit"]}, {"required": ["unlimited"]}]))]
     pub struct Rate {
         /// A number of requests in a period (s, min, h, d), as in 150/min.
         pub limit: Text<PerPeriod>,
-        /// Requests at once. Default: the limit.
+        /// The number of requests at once. Default: the limit.
         pub burst: Written<NonZeroU32>,
-        /// Nothing is counted. Default: false.
+        /// No limit. Default: false.
         pub unlimited: Written<bool>,
     }
 }
@@ -56,14 +56,14 @@ pub fn rate_of(rate: written::Rate, place: Place, mistakes: &mut Mistakes) -> Op
             if let Some(place) = burst_place
                 && allowance.time_to_refill().is_none_or(|time| time > LONGEST_REFILL)
             {
-                let what = "takes more than a year to be there again at this rate; write a smaller burst";
+                let what = "takes more than a year to refill at this rate; write a smaller burst";
                 mistakes.push(place, what);
             }
             Some(allowance)
         }
         (Written::Missing, Written::Here(true, _)) if burst.is_none() => None,
         (Written::Here(..) | Written::Missing, _) => {
-            mistakes.push(place, format!("does not say one rate; {RATE_WANTED}"));
+            mistakes.push(place, format!("needs exactly one rate; {RATE_WANTED}"));
             None
         }
     }

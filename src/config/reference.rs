@@ -1,8 +1,8 @@
-//! The reference of the configuration in Markdown, made from the JSON Schema that editors get, which is
-//! made from the types that read the file: a key without its words cannot be.
+//! The reference of the configuration in Markdown, generated from the JSON Schema for editors, which is generated from
+//! the types that read the file: so every key is described.
 //!
-//! Each mapping has a table: its keys, what they hold, their defaults and what they mean. Examples are
-//! those of `config/gateway.yaml`, without its comments.
+//! Each mapping has a table of its keys, their types, defaults and meaning. Examples are from `config/gateway.yaml`,
+//! without its comments.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ use crate::policy::check::domain::Pattern;
 use crate::policy::http::media::MediaType;
 use crate::upstream::settings::Address;
 
-/// Where examples are from.
+/// The source of the examples.
 const GATEWAY: &str = include_str!("../../config/gateway.yaml");
 
 const INTRODUCTION: &str = "# Configuration
@@ -36,13 +36,13 @@ file (`tollgate schema --markdown` prints it); `config/gateway.yaml` explains th
 - The file is loaded again when it changes, with everything that it names; one with mistakes changes nothing.
 ";
 
-/// A mapping that is described, and where it stands.
+/// A mapping to describe, and its path.
 struct Mapping {
     /// Its name among the definitions of the schema; `None` is the file itself.
     definition: Option<String>,
-    /// The first place where it stands, as in `upstreams.NAME.tls`.
+    /// Its first path, as in `upstreams.NAME.tls`.
     path: String,
-    /// Further places of the same mapping.
+    /// Further paths of the same mapping.
     also: Vec<String>,
 }
 
@@ -75,7 +75,7 @@ impl Mapping {
     }
 }
 
-/// Every mapping, each once, in the order in which a reader meets them.
+/// Every mapping once, in the order in which a reader meets them.
 fn mappings(root: &Value) -> Vec<Mapping> {
     let mut found = vec![Mapping { definition: None, path: String::new(), also: Vec::new() }];
     let mut waiting: VecDeque<(String, String)> = named(root, "").collect();
@@ -88,7 +88,7 @@ fn mappings(root: &Value) -> Vec<Mapping> {
             known.also.push(path);
             continue;
         }
-        // Those within it come before its neighbours.
+        // Mappings inside it come before its siblings.
         let within: Vec<_> = named(definition, &path).collect();
         for one in within.into_iter().rev() {
             waiting.push_front(one);
@@ -134,7 +134,7 @@ fn section(page: &mut String, root: &Value, mapping: &Mapping, mappings: &[Mappi
     }
     if !mapping.also.is_empty() {
         let also: Vec<String> = mapping.also.iter().map(|path| format!("`{path}`")).collect();
-        let _ = writeln!(page, "The same stands at {}.\n", also.join(", "));
+        let _ = writeln!(page, "The same mapping is used at {}.\n", also.join(", "));
     }
     page.push_str("| Key | Holds | Default | Meaning |\n| --- | --- | --- | --- |\n");
     let required = schema.get("required").and_then(Value::as_array);
@@ -150,7 +150,7 @@ fn section(page: &mut String, root: &Value, mapping: &Mapping, mappings: &[Mappi
     }
 }
 
-/// A description without the sentence of its default, and that.
+/// A description without its default, and the default.
 fn meaning(description: &str) -> (&str, &str) {
     match description.split_once("Default: ") {
         Some((meaning, default)) => (meaning.trim(), default.trim().trim_end_matches('.')),
@@ -254,7 +254,7 @@ fn anchor(path: &str) -> String {
     if path.is_empty() { "file".to_owned() } else { path.replace("[]", "").replace('.', "-").to_lowercase() }
 }
 
-/// Words in a cell of a table: what Markdown would take for a mark stands for itself, but for code.
+/// Escapes a text for a table cell in Markdown, except for code.
 fn escaped(words: &str) -> String {
     let pieces = words.split('`').enumerate();
     let pieces = pieces.map(|(number, piece)| {
@@ -285,7 +285,7 @@ fn example(path: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// The page in the repository, which `UPDATE=1` writes anew.
+    /// The page in the repository, which `UPDATE=1` updates.
     const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
 
     #[test]
@@ -296,7 +296,7 @@ mod tests {
         }
         assert!(
             std::fs::read_to_string(PAGE).unwrap() == page,
-            "docs/configuration.md is old; UPDATE=1 writes it anew"
+            "docs/configuration.md is out of date; UPDATE=1 updates it"
         );
     }
 

@@ -1,22 +1,22 @@
-//! `${env:NAME}` and `${file:PATH}` in texts of the configuration: what stands for a variable of the
-//! environment, or for the text of a file, so that secrets need not be written.
+//! `${env:NAME}` and `${file:PATH}` in values of the configuration: references to an environment variable or to the
+//! text of a file, so that secrets need not be in the configuration.
 //!
-//! Both are taken without one line end behind them, which most editors and `echo` put there, and as they
-//! are otherwise. What a value has to be like is decided by whoever wanted it.
+//! One line end at the end is removed, which most editors and `echo` add; otherwise they are used as they are. The
+//! result is checked like a written value.
 
 use super::source::Source;
 use super::units::{FromText, Referred};
 use crate::config::yaml::invisible;
 
-/// Bytes of a file that stands for a text.
+/// The most bytes of a referenced file.
 const MAX_VALUE_BYTES: u64 = 64 * 1024;
 
 const WANTED: &str = "write ${env:NAME}, ${file:PATH}, or $${ for the characters themselves";
 
-/// A text with the values that its references stand for.
+/// Replaces the references in a text with their values.
 ///
 /// # Errors
-/// Says what is wrong with a reference, by its name and never by its value.
+/// What is wrong with a reference, with its name but never its value.
 pub fn expanded(text: &str, source: &Source) -> Result<String, String> {
     let mut value = String::new();
     let mut rest = text;
@@ -37,8 +37,8 @@ pub fn expanded(text: &str, source: &Source) -> Result<String, String> {
     Ok(value)
 }
 
-/// A value of an included account, where references are resolved one by one: programs write most of these
-/// files, and have no references in them.
+/// Resolves a value of an included account. In these files only some values can be references, since most are written
+/// by programs.
 ///
 /// # Errors
 /// As of [`expanded`], or that the value is not one of its kind.
@@ -55,20 +55,20 @@ fn of(reference: &str, source: &Source) -> Result<String, String> {
         Some(("file", path)) => source.small_text(path, MAX_VALUE_BYTES).map_err(|error| {
             format!("takes its value from a file that cannot be read ({error}); name one that this user may read")
         }),
-        _ => Err(format!("has a ${{…}} that means nothing here; {WANTED}")),
+        _ => Err(format!("has an unknown ${{…}}; {WANTED}")),
     }
 }
 
 fn of_environment(name: &str, found: Result<String, std::env::VarError>) -> Result<String, String> {
     if let Some(what) = invisible(name) {
-        return Err(format!("names a variable of the environment with {what}; correct its name"));
+        return Err(format!("names an environment variable with {what}; correct its name"));
     }
     found.map_err(|error| match error {
         std::env::VarError::NotPresent => format!(
-            "takes its value from the variable {name} of the environment, which is not set; set it, or correct its name"
+            "takes its value from the environment variable {name}, which is not set; set it, or correct its name"
         ),
         std::env::VarError::NotUnicode(_) => {
-            format!("takes its value from the variable {name} of the environment, which is not UTF-8; set it again")
+            format!("takes its value from the environment variable {name}, which is not UTF-8; set it again")
         }
     })
 }
@@ -105,18 +105,12 @@ mod tests {
             ("${file:dollar}", Ok("${env:HOME}")),
             ("$${file:unix}", Ok("${file:unix}")),
             ("5 $ and $$", Ok("5 $ and $$")),
-            (
-                "${env:TOLLGATE_HAS_NO_SUCH}",
-                Err("the variable TOLLGATE_HAS_NO_SUCH of the environment, which is not set"),
-            ),
-            (
-                "${env:A\u{200b}B}",
-                Err("names a variable of the environment with U+200B (a zero-width space) at character 2"),
-            ),
+            ("${env:TOLLGATE_HAS_NO_SUCH}", Err("the environment variable TOLLGATE_HAS_NO_SUCH, which is not set")),
+            ("${env:A\u{200b}B}", Err("names an environment variable with U+200B (a zero-width space) at character 2")),
             ("${file:nowhere}", Err("cannot be read (does not exist)")),
             ("${env:PATH", Err("has a ${ without its }")),
-            ("${vault:key}", Err("has a ${…} that means nothing here")),
-            ("${}", Err("has a ${…} that means nothing here")),
+            ("${vault:key}", Err("has an unknown ${…}")),
+            ("${}", Err("has an unknown ${…}")),
         ] {
             match (expanded(text, &FILES), expected) {
                 (Ok(value), Ok(expected)) => assert_eq!(value, expected, "{text}"),
@@ -136,9 +130,7 @@ mod tests {
         }
         let not_unicode = Err(std::env::VarError::NotUnicode("".into()));
         assert!(
-            of_environment("A", not_unicode)
-                .unwrap_err()
-                .contains("the variable A of the environment, which is not UTF-8")
+            of_environment("A", not_unicode).unwrap_err().contains("the environment variable A, which is not UTF-8")
         );
     }
 }

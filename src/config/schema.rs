@@ -1,9 +1,9 @@
-//! The configuration as a JSON Schema, for editors: made from the types that read it.
+//! The JSON Schema of the configuration, for editors, generated from the types that read it.
 //!
-//! Keys, their words, ranges and languages come from the declarations in `file.rs` and `units.rs`; a
-//! key cannot be forgotten here. A schema sees one value at a time: what values mean together
-//! (which product a token names, whether a deadline fits) is `tollgate check`'s, and a schema is
-//! stricter only where text that looks like a number wants quotes.
+//! Keys, descriptions, ranges and formats come from the type declarations, so no key can be
+//! forgotten. A schema checks single values; values are checked together (such as the product of a
+//! token) by `tollgate check`. The schema is stricter only for texts that look like numbers, which
+//! need quotes.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ use crate::config::yaml::{Entries, Listed, Written};
 use crate::policy::credits::balance::MAX_CREDITS;
 use crate::upstream::settings::Address;
 
-/// Which kind of file a schema is for.
+/// The kinds of files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
     /// A whole configuration.
@@ -32,7 +32,7 @@ pub enum Kind {
     AccountLine,
 }
 
-/// The schema of a kind of file, in draft 7, which editors know best.
+/// The schema of a kind of file, in draft 7, which editors support best.
 pub fn of(kind: Kind) -> Schema {
     let generator = SchemaSettings::draft07().with_transform(RecursiveTransform(Plain)).into_generator();
     let (mut schema, title) = match kind {
@@ -44,7 +44,7 @@ pub fn of(kind: Kind) -> Schema {
     schema
 }
 
-/// Takes out what says nothing to an editor: the sizes of Rust's numbers, and line breaks in sentences.
+/// Removes what is of no use to editors: the sizes of Rust's numbers, and line breaks in sentences.
 #[derive(Clone)]
 struct Plain;
 
@@ -60,7 +60,7 @@ impl Transform for Plain {
     }
 }
 
-/// A value with its place is written as the value.
+/// `Written` has the schema of its value.
 impl<T: JsonSchema> JsonSchema for Written<T> {
     fn inline_schema() -> bool {
         T::inline_schema()

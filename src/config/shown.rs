@@ -1,10 +1,9 @@
-//! The configuration as operators are shown it while it is in force: as it was written, with every
-//! default filled in, and without what is secret.
+//! The configuration in force for operators: as it was written, with every default filled in, and without secrets.
 //!
-//! Defaults are taken from what was compiled, so that they cannot differ from it. What can be a
-//! secret is hidden whatever it is: the digests of tokens, and the values of added headers and keys. A
-//! reference to a variable or a file stands as it is written; a value that is written out is shown as a
-//! reference to a file of its own, so that the text is a configuration again once the files are there.
+//! Defaults are taken from the compiled values, so that they cannot differ. All possible secrets are hidden: the
+//! digests of tokens, and the values of added headers and keys. References to variables or files are shown as they are
+//! written; a literal value is replaced by a reference to a file, so that the text is a valid configuration once these
+//! files exist.
 
 use std::net::SocketAddr;
 
@@ -24,10 +23,10 @@ use crate::telemetry::Outlets;
 use crate::telemetry::sampling::Sampling;
 use crate::upstream::settings::Upstream;
 
-/// Accounts that are shown; there may be millions.
+/// The most accounts that are shown; there may be millions.
 const MAX_SHOWN_ACCOUNTS: usize = 1000;
 
-/// A file as it is written, but for its accounts.
+/// A file as it is written, without its accounts.
 #[derive(Debug, Default, Deserialize)]
 pub struct AsWritten {
     #[serde(default, rename = "accounts")]
@@ -36,7 +35,7 @@ pub struct AsWritten {
     rest: Map<String, Value>,
 }
 
-/// What was compiled, where defaults are taken from.
+/// The compiled values, from which defaults are taken.
 pub struct Compiled<'c> {
     pub listeners: &'c Listeners,
     pub workers: usize,
@@ -89,18 +88,18 @@ pub fn effective(written: AsWritten, compiled: &Compiled<'_>) -> Value {
     root
 }
 
-/// The accounts of a policy, as far as they are shown, and how many there are.
+/// The accounts of a policy that are shown, and the number of all accounts.
 pub fn accounts(policy: &Policy) -> (Value, usize) {
     let shown = policy.accounts.iter().take(MAX_SHOWN_ACCOUNTS);
     let shown = shown.map(|known| (known.name.to_string(), account::shown(known, policy)));
     (shown.collect::<Map<_, _>>().into(), policy.accounts.len())
 }
 
-/// The configuration in force as YAML that is a configuration: in the order of what is in force, with the
-/// accounts unless they come from files of their own.
+/// The configuration in force as YAML that can be loaded: in the order of the configuration, with the accounts unless
+/// they come from included files.
 ///
 /// # Errors
-/// That of the writer, which no configuration brings about.
+/// Errors of the YAML writer, which no configuration causes.
 pub fn yaml(policy: &Policy, settings: &Settings) -> Result<String, serde_yaml::Error> {
     let mut text = format!(
         "# The configuration in force, with its defaults. `tollgate check` takes it, beside the files that it names.\n\
@@ -119,7 +118,7 @@ pub fn yaml(policy: &Policy, settings: &Settings) -> Result<String, serde_yaml::
         }
         fill(&mut root, "accounts", shown);
     }
-    // A list that is written must have entries; one that is left out has none.
+    // An empty list would be a mistake, so it is left out.
     if let Some(root) = root.as_object_mut() {
         root.retain(|_, value| value.as_array().is_none_or(|list| !list.is_empty()));
     }

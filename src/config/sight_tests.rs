@@ -1,4 +1,4 @@
-//! What metrics, the access log and tracing come to.
+//! Tests of `metrics`, `access_log` and `tracing`.
 
 use super::tests::GOOD;
 use crate::telemetry::access_log::{self, Destination};
@@ -6,7 +6,7 @@ use crate::telemetry::names::Naming;
 use crate::telemetry::sampling::Share;
 use crate::telemetry::{Outlets, otlp};
 
-/// [`GOOD`], with everything that can be seen.
+/// [`GOOD`] with all telemetry.
 const SEEN: &str = include_str!("mistakes/telemetry/base.yaml");
 
 #[test]

@@ -1,7 +1,7 @@
-//! The files that a configuration is read from: how large they may be, which were read, and what is told
-//! of one that cannot be.
+//! The files from which a configuration is read: their size limits, a record of which were read, and errors about those
+//! that cannot be.
 //!
-//! What is in them is nothing to this file.
+//! Their content is not interpreted here.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -11,13 +11,13 @@ use std::path::{Component, Path, PathBuf};
 use crate::config::yaml::{Mistakes, Place};
 use crate::platform::files::{self, Unreadable};
 
-/// Bytes of a configuration file or a schema; lists of accounts go into JSON Lines beyond it.
+/// The most bytes of a configuration file or a schema; larger lists of accounts need JSON Lines.
 pub const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Bytes of a file with one account a line.
+/// The most bytes of a file with one account per line.
 pub const MAX_LINES_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
-/// Bytes of a file that can make a difference: no file may have more.
+/// The most bytes of any file.
 pub const MAX_WATCHED_BYTES: u64 = MAX_LINES_BYTES;
 
 /// Where a configuration and the files it names are read from.
@@ -29,39 +29,39 @@ pub enum Source {
     Embedded(&'static [(&'static str, &'static str)]),
 }
 
-/// A directory, and which of its files were read.
+/// A directory, with a record of which of its files were read.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     pub path: PathBuf,
     read: RefCell<Read>,
 }
 
-/// What a configuration was read from: a change of one of these is a change of the configuration.
+/// The files from which a configuration was read: a change of one of them is a change of the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Read {
     pub files: BTreeSet<PathBuf>,
-    /// Patterns of `include`; a file that comes to match one is a change too.
+    /// The patterns of `include`; a new file that matches one is a change too.
     patterns: BTreeSet<String>,
 }
 
 impl Read {
-    /// Every file that is read at the moment, there or not.
+    /// Every file that would be read now, whether it exists or not.
     pub fn paths(&self) -> BTreeSet<PathBuf> {
         let matching = self.patterns.iter().filter_map(|pattern| matching(pattern).ok()).flatten().flatten();
         self.files.iter().cloned().chain(matching).collect()
     }
 }
 
-/// The paths that match a pattern as a shell's would: what is hidden by a dot at its beginning has to be
-/// written with one, so that nothing is read that an editor or a copy has left beside a file.
+/// The paths that match a pattern, as in a shell: names that begin with a dot only match patterns with that dot, so
+/// that temporary files of editors are not read.
 pub fn matching(pattern: &str) -> Result<impl Iterator<Item = glob::GlobResult>, glob::PatternError> {
     let written = PathBuf::from(pattern);
-    // The library's own way to leave hidden files out leaves them out where they are written, too, and
-    // does not bear names that are not UTF-8.
+    // The library's own option for hidden files also skips those that the pattern names, and fails on names that are
+    // not UTF-8.
     Ok(glob::glob(pattern)?.filter(move |path| path.as_ref().map_or(true, |path| is_written(path, &written))))
 }
 
-/// Whether the hidden parts of a path are written with their dots in the pattern that it matches.
+/// Whether the pattern has the leading dots of all hidden parts of a path.
 fn is_written(path: &Path, pattern: &Path) -> bool {
     const ANY_DIRECTORIES: &str = "**";
     let starts_with_dot = |part: &Component<'_>| part.as_os_str().as_encoded_bytes().starts_with(b".");
@@ -80,24 +80,24 @@ fn is_written(path: &Path, pattern: &Path) -> bool {
             return false;
         }
     }
-    // What any directories stand for.
+    // `**` matches any directories.
     !parts.any(|part| starts_with_dot(&part))
 }
 
 impl Directory {
-    /// The path of a file in it, which counts as read from now on.
+    /// The path of a file in it, which is recorded as read.
     fn read(&self, name: &str) -> PathBuf {
         let path = self.path.join(name);
         self.note(&path);
         path
     }
 
-    /// Counts a path as read.
+    /// Records a path as read.
     pub fn note(&self, path: &Path) {
         self.read.borrow_mut().files.insert(path.to_owned());
     }
 
-    /// Counts every file that matches a pattern as read.
+    /// Records every file that matches a pattern as read.
     pub fn note_pattern(&self, pattern: &str) {
         self.read.borrow_mut().patterns.insert(pattern.to_owned());
     }
@@ -121,7 +121,7 @@ impl Source {
     /// The text of a file.
     ///
     /// # Errors
-    /// That there is none to read, that it is too large, or that it is not UTF-8; with its path.
+    /// That it does not exist, is too large, or is not UTF-8; with its path.
     pub fn text(&self, name: &str) -> io::Result<String> {
         match self {
             Source::Directory(directory) => {
@@ -136,7 +136,7 @@ impl Source {
         }
     }
 
-    /// The text of a small file, at most so many bytes.
+    /// The text of a small file of at most `most` bytes.
     ///
     /// # Errors
     /// Those of [`Source::text`].
@@ -158,10 +158,10 @@ impl Source {
         }
     }
 
-    /// The bytes of a file that is no text, at most so many.
+    /// The bytes of a binary file of at most `most` bytes.
     ///
     /// # Errors
-    /// That there is none to read, or that it is too large; with its path.
+    /// That it does not exist or is too large; with its path.
     pub fn bytes(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
         match self {
             Source::Directory(directory) => {
@@ -173,7 +173,7 @@ impl Source {
     }
 }
 
-/// Why a file is not read, with its path.
+/// Why a file cannot be read, with its path.
 fn unreadable(path: &Path, why: Unreadable) -> io::Error {
     let place = match &why {
         Unreadable::NotUtf8(spot) => format!(":{}:{}", spot.line, spot.column),
@@ -182,7 +182,7 @@ fn unreadable(path: &Path, why: Unreadable) -> io::Error {
     io::Error::other(format!("{}{place} {why}", path.display()))
 }
 
-/// The mistake that a file which is read by itself cannot be read, at the place that is at fault.
+/// Reports a file that cannot be read, at the place in it that is at fault.
 pub fn push_unreadable(name: &str, why: &Unreadable, instead: &str, mistakes: &mut Mistakes) {
     let (line, column) = match why {
         Unreadable::NotUtf8(spot) => (spot.line, spot.column),

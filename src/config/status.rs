@@ -1,5 +1,4 @@
-//! What the configuration says of the status pages: the objective, what counts as an incident, notes
-//! and maintenance.
+//! `status`, the status pages: the objective, rules for incidents, notes and maintenance.
 
 use std::time::Duration;
 
@@ -13,16 +12,16 @@ use crate::site::status::burn::{Burn, Rule};
 use crate::site::status::history::{HOUR, HOURS_KEPT};
 use crate::site::status::notice::{MAX_NOTICES, Matter, Moment, Notice, check_text, check_times};
 
-/// Rules in a list; three are usual.
+/// The most rules in the list; three are usual.
 const MAX_RULES: usize = 8;
 
 /// The longest window: as far back as hours are kept.
 const LONGEST_WINDOW: Seconds = (HOURS_KEPT - 1) * HOUR;
 
-/// The objectives that can be told from none and from perfection, in thousandths of a percent.
+/// The valid objectives, in thousandths of a percent.
 const OBJECTIVES: std::ops::RangeInclusive<u32> = 50_000..=99_999;
 
-/// The burn rates that mean something, in thousandths.
+/// The valid burn rates, in thousandths.
 const RATES: std::ops::RangeInclusive<u32> = 100..=1_000_000;
 
 pub mod written {
@@ -38,47 +37,46 @@ pub mod written {
     use crate::config::yaml::{Listed, Written};
     use crate::site::status::notice::Moment;
 
-    /// What the status pages say beside what was counted.
+    /// The status pages: objective, incidents and notices.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     pub struct Status {
-        /// The part of requests that shall not fail through a fault of ours, in percent, from 50 to 99.999.
-        /// Default: 99.9.
+        /// The percentage of requests that must not fail because of the service, from 50 to 99.999. Default: 99.9.
         pub objective: Text<Decimal>,
-        /// With fewer failures in a long window there is no incident. Default: 10.
+        /// The fewest failures in a long window that make an incident. Default: 10.
         pub min_failures: Written<u64>,
         /// An incident begins when failures use up what the objective allows `rate` times too fast in both
         /// windows, and ends when they no longer do in the short one.
         pub burn_rates: Written<Listed<BurnRate>>,
         /// What clients should know. Default: none.
         pub notes: Written<Listed<StatusNote>>,
-        /// Planned maintenance; what fails meanwhile counts all the same. Default: none.
+        /// Planned maintenance; failures during it count as well. Default: none.
         pub maintenance: Written<Listed<StatusMaintenance>>,
     }
 
-    /// How fast failures may come, and for how long.
+    /// A burn rate and its windows.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("required" = ["rate", "long", "short"]))]
     pub struct BurnRate {
         /// How many times too fast, from 0.1 to 1000.
         pub rate: Text<Decimal>,
-        /// The window that it has to last for, from 1s to 3d.
+        /// The window in which the rate must be exceeded, from 1s to 3d.
         pub long: Text<Duration>,
-        /// The window that says whether it still lasts, from 1s to 3d.
+        /// The window that ends the incident, from 1s to 3d.
         pub short: Text<Duration>,
     }
 
-    /// Something that clients should know.
+    /// A note for clients.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("required" = ["at", "text"]))]
     pub struct StatusNote {
         /// Since when (RFC 3339).
         pub at: Text<Moment>,
-        /// Until when (RFC 3339). Default: as long as it stands here.
+        /// Until when (RFC 3339). Default: until it is removed.
         pub until: Text<Moment>,
-        /// The product that it is about. Default: all.
+        /// The product it is about. Default: all.
         pub product: Written<String>,
         /// One line of text.
         pub text: Written<String>,
@@ -91,9 +89,9 @@ pub mod written {
     pub struct StatusMaintenance {
         /// From when (RFC 3339).
         pub from: Text<Moment>,
-        /// Up to when (RFC 3339), at most 31 days later.
+        /// Until when (RFC 3339), at most 31 days later.
         pub to: Text<Moment>,
-        /// The product that it is about. Default: all.
+        /// The product it is about. Default: all.
         pub product: Written<String>,
         /// One line of text.
         pub text: Written<String>,
@@ -134,11 +132,11 @@ fn rules(list: Written<Listed<written::BurnRate>>, parent: &Place, mistakes: &mu
     let instead = "write at least one, as in { rate: 14.4, long: 1h, short: 5m }";
     let list = listed(list, parent, "burn_rates", instead, mistakes);
     if let Some((_, place)) = list.get(MAX_RULES) {
-        mistakes.push(place.clone(), format!("is one too many; {MAX_RULES} fit into the list"));
+        mistakes.push(place.clone(), format!("is one too many; write at most {MAX_RULES}"));
     }
     let mut rules: Vec<Rule> =
         list.into_iter().filter_map(|(rule, place)| self::rule(rule, &place, mistakes)).collect();
-    // The fastest first, in whichever order they are written.
+    // The fastest first, in whatever order they are written.
     rules.sort_by_key(|rule| std::cmp::Reverse(rule.rate_thousandths));
     rules.into()
 }
@@ -161,7 +159,7 @@ fn rule(rule: written::BurnRate, parent: &Place, mistakes: &mut Mistakes) -> Opt
         }
         Some(length.as_secs())
     };
-    let long = window(rule.long, "long", "write the window that the rate is needed in, as in 1h");
+    let long = window(rule.long, "long", "write the window in which the rate must be exceeded, as in 1h");
     let short = window(rule.short, "short", "write the window that ends the incident, as in 5m");
     let (long, short) = (long?, short?);
     if short > long {
@@ -170,11 +168,11 @@ fn rule(rule: written::BurnRate, parent: &Place, mistakes: &mut Mistakes) -> Opt
     Some(Rule { long, short, rate_thousandths: rate_thousandths? })
 }
 
-/// The elements of a list that may be missing, and that has a bound.
+/// The elements of an optional list with a size limit.
 fn all<T>(list: Written<Listed<T>>, mistakes: &mut Mistakes) -> Vec<(T, Place)> {
     let list = list.take().unwrap_or_default().0;
     if let Some((_, place)) = list.get(MAX_NOTICES) {
-        mistakes.push(place.clone(), format!("is one too many; {MAX_NOTICES} fit into the list"));
+        mistakes.push(place.clone(), format!("is one too many; write at most {MAX_NOTICES}"));
     }
     list
 }
@@ -228,7 +226,7 @@ fn about(product: Written<String>, products: &[Draft], mistakes: &mut Mistakes) 
     let place = product.place().cloned();
     let product = product.take()?;
     if !products.iter().any(|known| *known.name == *product) {
-        mistakes.push(place.unwrap_or_default(), "names no product; write one of `products`, or leave it out for all");
+        mistakes.push(place.unwrap_or_default(), "is not a product; write one of `products`, or leave it out for all");
     }
     Some(product.into())
 }

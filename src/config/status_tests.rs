@@ -1,10 +1,10 @@
-//! What a good `status` comes to, and how long its lists may be.
+//! Tests of a good `status`, and of the limits of its lists.
 
 use super::tests::{GOOD, edited, parsed};
 use crate::site::status::StatusSettings;
 use crate::site::status::notice::Matter;
 
-/// The configuration of other tests with a status in front of its accounts.
+/// The configuration of other tests with a status before its accounts.
 fn with(status: &str) -> String {
     edited(GOOD, &[("accounts:\n", &format!("status:\n{status}accounts:\n"))])
 }
@@ -14,11 +14,11 @@ fn lists_have_ends() {
     let rule = "    - { rate: 2, long: 1h, short: 5m }\n";
     let rules = |count: usize| with(&format!("  burn_rates:\n{}", rule.repeat(count)));
     assert!(parsed(&rules(8)).is_ok());
-    assert!(parsed(&rules(9)).unwrap_err().to_string().contains("is one too many; 8 fit into the list"));
+    assert!(parsed(&rules(9)).unwrap_err().to_string().contains("is one too many; write at most 8"));
     let note = "    - { at: 2026-11-25T10:00:00Z, text: Slow. }\n";
     let notes = |count: usize| with(&format!("  notes:\n{}", note.repeat(count)));
     assert!(parsed(&notes(100)).is_ok());
-    assert!(parsed(&notes(101)).unwrap_err().to_string().contains("is one too many; 100 fit into the list"));
+    assert!(parsed(&notes(101)).unwrap_err().to_string().contains("is one too many; write at most 100"));
 }
 
 #[test]

@@ -1,5 +1,4 @@
-//! What operators see of requests, compiled from the configuration: `metrics`, `access_log` and
-//! `tracing`.
+//! Telemetry: `metrics`, `access_log` and `tracing`.
 
 use serde_json::Value;
 use url::Url;
@@ -33,7 +32,7 @@ pub mod written {
 
     use crate::config::yaml::{Entries, Written};
 
-    /// Whose requests are counted apart.
+    /// Metrics by account or token.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     pub struct Metrics {
@@ -41,8 +40,8 @@ pub mod written {
         pub by_account: Written<bool>,
         /// Count requests by token as well. Default: false.
         pub by_token: Written<bool>,
-        /// Series of each of the two; an account or a token has up to 12, one for each status. Those that come
-        /// first in the configuration have their own, all further ones are `other`. Default: 1000.
+        /// The most series of each kind; an account or a token has up to 12, one per status. The first ones in the
+        /// configuration have their own series, all further ones are counted as `other`. Default: 1000.
         #[schemars(range(max = crate::telemetry::sampling::MAX_SERIES))]
         pub max_series: Written<usize>,
     }
@@ -51,15 +50,15 @@ pub mod written {
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     pub struct AccessLog {
-        /// A file, its path from this file's directory, or stdout. SIGHUP opens it anew, for logrotate.
+        /// A file, its path from this file's directory, or stdout. SIGHUP reopens it, for logrotate.
         pub file: Written<String>,
-        /// What its members are called: tollgate, the product's own short names; otel, those of
-        /// OpenTelemetry's semantic conventions; ecs, those of the Elastic Common Schema. Default: tollgate.
+        /// The names of its members: tollgate, Tollgate's own short names; otel, those of OpenTelemetry's semantic
+        /// conventions; ecs, those of the Elastic Common Schema. Default: tollgate.
         pub names: Written<LogNames>,
         /// The share of requests that get a line. Default: all.
         pub sample: Written<LogSample>,
-        /// The key of the HMAC-SHA-256 that stands for a reference that a client sends; ${env:NAME} and
-        /// ${file:PATH} work as in add_headers. Default: a new key with each start.
+        /// The key of the HMAC-SHA-256 that is logged instead of a client's reference; ${env:NAME} and ${file:PATH}
+        /// work as in add_headers. Default: a random key with each start.
         pub reference_key: Written<String>,
     }
 
@@ -74,11 +73,11 @@ pub mod written {
         pub refused: Entries<f64>,
     }
 
-    /// What the members of a line are called.
+    /// The names of the members of a line.
     #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
     #[serde(rename_all = "lowercase")]
     pub enum LogNames {
-        /// The product's own short names.
+        /// Tollgate's own short names.
         #[default]
         Tollgate,
         /// Those of OpenTelemetry's semantic conventions.
@@ -91,26 +90,26 @@ pub mod written {
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     pub struct Tracing {
-        /// A sound traceparent of a client goes on to the backend with its tracestate, and any other is made
-        /// anew; false: both pass as they came. Default: true.
+        /// true: a valid traceparent of a client is forwarded with its tracestate, and any other is replaced by a new
+        /// one; false: both are forwarded unchanged. Default: true.
         pub traceparent: Written<bool>,
-        /// Spans for a collector of OpenTelemetry. Default: none.
+        /// Sends spans to an OpenTelemetry collector. Default: off.
         pub otlp: Written<Otlp>,
     }
 
-    /// A collector of OpenTelemetry.
+    /// An OpenTelemetry collector.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     pub struct Otlp {
-        /// Its OTLP over plain HTTP, which takes JSON; without a path, /v1/traces.
+        /// Its URL for OTLP over plain HTTP with JSON; the default path is /v1/traces.
         pub endpoint: Written<String>,
-        /// The share of requests that have spans; one whose traceparent is not sampled has none. Default: 1.
+        /// The share of requests that get spans; those with an unsampled traceparent get none. Default: 1.
         #[schemars(range(min = 0.0, max = 1.0))]
         pub sample: Written<f64>,
-        /// A request whose traceparent is sampled has spans beyond that share; for a gateway that only callers
-        /// of your own can reach, since anybody can say so. Default: false.
+        /// Requests with a sampled traceparent always get spans; only for gateways that trusted clients use, since any
+        /// client can set it. Default: false.
         pub trust_sampled: Written<bool>,
-        /// What the collector calls this gateway. Default: tollgate.
+        /// The service.name of this gateway. Default: tollgate.
         pub service_name: Written<String>,
     }
 }
@@ -138,7 +137,7 @@ pub fn compile(
     sampling.traceparent = traceparent.take().unwrap_or(sampling.traceparent);
     let otlp = exporter(otlp, &mut sampling, mistakes);
     if let Some(place) = traceparent_place.filter(|_| otlp.is_some() && !sampling.traceparent) {
-        mistakes.push(place, "is false, and otlp needs it; remove one of the two");
+        mistakes.push(place, "is false, but otlp needs it; remove one of the two");
     }
     (sampling, Outlets { access_log, otlp })
 }
@@ -195,7 +194,7 @@ fn refused_lines(refused: Entries<f64>, rows: &Rows, mistakes: &mut Mistakes) ->
         match rows.find(&slug) {
             Some(row) => lines.push((row, share)),
             None => mistakes
-                .push(place, "names no problem; write a slug that `tollgate problems` lists, or one of `problems`"),
+                .push(place, "is not a problem; write a slug that `tollgate problems` lists, or one of `problems`"),
         }
     }
     lines.into()
@@ -212,8 +211,12 @@ fn exporter(
     sampling.trust_sampled = trust_sampled.take().unwrap_or(sampling.trust_sampled);
     let endpoint_place = endpoint.place().cloned().unwrap_or_default();
     let service_name = service_name.take().unwrap_or_else(|| "tollgate".to_owned()).into();
-    let endpoint =
-        endpoint.require(&place, "endpoint", "write where the collector is, as in http://127.0.0.1:4318", mistakes)?;
+    let endpoint = endpoint.require(
+        &place,
+        "endpoint",
+        "write the URL of the collector, as in http://127.0.0.1:4318",
+        mistakes,
+    )?;
     let endpoint = url_of(&endpoint, endpoint_place, mistakes)?;
     Some(otlp::OtlpSettings { endpoint, service_name })
 }
@@ -225,7 +228,7 @@ fn url_of(text: &str, place: Place, mistakes: &mut Mistakes) -> Option<Box<str>>
         url.scheme() == "http" && url.has_host() && plain
     });
     let Some(mut url) = url else {
-        let what = "is not the plain URL of a collector; write one as in http://127.0.0.1:4318, and let a collector nearby speak TLS";
+        let what = "is not a plain HTTP URL of a collector; write one as in http://127.0.0.1:4318, and use a local collector that forwards over TLS";
         mistakes.push(place, what);
         return None;
     };
@@ -238,7 +241,7 @@ fn url_of(text: &str, place: Place, mistakes: &mut Mistakes) -> Option<Box<str>>
 fn share(written: Written<f64>, default: Share, mistakes: &mut Mistakes) -> Share {
     let Written::Here(share, place) = written else { return default };
     Share::new(share).unwrap_or_else(|| {
-        mistakes.push(place, "is not a share; write a number from 0 to 1, as in 0.01 for one of a hundred");
+        mistakes.push(place, "is not a share; write a number from 0 to 1, as in 0.01 for one in a hundred");
         default
     })
 }

@@ -1,6 +1,6 @@
-//! What holds for every wrong configuration, included files, own words, and texts broken in every way.
+//! Properties of all wrong configurations, included files, the operator's texts, and randomly broken texts.
 //!
-//! Which mistake is told how is data, in `mistakes_tests.rs`; what the files in `config/` state is
+//! The messages of single mistakes are data, see `mistakes_tests.rs`; the files in `config/` are tested in
 //! `stated_tests.rs`.
 
 use std::collections::BTreeSet;
@@ -32,10 +32,10 @@ pub fn parsed(text: &str) -> Result<Config, Mistakes> {
     parse("f", text, &Source::from(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/config"))))
 }
 
-/// The lines that a text is answered with; none if it is good.
+/// The messages about a text; none if it is good.
 fn lines_of(text: &str) -> Vec<String> {
     let Err(mistakes) = parsed(text) else { return Vec::new() };
-    // Files beside the configuration are told with its directory.
+    // Messages name other files with their directory.
     let told = mistakes.to_string().replace(concat!(env!("CARGO_MANIFEST_DIR"), "/config/"), "");
     told.lines().map(str::to_owned).collect()
 }
@@ -119,7 +119,7 @@ fn sixty_four_products_fit_and_no_more() {
     assert!(config.policy.accounts.keys().next().unwrap().token.products.contains(63));
     assert_eq!(
         lines_of(&with_products(65)),
-        ["f:68:3: products.p64: is one product too many; 64 fit into one configuration"]
+        ["f:68:3: products.p64: is one product too many; a configuration can have 64"]
     );
 }
 
@@ -129,7 +129,7 @@ pub(super) fn directory() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/config"))
 }
 
-/// A directory of its own for one test, which goes when the test ends.
+/// A directory for one test, removed when the test ends.
 pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
@@ -215,8 +215,8 @@ fn a_product_with_a_mistake_is_not_unknown_to_tokens() {
     assert_eq!(
         lines,
         [
-            "b.jsonl:2:164: tokens[0].products[0]: names no product; write phone",
-            "f:13:15: products.phone.upstream: names no upstream; write lookup",
+            "b.jsonl:2:164: tokens[0].products[0]: is not a product; write phone",
+            "f:13:15: products.phone.upstream: is not an upstream; write lookup",
             "f:27:3: products.other: is blank; give it a value or remove the key",
         ]
     );
@@ -232,8 +232,8 @@ fn files_that_cannot_be_accounts_are_told() {
         scratch.lines("accounts.d/*"),
         [
             "accounts.d/bytes.yaml:2:3: has a byte that is not UTF-8 (0xFF, which would be ÿ in Latin-1); save the file as UTF-8",
-            "accounts.d/folder.yaml:1:1: is a directory, not a file; mend the file, its rights or its link, or remove it",
-            "accounts.d/notes.txt:1:1: is included, but its name does not tell what it is; end it in .yaml, or in .jsonl for one account a line",
+            "accounts.d/folder.yaml:1:1: is a directory, not a file; fix the file, its permissions or its link, or remove it",
+            "accounts.d/notes.txt:1:1: is included, but its name does not end in its format; use .yaml, or .jsonl for one account per line",
         ]
     );
     assert_eq!(
@@ -248,13 +248,13 @@ fn a_file_of_json_lines_full_of_mistakes_is_left_early() {
     scratch.write("accounts.d/b.jsonl", "{}\n".repeat(1000));
     let lines = scratch.lines(BOTH);
     assert!((20..50).contains(&lines.len()), "{}", lines.len());
-    assert!(lines.last().unwrap().ends_with("is read no further; mend those first"), "{lines:?}");
+    assert!(lines.last().unwrap().ends_with("is not read; fix those first"), "{lines:?}");
     let long = format!("{}\n{{\"name\": \"{}\"}}\n{}\n", line("one", 1), "n".repeat(4 << 20), line("two", 2));
     scratch.write("accounts.d/b.jsonl", long);
     assert_eq!(
         scratch.lines(BOTH),
         [
-            "accounts.d/b.jsonl:2:1: is longer than 4 MiB, so that this file is read no further; write one account a line"
+            "accounts.d/b.jsonl:2:1: is longer than 4 MiB, so the rest of this file is not read; write one account per line"
         ]
     );
 }
@@ -274,7 +274,7 @@ fn a_hundred_thousand_accounts_load() {
     }
 }
 
-/// Neither good nor told what is wrong would be the end of an operator's patience.
+/// Whether a text is either good or has mistakes.
 fn is_answered(text: &str) -> bool {
     match parse("f", text, &Source::from(directory())) {
         Ok(_) => true,
@@ -490,8 +490,8 @@ fn files_that_are_not_there_or_no_files_are_told_with_their_path() {
     assert_eq!(
         scratch.lines("accounts.d/*"),
         [
-            "accounts.d/a.yaml:1:1: does not exist; mend the file, its rights or its link, or remove it",
-            "accounts.d/b.jsonl:1:1: is a device, not a file; mend the file, its rights or its link, or remove it",
+            "accounts.d/a.yaml:1:1: does not exist; fix the file, its permissions or its link, or remove it",
+            "accounts.d/b.jsonl:1:1: is a device, not a file; fix the file, its permissions or its link, or remove it",
             "accounts.d/c.jsonl:2:12: has a byte that is not UTF-8 (0xE9, which would be é in Latin-1); save the file as UTF-8",
             "accounts.d/d.jsonl:1:1: is text in UTF-16 or UTF-32; save it as UTF-8",
         ]

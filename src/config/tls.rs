@@ -1,6 +1,6 @@
-//! TLS of listeners and upstreams, compiled from the configuration and the files that it names.
+//! `tls` of listeners and upstreams, with the files that it names.
 //!
-//! Every file is read and used once, so that what is wrong with it is told where it is named.
+//! Every file is read and checked here, so that mistakes in it are reported where it is named.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,17 +23,17 @@ pub mod written {
 
     use crate::config::yaml::{Listed, Written};
 
-    /// How clients speak TLS with a listener.
+    /// TLS of a listener.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("required" = ["certificates"]))]
     pub struct ListenerTls {
-        /// A client gets the certificate that has the name it asks for, exactly or by a wildcard; the first
-        /// is for all others. Files that change are taken over within seconds.
+        /// A client gets the certificate with the name it asks for, exact or by a wildcard; the first is for all
+        /// others. Changed files come into force within seconds.
         #[schemars(length(min = 1))]
         pub certificates: Written<Listed<CertificatePair>>,
-        /// A PEM file of the authorities that clients' certificates must come from. Default: clients are
-        /// not asked for one.
+        /// A PEM file of the authorities that must have issued clients' certificates. Default: clients need no
+        /// certificate.
         pub client_ca: Written<String>,
         /// With `client_ca`: whether clients must have a certificate. Default: required.
         pub client_certificate: Written<ClientCertificate>,
@@ -44,7 +44,7 @@ pub mod written {
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("required" = ["certificate", "key"]))]
     pub struct CertificatePair {
-        /// A PEM file of its own certificate, and behind it those up to its authority.
+        /// A PEM file of the certificate, followed by the intermediate ones.
         pub certificate: Written<String>,
         /// A PEM file of its private key, without a passphrase.
         pub key: Written<String>,
@@ -54,28 +54,28 @@ pub mod written {
     #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
     #[serde(rename_all = "lowercase")]
     pub enum ClientCertificate {
-        /// They may have one.
+        /// A certificate is optional.
         Optional,
-        /// They must have one.
+        /// A certificate is required.
         Required,
     }
 
-    /// How a backend is spoken to over TLS.
+    /// TLS towards a backend.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     pub struct UpstreamTls {
-        /// The authorities that vouch for the servers, a PEM file. Default: those that this machine trusts.
+        /// A PEM file of the authorities to trust. Default: those that this machine trusts.
         pub ca: Written<String>,
         /// The name that the servers' certificate must have. Default: that of `host`.
         pub server_name: Written<String>,
-        /// What is shown to servers that ask for a certificate, a PEM file. Default: nothing.
+        /// A PEM file of the client certificate, for servers that ask for one. Default: none.
         pub certificate: Written<String>,
         /// The private key of `certificate`, a PEM file.
         pub key: Written<String>,
     }
 }
 
-/// The files that are named, and where.
+/// The named files, and the places where they are named.
 #[derive(Default)]
 struct Named(Vec<(PathBuf, Place)>);
 
@@ -92,7 +92,7 @@ impl Named {
         Some(path)
     }
 
-    /// A certificate and its key, neither of which is of use alone.
+    /// A certificate and its key, both of which are required.
     fn pair(
         &mut self,
         (certificate, key): (Written<String>, Written<String>),
@@ -112,7 +112,7 @@ impl Named {
         Some(Pair { certificate: certificate?, key: key? })
     }
 
-    /// Makes the TLS; what is wrong with a file is told wherever it is named.
+    /// Makes the TLS configuration; mistakes in a file are reported wherever it is named.
     fn make<F: Files>(
         &self,
         settings: F,
@@ -124,8 +124,8 @@ impl Named {
             Ok(made) => return Some(made),
             Err(faults) => faults,
         };
-        // Files that are good are followed by themselves; once one of these changes, the configuration
-        // may be good as well.
+        // If one of these files is broken, the configuration is loaded again when it changes. Good files are followed
+        // separately.
         if let Source::Directory(directory) = source {
             self.0.iter().for_each(|(path, _)| directory.note(path));
         }
@@ -143,7 +143,7 @@ impl Named {
     }
 }
 
-/// A file that is named in a configuration lies in its directory, unless the name says otherwise.
+/// The path of a named file, relative to the directory of the configuration.
 pub fn in_directory(source: &Source, name: String) -> PathBuf {
     match source {
         Source::Directory(directory) => directory.path.join(name),
@@ -167,7 +167,7 @@ pub fn server_tls(
         if list.0.is_empty() && !mistakes.touch(&place.key("certificates")) {
             mistakes.push(list_place, format!("is an empty list; {WANTED}"));
         } else if list.0.len() > MAX_CERTIFICATES {
-            let what = format!("has more than {MAX_CERTIFICATES} certificates; make several listeners of them");
+            let what = format!("has more than {MAX_CERTIFICATES} certificates; distribute them over several listeners");
             mistakes.push(list_place, what);
         }
     }
@@ -179,8 +179,7 @@ pub fn server_tls(
     let has_authorities = !written.client_ca.is_missing();
     let authorities = named.file(written.client_ca, source, mistakes);
     if let (false, Some(place)) = (has_authorities, written.client_certificate.place()) {
-        let what =
-            "says nothing without `client_ca`; name the file of the authorities that clients' certificates come from";
+        let what = "has no effect without `client_ca`; name the file of the authorities of clients' certificates";
         mistakes.push(place.clone(), what);
     }
     let clients = match (authorities, written.client_certificate.take()) {
@@ -194,7 +193,7 @@ pub fn server_tls(
     named.make(ServerFiles { pairs, clients }, place, source, mistakes)
 }
 
-/// Compiles the TLS towards an upstream, whose `Host` is its name unless another one is written.
+/// Compiles the TLS towards an upstream; its `Host` is the default of `server_name`.
 pub fn client_tls(
     written: Written<written::UpstreamTls>,
     host: &str,

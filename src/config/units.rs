@@ -1,4 +1,4 @@
-//! The small languages inside configuration values: durations, sizes, rates, routes, days.
+//! The formats of single values: durations, sizes, rates, routes, days.
 //!
 //! Each parses from one text, and its error says what to write instead without repeating the text.
 
@@ -23,13 +23,13 @@ use crate::site::colour::Colour;
 use crate::site::status::notice::Moment;
 use crate::upstream::settings::Address;
 
-/// A value written as one text.
+/// A value that is parsed from one text.
 pub type Text<T> = Written<Parsed<T>>;
 
-/// A list of values written as one text each.
+/// A list of values, each parsed from one text.
 pub type Texts<T> = Written<Listed<Parsed<T>>>;
 
-/// A value that is written as one text.
+/// A value that can be parsed from a text.
 pub trait FromText: Sized {
     /// Parses the text.
     ///
@@ -37,7 +37,7 @@ pub trait FromText: Sized {
     /// What is wrong, and what to write instead.
     fn from_text(text: &str) -> Result<Self, &'static str>;
 
-    /// What of its language a JSON Schema can say. It may let more pass than `from_text`, never less.
+    /// A JSON Schema of its format. It may accept more than `from_text`, never less.
     fn schema() -> Schema {
         json_schema!({ "type": ["string", "number"] })
     }
@@ -159,13 +159,13 @@ impl FromText for PerPeriod {
     }
 }
 
-/// `99.9`: a number of at most three digits behind the point, in thousandths.
+/// `99.9`: a number with at most three decimals, in thousandths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimal(pub u32);
 
 impl FromText for Decimal {
     fn from_text(text: &str) -> Result<Decimal, &'static str> {
-        const WANTED: &str = "is not a number; write digits, with at most three behind the point, as in 14.4";
+        const WANTED: &str = "is not a number; write digits, with at most three decimals, as in 14.4";
         let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
         let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         if !is_digits(whole) || !is_digits(part) || part.len() > 3 {
@@ -259,7 +259,7 @@ impl FromText for Digest {
     }
 }
 
-/// A secret value, or a `${…}` that says where it is.
+/// A secret value, or a `${…}` reference to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Referred<T> {
     Value(T),
@@ -306,7 +306,7 @@ impl FromText for Status {
     }
 }
 
-/// `0660`: who may use a file, in octal digits.
+/// `0660`: the mode of a file, in octal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode(pub u32);
 
@@ -337,7 +337,7 @@ impl FromText for RouteText {
     fn from_text(text: &str) -> Result<RouteText, &'static str> {
         const WANTED: &str = "is not a route; write a method and a path, as in POST /phone/validate/v2";
         let (method, path) = text.split_once(' ').ok_or(WANTED)?;
-        // HEAD and CONNECT would need answers that are framed in other ways; OPTIONS is for preflights.
+        // HEAD and CONNECT would need different framing of answers; OPTIONS is for preflights.
         if !matches!(method, "GET" | "POST" | "PUT" | "PATCH" | "DELETE") {
             return Err("has a method that cannot be routed; use GET, POST, PUT, PATCH or DELETE");
         }
@@ -346,7 +346,7 @@ impl FromText for RouteText {
         }
         if path.contains(['*', '{', '}']) {
             return Err(
-                "has a *, { or } in its path, which stand for nothing there; write each path out, or encode them (%2A, %7B, %7D) if they are meant",
+                "has a *, { or } in its path, which are not wildcards; write each path separately, or encode them (%2A, %7B, %7D) if they are literal",
             );
         }
         crate::policy::http::head::check_path(path).map_err(
@@ -383,7 +383,7 @@ impl FromText for HostName {
 
 impl FromText for HeaderName {
     fn from_text(text: &str) -> Result<HeaderName, &'static str> {
-        // Framing, routing, what the gateway itself reads, and what it says in its answers.
+        // Headers for framing and routing, those that the gateway itself reads, and those of its answers.
         const TAKEN: [&str; 29] = [
             "accept",
             "accept-encoding",
@@ -421,7 +421,7 @@ impl FromText for HeaderName {
         }
         let lower_case = text.to_ascii_lowercase();
         if TAKEN.contains(&&*lower_case) || TAKEN_FAMILIES.iter().any(|family| lower_case.starts_with(family)) {
-            return Err("is a header that HTTP or the gateway gives a meaning of its own; choose another one");
+            return Err("is a header with a fixed meaning in HTTP or in the gateway; choose another one");
         }
         Ok(HeaderName(text.into()))
     }
@@ -448,7 +448,7 @@ impl FromText for AllowedHeader {
     }
 }
 
-/// `https://api.example.com`: what links of problems begin with.
+/// `https://api.example.com`: the base URL of links to problems.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(pub Box<str>);
 
@@ -472,13 +472,13 @@ impl FromText for PublicUrl {
     }
 }
 
-/// A link to a web page of somebody else's.
+/// A link to an external web page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebLink(pub Box<str>);
 
 impl FromText for WebLink {
     fn from_text(text: &str) -> Result<WebLink, &'static str> {
-        const WANTED: &str = "is not a link; write a whole one, as in https://portal.example.com/tokens";
+        const WANTED: &str = "is not a link; write a full URL, as in https://portal.example.com/tokens";
         let url = url::Url::parse(text).map_err(|_| WANTED)?;
         let plain = matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
         if !plain || text.contains(char::is_whitespace) {
@@ -492,7 +492,7 @@ impl FromText for WebLink {
     }
 }
 
-/// A whole number in front of a unit; underscores may group its digits.
+/// Splits a whole number from its unit; underscores may group the digits.
 fn split_unit(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|character: char| !character.is_ascii_digit() && character != '_').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);

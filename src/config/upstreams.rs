@@ -1,6 +1,6 @@
-//! Upstreams: servers, how they are reached and added headers, as they are written, compiled and shown.
+//! `upstreams`: servers, connections and added headers, their keys and compilers.
 //!
-//! What becomes of servers that fail is `failures.rs`.
+//! The handling of failing servers is in `failures.rs`.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written, invisible};
 use crate::upstream::settings::Upstream;
 use crate::upstream::settings::{AddedHeaders, Address, MAX_SERVERS, Server};
 
-/// Headers that can be added to each request, and the bytes of a value.
+/// The most headers that can be added to each request, and the most bytes of a value.
 const MAX_ADDED_HEADERS: usize = 32;
 const MAX_VALUE_BYTES: usize = 8192;
 
@@ -47,23 +47,22 @@ pub mod written {
         pub resolve_every: Text<Duration>,
         /// The Host header that the backend sees. Default: the first server.
         pub host: Written<String>,
-        /// Speak TLS with the servers, also in health checks; they are always verified. Default: none.
+        /// Use TLS to the servers, also for health checks; they are always verified. Default: none.
         pub tls: Written<UpstreamTls>,
-        /// To reach a server. Default: 1s.
+        /// The time limit for connecting to a server. Default: 1s.
         pub connect_timeout: Text<Duration>,
-        /// How long an idle connection is kept; choose it below the backend's own. Default: 60s.
+        /// How long an idle connection is kept; it should be shorter than the backend's own time-out. Default: 60s.
         pub idle_timeout: Text<Duration>,
-        /// A request that is given up counts as a failure of its server after this time. Default: 5s.
+        /// A request that is abandoned after this time counts as a failure of its server. Default: 5s.
         pub slow_after: Text<Duration>,
-        /// Headers that every request and health check gets, in place of a client's own. In their values
-        /// ${env:NAME} is a variable of the environment and ${file:PATH} the text of a file. Default: none.
+        /// Headers that are added to every request and health check, and replace a client's own. In their values,
+        /// ${env:NAME} is an environment variable and ${file:PATH} the text of a file. Default: none.
         pub add_headers: Entries<String>,
-        /// Servers whose checks fail get no requests. Default: nobody checks.
+        /// Servers whose checks fail get no requests. Default: no checks.
         pub health_check: Written<HealthCheck>,
-        /// A server with so many failures in a row gets no requests for a time. Default:
-        /// { failures: 5, time: 10s }.
+        /// A server with this many failures in a row gets no requests for a time. Default: { failures: 5, time: 10s }.
         pub ejection: Written<Ejection>,
-        /// An upstream that fails too often gets no requests for a time. Default: it never opens.
+        /// An upstream that fails too often gets no requests for a time. Default: off.
         pub breaker: Written<Breaker>,
     }
 
@@ -72,12 +71,12 @@ pub mod written {
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("required" = ["address"]))]
     pub struct Server {
-        /// An address or a name, with its port. Each address of a name is a server of its own.
+        /// An address or a name, with its port. Each address of a name is a separate server.
         pub address: Text<Address>,
         /// Its share of the turns. Default: 1.
         #[schemars(range(min = 1, max = crate::config::bounds::MAX_WEIGHT))]
         pub weight: Written<u32>,
-        /// Requests that it may have at a time. Default: any number.
+        /// The most requests that it gets at a time. Default: no limit.
         #[schemars(range(min = 1, max = crate::config::bounds::MAX_REQUESTS))]
         pub max_requests: Written<u32>,
     }
@@ -126,8 +125,7 @@ pub fn all(
     upstreams.0.into_iter().map(|entry| compile(entry, own, source, mistakes)).collect()
 }
 
-/// Compiles an upstream. One with mistakes is returned as well, so that those who name it do not
-/// seem to be wrong.
+/// Compiles an upstream. One with mistakes is returned as well, so that products that name it are not reported.
 fn compile(
     (name, place, upstream): (String, Place, written::Upstream),
     own: &Compiled,
@@ -170,11 +168,11 @@ pub fn servers(
 ) -> Box<[Server]> {
     let servers = listed(servers, parent, "servers", "write at least one, as in [127.0.0.1:9001]", mistakes);
     if let Some((_, place)) = servers.get(MAX_SERVERS) {
-        mistakes.push(place.clone(), format!("is one server too many; {MAX_SERVERS} fit into one upstream"));
+        mistakes.push(place.clone(), format!("is one server too many; write at most {MAX_SERVERS} for one upstream"));
     }
     let mut compiled: Vec<Server> = Vec::new();
     for (written::AnyServer(server), place) in servers {
-        let instead = "write where the server is, as in 127.0.0.1:9001 or lookup-1.internal:9001";
+        let instead = "write the server's address, as in 127.0.0.1:9001 or lookup-1.internal:9001";
         let own_place = server.address.place().filter(|place| **place != Place::default()).cloned();
         let address = server.address.require(&place, "address", instead, mistakes);
         let place = own_place.unwrap_or(place);
@@ -198,7 +196,7 @@ pub fn servers(
     compiled.into()
 }
 
-/// Compiles the headers that every request to an upstream gets.
+/// Compiles `add_headers`.
 pub fn added(written: Entries<String>, mistakes: &mut Mistakes) -> AddedHeaders {
     let mut headers: Vec<(Box<str>, Box<str>)> = Vec::new();
     for (name, place, value) in written.0 {
@@ -206,7 +204,7 @@ pub fn added(written: Entries<String>, mistakes: &mut Mistakes) -> AddedHeaders 
         match (name, plain_value(&value)) {
             (Ok(name), Ok(value)) => {
                 if headers.len() == MAX_ADDED_HEADERS {
-                    mistakes.push(place, format!("is one header too many; {MAX_ADDED_HEADERS} can be added"));
+                    mistakes.push(place, format!("is one header too many; write at most {MAX_ADDED_HEADERS}"));
                     break;
                 }
                 if headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name)) {
@@ -227,7 +225,7 @@ pub fn plain_value(text: &str) -> Result<Box<str>, String> {
     if !fits || !value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
         let seen = invisible(value).map(|what| format!(" ({what})")).unwrap_or_default();
         return Err(format!(
-            "has a value that no header can have{seen}; write 1 to {MAX_VALUE_BYTES} printable characters of ASCII"
+            "is not a valid header value{seen}; write 1 to {MAX_VALUE_BYTES} printable characters of ASCII"
         ));
     }
     Ok(value.into())

@@ -1,10 +1,9 @@
 //! Reads an operator's YAML (or JSON, which is YAML) into `serde` types and collects every mistake.
 //!
-//! A mistake is one line, `file:line:column: path: what is wrong; what to write instead`, without a path
-//! where it is of the whole file, and it never shows a value of the file, because values can be secrets; names of keys are shown. The
-//! types [`Written`], [`Entries`] and [`Listed`] keep a mistake to the value that has it, so that
-//! the rest is still read. This file does not turn text into nodes (`yaml/tree.rs`), and it does
-//! not know what any file is for.
+//! A mistake is one line, `file:line:column: path: what is wrong; what to write instead`, without a path if it is about
+//! the whole file, and it never shows a value of the file, because values can be secrets; names of keys are shown. The
+//! types [`Written`], [`Entries`] and [`Listed`] limit a mistake to its value, so that the rest is still read. Parsing
+//! text into nodes is in `yaml/tree.rs`. Nothing here depends on what a file is for.
 
 mod diagnosis;
 mod entries;
@@ -29,13 +28,13 @@ pub use words::closest;
 pub use words::invisible;
 pub use written::{Entries, Listed, TEXT_OR_KEYS, Written};
 
-/// Reads a text into a `T` with the place of its root. The text is good only if `mistakes` is
-/// still empty afterwards: a value can come back next to mistakes in parts of it.
+/// Reads a text into a `T` with the place of its root. The text is good only if `mistakes` is still empty afterwards: a
+/// value can be returned together with mistakes in parts of it.
 pub fn read<T: DeserializeOwned>(file: &str, text: &str, mistakes: &mut Mistakes) -> Option<(T, Place)> {
     read_after(file, 0, text, mistakes)
 }
 
-/// The same for a text that stands in its file behind so many lines.
+/// The same for a part of a file that begins after `lines_before` lines.
 pub fn read_after<T: DeserializeOwned>(
     file: &str,
     lines_before: usize,
@@ -47,8 +46,8 @@ pub fn read_after<T: DeserializeOwned>(
     reader::deserialize(file, &root, None, mistakes)
 }
 
-/// Reads a text whose values can have references; and beside it what another type makes of the text as it
-/// is written, if it makes anything of it. That type's mistakes are nobody's.
+/// Reads a text whose values can have references. Also reads the text as it is written as another type `U`, if
+/// possible; mistakes of that are ignored.
 pub fn read_also<T: DeserializeOwned, U: DeserializeOwned>(
     file: &str,
     text: &str,
@@ -62,5 +61,5 @@ pub fn read_also<T: DeserializeOwned, U: DeserializeOwned>(
     Some((value, place, also.map(|(also, _)| also)))
 }
 
-/// What is told where the time for a load is over.
+/// The mistake for exceeding the time limit of a load.
 pub const TOO_LONG: &str = tree::TOO_LONG;

@@ -1,35 +1,33 @@
-//! Why a text is not YAML, and where: the parser tells where it could not go on, which is often far
-//! behind what has to be mended.
+//! Why a text is not YAML, and where: the parser reports where it stopped, which is often far after the mistake.
 //!
-//! The text is looked through once more for what people forget: quotes and brackets that are not closed,
-//! tabs, stars without quotes. Only a text that is broken comes here, so that a wrong guess costs a word
-//! and never a configuration.
+//! The text is scanned again for common mistakes: unclosed quotes and brackets, tabs, stars without quotes. Only broken
+//! texts are scanned, so a wrong guess cannot refuse a good configuration.
 
 use super::words::not_yaml;
 
-/// What has to be mended, and where (line and column count from 1).
+/// What has to be fixed, and where (line and column from 1).
 pub(super) struct Diagnosis {
     pub line: usize,
     pub column: usize,
     pub what: String,
 }
 
-/// Finds what has to be mended in a text where the parser stopped, with its words.
+/// Finds what has to be fixed; `line`, `column` and `words` are where and why the parser stopped.
 pub(super) fn diagnose(text: &str, line: usize, column: usize, words: &str) -> Diagnosis {
     star(text, line, column)
         .or_else(|| unclosed(text).filter(|opened| (opened.line, opened.column) <= (line, column)).map(Opened::told))
         .unwrap_or_else(|| Diagnosis { line, column, what: not_yaml(words) })
 }
 
-/// The first tab in an indentation. YAML has none there, and the parser takes some for spaces, so that
-/// keys would belong elsewhere than they seem to.
+/// The first tab in an indentation. YAML does not allow it, but the parser accepts some as spaces, so keys would belong
+/// elsewhere than they seem to.
 pub(super) fn tab(text: &str) -> Option<Diagnosis> {
     memchr::memchr(b'\t', text.as_bytes())?;
     let mut scan = Scan::default();
     for (number, line) in text.lines().enumerate() {
         let content = line.trim_start_matches([' ', '\t']);
         let indentation = line.get(..line.len().saturating_sub(content.len())).unwrap_or_default();
-        // Within brackets, as in JSON, all space is the same.
+        // Within brackets, as in JSON, indentation does not matter.
         let is_free = content.is_empty() || content.starts_with(['#', '{', '[']) || scan.is_inside(line);
         if !is_free && let Some(place) = indentation.find('\t') {
             let what = String::from("is indented with a tab; use spaces");
@@ -45,7 +43,7 @@ pub(super) fn tab(text: &str) -> Option<Diagnosis> {
 /// A value that begins with a star, such as a domain, where the parser stopped.
 fn star(text: &str, line: usize, column: usize) -> Option<Diagnosis> {
     let written = text.lines().nth(line.saturating_sub(1))?;
-    // The parser stops at the star, or behind the name that follows it.
+    // The parser stops at the star, or after the name that follows it.
     let before: String = written.chars().take(column).collect();
     let place = before.rfind('*')?;
     let begins = before.get(..place)?.trim_end().chars().next_back();
@@ -64,7 +62,7 @@ fn star(text: &str, line: usize, column: usize) -> Option<Diagnosis> {
     Some(Diagnosis { line, column, what: String::from(what) })
 }
 
-/// A quote or bracket, and where it stands.
+/// A quote or bracket and its position.
 #[derive(Clone, Copy)]
 struct Opened {
     sign: char,
@@ -96,7 +94,7 @@ fn unclosed(text: &str) -> Option<Opened> {
     scan.brackets.first().copied().or(scan.quote)
 }
 
-/// How far a text was looked through.
+/// The state of a scan.
 #[derive(Default)]
 struct Scan {
     /// Brackets that are open.
@@ -108,24 +106,24 @@ struct Scan {
 }
 
 impl Scan {
-    /// Whether a line goes on with a block of text.
+    /// Whether a line continues a block scalar.
     fn is_in_block(&self, line: &str) -> bool {
         self.block.is_some_and(|block| line.trim().is_empty() || spaces_before(line) > block)
     }
 
-    /// Whether a line goes on with what an earlier one has opened.
+    /// Whether a line continues something that an earlier one has opened.
     fn is_inside(&self, line: &str) -> bool {
         !self.brackets.is_empty() || self.quote.is_some() || self.is_in_block(line)
     }
 
-    /// Looks through a line; a quote that turns out not to have been closed where it should have been.
+    /// Scans a line; returns a quote that should have been closed earlier.
     fn line(&mut self, line: &str, number: usize) -> Option<Opened> {
         let indentation = spaces_before(line);
         if self.is_in_block(line) {
             return None;
         }
         self.block = None;
-        // What stands before a sign that is looked at, without spaces, and whether there are any.
+        // The last character before the current one, without spaces, and whether there were spaces.
         let (mut before, mut spaced) = (None, true);
         let mut characters = line.chars().enumerate().peekable();
         while let Some((place, sign)) = characters.next() {
@@ -136,7 +134,7 @@ impl Scan {
                     ('"', '\\') | ('\'', '\'') if sign == '\\' || next == Some('\'') => drop(characters.next()),
                     (open, close) if open == close => {
                         self.quote = None;
-                        // One that was opened on an earlier line, and is closed by the beginning of another.
+                        // A quote from an earlier line that is closed by the opening quote of another text.
                         let goes_on = next.is_some_and(|next| !" \t,]}:#".contains(next));
                         if goes_on && quote.line < number {
                             return Some(quote);
@@ -176,7 +174,7 @@ fn spaces_before(line: &str) -> usize {
     line.len().saturating_sub(line.trim_start_matches(' ').len())
 }
 
-/// Whether a value begins behind a sign, and behind spaces or not.
+/// Whether a value can begin after a character, with or without spaces.
 fn begins(before: Option<char>, spaced: bool) -> bool {
     match before {
         None | Some('[' | '{' | ',') => true,
@@ -185,7 +183,7 @@ fn begins(before: Option<char>, spaced: bool) -> bool {
     }
 }
 
-/// Whether a line ends in `|` or `>`, so that text follows.
+/// Whether a line ends in `|` or `>`, so that a block scalar follows.
 fn announces_a_block(line: &str) -> bool {
     let line = line.split(" #").next().unwrap_or(line).trim_end();
     let line = line.trim_end_matches(['+', '-', '1', '2', '3', '4', '5', '6', '7', '8', '9']);

@@ -1,11 +1,11 @@
-//! The entries of a long mapping, as texts of their own, so that each can be read by itself.
+//! Splits a long mapping into separate texts, so that each entry can be read by itself.
 
 /// Splits a file that has nothing but a block mapping below one key. Each part has one entry, or some
 /// in a row, and reads below the same key as it does in the whole; `None` if the file is written in
 /// another way.
 ///
-/// Only lines and their indentation are looked at. What that cannot know, such as an alias of an anchor
-/// in another entry, is a mistake of the part, and the file has to be read as a whole.
+/// Only lines and their indentation are examined. If that is not enough, as for an alias of an
+/// anchor in another entry, the part has a mistake, and the file has to be read as a whole.
 pub fn entries<'t>(text: &'t str, key: &str) -> Option<Vec<&'t str>> {
     let mut starts = Vec::new();
     let (mut end, mut is_below, mut indentation) = (0, false, None);

@@ -1,7 +1,7 @@
-//! What is wrong with a file, and where: the lines that operators are told.
+//! Mistakes in a file and their places, as lines for operators.
 //!
-//! A mistake is one line, `file:line:column: path: what is wrong; what to write instead`, without a path
-//! where it is of the whole file. This file does not look for any.
+//! A mistake is one line, `file:line:column: path: what is wrong; what to write instead`, without a path if it is about
+//! the whole file.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::path::push_key;
 
-/// Where something is written. The default place means that nobody knows.
+/// Where something is written. The default place means unknown.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Place {
     /// The name of the file as it was given.
@@ -18,7 +18,7 @@ pub struct Place {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// The way from the root, such as `accounts.acme.tokens[0].hash`; `.` is the root itself.
+    /// The path from the root, such as `accounts.acme.tokens[0].hash`; `.` is the root itself.
     pub path: Arc<str>,
 }
 
@@ -39,21 +39,21 @@ impl Place {
     }
 }
 
-/// One thing that is wrong with a file: nothing of the configuration comes into force.
+/// A mistake in a file: the configuration does not come into force.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mistake {
     /// Where it is.
     pub place: Place,
-    /// What is wrong and, behind a `; `, what to write instead.
+    /// What is wrong and, after `; `, what to write instead.
     pub what: String,
 }
 
-/// One thing in a file that is allowed, and yet probably not what was meant.
+/// Something in a file that is allowed, but probably not intended.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Warning {
     /// Where it is.
     pub place: Place,
-    /// What will happen and, behind a `; `, what to write instead.
+    /// What will happen and, after `; `, what to write instead.
     pub what: String,
 }
 
@@ -69,11 +69,11 @@ impl Display for Warning {
     }
 }
 
-/// One line that editors can jump by, whatever the text was made of.
+/// One line in a format that editors understand, even if the text has unusual characters.
 fn write_line(formatter: &mut fmt::Formatter<'_>, place: &Place, severity: &str, what: &str) -> fmt::Result {
     let Place { file, line, column, path } = place;
     write!(formatter, "{file}:{line}:{column}: ")?;
-    // What is wrong with a file as a whole has no path in it.
+    // A mistake about the whole file has no path.
     if !path.is_empty() && **path != *"." {
         write!(formatter, "{path}: ")?;
     }
@@ -88,8 +88,7 @@ fn write_line(formatter: &mut fmt::Formatter<'_>, place: &Place, severity: &str,
     Ok(())
 }
 
-/// Mistakes, and as many warnings, that are kept of one configuration: nobody reads more at a time, and a
-/// file can have millions.
+/// The most mistakes, and the most warnings, that are kept for one configuration; a file can have millions.
 pub(super) const MAX_TOLD: usize = 1000;
 
 /// The mistakes and the warnings found so far, each once, in the order of file, line and column. What
@@ -98,12 +97,12 @@ pub(super) const MAX_TOLD: usize = 1000;
 pub struct Mistakes {
     mistakes: BTreeSet<Mistake>,
     warnings: BTreeSet<Warning>,
-    /// Mistakes that were not kept.
+    /// The number of mistakes that were not kept.
     more: usize,
 }
 
 impl Mistakes {
-    /// Adds a mistake, unless the same one is there already.
+    /// Adds a mistake, unless it was added already.
     pub fn push(&mut self, place: Place, what: impl Into<String>) {
         if self.mistakes.len() < MAX_TOLD {
             self.mistakes.insert(Mistake { place, what: what.into() });
@@ -112,14 +111,15 @@ impl Mistakes {
         }
     }
 
-    /// Adds a warning, unless the same one is there already. It keeps nothing from coming into force.
+    /// Adds a warning, unless it was added already. A warning does not prevent the configuration from coming into
+    /// force.
     pub fn warn(&mut self, place: Place, what: impl Into<String>) {
         if self.warnings.len() < MAX_TOLD {
             self.warnings.insert(Warning { place, what: what.into() });
         }
     }
 
-    /// Adds everything of others, whose places are moved.
+    /// Adds all mistakes and warnings of `others`, with their places moved.
     pub fn take_over(&mut self, others: Mistakes, moved: impl Fn(Place) -> Place) {
         self.more = self.more.saturating_add(others.more);
         for Mistake { place, what } in others.mistakes {
@@ -130,7 +130,7 @@ impl Mistakes {
         }
     }
 
-    /// Whether nothing is wrong. There can be warnings all the same.
+    /// Whether there are no mistakes. There may be warnings.
     pub fn is_empty(&self) -> bool {
         self.mistakes.is_empty()
     }
@@ -164,7 +164,7 @@ impl Mistakes {
     }
 }
 
-/// The mistakes, one a line; warnings are shown by who wants them.
+/// The mistakes, one per line, without the warnings.
 impl Display for Mistakes {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.mistakes.iter().try_for_each(|mistake| writeln!(formatter, "{mistake}"))?;

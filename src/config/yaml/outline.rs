@@ -1,7 +1,7 @@
-//! Where each key of a file stands, for those who explain what a file says.
+//! The positions of all keys in a file, for explanations.
 //!
-//! A running gateway keeps none of it: a file is read a second time when somebody asks. This file
-//! judges nothing; a text with mistakes has an outline as far as it is YAML.
+//! A running gateway does not keep it: the file is read again when it is needed. Nothing is checked here; a text with
+//! mistakes has an outline as long as it is YAML.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -18,7 +18,7 @@ pub struct Outline {
     entries: BTreeMap<String, Entry>,
 }
 
-/// Where something stands, and what it says if it is a single value.
+/// The position of something, and its text if it is a single value.
 #[derive(Debug)]
 struct Entry {
     line: usize,
@@ -27,8 +27,8 @@ struct Entry {
 }
 
 impl Outline {
-    /// Reads a text. What stands below a pointer that `keep` does not want is left out, as are the
-    /// lines of everything else when there may be millions. `None` if the text is not YAML.
+    /// Reads a text. Everything below a pointer that `keep` rejects is left out, since there may be millions of
+    /// entries. `None` if the text is not YAML.
     pub fn read(file: &str, text: &str, keep: &dyn Fn(&str) -> bool) -> Option<Outline> {
         let file = Arc::from(file);
         let root = tree::parse(&file, 0, text, &mut Mistakes::default())?;
@@ -47,13 +47,13 @@ impl Outline {
         self.entries.get(pointer).map(|entry| entry.line)
     }
 
-    /// Where the pointer, or the nearest one above that is written, stands: its line and column, from 1.
+    /// The line and column, from 1, of the pointer or of the nearest one above that is written.
     pub fn place(&self, pointer: &str) -> (usize, usize) {
         let nearest = self.nearest(pointer).and_then(|(pointer, _)| self.entries.get(pointer));
         nearest.map_or((1, 1), |entry| (entry.line, entry.column))
     }
 
-    /// What a single value says.
+    /// The text of a single value.
     pub fn text(&self, pointer: &str) -> Option<&str> {
         self.entries.get(pointer)?.text.as_deref()
     }

@@ -1,4 +1,4 @@
-//! The way from the root of a file to a value in it, as messages show it.
+//! Paths from the root of a file to a value, as messages show them.
 
 use std::fmt::Write;
 

@@ -1,8 +1,8 @@
-//! Reads a tree of nodes into `serde` types: a `Deserializer` that reports in plain words.
+//! Reads a tree of nodes into `serde` types: a `Deserializer` whose errors are written for operators.
 //!
-//! Every failure is recorded at the innermost node around it, and no message shows a value of the
-//! file. This file does not build the tree (`tree.rs`) and does not define what a mistake is
-//! (`mistakes.rs`) or who keeps one from spreading (`written.rs`).
+//! Every error is recorded at the innermost node around it, and no message shows a value of the file. The tree is built
+//! in `tree.rs`, mistakes are defined in `mistakes.rs`, and the types that limit a mistake to its value are in
+//! `written.rs`.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -28,11 +28,10 @@ use crate::platform::pace;
 /// How a reference begins in a text.
 const REFERENCE: &str = "${";
 
-/// Makes the value of a text that has references in it, or says what is wrong with them.
+/// Resolves the references in a text, or says what is wrong with them.
 pub type Expand<'e> = &'e dyn Fn(&str) -> Result<String, String>;
 
-/// Deserializes a tree. `None` means that a mistake says why; with a value there can be mistakes
-/// as well.
+/// Deserializes a tree. `None` means that there is a mistake; with a value there can be mistakes as well.
 pub(super) fn deserialize<T: DeserializeOwned>(
     file: Arc<str>,
     root: &Node<'_>,
@@ -47,7 +46,7 @@ pub(super) fn deserialize<T: DeserializeOwned>(
     Some((value.ok()?, place))
 }
 
-/// A failure on its way up to the next node, which knows its place.
+/// An error on its way up to the next node, which knows its place.
 #[derive(Debug)]
 enum Error {
     /// Its mistake has been recorded.
@@ -112,14 +111,14 @@ impl de::Error for Error {
 /// What all readers of one file share.
 struct Context<'e> {
     file: Arc<str>,
-    /// What makes values of references, where there can be any.
+    /// Resolves references, if there can be any.
     expand: Option<Expand<'e>>,
-    /// Whether the time for a load is over.
+    /// Whether the time limit of the load is exceeded.
     ended: Cell<bool>,
     mistakes: RefCell<Mistakes>,
 }
 
-/// The way down to a node, kept on the stack so that it costs nothing until it is shown.
+/// The path to a node, kept on the stack so that it costs nothing until it is shown.
 enum Path<'a> {
     Root,
     Key(&'a Path<'a>, &'a Node<'a>),
@@ -156,15 +155,15 @@ struct Reader<'a> {
     node: &'a Node<'a>,
     path: &'a Path<'a>,
     context: &'a Context<'a>,
-    /// Whether a [`Written`](super::written::Written) around this very node keeps its failure already.
+    /// Whether a [`Written`](super::written::Written) directly around this node handles its error.
     kept: bool,
-    /// Whether the node is the key of a mapping, which is as it is written.
+    /// Whether the node is the key of a mapping, in which references are not resolved.
     is_key: bool,
 }
 
 impl<'a> Reader<'a> {
-    /// Deserializes the node and records what fails there. Every node is read through here, so
-    /// that each failure gets the place of the innermost node around it.
+    /// Deserializes the node and records errors there. Every node is read through this function, so that each error
+    /// gets the place of the innermost node around it.
     fn run<'de, S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Error> {
         pace::step();
         if pace::is_spent() {
@@ -173,7 +172,7 @@ impl<'a> Reader<'a> {
         seed.deserialize(self).map_err(|error| self.settle(error))
     }
 
-    /// Ends the reading of everything, and says so once.
+    /// Stops reading, and reports that once.
     fn end(self) -> Error {
         if self.context.ended.replace(true) {
             return Error::Recorded;
@@ -193,7 +192,7 @@ impl<'a> Reader<'a> {
         Error::Recorded
     }
 
-    /// A character of the value that references stand for, if nobody sees it.
+    /// An invisible character in the value of references, if there is one.
     fn hidden(self) -> Option<String> {
         match &self.node.kind {
             Kind::Scalar { text, .. } if text.contains(REFERENCE) => invisible(&self.context.expand?(text).ok()?),
@@ -208,13 +207,13 @@ impl<'a> Reader<'a> {
     }
 
     fn push(self, place: Place, what: String) {
-        // Nothing else runs while a mistake is added, so that the cell is always free.
+        // The cell is never borrowed at this point.
         if let Ok(mut mistakes) = self.context.mistakes.try_borrow_mut() {
             mistakes.push(place, what);
         }
     }
 
-    /// The failure of a node that is another kind of thing than is wanted.
+    /// The error for a node of the wrong kind.
     fn wrong<T>(self, wanted: &str, instead: impl Display) -> Result<T, Error> {
         let found = match &self.node.kind {
             Kind::Scalar { plain: true, text } if matches!(resolve(text), Resolved::Null) => {
@@ -236,7 +235,7 @@ impl<'a> Reader<'a> {
         };
         match self.context.expand {
             Some(expand) if !self.is_key && text.contains(REFERENCE) => match expand(text) {
-                // Quotes are needed around the braces.
+                // The reference was quoted because of its braces, so the type of the value is open.
                 Ok(value) => Ok((Cow::Owned(value), true)),
                 Err(what) => Error::open(what),
             },
@@ -254,7 +253,7 @@ impl<'a> Reader<'a> {
 
     /// A whole number in decimal digits within the bounds of its type.
     fn integer<N: TryFrom<i128> + Display>(self, lowest: N, highest: N) -> Result<N, Error> {
-        // The upper bound of a type of 64 bits is nobody's.
+        // The bounds of a 64-bit type are of no use in a message.
         let wide = size_of::<N>() > size_of::<u32>();
         let text = self.plain("a whole number")?;
         let digits = text.strip_prefix(['+', '-']).unwrap_or(&text);
@@ -266,7 +265,7 @@ impl<'a> Reader<'a> {
         }
         match text.parse::<i128>().ok().and_then(|number| N::try_from(number).ok()) {
             Some(number) => Ok(number),
-            // The key has its own range, which begins above 0 more often than not.
+            // The key has its own range, which often begins above 0.
             None if text.starts_with('-') => Error::open("is less than 0; write a number without a minus sign"),
             None if wide => Error::open("is out of range; write a smaller number"),
             None => Error::open(format!("is out of range; write a number from {lowest} to {highest}")),
@@ -286,7 +285,7 @@ impl<'a> Reader<'a> {
         visitor.visit_map(EntriesAccess { parent: self, entries: entries.iter(), value: None, skipped })
     }
 
-    /// Records a key that is not known, at the key itself.
+    /// Records an unknown key, at the key itself.
     fn report_unknown(self, key: &Node<'_>, known: &[&str]) {
         let path = Path::Key(self.path, key);
         let reader = Reader { node: key, path: &path, context: self.context, kept: false, is_key: false };
@@ -297,7 +296,7 @@ impl<'a> Reader<'a> {
 const AS_MAPPING: &str = "write `key: value` lines below it";
 const AS_LIST: &str = "write `- value` lines below it";
 
-/// Implements the methods that do the same as another one.
+/// Implements methods that do the same as another one.
 macro_rules! same {
     ($($method:ident $as_method:ident),*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -306,7 +305,7 @@ macro_rules! same {
     )*};
 }
 
-/// Implements the whole numbers, which differ in their bounds only.
+/// Implements the integers, which differ only in their bounds.
 macro_rules! integers {
     ($($method:ident $visit:ident $number:ident),*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -455,7 +454,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 }
 
-/// The one value inside a [`super::written::Written`]. `None` says that it failed and that this is recorded.
+/// The one value inside a [`super::written::Written`]. `None` means that it failed and was recorded.
 struct Single<'a>(Option<Reader<'a>>);
 
 impl<'de> SeqAccess<'de> for Single<'_> {
@@ -464,7 +463,7 @@ impl<'de> SeqAccess<'de> for Single<'_> {
         let Some(reader) = self.0.take() else { return Ok(None) };
         match (Reader { kept: true, ..reader }).run(seed) {
             Ok(value) => Ok(Some(value)),
-            // The outer one of two that stand for the same node shall be the bad one.
+            // If two of them are around the same node, the outer one is bad.
             Err(error) if reader.kept => Err(error),
             Err(_) => Ok(None),
         }
@@ -496,7 +495,7 @@ struct EntriesAccess<'a> {
     parent: Reader<'a>,
     entries: std::slice::Iter<'a, (Node<'a>, Rc<Node<'a>>)>,
     value: Option<(&'a Node<'a>, &'a Node<'a>)>,
-    /// Keys that have been reported already and would only fail again.
+    /// Keys that have been reported already.
     skipped: &'a HashSet<&'a str>,
 }
 

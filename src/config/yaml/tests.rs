@@ -1,4 +1,4 @@
-//! Tables of texts and the exact lines they are answered with, and texts broken in every way.
+//! Tables of texts and their exact messages, and randomly broken texts.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -60,7 +60,7 @@ struct Token {
     note: Written<String>,
 }
 
-/// A leaf that judges its own text.
+/// A value that checks its own text.
 #[derive(Debug, PartialEq)]
 struct Hash(String);
 
@@ -262,7 +262,7 @@ fn every_mistake_is_a_line() {
             &bomb,
             &["f:4:31: free.c[8]: makes the aliases of this file stand for more than 100000 values; use fewer aliases"],
         ),
-        (&alias_depth, &["f:64:11: free[62][0]: lies more than 64 levels deep; write it with fewer levels"]),
+        (&alias_depth, &["f:64:11: free[62][0]: is more than 64 levels deep; write it with fewer levels"]),
         (
             "listen: &a [x]\nmaybe: *a",
             &[
@@ -276,9 +276,9 @@ fn every_mistake_is_a_line() {
             &["f:1:129: \
             [0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0]\
             [0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0]: \
-            lies more than 64 levels deep; write it with fewer levels"],
+            is more than 64 levels deep; write it with fewer levels"],
         ),
-        (&deep_flow, &["f:1:256: lies more than 64 levels deep; write it with fewer levels"]),
+        (&deep_flow, &["f:1:256: is more than 64 levels deep; write it with fewer levels"]),
         // Documents and tags.
         (
             "listen: a\n---\nlisten: b\n",
@@ -286,10 +286,7 @@ fn every_mistake_is_a_line() {
         ),
         (
             "listen: !secret x\nfree: !x {}",
-            &[
-                "f:1:9: listen: has a tag that means nothing here; remove the tag",
-                "f:2:7: free: has a tag that means nothing here; remove the tag",
-            ],
+            &["f:1:9: listen: has an unknown tag; remove the tag", "f:2:7: free: has an unknown tag; remove the tag"],
         ),
         (
             "free: [!!int x, !!map [], !!seq {}]",
@@ -329,11 +326,11 @@ fn every_mistake_is_a_line() {
         ("listen: a\u{0}b", &["f:1:10: is a character that YAML does not allow; remove it"]),
         ("listen: %a", &["f:1:9: starts with a character that needs quotes; put the value in quotes"]),
         ("names: [a,", &["f:1:8: opens a list with `[` that is not closed; add the missing `]`"]),
-        ("listen: 'a' b", &["f:1:13: stands behind a closing quote; move it inside the quotes, or remove it"]),
-        ("listen: 'a'#b", &["f:1:12: has a `#` right behind a value; put a space before it, or quotes around both"]),
+        ("listen: 'a' b", &["f:1:13: comes after a closing quote; move it inside the quotes, or remove it"]),
+        ("listen: 'a'#b", &["f:1:12: has a `#` directly after a value; put a space before it, or quotes around both"]),
         (
             "{}\nlisten: a",
-            &["f:2:1: stands behind the end of everything above; indent it to belong there, or remove it"],
+            &["f:2:1: comes after the end of the document; indent it to belong to what is above, or remove it"],
         ),
         ("}", &["f:1:1: is a closing bracket without its opening one; remove it or open it before"]),
     ];
@@ -549,7 +546,7 @@ fn warnings_stand_apart_from_mistakes_and_both_have_a_limit() {
     assert_eq!((all.take_warnings().len(), all.warnings().count()), (MAX_TOLD, 0));
 }
 
-/// What people forget, with the place where it is to be mended.
+/// Common mistakes, with the place where they are to be fixed.
 #[test]
 fn what_is_to_be_mended_is_told_where_it_stands() {
     for (text, expected) in [
@@ -590,7 +587,7 @@ fn what_is_to_be_mended_is_told_where_it_stands() {
     }
 }
 
-/// A few bytes that stand for gigabytes.
+/// A few bytes that expand to gigabytes.
 #[test]
 fn aliases_are_bounded_by_the_text_that_they_stand_for() {
     let with = |length: usize, count: usize| {

@@ -1,8 +1,8 @@
-//! YAML text to a tree of nodes: each node knows its line and column.
+//! Parses YAML text to a tree of nodes with line and column.
 //!
-//! This file finds the mistakes that need no knowledge of what the file is for: text that is not
-//! YAML, keys written twice, tags, aliases and the limits. It does not know any target type
-//! (`yaml.rs`), and it keeps no paths: they follow from the way down to a node.
+//! It finds the mistakes that do not depend on what the file is for: text that is not YAML, repeated keys, tags,
+//! aliases and limits. It does not know any target type (`yaml.rs`) and keeps no paths, which follow from the position
+//! in the tree.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,23 +16,20 @@ use super::mistakes::{Mistakes, Place};
 use super::path::{push_index, push_key};
 use crate::platform::pace;
 
-/// The largest text that is read, in bytes: a file beyond it is not a configuration, and its
-/// tree would take many times its size.
+/// The largest text that is read, in bytes: the tree of a larger one would take too much memory.
 const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
-/// How many collections may lie inside each other: reading recurses once for each, and the
-/// stack must hold them all.
+/// The deepest nesting of collections: reading recurses once for each, which must fit on the stack.
 const MAX_DEPTH: usize = 64;
-/// How many nodes all aliases together may stand for: a few lines of aliases of aliases would
-/// otherwise stand for more nodes than can ever be read.
+/// The most nodes that all aliases together may expand to: a few lines with aliases of aliases could otherwise expand
+/// to any number.
 const MAX_ALIASED_NODES: usize = 100_000;
-/// How many bytes of text all aliases together may stand for: whatever is made of the values has them
-/// once for each.
+/// The most bytes of text that all aliases together may expand to: the compiled values have each copy separately.
 const MAX_ALIASED_BYTES: usize = 4 * 1024 * 1024;
-/// How many keys and values one text may have. With everything that is made of them at a time they take
-/// up to some 600 bytes each, so that this is a limit of less than 2 GiB to the memory of a load.
+/// The most keys and values of one text. With everything that is made from them at a time, each takes up to some 600
+/// bytes, so this limits the memory of a load to less than 2 GiB.
 const MAX_NODES: usize = 3_000_000;
 
-/// A value or key and where it is written (line and column count from 1).
+/// A value or key and its position (line and column from 1).
 pub(super) struct Node<'a> {
     pub line: usize,
     pub column: usize,
@@ -51,7 +48,7 @@ pub(super) enum Kind<'a> {
     Mapping(Vec<(Node<'a>, Rc<Node<'a>>)>),
 }
 
-/// What a plain scalar is by the core schema of YAML 1.2.
+/// The type of a plain scalar in the core schema of YAML 1.2.
 pub(super) enum Resolved {
     Null,
     Bool(bool),
@@ -76,7 +73,7 @@ pub(super) fn resolve(text: &str) -> Resolved {
     }
     for (prefix, radix) in [("0x", 16), ("0o", 8)] {
         if let Some(digits) = text.strip_prefix(prefix) {
-            // The standard library would take a sign here; the schema does not.
+            // The standard library would accept a sign here; the schema does not.
             let digits = digits.strip_prefix('+').map_or(digits, |_| "");
             return u64::from_str_radix(digits, radix).map_or(Resolved::Text, Resolved::Unsigned);
         }
@@ -94,8 +91,8 @@ pub(super) fn resolve(text: &str) -> Resolved {
     }
 }
 
-/// Reads the one document of a text, which stands behind so many lines of its file. `None` means that no tree could be built, and that at least
-/// one mistake says why; with a tree there can be mistakes as well.
+/// Parses the document in a text that begins after `lines_before` lines of its file. `None` means that no tree could be
+/// built, and that there is at least one mistake; with a tree there can be mistakes as well.
 pub(super) fn parse<'a>(
     file: &Arc<str>,
     lines_before: usize,
@@ -119,10 +116,10 @@ pub(super) fn parse<'a>(
     }
 }
 
-/// The text cannot be read any further, and a mistake says why.
+/// The text cannot be read further; the mistake is recorded.
 struct Stop;
 
-/// A finished node, with the measures of everything below it, aliases written out.
+/// A finished node, with the size of everything below it, including expanded aliases.
 struct Built<'a> {
     node: Rc<Node<'a>>,
     nodes: usize,
@@ -163,14 +160,14 @@ struct Key<'a> {
 
 struct Builder<'a, 'b> {
     file: &'b Arc<str>,
-    /// Lines of the file that stand before the text.
+    /// The lines of the file before the text.
     lines_before: usize,
     mistakes: &'b mut Mistakes,
     frames: Vec<Frame<'a>>,
     anchors: HashMap<usize, Built<'a>>,
-    /// Nodes that aliases stand for.
+    /// Nodes from expanded aliases.
     aliased: usize,
-    /// Bytes of texts that aliases stand for.
+    /// Bytes of text from expanded aliases.
     aliased_bytes: usize,
     /// Nodes so far.
     nodes: usize,
@@ -182,7 +179,7 @@ impl<'a> Builder<'a, '_> {
         if text.len() > MAX_TEXT_BYTES {
             return self.stop(1, 1, "is larger than 64 MiB; split it or remove what it does not need");
         }
-        // Some editors put a byte order mark first; it is no part of the text.
+        // Some editors write a byte order mark first; it is not part of the text.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         if let Some(Diagnosis { line, column, what }) = tab(text) {
             return self.stop(line.saturating_add(self.lines_before), column, &what);
@@ -237,12 +234,12 @@ impl<'a> Builder<'a, '_> {
         Ok(())
     }
 
-    /// Ends a text that takes more memory or time than a configuration does.
+    /// Stops at a text that needs more memory or time than allowed.
     fn within_limits(&mut self, line: usize, column: usize) -> Result<(), Stop> {
         self.nodes = self.nodes.saturating_add(1);
         if self.nodes > MAX_NODES {
-            let what = "comes after 3000000 keys and values, with which this file is read no further; write accounts \
-                        into files of their own that `include` names, one account a line";
+            let what = "comes after 3000000 keys and values, the most that are read from one file; move accounts \
+                to files that `include` names, one account per line";
             return self.stop(line, column, what);
         }
         if pace::is_spent() { self.stop(line, column, TOO_LONG) } else { Ok(()) }
@@ -254,7 +251,7 @@ impl<'a> Builder<'a, '_> {
             && text.is_empty()
             && let Some(name) = self.pending_name()
         {
-            // Nothing stands there: the parser points at whatever comes next, the key says more.
+            // The value is blank: the parser's position is that of the next item, so the key's is used.
             (line, column) = (name.line, name.column);
         }
         let bytes = text.len();
@@ -317,7 +314,7 @@ impl<'a> Builder<'a, '_> {
         Ok(())
     }
 
-    /// Puts a finished node where it belongs: into the collection around it, or at the root.
+    /// Adds a finished node to the collection around it, or sets it as the root.
     fn finish(&mut self, built: Built<'a>, anchor: usize, line: usize, column: usize) {
         let Built { node, nodes, bytes, depth } = built;
         if anchor != 0 {
@@ -361,7 +358,7 @@ impl<'a> Builder<'a, '_> {
         }
     }
 
-    /// Whether the text of a scalar decides its type, with a look at its tag.
+    /// Whether the text of a scalar decides its type, considering its tag.
     fn scalar_tag(&mut self, text: &str, plain: bool, tag: Option<&Tag>, line: usize, column: usize) -> bool {
         let Some(tag) = tag else { return plain };
         let resolved = resolve(text);
@@ -397,7 +394,7 @@ impl<'a> Builder<'a, '_> {
     }
 
     fn too_deep(&mut self, line: usize, column: usize) -> Result<(), Stop> {
-        self.stop(line, column, "lies more than 64 levels deep; write it with fewer levels")
+        self.stop(line, column, "is more than 64 levels deep; write it with fewer levels")
     }
 
     fn not_yaml(&mut self, text: &str, error: &ScanError) -> Result<(), Stop> {
@@ -406,7 +403,7 @@ impl<'a> Builder<'a, '_> {
             let (line, column) = self.position(marker);
             return self.too_deep(line, column);
         }
-        // The frames lag behind the place where the text breaks, so that no path is claimed.
+        // The frames may not match the position of the error, so no path is given.
         self.frames.clear();
         let (line, column) = (marker.line().max(1), marker.col().saturating_add(1));
         let Diagnosis { line, column, what } = diagnose(text, line, column, error.info());
@@ -418,7 +415,7 @@ impl<'a> Builder<'a, '_> {
         Err(Stop)
     }
 
-    /// The parser counts columns from 0, people from 1.
+    /// The parser counts columns from 0, messages from 1.
     fn position(&self, marker: Marker) -> (usize, usize) {
         (marker.line().max(1).saturating_add(self.lines_before), marker.col().saturating_add(1))
     }
@@ -441,13 +438,13 @@ impl<'a> Builder<'a, '_> {
     }
 }
 
-/// What is told where the time for a load is over.
-pub(super) const TOO_LONG: &str = "comes after two minutes of work, with which the configuration is read no further; \
-                                   split it, or write accounts one a line";
-const UNKNOWN_TAG: &str = "has a tag that means nothing here; remove the tag";
+/// The mistake for exceeding the time limit of a load.
+pub(super) const TOO_LONG: &str = "comes after two minutes of work, the most for one configuration; \
+    split it, or write one account per line";
+const UNKNOWN_TAG: &str = "has an unknown tag; remove the tag";
 const WRONG_TAG: &str = "does not fit its tag; remove the tag or correct the value";
 
-/// A key's own node and, if it cannot be used, what is wrong with it.
+/// The node of a key and, if it cannot be used, what is wrong with it.
 fn judge_key<'a>(
     node: &Node<'a>,
     lines: &mut HashMap<Cow<'a, str>, usize>,
@@ -469,7 +466,7 @@ fn judge_key<'a>(
         lines.insert(text.clone(), line);
         None
     };
-    // A key called `null` is a name like any other, not a blank.
+    // A key called `null` is a normal name, not a blank.
     let plain = *plain && !matches!(resolve(text), Resolved::Null);
     let kind = Kind::Scalar { text: text.clone(), plain };
     (Some(Node { line, column, kind }), complaint)

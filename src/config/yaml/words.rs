@@ -1,14 +1,14 @@
-//! The words of messages: keys as they are shown, the parser's and `serde`'s words in plain ones,
-//! and the known key that a mistyped one may stand for.
+//! The wording of messages: keys as they are shown, explanations of the errors of the parser and of
+//! `serde`, and suggestions for misspelt keys.
 //!
-//! This file does not decide what is a mistake (`tree.rs`, `reader.rs`).
+//! Mistakes are found in `tree.rs` and `reader.rs`.
 
 use serde::de::Expected;
 
-/// How many characters of a key a message shows, so that no line of output grows without bound.
+/// The most characters of a key in a message, which limits the length of lines.
 const MAX_SHOWN_KEY: usize = 64;
 
-/// A key as messages show it: cut, and without control characters.
+/// A key as messages show it: shortened, and without control characters.
 pub(super) fn shown(key: &str) -> String {
     if key.is_empty() {
         return String::from("\"\"");
@@ -31,8 +31,8 @@ pub(super) fn shown(key: &str) -> String {
     out
 }
 
-/// The first character of a text that nobody sees, with its place: one that is copied along, and then
-/// looked for in vain.
+/// The first invisible character of a text, with its position: it may have been copied by accident,
+/// and is hard to find.
 pub fn invisible(text: &str) -> Option<String> {
     let last = text.chars().count().saturating_sub(1);
     let (place, character) = text.chars().enumerate().find(|(place, character)| {
@@ -57,7 +57,7 @@ pub fn invisible(text: &str) -> Option<String> {
     Some(format!("U+{:04X} ({name}) at character {}", u32::from(character), place.saturating_add(1)))
 }
 
-/// What is wrong where the parser stopped, from its own words.
+/// What is wrong where the parser stopped, from its error message.
 pub(super) fn not_yaml(words: &str) -> String {
     match HINTS.iter().find(|(part, _)| words.contains(part)) {
         Some((_, what)) => String::from(*what),
@@ -65,7 +65,7 @@ pub(super) fn not_yaml(words: &str) -> String {
     }
 }
 
-/// What the parser's own words mean to somebody who writes a file.
+/// Explanations of the parser's error messages.
 const HINTS: [(&str, &str); 20] = [
     (
         "mapping values are not allowed",
@@ -89,9 +89,12 @@ const HINTS: [(&str, &str); 20] = [
     ("expected ',' or '}'", "breaks off a mapping in braces; add the missing `,` or `}`"),
     ("expected ',' or ']'", "breaks off a list in brackets; add the missing `,` or `]`"),
     ("expected node content", "has no value where one must be; write one, or remove what announces it"),
-    ("expected <document start>", "stands behind the end of everything above; indent it to belong there, or remove it"),
-    ("trailing content", "stands behind a closing quote; move it inside the quotes, or remove it"),
-    ("comments must be separated", "has a `#` right behind a value; put a space before it, or quotes around both"),
+    (
+        "expected <document start>",
+        "comes after the end of the document; indent it to belong to what is above, or remove it",
+    ),
+    ("trailing content", "comes after a closing quote; move it inside the quotes, or remove it"),
+    ("comments must be separated", "has a `#` directly after a value; put a space before it, or quotes around both"),
     ("illegal placement of ':'", "has a `:` where no key can stand; put the value in quotes"),
     ("unknown anchor", "is an alias for an anchor that is not written above; write the value out"),
     ("unexpected end of stream", "is a quoted text without its closing quote; add the quote"),
@@ -99,7 +102,7 @@ const HINTS: [(&str, &str); 20] = [
     ("escape", "has an escape that YAML does not know; correct it, or use single quotes"),
 ];
 
-/// What is wrong with a key that is not known, with the known key that it may stand for.
+/// The message about an unknown key, with a suggestion.
 pub(super) fn unknown_key(key: &str, known: &[&str]) -> String {
     match closest(key, known) {
         Some(candidate) => format!("is not a key here; did you mean `{candidate}`?"),
@@ -108,7 +111,7 @@ pub(super) fn unknown_key(key: &str, known: &[&str]) -> String {
     }
 }
 
-/// The known key that a mistyped one may stand for.
+/// The known key that was probably meant.
 pub fn closest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     let close = known
         .iter()
@@ -122,8 +125,8 @@ pub fn closest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     close.map(|(_, candidate)| candidate)
 }
 
-/// How many letters must be added, removed, replaced or swapped with their neighbour to make one
-/// word of another (optimal string alignment).
+/// The number of letters that must be added, removed, replaced or swapped with their neighbour to
+/// turn one word into another (optimal string alignment).
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut before_previous: Vec<usize> = Vec::new();
@@ -153,10 +156,10 @@ fn distance(one: &str, other: &str) -> usize {
     previous.last().copied().unwrap_or(usize::MAX)
 }
 
-/// How much of a written key is compared with the known ones, which are all shorter.
+/// The most characters of a key that are compared with the known ones, which are all shorter.
 const LONGEST_COMPARED: usize = 64;
 
-/// What a visitor of `serde` expects, in words that need no knowledge of Rust.
+/// What a visitor of `serde` expects, in words for operators.
 pub(super) fn in_plain_words(expected: &dyn Expected) -> String {
     let words = expected.to_string();
     match words.as_str() {

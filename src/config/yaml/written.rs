@@ -1,8 +1,6 @@
-//! Values that know where they are written, and keep a mistake to the value that has it, so that the
-//! rest is still read.
+//! Values that know where they are written, and limit a mistake to its value, so that the rest is still read.
 //!
-//! They have the marks by which the reader of nodes (`reader.rs`) knows them, and take the place of a
-//! value from it. They do not read a text themselves.
+//! The reader of nodes (`reader.rs`) recognizes them by their names, and passes them the place of the value.
 
 use std::cell::Cell;
 use std::fmt;
@@ -14,22 +12,21 @@ use serde::{Deserialize, Deserializer};
 
 use super::mistakes::{Mistakes, Place};
 
-/// The name by which [`Written`] makes itself known to the reader of nodes.
+/// The name by which the reader of nodes recognizes [`Written`].
 pub(super) const WRITTEN: &str = "$tollgate::Written";
 
-/// The name of a struct that is written as one value when that says enough; its visitor takes a text
-/// as well as a mapping.
+/// The name of a struct that can also be written as a single value; its visitor accepts a text as well as a mapping.
 pub const TEXT_OR_KEYS: &str = "$tollgate::TextOrKeys";
 
 thread_local! {
-    /// The place that the reader of nodes hands to the visitor of a [`Written`]. `serde` has no channel
-    /// for it. It is filled right before the visitor is called and emptied first thing there.
+    /// The place that the reader of nodes passes to the visitor of a [`Written`], since `serde` has no way to pass it.
+    /// It is set directly before the visitor is called, and taken first thing there.
     pub(super) static HANDED: Cell<Option<Place>> = const { Cell::new(None) };
 }
 
-/// The value of a key, and where it stands. A value that cannot be read is `Bad` and has its
-/// mistake recorded, so that its neighbours are still read. Formats other than [`read`](super::read)'s know no
-/// places: there it reads exactly as `T` does, and the place is the default one.
+/// The value of a key and its place. A value that cannot be read is `Bad` and its mistake is recorded, so that its
+/// neighbours are still read. Formats other than [`read`](super::read)'s have no places: there it is read exactly as
+/// `T`, with the default place.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Written<T> {
     /// The key is not written.
@@ -58,7 +55,7 @@ impl<T> Written<T> {
         }
     }
 
-    /// Where the value stands, if there is one.
+    /// The place of the value, if there is one.
     pub fn place(&self) -> Option<&Place> {
         match self {
             Written::Here(_, place) => Some(place),
@@ -116,7 +113,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Written<T> {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
                 let Some(place) = HANDED.take() else {
-                    // Another format, which shows what is inside at once.
+                    // Another format, without places.
                     let value = T::deserialize(SeqAccessDeserializer::new(access))?;
                     return Ok(Written::Here(value, Place::default()));
                 };
@@ -132,13 +129,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Written<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // A value of another kind is one mistake too, and must not end what is around it.
+        // A value of another kind is one mistake as well, and must not affect what is around it.
         let inside = Written::<EntriesInside<T>>::deserialize(deserializer)?;
         Ok(inside.take().map_or_else(Entries::default, |inside| inside.0))
     }
 }
 
-/// What [`Entries`] reads once it is known to keep its mistakes to itself.
+/// What [`Entries`] reads inside a `Written`.
 struct EntriesInside<T>(Entries<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for EntriesInside<T> {
@@ -167,13 +164,13 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for EntriesVisitor<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Listed<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // A value of another kind is one mistake too, and must not end what is around it.
+        // A value of another kind is one mistake as well, and must not affect what is around it.
         let inside = Written::<ListedInside<T>>::deserialize(deserializer)?;
         Ok(inside.take().map_or_else(Listed::default, |inside| inside.0))
     }
 }
 
-/// What [`Listed`] reads once it is known to keep its mistakes to itself.
+/// What [`Listed`] reads inside a `Written`.
 struct ListedInside<T>(Listed<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for ListedInside<T> {
