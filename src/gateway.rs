@@ -1,7 +1,7 @@
 //! The gateway: one request from its judged head to its outcome, over any version of HTTP.
 //!
-//! Read, admit, exchange, respond: this page is that story. How bytes come and go is `http1.rs`
-//! and `http2.rs`; the order of the checks is `admit.rs`.
+//! Admission, body, hold, exchange and response are called here, in this order. Reading and writing bytes is in
+//! `downstream/`; the order of the checks is in `policy/admit.rs`.
 
 pub(crate) mod refusal_log;
 pub(crate) mod settlement;
@@ -46,17 +46,17 @@ use crate::upstream::{Upstreams, translate};
 use snapshot::{Settings, Snapshot};
 use unsent::Unsent;
 
-/// How long an account's question for its balances waits for a ledger that another process has.
+/// How long a request for an account's balances waits while another process has the ledger.
 const BALANCES_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long what is left of a body that nobody wants is read, so that the connection can live on. The
-/// client has its answer already, and most have sent the body with the head.
+/// How long the rest of an unwanted body is read and discarded, so that the connection can be kept. The client has its
+/// answer already, and most have sent the body with the head.
 pub(crate) const DRAIN_ALLOWANCE: Duration = Duration::from_secs(1);
 
 /// Everything that connections share.
 pub struct Gateway {
     current: ArcSwap<Snapshot>,
-    /// Told of each snapshot that takes over.
+    /// Notified after each publish.
     published: Notify,
     ledger: Arc<Ledger>,
     arrivals: AcceptMetrics,
@@ -66,26 +66,26 @@ pub struct Gateway {
     clock: Clock,
     connections: AtomicUsize,
     requests: AtomicUsize,
-    /// Requests that were turned away before it was known what they were for.
+    /// Requests that were refused before their product was known.
     turned_away: AtomicU64,
-    /// Headroom for bodies that are judged on threads of their own.
+    /// Limits the bodies that are judged on separate threads.
     judging: Arc<Semaphore>,
     /// Bodies that were refused because judging them took too many steps.
     over_budget: AtomicU64,
     /// Bytes of answers that wait for clients of HTTP/2 to make room for them.
     pub(crate) unsent: Unsent,
-    /// Bytes of decoded heads of HTTP/2 that are in hands, as they stand in memory.
+    /// The memory of decoded HTTP/2 heads in bytes.
     pub(crate) heads: AtomicUsize,
     stopping: AtomicBool,
 }
 
-/// The side of a client that one request's story needs.
+/// What the gateway needs from the connection of a request.
 pub(crate) trait Downstream {
-    /// Reads the whole body, at most so many bytes, within the body's own allowance.
+    /// Reads the whole body, at most `limit` bytes, within the time limit of a body.
     fn read_body(&mut self, limit: usize) -> impl Future<Output = Result<(), Unanswered>> + Send;
     /// The body that was read.
     fn body(&self) -> &[u8];
-    /// Returns when the client has hung up.
+    /// Returns when the client has disconnected.
     fn gone(&mut self) -> impl Future<Output = ()> + Send;
 }
 
@@ -93,7 +93,7 @@ pub(crate) trait Downstream {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unanswered {
     Refused(Problem),
-    /// The client hung up: nobody is there to be answered.
+    /// The client disconnected, so there is nobody to answer.
     Gone,
 }
 
@@ -103,19 +103,19 @@ impl From<Problem> for Unanswered {
     }
 }
 
-/// What the connection must know of a request that was answered.
-// One for each request, on the stack of its connection: a box would cost each an allocation.
+/// The result of a request for its connection.
+// Not boxed, since that would cost each request an allocation.
 #[allow(clippy::large_enum_variant)]
 pub(crate) enum Answered<'g> {
     /// The response is in the sink, and its settlement goes with it.
     Written(Settlement<'g>),
-    /// There is no response, and nobody to send one to.
+    /// There is no response, since the client has disconnected.
     Gone,
 }
 
 impl Gateway {
-    /// A gateway for a policy. Nothing is bound or connected yet.
-    /// Its clock has run since `started`, and what it sees is reported to `telemetry`.
+    /// A gateway for a policy. Nothing is bound or connected yet. Its clock counts from `started`, and requests are
+    /// reported to `telemetry`.
     pub fn new(
         policy: Arc<Policy>,
         settings: Settings,
@@ -145,44 +145,44 @@ impl Gateway {
         }
     }
 
-    /// The number of open connections, in which each takes its place.
+    /// The count of open connections.
     pub(crate) fn connections(&self) -> &AtomicUsize {
         &self.connections
     }
 
-    /// The parts of the file descriptors that connections and requests may have.
+    /// The shares of the file descriptors for connections and requests.
     pub(crate) fn shares(&self, limits: &Limits) -> Shares {
         self.descriptors.shares(limits)
     }
 
-    /// Connections that did not get to their first request.
+    /// Counts of connections that ended before their first request.
     pub fn arrivals(&self) -> &AcceptMetrics {
         &self.arrivals
     }
 
-    /// What is in force at the moment.
+    /// The snapshot in force.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current.load_full()
     }
 
-    /// Puts a snapshot in force, at once and as a whole; the one before it comes back.
+    /// Puts a snapshot in force as a whole; returns the previous one.
     pub fn publish(&self, snapshot: Snapshot) -> Arc<Snapshot> {
         let before = self.current.swap(Arc::new(snapshot));
         self.published.notify_waiters();
         before
     }
 
-    /// The upstreams while they run.
+    /// The running upstreams.
     pub fn upstreams(&self) -> Arc<Upstreams<Connector>> {
         Arc::clone(self.snapshot().exchange.upstreams())
     }
 
-    /// Keeps the upstreams in the background for as long as it is polled: those that are in force.
+    /// Runs the background work of the upstreams in force for as long as it is polled.
     pub async fn keep_upstreams(&self, ready: impl FnOnce()) {
         let mut ready = Some(ready);
         loop {
             let mut published = std::pin::pin!(self.published.notified());
-            // Whatever is published from here on is heard of.
+            // From here on no notification is missed.
             published.as_mut().enable();
             let upstreams = self.upstreams();
             let first = ready.take();
@@ -194,56 +194,56 @@ impl Gateway {
         }
     }
 
-    /// Says that the process is to end: no further clients should be sent here.
+    /// Marks the process as stopping: no further clients should be sent here.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
     }
 
-    /// Whether the process is to end.
+    /// Whether the process is stopping.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// What requests report to.
+    /// The destinations to which requests report.
     pub fn telemetry(&self) -> &Telemetry {
         &self.telemetry
     }
 
-    /// How many requests are between the end of their head and the end of their answer.
+    /// The number of requests between the end of their head and the end of their answer.
     pub fn requests_in_flight(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// How many connections are open.
+    /// The number of open connections.
     pub fn open_connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// How many bodies were refused because judging them took too many steps.
+    /// The number of bodies that were refused because judging them took too many steps.
     pub fn bodies_over_budget(&self) -> u64 {
         self.over_budget.load(Ordering::Relaxed)
     }
 
-    /// How many requests were turned away unheard since this was asked the last time.
+    /// The number of requests that were refused unread since the last call.
     pub fn take_turned_away(&self) -> u64 {
         self.turned_away.swap(0, Ordering::Relaxed)
     }
 
-    /// The moment, by both clocks.
+    /// The current time of both clocks.
     pub(crate) fn now(&self) -> Now {
         self.clock.now()
     }
 
-    /// Takes a request's place among those in flight for as long as the guard lives. It has the less
-    /// room of what its connection has and the requests have.
+    /// Counts a request as in flight until the guard is dropped. Its headroom is the lesser of that of its connection
+    /// and that of requests.
     pub(crate) fn enter(&self, connection: Ingress, limits: &Limits) -> (Occupied<'_>, Ingress) {
         let (occupied, before) = Occupied::one_of(&self.requests);
         let headroom = Headroom::beside(before, self.descriptors.shares(limits).requests, limits.reserved_percent);
         (occupied, Ingress { headroom: connection.headroom.max(headroom), ..connection })
     }
 
-    /// What room a connection has by now. One that was accepted beyond a limit is looked at again for
-    /// each of its requests, and once there is room it has it for good.
+    /// The current headroom of a connection. One that was accepted beyond a limit is checked again for each of its
+    /// requests; once there is room, it keeps it.
     pub(crate) fn room_now(&self, headroom: Headroom, limits: &Limits) -> Headroom {
         match headroom {
             Headroom::Free => Headroom::Free,
@@ -254,14 +254,13 @@ impl Gateway {
         }
     }
 
-    /// Sees a request of which the head is complete, since a moment.
+    /// A record for a request whose head was complete at `since`.
     pub(crate) fn record<'r>(&'r self, snapshot: &'r Snapshot, lines: &Lines<'_>, since: Instant) -> RequestRecord<'r> {
         RequestRecord::of(&self.telemetry, &snapshot.tables, &snapshot.policy, lines, since)
     }
 
-    /// Answers a request whose head could be judged. `respond` writes the outcome into the
-    /// connection's sink, and is told whether the connection ends with it; it says how many bytes
-    /// the body has.
+    /// Answers a request whose head could be judged. `respond` writes the outcome to the connection's sink; it gets
+    /// whether the connection ends after it, and returns the bytes of the body.
     pub(crate) async fn answer<'g, D: Downstream>(
         &'g self,
         snapshot: &'g Snapshot,
@@ -276,7 +275,7 @@ impl Gateway {
         let mut trail = Trail::default();
         let now = self.now();
         let internal = Problem::new(Row::Internal, "a panic while the request was served");
-        // A fault of our own is an answer too, not a connection that closes in silence.
+        // A panic becomes an `internal` answer instead of a closed connection.
         let admitted = AssertUnwindSafe(|| admit(&mut Unobserved, policy, head, now, ingress, &mut trail));
         let turn = catch_unwind(admitted).unwrap_or(Err(internal));
         record.admitted(&trail, &head.lines);
@@ -342,8 +341,7 @@ impl Gateway {
         Settlement::new(Bill::nothing(&self.ledger), record)
     }
 
-    /// The body's turn, the credits' and the upstream's, all within the request's deadline. What is
-    /// held is given back on any way out but the last.
+    /// Body, hold and exchange, within the request's deadline. The hold is returned on every way out except the last.
     async fn look_up<'g, D: Downstream>(
         &'g self,
         snapshot: &'g Snapshot,
@@ -381,7 +379,7 @@ impl Gateway {
             record.asked();
             let (body, price) = answer?;
             let mut bill = Bill::new(&self.ledger, paid.into_hold(), price, context.transaction);
-            // Nothing is written for a client that is known to be gone: it would have to be taken back.
+            // No charge is written for a client that is known to have disconnected, since it would have to be refunded.
             if bill.is_written_first() && downstream.gone().now_or_never().is_some() {
                 return Err(Unanswered::Gone);
             }
@@ -394,7 +392,7 @@ impl Gateway {
         }
     }
 
-    /// Judges a whole body: here if that takes no time that others would notice, else on another thread.
+    /// Judges a whole body: here if that is fast enough not to delay others, else on another thread.
     async fn judge<'p>(
         &self,
         awaited: BodyAwaited<'p>,
@@ -412,8 +410,8 @@ impl Gateway {
         judged
     }
 
-    /// Judges a body on another thread, as soon as one is free. Once begun it is judged to the end, which the
-    /// budget bounds, and has its thread for as long.
+    /// Judges a body on another thread, as soon as one is free. Once begun, it is judged to the end and occupies its
+    /// thread until then; the budget limits the time.
     async fn judge_apart<'p>(&self, awaited: BodyAwaited<'p>, body: &[u8]) -> Result<Priced<'p>, Problem> {
         let internal = Problem::new(Row::Internal, "a body could not be judged on a thread of its own");
         let headroom = Arc::clone(&self.judging).acquire_owned().await.map_err(|_| internal)?;
@@ -422,13 +420,13 @@ impl Gateway {
         let (judged, headroom) = judging.await.map_err(|_| internal)?;
         let accepted = judged?;
         let priced = awaited.accept(&accepted);
-        // To take a large document apart takes long as well.
+        // Freeing a large document takes long as well.
         drop(tokio::task::spawn_blocking(move || drop((accepted, headroom))));
         Ok(priced)
     }
 }
 
-/// Bodies that are judged on threads of their own at the same time: half of the processors stay with requests.
+/// The most bodies that are judged on separate threads at the same time: half of the processors are left for requests.
 fn judging_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }

@@ -1,5 +1,4 @@
-//! The ledger: credits that are held, charged and granted, and written down so that a crash
-//! changes nothing that was promised.
+//! The ledger: credits are held, charged and granted, and recorded on disk so that they survive a crash.
 //!
 //! A request touches only the atomics of its credit account (`quota/credits.rs`) and a queue; one thread
 //! (`ledger/task.rs`) writes the file (`ledger/file.rs`). What a crash can cost:

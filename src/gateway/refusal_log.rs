@@ -1,9 +1,9 @@
-//! What operators see of single requests in the log.
+//! Log lines about single requests in the process log.
 //!
-//! A refusal that is the gateway's or an upstream's fault gets a line, unless its cause is logged for
-//! all requests together; of each row one a second, with a count of those left out, since whoever is
-//! refused can come again as fast as they can send. Nothing of a request's own bytes is logged: no
-//! token, number, header value or path; our words and ids alone.
+//! A refusal that is the gateway's or an upstream's fault gets a line, unless its cause is logged for all requests
+//! together. There is at most one line per row and second, with a count of those left out, since refused clients can
+//! retry at any rate. Nothing of a request's own bytes is logged: no token, number, header value or path, only the
+//! gateway's own texts and ids.
 
 use serde_json::Value;
 
@@ -13,14 +13,14 @@ use crate::policy::problem::messages::Words;
 use crate::policy::problem::{Fault, Problem, TABLE};
 use crate::policy::respond::Context;
 
-/// What the lines say they are about.
+/// The log target of the lines.
 const TARGET: &str = "tollgate::request";
 
-/// One for each row of the table, and one for all rows that a configuration adds.
+/// A limit for each row of the table, and one for all rows that a configuration adds.
 static REFUSALS: [OnceASecond; TABLE.len() + 1] = [const { OnceASecond::new() }; TABLE.len() + 1];
 
-/// Logs a refusal that an operator can do something about. `upstream_status` is what an upstream has
-/// answered; 0 if it has not.
+/// Logs a refusal that an operator can do something about. `upstream_status` is the status of the upstream's answer; 0
+/// without an answer.
 pub fn refused(context: &Context<'_, '_>, problem: Problem, upstream_status: u16) {
     let words = context.wording().words(problem.row);
     if words.fault == Fault::Client || problem == CANNOT_BE_USED {
@@ -29,13 +29,13 @@ pub fn refused(context: &Context<'_, '_>, problem: Problem, upstream_status: u16
     warn(context, words, problem, upstream_status);
 }
 
-/// Logs that a body was refused for the work that it would have been: somebody tries what bodies can cost, or a
-/// schema is dearer than its author knows.
+/// Logs that a body was refused because judging it took too many steps: either it is an attack, or the schema is more
+/// expensive than its author expects.
 pub fn over_budget(context: &Context<'_, '_>, problem: Problem) {
     warn(context, context.wording().words(problem.row), problem, 0);
 }
 
-/// Writes the line, unless its row has had one in this second.
+/// Writes the line, unless there was one for its row in this second.
 fn warn(context: &Context<'_, '_>, words: &Words, problem: Problem, upstream_status: u16) {
     let row = TABLE.iter().position(|definition| definition.row == problem.row).unwrap_or(TABLE.len());
     let Some(left_out) = REFUSALS.get(row).and_then(|kind| kind.admit(context.now.unix_seconds)) else {
@@ -56,7 +56,7 @@ fn warn(context: &Context<'_, '_>, words: &Words, problem: Problem, upstream_sta
     logging::warn(TARGET, problem.reason, &fields);
 }
 
-/// Says how many refusals were left out before a second and were not told of.
+/// Logs how many refusals before a second were left out and not reported yet.
 pub fn say_left_out(second: u64) {
     for (kind, definition) in REFUSALS.iter().zip(TABLE.iter().map(|definition| definition.slug).chain(["own"])) {
         let left_out = kind.take_left_out(second);

@@ -1,16 +1,16 @@
-//! The end of a request: what its answer costs, and the record of it, as one value.
+//! The end of a request: the bill for its answer and its record, as one value.
 //!
 //! A priced answer is due when its first byte, its headers included, is handed to the client's
 //! connection (contract, section 7). Until then a settlement that is dropped gives the hold back;
-//! from then on the charge stands, whatever the client does. How bytes are handed over is `http1.rs`
-//! and `http2.rs`.
+//! from then on the charge stands, whatever the client does. The bytes are handed over in
+//! `downstream/http1.rs` and `http2.rs`.
 
 use std::sync::Arc;
 
 use crate::ledger::bill::Bill;
 use crate::telemetry::request_record::RequestRecord;
 
-/// What is left to be done for a request whose answer is ready.
+/// What is left to do for a request whose answer is ready.
 #[must_use = "a request ends with its settlement"]
 pub(crate) struct Settlement<'g> {
     bill: Bill<'g>,
@@ -18,9 +18,9 @@ pub(crate) struct Settlement<'g> {
 }
 
 impl<'g> Settlement<'g> {
-    /// The settlement of an answer. A charge that had to be written before the answer leaves stands
-    /// from here on: a client that leaves in between cannot make the ledger grow by a charge and its
-    /// refund.
+    /// The settlement of an answer. A charge that was written before the answer stands from here
+    /// on: otherwise a client that disconnects now would add a charge and a refund to the ledger
+    /// each time.
     pub(crate) fn new(mut bill: Bill<'g>, record: RequestRecord<'g>) -> Settlement<'g> {
         if bill.is_written() {
             bill.fall_due();
@@ -39,17 +39,17 @@ impl<'g> Settlement<'g> {
         self.record.delivered();
     }
 
-    /// The answer was not taken whole. What was handed over stays charged, and a hold on an answer of
-    /// which nothing was handed over is given back.
+    /// The answer was not delivered completely. If a part of it was handed over, it stays charged;
+    /// otherwise the hold is returned.
     pub(crate) fn broken_off(self) {}
 
-    /// Whose answer it is; `None` for strangers, and for what was refused before the token was known.
+    /// The account; `None` for requests without a known token.
     pub(crate) fn account(&self) -> Option<&'g Arc<str>> {
         self.record.account()
     }
 
-    /// Whether the request was let in, so that it counts as one in flight until its answer is taken. A
-    /// refusal or a page does not: strangers can ask for those without end.
+    /// Whether the request was admitted, so that it counts as in flight until its answer was
+    /// received. A refusal or a page does not count: strangers can request any number of them.
     pub(crate) fn is_served_customer(&self) -> bool {
         self.account().is_some() && self.record.is_answered()
     }

@@ -1,28 +1,27 @@
-//! Bytes of answers that wait for clients of HTTP/2 to make room for them, shared by account.
+//! Limits the bytes of answers that wait for HTTP/2 clients to read them, shared by account.
 //!
-//! An account may have as many of them as are still free. So one alone can have half of all, two a third
-//! each, and one that comes has room however much the others withhold: a slow reader can take answers
-//! from nobody but itself. Strangers are one account together. Bytes that are shared among answers
-//! already, such as pages, are not counted at all.
+//! An account may use at most as many bytes as are still free. So one account alone can use half of all, two a third
+//! each, and there is always room for another account: a slow reader only affects itself. All requests without an
+//! account count as one account. Bytes that answers share, such as pages, are not counted.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Bytes of answers that wait for all clients together.
+/// The most bytes of waiting answers for all clients together.
 pub(crate) const MAX_UNSENT_BYTES_OF_ALL: usize = 16 * 1024 * 1024;
 
-/// What waits for the clients of all accounts.
+/// The waiting bytes of all accounts.
 #[derive(Debug, Default)]
 pub(crate) struct Unsent(Mutex<Shares>);
 
 #[derive(Debug, Default)]
 struct Shares {
     all: usize,
-    /// Only accounts that have something waiting; `None` are the strangers.
+    /// Only accounts with waiting bytes; `None` is for requests without an account.
     of: HashMap<Option<Arc<str>>, usize>,
 }
 
-/// Bytes that wait for a client of one account, for as long as this lives.
+/// Waiting bytes of one account, counted until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Share<'u> {
     unsent: &'u Unsent,
@@ -31,7 +30,7 @@ pub(crate) struct Share<'u> {
 }
 
 impl Unsent {
-    /// Lets so many bytes wait for an account; `None` when it has its share already.
+    /// Reserves bytes for an account; `None` if it would exceed its share.
     pub(crate) fn share(&self, account: Option<&Arc<str>>, bytes: usize) -> Option<Share<'_>> {
         let mut shares = self.shares();
         let own = shares.of.get(&account.cloned()).copied().unwrap_or(0);
@@ -39,7 +38,7 @@ impl Unsent {
         (own.saturating_add(bytes) <= free).then(|| self.count(&mut shares, account, bytes))
     }
 
-    /// The same for what may wait whatever else does.
+    /// The same without a limit.
     pub(crate) fn share_anyway(&self, account: Option<&Arc<str>>, bytes: usize) -> Share<'_> {
         self.count(&mut self.shares(), account, bytes)
     }
@@ -83,14 +82,14 @@ mod tests {
             let account: Option<Arc<str>> = (accounts > 1).then(|| format!("account-{accounts}").into());
             let before = held.len();
             held.extend(std::iter::from_fn(|| unsent.share(account.as_ref(), PIECE)));
-            // The share of one more among those who take all they can, of what the others left free.
+            // Another account that takes as much as it can gets its share of what the others left free.
             let had = (held.len() - before) * PIECE;
             assert_eq!(had, MAX_UNSENT_BYTES_OF_ALL >> accounts, "{accounts}");
         }
         assert!(held.len() * PIECE < MAX_UNSENT_BYTES_OF_ALL);
         held.clear();
         let shares = unsent.shares();
-        assert_eq!((shares.all, shares.of.len()), (0, 0), "nothing is remembered of those who have nothing waiting");
+        assert_eq!((shares.all, shares.of.len()), (0, 0), "accounts without waiting bytes are forgotten");
     }
 
     #[test]

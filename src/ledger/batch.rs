@@ -1,4 +1,4 @@
-//! What is written in one transaction: which rows stand for which charges, and in which order.
+//! The content of one transaction: which charges share a row, and the order of rows.
 
 use std::sync::Arc;
 
@@ -6,32 +6,32 @@ use super::entry::{Draft, FIRST_GRANT, Kind, Position, Reference};
 use super::order::{Charge, Stage};
 use crate::policy::credits::CreditAccount;
 
-/// Charges of one credit account in one batch that get a row each, with their Transaction-Ids; when there
-/// are more, they share one row.
+/// The most charges of one credit account in one batch that get a row each, with their Transaction-Ids; more than that
+/// share one row.
 const MAX_SINGLE_ROWS: usize = 16;
 
-/// What is written in one transaction.
+/// The content of one transaction.
 #[derive(Default)]
 pub struct Batch {
     pub position: Position,
     pub drafts: Vec<Draft>,
     pub charges: Vec<Charge>,
     pub first_grants: Vec<Arc<CreditAccount>>,
-    /// A credit account that is granted so much, or of which so much is taken back.
+    /// A credit account and the amount that is granted to it or taken from it.
     pub correction: Option<(Arc<CreditAccount>, i64)>,
 }
 
 impl Batch {
-    /// A batch of charges. `is_due` tells whether the first grant of a credit account is not written yet.
+    /// A batch of charges. `is_due` returns whether the first grant of a credit account has not been written yet.
     pub fn of_charges(
         position: Position,
         mut charges: Vec<Charge>,
         is_due: impl Fn(&Arc<CreditAccount>) -> bool,
     ) -> Batch {
-        // Nobody waits for these any more.
+        // Drops charges whose answer has been given up meanwhile.
         charges.retain(|charge| !matches!(&charge.stage, Stage::Waiting(waiting) if waiting.is_closed()));
-        // Equal credit accounts come to stand together, and what is given back before what may already be
-        // paid with it. A refund's own charge was written before, by another batch.
+        // Groups rows by credit account, refunds before charges that may use them. The charge of a refund was written
+        // by an earlier batch.
         charges.sort_by_key(|charge| (address(&charge.credit_account), !matches!(charge.stage, Stage::Undelivered)));
         let mut batch = Batch { position, ..Batch::default() };
         for group in charges.chunk_by(|one, other| address(&one.credit_account) == address(&other.credit_account)) {
@@ -47,7 +47,7 @@ impl Batch {
         batch
     }
 
-    /// Adds the first grant of a credit account, which has to stand before its other rows.
+    /// Adds the first grant of a credit account, which must come before its other rows.
     pub fn first_grant(&mut self, credit_account: &Arc<CreditAccount>) {
         let amount = i64::try_from(credit_account.first_grant).unwrap_or(i64::MAX);
         self.drafts.push(Draft {
@@ -60,7 +60,7 @@ impl Batch {
     }
 }
 
-/// A row with nothing but what every row has.
+/// A row with only the required members.
 pub fn draft(credit_account: &CreditAccount, kind: Kind, amount: i64) -> Draft {
     Draft {
         account: Arc::clone(&credit_account.account),
@@ -96,7 +96,7 @@ fn draft_of_several(charges: &[&Charge]) -> Option<Draft> {
     Some(Draft { lookups, ..draft(credit_account, Kind::Charge, -credits) })
 }
 
-/// What tells one credit account from another without comparing names.
+/// An address that identifies a credit account without comparing names.
 pub fn address(credit_account: &Arc<CreditAccount>) -> usize {
     Arc::as_ptr(credit_account).addr()
 }

@@ -1,4 +1,4 @@
-//! The bill for an answer: from the price that is known to the charge that is due.
+//! The bill for an answer: from its price to the charge.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::policy::credits::{CreditAccount, Hold, Receipt};
 use crate::policy::http::transaction_id::TransactionId;
 use crate::policy::problem::{Problem, Row};
 
-/// What an answer costs, and whom. Dropping it costs nobody anything until it has
-/// [fallen due](Bill::fall_due).
+/// The price of an answer and who pays it. A bill that is dropped before it has [fallen
+/// due](Bill::fall_due) is not charged.
 #[must_use = "a bill that is dropped is not charged"]
 pub struct Bill<'p> {
     ledger: &'p Ledger,
-    /// `None` for what costs nothing.
+    /// `None` if it costs nothing.
     due: Option<Due<'p>>,
     recorded: Option<Recorded>,
 }
@@ -29,12 +29,12 @@ struct Due<'p> {
 }
 
 impl<'p> Bill<'p> {
-    /// The bill for what costs nothing.
+    /// A bill over nothing.
     pub fn nothing(ledger: &'p Ledger) -> Bill<'p> {
         Bill { ledger, due: None, recorded: None }
     }
 
-    /// The bill for an answer that costs `price`; above what was held it is what was held.
+    /// The bill for an answer that costs `price`, limited to what was held.
     pub fn new(ledger: &'p Ledger, hold: Hold<'p>, price: u32, transaction: &TransactionId) -> Bill<'p> {
         let Some(credit_account) = hold.credit_account() else { return Bill::nothing(ledger) };
         if price > hold.amount() {
@@ -52,10 +52,10 @@ impl<'p> Bill<'p> {
         Some(Receipt { charged: *price, remaining: hold.left().saturating_add(given_back) })
     }
 
-    /// Waits until the charge is written, where that must come before the answer.
+    /// Waits until the charge is written, if that must happen before the answer.
     ///
     /// # Errors
-    /// `internal` when it cannot be written; nothing is charged then.
+    /// `internal` if it cannot be written; nothing is charged then.
     pub async fn record(&mut self) -> Result<(), Problem> {
         let Some(due) = self.due.as_ref().filter(|_| self.is_written_first()) else {
             return Ok(());
@@ -67,7 +67,7 @@ impl<'p> Bill<'p> {
         Ok(())
     }
 
-    /// Whether the charge has to be written before the answer leaves.
+    /// Whether the charge has to be written before the answer is sent.
     pub fn is_written_first(&self) -> bool {
         self.ledger.durability == Durability::Each && self.due.as_ref().is_some_and(|due| due.price > 0)
     }
@@ -88,7 +88,7 @@ impl<'p> Bill<'p> {
                 None => self.ledger.charge(credit_account, price, transaction, Stage::Delivered),
             }
         }
-        // Last, so that what was spent is held or on its way into the file at every moment.
+        // Last, so that at every moment the spent credits are held or in the queue to the file.
         hold.settle(price);
     }
 }

@@ -11,20 +11,20 @@ use crate::policy::credits::CreditAccount;
 use crate::policy::credits::balance::BalanceSnapshot;
 use crate::policy::http::transaction_id::TransactionId;
 
-/// The key of the row of a first grant, which no operator's key can be.
+/// The key of the row of a first grant, which operators cannot use.
 pub const FIRST_GRANT: &str = "first-grant";
 
-/// What a row is about.
+/// The kind of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Credits that were given or sold.
     Grant,
-    /// A correction of what was granted, up or down.
+    /// A correction up or down.
     Adjustment,
-    /// What lookups cost.
+    /// The price of lookups.
     Charge,
-    /// A charge that is taken back, because its answer was not delivered.
+    /// A refund of a charge whose answer was not delivered.
     Refund,
 }
 
@@ -39,13 +39,13 @@ impl Kind {
         }
     }
 
-    /// The kind with this word.
+    /// The kind for a word in the file.
     pub fn from_word(word: &str) -> Option<Kind> {
         [Kind::Grant, Kind::Adjustment, Kind::Charge, Kind::Refund].into_iter().find(|kind| kind.word() == word)
     }
 }
 
-/// One row: it is never changed once it is there.
+/// One row, which is never changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
     /// Grows from row to row.
@@ -57,27 +57,27 @@ pub struct Entry {
     pub kind: Kind,
     /// What it adds to the balance, in credits; charges are negative.
     pub amount: i64,
-    /// How many lookups a charge or refund is for.
+    /// The number of lookups that a charge or refund is for.
     pub lookups: i64,
-    /// Where it comes from: the Transaction-Id of one lookup, or the batch of several.
+    /// Its origin: the Transaction-Id of one lookup, or the batch of several.
     pub reference: String,
-    /// The key that makes it happen only once, if it has one.
+    /// Its idempotency key, if it has one.
     pub key: Option<String>,
     /// Who wrote it: `gateway`, `configuration`, or an operator's name.
     pub by: String,
-    /// Why, in the operator's words.
+    /// The reason, in the operator's words.
     pub why: String,
 }
 
-/// A balance at one moment, as operators are shown it. `granted` is always the sum of `balance`,
-/// `held` and `spent`.
+/// A balance at one moment, as operators see it. `granted` is always the sum of `balance`, `held`
+/// and `spent`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Statement {
     pub account: String,
     pub product: String,
-    /// What the next request can hold.
+    /// The available credits.
     pub balance: u64,
-    /// What requests in flight hold.
+    /// The credits that requests in flight hold.
     pub held: u64,
     pub spent: u64,
     pub granted: u64,
@@ -93,7 +93,7 @@ impl Statement {
     }
 }
 
-/// A row that is to be written.
+/// A row to write.
 #[derive(Clone, Debug)]
 pub struct Draft {
     pub account: Arc<str>,
@@ -107,7 +107,7 @@ pub struct Draft {
     pub why: String,
 }
 
-/// Where a row comes from.
+/// The origin of a row.
 #[derive(Clone, Debug)]
 pub enum Reference {
     /// The write that it is part of.
@@ -116,15 +116,15 @@ pub enum Reference {
     Transaction(TransactionId),
 }
 
-/// Which write the file has seen last: its number, and a random word that tells it from the write
-/// with this number in any other copy of the file.
+/// The last write in the file: its number, and a random nonce that distinguishes it from the write
+/// with this number in another copy of the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     pub batch: i64,
     pub nonce: i64,
 }
 
-/// A time as rows have it.
+/// A time in the format of rows.
 pub fn timestamp(unix_milliseconds: i64) -> Result<String, LedgerFault> {
     DateTime::from_timestamp_millis(unix_milliseconds)
         .map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true))

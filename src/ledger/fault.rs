@@ -1,15 +1,15 @@
-//! Why the ledger cannot be read or written, and how to mend it.
+//! Why the ledger cannot be read or written, and how to fix it.
 //!
-//! A fault says what to do in words of our own: SQLite's messages can hold names of accounts. Its cause
-//! is a number, SQLite's extended result code or the operating system's, with the words that belong
-//! to the number. Which file it is about is known to whoever tells of it.
+//! A fault says what to do in our own words, since SQLite's messages can contain names of accounts.
+//! Its cause is a number, SQLite's extended result code or an `errno`, with the standard text for
+//! the number. The caller adds the name of the file.
 
 use std::fmt;
 use std::io::ErrorKind;
 
 use rusqlite::ErrorCode;
 
-/// Why the ledger cannot be read or written, and how to mend it: one sentence without names, and its
+/// Why the ledger cannot be read or written, and how to fix it: one sentence without names, and its
 /// cause.
 #[derive(Clone, Copy, Debug)]
 pub struct LedgerFault {
@@ -19,10 +19,10 @@ pub struct LedgerFault {
     taken: bool,
 }
 
-/// What has told us of a fault.
+/// The source of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
-    /// Our own look at it.
+    /// Our own checks.
     Ourselves,
     /// SQLite, by an extended result code (sqlite.org/rescode.html).
     Database(i32),
@@ -51,7 +51,7 @@ impl LedgerFault {
 }
 
 impl PartialEq for LedgerFault {
-    /// Whether the same is to be done: a disk that is full can fail in several ways.
+    /// Equal if the same has to be done: a full disk, for example, causes several errors.
     fn eq(&self, other: &LedgerFault) -> bool {
         self.what == other.what
     }
@@ -77,22 +77,20 @@ impl fmt::Display for LedgerFault {
 impl From<rusqlite::Error> for LedgerFault {
     fn from(error: rusqlite::Error) -> LedgerFault {
         let Some(found) = error.sqlite_error() else {
-            return LedgerFault::new(
-                "the database has answered what was not asked; the file may be of another program",
-            );
+            return LedgerFault::new("the database returned unexpected data; the file may belong to another program");
         };
         let what = match found.code {
-            ErrorCode::DiskFull => "the disk is full; make room on it",
-            ErrorCode::ReadOnly => "the file cannot be written; give this user the right to write it",
+            ErrorCode::DiskFull => "the disk is full; free some space",
+            ErrorCode::ReadOnly => "the file cannot be written; allow this user to write it",
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
                 "another program has locked the ledger; let it finish"
             }
-            ErrorCode::DatabaseCorrupt => "the file is damaged; put a sound copy of the ledger back",
-            ErrorCode::NotADatabase => "the file is no ledger; name another file, or put the ledger back",
-            ErrorCode::CannotOpen => "the file cannot be opened; check that its directory is there and its rights",
-            ErrorCode::PermissionDenied => "this user may not open the file; mend its rights",
-            ErrorCode::SystemIoFailure => "the disk does not read or write; look at its health",
-            ErrorCode::OutOfMemory => "there is no memory left for the database; free some",
+            ErrorCode::DatabaseCorrupt => "the file is damaged; put an intact copy of the ledger back",
+            ErrorCode::NotADatabase => "the file is not a ledger; name another file, or put the ledger back",
+            ErrorCode::CannotOpen => "the file cannot be opened; check its directory and its permissions",
+            ErrorCode::PermissionDenied => "this user may not open the file; fix its permissions",
+            ErrorCode::SystemIoFailure => "the disk cannot read or write; check its health",
+            ErrorCode::OutOfMemory => "there is not enough memory for the database; free some",
             ErrorCode::ConstraintViolation => "a row breaks a rule of the ledger",
             _ => "the database has failed; look at the file with the sqlite3 program",
         };
@@ -103,11 +101,11 @@ impl From<rusqlite::Error> for LedgerFault {
 impl From<std::io::Error> for LedgerFault {
     fn from(error: std::io::Error) -> LedgerFault {
         let fault = LedgerFault::new(match error.kind() {
-            ErrorKind::NotFound => "its directory is not there; make it",
-            ErrorKind::PermissionDenied => "this user may not open the file; mend its rights",
-            ErrorKind::ReadOnlyFilesystem => "the file cannot be written; give this user the right to write it",
-            ErrorKind::StorageFull => "the disk is full; make room on it",
-            _ => "the disk does not read or write; look at its health",
+            ErrorKind::NotFound => "its directory does not exist; make it",
+            ErrorKind::PermissionDenied => "this user may not open the file; fix its permissions",
+            ErrorKind::ReadOnlyFilesystem => "the file cannot be written; allow this user to write it",
+            ErrorKind::StorageFull => "the disk is full; free some space",
+            _ => "the disk cannot read or write; check its health",
         });
         error.raw_os_error().map_or(fault, |number| fault.caused_by(Cause::System(number)))
     }
@@ -122,14 +120,14 @@ mod tests {
         let database = |code| LedgerFault::from(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None));
         let system = |number| LedgerFault::from(std::io::Error::from_raw_os_error(number));
         for (fault, words) in [
-            (database(778), &["look at its health", "SQLite 778", "I/O"][..]),
-            (database(1034), &["look at its health", "SQLite 1034"]),
-            (database(13), &["the disk is full; make room on it", "SQLite 13"]),
-            (database(1544), &["give this user the right to write it", "SQLite 1544"]),
+            (database(778), &["check its health", "SQLite 778", "I/O"][..]),
+            (database(1034), &["check its health", "SQLite 1034"]),
+            (database(13), &["the disk is full; free some space", "SQLite 13"]),
+            (database(1544), &["allow this user to write it", "SQLite 1544"]),
             (database(526), &["cannot be opened", "SQLite 526"]),
-            (system(28), &["the disk is full; make room on it", "os error 28"]),
-            (system(13), &["mend its rights", "os error 13"]),
-            (system(5), &["look at its health", "os error 5"]),
+            (system(28), &["the disk is full; free some space", "os error 28"]),
+            (system(13), &["fix its permissions", "os error 13"]),
+            (system(5), &["check its health", "os error 5"]),
             (LedgerFault::new("some words"), &["some words"]),
         ] {
             let told = fault.to_string();

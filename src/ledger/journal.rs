@@ -1,11 +1,11 @@
-//! Whether the journal (`-wal`) beside a database belongs to it, found out before SQLite writes a
-//! byte of it into the database.
+//! Checks whether the journal (`-wal`) beside a database belongs to it, before SQLite writes a byte
+//! of it into the database.
 //!
-//! SQLite itself lays whatever stands in a journal over whatever database it finds beside it. With an
-//! older copy of the database that makes a mixture that neither of them was. So each journal says with
-//! its first transaction which write the database had seen last when the journal began (its base), in
-//! the row that has the number of the last write itself. A database fits if it is at the base, or at
-//! any later write of the same journal: all pages that have changed since are in the journal.
+//! SQLite applies any journal to any database that it finds beside it. With an older copy of the
+//! database, the result is a mixture of both. So the first transaction of each journal records the
+//! last write in the database before the journal began (its base), in the row that also has the
+//! number of the last write. A database fits if it is at the base, or at any later write of the
+//! same journal: all pages that have changed since are in the journal.
 
 use std::path::Path;
 
@@ -14,23 +14,24 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::entry::Position;
 
-/// Characters of a path that mean something else in SQLite's file names with parameters.
+/// Characters of a path that have a special meaning in SQLite's URI file names.
 const NOT_IN_NAMES: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#');
 
-/// What a database says of itself.
+/// The position of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// The write that it has seen last.
+    /// Its last write.
     pub position: Position,
-    /// The last write before its newest journal began; `None` in ledgers from before that was noted.
+    /// The last write before its newest journal began; `None` in older ledgers, which do not record
+    /// it.
     pub base: Option<Position>,
 }
 
 impl Standing {
-    /// Reads it with the journal, if the connection is one that has it.
+    /// Reads it through a connection, which includes the journal.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Errors of the database.
     pub fn of(connection: &Connection) -> rusqlite::Result<Standing> {
         let position = |first: &str, second: &str| {
             let query = format!("SELECT {first}, {second} FROM position");
@@ -40,8 +41,8 @@ impl Standing {
         Ok(Standing { position: position("batch", "nonce")?, base })
     }
 
-    /// Reads it from the database file alone, as if it had no journal, and without changing either;
-    /// `None` if that cannot be read, as after a crash while the journal was written into it.
+    /// Reads it from the database file without its journal, and without changing either; `None` if
+    /// that is not possible, as after a crash during a checkpoint.
     pub fn of_file_alone(real_name: &Path) -> Option<Standing> {
         let name = percent_encode(real_name.as_os_str().as_encoded_bytes(), NOT_IN_NAMES);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
@@ -49,36 +50,36 @@ impl Standing {
         Standing::of(&connection).ok()
     }
 
-    /// Whether a journal that leads from a database to `self` belongs to a database that stands at
-    /// `file` without it.
+    /// Whether the journal belongs to the database. `self` is the position with the journal, `file`
+    /// the one without it.
     pub fn follows(&self, file: &Standing) -> bool {
         if self.position == file.position {
             return true;
         }
         let Some(base) = self.base else {
-            // An earlier version has written the journal: it says nothing of its database.
+            // An earlier version has written the journal, without a base.
             return true;
         };
         let same_journal = file.base == Some(base) && (base.batch..=self.position.batch).contains(&file.position.batch);
-        // The base was noted for the first time by this very journal.
+        // This journal recorded a base for the first time.
         let first = file.base.is_none() && base == Position::default();
         file.position == base || same_journal || first
     }
 }
 
-/// Whether the ledger has room for the base.
+/// Whether the ledger has columns for the base.
 ///
 /// # Errors
-/// Those of the database.
+/// Errors of the database.
 pub fn knows_base(connection: &Connection) -> rusqlite::Result<bool> {
     let query = "SELECT 1 FROM pragma_table_info('position') WHERE name = 'base_batch'";
     Ok(connection.query_row(query, [], |_| Ok(())).optional()?.is_some())
 }
 
-/// Makes room for the base in a ledger from before it was noted. Earlier versions do not mind it.
+/// Adds the columns for the base to an older ledger. Earlier versions ignore them.
 ///
 /// # Errors
-/// Those of the database.
+/// Errors of the database.
 pub fn make_room(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "BEGIN IMMEDIATE; \
@@ -88,10 +89,10 @@ pub fn make_room(connection: &Connection) -> rusqlite::Result<()> {
     )
 }
 
-/// Notes the base, as the first transaction of a journal.
+/// Records the base, as the first transaction of a journal.
 ///
 /// # Errors
-/// Those of the database.
+/// Errors of the database.
 pub fn begin(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute("UPDATE position SET base_batch = batch, base_nonce = nonce", [])?;
     Ok(())

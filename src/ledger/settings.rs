@@ -1,13 +1,13 @@
-//! How the ledger is kept, as the configuration says.
+//! The settings of the ledger.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where the books are kept.
+/// Where the ledger is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Storage {
     File(PathBuf),
-    /// In memory: gone with the process.
+    /// In memory, until the process ends.
     Memory,
 }
 
@@ -20,7 +20,7 @@ impl fmt::Display for Storage {
     }
 }
 
-/// When a charge is on the disk.
+/// When a charge is written to the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// Some milliseconds after its answer.
@@ -29,7 +29,7 @@ pub enum Durability {
     Each,
 }
 
-/// How the ledger is kept.
+/// The settings of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerSettings {
     pub place: Storage,

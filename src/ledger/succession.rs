@@ -1,11 +1,11 @@
-//! The ledger goes from one process to its successor, while requests of both cost credits.
+//! Hands the ledger over to a successor, while requests of both processes cost credits.
 //!
-//! The file has one owner at a time. The process before lets it go at once and does not wait for its
-//! last requests: it says what they hold, which its successor holds for it, and from then on it
-//! sends its charges there, and asks there for what further requests of its clients need. Whatever
-//! is still held for it when it has ended is given back. So nothing is sold twice at any moment,
-//! and requests wait for milliseconds instead of for the slowest of them. The side that lets go is
-//! [`SuccessorLink`], the side that takes over [`PredecessorHolds`].
+//! The file has one owner at a time. The predecessor releases it at once, without waiting for its
+//! last requests: it reports what they hold, which the successor then holds for it. From then on it
+//! sends its charges to the successor, and requests holds for its further requests from it. When it
+//! has ended, what is still held for it is returned. So no credit is sold twice at any moment, and
+//! requests wait for milliseconds instead of for the slowest request. The predecessor's side is
+//! [`SuccessorLink`], the successor's side [`PredecessorHolds`].
 
 use std::collections::HashMap;
 use std::sync::atomic::{Ordering, fence};
@@ -23,32 +23,32 @@ use crate::platform::channel::Channel;
 use crate::policy::credits::CreditAccount;
 use crate::policy::http::transaction_id::TransactionId;
 
-/// How long a successor waits for the file before it tries to open it all the same.
+/// How long a successor waits for the file before it tries to open it anyway.
 const INHERITANCE_PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the process before says, in this order: what is held, that the file is free, the rest.
+/// Messages of the predecessor, in this order: what is held, that the file is released, the rest.
 #[derive(Debug, Serialize, Deserialize)]
 enum ToSuccessor {
-    /// Requests in flight hold so much.
+    /// Requests in flight hold this many credits.
     Held(Name, u64),
     Free,
-    /// A request needs so much.
+    /// A request needs a hold of this many credits.
     Hold(u64, Name, u32),
-    /// A charge; with a number if somebody waits until it is written.
+    /// A charge; with a number if its answer waits until it is written.
     Charge(Option<u64>, Name, u32, String),
-    /// A charge that was written is taken back.
+    /// A refund of a charge that was written.
     Refund(Name, u32, String),
 }
 
-/// What its successor says.
+/// Messages of the successor.
 #[derive(Debug, Serialize, Deserialize)]
 enum FromSuccessor {
-    /// So much is held for it, and what is left beside it; `None` if there was too little.
+    /// The credits are held, and this many are left; `None` if there were too few.
     Held(u64, Option<u64>),
     Recorded(u64),
 }
 
-/// A credit account, as another process knows it.
+/// The name of a credit account, for another process.
 #[derive(Debug, Serialize, Deserialize)]
 struct Name {
     account: String,
@@ -61,21 +61,21 @@ impl Name {
     }
 }
 
-/// The successor, as the process before sees it. Only the ledger's task sends.
+/// The predecessor's link to its successor. Only the ledger's task sends.
 pub struct SuccessorLink {
     line: Channel,
     next: u64,
     asked: Arc<Mutex<HoldRequest>>,
 }
 
-/// What the successor was asked and has not answered yet.
+/// Requests that the successor has not answered yet.
 #[derive(Default)]
 struct HoldRequest {
     holds: HashMap<u64, PendingHold>,
     charges: HashMap<u64, (Charge, oneshot::Sender<Recorded>)>,
 }
 
-/// A request's wish for credits.
+/// A request for a hold.
 struct PendingHold {
     credit_account: Arc<CreditAccount>,
     credits: u32,
@@ -83,10 +83,10 @@ struct PendingHold {
 }
 
 impl SuccessorLink {
-    /// Tells a successor what is held, and that the file is free.
+    /// Reports to a successor what is held, and that the file is released.
     ///
     /// # Errors
-    /// When it is gone.
+    /// If it has ended.
     pub(super) fn inform(
         line: Channel,
         held: &[(Arc<CreditAccount>, u64)],
@@ -104,7 +104,7 @@ impl SuccessorLink {
         Ok(SuccessorLink { line, next: 0, asked })
     }
 
-    /// Asks for credits that a request of this process is to hold.
+    /// Requests a hold for a request of this process.
     pub(super) fn borrow(
         &mut self,
         credit_account: Arc<CreditAccount>,
@@ -114,12 +114,12 @@ impl SuccessorLink {
         let (number, name) = (self.number(), Name::of(&credit_account));
         locked(&self.asked).holds.insert(number, PendingHold { credit_account, credits, told });
         if self.line.send(&ToSuccessor::Hold(number, name, credits), None).is_err() {
-            // Whoever waits learns it from the sender that is dropped.
+            // Dropping the sender informs the request that waits.
             locked(&self.asked).holds.remove(&number);
         }
     }
 
-    /// Passes a charge on.
+    /// Sends a charge to the successor.
     pub(super) fn charge(&mut self, charge: Charge) {
         let Charge { credit_account, credits, transaction, stage } = charge;
         let (name, text) = (Name::of(&credit_account), transaction.as_str().to_owned());
@@ -138,7 +138,7 @@ impl SuccessorLink {
             }
         };
         if sent.is_err() {
-            log::error!(target: "tollgate::ledger", "a charge is lost, because the process that took over is gone");
+            log::error!(target: "tollgate::ledger", "a charge is lost, because the successor has ended");
         }
     }
 
@@ -148,7 +148,7 @@ impl SuccessorLink {
     }
 }
 
-/// Takes the successor's answers until it is gone.
+/// Receives the successor's answers until it has ended.
 fn listen(line: &Channel, asked: &Mutex<HoldRequest>, orders: &Sender<LedgerCommand>, shared: &Arc<Shared>) {
     while let Ok(Some((said, _))) = line.receive::<FromSuccessor>() {
         match said {
@@ -156,14 +156,14 @@ fn listen(line: &Channel, asked: &Mutex<HoldRequest>, orders: &Sender<LedgerComm
                 let Some(PendingHold { credit_account, credits, told }) = locked(asked).holds.remove(&number) else {
                     continue;
                 };
-                // Nobody else grants in a process that has let its file go.
+                // Nothing else grants credits in a process that has released its file.
                 let left = left.filter(|_| credit_account.balance().grant(u64::from(credits)));
                 let _ = told.send(left);
             }
             FromSuccessor::Recorded(number) => {
                 let Some((charge, waiting)) = locked(asked).charges.remove(&number) else { continue };
                 let recorded = Recorded { charge: Some(charge), orders: orders.clone(), shared: Arc::clone(shared) };
-                // Proof that reaches nobody takes the charge back.
+                // If nobody receives the proof, dropping it refunds the charge.
                 let _ = waiting.send(recorded);
             }
         }
@@ -171,22 +171,22 @@ fn listen(line: &Channel, asked: &Mutex<HoldRequest>, orders: &Sender<LedgerComm
     *locked(asked) = HoldRequest::default();
 }
 
-/// What a successor keeps for the process before it.
+/// What the successor holds for its predecessor.
 #[derive(Clone)]
 pub struct PredecessorHolds(Arc<Mutex<Kept>>);
 
 #[derive(Default)]
 struct Kept {
-    /// What is to be held once the balances are known.
+    /// The holds to make once the balances are known.
     announced: Vec<(Name, u64)>,
     /// What is held, by the credit account's address.
     held: HashMap<usize, (Arc<CreditAccount>, u64)>,
-    /// The process before has ended.
+    /// The predecessor has ended.
     closed: bool,
 }
 
 impl PredecessorHolds {
-    /// Waits until the process before has let the file go, or is gone.
+    /// Waits until the predecessor has released the file, or has ended.
     pub(super) fn await_from(line: &Channel) -> PredecessorHolds {
         let mut kept = Kept::default();
         let patience = line.set_patience(Some(INHERITANCE_PATIENCE));
@@ -199,13 +199,13 @@ impl PredecessorHolds {
             Ok(Some((ToSuccessor::Free, _))) => {}
             Ok(Some(_) | None) => kept.closed = true,
             Err(error) => {
-                log::error!(target: "tollgate::ledger", "the process before this one does not let the ledger go: {error}");
+                log::error!(target: "tollgate::ledger", "the predecessor does not release the ledger: {error}");
             }
         }
         PredecessorHolds(Arc::new(Mutex::new(kept)))
     }
 
-    /// Holds what was announced, now that balances are known. Before anybody else can.
+    /// Makes the announced holds, now that balances are known, before any request can hold credits.
     pub(super) fn hold(&self, register: &BalanceIndex) {
         let mut kept = locked(&self.0);
         let announced = std::mem::take(&mut kept.announced);
@@ -214,14 +214,15 @@ impl PredecessorHolds {
         }
         for (Name { account, product }, credits) in announced {
             if let Some(credit_account) = register.find(&account, &product) {
-                // A charge can be written and still be held: then there is less left than was said.
+                // A charge can be written and still be held; then fewer credits are available than
+                // announced.
                 let credits = u32::try_from(credits.min(credit_account.balance().available())).unwrap_or(u32::MAX);
                 kept.hold(credit_account, credits);
             }
         }
     }
 
-    /// Serves the process before until it has ended.
+    /// Serves the predecessor until it has ended.
     pub(super) fn serve(
         self,
         line: Channel,
@@ -231,7 +232,8 @@ impl PredecessorHolds {
     ) {
         let (recorded, waiting) = std::sync::mpsc::channel::<(u64, oneshot::Receiver<Recorded>)>();
         let Ok(answers) = line.another().and_then(|answers| line.set_patience(None).map(|()| answers)) else { return };
-        // Charges are written in the order they came, so that one can be waited for after the other.
+        // Charges are written in the order in which they arrive, so they can be awaited one after
+        // the other.
         std::thread::spawn(move || {
             for (number, written) in waiting {
                 if let Ok(mut proof) = written.blocking_recv()
@@ -248,7 +250,7 @@ impl PredecessorHolds {
                         let credit_account = register.find(&name.account, &name.product);
                         let left = credit_account
                             .and_then(|credit_account| self.lend(credit_account, credits, &orders, &shared));
-                        // A process that is gone needs no answer.
+                        // Fails if the predecessor has ended, which then needs no answer.
                         let _ = line.send(&FromSuccessor::Held(number, left), None);
                     }
                     ToSuccessor::Charge(number, name, credits, text) => {
@@ -270,8 +272,8 @@ impl PredecessorHolds {
         });
     }
 
-    /// Holds credits for the process before: what is left beside them. When a further process has the
-    /// file already, it is asked.
+    /// Holds credits for the predecessor; returns what is left. If a further successor has the file
+    /// already, the request is passed on to it.
     fn lend(
         &self,
         credit_account: &Arc<CreditAccount>,
@@ -281,7 +283,7 @@ impl PredecessorHolds {
     ) -> Option<u64> {
         if shared.standing() == BalanceState::Usable {
             let held = locked(&self.0).hold(credit_account, credits);
-            // Either whoever hands the ledger over sees this hold, or this sees that it is handed over.
+            // Either the handover sees this hold, or this sees the handover.
             fence(Ordering::SeqCst);
             if shared.standing() != BalanceState::HandedOver {
                 return held.then(|| credit_account.balance().available());
@@ -296,7 +298,7 @@ impl PredecessorHolds {
         locked(&self.0).hold(credit_account, credits).then_some(left)
     }
 
-    /// A charge of the process before, on its way into the file.
+    /// Queues a charge of the predecessor.
     #[expect(clippy::too_many_arguments, reason = "one message, and where it goes")]
     fn take(
         &self,
@@ -309,7 +311,7 @@ impl PredecessorHolds {
         shared: &Shared,
     ) {
         let Some(transaction) = TransactionId::parse(text) else { return };
-        // Who is no longer in the configuration still pays for what was delivered.
+        // An account that is not in the configuration any more still pays for what was delivered.
         let gone = || Arc::new(CreditAccount::new(name.account.as_str().into(), name.product.as_str().into(), 0));
         let known = register.find(&name.account, &name.product).map(Arc::clone);
         let credit_account = known.as_ref().map_or_else(gone, Arc::clone);
@@ -319,7 +321,7 @@ impl PredecessorHolds {
                 Stage::Delivered | Stage::Waiting(_) => locked(&self.0).spend(&credit_account, credits),
             }
         }
-        // Without a task there are no books to put in order.
+        // Fails only without a task, when there is no ledger.
         let _ = shared.send(orders, Charge { credit_account, credits, transaction, stage });
     }
 }
@@ -334,14 +336,14 @@ impl Kept {
         held
     }
 
-    /// Spends what was held; what was not held is taken from what is available.
+    /// Spends held credits; if there are too few, the rest is taken from the available ones.
     fn spend(&mut self, credit_account: &Arc<CreditAccount>, credits: u32) {
         let missing = match self.held.get(&address(credit_account)) {
             Some((_, sum)) => u64::from(credits).saturating_sub(*sum),
             None => u64::from(credits),
         };
         if missing > 0 && !self.hold(credit_account, u32::try_from(missing).unwrap_or(u32::MAX)) {
-            log::error!(target: "tollgate::ledger", "a charge of the process before this one was not covered");
+            log::error!(target: "tollgate::ledger", "a charge of the predecessor was not covered");
             return;
         }
         if let Some((_, sum)) = self.held.get_mut(&address(credit_account)) {
@@ -357,7 +359,7 @@ impl Kept {
         }
     }
 
-    /// Gives back what is still held.
+    /// Returns what is still held.
     fn close(&mut self) {
         self.closed = true;
         for (credit_account, sum) in self.held.drain().map(|(_, held)| held) {
@@ -366,7 +368,7 @@ impl Kept {
     }
 }
 
-/// What a thread that failed has left behind is whole: every change is one step.
+/// Ignores poisoning: every change is a single step, so the data is consistent.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

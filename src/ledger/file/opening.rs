@@ -153,7 +153,7 @@ impl LedgerFile {
         connection.busy_timeout(BUSY_PATIENCE)?;
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         if connection.is_readonly(rusqlite::MAIN_DB)? {
-            return Err(LedgerFault::new("the file cannot be written; give this user the right to write it"));
+            return Err(LedgerFault::new("the file cannot be written; allow this user to write it"));
         }
         let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         if number("application_id")? != APPLICATION_ID {
