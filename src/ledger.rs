@@ -1,7 +1,7 @@
 //! The ledger: credits are held, charged and granted, and recorded on disk so that they survive a crash.
 //!
-//! A request touches only the atomics of its credit account (`quota/credits.rs`) and a queue; one thread
-//! (`ledger/task.rs`) writes the file (`ledger/file.rs`). What a crash can cost:
+//! A request touches only the atomics of its credit account (`policy/credits.rs`) and a queue; one thread
+//! (`ledger/task.rs`) writes the file (`ledger/file.rs`). What a crash can lose:
 //!
 //! * `batch`: charges are written together, at the latest 50 ms after the answer went out. A crash
 //!   loses those that were not written yet, or whose write was under way: the operator has given

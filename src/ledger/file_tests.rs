@@ -123,7 +123,7 @@ fn a_ledger_is_made_whole_or_not_at_all() {
     assert!(refused.to_string().contains("its journal (-wal) is there"), "{refused}");
     fs::remove_dir_all(directory).unwrap();
     let refused = LedgerFile::open(&place, true).unwrap_err();
-    assert!(refused.to_string().contains("its directory is not there"), "{refused}");
+    assert!(refused.to_string().contains("its directory does not exist"), "{refused}");
 }
 
 /// A ledger with one grant, closed.
@@ -191,7 +191,7 @@ fn one_file_has_one_owner_whatever_it_is_called() {
     }
     fs::remove_file(&path).unwrap();
     let refused = LedgerFile::open(&place("symbolic.db"), true).unwrap_err();
-    assert!(refused.to_string().contains("a link to a file that is not there"), "{refused}");
+    assert!(refused.to_string().contains("a link to a file that does not exist"), "{refused}");
     fs::remove_dir_all(directory).unwrap();
 }
 
