@@ -493,7 +493,7 @@ fn lines_that_change_leave_the_others_with_what_they_have_used() {
         .unwrap();
     let (code, answer) = reload(&gateway);
     assert_eq!(code, 422, "{answer}");
-    assert!(answer.contains("accounts.jsonl:2:1: is an account that is there already"), "{answer}");
+    assert!(answer.contains("accounts.jsonl:2:1: is an account that exists already"), "{answer}");
     assert_eq!(look_up("gone").0, 6);
 }
 

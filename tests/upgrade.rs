@@ -145,7 +145,7 @@ fn a_successor_that_does_not_serve_changes_nothing() {
         ("is killed", "kill -9 $$".to_owned(), "signal: 9"),
         ("is no gateway", "echo hello >&2; exit 0".to_owned(), "ended before it served"),
         ("hears and says nothing", format!("{reads} sleep 1; exit 3"), "exit status: 3"),
-        ("says nonsense", "echo nonsense >&0; sleep 5".to_owned(), "not understood"),
+        ("says nonsense", "echo nonsense >&0; sleep 5".to_owned(), "Cannot understand the successor"),
         (
             "has another command line",
             format!("exec {} run --config /nowhere", env!("CARGO_BIN_EXE_tollgate")),
@@ -205,7 +205,7 @@ fn a_successor_that_hangs_is_given_up() {
             fs::read_to_string(program.with_file_name("pid")).is_ok_and(|pid| pid.trim() != hung.to_string())
         });
         let second = gateway.ask_admin("POST", "/upgrade", &[], "");
-        assert!(second.0 == 409 && second.1.contains("under way"), "{second:?}");
+        assert!(second.0 == 409 && second.1.contains("in progress"), "{second:?}");
         gateway.terminate();
         let _ = asked.join();
     });
@@ -351,7 +351,7 @@ fn a_broken_ledger_stays_where_its_charges_are() {
     fs::rename(scratch.path("ledger.db"), scratch.path("elsewhere.db")).unwrap();
     until("the ledger is missed", || status(&gateway, "acme") == 500);
     let (code, told) = gateway.upgrade();
-    assert!(code == 409 && told.contains("Mend the ledger first"), "{told}");
+    assert!(code == 409 && told.contains("Fix the ledger first"), "{told}");
     fs::rename(scratch.path("elsewhere.db"), scratch.path("ledger.db")).unwrap();
     until("the ledger is there again", || status(&gateway, "acme") == 200);
     assert_eq!(gateway.upgrade().0, 200);
