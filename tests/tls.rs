@@ -314,12 +314,12 @@ fn a_broken_certificate_leaves_the_last_good_one() {
     let shown = || certificate_of(&mut connect(&gateway, &settings));
     let lines = |what: &str| gateway.output().matches(what).count();
     let broken = |what: &'static str, times: usize| {
-        wait_until(what, RENEWAL_PATIENCE, || lines("stay as they were") == times);
+        wait_until(what, RENEWAL_PATIENCE, || lines("are not replaced") == times);
         assert!(gateway.output().contains(what), "{}", gateway.output());
         assert_eq!(shown(), old.der());
     };
     gateway.replace("a.pem", "-----BEGIN CERTIFICATE-----\nc4n4ry");
-    broken("a.pem is no PEM file of certificates", 1);
+    broken("a.pem is not a PEM file of certificates", 1);
     let other = authority.issue(&["a.example"]);
     gateway.replace("a.pem", &other.certificate);
     broken("a.key does not belong to the certificate", 2);
@@ -328,7 +328,7 @@ fn a_broken_certificate_leaves_the_last_good_one() {
     // What stays broken is not told again, and what is mended is no news.
     gateway.replace("a.key", &other.key);
     wait_until("the new certificate", RENEWAL_PATIENCE, || shown() == other.der());
-    assert_eq!(lines("stay as they were"), 3);
+    assert_eq!(lines("are not replaced"), 3);
     assert_eq!(gateway.metric::<u64>("tollgate_certificates_broken_total"), 3);
 }
 
