@@ -1,11 +1,11 @@
 //! Tollgate, an edge gateway for metered lookup APIs, built on Pingora.
 //!
-//! It stands in front of a lookup backend and lets a request through only when its token, product,
-//! IP network, domain, rate, headers and body are right. Whatever goes wrong, the client gets one
-//! error object with one of a closed set of statuses (`docs/contract.md`).
+//! It runs in front of a lookup backend and forwards a request only if its token, product, IP network, domain, rate,
+//! headers and body are right. Whatever goes wrong, the client gets one error object with one of a closed set of
+//! statuses (`docs/contract.md`).
 //!
-//! Each module of this crate is one room of the house, and imports only rooms that are below it here:
-//! `tests/shape.rs` reads the imports.
+//! Each module of this crate is one room, and imports only rooms that are below it here; `tests/shape.rs` checks the
+//! imports.
 //!
 //! | room | what it is responsible for |
 //! |---|---|

@@ -1,8 +1,8 @@
 //! Who is asking: an account, and what each of its tokens may do.
 //!
-//! A token is only ever a SHA-256 digest here (contract, section 5). What an account has used is
-//! `quota.rs`; which header carries a token is the product's; all accounts together are
-//! `account/accounts.rs`.
+//! A token is only ever a SHA-256 digest here (contract, section 5). The used part of a rate is in
+//! `rate.rs`; the product says which header carries a token; all accounts together are in
+//! `account/directory.rs`.
 
 pub mod directory;
 pub mod in_order;

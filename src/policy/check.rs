@@ -1,5 +1,5 @@
 //! The checks: each a value that was parsed at start-up and cannot be wrong, with one method that
-//! passes or returns a problem. None knows the order in which they are asked (`admit.rs` does).
+//! passes or returns a problem. None depends on the order of the checks, which is in `admit.rs`.
 
 pub mod body;
 pub mod domain;

@@ -1,7 +1,7 @@
-//! What an account has bought of a product, and the hold that a request has on it.
+//! An account's credits for a product, and the hold of a request on them.
 //!
-//! A [`Hold`] ends by its type: whoever drops it, for whatever reason, gives the credits back, and
-//! only [`Hold::settle`] spends them. Nothing here is written down; that is the ledger's.
+//! A [`Hold`] that is dropped, for whatever reason, returns its credits; only [`Hold::settle`]
+//! spends them. Nothing is stored here; that is done by the ledger.
 
 mod atomic;
 pub mod balance;
@@ -27,10 +27,10 @@ impl CreditAccount {
         CreditAccount { account, product, first_grant, balance: Balance::default() }
     }
 
-    /// Holds so many credits until the hold is settled or dropped.
+    /// Holds credits until the hold is settled or dropped.
     ///
     /// # Errors
-    /// `credits-insufficient` when fewer are available.
+    /// `credits-insufficient` if fewer are available.
     pub fn hold(self: &Arc<Self>, amount: u32) -> Result<Hold<'_>, Problem> {
         match self.balance.hold(amount) {
             Ok(()) => Ok(Hold { credit_account: Some(self), amount, left: None }),
@@ -44,7 +44,7 @@ impl CreditAccount {
         }
     }
 
-    /// The balance, for those who keep the books.
+    /// The balance, for the ledger.
     pub fn balance(&self) -> &Balance {
         &self.balance
     }
@@ -66,45 +66,45 @@ impl fmt::Debug for CreditAccount {
     }
 }
 
-/// Credits that are set aside for one request. Dropping it gives them back.
+/// Credits that are held for one request. Dropping it returns them.
 #[derive(Debug)]
-#[must_use = "a hold that is dropped is given back"]
+#[must_use = "a hold that is dropped returns its credits"]
 pub struct Hold<'p> {
     credit_account: Option<&'p Arc<CreditAccount>>,
     amount: u32,
-    /// What was left beside it in a balance that is kept elsewhere.
+    /// The remaining credits, if another process has the balance.
     left: Option<u64>,
 }
 
 impl<'p> Hold<'p> {
-    /// What a request holds that costs nothing.
+    /// The hold of a request that costs nothing.
     pub const fn nothing() -> Hold<'p> {
         Hold { credit_account: None, amount: 0, left: None }
     }
 
-    /// Whose credits they are; `None` for a request that costs nothing.
+    /// The account; `None` for a request that costs nothing.
     pub fn credit_account(&self) -> Option<&'p Arc<CreditAccount>> {
         self.credit_account
     }
 
-    /// The same hold on a balance that another process keeps, where so much was left beside it.
+    /// The same hold on a balance that another process has, with the remaining credits there.
     pub fn kept_elsewhere(mut self, left: u64) -> Hold<'p> {
         self.left = Some(left);
         self
     }
 
-    /// What the next request can hold.
+    /// The available credits.
     pub fn left(&self) -> u64 {
         let here = || self.credit_account.map_or(0, |credit_account| credit_account.balance().available());
         self.left.unwrap_or_else(here)
     }
 
-    /// How many credits are held.
+    /// The held credits.
     pub fn amount(&self) -> u32 {
         self.amount
     }
 
-    /// Spends `price`, at most what is held, and gives the rest back.
+    /// Spends `price`, at most what is held, and returns the rest.
     pub fn settle(mut self, price: u32) {
         self.end(price);
     }
@@ -122,11 +122,11 @@ impl Drop for Hold<'_> {
     }
 }
 
-/// What a paying client is told.
+/// The charge and balance for the answer to a paying client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     pub charged: u32,
-    /// What the next request can hold.
+    /// The available credits.
     pub remaining: u64,
 }
 

@@ -1,8 +1,9 @@
 //! Pages for people and programs: their bytes, ready to be sent, and where they stand.
 //!
-//! A page is made when the configuration is loaded, or is replaced under way like the status page;
-//! a request only chooses among what is there: a media type by Accept, a coding by Accept-Encoding,
-//! and nothing at all where the client has it already. What pages say is `pages.rs`.
+//! A page is made when the configuration is loaded, or is replaced at any time like the status
+//! page; a request only chooses among what is there: a media type by Accept, a coding by
+//! Accept-Encoding, and nothing at all where the client has it already. What pages say is
+//! `pages.rs`.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ pub enum Freshness {
     Document,
     /// Styles and logos, whose links change with them.
     Asset,
-    /// What changes under way, such as the status page.
+    /// What can change at any time, such as the status page.
     Live,
 }
 

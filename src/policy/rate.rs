@@ -1,8 +1,8 @@
-//! Rate windows and credits: the mutable state of an account, in atomics.
+//! Rate limits of accounts, whose state is atomic.
 //!
-//! The arithmetic of the rate (GCRA) is `governor`'s; this file gives it its time as an argument
-//! and keeps the one number it needs, so that an account costs eight bytes of state and a test
-//! owns the clock. Credits are `quota/balance.rs` and `quota/credits.rs`. None of it knows tokens,
+//! The arithmetic of the rate (GCRA) is `governor`'s; here it gets the time as an argument, and the
+//! one number that it needs is stored, so an account has eight bytes of state and tests control the
+//! clock. Credits are in `credits.rs` and `credits/balance.rs`. Nothing here knows about tokens,
 //! requests or headers.
 
 use std::cell::Cell;
@@ -131,7 +131,7 @@ impl Window {
         let most = nanoseconds(now.saturating_add(self.carried(Duration::MAX, self.interval())));
         let (left, now) = (nanoseconds(left), nanoseconds(now));
         let together = |full_at: u64| Some(full_at.max(now).saturating_add(left).min(most));
-        // The function never gives up, and so neither does the update.
+        // The function never returns `None`, so the update cannot fail.
         let _ = arrival.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, together);
     }
 
@@ -255,7 +255,7 @@ const fn scaled(number: u128, to: u128, from: u128) -> u128 {
     }
 }
 
-/// Rounded up, never 0: a client told to wait 0 seconds comes back at once.
+/// Rounded up, never 0: a client that is told to wait 0 seconds would retry at once.
 pub fn whole_seconds(wait: Duration) -> u32 {
     whole_seconds_or_zero(wait).max(1)
 }

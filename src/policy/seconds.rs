@@ -1,4 +1,4 @@
-//! Times as whole seconds, which is how days, notices and histories count them.
+//! Times in whole seconds, for days, notices and histories.
 
 /// Seconds since 1970.
 pub type Seconds = u64;

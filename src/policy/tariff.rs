@@ -1,21 +1,21 @@
 //! What a lookup costs: the prices of a product, as the operator's data.
 //!
-//! A tariff is two lists of lines, read from top to bottom: what a request must hold before the
-//! backend is asked, and what its answer costs. A line adds credits or sets the price for good, if
-//! its condition holds. Conditions look at members of the request or of the answer by JSON Pointer
-//! (RFC 6901). Every test has one bit, so that a request is looked at once, an answer is read once,
-//! and a price is a few comparisons of bits. Reading an answer allocates for no member but those
-//! that a line names. Who pays is `quota/credits.rs`.
+//! A tariff is two lists of lines, evaluated from top to bottom: what a request must hold before it
+//! is sent to the backend, and what its answer costs. A line adds credits or sets the final price,
+//! if its condition holds. Conditions look at members of the request or of the answer by JSON
+//! Pointer (RFC 6901). Every test has one bit, so that a request and an answer are each read once,
+//! and a price is a few comparisons of bits. Reading an answer allocates only for members that a
+//! line names. Credits are in `credits.rs`.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-/// Tests that one tariff may have on requests, and on answers: each has a bit of one word.
+/// The most tests of one tariff on requests, and on answers: each has a bit of one word.
 pub const MAX_TESTS: usize = 64;
 
-/// Lines that each list of a tariff may have.
+/// The most lines of each list of a tariff.
 pub const MAX_LINES: usize = 64;
 
 /// The most credits that one line may add or set; all lines together stay far below what one
@@ -42,11 +42,11 @@ pub struct Line {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Add(u32),
-    /// The price, whatever was added before; no further line is looked at.
+    /// The price, whatever was added before; it ends the list.
     Set(u32),
 }
 
-/// When a line counts.
+/// When a line applies.
 #[derive(Clone, Debug)]
 pub enum Condition {
     Always,
@@ -59,16 +59,16 @@ pub enum Condition {
     Not(Box<Condition>),
 }
 
-/// What one test wants of a member.
+/// What one test requires of a member.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Test {
     /// It is one of these values.
     OneOf { values: Box<[Value]>, ignore_case: bool },
-    /// It is there and neither null, `""`, `[]` nor `{}`; or, with `false`, it is not.
+    /// It exists and is not null, `""`, `[]` or `{}`; or, with `false`, the opposite.
     Filled(bool),
 }
 
-/// The tests that were passed, a bit each.
+/// The tests that passed, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Passed(u64);
 
@@ -102,7 +102,7 @@ impl Tariff {
         self.told.all()
     }
 
-    /// Looks at a request: its body, or none.
+    /// Runs the tests on a request: its body, or none.
     pub fn look_at(&self, request: Option<&Value>) -> Passed {
         let mut passed = self.asked.root.without_value;
         self.asked.root.judge(request, &mut passed);
@@ -168,7 +168,7 @@ impl Passed {
 }
 
 impl Test {
-    /// Whether a value passes, or that there is none.
+    /// Whether a value, or its absence, passes.
     pub fn passes(&self, value: Option<&Value>) -> bool {
         match self {
             Test::Filled(wanted) => value.is_some_and(is_filled) == *wanted,
@@ -192,7 +192,7 @@ fn is_filled(value: &Value) -> bool {
     }
 }
 
-/// Tests by the place of the value that they look at.
+/// Tests by the location of the value that they read.
 #[derive(Debug, Default)]
 pub struct Tests {
     root: Node,
@@ -200,7 +200,8 @@ pub struct Tests {
 }
 
 impl Tests {
-    /// Adds a test of the value at a JSON Pointer; its number, or `None` when there are too many.
+    /// Adds a test of the value at a JSON Pointer; returns its number, or `None` if there are too
+    /// many.
     pub fn add(&mut self, pointer: &str, test: Test) -> Option<u8> {
         let number = self.count;
         if usize::from(number) >= MAX_TESTS {
@@ -219,7 +220,7 @@ impl Tests {
         Some(number)
     }
 
-    /// Every test with its number, and the pointer to what it looks at.
+    /// Every test with its number and pointer.
     fn all(&self) -> Vec<(u8, String, &Test)> {
         let mut found = Vec::new();
         self.root.gather("", &mut found);
@@ -227,7 +228,7 @@ impl Tests {
     }
 }
 
-/// A place that tests look at, or that lies on the way to one.
+/// A location that tests read, or a parent of one.
 #[derive(Debug, Default)]
 struct Node {
     tests: Vec<(u8, Test)>,
@@ -252,7 +253,7 @@ impl Node {
                 self.children.len() - 1
             }
         };
-        // The place was found or made a line above.
+        // The location was found or created above.
         #[allow(clippy::indexing_slicing)]
         &mut self.children[place].1
     }
@@ -268,8 +269,8 @@ impl Node {
         self.children.iter().find(|(known, _)| **known == *name).map(|(_, node)| node)
     }
 
-    /// Forgets what was known of a place: of repeated members the last one counts, as for most
-    /// who parse JSON.
+    /// Resets the tests of a location: of repeated members the last one counts, as in most JSON
+    /// parsers.
     fn forget(&self, passed: &mut Passed) {
         passed.0 = passed.0 & !self.bits | self.without_value.0;
     }
@@ -296,7 +297,7 @@ fn member<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     }
 }
 
-/// Reads one value of an answer, and passes over whatever no test looks at.
+/// Reads one value of an answer, and skips whatever no test reads.
 struct Reading<'a> {
     node: &'a Node,
     passed: &'a mut Passed,
@@ -349,7 +350,7 @@ impl<'de> Visitor<'de> for Reading<'_> {
         Ok(())
     }
 
-    // A scalar has no members, so that there is nothing to look at.
+    // A scalar has no members to read.
 
     fn visit_unit<E>(self) -> Result<(), E> {
         Ok(())
@@ -376,7 +377,7 @@ impl<'de> Visitor<'de> for Reading<'_> {
     }
 }
 
-/// Reads the name of a member: the place below that it leads to, if any.
+/// Reads the name of a member; returns its location, if a test needs it.
 struct Name<'a>(&'a Node);
 
 impl<'de, 'a> DeserializeSeed<'de> for Name<'a> {

@@ -1,13 +1,13 @@
-//! The body of a request: one JSON document, and what the product's JSON Schema says of it.
+//! The body of a request: it must be one JSON document that follows the product's JSON Schema.
 //!
-//! The bytes that pass, without a byte order mark, are the bytes that are forwarded; the value parsed here
-//! serves the checks alone. Reading the bytes, and counting them while they arrive, is the gateway's.
+//! The accepted bytes, without a byte order mark, are forwarded unchanged; the parsed value is only used for checks.
+//! The gateway reads the bytes, and counts them while they arrive.
 //!
-//! How schemas hang together is judged here and what they say of single values by the `jsonschema` library.
-//! The library alone has no bound on its work: a `oneOf` whose branches name the same member takes twice the
-//! time and memory with each level of a body, to refuse it and to explain why. Here a body has a budget of
-//! steps and of memory in proportion to its bytes ([`Budget`]), and verdicts are remembered where a
-//! schema would visit a value again and again, so that real schemas never come near it.
+//! Combinations of schemas are evaluated here, and rules about single values by the `jsonschema` library. The library
+//! alone has no limit on its work: a `oneOf` whose branches name the same member takes twice the time and memory for
+//! each level of a body, to refuse it and to explain why. Here a body has a budget of steps and of memory in proportion
+//! to its bytes ([`Budget`]), and verdicts are remembered where a schema would visit a value again and again, so that
+//! real schemas never come near it.
 
 mod compile;
 pub mod document;
@@ -42,34 +42,33 @@ use program::{InPlace, NodeId, Program, Rest, RuleId};
 
 use crate::policy::problem::{Breach, Broken, Hint, Problem, Row};
 
-/// Broken rules of one body that are looked at for the smallest row; a body can break one for
-/// each of its values.
+/// The most broken rules of one body that are considered for the smallest row; a body can break one for each of its
+/// values.
 const MAX_BROKEN_RULES: usize = 256;
 
-/// Fields of one schema that have a name in answers, those nearest to the top first.
+/// The most fields of one schema that answers can name, those nearest to the top first.
 const MAX_FIELDS: usize = 4096;
 
-/// Names within names of a field: a schema that refers to itself has no end of them.
+/// The deepest field that has a name: a schema that refers to itself has no deepest one.
 const MAX_FIELD_DEPTH: usize = 16;
 
-/// Bytes of a body that is judged while other requests of the thread wait, at most: parsing them takes up to
-/// 0.4 ms.
+/// The largest body in bytes that is judged while other requests of the thread wait: parsing it takes up to 0.4 ms.
 const MAX_BYTES_AT_ONCE: usize = 16 * 1024;
 
-/// Steps that are taken meanwhile at most, in up to 0.5 ms.
+/// The most steps for such a body, which take up to 0.5 ms.
 const MAX_STEPS_AT_ONCE: u64 = 8 * 1024;
 
 /// The refusal of a body that turns out to be too large while it arrives.
 pub const TOO_LARGE: Problem = Problem::new(Row::BodyTooLarge, "the body has more bytes than the route allows");
 
-/// The refusal of a body that is more work than a body may be.
+/// The refusal of a body that exceeds its budget.
 pub const TOO_MUCH_WORK: Problem = Problem {
     row: Row::BodyInvalid,
     reason: "judging the body takes more steps than one of its length may",
     hint: Hint::Broken(Broken::TOO_MUCH_WORK),
 };
 
-/// What the bodies of one product must be.
+/// The rules for the bodies of one product.
 #[derive(Clone, Debug)]
 pub struct BodyRule {
     pub max_bytes: usize,
@@ -80,14 +79,14 @@ pub struct BodyRule {
 #[derive(Debug)]
 pub struct Schema {
     program: Arc<Program>,
-    /// The schema as it judges, for those who describe it.
+    /// The schema in force, for descriptions.
     document: Value,
     /// Every field that the schema names, in JSON Pointer form without array places, sorted.
     fields: Box<[Box<str>]>,
     mappings: Box<[Mapping]>,
 }
 
-/// A place in the body whose broken rules are a problem of their own.
+/// A part of the body whose broken rules are a problem of their own.
 #[derive(Clone, Debug)]
 pub struct Mapping {
     /// A JSON Pointer (RFC 6901); everything below it counts as well.
@@ -96,7 +95,7 @@ pub struct Mapping {
     pub row: Row,
 }
 
-/// Which breaches at a place are meant.
+/// Which broken rules count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     Any,
@@ -114,7 +113,7 @@ impl BodyRule {
         self.judge_within(bytes, Budget::of(bytes.len())).unwrap_or(Err(TOO_MUCH_WORK))
     }
 
-    /// The same if it takes no longer than other requests of a thread can wait; `None` if it would.
+    /// The same, but `None` if it would delay other requests of the thread for too long.
     pub fn judge_at_once(&self, bytes: &[u8]) -> Option<Result<Value, Problem>> {
         let whole = Budget::of(bytes.len());
         let budget = Budget { steps: whole.steps.min(MAX_STEPS_AT_ONCE), ..whole };
@@ -211,7 +210,7 @@ impl Schema {
         Ok(Schema { program, document: schema, fields, mappings: mappings.into() })
     }
 
-    /// The schema as it judges.
+    /// The schema in force.
     pub fn document(&self) -> &Value {
         &self.document
     }
@@ -265,7 +264,7 @@ impl Schema {
         Ok(Some(self.problem_of(&collected.broken, value, bytes)))
     }
 
-    /// The smallest row among broken rules, with those that are its, in the order of the body.
+    /// The smallest row among the broken rules, with its rules in the order of the body.
     fn problem_of(&self, broken: &[BrokenRule], body: &Value, bytes: &[u8]) -> Problem {
         let rows: Vec<Row> = broken.iter().map(|broken| self.row_of(&broken.pointer, body)).collect();
         let row = rows.iter().copied().min().unwrap_or(Row::BodyInvalid);
@@ -293,8 +292,8 @@ impl Schema {
         mapping.map_or(Row::BodyInvalid, |mapping| mapping.row)
     }
 
-    /// The place in the list of fields of the field at a pointer, or of the nearest one above.
-    /// A member that the schema does not name is the client's own word and is never repeated.
+    /// The place in the list of fields of the field at a pointer, or of the nearest one above. A member that the schema
+    /// does not name is the client's own text and is never repeated.
     fn field_at(&self, pointer: &str) -> Option<u16> {
         let pointer = without_array_places(pointer);
         let mut pointer = pointer.as_str();

@@ -1,6 +1,6 @@
 //! Rules about single request headers: a product's own validators, and its deadline.
 //!
-//! Token headers are `account.rs`; media types are `media.rs`.
+//! Token headers are in `admit.rs`; media types are in `http/media.rs`.
 
 use std::time::Duration;
 
@@ -12,18 +12,19 @@ use crate::policy::problem::{Problem, Row};
 /// A header that a product validates.
 #[derive(Clone, Debug)]
 pub struct HeaderRule {
-    /// The name as the answer writes it.
+    /// The name as it is written in answers.
     pub name: Box<str>,
     pub shape: Shape,
-    /// Echoed in every response; made by us when absent (contract, section 4).
+    /// Echoed in every response; the Transaction-Id takes its place if it is absent (contract,
+    /// section 4).
     pub echo: bool,
     pub row: Row,
 }
 
-/// What a value must look like.
+/// The format of a value.
 #[derive(Clone, Debug)]
 pub enum Shape {
-    /// At most so many bytes, all of it matching the expression, which is anchored.
+    /// At most this many bytes that match the anchored expression.
     Pattern {
         expression: Regex,
         max_bytes: usize,
@@ -35,7 +36,7 @@ pub enum Shape {
 }
 
 impl HeaderRule {
-    /// Lets the request pass if the header is absent or sound.
+    /// Accepts the request if the header is absent or valid.
     ///
     /// # Errors
     /// The rule's own problem.
@@ -48,7 +49,7 @@ impl HeaderRule {
         }
     }
 
-    /// The value to echo: the one that was sent, if it is sound.
+    /// The value to echo: the one that was sent, if it is valid.
     pub fn sound_value<'a>(&self, lines: &Lines<'a>) -> Option<&'a [u8]> {
         match lines.one(&self.name) {
             One::Value(value) if self.shape.matches(value) => Some(value),
@@ -69,10 +70,10 @@ impl Shape {
     }
 }
 
-/// How long a request may take, and which header says so.
+/// The deadline of requests, and its header.
 #[derive(Clone, Debug)]
 pub struct DeadlineRule {
-    /// `None`: the client has no say.
+    /// `None`: clients cannot choose it.
     pub header: Option<Box<str>>,
     pub min_seconds: u64,
     pub max_seconds: u64,
@@ -83,7 +84,7 @@ impl DeadlineRule {
     /// The time the request may take, counted from the moment its head was read.
     ///
     /// # Errors
-    /// `timeout-invalid` unless the header is absent or one line of digits alone, in range.
+    /// `timeout-invalid` unless the header is absent or one line with only digits, in range.
     pub fn read(&self, lines: &Lines<'_>) -> Result<Duration, Problem> {
         let refused = |reason| Err(Problem::new(Row::TimeoutInvalid, reason));
         let Some(header) = &self.header else {

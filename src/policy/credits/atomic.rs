@@ -1,4 +1,4 @@
-//! The atomics that a balance is made of; the model checker puts its own in their place.
+//! The atomics of a balance; the model checker replaces them with its own.
 
 pub use std::hint::spin_loop;
 pub use std::sync::atomic::{AtomicU64, Ordering};

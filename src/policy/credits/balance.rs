@@ -1,10 +1,10 @@
-//! One balance of credits in two atomic words: what was granted, and how much of it is available
-//! and held. What is neither was spent.
+//! One balance of credits in two atomic words: the granted credits, and those that are available
+//! and held. The others were spent.
 //!
-//! Whether there is enough is decided by one compare-and-swap, so that no two requests can use the
-//! same credit. Spent is never stored: it is what remains of the grants, so that
-//! `granted = available + held + spent` cannot be broken. This file names nothing of the crate, so
-//! that a model checker can run it with its own atomics.
+//! A hold is one compare-and-swap, so no two requests can use the same credit. Spent credits are
+//! not stored: they are the rest of the grants, so that `granted = available + held + spent` always
+//! holds. This file uses nothing else of the crate, so that a model checker can run it with its own
+//! atomics.
 
 use super::atomic::{AtomicU64, Ordering, spin_loop};
 
@@ -19,7 +19,7 @@ const HELD_BITS: u32 = 24;
 /// Of the grants' word, the part that is neither the number of changes nor the mark of one.
 const GRANTED_BITS: u32 = 40;
 
-/// A balance that any number of threads may use; at first, one of nothing.
+/// A balance that any number of threads may use; it starts at zero.
 #[derive(Debug, Default)]
 pub struct Balance {
     /// `available << 24 | held`.
@@ -32,9 +32,9 @@ pub struct Balance {
 /// Why nothing was held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Short {
-    /// Less is available than is wanted.
+    /// Fewer credits are available.
     Credits,
-    /// More would be held at a time than one balance can count.
+    /// More would be held than one balance can count.
     Room,
 }
 
@@ -43,16 +43,16 @@ pub enum Short {
 pub struct BalanceSnapshot {
     /// All grants and adjustments together.
     pub granted: u64,
-    /// What the next request can hold.
+    /// The available credits.
     pub available: u64,
-    /// What requests in flight hold.
+    /// The credits that requests in flight hold.
     pub held: u64,
     /// What was charged.
     pub spent: u64,
 }
 
 impl Balance {
-    /// Takes `amount` out of what is available and holds it.
+    /// Moves `amount` from the available credits to the held ones.
     ///
     /// # Errors
     /// Why not; then nothing has changed.
@@ -73,23 +73,23 @@ impl Balance {
         }
     }
 
-    /// Ends a hold of `held`: `price` of it is spent, and the rest is available again. A price
-    /// above what was held is what was held.
+    /// Ends a hold of `held`: `price` of it is spent, and the rest is available again. A higher
+    /// price is limited to the hold.
     pub fn settle(&self, held: u32, price: u32) {
         let back = u64::from(held.saturating_sub(price));
         // One addition does both, since what is held is at least `held`.
         self.word.fetch_add((back << HELD_BITS).wrapping_sub(u64::from(held)), Ordering::AcqRel);
     }
 
-    /// Makes available again what was spent.
+    /// Makes spent credits available again.
     pub fn refund(&self, credits: u32) {
         self.word.fetch_add(u64::from(credits) << HELD_BITS, Ordering::AcqRel);
     }
 
-    /// Adds to what was granted and is available. Only one thread at a time may grant, withdraw or
+    /// Adds to the granted and available credits. Only one thread at a time may grant, withdraw or
     /// load; any number may hold and settle meanwhile.
     ///
-    /// Returns `false`, and changes nothing, if the balance cannot count so much.
+    /// Returns `false`, and changes nothing, if the balance cannot count that much.
     pub fn grant(&self, amount: u64) -> bool {
         if !self.can_grant(amount) {
             return false;
@@ -101,14 +101,14 @@ impl Balance {
         })
     }
 
-    /// Whether so much more can be granted.
+    /// Whether this amount can be granted.
     pub fn can_grant(&self, amount: u64) -> bool {
         self.granted().checked_add(amount).is_some_and(|sum| sum <= MAX_CREDITS)
     }
 
-    /// Gives a balance of nothing its past.
+    /// Sets an empty balance to its stored state.
     ///
-    /// Returns `false`, and changes nothing, if the balance cannot count so much.
+    /// Returns `false`, and changes nothing, if the balance cannot count that much.
     pub fn load(&self, granted: u64, spent: u64) -> bool {
         let Some(available) = granted.checked_sub(spent).filter(|_| self.can_grant(granted)) else {
             return false;
@@ -119,7 +119,7 @@ impl Balance {
         })
     }
 
-    /// Takes back what was granted, as far as it is available. The same thread as for `grant`.
+    /// Takes back granted credits that are available. Only the thread that grants may call it.
     ///
     /// Returns `false`, and changes nothing, if less is available.
     pub fn withdraw(&self, amount: u64) -> bool {
@@ -153,7 +153,7 @@ impl Balance {
         }
     }
 
-    /// What the next request can hold.
+    /// The available credits.
     pub fn available(&self) -> u64 {
         parts(self.word.load(Ordering::Acquire)).0
     }
@@ -162,8 +162,8 @@ impl Balance {
         granted_in(self.grants.load(Ordering::Acquire))
     }
 
-    /// Changes both words; nobody takes a snapshot in between. `granted` is kept only if `change`
-    /// says that it has done its part.
+    /// Changes both words; no snapshot is taken in between. `granted` is stored only if `change`
+    /// returns true.
     fn change(&self, granted: u64, change: impl FnOnce() -> bool) -> bool {
         let before = self.grants.fetch_or(1, Ordering::AcqRel);
         let done = change();

@@ -1,12 +1,11 @@
 //! The chunked coding of HTTP/1.1 (RFC 9112, section 7.1), read strictly.
 //!
-//! `httparse` reads chunk sizes more leniently than contract section 8 allows, so the few rules
-//! are written out here. Extensions and trailers are read within limits and dropped. Which bytes
-//! arrive when is the connection's business.
+//! `httparse` reads chunk sizes more leniently than contract section 8 allows, so the few rules are
+//! written out here. Extensions and trailers are read within limits and dropped.
 
 use crate::policy::problem::{Problem, Row};
 
-/// Bytes of one line of the coding: a size with its extensions, or a trailer.
+/// The most bytes of one line of the coding: a size with its extensions, or a trailer.
 const MAX_LINE_BYTES: usize = 1024;
 
 /// Trailer lines of one body.
@@ -25,10 +24,10 @@ pub struct Decoder {
 enum State {
     #[default]
     Size,
-    /// So many bytes of the chunk are still to come.
+    /// This many bytes of the chunk are left.
     Data(u64),
     DataEnd,
-    /// So many trailer lines have been read.
+    /// This many trailer lines have been read.
     Trailers(u8),
     Done,
 }
@@ -143,7 +142,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Decodes input that arrives in pieces of `step` bytes: the body and the bytes behind it.
+    /// Decodes input that arrives in pieces of `step` bytes: the body and the bytes after it.
     fn decode(input: &[u8], step: usize) -> Result<(Vec<u8>, Vec<u8>), &'static str> {
         let mut decoder = Decoder::default();
         let mut body = Vec::new();

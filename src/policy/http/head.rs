@@ -1,9 +1,9 @@
-//! The head of a request, parsed once into borrowed facts, and the refusals of framing.
+//! Parses the head of a request, and refuses ambiguous framing.
 //!
-//! Whatever two parsers could read differently is `malformed-request` here (contract, section 8):
-//! the checks look at the bytes as they came, before anything is normalised. `httparse` splits the
-//! lines; this file judges what they say. It does not know routes, tokens or products, and does
-//! not read from connections.
+//! Whatever two parsers could read differently is `malformed-request` (contract, section 8): the
+//! checks are made on the bytes as they were sent, before anything is normalised. `httparse` splits
+//! the lines, which are judged here. Nothing here depends on routes, tokens or products, or reads
+//! from connections.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -32,16 +32,16 @@ pub enum Version {
     Http2,
 }
 
-/// How the end of the body is told (RFC 9112, section 6).
+/// How the length of the body is given (RFC 9112, section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// No body: neither Content-Length nor Transfer-Encoding.
     None,
-    /// Exactly so many bytes.
+    /// Exactly this many bytes.
     Length(u64),
-    /// The chunked coding, and nothing else.
+    /// Only the chunked coding.
     Chunked,
-    /// HTTP/2 frames; the length, when the request states it.
+    /// HTTP/2 frames; with the length if the request states it.
     Frames(Option<u64>),
 }
 
@@ -79,11 +79,11 @@ impl fmt::Debug for Lines<'_> {
 }
 
 impl<'a> Lines<'a> {
-    /// Lines of a request of which nothing could be read.
+    /// The lines of an unreadable request.
     pub const UNREADABLE: Lines<'static> =
         Lines { method: "", target: "", version: Version::Http11, authority: None, fields: &[] };
 
-    /// What can be made out of bytes that are no head: the path, if there is one.
+    /// What can be recognized in bytes that are not a head: the path, if there is one.
     pub fn unreadable(bytes: &'a [u8]) -> Lines<'a> {
         let words = bytes.split(|byte| b" \r\n".contains(byte)).filter(|word| !word.is_empty());
         let target = words.skip(1).map(printable_start).next().unwrap_or_default();
@@ -149,17 +149,17 @@ pub enum One<'a> {
     Several,
 }
 
-/// The facts of a request whose framing is beyond doubt.
+/// The facts of a request whose framing is unambiguous.
 #[derive(Clone, Copy)]
 pub struct Head<'a> {
     pub lines: Lines<'a>,
-    /// The very path that routes are matched with and that goes upstream.
+    /// The path that is matched with routes and forwarded unchanged.
     pub path: &'a str,
     pub query: Option<&'a str>,
     pub framing: Framing,
     /// The client waits for `100 Continue` before it sends the body (RFC 9110, section 10.1.1).
     pub expects_continue: bool,
-    /// Whether the client wants the connection to live on (RFC 9112, section 9.3).
+    /// Whether the client wants to keep the connection (RFC 9112, section 9.3).
     pub keep_alive: bool,
     pub peer: Peer,
 }
@@ -168,8 +168,8 @@ pub struct Head<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     Address(IpAddr),
-    /// A process of this machine that came by a Unix socket. It has no address, and is there to
-    /// speak for others.
+    /// A process on this machine that connected through a Unix socket. It has no address, and is a
+    /// proxy for others.
     Local,
 }
 
@@ -216,7 +216,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// What the framing lines say, gathered in one pass.
+/// The values of the framing lines, collected in one pass.
 #[derive(Default)]
 struct Facts<'a> {
     host: Option<&'a [u8]>,
@@ -234,7 +234,7 @@ impl<'a> Facts<'a> {
         let mut facts = Facts::default();
         for field in lines.fields {
             let name = field.name;
-            // The lengths of the names sort out nearly all other headers at once.
+            // The lengths of the names exclude nearly all other headers.
             match name.len() {
                 4 if name.eq_ignore_ascii_case("host") => facts.read_host(field.value)?,
                 6 if name.eq_ignore_ascii_case("expect") => {
@@ -274,7 +274,7 @@ impl<'a> Facts<'a> {
             }
             let option = option.trim_ascii();
             if option.eq_ignore_ascii_case(b"close") {
-                // Close wins over keep-alive, whichever comes first.
+                // Close takes precedence over keep-alive, whatever their order.
                 self.keep_alive = Some(false);
             } else if option.eq_ignore_ascii_case(b"keep-alive") && self.keep_alive.is_none() {
                 self.keep_alive = Some(true);
@@ -324,9 +324,9 @@ impl<'a> Facts<'a> {
 /// Where the head of a request ends in the bytes that have arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scan {
-    /// More bytes are needed; the next scan can begin at this place.
+    /// More bytes are needed; the next scan can begin at this index.
     Partial(usize),
-    /// The head is complete and has so many bytes, leading blank line included.
+    /// The head is complete and has this many bytes, including a leading blank line.
     Complete(usize),
 }
 
@@ -414,7 +414,7 @@ fn check_target<'a>(lines: &Lines<'a>) -> Result<(&'a str, Option<&'a str>), Pro
     check_path(path).map(|()| (path, query)).map_err(malformed)
 }
 
-/// Refuses what a backend may decode, collapse or cut: policy must be decided on the very path
+/// Refuses what a backend may decode, collapse or cut: the decision must be about exactly the path
 /// that is forwarded (contract, section 8).
 ///
 /// # Errors
@@ -435,7 +435,7 @@ pub fn check_path(path: &str) -> Result<(), &'static str> {
             _ => {}
         }
     }
-    // The first piece is what stands before the leading slash.
+    // The first piece is what is before the leading slash.
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         match segment {

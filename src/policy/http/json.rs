@@ -1,7 +1,6 @@
-//! One object of JSON at a time, written straight into a buffer.
+//! Writes JSON objects directly into a buffer.
 //!
-//! For records that are made for each request: their members are known, and none of their texts may
-//! break a line, whatever it holds.
+//! It is for records of requests: their members are known, and no text may break a line.
 
 use crate::policy::problem::messages::write_escaped;
 
@@ -12,7 +11,7 @@ pub struct Object<'o> {
 }
 
 impl<'o> Object<'o> {
-    /// Opens an object behind what is in the buffer.
+    /// Opens an object at the end of the buffer.
     pub fn open(out: &'o mut Vec<u8>) -> Object<'o> {
         out.push(b'{');
         Object { out, empty: true }
@@ -35,7 +34,7 @@ impl<'o> Object<'o> {
         out.push(b'"');
     }
 
-    /// A text that may be unknown; then there is no member.
+    /// A text that may be unknown; then the member is left out.
     pub fn known(&mut self, name: &str, text: Option<&str>) {
         if let Some(text) = text {
             self.text(name, text);

@@ -1,6 +1,6 @@
 //! Media types: what a client accepts (RFC 9110, section 12.5.1) and what its body is (8.3).
 //!
-//! Which types a product serves and takes is the configuration's business.
+//! The types of a product come from the configuration.
 
 use crate::policy::http::head::{Lines, One};
 use crate::policy::problem::{Problem, Row};
@@ -56,7 +56,7 @@ impl MediaType {
 }
 
 impl Media {
-    /// Lets the request pass if one of the served types is acceptable to it.
+    /// Accepts the request if it accepts one of the served types.
     ///
     /// # Errors
     /// `accept-unsupported`.
@@ -67,12 +67,12 @@ impl Media {
         }
     }
 
-    /// The served type that the request would rather have; of several the first.
+    /// The served type that the request prefers; of several the first.
     pub fn best(&self, lines: &Lines<'_>) -> Option<&MediaType> {
         preferred(lines, self.served.iter()).and_then(|place| self.served.get(place))
     }
 
-    /// Lets the request pass if its body is of a taken type, in UTF-8 and not encoded.
+    /// Accepts the request if its body has an accepted type, in UTF-8 and without encoding.
     ///
     /// # Errors
     /// `content-type-unsupported`.
@@ -109,14 +109,14 @@ impl MediaType {
     }
 }
 
-/// Whether a client would rather have a problem of RFC 9457 than the plain error object.
+/// Whether a client prefers a problem of RFC 9457 to the plain error object.
 pub fn prefers_problem_json(lines: &Lines<'_>) -> bool {
     lines.values("accept").next().is_some() && weight_of_type(lines, PROBLEM_JSON) > weight_of_type(lines, JSON)
 }
 
-/// What programs call UTF-8: every label that the WHATWG Encoding standard has for it, and the names
-/// that the IANA registry has for US-ASCII, whose every text is the same in UTF-8. (A browser would
-/// read the latter as windows-1252; a body that has more than ASCII in it has to be UTF-8 here.)
+/// The names of UTF-8: every label that the WHATWG Encoding standard has for it, and the names that
+/// the IANA registry has for US-ASCII, whose every text is the same in UTF-8. (A browser would read
+/// the latter as windows-1252; a body that has more than ASCII in it has to be UTF-8 here.)
 const UTF8_LABELS: [&str; 17] = [
     "utf-8",
     "utf8",
@@ -143,14 +143,14 @@ fn is_utf8_label(label: &[u8]) -> bool {
     UTF8_LABELS.iter().any(|known| label.eq_ignore_ascii_case(known.as_bytes()))
 }
 
-/// What an error object is served as.
+/// The media type of an error object.
 pub const JSON: &str = "application/json";
 
-/// What a problem of RFC 9457 is served as.
+/// The media type of a problem of RFC 9457.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// The place of the type that a request would rather have; of several the first, and `None` if it
-/// wants none of them.
+/// The index of the type that a request prefers; of several the first, and `None` if it accepts
+/// none.
 pub fn preferred<'m>(lines: &Lines<'_>, types: impl Iterator<Item = &'m MediaType>) -> Option<usize> {
     let mut best: Option<(usize, Weight)> = None;
     for (place, media_type) in types.enumerate() {
@@ -162,8 +162,8 @@ pub fn preferred<'m>(lines: &Lines<'_>, types: impl Iterator<Item = &'m MediaTyp
     best.map(|(place, _)| place)
 }
 
-/// Whether a client takes a content coding (RFC 9110, section 12.5.3). One that says nothing is
-/// sent none: not every program that reads pages can undo it.
+/// Whether a client accepts a content coding (RFC 9110, section 12.5.3). Without the header, none
+/// is used, since not every program that reads pages can decode it.
 pub fn takes_coding(lines: &Lines<'_>, coding: &str) -> bool {
     let (mut named, mut any) = (None, None);
     for element in lines.values("accept-encoding").flat_map(|value| value.split(|byte| *byte == b',')) {

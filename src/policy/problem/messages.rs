@@ -1,24 +1,24 @@
-//! The words of each problem, made ready at start-up so that a refusal is a few copies.
+//! The texts of problems, prepared when the configuration is loaded, so that a refusal only copies a few of them.
 //!
-//! Operators can replace every text; what may never vary is the shape of the error object
-//! (contract, section 2): four members, all strings.
+//! Operators can replace every text, but the error object always has the same four members, all strings (contract,
+//! section 2).
 
 use crate::policy::problem::{Breach, Broken, Fault, Hint, Row, Status, TABLE};
 
-/// The ready words of all rows, for one product or for requests without one.
+/// The prepared texts of all rows, for one product or for requests without one.
 #[derive(Clone, Debug)]
 pub struct Wording {
     /// All rows but `internal`, sorted.
     rows: Box<[(Row, Words)]>,
-    /// The last row. It stands for a row that is missing as well, so that every refusal has words.
+    /// The last row. It is also used for a missing row, so that every refusal has a text.
     internal: (Row, Words),
-    /// What `{field}` stands for: the product's fields, by `Breach::field`.
+    /// The values of `{field}`: the product's fields, by `Breach::field`.
     fields: Box<[Box<str>]>,
-    /// What its schema's rules say, by `Breach::rule`.
+    /// Descriptions of the schema's rules, by `Breach::rule`.
     rules: Box<[Box<str>]>,
 }
 
-/// One row's words, as they go on the wire.
+/// One row's texts, as they are sent.
 #[derive(Clone, Debug)]
 pub struct Words {
     pub slug: Box<str>,
@@ -40,13 +40,13 @@ enum Piece {
     Text(Box<str>),
     /// The first field that breaks a rule.
     Field,
-    /// Every field that breaks a rule, with the rule in words.
+    /// Every field that breaks a rule, with a description of the rule.
     Rules,
-    /// Where the body stops being a JSON document, in parentheses; nothing where that is not known.
+    /// Where the body stops being a JSON document, in parentheses; nothing if that is not known.
     Position,
 }
 
-/// The blanks that are filled in when an answer is written.
+/// The placeholders that are filled in when an answer is written.
 const BLANKS: [(&str, Piece); 3] =
     [("{field}", Piece::Field), ("{rules}", Piece::Rules), ("{position}", Piece::Position)];
 
@@ -59,7 +59,7 @@ pub enum Shape {
     ProblemJson,
 }
 
-/// The text of a row, before it is made ready.
+/// The text of a row, before it is prepared.
 #[derive(Clone, Debug)]
 pub struct Text {
     pub row: Row,
@@ -70,24 +70,24 @@ pub struct Text {
     pub detail: String,
 }
 
-/// What `{field}` stands for when the breach is not at a field that the schema names.
+/// The value of `{field}` if the broken rule is not at a field that the schema names.
 const TOP_LEVEL: &str = "its top level";
 
 /// The same within `{rules}`.
 const WHOLE_BODY: &str = "the body";
 
-/// What `{rules}` stands for when nothing can be named.
-const SOME_RULE: &str = "a value is not one that it can have";
+/// The value of `{rules}` if nothing can be named.
+const SOME_RULE: &str = "a value is not allowed";
 
-/// The same for a body that was too much work.
-const TOO_MUCH_WORK: &str = "the body is too intricate to be judged";
+/// The same for a body that exceeded its budget.
+const TOO_MUCH_WORK: &str = "the body is too complex to be validated";
 
 /// Bytes of a request's path that an error object repeats (contract, section 2).
 const MAX_INSTANCE_BYTES: usize = 256;
 
 impl Wording {
-    /// Makes the words of all rows ready, with the names of a product's fields and the words of its rules.
-    /// Without a text for `internal` it has the built-in one.
+    /// Prepares the texts of all rows, with the names of a product's fields and descriptions of its rules. Without a
+    /// text for `internal` it has the built-in one.
     pub fn new(public_url: &str, texts: Vec<Text>, fields: Vec<String>, rules: Vec<String>) -> Wording {
         let (internal, mut texts): (Vec<_>, Vec<_>) = texts.into_iter().partition(|text| text.row == Row::Internal);
         texts.sort_by_key(|text| text.row);
@@ -101,13 +101,13 @@ impl Wording {
         }
     }
 
-    /// The words of a row. A row that is missing, which start-up rules out, has those of `internal`.
+    /// The texts of a row. A missing row, which cannot happen, has those of `internal`.
     pub fn words(&self, row: Row) -> &Words {
         let (_, words) = self.find(row).and_then(|place| self.rows.get(place)).unwrap_or(&self.internal);
         words
     }
 
-    /// The place of a row among all rows.
+    /// The index of a row among all rows.
     pub fn place(&self, row: Row) -> Option<usize> {
         if row == Row::Internal { Some(self.rows.len()) } else { self.find(row) }
     }
@@ -183,7 +183,7 @@ impl Wording {
     }
 }
 
-/// A detail, cut at its blanks.
+/// Splits a detail at its placeholders.
 fn pieces(detail: &str) -> Box<[Piece]> {
     let mut pieces = Vec::new();
     let mut rest = detail;
@@ -237,18 +237,18 @@ impl Words {
     }
 }
 
-/// A text as it stands between the quotes of a JSON string.
+/// Escapes a text for a JSON string.
 fn escaped(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     write_escaped(&mut out, text.as_bytes());
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Appends bytes as they stand between the quotes of a JSON string; what is not UTF-8 becomes
-/// U+FFFD, and the line separators that some readers of logs and scripts trip over are escaped.
+/// Appends bytes, escaped for a JSON string; what is not UTF-8 becomes U+FFFD, and line separators that some log
+/// readers and scripts cannot handle are escaped.
 pub(crate) fn write_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    // Nearly every text is like that.
+    // The usual case: nothing to escape.
     if bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
         out.extend_from_slice(bytes);
         return;
@@ -363,8 +363,8 @@ mod tests {
             ("{rules}.", Hint::Broken(several), "a.b must be \"x\"; the body must be \"x\".".to_owned()),
             ("{field}{field}", Hint::Broken(several), "a.ba.b".to_owned()),
             ("{rules}", Hint::Broken(many), eight + "; and more"),
-            ("{rules}", Hint::Broken(Broken::TOO_MUCH_WORK), "the body is too intricate to be judged".to_owned()),
-            ("{rules}", Hint::None, "a value is not one that it can have".to_owned()),
+            ("{rules}", Hint::Broken(Broken::TOO_MUCH_WORK), "the body is too complex to be validated".to_owned()),
+            ("{rules}", Hint::None, "a value is not allowed".to_owned()),
             ("no{position}", Hint::At { line: 2, column: 7 }, "no (line 2, column 7)".to_owned()),
             ("no{position}.", Hint::None, "no.".to_owned()),
             ("{other} {\"field\"}", Hint::None, "{other} {\"field\"}".to_owned()),

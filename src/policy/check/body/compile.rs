@@ -1,9 +1,8 @@
-//! A JSON Schema document to a program, or everything that is wrong with it.
+//! Compiles a JSON Schema document to a program, or finds all of its mistakes.
 //!
-//! A document is one file: references lead to places in it, by pointers, anchors and `$id`s, and a
-//! `$dynamicRef` is followed for each way that leads to it, so that a program has no scope to look up.
-//! What it may expand to is bounded. Keywords that the draft does not know are mistakes, since a
-//! misspelt one would let everything pass; those that begin with `x-` are notes.
+//! A document is one file: references point into it, by pointers, anchors and `$id`s, and a `$dynamicRef` is resolved
+//! for each path to it, so a program needs no dynamic scope. Its expansion is limited. Keywords that the draft does not
+//! define are mistakes, since a misspelt one would accept everything; those that begin with `x-` are annotations.
 
 mod compiler;
 pub mod flaw;
@@ -32,7 +31,7 @@ pub fn compile(document: &Value, step: fn()) -> Result<Program, Vec<Flaw>> {
     };
     let mut compiler = Compiler::new(document, draft, step);
     compiler.survey(document);
-    // The library's own look comes second: of a schema that is too large it should not have one.
+    // Checked by the library only afterwards, so that it never gets a schema that is too large.
     if compiler.flaws.is_empty()
         && let Err(error) = jsonschema::meta::validate(document)
     {

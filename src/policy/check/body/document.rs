@@ -1,6 +1,6 @@
-//! The bytes of a body: one JSON document (RFC 8259), and in which order its members stand.
+//! Parses a body as one JSON document (RFC 8259), and finds the order of its members.
 //!
-//! What the document says is judged elsewhere (`evaluate.rs`).
+//! The value is judged in `evaluate.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::keywords::push;
 use crate::policy::problem::{Hint, Problem, Row};
 
-/// Arrays and objects within each other that a body may have (contract, section 3).
+/// The deepest nesting of arrays and objects in a body (contract, section 3).
 pub const MAX_NESTING: u8 = 32;
 
 /// U+FEFF in UTF-8.
@@ -27,7 +27,7 @@ pub fn without_mark(bytes: &[u8]) -> &[u8] {
 /// Parses one JSON document: no repeated key, no deep nesting, nothing behind it.
 ///
 /// # Errors
-/// `body-malformed`, with the line and column, from 1, where the document ends to be one.
+/// `body-malformed`, with the line and column, from 1, where it stops being valid.
 pub fn parse(bytes: &[u8]) -> Result<Value, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let (line, column) = position(bytes.get(..error.valid_up_to()).unwrap_or_default());
@@ -80,7 +80,7 @@ pub fn order(bytes: &[u8], wanted: &mut BTreeMap<String, usize>) {
     wanted.extend(found);
 }
 
-/// Goes through a document, into what somebody asks for alone.
+/// Walks through a document, only into the wanted members.
 struct Walk<'w> {
     wanted: &'w mut BTreeMap<String, usize>,
     pointer: String,
@@ -88,13 +88,13 @@ struct Walk<'w> {
 }
 
 impl Walk<'_> {
-    /// Goes on to a member; whether anybody asks for it, or for something in it.
+    /// Enters a member; returns whether it, or something in it, is wanted.
     fn enter(&mut self, name: &str) -> bool {
         push(&mut self.pointer, name);
         self.is_wanted()
     }
 
-    /// The same of an element.
+    /// The same for an element.
     fn enter_element(&mut self, place: usize) -> bool {
         // Writing to a string cannot fail.
         let _ = write!(self.pointer, "/{place}");
@@ -183,7 +183,7 @@ impl<'de> Visitor<'de> for &mut Walk<'_> {
     }
 }
 
-/// Builds a value and refuses what `serde_json` alone would let pass.
+/// Builds a value and refuses what `serde_json` alone would accept.
 #[derive(Clone, Copy)]
 struct Strict {
     nesting_left: u8,

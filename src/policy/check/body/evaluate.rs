@@ -1,10 +1,10 @@
-//! Judging a value with a program, within a budget that no schema and no body can pass.
+//! Judges a value with a program, within a budget that no schema and no body can exceed.
 //!
-//! Every visit of a value, every member looked up and every byte matched is a step, and steps run out.
-//! Where a schema leads to the same value by several ways, the verdict of each pair of node and value is
-//! remembered, so that the steps are at most nodes times values: a recursive `oneOf` that names the same
-//! member in two branches doubles with every level otherwise. One walk serves both who asks whether a
-//! body passes and who asks what is wrong with it; the two differ in whether it stops at the first breach.
+//! Every visit of a value, every member looked up and every byte matched is a step, and steps run out. If a schema
+//! reaches the same value on several paths, the verdict for each pair of node and value is cached, so that there are at
+//! most nodes times values steps: otherwise a recursive `oneOf` that names the same member in two branches doubles the
+//! work with every level. The same walk decides whether a body is valid and what is wrong with it; it only differs in
+//! whether it stops at the first broken rule.
 
 mod branches;
 pub mod budget;
@@ -26,11 +26,11 @@ pub struct Judging<'s> {
     /// Whether values are valid, by node and the value's address.
     known: HashMap<(NodeId, usize), bool>,
     verdicts: usize,
-    /// What was reported on already: a value can be reached by several ways, and breaks a rule once.
+    /// What was reported already: a value can be reached on several paths, but is reported once.
     reported: HashSet<(NodeId, usize)>,
 }
 
-/// The address of a value: values of one body are told apart by it.
+/// The address of a value, which identifies it within a body.
 fn address(value: &Value) -> usize {
     std::ptr::from_ref(value).addr()
 }
@@ -46,12 +46,12 @@ impl<'s> Judging<'s> {
         }
     }
 
-    /// Steps that were not needed.
+    /// The steps that are left.
     pub fn steps_left(&self) -> u64 {
         self.steps_left
     }
 
-    /// Verdicts that were remembered.
+    /// The number of cached verdicts.
     pub fn remembered(&self) -> usize {
         self.known.len().saturating_add(self.reported.len())
     }
@@ -64,10 +64,10 @@ impl<'s> Judging<'s> {
         self.valid(self.program.root, document)
     }
 
-    /// Tells of every broken rule, until the report is full.
+    /// Reports every broken rule, until the report is full.
     ///
     /// # Errors
-    /// The budget is used up; what was told so far holds.
+    /// The budget is used up; what was reported so far is valid.
     pub fn report(&mut self, document: &Value, report: &mut impl Report) -> Result<(), Exceeded> {
         self.tell(self.program.root, document, report).map(|_| ())
     }
@@ -100,7 +100,7 @@ impl<'s> Judging<'s> {
         Ok(verdict)
     }
 
-    /// The verdict, told to whoever wants to know why.
+    /// The verdict, with its reasons in the report.
     fn tell<R: Report>(&mut self, id: NodeId, value: &Value, report: &mut R) -> Result<bool, Exceeded> {
         if R::FIRST_ONLY {
             return self.valid(id, value);

@@ -1,15 +1,15 @@
-//! What each rule says, in words that stand behind the name of a member: `must be at most 30`.
+//! Descriptions of rules, which follow the name of a member: `must be at most 30`.
 //!
-//! The words are the schema's, made once. Nothing of a body is ever among them.
+//! They are made once from the schema, and never contain anything from a body.
 
 use serde_json::Value;
 
 use super::program::types;
 
-/// Characters of a limit, a pattern or an allowed value that are shown; what is longer is not.
+/// The longest limit, pattern or allowed value that is shown, in characters.
 const MAX_SHOWN: usize = 60;
 
-/// Allowed values that are listed.
+/// The most allowed values that are listed.
 const MAX_LISTED: usize = 8;
 
 pub const REQUIRED: &str = "is required";
@@ -92,7 +92,7 @@ pub fn of_count(at_least: bool, number: u64, thing: &str) -> String {
     }
 }
 
-/// A value of the schema as it is shown, unless it is long or not single.
+/// The text of a value of the schema, unless it is too long or not a single value.
 fn shown(value: &Value) -> Option<String> {
     let shown = match value {
         Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => value.to_string(),

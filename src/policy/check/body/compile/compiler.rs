@@ -1,4 +1,4 @@
-//! What is known of a document while it is compiled, and what has come of it so far.
+//! The state of a compilation.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,7 +11,7 @@ use crate::policy::check::body::keywords::Draft;
 use crate::policy::check::body::program::{MAX_RULES, MAX_UNREMEMBERED_VISITS, Node, NodeId, Program, RuleId};
 use crate::policy::check::body::reach;
 
-/// Flaws of one schema that are told.
+/// The most flaws of one schema that are reported.
 pub(super) const MAX_FLAWS: usize = 64;
 
 /// A schema of the document.
@@ -46,7 +46,7 @@ pub(super) struct Compiler<'s> {
     /// What has an id and waits to be made a node.
     pub(super) waiting: Vec<(NodeId, Spot<'s>, usize)>,
     pub(super) nodes: Vec<Node>,
-    /// Where each node's schema stands.
+    /// The schema of each node.
     pub(super) origins: Vec<usize>,
     pub(super) rules: Vec<Box<str>>,
     pub(super) rule_ids: HashMap<Box<str>, RuleId>,
@@ -62,7 +62,7 @@ pub(super) fn address(schema: &Value) -> usize {
 
 impl<'s> Compiler<'s> {
     pub(super) fn new(document: &'s Value, draft: Draft, step: fn()) -> Compiler<'s> {
-        // Relative references need something to be relative to.
+        // Relative references need a base.
         let base = Url::parse("json-schema:///").ok();
         let root = Resource { root: document, base, anchors: BTreeMap::new(), dynamic: BTreeMap::new() };
         Compiler {
@@ -85,7 +85,7 @@ impl<'s> Compiler<'s> {
 
     pub(super) fn flaw(&mut self, at: String, what: impl Into<String>) {
         let flaw = Flaw { at, kind: FlawKind::Says(what.into()) };
-        // A schema that several others refer to is looked at for each.
+        // A schema that several others refer to is compiled for each.
         if self.flaws.len() < MAX_FLAWS && !self.flaws.contains(&flaw) {
             self.flaws.push(flaw);
         }

@@ -84,7 +84,7 @@ impl<'s> Compiler<'s> {
                 "has {found}, with which matching a text can take for ever; say it with further patterns in allOf or not"
             ));
         }
-        // The size of what is compiled is not told; it is between the last limit that was too low and the next.
+        // The compiled size cannot be queried; it is between the last limit that was too low and the next.
         for (bytes, weight) in [(MAX_PATTERN_BYTES / 16, 1), (MAX_PATTERN_BYTES / 4, 4), (MAX_PATTERN_BYTES, 16)] {
             if let Ok(validator) = build(bytes) {
                 return Ok((validator, weight));

@@ -1,4 +1,4 @@
-//! The first look at a document: its schemas, identities and anchors, and keys that mean nothing.
+//! The first pass over a document: its schemas, identities and anchors, and unknown keys.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::flaw::{Flaw, FlawKind};
 use crate::policy::check::body::keywords::{Draft, Holds, escaped, within};
 use crate::policy::check::body::program::MAX_NODES;
 
-/// Schemas that one document may have before references are followed.
+/// The most schemas of one document before references are resolved.
 const MAX_SCHEMAS: usize = MAX_NODES;
 
 impl<'s> Compiler<'s> {
@@ -39,7 +39,7 @@ impl<'s> Compiler<'s> {
         }
     }
 
-    /// Keys that the draft does not know, and rules that it would not look at.
+    /// Reports keys that the draft does not define, and rules that it would ignore.
     fn know(&mut self, members: &'s Map<String, Value>, pointer: &str) {
         let silenced = self.draft.ref_stands_alone() && members.contains_key("$ref");
         for keyword in members.keys().filter(|keyword| !keyword.starts_with("x-")) {

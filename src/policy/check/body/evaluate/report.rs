@@ -1,26 +1,26 @@
-//! Who is told of broken rules, and rules about how many there are of something.
+//! Reports of broken rules, and rules about counts.
 
 use crate::policy::check::body::program::{Bounds, RuleId};
 
-/// Who is told of broken rules.
+/// Receives the broken rules.
 pub trait Report {
-    /// Whether the first breach is all that anybody wants to know.
+    /// Whether the first broken rule is enough.
     const FIRST_ONLY: bool;
     /// A rule is broken by the value at hand.
     fn broken(&mut self, rule: RuleId);
-    /// A rule is broken by the absence of a member of it.
+    /// A rule is broken because a member is missing.
     fn missing(&mut self, name: &str, rule: RuleId);
-    /// Goes on to a member.
+    /// Enters a member.
     fn enter(&mut self, name: &str);
-    /// Goes on to an element.
+    /// Enters an element.
     fn enter_element(&mut self, place: usize);
-    /// Goes back to what it was in.
+    /// Returns to the parent.
     fn leave(&mut self);
     /// Whether it takes no more.
     fn is_full(&self) -> bool;
 }
 
-/// Nobody: only the verdict counts.
+/// No report: only the verdict is needed.
 pub struct Verdict;
 
 impl Report for Verdict {
@@ -35,7 +35,7 @@ impl Report for Verdict {
     }
 }
 
-/// Whether there are as many as there may be.
+/// Whether the count is within its bounds.
 pub(super) fn count_fits<R: Report>(count: usize, bounds: &Bounds, report: &mut R) -> bool {
     let count = u64::try_from(count).unwrap_or(u64::MAX);
     if count < bounds.least {
@@ -49,8 +49,8 @@ pub(super) fn count_fits<R: Report>(count: usize, bounds: &Bounds, report: &mut 
     }
 }
 
-/// Whether a text has as many characters as it may. A character takes one byte to four, which mostly
-/// tells without counting.
+/// Whether the length of a text is within its bounds. A character takes one to four bytes, so
+/// counting is rarely needed.
 pub(super) fn length_fits<R: Report>(text: &str, bounds: &Bounds, report: &mut R) -> bool {
     let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
     if bytes <= bounds.most && bytes / 4 >= bounds.least {
