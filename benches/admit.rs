@@ -23,7 +23,7 @@ fn main() {
 
 const LIMITS: HeadLimits = HeadLimits { target_bytes: 8192, header_bytes: 16_384, header_lines: 64 };
 
-/// A time far enough behind the last request that no rate is ever used up.
+/// A time far enough after the last request that no rate is ever used up.
 fn later(requests: &mut u64) -> Now {
     *requests += 1;
     Now { monotonic: Duration::from_secs(60 * *requests), unix_seconds: 1_800_000_000, unix_nanos: 0 }
@@ -138,7 +138,7 @@ fn rate_exceeded(bencher: Bencher<'_, '_>) {
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let lines = Lines::split(&bytes, &mut slots).unwrap();
     let head = Head::judge(lines, Peer::Address([127, 0, 0, 1].into()), &LIMITS).unwrap();
-    // One moment for all, so that the third request on are refused.
+    // The same time for all, so that requests from the third on are refused.
     let now = Now { monotonic: Duration::from_secs(60), unix_seconds: 1_800_000_000, unix_nanos: 0 };
     bencher.bench_local(|| {
         let mut trail = Trail::default();

@@ -1,10 +1,9 @@
 //! The steps of a request whose instructions `make guard-instructions` counts, with callgrind.
 //!
-//! It runs this program once for each step, by name, and takes what is executed within `counted`;
-//! the counts are compared with those in `instructions.json`. A count says nothing of caches and
-//! branches, but it is the same on a busy machine, and code that got longer by mistake shows at
-//! once. Each step is run once before it is counted, so that what is set up once is not among it.
-//! Without a name the program prints the names of its steps.
+//! It runs this program once for each step, by name, and takes what is executed within `counted`; the counts are
+//! compared with those in `instructions.json`. A count ignores caches and branch prediction, but it is the same on a
+//! busy machine, and code that became longer by mistake is noticed at once. Each step is run once before it is counted,
+//! so that one-time setup is not included. Without a name the program prints the names of its steps.
 #![allow(clippy::unwrap_used, clippy::panic)] // A benchmark that cannot be set up may end in a panic.
 
 use std::hint::black_box;
@@ -33,7 +32,7 @@ fn policy() -> Policy {
     config.map_err(|mistakes| mistakes.to_string()).unwrap().policy
 }
 
-/// A moment so long after the one before that no rate is used up.
+/// A time so long after the previous one that no rate is used up.
 fn at(minute: u64) -> Now {
     Now { monotonic: Duration::from_secs(60 * minute), unix_seconds: 1_800_000_000, unix_nanos: 0 }
 }
@@ -47,8 +46,8 @@ fn request(token: &str, more: &str) -> Vec<u8> {
     text.replace('\n', "\r\n").into_bytes()
 }
 
-/// The one function whose instructions are counted, with all that it calls. Callgrind finds it by
-/// its name, so that it must be there as a function.
+/// The one function whose instructions are counted, with all that it calls. Callgrind finds it by its name, so it must
+/// not be inlined.
 #[inline(never)]
 fn counted(step: &mut dyn FnMut()) {
     step();

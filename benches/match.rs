@@ -22,7 +22,7 @@ fn main() {
 
 const SIZES: [u32; 6] = [10, 100, 1_000, 10_000, 100_000, 1_000_000];
 
-/// Numbers in an order that no cache can foresee.
+/// Numbers in an order that no prefetcher can predict.
 fn scattered(size: u32) -> impl FnMut() -> u32 {
     let mut state = 1_u64;
     move || {

@@ -1,7 +1,7 @@
-//! What it costs to see a request: its figures, its line, and how counters fare when threads meet.
+//! The cost of telemetry for a request: its metrics, its log line, and counters with many threads.
 //!
-//! `cargo bench --bench sight`. `one_word` and `family` are what the gateway does not do: one number
-//! for all threads, and one that is found by its labels.
+//! `cargo bench --bench sight`. `one_word` and `family` are alternatives that the gateway does not
+//! use: one number for all threads, and one that is found by its labels.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,7 +49,7 @@ fn see(bencher: Bencher<'_, '_>, telemetry: &Telemetry, traceparent: bool, outco
     });
 }
 
-/// Nothing but figures; a Transaction-Id is among it, which every request has.
+/// Only metrics, including the Transaction-Id that every request has.
 #[divan::bench(threads = [1, 2])]
 fn answered(bencher: Bencher<'_, '_>) {
     see(bencher, &Telemetry::default(), false, &Outcome::Told(b""));
@@ -71,7 +71,7 @@ fn traced(bencher: Bencher<'_, '_>) {
     see(bencher, &Telemetry::default(), true, &Outcome::Told(b""));
 }
 
-/// With a line, which goes to a file that takes everything.
+/// With a log line, written to a file that accepts everything.
 #[divan::bench(threads = [1, 2])]
 fn logged(bencher: Bencher<'_, '_>) {
     let place = access_log::Destination::File("/dev/null".into());

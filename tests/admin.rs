@@ -1,5 +1,5 @@
-//! The admin listener: its operations are those of its document, it speaks HTTP as the client listener
-//! does, and it tells nothing to whoever should not ask.
+//! The admin listener: its operations are those in its document, its HTTP is the same as that of
+//! client listeners, and it refuses unauthorized requests.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -16,7 +16,7 @@ use crate::support::{Backend, Configuration, Gateway, paying, token};
 /// A ledger in memory.
 const VOLATILE: &str = "{ volatile: true }";
 
-/// An answer as it came: the status, the headers in lower case, and the body.
+/// An answer as it was received: the status, the headers in lower case, and the body.
 struct Answer {
     status: u16,
     headers: BTreeMap<String, String>,

@@ -1,7 +1,7 @@
 //! The accepted path through `admit` allocates nothing, nor does a refusal at any of its checks, nor
 //! the choice of a server; and a request through the whole gateway allocates no more than it did.
 //!
-//! A binary of its own, since it counts the allocations of its whole process by thread.
+//! A separate binary, since it counts the allocations of its whole process by thread.
 #![allow(unsafe_code, clippy::unwrap_used)] // Counting needs an allocator; a test may end in a panic.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -266,7 +266,7 @@ fn allocations_of(token: &str) -> (Vec<u8>, usize) {
     (answer, (SERVING.load(Ordering::Relaxed) - before) / COUNTED)
 }
 
-/// The caps are what it is today: whoever needs one more has to raise it here, and say why.
+/// The caps are the current numbers: a change that needs one more has to raise it here, and say why.
 #[test]
 fn a_request_through_the_gateway_allocates_no_more_than_it_did() {
     // Some of them are the buffers that an idle connection does not keep.

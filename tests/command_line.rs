@@ -11,7 +11,7 @@ fn tollgate(words: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-/// Whether a program reads a text without a complaint; `None` if it is not on this machine.
+/// Whether a program reads a text without errors; `None` if it is not installed.
 fn reads(program: &str, words: &[&str], text: &[u8]) -> Option<bool> {
     let mut command = Command::new(program);
     let child = command.args(words).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();

@@ -1,5 +1,5 @@
-//! The contract as a client sees it, over HTTP/1.1 and HTTP/2: one file a topic, and here what they
-//! share.
+//! The contract as a client sees it, over HTTP/1.1 and HTTP/2: one file per topic, and what they
+//! share here.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,10 +20,10 @@ mod token;
 
 pub use statuses::problems;
 
-/// A reference that sound requests carry, with every kind of character that is allowed.
+/// A reference for valid requests, with every kind of character that is allowed.
 const REFERENCE: &str = "c4n4ry Az09_-/:.,()";
 
-/// A body that passes, for places where a request is written out.
+/// A valid body, for places where a request is written out.
 const BODY: &str = r#"{"number":"c4n4ry"}"#;
 
 fn gateway(backend: &Backend) -> Gateway {

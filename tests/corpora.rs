@@ -1,8 +1,8 @@
-//! Raw bytes over real connections: public corpora of odd requests and documents, where they lie
-//! beside the repository, and a table of our own that always runs.
+//! Raw bytes over real connections: public corpora of unusual requests and documents, if they are beside the
+//! repository, and a table of our own that always runs.
 //!
-//! What counts is what the backend sees: nothing, or exactly the one clean request that was
-//! permitted. And whatever the client sent, what it gets is whole answers of the closed set.
+//! The backend must see nothing, or exactly the one clean request that was permitted. And whatever the client sent, it
+//! gets complete answers of the closed set.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -22,10 +22,10 @@ const TOKEN: &str = "corpora-token";
 /// The closed set of statuses (contract, section 1).
 const STATUSES: [u16; 12] = [200, 204, 400, 401, 403, 404, 406, 408, 415, 429, 500, 503];
 
-/// No connection may stay open longer: every allowance of the gateway under test is far below.
+/// The longest time a connection may stay open: every time limit of the gateway under test is far shorter.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where the corpora are, or `None` with a word about it.
+/// Where the corpora are, or `None` with a message.
 fn shared(what: &str) -> Option<PathBuf> {
     let shared = std::env::var_os("TOLLGATE_SHARED")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
@@ -39,7 +39,7 @@ fn shared(what: &str) -> Option<PathBuf> {
     None
 }
 
-/// A directory of its own for one test, which goes when the test ends.
+/// A directory for one test, removed when the test ends.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -666,9 +666,9 @@ fn no_broken_document_reaches_the_backend() {
     assert!(delivered > 0);
 }
 
-/// What a client sends on one connection, and what must come of it. In the bytes `@POST`, `@GET`
-/// and `@TO path` begin a sound request, `@HEADERS` are its headers, `@NEXT` is a whole sound
-/// request for /hidden, and `@BODY` is one as the body of another request, with its length.
+/// What a client sends on one connection, and the expected result. In the bytes `@POST`, `@GET` and `@TO path` begin a
+/// sound request, `@HEADERS` are its headers, `@NEXT` is a whole sound request for /hidden, and `@BODY` is one as the
+/// body of another request, with its length.
 struct Raw {
     name: &'static str,
     bytes: &'static str,

@@ -1,7 +1,7 @@
-//! The promise of the ledger under `kill -9`: at random moments under load, again and again, the
-//! books are compared with what clients have received and what the backend has seen.
+//! The guarantees of the ledger under `kill -9`: at random moments under load, repeatedly, the
+//! ledger is compared with what clients have received and what the backend has seen.
 //!
-//! A binary of its own, since its load would be in the way of tests that look at the clock.
+//! A separate binary, since its load would disturb tests that depend on time.
 #![allow(dead_code, unused_imports)] // Each binary uses a part of what tests share.
 #![allow(
     clippy::unwrap_used,
@@ -34,7 +34,7 @@ const GRANTED: u64 = 1_000_000_000;
 /// machine needs for the write under way and for this test's clients to read the clock.
 const OLDEST_LOSS: Duration = Duration::from_secs(1);
 
-/// An answer that a client has received whole.
+/// An answer that a client has received completely.
 struct Received {
     transaction: String,
     at: Instant,
@@ -69,7 +69,7 @@ fn load(address: SocketAddr, request: &[u8], count: &AtomicUsize) -> Vec<Receive
     received
 }
 
-/// The next of a row of random numbers, the same ones in each run.
+/// The next pseudo-random number, the same sequence in each run.
 fn random(state: &mut u64, below: u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*state >> 33) % below

@@ -1,5 +1,5 @@
-//! Credits as customers and operators see them: holds, prices, receipts, the last credit, grants
-//! from outside and from the command line, and what stays after a restart.
+//! Credits as customers and operators see them: holds, prices, receipts, the last credit, grants from the admin API and
+//! the command line, and what survives a restart.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -107,7 +107,7 @@ fn every_price_of_the_phone_product() {
         (all, json!({"phone_type":"Mobile","confidence":"Verified","ported_date":"2020-01-01"}),    3, 3),
         (all, json!({"phone_type":"Mobile","confidence":"Verified"}),                               3, 2),
         (all, json!({"phone_type":"Bad format"}),                                                   3, 0),
-        // A date that was not asked for was not held, and nobody pays more than was held.
+        // A date that was not requested was not held, and no more than the hold is charged.
         (plain, json!({"phone_type":"Mobile","ported_date":"2020-01-01"}),                          1, 1),
     ];
     let answers: std::sync::Mutex<Vec<Value>> = std::sync::Mutex::new(Vec::new());
@@ -190,7 +190,7 @@ fn a_request_in_flight_holds_its_price_and_a_client_that_hangs_up_gets_it_back()
     let mut client = gateway.connect();
     client.request(&Request::lookup("acme").body(r#"{"number":"c4n4ry","get_ported_date":true}"#));
     wait_for(&gateway, "acme", [5, 3, 2, 0]);
-    // What one has in flight another cannot use.
+    // Credits held by one request cannot be used by another.
     let dear = Request::lookup("acme").body(
         r#"{"number":"c4n4ry","get_ported_date":true,"supplementary_live_status":{"mobile":["GBR"],"landline":["GBR"]}}"#,
     );
@@ -479,7 +479,7 @@ fn the_command_line_works_while_the_gateway_runs_and_when_it_does_not() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("fewer credits"), "{output:?}");
     let output = tollgate(&["grant", "nobody", "phone", "5"], &running, &[]);
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("no account"));
-    // With no way to the gateway that has the ledger, nothing is done behind its back.
+    // If the gateway that has the ledger cannot be reached, nothing is written.
     let output = tollgate(&["grant", "acme", "phone", "1"], &config, &[]);
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("does not answer on its admin address"), "{output:?}");
@@ -510,7 +510,7 @@ fn the_command_line_works_while_the_gateway_runs_and_when_it_does_not() {
     assert_eq!(sum, 14, "the balance is the sum of the rows");
 }
 
-// ---- What stays ----
+// ---- Restarts ----
 
 #[test]
 fn balances_survive_a_restart_and_the_first_grant_is_given_once() {
@@ -530,7 +530,7 @@ fn balances_survive_a_restart_and_the_first_grant_is_given_once() {
         }
         let sum: i64 = scratch.database().query_row("SELECT SUM(amount) FROM entry", [], |row| row.get(0)).unwrap();
         assert_eq!(sum, 2);
-        // A file that anybody may read tells who the customers are.
+        // The file must not be readable by everybody, since it shows who the customers are.
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(scratch.path("ledger.db")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

@@ -24,9 +24,9 @@ enum Leaves {
     /// HTTP/2: resets the stream. HTTP/1: resets the connection.
     Resets,
     Closes,
-    /// Says that nothing more will be sent, and reads on.
+    /// Closes its sending side, and continues to read.
     Finishes,
-    /// Says and reads nothing more.
+    /// Neither sends nor reads anything more.
     IsSilent,
 }
 
@@ -66,7 +66,7 @@ impl Shop {
         Frames::begin(self.wire(tls, "h2"), window)
     }
 
-    /// Waits until nothing is held, and checks that so many credits more are spent.
+    /// Waits until nothing is held, and checks that this many more credits are spent.
     fn assert_charged(&mut self, credits: u64, what: &str) {
         let begun = Instant::now();
         loop {
@@ -236,7 +236,7 @@ fn of_a_client_that_leaves_before_there_is_an_answer_nothing_is_charged() {
     }
 }
 
-/// The attack: read what the answer costs and all of it but its last byte, and give it up.
+/// The attack: read the price and all of the answer except its last byte, and cancel it.
 #[test]
 fn an_answer_but_for_its_last_byte_is_not_free() {
     const TRIES: u32 = 500;
@@ -272,7 +272,7 @@ fn no_charge_is_written_and_taken_back() {
     }
     leave_http1(&shop, false, "HTTP/1.1", 1, Leaves::Resets);
     shop.assert_charged(1, "HTTP/1.1");
-    // A client that leaves while its charge is written either has one or has none: nothing is taken back.
+    // A client that disconnects while its charge is written has either one charge or none: there is no refund.
     for _ in 0..50 {
         let mut frames = shop.frames(false, 0);
         let asked = backend.requests().len();

@@ -1,5 +1,5 @@
-//! What the program is made of: why each direct dependency is trusted is written down, advisories fail a
-//! change and an unreachable database does not, and the list of all parts is whole.
+//! Dependencies: each direct one is listed with the reason why it is trusted, advisories fail a change but an
+//! unreachable database does not, and the bill of materials is complete.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -46,7 +46,7 @@ fn every_direct_dependency_has_its_reasons_to_be_trusted() {
     assert_eq!(written, declared());
 }
 
-/// Runs `.ci/advisories` with a cargo whose steps end as they are told.
+/// Runs `.ci/advisories` with a mock cargo whose steps end with the given results.
 fn advisories(fetch: u8, check: u8, has_copy: bool) -> Output {
     let scratch = Scratch::new();
     let cargo = scratch.path("cargo");

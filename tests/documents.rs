@@ -1,8 +1,8 @@
 //! The documents: every relative link leads somewhere, every command runs, the generated table is the
 //! program's own, and the README stays short.
 //!
-//! Blocks of code are told apart by their info strings; CONTRIBUTING.md describes them. Each document runs in a
-//! directory of its own, with ports of its own, in the order of its blocks.
+//! CONTRIBUTING.md describes the info strings of code blocks. Each document runs in a separate directory, with its own
+//! ports, in the order of its blocks.
 
 mod markdown;
 mod run;
@@ -21,7 +21,7 @@ use crate::support::{Backend, Configuration, Gateway};
 const README_LINES: usize = 120;
 const README_WORDS: usize = 900;
 
-/// What stands around the generated table.
+/// The markers around the generated table.
 const TABLE_BEGINS: &str = "<!-- problems: begin -->\n\n";
 const TABLE_ENDS: &str = "\n<!-- problems: end -->";
 
@@ -70,7 +70,7 @@ fn every_document_can_be_reached_from_the_readme() {
     assert!(lost.is_empty(), "no link leads to {lost:?}");
 }
 
-/// Source text that cites the contract leads to a section that is there.
+/// Every citation of the contract in source text names an existing section.
 #[test]
 fn every_section_of_the_contract_that_is_cited_is_there() {
     let contract = anchors(&fs::read_to_string(root().join("docs/contract.md")).unwrap());
@@ -203,7 +203,7 @@ fn a_block_that_is_not_run_says_why() {
     }
 }
 
-/// Runs every document that has something to run, all at once; how many blocks there were.
+/// Runs every document that has something to run, all at once; returns the number of blocks.
 fn run(wanted: impl Fn(&Path) -> bool) -> usize {
     let documents = documents();
     std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! `tollgate explain` and a gateway that runs agree on every request, and no token is ever told.
+//! `tollgate explain` and a running gateway agree on every request, and no token is ever shown.
 
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,7 +18,7 @@ use crate::support::{Backend, CANARY, Configuration, Gateway, Request, Response,
 /// Requests that are made up.
 const RANDOM_REQUESTS: u32 = 600;
 
-/// Headers whose values are made anew for each answer, or follow from requests before.
+/// Headers whose values are new for each answer, or depend on earlier requests.
 const OF_THE_MOMENT: [&str; 9] = [
     "date",
     "transaction-id",
@@ -58,7 +58,7 @@ impl Pair {
         explain::explain(&self.config, &self.places, &asked)
     }
 
-    /// Asks both; the slug of the refusal, if it is one.
+    /// Asks both; returns the slug of the refusal, if it is one.
     fn agree(&self, version: Version, request: &Request) -> Option<String> {
         let shown = format!("{version:?} {request:.300?}");
         let explained = self.explained(version, request);
@@ -83,7 +83,7 @@ impl Pair {
     }
 }
 
-/// The answer that is told is the one that is sent.
+/// The explained answer is the one that is sent.
 fn same_answer(explained: &Explanation, response: &Response, shown: &str) {
     let answer = explained.answer.as_ref().unwrap_or_else(|| panic!("no answer: {shown}"));
     assert_eq!(answer.status, response.status(), "{shown}\n{answer:#?}\n{response:?}");
@@ -109,7 +109,7 @@ fn the_contracts_whole_table_is_explained_as_it_is_answered() {
     for version in VERSIONS {
         for (slug, request) in contract::problems() {
             let agreed = pair.agree(version, &request);
-            // The table has one row that only a backend can tell.
+            // One row of the table can only come from a backend.
             let expected = Some(slug).filter(|slug| *slug != "upstream-unavailable");
             assert_eq!(agreed.as_deref(), expected, "{version:?} {request:.300?}");
         }

@@ -1,7 +1,7 @@
-//! A ledger whose file fails: nobody is blamed, nothing is sold that cannot be counted, and it goes
-//! on by itself when the cause is gone.
+//! A ledger whose file fails: clients get no wrong refusal, nothing is sold that cannot be recorded, and it recovers
+//! automatically when the cause is gone.
 //!
-//! The disk's faults are made by a library between the program and the disk (`support/faults.c`).
+//! The disk errors are injected by a library between the program and the disk (`support/faults.c`).
 
 use std::process::Command;
 use std::time::Instant;
@@ -78,7 +78,7 @@ fn a_failing_disk_refuses_those_who_pay_until_it_works_again() {
         }
         let said = gateway.output();
         let lines = |text: &str| said.lines().filter(|line| line.contains(text)).count();
-        // Each fault of an outage is told once, however often it is met; a full disk can show in two ways.
+        // Each fault of an outage is logged once, however often it occurs; a full disk can cause two.
         assert_eq!(lines("can be used again"), 4, "{said}");
         assert!((4..=8).contains(&lines("cannot be used")), "{said}");
         for words in ["the disk is full", "the disk does not read or write"] {

@@ -42,7 +42,7 @@ fn both_kinds_of_addresses_are_listened_on() {
         client.response().assert_success();
     }
     gateway.connect().request(&lookup("live"));
-    // HTTP/2 without TLS is spoken where it was asked for alone.
+    // HTTP/2 without TLS is only available where it is configured.
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     let mut plain = gateway.connect_over(Wire::tcp(format!("127.0.0.1:{port}").parse().unwrap()));
     plain.send(preface);
@@ -74,7 +74,7 @@ fn a_unix_socket_has_the_client_that_its_peer_states() {
     ask(&lookup("ip").with("X-Forwarded-For", "192.0.2.9")).assert_problem("ip-not-allowed");
     ask(&lookup("ip").with("X-Forwarded-For", "203.0.113.9, unknown")).assert_problem("ip-not-allowed");
     ask(&lookup("ip")).assert_problem("ip-not-allowed");
-    // The backend is told of no address that nobody stated.
+    // The backend gets no address if none was stated.
     ask(&lookup("live")).assert_success();
     let last = String::from_utf8(backend.last_request()).unwrap().to_lowercase();
     assert!(!last.contains("x-forwarded-for"), "{last}");
@@ -238,7 +238,7 @@ fn the_proxy_protocol_comes_before_tls() {
         } else {
             response.assert_problem("ip-not-allowed")
         }
-        // On a Unix socket whoever may connect may state an address.
+        // On a Unix socket every peer may state an address.
         let mut client = gateway.connect_over(Wire::unix(&gateway.file("tollgate.sock")));
         client.more(&header);
         client.request(&lookup("ip"));

@@ -1,7 +1,7 @@
-//! Every order in which threads can meet at the atomics of a balance, by the model checker loom.
+//! Checks every interleaving of threads on the atomics of a balance, with the model checker loom.
 //!
-//! A binary of its own, since the very file that the gateway uses is compiled again here, with
-//! loom's atomics in place of the processor's.
+//! A separate binary, since the same file that the gateway uses is compiled again here, with loom's
+//! atomics.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)] // A test may end in a panic.
 
 #[allow(dead_code)]

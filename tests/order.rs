@@ -180,7 +180,7 @@ fn combinations() -> Vec<Vec<Fault>> {
             sets.extend(all.iter().skip(second + 1).map(|c| vec![*a, *b, *c]));
         }
     }
-    // Every bit pattern a multiplier throws up: the same ones in each run.
+    // Pseudo-random bit patterns, the same in each run.
     let mut state = 1_u64;
     for _ in 0..1000 {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -1,5 +1,5 @@
-//! The pages, as clients get them: every problem has one, its curl provokes it, nothing inside is
-//! named, and caches, methods and listeners are served as they should be.
+//! The pages, as clients get them: every problem has one, its curl command causes it, nothing internal is named, and
+//! caching, methods and listeners work.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{BufRead, BufReader};
@@ -12,7 +12,7 @@ use crate::support::{
     until,
 };
 
-/// `tollgate demo` as a process of its own.
+/// `tollgate demo` as a separate process.
 struct Demo {
     child: Child,
     url: String,
@@ -75,7 +75,7 @@ fn every_problem_has_a_page_whose_curl_provokes_it_in_the_demo() {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
-/// Runs the command of a problem's page; what is wrong with its outcome.
+/// Runs the command of a problem's page; returns what is wrong with its result.
 fn provoke(demo: &Demo, slug: &str) -> Option<String> {
     let page = demo.json(&format!("/problems/{slug}"));
     for member in ["meaning", "causes", "remedy", "answer", "headers", "retry"] {
@@ -126,7 +126,7 @@ fn a_full_gateway_answers_the_curl_of_its_page_with_overloaded() {
     assert!(printed.contains("Retry-After: "), "{printed}");
 }
 
-/// Asks for a page over a connection of its own.
+/// Requests a page over a separate connection.
 fn page_of(gateway: &Gateway, path: &str, headers: &[(&str, &str)]) -> Response {
     let request = headers.iter().fold(Request::new("GET", path), |request, (name, value)| request.with(name, value));
     let response = gateway.send(Version::Http1, &request);
@@ -274,7 +274,7 @@ fn methods_types_and_doubts_are_answered_like_everywhere() {
         }
         let twice = Request::new("GET", "/docs/reference").with("Auth-Token", "a").with("Auth-Token", "b");
         gateway.send(version, &twice).assert_problem("malformed-request");
-        // A token that is none of ours is of no interest here, and a connection lives on.
+        // An unknown token does not matter here, and the connection is kept.
         let with_token = Request::new("GET", "/docs/reference").with("Auth-Token", &token("none"));
         assert_eq!(gateway.send(version, &with_token).status(), 200);
     }

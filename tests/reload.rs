@@ -1,5 +1,4 @@
-//! The configuration changes while clients are served: nobody notices, and a broken one changes
-//! nothing.
+//! The configuration changes while clients are served: no client is affected, and a broken one changes nothing.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +9,7 @@ use tollgate::policy::account::Digest;
 
 use crate::support::{Backend, Gateway, PATIENCE, Request, Scratch, VERSIONS, paying, token};
 
-/// How soon a change of a file has to count.
+/// The longest time until a change of a file has to be in force.
 const SOON: Duration = Duration::from_secs(1);
 
 /// What a busy machine may add to it.
@@ -24,7 +23,7 @@ fn status(gateway: &Gateway, account: &str) -> u16 {
     gateway.send(VERSIONS[0], &Request::lookup(account)).status()
 }
 
-/// Waits until a token is answered so, and tells how long it took.
+/// Waits until a token gets this answer; returns how long it took.
 fn until(gateway: &Gateway, account: &str, wanted: u16) -> Duration {
     let begun = Instant::now();
     while status(gateway, account) != wanted {
@@ -119,7 +118,7 @@ fn included_files_that_come_change_and_go_count_and_others_do_not() {
     assert_eq!(status(&gateway, "acme"), 200);
 }
 
-/// One account a line.
+/// One account per line.
 fn line_of(account: &str, more: &str) -> String {
     let digest = Digest::of(token(account).as_bytes()).text();
     format!(
@@ -376,7 +375,7 @@ fn credits_and_rates_go_on_where_they_were() {
     fs::write(gateway.config(), &text).unwrap();
     assert_eq!(reload(&gateway).0, 200);
     assert_eq!(look_up("globex").0, 3);
-    // Of another rate as much is used as was of the one before.
+    // Of a changed rate, as much is used as before.
     fs::write(gateway.config(), text.replace("10/h, burst: 10", "20/h, burst: 20")).unwrap();
     assert_eq!(reload(&gateway).0, 200);
     assert_eq!(look_up("acme"), (1, 16));

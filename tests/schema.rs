@@ -1,5 +1,5 @@
-//! The JSON Schema of the configuration: every key has words, every file of `config/` is valid, and
-//! what it refuses is what `tollgate check` refuses.
+//! The JSON Schema of the configuration: every key has a description, every file of `config/` is valid, and it refuses
+//! only what `tollgate check` refuses.
 
 use std::path::{Path, PathBuf};
 

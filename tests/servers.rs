@@ -1,5 +1,5 @@
-//! Several servers of one upstream: whose turn it is, who is left out and comes back, and that a
-//! request reaches one of them, once.
+//! Several servers of one upstream: turns, ejection and return, and that a request reaches one of
+//! them, once.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::support::{
     Version, closed_port, directory, until,
 };
 
-/// A behaviour of a backend that the test turns over.
+/// A switch that changes the behaviour of a backend.
 #[derive(Clone, Default)]
 struct Switch(Arc<AtomicBool>);
 
@@ -197,7 +197,7 @@ fn a_server_that_says_nothing_for_too_long_has_failed() {
             });
             assert_eq!(state(&gateway, silent.address()), state_then, "{slow_after} {account}");
         }
-        // Whoever has waited there in vain is not sent there again.
+        // A request that has timed out there is not sent there again.
         if slow_after == "1s" {
             (0..4).for_each(|_| look_up_as(&gateway, "live").assert_success());
         }

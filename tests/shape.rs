@@ -118,7 +118,7 @@ impl Paths<'_> {
                 [self.here.clone(), path.to_vec()].concat()
             }
             _ => {
-                // What tests reach for is their own affair.
+                // Tests may use anything.
                 if !self.here.iter().any(|module| module.ends_with("tests")) {
                     self.others.insert(path.to_vec());
                 }
@@ -224,7 +224,7 @@ fn imports() -> BTreeMap<Module, BTreeSet<Module>> {
     files.values().filter(|file| !file.module.is_empty()).map(of_file).collect()
 }
 
-/// A walk that comes back to where it began, if there is one.
+/// A circle of imports, if there is one.
 fn circle(imports: &BTreeMap<Module, BTreeSet<Module>>) -> Option<Vec<Module>> {
     fn walk(
         module: &Module,

@@ -1,5 +1,5 @@
-//! The status page over real connections: what counts, incidents that open, close and survive, what
-//! operators say, and what is never shown.
+//! The status page over real connections: what counts, incidents that open, close and survive, operators' notices, and
+//! what is never shown.
 
 use std::process::{Command, Output};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What operators see of requests: each is counted once and has one line, no secret reaches either,
-//! and whatever becomes of the log, clients are served.
+//! Telemetry: each request is counted once and has one log line, no secret reaches either, and
+//! clients are served whatever happens to the log.
 
 use std::fs;
 use std::io::{Read, Write};

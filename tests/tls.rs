@@ -1,5 +1,5 @@
 //! TLS over real connections: which certificate a client gets, what it may speak, certificates that
-//! are renewed under way, certificates of clients, and TLS towards backends.
+//! are renewed at run time, certificates of clients, and TLS towards backends.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -325,7 +325,7 @@ fn a_broken_certificate_leaves_the_last_good_one() {
     broken("a.key does not belong to the certificate", 2);
     std::fs::remove_file(gateway.file("a.key")).unwrap();
     broken("a.key does not exist", 3);
-    // What stays broken is not told again, and what is mended is no news.
+    // What stays broken is not logged again, and a repair is not logged as broken.
     gateway.replace("a.key", &other.key);
     wait_until("the new certificate", RENEWAL_PATIENCE, || shown() == other.der());
     assert_eq!(lines("are not replaced"), 3);
@@ -418,7 +418,7 @@ fn a_resumed_session_is_served_only_while_its_certificate_is_in_force() {
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             let mut stream = rustls::StreamOwned::new(connection, stream);
             let mut answer = Vec::new();
-            // Whoever is not served finds the connection closed.
+            // A client that is not served finds the connection closed.
             let _ = stream.write_all(&lookup().with("Connection", "close").bytes());
             let _ = stream.read_to_end(&mut answer);
             (answer.starts_with(b"HTTP/1.1 200 OK\r\n"), stream.conn.handshake_kind())

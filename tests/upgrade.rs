@@ -1,5 +1,5 @@
-//! One process hands over to the next while clients are served: nobody notices, and a successor that
-//! does not serve changes nothing.
+//! One process hands over to the next while clients are served: no client is affected, and a
+//! successor that does not serve changes nothing.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -293,7 +293,7 @@ fn an_upgrade_changes_what_a_reload_cannot() {
     assert_eq!(status(&gateway, "acme"), 200);
 }
 
-/// SIGUSR2 is the wish of those who have no HTTP client, and the supervisor is told what it must know.
+/// SIGUSR2 also starts an upgrade, and the supervisor is notified.
 #[test]
 fn a_signal_upgrades_and_the_supervisor_is_told() {
     let backend = Backend::answering_json();
@@ -318,7 +318,7 @@ fn a_signal_upgrades_and_the_supervisor_is_told() {
     assert_eq!(told(), "STOPPING=1");
 }
 
-/// A supervisor with a watchdog hears that the process is alive, and then that it stops.
+/// A supervisor with a watchdog is notified that the process is alive, and then that it stops.
 #[test]
 fn a_watchdog_is_told_that_the_process_is_alive() {
     let backend = Backend::answering_json();
@@ -341,7 +341,7 @@ fn a_watchdog_is_told_that_the_process_is_alive() {
     while told() != "STOPPING=1" {}
 }
 
-/// A ledger that cannot be written is not handed over: the process before alone knows its charges.
+/// A ledger that cannot be written is not handed over: only the old process knows its charges.
 #[test]
 fn a_broken_ledger_stays_where_its_charges_are() {
     let backend = Backend::answering_json();

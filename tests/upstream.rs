@@ -1,5 +1,5 @@
-//! Whatever a backend does, clients get a sound 200 or one of the contract's problems, and a request
-//! reaches a backend once.
+//! Whatever a backend does, clients get a valid 200 or one of the contract's problems, and a request reaches a backend
+//! once.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -7,7 +7,7 @@ use crate::support::{ANSWER, After, Backend, Configuration, DRIP, Gateway, Peer,
 
 type Behaviour = fn(&mut Peer) -> After;
 
-/// More header bytes than anybody may have to read.
+/// More header bytes than the gateway reads.
 const ENDLESS: usize = 64 << 20;
 
 const UNAVAILABLE: Option<&str> = Some("upstream-unavailable");

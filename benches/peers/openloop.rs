@@ -1,6 +1,6 @@
 //! Requests at a steady rate, whatever the answers do, and how long each took from the moment at
-//! which it was *due*: a server that stalls is not spared the requests that a waiting client
-//! would not have sent (no coordinated omission).
+//! which it was *due*: a server that stalls still gets the requests that a waiting client would not
+//! have sent (no coordinated omission).
 //!
 //!     openloop ADDRESS RATE SECONDS CONNECTIONS REQUEST TOKENS
 //!

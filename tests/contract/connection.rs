@@ -15,7 +15,7 @@ fn a_continue_comes_after_the_head_was_admitted_and_only_then() {
     assert_eq!(client.interim(), 100);
     client.more(&expecting.body);
     client.response().assert_success();
-    // A body that is there already needs no encouragement, and the connection lives on.
+    // A body that has arrived already needs no 100 Continue, and the connection is kept.
     client.send(expecting.bytes());
     let mut status = client.any_status();
     if status == 100 {
@@ -32,7 +32,7 @@ fn a_continue_comes_after_the_head_was_admitted_and_only_then() {
         client.send(request.head());
         client.response().assert_problem(slug);
     }
-    // HTTP/1.0 knows no interim answers.
+    // HTTP/1.0 has no interim answers.
     let head = String::from_utf8(expecting.head()).unwrap().replace("HTTP/1.1", "HTTP/1.0");
     let mut client = gateway.connect();
     client.send(head);
@@ -108,7 +108,7 @@ fn a_refusal_arrives_whatever_becomes_of_the_body() {
         let mut stream = client.begin(&request, false);
         client.data(&mut stream, &vec![b' '; length], true);
         client.response(stream).assert_problem("token-unknown");
-        // The connection is fit for the next request.
+        // The connection can be used for the next request.
         client.exchange(&lookup()).assert_success();
     }
     // Too large a body is refused while it arrives, or by its announced length.
@@ -143,7 +143,7 @@ fn a_connection_lives_on_after_refusals_that_allow_it() {
         response.assert_problem(slug);
         assert_ne!(response.header("Connection"), Some("close"));
     }
-    // A body that was not read is thrown away first.
+    // A body that was not read is discarded first.
     let mut late = Request::lookup("nobody").with("Content-Length", "10240");
     client.send(late.head());
     client.response().assert_problem("token-unknown");
@@ -191,7 +191,7 @@ fn an_upgrade_is_an_offer_that_is_not_taken_up() {
         println!("{lines:?}");
         let length = format!("Content-Length: {}", BODY.len());
         let mut client = gateway.connect();
-        // The connection goes on in the version that it began with.
+        // The connection continues in the version that it began with.
         for _ in 0..2 {
             client.send(framed(&format!("{lines}\n{length}"), BODY));
             let response = client.response();

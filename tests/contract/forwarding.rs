@@ -1,9 +1,9 @@
-//! The very bytes that reach the backend (contract, section 8).
+//! The exact bytes that reach the backend (contract, section 8).
 
 use super::{BODY, REFERENCE, behind_a_proxy, framed, gateway, lookup};
 use crate::support::{Backend, Request, VERSIONS, Version, closed_port, token};
 
-/// A lookup with headers of which some are forwarded, some are judged, and most do not go on.
+/// A lookup with headers of which some are forwarded, some are checked, and most are dropped.
 fn with_much_that_stays_behind(body: &str) -> Request {
     Request::new("POST", "/phone/validate/v2?a=b%20c&d=/e%2f")
         .with("Host", "evil.example")
@@ -182,7 +182,7 @@ fn chunks_and_trailers_end_at_the_gateway() {
     client.response(stream).assert_success();
     let sent = String::from_utf8(backend.last_request()).unwrap();
     assert!(sent.ends_with(&format!("\r\n\r\n{BODY}")) && !sent.contains("gone"), "{sent}");
-    // A token that comes as a trailer is none.
+    // A token in a trailer does not count.
     let mut client = gateway.connect_http2();
     let request = request.without("Auth-Token");
     let mut stream = client.begin(&request, false);

@@ -40,7 +40,7 @@ fn a_reference_is_echoed_made_or_refused() {
         let response = gateway.send(version, &twice);
         response.assert_problem("reference-id-invalid");
         assert!(!["one", "two", "one, two"].contains(&response.header("Reference-ID").unwrap()));
-        // One that is not sent is made: a UUID, another one each time.
+        // If none is sent, one is generated: a new UUID each time.
         let made: Vec<String> =
             (0..2).map(|_| gateway.send(version, &lookup()).header("Reference-ID").unwrap().to_owned()).collect();
         assert!(made.iter().all(|made| uuid::Uuid::parse_str(made).is_ok()), "{made:?}");

@@ -59,11 +59,11 @@ fn a_token_is_bound_to_its_networks() {
             println!("{version:?} {lines:?}");
             check(&gateway.send(version, &request), (!passes).then_some("ip-not-allowed"));
         }
-        // An address that cannot be told goes no further.
+        // An address that is not known is not forwarded.
         gateway.send(version, &lookup().with("X-Forwarded-For", "unknown")).assert_success();
         let sent = String::from_utf8(backend.last_request()).unwrap();
         assert!(!sent.to_ascii_lowercase().contains("forwarded"), "{sent}");
-        // Only this header is believed.
+        // Only this header is trusted.
         let others = Request::lookup("ip")
             .with("X-Real-IP", "203.0.113.9")
             .with("Forwarded", "for=203.0.113.9")

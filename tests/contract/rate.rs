@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{RATE_HEADERS, REFERENCE, gateway, statuses::problems, unix_seconds};
 use crate::support::{Backend, Configuration, Gateway, Request, Response, VERSIONS};
 
-/// Seconds after which one more of the three requests an hour is there.
+/// Seconds after which one more of the three requests an hour is available.
 const ONE_MORE: u64 = 1200;
 
 /// Checks the rate headers of an account with three requests an hour.
@@ -32,7 +32,7 @@ fn an_account_has_one_rate_for_all_its_tokens() {
         let response = gateway.send(version, &small(""));
         response.assert_success();
         assert_rate(&response, 2);
-        // Refusals before the rate is asked do not count.
+        // Refusals before the check of the rate do not count.
         for (request, slug) in [
             (small("-disabled"), "token-disabled"),
             (small("-ip"), "ip-not-allowed"),

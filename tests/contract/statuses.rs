@@ -199,7 +199,7 @@ fn head_goes_with_get_on_what_the_gateway_serves_itself() {
             refused.assert_problem("endpoint-unknown");
             assert_eq!(refused.header("Allow"), Some("GET, HEAD"));
         }
-        // Without a token there is nothing to be told of, by neither method.
+        // Without a token nothing is revealed, with either method.
         gateway.send(version, &Request::new("HEAD", "/account/credits")).assert_problem("token-missing");
         let refused = gateway.send(version, &lookup().method("HEAD").body(""));
         refused.assert_problem("endpoint-unknown");

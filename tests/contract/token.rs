@@ -1,4 +1,4 @@
-//! Where a token may stand (contract, section 4).
+//! Where a token may be sent (contract, section 4).
 
 use super::{check, gateway, lookup};
 use crate::support::{Backend, VERSIONS, token};

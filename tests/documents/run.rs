@@ -1,4 +1,4 @@
-//! A document that runs: its commands in a directory and on ports of its own.
+//! Runs a document: its commands in a separate directory and on its own ports.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -181,7 +181,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Ends a process of ours with all that it has started: it leads a group of its own.
+/// Ends a process of ours with all its children: it leads its own process group.
 fn end(child: &mut Child) {
     let group = format!("-{}", child.id());
     let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();

@@ -1,4 +1,4 @@
-//! A backend that behaves as a test tells it to, and remembers every byte that reached it.
+//! A mock backend that behaves as a test specifies, and records every byte that it received.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use super::PATIENCE;
 /// What a sound answer says.
 pub const ANSWER: &str = r#"{"result":{"number":"1","phone_type":"Mobile","confidence":"Verified"}}"#;
 
-/// What becomes of a connection after an answer.
+/// What happens to a connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
     Keep,
@@ -47,7 +47,7 @@ impl Log {
     }
 }
 
-/// A backend on a port of its own.
+/// A backend on a free port.
 pub struct Backend {
     address: SocketAddr,
     log: Arc<Log>,
@@ -220,7 +220,7 @@ impl Peer {
         After::Keep
     }
 
-    /// Says nothing until the gateway hangs up.
+    /// Sends nothing until the gateway disconnects.
     pub fn wait_for_close(&mut self) -> After {
         while self.read() {}
         After::Close

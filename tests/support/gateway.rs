@@ -1,4 +1,4 @@
-//! The gateway as a process of its own: started with a configuration, watched, and cleaned away.
+//! The gateway as a separate process: started with a configuration, observed, and cleaned up.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use super::{CANARY, Client, Http2, PATIENCE, Request, Response, TlsSettings, Version, Wire};
 
-/// How often a clash of ports is tried to be got around.
+/// How often a start is retried after a conflict of ports.
 const ATTEMPTS: usize = 5;
 
-/// What a copy of the program is called.
+/// The name of a copy of the program.
 const COPY: &str = "program";
 
 /// What is replaced by a free address.
@@ -153,7 +153,7 @@ impl Gateway {
         }
     }
 
-    /// The number of the process.
+    /// The process ID.
     pub fn process(&self) -> u32 {
         self.child.id()
     }
@@ -190,7 +190,7 @@ impl Gateway {
         fs::rename(new, self.file(name)).unwrap();
     }
 
-    /// What a further process says that cannot start with a configuration.
+    /// The error message of a further process that cannot start with a configuration.
     pub fn fails_to_start(&self, yaml: &str) -> String {
         let config = self.file("second.yaml");
         let text = format!("{yaml}listen: {}\nadmin: {}\n", free_address(), free_address());
@@ -201,7 +201,7 @@ impl Gateway {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
-    /// A metric's value as the admin listener tells it; 0 if it is not there.
+    /// A metric's value from the admin listener; 0 if it does not exist.
     pub fn metric<N: std::str::FromStr + Default>(&self, name: &str) -> N {
         let (_, text) = self.ask_admin("GET", "/metrics", &[], "");
         text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or_default()
@@ -262,13 +262,13 @@ impl Gateway {
         self.directory.join("tollgate.yaml")
     }
 
-    /// Ends the program as a power cut would: nothing of it runs any more.
+    /// Kills the program.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Tells the program to stop in order.
+    /// Tells the program to stop gracefully.
     pub fn terminate(&self) {
         self.signal("TERM");
     }
@@ -304,12 +304,12 @@ impl Gateway {
         self.successors.last().copied().unwrap_or_else(|| self.child.id())
     }
 
-    /// A further process that serves, found out by its own words.
+    /// A successor that serves, recognized by its output.
     pub fn follow(&mut self, process: u32) {
         self.successors.push(process);
     }
 
-    /// Waits for the program to end by itself.
+    /// Waits for the program to end.
     pub fn wait_for_end(&mut self, allowance: Duration) -> Option<ExitStatus> {
         let begun = Instant::now();
         // The standard library has no wait with a time-out.
@@ -358,7 +358,7 @@ impl Drop for Gateway {
     }
 }
 
-/// Sends a process a signal; whether it was there.
+/// Sends a process a signal; returns whether it existed.
 pub fn send_signal(process: u32, name: &str) -> bool {
     let command = format!("kill -{name} {process} 2>/dev/null");
     Command::new("sh").args(["-c", &command]).status().unwrap().success()

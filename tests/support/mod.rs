@@ -1,5 +1,5 @@
-//! What the tests share: the gateway as a process, clients for both versions of HTTP, backends that
-//! do as they are told, and the checks that every response has to pass.
+//! What the tests share: the gateway as a process, clients for both versions of HTTP, mock
+//! backends, and the checks that every response has to pass.
 
 mod backend;
 mod client;
@@ -26,7 +26,7 @@ pub use wire::Wire;
 /// anything the program writes about them.
 pub const CANARY: &str = "c4n4ry";
 
-/// Waits until something holds that has to, sooner or later.
+/// Waits until a condition holds.
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !holds() {

@@ -1,4 +1,4 @@
-//! The pages of the demo in a real browser: every link resolves, nothing is said on the console,
+//! The pages of the demo in a real browser: every link resolves, the console has no messages,
 //! nothing has to be scrolled sideways on a phone, and axe finds no barrier, in light and dark.
 //!
 //! Needs Chromium, its driver, axe-core and the program, which `make browse` gets. Pictures of some
@@ -121,7 +121,7 @@ async fn devtools(client: &WebDriver, method: &str, parameters: Value) -> Value 
     extension(client, "/goog/cdp/execute", json!({ "cmd": method, "params": parameters })).await
 }
 
-/// What a script comes back with.
+/// The result of a script.
 async fn run(client: &WebDriver, script: &str) -> Value {
     client.execute(script, Vec::new()).await.unwrap().json().clone()
 }
@@ -136,13 +136,13 @@ async fn scheme(client: &WebDriver, scheme: &str) {
     devtools(client, "Emulation.setEmulatedMedia", features).await;
 }
 
-/// What the console has said since it was asked last.
+/// The messages of the console since the last call.
 async fn console(client: &WebDriver) -> Vec<String> {
     let log = extension(client, "/se/log", json!({ "type": "browser" })).await;
     log.as_array().unwrap().iter().map(|entry| entry["message"].to_string()).collect()
 }
 
-/// What axe finds wrong with the page.
+/// The findings of axe on the page.
 async fn violations(client: &WebDriver, axe: &str) -> Vec<String> {
     run(client, axe).await;
     let script = "const done = arguments[arguments.length - 1];
@@ -153,7 +153,7 @@ async fn violations(client: &WebDriver, axe: &str) -> Vec<String> {
     found.json().as_array().unwrap().iter().map(Value::to_string).collect()
 }
 
-/// Leaves a picture of the whole page.
+/// Saves a picture of the whole page.
 async fn picture(client: &WebDriver, name: &str) {
     let image = devtools(client, "Page.captureScreenshot", json!({ "captureBeyondViewport": true })).await;
     let bytes = base64::engine::general_purpose::STANDARD.decode(image["data"].as_str().unwrap()).unwrap();

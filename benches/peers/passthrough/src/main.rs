@@ -1,5 +1,5 @@
-//! A pass-through on Pingora's `ProxyHttp`, with no policy at all: what a proxy costs that is
-//! built the usual way on the same library as the gateway.
+//! A pass-through on Pingora's `ProxyHttp`, without any policy: the cost of a proxy that is built
+//! the usual way on the same library as the gateway.
 //!
 //!     passthrough LISTEN BACKEND
 
