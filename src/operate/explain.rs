@@ -1,4 +1,4 @@
-//! `tollgate explain`: why a request gets the answer that it gets, without a gateway that runs.
+//! `tollgate explain`: explains the answer to a request, without a running gateway.
 //!
 //! The decision is made by the very functions that the gateway calls, with an observer that writes down each
 //! check (`observer.rs`). Nothing is sent anywhere: what depends on time, on traffic or on a backend (the

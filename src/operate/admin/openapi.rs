@@ -1,5 +1,5 @@
-//! The admin API as an OpenAPI 3.1 document, made of the table of its operations and of the types
-//! that answers are made of.
+//! The admin API as an OpenAPI 3.1 document, generated from the table of its operations and from
+//! the types of its answers.
 
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
@@ -15,7 +15,7 @@ use crate::site::status::notice::{NoticeBody, Shown};
 
 /// The media types of metrics.
 pub const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// What YAML is served as (RFC 9512).
+/// The media type of YAML (RFC 9512).
 pub const YAML: &str = "application/yaml";
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -46,7 +46,7 @@ pub fn document() -> Value {
         "info": {
             "title": "Tollgate's admin API",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "What operators ask a running gateway. HEAD goes with GET. Whatever is refused says why, and what to do instead.",
+            "description": "Operations on a running gateway. GET includes HEAD. Every refusal says why, and what to do instead.",
         },
         "servers": [{ "url": "/" }],
         "paths": paths,
@@ -83,7 +83,7 @@ fn operation(route: &Route, answers: &mut SchemaGenerator, bodies: &mut SchemaGe
             "name": "Idempotency-Key",
             "in": "header",
             "required": true,
-            "description": "A word that this change alone has: however often it is sent, it happens once.",
+            "description": "A unique key for this change: if it is sent again with the same key, it is applied only once.",
             "schema": { "type": "string", "minLength": 1, "maxLength": MAX_WORDS },
         }));
     }
@@ -110,7 +110,7 @@ fn operation(route: &Route, answers: &mut SchemaGenerator, bodies: &mut SchemaGe
         }
         match route.access {
             Access::Anybody | Access::OwnName => {}
-            // Either: a configuration without a token asks for none.
+            // Either of the two: a configuration without a token requires none.
             Access::Operator => drop(members.insert("security".to_owned(), json!([{ TOKEN: [] }, {}]))),
         }
     }

@@ -1,12 +1,13 @@
-//! The admin API as one table: method, path, parameters, summary, who may ask, and every answer.
+//! The admin API as one table: method, path, parameters, summary, required access, and every
+//! answer.
 //!
-//! The router, the lists in answers 404 and 405, and the OpenAPI document (`openapi.rs`) are made of
-//! it, so that they cannot differ. What an operation does is `admin.rs`.
+//! The router, the lists in answers 404 and 405, and the OpenAPI document (`openapi.rs`) are made
+//! from it, so that they cannot differ. The operations are in `admin.rs`.
 
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
 
-/// Methods of operations. HEAD goes with GET (RFC 9110, section 9.3.2).
+/// Methods of operations. GET includes HEAD (RFC 9110, section 9.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     Get,
@@ -14,7 +15,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// The method as HTTP writes it.
+    /// The name of the method in HTTP.
     pub const fn name(self) -> &'static str {
         match self {
             Method::Get => "GET",
@@ -28,18 +29,18 @@ impl Method {
     }
 }
 
-/// Who may ask.
+/// The access that an operation requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody who can connect, by whatever name of this machine: load balancers and supervisors.
+    /// Everybody who can connect, with any host name: load balancers and supervisors.
     Anybody,
-    /// Everybody who asks for a name that belongs to this listener, as Prometheus does.
+    /// Everybody who uses a host name of this listener, such as Prometheus.
     OwnName,
     /// Operators: with the token, if the configuration has one, and never a web page.
     Operator,
 }
 
-/// What is done.
+/// The operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     Health,
@@ -63,7 +64,7 @@ pub enum Operation {
     Adjust,
 }
 
-/// What an answer holds, which names its schema.
+/// The content of an answer, which determines its schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     Status,
@@ -84,7 +85,7 @@ pub enum Content {
     Refusal,
 }
 
-/// What the body of a request holds, which names its schema.
+/// The content of a request's body, which determines its schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {
     Nothing,
@@ -96,12 +97,12 @@ pub enum Takes {
 /// The type of a parameter of the query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It is there or not; its value says nothing.
+    /// Present or not; its value is ignored.
     Flag,
     /// A whole number, not negative.
     Number,
     Text,
-    /// A time as RFC 3339 writes it.
+    /// A time in the format of RFC 3339.
     Time,
 }
 
@@ -134,7 +135,7 @@ pub struct Route {
 const REFUSED: Content = Content::Refusal;
 
 const LIMIT: Parameter =
-    Parameter { name: "limit", kind: Kind::Number, about: "Rows at the most. Default and maximum: 1000." };
+    Parameter { name: "limit", kind: Kind::Number, about: "The most rows. Default and maximum: 1000." };
 const AFTER: Parameter = Parameter { name: "after", kind: Kind::Number, about: "Only rows with a greater id." };
 
 const ACCOUNT: Parameter = Parameter { name: "account", kind: Kind::Text, about: "Only rows of this account." };
@@ -144,15 +145,15 @@ const UNTIL: Parameter = Parameter { name: "until", kind: Kind::Time, about: "On
 const CONFIG: Parameter = Parameter {
     name: "config",
     kind: Kind::Text,
-    about: "The whole path of a configuration: a process of another one refuses.",
+    about: "The full path of the configuration file: a process with another one refuses.",
 };
 
 const NO_ACCOUNT: Reply = (StatusCode::NOT_FOUND, REFUSED, "No account of this name has credits for it.");
 const NO_LEDGER: Reply = (StatusCode::SERVICE_UNAVAILABLE, REFUSED, "The ledger cannot be used at the moment.");
 const BAD_QUERY: Reply = (StatusCode::BAD_REQUEST, REFUSED, "A parameter of the query is not understood.");
 const CORRECTED: &[Reply] = &[
-    (StatusCode::CREATED, Content::Corrected, "It is written, and counts from now on."),
-    (StatusCode::OK, Content::Corrected, "It was there already, from an earlier request with this key."),
+    (StatusCode::CREATED, Content::Corrected, "It was written."),
+    (StatusCode::OK, Content::Corrected, "It existed already, from an earlier request with this key."),
     (StatusCode::BAD_REQUEST, REFUSED, "The key or the body is missing or not understood."),
     NO_ACCOUNT,
     (StatusCode::CONFLICT, REFUSED, "The balance would be below zero, or more than can be counted."),
@@ -164,15 +165,18 @@ const CORRECTED: &[Reply] = &[
 const NOTED: &[Reply] = &[
     (StatusCode::CREATED, Content::Notice, "It is on the page."),
     (StatusCode::BAD_REQUEST, REFUSED, "The body is not understood."),
-    (StatusCode::CONFLICT, REFUSED, "As many notices are open as there can be."),
+    (StatusCode::CONFLICT, REFUSED, "As many notices are open as allowed."),
     (StatusCode::PAYLOAD_TOO_LARGE, REFUSED, "The body is over 64 KiB."),
     (StatusCode::UNPROCESSABLE_ENTITY, REFUSED, "No product has this name."),
     NO_LEDGER,
 ];
 
 const NO_TOKEN: Reply = (StatusCode::UNAUTHORIZED, REFUSED, "The admin token is missing or wrong.");
-const NOT_ALLOWED: Reply =
-    (StatusCode::FORBIDDEN, REFUSED, "A web page asks, or other machines can reach this listener and it has no token.");
+const NOT_ALLOWED: Reply = (
+    StatusCode::FORBIDDEN,
+    REFUSED,
+    "The request comes from a web page, or other machines can reach this listener and it has no token.",
+);
 const FOREIGN_NAME: Reply = (
     StatusCode::MISDIRECTED_REQUEST,
     REFUSED,
@@ -190,7 +194,7 @@ pub const ROUTES: [Route; 19] = [
         summary: "Whether the process is alive",
         query: &[],
         takes: Takes::Nothing,
-        answers: &[(StatusCode::OK, Content::Status, "It is.")],
+        answers: &[(StatusCode::OK, Content::Status, "The process is alive.")],
     },
     Route {
         method: Method::Get,
@@ -198,18 +202,14 @@ pub const ROUTES: [Route; 19] = [
         operation: Operation::Readiness,
         access: Access::Anybody,
         summary: "Whether clients should be sent here",
-        query: &[Parameter {
-            name: "verbose",
-            kind: Kind::Flag,
-            about: "Say what works and what does not; for operators.",
-        }],
+        query: &[Parameter { name: "verbose", kind: Kind::Flag, about: "Include all checks; for operators." }],
         takes: Takes::Nothing,
         answers: &[
-            (StatusCode::OK, Content::Readiness, "They should."),
+            (StatusCode::OK, Content::Readiness, "The process is ready."),
             (
                 StatusCode::SERVICE_UNAVAILABLE,
                 Content::Readiness,
-                "They should not: the process is about to end, or every request would be refused.",
+                "Not ready: the process is about to end, or every request would be refused.",
             ),
             NO_TOKEN,
             NOT_ALLOWED,
@@ -261,12 +261,16 @@ pub const ROUTES: [Route; 19] = [
         path: "/reload",
         operation: Operation::Reload,
         access: Access::Operator,
-        summary: "Load the configuration now, and open the access log anew",
+        summary: "Reload the configuration, and reopen the access log",
         query: &[CONFIG],
         takes: Takes::Nothing,
         answers: &[
-            (StatusCode::OK, Content::Reloaded, "It is in force."),
-            (StatusCode::CONFLICT, REFUSED, "The configuration is part of the program, or another one."),
+            (StatusCode::OK, Content::Reloaded, "The configuration is in force."),
+            (
+                StatusCode::CONFLICT,
+                REFUSED,
+                "The configuration is part of the program, or this process has another one.",
+            ),
             (StatusCode::UNPROCESSABLE_ENTITY, REFUSED, "The configuration has mistakes; nothing was changed."),
         ],
     },
@@ -318,7 +322,7 @@ pub const ROUTES: [Route; 19] = [
         path: "/status/notices/{notice}/close",
         operation: Operation::CloseNotice,
         access: Access::Operator,
-        summary: "Close a note, or end or call off maintenance",
+        summary: "Close a note, or end or cancel maintenance",
         query: &[],
         takes: Takes::Nothing,
         answers: &[
@@ -348,7 +352,7 @@ pub const ROUTES: [Route; 19] = [
         summary: "The rows of the ledger, the oldest first",
         query: &[AFTER, LIMIT, ACCOUNT, SINCE, UNTIL],
         takes: Takes::Nothing,
-        answers: &[(StatusCode::OK, Content::Entries, "Rows; none behind the last."), BAD_QUERY, NO_LEDGER],
+        answers: &[(StatusCode::OK, Content::Entries, "Rows; an empty list after the last."), BAD_QUERY, NO_LEDGER],
     },
     Route {
         method: Method::Get,
@@ -378,14 +382,19 @@ pub const ROUTES: [Route; 19] = [
         summary: "The rows of an account's product, the oldest first",
         query: &[AFTER, LIMIT, SINCE, UNTIL],
         takes: Takes::Nothing,
-        answers: &[(StatusCode::OK, Content::Entries, "Rows; none behind the last."), BAD_QUERY, NO_ACCOUNT, NO_LEDGER],
+        answers: &[
+            (StatusCode::OK, Content::Entries, "Rows; an empty list after the last."),
+            BAD_QUERY,
+            NO_ACCOUNT,
+            NO_LEDGER,
+        ],
     },
     Route {
         method: Method::Post,
         path: "/accounts/{account}/credits/{product}/grants",
         operation: Operation::Grant,
         access: Access::Operator,
-        summary: "Give an account credits",
+        summary: "Grant an account credits",
         query: &[],
         takes: Takes::Correction,
         answers: CORRECTED,
@@ -395,19 +404,19 @@ pub const ROUTES: [Route; 19] = [
         path: "/accounts/{account}/credits/{product}/adjustments",
         operation: Operation::Adjust,
         access: Access::Operator,
-        summary: "Correct what was granted, up or down",
+        summary: "Adjust an account's credits up or down",
         query: &[],
         takes: Takes::Correction,
         answers: CORRECTED,
     },
 ];
 
-/// What was found for a request.
+/// The result of routing a request.
 #[derive(Debug)]
 pub enum Found {
     /// The operation, and the values of its path's parameters in their order.
     Route(&'static Route, Vec<String>),
-    /// The path has other methods: what `Allow` says.
+    /// The path has other methods: the value of `Allow`.
     OtherMethod(String),
     Nothing,
 }
@@ -453,7 +462,7 @@ impl Route {
         self.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
     }
 
-    /// All answers: those of the operation, and those that its access and its parameters bring.
+    /// All answers: those of the operation, and those of its access and parameters.
     pub fn replies(&self) -> impl Iterator<Item = Reply> {
         let of_access: &[Reply] = match self.access {
             Access::Anybody => &[],
