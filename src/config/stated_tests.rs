@@ -180,10 +180,10 @@ fn the_defaults_of_listeners_are_stated() {
     states("an address and a port. Default: 127.0.0.1:8080");
     states(&format!("of accounts. Default: {}.", config.admin));
     states("well (clients must know beforehand). Default: false.");
-    states("Default: one for each core.");
+    states("Default: one per core.");
     assert_eq!(config.workers, std::thread::available_parallelism().unwrap().get());
     states("address that other machines can reach. Default: false.");
-    states("What links to problem pages begin with. No default.");
+    states("The base URL of links to problem pages. No default.");
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn the_defaults_of_pages_and_proxies_are_stated() {
     let site = &config.settings.site;
     assert!(policy.pages.find("/problems").is_some());
     states("  # Default: true.\n  serve: true");
-    states(&format!("# What the service is called. Default: {}.", site.name));
+    states(&format!("# The name of the service. Default: {}.", site.name));
     for (scheme, palette) in [("light", site.light), ("dark", site.dark)] {
         let crate::site::colour::Palette { text, background, accent } = palette;
         states(&format!("{scheme}: {{ text: \"{text}\", background: \"{background}\", accent: \"{accent}\" }}"));
@@ -221,17 +221,17 @@ fn the_defaults_of_upstreams_are_stated() {
     let upstream = &config.settings.upstreams[0];
     states("Default: the first server.");
     assert_eq!(&*upstream.host, "127.0.0.1:9001");
-    states(&format!("To reach a server. Default: {}s.", upstream.connect_timeout.as_secs()));
+    states(&format!("connecting to a server. Default: {}s.", upstream.connect_timeout.as_secs()));
     states(&format!("below the backend's own. Default: {}s.", upstream.idle_timeout.as_secs()));
     let server = &upstream.servers[0];
     states(&format!("from 1 to 100 (default {})", server.weight));
     states("that it may have at a time (default: any number)");
     assert_eq!(server.max_requests, None);
     states(&format!("addresses stay.\n    # Default: {}s.", upstream.resolve_every.as_secs()));
-    states(&format!("has enough alone is shut out alone. Default: {}s.", upstream.slow_after.as_secs()));
+    states(&format!("only that account is shut out.\n    # Default: {}s.", upstream.slow_after.as_secs()));
     states("never shown. Default: none.");
     assert!(upstream.added.lines().is_empty());
-    states("Without this key nobody checks.");
+    states("Without this key there are no checks.");
     assert!(upstream.health.is_none());
     let ejection = upstream.ejection;
     states(&format!("Default: {{ failures: {}, time: {}s }}.", ejection.failures, ejection.time.as_secs()));
@@ -323,8 +323,8 @@ fn the_defaults_of_telemetry_are_stated() {
     states(&format!("all further ones are `other`. Default: {}.", sampling.max_series));
     states("One line of JSON for each request. Without this key there is none.");
     states("cannot fill the disk. Default: 1 for each.");
-    states("Default: a new key with each start.");
-    states("both pass as they came. Default: true.");
+    states("Default: a random key with each start.");
+    states("both are forwarded unchanged. Default: true.");
     states("that have spans (default 1)");
     states("Spans for a collector of OpenTelemetry (default: none)");
     assert!(sampling.traceparent && sampling.ok_lines.get() == 1.0 && sampling.spans.get() == 1.0);
@@ -345,7 +345,7 @@ fn the_defaults_of_accounts_are_stated() {
         .unwrap();
     assert_eq!(state.allowance.burst.get(), 7);
     let token = &policy.accounts.keys().next().unwrap().token;
-    states("switches it off (default false)");
+    states("disables it (default false)");
     assert!(token.enabled);
     states("its last day, in UTC (default: never)");
     assert_eq!(token.expiry, Expiry::Never);
