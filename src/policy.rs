@@ -1,7 +1,7 @@
 //! The compiled policy: everything that a request is judged with, immutable once it is made.
 //!
-//! `config.rs` makes one from the operator's YAML; a request holds one from start to end. Values
-//! here cannot be wrong any more. Only the rates and credits of accounts change, in place (`rate.rs`, `credits.rs`).
+//! `config.rs` makes one from the operator's YAML; a request holds one from start to end. All values here are valid.
+//! Only the rates and credits of accounts change, in place (`rate.rs`, `credits.rs`).
 
 pub mod account;
 pub(crate) mod account_info;
@@ -117,7 +117,7 @@ pub struct Limits {
     pub reserved_percent: usize,
     /// The largest body that an upstream may answer with.
     pub response_bytes: usize,
-    /// How much of a body that nobody wants is read so that the connection can live on.
+    /// How much of an unwanted body is read and discarded to keep the connection.
     pub drain_bytes: u64,
 }
 

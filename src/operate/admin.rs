@@ -43,7 +43,7 @@ use correction::{CorrectionBody, correction};
 use readiness::Readiness;
 use routes::{Access, Found, Operation, Route};
 
-/// The parameter that asks for every check of the readiness.
+/// The query parameter that requests every check of the readiness.
 const VERBOSE: &str = "verbose";
 
 /// Bytes of a request's body: a correction is a few words.
@@ -306,7 +306,7 @@ impl Admin {
         Err((StatusCode::CONFLICT, detail.into()))
     }
 
-    /// Loads the configuration, and opens the access log anew, as SIGHUP does.
+    /// Loads the configuration, and reopens the access log, as SIGHUP does.
     async fn reload(&self, query: &str) -> Result<Answer, AdminError> {
         self.check_config(query)?;
         self.gateway.telemetry().reopen();
@@ -456,7 +456,7 @@ fn asks_for(query: &str, name: &str) -> bool {
     url::form_urlencoded::parse(query.as_bytes()).any(|(known, _)| known == name)
 }
 
-/// What stands behind the path of a request.
+/// The query of a request.
 fn query_of<'l>(lines: &Lines<'l>) -> &'l str {
     lines.target.split_once('?').map_or("", |(_path, query)| query)
 }

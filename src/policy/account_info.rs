@@ -1,6 +1,6 @@
-//! What an account is told of itself: its credits and its rate.
+//! The account's own information: its credits and its rate.
 //!
-//! Who may ask is decided in `admit.rs`. The account's name is the operator's own and is not told.
+//! Access is decided in `admit.rs`. The account's name is internal to the operator and not shown.
 
 use serde_json::{Value, json};
 

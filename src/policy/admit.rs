@@ -5,8 +5,7 @@
 //! headers and body, which consume nothing: so an account cannot have an unlimited number of invalid requests
 //! judged (contract, section 3). Credits are held last (`lookup.rs`), when nothing else can refuse.
 //!
-//! Which rows a check can refuse with is `Check::rows`. What it compares with lives in `policy.rs` and `check/`;
-//! who refuses, and with which words, is decided nowhere else.
+//! Which rows a check can refuse with is `Check::rows`. What it compares with is in `policy.rs` and `check/`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -212,9 +211,9 @@ fn validate<'p>(observer: &mut impl Observer<'p>, rules: &'p [HeaderRule], lines
     rules.iter().try_for_each(|rule| observer.pass(Check::Header(&rule.name), rule.validate(lines)))
 }
 
-/// Lets a request in as far as there is room. Whether the token is known is only asked where room is
-/// left for those alone: then whoever is unknown gets `overloaded`, which comes before all that would be
-/// said of their token, and whoever is known goes on in the order of the rows.
+/// Lets a request in as far as there is room. Whether the token is known is only asked where room is left for those
+/// alone: then unknown clients get `overloaded`, which comes before all rows about their token, and known ones continue
+/// in the order of the rows.
 #[inline(always)]
 fn enter(policy: &Policy, product: Option<&Product>, headroom: Headroom, lines: &Lines<'_>) -> Result<(), Problem> {
     match headroom {
@@ -236,7 +235,7 @@ pub const fn overloaded(reason: &'static str) -> Problem {
     Problem::new(Row::Overloaded, reason).with(Hint::RetryAfter(SECONDS_UNTIL_ROOM))
 }
 
-/// What a client at a full gateway is told to wait: lookups take about as long.
+/// The `Retry-After` of a full gateway: lookups take about as long.
 const SECONDS_UNTIL_ROOM: u32 = 1;
 
 /// Refuses a token that is sent twice: two lines of a token header, or two headers with different

@@ -9,7 +9,7 @@ use crate::policy::problem::{Problem, Row};
 use crate::policy::trail::Trail;
 use crate::policy::{Policy, Preflight, Route};
 
-/// Whose path a preflight asks about; `None` if the request is no preflight.
+/// The route of a preflight; `None` if the request is not a preflight.
 pub fn preflight<'p>(policy: &'p Policy, head: &Head<'_>, scope: ListenerScope) -> Option<Route<'p>> {
     if head.lines.method != "OPTIONS" || head.lines.one("origin") == One::Absent {
         return None;
@@ -22,13 +22,13 @@ pub fn preflight<'p>(policy: &'p Policy, head: &Head<'_>, scope: ListenerScope) 
     // gets the first one's answer, whose Allow-Methods does not name it.
     let endpoint = std::str::from_utf8(wanted).ok().and_then(|method| path.endpoint(method));
     match policy.at(endpoint.or(path.methods.first().map(|(_, endpoint)| *endpoint))?)? {
-        // Pages are read without asking.
+        // Pages need no preflight.
         Route::Page(_) => None,
         route @ (Route::Product(_) | Route::Credits) => Some(route),
     }
 }
 
-/// Lets a preflight pass if some token may be used there from its Origin.
+/// Accepts a preflight if some token may be used there from its Origin.
 ///
 /// # Errors
 /// `domain-not-allowed`.

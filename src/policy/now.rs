@@ -1,8 +1,8 @@
-//! The moment a request is judged at: what everything that depends on time is handed.
+//! The time at which a request is judged, which is passed as an argument.
 
 use std::time::Duration;
 
-/// The moment a request is judged at. Everything that depends on time takes it as an argument.
+/// The time at which a request is judged. Everything that depends on time takes it as an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     /// Time since the process started, by the monotonic clock: clock jumps do not move it.

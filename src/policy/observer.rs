@@ -1,9 +1,9 @@
 //! Who watches a request being judged: nobody in the gateway, a recorder when a decision is explained.
 //!
 //! Every check of `admit` is handed to an observer with its outcome. The gateway's observer is
-//! [`Unobserved`], a type without size whose methods are empty, so that the compiler leaves nothing of
-//! them on a request's path. An observer is told; it cannot change what was decided. What a check
-//! compares with, and in which order checks come, is not known here.
+//! [`Unobserved`], a type without size whose methods are empty, so that the compiler leaves nothing
+//! of them on a request's path. An observer is only notified; it cannot change the decision. What a
+//! check compares with, and in which order checks come, is not known here.
 
 use crate::policy::problem::Problem;
 

@@ -1,9 +1,8 @@
-//! Pages for people and programs: their bytes, ready to be sent, and where they stand.
+//! Pages for people and programs: their bytes, ready to be sent, by path.
 //!
 //! A page is made when the configuration is loaded, or is replaced at any time like the status
-//! page; a request only chooses among what is there: a media type by Accept, a coding by
-//! Accept-Encoding, and nothing at all where the client has it already. What pages say is
-//! `pages.rs`.
+//! page; a request only selects a media type by Accept and a coding by Accept-Encoding, or gets a
+//! 304 if the client has the page already. The content is made in `site/pages/`.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -18,29 +17,29 @@ use crate::policy::http::head::Lines;
 use crate::policy::http::media::{JSON, MediaType, preferred, takes_coding};
 use crate::policy::problem::{Problem, Row};
 
-/// Bytes of one page, before it is compressed. Pages are held in memory as a whole.
+/// The most bytes of one page, before it is compressed. Pages are held in memory.
 pub const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Bytes below which a page is not worth compressing: it fits into one packet anyway.
+/// The fewest bytes of a page that is compressed: a smaller one fits into one packet anyway.
 const MIN_GZIP_BYTES: usize = 1024;
 
-/// Bytes of a digest that tell two pages apart.
+/// The bytes of a digest that distinguish pages.
 const ETAG_BYTES: usize = 16;
 
-/// What clients of a listener get.
+/// What a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerScope {
     All,
-    /// The products alone, and no pages.
+    /// Only products.
     Lookups,
-    /// Pages alone.
+    /// Only pages.
     Pages,
 }
 
-/// What a page is to browsers and caches between.
+/// How long browsers and caches may keep a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// Words that a reload changes: asked for again after a minute.
+    /// Text that a reload can change: requested again after a minute.
     Document,
     /// Styles and logos, whose links change with them.
     Asset,
@@ -59,14 +58,13 @@ impl Freshness {
     }
 }
 
-/// What stands at one path: the same in each of its media types, the first being the one for those
-/// who take anything.
+/// The page at a path, in each of its media types; the first is for clients that accept anything.
 #[derive(Debug)]
 pub struct Page {
     renditions: Box<[Rendition]>,
 }
 
-/// What a page says in one media type, before it is ready to be sent.
+/// The content of a page in one media type, before it is prepared for sending.
 #[derive(Debug)]
 pub struct Draft {
     content_type: &'static str,
@@ -82,7 +80,7 @@ pub struct Rendition {
     pub content_type: &'static str,
     pub freshness: Freshness,
     plain: Encoded,
-    /// `None`: it would not be smaller.
+    /// `None` if it would not be smaller.
     gzip: Option<Encoded>,
 }
 
@@ -96,23 +94,22 @@ pub struct Encoded {
     pub coding: Option<&'static str>,
 }
 
-/// The one coding that pages have beside none.
+/// The only coding of pages beside none.
 const GZIP: &str = "gzip";
 
 impl Page {
-    /// A page of at least one rendition; one of none answers nobody.
+    /// A page with renditions; without any, it matches no request.
     pub fn new(renditions: impl IntoIterator<Item = Rendition>) -> Page {
         Page { renditions: renditions.into_iter().collect() }
     }
 
-    /// A page of drafts, in the place of another one. What says the same as there is not made ready
-    /// once more.
+    /// A page from drafts that replaces another one. Unchanged renditions are reused.
     pub fn following(drafts: impl IntoIterator<Item = Draft>, before: Option<&Page>) -> Page {
         let known = |draft: &Draft| before?.renditions.iter().find(|rendition| draft.is_said_by(rendition)).cloned();
         Page::new(drafts.into_iter().map(|draft| known(&draft).unwrap_or_else(|| draft.ready())))
     }
 
-    /// The place of the rendition that a request would rather have.
+    /// The index of the rendition that a request prefers.
     ///
     /// # Errors
     /// `accept-unsupported`.
@@ -121,7 +118,7 @@ impl Page {
             .ok_or(Problem::new(Row::AcceptUnsupported, "no media range of Accept matches a type of the page"))
     }
 
-    /// The rendition at a place.
+    /// The rendition at an index.
     pub fn rendition(&self, place: usize) -> Option<&Rendition> {
         self.renditions.get(place)
     }
@@ -143,7 +140,7 @@ impl Draft {
         Draft { content_type, freshness, bytes }
     }
 
-    /// Whether a rendition was made of the same.
+    /// Whether a rendition was made from the same content.
     fn is_said_by(&self, rendition: &Rendition) -> bool {
         let Draft { content_type, freshness, bytes } = self;
         rendition.content_type == *content_type && rendition.freshness == *freshness && rendition.plain.bytes == *bytes
@@ -176,16 +173,16 @@ impl Rendition {
         self.gzip.as_ref().filter(|_| takes_coding(lines, GZIP)).unwrap_or(&self.plain)
     }
 
-    /// The bytes in no coding.
+    /// The bytes without a coding.
     pub fn plain(&self) -> &Bytes {
         &self.plain.bytes
     }
 }
 
 impl Encoded {
-    /// Whether the client has these very bytes (RFC 9110, section 13.1.2).
+    /// Whether the client has exactly these bytes (RFC 9110, section 13.1.2).
     pub fn is_known_to(&self, lines: &Lines<'_>) -> bool {
-        // No tag of ours has a comma in it, so that one inside another's quotes does no harm.
+        // Our own tags have no comma, so splitting a foreign tag at one is harmless.
         let mut tags = lines.values("if-none-match").flat_map(|value| value.split(|byte| *byte == b','));
         tags.any(|tag| {
             let tag = tag.trim_ascii();
@@ -194,7 +191,7 @@ impl Encoded {
     }
 }
 
-/// The bytes as gzip has them (RFC 1952), if that is worth the while.
+/// The bytes compressed with gzip (RFC 1952), if that makes them smaller.
 fn compressed(bytes: &[u8]) -> Option<Bytes> {
     if bytes.len() < MIN_GZIP_BYTES {
         return None;
@@ -206,40 +203,40 @@ fn compressed(bytes: &[u8]) -> Option<Bytes> {
     (compressed.len() < bytes.len() / 10 * 9).then(|| compressed.into())
 }
 
-/// All pages of a policy, by the places that its paths have for them.
+/// All pages of a policy, by the indexes that its paths have for them.
 #[derive(Debug, Default)]
 pub struct PageTable {
     pages: Vec<PageEntry>,
 }
 
-/// One page on the page table. It can be exchanged while requests read it.
+/// One entry of the page table. Its page can be replaced while requests read it.
 #[derive(Debug)]
 pub struct PageEntry {
     path: Box<str>,
     page: ArcSwap<Page>,
-    /// Whether what is here was made under way, and so stays when the configuration changes.
+    /// Whether the page is updated at run time, and so is kept when the configuration changes.
     live: bool,
 }
 
 impl PageEntry {
-    /// The page as it is at the moment.
+    /// The current page.
     pub fn page(&self) -> Arc<Page> {
         self.page.load_full()
     }
 
-    /// Where it is, as requests name it.
+    /// Its path, as in requests.
     pub fn path(&self) -> &str {
         &self.path
     }
 }
 
 impl PageTable {
-    /// Puts one more page up; its place, or `None` when there are too many.
+    /// Adds a page; returns its index, or `None` if there are too many.
     pub fn add(&mut self, path: &str, page: Page) -> Option<u16> {
         self.push(path, Arc::new(page), false)
     }
 
-    /// The same for a page that is replaced under way: a reload leaves it as it was.
+    /// The same for a page that is updated at run time, which a reload keeps.
     pub fn add_live(&mut self, path: &str, page: Arc<Page>) -> Option<u16> {
         self.push(path, page, true)
     }
@@ -250,7 +247,7 @@ impl PageTable {
         Some(place)
     }
 
-    /// The page at a place.
+    /// The page at an index.
     pub fn at(&self, place: u16) -> Option<&PageEntry> {
         self.pages.get(usize::from(place))
     }
@@ -260,19 +257,18 @@ impl PageTable {
         self.pages.iter()
     }
 
-    /// The page at a path, as requests name it.
+    /// The page at a path, as in requests.
     pub fn find(&self, path: &str) -> Option<&PageEntry> {
         self.pages.iter().find(|page_entry| *page_entry.path == *path)
     }
 
-    /// Puts another page in the place of one that is replaced under way; whether there is such a
-    /// place.
+    /// Replaces a page that is updated at run time; returns whether it exists.
     pub fn replace(&self, path: &str, page: Page) -> bool {
         let page_entry = self.find(path).filter(|page_entry| page_entry.live);
         page_entry.inspect(|page_entry| page_entry.page.store(Arc::new(page))).is_some()
     }
 
-    /// Takes over what was made under way from the page table that this one follows.
+    /// Takes over the pages that are updated at run time from the previous page table.
     pub fn inherit(&self, before: &PageTable) {
         for page_entry in self.pages.iter().filter(|page_entry| page_entry.live) {
             if let Some(known) = before.find(&page_entry.path).filter(|known| known.live) {

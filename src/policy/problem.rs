@@ -80,7 +80,7 @@ impl Status {
     }
 }
 
-/// Who has to mend it.
+/// Who has to fix it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     Client,
@@ -466,7 +466,7 @@ impl Row {
     }
 }
 
-/// Where a configuration's own rows stand in the table.
+/// The position of the operator's own rows in the table.
 const OWN_ROWS: [&str; 4] = [
     "(a product's own)",
     "any",

@@ -56,7 +56,7 @@ struct Caching {
     vary: &'static str,
 }
 
-/// Nobody keeps what was answered to one client.
+/// Answers to one client are never cached.
 const NEVER_KEPT: Caching = Caching { control: "no-store", vary: "Origin" };
 
 /// What browsers must not do with a page: run scripts, load anything from elsewhere, show it in a
@@ -160,8 +160,8 @@ fn refusal(sink: &mut impl Sink, context: &Context<'_, '_>, problem: Problem) ->
     })
 }
 
-/// A page, or nothing but the news that the client has it already. That has no Content-Length, which
-/// would be the page's own (RFC 9110, section 15.4.5).
+/// A page, or a 304 if the client has it already. That has no Content-Length, which would be the
+/// page's own (RFC 9110, section 15.4.5).
 fn page(sink: &mut impl Sink, context: &Context<'_, '_>, rendition: &Rendition) -> usize {
     let encoded = rendition.encoded_for(context.lines);
     let known = encoded.is_known_to(context.lines);
@@ -215,8 +215,8 @@ fn common_headers(sink: &mut impl Sink, context: &Context<'_, '_>, caching: Cach
     }
 }
 
-/// The headers that are echoed, or made when none or an unsound one was sent. Of a request without
-/// a product these are the headers that any product echoes.
+/// The headers that are echoed, or generated if none or an invalid one was sent. Of a request
+/// without a product these are the headers that any product echoes.
 pub fn references<'c>(context: &'c Context<'_, '_>) -> impl Iterator<Item = (&'c str, &'c [u8])> {
     let rules = context.trail.product.map_or(&context.policy.echoed, |product| &product.headers);
     rules

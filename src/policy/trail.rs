@@ -1,4 +1,4 @@
-//! What became known of a request before it was let in or refused.
+//! What is known about a request when it is admitted or refused.
 
 use crate::policy::Product;
 use crate::policy::account::Principal;

@@ -1,20 +1,20 @@
-//! Where a request stands in a trace: W3C Trace Context, `traceparent` and `tracestate`.
+//! The position of a request in a trace: W3C Trace Context, `traceparent` and `tracestate`.
 //!
-//! A sound `traceparent` is kept and anything else is replaced by a new one, whose id is that of the
-//! request's Transaction-Id: both are 16 bytes, of which the last seven are random, as the second
-//! level of the specification asks. Without an exporter of spans the gateway is no part of a trace,
-//! and hands a sound one on as it came. What spans say is `span.rs`.
+//! A valid `traceparent` is kept and anything else is replaced by a new one, whose trace id is the
+//! request's Transaction-Id: both are 16 bytes, of which the last seven are random, as level 2 of
+//! the specification requires. Without an exporter of spans the gateway is not part of the trace,
+//! and forwards a valid one unchanged. Spans are written in `telemetry/otlp_span.rs`.
 
 use crate::policy::http::head::{Lines, One};
 
 /// Bytes of a `traceparent` of version 00.
 const LENGTH: usize = 55;
 
-/// Bytes of all `tracestate` lines together, and their members (section 3.3.1).
+/// The most bytes of all `tracestate` lines together, and the most members (section 3.3.1).
 const MAX_STATE_BYTES: usize = 512;
 const MAX_STATE_MEMBERS: usize = 32;
 
-/// The flags that version 00 has: the caller may have recorded the request, and the id is random.
+/// The flags of version 00: the caller may have recorded the request, and the id is random.
 const SAMPLED: u8 = 1;
 const RANDOM: u8 = 2;
 
@@ -29,7 +29,7 @@ pub fn is_ours(name: &str) -> bool {
     name.eq_ignore_ascii_case(PARENT) || name.eq_ignore_ascii_case(STATE)
 }
 
-/// A request's place in a trace.
+/// A request's position in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trace {
     /// The trace's id.
@@ -37,24 +37,25 @@ pub struct Trace {
     /// The caller's span; `None` if the trace begins here.
     pub parent: Option<[u8; 8]>,
     flags: u8,
-    /// The span that a backend is told of as its parent.
+    /// The parent span for the backend.
     child: [u8; 8],
-    /// The caller's `tracestate` goes on.
+    /// Whether the caller's `tracestate` is forwarded.
     state: bool,
 }
 
-/// What is done with the traces of requests.
+/// The handling of traces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// They pass.
+    /// Trace headers are forwarded unchanged.
     None,
-    /// The gateway has spans of its own in them. A request has some only if it is `chosen`, or if its
-    /// caller has some and is `trusted`: whoever may ask for spans can fill whatever keeps them.
+    /// The gateway adds its own spans. A request gets spans only if it is `chosen`, or if its
+    /// `traceparent` is sampled and the caller is `trusted`: anybody who can request spans can fill
+    /// the trace storage.
     Spans { chosen: bool, trusted: bool },
 }
 
 impl Trace {
-    /// The trace of a request, kept or made of the request's own id.
+    /// The trace of a request: the caller's, or a new one with the request's own id.
     pub fn of(lines: &Lines<'_>, own: [u8; 16], part: Part) -> Trace {
         // Most requests have none.
         let kept = match lines.one(PARENT) {
@@ -66,7 +67,7 @@ impl Trace {
                 let (flags, child) = match part {
                     Part::None => (flags, parent),
                     Part::Spans { chosen, trusted } if chosen || trusted => (flags, client_span(own)),
-                    // Backends are not made to keep what the gateway does not.
+                    // Backends should not record what the gateway does not.
                     Part::Spans { .. } => (flags & !SAMPLED, client_span(own)),
                 };
                 Trace { id, parent: Some(parent), flags, child, state: is_sound_state(lines) }
@@ -78,7 +79,7 @@ impl Trace {
         }
     }
 
-    /// Whether spans of the request are to be kept.
+    /// Whether the request gets spans.
     pub fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0
     }
@@ -92,7 +93,7 @@ impl Trace {
     pub fn header(&self) -> [u8; LENGTH] {
         let mut text = [b'-'; LENGTH];
         let bytes = self.id.iter().chain(&self.child).chain(std::iter::once(&self.flags));
-        // Behind the version `00` and each part there is a dash.
+        // There is a dash after the version `00` and after each part.
         let places = (3..35).step_by(2).chain((36..52).step_by(2)).chain(std::iter::once(53));
         for (place, byte) in places.zip(bytes) {
             for (at, digit) in [(place, byte >> 4), (place + 1, byte & 0xf)] {
@@ -107,7 +108,7 @@ impl Trace {
         text
     }
 
-    /// The lines of the caller's `tracestate` that go on.
+    /// The lines of the caller's `tracestate` that are forwarded.
     pub fn state<'l>(&self, lines: &Lines<'l>) -> impl Iterator<Item = &'l [u8]> + use<'l> {
         let state = self.state;
         lines.values(STATE).filter(move |_| state)
@@ -128,15 +129,15 @@ pub fn client_span(own: [u8; 16]) -> [u8; 8] {
     [a, b, c, d, e, f, g, h]
 }
 
-/// Bytes as hexadecimal digits, for a text of JSON.
+/// Bytes as hexadecimal digits, for JSON.
 pub fn write_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     for byte in bytes {
         out.extend([byte >> 4, byte & 0xf].iter().filter_map(|digit| HEX.get(usize::from(*digit))));
     }
 }
 
-/// The id, the parent's span and the flags of a `traceparent` (section 3.2). Of a later version the
-/// parts that version 00 has are read.
+/// The id, the parent's span and the flags of a `traceparent` (section 3.2). For a later version,
+/// the parts of version 00 are read.
 fn parse(value: &[u8]) -> Option<([u8; 16], [u8; 8], u8)> {
     let (known, rest) = value.split_at_checked(LENGTH)?;
     let [version] = digits(known.get(..2)?)?;
@@ -170,7 +171,7 @@ fn digits<const BYTES: usize>(text: &[u8]) -> Option<[u8; BYTES]> {
     Some(bytes)
 }
 
-/// Whether all lines of `tracestate` together are a list that may be passed on (section 3.3.1).
+/// Whether all lines of `tracestate` together are a valid list (section 3.3.1).
 fn is_sound_state(lines: &Lines<'_>) -> bool {
     let mut bytes = 0_usize;
     let mut members = 0_usize;
@@ -230,7 +231,7 @@ mod tests {
             (GIVEN.replace("-01", "-00"), GIVEN.replace("-01", "-00"), own("00")),
             // Flags that version 00 does not have are not passed on.
             (GIVEN.replace("-01", "-ff"), GIVEN.replace("-01", "-03"), own("03")),
-            // A later version is read as far as it is known, and goes on as what we can vouch for.
+            // A later version is read as far as it is known, and forwarded as version 00.
             (GIVEN.replace("00-0a", "cc-0a") + "-more", GIVEN.to_owned(), own("01")),
         ] {
             assert_eq!(trace(&[("Traceparent", &given)], Part::None).0, passed, "{given}");
@@ -282,7 +283,7 @@ mod tests {
             fields.extend(states.iter().map(|state| ("TraceState", *state)));
             let expected: Vec<&str> = if passed { states.clone() } else { Vec::new() };
             assert_eq!(trace(&fields, Part::None).1, expected, "{states:?}");
-            // Without a sound traceparent it means nothing (section 3.3).
+            // It must be ignored without a valid traceparent (section 3.3).
             assert!(trace(fields.get(1..).unwrap(), Part::None).1.is_empty());
         }
     }

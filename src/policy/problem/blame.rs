@@ -1,10 +1,9 @@
-//! Whose a refusal is when the availability of a product is counted.
+//! Whether a refusal counts against the availability of a product.
 //!
-//! The table's `fault` says who has to mend a problem. This says something else: whether a request
-//! that ended in it counts against us, beside the answers that count for us. What counts against us
-//! is every 500 and 503, and a 408 that the client did not cause. Everything else is a request that
-//! was refused as it should be, which counts neither way: a flood of refusals must not make an
-//! outage look small.
+//! The table's `fault` says who has to fix a problem. This decides whether a request that ended in
+//! it counts as a failure of the service. What counts against us is every 500 and 503, and a 408
+//! that the client did not cause. Everything else is a request that was refused as it should be,
+//! which counts neither way: a flood of refusals must not make an outage look small.
 
 use std::time::Duration;
 
@@ -36,7 +35,7 @@ impl Spent {
 /// Whose a refusal is.
 pub fn blame(row: Row, spent: Spent) -> Blame {
     match row {
-        // Too little room is ours to have, whoever fills it.
+        // Providing enough capacity is our responsibility, whoever uses it up.
         Row::Overloaded => Blame::Ours,
         // Clients have one service, and its backend is part of it.
         Row::UpstreamUnavailable | Row::UpstreamFailed => Blame::Ours,

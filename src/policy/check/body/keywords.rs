@@ -1,11 +1,11 @@
-//! The keywords of JSON Schema, draft by draft, and how schemas stand in them.
+//! The keywords of each draft of JSON Schema, and where they contain schemas.
 //!
-//! The names are those of the vocabularies of drafts 4, 6, 7, 2019-09 and 2020-12. What a keyword asks of a
-//! value is `compile.rs`.
+//! The names are those of the vocabularies of drafts 4, 6, 7, 2019-09 and 2020-12. Keywords are compiled in
+//! `compile.rs`.
 
 use serde_json::{Map, Value};
 
-/// The drafts that schemas can be written in, in the order of their age.
+/// The supported drafts, the oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Draft {
     Draft4,
@@ -15,12 +15,12 @@ pub enum Draft {
     Draft202012,
 }
 
-/// What stands behind a keyword.
+/// The kind of value of a keyword.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holds {
-    /// Words for people, or what the document itself is called.
+    /// An annotation, or an identifier.
     Annotation,
-    /// A value that says something of the value that is judged.
+    /// A rule about the value.
     Assertion,
     Schema,
     /// A schema, or a list of schemas (`items` before 2020-12).
@@ -30,14 +30,14 @@ pub enum Holds {
     Members,
     /// A mapping of schemas or lists of names (`dependencies`).
     MembersOrNames,
-    /// Schemas that are there to be referred to.
+    /// Schemas for references.
     Definitions,
 }
 
 use Draft::{Draft4, Draft6, Draft7, Draft201909, Draft202012};
 use Holds::{Annotation, Assertion, Definitions, Members, MembersOrNames, Schema, SchemaOrList, Schemas};
 
-/// Every keyword, with the first and the last draft that knows it. Words for people are known in all.
+/// Every keyword, with the first and the last draft that defines it. Annotations are accepted in all.
 const KEYWORDS: [(&str, Draft, Draft, Holds); 64] = [
     ("$schema", Draft4, Draft202012, Annotation),
     ("$id", Draft6, Draft202012, Annotation),
@@ -143,17 +143,17 @@ impl Draft {
         }
     }
 
-    /// Whether `$ref` silences all that stands beside it.
+    /// Whether `$ref` disables all other keywords beside it.
     pub fn ref_stands_alone(self) -> bool {
         self <= Draft7
     }
 
-    /// Whether `format` and what is said of a text's content are rules, and not words for people.
+    /// Whether `format` and the content keywords are rules and not annotations.
     pub fn judges_formats(self) -> bool {
         self <= Draft7
     }
 
-    /// What stands behind a keyword; `None` if the draft does not know it.
+    /// The kind of value of a keyword; `None` if the draft does not know it.
     pub fn holds(self, keyword: &str) -> Option<Holds> {
         let known = |(name, first, last, _): &&(&str, Draft, Draft, Holds)| {
             *name == keyword && (*first..=*last).contains(&self)
@@ -161,14 +161,14 @@ impl Draft {
         KEYWORDS.iter().find(known).map(|(_, _, _, holds)| *holds)
     }
 
-    /// Every keyword that the draft knows.
+    /// Every keyword of the draft.
     pub fn keywords(self) -> Vec<&'static str> {
         let known = KEYWORDS.iter().filter(|(_, first, last, _)| (*first..=*last).contains(&self));
         known.map(|(name, ..)| *name).collect()
     }
 }
 
-/// The schemas that stand in one, each with its way from there: a keyword, and below it a name or a place.
+/// The schemas directly inside one, each with its path: a keyword, and below it a name or an index.
 pub fn within(draft: Draft, members: &Map<String, Value>) -> Vec<(&str, Option<String>, &Value)> {
     let mut found = Vec::new();
     for (keyword, value) in members {
@@ -193,7 +193,7 @@ pub fn within(draft: Draft, members: &Map<String, Value>) -> Vec<(&str, Option<S
     found
 }
 
-/// What makes a pattern one that cannot be matched in linear time, if that is what is wrong with it.
+/// Why a pattern cannot be matched in linear time, if that is the reason that it does not compile.
 pub fn beyond_linear(pattern: &str) -> Option<&'static str> {
     let mut rest = pattern;
     let mut in_class = false;
@@ -240,7 +240,7 @@ pub fn push(pointer: &mut String, name: &str) {
     }
 }
 
-/// A name or place as it stands in a JSON Pointer (RFC 6901).
+/// A name or index, escaped for a JSON Pointer (RFC 6901).
 pub fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }

@@ -1,43 +1,42 @@
-//! A JSON Schema as it is judged with: nodes, what each asks of a value, and the words of each rule.
+//! A compiled JSON Schema: nodes, what each requires of a value, and the description of each rule.
 //!
-//! A program is made once (`compile.rs`) and read by every request (`evaluate.rs`). What it asks of a
-//! single value (a limit, a pattern, an enumeration) is the `jsonschema` library's to judge; how schemas
-//! hang together is data here, so that the work for a body can be counted and bounded.
+//! A program is made once (`compile.rs`) and read by every request (`evaluate.rs`). Rules about a single value (a
+//! limit, a pattern, an enumeration) are checked by the `jsonschema` library; the combination of schemas is data here,
+//! so that the work for a body can be counted and limited.
 
 use jsonschema::Validator;
 use serde_json::Value;
 
-/// Schemas that one document may hold once its references are followed. A node takes about 300 bytes.
+/// The most schemas of one document after its references are resolved. A node takes about 300 bytes.
 pub const MAX_NODES: usize = 4096;
 
-/// Rules whose words are kept; further ones share the last one's.
+/// The most rules with descriptions; further ones share the last description.
 pub const MAX_RULES: usize = 16 * 1024;
 
-/// Schemas about one and the same value within each other (`allOf`, `oneOf`, `$ref` and the like). With
-/// `MAX_NESTING` it bounds the stack of who judges a body.
+/// The deepest nesting of schemas about the same value (`allOf`, `oneOf`, `$ref` and the like). With `MAX_NESTING` it
+/// limits the stack that judging a body needs.
 pub const MAX_IN_PLACE: usize = 16;
 
-/// Rules about single values that a document may have: each is a validator of the library's, of some KiB.
+/// The most rules about single values in a document: each is a validator of the library, of some KiB.
 pub const MAX_LEAVES: usize = 4096;
 
-/// Bytes of a compiled pattern, and of what matching keeps of it in each thread.
+/// The most bytes of a compiled pattern, and of its matching state in each thread.
 pub const MAX_PATTERN_BYTES: usize = 64 * 1024;
 pub const MAX_PATTERN_CACHE_BYTES: usize = 256 * 1024;
 
-/// Patterns that a document may have: 16 MiB of them once they are compiled.
+/// The most patterns of a document, which take up to 16 MiB when compiled.
 pub const MAX_PATTERNS: usize = 256;
 
-/// Times that one value can be visited without verdicts being remembered: for schemas that stay below it,
-/// remembering costs more than it saves.
+/// The number of visits of one value from which verdicts are cached: below it, caching costs more than it saves.
 pub const MAX_UNREMEMBERED_VISITS: u64 = 64;
 
-/// The place of a node in its program.
+/// The index of a node in its program.
 pub type NodeId = u16;
 
-/// The place of a rule's words in its program.
+/// The index of a rule's description in its program.
 pub type RuleId = u16;
 
-/// Sets of JSON types, as bits; a whole number is of two of them.
+/// Sets of JSON types, as bits; an integer has two of them.
 pub mod types {
     pub const NULL: u8 = 1;
     pub const BOOLEAN: u8 = 1 << 1;
@@ -54,17 +53,17 @@ pub mod types {
 pub struct Program {
     pub nodes: Box<[Node]>,
     pub root: NodeId,
-    /// What each rule says, to stand behind the name of a member: `must be at most 30`.
+    /// The description of each rule, which follows the name of a member: `must be at most 30`.
     pub rules: Box<[Box<str>]>,
-    /// Whether verdicts are remembered, since values would be visited too often otherwise.
+    /// Whether verdicts are cached, since values would be visited too often otherwise.
     pub remembers: bool,
     /// Whether 5.0 is an integer (not in draft 4).
     pub whole_floats: bool,
-    /// Whether an element that `contains` has found is evaluated (draft 2020-12).
+    /// Whether an element that matches `contains` counts as evaluated (draft 2020-12).
     pub contained_is_evaluated: bool,
 }
 
-/// One schema: everything that it asks of a value.
+/// One schema: everything that it requires of a value.
 #[derive(Debug, Default)]
 pub struct Node {
     /// `false` as a schema.
@@ -76,7 +75,7 @@ pub struct Node {
     pub object: Option<Box<ObjectRules>>,
     pub list: Option<Box<ListRules>>,
     pub in_place: Box<[InPlace]>,
-    /// Members that nothing above has looked at.
+    /// The rule for members that nothing above has evaluated.
     pub unevaluated_members: Option<Rest>,
     pub unevaluated_elements: Option<Rest>,
 }
@@ -84,23 +83,23 @@ pub struct Node {
 /// A rule about a single value, judged by the library.
 #[derive(Debug)]
 pub struct Leaf {
-    /// The types of values that it is about.
+    /// The types of values to which it applies.
     pub about: u8,
     pub validator: Validator,
-    /// The same for whole numbers, where the limit is one: nearly all of them.
+    /// The same for integers, if the limit is an integer, as in most schemas.
     pub whole: Option<Whole>,
     pub rule: RuleId,
     pub cost: Cost,
 }
 
-/// A limit that whole numbers are compared with.
+/// A limit for integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whole {
     AtLeast(i64),
     AtMost(i64),
 }
 
-/// What a leaf costs, in steps.
+/// The cost of a leaf in steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cost {
     Fixed(u64),
@@ -110,7 +109,7 @@ pub enum Cost {
     Part(u64),
 }
 
-/// How many there may be.
+/// Limits of a count.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     pub least: u64,
@@ -119,13 +118,13 @@ pub struct Bounds {
     pub most_rule: RuleId,
 }
 
-/// A member, what must be there beside it, and the rule that says so.
+/// A member, another that it requires, and the rule.
 pub type Beside = (Box<str>, Box<str>, RuleId);
 
 #[derive(Debug, Default)]
 pub struct ObjectRules {
     pub required: Box<[(Box<str>, RuleId)]>,
-    /// What must be there beside a member.
+    /// Members that other members require.
     pub beside: Box<[Beside]>,
     pub count: Option<Bounds>,
     /// Sorted by name.
@@ -143,7 +142,7 @@ pub struct ListRules {
     pub contains: Option<(NodeId, Bounds)>,
 }
 
-/// What becomes of those that nothing else is about.
+/// The rule for members that no other rule covers.
 #[derive(Clone, Copy, Debug)]
 pub enum Rest {
     Refused(RuleId),
@@ -155,7 +154,7 @@ pub enum Rest {
 pub enum InPlace {
     All(Box<[NodeId]>),
     Any(Box<[NodeId]>, RuleId),
-    /// Exactly one; the rules that none and that several hold.
+    /// Exactly one; with the rules for none and for several.
     One(Box<[NodeId]>, RuleId, RuleId),
     Not(NodeId, RuleId),
     If {
@@ -179,7 +178,7 @@ impl InPlace {
 }
 
 impl Rest {
-    /// The node that judges, if one does.
+    /// The node, if there is one.
     pub fn node(self) -> Option<NodeId> {
         match self {
             Rest::Refused(_) => None,
@@ -189,14 +188,14 @@ impl Rest {
 }
 
 impl Node {
-    /// Whether judging it is about as cheap as asking whether it was judged before.
+    /// Whether judging it is about as cheap as a look-up in the cache.
     pub fn is_plain(&self) -> bool {
         self.in_place.is_empty() && self.object.is_none() && self.list.is_none()
     }
 }
 
 impl Program {
-    /// The types that a value is of.
+    /// The types of a value.
     pub fn types_of(&self, value: &Value) -> u8 {
         match value {
             Value::Null => types::NULL,

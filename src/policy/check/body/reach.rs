@@ -1,4 +1,4 @@
-//! What can be said of a program before any body: how deep it judges one value, and how often it visits one.
+//! Static limits of a program: how deeply it nests schemas about one value, and how often it visits a value.
 
 use super::program::{InPlace, MAX_IN_PLACE, Node, NodeId, Rest};
 
@@ -7,11 +7,11 @@ use super::program::{InPlace, MAX_IN_PLACE, Node, NodeId, Rest};
 enum Followed {
     Not,
     Begun,
-    /// Nodes about the same value within each other, itself included.
+    /// The nesting of nodes about the same value, including itself.
     Deep(usize),
 }
 
-/// Checks that schemas about one value are not within each other without end, or too deeply.
+/// Checks that schemas about one value are not nested endlessly or too deeply.
 ///
 /// # Errors
 /// The node that is, and what is wrong with it.
@@ -65,16 +65,16 @@ fn id(place: usize) -> NodeId {
     NodeId::try_from(place).unwrap_or(NodeId::MAX)
 }
 
-/// How often one value of a document can be visited at most, if no verdict is remembered: an upper bound,
-/// which takes of each node the member that leads to the most visits.
+/// An upper bound of the visits of one value if verdicts are not cached: it takes the member of each node with the most
+/// visits.
 pub fn visits(nodes: &[Node], levels: usize) -> u64 {
-    // Visits of a value that is so many levels below the one at hand, by node.
+    // Visits of a value this many levels below the current one, by node.
     let mut below = vec![0_u64; nodes.len()];
     let mut most = 0;
     for level in 0..levels {
         let mut here: Vec<Option<u64>> = vec![None; nodes.len()];
         for start in 0..nodes.len() {
-            // Nodes about the same value are at most `MAX_IN_PLACE` deep, so that this ends.
+            // This ends, since nodes about the same value are nested at most `MAX_IN_PLACE` deep.
             settle(nodes, start, level, &below, &mut here);
         }
         below = here.into_iter().map(Option::unwrap_or_default).collect();
@@ -93,8 +93,7 @@ fn settle(nodes: &[Node], at: usize, level: usize, below: &[u64], here: &mut [Op
     let Some(node) = nodes.get(at) else { return 0 };
     let mut sum = if level == 0 { 1 } else { members_visits(node, below) };
     for step in &node.in_place {
-        // A reference is followed once; what chooses among branches may try one of them twice, to tell
-        // what it lacks.
+        // A reference is followed once; a choice of branches may try one of them twice, to report what is missing.
         let times = if matches!(step, InPlace::All(_)) { 1 } else { 2 };
         for next in step.nodes() {
             let visits = settle(nodes, usize::from(next), level, below, here);
@@ -110,7 +109,7 @@ fn settle(nodes: &[Node], at: usize, level: usize, below: &[u64], here: &mut [Op
     sum
 }
 
-/// Visits of one member or element, by what the node itself says of it.
+/// Visits of one member or element by the rules of the node itself.
 fn members_visits(node: &Node, below: &[u64]) -> u64 {
     let of = |node: NodeId| below.get(usize::from(node)).copied().unwrap_or_default();
     let rest = |rest: Option<Rest>| rest.and_then(Rest::node).map_or(0, of);
