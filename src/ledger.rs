@@ -3,16 +3,16 @@
 //! A request touches only the atomics of its credit account (`policy/credits.rs`) and a queue; one thread
 //! (`ledger/task.rs`) writes the file (`ledger/file.rs`). What a crash can lose:
 //!
-//! * `batch`: charges are written together, at the latest 50 ms after the answer went out. A crash
-//!   loses those that were not written yet, or whose write was under way: the operator has given
-//!   those lookups away, and no customer pays for anything that was not delivered.
+//! * `batch`: charges are written together, at the latest 50 ms after the answer went out. A crash loses those that
+//!   were not written yet, or whose write was in progress: those lookups are free, and no customer pays for anything
+//!   that was not delivered.
 //! * `each`: an answer waits until its charge is on the disk. No charge is lost. A crash between the
 //!   write and the last byte of the answer leaves a charge without an answer: at most one for each
 //!   request that was in flight, found by its Transaction-Id.
 //!
-//! In both, a lookup is charged at most once, and what a request held when the process died is
-//! available again, since only charges are written. While the file cannot be written, requests that
-//! cost something are refused, and nothing is sold that could not be counted.
+//! In both, a lookup is charged at most once, and what a request held when the process died is available again, since
+//! only charges are written. While the file cannot be written, requests that cost something are refused, so that
+//! nothing is sold that could not be recorded.
 
 pub(crate) mod balance_index;
 mod batch;
@@ -58,35 +58,35 @@ pub use question::{Answer, Corrected, Correction, Refusal};
 use rates::Rates;
 pub use settings::{Durability, LedgerSettings, Storage};
 
-/// Charges that may wait to be written. Beyond it the disk is too slow for the traffic, and
-/// requests that cost something are refused until it has caught up.
+/// The most charges that may wait to be written. Beyond that the disk is too slow for the traffic, and requests that
+/// cost something are refused until it has caught up.
 const MAX_WAITING_CHARGES: i64 = 1_000_000;
 
-/// How long the end of the process waits for the last charges to be written.
+/// How long the process waits for the last charges to be written before it ends.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The refusal of a request that costs something while the ledger cannot be used. The ledger itself
 /// logs the cause, once for all requests.
 pub const CANNOT_BE_USED: Problem = Problem::new(Row::Internal, "the ledger cannot be used");
 
-/// The books of all accounts that pay.
+/// The ledger of all accounts with credits.
 #[derive(Debug)]
 pub struct Ledger {
     durability: Durability,
     register: ArcSwap<BalanceIndex>,
     orders: Sender<LedgerCommand>,
-    /// The task's, which gathers charges until it is woken. `None` without books.
+    /// The thread of the task, which collects charges until it is woken. `None` without a ledger.
     thread: Option<Thread>,
     shared: Arc<Shared>,
 }
 
 impl Ledger {
-    /// Opens the books, and returns when it is known whether they can be used. If not, requests
-    /// that cost something are refused until they can.
+    /// Opens the ledger, and returns when it is known whether it can be used. If not, requests that cost something are
+    /// refused until it can.
     ///
-    /// The rates of the policy's accounts, which count from `started`, are kept in the same file.
-    /// Without settings there are no books: nobody pays, and rates begin anew. With a line to the
-    /// process before this one, requests that cost something wait until it has let the file go.
+    /// The rates of the policy's accounts, which count from `started`, are stored in the same file. Without settings
+    /// there is no ledger: lookups cost nothing, and rates start from zero. With a channel to a predecessor, requests
+    /// that cost something wait until it has released the file.
     pub fn start(
         settings: Option<LedgerSettings>,
         policy: &Arc<Policy>,
@@ -97,7 +97,7 @@ impl Ledger {
         Ledger::open(settings, credit_accounts, Some(Rates::new(Arc::clone(policy), started)), predecessor)
     }
 
-    /// The same for credit accounts alone.
+    /// The same, only for credit accounts.
     fn open(
         settings: Option<LedgerSettings>,
         credit_accounts: Vec<Arc<CreditAccount>>,
@@ -125,13 +125,11 @@ impl Ledger {
         Ledger { durability, register: ArcSwap::new(register), orders, thread, shared }
     }
 
-    /// Holds what a request can cost; nothing for an account that does not pay. While a process
-    /// before or after this one has the file, this waits for it: the request's deadline has to be
-    /// around it.
+    /// Holds what a request can cost; nothing for an account that does not pay. While a predecessor or a successor has
+    /// the file, this waits for it; the caller must apply the request's deadline.
     ///
     /// # Errors
-    /// `credits-insufficient`, or `internal` while the books cannot be kept: never a refusal that
-    /// blames the customer for that.
+    /// `credits-insufficient`, or `internal` while the ledger cannot be used, since the customer is not at fault then.
     pub async fn hold<'p>(
         &self,
         credit_account: Option<&'p Arc<CreditAccount>>,
@@ -159,7 +157,7 @@ impl Ledger {
             return Err(Problem::new(Row::Internal, "the ledger is far behind the traffic"));
         }
         let hold = credit_account.hold(amount);
-        // Either whoever hands the ledger over sees this hold, or this sees that it is handed over.
+        // Either the handover sees this hold, or this sees the handover.
         fence(Ordering::SeqCst);
         if self.shared.standing() == BalanceState::HandedOver {
             drop(hold);
@@ -171,7 +169,7 @@ impl Ledger {
     /// Holds credits that the successor holds for this process.
     async fn borrow<'p>(&self, credit_account: &'p Arc<CreditAccount>, amount: u32) -> Result<Hold<'p>, Problem> {
         let (told, held) = oneshot::channel();
-        // Without a task the receiver learns it from the sender that is dropped.
+        // Without a task the dropped sender informs the receiver.
         let _ = self.order(LedgerCommand::Borrow(Arc::clone(credit_account), amount, told));
         match held.await {
             Ok(Some(left)) => credit_account.hold(amount).map(|hold| hold.kept_elsewhere(left)),
@@ -180,29 +178,29 @@ impl Ledger {
         }
     }
 
-    /// Returns when balances are known, or cannot be: at once, but for some milliseconds after
-    /// taking over from another process.
+    /// Returns when it is known whether there are balances: at once, except for some milliseconds after taking over
+    /// from another process.
     pub async fn known(&self) {
         if self.shared.standing() == BalanceState::Awaited {
             self.shared.settled().await;
         }
     }
 
-    /// Whether a process before this one may still have charges, which come by way of this one.
+    /// Whether a predecessor may still have charges, which it sends to this process.
     pub fn has_predecessor(&self) -> bool {
         self.shared.predecessor.load(Ordering::Acquire)
     }
 
-    /// Whether the file cannot be written, so that requests that cost something are refused, and this
-    /// process alone knows the charges that wait for it.
+    /// Whether the file cannot be written, so that requests that cost something are refused, and only this process
+    /// knows the waiting charges.
     pub fn is_stuck(&self) -> bool {
         self.thread.is_some() && self.shared.standing() == BalanceState::Unusable
     }
 
-    /// Lets the file go to a successor, which is at the other end of the line. Requests go on: their
-    /// charges go there.
+    /// Releases the file to a successor at the other end of the channel. Requests continue; their charges are sent
+    /// there.
     pub fn hand_over(&self, line: Channel) {
-        // Without a task there is nothing to hand over, and the line ends with this.
+        // Without a task there is nothing to hand over, and dropping the channel says so.
         let _ = self.order(LedgerCommand::HandOver(line));
     }
 
@@ -223,20 +221,20 @@ impl Ledger {
         self.register.load_full()
     }
 
-    /// Takes the credit accounts and rates of a policy over that is about to come into force. Credit accounts that
-    /// the ledger knows must be the same ones; the others are read from the file.
-    /// Returns once that is done, so that nobody is refused for it.
+    /// Takes over the credit accounts and rates of a policy before it comes into force. Credit accounts that the ledger
+    /// has must be the same values; the others are read from the file. Returns once that is done, so that no request is
+    /// refused because of it.
     pub fn adopt(&self, policy: &Arc<Policy>) {
         let register = self.register.load_full().renewed(policy.credit_accounts().inspect(|_| pace::step()));
         let (done, adopted) = sync_channel(1);
         if self.order(LedgerCommand::Adopt(Arc::clone(policy), Arc::clone(&register), done)).is_ok() {
-            // A task that has ended is a ledger that cannot be used, which requests are told.
+            // If the task has ended, the ledger cannot be used, and requests get that error.
             let _ = adopted.recv();
         }
         self.register.store(register);
     }
 
-    /// Writes a grant or an adjustment; the answer comes once it is on the disk.
+    /// Writes a grant or an adjustment; the answer arrives once it is on the disk.
     pub fn correct(&self, correction: Correction) -> Answer<Corrected> {
         self.ask(|answer| Question::Correct(correction, answer))
     }
@@ -246,7 +244,7 @@ impl Ledger {
         self.ask(|answer| Question::Page(page, answer))
     }
 
-    /// Tells the task something that does not wait until more charges have come.
+    /// Sends a command to the task and wakes it.
     fn order(&self, order: LedgerCommand) -> Result<(), SendError<LedgerCommand>> {
         let sent = self.orders.send(order);
         if let Some(thread) = &self.thread {
@@ -255,20 +253,19 @@ impl Ledger {
         sent
     }
 
-    /// Whether there are books, in a file or in memory. Without any, nothing that is asked of them is
-    /// ever answered well.
+    /// Whether there is a ledger, in a file or in memory. Without one, every request to it fails.
     pub fn is_kept(&self) -> bool {
         self.thread.is_some()
     }
 
-    /// Runs an errand of others with the open file, which has tables of their own, on the ledger's thread.
+    /// Runs a function on the ledger's thread, with the open file, for other tables in it.
     pub fn run<T: Send + 'static>(
         &self,
         errand: impl FnOnce(&mut LedgerFile) -> Result<T, LedgerFault> + Send + 'static,
     ) -> Answer<T> {
         self.ask(|answer| {
             Question::Errand(Box::new(move |store| {
-                // Nobody may want to know any more.
+                // Fails if nobody waits for the answer any more.
                 let _ = answer.send(store.and_then(errand).map_err(Refusal::Unusable));
             }))
         })
@@ -276,12 +273,12 @@ impl Ledger {
 
     fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Question) -> Answer<T> {
         let (sender, receiver) = oneshot::channel();
-        // Without a task the receiver learns it from the sender that is dropped.
+        // Without a task the dropped sender informs the receiver.
         let _ = self.order(LedgerCommand::Ask(question(sender)));
         Answer(receiver)
     }
 
-    /// Writes what is still to be written, and lets the file go. Charges after it are lost.
+    /// Writes everything that waits, and closes the file. Later charges are lost.
     pub fn close(&self) {
         let (done, closed) = sync_channel(1);
         if self.order(LedgerCommand::Close(done)).is_ok() && closed.recv_timeout(CLOSING_PATIENCE).is_err() {
@@ -289,11 +286,11 @@ impl Ledger {
         }
     }
 
-    /// Shows the metrics of the ledger.
+    /// Registers the metrics of the ledger.
     pub fn register(&self, registry: &mut Registry) {
         let LedgerFigures { usable, waiting, commits, failures, charged, refunded, capped, insufficient } =
             &self.shared.figures;
-        // Without books there is nothing that could be usable or not: a 0 would be an alarm.
+        // Not registered without a ledger, since a 0 would raise an alarm.
         if self.is_kept() {
             registry.register(
                 "tollgate_ledger_usable",

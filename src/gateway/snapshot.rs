@@ -1,7 +1,7 @@
-//! What one configuration is while it is in force: the policy that judges, and beside it what requests are
-//! forwarded, counted and shown with. A request has the same snapshot from start to end.
+//! A configuration in force: the policy, and beside it what is needed to forward and count requests and to show pages.
+//! A request has the same snapshot from start to end.
 //!
-//! What goes on from one snapshot to the next is decided here alone ([`Snapshot::renewed`] and
+//! What is carried over from one snapshot to the next is decided only here ([`Snapshot::renewed`] and
 //! [`Snapshot::count_since`]); rates, balances and health change in place and are shared.
 
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use crate::telemetry::tables::Tables;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::settings::Upstream;
 
-/// What a configuration says beside its policy. Nothing of it judges a request.
+/// The settings beside the policy. They do not judge requests.
 #[derive(Debug)]
 pub struct Settings {
-    /// The backends; a product names one by its place here.
+    /// The backends; products refer to them by index.
     pub upstreams: Box<[Upstream]>,
     pub sampling: Sampling,
-    /// How the pages look and what they are about.
+    /// The look of the pages and what they describe.
     pub site: Site,
-    /// What counts as an incident, and what the operator says.
+    /// The rules for incidents, and the operator's notices.
     pub status: StatusSettings,
-    /// The configuration as operators are shown it, without accounts, of which there may be millions.
+    /// The configuration as operators see it, without accounts, of which there may be millions.
     pub shown: serde_json::Value,
 }
 
@@ -38,21 +38,20 @@ pub struct Snapshot {
     pub policy: Arc<Policy>,
     pub settings: Settings,
     pub exchange: Exchange,
-    /// Where its requests are counted.
+    /// The counters of its requests.
     pub tables: Tables,
 }
 
 impl Snapshot {
-    /// The first one; nothing is known of the servers yet.
+    /// The first snapshot; the servers have no state yet.
     pub fn new(policy: Arc<Policy>, settings: Settings) -> Snapshot {
         let exchange = Exchange::new(&settings.upstreams);
         let tables = Tables::new(&policy, settings.sampling.clone(), names(&settings.upstreams), None);
         Snapshot { policy, settings, exchange, tables }
     }
 
-    /// The one that takes over from this one, with all that is known of the servers, was counted, used and
-    /// shown. Upstreams that are verified as before keep their connections. `ready` is told of the policy
-    /// before servers are carried over.
+    /// The next snapshot, with the state of servers, counters, rates and pages of this one. Upstreams that are verified
+    /// in the same way keep their connections. `ready` is called with the policy before servers are carried over.
     pub fn renewed(
         &self,
         policy: Policy,
@@ -77,7 +76,7 @@ impl Snapshot {
         Snapshot { policy, settings, exchange, tables }
     }
 
-    /// Counts what requests have used that the snapshot before has let pass since this one was made.
+    /// Counts what requests of the previous snapshot have used since this one was made.
     pub fn count_since(&self, before: &Snapshot, now: Now) {
         carry_rates(&self.policy, &before.policy, now);
     }
@@ -87,8 +86,7 @@ fn names(upstreams: &[Upstream]) -> Box<[Box<str>]> {
     upstreams.iter().map(|upstream| upstream.name.clone()).collect()
 }
 
-/// Counts what the accounts of the policy before have used. Those that are written as
-/// they were are the same in both.
+/// Counts what the accounts of the previous policy have used. Unchanged accounts are the same values in both.
 fn carry_rates(policy: &Policy, before: &Policy, now: Now) {
     let mut known = InOrder::of(&before.accounts, |account| &*account.name);
     for account in policy.accounts.iter() {

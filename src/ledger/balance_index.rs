@@ -7,20 +7,20 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::policy::credits::CreditAccount;
 
-/// All credit accounts, in the order of the configuration, and behind them those that the process had
-/// before: an account that comes back has the balance that requests may still be settling.
+/// All credit accounts, in the order of the configuration, followed by those of earlier configurations: an account that
+/// is added again has the balance that requests may still be settling.
 #[derive(Debug, Default)]
 pub struct BalanceIndex {
     credit_accounts: Box<[Arc<CreditAccount>]>,
-    /// How many of them are those of the configuration.
+    /// The number of those of the configuration.
     current: usize,
-    /// Places in the list, by account and product.
+    /// Indexes in the list, by account and product.
     places: HashTable<u32>,
     hasher: DefaultHashBuilder,
 }
 
 impl BalanceIndex {
-    /// A register of credit accounts, each of another account or product.
+    /// An index of credit accounts, each of another account or product.
     pub fn new(credit_accounts: Vec<Arc<CreditAccount>>) -> BalanceIndex {
         let hasher = DefaultHashBuilder::default();
         let hash_of = |place: &u32| {
@@ -34,8 +34,8 @@ impl BalanceIndex {
         BalanceIndex { credit_accounts: credit_accounts.into(), current, places, hasher }
     }
 
-    /// A register of other credit accounts that takes over from this one, and forgets none. With the same
-    /// credit accounts it is this one.
+    /// The index for the next configuration, which also keeps all earlier credit accounts. With the same credit
+    /// accounts it is this one.
     pub fn renewed<'l>(
         self: &Arc<BalanceIndex>,
         credit_accounts: impl Iterator<Item = &'l Arc<CreditAccount>> + Clone,
@@ -44,7 +44,7 @@ impl BalanceIndex {
             return Arc::clone(self);
         }
         let new = BalanceIndex::new(credit_accounts.cloned().collect());
-        // Most stand where they stood.
+        // Most have the same index as before.
         let is_gone = |(place, known): &(usize, &Arc<CreditAccount>)| {
             let in_place =
                 new.credit_accounts.get(*place).is_some_and(|credit_account| Arc::ptr_eq(credit_account, known));
@@ -58,7 +58,7 @@ impl BalanceIndex {
         Arc::new(BalanceIndex { current: new.current, ..BalanceIndex::new(all) })
     }
 
-    /// The place of an account's credit account for a product in [`BalanceIndex::all`].
+    /// The index of an account's credit account for a product in [`BalanceIndex::all`].
     pub fn place(&self, account: &str, product: &str) -> Option<usize> {
         let key = (account, product);
         let is_equal =

@@ -1,10 +1,10 @@
 //! The ledger's file: an SQLite database with one row for each thing that happened to a balance.
 //!
-//! The database itself holds to the rules, so that they bind whoever opens it: rows cannot be
-//! changed or removed, a trigger adds each of them to its balance in the same transaction, and no
-//! balance can fall below zero. One process has the file at a time (`lock.rs`). Nothing is written
-//! before the file and the journal beside it were found to belong together (`file/opening.rs`). What
-//! to do about a fault is not decided here.
+//! The database itself enforces the rules, for every program that opens it: rows cannot be changed
+//! or removed, a trigger adds each of them to its balance in the same transaction, and no balance
+//! can fall below zero. One process has the file at a time (`lock.rs`). Nothing is written before
+//! the file and the journal beside it were found to belong together (`file/opening.rs`). Errors are
+//! handled by the caller.
 
 mod open_file;
 mod opening;
@@ -23,13 +23,13 @@ use super::page::Page;
 use super::rates::Used;
 use open_file::OpenFile;
 
-/// Rows that one page of a history has at the most.
+/// The most rows of one page of a history.
 pub const MAX_PAGE_ROWS: u32 = 1000;
 
 /// An open ledger.
 #[derive(Debug)]
 pub struct LedgerFile {
-    /// Before the file, which has to be closed after it.
+    /// Declared before the file, which has to be closed after it.
     connection: Connection,
     file: Option<OpenFile>,
 }
@@ -45,7 +45,7 @@ impl LedgerFile {
         &mut self.connection
     }
 
-    /// Whether the path still leads to this file.
+    /// Checks whether the path still leads to this file.
     ///
     /// # Errors
     /// That it does not.
@@ -56,15 +56,15 @@ impl LedgerFile {
             Ok(_) => LedgerFault::new("another file stands in its place; put the ledger back"),
             Err(_) => LedgerFault::new("the file is gone; put it back"),
         };
-        // The journal that stands there now may be another one's, and is not to be removed.
+        // The journal that is there now may belong to another file, and must not be removed.
         self.keep_journal(true)?;
         Err(fault)
     }
 
-    /// The write that the file has seen last.
+    /// The last write in the file.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Errors of the database.
     pub fn position(&self) -> Result<Position, LedgerFault> {
         let read = |row: &Row<'_>| Ok(Position { batch: row.get(0)?, nonce: row.get(1)? });
         Ok(self.connection.query_row("SELECT batch, nonce FROM position", [], read)?)
@@ -73,7 +73,7 @@ impl LedgerFile {
     /// Every balance: account, product, and the sums of what was granted and spent.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Errors of the database.
     pub fn balances(&self, mut each: impl FnMut(&str, &str, u64, u64)) -> Result<(), LedgerFault> {
         let query = "SELECT account, product, granted, spent FROM balance";
         let mut statement = self.connection.prepare(query)?;
@@ -89,7 +89,7 @@ impl LedgerFile {
     /// One balance: the sums of what was granted and spent; `None` if there is no row of it.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Errors of the database.
     pub fn balance(&self, account: &str, product: &str) -> Result<Option<(u64, u64)>, LedgerFault> {
         let query = "SELECT granted, spent FROM balance WHERE account = ?1 AND product = ?2";
         let mut statement = self.connection.prepare_cached(query)?;
@@ -101,7 +101,7 @@ impl LedgerFile {
     /// Writes rows in one transaction, which is on the disk when this returns.
     ///
     /// # Errors
-    /// Those of the database. The rows are then either all there or all not, and
+    /// Errors of the database. The rows are then either all there or all not, and
     /// [`LedgerFile::position`] of a newly opened store tells which.
     pub fn write(&mut self, drafts: &[Draft], at: &str, position: Position) -> Result<(), LedgerFault> {
         self.check_place()?;
@@ -137,10 +137,10 @@ impl LedgerFile {
         Ok(transaction.commit()?)
     }
 
-    /// What accounts have used of their rates. Those whose burst is whole again have no row any more.
+    /// The used part of rates. Rows of accounts whose burst is full again are removed.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Errors of the database.
     pub fn rates(&self, now_ms: i64) -> Result<HashMap<String, Used>, LedgerFault> {
         self.connection.execute("DELETE FROM rate WHERE full_at <= ?1", [now_ms])?;
         self.connection.execute("DELETE FROM rate_interval WHERE full_at <= ?1", [now_ms])?;
@@ -151,10 +151,10 @@ impl LedgerFile {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Writes what some accounts have used of their rates.
+    /// Writes the used part of rates of some accounts.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Errors of the database.
     pub fn write_rates(&mut self, rows: &[(&str, Used)]) -> Result<(), LedgerFault> {
         self.check_place()?;
         self.fold_if_long()?;
@@ -177,7 +177,7 @@ impl LedgerFile {
     /// The row that has a key already.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Errors of the database.
     pub fn keyed(&self, account: &str, product: &str, key: &str) -> Result<Option<Entry>, LedgerFault> {
         let query = format!("SELECT {COLUMNS} FROM entry WHERE account = ?1 AND product = ?2 AND key = ?3");
         let mut statement = self.connection.prepare_cached(&query)?;
@@ -187,13 +187,13 @@ impl LedgerFile {
     /// The rows of a page, the oldest first.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Errors of the database.
     pub fn page(&self, page: &Page) -> Result<Vec<Entry>, LedgerFault> {
         let rows = page.rows.clamp(1, MAX_PAGE_ROWS);
         let key = page.credit_account.as_ref().map(|credit_account| credit_account.key());
         let account = key.map(|(account, _)| account).or(page.account.as_deref());
         let product = key.map(|(_, product)| product);
-        // Times are texts of one form, so that they sort as times do.
+        // Times are texts in a fixed format, so that they sort like times.
         let (since, until) = (page.since.map(written_at), page.until.map(written_at));
         let mut query = format!("SELECT {COLUMNS} FROM entry WHERE id > ?1");
         let mut values: Vec<Value> = vec![page.after.into(), rows.into()];
@@ -216,7 +216,7 @@ impl LedgerFile {
     }
 }
 
-/// A time as rows have it.
+/// A time in the format of rows.
 fn written_at(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
     time.unwrap_or(DateTime::<Utc>::MAX_UTC).to_rfc3339_opts(SecondsFormat::Millis, true)

@@ -1,7 +1,7 @@
-//! What goes between requests and the ledger's thread: its orders, charges with the proof that they
-//! were written, and what both know of how the ledger stands.
+//! The interface between requests and the ledger's thread: commands, charges with the proof that
+//! they were written, and the shared state of the ledger.
 //!
-//! What becomes of an order is `task.rs`.
+//! Commands are handled in `task.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -18,14 +18,14 @@ use crate::policy::Policy;
 use crate::policy::credits::CreditAccount;
 use crate::policy::http::transaction_id::TransactionId;
 
-/// What the ledger's task and everybody else both know.
+/// The state that the ledger's task shares.
 #[derive(Debug, Default)]
 pub struct Shared {
-    /// The place of a [`BalanceState`] among all of them.
+    /// The index of a [`BalanceState`].
     standing: AtomicU8,
-    /// Told of each change of it.
+    /// Notified of each change of it.
     changed: Notify,
-    /// The process before this one may still have charges.
+    /// The predecessor may still have charges.
     pub predecessor: AtomicBool,
     pub figures: LedgerFigures,
 }
@@ -36,44 +36,44 @@ pub enum BalanceState {
     #[default]
     Unusable,
     Usable,
-    /// The process before this one still has the file: it will be some milliseconds.
+    /// The predecessor still has the file, for some milliseconds.
     Awaited,
     /// A successor has the file, and holds credits for this process as well.
     HandedOver,
 }
 
 impl BalanceState {
-    /// All of them, in the order in which they are declared: their discriminants are their places.
+    /// All of them, in the order of their discriminants.
     const ALL: [BalanceState; 4] =
         [BalanceState::Unusable, BalanceState::Usable, BalanceState::Awaited, BalanceState::HandedOver];
 }
 
 impl Shared {
-    /// How the ledger stands at this moment.
+    /// The current state.
     pub fn standing(&self) -> BalanceState {
         let place = usize::from(self.standing.load(Ordering::SeqCst));
         BalanceState::ALL.get(place).copied().unwrap_or_default()
     }
 
-    /// Lets everybody know how it stands.
+    /// Sets the state and notifies everybody who waits.
     pub fn stand(&self, standing: BalanceState) {
         self.standing.store(standing as u8, Ordering::SeqCst);
         self.figures.usable.set(i64::from(standing == BalanceState::Usable));
         self.changed.notify_waiters();
     }
 
-    /// Lets nobody hold a credit any more, unless a successor does.
+    /// Prevents new holds, unless a successor holds credits for this process.
     pub fn unusable(&self) {
         if self.standing() != BalanceState::HandedOver {
             self.stand(BalanceState::Unusable);
         }
     }
 
-    /// Returns when nothing is awaited any more.
+    /// Returns when the state is not `Awaited` any more.
     pub async fn settled(&self) -> BalanceState {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
-            // Whatever changes from here on is heard of.
+            // From here on no notification is missed.
             changed.as_mut().enable();
             match self.standing() {
                 BalanceState::Awaited => changed.await,
@@ -82,7 +82,7 @@ impl Shared {
         }
     }
 
-    /// Sends a charge to the task, which counts it out again.
+    /// Sends a charge to the task, and counts it until it is written.
     pub fn send(&self, orders: &Sender<LedgerCommand>, charge: Charge) -> Result<(), SendError<LedgerCommand>> {
         self.figures.waiting.inc();
         orders.send(LedgerCommand::Charge(charge))
@@ -93,7 +93,7 @@ impl Shared {
 #[derive(Debug, Default)]
 pub struct LedgerFigures {
     pub usable: Gauge,
-    /// Charges on their way into the file; it also bounds the queue.
+    /// Charges in the queue to the file, which this also limits.
     pub waiting: Gauge,
     pub commits: Counter,
     pub failures: Counter,
@@ -103,20 +103,20 @@ pub struct LedgerFigures {
     pub insufficient: Counter,
 }
 
-/// What the ledger's task is told, in order.
+/// Commands for the ledger's task.
 pub enum LedgerCommand {
     Charge(Charge),
     Ask(Question),
     /// A policy that is about to come into force, with its credit accounts.
     Adopt(Arc<Policy>, Arc<BalanceIndex>, SyncSender<()>),
-    /// Lets the file go to a successor.
+    /// Release the file to a successor.
     HandOver(Channel),
-    /// A request needs so much of what the successor has.
+    /// A request needs a hold from the successor.
     Borrow(Arc<CreditAccount>, u32, oneshot::Sender<Option<u64>>),
     Close(SyncSender<()>),
 }
 
-/// One lookup's price on its way into the file.
+/// The price of one lookup, to be written.
 pub struct Charge {
     pub credit_account: Arc<CreditAccount>,
     pub credits: u32,
@@ -124,17 +124,17 @@ pub struct Charge {
     pub stage: Stage,
 }
 
-/// What is known of the answer that a charge is for.
+/// The state of the answer that a charge is for.
 pub enum Stage {
-    /// It went out.
+    /// It was delivered.
     Delivered,
     /// It waits for the charge to be written.
     Waiting(oneshot::Sender<Recorded>),
-    /// It did not go out, although its charge was written.
+    /// It was not delivered, although its charge was written.
     Undelivered,
 }
 
-/// Proof that a charge was written. Dropping it takes the charge back.
+/// Proof that a charge was written. Dropping it refunds the charge.
 pub struct Recorded {
     pub charge: Option<Charge>,
     pub orders: Sender<LedgerCommand>,
@@ -144,7 +144,7 @@ pub struct Recorded {
 impl Drop for Recorded {
     fn drop(&mut self) {
         if let Some(charge) = self.charge.take() {
-            // Without a task there are no books to put in order.
+            // Fails only without a task, when there is no ledger.
             let _ = self.shared.send(&self.orders, Charge { stage: Stage::Undelivered, ..charge });
         }
     }

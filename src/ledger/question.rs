@@ -1,4 +1,4 @@
-//! What operators ask the ledger for, and why it can refuse.
+//! Requests of operators to the ledger, and why they can be refused.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use super::page::Page;
 use crate::policy::credits::CreditAccount;
 use crate::policy::credits::balance::MAX_CREDITS;
 
-/// Work of others with the open file, or with the fault that keeps it shut.
+/// A function that gets the open file, or the fault because of which it is not open.
 pub(super) type Errand = Box<dyn FnOnce(Result<&mut LedgerFile, LedgerFault>) + Send>;
 
-/// What an operator wants to know or to change.
+/// A request of an operator.
 pub(super) enum Question {
     Correct(Correction, oneshot::Sender<Result<Corrected, Refusal>>),
     Page(Page, oneshot::Sender<Result<Vec<Entry>, Refusal>>),
-    /// Of somebody who has tables of its own in the file.
+    /// A function for other tables in the file.
     Errand(Errand),
 }
 
@@ -30,9 +30,9 @@ pub(super) enum Question {
 pub struct Correction {
     pub credit_account: Arc<CreditAccount>,
     pub kind: Kind,
-    /// Credits; negative to take some away.
+    /// Credits; negative to remove some.
     pub amount: i64,
-    /// What makes it happen only once, however often it is sent.
+    /// The idempotency key.
     pub key: String,
     pub by: String,
     pub why: String,
@@ -42,23 +42,23 @@ pub struct Correction {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Corrected {
     pub entry: Entry,
-    /// It was there already, from an earlier request with this key.
+    /// Whether it existed already, from an earlier request with this key.
     pub again: bool,
-    /// What the next request can hold.
+    /// The available credits.
     pub balance: u64,
 }
 
-/// Why the ledger did not do what an operator asked for.
+/// Why the ledger refused a request of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The file cannot be used. A correction may be in it all the same: sent again with its key, it
-    /// happens once.
+    /// The file cannot be used. A correction may be in it anyway; if it is sent again with its key,
+    /// it is applied only once.
     Unusable(LedgerFault),
     /// The key belongs to another correction.
     KeyTaken,
     /// The balance would have more credits than it can count.
     TooMuch,
-    /// Fewer credits are available than are to be taken away.
+    /// Fewer credits are available than should be removed.
     TooLittle,
 }
 
@@ -78,7 +78,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What the ledger will answer.
+/// A pending answer of the ledger.
 pub struct Answer<T>(pub(super) oneshot::Receiver<Result<T, Refusal>>);
 
 /// The fault of a ledger without a task.
@@ -88,15 +88,15 @@ impl<T> Answer<T> {
     /// Waits for it.
     ///
     /// # Errors
-    /// Why the ledger did not do it.
+    /// Why the ledger refused it.
     pub async fn wait(self) -> Result<T, Refusal> {
         self.0.await.unwrap_or(Err(ENDED))
     }
 
-    /// Waits for it and lets the thread stand still, for a program that does nothing else.
+    /// Blocks the thread until it arrives, for the command line.
     ///
     /// # Errors
-    /// Why the ledger did not do it.
+    /// Why the ledger refused it.
     pub fn wait_here(self) -> Result<T, Refusal> {
         self.0.blocking_recv().unwrap_or(Err(ENDED))
     }

@@ -1,9 +1,9 @@
-//! What accounts have used of their rates, kept over a restart.
+//! Stores the used part of rates across restarts.
 //!
-//! A rate is counted in memory alone, by the process's own clock. Here it is turned into times that
-//! outlive the process: for each account the moment at which its whole burst is there again, and how
-//! long one request of it takes, so that another allowance starts with as many requests used
-//! (`Window::carried`). Where and when that is written is the task's.
+//! A rate is counted in memory, by the process's own clock. Here it is converted to times that are
+//! valid across processes: for each account, when its whole burst is available again, and the
+//! interval of one request, so that a changed allowance starts with as many requests used
+//! (`Window::carried`). The task writes them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -11,37 +11,37 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use crate::policy::Policy;
 use crate::policy::rate::{Rate, Window};
 
-/// Bursts that are whole again within this time are not worth a row.
+/// Bursts that are refilled within this time get no row.
 const WORTH_KEEPING: Duration = Duration::from_secs(5);
 
-/// The rates of all accounts, and what of them was written.
+/// The rates of all accounts, and what was last written.
 pub struct Rates {
     policy: Arc<Policy>,
     started: Instant,
-    /// The arrival of each account as it was written last.
+    /// The theoretical arrival time of each account that was last written.
     written: Vec<Duration>,
 }
 
-/// What one account has used, in terms that outlive the process.
+/// What one account has used, in times that are valid across processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used {
-    /// When its burst is whole again, in milliseconds since 1970.
+    /// When its burst is full again, in milliseconds since 1970.
     pub full_at: i64,
-    /// How long one request of it needed to be there again, in nanoseconds; `None` in rows from
-    /// before that was written.
+    /// The time in which one request of it refills, in nanoseconds; `None` in rows of older
+    /// versions.
     pub interval: Option<i64>,
 }
 
 impl Used {
-    /// What leaves the burst of a window whole after so long.
+    /// What was used of a window whose burst is full after `left`.
     fn of(window: &Window, left: Duration, unix: Duration) -> Used {
-        // Rounded up, since what was used stays used.
+        // Rounded up, so that no request is gained.
         let full_at = unix.saturating_add(left).saturating_add(Duration::from_nanos(999_999));
         Used { full_at: milliseconds(full_at), interval: i64::try_from(window.interval().as_nanos()).ok() }
     }
 
-    /// How long the burst of a window needs to be whole again after that. A time that is further away
-    /// than the whole burst needs, because a clock was set back, counts as that.
+    /// How long the burst of a window needs to be full again. It is at most the time for the whole
+    /// burst, in case a clock was set back.
     fn left(self, window: &Window, unix: Duration) -> Duration {
         let full_at = Duration::from_millis(u64::try_from(self.full_at).unwrap_or(0));
         let interval = self.interval.and_then(|interval| u64::try_from(interval).ok()).filter(|interval| *interval > 0);
@@ -59,9 +59,9 @@ impl Rates {
         Rates { policy, started, written }
     }
 
-    /// The rates of a policy that takes over from these, whose accounts have their state already.
+    /// The rates of the next policy, whose accounts have their state already.
     pub fn renewed(&self, policy: Arc<Policy>) -> Rates {
-        // What differs from nothing is written once more, which does no harm.
+        // Everything that was used is written once more, which is harmless.
         Rates::new(policy, self.started)
     }
 
@@ -78,8 +78,8 @@ impl Rates {
         }
     }
 
-    /// The rows of accounts that have used more since the last call. While the process runs, what is
-    /// whole again within moments is not worth one; at its end everything is.
+    /// The rows of accounts that have used more since the last call. While the process runs, bursts
+    /// that are refilled within moments are left out; at its end everything is included.
     pub fn changed(&mut self, at_the_end: bool) -> Vec<Row<'_>> {
         let worth_keeping = if at_the_end { Duration::ZERO } else { WORTH_KEEPING };
         let (monotonic, unix) = self.now();
@@ -96,7 +96,7 @@ impl Rates {
         rows
     }
 
-    /// The moment, by the process's clock and since 1970.
+    /// The current time by the process's clock, and since 1970.
     fn now(&self) -> (Duration, Duration) {
         (self.started.elapsed(), UNIX_EPOCH.elapsed().unwrap_or_default())
     }

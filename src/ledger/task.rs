@@ -1,8 +1,8 @@
-//! The thread that writes the ledger: charges in batches, corrections and histories in between.
+//! The thread that writes the ledger: charges in batches, with corrections and reads in between.
 //!
-//! It is the only one that grants, and the only one that opens the file (`task/recovery.rs`), which it
-//! can have from one process and pass on to the next (`task/passing.rs`). Whatever fails, it keeps
-//! what must be written, lets nobody hold a credit meanwhile, and tries again until it can.
+//! Only this thread grants credits and opens the file (`task/recovery.rs`), which it can take over from one process and
+//! hand over to the next (`task/passing.rs`). If something fails, it keeps what must be written, prevents new holds,
+//! and retries until it succeeds.
 
 mod passing;
 mod recovery;
@@ -26,20 +26,20 @@ use super::succession::{PredecessorHolds, SuccessorLink};
 use crate::platform::channel::Channel;
 use crate::policy::credits::CreditAccount;
 
-/// How long charges are gathered before they are written together. With the write itself a charge
-/// is on the disk within 50 ms on a disk that takes 10 ms for it.
+/// How long charges are collected before they are written together. With the write itself a charge is on the disk
+/// within 50 ms on a disk that takes 10 ms for it.
 const BATCH_INTERVAL: Duration = Duration::from_millis(40);
 
-/// First grants that are written together when nothing else is to be done.
+/// The most first grants that are written together when there is nothing else to do.
 const FIRST_GRANTS_AT_ONCE: usize = 2000;
 
-/// How long a ledger that cannot be used is left alone before the next attempt.
+/// The pause before the next attempt to use a ledger that cannot be used.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often it is looked whether the file is still in its place.
+/// How often it is checked whether the file is still in its place.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often it is written what accounts have used of their rates.
+/// How often the used part of rates is written.
 const RATES_INTERVAL: Duration = Duration::from_secs(5);
 
 const NOT_OPEN: LedgerFault = LedgerFault::new("it is not open");
@@ -47,37 +47,36 @@ const NOT_OPEN: LedgerFault = LedgerFault::new("it is not open");
 /// The ledger's task.
 pub struct Task {
     settings: LedgerSettings,
-    /// How long charges are gathered.
+    /// How long charges are collected.
     interval: Duration,
     register: Arc<BalanceIndex>,
     orders: Receiver<LedgerCommand>,
     sender: Sender<LedgerCommand>,
     shared: Arc<Shared>,
-    /// What accounts have used of their rates; `None` if that is not kept.
+    /// The used part of rates; `None` if that is not stored.
     rates: Option<Rates>,
     rates_written: Instant,
     /// `None` while it cannot be used.
     store: Option<LedgerFile>,
     /// The balances have been read.
     loaded: bool,
-    /// Why it cannot be used, each reason once: what was logged since it could.
+    /// Why it cannot be used, each reason once: what was logged since it last could.
     faults: Vec<LedgerFault>,
     position: Position,
-    /// Charges that are to be written, in the order they came.
+    /// Charges to write, in the order of their arrival.
     pending: Vec<Charge>,
     questions: Vec<Question>,
     /// Credit accounts whose first grant counts, but is not written yet; the last of them is the next.
     due: Vec<Arc<CreditAccount>>,
-    /// Credit accounts that came with a change of the configuration, and whose balances were not read yet.
+    /// Credit accounts of a changed configuration whose balances have not been read yet.
     unread: Vec<Arc<CreditAccount>>,
     /// The same as `due` by their addresses.
     due_set: HashSet<usize>,
-    /// A write that has failed, so that it is only known after the file was opened anew whether it
-    /// is there.
+    /// A write that has failed: whether it is in the file is only known after the file was opened again.
     doubt: Option<Batch>,
-    /// What is held for the process before this one.
+    /// What is held for the predecessor.
     predecessor_holds: Option<PredecessorHolds>,
-    /// The line to a successor that is to have the file.
+    /// The channel to a successor that is to get the file.
     successor: Option<Channel>,
     /// The successor that has it.
     link: Option<SuccessorLink>,
@@ -95,7 +94,7 @@ impl Task {
     ) -> Task {
         let interval = match settings.durability {
             Durability::Batch => BATCH_INTERVAL,
-            // Those that come while a write is under way are the next batch.
+            // Charges that arrive during a write are the next batch.
             Durability::Each => Duration::ZERO,
         };
         Task {
@@ -124,10 +123,10 @@ impl Task {
         }
     }
 
-    /// Works until it is told to close. `ready` learns when the first attempt to open the file is
-    /// over, whatever came of it, or that the process before this one has it.
+    /// Runs until it is told to close. `ready` is notified after the first attempt to open the file, successful or not,
+    /// or when the predecessor has it.
     pub fn run(mut self, ready: &SyncSender<()>, predecessor: Option<Channel>) {
-        // A task that panics must leave nobody selling what it no longer counts.
+        // If the task panics, no more credits may be held, since nothing is recorded any more.
         let shared = Arc::clone(&self.shared);
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             match predecessor {
@@ -152,7 +151,7 @@ impl Task {
     fn turn(&mut self) {
         self.wait_for_orders();
         if self.link.is_some() {
-            // Who asks for rows now comes too late.
+            // Requests for rows are too late now.
             self.questions.clear();
             return;
         }
@@ -174,7 +173,7 @@ impl Task {
         }
     }
 
-    /// Writes what accounts have used of their rates, so that a restart does not give it back.
+    /// Writes the used part of rates, so that a restart does not reset it.
     fn write_rates(&mut self, at_the_end: bool) {
         self.rates_written = Instant::now();
         let (Some(store), Some(rates)) = (&mut self.store, &mut self.rates) else { return };
@@ -191,7 +190,7 @@ impl Task {
             self.recover();
         }
         self.write_charges();
-        // What was written for those who are gone is taken back.
+        // Charges whose answers were not delivered are refunded.
         while let Ok(order) = self.orders.try_recv() {
             self.take(order);
         }
@@ -220,7 +219,7 @@ impl Task {
                 let gather = matches!(order, LedgerCommand::Charge(_)) && self.link.is_none();
                 self.take(order);
                 if gather && !self.interval.is_zero() {
-                    // Whoever has more to say than a charge ends the wait.
+                    // Every message except a charge ends the wait.
                     std::thread::park_timeout(self.interval);
                 }
                 while let Ok(order) = self.orders.try_recv() {
@@ -233,7 +232,7 @@ impl Task {
                     self.fail(fault);
                 }
             }
-            // Everybody who could ask is gone; this task has a sender of its own.
+            // Cannot happen while this task has its own sender.
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(patience),
         }
     }
@@ -249,7 +248,7 @@ impl Task {
             },
             LedgerCommand::HandOver(line) => self.successor = Some(line),
             LedgerCommand::Borrow(credit_account, credits, told) => {
-                // Without a successor the sender that is dropped says so.
+                // Without a successor the dropped sender says so.
                 if let Some(link) = &mut self.link {
                     link.borrow(credit_account, credits, told);
                 }
@@ -323,7 +322,7 @@ impl Task {
             Err(fault) => {
                 let mut batch = batch;
                 for charge in &mut batch.charges {
-                    // Nobody is told that it was written, so that it has to be undone if it was.
+                    // Its request is informed that it was not written, so it has to be refunded if it was.
                     if let Stage::Waiting(waiting) = &mut charge.stage {
                         waiting_is_over(waiting);
                     }
@@ -354,15 +353,14 @@ impl Task {
                     let charge = Charge { stage: Stage::Delivered, ..charge };
                     let (orders, shared) = (self.sender.clone(), Arc::clone(&self.shared));
                     let recorded = Recorded { charge: Some(charge), orders, shared };
-                    // Proof that reaches nobody takes the charge back.
+                    // If nobody receives the proof, dropping it refunds the charge.
                     let _ = waiting.send(recorded);
                 }
             }
         }
     }
 
-    /// The batch is not in the file: what has happened must be written later, and what has not
-    /// never happens.
+    /// The batch is not in the file: what was delivered must be written later, and the rest is dropped.
     fn not_written(&mut self, batch: Batch) {
         if let Some((credit_account, amount)) = batch.correction
             && amount < 0
@@ -421,7 +419,7 @@ impl Task {
             return if same { Ok(Corrected { entry, again: true, balance }) } else { Err(Refusal::KeyTaken) };
         }
         if amount < 0 {
-            // Taken before it is written, so that nobody can hold it in between.
+            // Withdrawn before it is written, so that it cannot be held in between.
             if !credit_account.balance().withdraw(amount.unsigned_abs()) {
                 return Err(Refusal::TooLittle);
             }
@@ -441,7 +439,7 @@ impl Task {
     }
 }
 
-/// Lets whoever waits for a charge know that it was not written.
+/// Informs the request that waits for a charge that it was not written.
 fn waiting_is_over(waiting: &mut tokio::sync::oneshot::Sender<Recorded>) {
     let (nobody, _) = tokio::sync::oneshot::channel();
     *waiting = nobody;

@@ -1,6 +1,6 @@
-//! The file that is open: where it was found, the lock on it, and how long its journal is.
+//! The open file: its path, its lock, and the length of its journal.
 //!
-//! How it is opened is `opening.rs`.
+//! It is opened in `opening.rs`.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use crate::ledger::fault::LedgerFault;
 use crate::ledger::lock::{self, beside};
 
-/// The ending of SQLite's journal.
+/// The suffix of SQLite's journal.
 pub(super) const JOURNAL: &str = "-wal";
 
-/// Bytes of a journal after which it is written into the database: what SQLite itself takes, which
-/// would not say where the next journal begins.
+/// The bytes of a journal after which it is written into the database. It is SQLite's own limit;
+/// SQLite would not record the base of the next journal.
 pub(super) const MAX_JOURNAL_BYTES: u64 = 4 * 1024 * 1024;
 
-/// What tells whether the path still leads to the file that was opened.
+/// What is needed to check whether the path still leads to the file that was opened.
 #[derive(Debug)]
 pub(super) struct OpenFile {
     /// As it was named.

@@ -1,7 +1,6 @@
-//! Opening the ledger's file: making it, finding out what is wrong with it before a byte is written, and
-//! folding its journal.
+//! Opening the ledger's file: creating it, checking it before a byte is written, and folding its journal.
 //!
-//! What is read and written while it is open is `file.rs`.
+//! Reading and writing are in `file.rs`.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -24,11 +23,11 @@ const APPLICATION_ID: i64 = 0x746f_6c6c;
 /// The layout of the tables below.
 const LAYOUT: i64 = 1;
 
-/// How long a lock of somebody else on the database is waited for.
+/// How long to wait for another program's lock on the database.
 const BUSY_PATIENCE: Duration = Duration::from_millis(200);
 
-/// How long one request of each account's rate takes, in a table of its own: earlier versions, which
-/// write whole rows of `rate`, do not know it. A row counts while its time is that of the rate's row.
+/// The interval of one request of each account's rate, in a separate table, since earlier versions write whole rows of
+/// `rate`. A row counts while its time is that of the rate's row.
 const RATE_INTERVAL: &str = "
 CREATE TABLE IF NOT EXISTS rate_interval (
   account TEXT PRIMARY KEY,
@@ -90,11 +89,11 @@ END;
 ";
 
 impl LedgerFile {
-    /// Opens a ledger and checks that nothing of it is missing. A file that is not there is made
-    /// if `create` says so: a ledger that has vanished must not be taken for a new one.
+    /// Opens a ledger and checks that nothing of it is missing. A file that does not exist is only created with
+    /// `create`: a ledger that has disappeared must not be mistaken for a new one.
     ///
     /// # Errors
-    /// What is wrong with the file, and how to mend it.
+    /// What is wrong with the file, and how to fix it.
     pub fn open(place: &Storage, create: bool) -> Result<LedgerFile, LedgerFault> {
         match place {
             Storage::Memory => {
@@ -128,7 +127,7 @@ impl LedgerFile {
         let alone = file.has_journal().then(|| Standing::of_file_alone(&real)).flatten();
         let connection = Connection::open_with_flags(&real, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let mut store = LedgerFile { connection, file: Some(file) };
-        // Whoever is refused finds both files as they were.
+        // If the file is refused, both files are unchanged.
         store.keep_journal(true)?;
         store.identify()?;
         store.check_journal(alone)?;
@@ -139,15 +138,15 @@ impl LedgerFile {
         Ok(store)
     }
 
-    /// Whether the journal stays as it is when the connection is closed. Otherwise it is written into
-    /// the database and removed.
+    /// Sets whether the journal is kept when the connection is closed. Otherwise it is written into the database and
+    /// removed.
     pub(super) fn keep_journal(&self, keep: bool) -> Result<(), LedgerFault> {
         self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)?;
         Ok(())
     }
 
-    /// Finds out whether the file is a ledger that this program can write. The first look at it reads
-    /// the journal as well, and changes neither.
+    /// Checks whether the file is a ledger that this program can write. The first access also reads the journal, and
+    /// changes neither.
     fn identify(&self) -> Result<(), LedgerFault> {
         let connection = &self.connection;
         connection.busy_timeout(BUSY_PATIENCE)?;
@@ -169,7 +168,7 @@ impl LedgerFile {
     fn check_journal(&self, alone: Option<Standing>) -> Result<(), LedgerFault> {
         let Some(alone) = alone else { return Ok(()) };
         let whole = Standing::of(&self.connection)?;
-        // A copy that was made anew (VACUUM INTO) has the same rows on other pages.
+        // A copy made by VACUUM INTO has the same rows on other pages.
         let is_sound = |answer: String| answer == "ok";
         if whole == alone
             || whole.follows(&alone)
@@ -182,8 +181,7 @@ impl LedgerFile {
         ))
     }
 
-    /// Finds, by reading every row, broken pages, and the journal of one file laid over another where
-    /// neither says so.
+    /// Reads every row, to find broken pages, and a journal that was applied to another file without either showing it.
     fn check_sums(&self) -> Result<(), LedgerFault> {
         let sums = "SELECT (SELECT COALESCE(SUM(amount), 0) FROM entry) = \
                     (SELECT COALESCE(SUM(granted - spent), 0) FROM balance)";
@@ -223,7 +221,7 @@ impl LedgerFile {
 
     /// Writes the journal into the database and begins a new one, unless somebody reads the old one.
     pub(super) fn fold(&mut self) -> Result<(), LedgerFault> {
-        // Nobody who pays waits for somebody who reads.
+        // Lookups must not wait for readers.
         self.connection.busy_timeout(Duration::ZERO)?;
         let fold = "PRAGMA wal_checkpoint(TRUNCATE)";
         let busy = self.connection.query_row(fold, [], |row| row.get::<_, i64>(0));
@@ -244,7 +242,7 @@ impl LedgerFile {
     }
 }
 
-/// Makes a new ledger: whole, or not at all.
+/// Creates a new ledger, completely or not at all.
 fn make(path: &Path) -> Result<(), LedgerFault> {
     if beside(path, JOURNAL).exists() {
         return Err(LedgerFault::new(
@@ -255,7 +253,7 @@ fn make(path: &Path) -> Result<(), LedgerFault> {
     if unfinished.exists() {
         fs::remove_file(&unfinished)?;
     }
-    // The names of customers are nobody else's business.
+    // Only for this user, since it has the names of customers.
     OpenOptions::new().create_new(true).write(true).mode(0o600).open(&unfinished)?;
     let connection = Connection::open_with_flags(&unfinished, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;

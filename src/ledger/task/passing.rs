@@ -1,6 +1,6 @@
-//! The file comes from the process before this one, and goes to a successor.
+//! Taking over the file from a predecessor, and handing it over to a successor.
 //!
-//! What the two say to each other is `succession.rs`.
+//! The messages are in `succession.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -12,8 +12,7 @@ use crate::platform::channel::Channel;
 use crate::policy::credits::CreditAccount;
 
 impl Task {
-    /// Opens the file as soon as the process before this one has let it go, and serves its last
-    /// requests.
+    /// Opens the file as soon as the predecessor has released it, and serves its last requests.
     pub(super) fn inherit(&mut self, line: Channel) {
         let predecessor_holds = PredecessorHolds::await_from(&line);
         self.predecessor_holds = Some(predecessor_holds.clone());
@@ -21,11 +20,11 @@ impl Task {
         predecessor_holds.serve(line, Arc::clone(&self.register), self.sender.clone(), Arc::clone(&self.shared));
     }
 
-    /// Lets the file go to a successor: all that is to be written is, and what requests hold is
-    /// told, before it has the file.
+    /// Releases the file to a successor, after everything was written and the holds of requests
+    /// were reported.
     pub(super) fn hand_over(&mut self, line: Channel) {
         self.shared.stand(BalanceState::HandedOver);
-        // Either this sees a request's hold, or the request sees that it is handed over.
+        // Either this sees a request's hold, or the request sees the handover.
         fence(Ordering::SeqCst);
         let held = |credit_account: &Arc<CreditAccount>| (Arc::clone(credit_account), credit_account.snapshot().held);
         let held: Vec<(Arc<CreditAccount>, u64)> =

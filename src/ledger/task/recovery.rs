@@ -1,7 +1,7 @@
-//! How the file and the balances in memory come together: at the start, after each failure, and when a
-//! change of the configuration brings credit accounts.
+//! Reconciles the file with the balances in memory: at the start, after each failure, and when a changed configuration
+//! has new credit accounts.
 //!
-//! What is written is `task.rs`.
+//! Writing is in `task.rs`.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use crate::policy::credits::CreditAccount;
 const TOO_MANY_CREDITS: LedgerFault = LedgerFault::new("a balance has more credits than can be counted; adjust it");
 
 impl Task {
-    /// Opens the file and brings it and the balances in memory together. Only a write that
-    /// succeeds shows that the ledger can be used.
+    /// Opens the file and reconciles it with the balances in memory. Only a successful write shows that the ledger can
+    /// be used.
     pub(super) fn recover(&mut self) {
         let attempt = self
             .open()
@@ -92,8 +92,8 @@ impl Task {
         Ok(())
     }
 
-    /// Takes the credit accounts of another policy over. Those of the one before keep their balances, also
-    /// while requests still use them.
+    /// Takes over the credit accounts of another policy. Those of the previous one keep their balances, also while
+    /// requests still use them.
     pub(super) fn adopt(&mut self, policy: Arc<Policy>, register: Arc<BalanceIndex>) {
         let is_known = |credit_account: &Arc<CreditAccount>| {
             self.register
@@ -111,8 +111,8 @@ impl Task {
         }
     }
 
-    /// Reads the balances of credit accounts that are new. Until then they have nothing, and nobody can
-    /// hold anything while the file cannot be read.
+    /// Reads the balances of new credit accounts. Until then they have no credits, and nothing can be held while the
+    /// file cannot be read.
     fn read_unread(&mut self) -> Result<(), LedgerFault> {
         let Some(store) = &self.store else { return Ok(()) };
         while let Some(credit_account) = self.unread.last() {
@@ -131,7 +131,7 @@ impl Task {
         Ok(())
     }
 
-    /// Finds out what became of the write that had failed.
+    /// Finds out whether the failed write is in the file.
     fn settle_doubt(&mut self) -> Result<(), LedgerFault> {
         let Some(batch) = self.doubt.take() else { return Ok(()) };
         if self.position == batch.position {
@@ -142,7 +142,7 @@ impl Task {
         Ok(())
     }
 
-    /// Writes something, if only the number of the write.
+    /// Writes something, at least the number of the write.
     pub(super) fn prove(&mut self) -> Result<(), LedgerFault> {
         let batch = self.gather();
         self.commit(batch)
@@ -152,7 +152,7 @@ impl Task {
         self.store = None;
         self.shared.unusable();
         self.shared.figures.failures.inc();
-        // The latest is the last; one that was told before is not told again.
+        // The latest is the last; one that was logged before is not logged again.
         let told = self.faults.contains(&fault);
         self.faults.retain(|known| *known != fault);
         self.faults.push(fault);
@@ -163,7 +163,7 @@ impl Task {
                 self.settings.place,
             );
         }
-        // Whoever waits for a charge to be written is told by the sender that is dropped.
+        // Dropping the sender informs the request that waits for its charge.
         let before = self.pending.len();
         self.pending.retain(|charge| !matches!(charge.stage, Stage::Waiting(_)));
         self.count_out(before - self.pending.len());
