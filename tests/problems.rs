@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use tollgate::policy::observer::{CHECKS, Check};
 use tollgate::policy::problem::{Row, Status, TABLE};
 
 #[test]
@@ -52,6 +53,32 @@ fn rows_and_statuses_are_those_of_the_contract() {
     ];
     let rows = TABLE.map(|definition| (definition.slug, definition.status.code()));
     assert_eq!(rows, expected);
+}
+
+#[test]
+fn checks_are_made_in_the_order_of_the_contracts_table() {
+    let contract = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/contract.md")).unwrap();
+    let (_, section) = contract.split_once("<!-- problems: begin -->").unwrap();
+    let (table, _) = section.split_once("<!-- problems: end -->").unwrap();
+    let slugs = table.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" |").map(|(slug, _)| slug));
+    let expected: Vec<Row> = slugs.filter_map(Row::from_slug).take_while(|row| *row < Row::DeadlineExceeded).collect();
+    let mut seen = Vec::new();
+    let mut again = Vec::new();
+    for (check, rows) in CHECKS {
+        assert_eq!(check.rows(), rows, "{check:?} stands in the table twice");
+        // A preflight has a request of its own, and ends with it.
+        for row in rows.iter().filter(|_| check != Check::Preflight) {
+            if seen.contains(row) { again.push((check, *row)) } else { seen.push(*row) }
+        }
+    }
+    assert_eq!(seen, expected);
+    let expected_again = [
+        (Check::OneToken, Row::MalformedRequest),
+        // The body may take too long as well, and one account may hold too much.
+        (Check::BodySize, Row::RequestTimeout),
+        (Check::Credits, Row::Overloaded),
+    ];
+    assert_eq!(again, expected_again);
 }
 
 #[test]

@@ -1,11 +1,15 @@
-//! Who watches a request being judged: nobody in the gateway, a recorder when a decision is explained.
+//! The names of the checks, their order and their rows; and who observes a request being judged: nobody in the
+//! gateway, a recorder when a decision is explained.
 //!
 //! Every check of `admit` is handed to an observer with its outcome. The gateway's observer is
-//! [`Unobserved`], a type without size whose methods are empty, so that the compiler leaves nothing
-//! of them on a request's path. An observer is only notified; it cannot change the decision. What a
-//! check compares with, and in which order checks come, is not known here.
+//! [`Unobserved`], a type without size whose methods are empty, so that the compiler leaves nothing of
+//! them on a request's path. An observer is only notified; it cannot change the decision. What a check
+//! compares with is not known here. [`CHECKS`] decides nothing either: tests hold `admit` and the contract
+//! against it, and `explain` reads the rows there.
 
-use crate::policy::problem::Problem;
+use std::mem::discriminant;
+
+use crate::policy::problem::{Problem, Row};
 
 /// One check of a request, from its head to the credits that pay it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +20,7 @@ pub enum Check<'p> {
     OneToken,
     /// There is room for one more request.
     Room,
-    /// A browser's question comes from a domain that some token has.
+    /// A CORS preflight comes from a domain that some token has.
     Preflight,
     /// The path and the method have a route.
     Route,
@@ -44,7 +48,44 @@ pub enum Check<'p> {
     Credits,
 }
 
-/// Is told of every check that is made, in order.
+/// Every check in the order in which they are made, and the rows that each can refuse with in their order; one
+/// that belongs to a check before it as well stands last. A product's rows of its own are beside these: rules of
+/// its body have them before [`Row::BodyInvalid`], and a header can have one. A preflight ends with its check.
+pub const CHECKS: [(Check<'static>, &[Row]); 19] = [
+    (Check::Head, &[Row::MalformedRequest, Row::RequestTimeout]),
+    (Check::OneToken, &[Row::MalformedRequest]),
+    (Check::Room, &[Row::Overloaded]),
+    (Check::Preflight, &[Row::DomainNotAllowed]),
+    (Check::Route, &[Row::EndpointUnknown]),
+    (Check::Token, &[Row::TokenMissing]),
+    (Check::Principal, &[Row::TokenUnknown]),
+    (Check::InForce, &[Row::TokenDisabled, Row::TokenExpired]),
+    (Check::Product, &[Row::ProductMismatch]),
+    (Check::Networks, &[Row::IpNotAllowed]),
+    (Check::Domains, &[Row::DomainNotAllowed]),
+    (Check::Rate, &[Row::RateExceeded]),
+    (Check::Accept, &[Row::AcceptUnsupported]),
+    (Check::ContentType, &[Row::ContentTypeUnsupported]),
+    (Check::Deadline, &[Row::TimeoutInvalid]),
+    (Check::Header(""), &[Row::ReferenceIdInvalid, Row::AddMetadataInvalid]),
+    (Check::BodySize, &[Row::BodyTooLarge, Row::RequestTimeout]),
+    (Check::Body, &[Row::BodyEmpty, Row::BodyMalformed, Row::BodyInvalid]),
+    (Check::Credits, &[Row::CreditsInsufficient, Row::Overloaded]),
+];
+
+impl Check<'_> {
+    /// The rows that it can refuse with, beside those of a product's own.
+    pub fn rows(self) -> &'static [Row] {
+        CHECKS.get(self.position()).map_or(&[], |(_, rows)| rows)
+    }
+
+    /// Its index in [`CHECKS`].
+    pub fn position(self) -> usize {
+        CHECKS.iter().take_while(|(check, _)| discriminant(check) != discriminant(&self)).count()
+    }
+}
+
+/// Is notified of every check that is made, in order.
 pub trait Observer<'p> {
     /// A check was made: it refused the request, or let it pass.
     fn saw(&mut self, check: Check<'p>, refusal: Option<Problem>);

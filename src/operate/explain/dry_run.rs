@@ -101,7 +101,9 @@ fn judge<'a, 'p>(policy: &'p Policy, asked: &Asked, lines: Lines<'a>, unreadable
         }
         Err(problem) => (None, Ending::Refused(problem)),
     };
-    DryRun { lines, head, checks: recorder.0, trail, ending }
+    let Recorder(checks) = recorder;
+    debug_assert!(checks.is_sorted_by_key(|(check, _)| check.position()), "checks are made in the order of CHECKS");
+    DryRun { lines, head, checks, trail, ending }
 }
 
 /// The same turns as in the gateway, up to the backend's.

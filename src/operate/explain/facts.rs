@@ -9,7 +9,7 @@ use super::seen;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
 use crate::policy::http::head::Framing;
-use crate::policy::observer::Check;
+use crate::policy::observer::{CHECKS, Check};
 use crate::policy::problem::{Hint, Problem, Row};
 use crate::policy::{AccountInfo, Product};
 
@@ -23,18 +23,18 @@ impl<'p> Report<'_, '_, 'p> {
             Some(Framing::Frames(_)) => "one well-formed head, a body in frames".to_owned(),
         };
         let reason = self.refusal(Check::Head).map_or(framing, |problem| problem.reason.to_owned());
-        self.add(Check::Head, Row::MalformedRequest, true, reason, self.places.of(&["limits"]));
+        self.add(Check::Head, true, reason, self.places.of(&["limits"]));
         let several = self.refusal(Check::OneToken).map(|problem| problem.reason.to_owned());
         let one = several.unwrap_or_else(|| "no token is sent twice".to_owned());
-        self.add(Check::OneToken, Row::MalformedRequest, true, one, self.of_product(&["token_headers"]));
+        self.add(Check::OneToken, true, one, self.of_product(&["token_headers"]));
         let headroom = "known to the running gateway alone";
-        self.add(Check::Room, Row::Overloaded, false, headroom, self.places.of(&["limits", "requests"]));
+        self.add(Check::Room, false, headroom, self.places.of(&["limits", "requests"]));
     }
 
     pub(super) fn preflight(&mut self) {
         let origin = seen::header(&self.dry_run.lines, "Origin");
         let spot = self.of_product(&["routes"]);
-        self.add(Check::Preflight, Row::DomainNotAllowed, true, format!("a preflight, {origin}"), spot);
+        self.add(Check::Preflight, true, format!("a preflight, {origin}"), spot);
     }
 
     pub(super) fn route(&mut self) {
@@ -56,59 +56,61 @@ impl<'p> Report<'_, '_, 'p> {
                 None => format!("{route} is a page of the gateway's own"),
             },
         };
-        self.add(Check::Route, Row::EndpointUnknown, true, seen, spot);
+        self.add(Check::Route, true, seen, spot);
     }
 
     pub(super) fn caller(&mut self) {
         let (dry_run, lines) = (self.dry_run, self.dry_run.lines);
         let headers = self.token_headers();
         let sent = seen::token(headers, &lines);
-        self.add(Check::Token, Row::TokenMissing, true, sent, self.of_product(&["token_headers"]));
+        self.add(Check::Token, true, sent, self.of_product(&["token_headers"]));
         let Some(principal) = dry_run.trail.principal else {
             let nobody = "no token of the configuration has its digest";
-            self.add(Check::Principal, Row::TokenUnknown, true, nobody, self.places.of(&["accounts"]));
-            for (check, row) in NOT_KNOWN {
-                self.add(check, row, true, "", None);
+            self.add(Check::Principal, true, nobody, self.places.of(&["accounts"]));
+            for (check, rows) in CHECKS.iter().filter(|(check, _)| needs_principal(*check)) {
+                for row in *rows {
+                    self.add_row(*check, *row, true, "", None);
+                }
             }
             return;
         };
         let token = principal.token;
         let who = format!("token {} of account {}", token.name, principal.account.name);
-        self.add(Check::Principal, Row::TokenUnknown, true, who, self.of_token("hash"));
+        self.add(Check::Principal, true, who, self.of_token("hash"));
         let switched = if token.enabled { "switched on" } else { "switched off" };
-        self.add(Check::InForce, Row::TokenDisabled, true, switched, self.of_token("disabled"));
+        self.add_row(Check::InForce, Row::TokenDisabled, true, switched, self.of_token("disabled"));
         let (expires, when) = seen::expiry(token.expiry, self.asked.now);
-        self.add(Check::InForce, Row::TokenExpired, expires, when, self.of_token("expires"));
+        self.add_row(Check::InForce, Row::TokenExpired, expires, when, self.of_token("expires"));
         if self.dry_run.trail.product.is_some() {
             let covers = self.policy.products.iter().filter(|product| token.products.contains(product.place));
             let names: Vec<&str> = covers.map(|product| &*product.name).collect();
             let covers = format!("the token covers {}", names.join(", "));
-            self.add(Check::Product, Row::ProductMismatch, true, covers, self.of_token("products"));
+            self.add(Check::Product, true, covers, self.of_token("products"));
         }
         let from = seen::client(self.policy, self.asked.peer, &lines);
         let listed = matches!(token.networks, Networks::Listed(_));
-        self.add(Check::Networks, Row::IpNotAllowed, listed, from, self.of_token("networks"));
+        self.add(Check::Networks, listed, from, self.of_token("networks"));
         let listed = matches!(token.domains, Domains::Listed(_));
         let page = seen::page(&lines);
-        self.add(Check::Domains, Row::DomainNotAllowed, listed, page, self.of_token("domains"));
+        self.add(Check::Domains, listed, page, self.of_token("domains"));
         let (limited, rate) = seen::rate(self.policy, principal.account, dry_run.trail.product, self.asked.now);
         let spot = match self.dry_run.trail.product {
             Some(_) => self.account.as_ref().and_then(|account| account.of_account(&["rate"])),
             None => self.places.of(&["enquiry_rate"]),
         };
-        self.add(Check::Rate, Row::RateExceeded, limited, rate, spot);
+        self.add(Check::Rate, limited, rate, spot);
     }
 
     /// What a page of the gateway's own looks at.
     pub(super) fn page(&mut self) {
         let accept = seen::header(&self.dry_run.lines, "Accept");
-        self.add(Check::Accept, Row::AcceptUnsupported, true, accept, None);
+        self.add(Check::Accept, true, accept, None);
     }
 
     pub(super) fn headers(&mut self) {
         let lines = self.dry_run.lines;
         let accept = seen::header(&lines, "Accept");
-        self.add(Check::Accept, Row::AcceptUnsupported, true, accept, self.of_product(&["accept"]));
+        self.add(Check::Accept, true, accept, self.of_product(&["accept"]));
         let rules = match self.dry_run.trail.product {
             Some(product) => {
                 self.content_and_deadline(product);
@@ -118,7 +120,7 @@ impl<'p> Report<'_, '_, 'p> {
         };
         for rule in rules {
             let spot = self.of_product(&["headers", &rule.name]);
-            self.add(Check::Header(&rule.name), rule.row, true, seen::header(&lines, &rule.name), spot);
+            self.add_row(Check::Header(&rule.name), rule.row, true, seen::header(&lines, &rule.name), spot);
         }
     }
 
@@ -130,13 +132,13 @@ impl<'p> Report<'_, '_, 'p> {
                 content = format!("{content}, {}", seen::header(&lines, "Content-Encoding"));
             }
             let spot = self.of_product(&["content_type"]);
-            self.add(Check::ContentType, Row::ContentTypeUnsupported, true, content, spot);
+            self.add(Check::ContentType, true, content, spot);
         }
         let (asks, deadline) = match &product.deadline.header {
             Some(header) => (true, seen::header(&lines, header)),
             None => (false, format!("clients have no say; {} s", product.deadline.default.as_secs())),
         };
-        self.add(Check::Deadline, Row::TimeoutInvalid, asks, deadline, self.of_product(&["deadline"]));
+        self.add(Check::Deadline, asks, deadline, self.of_product(&["deadline"]));
     }
 
     pub(super) fn body(&mut self) {
@@ -144,26 +146,32 @@ impl<'p> Report<'_, '_, 'p> {
         let bytes = self.asked.body.len();
         let (limit, has_body) = product.body.as_ref().map_or((0, false), |rule| (rule.max_bytes, true));
         let size = format!("{bytes} bytes of at most {limit}");
-        self.add(Check::BodySize, Row::BodyTooLarge, true, size, self.of_product(&["body", "max"]));
+        self.add_row(Check::BodySize, Row::BodyTooLarge, true, size, self.of_product(&["body", "max"]));
         let late = matches!(self.refusal(Check::BodySize), Some(problem) if problem.row == Row::RequestTimeout);
         if late {
             let reason = "the head states more bytes than there are";
-            self.add(Check::BodySize, Row::RequestTimeout, true, reason, self.places.of(&["limits", "body_timeout"]));
+            self.add_row(
+                Check::BodySize,
+                Row::RequestTimeout,
+                true,
+                reason,
+                self.places.of(&["limits", "body_timeout"]),
+            );
         }
         let spot = self.of_product(&["body"]);
-        self.add(Check::Body, Row::BodyEmpty, has_body, format!("{bytes} bytes"), spot.clone());
+        self.add_row(Check::Body, Row::BodyEmpty, has_body, format!("{bytes} bytes"), spot.clone());
         let document = self.refusal(Check::Body).filter(|problem| problem.row == Row::BodyMalformed);
         let document = document.map_or_else(|| "one JSON document".to_owned(), malformed);
-        self.add(Check::Body, Row::BodyMalformed, has_body, document, spot);
+        self.add_row(Check::Body, Row::BodyMalformed, has_body, document, spot);
         let Some(schema) = product.body.as_ref().and_then(|rule| rule.schema.as_ref()) else { return };
         let wording = self.wording();
         for row in schema.own_rows() {
             let slug = &*wording.words(row).slug;
             let spot = self.places.element(&["products", &product.name, "body", "problems"], "problem", slug);
-            self.add(Check::Body, row, true, self.at_field(product, row), spot);
+            self.add_row(Check::Body, row, true, self.at_field(product, row), spot);
         }
         let spot = self.of_product(&["body", "schema"]);
-        self.add(Check::Body, Row::BodyInvalid, true, self.at_field(product, Row::BodyInvalid), spot);
+        self.add_row(Check::Body, Row::BodyInvalid, true, self.at_field(product, Row::BodyInvalid), spot);
     }
 
     /// Where a body breaks the rule of a row.
@@ -212,7 +220,7 @@ impl<'p> Report<'_, '_, 'p> {
             Some(_) => self.account.as_ref().and_then(|account| account.of_account(&["credits", &product.name])),
             None => self.of_product(&["credits"]),
         };
-        self.add(Check::Credits, Row::CreditsInsufficient, credit_account.is_some(), told, spot);
+        self.add(Check::Credits, credit_account.is_some(), told, spot);
     }
 }
 
@@ -224,12 +232,7 @@ fn malformed(problem: Problem) -> String {
     }
 }
 
-/// The rows that need to know who is asking.
-const NOT_KNOWN: [(Check<'static>, Row); 6] = [
-    (Check::InForce, Row::TokenDisabled),
-    (Check::InForce, Row::TokenExpired),
-    (Check::Product, Row::ProductMismatch),
-    (Check::Networks, Row::IpNotAllowed),
-    (Check::Domains, Row::DomainNotAllowed),
-    (Check::Rate, Row::RateExceeded),
-];
+/// Whether nothing can be said of a check while it is not known who is asking.
+fn needs_principal(check: Check<'_>) -> bool {
+    (Check::InForce.position()..=Check::Rate.position()).contains(&check.position())
+}

@@ -99,6 +99,7 @@ impl<'t, 'a, 'p> Report<'t, 'a, 'p> {
             report.body();
             report.credits();
         }
+        debug_assert!(report.facts.is_sorted_by_key(|fact| fact.check.position()), "facts are in the order of CHECKS");
         report.facts.iter().map(|fact| report.finding(fact)).collect()
     }
 
@@ -121,7 +122,15 @@ impl<'t, 'a, 'p> Report<'t, 'a, 'p> {
         }
     }
 
-    pub(super) fn add(
+    /// What is to be told of a check, by its first row.
+    pub(super) fn add(&mut self, check: Check<'p>, applies: bool, seen: impl Into<String>, spot: Option<Location>) {
+        if let Some(row) = check.rows().first() {
+            self.add_row(check, *row, applies, seen, spot);
+        }
+    }
+
+    /// What is to be told of one row of a check.
+    pub(super) fn add_row(
         &mut self,
         check: Check<'p>,
         row: Row,
