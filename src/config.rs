@@ -46,7 +46,7 @@ pub mod yaml;
 
 use std::cell::Cell;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 pub use following::Predecessor;
 use following::Shortcuts;
@@ -82,7 +82,7 @@ pub fn load_and_note(path: &Path, predecessor: Option<&Predecessor<'_>>) -> (Res
     let name = path.display().to_string();
     let source = Source::from(path.parent().map(Path::to_owned).unwrap_or_default());
     let loaded = match files::text(path, MAX_FILE_BYTES) {
-        Ok(text) => parse_following(&name, &text, &source, predecessor, unix_seconds(SystemTime::now())),
+        Ok(text) => parse_following(&name, &text, &source, predecessor, unix_seconds()),
         Err(why) => {
             let mut mistakes = Mistakes::default();
             push_unreadable(&name, &why, "name a file that this user may read", &mut mistakes);
@@ -99,7 +99,7 @@ pub fn load_and_note(path: &Path, predecessor: Option<&Predecessor<'_>>) -> (Res
 /// # Errors
 /// Every mistake in it and in the files it names.
 pub fn parse(name: &str, text: &str, source: &Source) -> Result<Config, Mistakes> {
-    parse_following(name, text, source, None, unix_seconds(SystemTime::now()))
+    parse_following(name, text, source, None, unix_seconds())
 }
 
 fn parse_following(

@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::frames::{DATA, Frame, Frames, HEADERS, RST_STREAM};
-use crate::support::{
-    ANSWER, After, Authority, Backend, Gateway, PATIENCE, Request, Scratch, TlsSettings, Wire, paying,
-};
+use crate::support::{ANSWER, Authority, Backend, Gateway, PATIENCE, Request, Scratch, TlsSettings, Wire, paying};
 
 const VOLATILE: &str = "{ volatile: true }";
 
@@ -189,8 +187,7 @@ fn an_answer_of_http_1_is_charged_once_from_its_first_byte_on() {
 
 #[test]
 fn a_long_answer_of_which_a_client_takes_little_is_charged() {
-    let long = format!(r#"{{"result":{{"number":"1"}},"filler":"{}"}}"#, "a".repeat(900_000));
-    let backend = Backend::start(move |peer, _| peer.answer(&long));
+    let backend = Backend::answering_at_length(900_000);
     let mut shop = Shop::open(&backend, VOLATILE);
     for tls in [false, true] {
         for leaves in LEAVES {
@@ -296,11 +293,7 @@ fn no_charge_is_written_and_taken_back() {
 /// Answers that wait for one client are bounded; one that may not wait is not begun, and not charged.
 #[test]
 fn an_answer_that_may_not_wait_is_neither_begun_nor_charged() {
-    let long = format!(r#"{{"result":{{"number":"1"}},"filler":"{}"}}"#, "a".repeat(300_000));
-    let backend = Backend::start(move |peer, _| {
-        peer.answer(&long);
-        After::Keep
-    });
+    let backend = Backend::answering_at_length(300_000);
     let mut shop = Shop::open(&backend, VOLATILE);
     let mut frames = shop.frames(false, 0);
     const ASKED: u32 = 12;

@@ -374,12 +374,7 @@ fn a_client_may_leave_at_any_time() {
 
 #[test]
 fn a_client_that_has_only_stopped_sending_is_answered() {
-    let (release, released) = std::sync::mpsc::channel::<()>();
-    let released = std::sync::Mutex::new(released);
-    let backend = Backend::start(move |peer, _| {
-        released.lock().unwrap().recv().unwrap();
-        peer.answer(ANSWER)
-    });
+    let (release, backend) = Backend::answering_when_told();
     let gateway = patient(&backend);
     for at_once in [true, false] {
         if at_once {
@@ -676,11 +671,7 @@ fn an_http_2_connection_beyond_the_limit_is_looked_at_again_and_let_go() {
 
 #[test]
 fn pages_that_nobody_reads_take_no_answer_from_anybody() {
-    let long = format!(r#"{{"result":{{"number":"1"}},"filler":"{}"}}"#, "a".repeat(60_000));
-    let backend = Backend::start(move |peer, _| {
-        peer.answer(&long);
-        After::Keep
-    });
+    let backend = Backend::answering_at_length(60_000);
     let gateway = patient(&backend);
     let page = Request::new("GET", "/docs/openapi.json");
     let _held: Vec<Frames> = (0..15)
@@ -716,12 +707,7 @@ fn pages_that_nobody_reads_take_no_answer_from_anybody() {
 
 #[test]
 fn a_client_of_http_1_0_that_has_only_stopped_sending_is_answered() {
-    let (release, released) = std::sync::mpsc::channel::<()>();
-    let released = std::sync::Mutex::new(released);
-    let backend = Backend::start(move |peer, _| {
-        released.lock().unwrap().recv().unwrap();
-        peer.answer(ANSWER)
-    });
+    let (release, backend) = Backend::answering_when_told();
     let gateway = patient(&backend);
     let mut client = gateway.connect();
     client.send(String::from_utf8(lookup().bytes()).unwrap().replace("HTTP/1.1", "HTTP/1.0"));

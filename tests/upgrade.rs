@@ -293,21 +293,39 @@ fn an_upgrade_changes_what_a_reload_cannot() {
     assert_eq!(status(&gateway, "acme"), 200);
 }
 
+/// A service manager that is notified over a socket (sd_notify).
+struct Supervisor {
+    scratch: Scratch,
+    socket: UnixDatagram,
+}
+
+impl Supervisor {
+    fn new() -> Supervisor {
+        let scratch = Scratch::new();
+        let socket = UnixDatagram::bind(scratch.path("notify")).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Supervisor { scratch, socket }
+    }
+
+    fn path(&self) -> String {
+        self.scratch.path("notify").display().to_string()
+    }
+
+    fn told(&self) -> String {
+        let mut bytes = [0; 200];
+        let length = self.socket.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    }
+}
+
 /// SIGUSR2 also starts an upgrade, and the supervisor is notified.
 #[test]
 fn a_signal_upgrades_and_the_supervisor_is_told() {
     let backend = Backend::answering_json();
-    let scratch = Scratch::new();
-    let path = scratch.path("notify");
-    let supervisor = UnixDatagram::bind(&path).unwrap();
-    supervisor.set_read_timeout(Some(PATIENCE)).unwrap();
-    let told = || {
-        let mut bytes = [0; 200];
-        let length = supervisor.recv(&mut bytes).unwrap();
-        String::from_utf8_lossy(&bytes[..length]).into_owned()
-    };
+    let supervisor = Supervisor::new();
+    let told = || supervisor.told();
     let yaml = paying(backend.address(), "{ volatile: true }", &[("acme", "1000")]);
-    let mut gateway = Gateway::start_with(&yaml, &[("NOTIFY_SOCKET", path.to_str().unwrap())]);
+    let mut gateway = Gateway::start_with(&yaml, &[("NOTIFY_SOCKET", &supervisor.path())]);
     assert_eq!(told(), "READY=1");
     gateway.signal("USR2");
     let main = told();
@@ -322,17 +340,10 @@ fn a_signal_upgrades_and_the_supervisor_is_told() {
 #[test]
 fn a_watchdog_is_told_that_the_process_is_alive() {
     let backend = Backend::answering_json();
-    let scratch = Scratch::new();
-    let path = scratch.path("notify");
-    let supervisor = UnixDatagram::bind(&path).unwrap();
-    supervisor.set_read_timeout(Some(PATIENCE)).unwrap();
-    let told = || {
-        let mut bytes = [0; 200];
-        let length = supervisor.recv(&mut bytes).unwrap();
-        String::from_utf8_lossy(&bytes[..length]).into_owned()
-    };
+    let supervisor = Supervisor::new();
+    let told = || supervisor.told();
     let yaml = paying(backend.address(), "{ volatile: true }", &[("acme", "1000")]);
-    let environment = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "200000")];
+    let environment = [("NOTIFY_SOCKET", &*supervisor.path()), ("WATCHDOG_USEC", "200000")];
     let gateway = Gateway::start_with(&yaml, &environment);
     let words: Vec<String> = std::iter::repeat_with(told).take(4).collect();
     assert!(words.iter().filter(|word| *word == "WATCHDOG=1").count() >= 3, "{words:?}");

@@ -6,8 +6,9 @@
 //! (`Window::carried`). The task writes them.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use crate::platform::clock::since_1970;
 use crate::policy::Policy;
 use crate::policy::rate::{Rate, Window};
 
@@ -98,7 +99,7 @@ impl Rates {
 
     /// The current time by the process's clock, and since 1970.
     fn now(&self) -> (Duration, Duration) {
-        (self.started.elapsed(), UNIX_EPOCH.elapsed().unwrap_or_default())
+        (self.started.elapsed(), since_1970())
     }
 }
 

@@ -10,7 +10,7 @@ mod recovery;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::balance_index::BalanceIndex;
 use super::batch::{Batch, address, draft};
@@ -24,6 +24,7 @@ use super::rates::{Rates, milliseconds};
 use super::settings::{Durability, LedgerSettings};
 use super::succession::{PredecessorHolds, SuccessorLink};
 use crate::platform::channel::Channel;
+use crate::platform::clock::since_1970;
 use crate::policy::credits::CreditAccount;
 
 /// How long charges are collected before they are written together. With the write itself a charge is on the disk
@@ -451,10 +452,6 @@ fn count(length: usize) -> i64 {
 
 fn now() -> Result<String, LedgerFault> {
     timestamp(milliseconds(since_1970()))
-}
-
-fn since_1970() -> Duration {
-    UNIX_EPOCH.elapsed().unwrap_or_default()
 }
 
 #[cfg(test)]

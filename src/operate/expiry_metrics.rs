@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::SystemTime;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -94,7 +93,7 @@ impl Collector for Ends {
                 ConstGauge::new(number(end)).encode(shown.encode_family(&[("owner", &*owner)])?)?;
             }
         }
-        if let Some(end) = self.first_token_end(policy, unix_seconds(SystemTime::now())) {
+        if let Some(end) = self.first_token_end(policy, unix_seconds()) {
             let help = "When the first of the valid tokens expires, in seconds since 1970";
             let name = "tollgate_token_expiry_timestamp_seconds";
             let shown = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;

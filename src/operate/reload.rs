@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -30,6 +30,7 @@ use crate::config::{self, Config, Predecessor, Read, Start};
 use crate::gateway::Gateway;
 use crate::gateway::snapshot::Snapshot;
 use crate::ledger::Ledger;
+use crate::platform::clock::since_1970;
 use crate::platform::{files, pace};
 use crate::policy::Policy;
 use lookout::{Lookout, Mark, Marks, Next, WATCH_INTERVAL};
@@ -116,7 +117,7 @@ impl Reloader {
         let Watched { path, read, loaded_at } = watched;
         let (orders, received) = channel();
         let figures = ReloadMetrics::default();
-        figures.last_success.set(unix_seconds());
+        figures.last_success.set(since_1970().as_secs_f64());
         let mut watch = ConfigWatcher {
             path,
             read,
@@ -367,7 +368,7 @@ impl ConfigWatcher {
         self.gateway.snapshot().count_since(&before, self.gateway.now());
         self.retired.push(before);
         self.figures.reloads.inc();
-        self.figures.last_success.set(unix_seconds());
+        self.figures.last_success.set(since_1970().as_secs_f64());
         log::info!(target: "tollgate::reload", "the configuration has changed");
         summary
     }
@@ -403,8 +404,4 @@ fn digest_of(mut file: impl BufRead, digest: &mut Sha256) {
         pace::step();
     }
     digest.update(length.to_le_bytes());
-}
-
-fn unix_seconds() -> f64 {
-    UNIX_EPOCH.elapsed().map_or(0.0, |elapsed| elapsed.as_secs_f64())
 }

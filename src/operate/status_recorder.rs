@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -16,6 +16,7 @@ use crate::gateway::Gateway;
 use crate::gateway::snapshot::Snapshot;
 use crate::ledger::{Ledger, Refusal};
 use crate::operate::status_store::{Changes, StatusStore};
+use crate::platform::clock::unix_seconds;
 use crate::platform::pace;
 use crate::policy::Policy;
 use crate::policy::seconds::Seconds;
@@ -347,9 +348,4 @@ fn seen(snapshot: &Snapshot) -> Vec<ProductState> {
     products
         .map(|product| ProductState { product: Arc::clone(&product.name), health: health(product.upstream) })
         .collect()
-}
-
-/// The time by the system's clock.
-pub fn unix_seconds() -> Seconds {
-    crate::platform::clock::unix_seconds(SystemTime::now())
 }

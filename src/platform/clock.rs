@@ -2,9 +2,10 @@
 //!
 //! Everything that depends on time takes a [`Now`] as an argument, made here.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use crate::policy::now::Now;
+use crate::policy::seconds::Seconds;
 
 /// The clocks, with the start of the monotonic one.
 #[derive(Clone, Copy, Debug)]
@@ -23,12 +24,17 @@ impl Clock {
 
     /// The current time of both clocks.
     pub fn now(&self) -> Now {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_1970 = since_1970();
         Now { monotonic: self.0.elapsed(), unix_seconds: since_1970.as_secs(), unix_nanos: since_1970.subsec_nanos() }
     }
 }
 
-/// Whole seconds since 1970; 0 for earlier times.
-pub fn unix_seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since_1970| since_1970.as_secs())
+/// The time by the system's clock, since 1970; 0 before.
+pub fn since_1970() -> Duration {
+    UNIX_EPOCH.elapsed().unwrap_or_default()
+}
+
+/// The same in whole seconds.
+pub fn unix_seconds() -> Seconds {
+    since_1970().as_secs()
 }

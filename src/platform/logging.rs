@@ -171,7 +171,7 @@ fn write_out(waiting: &Receiver<Vec<u8>>, dropped: &AtomicU64) {
         if looked.elapsed() >= SECOND {
             looked = Instant::now();
             if let Some(say) = EACH_SECOND.get() {
-                say(unix_seconds(SystemTime::now()));
+                say(unix_seconds());
             }
         }
         let bytes = match waiting.recv_timeout(SECOND) {

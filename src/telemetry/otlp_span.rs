@@ -5,11 +5,12 @@
 //! request's own bytes, such as a query or the client's address, are left out; `url.path` is
 //! present if it is a path from the configuration.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::http_version::version;
 use super::seen::Seen;
 use super::tables::Times;
+use crate::platform::clock::since_1970;
 use crate::policy::http::json::{Object, write_number};
 use crate::policy::http::trace_context::{Trace, client_span, server_span, write_hex};
 use crate::policy::problem::Row;
@@ -23,7 +24,7 @@ const ERROR: u64 = 2;
 /// Writes the spans of a request, each followed by a comma.
 pub fn write(out: &mut Vec<u8>, seen: &Seen<'_>, times: &Times) {
     let Some(trace) = seen.trace else { return };
-    let (now, end) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+    let (now, end) = (Instant::now(), since_1970());
     let begun = end.saturating_sub(now.saturating_duration_since(seen.begun));
     let server = server_span(seen.id);
     let mut span = Object::open(out);

@@ -3,7 +3,9 @@
 //! They are read when metrics are scraped.
 
 use std::fs;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use crate::platform::clock::since_1970;
 
 /// The unit of times in `/proc`, which Linux fixes for all programs (`USER_HZ`).
 const TICKS_A_SECOND: f64 = 100.0;
@@ -53,8 +55,7 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
 
 /// When the process started, in seconds since 1970; `running` is its age.
 pub fn began(running: Duration) -> f64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    now.saturating_sub(running).as_secs_f64()
+    since_1970().saturating_sub(running).as_secs_f64()
 }
 
 #[cfg(test)]

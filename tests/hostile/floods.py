@@ -17,6 +17,7 @@ the gateway itself has used is printed beside them.
 import argparse
 import asyncio
 import collections
+import contextlib
 import hashlib
 import multiprocessing
 import os
@@ -322,6 +323,21 @@ def main():
             attacked.kill()
 
 
+@contextlib.contextmanager
+def started_gateway(binary, directory):
+    """A gateway that listens, with the configuration and the log of a directory; it ends with the block."""
+    with open(directory / "log", "wb") as log:
+        gateway = subprocess.Popen([binary, "run", "--config", str(directory / "tollgate.yaml")],
+                                   stdout=subprocess.PIPE, stderr=log)
+    try:
+        if not gateway.stdout.readline():
+            sys.exit(f"the gateway did not start: {(directory / 'log').read_text()}")
+        yield gateway
+    finally:
+        gateway.kill()
+        gateway.wait()
+
+
 def run_with_gateway(target, options, directory):
     """The same against a gateway and backends that are started for it."""
     listen, admin, *behind = (free_port() for _ in range(4))
@@ -330,23 +346,17 @@ def run_with_gateway(target, options, directory):
                 for arguments in zip(behind, (False, True))]
     for server in backends:
         server.start()
-    with open(directory / "log", "wb") as log:
-        gateway = subprocess.Popen([options.binary, "run", "--config", str(directory / "tollgate.yaml")],
-                                   stdout=subprocess.PIPE, stderr=log)
     try:
-        if not gateway.stdout.readline():
-            sys.exit(f"the gateway did not start: {(directory / 'log').read_text()}")
-        target |= {"port": listen, "pid": gateway.pid, "token": HOSTILE_TOKEN, "good_token": GOOD_TOKEN}
-        faults = run(target, options.seconds, options.only)
-        if gateway.poll() is not None:
-            faults.append(f"the gateway has ended with {gateway.returncode}")
-        text = (directory / "log").read_text(errors="replace")
-        if "panic" in text or HOSTILE_TOKEN in text or GOOD_TOKEN in text:
-            faults.append("a panic or a token in the log")
-        return faults
+        with started_gateway(options.binary, directory) as gateway:
+            target |= {"port": listen, "pid": gateway.pid, "token": HOSTILE_TOKEN, "good_token": GOOD_TOKEN}
+            faults = run(target, options.seconds, options.only)
+            if gateway.poll() is not None:
+                faults.append(f"the gateway has ended with {gateway.returncode}")
+            text = (directory / "log").read_text(errors="replace")
+            if "panic" in text or HOSTILE_TOKEN in text or GOOD_TOKEN in text:
+                faults.append("a panic or a token in the log")
+            return faults
     finally:
-        gateway.kill()
-        gateway.wait()
         for server in backends:
             server.kill()
 

@@ -14,7 +14,6 @@ import multiprocessing
 import pathlib
 import socket
 import struct
-import subprocess
 import sys
 import tempfile
 import time
@@ -204,16 +203,10 @@ def main():
         configuration(directory, target, behind)
         backend = multiprocessing.Process(target=floods.backend, args=(behind, False), daemon=True)
         backend.start()
-        with open(directory / "log", "wb") as log:
-            gateway = subprocess.Popen([options.binary, "run", "--config", str(directory / "tollgate.yaml")],
-                                       stdout=subprocess.PIPE, stderr=log)
         try:
-            if not gateway.stdout.readline():
-                sys.exit(f"the gateway did not start: {(directory / 'log').read_text()}")
-            return floods.report_faults(run(target, options.tries))
+            with floods.started_gateway(options.binary, directory):
+                return floods.report_faults(run(target, options.tries))
         finally:
-            gateway.kill()
-            gateway.wait()
             backend.kill()
 
 

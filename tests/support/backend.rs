@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,6 +12,11 @@ use super::PATIENCE;
 
 /// What a sound answer says.
 pub const ANSWER: &str = r#"{"result":{"number":"1","phone_type":"Mobile","confidence":"Verified"}}"#;
+
+/// A sound answer that is longer by so many bytes.
+pub fn long_answer(bytes: usize) -> String {
+    format!(r#"{{"result":{{"number":"1"}},"filler":"{}"}}"#, "a".repeat(bytes))
+}
 
 /// What happens to a connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +101,23 @@ impl Backend {
     /// A backend that gives every request a sound answer.
     pub fn answering_json() -> Backend {
         Backend::start(|peer, _| peer.answer(ANSWER))
+    }
+
+    /// A backend whose answers are longer by so many bytes.
+    pub fn answering_at_length(bytes: usize) -> Backend {
+        let long = long_answer(bytes);
+        Backend::start(move |peer, _| peer.answer(&long))
+    }
+
+    /// A backend that gives one request a sound answer each time the sender is used.
+    pub fn answering_when_told() -> (Sender<()>, Backend) {
+        let (release, released) = channel();
+        let released = Mutex::new(released);
+        let backend = Backend::start(move |peer, _| {
+            released.lock().unwrap().recv().unwrap();
+            peer.answer(ANSWER)
+        });
+        (release, backend)
     }
 
     /// A backend that gives every request a sound answer, and ends connections that have been idle for so

@@ -6,11 +6,12 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveTime};
 use clap::Args;
 
+use crate::platform::clock;
 use crate::policy::http::head::{Peer, Version};
 use crate::policy::now::Now;
 
@@ -75,9 +76,7 @@ impl Flags {
         {
             headers.push(("Host".to_owned(), host.as_bytes().to_vec()));
         }
-        let unix_seconds = self.at.unwrap_or_else(|| {
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since_1970| since_1970.as_secs())
-        });
+        let unix_seconds = self.at.unwrap_or_else(clock::unix_seconds);
         Ok(Asked {
             version: if self.http2 { Version::Http2 } else { Version::Http11 },
             peer: self.from,
