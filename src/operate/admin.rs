@@ -316,7 +316,7 @@ impl Admin {
         };
         match reloader.reload().await {
             Ok(detail) => Ok(Answer::ok(&answers::Reloaded { status: "reloaded".to_owned(), detail })),
-            Err(mistakes) => Err((StatusCode::UNPROCESSABLE_ENTITY, format!("Nothing was changed. {mistakes}").into())),
+            Err(why) => Err((StatusCode::UNPROCESSABLE_ENTITY, format!("Nothing was changed. {why}").into())),
         }
     }
 

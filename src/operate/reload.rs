@@ -26,6 +26,7 @@ use prometheus_client::registry::Registry;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
+use crate::config::yaml::Mistakes;
 use crate::config::{self, Config, Predecessor, Read, Start};
 use crate::gateway::Gateway;
 use crate::gateway::snapshot::Snapshot;
@@ -37,6 +38,9 @@ use lookout::{Lookout, Mark, Marks, Next, WATCH_INTERVAL};
 
 /// Bytes of a file that are looked at at once: there may be hundreds of megabytes of accounts.
 const PIECE_BYTES: usize = 32 * 1024;
+
+/// What is wrong with a key that a reload cannot change.
+const NEEDS_UPGRADE: &str = "has changed, which needs an upgrade; use `tollgate upgrade`, or set it back";
 
 /// Asks for a reload, or for its figures.
 #[derive(Clone, Debug)]
@@ -106,8 +110,28 @@ enum Occasion {
 /// What the thread is told.
 enum ReloadCommand {
     /// Load the configuration, changed or not, and say what came of it.
-    Reload(Option<oneshot::Sender<Result<String, String>>>),
+    Reload(Option<oneshot::Sender<Result<String, Mistakes>>>),
 }
+
+/// Why a configuration has not come into force.
+#[derive(Debug)]
+pub enum ReloadError {
+    /// What is wrong with it, or cannot change while the process runs.
+    Mistakes(Mistakes),
+    /// Nobody loads configurations any more.
+    Ending,
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReloadError::Mistakes(mistakes) => mistakes.fmt(formatter),
+            ReloadError::Ending => formatter.write_str("The process is about to end."),
+        }
+    }
+}
+
+impl std::error::Error for ReloadError {}
 
 impl Reloader {
     /// Watches a configuration that has just been loaded from `path`, and what it has read.
@@ -128,7 +152,7 @@ impl Reloader {
             lookout: Lookout::default(),
             digests: BTreeMap::new(),
             loaded: [0; 32],
-            told: String::new(),
+            told: None,
             retired: Vec::new(),
         };
         let known = watch.marks();
@@ -145,11 +169,10 @@ impl Reloader {
     ///
     /// # Errors
     /// Every mistake in it, or what cannot change while the process runs.
-    pub async fn reload(&self) -> Result<String, String> {
-        let (answer, told) = oneshot::channel();
-        let ended = || "The process is about to end.".to_owned();
-        self.orders.send(ReloadCommand::Reload(Some(answer))).map_err(|_| ended())?;
-        told.await.map_err(|_| ended())?
+    pub async fn reload(&self) -> Result<String, ReloadError> {
+        let (answer, outcome) = oneshot::channel();
+        self.orders.send(ReloadCommand::Reload(Some(answer))).map_err(|_| ReloadError::Ending)?;
+        outcome.await.map_err(|_| ReloadError::Ending)?.map_err(ReloadError::Mistakes)
     }
 
     /// Loads the configuration soon; the log says what came of it.
@@ -206,8 +229,8 @@ struct ConfigWatcher {
     digests: BTreeMap<PathBuf, (Mark, [u8; 32])>,
     /// A digest of what was loaded last, good or broken.
     loaded: [u8; 32],
-    /// What was wrong with it, as it was told; nothing, if it was good.
-    told: String,
+    /// What was wrong with it and was logged; `None` if it was good.
+    told: Option<Mistakes>,
     /// Configurations that requests may still use. They are freed here, and not by a request.
     retired: Vec<Arc<Snapshot>>,
 }
@@ -305,7 +328,7 @@ impl ConfigWatcher {
 
     /// Compiles the configuration and puts it in force; a summary, or all that is wrong with it.
     /// `content` is the digest of what the files had before they are read here.
-    fn load(&mut self, content: [u8; 32], occasion: Occasion) -> Result<String, String> {
+    fn load(&mut self, content: [u8; 32], occasion: Occasion) -> Result<String, Mistakes> {
         self.loaded = content;
         let (began, began_at) = (self.figures.age.now(), SystemTime::now());
         let before = self.gateway.snapshot();
@@ -316,22 +339,18 @@ impl ConfigWatcher {
         self.follow(began_at);
         let unchanged_start = |config: Config| match self.start.difference(&config.start()) {
             None => Ok(config),
-            Some(key) => Err(format!(
-                "{}:1:1: {key}: has changed, which needs an upgrade; use `tollgate upgrade`, or set it back",
-                self.path.display()
-            )),
+            Some(key) => Err(Mistakes::of_key(&self.path.display().to_string(), key, NEEDS_UPGRADE)),
         };
-        let outcome = loaded.map_err(|mistakes| mistakes.to_string()).and_then(unchanged_start);
-        match outcome {
+        match loaded.and_then(unchanged_start) {
             Ok(config) => {
                 let summary = self.put_in_force(config);
                 self.lookout.succeeded();
-                self.told.clear();
+                self.told = None;
                 Ok(summary)
             }
             Err(mistakes) => {
                 self.lookout.failed(occasion == Occasion::Again, began, self.figures.age.now());
-                if occasion != Occasion::Again || mistakes != self.told {
+                if occasion != Occasion::Again || self.told.as_ref() != Some(&mistakes) {
                     self.tell(&mistakes);
                 }
                 Err(mistakes)
@@ -340,16 +359,15 @@ impl ConfigWatcher {
     }
 
     /// Counts a configuration that has mistakes, and logs the first of them.
-    fn tell(&mut self, mistakes: &str) {
-        mistakes.clone_into(&mut self.told);
+    fn tell(&mut self, mistakes: &Mistakes) {
         self.figures.failures.inc();
-        let count = mistakes.lines().count();
-        let more = if count > 1 { format!(" (and {} more mistakes)", count - 1) } else { String::new() };
-        log::error!(
-            target: "tollgate::reload",
-            "the configuration was not changed: {}{more}",
-            mistakes.lines().next().unwrap_or_default()
-        );
+        let first = mistakes.iter().next().map(ToString::to_string).unwrap_or_default();
+        let more = match mistakes.len() {
+            0 | 1 => String::new(),
+            count => format!(" (and {} more mistakes)", count.saturating_sub(1)),
+        };
+        log::error!(target: "tollgate::reload", "the configuration was not changed: {first}{more}");
+        self.told = Some(mistakes.clone());
     }
 
     fn put_in_force(&mut self, config: Config) -> String {

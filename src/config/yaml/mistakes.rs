@@ -130,6 +130,13 @@ impl Mistakes {
         }
     }
 
+    /// One mistake about a key of a whole file.
+    pub fn of_key(file: &str, key: &str, what: &str) -> Mistakes {
+        let mut mistakes = Mistakes::default();
+        mistakes.push(Place::new(&Arc::from(file), 1, 1, key.to_owned()), what);
+        mistakes
+    }
+
     /// Whether there are no mistakes. There may be warnings.
     pub fn is_empty(&self) -> bool {
         self.mistakes.is_empty()
