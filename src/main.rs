@@ -16,6 +16,8 @@ use tollgate::operate::admin::answers::Reloaded;
 use tollgate::operate::admin::answers::Upgraded;
 use tollgate::operate::admin::client::{self, Client};
 use tollgate::operate::admin::openapi;
+use tollgate::operate::failure::Failure;
+use tollgate::operate::output;
 use tollgate::operate::reload::Watched;
 use tollgate::operate::server::{self, Plan};
 use tollgate::operate::upgrade::Predecessor;
@@ -184,20 +186,22 @@ struct Covers {
 
 impl Covers {
     /// The names of the products, which must be in the configuration if there is one.
-    fn names(self) -> Result<Vec<String>, String> {
+    fn names(self) -> Result<Vec<String>, Failure> {
         let Some(path) = self.config else {
             if self.products.is_empty() {
                 return Err(
                     "say what the token covers: --config FILE for all products of a configuration, or --product NAME"
-                        .to_owned(),
+                        .into(),
                 );
             }
             return Ok(self.products);
         };
-        let config = config::load(&path).map_err(|mistakes| mistakes.to_string())?;
+        let config = config::load(&path)?;
         let known: Vec<String> = config.policy.products.iter().map(|product| product.name.to_string()).collect();
         if let Some(unknown) = self.products.iter().find(|name| !known.contains(name)) {
-            return Err(format!("{unknown} is not a product of {}, which has {}", path.display(), known.join(", ")));
+            return Err(
+                format!("{unknown} is not a product of {}, which has {}", path.display(), known.join(", ")).into()
+            );
         }
         Ok(if self.products.is_empty() { known } else { self.products })
     }
@@ -239,16 +243,15 @@ fn main() -> ExitCode {
     logging::flush();
     match outcome {
         Ok(()) => code,
-        Err(message) => {
-            if !message.is_empty() {
-                eprintln!("{}", message.trim_end());
-            }
+        Err(Failure::Printed) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("{}", failure.to_string().trim_end());
             ExitCode::FAILURE
         }
     }
 }
 
-fn serve_demo(listen: SocketAddr, admin: SocketAddr, admin_hosts: Vec<Box<str>>) -> Result<(), String> {
+fn serve_demo(listen: SocketAddr, admin: SocketAddr, admin_hosts: Vec<Box<str>>) -> Result<(), Failure> {
     let mut plan = demo::plan(listen, admin)?;
     plan.config.admin_hosts = admin_hosts.into();
     demo::backend::warm_up();
@@ -256,20 +259,20 @@ fn serve_demo(listen: SocketAddr, admin: SocketAddr, admin_hosts: Vec<Box<str>>)
     server::run(plan, move || drop(print(&welcome)), end)
 }
 
-fn serve(path: &std::path::Path) -> Result<(), String> {
+fn serve(path: &std::path::Path) -> Result<(), Failure> {
     let predecessor = Predecessor::of_this_process()?;
     let line = predecessor.as_ref().map(Predecessor::line).transpose()?;
     let outcome = serve_after(path, predecessor);
     if let (Err(why), Some(line)) = (&outcome, line) {
-        Predecessor::give_up(&line, why);
+        Predecessor::give_up(&line, &why.to_string());
     }
     outcome
 }
 
-fn serve_after(path: &std::path::Path, predecessor: Option<Predecessor>) -> Result<(), String> {
+fn serve_after(path: &std::path::Path, predecessor: Option<Predecessor>) -> Result<(), Failure> {
     let loaded_at = SystemTime::now();
     let (config, read) = config::load_and_note(path, None);
-    let config = config.map_err(|mistakes| mistakes.to_string())?;
+    let config = config?;
     for overdue in config.overdue(SystemTime::now()) {
         log::warn!("{overdue}");
     }
@@ -281,16 +284,16 @@ fn serve_after(path: &std::path::Path, predecessor: Option<Predecessor>) -> Resu
     server::run(Plan { config, watched, demo_backend: None, predecessor }, move || drop(print(&ready)), end)
 }
 
-fn check(path: &std::path::Path, json: bool, deny_warnings: bool) -> Result<(), String> {
+fn check(path: &std::path::Path, json: bool, deny_warnings: bool) -> Result<(), Failure> {
     let name = path.display().to_string();
     let findings = Findings::new(&name, config::load(path), SystemTime::now(), deny_warnings);
     if json {
         print(&findings.as_json())?;
-        return if findings.is_good() { Ok(()) } else { Err(String::new()) };
+        return if findings.is_good() { Ok(()) } else { Err(Failure::Printed) };
     }
     let text = findings.as_text();
     match findings.summary() {
-        None => Err(text),
+        None => Err(text.into()),
         Some(summary) => {
             eprint!("{text}");
             print(summary)
@@ -298,52 +301,52 @@ fn check(path: &std::path::Path, json: bool, deny_warnings: bool) -> Result<(), 
     }
 }
 
-fn upgrade(path: &std::path::Path) -> Result<(), String> {
-    let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
+fn upgrade(path: &std::path::Path) -> Result<(), Failure> {
+    let config = config::load(path)?;
     let client = Client::new(&config, "the running version of the gateway cannot upgrade itself; restart it");
     let Upgraded { process, .. } = client.post(&format!("/upgrade?{}", of_file(path)?), None, &())?;
     print(&format!("process {process} serves now; its predecessor ends after its last request\n"))
 }
 
-fn reload(path: &std::path::Path) -> Result<(), String> {
-    let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
+fn reload(path: &std::path::Path) -> Result<(), Failure> {
+    let config = config::load(path)?;
     let client = Client::new(&config, "the running version of the gateway does not support this; send it SIGHUP");
     let Reloaded { detail, .. } = client.post(&format!("/reload?{}", of_file(path)?), None, &())?;
     print(&format!("{}\n", detail.trim_end()))
 }
 
 /// The query parameter that makes a gateway with another configuration file refuse.
-fn of_file(path: &std::path::Path) -> Result<String, String> {
-    let whole = path.canonicalize().map_err(|error| format!("cannot find {}: {error}", path.display()))?;
+fn of_file(path: &std::path::Path) -> Result<String, Failure> {
+    let whole = path.canonicalize().map_err(Failure::system(format!("cannot find {}", path.display())))?;
     Ok(format!("config={}", client::encoded(&whole.to_string_lossy())))
 }
 
-fn completions(shell: clap_complete::Shell) -> Result<(), String> {
+fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "tollgate", &mut script);
     print(&String::from_utf8_lossy(&script))
 }
 
-fn manual(directory: Option<&std::path::Path>) -> Result<(), String> {
+fn manual(directory: Option<&std::path::Path>) -> Result<(), Failure> {
     let Some(directory) = directory else {
         let mut page = Vec::new();
         let rendered = clap_mangen::Man::new(Arguments::command()).render(&mut page);
-        return rendered.map_err(|error| error.to_string()).and_then(|()| print(&String::from_utf8_lossy(&page)));
+        return rendered.map_err(Failure::Output).and_then(|()| print(&String::from_utf8_lossy(&page)));
     };
     std::fs::create_dir_all(directory)
         .and_then(|()| clap_mangen::generate_to(Arguments::command(), directory))
-        .map_err(|error| format!("cannot write the manual into {}: {error}", directory.display()))
+        .map_err(Failure::system(format!("cannot write the manual into {}", directory.display())))
 }
 
-fn hash(name: &str, products: &[String]) -> Result<(), String> {
+fn hash(name: &str, products: &[String]) -> Result<(), Failure> {
     const LONGEST_TOKEN: u64 = 16 * 1024;
     let mut token = Vec::new();
     let read = std::io::stdin().take(LONGEST_TOKEN).read_to_end(&mut token);
-    read.map_err(|error| format!("cannot read the token from standard input: {error}"))?;
+    read.map_err(Failure::system("cannot read the token from standard input"))?;
     let token = token.trim_ascii();
     if token.is_empty() {
         return Err(
-            "standard input has no token; try: printf %s \"$TOKEN\" | tollgate token hash --product phone".to_owned()
+            "standard input has no token; try: printf %s \"$TOKEN\" | tollgate token hash --product phone".into()
         );
     }
     print(&format!("{}\n", token_line(name, products, token)))
@@ -366,6 +369,6 @@ fn end() {
 }
 
 /// Writes to standard output.
-fn print(text: &str) -> Result<(), String> {
-    client::say(&mut std::io::stdout().lock(), text)
+fn print(text: &str) -> Result<(), Failure> {
+    output::say(&mut std::io::stdout().lock(), text)
 }

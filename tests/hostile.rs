@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use support::{ANSWER, Backend, Configuration, Gateway, PATIENCE, Request, VERSIONS, Version, long_answer};
+use support::{ANSWER, Backend, Configuration, Gateway, PATIENCE, Request, VERSIONS, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -164,7 +164,7 @@ fn good_while(gateway: &Gateway, done: &std::sync::atomic::AtomicBool) -> (usize
 
 /// A backend whose answers for the slow are larger than what the kernel takes for a client.
 fn backend() -> Backend {
-    let long = long_answer(900_000);
+    let long = Backend::long_answer(900_000);
     Backend::start(move |peer, request| {
         let short = request.starts_with(b"POST /email/");
         peer.answer(if short { ANSWER } else { &long })

@@ -17,8 +17,10 @@ use crate::ledger::entry::{Entry, Kind, Statement};
 use crate::ledger::file::MAX_PAGE_ROWS;
 use crate::ledger::{Corrected, Ledger, Page, Storage};
 use crate::operate::admin::answers::{Balances, Entries};
-use crate::operate::admin::client::{Client, encoded, say};
+use crate::operate::admin::client::{Client, encoded};
 use crate::operate::admin::correction::{self, CorrectionBody};
+use crate::operate::failure::Failure;
+use crate::operate::output::say;
 use crate::policy::credits::CreditAccount;
 use crate::site::status::notice::Moment;
 
@@ -123,8 +125,8 @@ pub enum Format {
 /// Runs a command; its output goes to `out`.
 ///
 /// # Errors
-/// A message for the operator.
-pub fn run(command: Command, out: &mut impl Write) -> Result<(), String> {
+/// Why it was not done.
+pub fn run(command: Command, out: &mut impl Write) -> Result<(), Failure> {
     match command {
         Command::Grant(arguments) => correct(arguments, Kind::Grant, out),
         Command::Adjust(arguments) => correct(arguments, Kind::Adjustment, out),
@@ -141,7 +143,7 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<(), String> {
     }
 }
 
-fn correct(arguments: CorrectionArguments, kind: Kind, out: &mut impl Write) -> Result<(), String> {
+fn correct(arguments: CorrectionArguments, kind: Kind, out: &mut impl Write) -> Result<(), Failure> {
     let CorrectionArguments { common, account, product, amount, key, why, by } = arguments;
     let books = Books::open(&common.file.config, Purpose::Write)?;
     let key = key.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
@@ -157,7 +159,7 @@ fn correct(arguments: CorrectionArguments, kind: Kind, out: &mut impl Write) -> 
     say(out, &text)
 }
 
-fn show(common: &Common, account: Option<&str>, json: bool, out: &mut impl Write) -> Result<(), String> {
+fn show(common: &Common, account: Option<&str>, json: bool, out: &mut impl Write) -> Result<(), Failure> {
     let books = Books::open(&common.file.config, Purpose::Read)?;
     if json {
         let mut balances = Vec::new();
@@ -181,7 +183,7 @@ fn show(common: &Common, account: Option<&str>, json: bool, out: &mut impl Write
     })
 }
 
-fn history(common: &Common, selection: &Selection, out: &mut impl Write) -> Result<(), String> {
+fn history(common: &Common, selection: &Selection, out: &mut impl Write) -> Result<(), Failure> {
     let books = Books::open(&common.file.config, Purpose::Read)?;
     say(
         out,
@@ -200,16 +202,16 @@ fn history(common: &Common, selection: &Selection, out: &mut impl Write) -> Resu
     })
 }
 
-fn export(common: &Common, selection: &Selection, format: Format, out: &mut impl Write) -> Result<(), String> {
+fn export(common: &Common, selection: &Selection, format: Format, out: &mut impl Write) -> Result<(), Failure> {
     let books = Books::open(&common.file.config, Purpose::Read)?;
     // The header is written even if there are no rows.
     let mut head = true;
     books.entries(selection, |entries| {
         let mut text = Vec::new();
-        let written: Result<(), String> = match format {
+        let written: Result<(), Failure> = match format {
             Format::Csv => {
                 let mut rows = csv::WriterBuilder::new().has_headers(head).from_writer(&mut text);
-                entries.iter().try_for_each(|entry| rows.serialize(entry)).map_err(|error| error.to_string())
+                entries.iter().try_for_each(|entry| rows.serialize(entry)).map_err(|error| error.to_string().into())
             }
             Format::Jsonl => entries.iter().try_for_each(|entry| {
                 serde_json::to_writer(&mut text, entry).map_err(|error| error.to_string())?;
@@ -247,12 +249,12 @@ impl Drop for Books {
 }
 
 impl Books {
-    fn open(path: &Path, purpose: Purpose) -> Result<Books, String> {
-        let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
+    fn open(path: &Path, purpose: Purpose) -> Result<Books, Failure> {
+        let config = config::load(path)?;
         if config.policy.credit_accounts().next().is_none() {
-            return Err("no account of this configuration has credits; give one `credits`".to_owned());
+            return Err("no account of this configuration has credits; give one `credits`".into());
         }
-        if let Some(client) = Client::of_ledger(&config, NO_LICENCE) {
+        if let Some(client) = Client::of_ledger(&config, NO_CREDIT_ACCOUNT) {
             return Ok(Books::There(client));
         }
         if purpose == Purpose::Read
@@ -262,7 +264,8 @@ impl Books {
             return Err(format!(
                 "the ledger {} does not exist yet; the gateway creates it when it starts, or the first grant does",
                 file.display()
-            ));
+            )
+            .into());
         }
         let ledger = Ledger::start(config.ledger, &Arc::new(config.policy), Instant::now(), None);
         Ok(Books::Here(ledger))
@@ -275,12 +278,12 @@ impl Books {
         kind: Kind,
         key: &str,
         body: CorrectionBody,
-    ) -> Result<Corrected, String> {
+    ) -> Result<Corrected, Failure> {
         match self {
             Books::Here(ledger) => {
                 let correction =
                     correction::correction(credit_account(ledger, account, product)?, kind, Some(key), body)?;
-                ledger.correct(correction).wait_here().map_err(|refusal| format!("nothing was done: {refusal}"))
+                ledger.correct(correction).wait_here().map_err(Failure::NotDone)
             }
             Books::There(client) => {
                 let end = match kind {
@@ -288,7 +291,7 @@ impl Books {
                     Kind::Grant | Kind::Charge | Kind::Refund => "grants",
                 };
                 let path = format!("/accounts/{}/credits/{}/{end}", encoded(account), encoded(product));
-                client.post(&path, Some(key), &body)
+                Ok(client.post(&path, Some(key), &body)?)
             }
         }
     }
@@ -297,8 +300,8 @@ impl Books {
     fn statements(
         &self,
         account: Option<&str>,
-        mut each: impl FnMut(Vec<Statement>) -> Result<(), String>,
-    ) -> Result<(), String> {
+        mut each: impl FnMut(Vec<Statement>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         match (self, account) {
             (Books::Here(ledger), account) => {
                 usable(ledger)?;
@@ -307,7 +310,7 @@ impl Books {
                 };
                 let register = ledger.register_of_licences();
                 let found: Vec<Statement> = register.all().iter().filter(wanted).map(Statement::of).collect();
-                if found.is_empty() { Err(NO_LICENCE.to_owned()) } else { each(found) }
+                if found.is_empty() { Err(NO_CREDIT_ACCOUNT.into()) } else { each(found) }
             }
             (Books::There(client), Some(account)) => {
                 let Balances { balances } = client.get(&format!("/accounts/{}/credits", encoded(account)))?;
@@ -332,15 +335,12 @@ impl Books {
     fn entries(
         &self,
         selection: &Selection,
-        mut each: impl FnMut(Vec<Entry>) -> Result<(), String>,
-    ) -> Result<(), String> {
+        mut each: impl FnMut(Vec<Entry>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let mut after = selection.rows.after;
         loop {
             let entries = match self {
-                Books::Here(ledger) => {
-                    let page = ledger.page(selection.page(ledger, after)?).wait_here();
-                    page.map_err(|refusal| refusal.to_string())?
-                }
+                Books::Here(ledger) => ledger.page(selection.page(ledger, after)?).wait_here()?,
                 Books::There(client) => client.get::<Entries>(&selection.path(after))?.entries,
             };
             let last = entries.last().map(|entry| entry.id);
@@ -362,7 +362,7 @@ struct Selection {
 }
 
 impl Selection {
-    fn page(&self, ledger: &Ledger, after: i64) -> Result<Page, String> {
+    fn page(&self, ledger: &Ledger, after: i64) -> Result<Page, Failure> {
         let Rows { since, until, .. } = self.rows;
         let credit_account = match (&self.account, &self.product) {
             (Some(account), Some(product)) => Some(credit_account(ledger, account, product)?),
@@ -399,14 +399,15 @@ impl Selection {
     }
 }
 
-const NO_LICENCE: &str = "no account of this name has credits for it; `tollgate credits show` lists those that have";
+const NO_CREDIT_ACCOUNT: &str =
+    "no account of this name has credits for it; `tollgate credits show` lists those that have";
 
-fn credit_account(ledger: &Ledger, account: &str, product: &str) -> Result<Arc<CreditAccount>, String> {
-    ledger.credit_account(account, product).ok_or_else(|| NO_LICENCE.to_owned())
+fn credit_account(ledger: &Ledger, account: &str, product: &str) -> Result<Arc<CreditAccount>, Failure> {
+    ledger.credit_account(account, product).ok_or(NO_CREDIT_ACCOUNT.into())
 }
 
 /// Fails if the ledger cannot be used, since its balances are not known then.
-fn usable(ledger: &Ledger) -> Result<(), String> {
-    let probe = ledger.page(Page { after: i64::MAX, rows: 1, ..Page::default() }).wait_here();
-    probe.map(|_| ()).map_err(|refusal| refusal.to_string())
+fn usable(ledger: &Ledger) -> Result<(), Failure> {
+    ledger.page(Page { after: i64::MAX, rows: 1, ..Page::default() }).wait_here()?;
+    Ok(())
 }

@@ -14,9 +14,11 @@ use serde_json::json;
 
 use crate::config;
 use crate::config::argument::ConfigFile;
-use crate::ledger::{Ledger, Refusal};
+use crate::ledger::Ledger;
 use crate::operate::admin::answers::Notices;
-use crate::operate::admin::client::{self, Client};
+use crate::operate::admin::client::Client;
+use crate::operate::failure::Failure;
+use crate::operate::output;
 use crate::operate::status_recorder::Refused;
 use crate::operate::status_store::{Changes, StatusStore};
 use crate::platform::clock::unix_seconds;
@@ -98,8 +100,8 @@ pub struct Statement {
 /// Runs a command; its output goes to `out`.
 ///
 /// # Errors
-/// A message for the operator.
-pub fn run(command: Command, out: &mut impl Write) -> Result<(), String> {
+/// Why it was not done.
+pub fn run(command: Command, out: &mut impl Write) -> Result<(), Failure> {
     let text = match command {
         Command::Note { said } => say(said, Wanted::Note, None)?,
         Command::Maintenance { said, from, to } => say(said, Wanted::Maintenance, Some((from, to)))?,
@@ -107,7 +109,7 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<(), String> {
         Command::Close { common, id } => close(&common.file.config, id)?,
         Command::Example { common, until } => made_up(&common.file.config, until)?,
     };
-    client::say(out, text)
+    output::say(out, text)
 }
 
 /// Where notices are stored at the moment.
@@ -129,8 +131,8 @@ impl Drop for Board {
 const NO_NOTICE: &str = "no open notice has this number; `tollgate status list` shows them";
 
 impl Board {
-    fn open(path: &Path) -> Result<Board, String> {
-        let config = config::load(path).map_err(|mistakes| mistakes.to_string())?;
+    fn open(path: &Path) -> Result<Board, Failure> {
+        let config = config::load(path)?;
         if let Some(client) = Client::of_ledger(&config, NO_NOTICE) {
             return Ok(Board::There(client));
         }
@@ -140,7 +142,7 @@ impl Board {
     }
 }
 
-fn say(said: Statement, wanted: Wanted, times: Option<(Moment, Moment)>) -> Result<String, String> {
+fn say(said: Statement, wanted: Wanted, times: Option<(Moment, Moment)>) -> Result<String, Failure> {
     let Statement { common, text, product, by } = said;
     let (from, to) = times.unzip();
     let body = NoticeBody { text, product, from, to, by: Some(by) };
@@ -156,24 +158,24 @@ fn say(said: Statement, wanted: Wanted, times: Option<(Moment, Moment)>) -> Resu
         Board::Here(policy, _, ledger) => {
             let notice = notice(wanted, body, now)?;
             if notice.product.as_ref().is_some_and(|product| !publish::names(policy).contains(product)) {
-                return Err(Refused::NoProduct.to_string());
+                return Err(Refused::NoProduct.into());
             }
-            let known = ledger.status_store(now).wait_here().map_err(failed)?;
+            let known = ledger.status_store(now).wait_here().map_err(Failure::NotDone)?;
             if known.notices.iter().filter(|known| known.stage(now) != Stage::Past).count() >= MAX_NOTICES {
-                return Err(Refused::TooMany.to_string());
+                return Err(Refused::TooMany.into());
             }
-            Shown::of(&ledger.add_notice(notice).wait_here().map_err(failed)?, now)
+            Shown::of(&ledger.add_notice(notice).wait_here().map_err(Failure::NotDone)?, now)
         }
     };
     Ok(format!("{} {} was written\n", shown.kind, shown.id.unwrap_or_default()))
 }
 
-fn list(config: &Path, as_json: bool) -> Result<String, String> {
+fn list(config: &Path, as_json: bool) -> Result<String, Failure> {
     let now = unix_seconds();
     let notices = match &Board::open(config)? {
         Board::There(client) => client.get::<Notices>("/status/notices")?.notices,
         Board::Here(_, status, ledger) => {
-            let known = ledger.status_store(now).wait_here().map_err(failed)?.notices;
+            let known = ledger.status_store(now).wait_here()?.notices;
             status.notices.iter().chain(&known).map(|notice| Shown::of(notice, now)).collect()
         }
     };
@@ -192,27 +194,27 @@ fn list(config: &Path, as_json: bool) -> Result<String, String> {
     Ok(text)
 }
 
-fn close(config: &Path, id: i64) -> Result<String, String> {
+fn close(config: &Path, id: i64) -> Result<String, Failure> {
     let now = unix_seconds();
     let shown = match &Board::open(config)? {
         Board::There(client) => client.post::<Shown>(&format!("/status/notices/{id}/close"), None, &json!({}))?,
         Board::Here(_, _, ledger) => {
-            let closed = ledger.close_notice(id, now).wait_here().map_err(failed)?;
+            let closed = ledger.close_notice(id, now).wait_here().map_err(Failure::NotDone)?;
             Shown::of(&closed.ok_or(NO_NOTICE)?, now)
         }
     };
     Ok(format!("{} {id} was closed\n", shown.kind))
 }
 
-fn made_up(config: &Path, until: Option<Moment>) -> Result<String, String> {
+fn made_up(config: &Path, until: Option<Moment>) -> Result<String, Failure> {
     let now: Seconds = until.map_or_else(unix_seconds, |until| until.0);
     let board = Board::open(config)?;
     let Board::Here(policy, status, ledger) = &board else {
-        return Err("a gateway has the ledger open, or there is no file for one; name a file of its own".to_owned());
+        return Err("a gateway has the ledger open, or there is no file for one; name a file of its own".into());
     };
-    let StatusStore { entries, incidents, notices } = ledger.status_store(now).wait_here().map_err(failed)?;
+    let StatusStore { entries, incidents, notices } = ledger.status_store(now).wait_here().map_err(Failure::NotDone)?;
     if !(entries.is_empty() && incidents.is_empty() && notices.is_empty()) {
-        return Err("the ledger has a history already, and the made-up one must not be mixed with it".to_owned());
+        return Err("the ledger has a history already, and the made-up one must not be mixed with it".into());
     }
     let names = publish::names(policy);
     let mut book = Book::new(status.clone());
@@ -220,13 +222,9 @@ fn made_up(config: &Path, until: Option<Moment>) -> Result<String, String> {
     let (entries, incidents) = book.unsaved();
     let count = incidents.len();
     let changes = Changes { entries, incidents, now, step: book.history().step() };
-    ledger.write_annals(changes).wait_here().map_err(failed)?;
+    ledger.write_annals(changes).wait_here().map_err(Failure::NotDone)?;
     for notice in example::notices(&names, now) {
-        ledger.add_notice(notice).wait_here().map_err(failed)?;
+        ledger.add_notice(notice).wait_here().map_err(Failure::NotDone)?;
     }
     Ok(format!("a made-up history of {} products with {count} incidents was written\n", names.len()))
-}
-
-fn failed(refusal: Refusal) -> String {
-    format!("nothing was done: {refusal}")
 }

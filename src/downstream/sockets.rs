@@ -4,8 +4,9 @@
 //! and the sockets must be kept here to be handed to a successor. The listeners themselves are in
 //! `listener.rs`.
 
+use std::fmt;
 use std::fs::Permissions;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -49,6 +50,29 @@ impl AsFd for Socket {
     }
 }
 
+/// Why an address cannot be listened on.
+#[derive(Debug)]
+pub struct ListenError {
+    /// The address, or the path.
+    name: String,
+    cause: Option<io::Error>,
+    /// What to do about it, if the cause does not say.
+    advice: &'static str,
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ListenError { name, cause, advice } = self;
+        match cause {
+            Some(cause) if advice.is_empty() => write!(formatter, "cannot listen on {name}: {cause}"),
+            Some(cause) => write!(formatter, "cannot listen on {name}: {cause}; {advice}"),
+            None => write!(formatter, "cannot listen on {name}: {advice}"),
+        }
+    }
+}
+
+impl std::error::Error for ListenError {}
+
 /// All listening sockets of the process, until it closes them. A successor that was handed one
 /// keeps it.
 #[derive(Debug)]
@@ -59,13 +83,13 @@ impl Sockets {
     /// others are closed in this process.
     ///
     /// # Errors
-    /// A message for the operator.
+    /// The first that cannot be listened on.
     pub fn open(
         listeners: &Listeners,
         others: impl Iterator<Item = SocketAddr>,
         mut taken_over: Vec<Socket>,
-    ) -> Result<Sockets, String> {
-        let mut open = |name: String, make: &dyn Fn() -> Result<OwnedFd, String>| match taken_over
+    ) -> Result<Sockets, ListenError> {
+        let mut open = |name: String, make: &dyn Fn() -> Result<OwnedFd, ListenError>| match taken_over
             .iter()
             .position(|socket| socket.name == name)
         {
@@ -89,13 +113,14 @@ impl Sockets {
     ///
     /// # Errors
     /// If the process has too few file descriptors.
-    pub fn copies(&self) -> Result<Vec<Socket>, String> {
+    pub fn copies(&self) -> Result<Vec<Socket>, ListenError> {
         self.copies_of(|_| true)
     }
 
-    fn copies_of(&self, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Socket>, String> {
+    fn copies_of(&self, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Socket>, ListenError> {
         let copy = |Socket { name, socket }: &Socket| {
-            let socket = socket.try_clone().map_err(|error| format!("cannot listen on {name}: {error}"))?;
+            let cannot = |error| ListenError { name: name.clone(), cause: Some(error), advice: "" };
+            let socket = socket.try_clone().map_err(cannot)?;
             Ok(Socket { name: name.clone(), socket })
         };
         self.held().iter().filter(|socket| is_wanted(&socket.name)).map(copy).collect()
@@ -120,7 +145,7 @@ impl Sockets {
         app: A,
         listeners: &Listeners,
         begun: Sender<()>,
-    ) -> Result<Listening<A>, String> {
+    ) -> Result<Listening<A>, ListenError> {
         let mut service = Service::new(name.to_owned(), app);
         for listener in &listeners.0 {
             service.add_listener(endpoint(listener));
@@ -140,7 +165,7 @@ impl Sockets {
         app: A,
         address: SocketAddr,
         begun: Sender<()>,
-    ) -> Result<Listening<A>, String> {
+    ) -> Result<Listening<A>, ListenError> {
         let mut service = Service::new(name.to_owned(), app);
         service.threads = Some(1);
         service.add_tcp(&address.to_string());
@@ -187,7 +212,7 @@ fn name(at: &At) -> String {
     }
 }
 
-fn on_address(address: SocketAddr) -> Result<OwnedFd, String> {
+fn on_address(address: SocketAddr) -> Result<OwnedFd, ListenError> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let listening = || -> rustix::io::Result<OwnedFd> {
         let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
@@ -200,29 +225,31 @@ fn on_address(address: SocketAddr) -> Result<OwnedFd, String> {
         listen(&socket, BACKLOG)?;
         Ok(socket)
     };
-    listening().map_err(|error| {
-        let error = std::io::Error::from(error);
-        format!("cannot listen on {address}: {error}; free the address, or choose another one")
+    listening().map_err(|error| ListenError {
+        name: address.to_string(),
+        cause: Some(error.into()),
+        advice: "free the address, or choose another one",
     })
 }
 
 /// Makes a socket at a path. An existing file is removed only if it is a socket on which no process
 /// listens any more.
-fn on_path(path: &Path, mode: u32) -> Result<OwnedFd, String> {
-    let cannot = |why: &str| Err(format!("cannot listen on {}: {why}", path.display()));
+fn on_path(path: &Path, mode: u32) -> Result<OwnedFd, ListenError> {
+    let cannot =
+        |cause: Option<io::Error>, advice| Err(ListenError { name: path.display().to_string(), cause, advice });
     if path.to_str().is_none() {
-        return cannot("the path is not UTF-8; choose another path");
+        return cannot(None, "the path is not UTF-8; choose another path");
     }
     match std::fs::symlink_metadata(path) {
         Ok(there) if !there.file_type().is_socket() => {
-            return cannot("a file that is not a socket exists there; remove it, or choose another path");
+            return cannot(None, "a file that is not a socket exists there; remove it, or choose another path");
         }
         Ok(_) if UnixStream::connect(path).is_ok() => {
-            return cannot("another process listens there; end that process, or choose another path");
+            return cannot(None, "another process listens there; end that process, or choose another path");
         }
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return cannot(&format!("{error}; choose another path")),
+        Err(error) => return cannot(Some(error), "choose another path"),
     }
     // The file may not exist: what matters is whether a new one can be made.
     let _ = std::fs::remove_file(path);
@@ -235,9 +262,7 @@ fn on_path(path: &Path, mode: u32) -> Result<OwnedFd, String> {
     };
     match listening() {
         Ok(socket) => Ok(socket),
-        Err::<_, std::io::Error>(error) => {
-            cannot(&format!("{error}; make its directory, and allow this user to write there"))
-        }
+        Err::<_, io::Error>(error) => cannot(Some(error), "make its directory, and allow this user to write there"),
     }
 }
 

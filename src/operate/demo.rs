@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::config::{self, Source};
 use crate::downstream::listener::At;
+use crate::operate::failure::Failure;
 use crate::operate::server::Plan;
 use crate::upstream::settings::{self, Address};
 
@@ -44,15 +45,15 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// What the demo serves.
 ///
 /// # Errors
-/// A message if no loopback port is free.
-pub fn plan(listen: SocketAddr, admin: SocketAddr) -> Result<Plan, String> {
+/// That no loopback port is free.
+pub fn plan(listen: SocketAddr, admin: SocketAddr) -> Result<Plan, Failure> {
     // Links use the address at which the demo can be reached.
     let reachable = if listen.ip().is_unspecified() { SocketAddr::new(LOOPBACK, listen.port()) } else { listen };
     let text = CONFIGURATION.replace(PUBLIC_URL, &format!("public_url: http://{reachable}"));
-    let mut config = config::parse("demo.yaml", &text, &SOURCE).map_err(|mistakes| mistakes.to_string())?;
+    let mut config = config::parse("demo.yaml", &text, &SOURCE)?;
     let backend = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
-        .map_err(|error| format!("cannot find a free port for the demo backend: {error}"))?;
+        .map_err(Failure::system("cannot find a free port for the demo backend"))?;
     for listener in Arc::get_mut(&mut config.listeners).into_iter().flat_map(|listeners| &mut listeners.0) {
         listener.at = At::Address(listen);
     }

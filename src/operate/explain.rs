@@ -26,6 +26,7 @@ pub use places::{Location, Places};
 
 use crate::config::argument::ConfigFile;
 use crate::config::{self, Config};
+use crate::operate::failure::Failure;
 use crate::policy::Policy;
 use crate::policy::problem::Problem;
 use dry_run::Ending;
@@ -51,7 +52,7 @@ pub struct Command {
 ///
 /// # Errors
 /// What is wrong with the configuration or the flags.
-pub fn run(command: Command) -> Result<(String, bool), String> {
+pub fn run(command: Command) -> Result<(String, bool), Failure> {
     let Command { config: ConfigFile { config: path }, short, json, request } = command;
     let asked = request.read()?;
     let (read_config, places) = read(&path)?;
@@ -72,10 +73,9 @@ pub fn run(command: Command) -> Result<(String, bool), String> {
 ///
 /// # Errors
 /// Every mistake of the configuration.
-pub fn read(path: &Path) -> Result<(Config, Places), String> {
+pub fn read(path: &Path) -> Result<(Config, Places), Failure> {
     let (config, read) = config::load_and_note(path, None);
-    let config = config.map_err(|mistakes| mistakes.to_string())?;
-    Ok((config, Places::read(path, &read)?))
+    Ok((config?, Places::read(path, &read)?))
 }
 
 /// Explains what becomes of one request. Every rate counts as if it were its first one.

@@ -28,6 +28,7 @@ use crate::operate::admin::{Admin, Operators};
 use crate::operate::certificates::{self, Renewal};
 use crate::operate::demo::backend::LookupBackend;
 use crate::operate::expiry_metrics::Ends;
+use crate::operate::failure::Failure;
 use crate::operate::reload::{Reloader, Watched};
 use crate::operate::status_recorder::Recorder;
 use crate::operate::upgrade::{Predecessor, Upgrader};
@@ -60,9 +61,8 @@ pub struct Plan {
 /// flight after the shutdown has begun.
 ///
 /// # Errors
-/// A message for the operator, if an address cannot be listened on, or if the process may have too
-/// few file descriptors.
-pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Result<(), String> {
+/// That an address cannot be listened on, or that the process may have too few file descriptors.
+pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Result<(), Failure> {
     let Plan { config, watched, demo_backend, mut predecessor } = plan;
     logging::each_second(refusal_log::say_left_out);
     let descriptors = Descriptors::claim()?;

@@ -8,9 +8,10 @@
 //! handover stops the old process without knowing whether the new one works.
 
 use std::ffi::OsString;
-use std::io::ErrorKind;
+use std::fmt;
+use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, oneshot};
 
-use crate::downstream::sockets::{Socket, Sockets};
+use crate::downstream::sockets::{ListenError, Socket, Sockets};
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
 use crate::operate::status_recorder::Recorder;
@@ -37,9 +38,6 @@ const ENDING_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often it is checked whether it has ended.
 const ENDING_CHECK: Duration = Duration::from_millis(10);
-
-/// The answer to a request to a process whose successor already serves.
-pub const JUST_HANDED_OVER: &str = "A successor has just taken over. Send the request again to reach it.";
 
 /// The environment variable that says that standard input is the channel to the predecessor.
 const VARIABLE: &str = "TOLLGATE_PREDECESSOR";
@@ -76,29 +74,28 @@ impl Predecessor {
     /// The predecessor of this process, if it has one, with its sockets.
     ///
     /// # Errors
-    /// A message for the operator, if the predecessor's messages are not understood.
-    pub fn of_this_process() -> Result<Option<Predecessor>, String> {
+    /// That the predecessor's messages are not understood.
+    pub fn of_this_process() -> Result<Option<Predecessor>, PredecessorError> {
         if std::env::var_os(VARIABLE).is_none_or(|value| value != PROTOCOL) {
             return Ok(None);
         }
         let line = std::io::stdin().as_fd().try_clone_to_owned().and_then(Channel::over);
-        let channel =
-            line.map_err(|error| format!("{VARIABLE} is set, but standard input is not a socket: {error}"))?;
+        let channel = line.map_err(PredecessorError::NoChannel)?;
         Predecessor::over(channel).map(Some)
     }
 
-    fn over(channel: Channel) -> Result<Predecessor, String> {
-        let broken = |error| format!("cannot understand the predecessor: {error}");
+    fn over(channel: Channel) -> Result<Predecessor, PredecessorError> {
+        let broken = PredecessorError::NotUnderstood;
         channel.set_patience(Some(SUCCESSOR_PATIENCE)).map_err(broken)?;
         let mut sockets = Vec::new();
         loop {
             match channel.receive::<ToSuccessor>().map_err(broken)? {
                 Some((ToSuccessor::Socket(name), Some(socket))) => sockets.push(Socket::taken_over(name, socket)),
                 Some((ToSuccessor::Socket(name), None)) => {
-                    return Err(format!("the socket {name} was not handed over"));
+                    return Err(PredecessorError::NoSocket(name));
                 }
                 Some((ToSuccessor::Complete, _)) => return Ok(Predecessor { channel, sockets }),
-                None => return Err("the predecessor ended before it had handed over".to_owned()),
+                None => return Err(PredecessorError::Ended),
             }
         }
     }
@@ -111,9 +108,9 @@ impl Predecessor {
     /// The channel to it, for another thread.
     ///
     /// # Errors
-    /// A message for the operator.
-    pub fn line(&self) -> Result<Channel, String> {
-        self.channel.another().map_err(|error| format!("cannot communicate with the predecessor: {error}"))
+    /// That there is none.
+    pub fn line(&self) -> Result<Channel, PredecessorError> {
+        self.channel.another().map_err(PredecessorError::NoLine)
     }
 
     /// Reports to it that this process serves.
@@ -127,6 +124,116 @@ impl Predecessor {
         let _ = line.send(&FromSuccessor::Failed(why.to_owned()), None);
     }
 }
+
+/// Why the process before this one cannot be followed.
+#[derive(Debug)]
+pub enum PredecessorError {
+    /// Standard input is not the channel that the environment says it is.
+    NoChannel(io::Error),
+    NotUnderstood(io::Error),
+    /// The message of the socket with this name came without the socket.
+    NoSocket(String),
+    /// It ended before it had handed over.
+    Ended,
+    /// There is no further channel to it.
+    NoLine(io::Error),
+}
+
+impl fmt::Display for PredecessorError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PredecessorError::NoChannel(error) => {
+                write!(formatter, "{VARIABLE} is set, but standard input is not a socket: {error}")
+            }
+            PredecessorError::NotUnderstood(error) => {
+                write!(formatter, "cannot understand the predecessor: {error}")
+            }
+            PredecessorError::NoSocket(name) => write!(formatter, "the socket {name} was not handed over"),
+            PredecessorError::Ended => formatter.write_str("the predecessor ended before it had handed over"),
+            PredecessorError::NoLine(error) => {
+                write!(formatter, "cannot communicate with the predecessor: {error}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for PredecessorError {}
+
+/// Why no successor has taken over, in a sentence for whoever asked for one. Nothing has changed then.
+#[derive(Debug)]
+pub enum UpgradeError {
+    /// The process is the first of a container, which ends with it.
+    FirstProcess,
+    UnderWay,
+    /// A successor serves already.
+    HandedOver,
+    /// The process is about to end.
+    Ending,
+    /// This process alone knows charges that are not written yet.
+    LedgerStuck,
+    /// There is no channel to a successor.
+    NoChannel(io::Error),
+    /// The program's own name is not known.
+    NoProgram,
+    NotStarted(OsString, io::Error),
+    /// The sockets cannot be handed over.
+    Sockets(ListenError),
+    NotUnderstood(io::Error),
+    /// The successor says why it cannot serve.
+    Failed(String),
+    /// It has ended before it served; how, if that is known.
+    Ended(Option<ExitStatus>),
+    /// It did not serve in time.
+    TooSlow,
+    /// The process was told to stop meanwhile.
+    Stopped,
+    NotBegun,
+}
+
+impl fmt::Display for UpgradeError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            UpgradeError::FirstProcess => {
+                "Process 1 of a container cannot hand over: the container ends with it. Replace the container."
+            }
+            UpgradeError::UnderWay => "An upgrade is in progress. Wait for its result.",
+            UpgradeError::HandedOver => "A successor has just taken over. Send the request again to reach it.",
+            UpgradeError::Ending => "The process is about to end.",
+            UpgradeError::LedgerStuck => {
+                "The ledger cannot be written, and only this process knows the charges that wait for it. Fix \
+                 the ledger first; the log says what is wrong with it."
+            }
+            UpgradeError::NoChannel(error) => {
+                return write!(formatter, "Cannot create a channel to a successor: {error}.");
+            }
+            UpgradeError::NoProgram => "The program's own name is not known.",
+            UpgradeError::NotStarted(program, error) => {
+                return write!(formatter, "{} cannot be started: {error}.", program.display());
+            }
+            UpgradeError::Sockets(error) => return error.fmt(formatter),
+            UpgradeError::NotUnderstood(error) => {
+                return write!(formatter, "Cannot understand the successor: {error}.");
+            }
+            UpgradeError::Failed(why) => why,
+            UpgradeError::Ended(Some(status)) => {
+                return write!(formatter, "The successor ended before it served ({status}); {SEE_ITS_MESSAGES}");
+            }
+            UpgradeError::Ended(None) => {
+                return write!(formatter, "The successor ended before it served; {SEE_ITS_MESSAGES}");
+            }
+            UpgradeError::TooSlow => {
+                return write!(formatter, "The successor did not serve within {} s.", SUCCESSOR_PATIENCE.as_secs());
+            }
+            UpgradeError::Stopped => "The process was told to stop meanwhile.",
+            UpgradeError::NotBegun => "The upgrade could not be started.",
+        })
+    }
+}
+
+impl std::error::Error for UpgradeError {}
+
+/// Where to look when a successor ends without a word.
+const SEE_ITS_MESSAGES: &str = "its own output says why.";
 
 /// Starts successors.
 #[derive(Clone)]
@@ -157,10 +264,10 @@ impl Upgrader {
     ///
     /// # Errors
     /// Why the upgrade failed; nothing has changed.
-    pub async fn upgrade(&self) -> Result<u32, String> {
+    pub async fn upgrade(&self) -> Result<u32, UpgradeError> {
         let (answer, told) = oneshot::channel();
         self.start(move |outcome| drop(answer.send(outcome)));
-        told.await.unwrap_or_else(|_| Err("The upgrade could not be started.".to_owned()))
+        told.await.unwrap_or(Err(UpgradeError::NotBegun))
     }
 
     /// Starts an upgrade in the background; the log has the result.
@@ -168,7 +275,7 @@ impl Upgrader {
         self.start(drop);
     }
 
-    fn start(&self, done: impl FnOnce(Result<u32, String>) + Send + 'static) {
+    fn start(&self, done: impl FnOnce(Result<u32, UpgradeError>) + Send + 'static) {
         let shared = Arc::clone(&self.0);
         std::thread::spawn(move || {
             let outcome = shared.hand_over();
@@ -198,35 +305,29 @@ impl Upgrader {
 }
 
 impl Shared {
-    fn hand_over(&self) -> Result<u32, String> {
+    fn hand_over(&self) -> Result<u32, UpgradeError> {
         if std::process::id() == 1 {
-            return Err(
-                "Process 1 of a container cannot hand over: the container ends with it. Replace the container."
-                    .to_owned(),
-            );
+            return Err(UpgradeError::FirstProcess);
         }
         let _turn = match self.turn.try_lock() {
             Ok(turn) => turn,
             Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err("An upgrade is in progress. Wait for its result.".to_owned()),
+            Err(TryLockError::WouldBlock) => return Err(UpgradeError::UnderWay),
         };
         if self.handed_over.load(Ordering::Acquire) {
-            return Err(JUST_HANDED_OVER.to_owned());
+            return Err(UpgradeError::HandedOver);
         }
         if self.gateway.is_stopping() {
-            return Err("The process is about to end.".to_owned());
+            return Err(UpgradeError::Ending);
         }
         if self.ledger.is_stuck() {
-            return Err("The ledger cannot be written, and only this process knows the charges that wait for it. Fix \
-                        the ledger first; the log says what is wrong with it."
-                .to_owned());
+            return Err(UpgradeError::LedgerStuck);
         }
-        let (near, far) =
-            Channel::pair().map_err(|error| format!("Cannot create a channel to a successor: {error}."))?;
+        let (near, far) = Channel::pair().map_err(UpgradeError::NoChannel)?;
         let mut successor = Successor::start(&self.command, far)?;
-        self.introduce(&near).map_err(|refusal| match refusal {
-            UpgradeRefusal::Because(why) => why,
-            UpgradeRefusal::Gone => successor.fate(),
+        self.introduce(&near).map_err(|error| match error {
+            UpgradeError::Ended(_) => UpgradeError::Ended(successor.status()),
+            error => error,
         })?;
         let process = successor.released();
         self.handed_over.store(true, Ordering::Release);
@@ -239,62 +340,51 @@ impl Shared {
     }
 
     /// Gives the sockets to a successor, and waits until it serves.
-    fn introduce(&self, successor: &Channel) -> Result<(), UpgradeRefusal> {
-        let sockets = self.sockets.copies().map_err(UpgradeRefusal::Because)?;
+    fn introduce(&self, successor: &Channel) -> Result<(), UpgradeError> {
+        let sockets = self.sockets.copies().map_err(UpgradeError::Sockets)?;
         let told = |socket: &Socket| successor.send(&ToSuccessor::Socket(socket.name.clone()), Some(socket.as_fd()));
         let sent = sockets.iter().try_for_each(told).and_then(|()| successor.send(&ToSuccessor::Complete, None));
-        sent.map_err(|_| UpgradeRefusal::Gone)?;
+        sent.map_err(|_| UpgradeError::Ended(None))?;
         let begun = Instant::now();
-        let lost = |error| UpgradeRefusal::Because(format!("Cannot understand the successor: {error}."));
-        successor.set_patience(Some(LOOK_INTERVAL)).map_err(lost)?;
+        successor.set_patience(Some(LOOK_INTERVAL)).map_err(UpgradeError::NotUnderstood)?;
         while begun.elapsed() < SUCCESSOR_PATIENCE {
             match successor.receive::<FromSuccessor>() {
                 Ok(Some((FromSuccessor::Serving, _))) => return Ok(()),
-                Ok(Some((FromSuccessor::Failed(why), _))) => return Err(UpgradeRefusal::Because(why)),
-                Ok(None) => return Err(UpgradeRefusal::Gone),
-                Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(lost(error)),
-                Err(_) if self.gateway.is_stopping() => {
-                    return Err(UpgradeRefusal::Because("The process was told to stop meanwhile.".to_owned()));
-                }
+                Ok(Some((FromSuccessor::Failed(why), _))) => return Err(UpgradeError::Failed(why)),
+                Ok(None) => return Err(UpgradeError::Ended(None)),
+                Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(UpgradeError::NotUnderstood(error)),
+                Err(_) if self.gateway.is_stopping() => return Err(UpgradeError::Stopped),
                 Err(_) => {}
             }
         }
-        Err(UpgradeRefusal::Because(format!("The successor did not serve within {} s.", SUCCESSOR_PATIENCE.as_secs())))
+        Err(UpgradeError::TooSlow)
     }
-}
-
-/// Why an upgrade failed.
-enum UpgradeRefusal {
-    /// The successor closed the channel without a message.
-    Gone,
-    Because(String),
 }
 
 /// A starting successor; it is killed when this is dropped, unless it was released.
 struct Successor(Option<Child>);
 
 impl Successor {
-    fn start(command: &[OsString], line: Channel) -> Result<Successor, String> {
-        let (program, arguments) = command.split_first().ok_or("The program's own name is not known.")?;
+    fn start(command: &[OsString], line: Channel) -> Result<Successor, UpgradeError> {
+        let (program, arguments) = command.split_first().ok_or(UpgradeError::NoProgram)?;
         Command::new(program)
             .args(arguments)
             .env(VARIABLE, PROTOCOL)
             .stdin(Stdio::from(line.into_end()))
             .spawn()
             .map(|child| Successor(Some(child)))
-            .map_err(|error| format!("{} cannot be started: {error}.", program.display()))
+            .map_err(|error| UpgradeError::NotStarted(program.clone(), error))
     }
 
     /// How it ended.
-    fn fate(&mut self) -> String {
+    fn status(&mut self) -> Option<ExitStatus> {
         let begun = Instant::now();
         let mut ended = None;
         while ended.is_none() && begun.elapsed() < ENDING_PATIENCE {
             ended = self.0.as_mut().and_then(|child| child.try_wait().ok().flatten());
             std::thread::sleep(ENDING_CHECK);
         }
-        let how = ended.map_or_else(String::new, |status| format!(" ({status})"));
-        format!("The successor ended before it served{how}; its own output says why.")
+        ended
     }
 
     /// Returns its process ID; it is not killed.

@@ -5,6 +5,8 @@
 //! are reduced: clients beyond them get `overloaded` while there are still descriptors for that
 //! answer. Which request is refused is decided in `gateway.rs`.
 
+use std::{fmt, io};
+
 use crate::policy::Limits;
 
 /// The most connections to the admin listener: operators, probes, and scrapers of metrics.
@@ -62,19 +64,41 @@ impl Shares {
     }
 }
 
+/// Why a process cannot serve with its file descriptors.
+#[derive(Debug)]
+pub enum DescriptorsError {
+    /// The system does not say how many it may have.
+    Unknown(io::Error),
+    /// It may have so many.
+    TooFew(u64),
+}
+
+impl fmt::Display for DescriptorsError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DescriptorsError::Unknown(error) => {
+                write!(formatter, "cannot find out how many file descriptors the process may have: {error}")
+            }
+            DescriptorsError::TooFew(limit) => write!(
+                formatter,
+                "the process may have {limit} file descriptors, which is too few; allow it {} or more",
+                SPARE + FEWEST
+            ),
+        }
+    }
+}
+
+impl std::error::Error for DescriptorsError {}
+
 impl Descriptors {
     /// Raises the process's limit as far as the system allows.
     ///
     /// # Errors
-    /// A message for the operator, if there are too few to start.
-    pub fn claim() -> Result<Descriptors, String> {
-        let limit = rlimit::increase_nofile_limit(u64::MAX)
-            .map_err(|error| format!("cannot find out how many file descriptors the process may have: {error}"))?;
+    /// That there are too few to serve anybody.
+    pub fn claim() -> Result<Descriptors, DescriptorsError> {
+        let limit = rlimit::increase_nofile_limit(u64::MAX).map_err(DescriptorsError::Unknown)?;
         if limit < SPARE + FEWEST {
-            return Err(format!(
-                "the process may have {limit} file descriptors, which is too few; allow it {} or more",
-                SPARE + FEWEST
-            ));
+            return Err(DescriptorsError::TooFew(limit));
         }
         Ok(Descriptors { limit })
     }

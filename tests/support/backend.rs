@@ -13,11 +13,6 @@ use super::PATIENCE;
 /// What a sound answer says.
 pub const ANSWER: &str = r#"{"result":{"number":"1","phone_type":"Mobile","confidence":"Verified"}}"#;
 
-/// A sound answer that is longer by so many bytes.
-pub fn long_answer(bytes: usize) -> String {
-    format!(r#"{{"result":{{"number":"1"}},"filler":"{}"}}"#, "a".repeat(bytes))
-}
-
 /// What happens to a connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
@@ -103,9 +98,14 @@ impl Backend {
         Backend::start(|peer, _| peer.answer(ANSWER))
     }
 
+    /// A sound answer that is longer by so many bytes.
+    pub fn long_answer(bytes: usize) -> String {
+        format!(r#"{{"result":{{"number":"1"}},"filler":"{}"}}"#, "a".repeat(bytes))
+    }
+
     /// A backend whose answers are longer by so many bytes.
     pub fn answering_at_length(bytes: usize) -> Backend {
-        let long = long_answer(bytes);
+        let long = Backend::long_answer(bytes);
         Backend::start(move |peer, _| peer.answer(&long))
     }
 

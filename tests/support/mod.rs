@@ -12,7 +12,7 @@ mod response;
 mod tls;
 mod wire;
 
-pub use backend::{ANSWER, After, Backend, DRIP, Peer, long_answer};
+pub use backend::{ANSWER, After, Backend, DRIP, Peer};
 pub use client::{Client, Request, VERSIONS, Version};
 pub use configuration::{Configuration, token};
 pub use gateway::{Gateway, closed_port, directory, send_signal};

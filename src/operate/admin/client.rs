@@ -1,6 +1,6 @@
 //! The command line's client for the admin API of a running gateway.
 
-use std::io::{ErrorKind, Write};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -22,9 +22,49 @@ const TOKEN_VARIABLE: &str = "TOLLGATE_ADMIN_TOKEN";
 
 /// The body of a refusal.
 #[derive(serde::Deserialize)]
-struct ClientError {
+struct RefusalDocument {
     detail: String,
 }
+
+/// Why a running gateway has not done what it was asked.
+#[derive(Debug)]
+pub enum AdminClientError {
+    /// The request's own body cannot be written as JSON.
+    NotWritten(serde_json::Error),
+    NoAnswer(SocketAddr, Box<ureq::Error>),
+    /// The answer ended before its end.
+    BrokenOff(SocketAddr, Box<ureq::Error>),
+    /// Something else than a gateway of this version answers.
+    NotUnderstood(SocketAddr),
+    /// It refuses, in its own words.
+    Refused(String),
+    /// It wants the admin token; its own words.
+    Unauthorized(String),
+    /// It has nothing of the kind; what that means here.
+    NotFound(&'static str),
+}
+
+impl fmt::Display for AdminClientError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AdminClientError::NotWritten(error) => error.fmt(formatter),
+            AdminClientError::NoAnswer(address, error) => {
+                write!(formatter, "the gateway does not answer on its admin address {address}: {error}")
+            }
+            AdminClientError::BrokenOff(address, error) => {
+                write!(formatter, "the gateway's answer on {address} broke off: {error}")
+            }
+            AdminClientError::NotUnderstood(address) => {
+                write!(formatter, "what answers on {address} is no gateway of this version")
+            }
+            AdminClientError::Refused(detail) => formatter.write_str(detail),
+            AdminClientError::Unauthorized(detail) => write!(formatter, "{detail} Set {TOKEN_VARIABLE} to it."),
+            AdminClientError::NotFound(what) => formatter.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for AdminClientError {}
 
 /// A gateway's admin listener.
 pub struct Client {
@@ -38,17 +78,6 @@ pub struct Client {
 /// Percent-encodes a segment of a path.
 pub fn encoded(segment: &str) -> String {
     percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC).to_string()
-}
-
-/// Writes output; a closed pipe is not an error.
-///
-/// # Errors
-/// Why it could not be written.
-pub fn say(out: &mut impl Write, text: impl AsRef<[u8]>) -> Result<(), String> {
-    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!("cannot write: {error}")),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 impl Client {
@@ -87,8 +116,8 @@ impl Client {
     /// Sends a GET.
     ///
     /// # Errors
-    /// A message for the operator.
-    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, String> {
+    /// What the operator can do about it.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, AdminClientError> {
         let mut request = self.agent.get(format!("http://{}{path}", self.address));
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
@@ -99,8 +128,13 @@ impl Client {
     /// Sends a POST with a body and, if there is one, an idempotency key.
     ///
     /// # Errors
-    /// A message for the operator.
-    pub fn post<T: DeserializeOwned>(&self, path: &str, key: Option<&str>, body: &impl Serialize) -> Result<T, String> {
+    /// What the operator can do about it.
+    pub fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        key: Option<&str>,
+        body: &impl Serialize,
+    ) -> Result<T, AdminClientError> {
         let url = format!("http://{}{path}", self.address);
         let mut request = self.agent.post(url).header("Content-Type", "application/json");
         if let Some(key) = key {
@@ -109,30 +143,28 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
+        let body = serde_json::to_vec(body).map_err(AdminClientError::NotWritten)?;
         self.read(request.send(&body))
     }
 
     fn read<T: DeserializeOwned>(
         &self,
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-    ) -> Result<T, String> {
+    ) -> Result<T, AdminClientError> {
         let address = self.address;
-        let mut answer =
-            answer.map_err(|error| format!("the gateway does not answer on its admin address {address}: {error}"))?;
+        let mut answer = answer.map_err(|error| AdminClientError::NoAnswer(address, error.into()))?;
         let bytes = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec();
-        let bytes = bytes.map_err(|error| format!("the gateway's answer on {address} broke off: {error}"))?;
+        let bytes = bytes.map_err(|error| AdminClientError::BrokenOff(address, error.into()))?;
         if answer.status().is_success() {
-            return serde_json::from_slice(&bytes)
-                .map_err(|_| format!("what answers on {address} is no gateway of this version"));
+            return serde_json::from_slice(&bytes).map_err(|_| AdminClientError::NotUnderstood(address));
         }
-        let refused: Option<ClientError> = serde_json::from_slice(&bytes).ok();
+        let refused: Option<RefusalDocument> = serde_json::from_slice(&bytes).ok();
         let detail =
             refused.map_or_else(|| format!("{address} answered {}", answer.status()), |refused| refused.detail);
         match answer.status().as_u16() {
-            401 => Err(format!("{detail} Set {TOKEN_VARIABLE} to it.")),
-            404 => Err(self.nothing.to_owned()),
-            _ => Err(detail),
+            401 => Err(AdminClientError::Unauthorized(detail)),
+            404 => Err(AdminClientError::NotFound(self.nothing)),
+            _ => Err(AdminClientError::Refused(detail)),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, NaiveTime};
 use clap::Args;
 
+use crate::operate::failure::Failure;
 use crate::platform::clock;
 use crate::policy::http::head::{Peer, Version};
 use crate::policy::now::Now;
@@ -66,7 +67,7 @@ impl Flags {
     ///
     /// # Errors
     /// What is wrong with a flag, and what to write instead.
-    pub fn read(self) -> Result<Asked, String> {
+    pub fn read(self) -> Result<Asked, Failure> {
         let body = self.body.map(read_body).transpose()?;
         let method = self.method.unwrap_or_else(|| if body.is_some() { "POST" } else { "GET" }.to_owned());
         let mut headers = self.headers.into_iter().map(header).collect::<Result<Vec<_>, _>>()?;
@@ -129,24 +130,24 @@ fn has(headers: &[(String, Vec<u8>)], name: &str) -> bool {
     headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
 }
 
-fn header(text: OsString) -> Result<(String, Vec<u8>), String> {
+fn header(text: OsString) -> Result<(String, Vec<u8>), Failure> {
     const WANTED: &str = "a header is a name, a colon and a value, as in -H 'Auth-Token: …'";
     let bytes = text.into_vec();
     if bytes.iter().any(|byte| b"\r\n\0".contains(byte)) {
-        return Err(format!("{WANTED}, in one line"));
+        return Err(format!("{WANTED}, in one line").into());
     }
     // curl writes `Name;` for a header without a value.
     let mut parts = bytes.splitn(2, |byte| *byte == b':');
     let (name, value) = match (parts.next(), parts.next(), bytes.strip_suffix(b";")) {
         (Some(name), Some(value), _) => (name, value.strip_prefix(b" ").unwrap_or(value)),
         (_, None, Some(name)) => (name, b"".as_slice()),
-        (_, None, None) | (None, Some(_), _) => return Err(WANTED.to_owned()),
+        (_, None, None) | (None, Some(_), _) => return Err(WANTED.into()),
     };
     let name = std::str::from_utf8(name).map_err(|_| WANTED)?;
     Ok((name.to_owned(), value.to_vec()))
 }
 
-fn read_body(text: OsString) -> Result<Vec<u8>, String> {
+fn read_body(text: OsString) -> Result<Vec<u8>, Failure> {
     use std::io::Read;
     let Some(path) = text.as_bytes().strip_prefix(b"@") else {
         return Ok(text.into_vec());
@@ -158,7 +159,7 @@ fn read_body(text: OsString) -> Result<Vec<u8>, String> {
     } else {
         std::fs::File::open(path).and_then(|file| file.take(MAX_BODY_BYTES).read_to_end(&mut body))
     };
-    read.map(|_| body).map_err(|error| format!("the body cannot be read from {}: {error}", path.display()))
+    read.map(|_| body).map_err(Failure::system(format!("the body cannot be read from {}", path.display())))
 }
 
 /// The host of a whole URL, and what follows it.
@@ -199,7 +200,7 @@ mod tests {
         flags: Flags,
     }
 
-    fn asked(words: &[&str]) -> Result<Asked, String> {
+    fn asked(words: &[&str]) -> Result<Asked, Failure> {
         let line = Line::try_parse_from(["explain"].iter().chain(words)).map_err(|error| error.to_string())?;
         line.flags.read()
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::config::lines::{Lines, Next};
 use crate::config::yaml::outline::{Outline, in_words, pointer};
 use crate::config::{self, Read};
+use crate::operate::failure::Failure;
 use crate::platform::files;
 use crate::policy::account::{Account, Digest};
 
@@ -49,9 +50,9 @@ impl Places {
     ///
     /// # Errors
     /// That the file cannot be read any more.
-    pub fn read(path: &Path, read: &Read) -> Result<Places, String> {
+    pub fn read(path: &Path, read: &Read) -> Result<Places, Failure> {
         let name = path.display().to_string();
-        let unreadable = |why: &dyn std::fmt::Display| format!("{name} {why}");
+        let unreadable = |why: &dyn std::fmt::Display| Failure::from(format!("{name} {why}"));
         let text = files::text(path, config::MAX_FILE_BYTES).map_err(|why| unreadable(&why))?;
         let keep = |pointer: &str| !pointer.starts_with("/accounts/");
         let main =
