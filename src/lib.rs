@@ -26,7 +26,7 @@
 //!
 //! **Where a new one goes**
 //!
-//! * a check: a file in `policy/check/`, a line in [`policy::admit`], its name in [`policy::observer`], a row in
+//! * a check: a file in `policy/check/`, a line in [`policy::admit`], its name and rows in [`policy::observer`], a row in
 //!   [`policy::problem`], and in `operate/explain/facts.rs` what it looked at;
 //! * a problem: a row in [`policy::problem`] and its guide in `policy/problem/guide/`;
 //! * a configuration key: a field of `written` in its topic's file of `config/`, its compiler and what is shown of it
