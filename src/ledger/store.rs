@@ -1,12 +1,12 @@
-//! The store: accounts, tokens, lists, plans and management keys that change while the gateway runs, what was done
-//! to them and by whom, and the change log that brings it into the policy in force.
+//! The store: accounts, tokens, lists, plans and management keys that change while the gateway runs, an audit of their
+//! changes, and the change log from which the policy in force is updated.
 //!
-//! An operation is a function on a [`Writing`], one transaction that ends by stepping the clock: it leaves the rows,
-//! a mark in the change log and a row of the audit, or nothing at all. [`Store`] runs operations on a thread of its
-//! own and reads on another, so that neither waits for the other, and nothing here touches the ledger's file.
-//! Time and randomness are arguments. The SQL is what SQLite and PostgreSQL have in common.
+//! An operation is a function on a [`Writing`], one transaction that ends by incrementing the version: it writes the
+//! rows, a mark in the change log and a row of the audit, or nothing at all. [`Store`] runs operations on one thread
+//! and reads on another, so that neither waits for the other, and nothing here touches the ledger's file. Time and
+//! randomness are arguments. The SQL is what SQLite and PostgreSQL have in common.
 //!
-//! What a row means for requests is not decided here: that is the configuration's compiler.
+//! What a row means for requests is decided by the configuration's compiler.
 
 pub mod accounts;
 pub mod act;

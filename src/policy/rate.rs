@@ -20,7 +20,7 @@ use governor::{Quota, RateLimiter};
 use crate::policy::now::Now;
 use crate::policy::problem::{Hint, Problem, Row};
 
-/// What an account may use: so many requests in a period, and so many at once.
+/// An allowance: a number of requests in a period, and how many of them at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Allowance {
     pub limit: NonZeroU32,
@@ -29,31 +29,31 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// How long a burst that is used up needs to be whole again; `None` if no clock can count it.
+    /// How long a used up burst takes to refill; `None` if it is too long for the clock.
     pub fn time_to_refill(&self) -> Option<Duration> {
         (self.period / self.limit.get()).checked_mul(self.burst.get())
     }
 }
 
-/// An allowance, ready to be counted with. It has no state of its own, so that accounts can share it.
+/// A prepared allowance. It has no state, so that accounts can share it.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
     allowance: Allowance,
     quota: Quota,
 }
 
-/// The theoretical arrival time of the next request, in nanoseconds of `Now::monotonic`: all that
-/// is kept of what was counted.
+/// The theoretical arrival time of the next request, in nanoseconds of `Now::monotonic`: this is
+/// the only state of a rate.
 #[derive(Debug, Default)]
 pub struct Tat(AtomicU64);
 
 impl Tat {
-    /// When the whole burst is there again, by `Now::monotonic`.
+    /// When the whole burst is available again, by `Now::monotonic`.
     pub fn full_at(&self) -> Duration {
         Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
 
-    /// Counts at least so much as leaves the burst whole at a time, by `Now::monotonic`.
+    /// Counts at least as much that the burst is full only at a time, by `Now::monotonic`.
     pub fn raise(&self, full_at: Duration) {
         self.0.fetch_max(u64::try_from(full_at.as_nanos()).unwrap_or(u64::MAX), Ordering::AcqRel);
     }
@@ -62,22 +62,22 @@ impl Tat {
 /// The rate of one account, shared by all its tokens (contract, section 7).
 #[derive(Debug)]
 pub enum Rate {
-    /// Nothing is counted and no rate headers are sent.
+    /// There is no limit and there are no rate headers.
     Unlimited,
     /// Accounts with the same allowance share its window.
     Limited(Arc<Window>, Tat),
 }
 
-/// What the rate headers say after a decision.
+/// The values of the rate headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateState {
     pub allowance: Allowance,
-    /// Requests that would pass at this moment.
+    /// Requests that would be accepted at this moment.
     pub remaining: u32,
-    /// Seconds until the whole burst is there again, rounded up.
+    /// Seconds until the whole burst is available again, rounded up.
     pub reset_after_seconds: u64,
-    /// The same as a time: seconds since 1970-01-01 UTC, rounded up by the clock, so that whoever
-    /// waits until then is let through (contract, section 7).
+    /// The same as a time: seconds since 1970-01-01 UTC, rounded up by the clock, so that a request
+    /// at that time is accepted (contract, section 7).
     pub reset_unix_seconds: u64,
 }
 
@@ -108,7 +108,7 @@ impl Window {
         self.allowance
     }
 
-    /// How long one request of the burst needs to be there again.
+    /// How long one request of the burst takes to refill.
     pub fn interval(&self) -> Duration {
         self.quota.replenish_interval()
     }
@@ -143,15 +143,15 @@ impl Window {
         }
     }
 
-    /// How much of the window is left at this moment.
+    /// The state of the window at this moment.
     pub fn state(&self, arrival: &Tat, now: Now) -> RateState {
         let Window { allowance, quota } = *self;
-        // Looking asks for one more request without counting it: what would remain after it,
-        // and the request itself, remain now.
+        // Decides about one more request without counting it: what would remain after it, and the
+        // request itself, remain now.
         let remaining =
             decide(quota, State { arrival, counts: false }, now).map_or(0, |after_it| after_it.saturating_add(1));
         let until_full = arrival.full_at().saturating_sub(now.monotonic);
-        // A window that is whole already is so at this very second.
+        // A window that is full already is full in this second.
         let of_this_second = if until_full.is_zero() { 0 } else { now.unix_nanos };
         let by_the_clock = until_full.saturating_add(Duration::from_nanos(u64::from(of_this_second)));
         RateState {
@@ -164,7 +164,7 @@ impl Window {
 }
 
 impl Rate {
-    /// A rate of its own in a window that others have as well.
+    /// A rate with its own state in a shared window.
     pub fn within(window: Arc<Window>) -> Rate {
         Rate::Limited(window, Tat::default())
     }
@@ -208,7 +208,7 @@ fn decide(quota: Quota, state: State<'_>, now: Now) -> Result<u32, Duration> {
     }
 }
 
-/// A clock that stands where the caller put it; a new one stands at the start of the process.
+/// A clock that shows the time that the caller has set; a new one shows the start of the process.
 #[derive(Clone, Default)]
 struct GivenTime(Cell<Nanos>);
 

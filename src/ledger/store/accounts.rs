@@ -12,36 +12,36 @@ use super::terms;
 use super::writing::{Writing, expect};
 use crate::policy::credits::balance::MAX_CREDITS;
 
-/// Rows that one page of a list has at the most.
+/// The most rows of one page of a list.
 pub const MAX_PAGE_ROWS: u32 = 1000;
 
-/// What a new account is given.
+/// The values of a new account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountDraft {
-    /// How logs, the ledger and people call it; it never changes.
+    /// Its name in logs and in the ledger; it never changes.
     pub name: String,
-    /// What it is called in lists.
+    /// Its display name in lists.
     #[serde(default)]
     pub display: String,
     /// What it may use.
     pub terms: AccountTerms,
-    /// What it has of each product with prices.
+    /// Its credits for each product with prices.
     #[serde(default)]
     pub products: Vec<AccountProduct>,
 }
 
-/// What of an account is to be changed: what is not there stays.
+/// Changes of an account; what is missing is not changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccountPatch {
-    /// What it is called in lists.
+    /// Its display name in lists.
     pub display: Option<String>,
-    /// Active or suspended; closing is an operation of its own.
+    /// Active or suspended; closing is a separate operation.
     pub state: Option<AccountState>,
     /// What it may use.
     pub terms: Option<AccountTerms>,
-    /// What it has of each product with prices: all of them.
+    /// Its credits for each product with prices: all of them.
     pub products: Option<Vec<AccountProduct>>,
 }
 
@@ -50,7 +50,7 @@ pub struct AccountPatch {
 pub struct AccountPage {
     /// Only those whose name comes after this one: the last of the page before.
     pub after: Option<String>,
-    /// How many, at most [`MAX_PAGE_ROWS`].
+    /// The number of rows, at most [`MAX_PAGE_ROWS`].
     pub rows: u32,
     /// Only those whose name begins with this.
     pub prefix: Option<String>,
@@ -59,12 +59,12 @@ pub struct AccountPage {
 }
 
 const NAME_TAKEN: StoreError =
-    StoreError::Taken { field: "name", why: "is the name of an account that is there already; choose another" };
+    StoreError::Taken { field: "name", why: "is the name of an existing account; choose another" };
 
 /// Makes an account.
 ///
 /// # Errors
-/// A value that does not fit, or a name that is taken.
+/// An invalid value, or a name that is taken.
 pub fn create(writing: &mut Writing<'_>, draft: &AccountDraft) -> Result<StoredAccount, StoreError> {
     fields::name("name", &draft.name)?;
     fields::text("display", &draft.display)?;
@@ -107,7 +107,7 @@ pub fn create(writing: &mut Writing<'_>, draft: &AccountDraft) -> Result<StoredA
 /// Changes an account that is at an expected version, or at any.
 ///
 /// # Errors
-/// A value that does not fit, an account that is not there, has changed, or is closed.
+/// An invalid value, an account that does not exist, has changed, or is closed.
 pub fn update(
     writing: &mut Writing<'_>,
     id: &str,
@@ -117,7 +117,7 @@ pub fn update(
     let before = get(writing.database(), id)?;
     expect("account", expected, before.row_version, &before)?;
     if before.state == AccountState::Closed {
-        return Err(StoreError::State { why: "the account is closed, which is for good; make a new one" });
+        return Err(StoreError::State { why: "the account is closed permanently; make a new one" });
     }
     let mut after = before.clone();
     if let Some(display) = &patch.display {
@@ -144,10 +144,10 @@ pub fn update(
     write(writing, "account.update", &before, after)
 }
 
-/// Closes an account for good: its tokens are revoked, its name stays taken.
+/// Closes an account permanently: its tokens are revoked, and its name cannot be used again.
 ///
 /// # Errors
-/// An account that is not there, has changed, or is closed.
+/// An account that does not exist, has changed, or is closed.
 pub fn close(writing: &mut Writing<'_>, id: &str, expected: Option<i64>) -> Result<StoredAccount, StoreError> {
     let before = get(writing.database(), id)?;
     expect("account", expected, before.row_version, &before)?;
@@ -204,7 +204,7 @@ fn write(
 /// An account by its id.
 ///
 /// # Errors
-/// That it is not there, or those of the database.
+/// That it does not exist, or errors of the database.
 pub fn get(connection: &Connection, id: &str) -> Result<StoredAccount, StoreError> {
     let query = format!("SELECT {COLUMNS} FROM account WHERE id = ?1");
     let found = connection.prepare_cached(&query)?.query_row([id], row_of).optional()?;
@@ -214,7 +214,7 @@ pub fn get(connection: &Connection, id: &str) -> Result<StoredAccount, StoreErro
 /// An account by its name.
 ///
 /// # Errors
-/// That it is not there, or those of the database.
+/// That it does not exist, or errors of the database.
 pub fn get_named(connection: &Connection, name: &str) -> Result<StoredAccount, StoreError> {
     let id = id_of(connection, name)?.ok_or(StoreError::NotFound { what: "account" })?;
     get(connection, &id)
@@ -223,30 +223,30 @@ pub fn get_named(connection: &Connection, name: &str) -> Result<StoredAccount, S
 /// The id of the account with a name.
 ///
 /// # Errors
-/// Those of the database.
+/// Errors of the database.
 pub fn id_of(connection: &Connection, name: &str) -> Result<Option<String>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT id FROM account WHERE name = ?1")?;
     Ok(statement.query_row([name], |row| row.get(0)).optional()?)
 }
 
-/// How many accounts there are that are not closed.
+/// The number of accounts that are not closed.
 ///
 /// # Errors
-/// Those of the database.
+/// Errors of the database.
 pub fn count(connection: &Connection) -> Result<i64, StoreError> {
     let mut statement = connection.prepare_cached("SELECT COUNT(*) FROM account WHERE state <> 'closed'")?;
     Ok(statement.query_row([], |row| row.get(0))?)
 }
 
-/// Accounts in the order of their names. A damaged one is an error of its own.
+/// Accounts in the order of their names. Each damaged one is a separate error.
 ///
 /// # Errors
-/// Those of the database.
+/// Errors of the database.
 pub fn list(connection: &Connection, page: &AccountPage) -> Result<Vec<StoredAccount>, StoreError> {
     let mut query = format!("SELECT {COLUMNS} FROM account WHERE name > ?1");
     let after = page.after.clone().unwrap_or_default();
     let rows = page.rows.clamp(1, MAX_PAGE_ROWS);
-    // No character comes after this one, so that whatever begins with the prefix comes before.
+    // The highest character, so that everything that begins with the prefix sorts before it.
     let end = page.prefix.as_ref().map(|prefix| format!("{prefix}\u{10ffff}"));
     let state = page.state.map(AccountState::word);
     let mut values: Vec<&dyn ToSql> = vec![&after];
@@ -278,7 +278,7 @@ pub(super) const COLUMNS: &str = "id, name, display, state, plan, concurrency, r
 pub(super) fn row_of(row: &Row<'_>) -> rusqlite::Result<Result<StoredAccount, StoreError>> {
     let id: String = row.get(0)?;
     let Some(state) = AccountState::from_word(row.get_ref(3)?.as_str()?) else {
-        return Ok(Err(StoreError::corrupted("account", &id, "its state is none")));
+        return Ok(Err(StoreError::corrupted("account", &id, "its state is unknown")));
     };
     let terms = match row.get::<_, Option<String>>(4)? {
         Some(plan) => AccountTerms::Plan(plan),
@@ -341,7 +341,7 @@ fn checked_products(products: &[AccountProduct]) -> Result<Vec<AccountProduct>, 
             return Err(StoreError::invalid(format!("{field}.funds.credits.first_grant"), why));
         }
         if products.iter().take(number).any(|before| before.product == *product) {
-            return Err(StoreError::invalid(field, "is there already; write each product once"));
+            return Err(StoreError::invalid(field, "is listed already; write each product once"));
         }
     }
     if products.len() > fields::MAX_PRODUCTS {

@@ -1,8 +1,8 @@
-//! Who does something, by which way, when, and whether it may have been done already.
+//! The circumstances of an operation: who, through which interface, when, and its idempotency key.
 
 use super::error::StoreError;
 
-/// The way by which an operation came.
+/// The interface through which an operation was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Via {
     /// The management API.
@@ -30,7 +30,7 @@ impl Via {
 /// The circumstances of an operation, for the audit.
 #[derive(Clone, Debug)]
 pub struct Act {
-    /// Who: `key:ID`, `user:ID`, or the name of whoever has the machine.
+    /// Who: `key:ID`, `user:ID`, or the name of the user on this machine.
     pub actor: String,
     pub via: Via,
     /// Where from: an address, or nothing.
@@ -40,25 +40,25 @@ pub struct Act {
     pub idempotency: Option<Idempotency>,
 }
 
-/// What makes an operation that is sent again the same one (`draft-ietf-httpapi-idempotency-key-header`).
+/// The idempotency key of an operation (`draft-ietf-httpapi-idempotency-key-header`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idempotency {
-    /// Whose keys they are: those of others mean nothing.
+    /// The owner of the key; keys of different owners are independent.
     pub scope: String,
     /// The key.
     pub key: String,
-    /// SHA-256 of what was asked.
+    /// The SHA-256 digest of the request.
     pub request: [u8; 32],
 }
 
-/// Bytes that a key may have.
+/// The most bytes of a key.
 pub const MAX_KEY_BYTES: usize = 255;
 
 impl Idempotency {
-    /// Whether the key is one.
+    /// Checks the key.
     ///
     /// # Errors
-    /// How to write one.
+    /// How to write a key.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         let fits =
             (1..=MAX_KEY_BYTES).contains(&self.key.len()) && self.key.bytes().all(|byte| byte.is_ascii_graphic());

@@ -1,6 +1,5 @@
-//! The audit: who has done what, by which way, and what it was before and after. Rows are added and nothing else;
-//! each row's digest covers the row and the digest before it, so that a row that was changed, removed or put in
-//! between is found.
+//! The audit: who did what, through which interface, and the state before and after. It is append-only; each row's
+//! digest covers the row and the previous digest, so that changed, removed and inserted rows are detected.
 
 use rusqlite::{Connection, Row, params};
 use schemars::JsonSchema;
@@ -10,10 +9,10 @@ use sha2::{Digest as _, Sha256};
 use super::act::Act;
 use super::error::StoreError;
 
-/// Rows that one page has at the most.
+/// The most rows of one page.
 pub const MAX_PAGE_ROWS: u32 = 1000;
 
-/// What was done to something in a transaction.
+/// One change in a transaction.
 #[derive(Debug)]
 pub(super) struct AuditDraft {
     pub account_id: Option<String>,
@@ -30,12 +29,12 @@ pub struct AuditRow {
     pub id: i64,
     /// Milliseconds since 1970, UTC.
     pub at: i64,
-    /// The store's version that the transaction has made.
+    /// The store's version after the transaction.
     pub version: i64,
-    /// The account that it was done to, by its id.
+    /// The id of the changed account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
-    /// Who has done it.
+    /// Who did it.
     pub actor: String,
     /// api, cli, portal or gateway.
     pub via: String,
@@ -43,12 +42,12 @@ pub struct AuditRow {
     pub address: String,
     /// What was done.
     pub action: String,
-    /// To what, in words or by its id.
+    /// What was changed, as text or as an id.
     pub subject: String,
-    /// What it was before, as JSON.
+    /// The state before, as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
-    /// What it was after, as JSON.
+    /// The state after, as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
@@ -83,7 +82,7 @@ fn digest(previous: &[u8; 32], row: &AuditRow) -> [u8; 32] {
     digest.finalize().into()
 }
 
-/// The newest row: its id and its digest; those of no row in a new store.
+/// The id and digest of the newest row; initial values in a new store.
 fn head(connection: &Connection) -> Result<(i64, [u8; 32]), StoreError> {
     let mut statement = connection.prepare_cached("SELECT id, digest FROM audit_head")?;
     let mut rows = statement.query([])?;
@@ -93,7 +92,7 @@ fn head(connection: &Connection) -> Result<(i64, [u8; 32]), StoreError> {
     }
 }
 
-/// Adds rows behind the newest one.
+/// Appends rows.
 pub(super) fn append(
     connection: &Connection,
     act: &Act,
@@ -168,18 +167,18 @@ fn read(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
 /// Which rows of the audit.
 #[derive(Clone, Debug, Default)]
 pub struct AuditPage {
-    /// Of one account, by its id.
+    /// Only those of one account, by its id.
     pub account_id: Option<String>,
     /// Only rows older than this one: the last of the page before.
     pub before: Option<i64>,
-    /// How many, at most [`MAX_PAGE_ROWS`].
+    /// The number of rows, at most [`MAX_PAGE_ROWS`].
     pub rows: u32,
 }
 
 /// Rows of the audit, the newest first.
 ///
 /// # Errors
-/// Those of the database.
+/// Errors of the database.
 pub fn page(connection: &Connection, page: &AuditPage) -> Result<Vec<AuditRow>, StoreError> {
     let rows = page.rows.clamp(1, MAX_PAGE_ROWS);
     let before = page.before.unwrap_or(i64::MAX);
@@ -201,7 +200,7 @@ pub fn page(connection: &Connection, page: &AuditPage) -> Result<Vec<AuditRow>, 
     Ok(found)
 }
 
-/// What the chain of the audit says.
+/// The result of verifying the chain of the audit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Chain {
@@ -217,10 +216,10 @@ pub enum Chain {
     },
 }
 
-/// Reads the whole audit and follows its chain.
+/// Reads the whole audit and verifies its chain.
 ///
 /// # Errors
-/// Those of the database.
+/// Errors of the database.
 pub fn check(connection: &Connection) -> Result<Chain, StoreError> {
     let query = format!("SELECT {COLUMNS} FROM audit ORDER BY id");
     let mut statement = connection.prepare(&query)?;

@@ -1,11 +1,11 @@
-//! The clock of the store and its change log: what has changed since a version, and whether that version is still
-//! part of this store's history.
+//! The version of the store and its change log: what has changed since a version, and whether that version is part of
+//! this store's history.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::StoreError;
 
-/// How long marks are kept. Whoever has not looked for longer reads everything anew.
+/// How long marks are kept. A reader that is further behind has to read everything again.
 pub const CHANGES_KEPT_MS: i64 = 7 * 86_400 * 1000;
 
 /// What a mark is about.
@@ -17,7 +17,7 @@ pub enum ChangeKind {
     Plan,
     /// A management key, by its id.
     Key,
-    /// Nothing that others keep in memory.
+    /// Nothing that is kept in memory.
     Nothing,
 }
 
@@ -37,21 +37,21 @@ impl ChangeKind {
             "account" => ChangeKind::Account,
             "plan" => ChangeKind::Plan,
             "key" => ChangeKind::Key,
-            // A newer program's is nothing that this one keeps in memory.
+            // An entry of a newer program is about nothing that this one keeps in memory.
             _ => ChangeKind::Nothing,
         }
     }
 }
 
-/// A point in the store's history: versions count up, and the nonce tells two histories apart that have the same
-/// version, since one of them was restored from a copy.
+/// A point in the store's history: versions count up, and the nonce distinguishes two histories with the same version,
+/// if one of them was restored from a copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
     pub version: i64,
     pub nonce: i64,
 }
 
-/// What has happened since a moment.
+/// The changes since a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Since {
     /// These have changed up to now, each once.
@@ -63,7 +63,7 @@ pub enum Since {
 /// The newest moment.
 ///
 /// # Errors
-/// Those of the database.
+/// Errors of the database.
 pub fn moment(connection: &Connection) -> Result<Moment, StoreError> {
     let mut statement = connection.prepare_cached("SELECT version, nonce FROM store_clock")?;
     Ok(statement.query_row([], |row| Ok(Moment { version: row.get(0)?, nonce: row.get(1)? }))?)
@@ -72,7 +72,7 @@ pub fn moment(connection: &Connection) -> Result<Moment, StoreError> {
 /// What has changed since a moment. The connection must be in a transaction if it is to be read with the rows.
 ///
 /// # Errors
-/// Those of the database.
+/// Errors of the database.
 pub fn since(connection: &Connection, known: Moment) -> Result<Since, StoreError> {
     let now = moment(connection)?;
     if now == known {

@@ -1,27 +1,27 @@
-//! Why an operation on the store has not been done, as a value that callers can act on, and in words.
+//! Why an operation on the store failed, as a value that callers can handle, and as a message.
 //!
-//! Words say what to do. They never repeat a value: it may be a secret that was written into the wrong field.
+//! Messages say what to do. They never repeat a value, which may be a secret that was written into the wrong field.
 
 use std::fmt;
 
 use rusqlite::ErrorCode;
 use serde_json::Value;
 
-/// Why an operation has not been done. Nothing of it has.
+/// Why an operation failed. Nothing was changed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StoreError {
-    /// There is no such thing.
+    /// It does not exist.
     NotFound {
         /// What was looked for: account, token, plan, key.
         what: &'static str,
     },
     /// It has changed since it was read: its version now, and its state now.
     Conflict { what: &'static str, row_version: i64, newer: Box<Value> },
-    /// Somebody else has the name or the digest.
+    /// The name or the digest is used already.
     Taken { field: &'static str, why: &'static str },
-    /// There are as many as there may be.
+    /// The limit is reached.
     Limit { what: &'static str, most: usize },
-    /// A value that does not fit: which field, and how to mend it.
+    /// An invalid value: which field, and how to fix it.
     Invalid { field: String, why: String },
     /// Its state does not allow that.
     State { why: &'static str },
@@ -31,22 +31,22 @@ pub enum StoreError {
     Unavailable { why: &'static str, code: Option<i32> },
     /// The file cannot be used as it is.
     Unusable { why: String },
-    /// A row that cannot be what an operation has written.
+    /// A row that no operation can have written.
     Corrupted { table: &'static str, id: String, why: String },
 }
 
 impl StoreError {
-    /// A value that does not fit.
+    /// An invalid value.
     pub fn invalid(field: impl Into<String>, why: impl Into<String>) -> StoreError {
         StoreError::Invalid { field: field.into(), why: why.into() }
     }
 
-    /// A row that cannot be what an operation has written.
+    /// A row that no operation can have written.
     pub(super) fn corrupted(table: &'static str, id: &str, why: impl Into<String>) -> StoreError {
         StoreError::Corrupted { table, id: id.to_owned(), why: why.into() }
     }
 
-    /// Whether asking again later can help.
+    /// Whether a later retry can help.
     pub const fn is_passing(&self) -> bool {
         matches!(self, StoreError::Unavailable { .. })
     }
@@ -82,23 +82,21 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> StoreError {
         let Some(found) = error.sqlite_error() else {
             return StoreError::Unusable {
-                why: "the store has a row of another form than it was made with; put a sound copy back".to_owned(),
+                why: "the store has a row of an unexpected form; restore an intact copy".to_owned(),
             };
         };
         let why = match found.code {
-            ErrorCode::DiskFull => "the store cannot be written, because the disk is full; make room on it",
-            ErrorCode::ReadOnly => "the store cannot be written; give this user the right to write its file",
+            ErrorCode::DiskFull => "the store cannot be written, because the disk is full; free some space",
+            ErrorCode::ReadOnly => "the store cannot be written; allow this user to write its file",
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
                 "another program has locked the store; try again, or let it finish"
             }
-            ErrorCode::DatabaseCorrupt => "the store's file is damaged; put a sound copy of it back",
-            ErrorCode::NotADatabase => "the file is no store; name another file, or put the store back",
-            ErrorCode::CannotOpen => {
-                "the store's file cannot be opened; check that its directory is there and its rights"
-            }
-            ErrorCode::PermissionDenied => "this user may not open the store's file; mend its rights",
-            ErrorCode::SystemIoFailure => "the disk does not read or write; look at its health",
-            ErrorCode::OutOfMemory => "there is no memory left for the store; free some",
+            ErrorCode::DatabaseCorrupt => "the store's file is damaged; restore an intact copy of it",
+            ErrorCode::NotADatabase => "the file is not a store; name another file, or put the store back",
+            ErrorCode::CannotOpen => "the store's file cannot be opened; check its directory and its permissions",
+            ErrorCode::PermissionDenied => "this user may not open the store's file; fix its permissions",
+            ErrorCode::SystemIoFailure => "the disk cannot read or write; check its health",
+            ErrorCode::OutOfMemory => "there is not enough memory for the store; free some",
             ErrorCode::ConstraintViolation => "a row breaks a rule of the store",
             _ => "the store has failed; look at its file with the sqlite3 program",
         };

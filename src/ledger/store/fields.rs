@@ -1,4 +1,4 @@
-//! What values of operations must be like: names, texts, lists in their canonical form. The parsers are those of the
+//! Checks of the values of operations: names, texts, lists in their canonical form. The parsers are those of the
 //! gateway's configuration.
 
 use super::error::StoreError;
@@ -6,16 +6,16 @@ use super::records::{ListEntry, ListKind};
 use crate::policy::check::domain::{Domains, Pattern};
 use crate::policy::check::network::parse_network;
 
-/// Characters of a name.
+/// The most characters of a name.
 pub const MAX_NAME: usize = 255;
 
-/// Characters of a text for people: a note, what an account is called in lists.
+/// The most characters of a text for people: a note, the display name of an account.
 pub const MAX_TEXT: usize = 500;
 
-/// Entries of one list of a token.
+/// The most entries of one list of a token.
 pub const MAX_ENTRIES: usize = 10_000;
 
-/// Products of an account or a token: as many as a configuration can have.
+/// The most products of an account or a token: as many as a configuration can have.
 pub const MAX_PRODUCTS: usize = crate::policy::account::MAX_PRODUCTS;
 
 /// A name of an account, a token, a plan or a key.

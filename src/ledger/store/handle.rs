@@ -1,5 +1,5 @@
-//! The store of a process: a thread that writes and a thread that reads, each with a connection of its own, so that
-//! neither waits for the other; and what wakes whoever follows its changes.
+//! The store of a process: a writing thread and a reading thread, each with its own connection, so that neither waits
+//! for the other; and notifications of changes.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -21,7 +21,7 @@ use super::open::open;
 use super::randomness::Randomness;
 use super::writing::{self, Outcome, Writing};
 
-/// Looks at the accounts of a transaction before it is committed: whether they can come into force.
+/// Checks the accounts of a transaction before it is committed: whether they can come into force.
 pub type AccountCheck = dyn Fn(&Connection, &[String]) -> Result<(), StoreError> + Send + Sync;
 
 type Job = Box<dyn FnOnce(&mut Worker) + Send>;
@@ -35,14 +35,14 @@ pub struct Store {
     shared: Arc<Shared>,
 }
 
-/// What the threads and everybody else know.
+/// The shared state.
 struct Shared {
-    /// Asked before each commit, once somebody can say.
+    /// Called before each commit, once it is set.
     check: ArcSwapOption<Box<AccountCheck>>,
     /// Commits of this process.
     commits: Mutex<u64>,
     committed: Condvar,
-    /// The version that requests are judged by.
+    /// The version with which requests are judged.
     in_force: watch::Sender<i64>,
 }
 
@@ -56,7 +56,7 @@ impl std::fmt::Debug for Shared {
 struct Worker {
     path: PathBuf,
     connection: Connection,
-    /// The file that it leads to.
+    /// The file it is connected to.
     file: (u64, u64),
     random: Option<Box<dyn Randomness>>,
     shared: Arc<Shared>,
@@ -65,7 +65,7 @@ struct Worker {
 const ENDED: StoreError = StoreError::Unavailable { why: "the process is about to end; ask again", code: None };
 
 impl Store {
-    /// Opens the store, and makes it where there is none.
+    /// Opens the store, and creates it if it does not exist.
     ///
     /// # Errors
     /// That the file is something else, of a newer version, or cannot be opened.
@@ -81,17 +81,17 @@ impl Store {
         Ok(Store { path: path.to_owned(), writer, reader, shared })
     }
 
-    /// Where its file is.
+    /// The path of its file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Has every transaction looked at before it is committed.
+    /// Sets a check of every transaction before it is committed.
     pub fn set_check(&self, check: Box<AccountCheck>) {
         self.shared.check.store(Some(Arc::new(check)));
     }
 
-    /// Runs an operation in a transaction of its own; it is on the disk when this resolves.
+    /// Runs an operation in a separate transaction; it is on the disk when this resolves.
     ///
     /// # Errors
     /// Those of the operation and of the store; nothing is done then.
@@ -102,14 +102,14 @@ impl Store {
     ) -> Result<Outcome<T>, StoreError> {
         let (answer, outcome) = oneshot::channel();
         let job: Job = Box::new(move |worker| {
-            // Nobody may want to know any more.
+            // Fails if nobody waits for the answer any more.
             let _ = answer.send(worker.write(act, operation));
         });
         self.writer.send(job).map_err(|_| ENDED)?;
         outcome.await.map_err(|_| ENDED)?
     }
 
-    /// Reads, all from one moment.
+    /// Reads from one consistent snapshot.
     ///
     /// # Errors
     /// Those of the operation and of the store.
@@ -125,7 +125,7 @@ impl Store {
         outcome.await.map_err(|_| ENDED)?
     }
 
-    /// Writes without a step of the clock: upkeep, and what no policy is made of, such as usage.
+    /// Writes without a new version: upkeep, and data that is not part of the policy, such as usage.
     ///
     /// # Errors
     /// Those of the operation and of the store.
@@ -141,30 +141,30 @@ impl Store {
         outcome.await.map_err(|_| ENDED)?
     }
 
-    /// Waits on this thread until this process has committed more than `seen` times, or a time has passed, after
-    /// which others may have; how often it has now.
+    /// Blocks until this process has committed more than `seen` times, or a time has passed, after which other
+    /// processes may have; returns the number of commits.
     pub fn wait_for_commit(&self, seen: u64, patience: Duration) -> u64 {
         let commits = self.shared.commits.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.shared.committed.wait_timeout_while(commits, patience, |commits| *commits <= seen);
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Wakes whoever waits for a commit.
+    /// Wakes those who wait for a commit.
     pub fn wake(&self) {
         self.shared.wake();
     }
 
-    /// Tells that requests are judged by a version from now on.
+    /// Sets the version with which requests are judged from now on.
     pub fn came_into_force(&self, version: i64) {
         self.shared.in_force.send_replace(version);
     }
 
-    /// The version that requests are judged by.
+    /// The version with which requests are judged.
     pub fn version_in_force(&self) -> i64 {
         *self.shared.in_force.borrow()
     }
 
-    /// Resolves when requests are judged by a version or a later one; whether that was within a time.
+    /// Resolves when requests are judged with a version or a later one; returns false if a time has passed before.
     pub async fn in_force(&self, version: i64, patience: Duration) -> bool {
         let mut known = self.shared.in_force.subscribe();
         let reached = known.wait_for(|known| *known >= version);
@@ -192,7 +192,7 @@ impl Worker {
         let (jobs, received): (_, Receiver<Job>) = channel();
         std::thread::spawn(move || {
             for job in received {
-                // One that panics has rolled back, and its caller learns it from the answer that is dropped.
+                // An operation that panics is rolled back, and dropping the answer informs its caller.
                 if catch_unwind(AssertUnwindSafe(|| job(&mut worker))).is_err() {
                     log::error!(target: "tollgate::store", "an operation on the store has failed and changed nothing");
                 }
@@ -201,7 +201,7 @@ impl Worker {
         Ok(jobs)
     }
 
-    /// The connection, to the file that stands there now: one that was put in its place is a file of its own.
+    /// The connection to the file that is there now; it is opened again if the file was replaced.
     fn fresh(&mut self) -> Result<&mut Connection, StoreError> {
         let file = inode(&self.path);
         if file != self.file {
@@ -237,7 +237,7 @@ impl Worker {
     }
 }
 
-/// Which file a path leads to; nothing's where there is none.
+/// The identity of the file at a path; a default if there is none.
 fn inode(path: &Path) -> (u64, u64) {
     fs::metadata(path).map_or((0, 0), |found| (found.dev(), found.ino()))
 }

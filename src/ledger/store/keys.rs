@@ -1,5 +1,5 @@
-//! Operations on management keys, by which programs use the management API. They are never tokens of lookups, and
-//! shown once like those.
+//! Operations on management keys, with which programs use the management API. They are not tokens for lookups, and are
+//! shown only once, like tokens.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use schemars::JsonSchema;
@@ -13,28 +13,28 @@ use super::tokens::{self, open_account};
 use super::writing::{Writing, expect};
 use crate::policy::account::Digest;
 
-/// What management keys begin with.
+/// The prefix of management keys.
 pub const PREFIX: &str = "tgm_";
 
-/// Keys of one account, or of operators, that are not revoked.
+/// The most keys of one account, or of operators, that are not revoked.
 pub const MAX_KEYS: usize = 1000;
 
-/// Characters of a scope, and scopes of a key.
+/// The most characters of a scope, and the most scopes of a key.
 const MAX_SCOPE: usize = 64;
 const MAX_SCOPES: usize = 32;
 
-/// What a new key is given.
+/// The values of a new key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyDraft {
-    /// How people call it.
+    /// Its display name.
     pub name: String,
-    /// The account that it is for; none for operators.
+    /// Its account; none for operators.
     #[serde(default)]
     pub account_id: Option<String>,
-    /// What its holder is.
+    /// The role of its holder.
     pub role: Role,
-    /// What it may be used for: words that the API knows, in small letters.
+    /// What it may be used for: words that the API defines, in lower case.
     pub scopes: Vec<String>,
     /// When it ends, in milliseconds since 1970, UTC.
     #[serde(default)]
@@ -44,11 +44,11 @@ pub struct KeyDraft {
 /// Makes a key.
 ///
 /// # Errors
-/// A value that does not fit, an account that is not there or closed, or too many keys.
+/// An invalid value, an account that does not exist or is closed, or too many keys.
 pub fn create(writing: &mut Writing<'_>, draft: &KeyDraft) -> Result<NewKey, StoreError> {
     fields::name("name", &draft.name)?;
     if draft.role.is_of_account() != draft.account_id.is_some() {
-        let why = "is a role of the other kind; owner, member and viewer are for an account, the others for none";
+        let why = "is a role of the wrong kind; owner, member and viewer are for accounts, the others for operators";
         return Err(StoreError::invalid("role", why));
     }
     if let Some(account) = &draft.account_id {
@@ -99,10 +99,10 @@ pub fn create(writing: &mut Writing<'_>, draft: &KeyDraft) -> Result<NewKey, Sto
     Ok(NewKey { secret: Some(secret.text), key })
 }
 
-/// Revokes a key for good.
+/// Revokes a key permanently.
 ///
 /// # Errors
-/// A key that is not there or has changed.
+/// A key that does not exist or has changed.
 pub fn revoke(writing: &mut Writing<'_>, id: &str, expected: Option<i64>) -> Result<KeyInfo, StoreError> {
     let before = get(writing.database(), id)?;
     expect("key", expected, before.row_version, &before)?;
@@ -121,17 +121,17 @@ pub fn revoke(writing: &mut Writing<'_>, id: &str, expected: Option<i64>) -> Res
 /// A key by its id.
 ///
 /// # Errors
-/// That it is not there, or those of the database.
+/// That it does not exist, or errors of the database.
 pub fn get(connection: &Connection, id: &str) -> Result<KeyInfo, StoreError> {
     let query = format!("SELECT {COLUMNS} FROM management_key WHERE id = ?1");
     let found = connection.prepare_cached(&query)?.query_row([id], row_of).optional()?;
     found.ok_or(StoreError::NotFound { what: "key" })?
 }
 
-/// The key that somebody shows, if it may be used at a time in milliseconds since 1970.
+/// The presented key, if it is valid at a time in milliseconds since 1970.
 ///
 /// # Errors
-/// Those of the database.
+/// Errors of the database.
 pub fn find(connection: &Connection, digest: &Digest, now_ms: i64) -> Result<Option<KeyInfo>, StoreError> {
     let query = format!("SELECT {COLUMNS} FROM management_key WHERE digest = ?1");
     let found = connection.prepare_cached(&query)?.query_row([digest.bytes().as_slice()], row_of).optional()?;
@@ -142,7 +142,7 @@ pub fn find(connection: &Connection, digest: &Digest, now_ms: i64) -> Result<Opt
 /// The keys of an account, or of operators, in the order in which they were made.
 ///
 /// # Errors
-/// Those of the database.
+/// Errors of the database.
 pub fn list(connection: &Connection, account_id: Option<&str>) -> Result<Vec<KeyInfo>, StoreError> {
     let query = match account_id {
         Some(_) => format!("SELECT {COLUMNS} FROM management_key WHERE account_id = ?1 ORDER BY id"),
@@ -164,11 +164,11 @@ fn checked_scopes(scopes: &[String]) -> Result<Vec<String>, StoreError> {
     };
     for (number, scope) in scopes.iter().enumerate() {
         if !is_word(scope) {
-            return Err(StoreError::invalid(format!("scopes[{number}]"), "is no scope; write a word in small letters"));
+            return Err(StoreError::invalid(format!("scopes[{number}]"), "is not a scope; write a word in lower case"));
         }
     }
     if sorted.is_empty() {
-        return Err(StoreError::invalid("scopes", "is empty, so that the key could do nothing; write scopes"));
+        return Err(StoreError::invalid("scopes", "is empty, so the key could do nothing; write scopes"));
     }
     if sorted.len() > MAX_SCOPES {
         return Err(StoreError::Limit { what: "scopes of a key", most: MAX_SCOPES });

@@ -11,7 +11,7 @@ use super::writing::{Writing, expect};
 /// A list of a token.
 ///
 /// # Errors
-/// That there is no such token, or those of the database.
+/// That the token does not exist, or errors of the database.
 pub fn get(connection: &Connection, account_id: &str, token_id: &str, kind: ListKind) -> Result<TokenList, StoreError> {
     let token = tokens::get(connection, account_id, token_id)?;
     of(connection, &token, kind)
@@ -27,12 +27,11 @@ fn of(connection: &Connection, token: &TokenInfo, kind: ListKind) -> Result<Toke
     Ok(TokenList { mode: tokens::mode(token, kind), entries: entries.collect::<Result<_, _>>()?, absent })
 }
 
-/// Puts a list in the place of the one that is there. Its entries are stored in their canonical form, as
-/// [`preview`] shows it.
+/// Replaces a list. Its entries are stored in their canonical form, as [`preview`] shows it.
 ///
 /// # Errors
-/// An entry that does not fit, with its number and how to mend it; an empty list that is enforced, which would let
-/// nobody pass; a token that is not there, has changed, or is revoked.
+/// An invalid entry, with its number and how to fix it; an empty list that is enforced, which would refuse everybody; a
+/// token that does not exist, has changed, or is revoked.
 pub fn set(
     writing: &mut Writing<'_>,
     account_id: &str,
@@ -46,7 +45,7 @@ pub fn set(
     let list_before = of(writing.database(), &before, kind)?;
     expect("token", expected, before.row_version, &before)?;
     if before.state == TokenState::Revoked {
-        return Err(StoreError::State { why: "the token is revoked, which is for good; make a new one" });
+        return Err(StoreError::State { why: "the token is revoked permanently; make a new one" });
     }
     let entries = preview(kind, list)?;
     let mut after = before.clone();
@@ -75,19 +74,19 @@ pub fn set(
 /// What the entries of a list would be stored as.
 ///
 /// # Errors
-/// An entry that does not fit, with its number and how to mend it; an empty list that is not `any`.
+/// An invalid entry, with its number and how to fix it; an empty list that is not `any`.
 pub fn preview(kind: ListKind, list: &TokenList) -> Result<Vec<ListEntry>, StoreError> {
     if list.mode != ListMode::Any && list.entries.is_empty() {
-        let why = "is an empty list, which nothing is in; write entries, or the mode any for no restriction";
+        let why = "is an empty list, which would match nothing; write entries, or the mode any for no restriction";
         return Err(StoreError::invalid("entries", why));
     }
     if kind == ListKind::Network && list.absent.is_some() {
-        return Err(StoreError::invalid("absent", "says nothing of networks; remove it"));
+        return Err(StoreError::invalid("absent", "has no effect on networks; remove it"));
     }
     fields::entries(kind, &list.entries)
 }
 
-/// Writes entries in their canonical form. Nothing is there of a new token.
+/// Writes entries in their canonical form. A new token has none yet.
 pub(super) fn write_entries(
     connection: &Connection,
     (account_id, token_id): (&str, &str),

@@ -1,7 +1,7 @@
-//! The layouts of the store, one file each, and the way from one to the next.
+//! The layouts of the store, one file each, and the migrations between them.
 //!
-//! A migration only adds, so that the release before goes on with the file: an upgrade runs both at once, and can be
-//! taken back. `readable_from` is the oldest layout whose program still understands the file.
+//! A migration only adds, so that the previous release can still use the file: an upgrade runs both at once, and can be
+//! reverted. `readable_from` is the oldest layout whose program still understands the file.
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
@@ -23,7 +23,7 @@ const MIGRATIONS: [Migration; 1] = [Migration {
     own: include_str!("migrations/0001.sqlite.sql"),
 }];
 
-/// What the words of the portable files are here.
+/// The placeholders of the portable files for this engine.
 const WORDS: [(&str, &str); 4] =
     [("@clustered", "STRICT, WITHOUT ROWID"), ("@heap", "STRICT"), ("@bytes", "BLOB"), ("@int", "INTEGER")];
 
@@ -40,13 +40,13 @@ fn translated(portable: &str) -> String {
     WORDS.iter().fold(portable.to_owned(), |sql, (word, meaning)| sql.replace(word, meaning))
 }
 
-/// Brings a file to the layout of this program, in one transaction under the one lock of writers.
+/// Migrates a file to the layout of this program, in one transaction with the write lock.
 ///
 /// # Errors
 /// That the file is of a newer program, or those of the database.
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let newest = MIGRATIONS.last().map_or(0, |newest| newest.layout);
-    // Most files are as they should be, and need no lock.
+    // Most files are up to date, and need no lock.
     if layout(connection)?.is_some_and(|(layout, _)| layout == newest) {
         return Ok(());
     }

@@ -1,8 +1,8 @@
-//! Opening the store's file: making it, finding out whether it is a store, and bringing it to today's layout.
+//! Opening the store's file: creating it, checking whether it is a store, and migrating it to the current layout.
 //!
-//! Any number of connections and processes may have the file at once: SQLite orders its writers, readers wait for
-//! nobody (WAL), and each follows the change log. So an upgrade hands nothing over, and the command line can write
-//! beside a running gateway.
+//! Any number of connections and processes may use the file at once: SQLite serializes writers, readers do not wait
+//! (WAL), and each follows the change log. So an upgrade needs no handover, and the command line can write while a
+//! gateway runs.
 
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
@@ -21,7 +21,7 @@ const APPLICATION_ID: i64 = 0x7467_7374;
 /// How long a writer waits for another: a large import writes in short transactions.
 const BUSY_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Opens a store, and makes it where there is none.
+/// Opens a store, and creates it if it does not exist.
 ///
 /// # Errors
 /// That the file is something else, of a newer version, or cannot be opened.
@@ -32,7 +32,7 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
         }
         Ok(found) => found.len() == 0,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            // The names of customers are nobody else's business.
+            // Only for this user, since it has the names of customers.
             let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
             made.map_err(|error| unopened(&error))?;
             true
@@ -52,7 +52,7 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     }
     if connection.is_readonly(rusqlite::MAIN_DB)? {
-        // Reading goes on; whoever writes is told.
+        // Reading is still possible; writing returns the error.
         connection.pragma_update(None, "query_only", true)?;
         prepare(&connection)?;
         return Ok(connection);
@@ -74,11 +74,11 @@ fn prepare(connection: &Connection) -> Result<(), StoreError> {
 
 fn unopened(error: &std::io::Error) -> StoreError {
     let why = match error.kind() {
-        ErrorKind::NotFound => "the store's directory is not there; make it",
-        ErrorKind::PermissionDenied => "this user may not open the store's file; mend its rights",
-        ErrorKind::StorageFull => "the store cannot be written, because the disk is full; make room on it",
+        ErrorKind::NotFound => "the store's directory does not exist; make it",
+        ErrorKind::PermissionDenied => "this user may not open the store's file; fix its permissions",
+        ErrorKind::StorageFull => "the store cannot be written, because the disk is full; free some space",
         ErrorKind::ReadOnlyFilesystem => "the store cannot be made, because its disk can only be read; name another",
-        _ => "the store's file cannot be opened; look at the health of its disk",
+        _ => "the store's file cannot be opened; check the health of its disk",
     };
     StoreError::Unavailable { why, code: None }
 }

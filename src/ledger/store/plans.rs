@@ -11,16 +11,16 @@ use super::records::{StoredPlan, Terms};
 use super::terms;
 use super::writing::{Writing, expect};
 
-/// Plans of a store.
+/// The most plans of a store.
 pub const MAX_PLANS: usize = 1000;
 
-/// What a plan says.
+/// The content of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlanDraft {
     /// What its accounts may use.
     pub terms: Terms,
-    /// What tokens of its accounts cover that name nothing themselves.
+    /// The products of tokens of its accounts that name none themselves.
     #[serde(default)]
     pub products: Vec<String>,
 }
@@ -28,7 +28,7 @@ pub struct PlanDraft {
 /// Makes a plan.
 ///
 /// # Errors
-/// A value that does not fit, a name that is taken, or too many plans.
+/// An invalid value, a name that is taken, or too many plans.
 pub fn create(writing: &mut Writing<'_>, name: &str, draft: &PlanDraft) -> Result<StoredPlan, StoreError> {
     fields::name("name", name)?;
     terms::check_terms("terms", &draft.terms)?;
@@ -37,7 +37,7 @@ pub fn create(writing: &mut Writing<'_>, name: &str, draft: &PlanDraft) -> Resul
         Err(StoreError::NotFound { .. }) => {}
         Err(other) => return Err(other),
         Ok(_) => {
-            let why = "is the name of a plan that is there already; choose another, or change that one";
+            let why = "is the name of an existing plan; choose another, or change that one";
             return Err(StoreError::Taken { field: "name", why });
         }
     }
@@ -53,10 +53,10 @@ pub fn create(writing: &mut Writing<'_>, name: &str, draft: &PlanDraft) -> Resul
     Ok(made)
 }
 
-/// Puts what a plan says in the place of what it said. It counts for all accounts that name it.
+/// Replaces the content of a plan, for all accounts that name it.
 ///
 /// # Errors
-/// A value that does not fit, a plan that is not there or has changed.
+/// An invalid value, a plan that does not exist or has changed.
 pub fn replace(
     writing: &mut Writing<'_>,
     name: &str,
@@ -78,7 +78,7 @@ pub fn replace(
 /// Removes a plan that no account names.
 ///
 /// # Errors
-/// A plan that is not there, has changed, or is in use.
+/// A plan that does not exist, has changed, or is in use.
 pub fn remove(writing: &mut Writing<'_>, name: &str, expected: Option<i64>) -> Result<(), StoreError> {
     let before = get(writing.database(), name)?;
     expect("plan", expected, before.row_version, &before)?;
@@ -107,7 +107,7 @@ fn write_rest(writing: &mut Writing<'_>, name: &str, terms: &Terms, products: &[
 /// A plan by its name.
 ///
 /// # Errors
-/// That it is not there, or those of the database.
+/// That it does not exist, or errors of the database.
 pub fn get(connection: &Connection, name: &str) -> Result<StoredPlan, StoreError> {
     let query = "SELECT name, concurrency, row_version, created_at FROM plan WHERE name = ?1";
     let found = connection.prepare_cached(query)?.query_row([name], row_of).optional()?;
@@ -117,7 +117,7 @@ pub fn get(connection: &Connection, name: &str) -> Result<StoredPlan, StoreError
 /// All plans in the order of their names.
 ///
 /// # Errors
-/// Those of the database.
+/// Errors of the database.
 pub fn list(connection: &Connection) -> Result<Vec<StoredPlan>, StoreError> {
     let query = "SELECT name, concurrency, row_version, created_at FROM plan ORDER BY name";
     let mut statement = connection.prepare_cached(query)?;
@@ -132,7 +132,7 @@ pub fn list(connection: &Connection) -> Result<Vec<StoredPlan>, StoreError> {
 /// The ids of the accounts that name a plan and are not closed, in order.
 ///
 /// # Errors
-/// Those of the database.
+/// Errors of the database.
 pub fn accounts_of(connection: &Connection, name: &str) -> Result<Vec<String>, StoreError> {
     let query = "SELECT id FROM account WHERE plan = ?1 AND state <> 'closed' ORDER BY id";
     let mut statement = connection.prepare_cached(query)?;

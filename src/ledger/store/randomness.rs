@@ -1,17 +1,17 @@
-//! Where ids, secrets and nonces come from, as an argument.
+//! The source of ids, secrets and nonces, as an argument.
 
 use super::error::StoreError;
 
-/// A source of bytes that nobody can guess.
+/// A source of unpredictable bytes.
 pub trait Randomness: Send {
     /// Fills all of `bytes`.
     ///
     /// # Errors
-    /// That the machine has none to give.
+    /// That the machine has no source.
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), StoreError>;
 }
 
-/// The operating system's.
+/// The operating system's source.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemRandomness;
 
@@ -23,7 +23,7 @@ impl Randomness for SystemRandomness {
     }
 }
 
-/// So many random bytes.
+/// This many random bytes.
 ///
 /// # Errors
 /// Those of the source.
@@ -40,7 +40,8 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// A UUIDv7 (RFC 9562, 5.7) of a moment, as 32 hexadecimal digits: ids sort as they were made.
+/// A UUIDv7 (RFC 9562, 5.7) of a moment, as 32 hexadecimal digits: ids sort in the order of their
+/// creation.
 ///
 /// # Errors
 /// Those of the source.

@@ -1,12 +1,12 @@
-//! What the store keeps, as it is read, shown and audited. Nothing here has a secret in it: a token's digest is in
-//! [`StoredToken`] alone, which is not shown.
+//! The records of the store, as they are read, shown and audited. They contain no secrets: a token's digest is only in
+//! [`StoredToken`], which is not shown.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::account::Digest;
 
-/// An enumeration whose words are the same in the file and in JSON.
+/// An enumeration with the same words in the file and in JSON.
 macro_rules! words {
     ($(#[$about:meta])* $name:ident { $($(#[$of:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$about])*
@@ -33,11 +33,11 @@ macro_rules! words {
 words! {
     /// Whether an account may use anything.
     AccountState {
-        /// Its tokens are judged by what they say.
+        /// Its tokens are judged normally.
         Active = "active",
-        /// Its tokens are refused as if they were switched off.
+        /// Its tokens are refused like disabled ones.
         Suspended = "suspended",
-        /// For good: its tokens are unknown. Its name stays taken, since the ledger knows it.
+        /// Permanent: its tokens are unknown. Its name cannot be used again, since it is in the ledger.
         Closed = "closed",
     }
 }
@@ -45,21 +45,21 @@ words! {
 words! {
     /// Whether a token may be used.
     TokenState {
-        /// It is judged by what it says.
+        /// It is judged normally.
         Enabled = "enabled",
         /// It is refused until it is enabled again.
         Disabled = "disabled",
-        /// For good: it is unknown.
+        /// Permanent: it is unknown.
         Revoked = "revoked",
     }
 }
 
 words! {
-    /// What a list of networks or domains does.
+    /// The mode of a list of networks or domains.
     ListMode {
         /// There is no restriction, whatever is in the list.
         Any = "any",
-        /// What the list does not have is counted, and let through.
+        /// What the list does not have is counted and accepted.
         Watch = "watch",
         /// What the list does not have is refused.
         Enforce = "enforce",
@@ -67,9 +67,9 @@ words! {
 }
 
 words! {
-    /// What is done with requests without Origin and Referer where domains are listed.
+    /// Whether requests without Origin and Referer are accepted if domains are listed.
     Absent {
-        /// They pass.
+        /// They are accepted.
         Allow = "allow",
         /// They are refused.
         Deny = "deny",
@@ -87,11 +87,11 @@ words! {
 }
 
 words! {
-    /// What the holder of a management key is.
+    /// The role of the holder of a management key.
     Role {
         /// Operator: everything.
         Admin = "admin",
-        /// Operator: all but grants and keys.
+        /// Operator: everything except grants and keys.
         Support = "support",
         /// Operator: reads.
         Auditor = "auditor",
@@ -147,7 +147,7 @@ impl Period {
     }
 }
 
-/// So many requests in a period, and so many of them at once.
+/// A number of requests in a period, and how many of them at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateLimit {
@@ -186,7 +186,7 @@ impl QuotaLimit {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Terms {
-    /// Rates, one a period; none is no limit.
+    /// Rates, one per period; none means no limit.
     pub rates: Vec<RateLimit>,
     /// Requests by the calendar.
     #[serde(skip_serializing_if = "QuotaLimit::is_empty")]
@@ -197,23 +197,23 @@ pub struct Terms {
     pub concurrency: Option<u32>,
 }
 
-/// What an account may use: what a plan says, or what is said here.
+/// The limits of an account: those of a plan, or its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AccountTerms {
     /// The plan of this name, of the configuration or of the store.
     Plan(String),
-    /// Terms of its own.
+    /// Its own limits.
     Own(Terms),
 }
 
-/// What an account has of a product.
+/// An account's credits for a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ProductFunds {
-    /// Lookups cost credits, and the account began with so many.
+    /// Lookups cost credits, and the account began with this many.
     Credits {
-        /// Given once, when the account has its first balance.
+        /// Granted once, when the account gets its first balance.
         first_grant: u64,
     },
     /// Lookups cost nothing.
@@ -235,15 +235,15 @@ pub struct AccountProduct {
 pub struct StoredAccount {
     /// A UUIDv7, 32 hexadecimal digits.
     pub id: String,
-    /// How logs, the ledger and people call it; it never changes.
+    /// Its name in logs and in the ledger; it never changes.
     pub name: String,
-    /// What it is called in lists, or nothing.
+    /// Its display name in lists, or empty.
     pub display: String,
     /// Whether it may use anything.
     pub state: AccountState,
     /// What it may use.
     pub terms: AccountTerms,
-    /// What it has of each product.
+    /// Its credits for each product.
     pub products: Vec<AccountProduct>,
     /// Grows with each change of the account itself.
     pub row_version: i64,
@@ -258,7 +258,7 @@ pub struct TokenInfo {
     pub id: String,
     /// The account's id.
     pub account_id: String,
-    /// How logs and people call it.
+    /// Its name, as in logs.
     pub name: String,
     /// The first and last characters of the token.
     pub hint: String,
@@ -269,12 +269,12 @@ pub struct TokenInfo {
     /// Its last day in UTC, in days since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_day: Option<u32>,
-    /// When it ends, in milliseconds since 1970, UTC: a token that another one replaces.
+    /// When it ends, in milliseconds since 1970, UTC, if another token replaces it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_after: Option<i64>,
-    /// What its list of networks does.
+    /// The mode of its list of networks.
     pub networks_mode: ListMode,
-    /// What its list of domains does.
+    /// The mode of its list of domains.
     pub domains_mode: ListMode,
     /// With listed domains: requests without Origin and Referer.
     pub absent: Absent,
@@ -295,25 +295,25 @@ pub struct TokenInfo {
     pub created_at: i64,
 }
 
-/// A token that has just been made. The token itself is here and nowhere else.
+/// A new token. The token itself is only here.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NewToken {
-    /// The token, which is not kept: `None` where the answer is given once more.
+    /// The token, which is not stored: `None` if the answer is repeated.
     #[serde(skip)]
     #[schemars(skip)]
     pub secret: Option<String>,
-    /// What is kept of it.
+    /// What is stored of it.
     pub token: TokenInfo,
 }
 
-/// A management key that has just been made, like [`NewToken`].
+/// A new management key, like [`NewToken`].
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NewKey {
-    /// The key, which is not kept: `None` where the answer is given once more.
+    /// The key, which is not stored: `None` if the answer is repeated.
     #[serde(skip)]
     #[schemars(skip)]
     pub secret: Option<String>,
-    /// What is kept of it.
+    /// What is stored of it.
     pub key: KeyInfo,
 }
 
@@ -335,7 +335,7 @@ impl std::fmt::Debug for NewKey {
 pub struct ListEntry {
     /// The network or the domain.
     pub value: String,
-    /// What it is for, in words.
+    /// A note.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
 }
@@ -348,7 +348,7 @@ pub struct TokenList {
     pub mode: ListMode,
     /// What it has.
     pub entries: Vec<ListEntry>,
-    /// Of domains only: requests without Origin and Referer.
+    /// Only for domains: requests without Origin and Referer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub absent: Option<Absent>,
 }
@@ -356,11 +356,11 @@ pub struct TokenList {
 /// A plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoredPlan {
-    /// How accounts name it.
+    /// The name by which accounts refer to it.
     pub name: String,
     /// What its accounts may use.
     pub terms: Terms,
-    /// What tokens of its accounts cover that name nothing themselves.
+    /// The products of tokens of its accounts that name none themselves.
     pub products: Vec<String>,
     /// Grows with each change.
     pub row_version: i64,
@@ -375,14 +375,14 @@ pub struct KeyInfo {
     pub id: String,
     /// The first and last characters of the key.
     pub hint: String,
-    /// How people call it.
+    /// Its display name.
     pub name: String,
-    /// The account that it is for; none for operators.
+    /// Its account; none for operators.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
-    /// What its holder is.
+    /// The role of its holder.
     pub role: Role,
-    /// What it may be used for, in words that the API knows.
+    /// What it may be used for, in words that the API defines.
     pub scopes: Vec<String>,
     /// Whether it may be used.
     pub state: KeyState,
@@ -397,7 +397,7 @@ pub struct KeyInfo {
     pub created_at: i64,
 }
 
-/// A token with everything that judges a request.
+/// A token with everything that is needed to judge requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredToken {
     pub info: TokenInfo,

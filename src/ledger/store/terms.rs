@@ -1,4 +1,4 @@
-//! Rates and quotas as rows: one a limit.
+//! Rates and quotas as rows, one per limit.
 
 use rusqlite::{Connection, Row, params};
 
@@ -12,7 +12,7 @@ const MONTH: &str = "calendar-month";
 /// The most that a quota may be: far more than a gateway can serve, and a number that every JSON reader has exactly.
 pub const MAX_QUOTA: u64 = 999_999_999_999_999;
 
-/// The longest time that a burst may need to be there again, in seconds.
+/// The longest time in which a burst may refill, in seconds.
 const LONGEST_REFILL_SECONDS: u64 = 366 * 86_400;
 
 /// One row.
@@ -23,22 +23,22 @@ pub struct LimitRow {
     burst: Option<u32>,
 }
 
-/// Whether terms can be kept to: each period once, and bursts that come back.
+/// Checks limits: each period once, and bursts that refill.
 pub fn check(field: &str, rates: &[RateLimit], quota: QuotaLimit) -> Result<(), StoreError> {
     for (number, rate) in rates.iter().enumerate() {
         let field = format!("{field}.rates[{number}]");
         if rate.requests == 0 {
-            return Err(StoreError::invalid(field + ".requests", "is no rate; write a number from 1 on"));
+            return Err(StoreError::invalid(field + ".requests", "is not a rate; write a number from 1 on"));
         }
         if rate.burst == 0 {
-            return Err(StoreError::invalid(field + ".burst", "lets nothing pass; write a number from 1 on"));
+            return Err(StoreError::invalid(field + ".burst", "would refuse everything; write a number from 1 on"));
         }
         if rates.iter().take(number).any(|before| before.period == rate.period) {
-            return Err(StoreError::invalid(field + ".period", "has a rate already; write one rate a period"));
+            return Err(StoreError::invalid(field + ".period", "has a rate already; write one rate per period"));
         }
         let refill = u64::from(rate.burst) * u64::from(rate.period.seconds()) / u64::from(rate.requests);
         if refill > LONGEST_REFILL_SECONDS {
-            let why = "takes more than a year to be there again at this rate; write a smaller burst";
+            let why = "takes more than a year to refill at this rate; write a smaller burst";
             return Err(StoreError::invalid(field + ".burst", why));
         }
     }
@@ -51,10 +51,13 @@ pub fn check(field: &str, rates: &[RateLimit], quota: QuotaLimit) -> Result<(), 
     Ok(())
 }
 
-/// Whether terms can be kept to.
+/// Checks limits.
 pub fn check_terms(field: &str, terms: &Terms) -> Result<(), StoreError> {
     if terms.concurrency == Some(0) {
-        return Err(StoreError::invalid(format!("{field}.concurrency"), "lets nothing pass; write a number from 1 on"));
+        return Err(StoreError::invalid(
+            format!("{field}.concurrency"),
+            "would refuse everything; write a number from 1 on",
+        ));
     }
     check(field, &terms.rates, terms.quota)
 }
@@ -89,7 +92,7 @@ pub fn add(row: &Row<'_>, column: usize, rates: &mut Vec<RateLimit>, quota: &mut
     Ok(())
 }
 
-/// The limits of an account (an empty token), or of a token alone.
+/// The limits of an account (an empty token), or of a single token.
 pub fn of(connection: &Connection, account: &str, token: &str) -> Result<(Vec<RateLimit>, QuotaLimit), StoreError> {
     let query = "SELECT period, requests, burst FROM account_limit WHERE account_id = ?1 AND token_id = ?2";
     let mut statement = connection.prepare_cached(query)?;
@@ -101,7 +104,7 @@ pub fn of(connection: &Connection, account: &str, token: &str) -> Result<(Vec<Ra
     Ok((rates, quota))
 }
 
-/// Puts limits in the place of those that are there. Nothing is there of something new.
+/// Replaces limits. Something new has none yet.
 pub fn set(
     connection: &Connection,
     (account, token): (&str, &str),
@@ -134,7 +137,7 @@ pub fn of_plan(connection: &Connection, plan: &str) -> Result<(Vec<RateLimit>, Q
     Ok((rates, quota))
 }
 
-/// Puts limits in the place of those of a plan.
+/// Replaces the limits of a plan.
 pub fn set_plan(connection: &Connection, plan: &str, terms: &Terms) -> Result<(), StoreError> {
     connection.prepare_cached("DELETE FROM plan_limit WHERE plan = ?1")?.execute([plan])?;
     let mut insert =

@@ -1,4 +1,4 @@
-//! Operations on the store: what they leave, what they refuse, and what a damaged or foreign file comes to.
+//! Operations on the store: their effects, refusals, and damaged or foreign files.
 
 mod files;
 mod history;
@@ -19,7 +19,7 @@ use super::{Act, Idempotency, Via, open};
 /// 2027-01-01 in UTC.
 const NOW: i64 = 1_798_761_600_000;
 
-/// Counts up: every id and secret is another one, and the same in every run.
+/// Counts up: ids and secrets are unique, and the same in every run.
 struct Counting(u64);
 
 impl Randomness for Counting {
@@ -33,7 +33,7 @@ impl Randomness for Counting {
     }
 }
 
-/// A store in a directory of its own, and a clock that stands.
+/// A store in a temporary directory, with a fixed clock.
 struct Bench {
     directory: PathBuf,
     connection: Connection,

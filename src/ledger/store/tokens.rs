@@ -1,4 +1,4 @@
-//! Operations on tokens. A token itself is shown once, when it is made; only its digest is kept.
+//! Operations on tokens. A token itself is shown once, when it is made; only its digest is stored.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use schemars::JsonSchema;
@@ -16,23 +16,23 @@ use super::terms;
 use super::writing::{Writing, expect};
 use crate::policy::account::Digest;
 
-/// Tokens of an account that are not revoked.
+/// The most tokens of an account that are not revoked.
 pub const MAX_TOKENS: usize = 1000;
 
-/// The longest time for which a rotated token may go on, in milliseconds.
+/// The longest time for which a rotated token may stay valid, in milliseconds.
 pub const MAX_OVERLAP_MS: i64 = 90 * 86_400 * 1000;
 
-/// What tokens begin with.
+/// The prefix of tokens.
 const TOKEN: &str = "tg_";
 
-/// Characters of a token that its hint has, from its beginning and from its end.
+/// The characters of a token that its hint shows, from its beginning and from its end.
 const HINT: (usize, usize) = (6, 4);
 
-/// What a new token is given.
+/// The values of a new token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenDraft {
-    /// How logs and people call it.
+    /// Its name, as in logs.
     pub name: String,
     /// What it covers, by the names of the configuration.
     #[serde(default)]
@@ -48,15 +48,15 @@ pub struct TokenDraft {
     pub quota: QuotaLimit,
 }
 
-/// What of a token is to be changed: what is not there stays.
+/// Changes of a token; what is missing is not changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenPatch {
-    /// How logs and people call it.
+    /// Its name, as in logs.
     pub name: Option<String>,
     /// What it covers: all of it.
     pub products: Option<Vec<String>>,
-    /// Enabled or disabled; revoking is an operation of its own.
+    /// Enabled or disabled; revoking is a separate operation.
     pub state: Option<TokenState>,
     /// Its last day in UTC, in days since 1970; null for none.
     #[serde(deserialize_with = "given")]
@@ -68,12 +68,12 @@ pub struct TokenPatch {
     pub quota: Option<QuotaLimit>,
 }
 
-/// A member that is there, null or not.
+/// A member that is present, null or not.
 fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u32>>, D::Error> {
     Option::<u32>::deserialize(deserializer).map(Some)
 }
 
-/// A secret: what it is, and what is kept of it.
+/// A secret, and what is stored of it.
 pub(super) struct Secret {
     pub text: String,
     pub digest: Digest,
@@ -97,7 +97,7 @@ fn hint(text: &str) -> String {
 /// Makes a token.
 ///
 /// # Errors
-/// An account that is not there or closed, a value that does not fit, a name that is taken, or too many tokens.
+/// An account that does not exist or is closed, an invalid value, a name that is used already, or too many tokens.
 pub fn create(writing: &mut Writing<'_>, account_id: &str, draft: &TokenDraft) -> Result<NewToken, StoreError> {
     let account = open_account(writing.database(), account_id)?;
     room_for_one(writing.database(), account_id)?;
@@ -107,10 +107,10 @@ pub fn create(writing: &mut Writing<'_>, account_id: &str, draft: &TokenDraft) -
     Ok(NewToken { secret: Some(secret.text), token: info })
 }
 
-/// Takes over a token that exists elsewhere, by its digest alone.
+/// Imports an existing token by its digest.
 ///
 /// # Errors
-/// Those of [`create`], or a digest that is there already.
+/// Those of [`create`], or a digest that exists already.
 pub fn adopt(
     writing: &mut Writing<'_>,
     account: &StoredAccount,
@@ -124,7 +124,7 @@ pub fn adopt(
 /// `overlap_ms`, to the second; with 0 it ends now.
 ///
 /// # Errors
-/// A token that is not there, has changed, is revoked, or is replaced already; an overlap that is too long.
+/// A token that does not exist, has changed, is revoked, or is replaced already; an overlap that is too long.
 pub fn rotate(
     writing: &mut Writing<'_>,
     account_id: &str,
@@ -172,7 +172,7 @@ pub fn rotate(
 /// Changes a token that is at an expected version, or at any.
 ///
 /// # Errors
-/// A value that does not fit, a token that is not there, has changed, or is revoked; a name that is taken.
+/// An invalid value, a token that does not exist, has changed, or is revoked; a name that is used already.
 pub fn update(
     writing: &mut Writing<'_>,
     account_id: &str,
@@ -184,7 +184,7 @@ pub fn update(
     let before = get(writing.database(), account_id, id)?;
     expect("token", expected, before.row_version, &before)?;
     if before.state == TokenState::Revoked {
-        return Err(StoreError::State { why: "the token is revoked, which is for good; make a new one" });
+        return Err(StoreError::State { why: "the token is revoked permanently; make a new one" });
     }
     let mut after = before.clone();
     if let Some(name) = &patch.name {
@@ -221,10 +221,10 @@ pub fn update(
     write_and_note(writing, "token.update", &account, &before, after)
 }
 
-/// Revokes a token for good: it is unknown from then on.
+/// Revokes a token permanently: it is unknown from then on.
 ///
 /// # Errors
-/// A token that is not there or has changed.
+/// A token that does not exist or has changed.
 pub fn revoke(
     writing: &mut Writing<'_>,
     account_id: &str,
@@ -253,7 +253,7 @@ fn write_and_note(
     Ok(after)
 }
 
-/// Writes what of a token has changed but its lists, which whoever calls notes for the audit.
+/// Writes the changes of a token except its lists, which the caller records in the audit.
 pub(super) fn write(
     writing: &mut Writing<'_>,
     before: &TokenInfo,
@@ -301,7 +301,7 @@ fn insert(
     terms::check("token", &draft.rates, draft.quota)?;
     free_name(writing.database(), &account.id, &draft.name)?;
     if find(writing.database(), digest)?.is_some() {
-        let why = "is the digest of a token that is there already; make a new token";
+        let why = "is the digest of an existing token; make a new token";
         return Err(StoreError::Taken { field: "digest", why });
     }
     let mut rates = draft.rates.clone();
@@ -359,17 +359,17 @@ fn insert(
 /// A token of an account.
 ///
 /// # Errors
-/// That it is not there, or those of the database.
+/// That it does not exist, or errors of the database.
 pub fn get(connection: &Connection, account_id: &str, id: &str) -> Result<TokenInfo, StoreError> {
     let query = format!("SELECT {COLUMNS} FROM token WHERE account_id = ?1 AND id = ?2");
     let found = connection.prepare_cached(&query)?.query_row(params![account_id, id], row_of).optional()?;
     with_rest(connection, found.ok_or(StoreError::NotFound { what: "token" })??)
 }
 
-/// The token of an account that has a name now: not a revoked one, and not one that another has replaced.
+/// The current token of an account with a name: not a revoked or replaced one.
 ///
 /// # Errors
-/// That there is none, or those of the database.
+/// That there is none, or errors of the database.
 pub fn get_named(connection: &Connection, account_id: &str, name: &str) -> Result<TokenInfo, StoreError> {
     let id = named(connection, account_id, name)?.ok_or(StoreError::NotFound { what: "token" })?;
     get(connection, account_id, &id)
@@ -378,7 +378,7 @@ pub fn get_named(connection: &Connection, account_id: &str, name: &str) -> Resul
 /// All tokens of an account in the order in which they were made, revoked ones too.
 ///
 /// # Errors
-/// That there is no such account, or those of the database.
+/// That the account does not exist, or errors of the database.
 pub fn list(connection: &Connection, account_id: &str) -> Result<Vec<TokenInfo>, StoreError> {
     let query = format!("SELECT {COLUMNS} FROM token WHERE account_id = ?1 ORDER BY id");
     let mut statement = connection.prepare_cached(&query)?;
@@ -396,7 +396,7 @@ pub fn list(connection: &Connection, account_id: &str) -> Result<Vec<TokenInfo>,
 /// The ids of the account and the token with a digest.
 ///
 /// # Errors
-/// Those of the database.
+/// Errors of the database.
 pub fn find(connection: &Connection, digest: &Digest) -> Result<Option<(String, String)>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT account_id, id FROM token WHERE digest = ?1")?;
     let found = statement.query_row([digest.bytes().as_slice()], |row| Ok((row.get(0)?, row.get(1)?)));
@@ -424,7 +424,7 @@ fn free_name(connection: &Connection, account_id: &str, name: &str) -> Result<()
 pub(super) fn open_account(connection: &Connection, id: &str) -> Result<StoredAccount, StoreError> {
     let account = accounts::get(connection, id)?;
     if account.state == AccountState::Closed {
-        return Err(StoreError::State { why: "the account is closed, which is for good; make a new one" });
+        return Err(StoreError::State { why: "the account is closed permanently; make a new one" });
     }
     Ok(account)
 }
@@ -453,7 +453,7 @@ pub(super) fn row_of(row: &Row<'_>) -> rusqlite::Result<Result<TokenInfo, StoreE
         Absent::from_word(word(9)?),
     );
     let (Some(state), Some(networks_mode), Some(domains_mode), Some(absent)) = states else {
-        return Ok(Err(StoreError::corrupted("token", &id, "its state or a mode is none")));
+        return Ok(Err(StoreError::corrupted("token", &id, "its state or a mode is unknown")));
     };
     Ok(Ok(TokenInfo {
         account_id: row.get(0)?,

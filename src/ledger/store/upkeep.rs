@@ -1,4 +1,4 @@
-//! What is removed from the store with time: marks of the change log, and answers of operations with a key.
+//! Removes old data from the store: marks of the change log, and answers of operations with a key.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -6,18 +6,18 @@ use super::changes::CHANGES_KEPT_MS;
 use super::error::StoreError;
 use super::writing::IDEMPOTENCY_KEPT_MS;
 
-/// Rows that are removed in one transaction, so that others can write in between.
+/// The most rows that are removed in one transaction, so that others can write in between.
 const ROWS_AT_ONCE: usize = 5000;
 
-/// Removes what is older than it is kept for, some at a time; whether there is more.
+/// Removes expired rows, a limited number at a time; returns whether there are more.
 ///
 /// # Errors
-/// Those of the database.
+/// Errors of the database.
 pub fn step(connection: &mut Connection, now_ms: i64) -> Result<bool, StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut more = false;
     for (table, kept) in [("idempotency", IDEMPOTENCY_KEPT_MS), ("change", CHANGES_KEPT_MS)] {
-        // The newest version stays, so that whoever has it need not read everything anew after a quiet week.
+        // The newest version is kept, so that a reader that has it need not read everything again after a quiet week.
         let (key, only) = match table {
             "change" => ("version, kind, id", " AND version < (SELECT version FROM store_clock)"),
             _ => ("scope, key", ""),

@@ -1,6 +1,6 @@
-//! Whole accounts, one or all: what the policy is made of, and what is exported.
+//! Complete accounts, one or all, for the policy and for exports.
 //!
-//! Every table is read once, in the order of accounts, side by side: a million accounts are no million queries.
+//! Every table is read once, in the order of accounts, in parallel: a million accounts do not need a million queries.
 
 use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator;
 use rusqlite::{CachedStatement, Connection, Row, Rows};
@@ -16,7 +16,7 @@ use crate::policy::account::Digest;
 const FIRST: &str = "";
 const LAST: &str = "~";
 
-/// The rows of one table, of which the next one is looked at before it is taken.
+/// The rows of one table, with a look at the next one.
 struct Side<'s>(Rows<'s>);
 
 impl<'s> Side<'s> {
@@ -52,18 +52,18 @@ impl<'s> Side<'s> {
 /// One account with everything that belongs to it.
 ///
 /// # Errors
-/// That it is not there, that one of its rows is damaged, or those of the database.
+/// That it does not exist, that one of its rows is damaged, or errors of the database.
 pub fn one(connection: &Connection, id: &str) -> Result<WholeAccount, StoreError> {
     let mut found = Err(StoreError::NotFound { what: "account" });
     read(connection, [id, id], |account| found = account)?;
     found
 }
 
-/// All accounts in the order in which they were made, closed ones too. One that is damaged is an error, and the
-/// others are read all the same.
+/// All accounts in the order in which they were made, closed ones too. A damaged one is an error, and the others are
+/// still read.
 ///
 /// # Errors
-/// Those of the database.
+/// Errors of the database.
 pub fn each(connection: &Connection, each: impl FnMut(Result<WholeAccount, StoreError>)) -> Result<(), StoreError> {
     read(connection, [FIRST, LAST], each)
 }

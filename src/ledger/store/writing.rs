@@ -1,4 +1,4 @@
-//! One transaction: what it has done is written to the audit, marked in the change log, and becomes the store's next
+//! One transaction: its changes are recorded in the audit, marked in the change log, and become the store's next
 //! version, all at once or not at all.
 
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use super::changes::{ChangeKind, Moment};
 use super::error::StoreError;
 use super::randomness::{self, Randomness};
 
-/// A transaction that is under way.
+/// A transaction in progress.
 pub struct Writing<'c> {
     transaction: Transaction<'c>,
     act: Act,
@@ -23,17 +23,17 @@ pub struct Writing<'c> {
     done: Vec<AuditDraft>,
 }
 
-/// What a transaction has come to.
+/// The result of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome<T> {
     pub value: T,
-    /// The store's version since; that of the first time, if the answer is given once more.
+    /// The store's version after it; that of the first time, if the answer is repeated.
     pub at: Moment,
-    /// The operation was done before under the same key, and nothing was done now.
+    /// The operation was done before with the same key, and nothing was done now.
     pub replayed: bool,
 }
 
-/// Looks at the accounts of a transaction before it is committed.
+/// Checks the accounts of a transaction before it is committed.
 ///
 /// # Errors
 /// Why it must not be.
@@ -43,7 +43,7 @@ impl<'c> Writing<'c> {
     /// Begins a transaction, as the only writer.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Errors of the database.
     fn begin(
         connection: &'c mut Connection,
         act: Act,
@@ -63,7 +63,7 @@ impl<'c> Writing<'c> {
         &self.act
     }
 
-    /// Where ids and secrets come from.
+    /// The source of ids and secrets.
     pub(super) fn random(&mut self) -> &mut dyn Randomness {
         &mut *self.random
     }
@@ -81,7 +81,7 @@ impl<'c> Writing<'c> {
         self.dirty.insert((kind, id.to_owned()));
     }
 
-    /// Notes for the audit what was done to something. Neither state may have a secret in it.
+    /// Records a change in the audit. Neither state may contain a secret.
     ///
     /// # Errors
     /// That a state cannot be written.
@@ -104,7 +104,7 @@ impl<'c> Writing<'c> {
         Ok(())
     }
 
-    /// Writes the audit and the change log, and steps the clock.
+    /// Writes the audit and the change log, and increments the version.
     fn finish(self, check: Option<Check<'_>>) -> Result<Moment, StoreError> {
         let Writing { transaction, act, random, dirty, done } = self;
         if let Some(check) = check {
@@ -126,7 +126,7 @@ impl<'c> Writing<'c> {
                 }
             }
             if dirty.is_empty() {
-                // The log knows every version, so that whoever is at one finds it there.
+                // The log has every version, so that every reader finds its own.
                 change.execute(params![version, ChangeKind::Nothing.word(), "", nonce, act.at_ms])?;
             }
         }
@@ -152,7 +152,7 @@ impl<T: Serialize> Shown for T {
     }
 }
 
-/// Runs an operation in a transaction of its own: it is on the disk when this returns.
+/// Runs an operation in a separate transaction: it is on the disk when this returns.
 ///
 /// # Errors
 /// Those of the operation, of the check, or of the database; nothing is done then.
@@ -200,10 +200,10 @@ pub fn transact<T: Serialize + DeserializeOwned>(
     Ok(Outcome { value, at: writing.finish(check)?, replayed: false })
 }
 
-/// How long the answer of an operation with a key is kept.
+/// How long the answer of an operation with a key is stored.
 pub const IDEMPOTENCY_KEPT_MS: i64 = 48 * 3600 * 1000;
 
-/// Compares the version that a caller has seen with the one that is there.
+/// Compares the version that a caller has seen with the current one.
 ///
 /// # Errors
 /// That they differ, with the newer state.

@@ -1,11 +1,11 @@
-//! Things of a list that are asked for by a key, mostly in the order they stand in.
+//! Look-ups in a list by key, optimized for look-ups in the order of the list.
 
 use std::hash::Hash;
 
 use hashbrown::HashMap;
 
-/// Finds things of a list. Whoever asks for them in their order needs no table, also where there are a
-/// hundred thousand of them.
+/// Finds items of a list. Look-ups in the order of the list need no table, even for a hundred
+/// thousand items.
 #[derive(Debug)]
 pub struct InOrder<'a, T, K> {
     list: &'a [T],
@@ -15,12 +15,12 @@ pub struct InOrder<'a, T, K> {
 }
 
 impl<'a, T, K: Eq + Hash> InOrder<'a, T, K> {
-    /// The things of a list, each of which has a key.
+    /// The items of a list, each of which has a key.
     pub fn of(list: &'a [T], key: fn(&'a T) -> K) -> InOrder<'a, T, K> {
         InOrder { list, key, next: 0, places: None }
     }
 
-    /// The thing with a key. `is_it` tells it by itself, for the one that stands next.
+    /// The item with a key. `is_it` checks an item directly, for the next one in the list.
     pub fn find(&mut self, key: K, is_it: impl Fn(&T) -> bool) -> Option<&'a T> {
         if !self.list.get(self.next).is_some_and(is_it) {
             let (list, key_of) = (self.list, self.key);

@@ -1,7 +1,7 @@
 //! Networks of addresses, and which address a client has behind trusted proxies.
 //!
 //! An IPv4-mapped IPv6 address is its IPv4 address, in a list as in a peer (contract, section 6).
-//! Which lists a token has is not this file's business.
+//! The lists of tokens are in `account.rs`.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -69,7 +69,7 @@ impl Networks {
         Some(v4.map(IpNet::V4).chain(v6.map(IpNet::V6)).collect())
     }
 
-    /// Lets the client pass or not.
+    /// Accepts or refuses the client.
     ///
     /// # Errors
     /// `ip-not-allowed`.
@@ -132,7 +132,7 @@ fn stated_address(element: &[u8]) -> Option<IpAddr> {
     }
     match text.parse::<SocketAddr>().ok()? {
         SocketAddr::V4(address) => Some((*address.ip()).into()),
-        // A zone is part of no address that another machine could mean.
+        // An address with a zone has no meaning on another machine.
         SocketAddr::V6(address) if address.scope_id() == 0 && !text.contains('%') => Some((*address.ip()).into()),
         SocketAddr::V6(_) => None,
     }
@@ -145,7 +145,7 @@ fn stated_address(element: &[u8]) -> Option<IpAddr> {
 pub fn parse_network(text: &str) -> Result<IpNet, &'static str> {
     const NO_ADDRESS: &str = "is not an address; write one as in 203.0.113.7 or 2001:db8::1";
     const NO_NETWORK: &str = "is not a network; write an address and a prefix, as in 203.0.113.0/24";
-    // The address is parsed by the standard library, which takes no short and no octal forms.
+    // The address is parsed by the standard library, which accepts no short and no octal forms.
     let network = match text.split_once('/') {
         Some((address, prefix)) => {
             let address = address.parse::<IpAddr>().map_err(|_| NO_NETWORK)?;

@@ -49,8 +49,8 @@ fn a_full_disk_and_a_file_that_can_only_be_read_refuse_changes_and_are_read() {
     let pages: i64 = bench.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
     bench.connection.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0)).unwrap();
     for (name, broken, mended, words) in [
-        ("max_page_count", pages, 1_000_000, "the disk is full; make room on it"),
-        ("query_only", 1, 0, "give this user the right to write"),
+        ("max_page_count", pages, 1_000_000, "the disk is full; free some space"),
+        ("query_only", 1, 0, "allow this user to write"),
     ] {
         bench.connection.pragma_update(None, name, broken).unwrap();
         // Enough to need a new page.
