@@ -1,4 +1,4 @@
-//! Files that are no store, of another version, damaged, full or only to be read; and several who use one.
+//! Files that are not a store, of another version, damaged, full or read-only; and concurrent users of one file.
 
 use std::sync::Arc;
 
@@ -25,10 +25,10 @@ fn a_file_of_something_else_or_of_a_newer_version_is_refused_in_words() {
         ("ledger.db", "or the ledger"),
         ("other.db", "another program"),
         ("marked.db", "another program"),
-        ("text.db", "is no store"),
+        ("text.db", "is not a store"),
         ("newer.db", "newer version of this program (layout 9, and this one knows 1)"),
         ("directory", "name a file"),
-        ("nowhere/store.db", "directory is not there"),
+        ("nowhere/store.db", "directory does not exist"),
     ] {
         let before = std::fs::read(file(name)).ok();
         let refused = open(&file(name)).unwrap_err().to_string();

@@ -76,7 +76,7 @@ fn values_that_do_not_fit_are_named_with_the_way_to_mend_them() {
         (
             own(Terms { rates: vec![minute, minute], ..Terms::default() }),
             "terms.own.rates[1].period",
-            "one rate a period",
+            "one rate per period",
         ),
         (
             own(Terms { rates: vec![RateLimit { requests: 0, ..minute }], ..Terms::default() }),
