@@ -81,7 +81,7 @@ fn a_failing_disk_refuses_those_who_pay_until_it_works_again() {
         // Each fault of an outage is logged once, however often it occurs; a full disk can cause two.
         assert_eq!(lines("can be used again"), 4, "{said}");
         assert!((4..=8).contains(&lines("cannot be used")), "{said}");
-        for words in ["the disk is full", "the disk does not read or write"] {
+        for words in ["the disk is full", "the disk cannot read or write"] {
             assert!(lines(words) >= 1, "{words}: {said}");
         }
         gateway.terminate();
@@ -130,7 +130,7 @@ fn a_ledger_that_cannot_be_opened_at_the_start_refuses_only_those_who_pay() {
     };
     for (bytes, words) in [
         (Vec::new(), "the file is empty"),
-        (b"not a database, but long enough to be looked at as one".repeat(100), "the file is no ledger"),
+        (b"not a database, but long enough to be looked at as one".repeat(100), "the file is not a ledger"),
         (other_database, "no ledger; name another file"),
         (sound[..sound.len() - 1].to_vec(), "the file was cut short"),
         (sound[..4096].to_vec(), "the file is damaged"),
