@@ -1,5 +1,5 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
-.PHONY: run test hostile free-answers browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
+.PHONY: run test hostile free-answers mutants coverage browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
 	sbom bench-micro bench-metering bench-sight bench-pages bench-reload pgo tools
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
@@ -14,20 +14,31 @@ run: tools
 test: tools
 	cargo test --locked
 
-# Floods of HTTP/2 against the program, while good clients are measured, in the clear and over TLS, and tries to get
-# answers for nothing. FLOOD_SECONDS is for each attack.
+# Floods of HTTP/2 against the program, while good clients are measured, in the clear and over TLS, attacks before the
+# first request, and tries to get answers for nothing. FLOOD_SECONDS is for each attack, and TIMED how many tokens have
+# the times of their answers compared.
 hostile: tools
 	@python3 -c 'import ensurepip' 2>/dev/null && command -v openssl >/dev/null || \
 		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends python3-venv openssl)
 	cargo build --locked
 	tests/hostile/run --seconds $(or $(FLOOD_SECONDS),3)
 	tests/hostile/run --seconds $(or $(FLOOD_SECONDS),3) --tls
+	tests/hostile/run doors --seconds $(or $(FLOOD_SECONDS),3) --tries $(or $(TIMED),3000)
 	tests/hostile/run free --tries 500
 
 # The long form of the last: so many tries of each kind over HTTP/2, and a tenth of them over HTTP/1.
 free-answers: tools
 	cargo build --locked
 	tests/hostile/run free --tries $(or $(TRIES),100000)
+
+# Changes to policy/ and ledger/ that no test notices; SHARD=0/20 tries a twentieth of them. All take a day.
+mutants: tools
+	tests/rooms/mutants policy
+	tests/rooms/mutants ledger
+
+# Lines of policy/ and ledger/ that the tests run: by file, and at least 97 % of each.
+coverage: tools
+	tests/rooms/coverage
 
 # Counts that do not depend on how busy the machine is, against those that are committed.
 guards: guard-syscalls guard-instructions

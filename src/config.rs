@@ -11,6 +11,7 @@ pub mod argument;
 mod bodies;
 mod bounds;
 mod charges;
+pub(crate) mod collector;
 mod common;
 mod compile;
 mod cors;

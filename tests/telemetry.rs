@@ -394,6 +394,7 @@ fn the_configuration_in_force_is_shown_without_its_secrets() {
         .replace(shown_digest, &operator)
         .replace("X-Gateway: tollgate", "X-Gateway: \"${env:TOLLGATE_TEST_HEADER}\"")
         .replace("  # otlp: {", "  otlp: {")
+        .replace("https://otlp.example.com\", ca: tls/collector-ca.pem", "http://127.0.0.1:4318\"")
         .replace("include: [accounts.d/*.yaml, accounts.d/*.jsonl]", "");
     let gateway = Gateway::start_with(&yaml, &[("TOLLGATE_TEST_HEADER", "s3cret-header")]);
     assert_eq!(gateway.ask_admin("GET", "/config", &[], "").0, 401);

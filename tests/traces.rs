@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::support::{ANSWER, Backend, Configuration, Gateway, Peer, Request, VERSIONS, Version, until};
+use crate::support::{
+    ANSWER, Authority, Backend, CANARY, Configuration, Gateway, Peer, Request, TlsBackend, VERSIONS, Version, until,
+};
 
 const GIVEN: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const ID: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -280,4 +282,106 @@ fn a_collector_that_is_gone_or_says_no_costs_spans_alone() {
     assert_eq!(gateway.send(Version::Http1, &Request::lookup("live")).status(), 200);
     until("a dropped request", || gateway.metric::<u64>("tollgate_otlp_dropped_total") == 1);
     assert_eq!(gateway.metric::<u64>("tollgate_otlp_exported_total"), 0);
+}
+
+/// The requests that a collector with TLS has taken, as text.
+fn batches(collector: &TlsBackend) -> Vec<String> {
+    collector.bytes().into_iter().map(|bytes| String::from_utf8(bytes).unwrap()).collect()
+}
+
+#[test]
+fn a_collector_with_tls_has_to_be_who_it_says_and_is_shown_its_headers() {
+    let (ours, theirs) = (Authority::new("Ours"), Authority::new("Theirs"));
+    let backend = Backend::answering_json();
+    let directory = std::env::temp_dir().join(format!("tollgate-collector-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = |name: &str, authority: &Authority| {
+        let path = directory.join(name);
+        std::fs::write(&path, authority.pem()).unwrap();
+        path.display().to_string()
+    };
+    let (ca, other_ca) = (file("ours.pem", &ours), file("theirs.pem", &theirs));
+    let bearer = format!("Bearer {CANARY}");
+    // Whom the collector has its certificate from, for which names, what the configuration says, and what the
+    // environment; and whether it is trusted.
+    for (authority, name, said, environment, is_trusted) in [
+        (&ours, "127.0.0.1", format!(", ca: {ca}"), vec![], true),
+        (&ours, "127.0.0.1", String::new(), vec![("OTEL_EXPORTER_OTLP_CERTIFICATE", &*ca)], true),
+        // The machine's own authorities: where they are is the variable's of every TLS library.
+        (&ours, "127.0.0.1", String::new(), vec![("SSL_CERT_FILE", &*ca)], true),
+        (&ours, "127.0.0.1", format!(", ca: {ca}"), vec![("OTEL_EXPORTER_OTLP_CERTIFICATE", &*other_ca)], true),
+        (&ours, "127.0.0.1", format!(", ca: {other_ca}"), vec![("OTEL_EXPORTER_OTLP_CERTIFICATE", &*ca)], false),
+        (&theirs, "127.0.0.1", format!(", ca: {ca}"), vec![], false),
+        (&ours, "127.0.0.2", format!(", ca: {ca}"), vec![], false),
+    ] {
+        let collector = TlsBackend::start(&authority.issue(&[name]), None);
+        let tracing = format!(
+            "tracing: {{ otlp: {{ endpoint: \"https://{}/otlp\", headers: {{ Authorization: \"${{env:COLLECTOR}}\" }}, \
+             timeout: 2s{said} }} }}\n",
+            collector.address()
+        );
+        let environment = [&environment[..], &[("COLLECTOR", &*bearer)]].concat();
+        let gateway = Gateway::start_with(&Configuration::new(backend.address()).with(&tracing).yaml(), &environment);
+        assert_eq!(gateway.send(Version::Http1, &Request::lookup("live")).status(), 200);
+        if is_trusted {
+            until("a batch", || !collector.bytes().is_empty());
+            let batch = &batches(&collector)[0];
+            assert!(batch.starts_with("POST /otlp HTTP/1.1\r\n"), "{batch}");
+            assert!(batch.to_lowercase().contains(&format!("authorization: {}\r\n", bearer.to_lowercase())), "{batch}");
+            until("a count", || gateway.metric::<u64>("tollgate_otlp_exported_total") == 1);
+        } else {
+            until("a dropped request", || gateway.metric::<u64>("tollgate_otlp_dropped_total") == 1);
+            assert!(collector.bytes().is_empty() && collector.refused() > 0);
+            gateway.wait_for_output("spans are dropped");
+        }
+        let (_, shown) = gateway.ask_admin("GET", "/config", &[], "");
+        assert!(!shown.contains(CANARY) && shown.contains("${env:COLLECTOR}"), "{shown}");
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn what_is_not_written_of_a_collector_is_taken_from_the_environment() {
+    let (backend, collector) = (Backend::answering_json(), Backend::start(|peer, _| peer.answer("{}")));
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*format!("http://{}/base", collector.address())),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=a%20b"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "3000"),
+        ("OTEL_SERVICE_NAME", "edge"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=one,region=eu"),
+    ];
+    let yaml = |tracing: &str| Configuration::new(backend.address()).with(tracing).yaml();
+    let gateway = Gateway::start_with(&yaml("tracing: { otlp: {} }\n"), &environment);
+    assert_eq!(gateway.send(Version::Http1, &Request::lookup("live")).status(), 200);
+    until("a batch", || !collector.requests().is_empty());
+    let batch = String::from_utf8(collector.last_request()).unwrap();
+    assert!(batch.starts_with("POST /base/v1/traces HTTP/1.1\r\n"), "{batch}");
+    assert!(batch.contains("x-tenant: a b\r\n"), "{batch}");
+    let body: Batch = serde_json::from_str(batch.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let told: Vec<(String, String)> = body.resource_spans[0]
+        .resource
+        .attributes
+        .iter()
+        .map(|attribute| {
+            let (AnyValue::StringValue(text) | AnyValue::IntValue(text)) = &attribute.value;
+            (attribute.key.clone(), text.clone())
+        })
+        .collect();
+    let has = |key: &str, value: &str| told.iter().filter(|(known, _)| known == key).all(|(_, text)| text == value);
+    assert!(has("service.name", "edge") && has("service.instance.id", "one") && has("region", "eu"), "{told:?}");
+    assert_eq!(told.len(), 4, "each once: {told:?}");
+    drop(gateway);
+    // The environment alone makes no spans, and one variable switches all off.
+    for (tracing, environment) in [
+        ("", environment.to_vec()),
+        ("tracing: { otlp: {} }\n", [&environment[..], &[("OTEL_SDK_DISABLED", "true")]].concat()),
+    ] {
+        let before = collector.requests().len();
+        let mut gateway = Gateway::start_with(&yaml(tracing), &environment);
+        assert_eq!(gateway.send(Version::Http1, &Request::lookup("live")).status(), 200);
+        // What was to be sent has been sent by the time the process has ended.
+        gateway.terminate();
+        gateway.wait_for_end(Duration::from_secs(20)).unwrap();
+        assert_eq!(collector.requests().len(), before, "{tracing}");
+    }
 }

@@ -70,26 +70,26 @@ class Problem:
         return http.HTTPStatus(self.status).phrase
 
 
-# In order of precedence, in the gateway's own words.
+# In order of precedence, in the gateway's own words, without where to go for more.
 PROBLEMS = {
-    "endpoint-unknown": Problem(404, "There is no such endpoint. Check the path and the method; if the path exists with another method, the Allow header names it."),
+    "endpoint-unknown": Problem(404, "There is no such endpoint. Check the path and the method; if the path exists with other methods, the Allow header lists them."),
     "token-missing": Problem(400, "The request has no token. Send your token in the header Auth-Token."),
-    "token-unknown": Problem(401, "The token is not known. Check that it was copied whole and belongs to this service."),
-    "ip-not-allowed": Problem(403, "The token may not be used from this network address. Send the request from an allowed network, or have the token's list changed."),
-    "domain-not-allowed": Problem(403, "The token may not be used from this web domain. Send the request from an allowed domain, or have the token's list changed."),
-    "rate-exceeded": Problem(429, "Too many requests. Send the request again after the number of seconds in the Retry-After header."),
-    "accept-unsupported": Problem(406, "The Accept header allows nothing that can be served here. Accept application/json."),
-    "content-type-unsupported": Problem(415, "The body's media type is not supported. Send it as application/json in UTF-8, without a Content-Encoding."),
-    "timeout-invalid": Problem(400, "The header Timeout-Seconds is not valid. Send one whole number of seconds from 2 to 15."),
-    "reference-id-invalid": Problem(400, "The header Reference-ID is too long, is empty or has a character that is not allowed. Use 1 to 256 letters, digits, spaces or any of _-/:.,()."),
+    "token-unknown": Problem(401, "The token is not valid. Check that it was copied completely and belongs to this API."),
+    "ip-not-allowed": Problem(403, "The token cannot be used from this IP address. Send the request from an allowed address, or have this one added to the token's list."),
+    "domain-not-allowed": Problem(403, "The token cannot be used from this web domain. Send the request from an allowed domain, or have this one added to the token's list."),
+    "rate-exceeded": Problem(429, "Too many requests. Wait for the number of seconds in the Retry-After header, then send the request again."),
+    "accept-unsupported": Problem(406, "None of the formats in the Accept header is supported. Send Accept: application/json, or leave the header out."),
+    "content-type-unsupported": Problem(415, "The format of the body is missing or not supported. Send the header Content-Type: application/json and the body in UTF-8, without compression."),
+    "timeout-invalid": Problem(400, "The header Timeout-Seconds is not valid. Send a whole number of seconds from 2 to 15, or leave the header out."),
+    "reference-id-invalid": Problem(400, "The header Reference-ID is not valid. Use 1 to 256 of these characters: letters without accents, digits, spaces and _-/:.,()."),
     "body-too-large": Problem(400, "The body is too large. Send at most 16384 bytes."),
     "body-empty": Problem(400, "The request has no body. Send one JSON document."),
-    "body-malformed": Problem(400, "The body is not one well-formed JSON document. Check its syntax, its UTF-8 encoding, and that no key stands twice in one object."),
+    "body-malformed": Problem(400, "The body is not valid JSON. Send one JSON document in UTF-8, without duplicate names in an object."),
     "number-missing": Problem(400, "The body has no number. Send the phone number as a non-empty string in the member number."),
     "cache-days-unsupported": Problem(400, "The member cache_value_days must be a whole number from 0 to 30."),
-    "deadline-exceeded": Problem(408, "There was no answer within the time allowed. Send the request again, or allow more time with the header Timeout-Seconds."),
-    "upstream-unavailable": Problem(503, "The lookup service is not available at the moment. Send the request again later; nothing was charged."),
-    "upstream-failed": Problem(500, "The lookup service did not give a usable answer. Send the request again later; nothing was charged."),
+    "deadline-exceeded": Problem(408, "The lookup took longer than the time allowed. Send the request again, or allow more time with the header Timeout-Seconds. Nothing was charged."),
+    "upstream-unavailable": Problem(503, "The lookup service is temporarily unavailable. Try again later; nothing was charged."),
+    "upstream-failed": Problem(500, "The lookup failed because of an error on our side. Try again later; nothing was charged."),
 }
 
 

@@ -21,7 +21,14 @@ fn what_is_written_is_what_is_seen() {
         names: Naming::Ecs,
         reference_key: Some("0123456789abcdef".into()),
     };
-    let otlp = otlp::OtlpSettings { endpoint: "http://127.0.0.1:4318/v1/traces".into(), service_name: "edge".into() };
+    let otlp = otlp::OtlpSettings {
+        endpoint: "http://127.0.0.1:4318/v1/traces".into(),
+        headers: Box::default(),
+        authorities: None,
+        timeout: std::time::Duration::from_secs(10),
+        service_name: "edge".into(),
+        attributes: Box::default(),
+    };
     assert!(!format!("{access_log:?}").contains("0123456789abcdef"));
     assert_eq!(config.outlets, Outlets { access_log: Some(access_log), otlp: Some(otlp) });
     let quiet = super::parse("f", GOOD, &super::Source::Embedded(&[])).unwrap();

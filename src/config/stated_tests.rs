@@ -87,7 +87,7 @@ fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
         ("the access log", vec![file["access_log"].clone()], keys_of::<telemetry::written::AccessLog>()),
         ("its sample", vec![file["access_log"]["sample"].clone()], keys_of::<telemetry::written::LogSample>()),
         ("tracing", vec![file["tracing"].clone()], keys_of::<telemetry::written::Tracing>()),
-        ("OTLP", vec![file["tracing"]["otlp"].clone()], keys_of::<telemetry::written::Otlp>()),
+        ("OTLP", vec![file["tracing"]["otlp"].clone()], keys_of::<collector::written::Otlp>()),
         ("the status", vec![file["status"].clone()], keys_of::<status::written::Status>()),
         ("a burn rate", lists(&[file["status"].clone()], "burn_rates"), keys_of::<status::written::BurnRate>()),
         ("a note", lists(&[file["status"].clone()], "notes"), keys_of::<status::written::StatusNote>()),
@@ -331,7 +331,8 @@ fn the_defaults_of_telemetry_are_stated() {
     assert_eq!(config.outlets, crate::telemetry::Outlets::default());
     let traced = "tracing: { otlp: { endpoint: \"http://127.0.0.1:4318\" } }\naccounts:\n";
     let traced = parsed(&MINIMAL.replace("accounts:\n", traced)).unwrap().outlets.otlp.unwrap();
-    states(&format!("calls this gateway (default {})", traced.service_name));
+    states(&format!("of this gateway (default {};", traced.service_name));
+    states(&format!("the time limit for a request (default {}s;", traced.timeout.as_secs()));
 }
 
 #[test]

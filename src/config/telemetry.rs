@@ -1,27 +1,24 @@
 //! Telemetry: `metrics`, `access_log` and `tracing`.
 
-use serde_json::Value;
-use url::Url;
-
+use super::collector;
+use super::collector::written::Otlp;
 use super::common::out_of_range;
 use super::fill::{fill, hide, section};
 use super::problems::Rows;
 use super::source::Source;
 use super::upstreams::plain_value;
-use crate::config::yaml::{Entries, Mistakes, Place, Written};
+use crate::config::yaml::{Entries, Mistakes, Written};
 use crate::policy::problem::Row;
 use crate::telemetry::names::Naming;
 use crate::telemetry::sampling::{MAX_SERIES, Sampling, Share};
 use crate::telemetry::{Outlets, access_log, otlp};
+use serde_json::Value;
 
 /// The file that stands for standard output.
 const STDOUT: &str = "stdout";
 
 /// Bytes that a key for digests must have, so that it cannot be guessed.
 const MIN_KEY_BYTES: usize = 16;
-
-/// The path of OTLP's traces where an endpoint has none.
-const TRACES_PATH: &str = "/v1/traces";
 
 pub mod written {
     //! The keys as they are written.
@@ -30,6 +27,7 @@ pub mod written {
     use schemars::JsonSchema;
     use serde::Deserialize;
 
+    use crate::config::collector::written::Otlp;
     use crate::config::yaml::{Entries, Written};
 
     /// Metrics by account or token.
@@ -96,22 +94,6 @@ pub mod written {
         /// Sends spans to an OpenTelemetry collector. Default: off.
         pub otlp: Written<Otlp>,
     }
-
-    /// An OpenTelemetry collector.
-    #[derive(Debug, Default, Deserialize, JsonSchema)]
-    #[serde(default, deny_unknown_fields)]
-    pub struct Otlp {
-        /// Its URL for OTLP over plain HTTP with JSON; the default path is /v1/traces.
-        pub endpoint: Written<String>,
-        /// The share of requests that get spans; those with an unsampled traceparent get none. Default: 1.
-        #[schemars(range(min = 0.0, max = 1.0))]
-        pub sample: Written<f64>,
-        /// Requests with a sampled traceparent always get spans; only for gateways that trusted clients use, since any
-        /// client can set it. Default: false.
-        pub trust_sampled: Written<bool>,
-        /// The service.name of this gateway. Default: tollgate.
-        pub service_name: Written<String>,
-    }
 }
 
 /// Compiles what is seen of requests, and where it goes.
@@ -135,7 +117,7 @@ pub fn compile(
     let written::Tracing { traceparent, otlp } = tracing.take().unwrap_or_default();
     let traceparent_place = traceparent.place().cloned();
     sampling.traceparent = traceparent.take().unwrap_or(sampling.traceparent);
-    let otlp = exporter(otlp, &mut sampling, mistakes);
+    let otlp = exporter(otlp, &mut sampling, source, mistakes);
     if let Some(place) = traceparent_place.filter(|_| otlp.is_some() && !sampling.traceparent) {
         mistakes.push(place, "is false, but otlp needs it; remove one of the two");
     }
@@ -201,41 +183,16 @@ fn refused_lines(refused: Entries<f64>, rows: &Rows, mistakes: &mut Mistakes) ->
 }
 
 fn exporter(
-    otlp: Written<written::Otlp>,
+    otlp: Written<Otlp>,
     sampling: &mut Sampling,
+    source: &Source,
     mistakes: &mut Mistakes,
 ) -> Option<otlp::OtlpSettings> {
     let place = otlp.place()?.clone();
-    let written::Otlp { endpoint, sample, trust_sampled, service_name } = otlp.take()?;
-    sampling.spans = share(sample, sampling.spans, mistakes);
-    sampling.trust_sampled = trust_sampled.take().unwrap_or(sampling.trust_sampled);
-    let endpoint_place = endpoint.place().cloned().unwrap_or_default();
-    let service_name = service_name.take().unwrap_or_else(|| "tollgate".to_owned()).into();
-    let endpoint = endpoint.require(
-        &place,
-        "endpoint",
-        "write the URL of the collector, as in http://127.0.0.1:4318",
-        mistakes,
-    )?;
-    let endpoint = url_of(&endpoint, endpoint_place, mistakes)?;
-    Some(otlp::OtlpSettings { endpoint, service_name })
-}
-
-fn url_of(text: &str, place: Place, mistakes: &mut Mistakes) -> Option<Box<str>> {
-    let url = Url::parse(text).ok().filter(|url| {
-        let plain =
-            url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
-        url.scheme() == "http" && url.has_host() && plain
-    });
-    let Some(mut url) = url else {
-        let what = "is not a plain HTTP URL of a collector; write one as in http://127.0.0.1:4318, and use a local collector that forwards over TLS";
-        mistakes.push(place, what);
-        return None;
-    };
-    if url.path() == "/" {
-        url.set_path(TRACES_PATH);
-    }
-    Some(url.as_str().into())
+    let mut otlp = otlp.take()?;
+    sampling.spans = share(std::mem::take(&mut otlp.sample), sampling.spans, mistakes);
+    sampling.trust_sampled = std::mem::take(&mut otlp.trust_sampled).take().unwrap_or(sampling.trust_sampled);
+    collector::compile(place, otlp, source, &collector::of_the_process, mistakes)
 }
 
 fn share(written: Written<f64>, default: Share, mistakes: &mut Mistakes) -> Share {
@@ -263,8 +220,7 @@ pub fn fill_in(root: &mut Value, sampling: &Sampling, outlets: &Outlets) {
     let tracing = section(root, "tracing");
     fill(tracing, "traceparent", sampling.traceparent);
     if let Some(settings) = &outlets.otlp {
-        let otlp = section(tracing, "otlp");
-        fill(otlp, "sample", sampling.spans.get());
-        fill(otlp, "service_name", &*settings.service_name);
+        fill(section(tracing, "otlp"), "sample", sampling.spans.get());
+        collector::fill_in(tracing, settings);
     }
 }

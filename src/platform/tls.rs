@@ -14,3 +14,4 @@ pub mod server;
 pub(crate) mod stream;
 
 pub use files::{FileFault, Overdue, Pair};
+pub use provider::provider;

@@ -204,4 +204,49 @@ mod tests {
         drop(hold);
         assert_eq!(numbers(&credit_account), [MAX_CREDITS, MAX_CREDITS, 0, 0]);
     }
+
+    #[test]
+    fn a_balance_takes_over_its_past_if_it_can_count_it() {
+        for (granted, spent, taken) in [
+            (100, 40, true),
+            (7, 7, true),
+            (0, 0, true),
+            (MAX_CREDITS, 0, true),
+            (MAX_CREDITS + 1, 0, false),
+            (6, 7, false),
+            (u64::MAX, 1, false),
+        ] {
+            let balance = Balance::default();
+            assert_eq!(balance.load(granted, spent), taken, "{granted} and {spent}");
+            let seen = balance.snapshot();
+            let expected = if taken { (granted, granted - spent, 0, spent) } else { (0, 0, 0, 0) };
+            assert_eq!((seen.granted, seen.available, seen.held, seen.spent), expected, "{granted} and {spent}");
+        }
+        let balance = Balance::default();
+        assert!(balance.can_grant(MAX_CREDITS) && !balance.can_grant(MAX_CREDITS + 1) && !balance.can_grant(u64::MAX));
+        assert!(balance.load(10, 4) && balance.can_grant(MAX_CREDITS - 10) && !balance.can_grant(MAX_CREDITS - 9));
+        balance.refund(3);
+        assert_eq!(balance.available(), 9);
+        let seen = balance.snapshot();
+        assert_eq!((seen.granted, seen.spent), (10, 1), "what was spent is less, and nothing was granted");
+    }
+
+    #[test]
+    fn a_hold_says_what_it_is_and_what_is_left_beside_it() {
+        let credit_account = credit_account(10);
+        assert_eq!(credit_account.key(), ("acme", "phone"));
+        let hold = credit_account.hold(3).unwrap();
+        assert_eq!((hold.amount(), hold.left()), (3, 7));
+        assert!(hold.credit_account().is_some_and(|of| Arc::ptr_eq(of, &credit_account)));
+        // Another process keeps the balance: what is here is not what counts.
+        let hold = hold.kept_elsewhere(41);
+        assert_eq!((hold.amount(), hold.left()), (3, 41));
+        hold.settle(1);
+        assert_eq!(numbers(&credit_account), [10, 9, 0, 1]);
+        let nothing = Hold::nothing();
+        assert_eq!((nothing.amount(), nothing.left()), (0, 0));
+        assert!(nothing.credit_account().is_none());
+        nothing.settle(5);
+        assert!(format!("{credit_account:?}").contains("acme, phone"), "{credit_account:?}");
+    }
 }

@@ -1,11 +1,11 @@
 //! The exporter of spans: OTLP over HTTP, as JSON, to a collector.
 //!
-//! The collector is expected to be local, and to hold the address of and the credentials for the
-//! trace storage, so plain HTTP is enough. OpenTelemetry's own crates would add some forty
-//! dependencies, among them a second HTTP client and gRPC, for a small and documented format; it is
-//! written in `otlp_span.rs`. No request waits for the exporter; spans that the collector does not
-//! accept are dropped and counted.
+//! The format is documented and small, and written in `otlp_span.rs`; HTTP and TLS are those of the `ureq` library. The
+//! settings come from the configuration and the environment (`config/collector.rs`). No request waits for the exporter;
+//! spans that the collector does not accept are dropped and counted.
 
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{park_timeout, sleep};
 use std::time::Duration;
@@ -13,6 +13,8 @@ use std::time::Duration;
 use super::counters::Count;
 use super::outlet::Outlet;
 use super::queue::Waiting;
+use crate::platform::tls::client::authorities;
+use crate::platform::tls::provider;
 use crate::policy::http::json::Object;
 
 /// The most bytes of one thread that may wait to be sent: about a thousand requests. A batch is no
@@ -22,20 +24,35 @@ const MAX_WAITING_BYTES: usize = 1024 * 1024;
 /// How long spans are collected before they are sent together.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The time limit for a request to the collector.
-const TIMEOUT: Duration = Duration::from_secs(5);
-
 /// How many times a batch is sent at most, and the pause in between.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// Names and values that the collector is told of this gateway.
+pub type Attributes = Vec<(Box<str>, Box<str>)>;
+
 /// Where spans go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct OtlpSettings {
     /// The full URL, as in `http://127.0.0.1:4318/v1/traces`.
     pub endpoint: Box<str>,
-    /// The `service.name` of this gateway.
+    /// Headers of each batch. Their values are secrets.
+    pub headers: Box<[(Box<str>, Box<str>)]>,
+    /// The PEM file of the authorities that vouch for a collector with TLS; `None`: those of the machine.
+    pub authorities: Option<PathBuf>,
+    /// How long the collector may take.
+    pub timeout: Duration,
+    /// What the collector calls this gateway.
     pub service_name: Box<str>,
+    pub attributes: Box<[(Box<str>, Box<str>)]>,
+}
+
+impl fmt::Debug for OtlpSettings {
+    /// Shows no header's value.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| &**name).collect();
+        write!(formatter, "OtlpSettings({}, {names:?} ***, {})", self.endpoint, self.service_name)
+    }
 }
 
 /// Accepts spans.
@@ -80,6 +97,7 @@ struct Sender<'e> {
     exporter: &'e Exporter,
     agent: ureq::Agent,
     endpoint: Box<str>,
+    headers: Box<[(Box<str>, Box<str>)]>,
     /// A batch's JSON up to the first span.
     opening: Vec<u8>,
     batch: Vec<u8>,
@@ -92,13 +110,20 @@ const CLOSING: &[u8] = b"]}]}]}";
 
 impl<'e> Sender<'e> {
     fn new(exporter: &'e Exporter, settings: &OtlpSettings) -> Sender<'e> {
-        let config =
-            ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).proxy(None).http_status_as_error(false);
+        let mut config = ureq::Agent::config_builder()
+            .timeout_global(Some(settings.timeout))
+            .proxy(None)
+            .max_redirects(0)
+            .http_status_as_error(false);
+        if settings.endpoint.starts_with("https:") {
+            config = config.tls_config(tls(settings));
+        }
         Sender {
             exporter,
             agent: config.build().into(),
             endpoint: settings.endpoint.clone(),
-            opening: opening(&settings.service_name),
+            headers: settings.headers.clone(),
+            opening: opening(settings),
             batch: Vec::new(),
             failing: false,
         }
@@ -147,7 +172,11 @@ impl<'e> Sender<'e> {
     }
 
     fn try_send(&self) -> Result<(), Failure> {
-        let sent = self.agent.post(&*self.endpoint).content_type("application/json").send(self.batch.as_slice());
+        let mut request = self.agent.post(&*self.endpoint).content_type("application/json");
+        for (name, value) in &self.headers {
+            request = request.header(&**name, &**value);
+        }
+        let sent = request.send(self.batch.as_slice());
         match sent.map(|answer| answer.status().as_u16()) {
             Ok(200..=299) => Ok(()),
             // The statuses that may be retried, according to OTLP.
@@ -163,14 +192,37 @@ struct Failure {
     what: String,
 }
 
+/// TLS with a collector, which has to be the one it says it is.
+fn tls(settings: &OtlpSettings) -> ureq::tls::TlsConfig {
+    // They could be read when the configuration was; if they are gone since, nobody is trusted.
+    let found = authorities(settings.authorities.as_deref()).unwrap_or_else(|fault| {
+        log::error!(target: "tollgate::otlp", "no collector can be trusted: {fault}");
+        Vec::new()
+    });
+    let roots: Vec<_> =
+        found.iter().map(|certificate| ureq::tls::Certificate::from_der(certificate).to_owned()).collect();
+    ureq::tls::TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(provider())
+        .root_certs(ureq::tls::RootCerts::new_with_certs(&roots))
+        .build()
+}
+
 /// The resource and the scope of all spans.
-fn opening(service_name: &str) -> Vec<u8> {
+fn opening(settings: &OtlpSettings) -> Vec<u8> {
     let instance = uuid::Uuid::new_v4().to_string();
     let version = env!("CARGO_PKG_VERSION");
+    let own =
+        [("service.name", &*settings.service_name), ("service.version", version), ("service.instance.id", &instance)];
+    // What an operator says of this process is better known there, but its name has a key of its own.
+    let told: Vec<(&str, &str)> = settings
+        .attributes
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .filter(|(name, _)| *name != "service.name")
+        .collect();
+    let own = own.into_iter().filter(|(name, _)| told.iter().all(|(known, _)| known != name));
     let mut out = br#"{"resourceSpans":[{"resource":{"attributes":["#.to_vec();
-    let attributes =
-        [("service.name", service_name), ("service.version", version), ("service.instance.id", instance.as_str())];
-    for (number, (key, text)) in attributes.into_iter().enumerate() {
+    for (number, (key, text)) in own.chain(told.iter().copied()).enumerate() {
         if number > 0 {
             out.push(b',');
         }

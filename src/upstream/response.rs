@@ -56,6 +56,10 @@ impl Head {
     /// # Errors
     /// `upstream-failed` if it is not an HTTP/1 head, or its framing is ambiguous.
     fn read(bytes: &[u8]) -> Result<Option<(Head, usize)>, Problem> {
+        // httparse skips blank lines, which belong to no answer.
+        if !bytes.starts_with(b"H") {
+            return Err(UNREADABLE);
+        }
         let mut slots = [httparse::EMPTY_HEADER; MAX_HEADER_LINES];
         let mut response = httparse::Response::new(&mut slots);
         let length = match response.parse(bytes) {
@@ -401,6 +405,7 @@ mod tests {
             ("HTTP/1.1 200 OK\r\nA: b\nContent-Length: 2\r\n\r\n{}", Err("failed")),
             ("HTTP/1.1 103 Early\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
             ("\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
+            ("\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
             ("HTTP/2 200 OK\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
             ("HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
             ("SSH-2.0-x\r\n", Err("failed")),

@@ -167,6 +167,8 @@ struct Seen {
     refused: AtomicUsize,
     requests: AtomicUsize,
     names: Mutex<Vec<Option<String>>>,
+    /// The requests themselves, head and body.
+    bytes: Mutex<Vec<Vec<u8>>>,
 }
 
 /// A backend that speaks TLS and gives every request a sound answer.
@@ -224,6 +226,11 @@ impl TlsBackend {
         self.seen.requests.load(Ordering::SeqCst)
     }
 
+    /// What every request was, head and body.
+    pub fn bytes(&self) -> Vec<Vec<u8>> {
+        self.seen.bytes.lock().unwrap().clone()
+    }
+
     /// The hosts that were asked for in handshakes.
     pub fn names(&self) -> Vec<Option<String>> {
         self.seen.names.lock().unwrap().clone()
@@ -265,7 +272,7 @@ fn answer_all(mut stream: TcpStream, config: Arc<ServerConfig>, seen: &Seen) {
         });
         match whole {
             Some(whole) if input.len() >= whole => {
-                input.drain(..whole);
+                seen.bytes.lock().unwrap().push(input.drain(..whole).collect());
                 seen.requests.fetch_add(1, Ordering::SeqCst);
                 let answer = format!(
                     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{ANSWER}",

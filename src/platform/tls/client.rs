@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
 
@@ -71,18 +71,32 @@ impl Files for ClientFiles {
     }
 }
 
+/// The certificates of the authorities of a file, or of those that this machine trusts.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn authorities(file: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, FileFault> {
+    let Some(file) = file else {
+        let found = rustls_native_certs::load_native_certs().certs;
+        return if found.is_empty() { Err(none_of_the_machine()) } else { Ok(found) };
+    };
+    let snapshot = FileContents::take([file]);
+    snapshot.authorities(file)?;
+    snapshot.certificates(file)
+}
+
 /// The authorities that this machine trusts: unlike a built-in list, they are kept up to date with
 /// the machine.
 fn of_the_machine() -> Result<RootCertStore, FileFault> {
     let mut store = RootCertStore::empty();
     // Authorities that cannot be parsed are skipped.
     store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if store.is_empty() {
-        let what =
-            "has no `ca`, and this machine has no certificate authorities; name the file of the backend's in `ca`";
-        return Err(FileFault { file: None, what: what.to_owned() });
-    }
-    Ok(store)
+    if store.is_empty() { Err(none_of_the_machine()) } else { Ok(store) }
+}
+
+fn none_of_the_machine() -> FileFault {
+    let what = "has no `ca`, and this machine has no certificate authorities; name a file of the other side's in `ca`";
+    FileFault { file: None, what: what.to_owned() }
 }
 
 /// The pairs whose certificates have expired or are not valid yet.

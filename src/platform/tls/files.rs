@@ -95,7 +95,7 @@ impl FileContents {
     }
 
     /// The certificates of a file, at least one.
-    fn certificates(&self, file: &Path) -> Result<Vec<CertificateDer<'static>>, FileFault> {
+    pub(super) fn certificates(&self, file: &Path) -> Result<Vec<CertificateDer<'static>>, FileFault> {
         const NOT_PEM: &str = "is not a PEM file of certificates; write them as BEGIN CERTIFICATE blocks";
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(self.bytes(file)?).collect();
         let certificates = certificates.map_err(|_| fault(file, NOT_PEM))?;

@@ -13,6 +13,6 @@ pub(super) const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
 
 /// The algorithms, shared by all users.
-pub(super) fn provider() -> Arc<CryptoProvider> {
+pub fn provider() -> Arc<CryptoProvider> {
     Arc::clone(&PROVIDER)
 }

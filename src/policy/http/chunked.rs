@@ -101,7 +101,8 @@ fn line(input: &[u8]) -> Result<Option<&[u8]>, Problem> {
             Some(_) => Err(malformed("a line of the chunked coding is too long")),
             None => Err(malformed("a bare LF in the chunked coding")),
         },
-        None if input.len() > MAX_LINE_BYTES => Err(malformed("a line of the chunked coding is too long")),
+        // The CR of a line that is as long as it may be can have come without its LF.
+        None if input.len() > MAX_LINE_BYTES + 1 => Err(malformed("a line of the chunked coding is too long")),
         None => Ok(None),
     }
 }
@@ -173,6 +174,17 @@ mod tests {
                 assert_eq!(decoded.as_deref(), Ok(body.as_bytes()), "{input:?} by {step}");
             }
             assert_eq!(decode(input.as_bytes(), input.len()).unwrap().1, rest.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_line_may_be_as_long_as_the_limit_in_whatever_pieces_it_comes() {
+        let with_line_of = |bytes: usize| format!("3;{}\r\nabc\r\n0\r\n\r\n", "x".repeat(bytes - 2));
+        for step in [1, 2, MAX_LINE_BYTES, MAX_LINE_BYTES + 1, MAX_LINE_BYTES + 2, 5000] {
+            let longest = decode(with_line_of(MAX_LINE_BYTES).as_bytes(), step);
+            assert_eq!(longest.map(|(body, _)| body), Ok(b"abc".to_vec()), "by {step}");
+            let longer = decode(with_line_of(MAX_LINE_BYTES + 1).as_bytes(), step);
+            assert_eq!(longer, Err("a line of the chunked coding is too long"), "by {step}");
         }
     }
 

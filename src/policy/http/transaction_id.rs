@@ -39,3 +39,27 @@ impl TransactionId {
         Some(TransactionId(own))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_uuid_in_lower_case_and_read_in_any() {
+        let id = TransactionId::of([
+            0x7f, 0x1c, 0x0a, 0x52, 0x3b, 0x0e, 0x4d, 0x7e, 0x9c, 0x55, 0x0d, 0x2f, 0x6a, 0x1e, 0x8b, 0x34,
+        ]);
+        assert_eq!(id.as_str(), TransactionId::EXAMPLE.as_str());
+        assert_eq!(id.as_bytes(), b"7f1c0a52-3b0e-4d7e-9c55-0d2f6a1e8b34");
+        for text in ["7f1c0a52-3b0e-4d7e-9c55-0d2f6a1e8b34", "7F1C0A52-3B0E-4D7E-9C55-0D2F6A1E8B34"] {
+            assert_eq!(TransactionId::parse(text).map(|id| id.as_str().to_owned()), Some(id.as_str().to_owned()));
+        }
+        for text in ["", "7f1c0a52-3b0e-4d7e-9c55-0d2f6a1e8b3", "7f1c0a52-3b0e-4d7e-9c55-0d2f6a1e8b3g"] {
+            assert!(TransactionId::parse(text).is_none(), "{text}");
+        }
+        let (one, other) = (TransactionId::random(), TransactionId::random());
+        assert_ne!(one.as_bytes(), other.as_bytes());
+        // RFC 9562, section 5.4: version 4, of the usual variant.
+        assert!(one.as_bytes()[14] == b'4' && b"89ab".contains(&one.as_bytes()[19]), "{}", one.as_str());
+    }
+}

@@ -58,9 +58,14 @@ fn position(before: &[u8]) -> (usize, usize) {
 /// Says for each of some JSON Pointers when it comes up in a document; what does not comes as its nearest
 /// parent does.
 pub fn order(bytes: &[u8], wanted: &mut BTreeMap<String, usize>) {
-    let mut walk = Walk { wanted, pointer: String::new(), next: 0 };
+    // The document itself comes before all that is in it.
+    if let Some(root) = wanted.get_mut("") {
+        *root = 0;
+    }
+    let left = wanted.values().filter(|place| **place == usize::MAX).count();
+    let mut walk = Walk { wanted, pointer: String::new(), next: 0, left };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    // It has been parsed before.
+    // It has been parsed before: an error is the end of the walk.
     let _ = (&mut walk).deserialize(&mut deserializer);
     let found: Vec<(String, usize)> = walk
         .wanted
@@ -85,6 +90,8 @@ struct Walk<'w> {
     wanted: &'w mut BTreeMap<String, usize>,
     pointer: String,
     next: usize,
+    /// What has not come up yet. A body can break a rule with its first bytes and go on for long.
+    left: usize,
 }
 
 impl Walk<'_> {
@@ -104,14 +111,22 @@ impl Walk<'_> {
     fn is_wanted(&mut self) -> bool {
         if let Some(place) = self.wanted.get_mut(&self.pointer) {
             self.next = self.next.saturating_add(1);
+            if *place == usize::MAX {
+                self.left = self.left.saturating_sub(1);
+            }
             *place = self.next;
         }
         let first = self.wanted.range::<str, _>((Bound::Included(self.pointer.as_str()), Bound::Unbounded)).next();
         first.is_some_and(|(wanted, _)| wanted.starts_with(&self.pointer))
     }
 
-    fn leave(&mut self) {
+    /// Comes back from a member or an element.
+    ///
+    /// # Errors
+    /// Nothing is left to look for.
+    fn leave<E: Error>(&mut self) -> Result<(), E> {
         self.pointer.truncate(self.pointer.rfind('/').unwrap_or(0));
+        if self.left == 0 { Err(E::custom("everything was found")) } else { Ok(()) }
     }
 }
 
@@ -162,7 +177,7 @@ impl<'de> Visitor<'de> for &mut Walk<'_> {
             } else {
                 elements.next_element::<IgnoredAny>()?.is_some()
             };
-            self.leave();
+            self.leave()?;
             if !found {
                 break;
             }
@@ -177,7 +192,7 @@ impl<'de> Visitor<'de> for &mut Walk<'_> {
             } else {
                 members.next_value::<IgnoredAny>()?;
             }
-            self.leave();
+            self.leave()?;
         }
         Ok(())
     }
