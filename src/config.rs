@@ -7,6 +7,7 @@
 
 mod account;
 mod accounts;
+pub mod api;
 pub mod argument;
 mod bodies;
 mod bounds;
@@ -39,6 +40,7 @@ pub mod schema;
 pub mod shown;
 mod source;
 mod status;
+pub mod store;
 pub(crate) mod telemetry;
 mod tls;
 pub mod units;

@@ -33,7 +33,8 @@
 //!   beside it, and an explained line in `config/gateway.yaml`;
 //! * a page: a file in `site/pages/` and a template that extends `templates/base.html`;
 //! * a command: a file in `cli/` (or in `operate/`, if it is about the running process) and a line in `main.rs`;
-//! * an operation of the admin API: a row in `operate/admin/routes.rs`;
+//! * an operation of the admin API: a row in `operate/admin/routes.rs`; of the management API: one in
+//!   `operate/api/routes.rs`, whose handler's types are those of the document;
 //! * a metric: `operate/metrics.rs`, or beside what it counts, and a line in `docs/observability.md`.
 #![forbid(unsafe_code)]
 

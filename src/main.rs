@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use tollgate::cli::credits;
+use tollgate::cli::{accounts, audit, credits, keys, lists, tokens};
 use tollgate::config;
 use tollgate::config::argument::ConfigFile;
 use tollgate::config::findings::Findings;
@@ -16,6 +16,7 @@ use tollgate::operate::admin::answers::Reloaded;
 use tollgate::operate::admin::answers::Upgraded;
 use tollgate::operate::admin::client::{self, Client};
 use tollgate::operate::admin::openapi;
+use tollgate::operate::api;
 use tollgate::operate::failure::Failure;
 use tollgate::operate::output;
 use tollgate::operate::reload::Watched;
@@ -45,12 +46,19 @@ const EXAMPLES: &str = "Examples:
                                              show why a request gets its answer
   tollgate token new --config gateway.yaml   make a token for all products, with its configuration line
   tollgate credits grant --config gateway.yaml acme phone 1000 --key invoice-17
+  tollgate keys create --config gateway.yaml ann --operator admin
+                                             the first key of the management API
+  tollgate tokens create --config gateway.yaml acme web --product phone
+                                             a token of an account of the store
   printf %s \"$TOKEN\" | tollgate token hash --product phone
                                              print the line of an existing token
 
 Environment:
   TOLLGATE_CONFIG        the configuration file, if --config is not given; default:
                          /etc/tollgate/gateway.yaml
+  TOLLGATE_API_KEY       a key of the management API, for accounts, tokens, lists, keys and audit; without
+                         one they use the store's file on this machine
+  TOLLGATE_API_URL       the management API to ask, where no --api names one
   TOLLGATE_ADMIN_TOKEN   the token of admin_token, for commands that talk to a running gateway: reload,
                          upgrade, credits and status";
 
@@ -114,6 +122,21 @@ enum Command {
     /// Grant, adjust, show and export the credits of accounts, with or without a running gateway.
     #[command(subcommand)]
     Credits(credits::Command),
+    /// List, make, change, suspend and close the accounts of the store, whether the gateway runs or not.
+    #[command(subcommand)]
+    Accounts(accounts::Command),
+    /// List, make, rotate, disable and revoke the tokens of an account of the store.
+    #[command(subcommand)]
+    Tokens(tokens::Command),
+    /// Show and change the networks and domains of a token of the store.
+    #[command(subcommand)]
+    Lists(lists::Command),
+    /// List, make and revoke keys of the management API.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Show who has changed what in the store, and check that nothing is missing.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Publish notes and planned maintenance on the status page.
     #[command(subcommand)]
     Status(tollgate::cli::status::Command),
@@ -140,6 +163,8 @@ enum Command {
     /// Make a token, or the digest of one, for the configuration.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Print the OpenAPI document of the management API, which serves it at /api/v1/openapi.json too.
+    ApiOpenapi,
     /// Print the OpenAPI document of the admin API; the admin listener also serves it at /openapi.json.
     AdminOpenapi,
     /// List every problem a client can get, in order of precedence.
@@ -223,6 +248,11 @@ fn main() -> ExitCode {
             print(&text)
         }),
         Command::Credits(command) => credits::run(command, &mut std::io::stdout().lock()),
+        Command::Accounts(command) => accounts::run(command, &mut std::io::stdout().lock()),
+        Command::Tokens(command) => tokens::run(command, &mut std::io::stdout().lock()),
+        Command::Lists(command) => lists::run(command, &mut std::io::stdout().lock()),
+        Command::Keys(command) => keys::run(command, &mut std::io::stdout().lock()),
+        Command::Audit(command) => audit::run(command, &mut std::io::stdout().lock()),
         Command::Schema { markdown: true, .. } => print(&config::reference::markdown()),
         Command::Schema { kind, markdown: false } => print(&format!("{:#}\n", config::schema::of(kind).as_value())),
         Command::Completions { shell } => completions(shell),
@@ -234,6 +264,9 @@ fn main() -> ExitCode {
         }),
         Command::Token(TokenCommand::Hash { name, covers }) => {
             covers.names().and_then(|products| hash(&name, &products))
+        }
+        Command::ApiOpenapi => {
+            api::openapi::whole().map_err(Failure::from).and_then(|document| print(&format!("{document:#}\n")))
         }
         Command::AdminOpenapi => print(&format!("{:#}\n", openapi::document())),
         Command::Problems { json: true, .. } => print(&problem::table_as_json()),

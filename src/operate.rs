@@ -2,6 +2,7 @@
 //! the status, `explain`, and the demo.
 
 pub mod admin;
+pub mod api;
 pub(crate) mod certificates;
 pub mod demo;
 pub mod expiry_metrics;

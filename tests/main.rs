@@ -25,6 +25,7 @@ mod explain;
 mod faults;
 mod limits;
 mod listeners;
+mod management;
 mod order;
 mod pages;
 mod problems;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::accounts::AccountsBuilder;
+use super::api::{ApiListener, Beside};
 use super::bounds::{MAX_ADMIN_HOSTS, MAX_WORKERS};
 use super::common::{listed, out_of_range, time};
 use super::following::Shortcuts;
@@ -20,6 +21,7 @@ use super::products::Draft;
 use super::references::referred;
 use super::shown::AsWritten;
 use super::source::Source;
+use super::store::StoreSettings;
 use super::units::{HostName, Parsed, Referred, Text, Texts};
 use super::{cors, file, listeners, pages, products, rates, shown, upstreams};
 use crate::config::yaml::{Mistakes, Place, Written};
@@ -97,6 +99,8 @@ struct Drafted {
     paths: Paths,
     accounts: Accounts,
     ledger: Option<ledger::LedgerSettings>,
+    store: Option<StoreSettings>,
+    api: Option<ApiListener>,
     enquiry_rate: Allowance,
     sampling: Sampling,
     outlets: Outlets,
@@ -146,6 +150,9 @@ fn draft(
     let accounts = gathered.accounts;
     let somebody_pays = accounts.iter().any(|account| account.credit_accounts.iter().next().is_some());
     let ledger = super::ledger::ledger(file.ledger, somebody_pays, root, source, mistakes);
+    let store = super::store::store(file.store, source, mistakes);
+    let beside = Beside { own: &own, admin, has_store: store.is_some() };
+    let api = super::api::api(file.api, &beside, source, mistakes);
     let (sampling, outlets) =
         super::telemetry::compile(file.metrics, file.access_log, file.tracing, &rows, source, mistakes);
     let enquiry_rate = enquiry_rate(file.enquiry_rate, mistakes);
@@ -170,6 +177,8 @@ fn draft(
         paths,
         accounts,
         ledger,
+        store,
+        api,
         enquiry_rate,
         sampling,
         outlets,
@@ -205,6 +214,7 @@ impl Drafted {
                 upstreams: &self.upstreams,
                 products: &products,
                 ledger: self.ledger.as_ref(),
+                api: self.api.as_ref(),
                 enquiry_rate: self.enquiry_rate,
                 sampling: &self.sampling,
                 outlets: &self.outlets,
@@ -242,6 +252,8 @@ impl Drafted {
             admin_token: self.admin_token,
             admin_hosts: self.admin_hosts,
             ledger: self.ledger,
+            store: self.store,
+            api: self.api,
             outlets: self.outlets,
             policy,
             settings,

@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::account::written::Account;
+use crate::config::api::written::Api;
 use crate::config::ledger::written::Ledger;
 use crate::config::limits::written::Limits;
 use crate::config::listeners::written::Listener;
@@ -22,6 +23,7 @@ use crate::config::problems::written::Problem;
 use crate::config::products::written::Product;
 use crate::config::rates::written::Rate;
 use crate::config::status::written::Status;
+use crate::config::store::written::Store;
 use crate::config::telemetry::written::{AccessLog, Metrics, Tracing};
 use crate::config::units::{HostName, PublicUrl, Referred, Text, Texts};
 use crate::config::upstreams::written::Upstream;
@@ -79,6 +81,11 @@ pub struct File {
     /// Where credits are recorded; required as soon as an account has credits. The used part of rates is stored there
     /// as well.
     pub ledger: Written<Ledger>,
+    /// Accounts, tokens, lists and management keys that change while the gateway runs, beside those of files.
+    /// Default: none.
+    pub store: Written<Store>,
+    /// The management API, by which what is in the store is changed; it needs `store`. Default: none.
+    pub api: Written<Api>,
     /// The rate limit of GET /account/credits, which returns an account's balances and rate. Default: { limit: 60/min,
     /// burst: 10 }.
     pub enquiry_rate: Written<Rate>,

@@ -105,7 +105,7 @@ impl Compiled {
 }
 
 /// Whether connections to `other` arrive at a listener of `listen`.
-fn overlap(listen: SocketAddr, other: SocketAddr) -> bool {
+pub fn overlap(listen: SocketAddr, other: SocketAddr) -> bool {
     let (ip, other_ip) = (listen.ip().to_canonical(), other.ip().to_canonical());
     listen.port() == other.port()
         && (ip == other_ip || (ip.is_unspecified() && other_ip.is_loopback()) || other_ip.is_unspecified())

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::config::api::ApiListener;
+use crate::config::store::StoreSettings;
 use crate::config::yaml::Warning;
 use crate::downstream::listener::Listeners;
 use crate::gateway::snapshot::Settings;
@@ -26,6 +28,10 @@ pub struct Config {
     pub admin_hosts: Box<[Box<str>]>,
     /// Where credits and rates are stored; `None`: no credits, and rates only in memory.
     pub ledger: Option<ledger::LedgerSettings>,
+    /// Where what changes while the process runs is kept, if anything does.
+    pub store: Option<StoreSettings>,
+    /// Where the management API is, if there is one.
+    pub api: Option<ApiListener>,
     /// The destinations of access log lines and spans.
     pub outlets: Outlets,
     pub policy: Policy,
@@ -84,13 +90,15 @@ pub struct Start {
     admin_token: Option<Digest>,
     admin_hosts: Box<[Box<str>]>,
     ledger: Option<ledger::LedgerSettings>,
+    store: Option<StoreSettings>,
+    api: Option<ApiListener>,
     outlets: Outlets,
 }
 
 impl Start {
     /// The key of the first difference.
     pub fn difference(&self, other: &Start) -> Option<&'static str> {
-        let Start { listeners, workers, admin, admin_token, admin_hosts, ledger, outlets } = self;
+        let Start { listeners, workers, admin, admin_token, admin_hosts, ledger, store, api, outlets } = self;
         [
             ("listeners", *listeners != other.listeners),
             ("workers", *workers != other.workers),
@@ -98,6 +106,8 @@ impl Start {
             ("admin_token", *admin_token != other.admin_token),
             ("admin_hosts", *admin_hosts != other.admin_hosts),
             ("ledger", *ledger != other.ledger),
+            ("store", *store != other.store),
+            ("api", *api != other.api),
             ("access_log", outlets.access_log != other.outlets.access_log),
             ("tracing.otlp", outlets.otlp != other.outlets.otlp),
         ]
@@ -117,6 +127,8 @@ impl Config {
             admin_token: self.admin_token,
             admin_hosts: self.admin_hosts.clone(),
             ledger: self.ledger.clone(),
+            store: self.store.clone(),
+            api: self.api.clone(),
             outlets: self.outlets.clone(),
         }
     }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
+use super::api::{self, ApiListener};
 use super::fill::{SECRETS, fill, hide, section};
 use super::{account, ledger, limits, listeners, products, rates, telemetry, upstreams};
 use crate::downstream::listener::{At, Listener, Listeners};
@@ -44,6 +45,7 @@ pub struct Compiled<'c> {
     pub upstreams: &'c [Upstream],
     pub products: &'c [Product],
     pub ledger: Option<&'c LedgerSettings>,
+    pub api: Option<&'c ApiListener>,
     pub enquiry_rate: Allowance,
     pub sampling: &'c Sampling,
     pub outlets: &'c Outlets,
@@ -82,6 +84,9 @@ pub fn effective(written: AsWritten, compiled: &Compiled<'_>) -> Value {
     }
     if let Some(settings) = compiled.ledger {
         ledger::fill_in(section(&mut root, "ledger"), settings);
+    }
+    if let Some(listener) = compiled.api {
+        api::fill_in(section(&mut root, "api"), listener);
     }
     fill(&mut root, "enquiry_rate", rates::shown(compiled.enquiry_rate));
     telemetry::fill_in(&mut root, compiled.sampling, compiled.outlets);

@@ -27,7 +27,7 @@ pub(super) fn with_all_examples() -> String {
     let mut within = false;
     let mut text = String::new();
     for line in CONFIGURATION.lines() {
-        within = line == "# listeners:" || (within && !line.is_empty());
+        within = ["# listeners:", "# store:", "# api:"].contains(&line) || (within && !line.is_empty());
         let example = match line.strip_prefix("# ") {
             Some(example) if within => example.to_owned(),
             Some(_) | None => line.replace("    # tls: {", "    tls: {").replace("  # otlp: {", "  otlp: {"),
@@ -83,6 +83,9 @@ fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
         ("a product's credits", credits.clone(), keys_of::<credits::written::Credits>()),
         ("a price line", price_lines.clone(), keys_of::<credits::written::PriceLine>()),
         ("the ledger", vec![file["ledger"].clone()], keys_of::<ledger::written::Ledger>()),
+        ("the store", vec![file["store"].clone()], keys_of::<store::written::Store>()),
+        ("the API", vec![file["api"].clone()], keys_of::<api::written::Api>()),
+        ("the API's TLS", vec![file["api"]["tls"].clone()], keys_of::<tls::written::ListenerTls>()),
         ("metrics", vec![file["metrics"].clone()], keys_of::<telemetry::written::Metrics>()),
         ("the access log", vec![file["access_log"].clone()], keys_of::<telemetry::written::AccessLog>()),
         ("its sample", vec![file["access_log"]["sample"].clone()], keys_of::<telemetry::written::LogSample>()),

@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 use crate::downstream::listener::Listeners;
 use crate::gateway::Gateway;
 use crate::platform::tls::follow::{Files, Followed, Found};
+use crate::platform::tls::server::ServerTls;
 
 /// How often the files are checked.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -23,6 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Keeps the certificates of listeners and upstreams up to date.
 pub struct Renewal {
     pub listeners: Arc<Listeners>,
+    /// Those of the management API.
+    pub api: Option<Arc<ServerTls>>,
     pub gateway: Arc<Gateway>,
     pub figures: CertificateMetrics,
 }
@@ -69,6 +72,9 @@ impl Renewal {
             if let Some(tls) = &listener.tls {
                 self.figures.note(tls, listener);
             }
+        }
+        if let Some(tls) = &self.api {
+            self.figures.note(&**tls, "the management API");
         }
         for upstream in &self.gateway.snapshot().settings.upstreams {
             if let Some(tls) = &upstream.tls {

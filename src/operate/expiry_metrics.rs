@@ -15,6 +15,7 @@ use crate::downstream::listener::Listeners;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
 use crate::platform::clock::unix_seconds;
+use crate::platform::tls::server::ServerTls;
 use crate::policy::Policy;
 use crate::policy::account::Expiry;
 
@@ -25,6 +26,7 @@ pub struct Ends {
     gateway: Arc<Gateway>,
     ledger: Arc<Ledger>,
     listeners: Arc<Listeners>,
+    api: Option<Arc<ServerTls>>,
     tokens: Mutex<Tokens>,
 }
 
@@ -37,8 +39,13 @@ struct Tokens {
 
 impl Ends {
     /// Those of a process.
-    pub fn new(gateway: Arc<Gateway>, ledger: Arc<Ledger>, listeners: Arc<Listeners>) -> Ends {
-        Ends { gateway, ledger, listeners, tokens: Mutex::default() }
+    pub fn new(
+        gateway: Arc<Gateway>,
+        ledger: Arc<Ledger>,
+        listeners: Arc<Listeners>,
+        api: Option<Arc<ServerTls>>,
+    ) -> Ends {
+        Ends { gateway, ledger, listeners, api, tokens: Mutex::default() }
     }
 
     /// The end of the token that ends first among those that work; it is looked for once for each
@@ -88,7 +95,8 @@ impl Collector for Ends {
             snapshot.settings.upstreams.iter().map(|upstream| {
                 (format!("upstream {}", upstream.name), upstream.tls.as_ref().and_then(|tls| tls.end()))
             });
-        for (owner, end) in of_listeners.chain(of_upstreams) {
+        let of_api = self.api.iter().map(|tls| ("the management API".to_owned(), tls.end()));
+        for (owner, end) in of_listeners.chain(of_upstreams).chain(of_api) {
             if let Some(end) = end {
                 ConstGauge::new(number(end)).encode(shown.encode_family(&[("owner", &*owner)])?)?;
             }

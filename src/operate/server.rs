@@ -3,6 +3,7 @@
 //! Sockets are opened in `downstream/sockets.rs`.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -23,8 +24,13 @@ use crate::downstream::sockets::Sockets;
 use crate::downstream::{accept, serve};
 use crate::gateway::{Gateway, refusal_log};
 use crate::ledger::Ledger;
+use crate::ledger::store::Store;
+use crate::ledger::store::randomness::SystemRandomness;
 use crate::operate::admin::connection::AdminApp;
 use crate::operate::admin::{Admin, Operators};
+use crate::operate::api::access::Api;
+use crate::operate::api::connection::ApiApp;
+use crate::operate::api::router;
 use crate::operate::certificates::{self, Renewal};
 use crate::operate::demo::backend::LookupBackend;
 use crate::operate::expiry_metrics::Ends;
@@ -71,7 +77,8 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
         log::warn!("{shortage}");
     }
     let taken_over = predecessor.as_mut().map(Predecessor::take_sockets).unwrap_or_default();
-    let others = [Some(config.admin), demo_backend].into_iter().flatten();
+    let api_address = config.api.as_ref().map(|api| api.address);
+    let others = [Some(config.admin), api_address, demo_backend].into_iter().flatten();
     let sockets = Arc::new(Sockets::open(&config.listeners, others, taken_over)?);
     let conf = ServerConf {
         threads: config.workers,
@@ -87,6 +94,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let (policy, started) = (Arc::new(config.policy), Instant::now());
     let line = predecessor.as_ref().map(Predecessor::line).transpose()?;
     let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, line));
+    let store = config.store.as_ref().map(|store| open(&store.path)).transpose()?;
     let telemetry = Arc::new(Telemetry::start(config.outlets));
     let (books, seen) = (Arc::clone(&ledger), Arc::clone(&telemetry));
     let gateway = Arc::new(Gateway::new(policy, config.settings, books, seen, descriptors, started));
@@ -105,13 +113,15 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let file = watched.as_ref().map(|watched| watched.path.clone());
     let offered = watched.is_some().then(|| upgrader.clone());
     let reloader = watched.map(|watched| Reloader::start(watched, start, Arc::clone(&gateway), Arc::clone(&ledger)));
+    let api_tls = config.api.as_ref().and_then(|api| api.tls.clone());
     // Always running, since a change of the configuration can add certificates.
     let renewal = Renewal {
         listeners: Arc::clone(&listeners),
+        api: api_tls.clone(),
         gateway: Arc::clone(&gateway),
         figures: certificates::CertificateMetrics::default(),
     };
-    let ends = Ends::new(Arc::clone(&gateway), Arc::clone(&ledger), Arc::clone(&listeners));
+    let ends = Ends::new(Arc::clone(&gateway), Arc::clone(&ledger), Arc::clone(&listeners), api_tls);
     let registry = metrics(&gateway, &ledger, ends, &renewal.figures, reloader.as_ref(), started);
     server.add_service(background_service("renewal", renewal));
     let (token, hosts) = (config.admin_token, config.admin_hosts);
@@ -127,6 +137,11 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
         Admin::new(Arc::clone(&gateway), Arc::clone(&ledger), recorder.clone(), registry, config.admin, operators);
     let connections = descriptors.shares(&gateway.snapshot().policy.limits).operators;
     let admin = AdminApp::new(admin, connections);
+    if let (Some(api), Some(store)) = (&config.api, &store) {
+        let router = router::router(&Arc::new(Api { store: Arc::clone(store), ledger: Some(Arc::clone(&ledger)) }))?;
+        let app = ApiApp::new(router, api.tls.clone(), descriptors.shares(&gateway.snapshot().policy.limits).api);
+        server.add_service(sockets.serve_one("api", app, api.address, begun.clone())?);
+    }
     server.add_service(sockets.serve_one("admin", admin, config.admin, begun)?);
     if let Some(reloader) = reloader {
         server.add_service(background_service(
@@ -159,6 +174,12 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     ledger.close();
     telemetry.flush();
     Ok(())
+}
+
+/// Opens the store.
+fn open(path: &Path) -> Result<Arc<Store>, String> {
+    let opened = Store::open(path, Box::new(SystemRandomness));
+    opened.map(Arc::new).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The metrics of everything that is counted.

@@ -12,6 +12,9 @@ use crate::policy::Limits;
 /// The most connections to the admin listener: operators, probes, and scrapers of metrics.
 const OPERATORS_CONNECTIONS: usize = 64;
 
+/// Connections to the management API: people and programs that manage accounts.
+const API_CONNECTIONS: usize = 64;
+
 /// Descriptors for everything that is not a connection of a client, an operator or to an upstream:
 /// listeners, runtimes, the ledger, and files of the configuration.
 const SPARE: u64 = 96;
@@ -45,12 +48,14 @@ pub struct Shares {
     pub idle_upstream: usize,
     /// Connections to the admin listener.
     pub operators: usize,
+    /// Connections to the management API.
+    pub api: usize,
 }
 
 impl Shares {
     fn total(&self) -> usize {
-        let Shares { connections, heard_out, requests, idle_upstream, operators } = *self;
-        [connections, heard_out, requests, idle_upstream, operators].into_iter().fold(0, usize::saturating_add)
+        let Shares { connections, heard_out, requests, idle_upstream, operators, api } = *self;
+        [connections, heard_out, requests, idle_upstream, operators, api].into_iter().fold(0, usize::saturating_add)
     }
 
     fn wanted(connections: usize, requests: usize) -> Shares {
@@ -60,6 +65,7 @@ impl Shares {
             requests,
             idle_upstream: IDLE_UPSTREAM_CONNECTIONS,
             operators: OPERATORS_CONNECTIONS,
+            api: API_CONNECTIONS,
         }
     }
 }
@@ -131,11 +137,12 @@ impl Descriptors {
         }
         let heard_out = wanted.heard_out.min(room / 8);
         let idle_upstream = wanted.idle_upstream.min(room / 8);
-        let operators = wanted.operators.min(room / 8);
+        let operators = wanted.operators.min(room / 16);
+        let api = wanted.api.min(room / 16);
         let requests = wanted.requests.min(room / 4);
-        let taken = [heard_out, idle_upstream, operators, requests].into_iter().fold(0, usize::saturating_add);
+        let taken = [heard_out, idle_upstream, operators, api, requests].into_iter().fold(0, usize::saturating_add);
         let connections = wanted.connections.min(room.saturating_sub(taken));
-        Shares { connections, heard_out, requests, idle_upstream, operators }
+        Shares { connections, heard_out, requests, idle_upstream, operators, api }
     }
 }
 
@@ -149,9 +156,10 @@ mod tests {
 
     #[test]
     fn what_fits_is_left_as_it_was_configured() {
-        for limit in [SPARE + 10_000 + 1024 + 10_000 + 4096 + 64, u64::MAX] {
+        for limit in [SPARE + 10_000 + 1024 + 10_000 + 4096 + 64 + 64, u64::MAX] {
             let (connections, requests) = (10_000, 10_000);
-            let expected = Shares { connections, heard_out: 1024, requests, idle_upstream: 4096, operators: 64 };
+            let expected =
+                Shares { connections, heard_out: 1024, requests, idle_upstream: 4096, operators: 64, api: 64 };
             assert_eq!(shares(limit, 10_000, 10_000), expected);
         }
     }
@@ -163,9 +171,9 @@ mod tests {
             {
                 let shares = shares(limit, connections, requests);
                 assert!(shares.total() as u64 + SPARE <= limit, "{limit}: {shares:?}");
-                let Shares { connections, heard_out, requests, idle_upstream, operators } = shares;
+                let Shares { connections, heard_out, requests, idle_upstream, operators, api } = shares;
                 assert!(
-                    [connections, heard_out, requests, idle_upstream, operators].iter().all(|share| *share > 0),
+                    [connections, heard_out, requests, idle_upstream, operators, api].iter().all(|share| *share > 0),
                     "{shares:?}"
                 );
             }

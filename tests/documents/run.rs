@@ -14,7 +14,7 @@ use crate::support::{closed_port, directory};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tollgate");
 
 /// Ports that documents write, each replaced by a free one.
-const PORTS: [&str; 3] = ["8080", "9901", "9001"];
+const PORTS: [&str; 4] = ["8080", "9901", "9001", "9091"];
 
 /// How long one block may take.
 const BLOCK_PATIENCE: Duration = Duration::from_secs(60);

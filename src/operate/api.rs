@@ -1,0 +1,33 @@
+//! The management API: what operators, customers and their programs change while the gateway runs.
+//!
+//! It is a listener of its own, with TLS if wanted, and takes management keys alone, never tokens of
+//! lookups. Which operations there are, who may ask for them, and what each takes and answers is one table
+//! (`routes.rs`), from which the router, the OpenAPI document and the test that walks through all of them
+//! are made. What an operation does to the store is the store's.
+
+pub mod access;
+pub mod accounts;
+pub mod audit;
+pub mod body;
+pub mod caller;
+pub mod client;
+pub mod connection;
+pub mod credits;
+pub mod keys;
+pub mod lists;
+pub mod openapi;
+pub mod plans;
+pub mod problem;
+pub mod query;
+pub mod refusal;
+pub mod route;
+pub mod router;
+pub mod routes;
+pub mod shown;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+pub mod tokens;
+#[cfg(test)]
+mod walk_tests;

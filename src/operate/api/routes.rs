@@ -1,0 +1,273 @@
+//! The route table: every operation of the API, one row each. The router, the OpenAPI document and the test
+//! that walks through all of them as everybody are made of it.
+
+use axum::http::Method;
+
+use super::caller::{Member, Operator, Scope, Who};
+use super::query::{AFTER, Kind, LIMIT, Parameter};
+use super::route::{BODY_BYTES, Effect, Route, Row};
+use super::{accounts, audit, credits, keys, lists, plans, tokens};
+
+const NAME: Parameter = Parameter { name: "name", kind: Kind::Text, about: "Only those whose name begins with this." };
+const ACCOUNT_STATE: Parameter = Parameter {
+    name: "state",
+    kind: Kind::Word(&["active", "suspended", "closed"]),
+    about: "Only those in this state.",
+};
+const TOKEN_STATE: Parameter = Parameter {
+    name: "state",
+    kind: Kind::Word(&["enabled", "disabled", "revoked"]),
+    about: "Only those in this state.",
+};
+const PLAN: Parameter = Parameter { name: "plan", kind: Kind::Text, about: "Only those with this plan." };
+const VALUE: Parameter = Parameter { name: "value", kind: Kind::Text, about: "The entry that is to be removed." };
+const ACTION: Parameter =
+    Parameter { name: "action", kind: Kind::Text, about: "Only actions that begin with this, as in token.rotate." };
+const ACTOR: Parameter = Parameter { name: "actor", kind: Kind::Text, about: "Only what this one has done." };
+const SINCE: Parameter = Parameter { name: "since", kind: Kind::Time, about: "Only rows of this time or later." };
+const UNTIL: Parameter = Parameter { name: "until", kind: Kind::Time, about: "Only rows before this time." };
+
+const PAGE: &[Parameter] = &[LIMIT, AFTER];
+const ACCOUNTS: &[Parameter] = &[LIMIT, AFTER, NAME, ACCOUNT_STATE, PLAN];
+const TOKENS: &[Parameter] = &[LIMIT, AFTER, NAME, TOKEN_STATE];
+const AUDIT: &[Parameter] = &[LIMIT, AFTER, ACTION, ACTOR, SINCE, UNTIL];
+const ENTRIES: &[Parameter] = &[LIMIT, AFTER, SINCE, UNTIL];
+
+/// Everybody with a key reads; what is an account's, its own keys alone.
+const READERS: Who = Who::both(Operator::Auditor, Member::Viewer);
+/// Operators who change things, and members of the account.
+const EDITORS: Who = Who::both(Operator::Support, Member::Member);
+/// Those who make keys.
+const OWNERS: Who = Who::both(Operator::Admin, Member::Owner);
+
+fn row(method: Method, path: &'static str, id: &'static str, summary: &'static str, scope: Scope, who: Who) -> Row {
+    let effect = Effect::Read;
+    Row { method, path, id, summary, scope, who, effect, query: &[], body_bytes: BODY_BYTES, has_version: false }
+}
+
+/// A row that shows.
+fn shows(path: &'static str, id: &'static str, summary: &'static str, who: Who) -> Row {
+    row(Method::GET, path, id, summary, Scope::Read, who)
+}
+
+/// A row that makes something.
+fn makes(path: &'static str, id: &'static str, summary: &'static str, scope: Scope, who: Who) -> Row {
+    Row { effect: Effect::Create, ..row(Method::POST, path, id, summary, scope, who) }.versioned()
+}
+
+/// A row that does something to what exists.
+fn acts(path: &'static str, id: &'static str, summary: &'static str, scope: Scope, who: Who) -> Row {
+    Row { effect: Effect::Act, ..row(Method::POST, path, id, summary, scope, who) }.versioned()
+}
+
+impl Row {
+    fn versioned(self) -> Row {
+        Row { has_version: true, ..self }
+    }
+
+    fn with(self, query: &'static [Parameter]) -> Row {
+        Row { query, ..self }
+    }
+
+    fn unversioned(self) -> Row {
+        Row { has_version: false, ..self }
+    }
+
+    fn by(self, method: Method) -> Row {
+        Row { method, effect: Effect::Change, ..self }
+    }
+}
+
+/// The whole table.
+///
+/// # Errors
+/// When a row has a type without a schema.
+pub fn all() -> Result<Vec<Route>, String> {
+    let parts = [of_accounts()?, of_tokens()?, of_lists()?, of_credits()?, of_keys()?, of_the_rest()?];
+    Ok(parts.into_iter().flatten().collect())
+}
+
+fn of_accounts() -> Result<Vec<Route>, String> {
+    use Scope::Accounts;
+    let support = Who::operators(Operator::Support);
+    const ONE: &str = "/accounts/{account}";
+    Ok(vec![
+        shows("/accounts", "listAccounts", "Accounts by name; with an account's key, that account.", READERS)
+            .with(ACCOUNTS)
+            .serves(accounts::list)?,
+        makes("/accounts", "createAccount", "Make an account.", Accounts, support).serves(accounts::create)?,
+        shows(ONE, "getAccount", "One account.", READERS).versioned().serves(accounts::get)?,
+        acts(ONE, "changeAccount", "Change what is said of an account; what is left out stays.", Accounts, support)
+            .by(Method::PATCH)
+            .serves(accounts::update)?,
+        acts(
+            "/accounts/{account}/suspend",
+            "suspendAccount",
+            "Refuse all tokens of an account, until it is resumed.",
+            Accounts,
+            support,
+        )
+        .serves(accounts::suspend)?,
+        acts("/accounts/{account}/resume", "resumeAccount", "End a suspension.", Accounts, support)
+            .serves(accounts::resume)?,
+        acts(
+            "/accounts/{account}/close",
+            "closeAccount",
+            "Close an account for good: its tokens and keys are revoked, its name stays taken.",
+            Accounts,
+            support,
+        )
+        .serves(accounts::close)?,
+    ])
+}
+
+fn of_tokens() -> Result<Vec<Route>, String> {
+    use Scope::Tokens;
+    const ALL: &str = "/accounts/{account}/tokens";
+    const ONE: &str = "/accounts/{account}/tokens/{token}";
+    Ok(vec![
+        shows(ALL, "listTokens", "The tokens of an account, in the order in which they were made.", READERS)
+            .with(TOKENS)
+            .serves(tokens::list)?,
+        makes(ALL, "createToken", "Make a token, which this answer alone shows.", Tokens, EDITORS)
+            .serves(tokens::create)?,
+        shows(ONE, "getToken", "One token, without its secret.", READERS).versioned().serves(tokens::get)?,
+        acts(ONE, "changeToken", "Change what is said of a token; what is left out stays.", Tokens, EDITORS)
+            .by(Method::PATCH)
+            .serves(tokens::update)?,
+        Row {
+            effect: Effect::Renew,
+            ..acts(
+                "/accounts/{account}/tokens/{token}/rotate",
+                "rotateToken",
+                "Make a token that takes this one's place, and let this one end after an overlap.",
+                Tokens,
+                EDITORS,
+            )
+        }
+        .serves(tokens::rotate)?,
+        acts("/accounts/{account}/tokens/{token}/enable", "enableToken", "Let a token be used again.", Tokens, EDITORS)
+            .serves(tokens::enable)?,
+        acts(
+            "/accounts/{account}/tokens/{token}/disable",
+            "disableToken",
+            "Refuse a token, until it is enabled again.",
+            Tokens,
+            EDITORS,
+        )
+        .serves(tokens::disable)?,
+        acts("/accounts/{account}/tokens/{token}/revoke", "revokeToken", "Revoke a token for good.", Tokens, EDITORS)
+            .serves(tokens::revoke)?,
+    ])
+}
+
+fn of_lists() -> Result<Vec<Route>, String> {
+    use Scope::Lists;
+    const NETWORKS: &str = "/accounts/{account}/tokens/{token}/networks";
+    const DOMAINS: &str = "/accounts/{account}/tokens/{token}/domains";
+    const NETWORK: &str = "/accounts/{account}/tokens/{token}/networks/entries";
+    const DOMAIN: &str = "/accounts/{account}/tokens/{token}/domains/entries";
+    let whole = |row: Row| Row { body_bytes: lists::BODY_BYTES, ..row.by(Method::PUT) };
+    Ok(vec![
+        shows(NETWORKS, "getNetworks", "The networks that a token may be used from.", READERS)
+            .versioned()
+            .serves(lists::networks)?,
+        whole(acts(NETWORKS, "putNetworks", "Put a whole list of networks.", Lists, EDITORS))
+            .serves(lists::put_networks)?,
+        acts(NETWORK, "addNetwork", "Add a network, or give one another note.", Lists, EDITORS)
+            .serves(lists::add_network)?,
+        acts(NETWORK, "removeNetwork", "Remove a network.", Lists, EDITORS)
+            .by(Method::DELETE)
+            .with(&[VALUE])
+            .serves(lists::remove_network)?,
+        shows(DOMAINS, "getDomains", "The domains whose pages may use a token.", READERS)
+            .versioned()
+            .serves(lists::domains)?,
+        whole(acts(DOMAINS, "putDomains", "Put a whole list of domains.", Lists, EDITORS))
+            .serves(lists::put_domains)?,
+        acts(DOMAIN, "addDomain", "Add a domain, or give one another note.", Lists, EDITORS)
+            .serves(lists::add_domain)?,
+        acts(DOMAIN, "removeDomain", "Remove a domain.", Lists, EDITORS)
+            .by(Method::DELETE)
+            .with(&[VALUE])
+            .serves(lists::remove_domain)?,
+    ])
+}
+
+fn of_credits() -> Result<Vec<Route>, String> {
+    use Scope::Credits;
+    let admin = Who::operators(Operator::Admin);
+    Ok(vec![
+        shows("/accounts/{account}/credits", "getCredits", "The balances of an account.", READERS)
+            .serves(credits::balances)?,
+        shows(
+            "/accounts/{account}/credits/{product}/entries",
+            "listCreditEntries",
+            "The ledger's rows of one balance, the oldest first.",
+            READERS,
+        )
+        .with(ENTRIES)
+        .serves(credits::entries)?,
+        makes("/accounts/{account}/credits/{product}/grants", "grantCredits", "Give credits.", Credits, admin)
+            .unversioned()
+            .serves(credits::grant)?,
+        makes(
+            "/accounts/{account}/credits/{product}/adjustments",
+            "adjustCredits",
+            "Correct what was given, up or down, never below what is available.",
+            Credits,
+            admin,
+        )
+        .unversioned()
+        .serves(credits::adjust)?,
+    ])
+}
+
+fn of_keys() -> Result<Vec<Route>, String> {
+    use Scope::Keys;
+    let admin = Who::operators(Operator::Admin);
+    const OF_ACCOUNT: &str = "/accounts/{account}/keys";
+    Ok(vec![
+        row(Method::GET, "/keys", "listKeys", "The keys of operators.", Keys, admin).with(PAGE).serves(keys::list)?,
+        makes("/keys", "createKey", "Make a key of an operator, which this answer alone shows.", Keys, admin)
+            .serves(keys::create)?,
+        row(Method::GET, "/keys/{key}", "getKey", "One key of operators.", Keys, admin)
+            .versioned()
+            .serves(keys::get)?,
+        acts("/keys/{key}/revoke", "revokeKey", "Revoke a key of operators for good.", Keys, admin)
+            .serves(keys::revoke)?,
+        row(Method::GET, OF_ACCOUNT, "listAccountKeys", "The keys of an account.", Keys, OWNERS)
+            .with(PAGE)
+            .serves(keys::list_of_account)?,
+        makes(OF_ACCOUNT, "createAccountKey", "Make a key of an account, which this answer alone shows.", Keys, OWNERS)
+            .serves(keys::create_of_account)?,
+        row(Method::GET, "/accounts/{account}/keys/{key}", "getAccountKey", "One key of an account.", Keys, OWNERS)
+            .versioned()
+            .serves(keys::get_of_account)?,
+        acts(
+            "/accounts/{account}/keys/{key}/revoke",
+            "revokeAccountKey",
+            "Revoke a key of an account for good.",
+            Keys,
+            OWNERS,
+        )
+        .serves(keys::revoke_of_account)?,
+    ])
+}
+
+fn of_the_rest() -> Result<Vec<Route>, String> {
+    let operators = Who::operators(Operator::Auditor);
+    let members = Who::both(Operator::Auditor, Member::Member);
+    Ok(vec![
+        shows("/plans", "listPlans", "The plans that accounts can name.", READERS).with(PAGE).serves(plans::list)?,
+        shows("/plans/{plan}", "getPlan", "One plan.", READERS).versioned().serves(plans::get)?,
+        shows("/audit", "listAudit", "Who has done what, the newest first.", operators)
+            .with(AUDIT)
+            .serves(audit::list)?,
+        shows("/audit/check", "checkAudit", "Whether the audit is as it was written.", operators)
+            .serves(audit::check)?,
+        shows("/accounts/{account}/audit", "listAccountAudit", "Who has done what to an account.", members)
+            .with(AUDIT)
+            .serves(audit::list_of_account)?,
+    ])
+}
