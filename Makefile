@@ -1,6 +1,6 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
 .PHONY: run test hostile free-answers mutants coverage browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
-	sbom bench-micro bench-metering bench-sight bench-pages bench-reload pgo tools
+	sbom bench-micro bench-metering bench-sight bench-pages bench-reload bench-changes pgo tools
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
 # a Python script, run the commands of the pages with curl, bound what the program may use with
@@ -132,6 +132,10 @@ bench-reload: tools
 	@command -v haproxy >/dev/null || \
 		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends haproxy)
 	python3 benches/reload.py
+
+# What a change of one of the store's accounts costs, with a million of them. ACCOUNTS, CHANGES, CHANGES_A_SECOND, SECONDS.
+bench-changes: tools
+	cargo bench --locked --bench changes
 
 tools:
 	@missing=""; \

@@ -43,13 +43,14 @@ fn token(bencher: Bencher<'_, '_>, size: u32) {
             networks: Networks::Any,
             domains: Domains::Any,
         };
-        accounts.push(Arc::new(Account {
-            name: "bench".into(),
+        let added = accounts.push(Arc::new(Account {
+            name: number.to_string().into(),
             rate: Rate::Unlimited,
             account_info_rate: Tat::default(),
             credit_accounts: CreditAccounts::None,
             keys: [Key { digest: Digest::of(&number.to_le_bytes()), token }].into(),
         }));
+        assert!(added.is_ok());
     }
     let mut next = scattered(size);
     bencher.bench_local(|| accounts.find(black_box(&Digest::of(&next().to_le_bytes()))).is_some());

@@ -52,7 +52,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use following::Predecessor;
-use following::Shortcuts;
+use following::{Around, Shortcuts};
 pub use loaded::{Config, Start};
 use source::push_unreadable;
 pub use source::{Directory, MAX_FILE_BYTES, MAX_WATCHED_BYTES, Read, Source};
@@ -113,24 +113,18 @@ fn parse_following(
     now: Seconds,
 ) -> Result<Config, Mistakes> {
     let shortcuts = Shortcuts { predecessor, taken: Cell::new(false) };
-    let parsed = parse_by(name, text, source, Some(&shortcuts), now);
-    parsed
-        .or_else(|mistakes| if shortcuts.taken.get() { parse_by(name, text, source, None, now) } else { Err(mistakes) })
+    let around = Around { source, from_store: predecessor.map(|before| &before.policy.accounts), now };
+    let parsed = parse_by(name, text, around, Some(&shortcuts));
+    parsed.or_else(|mistakes| if shortcuts.taken.get() { parse_by(name, text, around, None) } else { Err(mistakes) })
 }
 
-fn parse_by(
-    name: &str,
-    text: &str,
-    source: &Source,
-    shortcuts: Option<&Shortcuts<'_>>,
-    now: Seconds,
-) -> Result<Config, Mistakes> {
+fn parse_by(name: &str, text: &str, around: Around<'_>, shortcuts: Option<&Shortcuts<'_>>) -> Result<Config, Mistakes> {
     let mut mistakes = Mistakes::default();
-    let expand = |text: &str| references::expanded(text, source);
+    let expand = |text: &str| references::expanded(text, around.source);
     let read = yaml::read_also::<file::File, shown::AsWritten>(name, text, &expand, &mut mistakes);
     let config = read.and_then(|(file, root, written)| {
         let written = written.unwrap_or_default();
-        compile::compile(file, written, compile::MainFile { root: &root, text }, source, shortcuts, now, &mut mistakes)
+        compile::compile(file, written, compile::MainFile { root: &root, text }, around, shortcuts, &mut mistakes)
     });
     match config {
         Some(mut config) if mistakes.is_empty() => {

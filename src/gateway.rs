@@ -3,6 +3,7 @@
 //! Admission, body, hold, exchange and response are called here, in this order. Reading and writing bytes is in
 //! `downstream/`; the order of the checks is in `policy/admit.rs`.
 
+pub mod accounts;
 pub(crate) mod refusal_log;
 pub(crate) mod settlement;
 pub mod snapshot;

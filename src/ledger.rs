@@ -44,6 +44,8 @@ use tokio::sync::oneshot;
 use crate::platform::channel::Channel;
 use crate::platform::pace;
 use crate::policy::Policy;
+use crate::policy::account::Account;
+use crate::policy::account::directory::change::Changed;
 use crate::policy::credits::{CreditAccount, Hold};
 use crate::policy::http::transaction_id::TransactionId;
 use crate::policy::problem::{Problem, Row};
@@ -51,7 +53,7 @@ pub use balance_index::BalanceIndex;
 use entry::Entry;
 pub use fault::LedgerFault;
 use file::LedgerFile;
-use order::{BalanceState, Charge, LedgerCommand, LedgerFigures, Shared, Stage};
+use order::{AccountsChange, BalanceState, Charge, LedgerCommand, LedgerFigures, Shared, Stage};
 pub use page::Page;
 use question::Question;
 pub use question::{Answer, Corrected, Correction, Refusal};
@@ -94,7 +96,7 @@ impl Ledger {
         predecessor: Option<Channel>,
     ) -> Ledger {
         let credit_accounts = policy.credit_accounts().map(Arc::clone).collect();
-        Ledger::open(settings, credit_accounts, Some(Rates::new(Arc::clone(policy), started)), predecessor)
+        Ledger::open(settings, credit_accounts, Some(Rates::new(policy.accounts.clone(), started)), predecessor)
     }
 
     /// The same, only for credit accounts.
@@ -216,7 +218,7 @@ impl Ledger {
         self.register.load().find(account, product).map(Arc::clone)
     }
 
-    /// All credit accounts, in the order of the configuration.
+    /// All credit accounts: those in force in the order of the configuration, then as they came.
     pub fn register_of_licences(&self) -> Arc<BalanceIndex> {
         self.register.load_full()
     }
@@ -229,6 +231,32 @@ impl Ledger {
         let (done, adopted) = sync_channel(1);
         if self.order(LedgerCommand::Adopt(Arc::clone(policy), Arc::clone(&register), done)).is_ok() {
             // If the task has ended, the ledger cannot be used, and requests get that error.
+            let _ = adopted.recv();
+        }
+        self.register.store(register);
+    }
+
+    /// The same for changes of some accounts. It waits for the file only where one has a credit account that
+    /// was never known.
+    pub fn change(&self, policy: &Policy, changed: &[Changed]) {
+        let before = self.register.load_full();
+        let pays = |account: &Arc<Account>| account.credit_accounts.iter().next().is_some();
+        let somebody_pays = changed.iter().any(|one| one.before.iter().chain(&one.after).any(pays));
+        let (register, new) = match somebody_pays {
+            true => before.with(changed),
+            false => (BalanceIndex::clone(&before), Vec::new()),
+        };
+        let (register, waits) = (Arc::new(register), !new.is_empty());
+        let (done, adopted) = sync_channel(1);
+        let change = Box::new(AccountsChange {
+            accounts: policy.accounts.clone(),
+            slots: changed.iter().map(|one| one.slot).collect(),
+            register: Arc::clone(&register),
+            new,
+            done,
+        });
+        if self.order(LedgerCommand::Change(change)).is_ok() && waits {
+            // A task that has ended is a ledger that cannot be used, which requests are told.
             let _ = adopted.recv();
         }
         self.register.store(register);

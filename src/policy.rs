@@ -18,17 +18,20 @@ pub mod problem;
 pub mod rate;
 pub mod respond;
 pub mod seconds;
+pub mod sharing;
 pub mod tariff;
 pub mod trail;
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::policy::account::directory::Accounts;
-use crate::policy::account::{Digest, Principal};
+use crate::policy::account::directory::change::{AccountChange, Changed, Changes, Conflict};
+use crate::policy::account::{Account, Digest, Principal};
 use crate::policy::check::body::BodyRule;
-use crate::policy::check::domain::Domains;
+use crate::policy::check::domain::origins::Origins;
 use crate::policy::check::header::{DeadlineRule, HeaderRule};
 use crate::policy::check::network::Networks;
 use crate::policy::credits::CreditAccount;
@@ -43,9 +46,18 @@ use crate::policy::tariff::Tariff;
 /// The longest that the end of a process may take.
 pub const LONGEST_GRACE: Duration = Duration::from_secs(3600);
 
-/// Everything that requests are judged with.
+/// Everything that requests are judged with. Where only single accounts change, the next one has the same frame.
 #[derive(Debug)]
 pub struct Policy {
+    pub frame: Arc<Frame>,
+    pub accounts: Accounts,
+    /// The Origins that some token may be used from.
+    pub origins: Origins,
+}
+
+/// All of a policy but its accounts, and what is made of those.
+#[derive(Debug)]
+pub struct Frame {
     pub limits: Limits,
     /// How long the end of the process waits for requests in flight; `None`: as long as the longest
     /// can take.
@@ -53,12 +65,9 @@ pub struct Policy {
     pub trusted_proxies: Networks,
     pub products: Box<[Product]>,
     pub paths: Paths,
-    pub accounts: Accounts,
     /// Every header that carries a token of some product, in lower case: none goes upstream, and
     /// none may stand twice.
     pub token_headers: Box<[Box<str>]>,
-    /// The Origins that some token of any product may be used from.
-    pub origins: Domains,
     /// Every header that some product echoes, each once.
     pub echoed: Box<[HeaderRule]>,
     /// The words for problems of requests that have no product.
@@ -85,8 +94,6 @@ impl AccountInfo {
 /// What the preflight of a request is answered with (contract, section 9).
 #[derive(Debug)]
 pub struct Preflight {
-    /// The Origins that some token may be used from there.
-    pub origins: Domains,
     /// `Access-Control-Allow-Methods`.
     pub allowed_methods: Box<str>,
     /// `Access-Control-Allow-Headers`.
@@ -261,7 +268,16 @@ impl Path {
     }
 }
 
-impl Policy {
+/// All that is not about accounts.
+impl Deref for Policy {
+    type Target = Frame;
+
+    fn deref(&self) -> &Frame {
+        &self.frame
+    }
+}
+
+impl Frame {
     /// Who answers a request's path and method.
     ///
     /// # Errors
@@ -284,11 +300,6 @@ impl Policy {
         }
     }
 
-    /// The credit accounts of all accounts.
-    pub fn credit_accounts(&self) -> impl Iterator<Item = &Arc<CreditAccount>> + Clone {
-        self.accounts.iter().flat_map(|account| account.credit_accounts.iter())
-    }
-
     /// How long requests in flight can take at the most, from their head to the end of the answer.
     pub fn longest_request(&self) -> Duration {
         let deadline = self.products.iter().map(|product| product.deadline.max_seconds).max().unwrap_or(0);
@@ -298,6 +309,35 @@ impl Policy {
     /// How long the end of the process waits for requests in flight.
     pub fn grace(&self) -> Duration {
         self.grace.unwrap_or_else(|| self.longest_request().saturating_add(Duration::from_secs(1)).min(LONGEST_GRACE))
+    }
+}
+
+impl Policy {
+    /// A frame with accounts. `pace` is called for each token, of which there may be millions.
+    pub fn new(frame: Frame, accounts: Accounts, pace: fn()) -> Policy {
+        let origins = Origins::of(&accounts, pace);
+        Policy { frame: Arc::new(frame), accounts, origins }
+    }
+
+    /// Adds the accounts of the store to those of files, before anybody uses the policy; what of them cannot
+    /// be used comes back.
+    pub fn take_in(&mut self, accounts: impl IntoIterator<Item = Arc<Account>>, pace: fn()) -> Vec<Conflict> {
+        let conflicts = self.accounts.take_in(accounts);
+        self.origins = Origins::of(&self.accounts, pace);
+        conflicts
+    }
+
+    /// The policy after changes of some of the store's accounts, which costs the same however many there are;
+    /// with it comes what has changed and what could not be.
+    pub fn with(&self, changes: &[AccountChange]) -> (Policy, Vec<Changed>, Vec<Conflict>) {
+        let Changes { accounts, changed, conflicts } = self.accounts.with(changes);
+        let origins = self.origins.with(&changed);
+        (Policy { frame: Arc::clone(&self.frame), accounts, origins }, changed, conflicts)
+    }
+
+    /// The credit accounts of all accounts.
+    pub fn credit_accounts(&self) -> impl Iterator<Item = &Arc<CreditAccount>> + Clone {
+        self.accounts.iter().flat_map(|account| account.credit_accounts.iter())
     }
 
     /// Who a token belongs to.

@@ -9,6 +9,7 @@
 pub mod accept_metrics;
 pub mod access_line;
 pub mod access_log;
+pub mod by_account;
 pub mod counters;
 pub mod http_version;
 pub mod latency;

@@ -309,7 +309,7 @@ impl Books {
                     account.is_none_or(|account| *credit_account.account == *account)
                 };
                 let register = ledger.register_of_licences();
-                let found: Vec<Statement> = register.all().iter().filter(wanted).map(Statement::of).collect();
+                let found: Vec<Statement> = register.all().filter(wanted).map(Statement::of).collect();
                 if found.is_empty() { Err(NO_CREDIT_ACCOUNT.into()) } else { each(found) }
             }
             (Books::There(client), Some(account)) => {

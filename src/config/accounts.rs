@@ -1,23 +1,21 @@
 //! Accounts and tokens, from the configuration itself, from YAML files and from JSON Lines.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
-
 use super::account::{self, AccountContext, Compiled};
 use super::common::check_name;
-use super::following::{Predecessor, Shortcuts};
+use super::following::{Around, Predecessor, Shortcuts};
 use super::lines::{self, Lines, Next};
 use super::products::Draft;
 use super::source::{MAX_FILE_BYTES, MAX_LINES_BYTES, Source, matching, push_unreadable};
 use crate::config::yaml::{self, Entries, Listed, Mistakes, Place};
 use crate::platform::files::Unreadable;
 use crate::platform::pace;
-use crate::policy::account::directory::{Accounts, Text, Unchanged};
+use crate::policy::account::directory::{Accounts, NameTaken, Text, Twice, Unchanged};
 use crate::policy::account::{Account, CreditAccounts, Key};
 use crate::policy::check::domain::{DomainList, Domains};
 use crate::policy::check::network::{Networks, Ranges};
@@ -57,15 +55,14 @@ pub mod written {
 pub struct AccountsBuilder<'c> {
     rules: AccountContext<'c>,
     shortcuts: Option<&'c Shortcuts<'c>>,
+    /// Accounts in force, if some of them are the store's.
+    from_store: Option<&'c Accounts>,
     /// What texts were made into before, if they would be made into the same now.
     unchanged: Option<Unchanged<'c>>,
-    /// The places of accounts, with the hashes of their names.
-    names: HashTable<(u64, u32)>,
-    hasher: DefaultHashBuilder,
     /// The files that spots are in.
     files: Vec<Arc<str>>,
-    /// Where each account stands.
-    account_spots: Vec<ShortPlace>,
+    /// Where each account stands, and which of `token_spots` is its first.
+    account_spots: Vec<(ShortPlace, u32)>,
     /// Where each token stands.
     token_spots: Vec<ShortPlace>,
     /// What accounts and tokens may use, each rule once.
@@ -81,9 +78,8 @@ impl<'c> AccountsBuilder<'c> {
         products: &'c [Draft],
         root: &Place,
         before: Mistakes,
-        source: &'c Source,
+        around: Around<'c>,
         shortcuts: Option<&'c Shortcuts<'c>>,
-        now: Seconds,
     ) -> AccountsBuilder<'c> {
         const DAY: Seconds = 86_400;
         let predecessor = shortcuts.and_then(|shortcuts| shortcuts.predecessor);
@@ -97,17 +93,16 @@ impl<'c> AccountsBuilder<'c> {
         AccountsBuilder {
             rules: AccountContext {
                 products,
-                source,
-                today: u32::try_from(now / DAY).unwrap_or(u32::MAX),
+                source: around.source,
+                today: u32::try_from(around.now / DAY).unwrap_or(u32::MAX),
                 products_place: root.key("products"),
                 before,
             },
             shortcuts,
+            from_store: around.from_store.filter(|known| known.from_store().next().is_some()),
             unchanged: known.filter(|_| predecessor.is_some_and(same_products)).map(Unchanged::of),
-            names: HashTable::with_capacity(known.map_or(0, |known| known.len())),
-            hasher: DefaultHashBuilder::default(),
             files: Vec::new(),
-            account_spots: Vec::with_capacity(known.map_or(0, |known| known.len())),
+            account_spots: Vec::with_capacity(known.map_or(0, Accounts::len)),
             token_spots: Vec::with_capacity(known.map_or(0, Accounts::tokens)),
             windows: HashMap::new(),
             networks: HashSet::new(),
@@ -321,33 +316,58 @@ impl<'c> AccountsBuilder<'c> {
 
     /// Adds an account and where its tokens stand, unless they stand where it does.
     fn add(&mut self, account: Arc<Account>, token_places: &[Place], place: &Place, mistakes: &mut Mistakes) {
-        let hash = self.hasher.hash_one(&*account.name);
-        let is_equal =
-            |(known, place): &(u64, u32)| *known == hash && name_at(&self.accounts, *place) == &*account.name;
-        let known = self.names.find(hash, is_equal).and_then(|(_, place)| usize::try_from(*place).ok());
-        if let Some(first) = known.and_then(|place| self.account_spots.get(place)) {
-            let what = format!("is an account that exists already ({}); give each account one entry", self.told(first));
-            mistakes.push(place.clone(), what);
-            return;
-        }
-        let Ok(number) = u32::try_from(self.accounts.len()) else {
-            return;
+        self.compare_with_store(&account, token_places, place, mistakes);
+        let tokens = account.keys.len();
+        let twice = match self.accounts.push(account) {
+            Ok(twice) => twice,
+            Err(NameTaken { slot }) => {
+                let first = self.account_spots.get(slot).map(|(spot, _)| self.told(spot)).unwrap_or_default();
+                let what = format!("is an account that exists already ({first}); give each account one entry");
+                mistakes.push(place.clone(), what);
+                return;
+            }
         };
         let place_of = |own: usize| token_places.get(own).filter(|token| token.line > 0).unwrap_or(place);
-        for own in 0..account.keys.len() {
+        let first_token = u32::try_from(self.token_spots.len()).unwrap_or(u32::MAX);
+        for own in 0..tokens {
             let spot = self.spot(place_of(own));
             self.token_spots.push(spot);
         }
         let spot = self.spot(place);
-        self.account_spots.push(spot);
-        self.names.insert_unique(hash, (hash, number), |(hash, _)| *hash);
-        for twice in self.accounts.push(account) {
-            let first = self.token_spots.get(twice.first).map(|spot| self.told(spot)).unwrap_or_default();
+        self.account_spots.push((spot, first_token));
+        for twice in twice {
+            let first = self.token_spot(&twice).map(|spot| self.told(spot)).unwrap_or_default();
             let what = format!(
                 "has the digest of another token ({first}); remove one, or make a new one with `tollgate token new`"
             );
             mistakes.push(place_of(twice.own).clone(), what);
         }
+    }
+
+    /// Names and digests are unique over files and the store, and what the store has was there first.
+    fn compare_with_store(&self, account: &Account, token_places: &[Place], place: &Place, mistakes: &mut Mistakes) {
+        let Some(known) = self.from_store else { return };
+        if known.slot_of(&account.name).is_some_and(|slot| known.is_from_store(slot)) {
+            mistakes
+                .push(place.clone(), "is an account that the store has; take it out of this file, or out of the store");
+        }
+        for (own, key) in account.keys.iter().enumerate() {
+            let found = known.find(&key.digest).filter(|found| known.is_from_store(found.account_place));
+            if let Some(found) = found.filter(|found| found.account.name != account.name) {
+                let place = token_places.get(own).filter(|token| token.line > 0).unwrap_or(place);
+                let name = &found.account.name;
+                let what = format!(
+                    "has the digest of a token that the store has (of the account {name}); remove it, or make a new one with `tollgate token new`"
+                );
+                mistakes.push(place.clone(), what);
+            }
+        }
+    }
+
+    /// Where the token stands that had a digest first.
+    fn token_spot(&self, twice: &Twice) -> Option<&ShortPlace> {
+        let (_, first) = self.account_spots.get(twice.slot)?;
+        self.token_spots.get(usize::try_from(*first).ok()?.checked_add(twice.first)?)
     }
 
     fn spot(&mut self, place: &Place) -> ShortPlace {
@@ -430,9 +450,4 @@ fn files(directory: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
         let path = error.path().display().to_string();
         format!("matches {path}, which {}; fix its permissions", Unreadable::from(std::io::Error::from(error)))
     })
-}
-
-/// The name of the account at a place.
-fn name_at(accounts: &Accounts, place: u32) -> &str {
-    usize::try_from(place).ok().and_then(|place| accounts.get(place)).map_or("", |account| &account.name)
 }

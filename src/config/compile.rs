@@ -12,7 +12,7 @@ use super::accounts::AccountsBuilder;
 use super::api::{ApiListener, Beside};
 use super::bounds::{MAX_ADMIN_HOSTS, MAX_WORKERS};
 use super::common::{listed, out_of_range, time};
-use super::following::Shortcuts;
+use super::following::{Around, Shortcuts};
 use super::limits::limits;
 use super::loaded::Config;
 use super::problems::Rows;
@@ -30,7 +30,6 @@ use crate::ledger;
 use crate::platform::pace;
 use crate::policy::account::Digest;
 use crate::policy::account::directory::Accounts;
-use crate::policy::check::domain::Domains;
 use crate::policy::check::header::HeaderRule;
 use crate::policy::check::network::Networks;
 use crate::policy::http::media::{Media, MediaType};
@@ -38,7 +37,7 @@ use crate::policy::page::PageTable;
 use crate::policy::problem::messages::Wording;
 use crate::policy::rate::{Allowance, Window};
 use crate::policy::seconds::Seconds;
-use crate::policy::{AccountInfo, Limits, Paths, Policy, Preflight, Product};
+use crate::policy::{AccountInfo, Frame, Limits, Paths, Policy, Preflight, Product};
 use crate::site::pages::draft::Own;
 use crate::site::pages::example;
 use crate::site::status;
@@ -62,22 +61,21 @@ pub fn compile(
     file: file::File,
     written: AsWritten,
     main: MainFile<'_>,
-    source: &Source,
+    around: Around<'_>,
     shortcuts: Option<&Shortcuts<'_>>,
-    now: Seconds,
     mistakes: &mut Mistakes,
 ) -> Option<Config> {
-    let drafted = draft(file, main, source, shortcuts, now, mistakes);
+    let drafted = draft(file, main, around, shortcuts, mistakes);
     if !mistakes.is_empty() {
         return None;
     }
     let before = shortcuts.and_then(|shortcuts| shortcuts.predecessor).map(|predecessor| predecessor.policy);
-    let examples = match source {
+    let examples = match around.source {
         Source::Directory(_) => example::Tokens::Named,
         // The demo's are known to everybody.
         Source::Embedded(_) => example::Tokens::Demo,
     };
-    drafted.finish(written, examples, before.map(|before| &before.pages), now)
+    drafted.finish(written, examples, before.map(|before| &before.pages), around.now)
 }
 
 /// Everything that a file says, before it is put together. It is of use only if nothing was wrong.
@@ -110,12 +108,11 @@ struct Drafted {
 fn draft(
     file: file::File,
     main: MainFile<'_>,
-    source: &Source,
+    around: Around<'_>,
     shortcuts: Option<&Shortcuts<'_>>,
-    now: Seconds,
     mistakes: &mut Mistakes,
 ) -> Drafted {
-    let MainFile { root, text } = main;
+    let (MainFile { root, text }, source) = (main, around.source);
     const PUBLIC_URL_WANTED: &str = "write the URL that clients know, as in https://api.example.com";
     check_ports([&file.listen, &file.admin], mistakes);
     let own = listeners::compile(file.listen, file.h2c, file.listeners, root, source, mistakes);
@@ -134,7 +131,7 @@ fn draft(
         mistakes
             .push(place.clone(), "is for pages, which are switched off; remove `serve: false` from `pages`, or this");
     }
-    let around = ProductContext {
+    let of_products = ProductContext {
         root,
         text,
         upstreams: &upstreams,
@@ -143,8 +140,8 @@ fn draft(
         site: pages.site.as_ref(),
         before: shortcuts.and_then(|shortcuts| shortcuts.predecessor).map(|predecessor| predecessor.policy),
     };
-    let (products, paths) = products::compile(file.products, &around, &mut rows, mistakes);
-    let mut gathered = AccountsBuilder::new(&products, root, mistakes.clone(), source, shortcuts, now);
+    let (products, paths) = products::compile(file.products, &of_products, &mut rows, mistakes);
+    let mut gathered = AccountsBuilder::new(&products, root, mistakes.clone(), around, shortcuts);
     gathered.add_all(file.accounts, mistakes);
     gathered.include(file.include.take().unwrap_or_default(), source, mistakes);
     let accounts = gathered.accounts;
@@ -196,12 +193,8 @@ impl Drafted {
         now: Seconds,
     ) -> Option<Config> {
         let drafts = self.products.into_iter();
-        let finished = drafts.map(|draft| {
-            let origins = origins(draft.place, &self.accounts);
-            draft.finish(origins, &self.public_url, &self.rows)
-        });
+        let finished = drafts.map(|draft| draft.finish(&self.public_url, &self.rows));
         let products: Box<[Product]> = finished.collect::<Option<_>>()?;
-        let any_origin = || Domains::any_of(products.iter().map(|product| &product.preflight.origins));
         let echoed = echoed(&products);
         let written_headers: Vec<Box<str>> = every_token_header(&products);
         let shown = shown::effective(
@@ -224,21 +217,20 @@ impl Drafted {
         // Without a site there are no pages, and nobody looks at what it is like.
         let site = self.pages.site.unwrap_or_default();
         let own = Own { site, words: self.rows.words(), extra: self.pages.extra, examples };
-        let mut policy = Policy {
+        let frame = Frame {
             limits: self.limits,
             grace: self.grace,
             trusted_proxies: self.trusted_proxies,
             paths: self.paths,
-            accounts: self.accounts,
             token_headers: self.token_headers.into_iter().map(Into::into).collect(),
-            origins: any_origin(),
             wording: wording(&self.public_url, &self.rows, &written_headers),
-            account_info: account_info(self.enquiry_rate, any_origin(), &written_headers, &echoed, &products),
+            account_info: account_info(self.enquiry_rate, &written_headers, &echoed, &products),
             // Pages are put onto it below; until then there are none.
             pages: PageTable::default(),
             echoed,
             products,
         };
+        let mut policy = Policy::new(frame, self.accounts, pace::step);
         if served {
             crate::site::pages::publish(&mut policy, &own, before);
             publish::publish(&mut policy, &own.site, &self.status, now, before);
@@ -299,7 +291,6 @@ fn wording(public_url: &str, rows: &Rows, token_headers: &[Box<str>]) -> Wording
 /// Where accounts are told of their credits.
 fn account_info(
     rate: Allowance,
-    origins: Domains,
     token_headers: &[Box<str>],
     echoed: &[HeaderRule],
     products: &[Product],
@@ -310,7 +301,6 @@ fn account_info(
         window: Window::new(rate),
         media: Media { served: MediaType::parse("application/json").into_iter().collect(), taken: Box::default() },
         preflight: Preflight {
-            origins,
             allowed_methods: AccountInfo::METHOD.into(),
             allowed_headers: cors::allowed_headers(token_headers, None, echoed, &added_headers).into(),
             added_headers,
@@ -419,10 +409,4 @@ fn grace(written: Text<Duration>, mistakes: &mut Mistakes) -> Option<Duration> {
     let is_written = !matches!(written, Written::Missing);
     let grace = time(written, 1, mistakes);
     is_written.then_some(grace)
-}
-
-/// The Origins that some token of a product may be used from: any, if some token has no list.
-fn origins(product: u8, accounts: &Accounts) -> Domains {
-    let tokens = accounts.keys().map(|key| &key.token).inspect(|_| pace::step());
-    Domains::any_of(tokens.filter(|token| token.products.contains(product)).map(|token| &token.domains))
 }

@@ -64,7 +64,8 @@ impl Two {
     fn thorough(&self) -> Result<Config, Mistakes> {
         let text = std::fs::read_to_string(self.path()).unwrap();
         let source = Source::from(self.scratch.path().to_owned());
-        parse_by(&self.path().display().to_string(), &text, &source, None, 0)
+        let around = Around { source: &source, from_store: None, now: 0 };
+        parse_by(&self.path().display().to_string(), &text, around, None)
     }
 
     fn follow(&self) -> Result<Config, Mistakes> {
@@ -230,4 +231,37 @@ fn shortcuts_lead_where_the_whole_way_leads() {
         two.scratch.write("accounts.d/b.jsonl", &lines);
     }
     assert!((50..MUTATIONS - 500).contains(&good), "{good} of {MUTATIONS} are good");
+}
+
+/// What the store has stays when files change, and is told where a file has it as well: nothing of such a
+/// change comes into force, also where the mistake is looked for without shortcuts.
+#[test]
+fn files_cannot_have_what_the_store_has() {
+    let mut two = Two::new();
+    let stored = load_in(&two.scratch, "store.jsonl", &line("stored", 7));
+    let stored = stored.policy.accounts.by_name("stored").cloned().unwrap();
+    assert_eq!(two.before.policy.take_in([stored], || {}), []);
+    assert_eq!(two.before.policy.accounts.from_store().count(), 1);
+    let (one, own) = (line("one", 1), "accounts.d/b.jsonl");
+    for (lines, told) in [
+        (vec![line("new", 4)], vec![]),
+        (vec![one.clone(), line("stored", 4)], vec!["b.jsonl:2:1: is an account that the store has"]),
+        (
+            vec![one.clone(), line("other", 7)],
+            vec!["has the digest of a token that the store has (of the account stored)"],
+        ),
+        (vec![line("stored", 7)], vec!["b.jsonl:1:1: is an account that the store has"]),
+    ] {
+        two.scratch.write(own, lines.join("\n"));
+        let mistakes = two.follow().err().map(|mistakes| mistakes.to_string()).unwrap_or_default();
+        assert_eq!(mistakes.lines().count(), told.len(), "{mistakes}");
+        assert!(told.iter().all(|told| mistakes.contains(told)), "{mistakes}");
+    }
+}
+
+/// The accounts of some lines, beside the files of a directory.
+fn load_in(scratch: &Scratch, name: &str, lines: &str) -> Config {
+    scratch.write(name, lines);
+    scratch.write("store.yaml", main_text(PRICES).replace("accounts.d/*.yaml, accounts.d/*.jsonl", name));
+    load(&scratch.path().join("store.yaml")).unwrap_or_else(|mistakes| panic!("{mistakes}"))
 }

@@ -20,7 +20,6 @@ use crate::platform::pace;
 use crate::policy::account::MAX_PRODUCTS;
 use crate::policy::check::body::BodyRule;
 use crate::policy::check::body::Schema;
-use crate::policy::check::domain::Domains;
 use crate::policy::check::header::{DeadlineRule, HeaderRule};
 use crate::policy::http::media::{Media, MediaType};
 use crate::policy::problem::Row;
@@ -206,8 +205,8 @@ fn draft(
 }
 
 impl Draft {
-    /// The product, which may be used from these origins; `None` if it has no upstream.
-    pub fn finish(self, origins: Domains, public_url: &str, rows: &Rows) -> Option<Product> {
+    /// The product; `None` if it has no upstream.
+    pub fn finish(self, public_url: &str, rows: &Rows) -> Option<Product> {
         let schema = self.body.as_ref().and_then(|body| body.schema.as_deref());
         let fields = schema.into_iter().flat_map(Schema::field_names).collect();
         let broken_rules = schema.into_iter().flat_map(Schema::rule_words).map(str::to_owned).collect();
@@ -219,7 +218,6 @@ impl Draft {
             place: self.place,
             upstream: self.upstream?,
             preflight: Preflight {
-                origins,
                 allowed_methods: self.allowed_methods,
                 allowed_headers: allowed_headers.into(),
                 added_headers: self.added_headers,

@@ -95,7 +95,7 @@ pub fn effective(written: AsWritten, compiled: &Compiled<'_>) -> Value {
 
 /// The accounts of a policy that are shown, and the number of all accounts.
 pub fn accounts(policy: &Policy) -> (Value, usize) {
-    let shown = policy.accounts.iter().take(MAX_SHOWN_ACCOUNTS);
+    let shown = policy.accounts.listed(MAX_SHOWN_ACCOUNTS).into_iter();
     let shown = shown.map(|known| (known.name.to_string(), account::shown(known, policy)));
     (shown.collect::<Map<_, _>>().into(), policy.accounts.len())
 }
@@ -131,7 +131,7 @@ pub fn yaml(policy: &Policy, settings: &Settings) -> Result<String, serde_yaml::
     order(&mut root, "upstreams", settings.upstreams.iter().map(|upstream| &*upstream.name));
     order(&mut root, "products", policy.products.iter().map(|product| &*product.name));
     order(&mut root, "problems", policy.wording.iter().map(|(_, words)| &*words.slug));
-    order(&mut root, "accounts", policy.accounts.iter().take(MAX_SHOWN_ACCOUNTS).map(|account| &*account.name));
+    order(&mut root, "accounts", policy.accounts.listed(MAX_SHOWN_ACCOUNTS).into_iter().map(|account| &*account.name));
     for product in &policy.products {
         if let Some(shown) = root.get_mut("products").and_then(|products| products.get_mut(&*product.name)) {
             order(shown, "headers", product.headers.iter().map(|rule| &*rule.name));

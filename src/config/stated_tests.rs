@@ -343,7 +343,10 @@ fn the_defaults_of_accounts_are_stated() {
     let config = minimal();
     let policy = &config.policy;
     states("`burst`\n    # at once (default: the limit)");
-    let state = policy.accounts[0]
+    let state = policy
+        .accounts
+        .at(0)
+        .unwrap()
         .rate
         .state(crate::policy::now::Now { monotonic: std::time::Duration::ZERO, unix_seconds: 0, unix_nanos: 0 })
         .unwrap();

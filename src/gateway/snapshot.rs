@@ -1,15 +1,15 @@
 //! A configuration in force: the policy, and beside it what is needed to forward and count requests and to show pages.
 //! A request has the same snapshot from start to end.
 //!
-//! What is carried over from one snapshot to the next is decided only here ([`Snapshot::renewed`] and
-//! [`Snapshot::count_since`]); rates, balances and health change in place and are shared.
+//! What is carried over from one snapshot to the next is decided only here ([`Snapshot::renewed`],
+//! [`Snapshot::with_accounts`] and [`Snapshot::count_since`]); rates, balances and health change in place and are shared.
 
 use std::sync::Arc;
 
 use crate::platform::pace;
 use crate::policy::Policy;
 use crate::policy::account::Account;
-use crate::policy::account::in_order::InOrder;
+use crate::policy::account::directory::change::{AccountChange, Changed, Conflict};
 use crate::policy::now::Now;
 use crate::site::brand::Site;
 use crate::site::status::StatusSettings;
@@ -36,10 +36,18 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Snapshot {
     pub policy: Arc<Policy>,
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     pub exchange: Exchange,
     /// The counters of its requests.
     pub tables: Tables,
+}
+
+/// A snapshot after changes of some accounts.
+#[derive(Debug)]
+pub struct WithAccounts {
+    pub snapshot: Snapshot,
+    pub changed: Vec<Changed>,
+    pub conflicts: Vec<Conflict>,
 }
 
 impl Snapshot {
@@ -47,7 +55,7 @@ impl Snapshot {
     pub fn new(policy: Arc<Policy>, settings: Settings) -> Snapshot {
         let exchange = Exchange::new(&settings.upstreams);
         let tables = Tables::new(&policy, settings.sampling.clone(), names(&settings.upstreams), None);
-        Snapshot { policy, settings, exchange, tables }
+        Snapshot { policy, settings: Arc::new(settings), exchange, tables }
     }
 
     /// The next snapshot, with the state of servers, counters, rates and pages of this one. Upstreams that are verified
@@ -73,12 +81,31 @@ impl Snapshot {
         pace::step();
         let exchange = self.exchange.renewed(&settings.upstreams);
         let tables = Tables::new(&policy, settings.sampling.clone(), names(&settings.upstreams), Some(&self.tables));
-        Snapshot { policy, settings, exchange, tables }
+        Snapshot { policy, settings: Arc::new(settings), exchange, tables }
+    }
+
+    /// The one that takes over when some of the store's accounts change. Upstreams, pages, words and the
+    /// figures of products are the same; what the accounts have used so far is carried over.
+    pub fn with_accounts(&self, changes: &[AccountChange], now: Now) -> WithAccounts {
+        let (policy, changed, conflicts) = self.policy.with(changes);
+        changed.iter().for_each(|one| carry_change(one, (&policy, &self.policy), now));
+        let snapshot = Snapshot {
+            policy: Arc::new(policy),
+            settings: Arc::clone(&self.settings),
+            exchange: self.exchange.clone(),
+            tables: self.tables.with(&changed),
+        };
+        WithAccounts { snapshot, changed, conflicts }
     }
 
     /// Counts what requests of the previous snapshot have used since this one was made.
     pub fn count_since(&self, before: &Snapshot, now: Now) {
         carry_rates(&self.policy, &before.policy, now);
+    }
+
+    /// The same where only some accounts have changed.
+    pub fn count_changed(&self, changed: &[Changed], now: Now) {
+        changed.iter().for_each(|one| carry_change(one, (&self.policy, &self.policy), now));
     }
 }
 
@@ -88,15 +115,28 @@ fn names(upstreams: &[Upstream]) -> Box<[Box<str>]> {
 
 /// Counts what the accounts of the previous policy have used. Unchanged accounts are the same values in both.
 fn carry_rates(policy: &Policy, before: &Policy, now: Now) {
-    let mut known = InOrder::of(&before.accounts, |account| &*account.name);
-    for account in policy.accounts.iter() {
-        let is_it = |known: &Arc<Account>| Arc::ptr_eq(known, account) || known.name == account.name;
-        let known = known.find(&*account.name, is_it);
+    for (slot, account) in policy.accounts.by_slot() {
+        // Most stand where they stood.
+        let is_it = |known: &&Arc<Account>| Arc::ptr_eq(known, account) || known.name == account.name;
+        let known = before.accounts.at(slot).filter(is_it).or_else(|| before.accounts.by_name(&account.name));
         pace::step();
         if let Some(known) = known.filter(|known| !Arc::ptr_eq(known, account)) {
-            account.rate.inherit(&known.rate, now);
-            let (window, window_before) = (&policy.account_info.window, &before.account_info.window);
-            window.inherit(&account.account_info_rate, window_before, &known.account_info_rate, now);
+            carry((account, policy), (known, before), now);
         }
     }
+}
+
+fn carry_change(changed: &Changed, (policy, before): (&Policy, &Policy), now: Now) {
+    if let (Some(account), Some(known)) = (&changed.after, &changed.before)
+        && !Arc::ptr_eq(account, known)
+    {
+        carry((account, policy), (known, before), now);
+    }
+}
+
+/// Counts in an account what the same one has used before, each with the policy that it is of.
+fn carry((account, policy): (&Account, &Policy), (known, before): (&Account, &Policy), now: Now) {
+    account.rate.inherit(&known.rate, now);
+    let (window, window_before) = (&policy.account_info.window, &before.account_info.window);
+    window.inherit(&account.account_info_rate, window_before, &known.account_info_rate, now);
 }

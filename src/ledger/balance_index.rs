@@ -3,80 +3,218 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
+use crate::policy::account::directory::change::Changed;
 use crate::policy::credits::CreditAccount;
+use crate::policy::sharing::{SharedList, SharedTable, Tagged};
 
-/// All credit accounts, in the order of the configuration, followed by those of earlier configurations: an account that
-/// is added again has the balance that requests may still be settling.
-#[derive(Debug, Default)]
+/// All credit accounts of the policy in force, and beside them those that the process had before: an account
+/// that comes back has the balance that requests may still be settling. A clone shares what is not changed in
+/// either of both.
+#[derive(Clone, Debug, Default)]
 pub struct BalanceIndex {
-    credit_accounts: Box<[Arc<CreditAccount>]>,
-    /// The number of those of the configuration.
-    current: usize,
-    /// Indexes in the list, by account and product.
-    places: HashTable<u32>,
+    /// Those in force: first in the order of the configuration, then as they came.
+    list: SharedList<Option<Arc<CreditAccount>>>,
+    /// Places of the list that are empty.
+    free: SharedList<u32>,
+    /// Places in the list, by account and product.
+    places: SharedTable<Place>,
+    /// Those that are not in force any more.
+    retired: SharedTable<Retired>,
     hasher: DefaultHashBuilder,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    tag: u32,
+    place: u32,
+}
+
+impl Tagged for Place {
+    fn tag(&self) -> u32 {
+        self.tag
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Retired {
+    tag: u32,
+    credit_account: Arc<CreditAccount>,
+}
+
+impl Tagged for Retired {
+    fn tag(&self) -> u32 {
+        self.tag
+    }
+}
+
+/// An account and a product.
+type Key<'k> = (&'k str, &'k str);
+
 impl BalanceIndex {
-    /// An index of credit accounts, each of another account or product.
+    /// A register of credit accounts, each of another account or product.
     pub fn new(credit_accounts: Vec<Arc<CreditAccount>>) -> BalanceIndex {
-        let hasher = DefaultHashBuilder::default();
-        let hash_of = |place: &u32| {
-            at(&credit_accounts, *place).map_or(0, |credit_account| hasher.hash_one(credit_account.key()))
-        };
-        let mut places = HashTable::with_capacity(credit_accounts.len());
-        for place in 0..u32::try_from(credit_accounts.len()).unwrap_or(u32::MAX) {
-            places.insert_unique(hash_of(&place), place, hash_of);
-        }
-        let current = credit_accounts.len();
-        BalanceIndex { credit_accounts: credit_accounts.into(), current, places, hasher }
+        let places = SharedTable::with_capacity(credit_accounts.len());
+        let mut index = BalanceIndex { places, ..BalanceIndex::default() };
+        credit_accounts.into_iter().for_each(|credit_account| index.upsert(credit_account));
+        index
     }
 
-    /// The index for the next configuration, which also keeps all earlier credit accounts. With the same credit
-    /// accounts it is this one.
+    /// A register of other credit accounts that takes over from this one, and forgets none. With the same
+    /// credit accounts it is this one.
     pub fn renewed<'l>(
         self: &Arc<BalanceIndex>,
         credit_accounts: impl Iterator<Item = &'l Arc<CreditAccount>> + Clone,
     ) -> Arc<BalanceIndex> {
-        if credit_accounts.clone().map(Arc::as_ptr).eq(self.all().iter().map(Arc::as_ptr)) {
+        if credit_accounts.clone().map(Arc::as_ptr).eq(self.all().map(Arc::as_ptr)) {
             return Arc::clone(self);
         }
-        let new = BalanceIndex::new(credit_accounts.cloned().collect());
-        // Most have the same index as before.
-        let is_gone = |(place, known): &(usize, &Arc<CreditAccount>)| {
-            let in_place =
-                new.credit_accounts.get(*place).is_some_and(|credit_account| Arc::ptr_eq(credit_account, known));
-            !in_place && new.find(&known.account, &known.product).is_none()
-        };
-        let mut gone = self.credit_accounts.iter().enumerate().filter(is_gone).map(|(_, known)| known).peekable();
-        if gone.peek().is_none() {
-            return Arc::new(new);
+        let mut new = BalanceIndex::new(credit_accounts.cloned().collect());
+        for known in self.all().chain(self.retired.iter().map(|retired| &retired.credit_account)) {
+            if new.place(&known.account, &known.product).is_none() {
+                new.keep(Arc::clone(known));
+            }
         }
-        let all = new.credit_accounts.iter().chain(gone).cloned().collect();
-        Arc::new(BalanceIndex { current: new.current, ..BalanceIndex::new(all) })
+        Arc::new(new)
     }
 
-    /// The index of an account's credit account for a product in [`BalanceIndex::all`].
+    /// The register after changes of some accounts, and the credit accounts that it did not know.
+    pub fn with(&self, changed: &[Changed]) -> (BalanceIndex, Vec<Arc<CreditAccount>>) {
+        let (mut index, mut new) = (self.clone(), Vec::new());
+        for one in changed {
+            let [before, after] = [&one.before, &one.after]
+                .map(|account| account.iter().flat_map(|account| account.credit_accounts.iter()));
+            let stays = |known: &Arc<CreditAccount>| after.clone().any(|after| Arc::ptr_eq(after, known));
+            before.clone().filter(|known| !stays(known)).for_each(|known| index.retire(known.key()));
+            for after in after.clone().filter(|after| !before.clone().any(|known| Arc::ptr_eq(known, after))) {
+                let (account, product) = after.key();
+                if !self.find(account, product).is_some_and(|known| Arc::ptr_eq(known, after)) {
+                    new.push(Arc::clone(after));
+                }
+                index.upsert(Arc::clone(after));
+            }
+        }
+        (index, new)
+    }
+
+    /// Adds a credit account, also one that was there before.
+    fn upsert(&mut self, credit_account: Arc<CreditAccount>) {
+        let key = credit_account.key();
+        let tag = self.tag(key);
+        self.retired.remove(tag, |retired| retired.credit_account.key() == key);
+        if let Some(known) = self.place(key.0, key.1) {
+            if let Some(known) = self.list.get_mut(known) {
+                *known = Some(credit_account);
+            }
+            return;
+        }
+        let free = self.free.pop();
+        let place = free.map_or(self.list.len(), as_place);
+        self.places.insert(Place { tag, place: u32::try_from(place).unwrap_or(u32::MAX) });
+        match self.list.get_mut(place) {
+            Some(empty) => *empty = Some(credit_account),
+            None => self.list.push(Some(credit_account)),
+        }
+    }
+
+    /// Takes a credit account out of force; it is found as before.
+    fn retire(&mut self, key: Key<'_>) {
+        let Some(place) = self.place(key.0, key.1) else { return };
+        if let Some(credit_account) = self.list.get_mut(place).and_then(Option::take) {
+            self.places.remove(self.tag(key), |entry| as_place(entry.place) == place);
+            self.free.push(u32::try_from(place).unwrap_or(u32::MAX));
+            self.keep(credit_account);
+        }
+    }
+
+    fn keep(&mut self, credit_account: Arc<CreditAccount>) {
+        let tag = self.tag(credit_account.key());
+        self.retired.insert(Retired { tag, credit_account });
+    }
+
+    fn tag(&self, key: Key<'_>) -> u32 {
+        u32::try_from(self.hasher.hash_one(key) >> 32).unwrap_or_default()
+    }
+
+    /// The place of an account's credit account for a product, if it is in force: less than
+    /// [`BalanceIndex::places`].
     pub fn place(&self, account: &str, product: &str) -> Option<usize> {
         let key = (account, product);
-        let is_equal =
-            |place: &u32| at(&self.credit_accounts, *place).is_some_and(|credit_account| credit_account.key() == key);
-        self.places.find(self.hasher.hash_one(key), is_equal).and_then(|place| usize::try_from(*place).ok())
+        let is_equal = |entry: &Place| self.at(as_place(entry.place)).is_some_and(|known| known.key() == key);
+        self.places.find(self.tag(key), is_equal).map(|entry| as_place(entry.place))
     }
 
-    /// The credit account of an account for a product.
+    /// How many places there are; some may be empty.
+    pub fn places(&self) -> usize {
+        self.list.len()
+    }
+
+    /// The credit account that has a place.
+    pub fn at(&self, place: usize) -> Option<&Arc<CreditAccount>> {
+        self.list.get(place)?.as_ref()
+    }
+
+    /// The credit account of an account for a product, in force or not.
     pub fn find(&self, account: &str, product: &str) -> Option<&Arc<CreditAccount>> {
-        self.credit_accounts.get(self.place(account, product)?)
+        let key = (account, product);
+        let retired = || self.retired.find(self.tag(key), |retired| retired.credit_account.key() == key);
+        let in_force = self.place(account, product).and_then(|place| self.at(place));
+        in_force.or_else(|| retired().map(|retired| &retired.credit_account))
     }
 
-    /// Those of the configuration.
-    pub fn all(&self) -> &[Arc<CreditAccount>] {
-        self.credit_accounts.get(..self.current).unwrap_or(&self.credit_accounts)
+    /// Those in force.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<CreditAccount>> + Clone {
+        self.list.iter().flatten()
     }
 }
 
-fn at(credit_accounts: &[Arc<CreditAccount>], place: u32) -> Option<&Arc<CreditAccount>> {
-    credit_accounts.get(usize::try_from(place).ok()?)
+fn as_place(place: u32) -> usize {
+    usize::try_from(place).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::account::samples::account;
+    use crate::policy::account::{Account, CreditAccounts};
+
+    fn paying(name: &str, credit_accounts: &[&Arc<CreditAccount>]) -> Arc<Account> {
+        let credit_accounts = credit_accounts.iter().map(|one| (0, Arc::clone(one))).collect::<Vec<_>>();
+        Arc::new(Account { credit_accounts: CreditAccounts::from(credit_accounts), ..account(name, []) })
+    }
+
+    fn change(before: Option<&Arc<Account>>, after: Option<&Arc<Account>>) -> [Changed; 1] {
+        [Changed { slot: 0, before: before.cloned(), after: after.cloned() }]
+    }
+
+    /// Whoever comes back while requests settle what it had goes on with the same balance, and is not read again.
+    #[test]
+    fn an_account_that_comes_back_has_the_balance_that_it_had() {
+        let [a, b, c] = ["a", "b", "c"].map(|name| Arc::new(CreditAccount::new(name.into(), "p".into(), 5)));
+        let index = Arc::new(BalanceIndex::new(vec![Arc::clone(&a), Arc::clone(&b)]));
+        let one = paying("b", &[&b]);
+        let (gone, new) = index.with(&change(Some(&one), None));
+        assert_eq!((new.len(), gone.all().count(), gone.place("b", "p")), (0, 1, None));
+        assert!(Arc::ptr_eq(gone.find("b", "p").unwrap(), &b), "what was taken of it is still settled");
+        assert_eq!(index.all().count(), 2, "the one before is as it was");
+
+        let (other, new) = gone.with(&change(None, Some(&paying("c", &[&c]))));
+        assert!(matches!(&*new, [new] if Arc::ptr_eq(new, &c)));
+        assert_eq!((other.place("c", "p"), other.places()), (Some(1), 2), "the empty place is used again");
+
+        let (back, new) = other.with(&change(None, Some(&one)));
+        assert_eq!((new.len(), back.all().count()), (0, 3), "it is known");
+        assert!(back.retired.is_empty() && Arc::ptr_eq(back.find("b", "p").unwrap(), &b));
+
+        let same = back.with(&change(Some(&one), Some(&paying("b", &[&b]))));
+        assert_eq!((same.1.len(), same.0.all().count()), (0, 3), "an account that stays has what it had");
+
+        // A reload forgets none either.
+        let renewed = Arc::new(gone).renewed([&c].into_iter());
+        for (name, known) in [("a", &a), ("b", &b), ("c", &c)] {
+            assert!(Arc::ptr_eq(renewed.find(name, "p").unwrap(), known), "{name}");
+        }
+        assert!(Arc::ptr_eq(&renewed.renewed([&c].into_iter()), &renewed));
+    }
 }

@@ -15,6 +15,7 @@ use super::balance_index::BalanceIndex;
 use super::question::Question;
 use crate::platform::channel::Channel;
 use crate::policy::Policy;
+use crate::policy::account::directory::Accounts;
 use crate::policy::credits::CreditAccount;
 use crate::policy::http::transaction_id::TransactionId;
 
@@ -109,11 +110,26 @@ pub enum LedgerCommand {
     Ask(Question),
     /// A policy that is about to come into force, with its credit accounts.
     Adopt(Arc<Policy>, Arc<BalanceIndex>, SyncSender<()>),
+    /// Some accounts are others.
+    Change(Box<AccountsChange>),
     /// Release the file to a successor.
     HandOver(Channel),
     /// A request needs a hold from the successor.
     Borrow(Arc<CreditAccount>, u32, oneshot::Sender<Option<u64>>),
     Close(SyncSender<()>),
+}
+
+/// Accounts that are others than they were.
+pub struct AccountsChange {
+    /// All accounts, as they are now.
+    pub accounts: Accounts,
+    /// The slots of those that have changed.
+    pub slots: Box<[usize]>,
+    pub register: Arc<BalanceIndex>,
+    /// Credit accounts that nobody has known before.
+    pub new: Vec<Arc<CreditAccount>>,
+    /// Told once those have been read.
+    pub done: SyncSender<()>,
 }
 
 /// The price of one lookup, to be written.

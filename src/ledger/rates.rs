@@ -5,11 +5,10 @@
 //! interval of one request, so that a changed allowance starts with as many requests used
 //! (`Window::carried`). The task writes them.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::platform::clock::since_1970;
-use crate::policy::Policy;
+use crate::policy::account::directory::Accounts;
 use crate::policy::rate::{Rate, Window};
 
 /// Bursts that are refilled within this time get no row.
@@ -17,9 +16,9 @@ const WORTH_KEEPING: Duration = Duration::from_secs(5);
 
 /// The rates of all accounts, and what was last written.
 pub struct Rates {
-    policy: Arc<Policy>,
+    accounts: Accounts,
     started: Instant,
-    /// The theoretical arrival time of each account that was last written.
+    /// The theoretical arrival time of each account that was last written, by its slot.
     written: Vec<Duration>,
 }
 
@@ -54,22 +53,34 @@ impl Used {
 pub type Row<'p> = (&'p str, Used);
 
 impl Rates {
-    /// The rates of a policy, whose times count from `started`.
-    pub fn new(policy: Arc<Policy>, started: Instant) -> Rates {
-        let written = vec![Duration::ZERO; policy.accounts.len()];
-        Rates { policy, started, written }
+    /// The rates of accounts, whose times count from `started`.
+    pub fn new(accounts: Accounts, started: Instant) -> Rates {
+        let written = vec![Duration::ZERO; accounts.slots()];
+        Rates { accounts, started, written }
     }
 
-    /// The rates of the next policy, whose accounts have their state already.
-    pub fn renewed(&self, policy: Arc<Policy>) -> Rates {
+    /// The rates of accounts that take over from these, and have their state already.
+    pub fn renewed(&self, accounts: Accounts) -> Rates {
         // Everything that was used is written once more, which is harmless.
-        Rates::new(policy, self.started)
+        Rates::new(accounts, self.started)
+    }
+
+    /// The same where only those of some slots are others.
+    pub fn change(&mut self, accounts: Accounts, slots: &[usize]) {
+        self.written.resize(accounts.slots(), Duration::ZERO);
+        for slot in slots {
+            if let Some(written) = self.written.get_mut(*slot) {
+                *written = Duration::ZERO;
+            }
+        }
+        self.accounts = accounts;
     }
 
     /// Takes over what an earlier process has counted.
     pub fn restore(&mut self, mut used: impl FnMut(&str) -> Option<Used>) {
         let (monotonic, unix) = self.now();
-        for (account, written) in self.policy.accounts.iter().zip(&mut self.written) {
+        for (slot, account) in self.accounts.by_slot() {
+            let Some(written) = self.written.get_mut(slot) else { continue };
             let Rate::Limited(window, arrival) = &account.rate else { continue };
             let left = used(&account.name).map_or(Duration::ZERO, |used| used.left(window, unix));
             if !left.is_zero() {
@@ -85,7 +96,8 @@ impl Rates {
         let worth_keeping = if at_the_end { Duration::ZERO } else { WORTH_KEEPING };
         let (monotonic, unix) = self.now();
         let mut rows = Vec::new();
-        for (account, written) in self.policy.accounts.iter().zip(&mut self.written) {
+        for (slot, account) in self.accounts.by_slot() {
+            let Some(written) = self.written.get_mut(slot) else { continue };
             let Rate::Limited(window, arrival) = &account.rate else { continue };
             let full_at = arrival.full_at();
             let left = full_at.saturating_sub(monotonic);
@@ -111,6 +123,7 @@ pub fn milliseconds(since_1970: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
+    use std::sync::Arc;
 
     use proptest::prelude::*;
 

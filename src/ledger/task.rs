@@ -259,6 +259,7 @@ impl Task {
                 self.adopt(policy, register);
                 let _ = done.send(());
             }
+            LedgerCommand::Change(change) => self.change(change),
             LedgerCommand::Close(done) => self.closing = Some(done),
         }
     }

@@ -363,14 +363,14 @@ impl Admin {
         let skip = number(query, "skip")?.map_or(0, as_count);
         let limit = number(query, "limit")?.unwrap_or(u64::from(MAX_PAGE_ROWS)).clamp(1, u64::from(MAX_PAGE_ROWS));
         let register = self.ledger.register_of_licences();
-        let page = register.all().iter().skip(skip).take(as_count(limit));
+        let page = register.all().skip(skip).take(as_count(limit));
         Ok(Answer::ok(&answers::Balances { balances: page.map(Statement::of).collect() }))
     }
 
     fn balances_of(&self, values: &[String]) -> Result<Answer, AdminError> {
         let account = values.first().map_or("", String::as_str);
         let register = self.ledger.register_of_licences();
-        let of_account = register.all().iter().filter(|credit_account| *credit_account.account == *account);
+        let of_account = register.all().filter(|credit_account| *credit_account.account == *account);
         let balances: Vec<Statement> = of_account.map(Statement::of).collect();
         if balances.is_empty() { Err(unknown_account()) } else { Ok(Answer::ok(&answers::Balances { balances })) }
     }

@@ -111,9 +111,7 @@ impl Collector for Ends {
             let help = "Credits that the next request of an account can hold, by product";
             let mut shown =
                 encoder.encode_descriptor("tollgate_account_balance_credits", help, None, MetricType::Gauge)?;
-            for credit_account in
-                self.ledger.register_of_licences().all().iter().take(snapshot.settings.sampling.max_series)
-            {
+            for credit_account in self.ledger.register_of_licences().all().take(snapshot.settings.sampling.max_series) {
                 let (account, product) = credit_account.key();
                 let labels = [("account", account), ("product", product)];
                 ConstGauge::new(number(credit_account.snapshot().available)).encode(shown.encode_family(&labels)?)?;

@@ -6,6 +6,7 @@
 //! half applied: a configuration that changes it is refused as a whole. When files are looked at and
 //! loaded is `reload/lookout.rs`.
 
+pub mod accounts;
 mod lookout;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,8 @@ use crate::ledger::Ledger;
 use crate::platform::clock::since_1970;
 use crate::platform::{files, pace};
 use crate::policy::Policy;
+use crate::policy::account::directory::change::{AccountChange, Conflict};
+use accounts::{AccountSource, AccountsOrder};
 use lookout::{Lookout, Mark, Marks, Next, WATCH_INTERVAL};
 
 /// Bytes of a file that are looked at at once: there may be hundreds of megabytes of accounts.
@@ -111,6 +114,8 @@ enum Occasion {
 enum ReloadCommand {
     /// Load the configuration, changed or not, and say what came of it.
     Reload(Option<oneshot::Sender<Result<String, Mistakes>>>),
+    /// Change some of the store's accounts.
+    Accounts(AccountsOrder),
 }
 
 /// Why a configuration has not come into force.
@@ -137,7 +142,14 @@ impl Reloader {
     /// Watches a configuration that has just been loaded from `path`, and what it has read.
     ///
     /// `loaded_at` is when loading began: what has changed since is loaded again.
-    pub fn start(watched: Watched, start: Start, gateway: Arc<Gateway>, ledger: Arc<Ledger>) -> Reloader {
+    /// `store` has the accounts that are not in files, if there is one.
+    pub fn start(
+        watched: Watched,
+        start: Start,
+        gateway: Arc<Gateway>,
+        ledger: Arc<Ledger>,
+        store: Option<Box<dyn AccountSource>>,
+    ) -> Reloader {
         let Watched { path, read, loaded_at } = watched;
         let (orders, received) = channel();
         let figures = ReloadMetrics::default();
@@ -148,8 +160,10 @@ impl Reloader {
             start,
             gateway,
             ledger,
+            store,
             figures: figures.clone(),
             lookout: Lookout::default(),
+            looked: Instant::now(),
             digests: BTreeMap::new(),
             loaded: [0; 32],
             told: None,
@@ -179,6 +193,20 @@ impl Reloader {
     pub fn reload_soon(&self) {
         // Without a thread the process is about to end.
         let _ = self.orders.send(ReloadCommand::Reload(None));
+    }
+
+    /// Changes some of the store's accounts. `compile` is called with the snapshot in force, and no other
+    /// change comes in between. The answer comes once every request sees what has changed; without one the
+    /// process is about to end.
+    pub fn change_accounts(
+        &self,
+        compile: impl FnOnce(&Snapshot) -> Vec<AccountChange> + Send + 'static,
+    ) -> oneshot::Receiver<Vec<Conflict>> {
+        let (done, told) = oneshot::channel();
+        let order = AccountsOrder { compile: Box::new(compile), done };
+        // Without a thread the receiver learns it from the sender that is dropped.
+        let _ = self.orders.send(ReloadCommand::Accounts(order));
+        told
     }
 
     /// Shows the metrics of reloads.
@@ -222,8 +250,12 @@ struct ConfigWatcher {
     start: Start,
     gateway: Arc<Gateway>,
     ledger: Arc<Ledger>,
+    /// Where the accounts come from that are not in files.
+    store: Option<Box<dyn AccountSource>>,
     figures: ReloadMetrics,
     lookout: Lookout,
+    /// When the files were looked at last.
+    looked: Instant,
     /// What each file held when it was like this: of hundreds of megabytes only what looks different is
     /// read again.
     digests: BTreeMap<PathBuf, (Mark, [u8; 32])>,
@@ -238,24 +270,56 @@ struct ConfigWatcher {
 impl ConfigWatcher {
     fn run(mut self, orders: &Receiver<ReloadCommand>) {
         loop {
-            let order = orders.recv_timeout(WATCH_INTERVAL);
+            // Files are looked at as often as ever, however many accounts change in between.
+            let patience = WATCH_INTERVAL.saturating_sub(self.looked.elapsed());
+            let mut order = orders.recv_timeout(patience);
             pace::keep();
+            if let Ok(ReloadCommand::Accounts(first)) = order {
+                order = self.change_accounts(first, orders);
+            }
             match order {
-                Ok(ReloadCommand::Reload(answer)) => {
-                    let marks = self.marks();
-                    let content = self.content(&marks);
-                    self.lookout.loading(marks, self.figures.age.now());
-                    let outcome = self.load(content, Occasion::Asked);
-                    if let Some(answer) = answer {
-                        // Whoever has gone does not need to know.
-                        let _ = answer.send(outcome);
-                    }
+                Ok(ReloadCommand::Reload(answer)) => self.reload(answer),
+                // Taken out above.
+                Ok(ReloadCommand::Accounts(_)) => {}
+                Err(RecvTimeoutError::Timeout) if self.looked.elapsed() >= WATCH_INTERVAL => {
+                    self.look();
+                    self.looked = Instant::now();
                 }
-                Err(RecvTimeoutError::Timeout) => self.look(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             self.figures.age.set(self.lookout.outdated_since());
             self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        }
+    }
+
+    /// Puts changes of accounts in force, with all others that wait; what comes behind them is next.
+    fn change_accounts(
+        &mut self,
+        first: AccountsOrder,
+        waiting: &Receiver<ReloadCommand>,
+    ) -> Result<ReloadCommand, RecvTimeoutError> {
+        let (mut orders, mut next) = (vec![first], Err(RecvTimeoutError::Timeout));
+        while orders.len() < accounts::AT_ONCE && next.is_err() {
+            match waiting.try_recv() {
+                Ok(ReloadCommand::Accounts(order)) => orders.push(order),
+                Ok(other) => next = Ok(other),
+                Err(_) => break,
+            }
+        }
+        self.retired.extend(accounts::change(&self.gateway, orders));
+        next
+    }
+
+    /// Loads the files because somebody has asked for it.
+    fn reload(&mut self, answer: Option<oneshot::Sender<Result<String, Mistakes>>>) {
+        let marks = self.marks();
+        let content = self.content(&marks);
+        self.lookout.loading(marks, self.figures.age.now());
+        let outcome = self.load(content, Occasion::Asked);
+        if let Some(answer) = answer {
+            // Whoever has gone does not need to know.
+            let _ = answer.send(outcome);
         }
     }
 
@@ -370,12 +434,13 @@ impl ConfigWatcher {
         self.told = Some(mistakes.clone());
     }
 
-    fn put_in_force(&mut self, config: Config) -> String {
+    fn put_in_force(&mut self, mut config: Config) -> String {
         let summary = config.summary(&self.path.display().to_string());
         for warning in config.warnings.iter().take(config::MOST_WARNINGS) {
             log::warn!(target: "tollgate::reload", "{warning}");
         }
         let before = self.gateway.snapshot();
+        accounts::keep(&mut config.policy, &before.policy, self.store.as_deref());
         pace::step();
         let (now, adopt) = (self.gateway.now(), |policy: &Arc<Policy>| self.ledger.adopt(policy));
         let snapshot = before.renewed(config.policy, config.settings, now, adopt);

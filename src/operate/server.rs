@@ -112,7 +112,8 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let upgrader = Upgrader::new(Arc::clone(&gateway), Arc::clone(&ledger), recorder.clone(), Arc::clone(&sockets));
     let file = watched.as_ref().map(|watched| watched.path.clone());
     let offered = watched.is_some().then(|| upgrader.clone());
-    let reloader = watched.map(|watched| Reloader::start(watched, start, Arc::clone(&gateway), Arc::clone(&ledger)));
+    let reloader =
+        watched.map(|watched| Reloader::start(watched, start, Arc::clone(&gateway), Arc::clone(&ledger), None));
     let api_tls = config.api.as_ref().and_then(|api| api.tls.clone());
     // Always running, since a change of the configuration can add certificates.
     let renewal = Renewal {

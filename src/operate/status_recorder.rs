@@ -18,7 +18,7 @@ use crate::ledger::{Ledger, Refusal};
 use crate::operate::status_store::{Changes, StatusStore};
 use crate::platform::clock::unix_seconds;
 use crate::platform::pace;
-use crate::policy::Policy;
+use crate::policy::Frame;
 use crate::policy::seconds::Seconds;
 use crate::site::status::book::{Book, Health, ProductState};
 use crate::site::status::notice::{Notice, Shown};
@@ -93,7 +93,7 @@ impl Recorder {
                 ledger,
                 book,
                 sources: Vec::new(),
-                policy: None,
+                frame: None,
                 shown: None,
                 complained: false,
             };
@@ -154,8 +154,8 @@ struct StatusTask {
     read: bool,
     /// The counters of products; those of removed products are kept as long as a request uses them.
     sources: Vec<(Arc<str>, Arc<Traffic>)>,
-    /// The last policy that was seen.
-    policy: Option<Arc<Policy>>,
+    /// What was looked at last of a policy: where only accounts change, it stays.
+    frame: Option<Arc<Frame>>,
     /// The report on the pages.
     shown: Option<Report>,
     /// Whether the failing ledger was logged.
@@ -208,7 +208,7 @@ impl StatusTask {
 
     /// Follows a change of the configuration.
     fn follow(&mut self, snapshot: &Snapshot) {
-        if self.policy.as_ref().is_some_and(|known| Arc::ptr_eq(known, &snapshot.policy)) {
+        if self.frame.as_ref().is_some_and(|known| Arc::ptr_eq(known, &snapshot.policy.frame)) {
             return;
         }
         self.book.set(snapshot.settings.status.clone());
@@ -218,7 +218,7 @@ impl StatusTask {
                 self.sources.push((Arc::clone(&product.name), Arc::clone(traffic)));
             }
         }
-        self.policy = Some(Arc::clone(&snapshot.policy));
+        self.frame = Some(Arc::clone(&snapshot.policy.frame));
         self.shown = None;
     }
 

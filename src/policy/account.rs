@@ -7,7 +7,7 @@
 pub mod directory;
 pub mod in_order;
 #[cfg(test)]
-mod samples;
+pub mod samples;
 #[cfg(test)]
 mod tests;
 
@@ -107,9 +107,10 @@ pub struct Account {
 }
 
 impl Account {
-    /// The token with this digest.
-    fn key(&self, digest: &Digest) -> Option<&Key> {
-        self.keys.iter().find(|key| key.digest == *digest)
+    /// The token with this digest, and its place among the tokens.
+    #[inline]
+    fn key(&self, digest: &Digest) -> Option<(usize, &Key)> {
+        self.keys.iter().enumerate().find(|(_, key)| key.digest == *digest)
     }
 }
 
@@ -167,13 +168,23 @@ impl CreditAccounts {
 }
 
 /// The products that a token covers, by their places in the policy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ProductSet(u64);
 
 impl ProductSet {
     /// Adds a product.
     pub fn insert(&mut self, place: u8) {
         self.0 |= 1u64.checked_shl(u32::from(place)).unwrap_or(0);
+    }
+
+    /// The products, in the order of their places.
+    pub fn iter(self) -> impl Iterator<Item = u8> {
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let place = u8::try_from(left.trailing_zeros()).ok().filter(|_| left != 0)?;
+            left &= left - 1;
+            Some(place)
+        })
     }
 
     /// Whether the product is covered.
@@ -206,10 +217,10 @@ pub struct Token {
 #[derive(Clone, Copy, Debug)]
 pub struct Principal<'p> {
     pub token: &'p Token,
-    /// The token's place among all tokens.
+    /// The token's place among those of its account.
     pub token_place: usize,
     pub account: &'p Account,
-    /// The account's place among all accounts.
+    /// The account's slot, which stays the same while accounts change one by one.
     pub account_place: usize,
 }
 

@@ -130,7 +130,7 @@ pub fn admit<'p>(
             // Pages are read without a preflight.
             Route::Credits | Route::Page(_) => &policy.account_info.preflight,
         };
-        observer.pass(Check::Preflight, cors::allow_preflight(preflight, lines))?;
+        observer.pass(Check::Preflight, cors::allow_preflight(policy, trail.product, lines))?;
         return Ok(Turn::Preflight(preflight));
     }
     let product = match observer.pass(Check::Route, routed)? {

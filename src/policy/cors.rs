@@ -7,7 +7,7 @@ use crate::policy::http::head::{Head, Lines, One};
 use crate::policy::page::ListenerScope;
 use crate::policy::problem::{Problem, Row};
 use crate::policy::trail::Trail;
-use crate::policy::{Policy, Preflight, Route};
+use crate::policy::{Policy, Product, Route};
 
 /// The route of a preflight; `None` if the request is not a preflight.
 pub fn preflight<'p>(policy: &'p Policy, head: &Head<'_>, scope: ListenerScope) -> Option<Route<'p>> {
@@ -28,13 +28,15 @@ pub fn preflight<'p>(policy: &'p Policy, head: &Head<'_>, scope: ListenerScope) 
     }
 }
 
-/// Accepts a preflight if some token may be used there from its Origin.
+/// Accepts a preflight if some token of the product, or of any where it is about none, may be used from its
+/// Origin.
 ///
 /// # Errors
 /// `domain-not-allowed`.
-pub fn allow_preflight(preflight: &Preflight, lines: &Lines<'_>) -> Result<(), Problem> {
+pub fn allow_preflight(policy: &Policy, product: Option<&Product>, lines: &Lines<'_>) -> Result<(), Problem> {
+    let product = product.map(|product| product.place);
     match lines.one("origin") {
-        One::Value(origin) if preflight.origins.contains_origin(origin) => Ok(()),
+        One::Value(origin) if policy.origins.contain(product, origin) => Ok(()),
         One::Value(_) | One::Absent | One::Several => {
             Err(Problem::new(Row::DomainNotAllowed, "no token may be used there from the Origin"))
         }
@@ -49,8 +51,8 @@ pub fn shown_to<'a>(policy: &Policy, trail: &Trail<'_>, lines: &Lines<'a>) -> Op
     };
     let allowed = match (trail.principal, trail.product) {
         (Some(principal), _) => principal.token.domains.contains_origin(origin),
-        (None, Some(product)) => product.preflight.origins.contains_origin(origin),
-        (None, None) => policy.origins.contains_origin(origin),
+        (None, Some(product)) => policy.origins.contain(Some(product.place), origin),
+        (None, None) => policy.origins.contain(None, origin),
     };
     allowed.then_some(origin)
 }

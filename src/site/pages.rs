@@ -48,8 +48,7 @@ pub fn publish(policy: &mut Policy, own: &Own, before: Option<&PageTable>) {
     for path in start_paths(policy, &own.site) {
         let known = before.and_then(|before| before.find(&path)).map(PageEntry::page);
         let page = Page::following(start_page(&own.site), known.as_deref());
-        let place = policy.pages.add(&path, page);
-        route(policy, &path, place);
+        add(policy, &path, |pages| pages.add(&path, page));
     }
 }
 
@@ -147,20 +146,21 @@ pub fn style_sheet(site: &Site) -> Draft {
 /// Serves a page at a path (without the base), for GET and HEAD.
 pub fn put(policy: &mut Policy, site: &Site, path: &str, page: Page) {
     let served = site.served(path);
-    let place = policy.pages.add(&served, page);
-    route(policy, &served, place);
+    add(policy, &served, |pages| pages.add(&served, page));
 }
 
 /// The same for a page that `policy.pages.replace` can replace at any time, and that a reload keeps.
 pub fn put_live(policy: &mut Policy, site: &Site, path: &str, page: Arc<Page>) {
     let served = site.served(path);
-    let place = policy.pages.add_live(&served, page);
-    route(policy, &served, place);
+    add(policy, &served, |pages| pages.add_live(&served, page));
 }
 
-fn route(policy: &mut Policy, served: &str, place: Option<u16>) {
-    let Some(place) = place else { return };
+/// Puts a page onto the table, and its path among those that are served.
+fn add(policy: &mut Policy, served: &str, add: impl FnOnce(&mut PageTable) -> Option<u16>) {
+    // While a policy is made, nobody else has its frame.
+    let Some(frame) = Arc::get_mut(&mut policy.frame) else { return };
+    let Some(place) = add(&mut frame.pages) else { return };
     for method in ["GET", "HEAD"] {
-        policy.paths.insert(method, served, Endpoint::Page(place));
+        frame.paths.insert(method, served, Endpoint::Page(place));
     }
 }

@@ -4,14 +4,15 @@
 //! Names come only from the configuration and the table of problems, never from a request. Counters
 //! of what stays the same in a new configuration keep their values.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::by_account::{Named, STATUSES};
 use super::counters::{Count, Histogram};
 use super::sampling::Sampling;
 use super::traffic::Traffic;
 use crate::policy::account::Principal;
+use crate::policy::account::directory::change::Changed;
 use crate::policy::problem::messages::Wording;
 use crate::policy::problem::{Problem, Status};
 use crate::policy::{Policy, Product};
@@ -41,23 +42,20 @@ pub struct Times {
 /// The slug in metrics of a request whose client disconnected.
 pub const CLIENT_GONE: &str = "client-gone";
 
-/// The name for all accounts and tokens without a series of their own.
-pub const OTHER: &str = "other";
-
 /// All counters of a configuration.
 #[derive(Debug)]
 pub struct Tables {
-    pub(crate) products: Box<[Arc<OfProduct>]>,
+    pub(crate) products: Arc<[Arc<OfProduct>]>,
     /// Requests without a product.
     pub(crate) elsewhere: Arc<OfProduct>,
     pub(crate) accounts: Named,
     pub(crate) tokens: Named,
     /// The counts of each product for the status page, in the order of the policy.
-    traffic: Box<[Arc<Traffic>]>,
+    traffic: Arc<[Arc<Traffic>]>,
     /// Which requests have lines and spans.
-    pub sampling: Sampling,
+    pub sampling: Arc<Sampling>,
     /// The names of the upstreams, by the index that products use.
-    upstreams: Box<[Box<str>]>,
+    upstreams: Arc<[Box<str>]>,
 }
 
 /// The counters of a product.
@@ -84,29 +82,6 @@ pub struct Kind {
     pub(crate) count: Count,
 }
 
-/// The counters of accounts or of tokens, by their indexes.
-#[derive(Debug, Default)]
-pub struct Named {
-    own: Box<[Arc<OfName>]>,
-    /// Those of all further ones; `None` if there are no counters by name.
-    other: Option<Arc<OfName>>,
-}
-
-/// An account, or a token of one.
-type Name = (Arc<str>, Option<Box<str>>);
-
-/// The counters of an account or a token, one for each status.
-#[derive(Debug)]
-pub struct OfName {
-    pub(crate) account: Arc<str>,
-    /// `None` for an account.
-    pub(crate) token: Option<Box<str>>,
-    counts: [Count; STATUSES],
-}
-
-/// 200, the statuses of refusals, and no answer. Preflights have no token.
-pub const STATUSES: usize = Status::ALL.len() + 2;
-
 impl Tables {
     /// The counters of a policy; those that the previous policy has too are shared with it.
     pub fn new(policy: &Policy, sampling: Sampling, upstreams: Box<[Box<str>]>, before: Option<&Tables>) -> Tables {
@@ -118,10 +93,6 @@ impl Tables {
             |product: &Product| Arc::new(OfProduct::new(Arc::clone(&product.name), &product.wording, known(product)));
         let elsewhere = before.map(|before| &*before.elsewhere);
         let most = sampling.max_series / STATUSES;
-        let accounts = policy.accounts.iter().map(|account| (Arc::clone(&account.name), None));
-        let tokens = policy.accounts.iter().flat_map(|account| {
-            account.keys.iter().map(|key| (Arc::clone(&account.name), Some(key.token.name.clone())))
-        });
         let traffic = |product: &Product| {
             let products = before.map_or([].as_slice(), |before| &before.products);
             let place = products.iter().position(|known| known.name == product.name);
@@ -132,15 +103,28 @@ impl Tables {
             products: policy.products.iter().map(of_product).collect(),
             elsewhere: Arc::new(OfProduct::new("".into(), &policy.wording, elsewhere)),
             accounts: match sampling.by_account {
-                true => Named::new(accounts.take(most), None, before.map(|before| &before.accounts)),
+                true => Named::of_accounts(&policy.accounts, most, before.map(|before| &before.accounts)),
                 false => Named::default(),
             },
             tokens: match sampling.by_token {
-                true => Named::new(tokens.take(most), Some(OTHER), before.map(|before| &before.tokens)),
+                true => Named::of_tokens(&policy.accounts, most, before.map(|before| &before.tokens)),
                 false => Named::default(),
             },
-            sampling,
-            upstreams,
+            sampling: Arc::new(sampling),
+            upstreams: upstreams.into(),
+        }
+    }
+
+    /// The same after changes of some accounts.
+    pub fn with(&self, changed: &[Changed]) -> Tables {
+        Tables {
+            products: Arc::clone(&self.products),
+            elsewhere: Arc::clone(&self.elsewhere),
+            accounts: self.accounts.with(changed),
+            tokens: self.tokens.with(changed),
+            traffic: Arc::clone(&self.traffic),
+            sampling: Arc::clone(&self.sampling),
+            upstreams: Arc::clone(&self.upstreams),
         }
     }
 
@@ -167,11 +151,11 @@ impl Tables {
         let figures = place.and_then(|place| self.products.get(place)).unwrap_or(&self.elsewhere);
         figures.count(wording, ending, times);
         if let Some(principal) = principal
-            && (self.accounts.other.is_some() || self.tokens.other.is_some())
+            && (self.accounts.are_wanted() || self.tokens.are_wanted())
         {
             let status = place_of_status(wording, ending);
-            self.accounts.count(principal.account_place, status);
-            self.tokens.count(principal.token_place, status);
+            self.accounts.count(principal.account_place, 0, status);
+            self.tokens.count(principal.account_place, principal.token_place, status);
         }
     }
 
@@ -226,46 +210,7 @@ impl OfProduct {
     }
 }
 
-impl Named {
-    fn new(names: impl Iterator<Item = Name>, other: Option<&str>, before: Option<&Named>) -> Named {
-        let mut known: HashMap<Name, Arc<OfName>> =
-            before.into_iter().flat_map(Named::iter).map(|figures| (figures.key(), Arc::clone(figures))).collect();
-        // Equal names share an entry, so that no series is exported twice.
-        let mut figures = |key: Name| {
-            let new = |(account, token)| Arc::new(OfName { account, token, counts: Default::default() });
-            Arc::clone(known.entry(key.clone()).or_insert_with(|| new(key)))
-        };
-        let other = figures((OTHER.into(), other.map(Into::into)));
-        Named { own: names.map(figures).collect(), other: Some(other) }
-    }
-
-    fn count(&self, place: usize, status: usize) {
-        if let Some(count) = self.own.get(place).or(self.other.as_ref()).and_then(|figures| figures.counts.get(status))
-        {
-            count.add_one();
-        }
-    }
-
-    /// All counters, each once.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<OfName>> {
-        let mut seen = std::collections::HashSet::new();
-        self.own.iter().chain(&self.other).filter(move |figures| seen.insert(Arc::as_ptr(figures)))
-    }
-}
-
-impl OfName {
-    fn key(&self) -> Name {
-        (Arc::clone(&self.account), self.token.clone())
-    }
-
-    /// Each status that occurred, and how often; 0 means no answer.
-    pub(crate) fn statuses(&self) -> impl Iterator<Item = (u16, u64)> {
-        let statuses = [200, 0].into_iter().chain(Status::ALL.into_iter().map(Status::code));
-        statuses.zip(&self.counts).map(|(status, count)| (status, count.sum())).filter(|(_, count)| *count > 0)
-    }
-}
-
-/// The index of an ending's status in [`OfName::counts`].
+/// The index of an ending's status in [`OfName`](super::by_account::OfName)'s counts.
 fn place_of_status(wording: &Wording, ending: Ending) -> usize {
     match ending {
         Ending::Answered | Ending::Preflight => 0,

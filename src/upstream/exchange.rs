@@ -69,7 +69,7 @@ const NEVER_FORWARDED: [&str; 33] = [
 const X_FORWARDED: &str = "x-forwarded-";
 
 /// The upstreams of a policy, ready to be connected to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Exchange {
     upstreams: Arc<Upstreams<Connector>>,
 }

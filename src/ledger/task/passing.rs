@@ -28,7 +28,7 @@ impl Task {
         fence(Ordering::SeqCst);
         let held = |credit_account: &Arc<CreditAccount>| (Arc::clone(credit_account), credit_account.snapshot().held);
         let held: Vec<(Arc<CreditAccount>, u64)> =
-            self.register.all().iter().map(held).filter(|(_, held)| *held > 0).collect();
+            self.register.all().map(held).filter(|(_, held)| *held > 0).collect();
         // What was settled before that is in the queue.
         let mut borrowers = Vec::new();
         while let Ok(order) = self.orders.try_recv() {

@@ -10,7 +10,7 @@ use crate::ledger::balance_index::BalanceIndex;
 use crate::ledger::batch::address;
 use crate::ledger::fault::LedgerFault;
 use crate::ledger::file::LedgerFile;
-use crate::ledger::order::{BalanceState, Stage};
+use crate::ledger::order::{AccountsChange, BalanceState, Stage};
 use crate::policy::Policy;
 use crate::policy::credits::CreditAccount;
 
@@ -57,12 +57,11 @@ impl Task {
 
     /// Reads every balance. Credit accounts that the file does not know begin with their first grant.
     pub(super) fn load(&mut self, store: &LedgerFile) -> Result<(), LedgerFault> {
-        let credit_accounts = self.register.all();
-        let mut known = vec![false; credit_accounts.len()];
+        let mut known = vec![false; self.register.places()];
         let mut all_fit = true;
         store.balances(|account, product, granted, spent| {
             let place = self.register.place(account, product);
-            let found = place.and_then(|place| Some((credit_accounts.get(place)?, known.get_mut(place)?)));
+            let found = place.and_then(|place| Some((self.register.at(place)?, known.get_mut(place)?)));
             if let Some((credit_account, known)) = found {
                 *known = true;
                 all_fit &= credit_account.balance().load(granted, spent);
@@ -72,12 +71,9 @@ impl Task {
             return Err(TOO_MANY_CREDITS);
         }
         // From last to first, since the last of the list is the next to be written.
-        let unknown = credit_accounts
-            .iter()
-            .zip(known)
-            .rev()
-            .filter(|(credit_account, known)| !known && credit_account.first_grant > 0);
-        self.due = unknown.map(|(credit_account, _)| Arc::clone(credit_account)).collect();
+        let places = known.into_iter().enumerate().rev().filter(|(_, known)| !known);
+        let unknown = places.filter_map(|(place, _)| self.register.at(place));
+        self.due = unknown.filter(|credit_account| credit_account.first_grant > 0).cloned().collect();
         for credit_account in &self.due {
             credit_account.balance().grant(credit_account.first_grant);
         }
@@ -101,14 +97,28 @@ impl Task {
                 .is_some_and(|known| Arc::ptr_eq(known, credit_account))
         };
         if self.loaded && !Arc::ptr_eq(&self.register, &register) {
-            self.unread
-                .extend(register.all().iter().filter(|credit_account| !is_known(credit_account)).map(Arc::clone));
+            self.unread.extend(register.all().filter(|credit_account| !is_known(credit_account)).map(Arc::clone));
         }
-        self.rates = self.rates.take().map(|rates| rates.renewed(policy));
+        self.rates = self.rates.take().map(|rates| rates.renewed(policy.accounts.clone()));
         self.register = register;
         if let Err(fault) = self.read_unread() {
             self.fail(fault);
         }
+    }
+
+    /// The same for some accounts.
+    pub(super) fn change(&mut self, change: Box<AccountsChange>) {
+        if self.loaded {
+            self.unread.extend(change.new);
+        }
+        if let Some(rates) = &mut self.rates {
+            rates.change(change.accounts, &change.slots);
+        }
+        self.register = change.register;
+        if let Err(fault) = self.read_unread() {
+            self.fail(fault);
+        }
+        let _ = change.done.send(());
     }
 
     /// Reads the balances of new credit accounts. Until then they have no credits, and nothing can be held while the

@@ -3,45 +3,76 @@
 //!
 //! There may be millions. An account that is written as it was is the same value in the policy that
 //! comes after, so that a change of one line costs no more memory than that line, and what the account
-//! has used goes on being counted in one place.
+//! has used goes on being counted in one place. Accounts of files come as a whole, with all others of
+//! their configuration; those of the store may change one by one (`directory/change.rs`).
+
+pub mod change;
 
 use std::hash::{BuildHasher, RandomState};
-use std::ops::Deref;
 use std::sync::Arc;
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry as Slot;
+use hashbrown::DefaultHashBuilder;
 
 use super::in_order::InOrder;
 use super::{Account, Digest, Key, Principal};
+use crate::policy::sharing::{SharedList, SharedTable, Tagged};
 
-/// Accounts in the order of the configuration, and their tokens by digest.
-#[derive(Debug)]
+/// All accounts: those of files in the order of the configuration, then those of the store. A clone
+/// shares what is not changed in either of both.
+#[derive(Clone, Debug)]
 pub struct Accounts {
-    accounts: Vec<Arc<Account>>,
-    tokens: HashTable<Entry>,
+    /// The accounts by their slots. One that is gone leaves its slot empty.
+    slots: SharedList<Option<Arc<Account>>>,
+    /// Empty slots, which are taken before new ones are. Whatever counts by slots belongs to a snapshot, as
+    /// these do: a request of a snapshot before finds what had the slot then.
+    free: SharedList<u32>,
+    /// The first slots have the accounts of files.
+    from_files: usize,
+    tokens: SharedTable<TokenEntry>,
+    names: SharedTable<NameEntry>,
     /// How many tokens the accounts have.
     token_count: usize,
-    stretches: Vec<Stretch>,
+    stretches: Arc<Vec<Stretch>>,
     hasher: RandomState,
+    name_hasher: DefaultHashBuilder,
     digests: DigestHasher,
     /// Called between pieces of work that can wait, so that others have the processor in between.
     pace: fn(),
 }
 
 /// Where a token is: all of what a look-up needs besides the account itself.
-#[derive(Debug)]
-struct Entry {
-    /// The digest's hash.
-    hash: u64,
+#[derive(Clone, Debug)]
+struct TokenEntry {
     account: Arc<Account>,
-    account_place: u32,
-    token_place: u32,
+    /// Half of the digest's hash.
+    tag: u32,
+    slot: u32,
 }
 
-/// What a token takes in the table.
+impl Tagged for TokenEntry {
+    #[inline]
+    fn tag(&self) -> u32 {
+        self.tag
+    }
+}
+
+/// Which slot the account of a name has.
+#[derive(Clone, Copy, Debug)]
+struct NameEntry {
+    /// Half of the name's hash.
+    tag: u32,
+    slot: u32,
+}
+
+impl Tagged for NameEntry {
+    fn tag(&self) -> u32 {
+        self.tag
+    }
+}
+
+/// What an account takes in the tables, besides what it and its tokens are.
 #[cfg(test)]
-pub(super) const ENTRY_BYTES: usize = size_of::<Entry>();
+pub(super) const ENTRY_BYTES: usize = size_of::<TokenEntry>() + size_of::<NameEntry>();
 
 /// Hashes of digests. Those of tokens are as good as random, but nothing makes sure that what a file has
 /// is the digest of anything: without a key that nobody knows, a hundred thousand of them could be made to
@@ -59,11 +90,12 @@ impl DigestHasher {
         DigestHasher([0_u8, 1, 2, 3].map(|number| random.hash_one(number)))
     }
 
-    fn hash(&self, digest: &Digest) -> u64 {
+    #[inline]
+    fn tag(&self, digest: &Digest) -> u32 {
         let ([a, b, c, d], [key_a, key_b, key_c, key_d]) = (digest.words(), self.0);
         let mixed = folded(a ^ key_a, b ^ key_b) ^ folded(c ^ key_c, d ^ key_d);
         // A factor that is the same for all, and even by chance, would leave bits of the other out.
-        folded(mixed, ODD)
+        upper_half(folded(mixed, ODD))
     }
 }
 
@@ -74,8 +106,12 @@ fn folded(one: u64, other: u64) -> u64 {
     half(product) ^ half(product >> 64)
 }
 
+fn upper_half(hash: u64) -> u32 {
+    u32::try_from(hash >> 32).unwrap_or_default()
+}
+
 /// Some accounts in a row, and a fingerprint of the text that they were made of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Stretch {
     fingerprint: u64,
     first: u32,
@@ -98,70 +134,186 @@ pub enum Text {
 pub struct Twice {
     /// Its place among the tokens of its account.
     pub own: usize,
-    /// The place of the other one among all tokens.
+    /// The slot of the account that has the other one.
+    pub slot: usize,
+    /// The place of the other one among the tokens of that.
     pub first: usize,
+}
+
+/// A name that another account has already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameTaken {
+    /// The slot of that account.
+    pub slot: usize,
 }
 
 impl Accounts {
     /// None yet. Freeing them takes long where there are many: `pace` is called after each, and may rest.
     pub fn new(pace: fn()) -> Accounts {
         Accounts {
-            accounts: Vec::new(),
-            tokens: HashTable::new(),
+            slots: SharedList::default(),
+            free: SharedList::default(),
+            from_files: 0,
+            tokens: SharedTable::default(),
+            names: SharedTable::default(),
             token_count: 0,
-            stretches: Vec::new(),
+            stretches: Arc::default(),
             hasher: RandomState::new(),
+            name_hasher: DefaultHashBuilder::default(),
             digests: DigestHasher::new(),
             pace,
         }
     }
 
-    /// Makes room for as many as others have, and gives texts the same fingerprints as they do.
+    /// None yet, with room for as many as others have; texts have the same fingerprints as there.
     pub fn following(before: &Accounts) -> Accounts {
         Accounts {
-            accounts: Vec::with_capacity(before.len()),
-            tokens: HashTable::with_capacity(before.tokens.len()),
+            slots: SharedList::default(),
+            free: SharedList::default(),
+            from_files: 0,
+            tokens: SharedTable::with_capacity(before.tokens.len()),
+            names: SharedTable::with_capacity(before.names.len()),
             token_count: 0,
-            stretches: Vec::with_capacity(before.stretches.len()),
+            stretches: Arc::new(Vec::with_capacity(before.stretches.len())),
             hasher: before.hasher.clone(),
+            name_hasher: before.name_hasher.clone(),
             digests: before.digests,
             pace: before.pace,
         }
     }
 
-    /// Adds an account with its tokens, and says which of them have a digest that is there already:
-    /// those cannot be found.
-    pub fn push(&mut self, account: Arc<Account>) -> Vec<Twice> {
+    /// Adds an account of a file with its tokens, behind those that are there, and says which of the tokens
+    /// have a digest that is there already: those cannot be found.
+    ///
+    /// # Errors
+    /// Another account has the name, and nothing was added.
+    pub fn push(&mut self, account: Arc<Account>) -> Result<Vec<Twice>, NameTaken> {
+        if let Some(slot) = self.slot_of(&account.name) {
+            return Err(NameTaken { slot });
+        }
+        let slot = self.slots.len();
+        let twice = self.enter(account, slot);
+        self.from_files = self.slots.len();
+        Ok(twice)
+    }
+
+    /// Puts an account whose name nobody has into an empty slot, or behind the last.
+    fn enter(&mut self, account: Arc<Account>, slot: usize) -> Vec<Twice> {
+        self.names.insert(NameEntry { tag: self.name_tag(&account.name), slot: short(slot) });
+        match self.slots.get_mut(slot) {
+            Some(empty) => *empty = Some(Arc::clone(&account)),
+            None => self.slots.push(Some(Arc::clone(&account))),
+        }
+        self.enter_tokens(&account, slot)
+    }
+
+    fn enter_tokens(&mut self, account: &Arc<Account>, slot: usize) -> Vec<Twice> {
         let mut twice = Vec::new();
-        let account_place = short(self.accounts.len());
-        for (own, Key { digest, .. }) in account.keys.iter().enumerate() {
-            let hash = self.digests.hash(digest);
-            match self.tokens.entry(hash, |entry| entry.is(hash, digest), |entry| entry.hash) {
-                Slot::Occupied(known) => twice.push(Twice { own, first: place(known.get().token_place) }),
-                Slot::Vacant(free) => {
-                    let token_place = short(self.token_count + own);
-                    let account = Arc::clone(&account);
-                    free.insert(Entry { hash, account, account_place, token_place });
-                }
+        for (own, key) in account.keys.iter().enumerate() {
+            let tag = self.digests.tag(&key.digest);
+            match self.entry(tag, &key.digest).map(|known| (place(known.slot), known.account.key(&key.digest))) {
+                Some((slot, known)) => twice.push(Twice { own, slot, first: known.map_or(0, |(first, _)| first) }),
+                None => self.tokens.insert(TokenEntry { account: Arc::clone(account), tag, slot: short(slot) }),
             }
         }
         self.token_count += account.keys.len();
-        self.accounts.push(account);
         twice
+    }
+
+    #[inline]
+    fn entry(&self, tag: u32, digest: &Digest) -> Option<&TokenEntry> {
+        self.tokens.find(tag, |entry| entry.account.key(digest).is_some())
     }
 
     /// Who has the token with this digest. Equal digests alone are compared, so the time tells nothing
     /// of a token that was nearly guessed.
     pub fn find(&self, digest: &Digest) -> Option<Principal<'_>> {
-        let hash = self.digests.hash(digest);
-        let entry = self.tokens.find(hash, |entry| entry.is(hash, digest))?;
-        let key = entry.account.key(digest)?;
-        Some(Principal {
-            token: &key.token,
-            token_place: place(entry.token_place),
-            account: &entry.account,
-            account_place: place(entry.account_place),
-        })
+        let entry = self.entry(self.digests.tag(digest), digest)?;
+        let (token_place, key) = entry.account.key(digest)?;
+        Some(Principal { token: &key.token, token_place, account: &entry.account, account_place: place(entry.slot) })
+    }
+
+    fn name_tag(&self, name: &str) -> u32 {
+        upper_half(self.name_hasher.hash_one(name))
+    }
+
+    /// The slot of the account of a name.
+    pub fn slot_of(&self, name: &str) -> Option<usize> {
+        let is_it = |entry: &NameEntry| self.at(place(entry.slot)).is_some_and(|account| *account.name == *name);
+        self.names.find(self.name_tag(name), is_it).map(|entry| place(entry.slot))
+    }
+
+    /// The account of a name.
+    pub fn by_name(&self, name: &str) -> Option<&Arc<Account>> {
+        self.at(self.slot_of(name)?)
+    }
+
+    /// The account that has a slot.
+    pub fn at(&self, slot: usize) -> Option<&Arc<Account>> {
+        self.slots.get(slot)?.as_ref()
+    }
+
+    /// How many slots there are; some may be empty.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Every account by its slot: those of files in the order of the configuration, then those of the store.
+    pub fn by_slot(&self) -> impl Iterator<Item = (usize, &Arc<Account>)> + Clone {
+        self.slots.iter().enumerate().filter_map(|(slot, account)| Some((slot, account.as_ref()?)))
+    }
+
+    /// Every account in the order of their slots.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Account>> + Clone {
+        self.slots.iter().flatten()
+    }
+
+    /// So many accounts as they are listed: those of files in the order of the configuration, then those of
+    /// the store by their names, so that it does not tell who came first.
+    pub fn listed(&self, most: usize) -> Vec<&Arc<Account>> {
+        let mut listed: Vec<_> = self.slots.range(0, self.from_files.min(most)).flatten().collect();
+        let left = most - listed.len();
+        if left > 0 {
+            let mut others: Vec<_> = self.from_store().collect();
+            if others.len() > left {
+                others.select_nth_unstable_by(left, |one, other| one.name.cmp(&other.name));
+                others.truncate(left);
+            }
+            others.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+            listed.append(&mut others);
+        }
+        listed
+    }
+
+    /// Whether the account of a slot is the store's.
+    pub fn is_from_store(&self, slot: usize) -> bool {
+        slot >= self.from_files
+    }
+
+    /// The accounts of the store.
+    pub fn from_store(&self) -> impl Iterator<Item = &Arc<Account>> + Clone {
+        let behind = self.slots.len() - self.from_files;
+        self.slots.range(self.from_files, behind).flatten()
+    }
+
+    /// Every token, in the order of the accounts.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.iter().flat_map(|account| &account.keys)
+    }
+
+    /// How many accounts there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// How many tokens they have.
+    pub fn tokens(&self) -> usize {
+        self.token_count
     }
 
     /// A fingerprint of a text: equal texts have equal ones, as long as one is made from the other by
@@ -170,52 +322,26 @@ impl Accounts {
         self.hasher.hash_one((kind, text))
     }
 
-    /// Notes that the accounts from `first` on are all that a text says.
+    /// Notes that the accounts of files from `first` on are all that a text says.
     pub fn note(&mut self, fingerprint: u64, first: usize) {
-        let count = short(self.accounts.len().saturating_sub(first));
-        self.stretches.push(Stretch { fingerprint, first: short(first), count });
+        let count = short(self.from_files.saturating_sub(first));
+        Arc::make_mut(&mut self.stretches).push(Stretch { fingerprint, first: short(first), count });
     }
 
-    /// Every token, in the order of the accounts.
-    pub fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.accounts.iter().flat_map(|account| &account.keys)
-    }
-
-    /// How many tokens they have.
-    pub fn tokens(&self) -> usize {
-        self.token_count
-    }
-
-    fn of(&self, stretch: &Stretch) -> Option<&[Arc<Account>]> {
-        self.accounts.get(place(stretch.first)..)?.get(..place(stretch.count))
+    fn of(&self, stretch: &Stretch) -> impl Iterator<Item = &Arc<Account>> + Clone {
+        self.slots.range(place(stretch.first), place(stretch.count)).flatten()
     }
 }
 
 /// Frees one after the other, since a thread that keeps a pace must not free a hundred thousand at once.
 impl Drop for Accounts {
     fn drop(&mut self) {
-        let pace = self.pace;
-        let tokens = self.tokens.drain().map(|entry| drop(entry.account));
-        tokens.chain(self.accounts.drain(..).map(drop)).for_each(|()| pace());
+        self.tokens.free(self.pace);
+        self.slots.free(self.pace);
     }
 }
 
-/// Every account, in order.
-impl Deref for Accounts {
-    type Target = [Arc<Account>];
-
-    fn deref(&self) -> &[Arc<Account>] {
-        &self.accounts
-    }
-}
-
-impl Entry {
-    fn is(&self, hash: u64, digest: &Digest) -> bool {
-        self.hash == hash && self.account.key(digest).is_some()
-    }
-}
-
-/// A place as it is kept. More accounts than this do not fit any machine.
+/// A slot as it is kept. More accounts than this do not fit any machine.
 fn short(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
 }
@@ -238,93 +364,12 @@ impl<'a> Unchanged<'a> {
     }
 
     /// The accounts that a text with this fingerprint was made into; `None` if there was no such text.
-    pub fn find(&mut self, fingerprint: u64) -> Option<&'a [Arc<Account>]> {
+    pub fn find(&mut self, fingerprint: u64) -> Option<impl Iterator<Item = &'a Arc<Account>> + Clone + use<'a>> {
         let stretch = self.stretches.find(fingerprint, |stretch| stretch.fingerprint == fingerprint)?;
-        self.before.of(stretch)
+        Some(self.before.of(stretch))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::account::samples::{account, key};
-
-    fn digest(number: u32) -> Digest {
-        Digest::of(&number.to_le_bytes())
-    }
-
-    #[test]
-    fn a_token_is_found_by_its_digest_alone() {
-        let mut accounts = Accounts::new(|| {});
-        for number in 0..1000 {
-            let name = number.to_string();
-            let keys = [key(&name, digest(2 * number)), key(&name, digest(2 * number + 1))];
-            assert_eq!(accounts.push(Arc::new(account(&name, keys))), []);
-        }
-        assert_eq!((accounts.len(), accounts.tokens()), (1000, 2000));
-        let found = accounts.find(&digest(1999)).unwrap();
-        assert_eq!((&*found.account.name, found.account_place, found.token_place), ("999", 999, 1999));
-        assert!(accounts.find(&digest(2000)).is_none());
-    }
-
-    /// Digests that are made up can have any bytes in common.
-    #[test]
-    fn digests_have_different_hashes_whatever_they_have_in_common() {
-        let hasher = DigestHasher::new();
-        for varied in [[0, 1, 2], [8, 9, 10], [16, 17, 18], [24, 25, 26], [29, 30, 31], [0, 8, 16], [7, 15, 31]] {
-            let (mut low, mut high) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
-            for number in 0..4096_u32 {
-                let mut bytes = [0x5a; 32];
-                for (place, byte) in varied.into_iter().zip(number.to_le_bytes()) {
-                    bytes[place] = byte;
-                }
-                let hash = hasher.hash(&Digest(bytes));
-                low.insert(hash & 0xffff);
-                high.insert(hash >> 48);
-            }
-            // Of 4096 in 65536 places, about 120 share one by chance.
-            assert!(low.len() > 3700 && high.len() > 3700, "{varied:?}: {} and {}", low.len(), high.len());
-        }
-    }
-
-    #[test]
-    fn a_digest_that_is_there_already_is_told_and_belongs_to_the_first() {
-        let mut accounts = Accounts::new(|| {});
-        assert_eq!(accounts.push(Arc::new(account("a", [key("one", digest(1))]))), []);
-        let again = account("b", [key("two", digest(2)), key("three", digest(1)), key("four", digest(2))]);
-        let expected = [Twice { own: 1, first: 0 }, Twice { own: 2, first: 1 }];
-        assert_eq!(accounts.push(Arc::new(again)), expected);
-        assert_eq!(&*accounts.find(&digest(1)).unwrap().account.name, "a");
-    }
-
-    #[test]
-    fn what_a_text_was_made_into_is_found_in_any_order() {
-        let mut before = Accounts::new(|| {});
-        let texts = ["", "one", "two\nthree", "four"];
-        for text in texts {
-            let first = before.len();
-            for name in text.lines() {
-                assert_eq!(before.push(Arc::new(account(name, []))), []);
-            }
-            before.note(before.fingerprint(Text::Line, text), first);
-        }
-        let after = Accounts::following(&before);
-        let mut unchanged = Unchanged::of(&before);
-        for (text, known) in [
-            ("one", true),
-            ("two\nthree", true),
-            ("five", false),
-            ("", true),
-            ("one", true),
-            ("four", true),
-            ("six", false),
-            ("four", true),
-        ] {
-            let names = unchanged
-                .find(after.fingerprint(Text::Line, text))
-                .map(|accounts| accounts.iter().map(|account| &*account.name).collect::<Vec<_>>());
-            assert_eq!(names, known.then(|| text.lines().collect()), "{text:?}");
-        }
-        assert!(unchanged.find(after.fingerprint(Text::File, "one")).is_none(), "another kind of text");
-    }
-}
+#[path = "directory_tests.rs"]
+mod tests;

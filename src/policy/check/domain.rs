@@ -7,7 +7,8 @@
 //! list entry and a browser's Origin meet in one canonical form. Which header counts is contract
 //! section 6; the answers' CORS headers are `cors.rs`.
 
-use std::collections::HashSet;
+pub mod origins;
+
 use std::sync::Arc;
 
 use url::{Host, Url};
@@ -92,27 +93,6 @@ impl Domains {
             format!("{scheme}://{wildcard}{host}")
         });
         Some((exact.chain(below).chain(with_scheme).collect(), list.allow_absent))
-    }
-
-    /// What any of these lists lets pass: everything, if one of them is no list.
-    pub fn any_of<'d>(lists: impl Iterator<Item = &'d Domains>) -> Domains {
-        let mut exact = Vec::new();
-        let mut parents = Vec::new();
-        let mut with_scheme = Vec::new();
-        // Millions of tokens may share a few lists.
-        let mut seen = HashSet::new();
-        for domains in lists {
-            match domains {
-                Domains::Any => return Domains::Any,
-                Domains::Listed(list) if !seen.insert(Arc::as_ptr(list)) => {}
-                Domains::Listed(list) => {
-                    exact.extend_from_slice(&list.exact);
-                    parents.extend_from_slice(&list.parents);
-                    with_scheme.extend_from_slice(&list.with_scheme);
-                }
-            }
-        }
-        Domains::Listed(Arc::new(DomainList::sorted(exact, parents, with_scheme, false)))
     }
 
     /// Lets the request pass by its Origin, else its Referer.

@@ -282,7 +282,7 @@ fn asker(product: &Product, window: &Arc<Window>, row: Row) -> (Token, Account) 
         enabled: true,
         expiry: Expiry::Never,
         networks: Networks::Any,
-        domains: if row == Row::DomainNotAllowed { Domains::any_of(std::iter::empty()) } else { Domains::Any },
+        domains: if row == Row::DomainNotAllowed { Domains::listed([], false) } else { Domains::Any },
     };
     let account = Account {
         name: "example".into(),

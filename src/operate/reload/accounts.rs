@@ -1,0 +1,75 @@
+//! The store's accounts: their changes, and what becomes of them when the files change.
+//!
+//! Both happen on the thread that reloads, one after the other, so that neither loses what the other has
+//! done. Accounts are compiled there as well, by the products of the policy that is in force then. While files
+//! are loaded, changes of accounts wait.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::gateway::Gateway;
+use crate::gateway::accounts::AccountsChanged;
+use crate::gateway::snapshot::Snapshot;
+use crate::platform::pace;
+use crate::policy::account::Account;
+use crate::policy::account::directory::change::{AccountChange, Clash, Conflict};
+use crate::policy::{Policy, Product};
+
+/// Orders that come into force with one swap, at the most.
+pub const AT_ONCE: usize = 1000;
+
+/// Compiles changes of accounts by the policy in force.
+pub type Compile = Box<dyn FnOnce(&Snapshot) -> Vec<AccountChange> + Send>;
+
+/// Some changes of accounts that somebody has asked for.
+pub struct AccountsOrder {
+    pub compile: Compile,
+    /// Told what could not be, once everything else is in force.
+    pub done: oneshot::Sender<Vec<Conflict>>,
+}
+
+/// Where the store's accounts come from when all of them have to be compiled anew, since products are others.
+pub trait AccountSource: Send {
+    /// All accounts that the store has, by the products of a policy that is about to come into force.
+    fn compile_all(&self, policy: &Policy) -> Vec<Arc<Account>>;
+}
+
+/// Puts changes in force, all of them with one swap. The snapshot before comes back, if there is another now.
+pub fn change(gateway: &Gateway, orders: Vec<AccountsOrder>) -> Option<Arc<Snapshot>> {
+    let snapshot = gateway.snapshot();
+    let (mut changes, mut askers) = (Vec::new(), Vec::with_capacity(orders.len()));
+    for AccountsOrder { compile, done } in orders {
+        let compiled = compile(&snapshot);
+        askers.push((compiled.iter().map(|change| Arc::clone(change.name())).collect::<Vec<_>>(), done));
+        changes.extend(compiled);
+    }
+    let AccountsChanged { before, conflicts } = gateway.change_accounts(&changes);
+    for (names, done) in askers {
+        let own = conflicts.iter().filter(|conflict| names.contains(&conflict.account)).cloned();
+        // Whoever has gone does not need to know.
+        let _ = done.send(own.collect());
+    }
+    before
+}
+
+/// Gives a policy that is made of files the store's accounts of the one before: as they are, or compiled anew
+/// where that has other products.
+pub fn keep(policy: &mut Policy, before: &Policy, source: Option<&dyn AccountSource>) {
+    if before.accounts.from_store().next().is_none() && source.is_none() {
+        return;
+    }
+    let of = |product: &Product| (Arc::clone(&product.name), product.place, product.tariff.is_some());
+    let same_products = policy.products.iter().map(of).eq(before.products.iter().map(of));
+    let accounts = match source.filter(|_| !same_products) {
+        Some(source) => source.compile_all(policy),
+        None => before.accounts.from_store().cloned().collect(),
+    };
+    for Conflict { account, with } in policy.take_in(accounts, pace::step) {
+        let what = match with {
+            Clash::Name => "files have an account of its name",
+            Clash::Digest { .. } => "another account has one of its tokens",
+        };
+        log::warn!(target: "tollgate::reload", "the store's account {account}: {what}");
+    }
+}
