@@ -51,7 +51,7 @@ pub struct Changed {
 pub async fn balances(call: Call<NoBody>) -> Result<Reply<Balances>, Problem> {
     let (ledger, name) = books(&call.api, call.value(0)).await?;
     let register = ledger.register_of_licences();
-    let of_account = register.all().iter().filter(|credit_account| *credit_account.account == *name);
+    let of_account = register.all().filter(|credit_account| *credit_account.account == *name);
     Ok(Reply::of(Balances { items: of_account.map(Statement::of).collect() }))
 }
 
