@@ -21,7 +21,7 @@ use super::references::referred;
 use super::shown::AsWritten;
 use super::source::Source;
 use super::units::{HostName, Parsed, Referred, Text, Texts};
-use super::{cors, file, listeners, pages, products, rates, shown, upstreams};
+use super::{cors, file, listeners, pages, plans, products, rates, shown, upstreams};
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::gateway::snapshot::Settings;
 use crate::ledger;
@@ -33,6 +33,7 @@ use crate::policy::check::header::HeaderRule;
 use crate::policy::check::network::Networks;
 use crate::policy::http::media::{Media, MediaType};
 use crate::policy::page::PageTable;
+use crate::policy::plan::Plan;
 use crate::policy::problem::messages::Wording;
 use crate::policy::rate::{Allowance, Window};
 use crate::policy::seconds::Seconds;
@@ -95,6 +96,7 @@ struct Drafted {
     pages: pages::Compiled,
     products: Vec<Draft>,
     paths: Paths,
+    plans: Box<[Arc<Plan>]>,
     accounts: Accounts,
     ledger: Option<ledger::LedgerSettings>,
     enquiry_rate: Allowance,
@@ -139,13 +141,20 @@ fn draft(
         site: pages.site.as_ref(),
         before: shortcuts.and_then(|shortcuts| shortcuts.predecessor).map(|predecessor| predecessor.policy),
     };
-    let (products, paths) = products::compile(file.products, &around, &mut rows, mistakes);
-    let mut gathered = AccountsBuilder::new(&products, root, mistakes.clone(), source, shortcuts, now);
+    let (products, mut paths) = products::compile(file.products, &around, &mut rows, mistakes);
+    let places: Vec<(&str, u8)> = products.iter().map(|product| (&*product.name, product.place)).collect();
+    let plans = plans::compile(file.plans, &places, &root.key("products"), mistakes);
+    let mut gathered = AccountsBuilder::new(&products, &plans, root, mistakes.clone(), source, shortcuts, now);
     gathered.add_all(file.accounts, mistakes);
     gathered.include(file.include.take().unwrap_or_default(), source, mistakes);
     let accounts = gathered.accounts;
     let somebody_pays = accounts.iter().any(|account| account.credit_accounts.iter().next().is_some());
-    let ledger = super::ledger::ledger(file.ledger, somebody_pays, root, source, mistakes);
+    let somebody_counts = accounts.iter().any(|account| account.meter.as_ref().is_some_and(|meter| meter.has_quota()));
+    if somebody_counts && !products.iter().any(|product| product.tariff.is_some()) {
+        products::route_account_info(&mut paths, root.key("products"), mistakes);
+    }
+    let needs = super::ledger::Needs { credits: somebody_pays, quotas: somebody_counts };
+    let ledger = super::ledger::ledger(file.ledger, needs, root, source, mistakes);
     let (sampling, outlets) =
         super::telemetry::compile(file.metrics, file.access_log, file.tracing, &rows, source, mistakes);
     let enquiry_rate = enquiry_rate(file.enquiry_rate, mistakes);
@@ -168,6 +177,7 @@ fn draft(
         pages,
         products,
         paths,
+        plans,
         accounts,
         ledger,
         enquiry_rate,
@@ -204,6 +214,7 @@ impl Drafted {
                 limits: &self.limits,
                 upstreams: &self.upstreams,
                 products: &products,
+                plans: &self.plans,
                 ledger: self.ledger.as_ref(),
                 enquiry_rate: self.enquiry_rate,
                 sampling: &self.sampling,
@@ -219,6 +230,7 @@ impl Drafted {
             grace: self.grace,
             trusted_proxies: self.trusted_proxies,
             paths: self.paths,
+            plans: self.plans,
             accounts: self.accounts,
             token_headers: self.token_headers.into_iter().map(Into::into).collect(),
             origins: any_origin(),

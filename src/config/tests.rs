@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::policy::account::Digest;
+use crate::policy::check::watch::Watched;
 use crate::policy::problem::{Row, TABLE};
 
 /// A configuration with every kind of value and no mistake.
@@ -447,8 +448,8 @@ fn a_product_that_no_token_covers_lets_no_origin_in() {
         let fields = of(origin);
         let lines =
             crate::policy::http::head::Lines { fields: &fields, ..crate::policy::http::head::Lines::UNREADABLE };
-        assert_eq!(phone.preflight.origins.allow(&lines).is_ok(), phone_allows, "{origin}");
-        assert!(other.preflight.origins.allow(&lines).is_err(), "{origin}");
+        assert_eq!(phone.preflight.origins.allow(&lines, &mut Watched::default()).is_ok(), phone_allows, "{origin}");
+        assert!(other.preflight.origins.allow(&lines, &mut Watched::default()).is_err(), "{origin}");
     }
 }
 

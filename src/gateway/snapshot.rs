@@ -94,7 +94,7 @@ fn carry_rates(policy: &Policy, before: &Policy, now: Now) {
         let known = known.find(&*account.name, is_it);
         pace::step();
         if let Some(known) = known.filter(|known| !Arc::ptr_eq(known, account)) {
-            account.rate.inherit(&known.rate, now);
+            account.inherit(known, now);
             let (window, window_before) = (&policy.account_info.window, &before.account_info.window);
             window.inherit(&account.account_info_rate, window_before, &known.account_info_rate, now);
         }

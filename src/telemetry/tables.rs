@@ -5,15 +5,16 @@
 //! of what stays the same in a new configuration keep their values.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::counters::{Count, Histogram};
 use super::sampling::Sampling;
 use super::traffic::Traffic;
 use crate::policy::account::Principal;
+use crate::policy::check::watch::Watched;
 use crate::policy::problem::messages::Wording;
-use crate::policy::problem::{Problem, Status};
+use crate::policy::problem::{Problem, Row, Status};
 use crate::policy::{Policy, Product};
 
 /// How a request ended.
@@ -64,6 +65,8 @@ pub struct Tables {
 #[derive(Debug)]
 pub struct OfProduct {
     pub(crate) name: Arc<str>,
+    /// Requests that lists would have refused that are only watched, in the order of [`Watched::ROWS`].
+    pub(crate) watched: Arc<[Count; 2]>,
     answered: Arc<Kind>,
     preflight: Arc<Kind>,
     gone: Arc<Kind>,
@@ -102,6 +105,8 @@ pub struct OfName {
     /// `None` for an account.
     pub(crate) token: Option<Box<str>>,
     counts: [Count; STATUSES],
+    /// Those that a list would have refused that is only watched, in the order of [`Watched::ROWS`]; most have none.
+    watched: OnceLock<[Count; 2]>,
 }
 
 /// 200, the statuses of refusals, and no answer. Preflights have no token.
@@ -175,6 +180,20 @@ impl Tables {
         }
     }
 
+    /// Counts a request that lists would have refused that are only watched.
+    #[cold]
+    pub fn watched(&self, product: Option<&Product>, principal: Option<Principal<'_>>, watched: Watched) {
+        let place = product.map(|product| usize::from(product.place));
+        let figures = place.and_then(|place| self.products.get(place)).unwrap_or(&self.elsewhere);
+        let of_token = principal.and_then(|principal| self.tokens.at(principal.token_place));
+        let of_token = of_token.map(|figures| figures.watched.get_or_init(Default::default));
+        for counts in [Some(&*figures.watched), of_token].into_iter().flatten() {
+            for (count, _) in counts.iter().zip(watched.flags()).filter(|(_, watched)| *watched) {
+                count.add_one();
+            }
+        }
+    }
+
     /// The counters of all products, and of requests without a product.
     pub(crate) fn of_products(&self) -> impl Iterator<Item = &OfProduct> {
         self.products.iter().chain([&self.elsewhere]).map(|figures| &**figures)
@@ -192,6 +211,7 @@ impl OfProduct {
         let histogram =
             |of: fn(&OfProduct) -> &Arc<Histogram>| before.map_or_else(Arc::default, |before| Arc::clone(of(before)));
         OfProduct {
+            watched: before.map_or_else(Arc::default, |before| Arc::clone(&before.watched)),
             name,
             answered: kind("", 200),
             preflight: kind("", 204),
@@ -232,16 +252,21 @@ impl Named {
             before.into_iter().flat_map(Named::iter).map(|figures| (figures.key(), Arc::clone(figures))).collect();
         // Equal names share an entry, so that no series is exported twice.
         let mut figures = |key: Name| {
-            let new = |(account, token)| Arc::new(OfName { account, token, counts: Default::default() });
+            let new = |(account, token)| {
+                Arc::new(OfName { account, token, counts: Default::default(), watched: OnceLock::new() })
+            };
             Arc::clone(known.entry(key.clone()).or_insert_with(|| new(key)))
         };
         let other = figures((OTHER.into(), other.map(Into::into)));
         Named { own: names.map(figures).collect(), other: Some(other) }
     }
 
+    fn at(&self, place: usize) -> Option<&Arc<OfName>> {
+        self.own.get(place).or(self.other.as_ref())
+    }
+
     fn count(&self, place: usize, status: usize) {
-        if let Some(count) = self.own.get(place).or(self.other.as_ref()).and_then(|figures| figures.counts.get(status))
-        {
+        if let Some(count) = self.at(place).and_then(|figures| figures.counts.get(status)) {
             count.add_one();
         }
     }
@@ -258,11 +283,22 @@ impl OfName {
         (Arc::clone(&self.account), self.token.clone())
     }
 
+    /// The slug of each row that a list would have refused with that is only watched, and how often.
+    pub(crate) fn watched(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.watched.get().into_iter().flat_map(watched_sums).filter(|(_, count)| *count > 0)
+    }
+
     /// Each status that occurred, and how often; 0 means no answer.
     pub(crate) fn statuses(&self) -> impl Iterator<Item = (u16, u64)> {
         let statuses = [200, 0].into_iter().chain(Status::ALL.into_iter().map(Status::code));
         statuses.zip(&self.counts).map(|(status, count)| (status, count.sum())).filter(|(_, count)| *count > 0)
     }
+}
+
+/// What lists would have refused that are only watched: the slug of each row, and how often.
+pub(crate) fn watched_sums(counts: &[Count; 2]) -> impl Iterator<Item = (&'static str, u64)> {
+    let slug = |row: Row| row.definition().map_or("", |definition| definition.slug);
+    Watched::ROWS.into_iter().map(slug).zip(counts.iter().map(Count::sum))
 }
 
 /// The index of an ending's status in [`OfName::counts`].
