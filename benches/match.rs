@@ -46,6 +46,7 @@ fn token(bencher: Bencher<'_, '_>, size: u32) {
         let added = accounts.push(Arc::new(Account {
             name: number.to_string().into(),
             rate: Rate::Unlimited,
+            meter: None,
             account_info_rate: Tat::default(),
             credit_accounts: CreditAccounts::None,
             keys: [Key { digest: Digest::of(&number.to_le_bytes()), token }].into(),

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use pingora_timeout::timeout;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 use crate::gateway::settlement::Settlement;
 use crate::ledger::bill::Bill;
@@ -49,6 +49,9 @@ use unsent::Unsent;
 
 /// How long a request for an account's balances waits while another process has the ledger.
 const BALANCES_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long an answer waits until it is on the disk that its request was counted in a quota.
+const COUNT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long the rest of an unwanted body is read and discarded, so that the connection can be kept. The client has its
 /// answer already, and most have sent the body with the head.
@@ -280,6 +283,7 @@ impl Gateway {
         let admitted = AssertUnwindSafe(|| admit(&mut Unobserved, policy, head, now, ingress, &mut trail));
         let turn = catch_unwind(admitted).unwrap_or(Err(internal));
         record.admitted(&trail, &head.lines);
+        let counted = self.count(&trail);
         let context =
             Context { policy, lines: &head.lines, trail, transaction: &transaction, trace: trace.as_ref(), now };
         let (told, page, answer);
@@ -288,7 +292,7 @@ impl Gateway {
             Ok(Turn::Preflight(preflight)) => Outcome::Preflight(preflight),
             Ok(Turn::Enquiry(principal)) => {
                 if timeout(BALANCES_PATIENCE, self.ledger.known()).await.is_ok() {
-                    told = account_info::tell(principal.account, now);
+                    told = account_info::tell(principal, now);
                     Outcome::Told(&told)
                 } else {
                     Outcome::Refused(CANNOT_BE_USED)
@@ -312,12 +316,27 @@ impl Gateway {
             }
             Err(problem) => Outcome::Refused(problem),
         };
+        // What was counted of a quota is written down first, as a charge is: a crash loses neither.
+        let is_written = is_written(counted).await;
+        let outcome = match outcome {
+            Outcome::Delivered(..) if !is_written => {
+                bill = Bill::nothing(&self.ledger);
+                Outcome::Refused(CANNOT_BE_USED)
+            }
+            outcome => outcome,
+        };
         let context = Context { now: self.now(), ..context };
         let problem = outcome.problem();
         problem.inspect(|problem| refusal_log::refused(&context, *problem, record.upstream_status()));
         let bytes = respond(downstream, &context, &outcome, problem.is_some_and(|problem| problem.row.closes()));
         record.answered(&outcome, bytes);
         Answered::Written(Settlement::new(bill, record))
+    }
+
+    /// Has it written down that quotas have counted a request, if any have.
+    fn count(&self, trail: &Trail<'_>) -> Option<oneshot::Receiver<()>> {
+        let meter = trail.principal.filter(|_| trail.counted)?.account.meter.as_ref()?;
+        self.ledger.count(meter)
     }
 
     /// Refuses a request whose head could not be judged.
@@ -424,6 +443,14 @@ impl Gateway {
         // Freeing a large document takes long as well.
         drop(tokio::task::spawn_blocking(move || drop((accepted, headroom))));
         Ok(priced)
+    }
+}
+
+/// Whether what had to be written before an answer leaves is on the disk.
+async fn is_written(counted: Option<oneshot::Receiver<()>>) -> bool {
+    match counted {
+        None => true,
+        Some(written) => matches!(timeout(COUNT_PATIENCE, written).await, Ok(Ok(()))),
     }
 }
 

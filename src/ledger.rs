@@ -30,6 +30,7 @@ mod settings;
 pub mod store;
 mod succession;
 mod task;
+mod usage;
 
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -48,6 +49,7 @@ use crate::policy::account::Account;
 use crate::policy::account::directory::change::Changed;
 use crate::policy::credits::{CreditAccount, Hold};
 use crate::policy::http::transaction_id::TransactionId;
+use crate::policy::meter::Meter;
 use crate::policy::problem::{Problem, Row};
 pub use balance_index::BalanceIndex;
 use entry::Entry;
@@ -204,6 +206,25 @@ impl Ledger {
     pub fn hand_over(&self, line: Channel) {
         // Without a task there is nothing to hand over, and dropping the channel says so.
         let _ = self.order(LedgerCommand::HandOver(line));
+    }
+
+    /// Has it written down what an account has used of its quotas, after a request was counted in them. With
+    /// `durability: each` the receiver learns when that is on the disk, and is dropped if it cannot be written; with
+    /// `batch`, and without books, there is nothing to wait for.
+    pub fn count(&self, meter: &Arc<Meter>) -> Option<oneshot::Receiver<()>> {
+        self.thread.as_ref()?;
+        let (sender, written) = match self.durability {
+            // Whoever was told of it looks at all that was counted by then.
+            Durability::Batch if !meter.tell() => return None,
+            Durability::Batch => (None, None),
+            Durability::Each => {
+                let (sender, written) = oneshot::channel();
+                (Some(sender), Some(written))
+            }
+        };
+        // Without a task the receiver learns it from the sender that is dropped.
+        let _ = self.orders.send(LedgerCommand::Count(Arc::clone(meter), sender));
+        written
     }
 
     fn charge(&self, credit_account: &Arc<CreditAccount>, credits: u32, transaction: TransactionId, stage: Stage) {

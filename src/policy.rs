@@ -6,15 +6,20 @@
 pub mod account;
 pub(crate) mod account_info;
 pub mod admit;
+pub mod calendar;
 pub mod check;
 pub(crate) mod cors;
 pub mod credits;
 pub mod http;
+pub mod limit;
 pub mod lookup;
+pub mod meter;
 pub mod now;
 pub mod observer;
 pub mod page;
+pub mod plan;
 pub mod problem;
+pub mod product_set;
 pub mod rate;
 pub mod respond;
 pub mod seconds;
@@ -38,6 +43,7 @@ use crate::policy::credits::CreditAccount;
 use crate::policy::http::head::{Head, HeadLimits};
 use crate::policy::http::media::Media;
 use crate::policy::page::{ListenerScope, PageEntry, PageTable};
+use crate::policy::plan::{Allowances, Plan};
 use crate::policy::problem::messages::Wording;
 use crate::policy::problem::{Hint, Problem, Row};
 use crate::policy::rate::Window;
@@ -65,6 +71,8 @@ pub struct Frame {
     pub trusted_proxies: Networks,
     pub products: Box<[Product]>,
     pub paths: Paths,
+    /// Those that accounts can name, in the order of the configuration.
+    pub plans: Box<[Arc<Plan>]>,
     /// Every header that carries a token of some product, in lower case: none goes upstream, and
     /// none may stand twice.
     pub token_headers: Box<[Box<str>]>,
@@ -148,6 +156,8 @@ pub struct Product {
     pub answer_schema: Option<serde_json::Value>,
     /// What lookups cost; `None` if they cost nothing.
     pub tariff: Option<Tariff>,
+    /// What each account may use of it, beside what the account may use.
+    pub allowances: Allowances,
     pub preflight: Preflight,
     pub wording: Wording,
 }

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::support::{Backend, Configuration, Gateway, Request, Response, token};
 
+mod concurrency;
 mod connection;
 mod cors;
 mod deadline;
@@ -14,6 +15,7 @@ mod framing;
 mod head;
 mod lists;
 mod phone;
+mod quota;
 mod rate;
 mod statuses;
 mod token;
@@ -28,6 +30,25 @@ const BODY: &str = r#"{"number":"c4n4ry"}"#;
 
 fn gateway(backend: &Backend) -> Gateway {
     Gateway::start(&Configuration::new(backend.address()).yaml())
+}
+
+/// The usual configuration with more accounts: the name of each, which its token has as well, and what it may use.
+fn yaml_with(backend: &Backend, accounts: &[(String, String)]) -> String {
+    let yaml = Configuration::new(backend.address()).with("ledger: { volatile: true }\n").yaml();
+    accounts.iter().fold(yaml, |yaml, (name, terms)| {
+        let hash = tollgate::policy::account::Digest::of(token(name).as_bytes()).text();
+        let line = format!("      - {{ name: {name}, hash: \"{hash}\", products: [phone, down] }}");
+        yaml + &format!("  {name}:\n    {terms}\n    tokens:\n{line}\n")
+    })
+}
+
+fn gateway_with(backend: &Backend, accounts: &[(String, String)]) -> Gateway {
+    Gateway::start(&yaml_with(backend, accounts))
+}
+
+/// The number in a header.
+fn number_of(response: &Response, name: &str) -> u64 {
+    response.number(name)
 }
 
 fn behind_a_proxy(backend: &Backend) -> Gateway {

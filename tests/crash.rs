@@ -159,3 +159,40 @@ fn a_crash_in_each_loses_no_charge_and_charges_no_more_than_was_in_flight() {
     assert!(delivered > 10 * KILLS as u64, "{delivered} answers are no load");
     println!("{KILLS} kills, {delivered} delivered, {before} charged, {extra_most} without an answer at most by one");
 }
+
+/// What the file says was used of the account's quota.
+fn used(scratch: &Scratch) -> u64 {
+    let read = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+    scratch.database().query_row("SELECT used FROM limit_quota", [], read).unwrap().cast_unsigned()
+}
+
+/// A quota is counted as charges are: with `each` a crash loses no request that was answered, with `batch` those of the
+/// last moment.
+#[test]
+fn a_crash_gives_no_quota_back_that_was_written_down() {
+    for (durability, kills) in [("each", KILLS / 3), ("batch", KILLS / 3)] {
+        let scratch = Scratch::new();
+        let backend = Backend::answering_json();
+        let accounts = [("acme", &*GRANTED.to_string())];
+        let yaml = paying(backend.address(), &scratch.ledger(durability), &accounts)
+            .replace("rate: { unlimited: true }", "rate: { unlimited: true }\n    quota: { month: 900000000 }");
+        let (mut state, mut before, mut charged_before) = (3, 0, 0);
+        for kill in 0..kills {
+            let lifetime = Duration::from_millis(random(&mut state, 150));
+            let (received, killed_at) = life(&yaml, GRANTED - charged_before, lifetime);
+            let after = used(&scratch);
+            let (counted, received_now) = (after - before, received.len() as u64);
+            assert!(counted <= received_now + CLIENTS as u64, "kill {kill}: {counted} of {received_now}");
+            let lost = received_now.saturating_sub(counted);
+            match received.len().checked_sub(lost as usize).and_then(|place| received.get(place)) {
+                Some(_) if durability == "each" => panic!("kill {kill}: {lost} requests were counted and lost"),
+                Some(oldest) => {
+                    let age = killed_at.saturating_duration_since(oldest.at);
+                    assert!(age <= OLDEST_LOSS, "kill {kill}: a count was lost that was {age:?} old");
+                }
+                None => {}
+            }
+            (before, charged_before) = (after, charged(&scratch));
+        }
+    }
+}

@@ -241,6 +241,45 @@ fn credits_and_rates_are_explained_as_at_a_first_request() {
     }
 }
 
+/// A plan's limits, those of a token beside them, and a list that is only watched.
+#[test]
+fn limits_and_watched_lists_are_explained_with_the_lines_that_say_them() {
+    let backend = Backend::answering_json();
+    let plan = "ledger: { volatile: true }\nplans:\n  gold: { rates: [10/s, 500/d], quota: { day: 40, month: 900 }, concurrency: 3, products: [phone] }\n";
+    let hash = tollgate::policy::account::Digest::of(token("planned").as_bytes()).text();
+    let account = format!(
+        "  planned:\n    plan: gold\n    tokens: [{{ name: t, hash: \"{hash}\", quota: {{ day: 7 }}, networks: {{ mode: watch, list: [203.0.113.0/24] }} }}]\n"
+    );
+    let pair = Pair::of(&(Configuration::new(backend.address()).with(plan).yaml() + &account));
+    let request = Request::lookup("planned");
+    assert_eq!(pair.agree(Version::Http1, &request), None);
+    let (config, places) = explain::read(&pair.gateway.config()).unwrap();
+    let fresh = Pair { config, places, ..pair };
+    let explained = fresh.explained(Version::Http2, &request);
+    for (problem, seen, key) in [
+        ("ip-not-allowed", "127.0.0.1; the list is only watched, and would refuse this", "networks"),
+        (
+            "rate-exceeded",
+            "account-second: 9 left, 10 in 1 s, account-day: 499 left, 500 in 86400 s after a first request",
+            "plans.gold.rates",
+        ),
+        ("quota-exceeded", "account-quota-day: 39 of 40 a day left", "plans.gold.quota"),
+        ("quota-exceeded", "token-quota-day: 6 of 7 a day left", "plans.gold.quota"),
+        ("concurrency-exceeded", "at most 3 at a time", "plans.gold.concurrency"),
+    ] {
+        let finding = explained.findings.iter().find(|finding| finding.problem == problem).unwrap();
+        assert!(finding.verdict == Verdict::Pass && finding.seen.contains(seen), "{finding:?}");
+        let place = finding.decided_by.as_ref().unwrap();
+        assert!(place.key.ends_with(key) && place.written, "{finding:?}");
+    }
+    // Who has one plain rate has no more than that.
+    let explained = fresh.explained(Version::Http2, &Request::lookup("live"));
+    for problem in ["quota-exceeded", "concurrency-exceeded"] {
+        let finding = explained.findings.iter().find(|finding| finding.problem == problem).unwrap();
+        assert_eq!(finding.verdict, Verdict::DoesNotApply, "{finding:?}");
+    }
+}
+
 // ---- The command ----
 
 fn run(config: &str, words: &[&str]) -> Output {

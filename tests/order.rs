@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
-use crate::support::Gateway;
+use crate::support::{Backend, Gateway, closed_port};
 use tollgate::policy::account::Digest;
 use tollgate::policy::problem::{Row, TABLE};
 
@@ -22,6 +23,8 @@ enum Fault {
     Network,
     Domain,
     Rate,
+    Quota,
+    Concurrency,
     Accept,
     ContentType,
     Deadline,
@@ -41,7 +44,7 @@ enum Fault {
 use Fault::*;
 
 /// In order of precedence.
-const FAULTS: [(Fault, &str); 25] = [
+const FAULTS: [(Fault, &str); 27] = [
     (TwoHosts, "malformed-request"),
     (TwoTokenLines, "malformed-request"),
     (Path, "endpoint-unknown"),
@@ -53,6 +56,8 @@ const FAULTS: [(Fault, &str); 25] = [
     (Network, "ip-not-allowed"),
     (Domain, "domain-not-allowed"),
     (Rate, "rate-exceeded"),
+    (Quota, "quota-exceeded"),
+    (Concurrency, "concurrency-exceeded"),
     (Accept, "accept-unsupported"),
     (ContentType, "content-type-unsupported"),
     (Deadline, "timeout-invalid"),
@@ -70,7 +75,10 @@ const FAULTS: [(Fault, &str); 25] = [
 ];
 
 /// Faults that are properties of the token; each of their combinations has a token of its own.
-const TOKEN_FAULTS: [Fault; 7] = [Disabled, Expired, OtherProduct, Network, Domain, Rate, Credits];
+const TOKEN_FAULTS: [Fault; 9] = [Disabled, Expired, OtherProduct, Network, Domain, Rate, Quota, Concurrency, Credits];
+
+/// Those that all tokens of an account have in common.
+const ACCOUNT_FAULTS: [Fault; 4] = [Rate, Quota, Concurrency, Credits];
 
 /// Faults that one request can have at once: not no body and something in it, and not two lines
 /// of a token that is not sent.
@@ -124,37 +132,48 @@ fn request(faults: &[Fault]) -> String {
     format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
-fn configuration(backend: std::net::SocketAddr, closed: std::net::SocketAddr) -> String {
+/// The faults of a list whose bits are set.
+fn set_of(faults: &[Fault], bits: usize) -> Vec<Fault> {
+    faults.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, fault)| *fault).collect()
+}
+
+/// The faults of each account, which is called by its place here.
+fn accounts() -> impl Iterator<Item = (usize, Vec<Fault>)> {
+    (0..1 << ACCOUNT_FAULTS.len()).map(|bits| (bits, set_of(&ACCOUNT_FAULTS, bits)))
+}
+
+fn configuration(backend: SocketAddr, closed: SocketAddr, silent: SocketAddr) -> String {
     let mut yaml = include_str!("../config/demo.yaml").replace("127.0.0.1:9001", &backend.to_string());
-    yaml = yaml.replace("upstreams:\n", &format!("upstreams:\n  down: {{ servers: [{closed}] }}\n"));
+    yaml = yaml.replace(
+        "upstreams:\n",
+        &format!("upstreams:\n  down: {{ servers: [{closed}] }}\n  silent: {{ servers: [{silent}] }}\n"),
+    );
     let phone = yaml.split("\n  phone:\n").nth(1).unwrap().split("\n  email:\n").next().unwrap();
     let down = phone
         .replace("upstream: lookup", "upstream: down")
         .replace("[POST /phone/validate/v2, POST /phone/validation/v2]", "[POST /phone/down]");
-    yaml = yaml.replace("\n  email:\n", &format!("\n  down:\n{down}\n  email:\n"));
+    // Where requests stay in flight.
+    let hang = "    upstream: silent\n    routes: [GET /hang]\n    token_headers: [Auth-Token]\n    deadline: { default: 10m }\n";
+    yaml = yaml.replace("\n  email:\n", &format!("\n  down:\n{down}\n  hang:\n{hang}\n  email:\n"));
     yaml = yaml.replace("credits: { phone: unmetered }", "credits: { phone: unmetered, down: unmetered }");
-    for (account, rate, credits) in [
-        ("free", "{ unlimited: true }", "1000000"),
-        ("used", "{ limit: 1/d, burst: 1 }", "1000000"),
-        ("free-broke", "{ unlimited: true }", "0"),
-        ("used-broke", "{ limit: 1/d, burst: 1 }", "0"),
-    ] {
+    for (account, of_account) in accounts() {
+        let pick = |fault, wrong: &'static str, right| if of_account.contains(&fault) { wrong } else { right };
         writeln!(
             yaml,
-            "  {account}:\n    rate: {rate}\n    credits: {{ phone: {credits}, down: {credits} }}\n    tokens:"
+            "  account-{account}:\n    rate: {}",
+            pick(Rate, "{ limit: 1/d, burst: 1 }", "{ unlimited: true }")
         )
         .unwrap();
-        let plain = Digest::of(format!("order-{account}").as_bytes()).text();
-        writeln!(yaml, "      - {{ name: plain, hash: \"{plain}\", products: [phone] }}").unwrap();
-        for bits in 0..1_u32 << TOKEN_FAULTS.len() {
-            let faults: Vec<Fault> = TOKEN_FAULTS
-                .into_iter()
-                .enumerate()
-                .filter(|(bit, _)| bits >> bit & 1 == 1)
-                .map(|(_, fault)| fault)
-                .collect();
+        yaml += pick(Quota, "    quota: { month: 1 }\n", "");
+        yaml += pick(Concurrency, "    concurrency: 1\n", "");
+        let credits = pick(Credits, "0", "1000000");
+        writeln!(yaml, "    credits: {{ phone: {credits}, down: {credits} }}\n    tokens:").unwrap();
+        let plain = Digest::of(format!("order-account-{account}").as_bytes()).text();
+        writeln!(yaml, "      - {{ name: plain, hash: \"{plain}\", products: [phone, hang] }}").unwrap();
+        for bits in 0..1 << TOKEN_FAULTS.len() {
+            let faults = set_of(&TOKEN_FAULTS, bits);
             let has = |fault| faults.contains(&fault);
-            if has(Rate) != account.starts_with("used") || has(Credits) != account.ends_with("broke") {
+            if ACCOUNT_FAULTS.into_iter().any(|fault| has(fault) != of_account.contains(&fault)) {
                 continue;
             }
             let mut line =
@@ -194,13 +213,21 @@ fn combinations() -> Vec<Vec<Fault>> {
 
 #[test]
 fn every_combination_of_faults_gets_the_smallest_row() {
-    let backend = crate::support::Backend::answering_json();
-    let gateway = Gateway::start(&configuration(backend.address(), crate::support::closed_port()));
-    // The accounts with one request a day make it.
-    for account in ["used", "used-broke"] {
-        gateway.exchange(&format!(
-            "POST /phone/validate/v2 HTTP/1.1\r\nHost: a\r\nAuth-Token: order-{account}\r\nConnection: close\r\n\r\n"
-        ));
+    let [backend, silent] = [Backend::answering_json(), Backend::silent()];
+    let gateway = Gateway::start(&configuration(backend.address(), closed_port(), silent.address()));
+    // Each account makes its one request; where that has to be one in flight, it stays so.
+    let mut in_flight = Vec::new();
+    for (account, faults) in accounts() {
+        if faults.contains(&Concurrency) {
+            let mut client = gateway.connect();
+            client.send(format!("GET /hang HTTP/1.1\r\nHost: a\r\nAuth-Token: order-account-{account}\r\n\r\n"));
+            in_flight.push(client);
+            silent.wait_for_requests(in_flight.len());
+        } else if faults.contains(&Rate) || faults.contains(&Quota) {
+            gateway.exchange(&format!(
+                "POST /phone/validate/v2 HTTP/1.1\r\nHost: a\r\nAuth-Token: order-account-{account}\r\nConnection: close\r\n\r\n"
+            ));
+        }
     }
     let slugs: BTreeMap<Fault, &str> = FAULTS.into_iter().collect();
     let sets = combinations();

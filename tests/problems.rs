@@ -36,6 +36,8 @@ fn rows_and_statuses_are_those_of_the_contract() {
         ("ip-not-allowed", 403),
         ("domain-not-allowed", 403),
         ("rate-exceeded", 429),
+        ("quota-exceeded", 429),
+        ("concurrency-exceeded", 429),
         ("accept-unsupported", 406),
         ("content-type-unsupported", 415),
         ("timeout-invalid", 400),

@@ -94,7 +94,17 @@ fn every_file_of_the_directory_is_valid() {
 type Edit = (&'static str, &'static str);
 
 /// What both refuse.
-const BAD: [Edit; 72] = [
+const BAD: [Edit; 82] = [
+    ("quota: { month: 1000 }", "quota: { month: 0 }"),
+    ("quota: { month: 1000 }", "quota: { month: -1 }"),
+    ("quota: { month: 1000 }", "quota: { week: 1000 }"),
+    ("quota: { month: 1000 }", "quota: {}"),
+    ("concurrency: 20", "concurrency: 0"),
+    ("rates: [10/s, { limit", "rates: [10 a second, { limit"),
+    ("rates: [2/s, 60/min]\n", "rates: []\n"),
+    ("    rate: { limit: 10/min, burst: 10 }\n", ""),
+    ("networks: { mode: watch,", "networks: { mode: log,"),
+    ("networks: { mode: watch, list: [198.51.100.0/24] }", "networks: { mode: watch }"),
     ("\nlisten: 127.0.0.1:8080", "\nlisten: localhost:8080"),
     ("\nlisten: 127.0.0.1:8080", "\nlisten: 8080"),
     ("\nlisten: 127.0.0.1:8080", "\nlisten:"),
@@ -174,8 +184,11 @@ const BAD: [Edit; 72] = [
 
 /// What the schema cannot say, and `tollgate check` refuses: what values mean beside each other, what
 /// is in other files, and numbers with units.
-const BEYOND: [Edit; 21] = [
+const BEYOND: [Edit; 24] = [
     // What a name stands for.
+    ("    plan: gold\n", "    plan: silver\n"),
+    ("    plan: gold\n", "    plan: gold\n    quota: { day: 5 }\n"),
+    ("rates: [2/s, 60/min]", "rates: [2/s, 60/s]"),
     ("    upstream: lookup\n", "    upstream: nowhere\n"),
     ("credits: { phone: 1000 }", "credits: { fax: 1000 }"),
     ("products: [phone]\n        domains", "products: [fax]\n        domains"),
@@ -231,6 +244,9 @@ fn bad_accounts_are_refused_in_their_own_files() {
         (Kind::Accounts, "accounts: { a: {} }", false),
         (Kind::Accounts, "listen: 127.0.0.1:8080", false),
         (Kind::AccountLine, r#"{"name": "a", "rate": {"limit": "5/s"}}"#, true),
+        (Kind::AccountLine, r#"{"name": "a", "plan": "gold"}"#, true),
+        (Kind::AccountLine, r#"{"name": "a", "rates": ["5/s", {"limit": "9/min"}], "concurrency": 2}"#, true),
+        (Kind::AccountLine, r#"{"name": "a", "quota": {"day": 5}}"#, false),
         (Kind::AccountLine, r#"{"rate": {"limit": "5/s"}}"#, false),
         (Kind::AccountLine, r#"{"name": "a", "rate": {"limit": "5/s"}, "hash": 1}"#, false),
     ] {

@@ -404,7 +404,7 @@ fn the_configuration_in_force_is_shown_without_its_secrets() {
     assert_eq!(status, 200, "{body}");
     let mut secrets = vec!["s3cret-header", "000102030405060708090a0b0c0d0e0f"];
     secrets.extend(yaml.match_indices("sha256:").map(|(at, _)| &yaml[at..at + 71]));
-    assert_eq!(secrets.len(), 5);
+    assert_eq!(secrets.len(), 6);
     for secret in &secrets {
         assert!(!body.contains(secret.trim_start_matches("sha256:")), "{secret} in {body}");
     }
@@ -426,6 +426,12 @@ fn the_configuration_in_force_is_shown_without_its_secrets() {
         ("/accounts/acme/tokens/1/networks", serde_json::json!(["203.0.113.0/24", "2001:db8::/32"])),
         ("/accounts/acme/tokens/1/expires", "2027-06-30".into()),
         ("/accounts/acme/rate/limit", "150/min".into()),
+        ("/accounts/hooli/plan", "gold".into()),
+        ("/accounts/hooli/tokens/0/networks", serde_json::json!({ "mode": "watch", "list": ["198.51.100.0/24"] })),
+        ("/accounts/hooli/tokens/0/quota/day", 1000.into()),
+        ("/accounts/pied-piper/rates/0/burst", 2.into()),
+        ("/plans/gold/rates/1/burst", 20.into()),
+        ("/plans/gold/rates/0/limit", "10/s".into()),
         ("/accounts/acme/credits/phone", 1000.into()),
         ("/upstreams/lookup/servers/0/weight", 1.into()),
         ("/upstreams/lookup/servers/1/weight", 3.into()),

@@ -2,12 +2,15 @@
 //!
 //! It depends only on the products.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use super::common::{check_name, known, listed};
 use super::fill::{fill, reference};
+use super::lists::{self, written::Mode};
+use super::plans::{self, WrittenTerms};
 use super::products::Draft;
-use super::rates;
 use super::references::referred;
 use super::source::Source;
 use super::units::Parsed;
@@ -17,21 +20,25 @@ use crate::policy::account::{Account, Expiry, Key, ProductSet, Token};
 use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
 use crate::policy::credits::balance::MAX_CREDITS;
-use crate::policy::rate::{Allowance, Rate};
+use crate::policy::limit::Owner;
+use crate::policy::plan::{Allowances, Plan, Terms};
+use crate::policy::rate::Rate;
 
 pub mod written {
     //! The keys as they are written.
     #![deny(clippy::missing_docs_in_private_items)]
 
-    use ipnet::IpNet;
+    use std::num::NonZeroU32;
+
     use schemars::JsonSchema;
     use serde::Deserialize;
 
+    use crate::config::lists::written::{AnyList, DomainList, NetworkList};
+    use crate::config::plans::written::{AnyRate, Quota};
     use crate::config::rates::written::Rate;
-    use crate::config::units::{Referred, Text, Texts};
+    use crate::config::units::{Referred, Text};
     use crate::config::yaml::{Entries, Listed, Written};
     use crate::policy::account::{Digest, Expiry};
-    use crate::policy::check::domain::Pattern;
 
     /// The word for an account whose lookups cost nothing.
     pub const UNMETERED: &str = "unmetered";
@@ -71,10 +78,19 @@ pub mod written {
     /// A customer.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
-    #[schemars(extend("required" = ["rate"]))]
+    #[schemars(extend("anyOf" = [{"required": ["rate"]}, {"required": ["rates"]}, {"required": ["plan"]}]))]
     pub struct Account {
         /// The rate limit of all tokens of the account together.
         pub rate: Written<Rate>,
+        /// Several rates at once, in place of `rate`: one for each of the periods s, min, h and d.
+        #[schemars(length(min = 1, max = 4))]
+        pub rates: Written<Listed<AnyRate>>,
+        /// Requests of the account in a day or month. Default: any number.
+        pub quota: Written<Quota>,
+        /// Requests of the account in flight at a time, on each node. Default: any number.
+        pub concurrency: Written<NonZeroU32>,
+        /// One of `plans`, in place of `rate`, `rates`, `quota` and `concurrency`.
+        pub plan: Written<String>,
         /// For each product with prices that its tokens cover: the credits that the account begins with, granted once;
         /// or unmetered, if lookups cost the account nothing.
         pub credits: Entries<Funds>,
@@ -85,13 +101,25 @@ pub mod written {
     /// One line of a JSON Lines file: an account with its name.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
-    #[schemars(extend("required" = ["name", "rate"]))]
+    #[schemars(extend(
+        "required" = ["name"],
+        "anyOf" = [{"required": ["rate"]}, {"required": ["rates"]}, {"required": ["plan"]}],
+    ))]
     pub struct AccountLine {
         /// The account's name.
         #[schemars(regex(pattern = r"\S"))]
         pub name: Written<String>,
         /// The rate limit of all tokens of the account together.
         pub rate: Written<Rate>,
+        /// Several rates at once, in place of `rate`: one for each of the periods s, min, h and d.
+        #[schemars(length(min = 1, max = 4))]
+        pub rates: Written<Listed<AnyRate>>,
+        /// Requests of the account in a day or month. Default: any number.
+        pub quota: Written<Quota>,
+        /// Requests of the account in flight at a time, on each node. Default: any number.
+        pub concurrency: Written<NonZeroU32>,
+        /// One of `plans`, in place of `rate`, `rates`, `quota` and `concurrency`.
+        pub plan: Written<String>,
         /// For each product with prices that its tokens cover: the credits that the account begins with, granted once;
         /// or unmetered, if lookups cost the account nothing.
         pub credits: Entries<Funds>,
@@ -102,7 +130,7 @@ pub mod written {
     /// A token of a customer.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
-    #[schemars(extend("required" = ["name", "hash", "products"]))]
+    #[schemars(extend("required" = ["name", "hash"]))]
     pub struct Token {
         /// Its name in logs.
         #[schemars(regex(pattern = r"\S"))]
@@ -110,19 +138,25 @@ pub mod written {
         /// Its SHA-256 digest, as `tollgate token hash` prints it, or ${env:NAME} or ${file:PATH} where that
         /// is; the token itself is never written here.
         pub hash: Text<Referred<Digest>>,
-        /// The products that it covers.
+        /// The products that it covers. Default: the products of the account's plan.
         #[schemars(length(min = 1))]
         pub products: Written<Listed<String>>,
         /// Disables it. Default: false.
         pub disabled: Written<bool>,
         /// Its last day, in UTC. Default: never.
         pub expires: Text<Expiry>,
-        /// Where requests may come from: addresses and networks. Default: anywhere.
-        #[schemars(length(min = 1))]
-        pub networks: Texts<IpNet>,
-        /// Web domains that browsers may call from; *.host is any subdomain. Default: any.
-        #[schemars(length(min = 1))]
-        pub domains: Texts<Pattern>,
+        /// Requests with this token, beside those of the account: one rate for each of the periods s, min, h and
+        /// d. Default: any number.
+        #[schemars(length(min = 1, max = 4))]
+        pub rates: Written<Listed<AnyRate>>,
+        /// Requests with this token in a day or month, beside those of the account. Default: any number.
+        pub quota: Written<Quota>,
+        /// Where requests may come from: addresses and networks, in a list, or in a mapping with its mode. Default:
+        /// anywhere.
+        pub networks: Written<AnyList<NetworkList>>,
+        /// Web domains that browsers may call from, in a list, or in a mapping with its mode; *.host is any
+        /// subdomain. Default: any.
+        pub domains: Written<AnyList<DomainList>>,
         /// With `domains`: whether requests without Origin and Referer are allowed. Default: deny.
         pub absent: Written<Absent>,
     }
@@ -141,17 +175,24 @@ pub mod written {
 /// What the compiler of accounts needs.
 pub struct AccountContext<'c> {
     pub products: &'c [Draft],
+    pub plans: &'c [Arc<Plan>],
     pub source: &'c Source,
     /// The current day in UTC, in days since 1970.
     pub today: u32,
     /// The place of the products, and the mistakes found before any account was read.
     pub products_place: Place,
+    /// Where the plans are written.
+    pub plans_place: Place,
     pub before: Mistakes,
 }
 
 /// An account before it is added to the policy.
 pub struct Compiled {
-    pub rate: Option<Allowance>,
+    /// Its own terms, or those of its plan.
+    pub terms: Terms,
+    pub plan: Option<Arc<Plan>>,
+    /// What its tokens may use beside that, by their names.
+    pub of_tokens: Vec<(Box<str>, Allowances)>,
     /// The products for which it has credits, or is unmetered.
     pub funds: Vec<(u8, written::Funds)>,
     pub tokens: Vec<(Key, Place)>,
@@ -166,19 +207,24 @@ impl AccountContext<'_> {
         mistakes: &mut Mistakes,
     ) -> Option<(String, Compiled)> {
         let name = line.name.require(place, "name", "name the account", mistakes);
-        let account = written::Account { rate: line.rate, credits: line.credits, tokens: line.tokens };
+        let written::AccountLine { rate, rates, quota, concurrency, plan, credits, tokens, .. } = line;
+        let account = written::Account { rate, rates, quota, concurrency, plan, credits, tokens };
         let compiled = self.compile(account, place, mistakes);
         name.map(|name| (name, compiled))
     }
 
     /// Compiles an account.
     pub fn compile(&self, account: written::Account, place: &Place, mistakes: &mut Mistakes) -> Compiled {
-        let written::Account { rate, credits, tokens } = account;
-        let rate = rates::rate(rate, place, mistakes);
+        let written::Account { rate, rates, quota, concurrency, plan, credits, tokens } = account;
+        let own = WrittenTerms { rate, rates, quota, concurrency };
+        let (terms, plan) = self.terms(own, plan, place, mistakes);
         let funds = self.funds(credits, mistakes);
         let tokens = tokens.take().unwrap_or_default().0;
-        let tokens: Vec<_> =
-            tokens.into_iter().filter_map(|(token, place)| self.token(token, place, mistakes)).collect();
+        let mut of_tokens = Vec::new();
+        let compile = |(token, place): (written::Token, Place)| {
+            self.token(token, place, plan.as_deref(), &mut of_tokens, mistakes)
+        };
+        let tokens: Vec<_> = tokens.into_iter().filter_map(compile).collect();
         // Required, so that a forgotten line does not make lookups free.
         for product in self.products.iter().filter(|product| product.tariff.is_some()) {
             let used = tokens.iter().any(|(key, _)| key.token.products.contains(product.place));
@@ -191,7 +237,48 @@ impl AccountContext<'_> {
                 mistakes.push(place.key("credits"), what);
             }
         }
-        Compiled { rate, funds, tokens }
+        Compiled { terms, plan, of_tokens, funds, tokens }
+    }
+
+    /// What an account may use: its own, or that of the plan that it names.
+    fn terms(
+        &self,
+        own: WrittenTerms,
+        plan: Written<String>,
+        place: &Place,
+        mistakes: &mut Mistakes,
+    ) -> (Terms, Option<Arc<Plan>>) {
+        let WrittenTerms { rate, rates, quota, concurrency } = &own;
+        let name_place = match &plan {
+            Written::Missing => return (plans::terms(own, place, TERMS_WANTED, mistakes), None),
+            Written::Bad => return (Terms::default(), None),
+            Written::Here(_, name_place) => name_place.clone(),
+        };
+        let beside = [
+            ("rate", !rate.is_missing()),
+            ("rates", !rates.is_missing()),
+            ("quota", !quota.is_missing()),
+            ("concurrency", !concurrency.is_missing()),
+        ];
+        if let Some((key, _)) = beside.into_iter().find(|(_, written)| *written) {
+            let what =
+                format!("stands beside `{key}`; keep the plan, or write all that the account may use without it");
+            mistakes.push(name_place.clone(), what);
+        }
+        let name = plan.take().unwrap_or_default();
+        let found = self.plans.iter().find(|plan| *plan.name == *name).map(Arc::clone);
+        // One that is there but could not be read is not unknown.
+        if found.is_none() && !self.before.touch(&self.plans_place.key(&name)) {
+            mistakes.push(
+                name_place,
+                match self.plans {
+                    [] => "names a plan, and there are none; write it below `plans`, or give the account a rate"
+                        .to_owned(),
+                    plans => format!("names no plan; {}", known(plans.iter().map(|plan| &*plan.name))),
+                },
+            );
+        }
+        (found.as_ref().map(|plan| plan.terms.clone()).unwrap_or_default(), found)
     }
 
     /// The products for which an account has credits, or is unmetered.
@@ -227,7 +314,14 @@ impl AccountContext<'_> {
         }
     }
 
-    fn token(&self, token: written::Token, place: Place, mistakes: &mut Mistakes) -> Option<(Key, Place)> {
+    fn token(
+        &self,
+        token: written::Token,
+        place: Place,
+        plan: Option<&Plan>,
+        of_tokens: &mut Vec<(Box<str>, Allowances)>,
+        mistakes: &mut Mistakes,
+    ) -> Option<(Key, Place)> {
         let name_place = token.name.place().cloned();
         let name = token.name.require(&place, "name", "name the token, for logs and lists", mistakes);
         if let (Some(name), Some(name_place)) = (&name, &name_place) {
@@ -235,28 +329,41 @@ impl AccountContext<'_> {
         }
         let hash_place = token.hash.place().cloned();
         let digest = token.hash.require(&place, "hash", "write the digest that `tollgate token hash` prints", mistakes);
-        let products = self.products(token.products, &place, mistakes);
-        let networks = match token.networks {
-            Written::Missing => Networks::Any,
-            written @ (Written::Bad | Written::Here(..)) => {
-                let networks =
-                    listed(written, &place, "networks", "write networks, or remove the key to allow all", mistakes);
-                Networks::listed(networks.into_iter().map(|(Parsed(network), _)| network))
+        let of_plan = plan.map(|plan| plan.products).filter(|products| !products.is_empty());
+        let products = match of_plan {
+            Some(products) if token.products.is_missing() => products,
+            Some(_) | None => self.products(token.products, &place, mistakes),
+        };
+        let allowances = plans::allowances(token.rates, token.quota, &place, mistakes);
+        if let Some(name) = name.as_deref().filter(|_| !allowances.is_empty()) {
+            if of_tokens.iter().any(|(known, _)| **known == *name) {
+                let what = "is the name of two tokens with limits of their own; give each a name of its own";
+                mistakes.push(name_place.clone().unwrap_or_else(|| place.clone()), what);
+            }
+            of_tokens.push((name.into(), allowances));
+        }
+        let wanted = "write networks, or remove the key to allow all";
+        let networks = match lists::compile(token.networks, &place, "networks", wanted, mistakes) {
+            None => Networks::Any,
+            Some((networks, mode)) => {
+                let networks = Networks::listed(networks.into_iter().map(|(Parsed(network), _)| network));
+                if mode == Mode::Watch { networks.watched() } else { networks }
             }
         };
         let absent = token.absent;
         let absent_allowed = matches!(absent.get(), Some(written::Absent::Allow));
-        let domains = match token.domains {
-            Written::Missing => {
+        let wanted = "write hosts, or remove the key to allow all";
+        let domains = match lists::compile(token.domains, &place, "domains", wanted, mistakes) {
+            None => {
                 if let Some(place) = absent.place() {
                     mistakes.push(place.clone(), "has no effect without a list of domains; add `domains` or remove it");
                 }
                 Domains::Any
             }
-            written @ (Written::Bad | Written::Here(..)) => {
-                let domains =
-                    listed(written, &place, "domains", "write hosts, or remove the key to allow all", mistakes);
-                Domains::listed(domains.into_iter().map(|(Parsed(domain), _)| domain), absent_allowed)
+            Some((domains, mode)) => {
+                let domains = domains.into_iter().map(|(Parsed(domain), _)| domain);
+                let domains = Domains::listed(domains, absent_allowed);
+                if mode == Mode::Watch { domains.watched() } else { domains }
             }
         };
         if let Written::Here(Parsed(Expiry::LastDay(day)), place) = &token.expires
@@ -296,19 +403,39 @@ impl AccountContext<'_> {
 
 /// An account as it is shown.
 pub fn shown(account: &Account, policy: &Policy) -> Value {
-    let rate = match &account.rate {
-        Rate::Unlimited => json!({ "unlimited": true }),
-        Rate::Limited(window, _) => rates::shown(window.allowance()),
+    let mut shown = match account.plan() {
+        Some(plan) => json!({ "plan": plan }),
+        None => plans::shown_terms(&terms(account)),
     };
     let tokens = account.keys.iter().enumerate();
-    let tokens: Vec<Value> =
-        tokens.map(|(number, key)| shown_token(&key.token, &account.name, number, policy)).collect();
-    let mut shown = json!({ "rate": rate, "tokens": tokens });
+    let tokens = tokens.map(|(number, key)| {
+        let mut shown = shown_token(&key.token, &account.name, number, policy);
+        if let Some(meter) = &account.meter {
+            plans::show(&mut shown, &meter.allowances(&Owner::Token(key.token.name.clone())));
+        }
+        shown
+    });
+    fill(&mut shown, "tokens", tokens.collect::<Vec<Value>>());
     let credits = funds(account, policy);
     if !credits.is_empty() {
         fill(&mut shown, "credits", credits);
     }
     shown
+}
+
+/// What an account may use by itself.
+fn terms(account: &Account) -> Terms {
+    match (&account.meter, &account.rate) {
+        (Some(meter), _) => {
+            let concurrency = meter.in_flight().map(|(_, most)| most);
+            Terms { allowances: meter.allowances(&Owner::Account), concurrency }
+        }
+        (None, Rate::Limited(window, _)) => Terms {
+            allowances: Allowances { rates: [window.allowance()].into(), ..Allowances::default() },
+            concurrency: None,
+        },
+        (None, Rate::Unlimited) => Terms::default(),
+    }
 }
 
 /// The credits of an account for each product with prices.
@@ -338,11 +465,20 @@ fn shown_token(token: &Token, account: &str, number: usize, policy: &Policy) -> 
     }
     if let Some(blocks) = token.networks.blocks() {
         let blocks: Vec<String> = blocks.iter().map(ToString::to_string).collect();
-        fill(&mut shown, "networks", blocks);
+        let is_watched = token.networks.is_watched();
+        fill(&mut shown, "networks", with_mode(blocks, is_watched));
     }
     if let Some((patterns, allow_absent)) = token.domains.patterns() {
-        fill(&mut shown, "domains", patterns);
+        let is_watched = token.domains.is_watched();
+        fill(&mut shown, "domains", with_mode(patterns, is_watched));
         fill(&mut shown, "absent", if allow_absent { "allow" } else { "deny" });
     }
     shown
 }
+
+/// A list with its mode, if it is only watched.
+fn with_mode(list: Vec<String>, is_watched: bool) -> Value {
+    if is_watched { json!({ "mode": "watch", "list": list }) } else { list.into() }
+}
+
+const TERMS_WANTED: &str = "write { limit: 150/min, burst: 150 }, or { unlimited: true }, or several as in rates: [10/s, 5000/d], or name a plan";

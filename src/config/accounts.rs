@@ -20,6 +20,9 @@ use crate::policy::account::{Account, CreditAccounts, Key};
 use crate::policy::check::domain::{DomainList, Domains};
 use crate::policy::check::network::{Networks, Ranges};
 use crate::policy::credits::CreditAccount;
+use crate::policy::limit::{Limits, Owner};
+use crate::policy::meter::Meter;
+use crate::policy::plan::{Allowances, Plan, Terms};
 use crate::policy::rate::{Allowance, Rate, Tat, Window};
 use crate::policy::seconds::Seconds;
 
@@ -66,7 +69,8 @@ pub struct AccountsBuilder<'c> {
     /// Where each token stands.
     token_spots: Vec<ShortPlace>,
     /// What accounts and tokens may use, each rule once.
-    windows: HashMap<Allowance, Arc<Window>>,
+    windows: HashMap<(Allowance, Option<Arc<str>>), Arc<Window>>,
+    limits: HashMap<Vec<(Owner, Allowances)>, Arc<Limits>>,
     networks: HashSet<Arc<Ranges>>,
     domains: HashSet<Arc<DomainList>>,
     pub accounts: Accounts,
@@ -76,6 +80,7 @@ impl<'c> AccountsBuilder<'c> {
     /// Nothing yet. Tokens are judged by the time, in seconds of Unix time.
     pub fn new(
         products: &'c [Draft],
+        plans: &'c [Arc<Plan>],
         root: &Place,
         before: Mistakes,
         around: Around<'c>,
@@ -85,26 +90,31 @@ impl<'c> AccountsBuilder<'c> {
         let predecessor = shortcuts.and_then(|shortcuts| shortcuts.predecessor);
         let known = predecessor.map(|predecessor| &predecessor.policy.accounts);
         // What accounts are made into depends on their text and on this.
-        let same_products = |predecessor: &Predecessor<'_>| {
+        let same_terms = |predecessor: &Predecessor<'_>| {
             let before = predecessor.policy.products.iter();
-            let before = before.map(|product| (&*product.name, product.place, product.tariff.is_some()));
-            before.eq(products.iter().map(|draft| (&*draft.name, draft.place, draft.tariff.is_some())))
+            let before = before.map(|known| (&*known.name, known.place, known.tariff.is_some(), &known.allowances));
+            let drafts = products.iter();
+            before.eq(drafts.map(|draft| (&*draft.name, draft.place, draft.tariff.is_some(), &draft.allowances)))
+                && *predecessor.policy.plans == *plans
         };
         AccountsBuilder {
             rules: AccountContext {
                 products,
                 source: around.source,
                 today: u32::try_from(around.now / DAY).unwrap_or(u32::MAX),
+                plans,
                 products_place: root.key("products"),
+                plans_place: root.key("plans"),
                 before,
             },
             shortcuts,
             from_store: around.from_store.filter(|known| known.from_store().next().is_some()),
-            unchanged: known.filter(|_| predecessor.is_some_and(same_products)).map(Unchanged::of),
+            unchanged: known.filter(|_| predecessor.is_some_and(same_terms)).map(Unchanged::of),
             files: Vec::new(),
             account_spots: Vec::with_capacity(known.map_or(0, Accounts::len)),
             token_spots: Vec::with_capacity(known.map_or(0, Accounts::tokens)),
             windows: HashMap::new(),
+            limits: HashMap::new(),
             networks: HashSet::new(),
             domains: HashSet::new(),
             accounts: known.map_or_else(|| Accounts::new(pace::step), Accounts::following),
@@ -297,10 +307,7 @@ impl<'c> AccountsBuilder<'c> {
         };
         let credit_accounts: CreditAccounts =
             compiled.funds.iter().filter_map(credit_account).collect::<Vec<_>>().into();
-        let rate = compiled.rate.map_or(Rate::Unlimited, |allowance| {
-            let window = self.windows.entry(allowance).or_insert_with(|| Arc::new(Window::new(allowance)));
-            Rate::within(Arc::clone(window))
-        });
+        let (rate, meter) = self.limits(&name, &compiled);
         let (mut keys, places): (_, Vec<Place>) = compiled.tokens.into_iter().unzip();
         for Key { token, .. } in AsMut::<[Key]>::as_mut(&mut keys) {
             if let Networks::Listed(list) = &mut token.networks {
@@ -310,8 +317,40 @@ impl<'c> AccountsBuilder<'c> {
                 share(&mut self.domains, list);
             }
         }
-        let account = Account { name, rate, account_info_rate: Tat::default(), credit_accounts, keys };
+        let account = Account { name, rate, meter, account_info_rate: Tat::default(), credit_accounts, keys };
         self.add(Arc::new(account), &places, place, mistakes);
+    }
+
+    /// What an account is counted in: a rate by itself where that is its only limit, or all its limits together.
+    fn limits(&mut self, name: &Arc<str>, compiled: &Compiled) -> (Rate, Option<Arc<Meter>>) {
+        let Compiled { terms, plan, of_tokens, tokens, .. } = compiled;
+        let plan = plan.as_ref().map(|plan| Arc::clone(&plan.name));
+        let covers = |product: &&Draft| {
+            !product.allowances.is_empty() && tokens.iter().any(|(key, _)| key.token.products.contains(product.place))
+        };
+        let of_products = self.rules.products.iter().filter(covers);
+        let of_products =
+            of_products.map(|product| (Owner::Product(Arc::clone(&product.name)), product.allowances.clone()));
+        let of_tokens = of_tokens.iter().map(|(token, allowances)| (Owner::Token(token.clone()), allowances.clone()));
+        let mut owners: Vec<(Owner, Allowances)> = of_products.chain(of_tokens).collect();
+        if owners.is_empty() && plan.is_none() && *terms == Terms::default() {
+            return (Rate::Unlimited, None);
+        }
+        if let Some(allowance) = terms.only_rate().filter(|_| owners.is_empty()) {
+            let new = || Arc::new(Window::of_plan(plan.clone(), allowance));
+            let window = self.windows.entry((allowance, plan.clone())).or_insert_with(new);
+            return (Rate::within(Arc::clone(window)), None);
+        }
+        owners.insert(0, (Owner::Account, terms.allowances.clone()));
+        let limits = match self.limits.get(&owners) {
+            Some(limits) => Arc::clone(limits),
+            None => {
+                let limits = Arc::new(Limits::of(&owners));
+                self.limits.insert(owners, Arc::clone(&limits));
+                limits
+            }
+        };
+        (Rate::Unlimited, Some(Arc::new(Meter::new(Arc::clone(name), plan, limits, terms.concurrency))))
     }
 
     /// Adds an account and where its tokens stand, unless they stand where it does.

@@ -23,7 +23,7 @@ use super::shown::AsWritten;
 use super::source::Source;
 use super::store::StoreSettings;
 use super::units::{HostName, Parsed, Referred, Text, Texts};
-use super::{cors, file, listeners, pages, products, rates, shown, upstreams};
+use super::{cors, file, listeners, pages, plans, products, rates, shown, upstreams};
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::gateway::snapshot::Settings;
 use crate::ledger;
@@ -34,6 +34,7 @@ use crate::policy::check::header::HeaderRule;
 use crate::policy::check::network::Networks;
 use crate::policy::http::media::{Media, MediaType};
 use crate::policy::page::PageTable;
+use crate::policy::plan::Plan;
 use crate::policy::problem::messages::Wording;
 use crate::policy::rate::{Allowance, Window};
 use crate::policy::seconds::Seconds;
@@ -95,6 +96,7 @@ struct Drafted {
     pages: pages::Compiled,
     products: Vec<Draft>,
     paths: Paths,
+    plans: Box<[Arc<Plan>]>,
     accounts: Accounts,
     ledger: Option<ledger::LedgerSettings>,
     store: Option<StoreSettings>,
@@ -140,13 +142,20 @@ fn draft(
         site: pages.site.as_ref(),
         before: shortcuts.and_then(|shortcuts| shortcuts.predecessor).map(|predecessor| predecessor.policy),
     };
-    let (products, paths) = products::compile(file.products, &of_products, &mut rows, mistakes);
-    let mut gathered = AccountsBuilder::new(&products, root, mistakes.clone(), around, shortcuts);
+    let (products, mut paths) = products::compile(file.products, &of_products, &mut rows, mistakes);
+    let places: Vec<(&str, u8)> = products.iter().map(|product| (&*product.name, product.place)).collect();
+    let plans = plans::compile(file.plans, &places, &root.key("products"), mistakes);
+    let mut gathered = AccountsBuilder::new(&products, &plans, root, mistakes.clone(), around, shortcuts);
     gathered.add_all(file.accounts, mistakes);
     gathered.include(file.include.take().unwrap_or_default(), source, mistakes);
     let accounts = gathered.accounts;
     let somebody_pays = accounts.iter().any(|account| account.credit_accounts.iter().next().is_some());
-    let ledger = super::ledger::ledger(file.ledger, somebody_pays, root, source, mistakes);
+    let somebody_counts = accounts.iter().any(|account| account.meter.as_ref().is_some_and(|meter| meter.has_quota()));
+    if somebody_counts && !products.iter().any(|product| product.tariff.is_some()) {
+        products::route_account_info(&mut paths, root.key("products"), mistakes);
+    }
+    let needs = super::ledger::Needs { credits: somebody_pays, quotas: somebody_counts };
+    let ledger = super::ledger::ledger(file.ledger, needs, root, source, mistakes);
     let store = super::store::store(file.store, source, mistakes);
     let beside = Beside { own: &own, admin, has_store: store.is_some() };
     let api = super::api::api(file.api, &beside, source, mistakes);
@@ -172,6 +181,7 @@ fn draft(
         pages,
         products,
         paths,
+        plans,
         accounts,
         ledger,
         store,
@@ -206,6 +216,7 @@ impl Drafted {
                 limits: &self.limits,
                 upstreams: &self.upstreams,
                 products: &products,
+                plans: &self.plans,
                 ledger: self.ledger.as_ref(),
                 api: self.api.as_ref(),
                 enquiry_rate: self.enquiry_rate,
@@ -222,6 +233,7 @@ impl Drafted {
             grace: self.grace,
             trusted_proxies: self.trusted_proxies,
             paths: self.paths,
+            plans: self.plans,
             token_headers: self.token_headers.into_iter().map(Into::into).collect(),
             wording: wording(&self.public_url, &self.rows, &written_headers),
             account_info: account_info(self.enquiry_rate, &written_headers, &echoed, &products),

@@ -19,6 +19,7 @@ use crate::config::ledger::written::Ledger;
 use crate::config::limits::written::Limits;
 use crate::config::listeners::written::Listener;
 use crate::config::pages::written::Pages;
+use crate::config::plans::written::Plan;
 use crate::config::problems::written::Problem;
 use crate::config::products::written::Product;
 use crate::config::rates::written::Rate;
@@ -97,6 +98,8 @@ pub struct File {
     pub tracing: Written<Tracing>,
     /// The status pages.
     pub status: Written<Status>,
+    /// What accounts may use, by names that they say in `plan`. Default: none.
+    pub plans: Entries<Plan>,
     /// Customers, each with a name of your choice.
     pub accounts: Entries<Account>,
     /// Files with more accounts: YAML files with a key `accounts`, and JSON Lines files (.jsonl) with one account per

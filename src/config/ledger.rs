@@ -46,17 +46,29 @@ pub mod written {
     }
 }
 
+/// What there is to be written down.
+pub struct Needs {
+    /// Somebody pays.
+    pub credits: bool,
+    /// Somebody has a quota.
+    pub quotas: bool,
+}
+
 /// Compiles `ledger`, which is required as soon as an account has credits.
 pub fn ledger(
     ledger: Written<written::Ledger>,
-    somebody_pays: bool,
+    needs: Needs,
     root: &Place,
     source: &Source,
     mistakes: &mut Mistakes,
 ) -> Option<LedgerSettings> {
     const WANTED: &str = "name the file that credits are written to, as in ledger: { file: ledger.db }";
-    if ledger.is_missing() && somebody_pays {
+    const WANTED_OF_QUOTAS: &str =
+        "name the file where it is kept what was used of them, as in ledger: { file: ledger.db }";
+    if ledger.is_missing() && needs.credits {
         mistakes.push(root.key("ledger"), format!("is missing, and accounts have credits; {WANTED}"));
+    } else if ledger.is_missing() && needs.quotas {
+        mistakes.push(root.key("ledger"), format!("is missing, and accounts have quotas; {WANTED_OF_QUOTAS}"));
     }
     let place = ledger.place().cloned().unwrap_or_default();
     let ledger = ledger.take()?;

@@ -14,7 +14,7 @@ use super::headers::ReservedHeaders;
 use super::problems::Rows;
 use super::product_context::ProductContext;
 use super::units::{HeaderName, Parsed, RouteText, Texts};
-use super::{bodies, cors, deadline, headers};
+use super::{bodies, cors, deadline, headers, plans};
 use crate::config::yaml::{Entries, Mistakes, Place, Written};
 use crate::platform::pace;
 use crate::policy::account::MAX_PRODUCTS;
@@ -22,6 +22,7 @@ use crate::policy::check::body::BodyRule;
 use crate::policy::check::body::Schema;
 use crate::policy::check::header::{DeadlineRule, HeaderRule};
 use crate::policy::http::media::{Media, MediaType};
+use crate::policy::plan::Allowances;
 use crate::policy::problem::Row;
 use crate::policy::problem::messages::{Text, Wording};
 use crate::policy::tariff::Tariff;
@@ -50,8 +51,9 @@ pub mod written {
     use crate::config::credits::written::Credits;
     use crate::config::deadline::written::Deadline;
     use crate::config::headers::written::HeaderRule;
+    use crate::config::plans::written::{AnyRate, Quota};
     use crate::config::units::{AllowedHeader, HeaderName, RouteText, Text, Texts};
-    use crate::config::yaml::{Entries, Written};
+    use crate::config::yaml::{Entries, Listed, Written};
     use crate::policy::http::media::MediaType;
 
     /// A lookup API.
@@ -85,6 +87,12 @@ pub mod written {
         pub answer_schema: Written<serde_json::Value>,
         /// The price of lookups, in whole credits. Without this key they cost nothing.
         pub credits: Written<Credits>,
+        /// Requests of each account for this product, beside those of the account: one rate for each of the periods
+        /// s, min, h and d. Default: any number.
+        #[schemars(length(min = 1, max = 4))]
+        pub rates: Written<Listed<AnyRate>>,
+        /// Requests of each account for this product in a day or month. Default: any number.
+        pub quota: Written<Quota>,
         /// How long browsers may remember the answer to a preflight. Default: 10m.
         pub preflight_max_age: Text<Duration>,
         /// Further settings for browsers.
@@ -110,6 +118,8 @@ pub struct Draft {
     pub place: u8,
     /// What lookups cost; `None` if they cost nothing.
     pub tariff: Option<Tariff>,
+    /// What each account may use of it, beside what the account may use.
+    pub allowances: Allowances,
     /// The index of its upstream in the policy; `None` if there is a mistake, which is reported already.
     upstream: Option<usize>,
     allowed_methods: Box<str>,
@@ -141,15 +151,21 @@ pub fn compile(
         drafts.extend(draft(entry, number, around, rows, &mut paths, mistakes));
     }
     rows.check_use(mistakes);
-    if drafts.iter().any(|draft| draft.tariff.is_some())
-        && ![AccountInfo::METHOD, "HEAD"]
-            .into_iter()
-            .all(|method| paths.insert(method, AccountInfo::PATH, Endpoint::Credits))
-    {
-        let what = "route GET /account/credits, where accounts are told of their credits; give that route another path";
-        mistakes.push(place, what);
+    if drafts.iter().any(|draft| draft.tariff.is_some()) {
+        route_account_info(&mut paths, place, mistakes);
     }
     (drafts, paths)
+}
+
+/// Routes the requests of accounts about themselves, which have a path of their own.
+pub fn route_account_info(paths: &mut Paths, products_place: Place, mistakes: &mut Mistakes) {
+    let is_free = [AccountInfo::METHOD, "HEAD"]
+        .into_iter()
+        .all(|method| paths.insert(method, AccountInfo::PATH, Endpoint::Credits));
+    if !is_free {
+        let what = "route GET /account/credits, where accounts are told of their credits; give that route another path";
+        mistakes.push(products_place, what);
+    }
 }
 
 /// Compiles one product and adds its routes to the paths.
@@ -185,12 +201,14 @@ fn draft(
     pace::step();
     let answer_schema = schema(product.answer_schema, around.source, mistakes).map(|read| read.schema);
     let tariff = tariff(product.credits, body.as_ref(), mistakes);
+    let allowances = plans::allowances(product.rates, product.quota, &place, mistakes);
     let preflight_max_age = preflight_max_age(product.preflight_max_age, mistakes);
     let added_headers = more_headers(product.cors, &place, mistakes);
     Some(Draft {
         name: name.into(),
         place: product_place,
         tariff,
+        allowances,
         upstream,
         allowed_methods,
         preflight_max_age,
@@ -231,6 +249,7 @@ impl Draft {
             body: self.body,
             answer_schema: self.answer_schema,
             tariff: self.tariff,
+            allowances: self.allowances,
             wording,
         })
     }
@@ -360,6 +379,7 @@ pub fn fill_in(shown: &mut Value, product: &Product) {
     fill(shown, "accept", names(&product.media.served));
     fill(shown, "content_type", names(&product.media.taken));
     deadline::fill_in(section(shown, "deadline"), &product.deadline);
+    plans::whole_rates(shown, &product.allowances);
     headers::fill_in(shown, &product.headers);
     if let Some(rule) = &product.body {
         bodies::fill_in(section(shown, "body"), rule);

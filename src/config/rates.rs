@@ -37,12 +37,6 @@ pub mod written {
     }
 }
 
-/// Compiles the rate that an account must have.
-pub fn rate(written: Written<written::Rate>, parent: &Place, mistakes: &mut Mistakes) -> Option<Allowance> {
-    let place = written.place().cloned().unwrap_or_default();
-    rate_of(written.require(parent, "rate", RATE_WANTED, mistakes)?, place, mistakes)
-}
-
 const RATE_WANTED: &str = "write { limit: 150/min, burst: 150 }, or { unlimited: true }";
 
 /// What a rate allows; `None` for one without limits, or with a mistake.

@@ -14,7 +14,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::account::written::{AccountLine, Funds};
 use super::accounts::written::AccountsFile;
 use super::file::File;
-use super::units::{FromText, Parsed};
+use super::lists::written::{AnyList, ListWithMode};
+use super::plans::written::AnyRate;
+use super::rates::written::Rate;
+use super::units::{FromText, Parsed, PerPeriod};
 use super::upstreams::written::{AnyServer, Server};
 use crate::config::yaml::{Entries, Listed, Written};
 use crate::policy::credits::balance::MAX_CREDITS;
@@ -135,6 +138,40 @@ impl JsonSchema for AnyServer {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mapping = generator.subschema_for::<Server>();
         json_schema!({ "anyOf": [Address::schema(), mapping] })
+    }
+}
+
+impl JsonSchema for AnyRate {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "AnyRate".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mapping = generator.subschema_for::<Rate>();
+        json_schema!({ "anyOf": [PerPeriod::schema(), mapping] })
+    }
+}
+
+impl<L: ListWithMode + JsonSchema> JsonSchema for AnyList<L>
+where
+    L::Element: JsonSchema,
+{
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Any_{}", L::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let element = generator.subschema_for::<L::Element>();
+        let mapping = generator.subschema_for::<L>();
+        json_schema!({ "anyOf": [{ "type": "array", "items": element, "minItems": 1 }, mapping] })
     }
 }
 

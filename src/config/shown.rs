@@ -6,6 +6,7 @@
 //! files exist.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -13,11 +14,12 @@ use serde_json::{Map, Value, json};
 
 use super::api::{self, ApiListener};
 use super::fill::{SECRETS, fill, hide, section};
-use super::{account, ledger, limits, listeners, products, rates, telemetry, upstreams};
+use super::{account, ledger, limits, listeners, plans, products, rates, telemetry, upstreams};
 use crate::downstream::listener::{At, Listener, Listeners};
 use crate::gateway::snapshot::Settings;
 use crate::ledger::LedgerSettings;
 use crate::platform::pace;
+use crate::policy::plan::Plan;
 use crate::policy::rate::Allowance;
 use crate::policy::{Limits, Policy, Product};
 use crate::telemetry::Outlets;
@@ -44,6 +46,7 @@ pub struct Compiled<'c> {
     pub limits: &'c Limits,
     pub upstreams: &'c [Upstream],
     pub products: &'c [Product],
+    pub plans: &'c [Arc<Plan>],
     pub ledger: Option<&'c LedgerSettings>,
     pub api: Option<&'c ApiListener>,
     pub enquiry_rate: Allowance,
@@ -82,6 +85,7 @@ pub fn effective(written: AsWritten, compiled: &Compiled<'_>) -> Value {
         pace::step();
         products::fill_in(section(section(&mut root, "products"), &product.name), product);
     }
+    plans::fill_in(&mut root, compiled.plans);
     if let Some(settings) = compiled.ledger {
         ledger::fill_in(section(&mut root, "ledger"), settings);
     }
@@ -129,6 +133,7 @@ pub fn yaml(policy: &Policy, settings: &Settings) -> Result<String, serde_yaml::
     }
     let mut root = serde_yaml::to_value(root)?;
     order(&mut root, "upstreams", settings.upstreams.iter().map(|upstream| &*upstream.name));
+    order(&mut root, "plans", policy.plans.iter().map(|plan| &*plan.name));
     order(&mut root, "products", policy.products.iter().map(|product| &*product.name));
     order(&mut root, "problems", policy.wording.iter().map(|(_, words)| &*words.slug));
     order(&mut root, "accounts", policy.accounts.listed(MAX_SHOWN_ACCOUNTS).into_iter().map(|account| &*account.name));

@@ -85,7 +85,7 @@ fn what_is_shown_is_the_configuration_in_force() {
     let examples = with_all_examples().replace("include: [accounts.d/*.yaml, accounts.d/*.jsonl]", "");
     let demo = include_str!("../../config/demo.yaml");
     let free = examples.replace("phone: 1000", "phone: unmetered");
-    for (text, unmetered) in [(examples, 1), (free, 2), (demo.to_owned(), 3)] {
+    for (text, unmetered) in [(examples, 2), (free, 3), (demo.to_owned(), 4)] {
         let config = load_in(&scratch, &text);
         put_secrets(&config, &scratch);
         let shown = shown::yaml(&config.policy, &config.settings).unwrap();

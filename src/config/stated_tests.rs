@@ -80,6 +80,18 @@ fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
         ("a problem", all(file, "problems"), keys_of::<problems::written::Problem>()),
         ("an account", accounts.clone(), keys_of::<account::written::Account>()),
         ("a rate", below(&accounts, "rate"), keys_of::<rates::written::Rate>()),
+        ("a plan", all(file, "plans"), keys_of::<plans::written::Plan>()),
+        ("a quota", below(&all(file, "plans"), "quota"), keys_of::<plans::written::Quota>()),
+        (
+            "networks with a mode",
+            below(&lists(&accounts, "tokens"), "networks"),
+            keys_of::<crate::config::lists::written::NetworkList>(),
+        ),
+        (
+            "domains with a mode",
+            below(&lists(&accounts, "tokens"), "domains"),
+            keys_of::<crate::config::lists::written::DomainList>(),
+        ),
         ("a product's credits", credits.clone(), keys_of::<credits::written::Credits>()),
         ("a price line", price_lines.clone(), keys_of::<credits::written::PriceLine>()),
         ("the ledger", vec![file["ledger"].clone()], keys_of::<ledger::written::Ledger>()),
@@ -137,6 +149,8 @@ fn gateway_yaml_has_every_word() {
         ("unmetered", "credits"),
         ("each", "durability"),
         ("batch", "durability"),
+        ("enforce", "mode"),
+        ("watch", "mode"),
         ("allow", "absent"),
         ("deny", "absent"),
         ("missing", "when"),
@@ -363,5 +377,6 @@ fn the_defaults_of_accounts_are_stated() {
     states("without Origin and Referer (default deny)");
     let with_domains = parsed(&MINIMAL.replace("products: [p]", "products: [p], domains: [a.example]")).unwrap();
     let domains = &with_domains.policy.accounts.keys().next().unwrap().token.domains;
-    assert!(domains.allow(&crate::policy::http::head::Lines::UNREADABLE).is_err());
+    let mut watched = crate::policy::check::watch::Watched::default();
+    assert!(domains.allow(&crate::policy::http::head::Lines::UNREADABLE, &mut watched).is_err());
 }

@@ -26,7 +26,7 @@ pub use mistakes::{Mistake, Mistakes, Place, Warning};
 pub use reader::Expand;
 pub use words::closest;
 pub use words::invisible;
-pub use written::{Entries, Listed, TEXT_OR_KEYS, Written};
+pub use written::{Entries, LIST_OR_KEYS, Listed, TEXT_OR_KEYS, Written};
 
 /// Reads a text into a `T` with the place of its root. The text is good only if `mistakes` is still empty afterwards: a
 /// value can be returned together with mistakes in parts of it.

@@ -136,7 +136,7 @@ fn carry_change(changed: &Changed, (policy, before): (&Policy, &Policy), now: No
 
 /// Counts in an account what the same one has used before, each with the policy that it is of.
 fn carry((account, policy): (&Account, &Policy), (known, before): (&Account, &Policy), now: Now) {
-    account.rate.inherit(&known.rate, now);
+    account.inherit(known, now);
     let (window, window_before) = (&policy.account_info.window, &before.account_info.window);
     window.inherit(&account.account_info_rate, window_before, &known.account_info_rate, now);
 }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::entry::{Draft, FIRST_GRANT, Kind, Position, Reference};
 use super::order::{Charge, Stage};
 use crate::policy::credits::CreditAccount;
+use crate::policy::meter::Meter;
 
 /// The most charges of one credit account in one batch that get a row each, with their Transaction-Ids; more than that
 /// share one row.
@@ -19,6 +22,9 @@ pub struct Batch {
     pub first_grants: Vec<Arc<CreditAccount>>,
     /// A credit account and the amount that is granted to it or taken from it.
     pub correction: Option<(Arc<CreditAccount>, i64)>,
+    /// Accounts whose quotas have counted, and who waits until that is written.
+    pub counted: Vec<Arc<Meter>>,
+    pub waiting: Vec<oneshot::Sender<()>>,
 }
 
 impl Batch {

@@ -12,6 +12,7 @@ mod opening;
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use rusqlite::types::Value;
@@ -21,6 +22,7 @@ use super::entry::{Draft, Entry, Kind, Position, Reference};
 use super::fault::LedgerFault;
 use super::page::Page;
 use super::rates::Used;
+use super::usage::{self, Kept, QuotasOf, RateRow};
 use open_file::OpenFile;
 
 /// The most rows of one page of a history.
@@ -98,12 +100,18 @@ impl LedgerFile {
         Ok(found.map(|(granted, spent)| (u64::try_from(granted).unwrap_or(0), u64::try_from(spent).unwrap_or(0))))
     }
 
-    /// Writes rows in one transaction, which is on the disk when this returns.
+    /// Writes rows, and what was used of quotas, in one transaction, which is on the disk when this returns.
     ///
     /// # Errors
     /// Errors of the database. The rows are then either all there or all not, and
     /// [`LedgerFile::position`] of a newly opened store tells which.
-    pub fn write(&mut self, drafts: &[Draft], at: &str, position: Position) -> Result<(), LedgerFault> {
+    pub fn write(
+        &mut self,
+        drafts: &[Draft],
+        quotas: &[QuotasOf],
+        at: &str,
+        position: Position,
+    ) -> Result<(), LedgerFault> {
         self.check_place()?;
         self.fold_if_long()?;
         let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
@@ -133,6 +141,7 @@ impl LedgerFile {
             }
             let mut moved = transaction.prepare_cached("UPDATE position SET batch = ?1, nonce = ?2")?;
             moved.execute(params![position.batch, position.nonce])?;
+            usage::write_quotas(&transaction, quotas)?;
         }
         Ok(transaction.commit()?)
     }
@@ -154,8 +163,8 @@ impl LedgerFile {
     /// Writes the used part of rates of some accounts.
     ///
     /// # Errors
-    /// Errors of the database.
-    pub fn write_rates(&mut self, rows: &[(&str, Used)]) -> Result<(), LedgerFault> {
+    /// Those of the database.
+    pub fn write_rates(&mut self, rows: &[(&str, Used)], of_several: &[(&str, RateRow)]) -> Result<(), LedgerFault> {
         self.check_place()?;
         self.fold_if_long()?;
         let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
@@ -170,8 +179,17 @@ impl LedgerFile {
                     interval.execute(params![account, used.full_at, used.interval])?;
                 }
             }
+            usage::write_rates(&transaction, of_several)?;
         }
         Ok(transaction.commit()?)
+    }
+
+    /// What accounts have used of several rates and of quotas. What cannot count any more is removed.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn limits(&self, unix: Duration, each: impl FnMut(&str, Kept)) -> Result<(), LedgerFault> {
+        usage::limits(&self.connection, unix, each)
     }
 
     /// The row that has a key already.

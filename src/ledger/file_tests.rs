@@ -36,7 +36,7 @@ fn draft(kind: Kind, amount: i64) -> Draft {
 }
 
 fn write(store: &mut LedgerFile, drafts: &[Draft], batch: i64) {
-    store.write(drafts, &timestamp(1_700_000_000_000).unwrap(), Position { batch, nonce: batch }).unwrap();
+    store.write(drafts, &[], &timestamp(1_700_000_000_000).unwrap(), Position { batch, nonce: batch }).unwrap();
 }
 
 /// What the ledger in a directory has spent and seen last, or why it is refused.

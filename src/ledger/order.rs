@@ -13,11 +13,13 @@ use tokio::sync::{Notify, oneshot};
 
 use super::balance_index::BalanceIndex;
 use super::question::Question;
+use super::usage::QuotaRow;
 use crate::platform::channel::Channel;
 use crate::policy::Policy;
 use crate::policy::account::directory::Accounts;
 use crate::policy::credits::CreditAccount;
 use crate::policy::http::transaction_id::TransactionId;
+use crate::policy::meter::Meter;
 
 /// The state that the ledger's task shares.
 #[derive(Debug, Default)]
@@ -107,6 +109,10 @@ pub struct LedgerFigures {
 /// Commands for the ledger's task.
 pub enum LedgerCommand {
     Charge(Charge),
+    /// A request was counted in quotas of an account. Whoever waits until that is written learns it.
+    Count(Arc<Meter>, Option<oneshot::Sender<()>>),
+    /// The process before this one has counted requests of an account.
+    CountedBefore(String, Vec<QuotaRow>, Option<oneshot::Sender<()>>),
     Ask(Question),
     /// A policy that is about to come into force, with its credit accounts.
     Adopt(Arc<Policy>, Arc<BalanceIndex>, SyncSender<()>),

@@ -5,10 +5,17 @@
 //! interval of one request, so that a changed allowance starts with as many requests used
 //! (`Window::carried`). The task writes them.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::usage::{Kept, QuotaRow, QuotasOf, RateRow, milliseconds};
 use crate::platform::clock::since_1970;
 use crate::policy::account::directory::Accounts;
+use crate::policy::limit;
+use crate::policy::limit::{Owner, Usage};
+use crate::policy::meter::Meter;
+use crate::policy::now::Now;
 use crate::policy::rate::{Rate, Window};
 
 /// Bursts that are refilled within this time get no row.
@@ -20,6 +27,8 @@ pub struct Rates {
     started: Instant,
     /// The theoretical arrival time of each account that was last written, by its slot.
     written: Vec<Duration>,
+    /// The meters by their accounts, once a process before this one has counted in some.
+    meters: Option<HashMap<Arc<str>, Arc<Meter>>>,
 }
 
 /// What one account has used, in times that are valid across processes.
@@ -49,6 +58,23 @@ impl Used {
     }
 }
 
+impl Used {
+    /// What was used as one of the rates of an account, whose period is not known any more; `None` in rows from before
+    /// intervals were written.
+    fn usage(self, unix: Duration) -> Option<Usage> {
+        let interval = u64::try_from(self.interval?).ok().filter(|interval| *interval > 0)?;
+        let full_at = Duration::from_millis(u64::try_from(self.full_at).ok()?);
+        let (period, interval) = (Duration::ZERO, Duration::from_nanos(interval));
+        let used = limit::Used::Rate { period, interval, left: full_at.saturating_sub(unix) };
+        Some(Usage { owner: Owner::Account, used })
+    }
+}
+
+/// The moment, from the process's clock and the time since 1970.
+fn now(monotonic: Duration, unix: Duration) -> Now {
+    Now { monotonic, unix_seconds: unix.as_secs(), unix_nanos: unix.subsec_nanos() }
+}
+
 /// An account's row: its name, and what it has used.
 pub type Row<'p> = (&'p str, Used);
 
@@ -56,7 +82,7 @@ impl Rates {
     /// The rates of accounts, whose times count from `started`.
     pub fn new(accounts: Accounts, started: Instant) -> Rates {
         let written = vec![Duration::ZERO; accounts.slots()];
-        Rates { accounts, started, written }
+        Rates { accounts, started, written, meters: None }
     }
 
     /// The rates of accounts that take over from these, and have their state already.
@@ -77,17 +103,78 @@ impl Rates {
     }
 
     /// Takes over what an earlier process has counted.
-    pub fn restore(&mut self, mut used: impl FnMut(&str) -> Option<Used>) {
+    pub fn restore(&mut self, mut used: impl FnMut(&str) -> Option<Used>, mut limits: impl FnMut(&str) -> Vec<Kept>) {
         let (monotonic, unix) = self.now();
+        let mut usage = |account: &str| {
+            let usage = |kept: Kept| match kept {
+                Kept::Rate(row) => row.usage(unix),
+                Kept::Quota(row) => row.usage(),
+            };
+            limits(account).into_iter().filter_map(usage).collect::<Vec<Usage>>()
+        };
         for (slot, account) in self.accounts.by_slot() {
             let Some(written) = self.written.get_mut(slot) else { continue };
+            if let Some(meter) = &account.meter {
+                let mut usage = usage(&account.name);
+                usage.extend(used(&account.name).and_then(|used| used.usage(unix)));
+                if !usage.is_empty() {
+                    meter.add(&usage, now(monotonic, unix));
+                }
+                continue;
+            }
             let Rate::Limited(window, arrival) = &account.rate else { continue };
-            let left = used(&account.name).map_or(Duration::ZERO, |used| used.left(window, unix));
+            let left = match used(&account.name) {
+                Some(used) => used.left(window, unix),
+                None => limit::carried(window, &Owner::Account, &usage(&account.name)),
+            };
             if !left.is_zero() {
                 window.restore(arrival, left, monotonic);
                 *written = arrival.full_at();
             }
         }
+    }
+
+    /// The rows of accounts that have used more of their several rates since the last call, as of those of one rate.
+    pub fn changed_of_several(&mut self, at_the_end: bool) -> Vec<(&str, RateRow)> {
+        let worth_keeping = if at_the_end { Duration::ZERO } else { WORTH_KEEPING };
+        let (monotonic, unix) = self.now();
+        let mut rows = Vec::new();
+        for account in self.policy.accounts.iter() {
+            let Some(meter) = account.meter.as_ref().filter(|meter| meter.take_touched() || at_the_end) else {
+                continue;
+            };
+            let usage = meter.usage(now(monotonic, unix));
+            let row = |usage: &Usage| Some((&*account.name, RateRow::of(usage, unix, worth_keeping)?));
+            rows.extend(usage.iter().filter_map(row));
+        }
+        rows
+    }
+
+    /// What an account has used of its quotas, as it is to be written.
+    pub fn quotas(&self, meter: &Meter) -> QuotasOf {
+        let (monotonic, unix) = self.now();
+        let usage = meter.written(now(monotonic, unix));
+        QuotasOf { account: Arc::clone(&meter.account), rows: usage.iter().filter_map(QuotaRow::of).collect() }
+    }
+
+    /// What an account has used of its quotas since it was written, for a successor.
+    pub fn handed_over(&self, meter: &Meter) -> Vec<QuotaRow> {
+        let (monotonic, unix) = self.now();
+        meter.hand_over(now(monotonic, unix)).iter().filter_map(QuotaRow::of).collect()
+    }
+
+    /// Counts what the process before has counted of an account's quotas; the account's meter, if it has one.
+    pub fn count(&mut self, account: &str, rows: &[QuotaRow]) -> Option<Arc<Meter>> {
+        let policy = &self.policy;
+        let meters = self.meters.get_or_insert_with(|| {
+            let meters = policy.accounts.iter().filter_map(|account| account.meter.as_ref());
+            meters.map(|meter| (Arc::clone(&meter.account), Arc::clone(meter))).collect()
+        });
+        let meter = Arc::clone(meters.get(account)?);
+        let usage: Vec<Usage> = rows.iter().filter_map(QuotaRow::usage).collect();
+        let (monotonic, unix) = self.now();
+        meter.add(&usage, now(monotonic, unix));
+        Some(meter)
     }
 
     /// The rows of accounts that have used more since the last call. While the process runs, bursts
@@ -115,11 +202,6 @@ impl Rates {
     }
 }
 
-/// A time in milliseconds since 1970.
-pub fn milliseconds(since_1970: Duration) -> i64 {
-    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
@@ -128,7 +210,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::policy::now::Now;
     use crate::policy::rate::Allowance;
 
     fn window(limit: u32, seconds: u64, burst: u32) -> Arc<Window> {

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::balance_index::BalanceIndex;
 use super::batch::address;
 use super::order::{BalanceState, Charge, LedgerCommand, Recorded, Shared, Stage};
+use super::usage::QuotaRow;
 use crate::platform::channel::Channel;
 use crate::policy::credits::CreditAccount;
 use crate::policy::http::transaction_id::TransactionId;
@@ -38,6 +39,8 @@ enum ToSuccessor {
     Charge(Option<u64>, Name, u32, String),
     /// A refund of a charge that was written.
     Refund(Name, u32, String),
+    /// Requests of an account were counted in its quotas; with a number if somebody waits until that is written.
+    Counted(Option<u64>, String, Vec<QuotaRow>),
 }
 
 /// Messages of the successor.
@@ -73,6 +76,7 @@ pub struct SuccessorLink {
 struct HoldRequest {
     holds: HashMap<u64, PendingHold>,
     charges: HashMap<u64, (Charge, oneshot::Sender<Recorded>)>,
+    counts: HashMap<u64, oneshot::Sender<()>>,
 }
 
 /// A request for a hold.
@@ -142,6 +146,29 @@ impl SuccessorLink {
         }
     }
 
+    /// Tells what was counted in quotas. Whoever waits until it is written learns it.
+    pub(super) fn count(&mut self, account: String, rows: Vec<QuotaRow>, waiting: Option<oneshot::Sender<()>>) {
+        if rows.is_empty() {
+            // Another request has told it already.
+            if let Some(waiting) = waiting {
+                // A request that is gone does not wait any more.
+                let _ = waiting.send(());
+            }
+            return;
+        }
+        let number = waiting.map(|waiting| {
+            let number = self.number();
+            locked(&self.asked).counts.insert(number, waiting);
+            number
+        });
+        if self.line.send(&ToSuccessor::Counted(number, account, rows), None).is_err() {
+            if let Some(number) = number {
+                locked(&self.asked).counts.remove(&number);
+            }
+            log::error!(target: "tollgate::ledger", "a count is lost, because the process that took over is gone");
+        }
+    }
+
     fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
@@ -161,6 +188,11 @@ fn listen(line: &Channel, asked: &Mutex<HoldRequest>, orders: &Sender<LedgerComm
                 let _ = told.send(left);
             }
             FromSuccessor::Recorded(number) => {
+                let counted = locked(asked).counts.remove(&number);
+                if let Some(waiting) = counted {
+                    let _ = waiting.send(());
+                    continue;
+                }
                 let Some((charge, waiting)) = locked(asked).charges.remove(&number) else { continue };
                 let recorded = Recorded { charge: Some(charge), orders: orders.clone(), shared: Arc::clone(shared) };
                 // If nobody receives the proof, dropping it refunds the charge.
@@ -169,6 +201,12 @@ fn listen(line: &Channel, asked: &Mutex<HoldRequest>, orders: &Sender<LedgerComm
         }
     }
     *locked(asked) = HoldRequest::default();
+}
+
+/// What the process before waits for.
+enum Waiting {
+    Charge(oneshot::Receiver<Recorded>),
+    Count(oneshot::Receiver<()>),
 }
 
 /// What the successor holds for its predecessor.
@@ -230,16 +268,26 @@ impl PredecessorHolds {
         orders: Sender<LedgerCommand>,
         shared: Arc<Shared>,
     ) {
-        let (recorded, waiting) = std::sync::mpsc::channel::<(u64, oneshot::Receiver<Recorded>)>();
+        let (recorded, waiting) = std::sync::mpsc::channel::<(u64, Waiting)>();
         let Ok(answers) = line.another().and_then(|answers| line.set_patience(None).map(|()| answers)) else { return };
         // Charges are written in the order in which they arrive, so they can be awaited one after
         // the other.
         std::thread::spawn(move || {
             for (number, written) in waiting {
-                if let Ok(mut proof) = written.blocking_recv()
-                    && answers.send(&FromSuccessor::Recorded(number), None).is_ok()
-                {
-                    proof.charge = None;
+                match written {
+                    Waiting::Charge(written) => {
+                        if let Ok(mut proof) = written.blocking_recv()
+                            && answers.send(&FromSuccessor::Recorded(number), None).is_ok()
+                        {
+                            proof.charge = None;
+                        }
+                    }
+                    Waiting::Count(written) => {
+                        if written.blocking_recv().is_ok() {
+                            // A process that is gone needs no answer.
+                            let _ = answers.send(&FromSuccessor::Recorded(number), None);
+                        }
+                    }
                 }
             }
         });
@@ -258,8 +306,17 @@ impl PredecessorHolds {
                         let stage = number.map_or(Stage::Delivered, |_| Stage::Waiting(sender));
                         self.take(&register, name, credits, &text, stage, &orders, &shared);
                         if let Some(number) = number {
-                            let _ = recorded.send((number, written));
+                            let _ = recorded.send((number, Waiting::Charge(written)));
                         }
+                    }
+                    ToSuccessor::Counted(number, account, rows) => {
+                        let waiting = number.map(|number| {
+                            let (sender, written) = oneshot::channel();
+                            let _ = recorded.send((number, Waiting::Count(written)));
+                            sender
+                        });
+                        // Without a task the receiver learns it from the sender that is dropped.
+                        let _ = orders.send(LedgerCommand::CountedBefore(account, rows, waiting));
                     }
                     ToSuccessor::Refund(name, credits, text) => {
                         self.take(&register, name, credits, &text, Stage::Undelivered, &orders, &shared);

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 use super::balance_index::BalanceIndex;
 use super::batch::{Batch, address, draft};
 use super::entry::{Draft, Entry, Position, timestamp};
@@ -20,12 +22,14 @@ use super::file::LedgerFile;
 use super::order::{Charge, LedgerCommand, Recorded, Shared, Stage};
 use super::page::Page;
 use super::question::{Corrected, Correction, Question, Refusal};
-use super::rates::{Rates, milliseconds};
+use super::rates::Rates;
 use super::settings::{Durability, LedgerSettings};
 use super::succession::{PredecessorHolds, SuccessorLink};
+use super::usage::{QuotaRow, QuotasOf, RateRow, milliseconds};
 use crate::platform::channel::Channel;
 use crate::platform::clock::since_1970;
 use crate::policy::credits::CreditAccount;
+use crate::policy::meter::Meter;
 
 /// How long charges are collected before they are written together. With the write itself a charge is on the disk
 /// within 50 ms on a disk that takes 10 ms for it.
@@ -66,6 +70,9 @@ pub struct Task {
     position: Position,
     /// Charges to write, in the order of their arrival.
     pending: Vec<Charge>,
+    /// Accounts whose quotas have counted, and who waits until that is written.
+    counted: Vec<Arc<Meter>>,
+    waiting: Vec<oneshot::Sender<()>>,
     questions: Vec<Question>,
     /// Credit accounts whose first grant counts, but is not written yet; the last of them is the next.
     due: Vec<Arc<CreditAccount>>,
@@ -112,6 +119,8 @@ impl Task {
             faults: Vec::new(),
             position: Position::default(),
             pending: Vec::new(),
+            counted: Vec::new(),
+            waiting: Vec::new(),
             questions: Vec::new(),
             due: Vec::new(),
             unread: Vec::new(),
@@ -178,9 +187,13 @@ impl Task {
     fn write_rates(&mut self, at_the_end: bool) {
         self.rates_written = Instant::now();
         let (Some(store), Some(rates)) = (&mut self.store, &mut self.rates) else { return };
+        let of_several: Vec<(String, RateRow)> =
+            rates.changed_of_several(at_the_end).into_iter().map(|(account, row)| (account.to_owned(), row)).collect();
+        let of_several: Vec<(&str, RateRow)> =
+            of_several.iter().map(|(account, row)| (account.as_str(), row.clone())).collect();
         let rows = rates.changed(at_the_end);
-        if !rows.is_empty()
-            && let Err(fault) = store.write_rates(&rows)
+        if !(rows.is_empty() && of_several.is_empty())
+            && let Err(fault) = store.write_rates(&rows, &of_several)
         {
             self.fail(fault);
         }
@@ -217,7 +230,8 @@ impl Task {
         };
         match self.orders.recv_timeout(patience) {
             Ok(order) => {
-                let gather = matches!(order, LedgerCommand::Charge(_)) && self.link.is_none();
+                let gather =
+                    matches!(order, LedgerCommand::Charge(_) | LedgerCommand::Count(..)) && self.link.is_none();
                 self.take(order);
                 if gather && !self.interval.is_zero() {
                     // Every message except a charge ends the wait.
@@ -247,6 +261,8 @@ impl Task {
                     self.count_out(1);
                 }
             },
+            LedgerCommand::Count(meter, waiting) => self.count(meter, waiting),
+            LedgerCommand::CountedBefore(account, rows, waiting) => self.counted_before(account, rows, waiting),
             LedgerCommand::HandOver(line) => self.successor = Some(line),
             LedgerCommand::Borrow(credit_account, credits, told) => {
                 // Without a successor the dropped sender says so.
@@ -270,7 +286,7 @@ impl Task {
     }
 
     fn write_charges(&mut self) {
-        if self.store.is_some() && !self.pending.is_empty() {
+        if self.store.is_some() && !(self.pending.is_empty() && self.counted.is_empty()) {
             let batch = self.gather();
             if let Err(fault) = self.commit(batch) {
                 self.fail(fault);
@@ -282,9 +298,39 @@ impl Task {
     fn gather(&mut self) -> Batch {
         let charges = std::mem::take(&mut self.pending);
         self.count_out(charges.len());
-        Batch::of_charges(self.next_position(), charges, |credit_account| {
+        let batch = Batch::of_charges(self.next_position(), charges, |credit_account| {
             self.due_set.contains(&address(credit_account))
-        })
+        });
+        let (counted, waiting) = (std::mem::take(&mut self.counted), std::mem::take(&mut self.waiting));
+        Batch { counted, waiting, ..batch }
+    }
+
+    /// A request was counted in quotas: here that is written, behind a successor it is told.
+    fn count(&mut self, meter: Arc<Meter>, waiting: Option<oneshot::Sender<()>>) {
+        match (&mut self.link, &self.rates) {
+            (Some(link), Some(rates)) => {
+                // Whatever is counted from here on is told anew.
+                meter.looked_at();
+                link.count(meter.account.to_string(), rates.handed_over(&meter), waiting);
+            }
+            (Some(_) | None, _) => {
+                self.waiting.extend(waiting);
+                self.counted.push(meter);
+            }
+        }
+    }
+
+    /// The process before this one has counted requests.
+    fn counted_before(&mut self, account: String, rows: Vec<QuotaRow>, waiting: Option<oneshot::Sender<()>>) {
+        match &mut self.link {
+            Some(link) => link.count(account, rows, waiting),
+            None => {
+                // Who has no quota any more has nothing to be counted in.
+                let meter = self.rates.as_mut().and_then(|rates| rates.count(&account, &rows));
+                self.counted.extend(meter);
+                self.waiting.extend(waiting);
+            }
+        }
     }
 
     fn write_first_grants(&mut self) {
@@ -313,7 +359,17 @@ impl Task {
             self.doubt = Some(batch);
             return Err(NOT_OPEN);
         };
-        let outcome = now().and_then(|at| store.write(&batch.drafts, &at, batch.position));
+        // Several requests of an account are one row of each of its quotas.
+        let mut batch = batch;
+        batch.counted.sort_unstable_by_key(|meter| Arc::as_ptr(meter).addr());
+        batch.counted.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        let quotas = |meter: &Arc<Meter>| {
+            // Whatever is counted from here on is told anew.
+            meter.looked_at();
+            self.rates.as_ref().map(|rates| rates.quotas(meter))
+        };
+        let quotas: Vec<QuotasOf> = batch.counted.iter().filter_map(quotas).collect();
+        let outcome = now().and_then(|at| store.write(&batch.drafts, &quotas, &at, batch.position));
         match outcome {
             Ok(()) => {
                 self.position = batch.position;
@@ -322,7 +378,7 @@ impl Task {
                 Ok(())
             }
             Err(fault) => {
-                let mut batch = batch;
+                batch.waiting.clear();
                 for charge in &mut batch.charges {
                     // Its request is informed that it was not written, so it has to be refunded if it was.
                     if let Stage::Waiting(waiting) = &mut charge.stage {
@@ -344,6 +400,10 @@ impl Task {
             && let Ok(amount) = u64::try_from(amount)
         {
             credit_account.balance().grant(amount);
+        }
+        for waiting in batch.waiting {
+            // A request that is gone does not wait any more.
+            let _ = waiting.send(());
         }
         for charge in batch.charges {
             match charge.stage {
@@ -369,6 +429,7 @@ impl Task {
         {
             credit_account.balance().grant(amount.unsigned_abs());
         }
+        self.counted.extend(batch.counted);
         let mut charges = batch.charges;
         charges.retain(|charge| !matches!(charge.stage, Stage::Waiting(_)));
         self.shared.figures.waiting.inc_by(count(charges.len()));

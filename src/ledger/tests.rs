@@ -483,7 +483,7 @@ fn a_failed_write_that_is_there_after_all_is_not_written_again() {
             let mut batch = task.gather();
             if is_there {
                 let at = now().unwrap();
-                task.store.as_mut().unwrap().write(&batch.drafts, &at, batch.position).unwrap();
+                task.store.as_mut().unwrap().write(&batch.drafts, &[], &at, batch.position).unwrap();
             }
             for charge in &mut batch.charges {
                 if let Stage::Waiting(waiting) = &mut charge.stage {
@@ -520,7 +520,7 @@ fn a_grant_that_failed_but_is_there_counts_and_an_adjustment_that_is_not_there_i
         batch.correction = Some((Arc::clone(credit_account), amount));
         if is_there {
             let at = now().unwrap();
-            task.store.as_mut().unwrap().write(&batch.drafts, &at, batch.position).unwrap();
+            task.store.as_mut().unwrap().write(&batch.drafts, &[], &at, batch.position).unwrap();
         }
         task.doubt = Some(batch);
         task.fail(LedgerFault::new("on purpose"));

@@ -25,7 +25,7 @@ pub const SOURCE: Source = Source::Embedded(&[
 ]);
 
 /// The demo's tokens in plain text, and what each is for.
-pub const TOKENS: [(&str, &str); 9] = [
+pub const TOKENS: [(&str, &str); 10] = [
     ("demo-live", "works, 150 requests a minute"),
     ("demo-metered", "has 5 credits after each start; then credits-insufficient"),
     ("demo-disabled", "is disabled: token-disabled"),
@@ -34,6 +34,7 @@ pub const TOKENS: [(&str, &str); 9] = [
     ("demo-ip", "works from 203.0.113.0/24 only: ip-not-allowed"),
     ("demo-domain", "works with an Origin of app.example.com or *.shop.example.com: domain-not-allowed"),
     ("demo-throttled", "works twice a minute: rate-exceeded"),
+    ("demo-quota", "works twice a day: quota-exceeded"),
     ("demo-unlimited", "works, a million requests a second, for load tools"),
 ];
 

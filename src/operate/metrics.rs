@@ -17,6 +17,7 @@ use crate::gateway::Gateway;
 use crate::telemetry::by_account::Named;
 use crate::telemetry::counters::{BOUNDS_NANOS, Histogram};
 use crate::telemetry::process::{self, Process};
+use crate::telemetry::by_account::{Named, watched_sums};
 use crate::telemetry::tables::{OfProduct, Tables};
 
 /// Shows what a gateway has counted, and the process that it is.
@@ -76,6 +77,14 @@ fn requests(encoder: &mut DescriptorEncoder<'_>, tables: &Tables) -> Result<(), 
             ConstCounter::new(kind.count.sum()).encode(requests.encode_family(&labels)?)?;
         }
     }
+    let help = "Requests that a list would have refused that is only watched, by product and problem";
+    let mut watched = encoder.encode_descriptor("tollgate_watched_requests", help, None, MetricType::Counter)?;
+    for product in tables.of_products() {
+        for (slug, count) in watched_sums(&product.watched) {
+            let labels = [("product", &*product.name), ("problem", slug)];
+            ConstCounter::new(count).encode(watched.encode_family(&labels)?)?;
+        }
+    }
     type Of = fn(&OfProduct) -> &Histogram;
     let histograms: [(&str, &str, Of); 3] = [
         ("tollgate_request_duration", "Time from the end of a request's head to the end of its answer", |product| {
@@ -121,6 +130,15 @@ fn names(encoder: &mut DescriptorEncoder<'_>, tables: &Tables) -> Result<(), fmt
                     }
                 }
             }
+        }
+    }
+    let help = "Requests that a list of a token would have refused that is only watched, by token and problem";
+    let mut watched = encoder.encode_descriptor("tollgate_token_watched_requests", help, None, MetricType::Counter)?;
+    for figures in tables.tokens.iter() {
+        let Some(token) = &figures.token else { continue };
+        for (slug, count) in figures.watched() {
+            let labels = [("account", &*figures.account), ("token", token), ("problem", slug)];
+            ConstCounter::new(count).encode(watched.encode_family(&labels)?)?;
         }
     }
     Ok(())

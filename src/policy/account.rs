@@ -20,12 +20,12 @@ use smallvec::SmallVec;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
 use crate::policy::credits::CreditAccount;
+use crate::policy::limit::{Asker, LimitState, LimitStates, Owner, Usage, carried};
+use crate::policy::meter::Meter;
 use crate::policy::now::Now;
 use crate::policy::problem::{Problem, Row};
+pub use crate::policy::product_set::{MAX_PRODUCTS, ProductSet};
 use crate::policy::rate::{Rate, Tat};
-
-/// Products that one configuration can have: a token's products are the bits of one word.
-pub const MAX_PRODUCTS: usize = 64;
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
@@ -97,7 +97,10 @@ impl fmt::Debug for Digest {
 #[derive(Debug)]
 pub struct Account {
     pub name: Arc<str>,
+    /// Its rate, if that is its only limit.
     pub rate: Rate,
+    /// What it has used, if it has other limits than one rate.
+    pub meter: Option<Arc<Meter>>,
     /// What it has asked about itself, which is not counted as lookups.
     pub account_info_rate: Tat,
     pub credit_accounts: CreditAccounts,
@@ -107,6 +110,45 @@ pub struct Account {
 }
 
 impl Account {
+    /// The name of the plan that its limits are from.
+    pub fn plan(&self) -> Option<&str> {
+        match (&self.meter, &self.rate) {
+            (Some(meter), _) => meter.plan.as_deref(),
+            (None, Rate::Limited(window, _)) => window.plan(),
+            (None, Rate::Unlimited) => None,
+        }
+    }
+
+    /// The limits that a request depends on, as they are at this moment; none where nothing is limited.
+    pub fn limits(&self, asker: Asker<'_>, now: Now) -> LimitStates {
+        match &self.meter {
+            Some(meter) => meter.states(asker, now),
+            None => self.rate.state(now).iter().map(|state| LimitState::of_rate("account", state)).collect(),
+        }
+    }
+
+    /// Goes on with what the same account has used before, also when it may use something else now: what was used
+    /// stays used. What was counted is never counted less.
+    pub fn inherit(&self, before: &Account, now: Now) {
+        match (&self.meter, &before.meter) {
+            (Some(meter), Some(meter_before)) => meter.inherit(meter_before, now),
+            (Some(meter), None) => {
+                if let Rate::Limited(window, tat) = &before.rate {
+                    meter.at_least(&[Usage::of_rate(window, tat, now)], now);
+                }
+            }
+            (None, Some(meter_before)) => {
+                if let Rate::Limited(window, tat) = &self.rate {
+                    let left = carried(window, &Owner::Account, &meter_before.usage(now));
+                    if !left.is_zero() {
+                        tat.raise(now.monotonic.saturating_add(left));
+                    }
+                }
+            }
+            (None, None) => self.rate.inherit(&before.rate, now),
+        }
+    }
+
     /// The token with this digest, and its place among the tokens.
     #[inline]
     fn key(&self, digest: &Digest) -> Option<(usize, &Key)> {
@@ -164,32 +206,6 @@ impl CreditAccounts {
             CreditAccounts::Several(credit_accounts) => (None, &**credit_accounts),
         };
         one.into_iter().chain(several.iter().map(|(_, credit_account)| credit_account))
-    }
-}
-
-/// The products that a token covers, by their places in the policy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct ProductSet(u64);
-
-impl ProductSet {
-    /// Adds a product.
-    pub fn insert(&mut self, place: u8) {
-        self.0 |= 1u64.checked_shl(u32::from(place)).unwrap_or(0);
-    }
-
-    /// The products, in the order of their places.
-    pub fn iter(self) -> impl Iterator<Item = u8> {
-        let mut left = self.0;
-        std::iter::from_fn(move || {
-            let place = u8::try_from(left.trailing_zeros()).ok().filter(|_| left != 0)?;
-            left &= left - 1;
-            Some(place)
-        })
-    }
-
-    /// Whether the product is covered.
-    pub fn contains(self, place: u8) -> bool {
-        self.0 & 1u64.checked_shl(u32::from(place)).unwrap_or(0) != 0
     }
 }
 

@@ -1,8 +1,8 @@
 //! The order of the checks, as one straight function.
 //!
 //! The order is that of the rows in `problem.rs`: cheap before expensive, and nothing about products and lists
-//! for somebody without a valid token. One check consumes something, the rate, and it comes before the checks of
-//! headers and body, which consume nothing: so an account cannot have an unlimited number of invalid requests
+//! for somebody without a valid token. Three checks consume something, those of rates, quotas and requests in
+//! flight, and they come before the checks of headers and body, which consume nothing: so an account cannot have an unlimited number of invalid requests
 //! judged (contract, section 3). Credits are held last (`lookup.rs`), when nothing else can refuse.
 //!
 //! Which rows a check can refuse with is `Check::rows`. What it compares with is in `policy.rs` and `check/`.
@@ -14,6 +14,8 @@ use crate::policy::account::Principal;
 use crate::policy::check::header::HeaderRule;
 use crate::policy::check::network::{Client, client};
 use crate::policy::http::head::{Head, Lines, One};
+use crate::policy::limit::Asker;
+use crate::policy::meter::Seat;
 use crate::policy::now::Now;
 use crate::policy::observer::{Check, Observer};
 use crate::policy::page::{ListenerScope, Page};
@@ -65,6 +67,8 @@ pub struct Admission<'p> {
     principal: Principal<'p>,
     client: Client,
     deadline: Duration,
+    /// The request's place among those of its account, given back when the admission ends.
+    _seat: Seat,
 }
 
 impl<'p> Admission<'p> {
@@ -144,15 +148,15 @@ pub fn admit<'p>(
     };
     let principal = identify(observer, policy, &product.token_headers, lines, now, trail)?;
     observer.pass(Check::Product, principal.cover(product.place))?;
-    let client = locate(observer, policy, principal, head)?;
-    observer.pass(Check::Rate, principal.account.rate.take(now))?;
+    let client = locate(observer, policy, principal, head, trail)?;
+    let seat = allow(observer, principal, product, now, trail)?;
     observer.pass(Check::Accept, product.media.accept(lines))?;
     if product.body.is_some() {
         observer.pass(Check::ContentType, product.media.take(lines))?;
     }
     let deadline = observer.pass(Check::Deadline, product.deadline.read(lines))?;
     validate(observer, &product.headers, lines)?;
-    Ok(Turn::Lookup(Admission { product, principal, client, deadline }))
+    Ok(Turn::Lookup(Admission { product, principal, client, deadline, _seat: seat }))
 }
 
 /// Judges the head of a request about the account's credits, in the same order. Any valid token may
@@ -166,7 +170,7 @@ fn admit_account_info<'p>(
 ) -> Result<Principal<'p>, Problem> {
     let (lines, account_info) = (&head.lines, &policy.account_info);
     let principal = identify(observer, policy, &policy.token_headers, lines, now, trail)?;
-    locate(observer, policy, principal, head)?;
+    locate(observer, policy, principal, head, trail)?;
     observer.pass(Check::Rate, account_info.window.take(&principal.account.account_info_rate, now))?;
     observer.pass(Check::Accept, account_info.media.accept(lines))?;
     validate(observer, &policy.echoed, lines)?;
@@ -198,11 +202,34 @@ fn locate<'p>(
     policy: &'p Policy,
     principal: Principal<'p>,
     head: &Head<'_>,
+    trail: &mut Trail<'p>,
 ) -> Result<Client, Problem> {
     let client = client(&policy.trusted_proxies, head.peer, &head.lines);
-    observer.pass(Check::Networks, principal.token.networks.allow(client))?;
-    observer.pass(Check::Domains, principal.token.domains.allow(&head.lines))?;
+    observer.pass(Check::Networks, principal.token.networks.allow(client, &mut trail.watched))?;
+    observer.pass(Check::Domains, principal.token.domains.allow(&head.lines, &mut trail.watched))?;
     Ok(client)
+}
+
+/// Counts the request in what its account may use: rates, quotas, requests in flight. Each is counted in all limits
+/// of its kind or in none, and what was counted stays so if a later check refuses.
+#[inline(always)]
+fn allow<'p>(
+    observer: &mut impl Observer<'p>,
+    principal: Principal<'p>,
+    product: &'p Product,
+    now: Now,
+    trail: &mut Trail<'p>,
+) -> Result<Seat, Problem> {
+    let Some(meter) = &principal.account.meter else {
+        observer.pass(Check::Rate, principal.account.rate.take(now))?;
+        observer.pass(Check::Quota, Ok(()))?;
+        observer.pass(Check::Concurrency, Ok(()))?;
+        return Ok(Seat::default());
+    };
+    let asker = Asker { product: Some(&product.name), token: &principal.token.name };
+    observer.pass(Check::Rate, meter.take_rates(asker, now))?;
+    trail.counted = observer.pass(Check::Quota, meter.take_quotas(asker, now))?;
+    observer.pass(Check::Concurrency, meter.enter())
 }
 
 /// Judges the headers that have rules of their own, in the order of the configuration.

@@ -5,3 +5,4 @@ pub mod body;
 pub mod domain;
 pub mod header;
 pub mod network;
+pub mod watch;

@@ -35,6 +35,10 @@ pub enum Check<'p> {
     Networks,
     Domains,
     Rate,
+    /// The quotas of the day and the month are not used up.
+    Quota,
+    /// The account has not as many requests in flight as it may have.
+    Concurrency,
     Accept,
     ContentType,
     Deadline,
@@ -51,7 +55,7 @@ pub enum Check<'p> {
 /// Every check in the order in which they are made, and the rows that each can refuse with in their order; one
 /// that belongs to a check before it as well stands last. A product's rows of its own are beside these: rules of
 /// its body have them before [`Row::BodyInvalid`], and a header can have one. A preflight ends with its check.
-pub const CHECKS: [(Check<'static>, &[Row]); 19] = [
+pub const CHECKS: [(Check<'static>, &[Row]); 21] = [
     (Check::Head, &[Row::MalformedRequest, Row::RequestTimeout]),
     (Check::OneToken, &[Row::MalformedRequest]),
     (Check::Room, &[Row::Overloaded]),
@@ -64,6 +68,8 @@ pub const CHECKS: [(Check<'static>, &[Row]); 19] = [
     (Check::Networks, &[Row::IpNotAllowed]),
     (Check::Domains, &[Row::DomainNotAllowed]),
     (Check::Rate, &[Row::RateExceeded]),
+    (Check::Quota, &[Row::QuotaExceeded]),
+    (Check::Concurrency, &[Row::ConcurrencyExceeded]),
     (Check::Accept, &[Row::AcceptUnsupported]),
     (Check::ContentType, &[Row::ContentTypeUnsupported]),
     (Check::Deadline, &[Row::TimeoutInvalid]),

@@ -114,6 +114,8 @@ pub enum Row {
     IpNotAllowed,
     DomainNotAllowed,
     RateExceeded,
+    QuotaExceeded,
+    ConcurrencyExceeded,
     AcceptUnsupported,
     ContentTypeUnsupported,
     TimeoutInvalid,
@@ -165,7 +167,7 @@ const fn blamed(fault: Fault, definition: Definition) -> Definition {
 
 /// The built-in rows in order of precedence. Rows of the operator's own come between
 /// `body-malformed` and `body-invalid`.
-pub const TABLE: [Definition; 26] = [
+pub const TABLE: [Definition; 28] = [
     closing(client(
         Row::MalformedRequest,
         "malformed-request",
@@ -250,8 +252,22 @@ pub const TABLE: [Definition; 26] = [
         Row::RateExceeded,
         "rate-exceeded",
         Status::TooManyRequests,
-        "the account's rate is used up",
+        "a rate of the account, its plan, the token or the product is used up",
         "Too many requests. Wait for the number of seconds in the Retry-After header, then send the request again. For more information, see Rate limiting ({rate_page}).",
+    ),
+    client(
+        Row::QuotaExceeded,
+        "quota-exceeded",
+        Status::TooManyRequests,
+        "the quota of a day or month of the account, the token or the product is used up",
+        "The quota of this day or month is used up. It is renewed after the number of seconds in the Retry-After header, at midnight UTC. You can ask for a larger plan in the Self Service Portal ({portal}). For more information, see Rate limiting ({rate_page}).",
+    ),
+    client(
+        Row::ConcurrencyExceeded,
+        "concurrency-exceeded",
+        Status::TooManyRequests,
+        "as many requests of the account are in flight as it may have",
+        "Too many requests at the same time. Wait until one of your requests is answered, or for the number of seconds in the Retry-After header, then send the request again. For more information, see Rate limiting ({rate_page}).",
     ),
     client(
         Row::AcceptUnsupported,

@@ -36,8 +36,10 @@ impl Allowance {
 }
 
 /// A prepared allowance. It has no state, so that accounts can share it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Window {
+    /// The name of the plan that it is from.
+    plan: Option<Arc<str>>,
     allowance: Allowance,
     quota: Quota,
 }
@@ -90,7 +92,17 @@ impl Window {
         let quota = Quota::with_period(one.max(Duration::from_nanos(1)))
             .unwrap_or_else(|| Quota::per_second(allowance.limit))
             .allow_burst(allowance.burst);
-        Window { allowance, quota }
+        Window { plan: None, allowance, quota }
+    }
+
+    /// The same as a plan's.
+    pub fn of_plan(plan: Option<Arc<str>>, allowance: Allowance) -> Window {
+        Window { plan, ..Window::new(allowance) }
+    }
+
+    /// The name of the plan that it is from.
+    pub fn plan(&self) -> Option<&str> {
+        self.plan.as_deref()
     }
 
     /// Counts one request, or refuses it.
@@ -101,6 +113,14 @@ impl Window {
         decide(self.quota, State { arrival, counts: true }, now).map(|_remaining| ()).map_err(|wait| {
             Problem::new(Row::RateExceeded, "the account's rate is used up").with(Hint::RetryAfter(whole_seconds(wait)))
         })
+    }
+
+    /// Whether one request would pass at this moment; nothing is counted.
+    ///
+    /// # Errors
+    /// How long it would have to wait.
+    pub fn look(&self, arrival: &Tat, now: Now) -> Result<(), Duration> {
+        decide(self.quota, State { arrival, counts: false }, now).map(|_remaining| ())
     }
 
     /// What it allows.
@@ -145,7 +165,7 @@ impl Window {
 
     /// The state of the window at this moment.
     pub fn state(&self, arrival: &Tat, now: Now) -> RateState {
-        let Window { allowance, quota } = *self;
+        let Window { allowance, quota, .. } = *self;
         // Decides about one more request without counting it: what would remain after it, and the
         // request itself, remain now.
         let remaining =

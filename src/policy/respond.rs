@@ -13,6 +13,7 @@ use crate::policy::http::media::{JSON, MediaType, PROBLEM_JSON, prefers_problem_
 use crate::policy::http::text_of_second::TextOfSecond;
 use crate::policy::http::trace_context::Trace;
 use crate::policy::http::transaction_id::TransactionId;
+use crate::policy::limit::{Asker, LimitState, nearest};
 use crate::policy::now::Now;
 use crate::policy::page::Rendition;
 use crate::policy::problem::messages::{Shape, Wording};
@@ -210,8 +211,14 @@ fn common_headers(sink: &mut impl Sink, context: &Context<'_, '_>, caching: Cach
         sink.header("Access-Control-Allow-Origin", origin);
         sink.header("Access-Control-Expose-Headers", EXPOSED_HEADERS.as_bytes());
     }
-    if let Some(state) = context.trail.principal.and_then(|principal| principal.account.rate.state(context.now)) {
-        rate_headers(sink, &state);
+    if let Some(principal) = context.trail.principal {
+        match &principal.account.meter {
+            None => principal.account.rate.state(context.now).iter().for_each(|state| rate_headers(sink, state)),
+            Some(meter) => {
+                let product = context.trail.product.map(|product| &*product.name);
+                limit_headers(sink, &meter.states(Asker { product, token: &principal.token.name }, context.now));
+            }
+        }
     }
 }
 
@@ -235,6 +242,45 @@ fn rate_headers(sink: &mut impl Sink, state: &RateState) {
     let window = allowance.period.as_secs();
     text(sink, "RateLimit-Policy", format_args!("\"account\";q={};w={window}", allowance.limit));
     text(sink, "RateLimit", format_args!("\"account\";r={};t={}", state.remaining, state.reset_after_seconds));
+}
+
+/// The same of several limits: the product's own names tell the rate that is nearest to its end, those of the draft
+/// all rates and quotas.
+fn limit_headers(sink: &mut impl Sink, states: &[LimitState]) {
+    if let Some(nearest) = nearest(states) {
+        number(sink, "X-Rate-Limit-Limit", nearest.limit);
+        number(sink, "X-Rate-Limit-Remaining", nearest.remaining);
+        number(sink, "X-Rate-Limit-Reset", nearest.reset_unix_seconds);
+    }
+    list(sink, "RateLimit-Policy", states, |out, LimitState { name, limit, window_seconds, .. }| {
+        write!(out, "\"{name}\";q={limit};w={window_seconds}")
+    });
+    list(sink, "RateLimit", states, |out, LimitState { name, remaining, reset_after_seconds, .. }| {
+        write!(out, "\"{name}\";r={remaining};t={reset_after_seconds}")
+    });
+}
+
+/// A header that is a list (RFC 9651, section 3.1); none where there is no member.
+fn list(
+    sink: &mut impl Sink,
+    name: &str,
+    states: &[LimitState],
+    write: impl Fn(&mut &mut [u8], &LimitState) -> std::io::Result<()>,
+) {
+    // Three owners have four rates and two quotas each, and each is a name, a quota and a window.
+    const LONGEST: usize = 1280;
+    let mut buffer = [0_u8; LONGEST];
+    let mut rest = buffer.as_mut_slice();
+    for (index, state) in states.iter().enumerate() {
+        let separator: &[u8] = if index == 0 { b"" } else { b", " };
+        if rest.write_all(separator).and_then(|()| write(&mut rest, state)).is_err() {
+            return;
+        }
+    }
+    let length = LONGEST - rest.len();
+    if length > 0 {
+        sink.header(name, buffer.get(..length).unwrap_or_default());
+    }
 }
 
 /// An allowed Origin has its Allow-Origin from the common headers already.

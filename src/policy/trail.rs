@@ -2,6 +2,7 @@
 
 use crate::policy::Product;
 use crate::policy::account::Principal;
+use crate::policy::check::watch::Watched;
 
 /// What became known of a request on the way, also when it was refused: an answer's headers
 /// depend on it.
@@ -9,4 +10,8 @@ use crate::policy::account::Principal;
 pub struct Trail<'p> {
     pub product: Option<&'p Product>,
     pub principal: Option<Principal<'p>>,
+    /// What lists would have refused that are only watched.
+    pub watched: Watched,
+    /// A quota has counted the request.
+    pub counted: bool,
 }

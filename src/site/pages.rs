@@ -106,14 +106,17 @@ fn extra_page(site: &Site, extra: &ExtraPage) -> Drafted {
 /// The most frequent rate of accounts, if any has one, and whether all of them have it.
 fn usual_rate(policy: &Policy) -> (Option<&Arc<Window>>, bool) {
     let mut counted: Vec<(&Arc<Window>, usize)> = Vec::new();
+    // Accounts with several limits have none that is usual.
+    let mut has_others = false;
     for account in policy.accounts.iter().take(ACCOUNTS_LOOKED_AT) {
+        has_others |= account.meter.is_some();
         let Rate::Limited(window, _) = &account.rate else { continue };
         match counted.iter_mut().find(|(known, _)| Arc::ptr_eq(known, window)) {
             Some((_, count)) => *count += 1,
             None => counted.push((window, 1)),
         }
     }
-    let same = counted.len() <= 1;
+    let same = counted.len() <= 1 && !has_others;
     (counted.into_iter().max_by_key(|(_, count)| *count).map(|(window, _)| window), same)
 }
 

@@ -4,7 +4,7 @@
 //! did, also when others come and go.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
@@ -12,7 +12,8 @@ use super::counters::Count;
 use crate::policy::account::Account;
 use crate::policy::account::directory::Accounts;
 use crate::policy::account::directory::change::Changed;
-use crate::policy::problem::Status;
+use crate::policy::check::watch::Watched;
+use crate::policy::problem::{Row, Status};
 use crate::policy::sharing::{SharedTable, Tagged};
 
 /// What accounts and tokens beyond the series that are shown are counted as.
@@ -64,6 +65,8 @@ pub struct OfName {
     /// `None` for an account.
     pub(crate) token: Option<Box<str>>,
     counts: [Count; STATUSES],
+    /// Those that a list would have refused that is only watched, in the order of [`Watched::ROWS`]; most have none.
+    watched: OnceLock<[Count; 2]>,
 }
 
 impl Named {
@@ -157,6 +160,15 @@ impl Named {
         }
     }
 
+    /// The counters, of the token that has a place in the account of a slot, for requests that lists would have refused
+    /// that are only watched; `None` if there are no counters by name.
+    pub(super) fn watched(&self, slot: usize, token: usize) -> Option<&[Count; 2]> {
+        let other = self.other.as_ref()?;
+        let own = self.own.find(short(slot), |own| place(own.slot) == slot);
+        let figures = own.and_then(|own| own.figures.get(token)).unwrap_or(other);
+        Some(figures.watched.get_or_init(Default::default))
+    }
+
     /// All figures, each once, in the order of the accounts.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Arc<OfName>> {
         let mut own: Vec<&Own> = self.own.iter().collect();
@@ -169,11 +181,16 @@ impl Named {
 
 impl OfName {
     fn new((account, token): Name) -> Arc<OfName> {
-        Arc::new(OfName { account, token, counts: Default::default() })
+        Arc::new(OfName { account, token, counts: Default::default(), watched: OnceLock::new() })
     }
 
     fn key(&self) -> Name {
         (Arc::clone(&self.account), self.token.clone())
+    }
+
+    /// The slug of each row that a list would have refused with that is only watched, and how often.
+    pub(crate) fn watched(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.watched.get().into_iter().flat_map(watched_sums).filter(|(_, count)| *count > 0)
     }
 
     /// Each status that there was, and how often; 0 stands for no answer.
@@ -181,6 +198,12 @@ impl OfName {
         let statuses = [200, 0].into_iter().chain(Status::ALL.into_iter().map(Status::code));
         statuses.zip(&self.counts).map(|(status, count)| (status, count.sum())).filter(|(_, count)| *count > 0)
     }
+}
+
+/// What lists would have refused that are only watched: the slug of each row, and how often.
+pub(crate) fn watched_sums(counts: &[Count; 2]) -> impl Iterator<Item = (&'static str, u64)> {
+    let slug = |row: Row| row.definition().map_or("", |definition| definition.slug);
+    Watched::ROWS.into_iter().map(slug).zip(counts.iter().map(Count::sum))
 }
 
 /// A slot as it is kept, which accounts have as a number of this size.

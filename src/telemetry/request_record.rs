@@ -13,6 +13,7 @@ use super::seen::{Kept, Seen, UpstreamTimes};
 use super::tables::{Ending, Tables, Times};
 use super::{Telemetry, access_line, otlp_span};
 use crate::policy::Policy;
+use crate::policy::check::watch::Watched;
 use crate::policy::http::head::Lines;
 use crate::policy::http::trace_context::{Part, Trace};
 use crate::policy::http::transaction_id::TransactionId;
@@ -177,8 +178,11 @@ impl Drop for RequestRecord<'_> {
         let upstream = upstream.until(now);
         let waits = upstream.unwrap_or_default().saturating_add(body.until(now).unwrap_or_default());
         let times = Times { total, upstream, own: total.saturating_sub(waits) };
-        let Trail { product, principal } = seen.trail;
+        let Trail { product, principal, watched, counted: _ } = seen.trail;
         tables.count(seen.wording(), product, principal, seen.ending, &times);
+        if watched != Watched::default() {
+            tables.watched(product, principal, watched);
+        }
         if let Some(traffic) = product.and_then(|product| tables.traffic(product)) {
             match seen.ending {
                 Ending::Answered => traffic.answered(total),

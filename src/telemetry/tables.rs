@@ -13,8 +13,9 @@ use super::sampling::Sampling;
 use super::traffic::Traffic;
 use crate::policy::account::Principal;
 use crate::policy::account::directory::change::Changed;
+use crate::policy::check::watch::Watched;
 use crate::policy::problem::messages::Wording;
-use crate::policy::problem::{Problem, Status};
+use crate::policy::problem::{Problem, Row, Status};
 use crate::policy::{Policy, Product};
 
 /// How a request ended.
@@ -62,6 +63,8 @@ pub struct Tables {
 #[derive(Debug)]
 pub struct OfProduct {
     pub(crate) name: Arc<str>,
+    /// Requests that lists would have refused that are only watched, in the order of [`Watched::ROWS`].
+    pub(crate) watched: Arc<[Count; 2]>,
     answered: Arc<Kind>,
     preflight: Arc<Kind>,
     gone: Arc<Kind>,
@@ -159,6 +162,19 @@ impl Tables {
         }
     }
 
+    /// Counts a request that lists would have refused that are only watched.
+    #[cold]
+    pub fn watched(&self, product: Option<&Product>, principal: Option<Principal<'_>>, watched: Watched) {
+        let place = product.map(|product| usize::from(product.place));
+        let figures = place.and_then(|place| self.products.get(place)).unwrap_or(&self.elsewhere);
+        let of_token = principal.and_then(|who| self.tokens.watched(who.account_place, who.token_place));
+        for counts in [Some(&*figures.watched), of_token].into_iter().flatten() {
+            for (count, _) in counts.iter().zip(watched.flags()).filter(|(_, watched)| *watched) {
+                count.add_one();
+            }
+        }
+    }
+
     /// The counters of all products, and of requests without a product.
     pub(crate) fn of_products(&self) -> impl Iterator<Item = &OfProduct> {
         self.products.iter().chain([&self.elsewhere]).map(|figures| &**figures)
@@ -176,6 +192,7 @@ impl OfProduct {
         let histogram =
             |of: fn(&OfProduct) -> &Arc<Histogram>| before.map_or_else(Arc::default, |before| Arc::clone(of(before)));
         OfProduct {
+            watched: before.map_or_else(Arc::default, |before| Arc::clone(&before.watched)),
             name,
             answered: kind("", 200),
             preflight: kind("", 204),

@@ -223,3 +223,50 @@ fn a_domain_with_a_scheme_means_that_scheme() {
         assert_eq!(response.header("Access-Control-Allow-Origin"), Some("capacitor://localhost"));
     }
 }
+
+/// A list that is only watched refuses nothing, and counts what it would refuse.
+#[test]
+fn a_watched_list_refuses_nothing_and_counts() {
+    let backend = Backend::answering_json();
+    let hash = tollgate::policy::account::Digest::of(crate::support::token("watched").as_bytes()).text();
+    let mut yaml = crate::support::Configuration::new(backend.address())
+        .behind_a_proxy()
+        .with("metrics: { by_token: true }\n")
+        .yaml();
+    yaml += &format!(
+        "  watched:\n    rate: {{ unlimited: true }}\n    tokens:\n      - name: w\n        hash: \"{hash}\"\n        products: [phone]\n\
+         \x20       networks: {{ mode: watch, list: [203.0.113.0/24] }}\n        domains: {{ mode: watch, list: [app.example.com] }}\n"
+    );
+    let gateway = crate::support::Gateway::start(&yaml);
+    let of = |labels: &str| gateway.metric::<u64>(&format!("tollgate_watched_requests_total{{{labels}}}"));
+    let of_token = |labels: &str| gateway.metric::<u64>(&format!("tollgate_token_watched_requests_total{{{labels}}}"));
+    let (mut networks, mut domains) = (0, 0);
+    for version in VERSIONS {
+        for (address, origin, outside, elsewhere) in [
+            ("203.0.113.9", Some("https://app.example.com"), 0, 0),
+            ("198.51.100.1", Some("https://app.example.com"), 1, 0),
+            ("203.0.113.9", Some("https://evil.example"), 0, 1),
+            ("198.51.100.1", None, 1, 1),
+            ("unknown", Some("null"), 1, 1),
+        ] {
+            let mut request = Request::lookup("watched").with("X-Forwarded-For", address);
+            if let Some(origin) = origin {
+                request = request.with("Origin", origin);
+            }
+            let response = gateway.send(version, &request);
+            response.assert_success();
+            // Pages of every domain can read the answer, as they could without a list.
+            let readable = origin.filter(|origin| *origin != "null");
+            assert_eq!(response.header("Access-Control-Allow-Origin"), readable);
+            networks += outside;
+            domains += elsewhere;
+        }
+    }
+    let known = "account=\"watched\",token=\"w\",";
+    crate::support::until("all requests are counted", || {
+        of("product=\"phone\",problem=\"domain-not-allowed\"") == domains
+    });
+    assert_eq!(of("product=\"phone\",problem=\"ip-not-allowed\""), networks);
+    assert_eq!(of_token(&format!("{known}problem=\"ip-not-allowed\"")), networks);
+    assert_eq!(of_token(&format!("{known}problem=\"domain-not-allowed\"")), domains);
+}

@@ -104,3 +104,61 @@ fn whoever_waits_until_the_reset_is_let_through() {
         }
     });
 }
+
+/// The list of limits in a header.
+fn listed<'r>(response: &'r Response, name: &str) -> Vec<&'r str> {
+    response.header(name).unwrap_or_else(|| panic!("{response:?}")).split(", ").collect()
+}
+
+#[test]
+fn several_rates_refuse_by_the_first_that_is_used_up() {
+    let backend = Backend::answering_json();
+    let plan = "plans:\n  gold:\n    rates: [5000/d, { limit: 3/h, burst: 2 }, 600/min]\n    products: [phone]\n";
+    let mut yaml = Configuration::new(backend.address()).with(plan).yaml();
+    for (number, terms) in [(0, "plan: gold"), (1, "rates: [600/min, { limit: 3/h, burst: 2 }, 5000/d]")] {
+        let hash =
+            tollgate::policy::account::Digest::of(crate::support::token(&format!("several-{number}")).as_bytes())
+                .text();
+        let products = if number == 0 { "" } else { ", products: [phone]" };
+        yaml += &format!(
+            "  several-{number}:\n    {terms}\n    tokens: [{{ name: t, hash: \"{hash}\"{products}, rates: [3000/d] }}]\n"
+        );
+    }
+    let gateway = Gateway::start(&yaml);
+    for (number, version) in VERSIONS.into_iter().enumerate() {
+        let request = Request::lookup(&format!("several-{number}"));
+        for remaining in [1, 0] {
+            let response = gateway.send(version, &request);
+            response.assert_success();
+            // The product's own names tell the rate that is nearest to its end, the others all of them.
+            assert_eq!(
+                (response.number("X-Rate-Limit-Limit"), response.number("X-Rate-Limit-Remaining")),
+                (3, remaining)
+            );
+            assert_eq!(
+                listed(&response, "RateLimit-Policy"),
+                [
+                    "\"account-minute\";q=600;w=60",
+                    "\"account-hour\";q=3;w=3600",
+                    "\"account-day\";q=5000;w=86400",
+                    "\"token\";q=3000;w=86400"
+                ]
+            );
+        }
+        for _ in 0..3 {
+            let response = gateway.send(version, &request);
+            response.assert_problem("rate-exceeded");
+            assert!((ONE_MORE - 5..=ONE_MORE).contains(&response.number("Retry-After")));
+            // Refused requests are counted in no rate.
+            let states = listed(&response, "RateLimit");
+            for (state, begin) in states.iter().zip([
+                "\"account-minute\";r=",
+                "\"account-hour\";r=0;",
+                "\"account-day\";r=4998;",
+                "\"token\";r=2998;",
+            ]) {
+                assert!(state.starts_with(begin), "{states:?}");
+            }
+        }
+    }
+}

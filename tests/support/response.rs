@@ -156,7 +156,9 @@ impl Response {
         assert_eq!(self.status, status, "{slug}: {}", String::from_utf8_lossy(&self.body));
         let retry_after = self.header("Retry-After");
         match slug {
-            "rate-exceeded" | "overloaded" => assert!(self.number("Retry-After") > 0),
+            "rate-exceeded" | "quota-exceeded" | "concurrency-exceeded" | "overloaded" => {
+                assert!(self.number("Retry-After") > 0)
+            }
             "upstream-unavailable" => assert!(retry_after != Some("0")),
             _ => assert_eq!(retry_after, None, "{slug}"),
         }
@@ -212,7 +214,7 @@ fn status_of(slug: &str) -> u16 {
         "accept-unsupported" => 406,
         "request-timeout" | "deadline-exceeded" => 408,
         "content-type-unsupported" => 415,
-        "rate-exceeded" => 429,
+        "rate-exceeded" | "quota-exceeded" | "concurrency-exceeded" => 429,
         "upstream-failed" | "internal" => 500,
         "upstream-unavailable" | "overloaded" => 503,
         "malformed-request"

@@ -22,7 +22,7 @@ use super::mistakes::{Mistakes, Place};
 use super::path::{push_index, push_key};
 use super::tree::{Kind, Node, Resolved, TOO_LONG, resolve};
 use super::words::{in_plain_words, invisible, shown, unknown_key};
-use super::written::{HANDED, TEXT_OR_KEYS, WRITTEN};
+use super::written::{HANDED, LIST_OR_KEYS, TEXT_OR_KEYS, WRITTEN};
 use crate::platform::pace;
 
 /// How a reference begins in a text.
@@ -416,6 +416,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             && let Kind::Scalar { .. } = &self.node.kind
         {
             return self.deserialize_str(visitor);
+        }
+        if name == LIST_OR_KEYS && !matches!(&self.node.kind, Kind::Mapping(_)) {
+            return self.deserialize_seq(visitor);
         }
         let Kind::Mapping(entries) = &self.node.kind else {
             return self.wrong("a mapping", format_args!("{AS_MAPPING}; the keys are {}", known.join(", ")));

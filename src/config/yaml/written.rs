@@ -18,6 +18,10 @@ pub(super) const WRITTEN: &str = "$tollgate::Written";
 /// The name of a struct that can also be written as a single value; its visitor accepts a text as well as a mapping.
 pub const TEXT_OR_KEYS: &str = "$tollgate::TextOrKeys";
 
+/// The name of a struct that is written as a list when that says enough; its visitor takes a list as well as a
+/// mapping.
+pub const LIST_OR_KEYS: &str = "$tollgate::ListOrKeys";
+
 thread_local! {
     /// The place that the reader of nodes passes to the visitor of a [`Written`], since `serde` has no way to pass it.
     /// It is set directly before the visitor is called, and taken first thing there.

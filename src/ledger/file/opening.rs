@@ -16,6 +16,7 @@ use crate::ledger::fault::LedgerFault;
 use crate::ledger::journal::{self, Standing};
 use crate::ledger::lock::{self, beside};
 use crate::ledger::settings::Storage;
+use crate::ledger::usage;
 
 /// Marks the file as a ledger: "toll" in ASCII.
 const APPLICATION_ID: i64 = 0x746f_6c6c;
@@ -100,6 +101,7 @@ impl LedgerFile {
                 let connection = Connection::open_in_memory()?;
                 connection.execute_batch(TABLES)?;
                 connection.execute_batch(RATE_INTERVAL)?;
+                connection.execute_batch(usage::TABLES)?;
                 Ok(LedgerFile { connection, file: None })
             }
             Storage::File(path) => LedgerFile::open_file(path, create),
@@ -216,6 +218,7 @@ impl LedgerFile {
             journal::make_room(&self.connection)?;
         }
         self.connection.execute_batch(RATE_INTERVAL)?;
+        self.connection.execute_batch(usage::TABLES)?;
         self.fold()
     }
 

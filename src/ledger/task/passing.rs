@@ -46,6 +46,14 @@ impl Task {
                     self.count_out(1);
                     link.charge(charge);
                 }
+                // What could not be written is known nowhere else.
+                self.waiting.clear();
+                if let Some(rates) = &self.rates {
+                    for meter in std::mem::take(&mut self.counted) {
+                        meter.looked_at();
+                        link.count(meter.account.to_string(), rates.handed_over(&meter), None);
+                    }
+                }
                 for (credit_account, credits, told) in borrowers {
                     link.borrow(credit_account, credits, told);
                 }

@@ -3,6 +3,7 @@
 //!
 //! Writing is in `task.rs`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Task, milliseconds, since_1970};
@@ -11,6 +12,7 @@ use crate::ledger::batch::address;
 use crate::ledger::fault::LedgerFault;
 use crate::ledger::file::LedgerFile;
 use crate::ledger::order::{AccountsChange, BalanceState, Stage};
+use crate::ledger::usage::Kept;
 use crate::policy::Policy;
 use crate::policy::credits::CreditAccount;
 
@@ -83,7 +85,12 @@ impl Task {
         }
         if let Some(rates) = &mut self.rates {
             let used = store.rates(milliseconds(since_1970()))?;
-            rates.restore(|account| used.get(account).copied());
+            let mut limits: HashMap<String, Vec<Kept>> = HashMap::new();
+            store.limits(since_1970(), |account, kept| match limits.get_mut(account) {
+                Some(known) => known.push(kept),
+                None => drop(limits.insert(account.to_owned(), vec![kept])),
+            })?;
+            rates.restore(|account| used.get(account).copied(), |account| limits.remove(account).unwrap_or_default());
         }
         Ok(())
     }
@@ -173,7 +180,8 @@ impl Task {
                 self.settings.place,
             );
         }
-        // Dropping the sender informs the request that waits for its charge.
+        // Dropping the sender informs the request that waits for its charge, or for what it was counted in.
+        self.waiting.clear();
         let before = self.pending.len();
         self.pending.retain(|charge| !matches!(charge.stage, Stage::Waiting(_)));
         self.count_out(before - self.pending.len());

@@ -42,7 +42,7 @@ pub fn of(policy: &Policy, asked: &Asked, dry_run: &DryRun<'_, '_>) -> Option<An
         Ending::Refused(problem) => Outcome::Refused(*problem),
         Ending::Preflight(preflight) => Outcome::Preflight(preflight),
         Ending::Enquiry(principal) => {
-            told = account_info::tell(principal.account, asked.now);
+            told = account_info::tell(*principal, asked.now);
             Outcome::Told(&told)
         }
         Ending::Page(page, rendition) => Outcome::Page(page.rendition(*rendition)?),

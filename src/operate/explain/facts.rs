@@ -5,7 +5,9 @@
 
 use super::dry_run::Ending;
 use super::findings::Report;
+use super::places::Location;
 use super::seen;
+use crate::policy::account::Account;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
 use crate::policy::http::head::Framing;
@@ -88,17 +90,41 @@ impl<'p> Report<'_, '_, 'p> {
             self.add(Check::Product, true, covers, self.of_token("products"));
         }
         let from = seen::client(self.policy, self.asked.peer, &lines);
+        let watched = dry_run.trail.watched;
         let listed = matches!(token.networks, Networks::Listed(_));
+        let from = if token.networks.is_watched() { seen::watched(from, watched.networks) } else { from };
         self.add(Check::Networks, listed, from, self.of_token("networks"));
-        let listed = matches!(token.domains, Domains::Listed(_));
         let page = seen::page(&lines);
+        let listed = matches!(token.domains, Domains::Listed(_));
+        let page = if token.domains.is_watched() { seen::watched(page, watched.domains) } else { page };
         self.add(Check::Domains, listed, page, self.of_token("domains"));
-        let (limited, rate) = seen::rate(self.policy, principal.account, dry_run.trail.product, self.asked.now);
+        let (limited, rate) = seen::rate(self.policy, principal, dry_run.trail.product, self.asked.now);
         let spot = match self.dry_run.trail.product {
-            Some(_) => self.account.as_ref().and_then(|account| account.of_account(&["rate"])),
+            Some(_) => self.of_terms(principal.account, &["rate", "rates"]),
             None => self.places.of(&["enquiry_rate"]),
         };
         self.add(Check::Rate, limited, rate, spot);
+        let Some(product) = self.dry_run.trail.product else { return };
+        let (limited, quotas) = seen::quotas(principal, product, self.asked.now);
+        let spot = self.of_terms(principal.account, &["quota"]);
+        self.add(Check::Quota, limited, quotas, spot);
+        let most = principal.account.meter.as_ref().and_then(|meter| meter.in_flight()).map(|(_, most)| most);
+        let seen = match most {
+            Some(most) => format!("at most {most} at a time; the running gateway alone knows how many there are"),
+            None => "the account may have any number in flight".to_owned(),
+        };
+        let spot = self.of_terms(principal.account, &["concurrency"]);
+        self.add(Check::Concurrency, most.is_some(), seen, spot);
+    }
+
+    /// Where it is written what an account may use: the first of some keys that is, in its plan or in itself.
+    fn of_terms(&self, account: &Account, keys: &[&str]) -> Option<Location> {
+        let at = |key: &&str| match account.plan() {
+            Some(plan) => self.places.of(&["plans", plan, key]),
+            None => self.account.as_ref()?.of_account(&[key]),
+        };
+        let first = keys.first().and_then(at);
+        keys.iter().filter_map(at).find(|location| location.written).or(first)
     }
 
     /// What a page of the gateway's own looks at.
@@ -234,5 +260,5 @@ fn malformed(problem: Problem) -> String {
 
 /// Whether nothing can be said of a check while it is not known who is asking.
 fn needs_principal(check: Check<'_>) -> bool {
-    (Check::InForce.position()..=Check::Rate.position()).contains(&check.position())
+    (Check::InForce.position()..=Check::Concurrency.position()).contains(&check.position())
 }

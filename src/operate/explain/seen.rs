@@ -5,9 +5,10 @@
 
 use chrono::{DateTime, Days, NaiveDate};
 
-use crate::policy::account::{Account, Expiry};
+use crate::policy::account::{Expiry, Principal};
 use crate::policy::check::network::{self, Client};
 use crate::policy::http::head::{Field, Lines, One, Peer};
+use crate::policy::limit::{Asker, LimitState};
 use crate::policy::now::Now;
 use crate::policy::rate::RateState;
 use crate::policy::{Policy, Product};
@@ -132,18 +133,60 @@ pub fn page(lines: &Lines<'_>) -> String {
     }
 }
 
-/// Whether there is a rate, and what is left of it after a first request.
-pub fn rate(policy: &Policy, account: &Account, product: Option<&Product>, now: Now) -> (bool, String) {
-    let state = match product {
-        Some(_) => account.rate.state(now),
-        None => Some(policy.account_info.window.state(&account.account_info_rate, now)),
+/// What a list that is only watched makes of what it looked at.
+pub fn watched(seen: String, would_refuse: bool) -> String {
+    if would_refuse {
+        format!("{seen}; the list is only watched, and would refuse this")
+    } else {
+        format!("{seen}; the list is only watched, and allows this")
+    }
+}
+
+/// Whether there are rates, and what is left of them after a first request.
+pub fn rate(policy: &Policy, principal: Principal<'_>, product: Option<&Product>, now: Now) -> (bool, String) {
+    let account = principal.account;
+    let state = match (product, &account.meter) {
+        (Some(product), Some(_)) => {
+            let told: Vec<String> =
+                limits(principal, product, now).filter(|state| state.calendar.is_none()).map(limit).collect();
+            return match told.is_empty() {
+                true => (false, UNLIMITED.to_owned()),
+                false => (true, format!("{} after a first request", told.join(", "))),
+            };
+        }
+        (Some(_), None) => account.rate.state(now),
+        (None, _) => Some(policy.account_info.window.state(&account.account_info_rate, now)),
     };
     match state {
-        None => (false, "the account's rate is unlimited".to_owned()),
+        None => (false, UNLIMITED.to_owned()),
         Some(RateState { allowance, remaining, .. }) => {
             let seconds = allowance.period.as_secs();
             let (limit, burst) = (allowance.limit, allowance.burst);
             (true, format!("{limit} in {seconds} s, {burst} at once; after a first request {remaining} are left"))
         }
+    }
+}
+
+const UNLIMITED: &str = "the account's rate is unlimited";
+
+/// Whether there are quotas, and what is left of them after a first request.
+pub fn quotas(principal: Principal<'_>, product: &Product, now: Now) -> (bool, String) {
+    let told: Vec<String> =
+        limits(principal, product, now).filter(|state| state.calendar.is_some()).map(limit).collect();
+    if told.is_empty() {
+        return (false, "no quota of a day or month".to_owned());
+    }
+    (true, format!("{} after a first request", told.join(", ")))
+}
+
+fn limits(principal: Principal<'_>, product: &Product, now: Now) -> impl Iterator<Item = LimitState> {
+    principal.account.limits(Asker { product: Some(&product.name), token: &principal.token.name }, now).into_iter()
+}
+
+fn limit(state: LimitState) -> String {
+    let LimitState { name, limit, remaining, window_seconds, calendar, .. } = state;
+    match calendar {
+        Some(calendar) => format!("{name}: {remaining} of {limit} a {} left", calendar.word()),
+        None => format!("{name}: {remaining} left, {limit} in {window_seconds} s"),
     }
 }

@@ -22,6 +22,7 @@ pub fn account(name: &str, keys: impl IntoIterator<Item = Key>) -> Account {
     Account {
         name: name.into(),
         rate: Rate::Unlimited,
+        meter: None,
         account_info_rate: Tat::default(),
         credit_accounts: CreditAccounts::None,
         keys: keys.into_iter().collect(),

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use url::{Host, Url};
 
+use crate::policy::check::watch::Watched;
 use crate::policy::http::head::{Lines, One};
 use crate::policy::problem::{Problem, Row};
 
@@ -36,6 +37,8 @@ pub struct DomainList {
     with_scheme: Box<[SchemeEntry]>,
     /// Requests with neither Origin nor Referer pass (`absent: allow`).
     allow_absent: bool,
+    /// Every Origin passes, and so does none; the list tells which of them it would refuse.
+    is_watched: bool,
 }
 
 /// One entry of a list.
@@ -83,6 +86,21 @@ impl Domains {
         Domains::Listed(Arc::new(DomainList::sorted(exact, parents, with_scheme, allow_absent)))
     }
 
+    /// The same list, of which is only watched what it would refuse.
+    pub fn watched(self) -> Domains {
+        match self {
+            Domains::Any => Domains::Any,
+            Domains::Listed(list) => {
+                Domains::Listed(Arc::new(DomainList { is_watched: true, ..DomainList::clone(&list) }))
+            }
+        }
+    }
+
+    /// Whether what the list would refuse is only watched.
+    pub fn is_watched(&self) -> bool {
+        matches!(self, Domains::Listed(list) if list.is_watched)
+    }
+
     /// The patterns of the list, and whether requests without a domain pass; `None` without a list.
     pub fn patterns(&self) -> Option<(Vec<String>, bool)> {
         let Domains::Listed(list) = self else { return None };
@@ -95,19 +113,39 @@ impl Domains {
         Some((exact.chain(below).chain(with_scheme).collect(), list.allow_absent))
     }
 
-    /// Lets the request pass by its Origin, else its Referer.
+    /// Lets the request pass by its Origin, else its Referer. What a list would refuse that is only watched is noted
+    /// in `watched`.
     ///
     /// # Errors
     /// `domain-not-allowed`.
-    pub fn allow(&self, lines: &Lines<'_>) -> Result<(), Problem> {
+    pub fn allow(&self, lines: &Lines<'_>, watched: &mut Watched) -> Result<(), Problem> {
         let Domains::Listed(list) = self else { return Ok(()) };
+        list.allow(lines).or_else(|refused| {
+            watched.domains = list.is_watched;
+            if list.is_watched { Ok(()) } else { Err(refused) }
+        })
+    }
+
+    /// Whether an Origin of this value passes.
+    pub fn contains_origin(&self, origin: &[u8]) -> bool {
+        match self {
+            Domains::Any => origin_host(origin, |_scheme, _host| true) == Some(true),
+            Domains::Listed(list) if list.is_watched => Domains::Any.contains_origin(origin),
+            Domains::Listed(list) => origin_host(origin, |scheme, host| list.contains(scheme, host)) == Some(true),
+        }
+    }
+}
+
+impl DomainList {
+    #[inline(always)]
+    fn allow(&self, lines: &Lines<'_>) -> Result<(), Problem> {
         let refused = |reason| Err(Problem::new(Row::DomainNotAllowed, reason));
         let allowed = match (lines.one("origin"), lines.one("referer")) {
             (One::Several, _) => return refused("several Origin lines"),
-            (One::Value(origin), _) => origin_host(origin, |scheme, host| list.contains(scheme, host)),
+            (One::Value(origin), _) => origin_host(origin, |scheme, host| self.contains(scheme, host)),
             (One::Absent, One::Several) => return refused("several Referer lines"),
-            (One::Absent, One::Value(referer)) => referer_host(referer, |scheme, host| list.contains(scheme, host)),
-            (One::Absent, One::Absent) if list.allow_absent => return Ok(()),
+            (One::Absent, One::Value(referer)) => referer_host(referer, |scheme, host| self.contains(scheme, host)),
+            (One::Absent, One::Absent) if self.allow_absent => return Ok(()),
             (One::Absent, One::Absent) => return refused("neither Origin nor Referer"),
         };
         match allowed {
@@ -117,16 +155,6 @@ impl Domains {
         }
     }
 
-    /// Whether an Origin of this value passes.
-    pub fn contains_origin(&self, origin: &[u8]) -> bool {
-        match self {
-            Domains::Any => origin_host(origin, |_scheme, _host| true) == Some(true),
-            Domains::Listed(list) => origin_host(origin, |scheme, host| list.contains(scheme, host)) == Some(true),
-        }
-    }
-}
-
-impl DomainList {
     fn sorted(
         mut exact: Vec<Box<str>>,
         mut parents: Vec<Box<str>>,
@@ -139,7 +167,13 @@ impl DomainList {
         }
         with_scheme.sort_unstable();
         with_scheme.dedup();
-        DomainList { exact: exact.into(), parents: parents.into(), with_scheme: with_scheme.into(), allow_absent }
+        DomainList {
+            exact: exact.into(),
+            parents: parents.into(),
+            with_scheme: with_scheme.into(),
+            allow_absent,
+            is_watched: false,
+        }
     }
 
     fn contains(&self, scheme: Scheme<'_>, host: &str) -> bool {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
+use crate::policy::check::watch::Watched;
 use crate::policy::http::head::{Lines, Peer, decimal};
 use crate::policy::problem::{Problem, Row};
 
@@ -34,6 +35,8 @@ pub enum Networks {
 pub struct Ranges {
     v4: Box<[(u32, u32)]>,
     v6: Box<[(u128, u128)]>,
+    /// Every address passes; the list tells which of them it would refuse.
+    is_watched: bool,
 }
 
 impl Networks {
@@ -47,18 +50,30 @@ impl Networks {
                 IpNet::V6(block) => v6.push((block.network().to_bits(), block.broadcast().to_bits())),
             }
         }
-        Networks::Listed(Arc::new(Ranges { v4: merged(v4), v6: merged(v6) }))
+        Networks::Listed(Arc::new(Ranges { v4: merged(v4), v6: merged(v6), is_watched: false }))
     }
 
     /// Whether the address is inside.
     pub fn contains(&self, address: IpAddr) -> bool {
         match self {
             Networks::Any => true,
-            Networks::Listed(ranges) => match address.to_canonical() {
-                IpAddr::V4(address) => within(&ranges.v4, address.to_bits()),
-                IpAddr::V6(address) => within(&ranges.v6, address.to_bits()),
-            },
+            Networks::Listed(ranges) => ranges.contain(address),
         }
+    }
+
+    /// The same list, of which is only watched what it would refuse.
+    pub fn watched(self) -> Networks {
+        match self {
+            Networks::Any => Networks::Any,
+            Networks::Listed(ranges) => {
+                Networks::Listed(Arc::new(Ranges { is_watched: true, ..Ranges::clone(&ranges) }))
+            }
+        }
+    }
+
+    /// Whether what the list would refuse is only watched.
+    pub fn is_watched(&self) -> bool {
+        matches!(self, Networks::Listed(ranges) if ranges.is_watched)
     }
 
     /// The blocks that the list amounts to; `None` without a list.
@@ -69,20 +84,32 @@ impl Networks {
         Some(v4.map(IpNet::V4).chain(v6.map(IpNet::V6)).collect())
     }
 
-    /// Accepts or refuses the client.
+    /// Accepts or refuses the client. What a list would refuse that is only watched is noted in `watched`.
     ///
     /// # Errors
     /// `ip-not-allowed`.
-    pub fn allow(&self, client: Client) -> Result<(), Problem> {
-        let allowed = match (self, client) {
-            (Networks::Any, Client::Address(_) | Client::Unknown) => true,
-            (Networks::Listed(_), Client::Address(address)) => self.contains(address),
-            (Networks::Listed(_), Client::Unknown) => false,
+    pub fn allow(&self, client: Client, watched: &mut Watched) -> Result<(), Problem> {
+        let Networks::Listed(ranges) = self else { return Ok(()) };
+        let allowed = match client {
+            Client::Address(address) => ranges.contain(address),
+            Client::Unknown => false,
         };
         if allowed {
-            Ok(())
-        } else {
-            Err(Problem::new(Row::IpNotAllowed, "the client address is in none of the token's networks"))
+            return Ok(());
+        }
+        if ranges.is_watched {
+            watched.networks = true;
+            return Ok(());
+        }
+        Err(Problem::new(Row::IpNotAllowed, "the client address is in none of the token's networks"))
+    }
+}
+
+impl Ranges {
+    fn contain(&self, address: IpAddr) -> bool {
+        match address.to_canonical() {
+            IpAddr::V4(address) => within(&self.v4, address.to_bits()),
+            IpAddr::V6(address) => within(&self.v6, address.to_bits()),
         }
     }
 }
@@ -333,8 +360,13 @@ mod tests {
 
     #[test]
     fn an_unknown_client_passes_only_where_nothing_is_listed() {
-        assert!(Networks::Any.allow(Client::Unknown).is_ok());
-        assert_eq!(list(&["0.0.0.0/0"]).allow(Client::Unknown).unwrap_err().row, Row::IpNotAllowed);
+        let mut watched = Watched::default();
+        assert!(Networks::Any.allow(Client::Unknown, &mut watched).is_ok());
+        let everything = list(&["0.0.0.0/0"]);
+        assert_eq!(everything.allow(Client::Unknown, &mut watched).unwrap_err().row, Row::IpNotAllowed);
+        assert_eq!(watched, Watched::default());
+        assert!(everything.watched().allow(Client::Unknown, &mut watched).is_ok());
+        assert_eq!(watched, Watched { networks: true, domains: false });
     }
 
     /// A source of numbers that lie near boundaries more often than not.

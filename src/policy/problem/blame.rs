@@ -62,6 +62,8 @@ pub fn blame(row: Row, spent: Spent) -> Blame {
         | Row::IpNotAllowed
         | Row::DomainNotAllowed
         | Row::RateExceeded
+        | Row::QuotaExceeded
+        | Row::ConcurrencyExceeded
         | Row::AcceptUnsupported
         | Row::ContentTypeUnsupported
         | Row::TimeoutInvalid

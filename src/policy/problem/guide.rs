@@ -28,6 +28,8 @@ impl Row {
             Row::IpNotAllowed => &account::IP_NOT_ALLOWED,
             Row::DomainNotAllowed => &account::DOMAIN_NOT_ALLOWED,
             Row::RateExceeded => &account::RATE_EXCEEDED,
+            Row::QuotaExceeded => &account::QUOTA_EXCEEDED,
+            Row::ConcurrencyExceeded => &account::CONCURRENCY_EXCEEDED,
             Row::AcceptUnsupported => &content::ACCEPT_UNSUPPORTED,
             Row::ContentTypeUnsupported => &content::CONTENT_TYPE_UNSUPPORTED,
             Row::TimeoutInvalid => &content::TIMEOUT_INVALID,

@@ -70,24 +70,27 @@ impl Example {
                 if spent {
                     product.tariff.as_ref()?;
                 }
-                // The demo's tokens for it have two requests a minute, and five credits.
+                // The demo's tokens for it have two requests a minute, two a day, and five credits.
                 example.times = match tokens {
                     Tokens::Demo if spent => 6,
                     Tokens::Demo => 3,
                     Tokens::Named => 1,
                 };
             }
-            Provoke::WhileFull => {
-                example.remark = Some("This request is valid. It is refused only while the service is overloaded.");
-            }
+            Provoke::While(remark) => example.remark = Some(remark),
             Provoke::Demo(reference) => example.fail_in_the_demo(product, reference, tokens)?,
             Provoke::BreakingRule => breach::of(&mut example, product, row)?,
             Provoke::Never => return None,
         }
         example.hint = match (row, example.hint) {
-            (Row::RateExceeded | Row::Overloaded | Row::UpstreamUnavailable, _) => {
-                Hint::RetryAfter(RETRY_AFTER_SECONDS)
-            }
+            (
+                Row::RateExceeded
+                | Row::QuotaExceeded
+                | Row::ConcurrencyExceeded
+                | Row::Overloaded
+                | Row::UpstreamUnavailable,
+                _,
+            ) => Hint::RetryAfter(RETRY_AFTER_SECONDS),
             (_, hint) => hint,
         };
         Some(example)
@@ -191,6 +194,7 @@ fn demo_token(holder: Holder) -> &'static str {
         Holder::OtherNetwork => "demo-ip",
         Holder::OtherDomain => "demo-domain",
         Holder::Throttled => "demo-throttled",
+        Holder::OutOfQuota => "demo-quota",
         Holder::Spent => "demo-metered",
     }
 }
@@ -209,6 +213,7 @@ fn named_token(holder: Holder) -> (&'static str, Option<&'static str>) {
         }
         Holder::OtherDomain => (VARIABLE, Some("TOKEN is a token with a list of web domains.")),
         Holder::Throttled => (VARIABLE, Some("Send it more often than your rate limit allows.")),
+        Holder::OutOfQuota => (VARIABLE, Some("TOKEN is a token whose quota is used up.")),
         Holder::Spent => (VARIABLE, Some("TOKEN is a token of an account without credits.")),
     }
 }

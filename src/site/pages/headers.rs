@@ -27,13 +27,19 @@ pub const TRANSACTION: Meaning = text(
 
 /// The headers of a product's rate, on every answer once the token is known.
 pub const RATE: [Meaning; 5] = [
-    number("X-Rate-Limit-Limit", "How many requests the account can send in a period."),
+    number(
+        "X-Rate-Limit-Limit",
+        "How many requests the account can send in a period. If several limits apply, the one that is nearest to its end.",
+    ),
     number("X-Rate-Limit-Remaining", "How many of them are left now."),
     number("X-Rate-Limit-Reset", "When all of them are available again, in seconds since 1970-01-01 UTC."),
-    text("RateLimit-Policy", "The same limit in the format of the IETF draft: q requests in a window of w seconds."),
+    text(
+        "RateLimit-Policy",
+        "All limits and quotas in the format of the IETF draft: of each q requests in a window of w seconds.",
+    ),
     text(
         "RateLimit",
-        "The same state in the format of the IETF draft: r requests left, all available again in t seconds.",
+        "The state of each of them in the format of the IETF draft: r requests left, all available again in t seconds.",
     ),
 ];
 

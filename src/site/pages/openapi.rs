@@ -235,6 +235,8 @@ fn applies(product: Option<&Product>, row: Row) -> bool {
         | Row::IpNotAllowed
         | Row::DomainNotAllowed
         | Row::RateExceeded
+        | Row::QuotaExceeded
+        | Row::ConcurrencyExceeded
         | Row::AcceptUnsupported
         | Row::Internal => true,
     }

@@ -3,6 +3,7 @@
 //! The texts come from `policy/problem/guide/` and from the configuration; the object and the headers are written by
 //! the code that answers clients. HTML and JSON are made from the same view.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +17,15 @@ use super::headers;
 use super::shell::Shell;
 use crate::platform::pace;
 use crate::policy::account::{Account, Expiry, Principal, ProductSet, Token};
+use crate::policy::calendar::Calendar;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
 use crate::policy::http::transaction_id::TransactionId;
+use crate::policy::limit::{Asker, Limits, Owner, Usage, Used};
+use crate::policy::meter::Meter;
 use crate::policy::now::Now;
 use crate::policy::page::{Draft, Freshness};
+use crate::policy::plan::{Allowances, Quota};
 use crate::policy::problem::guide::entry::Retry;
 use crate::policy::problem::messages::Words;
 use crate::policy::problem::{Fault, Row};
@@ -240,7 +245,11 @@ fn answer(
     let mut problem = example::problem(example, row);
     let known = product.zip(window).map(|(product, window)| asker(product, window, row));
     if let Some((_, account)) = &known {
-        let refused = account.rate.take(MOMENT).err();
+        let asker = Asker { product: product.map(|product| &*product.name), token: "example" };
+        let refused = match &account.meter {
+            Some(meter) => meter.take_quotas(asker, MOMENT).err(),
+            None => account.rate.take(MOMENT).err(),
+        };
         problem = refused.filter(|refused| refused.row == row).unwrap_or(problem);
     }
     // The gateway waits for a body only when the head has passed every check.
@@ -250,6 +259,7 @@ fn answer(
     let trail = Trail {
         product: product.filter(|_| row > Row::EndpointUnknown || was_admitted),
         principal: principal.filter(|_| row > Row::TokenUnknown || was_admitted),
+        ..Trail::default()
     };
     let transaction = TransactionId::EXAMPLE;
     let mut out = Vec::new();
@@ -266,6 +276,21 @@ fn answer(
     let object = serde_json::from_str(body).unwrap_or_default();
     (text.clone(), headers, object)
 }
+
+/// The limits of an account whose quota of a day is used up.
+fn out_of_quota(window: &Window) -> Arc<Meter> {
+    let quota = Quota { day: Some(EXAMPLE_QUOTA), month: None };
+    let allowances = Allowances { rates: [window.allowance()].into(), quota };
+    let limits = Arc::new(Limits::of(&[(Owner::Account, allowances)]));
+    let meter = Meter::new("example".into(), None, limits, None);
+    let began = Calendar::Day.period(MOMENT.unix_seconds).start;
+    let used = Used::Quota { calendar: Calendar::Day, began, used: EXAMPLE_QUOTA.get() };
+    meter.add(&[Usage { owner: Owner::Account, used }], MOMENT);
+    Arc::new(meter)
+}
+
+/// Requests of a day in an example.
+const EXAMPLE_QUOTA: NonZeroU64 = NonZeroU64::MIN.saturating_add(9_999);
 
 /// A made-up token and account for a product, so that an example has the headers of a known account. It has the most
 /// frequent rate, which is used up if that is the problem.
@@ -287,6 +312,7 @@ fn asker(product: &Product, window: &Arc<Window>, row: Row) -> (Token, Account) 
     let account = Account {
         name: "example".into(),
         rate: Rate::Limited(Arc::clone(window), counted),
+        meter: (row == Row::QuotaExceeded).then(|| out_of_quota(window)),
         account_info_rate: Tat::default(),
         credit_accounts: Default::default(),
         keys: Default::default(),

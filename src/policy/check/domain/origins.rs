@@ -95,10 +95,7 @@ impl Origins {
         let mut lists: HashMap<(*const DomainList, ProductSet), (&Domains, u32)> = HashMap::new();
         for token in accounts.keys().map(|key| &key.token) {
             pace();
-            let list = match &token.domains {
-                Domains::Any => std::ptr::null(),
-                Domains::Listed(list) => Arc::as_ptr(list),
-            };
+            let list = enforced(&token.domains).map_or(std::ptr::null(), Arc::as_ptr);
             let (_, tokens) = lists.entry((list, token.products)).or_insert((&token.domains, 0));
             *tokens = tokens.saturating_add(1);
         }
@@ -149,7 +146,7 @@ impl Origins {
     }
 
     fn add(&mut self, domains: &Domains, products: ProductSet, tokens: u32) {
-        let Domains::Listed(list) = domains else {
+        let Some(list) = enforced(domains) else {
             products.iter().for_each(|product| self.any.add(product, tokens));
             return;
         };
@@ -170,7 +167,7 @@ impl Origins {
     }
 
     fn remove(&mut self, domains: &Domains, products: ProductSet) {
-        let Domains::Listed(list) = domains else {
+        let Some(list) = enforced(domains) else {
             products.iter().for_each(|product| self.any.remove(product));
             return;
         };
@@ -184,6 +181,14 @@ impl Origins {
                 self.entries.remove(tag, |entry| entry.listed.key() == key);
             }
         }
+    }
+}
+
+/// The list that requests are refused by; `None` if every Origin passes, as where a list is only watched.
+fn enforced(domains: &Domains) -> Option<&Arc<DomainList>> {
+    match domains {
+        Domains::Listed(list) if !domains.is_watched() => Some(list),
+        Domains::Listed(_) | Domains::Any => None,
     }
 }
 

@@ -91,7 +91,7 @@ pub const DOMAIN_NOT_ALLOWED: Guide = Guide {
 };
 
 pub const RATE_EXCEEDED: Guide = Guide {
-    meaning: "Your account has sent too many requests in a short time. All tokens of the account count together. This request was not processed, and nothing was charged.",
+    meaning: "Your account has sent too many requests in a short time. All tokens of the account count together; a token or a product can have a limit of its own as well. This request was not processed, and nothing was charged.",
     causes: &[
         "A batch job sends all its requests at once.",
         "Several programs use the same account.",
@@ -104,6 +104,40 @@ pub const RATE_EXCEEDED: Guide = Guide {
     ],
     retry: Retry::AfterHeader,
     provoke: Provoke::Often(Holder::Throttled),
+};
+
+pub const QUOTA_EXCEEDED: Guide = Guide {
+    meaning: "Your account or token has used up the requests that it can send in this day or month, in UTC. This request was not processed, and nothing was charged.",
+    causes: &[
+        "Your plan includes fewer requests than your programs need.",
+        "A batch job or a test has sent more requests than expected.",
+        "A program retries failed requests without end.",
+    ],
+    remedy: &[
+        "Wait until the quota is renewed: at midnight UTC, for a month on its first day. Retry-After says in how many seconds.",
+        "Watch the quota in RateLimit in each response, or in GET /account/credits where it is offered.",
+        "Ask for a larger plan.",
+    ],
+    retry: Retry::AfterHeader,
+    provoke: Provoke::Often(Holder::OutOfQuota),
+};
+
+pub const CONCURRENCY_EXCEEDED: Guide = Guide {
+    meaning: "As many requests of your account are being processed as it may have at the same time. This request was not processed, and nothing was charged.",
+    causes: &[
+        "A program sends many requests in parallel.",
+        "Several programs use the same account.",
+        "Lookups take longer than usual, so that more of them are in progress.",
+    ],
+    remedy: &[
+        "Send the next request when one of your requests is answered.",
+        "Limit how many requests your programs send in parallel, for example by a pool of connections.",
+        "Ask for a larger plan.",
+    ],
+    retry: Retry::AfterHeader,
+    provoke: Provoke::While(
+        "This request is valid. It is refused only while as many of your requests are in progress as your account may have.",
+    ),
 };
 
 pub const CREDITS_INSUFFICIENT: Guide = Guide {

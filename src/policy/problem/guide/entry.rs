@@ -66,8 +66,8 @@ pub enum Provoke {
     By(&'static [Change]),
     /// A good request, sent often enough.
     Often(Holder),
-    /// A good request while the service has as many connections as it takes.
-    WhileFull,
+    /// A good request, refused only while something lasts, in a sentence.
+    While(&'static str),
     /// The backend has to fail, which the demo's does for this reference.
     Demo(&'static str),
     /// A value that breaks a rule of the product which has this row.
@@ -107,5 +107,6 @@ pub enum Holder {
     OtherNetwork,
     OtherDomain,
     Throttled,
+    OutOfQuota,
     Spent,
 }

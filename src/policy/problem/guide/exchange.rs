@@ -49,7 +49,7 @@ pub const OVERLOADED: Guide = Guide {
         "Spread batch jobs over time.",
     ],
     retry: Retry::AfterHeader,
-    provoke: Provoke::WhileFull,
+    provoke: Provoke::While("This request is valid. It is refused only while the service is overloaded."),
 };
 
 pub const ENDPOINT_UNKNOWN: Guide = Guide {
