@@ -37,7 +37,8 @@ fn see(bencher: Bencher<'_, '_>, telemetry: &Telemetry, traceparent: bool, outco
     let Config { policy, mut settings, .. } = configuration();
     settings.sampling.traceparent = traceparent;
     let tables = Tables::new(&policy, settings.sampling, Box::default(), None);
-    let trail = Trail { product: policy.products.first(), principal: policy.principal(b"demo-live").ok() };
+    let trail =
+        Trail { product: policy.products.first(), principal: policy.principal(b"demo-live").ok(), ..Trail::default() };
     let lines = Lines { method: "POST", target: "/phone/validate/v2", ..Lines::UNREADABLE };
     bencher.bench(|| {
         let mut record = RequestRecord::of(telemetry, &tables, &policy, &lines, Instant::now());

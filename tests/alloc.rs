@@ -119,7 +119,7 @@ fn seeing_a_request_allocates_nothing() {
     let (telemetry, tables) =
         (Telemetry::default(), Tables::new(&config.policy, config.settings.sampling.clone(), Box::default(), None));
     let principal = config.policy.principal(b"demo-live").unwrap();
-    let trail = Trail { product: config.policy.products.first(), principal: Some(principal) };
+    let trail = Trail { product: config.policy.products.first(), principal: Some(principal), ..Trail::default() };
     // `None`: the client hangs up.
     let see = |outcome: Option<Outcome<'_>>| {
         let before = ALLOCATIONS.get();

@@ -14,7 +14,6 @@ use serde_json::Value;
 
 use super::*;
 use crate::policy::account::Digest;
-use crate::policy::check::watch::Watched;
 use crate::policy::problem::{Row, TABLE};
 
 /// A configuration with every kind of value and no mistake.

@@ -5,7 +5,6 @@
 //! interval of one request, so that a changed allowance starts with as many requests used
 //! (`Window::carried`). The task writes them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,8 +26,6 @@ pub struct Rates {
     started: Instant,
     /// The theoretical arrival time of each account that was last written, by its slot.
     written: Vec<Duration>,
-    /// The meters by their accounts, once a process before this one has counted in some.
-    meters: Option<HashMap<Arc<str>, Arc<Meter>>>,
 }
 
 /// What one account has used, in times that are valid across processes.
@@ -82,7 +79,7 @@ impl Rates {
     /// The rates of accounts, whose times count from `started`.
     pub fn new(accounts: Accounts, started: Instant) -> Rates {
         let written = vec![Duration::ZERO; accounts.slots()];
-        Rates { accounts, started, written, meters: None }
+        Rates { accounts, started, written }
     }
 
     /// The rates of accounts that take over from these, and have their state already.
@@ -139,7 +136,7 @@ impl Rates {
         let worth_keeping = if at_the_end { Duration::ZERO } else { WORTH_KEEPING };
         let (monotonic, unix) = self.now();
         let mut rows = Vec::new();
-        for account in self.policy.accounts.iter() {
+        for account in self.accounts.iter() {
             let Some(meter) = account.meter.as_ref().filter(|meter| meter.take_touched() || at_the_end) else {
                 continue;
             };
@@ -165,12 +162,7 @@ impl Rates {
 
     /// Counts what the process before has counted of an account's quotas; the account's meter, if it has one.
     pub fn count(&mut self, account: &str, rows: &[QuotaRow]) -> Option<Arc<Meter>> {
-        let policy = &self.policy;
-        let meters = self.meters.get_or_insert_with(|| {
-            let meters = policy.accounts.iter().filter_map(|account| account.meter.as_ref());
-            meters.map(|meter| (Arc::clone(&meter.account), Arc::clone(meter))).collect()
-        });
-        let meter = Arc::clone(meters.get(account)?);
+        let meter = Arc::clone(self.accounts.by_name(account)?.meter.as_ref()?);
         let usage: Vec<Usage> = rows.iter().filter_map(QuotaRow::usage).collect();
         let (monotonic, unix) = self.now();
         meter.add(&usage, now(monotonic, unix));

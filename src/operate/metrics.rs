@@ -14,10 +14,9 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
 use crate::gateway::Gateway;
-use crate::telemetry::by_account::Named;
+use crate::telemetry::by_account::{Named, watched_sums};
 use crate::telemetry::counters::{BOUNDS_NANOS, Histogram};
 use crate::telemetry::process::{self, Process};
-use crate::telemetry::by_account::{Named, watched_sums};
 use crate::telemetry::tables::{OfProduct, Tables};
 
 /// Shows what a gateway has counted, and the process that it is.

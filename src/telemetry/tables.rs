@@ -15,7 +15,7 @@ use crate::policy::account::Principal;
 use crate::policy::account::directory::change::Changed;
 use crate::policy::check::watch::Watched;
 use crate::policy::problem::messages::Wording;
-use crate::policy::problem::{Problem, Row, Status};
+use crate::policy::problem::{Problem, Status};
 use crate::policy::{Policy, Product};
 
 /// How a request ended.
