@@ -66,7 +66,8 @@ impl Ends {
 fn first_token_end(policy: &Policy, today: u64) -> Option<u64> {
     let tokens = policy.accounts.iter().flat_map(|account| account.keys.iter().map(|key| &key.token));
     let last_days = tokens.filter(|token| token.enabled).filter_map(|token| match token.expiry {
-        Expiry::Never => None,
+        // Whoever has replaced a token knows that it ends.
+        Expiry::Never | Expiry::Until(_) => None,
         Expiry::LastDay(day) => Some(u64::from(day)).filter(|day| *day >= today),
     });
     last_days.min().map(|day| (day + 1) * SECONDS_A_DAY)

@@ -215,6 +215,8 @@ pub enum Expiry {
     Never,
     /// The last day it is good for, whole, in days since 1970-01-01 UTC.
     LastDay(u32),
+    /// The second from which on it is refused, since 1970: a token that another one replaces.
+    Until(u32),
 }
 
 /// What one token may do.
@@ -253,7 +255,10 @@ impl Principal<'_> {
             Expiry::LastDay(day) if now.unix_seconds / SECONDS_PER_DAY > u64::from(day) => {
                 Err(Problem::new(Row::TokenExpired, "the token's last day has passed"))
             }
-            Expiry::LastDay(_) | Expiry::Never => Ok(()),
+            Expiry::Until(end) if now.unix_seconds >= u64::from(end) => {
+                Err(Problem::new(Row::TokenExpired, "the token was replaced, and its time is over"))
+            }
+            Expiry::LastDay(_) | Expiry::Until(_) | Expiry::Never => Ok(()),
         }
     }
 

@@ -66,10 +66,14 @@ const NAME_TAKEN: StoreError =
 /// # Errors
 /// An invalid value, or a name that is taken.
 pub fn create(writing: &mut Writing<'_>, draft: &AccountDraft) -> Result<StoredAccount, StoreError> {
-    fields::name("name", &draft.name)?;
-    fields::text("display", &draft.display)?;
-    check_terms(&draft.terms)?;
-    let products = checked_products(&draft.products)?;
+    let account = insert(writing, draft)?;
+    writing.note("account.create", Some(&account.id), &*account.name, None, Some(&account))?;
+    Ok(account)
+}
+
+/// The same, which whoever calls notes for the audit.
+pub(super) fn insert(writing: &mut Writing<'_>, draft: &AccountDraft) -> Result<StoredAccount, StoreError> {
+    let products = check_values(&draft.name, &draft.display, &draft.terms, &draft.products)?;
     if id_of(writing.database(), &draft.name)?.is_some() {
         return Err(NAME_TAKEN);
     }
@@ -78,11 +82,17 @@ pub fn create(writing: &mut Writing<'_>, draft: &AccountDraft) -> Result<StoredA
         name: draft.name.clone(),
         display: draft.display.clone(),
         state: AccountState::Active,
-        terms: draft.terms.clone(),
+        terms: in_order(draft.terms.clone()),
         products,
         row_version: 1,
         created_at: writing.act().at_ms,
     };
+    write_new(writing, &account)?;
+    Ok(account)
+}
+
+/// Writes an account that is not there.
+pub(super) fn write_new(writing: &mut Writing<'_>, account: &StoredAccount) -> Result<(), StoreError> {
     let (plan, own) = columns(&account.terms);
     let insert = "INSERT INTO account (id, name, display, state, plan, concurrency, row_version, changed, created_at) \
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)";
@@ -100,8 +110,7 @@ pub fn create(writing: &mut Writing<'_>, draft: &AccountDraft) -> Result<StoredA
     terms::set(writing.database(), (&account.id, ""), true, &own.rates, own.quota)?;
     write_products(writing.database(), &account.id, true, &account.products)?;
     writing.mark(ChangeKind::Account, &account.id);
-    writing.note("account.create", Some(&account.id), &*account.name, None, Some(&account))?;
-    get(writing.database(), &account.id)
+    Ok(())
 }
 
 /// Changes an account that is at an expected version, or at any.
@@ -133,7 +142,7 @@ pub fn update(
     }
     if let Some(terms) = &patch.terms {
         check_terms(terms)?;
-        after.terms.clone_from(terms);
+        after.terms = in_order(terms.clone());
     }
     if let Some(products) = &patch.products {
         after.products = checked_products(products)?;
@@ -198,7 +207,7 @@ fn write(
     }
     writing.mark(ChangeKind::Account, &after.id);
     writing.note(action, Some(&after.id), &*after.name, Some(before), Some(&after))?;
-    get(writing.database(), &after.id)
+    Ok(after)
 }
 
 /// An account by its id.
@@ -321,6 +330,32 @@ fn columns(terms: &AccountTerms) -> (Option<&str>, Option<&Terms>) {
         AccountTerms::Plan(plan) => (Some(plan), None),
         AccountTerms::Own(own) => (None, Some(own)),
     }
+}
+
+/// Whether an account that comes from elsewhere has values that fit.
+pub(super) fn check(account: &StoredAccount) -> Result<(), StoreError> {
+    fields::id("id", &account.id)?;
+    check_values(&account.name, &account.display, &account.terms, &account.products).map(drop)
+}
+
+fn check_values(
+    name: &str,
+    display: &str,
+    terms: &AccountTerms,
+    products: &[AccountProduct],
+) -> Result<Vec<AccountProduct>, StoreError> {
+    fields::name("name", name)?;
+    fields::text("display", display)?;
+    check_terms(terms)?;
+    checked_products(products)
+}
+
+/// Terms as they are read: rates by their periods.
+fn in_order(mut terms: AccountTerms) -> AccountTerms {
+    if let AccountTerms::Own(own) = &mut terms {
+        own.rates.sort_by_key(|rate| rate.period);
+    }
+    terms
 }
 
 fn check_terms(terms: &AccountTerms) -> Result<(), StoreError> {

@@ -29,6 +29,16 @@ pub fn name(field: &str, name: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// An id that comes from elsewhere.
+pub fn id(field: &str, id: &str) -> Result<(), StoreError> {
+    let is_id = id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if is_id {
+        Ok(())
+    } else {
+        Err(StoreError::invalid(field, "is no id; write 32 hexadecimal digits in small letters"))
+    }
+}
+
 /// A text for people, which may be empty.
 pub fn text(field: &str, text: &str) -> Result<(), StoreError> {
     if text.chars().any(char::is_control) {

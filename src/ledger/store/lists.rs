@@ -76,14 +76,19 @@ pub fn set(
 /// # Errors
 /// An invalid entry, with its number and how to fix it; an empty list that is not `any`.
 pub fn preview(kind: ListKind, list: &TokenList) -> Result<Vec<ListEntry>, StoreError> {
-    if list.mode != ListMode::Any && list.entries.is_empty() {
-        let why = "is an empty list, which would match nothing; write entries, or the mode any for no restriction";
-        return Err(StoreError::invalid("entries", why));
-    }
     if kind == ListKind::Network && list.absent.is_some() {
         return Err(StoreError::invalid("absent", "has no effect on networks; remove it"));
     }
-    fields::entries(kind, &list.entries)
+    canonical(kind, list.mode, &list.entries)
+}
+
+/// The canonical form of entries with their mode.
+pub(super) fn canonical(kind: ListKind, mode: ListMode, entries: &[ListEntry]) -> Result<Vec<ListEntry>, StoreError> {
+    if mode != ListMode::Any && entries.is_empty() {
+        let why = "is an empty list, which would match nothing; write entries, or the mode any for no restriction";
+        return Err(StoreError::invalid("entries", why));
+    }
+    fields::entries(kind, entries)
 }
 
 /// Writes entries in their canonical form. A new token has none yet.

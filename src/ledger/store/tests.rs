@@ -2,6 +2,7 @@
 
 mod files;
 mod history;
+mod import;
 mod operations;
 
 use std::path::PathBuf;

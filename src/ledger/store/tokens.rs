@@ -100,7 +100,7 @@ fn hint(text: &str) -> String {
 /// An account that does not exist or is closed, an invalid value, a name that is used already, or too many tokens.
 pub fn create(writing: &mut Writing<'_>, account_id: &str, draft: &TokenDraft) -> Result<NewToken, StoreError> {
     let account = open_account(writing.database(), account_id)?;
-    room_for_one(writing.database(), account_id)?;
+    room_for_one(writing, account_id)?;
     let secret = secret(writing, TOKEN)?;
     let info = insert(writing, &account, draft, &secret.digest, secret.hint, None)?;
     writing.note("token.create", Some(account_id), subject(&account, &info.name), None, Some(&info))?;
@@ -144,8 +144,9 @@ pub fn rotate(
     if !(0..=MAX_OVERLAP_MS).contains(&overlap_ms) {
         return Err(StoreError::invalid("overlap", "is out of range; write at most 90 days"));
     }
-    room_for_one(writing.database(), account_id)?;
-    let not_after = writing.act().at_ms.saturating_add(overlap_ms);
+    room_for_one(writing, account_id)?;
+    // Requests are judged by whole seconds.
+    let not_after = writing.act().at_ms.saturating_add(overlap_ms).div_euclid(1000).saturating_mul(1000);
     let ending = TokenInfo {
         not_after: Some(not_after),
         state: if overlap_ms == 0 { TokenState::Revoked } else { before.state },
@@ -325,9 +326,21 @@ fn insert(
         created_by: writing.act().actor.clone(),
         created_at: writing.act().at_ms,
     };
-    let insert = "INSERT INTO token (account_id, id, name, digest, hint, state, last_day, networks_mode, domains_mode, \
-                  absent, replaces, row_version, created_by, created_at) \
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    write_new(writing, &made, digest)?;
+    if let Some(before) = replaces {
+        let copy = "INSERT INTO token_entry (account_id, token_id, kind, value, note) \
+                    SELECT account_id, ?3, kind, value, note FROM token_entry WHERE account_id = ?1 AND token_id = ?2";
+        let values = params![made.account_id, before.id, made.id];
+        writing.database().prepare_cached(copy)?.execute(values)?;
+    }
+    Ok(made)
+}
+
+/// Writes a token that is not there, without its lists.
+pub(super) fn write_new(writing: &mut Writing<'_>, made: &TokenInfo, digest: &Digest) -> Result<(), StoreError> {
+    let insert = "INSERT INTO token (account_id, id, name, digest, hint, state, last_day, not_after, networks_mode, \
+                  domains_mode, absent, replaces, row_version, created_by, created_at) \
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
     let database = writing.database();
     database.prepare_cached(insert)?.execute(params![
         made.account_id,
@@ -337,6 +350,7 @@ fn insert(
         made.hint,
         made.state.word(),
         made.last_day,
+        made.not_after,
         made.networks_mode.word(),
         made.domains_mode.word(),
         made.absent.word(),
@@ -347,13 +361,8 @@ fn insert(
     ])?;
     write_products(database, &made.account_id, &made.id, true, &made.products)?;
     terms::set(database, (&made.account_id, &made.id), true, &made.rates, made.quota)?;
-    if let Some(before) = replaces {
-        let copy = "INSERT INTO token_entry (account_id, token_id, kind, value, note) \
-                    SELECT account_id, ?3, kind, value, note FROM token_entry WHERE account_id = ?1 AND token_id = ?2";
-        database.prepare_cached(copy)?.execute(params![made.account_id, before.id, made.id])?;
-    }
-    writing.mark(ChangeKind::Account, &account.id);
-    Ok(made)
+    writing.mark(ChangeKind::Account, &made.account_id);
+    Ok(())
 }
 
 /// A token of an account.
@@ -393,6 +402,15 @@ pub fn list(connection: &Connection, account_id: &str) -> Result<Vec<TokenInfo>,
     Ok(tokens)
 }
 
+/// Whether a token that comes from elsewhere has values that fit.
+pub(super) fn check(token: &TokenInfo) -> Result<(), StoreError> {
+    fields::id("id", &token.id)?;
+    fields::name("name", &token.name)?;
+    fields::text("hint", &token.hint)?;
+    fields::products("products", &token.products)?;
+    terms::check("token", &token.rates, token.quota)
+}
+
 /// The ids of the account and the token with a digest.
 ///
 /// # Errors
@@ -429,9 +447,11 @@ pub(super) fn open_account(connection: &Connection, id: &str) -> Result<StoredAc
     Ok(account)
 }
 
-fn room_for_one(connection: &Connection, account_id: &str) -> Result<(), StoreError> {
-    let query = "SELECT COUNT(*) FROM token WHERE account_id = ?1 AND state <> 'revoked'";
-    let count: i64 = connection.prepare_cached(query)?.query_row([account_id], |row| row.get(0))?;
+fn room_for_one(writing: &Writing<'_>, account_id: &str) -> Result<(), StoreError> {
+    let query = "SELECT COUNT(*) FROM token \
+                 WHERE account_id = ?1 AND state <> 'revoked' AND (not_after IS NULL OR not_after > ?2)";
+    let values = params![account_id, writing.act().at_ms];
+    let count: i64 = writing.database().prepare_cached(query)?.query_row(values, |row| row.get(0))?;
     if usize::try_from(count).is_ok_and(|count| count >= MAX_TOKENS) {
         return Err(StoreError::Limit { what: "tokens of an account that are not revoked", most: MAX_TOKENS });
     }

@@ -104,6 +104,28 @@ impl<'c> Writing<'c> {
         Ok(())
     }
 
+    /// Does something of which either all is done or nothing, while the transaction goes on.
+    ///
+    /// # Errors
+    /// Those of what is done.
+    pub fn attempt<T>(
+        &mut self,
+        operation: impl FnOnce(&mut Writing<'c>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let (mut dirty, done) = (std::mem::take(&mut self.dirty), self.done.len());
+        self.transaction.prepare_cached("SAVEPOINT attempt")?.execute([])?;
+        let outcome = operation(self);
+        if outcome.is_err() {
+            self.dirty.clear();
+            self.done.truncate(done);
+            self.transaction.prepare_cached("ROLLBACK TO attempt")?.execute([])?;
+        }
+        self.transaction.prepare_cached("RELEASE attempt")?.execute([])?;
+        dirty.append(&mut self.dirty);
+        self.dirty = dirty;
+        outcome
+    }
+
     /// Writes the audit and the change log, and increments the version.
     fn finish(self, check: Option<Check<'_>>) -> Result<Moment, StoreError> {
         let Writing { transaction, act, random, dirty, done } = self;

@@ -76,6 +76,10 @@ pub fn expiry(expiry: Expiry, now: Now) -> (bool, String) {
             let last = last.map_or_else(|| "beyond the calendar".to_owned(), |day| day.to_string());
             (true, format!("its last day is {last}, and this is {}", day_of(now)))
         }
+        Expiry::Until(end) => {
+            let end = Now { unix_seconds: end.into(), ..now };
+            (true, format!("another token replaces it, and it ends at {}; this is {}", time(end), time(now)))
+        }
     }
 }
 

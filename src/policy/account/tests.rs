@@ -29,6 +29,9 @@ fn disabled_comes_before_expired_before_another_product() {
     for (token, now, expected) in [
         (token(true, Expiry::LastDay(day), 1), at(last_second), None),
         (token(true, Expiry::LastDay(day), 1), at(last_second + 1), Some(Row::TokenExpired)),
+        (token(true, Expiry::Until(1_800_000_000), 1), at(1_799_999_999), None),
+        (token(true, Expiry::Until(1_800_000_000), 1), at(1_800_000_000), Some(Row::TokenExpired)),
+        (token(false, Expiry::Until(1_800_000_000), 1), at(1_800_000_000), Some(Row::TokenDisabled)),
         (token(true, Expiry::Never, 1), at(u64::MAX), None),
         (token(true, Expiry::Never, 2), at(0), Some(Row::ProductMismatch)),
         (token(true, Expiry::LastDay(day), 2), at(last_second + 1), Some(Row::TokenExpired)),

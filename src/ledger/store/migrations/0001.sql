@@ -93,7 +93,7 @@ CREATE TABLE token (
   created_by TEXT NOT NULL,
   created_at @int NOT NULL,
   PRIMARY KEY (account_id, id),
-  FOREIGN KEY (account_id, replaces) REFERENCES token (account_id, id)
+  FOREIGN KEY (account_id, replaces) REFERENCES token (account_id, id) DEFERRABLE INITIALLY DEFERRED
 ) @clustered;
 CREATE UNIQUE INDEX token_digest ON token (digest);
 -- A rotated token that still ends has left its name to the one that replaces it.

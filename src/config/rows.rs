@@ -1,0 +1,313 @@
+//! Accounts of the store, compiled from their rows by the products of a policy that is there already, and accounts
+//! of files as the rows that they would be.
+//!
+//! A row was checked when it was written, but the configuration may have changed since. What of an account does not
+//! fit any more is left out of it and said, and the rest of it serves: a token does not cover a product that is not
+//! there, nor one with prices that the account says nothing of, so that no lookup is given away.
+
+use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ledger::store::import::{ImportedAccount, ImportedToken};
+use crate::ledger::store::records::{
+    Absent, AccountProduct, AccountState, AccountTerms, ListEntry, ListMode, Period, ProductFunds, QuotaLimit,
+    RateLimit, StoredPlan, StoredToken, Terms, TokenList, TokenState, WholeAccount,
+};
+use crate::policy::account::{Account, CreditAccounts, Expiry, Key, ProductSet, Token};
+use crate::policy::check::domain::{DomainList, Domains, Pattern};
+use crate::policy::check::network::{Networks, Ranges, parse_network};
+use crate::policy::credits::CreditAccount;
+use crate::policy::rate::{Allowance, Rate, Tat, Window};
+use crate::policy::{Policy, Product};
+
+/// The credits of an account for a product, if somebody knows them.
+pub type KnownCredits<'k> = &'k dyn Fn(&str, &str) -> Option<Arc<CreditAccount>>;
+
+/// Compiles rows, with what accounts have in common once.
+pub struct RowCompiler<'c> {
+    policy: &'c Policy,
+    plans: &'c [StoredPlan],
+    known: KnownCredits<'c>,
+    windows: HashMap<Allowance, Arc<Window>>,
+    networks: HashSet<Arc<Ranges>>,
+    domains: HashSet<Arc<DomainList>>,
+}
+
+/// What has become of an account's rows.
+#[derive(Debug)]
+pub struct CompiledRows {
+    /// The account; `None` for one that is closed.
+    pub account: Option<Arc<Account>>,
+    /// What of it was left out, in words that name it.
+    pub flaws: Vec<String>,
+}
+
+impl<'c> RowCompiler<'c> {
+    /// A compiler by the products of a policy. `plans` are the store's.
+    pub fn new(policy: &'c Policy, plans: &'c [StoredPlan], known: KnownCredits<'c>) -> RowCompiler<'c> {
+        let (windows, networks, domains) = (HashMap::new(), HashSet::new(), HashSet::new());
+        RowCompiler { policy, plans, known, windows, networks, domains }
+    }
+
+    /// Compiles an account.
+    ///
+    /// # Errors
+    /// Why nothing of it can be used: a row that no operation can have written, or a plan that is not there.
+    pub fn compile(&mut self, whole: &WholeAccount) -> Result<CompiledRows, String> {
+        let WholeAccount { account, tokens } = whole;
+        let mut flaws = Vec::new();
+        if account.state == AccountState::Closed {
+            return Ok(CompiledRows { account: None, flaws });
+        }
+        let rate = self.rate(&account.terms, &mut flaws)?;
+        let name: Arc<str> = account.name.as_str().into();
+        let (credit_accounts, free) = self.funds(&name, &account.products, &mut flaws);
+        // What the account may be used for at all.
+        let mut allowed = ProductSet::default();
+        for product in &self.policy.products {
+            let paid = credit_accounts.iter().any(|(place, _)| *place == product.place);
+            if product.tariff.is_none() || paid || free.contains(product.place) {
+                allowed.insert(product.place);
+            }
+        }
+        let of_plan = self.products_of_plan(&account.terms);
+        let mut keys = Vec::with_capacity(tokens.len());
+        for token in tokens.iter().filter(|token| token.info.state != TokenState::Revoked) {
+            let is_on = account.state == AccountState::Active && token.info.state == TokenState::Enabled;
+            keys.push(self.token(token, is_on, of_plan, allowed, &mut flaws)?);
+        }
+        let credit_accounts = CreditAccounts::from(credit_accounts);
+        let account =
+            Account { name, rate, account_info_rate: Tat::default(), credit_accounts, keys: keys.into() };
+        Ok(CompiledRows { account: Some(Arc::new(account)), flaws })
+    }
+
+    /// What an account may use.
+    fn rate(&mut self, terms: &AccountTerms, flaws: &mut Vec<String>) -> Result<Rate, String> {
+        let terms = match terms {
+            AccountTerms::Own(own) => own,
+            AccountTerms::Plan(name) => match self.plans.iter().find(|plan| plan.name == *name) {
+                Some(plan) => &plan.terms,
+                None => return Err(format!("has the plan {name}, which is not there; make it, or give it another")),
+            },
+        };
+        let Terms { rates, quota, concurrency } = terms;
+        if rates.len() > 1 || !quota.is_empty() || concurrency.is_some() {
+            flaws.push("has more limits than its first rate, which this version does not count".to_owned());
+        }
+        let Some(RateLimit { period, requests, burst }) = rates.first() else { return Ok(Rate::Unlimited) };
+        let none = || "has a rate of nothing".to_owned();
+        let allowance = Allowance {
+            limit: NonZeroU32::new(*requests).ok_or_else(none)?,
+            period: Duration::from_secs(period.seconds().into()),
+            burst: NonZeroU32::new(*burst).ok_or_else(none)?,
+        };
+        let window = self.windows.entry(allowance).or_insert_with(|| Arc::new(Window::new(allowance)));
+        Ok(Rate::within(Arc::clone(window)))
+    }
+
+    fn products_of_plan(&self, terms: &AccountTerms) -> ProductSet {
+        let AccountTerms::Plan(name) = terms else { return ProductSet::default() };
+        let mut set = ProductSet::default();
+        for product in self.plans.iter().filter(|plan| plan.name == *name).flat_map(|plan| &plan.products) {
+            self.product(product).into_iter().for_each(|product| set.insert(product.place));
+        }
+        set
+    }
+
+    fn product(&self, name: &str) -> Option<&'c Product> {
+        self.policy.products.iter().find(|product| *product.name == *name)
+    }
+
+    /// The credits of an account, and the products that cost it nothing.
+    fn funds(
+        &self,
+        account: &Arc<str>,
+        products: &[AccountProduct],
+        flaws: &mut Vec<String>,
+    ) -> (Vec<(u8, Arc<CreditAccount>)>, ProductSet) {
+        let (mut credit_accounts, mut free) = (Vec::new(), ProductSet::default());
+        for AccountProduct { product: name, funds } in products {
+            match (self.product(name), funds) {
+                (None, _) => flaws.push(format!("has the product {name}, which the configuration does not have")),
+                (Some(product), ProductFunds::Unmetered) => free.insert(product.place),
+                // Without prices there is nothing to pay.
+                (Some(product), ProductFunds::Credits { .. }) if product.tariff.is_none() => {}
+                (Some(product), ProductFunds::Credits { first_grant }) => {
+                    let known = (self.known)(account, &product.name);
+                    let new =
+                        || Arc::new(CreditAccount::new(Arc::clone(account), Arc::clone(&product.name), *first_grant));
+                    credit_accounts.push((product.place, known.unwrap_or_else(new)));
+                }
+            }
+        }
+        credit_accounts.sort_by_key(|(place, _)| *place);
+        (credit_accounts, free)
+    }
+
+    fn token(
+        &mut self,
+        stored: &StoredToken,
+        is_on: bool,
+        of_plan: ProductSet,
+        allowed: ProductSet,
+        flaws: &mut Vec<String>,
+    ) -> Result<Key, String> {
+        let StoredToken { info, digest, networks, domains } = stored;
+        let mut products = ProductSet::default();
+        let mut cover = |product: &Product| {
+            if allowed.contains(product.place) {
+                products.insert(product.place);
+            } else {
+                let what = "whose lookups cost credits, and the account says nothing of it";
+                flaws.push(format!("its token {} covers {}, {what}", info.name, product.name));
+            }
+        };
+        if info.products.is_empty() {
+            self.policy.products.iter().filter(|product| of_plan.contains(product.place)).for_each(&mut cover);
+        }
+        let mut unknown = Vec::new();
+        for name in &info.products {
+            match self.product(name) {
+                Some(product) => cover(product),
+                None => unknown.push(name),
+            }
+        }
+        for name in unknown {
+            flaws.push(format!("its token {} covers {name}, which the configuration does not have", info.name));
+        }
+        if !info.rates.is_empty() || !info.quota.is_empty() {
+            flaws.push(format!("its token {} has limits of its own, which this version does not count", info.name));
+        }
+        let networks = self.networks(info.networks_mode, networks).map_err(|why| told(&info.name, "networks", why))?;
+        let allow_absent = info.absent == Absent::Allow;
+        let domains =
+            self.domains(info.domains_mode, domains, allow_absent).map_err(|why| told(&info.name, "domains", why))?;
+        let expiry = expiry(info.last_day, info.not_after);
+        let token = Token { name: info.name.as_str().into(), products, enabled: is_on, expiry, networks, domains };
+        Ok(Key { digest: *digest, token })
+    }
+
+    fn networks(&mut self, mode: ListMode, entries: &[ListEntry]) -> Result<Networks, &'static str> {
+        if mode == ListMode::Any {
+            return Ok(Networks::Any);
+        }
+        let parsed = entries.iter().map(|entry| parse_network(&entry.value)).collect::<Result<Vec<_>, _>>()?;
+        let mut networks = Networks::listed(parsed);
+        if let Networks::Listed(list) = &mut networks {
+            share(&mut self.networks, list);
+        }
+        Ok(networks)
+    }
+
+    fn domains(
+        &mut self,
+        mode: ListMode,
+        entries: &[ListEntry],
+        allow_absent: bool,
+    ) -> Result<Domains, &'static str> {
+        if mode == ListMode::Any {
+            return Ok(Domains::Any);
+        }
+        let parsed = entries.iter().map(|entry| Pattern::parse(&entry.value)).collect::<Result<Vec<_>, _>>()?;
+        let mut domains = Domains::listed(parsed, allow_absent);
+        if let Domains::Listed(list) = &mut domains {
+            share(&mut self.domains, list);
+        }
+        Ok(domains)
+    }
+}
+
+fn told(token: &str, list: &str, why: &str) -> String {
+    format!("its token {token} has an entry of {list} that {why}")
+}
+
+/// Puts the list that is equal, if there is one, in the place of this one.
+fn share<T: Eq + std::hash::Hash>(known: &mut HashSet<Arc<T>>, list: &mut Arc<T>) {
+    match known.get(list) {
+        Some(known) => *list = Arc::clone(known),
+        None => drop(known.insert(Arc::clone(list))),
+    }
+}
+
+/// When a token ends: after its last day, or at a moment in milliseconds, whichever comes first. A moment within a
+/// second counts as the end of it.
+fn expiry(last_day: Option<u32>, not_after_ms: Option<i64>) -> Expiry {
+    const DAY: u64 = 86_400;
+    let moment = not_after_ms.map(|moment| u64::try_from(moment).unwrap_or(0).div_ceil(1000));
+    match (last_day, moment) {
+        (None, None) => Expiry::Never,
+        (Some(day), None) => Expiry::LastDay(day),
+        (Some(day), Some(moment)) if (u64::from(day) + 1) * DAY <= moment => Expiry::LastDay(day),
+        (_, Some(moment)) => Expiry::Until(u32::try_from(moment).unwrap_or(u32::MAX)),
+    }
+}
+
+/// An account of a policy as what an import writes.
+///
+/// # Errors
+/// What of it the store has no rows for.
+pub fn imported(account: &Account, policy: &Policy) -> Result<ImportedAccount, String> {
+    let rates = match &account.rate {
+        Rate::Unlimited => Vec::new(),
+        Rate::Limited(window, _) => vec![rate_limit(window.allowance())?],
+    };
+    let priced = policy.products.iter().filter(|product| product.tariff.is_some());
+    let products = priced.map(|product| AccountProduct {
+        product: product.name.to_string(),
+        funds: account.credit_accounts.of(product.place).map_or(ProductFunds::Unmetered, |known| {
+            ProductFunds::Credits { first_grant: known.first_grant }
+        }),
+    });
+    let is_used = |product: &AccountProduct| {
+        let covered = policy.products.iter().find(|known| *known.name == *product.product);
+        let covered = covered.is_some_and(|known| {
+            account.keys.iter().any(|key| key.token.products.contains(known.place))
+        });
+        covered || product.funds != ProductFunds::Unmetered
+    };
+    Ok(ImportedAccount {
+        name: account.name.to_string(),
+        terms: AccountTerms::Own(Terms { rates, ..Terms::default() }),
+        products: products.filter(is_used).collect(),
+        tokens: account.keys.iter().map(|key| imported_token(key, policy)).collect(),
+    })
+}
+
+fn imported_token(Key { digest, token }: &Key, policy: &Policy) -> ImportedToken {
+    let entry = |value: String| ListEntry { value, note: String::new() };
+    let networks = token.networks.blocks().map(|blocks| TokenList {
+        mode: ListMode::Enforce,
+        entries: blocks.into_iter().map(|block| entry(block.to_string())).collect(),
+        absent: None,
+    });
+    let domains = token.domains.patterns().map(|(patterns, allow_absent)| TokenList {
+        mode: ListMode::Enforce,
+        entries: patterns.into_iter().map(entry).collect(),
+        absent: Some(if allow_absent { Absent::Allow } else { Absent::Deny }),
+    });
+    let products = policy.products.iter().filter(|product| token.products.contains(product.place));
+    ImportedToken {
+        name: token.name.to_string(),
+        digest: *digest,
+        products: products.map(|product| product.name.to_string()).collect(),
+        is_enabled: token.enabled,
+        last_day: match token.expiry {
+            Expiry::LastDay(day) => Some(day),
+            Expiry::Never | Expiry::Until(_) => None,
+        },
+        rates: Vec::new(),
+        quota: QuotaLimit::default(),
+        networks,
+        domains,
+    }
+}
+
+fn rate_limit(allowance: Allowance) -> Result<RateLimit, String> {
+    let Allowance { limit, period, burst } = allowance;
+    let known = Period::ALL.iter().find(|known| u64::from(known.seconds()) == period.as_secs());
+    let period = *known.ok_or("has a rate of a period that the store does not know")?;
+    Ok(RateLimit { period, requests: limit.get(), burst: burst.get() })
+}

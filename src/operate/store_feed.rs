@@ -1,0 +1,407 @@
+//! How the store's accounts come into force: all of them at the start, and those that have changed as soon as a
+//! transaction is committed, by this process or by another one that has the file.
+//!
+//! A thread waits for commits and looks into the change log behind the moment that it knows. What has changed since
+//! is read and compiled, and the thread that reloads puts it in force with one swap (`reload/accounts.rs`). If the
+//! moment is not in the log any more (the store was restored from a copy, or nobody has looked for days), everything
+//! is read anew. What of the store cannot be in force is left out, told, and counted; the rest serves.
+
+mod conflicts;
+mod figures;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use prometheus_client::registry::Registry;
+use rusqlite::Connection;
+
+use crate::config::rows::RowCompiler;
+use crate::config::store::StoreSettings;
+use crate::gateway::Gateway;
+use crate::gateway::snapshot::Snapshot;
+use crate::ledger::Ledger;
+use crate::ledger::store::changes::{self, ChangeKind, Moment, Since};
+use crate::ledger::store::handle::AccountCheck;
+use crate::ledger::store::records::{StoredPlan, WholeAccount};
+use crate::ledger::store::{Store, StoreError, accounts as accounts_in_store, open, plans, upkeep, whole};
+use crate::operate::reload::Reloader;
+use crate::operate::reload::accounts::AccountSource;
+use crate::platform::pace;
+use crate::policy::Policy;
+use crate::policy::account::Account;
+use crate::policy::account::directory::change::AccountChange;
+use conflicts::Conflicts;
+pub use conflicts::{AccountConflict, ConflictsShown};
+use figures::FeedMetrics;
+
+/// How often it is looked whether another process has changed the store.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long it is waited after the store could not be read.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often what is old is removed from the store.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(600);
+
+/// What is known of the store's accounts in force.
+#[derive(Clone, Debug)]
+pub struct StoreFeed {
+    store: Arc<Store>,
+    conflicts: Conflicts,
+    figures: FeedMetrics,
+    path: PathBuf,
+    /// The moment at which everything was read first.
+    loaded: Moment,
+    stop: Arc<AtomicBool>,
+}
+
+impl StoreFeed {
+    /// Reads all accounts of the store into a policy that is not in force yet.
+    ///
+    /// # Errors
+    /// That the store cannot be read, in words for the operator.
+    pub fn load(settings: &StoreSettings, store: Arc<Store>, policy: &mut Policy) -> Result<StoreFeed, String> {
+        let told = |error: StoreError| format!("{}: {error}", settings.path.display());
+        let mut connection = open(&settings.path).map_err(told)?;
+        let conflicts = Conflicts::default();
+        let began = Instant::now();
+        let (loaded, accounts) = {
+            let snapshot = connection.transaction().map_err(|error| told(error.into()))?;
+            let loaded = changes::moment(&snapshot).map_err(told)?;
+            (loaded, compile_all(&snapshot, policy, &|_, _| None, &conflicts).map_err(told)?)
+        };
+        let count = accounts.len();
+        conflicts.add(policy.take_in(accounts, pace::step));
+        log::info!(
+            target: "tollgate::store",
+            "{count} accounts were read from the store in {} ms",
+            began.elapsed().as_millis()
+        );
+        conflicts.log();
+        store.came_into_force(loaded.version);
+        let feed = StoreFeed {
+            store,
+            conflicts,
+            figures: FeedMetrics::default(),
+            path: settings.path.clone(),
+            loaded,
+            stop: Arc::default(),
+        };
+        feed.figures.look(loaded, true);
+        Ok(feed)
+    }
+
+    /// Follows the store from now on.
+    pub fn follow(&self, reloader: Reloader, gateway: Arc<Gateway>, ledger: Arc<Ledger>) {
+        self.store.set_check(self.check(Arc::clone(&gateway)));
+        let feed = self.clone();
+        std::thread::spawn(move || {
+            let mut follower =
+                Follower { known: feed.loaded, connection: None, upkept: Instant::now(), feed, reloader, ledger };
+            follower.run();
+        });
+    }
+
+    /// Where accounts come from when the products of the configuration are others.
+    pub fn source(&self, ledger: Arc<Ledger>) -> Box<dyn AccountSource> {
+        Box::new(Source { feed: self.clone(), ledger })
+    }
+
+    /// Says of accounts that a transaction has changed whether they can be in force, before it is committed: what
+    /// was wrong with them before is no reason to refuse, since a token must be disabled whatever else is.
+    fn check(&self, gateway: Arc<Gateway>) -> Box<AccountCheck> {
+        let conflicts = self.conflicts.clone();
+        Box::new(move |connection, accounts| {
+            let snapshot = gateway.snapshot();
+            check(connection, accounts, &snapshot.policy, &|name| conflicts.of(name))
+        })
+    }
+
+    /// What of the store is not in force.
+    pub fn conflicts(&self) -> ConflictsShown {
+        self.conflicts.shown()
+    }
+
+    /// Shows the metrics of the store.
+    pub fn register(&self, registry: &mut Registry) {
+        self.figures.register(registry, &self.conflicts);
+    }
+
+    /// Ends the thread that follows.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.store.wake();
+    }
+}
+
+/// Says of accounts that a transaction has changed whether they can be in force by a policy. `known` has what is
+/// wrong with an account of a name already.
+///
+/// # Errors
+/// What is wrong with one of them.
+pub fn check(
+    connection: &Connection,
+    accounts: &[String],
+    policy: &Policy,
+    known: &dyn Fn(&str) -> Vec<String>,
+) -> Result<(), StoreError> {
+    let plans = plans::list(connection)?;
+    let no_credits = |_: &str, _: &str| None;
+    let mut compiler = RowCompiler::new(policy, &plans, &no_credits);
+    for id in accounts {
+        let whole = whole::one(connection, id)?;
+        let flaws = match compiler.compile(&whole) {
+            Ok(compiled) => compiled.flaws,
+            Err(flaw) => vec![flaw],
+        };
+        let known = if flaws.is_empty() { Vec::new() } else { known(&whole.account.name) };
+        if let Some(new) = flaws.into_iter().find(|flaw| !known.contains(flaw)) {
+            return Err(StoreError::invalid("account", new));
+        }
+    }
+    Ok(())
+}
+
+/// Compiles every account of the store; what cannot be is told to `conflicts`.
+fn compile_all(
+    connection: &Connection,
+    policy: &Policy,
+    credit_account: crate::config::rows::KnownCredits<'_>,
+    conflicts: &Conflicts,
+) -> Result<Vec<Arc<Account>>, StoreError> {
+    let plans = plans::list(connection)?;
+    let mut compiler = RowCompiler::new(policy, &plans, credit_account);
+    let mut accounts = Vec::new();
+    conflicts.clear();
+    whole::each(connection, |found| {
+        pace::step();
+        match found {
+            Err(error) => conflicts.damaged(&error),
+            Ok(whole) => accounts.extend(compiled(&mut compiler, &whole, conflicts)),
+        }
+    })?;
+    Ok(accounts)
+}
+
+/// Compiles one account, and tells what is wrong with it.
+fn compiled(compiler: &mut RowCompiler<'_>, whole: &WholeAccount, conflicts: &Conflicts) -> Option<Arc<Account>> {
+    let name = &whole.account.name;
+    match compiler.compile(whole) {
+        Ok(compiled) => {
+            conflicts.set(name, compiled.flaws);
+            compiled.account
+        }
+        Err(flaw) => {
+            conflicts.set(name, vec![flaw]);
+            None
+        }
+    }
+}
+
+/// The store as a source for whoever loads other products.
+struct Source {
+    feed: StoreFeed,
+    ledger: Arc<Ledger>,
+}
+
+impl AccountSource for Source {
+    fn left_out(&self, policy: &Policy) -> Vec<Arc<Account>> {
+        let names = self.feed.conflicts.names();
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let credit_account = |account: &str, product: &str| self.ledger.credit_account(account, product);
+        let read = open(&self.feed.path).and_then(|mut connection| {
+            let snapshot = connection.transaction()?;
+            let plans = plans::list(&snapshot)?;
+            let mut compiler = RowCompiler::new(policy, &plans, &credit_account);
+            let mut accounts = Vec::new();
+            for name in &names {
+                let Some(id) = accounts_in_store::id_of(&snapshot, name)? else { continue };
+                let whole = whole::one(&snapshot, &id)?;
+                accounts.extend(compiled(&mut compiler, &whole, &self.feed.conflicts));
+            }
+            Ok(accounts)
+        });
+        // The thread that follows tries again, and tells why.
+        read.unwrap_or_default()
+    }
+
+    fn compile_all(&self, policy: &Policy) -> Vec<Arc<Account>> {
+        let credit_account = |account: &str, product: &str| self.ledger.credit_account(account, product);
+        let read = open(&self.feed.path).and_then(|mut connection| {
+            let snapshot = connection.transaction()?;
+            compile_all(&snapshot, policy, &credit_account, &self.feed.conflicts)
+        });
+        read.unwrap_or_else(|error| {
+            // The thread that follows puts them in force as soon as the store can be read.
+            log::error!(target: "tollgate::store", "the store's accounts cannot be read: {error}");
+            self.feed.figures.read_anew();
+            Vec::new()
+        })
+    }
+}
+
+/// The thread that follows.
+struct Follower {
+    feed: StoreFeed,
+    reloader: Reloader,
+    ledger: Arc<Ledger>,
+    /// The moment that is in force.
+    known: Moment,
+    connection: Option<Connection>,
+    upkept: Instant,
+}
+
+/// What has been read of the store at one moment.
+struct Batch {
+    now: Moment,
+    plans: Vec<StoredPlan>,
+    /// Accounts that are there, or what is wrong with their rows.
+    accounts: Vec<Result<WholeAccount, StoreError>>,
+    /// These are all: others that are in force are gone.
+    is_all: bool,
+}
+
+impl Follower {
+    fn run(&mut self) {
+        let mut commits = 0;
+        let mut loads = self.reloader.loads();
+        while !self.feed.stop.load(Ordering::Relaxed) {
+            // What was kept out for an account of files may come in when the files have changed.
+            let loaded = self.reloader.loads();
+            let again = std::mem::replace(&mut loads, loaded) != loaded;
+            if self.feed.figures.take_read_anew() {
+                // No history has it.
+                self.known = Moment { version: -1, nonce: 0 };
+            }
+            match self.look(again) {
+                Ok(()) => self.feed.figures.look(self.known, true),
+                Err(error) => {
+                    if self.feed.figures.look(self.known, false) {
+                        log::error!(target: "tollgate::store", "the store cannot be read: {error}");
+                    }
+                    self.connection = None;
+                    std::thread::sleep(RETRY_INTERVAL);
+                }
+            }
+            self.upkeep();
+            commits = self.feed.store.wait_for_commit(commits, LOOK_INTERVAL);
+        }
+    }
+
+    fn upkeep(&mut self) {
+        if self.upkept.elapsed() < UPKEEP_INTERVAL {
+            return;
+        }
+        self.upkept = Instant::now();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        if let Some(connection) = &mut self.connection {
+            while upkeep::step(connection, now).unwrap_or(false) {}
+        }
+    }
+
+    /// Puts in force what has changed; with `again` what is in conflict as well.
+    fn look(&mut self, again: bool) -> Result<(), StoreError> {
+        let known = self.known;
+        let left_out = if again { self.feed.conflicts.names() } else { Vec::new() };
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            None => self.connection.insert(open(&self.feed.path)?),
+        };
+        let Some(batch) = read(connection, known, &left_out)? else { return Ok(()) };
+        let now = batch.now;
+        let ledger = Arc::clone(&self.ledger);
+        let conflicts = self.feed.conflicts.clone();
+        let figures = self.feed.figures.clone();
+        let told = self.reloader.change_accounts(move |snapshot| changes_of(&batch, snapshot, &ledger, &conflicts, &figures));
+        if let Ok(refused) = told.blocking_recv() {
+            self.feed.conflicts.add(refused);
+            self.known = now;
+            self.feed.store.came_into_force(now.version);
+        }
+        self.feed.conflicts.log();
+        Ok(())
+    }
+}
+
+/// What has changed since a moment, with accounts that are looked at again; `None` if there is nothing.
+fn read(connection: &mut Connection, known: Moment, again: &[String]) -> Result<Option<Batch>, StoreError> {
+    let snapshot = connection.transaction()?;
+    let (now, mut ids) = match changes::since(&snapshot, known)? {
+        Since::Changed { now, marks } if now == known && marks.is_empty() && again.is_empty() => return Ok(None),
+        Since::Changed { now, marks } => {
+            let mut ids = Vec::new();
+            for (kind, id) in marks {
+                match kind {
+                    ChangeKind::Account => ids.push(id),
+                    ChangeKind::Plan => ids.extend(plans::accounts_of(&snapshot, &id)?),
+                    ChangeKind::Key | ChangeKind::Nothing => {}
+                }
+            }
+            (now, ids)
+        }
+        Since::Unknown { now } => {
+            log::warn!(
+                target: "tollgate::store",
+                "the store's history is not the one that was followed (it was restored, or long out of reach); all accounts are read anew"
+            );
+            let mut accounts = Vec::new();
+            whole::each(&snapshot, |account| accounts.push(account))?;
+            return Ok(Some(Batch { now, plans: plans::list(&snapshot)?, accounts, is_all: true }));
+        }
+    };
+    for name in again {
+        ids.extend(accounts_in_store::id_of(&snapshot, name)?);
+    }
+    ids.sort();
+    ids.dedup();
+    let accounts = ids.iter().map(|id| whole::one(&snapshot, id)).collect();
+    Ok(Some(Batch { now, plans: plans::list(&snapshot)?, accounts, is_all: false }))
+}
+
+/// The changes that a batch comes to, by the products of a snapshot.
+fn changes_of(
+    batch: &Batch,
+    snapshot: &Snapshot,
+    ledger: &Ledger,
+    conflicts: &Conflicts,
+    figures: &FeedMetrics,
+) -> Vec<AccountChange> {
+    let credit_account = |account: &str, product: &str| ledger.credit_account(account, product);
+    let mut compiler = RowCompiler::new(&snapshot.policy, &batch.plans, &credit_account);
+    let mut changes = Vec::with_capacity(batch.accounts.len());
+    if batch.is_all {
+        conflicts.clear();
+        let names: std::collections::HashSet<&str> =
+            batch.accounts.iter().flatten().map(|whole| &*whole.account.name).collect();
+        let gone = snapshot.policy.accounts.from_store().filter(|account| !names.contains(&*account.name));
+        changes.extend(gone.map(|account| AccountChange::Remove(Arc::clone(&account.name))));
+    }
+    for found in &batch.accounts {
+        pace::step();
+        match found {
+            // The account stays as it was.
+            Err(error) => conflicts.damaged(error),
+            Ok(whole) => {
+                let name = &whole.account.name;
+                // Its rows may have been damaged before.
+                conflicts.set(&whole.account.id, Vec::new());
+                match compiler.compile(whole) {
+                    Ok(compiled) => {
+                        conflicts.set(name, compiled.flaws);
+                        let gone = || AccountChange::Remove(name.as_str().into());
+                        changes.push(compiled.account.map_or_else(gone, AccountChange::Put));
+                    }
+                    // The account stays as it was.
+                    Err(flaw) => conflicts.set(name, vec![flaw]),
+                }
+            }
+        }
+    }
+    figures.changed(changes.len());
+    changes
+}
