@@ -14,4 +14,5 @@ pub mod reload;
 pub mod server;
 pub mod status_recorder;
 pub mod status_store;
+pub mod store_feed;
 pub mod upgrade;

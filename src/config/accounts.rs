@@ -1,6 +1,6 @@
 //! Accounts and tokens, from the configuration itself, from YAML files and from JSON Lines.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::hash::Hash;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::account::{self, AccountContext, Compiled};
 use super::common::check_name;
+use super::counting::Counting;
 use super::following::{Around, Predecessor, Shortcuts};
 use super::lines::{self, Lines, Next};
 use super::products::Draft;
@@ -20,10 +21,10 @@ use crate::policy::account::{Account, CreditAccounts, Key};
 use crate::policy::check::domain::{DomainList, Domains};
 use crate::policy::check::network::{Networks, Ranges};
 use crate::policy::credits::CreditAccount;
-use crate::policy::limit::{Limits, Owner};
+use crate::policy::limit::Owner;
 use crate::policy::meter::Meter;
-use crate::policy::plan::{Allowances, Plan, Terms};
-use crate::policy::rate::{Allowance, Rate, Tat, Window};
+use crate::policy::plan::Plan;
+use crate::policy::rate::{Rate, Tat};
 use crate::policy::seconds::Seconds;
 
 /// The most mistakes in one JSON Lines file before the rest of it is not read.
@@ -69,8 +70,7 @@ pub struct AccountsBuilder<'c> {
     /// Where each token stands.
     token_spots: Vec<ShortPlace>,
     /// What accounts and tokens may use, each rule once.
-    windows: HashMap<(Allowance, Option<Arc<str>>), Arc<Window>>,
-    limits: HashMap<Vec<(Owner, Allowances)>, Arc<Limits>>,
+    counting: Counting,
     networks: HashSet<Arc<Ranges>>,
     domains: HashSet<Arc<DomainList>>,
     pub accounts: Accounts,
@@ -113,8 +113,7 @@ impl<'c> AccountsBuilder<'c> {
             files: Vec::new(),
             account_spots: Vec::with_capacity(known.map_or(0, Accounts::len)),
             token_spots: Vec::with_capacity(known.map_or(0, Accounts::tokens)),
-            windows: HashMap::new(),
-            limits: HashMap::new(),
+            counting: Counting::default(),
             networks: HashSet::new(),
             domains: HashSet::new(),
             accounts: known.map_or_else(|| Accounts::new(pace::step), Accounts::following),
@@ -321,7 +320,7 @@ impl<'c> AccountsBuilder<'c> {
         self.add(Arc::new(account), &places, place, mistakes);
     }
 
-    /// What an account is counted in: a rate by itself where that is its only limit, or all its limits together.
+    /// What an account is counted in, with the limits of its products and tokens.
     fn limits(&mut self, name: &Arc<str>, compiled: &Compiled) -> (Rate, Option<Arc<Meter>>) {
         let Compiled { terms, plan, of_tokens, tokens, .. } = compiled;
         let plan = plan.as_ref().map(|plan| Arc::clone(&plan.name));
@@ -332,25 +331,7 @@ impl<'c> AccountsBuilder<'c> {
         let of_products =
             of_products.map(|product| (Owner::Product(Arc::clone(&product.name)), product.allowances.clone()));
         let of_tokens = of_tokens.iter().map(|(token, allowances)| (Owner::Token(token.clone()), allowances.clone()));
-        let mut owners: Vec<(Owner, Allowances)> = of_products.chain(of_tokens).collect();
-        if owners.is_empty() && plan.is_none() && *terms == Terms::default() {
-            return (Rate::Unlimited, None);
-        }
-        if let Some(allowance) = terms.only_rate().filter(|_| owners.is_empty()) {
-            let new = || Arc::new(Window::of_plan(plan.clone(), allowance));
-            let window = self.windows.entry((allowance, plan.clone())).or_insert_with(new);
-            return (Rate::within(Arc::clone(window)), None);
-        }
-        owners.insert(0, (Owner::Account, terms.allowances.clone()));
-        let limits = match self.limits.get(&owners) {
-            Some(limits) => Arc::clone(limits),
-            None => {
-                let limits = Arc::new(Limits::of(&owners));
-                self.limits.insert(owners, Arc::clone(&limits));
-                limits
-            }
-        };
-        (Rate::Unlimited, Some(Arc::new(Meter::new(Arc::clone(name), plan, limits, terms.concurrency))))
+        self.counting.of(name, terms, plan, of_products.chain(of_tokens).collect())
     }
 
     /// Adds an account and where its tokens stand, unless they stand where it does.

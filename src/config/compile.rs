@@ -154,9 +154,9 @@ fn draft(
     if somebody_counts && !products.iter().any(|product| product.tariff.is_some()) {
         products::route_account_info(&mut paths, root.key("products"), mistakes);
     }
-    let needs = super::ledger::Needs { credits: somebody_pays, quotas: somebody_counts };
-    let ledger = super::ledger::ledger(file.ledger, needs, root, source, mistakes);
     let store = super::store::store(file.store, source, mistakes);
+    let needs = super::ledger::Needs { credits: somebody_pays, quotas: somebody_counts, store: store.is_some() };
+    let ledger = super::ledger::ledger(file.ledger, needs, root, source, mistakes);
     let beside = Beside { own: &own, admin, has_store: store.is_some() };
     let api = super::api::api(file.api, &beside, source, mistakes);
     let (sampling, outlets) =

@@ -52,6 +52,8 @@ pub struct Needs {
     pub credits: bool,
     /// Somebody has a quota.
     pub quotas: bool,
+    /// There is a store, whose accounts can have either.
+    pub store: bool,
 }
 
 /// Compiles `ledger`, which is required as soon as an account has credits.
@@ -69,6 +71,10 @@ pub fn ledger(
         mistakes.push(root.key("ledger"), format!("is missing, and accounts have credits; {WANTED}"));
     } else if ledger.is_missing() && needs.quotas {
         mistakes.push(root.key("ledger"), format!("is missing, and accounts have quotas; {WANTED_OF_QUOTAS}"));
+    }
+    if ledger.is_missing() && needs.store && !needs.credits && !needs.quotas {
+        let what = "is missing, and accounts of the store can have credits and quotas";
+        mistakes.push(root.key("ledger"), format!("{what}; {WANTED}"));
     }
     let place = ledger.place().cloned().unwrap_or_default();
     let ledger = ledger.take()?;

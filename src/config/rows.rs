@@ -5,21 +5,24 @@
 //! fit any more is left out of it and said, and the rest of it serves: a token does not cover a product that is not
 //! there, nor one with prices that the account says nothing of, so that no lookup is given away.
 
-use std::collections::{HashMap, HashSet};
-use std::num::NonZeroU32;
+use std::collections::HashSet;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::counting::Counting;
 use crate::ledger::store::import::{ImportedAccount, ImportedToken};
 use crate::ledger::store::records::{
     Absent, AccountProduct, AccountState, AccountTerms, ListEntry, ListMode, Period, ProductFunds, QuotaLimit,
-    RateLimit, StoredPlan, StoredToken, Terms, TokenList, TokenState, WholeAccount,
+    RateLimit, StoredPlan, StoredToken, Terms as StoredTerms, TokenList, TokenState, WholeAccount,
 };
 use crate::policy::account::{Account, CreditAccounts, Expiry, Key, ProductSet, Token};
 use crate::policy::check::domain::{DomainList, Domains, Pattern};
 use crate::policy::check::network::{Networks, Ranges, parse_network};
 use crate::policy::credits::CreditAccount;
-use crate::policy::rate::{Allowance, Rate, Tat, Window};
+use crate::policy::limit::Owner;
+use crate::policy::plan::{Allowances, Quota, Terms};
+use crate::policy::rate::{Allowance, Rate, Tat};
 use crate::policy::{Policy, Product};
 
 /// The credits of an account for a product, if somebody knows them.
@@ -30,7 +33,7 @@ pub struct RowCompiler<'c> {
     policy: &'c Policy,
     plans: &'c [StoredPlan],
     known: KnownCredits<'c>,
-    windows: HashMap<Allowance, Arc<Window>>,
+    counting: Counting,
     networks: HashSet<Arc<Ranges>>,
     domains: HashSet<Arc<DomainList>>,
 }
@@ -47,8 +50,8 @@ pub struct CompiledRows {
 impl<'c> RowCompiler<'c> {
     /// A compiler by the products of a policy. `plans` are the store's.
     pub fn new(policy: &'c Policy, plans: &'c [StoredPlan], known: KnownCredits<'c>) -> RowCompiler<'c> {
-        let (windows, networks, domains) = (HashMap::new(), HashSet::new(), HashSet::new());
-        RowCompiler { policy, plans, known, windows, networks, domains }
+        let (networks, domains) = (HashSet::new(), HashSet::new());
+        RowCompiler { policy, plans, known, counting: Counting::default(), networks, domains }
     }
 
     /// Compiles an account.
@@ -61,7 +64,7 @@ impl<'c> RowCompiler<'c> {
         if account.state == AccountState::Closed {
             return Ok(CompiledRows { account: None, flaws });
         }
-        let rate = self.rate(&account.terms, &mut flaws)?;
+        let (terms, plan, of_plan) = self.terms(&account.terms)?;
         let name: Arc<str> = account.name.as_str().into();
         let (credit_accounts, free) = self.funds(&name, &account.products, &mut flaws);
         // What the account may be used for at all.
@@ -72,49 +75,48 @@ impl<'c> RowCompiler<'c> {
                 allowed.insert(product.place);
             }
         }
-        let of_plan = self.products_of_plan(&account.terms);
         let mut keys = Vec::with_capacity(tokens.len());
         for token in tokens.iter().filter(|token| token.info.state != TokenState::Revoked) {
             let is_on = account.state == AccountState::Active && token.info.state == TokenState::Enabled;
             keys.push(self.token(token, is_on, of_plan, allowed, &mut flaws)?);
         }
+        let covered = |product: &&Product| {
+            !product.allowances.is_empty() && keys.iter().any(|key: &Key| key.token.products.contains(product.place))
+        };
+        let of_products = self.policy.products.iter().filter(covered);
+        let mut owners: Vec<_> = of_products
+            .map(|product| (Owner::Product(Arc::clone(&product.name)), product.allowances.clone()))
+            .collect();
+        for StoredToken { info, .. } in tokens.iter().filter(|token| token.info.state != TokenState::Revoked) {
+            let own = allowances(&info.rates, info.quota)?;
+            if !own.is_empty() {
+                owners.push((Owner::Token(info.name.as_str().into()), own));
+            }
+        }
+        let (rate, meter) = self.counting.of(&name, &terms, plan, owners);
         let credit_accounts = CreditAccounts::from(credit_accounts);
-        let account =
-            Account { name, rate, account_info_rate: Tat::default(), credit_accounts, keys: keys.into() };
+        let keys = keys.into();
+        let account = Account { name, rate, meter, account_info_rate: Tat::default(), credit_accounts, keys };
         Ok(CompiledRows { account: Some(Arc::new(account)), flaws })
     }
 
-    /// What an account may use.
-    fn rate(&mut self, terms: &AccountTerms, flaws: &mut Vec<String>) -> Result<Rate, String> {
-        let terms = match terms {
-            AccountTerms::Own(own) => own,
-            AccountTerms::Plan(name) => match self.plans.iter().find(|plan| plan.name == *name) {
-                Some(plan) => &plan.terms,
-                None => return Err(format!("has the plan {name}, which is not there; make it, or give it another")),
-            },
+    /// What an account may use, the name of its plan, and what tokens cover by it that name no products. A plan of the
+    /// store is meant before one of the files.
+    fn terms(&self, terms: &AccountTerms) -> Result<(Terms, Option<Arc<str>>, ProductSet), String> {
+        let name = match terms {
+            AccountTerms::Own(own) => return Ok((compiled_terms(own)?, None, ProductSet::default())),
+            AccountTerms::Plan(name) => name,
         };
-        let Terms { rates, quota, concurrency } = terms;
-        if rates.len() > 1 || !quota.is_empty() || concurrency.is_some() {
-            flaws.push("has more limits than its first rate, which this version does not count".to_owned());
+        if let Some(plan) = self.plans.iter().find(|plan| plan.name == *name) {
+            let mut products = ProductSet::default();
+            let known = plan.products.iter().filter_map(|product| self.product(product));
+            known.for_each(|product| products.insert(product.place));
+            return Ok((compiled_terms(&plan.terms)?, Some(name.as_str().into()), products));
         }
-        let Some(RateLimit { period, requests, burst }) = rates.first() else { return Ok(Rate::Unlimited) };
-        let none = || "has a rate of nothing".to_owned();
-        let allowance = Allowance {
-            limit: NonZeroU32::new(*requests).ok_or_else(none)?,
-            period: Duration::from_secs(period.seconds().into()),
-            burst: NonZeroU32::new(*burst).ok_or_else(none)?,
-        };
-        let window = self.windows.entry(allowance).or_insert_with(|| Arc::new(Window::new(allowance)));
-        Ok(Rate::within(Arc::clone(window)))
-    }
-
-    fn products_of_plan(&self, terms: &AccountTerms) -> ProductSet {
-        let AccountTerms::Plan(name) = terms else { return ProductSet::default() };
-        let mut set = ProductSet::default();
-        for product in self.plans.iter().filter(|plan| plan.name == *name).flat_map(|plan| &plan.products) {
-            self.product(product).into_iter().for_each(|product| set.insert(product.place));
+        match self.policy.plans.iter().find(|plan| *plan.name == **name) {
+            Some(plan) => Ok((plan.terms.clone(), Some(Arc::clone(&plan.name)), plan.products)),
+            None => Err(format!("has the plan {name}, which does not exist; create it, or give the account another")),
         }
-        set
     }
 
     fn product(&self, name: &str) -> Option<&'c Product> {
@@ -178,9 +180,6 @@ impl<'c> RowCompiler<'c> {
         for name in unknown {
             flaws.push(format!("its token {} covers {name}, which the configuration does not have", info.name));
         }
-        if !info.rates.is_empty() || !info.quota.is_empty() {
-            flaws.push(format!("its token {} has limits of its own, which this version does not count", info.name));
-        }
         let networks = self.networks(info.networks_mode, networks).map_err(|why| told(&info.name, "networks", why))?;
         let allow_absent = info.absent == Absent::Allow;
         let domains =
@@ -196,28 +195,52 @@ impl<'c> RowCompiler<'c> {
         }
         let parsed = entries.iter().map(|entry| parse_network(&entry.value)).collect::<Result<Vec<_>, _>>()?;
         let mut networks = Networks::listed(parsed);
+        if mode == ListMode::Watch {
+            networks = networks.watched();
+        }
         if let Networks::Listed(list) = &mut networks {
             share(&mut self.networks, list);
         }
         Ok(networks)
     }
 
-    fn domains(
-        &mut self,
-        mode: ListMode,
-        entries: &[ListEntry],
-        allow_absent: bool,
-    ) -> Result<Domains, &'static str> {
+    fn domains(&mut self, mode: ListMode, entries: &[ListEntry], allow_absent: bool) -> Result<Domains, &'static str> {
         if mode == ListMode::Any {
             return Ok(Domains::Any);
         }
         let parsed = entries.iter().map(|entry| Pattern::parse(&entry.value)).collect::<Result<Vec<_>, _>>()?;
         let mut domains = Domains::listed(parsed, allow_absent);
+        if mode == ListMode::Watch {
+            domains = domains.watched();
+        }
         if let Domains::Listed(list) = &mut domains {
             share(&mut self.domains, list);
         }
         Ok(domains)
     }
+}
+
+/// What the store says of an account or a plan, as it is counted.
+fn compiled_terms(stored: &StoredTerms) -> Result<Terms, String> {
+    let StoredTerms { rates, quota, concurrency } = stored;
+    let at_least_one = |most| NonZeroU32::new(most).ok_or("may have no request in flight");
+    Ok(Terms { allowances: allowances(rates, *quota)?, concurrency: concurrency.map(at_least_one).transpose()? })
+}
+
+fn allowances(rates: &[RateLimit], quota: QuotaLimit) -> Result<Allowances, String> {
+    let allowance = |RateLimit { period, requests, burst }: &RateLimit| {
+        Some(Allowance {
+            limit: NonZeroU32::new(*requests)?,
+            period: Duration::from_secs(period.seconds().into()),
+            burst: NonZeroU32::new(*burst)?,
+        })
+    };
+    let mut rates: Vec<Allowance> =
+        rates.iter().map(allowance).collect::<Option<_>>().ok_or("has a rate of 0 requests")?;
+    rates.sort_by_key(|rate| rate.period);
+    let most = |most| NonZeroU64::new(most).ok_or("has a quota of 0 requests");
+    let quota = Quota { day: quota.day.map(most).transpose()?, month: quota.month.map(most).transpose()? };
+    Ok(Allowances { rates: rates.into(), quota })
 }
 
 fn told(token: &str, list: &str, why: &str) -> String {
@@ -250,46 +273,57 @@ fn expiry(last_day: Option<u32>, not_after_ms: Option<i64>) -> Expiry {
 /// # Errors
 /// What of it the store has no rows for.
 pub fn imported(account: &Account, policy: &Policy) -> Result<ImportedAccount, String> {
-    let rates = match &account.rate {
-        Rate::Unlimited => Vec::new(),
-        Rate::Limited(window, _) => vec![rate_limit(window.allowance())?],
+    let terms = match (account.plan(), &account.meter, &account.rate) {
+        (Some(plan), _, _) => AccountTerms::Plan(plan.to_owned()),
+        (None, Some(meter), _) => {
+            let (rates, quota) = stored(&meter.allowances(&Owner::Account))?;
+            let concurrency = meter.in_flight().map(|(_, most)| most.get());
+            AccountTerms::Own(StoredTerms { rates, quota, concurrency })
+        }
+        (None, None, Rate::Limited(window, _)) => {
+            AccountTerms::Own(StoredTerms { rates: vec![rate_limit(window.allowance())?], ..StoredTerms::default() })
+        }
+        (None, None, Rate::Unlimited) => AccountTerms::Own(StoredTerms::default()),
     };
     let priced = policy.products.iter().filter(|product| product.tariff.is_some());
     let products = priced.map(|product| AccountProduct {
         product: product.name.to_string(),
-        funds: account.credit_accounts.of(product.place).map_or(ProductFunds::Unmetered, |known| {
-            ProductFunds::Credits { first_grant: known.first_grant }
-        }),
+        funds: account
+            .credit_accounts
+            .of(product.place)
+            .map_or(ProductFunds::Unmetered, |known| ProductFunds::Credits { first_grant: known.first_grant }),
     });
     let is_used = |product: &AccountProduct| {
         let covered = policy.products.iter().find(|known| *known.name == *product.product);
-        let covered = covered.is_some_and(|known| {
-            account.keys.iter().any(|key| key.token.products.contains(known.place))
-        });
+        let covered =
+            covered.is_some_and(|known| account.keys.iter().any(|key| key.token.products.contains(known.place)));
         covered || product.funds != ProductFunds::Unmetered
     };
     Ok(ImportedAccount {
         name: account.name.to_string(),
-        terms: AccountTerms::Own(Terms { rates, ..Terms::default() }),
+        terms,
         products: products.filter(is_used).collect(),
-        tokens: account.keys.iter().map(|key| imported_token(key, policy)).collect(),
+        tokens: account.keys.iter().map(|key| imported_token(account, key, policy)).collect::<Result<_, _>>()?,
     })
 }
 
-fn imported_token(Key { digest, token }: &Key, policy: &Policy) -> ImportedToken {
+fn imported_token(account: &Account, Key { digest, token }: &Key, policy: &Policy) -> Result<ImportedToken, String> {
+    let own = account.meter.as_ref().map(|meter| meter.allowances(&Owner::Token(token.name.clone())));
+    let (rates, quota) = stored(&own.unwrap_or_default())?;
+    let mode = |is_watched| if is_watched { ListMode::Watch } else { ListMode::Enforce };
     let entry = |value: String| ListEntry { value, note: String::new() };
     let networks = token.networks.blocks().map(|blocks| TokenList {
-        mode: ListMode::Enforce,
+        mode: mode(token.networks.is_watched()),
         entries: blocks.into_iter().map(|block| entry(block.to_string())).collect(),
         absent: None,
     });
     let domains = token.domains.patterns().map(|(patterns, allow_absent)| TokenList {
-        mode: ListMode::Enforce,
+        mode: mode(token.domains.is_watched()),
         entries: patterns.into_iter().map(entry).collect(),
         absent: Some(if allow_absent { Absent::Allow } else { Absent::Deny }),
     });
     let products = policy.products.iter().filter(|product| token.products.contains(product.place));
-    ImportedToken {
+    Ok(ImportedToken {
         name: token.name.to_string(),
         digest: *digest,
         products: products.map(|product| product.name.to_string()).collect(),
@@ -298,11 +332,17 @@ fn imported_token(Key { digest, token }: &Key, policy: &Policy) -> ImportedToken
             Expiry::LastDay(day) => Some(day),
             Expiry::Never | Expiry::Until(_) => None,
         },
-        rates: Vec::new(),
-        quota: QuotaLimit::default(),
+        rates,
+        quota,
         networks,
         domains,
-    }
+    })
+}
+
+fn stored(allowances: &Allowances) -> Result<(Vec<RateLimit>, QuotaLimit), String> {
+    let Allowances { rates, quota } = allowances;
+    let rates = rates.iter().map(|rate| rate_limit(*rate)).collect::<Result<_, _>>()?;
+    Ok((rates, QuotaLimit { day: quota.day.map(NonZeroU64::get), month: quota.month.map(NonZeroU64::get) }))
 }
 
 fn rate_limit(allowance: Allowance) -> Result<RateLimit, String> {

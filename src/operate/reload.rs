@@ -209,6 +209,11 @@ impl Reloader {
         told
     }
 
+    /// How many configurations have come into force while the process ran.
+    pub fn loads(&self) -> u64 {
+        self.figures.reloads.get()
+    }
+
     /// Shows the metrics of reloads.
     pub fn register(&self, registry: &mut Registry) {
         let ReloadMetrics { reloads, failures, last_success, age } = &self.figures;

@@ -37,6 +37,7 @@ use crate::operate::expiry_metrics::Ends;
 use crate::operate::failure::Failure;
 use crate::operate::reload::{Reloader, Watched};
 use crate::operate::status_recorder::Recorder;
+use crate::operate::store_feed::StoreFeed;
 use crate::operate::upgrade::{Predecessor, Upgrader};
 use crate::platform::descriptors::Descriptors;
 use crate::platform::{logging, supervisor};
@@ -91,10 +92,13 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
     let start = config.start();
-    let (policy, started) = (Arc::new(config.policy), Instant::now());
+    let store = config.store.as_ref().map(|store| open(&store.path)).transpose()?;
+    let mut policy = config.policy;
+    let of_store = config.store.as_ref().zip(store.as_ref());
+    let feed = of_store.map(|(at, store)| StoreFeed::load(at, Arc::clone(store), &mut policy)).transpose()?;
+    let (policy, started) = (Arc::new(policy), Instant::now());
     let line = predecessor.as_ref().map(Predecessor::line).transpose()?;
     let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, line));
-    let store = config.store.as_ref().map(|store| open(&store.path)).transpose()?;
     let telemetry = Arc::new(Telemetry::start(config.outlets));
     let (books, seen) = (Arc::clone(&ledger), Arc::clone(&telemetry));
     let gateway = Arc::new(Gateway::new(policy, config.settings, books, seen, descriptors, started));
@@ -112,8 +116,12 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let upgrader = Upgrader::new(Arc::clone(&gateway), Arc::clone(&ledger), recorder.clone(), Arc::clone(&sockets));
     let file = watched.as_ref().map(|watched| watched.path.clone());
     let offered = watched.is_some().then(|| upgrader.clone());
+    let source = feed.as_ref().map(|feed| feed.source(Arc::clone(&ledger)));
     let reloader =
-        watched.map(|watched| Reloader::start(watched, start, Arc::clone(&gateway), Arc::clone(&ledger), None));
+        watched.map(|watched| Reloader::start(watched, start, Arc::clone(&gateway), Arc::clone(&ledger), source));
+    if let (Some(feed), Some(reloader)) = (&feed, &reloader) {
+        feed.follow(reloader.clone(), Arc::clone(&gateway), Arc::clone(&ledger));
+    }
     let api_tls = config.api.as_ref().and_then(|api| api.tls.clone());
     // Always running, since a change of the configuration can add certificates.
     let renewal = Renewal {
@@ -123,7 +131,10 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
         figures: certificates::CertificateMetrics::default(),
     };
     let ends = Ends::new(Arc::clone(&gateway), Arc::clone(&ledger), Arc::clone(&listeners), api_tls);
-    let registry = metrics(&gateway, &ledger, ends, &renewal.figures, reloader.as_ref(), started);
+    let mut registry = metrics(&gateway, &ledger, ends, &renewal.figures, reloader.as_ref(), started);
+    if let Some(feed) = &feed {
+        feed.register(&mut registry);
+    }
     server.add_service(background_service("renewal", renewal));
     let (token, hosts) = (config.admin_token, config.admin_hosts);
     let operators = Operators {
@@ -171,6 +182,9 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
         }
     });
     server.run(RunArgs { shutdown_signal: Box::new(Signals(upgrader)) });
+    if let Some(feed) = &feed {
+        feed.stop();
+    }
     recorder.flush();
     ledger.close();
     telemetry.flush();

@@ -207,28 +207,6 @@ struct Source {
 }
 
 impl AccountSource for Source {
-    fn left_out(&self, policy: &Policy) -> Vec<Arc<Account>> {
-        let names = self.feed.conflicts.names();
-        if names.is_empty() {
-            return Vec::new();
-        }
-        let credit_account = |account: &str, product: &str| self.ledger.credit_account(account, product);
-        let read = open(&self.feed.path).and_then(|mut connection| {
-            let snapshot = connection.transaction()?;
-            let plans = plans::list(&snapshot)?;
-            let mut compiler = RowCompiler::new(policy, &plans, &credit_account);
-            let mut accounts = Vec::new();
-            for name in &names {
-                let Some(id) = accounts_in_store::id_of(&snapshot, name)? else { continue };
-                let whole = whole::one(&snapshot, &id)?;
-                accounts.extend(compiled(&mut compiler, &whole, &self.feed.conflicts));
-            }
-            Ok(accounts)
-        });
-        // The thread that follows tries again, and tells why.
-        read.unwrap_or_default()
-    }
-
     fn compile_all(&self, policy: &Policy) -> Vec<Arc<Account>> {
         let credit_account = |account: &str, product: &str| self.ledger.credit_account(account, product);
         let read = open(&self.feed.path).and_then(|mut connection| {
@@ -278,7 +256,9 @@ impl Follower {
                 self.known = Moment { version: -1, nonce: 0 };
             }
             match self.look(again) {
-                Ok(()) => self.feed.figures.look(self.known, true),
+                Ok(()) => {
+                    self.feed.figures.look(self.known, true);
+                }
                 Err(error) => {
                     if self.feed.figures.look(self.known, false) {
                         log::error!(target: "tollgate::store", "the store cannot be read: {error}");
@@ -317,7 +297,8 @@ impl Follower {
         let ledger = Arc::clone(&self.ledger);
         let conflicts = self.feed.conflicts.clone();
         let figures = self.feed.figures.clone();
-        let told = self.reloader.change_accounts(move |snapshot| changes_of(&batch, snapshot, &ledger, &conflicts, &figures));
+        let told =
+            self.reloader.change_accounts(move |snapshot| changes_of(&batch, snapshot, &ledger, &conflicts, &figures));
         if let Ok(refused) = told.blocking_recv() {
             self.feed.conflicts.add(refused);
             self.known = now;

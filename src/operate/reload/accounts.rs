@@ -29,7 +29,7 @@ pub struct AccountsOrder {
     pub done: oneshot::Sender<Vec<Conflict>>,
 }
 
-/// Where the store's accounts come from when all of them have to be compiled anew, since products are others.
+/// Where the store's accounts come from when all of them have to be compiled anew, since products or plans are others.
 pub trait AccountSource: Send {
     /// All accounts that the store has, by the products of a policy that is about to come into force.
     fn compile_all(&self, policy: &Policy) -> Vec<Arc<Account>>;
@@ -54,14 +54,16 @@ pub fn change(gateway: &Gateway, orders: Vec<AccountsOrder>) -> Option<Arc<Snaps
 }
 
 /// Gives a policy that is made of files the store's accounts of the one before: as they are, or compiled anew
-/// where that has other products.
+/// where that has other products or plans.
 pub fn keep(policy: &mut Policy, before: &Policy, source: Option<&dyn AccountSource>) {
     if before.accounts.from_store().next().is_none() && source.is_none() {
         return;
     }
-    let of = |product: &Product| (Arc::clone(&product.name), product.place, product.tariff.is_some());
-    let same_products = policy.products.iter().map(of).eq(before.products.iter().map(of));
-    let accounts = match source.filter(|_| !same_products) {
+    let of = |product: &Product| {
+        (Arc::clone(&product.name), product.place, product.tariff.is_some(), product.allowances.clone())
+    };
+    let are_same = policy.plans == before.plans && policy.products.iter().map(of).eq(before.products.iter().map(of));
+    let accounts = match source.filter(|_| !are_same) {
         Some(source) => source.compile_all(policy),
         None => before.accounts.from_store().cloned().collect(),
     };

@@ -87,7 +87,8 @@ impl Collector for Looked {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let read = *self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let stale = read.map_or(0.0, |read| read.elapsed().as_secs_f64());
-        let help = "For how long the store could not be read, so that its changes are not in force; about 0 while it can";
+        let help =
+            "For how long the store could not be read, so that its changes are not in force; about 0 while it can";
         let of = encoder.encode_descriptor("tollgate_store_stale_seconds", help, None, MetricType::Gauge)?;
         ConstGauge::new(stale).encode(of)?;
         let help = "Accounts of the store that are not in force as it says, or not with all that it says";

@@ -1,0 +1,47 @@
+//! What accounts are counted in, from what they may use: the same for accounts of files and of the store.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::policy::limit::{Limits, Owner};
+use crate::policy::meter::Meter;
+use crate::policy::plan::{Allowances, Terms};
+use crate::policy::rate::{Allowance, Rate, Window};
+
+/// Windows and limits that accounts have in common, so that there is one of each kind, not one an account.
+#[derive(Debug, Default)]
+pub struct Counting {
+    windows: HashMap<(Allowance, Option<Arc<str>>), Arc<Window>>,
+    limits: HashMap<Vec<(Owner, Allowances)>, Arc<Limits>>,
+}
+
+impl Counting {
+    /// What an account is counted in: a rate by itself where that is its only limit, or all its limits together.
+    /// `owners` are the limits of its products and tokens, beside its own terms.
+    pub fn of(
+        &mut self,
+        account: &Arc<str>,
+        terms: &Terms,
+        plan: Option<Arc<str>>,
+        mut owners: Vec<(Owner, Allowances)>,
+    ) -> (Rate, Option<Arc<Meter>>) {
+        if owners.is_empty() && plan.is_none() && *terms == Terms::default() {
+            return (Rate::Unlimited, None);
+        }
+        if let Some(allowance) = terms.only_rate().filter(|_| owners.is_empty()) {
+            let new = || Arc::new(Window::of_plan(plan.clone(), allowance));
+            let window = self.windows.entry((allowance, plan.clone())).or_insert_with(new);
+            return (Rate::within(Arc::clone(window)), None);
+        }
+        owners.insert(0, (Owner::Account, terms.allowances.clone()));
+        let limits = match self.limits.get(&owners) {
+            Some(limits) => Arc::clone(limits),
+            None => {
+                let limits = Arc::new(Limits::of(&owners));
+                self.limits.insert(owners, Arc::clone(&limits));
+                limits
+            }
+        };
+        (Rate::Unlimited, Some(Arc::new(Meter::new(Arc::clone(account), plan, limits, terms.concurrency))))
+    }
+}
