@@ -229,7 +229,7 @@ fn an_account_is_told_of_its_credits_and_its_rate() {
         assert_eq!(response.number("X-Rate-Limit-Remaining"), 6, "not counted as a lookup");
     }
     let response = gateway.send(VERSIONS[0], &ask("free").set("Auth-Token", "").with("x-app-key", &token("free")));
-    assert_eq!((response.status(), response.json()), (200, json!({ "credits": [], "rate": null })));
+    assert_eq!((response.status(), response.json()), (200, json!({ "credits": [], "limits": [], "rate": null })));
     // Two of four are used.
     for version in VERSIONS {
         assert_eq!(gateway.send(version, &ask("acme")).status(), 200);

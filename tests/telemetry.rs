@@ -441,7 +441,7 @@ fn the_configuration_in_force_is_shown_without_its_secrets() {
     ] {
         assert_eq!(config.pointer(pointer), Some(&wanted), "{pointer} of {config:#}");
     }
-    assert_eq!(whole["accounts_in_all"], 2);
+    assert_eq!(whole["accounts_in_all"], 4);
 }
 
 #[test]
