@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::{Authority, Backend, Configuration, Gateway, Request, Scratch, VERSIONS};
 
 /// A store, and the API in front of it.
-const STORE: &str = "store: { sqlite: tollgate.db }\napi: { listen: $FREE }\n";
+const STORE: &str = "ledger: { file: ledger.db }\nstore: { sqlite: tollgate.db }\napi: { listen: $FREE }\n";
 
 /// A gateway with a store, and where its API is.
 fn gateway(backend: &Backend, more: &str) -> Gateway {
@@ -141,6 +141,62 @@ fn the_command_line_does_the_same_beside_a_gateway_and_through_its_api() {
     assert!(String::from_utf8_lossy(&missing.stderr).contains("TOLLGATE_API_KEY"), "{missing:?}");
 }
 
+/// What the API has answered judges the very next request: a token that is created, listed, disabled, moved to another
+/// plan or revoked, and an account that is suspended.
+#[test]
+fn a_change_that_was_answered_judges_the_next_request() {
+    let backend = Backend::answering_json();
+    let gateway = gateway(&backend, "");
+    let (key, api) = (admin_key(&gateway), gateway.more(0));
+    let any = ("If-Match", "*");
+    let made = ask(api, &key, "POST", "/accounts", &[("Idempotency-Key", "a")], &account("initech"));
+    let of_account = format!("/accounts/{}", made.body["id"].as_str().unwrap());
+    let tokens = format!("{of_account}/tokens");
+    let body = json!({ "name": "web", "products": ["phone"] });
+    let made = ask(api, &key, "POST", &tokens, &[("Idempotency-Key", "t")], &body).body;
+    let secret = made["secret"].as_str().unwrap().to_owned();
+    let of_token = format!("{tokens}/{}", made["token"]["id"].as_str().unwrap());
+    // The slug of what a lookup is refused with, over each version of HTTP; empty if it is answered.
+    let lookup = |secret: &str| {
+        let lookup = Request::lookup("acme").set("Auth-Token", secret);
+        VERSIONS.map(|version| {
+            let answer = gateway.send(version, &lookup).json();
+            let of = answer["error"]["type"].as_str().unwrap_or_default();
+            of.rsplit('/').next().unwrap_or_default().to_owned()
+        })
+    };
+    assert!(lookup(&secret).iter().all(String::is_empty));
+    let list = |addresses: &[&str], mode: &str| {
+        let entries: Vec<Value> = addresses.iter().map(|address| json!({ "value": address })).collect();
+        json!({ "mode": mode, "entries": entries })
+    };
+    let networks = format!("{of_token}/networks");
+    for (method, path, body, expected) in [
+        ("POST", format!("{of_token}/disable"), Value::Null, "token-disabled"),
+        ("POST", format!("{of_token}/enable"), Value::Null, ""),
+        ("PUT", networks.clone(), list(&["203.0.113.0/24"], "enforce"), "ip-not-allowed"),
+        ("PUT", networks.clone(), list(&["203.0.113.0/24"], "watch"), ""),
+        ("PUT", networks.clone(), list(&["127.0.0.0/8"], "enforce"), ""),
+        ("POST", format!("{of_account}/suspend"), Value::Null, "token-disabled"),
+        ("POST", format!("{of_account}/resume"), Value::Null, ""),
+    ] {
+        let answer = ask(api, &key, method, &path, &[any], &body);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        assert!(lookup(&secret).iter().all(|slug| slug == expected), "{path}: {:?}", lookup(&secret));
+    }
+    // A token that takes the place of this one, at once.
+    let headers = [any, ("Idempotency-Key", "r")];
+    let rotated = ask(api, &key, "POST", &format!("{of_token}/rotate"), &headers, &json!({ "overlap": "0" })).body;
+    let next = rotated["secret"].as_str().unwrap().to_owned();
+    assert!(lookup(&next).iter().all(String::is_empty), "{rotated}");
+    assert!(lookup(&secret).iter().all(|slug| slug == "token-expired"), "{:?}", lookup(&secret));
+    // A restart has what the store has.
+    let mut gateway = gateway;
+    assert_eq!(gateway.upgrade().0, 200);
+    let again = gateway.send(VERSIONS[0], &Request::lookup("acme").set("Auth-Token", &next));
+    again.assert_success();
+}
+
 #[test]
 fn nothing_secret_is_in_the_log_or_the_store() {
     let backend = Backend::answering_json();
@@ -177,7 +233,10 @@ fn what_was_answered_is_there_after_a_crash_and_what_is_sent_again_happens_once(
     const ROUNDS: usize = 6;
     let backend = Backend::answering_json();
     let scratch = Scratch::new();
-    let store = format!("store: {{ sqlite: {} }}\napi: {{ listen: $FREE }}\n", scratch.path("tollgate.db").display());
+    let store = format!(
+        "ledger: {{ file: ledger.db }}\nstore: {{ sqlite: {} }}\napi: {{ listen: $FREE }}\n",
+        scratch.path("tollgate.db").display()
+    );
     let start = || Gateway::start(&Configuration::new(backend.address()).with(&store).yaml());
     let mut gateway = start();
     let key = admin_key(&gateway);
@@ -292,7 +351,7 @@ fn over_tls_it_is_verified_and_speaks_http_1() {
     let backend = Backend::answering_json();
     let authority = Authority::new("operators");
     let issued = authority.issue(&["127.0.0.1", "localhost"]);
-    let tls = "store: { sqlite: tollgate.db }\napi:\n  listen: $FREE\n  tls: { certificates: [{ certificate: api.pem, key: api.key }] }\n";
+    let tls = "ledger: { file: ledger.db }\nstore: { sqlite: tollgate.db }\napi:\n  listen: $FREE\n  tls: { certificates: [{ certificate: api.pem, key: api.key }] }\n";
     let yaml = Configuration::new(backend.address()).with(tls).yaml();
     let files = [("api.pem", &*issued.certificate), ("api.key", &*issued.key), ("ca.pem", authority.pem())];
     let gateway = Gateway::start_with_files(&yaml, &files);

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
@@ -69,7 +70,7 @@ impl Access {
                 let opened = opened.map_err(|error| format!("{}: {error}", store.path.display()))?;
                 let actor = std::env::var("USER").ok().filter(|user| !user.is_empty());
                 let actor = actor.unwrap_or_else(|| "operator".to_owned());
-                Client::here(&Arc::new(Api { store: Arc::new(opened), ledger: None }), actor)
+                Client::here(&Arc::new(Api { store: Arc::new(opened), ledger: None, patience: Duration::ZERO }), actor)
             }
         }
     }

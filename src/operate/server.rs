@@ -150,7 +150,11 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let connections = descriptors.shares(&gateway.snapshot().policy.limits).operators;
     let admin = AdminApp::new(admin, connections);
     if let (Some(api), Some(store)) = (&config.api, &store) {
-        let router = router::router(&Arc::new(Api { store: Arc::clone(store), ledger: Some(Arc::clone(&ledger)) }))?;
+        let router = router::router(&Arc::new(Api {
+            store: Arc::clone(store),
+            ledger: Some(Arc::clone(&ledger)),
+            patience: UNTIL_IN_FORCE,
+        }))?;
         let app = ApiApp::new(router, api.tls.clone(), descriptors.shares(&gateway.snapshot().policy.limits).api);
         server.add_service(sockets.serve_one("api", app, api.address, begun.clone())?);
     }
@@ -190,6 +194,9 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     telemetry.flush();
     Ok(())
 }
+
+/// How long an answer of the management API waits until its change is in force, which takes milliseconds.
+const UNTIL_IN_FORCE: Duration = Duration::from_secs(1);
 
 /// Opens the store.
 fn open(path: &Path) -> Result<Arc<Store>, String> {

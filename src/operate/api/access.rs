@@ -1,6 +1,7 @@
 //! What operations of the API are carried out on, and whose key a request shows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::caller::{Caller, Scope, Secret};
 use super::problem::{Kind, Problem};
@@ -14,6 +15,8 @@ pub struct Api {
     pub store: Arc<Store>,
     /// Where credits are; `None` for the command line, where no gateway runs.
     pub ledger: Option<Arc<Ledger>>,
+    /// How long the answer to a change waits until requests are judged by it; zero where no gateway runs.
+    pub patience: Duration,
 }
 
 impl Api {

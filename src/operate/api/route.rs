@@ -193,7 +193,12 @@ impl Around {
         &self,
         operation: impl FnOnce(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Outcome<T>, StoreError> {
-        self.api.store.write(self.act(), operation).await
+        let outcome = self.api.store.write(self.act(), operation).await?;
+        if !self.api.patience.is_zero() {
+            // It is on the disk. What takes longer than this comes into force later, and a metric says how late it is.
+            self.api.store.in_force(outcome.at.version, self.api.patience).await;
+        }
+        Ok(outcome)
     }
 
     /// The version that is to be changed; `None`: whatever is there.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -63,7 +64,7 @@ impl Desk {
         let directory = std::env::temp_dir().join(format!("tollgate-api-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir(&directory).unwrap();
         let store = Arc::new(Store::open(&directory.join("store.db"), Box::new(SystemRandomness)).unwrap());
-        let api = Arc::new(Api { store, ledger: None });
+        let api = Arc::new(Api { store, ledger: None, patience: Duration::ZERO });
         let service = TowerToHyperService::new(router(&api).unwrap());
         let mut desk = Desk { service, api, admin: String::new(), directory };
         let scopes: Vec<&str> = SCOPES.into_iter().map(super::caller::Scope::word).collect();
