@@ -29,7 +29,7 @@ use crate::ledger::store::randomness::SystemRandomness;
 use crate::operate::admin::connection::AdminApp;
 use crate::operate::admin::{Admin, Operators};
 use crate::operate::api::access::Api;
-use crate::operate::api::connection::ApiApp;
+use crate::operate::api::connection::{ApiApp, OpenConnections};
 use crate::operate::api::router;
 use crate::operate::certificates::{self, Renewal};
 use crate::operate::demo::backend::LookupBackend;
@@ -149,6 +149,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
         Admin::new(Arc::clone(&gateway), Arc::clone(&ledger), recorder.clone(), registry, config.admin, operators);
     let connections = descriptors.shares(&gateway.snapshot().policy.limits).operators;
     let admin = AdminApp::new(admin, connections);
+    let mut api_connections = None;
     if let (Some(api), Some(store)) = (&config.api, &store) {
         let router = router::router(&Arc::new(Api {
             store: Arc::clone(store),
@@ -156,6 +157,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
             patience: UNTIL_IN_FORCE,
         }))?;
         let app = ApiApp::new(router, api.tls.clone(), descriptors.shares(&gateway.snapshot().policy.limits).api);
+        api_connections = Some(app.open_connections());
         server.add_service(sockets.serve_one("api", app, api.address, begun.clone())?);
     }
     server.add_service(sockets.serve_one("admin", admin, config.admin, begun)?);
@@ -170,7 +172,14 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     }
     let mut watch = background_service(
         "watch",
-        ShutdownWatcher { gateway, ledger: Arc::clone(&ledger), recorder: recorder.clone(), sockets, idle },
+        ShutdownWatcher {
+            gateway,
+            ledger: Arc::clone(&ledger),
+            recorder: recorder.clone(),
+            sockets,
+            api_connections,
+            idle,
+        },
     );
     watch.threads = Some(1);
     server.add_service(watch);
@@ -311,6 +320,8 @@ struct ShutdownWatcher {
     ledger: Arc<Ledger>,
     sockets: Arc<Sockets>,
     recorder: Recorder,
+    /// Those of the management API, which end with the answers that they wait for.
+    api_connections: Option<OpenConnections>,
     idle: fn(),
 }
 
@@ -325,7 +336,8 @@ impl BackgroundService for ShutdownWatcher {
             // By then, a connection that was just accepted is counted, and answers to operators are
             // sent.
             tokio::time::sleep(IDLE_GRACE).await;
-            while self.gateway.open_connections() > 0 || self.ledger.has_predecessor() {
+            let of_api = || self.api_connections.as_ref().map_or(0, OpenConnections::count);
+            while self.gateway.open_connections() > 0 || of_api() > 0 || self.ledger.has_predecessor() {
                 tokio::time::sleep(IDLE_CHECK).await;
             }
         };

@@ -56,13 +56,34 @@ pub struct Peer(pub IpAddr);
 pub struct ApiApp {
     service: TowerToHyperService<Router>,
     tls: Option<Arc<ServerTls>>,
-    seats: Semaphore,
+    seats: Arc<Semaphore>,
+    connections: usize,
+}
+
+/// The connections of the API that are open, for whoever ends the process.
+#[derive(Clone, Debug)]
+pub struct OpenConnections {
+    seats: Arc<Semaphore>,
+    most: usize,
+}
+
+impl OpenConnections {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.most.saturating_sub(self.seats.available_permits())
+    }
 }
 
 impl ApiApp {
     /// One that serves this router, with TLS if there is any, on so many connections at a time.
     pub fn new(router: Router, tls: Option<Arc<ServerTls>>, connections: usize) -> ApiApp {
-        ApiApp { service: TowerToHyperService::new(router), tls, seats: Semaphore::new(connections) }
+        let seats = Arc::new(Semaphore::new(connections));
+        ApiApp { service: TowerToHyperService::new(router), tls, seats, connections }
+    }
+
+    /// Its connections.
+    pub fn open_connections(&self) -> OpenConnections {
+        OpenConnections { seats: Arc::clone(&self.seats), most: self.connections }
     }
 
     async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, peer: Option<Peer>, shutdown: &ShutdownWatch) {
