@@ -24,7 +24,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_timeout::timeout;
 use rustls::pki_types::UnixTime;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
 use crate::platform::tls::server::ServerTls;
@@ -41,6 +41,9 @@ const LIFETIME: Duration = Duration::from_secs(300);
 
 /// How long a request that is in flight then, or at the end of the process, may go on.
 const GRACE: Duration = Duration::from_secs(30);
+
+/// How long the first request of a new connection is waited for at the end of the process.
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
 
 /// Bytes of a head.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -87,7 +90,9 @@ impl ApiApp {
     }
 
     async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, peer: Option<Peer>, shutdown: &ShutdownWatch) {
+        let begun = Notify::new();
         let service = service_fn(|request: Request<Incoming>| {
+            begun.notify_one();
             let mut request = request.map(Body::new);
             if let Some(peer) = peer {
                 request.extensions_mut().insert(peer);
@@ -106,7 +111,14 @@ impl ApiApp {
             // How a connection of somebody else ends is of no interest.
             _ = connection.as_mut() => return,
             () = tokio::time::sleep(LIFETIME) => {}
-            _ = shutdown.changed() => {}
+            _ = shutdown.changed() => {
+                // The first request of a connection that was accepted in this moment is on its way: closing would lose it.
+                tokio::select! {
+                    _ = connection.as_mut() => return,
+                    () = begun.notified() => {}
+                    () = tokio::time::sleep(FIRST_REQUEST) => {}
+                }
+            }
         }
         connection.as_mut().graceful_shutdown();
         let _ = timeout(GRACE, connection).await;
