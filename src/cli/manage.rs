@@ -27,7 +27,7 @@ use crate::operate::output::say;
 pub struct Access {
     #[command(flatten)]
     file: ConfigFile,
-    /// The management API to ask, as in https://tollgate.internal:9091, with a key in TOLLGATE_API_KEY.
+    /// The management API to ask, as in `https://tollgate.internal:9091`, with a key in TOLLGATE_API_KEY.
     /// Default: that of the configuration if there is a key, and otherwise the store's file on this machine,
     /// whether a gateway runs or not.
     #[arg(long, env = "TOLLGATE_API_URL", value_name = "URL")]
