@@ -1,13 +1,12 @@
 //! Accounts and tokens, from the configuration itself, from YAML files and from JSON Lines.
 
 use std::collections::HashSet;
-use std::hash::Hash;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::account::{self, AccountContext, Compiled};
-use super::common::check_name;
+use super::common::{check_name, share};
 use super::counting::Counting;
 use super::following::{Around, Predecessor, Shortcuts};
 use super::lines::{self, Lines, Next};
@@ -21,7 +20,6 @@ use crate::policy::account::{Account, CreditAccounts, Key};
 use crate::policy::check::domain::{DomainList, Domains};
 use crate::policy::check::network::{Networks, Ranges};
 use crate::policy::credits::CreditAccount;
-use crate::policy::limit::Owner;
 use crate::policy::meter::Meter;
 use crate::policy::plan::Plan;
 use crate::policy::rate::{Rate, Tat};
@@ -324,14 +322,9 @@ impl<'c> AccountsBuilder<'c> {
     fn limits(&mut self, name: &Arc<str>, compiled: &Compiled) -> (Rate, Option<Arc<Meter>>) {
         let Compiled { terms, plan, of_tokens, tokens, .. } = compiled;
         let plan = plan.as_ref().map(|plan| Arc::clone(&plan.name));
-        let covers = |product: &&Draft| {
-            !product.allowances.is_empty() && tokens.iter().any(|(key, _)| key.token.products.contains(product.place))
-        };
-        let of_products = self.rules.products.iter().filter(covers);
-        let of_products =
-            of_products.map(|product| (Owner::Product(Arc::clone(&product.name)), product.allowances.clone()));
-        let of_tokens = of_tokens.iter().map(|(token, allowances)| (Owner::Token(token.clone()), allowances.clone()));
-        self.counting.of(name, terms, plan, of_products.chain(of_tokens).collect())
+        let covered = tokens.iter().map(|(key, _)| key.token.products).collect();
+        let products = self.rules.products.iter().map(|draft| (&draft.name, draft.place, &draft.allowances));
+        self.counting.of(name, (terms, plan), covered, products, of_tokens.iter().cloned())
     }
 
     /// Adds an account and where its tokens stand, unless they stand where it does.
@@ -410,14 +403,6 @@ struct ShortPlace {
     /// The place in the list of files.
     file: u32,
     line: u32,
-}
-
-/// Puts the list that is equal, if there is one, in the place of this one.
-fn share<T: Eq + Hash>(known: &mut HashSet<Arc<T>>, list: &mut Arc<T>) {
-    match known.get(list) {
-        Some(known) => *list = Arc::clone(known),
-        None => drop(known.insert(Arc::clone(list))),
-    }
 }
 
 fn lines_in(text: &str) -> usize {

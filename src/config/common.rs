@@ -1,7 +1,10 @@
 //! Checks that several compilers use: names, ranges of numbers, lists, and suggestions for unknown
 //! names.
 
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::units::Text;
@@ -69,4 +72,12 @@ pub fn number(written: Written<u32>, default: u32, range: RangeInclusive<u32>, m
     let wanted = || format!("a number from {} to {}", range.start(), range.end());
     out_of_range(place, range.contains(&number), wanted, mistakes);
     number
+}
+
+/// Puts the list that is equal, if there is one, in the place of this one.
+pub fn share<T: Eq + Hash>(known: &mut HashSet<Arc<T>>, list: &mut Arc<T>) {
+    match known.get(list) {
+        Some(known) => *list = Arc::clone(known),
+        None => drop(known.insert(Arc::clone(list))),
+    }
 }

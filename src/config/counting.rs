@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::policy::limit::{Limits, Owner};
 use crate::policy::meter::Meter;
 use crate::policy::plan::{Allowances, Terms};
+use crate::policy::product_set::ProductSet;
 use crate::policy::rate::{Allowance, Rate, Window};
 
 /// Windows and limits that accounts have in common, so that there is one of each kind, not one an account.
@@ -17,14 +18,22 @@ pub struct Counting {
 
 impl Counting {
     /// What an account is counted in: a rate by itself where that is its only limit, or all its limits together.
-    /// `owners` are the limits of its products and tokens, beside its own terms.
-    pub fn of(
+    /// Beside its own terms there are the limits of those `products`, with their places, that a token of it covers,
+    /// and the limits of its tokens, by their names.
+    pub fn of<'p>(
         &mut self,
         account: &Arc<str>,
-        terms: &Terms,
-        plan: Option<Arc<str>>,
-        mut owners: Vec<(Owner, Allowances)>,
+        (terms, plan): (&Terms, Option<Arc<str>>),
+        covered: ProductSet,
+        products: impl Iterator<Item = (&'p Arc<str>, u8, &'p Allowances)>,
+        tokens: impl Iterator<Item = (Box<str>, Allowances)>,
     ) -> (Rate, Option<Arc<Meter>>) {
+        let of_products = products.filter(|(_, place, _)| covered.contains(*place));
+        let of_products =
+            of_products.map(|(name, _, allowances)| (Owner::Product(Arc::clone(name)), allowances.clone()));
+        let of_tokens = tokens.map(|(name, allowances)| (Owner::Token(name), allowances));
+        let mut owners: Vec<(Owner, Allowances)> =
+            of_products.chain(of_tokens).filter(|(_, allowances)| !allowances.is_empty()).collect();
         if owners.is_empty() && plan.is_none() && *terms == Terms::default() {
             return (Rate::Unlimited, None);
         }

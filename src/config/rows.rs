@@ -10,6 +10,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::common::share;
 use super::counting::Counting;
 use crate::ledger::store::import::{ImportedAccount, ImportedToken};
 use crate::ledger::store::records::{
@@ -75,25 +76,16 @@ impl<'c> RowCompiler<'c> {
                 allowed.insert(product.place);
             }
         }
-        let mut keys = Vec::with_capacity(tokens.len());
+        let (mut keys, mut of_tokens) = (Vec::with_capacity(tokens.len()), Vec::new());
         for token in tokens.iter().filter(|token| token.info.state != TokenState::Revoked) {
             let is_on = account.state == AccountState::Active && token.info.state == TokenState::Enabled;
             keys.push(self.token(token, is_on, of_plan, allowed, &mut flaws)?);
+            let info = &token.info;
+            of_tokens.push((info.name.as_str().into(), allowances(&info.rates, info.quota)?));
         }
-        let covered = |product: &&Product| {
-            !product.allowances.is_empty() && keys.iter().any(|key: &Key| key.token.products.contains(product.place))
-        };
-        let of_products = self.policy.products.iter().filter(covered);
-        let mut owners: Vec<_> = of_products
-            .map(|product| (Owner::Product(Arc::clone(&product.name)), product.allowances.clone()))
-            .collect();
-        for StoredToken { info, .. } in tokens.iter().filter(|token| token.info.state != TokenState::Revoked) {
-            let own = allowances(&info.rates, info.quota)?;
-            if !own.is_empty() {
-                owners.push((Owner::Token(info.name.as_str().into()), own));
-            }
-        }
-        let (rate, meter) = self.counting.of(&name, &terms, plan, owners);
+        let covered = keys.iter().map(|key: &Key| key.token.products).collect();
+        let products = self.policy.products.iter().map(|product| (&product.name, product.place, &product.allowances));
+        let (rate, meter) = self.counting.of(&name, (&terms, plan), covered, products, of_tokens.into_iter());
         let credit_accounts = CreditAccounts::from(credit_accounts);
         let keys = keys.into();
         let account = Account { name, rate, meter, account_info_rate: Tat::default(), credit_accounts, keys };
@@ -245,14 +237,6 @@ fn allowances(rates: &[RateLimit], quota: QuotaLimit) -> Result<Allowances, Stri
 
 fn told(token: &str, list: &str, why: &str) -> String {
     format!("its token {token} has an entry of {list} that {why}")
-}
-
-/// Puts the list that is equal, if there is one, in the place of this one.
-fn share<T: Eq + std::hash::Hash>(known: &mut HashSet<Arc<T>>, list: &mut Arc<T>) {
-    match known.get(list) {
-        Some(known) => *list = Arc::clone(known),
-        None => drop(known.insert(Arc::clone(list))),
-    }
 }
 
 /// When a token ends: after its last day, or at a moment in milliseconds, whichever comes first. A moment within a

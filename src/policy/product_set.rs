@@ -7,6 +7,13 @@ pub const MAX_PRODUCTS: usize = 64;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ProductSet(u64);
 
+/// All products of some sets.
+impl FromIterator<ProductSet> for ProductSet {
+    fn from_iter<I: IntoIterator<Item = ProductSet>>(sets: I) -> ProductSet {
+        ProductSet(sets.into_iter().fold(0, |all, set| all | set.0))
+    }
+}
+
 impl ProductSet {
     /// Adds a product.
     pub fn insert(&mut self, place: u8) {
