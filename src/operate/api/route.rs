@@ -6,6 +6,7 @@
 //! the handler's own, and so are the schemas that the OpenAPI document shows of them.
 
 use std::future::Future;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -247,8 +248,8 @@ impl<A> Reply<A> {
 type Serve = Box<dyn Fn(Around, Bytes) -> BoxFuture<'static, Result<Response<Body>, Problem>> + Send + Sync>;
 type Schemas = fn(&mut SchemaGenerator) -> Option<Schema>;
 
-/// One operation.
-pub struct Route {
+/// The words of a row.
+pub struct Row {
     pub method: Method,
     /// Below the root of the API; segments in braces are parameters. One that is called `account` has to be
     /// the caller's own, if the caller has one.
@@ -260,29 +261,28 @@ pub struct Route {
     pub who: Who,
     pub effect: Effect,
     pub query: &'static [Parameter],
-    /// Whether there is a body.
-    pub takes_body: bool,
     /// Bytes of a body.
     pub body_bytes: usize,
     /// Whether the answer has an `ETag`.
     pub has_version: bool,
+}
+
+/// One operation: a row, and what its handler adds.
+pub struct Route {
+    row: Row,
+    /// Whether there is a body.
+    pub takes_body: bool,
     pub takes: Schemas,
     pub answers: Schemas,
     serve: Serve,
 }
 
-/// The words of a row.
-pub struct Row {
-    pub method: Method,
-    pub path: &'static str,
-    pub id: &'static str,
-    pub summary: &'static str,
-    pub scope: Scope,
-    pub who: Who,
-    pub effect: Effect,
-    pub query: &'static [Parameter],
-    pub body_bytes: usize,
-    pub has_version: bool,
+impl Deref for Route {
+    type Target = Row;
+
+    fn deref(&self) -> &Row {
+        &self.row
+    }
 }
 
 impl Row {
@@ -297,7 +297,7 @@ impl Row {
         F: Fn(Call<B>) -> R + Send + Sync + Copy + 'static,
         R: Future<Output = Result<Reply<A>, Problem>> + Send + 'static,
     {
-        let Row { method, path, id, summary, scope, who, effect, query, body_bytes, has_version } = self;
+        let (id, effect) = (self.id, self.effect);
         let reader = Arc::new(B::reader().map_err(|why| format!("{id}: {why}"))?);
         let serve: Serve = Box::new(move |around, bytes| {
             let reader = Arc::clone(&reader);
@@ -313,22 +313,7 @@ impl Row {
         });
         let answers: Schemas = |generator| Some(generator.subschema_for::<A>());
         let takes: Schemas = B::schema;
-        Ok(Route {
-            method,
-            path,
-            id,
-            summary,
-            scope,
-            who,
-            effect,
-            query,
-            takes_body: B::absent().is_none(),
-            body_bytes,
-            has_version,
-            takes,
-            answers,
-            serve,
-        })
+        Ok(Route { row: self, takes_body: B::absent().is_none(), takes, answers, serve })
     }
 }
 
