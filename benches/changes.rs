@@ -10,24 +10,23 @@
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use pingora_core::protocols::l4::stream::Stream;
-use pingora_core::protocols::{GetSocketDigest, SocketDigest};
 use rustix::time::{ClockId, clock_gettime};
 use tollgate::config;
-use tollgate::downstream::listener::Listener;
-use tollgate::downstream::serve;
 use tollgate::gateway::Gateway;
 use tollgate::ledger::Ledger;
 use tollgate::platform::descriptors::Descriptors;
 use tollgate::policy::account::directory::change::AccountChange;
 use tollgate::policy::account::{Account, Digest};
 use tollgate::telemetry::Telemetry;
+
+#[path = "../tests/support/in_process.rs"]
+mod in_process;
+use in_process::serve_on_threads;
 
 fn setting(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number")))
@@ -93,31 +92,6 @@ fn backend() -> SocketAddr {
                 }
             });
         }
-    });
-    address
-}
-
-fn serve_on_threads(gateway: &Arc<Gateway>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (address, gateway) = (listener.local_addr().unwrap(), Arc::clone(gateway));
-    listener.set_nonblocking(true).unwrap();
-    std::thread::spawn(move || {
-        // One for all, since idle connections to the backend belong to it.
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            loop {
-                let (accepted, _) = listener.accept().await.unwrap();
-                let digest = SocketDigest::from_raw_fd(accepted.as_raw_fd());
-                let mut stream = Stream::from(accepted);
-                stream.set_socket_digest(digest);
-                let gateway = Arc::clone(&gateway);
-                tokio::spawn(async move {
-                    let (_running, shutdown) = tokio::sync::watch::channel(false);
-                    serve::serve(&gateway, Box::new(stream), &Listener::plain(address), &shutdown).await;
-                });
-            }
-        });
     });
     address
 }

@@ -5,18 +5,13 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
-use pingora_core::protocols::l4::stream::Stream;
-use pingora_core::protocols::{GetSocketDigest, SocketDigest};
 use tollgate::config::{self, Predecessor};
-use tollgate::downstream::listener::Listener;
-use tollgate::downstream::serve;
 use tollgate::gateway::Gateway;
 use tollgate::gateway::snapshot::Snapshot;
 use tollgate::ledger::Ledger;
@@ -28,6 +23,7 @@ use tollgate::policy::account::directory::change::{AccountChange, Clash, Conflic
 use tollgate::policy::account::{Account, Digest};
 use tollgate::telemetry::Telemetry;
 
+use crate::support::in_process::serve_on_threads;
 use crate::support::{Backend, PATIENCE, Scratch, paying, token};
 
 /// A gateway in this process, with accounts of files and of a store.
@@ -171,32 +167,6 @@ impl Running {
     fn available(&self, account: &str) -> u64 {
         self.ledger.credit_account(account, "phone").unwrap().snapshot().available
     }
-}
-
-/// Serves connections on threads of their own.
-fn serve_on_threads(gateway: &Arc<Gateway>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (address, gateway) = (listener.local_addr().unwrap(), Arc::clone(gateway));
-    listener.set_nonblocking(true).unwrap();
-    std::thread::spawn(move || {
-        // One for all, since idle connections to the backend belong to it.
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            loop {
-                let (accepted, _) = listener.accept().await.unwrap();
-                let digest = SocketDigest::from_raw_fd(accepted.as_raw_fd());
-                let mut stream = Stream::from(accepted);
-                stream.set_socket_digest(digest);
-                let gateway = Arc::clone(&gateway);
-                tokio::spawn(async move {
-                    let (_running, shutdown) = tokio::sync::watch::channel(false);
-                    serve::serve(&gateway, Box::new(stream), &Listener::plain(address), &shutdown).await;
-                });
-            }
-        });
-    });
-    address
 }
 
 /// A client with one connection.

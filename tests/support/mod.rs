@@ -7,6 +7,7 @@ mod configuration;
 pub mod frames;
 mod gateway;
 mod http2;
+pub mod in_process;
 mod paying;
 mod response;
 mod tls;
