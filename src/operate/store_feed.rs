@@ -12,7 +12,7 @@ mod figures;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
 use rusqlite::Connection;
@@ -28,6 +28,7 @@ use crate::ledger::store::records::{StoredPlan, WholeAccount};
 use crate::ledger::store::{Store, StoreError, accounts as accounts_in_store, open, plans, upkeep, whole};
 use crate::operate::reload::Reloader;
 use crate::operate::reload::accounts::AccountSource;
+use crate::platform::clock::unix_milliseconds;
 use crate::platform::pace;
 use crate::policy::Policy;
 use crate::policy::account::Account;
@@ -276,11 +277,13 @@ impl Follower {
         if self.upkept.elapsed() < UPKEEP_INTERVAL {
             return;
         }
-        self.upkept = Instant::now();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        if let Some(connection) = &mut self.connection {
-            while upkeep::step(connection, now).unwrap_or(false) {}
+        // One step at a time, so that no change waits behind all of them.
+        let is_more = self
+            .connection
+            .as_mut()
+            .is_some_and(|connection| upkeep::step(connection, unix_milliseconds()).unwrap_or(false));
+        if !is_more {
+            self.upkept = Instant::now();
         }
     }
 

@@ -34,6 +34,11 @@ pub fn since_1970() -> Duration {
     UNIX_EPOCH.elapsed().unwrap_or_default()
 }
 
+/// The same in whole milliseconds, as databases keep it.
+pub fn unix_milliseconds() -> i64 {
+    i64::try_from(since_1970().as_millis()).unwrap_or(i64::MAX)
+}
+
 /// The same in whole seconds.
 pub fn unix_seconds() -> Seconds {
     since_1970().as_secs()

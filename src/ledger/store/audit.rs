@@ -1,7 +1,8 @@
 //! The audit: who did what, through which interface, and the state before and after. It is append-only; each row's
 //! digest covers the row and the previous digest, so that changed, removed and inserted rows are detected.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params, params_from_iter};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -181,23 +182,16 @@ pub struct AuditPage {
 /// Errors of the database.
 pub fn page(connection: &Connection, page: &AuditPage) -> Result<Vec<AuditRow>, StoreError> {
     let rows = page.rows.clamp(1, MAX_PAGE_ROWS);
-    let before = page.before.unwrap_or(i64::MAX);
-    let found = match &page.account_id {
-        None => {
-            let query = format!("SELECT {COLUMNS} FROM audit WHERE id < ?1 ORDER BY id DESC LIMIT ?2");
-            let mut statement = connection.prepare_cached(&query)?;
-            let found = statement.query_map(params![before, rows], read)?;
-            found.collect::<Result<Vec<_>, _>>()?
-        }
-        Some(account) => {
-            let query =
-                format!("SELECT {COLUMNS} FROM audit WHERE account_id = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2");
-            let mut statement = connection.prepare_cached(&query)?;
-            let found = statement.query_map(params![before, rows, account], read)?;
-            found.collect::<Result<Vec<_>, _>>()?
-        }
-    };
-    Ok(found)
+    let mut values: Vec<Value> = vec![page.before.unwrap_or(i64::MAX).into(), rows.into()];
+    let mut of_account = "";
+    if let Some(account) = &page.account_id {
+        values.push(account.clone().into());
+        of_account = "account_id = ?3 AND ";
+    }
+    let query = format!("SELECT {COLUMNS} FROM audit WHERE {of_account}id < ?1 ORDER BY id DESC LIMIT ?2");
+    let mut statement = connection.prepare_cached(&query)?;
+    let found = statement.query_map(params_from_iter(values), read)?;
+    Ok(found.collect::<Result<Vec<_>, _>>()?)
 }
 
 /// The result of verifying the chain of the audit.

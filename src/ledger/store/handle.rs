@@ -159,11 +159,6 @@ impl Store {
         self.shared.in_force.send_replace(version);
     }
 
-    /// The version with which requests are judged.
-    pub fn version_in_force(&self) -> i64 {
-        *self.shared.in_force.borrow()
-    }
-
     /// Resolves when requests are judged with a version or a later one; returns false if a time has passed before.
     pub async fn in_force(&self, version: i64, patience: Duration) -> bool {
         let mut known = self.shared.in_force.subscribe();

@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -29,6 +29,7 @@ use super::query::Query;
 use super::route::{Around, Effect, Expected, IDEMPOTENCY_KEY, MOST_KEY, ROOT, Route};
 use super::routes;
 use crate::ledger::store::Idempotency;
+use crate::platform::clock::unix_milliseconds;
 
 /// How long the bytes of a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -131,8 +132,7 @@ async fn answer(api: Arc<Api>, route: Arc<Route>, values: Vec<String>, request: 
 }
 
 async fn serve(api: Arc<Api>, route: &Route, values: Vec<String>, request: Request) -> Result<Response<Body>, Problem> {
-    let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    let at_ms = i64::try_from(at_ms).unwrap_or(i64::MAX);
+    let at_ms = unix_milliseconds();
     let (parts, body) = request.into_parts();
     let caller = match parts.extensions.get::<Machine>() {
         Some(Machine(actor)) => Caller::machine(actor.clone()),
