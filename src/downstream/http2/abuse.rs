@@ -66,7 +66,7 @@ const CLOSE_DELAY: Duration = Duration::from_millis(100);
 /// The behaviour of a client on one connection so far.
 #[derive(Debug, Default)]
 pub(super) struct Conduct {
-    /// Bytes that arrived, and the cost of pieces of bodies.
+    /// Bytes that arrived, those that heads were decoded to, and the cost of pieces of bodies.
     received: AtomicU64,
     /// Bytes of bodies that were read.
     useful: AtomicU64,
@@ -231,7 +231,8 @@ impl Conduct {
         self.leaving.store(true, Ordering::Relaxed);
     }
 
-    /// Counts bytes that arrived, and compares them with those that the requests account for.
+    /// Counts bytes that arrived and those that heads were decoded to, and compares them with those that the requests
+    /// account for.
     fn received(&self, bytes: usize) -> Overhead {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let received = self.received.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
@@ -368,7 +369,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
             wire.conduct.too_large.give();
             return Poll::Pending;
         }
-        match wire.conduct.received(read) {
+        // A byte can be a whole line of the dynamic table: what it is decoded to counts as well, since that is the work.
+        match wire.conduct.received(read.saturating_add(blocks.take_decoded())) {
             Overhead::TooMuch => {
                 into.set_filled(before);
                 wire.parting = Some(Box::pin(sleep(CLOSE_DELAY)));
@@ -539,6 +541,28 @@ mod tests {
         let error = wire.read(&mut [0; 4096]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
         assert!(begun.elapsed() >= CLOSE_DELAY, "{:?}", begun.elapsed());
+    }
+
+    /// One byte can be a whole line of the dynamic table (RFC 7541, section 6.1), and each costs 32 bytes more (RFC 9113,
+    /// section 6.5.2).
+    #[tokio::test]
+    async fn a_head_counts_with_what_it_is_decoded_to() {
+        const LINES: usize = 4000;
+        for (number, expected) in [(1, Overhead::Much), (9, Overhead::Much), (10, Overhead::TooMuch)] {
+            let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+            for stream in 0..number {
+                let block = [&b"\x40\x01a\x00"[..], &[0xbe; LINES - 1]].concat();
+                let length = u32::try_from(block.len()).unwrap().to_be_bytes();
+                sent.extend([length[1], length[2], length[3], 1, 4, 0, 0, 0, 2 * stream + 1]);
+                sent.extend(block);
+            }
+            let conduct = Arc::new(Conduct::default());
+            let mut wire = Wire::new(sent.as_slice(), Arc::clone(&conduct), 256 * 1024, Duration::from_secs(1));
+            let mut all = Vec::new();
+            // It ends with an error once there was too much.
+            let _ = wire.read_to_end(&mut all).await;
+            assert_eq!(conduct.received(0), expected, "{number} heads");
+        }
     }
 
     #[tokio::test]

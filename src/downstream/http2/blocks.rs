@@ -66,6 +66,8 @@ pub(super) struct Blocks {
     /// What the previous frame has left over, and the payload of this frame with headers.
     payload: Vec<u8>,
     block: Block,
+    /// The decoded bytes of heads and trailers that have ended, until they are taken.
+    decoded: usize,
     table: Table,
     /// The last stream that has begun: a block on an earlier one has trailers.
     last_stream: u32,
@@ -91,6 +93,7 @@ impl Blocks {
             left: 0,
             payload: Vec::new(),
             block: Block::default(),
+            decoded: 0,
             table: Table { entries: VecDeque::new(), bytes: 0, most: TABLE_BYTES, scratch: Vec::new() },
             last_stream: 0,
             is_broken: false,
@@ -133,6 +136,11 @@ impl Blocks {
         Ok(())
     }
 
+    /// The decoded bytes of the heads and trailers that have ended since the last call.
+    pub(super) fn take_decoded(&mut self) -> usize {
+        std::mem::take(&mut self.decoded)
+    }
+
     /// Reads the headers of a complete frame; an incomplete line is kept for the next frame.
     fn end_of_frame(&mut self, found: &mut impl FnMut(u32, Fault)) -> Result<(), TooLarge> {
         let &[_, _, _, kind, flags, a, b, c, d] = self.head.as_slice() else { return Ok(()) };
@@ -168,6 +176,7 @@ impl Blocks {
 
     fn end_of_block(&mut self, stream: u32, found: &mut impl FnMut(u32, Fault)) {
         let block = std::mem::take(&mut self.block);
+        self.decoded = self.decoded.saturating_add(block.bytes);
         let is_trailers = stream <= self.last_stream;
         self.last_stream = self.last_stream.max(stream);
         let fault = if is_trailers { block.has_pseudo.then_some(Fault::Trailers) } else { block.fault };
