@@ -82,7 +82,10 @@ fn operation(route: &Route, problem: &Value, answers: &mut SchemaGenerator, bodi
             "in": "header",
             "required": route.effect.needs_key(),
             "description": "A word that this request alone has: however often it is sent, it happens once, and is answered the same for 48 hours.",
-            "schema": { "type": "string", "minLength": 1, "maxLength": MOST_KEY, "pattern": "^[A-Za-z0-9._~:+/=-]+$" },
+            "schema": {
+                "type": "string",
+                "pattern": format!("^([!#-\\[\\]-~]{{1,{MOST_KEY}}}|\"[!#-\\[\\]-~]{{1,{MOST_KEY}}}\")$"),
+            },
         }));
     }
     if route.effect.needs_version() {
@@ -129,7 +132,7 @@ fn query_parameter(parameter: &Parameter) -> Value {
     let schema = match parameter.kind {
         query::Kind::Limit => json!({ "type": "integer", "minimum": 1, "maximum": MOST_ROWS }),
         query::Kind::Cursor | query::Kind::Text => {
-            json!({ "type": "string", "minLength": 1, "maxLength": MOST_BYTES / 4, "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f]+$" })
+            json!({ "type": "string", "minLength": 1, "maxLength": MOST_BYTES, "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f]+$" })
         }
         query::Kind::Word(words) => json!({ "type": "string", "enum": words }),
         query::Kind::Time => json!({ "type": "string", "format": "date-time" }),
