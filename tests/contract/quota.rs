@@ -133,6 +133,12 @@ fn tokens_and_products_have_quotas_of_their_own() {
         assert!(limit.contains(expected) && limit.contains("\"renewed\":\"day\""), "{limit}");
     }
     assert_eq!(told["rate"], serde_json::Value::Null);
+    // It is what the OpenAPI document says.
+    let document = send(Request::new("GET", "/docs/openapi.json")).json();
+    let schema = document.pointer("/paths/~1account~1credits/get/responses/200/content/application~1json/schema");
+    let validator = jsonschema::draft202012::new(schema.unwrap()).unwrap();
+    assert!(validator.is_valid(&told), "{told}");
+    assert!(!validator.is_valid(&serde_json::json!({ "credits": [], "rate": null })), "limits are always told");
 }
 
 /// Whatever is done to the process, a quota is used up once.

@@ -14,7 +14,7 @@ use super::product::{View, pattern};
 use crate::platform::pace;
 use crate::policy::check::header::Shape;
 use crate::policy::problem::Row;
-use crate::policy::{AccountInfo, Policy, Product};
+use crate::policy::{AccountInfo, Endpoint, Policy, Product};
 
 /// The document.
 pub fn document(policy: &Policy, own: &Own, products: &[View<'_>]) -> Value {
@@ -40,7 +40,9 @@ pub fn document(policy: &Policy, own: &Own, products: &[View<'_>]) -> Value {
         }
         tokens.extend(view.token_headers.iter().cloned());
     }
-    if products.iter().any(|view| view.prices.is_some()) {
+    // It is routed where some product has prices, or somebody a quota.
+    let account_info_path = policy.paths.find(AccountInfo::PATH);
+    if account_info_path.is_some_and(|path| path.endpoint(AccountInfo::METHOD) == Some(Endpoint::Credits)) {
         insert(&mut paths, AccountInfo::PATH, AccountInfo::METHOD, account_info(policy, own, &tokens));
     }
     tokens.sort_unstable();
@@ -296,13 +298,34 @@ fn account_info(policy: &Policy, own: &Own, token_headers: &[String]) -> Value {
         "required": ["limit", "period_seconds", "remaining", "reset"],
         "properties": { "limit": whole, "period_seconds": whole, "remaining": whole, "reset": whole },
     });
+    let limit = json!({
+        "type": "object",
+        "required": ["name", "limit", "period_seconds", "remaining", "reset", "renewed"],
+        "properties": {
+            "name": { "type": "string", "description": "What the RateLimit headers call it." },
+            "product": { "type": "string", "description": "Of a limit of the account for one product." },
+            "limit": whole, "period_seconds": whole, "remaining": whole, "reset": whole,
+            "renewed": { "enum": ["continuously", "day", "month"] },
+        },
+    });
+    let concurrency = json!({
+        "type": "object",
+        "description": "Only of an account that may have so many requests in flight.",
+        "required": ["limit", "in_flight"],
+        "properties": { "limit": whole, "in_flight": whole },
+    });
     let schema = json!({
         "type": "object",
-        "required": ["credits", "rate"],
-        "properties": { "credits": { "type": "array", "items": credits }, "rate": rate },
+        "required": ["credits", "rate", "limits"],
+        "properties": {
+            "credits": { "type": "array", "items": credits },
+            "rate": rate,
+            "limits": { "type": "array", "items": limit },
+            "concurrency": concurrency,
+        },
     });
     let success = json!({
-        "description": "The account's balances and its rate limit.",
+        "description": "The account's balances, its rate limit, and all its limits and quotas.",
         "headers": answer_headers(policy, None),
         "content": { "application/json": { "schema": schema } },
     });
