@@ -1,7 +1,7 @@
 //! The command line, and the only file that may end the process.
 #![forbid(unsafe_code)]
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use clap::{CommandFactory, Parser, Subcommand};
 use tollgate::cli::{accounts, audit, credits, keys, lists, tokens};
 use tollgate::config;
-use tollgate::config::argument::ConfigFile;
+use tollgate::config::argument::{ConfigFile, VARIABLE};
 use tollgate::config::findings::Findings;
 use tollgate::operate::admin::answers::Reloaded;
 use tollgate::operate::admin::answers::Upgraded;
@@ -205,7 +205,7 @@ struct Covers {
     #[arg(long = "product", value_name = "NAME")]
     products: Vec<String>,
     /// The configuration file: the token covers all of its products, unless --product is given.
-    #[arg(long)]
+    #[arg(short, long, env = VARIABLE, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
@@ -278,10 +278,15 @@ fn main() -> ExitCode {
         Ok(()) => code,
         Err(Failure::Printed) => ExitCode::FAILURE,
         Err(failure) => {
-            eprintln!("{}", failure.to_string().trim_end());
+            complain(&format!("{}\n", failure.to_string().trim_end()));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes to the standard error output. Nobody can be told that nobody reads it.
+fn complain(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 fn serve_demo(listen: SocketAddr, admin: SocketAddr, admin_hosts: Vec<Box<str>>) -> Result<(), Failure> {
@@ -328,7 +333,7 @@ fn check(path: &std::path::Path, json: bool, deny_warnings: bool) -> Result<(), 
     match findings.summary() {
         None => Err(text.into()),
         Some(summary) => {
-            eprint!("{text}");
+            complain(&text);
             print(summary)
         }
     }

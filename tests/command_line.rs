@@ -111,3 +111,42 @@ fn check_tells_people_and_programs_the_same() {
     assert!(document["summary"].as_str().unwrap().contains("1 product on 1 route"), "{document}");
     std::fs::remove_dir_all(directory).unwrap();
 }
+
+/// As in `tollgate check 2>&1 | head -1`, and in scripts that close what they do not want.
+#[test]
+fn what_nobody_reads_changes_no_exit_status() {
+    let directory = directory();
+    let path = directory.join("gateway.yaml");
+    let good = "public_url: https://api.example.com\nupstreams:\n  lookup: { servers: [127.0.0.1:9001] }\nproducts:\n  \
+                phone: { upstream: lookup, routes: [POST /phone], token_headers: [Auth-Token] }\n";
+    for (text, code) in [(good.to_owned(), 0), (good.replace("lookup, routes", "lokup, routes"), 1)] {
+        std::fs::write(&path, text).unwrap();
+        for closed in ["2>&-", "2>&1 >&-", "2>&1 | true; exit ${PIPESTATUS[0]}"] {
+            let script = format!("\"$0\" check -c \"$1\" {closed}");
+            let words = ["-c", &script, env!("CARGO_BIN_EXE_tollgate"), path.to_str().unwrap()];
+            let output = Command::new("bash").args(words).output().unwrap();
+            assert_eq!(output.status.code(), Some(code), "{closed}: {output:?}");
+        }
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_new_token_covers_the_products_of_the_configuration_that_the_environment_names() {
+    let directory = directory();
+    let path = directory.join("gateway.yaml");
+    let text = "public_url: https://api.example.com\nupstreams:\n  lookup: { servers: [127.0.0.1:9001] }\nproducts:\n  \
+                vat: { upstream: lookup, routes: [POST /vat], token_headers: [Auth-Token] }\n";
+    std::fs::write(&path, text).unwrap();
+    let (file, program) = (path.to_str().unwrap(), env!("CARGO_BIN_EXE_tollgate"));
+    for (words, variable) in [(&["token", "new", "-c", file][..], ""), (&["token", "new"], file)] {
+        let mut command = Command::new(program);
+        if !variable.is_empty() {
+            command.env("TOLLGATE_CONFIG", variable);
+        }
+        let output = command.args(words).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && text.contains("vat"), "{words:?}: {text}");
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+}
