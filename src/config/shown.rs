@@ -5,6 +5,7 @@
 //! written; a literal value is replaced by a reference to a file, so that the text is a valid configuration once these
 //! files exist.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -29,11 +30,11 @@ use crate::upstream::settings::Upstream;
 /// The most accounts that are shown; there may be millions.
 const MAX_SHOWN_ACCOUNTS: usize = 1000;
 
-/// A file as it is written, without its accounts.
+/// A file as it is written, of its accounts their names alone.
 #[derive(Debug, Default, Deserialize)]
 pub struct AsWritten {
-    #[serde(default, rename = "accounts")]
-    _accounts: Option<IgnoredAny>,
+    #[serde(default)]
+    accounts: Option<BTreeMap<String, IgnoredAny>>,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -54,9 +55,13 @@ pub struct Compiled<'c> {
     pub outlets: &'c Outlets,
 }
 
-/// Everything but the accounts.
+/// Everything but the accounts, of which the first that the file itself has are named.
 pub fn effective(written: AsWritten, compiled: &Compiled<'_>) -> Value {
     let mut root = Value::Object(written.rest);
+    if let Some(accounts) = written.accounts {
+        let names = accounts.into_keys().take(MAX_SHOWN_ACCOUNTS).map(|name| (name, Value::Null));
+        fill(&mut root, "accounts", names.collect::<Map<_, _>>());
+    }
     if let (None, Some(Listener { at: At::Address(address), .. })) =
         (root.get("listeners"), compiled.listeners.0.first())
     {
@@ -104,8 +109,8 @@ pub fn accounts(policy: &Policy) -> (Value, usize) {
     (shown.collect::<Map<_, _>>().into(), policy.accounts.len())
 }
 
-/// The configuration in force as YAML that can be loaded: in the order of the configuration, with the accounts unless
-/// they come from included files.
+/// The configuration in force as YAML that can be loaded: in the order of the configuration, with the accounts of the
+/// file itself. Others stay where they are: in included files, and in the store.
 ///
 /// # Errors
 /// Errors of the YAML writer, which no configuration causes.
@@ -115,17 +120,19 @@ pub fn yaml(policy: &Policy, settings: &Settings) -> Result<String, serde_yaml::
          # A secret that was written out is shown as ${{file:{SECRETS}/…}}: put it into that file to use this text.\n"
     );
     let mut root = settings.shown.clone();
-    let included = root.get("include").and_then(Value::as_array).is_some_and(|include| !include.is_empty());
-    let (shown, number) = accounts(policy);
-    if included {
+    let (mut shown, all) = (0, policy.accounts.len());
+    if let Some(Value::Object(accounts)) = root.get_mut("accounts") {
+        accounts.retain(|name, account| {
+            let known = policy.accounts.by_name(name);
+            known.inspect(|known| *account = account::shown(known, policy)).is_some()
+        });
+        shown = accounts.len();
+    }
+    if shown < all {
         text += &format!(
-            "# The {number} accounts are left out, since files of `include` have some; those of the main file stand there.\n"
+            "# Of {all} accounts, {shown} are shown: those of this file, at most {MAX_SHOWN_ACCOUNTS}. The others are in files of \
+             `include` and in the store.\n"
         );
-    } else {
-        if number > MAX_SHOWN_ACCOUNTS {
-            text += &format!("# Of {number} accounts, the first {MAX_SHOWN_ACCOUNTS} are shown.\n");
-        }
-        fill(&mut root, "accounts", shown);
     }
     // An empty list would be a mistake, so it is left out.
     if let Some(root) = root.as_object_mut() {

@@ -98,11 +98,21 @@ fn what_is_shown_is_the_configuration_in_force() {
 }
 
 #[test]
-fn accounts_of_other_files_are_left_out() {
+fn accounts_of_other_files_stay_there_and_those_of_the_file_itself_are_shown() {
     let scratch = listener_tests::scratch_of_examples();
+    let more = scratch.path().join("accounts.d");
+    std::fs::create_dir_all(&more).unwrap();
+    let digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    let other = format!(
+        "accounts:\n  elsewhere: {{ rate: {{ limit: 1/s }}, credits: {{ phone: unmetered }}, tokens: [{{ name: t, hash: 'sha256:{digest}', products: [phone] }}] }}\n"
+    );
+    std::fs::write(more.join("more.yaml"), other).unwrap();
     let config = load_in(&scratch, &with_all_examples());
     put_secrets(&config, &scratch);
+    let all = config.policy.accounts.len();
+    assert!(all > 1 && config.policy.accounts.by_name("elsewhere").is_some());
     let shown = shown::yaml(&config.policy, &config.settings).unwrap();
-    assert!(shown.contains("accounts are left out") && !shown.contains("\naccounts:"), "{shown}");
-    assert_eq!(load_in(&scratch, &shown).policy.accounts.len(), 0);
+    assert!(shown.contains(&format!("# Of {all} accounts, {} are shown", all - 1)), "{shown}");
+    assert!(!shown.contains("elsewhere:"), "{shown}");
+    assert_eq!(parts(&config), parts(&load_in(&scratch, &shown)), "{shown}");
 }
