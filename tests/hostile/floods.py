@@ -41,6 +41,9 @@ MIB = 1 << 20
 # client that reads nothing leave behind in the allocator differs from run to run. A leak grows
 # without end and is found all the same.
 MOST_GROWTH = 64 * MIB
+# Who asks for all that every limit allows, in 5,200 requests at once, gets it: 16 MiB of answers that wait, 20 MiB of
+# heads as they are counted and twice that in memory, and in a debug build some KiB for each request under way.
+MOST_GROWTH_OF = {"inside_each_limit": 128 * MIB}
 GOOD_CONNECTIONS = 8
 GOOD_REQUESTS_A_SECOND = 400
 LEAST_RESETS = 200_000
@@ -285,7 +288,7 @@ def run(target, seconds, only):
         print_row(name, outcome, control)
         faults += [f"{name}: {fault}" for fault in outcome.faults]
         growth, report = (outcome.most - outcome.before) / MIB, outcome.report
-        if growth > MOST_GROWTH / MIB:
+        if growth > MOST_GROWTH_OF.get(name, MOST_GROWTH) / MIB:
             faults.append(f"{name}: memory grew by {growth:.1f} MiB")
         if must_end and report.get("ended", 0) == 0:
             faults.append(f"{name}: the gateway has ended none of its connections")
