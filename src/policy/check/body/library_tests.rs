@@ -155,6 +155,11 @@ proptest! {
         let named = definitions.into_iter().enumerate().map(|(number, schema)| (format!("d{number}"), schema));
         root.insert("definitions".to_owned(), named.collect());
         let Some((schema, compiled)) = mended(Value::Object(root)) else { return Ok(()) };
+        // In draft 2019-09 `contains` evaluates no items, as it does from 2020-12 on; the library lets it do so in both.
+        let text = schema.to_string();
+        if DRAFTS[draft].contains("2019-09") && text.contains("\"contains\"") && text.contains("\"unevaluatedItems\"") {
+            return Ok(());
+        }
         let patterns = PatternOptions::regex();
         let library = jsonschema::options().with_pattern_options(patterns).build(&schema);
         let library = library.map_err(|error| TestCaseError::fail(format!("{schema}: {error}")))?;
