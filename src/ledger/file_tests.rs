@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::open_file::MAX_JOURNAL_BYTES;
 use super::*;
@@ -39,9 +39,19 @@ fn write(store: &mut LedgerFile, drafts: &[Draft], batch: i64) {
     store.write(drafts, &[], &timestamp(1_700_000_000_000).unwrap(), Position { batch, nonce: batch }).unwrap();
 }
 
-/// What the ledger in a directory has spent and seen last, or why it is refused.
+/// What the ledger in a directory has spent and seen last, or why it is refused. A program that another test starts has
+/// the lock of the file before for as long as it is only a copy of this process, so that a taken one is tried again.
 fn reopened(directory: &Path) -> Result<(u64, i64), LedgerFault> {
-    let store = LedgerFile::open(&Storage::File(directory.join("ledger.db")), false)?;
+    let place = Storage::File(directory.join("ledger.db"));
+    let begun = Instant::now();
+    let store = loop {
+        match LedgerFile::open(&place, false) {
+            Err(fault) if fault.is_taken() && begun.elapsed() < Duration::from_secs(10) => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            opened => break opened?,
+        }
+    };
     let mut spent = 0;
     store.balances(|_, _, _, of_one| spent += of_one)?;
     Ok((spent, store.position()?.batch))
