@@ -35,33 +35,21 @@ const GRANTED: u64 = 1_000_000_000;
 /// what a busy machine needs for this test's clients to read the clock.
 const OLDEST_LOSS: Duration = Duration::from_secs(1);
 
-/// How long the disk takes for a write of a page, measured beside the ledger's: a disk that others use can take
-/// seconds, and the charges of the write under way and those that waited for it may be lost.
-struct Disk {
-    longest: Duration,
-}
-
-impl Disk {
-    /// Writes to `path` until told to stop, and a last time after that.
-    fn watch(path: &Path, stop: &AtomicBool) -> Disk {
-        let mut file = std::fs::File::create(path).unwrap();
-        let mut longest = Duration::ZERO;
-        loop {
-            let last = stop.load(Ordering::Relaxed);
-            let begun = Instant::now();
-            file.write_all(&[0; 4096]).unwrap();
-            file.sync_data().unwrap();
-            longest = longest.max(begun.elapsed());
-            if last {
-                return Disk { longest };
-            }
-            std::thread::sleep(Duration::from_millis(20));
+/// The longest that the disk has taken for a page, written beside the ledger until told to stop and a last time after
+/// that: a disk that others use can take seconds.
+fn longest_write(path: &Path, stop: &AtomicBool) -> Duration {
+    let mut file = std::fs::File::create(path).unwrap();
+    let mut longest = Duration::ZERO;
+    loop {
+        let last = stop.load(Ordering::Relaxed);
+        let begun = Instant::now();
+        file.write_all(&[0; 4096]).unwrap();
+        file.sync_data().unwrap();
+        longest = longest.max(begun.elapsed());
+        if last {
+            return longest;
         }
-    }
-
-    /// How old a charge can be that is lost: the write under way, and the one that follows.
-    fn oldest_loss(&self) -> Duration {
-        OLDEST_LOSS + 2 * self.longest
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -106,8 +94,28 @@ fn random(state: &mut u64, below: u64) -> u64 {
     (*state >> 33) % below
 }
 
-/// One life of the gateway, ended by a kill: what clients have received, when it was killed, and how the disk was.
-fn life(scratch: &Scratch, yaml: &str, expected_balance: u64, lifetime: Duration) -> (Vec<Received>, Instant, Disk) {
+/// One life of the gateway, ended by a kill.
+struct Life {
+    /// What clients have received, in the order of time.
+    received: Vec<Received>,
+    killed_at: Instant,
+    longest_write: Duration,
+}
+
+impl Life {
+    /// Asserts that the last of what was received, which is lost, is of the last moment: of the write under way and of
+    /// the one that would have followed.
+    fn assert_recent(&self, lost: u64, what: &str) {
+        if let Some(oldest) = self.received.len().checked_sub(lost as usize).and_then(|index| self.received.get(index))
+        {
+            let age = self.killed_at.saturating_duration_since(oldest.at);
+            let most = OLDEST_LOSS + 2 * self.longest_write;
+            assert!(age <= most, "{what} was lost that was {age:?} old, of at most {most:?}");
+        }
+    }
+}
+
+fn life(scratch: &Scratch, yaml: &str, expected_balance: u64, lifetime: Duration) -> Life {
     let mut gateway = Gateway::start(yaml);
     let (_, body) = gateway.ask_admin("GET", "/accounts/acme/credits/phone", &[], "");
     let statement: serde_json::Value = serde_json::from_str(&body).unwrap();
@@ -116,7 +124,7 @@ fn life(scratch: &Scratch, yaml: &str, expected_balance: u64, lifetime: Duration
     let (address, request) = (gateway.address(), Request::lookup("acme").bytes());
     let (count, stop, page) = (AtomicUsize::new(0), AtomicBool::new(false), scratch.path("page"));
     std::thread::scope(|scope| {
-        let disk = scope.spawn(|| Disk::watch(&page, &stop));
+        let writes = scope.spawn(|| longest_write(&page, &stop));
         let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| load(address, &request, &count))).collect();
         let begun = Instant::now();
         while count.load(Ordering::Relaxed) == 0 && begun.elapsed() < PATIENCE {
@@ -128,7 +136,7 @@ fn life(scratch: &Scratch, yaml: &str, expected_balance: u64, lifetime: Duration
         let mut received: Vec<Received> = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
         received.sort_by_key(|answer| answer.at);
         stop.store(true, Ordering::Relaxed);
-        (received, killed_at, disk.join().unwrap())
+        Life { received, killed_at, longest_write: writes.join().unwrap() }
     })
 }
 
@@ -146,16 +154,12 @@ fn a_crash_in_batch_loses_no_more_than_the_last_moment_and_charges_nothing_twice
     let (mut state, mut before, mut delivered, mut lost_most) = (1, 0, 0, 0);
     for kill in 0..KILLS {
         let lifetime = Duration::from_millis(random(&mut state, 150) + if kill % 10 == 0 { 1500 } else { 0 });
-        let (received, killed_at, disk) = life(&scratch, &yaml, GRANTED - before, lifetime);
+        let life = life(&scratch, &yaml, GRANTED - before, lifetime);
         let after = charged(&scratch);
-        let (received_now, charged_now) = (received.len() as u64, after - before);
+        let (received_now, charged_now) = (life.received.len() as u64, after - before);
         assert!(charged_now <= received_now + CLIENTS as u64, "charged {charged_now} of {received_now} delivered");
         let lost = received_now.saturating_sub(charged_now);
-        if let Some(oldest) = received.len().checked_sub(lost as usize).and_then(|place| received.get(place)) {
-            let age = killed_at.saturating_duration_since(oldest.at);
-            let most = disk.oldest_loss();
-            assert!(age <= most, "kill {kill}: a charge was lost that was {age:?} old, of at most {most:?}");
-        }
+        life.assert_recent(lost, &format!("kill {kill}: a charge"));
         lost_most = lost_most.max(lost);
         delivered += received_now;
         before = after;
@@ -174,7 +178,7 @@ fn a_crash_in_each_loses_no_charge_and_charges_no_more_than_was_in_flight() {
     let (mut state, mut before, mut delivered, mut extra_most) = (2, 0, 0, 0);
     for kill in 0..KILLS {
         let lifetime = Duration::from_millis(random(&mut state, 150));
-        let (received, ..) = life(&scratch, &yaml, GRANTED - before, lifetime);
+        let Life { received, .. } = life(&scratch, &yaml, GRANTED - before, lifetime);
         let database = scratch.database();
         let mut rows = database.prepare("SELECT reference FROM entry WHERE kind = 'charge'").unwrap();
         let rows: Vec<String> = rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
@@ -213,20 +217,13 @@ fn a_crash_gives_no_quota_back_that_was_written_down() {
         let (mut state, mut before, mut charged_before) = (3, 0, 0);
         for kill in 0..kills {
             let lifetime = Duration::from_millis(random(&mut state, 150));
-            let (received, killed_at, disk) = life(&scratch, &yaml, GRANTED - charged_before, lifetime);
+            let life = life(&scratch, &yaml, GRANTED - charged_before, lifetime);
             let after = used(&scratch);
-            let (counted, received_now) = (after - before, received.len() as u64);
+            let (counted, received_now) = (after - before, life.received.len() as u64);
             assert!(counted <= received_now + CLIENTS as u64, "kill {kill}: {counted} of {received_now}");
             let lost = received_now.saturating_sub(counted);
-            match received.len().checked_sub(lost as usize).and_then(|place| received.get(place)) {
-                Some(_) if durability == "each" => panic!("kill {kill}: {lost} requests were counted and lost"),
-                Some(oldest) => {
-                    let age = killed_at.saturating_duration_since(oldest.at);
-                    let most = disk.oldest_loss();
-                    assert!(age <= most, "kill {kill}: a count was lost that was {age:?} old, of at most {most:?}");
-                }
-                None => {}
-            }
+            assert!(durability == "batch" || lost == 0, "kill {kill}: {lost} requests were counted and lost");
+            life.assert_recent(lost, &format!("kill {kill}: a count"));
             (before, charged_before) = (after, charged(&scratch));
         }
     }
