@@ -5,6 +5,10 @@ use std::process::{Command, Stdio};
 
 use crate::support::directory;
 
+/// A small configuration without mistakes.
+const GOOD: &str = "public_url: https://api.example.com\nupstreams:\n  lookup: { servers: [127.0.0.1:9001] }\nproducts:\n  \
+                    phone: { upstream: lookup, routes: [POST /phone], token_headers: [Auth-Token] }\n";
+
 fn tollgate(words: &[&str]) -> Vec<u8> {
     let output = Command::new(env!("CARGO_BIN_EXE_tollgate")).args(words).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{words:?}: {output:?}");
@@ -74,8 +78,6 @@ fn every_command_has_a_page_that_groff_reads() {
 fn check_tells_people_and_programs_the_same() {
     let directory = directory();
     let path = directory.join("gateway.yaml");
-    let good = "public_url: https://api.example.com\nupstreams:\n  lookup: { servers: [127.0.0.1:9001] }\nproducts:\n  \
-                phone: { upstream: lookup, routes: [POST /phone], token_headers: [Auth-Token] }\n";
     let check = |text: &str, more: &[&str]| {
         std::fs::write(&path, text).unwrap();
         let words = ["check", "--config", path.to_str().unwrap()];
@@ -83,9 +85,9 @@ fn check_tells_people_and_programs_the_same() {
         let text = |bytes| String::from_utf8(bytes).unwrap().replace(directory.to_str().unwrap(), "D");
         (output.status.code(), text(output.stdout), text(output.stderr))
     };
-    let (code, out, err) = check(good, &["--deny-warnings"]);
+    let (code, out, err) = check(GOOD, &["--deny-warnings"]);
     assert!(code == Some(0) && out.starts_with("D/gateway.yaml: good\n") && err.is_empty(), "{out}{err}");
-    let bad = good.to_owned() + "  email: { upstream: lokup, routes: [POST /email], token_headers: [Auth-Token] }\n";
+    let bad = GOOD.to_owned() + "  email: { upstream: lokup, routes: [POST /email], token_headers: [Auth-Token] }\n";
     let (code, out, err) = check(&bad, &[]);
     let expected = "D/gateway.yaml:6:22: products.email.upstream: is not an upstream; write lookup\n  \
                     6 |   email: { upstream: lokup, routes: [POST /email], token_headers: [Auth-Token] }\n    \
@@ -105,7 +107,7 @@ fn check_tells_people_and_programs_the_same() {
             "findings": [finding], "summary": null,
         })
     );
-    let (code, out, _) = check(good, &["--json"]);
+    let (code, out, _) = check(GOOD, &["--json"]);
     let document: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &document["good"], &document["findings"]), (Some(0), &true.into(), &serde_json::json!([])));
     assert!(document["summary"].as_str().unwrap().contains("1 product on 1 route"), "{document}");
@@ -117,9 +119,7 @@ fn check_tells_people_and_programs_the_same() {
 fn what_nobody_reads_changes_no_exit_status() {
     let directory = directory();
     let path = directory.join("gateway.yaml");
-    let good = "public_url: https://api.example.com\nupstreams:\n  lookup: { servers: [127.0.0.1:9001] }\nproducts:\n  \
-                phone: { upstream: lookup, routes: [POST /phone], token_headers: [Auth-Token] }\n";
-    for (text, code) in [(good.to_owned(), 0), (good.replace("lookup, routes", "lokup, routes"), 1)] {
+    for (text, code) in [(GOOD.to_owned(), 0), (GOOD.replace("lookup, routes", "lokup, routes"), 1)] {
         std::fs::write(&path, text).unwrap();
         for closed in ["2>&-", "2>&1 >&-", "2>&1 | true; exit ${PIPESTATUS[0]}"] {
             let script = format!("\"$0\" check -c \"$1\" {closed}");
@@ -135,9 +135,7 @@ fn what_nobody_reads_changes_no_exit_status() {
 fn a_new_token_covers_the_products_of_the_configuration_that_the_environment_names() {
     let directory = directory();
     let path = directory.join("gateway.yaml");
-    let text = "public_url: https://api.example.com\nupstreams:\n  lookup: { servers: [127.0.0.1:9001] }\nproducts:\n  \
-                vat: { upstream: lookup, routes: [POST /vat], token_headers: [Auth-Token] }\n";
-    std::fs::write(&path, text).unwrap();
+    std::fs::write(&path, GOOD).unwrap();
     let (file, program) = (path.to_str().unwrap(), env!("CARGO_BIN_EXE_tollgate"));
     for (words, variable) in [(&["token", "new", "-c", file][..], ""), (&["token", "new"], file)] {
         let mut command = Command::new(program);
@@ -146,7 +144,7 @@ fn a_new_token_covers_the_products_of_the_configuration_that_the_environment_nam
         }
         let output = command.args(words).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success() && text.contains("vat"), "{words:?}: {text}");
+        assert!(output.status.success() && text.contains("phone"), "{words:?}: {text}");
     }
     std::fs::remove_dir_all(directory).unwrap();
 }
