@@ -130,8 +130,8 @@ pub fn yaml(policy: &Policy, settings: &Settings) -> Result<String, serde_yaml::
     }
     if shown < all {
         text += &format!(
-            "# Of {all} accounts, {shown} are shown: those of this file, at most {MAX_SHOWN_ACCOUNTS}. The others are in files of \
-             `include` and in the store.\n"
+            "# Of {all} accounts, {shown} are shown: those of this file, at most {MAX_SHOWN_ACCOUNTS} of them. Accounts of \
+             `include` and of the store stay there.\n"
         );
     }
     // An empty list would be a mistake, so it is left out.
