@@ -243,8 +243,11 @@ impl Pattern {
         }
         let host = Host::parse(host).map_err(|_| WANTED)?;
         match (&host, below) {
-            (Host::Domain(domain), true) if is_shared(domain) => Err(
+            (Host::Domain(domain), true) if is_suffix(domain) => Err(
                 "covers names that anybody can have: the part behind *. is on the public suffix list (publicsuffix.org); write a domain of your own there, as in *.example.com, or whole hosts",
+            ),
+            (Host::Domain(domain), true) if has_suffixes_below(domain) => Err(
+                "covers names that anybody can have: the public suffix list (publicsuffix.org) has public suffixes below the part behind *., as s3.amazonaws.com is below amazonaws.com; write a domain of your own there, as in *.example.com, or whole hosts",
             ),
             (Host::Domain(domain), true) => Ok(Pattern::Below(domain.as_str().into())),
             (Host::Ipv4(_) | Host::Ipv6(_), true) => Err("puts a wildcard before an address; write the address alone"),
@@ -256,13 +259,25 @@ impl Pattern {
 /// What an entry has to be.
 const WANTED: &str = "is not a host; write one as in app.example.com or *.example.com, without port or path, or an app's scheme and host as in capacitor://localhost";
 
-/// Whether strangers can have names directly below a domain: it is a public suffix, or all names
-/// below it are, as those of a rule with a wildcard (`*.kobe.jp`). What such a rule excepts
-/// (`!city.kobe.jp`) belongs to one owner.
-fn is_shared(domain: &str) -> bool {
-    // A label that no rule names or excepts.
-    let below = format!("any--name.{domain}");
-    psl::suffix_str(domain) == Some(domain) || psl::suffix_str(&below) == Some(below.as_str())
+/// Whether strangers can have names directly below a domain: it is a public suffix.
+fn is_suffix(domain: &str) -> bool {
+    psl::suffix_str(domain) == Some(domain)
+}
+
+/// Whether strangers can have names further below a domain: a rule of the public suffix list is longer than it, as
+/// `s3.amazonaws.com` than `amazonaws.com`, or `*.kobe.jp` than `kobe.jp`. The list takes the labels of a name from the
+/// right, and asks for one more than there are only if one of its rules has more. What a rule excepts (`!city.kobe.jp`)
+/// belongs to one owner, and ends there.
+fn has_suffixes_below(domain: &str) -> bool {
+    let mut labels = domain.rsplit('.').map(str::as_bytes);
+    let mut is_longer = false;
+    let asked = std::iter::from_fn(|| {
+        let label = labels.next();
+        is_longer |= label.is_none();
+        label
+    });
+    let _ = psl::Psl::find(&psl::List, asked);
+    is_longer
 }
 
 /// A scheme (RFC 3986, section 3.1).

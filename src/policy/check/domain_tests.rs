@@ -132,6 +132,12 @@ fn a_wildcard_over_what_strangers_can_share_is_refused() {
         ("*.eu-west-1.compute.amazonaws.com", true),
         ("https://*.kobe.jp", true),
         ("http://*.github.io", true),
+        // Names above rules, which are no rules themselves.
+        ("*.amazonaws.com", true),
+        ("https://*.amazonaws.com", true),
+        ("*.eu-west-1.amazonaws.com", true),
+        ("*.s3.eu-west-1.amazonaws.com", true),
+        ("*.AmazonAWS.com", true),
         // What they except, and what stands below them.
         ("*.city.kobe.jp", false),
         ("*.www.ck", false),
@@ -139,6 +145,10 @@ fn a_wildcard_over_what_strangers_can_share_is_refused() {
         ("*.example.co.uk", false),
         ("*.example.github.io", false),
         ("*.example.com", false),
+        ("*.acme.example", false),
+        ("*.amazon.com", false),
+        ("*.notamazonaws.com", false),
+        ("*.bucket.s3.eu-west-1.amazonaws.com", false),
         ("*.example.internal", false),
         // One host is nobody else's.
         ("github.io", false),
