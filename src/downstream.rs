@@ -3,8 +3,8 @@
 
 pub mod accept;
 pub(crate) mod http1;
-pub(crate) mod http2;
+pub mod http2;
 pub mod listener;
-pub(crate) mod proxy_protocol;
+pub mod proxy_protocol;
 pub mod serve;
 pub(crate) mod sockets;

@@ -18,7 +18,7 @@ pub mod keep;
 mod lookup;
 mod probe;
 mod resolve;
-pub(crate) mod response;
+pub mod response;
 pub mod servers;
 pub mod settings;
 mod tally;

@@ -6,7 +6,7 @@
 //! `gateway.rs`.
 
 pub(crate) mod abuse;
-mod blocks;
+pub mod blocks;
 mod huffman;
 
 use std::future::poll_fn;

@@ -1,6 +1,6 @@
 //! HTTP as data, without a connection: heads, chunked bodies, media types, trace context, and JSON that is written.
 
-pub(crate) mod chunked;
+pub mod chunked;
 pub mod head;
 pub mod json;
 pub mod media;

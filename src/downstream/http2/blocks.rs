@@ -31,7 +31,7 @@ const ENTRY_BYTES: usize = 32;
 
 /// An error in a head or in trailers that `h2` does not report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub enum Fault {
     /// A fragment in `:path`.
     Fragment,
     /// A `:scheme` that is neither http nor https.
@@ -53,10 +53,10 @@ impl Fault {
 
 /// A head exceeds the limit of decoded bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooLarge;
+pub struct TooLarge;
 
 /// Reads the frames of a connection.
-pub(super) struct Blocks {
+pub struct Blocks {
     /// The most decoded bytes of a head, as HTTP/2 counts them (RFC 9113, section 6.5.2).
     most: usize,
     preface_left: usize,
@@ -85,7 +85,7 @@ struct Block {
 
 impl Blocks {
     /// A reader for a connection whose heads may have this many decoded bytes.
-    pub(super) fn new(most: usize) -> Blocks {
+    pub fn new(most: usize) -> Blocks {
         Blocks {
             most,
             preface_left: PREFACE_BYTES,
@@ -104,7 +104,7 @@ impl Blocks {
     ///
     /// # Errors
     /// A head exceeds the limit. The bytes must not be passed on then.
-    pub(super) fn read(&mut self, mut bytes: &[u8], mut found: impl FnMut(u32, Fault)) -> Result<(), TooLarge> {
+    pub fn read(&mut self, mut bytes: &[u8], mut found: impl FnMut(u32, Fault)) -> Result<(), TooLarge> {
         let preface = split(&mut bytes, self.preface_left);
         self.preface_left -= preface.len();
         while !bytes.is_empty() && !self.is_broken {
@@ -137,8 +137,13 @@ impl Blocks {
     }
 
     /// The decoded bytes of the heads and trailers that have ended since the last call.
-    pub(super) fn take_decoded(&mut self) -> usize {
+    pub fn take_decoded(&mut self) -> usize {
         std::mem::take(&mut self.decoded)
+    }
+
+    /// Whether the bytes turned out not to be valid HTTP/2. What follows is not read.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken
     }
 
     /// Reads the headers of a complete frame; an incomplete line is kept for the next frame.

@@ -23,7 +23,7 @@ fn found(most: usize, frames: &[Vec<u8>], piece: usize) -> (Vec<(u32, Fault)>, b
     let mut all = Vec::new();
     let bytes = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frames.concat()].concat();
     let fits = bytes.chunks(piece).all(|piece| blocks.read(piece, |stream, fault| all.push((stream, fault))).is_ok());
-    (all, fits, blocks.is_broken)
+    (all, fits, blocks.is_broken())
 }
 
 /// The same for frames that are valid and within the limit, in pieces of every size.
@@ -136,7 +136,7 @@ async fn another_encoders_heads_are_followed() {
     {
         blocks.read(&buffer[..count], |stream, fault| panic!("{fault:?} in {stream}")).unwrap();
     }
-    assert!(!blocks.is_broken);
+    assert!(!blocks.is_broken());
     assert_eq!(blocks.last_stream, 179);
     assert!(!blocks.table.entries.is_empty() && blocks.table.bytes <= TABLE_BYTES);
     let counted: usize = blocks.table.entries.iter().map(Entry::bytes).sum();
