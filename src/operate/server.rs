@@ -3,7 +3,7 @@
 //! Sockets are opened in `downstream/sockets.rs`.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -18,7 +18,8 @@ use pingora_core::services::background::{BackgroundService, background_service};
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::Config;
+use crate::config::api::ApiListener;
+use crate::config::{Config, Start};
 use crate::downstream::listener::Listeners;
 use crate::downstream::sockets::Sockets;
 use crate::downstream::{accept, serve};
@@ -39,9 +40,10 @@ use crate::operate::reload::{Reloader, Watched};
 use crate::operate::status_recorder::Recorder;
 use crate::operate::store_feed::StoreFeed;
 use crate::operate::upgrade::{Predecessor, Upgrader};
-use crate::platform::descriptors::Descriptors;
+use crate::platform::descriptors::{Descriptors, Shares};
 use crate::platform::{logging, supervisor};
 use crate::policy::LONGEST_GRACE;
+use crate::policy::account::Digest;
 use crate::telemetry::Telemetry;
 use crate::upstream::figures::Metrics;
 
@@ -70,7 +72,7 @@ pub struct Plan {
 /// # Errors
 /// That an address cannot be listened on, or that the process may have too few file descriptors.
 pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Result<(), Failure> {
-    let Plan { config, watched, demo_backend, mut predecessor } = plan;
+    let Plan { mut config, watched, demo_backend, mut predecessor } = plan;
     logging::each_second(refusal_log::say_left_out);
     let descriptors = Descriptors::claim()?;
     // No warning for the demo, whose limits the operator has not chosen.
@@ -78,109 +80,36 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
         log::warn!("{shortage}");
     }
     let taken_over = predecessor.as_mut().map(Predecessor::take_sockets).unwrap_or_default();
-    let api_address = config.api.as_ref().map(|api| api.address);
-    let others = [Some(config.admin), api_address, demo_backend].into_iter().flatten();
-    let sockets = Arc::new(Sockets::open(&config.listeners, others, taken_over)?);
-    let conf = ServerConf {
-        threads: config.workers,
-        // `ShutdownWatcher` ends the process, within the grace period of the configuration in force
-        // then.
-        grace_period_seconds: Some(LONGEST_GRACE.as_secs().saturating_add(1)),
-        graceful_shutdown_timeout_seconds: Some(0),
-        ..ServerConf::default()
-    };
-    let mut server = Server::new_with_opt_and_conf(None, conf);
-    server.bootstrap();
     let start = config.start();
-    let store = config.store.as_ref().map(|store| open(&store.path)).transpose()?;
-    let mut policy = config.policy;
-    let of_store = config.store.as_ref().zip(store.as_ref());
-    let feed = of_store.map(|(at, store)| StoreFeed::load(at, Arc::clone(store), &mut policy)).transpose()?;
-    let (policy, started) = (Arc::new(policy), Instant::now());
-    let line = predecessor.as_ref().map(Predecessor::line).transpose()?;
-    let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, line));
-    let telemetry = Arc::new(Telemetry::start(config.outlets));
-    let (books, seen) = (Arc::clone(&ledger), Arc::clone(&telemetry));
-    let gateway = Arc::new(Gateway::new(policy, config.settings, books, seen, descriptors, started));
-    let recorder = Recorder::start(Arc::clone(&gateway), Arc::clone(&ledger));
-    let listeners = config.listeners;
+    let api = config.api.take();
+    let listens = AdminListener::take(&mut config);
+    let others = [Some(listens.address), api.as_ref().map(|api| api.address), demo_backend].into_iter().flatten();
+    let sockets = Arc::new(Sockets::open(&config.listeners, others, taken_over)?);
+    let mut server = server_of(config.workers);
+    let node = Node::start(config, descriptors, Arc::clone(&sockets), predecessor.as_ref())?;
+    let controls = Controls::start(&node, watched, start);
 
     let (begun, all_begun) = channel();
-    let front = Front { gateway: Arc::clone(&gateway), listeners: Arc::clone(&listeners) };
-    let clients = server.add_service(sockets.serve("gateway", front, &listeners, begun.clone())?);
-    let keeper = server.add_service(background_service("upstreams", UpstreamMaintenance(Arc::clone(&gateway))));
-    clients.add_dependency(&keeper);
+    let clients = server.add_service(sockets.serve("gateway", node.front(), &node.listeners, begun.clone())?);
+    let upstreams = UpstreamMaintenance(Arc::clone(&node.gateway));
+    clients.add_dependency(server.add_service(background_service("upstreams", upstreams)));
     if let Some(address) = demo_backend {
         server.add_service(sockets.serve_one("demo backend", LookupBackend, address, begun.clone())?);
     }
-    let upgrader = Upgrader::new(Arc::clone(&gateway), Arc::clone(&ledger), recorder.clone(), Arc::clone(&sockets));
-    let file = watched.as_ref().map(|watched| watched.path.clone());
-    let offered = watched.is_some().then(|| upgrader.clone());
-    let source = feed.as_ref().map(|feed| feed.source(Arc::clone(&ledger)));
-    let reloader =
-        watched.map(|watched| Reloader::start(watched, start, Arc::clone(&gateway), Arc::clone(&ledger), source));
-    if let (Some(feed), Some(reloader)) = (&feed, &reloader) {
-        feed.follow(reloader.clone(), Arc::clone(&gateway), Arc::clone(&ledger));
-    }
-    let api_tls = config.api.as_ref().and_then(|api| api.tls.clone());
     // Always running, since a change of the configuration can add certificates.
-    let renewal = Renewal {
-        listeners: Arc::clone(&listeners),
-        api: api_tls.clone(),
-        gateway: Arc::clone(&gateway),
-        figures: certificates::CertificateMetrics::default(),
-    };
-    let ends = Ends::new(Arc::clone(&gateway), Arc::clone(&ledger), Arc::clone(&listeners), api_tls);
-    let mut registry = metrics(&gateway, &ledger, ends, &renewal.figures, reloader.as_ref(), started);
-    if let Some(feed) = &feed {
-        feed.register(&mut registry);
-    }
+    let renewal = node.renewal(api.as_ref());
+    let registry = node.metrics(&renewal, controls.reloader.as_ref());
     server.add_service(background_service("renewal", renewal));
-    let (token, hosts) = (config.admin_token, config.admin_hosts);
-    let operators = Operators {
-        reloader: reloader.clone(),
-        upgrader: offered,
-        config: file,
-        token,
-        hosts,
-        listeners: Arc::clone(&listeners),
-    };
-    let admin =
-        Admin::new(Arc::clone(&gateway), Arc::clone(&ledger), recorder.clone(), registry, config.admin, operators);
-    let connections = descriptors.shares(&gateway.snapshot().policy.limits).operators;
-    let admin = AdminApp::new(admin, connections);
-    let mut api_connections = None;
-    if let (Some(api), Some(store)) = (&config.api, &store) {
-        let router = router::router(&Arc::new(Api {
-            store: Arc::clone(store),
-            ledger: Some(Arc::clone(&ledger)),
-            patience: UNTIL_IN_FORCE,
-        }))?;
-        let app = ApiApp::new(router, api.tls.clone(), descriptors.shares(&gateway.snapshot().policy.limits).api);
-        api_connections = Some(app.open_connections());
+    let app = api.as_ref().map(|api| node.api(api)).transpose()?.flatten();
+    let api_connections = app.as_ref().map(ApiApp::open_connections);
+    if let (Some(app), Some(api)) = (app, &api) {
         server.add_service(sockets.serve_one("api", app, api.address, begun.clone())?);
     }
-    server.add_service(sockets.serve_one("admin", admin, config.admin, begun)?);
-    if let Some(reloader) = reloader {
-        server.add_service(background_service(
-            "signals",
-            RequestedChanges { reloader, upgrader: upgrader.clone(), telemetry: Arc::clone(&telemetry) },
-        ));
-    }
-    if let Some(interval) = supervisor::watchdog() {
-        server.add_service(background_service("watchdog", Watchdog(interval)));
-    }
-    let mut watch = background_service(
-        "watch",
-        ShutdownWatcher {
-            gateway,
-            ledger: Arc::clone(&ledger),
-            recorder: recorder.clone(),
-            sockets,
-            api_connections,
-            idle,
-        },
-    );
+    let address = listens.address;
+    let admin = node.admin(listens, registry, &controls);
+    server.add_service(sockets.serve_one("admin", admin, address, begun)?);
+    controls.add_services(&mut server, &node);
+    let mut watch = background_service("watch", node.shutdown_watcher(api_connections, idle));
     watch.threads = Some(1);
     server.add_service(watch);
 
@@ -194,14 +123,198 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
             None => supervisor::tell("READY=1"),
         }
     });
-    server.run(RunArgs { shutdown_signal: Box::new(Signals(upgrader)) });
-    if let Some(feed) = &feed {
-        feed.stop();
-    }
-    recorder.flush();
-    ledger.close();
-    telemetry.flush();
+    server.run(RunArgs { shutdown_signal: Box::new(Signals(controls.upgrader)) });
+    node.close();
     Ok(())
+}
+
+/// Pingora's server, without services.
+fn server_of(workers: usize) -> Server {
+    let conf = ServerConf {
+        threads: workers,
+        // `ShutdownWatcher` ends the process, within the grace period of the configuration in force
+        // then.
+        grace_period_seconds: Some(LONGEST_GRACE.as_secs().saturating_add(1)),
+        graceful_shutdown_timeout_seconds: Some(0),
+        ..ServerConf::default()
+    };
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.bootstrap();
+    server
+}
+
+/// Where the admin listener is, and whom it lets in.
+struct AdminListener {
+    address: SocketAddr,
+    /// The digest of the admin token, if there is one.
+    token: Option<Digest>,
+    /// Names in `Host` beside those of the machine itself.
+    hosts: Box<[Box<str>]>,
+}
+
+impl AdminListener {
+    fn take(config: &mut Config) -> AdminListener {
+        let (address, token) = (config.admin, config.admin_token.take());
+        AdminListener { address, token, hosts: std::mem::take(&mut config.admin_hosts) }
+    }
+}
+
+/// What the services of a process share.
+struct Node {
+    gateway: Arc<Gateway>,
+    ledger: Arc<Ledger>,
+    telemetry: Arc<Telemetry>,
+    recorder: Recorder,
+    listeners: Arc<Listeners>,
+    sockets: Arc<Sockets>,
+    descriptors: Descriptors,
+    store: Option<Arc<Store>>,
+    /// The store's changes on their way into the policy, if there is a store.
+    feed: Option<StoreFeed>,
+    started: Instant,
+}
+
+impl Node {
+    /// Opens the store and the ledger, and starts what writes to them.
+    fn start(
+        config: Config,
+        descriptors: Descriptors,
+        sockets: Arc<Sockets>,
+        predecessor: Option<&Predecessor>,
+    ) -> Result<Node, Failure> {
+        let store = config.store.as_ref().map(|store| open(&store.path)).transpose()?;
+        let mut policy = config.policy;
+        let of_store = config.store.as_ref().zip(store.as_ref());
+        let feed = of_store.map(|(at, store)| StoreFeed::load(at, Arc::clone(store), &mut policy)).transpose()?;
+        let (policy, started) = (Arc::new(policy), Instant::now());
+        let line = predecessor.map(Predecessor::line).transpose()?;
+        let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, line));
+        let telemetry = Arc::new(Telemetry::start(config.outlets));
+        let (books, seen) = (Arc::clone(&ledger), Arc::clone(&telemetry));
+        let gateway = Arc::new(Gateway::new(policy, config.settings, books, seen, descriptors, started));
+        let recorder = Recorder::start(Arc::clone(&gateway), Arc::clone(&ledger));
+        let listeners = config.listeners;
+        Ok(Node { gateway, ledger, telemetry, recorder, listeners, sockets, descriptors, store, feed, started })
+    }
+
+    fn front(&self) -> Front {
+        Front { gateway: Arc::clone(&self.gateway), listeners: Arc::clone(&self.listeners) }
+    }
+
+    /// What reads certificates again before they end.
+    fn renewal(&self, api: Option<&ApiListener>) -> Renewal {
+        Renewal {
+            listeners: Arc::clone(&self.listeners),
+            api: api.and_then(|api| api.tls.clone()),
+            gateway: Arc::clone(&self.gateway),
+            figures: certificates::CertificateMetrics::default(),
+        }
+    }
+
+    /// The metrics of everything that is counted.
+    fn metrics(&self, renewal: &Renewal, reloader: Option<&Reloader>) -> Registry {
+        let (gateway, ledger) = (&self.gateway, &self.ledger);
+        let mut registry = Registry::default();
+        let (shared, books, listeners) = (Arc::clone(gateway), Arc::clone(ledger), Arc::clone(&self.listeners));
+        registry.register_collector(Box::new(Ends::new(shared, books, listeners, renewal.api.clone())));
+        ledger.register(&mut registry);
+        gateway.arrivals().register(&mut registry);
+        renewal.figures.register(&mut registry);
+        if let Some(reloader) = reloader {
+            reloader.register(&mut registry);
+        }
+        let of_gateway = super::metrics::Metrics { gateway: Arc::clone(gateway), started: self.started };
+        registry.register_collector(Box::new(of_gateway));
+        let shared = Arc::clone(gateway);
+        registry.register_collector(Box::new(Metrics(Box::new(move || shared.upstreams()))));
+        if let Some(feed) = &self.feed {
+            feed.register(&mut registry);
+        }
+        registry
+    }
+
+    fn admin(&self, listens: AdminListener, registry: Registry, controls: &Controls) -> AdminApp {
+        let AdminListener { address, token, hosts } = listens;
+        let operators = Operators {
+            reloader: controls.reloader.clone(),
+            upgrader: controls.file.is_some().then(|| controls.upgrader.clone()),
+            config: controls.file.clone(),
+            token,
+            hosts,
+            listeners: Arc::clone(&self.listeners),
+        };
+        let (gateway, ledger) = (Arc::clone(&self.gateway), Arc::clone(&self.ledger));
+        let admin = Admin::new(gateway, ledger, self.recorder.clone(), registry, address, operators);
+        AdminApp::new(admin, self.shares().operators)
+    }
+
+    /// The management API, if there is a store for it.
+    fn api(&self, listener: &ApiListener) -> Result<Option<ApiApp>, Failure> {
+        let Some(store) = &self.store else { return Ok(None) };
+        let (store, ledger) = (Arc::clone(store), Some(Arc::clone(&self.ledger)));
+        let router = router::router(&Arc::new(Api { store, ledger, patience: UNTIL_IN_FORCE }))?;
+        Ok(Some(ApiApp::new(router, listener.tls.clone(), self.shares().api)))
+    }
+
+    fn shares(&self) -> Shares {
+        self.descriptors.shares(&self.gateway.snapshot().policy.limits)
+    }
+
+    fn shutdown_watcher(&self, api_connections: Option<OpenConnections>, idle: fn()) -> ShutdownWatcher {
+        ShutdownWatcher {
+            gateway: Arc::clone(&self.gateway),
+            ledger: Arc::clone(&self.ledger),
+            recorder: self.recorder.clone(),
+            sockets: Arc::clone(&self.sockets),
+            api_connections,
+            idle,
+        }
+    }
+
+    /// Writes what is to be written, once no request is served any more.
+    fn close(&self) {
+        if let Some(feed) = &self.feed {
+            feed.stop();
+        }
+        self.recorder.flush();
+        self.ledger.close();
+        self.telemetry.flush();
+    }
+}
+
+/// How operators change what the process serves.
+struct Controls {
+    /// The main file of the configuration, if its files are watched.
+    file: Option<PathBuf>,
+    /// What loads changed files and changes of the store's accounts, if the files are watched.
+    reloader: Option<Reloader>,
+    upgrader: Upgrader,
+}
+
+impl Controls {
+    fn start(node: &Node, watched: Option<Watched>, start: Start) -> Controls {
+        let (gateway, ledger) = (&node.gateway, &node.ledger);
+        let file = watched.as_ref().map(|watched| watched.path.clone());
+        let source = node.feed.as_ref().map(|feed| feed.source(Arc::clone(ledger)));
+        let reloader =
+            watched.map(|watched| Reloader::start(watched, start, Arc::clone(gateway), Arc::clone(ledger), source));
+        if let (Some(feed), Some(reloader)) = (&node.feed, &reloader) {
+            feed.follow(reloader.clone(), Arc::clone(gateway), Arc::clone(ledger));
+        }
+        let (sockets, recorder) = (Arc::clone(&node.sockets), node.recorder.clone());
+        Controls { file, reloader, upgrader: Upgrader::new(Arc::clone(gateway), Arc::clone(ledger), recorder, sockets) }
+    }
+
+    /// Signals of operators, and the supervisor's watchdog.
+    fn add_services(&self, server: &mut Server, node: &Node) {
+        if let Some(reloader) = self.reloader.clone() {
+            let (upgrader, telemetry) = (self.upgrader.clone(), Arc::clone(&node.telemetry));
+            server.add_service(background_service("signals", RequestedChanges { reloader, upgrader, telemetry }));
+        }
+        if let Some(interval) = supervisor::watchdog() {
+            server.add_service(background_service("watchdog", Watchdog(interval)));
+        }
+    }
 }
 
 /// How long an answer of the management API waits until its change is in force, which takes milliseconds.
@@ -211,29 +324,6 @@ const UNTIL_IN_FORCE: Duration = Duration::from_secs(1);
 fn open(path: &Path) -> Result<Arc<Store>, String> {
     let opened = Store::open(path, Box::new(SystemRandomness));
     opened.map(Arc::new).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// The metrics of everything that is counted.
-fn metrics(
-    gateway: &Arc<Gateway>,
-    ledger: &Ledger,
-    ends: Ends,
-    certificates: &certificates::CertificateMetrics,
-    reloader: Option<&Reloader>,
-    started: Instant,
-) -> Registry {
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(ends));
-    ledger.register(&mut registry);
-    gateway.arrivals().register(&mut registry);
-    certificates.register(&mut registry);
-    if let Some(reloader) = reloader {
-        reloader.register(&mut registry);
-    }
-    registry.register_collector(Box::new(super::metrics::Metrics { gateway: Arc::clone(gateway), started }));
-    let shared = Arc::clone(gateway);
-    registry.register_collector(Box::new(Metrics(Box::new(move || shared.upstreams()))));
-    registry
 }
 
 /// The gateway as a Pingora app, shared with the `ShutdownWatcher`.
