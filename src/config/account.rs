@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::common::{check_name, known, listed};
 use super::fill::{fill, reference};
-use super::lists::{self, written::Mode};
+use super::lists::{self, written::AnyList, written::DomainList, written::Mode, written::NetworkList};
 use super::plans::{self, WrittenTerms};
 use super::products::Draft;
 use super::references::referred;
@@ -342,30 +342,8 @@ impl AccountContext<'_> {
             }
             of_tokens.push((name.into(), allowances));
         }
-        let wanted = "write networks, or remove the key to allow all";
-        let networks = match lists::compile(token.networks, &place, "networks", wanted, mistakes) {
-            None => Networks::Any,
-            Some((networks, mode)) => {
-                let networks = Networks::listed(networks.into_iter().map(|(Parsed(network), _)| network));
-                if mode == Mode::Watch { networks.watched() } else { networks }
-            }
-        };
-        let absent = token.absent;
-        let absent_allowed = matches!(absent.get(), Some(written::Absent::Allow));
-        let wanted = "write hosts, or remove the key to allow all";
-        let domains = match lists::compile(token.domains, &place, "domains", wanted, mistakes) {
-            None => {
-                if let Some(place) = absent.place() {
-                    mistakes.push(place.clone(), "has no effect without a list of domains; add `domains` or remove it");
-                }
-                Domains::Any
-            }
-            Some((domains, mode)) => {
-                let domains = domains.into_iter().map(|(Parsed(domain), _)| domain);
-                let domains = Domains::listed(domains, absent_allowed);
-                if mode == Mode::Watch { domains.watched() } else { domains }
-            }
-        };
+        let networks = networks(token.networks, &place, mistakes);
+        let domains = domains(token.domains, &token.absent, &place, mistakes);
         if let Written::Here(Parsed(Expiry::LastDay(day)), place) = &token.expires
             && *day < self.today
         {
@@ -399,6 +377,35 @@ impl AccountContext<'_> {
         }
         set
     }
+}
+
+/// Where requests of a token may come from.
+fn networks(written: Written<AnyList<NetworkList>>, token: &Place, mistakes: &mut Mistakes) -> Networks {
+    let wanted = "write networks, or remove the key to allow all";
+    let Some((networks, mode)) = lists::compile(written, token, "networks", wanted, mistakes) else {
+        return Networks::Any;
+    };
+    let networks = Networks::listed(networks.into_iter().map(|(Parsed(network), _)| network));
+    if mode == Mode::Watch { networks.watched() } else { networks }
+}
+
+/// The web domains that browsers may use a token from.
+fn domains(
+    written: Written<AnyList<DomainList>>,
+    absent: &Written<written::Absent>,
+    token: &Place,
+    mistakes: &mut Mistakes,
+) -> Domains {
+    let wanted = "write hosts, or remove the key to allow all";
+    let Some((domains, mode)) = lists::compile(written, token, "domains", wanted, mistakes) else {
+        if let Some(place) = absent.place() {
+            mistakes.push(place.clone(), "has no effect without a list of domains; add `domains` or remove it");
+        }
+        return Domains::Any;
+    };
+    let absent_allowed = matches!(absent.get(), Some(written::Absent::Allow));
+    let domains = Domains::listed(domains.into_iter().map(|(Parsed(domain), _)| domain), absent_allowed);
+    if mode == Mode::Watch { domains.watched() } else { domains }
 }
 
 /// An account as it is shown.

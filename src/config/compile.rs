@@ -1,6 +1,7 @@
 //! Compiles the whole file to a policy: admin, limits, and assembling all parts.
 
 use std::collections::BTreeSet;
+use std::mem::take;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -81,11 +82,7 @@ pub fn compile(
 
 /// Everything that a file says, before it is put together. It is of use only if nothing was wrong.
 struct Drafted {
-    own: listeners::Compiled,
-    workers: usize,
-    admin: SocketAddr,
-    admin_token: Option<Digest>,
-    admin_hosts: Box<[Box<str>]>,
+    process: Process,
     public_url: Box<str>,
     trusted_proxies: Networks,
     limits: Limits,
@@ -107,32 +104,51 @@ struct Drafted {
     status: status::StatusSettings,
 }
 
+/// Where the process listens, whom its admin listener lets in, and how many workers it has.
+struct Process {
+    own: listeners::Compiled,
+    workers: usize,
+    admin: SocketAddr,
+    admin_token: Option<Digest>,
+    admin_hosts: Box<[Box<str>]>,
+}
+
+impl Process {
+    fn compile(file: &mut file::File, root: &Place, source: &Source, mistakes: &mut Mistakes) -> Process {
+        check_ports([&file.listen, &file.admin], mistakes);
+        let (listen, named) = (take(&mut file.listen), take(&mut file.listeners));
+        let own = listeners::compile(listen, take(&mut file.h2c), named, root, source, mistakes);
+        let admin = admin(take(&mut file.admin), take(&mut file.admin_exposed), &own, root, mistakes);
+        Process {
+            own,
+            workers: workers(take(&mut file.workers), mistakes),
+            admin,
+            admin_token: admin_token(take(&mut file.admin_token), source, mistakes),
+            admin_hosts: admin_hosts(take(&mut file.admin_hosts), mistakes),
+        }
+    }
+}
+
 fn draft(
-    file: file::File,
+    mut file: file::File,
     main: MainFile<'_>,
     around: Around<'_>,
     shortcuts: Option<&Shortcuts<'_>>,
     mistakes: &mut Mistakes,
 ) -> Drafted {
     let (MainFile { root, text }, source) = (main, around.source);
-    const PUBLIC_URL_WANTED: &str = "write the URL that clients know, as in https://api.example.com";
-    check_ports([&file.listen, &file.admin], mistakes);
-    let own = listeners::compile(file.listen, file.h2c, file.listeners, root, source, mistakes);
-    let admin = admin(file.admin, file.admin_exposed, &own, root, mistakes);
-    let workers = workers(file.workers, mistakes);
+    let process = Process::compile(&mut file, root, source, mistakes);
+    let own = &process.own;
     let public_url = file.public_url.require(root, "public_url", PUBLIC_URL_WANTED, mistakes);
     let public_url = public_url.map(|url| url.0.0).unwrap_or_default();
     let trusted_proxies = trusted_proxies(file.trusted_proxies, root, mistakes);
     let limits = limits(file.limits.take().unwrap_or_default(), mistakes);
     let grace = grace(file.grace, mistakes);
-    let upstreams = upstreams::all(file.upstreams, &own, root, source, mistakes);
+    let upstreams = upstreams::all(file.upstreams, own, root, source, mistakes);
     let token_headers = products::all_token_headers(&file.products);
     let pages = pages::compile(file.pages, &public_url, source, mistakes);
     let mut rows = Rows::compile(file.problems, pages.destinations.clone(), root, mistakes);
-    if let (None, Some(place)) = (&pages.site, &own.for_pages) {
-        mistakes
-            .push(place.clone(), "is for pages, which are switched off; remove `serve: false` from `pages`, or this");
-    }
+    check_for_pages(own, &pages, mistakes);
     let of_products = ProductContext {
         root,
         text,
@@ -149,28 +165,19 @@ fn draft(
     gathered.add_all(file.accounts, mistakes);
     gathered.include(file.include.take().unwrap_or_default(), source, mistakes);
     let accounts = gathered.accounts;
-    let somebody_pays = accounts.iter().any(|account| account.credit_accounts.iter().next().is_some());
-    let somebody_counts = accounts.iter().any(|account| account.meter.as_ref().is_some_and(|meter| meter.has_quota()));
-    if somebody_counts && !products.iter().any(|product| product.tariff.is_some()) {
+    let store = super::store::store(file.store, source, mistakes);
+    let needs = needs(&accounts, store.is_some());
+    if needs.quotas && !products.iter().any(|product| product.tariff.is_some()) {
         products::route_account_info(&mut paths, root.key("products"), mistakes);
     }
-    let store = super::store::store(file.store, source, mistakes);
-    let needs = super::ledger::Needs { credits: somebody_pays, quotas: somebody_counts, store: store.is_some() };
     let ledger = super::ledger::ledger(file.ledger, needs, root, source, mistakes);
-    let beside = Beside { own: &own, admin, has_store: store.is_some() };
+    let beside = Beside { own, admin: process.admin, has_store: store.is_some() };
     let api = super::api::api(file.api, &beside, source, mistakes);
     let (sampling, outlets) =
         super::telemetry::compile(file.metrics, file.access_log, file.tracing, &rows, source, mistakes);
-    let enquiry_rate = enquiry_rate(file.enquiry_rate, mistakes);
     let status = super::status::status(file.status, &products, mistakes);
-    let admin_token = admin_token(file.admin_token, source, mistakes);
-    let admin_hosts = admin_hosts(file.admin_hosts, mistakes);
     Drafted {
-        own,
-        workers,
-        admin,
-        admin_token,
-        admin_hosts,
+        process,
         public_url,
         trusted_proxies,
         limits,
@@ -186,10 +193,29 @@ fn draft(
         ledger,
         store,
         api,
-        enquiry_rate,
+        enquiry_rate: enquiry_rate(file.enquiry_rate, mistakes),
         sampling,
         outlets,
         status,
+    }
+}
+
+/// What to write where the URL of clients is missing.
+const PUBLIC_URL_WANTED: &str = "write the URL that clients know, as in https://api.example.com";
+
+fn check_for_pages(own: &listeners::Compiled, pages: &pages::Compiled, mistakes: &mut Mistakes) {
+    if let (None, Some(place)) = (&pages.site, &own.for_pages) {
+        mistakes
+            .push(place.clone(), "is for pages, which are switched off; remove `serve: false` from `pages`, or this");
+    }
+}
+
+/// What accounts need written down.
+fn needs(accounts: &Accounts, store: bool) -> super::ledger::Needs {
+    super::ledger::Needs {
+        credits: accounts.iter().any(|account| account.credit_accounts.iter().next().is_some()),
+        quotas: accounts.iter().any(|account| account.meter.as_ref().is_some_and(|meter| meter.has_quota())),
+        store,
     }
 }
 
@@ -210,9 +236,9 @@ impl Drafted {
         let shown = shown::effective(
             written,
             &shown::Compiled {
-                listeners: &self.own.listeners,
-                workers: self.workers,
-                admin: self.admin,
+                listeners: &self.process.own.listeners,
+                workers: self.process.workers,
+                admin: self.process.admin,
                 limits: &self.limits,
                 upstreams: &self.upstreams,
                 products: &products,
@@ -250,11 +276,11 @@ impl Drafted {
         let settings =
             Settings { upstreams: self.upstreams, sampling: self.sampling, site: own.site, status: self.status, shown };
         Some(Config {
-            listeners: Arc::new(self.own.listeners),
-            workers: self.workers,
-            admin: self.admin,
-            admin_token: self.admin_token,
-            admin_hosts: self.admin_hosts,
+            listeners: Arc::new(self.process.own.listeners),
+            workers: self.process.workers,
+            admin: self.process.admin,
+            admin_token: self.process.admin_token,
+            admin_hosts: self.process.admin_hosts,
             ledger: self.ledger,
             store: self.store,
             api: self.api,

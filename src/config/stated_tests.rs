@@ -54,7 +54,7 @@ fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
     let accounts = all(file, "accounts");
     let credits = below(&products, "credits");
     let price_lines: Vec<Value> = [lists(&credits, "hold"), lists(&credits, "price")].concat();
-    vec![
+    let mut mappings = vec![
         ("the root", vec![file.clone()], keys_of::<file::File>()),
         ("a listener", listeners.clone(), keys_of::<listeners::written::Listener>()),
         ("a listener's TLS", listener_tls.clone(), keys_of::<tls::written::ListenerTls>()),
@@ -98,20 +98,25 @@ fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
         ("the store", vec![file["store"].clone()], keys_of::<store::written::Store>()),
         ("the API", vec![file["api"].clone()], keys_of::<api::written::Api>()),
         ("the API's TLS", vec![file["api"]["tls"].clone()], keys_of::<tls::written::ListenerTls>()),
+        ("a token", lists(&accounts, "tokens"), keys_of::<account::written::Token>()),
+    ];
+    mappings.extend(mappings_of_what_is_seen(file));
+    mappings
+}
+
+/// Those of the topics that look at requests: metrics, access log, tracing and status.
+fn mappings_of_what_is_seen(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
+    let status = |key: &str| file["status"][key].as_array().cloned().unwrap_or_default();
+    vec![
         ("metrics", vec![file["metrics"].clone()], keys_of::<telemetry::written::Metrics>()),
         ("the access log", vec![file["access_log"].clone()], keys_of::<telemetry::written::AccessLog>()),
         ("its sample", vec![file["access_log"]["sample"].clone()], keys_of::<telemetry::written::LogSample>()),
         ("tracing", vec![file["tracing"].clone()], keys_of::<telemetry::written::Tracing>()),
         ("OTLP", vec![file["tracing"]["otlp"].clone()], keys_of::<collector::written::Otlp>()),
         ("the status", vec![file["status"].clone()], keys_of::<status::written::Status>()),
-        ("a burn rate", lists(&[file["status"].clone()], "burn_rates"), keys_of::<status::written::BurnRate>()),
-        ("a note", lists(&[file["status"].clone()], "notes"), keys_of::<status::written::StatusNote>()),
-        (
-            "maintenance",
-            lists(&[file["status"].clone()], "maintenance"),
-            keys_of::<status::written::StatusMaintenance>(),
-        ),
-        ("a token", lists(&accounts, "tokens"), keys_of::<account::written::Token>()),
+        ("a burn rate", status("burn_rates"), keys_of::<status::written::BurnRate>()),
+        ("a note", status("notes"), keys_of::<status::written::StatusNote>()),
+        ("maintenance", status("maintenance"), keys_of::<status::written::StatusMaintenance>()),
     ]
 }
 

@@ -93,29 +93,16 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let _open = Occupied::one_of(&gateway.telemetry().connections.http2);
     let limits = gateway.snapshot().policy.limits;
-    let mut options = h2::server::Builder::new();
-    options
-        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-        .max_header_list_size(ADVERTISED_HEADER_LIST_BYTES)
-        .initial_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_send_buffer_size(SEND_BUFFER_BYTES)
-        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-        .max_concurrent_reset_streams(MAX_RESETS_REMEMBERED)
-        .reset_stream_duration(RESETS_REMEMBERED_FOR)
-        .max_local_error_reset_streams(Some(MAX_FAULTY_STREAMS));
     let conduct = Arc::new(Conduct::default());
     let wire = Wire::new(stream, Arc::clone(&conduct), MAX_HEADER_LIST_BYTES, limits.write_timeout);
-    let Ok(Ok(mut connection)) = timeout(limits.head_timeout, options.handshake::<_, Bytes>(wire)).await else {
+    let Ok(Ok(mut connection)) = timeout(limits.head_timeout, options().handshake::<_, Bytes>(wire)).await else {
         return;
     };
     let mut shutdown = shutdown.clone();
     // Once the connection is to end, the time at which it is closed, whatever the client does.
     let mut stop_by: Option<Instant> = None;
-    // Every stream's task holds a receiver, so the number of receivers is the number of streams.
-    let (streams, _) = watch::channel(());
-    let busy = Arc::new(Busy::default());
-    let mut ingress = ingress;
+    let (alive, _) = watch::channel(());
+    let mut streams = Streams { gateway, peer, ingress, conduct: &conduct, alive, busy: Arc::new(Busy::default()) };
     // The first request has the time limit of a head; after it, a quiet connection is idle.
     let mut quiet_allowance = limits.head_timeout;
     loop {
@@ -128,38 +115,10 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                     stop_by = Some(Instant::now() + IDLE_STOP_ALLOWANCE);
                     connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                 }
-                conduct.begun();
-                ingress.headroom = match conduct.is_welcome() {
-                    true => Headroom::Free,
-                    false => gateway.room_now(ingress.headroom, &limits),
-                };
-                let (gateway, conduct) = (Arc::clone(gateway), Arc::clone(&conduct));
-                let alive = streams.subscribe();
-                let busy = Arc::clone(&busy);
-                let is_too_large = is_too_large(request.headers(), &limits);
-                let answered = async move {
-                    let _busy = busy.enter(&gateway.telemetry().connections.active_http2);
-                    let Ended { taken, turned_away } =
-                        answer(&gateway, request, respond, peer, ingress, &conduct).await;
-                    conduct.ended(taken);
-                    drop(alive);
-                    if turned_away {
-                        conduct.sent_away.give();
-                    }
-                };
-                if is_too_large {
-                    // It is refused immediately, and its head is freed before another one is read, so that heads do not
-                    // pile up, however many connections send them.
-                    let mut answered = Box::pin(answered);
-                    if answered.as_mut().now_or_never().is_none() {
-                        tokio::spawn(answered);
-                    }
-                } else {
-                    tokio::spawn(answered);
-                }
+                streams.begin(request, respond, &limits);
             }
             () = conduct.sent_away.given(), if stop_by.is_none() => {
-                stop_by = Some(Instant::now() + allowance_to_end(gateway, &streams));
+                stop_by = Some(Instant::now() + allowance_to_end(gateway, &streams.alive));
                 conduct.leaves();
                 connection.graceful_shutdown();
             }
@@ -167,17 +126,79 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 stop_by = Some(Instant::now() + IDLE_STOP_ALLOWANCE);
                 connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
             }
-            () = idle(&streams, quiet_allowance), if stop_by.is_none() => {
+            () = idle(&streams.alive, quiet_allowance), if stop_by.is_none() => {
                 stop_by = Some(Instant::now() + IDLE_STOP_ALLOWANCE);
                 conduct.leaves();
                 connection.graceful_shutdown();
             }
             _ = shutdown.changed(), if stop_by.is_none() => {
-                stop_by = Some(Instant::now() + allowance_to_end(gateway, &streams));
+                stop_by = Some(Instant::now() + allowance_to_end(gateway, &streams.alive));
                 conduct.leaves();
                 connection.graceful_shutdown();
             }
             () = until(stop_by) => return,
+        }
+    }
+}
+
+/// The settings of a connection.
+fn options() -> h2::server::Builder {
+    let mut options = h2::server::Builder::new();
+    options
+        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+        .max_header_list_size(ADVERTISED_HEADER_LIST_BYTES)
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buffer_size(SEND_BUFFER_BYTES)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_concurrent_reset_streams(MAX_RESETS_REMEMBERED)
+        .reset_stream_duration(RESETS_REMEMBERED_FOR)
+        .max_local_error_reset_streams(Some(MAX_FAULTY_STREAMS));
+    options
+}
+
+/// What the streams of a connection share.
+struct Streams<'a> {
+    gateway: &'a Arc<Gateway>,
+    peer: Peer,
+    ingress: Ingress,
+    conduct: &'a Arc<Conduct>,
+    /// Every stream's task holds a receiver, so the number of receivers is the number of streams.
+    alive: watch::Sender<()>,
+    busy: Arc<Busy>,
+}
+
+impl Streams<'_> {
+    /// Answers a request in a task of its own.
+    fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>, limits: &Limits) {
+        self.conduct.begun();
+        self.ingress.headroom = match self.conduct.is_welcome() {
+            true => Headroom::Free,
+            false => self.gateway.room_now(self.ingress.headroom, limits),
+        };
+        let (gateway, conduct) = (Arc::clone(self.gateway), Arc::clone(self.conduct));
+        let (peer, ingress) = (self.peer, self.ingress);
+        let alive = self.alive.subscribe();
+        let busy = Arc::clone(&self.busy);
+        let is_too_large = is_too_large(request.headers(), limits);
+        let answered = async move {
+            let _busy = busy.enter(&gateway.telemetry().connections.active_http2);
+            let Ended { taken, turned_away } = answer(&gateway, request, respond, peer, ingress, &conduct).await;
+            conduct.ended(taken);
+            drop(alive);
+            if turned_away {
+                conduct.sent_away.give();
+            }
+        };
+        if is_too_large {
+            // It is refused immediately, and its head is freed before another one is read, so that heads do not
+            // pile up, however many connections send them.
+            let mut answered = Box::pin(answered);
+            if answered.as_mut().now_or_never().is_none() {
+                tokio::spawn(answered);
+            }
+        } else {
+            tokio::spawn(answered);
         }
     }
 }

@@ -87,28 +87,32 @@ fn good<T: DeserializeOwned>(text: &str) -> T {
     value.unwrap().0
 }
 
-#[test]
-fn every_mistake_is_a_line() {
-    let deep_block = "- ".repeat(65);
-    let deep_flow = "[".repeat(3000);
-    let long_key = format!("{}: 1", "k".repeat(100));
-    let bomb = format!(
-        "free:\n  a: &a [{}]\n  b: &b [{}]\n  c: [{}]\n",
-        ["1"; 100].join(","),
-        ["*a"; 100].join(","),
-        ["*b"; 100].join(",")
-    );
-    let mut alias_depth = String::from("free:\n  - &a0 [1]\n");
-    for level in 1..70 {
-        alias_depth.push_str(&format!("  - &a{level} [*a{}]\n", level - 1));
+/// Each text with the lines that are said about it.
+fn each_gives(rows: &[(&str, &[&str])]) {
+    let mut failures = String::new();
+    for (text, expected) in rows {
+        let found = lines_of::<Config>(text);
+        if found != *expected {
+            failures.push_str(&format!("{text:?}\n  found    {found:#?}\n  expected {expected:#?}\n"));
+        }
     }
-    let rows: &[(&str, &[&str])] = &[
-        // Nothing there.
+    assert!(failures.is_empty(), "{failures}");
+}
+
+#[test]
+fn empty_texts() {
+    each_gives(&[
         ("", &["f:1:1: is empty; write at least one `key: value` line"]),
         ("# only words\n", &["f:1:1: is empty; write at least one `key: value` line"]),
         ("---\n", &["f:1:1: is empty; write at least one `key: value` line"]),
         ("~\n", &["f:1:1: is blank; give it a value or remove the key"]),
-        // Keys.
+    ]);
+}
+
+#[test]
+fn mistakes_in_keys() {
+    let long_key = format!("{}: 1", "k".repeat(100));
+    each_gives(&[
         (
             "listen: a\nlisten: b\nlisten: c",
             &[
@@ -142,7 +146,12 @@ fn every_mistake_is_a_line() {
              free",
             ],
         ),
-        // Blanks.
+    ]);
+}
+
+#[test]
+fn blank_values() {
+    each_gives(&[
         (
             "listen:\nproducts:\ntokens: ~\nnames: NULL\nmaybe: null\ntrace: 2",
             &[
@@ -164,7 +173,12 @@ fn every_mistake_is_a_line() {
         ),
         ("names: [a, ~]", &["f:1:12: names[1]: is blank; give it a value or remove the key"]),
         ("maybe:", &["f:1:1: maybe: is blank; give it a value or remove the key"]),
-        // Scalars.
+    ]);
+}
+
+#[test]
+fn mistakes_in_single_values() {
+    each_gives(&[
         ("head_timeout: 70000", &["f:1:15: head_timeout: is out of range; write a number from 0 to 65535"]),
         ("head_timeout: -1", &["f:1:15: head_timeout: is less than 0; write a number without a minus sign"]),
         (
@@ -190,7 +204,12 @@ fn every_mistake_is_a_line() {
             "ports: {hunter2: x}",
             &["f:1:9: ports.hunter2: is not a whole number; write decimal digits, from 0 to 65535"],
         ),
-        // Collections.
+    ]);
+}
+
+#[test]
+fn mistakes_in_lists_and_mappings() {
+    each_gives(&[
         (
             "tokens: hunter2",
             &["f:1:9: tokens: is one value, but a list is wanted here; write `- value` lines below it"],
@@ -214,7 +233,12 @@ fn every_mistake_is_a_line() {
         ),
         ("pair: [1, 2, 3]", &["f:1:7: pair: has 3 values; write exactly 2"]),
         ("pair: [1, x]", &["f:1:11: pair[1]: is not a whole number; write decimal digits, from 0 to 255"]),
-        // Words.
+    ]);
+}
+
+#[test]
+fn mistakes_in_words() {
+    each_gives(&[
         (
             "mode: hunter2",
             &["f:1:7: mode: is not one of the words allowed here; write one of open, closed, limited, named"],
@@ -235,19 +259,37 @@ fn every_mistake_is_a_line() {
         ),
         ("mode: {limited: {}}", &["f:1:17: mode.limited.most: is missing; add it"]),
         ("mode: {}", &["f:1:7: mode: has 0 keys; write exactly one of open, closed, limited, named"]),
-        // Leaves with their own rules, and several mistakes at once.
-        (
-            "tokens:\n- {hash: x}\n- {hash: h-1, note: [], nte: 2}\n- {}\nlsten: 1\ntrace: 2\n",
-            &[
-                "f:2:10: tokens[0].hash: is not a hash; write what the hash command prints",
-                "f:3:21: tokens[1].note: is a list, but one value is wanted here; write a single value",
-                "f:3:25: tokens[1].nte: is not a key here; did you mean `note`?",
-                "f:4:3: tokens[2].hash: is missing; add it",
-                "f:5:1: lsten: is not a key here; did you mean `listen`?",
-                "f:6:8: trace: is neither true nor false; write `true` or `false`",
-            ],
-        ),
-        // Aliases.
+    ]);
+}
+
+#[test]
+fn values_with_rules_of_their_own_and_several_mistakes_at_once() {
+    each_gives(&[(
+        "tokens:\n- {hash: x}\n- {hash: h-1, note: [], nte: 2}\n- {}\nlsten: 1\ntrace: 2\n",
+        &[
+            "f:2:10: tokens[0].hash: is not a hash; write what the hash command prints",
+            "f:3:21: tokens[1].note: is a list, but one value is wanted here; write a single value",
+            "f:3:25: tokens[1].nte: is not a key here; did you mean `note`?",
+            "f:4:3: tokens[2].hash: is missing; add it",
+            "f:5:1: lsten: is not a key here; did you mean `listen`?",
+            "f:6:8: trace: is neither true nor false; write `true` or `false`",
+        ],
+    )]);
+}
+
+#[test]
+fn mistakes_in_aliases() {
+    let bomb = format!(
+        "free:\n  a: &a [{}]\n  b: &b [{}]\n  c: [{}]\n",
+        ["1"; 100].join(","),
+        ["*a"; 100].join(","),
+        ["*b"; 100].join(",")
+    );
+    let mut alias_depth = String::from("free:\n  - &a0 [1]\n");
+    for level in 1..70 {
+        alias_depth.push_str(&format!("  - &a{level} [*a{}]\n", level - 1));
+    }
+    each_gives(&[
         (
             "free: &a [1, *a]",
             &["f:1:14: free[1]: is an alias inside the value that it stands for; write the value out"],
@@ -270,7 +312,14 @@ fn every_mistake_is_a_line() {
                 "f:1:9: maybe: is a list, but one value is wanted here; write a single value",
             ],
         ),
-        // Limits.
+    ]);
+}
+
+#[test]
+fn texts_beyond_the_limits() {
+    let deep_block = "- ".repeat(65);
+    let deep_flow = "[".repeat(3000);
+    each_gives(&[
         (
             &deep_block,
             &["f:1:129: \
@@ -279,7 +328,12 @@ fn every_mistake_is_a_line() {
             is more than 64 levels deep; write it with fewer levels"],
         ),
         (&deep_flow, &["f:1:256: is more than 64 levels deep; write it with fewer levels"]),
-        // Documents and tags.
+    ]);
+}
+
+#[test]
+fn documents_and_tags() {
+    each_gives(&[
         (
             "listen: a\n---\nlisten: b\n",
             &["f:2:1: is a second document in one file; remove the `---` line or move what follows it to its own file"],
@@ -296,7 +350,12 @@ fn every_mistake_is_a_line() {
                 "f:1:27: free[2]: does not fit its tag; remove the tag or correct the value",
             ],
         ),
-        // Not YAML.
+    ]);
+}
+
+#[test]
+fn texts_that_are_not_yaml() {
+    each_gives(&[
         ("listen: 'a", &["f:1:9: opens a quoted text with `'` that is not closed; add the missing `'`"]),
         (
             "listen: a: b",
@@ -333,15 +392,7 @@ fn every_mistake_is_a_line() {
             &["f:2:1: comes after the end of the document; indent it to belong to what is above, or remove it"],
         ),
         ("}", &["f:1:1: is a closing bracket without its opening one; remove it or open it before"]),
-    ];
-    let mut failures = String::new();
-    for (text, expected) in rows {
-        let found = lines_of::<Config>(text);
-        if found != *expected {
-            failures.push_str(&format!("{text:?}\n  found    {found:#?}\n  expected {expected:#?}\n"));
-        }
-    }
-    assert!(failures.is_empty(), "{failures}");
+    ]);
 }
 
 #[test]

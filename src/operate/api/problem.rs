@@ -68,125 +68,98 @@ pub const KINDS: [Kind; 18] = [
 ];
 
 impl Kind {
-    /// Its slug, its status, its title, and what it means.
-    const fn row(self) -> (&'static str, StatusCode, &'static str, &'static str) {
+    /// Its slug, its status and its title.
+    const fn row(self) -> (&'static str, StatusCode, &'static str) {
         match self {
-            Kind::MalformedBody => (
-                "malformed-body",
-                StatusCode::BAD_REQUEST,
-                "The body is not one JSON value",
-                "The body is missing, is not JSON (RFC 8259), has a member twice, or stands where none is taken.",
-            ),
-            Kind::InvalidBody => (
-                "invalid-body",
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "The body does not say what is needed",
-                "The body is JSON, but members are missing, unknown, or have values that cannot be taken. The list \
-                 `errors` has each of them with what to write instead.",
-            ),
-            Kind::InvalidQuery => (
-                "invalid-query",
-                StatusCode::BAD_REQUEST,
-                "A parameter or a header is not understood",
-                "A parameter of the query or a header is unknown, repeated, or has a value that cannot be taken. The \
-                 list `errors` has each of them with what to write instead.",
-            ),
-            Kind::Unauthenticated => (
-                "unauthenticated",
-                StatusCode::UNAUTHORIZED,
-                "A management key is needed",
-                "There is no management key in `Authorization: Bearer`, or it is not known, has ended or was deleted. \
-                 Tokens of lookups are never taken here.",
-            ),
-            Kind::ScopeMissing => (
-                "scope-missing",
-                StatusCode::FORBIDDEN,
-                "The key lacks a scope",
-                "The key is good, but it was not made for this. Use one with the scope that `detail` names.",
-            ),
-            Kind::RoleTooLow => (
-                "role-too-low",
-                StatusCode::FORBIDDEN,
-                "The key's role may not do this",
-                "The key has the scope, but this takes a higher role. `detail` says which.",
-            ),
-            Kind::NotFound => (
-                "not-found",
-                StatusCode::NOT_FOUND,
-                "There is no such thing",
-                "The path leads nowhere, or to something that is not there or not yours to see.",
-            ),
-            Kind::MethodNotAllowed => (
-                "method-not-allowed",
-                StatusCode::METHOD_NOT_ALLOWED,
-                "This path has other methods",
-                "The header `Allow` lists the methods that this path has.",
-            ),
-            Kind::RequestTimeout => (
-                "request-timeout",
-                StatusCode::REQUEST_TIMEOUT,
-                "The body did not arrive in time",
-                "The body has to arrive within 10 seconds after the head. Send it again.",
-            ),
-            Kind::Conflict => (
-                "conflict",
-                StatusCode::CONFLICT,
-                "The state does not allow this",
-                "What was asked for does not go together with what is there: a name is taken, an account is closed, a \
-                 token was revoked, a balance is too low. `detail` says which.",
-            ),
-            Kind::VersionDiffers => (
-                "version-differs",
-                StatusCode::PRECONDITION_FAILED,
-                "Somebody else has changed it meanwhile",
-                "`If-Match` has another version than the one in force (RFC 9110, section 13.1.1). Nothing was changed. \
-                 `current` has the newer state, and the header `ETag` its version: look at it, and ask again with that.",
-            ),
-            Kind::BodyTooLarge => (
-                "body-too-large",
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "The body is too large",
-                "`detail` says how many bytes it may have.",
-            ),
-            Kind::NotJson => (
-                "not-json",
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "The body has to be JSON",
-                "Send the header `Content-Type: application/json`.",
-            ),
-            Kind::VersionMissing => (
-                "version-missing",
-                StatusCode::PRECONDITION_REQUIRED,
-                "If-Match is needed",
-                "Whatever exists is changed only by those who say which version they have seen (RFC 6585, section 3). \
-                 Read it, and send its `ETag` as `If-Match`; `If-Match: *` changes whatever is there.",
-            ),
-            Kind::KeyMissing => (
-                "idempotency-key-missing",
-                StatusCode::BAD_REQUEST,
-                "Idempotency-Key is needed",
-                "Send `Idempotency-Key` with a word that this request alone has, of 1 to 100 visible ASCII characters, \
-                 such as a new UUID: however often the request is sent, it happens once.",
-            ),
+            Kind::MalformedBody => ("malformed-body", StatusCode::BAD_REQUEST, "The body is not one JSON value"),
+            Kind::InvalidBody => {
+                ("invalid-body", StatusCode::UNPROCESSABLE_ENTITY, "The body does not say what is needed")
+            }
+            Kind::InvalidQuery => {
+                ("invalid-query", StatusCode::BAD_REQUEST, "A parameter or a header is not understood")
+            }
+            Kind::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED, "A management key is needed"),
+            Kind::ScopeMissing => ("scope-missing", StatusCode::FORBIDDEN, "The key lacks a scope"),
+            Kind::RoleTooLow => ("role-too-low", StatusCode::FORBIDDEN, "The key's role may not do this"),
+            Kind::NotFound => ("not-found", StatusCode::NOT_FOUND, "There is no such thing"),
+            Kind::MethodNotAllowed => {
+                ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "This path has other methods")
+            }
+            Kind::RequestTimeout => ("request-timeout", StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time"),
+            Kind::Conflict => ("conflict", StatusCode::CONFLICT, "The state does not allow this"),
+            Kind::VersionDiffers => {
+                ("version-differs", StatusCode::PRECONDITION_FAILED, "Somebody else has changed it meanwhile")
+            }
+            Kind::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
+            Kind::NotJson => ("not-json", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body has to be JSON"),
+            Kind::VersionMissing => ("version-missing", StatusCode::PRECONDITION_REQUIRED, "If-Match is needed"),
+            Kind::KeyMissing => ("idempotency-key-missing", StatusCode::BAD_REQUEST, "Idempotency-Key is needed"),
             Kind::KeyOfAnother => (
                 "idempotency-key-reused",
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "The Idempotency-Key belongs to another request",
-                "A request with this key but with another path or body was answered already. Choose a new key.",
             ),
-            Kind::StoreUnavailable => (
-                "store-unavailable",
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The store cannot be used at the moment",
-                "Nothing was changed. Lookups go on with what was in force. The gateway's log says what is wrong; when \
-                 that is mended, the same request can be sent again.",
-            ),
-            Kind::Internal => (
-                "internal",
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "The gateway has failed",
-                "The gateway's log says how. Whether anything was changed is not known: read it before you ask again.",
-            ),
+            Kind::StoreUnavailable => {
+                ("store-unavailable", StatusCode::SERVICE_UNAVAILABLE, "The store cannot be used at the moment")
+            }
+            Kind::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The gateway has failed"),
+        }
+    }
+
+    /// What it means, and what to do.
+    pub const fn about(self) -> &'static str {
+        match self {
+            Kind::MalformedBody => {
+                "The body is missing, is not JSON (RFC 8259), has a member twice, or stands where none is taken."
+            }
+            Kind::InvalidBody => {
+                "The body is JSON, but members are missing, unknown, or have values that cannot be taken. The list \
+                 `errors` has each of them with what to write instead."
+            }
+            Kind::InvalidQuery => {
+                "A parameter of the query or a header is unknown, repeated, or has a value that cannot be taken. The \
+                 list `errors` has each of them with what to write instead."
+            }
+            Kind::Unauthenticated => {
+                "There is no management key in `Authorization: Bearer`, or it is not known, has ended or was deleted. \
+                 Tokens of lookups are never taken here."
+            }
+            Kind::ScopeMissing => {
+                "The key is good, but it was not made for this. Use one with the scope that `detail` names."
+            }
+            Kind::RoleTooLow => "The key has the scope, but this takes a higher role. `detail` says which.",
+            Kind::NotFound => "The path leads nowhere, or to something that is not there or not yours to see.",
+            Kind::MethodNotAllowed => "The header `Allow` lists the methods that this path has.",
+            Kind::RequestTimeout => "The body has to arrive within 10 seconds after the head. Send it again.",
+            Kind::Conflict => {
+                "What was asked for does not go together with what is there: a name is taken, an account is closed, a \
+                 token was revoked, a balance is too low. `detail` says which."
+            }
+            Kind::VersionDiffers => {
+                "`If-Match` has another version than the one in force (RFC 9110, section 13.1.1). Nothing was \
+                 changed. `current` has the newer state, and the header `ETag` its version: look at it, and ask again \
+                 with that."
+            }
+            Kind::BodyTooLarge => "`detail` says how many bytes it may have.",
+            Kind::NotJson => "Send the header `Content-Type: application/json`.",
+            Kind::VersionMissing => {
+                "Whatever exists is changed only by those who say which version they have seen (RFC 6585, section 3). \
+                 Read it, and send its `ETag` as `If-Match`; `If-Match: *` changes whatever is there."
+            }
+            Kind::KeyMissing => {
+                "Send `Idempotency-Key` with a word that this request alone has, of 1 to 100 visible ASCII \
+                 characters, such as a new UUID: however often the request is sent, it happens once."
+            }
+            Kind::KeyOfAnother => {
+                "A request with this key but with another path or body was answered already. Choose a new key."
+            }
+            Kind::StoreUnavailable => {
+                "Nothing was changed. Lookups go on with what was in force. The gateway's log says what is wrong; \
+                 when that is mended, the same request can be sent again."
+            }
+            Kind::Internal => {
+                "The gateway's log says how. Whether anything was changed is not known: read it before you ask again."
+            }
         }
     }
 
@@ -201,11 +174,6 @@ impl Kind {
 
     pub const fn title(self) -> &'static str {
         self.row().2
-    }
-
-    /// What it means, and what to do.
-    pub const fn about(self) -> &'static str {
-        self.row().3
     }
 
     /// The kind with a slug.
