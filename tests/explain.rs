@@ -116,6 +116,19 @@ fn the_contracts_whole_table_is_explained_as_it_is_answered() {
     }
 }
 
+const BODIES: [&str; 10] = [
+    r#"{"number":"+44 7400 123456"}"#,
+    r#"{"number":"1","cache_value_days":30}"#,
+    r#"{"number":"1","cache_value_days":31}"#,
+    r#"{"number":"","cache_value_days":31}"#,
+    r#"{"number":"1","supplementary_live_status":{"mobile":["ATL"]}}"#,
+    r#"{"number":7}"#,
+    r#"{"email":"a@b.example"}"#,
+    r#"{"number":"1","number":"2"}"#,
+    "{",
+    "",
+];
+
 fn requests() -> impl Strategy<Value = Request> {
     let live = ["live"; 6];
     let others = ["disabled", "expired", "other", "ip", "domain", "domain-or-none", "web", "nobody"];
@@ -150,18 +163,7 @@ fn requests() -> impl Strategy<Value = Request> {
         maybe(select(vec!["203.0.113.5", "198.51.100.7, 127.0.0.1", "unknown", "2001:db8::1"])),
         maybe(select(vec!["POST", "DELETE"])),
     );
-    let bodies = select(vec![
-        r#"{"number":"+44 7400 123456"}"#,
-        r#"{"number":"1","cache_value_days":30}"#,
-        r#"{"number":"1","cache_value_days":31}"#,
-        r#"{"number":"","cache_value_days":31}"#,
-        r#"{"number":"1","supplementary_live_status":{"mobile":["ATL"]}}"#,
-        r#"{"number":7}"#,
-        r#"{"email":"a@b.example"}"#,
-        r#"{"number":"1","number":"2"}"#,
-        "{",
-        "",
-    ]);
+    let bodies = select(&BODIES[..]);
     (first, headers, bodies).prop_map(|(first, headers, body)| {
         let (method, target, name, carrier, twice, typed) = first;
         let (accept, content, deadline, reference, metadata, origin, referer, forwarded, wanted) = headers;

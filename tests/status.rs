@@ -234,6 +234,21 @@ fn servers_that_fail_their_health_checks_are_an_incident() {
     until("it has ended", || incidents(&gateway) == (1, 0));
 }
 
+const AHEAD: &str = "2999-01-01T00:00:00Z";
+const LATER: &str = "2999-01-01T01:00:00Z";
+
+/// Commands that are refused, and with which words.
+const COMPLAINTS: &[(&[&str], &str)] = &[
+    (&["maintenance", "Work.", "--from", AHEAD, "--to", LATER], "more than a year ahead"),
+    (&["maintenance", "Work.", "--from", LATER, "--to", AHEAD], "not after the beginning"),
+    (&["maintenance", "Work.", "--from", "2020-01-01T00:00:00Z", "--to", "2020-01-01T01:00:00Z"], "has passed"),
+    (&["maintenance", "Work.", "--from", "tomorrow", "--to", LATER], "RFC 3339"),
+    (&["maintenance", "Work.", "--from", AHEAD], "--to"),
+    (&["note", "Odd.", "--product", "nothing"], "no product has this name"),
+    (&["note", " "], "The text is empty"),
+    (&["close", "77"], "no open notice"),
+];
+
 #[test]
 fn operators_say_what_is_to_be_known_and_close_it() {
     let backend = Backend::answering_json();
@@ -252,23 +267,13 @@ fn operators_say_what_is_to_be_known_and_close_it() {
     let running = gateway.config();
     until("both notes are shown", || json(&gateway)["notes"].as_array().unwrap().len() == 2);
     // While it runs, at once.
-    let (from, to) = ("2999-01-01T00:00:00Z", "2999-01-01T01:00:00Z");
-    for (arguments, complaint) in [
-        (vec!["maintenance", "Work.", "--from", from, "--to", to], "more than a year ahead"),
-        (vec!["maintenance", "Work.", "--from", to, "--to", from], "not after the beginning"),
-        (vec!["maintenance", "Work.", "--from", "2020-01-01T00:00:00Z", "--to", "2020-01-01T01:00:00Z"], "has passed"),
-        (vec!["maintenance", "Work.", "--from", "tomorrow", "--to", to], "RFC 3339"),
-        (vec!["maintenance", "Work.", "--from", from], "--to"),
-        (vec!["note", "Odd.", "--product", "nothing"], "no product has this name"),
-        (vec!["note", " "], "The text is empty"),
-        (vec!["close", "77"], "no open notice"),
-    ] {
+    for (arguments, complaint) in COMPLAINTS {
         for place in [&running, &config] {
             // The file's own gateway is not where it says.
-            if place == &config && !complaint.contains("RFC") && complaint != "--to" {
+            if place == &config && !complaint.contains("RFC") && *complaint != "--to" {
                 continue;
             }
-            let output = tollgate(&arguments, place);
+            let output = tollgate(arguments, place);
             let told = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(!output.status.success() && told.contains(complaint), "{arguments:?}: {told}");
         }

@@ -188,108 +188,147 @@ fn new_store() -> LedgerFile {
     LedgerFile::open(&Storage::Memory, true).unwrap()
 }
 
-/// Plays one history, and compares the books with the reference after every step.
-fn play(store: LedgerFile, number: u64, durability: Durability, steps: &[Step]) -> LedgerFile {
-    let names = ["a", "b"].map(|name| format!("{name}-{number}"));
-    let first_grants = [5, 0];
-    let mut references = [Reference { granted: 5, ..Reference::default() }, Reference::default()];
-    let mut steps = steps.iter();
-    let mut store = store;
-    let each = durability == Durability::Each;
-    loop {
-        let process = Process::start(store, durability, &names, first_grants);
-        let mut holds: Vec<(usize, Hold<'_>)> = Vec::new();
-        let mut take_back = [0; 2];
-        let mut ended = None;
-        for step in steps.by_ref() {
-            match step {
-                Step::Hold { credit_account, amount } => {
-                    let reference = &mut references[*credit_account];
-                    let outcome = held(&process.ledger, process.credit_accounts.get(*credit_account), *amount);
-                    if i64::from(*amount) <= reference.available() {
-                        reference.held += i64::from(*amount);
-                        holds.push((*credit_account, outcome.unwrap()));
-                    } else {
-                        assert_eq!(outcome.unwrap_err().row, Row::CreditsInsufficient);
-                    }
-                }
-                Step::Deliver { hold, price } if *hold < holds.len() => {
-                    let (credit_account, hold) = holds.swap_remove(*hold);
-                    let paid = i64::from((*price).min(hold.amount()));
-                    references[credit_account].held -= i64::from(hold.amount());
-                    references[credit_account].spent += paid;
-                    if each && paid > 0 {
-                        take_back.iter_mut().zip(&mut references).for_each(|(back, reference)| {
-                            reference.written_spent -= std::mem::take(back);
-                        });
-                    }
-                    let mut bill = process.bill(hold, *price);
-                    let receipt = bill.receipt().unwrap();
-                    assert_eq!(i64::from(receipt.charged), paid);
-                    assert_eq!(receipt.remaining.cast_signed(), references[credit_account].available());
-                    bill.fall_due();
-                    if each {
-                        references[credit_account].written_spent += paid;
-                    }
-                }
-                Step::Lose { hold, price } if *hold < holds.len() => {
-                    let (credit_account, hold) = holds.swap_remove(*hold);
-                    let paid = i64::from((*price).min(hold.amount()));
-                    references[credit_account].held -= i64::from(hold.amount());
-                    if each && paid > 0 {
-                        take_back.iter_mut().zip(&mut references).for_each(|(back, reference)| {
-                            reference.written_spent -= std::mem::take(back);
-                        });
-                        // Written, and taken back with the next write.
-                        references[credit_account].written_spent += paid;
-                        take_back[credit_account] += paid;
-                    }
-                    drop(process.bill(hold, *price));
-                }
-                Step::Drop { hold } if *hold < holds.len() => {
-                    let (credit_account, hold) = holds.swap_remove(*hold);
-                    references[credit_account].held -= i64::from(hold.amount());
-                }
-                Step::Deliver { .. } | Step::Lose { .. } | Step::Drop { .. } => {}
-                Step::Write | Step::Grant { .. } | Step::Adjust { .. } => {
-                    correct(&process, step, &mut references);
-                    for (reference, back) in references.iter_mut().zip(&mut take_back) {
-                        reference.written_spent -= std::mem::take(back);
-                        if !each {
-                            reference.written_spent = reference.spent;
-                        }
-                    }
-                }
-                Step::Crash | Step::Restart => {
-                    ended = Some(step);
-                    break;
-                }
-            }
-            for (credit_account, reference) in process.credit_accounts.iter().zip(&references) {
-                let snapshot = credit_account.snapshot();
-                let [granted, available, held, spent] =
-                    [snapshot.granted, snapshot.available, snapshot.held, snapshot.spent].map(u64::cast_signed);
-                assert_eq!(granted, available + held + spent, "{step:?}");
-                let expected = [reference.granted, reference.available(), reference.held, reference.spent];
-                assert_eq!([granted, available, held, spent], expected, "{step:?}");
+/// What both credit accounts must have.
+struct References {
+    of: [Reference; 2],
+    /// What is written of lost answers, and taken back with the next write.
+    take_back: [i64; 2],
+    durability: Durability,
+}
+
+impl References {
+    fn new(durability: Durability) -> References {
+        let of = FIRST_GRANTS.map(|grant| Reference { granted: grant.cast_signed(), ..Reference::default() });
+        References { of, take_back: [0; 2], durability }
+    }
+
+    fn writes_each(&self) -> bool {
+        self.durability == Durability::Each
+    }
+
+    fn take_back(&mut self) {
+        for (reference, back) in self.of.iter_mut().zip(&mut self.take_back) {
+            reference.written_spent -= std::mem::take(back);
+        }
+    }
+
+    /// Everything that was ordered is written.
+    fn write(&mut self) {
+        self.take_back();
+        if !self.writes_each() {
+            for reference in &mut self.of {
+                reference.written_spent = reference.spent;
             }
         }
-        let crashed = matches!(ended, Some(Step::Crash));
-        drop(holds);
-        if !crashed {
-            process.work();
-            for (reference, back) in references.iter_mut().zip(&mut take_back) {
-                reference.written_spent -= std::mem::take(back);
-                reference.written_spent = if each { reference.written_spent } else { reference.spent };
-                assert_eq!(reference.written_spent, reference.spent, "a process that ends in order loses nothing");
-            }
+    }
+
+    /// A hold ends, and so much of it was paid.
+    fn end(&mut self, credit_account: usize, held: u32, paid: i64) {
+        self.of[credit_account].held -= i64::from(held);
+        if self.writes_each() && paid > 0 {
+            self.take_back();
+            self.of[credit_account].written_spent += paid;
         }
-        for reference in &mut references {
-            // The promise: what was written counts, and nothing else; nobody holds anything.
+    }
+
+    /// The promise of a ledger: what was written counts, and nothing else; nobody holds anything.
+    fn restart(&mut self) {
+        for reference in &mut self.of {
             reference.spent = reference.written_spent;
             reference.held = 0;
         }
-        for ((granted, spent), reference) in process.written(&names).into_iter().zip(&references) {
+    }
+}
+
+const FIRST_GRANTS: [u64; 2] = [5, 0];
+
+/// Takes one step that does not end the process.
+fn take<'p>(process: &'p Process, step: &Step, references: &mut References, holds: &mut Vec<(usize, Hold<'p>)>) {
+    match step {
+        Step::Hold { credit_account, amount } => {
+            let reference = &mut references.of[*credit_account];
+            let outcome = held(&process.ledger, process.credit_accounts.get(*credit_account), *amount);
+            if i64::from(*amount) <= reference.available() {
+                reference.held += i64::from(*amount);
+                holds.push((*credit_account, outcome.unwrap()));
+            } else {
+                assert_eq!(outcome.unwrap_err().row, Row::CreditsInsufficient);
+            }
+        }
+        Step::Deliver { hold, price } if *hold < holds.len() => {
+            let (credit_account, hold) = holds.swap_remove(*hold);
+            let paid = i64::from((*price).min(hold.amount()));
+            references.of[credit_account].spent += paid;
+            references.end(credit_account, hold.amount(), paid);
+            let mut bill = process.bill(hold, *price);
+            let receipt = bill.receipt().unwrap();
+            assert_eq!(i64::from(receipt.charged), paid);
+            assert_eq!(receipt.remaining.cast_signed(), references.of[credit_account].available());
+            bill.fall_due();
+        }
+        Step::Lose { hold, price } if *hold < holds.len() => {
+            let (credit_account, hold) = holds.swap_remove(*hold);
+            let paid = i64::from((*price).min(hold.amount()));
+            references.end(credit_account, hold.amount(), paid);
+            if references.writes_each() {
+                // Written, and taken back with the next write.
+                references.take_back[credit_account] += paid;
+            }
+            drop(process.bill(hold, *price));
+        }
+        Step::Drop { hold } if *hold < holds.len() => {
+            let (credit_account, hold) = holds.swap_remove(*hold);
+            references.end(credit_account, hold.amount(), 0);
+        }
+        Step::Deliver { .. } | Step::Lose { .. } | Step::Drop { .. } => {}
+        Step::Write | Step::Grant { .. } | Step::Adjust { .. } => {
+            correct(process, step, &mut references.of);
+            references.write();
+        }
+        Step::Crash | Step::Restart => unreachable!("they end the process"),
+    }
+}
+
+fn assert_balances(process: &Process, references: &[Reference; 2], step: &Step) {
+    for (credit_account, reference) in process.credit_accounts.iter().zip(references) {
+        let snapshot = credit_account.snapshot();
+        let [granted, available, held, spent] =
+            [snapshot.granted, snapshot.available, snapshot.held, snapshot.spent].map(u64::cast_signed);
+        assert_eq!(granted, available + held + spent, "{step:?}");
+        let expected = [reference.granted, reference.available(), reference.held, reference.spent];
+        assert_eq!([granted, available, held, spent], expected, "{step:?}");
+    }
+}
+
+/// Plays one history, and compares the books with the reference after every step.
+fn play(store: LedgerFile, number: u64, durability: Durability, steps: &[Step]) -> LedgerFile {
+    let names = ["a", "b"].map(|name| format!("{name}-{number}"));
+    let mut references = References::new(durability);
+    let mut steps = steps.iter();
+    let mut store = store;
+    loop {
+        let process = Process::start(store, durability, &names, FIRST_GRANTS);
+        let mut holds: Vec<(usize, Hold<'_>)> = Vec::new();
+        references.take_back = [0; 2];
+        let mut ended = None;
+        for step in steps.by_ref() {
+            if matches!(step, Step::Crash | Step::Restart) {
+                ended = Some(step);
+                break;
+            }
+            take(&process, step, &mut references, &mut holds);
+            assert_balances(&process, &references.of, step);
+        }
+        drop(holds);
+        if !matches!(ended, Some(Step::Crash)) {
+            process.work();
+            references.write();
+            for reference in &references.of {
+                assert_eq!(reference.written_spent, reference.spent, "a process that ends in order loses nothing");
+            }
+        }
+        references.restart();
+        for ((granted, spent), reference) in process.written(&names).into_iter().zip(&references.of) {
             assert_eq!(spent, reference.spent);
             assert!(granted == reference.granted || (granted == 0 && reference.granted == 5 && spent == 0));
         }

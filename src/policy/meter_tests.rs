@@ -191,12 +191,12 @@ fn a_quota_is_renewed_at_midnight_and_on_the_first_of_a_month() {
     assert_eq!(told, [(2, 86_400), (3, 30 * 86_400)], "the clock was set back into November");
 }
 
-/// What was used stays used, in requests, but no more than the new limit has: while the process runs, and over a
-/// restart or an upgrade, whose clock begins anew.
-#[test]
-fn a_change_of_the_limits_means_the_same_at_a_reload_and_at_a_restart() {
+/// What the limits are called, those before, how often they are used, those after, and what is left then.
+type Change = (&'static str, Arc<Meter>, u32, Arc<Meter>, Vec<u64>);
+
+fn changes_of_limits() -> Vec<Change> {
     let minute_and_day = [rate(10, 60), rate(100, 86_400)];
-    for (what, before, used, after, remaining) in [
+    vec![
         (
             "the same",
             of_account(&minute_and_day, 50, 500),
@@ -255,7 +255,14 @@ fn a_change_of_the_limits_means_the_same_at_a_reload_and_at_a_restart() {
             ),
             vec![17, 7, 6, 2],
         ),
-    ] {
+    ]
+}
+
+/// What was used stays used, in requests, but no more than the new limit has: while the process runs, and over a
+/// restart or an upgrade, whose clock begins anew.
+#[test]
+fn a_change_of_the_limits_means_the_same_at_a_reload_and_at_a_restart() {
+    for (what, before, used, after, remaining) in changes_of_limits() {
         for _ in 0..used {
             take(&before, ANYBODY, at(0)).unwrap();
         }

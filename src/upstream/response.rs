@@ -345,85 +345,94 @@ mod tests {
         reading.now_or_never().unwrap()
     }
 
+    /// What is read of an answer: its status, its body and whether the connection can be used again; or what fails.
+    type Expected = Result<(u16, &'static str, bool), &'static str>;
+
+    /// Answers by RFC 9112, section 6, of which bodies may have 20 bytes.
+    const ANSWERS: &[(&str, Expected)] = &[
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", Ok((200, "{}", true))),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\ncontent-length: 2\r\n\r\n{}", Ok((200, "{}", true))),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", Err("failed")),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\n{}", Err("failed")),
+        ("HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\n{}", Err("failed")),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0x2\r\n\r\n{}", Err("failed")),
+        ("HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n{}", Err("failed")),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n{}", Err("failed")),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n{}", Err("too large")),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n", Err("too large")),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}", Err("broken")),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Ok((200, "", true))),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\n", Ok((200, "{}", false))),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: x, Close\r\n\r\n{}", Ok((200, "{}", false))),
+        ("HTTP/1.1 200\r\nContent-Length: 2\r\n\r\n{}", Ok((200, "{}", true))),
+        ("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}", Ok((200, "{}", false))),
+        ("HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\n{}", Ok((200, "{}", true))),
+        ("HTTP/1.1 200 OK\r\n\r\n{}", Ok((200, "{}", false))),
+        ("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n{}", Ok((200, "{}", false))),
+        ("HTTP/1.1 200 OK\r\n\r\n123456789012345678901", Err("too large")),
+        ("HTTP/1.1 200 OK\r\n\r\n12345678901234567890", Ok((200, "12345678901234567890", false))),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1;x=y\r\n}\r\n0\r\nT: v\r\n\r\n",
+            Ok((200, "{}", true)),
+        ),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\nHTTP", Ok((200, "{}", false))),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", Err("broken")),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n", Err("broken")),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n15\r\n123456789012345678901\r\n0\r\n\r\n",
+            Err("too large"),
+        ),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", Err("failed")),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n{}", Err("failed")),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", Err("failed")),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+            Err("failed"),
+        ),
+        ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", Err("failed")),
+        ("HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\n{}", Err("failed")),
+        ("HTTP/1.1 200 OK\r\nA: b\r\n folded\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
+        ("HTTP/1.1 200 OK\nContent-Length: 2\n\n{}", Err("failed")),
+        ("HTTP/1.1 200 OK\nContent-Length: 2\r\n\r\n{}", Err("failed")),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\n\r\n{}", Err("failed")),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\n{}", Err("failed")),
+        ("HTTP/1.1 200 OK\r\nA: b\nContent-Length: 2\r\n\r\n{}", Err("failed")),
+        ("HTTP/1.1 103 Early\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
+        ("\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
+        ("\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
+        ("HTTP/2 200 OK\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
+        ("HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
+        ("SSH-2.0-x\r\n", Err("failed")),
+        ("HTTP/1.1 200 OK\r\nContent-Le", Err("failed")),
+        ("", Err("unavailable")),
+        ("HTTP/1.1 101 Switching Protocols\r\n\r\n", Ok((101, "", false))),
+    ];
+
     #[test]
     fn an_answer_ends_where_rfc_9112_says_it_does() {
-        let long_line = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(MAX_HEAD_BYTES));
-        let lines = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(MAX_HEADER_LINES + 1));
+        for (text, expected) in ANSWERS {
+            reads(text, *expected);
+        }
+    }
+
+    #[test]
+    fn heads_and_interim_answers_have_limits() {
         let interim = "HTTP/1.1 103 Early Hints\r\nContent-Length: 9\r\n\r\n";
-        let most_interim = interim.repeat(16) + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
-        let too_many_interim = interim.repeat(17) + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
-        for (text, expected) in [
-            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", Ok((200, "{}", true))),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\ncontent-length: 2\r\n\r\n{}", Ok((200, "{}", true))),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", Err("failed")),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\n{}", Err("failed")),
-            ("HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\n{}", Err("failed")),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 0x2\r\n\r\n{}", Err("failed")),
-            ("HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n{}", Err("failed")),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n{}", Err("failed")),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n{}", Err("too large")),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n", Err("too large")),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}", Err("broken")),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Ok((200, "", true))),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\n", Ok((200, "{}", false))),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: x, Close\r\n\r\n{}", Ok((200, "{}", false))),
-            ("HTTP/1.1 200\r\nContent-Length: 2\r\n\r\n{}", Ok((200, "{}", true))),
-            ("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}", Ok((200, "{}", false))),
-            ("HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\n{}", Ok((200, "{}", true))),
-            ("HTTP/1.1 200 OK\r\n\r\n{}", Ok((200, "{}", false))),
-            ("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n{}", Ok((200, "{}", false))),
-            ("HTTP/1.1 200 OK\r\n\r\n123456789012345678901", Err("too large")),
-            ("HTTP/1.1 200 OK\r\n\r\n12345678901234567890", Ok((200, "12345678901234567890", false))),
-            (
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1;x=y\r\n}\r\n0\r\nT: v\r\n\r\n",
-                Ok((200, "{}", true)),
-            ),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\nHTTP", Ok((200, "{}", false))),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", Err("broken")),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n", Err("broken")),
-            (
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n15\r\n123456789012345678901\r\n0\r\n\r\n",
-                Err("too large"),
-            ),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", Err("failed")),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n{}", Err("failed")),
-            (
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-                Err("failed"),
-            ),
-            (
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-                Err("failed"),
-            ),
-            ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", Err("failed")),
-            ("HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\n{}", Err("failed")),
-            ("HTTP/1.1 200 OK\r\nA: b\r\n folded\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
-            ("HTTP/1.1 200 OK\nContent-Length: 2\n\n{}", Err("failed")),
-            ("HTTP/1.1 200 OK\nContent-Length: 2\r\n\r\n{}", Err("failed")),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 2\n\r\n{}", Err("failed")),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\n{}", Err("failed")),
-            ("HTTP/1.1 200 OK\r\nA: b\nContent-Length: 2\r\n\r\n{}", Err("failed")),
-            ("HTTP/1.1 103 Early\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
-            ("\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
-            ("\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
-            ("HTTP/2 200 OK\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
-            ("HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\n{}", Err("failed")),
-            ("SSH-2.0-x\r\n", Err("failed")),
-            ("HTTP/1.1 200 OK\r\nContent-Le", Err("failed")),
-            ("", Err("unavailable")),
-            (interim, Err("unavailable")),
-            (&most_interim, Ok((200, "{}", true))),
-            (&too_many_interim, Err("failed")),
-            (&long_line, Err("failed")),
-            (&lines, Err("failed")),
-            ("HTTP/1.1 101 Switching Protocols\r\n\r\n", Ok((101, "", false))),
-        ] {
-            let expected = expected.map(|(status, body, persistent)| (status, body.to_owned(), persistent));
-            for step in [1, 2, 7, 100_000] {
-                // What follows an answer may not have arrived yet when it ends.
-                if step == 100_000 || !text.ends_with("HTTP") && !text.ends_with("OK\r\n") {
-                    assert_eq!(read(text, step, 20), expected, "{text:?} in pieces of {step}");
-                }
+        let last = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+        reads(interim, Err("unavailable"));
+        reads(&(interim.repeat(16) + last), Ok((200, "{}", true)));
+        reads(&(interim.repeat(17) + last), Err("failed"));
+        reads(&format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(MAX_HEAD_BYTES)), Err("failed"));
+        reads(&format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(MAX_HEADER_LINES + 1)), Err("failed"));
+    }
+
+    /// A text is read like this in pieces of whatever size.
+    fn reads(text: &str, expected: Expected) {
+        let expected = expected.map(|(status, body, persistent)| (status, body.to_owned(), persistent));
+        for step in [1, 2, 7, 100_000] {
+            // What follows an answer may not have arrived yet when it ends.
+            if step == 100_000 || !text.ends_with("HTTP") && !text.ends_with("OK\r\n") {
+                assert_eq!(read(text, step, 20), expected, "{text:?} in pieces of {step}");
             }
         }
     }

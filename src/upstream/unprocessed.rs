@@ -105,79 +105,86 @@ mod tests {
         stream.read_exact(&mut [0; REQUEST.len()]).unwrap();
     }
 
+    const BACKENDS: [Backend; 5] = [
+        Backend {
+            name: "closed before the request, without a word",
+            before: |_| {},
+            after: drop,
+            closes_before: true,
+            is_unprocessed: true,
+        },
+        Backend {
+            name: "closed its side, read the request, and ended",
+            before: |stream| stream.shutdown(Shutdown::Write).unwrap(),
+            after: |stream| read_request(&stream),
+            closes_before: false,
+            is_unprocessed: false,
+        },
+        Backend {
+            name: "read the request and closed",
+            before: |_| {},
+            after: |stream| read_request(&stream),
+            closes_before: false,
+            is_unprocessed: false,
+        },
+        Backend {
+            name: "read the request and broke off",
+            before: |_| {},
+            after: |stream| {
+                read_request(&stream);
+                abort(stream);
+            },
+            closes_before: false,
+            is_unprocessed: false,
+        },
+        Backend {
+            name: "left the request unread and closed",
+            before: |_| {},
+            after: drop,
+            closes_before: false,
+            is_unprocessed: false,
+        },
+    ];
+
     #[tokio::test]
     async fn only_what_was_never_acknowledged_by_a_closed_backend_is_unprocessed() {
-        let nothing = |_: &std::net::TcpStream| {};
-        let table = [
-            Backend {
-                name: "closed before the request, without a word",
-                before: nothing,
-                after: drop,
-                closes_before: true,
-                is_unprocessed: true,
-            },
-            Backend {
-                name: "closed its side, read the request, and ended",
-                before: |stream| stream.shutdown(Shutdown::Write).unwrap(),
-                after: |stream| read_request(&stream),
-                closes_before: false,
-                is_unprocessed: false,
-            },
-            Backend {
-                name: "read the request and closed",
-                before: nothing,
-                after: |stream| read_request(&stream),
-                closes_before: false,
-                is_unprocessed: false,
-            },
-            Backend {
-                name: "read the request and broke off",
-                before: nothing,
-                after: |stream| {
-                    read_request(&stream);
-                    abort(stream);
-                },
-                closes_before: false,
-                is_unprocessed: false,
-            },
-            Backend {
-                name: "left the request unread and closed",
-                before: nothing,
-                after: drop,
-                closes_before: false,
-                is_unprocessed: false,
-            },
-        ];
-        for Backend { name, before, after, closes_before, is_unprocessed: expected } in table {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-            let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-            let (mut server, _) = listener.accept().unwrap();
-            // The previous request does not matter.
-            client.write_all(b"before").await.unwrap();
-            server.read_exact(&mut [0; 6]).unwrap();
-            std::io::Write::write_all(&mut server, b"answer").unwrap();
-            client.read_exact(&mut [0; 6]).await.unwrap();
-            let descriptor = client.as_raw_fd();
-            let mut inner = Inner::from(client);
-            inner.set_socket_digest(SocketDigest::from_raw_fd(descriptor));
-            let mut stream: Stream = Box::new(inner);
-
-            before(&server);
-            let mut server = Some(server);
-            if closes_before {
-                after(server.take().unwrap());
-            }
-            let written = stream.write_all(REQUEST).await;
-            let _ = stream.flush().await;
-            assert!(written.is_ok(), "{name}");
-            if let Some(server) = server {
-                after(server);
-            }
+        for backend in BACKENDS {
+            let (name, expected) = (backend.name, backend.is_unprocessed);
+            let mut stream = sent_to(backend).await;
             let ended = matches!(stream.read(&mut [0; 1]).await, Ok(0));
             let begun = Instant::now();
             let found = ended && super::is_unprocessed(&stream, REQUEST.len()).await;
             assert_eq!(found, expected, "{name}, ended {ended}");
             assert!(begun.elapsed() < Duration::from_secs(5));
         }
+    }
+
+    /// A connection that has served a request before, on which a backend got the next one.
+    async fn sent_to(Backend { name, before, after, closes_before, .. }: Backend) -> Stream {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        // The previous request does not matter.
+        client.write_all(b"before").await.unwrap();
+        server.read_exact(&mut [0; 6]).unwrap();
+        std::io::Write::write_all(&mut server, b"answer").unwrap();
+        client.read_exact(&mut [0; 6]).await.unwrap();
+        let descriptor = client.as_raw_fd();
+        let mut inner = Inner::from(client);
+        inner.set_socket_digest(SocketDigest::from_raw_fd(descriptor));
+        let mut stream: Stream = Box::new(inner);
+
+        before(&server);
+        let mut server = Some(server);
+        if closes_before {
+            after(server.take().unwrap());
+        }
+        let written = stream.write_all(REQUEST).await;
+        let _ = stream.flush().await;
+        assert!(written.is_ok(), "{name}");
+        if let Some(server) = server {
+            after(server);
+        }
+        stream
     }
 }

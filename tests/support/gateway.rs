@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -39,6 +39,42 @@ pub struct Gateway {
     directory: PathBuf,
     output: Arc<Mutex<Vec<u8>>>,
     readers: Vec<JoinHandle<()>>,
+}
+
+/// A configuration with these addresses instead of its own, and the further ones that it asks for with `FREE`.
+fn with_addresses(yaml: &str, address: SocketAddr, admin: SocketAddr) -> (String, Vec<SocketAddr>) {
+    let mut text: String = yaml
+        .lines()
+        .filter(|line| !line.starts_with("listen:") && !line.starts_with("admin:"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    text += &format!("listen: {address}\nadmin: {admin}\n");
+    let mut more = Vec::new();
+    while text.contains(FREE) {
+        let free = free_address();
+        text = text.replacen(FREE, &free.to_string(), 1);
+        more.push(free);
+    }
+    (text, more)
+}
+
+/// The files beside a configuration: the given ones, and those that the shipped configurations name.
+fn write_files(directory: &Path, files: &[(&str, &str)]) {
+    for (name, content) in files {
+        fs::create_dir_all(directory.join(name).parent().unwrap()).unwrap();
+        fs::write(directory.join(name), content).unwrap();
+    }
+    for shipped in [
+        "logo.svg",
+        "terms.md",
+        "phone.schema.json",
+        "email.schema.json",
+        "phone.answer.schema.json",
+        "email.answer.schema.json",
+        "demo.md",
+    ] {
+        let from = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config").join(shipped);
+        fs::copy(from, directory.join(shipped)).unwrap();
+    }
 }
 
 impl Gateway {
@@ -87,36 +123,11 @@ impl Gateway {
         files: &[(&str, &str)],
     ) -> Option<Gateway> {
         let (address, admin) = (free_address(), free_address());
-        let mut more = Vec::new();
-        let mut text: String = yaml
-            .lines()
-            .filter(|line| !line.starts_with("listen:") && !line.starts_with("admin:"))
-            .fold(String::new(), |text, line| text + line + "\n");
-        text += &format!("listen: {address}\nadmin: {admin}\n");
-        while text.contains(FREE) {
-            let free = free_address();
-            text = text.replacen(FREE, &free.to_string(), 1);
-            more.push(free);
-        }
+        let (text, more) = with_addresses(yaml, address, admin);
         let directory = directory();
-        for (name, content) in files {
-            fs::create_dir_all(directory.join(name).parent().unwrap()).unwrap();
-            fs::write(directory.join(name), content).unwrap();
-        }
         let config = directory.join("tollgate.yaml");
         fs::write(&config, text).unwrap();
-        for schema in [
-            "logo.svg",
-            "terms.md",
-            "phone.schema.json",
-            "email.schema.json",
-            "phone.answer.schema.json",
-            "email.answer.schema.json",
-            "demo.md",
-        ] {
-            let from = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config").join(schema);
-            fs::copy(from, directory.join(schema)).unwrap();
-        }
+        write_files(&directory, files);
         let copy = directory.join(COPY);
         let words: Vec<PathBuf> = if by == [COPY] {
             fs::copy(PROGRAM, &copy).unwrap();

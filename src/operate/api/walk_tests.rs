@@ -100,94 +100,134 @@ fn expected_without(route: &Route) -> Option<u16> {
     }
 }
 
+/// What an operation answers to those whom its row lets in.
+fn success_of(route: &Route) -> u16 {
+    expected_without(route).unwrap_or(route.effect.status().as_u16())
+}
+
+/// The walk: one operation after another, each as every role.
+struct Walk {
+    desk: Desk,
+    document: Value,
+    /// What makes the names of each step its own.
+    number: usize,
+    asked: usize,
+    let_in: usize,
+}
+
+/// One operation, as somebody.
+struct Visit<'w> {
+    desk: &'w Desk,
+    document: &'w Value,
+    route: &'w Route,
+    role: Role,
+    number: usize,
+    operator_key: String,
+    key: String,
+}
+
+impl Visit<'_> {
+    /// The answer to `key`, which the document has to have.
+    async fn ask(&self, key: &str, objects: &Objects) -> Answer {
+        let path = objects.path(self.route, &self.operator_key);
+        let answer = self.desk.ask(key, self.route.method.as_str(), &path, &body(self.route, self.number)).await;
+        assert_documented(self.document, self.route, &answer);
+        answer
+    }
+
+    /// What is asked of another account's objects, where the key is of `own`'s account or of an operator's.
+    async fn of_foreign(&self, own: &Objects, foreign: &Objects) {
+        let (route, role) = (self.route, self.role);
+        let is_bound = operator(role).is_none();
+        let answer = self.ask(&self.key, foreign).await;
+        let nothing = Objects { account: "0".repeat(32), token: foreign.token.clone(), key: foreign.key.clone() };
+        let of_nothing = self.ask(&self.key, &nothing).await;
+        let expected = match (route.who.allows(role), is_bound) {
+            (false, _) => 403,
+            (true, true) => 404,
+            (true, false) => success_of(route),
+        };
+        assert_eq!(answer.status, expected, "{} as {role:?} of a foreign account: {}", route.id, answer.body);
+        if is_bound {
+            assert_eq!(answer.bytes, of_nothing.bytes, "{}: another's account is as one that is not", route.id);
+        } else {
+            assert!([403, 404].contains(&of_nothing.status), "{}: {of_nothing:?}", route.id);
+        }
+        // What is another's is not there in the own account either.
+        if route.path.contains("{token}") || route.path.ends_with("{key}") {
+            let mixed =
+                Objects { account: own.account.clone(), token: foreign.token.clone(), key: foreign.key.clone() };
+            let answer = self.ask(&self.key, &mixed).await;
+            let expected = if route.who.allows(role) { 404 } else { 403 };
+            assert_eq!(answer.status, expected, "{} as {role:?}: {}", route.id, answer.body);
+        }
+    }
+}
+
+impl Walk {
+    /// New objects, since operations change and end what they are asked for.
+    async fn objects(&mut self) -> Objects {
+        self.number += 1;
+        Objects::new(&self.desk, &format!("acme {}", self.number)).await
+    }
+
+    /// An operation as a role: without its scope, of a foreign account, and of the own one.
+    async fn as_role(&mut self, route: &Route, role: Role, scopes: &[&str]) {
+        let (own, foreign) = (self.objects().await, self.objects().await);
+        let desk = &self.desk;
+        let of_key = json!({ "name": "of walk", "role": "auditor", "scopes": ["read"] });
+        let operator_key = desk.done("POST", "/keys", &of_key).await.id();
+        let bound = operator(role).is_none().then_some(&*own.account);
+        let key = desk.key(role, bound, scopes, None).await;
+        let less: Vec<&str> = scopes.iter().copied().filter(|scope| *scope != route.scope.word()).collect();
+        let lesser = desk.key(role, bound, &less, None).await;
+        let visit = Visit { desk, document: &self.document, route, role, number: self.number, operator_key, key };
+
+        let answer = visit.ask(&lesser, &own).await;
+        assert_eq!(answer.status, 403, "{} as {role:?} without its scope: {}", route.id, answer.body);
+        if route.path.contains("{account}") {
+            visit.of_foreign(&own, &foreign).await;
+        }
+        let answer = visit.ask(&visit.key, &own).await;
+        let expected = if route.who.allows(role) { success_of(route) } else { 403 };
+        assert_eq!(answer.status, expected, "{} as {role:?}: {}", route.id, answer.body);
+        self.let_in += usize::from(expected < 300);
+        self.asked += 1;
+    }
+
+    /// An operation with keys that are none.
+    async fn as_nobody(&mut self, route: &Route, ended: &str) {
+        let objects = self.objects().await;
+        for (key, why) in [
+            (&*format!("tg_{}", "0".repeat(64)), "token of lookups"),
+            (&format!("tgm_{}", "0".repeat(64)), "not known"),
+            (ended, "has ended"),
+            ("", "Authorization"),
+        ] {
+            let path = objects.path(route, &"0".repeat(32));
+            let answer = self.desk.ask(key, route.method.as_str(), &path, &body(route, self.number)).await;
+            assert_eq!(answer.status, 401, "{}: {}", route.id, answer.body);
+            assert!(answer.body["detail"].as_str().unwrap().contains(why), "{}: {}", route.id, answer.body);
+            assert!(answer.header("www-authenticate").starts_with("Bearer"));
+            assert_documented(&self.document, route, &answer);
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_operation_lets_in_whom_its_row_names_and_nobody_else() {
     let desk = Desk::open().await;
     let document = desk.send("GET", "/api/v1/openapi.json", &[], "").await.body;
-    let all: Vec<&str> = SCOPES.into_iter().map(Scope::word).collect();
-    let (mut number, mut asked, mut let_in) = (0, 0, 0);
+    let scopes: Vec<&str> = SCOPES.into_iter().map(Scope::word).collect();
+    let mut walk = Walk { desk, document, number: 0, asked: 0, let_in: 0 };
     for route in routes::all().unwrap() {
         for role in Role::ALL.iter().copied() {
-            // New ones for each, since operations change and end what they are asked for.
-            let mut objects = Vec::new();
-            for _ in 0..2 {
-                number += 1;
-                objects.push(Objects::new(&desk, &format!("acme {number}")).await);
-            }
-            let [own, foreign] = &objects[..] else { unreachable!() };
-            let body_of_key = json!({ "name": "of walk", "role": "auditor", "scopes": ["read"] });
-            let operator_key = desk.done("POST", "/keys", &body_of_key).await.id();
-            let bound = operator(role).is_none().then_some(&*own.account);
-            let key = desk.key(role, bound, &all, None).await;
-            let less: Vec<&str> = all.iter().copied().filter(|scope| *scope != route.scope.word()).collect();
-            let lesser = desk.key(role, bound, &less, None).await;
-            let ask = async |key: &str, objects: &Objects| {
-                let path = objects.path(&route, &operator_key);
-                desk.ask(key, route.method.as_str(), &path, &body(&route, number)).await
-            };
-
-            // Without the scope nobody, whatever the role.
-            let answer = ask(&lesser, own).await;
-            assert_eq!(answer.status, 403, "{} as {role:?} without its scope: {}", route.id, answer.body);
-            assert_documented(&document, &route, &answer);
-
-            let is_of_account = route.path.contains("{account}");
-            if is_of_account {
-                let answer = ask(&key, foreign).await;
-                let nothing =
-                    Objects { account: "0".repeat(32), token: foreign.token.clone(), key: foreign.key.clone() };
-                let of_nothing = ask(&key, &nothing).await;
-                let expected = match (route.who.allows(role), bound) {
-                    (false, _) => 403,
-                    (true, Some(_)) => 404,
-                    (true, None) => expected_without(&route).unwrap_or(route.effect.status().as_u16()),
-                };
-                assert_eq!(answer.status, expected, "{} as {role:?} of a foreign account: {}", route.id, answer.body);
-                assert_documented(&document, &route, &answer);
-                if bound.is_some() {
-                    assert_eq!(answer.bytes, of_nothing.bytes, "{}: another's account is as one that is not", route.id);
-                } else {
-                    assert!([403, 404].contains(&of_nothing.status), "{}: {of_nothing:?}", route.id);
-                }
-                // What is another's is not there in the own account either.
-                let mixed =
-                    Objects { account: own.account.clone(), token: foreign.token.clone(), key: foreign.key.clone() };
-                if route.path.contains("{token}") || route.path.ends_with("{key}") {
-                    let answer = ask(&key, &mixed).await;
-                    let expected = if route.who.allows(role) { 404 } else { 403 };
-                    assert_eq!(answer.status, expected, "{} as {role:?}: {}", route.id, answer.body);
-                }
-            }
-
-            let answer = ask(&key, own).await;
-            let expected = match route.who.allows(role) {
-                false => 403,
-                true => expected_without(&route).unwrap_or(route.effect.status().as_u16()),
-            };
-            assert_eq!(answer.status, expected, "{} as {role:?}: {}", route.id, answer.body);
-            assert_documented(&document, &route, &answer);
-            let_in += usize::from(expected < 300);
-            asked += 1;
+            walk.as_role(&route, role, &scopes).await;
         }
-
-        // Keys that are none.
-        let objects = Objects::new(&desk, &format!("none {number}")).await;
-        number += 1;
-        let ended = desk.key(Role::Admin, None, &all, Some(2)).await;
-        for (key, why) in [
-            (&*format!("tg_{}", "0".repeat(64)), "token of lookups"),
-            (&format!("tgm_{}", "0".repeat(64)), "not known"),
-            (&ended, "has ended"),
-            ("", "Authorization"),
-        ] {
-            let path = objects.path(&route, &"0".repeat(32));
-            let answer = desk.ask(key, route.method.as_str(), &path, &body(&route, number)).await;
-            assert_eq!(answer.status, 401, "{}: {}", route.id, answer.body);
-            assert!(answer.body["detail"].as_str().unwrap().contains(why), "{}: {}", route.id, answer.body);
-            assert!(answer.header("www-authenticate").starts_with("Bearer"));
-            assert_documented(&document, &route, &answer);
-        }
+        let ended = walk.desk.key(Role::Admin, None, &scopes, Some(2)).await;
+        walk.as_nobody(&route, &ended).await;
     }
+    let Walk { asked, let_in, .. } = walk;
     println!("{asked} operations as somebody, {let_in} let in");
     assert!(asked > 200 && let_in > 100, "{asked} {let_in}");
 }
