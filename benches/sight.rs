@@ -75,8 +75,8 @@ fn traced(bencher: Bencher<'_, '_>) {
 /// With a log line, written to a file that accepts everything.
 #[divan::bench(threads = [1, 2])]
 fn logged(bencher: Bencher<'_, '_>) {
-    let place = access_log::Destination::File("/dev/null".into());
-    let access_log = Some(access_log::AccessLogSettings { place, names: Naming::Tollgate, reference_key: None });
+    let destination = access_log::Destination::File("/dev/null".into());
+    let access_log = Some(access_log::AccessLogSettings { destination, names: Naming::Tollgate, reference_key: None });
     see(bencher, &Telemetry::start(Outlets { access_log, otlp: None }), true, &Outcome::Told(b""));
 }
 

@@ -141,7 +141,7 @@ pub struct Limits {
 pub struct Product {
     pub name: Arc<str>,
     /// Its place in the policy, which a token's set of products counts.
-    pub place: u8,
+    pub index: u8,
     /// The place of its upstream among those of the snapshot.
     pub upstream: usize,
     pub token_headers: Box<[Box<str>]>,
@@ -166,7 +166,7 @@ pub struct Product {
 #[derive(Debug)]
 pub struct Path {
     /// The place in the list of paths, for `Hint::Allow`.
-    pub place: u16,
+    pub index: u16,
     pub methods: Box<[(Box<str>, Endpoint)]>,
     /// `Allow`: the methods, separated by commas.
     pub allow: Box<str>,
@@ -202,12 +202,12 @@ pub struct Paths {
 impl Paths {
     /// Adds a method of a path; `false` if it is there already, and nothing changed.
     pub fn insert(&mut self, method: &str, path: &str, endpoint: Endpoint) -> bool {
-        let Ok(place) = u16::try_from(self.allow.len()) else {
+        let Ok(index) = u16::try_from(self.allow.len()) else {
             return false;
         };
         let entry = self.by_path.entry(path.into()).or_insert_with(|| {
             self.allow.push("".into());
-            Path { place, methods: Box::default(), allow: "".into() }
+            Path { index, methods: Box::default(), allow: "".into() }
         });
         if entry.methods.iter().any(|(known, _)| **known == *method) {
             return false;
@@ -216,7 +216,7 @@ impl Paths {
         methods.push((method.into(), endpoint));
         entry.allow = methods.iter().map(|(method, _)| &**method).collect::<Vec<_>>().join(", ").into();
         entry.methods = methods.into();
-        if let Some(allow) = self.allow.get_mut(usize::from(entry.place)) {
+        if let Some(allow) = self.allow.get_mut(usize::from(entry.index)) {
             allow.clone_from(&entry.allow);
         }
         true
@@ -242,7 +242,7 @@ impl Paths {
     /// The methods and paths of a product, in the order of the configuration.
     pub fn of(&self, product: u8) -> Vec<(&str, &str)> {
         let mut paths: Vec<(&str, &Path)> = self.by_path.iter().map(|(path, entry)| (&**path, entry)).collect();
-        paths.sort_unstable_by_key(|(_, entry)| entry.place);
+        paths.sort_unstable_by_key(|(_, entry)| entry.index);
         let wanted = Endpoint::Product(usize::from(product));
         let routes = paths.into_iter().flat_map(|(path, entry)| {
             entry.methods.iter().filter(|(_, to)| *to == wanted).map(move |(method, _)| (&**method, path))
@@ -256,8 +256,8 @@ impl Paths {
     }
 
     /// The `Allow` header that a hint names.
-    pub fn allow(&self, place: u16) -> &str {
-        self.allow.get(usize::from(place)).map_or("", |allow| allow)
+    pub fn allow(&self, index: u16) -> &str {
+        self.allow.get(usize::from(index)).map_or("", |allow| allow)
     }
 }
 
@@ -298,15 +298,15 @@ impl Frame {
             self.paths.find(head.path).filter(|path| path.is_behind(scope)).ok_or(unknown("no route has the path"))?;
         path.endpoint(head.lines.method)
             .and_then(|endpoint| self.at(endpoint))
-            .ok_or(unknown("the path has no such method").with(Hint::Allow(path.place)))
+            .ok_or(unknown("the path has no such method").with(Hint::Allow(path.index)))
     }
 
     /// What an endpoint stands for.
     pub fn at(&self, endpoint: Endpoint) -> Option<Route<'_>> {
         match endpoint {
-            Endpoint::Product(place) => self.products.get(place).map(Route::Product),
+            Endpoint::Product(index) => self.products.get(index).map(Route::Product),
             Endpoint::Credits => Some(Route::Credits),
-            Endpoint::Page(place) => self.pages.at(place).map(Route::Page),
+            Endpoint::Page(index) => self.pages.at(index).map(Route::Page),
         }
     }
 

@@ -88,8 +88,8 @@ impl<P> Upstreams<P> {
     }
 
     /// The upstream at an index of the policy.
-    pub fn pool(&self, place: usize) -> Option<&Pool<P>> {
-        self.pools.get(place).map(|pool| &**pool)
+    pub fn pool(&self, index: usize) -> Option<&Pool<P>> {
+        self.pools.get(index).map(|pool| &**pool)
     }
 }
 
@@ -150,14 +150,14 @@ impl<P> Pool<P> {
 
     /// The last known addresses of a server.
     fn addresses_of(&self, address: &Address) -> Option<Box<[SocketAddr]>> {
-        let place = self.upstream.servers.iter().position(|server| server.address == *address)?;
-        self.resolved.lock().unwrap_or_else(PoisonError::into_inner).get(place).cloned()
+        let index = self.upstream.servers.iter().position(|server| server.address == *address)?;
+        self.resolved.lock().unwrap_or_else(PoisonError::into_inner).get(index).cloned()
     }
 
     /// Sets the addresses of the server at an index of the configuration; true if they are new.
-    fn resolve(&self, place: usize, addresses: Box<[SocketAddr]>) -> bool {
+    fn resolve(&self, index: usize, addresses: Box<[SocketAddr]>) -> bool {
         let mut resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = resolved.get_mut(place).filter(|known| **known != addresses) else { return false };
+        let Some(known) = resolved.get_mut(index).filter(|known| **known != addresses) else { return false };
         *known = addresses;
         let roster = roster(&self.upstream, self.connect, &resolved, Some(&self.roster.load()));
         self.roster.store(Arc::new(roster));

@@ -258,7 +258,7 @@ impl Books {
             return Ok(Books::There(client));
         }
         if purpose == Purpose::Read
-            && let Some(Storage::File(file)) = config.ledger.as_ref().map(|settings| &settings.place)
+            && let Some(Storage::File(file)) = config.ledger.as_ref().map(|settings| &settings.storage)
             && !file.exists()
         {
             return Err(format!(

@@ -227,8 +227,8 @@ impl AccountContext<'_> {
         let tokens: Vec<_> = tokens.into_iter().filter_map(compile).collect();
         // Required, so that a forgotten line does not make lookups free.
         for product in self.products.iter().filter(|product| product.tariff.is_some()) {
-            let used = tokens.iter().any(|(key, _)| key.token.products.contains(product.place));
-            let told = funds.iter().any(|(known, _)| *known == product.place);
+            let used = tokens.iter().any(|(key, _)| key.token.products.contains(product.index));
+            let told = funds.iter().any(|(known, _)| *known == product.index);
             if used && !told && !mistakes.touch(&place.key("credits")) {
                 let name = &product.name;
                 let what = format!(
@@ -298,7 +298,7 @@ impl AccountContext<'_> {
                     if matches!(funds, written::Funds::FirstGrant(credits) if credits > MAX_CREDITS) {
                         mistakes.push(place, format!("is too much; write at most {MAX_CREDITS} credits"));
                     }
-                    compiled.push((product.place, funds));
+                    compiled.push((product.index, funds));
                 }
             }
         }
@@ -371,7 +371,7 @@ impl AccountContext<'_> {
         let mut set = ProductSet::default();
         for (name, place) in listed(products, parent, "products", "name the products that the token covers", mistakes) {
             match self.products.iter().find(|product| *product.name == *name) {
-                Some(product) => set.insert(product.place),
+                Some(product) => set.insert(product.index),
                 None => self.unknown_product(&name, place, mistakes),
             }
         }
@@ -459,7 +459,7 @@ fn funds(account: &Account, policy: &Policy) -> Map<String, Value> {
 }
 
 fn shown_token(token: &Token, account: &str, number: usize, policy: &Policy) -> Value {
-    let products = policy.products.iter().filter(|product| token.products.contains(product.place));
+    let products = policy.products.iter().filter(|product| token.products.contains(product.index));
     let mut shown = json!({
         "name": &*token.name,
         "hash": reference(&["accounts", account, "tokens", &number.to_string(), "hash"]),

@@ -90,9 +90,9 @@ impl<'c> AccountsBuilder<'c> {
         // What accounts are made into depends on their text and on this.
         let same_terms = |predecessor: &Predecessor<'_>| {
             let before = predecessor.policy.products.iter();
-            let before = before.map(|known| (&*known.name, known.place, known.tariff.is_some(), &known.allowances));
+            let before = before.map(|known| (&*known.name, known.index, known.tariff.is_some(), &known.allowances));
             let drafts = products.iter();
-            before.eq(drafts.map(|draft| (&*draft.name, draft.place, draft.tariff.is_some(), &draft.allowances)))
+            before.eq(drafts.map(|draft| (&*draft.name, draft.index, draft.tariff.is_some(), &draft.allowances)))
                 && *predecessor.policy.plans == *plans
         };
         AccountsBuilder {
@@ -296,7 +296,7 @@ impl<'c> AccountsBuilder<'c> {
         let credit_account = |(place, funds): &(u8, account::written::Funds)| match funds {
             account::written::Funds::Unmetered => None,
             account::written::Funds::FirstGrant(credits) => {
-                let product = self.rules.products.iter().find(|product| product.place == *place)?;
+                let product = self.rules.products.iter().find(|product| product.index == *place)?;
                 let known = predecessor.and_then(|before| (before.credit_account)(&name, &product.name));
                 let new = || Arc::new(CreditAccount::new(Arc::clone(&name), Arc::clone(&product.name), *credits));
                 Some((*place, known.unwrap_or_else(new)))
@@ -323,7 +323,7 @@ impl<'c> AccountsBuilder<'c> {
         let Compiled { terms, plan, of_tokens, tokens, .. } = compiled;
         let plan = plan.as_ref().map(|plan| Arc::clone(&plan.name));
         let covered = tokens.iter().map(|(key, _)| key.token.products).collect();
-        let products = self.rules.products.iter().map(|draft| (&draft.name, draft.place, &draft.allowances));
+        let products = self.rules.products.iter().map(|draft| (&draft.name, draft.index, &draft.allowances));
         self.counting.of(name, (terms, plan), covered, products, of_tokens.iter().cloned())
     }
 
@@ -365,7 +365,7 @@ impl<'c> AccountsBuilder<'c> {
                 .push(place.clone(), "is an account that the store has; take it out of this file, or out of the store");
         }
         for (own, key) in account.keys.iter().enumerate() {
-            let found = known.find(&key.digest).filter(|found| known.is_from_store(found.account_place));
+            let found = known.find(&key.digest).filter(|found| known.is_from_store(found.account_index));
             if let Some(found) = found.filter(|found| found.account.name != account.name) {
                 let place = token_places.get(own).filter(|token| token.line > 0).unwrap_or(place);
                 let name = &found.account.name;

@@ -159,7 +159,7 @@ fn draft(
         before: shortcuts.and_then(|shortcuts| shortcuts.predecessor).map(|predecessor| predecessor.policy),
     };
     let (products, mut paths) = products::compile(file.products, &of_products, &mut rows, mistakes);
-    let places: Vec<(&str, u8)> = products.iter().map(|product| (&*product.name, product.place)).collect();
+    let places: Vec<(&str, u8)> = products.iter().map(|product| (&*product.name, product.index)).collect();
     let plans = plans::compile(file.plans, &places, &root.key("products"), mistakes);
     let mut gathered = AccountsBuilder::new(&products, &plans, root, mistakes.clone(), around, shortcuts);
     gathered.add_all(file.accounts, mistakes);

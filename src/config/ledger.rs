@@ -104,12 +104,12 @@ pub fn ledger(
         }
         (Written::Bad, false) => Books::Memory,
     };
-    Some(LedgerSettings { place: books, durability })
+    Some(LedgerSettings { storage: books, durability })
 }
 
 /// Shows what is not written.
 pub fn fill_in(ledger: &mut Value, settings: &LedgerSettings) {
-    fill(ledger, "volatile", settings.place == Books::Memory);
+    fill(ledger, "volatile", settings.storage == Books::Memory);
     fill(
         ledger,
         "durability",

@@ -67,7 +67,7 @@ impl Config {
             counted(policy.accounts.tokens(), "token"),
             match (
                 policy.credit_accounts().inspect(|_| pace::step()).count(),
-                self.ledger.as_ref().map(|ledger| &ledger.place)
+                self.ledger.as_ref().map(|ledger| &ledger.storage)
             ) {
                 (0, _) => "not used".to_owned(),
                 (credit_accounts, None | Some(ledger::Storage::Memory)) => {

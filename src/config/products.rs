@@ -115,7 +115,7 @@ pub mod written {
 pub struct Draft {
     pub name: Arc<str>,
     /// Its place in the policy, which a token's set of products counts.
-    pub place: u8,
+    pub index: u8,
     /// What lookups cost; `None` if they cost nothing.
     pub tariff: Option<Tariff>,
     /// What each account may use of it, beside what the account may use.
@@ -177,7 +177,7 @@ fn draft(
     paths: &mut Paths,
     mistakes: &mut Mistakes,
 ) -> Option<Draft> {
-    let Some(product_place) = u8::try_from(number).ok().filter(|_| number < MAX_PRODUCTS) else {
+    let Some(product_index) = u8::try_from(number).ok().filter(|_| number < MAX_PRODUCTS) else {
         mistakes.push(place, "is one product too many; a configuration can have 64");
         return None;
     };
@@ -206,7 +206,7 @@ fn draft(
     let added_headers = more_headers(product.cors, &place, mistakes);
     Some(Draft {
         name: name.into(),
-        place: product_place,
+        index: product_index,
         tariff,
         allowances,
         upstream,
@@ -233,7 +233,7 @@ impl Draft {
             cors::allowed_headers(&self.token_headers, Some(&self.deadline), &self.headers, &self.added_headers);
         Some(Product {
             name: self.name,
-            place: self.place,
+            index: self.index,
             upstream: self.upstream?,
             preflight: Preflight {
                 allowed_methods: self.allowed_methods,

@@ -71,9 +71,9 @@ impl<'c> RowCompiler<'c> {
         // What the account may be used for at all.
         let mut allowed = ProductSet::default();
         for product in &self.policy.products {
-            let paid = credit_accounts.iter().any(|(place, _)| *place == product.place);
-            if product.tariff.is_none() || paid || free.contains(product.place) {
-                allowed.insert(product.place);
+            let paid = credit_accounts.iter().any(|(place, _)| *place == product.index);
+            if product.tariff.is_none() || paid || free.contains(product.index) {
+                allowed.insert(product.index);
             }
         }
         let (mut keys, mut of_tokens) = (Vec::with_capacity(tokens.len()), Vec::new());
@@ -84,7 +84,7 @@ impl<'c> RowCompiler<'c> {
             of_tokens.push((info.name.as_str().into(), allowances(&info.rates, info.quota)?));
         }
         let covered = keys.iter().map(|key: &Key| key.token.products).collect();
-        let products = self.policy.products.iter().map(|product| (&product.name, product.place, &product.allowances));
+        let products = self.policy.products.iter().map(|product| (&product.name, product.index, &product.allowances));
         let (rate, meter) = self.counting.of(&name, (&terms, plan), covered, products, of_tokens.into_iter());
         let credit_accounts = CreditAccounts::from(credit_accounts);
         let keys = keys.into();
@@ -102,7 +102,7 @@ impl<'c> RowCompiler<'c> {
         if let Some(plan) = self.plans.iter().find(|plan| plan.name == *name) {
             let mut products = ProductSet::default();
             let known = plan.products.iter().filter_map(|product| self.product(product));
-            known.for_each(|product| products.insert(product.place));
+            known.for_each(|product| products.insert(product.index));
             return Ok((compiled_terms(&plan.terms)?, Some(name.as_str().into()), products));
         }
         match self.policy.plans.iter().find(|plan| *plan.name == **name) {
@@ -126,14 +126,14 @@ impl<'c> RowCompiler<'c> {
         for AccountProduct { product: name, funds } in products {
             match (self.product(name), funds) {
                 (None, _) => flaws.push(format!("has the product {name}, which the configuration does not have")),
-                (Some(product), ProductFunds::Unmetered) => free.insert(product.place),
+                (Some(product), ProductFunds::Unmetered) => free.insert(product.index),
                 // Without prices there is nothing to pay.
                 (Some(product), ProductFunds::Credits { .. }) if product.tariff.is_none() => {}
                 (Some(product), ProductFunds::Credits { first_grant }) => {
                     let known = (self.known)(account, &product.name);
                     let new =
                         || Arc::new(CreditAccount::new(Arc::clone(account), Arc::clone(&product.name), *first_grant));
-                    credit_accounts.push((product.place, known.unwrap_or_else(new)));
+                    credit_accounts.push((product.index, known.unwrap_or_else(new)));
                 }
             }
         }
@@ -152,15 +152,15 @@ impl<'c> RowCompiler<'c> {
         let StoredToken { info, digest, networks, domains } = stored;
         let mut products = ProductSet::default();
         let mut cover = |product: &Product| {
-            if allowed.contains(product.place) {
-                products.insert(product.place);
+            if allowed.contains(product.index) {
+                products.insert(product.index);
             } else {
                 let what = "whose lookups cost credits, and the account says nothing of it";
                 flaws.push(format!("its token {} covers {}, {what}", info.name, product.name));
             }
         };
         if info.products.is_empty() {
-            self.policy.products.iter().filter(|product| of_plan.contains(product.place)).for_each(&mut cover);
+            self.policy.products.iter().filter(|product| of_plan.contains(product.index)).for_each(&mut cover);
         }
         let mut unknown = Vec::new();
         for name in &info.products {
@@ -274,13 +274,13 @@ pub fn imported(account: &Account, policy: &Policy) -> Result<ImportedAccount, S
         product: product.name.to_string(),
         funds: account
             .credit_accounts
-            .of(product.place)
+            .of(product.index)
             .map_or(ProductFunds::Unmetered, |known| ProductFunds::Credits { first_grant: known.first_grant }),
     });
     let is_used = |product: &AccountProduct| {
         let covered = policy.products.iter().find(|known| *known.name == *product.product);
         let covered =
-            covered.is_some_and(|known| account.keys.iter().any(|key| key.token.products.contains(known.place)));
+            covered.is_some_and(|known| account.keys.iter().any(|key| key.token.products.contains(known.index)));
         covered || product.funds != ProductFunds::Unmetered
     };
     Ok(ImportedAccount {
@@ -306,7 +306,7 @@ fn imported_token(account: &Account, Key { digest, token }: &Key, policy: &Polic
         entries: patterns.into_iter().map(entry).collect(),
         absent: Some(if allow_absent { Absent::Allow } else { Absent::Deny }),
     });
-    let products = policy.products.iter().filter(|product| token.products.contains(product.place));
+    let products = policy.products.iter().filter(|product| token.products.contains(product.index));
     Ok(ImportedToken {
         name: token.name.to_string(),
         digest: *digest,

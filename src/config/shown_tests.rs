@@ -51,8 +51,8 @@ fn parts(config: &Config) -> Vec<String> {
         parts.push(format!("{upstream:?} {:?}", upstream.added.lines()));
     }
     for product in &policy.products {
-        let crate::policy::Product { name, place, upstream, token_headers, media, deadline, .. } = product;
-        parts.push(format!("{name} {place} {upstream} {token_headers:?} {media:?} {deadline:?}"));
+        let crate::policy::Product { name, index, upstream, token_headers, media, deadline, .. } = product;
+        parts.push(format!("{name} {index} {upstream} {token_headers:?} {media:?} {deadline:?}"));
         parts.push(format!("{:?} {:?} {:?}", product.headers, product.tariff, product.preflight));
         parts.push(format!("{:?} {:?}", product.body.as_ref().map(|body| body.max_bytes), product.answer_schema));
     }

@@ -17,7 +17,7 @@ fn what_is_written_is_what_is_seen() {
     assert!(sampling.by_account && sampling.by_token && sampling.traceparent && sampling.max_series == 24);
     assert_eq!((Some(sampling.ok_lines), Some(sampling.spans)), (Share::new(0.5), Share::new(0.25)));
     let access_log = access_log::AccessLogSettings {
-        place: Destination::File("a.log".into()),
+        destination: Destination::File("a.log".into()),
         names: Naming::Ecs,
         reference_key: Some("0123456789abcdef".into()),
     };

@@ -166,7 +166,7 @@ fn access_log(
         (name, Source::Directory(directory)) => access_log::Destination::File(directory.path.join(name)),
         (name, Source::Embedded(_)) => access_log::Destination::File(name.into()),
     };
-    Some(access_log::AccessLogSettings { place, names, reference_key })
+    Some(access_log::AccessLogSettings { destination: place, names, reference_key })
 }
 
 fn refused_lines(refused: Entries<f64>, rows: &Rows, mistakes: &mut Mistakes) -> Box<[(Row, Share)]> {

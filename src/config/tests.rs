@@ -444,8 +444,8 @@ fn a_product_that_no_token_covers_lets_no_origin_in() {
     let policy = &config.policy;
     let [phone, other] = &*policy.products else { panic!("two products") };
     for (origin, phone_allows) in [("https://app.example.com", true), ("https://else.example", false)] {
-        assert_eq!(policy.origins.contain(Some(phone.place), origin.as_bytes()), phone_allows, "{origin}");
-        assert!(!policy.origins.contain(Some(other.place), origin.as_bytes()), "{origin}");
+        assert_eq!(policy.origins.contain(Some(phone.index), origin.as_bytes()), phone_allows, "{origin}");
+        assert!(!policy.origins.contain(Some(other.index), origin.as_bytes()), "{origin}");
     }
 }
 

@@ -19,19 +19,19 @@ pub struct BalanceIndex {
     /// Places of the list that are empty.
     free: SharedList<u32>,
     /// Places in the list, by account and product.
-    places: SharedTable<Place>,
+    indexes: SharedTable<IndexEntry>,
     /// Those that are not in force any more.
     retired: SharedTable<Retired>,
     hasher: DefaultHashBuilder,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct IndexEntry {
     tag: u32,
-    place: u32,
+    index: u32,
 }
 
-impl Tagged for Place {
+impl Tagged for IndexEntry {
     fn tag(&self) -> u32 {
         self.tag
     }
@@ -55,8 +55,8 @@ type Key<'k> = (&'k str, &'k str);
 impl BalanceIndex {
     /// A register of credit accounts, each of another account or product.
     pub fn new(credit_accounts: Vec<Arc<CreditAccount>>) -> BalanceIndex {
-        let places = SharedTable::with_capacity(credit_accounts.len());
-        let mut index = BalanceIndex { places, ..BalanceIndex::default() };
+        let indexes = SharedTable::with_capacity(credit_accounts.len());
+        let mut index = BalanceIndex { indexes, ..BalanceIndex::default() };
         credit_accounts.into_iter().for_each(|credit_account| index.upsert(credit_account));
         index
     }
@@ -72,7 +72,7 @@ impl BalanceIndex {
         }
         let mut new = BalanceIndex::new(credit_accounts.cloned().collect());
         for known in self.all().chain(self.retired.iter().map(|retired| &retired.credit_account)) {
-            if new.place(&known.account, &known.product).is_none() {
+            if new.index(&known.account, &known.product).is_none() {
                 new.keep(Arc::clone(known));
             }
         }
@@ -103,16 +103,16 @@ impl BalanceIndex {
         let key = credit_account.key();
         let tag = self.tag(key);
         self.retired.remove(tag, |retired| retired.credit_account.key() == key);
-        if let Some(known) = self.place(key.0, key.1) {
+        if let Some(known) = self.index(key.0, key.1) {
             if let Some(known) = self.list.get_mut(known) {
                 *known = Some(credit_account);
             }
             return;
         }
         let free = self.free.pop();
-        let place = free.map_or(self.list.len(), as_place);
-        self.places.insert(Place { tag, place: u32::try_from(place).unwrap_or(u32::MAX) });
-        match self.list.get_mut(place) {
+        let index = free.map_or(self.list.len(), as_index);
+        self.indexes.insert(IndexEntry { tag, index: u32::try_from(index).unwrap_or(u32::MAX) });
+        match self.list.get_mut(index) {
             Some(empty) => *empty = Some(credit_account),
             None => self.list.push(Some(credit_account)),
         }
@@ -120,10 +120,10 @@ impl BalanceIndex {
 
     /// Takes a credit account out of force; it is found as before.
     fn retire(&mut self, key: Key<'_>) {
-        let Some(place) = self.place(key.0, key.1) else { return };
-        if let Some(credit_account) = self.list.get_mut(place).and_then(Option::take) {
-            self.places.remove(self.tag(key), |entry| as_place(entry.place) == place);
-            self.free.push(u32::try_from(place).unwrap_or(u32::MAX));
+        let Some(index) = self.index(key.0, key.1) else { return };
+        if let Some(credit_account) = self.list.get_mut(index).and_then(Option::take) {
+            self.indexes.remove(self.tag(key), |entry| as_index(entry.index) == index);
+            self.free.push(u32::try_from(index).unwrap_or(u32::MAX));
             self.keep(credit_account);
         }
     }
@@ -137,29 +137,29 @@ impl BalanceIndex {
         u32::try_from(self.hasher.hash_one(key) >> 32).unwrap_or_default()
     }
 
-    /// The place of an account's credit account for a product, if it is in force: less than
-    /// [`BalanceIndex::places`].
-    pub fn place(&self, account: &str, product: &str) -> Option<usize> {
+    /// The index of an account's credit account for a product, if it is in force: less than
+    /// [`BalanceIndex::indexes`].
+    pub fn index(&self, account: &str, product: &str) -> Option<usize> {
         let key = (account, product);
-        let is_equal = |entry: &Place| self.at(as_place(entry.place)).is_some_and(|known| known.key() == key);
-        self.places.find(self.tag(key), is_equal).map(|entry| as_place(entry.place))
+        let is_equal = |entry: &IndexEntry| self.at(as_index(entry.index)).is_some_and(|known| known.key() == key);
+        self.indexes.find(self.tag(key), is_equal).map(|entry| as_index(entry.index))
     }
 
-    /// How many places there are; some may be empty.
-    pub fn places(&self) -> usize {
+    /// How many indexes there are; some may be empty.
+    pub fn indexes(&self) -> usize {
         self.list.len()
     }
 
-    /// The credit account that has a place.
-    pub fn at(&self, place: usize) -> Option<&Arc<CreditAccount>> {
-        self.list.get(place)?.as_ref()
+    /// The credit account at an index.
+    pub fn at(&self, index: usize) -> Option<&Arc<CreditAccount>> {
+        self.list.get(index)?.as_ref()
     }
 
     /// The credit account of an account for a product, in force or not.
     pub fn find(&self, account: &str, product: &str) -> Option<&Arc<CreditAccount>> {
         let key = (account, product);
         let retired = || self.retired.find(self.tag(key), |retired| retired.credit_account.key() == key);
-        let in_force = self.place(account, product).and_then(|place| self.at(place));
+        let in_force = self.index(account, product).and_then(|index| self.at(index));
         in_force.or_else(|| retired().map(|retired| &retired.credit_account))
     }
 
@@ -169,8 +169,8 @@ impl BalanceIndex {
     }
 }
 
-fn as_place(place: u32) -> usize {
-    usize::try_from(place).unwrap_or(usize::MAX)
+fn as_index(index: u32) -> usize {
+    usize::try_from(index).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -195,13 +195,13 @@ mod tests {
         let index = Arc::new(BalanceIndex::new(vec![Arc::clone(&a), Arc::clone(&b)]));
         let one = paying("b", &[&b]);
         let (gone, new) = index.with(&change(Some(&one), None));
-        assert_eq!((new.len(), gone.all().count(), gone.place("b", "p")), (0, 1, None));
+        assert_eq!((new.len(), gone.all().count(), gone.index("b", "p")), (0, 1, None));
         assert!(Arc::ptr_eq(gone.find("b", "p").unwrap(), &b), "what was taken of it is still settled");
         assert_eq!(index.all().count(), 2, "the one before is as it was");
 
         let (other, new) = gone.with(&change(None, Some(&paying("c", &[&c]))));
         assert!(matches!(&*new, [new] if Arc::ptr_eq(new, &c)));
-        assert_eq!((other.place("c", "p"), other.places()), (Some(1), 2), "the empty place is used again");
+        assert_eq!((other.index("c", "p"), other.indexes()), (Some(1), 2), "the empty place is used again");
 
         let (back, new) = other.with(&change(None, Some(&one)));
         assert_eq!((new.len(), back.all().count()), (0, 3), "it is known");

@@ -42,10 +42,10 @@ fn write(store: &mut LedgerFile, drafts: &[Draft], batch: i64) {
 /// What the ledger in a directory has spent and seen last, or why it is refused. A program that another test starts has
 /// the lock of the file before for as long as it is only a copy of this process, so that a taken one is tried again.
 fn reopened(directory: &Path) -> Result<(u64, i64), LedgerFault> {
-    let place = Storage::File(directory.join("ledger.db"));
+    let storage = Storage::File(directory.join("ledger.db"));
     let begun = Instant::now();
     let store = loop {
-        match LedgerFile::open(&place, false) {
+        match LedgerFile::open(&storage, false) {
             Err(fault) if fault.is_taken() && begun.elapsed() < Duration::from_secs(10) => {
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -122,17 +122,17 @@ fn a_journal_over_a_database_that_is_not_its_own_is_refused() {
 #[test]
 fn a_ledger_is_made_whole_or_not_at_all() {
     let directory = scratch("made");
-    let place = Storage::File(directory.join("ledger.db"));
+    let storage = Storage::File(directory.join("ledger.db"));
     // What a process left behind that was killed while it made one.
     fs::write(directory.join("ledger.db.new"), b"half").unwrap();
-    assert!(LedgerFile::open(&place, false).is_err(), "only who may make one makes one");
-    assert!(LedgerFile::open(&place, true).is_ok());
+    assert!(LedgerFile::open(&storage, false).is_err(), "only who may make one makes one");
+    assert!(LedgerFile::open(&storage, true).is_ok());
     fs::remove_file(directory.join("ledger.db")).unwrap();
     fs::write(directory.join("ledger.db-wal"), b"journal").unwrap();
-    let refused = LedgerFile::open(&place, true).unwrap_err();
+    let refused = LedgerFile::open(&storage, true).unwrap_err();
     assert!(refused.to_string().contains("its journal (-wal) is there"), "{refused}");
     fs::remove_dir_all(directory).unwrap();
-    let refused = LedgerFile::open(&place, true).unwrap_err();
+    let refused = LedgerFile::open(&storage, true).unwrap_err();
     assert!(refused.to_string().contains("its directory does not exist"), "{refused}");
 }
 
@@ -148,7 +148,7 @@ fn small(directory: &Path) -> PathBuf {
 fn one_file_has_one_owner_whatever_it_is_called() {
     let directory = scratch("names");
     let path = small(&directory);
-    let place = |name: &str| Storage::File(directory.join(name));
+    let storage = |name: &str| Storage::File(directory.join(name));
     std::os::unix::fs::symlink(&path, directory.join("symbolic.db")).unwrap();
     std::os::unix::fs::symlink(directory.join("symbolic.db"), directory.join("further.db")).unwrap();
     std::os::unix::fs::symlink(&directory, directory.join("directory")).unwrap();
@@ -170,19 +170,19 @@ fn one_file_has_one_owner_whatever_it_is_called() {
 
     // The second name is refused while nobody has the file, too: which of the two has the journal?
     for name in ["ledger.db", "hard.db"] {
-        let refused = LedgerFile::open(&place(name), false).unwrap_err();
+        let refused = LedgerFile::open(&storage(name), false).unwrap_err();
         assert!(refused.to_string().contains("second name"), "{name}: {refused}");
     }
     fs::rename(directory.join("hard.db"), directory.join("kept.db")).unwrap();
     fs::remove_file(directory.join("kept.db")).unwrap();
-    let store = LedgerFile::open(&place("ledger.db"), false).unwrap();
+    let store = LedgerFile::open(&storage("ledger.db"), false).unwrap();
     fs::hard_link(&path, directory.join("hard.db")).unwrap();
     for name in &names {
-        let refused = LedgerFile::open(&place(name), false).map(|_| ()).unwrap_err();
+        let refused = LedgerFile::open(&storage(name), false).map(|_| ()).unwrap_err();
         assert!(refused.is_taken(), "{name}: {refused}");
         assert!(lock::is_taken(&directory.join(name)), "{name}");
     }
-    assert!(LedgerFile::open(&place("copy.db"), false).is_ok(), "a copy is another file");
+    assert!(LedgerFile::open(&storage("copy.db"), false).is_ok(), "a copy is another file");
     // Nobody's look at the file has ended SQLite's own locks on it.
     let other = Connection::open(&path).unwrap();
     other.busy_timeout(Duration::ZERO).unwrap();
@@ -194,13 +194,13 @@ fn one_file_has_one_owner_whatever_it_is_called() {
     fs::remove_file(directory.join("hard.db")).unwrap();
     for name in names.iter().filter(|name| **name != "hard.db") {
         assert!(!lock::is_taken(&directory.join(name)), "{name}");
-        assert!(LedgerFile::open(&place(name), false).is_ok(), "{name}");
+        assert!(LedgerFile::open(&storage(name), false).is_ok(), "{name}");
     }
     if is_mounted {
         assert!(mount(&["umount"]));
     }
     fs::remove_file(&path).unwrap();
-    let refused = LedgerFile::open(&place("symbolic.db"), true).unwrap_err();
+    let refused = LedgerFile::open(&storage("symbolic.db"), true).unwrap_err();
     assert!(refused.to_string().contains("a link to a file that does not exist"), "{refused}");
     fs::remove_dir_all(directory).unwrap();
 }

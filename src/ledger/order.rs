@@ -54,8 +54,8 @@ impl BalanceState {
 impl Shared {
     /// The current state.
     pub fn standing(&self) -> BalanceState {
-        let place = usize::from(self.standing.load(Ordering::SeqCst));
-        BalanceState::ALL.get(place).copied().unwrap_or_default()
+        let index = usize::from(self.standing.load(Ordering::SeqCst));
+        BalanceState::ALL.get(index).copied().unwrap_or_default()
     }
 
     /// Sets the state and notifies everybody who waits.

@@ -32,6 +32,6 @@ pub enum Durability {
 /// The settings of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerSettings {
-    pub place: Storage,
+    pub storage: Storage,
     pub durability: Durability,
 }

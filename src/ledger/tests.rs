@@ -113,7 +113,7 @@ impl Process {
             .collect();
         let (orders, received) = channel();
         let shared = Arc::new(Shared::default());
-        let settings = LedgerSettings { place: Storage::Memory, durability };
+        let settings = LedgerSettings { storage: Storage::Memory, durability };
         let register = Arc::new(BalanceIndex::new(credit_accounts.clone()));
         let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared), None);
         task.interval = Duration::ZERO;
@@ -175,8 +175,8 @@ impl Process {
         let store = task.store.as_ref().unwrap();
         store
             .balances(|account, _, granted, spent| {
-                if let Some(place) = names.iter().position(|name| name == account) {
-                    found[place] = (granted.cast_signed(), spent.cast_signed());
+                if let Some(index) = names.iter().position(|name| name == account) {
+                    found[index] = (granted.cast_signed(), spent.cast_signed());
                 }
             })
             .unwrap();
@@ -341,16 +341,16 @@ fn play(store: LedgerFile, number: u64, durability: Durability, steps: &[Step]) 
 
 /// A grant or an adjustment, in the books and in the reference; either also writes what has come.
 fn correct(process: &Process, step: &Step, references: &mut [Reference; 2]) {
-    let (place, kind, amount, key) = match step {
+    let (index, kind, amount, key) = match step {
         Step::Grant { credit_account, amount, key } => (*credit_account, Kind::Grant, *amount, Some(*key)),
         Step::Adjust { credit_account, amount } if *amount != 0 => (*credit_account, Kind::Adjustment, *amount, None),
         _ => return process.work(),
     };
-    let credit_account = Arc::clone(&process.credit_accounts[place]);
+    let credit_account = Arc::clone(&process.credit_accounts[index]);
     let word = key.map_or_else(|| uuid::Uuid::new_v4().to_string(), |key| key.to_string());
     let correction = Correction { credit_account, kind, amount, key: word, by: "ann".to_owned(), why: String::new() };
     let outcome = process.answer_of(process.ledger.correct(correction));
-    let reference = &mut references[place];
+    let reference = &mut references[index];
     let known = key.and_then(|key| reference.keys.iter().find(|(known, _)| *known == key).copied());
     match (known, outcome) {
         (Some((_, before)), Ok(corrected)) => assert!(corrected.again && before == amount),
@@ -396,7 +396,7 @@ fn task_on_a_file(directory: &std::path::Path, durability: Durability) -> (Task,
     let credit_account = Arc::new(CreditAccount::new("acme".into(), "phone".into(), 10));
     let (orders, received) = channel();
     let shared = Arc::new(Shared::default());
-    let settings = LedgerSettings { place: Storage::File(directory.join("ledger.db")), durability };
+    let settings = LedgerSettings { storage: Storage::File(directory.join("ledger.db")), durability };
     let register = Arc::new(BalanceIndex::new(vec![credit_account]));
     let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared), None);
     task.interval = Duration::ZERO;
@@ -656,7 +656,8 @@ fn many_charges_of_one_licence_share_a_row_and_a_few_have_one_each() {
 #[test]
 fn a_ledger_that_is_closed_has_written_everything() {
     let directory = scratch("closed");
-    let settings = LedgerSettings { place: Storage::File(directory.join("ledger.db")), durability: Durability::Batch };
+    let settings =
+        LedgerSettings { storage: Storage::File(directory.join("ledger.db")), durability: Durability::Batch };
     let credit_accounts = vec![Arc::new(CreditAccount::new("acme".into(), "phone".into(), 10))];
     let ledger = Ledger::open(Some(settings), credit_accounts, None, None);
     deliver(&ledger);

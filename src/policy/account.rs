@@ -149,7 +149,7 @@ impl Account {
         }
     }
 
-    /// The token with this digest, and its place among the tokens.
+    /// The token with this digest, and its index among the tokens.
     #[inline]
     fn key(&self, digest: &Digest) -> Option<(usize, &Key)> {
         self.keys.iter().enumerate().find(|(_, key)| key.digest == *digest)
@@ -163,7 +163,7 @@ pub struct Key {
     pub token: Token,
 }
 
-/// The credits of an account, by the places of the products in the policy. Most accounts that pay
+/// The credits of an account, by the indexes of the products in the policy. Most accounts that pay
 /// have one product, and there may be millions of them.
 #[derive(Debug, Default)]
 pub enum CreditAccounts {
@@ -235,11 +235,11 @@ pub struct Token {
 #[derive(Clone, Copy, Debug)]
 pub struct Principal<'p> {
     pub token: &'p Token,
-    /// The token's place among those of its account.
-    pub token_place: usize,
+    /// The token's index among those of its account.
+    pub token_index: usize,
     pub account: &'p Account,
     /// The account's slot, which stays the same while accounts change one by one.
-    pub account_place: usize,
+    pub account_index: usize,
 }
 
 impl Principal<'_> {

@@ -100,7 +100,7 @@ pub enum Turn<'p> {
     Preflight(&'p Preflight),
     /// An account asks about its credits.
     Enquiry(Principal<'p>),
-    /// Somebody reads a page: this one, in the rendition at this place.
+    /// Somebody reads a page: this one, in the rendition at this index.
     Page(Arc<Page>, usize),
     /// A request for the product; its body is the next to be judged.
     Lookup(Admission<'p>),
@@ -147,7 +147,7 @@ pub fn admit<'p>(
         }
     };
     let principal = identify(observer, policy, &product.token_headers, lines, now, trail)?;
-    observer.pass(Check::Product, principal.cover(product.place))?;
+    observer.pass(Check::Product, principal.cover(product.index))?;
     let client = locate(observer, policy, principal, head, trail)?;
     let seat = allow(observer, principal, product, now, trail)?;
     observer.pass(Check::Accept, product.media.accept(lines))?;

@@ -34,7 +34,7 @@ pub fn preflight<'p>(policy: &'p Policy, head: &Head<'_>, scope: ListenerScope) 
 /// # Errors
 /// `domain-not-allowed`.
 pub fn allow_preflight(policy: &Policy, product: Option<&Product>, lines: &Lines<'_>) -> Result<(), Problem> {
-    let product = product.map(|product| product.place);
+    let product = product.map(|product| product.index);
     match lines.one("origin") {
         One::Value(origin) if policy.origins.contain(product, origin) => Ok(()),
         One::Value(_) | One::Absent | One::Several => {
@@ -51,7 +51,7 @@ pub fn shown_to<'a>(policy: &Policy, trail: &Trail<'_>, lines: &Lines<'a>) -> Op
     };
     let allowed = match (trail.principal, trail.product) {
         (Some(principal), _) => principal.token.domains.contains_origin(origin),
-        (None, Some(product)) => policy.origins.contain(Some(product.place), origin),
+        (None, Some(product)) => policy.origins.contain(Some(product.index), origin),
         (None, None) => policy.origins.contain(None, origin),
     };
     allowed.then_some(origin)

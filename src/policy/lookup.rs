@@ -19,7 +19,7 @@ use crate::policy::tariff::{Passed, Tariff};
 impl<'p> Admission<'p> {
     /// The credits that the request is paid with; `None` if it costs nothing.
     fn credit_account(&self) -> Option<&'p Arc<CreditAccount>> {
-        self.principal().account.credit_accounts.of(self.product().place)
+        self.principal().account.credit_accounts.of(self.product().index)
     }
 
     /// What the request costs those who pay.

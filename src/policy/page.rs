@@ -119,8 +119,8 @@ impl Page {
     }
 
     /// The rendition at an index.
-    pub fn rendition(&self, place: usize) -> Option<&Rendition> {
-        self.renditions.get(place)
+    pub fn rendition(&self, index: usize) -> Option<&Rendition> {
+        self.renditions.get(index)
     }
 }
 
@@ -242,14 +242,14 @@ impl PageTable {
     }
 
     fn push(&mut self, path: &str, page: Arc<Page>, live: bool) -> Option<u16> {
-        let place = u16::try_from(self.pages.len()).ok()?;
+        let index = u16::try_from(self.pages.len()).ok()?;
         self.pages.push(PageEntry { path: path.into(), page: ArcSwap::new(page), live });
-        Some(place)
+        Some(index)
     }
 
     /// The page at an index.
-    pub fn at(&self, place: u16) -> Option<&PageEntry> {
-        self.pages.get(usize::from(place))
+    pub fn at(&self, index: u16) -> Option<&PageEntry> {
+        self.pages.get(usize::from(index))
     }
 
     /// All pages.
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn the_type_follows_accept_and_html_comes_first() {
-        for (accept, place) in [
+        for (accept, index) in [
             (None, Some(0)),
             (Some("*/*"), Some(0)),
             (Some("text/html,application/xhtml+xml,*/*;q=0.8"), Some(0)),
@@ -307,7 +307,7 @@ mod tests {
             (Some("image/png"), None),
         ] {
             let fields: Vec<_> = accept.map(|accept| ("Accept", accept)).into_iter().collect();
-            assert_eq!(with(&fields, |lines| page().choose(lines).ok()), place, "{accept:?}");
+            assert_eq!(with(&fields, |lines| page().choose(lines).ok()), index, "{accept:?}");
         }
     }
 

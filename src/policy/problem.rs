@@ -124,7 +124,7 @@ pub enum Row {
     BodyTooLarge,
     BodyEmpty,
     BodyMalformed,
-    /// A row that the operator's configuration adds, by its place there. Such rows stand
+    /// A row that the operator's configuration adds, by its index there. Such rows stand
     /// between the body's syntax and the rest of its schema.
     Own(u16),
     BodyInvalid,
@@ -384,7 +384,7 @@ pub enum Hint {
     None,
     /// Whole seconds for `Retry-After` (RFC 9110, section 10.2.3), never 0.
     RetryAfter(u32),
-    /// The path is known with other methods: the place of the path in the policy.
+    /// The path is known with other methods: the index of the path in the policy.
     Allow(u16),
     /// The rules that the body breaks, for `{rules}`, and for `{field}` the field of the first.
     Broken(Broken),
@@ -398,9 +398,9 @@ pub enum Hint {
 /// A rule that a field of the body breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Breach {
-    /// Its place in the product's list of fields; `None` is the body as a whole.
+    /// Its index in the product's list of fields; `None` is the body as a whole.
     pub field: Option<u16>,
-    /// The place of the rule in the product's list of rules.
+    /// The index of the rule in the product's list of rules.
     pub rule: u16,
 }
 

@@ -3,7 +3,7 @@
 /// Products that one configuration can have: a set of them is the bits of one word.
 pub const MAX_PRODUCTS: usize = 64;
 
-/// The products that a token covers, by their places in the policy.
+/// The products that a token covers, by their indexes in the policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ProductSet(u64);
 
@@ -16,23 +16,23 @@ impl FromIterator<ProductSet> for ProductSet {
 
 impl ProductSet {
     /// Adds a product.
-    pub fn insert(&mut self, place: u8) {
-        self.0 |= 1u64.checked_shl(u32::from(place)).unwrap_or(0);
+    pub fn insert(&mut self, index: u8) {
+        self.0 |= 1u64.checked_shl(u32::from(index)).unwrap_or(0);
     }
 
-    /// The products, in the order of their places.
+    /// The products, in the order of their indexes.
     pub fn iter(self) -> impl Iterator<Item = u8> {
         let mut left = self.0;
         std::iter::from_fn(move || {
-            let place = u8::try_from(left.trailing_zeros()).ok().filter(|_| left != 0)?;
+            let index = u8::try_from(left.trailing_zeros()).ok().filter(|_| left != 0)?;
             left &= left - 1;
-            Some(place)
+            Some(index)
         })
     }
 
     /// Whether the product is covered.
-    pub fn contains(self, place: u8) -> bool {
-        self.0 & 1u64.checked_shl(u32::from(place)).unwrap_or(0) != 0
+    pub fn contains(self, index: u8) -> bool {
+        self.0 & 1u64.checked_shl(u32::from(index)).unwrap_or(0) != 0
     }
 
     /// Whether no product is.

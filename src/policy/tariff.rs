@@ -246,8 +246,8 @@ impl Node {
     }
 
     fn child(&mut self, name: &str) -> &mut Node {
-        let place = match self.children.iter().position(|(known, _)| **known == *name) {
-            Some(place) => place,
+        let index = match self.children.iter().position(|(known, _)| **known == *name) {
+            Some(index) => index,
             None => {
                 self.children.push((name.into(), Node::default()));
                 self.children.len() - 1
@@ -255,7 +255,7 @@ impl Node {
         };
         // The location was found or created above.
         #[allow(clippy::indexing_slicing)]
-        &mut self.children[place].1
+        &mut self.children[index].1
     }
 
     fn gather<'n>(&'n self, pointer: &str, found: &mut Vec<(u8, String, &'n Test)>) {
@@ -338,8 +338,8 @@ impl<'de> Visitor<'de> for Reading<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        for place in 0_usize.. {
-            let item = match self.node.named(&place.to_string()) {
+        for index in 0_usize.. {
+            let item = match self.node.named(&index.to_string()) {
                 Some(node) => items.next_element_seed(Reading { node, passed: self.passed })?,
                 None => items.next_element::<IgnoredAny>()?.map(|_| ()),
             };

@@ -44,7 +44,7 @@ pub enum Destination {
 /// Where lines go, and the key with which references are hashed.
 #[derive(Clone, PartialEq)]
 pub struct AccessLogSettings {
-    pub place: Destination,
+    pub destination: Destination,
     pub names: Naming,
     /// `None`: a random key, different in each process.
     pub reference_key: Option<Box<str>>,
@@ -52,7 +52,7 @@ pub struct AccessLogSettings {
 
 impl std::fmt::Debug for AccessLogSettings {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Settings({:?}, {:?}, ***)", self.place, self.names)
+        write!(formatter, "Settings({:?}, {:?}, ***)", self.destination, self.names)
     }
 }
 
@@ -62,20 +62,20 @@ pub struct AccessLog {
     outlet: Outlet,
     key: Key,
     names: &'static Names,
-    place: Destination,
+    destination: Destination,
     reopen: AtomicBool,
 }
 
 impl AccessLog {
     /// Starts the writing thread, which opens the file.
     pub fn start(settings: AccessLogSettings) -> Arc<AccessLog> {
-        let AccessLogSettings { place, names, reference_key } = settings;
+        let AccessLogSettings { destination, names, reference_key } = settings;
         let given = reference_key.and_then(|key| Key::new(key.as_bytes()));
         let log = Arc::new(AccessLog {
             outlet: Outlet::new(MAX_WAITING_BYTES),
             key: given.unwrap_or_else(Key::random),
             names: names.names(),
-            place,
+            destination,
             reopen: AtomicBool::new(false),
         });
         let shared = Arc::clone(&log);
@@ -198,7 +198,7 @@ impl<'l> Writer<'l> {
         if self.file.is_some() || self.tried.is_some_and(|tried| tried.elapsed() < OPENING_PAUSE) {
             return;
         }
-        let opened = match &self.log.place {
+        let opened = match &self.log.destination {
             Destination::Stdout => io::stdout().as_fd().try_clone_to_owned().map(File::from),
             // Non-blocking, so that this does not wait for a pipe without a reader, or for a full
             // one.

@@ -117,7 +117,7 @@ impl Named {
     }
 
     fn take(&mut self, slot: usize) -> SmallVec<[Arc<OfName>; 1]> {
-        let gone = self.own.remove(short(slot), |own| place(own.slot) == slot);
+        let gone = self.own.remove(short(slot), |own| index(own.slot) == slot);
         let gone = gone.map(|own| own.figures).unwrap_or_default();
         self.number = self.number.saturating_sub(gone.len());
         gone
@@ -135,7 +135,7 @@ impl Named {
             }
         };
         for name in names.into_iter().take(self.most.saturating_sub(self.number)) {
-            // Names that are equal have one place, so that no series is shown twice.
+            // Names that are equal have one slot, so that no series is shown twice.
             let same = figures.iter().chain(&self.other).find(|figures| figures.key() == name).cloned();
             figures.push(same.or_else(|| known(&name)).unwrap_or_else(|| OfName::new(name)));
         }
@@ -150,21 +150,21 @@ impl Named {
         self.other.is_some()
     }
 
-    /// Counts a request of the account of a slot, or of the token that has a place there.
+    /// Counts a request of the account of a slot, or of the token that has an index there.
     pub(super) fn count(&self, slot: usize, token: usize, status: usize) {
         let Some(other) = &self.other else { return };
-        let own = self.own.find(short(slot), |own| place(own.slot) == slot);
+        let own = self.own.find(short(slot), |own| index(own.slot) == slot);
         let figures = own.and_then(|own| own.figures.get(token)).unwrap_or(other);
         if let Some(count) = figures.counts.get(status) {
             count.add_one();
         }
     }
 
-    /// The counters, of the token that has a place in the account of a slot, for requests that lists would have refused
+    /// The counters, of the token that has an index in the account of a slot, for requests that lists would have refused
     /// that are only watched; `None` if there are no counters by name.
     pub(super) fn watched(&self, slot: usize, token: usize) -> Option<&[Count; 2]> {
         let other = self.other.as_ref()?;
-        let own = self.own.find(short(slot), |own| place(own.slot) == slot);
+        let own = self.own.find(short(slot), |own| index(own.slot) == slot);
         let figures = own.and_then(|own| own.figures.get(token)).unwrap_or(other);
         Some(figures.watched.get_or_init(Default::default))
     }
@@ -211,6 +211,6 @@ fn short(slot: usize) -> u32 {
     u32::try_from(slot).unwrap_or(u32::MAX)
 }
 
-fn place(slot: u32) -> usize {
+fn index(slot: u32) -> usize {
     usize::try_from(slot).unwrap_or(usize::MAX)
 }

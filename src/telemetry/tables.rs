@@ -98,8 +98,8 @@ impl Tables {
         let most = sampling.max_series / STATUSES;
         let traffic = |product: &Product| {
             let products = before.map_or([].as_slice(), |before| &before.products);
-            let place = products.iter().position(|known| known.name == product.name);
-            before.zip(place).and_then(|(before, place)| before.traffic.get(place)).map(Arc::clone).unwrap_or_default()
+            let index = products.iter().position(|known| known.name == product.name);
+            before.zip(index).and_then(|(before, index)| before.traffic.get(index)).map(Arc::clone).unwrap_or_default()
         };
         Tables {
             traffic: policy.products.iter().map(traffic).collect(),
@@ -133,7 +133,7 @@ impl Tables {
 
     /// The counts of a product for the status page.
     pub fn traffic(&self, product: &Product) -> Option<&Arc<Traffic>> {
-        self.traffic.get(usize::from(product.place))
+        self.traffic.get(usize::from(product.index))
     }
 
     /// The name of the upstream of a product.
@@ -150,24 +150,24 @@ impl Tables {
         ending: Ending,
         times: &Times,
     ) {
-        let place = product.map(|product| usize::from(product.place));
-        let figures = place.and_then(|place| self.products.get(place)).unwrap_or(&self.elsewhere);
+        let index = product.map(|product| usize::from(product.index));
+        let figures = index.and_then(|index| self.products.get(index)).unwrap_or(&self.elsewhere);
         figures.count(wording, ending, times);
         if let Some(principal) = principal
             && (self.accounts.are_wanted() || self.tokens.are_wanted())
         {
-            let status = place_of_status(wording, ending);
-            self.accounts.count(principal.account_place, 0, status);
-            self.tokens.count(principal.account_place, principal.token_place, status);
+            let status = index_of_status(wording, ending);
+            self.accounts.count(principal.account_index, 0, status);
+            self.tokens.count(principal.account_index, principal.token_index, status);
         }
     }
 
     /// Counts a request that lists would have refused that are only watched.
     #[cold]
     pub fn watched(&self, product: Option<&Product>, principal: Option<Principal<'_>>, watched: Watched) {
-        let place = product.map(|product| usize::from(product.place));
-        let figures = place.and_then(|place| self.products.get(place)).unwrap_or(&self.elsewhere);
-        let of_token = principal.and_then(|who| self.tokens.watched(who.account_place, who.token_place));
+        let index = product.map(|product| usize::from(product.index));
+        let figures = index.and_then(|index| self.products.get(index)).unwrap_or(&self.elsewhere);
+        let of_token = principal.and_then(|who| self.tokens.watched(who.account_index, who.token_index));
         for counts in [Some(&*figures.watched), of_token].into_iter().flatten() {
             for (count, _) in counts.iter().zip(watched.flags()).filter(|(_, watched)| *watched) {
                 count.add_one();
@@ -209,7 +209,7 @@ impl OfProduct {
             Ending::Answered => Some(&self.answered),
             Ending::Preflight => Some(&self.preflight),
             Ending::Gone => Some(&self.gone),
-            Ending::Refused(problem) => wording.place(problem.row).and_then(|place| self.refused.get(place)),
+            Ending::Refused(problem) => wording.index(problem.row).and_then(|index| self.refused.get(index)),
         };
         if let Some(kind) = kind {
             kind.count.add_one();
@@ -228,13 +228,13 @@ impl OfProduct {
 }
 
 /// The index of an ending's status in [`OfName`](super::by_account::OfName)'s counts.
-fn place_of_status(wording: &Wording, ending: Ending) -> usize {
+fn index_of_status(wording: &Wording, ending: Ending) -> usize {
     match ending {
         Ending::Answered | Ending::Preflight => 0,
         Ending::Gone => 1,
         Ending::Refused(problem) => {
             let status = wording.words(problem.row).status;
-            Status::ALL.iter().position(|known| *known == status).map_or(usize::MAX, |place| place.saturating_add(2))
+            Status::ALL.iter().position(|known| *known == status).map_or(usize::MAX, |index| index.saturating_add(2))
         }
     }
 }

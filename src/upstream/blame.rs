@@ -19,7 +19,7 @@ use crate::policy::now::Now;
 
 /// The number of accounts that are distinguished. Accounts that share a slot count as one, so it
 /// can only take longer until everybody is shut out.
-pub const PLACES: usize = 16;
+pub const SLOTS: usize = 16;
 
 /// The bits of an account's number; one pair of accounts in sixteen million has the same number.
 const NUMBER_BITS: u32 = 24;
@@ -41,8 +41,8 @@ impl<'a> Asker<'a> {
     pub fn of(name: &'a str) -> Asker<'a> {
         // The name is on the heap once per account, so its address distinguishes accounts without
         // reading it. Fibonacci hashing spreads the addresses.
-        let place = u64::try_from(name.as_ptr().addr()).unwrap_or(0);
-        let number = (place.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - NUMBER_BITS)).max(1);
+        let address = u64::try_from(name.as_ptr().addr()).unwrap_or(0);
+        let number = (address.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - NUMBER_BITS)).max(1);
         Asker { name, number: u32::try_from(number).unwrap_or(1) }
     }
 
@@ -53,8 +53,8 @@ impl<'a> Asker<'a> {
     }
 
     /// The slot in which it is counted.
-    pub fn place(self) -> usize {
-        usize::try_from(self.number).unwrap_or(0) % PLACES
+    pub fn slot(self) -> usize {
+        usize::try_from(self.number).unwrap_or(0) % SLOTS
     }
 
     /// Its number, which distinguishes it from other accounts.
@@ -79,7 +79,7 @@ pub struct Row {
     any: AtomicBool,
     of_server: AtomicU32,
     /// An account's number and its failures, packed into one word each; 0 for an empty slot.
-    of_accounts: [AtomicU64; PLACES],
+    of_accounts: [AtomicU64; SLOTS],
 }
 
 impl Row {
@@ -122,20 +122,20 @@ impl Row {
 
     /// Counts a failure of an account; returns how many it has, or 0 if it shares its slot.
     fn add(&self, asker: Asker<'_>) -> u32 {
-        let around = (0..PLACES).map(|step| (asker.place() + step) % PLACES);
+        let around = (0..SLOTS).map(|step| (asker.slot() + step) % SLOTS);
         let is_own = |word: u64| word == 0 || unpack(word).0 == asker.number;
-        let free = around.filter_map(|place| self.of_accounts.get(place));
+        let free = around.filter_map(|slot| self.of_accounts.get(slot));
         let one_more = |word: u64| {
             let (number, count) = unpack(word);
             pack(if word == 0 { asker.number } else { number }, count.saturating_add(1))
         };
-        for place in free {
+        for slot in free {
             let own_or_free = |word: u64| is_own(word).then(|| one_more(word));
-            if let Ok(before) = place.fetch_update(Ordering::Relaxed, Ordering::Relaxed, own_or_free) {
+            if let Ok(before) = slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, own_or_free) {
                 return unpack(before).1.saturating_add(1);
             }
         }
-        if let Some(shared) = self.of_accounts.get(asker.place()) {
+        if let Some(shared) = self.of_accounts.get(asker.slot()) {
             shared.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| Some(one_more(word))).ok();
         }
         0

@@ -8,7 +8,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::blame::{Asker, PLACES, Row, Shut, ShutUntil};
+use super::blame::{Asker, Row, SLOTS, Shut, ShutUntil};
 use super::verdict::Verdict;
 use crate::policy::now::Now;
 use crate::upstream::settings::BreakerRule;
@@ -212,7 +212,7 @@ fn micros(time: Duration) -> u64 {
 const PARTS: u32 = 8;
 
 /// The index of the server's own failures, after those of accounts.
-const OF_SERVER: usize = PLACES;
+const OF_SERVER: usize = SLOTS;
 
 /// The number of a slot that several accounts share.
 const SEVERAL: u32 = u32::MAX;
@@ -223,9 +223,9 @@ struct Recent {
     part: Duration,
     /// The number of the part, its requests and its failures, packed into one word: for each slot of accounts, and for
     /// the server itself.
-    parts: [[AtomicU64; PLACES + 1]; PARTS as usize],
+    parts: [[AtomicU64; SLOTS + 1]; PARTS as usize],
     /// The numbers of the accounts in the slots; 0 for none yet.
-    accounts: [AtomicU32; PLACES],
+    accounts: [AtomicU32; SLOTS],
 }
 
 /// Requests and failures.
@@ -286,8 +286,8 @@ impl Part {
 impl Recent {
     fn new(window: Duration) -> Recent {
         let part = (window / PARTS).max(Duration::from_millis(1));
-        let parts = [const { [const { AtomicU64::new(0) }; PLACES + 1] }; PARTS as usize];
-        Recent { part, parts, accounts: [const { AtomicU32::new(0) }; PLACES] }
+        let parts = [const { [const { AtomicU64::new(0) }; SLOTS + 1] }; PARTS as usize];
+        Recent { part, parts, accounts: [const { AtomicU32::new(0) }; SLOTS] }
     }
 
     fn number(&self, now: Now) -> u32 {
@@ -298,8 +298,8 @@ impl Recent {
 
     fn add(&self, verdict: Verdict, asker: Asker<'_>, now: Now) {
         let number = self.number(now);
-        let place = if verdict == Verdict::Unreachable { OF_SERVER } else { asker.place() };
-        if let Some(account) = self.accounts.get(place) {
+        let slot = if verdict == Verdict::Unreachable { OF_SERVER } else { asker.slot() };
+        if let Some(account) = self.accounts.get(slot) {
             let known = account.load(Ordering::Relaxed);
             if known == 0 {
                 account.store(asker.number(), Ordering::Relaxed);
@@ -308,7 +308,7 @@ impl Recent {
             }
         }
         let part = usize::try_from(number % PARTS).unwrap_or(0);
-        let Some(part) = self.parts.get(part).and_then(|places| places.get(place)) else { return };
+        let Some(part) = self.parts.get(part).and_then(|slots| slots.get(slot)) else { return };
         let one_more = |word| {
             let part = Part::unpack(word);
             let part = if part.number == number { part } else { Part { number, requests: 0, failures: 0 } };
@@ -318,9 +318,9 @@ impl Recent {
         let _ = part.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
     }
 
-    fn sums(&self, place: usize, now: Now) -> Sums {
+    fn sums(&self, slot: usize, now: Now) -> Sums {
         let number = self.number(now);
-        let words = self.parts.iter().filter_map(|places| places.get(place));
+        let words = self.parts.iter().filter_map(|slots| slots.get(slot));
         let parts = words.map(|word| Part::unpack(word.load(Ordering::Relaxed)));
         parts.filter(|part| number.wrapping_sub(part.number) < PARTS).fold(Sums::default(), |sums, part| {
             sums.with(Sums { requests: part.requests.into(), failures: part.failures.into() })
@@ -331,15 +331,15 @@ impl Recent {
     /// has the most failures; that account, if only its own share is.
     fn exceeds(&self, percent: u32, least: u32, asker: Asker<'_>, now: Now) -> Shut {
         let (mut all, mut worst) = (self.sums(OF_SERVER, now), Sums::default());
-        for place in 0..PLACES {
-            let sums = self.sums(place, now);
+        for slot in 0..SLOTS {
+            let sums = self.sums(slot, now);
             all = all.with(sums);
             if sums.failures > worst.failures {
                 worst = sums;
             }
         }
-        let own = self.sums(asker.place(), now);
-        let alone = self.accounts.get(asker.place()).is_some_and(|one| one.load(Ordering::Relaxed) == asker.number());
+        let own = self.sums(asker.slot(), now);
+        let alone = self.accounts.get(asker.slot()).is_some_and(|one| one.load(Ordering::Relaxed) == asker.number());
         let enough = |sums: Sums| sums.requests >= u64::from(least);
         if enough(all) && all.exceed(percent) && all.without(worst).exceed(percent) {
             Shut::Everybody

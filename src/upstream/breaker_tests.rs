@@ -197,9 +197,9 @@ fn a_share_that_one_account_makes_alone_shuts_nobody_else_out() {
         let breaker = by_share(50, 20);
         let mut opened = false;
         for round in 0..200 {
-            for (place, asker) in names.iter().enumerate() {
+            for (index, asker) in names.iter().enumerate() {
                 let Ok(pass) = breaker.enter(*asker, at(round)) else { continue };
-                let verdict = if place < bad { Verdict::Failed } else { Sound };
+                let verdict = if index < bad { Verdict::Failed } else { Sound };
                 opened |= breaker.judge(pass, verdict, *asker, at(round)) == Change::Opened;
             }
         }

@@ -33,8 +33,8 @@ impl Capacity {
     }
 
     fn enter(&self) -> Option<Permit> {
-        let place = Permit(Arc::clone(&self.taken));
-        (place.0.fetch_add(1, Ordering::Relaxed) < self.most).then_some(place)
+        let permit = Permit(Arc::clone(&self.taken));
+        (permit.0.fetch_add(1, Ordering::Relaxed) < self.most).then_some(permit)
     }
 
     /// Whether less than a quarter is free.
@@ -63,7 +63,7 @@ pub struct Idle<S> {
 struct Waiting<S> {
     stream: S,
     since: Instant,
-    _place: Permit,
+    _permit: Permit,
 }
 
 impl<S> Default for Idle<S> {
@@ -77,8 +77,8 @@ impl<S: AsyncRead + Unpin> Idle<S> {
     /// expire.
     pub fn take(&self) -> Option<S> {
         let own = own_shelf();
-        (own..SHARDS).chain(0..own).find_map(|place| {
-            let mut page_table = self.page_table(place)?;
+        (own..SHARDS).chain(0..own).find_map(|shard| {
+            let mut page_table = self.page_table(shard)?;
             while let Some(mut waiting) = page_table.pop() {
                 if is_open(&mut waiting.stream) {
                     return Some(waiting.stream);
@@ -90,26 +90,26 @@ impl<S: AsyncRead + Unpin> Idle<S> {
 
     /// Keeps a connection, if there is room.
     pub fn put(&self, mut stream: S, room: &Capacity, now: Instant) {
-        if let Some(place) = room.enter()
+        if let Some(permit) = room.enter()
             && is_open(&mut stream)
             && let Some(mut page_table) = self.page_table(own_shelf())
         {
-            page_table.push(Waiting { stream, since: now, _place: place });
+            page_table.push(Waiting { stream, since: now, _permit: permit });
         }
     }
 
     /// Closes connections that have been idle for too long, or that the server has closed.
     pub fn sweep(&self, longest: Duration, room: &Capacity, now: Instant) {
         let longest = if room.is_short() { longest.min(SHORTEST) } else { longest };
-        for mut page_table in (0..SHARDS).filter_map(|place| self.page_table(place)) {
+        for mut page_table in (0..SHARDS).filter_map(|shard| self.page_table(shard)) {
             page_table.retain_mut(|waiting| {
                 now.saturating_duration_since(waiting.since) < longest && is_open(&mut waiting.stream)
             });
         }
     }
 
-    fn page_table(&self, place: usize) -> Option<MutexGuard<'_, Vec<Waiting<S>>>> {
-        self.shelves.get(place).map(|page_table| page_table.lock().unwrap_or_else(PoisonError::into_inner))
+    fn page_table(&self, shard: usize) -> Option<MutexGuard<'_, Vec<Waiting<S>>>> {
+        self.shelves.get(shard).map(|page_table| page_table.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

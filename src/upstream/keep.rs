@@ -37,9 +37,9 @@ impl Upstreams<Connector> {
 }
 
 async fn keep_one(pool: &Pool<Connector>, connections: &Connections, looked_up: Sender<()>) {
-    let names = pool.upstream.servers.iter().enumerate().filter_map(|(place, server)| match &server.address {
+    let names = pool.upstream.servers.iter().enumerate().filter_map(|(index, server)| match &server.address {
         Address::Socket(_) => None,
-        Address::Name { host, port } => Some(resolve::follow(pool, place, host, *port, looked_up.clone())),
+        Address::Name { host, port } => Some(resolve::follow(pool, index, host, *port, looked_up.clone())),
     });
     let names = join_all(names);
     drop(looked_up);

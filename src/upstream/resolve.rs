@@ -6,9 +6,9 @@ use super::lookup::{RETRY, in_order};
 use super::{Pool, Upstreams};
 use crate::upstream::settings::Address;
 
-/// Keeps the addresses of a name up to date; `place` is the index of the server in the
+/// Keeps the addresses of a name up to date; `index` is that of the server in the
 /// configuration. `looked_up` is dropped after the first lookup, successful or not.
-pub async fn follow<P, T>(pool: &Pool<P>, place: usize, host: &str, port: u16, looked_up: T) {
+pub async fn follow<P, T>(pool: &Pool<P>, index: usize, host: &str, port: u16, looked_up: T) {
     let mut looked_up = Some(looked_up);
     let (mut known, mut failing) = (false, false);
     let name = &pool.upstream.name;
@@ -19,7 +19,7 @@ pub async fn follow<P, T>(pool: &Pool<P>, place: usize, host: &str, port: u16, l
         if resolved {
             known = true;
             let count = addresses.len();
-            if pool.resolve(place, addresses) || failing {
+            if pool.resolve(index, addresses) || failing {
                 log::info!(target: "tollgate::upstream", "upstream {name}: {host} is resolved (addresses: {count})");
             }
         } else if !failing {
@@ -42,14 +42,14 @@ impl<P> Upstreams<P> {
 /// Looks up every name that has no addresses yet, and waits for the result: before a new upstream
 /// comes into force while clients are served, so that no request finds it without servers.
 fn first<P>(pool: &Pool<P>) {
-    for (place, server) in pool.upstream.servers.iter().enumerate() {
+    for (index, server) in pool.upstream.servers.iter().enumerate() {
         if let Address::Name { host, port } = &server.address
             && pool.addresses_of(&server.address).is_none_or(|known| known.is_empty())
         {
             let found = std::net::ToSocketAddrs::to_socket_addrs(&(&**host, *port));
             let addresses = found.map(in_order).unwrap_or_default();
             if !addresses.is_empty() {
-                pool.resolve(place, addresses);
+                pool.resolve(index, addresses);
             }
         }
     }

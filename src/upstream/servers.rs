@@ -98,12 +98,12 @@ pub struct Tried(u128);
 const _: () = assert!(MAX_SERVERS <= 128, "a request remembers the servers it has tried in 128 bits");
 
 impl Tried {
-    fn has(self, place: u8) -> bool {
-        self.0 & (1 << u32::from(place)) != 0
+    fn has(self, index: u8) -> bool {
+        self.0 & (1 << u32::from(index)) != 0
     }
 
-    fn add(&mut self, place: u8) {
-        self.0 |= 1 << u32::from(place);
+    fn add(&mut self, index: u8) {
+        self.0 |= 1 << u32::from(index);
     }
 }
 
@@ -147,22 +147,22 @@ impl<P> Roster<P> {
     /// Why there is none.
     pub fn choose(&self, tried: &mut Tried, asker: Asker<'_>, now: Now) -> Result<&Arc<Server<P>>, Lack> {
         let only_ejected = !self.servers.iter().any(|server| server.is_chosen_first(asker, now));
-        let mut take = |place: u8| {
-            let server = self.servers.get(usize::from(place))?;
+        let mut take = |index: u8| {
+            let server = self.servers.get(usize::from(index))?;
             let may = match server.standing(asker, now) {
                 ServerState::Healthy => true,
                 ServerState::Ejected => only_ejected,
                 ServerState::Unhealthy => false,
             };
-            let taken = may && !tried.has(place) && server.enter();
+            let taken = may && !tried.has(index) && server.enter();
             taken.then(|| {
-                tried.add(place);
+                tried.add(index);
                 server
             })
         };
         for _ in 0..self.plan.len() {
             let turn = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(self.plan.len()).unwrap_or(0);
-            if let Some(server) = self.plan.get(turn).and_then(|place| take(*place)) {
+            if let Some(server) = self.plan.get(turn).and_then(|index| take(*index)) {
                 return Ok(server);
             }
         }
@@ -217,9 +217,9 @@ fn plan(weights: &[u32]) -> Box<[u8]> {
         }
         // The first of equals, so that ties follow the order of the configuration.
         let furthest = standings.iter_mut().enumerate().rev().max_by_key(|(_, (_, credit))| *credit);
-        if let Some((place, (_, credit))) = furthest {
+        if let Some((index, (_, credit))) = furthest {
             *credit -= total;
-            plan.extend(u8::try_from(place));
+            plan.extend(u8::try_from(index));
         }
     }
     plan.into()

@@ -15,9 +15,9 @@ fn at(milliseconds: u64) -> Now {
 
 /// Servers A, B, C and so on, by weight.
 fn roster(weights: &[u32]) -> Roster<()> {
-    let server = |(place, weight): (usize, &u32)| {
+    let server = |(index, weight): (usize, &u32)| {
         Arc::new(Server {
-            name: "ABCDEFGH"[place..=place].into(),
+            name: "ABCDEFGH"[index..=index].into(),
             address: ([127, 0, 0, 1], 9000).into(),
             weight: *weight,
             max_requests: None,
@@ -53,12 +53,12 @@ fn take_down(server: &Server<()>) {
     assert!(server.state.health.count(false, &rule));
 }
 
-fn ejects(roster: &Roster<()>, place: usize, verdict: Verdict, now: Now) -> bool {
-    roster.judge(&roster.servers[place], verdict, ASKER, RULE, now) == Shut::Everybody
+fn ejects(roster: &Roster<()>, index: usize, verdict: Verdict, now: Now) -> bool {
+    roster.judge(&roster.servers[index], verdict, ASKER, RULE, now) == Shut::Everybody
 }
 
-fn fail(roster: &Roster<()>, place: usize, times: u32, now: Now) -> Vec<bool> {
-    (0..times).map(|_| ejects(roster, place, Verdict::Unreachable, now)).collect()
+fn fail(roster: &Roster<()>, index: usize, times: u32, now: Now) -> Vec<bool> {
+    (0..times).map(|_| ejects(roster, index, Verdict::Unreachable, now)).collect()
 }
 
 #[test]
@@ -188,9 +188,9 @@ fn what_fails_for_one_account_alone_is_ejected_for_it_alone() {
     let roster = roster(&[1, 1]);
     let (one, other) = (Asker::numbered(1), Asker::numbered(2));
     let fail =
-        |place: usize, asker, moment| roster.judge(&roster.servers[place], Verdict::Failed, asker, RULE, at(moment));
-    assert_eq!([0; 3].map(|place| fail(place, one, 0)), [Shut::Nobody, Shut::Nobody, Shut::Asker]);
-    assert_eq!([1; 3].map(|place| fail(place, one, 0)), [Shut::Nobody; 3], "its last one");
+        |index: usize, asker, moment| roster.judge(&roster.servers[index], Verdict::Failed, asker, RULE, at(moment));
+    assert_eq!([0; 3].map(|index| fail(index, one, 0)), [Shut::Nobody, Shut::Nobody, Shut::Asker]);
+    assert_eq!([1; 3].map(|index| fail(index, one, 0)), [Shut::Nobody; 3], "its last one");
     let of = |asker| roster.choose(&mut Tried::default(), asker, at(1)).map(|server| &*server.name);
     assert_eq!([(); 4].map(|()| of(one)), [Ok("B"); 4]);
     assert!([(); 4].map(|()| of(other)).contains(&Ok("A")));

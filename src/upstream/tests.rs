@@ -78,8 +78,8 @@ fn what_stays_keeps_its_state_when_the_configuration_changes() {
     let named = upstream("n", &["lookup.internal:80"]);
     let before = running(&[upstream("a", &["10.0.0.1:80", "10.0.0.2:80"]), with_breaker.clone(), named.clone()]);
     before.pool(2).unwrap().resolve(0, [SocketAddr::from(([10, 0, 0, 9], 80))].into());
-    for place in [0, 1] {
-        let mut passage = before.pool(place).unwrap().enter(Asker::NOBODY).unwrap();
+    for index in [0, 1] {
+        let mut passage = before.pool(index).unwrap().enter(Asker::NOBODY).unwrap();
         passage.next_server().unwrap();
         passage.unreachable(SOME);
     }

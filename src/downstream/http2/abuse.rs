@@ -196,8 +196,8 @@ impl Conduct {
     /// Takes the error in a stream's head or trailers, if there is one that `h2` does not report.
     pub(super) fn fault_of(&self, stream: u32) -> Option<Fault> {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = faults.iter().position(|(of, _)| *of == stream)?;
-        faults.remove(place).map(|(_, fault)| fault)
+        let index = faults.iter().position(|(of, _)| *of == stream)?;
+        faults.remove(index).map(|(_, fault)| fault)
     }
 
     /// A request of a known client was admitted.

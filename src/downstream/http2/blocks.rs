@@ -298,7 +298,7 @@ impl Table {
                 let name = reader.string(&mut scratch)?;
                 (name.len(), Meaning::of(name))
             }
-            place => self.entry(place).map(|entry| (entry.name_bytes, entry.meaning))?,
+            index => self.entry(index).map(|entry| (entry.name_bytes, entry.meaning))?,
         };
         scratch.clear();
         let value = reader.string(&mut scratch)?;
@@ -313,15 +313,15 @@ impl Table {
         Ok(())
     }
 
-    fn entry(&self, place: usize) -> Result<Entry, Stop> {
-        let place = place.checked_sub(1).ok_or(Stop::Broken)?;
-        let known = match STATIC.get(place) {
+    fn entry(&self, index: usize) -> Result<Entry, Stop> {
+        let index = index.checked_sub(1).ok_or(Stop::Broken)?;
+        let known = match STATIC.get(index) {
             Some((name, value_bytes)) => Some(Entry {
                 name_bytes: usize::from(*name),
                 value_bytes: usize::from(*value_bytes),
-                meaning: meaning_of_static(place),
+                meaning: meaning_of_static(index),
             }),
-            None => self.entries.get(place - STATIC.len()).copied(),
+            None => self.entries.get(index - STATIC.len()).copied(),
         };
         known.ok_or(Stop::Broken)
     }
@@ -402,8 +402,8 @@ impl<'b> Reader<'b> {
 
 /// The meaning of a line of the static table, by its index from 0 on: one `:authority`, two
 /// `:method`, two `:path`, two `:scheme`, seven `:status`.
-fn meaning_of_static(place: usize) -> Meaning {
-    match place {
+fn meaning_of_static(index: usize) -> Meaning {
+    match index {
         3 | 4 => Meaning::Path(None),
         5 | 6 => Meaning::Scheme(None),
         0..3 | 7..14 => Meaning::Pseudo,

@@ -37,7 +37,7 @@ struct Codes {
     first: u32,
     count: u32,
     /// The index of their first byte in [`Tables::bytes`].
-    place: usize,
+    index: usize,
 }
 
 struct Tables {
@@ -51,10 +51,10 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     let mut tables = Tables { codes: Vec::new(), bytes: Vec::new() };
     let mut first = 0_u32;
     for length in 0..=LONGEST {
-        let place = tables.bytes.len();
+        let index = tables.bytes.len();
         tables.bytes.extend((0..=u8::MAX).zip(LENGTHS).filter(|(_, bits)| *bits == length).map(|(byte, _)| byte));
-        let count = u32::try_from(tables.bytes.len() - place).unwrap_or(0);
-        tables.codes.push(Codes { first, count, place });
+        let count = u32::try_from(tables.bytes.len() - index).unwrap_or(0);
+        tables.codes.push(Codes { first, count, index });
         first = (first + count) << 1;
     }
     tables
@@ -74,7 +74,7 @@ pub(super) fn decode(bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
             let codes = tables.codes.get(usize::from(length))?;
             let nth = code.wrapping_sub(codes.first);
             if nth < codes.count {
-                out.push(*tables.bytes.get(codes.place + usize::try_from(nth).ok()?)?);
+                out.push(*tables.bytes.get(codes.index + usize::try_from(nth).ok()?)?);
                 (code, length) = (0, 0);
             }
         }

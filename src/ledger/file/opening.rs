@@ -95,8 +95,8 @@ impl LedgerFile {
     ///
     /// # Errors
     /// What is wrong with the file, and how to fix it.
-    pub fn open(place: &Storage, create: bool) -> Result<LedgerFile, LedgerFault> {
-        match place {
+    pub fn open(storage: &Storage, create: bool) -> Result<LedgerFile, LedgerFault> {
+        match storage {
             Storage::Memory => {
                 let connection = Connection::open_in_memory()?;
                 connection.execute_batch(TABLES)?;

@@ -39,7 +39,7 @@ impl Task {
     }
 
     fn open(&mut self) -> Result<(), LedgerFault> {
-        let store = LedgerFile::open(&self.settings.place, !self.loaded)?;
+        let store = LedgerFile::open(&self.settings.storage, !self.loaded)?;
         let position = store.position()?;
         if self.loaded {
             let ours = position == self.position || self.doubt.as_ref().is_some_and(|batch| position == batch.position);
@@ -59,11 +59,11 @@ impl Task {
 
     /// Reads every balance. Credit accounts that the file does not know begin with their first grant.
     pub(super) fn load(&mut self, store: &LedgerFile) -> Result<(), LedgerFault> {
-        let mut known = vec![false; self.register.places()];
+        let mut known = vec![false; self.register.indexes()];
         let mut all_fit = true;
         store.balances(|account, product, granted, spent| {
-            let place = self.register.place(account, product);
-            let found = place.and_then(|place| Some((self.register.at(place)?, known.get_mut(place)?)));
+            let index = self.register.index(account, product);
+            let found = index.and_then(|index| Some((self.register.at(index)?, known.get_mut(index)?)));
             if let Some((credit_account, known)) = found {
                 *known = true;
                 all_fit &= credit_account.balance().load(granted, spent);
@@ -73,8 +73,8 @@ impl Task {
             return Err(TOO_MANY_CREDITS);
         }
         // From last to first, since the last of the list is the next to be written.
-        let places = known.into_iter().enumerate().rev().filter(|(_, known)| !known);
-        let unknown = places.filter_map(|(place, _)| self.register.at(place));
+        let indexes = known.into_iter().enumerate().rev().filter(|(_, known)| !known);
+        let unknown = indexes.filter_map(|(index, _)| self.register.at(index));
         self.due = unknown.filter(|credit_account| credit_account.first_grant > 0).cloned().collect();
         for credit_account in &self.due {
             credit_account.balance().grant(credit_account.first_grant);
@@ -177,7 +177,7 @@ impl Task {
             log::error!(
                 target: "tollgate::ledger",
                 "the ledger {} cannot be used: {fault}; requests that cost credits are refused until then",
-                self.settings.place,
+                self.settings.storage,
             );
         }
         // Dropping the sender informs the request that waits for its charge, or for what it was counted in.

@@ -106,7 +106,7 @@ impl Client {
     /// The gateway that has the ledger of a configuration open; `None` if no process has, so that
     /// its file can be opened here. Without a file, only a running gateway has a ledger.
     pub fn of_ledger(config: &Config, nothing: &'static str) -> Option<Client> {
-        let is_elsewhere = match config.ledger.as_ref().map(|settings| &settings.place) {
+        let is_elsewhere = match config.ledger.as_ref().map(|settings| &settings.storage) {
             None | Some(Storage::Memory) => true,
             Some(Storage::File(file)) => is_taken(file),
         };

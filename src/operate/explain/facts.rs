@@ -84,7 +84,7 @@ impl<'p> Report<'_, '_, 'p> {
         let (expires, when) = seen::expiry(token.expiry, self.asked.now);
         self.add_row(Check::InForce, Row::TokenExpired, expires, when, self.of_token("expires"));
         if self.dry_run.trail.product.is_some() {
-            let covers = self.policy.products.iter().filter(|product| token.products.contains(product.place));
+            let covers = self.policy.products.iter().filter(|product| token.products.contains(product.index));
             let names: Vec<&str> = covers.map(|product| &*product.name).collect();
             let covers = format!("the token covers {}", names.join(", "));
             self.add(Check::Product, true, covers, self.of_token("products"));
@@ -225,7 +225,7 @@ impl<'p> Report<'_, '_, 'p> {
     pub(super) fn credits(&mut self) {
         let Some(product) = self.dry_run.trail.product else { return };
         let account = self.dry_run.trail.principal.map(|principal| principal.account);
-        let credit_account = account.and_then(|account| account.credit_accounts.of(product.place));
+        let credit_account = account.and_then(|account| account.credit_accounts.of(product.index));
         let held = match &self.dry_run.ending {
             Ending::Forwarded(paid) => paid.held(),
             Ending::Refused(_) | Ending::Preflight(_) | Ending::Enquiry(_) | Ending::Page(..) => None,

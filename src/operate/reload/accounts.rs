@@ -60,7 +60,7 @@ pub fn keep(policy: &mut Policy, before: &Policy, source: Option<&dyn AccountSou
         return;
     }
     let of = |product: &Product| {
-        (Arc::clone(&product.name), product.place, product.tariff.is_some(), product.allowances.clone())
+        (Arc::clone(&product.name), product.index, product.tariff.is_some(), product.allowances.clone())
     };
     let are_same = policy.plans == before.plans && policy.products.iter().map(of).eq(before.products.iter().map(of));
     let accounts = match source.filter(|_| !are_same) {

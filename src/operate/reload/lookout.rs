@@ -35,16 +35,16 @@ pub enum Mark {
     /// Nothing has this name.
     Absent,
     /// Something has it, and nothing can be reached by it: a link that leads nowhere.
-    Dangling(Seen),
+    Dangling(FileState),
     /// What is on the way to it may not be looked at.
     Hidden,
     /// A file, or whatever a link leads to.
-    There(Seen),
+    There(FileState),
 }
 
 /// What is known of a file without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct FileState {
     device: u64,
     inode: u64,
     size: u64,
@@ -63,9 +63,9 @@ impl Mark {
     pub fn of(path: &Path, now: SystemTime) -> Mark {
         let now = nanoseconds(now);
         match std::fs::metadata(path) {
-            Ok(found) => Mark::There(Seen::of(&found, now)),
+            Ok(found) => Mark::There(FileState::of(&found, now)),
             Err(_) => match std::fs::symlink_metadata(path) {
-                Ok(link) => Mark::Dangling(Seen::of(&link, now)),
+                Ok(link) => Mark::Dangling(FileState::of(&link, now)),
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Mark::Absent,
                 Err(_) => Mark::Hidden,
             },
@@ -89,11 +89,11 @@ impl Mark {
     }
 }
 
-impl Seen {
-    fn of(found: &Metadata, now: i64) -> Seen {
+impl FileState {
+    fn of(found: &Metadata, now: i64) -> FileState {
         let time = |seconds: i64, rest: i64| seconds.wrapping_mul(1_000_000_000).wrapping_add(rest);
         let changed = time(found.ctime(), found.ctime_nsec());
-        Seen {
+        FileState {
             device: found.dev(),
             inode: found.ino(),
             size: found.size(),
@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     fn marks(size: u64) -> Marks {
-        let seen = Seen { device: 1, inode: 1, size, modified: 0, changed: 0, settled: true };
+        let seen = FileState { device: 1, inode: 1, size, modified: 0, changed: 0, settled: true };
         BTreeMap::from([(PathBuf::from("a"), Mark::There(seen))])
     }
 
@@ -328,12 +328,12 @@ mod tests {
         assert!(matches!(dangling, Mark::Dangling(_)), "{dangling:?}");
         std::fs::write(directory.join("nowhere"), "x").unwrap();
         let there = Mark::of(&path, now);
-        assert!(matches!(there, Mark::There(Seen { size: 1, settled: true, .. })), "{there:?}");
+        assert!(matches!(there, Mark::There(FileState { size: 1, settled: true, .. })), "{there:?}");
         let earlier = SystemTime::now();
         std::fs::write(directory.join("nowhere"), "y").unwrap();
         // The same size, and perhaps the same time: it is not sure yet that this was the last change.
         let just_now = Mark::of(&path, SystemTime::now());
-        assert!(matches!(just_now, Mark::There(Seen { settled: false, .. })), "{just_now:?}");
+        assert!(matches!(just_now, Mark::There(FileState { settled: false, .. })), "{just_now:?}");
         assert!(just_now.is_newer(earlier - Duration::from_secs(1)) && !just_now.is_newer(now));
         std::fs::remove_dir_all(&directory).unwrap();
     }

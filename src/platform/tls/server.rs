@@ -154,9 +154,9 @@ struct Certificates {
 
 impl Certificates {
     fn add(&mut self, certified: CertifiedKey, file: &Path) -> Result<(), FileFault> {
-        let place = self.all.len();
+        let index = self.all.len();
         let names = certified.cert.first().map(files::names).unwrap_or_default();
-        if names.is_empty() && place > 0 {
+        if names.is_empty() && index > 0 {
             let what = "has no DNS name, so no client would ever get it; put it first, or remove it";
             return Err(fault(file, what));
         }
@@ -165,7 +165,7 @@ impl Certificates {
                 Some(parent) => (&mut self.wildcard, parent),
                 None => (&mut self.exact, &*name),
             };
-            map.entry(name.into()).or_default().push(place);
+            map.entry(name.into()).or_default().push(index);
         }
         self.all.push(Arc::new(certified));
         Ok(())
@@ -182,8 +182,8 @@ impl Certificates {
 impl ResolvesServerCert for Certificates {
     /// Of several certificates with a name, the first whose kind of key the client supports.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let places = hello.server_name().map_or(&[] as &[usize], |name| self.of(name));
-        let mut named = places.iter().filter_map(|place| self.all.get(*place));
+        let indexes = hello.server_name().map_or(&[] as &[usize], |name| self.of(name));
+        let mut named = indexes.iter().filter_map(|index| self.all.get(*index));
         let known = |certified: &&Arc<CertifiedKey>| certified.key.choose_scheme(hello.signature_schemes()).is_some();
         named.clone().find(known).or_else(|| named.next()).or_else(|| self.all.first()).cloned()
     }

@@ -132,11 +132,11 @@ pub enum Text {
 /// A token whose digest another one has already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Twice {
-    /// Its place among the tokens of its account.
+    /// Its index among the tokens of its account.
     pub own: usize,
     /// The slot of the account that has the other one.
     pub slot: usize,
-    /// The place of the other one among the tokens of that.
+    /// The index of the other one among the tokens of that.
     pub first: usize,
 }
 
@@ -211,7 +211,7 @@ impl Accounts {
         let mut twice = Vec::new();
         for (own, key) in account.keys.iter().enumerate() {
             let tag = self.digests.tag(&key.digest);
-            match self.entry(tag, &key.digest).map(|known| (place(known.slot), known.account.key(&key.digest))) {
+            match self.entry(tag, &key.digest).map(|known| (index(known.slot), known.account.key(&key.digest))) {
                 Some((slot, known)) => twice.push(Twice { own, slot, first: known.map_or(0, |(first, _)| first) }),
                 None => self.tokens.insert(TokenEntry { account: Arc::clone(account), tag, slot: short(slot) }),
             }
@@ -229,8 +229,8 @@ impl Accounts {
     /// of a token that was nearly guessed.
     pub fn find(&self, digest: &Digest) -> Option<Principal<'_>> {
         let entry = self.entry(self.digests.tag(digest), digest)?;
-        let (token_place, key) = entry.account.key(digest)?;
-        Some(Principal { token: &key.token, token_place, account: &entry.account, account_place: place(entry.slot) })
+        let (token_index, key) = entry.account.key(digest)?;
+        Some(Principal { token: &key.token, token_index, account: &entry.account, account_index: index(entry.slot) })
     }
 
     fn name_tag(&self, name: &str) -> u32 {
@@ -239,8 +239,8 @@ impl Accounts {
 
     /// The slot of the account of a name.
     pub fn slot_of(&self, name: &str) -> Option<usize> {
-        let is_it = |entry: &NameEntry| self.at(place(entry.slot)).is_some_and(|account| *account.name == *name);
-        self.names.find(self.name_tag(name), is_it).map(|entry| place(entry.slot))
+        let is_it = |entry: &NameEntry| self.at(index(entry.slot)).is_some_and(|account| *account.name == *name);
+        self.names.find(self.name_tag(name), is_it).map(|entry| index(entry.slot))
     }
 
     /// The account of a name.
@@ -329,7 +329,7 @@ impl Accounts {
     }
 
     fn of(&self, stretch: &Stretch) -> impl Iterator<Item = &Arc<Account>> + Clone {
-        self.slots.range(place(stretch.first), place(stretch.count)).flatten()
+        self.slots.range(index(stretch.first), index(stretch.count)).flatten()
     }
 }
 
@@ -342,11 +342,11 @@ impl Drop for Accounts {
 }
 
 /// A slot as it is kept. More accounts than this do not fit any machine.
-fn short(place: usize) -> u32 {
-    u32::try_from(place).unwrap_or(u32::MAX)
+fn short(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
 }
 
-fn place(short: u32) -> usize {
+fn index(short: u32) -> usize {
     usize::try_from(short).unwrap_or(usize::MAX)
 }
 

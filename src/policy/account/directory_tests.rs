@@ -17,7 +17,7 @@ fn a_token_is_found_by_its_digest_alone() {
     }
     assert_eq!((accounts.len(), accounts.tokens()), (1000, 2000));
     let found = accounts.find(&digest(1999)).unwrap();
-    assert_eq!((&*found.account.name, found.account_place, found.token_place), ("999", 999, 1));
+    assert_eq!((&*found.account.name, found.account_index, found.token_index), ("999", 999, 1));
     assert!(accounts.find(&digest(2000)).is_none());
 }
 
@@ -29,8 +29,8 @@ fn digests_have_different_hashes_whatever_they_have_in_common() {
         let (mut low, mut high) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
         for number in 0..4096_u32 {
             let mut bytes = [0x5a; 32];
-            for (place, byte) in varied.into_iter().zip(number.to_le_bytes()) {
-                bytes[place] = byte;
+            for (index, byte) in varied.into_iter().zip(number.to_le_bytes()) {
+                bytes[index] = byte;
             }
             let tag = hasher.tag(&Digest(bytes));
             low.insert(tag & 0xffff);

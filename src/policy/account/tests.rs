@@ -37,7 +37,7 @@ fn disabled_comes_before_expired_before_another_product() {
         (token(true, Expiry::LastDay(day), 2), at(last_second + 1), Some(Row::TokenExpired)),
         (token(false, Expiry::LastDay(day), 2), at(last_second + 1), Some(Row::TokenDisabled)),
     ] {
-        let principal = Principal { token: &token, token_place: 0, account: &account, account_place: 0 };
+        let principal = Principal { token: &token, token_index: 0, account: &account, account_index: 0 };
         let verdict = principal.authorize(now).and_then(|()| principal.cover(1));
         assert_eq!(verdict.err().map(|problem| problem.row), expected, "{token:?}");
     }

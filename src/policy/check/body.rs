@@ -81,7 +81,7 @@ pub struct Schema {
     program: Arc<Program>,
     /// The schema in force, for descriptions.
     document: Value,
-    /// Every field that the schema names, in JSON Pointer form without array places, sorted.
+    /// Every field that the schema names, in JSON Pointer form without array indexes, sorted.
     fields: Box<[Box<str>]>,
     mappings: Box<[Mapping]>,
 }
@@ -171,9 +171,9 @@ impl Report for Collected {
         push(&mut self.pointer, name);
     }
 
-    fn enter_element(&mut self, place: usize) {
+    fn enter_element(&mut self, index: usize) {
         // Writing to a string cannot fail.
-        let _ = write!(self.pointer, "/{place}");
+        let _ = write!(self.pointer, "/{index}");
     }
 
     fn leave(&mut self) {
@@ -215,7 +215,7 @@ impl Schema {
         &self.document
     }
 
-    /// Every field that the schema names, as a JSON Pointer without array places.
+    /// Every field that the schema names, as a JSON Pointer without array indexes.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|field| &**field)
     }
@@ -271,14 +271,14 @@ impl Schema {
         let mut told: Vec<&BrokenRule> =
             broken.iter().zip(&rows).filter(|(_, of)| **of == row).map(|(broken, _)| broken).collect();
         if told.len() > 1 {
-            let mut places = BTreeMap::new();
+            let mut indexes = BTreeMap::new();
             for broken in &told {
                 let parent = broken.pointer.rsplit_once('/').map_or("", |(parent, _)| parent);
-                places.insert(parent.to_owned(), usize::MAX);
-                places.insert(broken.pointer.clone(), usize::MAX);
+                indexes.insert(parent.to_owned(), usize::MAX);
+                indexes.insert(broken.pointer.clone(), usize::MAX);
             }
-            document::order(bytes, &mut places);
-            told.sort_by_key(|broken| places.get(&broken.pointer).copied());
+            document::order(bytes, &mut indexes);
+            told.sort_by_key(|broken| indexes.get(&broken.pointer).copied());
         }
         let mut list = Broken::default();
         for broken in told {
@@ -292,14 +292,14 @@ impl Schema {
         mapping.map_or(Row::BodyInvalid, |mapping| mapping.row)
     }
 
-    /// The place in the list of fields of the field at a pointer, or of the nearest one above. A member that the schema
+    /// The index in the list of fields of the field at a pointer, or of the nearest one above. A member that the schema
     /// does not name is the client's own text and is never repeated.
     fn field_at(&self, pointer: &str) -> Option<u16> {
         let pointer = without_array_places(pointer);
         let mut pointer = pointer.as_str();
         while !pointer.is_empty() {
-            if let Ok(place) = self.fields.binary_search_by(|field| (**field).cmp(pointer)) {
-                return u16::try_from(place).ok();
+            if let Ok(index) = self.fields.binary_search_by(|field| (**field).cmp(pointer)) {
+                return u16::try_from(index).ok();
             }
             pointer = pointer.rsplit_once('/').map_or("", |(parent, _)| parent);
         }
@@ -326,13 +326,13 @@ impl Mapping {
     }
 }
 
-/// A pointer without its array places: `/a/0/b` is `/a/b`.
+/// A pointer without its array indexes: `/a/0/b` is `/a/b`.
 fn without_array_places(pointer: &str) -> String {
-    let is_place = |segment: &str| !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit());
+    let is_index = |segment: &str| !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit());
     pointer
         .split('/')
         .skip(1)
-        .filter(|segment| !is_place(segment))
+        .filter(|segment| !is_index(segment))
         .fold(String::new(), |path, segment| path + "/" + segment)
 }
 

@@ -395,19 +395,19 @@ mod tests {
             let length = bits.len();
             if self.below(3) == 0 {
                 // All ones, or all zeros, from some place on.
-                let from = self.place(free, length);
+                let from = self.pick(free, length);
                 let digit = if self.below(2) == 0 { "1" } else { "0" };
                 bits.replace_range(from.., &digit.repeat(length - from));
             }
             for _ in 0..self.below(4) {
-                let at = self.place(free, length);
+                let at = self.pick(free, length);
                 let flipped = if bits.as_bytes()[at] == b'0' { "1" } else { "0" };
                 bits.replace_range(at..=at, flipped);
             }
             bits
         }
 
-        fn place(&mut self, from: usize, to: usize) -> usize {
+        fn pick(&mut self, from: usize, to: usize) -> usize {
             from + usize::try_from(self.below(u64::try_from(to - from).unwrap())).unwrap()
         }
     }
@@ -444,7 +444,7 @@ mod tests {
             let mut networks = Vec::new();
             for _ in 0..=random.below(4) {
                 let mut bits = random.bits();
-                let prefix = random.place(0, bits.len() + 1);
+                let prefix = random.pick(0, bits.len() + 1);
                 let text = format!("{}/{prefix}", address(&bits));
                 if bits[prefix..].contains('1') {
                     assert!(parse_network(&text).is_err(), "{text} has host bits");
@@ -461,12 +461,12 @@ mod tests {
                     random.bits()
                 } else {
                     // At or next to an edge of a block.
-                    let (block, prefix) = &blocks[random.place(0, blocks.len())];
+                    let (block, prefix) = &blocks[random.pick(0, blocks.len())];
                     let digit = if random.below(2) == 0 { "0" } else { "1" };
                     block[..*prefix].to_owned() + &digit.repeat(block.len() - prefix)
                 };
                 if random.below(4) == 0 {
-                    let at = random.place(0, bits.len());
+                    let at = random.pick(0, bits.len());
                     bits.replace_range(at..=at, "1");
                 }
                 if bits.len() == 32 && random.below(8) == 0 {
@@ -537,13 +537,13 @@ mod tests {
             // Trusted entries more often than all others, so that walks are long.
             let entry = |random: &mut Random| {
                 let end = if random.below(3) == 0 { entries.len() } else { 4 };
-                let space = ["", " ", "\t", "  "][random.place(0, 4)];
-                format!("{space}{}{space}", entries[random.place(0, end)])
+                let space = ["", " ", "\t", "  "][random.pick(0, 4)];
+                format!("{space}{}{space}", entries[random.pick(0, end)])
             };
             let lines: Vec<String> = (0..random.below(4))
                 .map(|_| (0..=random.below(3)).map(|_| entry(&mut random)).collect::<Vec<_>>().join(","))
                 .collect();
-            let peer = ["10.0.0.1", "2001:db8::1", "203.0.113.9"][random.place(0, 3)];
+            let peer = ["10.0.0.1", "2001:db8::1", "203.0.113.9"][random.pick(0, 3)];
             let fields: Vec<_> = lines
                 .iter()
                 .flat_map(|line| {

@@ -69,7 +69,7 @@ impl Media {
 
     /// The served type that the request prefers; of several the first.
     pub fn best(&self, lines: &Lines<'_>) -> Option<&MediaType> {
-        preferred(lines, self.served.iter()).and_then(|place| self.served.get(place))
+        preferred(lines, self.served.iter()).and_then(|index| self.served.get(index))
     }
 
     /// Accepts the request if its body has an accepted type, in UTF-8 and without encoding.
@@ -153,13 +153,13 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 /// none.
 pub fn preferred<'m>(lines: &Lines<'_>, types: impl Iterator<Item = &'m MediaType>) -> Option<usize> {
     let mut best: Option<(usize, Weight)> = None;
-    for (place, media_type) in types.enumerate() {
+    for (index, media_type) in types.enumerate() {
         let weight = weight_of_type(lines, &media_type.name);
         if weight > 0 && best.is_none_or(|(_, known)| weight > known) {
-            best = Some((place, weight));
+            best = Some((index, weight));
         }
     }
-    best.map(|(place, _)| place)
+    best.map(|(index, _)| index)
 }
 
 /// Whether a client accepts a content coding (RFC 9110, section 12.5.3). Without the header, none
@@ -230,7 +230,7 @@ fn weight_of<'a>(mut parameters: impl Iterator<Item = &'a [u8]>) -> Weight {
         return FULL;
     }
     let thousandths =
-        (0..3).fold(0, |weight, place| weight * 10 + digits.get(place).map_or(0, |digit| Weight::from(digit - b'0')));
+        (0..3).fold(0, |weight, index| weight * 10 + digits.get(index).map_or(0, |digit| Weight::from(digit - b'0')));
     // Hardly anything is still not nothing.
     let is_nothing = digits.iter().all(|digit| *digit == b'0');
     if is_nothing { 0 } else { thousandths.max(1) }

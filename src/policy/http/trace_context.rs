@@ -94,9 +94,9 @@ impl Trace {
         let mut text = [b'-'; LENGTH];
         let bytes = self.id.iter().chain(&self.child).chain(std::iter::once(&self.flags));
         // There is a dash after the version `00` and after each part.
-        let places = (3..35).step_by(2).chain((36..52).step_by(2)).chain(std::iter::once(53));
-        for (place, byte) in places.zip(bytes) {
-            for (at, digit) in [(place, byte >> 4), (place + 1, byte & 0xf)] {
+        let indexes = (3..35).step_by(2).chain((36..52).step_by(2)).chain(std::iter::once(53));
+        for (index, byte) in indexes.zip(bytes) {
+            for (at, digit) in [(index, byte >> 4), (index + 1, byte & 0xf)] {
                 if let (Some(at), Some(digit)) = (text.get_mut(at), HEX.get(usize::from(digit))) {
                     *at = *digit;
                 }
@@ -146,7 +146,7 @@ fn parse(value: &[u8]) -> Option<([u8; 16], [u8; 8], u8)> {
         0xff => false,
         _ => rest.first().is_none_or(|byte| *byte == b'-'),
     };
-    let dashes = [2, 35, 52].iter().all(|place| known.get(*place) == Some(&b'-'));
+    let dashes = [2, 35, 52].iter().all(|index| known.get(*index) == Some(&b'-'));
     if !fits || !dashes {
         return None;
     }

@@ -103,12 +103,12 @@ impl Wording {
 
     /// The texts of a row. A missing row, which cannot happen, has those of `internal`.
     pub fn words(&self, row: Row) -> &Words {
-        let (_, words) = self.find(row).and_then(|place| self.rows.get(place)).unwrap_or(&self.internal);
+        let (_, words) = self.find(row).and_then(|index| self.rows.get(index)).unwrap_or(&self.internal);
         words
     }
 
     /// The index of a row among all rows.
-    pub fn place(&self, row: Row) -> Option<usize> {
+    pub fn index(&self, row: Row) -> Option<usize> {
         if row == Row::Internal { Some(self.rows.len()) } else { self.find(row) }
     }
 
@@ -342,7 +342,7 @@ mod tests {
             assert_eq!((&*wording.words(row).slug, wording.words(row).status.code()), ("internal", 500));
         }
         assert_eq!(
-            [Row::BodyInvalid, Row::Internal, Row::TokenUnknown].map(|row| wording.place(row)),
+            [Row::BodyInvalid, Row::Internal, Row::TokenUnknown].map(|row| wording.index(row)),
             [Some(0), Some(1), None]
         );
         assert_eq!(wording.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [Row::BodyInvalid, Row::Internal]);

@@ -34,10 +34,10 @@ impl<T> SharedList<T> {
         self.len == 0
     }
 
-    /// The thing at a place.
-    pub fn get(&self, place: usize) -> Option<&T> {
-        let leaf = place / FAN_OUT;
-        self.blocks.get(leaf / FAN_OUT)?.get(leaf % FAN_OUT)?.get(place % FAN_OUT)
+    /// The thing at an index.
+    pub fn get(&self, index: usize) -> Option<&T> {
+        let leaf = index / FAN_OUT;
+        self.blocks.get(leaf / FAN_OUT)?.get(leaf % FAN_OUT)?.get(index % FAN_OUT)
     }
 
     /// All things, in order.
@@ -47,7 +47,7 @@ impl<T> SharedList<T> {
 
     /// Things in a row, in order.
     pub fn range(&self, first: usize, count: usize) -> impl Iterator<Item = &T> + Clone {
-        (first..first.saturating_add(count)).map_while(|place| self.get(place))
+        (first..first.saturating_add(count)).map_while(|index| self.get(index))
     }
 
     /// Frees what nobody else shares, and calls `pace` after each thing.
@@ -65,12 +65,12 @@ impl<T> SharedList<T> {
 }
 
 impl<T: Clone> SharedList<T> {
-    /// The thing at a place, to be changed: it and its neighbours are copied if somebody shares them.
-    pub fn get_mut(&mut self, place: usize) -> Option<&mut T> {
-        self.get(place)?;
-        let leaf = place / FAN_OUT;
+    /// The thing at an index, to be changed: it and its neighbours are copied if somebody shares them.
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        self.get(index)?;
+        let leaf = index / FAN_OUT;
         let block = Arc::make_mut(self.blocks.get_mut(leaf / FAN_OUT)?);
-        Arc::make_mut(block.get_mut(leaf % FAN_OUT)?).get_mut(place % FAN_OUT)
+        Arc::make_mut(block.get_mut(leaf % FAN_OUT)?).get_mut(index % FAN_OUT)
     }
 
     /// Adds a thing behind all others.
@@ -125,7 +125,7 @@ mod tests {
         let step = prop_oneof![
             4 => any::<u32>().prop_map(Step::Push),
             2 => Just(Step::Pop),
-            2 => (any::<usize>(), any::<u32>()).prop_map(|(place, thing)| Step::Set(place, thing)),
+            2 => (any::<usize>(), any::<u32>()).prop_map(|(index, thing)| Step::Set(index, thing)),
             1 => Just(Step::Keep),
         ];
         prop::collection::vec(step, 0..400)
@@ -147,10 +147,10 @@ mod tests {
                         list.push(thing);
                     }
                     Step::Pop => prop_assert_eq!(plain.pop(), list.pop()),
-                    Step::Set(place, thing) if !plain.is_empty() => {
-                        let place = place % plain.len();
-                        plain[place] = thing;
-                        *list.get_mut(place).unwrap() = thing;
+                    Step::Set(index, thing) if !plain.is_empty() => {
+                        let index = index % plain.len();
+                        plain[index] = thing;
+                        *list.get_mut(index).unwrap() = thing;
                     }
                     Step::Set(..) => prop_assert!(list.get_mut(0).is_none()),
                     Step::Keep => kept.push((plain.clone(), list.clone())),

@@ -66,7 +66,7 @@ impl<T> SharedTable<T> {
         self.len == 0
     }
 
-    /// The place of the leaf for a whole hash.
+    /// The index of the leaf for a whole hash.
     #[inline]
     fn leaf(&self, hash: u64) -> usize {
         // Less than 2^32, and cut to the number of leaves.

@@ -34,7 +34,7 @@ const SHORT_DEADLINE_SECONDS: u64 = 2;
 impl Example {
     /// A request that a product accepts.
     pub fn good(policy: &Policy, product: &Product, tokens: Tokens) -> Option<Example> {
-        let (method, path) = *policy.paths.of(product.place).first()?;
+        let (method, path) = *policy.paths.of(product.index).first()?;
         let mut example = Example {
             method: method.into(),
             path: path.into(),

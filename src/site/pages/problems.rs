@@ -255,7 +255,7 @@ fn answer(
     // The gateway waits for a body only when the head has passed every check.
     let was_admitted = matches!(example.body, Body::NeverSent(_));
     let principal =
-        known.as_ref().map(|(token, account)| Principal { token, token_place: 0, account, account_place: 0 });
+        known.as_ref().map(|(token, account)| Principal { token, token_index: 0, account, account_index: 0 });
     let trail = Trail {
         product: product.filter(|_| row > Row::EndpointUnknown || was_admitted),
         principal: principal.filter(|_| row > Row::TokenUnknown || was_admitted),
@@ -296,7 +296,7 @@ const EXAMPLE_QUOTA: NonZeroU64 = NonZeroU64::MIN.saturating_add(9_999);
 /// frequent rate, which is used up if that is the problem.
 fn asker(product: &Product, window: &Arc<Window>, row: Row) -> (Token, Account) {
     let mut products = ProductSet::default();
-    products.insert(product.place);
+    products.insert(product.index);
     let counted = Tat::default();
     if row == Row::RateExceeded {
         counted.raise(MOMENT.monotonic.saturating_add(window.carried(Duration::MAX, window.interval())));

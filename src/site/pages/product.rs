@@ -67,7 +67,7 @@ pub fn all<'p>(policy: &'p Policy, own: &Own) -> Vec<View<'p>> {
         pace::step();
         let mut view = view(policy, product, own);
         if views.iter().any(|earlier| earlier.slug == view.slug) {
-            view.slug = format!("{}-{}", view.slug, product.place);
+            view.slug = format!("{}-{}", view.slug, product.index);
         }
         views.push(view);
     }
@@ -83,7 +83,7 @@ fn view<'p>(policy: &'p Policy, product: &'p Product, own: &Own) -> View<'p> {
         slug: slug(&product.name),
         title: said("title").unwrap_or(&product.name).to_owned(),
         description: said("description").unwrap_or_default().to_owned(),
-        routes: policy.paths.of(product.place).into_iter().map(|(m, p)| (m.to_owned(), p.to_owned())).collect(),
+        routes: policy.paths.of(product.index).into_iter().map(|(m, p)| (m.to_owned(), p.to_owned())).collect(),
         token_headers: product.token_headers.iter().map(|name| name.to_string()).collect(),
         headers: product.headers.iter().map(header).collect(),
         accept: types(&product.media.served),

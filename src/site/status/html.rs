@@ -161,7 +161,7 @@ fn summary(report: &Report) -> String {
 fn shown(product: &Product, objective: u32) -> Shown<'_> {
     let Product { name, state, windows, days } = product;
     let levels: Vec<Level> = days.iter().map(|day| Level::of(&day.figures, objective)).collect();
-    let bars = (0..).zip(days).zip(&levels).map(|((place, day), level)| drawn(place, day, *level));
+    let bars = (0..).zip(days).zip(&levels).map(|((index, day), level)| drawn(index, day, *level));
     let rows = windows.iter().map(|window| {
         let of = if window.days == 1 { "Today".to_owned() } else { format!("{} days", window.days) };
         row(of, &window.figures)
@@ -179,10 +179,10 @@ fn shown(product: &Product, objective: u32) -> Shown<'_> {
     }
 }
 
-fn drawn(place: u64, day: &Bar, level: Level) -> Drawn {
+fn drawn(index: u64, day: &Bar, level: Level) -> Drawn {
     let height = level.height();
     Drawn {
-        x: place * PITCH,
+        x: index * PITCH,
         y: HEIGHT - height,
         breadth: BREADTH,
         height,

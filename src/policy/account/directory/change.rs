@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::{Accounts, NameEntry, TokenEntry, Twice, place, short};
+use super::{Accounts, NameEntry, TokenEntry, Twice, index, short};
 use crate::policy::account::Account;
 
 /// A change of one account of the store.
@@ -52,7 +52,7 @@ pub enum Clash {
     /// Another account has a token of the same digest, which cannot be found as this account's; the account
     /// has all its other tokens.
     Digest {
-        /// The token's place among those of the store's account.
+        /// The token's index among those of the store's account.
         token: usize,
         /// The name of the other account.
         account: Arc<str>,
@@ -85,10 +85,10 @@ impl Accounts {
     pub fn with(&self, changes: &[AccountChange]) -> Changes {
         let (mut accounts, mut conflicts) = (self.clone(), Vec::new());
         let mut changed: Vec<Changed> = Vec::with_capacity(changes.len());
-        let mut places: HashMap<&str, usize> = HashMap::with_capacity(changes.len());
+        let mut indexes: HashMap<&str, usize> = HashMap::with_capacity(changes.len());
         for change in changes {
             let name = change.name();
-            if let Some(known) = places.get(&**name).and_then(|place| changed.get_mut(*place)) {
+            if let Some(known) = indexes.get(&**name).and_then(|index| changed.get_mut(*index)) {
                 known.after = change.after().cloned();
                 continue;
             }
@@ -105,7 +105,7 @@ impl Accounts {
                 }
                 None => changed.push(Changed { slot: usize::MAX, before: None, after: change.after().cloned() }),
             }
-            places.insert(name, changed.len() - 1);
+            indexes.insert(name, changed.len() - 1);
         }
         // Who was not there and is not there now has not changed.
         changed.retain(|one| one.before.is_some() || one.after.is_some());
@@ -166,7 +166,7 @@ impl Accounts {
                 self.enter_tokens(after, *slot)
             }
             (None, Some(after)) => {
-                *slot = self.free.pop().map_or(self.slots.len(), place);
+                *slot = self.free.pop().map_or(self.slots.len(), index);
                 self.enter(Arc::clone(after), *slot)
             }
             (None, None) => return,

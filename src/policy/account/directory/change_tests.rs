@@ -53,14 +53,14 @@ fn check(accounts: &Accounts, plain: &Plain) {
         let found = accounts.find(&digest(token));
         assert_eq!(found.map(|found| found.account.name.to_string()), owner, "token {token}");
         if let Some(found) = found {
-            let at_its_slot = accounts.at(found.account_place).unwrap();
+            let at_its_slot = accounts.at(found.account_index).unwrap();
             assert!(std::ptr::eq(&**at_its_slot, found.account));
-            assert_eq!(at_its_slot.keys[found.token_place].digest, digest(token));
+            assert_eq!(at_its_slot.keys[found.token_index].digest, digest(token));
         }
     }
     for file in 0..2 {
         let found = accounts.find(&digest(1000 + file)).unwrap();
-        assert_eq!(found.account_place, usize::try_from(file).unwrap());
+        assert_eq!(found.account_index, usize::try_from(file).unwrap());
     }
     let mut expected: Vec<String> = plain.keys().map(ToString::to_string).collect();
     expected.sort();

@@ -62,7 +62,7 @@ pub fn order(bytes: &[u8], wanted: &mut BTreeMap<String, usize>) {
     if let Some(root) = wanted.get_mut("") {
         *root = 0;
     }
-    let left = wanted.values().filter(|place| **place == usize::MAX).count();
+    let left = wanted.values().filter(|index| **index == usize::MAX).count();
     let mut walk = Walk { wanted, pointer: String::new(), next: 0, left };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     // It has been parsed before: an error is the end of the walk.
@@ -70,13 +70,13 @@ pub fn order(bytes: &[u8], wanted: &mut BTreeMap<String, usize>) {
     let found: Vec<(String, usize)> = walk
         .wanted
         .iter()
-        .filter(|(_, place)| **place == usize::MAX)
+        .filter(|(_, index)| **index == usize::MAX)
         .map(|(pointer, _)| {
             let mut above = pointer.as_str();
             while let Some((parent, _)) = above.rsplit_once('/') {
                 above = parent;
-                if let Some(place) = walk.wanted.get(parent).filter(|place| **place != usize::MAX) {
-                    return (pointer.clone(), *place);
+                if let Some(index) = walk.wanted.get(parent).filter(|index| **index != usize::MAX) {
+                    return (pointer.clone(), *index);
                 }
             }
             (pointer.clone(), 0)
@@ -102,19 +102,19 @@ impl Walk<'_> {
     }
 
     /// The same for an element.
-    fn enter_element(&mut self, place: usize) -> bool {
+    fn enter_element(&mut self, index: usize) -> bool {
         // Writing to a string cannot fail.
-        let _ = write!(self.pointer, "/{place}");
+        let _ = write!(self.pointer, "/{index}");
         self.is_wanted()
     }
 
     fn is_wanted(&mut self) -> bool {
-        if let Some(place) = self.wanted.get_mut(&self.pointer) {
+        if let Some(index) = self.wanted.get_mut(&self.pointer) {
             self.next = self.next.saturating_add(1);
-            if *place == usize::MAX {
+            if *index == usize::MAX {
                 self.left = self.left.saturating_sub(1);
             }
-            *place = self.next;
+            *index = self.next;
         }
         let first = self.wanted.range::<str, _>((Bound::Included(self.pointer.as_str()), Bound::Unbounded)).next();
         first.is_some_and(|(wanted, _)| wanted.starts_with(&self.pointer))
@@ -170,8 +170,8 @@ impl<'de> Visitor<'de> for &mut Walk<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        for place in 0_usize.. {
-            let wanted = self.enter_element(place);
+        for index in 0_usize.. {
+            let wanted = self.enter_element(index);
             let found = if wanted {
                 elements.next_element_seed(&mut *self)?.is_some()
             } else {

@@ -71,8 +71,8 @@ fn each_flaw_is_told_at_its_place() {
         ),
     ] {
         let found = flaws(&schema);
-        let places: Vec<&str> = found.iter().map(|(at, _)| at.as_str()).collect();
-        assert_eq!(places, expected.iter().map(|(at, _)| *at).collect::<Vec<_>>(), "{schema}: {found:?}");
+        let indexes: Vec<&str> = found.iter().map(|(at, _)| at.as_str()).collect();
+        assert_eq!(indexes, expected.iter().map(|(at, _)| *at).collect::<Vec<_>>(), "{schema}: {found:?}");
         for ((_, what), (_, begins)) in found.iter().zip(&expected) {
             assert!(what.starts_with(begins), "{schema}: {what}");
         }

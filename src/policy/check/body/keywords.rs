@@ -178,7 +178,7 @@ pub fn within(draft: Draft, members: &Map<String, Value>) -> Vec<(&str, Option<S
             }
             (Some(SchemaOrList | Schemas), Value::Array(schemas)) => {
                 let below = schemas.iter().enumerate();
-                found.extend(below.map(|(place, schema)| (keyword.as_str(), Some(place.to_string()), schema)));
+                found.extend(below.map(|(index, schema)| (keyword.as_str(), Some(index.to_string()), schema)));
             }
             (Some(Members | Definitions), Value::Object(schemas)) => {
                 found.extend(schemas.iter().map(|(name, schema)| (keyword.as_str(), Some(name.clone()), schema)));

@@ -61,8 +61,8 @@ pub fn in_place_depth(nodes: &[Node]) -> Result<(), (NodeId, String)> {
     Ok(())
 }
 
-fn id(place: usize) -> NodeId {
-    NodeId::try_from(place).unwrap_or(NodeId::MAX)
+fn id(index: usize) -> NodeId {
+    NodeId::try_from(index).unwrap_or(NodeId::MAX)
 }
 
 /// An upper bound of the visits of one value if verdicts are not cached: it takes the member of each node with the most

@@ -25,7 +25,7 @@ fn judged(rule: &BodyRule, body: &str) -> Option<(Row, Option<String>)> {
     let problem = rule.judge(body.as_bytes()).err()?;
     let Hint::Broken(broken) = problem.hint else { return Some((problem.row, None)) };
     let field = broken.iter().next().and_then(|breach| breach.field);
-    let name = |place: u16| rule.schema.as_ref().unwrap().field_names().nth(place.into());
+    let name = |index: u16| rule.schema.as_ref().unwrap().field_names().nth(index.into());
     Some((problem.row, field.and_then(name)))
 }
 
@@ -37,7 +37,7 @@ fn told(rule: &BodyRule, body: &str) -> String {
     let mut named: Vec<String> = broken
         .iter()
         .map(|breach| {
-            let field = breach.field.and_then(|place| schema.field_names().nth(place.into()));
+            let field = breach.field.and_then(|index| schema.field_names().nth(index.into()));
             format!("{} {}", field.as_deref().unwrap_or("-"), schema.rule_words().nth(breach.rule.into()).unwrap())
         })
         .collect();

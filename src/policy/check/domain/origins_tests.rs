@@ -32,7 +32,7 @@ const ASKED: [&str; 9] = [
 /// A token with a list of some of the patterns, or without one, for some of three products.
 fn of(list: Option<&[usize]>, products: &[u8]) -> Token {
     let patterns =
-        |list: &[usize]| list.iter().map(|place| Pattern::parse(PATTERNS[*place]).unwrap()).collect::<Vec<_>>();
+        |list: &[usize]| list.iter().map(|index| Pattern::parse(PATTERNS[*index]).unwrap()).collect::<Vec<_>>();
     let domains = list.map_or(Domains::Any, |list| Domains::listed(patterns(list), false));
     let mut set = ProductSet::default();
     products.iter().for_each(|product| set.insert(*product));

@@ -116,12 +116,12 @@ impl<'s> Judging<'s> {
             sound &= count_fits(elements.len(), bounds, report);
         }
         if !rules.prefix.is_empty() || rules.rest.is_some() {
-            for (place, value) in elements.iter().enumerate() {
+            for (index, value) in elements.iter().enumerate() {
                 if !sound && report.is_full() {
                     return Ok(false);
                 }
-                report.enter_element(place);
-                sound &= match (rules.prefix.get(place), rules.rest) {
+                report.enter_element(index);
+                sound &= match (rules.prefix.get(index), rules.rest) {
                     (Some(node), _) => self.tell(*node, value, report)?,
                     (None, Some(Rest::Judged(node))) => self.tell(node, value, report)?,
                     (None, Some(Rest::Refused(rule))) => {
@@ -148,6 +148,6 @@ impl<'s> Judging<'s> {
 
 /// What a property's name leads to.
 pub(super) fn property(rules: &ObjectRules, name: &str) -> Option<NodeId> {
-    let place = rules.properties.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
-    rules.properties.get(place).map(|(_, node)| *node)
+    let index = rules.properties.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
+    rules.properties.get(index).map(|(_, node)| *node)
 }

@@ -13,7 +13,7 @@ pub trait Report {
     /// Enters a member.
     fn enter(&mut self, name: &str);
     /// Enters an element.
-    fn enter_element(&mut self, place: usize);
+    fn enter_element(&mut self, index: usize);
     /// Returns to the parent.
     fn leave(&mut self);
     /// Whether it takes no more.

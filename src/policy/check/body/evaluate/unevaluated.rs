@@ -34,8 +34,8 @@ impl<'s> Judging<'s> {
         if let (Some(rest), Value::Array(elements)) = (node.unevaluated_elements, value) {
             let mut seen = vec![false; elements.len()];
             self.mark(node, value, &mut seen, &mut Vec::new(), true)?;
-            for (place, value) in elements.iter().enumerate().filter(|(place, _)| seen.get(*place) == Some(&false)) {
-                report.enter_element(place);
+            for (index, value) in elements.iter().enumerate().filter(|(index, _)| seen.get(*index) == Some(&false)) {
+                report.enter_element(index);
                 if let Rest::Judged(node) = rest {
                     sound &= self.tell(node, value, report)?;
                 } else if let Rest::Refused(rule) = rest {
