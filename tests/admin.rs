@@ -208,13 +208,15 @@ fn connections_are_kept_as_the_client_listener_keeps_them() {
         ("GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello", "", true),
         ("GET /healthz HTTP/1.1\r\n\r\n", "close", false),
         ("GET  /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", "close", false),
+        ("HEAD  /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", "close", false),
+        ("HEAD /healthz HTTP/1.1\nHost: localhost\n\n", "close", false),
         ("GET http://localhost/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", "close", false),
     ] {
         let mut stream = connect(&gateway);
         let answer = send(&mut stream, request).unwrap();
         let sound = request.contains(" /healthz HTTP/1.0")
             || request.contains("T /healthz HTTP/1.1\r\nHost")
-            || request.starts_with("HEAD");
+            || request.contains("D /healthz HTTP/1.1\r\nHost");
         assert_eq!(answer.status, if sound { 200 } else { 400 }, "{request}");
         assert_eq!(answer.header("connection"), option, "{request}");
         let again = if kept { send(&mut stream, &get("/healthz", "")) } else { read(&mut stream, false) };
@@ -389,4 +391,16 @@ fn an_explanation_names_what_cannot_be_read_and_can_be_short() {
     let short = explain(&[&words[..], &["Content-Type: text/plain", "--short"]].concat());
     assert!(!short.contains("not reached") && !short.contains("does not apply"), "{short}");
     assert!(short.contains("content-type-unsupported"), "{short}");
+    // Nor the checks of what the request may leave out, and has left out.
+    let json = ["Content-Type: application/json", "-d", r#"{"number":"1"}"#];
+    let short = explain(&[&words[..], &json, &["--short"]].concat());
+    assert!(short.contains("The request goes to the upstream"), "{short}");
+    let rows = short.lines().filter(|line| line.starts_with("  "));
+    let left_out = rows.filter(|row| row.contains(" no Accept") || row.contains(" no Timeout") || row.contains(" no Ref"));
+    assert_eq!(left_out.count(), 0, "{short}");
+    let with = ["-H", "Accept: */*", "-H", "Timeout-Seconds: 5", "-H", "Reference-ID: r"];
+    let short = explain(&[&words[..], &json, &with, &["--short"]].concat());
+    for row in ["accept-unsupported", "timeout-invalid", "reference-id-invalid"] {
+        assert!(short.contains(row), "{row}: {short}");
+    }
 }

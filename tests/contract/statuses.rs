@@ -277,3 +277,24 @@ fn the_answer_to_head_has_no_body() {
     client.request(&lookup());
     client.response().assert_success();
 }
+
+/// Also where the rest of the head cannot be read: the method begins it.
+#[test]
+fn the_answer_to_an_unreadable_head_request_has_no_body() {
+    let backend = Backend::answering_json();
+    let gateway = gateway(&backend);
+    for rest in [
+        "/phone/validate/v2 HTTP/1.1\nHost: a\n\n",
+        "/phone/validate/v2 HTTP/9.9\r\nHost: a\r\n\r\n",
+        " /phone/validate/v2 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "/phone/validate/v2 HTTP/1.1\r\nHost: a\r\n X: a\r\n\r\n",
+        "/phone/validate/v2 HTTP/1.1\r\nHost: a\r\nX\0: a\r\n\r\n",
+    ] {
+        let mut client = gateway.connect();
+        client.send(format!("HEAD {rest}"));
+        let answer = client.any_path_response();
+        answer.assert_problem("malformed-request");
+        assert_ne!(answer.header("Content-Length"), Some("0"), "{rest:?}");
+        assert_eq!(client.rest(), 0, "{rest:?}");
+    }
+}

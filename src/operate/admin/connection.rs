@@ -88,7 +88,7 @@ impl AdminApp {
                 Err(HeadError::Nothing) => return,
                 Err(HeadError::Refused(problem)) => {
                     let answer = Answer::refused(StatusCode::BAD_REQUEST, problem.reason);
-                    write(&mut connection, &Lines::UNREADABLE, &answer, false).await.map(|()| false)
+                    write(&mut connection, &Lines::unreadable(&head), &answer, false).await.map(|()| false)
                 }
             };
             match lives_on {
@@ -110,7 +110,8 @@ impl AdminApp {
                 return write(connection, &lines, &refused("the target is not a path"), false).await.map(|()| false);
             }
             Err(problem) => {
-                return write(connection, &Lines::UNREADABLE, &refused(problem.reason), false).await.map(|()| false);
+                let lines = Lines::unreadable(head);
+                return write(connection, &lines, &refused(problem.reason), false).await.map(|()| false);
             }
         };
         // Framing is judged as it is for clients. The path is not: nothing is forwarded, and names of

@@ -28,7 +28,8 @@ impl<'p> Report<'_, '_, 'p> {
         self.add(Check::Head, true, reason, self.places.of(&["limits"]));
         let several = self.refusal(Check::OneToken).map(|problem| problem.reason.to_owned());
         let one = several.unwrap_or_else(|| "no token is sent twice".to_owned());
-        self.add(Check::OneToken, true, one, self.of_product(&["token_headers"]));
+        let has_token = self.token_headers().iter().any(|name| self.has(name));
+        self.add(Check::OneToken, has_token, one, self.of_product(&["token_headers"]));
         let headroom = "known to the running gateway alone";
         self.add(Check::Room, false, headroom, self.places.of(&["limits", "requests"]));
     }
@@ -127,16 +128,21 @@ impl<'p> Report<'_, '_, 'p> {
         keys.iter().filter_map(at).find(|location| location.written).or(first)
     }
 
+    /// Whether the request has a header: a check of one that it may leave out applies to nothing else.
+    fn has(&self, name: &str) -> bool {
+        self.dry_run.lines.values(name).next().is_some()
+    }
+
     /// What a page of the gateway's own looks at.
     pub(super) fn page(&mut self) {
         let accept = seen::header(&self.dry_run.lines, "Accept");
-        self.add(Check::Accept, true, accept, None);
+        self.add(Check::Accept, self.has("Accept"), accept, None);
     }
 
     pub(super) fn headers(&mut self) {
         let lines = self.dry_run.lines;
         let accept = seen::header(&lines, "Accept");
-        self.add(Check::Accept, true, accept, self.of_product(&["accept"]));
+        self.add(Check::Accept, self.has("Accept"), accept, self.of_product(&["accept"]));
         let rules = match self.dry_run.trail.product {
             Some(product) => {
                 self.content_and_deadline(product);
@@ -146,7 +152,8 @@ impl<'p> Report<'_, '_, 'p> {
         };
         for rule in rules {
             let spot = self.of_product(&["headers", &rule.name]);
-            self.add_row(Check::Header(&rule.name), rule.row, true, seen::header(&lines, &rule.name), spot);
+            let sent = self.has(&rule.name);
+            self.add_row(Check::Header(&rule.name), rule.row, sent, seen::header(&lines, &rule.name), spot);
         }
     }
 
@@ -161,7 +168,7 @@ impl<'p> Report<'_, '_, 'p> {
             self.add(Check::ContentType, true, content, spot);
         }
         let (asks, deadline) = match &product.deadline.header {
-            Some(header) => (true, seen::header(&lines, header)),
+            Some(header) => (self.has(header), seen::header(&lines, header)),
             None => (false, format!("clients have no say; {} s", product.deadline.default.as_secs())),
         };
         self.add(Check::Deadline, asks, deadline, self.of_product(&["deadline"]));
@@ -172,7 +179,8 @@ impl<'p> Report<'_, '_, 'p> {
         let bytes = self.asked.body.len();
         let (limit, has_body) = product.body.as_ref().map_or((0, false), |rule| (rule.max_bytes, true));
         let size = format!("{bytes} bytes of at most {limit}");
-        self.add_row(Check::BodySize, Row::BodyTooLarge, true, size, self.of_product(&["body", "max"]));
+        let applies = has_body || bytes > 0;
+        self.add_row(Check::BodySize, Row::BodyTooLarge, applies, size, self.of_product(&["body", "max"]));
         let late = matches!(self.refusal(Check::BodySize), Some(problem) if problem.row == Row::RequestTimeout);
         if late {
             let reason = "the head states more bytes than there are";

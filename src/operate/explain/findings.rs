@@ -21,7 +21,7 @@ pub enum Verdict {
     Refused,
     /// Another row came first.
     NotReached,
-    /// The configuration asks for nothing here.
+    /// The configuration asks for nothing here, or the request has nothing that could be checked.
     DoesNotApply,
 }
 
@@ -60,7 +60,7 @@ pub struct Finding {
 struct CheckDetail<'p> {
     check: Check<'p>,
     row: Row,
-    /// Whether the configuration asks for anything.
+    /// Whether the configuration asks for anything, and the request has what it is about.
     applies: bool,
     seen: String,
     spot: Option<Location>,

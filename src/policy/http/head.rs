@@ -83,12 +83,17 @@ impl<'a> Lines<'a> {
     pub const UNREADABLE: Lines<'static> =
         Lines { method: "", target: "", version: Version::Http11, authority: None, fields: &[] };
 
-    /// What can be recognized in bytes that are not a head: the path, if there is one.
+    /// What can be recognized in bytes that are not a head: the method and the path, if there are any. Bytes that
+    /// begin with `HEAD` and a space ask for an answer without content, whatever follows (RFC 9110, section 9.3.2).
     pub fn unreadable(bytes: &'a [u8]) -> Lines<'a> {
+        let text = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
+        let method = text.split(|byte| *byte == b' ').next().filter(|method| method.len() < text.len());
+        let method = method.filter(|method| method.iter().all(|byte| byte.is_ascii_uppercase())).unwrap_or_default();
+        let method = std::str::from_utf8(method).unwrap_or_default();
         let words = bytes.split(|byte| b" \r\n".contains(byte)).filter(|word| !word.is_empty());
         let target = words.skip(1).map(printable_start).next().unwrap_or_default();
         let target = std::str::from_utf8(target).ok().filter(|target| target.starts_with('/')).unwrap_or_default();
-        Lines { target, ..Lines::UNREADABLE }
+        Lines { method, target, ..Lines::UNREADABLE }
     }
 
     /// Splits the bytes of a whole HTTP/1 head.

@@ -103,6 +103,29 @@ fn a_bare_line_feed_is_refused_before_the_head_ends() {
 }
 
 #[test]
+fn of_bytes_that_are_no_head_the_method_and_the_path_are_known() {
+    for (bytes, method, target) in [
+        ("HEAD /p HTTP/1.1\nHost: a\n\n", "HEAD", "/p"),
+        ("\r\nHEAD /p HTTP/9.9\r\n\r\n", "HEAD", "/p"),
+        ("HEAD  /p?q HTTP/1.1\r\n\r\n", "HEAD", "/p?q"),
+        ("HEAD /p", "HEAD", "/p"),
+        ("HEAD ", "HEAD", ""),
+        ("POST /p\r\n", "POST", "/p"),
+        ("HEAD", "", ""),
+        ("HEAD\t/p HTTP/1.1\r\n", "", ""),
+        ("HEAD\n/p x\n\n", "", "/p"),
+        ("head /p HTTP/1.1\n", "", "/p"),
+        (" HEAD /p HTTP/1.1\r\n", "", "/p"),
+        ("nonsense\r\n\r\n", "", ""),
+        (" ", "", ""),
+        ("", "", ""),
+    ] {
+        let lines = Lines::unreadable(bytes.as_bytes());
+        assert_eq!((lines.method, lines.target), (method, target), "{bytes:?}");
+    }
+}
+
+#[test]
 fn a_scan_goes_on_where_the_last_one_stopped() {
     let bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nbody";
     let mut start = 0;
