@@ -570,10 +570,16 @@ fn lines_have_the_names_that_are_chosen() {
 fn what_ends_or_runs_out_is_shown() {
     let backend = Backend::answering_json();
     let more = "metrics: { by_account: true }\n";
-    let yaml = paying(backend.address(), "{ volatile: true }", &[("acme", "5")]) + more;
+    let accounts = [("acme", "5"), ("spent", "1"), ("none", "0")];
+    let yaml = paying(backend.address(), "{ volatile: true }", &accounts) + more;
     let yaml = yaml.replace("absent: allow", "absent: allow, expires: 2099-12-31");
     let gateway = Gateway::start(&yaml);
     assert_eq!(gateway.metric::<u64>("tollgate_account_balance_credits{account=\"acme\",product=\"phone\"}"), 5);
+    // A balance of 0 is told of whoever had credits; nobody is to be woken for an account that was never to have any.
+    gateway.send(Version::Http1, &Request::lookup("spent")).assert_success();
+    let text = metrics(&gateway);
+    assert!(text.contains("tollgate_account_balance_credits{account=\"spent\",product=\"phone\"} 0\n"), "{text}");
+    assert!(!text.contains("tollgate_account_balance_credits{account=\"none\""), "{text}");
     // 2100-01-01T00:00:00Z: the last day is good, whole.
     assert_eq!(gateway.metric::<u64>("tollgate_token_expiry_timestamp_seconds"), 4_102_444_800);
     let quiet = Gateway::start(&Configuration::new(backend.address()).yaml());

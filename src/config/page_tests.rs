@@ -68,3 +68,30 @@ fn own_words_stand_on_the_page_of_their_row() {
         assert!(text.contains(words), "{text}");
     }
 }
+
+#[test]
+fn the_page_of_a_row_leads_where_its_detail_does() {
+    let portal = "pages: { portal: \"https://portal.example.com\", support: { email: help@example.com } }";
+    let detail = "detail: \"Send a number. Ask {support}, or see {status_page}. Or sign in ({portal}).\"";
+    let places = |edits: &[(&str, &str)], slug: &str| -> Vec<String> {
+        let config = compiled(edits);
+        let page = config.policy.pages.find(&format!("/problems/{slug}")).unwrap().page();
+        let view: serde_json::Value = serde_json::from_slice(page.rendition(1).unwrap().plain()).unwrap();
+        let places = view["see"].as_array().cloned().unwrap_or_default();
+        places.iter().map(|place| place["url"].as_str().unwrap().to_owned()).collect()
+    };
+    let (site, own) = ((PROXIES, portal), ("detail: Send a number.", detail));
+    let (portal, mail) = ("https://portal.example.com/", "mailto:help@example.com");
+    for (edits, slug, expected) in [
+        (&[site][..], "token-unknown", &[portal][..]),
+        (&[site], "internal", &[mail]),
+        (&[site], "number-missing", &[]),
+        (&[site, own], "number-missing", &[portal, "https://api.example.com/status", mail]),
+        (&[own], "number-missing", &["https://api.example.com/status"]),
+        (&[], "token-unknown", &[]),
+        // The status page has a line of its own where the service may be at fault.
+        (&[site], "overloaded", &[]),
+    ] {
+        assert_eq!(places(edits, slug), expected, "{slug}");
+    }
+}

@@ -260,7 +260,11 @@ fn own_words(problem: &mut written::Problem, mistakes: &mut Mistakes) -> OwnWord
     };
     let causes = list(std::mem::take(&mut problem.causes));
     let remedy = list(std::mem::take(&mut problem.remedy));
-    OwnWords { meaning: meaning.take(), causes, remedy }
+    let detail = match &problem.detail {
+        Written::Here(detail, _) => Some(detail.clone()),
+        Written::Missing | Written::Bad => None,
+    };
+    OwnWords { detail, meaning: meaning.take(), causes, remedy }
 }
 
 fn check_text(text: &str, place: &Place, mistakes: &mut Mistakes) {

@@ -109,13 +109,16 @@ impl Collector for Ends {
             ConstGauge::new(number(end)).encode(shown)?;
         }
         if snapshot.settings.sampling.by_account {
-            let help = "Credits that the next request of an account can hold, by product";
+            let help = "Credits that the next request of an account can hold, by product, once any were granted";
             let mut shown =
                 encoder.encode_descriptor("tollgate_account_balance_credits", help, None, MetricType::Gauge)?;
-            for credit_account in self.ledger.register_of_licences().all().take(snapshot.settings.sampling.max_series) {
-                let (account, product) = credit_account.key();
+            let balances = self.ledger.register_of_licences();
+            let balances = balances.all().map(|credit_account| (credit_account.key(), credit_account.snapshot()));
+            // Whoever was never granted anything has not used it up.
+            let granted = balances.filter(|(_, balance)| balance.granted > 0);
+            for ((account, product), balance) in granted.take(snapshot.settings.sampling.max_series) {
                 let labels = [("account", account), ("product", product)];
-                ConstGauge::new(number(credit_account.snapshot().available)).encode(shown.encode_family(&labels)?)?;
+                ConstGauge::new(number(balance.available)).encode(shown.encode_family(&labels)?)?;
             }
         }
         Ok(())

@@ -22,6 +22,8 @@ pub struct Own {
 /// The operator's own text for the page of a row.
 #[derive(Clone, Debug, Default)]
 pub struct OwnWords {
+    /// The detail as it is written, with the destinations that it names in braces.
+    pub detail: Option<String>,
     pub meaning: Option<String>,
     pub causes: Vec<String>,
     pub remedy: Vec<String>,

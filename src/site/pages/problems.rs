@@ -170,6 +170,9 @@ fn view(policy: &Policy, own: &Own, window: Option<&Arc<Window>>, row: Row, word
         if own.is_empty() { otherwise.iter().map(|text| (*text).to_owned()).collect() } else { own }
     };
     let ours = words.fault != Fault::Client || words.status.code() == 408;
+    let service_status = (ours && own.site.has_status).then(|| own.site.url("/status"));
+    let mut see = see(own, row, own_words.detail.as_deref());
+    see.retain(|place| service_status.as_ref() != Some(&place.url));
     let headers = headers
         .into_iter()
         .map(|(name, value)| HeaderView { says: headers::meaning(policy, &name), name, value })
@@ -193,20 +196,20 @@ fn view(policy: &Policy, own: &Own, window: Option<&Arc<Window>>, row: Row, word
         curl: example.as_ref().map(|example| example.curl(&own.site.api_url)),
         remark: example.and_then(|example| example.remark),
         url: own.site.url(&format!("/problems/{}", words.slug)),
-        see: see(own, row),
-        service_status: (ours && own.site.has_status).then(|| own.site.url("/status")),
+        see,
+        service_status,
     }
 }
 
-/// The destinations that the built-in detail of a row names, without the status page, which has a line of its own.
-fn see(own: &Own, row: Row) -> Vec<SeeView> {
-    let detail = row.definition().map_or("", |definition| definition.detail);
-    let named = own.site.destinations.named_in(detail).into_iter();
+/// The destinations that the detail of a row names: the built-in one and the operator's.
+fn see(own: &Own, row: Row, detail: Option<&str>) -> Vec<SeeView> {
+    let built_in = row.definition().map_or("", |definition| definition.detail);
+    let details = format!("{built_in} {}", detail.unwrap_or_default());
     let link = |(destination, url): (Destination, &str)| {
         let is_mail = destination == Destination::Support && !url.contains("://");
         SeeView { title: destination.title(), url: if is_mail { format!("mailto:{url}") } else { url.to_owned() } }
     };
-    named.filter(|(destination, _)| *destination != Destination::Status).map(link).collect()
+    own.site.destinations.named_in(&details).into_iter().map(link).collect()
 }
 
 /// The meaning of a row; for the operator's own rows, the fields or headers of their rule.
