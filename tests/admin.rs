@@ -396,7 +396,8 @@ fn an_explanation_names_what_cannot_be_read_and_can_be_short() {
     let short = explain(&[&words[..], &json, &["--short"]].concat());
     assert!(short.contains("The request goes to the upstream"), "{short}");
     let rows = short.lines().filter(|line| line.starts_with("  "));
-    let left_out = rows.filter(|row| row.contains(" no Accept") || row.contains(" no Timeout") || row.contains(" no Ref"));
+    let left_out =
+        rows.filter(|row| row.contains(" no Accept") || row.contains(" no Timeout") || row.contains(" no Ref"));
     assert_eq!(left_out.count(), 0, "{short}");
     let with = ["-H", "Accept: */*", "-H", "Timeout-Seconds: 5", "-H", "Reference-ID: r"];
     let short = explain(&[&words[..], &json, &with, &["--short"]].concat());

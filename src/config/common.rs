@@ -4,16 +4,25 @@
 use std::collections::HashSet;
 use std::hash::Hash;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::units::Text;
 use crate::config::yaml::{Listed, Mistakes, Place, Written};
+use crate::platform::files;
 
 /// Checks a name that the operator has chosen; logs show it.
 pub fn check_name(name: &str, place: &Place, mistakes: &mut Mistakes) {
     if name.trim().is_empty() || name.chars().any(char::is_control) {
         mistakes.push(place.clone(), "is not a name; write one of visible characters");
+    }
+}
+
+/// Reports a path at which something else than a file stands. That nothing stands there is no mistake.
+pub fn check_kind(path: &Path, place: &Place, mistakes: &mut Mistakes) {
+    if let Some(kind) = files::other_than_a_file(path) {
+        mistakes.push(place.clone(), format!("is {kind}, not a file; name a file"));
     }
 }
 

@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
+use super::common::check_kind;
 use super::fill::fill;
 use super::source::Source;
+use super::tls::in_directory;
 use super::units::Bytes;
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::ledger::{Durability, LedgerSettings, Storage as Books};
@@ -90,13 +92,14 @@ pub fn ledger(
         }
         (Written::Missing | Written::Bad, true) => Books::Memory,
         (Written::Here(name, place), false) => {
-            if name.trim().is_empty() || name.len() > MAX_PATH.0 {
+            let is_name = !name.trim().is_empty() && name.len() <= MAX_PATH.0;
+            let path = in_directory(source, name);
+            if is_name {
+                check_kind(&path, &place, mistakes);
+            } else {
                 mistakes.push(place, "is not the name of a file; write one as in ledger.db");
             }
-            Books::File(match source {
-                Source::Directory(directory) => directory.path.join(name),
-                Source::Embedded(_) => name.into(),
-            })
+            Books::File(path)
         }
         (Written::Missing, false) => {
             mistakes.push(place.key("file"), format!("is missing; {WANTED}, or set volatile: true"));

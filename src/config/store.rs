@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::common::check_kind;
 use super::source::Source;
 use super::tls::in_directory;
 use crate::config::yaml::{Mistakes, Written};
@@ -43,8 +44,10 @@ pub fn store(store: Written<written::Store>, source: &Source, mistakes: &mut Mis
     let at = sqlite.place().cloned().unwrap_or_default();
     let name = sqlite.require(&place, "sqlite", WANTED, mistakes)?;
     if name.trim().is_empty() || name.contains('\0') || name.len() > MAX_PATH_BYTES {
-        mistakes.push(at, "is not the name of a file; write one as in tollgate.db");
+        mistakes.push(at.clone(), "is not the name of a file; write one as in tollgate.db");
         return None;
     }
-    Some(StoreSettings { path: in_directory(source, name) })
+    let path = in_directory(source, name);
+    check_kind(&path, &at, mistakes);
+    Some(StoreSettings { path })
 }

@@ -145,6 +145,25 @@ fn small(directory: &Path) -> PathBuf {
 }
 
 #[test]
+fn only_a_file_is_a_ledger_and_nothing_else_is_opened() {
+    let directory = scratch("kinds");
+    let fifo = directory.join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for (name, target) in [("device.db", "/dev/zero"), ("fifo.db", "fifo"), ("directory.db", ".")] {
+        let path = directory.join(name);
+        std::os::unix::fs::symlink(target, &path).unwrap();
+        let refused = LedgerFile::open(&Storage::File(path.clone()), true).map(|_| ()).unwrap_err();
+        assert!(refused.to_string().contains("name a file"), "{name}: {refused}");
+        assert!(!lock::is_taken(&path), "{name}");
+    }
+    assert!(
+        !Path::new("/dev/zero.lock").exists() && !directory.join("fifo.lock").exists(),
+        "nothing is made beside it"
+    );
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
 fn one_file_has_one_owner_whatever_it_is_called() {
     let directory = scratch("names");
     let path = small(&directory);

@@ -25,6 +25,10 @@ const TAKEN: LedgerFault =
 /// What is wrong with the name.
 pub fn real_name(path: &Path) -> Result<PathBuf, LedgerFault> {
     match fs::canonicalize(path) {
+        // Opening a FIFO waits for its writer, and a device is not to be locked.
+        Ok(found) if !fs::metadata(&found)?.is_file() => {
+            Err(LedgerFault::new("the name is that of a directory, a device, a FIFO or a socket; name a file"))
+        }
         Ok(found) => Ok(found),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if fs::symlink_metadata(path).is_ok() {

@@ -123,6 +123,15 @@ pub fn open(path: &Path) -> Result<File, Unreadable> {
     Ok(file)
 }
 
+/// What stands at a path, in words, if it is anything but a regular file; nothing is opened.
+pub fn other_than_a_file(path: &Path) -> Option<&'static str> {
+    let kind = std::fs::metadata(path).ok()?.file_type();
+    match is_file(kind) {
+        Err(Unreadable::NotAFile(what)) => Some(what),
+        Ok(()) | Err(_) => None,
+    }
+}
+
 fn is_file(kind: FileType) -> Result<(), Unreadable> {
     let what = match kind {
         kind if kind.is_file() => return Ok(()),

@@ -140,7 +140,7 @@ impl Wording {
             }
         }
         out.extend_from_slice(br#"","instance":""#);
-        write_escaped(out, instance.get(..MAX_INSTANCE_BYTES).unwrap_or(instance));
+        write_escaped(out, cut(instance));
         out.extend_from_slice(match shape {
             Shape::ErrorObject => br#""}}"#.as_slice(),
             Shape::ProblemJson => br#""}"#,
@@ -234,6 +234,21 @@ impl Words {
             fault: text.fault,
             detail,
         }
+    }
+}
+
+/// The beginning of a path, which does not end within a character.
+fn cut(instance: &[u8]) -> &[u8] {
+    let Some(head) = instance.get(..MAX_INSTANCE_BYTES) else { return instance };
+    if head.len() == instance.len() {
+        return instance;
+    }
+    let is_continuation = |byte: &u8| byte & 0xc0 == 0x80;
+    let last = head.iter().rposition(|byte| !is_continuation(byte)).unwrap_or(0);
+    let (before, character) = head.split_at(last);
+    match std::str::from_utf8(character) {
+        Err(error) if error.error_len().is_none() => before,
+        Ok(_) | Err(_) => head,
     }
 }
 
@@ -378,6 +393,24 @@ mod tests {
     fn the_instance_is_cut_at_256_bytes() {
         let long = object(&wording("d"), Shape::ErrorObject, None, &[b'a'; 300]);
         assert_eq!(long["error"]["instance"].as_str().unwrap().len(), 256);
+        for (before, character, rest) in [
+            (254, "é", "b"),
+            (255, "é", ""),
+            (253, "€", "b"),
+            (254, "€", "b"),
+            (253, "𝄞", "b"),
+            (256, "é", ""),
+            (252, "𝄞", ""),
+        ] {
+            let path = "a".repeat(before) + character + rest;
+            let cut = object(&wording("d"), Shape::ErrorObject, None, path.as_bytes());
+            let whole = before + character.len() <= 256;
+            let expected = "a".repeat(before.min(256)) + if whole { character } else { "" };
+            assert_eq!(cut["error"]["instance"], expected, "{before} {character}");
+        }
+        // Bytes that are no text are no character either.
+        let odd = object(&wording("d"), Shape::ErrorObject, None, &[0xe9; 300]);
+        assert_eq!(odd["error"]["instance"].as_str().unwrap().chars().count(), 256);
     }
 
     proptest! {
