@@ -186,6 +186,13 @@ fn line(name: &str, number: usize) -> String {
 const BOTH: &str = "accounts.d/*.yaml, accounts.d/*.jsonl";
 
 #[test]
+fn the_documented_configuration_has_nothing_to_warn_of() {
+    let config = parsed(CONFIGURATION).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let told: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(told, [""; 0]);
+}
+
+#[test]
 fn accounts_are_included_from_yaml_and_json_lines() {
     let scratch = Scratch::new();
     scratch.write("accounts.d/a.yaml", "accounts:\n  one:\n    rate: { unlimited: true }\n");
