@@ -66,6 +66,15 @@ pub mod written {
                     Ok(Funds::FirstGrant(credits))
                 }
 
+                fn visit_i64<E: serde::de::Error>(self, credits: i64) -> Result<Funds, E> {
+                    const NEGATIVE: &str = "is less than 0; write a whole number of credits from 0 on, or unmetered";
+                    u64::try_from(credits).map(Funds::FirstGrant).map_err(|_| E::custom(NEGATIVE))
+                }
+
+                fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Funds, E> {
+                    Err(E::custom("is not a whole number that fits; write a whole number of credits, or unmetered"))
+                }
+
                 fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Funds, E> {
                     const WANTED: &str = "is not an amount; write a whole number of credits, or unmetered";
                     if text == UNMETERED { Ok(Funds::Unmetered) } else { Err(E::custom(WANTED)) }

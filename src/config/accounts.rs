@@ -444,11 +444,11 @@ fn files(directory: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     // A pattern may match nothing yet, but a mistyped directory would drop all its accounts.
     let fixed = directory.join(fixed_part(pattern));
     if let Err(error) = std::fs::read_dir(fixed.join(".")) {
-        return Err(format!(
-            "has a directory ({}) that {}; make it, or write its path from this file's directory",
-            fixed.display(),
-            Unreadable::from(error)
-        ));
+        let why = Unreadable::from(error);
+        let is_forbidden = matches!(why, Unreadable::Forbidden);
+        let instead =
+            if is_forbidden { "fix its permissions" } else { "make it, or write its path from this file's directory" };
+        return Err(format!("has a directory ({}) that {why}; {instead}", fixed.display()));
     }
     let not_a_pattern = |_| "is not a pattern of file names; write one as in accounts.d/*.yaml".to_owned();
     matching(&whole_pattern(directory, pattern)).map_err(not_a_pattern)?.collect::<Result<_, _>>().map_err(|error| {

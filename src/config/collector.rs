@@ -272,7 +272,7 @@ impl Draft<'_> {
         if let Err(fault) = authorities(file.as_deref()) {
             match (&variable, place) {
                 (Some((name, _)), _) => self.blame(name, &format!("names a file that {}", fault.what)),
-                (None, place) => self.mistakes.push(place.unwrap_or_else(|| self.place.clone()), fault.what),
+                (None, place) => self.mistakes.push(place.unwrap_or_else(|| self.place.clone()), fault.at_its_key()),
             }
         }
         file

@@ -126,7 +126,7 @@ fn what_is_wrong_is_told_by_its_place_or_its_variable_and_never_shown() {
         ("{ endpoint: 'http://c', resource_attributes: { 'a b': secret } }", &[], "is not an attribute"),
         ("{ endpoint: 'http://c', timeout: 10ms }", &[], "timeout: is out of range; write a duration from 50ms to 1h"),
         ("{ endpoint: 'http://c', ca: secret.pem }", &[], "ca: is for a collector with TLS"),
-        ("{ endpoint: 'https://c', ca: secret.pem }", &[], "f:1:30: ca: does not exist; name a file that does"),
+        ("{ endpoint: 'https://c', ca: gone.pem }", &[], "gone.pem, which does not exist; name a file that does"),
         (
             "endpoint: https://c",
             &[("OTEL_EXPORTER_OTLP_CERTIFICATE", "/secret.pem")],

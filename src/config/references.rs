@@ -7,6 +7,7 @@
 use super::source::Source;
 use super::units::{FromText, Referred};
 use crate::config::yaml::invisible;
+use crate::platform::files::BYTE_ORDER_MARK;
 
 /// The most bytes of a referenced file.
 const MAX_VALUE_BYTES: u64 = 64 * 1024;
@@ -30,7 +31,9 @@ pub fn expanded(text: &str, source: &Source) -> Result<String, String> {
         value.push_str(before);
         let inside = reference.strip_prefix("${").unwrap_or_default();
         let (inside, after) = inside.split_once('}').ok_or_else(|| format!("has a ${{ without its }}; {WANTED}"))?;
-        value.push_str(without_line_end(&of(inside, source)?));
+        let found = of(inside, source)?;
+        // A file has lost its byte order mark already.
+        value.push_str(without_line_end(found.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&found)));
         rest = after;
     }
     value.push_str(rest);
@@ -87,6 +90,7 @@ mod tests {
         ("unix", "s3cret\n"),
         ("windows", "s3cret\r\n"),
         ("two", "s3cret\n\n"),
+        ("marked", "\u{feff}s3cret\n"),
         ("spaces", "  s3cret \n"),
         ("empty", ""),
         ("dollar", "${env:HOME}"),
@@ -101,6 +105,7 @@ mod tests {
             ("${file:windows}", Ok("s3cret")),
             ("${file:two}", Ok("s3cret\n")),
             ("${file:spaces}", Ok("  s3cret ")),
+            ("${file:marked}", Ok("s3cret")),
             ("Bearer ${file:unix}/${file:empty}x", Ok("Bearer s3cret/x")),
             ("${file:dollar}", Ok("${env:HOME}")),
             ("$${file:unix}", Ok("${file:unix}")),

@@ -9,10 +9,10 @@ use rustls::pki_types::ServerName;
 
 use super::source::Source;
 use crate::config::yaml::{Mistakes, Place, Written};
+use crate::platform::tls::Pair;
 use crate::platform::tls::client::{ClientFiles, ClientTls};
 use crate::platform::tls::follow::{Files, Followed};
 use crate::platform::tls::server::{Clients, MAX_CERTIFICATES, ServerFiles, ServerTls};
-use crate::platform::tls::{FileFault, Pair};
 
 pub mod written {
     //! The keys as they are written.
@@ -129,8 +129,9 @@ impl Named {
         if let Source::Directory(directory) = source {
             self.0.iter().for_each(|(path, _)| directory.note(path));
         }
-        for FileFault { file, what } in faults {
-            let is_named = |(path, _): &&(PathBuf, Place)| file.as_deref() == Some(&**path);
+        for fault in faults {
+            let what = fault.at_its_key();
+            let is_named = |(path, _): &&(PathBuf, Place)| fault.file.as_deref() == Some(&**path);
             let named: Vec<&Place> = self.0.iter().filter(is_named).map(|(_, place)| place).collect();
             if named.is_empty() {
                 mistakes.push(place.clone(), what.clone());

@@ -39,7 +39,8 @@ pub(super) fn deserialize<T: DeserializeOwned>(
     mistakes: &mut Mistakes,
 ) -> Option<(T, Place)> {
     let context = Context { file, expand, ended: Cell::new(false), mistakes: RefCell::new(std::mem::take(mistakes)) };
-    let reader = Reader { node: root, path: &Path::Root, context: &context, kept: false, is_key: false };
+    let reader =
+        Reader { node: root, path: &Path::Root, context: &context, kept: false, is_key: false, is_inside: false };
     let value = reader.run(PhantomData::<T>);
     let place = reader.place();
     *mistakes = context.mistakes.into_inner();
@@ -159,6 +160,9 @@ struct Reader<'a> {
     kept: bool,
     /// Whether the node is the key of a mapping, in which references are not resolved.
     is_key: bool,
+    /// Whether the node is below a value of any type, such as a schema that is written in place: what looks like a
+    /// reference there is a part of that value.
+    is_inside: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -288,7 +292,7 @@ impl<'a> Reader<'a> {
     /// Records an unknown key, at the key itself.
     fn report_unknown(self, key: &Node<'_>, known: &[&str]) {
         let path = Path::Key(self.path, key);
-        let reader = Reader { node: key, path: &path, context: self.context, kept: false, is_key: false };
+        let reader = Reader { node: key, path: &path, kept: false, is_key: false, ..self };
         reader.push(reader.place(), unknown_key(key_text(key), known));
     }
 }
@@ -330,18 +334,23 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     forward_to_deserialize_any! { unit unit_struct u128 }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match &self.node.kind {
-            Kind::Scalar { text, plain: false } => visitor.visit_str(text),
-            Kind::Scalar { text, plain: true } => match resolve(text) {
-                Resolved::Null => visitor.visit_unit(),
-                Resolved::Bool(value) => visitor.visit_bool(value),
-                Resolved::Unsigned(value) => visitor.visit_u64(value),
-                Resolved::Signed(value) => visitor.visit_i64(value),
-                Resolved::Float(value) => visitor.visit_f64(value),
-                Resolved::Text => visitor.visit_str(text),
-            },
-            Kind::Sequence(items) => self.visit_items(items, visitor),
-            Kind::Mapping(entries) => self.visit_entries(entries, &HashSet::new(), visitor),
+        let inside = Reader { is_inside: true, ..self };
+        let (text, plain) = match &self.node.kind {
+            Kind::Scalar { text, .. } if text.contains(REFERENCE) && !self.is_inside => self.text("one value")?,
+            Kind::Scalar { text, plain } => (Cow::Borrowed(&**text), *plain),
+            Kind::Sequence(items) => return inside.visit_items(items, visitor),
+            Kind::Mapping(entries) => return inside.visit_entries(entries, &HashSet::new(), visitor),
+        };
+        if !plain {
+            return visitor.visit_str(&text);
+        }
+        match resolve(&text) {
+            Resolved::Null => visitor.visit_unit(),
+            Resolved::Bool(value) => visitor.visit_bool(value),
+            Resolved::Unsigned(value) => visitor.visit_u64(value),
+            Resolved::Signed(value) => visitor.visit_i64(value),
+            Resolved::Float(value) => visitor.visit_f64(value),
+            Resolved::Text => visitor.visit_str(&text),
         }
     }
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -487,7 +496,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
         };
         let path = Path::Index(self.parent.path, self.index);
         self.index = self.index.saturating_add(1);
-        Reader { node, path: &path, context: self.parent.context, kept: false, is_key: false }.run(seed).map(Some)
+        Reader { node, path: &path, kept: false, is_key: false, ..self.parent }.run(seed).map(Some)
     }
     fn size_hint(&self) -> Option<usize> {
         Some(self.items.len())
@@ -511,14 +520,14 @@ impl<'de> MapAccess<'de> for EntriesAccess<'_> {
         };
         self.value = Some((key, value));
         let path = Path::Key(self.parent.path, key);
-        Reader { node: key, path: &path, context: self.parent.context, kept: false, is_key: true }.run(seed).map(Some)
+        Reader { node: key, path: &path, kept: false, is_key: true, ..self.parent }.run(seed).map(Some)
     }
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
         let Some((key, node)) = self.value.take() else {
             return Error::open("has a value without a key; write `key: value`");
         };
         let path = Path::Key(self.parent.path, key);
-        Reader { node, path: &path, context: self.parent.context, kept: false, is_key: false }.run(seed)
+        Reader { node, path: &path, kept: false, is_key: false, ..self.parent }.run(seed)
     }
     fn size_hint(&self) -> Option<usize> {
         Some(self.entries.len())
@@ -538,7 +547,7 @@ impl Variant<'_> {
             return Error::open("is a word that needs a value; write it as a key with its value");
         };
         let path = Path::Key(self.parent.path, self.key);
-        let reader = Reader { node, path: &path, context: self.parent.context, kept: false, is_key: false };
+        let reader = Reader { node, path: &path, kept: false, is_key: false, ..self.parent };
         read(reader).map_err(|error| reader.settle(error))
     }
 }

@@ -681,8 +681,13 @@ fn references_stand_for_values_wherever_a_value_is_wanted_and_nowhere_else() {
     assert_eq!(config.names.get().unwrap(), &["7"]);
     assert_eq!(config.free.get().unwrap(), &serde_json::json!({ "x": "${env:N}" }), "what is free is as it is written");
     assert_eq!(written.unwrap()["listen"], "a ${env:W}");
+    for (value, expected) in [("\"${env:N}\"", serde_json::json!(7)), ("a ${env:W}", serde_json::json!("a word"))] {
+        let (found, mistakes) = read(&format!("free: {value}\n"));
+        assert_eq!((found.unwrap().0.free.get(), &*mistakes), (Some(&expected), ""), "a value of any type is one");
+    }
     for (text, expected) in [
         ("listen: ${env:X}\n", "f:1:9: listen: is not set; set it\n"),
+        ("free: \"${env:X}\"\n", "f:1:7: free: is not set; set it\n"),
         (
             "head_timeout: \"${env:R}\"\n",
             "f:1:15: head_timeout: is not a whole number; write decimal digits, from 0 to 65535 (the value of ${…} has U+000D (a carriage return) at character 2)\n",

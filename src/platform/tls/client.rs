@@ -51,8 +51,7 @@ impl Files for ClientFiles {
             }
         };
         let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS);
-        let impossible =
-            |_| vec![FileFault { file: None, what: "TLS cannot be set up on this machine; remove it".to_owned() }];
+        let impossible = |_| vec![FileFault::of_no_file("TLS cannot be set up on this machine; remove it")];
         let builder = builder.map_err(impossible)?.with_root_certificates(authorities);
         let mut config = match pair {
             Some(pair) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair))),
@@ -96,7 +95,7 @@ fn of_the_machine() -> Result<RootCertStore, FileFault> {
 
 fn none_of_the_machine() -> FileFault {
     let what = "has no `ca`, and this machine has no certificate authorities; name a file of the other side's in `ca`";
-    FileFault { file: None, what: what.to_owned() }
+    FileFault::of_no_file(what)
 }
 
 /// The pairs whose certificates have expired or are not valid yet.

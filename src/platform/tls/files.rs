@@ -40,6 +40,24 @@ pub struct FileFault {
     pub file: Option<PathBuf>,
     /// What is wrong and, after `; `, what to do instead.
     pub what: String,
+    /// Whether nothing of the file could be read.
+    pub unread: bool,
+}
+
+impl FileFault {
+    /// A fault of the machine, or of the settings as a whole.
+    pub fn of_no_file(what: impl Into<String>) -> FileFault {
+        FileFault { file: None, what: what.into(), unread: false }
+    }
+
+    /// The fault in a message at the key that names the file. What cannot be read is told with its whole path, of which
+    /// the key has only a part.
+    pub fn at_its_key(&self) -> String {
+        match &self.file {
+            Some(file) if self.unread => format!("names {}, which {}", file.display(), self.what),
+            Some(_) | None => self.what.clone(),
+        }
+    }
 }
 
 impl fmt::Display for FileFault {
@@ -89,7 +107,7 @@ impl FileContents {
     fn bytes(&self, file: &Path) -> Result<&[u8], FileFault> {
         match self.0.get(file) {
             Some(Ok(bytes)) => Ok(bytes),
-            Some(Err(what)) => Err(fault(file, *what)),
+            Some(Err(what)) => Err(FileFault { unread: true, ..fault(file, *what) }),
             None => Err(fault(file, "was not read; name a file that this user may read")),
         }
     }
@@ -193,7 +211,7 @@ fn is_in_order(chain: &[CertificateDer<'_>]) -> bool {
 
 /// A fault of a file.
 pub fn fault(file: &Path, what: impl Into<String>) -> FileFault {
-    FileFault { file: Some(file.to_owned()), what: what.into() }
+    FileFault { file: Some(file.to_owned()), what: what.into(), unread: false }
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, &'static str> {

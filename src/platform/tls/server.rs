@@ -101,10 +101,8 @@ impl Files for ServerFiles {
             return Err(faults);
         }
         let impossible = |_| {
-            vec![FileFault {
-                file: None,
-                what: "TLS cannot be set up; check whether this machine has a source of random numbers".to_owned(),
-            }]
+            let what = "TLS cannot be set up; check whether this machine has a source of random numbers";
+            vec![FileFault::of_no_file(what)]
         };
         let builder =
             ServerConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS).map_err(impossible)?;
@@ -116,9 +114,10 @@ impl Files for ServerFiles {
                     Clients::Required(_) => verifier,
                     Clients::Optional(_) | Clients::Anonymous => verifier.allow_unauthenticated(),
                 };
-                let unfit = "has no authority that certificates can be verified with; name another one".to_owned();
+                let unfit = "has no authority that certificates can be verified with; name another one";
                 let file = self.clients.authorities().map(Path::to_owned);
-                Some(verifier.build().map_err(|_| vec![FileFault { file, what: unfit }])?)
+                let fault = |_| vec![FileFault { file, ..FileFault::of_no_file(unfit) }];
+                Some(verifier.build().map_err(fault)?)
             }
         };
         let builder = match &clients {
