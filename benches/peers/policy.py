@@ -84,7 +84,7 @@ PROBLEMS = {
     "reference-id-invalid": Problem(400, "The header Reference-ID is not valid. Use 1 to 256 of these characters: letters without accents, digits, spaces and _-/:.,()."),
     "body-too-large": Problem(400, "The body is too large. Send at most 16384 bytes."),
     "body-empty": Problem(400, "The request has no body. Send one JSON document."),
-    "body-malformed": Problem(400, "The body is not valid JSON. Send one JSON document in UTF-8, without duplicate names in an object."),
+    "body-malformed": Problem(400, "The body is not valid JSON. Send one JSON document in UTF-8, without duplicate names in an object, nested at most 32 levels deep."),
     "number-missing": Problem(400, "The body has no number. Send the phone number as a non-empty string in the member number."),
     "cache-days-unsupported": Problem(400, "The member cache_value_days must be a whole number from 0 to 30."),
     "deadline-exceeded": Problem(408, "The lookup took longer than the time allowed. Send the request again, or allow more time with the header Timeout-Seconds. Nothing was charged."),

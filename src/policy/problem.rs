@@ -323,7 +323,7 @@ pub const TABLE: [Definition; 28] = [
         "body-malformed",
         Status::BadRequest,
         "not one JSON document: syntax, UTF-8, a repeated key at any depth, too much nesting",
-        "The body is not valid JSON{position}. Send one JSON document in UTF-8, without duplicate names in an object.",
+        "The body is not valid JSON{position}. Send one JSON document in UTF-8, without duplicate names in an object, nested at most 32 levels deep.",
     ),
     client(
         Row::BodyInvalid,

@@ -49,7 +49,7 @@ fn a_refused_body_is_told_where_and_why_and_never_what_it_said() {
                 "{\n  \"number\": \"1\",\n  \"c4n4ry\" 1\n}",
                 "body-malformed",
                 "The body is not valid JSON (line 3, column 12). Send one JSON document in UTF-8, without duplicate names \
-                 in an object.",
+                 in an object, nested at most 32 levels deep.",
             ),
         ] {
             let response = gateway.send(version, &lookup().body(body));

@@ -7,6 +7,7 @@ use std::fmt::{self, Write};
 use std::ops::Bound;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use super::keywords::push;
@@ -33,13 +34,30 @@ pub fn parse(bytes: &[u8]) -> Result<Value, Problem> {
         let (line, column) = position(bytes.get(..error.valid_up_to()).unwrap_or_default());
         malformed("the body is not UTF-8", line, column)
     })?;
-    let at = |reason, error: &serde_json::Error| malformed(reason, error.line(), error.column());
+    let at = |reason, error: &serde_json::Error| {
+        let (line, column) = place(text, error);
+        malformed(reason, line, column)
+    };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = Strict { nesting_left: MAX_NESTING }
         .deserialize(&mut deserializer)
         .map_err(|error| at("the body is not JSON, repeats a key, or is nested too deeply", &error))?;
     deserializer.end().map_err(|error| at("something follows the JSON document", &error))?;
     Ok(value)
+}
+
+/// Where a text stops being JSON. The parser counts a line end that it did not expect as column 0 of the next line; for
+/// people it is the end of its own.
+fn place(text: &str, error: &serde_json::Error) -> (usize, usize) {
+    match (error.line(), error.column()) {
+        (line @ 2.., 0) => {
+            let line = line.saturating_sub(1);
+            let length =
+                text.split('\n').nth(line.saturating_sub(1)).map_or(0, |line| line.trim_end_matches('\r').len());
+            (line, length.saturating_add(1))
+        }
+        place => place,
+    }
 }
 
 fn malformed(reason: &'static str, line: usize, column: usize) -> Problem {
@@ -263,10 +281,11 @@ impl<'de> Visitor<'de> for Strict {
         let inner = self.deeper()?;
         let mut values = Map::new();
         while let Some(key) = members.next_key::<String>()? {
-            let value = members.next_value_seed(inner)?;
-            if values.insert(key, value).is_some() {
-                return Err(A::Error::custom("a repeated key"));
-            }
+            match values.entry(key) {
+                Entry::Vacant(free) => free.insert(members.next_value_seed(inner)?),
+                // Here, so that the error is told where the key is.
+                Entry::Occupied(_) => return Err(A::Error::custom("a repeated key")),
+            };
         }
         Ok(Value::Object(values))
     }

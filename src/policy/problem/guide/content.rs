@@ -80,6 +80,7 @@ pub const BODY_MALFORMED: Guide = Guide {
         "The JSON was built by joining strings, and a value contains a quote.",
         "The encoding is not UTF-8, or there is other text before or after the document.",
         "An object contains the same name twice.",
+        "Lists or objects are nested more than 32 levels deep.",
     ],
     remedy: &["Use a JSON library to write the body.", "Check the exact bytes that you send with a JSON validator."],
     retry: Retry::AfterChange,
