@@ -501,6 +501,13 @@ fn the_command_line_works_while_the_gateway_runs_and_when_it_does_not() {
     assert!(history.lines().count() == 4 && history.contains("charge"), "{history}");
     assert!(export.contains(r#""a, ""b""""#) && export.starts_with("id,at,account,"), "{export}");
     let lines = said(&tollgate(&["export", "--format", "jsonl"], &config, &[]));
+    // The columns are the members of a row, and are there without any row as well.
+    let columns = "id,at,account,product,kind,amount,lookups,reference,key,by,why\n";
+    let none = said(&tollgate(&["export", "--until", "2020-01-01T00:00:00Z"], &config, &[]));
+    assert_eq!((export.starts_with(columns), none.as_str()), (true, columns));
+    let first = lines.lines().next().unwrap();
+    let places = columns.trim_end().split(',').map(|column| first.find(&format!("\"{column}\":")).unwrap());
+    assert!(places.is_sorted(), "{first}");
     let sum: i64 = lines
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap())

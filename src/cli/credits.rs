@@ -202,15 +202,21 @@ fn history(common: &Common, selection: &Selection, out: &mut impl Write) -> Resu
     })
 }
 
+/// The columns of an export: the members of a row, in their order.
+const COLUMNS: [&str; 11] =
+    ["id", "at", "account", "product", "kind", "amount", "lookups", "reference", "key", "by", "why"];
+
 fn export(common: &Common, selection: &Selection, format: Format, out: &mut impl Write) -> Result<(), Failure> {
     let books = Books::open(&common.file.config, Purpose::Read)?;
-    // The header is written even if there are no rows.
-    let mut head = true;
+    if let Format::Csv = format {
+        // Also without any rows.
+        say(out, format!("{}\n", COLUMNS.join(",")))?;
+    }
     books.entries(selection, |entries| {
         let mut text = Vec::new();
         let written: Result<(), Failure> = match format {
             Format::Csv => {
-                let mut rows = csv::WriterBuilder::new().has_headers(head).from_writer(&mut text);
+                let mut rows = csv::WriterBuilder::new().has_headers(false).from_writer(&mut text);
                 entries.iter().try_for_each(|entry| rows.serialize(entry)).map_err(|error| error.to_string().into())
             }
             Format::Jsonl => entries.iter().try_for_each(|entry| {
@@ -219,7 +225,6 @@ fn export(common: &Common, selection: &Selection, format: Format, out: &mut impl
                 Ok(())
             }),
         };
-        head = false;
         written?;
         say(out, &text)
     })

@@ -300,7 +300,8 @@ impl Admin {
         if self.operators.config.as_deref().is_some_and(same) {
             return Ok(());
         }
-        let own = self.operators.config.as_ref().map_or_else(|| "its own".to_owned(), |own| own.display().to_string());
+        let whole = |own: &PathBuf| own.canonicalize().unwrap_or_else(|_| own.clone()).display().to_string();
+        let own = self.operators.config.as_ref().map_or_else(|| "its own".to_owned(), whole);
         let detail = format!(
             "Nothing was changed. This process serves another configuration, {own}, and not {wanted}. Ask the one that serves it."
         );
