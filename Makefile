@@ -1,5 +1,5 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
-.PHONY: run test hostile free-answers mutants coverage browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
+.PHONY: run test hostile free-answers fuzz mutants coverage browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
 	sbom bench-micro bench-metering bench-sight bench-pages bench-reload bench-changes pgo tools
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
@@ -30,6 +30,11 @@ hostile: tools
 free-answers: tools
 	cargo build --locked
 	tests/hostile/run free --tries $(or $(TRIES),100000)
+
+# Fourteen attacks on parsers by libFuzzer, an hour of each: SECONDS=30, JOBS=2 at a time, TARGETS="heads yaml". What is
+# found is in fuzz/found.
+fuzz: tools
+	SECONDS_EACH=$(or $(SECONDS),3600) JOBS=$(or $(JOBS),2) TARGETS="$(TARGETS)" fuzz/run
 
 # Changes to policy/ and ledger/ that no test notices; SHARD=0/20 tries a twentieth of them. All take a day.
 mutants: tools

@@ -1,0 +1,48 @@
+//! PROXY headers: what is stated is what another implementation reads, and not a byte behind the header is taken.
+
+use std::net::IpAddr;
+
+use ppp::{HeaderResult, v1, v2};
+use tollgate::downstream::proxy_protocol;
+
+use crate::{memory, oracle};
+
+pub fn run(data: &[u8]) {
+    let mut rest = data;
+    // A header has at most 16 and 4096 bytes; the buffer grows by doubling.
+    let stated = memory::within(16 * 1024, "a PROXY header", || oracle::now(proxy_protocol::read(&mut rest)));
+    let Ok(stated) = stated else { return };
+    let (header, behind) = data.split_at(data.len() - rest.len());
+    assert_eq!(behind, rest);
+    let mut alone = header;
+    assert_eq!(oracle::now(proxy_protocol::read(&mut alone)), Ok(stated));
+    assert!(alone.is_empty());
+    for end in [header.len() - 1, header.len() / 2] {
+        assert!(oracle::now(proxy_protocol::read(&mut &header[..end])).is_err(), "a header that is cut short");
+    }
+    assert_eq!(other(header), Some(stated), "another implementation reads another address");
+}
+
+/// What the `ppp` crate reads from a header.
+fn other(header: &[u8]) -> Option<Option<IpAddr>> {
+    match HeaderResult::parse(header) {
+        HeaderResult::V1(Ok(parsed)) => {
+            assert_eq!(parsed.header.len(), header.len());
+            Some(match parsed.addresses {
+                v1::Addresses::Tcp4(addresses) => Some(addresses.source_address.into()),
+                v1::Addresses::Tcp6(addresses) => Some(addresses.source_address.into()),
+                v1::Addresses::Unknown => None,
+            })
+        }
+        HeaderResult::V2(Ok(parsed)) => {
+            assert_eq!(parsed.header.len(), header.len());
+            Some(match (parsed.command, parsed.addresses) {
+                (v2::Command::Local, _) => None,
+                (v2::Command::Proxy, v2::Addresses::IPv4(addresses)) => Some(addresses.source_address.into()),
+                (v2::Command::Proxy, v2::Addresses::IPv6(addresses)) => Some(addresses.source_address.into()),
+                (v2::Command::Proxy, v2::Addresses::Unix(_) | v2::Addresses::Unspecified) => None,
+            })
+        }
+        HeaderResult::V1(Err(_)) | HeaderResult::V2(Err(_)) => None,
+    }
+}

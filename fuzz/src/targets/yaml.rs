@@ -1,0 +1,71 @@
+//! The configuration: mistakes with a place in the file and no control character, YAML that another reader understands in
+//! the same way, and memory in proportion to the file.
+
+use serde_json::Value;
+use tollgate::config::yaml::{self, Mistakes};
+use tollgate::config::{self, shown};
+use tollgate::operate::demo;
+
+use crate::memory;
+
+pub fn run(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    as_others_do(text);
+    // The pages of a configuration are made when it is read, of fixed templates.
+    let parsed =
+        memory::within((64 << 20) + data.len() * 1024, "a configuration", || config::parse("f", text, &demo::SOURCE));
+    match parsed {
+        Ok(config) => {
+            hold(config.warnings.iter().map(|warning| (warning.place.line, warning.to_string())), text);
+            let written = shown::yaml(&config.policy, &config.settings).expect("what is shown can be written");
+            let mut mistakes = Mistakes::default();
+            let again = yaml::read::<Value>("shown", &written, &mut mistakes);
+            assert!(again.is_some() && mistakes.is_empty(), "{mistakes}\n{written}");
+        }
+        Err(mistakes) => {
+            assert!(!mistakes.is_empty());
+            hold(mistakes.iter().map(|mistake| (mistake.place.line, mistake.to_string())), text);
+        }
+    }
+}
+
+/// Holds the form of mistakes and warnings.
+fn hold(told: impl Iterator<Item = (usize, String)>, text: &str) {
+    for (line, words) in told {
+        assert!((1..=text.lines().count().max(1) + 1).contains(&line), "line {line} of {words}");
+        assert!(!words.chars().any(char::is_control), "{words:?}");
+    }
+}
+
+/// Compares the shape of a document, and its texts, with serde_yaml's.
+fn as_others_do(text: &str) {
+    let mut mistakes = Mistakes::default();
+    let ours =
+        memory::within((1 << 20) + text.len() * 1024, "a document", || yaml::read::<Value>("f", text, &mut mistakes));
+    if let Some((ours, _)) = ours
+        && mistakes.is_empty()
+        && let Ok(theirs) = serde_yaml::from_str::<serde_yaml::Value>(text)
+    {
+        assert!(is_alike(&ours, &theirs), "{ours} is not {theirs:?}");
+    }
+}
+
+fn is_alike(ours: &Value, theirs: &serde_yaml::Value) -> bool {
+    match (ours, theirs) {
+        (_, serde_yaml::Value::Tagged(tagged)) => is_alike(ours, &tagged.value),
+        (Value::Array(ours), serde_yaml::Value::Sequence(theirs)) => {
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| is_alike(ours, theirs))
+        }
+        (Value::Object(ours), serde_yaml::Value::Mapping(theirs)) => {
+            ours.len() == theirs.len()
+                && theirs.iter().all(|(key, theirs)| {
+                    key.as_str().is_none_or(|key| ours.get(key).is_some_and(|ours| is_alike(ours, theirs)))
+                })
+        }
+        (Value::String(ours), serde_yaml::Value::String(theirs)) => ours == theirs,
+        (Value::Array(_) | Value::Object(_), _) => false,
+        (_, serde_yaml::Value::Sequence(_) | serde_yaml::Value::Mapping(_)) => false,
+        // YAML 1.1 and 1.2 have other words for the same scalars.
+        _ => true,
+    }
+}
