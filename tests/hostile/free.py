@@ -2,7 +2,8 @@
 """Answers for nothing: clients that read what an answer costs, or a part of it, and give it up.
 
 Each try asks for a lookup that costs a credit and leaves at a moment of its kind. When all have been made, the
-account must have been charged for every answer of which a byte was seen, and for each once. Exits with 1 otherwise.
+account must have been charged for every 200 of which a byte was seen, and for each once. Exits with 1 otherwise. On a
+machine that is very busy some lookups are refused, which costs nothing: they are not among those that were seen.
 
     tests/hostile/run free [--tries 2000] [--binary target/debug/tollgate]
 """
@@ -29,6 +30,10 @@ TOKEN = "paying-token"
 # Lookups that are asked for at a time, and on one connection: one that gives up more than 256 is ended.
 BATCH, A_CONNECTION = 50, 200
 PATIENCE_SECONDS = 20
+# Lookups that are asked for at most, for each try: where nearly all are refused, it ends.
+MOST_ASKED = 4
+# The line `:status: 200` by its place in the static table (RFC 7541, appendix A), with which a head begins.
+STATUS_200 = 0x88
 
 
 class Frames:
@@ -41,7 +46,8 @@ class Frames:
         self.sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, window))
 
     def until(self, kinds, count):
-        """Reads until so many frames of some kinds have come."""
+        """Reads until so many frames of some kinds have come; how many of them are the head of a 200."""
+        priced = 0
         while count:
             while len(self.input) < 9 or len(self.input) < 9 + int.from_bytes(self.input[:3], "big"):
                 piece = self.sock.recv(1 << 16)
@@ -50,7 +56,9 @@ class Frames:
                 self.input += piece
             length = 9 + int.from_bytes(self.input[:3], "big")
             count -= self.input[3] in kinds
+            priced += self.input[3] == HEADERS and self.input[9] == STATUS_200
             self.input = self.input[length:]
+        return priced
 
 
 def connect(target, protocol):
@@ -66,15 +74,15 @@ def over_http2(target, tries, leave):
     head = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/phone/validation/v2"),
             ("auth-token", TOKEN), ("content-type", "application/json"), ("content-length", str(len(attacks.BODY)))]
     block = hpack.Encoder().encode([(*line, True) for line in head])
-    seen = 0
-    while seen < tries:
+    seen = asked = 0
+    while seen < tries and asked < MOST_ASKED * tries:
         frames = Frames(target)
         for first in range(1, 2 * A_CONNECTION, 2 * BATCH):
             streams = range(first, first + 2 * BATCH, 2)
             frames.sock.sendall(b"".join(
                 frame(HEADERS, END_HEADERS, s, block) + frame(DATA, END_STREAM, s, attacks.BODY) for s in streams))
-            frames.until({HEADERS}, BATCH)
-            seen += BATCH
+            asked += BATCH
+            seen += frames.until({HEADERS}, BATCH)
             leave(frames, streams)
             if frames.sock is None or seen >= tries:
                 break
@@ -117,14 +125,19 @@ def half_close(frames, _streams):
 
 
 def over_http1(target, tries, version):
-    """Takes the first byte of each answer and resets the connection; how many bytes were seen."""
+    """Takes the first byte of each answer and resets the connection; how many of the answers were 200."""
     request = (b"POST /phone/validation/v2 HTTP/%b\r\nHost: a\r\nAuth-Token: %b\r\nContent-Type: application/json\r\n"
                b"Content-Length: %d\r\n\r\n%b" % (version, TOKEN.encode(), len(attacks.BODY), attacks.BODY))
-    seen = 0
-    while seen < tries:
+    seen = asked = 0
+    while seen < tries and asked < MOST_ASKED * tries:
+        asked += 1
         sock = connect(target, "http/1.1")
         sock.sendall(request)
-        seen += len(sock.recv(1))
+        # What follows the first byte has left the gateway with it, and tells only whether there was a price.
+        answer = sock.recv(1)
+        while answer and len(answer) < len(b"HTTP/1.1 200"):
+            answer += sock.recv(1)
+        seen += answer.endswith(b" 200")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         sock.close()
     return seen
