@@ -10,7 +10,7 @@ use crate::oracle::{self, Seen};
 const STATUSES: [u16; 12] = [200, 204, 400, 401, 403, 404, 406, 408, 415, 429, 500, 503];
 
 /// What the gateway writes itself into a backend's request.
-const OURS: [&str; 4] = ["host", "accept", "transaction-id", "content-length"];
+const OURS: [&str; 6] = ["host", "accept", "transaction-id", "traceparent", "tracestate", "content-length"];
 
 /// What never reaches a backend.
 const NEVER: [&str; 8] =

@@ -38,10 +38,10 @@ pub fn run(data: &[u8]) {
     // A line that is not complete and the buffer that it is decoded into, and the table.
     let found = memory::within(32 * 1024, "the blocks of a connection", || found(&bytes, usize::MAX));
     assert_eq!(found, self::found(&bytes, step), "in pieces of {step}");
-    if let Some(expected) = expected(&frames)
-        && !found.is_broken
-    {
-        assert_eq!(found, expected);
+    // The other decoder panics where a line is cut short, so that it is only asked about what this one takes.
+    let is_whole = frames.iter().rfind(|(kind, ..)| *kind != 0).is_none_or(|(_, flags, ..)| flags & END_HEADERS != 0);
+    if is_whole && !found.is_broken && !found.is_too_large {
+        assert_eq!(Some(found), expected(&frames), "the other decoder finds something else");
     }
 }
 
@@ -104,8 +104,7 @@ fn expected(frames: &[Frame<'_>]) -> Option<Found> {
         last = last.max(stream);
         found.faults.extend(fault.map(|fault| (stream, fault)));
     }
-    // Of a block without an end it is not known yet what it will be.
-    Some(found).filter(|_| block.is_empty())
+    Some(found)
 }
 
 /// The lines of a block: name, value and what the other decoder says of them.

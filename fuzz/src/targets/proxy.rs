@@ -20,7 +20,11 @@ pub fn run(data: &[u8]) {
     for end in [header.len() - 1, header.len() / 2] {
         assert!(oracle::now(proxy_protocol::read(&mut &header[..end])).is_err(), "a header that is cut short");
     }
-    assert_eq!(other(header), Some(stated), "another implementation reads another address");
+    match (stated, other(header)) {
+        // Whatever follows UNKNOWN is ignored, which others first want to be text.
+        (None, None) => {}
+        (stated, other) => assert_eq!(other, Some(stated), "another implementation reads another address"),
+    }
 }
 
 /// What the `ppp` crate reads from a header.

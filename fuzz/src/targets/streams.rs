@@ -2,11 +2,15 @@
 //! bytes, each at most once.
 
 use std::cell::OnceCell;
-use std::io::Cursor;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt;
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::connections::{clean, is_same};
 use crate::connection::Running;
-use crate::oracle::{self, Seen};
+use crate::oracle::Seen;
 
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
@@ -51,35 +55,48 @@ fn ended(mut answers: &[u8]) -> usize {
     ended
 }
 
-/// The complete requests that `h2` reads from a connection, which ends after the bytes.
+/// The complete requests that `h2` reads from a connection that stays open behind the bytes.
 fn requests(bytes: &[u8]) -> Vec<Seen> {
-    let stream = tokio::io::join(Cursor::new(bytes.to_vec()), tokio::io::sink());
-    oracle::now(async {
-        let (mut open, mut seen) = (Vec::new(), Vec::new());
-        let Ok(mut connection) = h2::server::handshake(stream).await else { return seen };
-        while let Some(Ok((request, respond))) = connection.accept().await {
-            open.push((request, respond));
-        }
-        for (request, _) in &mut open {
-            let mut body = Vec::new();
-            let is_whole = loop {
-                match request.body_mut().data().await {
-                    Some(Ok(piece)) => body.extend_from_slice(&piece),
-                    Some(Err(_)) => break false,
-                    None => break true,
-                }
-            };
-            if is_whole {
-                let headers = request.headers().iter();
-                let headers = headers.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
-                seen.push(Seen {
-                    method: request.method().to_string(),
-                    target: request.uri().path_and_query().map_or_else(String::new, ToString::to_string),
-                    headers: headers.collect(),
-                    body,
-                });
+    let (mut open, mut seen) = (Vec::new(), Vec::new());
+    let stream = tokio::io::join(StaysOpen(bytes), tokio::io::sink());
+    let Some(Ok(mut connection)) = h2::server::handshake::<_, bytes::Bytes>(stream).now_or_never() else { return seen };
+    while let Some(Some(Ok((request, respond)))) = connection.accept().now_or_never() {
+        open.push((request, respond));
+    }
+    for (request, _) in &mut open {
+        let mut body = Vec::new();
+        let is_whole = loop {
+            match request.body_mut().data().now_or_never() {
+                Some(Some(Ok(piece))) => body.extend_from_slice(&piece),
+                Some(Some(Err(_))) | None => break false,
+                Some(None) => break true,
             }
+        };
+        if is_whole {
+            let headers = request.headers().iter();
+            let headers = headers.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
+            seen.push(Seen {
+                method: request.method().to_string(),
+                target: request.uri().path_and_query().map_or_else(String::new, ToString::to_string),
+                headers: headers.collect(),
+                body,
+            });
         }
-        seen
-    })
+    }
+    seen
+}
+
+/// Bytes that have come, and nothing else for now.
+struct StaysOpen<'b>(&'b [u8]);
+
+impl AsyncRead for StaysOpen<'_> {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        if self.0.is_empty() {
+            return Poll::Pending;
+        }
+        let (now, later) = self.0.split_at(self.0.len().min(to.remaining()));
+        to.put_slice(now);
+        self.0 = later;
+        Poll::Ready(Ok(()))
+    }
 }
