@@ -3,8 +3,11 @@
 pub mod accounts;
 pub mod audit;
 pub mod credits;
+mod export;
+mod import;
 pub mod keys;
 pub mod lists;
 mod manage;
+mod progress;
 pub mod status;
 pub mod tokens;

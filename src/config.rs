@@ -52,7 +52,7 @@ mod upstreams;
 pub mod yaml;
 
 use std::cell::Cell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use following::Predecessor;
@@ -101,6 +101,28 @@ pub fn load_and_note(path: &Path, predecessor: Option<&Predecessor<'_>>) -> (Res
     (loaded, read)
 }
 
+/// Reads a configuration with the accounts of some files, or with its own if there are none: those of files, wherever
+/// accounts come from.
+///
+/// # Errors
+/// Every mistake in them.
+pub fn load_accounts(path: &Path, files: &[PathBuf]) -> Result<Config, Mistakes> {
+    let _allowance = pace::Allowance::new(MAX_LOAD_TIME);
+    let name = path.display().to_string();
+    let source = Source::from(path.parent().map(Path::to_owned).unwrap_or_default());
+    match files::text(path, MAX_FILE_BYTES) {
+        Ok(text) => {
+            let around = Around { source: &source, from_store: None, instead: Some(files), now: unix_seconds() };
+            parse_by(&name, &text, around, None)
+        }
+        Err(why) => {
+            let mut mistakes = Mistakes::default();
+            push_unreadable(&name, &why, "name a file that this user may read", &mut mistakes);
+            Err(mistakes)
+        }
+    }
+}
+
 /// Reads a configuration from its text.
 ///
 /// # Errors
@@ -117,7 +139,7 @@ fn parse_following(
     now: Seconds,
 ) -> Result<Config, Mistakes> {
     let shortcuts = Shortcuts { predecessor, taken: Cell::new(false) };
-    let around = Around { source, from_store: predecessor.map(|before| &before.policy.accounts), now };
+    let around = Around { source, from_store: predecessor.map(|before| &before.policy.accounts), instead: None, now };
     let parsed = parse_by(name, text, around, Some(&shortcuts));
     parsed.or_else(|mistakes| if shortcuts.taken.get() { parse_by(name, text, around, None) } else { Err(mistakes) })
 }

@@ -5,13 +5,15 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use tollgate::cli::{accounts, audit, credits, keys, lists, tokens};
-use tollgate::config;
 use tollgate::config::argument::{ConfigFile, VARIABLE};
 use tollgate::config::findings::Findings;
+use tollgate::config::yaml::{Mistakes, Place, Warning};
+use tollgate::config::{self, Config};
 use tollgate::operate::admin::answers::Reloaded;
 use tollgate::operate::admin::answers::Upgraded;
 use tollgate::operate::admin::client::{self, Client};
@@ -21,6 +23,7 @@ use tollgate::operate::failure::Failure;
 use tollgate::operate::output;
 use tollgate::operate::reload::Watched;
 use tollgate::operate::server::{self, Plan};
+use tollgate::operate::store_feed::{self, AccountConflict};
 use tollgate::operate::upgrade::Predecessor;
 use tollgate::operate::{demo, explain};
 use tollgate::platform::logging;
@@ -77,7 +80,7 @@ With --json there is one document on standard output, of version 1: `config`, `g
 `warnings`, `findings`, and `summary` (null unless good). A finding has `severity` (mistake or warning), `file`, `line`,
 `column`, `key` (null if it is about the whole file) and `message`.";
 
-/// The exit status of `explain` if the request would be refused.
+/// The exit status of `explain` and `tokens test` if the request would be refused.
 const REFUSED: u8 = 3;
 
 #[derive(Subcommand)]
@@ -249,7 +252,11 @@ fn main() -> ExitCode {
         }),
         Command::Credits(command) => credits::run(command, &mut std::io::stdout().lock()),
         Command::Accounts(command) => accounts::run(command, &mut std::io::stdout().lock()),
-        Command::Tokens(command) => tokens::run(command, &mut std::io::stdout().lock()),
+        Command::Tokens(command) => tokens::run(command, &mut std::io::stdout().lock()).map(|refused| {
+            if refused {
+                code = ExitCode::from(REFUSED);
+            }
+        }),
         Command::Lists(command) => lists::run(command, &mut std::io::stdout().lock()),
         Command::Keys(command) => keys::run(command, &mut std::io::stdout().lock()),
         Command::Audit(command) => audit::run(command, &mut std::io::stdout().lock()),
@@ -324,7 +331,8 @@ fn serve_after(path: &std::path::Path, predecessor: Option<Predecessor>) -> Resu
 
 fn check(path: &std::path::Path, json: bool, deny_warnings: bool) -> Result<(), Failure> {
     let name = path.display().to_string();
-    let findings = Findings::new(&name, config::load(path), SystemTime::now(), deny_warnings);
+    let loaded = config::load(path).and_then(|config| with_store(&name, config));
+    let findings = Findings::new(&name, loaded, SystemTime::now(), deny_warnings);
     if json {
         print(&findings.as_json())?;
         return if findings.is_good() { Ok(()) } else { Err(Failure::Printed) };
@@ -337,6 +345,26 @@ fn check(path: &std::path::Path, json: bool, deny_warnings: bool) -> Result<(), 
             print(summary)
         }
     }
+}
+
+/// A configuration with the accounts of its store, as a gateway would have it.
+fn with_store(name: &str, mut config: Config) -> Result<Config, Mistakes> {
+    const MOST_TOLD: usize = 20;
+    let Some(store) = &config.store else { return Ok(config) };
+    let taken = store_feed::take_in(store, &mut config.policy);
+    let conflicts = taken.map_err(|why| Mistakes::of_key(name, "store", &why))?;
+    let place = Place { file: Arc::from(name), line: 1, column: 1, path: "store".into() };
+    let warning = |what: String| Warning { place: place.clone(), what };
+    for AccountConflict { account, why } in conflicts.accounts.iter().take(MOST_TOLD) {
+        let what =
+            format!("has the account {account}, which is not in force as it is written: it {}", why.join("; it "));
+        config.warnings.push(warning(what));
+    }
+    let more = conflicts.count.saturating_sub(MOST_TOLD);
+    if more > 0 {
+        config.warnings.push(warning(format!("has {more} more accounts that are not in force as they are written")));
+    }
+    Ok(config)
 }
 
 fn upgrade(path: &std::path::Path) -> Result<(), Failure> {

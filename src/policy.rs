@@ -73,6 +73,8 @@ pub struct Frame {
     pub paths: Paths,
     /// Those that accounts can name, in the order of the configuration.
     pub plans: Box<[Arc<Plan>]>,
+    /// Accounts of the store count beside these of files.
+    pub has_store: bool,
     /// Every header that carries a token of some product, in lower case: none goes upstream, and
     /// none may stand twice.
     pub token_headers: Box<[Box<str>]>,
@@ -335,6 +337,14 @@ impl Policy {
         let conflicts = self.accounts.take_in(accounts);
         self.origins = Origins::of(&self.accounts, pace);
         conflicts
+    }
+
+    /// The same policy with one account at the most, for judging a request that is not sent.
+    pub fn alone(&self, account: Option<Arc<Account>>, pace: fn()) -> Policy {
+        let mut accounts = Accounts::new(pace);
+        accounts.take_in(account);
+        let origins = Origins::of(&accounts, pace);
+        Policy { frame: Arc::clone(&self.frame), accounts, origins }
     }
 
     /// The policy after changes of some of the store's accounts, which costs the same however many there are;

@@ -3,9 +3,13 @@
 //!
 //! The disk errors are injected by a library between the program and the disk (`support/faults.c`).
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
+use serde_json::Value;
+
+use crate::support::api::{self, account, admin_key, ask};
 use crate::support::{Backend, Configuration, Gateway, PATIENCE, Request, Scratch, VERSIONS, paying};
 
 /// Sends lookups of the paying account until one is answered so; all others are of the other kind.
@@ -32,9 +36,8 @@ fn wait_for_metric(gateway: &Gateway, name: &str, wanted: u64) {
     }
 }
 
-#[test]
-fn a_failing_disk_refuses_those_who_pay_until_it_works_again() {
-    let scratch = Scratch::new();
+/// The library between the program and the disk.
+fn library(scratch: &Scratch) -> PathBuf {
     let library = scratch.path("faults.so");
     let built = Command::new("cc")
         .args(["-shared", "-fPIC", "-O1", "-o"])
@@ -42,7 +45,13 @@ fn a_failing_disk_refuses_those_who_pay_until_it_works_again() {
         .args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/faults.c"), "-ldl"])
         .status();
     assert!(built.unwrap().success());
-    let fault = scratch.path("fault");
+    library
+}
+
+#[test]
+fn a_failing_disk_refuses_those_who_pay_until_it_works_again() {
+    let scratch = Scratch::new();
+    let (library, fault) = (library(&scratch), scratch.path("fault"));
     let environment = [("LD_PRELOAD", library.to_str().unwrap()), ("TOLLGATE_TEST_FAULT", fault.to_str().unwrap())];
     let backend = Backend::answering_json();
     for durability in ["batch", "each"] {
@@ -148,4 +157,57 @@ fn a_ledger_that_cannot_be_opened_at_the_start_refuses_only_those_who_pay() {
             let _ = std::fs::remove_file(scratch.path(name));
         }
     }
+}
+
+/// A store that cannot be written refuses changes and says why; requests are judged as before, what is there is read, and
+/// changes are taken again when the disk works.
+#[test]
+fn a_failing_disk_refuses_changes_of_the_store_and_nothing_else() {
+    let scratch = Scratch::new();
+    let (library, fault) = (library(&scratch), scratch.path("fault"));
+    let environment = [
+        ("LD_PRELOAD", library.to_str().unwrap()),
+        ("TOLLGATE_TEST_FAULT", fault.to_str().unwrap()),
+        ("TOLLGATE_TEST_FAULT_IN", "tollgate.db"),
+    ];
+    let backend = Backend::answering_json();
+    let gateway = Gateway::start_with(&Configuration::new(backend.address()).with(api::STORE).yaml(), &environment);
+    let (key, address) = (admin_key(&gateway), gateway.more(0));
+    let made = ask(address, &key, "POST", "/accounts", &[("Idempotency-Key", "a")], &account("initech")).body;
+    let of_account = format!("/accounts/{}", made["id"].as_str().unwrap());
+    let body = serde_json::json!({ "name": "web", "products": ["phone"] });
+    let tokens = format!("{of_account}/tokens");
+    let token = ask(address, &key, "POST", &tokens, &[("Idempotency-Key", "t")], &body).body;
+    let secret = token["secret"].as_str().unwrap();
+    let lookup = || gateway.send(VERSIONS[0], &Request::lookup("live").set("Auth-Token", secret)).status();
+    for (kind, words) in [
+        ("ENOSPC", "the disk is full; free some space"),
+        ("EROFS", "the disk cannot read or write"),
+        ("EIO", "the disk cannot read or write"),
+        ("FSYNC", "the disk cannot read or write"),
+    ] {
+        std::fs::write(&fault, kind).unwrap();
+        let path = format!("{of_account}/suspend");
+        let refused = ask(address, &key, "POST", &path, &[("If-Match", "*"), ("Idempotency-Key", kind)], &Value::Null);
+        assert_eq!(refused.status, 503, "{kind}: {}", refused.body);
+        assert!(refused.body["detail"].as_str().unwrap().contains(words), "{kind}: {}", refused.body);
+        assert_eq!(lookup(), 200, "{kind}");
+        let read = ask(address, &key, "GET", &of_account, &[], &Value::Null);
+        assert_eq!((read.status, &read.body["state"]), (200, &made["state"]), "{kind}");
+        std::fs::remove_file(&fault).unwrap();
+        for (what, status) in [("suspend", 403), ("resume", 200)] {
+            let begun = Instant::now();
+            let path = format!("{of_account}/{what}");
+            while ask(address, &key, "POST", &path, &[("If-Match", "*")], &Value::Null).status != 200 {
+                assert!(begun.elapsed() < PATIENCE, "{kind}: {}", gateway.output());
+            }
+            assert_eq!(lookup(), status, "{kind}");
+        }
+        // Only the version has changed meanwhile.
+        let path = format!("{of_account}/tokens");
+        assert_eq!(ask(address, &key, "GET", &path, &[], &Value::Null).body["items"].as_array().unwrap().len(), 1);
+        let now = ask(address, &key, "GET", &of_account, &[], &Value::Null).body;
+        assert_eq!((&now["state"], &now["name"]), (&made["state"], &made["name"]));
+    }
+    assert_eq!(ask(address, &key, "GET", "/audit/check", &[], &Value::Null).body["whole"], true);
 }

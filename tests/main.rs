@@ -35,6 +35,7 @@ mod schema;
 mod servers;
 mod shape;
 mod status;
+mod store;
 mod support;
 mod telemetry;
 mod tls;

@@ -7,11 +7,14 @@ use axum::http::Method;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::export::{self, Export};
+use super::import::{self, Import};
 use super::manage::{Access, account, list, new_key, show};
 use crate::ledger::store::records::{AccountTerms, ProductFunds, RateLimit};
 use crate::operate::api::client::Asked;
 use crate::operate::api::shown::Account;
 use crate::operate::failure::Failure;
+use crate::operate::store_feed::{AccountConflict, ConflictsShown};
 
 /// What can be done with accounts.
 #[derive(Subcommand)]
@@ -40,6 +43,18 @@ pub enum Command {
     Resume(One),
     /// Close an account for good: its tokens and keys are revoked, and its name stays taken.
     Close(One),
+    /// Bring accounts of files and of exports into the store, whether a gateway runs or not. What is there already stays
+    /// as it is, so that an import can be done again.
+    Import(Import),
+    /// Write all plans and accounts of the store as lines of JSON, which an import puts back exactly. Tokens are in it as
+    /// digests, so that they go on; management keys and the audit are not.
+    Export(Export),
+    /// List what of the store is not in force, and why: accounts that files have as well, products and plans that the
+    /// configuration does not have.
+    Conflicts {
+        #[command(flatten)]
+        access: Access,
+    },
 }
 
 /// One account.
@@ -118,6 +133,12 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<(), Failure> {
         Command::Suspend(one) => change(&one, "suspend", out),
         Command::Resume(one) => change(&one, "resume", out),
         Command::Close(one) => change(&one, "close", out),
+        Command::Import(import) => import::run(import, out),
+        Command::Export(export) => export::run(export, out),
+        Command::Conflicts { access } => {
+            let found: ConflictsShown = access.open()?.ask(&Asked::get("/conflicts"))?;
+            show(&found, access.json, conflicts, out)
+        }
     }
 }
 
@@ -158,6 +179,23 @@ fn change(one: &One, what: &str, out: &mut impl Write) -> Result<(), Failure> {
         Asked::change(Method::POST, format!("/accounts/{}/{what}", before.id), format!("\"{}\"", before.version), None);
     let after: Account = client.ask(&asked.once(new_key()))?;
     show(&after, access.json, |after| format!("account {} is {}\n", after.name, after.state.word()), out)
+}
+
+/// What is not in force, one account a line.
+fn conflicts(found: &ConflictsShown) -> String {
+    if found.count == 0 {
+        return "everything in the store is in force\n".to_owned();
+    }
+    let mut text = format!("{:<32}why\n", "account");
+    for AccountConflict { account, why } in &found.accounts {
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{account:<32}it {}", why.join("; it "));
+    }
+    let more = found.count.saturating_sub(found.accounts.len());
+    if more > 0 {
+        let _ = writeln!(text, "and {more} more accounts");
+    }
+    text
 }
 
 fn columns(account: &Account) -> String {

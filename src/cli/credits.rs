@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::config;
 use crate::config::argument::ConfigFile;
+use crate::config::{self, Config};
 use crate::ledger::entry::{Entry, Kind, Statement};
 use crate::ledger::file::MAX_PAGE_ROWS;
 use crate::ledger::{Corrected, Ledger, Page, Storage};
@@ -21,6 +21,7 @@ use crate::operate::admin::client::{Client, encoded};
 use crate::operate::admin::correction::{self, CorrectionBody};
 use crate::operate::failure::Failure;
 use crate::operate::output::say;
+use crate::operate::store_feed;
 use crate::policy::credits::CreditAccount;
 use crate::site::status::notice::Moment;
 
@@ -255,12 +256,20 @@ impl Drop for Books {
 
 impl Books {
     fn open(path: &Path, purpose: Purpose) -> Result<Books, Failure> {
-        let config = config::load(path)?;
-        if config.policy.credit_accounts().next().is_none() {
+        let mut config = config::load(path)?;
+        let nobody_pays = |config: &Config| config.policy.credit_accounts().next().is_none();
+        if config.store.is_none() && nobody_pays(&config) {
             return Err("no account of this configuration has credits; give one `credits`".into());
         }
         if let Some(client) = Client::of_ledger(&config, NO_CREDIT_ACCOUNT) {
             return Ok(Books::There(client));
+        }
+        if let Some(store) = &config.store {
+            // What of it cannot be in force has no balance either.
+            let _ = store_feed::take_in(store, &mut config.policy)?;
+        }
+        if nobody_pays(&config) {
+            return Err("no account of this configuration or of its store has credits; give one some".into());
         }
         if purpose == Purpose::Read
             && let Some(Storage::File(file)) = config.ledger.as_ref().map(|settings| &settings.storage)

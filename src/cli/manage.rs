@@ -18,6 +18,7 @@ use crate::ledger::store::randomness::SystemRandomness;
 use crate::ledger::store::records::TokenState;
 use crate::operate::api::access::Api;
 use crate::operate::api::client::{Asked, Client, KEY_VARIABLE, roots};
+use crate::operate::api::in_force::{self, InForce};
 use crate::operate::api::shown::{Account, Page, Token};
 use crate::operate::failure::Failure;
 use crate::operate::output::say;
@@ -68,9 +69,13 @@ impl Access {
                 };
                 let opened = Store::open(&store.path, Box::new(SystemRandomness));
                 let opened = opened.map_err(|error| format!("{}: {error}", store.path.display()))?;
+                let policy = Arc::new(config.policy);
+                opened.set_check(in_force::check(Arc::clone(&policy), &store.path));
+                let in_force = InForce::Configuration(policy);
                 let actor = std::env::var("USER").ok().filter(|user| !user.is_empty());
                 let actor = actor.unwrap_or_else(|| "operator".to_owned());
-                Client::here(&Arc::new(Api { store: Arc::new(opened), ledger: None, patience: Duration::ZERO }), actor)
+                let (store, patience) = (Arc::new(opened), Duration::ZERO);
+                Client::here(&Arc::new(Api { store, ledger: None, in_force, patience }), actor)
             }
         }
     }

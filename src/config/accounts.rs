@@ -12,7 +12,7 @@ use super::following::{Around, Predecessor, Shortcuts};
 use super::lines::{self, Lines, Next};
 use super::products::Draft;
 use super::source::{MAX_FILE_BYTES, MAX_LINES_BYTES, Source, matching, push_unreadable};
-use crate::config::yaml::{self, Entries, Listed, Mistakes, Place};
+use crate::config::yaml::{self, Entries, Listed, Mistakes, Place, Written};
 use crate::platform::files::Unreadable;
 use crate::platform::pace;
 use crate::policy::account::directory::{Accounts, NameTaken, Text, Twice, Unchanged};
@@ -74,6 +74,10 @@ pub struct AccountsBuilder<'c> {
     pub accounts: Accounts,
 }
 
+/// Of accounts in files where the store alone counts.
+const NOT_IN_FORCE: &str = "is not in force, since `store.accounts` is store; remove it when `tollgate accounts import` \
+                            has brought it into the store";
+
 impl<'c> AccountsBuilder<'c> {
     /// Nothing yet. Tokens are judged by the time, in seconds of Unix time.
     pub fn new(
@@ -116,6 +120,32 @@ impl<'c> AccountsBuilder<'c> {
             domains: HashSet::new(),
             accounts: known.map_or_else(|| Accounts::new(pace::step), Accounts::following),
         }
+    }
+
+    /// All accounts that a configuration has: those of the mapping and of the files that `include` names, if accounts of
+    /// files are in force; or those of other files, for an import.
+    pub fn gather(
+        mut self,
+        accounts: Entries<account::written::Account>,
+        include: Written<Listed<String>>,
+        are_in_force: bool,
+        around: Around<'_>,
+        mistakes: &mut Mistakes,
+    ) -> Accounts {
+        match around.instead {
+            Some(files @ [_, ..]) => files.iter().for_each(|file| self.include_file(file, mistakes)),
+            None if !are_in_force => {
+                let first = accounts.0.into_iter().map(|(_, place, _)| place).next();
+                for place in first.into_iter().chain(include.place().cloned()) {
+                    mistakes.warn(place, NOT_IN_FORCE);
+                }
+            }
+            Some([]) | None => {
+                self.add_all(accounts, mistakes);
+                self.include(include.take().unwrap_or_default(), around.source, mistakes);
+            }
+        }
+        self.accounts
     }
 
     /// Adds the accounts of a mapping.

@@ -22,7 +22,7 @@ use super::products::Draft;
 use super::references::referred;
 use super::shown::AsWritten;
 use super::source::Source;
-use super::store::StoreSettings;
+use super::store::{Sources, StoreSettings};
 use super::units::{HostName, Parsed, Referred, Text, Texts};
 use super::{cors, file, listeners, pages, plans, products, rates, shown, upstreams};
 use crate::config::yaml::{Mistakes, Place, Written};
@@ -95,6 +95,7 @@ struct Drafted {
     paths: Paths,
     plans: Box<[Arc<Plan>]>,
     accounts: Accounts,
+    sources: Sources,
     ledger: Option<ledger::LedgerSettings>,
     store: Option<StoreSettings>,
     api: Option<ApiListener>,
@@ -161,13 +162,15 @@ fn draft(
     let (products, mut paths) = products::compile(file.products, &of_products, &mut rows, mistakes);
     let places: Vec<(&str, u8)> = products.iter().map(|product| (&*product.name, product.index)).collect();
     let plans = plans::compile(file.plans, &places, &root.key("products"), mistakes);
-    let mut gathered = AccountsBuilder::new(&products, &plans, root, mistakes.clone(), around, shortcuts);
-    gathered.add_all(file.accounts, mistakes);
-    gathered.include(file.include.take().unwrap_or_default(), source, mistakes);
-    let accounts = gathered.accounts;
+    let sources = super::store::sources(&file.store);
+    // Where the store's are not in force, files can have what it has.
+    let around = Around { from_store: around.from_store.filter(|_| sources.store), ..around };
+    let gathered = AccountsBuilder::new(&products, &plans, root, mistakes.clone(), around, shortcuts);
+    let accounts = gathered.gather(file.accounts, file.include, sources.files, around, mistakes);
     let store = super::store::store(file.store, source, mistakes);
     let needs = needs(&accounts, store.is_some());
-    if needs.quotas && !products.iter().any(|product| product.tariff.is_some()) {
+    // Those of the store come and go.
+    if (needs.quotas || sources.store) && !products.iter().any(|product| product.tariff.is_some()) {
         products::route_account_info(&mut paths, root.key("products"), mistakes);
     }
     let ledger = super::ledger::ledger(file.ledger, needs, root, source, mistakes);
@@ -190,6 +193,7 @@ fn draft(
         paths,
         plans,
         accounts,
+        sources,
         ledger,
         store,
         api,
@@ -243,6 +247,7 @@ impl Drafted {
                 upstreams: &self.upstreams,
                 products: &products,
                 plans: &self.plans,
+                sources: self.sources,
                 ledger: self.ledger.as_ref(),
                 api: self.api.as_ref(),
                 enquiry_rate: self.enquiry_rate,
@@ -260,6 +265,7 @@ impl Drafted {
             trusted_proxies: self.trusted_proxies,
             paths: self.paths,
             plans: self.plans,
+            has_store: self.sources.store,
             token_headers: self.token_headers.into_iter().map(Into::into).collect(),
             wording: wording(&self.public_url, &self.rows, &written_headers),
             account_info: account_info(self.enquiry_rate, &written_headers, &echoed, &products),

@@ -1,6 +1,7 @@
 //! The configuration in force while another one is loaded, and what the new one takes over from it.
 
 use std::cell::Cell;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::source::Source;
@@ -22,6 +23,9 @@ pub struct Around<'a> {
     pub source: &'a Source,
     /// All accounts in force; those of the store stay, and files cannot have what they have.
     pub from_store: Option<&'a Accounts>,
+    /// Files whose accounts are read in place of all others, for an import; those of the configuration, if there are
+    /// none.
+    pub instead: Option<&'a [PathBuf]>,
     /// Seconds of Unix time.
     pub now: Seconds,
 }

@@ -64,7 +64,7 @@ impl Two {
     fn thorough(&self) -> Result<Config, Mistakes> {
         let text = std::fs::read_to_string(self.path()).unwrap();
         let source = Source::from(self.scratch.path().to_owned());
-        let around = Around { source: &source, from_store: None, now: 0 };
+        let around = Around { source: &source, from_store: None, instead: None, now: 0 };
         parse_by(&self.path().display().to_string(), &text, around, None)
     }
 

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use serde_json::Value;
+
 use super::common::check_kind;
+use super::fill::fill;
 use super::source::Source;
 use super::tls::in_directory;
 use crate::config::yaml::{Mistakes, Written};
@@ -27,6 +30,20 @@ pub mod written {
         /// An SQLite database of its own, its path from this file's directory; it is made when it is not there.
         #[schemars(regex(pattern = r"\S"))]
         pub sqlite: Written<String>,
+        /// Where accounts come from. Default: both.
+        pub accounts: Written<Sources>,
+    }
+
+    /// Where accounts come from.
+    #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Sources {
+        /// From files alone: those of the store are not in force.
+        Files,
+        /// From the store alone: those of files are not in force.
+        Store,
+        /// From both: of two with one name, the one in files is in force.
+        Both,
     }
 }
 
@@ -36,11 +53,48 @@ pub struct StoreSettings {
     pub path: PathBuf,
 }
 
+/// Where accounts come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sources {
+    pub files: bool,
+    pub store: bool,
+}
+
+impl Sources {
+    /// Files alone, as without a store.
+    pub const FILES: Sources = Sources { files: true, store: false };
+
+    const fn word(self) -> &'static str {
+        match self {
+            Sources { files: true, store: true } => "both",
+            Sources { files: false, .. } => "store",
+            Sources { files: true, store: false } => "files",
+        }
+    }
+}
+
+/// Where accounts come from, by what is written.
+pub fn sources(store: &Written<written::Store>) -> Sources {
+    let Written::Here(store, _) = store else { return Sources::FILES };
+    match &store.accounts {
+        Written::Here(written::Sources::Files, _) => Sources::FILES,
+        Written::Here(written::Sources::Store, _) => Sources { files: false, store: true },
+        Written::Here(written::Sources::Both, _) | Written::Missing | Written::Bad => {
+            Sources { files: true, store: true }
+        }
+    }
+}
+
+/// Shows what is not written.
+pub fn fill_in(store: &mut Value, sources: Sources) {
+    fill(store, "accounts", sources.word());
+}
+
 /// Compiles `store`; there is none unless it is written.
 pub fn store(store: Written<written::Store>, source: &Source, mistakes: &mut Mistakes) -> Option<StoreSettings> {
     const WANTED: &str = "name the file, as in store: { sqlite: tollgate.db }";
     let place = store.place()?.clone();
-    let written::Store { sqlite } = store.take()?;
+    let written::Store { sqlite, accounts: _ } = store.take()?;
     let at = sqlite.place().cloned().unwrap_or_default();
     let name = sqlite.require(&place, "sqlite", WANTED, mistakes)?;
     if name.trim().is_empty() || name.contains('\0') || name.len() > MAX_PATH_BYTES {

@@ -35,5 +35,5 @@ pub mod writing;
 pub use act::{Act, Idempotency, Via};
 pub use error::StoreError;
 pub use handle::Store;
-pub use open::open;
+pub use open::{copy_of, open, open_to_read};
 pub use writing::{Outcome, Writing};

@@ -11,8 +11,10 @@ pub mod audit;
 pub mod body;
 pub mod caller;
 pub mod client;
+pub mod conflicts;
 pub mod connection;
 pub mod credits;
+pub mod in_force;
 pub mod keys;
 pub mod lists;
 pub mod openapi;
@@ -28,6 +30,7 @@ pub mod shown;
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod token_test;
 pub mod tokens;
 #[cfg(test)]
 mod walk_tests;

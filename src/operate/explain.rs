@@ -16,6 +16,7 @@ mod show;
 
 use std::io::IsTerminal;
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -27,7 +28,9 @@ pub use places::{Location, Places};
 use crate::config::argument::ConfigFile;
 use crate::config::{self, Config};
 use crate::operate::failure::Failure;
+use crate::operate::store_feed;
 use crate::policy::Policy;
+use crate::policy::check::watch::Watched;
 use crate::policy::problem::Problem;
 use dry_run::Ending;
 use findings::Report;
@@ -69,13 +72,18 @@ pub fn run(command: Command) -> Result<(String, bool), Failure> {
     Ok((text, explanation.outcome.is_refusal()))
 }
 
-/// A configuration as it is explained: its policy, and where everything stands.
+/// A configuration as it is explained: its policy, with the accounts of its store, and where everything stands in files.
 ///
 /// # Errors
-/// Every mistake of the configuration.
+/// Every mistake of the configuration, or that its store cannot be read.
 pub fn read(path: &Path) -> Result<(Config, Places), Failure> {
     let (config, read) = config::load_and_note(path, None);
-    Ok((config?, Places::read(path, &read)?))
+    let mut config = config?;
+    if let Some(store) = &config.store {
+        // What of it is not in force is not explained either.
+        let _ = store_feed::take_in(store, &mut config.policy)?;
+    }
+    Ok((config, Places::read(path, &read)?))
 }
 
 /// Explains what becomes of one request. Every rate counts as if it were its first one.
@@ -98,6 +106,48 @@ pub fn explain(config: &Config, places: &Places, asked: &Asked) -> Explanation {
             },
         };
         Explanation { findings, outcome, answer: answer::of(policy, asked, dry_run) }
+    })
+}
+
+/// What became of a request that is judged by a policy alone, without the files that it was made of.
+#[derive(Debug)]
+pub struct Judged {
+    pub findings: Vec<Finding>,
+    /// The product that the request was for.
+    pub product: Option<Arc<str>>,
+    pub refusal: Option<RefusedBy>,
+    /// The lists that are only watched and would have refused it.
+    pub watched: Watched,
+}
+
+/// What refused a request.
+#[derive(Debug)]
+pub struct RefusedBy {
+    /// The position of the check in the order of all.
+    pub position: usize,
+    /// The slug of the problem, in the product's own words.
+    pub problem: String,
+    pub status: u16,
+    /// Why, in the words of the log.
+    pub reason: &'static str,
+}
+
+/// Judges one request. Every rate counts as if it were its first one.
+pub fn judge(policy: &Policy, asked: &Asked) -> Judged {
+    let places = Places::nowhere();
+    dry_run::evaluate(policy, asked, |dry_run| {
+        let refused = dry_run.checks.iter().find_map(|(check, refusal)| Some((check.position(), (*refusal)?)));
+        let wording = dry_run.trail.product.map_or(&policy.wording, |product| &product.wording);
+        let refusal = refused.map(|(position, Problem { row, reason, .. })| {
+            let words = wording.words(row);
+            RefusedBy { position, problem: words.slug.to_string(), status: words.status.code(), reason }
+        });
+        Judged {
+            findings: Report::findings(policy, &places, asked, dry_run),
+            product: dry_run.trail.product.map(|product| Arc::clone(&product.name)),
+            refusal,
+            watched: dry_run.trail.watched,
+        }
     })
 }
 

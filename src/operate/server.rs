@@ -31,6 +31,7 @@ use crate::operate::admin::connection::AdminApp;
 use crate::operate::admin::{Admin, Operators};
 use crate::operate::api::access::Api;
 use crate::operate::api::connection::{ApiApp, OpenConnections};
+use crate::operate::api::in_force::InForce;
 use crate::operate::api::router;
 use crate::operate::certificates::{self, Renewal};
 use crate::operate::demo::backend::LookupBackend;
@@ -250,9 +251,10 @@ impl Node {
 
     /// The management API, if there is a store for it.
     fn api(&self, listener: &ApiListener) -> Result<Option<ApiApp>, Failure> {
-        let Some(store) = &self.store else { return Ok(None) };
+        let (Some(store), Some(feed)) = (&self.store, &self.feed) else { return Ok(None) };
         let (store, ledger) = (Arc::clone(store), Some(Arc::clone(&self.ledger)));
-        let router = router::router(&Arc::new(Api { store, ledger, patience: UNTIL_IN_FORCE }))?;
+        let in_force = InForce::Gateway(Arc::clone(&self.gateway), feed.clone());
+        let router = router::router(&Arc::new(Api { store, ledger, in_force, patience: UNTIL_IN_FORCE }))?;
         Ok(Some(ApiApp::new(router, listener.tls.clone(), self.shares().api)))
     }
 

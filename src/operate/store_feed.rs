@@ -6,6 +6,7 @@
 //! moment is not in the log any more (the store was restored from a copy, or nobody has looked for days), everything
 //! is read anew. What of the store cannot be in force is left out, told, and counted; the rest serves.
 
+mod check;
 mod conflicts;
 mod figures;
 
@@ -32,7 +33,8 @@ use crate::platform::clock::unix_milliseconds;
 use crate::platform::pace;
 use crate::policy::Policy;
 use crate::policy::account::Account;
-use crate::policy::account::directory::change::AccountChange;
+use crate::policy::account::directory::change::{AccountChange, Conflict};
+pub use check::{check, conflicts_with, flaws, flaws_in, take_in};
 use conflicts::Conflicts;
 pub use conflicts::{AccountConflict, ConflictsShown};
 use figures::FeedMetrics;
@@ -71,7 +73,11 @@ impl StoreFeed {
         let (loaded, accounts) = {
             let snapshot = connection.transaction().map_err(|error| told(error.into()))?;
             let loaded = changes::moment(&snapshot).map_err(told)?;
-            (loaded, compile_all(&snapshot, policy, &|_, _| None, &conflicts).map_err(told)?)
+            let accounts = match policy.has_store {
+                true => compile_all(&snapshot, policy, &|_, _| None, &conflicts).map_err(told)?,
+                false => Vec::new(),
+            };
+            (loaded, accounts)
         };
         let count = accounts.len();
         conflicts.add(policy.take_in(accounts, pace::step));
@@ -125,6 +131,11 @@ impl StoreFeed {
         self.conflicts.shown()
     }
 
+    /// What is wrong with an account of a name.
+    pub fn conflicts_of(&self, account: &str) -> Vec<String> {
+        self.conflicts.of(account)
+    }
+
     /// Shows the metrics of the store.
     pub fn register(&self, registry: &mut Registry) {
         self.figures.register(registry, &self.conflicts);
@@ -135,34 +146,6 @@ impl StoreFeed {
         self.stop.store(true, Ordering::Relaxed);
         self.store.wake();
     }
-}
-
-/// Says of accounts that a transaction has changed whether they can be in force by a policy. `known` has what is
-/// wrong with an account of a name already.
-///
-/// # Errors
-/// What is wrong with one of them.
-pub fn check(
-    connection: &Connection,
-    accounts: &[String],
-    policy: &Policy,
-    known: &dyn Fn(&str) -> Vec<String>,
-) -> Result<(), StoreError> {
-    let plans = plans::list(connection)?;
-    let no_credits = |_: &str, _: &str| None;
-    let mut compiler = RowCompiler::new(policy, &plans, &no_credits);
-    for id in accounts {
-        let whole = whole::one(connection, id)?;
-        let flaws = match compiler.compile(&whole) {
-            Ok(compiled) => compiled.flaws,
-            Err(flaw) => vec![flaw],
-        };
-        let known = if flaws.is_empty() { Vec::new() } else { known(&whole.account.name) };
-        if let Some(new) = flaws.into_iter().find(|flaw| !known.contains(flaw)) {
-            return Err(StoreError::invalid("account", new));
-        }
-    }
-    Ok(())
 }
 
 /// Compiles every account of the store; what cannot be is told to `conflicts`.
@@ -220,6 +203,38 @@ impl AccountSource for Source {
             self.feed.figures.read_anew();
             Vec::new()
         })
+    }
+
+    fn left_out(&self, policy: &Policy) -> Option<Vec<Arc<Account>>> {
+        let names = self.feed.conflicts.behind_files()?;
+        if names.is_empty() {
+            return Some(Vec::new());
+        }
+        let credit_account = |account: &str, product: &str| self.ledger.credit_account(account, product);
+        let read = open(&self.feed.path).and_then(|mut connection| {
+            let snapshot = connection.transaction()?;
+            let plans = plans::list(&snapshot)?;
+            let mut compiler = RowCompiler::new(policy, &plans, &credit_account);
+            let mut accounts = Vec::new();
+            for name in names {
+                let Some(id) = accounts_in_store::id_of(&snapshot, &name)? else { continue };
+                match whole::one(&snapshot, &id) {
+                    Ok(whole) => accounts.extend(compiled(&mut compiler, &whole, &self.feed.conflicts)),
+                    Err(error) => self.feed.conflicts.damaged(&error),
+                }
+            }
+            Ok(accounts)
+        });
+        // Whatever cannot be read now is read when the store is followed again.
+        Some(read.unwrap_or_default())
+    }
+
+    fn refused(&self, conflicts: Vec<Conflict>) {
+        self.feed.conflicts.add(conflicts);
+    }
+
+    fn not_used(&self) {
+        self.feed.conflicts.clear();
     }
 }
 
@@ -355,6 +370,9 @@ fn changes_of(
     conflicts: &Conflicts,
     figures: &FeedMetrics,
 ) -> Vec<AccountChange> {
+    if !snapshot.policy.has_store {
+        return Vec::new();
+    }
     let credit_account = |account: &str, product: &str| ledger.credit_account(account, product);
     let mut compiler = RowCompiler::new(&snapshot.policy, &batch.plans, &credit_account);
     let mut changes = Vec::with_capacity(batch.accounts.len());

@@ -1,5 +1,5 @@
-/* Puts itself between a program and the disk, and fails what is written to a ledger in the way that
- * a file names: "ENOSPC", "EROFS" or "EIO" fail every write, "FSYNC" the order to keep what was
+/* Puts itself between a program and the disk, and fails what is written to a ledger, or to files with
+ * another name that TOLLGATE_TEST_FAULT_IN has, in the way that a file names: "ENOSPC", "EROFS" or "EIO" fail every write, "FSYNC" the order to keep what was
  * written. Without the file everything goes on as it is. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -25,7 +25,8 @@ static int meant(int fd) {
     ssize_t end = readlink(link, path, sizeof path - 1);
     if (end < 0) return 0;
     path[end] = 0;
-    return strstr(path, "ledger.db") != NULL;
+    const char *in = getenv("TOLLGATE_TEST_FAULT_IN");
+    return strstr(path, in ? in : "ledger.db") != NULL;
 }
 
 static int failing_write(int fd) {

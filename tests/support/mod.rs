@@ -1,7 +1,9 @@
 //! What the tests share: the gateway as a process, clients for both versions of HTTP, mock
 //! backends, and the checks that every response has to pass.
 
+pub mod api;
 mod backend;
+pub mod calls;
 mod client;
 mod configuration;
 pub mod frames;

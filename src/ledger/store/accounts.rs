@@ -247,6 +247,14 @@ pub fn count(connection: &Connection) -> Result<i64, StoreError> {
     Ok(statement.query_row([], |row| row.get(0))?)
 }
 
+/// The number of accounts, closed ones too.
+///
+/// # Errors
+/// Errors of the database.
+pub fn count_all(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.prepare_cached("SELECT COUNT(*) FROM account")?.query_row([], |row| row.get(0))?)
+}
+
 /// Accounts in the order of their names. Each damaged one is a separate error.
 ///
 /// # Errors

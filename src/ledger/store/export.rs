@@ -66,12 +66,12 @@ impl From<StoreError> for ExportFault {
     }
 }
 
-/// Writes all plans and accounts, and returns how many accounts. The connection must be in a transaction, so that
-/// all is from one moment.
+/// Writes all plans and accounts, and returns how many accounts; `each` is called after each of these. The connection
+/// must be in a transaction, so that all is from one moment.
 ///
 /// # Errors
 /// A damaged row, those of the database, or of the output.
-pub fn write(connection: &Connection, out: &mut impl Write) -> Result<u64, ExportFault> {
+pub fn write(connection: &Connection, out: &mut impl Write, mut each: impl FnMut()) -> Result<u64, ExportFault> {
     let put = |line: &ExportLine, out: &mut dyn Write| {
         let text = serde_json::to_string(line).map_err(std::io::Error::from)?;
         writeln!(out, "{text}")
@@ -90,6 +90,7 @@ pub fn write(connection: &Connection, out: &mut impl Write) -> Result<u64, Expor
                 let tokens = tokens.into_iter().map(exported).collect();
                 fault = put(&ExportLine::Account { account, tokens }, out).err().map(ExportFault::Output);
                 count += 1;
+                each();
             }
         }
     })?;
@@ -134,6 +135,11 @@ fn put_account(
         return Ok(Tally { unchanged: 1, ..Tally::default() });
     }
     accounts::check(account)?;
+    match accounts::get(writing.database(), &account.id) {
+        Err(StoreError::NotFound { .. }) => {}
+        Ok(_) => return Err(StoreError::Taken { field: "id", why: "is the id of an account of another name" }),
+        Err(other) => return Err(other),
+    }
     accounts::write_new(writing, account)?;
     for token in tokens {
         let ExportedToken { info, hash, networks, domains } = token;

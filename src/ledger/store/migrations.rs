@@ -54,11 +54,7 @@ pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     transaction.execute_batch(&translated(LAYOUT))?;
     let (found, readable_from) = layout(&transaction)?.unwrap_or_default();
     if readable_from > newest {
-        return Err(StoreError::Unusable {
-            why: format!(
-                "the store is of a newer version of this program (layout {found}, and this one knows {newest}); use that version, or put back the copy that was made before it"
-            ),
-        });
+        return Err(newer(found, newest));
     }
     for migration in MIGRATIONS.iter().filter(|migration| migration.layout > found) {
         transaction.execute_batch(&translated(migration.portable))?;
@@ -68,6 +64,30 @@ pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         transaction.execute(set, params![migration.layout, migration.readable_from])?;
     }
     Ok(transaction.commit()?)
+}
+
+/// Whether a file can be read as it is.
+///
+/// # Errors
+/// That it is of a newer program, or not migrated yet.
+pub fn check(connection: &Connection) -> Result<(), StoreError> {
+    let newest = MIGRATIONS.last().map_or(0, |newest| newest.layout);
+    match layout(connection)? {
+        Some((found, readable_from)) if readable_from > newest => Err(newer(found, newest)),
+        Some((found, _)) if found >= newest => Ok(()),
+        Some(_) | None => Err(StoreError::Unusable {
+            why: "the store is of an older version of this program; the gateway brings it up to date when it starts"
+                .to_owned(),
+        }),
+    }
+}
+
+fn newer(found: i64, newest: i64) -> StoreError {
+    StoreError::Unusable {
+        why: format!(
+            "the store is of a newer version of this program (layout {found}, and this one knows {newest}); use that version, or put back the copy that was made before it"
+        ),
+    }
 }
 
 /// The layout of a file, and the oldest one whose program understands it; `None` in a new file.

@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::StoreError;
@@ -28,7 +29,7 @@ const BUSY_PATIENCE: Duration = Duration::from_secs(5);
 pub fn open(path: &Path) -> Result<Connection, StoreError> {
     let is_new = match fs::metadata(path) {
         Ok(found) if !found.is_file() => {
-            return Err(StoreError::Unusable { why: "the store's name is not that of a file; name a file".to_owned() });
+            return Err(NO_FILE.into());
         }
         Ok(found) => found.len() == 0,
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -45,9 +46,7 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
     if marked != APPLICATION_ID {
         let objects: i64 = connection.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get(0))?;
         if !is_new && (marked != 0 || objects != 0) {
-            return Err(StoreError::Unusable {
-                why: "the file is a database of another program, or the ledger; name another file".to_owned(),
-            });
+            return Err(ANOTHER.into());
         }
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     }
@@ -63,6 +62,59 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
     migrations::migrate(&mut connection)?;
     Ok(connection)
 }
+
+/// Opens a store for reading alone, as it is: it is neither created nor migrated. `None` if it does not exist.
+///
+/// # Errors
+/// That the file is something else, of another version, or cannot be opened.
+pub fn open_to_read(path: &Path) -> Result<Option<Connection>, StoreError> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => return Err(NO_FILE.into()),
+        Ok(found) if found.len() == 0 => return Ok(None),
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unopened(&error)),
+    }
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(BUSY_PATIENCE)?;
+    let marked: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if marked != APPLICATION_ID {
+        return Err(ANOTHER.into());
+    }
+    prepare(&connection)?;
+    migrations::check(&connection)?;
+    Ok(Some(connection))
+}
+
+/// A copy of a store in a temporary file without a name, which is gone when it is closed or the process ends; empty if
+/// there is no store.
+///
+/// # Errors
+/// That the file is something else, of another version, or cannot be copied.
+pub fn copy_of(path: &Path) -> Result<Connection, StoreError> {
+    const PAGES_AT_ONCE: i32 = 1000;
+    // SQLite's name for such a file.
+    let mut copy = Connection::open("")?;
+    if let Some(source) = open_to_read(path)? {
+        Backup::new(&source, &mut copy)?.run_to_completion(PAGES_AT_ONCE, Duration::ZERO, None)?;
+    }
+    prepare(&copy)?;
+    copy.pragma_update(None, "synchronous", "OFF")?;
+    migrations::migrate(&mut copy)?;
+    Ok(copy)
+}
+
+/// A file that cannot be used, in words.
+struct Useless(&'static str);
+
+impl From<Useless> for StoreError {
+    fn from(Useless(why): Useless) -> StoreError {
+        StoreError::Unusable { why: why.to_owned() }
+    }
+}
+
+const NO_FILE: Useless = Useless("the store's name is not that of a file; name a file");
+const ANOTHER: Useless = Useless("the file is a database of another program, or the ledger; name another file");
 
 fn prepare(connection: &Connection) -> Result<(), StoreError> {
     const STATEMENTS_KEPT: usize = 64;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::caller::{Caller, Scope, Secret};
+use super::in_force::InForce;
 use super::problem::{Kind, Problem};
 use super::refusal::refused;
 use crate::ledger::Ledger;
@@ -15,6 +16,8 @@ pub struct Api {
     pub store: Arc<Store>,
     /// Where credits are; `None` for the command line, where no gateway runs.
     pub ledger: Option<Arc<Ledger>>,
+    /// What requests are judged by.
+    pub in_force: InForce,
     /// How long the answer to a change waits until requests are judged by it; zero where no gateway runs.
     pub patience: Duration,
 }

@@ -58,6 +58,11 @@ impl Asked {
         Asked { method: Method::POST, key: Some(key), body, ..Asked::get(path) }
     }
 
+    /// Asks something that takes a body and changes nothing.
+    pub fn try_out(path: impl Into<String>, body: Value) -> Asked {
+        Asked { method: Method::POST, body: Some(body), ..Asked::get(path) }
+    }
+
     /// Changes something that is at a version, or at any with `*`.
     pub fn change(method: Method, path: impl Into<String>, version: impl Into<String>, body: Option<Value>) -> Asked {
         Asked { method, version: Some(version.into()), body, ..Asked::get(path) }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::problem::{Fault, Problem};
-use super::refusal::{refused, refused_as};
+use super::refusal::{fault as fault_of, refused, refused_as};
 use super::route::{Call, NoBody, Reply};
 use super::shown::Token;
 use crate::ledger::store::lists;
@@ -167,6 +167,23 @@ pub fn faults(kind: ListKind, list: &TokenList) -> Vec<Fault> {
         Some(fault(kind, format!("/entries/{number}/value"), &entry.value, &why))
     };
     list.entries.iter().enumerate().filter_map(wrong).take(MOST).collect()
+}
+
+/// A list that is not stored, in the form that requests are compared with.
+///
+/// # Errors
+/// Everything that is wrong with it, below the place where it stands.
+pub fn drafted(kind: ListKind, list: &TokenList, at: &str) -> Result<TokenList, Vec<Fault>> {
+    let below = |fault: Fault| Fault { at: format!("{at}{}", fault.at), ..fault };
+    let wrong: Vec<Fault> = faults(kind, list).into_iter().map(below).collect();
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    match lists::preview(kind, list) {
+        Ok(entries) => Ok(TokenList { entries, ..list.clone() }),
+        Err(StoreError::Invalid { field, why }) => Err(vec![below(fault_of(&field, &why))]),
+        Err(other) => Err(vec![Fault::new(at, other.to_string(), "write a shorter list")]),
+    }
 }
 
 /// What is wrong with an entry, and what to write: of a network with bits behind its prefix, the very network.

@@ -33,15 +33,19 @@ fn refused_with(error: StoreError, show: impl FnOnce(Value) -> Option<Value>) ->
         StoreError::Invalid { field, why } => Problem::body(vec![fault(&field, &why)]),
         StoreError::State { why } => Problem::new(Kind::Conflict, sentence(why)),
         StoreError::KeyReused => Problem::plain(Kind::KeyOfAnother),
-        StoreError::Unavailable { .. } | StoreError::Unusable { .. } | StoreError::Corrupted { .. } => {
+        StoreError::Unavailable { why, .. } => {
             log::error!(target: "tollgate::api", "the store could not do what was asked for: {error}");
-            Problem::plain(if error.is_passing() { Kind::StoreUnavailable } else { Kind::Internal })
+            Problem::new(Kind::StoreUnavailable, format!("Nothing was changed: {why}."))
+        }
+        StoreError::Unusable { .. } | StoreError::Corrupted { .. } => {
+            log::error!(target: "tollgate::api", "the store could not do what was asked for: {error}");
+            Problem::plain(Kind::Internal)
         }
     }
 }
 
 /// A field as the store names it (`entries[3].value`), as a JSON Pointer, and its words in two.
-fn fault(field: &str, why: &str) -> Fault {
+pub fn fault(field: &str, why: &str) -> Fault {
     let (problem, fix) = why.split_once("; ").unwrap_or((why, "see the OpenAPI document"));
     Fault::new(pointer(field), problem, fix)
 }

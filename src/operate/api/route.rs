@@ -46,6 +46,8 @@ pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed")
 pub enum Effect {
     /// Nothing is changed.
     Read,
+    /// Nothing is changed either, but what is asked is a body.
+    Try,
     /// Something new is made, once for each `Idempotency-Key`: 201.
     Create,
     /// Something that exists is changed, only from the version that `If-Match` names, and once for each
@@ -74,11 +76,16 @@ impl Effect {
         matches!(self, Effect::Act | Effect::Renew | Effect::Change)
     }
 
+    /// Whether something is changed.
+    pub const fn changes(self) -> bool {
+        !matches!(self, Effect::Read | Effect::Try)
+    }
+
     /// The status of the answer when it is done.
     pub const fn status(self) -> StatusCode {
         match self {
             Effect::Create | Effect::Renew => StatusCode::CREATED,
-            Effect::Read | Effect::Act | Effect::Change => StatusCode::OK,
+            Effect::Read | Effect::Try | Effect::Act | Effect::Change => StatusCode::OK,
         }
     }
 }

@@ -169,7 +169,7 @@ fn idempotency_key(headers: &HeaderMap, effect: Effect) -> Result<Option<String>
     let mut lines = headers.get_all(IDEMPOTENCY_KEY).iter();
     let line = match (lines.next(), lines.next()) {
         (None, _) if !effect.needs_key() => return Ok(None),
-        (Some(_), None) if !effect.takes_key() => return Ok(None),
+        (Some(_), _) if !effect.takes_key() => return Ok(None),
         (None, _) => return Err(Problem::plain(Kind::KeyMissing)),
         (Some(line), None) => line.as_bytes(),
         (Some(_), Some(_)) => {

@@ -6,7 +6,7 @@ use axum::http::Method;
 use super::caller::{Member, Operator, Scope, Who};
 use super::query::{AFTER, Kind, LIMIT, Parameter};
 use super::route::{BODY_BYTES, Effect, Route, Row};
-use super::{accounts, audit, credits, keys, lists, plans, tokens};
+use super::{accounts, audit, conflicts, credits, keys, lists, plans, token_test, tokens};
 
 const NAME: Parameter = Parameter { name: "name", kind: Kind::Text, about: "Only those whose name begins with this." };
 const ACCOUNT_STATE: Parameter = Parameter {
@@ -158,6 +158,18 @@ fn of_tokens() -> Result<Vec<Route>, String> {
         .serves(tokens::disable)?,
         acts("/accounts/{account}/tokens/{token}/revoke", "revokeToken", "Revoke a token for good.", Tokens, EDITORS)
             .serves(tokens::revoke)?,
+        Row {
+            effect: Effect::Try,
+            method: Method::POST,
+            body_bytes: lists::BODY_BYTES,
+            ..shows(
+                "/accounts/{account}/tokens/{token}/test",
+                "testToken",
+                "Judge a request that is not sent, with a draft of the token's lists if there is one.",
+                READERS,
+            )
+        }
+        .serves(token_test::run)?,
     ])
 }
 
@@ -261,6 +273,8 @@ fn of_the_rest() -> Result<Vec<Route>, String> {
     Ok(vec![
         shows("/plans", "listPlans", "The plans that accounts can name.", READERS).with(PAGE).serves(plans::list)?,
         shows("/plans/{plan}", "getPlan", "One plan.", READERS).versioned().serves(plans::get)?,
+        shows("/conflicts", "listConflicts", "What of the store is not in force, and why.", operators)
+            .serves(conflicts::list)?,
         shows("/audit", "listAudit", "Who has done what, the newest first.", operators)
             .with(AUDIT)
             .serves(audit::list)?,

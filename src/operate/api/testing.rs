@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 
 use super::access::Api;
 use super::caller::SCOPES;
+use super::in_force::InForce;
 use super::router::router;
+use crate::config::{self, Source};
 use crate::ledger::store::keys::{self, KeyDraft};
 use crate::ledger::store::randomness::SystemRandomness;
 use crate::ledger::store::records::Role;
@@ -44,6 +46,19 @@ impl Answer {
     }
 }
 
+/// What requests are judged by.
+const CONFIGURATION: &str = "
+public_url: https://api.example.com
+upstreams: { lookup: { servers: [127.0.0.1:9001] } }
+products:
+  phone: { upstream: lookup, routes: [POST /lookup], token_headers: [Auth-Token] }
+  vat: { upstream: lookup, routes: [GET /vat], token_headers: [Auth-Token] }
+accounts:
+  filed:
+    rate: { unlimited: true }
+    tokens: [{ name: web, hash: \"sha256:4b3c1bf421d96f1b49942450483ffb00bad52cbc5be4cc39b9552bb8fa56395c\", products: [phone] }]
+";
+
 /// An API with nothing in it but one key.
 pub struct Desk {
     service: TowerToHyperService<Router>,
@@ -64,7 +79,9 @@ impl Desk {
         let directory = std::env::temp_dir().join(format!("tollgate-api-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir(&directory).unwrap();
         let store = Arc::new(Store::open(&directory.join("store.db"), Box::new(SystemRandomness)).unwrap());
-        let api = Arc::new(Api { store, ledger: None, patience: Duration::ZERO });
+        let policy = config::parse("gateway.yaml", CONFIGURATION, &Source::from(directory.clone())).unwrap().policy;
+        let in_force = InForce::Configuration(Arc::new(policy));
+        let api = Arc::new(Api { store, ledger: None, in_force, patience: Duration::ZERO });
         let service = TowerToHyperService::new(router(&api).unwrap());
         let mut desk = Desk { service, api, admin: String::new(), directory };
         let scopes: Vec<&str> = SCOPES.into_iter().map(super::caller::Scope::word).collect();

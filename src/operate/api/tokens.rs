@@ -124,11 +124,7 @@ pub async fn create(call: Call<TokenBody>) -> Result<Reply<NewToken>, Problem> {
     let TokenBody { name, products, expires, rates, quota, networks, domains } = call.body.clone();
     let mut faults = Vec::new();
     for (kind, list, at) in [(ListKind::Network, &networks, "/networks"), (ListKind::Domain, &domains, "/domains")] {
-        if let Some(list) = list {
-            faults.extend(
-                lists::faults(kind, list).into_iter().map(|fault| Fault { at: at.to_owned() + &fault.at, ..fault }),
-            );
-        }
+        faults.extend(list.iter().filter_map(|list| lists::drafted(kind, list, at).err()).flatten());
     }
     if !faults.is_empty() {
         return Err(Problem::body(faults));

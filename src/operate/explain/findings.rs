@@ -48,6 +48,8 @@ impl Verdict {
 /// One row, as it is told.
 #[derive(Clone, Debug)]
 pub struct Finding {
+    /// The position of its check in the order of all.
+    pub position: usize,
     /// The slug of the problem.
     pub problem: String,
     pub verdict: Verdict,
@@ -115,6 +117,7 @@ impl<'t, 'a, 'p> Report<'t, 'a, 'p> {
         let reached = verdict != Verdict::NotReached;
         let wording = self.wording();
         Finding {
+            position: fact.check.position(),
             problem: wording.words(fact.row).slug.to_string(),
             verdict,
             seen: if reached { self.shown(fact) } else { String::new() },

@@ -16,7 +16,8 @@ use crate::policy::account::{Account, Digest};
 /// The files of a configuration.
 #[derive(Debug)]
 pub struct Places {
-    main: Outline,
+    /// `None` where nothing is written in files.
+    main: Option<Outline>,
     /// Where accounts may stand as well.
     others: Vec<PathBuf>,
 }
@@ -63,25 +64,32 @@ impl Places {
             other != path && ends.contains(&end)
         };
         let others = std::iter::once(path.to_owned()).chain(read.paths().into_iter().filter(has_accounts)).collect();
-        Ok(Places { main, others })
+        Ok(Places { main: Some(main), others })
+    }
+
+    /// Nowhere: what decides is not in files, or they are not at hand.
+    pub const fn nowhere() -> Places {
+        Places { main: None, others: Vec::new() }
     }
 
     /// Where some keys are written.
     pub fn of(&self, keys: &[&str]) -> Option<Location> {
-        spot(&self.main, 0, &pointer(keys))
+        spot(self.main.as_ref()?, 0, &pointer(keys))
     }
 
     /// Where the element of a list is written whose `key` says `value`.
     pub fn element(&self, list: &[&str], key: &str, value: &str) -> Option<Location> {
-        let says = |element: &String| self.main.text(&format!("{element}/{key}")) == Some(value);
-        let element = self.main.elements(&pointer(list)).find(says)?;
-        spot(&self.main, 0, &element)
+        let main = self.main.as_ref()?;
+        let says = |element: &String| main.text(&format!("{element}/{key}")) == Some(value);
+        let element = main.elements(&pointer(list)).find(says)?;
+        spot(main, 0, &element)
     }
 
     /// Where the element of a list is written that says `value` itself.
     pub fn word(&self, list: &[&str], value: &str) -> Option<Location> {
-        let element = self.main.elements(&pointer(list)).find(|element| self.main.text(element) == Some(value))?;
-        spot(&self.main, 0, &element)
+        let main = self.main.as_ref()?;
+        let element = main.elements(&pointer(list)).find(|element| main.text(element) == Some(value))?;
+        spot(main, 0, &element)
     }
 
     /// Where an account and one of its tokens are written.

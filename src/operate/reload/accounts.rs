@@ -33,6 +33,18 @@ pub struct AccountsOrder {
 pub trait AccountSource: Send {
     /// All accounts that the store has, by the products of a policy that is about to come into force.
     fn compile_all(&self, policy: &Policy) -> Vec<Arc<Account>>;
+
+    /// Accounts that are not in force, since files had their names: those files may be others now. `None` if these are
+    /// too many to be told one by one.
+    fn left_out(&self, _policy: &Policy) -> Option<Vec<Arc<Account>>> {
+        Some(Vec::new())
+    }
+
+    /// Is told what could not be in force beside the files.
+    fn refused(&self, _conflicts: Vec<Conflict>) {}
+
+    /// Is told that none of its accounts is to be in force.
+    fn not_used(&self) {}
 }
 
 /// Puts changes in force, all of them with one swap. The snapshot before comes back, if there is another now.
@@ -56,22 +68,35 @@ pub fn change(gateway: &Gateway, orders: Vec<AccountsOrder>) -> Option<Arc<Snaps
 /// Gives a policy that is made of files the store's accounts of the one before: as they are, or compiled anew
 /// where that has other products or plans.
 pub fn keep(policy: &mut Policy, before: &Policy, source: Option<&dyn AccountSource>) {
+    if !policy.has_store {
+        source.into_iter().for_each(AccountSource::not_used);
+        return;
+    }
     if before.accounts.from_store().next().is_none() && source.is_none() {
         return;
     }
     let of = |product: &Product| {
         (Arc::clone(&product.name), product.index, product.tariff.is_some(), product.allowances.clone())
     };
-    let are_same = policy.plans == before.plans && policy.products.iter().map(of).eq(before.products.iter().map(of));
-    let accounts = match source.filter(|_| !are_same) {
-        Some(source) => source.compile_all(policy),
-        None => before.accounts.from_store().cloned().collect(),
+    let are_same = before.has_store
+        && policy.plans == before.plans
+        && policy.products.iter().map(of).eq(before.products.iter().map(of));
+    let kept = || before.accounts.from_store().cloned();
+    let accounts: Vec<Arc<Account>> = match source {
+        None => kept().collect(),
+        Some(source) if !are_same => source.compile_all(policy),
+        Some(source) => match source.left_out(policy) {
+            Some(others) => kept().chain(others).collect(),
+            None => source.compile_all(policy),
+        },
     };
-    for Conflict { account, with } in policy.take_in(accounts, pace::step) {
+    let conflicts = policy.take_in(accounts, pace::step);
+    for Conflict { account, with } in &conflicts {
         let what = match with {
             Clash::Name => "files have an account of its name",
             Clash::Digest { .. } => "another account has one of its tokens",
         };
         log::warn!(target: "tollgate::reload", "the store's account {account}: {what}");
     }
+    source.into_iter().for_each(|source| source.refused(conflicts.clone()));
 }

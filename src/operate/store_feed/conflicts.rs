@@ -1,10 +1,10 @@
 //! What of the store is not in force, and why: at most so many are kept in words, all of them are counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ledger::store::StoreError;
 use crate::policy::account::directory::change::{Clash, Conflict};
@@ -16,7 +16,7 @@ const MOST_KEPT: usize = 1000;
 const MOST_LOGGED: usize = 20;
 
 /// An account of the store that is not in force as the store says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountConflict {
     /// Its name, or the id of a row that cannot be read.
     pub account: String,
@@ -25,7 +25,7 @@ pub struct AccountConflict {
 }
 
 /// All of them, as they are shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConflictsShown {
     /// How many accounts there are.
     pub count: usize,
@@ -41,6 +41,8 @@ pub struct Conflicts(Arc<Mutex<Kept>>);
 struct Kept {
     /// By the accounts' names.
     of: BTreeMap<String, Vec<String>>,
+    /// Those of them whose names files have.
+    behind_files: BTreeSet<String>,
     /// Accounts beyond those that are kept.
     beyond: usize,
     /// Something has been added since it was logged.
@@ -56,12 +58,14 @@ impl Conflicts {
     pub fn clear(&self) {
         let mut kept = self.kept();
         kept.of.clear();
+        kept.behind_files.clear();
         kept.beyond = 0;
     }
 
     /// What is wrong with an account now; nothing, if that is empty.
     pub fn set(&self, account: &str, flaws: Vec<String>) {
         let mut kept = self.kept();
+        kept.behind_files.remove(account);
         if flaws.is_empty() {
             kept.of.remove(account);
         } else {
@@ -75,7 +79,7 @@ impl Conflicts {
             StoreError::Corrupted { id, .. } => id.as_str(),
             _ => "(unknown)",
         };
-        self.kept().put(id, vec![error.to_string()]);
+        self.kept().put(id, vec![format!("cannot be read: {error}")]);
     }
 
     /// What others were there first with.
@@ -83,8 +87,14 @@ impl Conflicts {
         let mut kept = self.kept();
         for conflict in conflicts {
             let mut flaws = kept.of.get(&*conflict.account).cloned().unwrap_or_default();
-            flaws.push(in_words(&conflict));
+            let flaw = in_words(&conflict);
+            if !flaws.contains(&flaw) {
+                flaws.push(flaw);
+            }
             kept.put(&conflict.account, flaws);
+            if conflict.with == Clash::Name && kept.of.contains_key(&*conflict.account) {
+                kept.behind_files.insert(conflict.account.to_string());
+            }
         }
     }
 
@@ -96,6 +106,12 @@ impl Conflicts {
     /// The accounts that are kept.
     pub fn names(&self) -> Vec<String> {
         self.kept().of.keys().cloned().collect()
+    }
+
+    /// The accounts whose names files have; `None` if more than are kept have conflicts.
+    pub fn behind_files(&self) -> Option<Vec<String>> {
+        let kept = self.kept();
+        (kept.beyond == 0).then(|| kept.behind_files.iter().cloned().collect())
     }
 
     /// How many accounts there are.
@@ -142,14 +158,14 @@ impl Kept {
 }
 
 /// What could not be put in force, in words.
-fn in_words(conflict: &Conflict) -> String {
+pub(super) fn in_words(conflict: &Conflict) -> String {
     match &conflict.with {
         Clash::Name => {
             "has the name of an account in files, which is the one that counts; take that one out of the files"
                 .to_owned()
         }
-        Clash::Digest { token, account } => {
-            format!("has a token (number {}) that the account {account} has as well; revoke one of both", token + 1)
+        Clash::Digest { account, .. } => {
+            format!("has a token that the account {account} has as well; revoke one of both")
         }
     }
 }

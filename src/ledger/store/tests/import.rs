@@ -123,7 +123,7 @@ fn an_export_that_is_put_back_is_the_same_export() {
     bench.done(|writing| accounts::close(writing, &closed, None));
 
     let mut first = Vec::new();
-    assert_eq!(export::write(&bench.connection, &mut first).unwrap(), 3);
+    assert_eq!(export::write(&bench.connection, &mut first, || {}).unwrap(), 3);
     let lines: Vec<ExportLine> = first
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
@@ -142,7 +142,7 @@ fn an_export_that_is_put_back_is_the_same_export() {
     };
     assert_eq!(put(&mut other), Tally { created: 3, tokens: 2, ..Tally::default() });
     let mut second = Vec::new();
-    export::write(&other.connection, &mut second).unwrap();
+    export::write(&other.connection, &mut second, || {}).unwrap();
     assert_eq!(String::from_utf8(second).unwrap(), String::from_utf8(first).unwrap());
     assert_eq!(put(&mut other), Tally { unchanged: 3, ..Tally::default() }, "once more does nothing");
     let forged = |change: &dyn Fn(&mut serde_json::Value)| {
@@ -157,4 +157,107 @@ fn an_export_that_is_put_back_is_the_same_export() {
     let line = forged(&|_| {}).unwrap();
     assert!(matches!(other.refused(|writing| export::put_back(writing, &line)), StoreError::Invalid { .. }));
     assert!(forged(&|line| line["account"]["state"] = "odd".into()).is_err());
+}
+
+/// What an operation of a random history is about.
+#[derive(Clone, Copy, Debug)]
+struct Move {
+    kind: u8,
+    which: u8,
+    number: u16,
+}
+
+/// Does something to a store, or is refused, which changes nothing.
+fn play(bench: &mut Bench, Move { kind, which, number }: Move) {
+    let plan = |number: u16| PlanDraft { terms: per_minute(u32::from(number) + 1), products: vec!["phone".to_owned()] };
+    let text = |what: &str| format!("{what} \"{number}\" ü\u{2028}");
+    let ids: Vec<String> = {
+        let mut statement = bench.connection.prepare("SELECT id FROM account ORDER BY id").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let account = ids.get(usize::from(which) % ids.len().max(1)).cloned().unwrap_or_default();
+    let of_account = tokens::list(&bench.connection, &account).unwrap_or_default();
+    let token_id = of_account.get(usize::from(number) % of_account.len().max(1)).map(|token| token.id.clone());
+    let token_id = token_id.unwrap_or_default();
+    bench.now += i64::from(number);
+    let quota = QuotaLimit { day: (number % 3 == 0).then_some(u64::from(number) + 1), month: Some(7) };
+    let entries = |values: &[&str]| {
+        let entry = |value: &&str| ListEntry { value: (*value).to_owned(), note: text("note") };
+        values.iter().map(entry).collect::<Vec<_>>()
+    };
+    let mode = [ListMode::Any, ListMode::Watch, ListMode::Enforce][usize::from(number % 3)];
+    let networks = TokenList { mode, entries: entries(&["203.0.113.0/24", "2001:db8::1", "192.0.2.7"]), absent: None };
+    let absent = Some(crate::ledger::store::records::Absent::ALL[usize::from(which % 2)]);
+    let domains = TokenList { mode, entries: entries(&["*.example.com", "bücher.example"]), absent };
+    let _ = match kind % 12 {
+        0 => bench.try_do(|writing| plans::create(writing, &text("plan"), &plan(number)).map(drop)),
+        1 => bench.try_do(|writing| plans::replace(writing, &text("plan"), None, &plan(which.into())).map(drop)),
+        2 => bench.try_do(|writing| accounts::create(writing, &draft(&text("own"))).map(drop)),
+        3 => {
+            let terms = AccountTerms::Plan(format!("plan {which}"));
+            bench.try_do(|writing| accounts::create(writing, &AccountDraft { terms, ..draft(&text("with")) }).map(drop))
+        }
+        4 => {
+            let terms = Terms { quota, concurrency: Some(u32::from(number) + 1), ..per_minute(5) };
+            let patch =
+                AccountPatch { terms: Some(AccountTerms::Own(terms)), display: Some(text("x")), ..Default::default() };
+            bench.try_do(|writing| accounts::update(writing, &account, None, &patch).map(drop))
+        }
+        5 => {
+            let state = Some(if which % 2 == 0 { AccountState::Suspended } else { AccountState::Active });
+            let patch = AccountPatch { state, ..AccountPatch::default() };
+            bench.try_do(|writing| accounts::update(writing, &account, None, &patch).map(drop))
+        }
+        6 | 7 => {
+            let new = TokenDraft { last_day: Some(number.into()), quota, ..token(&text("token")) };
+            bench.try_do(|writing| tokens::create(writing, &account, &new).map(drop))
+        }
+        8 => bench
+            .try_do(|writing| tokens::rotate(writing, &account, &token_id, None, i64::from(which) * 1000).map(drop)),
+        9 => bench.try_do(|writing| {
+            lists::set(writing, &account, &token_id, ListKind::Network, None, &networks)?;
+            lists::set(writing, &account, &token_id, ListKind::Domain, None, &domains).map(drop)
+        }),
+        10 => {
+            let state = Some(if which % 2 == 0 { TokenState::Disabled } else { TokenState::Enabled });
+            let patch = TokenPatch { state, rates: Some(per_minute(3).rates), ..TokenPatch::default() };
+            bench.try_do(|writing| tokens::update(writing, &account, &token_id, None, &patch).map(drop))
+        }
+        _ if which % 8 == 0 => bench.try_do(|writing| accounts::close(writing, &account, None).map(drop)),
+        _ => bench.try_do(|writing| tokens::revoke(writing, &account, &token_id, None).map(drop)),
+    };
+}
+
+/// The whole store as an export has it.
+fn exported(bench: &Bench) -> String {
+    let mut text = Vec::new();
+    export::write(&bench.connection, &mut text, || {}).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 48, ..Default::default() })]
+
+    /// Whatever has happened to a store: an export of an import of its export is the same, and importing it once more
+    /// changes nothing.
+    #[test]
+    fn an_export_of_an_import_is_the_export(
+        moves in proptest::collection::vec(proptest::prelude::any::<(u8, u8, u16)>(), 1..60)
+    ) {
+        let mut bench = Bench::new("round-trip");
+        bench.connection.pragma_update(None, "synchronous", "OFF").unwrap();
+        for (kind, which, number) in moves {
+            play(&mut bench, Move { kind, which, number: number % 32 });
+        }
+        let first = exported(&bench);
+        let mut other = Bench::new("round-trip-back");
+        other.connection.pragma_update(None, "synchronous", "OFF").unwrap();
+        for _ in 0..2 {
+            for line in first.lines() {
+                let line: ExportLine = serde_json::from_str(line).unwrap();
+                other.done(|writing| export::put_back(writing, &line));
+            }
+            proptest::prop_assert_eq!(&exported(&other), &first);
+        }
+    }
 }

@@ -1,0 +1,302 @@
+//! `tollgate accounts import`: accounts of files and of exports into the store, whether a gateway runs or not.
+//!
+//! The store's file is written directly, a thousand accounts a transaction, so that a gateway beside it goes on changing
+//! accounts. What is done again takes nothing back. A dry run does the same in a copy that is gone afterwards, so that
+//! it finds whatever the import would.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use rusqlite::Connection;
+use serde::Serialize;
+use serde_json::json;
+
+use super::progress::Progress;
+use crate::config::argument::ConfigFile;
+use crate::config::{self, Config, rows};
+use crate::ledger::store::export::{self, ExportLine};
+use crate::ledger::store::import::{self, ImportedAccount, Tally};
+use crate::ledger::store::randomness::SystemRandomness;
+use crate::ledger::store::writing::transact;
+use crate::ledger::store::{Act, StoreError, Via, Writing, copy_of, open};
+use crate::operate::failure::Failure;
+use crate::operate::output::say;
+use crate::operate::store_feed;
+use crate::platform::clock::unix_milliseconds;
+use crate::policy::Policy;
+
+/// Accounts of one transaction.
+const BATCH: usize = 1000;
+
+/// Refusals and warnings that are told one by one.
+const MOST_TOLD: usize = 20;
+
+/// Bytes of one line of an export: far more than an account with all that it can have.
+const MAX_LINE_BYTES: u64 = 1 << 30;
+
+/// What is imported.
+#[derive(Args)]
+pub struct Import {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Say what would be done, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print what was done as a JSON document.
+    #[arg(long)]
+    json: bool,
+    /// Exports of a store, and files of accounts as `include` takes them. Default: every account that the files of the
+    /// configuration have.
+    files: Vec<PathBuf>,
+}
+
+/// What has become of an import.
+#[derive(Debug, Default, Serialize)]
+struct Outcome {
+    dry_run: bool,
+    #[serde(flatten)]
+    tally: Tally,
+    /// Accounts of which nothing was written.
+    refused: usize,
+    /// Accounts that files of the configuration have, which count until they are taken out of them.
+    in_files: usize,
+    /// Accounts that cannot be in force as they are written.
+    not_in_force: usize,
+    /// The first of what was refused, and of what cannot be in force.
+    told: Vec<Told>,
+}
+
+/// Something that was refused, or cannot be in force.
+#[derive(Debug, Serialize)]
+struct Told {
+    at: String,
+    why: String,
+}
+
+/// One account, or plan, that is to be imported.
+enum Item {
+    Account(Box<ImportedAccount>),
+    Line { at: String, line: Box<ExportLine> },
+}
+
+/// Imports; its output goes to `out`.
+///
+/// # Errors
+/// Why it was not done; that some accounts were refused.
+pub fn run(import: Import, out: &mut impl Write) -> Result<(), Failure> {
+    let Import { file: ConfigFile { config: path }, dry_run, json, files } = import;
+    let config = config::load(&path)?;
+    let store = config.store.as_ref().ok_or_else(|| no_store(&path))?;
+    let told = |error: StoreError| Failure::from(format!("{}: {error}", store.path.display()));
+    let connection = if dry_run { copy_of(&store.path) } else { open(&store.path) }.map_err(told)?;
+    let mut importer = Importer {
+        connection,
+        policy: &config.policy,
+        waiting: Vec::with_capacity(BATCH),
+        from: String::new(),
+        outcome: Outcome { dry_run, ..Outcome::default() },
+    };
+    let (exports, others) = sorted(files.clone())?;
+    if files.is_empty() || !others.is_empty() {
+        importer.accounts(&path, &others)?;
+    }
+    for export in exports {
+        importer.lines(&export)?;
+    }
+    let outcome = importer.outcome;
+    let text = if json { format!("{:#}\n", json!(outcome)) } else { in_words(&outcome) };
+    say(out, text)?;
+    if outcome.refused == 0 { Ok(()) } else { Err(Failure::Printed) }
+}
+
+/// That a configuration has no store.
+pub fn no_store(path: &Path) -> Failure {
+    format!("{} has no store; add one, as in store: {{ sqlite: tollgate.db }}", path.display()).into()
+}
+
+struct Importer<'p> {
+    connection: Connection,
+    /// What judges requests, with the accounts of files.
+    policy: &'p Policy,
+    waiting: Vec<Item>,
+    /// What the audit says that it comes from.
+    from: String,
+    outcome: Outcome,
+}
+
+impl Importer<'_> {
+    /// Imports accounts of files as the configuration reads them; of its own files if there are no others.
+    fn accounts(&mut self, main: &Path, files: &[PathBuf]) -> Result<(), Failure> {
+        let Config { policy, .. } = config::load_accounts(main, files)?;
+        let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        self.from = if names.is_empty() { main.display().to_string() } else { names.join(", ") };
+        let mut progress = Progress::new("imported", "accounts", policy.accounts.len());
+        for account in policy.accounts.iter() {
+            match rows::imported(account, &policy) {
+                Ok(imported) => self.add(Item::Account(Box::new(imported)))?,
+                Err(why) => self.outcome.refuse(account.name.to_string(), format!("it {why}")),
+            }
+            progress.step(1);
+        }
+        self.commit()
+    }
+
+    /// Imports the lines of an export.
+    fn lines(&mut self, path: &Path) -> Result<(), Failure> {
+        let name = path.display().to_string();
+        self.from.clone_from(&name);
+        let unreadable = || Failure::system(format!("cannot read {name}"));
+        let file = File::open(path).map_err(unreadable())?;
+        let length = file.metadata().map_or(0, |found| found.len());
+        let mut progress = Progress::of_bytes("imported", "accounts", length);
+        let mut reader = BufReader::with_capacity(1 << 20, file);
+        let mut text = Vec::new();
+        for number in 1_usize.. {
+            text.clear();
+            let read = (&mut reader).take(MAX_LINE_BYTES).read_until(b'\n', &mut text).map_err(unreadable())?;
+            if read == 0 {
+                break;
+            }
+            progress.read(read);
+            if text.trim_ascii().is_empty() {
+                continue;
+            }
+            let at = format!("{name}:{number}");
+            match serde_json::from_slice::<ExportLine>(&text) {
+                Ok(line) => self.add(Item::Line { at, line: Box::new(line) })?,
+                Err(_) => self.outcome.refuse(at, "it is not a line of an export of this version".to_owned()),
+            }
+            progress.step(1);
+        }
+        self.commit()
+    }
+
+    fn add(&mut self, item: Item) -> Result<(), Failure> {
+        self.waiting.push(item);
+        if self.waiting.len() < BATCH { Ok(()) } else { self.commit() }
+    }
+
+    /// Writes what waits in one transaction.
+    fn commit(&mut self) -> Result<(), Failure> {
+        let batch = std::mem::take(&mut self.waiting);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let actor = std::env::var("USER").ok().filter(|user| !user.is_empty());
+        let act = Act {
+            actor: actor.unwrap_or_else(|| "operator".to_owned()),
+            via: Via::CommandLine,
+            address: String::new(),
+            at_ms: unix_milliseconds(),
+            idempotency: None,
+        };
+        let Importer { connection, policy, from, outcome, .. } = self;
+        let done = transact(connection, act, &mut SystemRandomness, None, |writing| {
+            let mut all = Tally::default();
+            for item in &batch {
+                all.add(one(writing, item, policy, outcome)?);
+            }
+            import::note(writing, from, all)?;
+            Ok(all)
+        });
+        outcome.tally.add(done.map_err(|error| Failure::from(format!("the import has stopped: {error}")))?.value);
+        Ok(())
+    }
+}
+
+/// Imports one item. What is wrong with the item itself is told, and the others go on.
+fn one(writing: &mut Writing<'_>, item: &Item, policy: &Policy, outcome: &mut Outcome) -> Result<Tally, StoreError> {
+    let (done, name, at, id) = match item {
+        Item::Account(account) => (import::account(writing, account), &account.name, &account.name, None),
+        Item::Line { at, line } => match &**line {
+            ExportLine::Plan { plan } => (export::put_back(writing, line), &plan.name, at, None),
+            ExportLine::Account { account, .. } => {
+                (export::put_back(writing, line), &account.name, at, Some(&*account.id))
+            }
+        },
+    };
+    let tally = match done {
+        Ok(tally) => tally,
+        Err(error @ (StoreError::Unavailable { .. } | StoreError::Unusable { .. })) => return Err(error),
+        Err(error) => {
+            outcome.refuse(at.clone(), error.to_string());
+            return Ok(Tally::default());
+        }
+    };
+    let is_account = !matches!(item, Item::Line { line, .. } if matches!(**line, ExportLine::Plan { .. }));
+    let is_in_files = policy.accounts.slot_of(name).is_some();
+    if is_account && is_in_files {
+        outcome.in_files += 1;
+    } else if let Some(id) = id.filter(|_| tally.created > 0) {
+        // What files say was compiled already; what another store says may not fit this configuration.
+        let flaws = store_feed::flaws(writing.database(), id, policy)?;
+        if !flaws.is_empty() {
+            outcome.not_in_force += 1;
+            outcome.tell(at.clone(), format!("it {}", flaws.join("; it ")));
+        }
+    }
+    Ok(tally)
+}
+
+impl Outcome {
+    fn refuse(&mut self, at: String, why: String) {
+        self.refused += 1;
+        self.tell(at, why);
+    }
+
+    fn tell(&mut self, at: String, why: String) {
+        if self.told.len() < MOST_TOLD {
+            self.told.push(Told { at, why });
+        }
+    }
+}
+
+/// Which files are exports, and which are accounts as the configuration reads them, with their whole paths.
+fn sorted(files: Vec<PathBuf>) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Failure> {
+    let (mut exports, mut others) = (Vec::new(), Vec::new());
+    for path in files {
+        let whole = path.canonicalize().map_err(Failure::system(format!("cannot find {}", path.display())))?;
+        let is_export = is_export(&whole).map_err(Failure::system(format!("cannot read {}", path.display())))?;
+        if is_export { exports.push(whole) } else { others.push(whole) }
+    }
+    Ok((exports, others))
+}
+
+/// Whether the first line of a file is one of an export.
+fn is_export(path: &Path) -> std::io::Result<bool> {
+    const BEGINNINGS: [&[u8]; 2] = [b"{\"plan\":", b"{\"account\":"];
+    let mut beginning = Vec::new();
+    File::open(path)?.take(64).read_to_end(&mut beginning)?;
+    let beginning = beginning.trim_ascii_start();
+    Ok(BEGINNINGS.iter().any(|known| beginning.starts_with(known)))
+}
+
+fn in_words(outcome: &Outcome) -> String {
+    let Outcome { dry_run, tally, refused, in_files, not_in_force, told } = outcome;
+    let Tally { created, extended, unchanged, tokens } = tally;
+    let would = if *dry_run { "dry run, nothing was changed: " } else { "" };
+    let mut text = format!(
+        "{would}{created} accounts are new, {extended} have got tokens, {unchanged} are as they were, {refused} were \
+         refused; {tokens} tokens are new\n"
+    );
+    // Writing into a string cannot fail.
+    let mut told: VecDeque<&Told> = told.iter().collect();
+    while let Some(Told { at, why }) = told.pop_front() {
+        let _ = writeln!(text, "  {at}: {why}");
+    }
+    if *not_in_force > 0 {
+        let _ = writeln!(text, "{not_in_force} accounts cannot be in force as they are written");
+    }
+    if *in_files > 0 {
+        let _ = writeln!(
+            text,
+            "{in_files} accounts are in files of the configuration as well, which count: set `store.accounts` to store, or \
+             take them out of the files"
+        );
+    }
+    text
+}
