@@ -1,6 +1,6 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
-.PHONY: run test hostile free-answers fuzz mutants coverage browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
-	sbom bench-micro bench-metering bench-sight bench-pages bench-reload bench-changes pgo tools
+.PHONY: run test crashes hostile free-answers fuzz mutants coverage browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
+	sbom bench-micro bench-metering bench-sight bench-pages bench-reload bench-changes bench-store pgo tools
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
 # a Python script, run the commands of the pages with curl, bound what the program may use with
@@ -13,6 +13,10 @@ run: tools
 
 test: tools
 	cargo test --locked
+
+# kill -9 at random moments, many more than the tests do: over lookups, quotas, management calls and imports.
+crashes: tools
+	TOLLGATE_CRASHES=$(or $(CRASHES),300) cargo test --locked --test crash -- --nocapture
 
 # Floods of HTTP/2 against the program, while good clients are measured, in the clear and over TLS, attacks before the
 # first request, and tries to get answers for nothing. FLOOD_SECONDS is for each attack, and TIMED how many tokens have
@@ -141,6 +145,11 @@ bench-reload: tools
 # What a change of one of the store's accounts costs, with a million of them. ACCOUNTS, CHANGES, CHANGES_A_SECOND, SECONDS.
 bench-changes: tools
 	cargo bench --locked --bench changes
+
+# Importing, exporting and starting with a million accounts of the store, and from a change to the refused lookup. ACCOUNTS, CHANGES.
+bench-store: tools
+	cargo build --release --locked
+	python3 benches/store.py
 
 tools:
 	@missing=""; \

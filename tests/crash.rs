@@ -21,7 +21,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use support::{Backend, Gateway, PATIENCE, Request, Scratch, paying};
+use serde_json::Value;
+use support::api::{admin_key, ask, done, tollgate};
+use support::calls::{Caller, random};
+use support::{Backend, Gateway, PATIENCE, Request, Scratch, VERSIONS, paying};
 
 /// Kills of each kind of ledger.
 const KILLS: usize = 110;
@@ -86,12 +89,6 @@ fn load(address: SocketAddr, request: &[u8], count: &AtomicUsize) -> Vec<Receive
         count.fetch_add(1, Ordering::Relaxed);
     }
     received
-}
-
-/// The next pseudo-random number, the same sequence in each run.
-fn random(state: &mut u64, below: u64) -> u64 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    (*state >> 33) % below
 }
 
 /// One life of the gateway, ended by a kill.
@@ -227,4 +224,110 @@ fn a_crash_gives_no_quota_back_that_was_written_down() {
             (before, charged_before) = (after, charged(&scratch));
         }
     }
+}
+
+/// Kills in a campaign over management calls; `make crashes` sets more.
+fn management_kills() -> usize {
+    std::env::var("TOLLGATE_CRASHES").map_or(10, |text| text.parse().unwrap())
+}
+
+/// Management calls of several clients at once, killed at random moments: what was acknowledged is there, what was under
+/// way is done whole or not at all and happens once when it is sent again, keys are answered the same, and the audit is
+/// as it was written.
+#[test]
+fn a_crash_loses_no_management_call_and_leaves_none_half_done() {
+    const CALLERS: u64 = 4;
+    let (scratch, backend) = (Scratch::new(), Backend::answering_json());
+    let store = format!("store: {{ sqlite: {} }}\napi: {{ listen: $FREE }}\n", scratch.path("tollgate.db").display());
+    let yaml = store + &paying(backend.address(), &scratch.ledger("each"), &[("filed", "1000")]);
+    let mut gateway = Gateway::start(&yaml);
+    let key = admin_key(&gateway);
+    let mut callers: Vec<Caller> =
+        (0..CALLERS).map(|number| Caller::new(format!("c{number}"), key.clone(), number)).collect();
+    let (kills, mut state) = (management_kills(), 7);
+    for kill in 0..kills {
+        let api = gateway.more(0);
+        std::thread::scope(|scope| {
+            for caller in &mut callers {
+                scope.spawn(move || caller.call_until_it_breaks(api));
+            }
+            std::thread::sleep(Duration::from_millis(50 + random(&mut state, 350)));
+            gateway.kill();
+        });
+        gateway = Gateway::start(&yaml);
+        let api = gateway.more(0);
+        for caller in &mut callers {
+            caller.send_again(api);
+        }
+        // Comparing all of it each time would take longer than the campaign.
+        let last = kill + 1 == kills;
+        for caller in callers.iter_mut().skip(if last { 0 } else { kill % 4 }).take(if last { 4 } else { 1 }) {
+            caller.compare(api);
+            for (secret, status) in caller.lookups().take(5) {
+                let lookup = Request::lookup("filed").set("Auth-Token", secret);
+                assert_eq!(gateway.send(VERSIONS[0], &lookup).status(), status, "{secret}");
+            }
+        }
+        assert_eq!(ask(api, &key, "GET", "/audit/check", &[], &Value::Null).body["whole"], true, "kill {kill}");
+        assert_eq!(ask(api, &key, "GET", "/conflicts", &[], &Value::Null).body["count"], 0);
+    }
+    let listed = String::from_utf8(tollgate(&gateway, &["accounts", "list", "--json"], &[]).stdout).unwrap();
+    assert_eq!(listed.lines().count(), callers.iter().map(Caller::accounts).sum::<usize>(), "nothing twice");
+    let sum = |of: fn(&Caller) -> usize| callers.iter().map(of).sum::<usize>();
+    let (acknowledged, again, before) =
+        (sum(|caller| caller.acknowledged), sum(|caller| caller.sent_again), sum(|caller| caller.done_before));
+    println!(
+        "{kills} kills, {acknowledged} calls acknowledged, {again} in doubt, {before} of them done before the crash"
+    );
+    assert!(acknowledged > 5 * kills, "{acknowledged} calls are no campaign");
+}
+
+/// An import that is killed has written whole transactions, and goes on when it is done again.
+#[test]
+fn an_import_that_is_killed_is_done_again() {
+    use std::fmt::Write as _;
+    const ACCOUNTS: usize = 6000;
+    let (scratch, backend) = (Scratch::new(), Backend::answering_json());
+    let store = format!("store: {{ sqlite: {} }}\napi: {{ listen: $FREE }}\n", scratch.path("tollgate.db").display());
+    let yaml = store + &paying(backend.address(), &scratch.ledger("each"), &[("filed", "1000")]);
+    let gateway = Gateway::start(&yaml);
+    let mut lines = String::new();
+    for number in 0..ACCOUNTS {
+        let hash = tollgate::policy::account::Digest::of(format!("imported-{number}").as_bytes()).text();
+        writeln!(
+            lines,
+            r#"{{"name":"n{number}","rate":{{"limit":"60/min"}},"credits":{{"phone":5}},"tokens":[{{"name":"t","hash":"{hash}","products":["phone"]}}]}}"#
+        )
+        .unwrap();
+    }
+    let file = scratch.path("accounts.jsonl");
+    std::fs::write(&file, lines).unwrap();
+    let words = ["accounts", "import", file.to_str().unwrap()];
+    let written = || {
+        let database = rusqlite::Connection::open(scratch.path("tollgate.db")).unwrap();
+        database.query_row("SELECT COUNT(*) FROM account", [], |row| row.get::<_, usize>(0)).unwrap()
+    };
+    for _ in 0..3 {
+        let before = written();
+        let mut import = std::process::Command::new(env!("CARGO_BIN_EXE_tollgate"))
+            .args(words)
+            .env("TOLLGATE_CONFIG", gateway.config())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while written() == before && begun.elapsed() < PATIENCE && import.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        import.kill().unwrap();
+        import.wait().unwrap();
+        assert_eq!(written() % 1000, 0, "whole transactions");
+    }
+    let before = written();
+    let told = done(&gateway, &words, &[]);
+    assert_eq!((told["unchanged"].as_u64(), told["refused"].as_u64()), (Some(before as u64), Some(0)), "{told}");
+    assert_eq!((written(), done(&gateway, &["audit", "check"], &[])["whole"].clone()), (ACCOUNTS, true.into()));
+    let lookup = Request::lookup("filed").set("Auth-Token", "imported-5999");
+    support::until("the last one is in force", || gateway.send(VERSIONS[0], &lookup).status() == 200);
 }
