@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::api::{STORE, account, admin_key, ask, done, gateway, tollgate};
-use crate::support::{Backend, Configuration, Gateway, Request, Scratch, VERSIONS, token, until};
+use crate::support::{Backend, Configuration, Gateway, PATIENCE, Request, Scratch, VERSIONS, token, until};
 
 /// A token of a new account: the paths of both, and the token itself.
 fn new_token(gateway: &Gateway, key: &str, name: &str) -> (String, String, String) {
@@ -298,6 +298,22 @@ fn damaged_rows_are_named_and_everybody_else_is_served() {
             200
         );
     }
+}
+
+/// A process that ends leaves nothing beside the file, which can be copied as it is.
+#[test]
+fn at_the_end_everything_is_in_the_file_itself() {
+    let backend = Backend::answering_json();
+    let mut gateway = gateway(&backend, "");
+    let key = admin_key(&gateway);
+    let (of_account, ..) = new_token(&gateway, &key, "initech");
+    gateway.terminate();
+    assert!(gateway.wait_for_end(PATIENCE).is_some_and(|status| status.success()));
+    std::fs::copy(gateway.file("tollgate.db"), gateway.file("copy.db")).unwrap();
+    let copy = rusqlite::Connection::open(gateway.file("copy.db")).unwrap();
+    let read = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
+    let found = copy.query_row("SELECT account_id FROM token", [], read).unwrap();
+    assert_eq!(format!("/accounts/{found}"), of_account);
 }
 
 /// A file of a newer version is refused in words by whatever would use it, and is left as it was.

@@ -268,6 +268,7 @@ impl Node {
             ledger: Arc::clone(&self.ledger),
             recorder: self.recorder.clone(),
             sockets: Arc::clone(&self.sockets),
+            store: self.store.clone(),
             api_connections,
             idle,
         }
@@ -412,6 +413,7 @@ struct ShutdownWatcher {
     ledger: Arc<Ledger>,
     sockets: Arc<Sockets>,
     recorder: Recorder,
+    store: Option<Arc<Store>>,
     /// Those of the management API, which end with the answers that they wait for.
     api_connections: Option<OpenConnections>,
     idle: fn(),
@@ -443,6 +445,9 @@ impl BackgroundService for ShutdownWatcher {
         }
         self.recorder.flush();
         self.ledger.close();
+        if let Some(store) = &self.store {
+            store.settle().await;
+        }
         self.gateway.telemetry().flush();
         (self.idle)();
     }

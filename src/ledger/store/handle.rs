@@ -141,6 +141,20 @@ impl Store {
         outcome.await.map_err(|_| ENDED)?
     }
 
+    /// Brings everything that was written into the file itself, at the end of the process, so that a copy of that file
+    /// alone is whole. Another process that has it does so later.
+    pub async fn settle(&self) {
+        /// How long others that read are waited for: a successor serves already.
+        const PATIENCE: Duration = Duration::from_millis(200);
+        let settled = self.maintain(|connection| {
+            connection.busy_timeout(PATIENCE)?;
+            Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+        });
+        if let Err(error) = settled.await {
+            log::warn!(target: "tollgate::store", "what was written last is beside the store's file: {error}");
+        }
+    }
+
     /// Blocks until this process has committed more than `seen` times, or a time has passed, after which other
     /// processes may have; returns the number of commits.
     pub fn wait_for_commit(&self, seen: u64, patience: Duration) -> u64 {
