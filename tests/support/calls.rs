@@ -139,8 +139,9 @@ impl Caller {
                 ..Call::once(account, String::new(), json!({ "display": key }))
             },
             _ => {
+                // In the order in which they are answered.
                 let entries: Vec<Value> = (0..=self.pick(40))
-                    .map(|number| json!({ "value": format!("127.0.{number}.0/24"), "note": key }))
+                    .map(|number| json!({ "value": format!("127.0.{}.0/24", 100 * number.min(1) + number), "note": key }))
                     .collect();
                 Call {
                     method: "PUT",
