@@ -9,6 +9,7 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     clippy::needless_borrows_for_generic_args
 )]
 
@@ -305,7 +306,7 @@ fn an_import_that_is_killed_is_done_again() {
     let words = ["accounts", "import", file.to_str().unwrap()];
     let written = || {
         let database = rusqlite::Connection::open(scratch.path("tollgate.db")).unwrap();
-        database.query_row("SELECT COUNT(*) FROM account", [], |row| row.get::<_, usize>(0)).unwrap()
+        database.query_row("SELECT COUNT(*) FROM account", [], |row| row.get::<_, i64>(0)).unwrap() as usize
     };
     for _ in 0..3 {
         let before = written();

@@ -116,12 +116,14 @@ impl Caller {
             });
             return Call { version: None, ..Call::once("/accounts".to_owned(), key, body) };
         }
-        let account = self.accounts[self.pick(self.accounts.len())].clone();
+        let chosen = self.pick(self.accounts.len());
+        let account = self.accounts[chosen].clone();
         if self.tokens.is_empty() || kind < 3 {
             let body = json!({ "name": key, "products": ["phone"] });
             return Call { version: None, ..Call::once(format!("{account}/tokens"), key, body) };
         }
-        let token = self.tokens[self.pick(self.tokens.len())].clone();
+        let chosen = self.pick(self.tokens.len());
+        let token = self.tokens[chosen].clone();
         let act = |what: &str, key| Call::once(format!("{token}/{what}"), key, Value::Null);
         match kind {
             3 | 4 => act("disable", key),
@@ -251,7 +253,8 @@ impl Caller {
             assert_eq!(found, known, "{account} has what was asked for, and nothing else");
         }
         for _ in 0..self.answered.len().min(3) {
-            let (call, body) = self.answered[self.pick(self.answered.len())].clone();
+            let chosen = self.pick(self.answered.len());
+            let (call, body) = self.answered[chosen].clone();
             let again = call.send(api, &self.admin).unwrap();
             assert!(again.replayed, "{call:?}: {}", again.body);
             let mut body = body;
