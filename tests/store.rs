@@ -344,7 +344,7 @@ fn accounts_move_from_files_to_the_store_without_a_refused_request() {
     let mut yaml = Configuration::new(backend.address()).with(STORE).yaml();
     for number in 0..MORE {
         let hash = tollgate::policy::account::Digest::of(format!("more-{number}").as_bytes()).text();
-        writeln!(yaml, "  more-{number}: {{ rate: {{ limit: 600/min }}, tokens: [{{ name: t, hash: \"{hash}\", products: [phone] }}] }}")
+        writeln!(yaml, "  more-{number}: {{ rate: {{ unlimited: true }}, tokens: [{{ name: t, hash: \"{hash}\", products: [phone] }}] }}")
             .unwrap();
     }
     let gateway = Gateway::start(&yaml);

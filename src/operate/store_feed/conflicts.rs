@@ -149,10 +149,11 @@ impl Kept {
             return;
         }
         if self.of.len() >= MOST_KEPT && !self.of.contains_key(account) {
+            // Counted, and not logged with each of the many that an import may bring.
             self.beyond = self.beyond.saturating_add(1);
-        } else {
-            self.of.insert(account.to_owned(), flaws);
+            return;
         }
+        self.of.insert(account.to_owned(), flaws);
         self.is_new = true;
     }
 }
