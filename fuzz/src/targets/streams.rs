@@ -59,7 +59,7 @@ fn ended(mut answers: &[u8]) -> usize {
 fn requests(bytes: &[u8]) -> Vec<Seen> {
     let (mut open, mut seen) = (Vec::new(), Vec::new());
     let stream = tokio::io::join(StaysOpen(bytes), tokio::io::sink());
-    let Some(Ok(mut connection)) = h2::server::handshake::<_, bytes::Bytes>(stream).now_or_never() else { return seen };
+    let Some(Ok(mut connection)) = h2::server::handshake(stream).now_or_never() else { return seen };
     while let Some(Some(Ok((request, respond)))) = connection.accept().now_or_never() {
         open.push((request, respond));
     }
