@@ -77,7 +77,7 @@ fn traced(bencher: Bencher<'_, '_>) {
 fn logged(bencher: Bencher<'_, '_>) {
     let destination = access_log::Destination::File("/dev/null".into());
     let access_log = Some(access_log::AccessLogSettings { destination, names: Naming::Tollgate, reference_key: None });
-    see(bencher, &Telemetry::start(Outlets { access_log, otlp: None }), true, &Outcome::Told(b""));
+    see(bencher, &Telemetry::start(Outlets { access_log, otlp: None }, None), true, &Outcome::Told(b""));
 }
 
 #[divan::bench(threads = [1, 2])]

@@ -9,5 +9,7 @@ pub mod keys;
 pub mod lists;
 mod manage;
 mod progress;
+pub mod refusals;
 pub mod status;
 pub mod tokens;
+pub mod usage;

@@ -27,6 +27,8 @@ use crate::platform::clock::Clock;
 use crate::platform::descriptors::{Descriptors, Shares};
 use crate::policy::admit::{Admission, Headroom, Ingress, Turn, admit};
 use crate::policy::check::body::{TOO_MUCH_WORK, without_mark};
+use crate::policy::check::network::{self, Client};
+use crate::policy::check::{domain, watch::Watched};
 use crate::policy::http::head::{Head, Lines};
 use crate::policy::lookup::{BodyAwaited, Priced};
 use crate::policy::now::Now;
@@ -37,6 +39,7 @@ use crate::policy::trail::Trail;
 use crate::policy::{Limits, Policy, account_info};
 use crate::telemetry::accept_metrics::AcceptMetrics;
 use crate::telemetry::request_record::RequestRecord;
+use crate::telemetry::usage::Origin;
 use crate::telemetry::{Occupied, Telemetry};
 use crate::upstream::blame::Asker;
 use crate::upstream::connector::{Connections, Connector};
@@ -283,6 +286,9 @@ impl Gateway {
         let admitted = AssertUnwindSafe(|| admit(&mut Unobserved, policy, head, now, ingress, &mut trail));
         let turn = catch_unwind(admitted).unwrap_or(Err(internal));
         record.admitted(&trail, &head.lines);
+        if self.telemetry.keeps_usage() && (turn.is_err() || trail.watched != Watched::default()) {
+            record.came_from(origin_of(policy, head, &trail, turn.as_ref().err()));
+        }
         let counted = self.count(&trail);
         let context =
             Context { policy, lines: &head.lines, trail, transaction: &transaction, trace: trace.as_ref(), now };
@@ -444,6 +450,21 @@ impl Gateway {
         drop(tokio::task::spawn_blocking(move || drop((accepted, headroom))));
         Ok(priced)
     }
+}
+
+/// Where a request came from, as far as that says how to mend its refusal: its address if its token is not known or may
+/// not be used from there, the host of the page if that is what the token may not be used on.
+#[cold]
+fn origin_of(policy: &Policy, head: &Head<'_>, trail: &Trail<'_>, refused: Option<&Problem>) -> Origin {
+    let row = refused.map(|problem| problem.row);
+    let wants_address = trail.watched.networks || trail.principal.is_none() || row == Some(Row::IpNotAllowed);
+    let address = match network::client(&policy.trusted_proxies, head.peer, &head.lines) {
+        Client::Address(address) if wants_address => Some(address),
+        Client::Address(_) | Client::Unknown => None,
+    };
+    let wants_host = trail.watched.domains || row == Some(Row::DomainNotAllowed);
+    let host = if wants_host { domain::named(&head.lines) } else { None };
+    Origin { address, host }
 }
 
 /// Whether what had to be written before an answer leaves is on the disk.

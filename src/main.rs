@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use tollgate::cli::{accounts, audit, credits, keys, lists, tokens};
+use tollgate::cli::{accounts, audit, credits, keys, lists, refusals, tokens, usage};
 use tollgate::config::argument::{ConfigFile, VARIABLE};
 use tollgate::config::findings::Findings;
 use tollgate::config::yaml::{Mistakes, Place, Warning};
@@ -59,7 +59,8 @@ const EXAMPLES: &str = "Examples:
 Environment:
   TOLLGATE_CONFIG        the configuration file, if --config is not given; default:
                          /etc/tollgate/gateway.yaml
-  TOLLGATE_API_KEY       a key of the management API, for accounts, tokens, lists, keys and audit; without
+  TOLLGATE_API_KEY       a key of the management API, for accounts, tokens, lists, keys, usage,
+                         refusals and audit; without
                          one they use the store's file on this machine
   TOLLGATE_API_URL       the management API to ask, where no --api names one
   TOLLGATE_ADMIN_TOKEN   the token of admin_token, for commands that talk to a running gateway: reload,
@@ -140,6 +141,10 @@ enum Command {
     /// Show who has changed what in the store, and check that nothing is missing.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Show what accounts have used, by the hour or by the day, also as CSV.
+    Usage(usage::Command),
+    /// Show which requests were refused in the last days, and what mends it.
+    Refusals(refusals::Command),
     /// Publish notes and planned maintenance on the status page.
     #[command(subcommand)]
     Status(tollgate::cli::status::Command),
@@ -260,6 +265,8 @@ fn main() -> ExitCode {
         Command::Lists(command) => lists::run(command, &mut std::io::stdout().lock()),
         Command::Keys(command) => keys::run(command, &mut std::io::stdout().lock()),
         Command::Audit(command) => audit::run(command, &mut std::io::stdout().lock()),
+        Command::Usage(command) => usage::run(command, &mut std::io::stdout().lock()),
+        Command::Refusals(command) => refusals::run(command, &mut std::io::stdout().lock()),
         Command::Schema { markdown: true, .. } => print(&config::reference::markdown()),
         Command::Schema { kind, markdown: false } => print(&format!("{:#}\n", config::schema::of(kind).as_value())),
         Command::Completions { shell } => completions(shell),

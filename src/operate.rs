@@ -16,3 +16,4 @@ pub mod status_recorder;
 pub mod status_store;
 pub mod store_feed;
 pub mod upgrade;
+pub(crate) mod usage_recorder;

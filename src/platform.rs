@@ -8,5 +8,6 @@ pub mod descriptors;
 pub mod files;
 pub mod logging;
 pub(crate) mod pace;
+pub(crate) mod sheet;
 pub(crate) mod supervisor;
 pub mod tls;

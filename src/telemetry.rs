@@ -24,12 +24,14 @@ pub mod sampling;
 pub mod seen;
 pub mod tables;
 pub mod traffic;
+pub mod usage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use access_log::AccessLog;
 use otlp::Exporter;
+use usage::Usage;
 
 /// Where records of requests are written. It is set at the start only.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,6 +47,8 @@ pub struct Outlets {
 pub struct Telemetry {
     log: Option<Arc<AccessLog>>,
     exporter: Option<Arc<Exporter>>,
+    /// `None` without a store, which is where usage is written.
+    usage: Option<Arc<Usage>>,
     pub connections: Connections,
 }
 
@@ -60,10 +64,11 @@ pub struct Connections {
 
 impl Telemetry {
     /// Starts the threads that write and send records.
-    pub fn start(outlets: Outlets) -> Telemetry {
+    pub fn start(outlets: Outlets, usage: Option<Arc<Usage>>) -> Telemetry {
         Telemetry {
             log: outlets.access_log.map(AccessLog::start),
             exporter: outlets.otlp.map(Exporter::start),
+            usage,
             connections: Connections::default(),
         }
     }
@@ -98,6 +103,11 @@ impl Telemetry {
     /// Whether requests are recorded beyond metrics.
     pub fn has_records(&self) -> bool {
         self.log.is_some() || self.exporter.is_some()
+    }
+
+    /// Whether what accounts use and are refused is counted for the store.
+    pub fn keeps_usage(&self) -> bool {
+        self.usage.is_some()
     }
 
     /// Whether requests can have spans.

@@ -42,3 +42,4 @@ mod tls;
 mod traces;
 mod upgrade;
 mod upstream;
+mod usage;

@@ -153,7 +153,10 @@ fn change_or_show(command: Command, out: &mut impl Write) -> Result<(), Failure>
             let client = access.open()?;
             let path = format!("/accounts/{}/tokens", account(&client, &named)?.id);
             let asked = Asked::get(path).with("limit", Some("200"));
-            let head = format!("{:<24}{:<12}{:<20}{:<26}{:<26}id", "token", "hint", "state", "products", "ends");
+            let head = format!(
+                "{:<24}{:<12}{:<20}{:<26}{:<26}{:<26}id",
+                "token", "hint", "state", "products", "ends", "used last"
+            );
             let wanted = |token: &Token| all || token.state != TokenState::Revoked;
             list((&client, &asked, access.json), &head, wanted, columns, out)
         }
@@ -275,11 +278,12 @@ fn tell(made: &NewToken, json: bool, out: &mut impl Write) -> Result<(), Failure
 }
 
 fn columns(token: &Token) -> String {
-    let Token { id, name, hint, state, products, expires, ends_at, .. } = token;
+    let Token { id, name, hint, state, products, expires, ends_at, last_used_at, .. } = token;
+    let used = last_used_at.map_or_else(|| "-".to_owned(), |used| used.to_string());
     let ends = match (ends_at, expires) {
         (Some(time), _) => time.to_string(),
         (None, Some(day)) => day.to_string(),
         (None, None) => "-".to_owned(),
     };
-    format!("{name:<24}{hint:<12}{:<20}{:<26}{ends:<26}{id}", state.word(), products.join(","))
+    format!("{name:<24}{hint:<12}{:<20}{:<26}{ends:<26}{used:<26}{id}", state.word(), products.join(","))
 }

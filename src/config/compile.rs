@@ -249,6 +249,7 @@ impl Drafted {
                 plans: &self.plans,
                 sources: self.sources,
                 ledger: self.ledger.as_ref(),
+                store: self.store.as_ref(),
                 api: self.api.as_ref(),
                 enquiry_rate: self.enquiry_rate,
                 sampling: &self.sampling,

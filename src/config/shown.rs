@@ -15,8 +15,8 @@ use serde_json::{Map, Value, json};
 
 use super::api::{self, ApiListener};
 use super::fill::{SECRETS, fill, hide, section};
-use super::store::Sources;
-use super::{account, ledger, limits, listeners, plans, products, rates, store, telemetry, upstreams};
+use super::store::{self, Sources, StoreSettings};
+use super::{account, ledger, limits, listeners, plans, products, rates, telemetry, upstreams};
 use crate::downstream::listener::{At, Listener, Listeners};
 use crate::gateway::snapshot::Settings;
 use crate::ledger::LedgerSettings;
@@ -51,6 +51,7 @@ pub struct Compiled<'c> {
     pub plans: &'c [Arc<Plan>],
     pub sources: Sources,
     pub ledger: Option<&'c LedgerSettings>,
+    pub store: Option<&'c StoreSettings>,
     pub api: Option<&'c ApiListener>,
     pub enquiry_rate: Allowance,
     pub sampling: &'c Sampling,
@@ -93,8 +94,8 @@ pub fn effective(written: AsWritten, compiled: &Compiled<'_>) -> Value {
         products::fill_in(section(section(&mut root, "products"), &product.name), product);
     }
     plans::fill_in(&mut root, compiled.plans);
-    if let Some(store) = root.get_mut("store") {
-        store::fill_in(store, compiled.sources);
+    if let (Some(store), Some(settings)) = (root.get_mut("store"), compiled.store) {
+        store::fill_in(store, compiled.sources, settings);
     }
     if let Some(settings) = compiled.ledger {
         ledger::fill_in(section(&mut root, "ledger"), settings);

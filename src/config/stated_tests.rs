@@ -96,6 +96,7 @@ fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
         ("a price line", price_lines.clone(), keys_of::<credits::written::PriceLine>()),
         ("the ledger", vec![file["ledger"].clone()], keys_of::<ledger::written::Ledger>()),
         ("the store", vec![file["store"].clone()], keys_of::<store::written::Store>()),
+        ("what the store keeps", vec![file["store"]["keep"].clone()], keys_of::<store::written::Keep>()),
         ("the API", vec![file["api"].clone()], keys_of::<api::written::Api>()),
         ("the API's TLS", vec![file["api"]["tls"].clone()], keys_of::<tls::written::ListenerTls>()),
         ("a token", lists(&accounts, "tokens"), keys_of::<account::written::Token>()),

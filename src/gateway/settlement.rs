@@ -21,16 +21,16 @@ impl<'g> Settlement<'g> {
     /// The settlement of an answer. A charge that was written before the answer stands from here
     /// on: otherwise a client that disconnects now would add a charge and a refund to the ledger
     /// each time.
-    pub(crate) fn new(mut bill: Bill<'g>, record: RequestRecord<'g>) -> Settlement<'g> {
+    pub(crate) fn new(mut bill: Bill<'g>, mut record: RequestRecord<'g>) -> Settlement<'g> {
         if bill.is_written() {
-            bill.fall_due();
+            record.charged(bill.fall_due());
         }
         Settlement { bill, record }
     }
 
     /// The first byte of the answer was handed to the client's connection. Only the first call counts.
     pub(crate) fn begun(&mut self) {
-        self.bill.fall_due();
+        self.record.charged(self.bill.fall_due());
     }
 
     /// The whole answer was handed to the client's connection.

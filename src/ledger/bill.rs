@@ -78,9 +78,9 @@ impl<'p> Bill<'p> {
     }
 
     /// Charges for an answer whose first byte was handed to the client's connection (contract,
-    /// section 7). Only the first call charges.
-    pub fn fall_due(&mut self) {
-        let Some(Due { credit_account, hold, price, transaction }) = self.due.take() else { return };
+    /// section 7). Only the first call charges; returns the credits that this one has charged.
+    pub fn fall_due(&mut self) -> u32 {
+        let Some(Due { credit_account, hold, price, transaction }) = self.due.take() else { return 0 };
         if price > 0 {
             self.ledger.shared.figures.charged.inc_by(u64::from(price));
             match self.recorded.take() {
@@ -90,5 +90,6 @@ impl<'p> Bill<'p> {
         }
         // Last, so that at every moment the spent credits are held or in the queue to the file.
         hold.settle(price);
+        price
     }
 }

@@ -24,11 +24,13 @@ mod open;
 pub mod plans;
 pub mod randomness;
 pub mod records;
+pub mod refusals;
 mod terms;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
 pub mod upkeep;
+pub mod usage;
 pub mod whole;
 pub mod writing;
 

@@ -32,5 +32,6 @@ mod testing;
 mod tests;
 pub mod token_test;
 pub mod tokens;
+pub mod usage;
 #[cfg(test)]
 mod walk_tests;

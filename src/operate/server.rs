@@ -41,11 +41,13 @@ use crate::operate::reload::{Reloader, Watched};
 use crate::operate::status_recorder::Recorder;
 use crate::operate::store_feed::StoreFeed;
 use crate::operate::upgrade::{Predecessor, Upgrader};
+use crate::operate::usage_recorder::UsageRecorder;
 use crate::platform::descriptors::{Descriptors, Shares};
 use crate::platform::{logging, supervisor};
 use crate::policy::LONGEST_GRACE;
 use crate::policy::account::Digest;
 use crate::telemetry::Telemetry;
+use crate::telemetry::usage::Usage;
 use crate::upstream::figures::Metrics;
 
 /// How often it is checked whether the last connection is closed.
@@ -166,6 +168,8 @@ struct Node {
     ledger: Arc<Ledger>,
     telemetry: Arc<Telemetry>,
     recorder: Recorder,
+    /// What writes usage and refusals, if there is a store.
+    usage_recorder: Option<UsageRecorder>,
     listeners: Arc<Listeners>,
     sockets: Arc<Sockets>,
     descriptors: Descriptors,
@@ -190,12 +194,26 @@ impl Node {
         let (policy, started) = (Arc::new(policy), Instant::now());
         let line = predecessor.map(Predecessor::line).transpose()?;
         let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, line));
-        let telemetry = Arc::new(Telemetry::start(config.outlets));
+        let usage = config.store.as_ref().map(|store| Arc::new(Usage::new(store.addresses)));
+        let usage_recorder = usage.clone().zip(store.clone()).map(|(usage, store)| UsageRecorder::start(usage, store));
+        let telemetry = Arc::new(Telemetry::start(config.outlets, usage));
         let (books, seen) = (Arc::clone(&ledger), Arc::clone(&telemetry));
         let gateway = Arc::new(Gateway::new(policy, config.settings, books, seen, descriptors, started));
         let recorder = Recorder::start(Arc::clone(&gateway), Arc::clone(&ledger));
         let listeners = config.listeners;
-        Ok(Node { gateway, ledger, telemetry, recorder, listeners, sockets, descriptors, store, feed, started })
+        Ok(Node {
+            gateway,
+            ledger,
+            telemetry,
+            recorder,
+            usage_recorder,
+            listeners,
+            sockets,
+            descriptors,
+            store,
+            feed,
+            started,
+        })
     }
 
     fn front(&self) -> Front {
@@ -230,6 +248,9 @@ impl Node {
         registry.register_collector(Box::new(Metrics(Box::new(move || shared.upstreams()))));
         if let Some(feed) = &self.feed {
             feed.register(&mut registry);
+        }
+        if let Some(recorder) = &self.usage_recorder {
+            recorder.register(&mut registry);
         }
         registry
     }
@@ -267,6 +288,7 @@ impl Node {
             gateway: Arc::clone(&self.gateway),
             ledger: Arc::clone(&self.ledger),
             recorder: self.recorder.clone(),
+            usage_recorder: self.usage_recorder.clone(),
             sockets: Arc::clone(&self.sockets),
             store: self.store.clone(),
             api_connections,
@@ -280,6 +302,9 @@ impl Node {
             feed.stop();
         }
         self.recorder.flush();
+        if let Some(recorder) = &self.usage_recorder {
+            recorder.flush();
+        }
         self.ledger.close();
         self.telemetry.flush();
     }
@@ -414,6 +439,7 @@ struct ShutdownWatcher {
     sockets: Arc<Sockets>,
     recorder: Recorder,
     store: Option<Arc<Store>>,
+    usage_recorder: Option<UsageRecorder>,
     /// Those of the management API, which end with the answers that they wait for.
     api_connections: Option<OpenConnections>,
     idle: fn(),
@@ -444,6 +470,9 @@ impl BackgroundService for ShutdownWatcher {
             () = interrupted() => {}
         }
         self.recorder.flush();
+        if let Some(recorder) = &self.usage_recorder {
+            recorder.flush();
+        }
         self.ledger.close();
         if let Some(store) = &self.store {
             store.settle().await;

@@ -26,7 +26,8 @@ use crate::ledger::Ledger;
 use crate::ledger::store::changes::{self, ChangeKind, Moment, Since};
 use crate::ledger::store::handle::AccountCheck;
 use crate::ledger::store::records::{StoredPlan, WholeAccount};
-use crate::ledger::store::{Store, StoreError, accounts as accounts_in_store, open, plans, upkeep, whole};
+use crate::ledger::store::upkeep::{self, Kept};
+use crate::ledger::store::{Store, StoreError, accounts as accounts_in_store, open, plans, whole};
 use crate::operate::reload::Reloader;
 use crate::operate::reload::accounts::AccountSource;
 use crate::platform::clock::unix_milliseconds;
@@ -55,6 +56,7 @@ pub struct StoreFeed {
     conflicts: Conflicts,
     figures: FeedMetrics,
     path: PathBuf,
+    kept: Kept,
     /// The moment at which everything was read first.
     loaded: Moment,
     stop: Arc<AtomicBool>,
@@ -93,6 +95,7 @@ impl StoreFeed {
             conflicts,
             figures: FeedMetrics::default(),
             path: settings.path.clone(),
+            kept: settings.kept,
             loaded,
             stop: Arc::default(),
         };
@@ -293,10 +296,11 @@ impl Follower {
             return;
         }
         // One step at a time, so that no change waits behind all of them.
+        let kept = self.feed.kept;
         let is_more = self
             .connection
             .as_mut()
-            .is_some_and(|connection| upkeep::step(connection, unix_milliseconds()).unwrap_or(false));
+            .is_some_and(|connection| upkeep::step(connection, &kept, unix_milliseconds()).unwrap_or(false));
         if !is_more {
             self.upkept = Instant::now();
         }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::seen::{Kept, Seen, UpstreamTimes};
 use super::tables::{Ending, Tables, Times};
+use super::usage::Origin;
 use super::{Telemetry, access_line, otlp_span};
 use crate::policy::Policy;
 use crate::policy::check::watch::Watched;
@@ -29,6 +30,10 @@ pub struct RequestRecord<'r> {
     seen: Seen<'r>,
     body: Wait,
     upstream: Wait,
+    /// The credits that it was charged.
+    charged: u32,
+    /// Where a refused request came from; only for a gateway with a store.
+    origin: Option<Box<Origin>>,
 }
 
 /// Time spent waiting for the client or the upstream.
@@ -83,7 +88,8 @@ impl<'r> RequestRecord<'r> {
             bytes: (0, 0),
             begun,
         };
-        RequestRecord { telemetry, tables, seen, body: Wait::default(), upstream: Wait::default() }
+        let (body, upstream) = (Wait::default(), Wait::default());
+        RequestRecord { telemetry, tables, seen, body, upstream, charged: 0, origin: None }
     }
 
     /// When the request's head was complete.
@@ -159,6 +165,16 @@ impl<'r> RequestRecord<'r> {
         self.seen.bytes.1 = bytes;
     }
 
+    /// The request was charged this many credits.
+    pub fn charged(&mut self, credits: u32) {
+        self.charged = self.charged.saturating_add(credits);
+    }
+
+    /// Where the request came from that a list has refused, or would have.
+    pub fn came_from(&mut self, origin: Origin) {
+        self.origin = Some(Box::new(origin));
+    }
+
     /// The answer was sent completely.
     pub fn delivered(&mut self) {
         self.seen.delivered = true;
@@ -167,7 +183,7 @@ impl<'r> RequestRecord<'r> {
 
 impl Drop for RequestRecord<'_> {
     fn drop(&mut self) {
-        let RequestRecord { telemetry, tables, seen, body, upstream } = self;
+        let RequestRecord { telemetry, tables, seen, body, upstream, charged, origin } = self;
         // An answer that was not delivered completely counts as `Gone`. Whether it is charged is
         // decided elsewhere, by the bill.
         if seen.ending == Ending::Answered && !seen.delivered {
@@ -191,6 +207,9 @@ impl Drop for RequestRecord<'_> {
                 }
                 Ending::Preflight | Ending::Gone => {}
             }
+        }
+        if let Some(usage) = &telemetry.usage {
+            usage.count(seen, *charged, origin.as_deref());
         }
         if let Some(log) = &telemetry.log
             && seen.has_line()

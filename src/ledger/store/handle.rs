@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -153,6 +153,22 @@ impl Store {
         if let Err(error) = settled.await {
             log::warn!(target: "tollgate::store", "what was written last is beside the store's file: {error}");
         }
+    }
+
+    /// The same for a thread that is no task of a runtime: it blocks until it is done.
+    ///
+    /// # Errors
+    /// Those of the operation and of the store.
+    pub fn maintain_here<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, outcome) = sync_channel(1);
+        let job: Job = Box::new(move |worker| {
+            let _ = answer.send(worker.fresh().and_then(operation));
+        });
+        self.writer.send(job).map_err(|_| ENDED)?;
+        outcome.recv().map_err(|_| ENDED)?
     }
 
     /// Blocks until this process has committed more than `seen` times, or a time has passed, after which other

@@ -16,12 +16,15 @@ struct Migration {
     own: &'static str,
 }
 
-const MIGRATIONS: [Migration; 1] = [Migration {
-    layout: 1,
-    readable_from: 1,
-    portable: include_str!("migrations/0001.sql"),
-    own: include_str!("migrations/0001.sqlite.sql"),
-}];
+const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        layout: 1,
+        readable_from: 1,
+        portable: include_str!("migrations/0001.sql"),
+        own: include_str!("migrations/0001.sqlite.sql"),
+    },
+    Migration { layout: 2, readable_from: 1, portable: include_str!("migrations/0002.sql"), own: "" },
+];
 
 /// The placeholders of the portable files for this engine.
 const WORDS: [(&str, &str); 4] =

@@ -4,8 +4,10 @@ mod files;
 mod history;
 mod import;
 mod operations;
+mod usage;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -14,8 +16,12 @@ use super::error::StoreError;
 use super::randomness::Randomness;
 use super::records::{AccountProduct, AccountTerms, Period, ProductFunds, QuotaLimit, RateLimit, Terms};
 use super::tokens::TokenDraft;
+use super::upkeep::Kept;
 use super::writing::{Outcome, Writing, transact};
 use super::{Act, Idempotency, Via, open};
+
+/// How long usage and refusals are kept.
+const KEPT: Kept = Kept { usage: Duration::from_secs(400 * 86_400), refusals: Duration::from_secs(3 * 86_400) };
 
 /// 2027-01-01 in UTC.
 const NOW: i64 = 1_798_761_600_000;

@@ -1,4 +1,7 @@
-//! Removes old data from the store: marks of the change log, and answers of operations with a key.
+//! Removes old data from the store: marks of the change log, answers of operations with a key, and usage and refusals
+//! that are older than the operator wants to keep them.
+
+use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -9,22 +12,35 @@ use super::writing::IDEMPOTENCY_KEPT_MS;
 /// The most rows that are removed in one transaction, so that others can write in between.
 const ROWS_AT_ONCE: usize = 5000;
 
+/// How long usage and refusals are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Usage, and the last use of tokens.
+    pub usage: Duration,
+    pub refusals: Duration,
+}
+
 /// Removes expired rows, a limited number at a time; returns whether there are more.
 ///
 /// # Errors
 /// Errors of the database.
-pub fn step(connection: &mut Connection, now_ms: i64) -> Result<bool, StoreError> {
+pub fn step(connection: &mut Connection, kept: &Kept, now_ms: i64) -> Result<bool, StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut more = false;
-    for (table, kept) in [("idempotency", IDEMPOTENCY_KEPT_MS), ("change", CHANGES_KEPT_MS)] {
-        // The newest version is kept, so that a reader that has it need not read everything again after a quiet week.
-        let (key, only) = match table {
-            "change" => ("version, kind, id", " AND version < (SELECT version FROM store_clock)"),
-            _ => ("scope, key", ""),
-        };
+    let milliseconds = |kept: Duration| i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+    let (usage, refusals) = (milliseconds(kept.usage), milliseconds(kept.refusals));
+    // The newest version is kept, so that a reader that has it need not read everything again after a quiet week.
+    let only_older = " AND version < (SELECT version FROM store_clock)";
+    for (table, key, at, only, kept) in [
+        ("idempotency", "scope, key", "at", "", IDEMPOTENCY_KEPT_MS),
+        ("change", "version, kind, id", "at", only_older, CHANGES_KEPT_MS),
+        ("usage_hour", "id", "hour", "", usage),
+        ("token_use", "digest", "last_at", "", usage),
+        ("refusal", "id", "minute", "", refusals),
+    ] {
         let remove = format!(
             "DELETE FROM {table} WHERE ({key}) IN \
-             (SELECT {key} FROM {table} WHERE at <= ?1{only} ORDER BY at LIMIT {ROWS_AT_ONCE})"
+             (SELECT {key} FROM {table} WHERE {at} <= ?1{only} ORDER BY {at} LIMIT {ROWS_AT_ONCE})"
         );
         more |= transaction.execute(&remove, [now_ms.saturating_sub(kept)])? == ROWS_AT_ONCE;
     }

@@ -47,11 +47,7 @@ async fn page(call: &Call<NoBody>, account: Option<String>) -> Result<Reply<Page
     let limit = usize::try_from(call.query.limit()).unwrap_or(usize::MAX);
     let text = |name: &str| call.query.text(name).map(str::to_owned);
     let (action, actor) = (text("action"), text("actor"));
-    let milliseconds = |name: &str| {
-        let time = call.query.time(name)?;
-        i64::try_from(time.0).ok()?.checked_mul(1000)
-    };
-    let (since, until) = (milliseconds("since"), milliseconds("until"));
+    let (since, until) = (call.query.milliseconds("since"), call.query.milliseconds("until"));
     let fits = move |row: &AuditRow| {
         action.as_ref().is_none_or(|action| row.action.starts_with(&**action))
             && actor.as_ref().is_none_or(|actor| row.actor == *actor)

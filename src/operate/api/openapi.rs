@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use super::body::settings;
 use super::caller::Who;
 use super::problem::{self, Kind, Told};
-use super::query::{self, MOST_BYTES, MOST_ROWS, Parameter};
-use super::route::{Effect, MOST_KEY, ROOT, Route};
+use super::query::{self, MOST_BYTES, MOST_ROWS, MOST_SHEET_ROWS, Parameter};
+use super::route::{Effect, MOST_KEY, Media, ROOT, Route};
 use super::routes;
 use crate::ledger::store::records::Role;
 
@@ -131,6 +131,7 @@ fn path_parameter(name: &str) -> Value {
 fn query_parameter(parameter: &Parameter) -> Value {
     let schema = match parameter.kind {
         query::Kind::Limit => json!({ "type": "integer", "minimum": 1, "maximum": MOST_ROWS }),
+        query::Kind::SheetLimit => json!({ "type": "integer", "minimum": 1, "maximum": MOST_SHEET_ROWS }),
         query::Kind::Cursor | query::Kind::Text => {
             json!({ "type": "string", "minLength": 1, "maxLength": MOST_BYTES, "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f]+$" })
         }
@@ -161,11 +162,17 @@ fn responses(route: &Route, problem: &Value, answers: &mut SchemaGenerator) -> V
             json!({ "description": "Where what was made can be read.", "schema": { "type": "string" } }),
         );
     }
+    if route.media == Media::Csv {
+        headers.insert(
+            "Link".to_owned(),
+            json!({ "description": "The next page, if there is one (`rel=\"next\"`).", "schema": { "type": "string" } }),
+        );
+    }
     let schema = (route.answers)(answers).map(Schema::to_value);
     let done = json!({
         "description": "Done.",
         "headers": headers,
-        "content": { "application/json": { "schema": schema } },
+        "content": { route.media.name(): { "schema": schema } },
     });
     let mut responses = Map::new();
     responses.insert(route.effect.status().as_u16().to_string(), done);

@@ -11,6 +11,9 @@ const DEFAULT_LIMIT: u32 = 50;
 /// Rows of a page at the most.
 pub const MOST_ROWS: u32 = 200;
 
+/// Rows of a sheet at the most.
+pub const MOST_SHEET_ROWS: u32 = 5000;
+
 /// Bytes of a text to look for, or of a cursor.
 pub const MOST_BYTES: usize = 300;
 
@@ -19,6 +22,8 @@ pub const MOST_BYTES: usize = 300;
 pub enum Kind {
     /// Rows of a page, from 1 to [`MOST_ROWS`].
     Limit,
+    /// Rows of a sheet, from 1 to [`MOST_SHEET_ROWS`].
+    SheetLimit,
     /// The `next` of the page before.
     Cursor,
     Text,
@@ -39,6 +44,13 @@ pub struct Parameter {
 /// The rows of a page.
 pub const LIMIT: Parameter =
     Parameter { name: "limit", kind: Kind::Limit, about: "Rows at the most, from 1 to 200. Default: 50." };
+
+/// The rows of a sheet.
+pub const SHEET_LIMIT: Parameter = Parameter {
+    name: "limit",
+    kind: Kind::SheetLimit,
+    about: "Rows at the most, from 1 to 5000. Default: 50. `Link` has the rest (RFC 8288).",
+};
 
 /// Where a page begins.
 pub const AFTER: Parameter = Parameter {
@@ -95,6 +107,19 @@ impl Query {
         self.text(AFTER.name)
     }
 
+    /// The time that a parameter says, in milliseconds since 1970, UTC.
+    pub fn milliseconds(&self, name: &str) -> Option<i64> {
+        i64::try_from(self.time(name)?.0).ok()?.checked_mul(1000)
+    }
+
+    /// The query of the page that begins after a cursor.
+    pub fn following(&self, next: &str) -> String {
+        let others = self.0.iter().filter(|(name, _)| **name != AFTER.name);
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(others).append_pair(AFTER.name, next);
+        query.finish()
+    }
+
     /// The time that a parameter says.
     pub fn time(&self, name: &str) -> Option<Moment> {
         self.text(name).and_then(|time| Moment::parse(time).ok())
@@ -106,6 +131,7 @@ impl Kind {
     fn fix(self, value: &str) -> Option<String> {
         let is_good = match self {
             Kind::Limit => value.parse().is_ok_and(|limit: u32| (1..=MOST_ROWS).contains(&limit)),
+            Kind::SheetLimit => value.parse().is_ok_and(|limit: u32| (1..=MOST_SHEET_ROWS).contains(&limit)),
             Kind::Cursor | Kind::Text => {
                 !value.is_empty() && value.len() <= MOST_BYTES && !value.contains(char::is_control)
             }
@@ -114,6 +140,7 @@ impl Kind {
         };
         (!is_good).then(|| match self {
             Kind::Limit => format!("write a number from 1 to {MOST_ROWS}"),
+            Kind::SheetLimit => format!("write a number from 1 to {MOST_SHEET_ROWS}"),
             Kind::Cursor => "write the `next` of the page before".to_owned(),
             Kind::Text => format!("write a text of 1 to {MOST_BYTES} bytes in one line"),
             Kind::Word(words) => format!("write one of {}", words.join(", ")),

@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LINK, LOCATION};
 use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use futures_util::future::BoxFuture;
 use schemars::generate::SchemaGenerator;
@@ -154,6 +154,8 @@ pub struct Around {
     /// The values in the path, in its order.
     pub values: Vec<String>,
     pub query: Query,
+    /// The path of the request.
+    pub path: String,
     pub expected: Option<Expected>,
     pub once: Option<Idempotency>,
     /// Where the request comes from.
@@ -209,6 +211,11 @@ impl Around {
         Ok(outcome)
     }
 
+    /// The target of the page that begins after a cursor.
+    pub fn following(&self, next: Option<String>) -> Option<String> {
+        next.map(|next| format!("{}?{}", self.path, self.query.following(&next)))
+    }
+
     /// The version that is to be changed; `None`: whatever is there.
     pub fn version(&self) -> Option<i64> {
         match self.expected {
@@ -217,6 +224,28 @@ impl Around {
         }
     }
 }
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Media {
+    Json,
+    /// A table for spreadsheets (RFC 4180), as a [`Csv`].
+    Csv,
+}
+
+impl Media {
+    /// Its media type.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Media::Json => "application/json",
+            Media::Csv => "text/csv",
+        }
+    }
+}
+
+/// A table for spreadsheets.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Csv(pub String);
 
 /// The answer of a handler.
 #[derive(Debug)]
@@ -228,12 +257,14 @@ pub struct Reply<A> {
     pub location: Option<String>,
     /// It was done by an earlier request with the same key.
     pub replayed: bool,
+    /// The target of the next page, for answers that cannot name it themselves.
+    pub next: Option<String>,
 }
 
 impl<A> Reply<A> {
     /// An answer without a version.
     pub fn of(body: A) -> Reply<A> {
-        Reply { body, version: None, location: None, replayed: false }
+        Reply { body, version: None, location: None, replayed: false, next: None }
     }
 
     /// An answer that shows a version.
@@ -244,6 +275,11 @@ impl<A> Reply<A> {
     /// The same, with the path of what was made.
     pub fn at(self, location: String) -> Reply<A> {
         Reply { location: Some(location), ..self }
+    }
+
+    /// The same, with the target of the next page.
+    pub fn followed_by(self, next: Option<String>) -> Reply<A> {
+        Reply { next, ..self }
     }
 
     /// The same, which was answered before if `replayed`.
@@ -272,6 +308,7 @@ pub struct Row {
     pub body_bytes: usize,
     /// Whether the answer has an `ETag`.
     pub has_version: bool,
+    pub media: Media,
 }
 
 /// One operation: a row, and what its handler adds.
@@ -304,7 +341,7 @@ impl Row {
         F: Fn(Call<B>) -> R + Send + Sync + Copy + 'static,
         R: Future<Output = Result<Reply<A>, Problem>> + Send + 'static,
     {
-        let (id, effect) = (self.id, self.effect);
+        let (id, effect, media) = (self.id, self.effect, self.media);
         let reader = Arc::new(B::reader().map_err(|why| format!("{id}: {why}"))?);
         let serve: Serve = Box::new(move |around, bytes| {
             let reader = Arc::clone(&reader);
@@ -315,7 +352,7 @@ impl Row {
                     (None, None) => return Err(Problem::plain(Kind::Internal)),
                 };
                 let reply = handler(Call { around, body }).await?;
-                answer(effect.status(), &reply)
+                answer(effect.status(), media, &reply)
             })
         });
         let answers: Schemas = |generator| Some(generator.subschema_for::<A>());
@@ -350,19 +387,27 @@ impl Route {
     }
 }
 
-fn answer<A: Serialize>(status: StatusCode, reply: &Reply<A>) -> Result<Response<Body>, Problem> {
+fn answer<A: Serialize>(status: StatusCode, media: Media, reply: &Reply<A>) -> Result<Response<Body>, Problem> {
     // By way of a value, so that the order of members does not follow that of our types.
     let value: Value = serde_json::to_value(&reply.body).map_err(|_| Problem::plain(Kind::Internal))?;
-    let mut response = Response::new(Body::from(value.to_string()));
+    let text = match (media, value) {
+        (Media::Csv, Value::String(table)) => table,
+        (Media::Json | Media::Csv, value) => value.to_string(),
+    };
+    let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media.name()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(version) = reply.version {
         headers.insert(ETAG, etag(version));
     }
     if let Some(location) = reply.location.as_deref().and_then(|location| HeaderValue::try_from(location).ok()) {
         headers.insert(LOCATION, location);
+    }
+    let next = reply.next.as_deref().and_then(|next| HeaderValue::try_from(format!("<{next}>; rel=\"next\"")).ok());
+    if let Some(next) = next {
+        headers.insert(LINK, next);
     }
     if reply.replayed {
         headers.insert(REPLAYED, HeaderValue::from_static("true"));

@@ -150,7 +150,12 @@ async fn serve(api: Arc<Api>, route: &Route, values: Vec<String>, request: Reque
         request: request_digest(&parts.method, parts.uri.path(), expected, &body),
     });
     let address = parts.extensions.get::<Peer>().map_or_else(String::new, |Peer(address)| address.to_string());
-    route.serve(Around { api, caller, values, query, expected, once, address, at_ms }, body).await
+    route
+        .serve(
+            Around { api, caller, values, query, path: parts.uri.path().to_owned(), expected, once, address, at_ms },
+            body,
+        )
+        .await
 }
 
 /// SHA-256 of everything that makes a request another one.

@@ -4,9 +4,9 @@
 use axum::http::Method;
 
 use super::caller::{Member, Operator, Scope, Who};
-use super::query::{AFTER, Kind, LIMIT, Parameter};
-use super::route::{BODY_BYTES, Effect, Route, Row};
-use super::{accounts, audit, conflicts, credits, keys, lists, plans, token_test, tokens};
+use super::query::{AFTER, Kind, LIMIT, Parameter, SHEET_LIMIT};
+use super::route::{BODY_BYTES, Effect, Media, Route, Row};
+use super::{accounts, audit, conflicts, credits, keys, lists, plans, token_test, tokens, usage};
 
 const NAME: Parameter = Parameter { name: "name", kind: Kind::Text, about: "Only those whose name begins with this." };
 const ACCOUNT_STATE: Parameter = Parameter {
@@ -31,6 +31,21 @@ const PAGE: &[Parameter] = &[LIMIT, AFTER];
 const ACCOUNTS: &[Parameter] = &[LIMIT, AFTER, NAME, ACCOUNT_STATE, PLAN];
 const TOKENS: &[Parameter] = &[LIMIT, AFTER, NAME, TOKEN_STATE];
 const AUDIT: &[Parameter] = &[LIMIT, AFTER, ACTION, ACTOR, SINCE, UNTIL];
+const BY: Parameter =
+    Parameter { name: "by", kind: Kind::Word(&["hour", "day"]), about: "What is added up. Default: hour." };
+const OF_ACCOUNT: Parameter =
+    Parameter { name: "account", kind: Kind::Text, about: "Only the account of this name, also one of a file." };
+const OF_TOKEN: Parameter = Parameter { name: "token", kind: Kind::Text, about: "Only the token of this name." };
+const OF_PRODUCT: Parameter = Parameter { name: "product", kind: Kind::Text, about: "Only this product." };
+const OUTCOME: Parameter =
+    Parameter { name: "outcome", kind: Kind::Text, about: "Only this problem, or `answered` for answers." };
+const OF_PROBLEM: Parameter = Parameter { name: "problem", kind: Kind::Text, about: "Only this problem." };
+const USAGE: &[Parameter] = &[LIMIT, AFTER, BY, OF_ACCOUNT, OF_TOKEN, OF_PRODUCT, OUTCOME, SINCE, UNTIL];
+const USAGE_SHEET: &[Parameter] = &[SHEET_LIMIT, AFTER, BY, OF_ACCOUNT, OF_TOKEN, OF_PRODUCT, OUTCOME, SINCE, UNTIL];
+const ACCOUNT_USAGE: &[Parameter] = &[LIMIT, AFTER, BY, OF_TOKEN, OF_PRODUCT, OUTCOME, SINCE, UNTIL];
+const ACCOUNT_USAGE_SHEET: &[Parameter] = &[SHEET_LIMIT, AFTER, BY, OF_TOKEN, OF_PRODUCT, OUTCOME, SINCE, UNTIL];
+const REFUSALS: &[Parameter] = &[LIMIT, AFTER, OF_ACCOUNT, OF_TOKEN, OF_PRODUCT, OF_PROBLEM, SINCE, UNTIL];
+const ACCOUNT_REFUSALS: &[Parameter] = &[LIMIT, AFTER, OF_TOKEN, OF_PRODUCT, OF_PROBLEM, SINCE, UNTIL];
 const ENTRIES: &[Parameter] = &[LIMIT, AFTER, SINCE, UNTIL];
 
 /// Everybody with a key reads; what is an account's, its own keys alone.
@@ -42,7 +57,8 @@ const OWNERS: Who = Who::both(Operator::Admin, Member::Owner);
 
 fn row(method: Method, path: &'static str, id: &'static str, summary: &'static str, scope: Scope, who: Who) -> Row {
     let effect = Effect::Read;
-    Row { method, path, id, summary, scope, who, effect, query: &[], body_bytes: BODY_BYTES, has_version: false }
+    let media = Media::Json;
+    Row { method, path, id, summary, scope, who, effect, query: &[], body_bytes: BODY_BYTES, has_version: false, media }
 }
 
 /// A row that shows.
@@ -83,7 +99,7 @@ impl Row {
 /// # Errors
 /// When a row has a type without a schema.
 pub fn all() -> Result<Vec<Route>, String> {
-    let parts = [of_accounts()?, of_tokens()?, of_lists()?, of_credits()?, of_keys()?, of_the_rest()?];
+    let parts = [of_accounts()?, of_tokens()?, of_lists()?, of_credits()?, of_usage()?, of_keys()?, of_the_rest()?];
     Ok(parts.into_iter().flatten().collect())
 }
 
@@ -232,6 +248,38 @@ fn of_credits() -> Result<Vec<Route>, String> {
         )
         .unversioned()
         .serves(credits::adjust)?,
+    ])
+}
+
+fn of_usage() -> Result<Vec<Route>, String> {
+    let operators = Who::operators(Operator::Auditor);
+    let members = Who::both(Operator::Auditor, Member::Member);
+    let sheet = |row: Row| Row { media: Media::Csv, ..row };
+    const OF_ONE: &str = "/accounts/{account}/usage.csv";
+    Ok(vec![
+        shows("/usage", "listUsage", "What accounts have used, by the hour or by the day.", operators)
+            .with(USAGE)
+            .serves(usage::list)?,
+        sheet(shows("/usage.csv", "listUsageAsCsv", "The same as CSV, for spreadsheets.", operators))
+            .with(USAGE_SHEET)
+            .serves(usage::sheet_of_all)?,
+        shows("/accounts/{account}/usage", "listAccountUsage", "What an account has used.", READERS)
+            .with(ACCOUNT_USAGE)
+            .serves(usage::list_of_account)?,
+        sheet(shows(OF_ONE, "listAccountUsageAsCsv", "The same as CSV, for spreadsheets.", READERS))
+            .with(ACCOUNT_USAGE_SHEET)
+            .serves(usage::sheet_of_account)?,
+        shows(
+            "/refusals",
+            "listRefusals",
+            "Requests that were refused, the newest first, and what mends it.",
+            operators,
+        )
+        .with(REFUSALS)
+        .serves(usage::refusals)?,
+        shows("/accounts/{account}/refusals", "listAccountRefusals", "Refused requests of an account.", members)
+            .with(ACCOUNT_REFUSALS)
+            .serves(usage::refusals_of_account)?,
     ])
 }
 

@@ -192,6 +192,8 @@ pub struct Token {
     pub rates: Vec<RateLimit>,
     /// Requests of the token alone, by the calendar.
     pub quota: QuotaLimit,
+    /// When it was used last, accurate to a few seconds; null: it was not, or so long ago that it is not kept.
+    pub last_used_at: Option<Time>,
     /// What `ETag` says, without the quotes.
     pub version: i64,
     /// Who has made it.
@@ -217,6 +219,7 @@ impl From<TokenInfo> for Token {
             replaces: token.replaces,
             rates: token.rates,
             quota: token.quota,
+            last_used_at: None,
             version: token.row_version,
             created_by: token.created_by,
             created_at: Time(token.created_at),

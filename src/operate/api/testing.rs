@@ -118,7 +118,9 @@ impl Desk {
         let answer = self.service.call(request.body(body.into()).unwrap()).await.unwrap();
         let (parts, body) = answer.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        let body = serde_json::from_slice(&bytes).unwrap_or_default();
+        let is_csv = parts.headers.get("content-type").is_some_and(|media_type| media_type == "text/csv");
+        let as_text = || Value::String(String::from_utf8(bytes.to_vec()).unwrap());
+        let body = if is_csv { as_text() } else { serde_json::from_slice(&bytes).unwrap_or_default() };
         Answer { status: parts.status.as_u16(), headers: parts.headers, bytes, body }
     }
 

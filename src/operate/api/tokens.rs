@@ -1,6 +1,8 @@
 //! Tokens of an account: making and rotating them, switching them off and on, revoking them. A token is in
 //! one answer, when it is made, and nowhere else.
 
+use std::collections::HashMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
@@ -8,11 +10,11 @@ use super::lists;
 use super::problem::{Fault, Problem};
 use super::refusal::{refused, refused_as};
 use super::route::{Call, NoBody, ROOT, Reply};
-use super::shown::{Day, NewToken, Page, Token};
+use super::shown::{Day, NewToken, Page, Time, Token};
 use crate::ledger::store::lists as stored_lists;
 use crate::ledger::store::records::{ListKind, QuotaLimit, RateLimit, TokenInfo, TokenList, TokenState};
 use crate::ledger::store::tokens::{self, MAX_OVERLAP_MS, TokenDraft, TokenPatch};
-use crate::ledger::store::{Outcome, StoreError, Writing};
+use crate::ledger::store::{Outcome, StoreError, Writing, usage};
 
 type Replied = Result<Reply<Token>, Problem>;
 
@@ -98,7 +100,11 @@ impl Rotation {
 /// The tokens of an account, in the order in which they were made.
 pub async fn list(call: Call<NoBody>) -> Result<Reply<Page<Token>>, Problem> {
     let account = call.value(0).to_owned();
-    let found = call.api.store.read(move |connection| tokens::list(connection, &account)).await.map_err(refused)?;
+    let found = call.api.store.read(move |connection| {
+        let uses: HashMap<String, i64> = usage::last_uses(connection, &account)?.into_iter().collect();
+        Ok((tokens::list(connection, &account)?, uses))
+    });
+    let (found, uses) = found.await.map_err(refused)?;
     let (after, limit) = (call.query.after(), call.query.limit());
     let state = call.query.text("state").and_then(TokenState::from_word);
     let name = call.query.text("name");
@@ -107,15 +113,19 @@ pub async fn list(call: Call<NoBody>) -> Result<Reply<Page<Token>>, Problem> {
             && state.is_none_or(|state| token.state == state)
             && name.is_none_or(|name| token.name.starts_with(name))
     };
-    let found = found.into_iter().filter(wanted).map(Token::from).collect();
+    let last_used = |token: Token| Token { last_used_at: uses.get(&token.id).map(|at| Time(*at)), ..token };
+    let found = found.into_iter().filter(wanted).map(|token| last_used(token.into())).collect();
     Ok(Reply::of(Page::of(found, limit, |token| token.id.clone())))
 }
 
 /// One token.
 pub async fn get(call: Call<NoBody>) -> Replied {
     let (account, token) = (call.value(0).to_owned(), call.value(1).to_owned());
-    let found = call.api.store.read(move |connection| tokens::get(connection, &account, &token)).await;
-    Ok(shown(found.map_err(refused)?.into()))
+    let found = call.api.store.read(move |connection| {
+        Ok((tokens::get(connection, &account, &token)?, usage::last_use(connection, &account, &token)?))
+    });
+    let (found, last_use) = found.await.map_err(refused)?;
+    Ok(shown(Token { last_used_at: last_use.map(Time), ..found.into() }))
 }
 
 /// Makes a token, with its lists.
@@ -190,7 +200,11 @@ async fn change<B>(
     let (account, token, version) = (call.value(0).to_owned(), call.value(1).to_owned(), call.version());
     let outcome = call.write(move |writing| operation(writing, &account, &token, version)).await;
     let Outcome { value, replayed, .. } = outcome.map_err(refused_as::<TokenInfo, Token>)?;
-    Ok(shown(value.into()).again(replayed))
+    // That it is shown is no reason to say that the change has failed.
+    let (account, id) = (value.account_id.clone(), value.id.clone());
+    let last_use = call.api.store.read(move |connection| usage::last_use(connection, &account, &id)).await;
+    let last_used_at = last_use.ok().flatten().map(Time);
+    Ok(shown(Token { last_used_at, ..value.into() }).again(replayed))
 }
 
 fn shown(token: Token) -> Reply<Token> {

@@ -308,6 +308,25 @@ fn referer_host(referer: &[u8], judge: impl FnOnce(Scheme<'_>, &str) -> bool) ->
     }
 }
 
+/// The host that the Origin, else the Referer, names, as the entry of a list that lets it pass; `None` if there is no
+/// such host, or one that is longer than hosts can be.
+#[cold]
+pub fn named(lines: &Lines<'_>) -> Option<String> {
+    const LONGEST_HOST: usize = 253;
+    let mut entry = None;
+    let mut note = |scheme: Scheme<'_>, host: &str| {
+        let fits = host.len() <= LONGEST_HOST && scheme.name.len() <= LONGEST_HOST;
+        entry = fits.then(|| if scheme.is_web { host.to_owned() } else { format!("{}://{host}", scheme.name) });
+        fits
+    };
+    match (lines.one("origin"), lines.one("referer")) {
+        (One::Value(origin), _) => origin_host(origin, &mut note),
+        (One::Absent, One::Value(referer)) => referer_host(referer, &mut note),
+        (One::Several, _) | (One::Absent, One::Several | One::Absent) => None,
+    };
+    entry
+}
+
 /// `http` or `https`, and what follows `://`.
 fn web_scheme(url: &[u8]) -> Option<(Scheme<'static>, &[u8])> {
     [("https", b"https://".as_slice()), ("http", b"http://")].into_iter().find_map(|(name, prefix)| {

@@ -56,9 +56,9 @@ fn what_is_old_is_removed_but_the_newest_version() {
     });
     let third = third.unwrap();
     let count = |bench: &Bench, table: &str| bench.rows().into_iter().find(|(name, _)| name == table).unwrap().1;
-    assert!(!upkeep::step(&mut bench.connection, NOW + IDEMPOTENCY_KEPT_MS - 1).unwrap());
+    assert!(!upkeep::step(&mut bench.connection, &KEPT, NOW + IDEMPOTENCY_KEPT_MS - 1).unwrap());
     assert_eq!((count(&bench, "change"), count(&bench, "idempotency")), (3, 1));
-    assert!(!upkeep::step(&mut bench.connection, NOW + CHANGES_KEPT_MS).unwrap());
+    assert!(!upkeep::step(&mut bench.connection, &KEPT, NOW + CHANGES_KEPT_MS).unwrap());
     assert_eq!((count(&bench, "change"), count(&bench, "idempotency")), (1, 0));
     let since = |moment| changes::since(&bench.connection, moment).unwrap();
     assert!(matches!(since(third.at), Since::Changed { .. }));

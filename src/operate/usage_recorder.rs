@@ -1,0 +1,227 @@
+//! The thread that writes what accounts have used and were refused to the store: every two seconds, a limited number
+//! of rows in a transaction, by the store's own writing thread.
+//!
+//! Requests never wait for it. While the store cannot be written, counts stay in memory within a limit and are written
+//! later, with the hour in which they were made. A crash loses what was counted since the last turn.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Thread, park_timeout};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::ledger::store::{Store, StoreError, usage};
+use crate::platform::pace;
+use crate::telemetry::usage::{Limits, RefusalRow, Tally, Usage, UsageRow};
+
+/// The longest time between two turns; a crash loses the counts of one.
+const TURN: Duration = Duration::from_secs(2);
+
+/// Rows of one transaction, so that changes of accounts can be written in between.
+const ROWS_AT_ONCE: usize = 2000;
+
+/// Rows that wait while the store cannot be written: about 30 MB.
+const MOST_WAITING: Limits = Limits { usage: 100_000, refusals: 10_000 };
+
+/// How long the end of the process waits for the last counts to be written.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The handle of the thread.
+#[derive(Clone, Debug)]
+pub struct UsageRecorder {
+    flush: Arc<Mutex<Sender<SyncSender<()>>>>,
+    thread: Thread,
+    shown: UsageMetrics,
+}
+
+/// What is shown of it.
+#[derive(Clone, Debug)]
+struct UsageMetrics {
+    usage: Arc<Usage>,
+    failures: Counter,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// The thread's own state.
+struct UsageTask {
+    store: Arc<Store>,
+    shown: UsageMetrics,
+    waiting: Tally,
+    is_failing: bool,
+}
+
+impl UsageRecorder {
+    /// Starts writing what is counted.
+    pub fn start(usage: Arc<Usage>, store: Arc<Store>) -> UsageRecorder {
+        let (flush, flushes) = channel();
+        let shown = UsageMetrics { usage, failures: Counter::default(), waiting: Arc::default() };
+        let mut task = UsageTask { store, shown: shown.clone(), waiting: Tally::default(), is_failing: false };
+        let running = std::thread::spawn(move || task.run(&flushes));
+        let thread = running.thread().clone();
+        shown.usage.taken_by(&thread);
+        UsageRecorder { flush: Arc::new(Mutex::new(flush)), thread, shown }
+    }
+
+    /// Writes everything that was counted so far; waits for a limited time.
+    pub fn flush(&self) {
+        let (done, flushed) = sync_channel(1);
+        let sent = self.flush.lock().unwrap_or_else(PoisonError::into_inner).send(done);
+        if sent.is_ok() {
+            self.thread.unpark();
+            // Times out if the disk hangs.
+            let _ = flushed.recv_timeout(CLOSING_PATIENCE);
+        }
+    }
+
+    /// Shows the metrics.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "tollgate_usage_write_failures",
+            "Attempts to write usage and refusals to the store that failed",
+            self.shown.failures.clone(),
+        );
+        registry.register_collector(Box::new(self.shown.clone()));
+    }
+}
+
+impl UsageTask {
+    fn run(&mut self, flushes: &Receiver<SyncSender<()>>) {
+        loop {
+            park_timeout(TURN);
+            let asked = flushes.try_recv();
+            self.turn();
+            match asked {
+                // Fails if nobody waits any more.
+                Ok(done) => drop(done.try_send(())),
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn turn(&mut self) {
+        pace::keep();
+        for tally in self.shown.usage.take() {
+            let left_out = self.waiting.add_all(tally, MOST_WAITING);
+            self.shown.usage.leave_out(left_out);
+        }
+        if self.waiting.is_empty() {
+            return;
+        }
+        let (usage, refusals) = std::mem::take(&mut self.waiting).rows();
+        let mut rest = (usage.into_iter().peekable(), refusals.into_iter().peekable());
+        let mut outcome = Ok(());
+        while rest.0.peek().is_some() || rest.1.peek().is_some() {
+            let usage: Vec<UsageRow> = rest.0.by_ref().take(ROWS_AT_ONCE).collect();
+            let refusals: Vec<RefusalRow> = rest.1.by_ref().take(ROWS_AT_ONCE).collect();
+            let rows = Arc::new((usage, refusals));
+            if outcome.is_ok() {
+                let written = Arc::clone(&rows);
+                outcome = self.store.maintain_here(move |connection| usage::add(connection, &written.0, &written.1));
+                if outcome.is_ok() {
+                    continue;
+                }
+            }
+            // They are written the next time.
+            let (usage, refusals) = Arc::try_unwrap(rows).unwrap_or_else(|shared| (*shared).clone());
+            for row in usage {
+                let requests = row.requests;
+                if !self.waiting.add_usage(row, MOST_WAITING) {
+                    self.shown.usage.leave_out(requests);
+                }
+            }
+            for row in refusals {
+                let requests = row.requests;
+                if !self.waiting.add_refusal(row, MOST_WAITING) {
+                    self.shown.usage.leave_out(requests);
+                }
+            }
+        }
+        self.shown.waiting.store(self.waiting.len(), Ordering::Relaxed);
+        self.tell(outcome);
+    }
+
+    fn tell(&mut self, outcome: Result<(), StoreError>) {
+        let Err(error) = outcome else {
+            self.is_failing = false;
+            return;
+        };
+        self.shown.failures.inc();
+        if !std::mem::replace(&mut self.is_failing, true) {
+            log::error!(target: "tollgate::store", "usage and refusals are only in memory for now: {error}");
+        }
+    }
+}
+
+impl Collector for UsageMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Requests that are missing in usage or refusals, for want of memory while they waited to be written";
+        let of = encoder.encode_descriptor("tollgate_usage_left_out_requests", help, None, MetricType::Counter)?;
+        ConstCounter::new(self.usage.left_out()).encode(of)?;
+        let help = "Rows of usage and refusals that could not be written to the store yet";
+        let of = encoder.encode_descriptor("tollgate_usage_waiting_rows", help, None, MetricType::Gauge)?;
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        ConstGauge::new(i64::try_from(waiting).unwrap_or(i64::MAX)).encode(of)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::store::open;
+    use crate::ledger::store::randomness::SystemRandomness;
+    use crate::ledger::store::usage::UsagePage;
+    use crate::policy::account::Digest;
+    use crate::telemetry::usage::Addresses;
+
+    #[test]
+    fn what_cannot_be_written_waits_and_is_written_once() {
+        let directory = std::env::temp_dir().join(format!("tollgate-usage-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&directory).unwrap();
+        let path = directory.join("store.db");
+        let store = Arc::new(Store::open(&path, Box::new(SystemRandomness)).unwrap());
+        let usage = Arc::new(Usage::new(Addresses::Full));
+        let shown = UsageMetrics { usage, failures: Counter::default(), waiting: Arc::default() };
+        let mut task = UsageTask { store, shown, waiting: Tally::default(), is_failing: false };
+        let row = |token: &str| UsageRow {
+            hour: 3_600_000,
+            account: "acme".into(),
+            token: token.into(),
+            digest: Digest::of(token.as_bytes()),
+            product: "phone".into(),
+            outcome: "".into(),
+            requests: 1,
+            credits: 3,
+            watched: [0, 1],
+            last_at: 3_600_500,
+        };
+        let read = || {
+            let wanted = UsagePage { rows: 10, ..UsagePage::default() };
+            let lines = usage::page(&open(&path).unwrap(), &wanted).unwrap().unwrap();
+            lines.iter().map(|line| (line.token.clone(), line.requests, line.credits)).collect::<Vec<_>>()
+        };
+        let mut other = open(&path).unwrap();
+        let locked = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+        assert!(task.waiting.add_usage(row("web"), MOST_WAITING));
+        task.turn();
+        assert_eq!((task.waiting.len(), task.shown.failures.get(), task.is_failing), (1, 1, true));
+        locked.commit().unwrap();
+        assert_eq!(read(), []);
+        for token in ["web", "app"] {
+            assert!(task.waiting.add_usage(row(token), MOST_WAITING));
+        }
+        task.turn();
+        task.turn();
+        assert_eq!((task.waiting.len(), task.shown.failures.get(), task.is_failing), (0, 1, false));
+        assert_eq!(read(), [("app".to_owned(), 1, 3), ("web".to_owned(), 2, 6)]);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+}
