@@ -50,7 +50,12 @@ fn completions_are_scripts_of_their_shells() {
 fn bash_completes_a_command() {
     let script = String::from_utf8(tollgate(&["completions", "bash"])).unwrap();
     let asks = "COMP_WORDS=(tollgate ex); COMP_CWORD=1; _tollgate tollgate ex tollgate; echo \"${COMPREPLY[@]}\"";
-    let output = Command::new("bash").args(["-c", &format!("{script}\n{asks}")]).output().unwrap();
+    // As a file: an argument may have 128 KiB.
+    let directory = directory();
+    let file = directory.join("complete.bash");
+    std::fs::write(&file, format!("{script}\n{asks}")).unwrap();
+    let output = Command::new("bash").arg(&file).output().unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "explain", "{output:?}");
 }
 
