@@ -9,6 +9,7 @@ mod account;
 mod accounts;
 pub mod api;
 pub mod argument;
+pub mod billing;
 mod bodies;
 mod bounds;
 mod charges;

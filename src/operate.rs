@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod api;
+pub(crate) mod billing;
 pub(crate) mod certificates;
 pub mod demo;
 pub mod expiry_metrics;

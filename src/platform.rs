@@ -8,6 +8,7 @@ pub mod descriptors;
 pub mod files;
 pub mod logging;
 pub(crate) mod pace;
+pub(crate) mod post;
 pub(crate) mod sheet;
 pub(crate) mod supervisor;
 pub mod tls;

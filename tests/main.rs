@@ -14,6 +14,7 @@
 )]
 
 mod admin;
+mod billing;
 mod changes;
 mod command_line;
 mod contract;

@@ -290,13 +290,18 @@ impl Draft<'_> {
 
 /// The URL of a collector, with its path made whole; `None` if it is none.
 fn collector(text: &str, whole: impl FnOnce(&mut Url)) -> Option<Box<str>> {
-    let mut url = Url::parse(text).ok()?;
-    // What proves who asks belongs into headers, which are never shown.
-    let is_plain =
-        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
-    (matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain).then_some(())?;
+    let mut url = plain_url(text)?;
     whole(&mut url);
     Some(url.as_str().into())
+}
+
+/// A URL of http or https that has a host and nothing that could be a secret: what proves who asks belongs into headers,
+/// which are never shown.
+pub(super) fn plain_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let is_plain =
+        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    (matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain).then_some(url)
 }
 
 /// The names and values of `name=value,name=value`, which are percent-encoded (W3C Baggage); `None` if it is
@@ -311,7 +316,7 @@ fn pairs(text: &str) -> Option<Vec<(String, String)>> {
 }
 
 /// A header beside others.
-fn header(name: &str, value: &str, known: &[(Box<str>, Box<str>)]) -> Result<(Box<str>, Box<str>), String> {
+pub(super) fn header(name: &str, value: &str, known: &[(Box<str>, Box<str>)]) -> Result<(Box<str>, Box<str>), String> {
     if !is_token(name.as_bytes()) {
         return Err("is not a header's name; use letters, digits and hyphens, as in X-Api-Key".to_owned());
     }

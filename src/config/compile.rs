@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use super::accounts::AccountsBuilder;
 use super::api::{ApiListener, Beside};
+use super::billing::{self, BillingSettings};
 use super::bounds::{MAX_ADMIN_HOSTS, MAX_WORKERS};
 use super::common::{listed, out_of_range, time};
 use super::following::{Around, Shortcuts};
@@ -99,6 +100,7 @@ struct Drafted {
     ledger: Option<ledger::LedgerSettings>,
     store: Option<StoreSettings>,
     api: Option<ApiListener>,
+    billing: Option<BillingSettings>,
     enquiry_rate: Allowance,
     sampling: Sampling,
     outlets: Outlets,
@@ -139,17 +141,13 @@ fn draft(
 ) -> Drafted {
     let (MainFile { root, text }, source) = (main, around.source);
     let process = Process::compile(&mut file, root, source, mistakes);
-    let own = &process.own;
     let public_url = file.public_url.require(root, "public_url", PUBLIC_URL_WANTED, mistakes);
     let public_url = public_url.map(|url| url.0.0).unwrap_or_default();
-    let trusted_proxies = trusted_proxies(file.trusted_proxies, root, mistakes);
-    let limits = limits(file.limits.take().unwrap_or_default(), mistakes);
-    let grace = grace(file.grace, mistakes);
-    let upstreams = upstreams::all(file.upstreams, own, root, source, mistakes);
+    let upstreams = upstreams::all(file.upstreams, &process.own, root, source, mistakes);
     let token_headers = products::all_token_headers(&file.products);
     let pages = pages::compile(file.pages, &public_url, source, mistakes);
     let mut rows = Rows::compile(file.problems, pages.destinations.clone(), root, mistakes);
-    check_for_pages(own, &pages, mistakes);
+    check_for_pages(&process.own, &pages, mistakes);
     let of_products = ProductContext {
         root,
         text,
@@ -173,18 +171,18 @@ fn draft(
     if (needs.quotas || sources.store) && !products.iter().any(|product| product.tariff.is_some()) {
         products::route_account_info(&mut paths, root.key("products"), mistakes);
     }
-    let ledger = super::ledger::ledger(file.ledger, needs, root, source, mistakes);
-    let beside = Beside { own, admin: process.admin, has_store: store.is_some() };
+    let beside = Beside { own: &process.own, admin: process.admin, has_store: store.is_some() };
     let api = super::api::api(file.api, &beside, source, mistakes);
+    let billing = billing::billing(file.billing, (&public_url, store.is_some()), source, mistakes);
     let (sampling, outlets) =
         super::telemetry::compile(file.metrics, file.access_log, file.tracing, &rows, source, mistakes);
     let status = super::status::status(file.status, &products, mistakes);
     Drafted {
         process,
         public_url,
-        trusted_proxies,
-        limits,
-        grace,
+        trusted_proxies: trusted_proxies(file.trusted_proxies, root, mistakes),
+        limits: limits(file.limits.take().unwrap_or_default(), mistakes),
+        grace: grace(file.grace, mistakes),
         upstreams,
         token_headers,
         rows,
@@ -194,9 +192,10 @@ fn draft(
         plans,
         accounts,
         sources,
-        ledger,
+        ledger: super::ledger::ledger(file.ledger, needs, root, source, mistakes),
         store,
         api,
+        billing,
         enquiry_rate: enquiry_rate(file.enquiry_rate, mistakes),
         sampling,
         outlets,
@@ -251,6 +250,7 @@ impl Drafted {
                 ledger: self.ledger.as_ref(),
                 store: self.store.as_ref(),
                 api: self.api.as_ref(),
+                billing: self.billing.as_ref(),
                 enquiry_rate: self.enquiry_rate,
                 sampling: &self.sampling,
                 outlets: &self.outlets,
@@ -291,6 +291,7 @@ impl Drafted {
             ledger: self.ledger,
             store: self.store,
             api: self.api,
+            billing: self.billing,
             outlets: self.outlets,
             policy,
             settings,

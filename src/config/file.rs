@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use crate::config::account::written::Account;
 use crate::config::api::written::Api;
+use crate::config::billing::written::Billing;
 use crate::config::ledger::written::Ledger;
 use crate::config::limits::written::Limits;
 use crate::config::listeners::written::Listener;
@@ -85,6 +86,8 @@ pub struct File {
     /// Accounts, tokens, lists and management keys that change while the gateway runs, beside those of files.
     /// Default: none.
     pub store: Written<Store>,
+    /// Where usage by the hour goes for billing; it needs `store`. Default: nowhere.
+    pub billing: Written<Billing>,
     /// The management API, by which what is in the store is changed; it needs `store`. Default: none.
     pub api: Written<Api>,
     /// The rate limit of GET /account/credits, which returns an account's balances and rate. Default: { limit: 60/min,

@@ -216,7 +216,7 @@ fn covered(line: &str, path: &str) -> String {
             }
         }
     }
-    if path.contains("add_headers") {
+    if ["add_headers", "otlp.headers", "billing.headers"].iter().any(|headers| path.contains(headers)) {
         (0..characters.len()).for_each(|place| {
             if characters.get(place) == Some(&':') {
                 cover_value(&mut characters, place);

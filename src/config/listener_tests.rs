@@ -194,7 +194,7 @@ pub(super) fn scratch_of_examples() -> Scratch {
             std::fs::copy(scratch.path().join(format!("{from}.{kind}")), copy).unwrap();
         }
     }
-    for name in ["tls/clients.pem", "tls/backend-ca.pem", "tls/collector-ca.pem"] {
+    for name in ["tls/clients.pem", "tls/backend-ca.pem", "tls/collector-ca.pem", "tls/receiver-ca.pem"] {
         std::fs::copy(scratch.path().join("ca.pem"), scratch.path().join(name)).unwrap();
     }
     for name in ["phone.schema.json", "phone.answer.schema.json", "logo.svg", "terms.md"] {

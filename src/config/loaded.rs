@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::config::api::ApiListener;
+use crate::config::billing::BillingSettings;
 use crate::config::store::StoreSettings;
 use crate::config::yaml::Warning;
 use crate::downstream::listener::Listeners;
@@ -32,6 +33,8 @@ pub struct Config {
     pub store: Option<StoreSettings>,
     /// Where the management API is, if there is one.
     pub api: Option<ApiListener>,
+    /// Where usage goes for billing, if anywhere.
+    pub billing: Option<BillingSettings>,
     /// The destinations of access log lines and spans.
     pub outlets: Outlets,
     pub policy: Policy,
@@ -92,13 +95,14 @@ pub struct Start {
     ledger: Option<ledger::LedgerSettings>,
     store: Option<StoreSettings>,
     api: Option<ApiListener>,
+    billing: Option<BillingSettings>,
     outlets: Outlets,
 }
 
 impl Start {
     /// The key of the first difference.
     pub fn difference(&self, other: &Start) -> Option<&'static str> {
-        let Start { listeners, workers, admin, admin_token, admin_hosts, ledger, store, api, outlets } = self;
+        let Start { listeners, workers, admin, admin_token, admin_hosts, ledger, store, api, billing, outlets } = self;
         [
             ("listeners", *listeners != other.listeners),
             ("workers", *workers != other.workers),
@@ -108,6 +112,7 @@ impl Start {
             ("ledger", *ledger != other.ledger),
             ("store", *store != other.store),
             ("api", *api != other.api),
+            ("billing", *billing != other.billing),
             ("access_log", outlets.access_log != other.outlets.access_log),
             ("tracing.otlp", outlets.otlp != other.outlets.otlp),
         ]
@@ -129,6 +134,7 @@ impl Config {
             ledger: self.ledger.clone(),
             store: self.store.clone(),
             api: self.api.clone(),
+            billing: self.billing.clone(),
             outlets: self.outlets.clone(),
         }
     }

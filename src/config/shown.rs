@@ -14,6 +14,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use super::api::{self, ApiListener};
+use super::billing::{self, BillingSettings};
 use super::fill::{SECRETS, fill, hide, section};
 use super::store::{self, Sources, StoreSettings};
 use super::{account, ledger, limits, listeners, plans, products, rates, telemetry, upstreams};
@@ -53,6 +54,7 @@ pub struct Compiled<'c> {
     pub ledger: Option<&'c LedgerSettings>,
     pub store: Option<&'c StoreSettings>,
     pub api: Option<&'c ApiListener>,
+    pub billing: Option<&'c BillingSettings>,
     pub enquiry_rate: Allowance,
     pub sampling: &'c Sampling,
     pub outlets: &'c Outlets,
@@ -102,6 +104,9 @@ pub fn effective(written: AsWritten, compiled: &Compiled<'_>) -> Value {
     }
     if let Some(listener) = compiled.api {
         api::fill_in(section(&mut root, "api"), listener);
+    }
+    if let Some(settings) = compiled.billing {
+        billing::fill_in(section(&mut root, "billing"), settings);
     }
     fill(&mut root, "enquiry_rate", rates::shown(compiled.enquiry_rate));
     telemetry::fill_in(&mut root, compiled.sampling, compiled.outlets);

@@ -18,6 +18,9 @@ fn put_secrets(config: &Config, scratch: &Scratch) {
     for (name, value) in config.outlets.otlp.iter().flat_map(|otlp| &otlp.headers) {
         put(&format!("tracing.otlp.headers.{name}"), value);
     }
+    for (name, value) in config.billing.iter().flat_map(|billing| &billing.headers) {
+        put(&format!("billing.headers.{name}"), value);
+    }
     for upstream in &config.settings.upstreams {
         for line in std::str::from_utf8(upstream.added.lines()).unwrap().lines() {
             let (name, value) = line.split_once(": ").unwrap();

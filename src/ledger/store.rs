@@ -11,6 +11,7 @@
 pub mod accounts;
 pub mod act;
 pub mod audit;
+pub mod billing;
 pub mod changes;
 pub mod error;
 pub mod export;

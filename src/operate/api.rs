@@ -8,6 +8,7 @@
 pub mod access;
 pub mod accounts;
 pub mod audit;
+pub mod billing;
 pub mod body;
 pub mod caller;
 pub mod client;

@@ -33,6 +33,7 @@ use crate::operate::api::access::Api;
 use crate::operate::api::connection::{ApiApp, OpenConnections};
 use crate::operate::api::in_force::InForce;
 use crate::operate::api::router;
+use crate::operate::billing::Biller;
 use crate::operate::certificates::{self, Renewal};
 use crate::operate::demo::backend::LookupBackend;
 use crate::operate::expiry_metrics::Ends;
@@ -170,6 +171,8 @@ struct Node {
     recorder: Recorder,
     /// What writes usage and refusals, if there is a store.
     usage_recorder: Option<UsageRecorder>,
+    /// What sends usage for billing, if it goes anywhere.
+    biller: Option<Biller>,
     listeners: Arc<Listeners>,
     sockets: Arc<Sockets>,
     descriptors: Descriptors,
@@ -196,6 +199,7 @@ impl Node {
         let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, line));
         let usage = config.store.as_ref().map(|store| Arc::new(Usage::new(store.addresses)));
         let usage_recorder = usage.clone().zip(store.clone()).map(|(usage, store)| UsageRecorder::start(usage, store));
+        let biller = config.billing.zip(store.clone()).map(|(billing, store)| Biller::start(billing, store));
         let telemetry = Arc::new(Telemetry::start(config.outlets, usage));
         let (books, seen) = (Arc::clone(&ledger), Arc::clone(&telemetry));
         let gateway = Arc::new(Gateway::new(policy, config.settings, books, seen, descriptors, started));
@@ -207,6 +211,7 @@ impl Node {
             telemetry,
             recorder,
             usage_recorder,
+            biller,
             listeners,
             sockets,
             descriptors,
@@ -251,6 +256,9 @@ impl Node {
         }
         if let Some(recorder) = &self.usage_recorder {
             recorder.register(&mut registry);
+        }
+        if let Some(biller) = &self.biller {
+            biller.register(&mut registry);
         }
         registry
     }
@@ -300,6 +308,9 @@ impl Node {
     fn close(&self) {
         if let Some(feed) = &self.feed {
             feed.stop();
+        }
+        if let Some(biller) = &self.biller {
+            biller.stop();
         }
         self.recorder.flush();
         if let Some(recorder) = &self.usage_recorder {

@@ -13,8 +13,7 @@ use std::time::Duration;
 use super::counters::Count;
 use super::outlet::Outlet;
 use super::queue::Waiting;
-use crate::platform::tls::client::authorities;
-use crate::platform::tls::provider;
+use crate::platform::post::{NotAccepted, Post};
 use crate::policy::http::json::Object;
 
 /// The most bytes of one thread that may wait to be sent: about a thousand requests. A batch is no
@@ -95,8 +94,7 @@ impl Exporter {
 /// The sending thread.
 struct Sender<'e> {
     exporter: &'e Exporter,
-    agent: ureq::Agent,
-    endpoint: Box<str>,
+    post: Post,
     headers: Box<[(Box<str>, Box<str>)]>,
     /// A batch's JSON up to the first span.
     opening: Vec<u8>,
@@ -110,18 +108,9 @@ const CLOSING: &[u8] = b"]}]}]}";
 
 impl<'e> Sender<'e> {
     fn new(exporter: &'e Exporter, settings: &OtlpSettings) -> Sender<'e> {
-        let mut config = ureq::Agent::config_builder()
-            .timeout_global(Some(settings.timeout))
-            .proxy(None)
-            .max_redirects(0)
-            .http_status_as_error(false);
-        if settings.endpoint.starts_with("https:") {
-            config = config.tls_config(tls(settings));
-        }
         Sender {
             exporter,
-            agent: config.build().into(),
-            endpoint: settings.endpoint.clone(),
+            post: Post::to(&settings.endpoint, settings.authorities.clone(), settings.timeout, "tollgate::otlp"),
             headers: settings.headers.clone(),
             opening: opening(settings),
             batch: Vec::new(),
@@ -172,17 +161,11 @@ impl<'e> Sender<'e> {
     }
 
     fn try_send(&self) -> Result<(), Failure> {
-        let mut request = self.agent.post(&*self.endpoint).content_type("application/json");
-        for (name, value) in &self.headers {
-            request = request.header(&**name, &**value);
-        }
-        let sent = request.send(self.batch.as_slice());
-        match sent.map(|answer| answer.status().as_u16()) {
-            Ok(200..=299) => Ok(()),
+        let sent = self.post.send("application/json", &self.headers, &self.batch);
+        sent.map_err(|NotAccepted { status, why, .. }| {
             // The statuses that may be retried, according to OTLP.
-            Ok(code) => Err(Failure { again: matches!(code, 429 | 502..=504), what: format!("it answers {code}") }),
-            Err(error) => Err(Failure { again: true, what: error.to_string() }),
-        }
+            Failure { again: status.is_none_or(|code| matches!(code, 429 | 502..=504)), what: why }
+        })
     }
 }
 
@@ -190,21 +173,6 @@ impl<'e> Sender<'e> {
 struct Failure {
     again: bool,
     what: String,
-}
-
-/// TLS with a collector, which has to be the one it says it is.
-fn tls(settings: &OtlpSettings) -> ureq::tls::TlsConfig {
-    // They could be read when the configuration was; if they are gone since, nobody is trusted.
-    let found = authorities(settings.authorities.as_deref()).unwrap_or_else(|fault| {
-        log::error!(target: "tollgate::otlp", "no collector can be trusted: {fault}");
-        Vec::new()
-    });
-    let roots: Vec<_> =
-        found.iter().map(|certificate| ureq::tls::Certificate::from_der(certificate).to_owned()).collect();
-    ureq::tls::TlsConfig::builder()
-        .unversioned_rustls_crypto_provider(provider())
-        .root_certs(ureq::tls::RootCerts::new_with_certs(&roots))
-        .build()
 }
 
 /// The resource and the scope of all spans.

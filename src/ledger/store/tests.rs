@@ -1,5 +1,6 @@
 //! Operations on the store: their effects, refusals, and damaged or foreign files.
 
+mod billing;
 mod files;
 mod history;
 mod import;

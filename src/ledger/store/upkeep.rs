@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::billing;
 use super::changes::CHANGES_KEPT_MS;
 use super::error::StoreError;
 use super::writing::IDEMPOTENCY_KEPT_MS;
@@ -29,6 +30,7 @@ pub fn step(connection: &mut Connection, kept: &Kept, now_ms: i64) -> Result<boo
     let mut more = false;
     let milliseconds = |kept: Duration| i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
     let (usage, refusals) = (milliseconds(kept.usage), milliseconds(kept.refusals));
+    more |= billing::remove_unsent(&transaction, now_ms.saturating_sub(usage), ROWS_AT_ONCE)? == ROWS_AT_ONCE;
     // The newest version is kept, so that a reader that has it need not read everything again after a quiet week.
     let only_older = " AND version < (SELECT version FROM store_clock)";
     for (table, key, at, only, kept) in [

@@ -7,7 +7,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params, params_from_iter};
 
 use super::error::StoreError;
-use super::refusals;
+use super::{billing, refusals};
 use crate::telemetry::usage::{HOUR_MS, RefusalRow, UsageRow};
 
 /// The most rows of one page.
@@ -94,9 +94,10 @@ pub fn add(connection: &mut Connection, usage: &[UsageRow], refused: &[RefusalRo
 
 fn add_usage(connection: &Connection, rows: &[UsageRow]) -> Result<(), StoreError> {
     let mut id: i64 = connection.query_row("SELECT COALESCE(MAX(id), 0) FROM usage_hour", [], |row| row.get(0))?;
+    let first_open = billing::first_open(connection)?;
     let mut insert = connection.prepare_cached(
         "INSERT INTO usage_hour (id, hour, account, token, product, outcome, noted, requests, credits, watched_networks, watched_domains) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?2, ?7, ?8, ?9, ?10) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?11, ?7, ?8, ?9, ?10) \
          ON CONFLICT (hour, account, token, product, outcome, noted) DO UPDATE SET \
          requests = usage_hour.requests + excluded.requests, credits = usage_hour.credits + excluded.credits, \
          watched_networks = usage_hour.watched_networks + excluded.watched_networks, \
@@ -125,7 +126,8 @@ fn add_usage(connection: &Connection, rows: &[UsageRow]) -> Result<(), StoreErro
             whole(row.requests),
             whole(row.credits),
             networks,
-            domains
+            domains,
+            row.hour.max(first_open)
         ])?;
     }
     Ok(())

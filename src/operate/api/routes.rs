@@ -6,7 +6,7 @@ use axum::http::Method;
 use super::caller::{Member, Operator, Scope, Who};
 use super::query::{AFTER, Kind, LIMIT, Parameter, SHEET_LIMIT};
 use super::route::{BODY_BYTES, Effect, Media, Route, Row};
-use super::{accounts, audit, conflicts, credits, keys, lists, plans, token_test, tokens, usage};
+use super::{accounts, audit, billing, conflicts, credits, keys, lists, plans, token_test, tokens, usage};
 
 const NAME: Parameter = Parameter { name: "name", kind: Kind::Text, about: "Only those whose name begins with this." };
 const ACCOUNT_STATE: Parameter = Parameter {
@@ -269,6 +269,8 @@ fn of_usage() -> Result<Vec<Route>, String> {
         sheet(shows(OF_ONE, "listAccountUsageAsCsv", "The same as CSV, for spreadsheets.", READERS))
             .with(ACCOUNT_USAGE_SHEET)
             .serves(usage::sheet_of_account)?,
+        shows("/billing", "getBilling", "How far usage was sent for billing, and why not further.", operators)
+            .serves(billing::get)?,
         shows(
             "/refusals",
             "listRefusals",
