@@ -48,8 +48,13 @@ struct Two {
 impl Two {
     /// A configuration that is in force, with three lines and a file.
     fn new() -> Two {
+        Two::of(&main_text(PRICES))
+    }
+
+    /// The same with another main file.
+    fn of(main: &str) -> Two {
         let scratch = Scratch::new();
-        scratch.write("main.yaml", main_text(PRICES));
+        scratch.write("main.yaml", main);
         scratch.write("accounts.d/a.yaml", file("yaml", 9));
         scratch.write("accounts.d/b.jsonl", [line("one", 1), line("two", 2), line("three", 3)].join("\n"));
         let before = load(&scratch.path().join("main.yaml")).unwrap_or_else(|mistakes| panic!("{mistakes}"));
@@ -237,7 +242,7 @@ fn shortcuts_lead_where_the_whole_way_leads() {
 /// change comes into force, also where the mistake is looked for without shortcuts.
 #[test]
 fn files_cannot_have_what_the_store_has() {
-    let mut two = Two::new();
+    let mut two = Two::of(&(main_text(PRICES) + "store: { sqlite: store.db }\n"));
     let stored = load_in(&two.scratch, "store.jsonl", &line("stored", 7));
     let stored = stored.policy.accounts.by_name("stored").cloned().unwrap();
     assert_eq!(two.before.policy.take_in([stored], || {}), []);
