@@ -7,6 +7,7 @@
 //! is read anew. What of the store cannot be in force is left out, told, and counted; the rest serves.
 
 mod check;
+mod compile;
 mod conflicts;
 mod figures;
 
@@ -36,6 +37,7 @@ use crate::policy::Policy;
 use crate::policy::account::Account;
 use crate::policy::account::directory::change::{AccountChange, Conflict};
 pub use check::{check, conflicts_with, flaws, flaws_in, take_in};
+use compile::{compile_all, compiled};
 use conflicts::Conflicts;
 pub use conflicts::{AccountConflict, ConflictsShown};
 use figures::FeedMetrics;
@@ -148,42 +150,6 @@ impl StoreFeed {
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
         self.store.wake();
-    }
-}
-
-/// Compiles every account of the store; what cannot be is told to `conflicts`.
-fn compile_all(
-    connection: &Connection,
-    policy: &Policy,
-    credit_account: crate::config::rows::KnownCredits<'_>,
-    conflicts: &Conflicts,
-) -> Result<Vec<Arc<Account>>, StoreError> {
-    let plans = plans::list(connection)?;
-    let mut compiler = RowCompiler::new(policy, &plans, credit_account);
-    let mut accounts = Vec::new();
-    conflicts.clear();
-    whole::each(connection, |found| {
-        pace::step();
-        match found {
-            Err(error) => conflicts.damaged(&error),
-            Ok(whole) => accounts.extend(compiled(&mut compiler, &whole, conflicts)),
-        }
-    })?;
-    Ok(accounts)
-}
-
-/// Compiles one account, and tells what is wrong with it.
-fn compiled(compiler: &mut RowCompiler<'_>, whole: &WholeAccount, conflicts: &Conflicts) -> Option<Arc<Account>> {
-    let name = &whole.account.name;
-    match compiler.compile(whole) {
-        Ok(compiled) => {
-            conflicts.set(name, compiled.flaws);
-            compiled.account
-        }
-        Err(flaw) => {
-            conflicts.set(name, vec![flaw]);
-            None
-        }
     }
 }
 

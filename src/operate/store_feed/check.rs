@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::compile_all;
+use super::compile::compile_all;
 use super::conflicts::{Conflicts, ConflictsShown, in_words};
 use crate::config::rows::RowCompiler;
 use crate::config::store::StoreSettings;
