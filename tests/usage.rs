@@ -72,6 +72,7 @@ fn what_is_used_and_refused_is_told_and_kept_over_a_restart() {
     let made = told(&gateway, &["tokens", "create", "stored", "web", "--product", "phone", "--json"]);
     let secret = serde_json::from_str::<Value>(&made).unwrap()["secret"].as_str().unwrap().to_owned();
     told(&gateway, &["lists", "set", "stored", "web", "networks", "198.51.100.0/24", "--mode", "watch", "--json"]);
+    until("all three changes are in force", || gateway.metric::<u64>("tollgate_store_version") == 3);
     lookup(&gateway, &Request::lookup("acme").set("Auth-Token", &secret), 200);
     // The end of the process writes what waits.
     gateway.terminate();
