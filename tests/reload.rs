@@ -239,7 +239,8 @@ fn a_change_counts_within_its_second_while_another_file_is_touched_all_the_time(
         stop.store(true, Ordering::Relaxed);
         assert!(taken < SOON + SLACK, "a disabled token is good for {taken:?}");
     });
-    assert_eq!(status(&gateway, "initech"), 200);
+    // The last look may have met the other file while it was written.
+    until(&gateway, "initech", 200);
 }
 
 /// Files that would take all memory, or never end, while a gateway has little memory.
