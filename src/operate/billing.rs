@@ -111,7 +111,7 @@ impl BillingTask {
     fn turn(&mut self, now_ms: i64, stop: &AtomicBool) {
         let mut is_first = true;
         while !stop.load(Ordering::Relaxed) {
-            match self.next(now_ms, is_first && Instant::now() < self.due) {
+            match self.next(now_ms, is_first) {
                 Ok(true) => is_first = false,
                 Ok(false) => return,
                 Err(error) => {
@@ -123,17 +123,22 @@ impl BillingTask {
     }
 
     /// Looks at what waits, and sends one batch of it unless it is too early; false when there is nothing more to do.
-    fn next(&mut self, now_ms: i64, is_too_early: bool) -> Result<bool, StoreError> {
+    /// What waits is counted by the first look of a turn alone: there may be a million rows, and each batch takes its own
+    /// from the count.
+    fn next(&mut self, now_ms: i64, is_first: bool) -> Result<bool, StoreError> {
+        let is_too_early = is_first && Instant::now() < self.due;
         let most = self.settings.batch;
         let read = self.store.maintain_here(move |connection| {
             let progress = billing::close_hours(connection, &mut SystemRandomness, now_ms)?;
-            let backlog = billing::backlog(connection, &progress)?;
+            let backlog = is_first.then(|| billing::backlog(connection, &progress)).transpose()?;
             let rows = billing::waiting(connection, &progress, most)?;
             Ok((progress, backlog, rows))
         });
-        let (progress, (waiting, oldest), rows) = read?;
-        self.shown.waiting.store(waiting, Ordering::Relaxed);
-        self.shown.oldest.store(oldest.unwrap_or(0), Ordering::Relaxed);
+        let (progress, backlog, rows) = read?;
+        if let Some((waiting, _)) = backlog {
+            self.shown.waiting.store(waiting, Ordering::Relaxed);
+        }
+        self.shown.oldest.store(rows.first().map_or(0, |row| row.noted), Ordering::Relaxed);
         self.shown.lost.store(progress.lost, Ordering::Relaxed);
         let Some(last) = rows.last().cloned().filter(|_| !is_too_early) else { return Ok(false) };
         let events = rows.len();
@@ -143,6 +148,7 @@ impl BillingTask {
                 let at = unix_milliseconds();
                 self.store.maintain_here(move |connection| billing::accepted(connection, &last, events, at))?;
                 self.shown.sent.inc_by(u64::try_from(events).unwrap_or(u64::MAX));
+                self.shown.waiting.fetch_sub(i64::try_from(events).unwrap_or(0), Ordering::Relaxed);
                 if std::mem::replace(&mut self.failures, 0) > 0 {
                     log::info!(target: TARGET, "usage is accepted again");
                 }
