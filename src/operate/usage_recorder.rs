@@ -132,18 +132,8 @@ impl UsageTask {
             }
             // They are written the next time.
             let (usage, refusals) = Arc::try_unwrap(rows).unwrap_or_else(|shared| (*shared).clone());
-            for row in usage {
-                let requests = row.requests;
-                if !self.waiting.add_usage(row, MOST_WAITING) {
-                    self.shown.usage.leave_out(requests);
-                }
-            }
-            for row in refusals {
-                let requests = row.requests;
-                if !self.waiting.add_refusal(row, MOST_WAITING) {
-                    self.shown.usage.leave_out(requests);
-                }
-            }
+            let left_out = self.waiting.add_rows(usage, refusals, MOST_WAITING);
+            self.shown.usage.leave_out(left_out);
         }
         self.shown.waiting.store(self.waiting.len(), Ordering::Relaxed);
         self.tell(outcome);

@@ -208,12 +208,22 @@ impl Tally {
 
     /// Adds all of another tally; returns how many requests had no room.
     pub fn add_all(&mut self, other: Tally, limits: Limits) -> u64 {
+        self.add_rows(other.usage, other.refusals, limits)
+    }
+
+    /// Adds rows; returns how many requests had no room.
+    pub fn add_rows(
+        &mut self,
+        usage: impl IntoIterator<Item = UsageRow>,
+        refusals: impl IntoIterator<Item = RefusalRow>,
+        limits: Limits,
+    ) -> u64 {
         let mut left_out: u64 = 0;
-        for row in other.usage {
+        for row in usage {
             let requests = row.requests;
             left_out += if self.add_usage(row, limits) { 0 } else { requests };
         }
-        for row in other.refusals {
+        for row in refusals {
             let requests = row.requests;
             left_out += if self.add_refusal(row, limits) { 0 } else { requests };
         }
