@@ -7,6 +7,7 @@
 
 mod account;
 mod accounts;
+pub mod alerts;
 pub mod api;
 pub mod argument;
 pub mod billing;

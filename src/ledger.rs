@@ -195,6 +195,11 @@ impl Ledger {
         self.shared.predecessor.load(Ordering::Acquire)
     }
 
+    /// Whether this process has the balances: no predecessor has them still, no successor already, and they were read.
+    pub fn has_balances(&self) -> bool {
+        self.thread.is_some() && self.shared.standing() == BalanceState::Usable
+    }
+
     /// Whether the file cannot be written, so that requests that cost something are refused, and only this process
     /// knows the waiting charges.
     pub fn is_stuck(&self) -> bool {

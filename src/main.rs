@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use tollgate::cli::{accounts, audit, billing, credits, keys, lists, refusals, tokens, usage};
+use tollgate::cli::{accounts, alerts, audit, billing, credits, keys, lists, refusals, tokens, usage};
 use tollgate::config::argument::{ConfigFile, VARIABLE};
 use tollgate::config::findings::Findings;
 use tollgate::config::yaml::{Mistakes, Place, Warning};
@@ -145,6 +145,8 @@ enum Command {
     Usage(usage::Command),
     /// Show which requests were refused in the last days, and what mends it.
     Refusals(refusals::Command),
+    /// Show which balances are low and which tokens are about to end, and whether that was told.
+    Alerts(alerts::Command),
     /// Show how far usage was sent for billing, and why not further.
     Billing(billing::Command),
     /// Publish notes and planned maintenance on the status page.
@@ -267,6 +269,7 @@ fn main() -> ExitCode {
         Command::Lists(command) => lists::run(command, &mut std::io::stdout().lock()),
         Command::Keys(command) => keys::run(command, &mut std::io::stdout().lock()),
         Command::Audit(command) => audit::run(command, &mut std::io::stdout().lock()),
+        Command::Alerts(command) => alerts::run(command, &mut std::io::stdout().lock()),
         Command::Billing(command) => billing::run(&command, &mut std::io::stdout().lock()),
         Command::Usage(command) => usage::run(command, &mut std::io::stdout().lock()),
         Command::Refusals(command) => refusals::run(command, &mut std::io::stdout().lock()),

@@ -2,6 +2,7 @@
 //! the status, `explain`, and the demo.
 
 pub mod admin;
+pub(crate) mod alerts;
 pub mod api;
 pub(crate) mod billing;
 pub(crate) mod certificates;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::accounts::AccountsBuilder;
+use super::alerts::{self, AlertsSettings};
 use super::api::{ApiListener, Beside};
 use super::billing::{self, BillingSettings};
 use super::bounds::{MAX_ADMIN_HOSTS, MAX_WORKERS};
@@ -101,6 +102,7 @@ struct Drafted {
     store: Option<StoreSettings>,
     api: Option<ApiListener>,
     billing: Option<BillingSettings>,
+    alerts: Option<AlertsSettings>,
     enquiry_rate: Allowance,
     sampling: Sampling,
     outlets: Outlets,
@@ -174,6 +176,8 @@ fn draft(
     let beside = Beside { own: &process.own, admin: process.admin, has_store: store.is_some() };
     let api = super::api::api(file.api, &beside, source, mistakes);
     let billing = billing::billing(file.billing, (&public_url, store.is_some()), source, mistakes);
+    let priced: Vec<&str> = products.iter().filter(|one| one.tariff.is_some()).map(|one| &*one.name).collect();
+    let alerts = alerts::alerts(file.alerts, (&priced, store.is_some()), source, mistakes);
     let (sampling, outlets) =
         super::telemetry::compile(file.metrics, file.access_log, file.tracing, &rows, source, mistakes);
     let status = super::status::status(file.status, &products, mistakes);
@@ -196,6 +200,7 @@ fn draft(
         store,
         api,
         billing,
+        alerts,
         enquiry_rate: enquiry_rate(file.enquiry_rate, mistakes),
         sampling,
         outlets,
@@ -251,6 +256,7 @@ impl Drafted {
                 store: self.store.as_ref(),
                 api: self.api.as_ref(),
                 billing: self.billing.as_ref(),
+                alerts: self.alerts.as_ref(),
                 enquiry_rate: self.enquiry_rate,
                 sampling: &self.sampling,
                 outlets: &self.outlets,
@@ -292,6 +298,7 @@ impl Drafted {
             store: self.store,
             api: self.api,
             billing: self.billing,
+            alerts: self.alerts,
             outlets: self.outlets,
             policy,
             settings,

@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::account::written::Account;
+use crate::config::alerts::written::Alerts;
 use crate::config::api::written::Api;
 use crate::config::billing::written::Billing;
 use crate::config::ledger::written::Ledger;
@@ -88,6 +89,8 @@ pub struct File {
     pub store: Written<Store>,
     /// Where usage by the hour goes for billing; it needs `store`. Default: nowhere.
     pub billing: Written<Billing>,
+    /// What is told of low balances and of tokens that are about to end; it needs `store`. Default: nothing.
+    pub alerts: Written<Alerts>,
     /// The management API, by which what is in the store is changed; it needs `store`. Default: none.
     pub api: Written<Api>,
     /// The rate limit of GET /account/credits, which returns an account's balances and rate. Default: { limit: 60/min,

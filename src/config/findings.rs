@@ -223,10 +223,12 @@ fn covered(line: &str, path: &str) -> String {
             }
         });
     }
-    let digest: Vec<char> = "sha256:".chars().collect();
-    for begin in 0..characters.len() {
-        if characters.get(begin..).is_some_and(|rest| rest.starts_with(&digest)) {
-            cover(&mut characters, begin.saturating_add(digest.len()), |sign| sign.is_ascii_alphanumeric());
+    for marked in ["sha256:", "whsec_"].map(|mark| mark.chars().collect::<Vec<char>>()) {
+        for begin in 0..characters.len() {
+            if characters.get(begin..).is_some_and(|rest| rest.starts_with(&marked)) {
+                let is_part = |sign: char| sign.is_ascii_alphanumeric() || "+/=".contains(sign);
+                cover(&mut characters, begin.saturating_add(marked.len()), is_part);
+            }
         }
     }
     characters.into_iter().collect()

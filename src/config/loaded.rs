@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::config::alerts::AlertsSettings;
 use crate::config::api::ApiListener;
 use crate::config::billing::BillingSettings;
 use crate::config::store::StoreSettings;
@@ -35,6 +36,8 @@ pub struct Config {
     pub api: Option<ApiListener>,
     /// Where usage goes for billing, if anywhere.
     pub billing: Option<BillingSettings>,
+    /// What is told of balances and tokens, if anything is.
+    pub alerts: Option<AlertsSettings>,
     /// The destinations of access log lines and spans.
     pub outlets: Outlets,
     pub policy: Policy,
@@ -96,13 +99,15 @@ pub struct Start {
     store: Option<StoreSettings>,
     api: Option<ApiListener>,
     billing: Option<BillingSettings>,
+    alerts: Option<AlertsSettings>,
     outlets: Outlets,
 }
 
 impl Start {
     /// The key of the first difference.
     pub fn difference(&self, other: &Start) -> Option<&'static str> {
-        let Start { listeners, workers, admin, admin_token, admin_hosts, ledger, store, api, billing, outlets } = self;
+        let Start { listeners, workers, admin, admin_token, admin_hosts, ledger, store, api, billing, alerts, outlets } =
+            self;
         [
             ("listeners", *listeners != other.listeners),
             ("workers", *workers != other.workers),
@@ -113,6 +118,7 @@ impl Start {
             ("store", *store != other.store),
             ("api", *api != other.api),
             ("billing", *billing != other.billing),
+            ("alerts", *alerts != other.alerts),
             ("access_log", outlets.access_log != other.outlets.access_log),
             ("tracing.otlp", outlets.otlp != other.outlets.otlp),
         ]
@@ -135,6 +141,7 @@ impl Config {
             store: self.store.clone(),
             api: self.api.clone(),
             billing: self.billing.clone(),
+            alerts: self.alerts.clone(),
             outlets: self.outlets.clone(),
         }
     }

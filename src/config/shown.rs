@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
+use super::alerts::{self, AlertsSettings};
 use super::api::{self, ApiListener};
 use super::billing::{self, BillingSettings};
 use super::fill::{SECRETS, fill, hide, section};
@@ -55,6 +56,7 @@ pub struct Compiled<'c> {
     pub store: Option<&'c StoreSettings>,
     pub api: Option<&'c ApiListener>,
     pub billing: Option<&'c BillingSettings>,
+    pub alerts: Option<&'c AlertsSettings>,
     pub enquiry_rate: Allowance,
     pub sampling: &'c Sampling,
     pub outlets: &'c Outlets,
@@ -107,6 +109,9 @@ pub fn effective(written: AsWritten, compiled: &Compiled<'_>) -> Value {
     }
     if let Some(settings) = compiled.billing {
         billing::fill_in(section(&mut root, "billing"), settings);
+    }
+    if let Some(settings) = compiled.alerts {
+        alerts::fill_in(section(&mut root, "alerts"), settings);
     }
     fill(&mut root, "enquiry_rate", rates::shown(compiled.enquiry_rate));
     telemetry::fill_in(&mut root, compiled.sampling, compiled.outlets);

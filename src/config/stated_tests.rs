@@ -27,7 +27,7 @@ pub(super) fn with_all_examples() -> String {
     let mut within = false;
     let mut text = String::new();
     for line in CONFIGURATION.lines() {
-        within = ["# listeners:", "# store:", "# api:", "# billing:"].contains(&line) || (within && !line.is_empty());
+        within = ["# listeners:", "# store:", "# api:", "# billing:", "# alerts:"].contains(&line) || (within && !line.is_empty());
         let example = match line.strip_prefix("# ") {
             Some(example) if within => example.to_owned(),
             Some(_) | None => line.replace("    # tls: {", "    tls: {").replace("  # otlp: {", "  otlp: {"),
@@ -110,6 +110,9 @@ fn mappings_of_what_is_seen(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<
     let status = |key: &str| file["status"][key].as_array().cloned().unwrap_or_default();
     vec![
         ("billing", vec![file["billing"].clone()], keys_of::<billing::written::Billing>()),
+        ("alerts", vec![file["alerts"].clone()], keys_of::<alerts::written::Alerts>()),
+        ("their webhook", vec![file["alerts"]["webhook"].clone()], keys_of::<alerts::written::Webhook>()),
+        ("their mail", vec![file["alerts"]["mail"].clone()], keys_of::<alerts::written::Mail>()),
         ("metrics", vec![file["metrics"].clone()], keys_of::<telemetry::written::Metrics>()),
         ("the access log", vec![file["access_log"].clone()], keys_of::<telemetry::written::AccessLog>()),
         ("its sample", vec![file["access_log"]["sample"].clone()], keys_of::<telemetry::written::LogSample>()),

@@ -10,6 +10,8 @@
 
 pub mod accounts;
 pub mod act;
+pub mod alert_settings;
+pub mod alerts;
 pub mod audit;
 pub mod billing;
 pub mod changes;

@@ -29,6 +29,7 @@ use crate::ledger::store::Store;
 use crate::ledger::store::randomness::SystemRandomness;
 use crate::operate::admin::connection::AdminApp;
 use crate::operate::admin::{Admin, Operators};
+use crate::operate::alerts::Alerter;
 use crate::operate::api::access::Api;
 use crate::operate::api::connection::{ApiApp, OpenConnections};
 use crate::operate::api::in_force::InForce;
@@ -173,6 +174,8 @@ struct Node {
     usage_recorder: Option<UsageRecorder>,
     /// What sends usage for billing, if it goes anywhere.
     biller: Option<Biller>,
+    /// What tells of low balances and of tokens about to end, if anybody is told.
+    alerter: Option<Arc<Alerter>>,
     listeners: Arc<Listeners>,
     sockets: Arc<Sockets>,
     descriptors: Descriptors,
@@ -203,6 +206,9 @@ impl Node {
         let telemetry = Arc::new(Telemetry::start(config.outlets, usage));
         let (books, seen) = (Arc::clone(&ledger), Arc::clone(&telemetry));
         let gateway = Arc::new(Gateway::new(policy, config.settings, books, seen, descriptors, started));
+        let (shared, books) = (Arc::clone(&gateway), Arc::clone(&ledger));
+        let alerter = config.alerts.zip(store.clone());
+        let alerter = alerter.map(|(alerts, store)| Arc::new(Alerter::start(alerts, store, shared, books)));
         let recorder = Recorder::start(Arc::clone(&gateway), Arc::clone(&ledger));
         let listeners = config.listeners;
         Ok(Node {
@@ -212,6 +218,7 @@ impl Node {
             recorder,
             usage_recorder,
             biller,
+            alerter,
             listeners,
             sockets,
             descriptors,
@@ -260,6 +267,9 @@ impl Node {
         if let Some(biller) = &self.biller {
             biller.register(&mut registry);
         }
+        if let Some(alerter) = &self.alerter {
+            alerter.register(&mut registry);
+        }
         registry
     }
 
@@ -297,6 +307,7 @@ impl Node {
             ledger: Arc::clone(&self.ledger),
             recorder: self.recorder.clone(),
             usage_recorder: self.usage_recorder.clone(),
+            alerter: self.alerter.clone(),
             sockets: Arc::clone(&self.sockets),
             store: self.store.clone(),
             api_connections,
@@ -451,6 +462,7 @@ struct ShutdownWatcher {
     recorder: Recorder,
     store: Option<Arc<Store>>,
     usage_recorder: Option<UsageRecorder>,
+    alerter: Option<Arc<Alerter>>,
     /// Those of the management API, which end with the answers that they wait for.
     api_connections: Option<OpenConnections>,
     idle: fn(),
@@ -483,6 +495,11 @@ impl BackgroundService for ShutdownWatcher {
         self.recorder.flush();
         if let Some(recorder) = &self.usage_recorder {
             recorder.flush();
+        }
+        if let Some(alerter) = &self.alerter {
+            // It may wait for a message, and other tasks need this thread.
+            let alerter = Arc::clone(alerter);
+            let _ = tokio::task::spawn_blocking(move || alerter.stop()).await;
         }
         self.ledger.close();
         if let Some(store) = &self.store {

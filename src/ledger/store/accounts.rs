@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_it
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::alert_settings;
 use super::changes::ChangeKind;
 use super::error::StoreError;
 use super::fields;
@@ -176,6 +177,7 @@ pub fn close(writing: &mut Writing<'_>, id: &str, expected: Option<i64>) -> Resu
     for key in revoked {
         writing.mark(ChangeKind::Key, &key);
     }
+    alert_settings::forget(writing.database(), id)?;
     let after = StoredAccount { state: AccountState::Closed, ..before.clone() };
     write(writing, "account.close", &before, after)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::alerts;
 use super::billing;
 use super::changes::CHANGES_KEPT_MS;
 use super::error::StoreError;
@@ -16,7 +17,7 @@ const ROWS_AT_ONCE: usize = 5000;
 /// How long usage and refusals are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// Usage, and the last use of tokens.
+    /// Usage, the last use of tokens, and alerts that are over.
     pub usage: Duration,
     pub refusals: Duration,
 }
@@ -31,6 +32,7 @@ pub fn step(connection: &mut Connection, kept: &Kept, now_ms: i64) -> Result<boo
     let milliseconds = |kept: Duration| i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
     let (usage, refusals) = (milliseconds(kept.usage), milliseconds(kept.refusals));
     more |= billing::remove_unsent(&transaction, now_ms.saturating_sub(usage), ROWS_AT_ONCE)? == ROWS_AT_ONCE;
+    more |= alerts::remove(&transaction, now_ms.saturating_sub(usage), ROWS_AT_ONCE)? == ROWS_AT_ONCE;
     // The newest version is kept, so that a reader that has it need not read everything again after a quiet week.
     let only_older = " AND version < (SELECT version FROM store_clock)";
     for (table, key, at, only, kept) in [

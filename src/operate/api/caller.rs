@@ -36,12 +36,15 @@ pub enum Scope {
     Lists,
     /// Grants and adjustments of credits.
     Credits,
+    /// What an account wants to be told.
+    Alerts,
     /// Making and deleting management keys.
     Keys,
 }
 
 /// All scopes.
-pub const SCOPES: [Scope; 6] = [Scope::Read, Scope::Accounts, Scope::Tokens, Scope::Lists, Scope::Credits, Scope::Keys];
+pub const SCOPES: [Scope; 7] =
+    [Scope::Read, Scope::Accounts, Scope::Tokens, Scope::Lists, Scope::Credits, Scope::Alerts, Scope::Keys];
 
 impl Scope {
     /// Its word.
@@ -52,6 +55,7 @@ impl Scope {
             Scope::Tokens => "tokens",
             Scope::Lists => "lists",
             Scope::Credits => "credits",
+            Scope::Alerts => "alerts",
             Scope::Keys => "keys",
         }
     }

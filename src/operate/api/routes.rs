@@ -6,7 +6,7 @@ use axum::http::Method;
 use super::caller::{Member, Operator, Scope, Who};
 use super::query::{AFTER, Kind, LIMIT, Parameter, SHEET_LIMIT};
 use super::route::{BODY_BYTES, Effect, Media, Route, Row};
-use super::{accounts, audit, billing, conflicts, credits, keys, lists, plans, token_test, tokens, usage};
+use super::{accounts, alerts, audit, billing, conflicts, credits, keys, lists, plans, token_test, tokens, usage};
 
 const NAME: Parameter = Parameter { name: "name", kind: Kind::Text, about: "Only those whose name begins with this." };
 const ACCOUNT_STATE: Parameter = Parameter {
@@ -46,6 +46,12 @@ const ACCOUNT_USAGE: &[Parameter] = &[LIMIT, AFTER, BY, OF_TOKEN, OF_PRODUCT, OU
 const ACCOUNT_USAGE_SHEET: &[Parameter] = &[SHEET_LIMIT, AFTER, BY, OF_TOKEN, OF_PRODUCT, OUTCOME, SINCE, UNTIL];
 const REFUSALS: &[Parameter] = &[LIMIT, AFTER, OF_ACCOUNT, OF_TOKEN, OF_PRODUCT, OF_PROBLEM, SINCE, UNTIL];
 const ACCOUNT_REFUSALS: &[Parameter] = &[LIMIT, AFTER, OF_TOKEN, OF_PRODUCT, OF_PROBLEM, SINCE, UNTIL];
+const ALERT_KIND: Parameter =
+    Parameter { name: "kind", kind: Kind::Word(&["low-balance", "token-ends"]), about: "Only those of this kind." };
+const ALERT_STATE: Parameter =
+    Parameter { name: "state", kind: Kind::Word(&["open", "over"]), about: "Only those that still hold, or are over." };
+const ALERTS: &[Parameter] = &[LIMIT, AFTER, OF_ACCOUNT, ALERT_KIND, ALERT_STATE];
+const ACCOUNT_ALERTS: &[Parameter] = &[LIMIT, AFTER, ALERT_KIND, ALERT_STATE];
 const ENTRIES: &[Parameter] = &[LIMIT, AFTER, SINCE, UNTIL];
 
 /// Everybody with a key reads; what is an account's, its own keys alone.
@@ -99,8 +105,9 @@ impl Row {
 /// # Errors
 /// When a row has a type without a schema.
 pub fn all() -> Result<Vec<Route>, String> {
-    let parts = [of_accounts()?, of_tokens()?, of_lists()?, of_credits()?, of_usage()?, of_keys()?, of_the_rest()?];
-    Ok(parts.into_iter().flatten().collect())
+    let parts = [of_accounts()?, of_tokens()?, of_lists()?, of_credits()?];
+    let others = [of_usage()?, of_alerts()?, of_keys()?, of_the_rest()?];
+    Ok(parts.into_iter().chain(others).flatten().collect())
 }
 
 fn of_accounts() -> Result<Vec<Route>, String> {
@@ -282,6 +289,30 @@ fn of_usage() -> Result<Vec<Route>, String> {
         shows("/accounts/{account}/refusals", "listAccountRefusals", "Refused requests of an account.", members)
             .with(ACCOUNT_REFUSALS)
             .serves(usage::refusals_of_account)?,
+    ])
+}
+
+fn of_alerts() -> Result<Vec<Route>, String> {
+    const SETTINGS: &str = "/accounts/{account}/alerts/settings";
+    let operators = Who::operators(Operator::Auditor);
+    Ok(vec![
+        shows(
+            "/alerts",
+            "listAlerts",
+            "What was told of low balances and of tokens about to end, the newest first.",
+            operators,
+        )
+        .with(ALERTS)
+        .serves(alerts::list)?,
+        shows("/accounts/{account}/alerts", "listAccountAlerts", "What was told of an account.", READERS)
+            .with(ACCOUNT_ALERTS)
+            .serves(alerts::list_of_account)?,
+        shows(SETTINGS, "getAlertSettings", "What an account wants to be told.", READERS)
+            .versioned()
+            .serves(alerts::settings)?,
+        acts(SETTINGS, "setAlertSettings", "Set what an account wants to be told.", Scope::Alerts, EDITORS)
+            .by(Method::PUT)
+            .serves(alerts::put_settings)?,
     ])
 }
 

@@ -30,6 +30,7 @@ fn body(route: &Route, number: usize) -> Value {
         "addNetwork" => json!({ "value": "198.51.100.7", "note": "the office" }),
         "addDomain" => json!({ "value": "app.example.com" }),
         "grantCredits" | "adjustCredits" => json!({ "amount": 5, "why": "invoice 17" }),
+        "setAlertSettings" => json!({ "token_days": 7, "mail": "ops@example.com" }),
         "createKey" => key("auditor"),
         "createAccountKey" => key("viewer"),
         _ if route.takes_body => panic!("{} takes a body, and the walk has none for it", route.id),
