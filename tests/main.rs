@@ -14,6 +14,7 @@
 )]
 
 mod admin;
+mod alerts;
 mod billing;
 mod changes;
 mod command_line;

@@ -95,7 +95,7 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<(), Failure> {
             let client = access.open()?;
             let asked = Asked::get(path(&client, named.as_deref())?).with("limit", Some("200"));
             let head =
-                format!("{:<24}{:<14}{:<10}{:<10}{:<44}{:<26}id", "key", "hint", "role", "state", "scopes", "ends");
+                format!("{:<24}{:<14}{:<10}{:<10}{:<50}{:<26}id", "key", "hint", "role", "state", "scopes", "ends");
             list((&client, &asked, access.json), &head, |_| true, columns, out)
         }
         Command::Create(create) => make(create, out),
@@ -119,14 +119,14 @@ fn path(client: &Client, named: Option<&str>) -> Result<String, Failure> {
 }
 
 fn make(create: Create, out: &mut impl Write) -> Result<(), Failure> {
-    use Scope::{Accounts, Lists, Read, Tokens};
+    use Scope::{Accounts, Alerts, Lists, Read, Tokens};
     let Create { access, name, operator, account: named, role, scopes, ends_at } = create;
     let (role, may): (&str, &[Scope]) = match (operator, role) {
         (Some(OperatorRole::Admin), _) => ("admin", &SCOPES),
-        (Some(OperatorRole::Support), _) => ("support", &[Read, Accounts, Tokens, Lists]),
+        (Some(OperatorRole::Support), _) => ("support", &[Read, Accounts, Tokens, Lists, Alerts]),
         (Some(OperatorRole::Auditor), _) => ("auditor", &[Read]),
-        (None, AccountRole::Owner) => ("owner", &[Read, Tokens, Lists, Scope::Keys]),
-        (None, AccountRole::Member) => ("member", &[Read, Tokens, Lists]),
+        (None, AccountRole::Owner) => ("owner", &[Read, Tokens, Lists, Alerts, Scope::Keys]),
+        (None, AccountRole::Member) => ("member", &[Read, Tokens, Lists, Alerts]),
         (None, AccountRole::Viewer) => ("viewer", &[Read]),
     };
     let scopes: &[Scope] = if scopes.is_empty() { may } else { &scopes };
@@ -144,5 +144,5 @@ fn make(create: Create, out: &mut impl Write) -> Result<(), Failure> {
 fn columns(key: &Key) -> String {
     let Key { id, name, hint, role, scopes, state, ends_at, .. } = key;
     let ends = ends_at.map_or_else(|| "-".to_owned(), |time| time.to_string());
-    format!("{name:<24}{hint:<14}{:<10}{:<10}{:<44}{ends:<26}{id}", role.word(), state.word(), scopes.join(","))
+    format!("{name:<24}{hint:<14}{:<10}{:<10}{:<50}{ends:<26}{id}", role.word(), state.word(), scopes.join(","))
 }

@@ -176,7 +176,12 @@ fn thresholds(written: Entries<u64>, priced: &[&str], mistakes: &mut Mistakes) -
             mistakes.push(place, format!("is not a product with prices; {instead}"));
             continue;
         }
-        out_of_range(Some(place), (1..=MAX_CREDITS).contains(&below), || format!("a number from 1 to {MAX_CREDITS}"), mistakes);
+        out_of_range(
+            Some(place),
+            (1..=MAX_CREDITS).contains(&below),
+            || format!("a number from 1 to {MAX_CREDITS}"),
+            mistakes,
+        );
         thresholds.insert(product.into(), below);
     }
     thresholds

@@ -27,7 +27,8 @@ pub(super) fn with_all_examples() -> String {
     let mut within = false;
     let mut text = String::new();
     for line in CONFIGURATION.lines() {
-        within = ["# listeners:", "# store:", "# api:", "# billing:", "# alerts:"].contains(&line) || (within && !line.is_empty());
+        within = ["# listeners:", "# store:", "# api:", "# billing:", "# alerts:"].contains(&line)
+            || (within && !line.is_empty());
         let example = match line.strip_prefix("# ") {
             Some(example) if within => example.to_owned(),
             Some(_) | None => line.replace("    # tls: {", "    tls: {").replace("  # otlp: {", "  otlp: {"),

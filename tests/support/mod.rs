@@ -10,6 +10,7 @@ pub mod frames;
 mod gateway;
 mod http2;
 pub mod in_process;
+pub mod mail;
 mod paying;
 mod response;
 mod tls;

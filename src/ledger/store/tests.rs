@@ -1,5 +1,6 @@
 //! Operations on the store: their effects, refusals, and damaged or foreign files.
 
+mod alerts;
 mod billing;
 mod files;
 mod history;

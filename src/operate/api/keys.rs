@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::caller::{Operator, Scope, Who, member, operator};
+use super::caller::{Operator, SCOPES, Scope, Who, member, operator};
 use super::problem::{Fault, Kind, Problem};
 use super::refusal::{refused, refused_as};
 use super::route::{Call, NoBody, ROOT, Reply};
@@ -24,7 +24,7 @@ pub struct KeyBody {
     /// What its holder is: admin, support or auditor for an operator; owner, member or viewer in an account.
     pub role: Role,
     /// What it may be used for.
-    #[schemars(length(min = 1, max = 6))]
+    #[schemars(length(min = 1, max = SCOPES.len()))]
     pub scopes: Vec<Scope>,
     /// When it ends. Default: it does not.
     #[serde(default)]
