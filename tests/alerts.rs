@@ -271,7 +271,7 @@ fn a_token_that_ends_is_told_by_mail_to_whom_it_concerns() {
         (json!({ "balances": [{ "product": "nothing", "below": 1 }] }), "/balances/0/product"),
     ] {
         let refused = ask(api, &key, "PUT", &settings, &[("If-Match", "*")], &body);
-        assert_eq!((refused.status, refused.body["errors"][0]["at"].as_str()), (400, Some(at)), "{}", refused.body);
+        assert_eq!((refused.status, refused.body["errors"][0]["at"].as_str()), (422, Some(at)), "{}", refused.body);
     }
     let wanted = json!({ "token_days": 10, "mail": "ann@example.com" });
     assert_eq!(ask(api, &key, "PUT", &settings, &[("If-Match", "\"7\"")], &wanted).status, 412);

@@ -4,7 +4,6 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_it
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::alert_settings;
 use super::changes::ChangeKind;
 use super::error::StoreError;
 use super::fields;
@@ -177,7 +176,10 @@ pub fn close(writing: &mut Writing<'_>, id: &str, expected: Option<i64>) -> Resu
     for key in revoked {
         writing.mark(ChangeKind::Key, &key);
     }
-    alert_settings::forget(writing.database(), id)?;
+    // An address is kept no longer than it is needed.
+    for table in ["alert_balance", "alert_setting"] {
+        writing.database().prepare_cached(&format!("DELETE FROM {table} WHERE account_id = ?1"))?.execute([id])?;
+    }
     let after = StoredAccount { state: AccountState::Closed, ..before.clone() };
     write(writing, "account.close", &before, after)
 }

@@ -157,14 +157,6 @@ fn put(connection: &Connection, account_id: &str, stored: &StoredAlertSettings) 
     Ok(())
 }
 
-/// Forgets what an account has set, which is about to be closed.
-pub(super) fn forget(connection: &Connection, account_id: &str) -> Result<(), StoreError> {
-    for table in ["alert_balance", "alert_setting"] {
-        connection.prepare_cached(&format!("DELETE FROM {table} WHERE account_id = ?1"))?.execute([account_id])?;
-    }
-    Ok(())
-}
-
 /// What all accounts have set, by their names.
 #[derive(Clone, Debug, Default)]
 pub struct OwnSettings(HashMap<String, AlertSettings>);
