@@ -68,7 +68,7 @@ mod tests {
     fn a_message_is_signed_as_the_scheme_has_it() {
         let secret = WebhookSecret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let (id, body) = ("msg_p5jXN8AQM9LWM0D4loKWxJek", "{\"test\": 2432232314}");
-        let found = headers(&[secret.clone()], id, 1_614_265_330, body);
+        let found = headers(std::slice::from_ref(&secret), id, 1_614_265_330, body);
         let value = |name: &str| found.iter().find(|(known, _)| **known == *name).unwrap().1.to_string();
         assert_eq!(value("webhook-id"), id);
         assert_eq!(value("webhook-timestamp"), "1614265330");
