@@ -1,6 +1,7 @@
 //! The commands of the command line, one file each.
 
 pub mod accounts;
+mod adopt;
 pub mod alerts;
 pub mod audit;
 pub mod billing;

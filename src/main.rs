@@ -26,6 +26,7 @@ use tollgate::operate::server::{self, Plan};
 use tollgate::operate::store_feed::{self, AccountConflict};
 use tollgate::operate::upgrade::Predecessor;
 use tollgate::operate::{demo, explain};
+use tollgate::platform::count::{counted, either};
 use tollgate::platform::logging;
 use tollgate::policy::account::Digest;
 use tollgate::policy::problem;
@@ -375,7 +376,8 @@ fn with_store(name: &str, mut config: Config) -> Result<Config, Mistakes> {
     }
     let more = conflicts.count.saturating_sub(MOST_TOLD);
     if more > 0 {
-        config.warnings.push(warning(format!("has {more} more accounts that are not in force as they are written")));
+        let are = either(&more, "is not in force as it is", "are not in force as they are");
+        config.warnings.push(warning(format!("has {} that {are} written", counted(more, "more account"))));
     }
     Ok(config)
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod channel;
 pub mod clock;
+pub mod count;
 pub mod descriptors;
 pub mod files;
 pub mod logging;

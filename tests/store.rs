@@ -410,3 +410,89 @@ fn accounts_move_from_files_to_the_store_without_a_refused_request() {
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert!(said.contains(&format!("{all} accounts")), "{said}");
 }
+
+/// Accounts are taken out of their files by the import itself, while clients use them: none is refused, few or many; and
+/// files whose loss the configuration cannot bear are put back.
+#[test]
+fn adopted_accounts_are_taken_out_of_their_files_without_a_refused_request() {
+    use std::fmt::Write as _;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    const MANY: usize = 1500;
+    let hash = |secret: &str| tollgate::policy::account::Digest::of(secret.as_bytes()).text();
+    let few = format!(
+        "accounts:\n  few: {{ rate: {{ unlimited: true }}, tokens: [{{ name: t, hash: \"{}\", products: [phone] }}] }}\n",
+        hash("few")
+    );
+    let mut many = String::new();
+    for number in 0..MANY {
+        let digest = hash(&format!("many-{number}"));
+        let token = json!({ "name": "t", "hash": digest, "products": ["phone"] });
+        let account = json!({ "name": format!("many-{number}"), "rate": { "unlimited": true }, "tokens": [token] });
+        writeln!(many, "{account}").unwrap();
+    }
+    let backend = Backend::answering_json();
+    let include = "include: [accounts.d/few.yaml, 'accounts.d/*.jsonl']\n";
+    let yaml = Configuration::new(backend.address()).with(STORE).with(include).yaml();
+    let gateway = Gateway::start_with_files(&yaml, &[("accounts.d/few.yaml", &few), ("accounts.d/many.jsonl", &many)]);
+    let file = |name: &str| gateway.file(&format!("accounts.d/{name}"));
+    let paths = ["few.yaml", "many.jsonl"].map(|name| file(name).display().to_string());
+    let adopt = |more: &[&str]| {
+        let words = [&["accounts", "import", "--adopt"], more].concat();
+        tollgate(&gateway, &words, &[])
+    };
+    let refused = adopt(&[]);
+    assert!(!refused.status.success(), "only named files are emptied");
+    let said = String::from_utf8(adopt(&["--dry-run", &paths[0]]).stdout).unwrap();
+    assert!(
+        said.contains("1 account is new, 0 have got tokens, 0 are as they were, 0 were refused; 1 token is new"),
+        "{said}"
+    );
+    assert!(said.contains("would be emptied") && std::fs::read_to_string(file("few.yaml")).unwrap() == few, "{said}");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for secret in ["few".to_owned(), "many-7".to_owned(), format!("many-{}", MANY - 1)] {
+            let (gateway, stop) = (&gateway, &stop);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let lookup = Request::lookup("live").set("Auth-Token", &secret);
+                    assert_eq!(gateway.send(VERSIONS[0], &lookup).status(), 200, "{secret}");
+                }
+            });
+        }
+        for (path, text) in paths.iter().zip([&few, &many]) {
+            let output = adopt(&[path]);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let said = String::from_utf8(output.stdout).unwrap();
+            assert!(said.contains("was emptied") && !said.contains("in files of"), "{said}");
+            assert_eq!(std::fs::read_to_string(format!("{path}.adopted")).unwrap(), *text);
+            let reloaded = tollgate(&gateway, &["reload"], &[]);
+            assert!(reloaded.status.success(), "{}", String::from_utf8_lossy(&reloaded.stderr));
+        }
+        until("nothing is in conflict", || gateway.metric::<u64>("tollgate_store_conflicts") == 0);
+        stop.store(true, Ordering::Relaxed);
+    });
+    let disabled = tollgate(&gateway, &["tokens", "disable", "few", "t"], &[]);
+    assert!(disabled.status.success(), "{}", String::from_utf8_lossy(&disabled.stderr));
+    let lookup = Request::lookup("live").set("Auth-Token", "few");
+    until("the store's account is in force", || gateway.send(VERSIONS[0], &lookup).status() != 200);
+    // What cannot be in the store stays in its file.
+    let taken = few.replace("few:", "other:");
+    gateway.replace("accounts.d/other.yaml", &taken);
+    let output = adopt(&[&file("other.yaml").display().to_string()]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        !output.status.success() && said.contains("1 was refused") && said.contains("no file is emptied"),
+        "{said}"
+    );
+    assert_eq!(std::fs::read_to_string(file("other.yaml")).unwrap(), taken);
+    // A pattern that takes whatever there is would take what is kept as well.
+    gateway.replace("accounts.d/few.yaml", &few.replace("few:", "one more:").replace(&hash("few"), &hash("one more")));
+    let text = std::fs::read_to_string(gateway.config()).unwrap();
+    let greedy = text.replace("accounts.d/few.yaml, 'accounts.d/*.jsonl'", "'accounts.d/few*'");
+    std::fs::remove_file(file("few.yaml.adopted")).unwrap();
+    gateway.replace("tollgate.yaml", &greedy);
+    let output = adopt(&[&paths[0]]);
+    let why = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && why.contains("these are as they were"), "{why}");
+    assert!(std::fs::read_to_string(file("few.yaml")).unwrap().contains("one more"));
+}

@@ -15,6 +15,7 @@ use crate::operate::api::client::Asked;
 use crate::operate::api::shown::Account;
 use crate::operate::failure::Failure;
 use crate::operate::store_feed::{AccountConflict, ConflictsShown};
+use crate::platform::count::counted;
 
 /// What can be done with accounts.
 #[derive(Subcommand)]
@@ -193,7 +194,7 @@ fn conflicts(found: &ConflictsShown) -> String {
     }
     let more = found.count.saturating_sub(found.accounts.len());
     if more > 0 {
-        let _ = writeln!(text, "and {more} more accounts");
+        let _ = writeln!(text, "and {}", counted(more, "more account"));
     }
     text
 }

@@ -9,6 +9,7 @@ use crate::operate::api::audit::ChainCheck;
 use crate::operate::api::client::Asked;
 use crate::operate::api::shown::Audited;
 use crate::operate::failure::Failure;
+use crate::platform::count::counted;
 
 /// What can be done with the audit.
 #[derive(Subcommand)]
@@ -64,7 +65,7 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<(), Failure> {
         Command::Check { access } => {
             let found: ChainCheck = access.open()?.ask(&Asked::get("/audit/check"))?;
             let text = |found: &ChainCheck| match found.broken_at {
-                None => format!("{} rows, each as it was written\n", found.rows),
+                None => format!("{}, each as it was written\n", counted(found.rows, "row")),
                 Some(row) => format!("row {row} is not as it was written, or is missing\n"),
             };
             show(&found, access.json, text, out)?;

@@ -8,6 +8,7 @@ use super::manage::{Access, show};
 use crate::operate::api::billing::Billing;
 use crate::operate::api::client::Asked;
 use crate::operate::failure::Failure;
+use crate::platform::count::{counted, either};
 
 /// Where the API is, and how the answer is printed.
 #[derive(Args)]
@@ -27,12 +28,15 @@ pub fn run(command: &Command, out: &mut impl Write) -> Result<(), Failure> {
 
 fn text(found: &Billing) -> String {
     let Billing { closed_until, waiting, oldest_waiting, sent, lost, accepted_at, failed_at, fault } = found;
-    let mut text = format!("complete until {closed_until}; {sent} events were accepted, {waiting} wait");
+    let (accepted, waits) = (either(sent, "was", "were"), either(waiting, "waits", "wait"));
+    let events = counted(*sent, "event");
+    let mut text = format!("complete until {closed_until}; {events} {accepted} accepted, {waiting} {waits}");
     if let Some(oldest) = oldest_waiting {
         text += &format!(", the oldest from {oldest}");
     }
     if *lost > 0 {
-        text += &format!("; {lost} were removed before they were accepted");
+        let (were, they_were) = (either(lost, "was", "were"), either(lost, "it was", "they were"));
+        text += &format!("; {lost} {were} removed before {they_were} accepted");
     }
     if let Some(at) = accepted_at {
         text += &format!("\nlast accepted at {at}");

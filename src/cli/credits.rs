@@ -22,6 +22,7 @@ use crate::operate::admin::correction::{self, CorrectionBody};
 use crate::operate::failure::Failure;
 use crate::operate::output::say;
 use crate::operate::store_feed;
+use crate::platform::count::counted;
 use crate::policy::credits::CreditAccount;
 use crate::site::status::notice::Moment;
 
@@ -152,10 +153,10 @@ fn correct(arguments: CorrectionArguments, kind: Kind, out: &mut impl Write) -> 
     let Corrected { entry, again, balance } = books.correct(&account, &product, kind, &key, body)?;
     let done = if again { "existed already" } else { "was written" };
     let text = format!(
-        "row {} {done}: {} of {} credits of {product} for {account}, key {key}\nbalance: {balance}\n",
+        "row {} {done}: {} of {} of {product} for {account}, key {key}\nbalance: {balance}\n",
         entry.id,
         entry.kind.word(),
-        entry.amount,
+        counted(entry.amount, "credit"),
     );
     say(out, &text)
 }

@@ -4,7 +4,6 @@
 //! accounts. What is done again takes nothing back. A dry run does the same in a copy that is gone afterwards, so that
 //! it finds whatever the import would.
 
-use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,6 +14,7 @@ use rusqlite::Connection;
 use serde::Serialize;
 use serde_json::json;
 
+use super::adopt::{self, Emptied};
 use super::progress::Progress;
 use crate::config::argument::ConfigFile;
 use crate::config::{self, Config, rows};
@@ -27,6 +27,7 @@ use crate::operate::failure::Failure;
 use crate::operate::output::say;
 use crate::operate::store_feed;
 use crate::platform::clock::unix_milliseconds;
+use crate::platform::count::{counted, either};
 use crate::policy::Policy;
 
 /// Accounts of one transaction.
@@ -46,6 +47,11 @@ pub struct Import {
     /// Say what would be done, and change nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Take the accounts out of the files that are named, once all of them are in the store, so that those of the store
+    /// count: a file is emptied, and what it had is kept beside it as FILE.adopted. A gateway that runs follows in one
+    /// step.
+    #[arg(long, requires = "files")]
+    adopt: bool,
     /// Print what was done as a JSON document.
     #[arg(long)]
     json: bool,
@@ -66,6 +72,11 @@ struct Outcome {
     in_files: usize,
     /// Accounts that cannot be in force as they are written.
     not_in_force: usize,
+    /// Files were to be emptied, and are not.
+    #[serde(skip)]
+    is_kept: bool,
+    /// Files that were emptied, or would be.
+    emptied: Vec<String>,
     /// The first of what was refused, and of what cannot be in force.
     told: Vec<Told>,
 }
@@ -88,9 +99,12 @@ enum Item {
 /// # Errors
 /// Why it was not done; that some accounts were refused.
 pub fn run(import: Import, out: &mut impl Write) -> Result<(), Failure> {
-    let Import { file: ConfigFile { config: path }, dry_run, json, files } = import;
+    let Import { file: ConfigFile { config: path }, dry_run, adopt, json, files } = import;
     let config = config::load(&path)?;
     let store = config.store.as_ref().ok_or_else(|| no_store(&path))?;
+    if adopt && !config.policy.has_store {
+        return Err("nobody would be in force: `store.accounts` is files; set it to both or to store first".into());
+    }
     let told = |error: StoreError| Failure::from(format!("{}: {error}", store.path.display()));
     let connection = if dry_run { copy_of(&store.path) } else { open(&store.path) }.map_err(told)?;
     let mut importer = Importer {
@@ -98,6 +112,7 @@ pub fn run(import: Import, out: &mut impl Write) -> Result<(), Failure> {
         policy: &config.policy,
         waiting: Vec::with_capacity(BATCH),
         from: String::new(),
+        names: Vec::new(),
         outcome: Outcome { dry_run, ..Outcome::default() },
     };
     let (exports, others) = sorted(files.clone())?;
@@ -107,7 +122,11 @@ pub fn run(import: Import, out: &mut impl Write) -> Result<(), Failure> {
     for export in exports {
         importer.lines(&export)?;
     }
-    let outcome = importer.outcome;
+    let mut outcome = importer.outcome;
+    match adopt {
+        true if outcome.is_whole() => outcome.adopt(&path, &others, &importer.names)?,
+        kept => outcome.is_kept = kept,
+    }
     let text = if json { format!("{:#}\n", json!(outcome)) } else { in_words(&outcome) };
     say(out, text)?;
     if outcome.refused == 0 { Ok(()) } else { Err(Failure::Printed) }
@@ -125,6 +144,8 @@ struct Importer<'p> {
     waiting: Vec<Item>,
     /// What the audit says that it comes from.
     from: String,
+    /// The accounts of files.
+    names: Vec<String>,
     outcome: Outcome,
 }
 
@@ -136,6 +157,7 @@ impl Importer<'_> {
         self.from = if names.is_empty() { main.display().to_string() } else { names.join(", ") };
         let mut progress = Progress::new("imported", "accounts", policy.accounts.len());
         for account in policy.accounts.iter() {
+            self.names.push(account.name.to_string());
             match rows::imported(account, &policy) {
                 Ok(imported) => self.add(Item::Account(Box::new(imported)))?,
                 Err(why) => self.outcome.refuse(account.name.to_string(), format!("it {why}")),
@@ -243,6 +265,25 @@ fn one(writing: &mut Writing<'_>, item: &Item, policy: &Policy, outcome: &mut Ou
 }
 
 impl Outcome {
+    /// Whether everything is in the store, and can be in force.
+    fn is_whole(&self) -> bool {
+        self.refused == 0 && self.not_in_force == 0
+    }
+
+    /// Takes accounts out of their files, and counts those that other files still have.
+    fn adopt(&mut self, main: &Path, files: &[PathBuf], names: &[String]) -> Result<(), Failure> {
+        if self.dry_run {
+            self.emptied = files.iter().map(|file| file.display().to_string()).collect();
+            return Ok(());
+        }
+        let (emptied, config) = adopt::empty(main, files)?;
+        self.in_files = names.iter().filter(|name| config.policy.accounts.slot_of(name).is_some()).count();
+        let said =
+            |Emptied { file, kept }: Emptied| format!("{} (what it had is in {})", file.display(), kept.display());
+        self.emptied = emptied.into_iter().map(said).collect();
+        Ok(())
+    }
+
     fn refuse(&mut self, at: String, why: String) {
         self.refused += 1;
         self.tell(at, why);
@@ -276,26 +317,42 @@ fn is_export(path: &Path) -> std::io::Result<bool> {
 }
 
 fn in_words(outcome: &Outcome) -> String {
-    let Outcome { dry_run, tally, refused, in_files, not_in_force, told } = outcome;
+    let Outcome { dry_run, tally, refused, in_files, not_in_force, is_kept, emptied, told } = outcome;
     let Tally { created, extended, unchanged, tokens } = tally;
     let would = if *dry_run { "dry run, nothing was changed: " } else { "" };
     let mut text = format!(
-        "{would}{created} accounts are new, {extended} have got tokens, {unchanged} are as they were, {refused} were \
-         refused; {tokens} tokens are new\n"
+        "{would}{} {} new, {extended} {} got tokens, {unchanged} {}, {refused} {} refused; {} {} new\n",
+        counted(*created, "account"),
+        either(created, "is", "are"),
+        either(extended, "has", "have"),
+        either(unchanged, "is as it was", "are as they were"),
+        either(refused, "was", "were"),
+        counted(*tokens, "token"),
+        either(tokens, "is", "are"),
     );
     // Writing into a string cannot fail.
-    let mut told: VecDeque<&Told> = told.iter().collect();
-    while let Some(Told { at, why }) = told.pop_front() {
+    for Told { at, why } in told {
         let _ = writeln!(text, "  {at}: {why}");
     }
     if *not_in_force > 0 {
-        let _ = writeln!(text, "{not_in_force} accounts cannot be in force as they are written");
+        let they_are = either(not_in_force, "it is", "they are");
+        let _ = writeln!(text, "{} cannot be in force as {they_are} written", counted(*not_in_force, "account"));
     }
-    if *in_files > 0 {
+    if *is_kept {
+        text += "no file is emptied, since not all that they have can be in force from the store\n";
+    }
+    for file in emptied {
+        let _ = writeln!(text, "{} emptied: {file}", if *dry_run { "would be" } else { "was" });
+    }
+    // Those of a dry run would be taken out.
+    if *in_files > 0 && (emptied.is_empty() || !*dry_run) {
+        let (are, count) = (either(in_files, "is", "are"), either(in_files, "counts", "count"));
+        let it = either(in_files, "it", "them");
+        let accounts = counted(*in_files, "account");
         let _ = writeln!(
             text,
-            "{in_files} accounts are in files of the configuration as well, which count: set `store.accounts` to store, or \
-             take them out of the files"
+            "{accounts} {are} in files of the configuration as well, which {count}: set `store.accounts` to store, or \
+             take {it} out of the files (`--adopt` does that)"
         );
     }
     text

@@ -22,6 +22,7 @@ use crate::operate::output;
 use crate::operate::status_recorder::Refused;
 use crate::operate::status_store::{Changes, StatusStore};
 use crate::platform::clock::unix_seconds;
+use crate::platform::count::counted;
 use crate::policy::Policy;
 use crate::policy::seconds::Seconds;
 use crate::site::status::StatusSettings;
@@ -226,5 +227,9 @@ fn made_up(config: &Path, until: Option<Moment>) -> Result<String, Failure> {
     for notice in example::notices(&names, now) {
         ledger.add_notice(notice).wait_here().map_err(Failure::NotDone)?;
     }
-    Ok(format!("a made-up history of {} products with {count} incidents was written\n", names.len()))
+    Ok(format!(
+        "a made-up history of {} with {} was written\n",
+        counted(names.len(), "product"),
+        counted(count, "incident")
+    ))
 }

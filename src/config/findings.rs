@@ -29,6 +29,7 @@ use serde::Serialize;
 
 use super::loaded::Config;
 use crate::config::yaml::{Mistakes, Place};
+use crate::platform::count::counted;
 use crate::platform::files;
 
 /// The most characters of a line that are shown, around the place.
@@ -119,7 +120,7 @@ impl Findings {
         }
         let more = self.mistakes.len().saturating_sub(self.mistakes.iter().count());
         if more > 0 {
-            let _ = writeln!(text, "and {more} more mistakes");
+            let _ = writeln!(text, "and {}", counted(more, "more mistake"));
         }
         if self.mistakes.is_empty() && !self.is_good() {
             let count = self.mistakes.warnings().count();

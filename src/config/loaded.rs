@@ -12,6 +12,7 @@ use crate::config::yaml::Warning;
 use crate::downstream::listener::Listeners;
 use crate::gateway::snapshot::Settings;
 use crate::ledger;
+use crate::platform::count::counted;
 use crate::platform::pace;
 use crate::platform::tls::Overdue;
 use crate::policy::Policy;
@@ -59,7 +60,6 @@ impl Config {
     /// A summary of the configuration for `tollgate check`.
     pub fn summary(&self, name: &str) -> String {
         let policy = &self.policy;
-        let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         let routes: usize = policy.paths.routes();
         format!(
             "{name}: good\n  listens on {} with {}, admin on {}\n  {}, {} on {}, {}, {}\n  credits: {}\n",
@@ -71,19 +71,24 @@ impl Config {
             counted(routes, "route"),
             counted(policy.accounts.len(), "account"),
             counted(policy.accounts.tokens(), "token"),
-            match (
-                policy.credit_accounts().inspect(|_| pace::step()).count(),
-                self.ledger.as_ref().map(|ledger| &ledger.storage)
-            ) {
-                (0, _) => "not used".to_owned(),
-                (credit_accounts, None | Some(ledger::Storage::Memory)) => {
-                    format!("{}, only in memory", counted(credit_accounts, "balance"))
-                }
-                (credit_accounts, Some(ledger::Storage::File(path))) => {
-                    format!("{}, stored in {}", counted(credit_accounts, "balance"), path.display())
-                }
-            },
+            self.credits(),
         )
+    }
+
+    /// What of credits there is, for the summary.
+    fn credits(&self) -> String {
+        let count = self.policy.credit_accounts().inspect(|_| pace::step()).count();
+        let has_prices = self.policy.products.iter().any(|product| product.tariff.is_some());
+        let balances = match (count, has_prices) {
+            (0, false) => return "not used".to_owned(),
+            (0, true) => "no balance yet".to_owned(),
+            (count, _) => counted(count, "balance"),
+        };
+        match self.ledger.as_ref().map(|ledger| &ledger.storage) {
+            None if count == 0 => balances,
+            None | Some(ledger::Storage::Memory) => format!("{balances}, only in memory"),
+            Some(ledger::Storage::File(path)) => format!("{balances}, stored in {}", path.display()),
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use super::{account, ledger, limits, listeners, plans, products, rates, telemetr
 use crate::downstream::listener::{At, Listener, Listeners};
 use crate::gateway::snapshot::Settings;
 use crate::ledger::LedgerSettings;
+use crate::platform::count::{counted, either};
 use crate::platform::pace;
 use crate::policy::plan::Plan;
 use crate::policy::rate::Allowance;
@@ -146,8 +147,10 @@ pub fn yaml(policy: &Policy, settings: &Settings) -> Result<String, serde_yaml::
     }
     if shown < all {
         text += &format!(
-            "# Of {all} accounts, {shown} are shown: those of this file, at most {MAX_SHOWN_ACCOUNTS} of them. Accounts of \
-             `include` and of the store stay there.\n"
+            "# Of {}, {shown} {} shown: those of this file, at most {MAX_SHOWN_ACCOUNTS} of them. Accounts of \
+             `include` and of the store stay there.\n",
+            counted(all, "account"),
+            either(&shown, "is", "are"),
         );
     }
     // An empty list would be a mistake, so it is left out.

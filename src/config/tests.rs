@@ -506,3 +506,19 @@ fn files_that_are_not_there_or_no_files_are_told_with_their_path() {
     scratch.write("accounts.d/b.yaml", "\u{feff}accounts: {}\n");
     assert_eq!(scratch.lines("accounts.d/*"), [""; 0]);
 }
+
+#[test]
+fn the_summary_says_whether_there_are_prices_and_balances() {
+    let summary = |credits: &str, ledger: &str| {
+        let text = format!(
+            "public_url: https://api.example.com\nupstreams: {{ lookup: {{ servers: [127.0.0.1:9001] }} }}\nproducts:\n  \
+             phone: {{ upstream: lookup, routes: [POST /lookup], token_headers: [Auth-Token]{credits} }}\n{ledger}"
+        );
+        let config = parse("f", &text, &Source::from(Scratch::new().path().to_owned())).unwrap();
+        config.summary("f").lines().last().unwrap().trim().to_owned()
+    };
+    let prices = ", credits: { hold: [{ add: 1 }], price: [{ add: 1 }] }";
+    assert_eq!(summary("", ""), "credits: not used");
+    assert_eq!(summary(prices, ""), "credits: no balance yet");
+    assert_eq!(summary(prices, "ledger: { volatile: true }\n"), "credits: no balance yet, only in memory");
+}

@@ -28,6 +28,7 @@ use super::succession::{PredecessorHolds, SuccessorLink};
 use super::usage::{QuotaRow, QuotasOf, RateRow, milliseconds};
 use crate::platform::channel::Channel;
 use crate::platform::clock::since_1970;
+use crate::platform::count::{counted, either};
 use crate::policy::credits::CreditAccount;
 use crate::policy::meter::Meter;
 
@@ -214,7 +215,7 @@ impl Task {
         self.shared.unusable();
         let lost = self.pending.len().saturating_add(self.doubt.as_ref().map_or(0, |batch| batch.charges.len()));
         if lost > 0 {
-            log::error!(target: "tollgate::ledger", "{lost} charges could not be written and are lost");
+            log::error!(target: "tollgate::ledger", "{} could not be written and {} lost", counted(lost, "charge"), either(&lost, "is", "are"));
         }
         if let Some(done) = self.closing.take() {
             let _ = done.send(());

@@ -33,6 +33,7 @@ use crate::gateway::Gateway;
 use crate::gateway::snapshot::Snapshot;
 use crate::ledger::Ledger;
 use crate::platform::clock::since_1970;
+use crate::platform::count::counted;
 use crate::platform::{files, pace};
 use crate::policy::Policy;
 use crate::policy::account::directory::change::{AccountChange, Conflict};
@@ -433,7 +434,7 @@ impl ConfigWatcher {
         let first = mistakes.iter().next().map(ToString::to_string).unwrap_or_default();
         let more = match mistakes.len() {
             0 | 1 => String::new(),
-            count => format!(" (and {} more mistakes)", count.saturating_sub(1)),
+            count => format!(" (and {})", counted(count.saturating_sub(1), "more mistake")),
         };
         log::error!(target: "tollgate::reload", "the configuration was not changed: {first}{more}");
         self.told = Some(mistakes.clone());

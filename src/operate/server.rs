@@ -44,6 +44,7 @@ use crate::operate::status_recorder::Recorder;
 use crate::operate::store_feed::StoreFeed;
 use crate::operate::upgrade::{Predecessor, Upgrader};
 use crate::operate::usage_recorder::UsageRecorder;
+use crate::platform::count::counted;
 use crate::platform::descriptors::{Descriptors, Shares};
 use crate::platform::{logging, supervisor};
 use crate::policy::LONGEST_GRACE;
@@ -488,7 +489,8 @@ impl BackgroundService for ShutdownWatcher {
         tokio::select! {
             () = idle => {}
             () = tokio::time::sleep(grace) => {
-                log::warn!("grace period over; closing {} connections", self.gateway.open_connections());
+                let open = counted(self.gateway.open_connections(), "connection");
+                log::warn!("grace period over; closing {open}");
             }
             () = interrupted() => {}
         }

@@ -32,6 +32,7 @@ use crate::ledger::store::{Store, StoreError, accounts as accounts_in_store, ope
 use crate::operate::reload::Reloader;
 use crate::operate::reload::accounts::AccountSource;
 use crate::platform::clock::unix_milliseconds;
+use crate::platform::count::{counted, either};
 use crate::platform::pace;
 use crate::policy::Policy;
 use crate::policy::account::Account;
@@ -87,7 +88,8 @@ impl StoreFeed {
         conflicts.add(policy.take_in(accounts, pace::step));
         log::info!(
             target: "tollgate::store",
-            "{count} accounts were read from the store in {} ms",
+            "{} read from the store in {} ms",
+            counted(count, "account") + either(&count, " was", " were"),
             began.elapsed().as_millis()
         );
         conflicts.log();
@@ -174,8 +176,11 @@ impl AccountSource for Source {
         })
     }
 
-    fn left_out(&self, policy: &Policy) -> Option<Vec<Arc<Account>>> {
-        let names = self.feed.conflicts.behind_files()?;
+    fn left_out(&self, policy: &Policy, gone: &[Arc<str>]) -> Option<Vec<Arc<Account>>> {
+        let mut names = self.feed.conflicts.behind_files()?;
+        names.extend(gone.iter().map(|name| name.to_string()));
+        names.sort();
+        names.dedup();
         if names.is_empty() {
             return Some(Vec::new());
         }

@@ -9,6 +9,8 @@ use std::io::{self, BufRead, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
+use super::count::counted;
+
 /// Why a file cannot be read. Its content is never shown.
 #[derive(Debug)]
 pub enum Unreadable {
@@ -105,7 +107,7 @@ impl fmt::Display for Size {
         const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
         match UNITS.iter().find(|(unit, _)| self.0 >= *unit && self.0.is_multiple_of(*unit)) {
             Some((unit, name)) => write!(formatter, "{} {name}", self.0 / unit),
-            None => write!(formatter, "{} bytes", self.0),
+            None => formatter.write_str(&counted(self.0, "byte")),
         }
     }
 }

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use super::path::push_key;
 
+use crate::platform::count::counted;
+
 /// Where something is written. The default place means unknown.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Place {
@@ -177,7 +179,7 @@ impl Display for Mistakes {
         self.mistakes.iter().try_for_each(|mistake| writeln!(formatter, "{mistake}"))?;
         match self.more {
             0 => Ok(()),
-            more => writeln!(formatter, "and {more} more mistakes"),
+            more => writeln!(formatter, "and {}", counted(more, "more mistake")),
         }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::ledger::store::alerts::{Alert, AlertKind};
 use crate::operate::api::shown::{Day, Time};
+use crate::platform::count::counted;
 use crate::platform::mail::Mail;
 
 const MS_A_DAY: i64 = 86_400_000;
@@ -82,11 +83,6 @@ pub fn mail(alert: &Alert, message: i64, to: &str) -> Mail {
     let at = UNIX_EPOCH.checked_add(Duration::from_millis(u64::try_from(alert.crossed_at).unwrap_or_default()));
     let id = format!("{}.{message}", alert.event_id);
     Mail { to: to.to_owned(), id, subject, text, at: at.unwrap_or_else(SystemTime::now) }
-}
-
-/// A number of things.
-fn counted(count: i64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use crate::ledger::Ledger;
 use crate::ledger::store::records::{Absent, ListKind, StoredPlan, TokenList, WholeAccount};
 use crate::ledger::store::{StoreError, plans, whole};
 use crate::operate::explain::{self, Asked, Finding, Judged};
+use crate::platform::count::counted;
 use crate::policy::account::Digest;
 use crate::policy::credits::CreditAccount;
 use crate::policy::http::head::{Peer, Version};
@@ -232,7 +233,7 @@ fn tell_credits(judged: &mut Judged, policy: &Policy) {
     let position = Check::Credits.position();
     for Finding { seen, .. } in judged.findings.iter_mut().filter(|finding| finding.position == position) {
         if !seen.is_empty() {
-            *seen = format!("the account has {has} credits");
+            *seen = format!("the account has {}", counted(has, "credit"));
         }
     }
 }

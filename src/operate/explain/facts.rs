@@ -7,6 +7,7 @@ use super::dry_run::Ending;
 use super::findings::Report;
 use super::places::Location;
 use super::seen;
+use crate::platform::count::counted;
 use crate::policy::account::Account;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
@@ -20,7 +21,7 @@ impl<'p> Report<'_, '_, 'p> {
         let framing = match self.dry_run.head.map(|head| head.framing) {
             None => "no well-formed head".to_owned(),
             Some(Framing::None) => "one well-formed head, no body".to_owned(),
-            Some(Framing::Length(length)) => format!("one well-formed head, a body of {length} bytes"),
+            Some(Framing::Length(length)) => format!("one well-formed head, a body of {}", counted(length, "byte")),
             Some(Framing::Chunked) => "one well-formed head, a chunked body".to_owned(),
             Some(Framing::Frames(_)) => "one well-formed head, a body in frames".to_owned(),
         };
@@ -178,7 +179,7 @@ impl<'p> Report<'_, '_, 'p> {
         let Some(product) = self.dry_run.trail.product else { return };
         let bytes = self.asked.body.len();
         let (limit, has_body) = product.body.as_ref().map_or((0, false), |rule| (rule.max_bytes, true));
-        let size = format!("{bytes} bytes of at most {limit}");
+        let size = format!("{} of at most {limit}", counted(bytes, "byte"));
         let applies = has_body || bytes > 0;
         self.add_row(Check::BodySize, Row::BodyTooLarge, applies, size, self.of_product(&["body", "max"]));
         let late = matches!(self.refusal(Check::BodySize), Some(problem) if problem.row == Row::RequestTimeout);
@@ -193,7 +194,7 @@ impl<'p> Report<'_, '_, 'p> {
             );
         }
         let spot = self.of_product(&["body"]);
-        self.add_row(Check::Body, Row::BodyEmpty, has_body, format!("{bytes} bytes"), spot.clone());
+        self.add_row(Check::Body, Row::BodyEmpty, has_body, counted(bytes, "byte"), spot.clone());
         let document = self.refusal(Check::Body).filter(|problem| problem.row == Row::BodyMalformed);
         let document = document.map_or_else(|| "one JSON document".to_owned(), malformed);
         self.add_row(Check::Body, Row::BodyMalformed, has_body, document, spot);

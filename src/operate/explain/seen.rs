@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, Days, NaiveDate};
 
+use crate::platform::count::{counted, either};
 use crate::policy::account::{Expiry, Principal};
 use crate::policy::check::network::{self, Client};
 use crate::policy::http::head::{Field, Lines, One, Peer};
@@ -46,7 +47,7 @@ fn shown(value: &[u8]) -> String {
 pub fn token(headers: &[Box<str>], lines: &Lines<'_>) -> String {
     let found = headers.iter().find_map(|name| {
         let value = lines.values(name).find(|value| !value.is_empty())?;
-        Some(format!("{name}: {MASK} ({} bytes)", value.len()))
+        Some(format!("{name}: {MASK} ({})", counted(value.len(), "byte")))
     });
     found.unwrap_or_else(|| format!("no value in {}", headers.join(" or ")))
 }
@@ -165,8 +166,8 @@ pub fn rate(policy: &Policy, principal: Principal<'_>, product: Option<&Product>
         None => (false, UNLIMITED.to_owned()),
         Some(RateState { allowance, remaining, .. }) => {
             let seconds = allowance.period.as_secs();
-            let (limit, burst) = (allowance.limit, allowance.burst);
-            (true, format!("{limit} in {seconds} s, {burst} at once; after a first request {remaining} are left"))
+            let (limit, burst, are) = (allowance.limit, allowance.burst, either(&remaining, "is", "are"));
+            (true, format!("{limit} in {seconds} s, {burst} at once; after a first request {remaining} {are} left"))
         }
     }
 }

@@ -9,6 +9,7 @@ use super::findings::{Finding, Verdict};
 use super::outcome::{Explanation, Outcome};
 use super::places::Location;
 use super::seen;
+use crate::platform::count::counted;
 use crate::policy::http::head::{Peer, Version};
 
 /// Characters of a column before its text is left to stand out.
@@ -118,7 +119,7 @@ fn outcome(outcome: &Outcome) -> String {
         Outcome::Told => "The account is told of its credits, as they are at the start of a new ledger.".to_owned(),
         Outcome::Forwarded { upstream, deadline_seconds, held } => {
             let held = match held {
-                Some(held) => format!(", with {held} credits held"),
+                Some(held) => format!(", with {} held", counted(*held, "credit")),
                 None => String::new(),
             };
             format!("The request goes to the upstream {upstream}, within {deadline_seconds} s{held}.")

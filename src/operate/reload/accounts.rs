@@ -19,6 +19,9 @@ use crate::policy::{Policy, Product};
 /// Orders that come into force with one swap, at the most.
 pub const AT_ONCE: usize = 1000;
 
+/// Accounts that are looked for in the store one by one, at the most.
+const MOST_GONE: usize = 1000;
+
 /// Compiles changes of accounts by the policy in force.
 pub type Compile = Box<dyn FnOnce(&Snapshot) -> Vec<AccountChange> + Send>;
 
@@ -34,9 +37,10 @@ pub trait AccountSource: Send {
     /// All accounts that the store has, by the products of a policy that is about to come into force.
     fn compile_all(&self, policy: &Policy) -> Vec<Arc<Account>>;
 
-    /// Accounts that are not in force, since files had their names: those files may be others now. `None` if these are
-    /// too many to be told one by one.
-    fn left_out(&self, _policy: &Policy) -> Option<Vec<Arc<Account>>> {
+    /// Accounts that are not in force, since files had their names: those files may be others now. So may be those whose
+    /// names were `gone` with the files just now, and that nobody has noticed in the store yet. `None` if these are too
+    /// many to be told one by one.
+    fn left_out(&self, _policy: &Policy, _gone: &[Arc<str>]) -> Option<Vec<Arc<Account>>> {
         Some(Vec::new())
     }
 
@@ -65,6 +69,15 @@ pub fn change(gateway: &Gateway, orders: Vec<AccountsOrder>) -> Option<Arc<Snaps
     before
 }
 
+/// The accounts that files had before and do not have any more; `None` if these are too many to be told one by one.
+fn gone(policy: &Policy, before: &Policy) -> Option<Vec<Arc<str>>> {
+    let of_files = before.accounts.by_slot().filter(|(slot, _)| !before.accounts.is_from_store(*slot));
+    let of_files = of_files.inspect(|_| pace::step()).map(|(_, account)| &account.name);
+    let gone = of_files.filter(|name| policy.accounts.by_name(name).is_none());
+    let gone: Vec<Arc<str>> = gone.take(MOST_GONE + 1).map(Arc::clone).collect();
+    (gone.len() <= MOST_GONE).then_some(gone)
+}
+
 /// Gives a policy that is made of files the store's accounts of the one before: as they are, or compiled anew
 /// where that has other products or plans.
 pub fn keep(policy: &mut Policy, before: &Policy, source: Option<&dyn AccountSource>) {
@@ -85,7 +98,7 @@ pub fn keep(policy: &mut Policy, before: &Policy, source: Option<&dyn AccountSou
     let accounts: Vec<Arc<Account>> = match source {
         None => kept().collect(),
         Some(source) if !are_same => source.compile_all(policy),
-        Some(source) => match source.left_out(policy) {
+        Some(source) => match gone(policy, before).and_then(|gone| source.left_out(policy, &gone)) {
             Some(others) => kept().chain(others).collect(),
             None => source.compile_all(policy),
         },

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::store::StoreError;
+use crate::platform::count::{counted, either};
 use crate::policy::account::directory::change::{Clash, Conflict};
 
 /// Accounts whose conflicts are kept in words.
@@ -138,7 +139,11 @@ impl Conflicts {
         }
         let more = kept.of.len().saturating_sub(MOST_LOGGED).saturating_add(kept.beyond);
         if more > 0 {
-            log::warn!(target: "tollgate::store", "{more} more accounts of the store are not in force as they are written");
+            let (accounts, are) = (
+                counted(more, "more account"),
+                either(&more, "is not in force as it is", "are not in force as they are"),
+            );
+            log::warn!(target: "tollgate::store", "{accounts} of the store {are} written");
         }
     }
 }

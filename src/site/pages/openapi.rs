@@ -11,6 +11,7 @@ use super::draft::Own;
 use super::example::request::Example;
 use super::headers;
 use super::product::{View, pattern};
+use crate::platform::count::counted;
 use crate::platform::pace;
 use crate::policy::check::header::Shape;
 use crate::policy::problem::Row;
@@ -118,7 +119,7 @@ fn operation(policy: &Policy, own: &Own, view: &View<'_>, name: &str, number: us
                 (kind.name().to_owned(), content)
             })
             .collect();
-        let description = format!("At most {} bytes.", body.max_bytes);
+        let description = format!("At most {}.", counted(body.max_bytes, "byte"));
         members.insert(
             "requestBody".to_owned(),
             json!({ "required": true, "description": description, "content": content }),
