@@ -7,7 +7,7 @@
 //! handled by the caller.
 
 mod open_file;
-mod opening;
+pub(super) mod opening;
 
 use std::collections::HashMap;
 use std::fs;

@@ -120,6 +120,37 @@ fn a_journal_over_a_database_that_is_not_its_own_is_refused() {
 }
 
 #[test]
+fn a_database_of_which_nothing_is_left_is_refused_and_its_journal_stays() {
+    let directory = scratch("nothing");
+    let (database, journal) = with_a_journal(&directory);
+    for length in [0, 1, 2, 99, 100, 511] {
+        lay(&directory, &database[..length], &journal);
+        reopened(&directory).unwrap_err();
+        let path = directory.join("ledger.db");
+        assert_eq!(fs::read(&path).unwrap(), database[..length], "{length} bytes");
+        assert!(fs::read(beside(&path, "-wal")).is_ok_and(|left| left == journal), "{length} bytes: the journal");
+    }
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_ledger_that_does_not_say_its_last_write_is_refused_before_anything_is_written() {
+    let directory = scratch("position");
+    let (database, mut journal) = with_a_journal(&directory);
+    lay(&directory, &database, &[]);
+    let path = directory.join("ledger.db");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch("DELETE FROM position; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(connection);
+    let database = fs::read(&path).unwrap();
+    journal[0] = 0;
+    lay(&directory, &database, &journal);
+    reopened(&directory).unwrap_err();
+    assert!(fs::read(&path).unwrap() == database && fs::read(beside(&path, "-wal")).unwrap() == journal);
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
 fn a_ledger_is_made_whole_or_not_at_all() {
     let directory = scratch("made");
     let storage = Storage::File(directory.join("ledger.db"));

@@ -112,7 +112,7 @@ impl LedgerFile {
         let real = lock::real_name(path)?;
         let name = lock::take_name(&real)?;
         match fs::metadata(&real) {
-            Ok(found) if found.len() == 0 => {
+            Ok(found) if is_empty(&found) => {
                 return Err(LedgerFault::new(
                     "the file is empty; put the ledger back, or remove the file to begin a new one",
                 ));
@@ -168,8 +168,9 @@ impl LedgerFile {
 
     /// Finds a journal that belongs to another copy of the ledger.
     fn check_journal(&self, alone: Option<Standing>) -> Result<(), LedgerFault> {
-        let Some(alone) = alone else { return Ok(()) };
+        // Read in any case: a row that is damaged must be found before something is written.
         let whole = Standing::of(&self.connection)?;
+        let Some(alone) = alone else { return Ok(()) };
         // A copy made by VACUUM INTO has the same rows on other pages.
         let is_sound = |answer: String| answer == "ok";
         if whole == alone
@@ -243,6 +244,11 @@ impl LedgerFile {
     pub(super) fn fold_if_long(&mut self) -> Result<(), LedgerFault> {
         if self.file.as_ref().is_some_and(|file| file.journal_bytes() >= file.fold_at) { self.fold() } else { Ok(()) }
     }
+}
+
+/// Whether SQLite takes a file for an empty one, beside which it removes the journal: it says so of a single byte as well.
+pub(in crate::ledger) fn is_empty(found: &fs::Metadata) -> bool {
+    found.len() <= 1
 }
 
 /// Creates a new ledger, completely or not at all.
