@@ -15,6 +15,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::StoreError;
 use super::migrations;
+use crate::ledger::file::opening::is_empty;
+use crate::ledger::lock::beside;
 
 /// Marks the file as a store: "tgst" in ASCII.
 const APPLICATION_ID: i64 = 0x7467_7374;
@@ -31,8 +33,9 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
         Ok(found) if !found.is_file() => {
             return Err(NO_FILE.into());
         }
-        Ok(found) => found.len() == 0,
+        Ok(found) => is_empty(&found),
         Err(error) if error.kind() == ErrorKind::NotFound => {
+            refuse_to_begin_beside_a_journal(path)?;
             // Only for this user, since it has the names of customers.
             let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
             made.map_err(|error| unopened(&error))?;
@@ -40,6 +43,9 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
         }
         Err(error) => return Err(unopened(&error)),
     };
+    if is_new {
+        refuse_to_begin_beside_a_journal(path)?;
+    }
     let mut connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.busy_timeout(BUSY_PATIENCE)?;
     let marked: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
@@ -114,7 +120,18 @@ impl From<Useless> for StoreError {
 }
 
 const NO_FILE: Useless = Useless("the store's name is not that of a file; name a file");
+const JOURNAL_ALONE: Useless = Useless(
+    "the store's file is gone or empty, but its journal (-wal) is there; put the file back, or remove the journal to begin a new store",
+);
 const ANOTHER: Useless = Useless("the file is a database of another program, or the ledger; name another file");
+
+/// What was committed may be in the journal alone, which SQLite removes beside a file that is empty.
+fn refuse_to_begin_beside_a_journal(path: &Path) -> Result<(), StoreError> {
+    match fs::metadata(beside(path, "-wal")) {
+        Ok(found) if found.len() > 0 => Err(JOURNAL_ALONE.into()),
+        _ => Ok(()),
+    }
+}
 
 fn prepare(connection: &Connection) -> Result<(), StoreError> {
     const STATEMENTS_KEPT: usize = 64;

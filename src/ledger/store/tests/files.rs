@@ -37,6 +37,16 @@ fn a_file_of_something_else_or_of_a_newer_version_is_refused_in_words() {
     }
     make("newer.db", "UPDATE store_layout SET layout = 9, readable_from = 1");
     assert!(open(&file("newer.db")).is_ok(), "a migration that only adds leaves the release before its file");
+    for name in ["lost.db", "empty.db", "nearly-empty.db"] {
+        std::fs::write(file(&format!("{name}-wal")), "what was committed").unwrap();
+        if name != "lost.db" {
+            std::fs::write(file(name), if name == "empty.db" { "" } else { "S" }).unwrap();
+        }
+        let refused = open(&file(name)).unwrap_err().to_string();
+        assert!(refused.contains("its journal (-wal) is there"), "{name}: {refused}");
+        assert!(std::fs::read(file(&format!("{name}-wal"))).is_ok_and(|left| left == b"what was committed"), "{name}");
+        std::fs::remove_file(file(&format!("{name}-wal"))).unwrap();
+    }
     std::fs::write(file("empty.db"), "").unwrap();
     assert!(open(&file("empty.db")).is_ok(), "an empty file becomes a store");
     assert!(open(&bench.file()).is_ok());
