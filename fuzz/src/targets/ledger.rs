@@ -15,6 +15,9 @@ struct Base {
     journal: Vec<u8>,
 }
 
+/// The bytes before the first page of a journal.
+const JOURNAL_HEAD_BYTES: usize = 32;
+
 /// What the first and the second write leave: what was granted and spent, and their number.
 const STATES: [(u64, u64, i64); 2] = [(1000, 200, 2), (1000, 207, 3)];
 
@@ -45,7 +48,10 @@ pub fn run(data: &[u8]) {
     let ledger = LedgerFile::open(&Storage::File(base.path.clone()), false);
     if ledger.is_err() {
         assert_eq!(fs::read(&base.path).unwrap(), database, "a file that is refused was changed");
-        assert_eq!(fs::read(beside(&base.path, "-wal")).unwrap_or_default(), journal, "its journal was changed");
+        // By its head a journal is known for one.
+        let is_journal = journal.get(..JOURNAL_HEAD_BYTES) == base.journal.get(..JOURNAL_HEAD_BYTES);
+        let left = fs::read(beside(&base.path, "-wal")).unwrap_or_default();
+        assert!(!is_journal || left == journal, "its journal was changed");
     }
     match ledger.and_then(contents) {
         Err(_) => {}

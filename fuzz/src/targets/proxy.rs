@@ -27,9 +27,23 @@ pub fn run(data: &[u8]) {
     }
 }
 
+/// A line of version 1 without zeros in front of its ports, which the protocol does not forbid and the other
+/// implementation does.
+fn without_leading_zeros(header: &[u8]) -> Vec<u8> {
+    let line = std::str::from_utf8(header).ok().filter(|line| line.starts_with("PROXY TCP"));
+    let Some(line) = line.and_then(|line| line.strip_suffix("\r\n")) else { return header.to_vec() };
+    let words = line.split(' ').enumerate().map(|(index, word)| {
+        let is_port = index >= 4 && word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_digit());
+        let number = word.trim_start_matches('0');
+        if is_port { if number.is_empty() { "0" } else { number } } else { word }
+    });
+    (words.collect::<Vec<_>>().join(" ") + "\r\n").into_bytes()
+}
+
 /// What the `ppp` crate reads from a header.
 fn other(header: &[u8]) -> Option<Option<IpAddr>> {
-    match HeaderResult::parse(header) {
+    let header = without_leading_zeros(header);
+    match HeaderResult::parse(&header) {
         HeaderResult::V1(Ok(parsed)) => {
             assert_eq!(parsed.header.len(), header.len());
             Some(match parsed.addresses {
