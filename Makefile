@@ -1,6 +1,6 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
 .PHONY: run test crashes hostile free-answers fuzz mutants coverage browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
-	sbom bench-micro bench-metering bench-sight bench-pages bench-reload bench-changes bench-store pgo tools
+	sbom bench-micro bench-metering bench-sight bench-pages bench-reload bench-changes bench-store pgo tools venv program
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
 # a Python script, run the commands of the pages with curl, bound what the program may use with
@@ -21,24 +21,22 @@ crashes: tools
 # Floods of HTTP/2 against the program, while good clients are measured, in the clear and over TLS, attacks before the
 # first request, and tries to get answers for nothing. FLOOD_SECONDS is for each attack, and TIMED how many tokens have
 # the times of their answers compared.
-hostile: tools
-	@python3 -c 'import ensurepip' 2>/dev/null && command -v openssl >/dev/null || \
-		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends python3-venv openssl)
-	cargo build --locked
+hostile: program venv
+	@command -v openssl >/dev/null || \
+		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends openssl)
 	tests/hostile/run --seconds $(or $(FLOOD_SECONDS),3)
 	tests/hostile/run --seconds $(or $(FLOOD_SECONDS),3) --tls
 	tests/hostile/run doors --seconds $(or $(FLOOD_SECONDS),3) --tries $(or $(TIMED),3000)
 	tests/hostile/run free --tries 500
 
 # The long form of the last: so many tries of each kind over HTTP/2, and a tenth of them over HTTP/1.
-free-answers: tools
-	cargo build --locked
+free-answers: program venv
 	tests/hostile/run free --tries $(or $(TRIES),100000)
 
-# Fourteen attacks on parsers by libFuzzer, an hour of each: SECONDS=30, JOBS=2 at a time, TARGETS="heads yaml". What is
-# found is in fuzz/found.
+# Fourteen attacks on parsers by libFuzzer, an hour of each: SECONDS=30, JOBS=2 at a time, TARGETS="heads yaml". SEED=1
+# tries the same each time. What is found is in fuzz/found.
 fuzz: tools
-	SECONDS_EACH=$(or $(SECONDS),3600) JOBS=$(or $(JOBS),2) TARGETS="$(TARGETS)" fuzz/run
+	SECONDS_EACH=$(or $(SECONDS),3600) JOBS=$(or $(JOBS),2) TARGETS="$(TARGETS)" SEED=$(or $(SEED),0) fuzz/run
 
 # Changes to policy/ and ledger/ that no test notices; SHARD=0/20 tries a twentieth of them. All take a day.
 mutants: tools
@@ -52,10 +50,9 @@ coverage: tools
 # Counts that do not depend on how busy the machine is, against those that are committed.
 guards: guard-syscalls guard-instructions
 
-guard-syscalls: tools
+guard-syscalls: program
 	@command -v strace >/dev/null || \
 		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends strace)
-	cargo build --locked
 	tests/guards/syscalls.py
 
 guard-instructions: tools
@@ -64,14 +61,11 @@ guard-instructions: tools
 	tests/guards/instructions.py
 
 # Everything under deploy/ against the tools that will read it, and against a gateway that runs.
-deploy-check: tools
-	@python3 -c 'import ensurepip' 2>/dev/null || \
-		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends python3-venv)
-	cargo build --locked
+deploy-check: program venv
 	deploy/check/run
 
 # Every page of the demo in a real browser, with axe-core; pictures are left in target/browse.
-browse: tools
+browse: program
 	@missing=""; \
 	for pair in chromedriver:chromium-driver chromium:chromium npm:npm; do \
 		command -v $${pair%%:*} >/dev/null 2>&1 || missing="$$missing $${pair##*:}"; \
@@ -79,14 +73,10 @@ browse: tools
 	if [ -n "$$missing" ]; then \
 		$(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends $$missing; \
 	fi
-	cargo build --locked
 	tests/browse/run
 
 # The OpenAPI document of the demo against the demo. EXAMPLES is for each operation and phase.
-schemathesis: tools
-	@python3 -c 'import ensurepip' 2>/dev/null && command -v curl >/dev/null || \
-		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends python3-venv curl)
-	cargo build --locked
+schemathesis: program venv
 	EXAMPLES=$(or $(EXAMPLES),100) tests/schemathesis/run
 
 # Everything that is compiled into the program, as CycloneDX.
@@ -150,6 +140,16 @@ bench-changes: tools
 bench-store: tools
 	cargo build --release --locked
 	python3 benches/store.py
+
+# The program as the tests have it. With one of them beside it, cargo chooses the features of what both depend on for the
+# tests as well; otherwise it would compile a third of it, and the program, once more for them.
+program: tools
+	cargo build --locked --bin tollgate --test alloc
+
+# Packages of Python are installed beside the build, in environments of their own.
+venv:
+	@python3 -c 'import ensurepip' 2>/dev/null || \
+		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends python3-venv)
 
 tools:
 	@missing=""; \
