@@ -77,6 +77,10 @@ fn expected_of_accept(elements: &[&[u8]]) -> Option<Option<&'static str>> {
             continue;
         }
         let parsed: Mime = std::str::from_utf8(element.trim_ascii()).ok()?.parse().ok()?;
+        // It also takes what ends with its slash.
+        if parsed.subtype().as_str().is_empty() {
+            return None;
+        }
         let weights: Vec<_> = parsed.params().filter(|(name, _)| *name == "q").collect();
         let weight = match weights.as_slice() {
             [] => 1.0,

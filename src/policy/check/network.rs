@@ -172,8 +172,9 @@ fn stated_address(element: &[u8]) -> Option<IpAddr> {
 pub fn parse_network(text: &str) -> Result<IpNet, &'static str> {
     const NO_ADDRESS: &str = "is not an address; write one as in 203.0.113.7 or 2001:db8::1";
     const NO_NETWORK: &str = "is not a network; write an address and a prefix, as in 203.0.113.0/24";
-    // The address is parsed by the standard library, which accepts no short and no octal forms.
+    // The address is parsed by the standard library, which accepts no short and no octal forms; so must the prefix.
     let network = match text.split_once('/') {
+        Some((_, prefix)) if prefix.len() > 1 && prefix.starts_with('0') => return Err(NO_NETWORK),
         Some((address, prefix)) => {
             let address = address.parse::<IpAddr>().map_err(|_| NO_NETWORK)?;
             let prefix = decimal(prefix.as_bytes()).and_then(|prefix| u8::try_from(prefix).ok()).ok_or(NO_NETWORK)?;
@@ -280,6 +281,8 @@ mod tests {
             "010.0.0.0/8",
             "10.0/8",
             "10.0.0.0/33",
+            "10.0.0.0/08",
+            "10.0.0.0/00",
             "fe80::1%eth0",
             "2001:db8::1/32",
             "",
