@@ -195,14 +195,14 @@ fn body_number_missing(bencher: Bencher<'_, '_>) {
 #[divan::bench(args = [true, false])]
 fn answer_of_an_account_that(bencher: Bencher<'_, '_>, pays: bool) {
     let policy = policy();
-    let tariff = policy.products.first().and_then(|product| product.tariff.as_ref()).unwrap();
+    let tariff = policy.products.first().and_then(|product| product.routes.first()?.tariff.as_deref()).unwrap();
     let asked = serde_json::json!({ "number": "+44 7400 123456", "get_ported_date": true });
     let answer = r#"{"result":{"number":"+44 7400 123456","validated_phone_number":"+447400123456","formatted_phone_number":"+44 7400 123456","phone_type":"Mobile","confidence":"Verified"}}"#;
     bencher.bench_local(|| {
         if pays {
-            let asked = tariff.look_at(Some(black_box(&asked)));
+            let asked = tariff.look_at(Some(black_box(&asked)), tollgate::policy::tariff::Passed::default());
             let told = tariff.read(black_box(answer)).unwrap();
-            tariff.highest(asked) + tariff.price(asked, told)
+            tariff.highest(asked) + tariff.price(200, asked, told)
         } else {
             serde_json::from_str::<serde::de::IgnoredAny>(black_box(answer)).map_or(0, |_| 1)
         }
@@ -220,6 +220,6 @@ fn hold_and_settle(bencher: Bencher<'_, '_>) {
 
 fn body(bencher: Bencher<'_, '_>, bytes: &[u8]) {
     let policy = policy();
-    let rule = policy.products.first().and_then(|product| product.body.as_ref()).unwrap();
+    let rule = policy.products.first().and_then(|product| product.routes.first()?.body.as_ref()).unwrap();
     bencher.bench_local(|| rule.judge(black_box(bytes)).is_ok());
 }

@@ -19,7 +19,7 @@ use tollgate::policy::http::transaction_id::TransactionId;
 use tollgate::policy::now::Now;
 use tollgate::policy::observer::Unobserved;
 use tollgate::policy::problem::{Problem, Row};
-use tollgate::policy::respond::{self, Context, Http1Sink, Outcome};
+use tollgate::policy::respond::{self, Context, Delivered, Http1Sink, Outcome};
 use tollgate::policy::trail::Trail;
 
 const LIMITS: HeadLimits = HeadLimits { target_bytes: 8192, header_bytes: 16_384, header_lines: 64 };
@@ -87,7 +87,7 @@ fn count_admit(token: &str, more: &str) {
 
 fn count_body(text: &str) {
     let policy = policy();
-    let rule = policy.products.first().and_then(|product| product.body.as_ref()).unwrap();
+    let rule = policy.products.first().and_then(|product| product.routes.first()?.body.as_ref()).unwrap();
     count(|| {
         let _ = black_box(rule.judge(black_box(text.as_bytes())));
     });
@@ -126,7 +126,9 @@ const STEPS: &[Step] = &[
     ("body: accepted", || count_body(r#"{"number":"+44 7400 123456","output_format":"E164","cache_value_days":7}"#)),
     ("body: body-malformed", || count_body(r#"{"number":"+44 7400 123456","output_format":"E164","#)),
     ("body: cache-days-unsupported", || count_body(r#"{"number":"+44 7400 123456","cache_value_days":31}"#)),
-    ("response: 200", || count_response("demo-unlimited", &Outcome::Delivered(ANSWER.as_bytes(), None))),
+    ("response: 200", || {
+        count_response("demo-unlimited", &Outcome::Delivered(Delivered::plain(ANSWER.as_bytes()), None))
+    }),
     ("response: token-unknown", || count_response("nobody", &refused(Row::TokenUnknown))),
     ("response: rate-exceeded", || count_response("demo-unlimited", &refused(Row::RateExceeded))),
     ("response: body-malformed", || count_response("demo-unlimited", &refused(Row::BodyMalformed))),

@@ -34,7 +34,7 @@ use crate::policy::lookup::{BodyAwaited, Priced};
 use crate::policy::now::Now;
 use crate::policy::observer::Unobserved;
 use crate::policy::problem::{Problem, Row};
-use crate::policy::respond::{self, Context, Outcome, Sink};
+use crate::policy::respond::{self, Context, Delivered, Outcome, Sink};
 use crate::policy::trail::Trail;
 use crate::policy::{Limits, Policy, account_info};
 use crate::telemetry::accept_metrics::AcceptMetrics;
@@ -43,8 +43,8 @@ use crate::telemetry::usage::Origin;
 use crate::telemetry::{Occupied, Telemetry};
 use crate::upstream::blame::Asker;
 use crate::upstream::connector::{Connections, Connector};
-use crate::upstream::exchange;
-use crate::upstream::response::{Body, READ_BYTES};
+use crate::upstream::exchange::{self, Answer};
+use crate::upstream::response::READ_BYTES;
 use crate::upstream::{Upstreams, translate};
 
 use snapshot::{Settings, Snapshot};
@@ -312,9 +312,11 @@ impl Gateway {
                 let looked_up =
                     AssertUnwindSafe(self.look_up(snapshot, admission, head, downstream, &mut record, &context));
                 match looked_up.catch_unwind().await.unwrap_or(Err(internal.into())) {
-                    Ok((body, due)) => {
-                        (answer, bill) = (body, due);
-                        Outcome::Delivered(&answer, bill.receipt())
+                    Ok((found, due)) => {
+                        (answer, bill) = (found, due);
+                        let Answer { body, passing, content_type, passed } = &answer;
+                        let delivered = Delivered { body, passing, content_type: content_type.as_deref(), passed };
+                        Outcome::Delivered(delivered, bill.receipt())
                     }
                     Err(Unanswered::Refused(problem)) => Outcome::Refused(problem),
                     Err(Unanswered::Gone) => return Answered::Gone,
@@ -376,7 +378,7 @@ impl Gateway {
         downstream: &mut D,
         record: &mut RequestRecord<'g>,
         context: &Context<'_, '_>,
-    ) -> Result<(Body, Bill<'g>), Unanswered> {
+    ) -> Result<(Answer<'g>, Bill<'g>), Unanswered> {
         let begun = Instant::now();
         let left = admission.deadline().saturating_sub(begun.saturating_duration_since(record.begun()));
         let exchange = async {
@@ -392,25 +394,26 @@ impl Gateway {
             let body = without_mark(downstream.body());
             exchange::build(&mut request, &paid, head, body, context, &snapshot.settings.upstreams)?;
             let limit = snapshot.policy.limits.response_bytes;
-            let judge = |answer: &[u8]| translate::body(answer, paid.tariff(), paid.passed());
+            let judge =
+                |answer: &[u8], kind, status| translate::body(answer, kind, status, paid.tariff(), paid.passed());
             let admission = paid.admission();
-            let upstream = (admission.product().upstream, Asker::of(&admission.principal().account.name));
+            let asked = (admission.product(), Asker::of(&admission.principal().account.name));
             let times = record.asks(context.now);
-            let answer = snapshot.exchange.forward(&self.backends, upstream, request, limit, times, judge);
+            let answer = snapshot.exchange.forward(&self.backends, asked, request, limit, times, judge);
             let answer = tokio::select! {
                 biased;
                 answer = answer => answer,
                 () = downstream.gone() => return Err(Unanswered::Gone),
             };
             record.asked();
-            let (body, price) = answer?;
+            let (answer, price) = answer?;
             let mut bill = Bill::new(&self.ledger, paid.into_hold(), price, context.transaction);
             // No charge is written for a client that is known to have disconnected, since it would have to be refunded.
             if bill.is_written_first() && downstream.gone().now_or_never().is_some() {
                 return Err(Unanswered::Gone);
             }
             bill.record().await?;
-            Ok((body, bill))
+            Ok((answer, bill))
         };
         match timeout(left, exchange).await {
             Ok(outcome) => outcome,

@@ -29,6 +29,7 @@ use tollgate::operate::{demo, explain};
 use tollgate::platform::count::{counted, either};
 use tollgate::platform::logging;
 use tollgate::policy::account::Digest;
+use tollgate::policy::check::token::{PREFIX, sealed};
 use tollgate::policy::problem;
 
 /// An edge gateway for metered lookup APIs: a request reaches the backend only when its token,
@@ -433,9 +434,9 @@ fn hash(name: &str, products: &[String]) -> Result<(), Failure> {
     print(&format!("{}\n", token_line(name, products, token)))
 }
 
-/// A token of 244 random bits, with a prefix that scanners for leaked secrets can look for.
+/// A token of 244 random bits, with a prefix that scanners for leaked secrets can look for, and a checksum.
 fn new_token() -> String {
-    format!("tg_{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
+    sealed(&format!("{PREFIX}{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()))
 }
 
 fn token_line(name: &str, products: &[String], token: &[u8]) -> String {

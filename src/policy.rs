@@ -6,6 +6,7 @@
 pub mod account;
 pub(crate) mod account_info;
 pub mod admit;
+pub mod answers;
 pub mod calendar;
 pub mod check;
 pub(crate) mod cors;
@@ -17,17 +18,18 @@ pub mod meter;
 pub mod now;
 pub mod observer;
 pub mod page;
+pub mod paths;
 pub mod plan;
 pub mod problem;
 pub mod product_set;
 pub mod rate;
 pub mod respond;
+pub mod route;
 pub mod seconds;
 pub mod sharing;
 pub mod tariff;
 pub mod trail;
 
-use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,19 +37,21 @@ use std::time::Duration;
 use crate::policy::account::directory::Accounts;
 use crate::policy::account::directory::change::{AccountChange, Changed, Changes, Conflict};
 use crate::policy::account::{Account, Digest, Principal};
-use crate::policy::check::body::BodyRule;
+use crate::policy::answers::Answers;
 use crate::policy::check::domain::origins::Origins;
 use crate::policy::check::header::{DeadlineRule, HeaderRule};
 use crate::policy::check::network::Networks;
+use crate::policy::check::token::{TokenPlace, is_misspelt};
 use crate::policy::credits::CreditAccount;
 use crate::policy::http::head::{Head, HeadLimits};
 use crate::policy::http::media::Media;
 use crate::policy::page::{ListenerScope, PageEntry, PageTable};
+use crate::policy::paths::{Endpoint, Paths};
 use crate::policy::plan::{Allowances, Plan};
 use crate::policy::problem::messages::Wording;
 use crate::policy::problem::{Hint, Problem, Row};
 use crate::policy::rate::Window;
-use crate::policy::tariff::Tariff;
+use crate::policy::route::Route;
 
 /// The longest that the end of a process may take.
 pub const LONGEST_GRACE: Duration = Duration::from_secs(3600);
@@ -78,6 +82,8 @@ pub struct Frame {
     /// Every header that carries a token of some product, in lower case: none goes upstream, and
     /// none may stand twice.
     pub token_headers: Box<[Box<str>]>,
+    /// Every place where some product takes tokens, each once.
+    pub token_places: Box<[TokenPlace]>,
     /// Every header that some product echoes, each once.
     pub echoed: Box<[HeaderRule]>,
     /// The words for problems of requests that have no product.
@@ -146,138 +152,47 @@ pub struct Product {
     pub index: u8,
     /// The place of its upstream among those of the snapshot.
     pub upstream: usize,
-    pub token_headers: Box<[Box<str>]>,
+    /// Where requests can carry their token; of several that have one the first counts.
+    pub token_places: Box<[TokenPlace]>,
+    /// The parameters of queries among them, which are not forwarded.
+    pub token_parameters: Box<[Box<str>]>,
     pub media: Media,
     /// What the backend is asked to answer with: the served media types.
     pub accept: Box<str>,
     pub deadline: DeadlineRule,
     pub headers: Box<[HeaderRule]>,
-    /// `None`: the product's requests have no body.
-    pub body: Option<BodyRule>,
-    /// What answers are, as pages and OpenAPI tell it. Nothing is checked with it.
-    pub answer_schema: Option<serde_json::Value>,
-    /// What lookups cost; `None` if they cost nothing.
-    pub tariff: Option<Tariff>,
+    /// Its methods and paths, in the order of the configuration; at least one.
+    pub routes: Box<[Route]>,
+    pub answers: Answers,
+    /// `Access-Control-Expose-Headers` of its answers.
+    pub exposed_headers: Box<str>,
+    /// What the backend is told of who asks, and in which header.
+    pub caller_headers: Box<[(CallerFact, Box<str>)]>,
+    /// Some of its lookups cost credits.
+    pub is_priced: bool,
     /// What each account may use of it, beside what the account may use.
     pub allowances: Allowances,
     pub preflight: Preflight,
     pub wording: Wording,
 }
 
-/// A path that is served, and with which methods.
-#[derive(Debug)]
-pub struct Path {
-    /// The place in the list of paths, for `Hint::Allow`.
-    pub index: u16,
-    pub methods: Box<[(Box<str>, Endpoint)]>,
-    /// `Allow`: the methods, separated by commas.
-    pub allow: Box<str>,
-}
-
-/// Who answers a method of a path.
+/// What a backend can be told of who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    /// The product with this place in the policy.
-    Product(usize),
-    /// The gateway, about the account's credits.
-    Credits,
-    /// The gateway, with the page that has this place on the page table.
-    Page(u16),
+pub enum CallerFact {
+    Account,
+    Token,
+    Product,
+    Address,
 }
 
 /// Who answers a request.
 #[derive(Clone, Copy, Debug)]
-pub enum Route<'p> {
-    Product(&'p Product),
+pub enum Handler<'p> {
+    /// A backend, with a route of a product.
+    Lookup(&'p Product, &'p Route),
+    /// The gateway, about the account's credits.
     Credits,
     Page(&'p PageEntry),
-}
-
-/// All paths that are served.
-#[derive(Debug, Default)]
-pub struct Paths {
-    by_path: HashMap<Box<str>, Path>,
-    /// The `Allow` of each place.
-    allow: Vec<Box<str>>,
-}
-
-impl Paths {
-    /// Adds a method of a path; `false` if it is there already, and nothing changed.
-    pub fn insert(&mut self, method: &str, path: &str, endpoint: Endpoint) -> bool {
-        let Ok(index) = u16::try_from(self.allow.len()) else {
-            return false;
-        };
-        let entry = self.by_path.entry(path.into()).or_insert_with(|| {
-            self.allow.push("".into());
-            Path { index, methods: Box::default(), allow: "".into() }
-        });
-        if entry.methods.iter().any(|(known, _)| **known == *method) {
-            return false;
-        }
-        let mut methods = std::mem::take(&mut entry.methods).into_vec();
-        methods.push((method.into(), endpoint));
-        entry.allow = methods.iter().map(|(method, _)| &**method).collect::<Vec<_>>().join(", ").into();
-        entry.methods = methods.into();
-        if let Some(allow) = self.allow.get_mut(usize::from(entry.index)) {
-            allow.clone_from(&entry.allow);
-        }
-        true
-    }
-
-    /// How many pairs of method and path the products have.
-    pub fn routes(&self) -> usize {
-        let of_products =
-            |path: &Path| path.methods.iter().filter(|(_, to)| matches!(to, Endpoint::Product(_))).count();
-        self.by_path.values().map(of_products).sum()
-    }
-
-    /// A path as the configuration has it, if it is served with any method.
-    pub fn template(&self, path: &str) -> Option<&str> {
-        self.by_path.get_key_value(path).map(|(template, _)| &**template)
-    }
-
-    /// All paths, with what answers their methods.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Path)> {
-        self.by_path.iter().map(|(template, path)| (&**template, path))
-    }
-
-    /// The methods and paths of a product, in the order of the configuration.
-    pub fn of(&self, product: u8) -> Vec<(&str, &str)> {
-        let mut paths: Vec<(&str, &Path)> = self.by_path.iter().map(|(path, entry)| (&**path, entry)).collect();
-        paths.sort_unstable_by_key(|(_, entry)| entry.index);
-        let wanted = Endpoint::Product(usize::from(product));
-        let routes = paths.into_iter().flat_map(|(path, entry)| {
-            entry.methods.iter().filter(|(_, to)| *to == wanted).map(move |(method, _)| (&**method, path))
-        });
-        routes.collect()
-    }
-
-    /// The path, if it is served with any method.
-    pub fn find(&self, path: &str) -> Option<&Path> {
-        self.by_path.get(path)
-    }
-
-    /// The `Allow` header that a hint names.
-    pub fn allow(&self, index: u16) -> &str {
-        self.allow.get(usize::from(index)).map_or("", |allow| allow)
-    }
-}
-
-impl Path {
-    /// Whether clients of a listener can have it. A path has either products or a page.
-    pub fn is_behind(&self, scope: ListenerScope) -> bool {
-        let is_page = || matches!(self.methods.first(), Some((_, Endpoint::Page(_))));
-        match scope {
-            ListenerScope::All => true,
-            ListenerScope::Lookups => !is_page(),
-            ListenerScope::Pages => is_page(),
-        }
-    }
-
-    /// Who answers a method.
-    pub fn endpoint(&self, method: &str) -> Option<Endpoint> {
-        self.methods.iter().find(|(known, _)| **known == *method).map(|(_, endpoint)| *endpoint)
-    }
 }
 
 /// All that is not about accounts.
@@ -294,21 +209,24 @@ impl Frame {
     ///
     /// # Errors
     /// `endpoint-unknown`, with the methods that the path has.
-    pub fn route(&self, head: &Head<'_>, scope: ListenerScope) -> Result<Route<'_>, Problem> {
+    pub fn handler(&self, head: &Head<'_>, scope: ListenerScope) -> Result<Handler<'_>, Problem> {
         let unknown = |reason| Problem::new(Row::EndpointUnknown, reason);
         let path =
-            self.paths.find(head.path).filter(|path| path.is_behind(scope)).ok_or(unknown("no route has the path"))?;
+            self.paths.find(head).filter(|path| path.is_behind(scope)).ok_or(unknown("no route has the path"))?;
         path.endpoint(head.lines.method)
             .and_then(|endpoint| self.at(endpoint))
             .ok_or(unknown("the path has no such method").with(Hint::Allow(path.index)))
     }
 
     /// What an endpoint stands for.
-    pub fn at(&self, endpoint: Endpoint) -> Option<Route<'_>> {
+    pub fn at(&self, endpoint: Endpoint) -> Option<Handler<'_>> {
         match endpoint {
-            Endpoint::Product(index) => self.products.get(index).map(Route::Product),
-            Endpoint::Credits => Some(Route::Credits),
-            Endpoint::Page(index) => self.pages.at(index).map(Route::Page),
+            Endpoint::Lookup { product, route } => {
+                let product = self.products.get(usize::from(product))?;
+                Some(Handler::Lookup(product, product.routes.get(usize::from(route))?))
+            }
+            Endpoint::Credits => Some(Handler::Credits),
+            Endpoint::Page(index) => self.pages.at(index).map(Handler::Page),
         }
     }
 
@@ -365,6 +283,9 @@ impl Policy {
     /// # Errors
     /// `token-unknown`.
     pub fn principal(&self, token: &[u8]) -> Result<Principal<'_>, Problem> {
+        if is_misspelt(token) {
+            return Err(Problem::new(Row::TokenUnknown, "the token's checksum is wrong: it was not copied as it is"));
+        }
         let known = self.accounts.find(&Digest::of(token));
         known.ok_or(Problem::new(Row::TokenUnknown, "no token has this digest"))
     }

@@ -272,9 +272,9 @@ impl<P> Passage<'_, P> {
         problem
     }
 
-    /// The server has answered with a status.
-    pub fn answered(&mut self, code: u16) {
-        self.judge(Verdict::of_status(code));
+    /// The server has answered, which says this about it.
+    pub fn answered(&mut self, verdict: Verdict) {
+        self.judge(verdict);
     }
 
     fn judge(&mut self, verdict: Verdict) {

@@ -158,7 +158,7 @@ fn choosing_a_server_allocates_nothing() {
         let mut passage = upstreams.pool(0).unwrap().enter(Asker::of("acme")).unwrap();
         let _ = passage.next_server().unwrap();
         let second = passage.next_server().unwrap();
-        passage.answered(code);
+        passage.answered(tollgate::upstream::verdict::Verdict::of_status(code));
         drop((passage, second));
         ALLOCATIONS.get() - before
     };

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::support::{Backend, Configuration, Gateway, Request, Response, token};
 
+mod answers;
 mod concurrency;
 mod connection;
 mod cors;
@@ -17,8 +18,10 @@ mod lists;
 mod phone;
 mod quota;
 mod rate;
+mod routes;
 mod statuses;
 mod token;
+mod token_places;
 
 pub use statuses::problems;
 

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use tollgate::policy::account::Digest;
+use tollgate::policy::tariff::Passed;
 
 use crate::support::{After, Backend, Gateway, PATIENCE, Request, Response, Scratch, VERSIONS, paying, token};
 
@@ -147,10 +148,10 @@ fn the_demo_backends_own_answers_have_their_prices() {
             &tollgate::operate::demo::SOURCE,
         )
         .unwrap();
-        let tariff = config.policy.products[0].tariff.as_ref().unwrap();
+        let tariff = config.policy.products[0].routes[0].tariff.as_deref().unwrap();
         let answer = tollgate::operate::demo::backend::lookup_phone(&body, false).to_string();
         let told = tariff.read(&answer).unwrap();
-        assert_eq!(tariff.price(tariff.look_at(Some(&body)), told), price, "{body} {answer}");
+        assert_eq!(tariff.price(200, tariff.look_at(Some(&body), Passed::default()), told), price, "{body} {answer}");
     }
 }
 

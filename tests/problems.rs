@@ -41,6 +41,7 @@ fn rows_and_statuses_are_those_of_the_contract() {
         ("accept-unsupported", 406),
         ("content-type-unsupported", 415),
         ("timeout-invalid", 400),
+        ("parameter-invalid", 400),
         ("reference-id-invalid", 400),
         ("add-metadata-invalid", 400),
         ("body-too-large", 400),

@@ -94,7 +94,7 @@ fn every_file_of_the_directory_is_valid() {
 type Edit = (&'static str, &'static str);
 
 /// What both refuse.
-const BAD: [Edit; 82] = [
+const BAD: [Edit; 87] = [
     ("quota: { month: 1000 }", "quota: { month: 0 }"),
     ("quota: { month: 1000 }", "quota: { month: -1 }"),
     ("quota: { month: 1000 }", "quota: { week: 1000 }"),
@@ -140,15 +140,20 @@ const BAD: [Edit; 82] = [
     ("status: 200, tcp", "status: 99, tcp"),
     ("ejection: { failures: 5,", "ejection: { failures: -5,"),
     ("error_percent: 50,", "error_percent: 101,"),
-    ("    upstream: lookup\n", ""),
+    ("`upstreams`.\n    upstream: lookup\n", "`upstreams`.\n"),
     ("routes: [POST /phone/validate/v2, POST /phone/validation/v2]", "routes: []"),
     ("routes: [POST /phone/validate/v2, POST /phone/validation/v2]", "routes: [/phone/validate/v2]"),
     ("routes: [POST /phone/validate/v2, POST /phone/validation/v2]", "routes: [post /phone/validate/v2]"),
     ("routes: [POST /phone/validate/v2, POST /phone/validation/v2]", "routes: POST /phone/validate/v2"),
     ("token_headers: [Auth-Token, x-app-key]", "token_headers: [auth_token]"),
     ("token_headers: [Auth-Token, x-app-key]", "token_headers: []"),
-    ("    accept: [application/json]", "    accept: [text/html]"),
-    ("    accept: [application/json]", "    accept: [json]"),
+    ("    accept: [application/json]\n", "    accept: [json]\n"),
+    ("      - route: GET /v1/vat/{number}", "      - route: GET /v1/vat/num-{number}"),
+    ("    undeclared_query: pass", "    undeclared_query: keep"),
+    ("{ status: 200, price: [{ add: 1 }], failure: false }", "{ status: 200, price: [], failure: false }"),
+    ("{ add: { answer: /surcharge, max: 3 } }", "{ add: { answer: /surcharge, count: /numbers, max: 3 } }"),
+    ("token_in: [bearer, basic password,", "token_in: [bearer, basic words,"),
+    ("answer_headers: [ETag, Cache-Control]", "answer_headers: []"),
     ("min: 2s, max: 15s,", "min: 2, max: 15s,"),
     ("pattern: '[A-Za-z0-9_\\-/:.,() ]+', max: 256, echo: true, problem", "max: 256, problem"),
     ("max: 256, echo: true, problem", "max: 0, echo: true, problem"),
@@ -184,12 +189,16 @@ const BAD: [Edit; 82] = [
 
 /// What the schema cannot say, and `tollgate check` refuses: what values mean beside each other, what
 /// is in other files, and numbers with units.
-const BEYOND: [Edit; 24] = [
+const BEYOND: [Edit; 28] = [
     // What a name stands for.
     ("    plan: gold\n", "    plan: silver\n"),
     ("    plan: gold\n", "    plan: gold\n    quota: { day: 5 }\n"),
     ("rates: [2/s, 60/min]", "rates: [2/s, 60/s]"),
-    ("    upstream: lookup\n", "    upstream: nowhere\n"),
+    ("`upstreams`.\n    upstream: lookup\n", "`upstreams`.\n    upstream: nowhere\n"),
+    ("    content_type: [application/json]", "    content_type: [text/html]"),
+    ("answer_headers: [ETag, Cache-Control]", "answer_headers: [Set-Cookie]"),
+    ("      404: { status: 200, price", "      304: { status: 200, price"),
+    ("rewrite: /check/{number}?on={date}", "rewrite: /check/{nobody}?on={date}"),
     ("credits: { phone: 1000 }", "credits: { fax: 1000 }"),
     ("products: [phone]\n        domains", "products: [fax]\n        domains"),
     ("problem: reference-id-invalid", "problem: no-such-problem"),
@@ -303,7 +312,7 @@ fn the_small_languages_are_the_same_to_both() {
             "a.*.example",
         ],
     );
-    language::<MediaType>(&["application/json", "application/vnd.a+json"], &["json", "\"*/json\"", "a/json;q=1"]);
+    language::<MediaType>(&["application/json", "application/pdf"], &["json", "\"*/json\"", "a/json;q=1"]);
     language::<Digest>(&[&format!("sha256:{}", "aF".repeat(32))], &["sha256:00", &"ab".repeat(32)]);
     language::<Expiry>(&["2027-06-30", "2027-6-3"], &["30.06.2027", "tomorrow", "2027-06"]);
     language::<Status>(&["400", "503"], &["200", "402", "many"]);

@@ -235,7 +235,7 @@ impl AccountContext<'_> {
         };
         let tokens: Vec<_> = tokens.into_iter().filter_map(compile).collect();
         // Required, so that a forgotten line does not make lookups free.
-        for product in self.products.iter().filter(|product| product.tariff.is_some()) {
+        for product in self.products.iter().filter(|product| product.is_priced) {
             let used = tokens.iter().any(|(key, _)| key.token.products.contains(product.index));
             let told = funds.iter().any(|(known, _)| *known == product.index);
             if used && !told && !mistakes.touch(&place.key("credits")) {
@@ -296,7 +296,7 @@ impl AccountContext<'_> {
         for (name, place, funds) in credits.0 {
             match self.products.iter().find(|product| *product.name == *name) {
                 None => self.unknown_product(&name, place, mistakes),
-                Some(product) if product.tariff.is_none() => {
+                Some(product) if !product.is_priced => {
                     // Not a mistake here if the prices could not be read.
                     if !self.before.touch(&self.products_place.key(&name).key("credits")) {
                         let what = "is a product without prices; give the product `credits`, or remove it here";
@@ -456,7 +456,7 @@ fn terms(account: &Account) -> Terms {
 
 /// The credits of an account for each product with prices.
 fn funds(account: &Account, policy: &Policy) -> Map<String, Value> {
-    let priced = policy.products.iter().filter(|product| product.tariff.is_some());
+    let priced = policy.products.iter().filter(|product| product.is_priced);
     let funds = priced.map(|product| {
         let credit_account =
             account.credit_accounts.iter().find(|credit_account| credit_account.product == product.name);

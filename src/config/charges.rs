@@ -7,10 +7,13 @@
 
 use serde_json::{Value, json};
 
-use crate::policy::tariff::{Passed, Tariff, Test};
+use crate::policy::tariff::{MAX_QUANTITIES, Passed, Tariff, Test};
 
 /// The most combinations that are checked; more would take too long.
 const MAX_OUTCOMES: usize = 1 << 16;
+
+/// More elements than make up for any fixed amount.
+const MANY: u32 = 1_000_000;
 
 /// The result of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub enum Charges {
     NeverCovered { most_held: u32, most_charged: u32 },
     /// Some answers seem to cost more than their requests hold.
     SometimesNot { held: u32, charged: u32 },
+    /// The price grows faster with a quantity of the request, by its number, than what is held.
+    Outgrown { quantity: u8 },
     /// There are too many conditions to check all combinations.
     Unknown,
 }
@@ -38,7 +43,16 @@ pub fn compare(tariff: &Tariff) -> Charges {
         let held = tariff.highest(asked);
         most_held = most_held.max(held);
         for told in &of_answers {
-            let charged = tariff.price(asked, *told);
+            let told = told.with(None, u32::MAX);
+            // Amounts are linear in each quantity, so that many of one show whether the price outgrows what is held.
+            for index in 0..MAX_QUANTITIES {
+                let many = asked.with(Some(index), MANY);
+                let grown = tariff.highest_charge(many, told).saturating_sub(tariff.highest_charge(asked, told));
+                if grown > tariff.highest(many).saturating_sub(held) {
+                    return Charges::Outgrown { quantity: u8::try_from(index).unwrap_or(u8::MAX) };
+                }
+            }
+            let charged = tariff.highest_charge(asked, told);
             most_charged = most_charged.max(charged);
             let given_away = |(held, charged): (u32, u32)| charged.saturating_sub(held);
             if given_away((held, charged)) > worst.map_or(0, given_away) {

@@ -35,13 +35,15 @@ use crate::policy::account::Digest;
 use crate::policy::account::directory::Accounts;
 use crate::policy::check::header::HeaderRule;
 use crate::policy::check::network::Networks;
+use crate::policy::check::token::TokenPlace;
 use crate::policy::http::media::{Media, MediaType};
 use crate::policy::page::PageTable;
+use crate::policy::paths::Paths;
 use crate::policy::plan::Plan;
 use crate::policy::problem::messages::Wording;
 use crate::policy::rate::{Allowance, Window};
 use crate::policy::seconds::Seconds;
-use crate::policy::{AccountInfo, Frame, Limits, Paths, Policy, Preflight, Product};
+use crate::policy::{AccountInfo, Frame, Limits, Policy, Preflight, Product};
 use crate::site::pages::draft::Own;
 use crate::site::pages::example;
 use crate::site::status;
@@ -170,13 +172,13 @@ fn draft(
     let store = super::store::store(file.store, source, mistakes);
     let needs = needs(&accounts, store.is_some());
     // Those of the store come and go.
-    if (needs.quotas || sources.store) && !products.iter().any(|product| product.tariff.is_some()) {
+    if (needs.quotas || sources.store) && !products.iter().any(|product| product.is_priced) {
         products::route_account_info(&mut paths, root.key("products"), mistakes);
     }
     let beside = Beside { own: &process.own, admin: process.admin, has_store: store.is_some() };
     let api = super::api::api(file.api, &beside, source, mistakes);
     let billing = billing::billing(file.billing, (&public_url, store.is_some()), source, mistakes);
-    let priced: Vec<&str> = products.iter().filter(|one| one.tariff.is_some()).map(|one| &*one.name).collect();
+    let priced: Vec<&str> = products.iter().filter(|one| one.is_priced).map(|one| &*one.name).collect();
     let alerts = alerts::alerts(file.alerts, (&priced, store.is_some()), source, mistakes);
     let (sampling, outlets) =
         super::telemetry::compile(file.metrics, file.access_log, file.tracing, &rows, source, mistakes);
@@ -240,7 +242,7 @@ impl Drafted {
         let finished = drafts.map(|draft| draft.finish(&self.public_url, &self.rows));
         let products: Box<[Product]> = finished.collect::<Option<_>>()?;
         let echoed = echoed(&products);
-        let written_headers: Vec<Box<str>> = every_token_header(&products);
+        let token_places: Vec<TokenPlace> = every_token_place(&products);
         let shown = shown::effective(
             written,
             &shown::Compiled {
@@ -274,8 +276,9 @@ impl Drafted {
             plans: self.plans,
             has_store: self.sources.store,
             token_headers: self.token_headers.into_iter().map(Into::into).collect(),
-            wording: wording(&self.public_url, &self.rows, &written_headers),
-            account_info: account_info(self.enquiry_rate, &written_headers, &echoed, &products),
+            wording: wording(&self.public_url, &self.rows, &token_places),
+            account_info: account_info(self.enquiry_rate, &token_places, &echoed, &products),
+            token_places: token_places.into(),
             // Pages are put onto it below; until then there are none.
             pages: PageTable::default(),
             echoed,
@@ -334,17 +337,20 @@ fn echoed(products: &[Product]) -> Box<[HeaderRule]> {
 }
 
 /// The words for problems of requests that have no product.
-fn wording(public_url: &str, rows: &Rows, token_headers: &[Box<str>]) -> Wording {
-    let token_headers = token_headers.join(" or ");
-    let filled =
-        |detail: &str| detail.replace("{token_headers}", &token_headers).replace("{accept}", "application/json");
-    Wording::new(public_url, rows.texts(|text| filled(&text.detail)), Vec::new(), Vec::new())
+fn wording(public_url: &str, rows: &Rows, token_places: &[TokenPlace]) -> Wording {
+    let places = products::token_places_in_words(token_places);
+    let headers = token_places.iter().filter_map(TokenPlace::header).collect::<Vec<_>>().join(" or ");
+    let filled = |detail: &str| {
+        let detail = detail.replace("{token_places}", &places).replace("{token_headers}", &headers);
+        detail.replace("{accept}", "application/json")
+    };
+    Wording::new(public_url, rows.texts(|text| filled(&text.detail)))
 }
 
 /// Where accounts are told of their credits.
 fn account_info(
     rate: Allowance,
-    token_headers: &[Box<str>],
+    token_places: &[TokenPlace],
     echoed: &[HeaderRule],
     products: &[Product],
 ) -> AccountInfo {
@@ -355,7 +361,7 @@ fn account_info(
         media: Media { served: MediaType::parse("application/json").into_iter().collect(), taken: Box::default() },
         preflight: Preflight {
             allowed_methods: AccountInfo::METHOD.into(),
-            allowed_headers: cors::allowed_headers(token_headers, None, echoed, &added_headers).into(),
+            allowed_headers: cors::allowed_headers(token_places, None, echoed, &added_headers).into(),
             added_headers,
             max_age_seconds: PREFLIGHT_MAX_AGE_SECONDS,
         },
@@ -387,15 +393,19 @@ fn enquiry_rate(rate: Written<rates::written::Rate>, mistakes: &mut Mistakes) ->
     allowance.flatten().unwrap_or(ENQUIRY_ALLOWANCE)
 }
 
-/// The headers of all products that carry tokens, as they are written, each once.
-fn every_token_header(products: &[Product]) -> Vec<Box<str>> {
-    let mut headers: Vec<Box<str>> = Vec::new();
-    for header in products.iter().flat_map(|product| product.token_headers.iter()) {
-        if !headers.iter().any(|known| known.eq_ignore_ascii_case(header)) {
-            headers.push(header.clone());
+/// The places of all products that carry tokens, as they are written, each once.
+fn every_token_place(products: &[Product]) -> Vec<TokenPlace> {
+    let mut places: Vec<TokenPlace> = Vec::new();
+    for place in products.iter().flat_map(|product| &product.token_places) {
+        let is_same = |known: &TokenPlace| match (known, place) {
+            (TokenPlace::Header(known), TokenPlace::Header(name)) => known.eq_ignore_ascii_case(name),
+            (known, place) => known == place,
+        };
+        if !places.iter().any(is_same) {
+            places.push(place.clone());
         }
     }
-    headers
+    places
 }
 
 fn trusted_proxies(written: Texts<IpNet>, root: &Place, mistakes: &mut Mistakes) -> Networks {

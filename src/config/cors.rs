@@ -4,6 +4,7 @@
 use super::units::{AllowedHeader, Parsed};
 use crate::config::yaml::{Mistakes, Place};
 use crate::policy::check::header::{DeadlineRule, HeaderRule};
+use crate::policy::check::token::TokenPlace;
 
 /// The additional headers that web pages may send, each once.
 pub fn added_headers(names: Vec<(Parsed<AllowedHeader>, Place)>, mistakes: &mut Mistakes) -> Box<[Box<str>]> {
@@ -24,14 +25,14 @@ const ALWAYS_ALLOWED: [&str; 5] = ["Content-Type", "Accept", "traceparent", "tra
 /// `Access-Control-Allow-Headers`: every header that the product reads, and the additional ones,
 /// each once (contract, section 9).
 pub fn allowed_headers(
-    token_headers: &[Box<str>],
+    token_places: &[TokenPlace],
     deadline: Option<&DeadlineRule>,
     headers: &[HeaderRule],
     added: &[Box<str>],
 ) -> String {
-    let of_product = token_headers
+    let of_product = token_places
         .iter()
-        .map(|name| &**name)
+        .filter_map(TokenPlace::header)
         .chain(headers.iter().map(|rule| &*rule.name))
         .chain(deadline.and_then(|deadline| deadline.header.as_deref()));
     let mut names: Vec<&str> = Vec::new();

@@ -9,7 +9,10 @@ use super::charges::{self, Charges};
 use super::common::listed;
 use crate::config::yaml::{Listed, Mistakes, Place, Written};
 use crate::policy::check::body::BodyRule;
-use crate::policy::tariff::{Condition, Line, MAX_LINE_CREDITS, MAX_LINES, MAX_TESTS, Step, Tariff, Test, Tests};
+use crate::policy::route::Route;
+use crate::policy::tariff::{
+    Condition, Line, MAX_LINE_CREDITS, MAX_LINES, MAX_QUANTITIES, MAX_TESTS, Step, Tariff, Test, Tests,
+};
 
 pub mod written {
     //! The keys as they are written.
@@ -18,7 +21,7 @@ pub mod written {
     use schemars::JsonSchema;
     use serde::Deserialize;
 
-    use crate::config::yaml::{Listed, Written};
+    use crate::config::yaml::{Listed, TEXT_OR_KEYS, Written};
 
     /// What a product's lookups cost.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -35,13 +38,12 @@ pub mod written {
     }
 
     /// One line of a price.
-    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     #[schemars(extend("oneOf" = [{"required": ["add"]}, {"required": ["set"]}]))]
     pub struct PriceLine {
-        /// Credits to add.
-        #[schemars(range(min = 0, max = crate::policy::tariff::MAX_LINE_CREDITS))]
-        pub add: Written<u32>,
+        /// Credits to add: a number, or a mapping that counts.
+        pub add: Written<AnyAmount>,
         /// The price, whatever was added before; it ends the list.
         #[schemars(range(min = 0, max = crate::policy::tariff::MAX_LINE_CREDITS))]
         pub set: Written<u32>,
@@ -50,14 +52,74 @@ pub mod written {
         pub condition: Written<Condition>,
     }
 
-    /// When a line of a price applies.
-    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    /// Credits that depend on a quantity: exactly one of `count`, `count_parameter` and `answer`.
+    #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
-    #[schemars(extend("oneOf" = [{"required": ["request"]}, {"required": ["answer"]}, {"required": ["all"]}, {"required": ["any"]}, {"required": ["not"]}]))]
+    #[schemars(extend("oneOf" = [{"required": ["count"]}, {"required": ["count_parameter"]}, {"required": ["answer"]}]))]
+    pub struct Quantity {
+        /// A member of the request's body, by JSON Pointer: the elements of a list, a number itself, rounded up, or 1 for
+        /// anything else that is there.
+        #[schemars(regex(pattern = "^/"))]
+        pub count: Written<String>,
+        /// How often the request has a parameter of the query.
+        pub count_parameter: Written<String>,
+        /// With `count` or `count_parameter`: credits for each. Default: 1.
+        #[schemars(range(min = 1, max = crate::policy::tariff::MAX_LINE_CREDITS))]
+        pub each: Written<u32>,
+        /// A member of the answer's body, by JSON Pointer: the credits that it says, counted in the same way.
+        #[schemars(regex(pattern = "^/"))]
+        pub answer: Written<String>,
+        /// With `answer`: the most that it can add, which `hold` must cover.
+        #[schemars(range(min = 1, max = crate::policy::tariff::MAX_LINE_CREDITS))]
+        pub max: Written<u32>,
+    }
+
+    /// An amount: a number of credits, or a mapping.
+    #[derive(Clone, Debug)]
+    pub enum AnyAmount {
+        /// So many credits.
+        Fixed(u32),
+        /// As many as a quantity says.
+        Counted(Box<Quantity>),
+    }
+
+    impl<'de> Deserialize<'de> for AnyAmount {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            /// Reads either form.
+            struct AmountVisitor;
+            impl<'de> serde::de::Visitor<'de> for AmountVisitor {
+                type Value = AnyAmount;
+
+                fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    formatter.write_str("a number of credits, or a mapping")
+                }
+
+                fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<AnyAmount, E> {
+                    let number = text.parse().map(AnyAmount::Fixed);
+                    number.map_err(|_| E::custom("is not a whole number of credits from 0 on; write one, or a mapping as in { count: /items }"))
+                }
+
+                fn visit_map<A: serde::de::MapAccess<'de>>(self, access: A) -> Result<AnyAmount, A::Error> {
+                    let quantity = Quantity::deserialize(serde::de::value::MapAccessDeserializer::new(access))?;
+                    Ok(AnyAmount::Counted(Box::new(quantity)))
+                }
+            }
+            let keys = &["count", "count_parameter", "each", "answer", "max"];
+            deserializer.deserialize_struct(TEXT_OR_KEYS, keys, AmountVisitor)
+        }
+    }
+
+    /// When a line of a price applies.
+    #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[schemars(extend("oneOf" = [{"required": ["request"]}, {"required": ["parameter"]}, {"required": ["answer"]}, {"required": ["all"]}, {"required": ["any"]}, {"required": ["not"]}]))]
     pub struct Condition {
         /// A member of the request's body, by JSON Pointer.
         #[schemars(regex(pattern = "^/"))]
         pub request: Written<String>,
+        /// A parameter of the request's path or query, by name; its value is a text. One that is sent more than once
+        /// passes if any of its values does.
+        pub parameter: Written<String>,
         /// A member of the answer's body, by JSON Pointer.
         #[schemars(regex(pattern = "^/"))]
         pub answer: Written<String>,
@@ -81,17 +143,48 @@ pub mod written {
     }
 }
 
-/// Compiles the `credits` of a product.
-pub fn tariff(credits: Written<written::Credits>, body: Option<&BodyRule>, mistakes: &mut Mistakes) -> Option<Tariff> {
+/// Prices of answers by the backend's status, which are compiled with those of each route.
+pub type PricesByStatus = Vec<(u16, Listed<written::PriceLine>, Place)>;
+
+/// What requests can have that prices look at: bodies and parameters of the routes that have these prices.
+#[derive(Default)]
+pub struct Priced<'r> {
+    bodies: Vec<&'r BodyRule>,
+    parameters: Vec<&'r str>,
+}
+
+impl<'r> Priced<'r> {
+    /// What requests of some routes can have.
+    pub fn of(routes: impl Iterator<Item = &'r Route>) -> Priced<'r> {
+        let mut priced = Priced::default();
+        for route in routes {
+            priced.bodies.extend(&route.body);
+            priced.parameters.extend(route.parameters.iter().map(|rule| &*rule.name));
+        }
+        priced
+    }
+}
+
+/// Compiles the `credits` of a product or of a route.
+pub fn tariff(
+    credits: Written<written::Credits>,
+    prices: &PricesByStatus,
+    priced: &Priced<'_>,
+    mistakes: &mut Mistakes,
+) -> Option<Tariff> {
     let place = credits.place()?.clone();
     let credits = credits.take()?;
     let hold_place = credits.hold.place().cloned().unwrap_or_else(|| place.clone());
-    let mut lines = Lines { body, asked: Tests::default(), told: Tests::default(), answered: false, mistakes };
+    let mut lines = Lines { priced, asked: Tests::default(), told: Tests::default(), answered: false, mistakes };
     let hold = lines.list(credits.hold, &place, "hold");
     lines.answered = true;
     let price = lines.list(credits.price, &place, "price");
+    let mut by_status = Vec::new();
+    for (status, list, place) in prices {
+        by_status.push((*status, lines.list(Written::Here(list.clone(), place.clone()), place, "price")));
+    }
     let (asked, told) = (lines.asked, lines.told);
-    let tariff = Tariff::new(hold, price, asked, told);
+    let tariff = Tariff::new(hold, price, asked, told).with_statuses(by_status);
     if !mistakes.touch(&place) {
         compare(&tariff, hold_place, mistakes);
     }
@@ -114,6 +207,14 @@ fn compare(tariff: &Tariff, hold: Place, mistakes: &mut Mistakes) {
                 "seems to hold {held} for a request whose answer costs {charged}, but no more than what is held is charged; hold the most that the answer can cost, under the same conditions on the request"
             ),
         ),
+        Charges::Outgrown { quantity } => {
+            let counted = tariff.asked_quantities().into_iter().find(|(number, _)| *number == quantity);
+            let counted = counted.map_or_else(String::new, |(_, name)| format!(" of {name}"));
+            mistakes.push(
+                hold,
+                format!("holds less for each element{counted} than an answer costs for it; count them here as well"),
+            );
+        }
         Charges::Unknown => mistakes.warn(
             hold,
             "cannot be compared with `price`, which has too many conditions, but no more than what is held is charged; hold the most that an answer can cost",
@@ -123,7 +224,7 @@ fn compare(tariff: &Tariff, hold: Place, mistakes: &mut Mistakes) {
 
 /// Price lines as they are gathered.
 struct Lines<'a> {
-    body: Option<&'a BodyRule>,
+    priced: &'a Priced<'a>,
     asked: Tests,
     told: Tests,
     /// Whether conditions on the answer are allowed.
@@ -147,36 +248,95 @@ impl Lines<'_> {
             Written::Bad => None,
             Written::Here(condition, place) => self.condition(condition, &place),
         };
-        for amount in [&line.add, &line.set] {
-            if let Written::Here(credits, place) = amount
-                && *credits > MAX_LINE_CREDITS
-            {
-                self.mistakes.push(place.clone(), format!("is too much; write at most {MAX_LINE_CREDITS}"));
-            }
-        }
         let step = match (line.add, line.set) {
-            (Written::Here(credits, _), Written::Missing) => Step::Add(credits),
-            (Written::Missing, Written::Here(credits, _)) => Step::Set(credits),
+            (Written::Here(amount, place), Written::Missing) => self.amount(amount, &place),
+            (Written::Missing, Written::Here(credits, place)) => {
+                self.check_amount(credits, &place);
+                Some(Step::Set(credits))
+            }
             (Written::Bad, _) | (_, Written::Bad) => return None,
             (Written::Missing, Written::Missing) | (Written::Here(..), Written::Here(..)) => {
                 self.mistakes.push(place.clone(), "needs exactly one amount; write either add or set");
                 return None;
             }
-        };
+        }?;
         Some(Line { step, condition: condition? })
+    }
+
+    fn check_amount(&mut self, credits: u32, place: &Place) {
+        if credits > MAX_LINE_CREDITS {
+            self.mistakes.push(place.clone(), format!("is too much; write at most {MAX_LINE_CREDITS}"));
+        }
+    }
+
+    /// Compiles what a line adds.
+    fn amount(&mut self, amount: written::AnyAmount, place: &Place) -> Option<Step> {
+        let quantity = match amount {
+            written::AnyAmount::Fixed(credits) => {
+                self.check_amount(credits, place);
+                return Some(Step::Add(credits));
+            }
+            written::AnyAmount::Counted(quantity) => *quantity,
+        };
+        let written::Quantity { count, count_parameter, each, answer, max } = quantity;
+        for (written, of) in [(&each, &answer), (&max, &count), (&max, &count_parameter)] {
+            if let (Some(place), false) = (written.place(), of.is_missing()) {
+                self.mistakes
+                    .push(place.clone(), "has no effect here; `each` goes with a count, and `max` with `answer`");
+            }
+        }
+        for amount in [&each, &max] {
+            if let Written::Here(credits, place) = amount {
+                self.check_amount(*credits, place);
+            }
+        }
+        let credits = each.take().unwrap_or(1);
+        let step = match (count, count_parameter, answer) {
+            (Written::Here(pointer, place), Written::Missing, Written::Missing) => {
+                self.check_member(&pointer, &place)?;
+                self.asked.count(&pointer).map(|quantity| Step::AddEach { quantity, credits })
+            }
+            (Written::Missing, Written::Here(name, place), Written::Missing) => {
+                self.check_parameter(&name, &place)?;
+                self.asked.count_parameter(&name).map(|quantity| Step::AddEach { quantity, credits })
+            }
+            (Written::Missing, Written::Missing, Written::Here(pointer, answer_place)) => {
+                self.check_answer(&pointer, &answer_place)?;
+                let max = max.require(place, "max", "write the most that it can add, as in max: 5", self.mistakes)?;
+                self.told.count(&pointer).map(|quantity| Step::AddTold { quantity, max })
+            }
+            (Written::Bad, ..) | (_, Written::Bad, _) | (_, _, Written::Bad) => return None,
+            _ => {
+                let what = "is not an amount; write a number, or exactly one of count, count_parameter and answer";
+                self.mistakes.push(place.clone(), what);
+                return None;
+            }
+        };
+        if step.is_none() {
+            let what = format!("is one quantity too many; write at most {MAX_QUANTITIES} of requests and of answers");
+            self.mistakes.push(place.clone(), what);
+        }
+        step
     }
 
     /// Compiles one condition: a test of a member, or a combination of conditions.
     fn condition(&mut self, condition: written::Condition, place: &Place) -> Option<Condition> {
-        let written::Condition { request, answer, is, one_of, ignore_case, filled, all, any, not } = condition;
-        let subjects =
-            [!request.is_missing(), !answer.is_missing(), !all.is_missing(), !any.is_missing(), !not.is_missing()];
-        if subjects.into_iter().filter(|there| *there).count() != 1 {
-            self.mistakes
-                .push(place.clone(), "is not a condition; write exactly one of request, answer, all, any and not");
+        let written::Condition { request, parameter, answer, is, one_of, ignore_case, filled, all, any, not } =
+            condition;
+        let subjects = [&request, &parameter, &answer].map(|subject| !subject.is_missing()).into_iter().chain([
+            !all.is_missing(),
+            !any.is_missing(),
+            !not.is_missing(),
+        ]);
+        let subjects: Vec<bool> = subjects.collect();
+        if subjects.iter().filter(|there| **there).count() != 1 {
+            self.mistakes.push(
+                place.clone(),
+                "is not a condition; write exactly one of request, parameter, answer, all, any and not",
+            );
             return None;
         }
-        let combined = subjects.into_iter().skip(2).any(|there| there);
+        let combined = subjects.into_iter().skip(3).any(|there| there);
         let tested = [is.place(), filled.place(), ignore_case.place(), one_of.place()].into_iter().flatten().next();
         if combined && let Some(place) = tested.cloned() {
             self.mistakes.push(place, "has no effect beside a combination; move it into one of its conditions");
@@ -191,7 +351,7 @@ impl Lines<'_> {
             return self.condition(*inner, &place).map(|inner| Condition::Not(Box::new(inner)));
         }
         let test = self.test(is, one_of, ignore_case, filled, place);
-        self.member(request, answer, test)
+        self.member(request, parameter, answer, test)
     }
 
     fn combination(
@@ -239,37 +399,84 @@ impl Lines<'_> {
         Some(test)
     }
 
-    /// Gives a test of a member its number.
-    fn member(&mut self, request: Written<String>, answer: Written<String>, test: Option<Test>) -> Option<Condition> {
-        let (pointer, of_request) = match (request, answer) {
-            (pointer @ Written::Here(..), _) => (pointer, true),
-            (_, pointer) => (pointer, false),
+    /// Gives a test its number, by what it reads: one of a member of the request, a parameter and a member of the answer.
+    fn member(
+        &mut self,
+        request: Written<String>,
+        parameter: Written<String>,
+        answer: Written<String>,
+        test: Option<Test>,
+    ) -> Option<Condition> {
+        let (number, place) = match (request, parameter, answer) {
+            (Written::Here(pointer, place), _, _) => {
+                self.check_member(&pointer, &place)?;
+                (self.asked.add(&pointer, test?).map(Condition::Asked), place)
+            }
+            (_, Written::Here(name, place), _) => {
+                self.check_parameter(&name, &place)?;
+                (self.asked.add_parameter(&name, as_texts(test?)).map(Condition::Asked), place)
+            }
+            (_, _, Written::Here(pointer, place)) => {
+                self.check_answer(&pointer, &place)?;
+                (self.told.add(&pointer, test?).map(Condition::Told), place)
+            }
+            _ => return None,
         };
-        let Written::Here(pointer, place) = pointer else { return None };
-        if !is_pointer(&pointer) {
-            self.mistakes.push(place, "is not a JSON Pointer; write one as in /result/phone_type");
-            return None;
-        }
-        if of_request && !self.names(&pointer) {
-            self.mistakes.push(place, "is not a member in the body's schema; write one of its members");
-            return None;
-        }
-        if !of_request && !self.answered {
-            self.mistakes.push(place, "is not known before the answer; use a member of the request here");
-            return None;
-        }
-        let (tests, numbered): (_, fn(u8) -> Condition) =
-            if of_request { (&mut self.asked, Condition::Asked) } else { (&mut self.told, Condition::Told) };
-        let number = tests.add(&pointer, test?);
         if number.is_none() {
             self.mistakes.push(place, format!("is one test too many; write at most {MAX_TESTS} for one product"));
         }
-        number.map(numbered)
+        number
     }
 
-    /// Whether requests can have a member; a body without a schema can have any member.
-    fn names(&self, pointer: &str) -> bool {
-        self.body.is_some_and(|body| body.schema.as_ref().is_none_or(|schema| schema.names(pointer)))
+    /// Reports a member that requests cannot have.
+    fn check_member(&mut self, pointer: &str, place: &Place) -> Option<()> {
+        self.check_pointer(pointer, place)?;
+        let is_named =
+            self.priced.bodies.iter().any(|body| body.schema.as_ref().is_none_or(|schema| schema.names(pointer)));
+        if !is_named {
+            self.mistakes.push(place.clone(), "is not a member in the body's schema; write one of its members");
+        }
+        is_named.then_some(())
+    }
+
+    /// Reports a parameter that requests cannot have.
+    fn check_parameter(&mut self, name: &str, place: &Place) -> Option<()> {
+        let is_named = self.priced.parameters.contains(&name);
+        if !is_named {
+            self.mistakes
+                .push(place.clone(), "is not a parameter with a rule; add it to `parameters` or `query` of a route");
+        }
+        is_named.then_some(())
+    }
+
+    /// Reports a member of the answer before there is one.
+    fn check_answer(&mut self, pointer: &str, place: &Place) -> Option<()> {
+        self.check_pointer(pointer, place)?;
+        if !self.answered {
+            self.mistakes.push(place.clone(), "is not known before the answer; use a member of the request here");
+        }
+        self.answered.then_some(())
+    }
+
+    fn check_pointer(&mut self, pointer: &str, place: &Place) -> Option<()> {
+        if !is_pointer(pointer) {
+            self.mistakes.push(place.clone(), "is not a JSON Pointer; write one as in /result/phone_type");
+        }
+        is_pointer(pointer).then_some(())
+    }
+}
+
+/// A test of a parameter, whose value is a text: numbers and booleans are compared as they are written.
+fn as_texts(test: Test) -> Test {
+    let text = |value: Value| match value {
+        Value::Number(_) | Value::Bool(_) => Value::String(value.to_string()),
+        Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => value,
+    };
+    match test {
+        Test::OneOf { values, ignore_case } => {
+            Test::OneOf { values: values.into_iter().map(text).collect(), ignore_case }
+        }
+        Test::Filled(wanted) => Test::Filled(wanted),
     }
 }
 

@@ -10,7 +10,7 @@ use super::common::{listed, out_of_range};
 use super::fill::{fill, section};
 use super::problems::Rows;
 use super::units::{FromText, HeaderName};
-use crate::config::yaml::{Mistakes, Place, Written};
+use crate::config::yaml::{Listed, Mistakes, Place, Written};
 use crate::policy::check::header::{HeaderRule, Shape};
 use crate::upstream::settings::AddedHeaders;
 
@@ -61,7 +61,8 @@ pub struct ReservedHeaders<'c> {
 }
 
 impl ReservedHeaders<'_> {
-    fn check(&mut self, name: &str, place: &Place, mistakes: &mut Mistakes) {
+    /// Reports a header that is taken, and takes it.
+    pub fn check(&mut self, name: &str, place: &Place, mistakes: &mut Mistakes) {
         let name = name.to_ascii_lowercase();
         if self.token_headers.contains(&name) {
             // Its value would be repeated to the backend, and with `echo` to the client.
@@ -95,14 +96,31 @@ pub fn compile(
         }
     };
     let row = rows.row(rule.problem, &place, mistakes);
-    let (max_place, ignore_case_place) = (rule.max.place().cloned(), rule.ignore_case.place().cloned());
-    let max_bytes = rule.max.take().unwrap_or(256);
-    let ignore_case = rule.ignore_case.take().unwrap_or(false);
-    let shape = match (rule.pattern, rule.one_of) {
+    let shape = shape(rule.pattern, rule.max, rule.one_of, rule.ignore_case, &place, mistakes);
+    Some(HeaderRule { name: name?, shape: shape?, echo: rule.echo.take().unwrap_or(false), row: row? })
+}
+
+/// Reports a longest value that no header or parameter can have.
+pub fn check_max(place: Option<Place>, max_bytes: usize, mistakes: &mut Mistakes) {
+    let range = || format!("a number from 1 to {MAX_HEADER_BYTES}");
+    out_of_range(place, (1..=MAX_HEADER_BYTES).contains(&max_bytes), range, mistakes);
+}
+
+/// The format of a header or a parameter, by exactly one of `pattern` and `one_of`.
+pub fn shape(
+    pattern: Written<String>,
+    max: Written<usize>,
+    one_of: Written<Listed<String>>,
+    ignore_case: Written<bool>,
+    place: &Place,
+    mistakes: &mut Mistakes,
+) -> Option<Shape> {
+    let (max_place, ignore_case_place) = (max.place().cloned(), ignore_case.place().cloned());
+    let max_bytes = max.take().unwrap_or(256);
+    let ignore_case = ignore_case.take().unwrap_or(false);
+    match (pattern, one_of) {
         (Written::Here(pattern, place), Written::Missing) => {
-            let fits = (1..=MAX_HEADER_BYTES).contains(&max_bytes);
-            let range = || format!("a number from 1 to {MAX_HEADER_BYTES}");
-            out_of_range(max_place, fits, range, mistakes);
+            check_max(max_place, max_bytes, mistakes);
             if let Some(place) = ignore_case_place {
                 let what = "has no effect with `pattern`; remove it, or begin the pattern with (?i)";
                 mistakes.push(place, what);
@@ -113,16 +131,15 @@ pub fn compile(
             if let Some(place) = max_place {
                 mistakes.push(place, "has no effect with `one_of`; remove it");
             }
-            let values = listed(one_of, &place, "one_of", "write the values that may be sent", mistakes);
+            let values = listed(one_of, place, "one_of", "write the values that may be sent", mistakes);
             Some(Shape::OneOf { values: values.into_iter().map(|(value, _)| value.into()).collect(), ignore_case })
         }
         (Written::Bad, _) | (_, Written::Bad) => None,
         (Written::Missing, Written::Missing) | (Written::Here(..), Written::Here(..)) => {
-            mistakes.push(place, "has no rule; write one of `pattern` and `one_of`");
+            mistakes.push(place.clone(), "has no rule; write one of `pattern` and `one_of`");
             None
         }
-    };
-    Some(HeaderRule { name: name?, shape: shape?, echo: rule.echo.take().unwrap_or(false), row: row? })
+    }
 }
 
 fn pattern_shape(pattern: &str, place: Place, max_bytes: usize, mistakes: &mut Mistakes) -> Option<Shape> {
@@ -147,7 +164,7 @@ pub fn fill_in(shown: &mut Value, rules: &[HeaderRule]) {
     for rule in rules {
         let shown = section(section(shown, "headers"), &rule.name);
         match &rule.shape {
-            Shape::Pattern { max_bytes, .. } => fill(shown, "max", *max_bytes),
+            Shape::Any { max_bytes } | Shape::Pattern { max_bytes, .. } => fill(shown, "max", *max_bytes),
             Shape::OneOf { ignore_case, .. } => fill(shown, "ignore_case", *ignore_case),
         }
         fill(shown, "echo", rule.echo);

@@ -78,7 +78,7 @@ impl Config {
     /// What of credits there is, for the summary.
     fn credits(&self) -> String {
         let count = self.policy.credit_accounts().inspect(|_| pace::step()).count();
-        let has_prices = self.policy.products.iter().any(|product| product.tariff.is_some());
+        let has_prices = self.policy.products.iter().any(|product| product.is_priced);
         let balances = match (count, has_prices) {
             (0, false) => return "not used".to_owned(),
             (0, true) => "no balance yet".to_owned(),

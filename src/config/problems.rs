@@ -27,8 +27,8 @@ pub mod written {
         /// Replaces the standard reason phrase as the title.
         #[schemars(regex(pattern = r"\S"))]
         pub title: Written<String>,
-        /// What was wrong and what to do. It may hold {field}, {token_headers}, {accept}, {content_type},
-        /// {deadline_header}, {deadline_min}, {deadline_max} and {body_max}, {field}, {rules} and {position} of a body,
+        /// What was wrong and what to do. It may hold {field}, {token_headers}, {token_places}, {accept}, {content_type},
+        /// {deadline_header}, {deadline_min}, {deadline_max} and {body_max}, {field}, {rules} and {position} of a body, {parameter},
         /// and name {portal}, {support}, {formats_page}, {rate_page} and {status_page}.
         #[schemars(regex(pattern = r"\S"))]
         pub detail: Written<String>,
@@ -54,12 +54,17 @@ pub struct Rows {
     root: Place,
 }
 
+/// The detail of body-too-large where requests have no body.
+const WITHOUT_BODY: &str = "This endpoint takes no body. Send the request without one.";
+
 /// The placeholders of details beside destinations: about the body, and about the product.
-const BLANKS: [&str; 10] = [
+const BLANKS: [&str; 12] = [
     "field",
+    "parameter",
     "rules",
     "position",
     "token_headers",
+    "token_places",
     "accept",
     "content_type",
     "deadline_header",
@@ -86,6 +91,7 @@ impl Rows {
             fault: definition.fault,
             title: None,
             detail: definition.detail.to_owned(),
+            detail_without_body: (definition.row == Row::BodyTooLarge).then(|| WITHOUT_BODY.to_owned()),
         });
         let mut rows =
             Rows { texts: built_in.collect(), words: Vec::new(), own: Vec::new(), destinations, root: root.clone() };
@@ -127,6 +133,7 @@ impl Rows {
             fault: Fault::Client,
             title,
             detail: detail.unwrap_or_default(),
+            detail_without_body: None,
         });
     }
 
@@ -173,6 +180,18 @@ impl Rows {
         row
     }
 
+    /// The row that a status of a backend becomes: one of the operator's own, or one that says something of the answer or
+    /// of the request.
+    pub fn row_of_answer(&mut self, slug: Written<String>, parent: &Place, mistakes: &mut Mistakes) -> Option<Row> {
+        let is_of_an_answer =
+            |row| matches!(row, Row::UpstreamUnavailable | Row::UpstreamFailed | Row::DeadlineExceeded);
+        let named = slug.get().and_then(|slug| self.texts.iter().find(|text| *text.slug == **slug));
+        match named.map(|text| text.row) {
+            Some(row) if is_of_an_answer(row) => Some(row),
+            _ => self.row(slug, parent, mistakes),
+        }
+    }
+
     /// Every row of the operator must be used: an unused one is probably a misspelt built-in slug.
     pub fn check_use(&self, mistakes: &mut Mistakes) {
         for (place, used) in &self.own {
@@ -196,6 +215,7 @@ fn is_of_a_value(row: Row) -> bool {
     matches!(
         row,
         Row::TimeoutInvalid
+            | Row::ParameterInvalid
             | Row::ReferenceIdInvalid
             | Row::AddMetadataInvalid
             | Row::BodyMalformed
@@ -295,5 +315,6 @@ fn reword(text: &mut Text, problem: written::Problem, mistakes: &mut Mistakes) {
     }
     if let Some(detail) = problem.detail.take() {
         text.detail = detail;
+        text.detail_without_body = None;
     }
 }

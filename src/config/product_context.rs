@@ -29,6 +29,7 @@ impl<'c> ProductContext<'c> {
     /// The schemas of bodies that are compiled already.
     pub fn known_schemas(&self) -> impl Iterator<Item = &'c Schema> {
         let products = self.before.into_iter().flat_map(|before| &before.products);
-        products.filter_map(|product| product.body.as_ref()?.schema.as_deref())
+        let routes = products.flat_map(|product| &product.routes);
+        routes.filter_map(|route| route.body.as_ref()?.schema.as_deref())
     }
 }

@@ -8,25 +8,27 @@ use serde_json::Value;
 
 use super::bodies::{body_rule, schema};
 use super::common::{check_name, known, listed, out_of_range};
-use super::credits::tariff;
 use super::fill::{duration, fill, section};
 use super::headers::ReservedHeaders;
 use super::problems::Rows;
 use super::product_context::ProductContext;
-use super::units::{HeaderName, Parsed, RouteText, Texts};
-use super::{bodies, cors, deadline, headers, plans};
+use super::routes::{OfProduct, RoutesCompiler};
+use super::units::{HeaderName, IS_AUTHORIZATION, Parsed, Texts};
+use super::{answers, bodies, cors, deadline, headers, plans, routes};
 use crate::config::yaml::{Entries, Mistakes, Place, Written};
 use crate::platform::pace;
 use crate::policy::account::MAX_PRODUCTS;
-use crate::policy::check::body::BodyRule;
-use crate::policy::check::body::Schema;
+use crate::policy::answers::Answers;
 use crate::policy::check::header::{DeadlineRule, HeaderRule};
+use crate::policy::check::token::{AUTHORIZATION, BasicPart, TokenPlace};
 use crate::policy::http::media::{Media, MediaType};
+use crate::policy::paths::{Endpoint, Paths};
 use crate::policy::plan::Allowances;
 use crate::policy::problem::Row;
 use crate::policy::problem::messages::{Text, Wording};
-use crate::policy::tariff::Tariff;
-use crate::policy::{AccountInfo, Endpoint, Paths, Preflight, Product};
+use crate::policy::respond::EXPOSED_HEADERS;
+use crate::policy::route::Route;
+use crate::policy::{AccountInfo, CallerFact, Preflight, Product};
 
 /// The longest time to cache a preflight's answer; browsers allow no more.
 const MAX_PREFLIGHT_AGE: Duration = Duration::from_secs(86_400);
@@ -34,9 +36,6 @@ const MAX_PREFLIGHT_AGE: Duration = Duration::from_secs(86_400);
 /// The detail of deadline-exceeded if clients have no header for the deadline.
 const DEADLINE_EXCEEDED_WITHOUT_HEADER: &str =
     "The lookup took longer than the time allowed. Send the request again. Nothing was charged.";
-
-/// The detail of body-too-large if the product takes no body.
-const BODY_WHERE_NONE_IS_TAKEN: &str = "This endpoint takes no body. Send the request without one.";
 
 pub mod written {
     //! The keys as they are written.
@@ -47,29 +46,43 @@ pub mod written {
     use schemars::JsonSchema;
     use serde::Deserialize;
 
+    use crate::config::answers::written::Answer;
     use crate::config::bodies::written::Body;
     use crate::config::credits::written::Credits;
     use crate::config::deadline::written::Deadline;
     use crate::config::headers::written::HeaderRule;
+    use crate::config::parameters::written::Undeclared;
     use crate::config::plans::written::{AnyRate, Quota};
-    use crate::config::units::{AllowedHeader, HeaderName, RouteText, Text, Texts};
+    use crate::config::routes::written::AnyRoute;
+    use crate::config::units::{AllowedHeader, AnswerHeader, HeaderName, HostName, Text, Texts};
     use crate::config::yaml::{Entries, Listed, Written};
+    use crate::policy::check::token::TokenPlace;
     use crate::policy::http::media::MediaType;
 
     /// A lookup API.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
-    #[schemars(extend("required" = ["upstream", "routes", "token_headers"]))]
+    #[schemars(extend("required" = ["upstream", "routes"], "oneOf" = [{"required": ["token_headers"]}, {"required": ["token_in"]}]))]
     pub struct Product {
         /// One of `upstreams`.
         pub upstream: Written<String>,
-        /// Methods and paths. The request is forwarded with the same path.
+        /// Methods and paths, whose segments may be parameters, as in "GET /v1/vat/{number}". A literal segment comes
+        /// before a parameter.
         #[schemars(length(min = 1))]
-        pub routes: Texts<RouteText>,
-        /// Headers that carry the token. They are never forwarded.
+        pub routes: Written<Listed<AnyRoute>>,
+        /// The hosts that the routes are for: names without a port. Other hosts do not have them. Default: every host.
+        #[schemars(length(min = 1))]
+        pub hosts: Texts<HostName>,
+        /// What becomes of parameters of a query that have no rule. Default: pass.
+        pub undeclared_query: Written<Undeclared>,
+        /// Headers that carry the token. They are never forwarded. Either this or `token_in`.
         #[schemars(length(min = 1))]
         pub token_headers: Texts<HeaderName>,
-        /// Media types that the product answers with. Default: application/json.
+        /// Where the token can be: header NAME, bearer, basic user, basic password, query NAME. It is never forwarded.
+        #[schemars(length(min = 1))]
+        pub token_in: Texts<TokenPlace>,
+        /// Media types that the product answers with. Answers of a JSON type must be JSON; those of another type pass as
+        /// they are. Default: application/json.
         #[schemars(length(min = 1))]
         pub accept: Texts<MediaType>,
         /// Media types that a body may have. Default: application/json.
@@ -79,12 +92,21 @@ pub mod written {
         pub deadline: Written<Deadline>,
         /// Headers that are validated if they are present, in this order.
         pub headers: Entries<HeaderRule>,
-        /// The rules for the body. Without this key requests have no body.
+        /// The rules for the bodies of POST, PUT and PATCH. Without this key requests have no body.
         pub body: Written<Body>,
         /// A JSON Schema of answers, in a file beside this one or in place, only for the reference and OpenAPI; answers
         /// are not checked with it. Default: answers are not described.
         #[schemars(extend("type" = ["string", "object", "boolean"]))]
         pub answer_schema: Written<serde_json::Value>,
+        /// What becomes of the backend's answers by their statuses, from 200 to 299 and from 400 to 599. Default: the body
+        /// of a 200 passes, 400 and 422 are body-invalid, 413 is body-too-large, 408, 429, 502, 503 and 504 are
+        /// upstream-unavailable, and everything else is upstream-failed.
+        pub answers: Entries<Answer>,
+        /// Headers of the backend's answers that clients see, at most 16. Default: none.
+        #[schemars(length(min = 1))]
+        pub answer_headers: Texts<AnswerHeader>,
+        /// What the backend is told of who asks: headers that replace a client's own of these names. Default: nothing.
+        pub caller_headers: Written<CallerHeaders>,
         /// The price of lookups, in whole credits. Without this key they cost nothing.
         pub credits: Written<Credits>,
         /// Requests of each account for this product, beside those of the account: one rate for each of the periods
@@ -97,6 +119,20 @@ pub mod written {
         pub preflight_max_age: Text<Duration>,
         /// Further settings for browsers.
         pub cors: Written<Cors>,
+    }
+
+    /// Headers that tell the backend who asks. What a header cannot have of a name is percent-encoded.
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct CallerHeaders {
+        /// The name of the account.
+        pub account: Text<HeaderName>,
+        /// The name of the token.
+        pub token: Text<HeaderName>,
+        /// The name of the product.
+        pub product: Text<HeaderName>,
+        /// The client's address, if it is known.
+        pub address: Text<HeaderName>,
     }
 
     /// Settings for browsers (CORS).
@@ -116,8 +152,8 @@ pub struct Draft {
     pub name: Arc<str>,
     /// Its place in the policy, which a token's set of products counts.
     pub index: u8,
-    /// What lookups cost; `None` if they cost nothing.
-    pub tariff: Option<Tariff>,
+    /// Some of its lookups cost credits.
+    pub is_priced: bool,
     /// What each account may use of it, beside what the account may use.
     pub allowances: Allowances,
     /// The index of its upstream in the policy; `None` if there is a mistake, which is reported already.
@@ -125,12 +161,13 @@ pub struct Draft {
     allowed_methods: Box<str>,
     preflight_max_age: Duration,
     added_headers: Box<[Box<str>]>,
-    token_headers: Box<[Box<str>]>,
+    token_places: Box<[TokenPlace]>,
     media: Media,
     deadline: DeadlineRule,
     headers: Box<[HeaderRule]>,
-    body: Option<BodyRule>,
-    answer_schema: Option<Value>,
+    answers: Answers,
+    caller_headers: Box<[(CallerFact, Box<str>)]>,
+    routes: Box<[Route]>,
 }
 
 /// Compiles all products, and the paths that lead to them and to the credits of accounts.
@@ -150,8 +187,9 @@ pub fn compile(
         pace::step();
         drafts.extend(draft(entry, number, around, rows, &mut paths, mistakes));
     }
+    paths.add_unfinished();
     rows.check_use(mistakes);
-    if drafts.iter().any(|draft| draft.tariff.is_some()) {
+    if drafts.iter().any(|draft| draft.is_priced) {
         route_account_info(&mut paths, place, mistakes);
     }
     (drafts, paths)
@@ -161,7 +199,7 @@ pub fn compile(
 pub fn route_account_info(paths: &mut Paths, products_place: Place, mistakes: &mut Mistakes) {
     let is_free = [AccountInfo::METHOD, "HEAD"]
         .into_iter()
-        .all(|method| paths.insert(method, AccountInfo::PATH, Endpoint::Credits));
+        .all(|method| paths.insert(None, method, AccountInfo::PATH, Endpoint::Credits).is_ok());
     if !is_free {
         let what = "route GET /account/credits, where accounts are told of their credits; give that route another path";
         mistakes.push(products_place, what);
@@ -183,13 +221,13 @@ fn draft(
     };
     check_name(&name, &place, mistakes);
     let upstream = upstream(product.upstream, &place, around, mistakes);
-    let allowed_methods = routes(product.routes, &place, number, around, paths, mistakes).into();
-    let token_headers = names(product.token_headers, &place, mistakes);
+    let token_places = token_places(product.token_headers, product.token_in, &place, mistakes);
     let media = Media {
         served: media_types(product.accept, "accept", &place, mistakes),
-        taken: media_types(product.content_type, "content_type", &place, mistakes),
+        taken: taken_types(product.content_type, &place, mistakes),
     };
     let deadline = deadline::compile(product.deadline, around, mistakes);
+    let (answers, prices) = answers::compile(product.answers, product.answer_headers, &media, &place, rows, mistakes);
     let mut taken = ReservedHeaders {
         token_headers: around.token_headers,
         added: upstream.and_then(|place| around.upstreams.get(place)).map(|upstream| &upstream.added),
@@ -197,40 +235,51 @@ fn draft(
     };
     let headers: Box<[HeaderRule]> =
         product.headers.0.into_iter().filter_map(|entry| headers::compile(entry, &mut taken, rows, mistakes)).collect();
-    let body = product.body.take().map(|body| body_rule(body, around, rows, mistakes));
+    let caller_headers = caller_headers(product.caller_headers, &mut taken, mistakes);
+    let of_product = OfProduct {
+        index: product_index,
+        body: product.body.take().map(|body| body_rule(body, around, rows, mistakes)),
+        answer_schema: schema(product.answer_schema, around.source, mistakes).map(|read| Arc::new(read.schema)),
+        undeclared: product.undeclared_query.take().map(Into::into).unwrap_or_default(),
+        hosts: routes::hosts(product.hosts, &place, mistakes),
+        prices,
+    };
     pace::step();
-    let answer_schema = schema(product.answer_schema, around.source, mistakes).map(|read| read.schema);
-    let tariff = tariff(product.credits, body.as_ref(), mistakes);
+    let mut compiler = RoutesCompiler::new(&of_product, around, rows, paths, mistakes);
+    let (routes, allowed_methods) = compiler.compile(product.routes, product.credits, &place);
     let allowances = plans::allowances(product.rates, product.quota, &place, mistakes);
     let preflight_max_age = preflight_max_age(product.preflight_max_age, mistakes);
     let added_headers = more_headers(product.cors, &place, mistakes);
     Some(Draft {
         name: name.into(),
         index: product_index,
-        tariff,
+        is_priced: routes.iter().any(|route| route.tariff.is_some()),
         allowances,
         upstream,
-        allowed_methods,
+        allowed_methods: allowed_methods.into(),
         preflight_max_age,
         added_headers,
-        token_headers,
+        token_places,
         media,
         deadline,
         headers,
-        body,
-        answer_schema,
+        answers,
+        caller_headers,
+        routes,
     })
 }
 
 impl Draft {
     /// The product; `None` if it has no upstream.
     pub fn finish(self, public_url: &str, rows: &Rows) -> Option<Product> {
-        let schema = self.body.as_ref().and_then(|body| body.schema.as_deref());
-        let fields = schema.into_iter().flat_map(Schema::field_names).collect();
-        let broken_rules = schema.into_iter().flat_map(Schema::rule_words).map(str::to_owned).collect();
-        let wording = Wording::new(public_url, rows.texts(|text| self.filled(text)), fields, broken_rules);
+        let wording = Wording::new(public_url, rows.texts(|text| self.filled(text)));
+        let token_parameters = self.token_places.iter().filter_map(|place| match place {
+            TokenPlace::Query(name) => Some(name.clone()),
+            TokenPlace::Header(_) | TokenPlace::Bearer | TokenPlace::Basic(_) => None,
+        });
+        let token_parameters = token_parameters.collect();
         let allowed_headers =
-            cors::allowed_headers(&self.token_headers, Some(&self.deadline), &self.headers, &self.added_headers);
+            cors::allowed_headers(&self.token_places, Some(&self.deadline), &self.headers, &self.added_headers);
         Some(Product {
             name: self.name,
             index: self.index,
@@ -241,14 +290,17 @@ impl Draft {
                 added_headers: self.added_headers,
                 max_age_seconds: self.preflight_max_age.as_secs(),
             },
-            token_headers: self.token_headers,
+            token_parameters,
+            token_places: self.token_places,
             accept: self.media.served.iter().map(MediaType::name).collect::<Vec<_>>().join(", ").into(),
             media: self.media,
             deadline: self.deadline,
             headers: self.headers,
-            body: self.body,
-            answer_schema: self.answer_schema,
-            tariff: self.tariff,
+            exposed_headers: exposed_headers(&self.answers),
+            answers: self.answers,
+            caller_headers: self.caller_headers,
+            routes: self.routes,
+            is_priced: self.is_priced,
             allowances: self.allowances,
             wording,
         })
@@ -260,19 +312,16 @@ impl Draft {
         if text.row == Row::DeadlineExceeded && built_in && self.deadline.header.is_none() {
             return DEADLINE_EXCEEDED_WITHOUT_HEADER.to_owned();
         }
-        if text.row == Row::BodyTooLarge && built_in && self.body.is_none() {
-            return BODY_WHERE_NONE_IS_TAKEN.to_owned();
-        }
         let detail = &text.detail;
         let types = |types: &[MediaType]| types.iter().map(MediaType::name).collect::<Vec<_>>().join(" or ");
         detail
-            .replace("{token_headers}", &self.token_headers.join(" or "))
+            .replace("{token_headers}", &token_headers(&self.token_places))
+            .replace("{token_places}", &token_places_in_words(&self.token_places))
             .replace("{accept}", &types(&self.media.served))
             .replace("{content_type}", &types(&self.media.taken))
             .replace("{deadline_header}", self.deadline.header.as_deref().unwrap_or("(none)"))
             .replace("{deadline_min}", &self.deadline.min_seconds.to_string())
             .replace("{deadline_max}", &self.deadline.max_seconds.to_string())
-            .replace("{body_max}", &self.body.as_ref().map_or(0, |body| body.max_bytes).to_string())
     }
 }
 
@@ -297,8 +346,47 @@ fn preflight_max_age(written: super::units::Text<Duration>, mistakes: &mut Mista
 
 /// The headers of all products that carry tokens, in lower case, each once.
 pub fn all_token_headers(products: &Entries<written::Product>) -> BTreeSet<String> {
-    let lists = products.0.iter().filter_map(|(_, _, product)| product.token_headers.get());
-    lists.flat_map(|list| &list.0).map(|(Parsed(HeaderName(name)), _)| name.to_ascii_lowercase()).collect()
+    let mut names = BTreeSet::new();
+    for (_, _, product) in &products.0 {
+        let headers = product.token_headers.get().into_iter().flat_map(|list| &list.0);
+        names.extend(headers.map(|(Parsed(HeaderName(name)), _)| name.to_ascii_lowercase()));
+        let places = product.token_in.get().into_iter().flat_map(|list| &list.0);
+        let headers = places.filter_map(|(Parsed(place), _)| place.header());
+        names.extend(headers.map(str::to_ascii_lowercase));
+    }
+    names
+}
+
+/// The headers among some places, for `{token_headers}`.
+fn token_headers(places: &[TokenPlace]) -> String {
+    places.iter().filter_map(TokenPlace::header).collect::<Vec<_>>().join(" or ")
+}
+
+/// Places in a sentence: `the header Auth-Token or x-app-key, or the query parameter key`.
+pub fn token_places_in_words(places: &[TokenPlace]) -> String {
+    let plain: Vec<&str> = places
+        .iter()
+        .filter_map(|place| match place {
+            TokenPlace::Header(name) => Some(&**name),
+            TokenPlace::Bearer | TokenPlace::Basic(_) | TokenPlace::Query(_) => None,
+        })
+        .collect();
+    let mut words = Vec::new();
+    if !plain.is_empty() {
+        words.push(format!("the header {}", plain.join(" or ")));
+    }
+    for place in places {
+        words.extend(match place {
+            TokenPlace::Header(_) => None,
+            TokenPlace::Bearer => Some("the header Authorization after the word Bearer".to_owned()),
+            TokenPlace::Basic(BasicPart::User) => Some("the header Authorization as the user name of Basic".to_owned()),
+            TokenPlace::Basic(BasicPart::Password) => {
+                Some("the header Authorization as the password of Basic".to_owned())
+            }
+            TokenPlace::Query(name) => Some(format!("the query parameter {name}")),
+        });
+    }
+    words.join(", or ")
 }
 
 fn upstream(
@@ -319,41 +407,36 @@ fn upstream(
     found
 }
 
-/// Adds the routes to the paths; the methods, for preflights.
-fn routes(
-    routes: Texts<RouteText>,
+/// The places of tokens, by exactly one of `token_headers` and `token_in`.
+fn token_places(
+    headers: Texts<HeaderName>,
+    places: Texts<TokenPlace>,
     parent: &Place,
-    number: usize,
-    around: &ProductContext<'_>,
-    paths: &mut Paths,
     mistakes: &mut Mistakes,
-) -> String {
-    let mut methods: Vec<Box<str>> = Vec::new();
-    let routes = listed(routes, parent, "routes", "write at least one, as in [POST /phone/validate/v2]", mistakes);
-    for (Parsed(route), place) in routes {
-        if around.site.is_some_and(|site| site.reserves(&route.path)) {
-            let what = "is a path of the gateway's own pages; give the route another path, move the pages with `pages.path`, or set pages: { serve: false }";
-            mistakes.push(place, what);
-            continue;
-        }
-        if !paths.insert(&route.method, &route.path, Endpoint::Product(number)) {
-            mistakes.push(place, "is routed already; give each method and path to one product, once");
-        }
-        if !methods.contains(&route.method) {
-            methods.push(route.method);
-        }
+) -> Box<[TokenPlace]> {
+    if let (Some(place), false) = (places.place(), headers.is_missing()) {
+        mistakes.push(place.clone(), "stands beside `token_headers`; write all places here, and remove that");
     }
-    methods.join(", ")
-}
-
-fn names(names: Texts<HeaderName>, parent: &Place, mistakes: &mut Mistakes) -> Box<[Box<str>]> {
-    let names = listed(names, parent, "token_headers", "write at least one, as in [Auth-Token]", mistakes);
-    let mut kept: Vec<Box<str>> = Vec::new();
-    for (Parsed(HeaderName(name)), place) in names {
-        if kept.iter().any(|earlier| earlier.eq_ignore_ascii_case(&name)) {
-            mistakes.push(place, "is listed already; remove it");
+    let places: Vec<(TokenPlace, Place)> = if places.is_missing() {
+        let instead = "write at least one, as in [Auth-Token], or token_in: [bearer]";
+        let headers = listed(headers, parent, "token_headers", instead, mistakes).into_iter();
+        headers.map(|(Parsed(HeaderName(name)), place)| (TokenPlace::Header(name), place)).collect()
+    } else {
+        let places = listed(places, parent, "token_in", "write at least one, as in [bearer]", mistakes);
+        places.into_iter().map(|(Parsed(place), at)| (place, at)).collect()
+    };
+    let mut kept: Vec<TokenPlace> = Vec::new();
+    for (place, at) in places {
+        let is_same = |known: &TokenPlace| match (known, &place) {
+            (TokenPlace::Header(known), TokenPlace::Header(name)) => known.eq_ignore_ascii_case(name),
+            (known, place) => known == place,
+        };
+        if matches!(&place, TokenPlace::Header(name) if name.eq_ignore_ascii_case(AUTHORIZATION)) {
+            mistakes.push(at, IS_AUTHORIZATION);
+        } else if kept.iter().any(is_same) {
+            mistakes.push(at, "is listed already; remove it");
         } else {
-            kept.push(name);
+            kept.push(place);
         }
     }
     kept.into()
@@ -364,13 +447,45 @@ fn media_types(types: Texts<MediaType>, key: &str, parent: &Place, mistakes: &mu
         return MediaType::parse("application/json").into_iter().collect();
     }
     let types = listed(types, parent, key, "write at least one, as in [application/json]", mistakes);
-    for (Parsed(kind), place) in &types {
+    types.into_iter().map(|(Parsed(kind), _)| kind).collect()
+}
+
+/// The types that a body may have, all of them JSON.
+fn taken_types(types: Texts<MediaType>, parent: &Place, mistakes: &mut Mistakes) -> Box<[MediaType]> {
+    for (Parsed(kind), place) in types.get().into_iter().flat_map(|types| &types.0) {
         if !kind.is_json() {
-            let what = "is not a JSON type, but bodies and answers are JSON; write application/json, or a type that ends in +json";
+            let what = "is not a JSON type, but bodies are JSON; write application/json, or a type that ends in +json";
             mistakes.push(place.clone(), what);
         }
     }
-    types.into_iter().map(|(Parsed(kind), _)| kind).collect()
+    media_types(types, "content_type", parent, mistakes)
+}
+
+/// The headers that web pages may read of answers.
+fn exposed_headers(answers: &Answers) -> Box<str> {
+    answers.headers.iter().fold(EXPOSED_HEADERS.to_owned(), |list, name| format!("{list}, {name}")).into()
+}
+
+fn caller_headers(
+    written: Written<written::CallerHeaders>,
+    taken: &mut ReservedHeaders<'_>,
+    mistakes: &mut Mistakes,
+) -> Box<[(CallerFact, Box<str>)]> {
+    let written::CallerHeaders { account, token, product, address } = written.take().unwrap_or_default();
+    let facts = [
+        (CallerFact::Account, account),
+        (CallerFact::Token, token),
+        (CallerFact::Product, product),
+        (CallerFact::Address, address),
+    ];
+    let named = facts.into_iter().filter_map(|(fact, header)| match header {
+        Written::Here(Parsed(HeaderName(name)), place) => {
+            taken.check(&name, &place, mistakes);
+            Some((fact, name))
+        }
+        Written::Missing | Written::Bad => None,
+    });
+    named.collect()
 }
 
 /// Shows what is not written.
@@ -381,8 +496,10 @@ pub fn fill_in(shown: &mut Value, product: &Product) {
     deadline::fill_in(section(shown, "deadline"), &product.deadline);
     plans::whole_rates(shown, &product.allowances);
     headers::fill_in(shown, &product.headers);
-    if let Some(rule) = &product.body {
-        bodies::fill_in(section(shown, "body"), rule);
+    routes::fill_in(shown, &product.routes);
+    let of_product = product.routes.iter().find_map(|route| route.body.as_ref());
+    if let (Some(rule), Some(body)) = (of_product, shown.get_mut("body")) {
+        bodies::fill_in(body, rule);
     }
     fill(shown, "preflight_max_age", duration(Duration::from_secs(product.preflight.max_age_seconds)));
 }

@@ -72,7 +72,7 @@ impl<'c> RowCompiler<'c> {
         let mut allowed = ProductSet::default();
         for product in &self.policy.products {
             let paid = credit_accounts.iter().any(|(place, _)| *place == product.index);
-            if product.tariff.is_none() || paid || free.contains(product.index) {
+            if !product.is_priced || paid || free.contains(product.index) {
                 allowed.insert(product.index);
             }
         }
@@ -128,7 +128,7 @@ impl<'c> RowCompiler<'c> {
                 (None, _) => flaws.push(format!("has the product {name}, which the configuration does not have")),
                 (Some(product), ProductFunds::Unmetered) => free.insert(product.index),
                 // Without prices there is nothing to pay.
-                (Some(product), ProductFunds::Credits { .. }) if product.tariff.is_none() => {}
+                (Some(product), ProductFunds::Credits { .. }) if !product.is_priced => {}
                 (Some(product), ProductFunds::Credits { first_grant }) => {
                     let known = (self.known)(account, &product.name);
                     let new =
@@ -269,7 +269,7 @@ pub fn imported(account: &Account, policy: &Policy) -> Result<ImportedAccount, S
         }
         (None, None, Rate::Unlimited) => AccountTerms::Own(StoredTerms::default()),
     };
-    let priced = policy.products.iter().filter(|product| product.tariff.is_some());
+    let priced = policy.products.iter().filter(|product| product.is_priced);
     let products = priced.map(|product| AccountProduct {
         product: product.name.to_string(),
         funds: account

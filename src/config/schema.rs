@@ -13,14 +13,17 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::account::written::{AccountLine, Funds};
 use super::accounts::written::AccountsFile;
+use super::credits::written::{AnyAmount, Quantity};
 use super::file::File;
 use super::lists::written::{AnyList, ListWithMode};
 use super::plans::written::AnyRate;
 use super::rates::written::Rate;
-use super::units::{FromText, Parsed, PerPeriod};
+use super::routes::written::{AnyRoute, Route};
+use super::units::{FromText, Parsed, PerPeriod, RouteText};
 use super::upstreams::written::{AnyServer, Server};
 use crate::config::yaml::{Entries, Listed, Written};
 use crate::policy::credits::balance::MAX_CREDITS;
+use crate::policy::tariff::MAX_LINE_CREDITS;
 use crate::upstream::settings::Address;
 
 /// The kinds of files.
@@ -153,6 +156,36 @@ impl JsonSchema for AnyRate {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mapping = generator.subschema_for::<Rate>();
         json_schema!({ "anyOf": [PerPeriod::schema(), mapping] })
+    }
+}
+
+impl JsonSchema for AnyRoute {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "AnyRoute".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mapping = generator.subschema_for::<Route>();
+        json_schema!({ "anyOf": [RouteText::schema(), mapping] })
+    }
+}
+
+impl JsonSchema for AnyAmount {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "AnyAmount".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mapping = generator.subschema_for::<Quantity>();
+        json_schema!({ "anyOf": [{ "type": "integer", "minimum": 0, "maximum": MAX_LINE_CREDITS }, mapping] })
     }
 }
 

@@ -59,10 +59,14 @@ fn parts(config: &Config) -> Vec<String> {
         parts.push(format!("{upstream:?} {:?}", upstream.added.lines()));
     }
     for product in &policy.products {
-        let crate::policy::Product { name, index, upstream, token_headers, media, deadline, .. } = product;
-        parts.push(format!("{name} {index} {upstream} {token_headers:?} {media:?} {deadline:?}"));
-        parts.push(format!("{:?} {:?} {:?}", product.headers, product.tariff, product.preflight));
-        parts.push(format!("{:?} {:?}", product.body.as_ref().map(|body| body.max_bytes), product.answer_schema));
+        let crate::policy::Product { name, index, upstream, token_places, media, deadline, .. } = product;
+        parts.push(format!("{name} {index} {upstream} {token_places:?} {media:?} {deadline:?}"));
+        parts.push(format!("{:?} {:?}", product.headers, product.preflight));
+        for route in &product.routes {
+            let body = route.body.as_ref().map(|body| body.max_bytes);
+            parts.push(format!("{:?} {:?} {:?} {:?}", route.path, route.parameters, route.undeclared, route.rewrite));
+            parts.push(format!("{} {body:?} {:?} {:?}", route.method, route.tariff, route.answer_schema));
+        }
     }
     for account in policy.accounts.iter() {
         let digests: Vec<String> = account.keys.iter().map(|key| key.digest.text()).collect();

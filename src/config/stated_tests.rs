@@ -52,8 +52,9 @@ fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
     let upstreams = all(file, "upstreams");
     let products = all(file, "products");
     let bodies = below(&products, "body");
+    let routes: Vec<Value> = lists(&products, "routes").into_iter().filter(Value::is_object).collect();
     let accounts = all(file, "accounts");
-    let credits = below(&products, "credits");
+    let credits = [below(&products, "credits"), below(&routes, "credits")].concat();
     let price_lines: Vec<Value> = [lists(&credits, "hold"), lists(&credits, "price")].concat();
     let mut mappings = vec![
         ("the root", vec![file.clone()], keys_of::<file::File>()),
@@ -74,6 +75,14 @@ fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
         ("an ejection", below(&upstreams, "ejection"), keys_of::<failures::written::Ejection>()),
         ("a breaker", below(&upstreams, "breaker"), keys_of::<failures::written::Breaker>()),
         ("a product", products.clone(), keys_of::<products::written::Product>()),
+        ("a route", routes.clone(), keys_of::<routes::written::Route>()),
+        (
+            "a parameter",
+            [all(&routes[0], "parameters"), all(&routes[0], "query")].concat(),
+            keys_of::<parameters::written::Parameter>(),
+        ),
+        ("an answer", all(&products[1], "answers"), keys_of::<answers::written::Answer>()),
+        ("headers of the caller", below(&products, "caller_headers"), keys_of::<products::written::CallerHeaders>()),
         ("a deadline", below(&products, "deadline"), keys_of::<deadline::written::Deadline>()),
         ("a header", all(&products[0], "headers"), keys_of::<headers::written::HeaderRule>()),
         ("a body", bodies.clone(), keys_of::<bodies::written::Body>()),
@@ -95,6 +104,7 @@ fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
         ),
         ("a product's credits", credits.clone(), keys_of::<credits::written::Credits>()),
         ("a price line", price_lines.clone(), keys_of::<credits::written::PriceLine>()),
+        ("a quantity", below(&price_lines, "add"), keys_of::<credits::written::Quantity>()),
         ("the ledger", vec![file["ledger"].clone()], keys_of::<ledger::written::Ledger>()),
         ("the store", vec![file["store"].clone()], keys_of::<store::written::Store>()),
         ("what the store keeps", vec![file["store"]["keep"].clone()], keys_of::<store::written::Keep>()),
@@ -327,16 +337,16 @@ fn the_defaults_of_headers_and_bodies_are_stated() {
     assert!(!ignore_case && !p.headers[0].echo && !p.headers[1].echo);
 
     states("Without this key requests have no body.");
-    assert!(r.body.is_none());
-    let body = q.body.as_ref().unwrap();
+    assert!(r.routes[0].body.is_none());
+    let body = q.routes[0].body.as_ref().unwrap();
     states(&format!("# Bytes. Default: {}.", units::Bytes(body.max_bytes)));
     states("Default: any JSON.");
     assert!(body.schema.is_none() && body.judge(b"[0]").is_ok());
     states("does not name. Default: false, they are ignored.");
-    assert!(p.body.as_ref().unwrap().judge(br#"{"n":1}"#).is_ok());
+    assert!(p.routes[0].body.as_ref().unwrap().judge(br#"{"n":1}"#).is_ok());
     states("# (default: any)");
     assert!(
-        matches!(p.body.as_ref().unwrap().schema.as_ref().unwrap(), schema if format!("{schema:?}").contains("when: Any"))
+        matches!(p.routes[0].body.as_ref().unwrap().schema.as_ref().unwrap(), schema if format!("{schema:?}").contains("when: Any"))
     );
     states(&format!("answer to a preflight. Default: {}m.", p.preflight.max_age_seconds / 60));
     states("standard reason phrase as the title. Default: that phrase.");

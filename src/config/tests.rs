@@ -367,7 +367,12 @@ fn object(wording: &crate::policy::problem::messages::Wording, row: Row, field: 
     let mut broken = Broken::default();
     broken.push(Breach { field, rule: 0 });
     let shape = crate::policy::problem::messages::Shape::ErrorObject;
-    wording.write_object(&mut out, words, shape, Hint::Broken(broken), b"/p");
+    let names = crate::policy::problem::messages::Names::of_body(
+        16 * 1024,
+        ["number".to_owned()].into_iter(),
+        ["must be at most 30".to_owned()].into_iter(),
+    );
+    words.write_object(&mut out, shape, Hint::Broken(broken), Some(&names), b"/p");
     serde_json::from_slice::<Value>(&out).unwrap()["error"].clone()
 }
 

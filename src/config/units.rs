@@ -16,9 +16,11 @@ use crate::config::yaml::{Listed, Written};
 use crate::policy::account::{Digest, Expiry};
 use crate::policy::check::domain::Pattern;
 use crate::policy::check::network::parse_network;
+use crate::policy::check::token::{AUTHORIZATION, BasicPart, TokenPlace};
 use crate::policy::http::media::{MediaType, is_token};
 use crate::policy::problem::Status;
 use crate::policy::rate::Allowance;
+use crate::policy::route::parameter_name;
 use crate::site::colour::Colour;
 use crate::site::status::notice::Moment;
 use crate::upstream::settings::Address;
@@ -239,7 +241,7 @@ impl FromText for MediaType {
     }
 
     fn schema() -> Schema {
-        matching(r"^[^\s/*;,]+/([^\s/*;,]+\+)?[Jj][Ss][Oo][Nn]$")
+        matching(r"^[^\s/*;,]+/[^\s/*;,]+$")
     }
 }
 
@@ -344,10 +346,20 @@ impl FromText for RouteText {
         if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) || path.contains(['?', '#']) {
             return Err(WANTED);
         }
-        if path.contains(['*', '{', '}']) {
-            return Err(
-                "has a *, { or } in its path, which are not wildcards; write each path separately, or encode them (%2A, %7B, %7D) if they are literal",
-            );
+        let is_name = |name: &str| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+        };
+        for segment in path.split('/').filter(|segment| segment.contains(['*', '{', '}'])) {
+            if !parameter_name(segment).is_some_and(is_name) {
+                return Err(
+                    "has a *, { or } in its path that is not a whole segment {name}; write a parameter as in /v1/vat/{number}, or encode them (%2A, %7B, %7D) if they are literal",
+                );
+            }
+        }
+        let mut names: Vec<&str> = path.split('/').filter_map(parameter_name).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
+            return Err("has two parameters with one name in its path; give each a name of its own");
         }
         crate::policy::http::head::check_path(path).map_err(
             |_| "has a path that no request can have; leave out dot segments, empty segments, ; and encoded slashes",
@@ -356,13 +368,42 @@ impl FromText for RouteText {
     }
 
     fn schema() -> Schema {
-        matching(r"^(GET|POST|PUT|PATCH|DELETE) /[^?#;*{}\\\s]*$")
+        matching(r"^(GET|POST|PUT|PATCH|DELETE) /[^?#;*\\\s]*$")
     }
 }
 
 /// The name of a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderName(pub Box<str>);
+
+impl FromText for TokenPlace {
+    fn from_text(text: &str) -> Result<TokenPlace, &'static str> {
+        const WANTED: &str =
+            "is not a place for tokens; write header NAME, bearer, basic user, basic password or query NAME";
+        let (kind, rest) = text.split_once(' ').map_or((text, ""), |(kind, rest)| (kind, rest.trim()));
+        match (kind, rest) {
+            ("bearer", "") => Ok(TokenPlace::Bearer),
+            ("basic", "user") => Ok(TokenPlace::Basic(BasicPart::User)),
+            ("basic", "password") => Ok(TokenPlace::Basic(BasicPart::Password)),
+            ("header", name) if name.eq_ignore_ascii_case(AUTHORIZATION) => Err(IS_AUTHORIZATION),
+            ("header", name) if !name.is_empty() => {
+                HeaderName::from_text(name).map(|HeaderName(name)| TokenPlace::Header(name))
+            }
+            ("query", name) if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                Ok(TokenPlace::Query(name.into()))
+            }
+            _ => Err(WANTED),
+        }
+    }
+
+    fn schema() -> Schema {
+        matching(r"^(header\s+\S+|bearer|basic\s+(user|password)|query\s+\S+)$")
+    }
+}
+
+/// The mistake of a token header whose value has a scheme first.
+pub const IS_AUTHORIZATION: &str =
+    "has a scheme before the token; write token_in: [bearer], or basic user or basic password";
 
 /// A host without a port: a name, or an address without brackets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -445,6 +486,52 @@ impl FromText for AllowedHeader {
 
     fn schema() -> Schema {
         matching(r"^[!#$%&'+.^`|~0-9A-Za-z-]+$")
+    }
+}
+
+/// The name of a header of answers that passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnswerHeader(pub Box<str>);
+
+impl FromText for AnswerHeader {
+    fn from_text(text: &str) -> Result<AnswerHeader, &'static str> {
+        // Framing and connections, what the gateway itself says, and what would be about another origin than its own.
+        const NEVER: [&str; 21] = [
+            "alt-svc",
+            "connection",
+            "content-encoding",
+            "content-length",
+            "content-type",
+            "date",
+            "keep-alive",
+            "proxy-authenticate",
+            "proxy-connection",
+            "ratelimit",
+            "ratelimit-policy",
+            "retry-after",
+            "set-cookie",
+            "strict-transport-security",
+            "te",
+            "trailer",
+            "transaction-id",
+            "transfer-encoding",
+            "upgrade",
+            "vary",
+            "www-authenticate",
+        ];
+        const PREFIXES: [&str; 3] = ["access-control-", "x-rate-limit-", "x-credits-"];
+        if !is_token(text.as_bytes()) {
+            return Err("is not a header's name; use letters, digits and hyphens, as in ETag");
+        }
+        let lower = text.to_ascii_lowercase();
+        if NEVER.contains(&&*lower) || PREFIXES.iter().any(|prefix| lower.starts_with(prefix)) {
+            return Err("is a header of answers that the gateway writes itself or never passes on; remove it");
+        }
+        Ok(AnswerHeader(text.into()))
+    }
+
+    fn schema() -> Schema {
+        matching(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
     }
 }
 
@@ -602,7 +689,10 @@ mod tests {
             "POST",
             "POST a",
             "POST /a/*",
-            "POST /a/{id}",
+            "POST /a/{id",
+            "POST /a/{id}.json",
+            "POST /a/{}",
+            "POST /{a}/{a}",
             "CONNECT /a",
             "post /a",
             "POST /a//b",

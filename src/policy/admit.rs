@@ -13,15 +13,17 @@ use std::time::Duration;
 use crate::policy::account::Principal;
 use crate::policy::check::header::HeaderRule;
 use crate::policy::check::network::{Client, client};
-use crate::policy::http::head::{Head, Lines, One};
+use crate::policy::check::token::{TokenPlace, disagree, has_several_lines, token};
+use crate::policy::http::head::{Head, Lines};
 use crate::policy::limit::Asker;
 use crate::policy::meter::Seat;
 use crate::policy::now::Now;
 use crate::policy::observer::{Check, Observer};
 use crate::policy::page::{ListenerScope, Page};
 use crate::policy::problem::{Hint, Problem, Row};
+use crate::policy::route::Route;
 use crate::policy::trail::Trail;
-use crate::policy::{Policy, Preflight, Product, Route, cors};
+use crate::policy::{Handler, Policy, Preflight, Product, cors};
 
 /// Whether the gateway has room for one more request. The less room, the later in the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +66,7 @@ impl Ingress {
 #[derive(Debug)]
 pub struct Admission<'p> {
     product: &'p Product,
+    route: &'p Route,
     principal: Principal<'p>,
     client: Client,
     deadline: Duration,
@@ -75,6 +78,11 @@ impl<'p> Admission<'p> {
     /// The product that the request is for.
     pub fn product(&self) -> &'p Product {
         self.product
+    }
+
+    /// The route that the request has.
+    pub fn route(&self) -> &'p Route {
+        self.route
     }
 
     /// Who is asking.
@@ -120,43 +128,44 @@ pub fn admit<'p>(
     trail: &mut Trail<'p>,
 ) -> Result<Turn<'p>, Problem> {
     let lines = &head.lines;
-    let routed = policy.route(head, ingress.scope);
+    let routed = policy.handler(head, ingress.scope);
     let preflight = cors::preflight(policy, head, ingress.scope);
-    trail.product = match routed.ok().or(preflight) {
-        Some(Route::Product(product)) => Some(product),
-        Some(Route::Credits | Route::Page(_)) | None => None,
-    };
-    observer.pass(Check::OneToken, one_token(policy, trail.product, lines))?;
-    observer.pass(Check::Room, enter(policy, trail.product, ingress.headroom, lines))?;
-    if let Some(route) = preflight {
-        let preflight = match route {
-            Route::Product(product) => &product.preflight,
+    if let Some(Handler::Lookup(product, route)) = routed.ok().or(preflight) {
+        trail.product = Some(product);
+        trail.route = routed.is_ok().then_some(route);
+    }
+    observer.pass(Check::OneToken, one_token(policy, trail.product, head))?;
+    observer.pass(Check::Room, enter(policy, trail.product, ingress.headroom, head))?;
+    if let Some(handler) = preflight {
+        let preflight = match handler {
+            Handler::Lookup(product, _) => &product.preflight,
             // Pages are read without a preflight.
-            Route::Credits | Route::Page(_) => &policy.account_info.preflight,
+            Handler::Credits | Handler::Page(_) => &policy.account_info.preflight,
         };
         observer.pass(Check::Preflight, cors::allow_preflight(policy, trail.product, lines))?;
         return Ok(Turn::Preflight(preflight));
     }
-    let product = match observer.pass(Check::Route, routed)? {
-        Route::Product(product) => product,
-        Route::Credits => return admit_account_info(observer, policy, head, now, trail).map(Turn::Enquiry),
-        Route::Page(page_entry) => {
+    let (product, route) = match observer.pass(Check::Route, routed)? {
+        Handler::Lookup(product, route) => (product, route),
+        Handler::Credits => return admit_account_info(observer, policy, head, now, trail).map(Turn::Enquiry),
+        Handler::Page(page_entry) => {
             let page = page_entry.page();
             let rendition = observer.pass(Check::Accept, page.choose(lines))?;
             return Ok(Turn::Page(page, rendition));
         }
     };
-    let principal = identify(observer, policy, &product.token_headers, lines, now, trail)?;
+    let principal = identify(observer, policy, &product.token_places, head, now, trail)?;
     observer.pass(Check::Product, principal.cover(product.index))?;
     let client = locate(observer, policy, principal, head, trail)?;
     let seat = allow(observer, principal, product, now, trail)?;
     observer.pass(Check::Accept, product.media.accept(lines))?;
-    if product.body.is_some() {
+    if route.body.is_some() {
         observer.pass(Check::ContentType, product.media.take(lines))?;
     }
     let deadline = observer.pass(Check::Deadline, product.deadline.read(lines))?;
+    observer.pass(Check::Parameters, route.judge_parameters(head))?;
     validate(observer, &product.headers, lines)?;
-    Ok(Turn::Lookup(Admission { product, principal, client, deadline, _seat: seat }))
+    Ok(Turn::Lookup(Admission { product, route, principal, client, deadline, _seat: seat }))
 }
 
 /// Judges the head of a request about the account's credits, in the same order. Any valid token may
@@ -169,7 +178,7 @@ fn admit_account_info<'p>(
     trail: &mut Trail<'p>,
 ) -> Result<Principal<'p>, Problem> {
     let (lines, account_info) = (&head.lines, &policy.account_info);
-    let principal = identify(observer, policy, &policy.token_headers, lines, now, trail)?;
+    let principal = identify(observer, policy, &policy.token_places, head, now, trail)?;
     locate(observer, policy, principal, head, trail)?;
     observer.pass(Check::Rate, account_info.window.take(&principal.account.account_info_rate, now))?;
     observer.pass(Check::Accept, account_info.media.accept(lines))?;
@@ -177,19 +186,19 @@ fn admit_account_info<'p>(
     Ok(principal)
 }
 
-/// Judges who is asking: a token in one of these headers that is known and in force. Inlined, like all that
+/// Judges who is asking: a token in one of these places that is known and in force. Inlined, like all that
 /// stands between `admit` and its checks: a call would cost as much as some checks do.
 #[inline(always)]
 fn identify<'p>(
     observer: &mut impl Observer<'p>,
     policy: &'p Policy,
-    headers: &[Box<str>],
-    lines: &Lines<'_>,
+    places: &[TokenPlace],
+    head: &Head<'_>,
     now: Now,
     trail: &mut Trail<'p>,
 ) -> Result<Principal<'p>, Problem> {
-    let token = observer.pass(Check::Token, token(headers, lines))?;
-    let principal = observer.pass(Check::Principal, policy.principal(token))?;
+    let token = observer.pass(Check::Token, token(places, head))?;
+    let principal = observer.pass(Check::Principal, policy.principal(&token))?;
     trail.principal = Some(principal);
     observer.pass(Check::InForce, principal.authorize(now))?;
     Ok(principal)
@@ -242,19 +251,19 @@ fn validate<'p>(observer: &mut impl Observer<'p>, rules: &'p [HeaderRule], lines
 /// alone: then unknown clients get `overloaded`, which comes before all rows about their token, and known ones continue
 /// in the order of the rows.
 #[inline(always)]
-fn enter(policy: &Policy, product: Option<&Product>, headroom: Headroom, lines: &Lines<'_>) -> Result<(), Problem> {
+fn enter(policy: &Policy, product: Option<&Product>, headroom: Headroom, head: &Head<'_>) -> Result<(), Problem> {
     match headroom {
         Headroom::Free => Ok(()),
-        Headroom::Reserved if is_known(policy, product, lines) => Ok(()),
+        Headroom::Reserved if is_known(policy, product, head) => Ok(()),
         Headroom::Reserved => Err(overloaded("what room is left is for known tokens")),
         Headroom::Full => Err(overloaded("as many connections or requests as the limit")),
     }
 }
 
 /// Whether a request's token is one of ours, whatever it may be used for.
-fn is_known(policy: &Policy, product: Option<&Product>, lines: &Lines<'_>) -> bool {
-    let headers = product.map_or(&policy.token_headers, |product| &product.token_headers);
-    token(headers, lines).and_then(|token| policy.principal(token)).is_ok()
+fn is_known(policy: &Policy, product: Option<&Product>, head: &Head<'_>) -> bool {
+    let places = product.map_or(&policy.token_places, |product| &product.token_places);
+    token(places, head).and_then(|token| policy.principal(&token)).is_ok()
 }
 
 /// The refusal of a gateway at its limit.
@@ -265,35 +274,16 @@ pub const fn overloaded(reason: &'static str) -> Problem {
 /// The `Retry-After` of a full gateway: lookups take about as long.
 const SECONDS_UNTIL_ROOM: u32 = 1;
 
-/// Refuses a token that is sent twice: two lines of a token header, or two headers with different
-/// tokens. Without a product every product's headers count.
-fn one_token(policy: &Policy, product: Option<&Product>, lines: &Lines<'_>) -> Result<(), Problem> {
+/// Refuses a token that is sent twice: two lines of a token header, one parameter twice, or two places with different
+/// tokens. Without a product every product's places count.
+fn one_token(policy: &Policy, product: Option<&Product>, head: &Head<'_>) -> Result<(), Problem> {
     let malformed = |reason| Err(Problem::new(Row::MalformedRequest, reason));
-    if policy.token_headers.iter().any(|name| lines.one(name) == One::Several) {
+    if has_several_lines(&policy.token_headers, &head.lines) {
         return malformed("several lines of a token header");
     }
-    let disagree = |product: &Product| {
-        let mut values =
-            product.token_headers.iter().flat_map(|name| lines.values(name)).filter(|value| !value.is_empty());
-        let first = values.next();
-        values.any(|other| Some(other) != first)
-    };
     let conflict = match product {
-        Some(product) => disagree(product),
-        None => policy.products.iter().any(disagree),
+        Some(product) => disagree(&product.token_places, head),
+        None => policy.products.iter().any(|product| disagree(&product.token_places, head)),
     };
-    if conflict { malformed("different tokens in two headers") } else { Ok(()) }
-}
-
-/// The token of a request, from the first of some headers that has one. An empty header is no
-/// token.
-///
-/// # Errors
-/// `token-missing`.
-pub fn token<'a>(headers: &[Box<str>], lines: &Lines<'a>) -> Result<&'a [u8], Problem> {
-    headers
-        .iter()
-        .flat_map(|name| lines.values(name))
-        .find(|value| !value.is_empty())
-        .ok_or(Problem::new(Row::TokenMissing, "no token header has a value"))
+    if conflict { malformed("different tokens in two places") } else { Ok(()) }
 }

@@ -5,4 +5,6 @@ pub mod body;
 pub mod domain;
 pub mod header;
 pub mod network;
+pub mod parameter;
+pub mod token;
 pub mod watch;

@@ -7,24 +7,24 @@ use crate::policy::http::head::{Head, Lines, One};
 use crate::policy::page::ListenerScope;
 use crate::policy::problem::{Problem, Row};
 use crate::policy::trail::Trail;
-use crate::policy::{Policy, Product, Route};
+use crate::policy::{Handler, Policy, Product};
 
-/// The route of a preflight; `None` if the request is not a preflight.
-pub fn preflight<'p>(policy: &'p Policy, head: &Head<'_>, scope: ListenerScope) -> Option<Route<'p>> {
+/// Who answers the request that a preflight is about; `None` if the request is not a preflight.
+pub fn preflight<'p>(policy: &'p Policy, head: &Head<'_>, scope: ListenerScope) -> Option<Handler<'p>> {
     if head.lines.method != "OPTIONS" || head.lines.one("origin") == One::Absent {
         return None;
     }
     let One::Value(wanted) = head.lines.one("access-control-request-method") else {
         return None;
     };
-    let path = policy.paths.find(head.path).filter(|path| path.is_behind(scope))?;
+    let path = policy.paths.find(head).filter(|path| path.is_behind(scope))?;
     // A path can belong to several products, one for each method. A method that is not served
     // gets the first one's answer, whose Allow-Methods does not name it.
     let endpoint = std::str::from_utf8(wanted).ok().and_then(|method| path.endpoint(method));
     match policy.at(endpoint.or(path.methods.first().map(|(_, endpoint)| *endpoint))?)? {
         // Pages need no preflight.
-        Route::Page(_) => None,
-        route @ (Route::Product(_) | Route::Credits) => Some(route),
+        Handler::Page(_) => None,
+        handler @ (Handler::Lookup(..) | Handler::Credits) => Some(handler),
     }
 }
 

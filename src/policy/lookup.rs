@@ -19,12 +19,30 @@ use crate::policy::tariff::{Passed, Tariff};
 impl<'p> Admission<'p> {
     /// The credits that the request is paid with; `None` if it costs nothing.
     fn credit_account(&self) -> Option<&'p Arc<CreditAccount>> {
-        self.principal().account.credit_accounts.of(self.product().index)
+        let account = self.principal().account.credit_accounts.of(self.product().index)?;
+        self.route().tariff.is_some().then_some(account)
     }
 
     /// What the request costs those who pay.
     fn tariff(&self) -> Option<&'p Tariff> {
-        self.product().tariff.as_ref().filter(|_| self.credit_account().is_some())
+        self.route().tariff.as_deref().filter(|_| self.credit_account().is_some())
+    }
+
+    /// How many bytes the body may have.
+    fn body_limit(&self) -> usize {
+        self.route().body.as_ref().map_or(0, |rule| rule.max_bytes)
+    }
+
+    /// What a tariff has to know of the request's parameters.
+    fn look_at_parameters(&self, tariff: &Tariff, head: &Head<'_>) -> Passed {
+        if tariff.parameters().next().is_none() {
+            return Passed::default();
+        }
+        let route = self.route();
+        tariff.look_at_parameters(|name, see| {
+            let index = route.parameter(name);
+            index.into_iter().flat_map(|index| route.values(index, head)).for_each(|value| see(&value));
+        })
     }
 
     /// The head is accepted; the body is next.
@@ -32,12 +50,13 @@ impl<'p> Admission<'p> {
     /// # Errors
     /// `body-too-large` when the head states more than the product allows, before any of it was read.
     pub fn await_body(self, head: &Head<'_>) -> Result<BodyAwaited<'p>, Problem> {
-        let limit = self.product().body.as_ref().map_or(0, |rule| rule.max_bytes);
+        let limit = self.body_limit();
         let stated = head.framing.stated_length().and_then(|length| usize::try_from(length).ok());
         if stated.is_some_and(|length| length > limit) {
             return Err(Problem::new(Row::BodyTooLarge, "the head states more bytes than the route allows"));
         }
-        Ok(BodyAwaited { admission: self, limit })
+        let parameters = self.tariff().map_or(Passed::default(), |tariff| self.look_at_parameters(tariff, head));
+        Ok(BodyAwaited { admission: self, parameters })
     }
 }
 
@@ -45,13 +64,14 @@ impl<'p> Admission<'p> {
 #[derive(Debug)]
 pub struct BodyAwaited<'p> {
     admission: Admission<'p>,
-    limit: usize,
+    /// What the prices have to know of the request's parameters.
+    parameters: Passed,
 }
 
 impl<'p> BodyAwaited<'p> {
     /// How many bytes the body may have.
     pub fn limit(&self) -> usize {
-        self.limit
+        self.admission.body_limit()
     }
 
     /// Judges the whole body, which has no more bytes than its limit.
@@ -86,12 +106,12 @@ impl<'p> BodyAwaited<'p> {
     }
 
     fn rule(&self) -> Option<&'p BodyRule> {
-        self.admission.product().body.as_ref()
+        self.admission.route().body.as_ref()
     }
 
     fn priced(self, body: Option<&Value>) -> Priced<'p> {
         let tariff = self.admission.tariff();
-        let passed = tariff.map_or(Passed::default(), |tariff| tariff.look_at(body));
+        let passed = tariff.map_or(Passed::default(), |tariff| tariff.look_at(body, self.parameters));
         Priced { admission: self.admission, passed, highest: tariff.map_or(0, |tariff| tariff.highest(passed)) }
     }
 }

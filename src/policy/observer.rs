@@ -42,6 +42,8 @@ pub enum Check<'p> {
     Accept,
     ContentType,
     Deadline,
+    /// The parameters of the path and the query keep the rules of the route.
+    Parameters,
     /// The rule of the header with this name.
     Header(&'p str),
     /// The body has no more bytes than the route allows.
@@ -54,8 +56,8 @@ pub enum Check<'p> {
 
 /// Every check in the order in which they are made, and the rows that each can refuse with in their order; one
 /// that belongs to a check before it as well stands last. A product's rows of its own are beside these: rules of
-/// its body have them before [`Row::BodyInvalid`], and a header can have one. A preflight ends with its check.
-pub const CHECKS: [(Check<'static>, &[Row]); 21] = [
+/// its body have them before [`Row::BodyInvalid`], and a header or a parameter can have one. A preflight ends with its check.
+pub const CHECKS: [(Check<'static>, &[Row]); 22] = [
     (Check::Head, &[Row::MalformedRequest, Row::RequestTimeout]),
     (Check::OneToken, &[Row::MalformedRequest]),
     (Check::Room, &[Row::Overloaded]),
@@ -73,6 +75,7 @@ pub const CHECKS: [(Check<'static>, &[Row]); 21] = [
     (Check::Accept, &[Row::AcceptUnsupported]),
     (Check::ContentType, &[Row::ContentTypeUnsupported]),
     (Check::Deadline, &[Row::TimeoutInvalid]),
+    (Check::Parameters, &[Row::ParameterInvalid]),
     (Check::Header(""), &[Row::ReferenceIdInvalid, Row::AddMetadataInvalid]),
     (Check::BodySize, &[Row::BodyTooLarge, Row::RequestTimeout]),
     (Check::Body, &[Row::BodyEmpty, Row::BodyMalformed, Row::BodyInvalid]),

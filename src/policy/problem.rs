@@ -119,6 +119,7 @@ pub enum Row {
     AcceptUnsupported,
     ContentTypeUnsupported,
     TimeoutInvalid,
+    ParameterInvalid,
     ReferenceIdInvalid,
     AddMetadataInvalid,
     BodyTooLarge,
@@ -167,7 +168,7 @@ const fn blamed(fault: Fault, definition: Definition) -> Definition {
 
 /// The built-in rows in order of precedence. Rows of the operator's own come between
 /// `body-malformed` and `body-invalid`.
-pub const TABLE: [Definition; 28] = [
+pub const TABLE: [Definition; 29] = [
     closing(client(
         Row::MalformedRequest,
         "malformed-request",
@@ -203,8 +204,8 @@ pub const TABLE: [Definition; 28] = [
         Row::TokenMissing,
         "token-missing",
         Status::BadRequest,
-        "no token in any header the product accepts",
-        "The request has no token. Send your token in the header {token_headers}. You can find your tokens in the Self Service Portal ({portal}).",
+        "no token in any place where the product takes one",
+        "The request has no token. Send your token in {token_places}. You can find your tokens in the Self Service Portal ({portal}).",
     ),
     client(
         Row::TokenUnknown,
@@ -289,6 +290,13 @@ pub const TABLE: [Definition; 28] = [
         Status::BadRequest,
         "the deadline header is not a whole number of seconds in its range",
         "The header {deadline_header} is not valid. Send a whole number of seconds from {deadline_min} to {deadline_max}, or leave the header out.",
+    ),
+    client(
+        Row::ParameterInvalid,
+        "parameter-invalid",
+        Status::BadRequest,
+        "a path or query parameter is missing, unknown where only known ones may be sent, repeated, or breaks its rule",
+        "A parameter in the address of the request is not valid: {parameter}. Correct that and send the request again.",
     ),
     client(
         Row::ReferenceIdInvalid,
@@ -388,11 +396,27 @@ pub enum Hint {
     Allow(u16),
     /// The rules that the body breaks, for `{rules}`, and for `{field}` the field of the first.
     Broken(Broken),
+    /// What is wrong with a parameter, for `{parameter}`: the parameter's place among those of the route.
+    Parameter {
+        index: u16,
+        flaw: ParameterFlaw,
+    },
     /// Where the body stops being a JSON document, for `{position}`: line and column, from 1.
     At {
         line: u32,
         column: u32,
     },
+}
+
+/// What is wrong with a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParameterFlaw {
+    Missing,
+    Repeated,
+    /// Its value breaks its rule.
+    Invalid,
+    /// The route has no such parameter.
+    Unknown,
 }
 
 /// A rule that a field of the body breaks.

@@ -7,6 +7,8 @@ use std::cell::RefCell;
 use std::io::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::policy::answers::Passing;
+use crate::policy::check::token::TokenPlace;
 use crate::policy::credits::Receipt;
 use crate::policy::http::head::Lines;
 use crate::policy::http::media::{JSON, MediaType, PROBLEM_JSON, prefers_problem_json};
@@ -17,7 +19,7 @@ use crate::policy::limit::{Asker, LimitState, nearest};
 use crate::policy::now::Now;
 use crate::policy::page::Rendition;
 use crate::policy::problem::messages::{Shape, Wording};
-use crate::policy::problem::{Hint, Problem};
+use crate::policy::problem::{Hint, Problem, Status};
 use crate::policy::rate::RateState;
 use crate::policy::trail::Trail;
 use crate::policy::{Policy, Preflight, cors};
@@ -29,13 +31,32 @@ pub(crate) const EXPOSED_HEADERS: &str = "Reference-Id, Transaction-Id, X-Rate-L
 /// What a response says.
 #[derive(Clone, Copy)]
 pub enum Outcome<'a> {
-    /// The upstream's body, as it came, and what it cost those who pay.
-    Delivered(&'a [u8], Option<Receipt>),
+    /// The upstream's answer, and what it cost those who pay.
+    Delivered(Delivered<'a>, Option<Receipt>),
     /// An answer of the gateway's own.
     Told(&'a [u8]),
     Preflight(&'a Preflight),
     Page(&'a Rendition),
     Refused(Problem),
+}
+
+/// An answer of an upstream, as it is passed on.
+#[derive(Clone, Copy)]
+pub struct Delivered<'a> {
+    /// The body, as it came.
+    pub body: &'a [u8],
+    pub passing: &'a Passing,
+    /// Its media type, if the product serves several kinds; otherwise the one that the client prefers.
+    pub content_type: Option<&'a [u8]>,
+    /// The headers that pass, by their index among those of the product.
+    pub passed: &'a [(u8, Box<[u8]>)],
+}
+
+impl<'a> Delivered<'a> {
+    /// A 200 with a body and nothing else.
+    pub fn plain(body: &'a [u8]) -> Delivered<'a> {
+        Delivered { body, passing: Passing::plain(), content_type: None, passed: &[] }
+    }
 }
 
 impl Outcome<'_> {
@@ -107,11 +128,16 @@ pub trait Sink {
 /// Writes a whole response; the bytes of its body.
 pub fn write(sink: &mut impl Sink, context: &Context<'_, '_>, outcome: &Outcome<'_>) -> usize {
     match outcome {
-        Outcome::Delivered(body, receipt) => {
-            sink.status(200, "OK");
-            let served = context.trail.product.and_then(|product| product.media.best(context.lines));
-            sink.header("Content-Type", served.map_or(JSON, MediaType::name).as_bytes());
-            common_headers(sink, context, NEVER_KEPT);
+        Outcome::Delivered(answer, receipt) => {
+            let Delivered { body, passing, content_type, passed } = *answer;
+            sink.status(passing.status.code(), passing.status.phrase());
+            let content_type = content_type.unwrap_or_else(|| {
+                let served = context.trail.product.and_then(|product| product.media.best_json(context.lines));
+                served.map_or(JSON, MediaType::name).as_bytes()
+            });
+            sink.header("Content-Type", content_type);
+            let control = if passed.is_empty() { NEVER_KEPT.control } else { pass_headers(sink, context, passed) };
+            common_headers(sink, context, Caching { control, ..NEVER_KEPT });
             if let Some(receipt) = receipt {
                 number(sink, "X-Credits-Charged", u64::from(receipt.charged));
                 number(sink, "X-Credits-Remaining", receipt.remaining);
@@ -136,6 +162,29 @@ pub fn write(sink: &mut impl Sink, context: &Context<'_, '_>, outcome: &Outcome<
     }
 }
 
+/// A 401 says by which schemes of Authorization the product takes tokens (RFC 9110, section 11.6.1).
+fn challenges(sink: &mut impl Sink, context: &Context<'_, '_>) {
+    let places = context.trail.product.map_or(&context.policy.token_places, |product| &product.token_places);
+    for challenge in places.iter().filter_map(TokenPlace::challenge) {
+        sink.header("WWW-Authenticate", challenge.as_bytes());
+    }
+}
+
+/// Writes the headers of the answer that pass; returns the `Cache-Control` for an answer that has none of its own.
+#[cold]
+fn pass_headers(sink: &mut impl Sink, context: &Context<'_, '_>, passed: &[(u8, Box<[u8]>)]) -> &'static str {
+    let names = context.trail.product.map_or([].as_slice(), |product| &product.answers.headers);
+    let mut control = NEVER_KEPT.control;
+    for (index, value) in passed {
+        let Some(name) = names.get(usize::from(*index)) else { continue };
+        sink.header(name, value);
+        if name.eq_ignore_ascii_case("cache-control") {
+            control = "";
+        }
+    }
+    control
+}
+
 fn refusal(sink: &mut impl Sink, context: &Context<'_, '_>, problem: Problem) -> usize {
     let wording = context.wording();
     let words = wording.words(problem.row);
@@ -149,14 +198,18 @@ fn refusal(sink: &mut impl Sink, context: &Context<'_, '_>, problem: Problem) ->
         },
     );
     common_headers(sink, context, NEVER_KEPT);
+    if words.status == Status::Unauthorized {
+        challenges(sink, context);
+    }
     match problem.hint {
         // Words of the detail.
-        Hint::None | Hint::Broken(_) | Hint::At { .. } => {}
+        Hint::None | Hint::Broken(_) | Hint::At { .. } | Hint::Parameter { .. } => {}
         Hint::RetryAfter(seconds) => number(sink, "Retry-After", u64::from(seconds)),
         Hint::Allow(path) => sink.header("Allow", context.policy.paths.allow(path).as_bytes()),
     }
     with_scratch(|body| {
-        wording.write_object(body, words, shape, problem.hint, context.lines.path().as_bytes());
+        let names = context.trail.route.map(|route| &route.names);
+        words.write_object(body, shape, problem.hint, names, context.lines.path().as_bytes());
         finish(sink, context, body)
     })
 }
@@ -205,11 +258,14 @@ fn common_headers(sink: &mut impl Sink, context: &Context<'_, '_>, caching: Cach
     for (name, value) in references(context) {
         sink.header(name, value);
     }
-    sink.header("Cache-Control", caching.control.as_bytes());
+    if !caching.control.is_empty() {
+        sink.header("Cache-Control", caching.control.as_bytes());
+    }
     sink.header("Vary", caching.vary.as_bytes());
     if let Some(origin) = cors::shown_to(context.policy, &context.trail, context.lines) {
         sink.header("Access-Control-Allow-Origin", origin);
-        sink.header("Access-Control-Expose-Headers", EXPOSED_HEADERS.as_bytes());
+        let exposed = context.trail.product.map_or(EXPOSED_HEADERS, |product| &product.exposed_headers);
+        sink.header("Access-Control-Expose-Headers", exposed.as_bytes());
     }
     if let Some(principal) = context.trail.principal {
         match &principal.account.meter {

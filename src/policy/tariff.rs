@@ -3,9 +3,10 @@
 //! A tariff is two lists of lines, evaluated from top to bottom: what a request must hold before it
 //! is sent to the backend, and what its answer costs. A line adds credits or sets the final price,
 //! if its condition holds. Conditions look at members of the request or of the answer by JSON
-//! Pointer (RFC 6901). Every test has one bit, so that a request and an answer are each read once,
-//! and a price is a few comparisons of bits. Reading an answer allocates only for members that a
-//! line names. Credits are in `credits.rs`.
+//! Pointer (RFC 6901), or at parameters of the request's path and query; amounts can count elements of a request or be
+//! a number of the answer. Every test has one bit, so that a request and an answer are each read once, and a price is a
+//! few comparisons of bits. Reading an answer allocates only for members that a line names. Credits are in
+//! `credits.rs`.
 
 use std::fmt;
 
@@ -14,6 +15,9 @@ use serde_json::Value;
 
 /// The most tests of one tariff on requests, and on answers: each has a bit of one word.
 pub const MAX_TESTS: usize = 64;
+
+/// The most quantities of requests that one tariff counts, and the most of answers.
+pub const MAX_QUANTITIES: usize = 4;
 
 /// The most lines of each list of a tariff.
 pub const MAX_LINES: usize = 64;
@@ -27,6 +31,8 @@ pub const MAX_LINE_CREDITS: u32 = 10_000;
 pub struct Tariff {
     hold: Box<[Line]>,
     price: Box<[Line]>,
+    /// The prices of answers with other statuses of the backend than 200; what is not here costs nothing.
+    by_status: Box<[(u16, Box<[Line]>)]>,
     asked: Tests,
     told: Tests,
 }
@@ -42,6 +48,16 @@ pub struct Line {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Add(u32),
+    /// The request's quantity with this number, so many credits for each.
+    AddEach {
+        quantity: u8,
+        credits: u32,
+    },
+    /// The answer's quantity with this number, at most so many credits.
+    AddTold {
+        quantity: u8,
+        max: u32,
+    },
     /// The price, whatever was added before; it ends the list.
     Set(u32),
 }
@@ -68,9 +84,12 @@ pub enum Test {
     Filled(bool),
 }
 
-/// The tests that passed, one bit each.
+/// The tests that passed, one bit each, and the quantities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Passed(u64);
+pub struct Passed {
+    bits: u64,
+    quantities: [u32; MAX_QUANTITIES],
+}
 
 /// An answer that is not one JSON document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +98,12 @@ pub struct NotJson;
 impl Tariff {
     /// A tariff of two lists, whose conditions count the tests of `asked` and `told`.
     pub fn new(hold: Vec<Line>, price: Vec<Line>, asked: Tests, told: Tests) -> Tariff {
-        Tariff { hold: hold.into(), price: price.into(), asked, told }
+        Tariff { hold: hold.into(), price: price.into(), by_status: Box::default(), asked, told }
+    }
+
+    /// The same with prices of answers that have other statuses than 200, whose conditions count the same tests.
+    pub fn with_statuses(self, by_status: Vec<(u16, Vec<Line>)>) -> Tariff {
+        Tariff { by_status: by_status.into_iter().map(|(status, lines)| (status, lines.into())).collect(), ..self }
     }
 
     /// What a request holds, line by line.
@@ -87,24 +111,61 @@ impl Tariff {
         &self.hold
     }
 
+    /// What answers with other statuses than 200 cost, line by line.
+    pub fn lines_by_status(&self) -> impl Iterator<Item = (u16, &[Line])> {
+        self.by_status.iter().map(|(status, lines)| (*status, &**lines))
+    }
+
     /// What an answer costs, line by line.
     pub fn price_lines(&self) -> &[Line] {
         &self.price
     }
 
-    /// The tests of requests that conditions count: the pointer and the test of each.
+    /// The tests of requests that conditions count, each with the pointer or the parameter that it reads.
     pub fn asked_tests(&self) -> Vec<(u8, String, &Test)> {
         self.asked.all()
     }
 
+    /// What the quantities of requests count, by number.
+    pub fn asked_quantities(&self) -> Vec<(u8, String)> {
+        self.asked.counted()
+    }
+
     /// The same of answers.
+    pub fn told_quantities(&self) -> Vec<(u8, String)> {
+        self.told.counted()
+    }
+
+    /// The tests of answers that conditions count.
     pub fn told_tests(&self) -> Vec<(u8, String, &Test)> {
         self.told.all()
     }
 
-    /// Runs the tests on a request: its body, or none.
-    pub fn look_at(&self, request: Option<&Value>) -> Passed {
-        let mut passed = self.asked.root.without_value;
+    /// The parameters that the tests and quantities of requests read, by name.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.asked.parameters.iter().map(|parameter| &*parameter.name)
+    }
+
+    /// Runs the tests on the parameters of a request. `values` hands each value of the parameter with a name to a
+    /// function.
+    pub fn look_at_parameters(&self, values: impl Fn(&str, &mut dyn FnMut(&[u8]))) -> Passed {
+        let mut passed = Passed::default();
+        for parameter in &self.asked.parameters {
+            let (mut bits, mut count) = (0_u64, 0_u32);
+            values(&parameter.name, &mut |value| {
+                let value = Value::String(String::from_utf8_lossy(value).into_owned());
+                bits |= parameter.passed(Some(&value));
+                count = count.saturating_add(1);
+            });
+            passed.bits |= if count == 0 { parameter.passed(None) } else { bits };
+            parameter.quantities.iter().for_each(|quantity| passed.set(*quantity, count));
+        }
+        passed
+    }
+
+    /// Runs the tests on the body of a request, or on none, beside what is known of its parameters.
+    pub fn look_at(&self, request: Option<&Value>, parameters: Passed) -> Passed {
+        let mut passed = Passed { bits: parameters.bits | self.asked.root.without_value, ..parameters };
         self.asked.root.judge(request, &mut passed);
         passed
     }
@@ -119,26 +180,44 @@ impl Tariff {
     /// # Errors
     /// That it is not one JSON document.
     pub fn read(&self, answer: &str) -> Result<Passed, NotJson> {
-        let mut passed = self.told.root.without_value;
+        let mut passed = Passed::of_bits(self.told.root.without_value);
         let mut deserializer = serde_json::Deserializer::from_str(answer);
         Reading { node: &self.told.root, passed: &mut passed }.deserialize(&mut deserializer).map_err(|_| NotJson)?;
         deserializer.end().map_err(|_| NotJson)?;
         Ok(passed)
     }
 
-    /// What an answer costs, in credits.
-    pub fn price(&self, asked: Passed, told: Passed) -> u32 {
-        total(&self.price, asked, told)
+    /// The most that an answer of any status costs, in credits.
+    pub fn highest_charge(&self, asked: Passed, told: Passed) -> u32 {
+        let others = self.by_status.iter().map(|(_, lines)| total(lines, asked, told));
+        others.fold(total(&self.price, asked, told), u32::max)
+    }
+
+    /// What an answer with a status of the backend costs, in credits.
+    pub fn price(&self, status: u16, asked: Passed, told: Passed) -> u32 {
+        if status == 200 {
+            return total(&self.price, asked, told);
+        }
+        let lines = self.by_status.iter().find(|(known, _)| *known == status);
+        lines.map_or(0, |(_, lines)| total(lines, asked, told))
+    }
+
+    /// What is known of an answer in which no member can be found.
+    pub fn nothing_told(&self) -> Passed {
+        Passed::of_bits(self.told.root.without_value)
     }
 }
 
 fn total(lines: &[Line], asked: Passed, told: Passed) -> u32 {
     let mut total = 0_u32;
     for line in lines.iter().filter(|line| line.condition.holds(asked, told)) {
-        match line.step {
-            Step::Add(credits) => total = total.saturating_add(credits),
+        let more = match line.step {
+            Step::Add(credits) => credits,
+            Step::AddEach { quantity, credits } => asked.quantity(quantity).saturating_mul(credits),
+            Step::AddTold { quantity, max } => told.quantity(quantity).min(max),
             Step::Set(credits) => return credits,
-        }
+        };
+        total = total.saturating_add(more);
     }
     total
 }
@@ -159,11 +238,46 @@ impl Condition {
 impl Passed {
     /// The tests with these bits.
     pub fn of_bits(bits: u64) -> Passed {
-        Passed(bits)
+        Passed { bits, quantities: [0; MAX_QUANTITIES] }
+    }
+
+    /// The same with every quantity, or with one of them.
+    pub fn with(mut self, quantity: Option<usize>, number: u32) -> Passed {
+        for (index, known) in self.quantities.iter_mut().enumerate() {
+            if quantity.is_none_or(|wanted| wanted == index) {
+                *known = number;
+            }
+        }
+        self
     }
 
     fn has(self, test: u8) -> bool {
-        self.0 >> test & 1 == 1
+        self.bits >> test & 1 == 1
+    }
+
+    fn quantity(self, quantity: u8) -> u32 {
+        self.quantities.get(usize::from(quantity)).copied().unwrap_or(0)
+    }
+
+    fn set(&mut self, quantity: u8, number: u32) {
+        if let Some(known) = self.quantities.get_mut(usize::from(quantity)) {
+            *known = number;
+        }
+    }
+}
+
+/// The quantity of a value: a list's elements, a number itself, rounded up, and one of anything else that there is.
+fn quantity(value: Option<&Value>) -> u32 {
+    match value {
+        None | Some(Value::Null) => 0,
+        Some(Value::Array(items)) => u32::try_from(items.len()).unwrap_or(u32::MAX),
+        Some(Value::Number(number)) => match number.as_u64() {
+            Some(whole) => u32::try_from(whole).unwrap_or(u32::MAX),
+            // Negative numbers are nothing, and what is larger than can be counted is the most that can be.
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            None => number.as_f64().map_or(0, |number| number.ceil() as u32),
+        },
+        Some(Value::Bool(_) | Value::String(_) | Value::Object(_)) => 1,
     }
 }
 
@@ -197,33 +311,105 @@ fn is_filled(value: &Value) -> bool {
 pub struct Tests {
     root: Node,
     count: u8,
+    quantities: u8,
+    parameters: Vec<Parameter>,
+}
+
+/// The tests and quantities of a parameter.
+#[derive(Debug)]
+struct Parameter {
+    name: Box<str>,
+    tests: Vec<(u8, Test)>,
+    quantities: Vec<u8>,
+}
+
+impl Parameter {
+    fn passed(&self, value: Option<&Value>) -> u64 {
+        self.tests.iter().filter(|(_, test)| test.passes(value)).fold(0, |bits, (number, _)| bits | 1 << number)
+    }
 }
 
 impl Tests {
     /// Adds a test of the value at a JSON Pointer; returns its number, or `None` if there are too
     /// many.
     pub fn add(&mut self, pointer: &str, test: Test) -> Option<u8> {
-        let number = self.count;
-        if usize::from(number) >= MAX_TESTS {
-            return None;
-        }
-        self.count += 1;
+        let number = self.next_test()?;
         let bit = 1 << number;
         let without_value = if test.passes(None) { bit } else { 0 };
-        let mut node = &mut self.root;
-        node.count(bit, without_value);
-        for segment in pointer.split('/').skip(1) {
-            node = node.child(&segment.replace("~1", "/").replace("~0", "~"));
-            node.count(bit, without_value);
-        }
-        node.tests.push((number, test));
+        self.root.at(pointer, |node| node.count(bit, without_value)).tests.push((number, test));
         Some(number)
     }
 
-    /// Every test with its number and pointer.
+    /// Adds a test of the parameter with a name; it passes if any of its values does.
+    pub fn add_parameter(&mut self, name: &str, test: Test) -> Option<u8> {
+        let number = self.next_test()?;
+        self.parameter(name).tests.push((number, test));
+        Some(number)
+    }
+
+    /// Counts the value at a JSON Pointer; returns the quantity's number, or `None` if there are too many.
+    pub fn count(&mut self, pointer: &str) -> Option<u8> {
+        if let Some((known, _)) = self.counted().into_iter().find(|(_, counted)| *counted == pointer) {
+            return Some(known);
+        }
+        let number = self.next_quantity()?;
+        let bits = 1 << number;
+        self.root.at(pointer, |node| node.counted |= bits).quantities.push(number);
+        Some(number)
+    }
+
+    /// Counts how often a parameter is sent.
+    pub fn count_parameter(&mut self, name: &str) -> Option<u8> {
+        if let Some(known) = self.parameter(name).quantities.first() {
+            return Some(*known);
+        }
+        let number = self.next_quantity()?;
+        self.parameter(name).quantities.push(number);
+        Some(number)
+    }
+
+    fn next_test(&mut self) -> Option<u8> {
+        let number = self.count;
+        self.count = number.checked_add(1).filter(|count| usize::from(*count) <= MAX_TESTS)?;
+        Some(number)
+    }
+
+    fn next_quantity(&mut self) -> Option<u8> {
+        let number = self.quantities;
+        self.quantities = number.checked_add(1).filter(|count| usize::from(*count) <= MAX_QUANTITIES)?;
+        Some(number)
+    }
+
+    fn parameter(&mut self, name: &str) -> &mut Parameter {
+        let index = match self.parameters.iter().position(|known| *known.name == *name) {
+            Some(index) => index,
+            None => {
+                self.parameters.push(Parameter { name: name.into(), tests: Vec::new(), quantities: Vec::new() });
+                self.parameters.len() - 1
+            }
+        };
+        // It was found or created above.
+        #[allow(clippy::indexing_slicing)]
+        &mut self.parameters[index]
+    }
+
+    /// Every test with its number and what it reads: a JSON Pointer, or the name of a parameter.
     fn all(&self) -> Vec<(u8, String, &Test)> {
         let mut found = Vec::new();
         self.root.gather("", &mut found);
+        for parameter in &self.parameters {
+            found.extend(parameter.tests.iter().map(|(number, test)| (*number, parameter.name.to_string(), test)));
+        }
+        found
+    }
+
+    /// What each quantity counts, by its number: a JSON Pointer, or the name of a parameter.
+    fn counted(&self) -> Vec<(u8, String)> {
+        let mut found = Vec::new();
+        self.root.gather_counted("", &mut found);
+        for parameter in &self.parameters {
+            found.extend(parameter.quantities.iter().map(|number| (*number, parameter.name.to_string())));
+        }
         found
     }
 }
@@ -232,17 +418,31 @@ impl Tests {
 #[derive(Debug, Default)]
 struct Node {
     tests: Vec<(u8, Test)>,
+    quantities: Vec<u8>,
     children: Vec<(Box<str>, Node)>,
     /// The bits of all tests here and below.
     bits: u64,
     /// Those of them that pass when there is no value.
-    without_value: Passed,
+    without_value: u64,
+    /// The bits of all quantities here and below.
+    counted: u8,
 }
 
 impl Node {
     fn count(&mut self, bit: u64, without_value: u64) {
         self.bits |= bit;
-        self.without_value.0 |= without_value;
+        self.without_value |= without_value;
+    }
+
+    /// The location at a JSON Pointer; `visit` sees it and all above it.
+    fn at(&mut self, pointer: &str, mut visit: impl FnMut(&mut Node)) -> &mut Node {
+        let mut node = self;
+        visit(node);
+        for segment in pointer.split('/').skip(1) {
+            node = node.child(&segment.replace("~1", "/").replace("~0", "~"));
+            visit(node);
+        }
+        node
     }
 
     fn child(&mut self, name: &str) -> &mut Node {
@@ -261,7 +461,14 @@ impl Node {
     fn gather<'n>(&'n self, pointer: &str, found: &mut Vec<(u8, String, &'n Test)>) {
         found.extend(self.tests.iter().map(|(number, test)| (*number, pointer.to_owned(), test)));
         for (name, child) in &self.children {
-            child.gather(&format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")), found);
+            child.gather(&below(pointer, name), found);
+        }
+    }
+
+    fn gather_counted(&self, pointer: &str, found: &mut Vec<(u8, String)>) {
+        found.extend(self.quantities.iter().map(|number| (*number, pointer.to_owned())));
+        for (name, child) in &self.children {
+            child.gather_counted(&below(pointer, name), found);
         }
     }
 
@@ -272,21 +479,32 @@ impl Node {
     /// Resets the tests of a location: of repeated members the last one counts, as in most JSON
     /// parsers.
     fn forget(&self, passed: &mut Passed) {
-        passed.0 = passed.0 & !self.bits | self.without_value.0;
+        passed.bits = passed.bits & !self.bits | self.without_value;
+        if self.counted != 0 {
+            (0..8).filter(|number| self.counted >> number & 1 == 1).for_each(|number| passed.set(number, 0));
+        }
     }
 
     fn judge(&self, value: Option<&Value>, passed: &mut Passed) {
         for (number, test) in &self.tests {
             if test.passes(value) {
-                passed.0 |= 1 << number;
+                passed.bits |= 1 << number;
             } else {
-                passed.0 &= !(1 << number);
+                passed.bits &= !(1 << number);
             }
+        }
+        for number in &self.quantities {
+            passed.set(*number, quantity(value));
         }
         for (name, child) in &self.children {
             child.judge(value.and_then(|value| member(value, name)), passed);
         }
     }
+}
+
+/// The JSON Pointer of a member.
+fn below(pointer: &str, name: &str) -> String {
+    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 fn member<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
@@ -308,7 +526,7 @@ impl<'de> DeserializeSeed<'de> for Reading<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         self.node.forget(self.passed);
-        if !self.node.tests.is_empty() {
+        if !self.node.tests.is_empty() || !self.node.quantities.is_empty() {
             let value = serde::Deserialize::deserialize(deserializer)?;
             self.node.judge(Some(&value), self.passed);
             Ok(())
@@ -420,7 +638,7 @@ mod tests {
         };
         let tariff = Tariff::new(Vec::new(), Vec::new(), collect(), collect());
         let read = tariff.read(text).unwrap();
-        let looked_at = tariff.look_at(serde_json::from_str(text).ok().as_ref());
+        let looked_at = tariff.look_at(serde_json::from_str(text).ok().as_ref(), Passed::default());
         assert_eq!(read, looked_at, "{text}");
         (0..tests.len()).map(|test| read.has(u8::try_from(test).unwrap())).collect()
     }
@@ -519,7 +737,7 @@ mod tests {
         let tariff = Tariff::new(Vec::new(), lines, Tests::default(), told);
         for (text, price) in [("{}", 5), (r#"{"a":1}"#, 3), (r#"{"b":1}"#, 7), (r#"{"a":1,"b":1}"#, 7), ("[]", 5)] {
             let told = tariff.read(text).unwrap();
-            assert_eq!(tariff.price(Passed::default(), told), price, "{text}");
+            assert_eq!(tariff.price(200, Passed::default(), told), price, "{text}");
         }
     }
 

@@ -3,12 +3,15 @@
 use crate::policy::Product;
 use crate::policy::account::Principal;
 use crate::policy::check::watch::Watched;
+use crate::policy::route::Route;
 
 /// What became known of a request on the way, also when it was refused: an answer's headers
 /// depend on it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trail<'p> {
     pub product: Option<&'p Product>,
+    /// The route of the product, but of a preflight.
+    pub route: Option<&'p Route>,
     pub principal: Option<Principal<'p>>,
     /// What lists would have refused that are only watched.
     pub watched: Watched,

@@ -18,9 +18,10 @@ pub mod shell;
 use std::sync::Arc;
 
 use crate::platform::pace;
+use crate::policy::Policy;
 use crate::policy::page::{Draft, Freshness, Page, PageEntry, PageTable};
+use crate::policy::paths::Endpoint;
 use crate::policy::rate::{Rate, Window};
-use crate::policy::{Endpoint, Policy};
 use crate::site::brand::Site;
 
 use draft::{Drafted, ICON_PATH, Own, STYLE_PATH, rendered};
@@ -60,7 +61,7 @@ fn start_paths(policy: &Policy, site: &Site) -> Vec<String> {
     if !base.is_empty() {
         paths.extend([base.to_string(), format!("{base}/")]);
     }
-    paths.retain(|path| policy.paths.find(path).is_none());
+    paths.retain(|path| policy.paths.find_anywhere(path).is_none());
     paths
 }
 
@@ -164,6 +165,7 @@ fn add(policy: &mut Policy, served: &str, add: impl FnOnce(&mut PageTable) -> Op
     let Some(frame) = Arc::get_mut(&mut policy.frame) else { return };
     let Some(place) = add(&mut frame.pages) else { return };
     for method in ["GET", "HEAD"] {
-        frame.paths.insert(method, served, Endpoint::Page(place));
+        // A path that is taken stays as it is.
+        let _ = frame.paths.insert(None, method, served, Endpoint::Page(place));
     }
 }

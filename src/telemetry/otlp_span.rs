@@ -87,7 +87,7 @@ fn write_upstream(out: &mut Vec<u8>, seen: &Seen<'_>, trace: &Trace, from_to: (D
         Ending::Refused(problem) => {
             matches!(problem.row, Row::UpstreamUnavailable | Row::UpstreamFailed | Row::DeadlineExceeded)
         }
-        Ending::Answered | Ending::Preflight | Ending::Gone => false,
+        Ending::Answered | Ending::Passed(_) | Ending::Preflight | Ending::Gone => false,
     };
     if let Some((slug, ..)) = seen.problem().filter(|_| failed) {
         attributes.text("error.type", slug);

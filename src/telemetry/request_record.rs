@@ -14,6 +14,7 @@ use super::tables::{Ending, Tables, Times};
 use super::usage::Origin;
 use super::{Telemetry, access_line, otlp_span};
 use crate::policy::Policy;
+use crate::policy::answers::PassedStatus;
 use crate::policy::check::watch::Watched;
 use crate::policy::http::head::Lines;
 use crate::policy::http::trace_context::{Part, Trace};
@@ -82,7 +83,7 @@ impl<'r> RequestRecord<'r> {
             transaction: TransactionId::of(id),
             trace,
             trail: Trail::default(),
-            asked: UpstreamTimes { now: nothing_yet, since: None, server: None, status: 0 },
+            asked: UpstreamTimes { now: nothing_yet, since: None, server: None, status: 0, is_failure: false },
             ending: Ending::Gone,
             delivered: false,
             bytes: (0, 0),
@@ -123,7 +124,7 @@ impl<'r> RequestRecord<'r> {
 
     /// Whether there is an answer, and it is not a refusal.
     pub fn is_answered(&self) -> bool {
-        self.seen.ending == Ending::Answered
+        matches!(self.seen.ending, Ending::Answered | Ending::Passed(_))
     }
 
     /// Starts the wait for the client's body.
@@ -158,7 +159,11 @@ impl<'r> RequestRecord<'r> {
     /// The answer is ready to be sent, with a body of this many bytes.
     pub fn answered(&mut self, outcome: &Outcome<'_>, bytes: usize) {
         self.seen.ending = match outcome {
-            Outcome::Delivered(..) | Outcome::Told(_) | Outcome::Page(_) => Ending::Answered,
+            Outcome::Delivered(answer, _) => match answer.passing.status {
+                PassedStatus::Ok => Ending::Answered,
+                PassedStatus::Other(status) => Ending::Passed(status.code()),
+            },
+            Outcome::Told(_) | Outcome::Page(_) => Ending::Answered,
             Outcome::Preflight(_) => Ending::Preflight,
             Outcome::Refused(problem) => Ending::Refused(*problem),
         };
@@ -186,7 +191,7 @@ impl Drop for RequestRecord<'_> {
         let RequestRecord { telemetry, tables, seen, body, upstream, charged, origin } = self;
         // An answer that was not delivered completely counts as `Gone`. Whether it is charged is
         // decided elsewhere, by the bill.
-        if seen.ending == Ending::Answered && !seen.delivered {
+        if matches!(seen.ending, Ending::Answered | Ending::Passed(_)) && !seen.delivered {
             seen.ending = Ending::Gone;
         }
         let now = Instant::now();
@@ -194,18 +199,19 @@ impl Drop for RequestRecord<'_> {
         let upstream = upstream.until(now);
         let waits = upstream.unwrap_or_default().saturating_add(body.until(now).unwrap_or_default());
         let times = Times { total, upstream, own: total.saturating_sub(waits) };
-        let Trail { product, principal, watched, counted: _ } = seen.trail;
+        let Trail { product, route: _, principal, watched, counted: _ } = seen.trail;
         tables.count(seen.wording(), product, principal, seen.ending, &times);
         if watched != Watched::default() {
             tables.watched(product, principal, watched);
         }
         if let Some(traffic) = product.and_then(|product| tables.traffic(product)) {
             match seen.ending {
-                Ending::Answered => traffic.answered(total),
+                Ending::Gone | Ending::Preflight => {}
+                _ if seen.asked.is_failure => traffic.failed(),
+                Ending::Answered | Ending::Passed(_) => traffic.answered(total),
                 Ending::Refused(problem) => {
                     traffic.refused(problem.row, Spent { in_all: total, on_body: body.whole });
                 }
-                Ending::Preflight | Ending::Gone => {}
             }
         }
         if let Some(usage) = &telemetry.usage {

@@ -14,6 +14,7 @@ use crate::policy::http::head::{Lines, Version};
 use crate::policy::http::trace_context::Trace;
 use crate::policy::http::transaction_id::TransactionId;
 use crate::policy::now::Now;
+use crate::policy::paths::Path;
 use crate::policy::problem::Problem;
 use crate::policy::problem::messages::Wording;
 use crate::policy::trail::Trail;
@@ -61,7 +62,10 @@ impl<'r> Kept<'r> {
         let reference = rules.iter().filter(|rule| rule.echo).find_map(|rule| rule.sound_value(lines));
         Kept {
             method: KNOWN.into_iter().find(|known| *known == lines.method),
-            route: policy.paths.template(lines.path()),
+            route: match trail.route {
+                Some(route) => Some(&route.path.text),
+                None => policy.paths.find_anywhere(lines.path()).map(Path::template),
+            },
             reference: reference.map(Reference::from_slice),
         }
     }
@@ -76,7 +80,7 @@ impl<'r> Seen<'r> {
     /// The problem's public code, its status, and why it applied.
     pub fn problem(&self) -> Option<(&'r str, u16, &'static str)> {
         match self.ending {
-            Ending::Answered | Ending::Preflight => None,
+            Ending::Answered | Ending::Passed(_) | Ending::Preflight => None,
             Ending::Gone => Some((CLIENT_GONE, 0, "the client disconnected or did not read its answer")),
             Ending::Refused(Problem { row, reason, .. }) => {
                 let words = self.wording().words(row);
@@ -89,6 +93,7 @@ impl<'r> Seen<'r> {
     pub fn status(&self) -> u16 {
         match self.ending {
             Ending::Answered => 200,
+            Ending::Passed(status) => status,
             Ending::Preflight => 204,
             Ending::Gone | Ending::Refused(_) => self.problem().map_or(0, |(_, status, _)| status),
         }
@@ -103,7 +108,7 @@ impl<'r> Seen<'r> {
 
     pub(super) fn has_line(&self) -> bool {
         match self.ending {
-            Ending::Answered | Ending::Preflight => self.tables.sampling.ok_lines.includes(self.id),
+            Ending::Answered | Ending::Passed(_) | Ending::Preflight => self.tables.sampling.ok_lines.includes(self.id),
             Ending::Refused(problem) => self.tables.sampling.lines_of(problem.row).includes(self.id),
             Ending::Gone => true,
         }
@@ -120,4 +125,6 @@ pub struct UpstreamTimes {
     pub server: Option<SocketAddr>,
     /// The status of its answer; 0 if there was none.
     pub status: u16,
+    /// The product says that an answer with this status counts against its availability.
+    pub is_failure: bool,
 }

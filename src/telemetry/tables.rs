@@ -23,6 +23,8 @@ use crate::policy::{Policy, Product};
 pub enum Ending {
     /// 200.
     Answered,
+    /// An answer of a backend under another status.
+    Passed(u16),
     /// 204.
     Preflight,
     Refused(Problem),
@@ -66,6 +68,8 @@ pub struct OfProduct {
     /// Requests that lists would have refused that are only watched, in the order of [`Watched::ROWS`].
     pub(crate) watched: Arc<[Count; 2]>,
     answered: Arc<Kind>,
+    /// Answers under other statuses that the product passes on.
+    passed: Box<[Arc<Kind>]>,
     preflight: Arc<Kind>,
     gone: Arc<Kind>,
     /// In the order of the product's texts.
@@ -92,8 +96,10 @@ impl Tables {
             let products = before.map_or([].as_slice(), |before| &before.products);
             products.iter().find(|known| known.name == product.name).map(|known| &**known)
         };
-        let of_product =
-            |product: &Product| Arc::new(OfProduct::new(Arc::clone(&product.name), &product.wording, known(product)));
+        let of_product = |product: &Product| {
+            let passed = product.answers.passed_statuses();
+            Arc::new(OfProduct::new(Arc::clone(&product.name), &product.wording, &passed, known(product)))
+        };
         let elsewhere = before.map(|before| &*before.elsewhere);
         let most = sampling.max_series / STATUSES;
         let traffic = |product: &Product| {
@@ -104,7 +110,7 @@ impl Tables {
         Tables {
             traffic: policy.products.iter().map(traffic).collect(),
             products: policy.products.iter().map(of_product).collect(),
-            elsewhere: Arc::new(OfProduct::new("".into(), &policy.wording, elsewhere)),
+            elsewhere: Arc::new(OfProduct::new("".into(), &policy.wording, &[], elsewhere)),
             accounts: match sampling.by_account {
                 true => Named::of_accounts(&policy.accounts, most, before.map(|before| &before.accounts)),
                 false => Named::default(),
@@ -182,7 +188,7 @@ impl Tables {
 }
 
 impl OfProduct {
-    fn new(name: Arc<str>, wording: &Wording, before: Option<&OfProduct>) -> OfProduct {
+    fn new(name: Arc<str>, wording: &Wording, passed: &[u16], before: Option<&OfProduct>) -> OfProduct {
         let kind = |slug: &str, status: u16| {
             let known = before.and_then(|before| {
                 before.kinds().find(|known| *known.slug == *slug && known.status == status).map(Arc::clone)
@@ -195,6 +201,7 @@ impl OfProduct {
             watched: before.map_or_else(Arc::default, |before| Arc::clone(&before.watched)),
             name,
             answered: kind("", 200),
+            passed: passed.iter().map(|status| kind("", *status)).collect(),
             preflight: kind("", 204),
             gone: kind(CLIENT_GONE, 0),
             refused: wording.iter().map(|(_, words)| kind(&words.slug, words.status.code())).collect(),
@@ -207,6 +214,7 @@ impl OfProduct {
     fn count(&self, wording: &Wording, ending: Ending, times: &Times) {
         let kind = match ending {
             Ending::Answered => Some(&self.answered),
+            Ending::Passed(status) => self.passed.iter().find(|kind| kind.status == status),
             Ending::Preflight => Some(&self.preflight),
             Ending::Gone => Some(&self.gone),
             Ending::Refused(problem) => wording.index(problem.row).and_then(|index| self.refused.get(index)),
@@ -223,7 +231,7 @@ impl OfProduct {
 
     /// All combinations that requests are counted by.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = &Arc<Kind>> {
-        [&self.answered, &self.preflight, &self.gone].into_iter().chain(&self.refused)
+        [&self.answered, &self.preflight, &self.gone].into_iter().chain(&self.passed).chain(&self.refused)
     }
 }
 
@@ -232,9 +240,12 @@ fn index_of_status(wording: &Wording, ending: Ending) -> usize {
     match ending {
         Ending::Answered | Ending::Preflight => 0,
         Ending::Gone => 1,
-        Ending::Refused(problem) => {
-            let status = wording.words(problem.row).status;
-            Status::ALL.iter().position(|known| *known == status).map_or(usize::MAX, |index| index.saturating_add(2))
-        }
+        Ending::Passed(status) => index_of(Status::from_code(status)),
+        Ending::Refused(problem) => index_of(Some(wording.words(problem.row).status)),
     }
+}
+
+fn index_of(status: Option<Status>) -> usize {
+    let index = Status::ALL.iter().position(|known| Some(*known) == status);
+    index.map_or(usize::MAX, |index| index.saturating_add(2))
 }

@@ -36,11 +36,14 @@ impl Traffic {
     /// Counts a refusal, if the service is at fault.
     pub fn refused(&self, row: Row, spent: Spent) {
         match blame(row, spent) {
-            Blame::Ours => {
-                self.failures.fetch_add(1, Ordering::Relaxed);
-            }
+            Blame::Ours => self.failed(),
             Blame::Clients => {}
         }
+    }
+
+    /// Counts a request that failed because of the service.
+    pub fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes the counts since the last call. What is counted during the call belongs to this call

@@ -291,7 +291,7 @@ impl Usage {
         };
         let (refused, outcome) = match seen.ending {
             Ending::Preflight => return,
-            Ending::Answered => (None, ""),
+            Ending::Answered | Ending::Passed(_) => (None, ""),
             Ending::Gone => (None, seen.problem().map_or("", |(slug, ..)| slug)),
             Ending::Refused(problem) => (Some(problem), seen.problem().map_or("", |(slug, ..)| slug)),
         };

@@ -7,22 +7,27 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use pingora_core::protocols::Stream;
 use tokio::io::AsyncWriteExt;
 
+use crate::policy::admit::Admission;
+use crate::policy::answers::{Answers, Passing, Treatment};
 use crate::policy::check::network::Client;
 use crate::policy::http::head::Head;
 use crate::policy::http::trace_context;
 use crate::policy::lookup::Paid;
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{Context, references, write_field};
-use crate::policy::{Policy, Product};
+use crate::policy::{CallerFact, Policy, Product};
 use crate::telemetry::seen::UpstreamTimes;
 use crate::upstream::blame::Asker;
 use crate::upstream::connector::{Connections, Connector};
 use crate::upstream::response::{Body, Incoming, ResponseFault};
 use crate::upstream::settings::Upstream;
+use crate::upstream::translate::Kind;
 use crate::upstream::unprocessed::is_unprocessed;
+use crate::upstream::verdict::Verdict;
 use crate::upstream::{Passage, Upstreams, translate};
 
 /// Headers that the gateway sets itself, or that are for one connection only (RFC 9110, section
@@ -100,17 +105,17 @@ impl Exchange {
     ///
     /// # Errors
     /// `upstream-unavailable`, `upstream-failed`, or what the answer's status means.
-    pub async fn forward<T>(
+    pub async fn forward<'a, T>(
         &self,
         connections: &Connections,
-        (upstream, asker): (usize, Asker<'_>),
+        (product, asker): (&'a Product, Asker<'_>),
         request: Vec<u8>,
         response_limit: usize,
         asked: &mut UpstreamTimes,
-        judge: impl FnOnce(&[u8]) -> Result<T, Problem>,
-    ) -> Result<(Body, T), Problem> {
+        judge: impl FnOnce(&[u8], Kind, u16) -> Result<T, Problem>,
+    ) -> Result<(Answer<'a>, T), Problem> {
         let no_upstream = Problem::new(Row::Internal, "the product has no upstream");
-        let mut passage = self.upstreams.pool(upstream).ok_or(no_upstream)?.enter(asker)?;
+        let mut passage = self.upstreams.pool(product.upstream).ok_or(no_upstream)?.enter(asker)?;
         let mut unreached = None;
         // This ends, since each server is tried at most once.
         loop {
@@ -120,7 +125,7 @@ impl Exchange {
             match send_once(connections, connector, &request, &passage).await {
                 Ok((stream, reused)) => {
                     let exchange = Sent { connections, connector, stream, request, reused };
-                    return exchange.receive(response_limit, asked, &mut passage, judge).await;
+                    return exchange.receive(response_limit, asked, &mut passage, product, judge).await;
                 }
                 // A server to which no connection could be made, or whose certificate is wrong, has
                 // not received a byte, so another one may be tried.
@@ -192,18 +197,20 @@ struct Sent<'c> {
 }
 
 impl Sent<'_> {
-    async fn receive<T>(
+    async fn receive<'a, T>(
         mut self,
         limit: usize,
         asked: &mut UpstreamTimes,
         passage: &mut Passage<'_, Connector>,
-        judge: impl FnOnce(&[u8]) -> Result<T, Problem>,
-    ) -> Result<(Body, T), Problem> {
+        product: &'a Product,
+        judge: impl FnOnce(&[u8], Kind, u16) -> Result<T, Problem>,
+    ) -> Result<(Answer<'a>, T), Problem> {
+        let answers = &product.answers;
         let mut incoming = match self.reused {
             true => Incoming::behind(&mut self.stream, self.request),
             false => Incoming::new(&mut self.stream, self.request),
         };
-        let mut head = incoming.head().await;
+        let mut head = incoming.head(answers).await;
         if let Err(problem) = head
             && self.reused
         {
@@ -217,28 +224,57 @@ impl Sent<'_> {
                 Err(Unsent::Unreached(problem) | Unsent::Broken(problem)) => return Err(passage.failed(problem)),
             };
             incoming = Incoming::new(&mut self.stream, request);
-            head = incoming.head().await;
+            head = incoming.head(answers).await;
         }
         let head = head.map_err(|problem| passage.failed(problem))?;
         let code = head.status;
         asked.status = code;
-        translate::status(code, head.retry_after.as_deref(), asked.now).inspect_err(|_| passage.answered(code))?;
+        let verdict = verdict_of(code, answers);
+        asked.is_failure = answers.of(code).is_some_and(Treatment::is_failure);
+        let translated = translate::status(code, head.retry_after.as_deref(), asked.now, answers);
+        let passing = translated.inspect_err(|_| passage.answered(verdict))?;
         let (body, persistent) = incoming.body(&head, limit).await.map_err(|fault| match fault {
             ResponseFault::TooLarge => {
-                passage.answered(code);
+                passage.answered(verdict);
                 translate::failed("the answer is larger than the limit")
             }
             ResponseFault::Broken => {
                 passage.failed(translate::failed("the body of the answer was cut short or wrongly framed"))
             }
         })?;
-        let judged = judge(&body).map_err(|problem| passage.failed(problem))?;
-        passage.answered(code);
+        let body = passing.body.as_ref().map_or(body, |instead| Body::from(instead.to_vec()));
+        let (content_type, passed) = (head.content_type.filter(|_| passing.body.is_none()), head.passed);
+        let kind = match answers.has_types {
+            true => translate::kind(content_type.as_deref(), &product.media),
+            false => Ok(Kind::Json),
+        };
+        let judged = kind.and_then(|kind| judge(&body, kind, code)).map_err(|problem| passage.failed(problem))?;
+        passage.answered(verdict);
         if persistent {
             self.connector.keep(self.connections, self.stream);
         }
-        Ok((body, judged))
+        Ok((Answer { body, passing, content_type, passed }, judged))
     }
+}
+
+/// What the status of an answer says about its server: one that the product passes on says that it works, unless the
+/// product says otherwise.
+fn verdict_of(code: u16, answers: &Answers) -> Verdict {
+    match answers.of(code) {
+        None => Verdict::of_status(code),
+        Some(treatment) if treatment.is_failure() => Verdict::Failed,
+        Some(_) => Verdict::Sound,
+    }
+}
+
+/// An answer that was judged, and is passed on.
+pub struct Answer<'a> {
+    pub body: Body,
+    pub passing: &'a Passing,
+    /// Its media type, if the product serves several kinds.
+    pub content_type: Option<Box<[u8]>>,
+    /// The headers that pass, by their index among those of the product.
+    pub passed: Vec<(u8, Box<[u8]>)>,
 }
 
 /// Builds the request for the upstream into `out`, from parsed parts: the path that was judged,
@@ -257,17 +293,20 @@ pub fn build(
     let no_upstream = Problem::new(Row::Internal, "the product has no upstream");
     let upstream = upstreams.get(product.upstream).ok_or(no_upstream)?;
     out.clear();
-    for part in [head.lines.method, " ", head.path] {
-        out.extend_from_slice(part.as_bytes());
-    }
-    if let Some(query) = head.query {
-        out.push(b'?');
-        out.extend_from_slice(query.as_bytes());
-    }
+    out.extend_from_slice(head.lines.method.as_bytes());
+    out.push(b' ');
+    admission.route().write_target(out, head, &product.token_parameters);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     write_field(out, "Host", upstream.host.as_bytes());
     // The client may prefer a type that the product does not serve; the backend must not choose it.
-    write_field(out, "Accept", product.accept.as_bytes());
+    match product.media.served.len() {
+        1 => write_field(out, "Accept", product.accept.as_bytes()),
+        _ => {
+            out.extend_from_slice(b"Accept: ");
+            product.media.write_accepted(out, &head.lines);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
     for (name, value) in references(context) {
         write_field(out, name, value);
     }
@@ -280,25 +319,55 @@ pub fn build(
         // Writing into a vector cannot fail.
         let _ = write!(out, "X-Forwarded-For: {address}\r\n");
     }
+    write_caller(out, admission);
+    let is_caller = |name: &str| product.caller_headers.iter().any(|(_, caller)| name.eq_ignore_ascii_case(caller));
     let is_token = |name: &str| policy.token_headers.iter().any(|token| name.eq_ignore_ascii_case(token));
     let is_echoed = |name: &str| product.headers.iter().any(|rule| rule.echo && rule.name.eq_ignore_ascii_case(name));
     let is_trace = |name: &str| context.trace.is_some() && trace_context::is_ours(name);
     for field in head.lines.fields {
         let name = field.name;
-        let ours =
-            is_never_forwarded(name) || is_token(name) || is_echoed(name) || is_trace(name) || upstream.added.has(name);
+        let ours = is_never_forwarded(name)
+            || is_token(name)
+            || is_echoed(name)
+            || is_trace(name)
+            || is_caller(name)
+            || upstream.added.has(name);
         if !ours && (!is_nominated(head, name) || is_judged(product, name)) {
             write_field(out, field.name, field.value);
         }
     }
     out.extend_from_slice(upstream.added.lines());
-    if product.body.is_some() {
+    if admission.route().body.is_some() {
         let _ = write!(out, "Content-Length: {}\r\n", body.len());
     }
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(body);
     Ok(())
 }
+
+/// Tells the backend who asks, as far as the product says. Names of accounts and tokens are the operator's, and what of
+/// them cannot be in a header is percent-encoded.
+fn write_caller(out: &mut Vec<u8>, admission: &Admission<'_>) {
+    let (product, principal) = (admission.product(), admission.principal());
+    for (fact, header) in &product.caller_headers {
+        let name = match fact {
+            CallerFact::Account => &*principal.account.name,
+            CallerFact::Token => &*principal.token.name,
+            CallerFact::Product => &*product.name,
+            CallerFact::Address => {
+                if let Client::Address(address) = admission.client() {
+                    let _ = write!(out, "{header}: {address}\r\n");
+                }
+                continue;
+            }
+        };
+        // Writing into a vector cannot fail.
+        let _ = write!(out, "{header}: {}\r\n", utf8_percent_encode(name, NOT_IN_A_NAME));
+    }
+}
+
+/// What is percent-encoded of a name: what a header cannot have, and the sign itself.
+const NOT_IN_A_NAME: &AsciiSet = &CONTROLS.add(b'%');
 
 /// Whether a header was checked, so that the backend must get it. A Connection line cannot remove
 /// it: it may not name a field that is meant for the recipient of the content (RFC 9110, section

@@ -8,6 +8,7 @@ use pingora_core::protocols::Stream;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
+use crate::policy::answers::Answers;
 use crate::upstream::connector::{Connections, Connector};
 use crate::upstream::response::Incoming;
 use crate::upstream::settings::Upstream;
@@ -58,6 +59,9 @@ async fn get(
     let broken = |_| "the connection broke";
     stream.write_all(&request).await.map_err(broken)?;
     stream.flush().await.map_err(broken)?;
-    let head = Incoming::new(&mut stream, request).head().await.map_err(|_| "there was no answer of HTTP/1")?;
+    let head = Incoming::new(&mut stream, request)
+        .head(&Answers::default())
+        .await
+        .map_err(|_| "there was no answer of HTTP/1")?;
     if head.status == status { Ok(()) } else { Err("the answer had another status") }
 }

@@ -1,13 +1,14 @@
 //! Reads a backend's answer completely, within limits (RFC 9112, sections 4, 6, 7 and 9).
 //!
-//! Of its head, only the status, the framing and `Retry-After` are used: no header of a backend reaches a client. If
-//! two parsers could disagree about where an answer ends, it is refused. The meaning of a status is in `translate.rs`.
+//! Of its head, only the status, the framing, `Retry-After`, and what the product names are used: no other header of a
+//! backend reaches a client. If two parsers could disagree about where an answer ends, it is refused. The meaning of a status is in `translate.rs`.
 
 use std::io::ErrorKind;
 use std::ops::Deref;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use crate::policy::answers::Answers;
 use crate::policy::http::chunked::Decoder;
 use crate::policy::http::head::decimal;
 use crate::policy::problem::Problem;
@@ -28,6 +29,10 @@ pub const READ_BYTES: usize = 4096;
 /// Enough free space to read into, so that the buffer of the request is not enlarged.
 const LEAST_ROOM: usize = 1024;
 
+/// The most header lines that are passed on, and the most bytes of each.
+const MAX_PASSED_LINES: usize = 32;
+const MAX_PASSED_BYTES: usize = 4096;
+
 const UNREADABLE: Problem = failed("the head of the answer cannot be parsed or is too large");
 
 /// The relevant parts of the head of an answer.
@@ -36,6 +41,10 @@ pub struct Head {
     pub status: u16,
     /// The first `Retry-After`, as it was sent.
     pub retry_after: Option<Box<[u8]>>,
+    /// The first `Content-Type`, if the product serves several kinds of types.
+    pub content_type: Option<Box<[u8]>>,
+    /// The headers that the product names, by their index there.
+    pub passed: Vec<(u8, Box<[u8]>)>,
     framing: Framing,
     /// Whether the connection can be used again once the body has been read.
     persistent: bool,
@@ -55,7 +64,7 @@ impl Head {
     ///
     /// # Errors
     /// `upstream-failed` if it is not an HTTP/1 head, or its framing is ambiguous.
-    fn read(bytes: &[u8]) -> Result<Option<(Head, usize)>, Problem> {
+    fn read(bytes: &[u8], answers: &Answers) -> Result<Option<(Head, usize)>, Problem> {
         // httparse skips blank lines, which belong to no answer.
         if !bytes.starts_with(b"H") {
             return Err(UNREADABLE);
@@ -74,7 +83,14 @@ impl Head {
             return Err(failed("the head of the answer has a bare LF"));
         }
         let is_1_1 = minor == 1;
-        let mut head = Head { status, retry_after: None, framing: Framing::Close, persistent: is_1_1 };
+        let mut head = Head {
+            status,
+            retry_after: None,
+            content_type: None,
+            passed: Vec::new(),
+            framing: Framing::Close,
+            persistent: is_1_1,
+        };
         let (mut stated, mut is_chunked, mut is_closed, mut is_kept) = (None, false, false, false);
         for field in response.headers.iter() {
             let is = |name: &str| field.name.eq_ignore_ascii_case(name);
@@ -95,9 +111,15 @@ impl Head {
                 }
             } else if is("retry-after") && head.retry_after.is_none() {
                 head.retry_after = Some(field.value.into());
+            } else if answers.has_types && head.content_type.is_none() && is("content-type") {
+                head.content_type = Some(field.value.into());
+            } else if !answers.headers.is_empty() {
+                head.keep(field, &answers.headers);
             }
         }
         head.framing = match (stated, is_chunked) {
+            // These never have a body, whatever the head says (RFC 9112, section 6.3).
+            _ if matches!(status, 204 | 304) => Framing::Length(0),
             (Some(_), true) => return Err(failed("the answer has both a length and chunks")),
             (Some(length), false) => Framing::Length(length),
             (None, true) => Framing::Chunked,
@@ -105,6 +127,18 @@ impl Head {
         };
         head.persistent = !is_closed && (is_1_1 || is_kept) && head.framing != Framing::Close;
         Ok(Some((head, length)))
+    }
+
+    /// Keeps a header that the product names, of several lines with one name the first ones.
+    #[cold]
+    fn keep(&mut self, field: &httparse::Header<'_>, names: &[Box<str>]) {
+        let index = names.iter().position(|name| name.eq_ignore_ascii_case(field.name));
+        if let Some(index) = index.and_then(|index| u8::try_from(index).ok())
+            && self.passed.len() < MAX_PASSED_LINES
+            && field.value.len() <= MAX_PASSED_BYTES
+        {
+            self.passed.push((index, field.value.into()));
+        }
     }
 
     /// Whether another answer follows this one (RFC 9110, section 15.2). After a 101, another protocol follows.
@@ -187,9 +221,9 @@ impl<'s, S: AsyncRead + Unpin> Incoming<'s, S> {
     /// # Errors
     /// `upstream-unavailable` if the backend closes without an answer, since it was not reachable; `upstream-failed` if
     /// the answer breaks off or is not HTTP.
-    pub async fn head(&mut self) -> Result<Head, Problem> {
+    pub async fn head(&mut self, answers: &Answers) -> Result<Head, Problem> {
         for _ in 0..=MAX_INTERIM_ANSWERS {
-            let head = self.next_head().await?;
+            let head = self.next_head(answers).await?;
             if !head.is_interim() {
                 return Ok(head);
             }
@@ -197,11 +231,11 @@ impl<'s, S: AsyncRead + Unpin> Incoming<'s, S> {
         Err(failed("there were interim answers without end"))
     }
 
-    async fn next_head(&mut self) -> Result<Head, Problem> {
+    async fn next_head(&mut self, answers: &Answers) -> Result<Head, Problem> {
         loop {
             let rest = self.rest();
             if !rest.is_empty()
-                && let Some((head, length)) = Head::read(rest)?
+                && let Some((head, length)) = Head::read(rest, answers)?
             {
                 self.start += length;
                 return Ok(head);
@@ -332,7 +366,7 @@ mod tests {
         let mut pieces = Pieces(text.as_bytes().chunks(step).collect());
         let reading = async {
             let mut incoming = Incoming::new(&mut pieces, Vec::new());
-            let head = incoming.head().await.map_err(|problem| match problem.row {
+            let head = incoming.head(&Answers::default()).await.map_err(|problem| match problem.row {
                 Row::UpstreamUnavailable => "unavailable",
                 _ => "failed",
             })?;
@@ -441,7 +475,7 @@ mod tests {
     fn a_retry_after_is_the_first_of_its_lines() {
         let head = |lines: &str| {
             let text = format!("HTTP/1.1 503 Busy\r\n{lines}\r\n");
-            Head::read(text.as_bytes()).unwrap().unwrap().0.retry_after
+            Head::read(text.as_bytes(), &Answers::default()).unwrap().unwrap().0.retry_after
         };
         assert_eq!(head("Retry-After: 7\r\nretry-after: 8\r\n").as_deref(), Some(b"7".as_slice()));
         assert_eq!(head("Content-Length: 0\r\n"), None);

@@ -132,7 +132,7 @@ fn statuses_and_retries_count() {
     passage.next_server().unwrap();
     passage.unreachable(SOME);
     passage.next_server().unwrap();
-    passage.answered(500);
+    passage.answered(Verdict::of_status(500));
     drop(passage);
     assert_eq!(pool.tally.retries.get(), 1);
     assert_eq!(pool.tally.ejections.get(), 1);
@@ -140,7 +140,7 @@ fn statuses_and_retries_count() {
     for account in 1..=2 {
         let mut passage = pool.enter(Asker::numbered(account)).unwrap();
         while passage.next_server().unwrap().peer != third {}
-        passage.answered(503);
+        passage.answered(Verdict::of_status(503));
     }
     let standings: Vec<ServerState> = standing(pool).into_iter().map(|(_, standing)| standing).collect();
     assert_eq!(standings, [ServerState::Ejected, ServerState::Healthy, ServerState::Ejected]);

@@ -1,14 +1,16 @@
 //! Translates the results of an upstream into the problems that a client may see (contract, section
 //! 3).
 //!
-//! A 200 with one JSON document is passed on; everything else becomes one of the rows below, and no
-//! text of the upstream reaches the client.
+//! A 200 with one JSON document is passed on, and whatever the product says of other statuses and types; everything else
+//! becomes one of the rows below, and no text of the upstream reaches the client.
 
 use std::time::UNIX_EPOCH;
 
 use pingora_core::{Error, ErrorType};
 use serde::de::IgnoredAny;
 
+use crate::policy::answers::{Answers, Passing, Treatment};
+use crate::policy::http::media::Media;
 use crate::policy::now::Now;
 use crate::policy::problem::{Hint, Problem, Row};
 use crate::policy::tariff::{Passed, Tariff};
@@ -50,10 +52,26 @@ pub const fn sending() -> Problem {
 /// requests of the gateway, not about this client's rate.
 ///
 /// # Errors
-/// The row of every status but 200.
-pub fn status(code: u16, retry_after: Option<&[u8]>, now: Now) -> Result<(), Problem> {
+/// The row of every status but 200 that the product does not name, and of those for which it names a row.
+pub fn status<'a>(
+    code: u16,
+    retry_after: Option<&[u8]>,
+    now: Now,
+    answers: &'a Answers,
+) -> Result<&'a Passing, Problem> {
+    match answers.of(code) {
+        Some(Treatment::Pass(passing)) => return Ok(passing),
+        Some(Treatment::Refuse(row, _)) => {
+            let problem = Problem::new(*row, "the product names this problem for the upstream's status");
+            return Err(match (row, retry_after.and_then(|value| seconds(value, now))) {
+                (Row::UpstreamUnavailable, Some(seconds)) => problem.with(Hint::RetryAfter(seconds)),
+                _ => problem,
+            });
+        }
+        None => {}
+    }
     match code {
-        200 => Ok(()),
+        200 => Ok(Passing::plain()),
         400 | 422 => Err(Problem::new(Row::BodyInvalid, "the upstream refused the body")),
         413 => Err(Problem::new(Row::BodyTooLarge, "the body is too large for the upstream")),
         401 | 403 => Err(failed("the upstream refused our credentials")),
@@ -71,17 +89,43 @@ pub fn status(code: u16, retry_after: Option<&[u8]>, now: Now) -> Result<(), Pro
     }
 }
 
-/// Checks the body of a 200, which has to be one JSON document in UTF-8, and returns its price in
-/// credits, by a tariff and what was requested.
+/// How the body of an answer is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It has to be one JSON document in UTF-8.
+    Json,
+    /// Any bytes of a type that the product serves.
+    Opaque,
+}
+
+/// How an answer with this Content-Type is judged by a product that serves types which are not JSON. One without a type
+/// has to be JSON.
+///
+/// # Errors
+/// `upstream-failed` if the product does not serve the type.
+pub fn kind(content_type: Option<&[u8]>, media: &Media) -> Result<Kind, Problem> {
+    let Some(content_type) = content_type else { return Ok(Kind::Json) };
+    match media.served(content_type) {
+        Some(kind) if kind.is_json() => Ok(Kind::Json),
+        Some(_) => Ok(Kind::Opaque),
+        None => Err(failed("the answer has a media type that the product does not serve")),
+    }
+}
+
+/// Checks the body of an answer that is passed on, and returns its price in credits, by a tariff, the backend's status
+/// and what was requested. Of an opaque body the price knows no member.
 ///
 /// # Errors
 /// `upstream-failed`.
-pub fn body(body: &[u8], tariff: Option<&Tariff>, asked: Passed) -> Result<u32, Problem> {
+pub fn body(body: &[u8], kind: Kind, code: u16, tariff: Option<&Tariff>, asked: Passed) -> Result<u32, Problem> {
     const NOT_JSON: Problem = failed("the answer is not JSON");
+    if kind == Kind::Opaque {
+        return Ok(tariff.map_or(0, |tariff| tariff.price(code, asked, tariff.nothing_told())));
+    }
     let text = std::str::from_utf8(body).map_err(|_| failed("the answer is not UTF-8"))?;
     match tariff {
         None => serde_json::from_str::<IgnoredAny>(text).map(|_| 0).map_err(|_| NOT_JSON),
-        Some(tariff) => tariff.read(text).map(|told| tariff.price(asked, told)).map_err(|_| NOT_JSON),
+        Some(tariff) => tariff.read(text).map(|told| tariff.price(code, asked, told)).map_err(|_| NOT_JSON),
     }
 }
 
@@ -106,7 +150,8 @@ mod tests {
 
     #[test]
     fn every_status_but_200_is_a_problem() {
-        let rows = |code| status(code, None, NOW).err().map(|problem| problem.row);
+        let answers = Answers::default();
+        let rows = |code| status(code, None, NOW, &answers).err().map(|problem| problem.row);
         for (codes, row) in [
             (vec![200], None),
             (
@@ -135,7 +180,7 @@ mod tests {
             ("soon", None),
             ("-1", None),
         ] {
-            let hint = status(503, Some(value.as_bytes()), NOW).unwrap_err().hint;
+            let hint = status(503, Some(value.as_bytes()), NOW, &Answers::default()).unwrap_err().hint;
             assert_eq!(hint, seconds.map_or(Hint::None, Hint::RetryAfter), "{value}");
         }
     }
@@ -152,7 +197,7 @@ mod tests {
             (b"\"\xff\"", false),
             (b"\x1f\x8b\x08", false),
         ] {
-            assert_eq!(body(text, None, Passed::default()).is_ok(), passes, "{text:?}");
+            assert_eq!(body(text, Kind::Json, 200, None, Passed::default()).is_ok(), passes, "{text:?}");
         }
     }
 }

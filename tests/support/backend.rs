@@ -233,11 +233,9 @@ impl Peer {
 
     /// Sends an answer with a sound Content-Length; `headers` are whole lines.
     pub fn answer_with(&mut self, status: &str, headers: &str, body: &[u8]) -> After {
-        let mut bytes = format!(
-            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n",
-            body.len()
-        )
-        .into_bytes();
+        let kind = if headers.contains("Content-Type:") { "" } else { "Content-Type: application/json\r\n" };
+        let mut bytes =
+            format!("HTTP/1.1 {status}\r\n{kind}{headers}Content-Length: {}\r\n\r\n", body.len()).into_bytes();
         bytes.extend_from_slice(body);
         self.send(bytes);
         After::Keep

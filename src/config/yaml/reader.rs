@@ -341,7 +341,8 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             Kind::Sequence(items) => return inside.visit_items(items, visitor),
             Kind::Mapping(entries) => return inside.visit_entries(entries, &HashSet::new(), visitor),
         };
-        if !plain {
+        // A key is a text, whatever it looks like.
+        if !plain || self.is_key {
             return visitor.visit_str(&text);
         }
         match resolve(&text) {

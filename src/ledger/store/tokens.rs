@@ -15,6 +15,7 @@ use super::records::{
 use super::terms;
 use super::writing::{Writing, expect};
 use crate::policy::account::Digest;
+use crate::policy::check::token::sealed;
 
 /// The most tokens of an account that are not revoked.
 pub const MAX_TOKENS: usize = 1000;
@@ -80,9 +81,9 @@ pub(super) struct Secret {
     pub hint: String,
 }
 
-/// A new secret of 256 random bits.
+/// A new secret of 256 random bits, with a checksum.
 pub(super) fn secret(writing: &mut Writing<'_>, prefix: &str) -> Result<Secret, StoreError> {
-    let text = prefix.to_owned() + &randomness::hexadecimal(&randomness::bytes::<32>(writing.random())?);
+    let text = sealed(&(prefix.to_owned() + &randomness::hexadecimal(&randomness::bytes::<32>(writing.random())?)));
     Ok(Secret { digest: Digest::of(text.as_bytes()), hint: hint(&text), text })
 }
 

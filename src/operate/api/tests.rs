@@ -54,7 +54,7 @@ async fn a_request_that_is_sent_again_with_its_key_happens_once() {
     let first = change(&desk, "POST", &path, &[("idempotency-key", "\"k-1\"")], &body).await;
     assert_eq!(first.status, 201, "{first:?}");
     let secret = first.body["secret"].as_str().unwrap();
-    assert!(secret.starts_with("tg_") && secret.len() == 67);
+    assert!(secret.starts_with("tg_") && secret.len() == 75);
     assert_eq!(first.header("location"), format!("/api/v1{path}/{}", first.id()));
 
     let again = change(&desk, "POST", &path, &[("idempotency-key", "k-1")], &body).await;

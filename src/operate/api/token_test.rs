@@ -25,11 +25,13 @@ use crate::ledger::store::{StoreError, plans, whole};
 use crate::operate::explain::{self, Asked, Finding, Judged};
 use crate::platform::count::counted;
 use crate::policy::account::Digest;
+use crate::policy::check::token::{Carried, TokenPlace};
 use crate::policy::credits::CreditAccount;
 use crate::policy::http::head::{Peer, Version};
 use crate::policy::now::Now;
 use crate::policy::observer::Check;
-use crate::policy::{Policy, Route};
+use crate::policy::route::Route;
+use crate::policy::{Handler, Policy};
 
 /// Headers of a request that is tried out.
 const MOST_HEADERS: usize = 32;
@@ -197,19 +199,19 @@ fn alone(
 fn asked(test: &TokenTest, address: IpAddr, policy: &Policy, secret: &str, now_ms: i64) -> Asked {
     let covered = policy.accounts.keys().next().map(|key| key.token.products);
     let first = policy.products.iter().find(|product| covered.is_some_and(|covered| covered.contains(product.index)));
-    let route = first.or(policy.products.first()).and_then(|product| policy.paths.of(product.index).into_iter().next());
-    let (default_method, default_path) = route.unwrap_or(("GET", "/"));
-    let target = test.path.clone().unwrap_or_else(|| default_path.to_owned());
-    let path = policy.paths.find(target.split('?').next().unwrap_or_default());
-    let of_path = path.and_then(|path| path.methods.first()).map_or(default_method, |(method, _)| method);
-    let method = test.method.clone().unwrap_or_else(|| of_path.to_owned());
+    let route = first.or(policy.products.first()).and_then(|product| product.routes.first());
+    let target = test.path.clone().or_else(|| route.map(Route::example_target)).unwrap_or_else(|| "/".to_owned());
+    let path = policy.paths.find_anywhere(target.split('?').next().unwrap_or_default());
+    let of_path = path.and_then(|path| path.methods.first()).map(|(method, _)| method);
+    let of_route = of_path.or(route.map(|route| &route.method)).map_or("GET", |method| method);
+    let method = test.method.clone().unwrap_or_else(|| of_route.to_owned());
     let header = match path.and_then(|path| policy.at(path.endpoint(&method)?)) {
-        Some(Route::Product(product)) => product.token_headers.first(),
-        Some(Route::Credits | Route::Page(_)) | None => None,
+        Some(Handler::Lookup(product, _)) => product.token_places.first(),
+        Some(Handler::Credits | Handler::Page(_)) | None => None,
     };
-    let header = header.or(policy.token_headers.first()).map_or("Auth-Token", |name| name);
+    let (header, secret, target) = carried(header.or(policy.token_places.first()), secret, target);
     let text = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
-    let mut headers = vec![text(header, secret)];
+    let mut headers: Vec<_> = header.into_iter().map(|name| text(&name, &secret)).collect();
     headers.extend(test.origin.iter().map(|value| text("Origin", value)));
     headers.extend(test.referer.iter().map(|value| text("Referer", value)));
     headers.extend(test.headers.iter().flatten().map(|(name, HeaderText(value))| text(name, value)));
@@ -223,6 +225,20 @@ fn asked(test: &TokenTest, address: IpAddr, policy: &Policy, secret: &str, now_m
         headers,
         body: test.body.clone().unwrap_or_default().into_bytes(),
         now: Now { monotonic: Duration::ZERO, unix_seconds, unix_nanos: 0 },
+    }
+}
+
+/// A secret in a place: the header with its value, if it is one, and the path and query.
+fn carried(place: Option<&TokenPlace>, secret: &str, target: String) -> (Option<String>, String, String) {
+    match place {
+        None => (Some("Auth-Token".to_owned()), secret.to_owned(), target),
+        Some(place) => match place.example(secret) {
+            Carried::Header(name, value) => (Some(name.to_owned()), value, target),
+            Carried::Query(member) => {
+                let separator = if target.contains('?') { '&' } else { '?' };
+                (None, String::new(), format!("{target}{separator}{member}"))
+            }
+        },
     }
 }
 

@@ -48,7 +48,8 @@ impl ServeHttp for LookupBackend {
         }
         let req = session.req_header();
         let add_metadata = session.get_header_bytes("Add-Metadata").eq_ignore_ascii_case(b"true");
-        let mut resp = route(&req.method, req.uri.path(), add_metadata, &body);
+        let target = req.uri.path_and_query().map_or("/", |target| target.as_str());
+        let mut resp = route(&req.method, target, add_metadata, &body);
         if req.method == Method::HEAD {
             resp.body_mut().clear();
         }
@@ -155,7 +156,11 @@ async fn read_body(session: &mut ServerSession) -> Result<Vec<u8>, (StatusCode, 
     }
 }
 
-fn route(method: &Method, path: &str, add_metadata: bool, body: &[u8]) -> Response<Vec<u8>> {
+fn route(method: &Method, target: &str, add_metadata: bool, body: &[u8]) -> Response<Vec<u8>> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    if let Some(asked) = asked_by_path(method, path, query) {
+        return answer(StatusCode::OK, &lookup_phone(&asked, add_metadata));
+    }
     let lookup = match (method, path) {
         (&Method::POST, "/phone/validate/v2" | "/phone/validation/v2") => lookup_phone,
         (&Method::POST, "/email/validate/v2") => |body: &Value, _| lookup_email(body),
@@ -167,6 +172,18 @@ fn route(method: &Method, path: &str, add_metadata: bool, body: &[u8]) -> Respon
         Ok(body) if body.is_object() => answer(StatusCode::OK, &lookup(&body, add_metadata)),
         _ => answer(StatusCode::BAD_REQUEST, &json!({ "error": "The body is not a JSON object." })),
     }
+}
+
+/// What a lookup by path and query asks, as a body would.
+fn asked_by_path(method: &Method, path: &str, query: &str) -> Option<Value> {
+    let number = path.strip_prefix("/phone/validate/v2/").filter(|_| *method == Method::GET)?;
+    if number.is_empty() || number.contains('/') {
+        return None;
+    }
+    let number = percent_encoding::percent_decode_str(number).decode_utf8_lossy();
+    let mut members = url::form_urlencoded::parse(query.as_bytes());
+    let country = members.find(|(name, _)| name == "country_iso").map(|(_, country)| country.into_owned());
+    Some(json!({ "number": number, "country_iso": country }))
 }
 
 fn answer(status: StatusCode, body: &Value) -> Response<Vec<u8>> {
@@ -404,6 +421,8 @@ mod tests {
             (Method::POST, "/phone/validation/v2", body, 200),
             (Method::POST, "/email/validate/v2", br#"{"email":"a@b.c"}"#, 200),
             (Method::GET, "/phone/validate/v2", b"", 404),
+            (Method::GET, "/phone/validate/v2/%2B447400123456?country_iso=GBR", b"", 200),
+            (Method::GET, "/phone/validate/v2/1/2", b"", 404),
             (Method::POST, "/phone/validate/v2/", body, 404),
             (Method::POST, "/", b"", 404),
             (Method::POST, "/phone/validate/v2", b"", 400),

@@ -11,9 +11,12 @@ use crate::platform::count::counted;
 use crate::policy::account::Account;
 use crate::policy::check::domain::Domains;
 use crate::policy::check::network::Networks;
+use crate::policy::check::parameter::Undeclared;
+use crate::policy::check::token::token;
 use crate::policy::http::head::Framing;
 use crate::policy::observer::{CHECKS, Check};
 use crate::policy::problem::{Hint, Problem, Row};
+use crate::policy::route::Route;
 use crate::policy::{AccountInfo, Product};
 
 impl<'p> Report<'_, '_, 'p> {
@@ -29,8 +32,9 @@ impl<'p> Report<'_, '_, 'p> {
         self.add(Check::Head, true, reason, self.places.of(&["limits"]));
         let several = self.refusal(Check::OneToken).map(|problem| problem.reason.to_owned());
         let one = several.unwrap_or_else(|| "no token is sent twice".to_owned());
-        let has_token = self.token_headers().iter().any(|name| self.has(name));
-        self.add(Check::OneToken, has_token, one, self.of_product(&["token_headers"]));
+        let head = self.dry_run.head.as_ref();
+        let has_token = head.is_some_and(|head| token(self.token_places(), head).is_ok());
+        self.add(Check::OneToken, has_token, one, self.of_token_places());
         let headroom = "known to the running gateway alone";
         self.add(Check::Room, false, headroom, self.places.of(&["limits", "requests"]));
     }
@@ -46,12 +50,13 @@ impl<'p> Report<'_, '_, 'p> {
         let route = format!("{} {}", lines.method, lines.path());
         let name = self.dry_run.trail.product.map(|product| &*product.name);
         let spot = match name {
+            Some(_) if self.dry_run.trail.route.is_some() => self.of_route(&[]),
             Some(name) => self.places.word(&["products", name, "routes"], &route),
             None => self.places.of(&["products"]),
         };
         let seen = match self.refusal(Check::Route).map(|problem| problem.hint) {
             Some(Hint::Allow(place)) => format!("{route}; the path has {}", self.policy.paths.allow(place)),
-            Some(Hint::None | Hint::RetryAfter(_) | Hint::Broken(_) | Hint::At { .. }) => {
+            Some(Hint::None | Hint::RetryAfter(_) | Hint::Broken(_) | Hint::At { .. } | Hint::Parameter { .. }) => {
                 format!("{route}; no route has the path")
             }
             None => match name {
@@ -65,9 +70,8 @@ impl<'p> Report<'_, '_, 'p> {
 
     pub(super) fn caller(&mut self) {
         let (dry_run, lines) = (self.dry_run, self.dry_run.lines);
-        let headers = self.token_headers();
-        let sent = seen::token(headers, &lines);
-        self.add(Check::Token, true, sent, self.of_product(&["token_headers"]));
+        let sent = seen::token(self.token_places(), self.dry_run.head.as_ref());
+        self.add(Check::Token, true, sent, self.of_token_places());
         let Some(principal) = dry_run.trail.principal else {
             let nobody = "no token of the configuration has its digest";
             self.add(Check::Principal, true, nobody, self.places.of(&["accounts"]));
@@ -129,6 +133,11 @@ impl<'p> Report<'_, '_, 'p> {
         keys.iter().filter_map(at).find(|location| location.written).or(first)
     }
 
+    /// Where it is written in which places a token can be.
+    fn of_token_places(&self) -> Option<Location> {
+        self.of_product(&["token_in"]).filter(|spot| spot.written).or_else(|| self.of_product(&["token_headers"]))
+    }
+
     /// Whether the request has a header: a check of one that it may leave out applies to nothing else.
     fn has(&self, name: &str) -> bool {
         self.dry_run.lines.values(name).next().is_some()
@@ -160,7 +169,7 @@ impl<'p> Report<'_, '_, 'p> {
 
     fn content_and_deadline(&mut self, product: &'p Product) {
         let lines = self.dry_run.lines;
-        if product.body.is_some() {
+        if self.dry_run.trail.route.is_some_and(|route| route.body.is_some()) {
             let mut content = seen::header(&lines, "Content-Type");
             if lines.values("content-encoding").next().is_some() {
                 content = format!("{content}, {}", seen::header(&lines, "Content-Encoding"));
@@ -173,15 +182,46 @@ impl<'p> Report<'_, '_, 'p> {
             None => (false, format!("clients have no say; {} s", product.deadline.default.as_secs())),
         };
         self.add(Check::Deadline, asks, deadline, self.of_product(&["deadline"]));
+        self.parameters();
+    }
+
+    /// The parameters of the path and the query, by the rows that their rules have.
+    fn parameters(&mut self) {
+        let Some(route) = self.dry_run.trail.route else { return };
+        let refused = self.refusal(Check::Parameters);
+        let flaw = refused.map(|problem| match problem.hint {
+            Hint::Parameter { index, .. } => {
+                let name = route.parameters.get(usize::from(index)).map(|rule| &*rule.name);
+                name.map_or_else(|| problem.reason.to_owned(), |name| format!("{name}: {}", problem.reason))
+            }
+            Hint::None | Hint::RetryAfter(_) | Hint::Allow(_) | Hint::Broken(_) | Hint::At { .. } => {
+                problem.reason.to_owned()
+            }
+        });
+        let applies = !route.parameters.is_empty() || route.undeclared == Undeclared::Refuse;
+        let names: Vec<&str> = route.parameters.iter().map(|rule| &*rule.name).collect();
+        let kept = match names.as_slice() {
+            [] => "the route has no rules for parameters".to_owned(),
+            names => format!("{} keep their rules", names.join(", ")),
+        };
+        let mut rows: Vec<Row> = route.parameters.iter().map(|rule| rule.row).chain([Row::ParameterInvalid]).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        let spot = self.of_route(&["parameters"]).filter(|spot| spot.written).or_else(|| self.of_route(&["query"]));
+        for row in rows {
+            let is_it = refused.is_some_and(|problem| problem.row == row);
+            let seen = flaw.clone().filter(|_| is_it).unwrap_or_else(|| kept.clone());
+            self.add_row(Check::Parameters, row, applies, seen, spot.clone());
+        }
     }
 
     pub(super) fn body(&mut self) {
-        let Some(product) = self.dry_run.trail.product else { return };
+        let (Some(product), Some(route)) = (self.dry_run.trail.product, self.dry_run.trail.route) else { return };
         let bytes = self.asked.body.len();
-        let (limit, has_body) = product.body.as_ref().map_or((0, false), |rule| (rule.max_bytes, true));
+        let (limit, has_body) = route.body.as_ref().map_or((0, false), |rule| (rule.max_bytes, true));
         let size = format!("{} of at most {limit}", counted(bytes, "byte"));
         let applies = has_body || bytes > 0;
-        self.add_row(Check::BodySize, Row::BodyTooLarge, applies, size, self.of_product(&["body", "max"]));
+        self.add_row(Check::BodySize, Row::BodyTooLarge, applies, size, self.of_route(&["body", "max"]));
         let late = matches!(self.refusal(Check::BodySize), Some(problem) if problem.row == Row::RequestTimeout);
         if late {
             let reason = "the head states more bytes than there are";
@@ -193,28 +233,28 @@ impl<'p> Report<'_, '_, 'p> {
                 self.places.of(&["limits", "body_timeout"]),
             );
         }
-        let spot = self.of_product(&["body"]);
+        let spot = self.of_route(&["body"]);
         self.add_row(Check::Body, Row::BodyEmpty, has_body, counted(bytes, "byte"), spot.clone());
         let document = self.refusal(Check::Body).filter(|problem| problem.row == Row::BodyMalformed);
         let document = document.map_or_else(|| "one JSON document".to_owned(), malformed);
         self.add_row(Check::Body, Row::BodyMalformed, has_body, document, spot);
-        let Some(schema) = product.body.as_ref().and_then(|rule| rule.schema.as_ref()) else { return };
+        let Some(schema) = route.body.as_ref().and_then(|rule| rule.schema.as_ref()) else { return };
         let wording = self.wording();
         for row in schema.own_rows() {
             let slug = &*wording.words(row).slug;
             let spot = self.places.element(&["products", &product.name, "body", "problems"], "problem", slug);
-            self.add_row(Check::Body, row, true, self.at_field(product, row), spot);
+            self.add_row(Check::Body, row, true, self.at_field(route, row), spot);
         }
-        let spot = self.of_product(&["body", "schema"]);
-        self.add_row(Check::Body, Row::BodyInvalid, true, self.at_field(product, Row::BodyInvalid), spot);
+        let spot = self.of_route(&["body", "schema"]);
+        self.add_row(Check::Body, Row::BodyInvalid, true, self.at_field(route, Row::BodyInvalid), spot);
     }
 
     /// Where a body breaks the rule of a row.
-    fn at_field(&self, product: &Product, row: Row) -> String {
+    fn at_field(&self, route: &Route, row: Row) -> String {
         let problem = self.refusal(Check::Body).filter(|problem| problem.row == row);
         let Some(problem) = problem else { return "the schema's rules are kept".to_owned() };
         let Hint::Broken(broken) = problem.hint else { return problem.reason.to_owned() };
-        let schema = product.body.as_ref().and_then(|rule| rule.schema.as_ref());
+        let schema = route.body.as_ref().and_then(|rule| rule.schema.as_ref());
         let named = broken.iter().filter_map(|breach| {
             let schema = schema?;
             let field = breach.field.and_then(|place| schema.field_names().nth(usize::from(place)));
@@ -239,7 +279,8 @@ impl<'p> Report<'_, '_, 'p> {
             Ending::Forwarded(paid) => paid.held(),
             Ending::Refused(_) | Ending::Preflight(_) | Ending::Enquiry(_) | Ending::Page(..) => None,
         };
-        let told = match (credit_account, &product.tariff, held) {
+        let tariff = self.dry_run.trail.route.and_then(|route| route.tariff.as_ref());
+        let told = match (credit_account, tariff, held) {
             (_, None, _) => "lookups of the product cost nothing".to_owned(),
             (None, Some(_), _) => "the account pays nothing for it".to_owned(),
             (Some(credit_account), Some(_), Some(held)) => format!(
@@ -253,9 +294,10 @@ impl<'p> Report<'_, '_, 'p> {
         };
         let spot = match credit_account {
             Some(_) => self.account.as_ref().and_then(|account| account.of_account(&["credits", &product.name])),
-            None => self.of_product(&["credits"]),
+            None => self.of_route(&["credits"]),
         };
-        self.add(Check::Credits, credit_account.is_some(), told, spot);
+        let applies = credit_account.is_some() && tariff.is_some();
+        self.add(Check::Credits, applies, told, spot);
     }
 }
 
@@ -263,7 +305,9 @@ impl<'p> Report<'_, '_, 'p> {
 fn malformed(problem: Problem) -> String {
     match problem.hint {
         Hint::At { line, column } => format!("{}: line {line}, column {column}", problem.reason),
-        Hint::None | Hint::RetryAfter(_) | Hint::Allow(_) | Hint::Broken(_) => problem.reason.to_owned(),
+        Hint::None | Hint::RetryAfter(_) | Hint::Allow(_) | Hint::Broken(_) | Hint::Parameter { .. } => {
+            problem.reason.to_owned()
+        }
     }
 }
 

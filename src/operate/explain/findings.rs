@@ -8,11 +8,12 @@ use super::asked::Asked;
 use super::dry_run::DryRun;
 use super::places::{AccountPlaces, Location, Places};
 use super::seen;
+use crate::policy::Policy;
 use crate::policy::account::Digest;
+use crate::policy::check::token::{TokenPlace, token};
 use crate::policy::observer::Check;
 use crate::policy::problem::messages::Wording;
 use crate::policy::problem::{Problem, Row};
-use crate::policy::{Policy, admit};
 
 /// What became of one row of the table of problems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,17 +173,26 @@ impl<'t, 'a, 'p> Report<'t, 'a, 'p> {
         self.places.of(&keys)
     }
 
+    /// Where a key of the request's route is written, or else of its product.
+    pub(super) fn of_route(&self, keys: &[&str]) -> Option<Location> {
+        let (product, route) = (self.dry_run.trail.product?, self.dry_run.trail.route?);
+        let index = route.index.to_string();
+        let own: Vec<&str> =
+            ["products", &product.name, "routes", &index].into_iter().chain(keys.iter().copied()).collect();
+        self.places.of(&own).filter(|location| location.written).or_else(|| self.of_product(keys))
+    }
+
     pub(super) fn of_token(&self, key: &str) -> Option<Location> {
         self.account.as_ref()?.of_token(key)
     }
 
     fn account_places(&self) -> Option<AccountPlaces> {
         let principal = self.dry_run.trail.principal?;
-        let token = admit::token(self.token_headers(), &self.dry_run.lines).ok()?;
-        self.places.account(principal.account, &Digest::of(token))
+        let token = token(self.token_places(), self.dry_run.head.as_ref()?).ok()?;
+        self.places.account(principal.account, &Digest::of(&token))
     }
 
-    pub(super) fn token_headers(&self) -> &'p [Box<str>] {
-        self.dry_run.trail.product.map_or(&self.policy.token_headers, |product| &product.token_headers)
+    pub(super) fn token_places(&self) -> &'p [TokenPlace] {
+        self.dry_run.trail.product.map_or(&self.policy.token_places, |product| &product.token_places)
     }
 }

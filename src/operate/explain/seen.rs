@@ -8,7 +8,9 @@ use chrono::{DateTime, Days, NaiveDate};
 use crate::platform::count::{counted, either};
 use crate::policy::account::{Expiry, Principal};
 use crate::policy::check::network::{self, Client};
-use crate::policy::http::head::{Field, Lines, One, Peer};
+use crate::policy::check::parameter::{member, members};
+use crate::policy::check::token::{AUTHORIZATION, TokenPlace};
+use crate::policy::http::head::{Field, Head, Lines, One, Peer};
 use crate::policy::limit::{Asker, LimitState};
 use crate::policy::now::Now;
 use crate::policy::rate::RateState;
@@ -43,26 +45,46 @@ fn shown(value: &[u8]) -> String {
     }
 }
 
-/// The header that carries the token, without the token.
-pub fn token(headers: &[Box<str>], lines: &Lines<'_>) -> String {
-    let found = headers.iter().find_map(|name| {
-        let value = lines.values(name).find(|value| !value.is_empty())?;
-        Some(format!("{name}: {MASK} ({})", counted(value.len(), "byte")))
+/// The place that carries the token, without the token.
+pub fn token(places: &[TokenPlace], head: Option<&Head<'_>>) -> String {
+    let found = head.and_then(|head| {
+        places.iter().find_map(|place| {
+            let mut length = None;
+            place.each(head, &mut |token| length = length.or(Some(token.len())));
+            Some(format!("{place}: {MASK} ({})", counted(length?, "byte")))
+        })
     });
-    found.unwrap_or_else(|| format!("no value in {}", headers.join(" or ")))
+    let names = || places.iter().map(TokenPlace::to_string).collect::<Vec<_>>();
+    found.unwrap_or_else(|| format!("no value in {}", names().join(" or ")))
 }
 
-/// Every value that may be a token: those of all headers for tokens, and of a usual one.
-pub fn secrets<'a>(policy: &Policy, lines: &Lines<'a>) -> Vec<&'a [u8]> {
-    let names = policy.token_headers.iter().map(|name| &**name).chain(["authorization"]);
-    names.flat_map(|name| lines.values(name)).filter(|value| !value.is_empty()).collect()
+/// Every text that may be a token, or a part of one: the values of all headers for tokens, and of a usual one, and the
+/// values of all parameters for tokens.
+pub fn secrets(policy: &Policy, lines: &Lines<'_>) -> Vec<Vec<u8>> {
+    let names = policy.token_headers.iter().map(|name| &**name).chain([AUTHORIZATION]);
+    let mut secrets: Vec<Vec<u8>> = names.flat_map(|name| lines.values(name)).map(<[u8]>::to_vec).collect();
+    // What follows the scheme of Authorization.
+    let parts = secrets.iter().filter_map(|value| Some(value.splitn(2, |byte| *byte == b' ').nth(1)?.to_vec()));
+    let parts: Vec<Vec<u8>> = parts.collect();
+    secrets.extend(parts);
+    let is_token = |name: &[u8]| {
+        let mut queries = policy.token_places.iter();
+        queries.any(|place| matches!(place, TokenPlace::Query(known) if known.as_bytes() == name))
+    };
+    let query = lines.target.split_once('?').map_or("", |(_, query)| query);
+    for (_, value) in members(query).filter(|(name, _)| is_token(&member(name))) {
+        secrets.push(value.unwrap_or_default().as_bytes().to_vec());
+        secrets.push(member(value.unwrap_or_default()).into_owned());
+    }
+    secrets.retain(|secret| !secret.is_empty());
+    secrets
 }
 
 /// Bytes of the shortest text that is taken for a secret, so that words are left as they are.
 const SHORTEST_SECRET: usize = 4;
 
 /// A text without secrets.
-pub fn without(text: &str, secrets: &[&[u8]]) -> String {
+pub fn without(text: &str, secrets: &[Vec<u8>]) -> String {
     let long = secrets.iter().filter(|secret| secret.len() >= SHORTEST_SECRET);
     let shown_secrets = long.filter_map(|secret| std::str::from_utf8(secret).ok());
     shown_secrets.fold(text.to_owned(), |text, secret| text.replace(secret, MASK))

@@ -24,6 +24,10 @@ pub struct HeaderRule {
 /// The format of a value.
 #[derive(Clone, Debug)]
 pub enum Shape {
+    /// At most this many bytes of text without control characters.
+    Any {
+        max_bytes: usize,
+    },
     /// At most this many bytes that match the anchored expression.
     Pattern {
         expression: Regex,
@@ -59,13 +63,30 @@ impl HeaderRule {
 }
 
 impl Shape {
-    fn matches(&self, value: &[u8]) -> bool {
+    /// Whether a value has it.
+    pub fn matches(&self, value: &[u8]) -> bool {
         match self {
+            Shape::Any { max_bytes } => {
+                let text = std::str::from_utf8(value).ok();
+                value.len() <= *max_bytes && text.is_some_and(|text| !text.chars().any(char::is_control))
+            }
             Shape::Pattern { expression, max_bytes } => value.len() <= *max_bytes && expression.is_match(value),
             Shape::OneOf { values, ignore_case: true } => {
                 values.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(value))
             }
             Shape::OneOf { values, ignore_case: false } => values.iter().any(|allowed| allowed.as_bytes() == value),
+        }
+    }
+}
+
+impl Shape {
+    /// The pattern as the operator wrote it.
+    pub fn pattern(&self) -> Option<&str> {
+        match self {
+            Shape::Pattern { expression, .. } => {
+                expression.as_str().strip_prefix(r"\A(?:").and_then(|rest| rest.strip_suffix(r")\z"))
+            }
+            Shape::Any { .. } | Shape::OneOf { .. } => None,
         }
     }
 }

@@ -130,6 +130,13 @@ impl<'a> Lines<'a> {
         }
     }
 
+    /// The host that the request is for, with its port if it names one: that of the target, else of the Host header
+    /// (RFC 9112, section 3.3).
+    pub fn host(&self) -> Option<&'a [u8]> {
+        let named = self.authority.or_else(|| absolute_form(self.target).map(|(authority, _rest)| authority));
+        named.map(str::as_bytes).or_else(|| self.values("host").next())
+    }
+
     /// The path as it was sent, without the query; of an absolute-form target the part after the
     /// authority (RFC 9112, section 3.2).
     pub fn path(&self) -> &'a str {

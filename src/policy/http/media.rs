@@ -72,6 +72,32 @@ impl Media {
         preferred(lines, self.served.iter()).and_then(|index| self.served.get(index))
     }
 
+    /// The served JSON type that the request prefers; of several the first.
+    pub fn best_json(&self, lines: &Lines<'_>) -> Option<&MediaType> {
+        match &*self.served {
+            [only] => Some(only),
+            several => {
+                let json = || several.iter().filter(|served| served.is_json());
+                preferred(lines, json()).and_then(|index| json().nth(index))
+            }
+        }
+    }
+
+    /// The served type that a Content-Type names, whatever its parameters are.
+    pub fn served(&self, content_type: &[u8]) -> Option<&MediaType> {
+        let essence = split_outside_quotes(content_type, b';').next().unwrap_or_default().trim_ascii();
+        self.served.iter().find(|served| served.is(essence))
+    }
+
+    /// Appends the served types that the request accepts, as a list: what the backend is asked for.
+    pub fn write_accepted(&self, out: &mut Vec<u8>, lines: &Lines<'_>) {
+        let accepted = self.served.iter().filter(|served| weight_of_type(lines, served.name()) > 0);
+        for (number, served) in accepted.enumerate() {
+            out.extend_from_slice(if number == 0 { b"" } else { b", " });
+            out.extend_from_slice(served.name().as_bytes());
+        }
+    }
+
     /// Accepts the request if its body has an accepted type, in UTF-8 and without encoding.
     ///
     /// # Errors

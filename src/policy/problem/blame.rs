@@ -67,6 +67,7 @@ pub fn blame(row: Row, spent: Spent) -> Blame {
         | Row::AcceptUnsupported
         | Row::ContentTypeUnsupported
         | Row::TimeoutInvalid
+        | Row::ParameterInvalid
         | Row::ReferenceIdInvalid
         | Row::AddMetadataInvalid
         | Row::BodyTooLarge

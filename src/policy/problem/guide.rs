@@ -33,6 +33,7 @@ impl Row {
             Row::AcceptUnsupported => &content::ACCEPT_UNSUPPORTED,
             Row::ContentTypeUnsupported => &content::CONTENT_TYPE_UNSUPPORTED,
             Row::TimeoutInvalid => &content::TIMEOUT_INVALID,
+            Row::ParameterInvalid => &content::PARAMETER_INVALID,
             Row::ReferenceIdInvalid => &content::REFERENCE_ID_INVALID,
             Row::AddMetadataInvalid => &content::ADD_METADATA_INVALID,
             Row::BodyTooLarge => &content::BODY_TOO_LARGE,

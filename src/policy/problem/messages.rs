@@ -3,7 +3,9 @@
 //! Operators can replace every text, but the error object always has the same four members, all strings (contract,
 //! section 2).
 
-use crate::policy::problem::{Breach, Broken, Fault, Hint, Row, Status, TABLE};
+use std::sync::{Arc, LazyLock};
+
+use crate::policy::problem::{Breach, Broken, Fault, Hint, ParameterFlaw, Row, Status, TABLE};
 
 /// The prepared texts of all rows, for one product or for requests without one.
 #[derive(Clone, Debug)]
@@ -12,10 +14,41 @@ pub struct Wording {
     rows: Box<[(Row, Words)]>,
     /// The last row. It is also used for a missing row, so that every refusal has a text.
     internal: (Row, Words),
-    /// The values of `{field}`: the product's fields, by `Breach::field`.
-    fields: Box<[Box<str>]>,
+}
+
+/// What details say of one route: the names of its fields and parameters, and its limits. They are escaped for JSON.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// The fields of its body, by `Breach::field`.
+    fields: Arc<[Box<str>]>,
     /// Descriptions of the schema's rules, by `Breach::rule`.
-    rules: Box<[Box<str>]>,
+    rules: Arc<[Box<str>]>,
+    /// The name of each parameter, and what its value must be.
+    parameters: Box<[(Box<str>, Box<str>)]>,
+    /// The most bytes of a body; `None` if requests have none.
+    body_max: Option<usize>,
+}
+
+/// What details say of requests that have no route.
+static NO_NAMES: LazyLock<Names> = LazyLock::new(Names::default);
+
+impl Names {
+    /// The names for a body with these fields and rules of its schema.
+    pub fn of_body(
+        max_bytes: usize,
+        fields: impl Iterator<Item = String>,
+        rules: impl Iterator<Item = String>,
+    ) -> Names {
+        let ready = |texts: &mut dyn Iterator<Item = String>| texts.map(|text| escaped(&text).into()).collect();
+        let (mut fields, mut rules) = (fields, rules);
+        Names { fields: ready(&mut fields), rules: ready(&mut rules), body_max: Some(max_bytes), ..Names::default() }
+    }
+
+    /// The same with parameters: their names, and what their values must be.
+    pub fn with_parameters(&self, parameters: impl Iterator<Item = (String, String)>) -> Names {
+        let parameters = parameters.map(|(name, words)| (escaped(&name).into(), escaped(&words).into())).collect();
+        Names { parameters, ..self.clone() }
+    }
 }
 
 /// One row's texts, as they are sent.
@@ -31,6 +64,8 @@ pub struct Words {
     problem_start: Box<str>,
     /// The detail, piece by piece.
     detail: Box<[Piece]>,
+    /// The one for a route whose requests have no body, if it is another.
+    detail_without_body: Option<Box<[Piece]>>,
 }
 
 /// A piece of a detail.
@@ -44,11 +79,20 @@ enum Piece {
     Rules,
     /// Where the body stops being a JSON document, in parentheses; nothing if that is not known.
     Position,
+    /// The parameter that is wrong, and what its value must be.
+    Parameter,
+    /// The most bytes of a body.
+    BodyMax,
 }
 
 /// The placeholders that are filled in when an answer is written.
-const BLANKS: [(&str, Piece); 3] =
-    [("{field}", Piece::Field), ("{rules}", Piece::Rules), ("{position}", Piece::Position)];
+const BLANKS: [(&str, Piece); 5] = [
+    ("{field}", Piece::Field),
+    ("{rules}", Piece::Rules),
+    ("{position}", Piece::Position),
+    ("{parameter}", Piece::Parameter),
+    ("{body_max}", Piece::BodyMax),
+];
 
 /// Which of the two shapes an error object has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +112,8 @@ pub struct Text {
     pub fault: Fault,
     pub title: Option<Box<str>>,
     pub detail: String,
+    /// The detail for a route whose requests have no body, if it is another.
+    pub detail_without_body: Option<String>,
 }
 
 /// The value of `{field}` if the broken rule is not at a field that the schema names.
@@ -75,6 +121,9 @@ const TOP_LEVEL: &str = "its top level";
 
 /// The same within `{rules}`.
 const WHOLE_BODY: &str = "the body";
+
+/// The value of `{parameter}` if nothing can be named.
+const SOME_PARAMETER: &str = "a value is not allowed";
 
 /// The value of `{rules}` if nothing can be named.
 const SOME_RULE: &str = "a value is not allowed";
@@ -86,18 +135,14 @@ const TOO_MUCH_WORK: &str = "the body is too complex to be validated";
 const MAX_INSTANCE_BYTES: usize = 256;
 
 impl Wording {
-    /// Prepares the texts of all rows, with the names of a product's fields and descriptions of its rules. Without a
-    /// text for `internal` it has the built-in one.
-    pub fn new(public_url: &str, texts: Vec<Text>, fields: Vec<String>, rules: Vec<String>) -> Wording {
+    /// Prepares the texts of all rows. Without a text for `internal` it has the built-in one.
+    pub fn new(public_url: &str, texts: Vec<Text>) -> Wording {
         let (internal, mut texts): (Vec<_>, Vec<_>) = texts.into_iter().partition(|text| text.row == Row::Internal);
         texts.sort_by_key(|text| text.row);
         let internal = internal.into_iter().next().unwrap_or_else(Text::internal);
-        let ready = |texts: Vec<String>| texts.iter().map(|text| escaped(text).into()).collect();
         Wording {
             rows: texts.into_iter().map(|text| (text.row, Words::new(public_url, text))).collect(),
             internal: (internal.row, Words::new(public_url, internal)),
-            fields: ready(fields),
-            rules: ready(rules),
         }
     }
 
@@ -120,25 +165,20 @@ impl Wording {
     fn find(&self, row: Row) -> Option<usize> {
         self.rows.binary_search_by_key(&row, |(known, _)| *known).ok()
     }
+}
 
-    /// Appends the body of a refusal: the object of `shape` with the request's path as `instance`.
-    pub fn write_object(&self, out: &mut Vec<u8>, words: &Words, shape: Shape, hint: Hint, instance: &[u8]) {
+impl Words {
+    /// Appends the body of a refusal: the object of `shape` with the request's path as `instance`, and the names of its
+    /// route where it has one.
+    pub fn write_object(&self, out: &mut Vec<u8>, shape: Shape, hint: Hint, names: Option<&Names>, instance: &[u8]) {
         out.extend_from_slice(match shape {
-            Shape::ErrorObject => words.object_start.as_bytes(),
-            Shape::ProblemJson => words.problem_start.as_bytes(),
+            Shape::ErrorObject => self.object_start.as_bytes(),
+            Shape::ProblemJson => self.problem_start.as_bytes(),
         });
-        for piece in &words.detail {
-            match piece {
-                Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
-                Piece::Field => out.extend_from_slice(self.field(hint).as_bytes()),
-                Piece::Rules => self.write_rules(out, hint),
-                Piece::Position => {
-                    if let Hint::At { line, column } = hint {
-                        out.extend_from_slice(format!(" (line {line}, column {column})").as_bytes());
-                    }
-                }
-            }
-        }
+        let has_no_body = names.is_some_and(|names| names.body_max.is_none());
+        let detail = self.detail_without_body.as_ref().filter(|_| has_no_body).unwrap_or(&self.detail);
+        let names = names.unwrap_or(&NO_NAMES);
+        detail.iter().for_each(|piece| names.write(out, piece, hint));
         out.extend_from_slice(br#"","instance":""#);
         write_escaped(out, cut(instance));
         out.extend_from_slice(match shape {
@@ -146,12 +186,29 @@ impl Wording {
             Shape::ProblemJson => br#""}"#,
         });
     }
+}
+
+impl Names {
+    fn write(&self, out: &mut Vec<u8>, piece: &Piece, hint: Hint) {
+        match piece {
+            Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Piece::Field => out.extend_from_slice(self.field(hint).as_bytes()),
+            Piece::Rules => self.write_rules(out, hint),
+            Piece::Position => {
+                if let Hint::At { line, column } = hint {
+                    out.extend_from_slice(format!(" (line {line}, column {column})").as_bytes());
+                }
+            }
+            Piece::Parameter => out.extend_from_slice(self.parameter(hint).as_bytes()),
+            Piece::BodyMax => out.extend_from_slice(self.body_max.unwrap_or(0).to_string().as_bytes()),
+        }
+    }
 
     /// The first field that breaks a rule.
     fn field(&self, hint: Hint) -> &str {
         let first = match hint {
             Hint::Broken(broken) => broken.iter().next(),
-            Hint::None | Hint::RetryAfter(_) | Hint::Allow(_) | Hint::At { .. } => None,
+            Hint::None | Hint::RetryAfter(_) | Hint::Allow(_) | Hint::At { .. } | Hint::Parameter { .. } => None,
         };
         self.name(first).unwrap_or(TOP_LEVEL)
     }
@@ -160,11 +217,26 @@ impl Wording {
         self.fields.get(usize::from(breach?.field?)).map(|field| &**field)
     }
 
+    /// The parameter that is wrong: `number is missing`.
+    fn parameter(&self, hint: Hint) -> String {
+        let Hint::Parameter { index, flaw } = hint else { return SOME_PARAMETER.to_owned() };
+        let known = self.parameters.get(usize::from(index));
+        match (known, flaw) {
+            (_, ParameterFlaw::Unknown) => "the query has a parameter that this endpoint does not know".to_owned(),
+            (None, _) => SOME_PARAMETER.to_owned(),
+            (Some((name, _)), ParameterFlaw::Missing) => format!("{name} is missing"),
+            (Some((name, _)), ParameterFlaw::Repeated) => format!("{name} is sent more than once"),
+            (Some((name, words)), ParameterFlaw::Invalid) => format!("{name} {words}"),
+        }
+    }
+
     /// Every rule that is broken: `number is required; days must be at most 30`.
     fn write_rules(&self, out: &mut Vec<u8>, hint: Hint) {
         let broken = match hint {
             Hint::Broken(broken) => broken,
-            Hint::None | Hint::RetryAfter(_) | Hint::Allow(_) | Hint::At { .. } => Broken::default(),
+            Hint::None | Hint::RetryAfter(_) | Hint::Allow(_) | Hint::At { .. } | Hint::Parameter { .. } => {
+                Broken::default()
+            }
         };
         let mut between = "";
         for breach in broken.iter() {
@@ -209,6 +281,7 @@ impl Text {
             fault: internal.fault,
             title: None,
             detail: internal.detail.to_owned(),
+            detail_without_body: None,
         }
     }
 }
@@ -233,6 +306,7 @@ impl Words {
             status: text.status,
             fault: text.fault,
             detail,
+            detail_without_body: text.detail_without_body.as_deref().map(pieces),
         }
     }
 }
@@ -303,8 +377,14 @@ mod tests {
             fault: Fault::Client,
             title: None,
             detail: detail.to_owned(),
+            detail_without_body: Some("No body.".to_owned()),
         };
-        Wording::new("https://api.example.com", vec![text], vec!["a.b".into()], vec!["must be \"x\"".into()])
+        Wording::new("https://api.example.com", vec![text])
+    }
+
+    fn names() -> Names {
+        let names = Names::of_body(7, ["a.b".to_owned()].into_iter(), ["must be \"x\"".to_owned()].into_iter());
+        names.with_parameters([("id".to_owned(), "must be \"y\"".to_owned())].into_iter())
     }
 
     fn broken(field: Option<u16>) -> Hint {
@@ -319,7 +399,7 @@ mod tests {
 
     fn hinted(wording: &Wording, shape: Shape, hint: Hint, instance: &[u8]) -> Value {
         let mut out = Vec::new();
-        wording.write_object(&mut out, wording.words(Row::BodyInvalid), shape, hint, instance);
+        wording.words(Row::BodyInvalid).write_object(&mut out, shape, hint, Some(&names()), instance);
         serde_json::from_slice(&out).unwrap()
     }
 
@@ -362,7 +442,7 @@ mod tests {
         );
         assert_eq!(wording.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [Row::BodyInvalid, Row::Internal]);
         let own = Text { slug: "ours".into(), ..Text::internal() };
-        assert_eq!(&*Wording::new("", vec![own], Vec::new(), Vec::new()).words(Row::TokenUnknown).slug, "ours");
+        assert_eq!(&*Wording::new("", vec![own]).words(Row::TokenUnknown).slug, "ours");
     }
 
     #[test]

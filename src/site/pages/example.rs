@@ -11,10 +11,12 @@ pub mod request;
 use request::{Body, Example};
 use serde_json::{Map, Value};
 
+use crate::policy::check::token::{Carried, TokenPlace};
 use crate::policy::http::head::{Field, Lines, Version};
 use crate::policy::problem::guide::entry::{Change, Holder, Provoke};
 use crate::policy::problem::{Hint, Problem, Row};
-use crate::policy::{Limits, Policy, Product};
+use crate::policy::route::Route;
+use crate::policy::{Limits, Product};
 
 /// The tokens that examples use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,9 @@ pub enum Tokens {
     Named,
 }
 
+/// The most routes of a product that are tried for an example of a refusal.
+const MAX_ROUTES_TRIED: usize = 8;
+
 /// The `Retry-After` of example answers, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 5;
 
@@ -32,12 +37,11 @@ const RETRY_AFTER_SECONDS: u32 = 5;
 const SHORT_DEADLINE_SECONDS: u64 = 2;
 
 impl Example {
-    /// A request that a product accepts.
-    pub fn good(policy: &Policy, product: &Product, tokens: Tokens) -> Option<Example> {
-        let (method, path) = *policy.paths.of(product.index).first()?;
+    /// A request that a route of a product accepts.
+    pub fn good(product: &Product, route: &Route, tokens: Tokens) -> Example {
         let mut example = Example {
-            method: method.into(),
-            path: path.into(),
+            method: route.method.clone(),
+            path: route.example_target().into(),
             headers: Vec::new(),
             body: Body::Nothing,
             times: 1,
@@ -45,30 +49,40 @@ impl Example {
             hint: Hint::None,
         };
         example.set_token(product, Holder::Good, tokens);
-        if let Some(rule) = &product.body {
+        if let Some(rule) = &route.body {
             let kind = product.media.taken.first().map_or("application/json", |kind| kind.name());
             example.headers.push(("Content-Type".to_owned(), kind.to_owned()));
             let body =
                 rule.schema.as_ref().map_or_else(|| Value::Object(Map::new()), |schema| sample(schema.document()));
             example.body = Body::Text(body.to_string());
         }
-        Some(example)
+        example
     }
 
-    /// A request that is refused with a row, if that can happen for the product.
-    pub fn provoking(policy: &Policy, product: &Product, row: Row, tokens: Tokens) -> Option<Example> {
-        let mut example = Example::good(policy, product, tokens)?;
+    /// A request that is refused with a row, if that can happen for the product, and its route.
+    pub fn provoking<'p>(
+        product: &'p Product,
+        row: Row,
+        limits: &Limits,
+        tokens: Tokens,
+    ) -> Option<(Example, &'p Route)> {
+        let routes = product.routes.iter().take(MAX_ROUTES_TRIED);
+        routes.into_iter().find_map(|route| Some((Example::refused((product, route), row, limits, tokens)?, route)))
+    }
+
+    fn refused((product, route): (&Product, &Route), row: Row, limits: &Limits, tokens: Tokens) -> Option<Example> {
+        let mut example = Example::good(product, route, tokens);
         match row.guide().provoke {
             Provoke::By(changes) => {
                 for change in changes {
-                    example.change(*change, policy, product, tokens)?;
+                    example.change(*change, limits, (product, route), tokens)?;
                 }
             }
             Provoke::Often(holder) => {
                 example.set_token(product, holder, tokens);
                 let spent = holder == Holder::Spent;
                 if spent {
-                    product.tariff.as_ref()?;
+                    route.tariff.as_ref()?;
                 }
                 // The demo's tokens for it have two requests a minute, two a day, and five credits.
                 example.times = match tokens {
@@ -79,7 +93,7 @@ impl Example {
             }
             Provoke::While(remark) => example.remark = Some(remark),
             Provoke::Demo(reference) => example.fail_in_the_demo(product, reference, tokens)?,
-            Provoke::BreakingRule => breach::of(&mut example, product, row)?,
+            Provoke::BreakingRule => breach::of(&mut example, product, route, row)?,
             Provoke::Never => return None,
         }
         example.hint = match (row, example.hint) {
@@ -96,11 +110,17 @@ impl Example {
         Some(example)
     }
 
-    fn change(&mut self, change: Change, policy: &Policy, product: &Product, tokens: Tokens) -> Option<()> {
+    fn change(
+        &mut self,
+        change: Change,
+        limits: &Limits,
+        (product, route): (&Product, &Route),
+        tokens: Tokens,
+    ) -> Option<()> {
         match change {
             Change::Target(target) => self.path = target.into(),
             Change::Token(holder) => self.set_token(product, holder, tokens),
-            Change::WithoutToken => self.headers.retain(|(name, _)| !is_token(product, name)),
+            Change::WithoutToken => self.remove_token(product),
             Change::TokenTwice => {
                 let token = self.headers.iter().find(|(name, _)| is_token(product, name))?.clone();
                 self.headers.insert(0, token);
@@ -112,21 +132,20 @@ impl Example {
                 self.headers.push((name.to_string(), seconds.to_string()));
             }
             Change::ContentType(kind) => {
-                product.body.as_ref()?;
+                route.body.as_ref()?;
                 self.headers.retain(|(name, _)| name != "Content-Type");
                 self.headers.push(("Content-Type".to_owned(), kind.to_owned()));
             }
             Change::Body(text) => {
                 // The hint in the answer: where the body stops being a JSON document.
-                let refusal = product.body.as_ref()?.judge(text.as_bytes()).err();
+                let refusal = route.body.as_ref()?.judge(text.as_bytes()).err();
                 self.hint = refusal.map_or(Hint::None, |problem| problem.hint);
                 self.body = Body::Text(text.to_owned());
             }
-            Change::BodyTooLarge => self.body = Body::Spaces(product.body.as_ref()?.max_bytes.saturating_add(1)),
+            Change::BodyTooLarge => self.body = Body::Spaces(route.body.as_ref()?.max_bytes.saturating_add(1)),
             Change::BodyNeverSent => {
-                let Limits { body_timeout, .. } = policy.limits;
-                product.body.as_ref()?;
-                self.body = Body::NeverSent(body_timeout.as_secs().saturating_add(2));
+                route.body.as_ref()?;
+                self.body = Body::NeverSent(limits.body_timeout.as_secs().saturating_add(2));
                 self.remark = Some("The body is never sent; the response arrives after some seconds.");
             }
         }
@@ -148,14 +167,39 @@ impl Example {
     }
 
     fn set_token(&mut self, product: &Product, holder: Holder, tokens: Tokens) {
-        self.headers.retain(|(name, _)| !is_token(product, name));
-        let Some(header) = product.token_headers.first() else { return };
+        self.remove_token(product);
+        let Some(place) = product.token_places.first() else { return };
         let (token, remark) = match tokens {
             Tokens::Demo => (demo_token(holder), None),
             Tokens::Named => named_token(holder),
         };
-        self.headers.insert(0, (header.to_string(), token.to_owned()));
+        match (place, place.example(token)) {
+            // A shell cannot put a variable into Base64; curl can.
+            (TokenPlace::Basic(_), Carried::Header(..)) if token == VARIABLE => {
+                self.headers.insert(0, ("Authorization".to_owned(), format!("Basic {token}")));
+            }
+            (_, Carried::Header(name, value)) => self.headers.insert(0, (name.to_owned(), value)),
+            (_, Carried::Query(member)) => {
+                let member = if token == VARIABLE { member.replace("%24", "$") } else { member };
+                let separator = if self.path.contains('?') { '&' } else { '?' };
+                self.path = format!("{}{separator}{member}", self.path).into();
+            }
+        }
         self.remark = remark;
+    }
+
+    fn remove_token(&mut self, product: &Product) {
+        self.headers.retain(|(name, _)| !is_token(product, name));
+        let Some((path, query)) = self.path.split_once('?') else { return };
+        let kept: Vec<&str> = query
+            .split('&')
+            .filter(|member| {
+                let name = member.split('=').next().unwrap_or_default();
+                !product.token_parameters.iter().any(|known| **known == *name)
+            })
+            .collect();
+        let separator = if kept.is_empty() { "" } else { "?" };
+        self.path = format!("{path}{separator}{}", kept.join("&")).into();
     }
 
     /// The body as JSON, if it is JSON.
@@ -181,7 +225,8 @@ impl Example {
 }
 
 fn is_token(product: &Product, name: &str) -> bool {
-    product.token_headers.iter().any(|known| known.eq_ignore_ascii_case(name))
+    let mut headers = product.token_places.iter().filter_map(TokenPlace::header);
+    headers.any(|known| known.eq_ignore_ascii_case(name))
 }
 
 fn demo_token(holder: Holder) -> &'static str {

@@ -10,12 +10,16 @@ use serde_json::{Map, Value, json};
 use super::draft::Own;
 use super::example::request::Example;
 use super::headers;
-use super::product::{View, pattern};
+use super::product::View;
 use crate::platform::count::counted;
 use crate::platform::pace;
 use crate::policy::check::header::Shape;
+use crate::policy::check::parameter::{ParameterRule, Undeclared};
+use crate::policy::check::token::TokenPlace;
+use crate::policy::paths::Endpoint;
 use crate::policy::problem::Row;
-use crate::policy::{AccountInfo, Endpoint, Policy, Product};
+use crate::policy::route::Route;
+use crate::policy::{AccountInfo, Policy, Product};
 
 /// The document.
 pub fn document(policy: &Policy, own: &Own, products: &[View<'_>]) -> Value {
@@ -24,32 +28,35 @@ pub fn document(policy: &Policy, own: &Own, products: &[View<'_>]) -> Value {
     schemas.insert("Error".to_owned(), error_object());
     schemas.insert("Problem".to_owned(), problem_object());
     let mut paths = Map::new();
-    let mut tokens: Vec<String> = Vec::new();
+    let mut tokens: Vec<&TokenPlace> = Vec::new();
     for view in products {
         let name = component(&view.slug);
-        if let Some(schema) = view.product.body.as_ref().and_then(|body| body.schema.as_ref()) {
-            let key = format!("{name}Request");
-            schemas.insert(key.clone(), embedded(schema.document(), &key));
+        for (number, group) in view.groups.iter().enumerate() {
+            let suffix = if number == 0 { String::new() } else { (number + 1).to_string() };
+            let Some(first) = group.routes.first() else { continue };
+            let mut named = |kind: &str, schema: Option<&Value>| {
+                let key = format!("{name}{kind}{suffix}");
+                let component = embedded(schema?, &key);
+                schemas.insert(key.clone(), component);
+                Some(key)
+            };
+            let schema = first.body.as_ref().and_then(|body| body.schema.as_ref()).map(|schema| schema.document());
+            let components = Components {
+                request: named("Request", schema),
+                answer: named("Answer", first.answer_schema.as_deref()),
+            };
+            for route in &group.routes {
+                insert(&mut paths, &route.path.text, &route.method, operation(policy, own, view, route, &components));
+            }
         }
-        if let Some(schema) = &view.product.answer_schema {
-            let key = format!("{name}Answer");
-            schemas.insert(key.clone(), embedded(schema, &key));
-        }
-        for (number, (method, path)) in view.routes.iter().enumerate() {
-            let operation = operation(policy, own, view, &name, number);
-            insert(&mut paths, path, method, operation);
-        }
-        tokens.extend(view.token_headers.iter().cloned());
+        tokens.extend(&view.product.token_places);
     }
     // It is routed where some product has prices, or somebody a quota.
-    let account_info_path = policy.paths.find(AccountInfo::PATH);
+    let account_info_path = policy.paths.find_anywhere(AccountInfo::PATH);
     if account_info_path.is_some_and(|path| path.endpoint(AccountInfo::METHOD) == Some(Endpoint::Credits)) {
-        insert(&mut paths, AccountInfo::PATH, AccountInfo::METHOD, account_info(policy, own, &tokens));
+        insert(&mut paths, AccountInfo::PATH, AccountInfo::METHOD, account_info(policy, own));
     }
-    tokens.sort_unstable();
-    tokens.dedup();
-    let schemes: Map<String, Value> =
-        tokens.iter().map(|name| (name.clone(), json!({ "type": "apiKey", "in": "header", "name": name }))).collect();
+    let schemes: Map<String, Value> = tokens.into_iter().map(|place| (scheme_name(place), scheme(place))).collect();
     let mut info = json!({
         "title": &*site.name,
         "version": env!("CARGO_PKG_VERSION"),
@@ -88,25 +95,34 @@ fn component(slug: &str) -> String {
     })
 }
 
-fn operation(policy: &Policy, own: &Own, view: &View<'_>, name: &str, number: usize) -> Value {
+/// The components that have the schemas of a route.
+struct Components {
+    request: Option<String>,
+    answer: Option<String>,
+}
+
+/// A schema by the name of its component.
+fn referred(component: Option<&String>) -> Value {
+    component.map_or_else(|| json!({}), |name| json!({ "$ref": format!("#/components/schemas/{name}") }))
+}
+
+fn operation(policy: &Policy, own: &Own, view: &View<'_>, route: &Route, components: &Components) -> Value {
     let product = view.product;
-    let suffix = if number == 0 { String::new() } else { format!("-{}", number + 1) };
+    let suffix = if route.index == 0 { String::new() } else { format!("-{}", u32::from(route.index) + 1) };
+    let success = success(policy, product, route, components.answer.as_ref());
     let mut operation = json!({
         "operationId": format!("{}{suffix}", view.slug),
         "tags": [view.title],
         "summary": view.title,
         "description": view.description,
-        "security": security(&view.token_headers),
-        "parameters": parameters(product),
-        "responses": responses(policy, own, Some(product), &success(policy, view, name)),
+        "security": security(&product.token_places),
+        "parameters": parameters(product, route),
+        "responses": responses(policy, own, Some((product, route)), &success),
     });
     let Some(members) = operation.as_object_mut() else { return operation };
-    if let Some(body) = &product.body {
-        let schema = match body.schema {
-            Some(_) => json!({ "$ref": format!("#/components/schemas/{name}Request") }),
-            None => json!({}),
-        };
-        let good = Example::good(policy, product, own.examples).and_then(|example| example.json());
+    if let Some(body) = &route.body {
+        let schema = referred(components.request.as_ref());
+        let good = Example::good(product, route, own.examples).json();
         let content: Map<String, Value> = product
             .media
             .taken
@@ -128,14 +144,39 @@ fn operation(policy: &Policy, own: &Own, view: &View<'_>, name: &str, number: us
     operation
 }
 
-/// The headers that can carry the token are alternatives.
-fn security(token_headers: &[String]) -> Vec<Value> {
-    let one = |name: &String| Value::Object(Map::from_iter([(name.clone(), json!([]))]));
-    token_headers.iter().map(one).collect()
+/// The places that can carry the token are alternatives.
+fn security(places: &[TokenPlace]) -> Vec<Value> {
+    places.iter().map(|place| Value::Object(Map::from_iter([(scheme_name(place), json!([]))]))).collect()
 }
 
-fn parameters(product: &Product) -> Vec<Value> {
-    let mut parameters: Vec<Value> = Vec::new();
+/// The name of a place among the security schemes, of letters that it may have.
+fn scheme_name(place: &TokenPlace) -> String {
+    match place {
+        TokenPlace::Header(name) => name.to_string(),
+        TokenPlace::Bearer => "bearer".to_owned(),
+        TokenPlace::Basic(_) => "basic".to_owned(),
+        TokenPlace::Query(name) => {
+            let plain =
+                |letter: char| if letter.is_ascii_alphanumeric() || "._-".contains(letter) { letter } else { '-' };
+            format!("query-{}", name.chars().map(plain).collect::<String>())
+        }
+    }
+}
+
+fn scheme(place: &TokenPlace) -> Value {
+    match place {
+        TokenPlace::Header(name) => json!({ "type": "apiKey", "in": "header", "name": name }),
+        TokenPlace::Bearer => json!({ "type": "http", "scheme": "bearer" }),
+        TokenPlace::Basic(_) => json!({ "type": "http", "scheme": "basic", "description": place.to_string() }),
+        TokenPlace::Query(name) => json!({ "type": "apiKey", "in": "query", "name": name }),
+    }
+}
+
+fn parameters(product: &Product, route: &Route) -> Vec<Value> {
+    let numbered = route.parameters.iter().enumerate();
+    let mut parameters: Vec<Value> = numbered
+        .map(|(index, rule)| parameter(rule, if index < route.path.parameters() { "path" } else { "query" }))
+        .collect();
     if let Some(name) = &product.deadline.header {
         let rule = &product.deadline;
         parameters.push(json!({
@@ -145,13 +186,7 @@ fn parameters(product: &Product) -> Vec<Value> {
         }));
     }
     for rule in &product.headers {
-        let schema = match &rule.shape {
-            Shape::OneOf { values, ignore_case } => one_of(values, *ignore_case),
-            shape @ Shape::Pattern { max_bytes, .. } => {
-                let pattern = pattern(shape).map_or_else(|| ".*".to_owned(), |pattern| format!("^(?:{pattern})$"));
-                json!({ "type": "string", "minLength": 1, "maxLength": max_bytes, "pattern": pattern })
-            }
-        };
+        let schema = shape(&rule.shape, true);
         let mut parameter = json!({ "name": &*rule.name, "in": "header", "required": false, "schema": schema });
         if let (true, Some(members)) = (rule.echo, parameter.as_object_mut()) {
             members.insert("description".to_owned(), headers::ECHOED.into());
@@ -159,6 +194,38 @@ fn parameters(product: &Product) -> Vec<Value> {
         parameters.push(parameter);
     }
     parameters
+}
+
+/// A parameter of a path or a query.
+fn parameter(rule: &ParameterRule, place: &str) -> Value {
+    let value = shape(&rule.shape, rule.is_required);
+    let schema = if rule.may_repeat { json!({ "type": "array", "items": value }) } else { value };
+    let mut parameter = json!({ "name": &*rule.name, "in": place, "required": rule.is_required, "schema": schema });
+    let Some(members) = parameter.as_object_mut() else { return parameter };
+    if !rule.description.is_empty() {
+        members.insert("description".to_owned(), (*rule.description).into());
+    }
+    if !rule.example.is_empty() {
+        let example = if rule.may_repeat { json!([&*rule.example]) } else { json!(&*rule.example) };
+        members.insert("example".to_owned(), example);
+    }
+    parameter
+}
+
+/// The schema of a value; one that must be sent has at least a character.
+fn shape(shape: &Shape, is_filled: bool) -> Value {
+    let least = u8::from(is_filled);
+    match shape {
+        // Control characters are refused; lengths are counted in characters, of which a byte may be only a part.
+        Shape::Any { max_bytes } => {
+            json!({ "type": "string", "minLength": least, "maxLength": max_bytes, "pattern": "^[ -~]*$" })
+        }
+        Shape::OneOf { values, ignore_case } => one_of(values, *ignore_case),
+        Shape::Pattern { max_bytes, .. } => {
+            let pattern = shape.pattern().map_or_else(|| ".*".to_owned(), |pattern| format!("^(?:{pattern})$"));
+            json!({ "type": "string", "minLength": least, "maxLength": max_bytes, "pattern": pattern })
+        }
+    }
 }
 
 /// A schema for one of some values. If upper and lower case are the same, it is a pattern, since an
@@ -179,16 +246,12 @@ fn one_of(values: &[Box<str>], ignore_case: bool) -> Value {
 }
 
 /// The answer to an accepted request.
-fn success(policy: &Policy, view: &View<'_>, name: &str) -> Value {
-    let product = view.product;
-    let schema = match product.answer_schema {
-        Some(_) => json!({ "$ref": format!("#/components/schemas/{name}Answer") }),
-        None => json!({}),
-    };
+fn success(policy: &Policy, product: &Product, route: &Route, answer: Option<&String>) -> Value {
+    let schema = referred(answer);
     let content: Map<String, Value> =
         product.media.served.iter().map(|kind| (kind.name().to_owned(), json!({ "schema": schema }))).collect();
     let mut named = answer_headers(policy, Some(product));
-    if product.tariff.is_some() {
+    if route.tariff.is_some() {
         named.extend(headers::CREDITS.iter().map(|meaning| described(meaning.name, meaning.says, meaning.number)));
     }
     json!({ "description": "The result of the lookup.", "headers": Value::Object(named), "content": content })
@@ -209,24 +272,29 @@ fn described(name: &str, says: &str, number: bool) -> (String, Value) {
     (name.to_owned(), json!({ "description": says, "schema": schema }))
 }
 
-/// Whether requests for a product, or about credits, can be refused with a row.
-fn applies(product: Option<&Product>, row: Row) -> bool {
-    let body = product.and_then(|product| product.body.as_ref());
+/// Whether requests for a route of a product, or about credits, can be refused with a row.
+fn applies(asked: Option<(&Product, &Route)>, row: Row) -> bool {
+    let (product, route) = asked.unzip();
+    let body = route.and_then(|route| route.body.as_ref());
     match row {
         Row::ContentTypeUnsupported | Row::BodyTooLarge | Row::BodyEmpty | Row::BodyMalformed | Row::BodyInvalid => {
             body.is_some()
         }
         Row::TimeoutInvalid => product.is_some_and(|product| product.deadline.header.is_some()),
+        Row::ParameterInvalid => route.is_some_and(|route| {
+            route.undeclared == Undeclared::Refuse || route.parameters.iter().any(|rule| rule.row == row)
+        }),
         Row::ReferenceIdInvalid | Row::AddMetadataInvalid | Row::Own(_) => {
             let schema = body.and_then(|body| body.schema.as_ref());
             let in_body = schema.is_some_and(|schema| schema.mappings().iter().any(|mapping| mapping.row == row));
+            let in_target = route.is_some_and(|route| route.parameters.iter().any(|rule| rule.row == row));
             let in_head = product.is_some_and(|product| product.headers.iter().any(|rule| rule.row == row));
-            in_body || in_head || (product.is_none() && row == Row::ReferenceIdInvalid)
+            in_body || in_target || in_head || (product.is_none() && row == Row::ReferenceIdInvalid)
         }
         Row::ProductMismatch | Row::DeadlineExceeded | Row::UpstreamUnavailable | Row::UpstreamFailed => {
             product.is_some()
         }
-        Row::CreditsInsufficient => product.is_some_and(|product| product.tariff.is_some()),
+        Row::CreditsInsufficient => route.is_some_and(|route| route.tariff.is_some()),
         Row::MalformedRequest
         | Row::RequestTimeout
         | Row::Overloaded
@@ -246,11 +314,12 @@ fn applies(product: Option<&Product>, row: Row) -> bool {
 }
 
 /// The responses of an operation: its success, and each status that a refusal can have.
-fn responses(policy: &Policy, own: &Own, product: Option<&Product>, success: &Value) -> Value {
+fn responses(policy: &Policy, own: &Own, asked: Option<(&Product, &Route)>, success: &Value) -> Value {
+    let product = asked.map(|(product, _)| product);
     let wording = product.map_or(&policy.wording, |product| &product.wording);
     let mut responses = Map::from_iter([("200".to_owned(), success.clone())]);
     let mut by_status: Vec<(u16, Vec<Row>)> = Vec::new();
-    for (row, words) in wording.iter().filter(|(row, _)| applies(product, *row)) {
+    for (row, words) in wording.iter().filter(|(row, _)| applies(asked, *row)) {
         let code = words.status.code();
         match by_status.iter_mut().find(|(known, _)| *known == code) {
             Some((_, rows)) => rows.push(*row),
@@ -287,7 +356,7 @@ fn responses(policy: &Policy, own: &Own, product: Option<&Product>, success: &Va
 }
 
 /// The operation that shows an account's own credits.
-fn account_info(policy: &Policy, own: &Own, token_headers: &[String]) -> Value {
+fn account_info(policy: &Policy, own: &Own) -> Value {
     let whole = json!({ "type": "integer", "minimum": 0 });
     let credits = json!({
         "type": "object",
@@ -334,7 +403,7 @@ fn account_info(policy: &Policy, own: &Own, token_headers: &[String]) -> Value {
         "operationId": "account-credits",
         "summary": "Credits of the account",
         "description": "The credits that the token's account has left, for each product. It costs nothing and has a rate limit of its own.",
-        "security": security(token_headers),
+        "security": security(&policy.token_places),
         "responses": responses(policy, own, None, &success),
     })
 }

@@ -10,19 +10,31 @@ use crate::policy::tariff::{Condition, Line, Step, Tariff, Test};
 pub struct Prices {
     pub hold: Vec<String>,
     pub price: Vec<String>,
+    /// What answers cost that the backend gave another status than 200.
+    pub others: Vec<String>,
 }
 
 /// Describes a tariff.
 pub fn of(tariff: &Tariff) -> Prices {
-    let words = Words { asked: tariff.asked_tests(), told: tariff.told_tests() };
+    let words = Words {
+        asked: tariff.asked_tests(),
+        told: tariff.told_tests(),
+        asked_quantities: tariff.asked_quantities(),
+        told_quantities: tariff.told_quantities(),
+    };
     let lines = |lines: &[Line]| lines.iter().map(|line| words.line(line)).collect();
-    Prices { hold: lines(tariff.hold_lines()), price: lines(tariff.price_lines()) }
+    let others =
+        tariff.lines_by_status().flat_map(|(status, of_status)| of_status.iter().map(move |line| (status, line)));
+    let others = others.map(|(status, line)| format!("If the lookup ends with {status}: {}", words.line(line)));
+    Prices { hold: lines(tariff.hold_lines()), price: lines(tariff.price_lines()), others: others.collect() }
 }
 
 /// The tests that conditions refer to by number, with their fields.
 struct Words<'t> {
     asked: Vec<(u8, String, &'t Test)>,
     told: Vec<(u8, String, &'t Test)>,
+    asked_quantities: Vec<(u8, String)>,
+    told_quantities: Vec<(u8, String)>,
 }
 
 impl Words<'_> {
@@ -30,6 +42,14 @@ impl Words<'_> {
         let credits = |count: u32| if count == 1 { "1 credit".to_owned() } else { format!("{count} credits") };
         let step = match line.step {
             Step::Add(count) => format!("{} more", credits(count)),
+            Step::AddEach { quantity, credits: each } => {
+                let what = counted(&self.asked_quantities, quantity);
+                format!("{} more for each of {what} of the request", credits(each))
+            }
+            Step::AddTold { quantity, max } => {
+                let what = counted(&self.told_quantities, quantity);
+                format!("As many more as {what} of the answer says, at most {}", credits(max))
+            }
             Step::Set(0) => "Nothing at all".to_owned(),
             Step::Set(count) => format!("{} in all", credits(count)),
         };
@@ -58,9 +78,19 @@ impl Words<'_> {
     }
 }
 
+/// What a quantity counts, as fields are named.
+fn counted(quantities: &[(u8, String)], number: u8) -> String {
+    let known = quantities.iter().find(|(known, _)| *known == number);
+    known.map_or_else(String::new, |(_, pointer)| field_name(pointer))
+}
+
+fn field_name(pointer: &str) -> String {
+    pointer.trim_start_matches('/').replace('/', ".")
+}
+
 fn test(tests: &[(u8, String, &Test)], number: u8, whose: &str) -> Option<String> {
     let (_, pointer, test) = tests.iter().find(|(known, ..)| *known == number)?;
-    let field = pointer.trim_start_matches('/').replace('/', ".");
+    let field = field_name(pointer);
     Some(match test {
         Test::Filled(true) => format!("{field} of {whose} has a value"),
         Test::Filled(false) => format!("{field} of {whose} has no value"),

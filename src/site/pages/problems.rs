@@ -31,6 +31,7 @@ use crate::policy::problem::messages::Words;
 use crate::policy::problem::{Fault, Row};
 use crate::policy::rate::{Rate, Tat, Window};
 use crate::policy::respond::{self, Context, Http1Sink, Outcome};
+use crate::policy::route::Route;
 use crate::policy::trail::Trail;
 use crate::policy::{Policy, Product};
 use crate::site::brand::Link;
@@ -148,13 +149,18 @@ fn in_order(object: &serde_json::Value) -> String {
     format!("{{\n  \"error\": {{\n{}\n  }}\n}}", lines.join(",\n"))
 }
 
-/// An example, and the product it is for.
-fn example_of<'p>(policy: &'p Policy, own: &Own, row: Row) -> (Option<&'p Product>, Option<Example>) {
-    let of =
-        |product: &'p Product| Example::provoking(policy, product, row, own.examples).map(|example| (product, example));
+/// The product and the route of an example.
+type Asked<'p> = (&'p Product, &'p Route);
+
+/// An example, and what it asks for.
+fn example_of<'p>(policy: &'p Policy, own: &Own, row: Row) -> (Option<Asked<'p>>, Option<Example>) {
+    let of = |product: &'p Product| {
+        let (example, route) = Example::provoking(product, row, &policy.limits, own.examples)?;
+        Some(((product, route), example))
+    };
     match policy.products.iter().find_map(of) {
-        Some((product, example)) => (Some(product), Some(example)),
-        None => (policy.products.first(), None),
+        Some((asked, example)) => (Some(asked), Some(example)),
+        None => (policy.products.first().and_then(|product| Some((product, product.routes.first()?))), None),
     }
 }
 
@@ -162,10 +168,10 @@ fn view(policy: &Policy, own: &Own, window: Option<&Arc<Window>>, row: Row, word
     let guide = row.guide();
     let own_words = own.words.iter().find(|(slug, _)| *slug == words.slug).map(|(_, words)| words.clone());
     let own_words = own_words.unwrap_or_default();
-    let (product, example) = example_of(policy, own, row);
-    let shown = example.clone().or_else(|| product.and_then(|product| Example::good(policy, product, own.examples)));
+    let (asked, example) = example_of(policy, own, row);
+    let shown = example.clone().or_else(|| asked.map(|(product, route)| Example::good(product, route, own.examples)));
     let (answer, headers, object) =
-        shown.map(|example| answer(policy, product, window, row, &example)).unwrap_or_default();
+        shown.map(|example| answer(policy, asked, window, row, &example)).unwrap_or_default();
     let listed = |own: Vec<String>, otherwise: &[&str]| {
         if own.is_empty() { otherwise.iter().map(|text| (*text).to_owned()).collect() } else { own }
     };
@@ -212,7 +218,7 @@ fn see(own: &Own, row: Row, detail: Option<&str>) -> Vec<SeeView> {
     own.site.destinations.named_in(&details).into_iter().map(link).collect()
 }
 
-/// The meaning of a row; for the operator's own rows, the fields or headers of their rule.
+/// The meaning of a row; for the operator's own rows, the fields, parameters or headers of their rule.
 fn meaning_of(policy: &Policy, row: Row) -> String {
     let meaning = row.guide().meaning;
     if !matches!(row, Row::Own(_)) {
@@ -220,11 +226,15 @@ fn meaning_of(policy: &Policy, row: Row) -> String {
     }
     let mut about: Vec<String> = Vec::new();
     for product in &policy.products {
-        let schema = product.body.as_ref().and_then(|body| body.schema.as_ref());
-        let mappings = schema.into_iter().flat_map(|schema| schema.mappings()).filter(|mapping| mapping.row == row);
-        about.extend(
-            mappings.map(|mapping| format!("the field {}", mapping.at.trim_start_matches('/').replace('/', "."))),
-        );
+        for route in &product.routes {
+            let schema = route.body.as_ref().and_then(|body| body.schema.as_ref());
+            let mappings = schema.into_iter().flat_map(|schema| schema.mappings()).filter(|mapping| mapping.row == row);
+            about.extend(
+                mappings.map(|mapping| format!("the field {}", mapping.at.trim_start_matches('/').replace('/', "."))),
+            );
+            let rules = route.parameters.iter().filter(|rule| rule.row == row);
+            about.extend(rules.map(|rule| format!("the parameter {}", rule.name)));
+        }
         let rules = product.headers.iter().filter(|rule| rule.row == row);
         about.extend(rules.map(|rule| format!("the header {}", rule.name)));
     }
@@ -240,11 +250,12 @@ fn meaning_of(policy: &Policy, row: Row) -> String {
 /// An answer as clients get it: its bytes, headers and object.
 fn answer(
     policy: &Policy,
-    product: Option<&Product>,
+    asked: Option<Asked<'_>>,
     window: Option<&Arc<Window>>,
     row: Row,
     example: &Example,
 ) -> (String, Vec<(String, String)>, serde_json::Value) {
+    let (product, route) = asked.unzip();
     let mut problem = example::problem(example, row);
     let known = product.zip(window).map(|(product, window)| asker(product, window, row));
     if let Some((_, account)) = &known {
@@ -261,6 +272,7 @@ fn answer(
         known.as_ref().map(|(token, account)| Principal { token, token_index: 0, account, account_index: 0 });
     let trail = Trail {
         product: product.filter(|_| row > Row::EndpointUnknown || was_admitted),
+        route: route.filter(|_| row > Row::EndpointUnknown || was_admitted),
         principal: principal.filter(|_| row > Row::TokenUnknown || was_admitted),
         ..Trail::default()
     };

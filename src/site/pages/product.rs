@@ -1,6 +1,8 @@
 //! The description of one product for pages and OpenAPI: its endpoints, headers, fields, prices and
 //! deadlines.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::draft::Own;
@@ -8,9 +10,13 @@ use super::example::request::Example;
 use super::fields::{self, Field};
 use super::prices::{self, Prices};
 use crate::platform::pace;
+use crate::policy::check::body::Schema;
 use crate::policy::check::header::{HeaderRule, Shape};
+use crate::policy::check::parameter::ParameterRule;
+use crate::policy::check::token::TokenPlace;
 use crate::policy::http::media::MediaType;
 use crate::policy::problem::Row;
+use crate::policy::route::Route;
 use crate::policy::{Policy, Product};
 
 /// The description of one product.
@@ -21,19 +27,76 @@ pub struct View<'p> {
     pub slug: String,
     pub title: String,
     pub description: String,
-    pub routes: Vec<(String, String)>,
-    pub token_headers: Vec<String>,
+    /// Its routes, those that are alike together.
+    pub groups: Vec<Group<'p>>,
+    pub token_places: Vec<String>,
     pub headers: Vec<HeaderView>,
     pub accept: String,
     pub content_type: String,
+    pub deadline: DeadlineView,
+    pub preflight_headers: String,
+    pub preflight_seconds: u64,
+}
+
+/// Routes with the same parameters, body, answer and prices.
+#[derive(Debug)]
+pub struct Group<'p> {
+    pub routes: Vec<&'p Route>,
+    pub parameters: Vec<ParameterView>,
     /// `None`: its requests have no body.
     pub body: Option<BodyView>,
     pub answer: Vec<Field>,
     pub prices: Option<Prices>,
-    pub deadline: DeadlineView,
-    pub preflight_headers: String,
-    pub preflight_seconds: u64,
     pub curl: String,
+}
+
+impl Group<'_> {
+    /// What follows a heading where a product has several groups: their first route.
+    pub fn heading(&self, groups: usize) -> String {
+        match (groups, self.routes.first()) {
+            (0 | 1, _) | (_, None) => String::new(),
+            (_, Some(route)) => format!(": {} {}", route.method, route.path.text),
+        }
+    }
+
+    /// The same after a label.
+    pub fn label(&self, label: &str, groups: usize) -> String {
+        format!("{label}{}", self.heading(groups))
+    }
+}
+
+/// A parameter of a path or a query.
+#[derive(Debug)]
+pub struct ParameterView {
+    pub name: String,
+    /// `path` or `query`.
+    pub place: &'static str,
+    pub is_required: bool,
+    pub takes: String,
+    pub says: String,
+}
+
+impl View<'_> {
+    /// All routes, in the order of the configuration.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.product.routes.iter()
+    }
+
+    /// The prices of the groups that have any, and what follows the product's title there.
+    pub fn prices(&self) -> Vec<(String, &Prices)> {
+        let priced = self.groups.iter().filter_map(|group| Some((group, group.prices.as_ref()?)));
+        priced.map(|(group, prices)| (group.heading(self.groups.len()), prices)).collect()
+    }
+
+    /// An example of the first route.
+    pub fn curl(&self) -> &str {
+        self.groups.first().map_or("", |group| &group.curl)
+    }
+
+    /// The most bytes of a body; `None` if no route takes one.
+    pub fn most_bytes(&self) -> Option<usize> {
+        self.groups.iter().filter_map(|group| Some(group.body.as_ref()?.max_bytes)).max()
+    }
 }
 
 /// A header that clients may send.
@@ -65,7 +128,7 @@ pub fn all<'p>(policy: &'p Policy, own: &Own) -> Vec<View<'p>> {
     let mut views: Vec<View<'p>> = Vec::new();
     for product in &policy.products {
         pace::step();
-        let mut view = view(policy, product, own);
+        let mut view = view(product, own);
         if views.iter().any(|earlier| earlier.slug == view.slug) {
             view.slug = format!("{}-{}", view.slug, product.index);
         }
@@ -74,26 +137,28 @@ pub fn all<'p>(policy: &'p Policy, own: &Own) -> Vec<View<'p>> {
     views
 }
 
-fn view<'p>(policy: &'p Policy, product: &'p Product, own: &Own) -> View<'p> {
-    let schema = product.body.as_ref().and_then(|body| body.schema.as_ref()).map(|schema| schema.document());
+fn view<'p>(product: &'p Product, own: &Own) -> View<'p> {
+    let schemas = product.routes.iter().filter_map(|route| route.body.as_ref()?.schema.as_deref());
+    let schema = schemas.map(Schema::document).next();
     let said = |keyword: &str| schema.and_then(|schema| schema.get(keyword)).and_then(Value::as_str);
     let types = |types: &[MediaType]| types.iter().map(MediaType::name).collect::<Vec<_>>().join(", ");
+    let mut alike: Vec<Vec<&'p Route>> = Vec::new();
+    for route in &product.routes {
+        match alike.iter_mut().find(|known| known.first().is_some_and(|known| is_alike(known, route))) {
+            Some(known) => known.push(route),
+            None => alike.push(vec![route]),
+        }
+    }
     View {
         product,
         slug: slug(&product.name),
         title: said("title").unwrap_or(&product.name).to_owned(),
         description: said("description").unwrap_or_default().to_owned(),
-        routes: policy.paths.of(product.index).into_iter().map(|(m, p)| (m.to_owned(), p.to_owned())).collect(),
-        token_headers: product.token_headers.iter().map(|name| name.to_string()).collect(),
+        groups: alike.into_iter().filter_map(|routes| group(product, routes, own)).collect(),
+        token_places: product.token_places.iter().map(TokenPlace::to_string).collect(),
         headers: product.headers.iter().map(header).collect(),
         accept: types(&product.media.served),
         content_type: types(&product.media.taken),
-        body: product.body.as_ref().map(|body| BodyView {
-            max_bytes: body.max_bytes,
-            fields: schema.map(|schema| fields::of(schema, schema)).unwrap_or_default(),
-        }),
-        answer: product.answer_schema.as_ref().map(|schema| fields::of(schema, schema)).unwrap_or_default(),
-        prices: product.tariff.as_ref().map(prices::of),
         deadline: DeadlineView {
             header: product.deadline.header.as_ref().map(|name| name.to_string()),
             min: product.deadline.min_seconds,
@@ -102,9 +167,51 @@ fn view<'p>(policy: &'p Policy, product: &'p Product, own: &Own) -> View<'p> {
         },
         preflight_headers: product.preflight.allowed_headers.to_string(),
         preflight_seconds: product.preflight.max_age_seconds,
-        curl: Example::good(policy, product, own.examples)
-            .map(|example| example.curl(&own.site.api_url))
-            .unwrap_or_default(),
+    }
+}
+
+/// Whether two routes are told of as one: they have no parameters, and all else in common.
+fn is_alike(one: &Route, other: &Route) -> bool {
+    let same = |one: Option<*const ()>, other: Option<*const ()>| one == other;
+    let of_body = |route: &Route| {
+        let body = route.body.as_ref()?;
+        Some((body.max_bytes, body.schema.as_ref().map(|schema| Arc::as_ptr(schema).cast::<()>())))
+    };
+    one.parameters.is_empty()
+        && other.parameters.is_empty()
+        && of_body(one) == of_body(other)
+        && same(pointer(one.tariff.as_ref()), pointer(other.tariff.as_ref()))
+        && same(pointer(one.answer_schema.as_ref()), pointer(other.answer_schema.as_ref()))
+}
+
+fn pointer<T>(shared: Option<&Arc<T>>) -> Option<*const ()> {
+    shared.map(|shared| Arc::as_ptr(shared).cast())
+}
+
+fn group<'p>(product: &'p Product, routes: Vec<&'p Route>, own: &Own) -> Option<Group<'p>> {
+    let route = *routes.first()?;
+    let schema = route.body.as_ref().and_then(|body| body.schema.as_ref()).map(|schema| schema.document());
+    let example = Example::good(product, route, own.examples);
+    Some(Group {
+        parameters: route.parameters.iter().enumerate().map(|(index, rule)| parameter(route, index, rule)).collect(),
+        body: route.body.as_ref().map(|body| BodyView {
+            max_bytes: body.max_bytes,
+            fields: schema.map(|schema| fields::of(schema, schema)).unwrap_or_default(),
+        }),
+        answer: route.answer_schema.as_ref().map(|schema| fields::of(schema, schema)).unwrap_or_default(),
+        prices: route.tariff.as_deref().map(prices::of),
+        curl: example.curl(&own.site.api_url),
+        routes,
+    })
+}
+
+fn parameter(route: &Route, index: usize, rule: &ParameterRule) -> ParameterView {
+    ParameterView {
+        name: rule.name.to_string(),
+        place: if index < route.path.parameters() { "path" } else { "query" },
+        is_required: rule.is_required,
+        takes: takes(&rule.shape),
+        says: rule.description.to_string(),
     }
 }
 
@@ -117,16 +224,7 @@ fn slug(name: &str) -> String {
 }
 
 fn header(rule: &HeaderRule) -> HeaderView {
-    let takes = match &rule.shape {
-        Shape::Pattern { max_bytes, .. } => match pattern(&rule.shape) {
-            Some(pattern) => format!("at most {max_bytes} characters that match {pattern}"),
-            None => format!("at most {max_bytes} characters"),
-        },
-        Shape::OneOf { values, ignore_case } => {
-            let case = if *ignore_case { ", in any case of letters" } else { "" };
-            format!("{}{case}", values.join(" or "))
-        }
-    };
+    let takes = takes(&rule.shape);
     let says = match (rule.echo, rule.row) {
         (true, _) => super::headers::ECHOED,
         (false, Row::AddMetadataInvalid) => "Whether the response contains metadata. Default: false.",
@@ -135,12 +233,17 @@ fn header(rule: &HeaderRule) -> HeaderView {
     HeaderView { name: rule.name.to_string(), takes, says }
 }
 
-/// The pattern of a header's rule, as the operator wrote it.
-pub fn pattern(shape: &Shape) -> Option<&str> {
+/// What values a header or a parameter may have.
+fn takes(shape: &Shape) -> String {
     match shape {
-        Shape::Pattern { expression, .. } => {
-            expression.as_str().strip_prefix(r"\A(?:").and_then(|rest| rest.strip_suffix(r")\z"))
+        Shape::Any { max_bytes } => format!("text of at most {max_bytes} bytes"),
+        Shape::Pattern { max_bytes, .. } => match shape.pattern() {
+            Some(pattern) => format!("at most {max_bytes} characters that match {pattern}"),
+            None => format!("at most {max_bytes} characters"),
+        },
+        Shape::OneOf { values, ignore_case } => {
+            let case = if *ignore_case { ", in any case of letters" } else { "" };
+            format!("{}{case}", values.join(" or "))
         }
-        Shape::OneOf { .. } => None,
     }
 }

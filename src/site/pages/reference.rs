@@ -147,7 +147,7 @@ fn product_path(view: &View<'_>) -> String {
 
 fn facts<'p>(policy: &'p Policy, own: &Own, (rate, same_rate): (Option<&Arc<Window>>, bool)) -> Facts<'p> {
     let products = product::all(policy, own);
-    let has_credits = products.iter().any(|view| view.prices.is_some());
+    let has_credits = products.iter().any(|view| view.product.is_priced);
     let mut pages = vec![
         Link::new("Overview", "/reference"),
         Link::new("Authentication", "/reference/authentication"),

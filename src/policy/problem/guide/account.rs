@@ -4,14 +4,16 @@
 use super::entry::{Change, Guide, Holder, Provoke, Retry};
 
 pub const TOKEN_MISSING: Guide = Guide {
-    meaning: "The request has no token in any of the headers where one is expected.",
+    meaning: "The request has no token in any of the places where one is expected.",
     causes: &[
         "The header is missing, or its name is misspelt.",
         "The variable that holds the token is empty.",
-        "The token is in the URL or in the body, where tokens are not accepted.",
+        "The token is in another place, such as the URL or the body, where it is not expected.",
         "A redirect or a proxy removed the header.",
     ],
-    remedy: &["Send the token in the header that the reference names, without a prefix such as Bearer."],
+    remedy: &[
+        "Send the token in the place that the reference names, and just as it says: some headers take it alone, and Authorization after the word Bearer or Basic.",
+    ],
     retry: Retry::AfterChange,
     provoke: Provoke::By(&[Change::WithoutToken]),
 };
@@ -22,7 +24,7 @@ pub const TOKEN_UNKNOWN: Guide = Guide {
         "The token was not copied completely, or contains a space or a line break.",
         "It belongs to another environment or another service.",
         "It was replaced by a newer token and deleted.",
-        "It has a prefix, such as Bearer.",
+        "It has a prefix, such as Bearer, in a header that takes the token alone.",
     ],
     remedy: &["Copy the token again, and send it exactly as it is.", "If it was replaced, use the newer token."],
     retry: Retry::AfterChange,

@@ -34,6 +34,22 @@ pub const TIMEOUT_INVALID: Guide = Guide {
     provoke: Provoke::By(&[Change::DeadlineTooLong]),
 };
 
+pub const PARAMETER_INVALID: Guide = Guide {
+    meaning: "A parameter in the path or in the query of the request is missing, has a value that is not allowed, is sent more than once, or is not known.",
+    causes: &[
+        "The variable that holds the value is empty.",
+        "The value is not percent-encoded, so that it ends early.",
+        "The name of a parameter is misspelt.",
+        "The same parameter is added twice.",
+    ],
+    remedy: &[
+        "Correct the parameter that the detail names; the reference has its rule.",
+        "Percent-encode values before they become a part of the address.",
+    ],
+    retry: Retry::AfterChange,
+    provoke: Provoke::BreakingRule,
+};
+
 pub const REFERENCE_ID_INVALID: Guide = Guide {
     meaning: "The header with your own reference has a value that is not allowed.",
     causes: &[

@@ -7,7 +7,8 @@ use crate::policy::Product;
 use crate::policy::check::body::{BodyRule, Schema};
 use crate::policy::check::header::HeaderRule;
 use crate::policy::http::head::{Field, Lines};
-use crate::policy::problem::Row;
+use crate::policy::problem::{Hint, Row};
+use crate::policy::route::Route;
 
 /// The most bodies that are tried for one row.
 const MAX_ATTEMPTS: usize = 512;
@@ -16,20 +17,39 @@ const MAX_ATTEMPTS: usize = 512;
 /// fill the page.
 const MAX_LONG_TEXT: u64 = 400;
 
-/// Changes a good request so that it is refused with this row, for a header or a field.
-pub fn of(example: &mut Example, product: &Product, row: Row) -> Option<()> {
+/// Changes a good request so that it is refused with this row, for a header, a parameter or a field.
+pub fn of(example: &mut Example, product: &Product, route: &Route, row: Row) -> Option<()> {
     let rule = product.headers.iter().find(|rule| rule.row == row);
     if let Some((rule, value)) = rule.and_then(|rule| Some((rule, refused_value(rule)?))) {
         example.headers.push((rule.name.to_string(), value));
         return Some(());
     }
-    let body = product.body.as_ref()?;
+    if let Some((target, hint)) = refused_target(route, row) {
+        example.path = target.into();
+        example.hint = hint;
+        return Some(());
+    }
+    let body = route.body.as_ref()?;
     let Body::Text(good) = &example.body else { return None };
     let good: Value = serde_json::from_str(good).ok()?;
     let (text, hint) = refused_body(body, body.schema.as_ref()?, &good, row)?;
     example.body = Body::Text(text);
     example.hint = hint;
     Some(())
+}
+
+/// A path and query with one parameter that its rule refuses, and what the answer says of it.
+fn refused_target(route: &Route, row: Row) -> Option<(String, Hint)> {
+    let rules = route.parameters.iter().zip(0_u16..).filter(|(rule, _)| rule.row == row);
+    for (rule, index) in rules {
+        let candidates = ["?", "~", "not-valid", "%", "\u{1}", ""];
+        for candidate in candidates {
+            if let Err(problem) = rule.judge(candidate.as_bytes(), index) {
+                return Some((route.target_with(usize::from(index), candidate.as_bytes()), problem.hint));
+            }
+        }
+    }
+    None
 }
 
 /// A value of a header that its rule refuses.
@@ -42,12 +62,7 @@ fn refused_value(rule: &HeaderRule) -> Option<String> {
 }
 
 /// A body that is refused with exactly this row, and the field that the answer names.
-fn refused_body(
-    rule: &BodyRule,
-    schema: &Schema,
-    good: &Value,
-    row: Row,
-) -> Option<(String, crate::policy::problem::Hint)> {
+fn refused_body(rule: &BodyRule, schema: &Schema, good: &Value, row: Row) -> Option<(String, Hint)> {
     let of_row = schema.mappings().iter().filter(|mapping| mapping.row == row).map(|mapping| &*mapping.at);
     let below =
         |at: &str, field: &str| field.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
