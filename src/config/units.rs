@@ -368,7 +368,7 @@ impl FromText for RouteText {
     }
 
     fn schema() -> Schema {
-        matching(r"^(GET|POST|PUT|PATCH|DELETE) /[^?#;*\\\s]*$")
+        matching(r"^(GET|POST|PUT|PATCH|DELETE) /(([^?#;*{}\\\s/]+|\{[A-Za-z0-9_-]+\})(/|$))*$")
     }
 }
 
