@@ -28,6 +28,7 @@ mod fill;
 pub mod findings;
 mod following;
 mod headers;
+mod jwt;
 mod ledger;
 mod limits;
 pub(crate) mod lines;

@@ -40,6 +40,7 @@ use crate::policy::account::{Account, Digest, Principal};
 use crate::policy::answers::Answers;
 use crate::policy::check::domain::origins::Origins;
 use crate::policy::check::header::{DeadlineRule, HeaderRule};
+use crate::policy::check::jwt::{self, Issuer};
 use crate::policy::check::network::Networks;
 use crate::policy::check::token::{TokenPlace, is_misspelt};
 use crate::policy::credits::CreditAccount;
@@ -52,6 +53,7 @@ use crate::policy::problem::messages::Wording;
 use crate::policy::problem::{Hint, Problem, Row};
 use crate::policy::rate::Window;
 use crate::policy::route::Route;
+use crate::policy::seconds::Seconds;
 
 /// The longest that the end of a process may take.
 pub const LONGEST_GRACE: Duration = Duration::from_secs(3600);
@@ -84,6 +86,8 @@ pub struct Frame {
     pub token_headers: Box<[Box<str>]>,
     /// Every place where some product takes tokens, each once.
     pub token_places: Box<[TokenPlace]>,
+    /// Every identity provider whose tokens some product takes.
+    pub issuers: Box<[Arc<Issuer>]>,
     /// Every header that some product echoes, each once.
     pub echoed: Box<[HeaderRule]>,
     /// The words for problems of requests that have no product.
@@ -156,6 +160,8 @@ pub struct Product {
     pub token_places: Box<[TokenPlace]>,
     /// The parameters of queries among them, which are not forwarded.
     pub token_parameters: Box<[Box<str>]>,
+    /// The identity providers whose signed tokens it takes.
+    pub issuers: Box<[Arc<Issuer>]>,
     pub media: Media,
     /// What the backend is asked to answer with: the served media types.
     pub accept: Box<str>,
@@ -170,10 +176,19 @@ pub struct Product {
     pub caller_headers: Box<[(CallerFact, Box<str>)]>,
     /// Some of its lookups cost credits.
     pub is_priced: bool,
+    /// The index of the product whose credits pay for them: its own, or that of another one.
+    pub balance: u8,
     /// What each account may use of it, beside what the account may use.
     pub allowances: Allowances,
     pub preflight: Preflight,
     pub wording: Wording,
+}
+
+impl Product {
+    /// Whether accounts have credits for it, rather than for another product that pays for it.
+    pub fn has_balance(&self) -> bool {
+        self.is_priced && self.balance == self.index
+    }
 }
 
 /// What a backend can be told of who asks.
@@ -216,6 +231,11 @@ impl Frame {
         path.endpoint(head.lines.method)
             .and_then(|endpoint| self.at(endpoint))
             .ok_or(unknown("the path has no such method").with(Hint::Allow(path.index)))
+    }
+
+    /// The name of the product whose credits pay for one.
+    pub fn balance_name<'p>(&'p self, product: &'p Product) -> &'p str {
+        self.products.get(usize::from(product.balance)).map_or(&*product.name, |balance| &*balance.name)
     }
 
     /// What an endpoint stands for.
@@ -276,6 +296,44 @@ impl Policy {
     /// The credit accounts of all accounts.
     pub fn credit_accounts(&self) -> impl Iterator<Item = &Arc<CreditAccount>> + Clone {
         self.accounts.iter().flat_map(|account| account.credit_accounts.iter())
+    }
+
+    /// Who a token belongs to: one of ours, or one that an identity provider has signed; and the first second in which a
+    /// signed one does not count any more.
+    ///
+    /// # Errors
+    /// `token-unknown`, or `upstream-unavailable` while the provider's keys have never been there.
+    #[inline]
+    pub fn bearer(
+        &self,
+        token: &[u8],
+        issuers: &[Arc<Issuer>],
+        now: Seconds,
+    ) -> Result<(Principal<'_>, Seconds), Problem> {
+        match self.principal(token) {
+            Ok(principal) => Ok((principal, Seconds::MAX)),
+            Err(unknown) if issuers.is_empty() => Err(unknown),
+            Err(_) => self.signed_bearer(token, issuers, now),
+        }
+    }
+
+    #[cold]
+    fn signed_bearer(
+        &self,
+        token: &[u8],
+        issuers: &[Arc<Issuer>],
+        now: Seconds,
+    ) -> Result<(Principal<'_>, Seconds), Problem> {
+        let bearer = jwt::bearer(issuers, token, now)?;
+        let nobody = Problem::new(Row::TokenUnknown, "no account has the name and the token that a signed token names");
+        let principal = self.accounts.named(&bearer.account, &bearer.token).ok_or(nobody)?;
+        Ok((principal, bearer.ends))
+    }
+
+    /// Whether a token is known already, without a signature.
+    pub fn is_known(&self, token: &[u8], issuers: &[Arc<Issuer>], now: Seconds) -> bool {
+        let is_remembered = |digest: &Digest| issuers.iter().any(|issuer| issuer.remembered(digest, now).is_some());
+        self.principal(token).is_ok() || (!issuers.is_empty() && is_remembered(&Digest::of(token)))
     }
 
     /// Who a token belongs to.

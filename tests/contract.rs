@@ -19,6 +19,8 @@ mod phone;
 mod quota;
 mod rate;
 mod routes;
+mod shared_balance;
+mod signed_tokens;
 mod statuses;
 mod token;
 mod token_places;

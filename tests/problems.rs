@@ -71,6 +71,11 @@ fn checks_are_made_in_the_order_of_the_contracts_table() {
         assert_eq!(check.rows(), rows, "{check:?} stands in the table twice");
         // A preflight has a request of its own, and ends with it.
         for row in rows.iter().filter(|_| check != Check::Preflight) {
+            // The keys of an identity provider may not be there yet; otherwise the row is the backend's.
+            if *row == Row::UpstreamUnavailable {
+                assert_eq!(check, Check::Principal);
+                continue;
+            }
             if seen.contains(row) { again.push((check, *row)) } else { seen.push(*row) }
         }
     }

@@ -237,9 +237,9 @@ impl AccountContext<'_> {
         // Required, so that a forgotten line does not make lookups free.
         for product in self.products.iter().filter(|product| product.is_priced) {
             let used = tokens.iter().any(|(key, _)| key.token.products.contains(product.index));
-            let told = funds.iter().any(|(known, _)| *known == product.index);
+            let told = funds.iter().any(|(known, _)| *known == product.balance);
             if used && !told && !mistakes.touch(&place.key("credits")) {
-                let name = &product.name;
+                let name = self.balance_name(product);
                 let what = format!(
                     "does not mention {name}, whose lookups cost credits; write {{ {name}: 1000 }}, or {{ {name}: unmetered }}"
                 );
@@ -303,6 +303,10 @@ impl AccountContext<'_> {
                         mistakes.push(place, what);
                     }
                 }
+                Some(product) if !product.has_balance() => {
+                    let name = self.balance_name(product);
+                    mistakes.push(place, format!("is paid from the credits for {name}; write them there alone"));
+                }
                 Some(product) => {
                     if matches!(funds, written::Funds::FirstGrant(credits) if credits > MAX_CREDITS) {
                         mistakes.push(place, format!("is too much; write at most {MAX_CREDITS} credits"));
@@ -312,6 +316,11 @@ impl AccountContext<'_> {
             }
         }
         compiled
+    }
+
+    /// The name of the product whose credits pay for one.
+    fn balance_name<'d>(&'d self, product: &'d Draft) -> &'d str {
+        self.products.iter().find(|known| known.index == product.balance).map_or(&product.name, |known| &known.name)
     }
 
     fn unknown_product(&self, name: &str, place: Place, mistakes: &mut Mistakes) {
@@ -456,7 +465,7 @@ fn terms(account: &Account) -> Terms {
 
 /// The credits of an account for each product with prices.
 fn funds(account: &Account, policy: &Policy) -> Map<String, Value> {
-    let priced = policy.products.iter().filter(|product| product.is_priced);
+    let priced = policy.products.iter().filter(|product| product.has_balance());
     let funds = priced.map(|product| {
         let credit_account =
             account.credit_accounts.iter().find(|credit_account| credit_account.product == product.name);

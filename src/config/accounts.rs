@@ -94,9 +94,12 @@ impl<'c> AccountsBuilder<'c> {
         // What accounts are made into depends on their text and on this.
         let same_terms = |predecessor: &Predecessor<'_>| {
             let before = predecessor.policy.products.iter();
-            let before = before.map(|known| (&*known.name, known.index, known.is_priced, &known.allowances));
+            let before =
+                before.map(|known| (&*known.name, known.index, (known.is_priced, known.balance), &known.allowances));
             let drafts = products.iter();
-            before.eq(drafts.map(|draft| (&*draft.name, draft.index, draft.is_priced, &draft.allowances)))
+            before
+                .eq(drafts
+                    .map(|draft| (&*draft.name, draft.index, (draft.is_priced, draft.balance), &draft.allowances)))
                 && *predecessor.policy.plans == *plans
         };
         AccountsBuilder {

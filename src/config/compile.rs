@@ -93,6 +93,7 @@ struct Drafted {
     grace: Option<Duration>,
     upstreams: Box<[Upstream]>,
     token_headers: BTreeSet<String>,
+    jwt: super::jwt::Compiled,
     rows: Rows,
     pages: pages::Compiled,
     products: Vec<Draft>,
@@ -152,6 +153,8 @@ fn draft(
     let pages = pages::compile(file.pages, &public_url, source, mistakes);
     let mut rows = Rows::compile(file.problems, pages.destinations.clone(), root, mistakes);
     check_for_pages(&process.own, &pages, mistakes);
+    let before = shortcuts.and_then(|shortcuts| shortcuts.predecessor).map(|predecessor| predecessor.policy);
+    let jwt = super::jwt::compile(take(&mut file.jwt), source, before, mistakes);
     let of_products = ProductContext {
         root,
         text,
@@ -159,7 +162,8 @@ fn draft(
         token_headers: &token_headers,
         source,
         site: pages.site.as_ref(),
-        before: shortcuts.and_then(|shortcuts| shortcuts.predecessor).map(|predecessor| predecessor.policy),
+        jwt: &jwt,
+        before,
     };
     let (products, mut paths) = products::compile(file.products, &of_products, &mut rows, mistakes);
     let places: Vec<(&str, u8)> = products.iter().map(|product| (&*product.name, product.index)).collect();
@@ -178,7 +182,7 @@ fn draft(
     let beside = Beside { own: &process.own, admin: process.admin, has_store: store.is_some() };
     let api = super::api::api(file.api, &beside, source, mistakes);
     let billing = billing::billing(file.billing, (&public_url, store.is_some()), source, mistakes);
-    let priced: Vec<&str> = products.iter().filter(|one| one.is_priced).map(|one| &*one.name).collect();
+    let priced: Vec<&str> = products.iter().filter(|one| one.has_balance()).map(|one| &*one.name).collect();
     let alerts = alerts::alerts(file.alerts, (&priced, store.is_some()), source, mistakes);
     let (sampling, outlets) =
         super::telemetry::compile(file.metrics, file.access_log, file.tracing, &rows, source, mistakes);
@@ -191,6 +195,7 @@ fn draft(
         grace: grace(file.grace, mistakes),
         upstreams,
         token_headers,
+        jwt,
         rows,
         pages,
         products,
@@ -252,6 +257,8 @@ impl Drafted {
                 limits: &self.limits,
                 upstreams: &self.upstreams,
                 products: &products,
+                issuers: &self.jwt.issuers,
+                key_sources: &self.jwt.sources,
                 plans: &self.plans,
                 sources: self.sources,
                 ledger: self.ledger.as_ref(),
@@ -279,6 +286,7 @@ impl Drafted {
             wording: wording(&self.public_url, &self.rows, &token_places),
             account_info: account_info(self.enquiry_rate, &token_places, &echoed, &products),
             token_places: token_places.into(),
+            issuers: self.jwt.issuers.into(),
             // Pages are put onto it below; until then there are none.
             pages: PageTable::default(),
             echoed,
@@ -289,8 +297,14 @@ impl Drafted {
             crate::site::pages::publish(&mut policy, &own, before);
             publish::publish(&mut policy, &own.site, &self.status, now, before);
         }
-        let settings =
-            Settings { upstreams: self.upstreams, sampling: self.sampling, site: own.site, status: self.status, shown };
+        let settings = Settings {
+            upstreams: self.upstreams,
+            key_sources: self.jwt.sources.into(),
+            sampling: self.sampling,
+            site: own.site,
+            status: self.status,
+            shown,
+        };
         Some(Config {
             listeners: Arc::new(self.process.own.listeners),
             workers: self.process.workers,

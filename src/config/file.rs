@@ -17,6 +17,7 @@ use crate::config::account::written::Account;
 use crate::config::alerts::written::Alerts;
 use crate::config::api::written::Api;
 use crate::config::billing::written::Billing;
+use crate::config::jwt::written::Issuer;
 use crate::config::ledger::written::Ledger;
 use crate::config::limits::written::Limits;
 use crate::config::listeners::written::Listener;
@@ -76,6 +77,8 @@ pub struct File {
     /// Backends (HTTP/1.1), each with a name of your choice.
     #[schemars(extend("minProperties" = 1))]
     pub upstreams: Entries<Upstream>,
+    /// Identity providers whose signed tokens (JSON Web Tokens) products take, by names that products use.
+    pub jwt: Entries<Issuer>,
     /// Lookup APIs, each with a name of your choice.
     #[schemars(extend("minProperties" = 1, "maxProperties" = crate::policy::account::MAX_PRODUCTS))]
     pub products: Entries<Product>,

@@ -197,6 +197,8 @@ pub(super) fn scratch_of_examples() -> Scratch {
     for name in ["tls/clients.pem", "tls/backend-ca.pem", "tls/collector-ca.pem", "tls/receiver-ca.pem"] {
         std::fs::copy(scratch.path().join("ca.pem"), scratch.path().join(name)).unwrap();
     }
+    let keys = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    scratch.write("partner.jwks.json", keys);
     for name in ["phone.schema.json", "phone.answer.schema.json", "logo.svg", "terms.md"] {
         let from = format!("{}/config/{name}", env!("CARGO_MANIFEST_DIR"));
         std::fs::copy(from, scratch.path().join(name)).unwrap();

@@ -19,6 +19,8 @@ pub struct ProductContext<'c> {
     /// The token headers of all products, in lower case.
     pub token_headers: &'c BTreeSet<String>,
     pub source: &'c Source,
+    /// The identity providers.
+    pub jwt: &'c super::jwt::Compiled,
     /// The site, if pages are served.
     pub site: Option<&'c Site>,
     /// The previous policy, if there is one.

@@ -14,12 +14,13 @@ use super::problems::Rows;
 use super::product_context::ProductContext;
 use super::routes::{OfProduct, RoutesCompiler};
 use super::units::{HeaderName, IS_AUTHORIZATION, Parsed, Texts};
-use super::{answers, bodies, cors, deadline, headers, plans, routes};
+use super::{answers, bodies, cors, deadline, headers, jwt, plans, routes};
 use crate::config::yaml::{Entries, Mistakes, Place, Written};
 use crate::platform::pace;
 use crate::policy::account::MAX_PRODUCTS;
 use crate::policy::answers::Answers;
 use crate::policy::check::header::{DeadlineRule, HeaderRule};
+use crate::policy::check::jwt::Issuer;
 use crate::policy::check::token::{AUTHORIZATION, BasicPart, TokenPlace};
 use crate::policy::http::media::{Media, MediaType};
 use crate::policy::paths::{Endpoint, Paths};
@@ -81,6 +82,9 @@ pub mod written {
         /// Where the token can be: header NAME, bearer, basic user, basic password, query NAME. It is never forwarded.
         #[schemars(length(min = 1))]
         pub token_in: Texts<TokenPlace>,
+        /// Identity providers of the top level's `jwt` whose tokens are taken in the same places. Default: none.
+        #[schemars(length(min = 1))]
+        pub jwt: Written<Listed<String>>,
         /// Media types that the product answers with. Answers of a JSON type must be JSON; those of another type pass as
         /// they are. Default: application/json.
         #[schemars(length(min = 1))]
@@ -109,6 +113,9 @@ pub mod written {
         pub caller_headers: Written<CallerHeaders>,
         /// The price of lookups, in whole credits. Without this key they cost nothing.
         pub credits: Written<Credits>,
+        /// Another product with prices, whose credits of the account pay for these lookups as well. Default: the account has
+        /// credits for this product.
+        pub balance_of: Written<String>,
         /// Requests of each account for this product, beside those of the account: one rate for each of the periods
         /// s, min, h and d. Default: any number.
         #[schemars(length(min = 1, max = 4))]
@@ -154,6 +161,10 @@ pub struct Draft {
     pub index: u8,
     /// Some of its lookups cost credits.
     pub is_priced: bool,
+    /// The index of the product whose credits pay for them.
+    pub balance: u8,
+    /// The product that it names for that.
+    balance_of: Written<String>,
     /// What each account may use of it, beside what the account may use.
     pub allowances: Allowances,
     /// The index of its upstream in the policy; `None` if there is a mistake, which is reported already.
@@ -162,6 +173,7 @@ pub struct Draft {
     preflight_max_age: Duration,
     added_headers: Box<[Box<str>]>,
     token_places: Box<[TokenPlace]>,
+    issuers: Box<[Arc<Issuer>]>,
     media: Media,
     deadline: DeadlineRule,
     headers: Box<[HeaderRule]>,
@@ -187,12 +199,38 @@ pub fn compile(
         pace::step();
         drafts.extend(draft(entry, number, around, rows, &mut paths, mistakes));
     }
+    share_balances(&mut drafts, mistakes);
     paths.add_unfinished();
     rows.check_use(mistakes);
     if drafts.iter().any(|draft| draft.is_priced) {
         route_account_info(&mut paths, place, mistakes);
     }
     (drafts, paths)
+}
+
+/// Finds the products whose credits pay for others.
+fn share_balances(drafts: &mut [Draft], mistakes: &mut Mistakes) {
+    let own: Vec<(Arc<str>, u8, bool)> = drafts
+        .iter()
+        .map(|draft| (Arc::clone(&draft.name), draft.index, draft.is_priced && draft.balance_of.is_missing()))
+        .collect();
+    for draft in drafts {
+        let Written::Here(name, place) = std::mem::take(&mut draft.balance_of) else { continue };
+        match own.iter().find(|(known, ..)| **known == *name) {
+            _ if !draft.is_priced => {
+                mistakes.push(place, "has no effect without prices; add `credits`, or remove it");
+            }
+            Some((_, index, true)) if *index != draft.index => draft.balance = *index,
+            Some(_) => {
+                let what = "is not another product that has `credits` and no `balance_of`; name one that accounts have credits for";
+                mistakes.push(place, what);
+            }
+            None => {
+                let known = known(own.iter().filter(|(_, _, has_own)| *has_own).map(|(name, ..)| &**name));
+                mistakes.push(place, format!("is not a product with credits of its own; {known}"));
+            }
+        }
+    }
 }
 
 /// Routes the requests of accounts about themselves, which have a path of their own.
@@ -222,6 +260,7 @@ fn draft(
     check_name(&name, &place, mistakes);
     let upstream = upstream(product.upstream, &place, around, mistakes);
     let token_places = token_places(product.token_headers, product.token_in, &place, mistakes);
+    let issuers = jwt::of_product(product.jwt, around.jwt, &place, mistakes);
     let media = Media {
         served: media_types(product.accept, "accept", &place, mistakes),
         taken: taken_types(product.content_type, &place, mistakes),
@@ -254,12 +293,15 @@ fn draft(
         name: name.into(),
         index: product_index,
         is_priced: routes.iter().any(|route| route.tariff.is_some()),
+        balance: product_index,
+        balance_of: product.balance_of,
         allowances,
         upstream,
         allowed_methods: allowed_methods.into(),
         preflight_max_age,
         added_headers,
         token_places,
+        issuers,
         media,
         deadline,
         headers,
@@ -270,6 +312,11 @@ fn draft(
 }
 
 impl Draft {
+    /// Whether accounts have credits for it, rather than for another product that pays for it.
+    pub fn has_balance(&self) -> bool {
+        self.is_priced && self.balance == self.index
+    }
+
     /// The product; `None` if it has no upstream.
     pub fn finish(self, public_url: &str, rows: &Rows) -> Option<Product> {
         let wording = Wording::new(public_url, rows.texts(|text| self.filled(text)));
@@ -292,6 +339,7 @@ impl Draft {
             },
             token_parameters,
             token_places: self.token_places,
+            issuers: self.issuers,
             accept: self.media.served.iter().map(MediaType::name).collect::<Vec<_>>().join(", ").into(),
             media: self.media,
             deadline: self.deadline,
@@ -301,6 +349,7 @@ impl Draft {
             caller_headers: self.caller_headers,
             routes: self.routes,
             is_priced: self.is_priced,
+            balance: self.balance,
             allowances: self.allowances,
             wording,
         })

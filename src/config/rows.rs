@@ -71,8 +71,8 @@ impl<'c> RowCompiler<'c> {
         // What the account may be used for at all.
         let mut allowed = ProductSet::default();
         for product in &self.policy.products {
-            let paid = credit_accounts.iter().any(|(place, _)| *place == product.index);
-            if !product.is_priced || paid || free.contains(product.index) {
+            let paid = credit_accounts.iter().any(|(place, _)| *place == product.balance);
+            if !product.is_priced || paid || free.contains(product.balance) {
                 allowed.insert(product.index);
             }
         }
@@ -126,8 +126,13 @@ impl<'c> RowCompiler<'c> {
         for AccountProduct { product: name, funds } in products {
             match (self.product(name), funds) {
                 (None, _) => flaws.push(format!("has the product {name}, which the configuration does not have")),
-                (Some(product), ProductFunds::Unmetered) => free.insert(product.index),
+                // The credits of another product pay for it.
+                (Some(product), _) if product.is_priced && !product.has_balance() => {
+                    let balance = self.policy.balance_name(product);
+                    flaws.push(format!("has credits for {name}, which is paid from those for {balance}"));
+                }
                 // Without prices there is nothing to pay.
+                (Some(product), ProductFunds::Unmetered) => free.insert(product.index),
                 (Some(product), ProductFunds::Credits { .. }) if !product.is_priced => {}
                 (Some(product), ProductFunds::Credits { first_grant }) => {
                     let known = (self.known)(account, &product.name);
@@ -269,7 +274,7 @@ pub fn imported(account: &Account, policy: &Policy) -> Result<ImportedAccount, S
         }
         (None, None, Rate::Unlimited) => AccountTerms::Own(StoredTerms::default()),
     };
-    let priced = policy.products.iter().filter(|product| product.is_priced);
+    let priced = policy.products.iter().filter(|product| product.has_balance());
     let products = priced.map(|product| AccountProduct {
         product: product.name.to_string(),
         funds: account

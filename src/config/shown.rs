@@ -18,12 +18,13 @@ use super::api::{self, ApiListener};
 use super::billing::{self, BillingSettings};
 use super::fill::{SECRETS, fill, hide, section};
 use super::store::{self, Sources, StoreSettings};
-use super::{account, ledger, limits, listeners, plans, products, rates, telemetry, upstreams};
+use super::{account, jwt, ledger, limits, listeners, plans, products, rates, telemetry, upstreams};
 use crate::downstream::listener::{At, Listener, Listeners};
-use crate::gateway::snapshot::Settings;
+use crate::gateway::snapshot::{KeySource, Settings};
 use crate::ledger::LedgerSettings;
 use crate::platform::count::{counted, either};
 use crate::platform::pace;
+use crate::policy::check::jwt::Issuer;
 use crate::policy::plan::Plan;
 use crate::policy::rate::Allowance;
 use crate::policy::{Limits, Policy, Product};
@@ -51,6 +52,8 @@ pub struct Compiled<'c> {
     pub limits: &'c Limits,
     pub upstreams: &'c [Upstream],
     pub products: &'c [Product],
+    pub issuers: &'c [Arc<Issuer>],
+    pub key_sources: &'c [KeySource],
     pub plans: &'c [Arc<Plan>],
     pub sources: Sources,
     pub ledger: Option<&'c LedgerSettings>,
@@ -98,6 +101,7 @@ pub fn effective(written: AsWritten, compiled: &Compiled<'_>) -> Value {
         pace::step();
         products::fill_in(section(section(&mut root, "products"), &product.name), product);
     }
+    jwt::fill_in(&mut root, compiled.issuers, compiled.key_sources);
     plans::fill_in(&mut root, compiled.plans);
     if let (Some(store), Some(settings)) = (root.get_mut("store"), compiled.store) {
         store::fill_in(store, compiled.sources, settings);

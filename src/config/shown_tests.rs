@@ -52,6 +52,7 @@ fn parts(config: &Config) -> Vec<String> {
         ),
         format!("{:?} {:?} {:?} {:?}", policy.limits, policy.grace, policy.trusted_proxies, policy.account_info),
         format!("{:?} {:?} {:?}", config.settings.status, policy.token_headers, policy.paths.routes()),
+        format!("{:?} {:?}", policy.issuers, config.settings.key_sources),
         config.settings.shown.to_string(),
     ];
     parts.extend(policy.wording.iter().map(|(row, words)| format!("{row:?} {}", words.slug)));

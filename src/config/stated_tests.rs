@@ -27,11 +27,14 @@ pub(super) fn with_all_examples() -> String {
     let mut within = false;
     let mut text = String::new();
     for line in CONFIGURATION.lines() {
-        within = ["# listeners:", "# store:", "# api:", "# billing:", "# alerts:"].contains(&line)
+        within = ["# listeners:", "# jwt:", "# store:", "# api:", "# billing:", "# alerts:"].contains(&line)
             || (within && !line.is_empty());
         let example = match line.strip_prefix("# ") {
             Some(example) if within => example.to_owned(),
-            Some(_) | None => line.replace("    # tls: {", "    tls: {").replace("  # otlp: {", "  otlp: {"),
+            Some(_) | None => line
+                .replace("    # tls: {", "    tls: {")
+                .replace("    # jwt: [", "    jwt: [")
+                .replace("  # otlp: {", "  otlp: {"),
         };
         let _ = writeln!(text, "{example}");
     }
@@ -83,6 +86,8 @@ fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
         ),
         ("an answer", all(&products[1], "answers"), keys_of::<answers::written::Answer>()),
         ("headers of the caller", below(&products, "caller_headers"), keys_of::<products::written::CallerHeaders>()),
+        ("an identity provider", all(file, "jwt"), keys_of::<jwt::written::Issuer>()),
+        ("its keys", below(&all(file, "jwt"), "jwks"), keys_of::<jwt::written::Jwks>()),
         ("a deadline", below(&products, "deadline"), keys_of::<deadline::written::Deadline>()),
         ("a header", all(&products[0], "headers"), keys_of::<headers::written::HeaderRule>()),
         ("a body", bodies.clone(), keys_of::<bodies::written::Body>()),

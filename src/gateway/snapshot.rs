@@ -4,12 +4,15 @@
 //! What is carried over from one snapshot to the next is decided only here ([`Snapshot::renewed`],
 //! [`Snapshot::with_accounts`] and [`Snapshot::count_since`]); rates, balances and health change in place and are shared.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::platform::pace;
 use crate::policy::Policy;
 use crate::policy::account::Account;
 use crate::policy::account::directory::change::{AccountChange, Changed, Conflict};
+use crate::policy::check::jwt::keys::KeySet;
 use crate::policy::now::Now;
 use crate::site::brand::Site;
 use crate::site::status::StatusSettings;
@@ -18,11 +21,27 @@ use crate::telemetry::tables::Tables;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::settings::Upstream;
 
+/// Where the keys of an identity provider are fetched.
+#[derive(Clone, Debug)]
+pub struct KeySource {
+    /// Its name in the configuration.
+    pub issuer: Box<str>,
+    pub url: Box<str>,
+    /// The PEM file of the authorities that verify the server; `None`: those of the machine.
+    pub authorities: Option<PathBuf>,
+    /// How often they are fetched.
+    pub every: Duration,
+    /// Where they go.
+    pub keys: Arc<KeySet>,
+}
+
 /// The settings beside the policy. They do not judge requests.
 #[derive(Debug)]
 pub struct Settings {
     /// The backends; products refer to them by index.
     pub upstreams: Box<[Upstream]>,
+    /// Where keys of identity providers are fetched.
+    pub key_sources: Box<[KeySource]>,
     pub sampling: Sampling,
     /// The look of the pages and what they describe.
     pub site: Site,

@@ -39,6 +39,7 @@ use crate::operate::certificates::{self, Renewal};
 use crate::operate::demo::backend::LookupBackend;
 use crate::operate::expiry_metrics::Ends;
 use crate::operate::failure::Failure;
+use crate::operate::jwks::KeyFetcher;
 use crate::operate::reload::{Reloader, Watched};
 use crate::operate::status_recorder::Recorder;
 use crate::operate::store_feed::StoreFeed;
@@ -175,6 +176,8 @@ struct Node {
     usage_recorder: Option<UsageRecorder>,
     /// What sends usage for billing, if it goes anywhere.
     biller: Option<Biller>,
+    /// What fetches the keys of identity providers.
+    key_fetcher: KeyFetcher,
     /// What tells of low balances and of tokens about to end, if anybody is told.
     alerter: Option<Arc<Alerter>>,
     listeners: Arc<Listeners>,
@@ -210,6 +213,7 @@ impl Node {
         let (shared, books) = (Arc::clone(&gateway), Arc::clone(&ledger));
         let alerter = config.alerts.zip(store.clone());
         let alerter = alerter.map(|(alerts, store)| Arc::new(Alerter::start(alerts, store, shared, books)));
+        let key_fetcher = KeyFetcher::start(Arc::clone(&gateway));
         let recorder = Recorder::start(Arc::clone(&gateway), Arc::clone(&ledger));
         let listeners = config.listeners;
         Ok(Node {
@@ -219,6 +223,7 @@ impl Node {
             recorder,
             usage_recorder,
             biller,
+            key_fetcher,
             alerter,
             listeners,
             sockets,
@@ -250,6 +255,7 @@ impl Node {
         let (shared, books, listeners) = (Arc::clone(gateway), Arc::clone(ledger), Arc::clone(&self.listeners));
         registry.register_collector(Box::new(Ends::new(shared, books, listeners, renewal.api.clone())));
         ledger.register(&mut registry);
+        self.key_fetcher.register(&mut registry);
         gateway.arrivals().register(&mut registry);
         renewal.figures.register(&mut registry);
         if let Some(reloader) = reloader {
@@ -324,6 +330,7 @@ impl Node {
         if let Some(biller) = &self.biller {
             biller.stop();
         }
+        self.key_fetcher.stop();
         self.recorder.flush();
         if let Some(recorder) = &self.usage_recorder {
             recorder.flush();

@@ -1,4 +1,4 @@
-//! Messages that are posted to a service of the operator's: HTTP and TLS by the `ureq` library, without proxies and
+//! Messages that are posted to a service of the operator's, and documents that are fetched from one: HTTP and TLS by the `ureq` library, without proxies and
 //! redirects, and with the authorities of a file or of the machine.
 
 use std::path::PathBuf;
@@ -73,6 +73,22 @@ impl Post {
         let seconds = answer.headers().get("retry-after").and_then(|text| text.to_str().ok()?.trim().parse().ok());
         let retry_after = seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT));
         Err(NotAccepted { status: Some(status), retry_after, why: format!("it answers {status}") })
+    }
+}
+
+impl Post {
+    /// Fetches the service's document, of at most so many bytes.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn fetch(&self, most: usize) -> Result<Vec<u8>, String> {
+        let mut answer = self.agent.get(&*self.url).call().map_err(|error| error.to_string())?;
+        let status = answer.status().as_u16();
+        if status != 200 {
+            return Err(format!("it answers {status}"));
+        }
+        let limit = u64::try_from(most).unwrap_or(u64::MAX);
+        answer.body_mut().with_config().limit(limit).read_to_vec().map_err(|error| error.to_string())
     }
 }
 

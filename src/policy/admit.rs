@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::policy::account::Principal;
 use crate::policy::check::header::HeaderRule;
+use crate::policy::check::jwt::Issuer;
 use crate::policy::check::network::{Client, client};
 use crate::policy::check::token::{TokenPlace, disagree, has_several_lines, token};
 use crate::policy::http::head::{Head, Lines};
@@ -135,7 +136,7 @@ pub fn admit<'p>(
         trail.route = routed.is_ok().then_some(route);
     }
     observer.pass(Check::OneToken, one_token(policy, trail.product, head))?;
-    observer.pass(Check::Room, enter(policy, trail.product, ingress.headroom, head))?;
+    observer.pass(Check::Room, enter(policy, trail.product, ingress.headroom, head, now))?;
     if let Some(handler) = preflight {
         let preflight = match handler {
             Handler::Lookup(product, _) => &product.preflight,
@@ -154,7 +155,7 @@ pub fn admit<'p>(
             return Ok(Turn::Page(page, rendition));
         }
     };
-    let principal = identify(observer, policy, &product.token_places, head, now, trail)?;
+    let principal = identify(observer, policy, (&product.token_places, &product.issuers), head, now, trail)?;
     observer.pass(Check::Product, principal.cover(product.index))?;
     let client = locate(observer, policy, principal, head, trail)?;
     let seat = allow(observer, principal, product, now, trail)?;
@@ -178,7 +179,7 @@ fn admit_account_info<'p>(
     trail: &mut Trail<'p>,
 ) -> Result<Principal<'p>, Problem> {
     let (lines, account_info) = (&head.lines, &policy.account_info);
-    let principal = identify(observer, policy, &policy.token_places, head, now, trail)?;
+    let principal = identify(observer, policy, (&policy.token_places, &policy.issuers), head, now, trail)?;
     locate(observer, policy, principal, head, trail)?;
     observer.pass(Check::Rate, account_info.window.take(&principal.account.account_info_rate, now))?;
     observer.pass(Check::Accept, account_info.media.accept(lines))?;
@@ -192,17 +193,21 @@ fn admit_account_info<'p>(
 fn identify<'p>(
     observer: &mut impl Observer<'p>,
     policy: &'p Policy,
-    places: &[TokenPlace],
+    (places, issuers): (&[TokenPlace], &[Arc<Issuer>]),
     head: &Head<'_>,
     now: Now,
     trail: &mut Trail<'p>,
 ) -> Result<Principal<'p>, Problem> {
     let token = observer.pass(Check::Token, token(places, head))?;
-    let principal = observer.pass(Check::Principal, policy.principal(&token))?;
+    let (principal, ends) = observer.pass(Check::Principal, policy.bearer(&token, issuers, now.unix_seconds))?;
     trail.principal = Some(principal);
-    observer.pass(Check::InForce, principal.authorize(now))?;
+    let in_force = if now.unix_seconds < ends { principal.authorize(now) } else { Err(SIGNED_TOKEN_IS_OVER) };
+    observer.pass(Check::InForce, in_force)?;
     Ok(principal)
 }
+
+/// The refusal of a signed token after its end.
+const SIGNED_TOKEN_IS_OVER: Problem = Problem::new(Row::TokenExpired, "the signed token has expired");
 
 /// Judges from where a token is used.
 #[inline(always)]
@@ -251,19 +256,28 @@ fn validate<'p>(observer: &mut impl Observer<'p>, rules: &'p [HeaderRule], lines
 /// alone: then unknown clients get `overloaded`, which comes before all rows about their token, and known ones continue
 /// in the order of the rows.
 #[inline(always)]
-fn enter(policy: &Policy, product: Option<&Product>, headroom: Headroom, head: &Head<'_>) -> Result<(), Problem> {
+fn enter(
+    policy: &Policy,
+    product: Option<&Product>,
+    headroom: Headroom,
+    head: &Head<'_>,
+    now: Now,
+) -> Result<(), Problem> {
     match headroom {
         Headroom::Free => Ok(()),
-        Headroom::Reserved if is_known(policy, product, head) => Ok(()),
+        Headroom::Reserved if is_known(policy, product, head, now) => Ok(()),
         Headroom::Reserved => Err(overloaded("what room is left is for known tokens")),
         Headroom::Full => Err(overloaded("as many connections or requests as the limit")),
     }
 }
 
 /// Whether a request's token is one of ours, whatever it may be used for.
-fn is_known(policy: &Policy, product: Option<&Product>, head: &Head<'_>) -> bool {
-    let places = product.map_or(&policy.token_places, |product| &product.token_places);
-    token(places, head).and_then(|token| policy.principal(&token)).is_ok()
+fn is_known(policy: &Policy, product: Option<&Product>, head: &Head<'_>, now: Now) -> bool {
+    let (places, issuers) = match product {
+        Some(product) => (&product.token_places, &product.issuers),
+        None => (&policy.token_places, &policy.issuers),
+    };
+    token(places, head).is_ok_and(|token| policy.is_known(&token, issuers, now.unix_seconds))
 }
 
 /// The refusal of a gateway at its limit.

@@ -4,6 +4,7 @@
 pub mod body;
 pub mod domain;
 pub mod header;
+pub mod jwt;
 pub mod network;
 pub mod parameter;
 pub mod token;

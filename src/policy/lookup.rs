@@ -19,7 +19,7 @@ use crate::policy::tariff::{Passed, Tariff};
 impl<'p> Admission<'p> {
     /// The credits that the request is paid with; `None` if it costs nothing.
     fn credit_account(&self) -> Option<&'p Arc<CreditAccount>> {
-        let account = self.principal().account.credit_accounts.of(self.product().index)?;
+        let account = self.principal().account.credit_accounts.of(self.product().balance)?;
         self.route().tariff.is_some().then_some(account)
     }
 

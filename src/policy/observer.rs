@@ -64,7 +64,7 @@ pub const CHECKS: [(Check<'static>, &[Row]); 22] = [
     (Check::Preflight, &[Row::DomainNotAllowed]),
     (Check::Route, &[Row::EndpointUnknown]),
     (Check::Token, &[Row::TokenMissing]),
-    (Check::Principal, &[Row::TokenUnknown]),
+    (Check::Principal, &[Row::TokenUnknown, Row::UpstreamUnavailable]),
     (Check::InForce, &[Row::TokenDisabled, Row::TokenExpired]),
     (Check::Product, &[Row::ProductMismatch]),
     (Check::Networks, &[Row::IpNotAllowed]),

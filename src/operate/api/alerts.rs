@@ -164,7 +164,7 @@ pub async fn put_settings(call: Call<AlertSettings>) -> Result<Reply<Settings>, 
 /// Balances that nobody can have: a threshold of them would never tell anything.
 fn faults(settings: &AlertSettings, policy: &Policy) -> Vec<Fault> {
     let priced: Vec<&str> =
-        policy.products.iter().filter(|product| product.is_priced).map(|product| &*product.name).collect();
+        policy.products.iter().filter(|product| product.has_balance()).map(|product| &*product.name).collect();
     let instead = match &*priced {
         [] => "remove it, since no product has prices".to_owned(),
         priced => format!("write one of {}", priced.join(", ")),

@@ -73,8 +73,13 @@ impl<'p> Report<'_, '_, 'p> {
         let sent = seen::token(self.token_places(), self.dry_run.head.as_ref());
         self.add(Check::Token, true, sent, self.of_token_places());
         let Some(principal) = dry_run.trail.principal else {
-            let nobody = "no token of the configuration has its digest";
-            self.add(Check::Principal, true, nobody, self.places.of(&["accounts"]));
+            let refused = self.refusal(Check::Principal);
+            let nobody = match refused {
+                Some(problem) if !self.issuers().is_empty() => problem.reason,
+                Some(_) | None => "no token of the configuration has its digest",
+            };
+            let row = refused.map_or(Row::TokenUnknown, |problem| problem.row);
+            self.add_row(Check::Principal, row, true, nobody, self.places.of(&["accounts"]));
             for (check, rows) in CHECKS.iter().filter(|(check, _)| needs_principal(*check)) {
                 for row in *rows {
                     self.add_row(*check, *row, true, "", None);
@@ -274,7 +279,7 @@ impl<'p> Report<'_, '_, 'p> {
     pub(super) fn credits(&mut self) {
         let Some(product) = self.dry_run.trail.product else { return };
         let account = self.dry_run.trail.principal.map(|principal| principal.account);
-        let credit_account = account.and_then(|account| account.credit_accounts.of(product.index));
+        let credit_account = account.and_then(|account| account.credit_accounts.of(product.balance));
         let held = match &self.dry_run.ending {
             Ending::Forwarded(paid) => paid.held(),
             Ending::Refused(_) | Ending::Preflight(_) | Ending::Enquiry(_) | Ending::Page(..) => None,
@@ -293,7 +298,10 @@ impl<'p> Report<'_, '_, 'p> {
             ),
         };
         let spot = match credit_account {
-            Some(_) => self.account.as_ref().and_then(|account| account.of_account(&["credits", &product.name])),
+            Some(_) => self
+                .account
+                .as_ref()
+                .and_then(|account| account.of_account(&["credits", self.policy.balance_name(product)])),
             None => self.of_route(&["credits"]),
         };
         let applies = credit_account.is_some() && tariff.is_some();

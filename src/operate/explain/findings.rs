@@ -4,12 +4,15 @@
 //! that refused have passed, and rows behind it were not reached. No token is ever told. What each
 //! check looked at is `facts.rs`.
 
+use std::sync::Arc;
+
 use super::asked::Asked;
 use super::dry_run::DryRun;
 use super::places::{AccountPlaces, Location, Places};
 use super::seen;
 use crate::policy::Policy;
 use crate::policy::account::Digest;
+use crate::policy::check::jwt::Issuer;
 use crate::policy::check::token::{TokenPlace, token};
 use crate::policy::observer::Check;
 use crate::policy::problem::messages::Wording;
@@ -189,7 +192,13 @@ impl<'t, 'a, 'p> Report<'t, 'a, 'p> {
     fn account_places(&self) -> Option<AccountPlaces> {
         let principal = self.dry_run.trail.principal?;
         let token = token(self.token_places(), self.dry_run.head.as_ref()?).ok()?;
-        self.places.account(principal.account, &Digest::of(&token))
+        // A signed token stands for one that has a digest of its own.
+        let digest = principal.account.keys.get(principal.token_index).map_or(Digest::of(&token), |key| key.digest);
+        self.places.account(principal.account, &digest)
+    }
+
+    pub(super) fn issuers(&self) -> &'p [Arc<Issuer>] {
+        self.dry_run.trail.product.map_or(&self.policy.issuers, |product| &product.issuers)
     }
 
     pub(super) fn token_places(&self) -> &'p [TokenPlace] {

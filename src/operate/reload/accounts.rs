@@ -88,8 +88,9 @@ pub fn keep(policy: &mut Policy, before: &Policy, source: Option<&dyn AccountSou
     if before.accounts.from_store().next().is_none() && source.is_none() {
         return;
     }
-    let of =
-        |product: &Product| (Arc::clone(&product.name), product.index, product.is_priced, product.allowances.clone());
+    let of = |product: &Product| {
+        (Arc::clone(&product.name), product.index, (product.is_priced, product.balance), product.allowances.clone())
+    };
     let are_same = before.has_store
         && policy.plans == before.plans
         && policy.products.iter().map(of).eq(before.products.iter().map(of));

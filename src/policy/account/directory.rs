@@ -233,6 +233,14 @@ impl Accounts {
         Some(Principal { token: &key.token, token_index, account: &entry.account, account_index: index(entry.slot) })
     }
 
+    /// Who has the token of this name in the account of that name.
+    pub fn named(&self, account: &str, token: &str) -> Option<Principal<'_>> {
+        let slot = self.slot_of(account)?;
+        let account = self.at(slot)?;
+        let (token_index, key) = account.keys.iter().enumerate().find(|(_, key)| *key.token.name == *token)?;
+        Some(Principal { token: &key.token, token_index, account, account_index: slot })
+    }
+
     fn name_tag(&self, name: &str) -> u32 {
         upper_half(self.name_hasher.hash_one(name))
     }
