@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What a store of many accounts costs the program itself: importing and exporting them by the command line, starting with
-them, and how long it takes from a change that is sent to the management API to the first refused request.
+them, beside the same accounts in files, and how long it takes from a change that is sent to the management API to the
+first refused request; and what looking at all of them for alerts costs.
 
 `make bench-store`, with ACCOUNTS and CHANGES. Accounts have one token each; the backend answers at once.
 """
@@ -19,6 +20,8 @@ import time
 
 ACCOUNTS = int(os.environ.get("ACCOUNTS", 1_000_000))
 CHANGES = int(os.environ.get("CHANGES", 1000))
+# How long it is looked at what a process needs that nobody asks anything.
+IDLE_SECONDS = 60
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAM = os.environ.get("PROGRAM", str(ROOT / "target" / "release" / "tollgate"))
 
@@ -74,15 +77,45 @@ def main():
         shutil.rmtree(directory)
 
 
+def started(config):
+    """A gateway that serves clients, the seconds until it did, and its memory in MB."""
+    began = time.monotonic()
+    words = [PROGRAM, "run", "--config", str(config)]
+    gateway = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    gateway.stdout.readline()
+    seconds = time.monotonic() - began
+    status = pathlib.Path(f"/proc/{gateway.pid}/status").read_text()
+    return gateway, seconds, next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
+
+
+def processor_seconds(gateway):
+    """The processor time that a process has used."""
+    fields = pathlib.Path(f"/proc/{gateway.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def share_of_a_core(gateway):
+    """How much of a core a process needs that nobody asks anything."""
+    before = processor_seconds(gateway)
+    time.sleep(IDLE_SECONDS)
+    return 100 * (processor_seconds(gateway) - before) / IDLE_SECONDS
+
+
 def bench(directory):
     config, lines, export = directory / "gateway.yaml", directory / "accounts.jsonl", directory / "export.jsonl"
+    of_files, of_alerts = directory / "files.yaml", directory / "alerts.yaml"
     listen, admin, api = free_port(), free_port(), free_port()
-    config.write_text(
+    base = (
         f"listen: 127.0.0.1:{listen}\nadmin: 127.0.0.1:{admin}\npublic_url: https://api.example.com\n"
         f"upstreams: {{ lookup: {{ servers: [127.0.0.1:{backend()}] }} }}\n"
-        "products: { phone: { upstream: lookup, routes: [POST /lookup], token_headers: [Auth-Token] } }\n"
-        "ledger: { file: ledger.db }\nstore: { sqlite: tollgate.db }\n"
-        f"api: {{ listen: 127.0.0.1:{api} }}\n"
+        "products:\n  phone:\n    upstream: lookup\n    routes: [POST /lookup]\n    token_headers: [Auth-Token]\n"
+    )
+    store = f"ledger: {{ file: ledger.db }}\nstore: {{ sqlite: tollgate.db }}\napi: {{ listen: 127.0.0.1:{api} }}\n"
+    config.write_text(base + store)
+    of_files.write_text(f"{base}ledger: {{ file: files.db }}\ninclude: [accounts.jsonl]\n")
+    # Nobody is there to be told.
+    of_alerts.write_text(
+        f"{base}{store}alerts: {{ token_days: 14, mail: {{ server: 'smtp://127.0.0.1:{free_port()}', from: a@example.com }} }}\n"
     )
     with lines.open("w") as out:
         for number in range(ACCOUNTS):
@@ -97,21 +130,29 @@ def bench(directory):
     print(f"the store's file: {(directory / 'tollgate.db').stat().st_size / 1e6:.0f} MB", flush=True)
     with export.open("wb") as out:
         say("export", run(["accounts", "export", *of_config], out))
+    gateway, seconds, from_files = started(of_files)
+    gateway.terminate()
+    gateway.wait()
+    print(f"start from files: {seconds:.1f} s, {from_files:.0f} MB", flush=True)
     lines.unlink()
     key = json.loads(subprocess.check_output([PROGRAM, "keys", "create", *of_config, "--json", "ann", "--operator", "admin"]))
 
-    began = time.monotonic()
-    gateway = subprocess.Popen([PROGRAM, "run", *of_config], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    gateway, seconds, resident = started(config)
     try:
-        gateway.stdout.readline()
-        seconds = time.monotonic() - began
-        status = pathlib.Path(f"/proc/{gateway.pid}/status").read_text()
-        resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
-        print(f"start: {seconds:.1f} s until clients are served, {resident:.0f} MB", flush=True)
+        more = resident / from_files
+        print(f"start: {seconds:.1f} s until clients are served, {resident:.0f} MB, {more:.2f} of files", flush=True)
         changes(listen, api, key["secret"])
+        idle = share_of_a_core(gateway)
     finally:
         gateway.terminate()
         gateway.wait()
+    gateway, _, _ = started(of_alerts)
+    try:
+        looking = share_of_a_core(gateway)
+    finally:
+        gateway.terminate()
+        gateway.wait()
+    print(f"idle: {idle:.1f} % of a core, and {looking:.1f} % with alerts", flush=True)
 
 
 def changes(listen, api, key):

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 mod adopt;
+mod alert_settings;
 pub mod alerts;
 pub mod audit;
 pub mod billing;

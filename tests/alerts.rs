@@ -277,6 +277,12 @@ fn a_token_that_ends_is_told_by_mail_to_whom_it_concerns() {
     assert_eq!(ask(api, &key, "PUT", &settings, &[("If-Match", "\"7\"")], &wanted).status, 412);
     let set = ask(api, &key, "PUT", &settings, &[("If-Match", "\"0\"")], &wanted);
     assert_eq!((set.status, set.etag.as_str()), (200, "\"1\""), "{}", set.body);
+    let words = ["accounts", "alerts", "initech", "--token-days", "9", "--mail", "bob@example.com", "--below"];
+    let nothing = tollgate(&gateway, &[&words[..], &["nothing=1"]].concat(), &[]);
+    assert!(!nothing.status.success(), "no product has prices");
+    let back = ["accounts", "alerts", "initech", "--below", "nothing=default", "--token-days", "8"];
+    let said = String::from_utf8(tollgate(&gateway, &back, &[]).stdout).unwrap();
+    assert_eq!(said, "tokens: told 8 days before the last one\nmail: ann@example.com\n");
     let told = || sink.taken().iter().filter(|taken| taken.is_told).count();
     wait("it is told", || told() == 1);
     let taken = sink.taken();

@@ -7,6 +7,7 @@ use axum::http::Method;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::alert_settings::{self, Alerts};
 use super::export::{self, Export};
 use super::import::{self, Import};
 use super::manage::{Access, account, list, new_key, show};
@@ -44,6 +45,8 @@ pub enum Command {
     Resume(One),
     /// Close an account for good: its tokens and keys are revoked, and its name stays taken.
     Close(One),
+    /// Show what an account wants to be told of its balances and tokens, or change it.
+    Alerts(Alerts),
     /// Bring accounts of files and of exports into the store, whether a gateway runs or not. What is there already stays
     /// as it is, so that an import can be done again.
     Import(Import),
@@ -134,6 +137,7 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<(), Failure> {
         Command::Suspend(one) => change(&one, "suspend", out),
         Command::Resume(one) => change(&one, "resume", out),
         Command::Close(one) => change(&one, "close", out),
+        Command::Alerts(alerts) => alert_settings::run(&alerts, out),
         Command::Import(import) => import::run(import, out),
         Command::Export(export) => export::run(export, out),
         Command::Conflicts { access } => {
