@@ -26,6 +26,7 @@ use crate::ledger::store::alerts::{self as noted, AlertKind, Channel};
 use crate::ledger::store::randomness::SystemRandomness;
 use crate::ledger::store::{Store, StoreError, open};
 use crate::platform::clock::unix_milliseconds;
+use crate::platform::count::counted;
 use crate::platform::pace;
 use crate::policy::account::{Digest, Expiry};
 use crossings::{Found, Look};
@@ -84,7 +85,9 @@ impl Alerter {
         let mut threads: Vec<Thread> =
             senders.into_iter().map(|sender| send(sender, Arc::clone(&stop), alive.clone())).collect();
         let watch = Watch { settings, store, gateway, ledger, shown: shown.clone(), is_failing: false };
-        threads.push(watch.run(threads.clone(), Arc::clone(&stop), alive));
+        // Whoever stops need not wait for it: what it notes is one transaction.
+        drop(alive);
+        threads.push(watch.run(threads.clone(), Arc::clone(&stop)));
         Alerter { shown, stop, threads, ended: std::sync::Mutex::new(ended) }
     }
 
@@ -117,7 +120,7 @@ fn send(mut sender: Sender, stop: Arc<AtomicBool>, alive: SyncSender<()>) -> Thr
 }
 
 impl Watch {
-    fn run(mut self, senders: Vec<Thread>, stop: Arc<AtomicBool>, alive: SyncSender<()>) -> Thread {
+    fn run(mut self, senders: Vec<Thread>, stop: Arc<AtomicBool>) -> Thread {
         let running = std::thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
                 let begun = Instant::now();
@@ -134,9 +137,24 @@ impl Watch {
                     park_timeout(DUE);
                 }
             }
-            drop(alive);
         });
         running.thread().clone()
+    }
+
+    /// Gives up what waits for a channel that the configuration does not have any more.
+    fn give_up(&self, now_ms: i64) -> Result<(), StoreError> {
+        const FAULT: &str = "the configuration has nothing for it any more";
+        let is_there =
+            [(Channel::Webhook, self.settings.webhook.is_some()), (Channel::Mail, self.settings.mail.is_some())];
+        for (channel, _) in is_there.into_iter().filter(|(_, is_there)| !is_there) {
+            let given_up =
+                self.store.maintain_here(move |connection| noted::give_up(connection, channel, FAULT, now_ms))?;
+            if given_up > 0 {
+                let (messages, word) = (counted(given_up, "message"), channel.word());
+                log::warn!(target: TARGET, "{messages} of alerts by {word} given up: {FAULT}");
+            }
+        }
+        Ok(())
     }
 
     /// Looks at everything once, and notes what has changed; how many crossings are new.
@@ -146,6 +164,9 @@ impl Watch {
         let transaction = connection.transaction()?;
         let own = OwnSettings::read(&transaction)?;
         let figures = noted::figures(&transaction)?;
+        if figures.waiting > 0 {
+            self.give_up(now_ms)?;
+        }
         let room = MOST_WAITING.saturating_sub(usize::try_from(figures.waiting).unwrap_or(usize::MAX));
         let today = u32::try_from(now_ms.div_euclid(MS_A_DAY)).unwrap_or_default();
         let mut look = Look::new(&self.settings, &own, noted::open_ones(&transaction)?, (today, room));
@@ -179,7 +200,10 @@ impl Watch {
 
     /// Looks at all balances and tokens in force.
     fn compare(&self, look: &mut Look<'_>) {
-        for credit_account in self.ledger.register_of_licences().all() {
+        let is_without_balances = look.is_without_balances();
+        let register = self.ledger.register_of_licences();
+        let balances = register.all().take_while(|_| !is_without_balances);
+        for credit_account in balances {
             pace::step();
             let balance = credit_account.snapshot();
             let left = balance.available.saturating_add(balance.held);

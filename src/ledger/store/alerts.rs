@@ -252,6 +252,12 @@ pub fn take(
     now_ms: i64,
     until: i64,
 ) -> Result<Option<(Message, Alert)>, StoreError> {
+    // Nothing is due most of the time, and nobody is to wait for the lock because of that.
+    let is_due = "SELECT 1 FROM alert_message WHERE state = 'waiting' AND channel = ?1 AND due_at <= ?2 LIMIT 1";
+    let is_due = connection.prepare_cached(is_due)?.exists(params![channel.word(), now_ms])?;
+    if !is_due {
+        return Ok(None);
+    }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let query = format!(
         "SELECT {COLUMNS}, {MESSAGE} FROM alert_message JOIN alert ON alert.id = alert_id \
@@ -284,6 +290,16 @@ pub fn settle(connection: &Connection, message: i64, attempt: &Attempt, now_ms: 
                   WHERE id = ?1 AND state = 'waiting'";
     connection.prepare_cached(settle)?.execute(params![message, state, due_at, done_at, fault])?;
     Ok(())
+}
+
+/// Gives up what waits for a channel that nothing is sent by any more; returns how many messages.
+///
+/// # Errors
+/// Errors of the database.
+pub fn give_up(connection: &Connection, channel: Channel, fault: &str, now_ms: i64) -> Result<usize, StoreError> {
+    let give_up = "UPDATE alert_message SET state = 'given-up', done_at = ?2, fault = ?3 \
+                   WHERE state = 'waiting' AND channel = ?1";
+    Ok(connection.prepare_cached(give_up)?.execute(params![channel.word(), now_ms, fault])?)
 }
 
 /// How many there are.

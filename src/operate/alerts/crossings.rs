@@ -95,6 +95,11 @@ impl<'l> Look<'l> {
         days > 0 && (0..=i64::from(days)).contains(&left)
     }
 
+    /// Whether nobody wants to know of balances, and nothing is open.
+    pub fn is_without_balances(&self) -> bool {
+        self.settings.low_balance.is_empty() && self.own.is_empty() && self.open.is_empty()
+    }
+
     /// Whether nobody wants to know of tokens, and nothing is open.
     pub fn is_without_tokens(&self) -> bool {
         self.settings.token_days.is_none() && self.own.is_empty() && self.open.is_empty()

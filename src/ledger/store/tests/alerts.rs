@@ -99,6 +99,16 @@ fn a_message_is_taken_by_one_and_left_to_the_next_if_that_one_dies() {
 }
 
 #[test]
+fn what_waits_for_a_channel_that_is_gone_is_given_up() {
+    let mut bench = Bench::new("channel gone");
+    bench.note(&[low("acme", 7)], &[], NOW);
+    assert_eq!(alerts::give_up(&bench.connection, Channel::Mail, "it is gone", NOW + 1).unwrap(), 1);
+    assert_eq!(alerts::give_up(&bench.connection, Channel::Mail, "it is gone", NOW + 2).unwrap(), 0);
+    assert_eq!(alerts::figures(&bench.connection).unwrap().waiting, 1, "the webhook's is still sent");
+    assert_eq!(bench.take(Channel::Mail, NOW + 1), None);
+}
+
+#[test]
 fn alerts_that_are_over_are_removed_when_they_are_old() {
     let mut bench = Bench::new("old alerts");
     bench.note(&[low("acme", 7), low("bee", 1)], &[], NOW);
