@@ -53,7 +53,7 @@ pub fn run(data: &[u8]) {
         let left = fs::read(beside(&base.path, "-wal")).unwrap_or_default();
         assert!(!is_journal || left == journal, "its journal was changed");
     }
-    match ledger.and_then(contents) {
+    match ledger.and_then(|ledger| contents(ledger, is_database_whole)) {
         Err(_) => {}
         Ok(state) if is_database_whole => assert!(STATES.contains(&state), "{state:?} was never committed"),
         Ok((granted, spent, _)) => assert!(granted >= spent, "{granted} granted and {spent} spent"),
@@ -61,7 +61,7 @@ pub fn run(data: &[u8]) {
 }
 
 /// What a ledger has in it, after a charge that is written, or not.
-fn contents(mut ledger: LedgerFile) -> Result<(u64, u64, i64), LedgerFault> {
+fn contents(mut ledger: LedgerFile, is_whole: bool) -> Result<(u64, u64, i64), LedgerFault> {
     let position = ledger.position()?;
     let (mut granted, mut spent) = (0, 0);
     ledger.balances(|_, _, of_one, spent_of_one| {
@@ -70,7 +70,7 @@ fn contents(mut ledger: LedgerFile) -> Result<(u64, u64, i64), LedgerFault> {
     })?;
     let page = Page { credit_account: None, account: None, since: None, until: None, after: 0, rows: 300 };
     if let Ok(rows) = ledger.page(&page) {
-        assert!(rows.len() <= 300 && rows.is_sorted_by_key(|row| row.id));
+        assert!(rows.len() <= 300 && (!is_whole || rows.is_sorted_by_key(|row| row.id)));
     }
     let next = Position { batch: position.batch.wrapping_add(1), nonce: 7 };
     if ledger.write(&[draft(Kind::Charge, -1)], &[], AT, next).is_ok() {
@@ -122,7 +122,7 @@ impl Base {
         fs::write(beside(&base.path, "-wal"), &base.journal).unwrap();
         let _ = fs::remove_file(beside(&base.path, "-shm"));
         let ledger = LedgerFile::open(&Storage::File(base.path.clone()), false);
-        assert_eq!(ledger.and_then(contents), Ok(STATES[1]), "the base is sound");
+        assert_eq!(ledger.and_then(|ledger| contents(ledger, true)), Ok(STATES[1]), "the base is sound");
         base
     }
 }
