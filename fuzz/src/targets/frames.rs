@@ -2,7 +2,7 @@
 //! have.
 
 use httlib_hpack::Decoder;
-use tollgate::downstream::http2::blocks::{Blocks, Fault};
+use tollgate::downstream::http2::blocks::{Blocks, Malformed};
 
 use crate::memory;
 
@@ -21,7 +21,7 @@ type Frame<'f> = (u8, u8, u8, &'f [u8]);
 /// What was found in the frames of a connection.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Found {
-    faults: Vec<(u32, Fault)>,
+    faults: Vec<(u32, Malformed)>,
     decoded: usize,
     is_too_large: bool,
     is_broken: bool,
@@ -92,12 +92,12 @@ fn expected(frames: &[Frame<'_>]) -> Option<Found> {
         found.decoded += bytes;
         let stream = u32::from(*stream);
         let fault = if stream <= last {
-            lines.iter().any(|(name, ..)| name.starts_with(b":")).then_some(Fault::Trailers)
+            lines.iter().any(|(name, ..)| name.starts_with(b":")).then_some(Malformed::Trailers)
         } else {
             lines.iter().find_map(|(name, value, _)| match name.as_slice() {
-                b":path" => value.contains(&b'#').then_some(Fault::Fragment),
+                b":path" => value.contains(&b'#').then_some(Malformed::Fragment),
                 b":scheme" => (!value.eq_ignore_ascii_case(b"http") && !value.eq_ignore_ascii_case(b"https"))
-                    .then_some(Fault::Scheme),
+                    .then_some(Malformed::Scheme),
                 _ => None,
             })
         };

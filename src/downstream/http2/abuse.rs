@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
-use super::blocks::{Blocks, Fault};
+use super::blocks::{Blocks, Malformed};
 use crate::gateway::unsent::{Share, Unsent};
 
 /// The bytes that a connection may send beside its requests: pings, settings, window updates, frame
@@ -81,7 +81,7 @@ pub(super) struct Conduct {
     /// A head exceeds the limit, and nothing more is read.
     pub(super) too_large: Signal,
     /// Errors in heads and trailers that `h2` does not report, by stream.
-    faults: Mutex<VecDeque<(u32, Fault)>>,
+    faults: Mutex<VecDeque<(u32, Malformed)>>,
     /// A request of a known client was admitted, so the connection may stay.
     welcome: AtomicBool,
     /// Writes to the client are blocked at the moment.
@@ -185,7 +185,7 @@ impl Conduct {
     }
 
     /// Remembers an error in a stream's head or trailers.
-    fn found(&self, stream: u32, fault: Fault) {
+    fn found(&self, stream: u32, fault: Malformed) {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         if faults.len() >= MAX_FAULTS_REMEMBERED {
             faults.pop_front();
@@ -194,7 +194,7 @@ impl Conduct {
     }
 
     /// Takes the error in a stream's head or trailers, if there is one that `h2` does not report.
-    pub(super) fn fault_of(&self, stream: u32) -> Option<Fault> {
+    pub(super) fn fault_of(&self, stream: u32) -> Option<Malformed> {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         let index = faults.iter().position(|(of, _)| *of == stream)?;
         faults.remove(index).map(|(_, fault)| fault)

@@ -29,9 +29,9 @@ const TABLE_BYTES: usize = 4096;
 /// The overhead of a table entry, in bytes (RFC 7541, section 4.1).
 const ENTRY_BYTES: usize = 32;
 
-/// An error in a head or in trailers that `h2` does not report.
+/// How a head or trailers are malformed (RFC 9113, section 8.1.1) where `h2` does not report it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum Malformed {
     /// A fragment in `:path`.
     Fragment,
     /// A `:scheme` that is neither http nor https.
@@ -40,13 +40,13 @@ pub enum Fault {
     Trailers,
 }
 
-impl Fault {
+impl Malformed {
     /// Why the request is refused.
     pub(super) fn reason(self) -> &'static str {
         match self {
-            Fault::Fragment => "a fragment in the target",
-            Fault::Scheme => "a scheme that is not http or https",
-            Fault::Trailers => "a pseudo-header in the trailers",
+            Malformed::Fragment => "a fragment in the target",
+            Malformed::Scheme => "a scheme that is not http or https",
+            Malformed::Trailers => "a pseudo-header in the trailers",
         }
     }
 }
@@ -80,7 +80,7 @@ pub struct Blocks {
 struct Block {
     bytes: usize,
     has_pseudo: bool,
-    fault: Option<Fault>,
+    fault: Option<Malformed>,
 }
 
 impl Blocks {
@@ -104,7 +104,7 @@ impl Blocks {
     ///
     /// # Errors
     /// A head exceeds the limit. The bytes must not be passed on then.
-    pub fn read(&mut self, mut bytes: &[u8], mut found: impl FnMut(u32, Fault)) -> Result<(), TooLarge> {
+    pub fn read(&mut self, mut bytes: &[u8], mut found: impl FnMut(u32, Malformed)) -> Result<(), TooLarge> {
         let preface = split(&mut bytes, self.preface_left);
         self.preface_left -= preface.len();
         while !bytes.is_empty() && !self.is_broken {
@@ -147,7 +147,7 @@ impl Blocks {
     }
 
     /// Reads the headers of a complete frame; an incomplete line is kept for the next frame.
-    fn end_of_frame(&mut self, found: &mut impl FnMut(u32, Fault)) -> Result<(), TooLarge> {
+    fn end_of_frame(&mut self, found: &mut impl FnMut(u32, Malformed)) -> Result<(), TooLarge> {
         let &[_, _, _, kind, flags, a, b, c, d] = self.head.as_slice() else { return Ok(()) };
         let stream = u32::from_be_bytes([a, b, c, d]) & (u32::MAX >> 1);
         let payload = std::mem::take(&mut self.payload);
@@ -179,12 +179,12 @@ impl Blocks {
         Ok(())
     }
 
-    fn end_of_block(&mut self, stream: u32, found: &mut impl FnMut(u32, Fault)) {
+    fn end_of_block(&mut self, stream: u32, found: &mut impl FnMut(u32, Malformed)) {
         let block = std::mem::take(&mut self.block);
         self.decoded = self.decoded.saturating_add(block.bytes);
         let is_trailers = stream <= self.last_stream;
         self.last_stream = self.last_stream.max(stream);
-        let fault = if is_trailers { block.has_pseudo.then_some(Fault::Trailers) } else { block.fault };
+        let fault = if is_trailers { block.has_pseudo.then_some(Malformed::Trailers) } else { block.fault };
         if let Some(fault) = fault {
             found(stream, fault);
         }
@@ -213,8 +213,8 @@ fn unframed(payload: &[u8], flags: u8) -> Option<&[u8]> {
 enum Meaning {
     Regular,
     Pseudo,
-    Path(Option<Fault>),
-    Scheme(Option<Fault>),
+    Path(Option<Malformed>),
+    Scheme(Option<Malformed>),
 }
 
 impl Meaning {
@@ -232,10 +232,10 @@ impl Meaning {
     fn with(self, value: &[u8]) -> Meaning {
         match self {
             Meaning::Regular | Meaning::Pseudo => self,
-            Meaning::Path(_) => Meaning::Path(value.contains(&b'#').then_some(Fault::Fragment)),
+            Meaning::Path(_) => Meaning::Path(value.contains(&b'#').then_some(Malformed::Fragment)),
             Meaning::Scheme(_) => {
                 let known = value.eq_ignore_ascii_case(b"http") || value.eq_ignore_ascii_case(b"https");
-                Meaning::Scheme((!known).then_some(Fault::Scheme))
+                Meaning::Scheme((!known).then_some(Malformed::Scheme))
             }
         }
     }

@@ -18,7 +18,7 @@ fn line(name: &str, value: &str) -> Vec<u8> {
 }
 
 /// The errors found in frames after the preface, read in pieces of this many bytes.
-fn found(most: usize, frames: &[Vec<u8>], piece: usize) -> (Vec<(u32, Fault)>, bool, bool) {
+fn found(most: usize, frames: &[Vec<u8>], piece: usize) -> (Vec<(u32, Malformed)>, bool, bool) {
     let mut blocks = Blocks::new(most);
     let mut all = Vec::new();
     let bytes = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frames.concat()].concat();
@@ -27,7 +27,7 @@ fn found(most: usize, frames: &[Vec<u8>], piece: usize) -> (Vec<(u32, Fault)>, b
 }
 
 /// The same for frames that are valid and within the limit, in pieces of every size.
-fn faults(frames: &[Vec<u8>]) -> Vec<(u32, Fault)> {
+fn faults(frames: &[Vec<u8>]) -> Vec<(u32, Malformed)> {
     let whole = found(MOST, frames, usize::MAX);
     for piece in [1, 2, 7, 64] {
         assert_eq!(found(MOST, frames, piece), whole);
@@ -44,10 +44,10 @@ fn what_h2_lets_pass_is_found_in_every_form() {
     let remembered = [&[0x44, 4][..], b"/a#b"].concat();
     let coded = [&[0x04, 0x89][..], &[0x60, 0x7f, 0xe4, 0x70, 0x2a, 0x20, 0x7f, 0xd1, 0x3f]].concat();
     for (block, fault) in [
-        (path, Fault::Fragment),
-        (remembered, Fault::Fragment),
-        (coded, Fault::Fragment),
-        (line(":scheme", "ftp"), Fault::Scheme),
+        (path, Malformed::Fragment),
+        (remembered, Malformed::Fragment),
+        (coded, Malformed::Fragment),
+        (line(":scheme", "ftp"), Malformed::Scheme),
     ] {
         assert_eq!(faults(&[frame(HEADERS, END_HEADERS, 1, &block)]), [(1, fault)]);
         // Padding and a priority around the block.
@@ -62,10 +62,10 @@ fn what_h2_lets_pass_is_found_in_every_form() {
     }
     let remembered = [&[0x44, 4][..], b"/a#b"].concat();
     let frames = [frame(HEADERS, END_HEADERS, 1, &remembered), frame(HEADERS, END_HEADERS, 3, &[0xbe])];
-    assert_eq!(faults(&frames), [(1, Fault::Fragment), (3, Fault::Fragment)]);
+    assert_eq!(faults(&frames), [(1, Malformed::Fragment), (3, Malformed::Fragment)]);
     // A reference to the name only, with another value.
     let frames = [frame(HEADERS, END_HEADERS, 1, &remembered), frame(HEADERS, END_HEADERS, 3, b"\x7e\x02/c")];
-    assert_eq!(faults(&frames), [(1, Fault::Fragment)]);
+    assert_eq!(faults(&frames), [(1, Malformed::Fragment)]);
 }
 
 #[test]
@@ -73,9 +73,9 @@ fn trailers_have_no_pseudo_headers() {
     let head = frame(HEADERS, END_HEADERS, 1, &[0x83, 0x86, 0x84]);
     let data = frame(0, 0, 1, b"data with \x01\x04 in it");
     for (trailers, expected) in [
-        (line(":path", "/"), vec![(1, Fault::Trailers)]),
-        (vec![0x84], vec![(1, Fault::Trailers)]),
-        (line(":odd", ""), vec![(1, Fault::Trailers)]),
+        (line(":path", "/"), vec![(1, Malformed::Trailers)]),
+        (vec![0x84], vec![(1, Malformed::Trailers)]),
+        (line(":odd", ""), vec![(1, Malformed::Trailers)]),
         (line("checksum", ":path"), vec![]),
     ] {
         assert_eq!(faults(&[head.clone(), data.clone(), frame(HEADERS, END_HEADERS | 1, 1, &trailers)]), expected);

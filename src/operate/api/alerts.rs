@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::problem::{Fault, Problem};
+use super::problem::{FieldError, Problem};
 use super::refusal::{refused, refused_as};
 use super::route::{Call, NoBody, Reply};
 use super::shown::{Day, Page, Time};
@@ -127,7 +127,7 @@ async fn page(call: &Call<NoBody>, account: Option<String>) -> Result<Reply<Page
     let limit = call.query.limit();
     let before = call.query.after().map(str::parse::<i64>).transpose();
     let before = before.map_err(|_| {
-        Problem::query(vec![Fault::new("?after", "is not an alert", "write the `next` of the page before")])
+        Problem::query(vec![FieldError::new("?after", "is not an alert", "write the `next` of the page before")])
     })?;
     let wanted = AlertPage {
         account,
@@ -162,7 +162,7 @@ pub async fn put_settings(call: Call<AlertSettings>) -> Result<Reply<Settings>, 
 }
 
 /// Balances that nobody can have: a threshold of them would never tell anything.
-fn faults(settings: &AlertSettings, policy: &Policy) -> Vec<Fault> {
+fn faults(settings: &AlertSettings, policy: &Policy) -> Vec<FieldError> {
     let priced: Vec<&str> =
         policy.products.iter().filter(|product| product.has_balance()).map(|product| &*product.name).collect();
     let instead = match &*priced {
@@ -171,7 +171,7 @@ fn faults(settings: &AlertSettings, policy: &Policy) -> Vec<Fault> {
     };
     let unknown = settings.balances.iter().enumerate().filter(|(_, balance)| !priced.contains(&&*balance.product));
     let fault = |(number, _)| {
-        Fault::new(format!("/balances/{number}/product"), "is not a product with prices", instead.clone())
+        FieldError::new(format!("/balances/{number}/product"), "is not a product with prices", instead.clone())
     };
     unknown.map(fault).collect()
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::problem::{Fault, Problem};
+use super::problem::{FieldError, Problem};
 use super::refusal::refused;
 use super::route::{Call, NoBody, Reply};
 use super::shown::{Audited, Page};
@@ -40,7 +40,7 @@ async fn page(call: &Call<NoBody>, account: Option<String>) -> Result<Reply<Page
         None => None,
         Some(Ok(before)) => Some(before),
         Some(Err(_)) => {
-            let fault = Fault::new("?after", "is not a row of the audit", "write the `next` of the page before");
+            let fault = FieldError::new("?after", "is not a row of the audit", "write the `next` of the page before");
             return Err(Problem::query(vec![fault]));
         }
     };

@@ -14,7 +14,7 @@ use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::problem::{Fault, Kind, Problem};
+use super::problem::{FieldError, Kind, Problem};
 
 /// Things that are wrong with one body and told at once.
 const MOST_FAULTS: usize = 50;
@@ -66,7 +66,7 @@ impl<B: DeserializeOwned + JsonSchema> Shape<B> {
             let (line, column) = (error.line(), error.column());
             Problem::new(Kind::MalformedBody, format!("The body is not JSON from line {line}, column {column} on."))
         })?;
-        let faults: Vec<Fault> = self.validator.iter_errors(&value).flat_map(faults).take(MOST_FAULTS).collect();
+        let faults: Vec<FieldError> = self.validator.iter_errors(&value).flat_map(faults).take(MOST_FAULTS).collect();
         if !faults.is_empty() {
             return Err(Problem::body(faults));
         }
@@ -119,10 +119,10 @@ fn levels(bytes: &[u8]) -> usize {
 }
 
 /// What one error of the library says, in words that repeat nothing of the body but names of members.
-fn faults(error: ValidationError<'_>) -> Vec<Fault> {
+fn faults(error: ValidationError<'_>) -> Vec<FieldError> {
     let at = error.instance_path().to_string();
     let here = if at.is_empty() { "/".to_owned() } else { at.clone() };
-    let one = |problem: &str, fix: String| vec![Fault::new(here.clone(), problem, fix)];
+    let one = |problem: &str, fix: String| vec![FieldError::new(here.clone(), problem, fix)];
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected }
         | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
@@ -130,13 +130,13 @@ fn faults(error: ValidationError<'_>) -> Vec<Fault> {
             // its first characters.
             let told = |name: &String| {
                 let fix = "remove it; the OpenAPI document lists the members that are taken";
-                Fault::new(format!("{at}/{}", shortened(name)), "is not a member that is known here", fix)
+                FieldError::new(format!("{at}/{}", shortened(name)), "is not a member that is known here", fix)
             };
             unexpected.iter().map(told).collect()
         }
         ValidationErrorKind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
-            vec![Fault::new(format!("{at}/{name}"), "is missing", "write it")]
+            vec![FieldError::new(format!("{at}/{name}"), "is missing", "write it")]
         }
         ValidationErrorKind::Type { kind } => {
             let wanted = match kind {

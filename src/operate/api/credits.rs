@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::access::Api;
-use super::problem::{Fault, Kind, Problem};
+use super::problem::{FieldError, Kind, Problem};
 use super::refusal::refused;
 use super::route::{Call, NoBody, Reply};
 use super::shown::Page;
@@ -62,7 +62,7 @@ pub async fn entries(call: Call<NoBody>) -> Result<Reply<Page<Entry>>, Problem> 
         None => 0,
         Some(Ok(after)) => after,
         Some(Err(_)) => {
-            let fault = Fault::new("?after", "is not a row of the ledger", "write the `next` of the page before");
+            let fault = FieldError::new("?after", "is not a row of the ledger", "write the `next` of the page before");
             return Err(Problem::query(vec![fault]));
         }
     };
@@ -98,12 +98,12 @@ async fn correct(call: &Call<Change>, kind: ledger::entry::Kind) -> Result<Reply
         ledger::entry::Kind::Adjustment | ledger::entry::Kind::Charge | ledger::entry::Kind::Refund => amount != 0,
     };
     if !fits {
-        let fault = Fault::new("/amount", "changes nothing, or takes away", "write a number above 0 for a grant");
+        let fault = FieldError::new("/amount", "changes nothing, or takes away", "write a number above 0 for a grant");
         return Err(Problem::body(vec![fault]));
     }
     let key = call.once.as_ref().map(|once| once.key.clone()).unwrap_or_default();
     if key == FIRST_GRANT {
-        let fault = Fault::new("Idempotency-Key", "is the key of the configuration's own grant", "choose another");
+        let fault = FieldError::new("Idempotency-Key", "is the key of the configuration's own grant", "choose another");
         return Err(Problem::query(vec![fault]));
     }
     let by = call.caller.actor.clone();

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::caller::{Operator, SCOPES, Scope, Who, member, operator};
-use super::problem::{Fault, Kind, Problem};
+use super::problem::{FieldError, Kind, Problem};
 use super::refusal::{refused, refused_as};
 use super::route::{Call, NoBody, ROOT, Reply};
 use super::shown::{Key, NewKey, Page, Time};
@@ -97,10 +97,10 @@ async fn make(call: &Call<KeyBody>, account_id: Option<String>) -> Result<Reply<
             Some(_) => "write owner, member or viewer",
             None => "write admin, support or auditor, or make the key below its account",
         };
-        faults.push(Fault::new("/role", "is a role of the other kind", fix));
+        faults.push(FieldError::new("/role", "is a role of the other kind", fix));
     }
     if ends_at.is_some_and(|end| end.0 <= call.at_ms) {
-        faults.push(Fault::new("/ends_at", "is over already", "write a later time"));
+        faults.push(FieldError::new("/ends_at", "is over already", "write a later time"));
     }
     if !faults.is_empty() {
         return Err(Problem::body(faults));

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::problem::{Fault, Problem};
+use super::problem::{FieldError, Problem};
 use super::refusal::{fault as fault_of, refused, refused_as};
 use super::route::{Call, NoBody, Reply};
 use super::shown::Token;
@@ -104,7 +104,7 @@ async fn add(call: &Call<ListEntry>, kind: ListKind) -> Replied {
 
 async fn remove(call: &Call<NoBody>, kind: ListKind) -> Replied {
     let Some(written) = call.query.text("value") else {
-        let fault = Fault::new("?value", "is missing", "write the entry that is to be removed");
+        let fault = FieldError::new("?value", "is missing", "write the entry that is to be removed");
         return Err(Problem::query(vec![fault]));
     };
     let value = canonical(kind, written)
@@ -160,7 +160,7 @@ fn canonical(kind: ListKind, value: &str) -> Result<String, String> {
 }
 
 /// Every entry of a list that does not fit, with how to write it.
-pub fn faults(kind: ListKind, list: &TokenList) -> Vec<Fault> {
+pub fn faults(kind: ListKind, list: &TokenList) -> Vec<FieldError> {
     const MOST: usize = 50;
     let wrong = |(number, entry): (usize, &ListEntry)| {
         let why = canonical(kind, &entry.value).err()?;
@@ -173,29 +173,29 @@ pub fn faults(kind: ListKind, list: &TokenList) -> Vec<Fault> {
 ///
 /// # Errors
 /// Everything that is wrong with it, below the place where it stands.
-pub fn drafted(kind: ListKind, list: &TokenList, at: &str) -> Result<TokenList, Vec<Fault>> {
-    let below = |fault: Fault| Fault { at: format!("{at}{}", fault.at), ..fault };
-    let wrong: Vec<Fault> = faults(kind, list).into_iter().map(below).collect();
+pub fn drafted(kind: ListKind, list: &TokenList, at: &str) -> Result<TokenList, Vec<FieldError>> {
+    let below = |fault: FieldError| FieldError { at: format!("{at}{}", fault.at), ..fault };
+    let wrong: Vec<FieldError> = faults(kind, list).into_iter().map(below).collect();
     if !wrong.is_empty() {
         return Err(wrong);
     }
     match lists::preview(kind, list) {
         Ok(entries) => Ok(TokenList { entries, ..list.clone() }),
         Err(StoreError::Invalid { field, why }) => Err(vec![below(fault_of(&field, &why))]),
-        Err(other) => Err(vec![Fault::new(at, other.to_string(), "write a shorter list")]),
+        Err(other) => Err(vec![FieldError::new(at, other.to_string(), "write a shorter list")]),
     }
 }
 
 /// What is wrong with an entry, and what to write: of a network with bits behind its prefix, the very network.
-fn fault(kind: ListKind, at: String, written: &str, why: &str) -> Fault {
+fn fault(kind: ListKind, at: String, written: &str, why: &str) -> FieldError {
     let (problem, fix) = why.split_once("; ").unwrap_or((why, "see the OpenAPI document"));
     let network = match kind {
         ListKind::Network => written.trim().parse::<IpNet>().ok().filter(|network| network.trunc() != *network),
         ListKind::Domain => None,
     };
     match network {
-        Some(network) => Fault::new(at, problem, format!("write {}", network.trunc())),
-        None => Fault::new(at, problem, fix),
+        Some(network) => FieldError::new(at, problem, format!("write {}", network.trunc())),
+        None => FieldError::new(at, problem, fix),
     }
 }
 

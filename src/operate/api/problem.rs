@@ -184,7 +184,7 @@ impl Kind {
 
 /// One thing that is wrong in a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Fault {
+pub struct FieldError {
     /// Where it stands: a JSON Pointer into the body (RFC 6901), `?name` for a parameter of the query, or
     /// the name of a header.
     pub at: String,
@@ -194,10 +194,10 @@ pub struct Fault {
     pub fix: String,
 }
 
-impl Fault {
+impl FieldError {
     /// One at some place.
-    pub fn new(at: impl Into<String>, problem: impl Into<String>, fix: impl Into<String>) -> Fault {
-        Fault { at: at.into(), problem: problem.into(), fix: fix.into() }
+    pub fn new(at: impl Into<String>, problem: impl Into<String>, fix: impl Into<String>) -> FieldError {
+        FieldError { at: at.into(), problem: problem.into(), fix: fix.into() }
     }
 }
 
@@ -216,7 +216,7 @@ pub struct Told {
     pub detail: String,
     /// Everything that is wrong with the request, where that are several things.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<Fault>,
+    pub errors: Vec<FieldError>,
     /// The state that is in force, for `version-differs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<Value>,
@@ -251,16 +251,16 @@ impl Problem {
     }
 
     /// The body has faults.
-    pub fn body(errors: Vec<Fault>) -> Problem {
+    pub fn body(errors: Vec<FieldError>) -> Problem {
         Problem::listed(Kind::InvalidBody, "Nothing was changed.", errors)
     }
 
     /// Parameters or headers have faults.
-    pub fn query(errors: Vec<Fault>) -> Problem {
+    pub fn query(errors: Vec<FieldError>) -> Problem {
         Problem::listed(Kind::InvalidQuery, "Nothing was done.", errors)
     }
 
-    fn listed(kind: Kind, outcome: &str, errors: Vec<Fault>) -> Problem {
+    fn listed(kind: Kind, outcome: &str, errors: Vec<FieldError>) -> Problem {
         let what = if errors.len() == 1 { "the one thing" } else { "everything" };
         let mut problem = Problem::new(kind, format!("{outcome} `errors` has {what} to mend."));
         problem.0.errors = errors;

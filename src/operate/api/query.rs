@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::problem::{Fault, Problem};
+use super::problem::{FieldError, Problem};
 use crate::site::status::notice::Moment;
 
 /// Rows of a page, unless `limit` says otherwise.
@@ -79,14 +79,14 @@ impl Query {
                     names => format!("remove it: this path has {names}"),
                 };
                 // The name is not repeated: it could be anything.
-                faults.push(Fault::new("?", "has a parameter that is not known", fix));
+                faults.push(FieldError::new("?", "has a parameter that is not known", fix));
                 continue;
             };
             let at = || format!("?{}", parameter.name);
             if let Some(fix) = parameter.kind.fix(&value) {
-                faults.push(Fault::new(at(), "has a value that is not understood", fix));
+                faults.push(FieldError::new(at(), "has a value that is not understood", fix));
             } else if values.insert(parameter.name, value.into_owned()).is_some() {
-                faults.push(Fault::new(at(), "is there twice", "write it once"));
+                faults.push(FieldError::new(at(), "is there twice", "write it once"));
             }
         }
         if faults.is_empty() { Ok(Query(values)) } else { Err(Problem::query(faults)) }

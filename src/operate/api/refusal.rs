@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::problem::{Fault, Kind, Problem, etag};
+use super::problem::{FieldError, Kind, Problem, etag};
 use crate::ledger::store::StoreError;
 
 /// A refusal of the store that shows no state.
@@ -45,9 +45,9 @@ fn refused_with(error: StoreError, show: impl FnOnce(Value) -> Option<Value>) ->
 }
 
 /// A field as the store names it (`entries[3].value`), as a JSON Pointer, and its words in two.
-pub fn fault(field: &str, why: &str) -> Fault {
+pub fn fault(field: &str, why: &str) -> FieldError {
     let (problem, fix) = why.split_once("; ").unwrap_or((why, "see the OpenAPI document"));
-    Fault::new(pointer(field), problem, fix)
+    FieldError::new(pointer(field), problem, fix)
 }
 
 /// `entries[3].value` as `/entries/3/value`.
@@ -72,7 +72,7 @@ mod tests {
     fn what_the_store_says_has_a_place_a_fault_and_a_fix() {
         let refused = refused(StoreError::invalid("entries[3].value", "has host bits set; write 203.0.113.0/24"));
         assert_eq!(refused.kind(), Kind::InvalidBody);
-        let expected = Fault::new("/entries/3/value", "has host bits set", "write 203.0.113.0/24");
+        let expected = FieldError::new("/entries/3/value", "has host bits set", "write 203.0.113.0/24");
         assert_eq!(refused.told().errors, [expected]);
         assert_eq!(pointer("name"), "/name");
     }

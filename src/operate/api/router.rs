@@ -24,7 +24,7 @@ use super::body::check_media_type;
 use super::caller::{self, Caller, Machine};
 use super::connection::Peer;
 use super::openapi;
-use super::problem::{Fault, Kind, Problem};
+use super::problem::{FieldError, Kind, Problem};
 use super::query::Query;
 use super::route::{Around, Effect, Expected, IDEMPOTENCY_KEY, MOST_KEY, ROOT, Route};
 use super::routes;
@@ -178,7 +178,7 @@ fn idempotency_key(headers: &HeaderMap, effect: Effect) -> Result<Option<String>
         (None, _) => return Err(Problem::plain(Kind::KeyMissing)),
         (Some(line), None) => line.as_bytes(),
         (Some(_), Some(_)) => {
-            let fault = Fault::new("Idempotency-Key", "is there twice", "send it once");
+            let fault = FieldError::new("Idempotency-Key", "is there twice", "send it once");
             return Err(Problem::query(vec![fault]));
         }
     };
@@ -190,7 +190,7 @@ fn idempotency_key(headers: &HeaderMap, effect: Effect) -> Result<Option<String>
         Ok(key) if is_good => Ok(Some(key.to_owned())),
         _ => {
             let fix = format!("send 1 to {MOST_KEY} visible ASCII characters without \" and \\");
-            Err(Problem::query(vec![Fault::new("Idempotency-Key", "is not a key", fix)]))
+            Err(Problem::query(vec![FieldError::new("Idempotency-Key", "is not a key", fix)]))
         }
     }
 }
@@ -214,7 +214,7 @@ fn expected(headers: &HeaderMap, effect: Effect) -> Result<Option<Expected>, Pro
     let version = version.and_then(|tag| std::str::from_utf8(tag).ok()?.parse().ok());
     version.map(|version| Some(Expected::Version(version))).ok_or_else(|| {
         let fix = "send the ETag of what you have read, as in If-Match: \"3\", or *";
-        Problem::query(vec![Fault::new("If-Match", "is not one version of ours", fix)])
+        Problem::query(vec![FieldError::new("If-Match", "is not one version of ours", fix)])
     })
 }
 

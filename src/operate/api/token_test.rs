@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::conflicts;
 use super::lists;
-use super::problem::{Fault, Kind, Problem};
+use super::problem::{FieldError, Kind, Problem};
 use super::refusal::refused;
 use super::route::{Call, Reply};
 use super::shown::Time;
@@ -142,13 +142,13 @@ pub async fn run(call: Call<TokenTest>) -> Result<Reply<TestOutcome>, Problem> {
     }
     let address = test.address.trim().parse::<IpAddr>();
     if address.is_err() {
-        faults.push(Fault::new("/address", "is not an address", "write one as in 203.0.113.9 or 2001:db8::1"));
+        faults.push(FieldError::new("/address", "is not an address", "write one as in 203.0.113.9 or 2001:db8::1"));
     }
     let policy = call.api.in_force.policy();
     for name in test.headers.iter().flat_map(BTreeMap::keys) {
         if policy.token_headers.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             let fix = "leave it out: the request is judged as if it came with this token";
-            faults.push(Fault::new("/headers", "has a header that carries tokens", fix));
+            faults.push(FieldError::new("/headers", "has a header that carries tokens", fix));
         }
     }
     let Ok(address) = address else { return Err(Problem::body(faults)) };

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::lists;
-use super::problem::{Fault, Problem};
+use super::problem::{FieldError, Problem};
 use super::refusal::{refused, refused_as};
 use super::route::{Call, NoBody, ROOT, Reply};
 use super::shown::{Day, NewToken, Page, Time, Token};
@@ -157,7 +157,7 @@ pub async fn create(call: Call<TokenBody>) -> Result<Reply<NewToken>, Problem> {
 pub async fn rotate(call: Call<Rotation>) -> Result<Reply<NewToken>, Problem> {
     let (account, token, version) = (call.value(0).to_owned(), call.value(1).to_owned(), call.version());
     let Some(overlap) = call.body.milliseconds() else {
-        let fault = Fault::new("/overlap", "is longer than 90 days", "write at most 90d");
+        let fault = FieldError::new("/overlap", "is longer than 90 days", "write at most 90d");
         return Err(Problem::body(vec![fault]));
     };
     let outcome = call.write(move |writing| tokens::rotate(writing, &account, &token, version, overlap)).await;

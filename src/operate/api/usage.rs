@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::problem::{Fault, Problem};
+use super::problem::{FieldError, Problem};
 use super::refusal::refused;
 use super::route::{Call, Csv, NoBody, Reply};
 use super::shown::{Page, Time};
@@ -185,7 +185,7 @@ async fn list_rows(call: &Call<NoBody>, account: Option<String>) -> Result<Page<
     };
     let lines = call.api.store.read(move |connection| usage::page(connection, &wanted)).await.map_err(refused)?;
     let Some(lines) = lines else {
-        let fault = Fault::new("?after", "is not a line of usage, or one that is not kept any more", "begin anew");
+        let fault = FieldError::new("?after", "is not a line of usage, or one that is not kept any more", "begin anew");
         return Err(Problem::query(vec![fault]));
     };
     let Page { items, next } = Page::of(lines, limit, |line| line.id.to_string());
@@ -194,7 +194,7 @@ async fn list_rows(call: &Call<NoBody>, account: Option<String>) -> Result<Page<
 
 fn cursor(call: &Call<NoBody>, problem: &str) -> Result<Option<i64>, Problem> {
     let cursor = call.query.after().map(str::parse::<i64>).transpose();
-    cursor.map_err(|_| Problem::query(vec![Fault::new("?after", problem, "write the `next` of the page before")]))
+    cursor.map_err(|_| Problem::query(vec![FieldError::new("?after", problem, "write the `next` of the page before")]))
 }
 
 async fn name(call: &Call<NoBody>) -> Result<String, Problem> {
