@@ -1,15 +1,17 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
 .PHONY: run test crashes hostile free-answers fuzz mutants coverage browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
-	sbom bench-micro bench-metering bench-sight bench-pages bench-reload bench-changes bench-store pgo tools venv program
+	sbom bench-micro bench-metering bench-sight bench-pages bench-reload bench-changes bench-store pgo dist compilers tools venv program
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
 # a Python script, run the commands of the pages with curl, bound what the program may use with
 # prlimit, and move names with libnss-wrapper.
-NEEDED := cmake:cmake cc:gcc c++:g++ python3:python3 prlimit:util-linux curl:curl
+NEEDED_TO_BUILD := cmake:cmake cc:gcc c++:g++
+NEEDED := $(NEEDED_TO_BUILD) python3:python3 prlimit:util-linux curl:curl
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-run: tools
-	cargo run --release --locked -- demo
+# The demo is there to be looked at: it is built quickly, and runs at half the speed of a release.
+run: compilers
+	cargo run --profile demo --locked -- demo
 
 test: tools
 	cargo test --locked
@@ -78,6 +80,11 @@ browse: program
 # The OpenAPI document of the demo against the demo. EXAMPLES is for each operation and phase.
 schemathesis: program venv
 	EXAMPLES=$(or $(EXAMPLES),100) tests/schemathesis/run
+
+# target/dist: a static binary in an archive, a package for Debian, an image for `docker load`, what is in them (CycloneDX),
+# and their checksums. BINARY names a program that is there already, such as target/pgo/tollgate.
+dist: compilers
+	deploy/dist/run $(BINARY)
 
 # Everything that is compiled into the program, as CycloneDX.
 sbom: tools
@@ -150,6 +157,16 @@ program: tools
 venv:
 	@python3 -c 'import ensurepip' 2>/dev/null || \
 		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends python3-venv)
+
+compilers:
+	@missing=""; \
+	for pair in $(NEEDED_TO_BUILD); do \
+		command -v $${pair%%:*} >/dev/null 2>&1 || missing="$$missing $${pair##*:}"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+		echo "installing:$$missing"; \
+		$(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends $$missing; \
+	fi
 
 tools:
 	@missing=""; \
