@@ -9,7 +9,7 @@ NEEDED_TO_BUILD := cmake:cmake cc:gcc c++:g++
 NEEDED := $(NEEDED_TO_BUILD) python3:python3 prlimit:util-linux curl:curl
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-# The demo is there to be looked at: it is built quickly, and runs at half the speed of a release.
+# The demo is there to be looked at: it is built in a quarter of the time of a release, and is slower than one.
 run: compilers
 	cargo run --profile demo --locked -- demo
 

@@ -24,7 +24,7 @@ use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::http::transaction_id::TransactionId;
 use tollgate::policy::now::Now;
 use tollgate::policy::observer::Unobserved;
-use tollgate::policy::page::ListenerScope;
+use tollgate::policy::paths::{Endpoint, Paths};
 use tollgate::policy::problem::{Problem, Row};
 use tollgate::policy::respond::{self, Context, Delivered, Http1Sink, Outcome};
 use tollgate::policy::trail::Trail;
@@ -92,11 +92,9 @@ fn count_admit(token: &str, more: &str) {
     });
 }
 
-/// Products with a route by table and one with parameters, with tokens in a header, as Bearer and signed, and with so many
-/// other routes.
-fn shapes(others: usize) -> Policy {
+/// Products with a route by table and one with parameters, with tokens in a header, as Bearer and signed.
+fn shapes() -> Policy {
     let digest = Digest::of(b"token").text();
-    let routes: String = (0..others).map(|number| format!("      - GET /v1/other{number}/{{id}}\n")).collect();
     let text = format!(
         "public_url: http://127.0.0.1:8080\nadmin: 127.0.0.1:9901\nupstreams: {{ u: {{ servers: [127.0.0.1:9001] }} }}\n\
          jwt: {{ idp: {{ issuer: i, audience: [a], algorithms: [ES256], jwks: {{ url: \"http://127.0.0.1:1/\" }}, account_claim: sub, token: t }} }}\n\
@@ -105,7 +103,7 @@ fn shapes(others: usize) -> Policy {
          \x20 signed: {{ upstream: u, token_in: [bearer], jwt: [idp], routes: [GET /v1/signed] }}\n\
          \x20 vat:\n    upstream: u\n    token_headers: [Auth-Token]\n    routes:\n\
          \x20     - route: GET /v1/vat/{{number}}\n        parameters: {{ number: {{ pattern: \"[A-Z]{{2}}[0-9]+\", max: 14 }} }}\n\
-         \x20       query: {{ date: {{ max: 10 }}, detail: {{ one_of: [full, short] }} }}\n{routes}\
+         \x20       query: {{ date: {{ max: 10 }}, detail: {{ one_of: [full, short] }} }}\n\
          accounts: {{ a: {{ rate: {{ unlimited: true }}, tokens: [{{ name: t, hash: \"{digest}\", products: [plain, bearer, signed, vat] }}] }} }}\n"
     );
     config::parse("shapes.yaml", &text, &demo::SOURCE).map_err(|mistakes| mistakes.to_string()).unwrap().policy
@@ -127,7 +125,7 @@ fn signed(policy: &Policy) -> String {
 }
 
 fn count_shape(target: &str, token: impl FnOnce(&Policy) -> String) {
-    let policy = shapes(0);
+    let policy = shapes();
     let token = token(&policy);
     let text = format!("GET {target} HTTP/1.1\r\nHost: api.example.com\r\n{token}\r\nAccept: application/json\r\n\r\n");
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
@@ -142,12 +140,17 @@ fn in_header(_: &Policy) -> String {
     "Auth-Token: token".to_owned()
 }
 
-fn count_route(others: usize) {
-    let policy = shapes(others);
+fn count_route(others: u16) {
+    let mut paths = Paths::default();
+    let mut insert = |template: &str, route| {
+        paths.insert(None, "GET", template, Endpoint::Lookup { product: 0, route }).unwrap();
+    };
+    (0..others).for_each(|number| insert(&format!("/v1/other{number}/{{id}}"), number));
+    insert("/v1/vat/{number}", others);
     let text = b"GET /v1/vat/DE811907980 HTTP/1.1\r\nHost: api.example.com\r\n\r\n";
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let head = Head::judge(Lines::split(text, &mut slots).unwrap(), PEER, &LIMITS).unwrap();
-    count(|| assert!(black_box(policy.handler(black_box(&head), ListenerScope::All)).is_ok()));
+    count(|| assert!(black_box(paths.find(black_box(&head))).is_some()));
 }
 
 fn count_body(text: &str) {

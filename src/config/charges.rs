@@ -7,7 +7,7 @@
 
 use serde_json::{Value, json};
 
-use crate::policy::tariff::{MAX_QUANTITIES, Passed, Tariff, Test};
+use crate::policy::tariff::{Condition, Line, MAX_QUANTITIES, Passed, Step, Tariff, Test};
 
 /// The most combinations that are checked; more would take too long.
 const MAX_OUTCOMES: usize = 1 << 16;
@@ -32,6 +32,9 @@ pub enum Charges {
 
 /// Compares what requests hold with what their answers cost, in credits.
 pub fn compare(tariff: &Tariff) -> Charges {
+    if always_covers(tariff) {
+        return Charges::Covered;
+    }
     let (asked, told) = (Subjects::of(tariff.asked_tests()), Subjects::of(tariff.told_tests()));
     let (Some(of_requests), Some(of_answers)) = (asked.outcomes(), told.outcomes()) else { return Charges::Unknown };
     if of_requests.len().saturating_mul(of_answers.len()) > MAX_OUTCOMES {
@@ -66,6 +69,34 @@ pub fn compare(tariff: &Tariff) -> Charges {
         Some(_) if certain && most_charged > most_held => Charges::NeverCovered { most_held, most_charged },
         Some((held, charged)) => Charges::SometimesNot { held, charged },
     }
+}
+
+/// Whether the least that any request holds covers all that answers can cost together, whatever the conditions are.
+fn always_covers(tariff: &Tariff) -> bool {
+    let sum = |amounts: &mut dyn Iterator<Item = u32>| amounts.fold(0, u32::saturating_add);
+    let fixed = |line: &Line| match line.step {
+        Step::Add(credits) if matches!(line.condition, Condition::Always) => Some(credits),
+        Step::Add(_) | Step::AddEach { .. } | Step::AddTold { .. } | Step::Set(_) => None,
+    };
+    let set = |line: &Line| match line.step {
+        Step::Set(credits) => Some(credits),
+        Step::Add(_) | Step::AddEach { .. } | Step::AddTold { .. } => None,
+    };
+    let hold = tariff.hold_lines();
+    // A line that sets the amount ends the list, wherever it stands.
+    let least = hold.iter().filter_map(set).fold(sum(&mut hold.iter().filter_map(fixed)), u32::min);
+    let added = |line: &Line| match line.step {
+        Step::Add(credits) => Some(credits),
+        Step::AddTold { max, .. } => Some(max),
+        Step::AddEach { .. } => None,
+        Step::Set(_) => Some(0),
+    };
+    let others = tariff.lines_by_status().map(|(_, lines)| lines);
+    std::iter::once(tariff.price_lines()).chain(others).all(|lines| {
+        let all: Option<Vec<u32>> = lines.iter().map(added).collect();
+        let most = lines.iter().filter_map(set).fold(0, u32::max);
+        all.is_some_and(|all| sum(&mut all.into_iter()).max(most) <= least)
+    })
 }
 
 /// The members that tests read, each with the combined outcomes that its tests can have.
@@ -126,7 +157,7 @@ fn outcomes(tests: &[(u8, &Test)]) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::tariff::{Condition, Line, Step, Tests};
+    use crate::policy::tariff::Tests;
 
     /// Tests of the members /a (is x) and /b (is y), of requests and of answers.
     fn tests() -> Tests {
@@ -201,8 +232,10 @@ mod tests {
         for number in 0..40 {
             many.add(&format!("/{number}"), Test::Filled(true)).unwrap();
         }
-        let price = (0..40).map(|number| add(1, Condition::Told(number))).collect();
-        let tariff = Tariff::new(vec![add(1, Condition::Always)], price, Tests::default(), many);
+        let price = || (0..40).map(|number| add(1, Condition::Told(number))).collect();
+        let tariff = Tariff::new(vec![add(39, Condition::Always)], price(), Tests::default(), many);
         assert_eq!(compare(&tariff), Charges::Unknown);
+        let enough = vec![add(20, Condition::Always), add(20, Condition::Always)];
+        assert_eq!(compare(&Tariff::new(enough, price(), Tests::default(), Tests::default())), Charges::Covered);
     }
 }

@@ -191,7 +191,7 @@ pub fn tariff(
     Some(tariff)
 }
 
-/// Warns of a product whose answers can cost more than it holds.
+/// Refuses prices that what is held does not cover, or that cannot be shown to be covered.
 fn compare(tariff: &Tariff, hold: Place, mistakes: &mut Mistakes) {
     match charges::compare(tariff) {
         Charges::Covered => {}
@@ -201,10 +201,10 @@ fn compare(tariff: &Tariff, hold: Place, mistakes: &mut Mistakes) {
                 "holds at most {most_held}, but an answer can cost {most_charged}, and no more than what is held is charged; hold {most_charged} where it can cost that much"
             ),
         ),
-        Charges::SometimesNot { held, charged } => mistakes.warn(
+        Charges::SometimesNot { held, charged } => mistakes.push(
             hold,
             format!(
-                "seems to hold {held} for a request whose answer costs {charged}, but no more than what is held is charged; hold the most that the answer can cost, under the same conditions on the request"
+                "is not shown to cover `price`: it seems to hold {held} for a request whose answer costs {charged}, and no more than what is held is charged; hold the most that the answer can cost, under the same conditions on the request"
             ),
         ),
         Charges::Outgrown { quantity } => {
@@ -215,9 +215,9 @@ fn compare(tariff: &Tariff, hold: Place, mistakes: &mut Mistakes) {
                 format!("holds less for each element{counted} than an answer costs for it; count them here as well"),
             );
         }
-        Charges::Unknown => mistakes.warn(
+        Charges::Unknown => mistakes.push(
             hold,
-            "cannot be compared with `price`, which has too many conditions, but no more than what is held is charged; hold the most that an answer can cost",
+            "is not shown to cover `price`, which has too many conditions to try all of them; hold without a condition what all its lines cost together",
         ),
     }
 }
