@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use tollgate::cli::{accounts, alerts, audit, billing, credits, keys, lists, refusals, tokens, usage};
+use tollgate::cli::secret::{new_token, token_line};
+use tollgate::cli::{accounts, alerts, audit, billing, credits, init, keys, lists, refusals, tokens, usage};
 use tollgate::config::argument::{ConfigFile, VARIABLE};
 use tollgate::config::findings::Findings;
 use tollgate::config::yaml::{Mistakes, Place, Warning};
@@ -28,8 +29,6 @@ use tollgate::operate::upgrade::Predecessor;
 use tollgate::operate::{demo, explain};
 use tollgate::platform::count::{counted, either};
 use tollgate::platform::logging;
-use tollgate::policy::account::Digest;
-use tollgate::policy::check::token::{PREFIX, sealed};
 use tollgate::policy::problem;
 
 /// An edge gateway for metered lookup APIs: a request reaches the backend only when its token,
@@ -43,6 +42,7 @@ struct Arguments {
 
 const EXAMPLES: &str = "Examples:
   tollgate demo                              try it out: prints tokens and a curl that works
+  tollgate init                              write a first configuration for your own backend
   tollgate check --config gateway.yaml       show every mistake with its line, or a summary
   tollgate run --config gateway.yaml         serve; SIGTERM stops it after requests in flight
   tollgate reload --config gateway.yaml      load a changed configuration now, or say why not
@@ -86,6 +86,9 @@ With --json there is one document on standard output, of version 1: `config`, `g
 /// The exit status of `explain` and `tokens test` if the request would be refused.
 const REFUSED: u8 = 3;
 
+/// The exit status if arguments are missing or wrong, as the parser of the command line has it.
+const WRONG_ARGUMENTS: u8 = 2;
+
 #[derive(Subcommand)]
 enum Command {
     /// Try out the gateway: serve a built-in configuration in front of a built-in phone lookup.
@@ -100,6 +103,9 @@ enum Command {
         #[arg(long = "admin-host", value_name = "NAME")]
         admin_hosts: Vec<Box<str>>,
     },
+    /// Write a first configuration for your backend, from a few answers or from its OpenAPI document.
+    #[command(after_help = init::EXAMPLES)]
+    Init(Box<init::Command>),
     /// Serve a configuration.
     Run(ConfigFile),
     /// Check a configuration: a summary, or every mistake with its line and column.
@@ -251,6 +257,7 @@ fn main() -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     let outcome = match Arguments::parse().command {
         Command::Demo { listen, admin, admin_hosts } => serve_demo(listen, admin, admin_hosts),
+        Command::Init(command) => init::run(*command, &mut std::io::stdout().lock()),
         Command::Run(file) => serve(&file.config),
         Command::Check { file, json, deny_warnings } => check(&file.config, json, deny_warnings),
         Command::Reload(file) => reload(&file.config),
@@ -301,7 +308,7 @@ fn main() -> ExitCode {
         Err(Failure::Printed) => ExitCode::FAILURE,
         Err(failure) => {
             complain(&format!("{}\n", failure.to_string().trim_end()));
-            ExitCode::FAILURE
+            if let Failure::Arguments(_) = failure { ExitCode::from(WRONG_ARGUMENTS) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -432,16 +439,6 @@ fn hash(name: &str, products: &[String]) -> Result<(), Failure> {
         );
     }
     print(&format!("{}\n", token_line(name, products, token)))
-}
-
-/// A token of 244 random bits, with a prefix that scanners for leaked secrets can look for, and a checksum.
-fn new_token() -> String {
-    sealed(&format!("{PREFIX}{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()))
-}
-
-fn token_line(name: &str, products: &[String], token: &[u8]) -> String {
-    let (digest, products) = (Digest::of(token).text(), products.join(", "));
-    format!("- {{ name: {name}, hash: \"{digest}\", products: [{products}] }}")
 }
 
 /// Ends the process once no request is in flight.

@@ -77,7 +77,7 @@ pub fn compile(
     }
     let before = shortcuts.and_then(|shortcuts| shortcuts.predecessor).map(|predecessor| predecessor.policy);
     let examples = match around.source {
-        Source::Directory(_) => example::Tokens::Named,
+        Source::Directory(_) | Source::Held(_) => example::Tokens::Named,
         // The demo's are known to everybody.
         Source::Embedded(_) => example::Tokens::Demo,
     };

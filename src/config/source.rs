@@ -4,7 +4,7 @@
 //! Their content is not interpreted here.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -27,6 +27,8 @@ pub enum Source {
     Directory(Directory),
     /// Files that are part of the program, by name.
     Embedded(&'static [(&'static str, &'static str)]),
+    /// Files that are not written yet, by name.
+    Held(BTreeMap<String, String>),
 }
 
 /// A directory, with a record of which of its files were read.
@@ -114,7 +116,7 @@ impl Source {
     pub fn into_read(self) -> Read {
         match self {
             Source::Directory(directory) => directory.read.into_inner(),
-            Source::Embedded(_) => Read::default(),
+            Source::Embedded(_) | Source::Held(_) => Read::default(),
         }
     }
 
@@ -133,6 +135,9 @@ impl Source {
                 .find(|(known, _)| *known == name)
                 .map(|(_, text)| (*text).to_owned())
                 .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, Unreadable::NotThere)),
+            Source::Held(files) => {
+                files.get(name).cloned().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, Unreadable::NotThere))
+            }
         }
     }
 
@@ -146,7 +151,7 @@ impl Source {
                 let path = directory.read(name);
                 files::text(&path, most).map_err(|why| unreadable(&path, why))
             }
-            Source::Embedded(_) => self.text(name),
+            Source::Embedded(_) | Source::Held(_) => self.text(name),
         }
     }
 
@@ -154,7 +159,7 @@ impl Source {
     pub fn shown(&self, name: &str) -> String {
         match self {
             Source::Directory(directory) => directory.path.join(name).display().to_string(),
-            Source::Embedded(_) => name.to_owned(),
+            Source::Embedded(_) | Source::Held(_) => name.to_owned(),
         }
     }
 
@@ -168,7 +173,7 @@ impl Source {
                 let path = directory.read(name);
                 files::bytes(&path, most).map_err(|why| unreadable(&path, why))
             }
-            Source::Embedded(_) => self.text(name).map(String::into_bytes),
+            Source::Embedded(_) | Source::Held(_) => self.text(name).map(String::into_bytes),
         }
     }
 }

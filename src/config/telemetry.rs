@@ -164,7 +164,7 @@ fn access_log(
     let place = match (name.as_str(), source) {
         (STDOUT, _) => access_log::Destination::Stdout,
         (name, Source::Directory(directory)) => access_log::Destination::File(directory.path.join(name)),
-        (name, Source::Embedded(_)) => access_log::Destination::File(name.into()),
+        (name, Source::Embedded(_) | Source::Held(_)) => access_log::Destination::File(name.into()),
     };
     Some(access_log::AccessLogSettings { destination: place, names, reference_key })
 }

@@ -148,7 +148,7 @@ impl Named {
 pub fn in_directory(source: &Source, name: String) -> PathBuf {
     match source {
         Source::Directory(directory) => directory.path.join(name),
-        Source::Embedded(_) => Path::new(&name).to_owned(),
+        Source::Embedded(_) | Source::Held(_) => Path::new(&name).to_owned(),
     }
 }
 

@@ -34,6 +34,8 @@ pub enum Failure {
     System(Cow<'static, str>, io::Error),
     /// The output cannot be written.
     Output(io::Error),
+    /// Arguments that are missing or contradict each other: what to write instead.
+    Arguments(Cow<'static, str>),
     /// A sentence that says what is asked for, and what to do instead.
     Because(Cow<'static, str>),
     /// All that is to be said was printed.
@@ -61,7 +63,7 @@ impl fmt::Display for Failure {
             Failure::Predecessor(error) => error.fmt(formatter),
             Failure::System(what, error) => write!(formatter, "{what}: {error}"),
             Failure::Output(error) => write!(formatter, "cannot write: {error}"),
-            Failure::Because(why) => formatter.write_str(why),
+            Failure::Arguments(why) | Failure::Because(why) => formatter.write_str(why),
             Failure::Printed => Ok(()),
         }
     }

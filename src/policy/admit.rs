@@ -164,7 +164,7 @@ pub fn admit<'p>(
         observer.pass(Check::ContentType, product.media.take(lines))?;
     }
     let deadline = observer.pass(Check::Deadline, product.deadline.read(lines))?;
-    observer.pass(Check::Parameters, route.judge_parameters(head))?;
+    observer.pass(Check::Parameters, route.judge_parameters(head, &product.token_parameters))?;
     validate(observer, &product.headers, lines)?;
     Ok(Turn::Lookup(Admission { product, route, principal, client, deadline, _seat: seat }))
 }

@@ -100,29 +100,32 @@ impl Route {
         self.parameters.get(self.path.parameters()..).unwrap_or_default()
     }
 
-    /// Judges the parameters of a request, those of the path first.
+    /// Judges the parameters of a request, those of the path first. Parameters that carry the token are known.
     ///
     /// # Errors
     /// `parameter-invalid`, or the row that the parameter has.
     #[inline]
-    pub fn judge_parameters(&self, head: &Head<'_>) -> Result<(), Problem> {
+    pub fn judge_parameters(&self, head: &Head<'_>, of_token: &[Box<str>]) -> Result<(), Problem> {
         if self.parameters.is_empty() && self.undeclared != Undeclared::Refuse {
             return Ok(());
         }
-        self.judge_each(head)
+        self.judge_each(head, of_token)
     }
 
-    fn judge_each(&self, head: &Head<'_>) -> Result<(), Problem> {
+    fn judge_each(&self, head: &Head<'_>, of_token: &[Box<str>]) -> Result<(), Problem> {
         let numbered = || self.parameters.iter().zip(0_u16..);
         for ((rule, index), text) in numbered().zip(self.path.values(head.path)) {
             rule.judge(&segment(text), index)?;
         }
         let mut seen = 0_u64;
         for (name, value) in members(head.query.unwrap_or_default()) {
-            let Some((rule, number, index)) = self.of_query(&member(name)) else {
+            let name = member(name);
+            let Some((rule, number, index)) = self.of_query(&name) else {
                 match self.undeclared {
-                    Undeclared::Refuse => return Err(UNKNOWN),
-                    Undeclared::Pass | Undeclared::Drop => continue,
+                    Undeclared::Refuse if !of_token.iter().any(|known| known.as_bytes() == &*name) => {
+                        return Err(UNKNOWN);
+                    }
+                    Undeclared::Refuse | Undeclared::Pass | Undeclared::Drop => continue,
                 }
             };
             let bit = 1_u64 << number;

@@ -99,6 +99,11 @@ impl Gateway {
         Gateway::start_all(&[], yaml, &[], files)
     }
 
+    /// The same, with variables of the environment as well.
+    pub fn start_all_with(yaml: &str, environment: &[(&str, &str)], files: &[(&str, &str)]) -> Gateway {
+        Gateway::start_all(&[], yaml, environment, files)
+    }
+
     /// Starts a copy of the program beside its configuration, which can be replaced.
     pub fn start_copy(yaml: &str) -> Gateway {
         Gateway::start_all(&[COPY], yaml, &[], &[])

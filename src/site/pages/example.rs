@@ -263,19 +263,59 @@ fn named_token(holder: Holder) -> (&'static str, Option<&'static str>) {
     }
 }
 
+/// The most references, and levels of members, that a sample follows.
+const MAX_SAMPLE_DEPTH: usize = 8;
+
 /// A body that a schema is likely to accept: every required member, with the schema's own example
 /// if it has one.
 fn sample(schema: &Value) -> Value {
+    match sample_of(schema, schema, 0) {
+        Value::String(_) => Value::Object(Map::new()),
+        other => other,
+    }
+}
+
+fn sample_of(schema: &Value, root: &Value, depth: usize) -> Value {
     if let Some(example) = first_example(schema) {
         return example;
     }
+    if depth >= MAX_SAMPLE_DEPTH {
+        return plain_value(schema);
+    }
+    let deeper = depth.saturating_add(1);
+    let referred = schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
+    if let Some(target) = referred.and_then(|pointer| root.pointer(pointer)) {
+        return sample_of(target, root, deeper);
+    }
+    let first = |keyword: &str| schema.get(keyword).and_then(Value::as_array).and_then(|values| values.first());
+    if let Some(value) = schema.get("const").or_else(|| first("enum")) {
+        return value.clone();
+    }
+    if let Some(branch) = first("anyOf").or_else(|| first("oneOf")).filter(|_| schema.get("type").is_none()) {
+        return sample_of(branch, root, deeper);
+    }
+    let of_all = schema.get("allOf").and_then(Value::as_array).into_iter().flatten();
     let mut members = Map::new();
+    for part in of_all {
+        if let Value::Object(more) = sample_of(part, root, deeper) {
+            members.extend(more);
+        }
+    }
     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     for name in required {
         let property = schema.get("properties").and_then(|properties| properties.get(name)).unwrap_or(&Value::Null);
-        members.insert(name.to_owned(), first_example(property).unwrap_or_else(|| plain_value(property)));
+        members.insert(name.to_owned(), sample_of(property, root, deeper));
     }
-    Value::Object(members)
+    match plain_value(schema) {
+        Value::Array(_) if schema.get("minItems").and_then(Value::as_u64).is_some_and(|least| least > 0) => {
+            let item = schema.get("items").unwrap_or(&Value::Null);
+            Value::Array(vec![sample_of(item, root, deeper)])
+        }
+        Value::Object(_) => Value::Object(members),
+        // Without a type, required members say that it is an object.
+        Value::String(_) if !members.is_empty() => Value::Object(members),
+        plain => plain,
+    }
 }
 
 fn first_example(schema: &Value) -> Option<Value> {
