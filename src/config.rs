@@ -27,6 +27,7 @@ mod file;
 mod fill;
 pub mod findings;
 mod following;
+mod formats;
 mod headers;
 mod jwt;
 mod ledger;

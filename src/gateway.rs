@@ -26,7 +26,7 @@ use crate::ledger::{CANNOT_BE_USED, Ledger};
 use crate::platform::clock::Clock;
 use crate::platform::descriptors::{Descriptors, Shares};
 use crate::policy::admit::{Admission, Headroom, Ingress, Turn, admit};
-use crate::policy::check::body::{TOO_MUCH_WORK, without_mark};
+use crate::policy::check::body::TOO_MUCH_WORK;
 use crate::policy::check::network::{self, Client};
 use crate::policy::check::{domain, watch::Watched};
 use crate::policy::http::head::{Head, Lines};
@@ -314,7 +314,7 @@ impl Gateway {
                 match looked_up.catch_unwind().await.unwrap_or(Err(internal.into())) {
                     Ok((found, due)) => {
                         (answer, bill) = (found, due);
-                        let Answer { body, passing, content_type, passed } = &answer;
+                        let Answer { body, passing, content_type, passed, .. } = &answer;
                         let delivered = Delivered { body, passing, content_type: content_type.as_deref(), passed };
                         Outcome::Delivered(delivered, bill.receipt())
                     }
@@ -391,7 +391,7 @@ impl Gateway {
             let hold = self.ledger.hold(priced.credit_account(), priced.highest()).await?;
             let paid = priced.paid_with(hold);
             let mut request = Vec::with_capacity(READ_BYTES);
-            let body = without_mark(downstream.body());
+            let body = paid.body(downstream.body());
             exchange::build(&mut request, &paid, head, body, context, &snapshot.settings.upstreams)?;
             let limit = snapshot.policy.limits.response_bytes;
             let judge =
@@ -407,6 +407,8 @@ impl Gateway {
             };
             record.asked();
             let (answer, price) = answer?;
+            let (product, rendition) = (admission.product(), admission.product().media.rendition(&head.lines));
+            let answer = answer.rendered(rendition, product, limit)?;
             let mut bill = Bill::new(&self.ledger, paid.into_hold(), price, context.transaction);
             // No charge is written for a client that is known to have disconnected, since it would have to be refunded.
             if bill.is_written_first() && downstream.gone().now_or_never().is_some() {
@@ -447,8 +449,8 @@ impl Gateway {
         let apart = awaited.judge_apart(body);
         let judging = tokio::task::spawn_blocking(move || (apart.judge(), headroom));
         let (judged, headroom) = judging.await.map_err(|_| internal)?;
-        let accepted = judged?;
-        let priced = awaited.accept(&accepted);
+        let mut accepted = judged?;
+        let priced = awaited.accept(&mut accepted);
         // Freeing a large document takes long as well.
         drop(tokio::task::spawn_blocking(move || drop((accepted, headroom))));
         Ok(priced)

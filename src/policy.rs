@@ -11,6 +11,7 @@ pub mod calendar;
 pub mod check;
 pub(crate) mod cors;
 pub mod credits;
+pub mod format;
 pub mod http;
 pub mod limit;
 pub mod lookup;

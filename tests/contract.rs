@@ -11,6 +11,7 @@ mod connection;
 mod cors;
 mod deadline;
 mod error_object;
+mod formats;
 mod forwarding;
 mod framing;
 mod head;

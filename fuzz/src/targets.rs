@@ -8,15 +8,17 @@ mod frames;
 mod heads;
 mod ledger;
 mod media;
+mod msgpack;
 mod networks;
 mod proxy;
 mod responses;
 mod store;
 mod streams;
+mod xml;
 mod yaml;
 
 /// Their names, and what each does with an input.
-pub const ALL: [(&str, fn(&[u8])); 14] = [
+pub const ALL: [(&str, fn(&[u8])); 16] = [
     ("heads", heads::run),
     ("chunked", chunked::run),
     ("connections", connections::run),
@@ -27,6 +29,8 @@ pub const ALL: [(&str, fn(&[u8])); 14] = [
     ("networks", networks::run),
     ("media", media::run),
     ("bodies", bodies::run),
+    ("xml", xml::run),
+    ("msgpack", msgpack::run),
     ("yaml", yaml::run),
     ("proxy", proxy::run),
     ("ledger", ledger::run),

@@ -84,7 +84,7 @@ pub fn compile(
         };
         by_status.extend(treatment.map(|treatment| (status, treatment)));
     }
-    let has_types = media.served.iter().any(|kind| !kind.is_json());
+    let has_types = media.served.iter().any(|kind| !media.is_rendered(kind));
     (Answers::new(by_status, names(headers, parent, mistakes), has_types), prices)
 }
 

@@ -36,6 +36,7 @@ use crate::policy::account::directory::Accounts;
 use crate::policy::check::header::HeaderRule;
 use crate::policy::check::network::Networks;
 use crate::policy::check::token::TokenPlace;
+use crate::policy::format::kind::Formats;
 use crate::policy::http::media::{Media, MediaType};
 use crate::policy::page::PageTable;
 use crate::policy::paths::Paths;
@@ -356,7 +357,7 @@ fn wording(public_url: &str, rows: &Rows, token_places: &[TokenPlace]) -> Wordin
     let headers = token_places.iter().filter_map(TokenPlace::header).collect::<Vec<_>>().join(" or ");
     let filled = |detail: &str| {
         let detail = detail.replace("{token_places}", &places).replace("{token_headers}", &headers);
-        detail.replace("{accept}", "application/json")
+        detail.replace("{accept}", "application/json").replace("{formats}", "JSON")
     };
     Wording::new(public_url, rows.texts(|text| filled(&text.detail)))
 }
@@ -372,7 +373,11 @@ fn account_info(
     let added_headers: Box<[Box<str>]> = added.collect();
     AccountInfo {
         window: Window::new(rate),
-        media: Media { served: MediaType::parse("application/json").into_iter().collect(), taken: Box::default() },
+        media: Media {
+            served: MediaType::parse("application/json").into_iter().collect(),
+            taken: Box::default(),
+            formats: Formats::default(),
+        },
         preflight: Preflight {
             allowed_methods: AccountInfo::METHOD.into(),
             allowed_headers: cors::allowed_headers(token_places, None, echoed, &added_headers).into(),

@@ -27,7 +27,7 @@ pub mod written {
         /// Replaces the standard reason phrase as the title.
         #[schemars(regex(pattern = r"\S"))]
         pub title: Written<String>,
-        /// What was wrong and what to do. It may hold {field}, {token_headers}, {token_places}, {accept}, {content_type},
+        /// What was wrong and what to do. It may hold {field}, {token_headers}, {token_places}, {accept}, {content_type}, {formats},
         /// {deadline_header}, {deadline_min}, {deadline_max} and {body_max}, {field}, {rules} and {position} of a body, {parameter},
         /// and name {portal}, {support}, {formats_page}, {rate_page} and {status_page}.
         #[schemars(regex(pattern = r"\S"))]
@@ -58,7 +58,7 @@ pub struct Rows {
 const WITHOUT_BODY: &str = "This endpoint takes no body. Send the request without one.";
 
 /// The placeholders of details beside destinations: about the body, and about the product.
-const BLANKS: [&str; 12] = [
+const BLANKS: [&str; 13] = [
     "field",
     "parameter",
     "rules",
@@ -67,6 +67,7 @@ const BLANKS: [&str; 12] = [
     "token_places",
     "accept",
     "content_type",
+    "formats",
     "deadline_header",
     "deadline_min",
     "deadline_max",

@@ -14,7 +14,7 @@ use super::problems::Rows;
 use super::product_context::ProductContext;
 use super::routes::{OfProduct, RoutesCompiler};
 use super::units::{HeaderName, IS_AUTHORIZATION, Parsed, Texts};
-use super::{answers, bodies, cors, deadline, headers, jwt, plans, routes};
+use super::{answers, bodies, cors, deadline, formats, headers, jwt, plans, routes};
 use crate::config::yaml::{Entries, Mistakes, Place, Written};
 use crate::platform::pace;
 use crate::policy::account::MAX_PRODUCTS;
@@ -51,6 +51,7 @@ pub mod written {
     use crate::config::bodies::written::Body;
     use crate::config::credits::written::Credits;
     use crate::config::deadline::written::Deadline;
+    use crate::config::formats::written::Format;
     use crate::config::headers::written::HeaderRule;
     use crate::config::parameters::written::Undeclared;
     use crate::config::plans::written::{AnyRate, Quota};
@@ -85,6 +86,10 @@ pub mod written {
         /// Identity providers of the top level's `jwt` whose tokens are taken in the same places. Default: none.
         #[schemars(length(min = 1))]
         pub jwt: Written<Listed<String>>,
+        /// What bodies and answers can be, between which the gateway converts: json, which the backend speaks, xml and
+        /// msgpack. With another than json, the types of bodies and answers follow from it. Default: [json].
+        #[schemars(length(min = 1))]
+        pub formats: Written<Listed<Format>>,
         /// Media types that the product answers with. Answers of a JSON type must be JSON; those of another type pass as
         /// they are. Default: application/json.
         #[schemars(length(min = 1))]
@@ -261,10 +266,7 @@ fn draft(
     let upstream = upstream(product.upstream, &place, around, mistakes);
     let token_places = token_places(product.token_headers, product.token_in, &place, mistakes);
     let issuers = jwt::of_product(product.jwt, around.jwt, &place, mistakes);
-    let media = Media {
-        served: media_types(product.accept, "accept", &place, mistakes),
-        taken: taken_types(product.content_type, &place, mistakes),
-    };
+    let media = formats::media(product.formats, product.accept, product.content_type, &place, mistakes);
     let deadline = deadline::compile(product.deadline, around, mistakes);
     let (answers, prices) = answers::compile(product.answers, product.answer_headers, &media, &place, rows, mistakes);
     let mut taken = ReservedHeaders {
@@ -286,6 +288,7 @@ fn draft(
     pace::step();
     let mut compiler = RoutesCompiler::new(&of_product, around, rows, paths, mistakes);
     let (routes, allowed_methods) = compiler.compile(product.routes, product.credits, &place);
+    formats::prepare(&routes, media.formats, &place, mistakes);
     let allowances = plans::allowances(product.rates, product.quota, &place, mistakes);
     let preflight_max_age = preflight_max_age(product.preflight_max_age, mistakes);
     let added_headers = more_headers(product.cors, &place, mistakes);
@@ -361,7 +364,7 @@ impl Draft {
         if text.row == Row::DeadlineExceeded && built_in && self.deadline.header.is_none() {
             return DEADLINE_EXCEEDED_WITHOUT_HEADER.to_owned();
         }
-        let detail = &text.detail;
+        let detail = formats::detail(text, self.media.formats);
         let types = |types: &[MediaType]| types.iter().map(MediaType::name).collect::<Vec<_>>().join(" or ");
         detail
             .replace("{token_headers}", &token_headers(&self.token_places))
@@ -491,25 +494,6 @@ fn token_places(
     kept.into()
 }
 
-fn media_types(types: Texts<MediaType>, key: &str, parent: &Place, mistakes: &mut Mistakes) -> Box<[MediaType]> {
-    if types.is_missing() {
-        return MediaType::parse("application/json").into_iter().collect();
-    }
-    let types = listed(types, parent, key, "write at least one, as in [application/json]", mistakes);
-    types.into_iter().map(|(Parsed(kind), _)| kind).collect()
-}
-
-/// The types that a body may have, all of them JSON.
-fn taken_types(types: Texts<MediaType>, parent: &Place, mistakes: &mut Mistakes) -> Box<[MediaType]> {
-    for (Parsed(kind), place) in types.get().into_iter().flat_map(|types| &types.0) {
-        if !kind.is_json() {
-            let what = "is not a JSON type, but bodies are JSON; write application/json, or a type that ends in +json";
-            mistakes.push(place.clone(), what);
-        }
-    }
-    media_types(types, "content_type", parent, mistakes)
-}
-
 /// The headers that web pages may read of answers.
 fn exposed_headers(answers: &Answers) -> Box<str> {
     answers.headers.iter().fold(EXPOSED_HEADERS.to_owned(), |list, name| format!("{list}, {name}")).into()
@@ -539,9 +523,7 @@ fn caller_headers(
 
 /// Shows what is not written.
 pub fn fill_in(shown: &mut Value, product: &Product) {
-    let names = |types: &[MediaType]| types.iter().map(|media| media.name().to_owned()).collect::<Vec<_>>();
-    fill(shown, "accept", names(&product.media.served));
-    fill(shown, "content_type", names(&product.media.taken));
+    formats::fill_in(shown, &product.media);
     deadline::fill_in(section(shown, "deadline"), &product.deadline);
     plans::whole_rates(shown, &product.allowances);
     headers::fill_in(shown, &product.headers);

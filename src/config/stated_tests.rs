@@ -10,6 +10,7 @@ use super::tests::{CONFIGURATION, directory, parsed};
 use super::*;
 use crate::policy::account::Expiry;
 use crate::policy::check::header::Shape;
+use crate::policy::format::kind::Formats;
 use crate::policy::http::media::MediaType;
 use crate::upstream::settings::{BreakerRule, Probe};
 
@@ -308,6 +309,8 @@ fn the_defaults_of_media_types_and_deadlines_are_stated() {
     let [p, ..] = &*policy.products else { panic!("three products") };
     let names = |types: &[MediaType]| types.iter().map(|kind| kind.name().to_owned()).collect::<Vec<_>>();
     states("and that a body may have. Default: application/json.");
+    states("Default: [json].");
+    assert_eq!(p.media.formats, Formats::default());
     assert_eq!(
         (names(&p.media.served), names(&p.media.taken)),
         (vec!["application/json".to_owned()], vec!["application/json".to_owned()])

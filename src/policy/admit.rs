@@ -15,6 +15,7 @@ use crate::policy::check::header::HeaderRule;
 use crate::policy::check::jwt::Issuer;
 use crate::policy::check::network::{Client, client};
 use crate::policy::check::token::{TokenPlace, disagree, has_several_lines, token};
+use crate::policy::format::kind::Format;
 use crate::policy::http::head::{Head, Lines};
 use crate::policy::limit::Asker;
 use crate::policy::meter::Seat;
@@ -71,6 +72,7 @@ pub struct Admission<'p> {
     principal: Principal<'p>,
     client: Client,
     deadline: Duration,
+    format: Format,
     /// The request's place among those of its account, given back when the admission ends.
     _seat: Seat,
 }
@@ -94,6 +96,11 @@ impl<'p> Admission<'p> {
     /// The address that the request comes from.
     pub fn client(&self) -> Client {
         self.client
+    }
+
+    /// The format of its body.
+    pub fn format(&self) -> Format {
+        self.format
     }
 
     /// The time the request may take, counted from the moment its head was read.
@@ -160,13 +167,14 @@ pub fn admit<'p>(
     let client = locate(observer, policy, principal, head, trail)?;
     let seat = allow(observer, principal, product, now, trail)?;
     observer.pass(Check::Accept, product.media.accept(lines))?;
-    if route.body.is_some() {
-        observer.pass(Check::ContentType, product.media.take(lines))?;
-    }
+    let format = match &route.body {
+        Some(_) => observer.pass(Check::ContentType, product.media.take(lines))?,
+        None => Format::Json,
+    };
     let deadline = observer.pass(Check::Deadline, product.deadline.read(lines))?;
     observer.pass(Check::Parameters, route.judge_parameters(head, &product.token_parameters))?;
     validate(observer, &product.headers, lines)?;
-    Ok(Turn::Lookup(Admission { product, route, principal, client, deadline, _seat: seat }))
+    Ok(Turn::Lookup(Admission { product, route, principal, client, deadline, format, _seat: seat }))
 }
 
 /// Judges the head of a request about the account's credits, in the same order. Any valid token may

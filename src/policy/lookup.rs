@@ -10,8 +10,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::policy::admit::Admission;
-use crate::policy::check::body::BodyRule;
+use crate::policy::check::body::{Accepted, BodyRule, without_mark};
 use crate::policy::credits::{CreditAccount, Hold};
+use crate::policy::format::kind::Format;
 use crate::policy::http::head::Head;
 use crate::policy::problem::{Problem, Row};
 use crate::policy::tariff::{Passed, Tariff};
@@ -79,8 +80,8 @@ impl<'p> BodyAwaited<'p> {
     /// # Errors
     /// Those of the product's rule for bodies.
     pub fn judge(self, body: &[u8]) -> Result<Priced<'p>, Problem> {
-        let value = self.rule().map(|rule| rule.judge(body)).transpose()?;
-        Ok(self.priced(value.as_ref()))
+        let accepted = self.rule().map(|rule| rule.judge_as(self.admission.format(), body)).transpose()?;
+        Ok(self.priced(accepted))
     }
 
     /// The same if it takes no longer than other requests of a thread can wait.
@@ -89,30 +90,41 @@ impl<'p> BodyAwaited<'p> {
     /// The request as it was, if it would.
     pub fn judge_at_once(self, body: &[u8]) -> Result<Result<Priced<'p>, Problem>, Self> {
         let Some(rule) = self.rule() else { return Ok(Ok(self.priced(None))) };
-        match rule.judge_at_once(body) {
-            Some(judged) => Ok(judged.map(|value| self.priced(Some(&value)))),
+        match rule.judge_as_at_once(self.admission.format(), body) {
+            Some(judged) => Ok(judged.map(|accepted| self.priced(Some(accepted)))),
             None => Err(self),
         }
     }
 
     /// What judges the body on another thread.
     pub fn judge_apart(&self, body: &[u8]) -> JudgeApart {
-        JudgeApart { rule: self.rule().cloned(), body: body.to_vec() }
+        JudgeApart { rule: self.rule().cloned(), format: self.admission.format(), body: body.to_vec() }
     }
 
-    /// Goes on with a body that was judged on another thread.
-    pub fn accept(self, body: &AcceptedBody) -> Priced<'p> {
-        self.priced(body.0.as_ref())
+    /// Goes on with a body that was judged on another thread. Its value stays with the caller, since it may take long to
+    /// free.
+    pub fn accept(self, body: &mut AcceptedBody) -> Priced<'p> {
+        match &mut body.0 {
+            None => self.priced_by(None, None),
+            Some(Accepted { value, json }) => self.priced_by(Some(value), json.take()),
+        }
     }
 
     fn rule(&self) -> Option<&'p BodyRule> {
         self.admission.route().body.as_ref()
     }
 
-    fn priced(self, body: Option<&Value>) -> Priced<'p> {
+    fn priced(self, body: Option<Accepted>) -> Priced<'p> {
+        match body {
+            None => self.priced_by(None, None),
+            Some(Accepted { value, json }) => self.priced_by(Some(&value), json),
+        }
+    }
+
+    fn priced_by(self, body: Option<&Value>, json: Option<Vec<u8>>) -> Priced<'p> {
         let tariff = self.admission.tariff();
         let passed = tariff.map_or(Passed::default(), |tariff| tariff.look_at(body, self.parameters));
-        Priced { admission: self.admission, passed, highest: tariff.map_or(0, |tariff| tariff.highest(passed)) }
+        Priced { admission: self.admission, passed, highest: tariff.map_or(0, |tariff| tariff.highest(passed)), json }
     }
 }
 
@@ -120,6 +132,7 @@ impl<'p> BodyAwaited<'p> {
 #[derive(Debug)]
 pub struct JudgeApart {
     rule: Option<BodyRule>,
+    format: Format,
     body: Vec<u8>,
 }
 
@@ -129,13 +142,13 @@ impl JudgeApart {
     /// # Errors
     /// Those of the product's rule for bodies.
     pub fn judge(&self) -> Result<AcceptedBody, Problem> {
-        self.rule.as_ref().map(|rule| rule.judge(&self.body)).transpose().map(AcceptedBody)
+        self.rule.as_ref().map(|rule| rule.judge_as(self.format, &self.body)).transpose().map(AcceptedBody)
     }
 }
 
 /// A body that its rule accepted; `None` where the product takes none.
 #[derive(Debug)]
-pub struct AcceptedBody(Option<Value>);
+pub struct AcceptedBody(Option<Accepted>);
 
 /// A request that nothing but its credits can refuse any more.
 #[derive(Debug)]
@@ -143,6 +156,8 @@ pub struct Priced<'p> {
     admission: Admission<'p>,
     passed: Passed,
     highest: u32,
+    /// The body as JSON, if it came in another format.
+    json: Option<Vec<u8>>,
 }
 
 impl<'p> Priced<'p> {
@@ -159,7 +174,7 @@ impl<'p> Priced<'p> {
     /// Goes on with the hold on just these credits.
     pub fn paid_with(self, hold: Hold<'p>) -> Paid<'p> {
         debug_assert_eq!(hold.amount(), if self.credit_account().is_some() { self.highest } else { 0 });
-        Paid { admission: self.admission, passed: self.passed, hold }
+        Paid { admission: self.admission, passed: self.passed, hold, json: self.json }
     }
 }
 
@@ -170,12 +185,23 @@ pub struct Paid<'p> {
     admission: Admission<'p>,
     passed: Passed,
     hold: Hold<'p>,
+    json: Option<Vec<u8>>,
 }
 
 impl<'p> Paid<'p> {
     /// What was accepted of the head.
     pub fn admission(&self) -> &Admission<'p> {
         &self.admission
+    }
+
+    /// What the backend gets of a body: what was judged.
+    pub fn body<'b>(&'b self, sent: &'b [u8]) -> &'b [u8] {
+        self.json.as_deref().unwrap_or_else(|| without_mark(sent))
+    }
+
+    /// Whether the body came in another format than the backend gets it in.
+    pub fn is_converted(&self) -> bool {
+        self.json.is_some()
     }
 
     /// The prices of the answer, for those who pay.

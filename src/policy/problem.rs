@@ -401,7 +401,9 @@ pub enum Hint {
         index: u16,
         flaw: ParameterFlaw,
     },
-    /// Where the body stops being a JSON document, for `{position}`: line and column, from 1.
+    /// Where the body stops being a document in a format without lines, for `{position}`: the byte, from 1.
+    AtByte(u32),
+    /// Where the body stops being a document, for `{position}`: line and column, from 1.
     At {
         line: u32,
         column: u32,

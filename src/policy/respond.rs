@@ -10,8 +10,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::policy::answers::Passing;
 use crate::policy::check::token::TokenPlace;
 use crate::policy::credits::Receipt;
+use crate::policy::format::{self, kind::Format};
 use crate::policy::http::head::Lines;
-use crate::policy::http::media::{JSON, MediaType, PROBLEM_JSON, prefers_problem_json};
+use crate::policy::http::media::{ErrorForm, JSON, MediaType, PROBLEM_JSON};
 use crate::policy::http::text_of_second::TextOfSecond;
 use crate::policy::http::trace_context::Trace;
 use crate::policy::http::transaction_id::TransactionId;
@@ -132,7 +133,7 @@ pub fn write(sink: &mut impl Sink, context: &Context<'_, '_>, outcome: &Outcome<
             let Delivered { body, passing, content_type, passed } = *answer;
             sink.status(passing.status.code(), passing.status.phrase());
             let content_type = content_type.unwrap_or_else(|| {
-                let served = context.trail.product.and_then(|product| product.media.best_json(context.lines));
+                let served = context.trail.product.and_then(|product| product.media.best_of_json(context.lines));
                 served.map_or(JSON, MediaType::name).as_bytes()
             });
             sink.header("Content-Type", content_type);
@@ -189,29 +190,39 @@ fn refusal(sink: &mut impl Sink, context: &Context<'_, '_>, problem: Problem) ->
     let wording = context.wording();
     let words = wording.words(problem.row);
     sink.status(words.status.code(), words.status.phrase());
-    let shape = if prefers_problem_json(context.lines) { Shape::ProblemJson } else { Shape::ErrorObject };
-    sink.header(
-        "Content-Type",
-        match shape {
-            Shape::ErrorObject => JSON.as_bytes(),
-            Shape::ProblemJson => PROBLEM_JSON.as_bytes(),
-        },
-    );
+    let form = match context.trail.product {
+        Some(product) => product.media.error(context.lines),
+        None => ErrorForm::of_json(context.lines),
+    };
+    let (shape, format, content_type) = match form {
+        ErrorForm::Object(format, name) => (Shape::ErrorObject, format, name),
+        ErrorForm::Problem => (Shape::ProblemJson, Format::Json, PROBLEM_JSON),
+    };
+    sink.header("Content-Type", content_type.as_bytes());
     common_headers(sink, context, NEVER_KEPT);
     if words.status == Status::Unauthorized {
         challenges(sink, context);
     }
     match problem.hint {
         // Words of the detail.
-        Hint::None | Hint::Broken(_) | Hint::At { .. } | Hint::Parameter { .. } => {}
+        Hint::None | Hint::Broken(_) | Hint::At { .. } | Hint::AtByte(_) | Hint::Parameter { .. } => {}
         Hint::RetryAfter(seconds) => number(sink, "Retry-After", u64::from(seconds)),
         Hint::Allow(path) => sink.header("Allow", context.policy.paths.allow(path).as_bytes()),
     }
     with_scratch(|body| {
         let names = context.trail.route.map(|route| &route.names);
         words.write_object(body, shape, problem.hint, names, context.lines.path().as_bytes());
-        finish(sink, context, body)
+        match format {
+            Format::Json => finish(sink, context, body),
+            Format::Xml | Format::MsgPack => finish(sink, context, &rendered(format, body)),
+        }
     })
+}
+
+/// An error object in another format. It is JSON of our own, of a few levels, so that there is always one.
+#[cold]
+fn rendered(format: Format, object: &[u8]) -> Vec<u8> {
+    format::of_json(format, object, usize::MAX).unwrap_or_default()
 }
 
 /// A page, or a 304 if the client has it already. That has no Content-Length, which would be the
@@ -261,7 +272,8 @@ fn common_headers(sink: &mut impl Sink, context: &Context<'_, '_>, caching: Cach
     if !caching.control.is_empty() {
         sink.header("Cache-Control", caching.control.as_bytes());
     }
-    sink.header("Vary", caching.vary.as_bytes());
+    let by_format = context.trail.product.is_some_and(|product| product.media.formats.are_several());
+    sink.header("Vary", if by_format { b"Accept, Origin" } else { caching.vary.as_bytes() });
     if let Some(origin) = cors::shown_to(context.policy, &context.trail, context.lines) {
         sink.header("Access-Control-Allow-Origin", origin);
         let exposed = context.trail.product.map_or(EXPOSED_HEADERS, |product| &product.exposed_headers);

@@ -6,6 +6,7 @@
 pub mod draft;
 pub mod example;
 pub mod fields;
+pub mod formats;
 pub mod headers;
 pub mod markdown;
 pub mod openapi;

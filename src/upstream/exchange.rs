@@ -14,7 +14,9 @@ use tokio::io::AsyncWriteExt;
 use crate::policy::admit::Admission;
 use crate::policy::answers::{Answers, Passing, Treatment};
 use crate::policy::check::network::Client;
+use crate::policy::format::{self, kind::Format};
 use crate::policy::http::head::Head;
+use crate::policy::http::media::JSON;
 use crate::policy::http::trace_context;
 use crate::policy::lookup::Paid;
 use crate::policy::problem::{Problem, Row};
@@ -248,12 +250,13 @@ impl Sent<'_> {
             true => translate::kind(content_type.as_deref(), &product.media),
             false => Ok(Kind::Json),
         };
-        let judged = kind.and_then(|kind| judge(&body, kind, code)).map_err(|problem| passage.failed(problem))?;
+        let judged = kind.and_then(|kind| Ok((kind, judge(&body, kind, code)?)));
+        let (kind, judged) = judged.map_err(|problem| passage.failed(problem))?;
         passage.answered(verdict);
         if persistent {
             self.connector.keep(self.connections, self.stream);
         }
-        Ok((Answer { body, passing, content_type, passed }, judged))
+        Ok((Answer { body, kind, passing, content_type, passed }, judged))
     }
 }
 
@@ -270,11 +273,37 @@ fn verdict_of(code: u16, answers: &Answers) -> Verdict {
 /// An answer that was judged, and is passed on.
 pub struct Answer<'a> {
     pub body: Body,
+    /// How it was judged.
+    pub kind: Kind,
     pub passing: &'a Passing,
     /// Its media type, if the product serves several kinds.
     pub content_type: Option<Box<[u8]>>,
     /// The headers that pass, by their index among those of the product.
     pub passed: Vec<(u8, Box<[u8]>)>,
+}
+
+/// Headers about the very bytes of a body, which say nothing true of another rendition of it (RFC 9110, section 8.8.3; RFC
+/// 9530).
+const ABOUT_BYTES: [&str; 5] = ["etag", "content-md5", "digest", "content-digest", "repr-digest"];
+
+impl<'a> Answer<'a> {
+    /// The answer in a format. Only JSON is converted; anything else passes as it is.
+    ///
+    /// # Errors
+    /// `upstream-failed` if there is no such rendition within the limit of an answer.
+    pub fn rendered(self, format: Format, product: &Product, limit: usize) -> Result<Answer<'a>, Problem> {
+        match (self.kind, format) {
+            (Kind::Json, Format::Xml | Format::MsgPack) => {}
+            (Kind::Json, Format::Json) | (Kind::Opaque, _) => return Ok(self),
+        }
+        let body = format::of_json(format, &self.body, limit).map_err(translate::not_rendered)?;
+        let mut passed = self.passed;
+        passed.retain(|(index, _)| {
+            let name = product.answers.headers.get(usize::from(*index));
+            !name.is_some_and(|name| ABOUT_BYTES.iter().any(|about| name.eq_ignore_ascii_case(about)))
+        });
+        Ok(Answer { body: Body::from(body), content_type: None, passed, ..self })
+    }
 }
 
 /// Builds the request for the upstream into `out`, from parsed parts: the path that was judged,
@@ -324,6 +353,9 @@ pub fn build(
     let is_token = |name: &str| policy.token_headers.iter().any(|token| name.eq_ignore_ascii_case(token));
     let is_echoed = |name: &str| product.headers.iter().any(|rule| rule.echo && rule.name.eq_ignore_ascii_case(name));
     let is_trace = |name: &str| context.trace.is_some() && trace_context::is_ours(name);
+    // What is sent is JSON then, whatever came.
+    let is_converted = paid.is_converted();
+    let is_type = |name: &str| is_converted && name.eq_ignore_ascii_case("content-type");
     for field in head.lines.fields {
         let name = field.name;
         let ours = is_never_forwarded(name)
@@ -331,12 +363,16 @@ pub fn build(
             || is_echoed(name)
             || is_trace(name)
             || is_caller(name)
+            || is_type(name)
             || upstream.added.has(name);
         if !ours && (!is_nominated(head, name) || is_judged(product, name)) {
             write_field(out, field.name, field.value);
         }
     }
     out.extend_from_slice(upstream.added.lines());
+    if is_converted {
+        write_field(out, "Content-Type", JSON.as_bytes());
+    }
     if admission.route().body.is_some() {
         let _ = write!(out, "Content-Length: {}\r\n", body.len());
     }

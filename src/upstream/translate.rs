@@ -10,6 +10,7 @@ use pingora_core::{Error, ErrorType};
 use serde::de::IgnoredAny;
 
 use crate::policy::answers::{Answers, Passing, Treatment};
+use crate::policy::format::kind::NotRendered;
 use crate::policy::http::media::Media;
 use crate::policy::now::Now;
 use crate::policy::problem::{Hint, Problem, Row};
@@ -107,8 +108,17 @@ pub fn kind(content_type: Option<&[u8]>, media: &Media) -> Result<Kind, Problem>
     let Some(content_type) = content_type else { return Ok(Kind::Json) };
     match media.served(content_type) {
         Some(kind) if kind.is_json() => Ok(Kind::Json),
+        Some(kind) if media.is_rendered(kind) => Err(failed("the answer is in a format that only the gateway writes")),
         Some(_) => Ok(Kind::Opaque),
         None => Err(failed("the answer has a media type that the product does not serve")),
+    }
+}
+
+/// An answer that was good, but that a client cannot have in the format that it prefers.
+pub const fn not_rendered(why: NotRendered) -> Problem {
+    match why {
+        NotRendered::Unreadable => failed("the answer is nested too deeply, or has too large a number, for its format"),
+        NotRendered::TooLarge => failed("the answer is larger than the limit in the format that the client prefers"),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use tollgate::policy::format::kind::Format;
+
 use super::CANARY;
 
 /// The whole set of statuses that leave the gateway.
@@ -105,7 +107,9 @@ impl Response {
             }
             assert!(
                 self.header("Content-Type").is_some_and(|kind| {
-                    matches!(kind, "application/json" | "application/problem+json") || self.status() == 200
+                    matches!(kind, "application/json" | "application/problem+json")
+                        || Format::of(kind.as_bytes()).is_some()
+                        || self.status() == 200
                 }),
                 "{self:?}"
             );

@@ -3,6 +3,7 @@
 
 use mime::Mime;
 use tollgate::policy::check::watch::Watched;
+use tollgate::policy::format::kind::Formats;
 use tollgate::policy::http::head::{Field, Lines};
 use tollgate::policy::http::media::{Media, MediaType, prefers_problem_json, takes_coding};
 
@@ -17,7 +18,7 @@ pub fn run(data: &[u8]) {
     let Some(content_type) = lines.next() else { return };
     let elements: Vec<&[u8]> = lines.collect();
     let types = |names: &[&str]| names.iter().map(|name| MediaType::parse(name).unwrap()).collect();
-    let media = Media { served: types(&SERVED), taken: types(&TAKEN) };
+    let media = Media { served: types(&SERVED), taken: types(&TAKEN), formats: Formats::default() };
     let takes = taken(&media, content_type);
     if let Some(expected) = expected_of_type(content_type) {
         assert_eq!(takes, expected, "{}", content_type.escape_ascii());

@@ -56,7 +56,14 @@ impl<'p> Report<'_, '_, 'p> {
         };
         let seen = match self.refusal(Check::Route).map(|problem| problem.hint) {
             Some(Hint::Allow(place)) => format!("{route}; the path has {}", self.policy.paths.allow(place)),
-            Some(Hint::None | Hint::RetryAfter(_) | Hint::Broken(_) | Hint::At { .. } | Hint::Parameter { .. }) => {
+            Some(
+                Hint::None
+                | Hint::RetryAfter(_)
+                | Hint::Broken(_)
+                | Hint::At { .. }
+                | Hint::AtByte(_)
+                | Hint::Parameter { .. },
+            ) => {
                 format!("{route}; no route has the path")
             }
             None => match name {
@@ -199,7 +206,7 @@ impl<'p> Report<'_, '_, 'p> {
                 let name = route.parameters.get(usize::from(index)).map(|rule| &*rule.name);
                 name.map_or_else(|| problem.reason.to_owned(), |name| format!("{name}: {}", problem.reason))
             }
-            Hint::None | Hint::RetryAfter(_) | Hint::Allow(_) | Hint::Broken(_) | Hint::At { .. } => {
+            Hint::None | Hint::RetryAfter(_) | Hint::Allow(_) | Hint::Broken(_) | Hint::At { .. } | Hint::AtByte(_) => {
                 problem.reason.to_owned()
             }
         });
@@ -241,7 +248,8 @@ impl<'p> Report<'_, '_, 'p> {
         let spot = self.of_route(&["body"]);
         self.add_row(Check::Body, Row::BodyEmpty, has_body, counted(bytes, "byte"), spot.clone());
         let document = self.refusal(Check::Body).filter(|problem| problem.row == Row::BodyMalformed);
-        let document = document.map_or_else(|| "one JSON document".to_owned(), malformed);
+        let one = if product.media.formats.are_several() { "one document" } else { "one JSON document" };
+        let document = document.map_or_else(|| one.to_owned(), malformed);
         self.add_row(Check::Body, Row::BodyMalformed, has_body, document, spot);
         let Some(schema) = route.body.as_ref().and_then(|rule| rule.schema.as_ref()) else { return };
         let wording = self.wording();
@@ -313,6 +321,7 @@ impl<'p> Report<'_, '_, 'p> {
 fn malformed(problem: Problem) -> String {
     match problem.hint {
         Hint::At { line, column } => format!("{}: line {line}, column {column}", problem.reason),
+        Hint::AtByte(byte) => format!("{}: byte {byte}", problem.reason),
         Hint::None | Hint::RetryAfter(_) | Hint::Allow(_) | Hint::Broken(_) | Hint::Parameter { .. } => {
             problem.reason.to_owned()
         }

@@ -56,7 +56,9 @@ pub fn as_json(explanation: &Explanation, asked: &Asked, config: &str) -> String
     let checks: Vec<Value> = explanation.findings.iter().map(finding).collect();
     let answer = explanation.answer.as_ref().map(|answer| {
         let headers: Vec<_> = answer.headers.iter().map(|(name, value)| json!([name, value])).collect();
-        let body = serde_json::from_str(&answer.body).unwrap_or(Value::Null);
+        // Another format than JSON is a text.
+        let text = || Some(answer.body.as_str()).filter(|body| !body.is_empty()).map_or(Value::Null, Value::from);
+        let body = serde_json::from_str(&answer.body).unwrap_or_else(|_| text());
         json!({ "status": answer.status, "headers": headers, "body": body })
     });
     let outcome = match &explanation.outcome {

@@ -1,7 +1,8 @@
 //! The body of a request: it must be one JSON document that follows the product's JSON Schema.
 //!
-//! The accepted bytes, without a byte order mark, are forwarded unchanged; the parsed value is only used for checks.
-//! The gateway reads the bytes, and counts them while they arrive.
+//! The accepted bytes, without a byte order mark, are forwarded unchanged; the parsed value is only used for checks. A body
+//! in another format becomes JSON text first (`format.rs`), which is then what is judged and forwarded. The gateway reads
+//! the bytes, and counts them while they arrive.
 //!
 //! Combinations of schemas are evaluated here, and rules about single values by the `jsonschema` library. The library
 //! alone has no limit on its work: a `oneOf` whose branches name the same member takes twice the time and memory for
@@ -16,6 +17,7 @@ mod keywords;
 pub mod program;
 mod reach;
 mod rules;
+pub mod shapes;
 
 #[cfg(test)]
 mod budget_tests;
@@ -24,11 +26,13 @@ mod flaw_tests;
 #[cfg(test)]
 mod library_tests;
 #[cfg(test)]
+mod shapes_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
@@ -39,7 +43,9 @@ use evaluate::budget::{Budget, Exceeded};
 use evaluate::report::Report;
 use keywords::{escaped, push};
 use program::{InPlace, NodeId, Program, Rest, RuleId};
+use shapes::Shapes;
 
+use crate::policy::format::{self, kind::Format};
 use crate::policy::problem::{Breach, Broken, Hint, Problem, Row};
 
 /// The most broken rules of one body that are considered for the smallest row; a body can break one for each of its
@@ -68,6 +74,36 @@ pub const TOO_MUCH_WORK: Problem = Problem {
     hint: Hint::Broken(Broken::TOO_MUCH_WORK),
 };
 
+/// The refusal of a body without a byte.
+const EMPTY: Problem = Problem::new(Row::BodyEmpty, "the body has no byte");
+
+/// A body that its rule accepted.
+#[derive(Debug)]
+pub struct Accepted {
+    pub value: Value,
+    /// Its text, if it was sent in another format than JSON.
+    pub json: Option<Vec<u8>>,
+}
+
+impl Accepted {
+    fn as_sent(value: Value) -> Accepted {
+        Accepted { value, json: None }
+    }
+}
+
+/// A refusal of JSON text that nobody has sent, whose lines mean nothing.
+fn without_place(problem: Problem) -> Problem {
+    match problem.hint {
+        Hint::At { .. } => Problem { hint: Hint::None, ..problem },
+        Hint::None
+        | Hint::RetryAfter(_)
+        | Hint::Allow(_)
+        | Hint::Broken(_)
+        | Hint::AtByte(_)
+        | Hint::Parameter { .. } => problem,
+    }
+}
+
 /// The rules for the bodies of one product.
 #[derive(Clone, Debug)]
 pub struct BodyRule {
@@ -84,6 +120,8 @@ pub struct Schema {
     /// Every field that the schema names, in JSON Pointer form without array indexes, sorted.
     fields: Box<[Box<str>]>,
     mappings: Box<[Mapping]>,
+    /// What it says of each place; made when a format without types needs it.
+    shapes: OnceLock<Shapes>,
 }
 
 /// A part of the body whose broken rules are a problem of their own.
@@ -123,10 +161,52 @@ impl BodyRule {
         self.judge_within(bytes, budget).ok()
     }
 
+    /// Judges a body in a format.
+    ///
+    /// # Errors
+    /// As of JSON.
+    pub fn judge_as(&self, format: Format, bytes: &[u8]) -> Result<Accepted, Problem> {
+        match format {
+            Format::Json => self.judge(bytes).map(Accepted::as_sent),
+            Format::Xml | Format::MsgPack => {
+                let json = self.to_json(format, bytes)?;
+                self.judge(&json).map(|value| Accepted { value, json: Some(json) }).map_err(without_place)
+            }
+        }
+    }
+
+    /// The same, but `None` if it would delay other requests of the thread for too long.
+    pub fn judge_as_at_once(&self, format: Format, bytes: &[u8]) -> Option<Result<Accepted, Problem>> {
+        match format {
+            Format::Json => self.judge_at_once(bytes).map(|judged| judged.map(Accepted::as_sent)),
+            Format::Xml | Format::MsgPack => {
+                if bytes.len() > MAX_BYTES_AT_ONCE {
+                    return None;
+                }
+                let json = match self.to_json(format, bytes) {
+                    Ok(json) => json,
+                    Err(problem) => return Some(Err(problem)),
+                };
+                let judged = self.judge_at_once(&json)?;
+                Some(judged.map(|value| Accepted { value, json: Some(json) }).map_err(without_place))
+            }
+        }
+    }
+
+    /// The JSON text of a body in another format.
+    fn to_json(&self, format: Format, bytes: &[u8]) -> Result<Vec<u8>, Problem> {
+        let nothing_said = Shapes::default();
+        let bytes = if format == Format::Xml { without_mark(bytes) } else { bytes };
+        if bytes.is_empty() {
+            return Err(EMPTY);
+        }
+        format::to_json(format, bytes, self.schema.as_deref().map_or(&nothing_said, Schema::shapes))
+    }
+
     fn judge_within(&self, bytes: &[u8], budget: Budget) -> Result<Result<Value, Problem>, Exceeded> {
         let bytes = without_mark(bytes);
         if bytes.is_empty() {
-            return Ok(Err(Problem::new(Row::BodyEmpty, "the body has no byte")));
+            return Ok(Err(EMPTY));
         }
         let value = match document::parse(bytes) {
             Ok(value) => value,
@@ -207,7 +287,7 @@ impl Schema {
             None => Arc::new(compile::compile(&schema, step)?),
         };
         let fields = fields(&program);
-        Ok(Schema { program, document: schema, fields, mappings: mappings.into() })
+        Ok(Schema { program, document: schema, fields, mappings: mappings.into(), shapes: OnceLock::new() })
     }
 
     /// The schema in force.
@@ -218,6 +298,11 @@ impl Schema {
     /// Every field that the schema names, as a JSON Pointer without array indexes.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|field| &**field)
+    }
+
+    /// What it says of each place in a document.
+    pub fn shapes(&self) -> &Shapes {
+        self.shapes.get_or_init(|| Shapes::of(&self.program))
     }
 
     /// Which broken rules are problems of their own.

@@ -2,6 +2,7 @@
 //!
 //! The types of a product come from the configuration.
 
+use crate::policy::format::kind::{Format, Formats};
 use crate::policy::http::head::{Lines, One};
 use crate::policy::problem::{Problem, Row};
 
@@ -17,6 +18,17 @@ pub struct MediaType {
 pub struct Media {
     pub served: Box<[MediaType]>,
     pub taken: Box<[MediaType]>,
+    /// The formats between which the gateway converts. Only of a product that has several do types say a format.
+    pub formats: Formats,
+}
+
+/// What an error object is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorForm<'m> {
+    /// The plain object in a format, under a media type of it.
+    Object(Format, &'m str),
+    /// RFC 9457, always JSON.
+    Problem,
 }
 
 /// The weight of a type in thousandths, as Accept gives it; 0 is "not acceptable".
@@ -72,15 +84,51 @@ impl Media {
         preferred(lines, self.served.iter()).and_then(|index| self.served.get(index))
     }
 
-    /// The served JSON type that the request prefers; of several the first.
-    pub fn best_json(&self, lines: &Lines<'_>) -> Option<&MediaType> {
+    /// The served type that the request prefers for an answer that is JSON: a type of JSON, or of a format that JSON is
+    /// converted to; of several the first.
+    pub fn best_of_json(&self, lines: &Lines<'_>) -> Option<&MediaType> {
         match &*self.served {
             [only] => Some(only),
             several => {
-                let json = || several.iter().filter(|served| served.is_json());
-                preferred(lines, json()).and_then(|index| json().nth(index))
+                let possible = || several.iter().filter(|served| self.is_rendered(served));
+                preferred(lines, possible()).and_then(|index| possible().nth(index))
             }
         }
+    }
+
+    /// Whether an answer that is JSON can be had in this type.
+    pub fn is_rendered(&self, media_type: &MediaType) -> bool {
+        media_type.is_json() || (self.formats.are_several() && self.format(media_type).is_some())
+    }
+
+    /// The format of an answer that is JSON.
+    #[inline]
+    pub fn rendition(&self, lines: &Lines<'_>) -> Format {
+        if !self.formats.are_several() {
+            return Format::Json;
+        }
+        self.best_of_json(lines).and_then(|best| self.format(best)).unwrap_or(Format::Json)
+    }
+
+    /// What errors are written as.
+    pub fn error(&self, lines: &Lines<'_>) -> ErrorForm<'_> {
+        if !self.formats.are_several() {
+            return ErrorForm::of_json(lines);
+        }
+        let best = self.best_of_json(lines);
+        let weight = best.map_or(0, |best| weight_of_type(lines, best.name()));
+        if lines.values("accept").next().is_some() && weight_of_type(lines, PROBLEM_JSON) > weight {
+            return ErrorForm::Problem;
+        }
+        best.map_or(ErrorForm::PLAIN, |best| match self.format(best).unwrap_or(Format::Json) {
+            Format::Json => ErrorForm::PLAIN,
+            format => ErrorForm::Object(format, best.name()),
+        })
+    }
+
+    /// The format of a type, among those of the product.
+    fn format(&self, media_type: &MediaType) -> Option<Format> {
+        self.formats.of(media_type.name.as_bytes())
     }
 
     /// The served type that a Content-Type names, whatever its parameters are.
@@ -89,20 +137,30 @@ impl Media {
         self.served.iter().find(|served| served.is(essence))
     }
 
-    /// Appends the served types that the request accepts, as a list: what the backend is asked for.
+    /// Appends the served types that the request accepts, as a list: what the backend is asked for. All formats are asked
+    /// for as JSON.
     pub fn write_accepted(&self, out: &mut Vec<u8>, lines: &Lines<'_>) {
         let accepted = self.served.iter().filter(|served| weight_of_type(lines, served.name()) > 0);
-        for (number, served) in accepted.enumerate() {
-            out.extend_from_slice(if number == 0 { b"" } else { b", " });
-            out.extend_from_slice(served.name().as_bytes());
+        let mut separator = "";
+        let mut asks_json = false;
+        for served in accepted {
+            let name = match self.formats.are_several() && self.is_rendered(served) {
+                true if asks_json => continue,
+                true => JSON,
+                false => served.name(),
+            };
+            asks_json |= name == JSON;
+            out.extend_from_slice(separator.as_bytes());
+            out.extend_from_slice(name.as_bytes());
+            separator = ", ";
         }
     }
 
-    /// Accepts the request if its body has an accepted type, in UTF-8 and without encoding.
+    /// Accepts the request if its body has an accepted type, in UTF-8 and without encoding; returns its format.
     ///
     /// # Errors
     /// `content-type-unsupported`.
-    pub fn take(&self, lines: &Lines<'_>) -> Result<(), Problem> {
+    pub fn take(&self, lines: &Lines<'_>) -> Result<Format, Problem> {
         let refused = |reason| Err(Problem::new(Row::ContentTypeUnsupported, reason));
         let content_type = match lines.one("content-type") {
             One::Value(value) => value,
@@ -111,9 +169,11 @@ impl Media {
         };
         let mut parts = split_outside_quotes(content_type, b';');
         let essence = parts.next().unwrap_or_default().trim_ascii();
-        if !self.taken.iter().any(|taken| taken.is(essence)) {
-            return refused("the Content-Type is not one that the product takes");
-        }
+        let format = match self.formats.are_several() {
+            true => self.formats.of(essence),
+            false => self.taken.iter().any(|taken| taken.is(essence)).then_some(Format::Json),
+        };
+        let Some(format) = format else { return refused("the Content-Type is not one that the product takes") };
         for parameter in parts {
             let (name, value) = split_pair(parameter);
             if name.eq_ignore_ascii_case(b"charset") && !is_utf8_label(unquoted(value)) {
@@ -125,13 +185,23 @@ impl Media {
         {
             return refused("a Content-Encoding");
         }
-        Ok(())
+        Ok(format)
     }
 }
 
 impl MediaType {
     fn is(&self, essence: &[u8]) -> bool {
         essence.eq_ignore_ascii_case(self.name.as_bytes())
+    }
+}
+
+impl ErrorForm<'static> {
+    /// The plain object as JSON.
+    pub const PLAIN: ErrorForm<'static> = ErrorForm::Object(Format::Json, JSON);
+
+    /// What errors of requests are written as that have no product, or one with JSON alone.
+    pub fn of_json(lines: &Lines<'_>) -> ErrorForm<'static> {
+        if prefers_problem_json(lines) { ErrorForm::Problem } else { ErrorForm::PLAIN }
     }
 }
 
@@ -310,7 +380,7 @@ mod tests {
 
     fn media() -> Media {
         let json: Box<[MediaType]> = vec![MediaType::parse("application/json").unwrap()].into();
-        Media { served: json.clone(), taken: json }
+        Media { served: json.clone(), taken: json, formats: Formats::default() }
     }
 
     fn with<T>(fields: &[(&'static str, &str)], judge: impl FnOnce(&Lines<'_>) -> T) -> T {
@@ -401,6 +471,53 @@ mod tests {
             (vec![("Content-Type", "application/json"), ("Content-Encoding", "identity, br")], false),
         ] {
             assert_eq!(with(&fields, |lines| media().take(lines).is_ok()), passes, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_format_is_chosen_by_weight_and_json_without_a_preference() {
+        let formats = Formats::new(Format::ALL);
+        let types = formats.iter().flat_map(Format::types).map(|name| MediaType::parse(name).unwrap());
+        let types: Box<[MediaType]> = types.collect();
+        let media = Media { served: types.clone(), taken: types, formats };
+        const XML: &str = "application/xml";
+        const PACK: &str = "application/msgpack";
+        for (accept, form, asked) in [
+            ("", ErrorForm::PLAIN, "application/json"),
+            ("*/*", ErrorForm::PLAIN, "application/json"),
+            ("application/*", ErrorForm::PLAIN, "application/json"),
+            ("text/html", ErrorForm::PLAIN, ""),
+            ("application/xml, application/json", ErrorForm::PLAIN, "application/json"),
+            (XML, ErrorForm::Object(Format::Xml, XML), "application/json"),
+            ("text/*", ErrorForm::Object(Format::Xml, "text/xml"), "application/json"),
+            ("Text/XML;q=0.2, */*;q=0.1", ErrorForm::Object(Format::Xml, "text/xml"), "application/json"),
+            (
+                "application/json;q=0.5, application/msgpack;q=0.6",
+                ErrorForm::Object(Format::MsgPack, PACK),
+                "application/json",
+            ),
+            ("*/*;q=0.5, application/json;q=0", ErrorForm::Object(Format::Xml, XML), "application/json"),
+            ("application/problem+json", ErrorForm::Problem, ""),
+            ("application/problem+json, application/xml", ErrorForm::Object(Format::Xml, XML), "application/json"),
+            ("application/problem+json, application/xml;q=0.9", ErrorForm::Problem, "application/json"),
+        ] {
+            let fields = [("Accept", accept)];
+            assert_eq!(with(&fields, |lines| media.error(lines)), form, "{accept}");
+            let mut out = Vec::new();
+            with(&fields, |lines| media.write_accepted(&mut out, lines));
+            assert_eq!(String::from_utf8(out).unwrap(), asked, "{accept}");
+        }
+        for (content_type, format) in [
+            ("application/json", Some(Format::Json)),
+            ("application/vnd.api+json", Some(Format::Json)),
+            ("text/xml; charset=utf-8", Some(Format::Xml)),
+            ("application/soap+xml", Some(Format::Xml)),
+            ("application/vnd.msgpack", Some(Format::MsgPack)),
+            ("application/xml; charset=iso-8859-1", None),
+            ("text/plain", None),
+        ] {
+            let fields = [("Content-Type", content_type)];
+            assert_eq!(with(&fields, |lines| media.take(lines).ok()), format, "{content_type}");
         }
     }
 

@@ -194,11 +194,13 @@ impl Names {
             Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
             Piece::Field => out.extend_from_slice(self.field(hint).as_bytes()),
             Piece::Rules => self.write_rules(out, hint),
-            Piece::Position => {
-                if let Hint::At { line, column } = hint {
+            Piece::Position => match hint {
+                Hint::At { line, column } => {
                     out.extend_from_slice(format!(" (line {line}, column {column})").as_bytes());
                 }
-            }
+                Hint::AtByte(byte) => out.extend_from_slice(format!(" (byte {byte})").as_bytes()),
+                Hint::None | Hint::RetryAfter(_) | Hint::Allow(_) | Hint::Broken(_) | Hint::Parameter { .. } => {}
+            },
             Piece::Parameter => out.extend_from_slice(self.parameter(hint).as_bytes()),
             Piece::BodyMax => out.extend_from_slice(self.body_max.unwrap_or(0).to_string().as_bytes()),
         }
@@ -208,7 +210,12 @@ impl Names {
     fn field(&self, hint: Hint) -> &str {
         let first = match hint {
             Hint::Broken(broken) => broken.iter().next(),
-            Hint::None | Hint::RetryAfter(_) | Hint::Allow(_) | Hint::At { .. } | Hint::Parameter { .. } => None,
+            Hint::None
+            | Hint::RetryAfter(_)
+            | Hint::Allow(_)
+            | Hint::At { .. }
+            | Hint::AtByte(_)
+            | Hint::Parameter { .. } => None,
         };
         self.name(first).unwrap_or(TOP_LEVEL)
     }
@@ -234,9 +241,12 @@ impl Names {
     fn write_rules(&self, out: &mut Vec<u8>, hint: Hint) {
         let broken = match hint {
             Hint::Broken(broken) => broken,
-            Hint::None | Hint::RetryAfter(_) | Hint::Allow(_) | Hint::At { .. } | Hint::Parameter { .. } => {
-                Broken::default()
-            }
+            Hint::None
+            | Hint::RetryAfter(_)
+            | Hint::Allow(_)
+            | Hint::At { .. }
+            | Hint::AtByte(_)
+            | Hint::Parameter { .. } => Broken::default(),
         };
         let mut between = "";
         for breach in broken.iter() {
@@ -461,6 +471,7 @@ mod tests {
             ("{rules}", Hint::Broken(Broken::TOO_MUCH_WORK), "the body is too complex to be validated".to_owned()),
             ("{rules}", Hint::None, "a value is not allowed".to_owned()),
             ("no{position}", Hint::At { line: 2, column: 7 }, "no (line 2, column 7)".to_owned()),
+            ("no{position}.", Hint::AtByte(7), "no (byte 7).".to_owned()),
             ("no{position}.", Hint::None, "no.".to_owned()),
             ("{other} {\"field\"}", Hint::None, "{other} {\"field\"}".to_owned()),
         ] {

@@ -16,6 +16,9 @@ use crate::platform::pace;
 use crate::policy::check::header::Shape;
 use crate::policy::check::parameter::{ParameterRule, Undeclared};
 use crate::policy::check::token::TokenPlace;
+use crate::policy::format::kind::Format;
+use crate::policy::format::request_of_json;
+use crate::policy::http::media::{MediaType, PROBLEM_JSON};
 use crate::policy::paths::Endpoint;
 use crate::policy::problem::Row;
 use crate::policy::route::Route;
@@ -123,18 +126,9 @@ fn operation(policy: &Policy, own: &Own, view: &View<'_>, route: &Route, compone
     if let Some(body) = &route.body {
         let schema = referred(components.request.as_ref());
         let good = Example::good(product, route, own.examples).json();
-        let content: Map<String, Value> = product
-            .media
-            .taken
-            .iter()
-            .map(|kind| {
-                let mut content = json!({ "schema": schema });
-                if let (Some(good), Some(content)) = (&good, content.as_object_mut()) {
-                    content.insert("example".to_owned(), good.clone());
-                }
-                (kind.name().to_owned(), content)
-            })
-            .collect();
+        let taken = product.media.taken.iter();
+        let content: Map<String, Value> =
+            taken.map(|kind| (kind.name().to_owned(), content_of(kind, &schema, "request", good.as_ref()))).collect();
         let description = format!("At most {}.", counted(body.max_bytes, "byte"));
         members.insert(
             "requestBody".to_owned(),
@@ -142,6 +136,39 @@ fn operation(policy: &Policy, own: &Own, view: &View<'_>, route: &Route, compone
         );
     }
     operation
+}
+
+/// A body or an answer of one type, with an example where its format is text. Of XML the outermost element has a name.
+fn content_of(kind: &MediaType, schema: &Value, element: &str, example: Option<&Value>) -> Value {
+    let format = Format::of(kind.name().as_bytes());
+    let mut schema = schema.clone();
+    if let (Some(Format::Xml), Some(members)) = (format, schema.as_object_mut()) {
+        members.insert("xml".to_owned(), json!({ "name": element }));
+    }
+    let example = example.and_then(|example| match format {
+        None | Some(Format::Json) => Some(example.clone()),
+        Some(Format::Xml) => {
+            let xml = request_of_json(Format::Xml, example.to_string().as_bytes()).ok()?;
+            Some(String::from_utf8_lossy(&xml).into())
+        }
+        Some(Format::MsgPack) => None,
+    });
+    let mut content = json!({ "schema": schema });
+    if let (Some(example), Some(content)) = (example, content.as_object_mut()) {
+        content.insert("example".to_owned(), example);
+    }
+    content
+}
+
+/// The error objects of a product, or of requests without one, by media type.
+fn errors(product: Option<&Product>) -> Value {
+    let formats = product.map(|product| product.media.formats).unwrap_or_default();
+    let error = json!({ "$ref": "#/components/schemas/Error" });
+    let types = formats.iter().flat_map(Format::types).filter_map(|name| MediaType::parse(name).ok());
+    let mut content: Map<String, Value> =
+        types.map(|kind| (kind.name().to_owned(), content_of(&kind, &error, "response", None))).collect();
+    content.insert(PROBLEM_JSON.to_owned(), json!({ "schema": { "$ref": "#/components/schemas/Problem" } }));
+    Value::Object(content)
 }
 
 /// The places that can carry the token are alternatives.
@@ -248,8 +275,12 @@ fn one_of(values: &[Box<str>], ignore_case: bool) -> Value {
 /// The answer to an accepted request.
 fn success(policy: &Policy, product: &Product, route: &Route, answer: Option<&String>) -> Value {
     let schema = referred(answer);
-    let content: Map<String, Value> =
-        product.media.served.iter().map(|kind| (kind.name().to_owned(), json!({ "schema": schema }))).collect();
+    let content: Map<String, Value> = product
+        .media
+        .served
+        .iter()
+        .map(|kind| (kind.name().to_owned(), content_of(kind, &schema, "response", None)))
+        .collect();
     let mut named = answer_headers(policy, Some(product));
     if route.tariff.is_some() {
         named.extend(headers::CREDITS.iter().map(|meaning| described(meaning.name, meaning.says, meaning.number)));
@@ -344,10 +375,7 @@ fn responses(policy: &Policy, own: &Own, asked: Option<(&Product, &Route)>, succ
             json!({
                 "description": links.collect::<Vec<_>>().join(", "),
                 "headers": named,
-                "content": {
-                    "application/json": { "schema": { "$ref": "#/components/schemas/Error" } },
-                    "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } },
-                },
+                "content": errors(product),
                 "x-problems": slugs,
             }),
         );

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::draft::Own;
-use super::example::request::Example;
+use super::example::request::{Body, Example};
 use super::fields::{self, Field};
 use super::prices::{self, Prices};
 use crate::platform::pace;
@@ -33,6 +33,10 @@ pub struct View<'p> {
     pub headers: Vec<HeaderView>,
     pub accept: String,
     pub content_type: String,
+    /// What bodies can be: `JSON or XML`.
+    pub formats: String,
+    /// A body of the first route that takes one, as JSON.
+    pub example_body: Option<String>,
     pub deadline: DeadlineView,
     pub preflight_headers: String,
     pub preflight_seconds: u64,
@@ -159,6 +163,8 @@ fn view<'p>(product: &'p Product, own: &Own) -> View<'p> {
         headers: product.headers.iter().map(header).collect(),
         accept: types(&product.media.served),
         content_type: types(&product.media.taken),
+        formats: product.media.formats.in_words(),
+        example_body: example_body(product, own),
         deadline: DeadlineView {
             header: product.deadline.header.as_ref().map(|name| name.to_string()),
             min: product.deadline.min_seconds,
@@ -167,6 +173,14 @@ fn view<'p>(product: &'p Product, own: &Own) -> View<'p> {
         },
         preflight_headers: product.preflight.allowed_headers.to_string(),
         preflight_seconds: product.preflight.max_age_seconds,
+    }
+}
+
+fn example_body(product: &Product, own: &Own) -> Option<String> {
+    let route = product.routes.iter().find(|route| route.body.is_some())?;
+    match Example::good(product, route, own.examples).body {
+        Body::Text(body) => Some(body),
+        Body::Nothing | Body::Spaces(_) | Body::NeverSent(_) => None,
     }
 }
 

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use askama::Template;
 
 use super::draft::{Drafted, Own, rendered};
+use super::formats::{self, FormatView};
 use super::openapi::shown::{self, Operation};
 use super::product::View;
 use super::shell::Shell;
 use super::{headers, openapi, product};
 use crate::platform::pace;
+use crate::policy::format::kind::{Format, Formats};
 use crate::policy::page::{Draft, Freshness};
 use crate::policy::rate::{Allowance, Window};
 use crate::policy::respond::EXPOSED_HEADERS;
@@ -61,12 +63,29 @@ struct Facts<'p> {
     has_credits: bool,
     exposed: Vec<&'static str>,
     nesting: u8,
+    /// The formats of all products.
+    formats: Vec<FormatView>,
     enquiry_path: &'static str,
     /// The pages of the reference.
     pages: Vec<Link>,
 }
 
 impl Facts<'_> {
+    /// Whether there is another format than JSON.
+    fn has_several_formats(&self) -> bool {
+        self.formats.len() > 1
+    }
+
+    /// `JSON, XML or MessagePack`.
+    fn format_names(&self) -> String {
+        Formats::new(self.products.iter().flat_map(|view| view.product.media.formats.iter())).in_words()
+    }
+
+    /// Whether some product has XML.
+    fn has_xml(&self) -> bool {
+        self.products.iter().any(|view| view.product.media.formats.has(Format::Xml))
+    }
+
     /// The period of the rate as text.
     fn period(&self) -> &'static str {
         match self.rate.map(|rate| rate.period.as_secs()) {
@@ -160,6 +179,7 @@ fn facts<'p>(policy: &'p Policy, own: &Own, (rate, same_rate): (Option<&Arc<Wind
     pages.push(Link::new("Browsers and allowlists", "/reference/browsers"));
     pages.push(Link::new("Deadlines", "/reference/deadlines"));
     pages.extend(products.iter().map(|view| Link::new(&*view.title, product_path(view))));
+    let formats = formats::of(&products);
     Facts {
         products,
         rate: rate.map(|window| window.allowance()),
@@ -168,6 +188,7 @@ fn facts<'p>(policy: &'p Policy, own: &Own, (rate, same_rate): (Option<&Arc<Wind
         credit_headers: headers::CREDITS,
         has_credits,
         exposed: EXPOSED_HEADERS.split(", ").collect(),
+        formats,
         nesting: crate::policy::check::body::document::MAX_NESTING,
         enquiry_path: AccountInfo::PATH,
         pages,

@@ -31,8 +31,7 @@ pub fn without_mark(bytes: &[u8]) -> &[u8] {
 /// `body-malformed`, with the line and column, from 1, where it stops being valid.
 pub fn parse(bytes: &[u8]) -> Result<Value, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let (line, column) = position(bytes.get(..error.valid_up_to()).unwrap_or_default());
-        malformed("the body is not UTF-8", line, column)
+        malformed_behind("the body is not UTF-8", bytes.get(..error.valid_up_to()).unwrap_or_default())
     })?;
     let at = |reason, error: &serde_json::Error| {
         let (line, column) = place(text, error);
@@ -64,6 +63,12 @@ fn malformed(reason: &'static str, line: usize, column: usize) -> Problem {
     let number = |number| u32::try_from(number).unwrap_or(u32::MAX);
     // An empty text ends in column 0.
     Problem::new(Row::BodyMalformed, reason).with(Hint::At { line: number(line.max(1)), column: number(column.max(1)) })
+}
+
+/// The refusal of a body that cannot be read on behind these bytes.
+pub fn malformed_behind(reason: &'static str, before: &[u8]) -> Problem {
+    let (line, column) = position(before);
+    malformed(reason, line, column)
 }
 
 /// The line and column behind some bytes, both from 1; columns count bytes, as the parser does.

@@ -1,0 +1,5 @@
+//! XML 1.0 (fifth edition), as far as it says what JSON can say: elements and their text.
+
+pub mod names;
+pub mod read;
+pub mod write;
