@@ -285,7 +285,11 @@ fn an_answer_and_every_error_come_in_the_format_that_accept_prefers() {
                 assert_eq!(error["error"]["type"], format!("https://api.example.com/docs/problems/{slug}"));
             }
             // Nobody knows the product yet.
-            gateway.send(version, &with(request("GET", "/nowhere"))).assert_problem("endpoint-unknown");
+            let nowhere = gateway.send(version, &with(request("GET", "/nowhere")));
+            match accept {
+                Some("*/*, application/json;q=0") => nowhere.assert_problem_json("endpoint-unknown"),
+                None | Some(_) => nowhere.assert_problem("endpoint-unknown"),
+            }
         }
         for (accept, slug) in
             [("text/html", "accept-unsupported"), ("application/xml;q=0, image/*", "accept-unsupported")]
