@@ -354,8 +354,7 @@ pub fn build(
     let is_echoed = |name: &str| product.headers.iter().any(|rule| rule.echo && rule.name.eq_ignore_ascii_case(name));
     let is_trace = |name: &str| context.trace.is_some() && trace_context::is_ours(name);
     // What is sent is JSON then, whatever came.
-    let is_converted = paid.is_converted();
-    let is_type = |name: &str| is_converted && name.eq_ignore_ascii_case("content-type");
+    let is_type = |name: &str| paid.is_converted() && name.eq_ignore_ascii_case("content-type");
     for field in head.lines.fields {
         let name = field.name;
         let ours = is_never_forwarded(name)
@@ -370,7 +369,7 @@ pub fn build(
         }
     }
     out.extend_from_slice(upstream.added.lines());
-    if is_converted {
+    if paid.is_converted() {
         write_field(out, "Content-Type", JSON.as_bytes());
     }
     if admission.route().body.is_some() {
