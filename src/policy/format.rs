@@ -1,4 +1,4 @@
-//! Bodies and answers in other formats than JSON: XML and MessagePack (contract, section 12).
+//! Bodies and answers in other formats than JSON: XML and MessagePack (contract, section 13).
 //!
 //! Whatever a request comes in becomes JSON text before anything judges it, and an answer is JSON until it was judged and
 //! priced. So one schema, one list of prices and one backend serve all formats. A body that is JSON never gets here.

@@ -1,4 +1,4 @@
-//! Bodies and answers in JSON, XML and MessagePack (contract, section 12).
+//! Bodies and answers in JSON, XML and MessagePack (contract, section 13).
 
 use serde_json::{Value, json};
 use tollgate::policy::account::Digest;

@@ -1,4 +1,4 @@
-//! Names of members as names of elements, and back (contract, section 12).
+//! Names of members as names of elements, and back (contract, section 13).
 //!
 //! A character that no name has there is `_xHHHH_`, its code point in four hexadecimal digits, or eight if four are too
 //! few; so is an underscore in front of an x, so that each name is read as what it was. The empty name is `_x_`. This is how
