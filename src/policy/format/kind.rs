@@ -59,8 +59,7 @@ impl Format {
     /// that format (RFC 6839, sections 3.1 and 4.1).
     pub fn of(essence: &[u8]) -> Option<Format> {
         let is_type = |known: &&str| essence.eq_ignore_ascii_case(known.as_bytes());
-        if let Some(format) = Format::ALL.into_iter().find(|format| format.types().iter().any(|known| is_type(&known)))
-        {
+        if let Some(format) = Format::ALL.into_iter().find(|format| format.types().iter().any(is_type)) {
             return Some(format);
         }
         let plus = essence.iter().rposition(|byte| *byte == b'+')?;
