@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Packs a built program: an archive, a package for Debian, and an image, each the same bytes for the same program.
 
     pack.py PROGRAM DIRECTORY
