@@ -99,8 +99,10 @@ impl Table {
         self.templates.get_mut(place).ok_or(NotAdded::Full)
     }
 
+    /// Each path once, without those that lack their last segment.
     fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.literal.values().chain(&self.templates)
+        let whole = self.literal.iter().filter(|(path, found)| **path == found.template);
+        whole.map(|(_, found)| found).chain(&self.templates)
     }
 }
 
