@@ -13,7 +13,7 @@ LEAST_PERCENT = 97.0
 
 
 def is_test(path):
-    return path.name.endswith("tests.rs") or path.name == "samples.rs"
+    return path.name.endswith("tests.rs") or path.name == "samples.rs" or "tests" in path.parts
 
 
 def end_of_code(path):
