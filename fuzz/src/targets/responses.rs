@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, ReadBuf};
+use tollgate::policy::answers::Answers;
 use tollgate::upstream::response::Incoming;
 
 use crate::{memory, oracle};
@@ -45,7 +46,7 @@ fn read(bytes: &[u8], step: usize) -> Result<(u16, Vec<u8>), &'static str> {
     memory::within(MEMORY, "an answer", || {
         oracle::now(async {
             let mut incoming = Incoming::new(&mut pieces, Vec::new());
-            let head = incoming.head().await.map_err(|problem| problem.reason)?;
+            let head = incoming.head(&Answers::default()).await.map_err(|problem| problem.reason)?;
             // The body of no other status is read.
             if head.status != 200 {
                 return Ok((head.status, Vec::new()));
