@@ -21,7 +21,8 @@ pub fn run(data: &[u8]) {
     let body = without_mark(body);
     let nothing_said = Shapes::default();
     // An element takes a hundred bytes and is written in four.
-    let read = memory::within(64 * 1024 + body.len() * 128, "reading XML", || to_json(Format::Xml, body, &nothing_said));
+    let read =
+        memory::within(64 * 1024 + body.len() * 128, "reading XML", || to_json(Format::Xml, body, &nothing_said));
     let any_json = BodyRule { max_bytes: 1 << 20, schema: None };
     if let Ok(json) = &read {
         assert!(json.len() <= body.len() * 6, "{} bytes become {}", body.len(), json.len());
