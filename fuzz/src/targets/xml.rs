@@ -27,7 +27,9 @@ pub fn run(data: &[u8]) {
     if let Ok(json) = &read {
         assert!(json.len() <= body.len() * 6, "{} bytes become {}", body.len(), json.len());
         let text = std::str::from_utf8(body).expect("it is UTF-8");
-        let document = Document::parse(text).unwrap_or_else(|error| panic!("roxmltree refuses it: {error}: {text}"));
+        // XML reads lines so before anything else (1.0, section 2.11); roxmltree leaves some carriage returns.
+        let lines = text.replace("\r\n", "\n").replace('\r', "\n");
+        let document = Document::parse(&lines).unwrap_or_else(|error| panic!("roxmltree refuses it: {error}: {text}"));
         let ours: Value = serde_json::from_slice(json).expect("it is JSON");
         assert_eq!(ours, value(document.root_element()), "{text}");
         // Written again it is the same, unless there is a text that XML would not keep.
