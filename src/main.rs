@@ -47,15 +47,15 @@ const EXAMPLES: &str = "Examples:
   tollgate run --config gateway.yaml         serve; SIGTERM stops it after requests in flight
   tollgate reload --config gateway.yaml      load a changed configuration now, or say why not
   tollgate upgrade --config gateway.yaml     replace the program without losing a request
-  tollgate explain --config gateway.yaml /phone/validate/v2 -X POST
+  tollgate explain --config gateway.yaml /v1/lookup -X POST
                                              show why a request gets its answer
   tollgate token new --config gateway.yaml   make a token for all products, with its configuration line
-  tollgate credits grant --config gateway.yaml acme phone 1000 --key invoice-17
+  tollgate credits grant --config gateway.yaml acme vat 1000 --key invoice-17
   tollgate keys create --config gateway.yaml ann --operator admin
                                              the first key of the management API
-  tollgate tokens create --config gateway.yaml acme web --product phone
+  tollgate tokens create --config gateway.yaml acme web --product vat
                                              a token of an account of the store
-  printf %s \"$TOKEN\" | tollgate token hash --product phone
+  printf %s \"$TOKEN\" | tollgate token hash --product vat
                                              print the line of an existing token
 
 Environment:
@@ -69,8 +69,8 @@ Environment:
                          upgrade, credits and status";
 
 const EXPLAIN_EXAMPLES: &str = "Examples:
-  tollgate explain --config gateway.yaml /phone/validate/v2 -H \"Auth-Token: $TOKEN\" \\
-      -H 'Content-Type: application/json' -d '{\"number\":\"+44 7400 123456\"}' --from 203.0.113.9
+  tollgate explain --config gateway.yaml /v1/lookup -H \"Authorization: Bearer $TOKEN\" \\
+      -H 'Content-Type: application/json' -d '{\"number\":\"DE811907980\"}' --from 203.0.113.9
   tollgate explain --config gateway.yaml /account/credits -H \"Auth-Token: $TOKEN\" --at 2027-07-01 --json
 
 The exit status is 0 if the request would pass, 3 if it would be refused, 1 if the configuration has mistakes,
@@ -91,7 +91,7 @@ const WRONG_ARGUMENTS: u8 = 2;
 
 #[derive(Subcommand)]
 enum Command {
-    /// Try out the gateway: serve a built-in configuration in front of a built-in phone lookup.
+    /// Try out the gateway: serve a built-in configuration in front of a built-in lookup.
     Demo {
         /// The address for clients.
         #[arg(long, default_value = "127.0.0.1:8080")]
@@ -434,9 +434,7 @@ fn hash(name: &str, products: &[String]) -> Result<(), Failure> {
     read.map_err(Failure::system("cannot read the token from standard input"))?;
     let token = token.trim_ascii();
     if token.is_empty() {
-        return Err(
-            "standard input has no token; try: printf %s \"$TOKEN\" | tollgate token hash --product phone".into()
-        );
+        return Err("standard input has no token; try: printf %s \"$TOKEN\" | tollgate token hash --product vat".into());
     }
     print(&format!("{}\n", token_line(name, products, token)))
 }

@@ -89,7 +89,7 @@ pub struct Create {
     /// Neither a plan nor rates.
     #[arg(long, conflicts_with = "rates")]
     unlimited: bool,
-    /// What it has of a product with prices: phone=1000 for so many credits to begin with, or phone=unmetered.
+    /// What it has of a product with prices: plate=1000 for so many credits to begin with, or plate=unmetered.
     #[arg(long = "product", value_name = "NAME=CREDITS")]
     products: Vec<String>,
 }
@@ -166,7 +166,7 @@ fn make(create: Create, out: &mut impl Write) -> Result<(), Failure> {
 }
 
 fn funds(text: &str) -> Result<Value, String> {
-    const WANTED: &str = "write a product and its credits, as in phone=1000, or phone=unmetered";
+    const WANTED: &str = "write a product and its credits, as in plate=1000, or plate=unmetered";
     let (product, funds) = text.split_once('=').ok_or(WANTED)?;
     let funds = match funds {
         "unmetered" => json!("unmetered"),
@@ -262,8 +262,8 @@ mod tests {
         ] {
             assert_eq!(rate(text).map_err(drop), expected, "{text}");
         }
-        assert_eq!(funds("phone=7").unwrap()["funds"]["credits"]["first_grant"], 7);
-        assert_eq!(funds("phone=unmetered").unwrap()["funds"], "unmetered");
-        assert!(funds("phone").is_err() && funds("phone=-1").is_err());
+        assert_eq!(funds("plate=7").unwrap()["funds"]["credits"]["first_grant"], 7);
+        assert_eq!(funds("plate=unmetered").unwrap()["funds"], "unmetered");
+        assert!(funds("plate").is_err() && funds("plate=-1").is_err());
     }
 }

@@ -24,7 +24,7 @@ pub struct Alerts {
     access: Access,
     /// The account's name or id.
     account: String,
-    /// The balance of a product below which it is told, as in phone=500; 0 tells nothing, and phone=default is what the
+    /// The balance of a product below which it is told, as in plate=500; 0 tells nothing, and plate=default is what the
     /// configuration says.
     #[arg(long = "below", value_name = "PRODUCT=CREDITS")]
     below: Vec<String>,
@@ -65,7 +65,7 @@ pub fn run(alerts: &Alerts, out: &mut impl Write) -> Result<(), Failure> {
 
 /// Sets, or takes back, the threshold of a product.
 fn set_below(settings: &mut AlertSettings, text: &str) -> Result<(), String> {
-    const WANTED: &str = "write a product and credits, as in --below phone=500, or phone=default";
+    const WANTED: &str = "write a product and credits, as in --below plate=500, or plate=default";
     let (product, credits) = text.split_once('=').ok_or(WANTED)?;
     settings.balances.retain(|known| known.product != product);
     if credits != DEFAULT {

@@ -460,7 +460,7 @@ impl Lines<'_> {
 
     fn check_pointer(&mut self, pointer: &str, place: &Place) -> Option<()> {
         if !is_pointer(pointer) {
-            self.mistakes.push(place.clone(), "is not a JSON Pointer; write one as in /result/phone_type");
+            self.mistakes.push(place.clone(), "is not a JSON Pointer; write one as in /result/type");
         }
         is_pointer(pointer).then_some(())
     }

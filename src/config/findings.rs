@@ -13,7 +13,7 @@
 //! | `summary` | what the configuration amounts to, or null |
 //!
 //! A finding has `severity` (`mistake` or `warning`), `file`, `line` and `column` (from 1, in
-//! characters), `key` (such as `products.phone.rate`, or null) and `message`.
+//! characters), `key` (such as `products.plate.rate`, or null) and `message`.
 //!
 //! Lines of files are shown to the operator; possible secrets in them are masked, since the output of checks may be
 //! stored.

@@ -18,10 +18,10 @@ fn compiled(edits: &[(&str, &str)]) -> Config {
 #[test]
 fn routes_may_be_where_no_pages_are() {
     for edits in [
-        [("POST /phone]", "POST /problems]"), (PROXIES, "pages: { serve: false }")],
-        [("POST /phone]", "POST /problems]"), (PROXIES, "pages: { path: /docs }")],
-        [("POST /phone]", "POST /problems]"), ("api.example.com", "api.example.com/v1")],
-        [("POST /phone]", "POST /problematic]"), (PROXIES, "")],
+        [("POST /plate]", "POST /problems]"), (PROXIES, "pages: { serve: false }")],
+        [("POST /plate]", "POST /problems]"), (PROXIES, "pages: { path: /docs }")],
+        [("POST /plate]", "POST /problems]"), ("api.example.com", "api.example.com/v1")],
+        [("POST /plate]", "POST /problematic]"), (PROXIES, "")],
     ] {
         compiled(&edits);
     }

@@ -153,7 +153,7 @@ impl<'a, 'c> RoutesCompiler<'a, 'c> {
         credits: Written<super::credits::written::Credits>,
         parent: &Place,
     ) -> (Box<[Route]>, String) {
-        let wanted = "write at least one, as in [POST /phone/validate/v2]";
+        let wanted = "write at least one, as in [POST /v1/lookup]";
         let routes = listed(routes, parent, "routes", wanted, self.mistakes);
         let mut drafts: Vec<Draft> = Vec::new();
         for (written::AnyRoute(route), place) in routes {

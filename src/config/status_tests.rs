@@ -43,12 +43,12 @@ fn what_is_not_said_has_the_defaults_that_gateway_yaml_states() {
 fn notices_of_the_file_have_no_number_and_their_own_times() {
     let config = parsed(&with(
         "  notes: [{ at: 2026-11-25T10:00:00Z, until: 2026-11-26T10:00:00Z, text: \" Slow. \" }]\n\
-         \x20 maintenance: [{ from: 2026-11-25T11:00:00+01:00, to: 2026-11-25T11:00:00Z, product: phone, text: Work. }]\n",
+         \x20 maintenance: [{ from: 2026-11-25T11:00:00+01:00, to: 2026-11-25T11:00:00Z, product: plate, text: Work. }]\n",
     ))
     .unwrap();
     let [note, maintenance] = &*config.settings.status.notices else { panic!("two notices") };
     let ten = 1_795_600_800;
     assert_eq!((note.matter, note.closed, &*note.text), (Matter::Note { at: ten }, Some(ten + 86_400), "Slow."));
     assert_eq!(maintenance.matter, Matter::Maintenance { from: ten, to: ten + 3600 });
-    assert_eq!((maintenance.id, maintenance.product.as_deref()), (None, Some("phone")));
+    assert_eq!((maintenance.id, maintenance.product.as_deref()), (None, Some("plate")));
 }

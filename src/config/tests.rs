@@ -89,7 +89,7 @@ fn every_mistake_of_a_file_is_told_at_once() {
         ("at: /number", "at: /numbr"),
         ("status: 400\n", "status: 402\n"),
         ("150/min", "150"),
-        ("[phone]", "[]"),
+        ("[plate]", "[]"),
         ("2027-06-30", "never"),
         ("domains: [app.example.com]", "domains:"),
     ];
@@ -178,7 +178,7 @@ pub(super) fn digest(number: usize) -> String {
 
 fn line(name: &str, number: usize) -> String {
     format!(
-        "{{\"name\": \"{name}\", \"rate\": {{\"limit\": \"5/s\"}}, \"tokens\": [{{\"name\": \"t\", \"hash\": \"{}\", \"products\": [\"phone\"], \"networks\": [\"192.0.2.0/24\"]}}]}}",
+        "{{\"name\": \"{name}\", \"rate\": {{\"limit\": \"5/s\"}}, \"tokens\": [{{\"name\": \"t\", \"hash\": \"{}\", \"products\": [\"plate\"], \"networks\": [\"192.0.2.0/24\"]}}]}}",
         digest(number)
     )
 }
@@ -213,17 +213,17 @@ fn accounts_are_included_from_yaml_and_json_lines() {
 #[test]
 fn a_product_with_a_mistake_is_not_unknown_to_tokens() {
     let scratch = Scratch::new();
-    scratch.write("accounts.d/b.jsonl", line("one", 1) + "\n" + &line("two", 2).replace("phone", "fone"));
+    scratch.write("accounts.d/b.jsonl", line("one", 1) + "\n" + &line("two", 2).replace("plate", "fone"));
     let text = format!("{GOOD}include: [{BOTH}]\n").replace("    preflight_max_age: 10m\n", "  other:\n");
     let text =
-        text.replace("upstream: lookup", "upstream: lokup").replace("products: [phone]", "products: [phone, other]");
+        text.replace("upstream: lookup", "upstream: lokup").replace("products: [plate]", "products: [plate, other]");
     let mistakes = parse("f", &text, &Source::from(scratch.0.clone())).unwrap_err().to_string();
     let lines: Vec<_> = mistakes.lines().map(|line| line.rsplit('/').next().unwrap()).collect();
     assert_eq!(
         lines,
         [
-            "b.jsonl:2:164: tokens[0].products[0]: is not a product; write phone",
-            "f:13:15: products.phone.upstream: is not an upstream; write lookup",
+            "b.jsonl:2:164: tokens[0].products[0]: is not a product; write plate",
+            "f:13:15: products.plate.upstream: is not an upstream; write lookup",
             "f:27:3: products.other: is blank; give it a value or remove the key",
         ]
     );
@@ -454,9 +454,9 @@ fn a_product_that_no_token_covers_lets_no_origin_in() {
         "  other:\n    upstream: lookup\n    routes: [POST /other]\n    token_headers: [Auth-Token]\nproblems:\n";
     let config = parsed(&GOOD.replace("problems:\n  mode", &format!("{other}  mode"))).unwrap();
     let policy = &config.policy;
-    let [phone, other] = &*policy.products else { panic!("two products") };
-    for (origin, phone_allows) in [("https://app.example.com", true), ("https://else.example", false)] {
-        assert_eq!(policy.origins.contain(Some(phone.index), origin.as_bytes()), phone_allows, "{origin}");
+    let [plate, other] = &*policy.products else { panic!("two products") };
+    for (origin, plate_allows) in [("https://app.example.com", true), ("https://else.example", false)] {
+        assert_eq!(policy.origins.contain(Some(plate.index), origin.as_bytes()), plate_allows, "{origin}");
         assert!(!policy.origins.contain(Some(other.index), origin.as_bytes()), "{origin}");
     }
 }
@@ -517,7 +517,7 @@ fn the_summary_says_whether_there_are_prices_and_balances() {
     let summary = |credits: &str, ledger: &str| {
         let text = format!(
             "public_url: https://api.example.com\nupstreams: {{ lookup: {{ servers: [127.0.0.1:9001] }} }}\nproducts:\n  \
-             phone: {{ upstream: lookup, routes: [POST /lookup], token_headers: [Auth-Token]{credits} }}\n{ledger}"
+             plate: {{ upstream: lookup, routes: [POST /lookup], token_headers: [Auth-Token]{credits} }}\n{ledger}"
         );
         let config = parse("f", &text, &Source::from(Scratch::new().path().to_owned())).unwrap();
         config.summary("f").lines().last().unwrap().trim().to_owned()

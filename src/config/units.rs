@@ -337,7 +337,7 @@ pub struct RouteText {
 
 impl FromText for RouteText {
     fn from_text(text: &str) -> Result<RouteText, &'static str> {
-        const WANTED: &str = "is not a route; write a method and a path, as in POST /phone/validate/v2";
+        const WANTED: &str = "is not a route; write a method and a path, as in POST /v1/lookup";
         let (method, path) = text.split_once(' ').ok_or(WANTED)?;
         // HEAD and CONNECT would need different framing of answers; OPTIONS is for preflights.
         if !matches!(method, "GET" | "POST" | "PUT" | "PATCH" | "DELETE") {

@@ -24,7 +24,7 @@ fn scratch(name: &str) -> PathBuf {
 fn draft(kind: Kind, amount: i64) -> Draft {
     Draft {
         account: Arc::from("acme"),
-        product: Arc::from("phone"),
+        product: Arc::from("plate"),
         kind,
         amount,
         lookups: 1,

@@ -109,7 +109,7 @@ impl Process {
         let credit_accounts: Vec<Arc<CreditAccount>> = names
             .iter()
             .zip(first_grants)
-            .map(|(name, grant)| Arc::new(CreditAccount::new(name.as_str().into(), "phone".into(), grant)))
+            .map(|(name, grant)| Arc::new(CreditAccount::new(name.as_str().into(), "plate".into(), grant)))
             .collect();
         let (orders, received) = channel();
         let shared = Arc::new(Shared::default());
@@ -393,7 +393,7 @@ fn scratch(name: &str) -> std::path::PathBuf {
 
 /// A task with one credit account of ten credits on a file.
 fn task_on_a_file(directory: &std::path::Path, durability: Durability) -> (Task, Ledger) {
-    let credit_account = Arc::new(CreditAccount::new("acme".into(), "phone".into(), 10));
+    let credit_account = Arc::new(CreditAccount::new("acme".into(), "plate".into(), 10));
     let (orders, received) = channel();
     let shared = Arc::new(Shared::default());
     let settings = LedgerSettings { storage: Storage::File(directory.join("ledger.db")), durability };
@@ -434,7 +434,7 @@ fn held<'p>(ledger: &Ledger, credit_account: Option<&'p Arc<CreditAccount>>, amo
 
 /// The only credit account of a ledger.
 fn credit_account(ledger: &Ledger) -> Arc<CreditAccount> {
-    ledger.credit_account("acme", "phone").unwrap()
+    ledger.credit_account("acme", "plate").unwrap()
 }
 
 fn deliver(ledger: &Ledger) {
@@ -658,7 +658,7 @@ fn a_ledger_that_is_closed_has_written_everything() {
     let directory = scratch("closed");
     let settings =
         LedgerSettings { storage: Storage::File(directory.join("ledger.db")), durability: Durability::Batch };
-    let credit_accounts = vec![Arc::new(CreditAccount::new("acme".into(), "phone".into(), 10))];
+    let credit_accounts = vec![Arc::new(CreditAccount::new("acme".into(), "plate".into(), 10))];
     let ledger = Ledger::open(Some(settings), credit_accounts, None, None);
     deliver(&ledger);
     deliver(&ledger);

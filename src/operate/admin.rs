@@ -349,7 +349,7 @@ impl Admin {
     /// What operators say on the status page.
     async fn add_notice(&self, wanted: Wanted, body: &[u8]) -> Result<Answer, AdminError> {
         let body: NoticeBody = serde_json::from_slice(body).map_err(|_| {
-            let what = "The body is not understood. Send {\"text\": \"…\", \"product\": \"phone\", \"by\": \"ann\"}, and for \
+            let what = "The body is not understood. Send {\"text\": \"…\", \"product\": \"plate\", \"by\": \"ann\"}, and for \
                         maintenance from and to, as in 2026-11-25T22:00:00Z.";
             (StatusCode::BAD_REQUEST, what.into())
         })?;

@@ -36,7 +36,7 @@ impl Drop for Scratch {
 }
 
 fn changes(now: Seconds) -> Changes {
-    let names: Vec<Arc<str>> = ["phone", "email"].map(Arc::from).into();
+    let names: Vec<Arc<str>> = ["plate", "email"].map(Arc::from).into();
     let mut book = Book::new(StatusSettings::default());
     example::fill(&mut book, &names, now);
     let (entries, incidents) = book.unsaved();
@@ -47,7 +47,7 @@ fn note(text: &str) -> Notice {
     Notice {
         id: None,
         matter: Matter::Note { at: NOW },
-        product: Some("phone".into()),
+        product: Some("plate".into()),
         text: text.into(),
         written: NOW,
         by: "ann".into(),
@@ -97,13 +97,13 @@ fn an_older_ledger_is_opened_without_loss_and_gets_the_tables() {
         |connection: &rusqlite::Connection| connection.query_row(tables, [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(count(&raw), 0, "a ledger without a status has no tables of it");
     let grant =
-        "INSERT INTO entry (at, account, product, kind, amount, by) VALUES ('t', 'acme', 'phone', 'grant', 7, 'x')";
+        "INSERT INTO entry (at, account, product, kind, amount, by) VALUES ('t', 'acme', 'plate', 'grant', 7, 'x')";
     raw.execute(grant, []).unwrap();
     drop(raw);
     let store = scratch.open();
     store.with_annals().unwrap();
     assert_eq!(store.status_store(NOW).unwrap(), StatusStore::default());
-    assert_eq!(store.balance("acme", "phone").unwrap(), Some((7, 0)));
+    assert_eq!(store.balance("acme", "plate").unwrap(), Some((7, 0)));
     assert_eq!(count(store.connection()), 5);
     // The layout of the ledger itself has not changed, so that the older program opens it too.
     let version: i64 = store.connection().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
@@ -124,7 +124,7 @@ fn tables_of_a_newer_program_are_left_alone_and_credits_go_on() {
         store.connection().query_row("SELECT COUNT(*) FROM status_count", [], |row| row.get::<_, i64>(0)).unwrap(),
         0
     );
-    assert!(store.balance("acme", "phone").unwrap().is_none());
+    assert!(store.balance("acme", "plate").unwrap().is_none());
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn the_file_does_not_grow_with_time() {
     assert_eq!(store.connection().query_row(open, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
     // Steps of a length that is not used any more are removed at once.
     let odd = Entry {
-        product: "phone".into(),
+        product: "plate".into(),
         seconds: 7,
         start: NOW,
         tally: Tally::default(),

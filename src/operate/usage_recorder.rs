@@ -186,7 +186,7 @@ mod tests {
             account: "acme".into(),
             token: token.into(),
             digest: Digest::of(token.as_bytes()),
-            product: "phone".into(),
+            product: "plate".into(),
             outcome: "".into(),
             requests: 1,
             credits: 3,

@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn a_line_has_its_time_as_rfc_3339_and_its_fields_as_members() {
         let fields =
-            [("product", "phone".into()), ("status", 503.into()), ("account", Value::Null), ("time", "no".into())];
+            [("product", "plate".into()), ("status", 503.into()), ("account", Value::Null), ("time", "no".into())];
         let now = UNIX_EPOCH + Duration::from_millis(951_782_400_007);
         let text = line(now, Level::Warn, "tollgate::request", "no \"server\"\n7", &fields);
         assert!(!text.contains('\n'), "{text}");
@@ -211,7 +211,7 @@ mod tests {
                 "level": "WARN",
                 "target": "tollgate::request",
                 "message": "no \"server\"\n7",
-                "product": "phone",
+                "product": "plate",
                 "status": 503,
             })
         );

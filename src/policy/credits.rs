@@ -136,7 +136,7 @@ mod tests {
     use crate::policy::credits::balance::{MAX_CREDITS, MAX_HELD};
 
     fn credit_account(granted: u64) -> Arc<CreditAccount> {
-        let credit_account = Arc::new(CreditAccount::new("acme".into(), "phone".into(), 0));
+        let credit_account = Arc::new(CreditAccount::new("acme".into(), "plate".into(), 0));
         assert!(credit_account.balance().grant(granted));
         credit_account
     }
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn a_hold_says_what_it_is_and_what_is_left_beside_it() {
         let credit_account = credit_account(10);
-        assert_eq!(credit_account.key(), ("acme", "phone"));
+        assert_eq!(credit_account.key(), ("acme", "plate"));
         let hold = credit_account.hold(3).unwrap();
         assert_eq!((hold.amount(), hold.left()), (3, 7));
         assert!(hold.credit_account().is_some_and(|of| Arc::ptr_eq(of, &credit_account)));
@@ -247,6 +247,6 @@ mod tests {
         assert_eq!((nothing.amount(), nothing.left()), (0, 0));
         assert!(nothing.credit_account().is_none());
         nothing.settle(5);
-        assert!(format!("{credit_account:?}").contains("acme, phone"), "{credit_account:?}");
+        assert!(format!("{credit_account:?}").contains("acme, plate"), "{credit_account:?}");
     }
 }

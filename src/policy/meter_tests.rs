@@ -13,7 +13,7 @@ const NOON: u64 = 1_795_953_600;
 const DAY_LEFT: u64 = 12 * 3600;
 const MONTH_LEFT: u64 = DAY_LEFT + 86_400;
 
-const ANYBODY: Asker<'static> = Asker { product: Some("phone"), token: "web" };
+const ANYBODY: Asker<'static> = Asker { product: Some("plate"), token: "web" };
 
 /// So many seconds after noon.
 fn at(seconds: u64) -> Now {
@@ -91,7 +91,7 @@ fn the_first_limit_that_is_used_up_refuses_and_nothing_is_counted_in_the_others(
             meter(
                 &[
                     (Owner::Account, allowances(&[rate(9, 60)], 0, 0)),
-                    (Owner::Product("phone".into()), allowances(&[rate(8, 60)], 0, 0)),
+                    (Owner::Product("plate".into()), allowances(&[rate(8, 60)], 0, 0)),
                     (Owner::Product("email".into()), allowances(&[rate(1, 60)], 0, 0)),
                     (Owner::Token("web".into()), allowances(&[rate(1, 60)], 0, 7)),
                     (Owner::Token("other".into()), allowances(&[rate(1, 60)], 0, 0)),
@@ -120,14 +120,14 @@ fn the_first_limit_that_is_used_up_refuses_and_nothing_is_counted_in_the_others(
 fn limits_of_others_do_not_count() {
     let meter = meter(
         &[
-            (Owner::Product("phone".into()), allowances(&[rate(1, 60)], 0, 0)),
+            (Owner::Product("plate".into()), allowances(&[rate(1, 60)], 0, 0)),
             (Owner::Token("web".into()), allowances(&[], 1, 0)),
         ],
         0,
     );
     for (product, token, passes) in [
-        (Some("phone"), "other", true),
-        (Some("phone"), "other", false),
+        (Some("plate"), "other", true),
+        (Some("plate"), "other", false),
         (Some("email"), "web", true),
         (Some("email"), "web", false),
         (Some("email"), "other", true),
@@ -239,7 +239,7 @@ fn changes_of_limits() -> Vec<Change> {
             "a token's and a product's",
             meter(
                 &[
-                    (Owner::Product("phone".into()), allowances(&[rate(10, 60)], 9, 0)),
+                    (Owner::Product("plate".into()), allowances(&[rate(10, 60)], 9, 0)),
                     (Owner::Token("web".into()), allowances(&[rate(10, 60)], 9, 0)),
                 ],
                 0,
@@ -248,7 +248,7 @@ fn changes_of_limits() -> Vec<Change> {
             meter(
                 &[
                     (Owner::Product("email".into()), allowances(&[rate(10, 60)], 9, 0)),
-                    (Owner::Product("phone".into()), allowances(&[rate(20, 60)], 9, 0)),
+                    (Owner::Product("plate".into()), allowances(&[rate(20, 60)], 9, 0)),
                     (Owner::Token("web".into()), allowances(&[rate(10, 60)], 5, 0)),
                 ],
                 0,

@@ -715,9 +715,9 @@ mod tests {
     #[test]
     fn what_is_not_one_json_document_is_no_answer() {
         let mut told = Tests::default();
-        told.add("/result/phone_type", Test::Filled(true));
+        told.add("/result/plate_type", Test::Filled(true));
         let tariff = Tariff::new(Vec::new(), Vec::new(), Tests::default(), told);
-        for text in ["", "{", "{}{}", "<html>", r#"{"result":{"phone_type":}}"#, r#"{"result":{"phone_type":"x"}"#] {
+        for text in ["", "{", "{}{}", "<html>", r#"{"result":{"plate_type":}}"#, r#"{"result":{"plate_type":"x"}"#] {
             assert_eq!(tariff.read(text), Err(NotJson), "{text}");
         }
     }

@@ -33,7 +33,7 @@ mod tests {
             ("/v1/{number}", "lookup"),
             ("/", "lookup"),
             ("/hello.json", "hello-json"),
-            ("/phone/validate/v2", "validate"),
+            ("/names/check/v2", "check"),
         ] {
             assert_eq!(name_of(path), name, "{path}");
         }

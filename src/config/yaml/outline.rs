@@ -109,7 +109,7 @@ pub fn pointer(keys: &[&str]) -> String {
     })
 }
 
-/// A pointer as messages show places: `products.phone.routes[0]`.
+/// A pointer as messages show places: `products.plate.routes[0]`.
 pub fn in_words(pointer: &str) -> String {
     let mut words = String::new();
     for key in pointer.split('/').skip(1) {

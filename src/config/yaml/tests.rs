@@ -540,7 +540,7 @@ fn other_formats_read_the_same() {
 
 #[test]
 fn broken_texts_end_in_mistakes() {
-    let sample = "# words\nlisten: \"a\\tb\" # more\nhead_timeout: 30\nproducts: &p\n  phone:\n    body: {max: 10, 'x': [1, ~]}\n\
+    let sample = "# words\nlisten: \"a\\tb\" # more\nhead_timeout: 30\nproducts: &p\n  plate:\n    body: {max: 10, 'x': [1, ~]}\n\
                   tokens:\n- hash: h-1\n  note: |\n    text\n\n- ? hash\n  : >-\n   h\nnames: [*p, !!str 5]\nfree: é\n...\n";
     for end in (0..sample.len()).filter(|end| sample.is_char_boundary(*end)) {
         lines_of::<Config>(&sample[..end]);

@@ -123,7 +123,7 @@ fn draft(name: &str) -> AccountDraft {
         terms: AccountTerms::Own(per_minute(150)),
         products: vec![
             AccountProduct { product: "vat".to_owned(), funds: ProductFunds::Unmetered },
-            AccountProduct { product: "phone".to_owned(), funds: ProductFunds::Credits { first_grant: 1000 } },
+            AccountProduct { product: "plate".to_owned(), funds: ProductFunds::Credits { first_grant: 1000 } },
         ],
     }
 }
@@ -131,7 +131,7 @@ fn draft(name: &str) -> AccountDraft {
 fn token(name: &str) -> TokenDraft {
     TokenDraft {
         name: name.to_owned(),
-        products: vec!["phone".to_owned()],
+        products: vec!["plate".to_owned()],
         last_day: None,
         rates: Vec::new(),
         quota: QuotaLimit::default(),

@@ -502,9 +502,9 @@ mod tests {
             ("GET", "/accounts/a%2Fb%20c/credits", "BalancesOfAccount a/b c"),
             ("GET", "/accounts//credits", "404"),
             ("GET", "/accounts/%ff/credits", "404"),
-            ("GET", "/accounts/a/credits/phone", "Balance a phone"),
-            ("POST", "/accounts/a/credits/phone/grants", "Grant a phone"),
-            ("PUT", "/accounts/a/credits/phone/grants", "405 POST"),
+            ("GET", "/accounts/a/credits/plate", "Balance a plate"),
+            ("POST", "/accounts/a/credits/plate/grants", "Grant a plate"),
+            ("PUT", "/accounts/a/credits/plate/grants", "405 POST"),
             ("POST", "/status/notices/7/close", "CloseNotice 7"),
         ] {
             let found = match find(method, path) {

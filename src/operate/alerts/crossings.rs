@@ -192,7 +192,7 @@ mod tests {
 
     fn settings(below: u64, token_days: Option<u32>) -> AlertsSettings {
         AlertsSettings {
-            low_balance: [("phone".into(), below)].into(),
+            low_balance: [("plate".into(), below)].into(),
             token_days,
             webhook: None,
             mail: None,
@@ -222,7 +222,7 @@ mod tests {
     fn a_balance_is_told_once_until_it_has_recovered() {
         let settings = settings(100, None);
         let balance = |known: &[Alert], left: u64, granted: u64| {
-            look(&settings, known, 0, |look| look.balance("acme", "phone", left, granted))
+            look(&settings, known, 0, |look| look.balance("acme", "plate", left, granted))
         };
         for (left, granted, is_told) in [(100, 500, false), (99, 500, true), (0, 500, true), (0, 0, false)] {
             let (new, over) = balance(&[], left, granted);
@@ -231,8 +231,8 @@ mod tests {
         let what = Crossing {
             kind: AlertKind::LowBalance,
             account: "acme".into(),
-            subject: "phone".into(),
-            product: "phone".into(),
+            subject: "plate".into(),
+            product: "plate".into(),
             token: String::new(),
             hint: String::new(),
             level: 99,
@@ -263,7 +263,7 @@ mod tests {
         settings.webhook = Some(crate::config::alerts::WebhookSettings { url, secrets, authorities: None, timeout });
         let own = OwnSettings::default();
         let mut look = Look::new(&settings, &own, Vec::new(), (0, 2));
-        ["a", "b", "c"].iter().for_each(|account| look.balance(account, "phone", 1, 500));
+        ["a", "b", "c"].iter().for_each(|account| look.balance(account, "plate", 1, 500));
         let found = look.found();
         assert_eq!((found.crossings.len(), found.postponed), (2, 1));
     }
@@ -283,7 +283,7 @@ mod tests {
         };
         let own = OwnSettings::default();
         let mut look = Look::new(&settings, &own, vec![open(7, &what)], (100, 10));
-        look.balance("acme", "phone", 500, 500);
+        look.balance("acme", "plate", 500, 500);
         assert!(!look.is_near("acme", 100), "nobody wants to know of tokens");
         let unmet = look.unmet();
         assert_eq!(unmet.iter().map(|alert| alert.id).collect::<Vec<_>>(), [7]);

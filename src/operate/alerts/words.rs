@@ -92,7 +92,7 @@ mod tests {
 
     fn alert(kind: AlertKind, level: i64, threshold: i64) -> Alert {
         let (product, token, hint) = match kind {
-            AlertKind::LowBalance => ("phone", "", ""),
+            AlertKind::LowBalance => ("plate", "", ""),
             AlertKind::TokenEnds => ("", "web", "tg_0a1…9f3c"),
         };
         let what = Crossing {
@@ -117,7 +117,7 @@ mod tests {
             json!({
                 "type": "tollgate.balance.low",
                 "timestamp": "2027-06-16T12:00:00.000Z",
-                "data": { "account": "acme", "product": "phone", "balance": 1, "below": 500 },
+                "data": { "account": "acme", "product": "plate", "balance": 1, "below": 500 },
             })
         );
         let ends: Value = serde_json::from_str(&body(&alert(AlertKind::TokenEnds, 20_999, 14))).unwrap();
@@ -130,8 +130,8 @@ mod tests {
     #[test]
     fn people_get_sentences() {
         let low = mail(&alert(AlertKind::LowBalance, 1, 500), 3, "ops@example.com");
-        assert_eq!(low.subject, "Credits of acme for phone are low");
-        assert!(low.text.starts_with("The account acme has 1 credit left for phone."), "{}", low.text);
+        assert_eq!(low.subject, "Credits of acme for plate are low");
+        assert!(low.text.starts_with("The account acme has 1 credit left for plate."), "{}", low.text);
         assert_eq!(low.id, format!("{}.3", "e".repeat(32)));
         for (level, words) in
             [(20_985, "in UTC, today."), (20_986, ", 1 day from now."), (20_999, ", 14 days from now.")]

@@ -51,12 +51,12 @@ const CONFIGURATION: &str = "
 public_url: https://api.example.com
 upstreams: { lookup: { servers: [127.0.0.1:9001] } }
 products:
-  phone: { upstream: lookup, routes: [POST /lookup], token_headers: [Auth-Token] }
+  plate: { upstream: lookup, routes: [POST /lookup], token_headers: [Auth-Token] }
   vat: { upstream: lookup, routes: [GET /vat], token_headers: [Auth-Token] }
 accounts:
   filed:
     rate: { unlimited: true }
-    tokens: [{ name: web, hash: \"sha256:4b3c1bf421d96f1b49942450483ffb00bad52cbc5be4cc39b9552bb8fa56395c\", products: [phone] }]
+    tokens: [{ name: web, hash: \"sha256:4b3c1bf421d96f1b49942450483ffb00bad52cbc5be4cc39b9552bb8fa56395c\", products: [plate] }]
 ";
 
 /// An API with nothing in it but one key.
@@ -153,7 +153,7 @@ impl Desk {
 
     /// The id of a new token.
     pub async fn token(&self, account: &str, name: &str) -> String {
-        let body = json!({ "name": name, "products": ["phone"] });
+        let body = json!({ "name": name, "products": ["plate"] });
         self.done("POST", &format!("/accounts/{account}/tokens"), &body).await.id()
     }
 }

@@ -50,7 +50,7 @@ async fn a_request_that_is_sent_again_with_its_key_happens_once() {
     let desk = Desk::open().await;
     let id = desk.account("acme").await;
     let path = format!("/accounts/{id}/tokens");
-    let body = json!({ "name": "web", "products": ["phone"] }).to_string();
+    let body = json!({ "name": "web", "products": ["plate"] }).to_string();
     let first = change(&desk, "POST", &path, &[("idempotency-key", "\"k-1\"")], &body).await;
     assert_eq!(first.status, 201, "{first:?}");
     let secret = first.body["secret"].as_str().unwrap();
@@ -63,7 +63,7 @@ async fn a_request_that_is_sent_again_with_its_key_happens_once() {
     assert_eq!(again.body["secret"], Value::Null, "it is kept nowhere");
 
     for (key, body, expected) in [
-        (Some("k-1"), json!({ "name": "other", "products": ["phone"] }).to_string(), "idempotency-key-reused"),
+        (Some("k-1"), json!({ "name": "other", "products": ["plate"] }).to_string(), "idempotency-key-reused"),
         (Some("k 2"), body.clone(), "invalid-query"),
         (None, body.clone(), "idempotency-key-missing"),
         (Some("k-3"), body.clone(), "conflict"),
@@ -77,7 +77,7 @@ async fn a_request_that_is_sent_again_with_its_key_happens_once() {
     let authorization = format!("Bearer {other}");
     let headers =
         [("authorization", &*authorization), ("content-type", "application/json"), ("idempotency-key", "k-1")];
-    let body = json!({ "name": "theirs", "products": ["phone"] }).to_string();
+    let body = json!({ "name": "theirs", "products": ["plate"] }).to_string();
     let theirs = desk.send("POST", &format!("/api/v1{path}"), &headers, body).await;
     assert_eq!((theirs.status, theirs.body["token"]["name"].as_str()), (201, Some("theirs")));
     let tokens = desk.done("GET", &path, &Value::Null).await.body;

@@ -17,7 +17,7 @@ fn body(route: &Route, number: usize) -> Value {
     match route.id {
         "createAccount" => account(&format!("made {number}")),
         "changeAccount" => json!({ "display": format!("Shown {number}"), "terms": { "own": { "rates": rate } } }),
-        "createToken" => json!({ "name": format!("token {number}"), "products": ["phone"], "expires": "2099-12-31" }),
+        "createToken" => json!({ "name": format!("token {number}"), "products": ["plate"], "expires": "2099-12-31" }),
         "changeToken" => json!({ "name": format!("renamed {number}"), "expires": null, "rates": rate }),
         "rotateToken" => json!({ "overlap": "24h" }),
         "putNetworks" => json!({ "mode": "enforce", "entries": [{ "value": "203.0.113.0/24" }] }),
@@ -66,7 +66,7 @@ impl Objects {
         let value = if route.id == "removeDomain" { "shop.example.com" } else { "203.0.113.0/24" };
         let query = if route.id.starts_with("remove") { format!("?value={value}") } else { String::new() };
         let path = route.path.replace("{account}", &self.account).replace("{token}", &self.token);
-        let path = path.replace("{key}", key).replace("{product}", "phone").replace("{plan}", "gold");
+        let path = path.replace("{key}", key).replace("{product}", "plate").replace("{plan}", "gold");
         assert!(!path.contains('{'), "{path} has a parameter that the walk has nothing for");
         path + &query
     }

@@ -27,7 +27,7 @@ pub struct Places {
 pub struct Location {
     pub file: String,
     pub line: usize,
-    /// The key, such as `products.phone.routes[0]`.
+    /// The key, such as `products.plate.routes[0]`.
     pub key: String,
     /// Whether the key is written there; otherwise its default counts, and the line is that of what
     /// it would stand in.

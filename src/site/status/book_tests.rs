@@ -11,7 +11,7 @@ use crate::telemetry::latency::bucket;
 const NOW: Seconds = 20_000 * DAY + 15 * HOUR;
 
 fn product() -> Arc<str> {
-    "phone".into()
+    "plate".into()
 }
 
 fn counted(answered: u64, failed: u64) -> Counted {
@@ -79,10 +79,10 @@ fn a_product_that_went_ends_its_incidents_and_keeps_its_history() {
         book.look(now, &[]);
     }
     assert!(book.incidents().all(|incident| incident.ended.is_some()));
-    assert_eq!(book.history().of("phone").unwrap().days(now, 1).tally.failed, 3000);
+    assert_eq!(book.history().of("plate").unwrap().days(now, 1).tally.failed, 3000);
     // The product is configured again, and its history continues.
     pass(&mut book, &mut now, 1, 100, 0, Health::Up);
-    assert_eq!(book.history().of("phone").unwrap().days(now, 1).tally.total(), 3100);
+    assert_eq!(book.history().of("plate").unwrap().days(now, 1).tally.total(), 3100);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn what_is_kept_is_bounded_and_old_incidents_go() {
 
 #[test]
 fn the_example_is_the_same_at_every_call() {
-    let names: Vec<Arc<str>> = ["phone", "email"].map(Arc::from).into();
+    let names: Vec<Arc<str>> = ["plate", "email"].map(Arc::from).into();
     let [one, other] = [(); 2].map(|()| {
         let mut book = Book::new(StatusSettings::default());
         example::fill(&mut book, &names, NOW);

@@ -14,7 +14,7 @@ const NOW: Seconds = 20_000 * DAY + 15 * HOUR;
 /// A history from runs of minutes: how many, requests in each, failures in each. The last minute is
 /// now.
 fn history(minutes: &[(u64, u64, u64)]) -> History {
-    let product: Arc<str> = "phone".into();
+    let product: Arc<str> = "plate".into();
     let mut history = History::new(STEP);
     let all: u64 = minutes.iter().map(|(count, ..)| count).sum();
     let mut now = NOW - (all - 1) * 60;
@@ -31,7 +31,7 @@ fn history(minutes: &[(u64, u64, u64)]) -> History {
 }
 
 fn read(minutes: &[(u64, u64, u64)], told_until: Seconds, open: Option<usize>) -> Measurement {
-    Burn::default().read(history(minutes).of("phone").unwrap(), STEP, NOW, told_until, open)
+    Burn::default().read(history(minutes).of("plate").unwrap(), STEP, NOW, told_until, open)
 }
 
 #[test]
@@ -90,6 +90,6 @@ fn an_open_incident_is_calm_when_its_own_short_window_is() {
 fn nobody_asking_is_calm() {
     let history = history(&[(1, 10, 10)]);
     let much_later = NOW + 4 * DAY;
-    let reading = Burn::default().read(history.of("phone").unwrap(), STEP, much_later, 0, Some(0));
+    let reading = Burn::default().read(history.of("plate").unwrap(), STEP, much_later, 0, Some(0));
     assert_eq!(reading, Measurement::Calm { since: much_later });
 }

@@ -16,7 +16,7 @@ fn counted(answered: u64, failed: u64) -> Counted {
 }
 
 fn product() -> Arc<str> {
-    "phone".into()
+    "plate".into()
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn days_are_days_of_utc() {
     let midnight = 20_001 * DAY;
     history.count(&product(), midnight - 1, &counted(1, 1));
     history.count(&product(), midnight, &counted(4, 0));
-    let series = history.of("phone").unwrap();
+    let series = history.of("plate").unwrap();
     assert_eq!(series.days(midnight, 1).tally, Tally { answered: 4, failed: 0 });
     assert_eq!(series.days(midnight, 2).tally, Tally { answered: 5, failed: 1 });
     assert_eq!(series.days(midnight - 1, 1).tally.total(), 6, "nothing is newer than today");
@@ -53,7 +53,7 @@ fn windows_of_days_have_that_many_days() {
         history.count(&product(), NOON - day * DAY, &counted(1, 0));
     }
     history.forget(NOON);
-    let series = history.of("phone").unwrap();
+    let series = history.of("plate").unwrap();
     for (days, expected) in [(1, 1), (7, 7), (30, 30), (90, 90), (400, 90)] {
         assert_eq!(series.days(NOON, days).tally.answered, expected, "{days} days");
     }
@@ -98,7 +98,7 @@ fn what_another_process_has_counted_is_added_once() {
     let mut after = History::new(60);
     after.count(&product(), NOON, &counted(2, 0));
     before.unsaved().iter().for_each(|entry| after.absorb(entry));
-    let series = after.of("phone").unwrap();
+    let series = after.of("plate").unwrap();
     let both = Tally { answered: 5, failed: 1 };
     assert_eq!((series.days(NOON, 1).tally, series.last(60, 60, NOON, 0)), (both, both));
     assert_eq!(after.unsaved().len(), 3, "the counts of both have to be saved as one entry");
@@ -108,7 +108,7 @@ fn what_another_process_has_counted_is_added_once() {
     assert!(idle.unsaved().is_empty(), "what is in the file is not saved again");
     let mut others = History::new(7);
     before.unsaved().iter().for_each(|entry| others.absorb(entry));
-    let series = others.of("phone").unwrap();
+    let series = others.of("plate").unwrap();
     assert_eq!((series.steps.len(), series.hours.len(), series.days.len()), (0, 1, 1));
 }
 
@@ -117,9 +117,9 @@ fn steps_of_another_length_begin_anew_and_days_go_on() {
     let mut history = History::new(60);
     history.count(&product(), NOON, &counted(3, 1));
     history.set_step(60);
-    assert_eq!(history.of("phone").unwrap().last(300, 60, NOON, 0).total(), 4);
+    assert_eq!(history.of("plate").unwrap().last(300, 60, NOON, 0).total(), 4);
     history.set_step(5);
-    let series = history.of("phone").unwrap();
+    let series = history.of("plate").unwrap();
     assert_eq!((series.steps.len(), series.days(NOON, 1).tally.total()), (0, 4));
     assert!(history.unsaved().iter().all(|entry| entry.seconds != 60 && entry.seconds != 5));
 }
@@ -129,7 +129,7 @@ fn failures_that_were_told_count_as_answers() {
     let mut history = History::new(60);
     history.count(&product(), NOON, &counted(8, 2));
     history.count(&product(), NOON + 300, &counted(7, 3));
-    let series = history.of("phone").unwrap();
+    let series = history.of("plate").unwrap();
     for (since, expected) in [(0, 5), (NOON, 5), (NOON + 59, 5), (NOON + 60, 3), (NOON + 300, 3), (NOON + 360, 0)] {
         let tally = series.last(3600, 60, NOON + 300, since);
         assert_eq!((tally.failed, tally.total()), (expected, 20), "since {}", since - NOON.min(since));
@@ -152,7 +152,7 @@ proptest! {
             history.forget(now);
             all.push((now, answered, failed));
         }
-        let Some(series) = history.of("phone") else { return Ok(()) };
+        let Some(series) = history.of("plate") else { return Ok(()) };
         let found = series.last(window, 10, now, 0);
         // An entry counts as a whole if a part of it is in the window.
         let sum = |slack: u64| {

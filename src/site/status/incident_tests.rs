@@ -59,7 +59,7 @@ fn an_incident_has_the_times_of_what_happened_and_not_of_when_it_was_seen() {
 #[test]
 fn a_watch_goes_on_with_the_incidents_of_an_earlier_process() {
     let incident = |ended| Incident {
-        product: "phone".into(),
+        product: "plate".into(),
         kind: Kind::Failures,
         started: 900,
         ended,

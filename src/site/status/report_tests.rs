@@ -13,7 +13,7 @@ const NOW: Seconds = 20_000 * DAY + 15 * HOUR + 12;
 const ODD: &str = "a<b>&\"'c";
 
 fn names() -> Vec<Arc<str>> {
-    vec!["phone".into(), ODD.into(), "quiet".into()]
+    vec!["plate".into(), ODD.into(), "quiet".into()]
 }
 
 fn site() -> Site {
@@ -168,7 +168,7 @@ fn shares_never_round_to_all_or_none() {
 #[test]
 fn a_state_is_the_worst_that_is_known() {
     let incident = |kind, ended| Incident {
-        product: "phone".into(),
+        product: "plate".into(),
         kind,
         started: NOW - 100,
         ended,
@@ -203,6 +203,6 @@ fn nothing_is_said_of_products_that_are_not_in_force() {
     let mut book = Book::new(StatusSettings::default());
     example::fill(&mut book, &names()[..2], NOW);
     let report = Report::new(&book, &names()[..1], NOW);
-    assert!(report.incidents.iter().all(|told| *told.product == *"phone"));
+    assert!(report.incidents.iter().all(|told| *told.product == *"plate"));
     assert_eq!(report.products.len(), 1);
 }

@@ -10,8 +10,8 @@ fn low(account: &str, level: i64) -> (Crossing, Vec<Recipient>) {
     let what = Crossing {
         kind: AlertKind::LowBalance,
         account: account.to_owned(),
-        subject: "phone".to_owned(),
-        product: "phone".to_owned(),
+        subject: "plate".to_owned(),
+        product: "plate".to_owned(),
         token: String::new(),
         hint: String::new(),
         level,
@@ -127,7 +127,7 @@ fn what_an_account_wants_is_checked_kept_and_forgotten_with_it() {
     let acme = bench.done(|writing| accounts::create(writing, &draft("acme")));
     let threshold = |product: &str, below| BalanceThreshold { product: product.to_owned(), below };
     let wanted = AlertSettings {
-        balances: vec![threshold("vat", 0), threshold("phone", 50)],
+        balances: vec![threshold("vat", 0), threshold("plate", 50)],
         token_days: Some(0),
         mail: Some("ann@example.com".to_owned()),
     };
@@ -148,7 +148,7 @@ fn what_an_account_wants_is_checked_kept_and_forgotten_with_it() {
     let stale = bench.try_do(|writing| alert_settings::set(writing, &acme.id, Some(0), &AlertSettings::default()));
     assert!(matches!(stale, Err(StoreError::Conflict { row_version: 1, .. })));
     let own = OwnSettings::read(&bench.connection).unwrap();
-    assert_eq!(own.of("acme").unwrap().balances, [threshold("phone", 50), threshold("vat", 0)]);
+    assert_eq!(own.of("acme").unwrap().balances, [threshold("plate", 50), threshold("vat", 0)]);
     let audited: Vec<String> = bench
         .connection
         .prepare("SELECT after_json FROM audit WHERE action = 'account.alerts'")

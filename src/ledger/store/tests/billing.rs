@@ -15,7 +15,7 @@ fn used(hour: i64, account: &str, requests: u64) -> UsageRow {
         account: account.into(),
         token: "web".into(),
         digest: Digest::of(b"web"),
-        product: "phone".into(),
+        product: "plate".into(),
         outcome: "".into(),
         requests,
         credits: 0,

@@ -21,7 +21,7 @@ fn imported_token(name: &str, secret: &str) -> ImportedToken {
     ImportedToken {
         name: name.to_owned(),
         digest: Digest::of(secret.as_bytes()),
-        products: vec!["phone".to_owned()],
+        products: vec!["plate".to_owned()],
         is_enabled: true,
         last_day: Some(21_000),
         rates: Vec::new(),
@@ -103,7 +103,7 @@ fn an_import_adds_what_is_not_there_and_takes_nothing_back() {
 #[test]
 fn an_export_that_is_put_back_is_the_same_export() {
     let mut bench = Bench::new("export");
-    let plan = PlanDraft { terms: per_minute(10), products: vec!["phone".to_owned()] };
+    let plan = PlanDraft { terms: per_minute(10), products: vec!["plate".to_owned()] };
     bench.done(|writing| plans::create(writing, "small", &plan));
     bench.done(|writing| plans::replace(writing, "small", None, &PlanDraft { terms: per_minute(20), ..plan.clone() }));
     let acme = bench.done(|writing| accounts::create(writing, &draft("acme"))).id;
@@ -169,7 +169,7 @@ struct Move {
 
 /// Does something to a store, or is refused, which changes nothing.
 fn play(bench: &mut Bench, Move { kind, which, number }: Move) {
-    let plan = |number: u16| PlanDraft { terms: per_minute(u32::from(number) + 1), products: vec!["phone".to_owned()] };
+    let plan = |number: u16| PlanDraft { terms: per_minute(u32::from(number) + 1), products: vec!["plate".to_owned()] };
     let text = |what: &str| format!("{what} \"{number}\" ü\u{2028}");
     let ids: Vec<String> = {
         let mut statement = bench.connection.prepare("SELECT id FROM account ORDER BY id").unwrap();

@@ -21,7 +21,7 @@ fn an_account_is_made_changed_and_closed() {
     let mut bench = Bench::new("account");
     let made = bench.done(|writing| accounts::create(writing, &draft("acme")));
     assert_eq!((made.id.len(), made.row_version, made.state), (32, 1, AccountState::Active));
-    assert_eq!(made.products.iter().map(|known| &*known.product).collect::<Vec<_>>(), ["phone", "vat"], "in order");
+    assert_eq!(made.products.iter().map(|known| &*known.product).collect::<Vec<_>>(), ["plate", "vat"], "in order");
     assert_eq!(accounts::get(&bench.connection, &made.id).unwrap(), made);
     assert_eq!(accounts::get_named(&bench.connection, "acme").unwrap(), made);
 
@@ -66,7 +66,7 @@ fn values_that_do_not_fit_are_named_with_the_way_to_mend_them() {
     let own = |terms: Terms| AccountDraft { terms: AccountTerms::Own(terms), ..draft("new") };
     let minute = RateLimit { period: Period::Minute, requests: 1, burst: 1 };
     let credits =
-        |first_grant| AccountProduct { product: "phone".to_owned(), funds: ProductFunds::Credits { first_grant } };
+        |first_grant| AccountProduct { product: "plate".to_owned(), funds: ProductFunds::Credits { first_grant } };
     let cases: Vec<(AccountDraft, &str, &str)> = vec![
         (AccountDraft { name: "  ".to_owned(), ..draft("new") }, "name", "visible characters"),
         (AccountDraft { name: "a\nb".to_owned(), ..draft("new") }, "name", "visible characters"),
@@ -207,7 +207,7 @@ fn a_token_is_disabled_enabled_renamed_and_revoked() {
     assert!(matches!(refused, StoreError::Taken { .. }), "{refused}");
     let patch = TokenPatch {
         name: Some("site".to_owned()),
-        products: Some(vec!["vat".to_owned(), "phone".to_owned(), "vat".to_owned()]),
+        products: Some(vec!["vat".to_owned(), "plate".to_owned(), "vat".to_owned()]),
         last_day: Some(Some(21_000)),
         rates: Some(vec![RateLimit { period: Period::Hour, requests: 5, burst: 1 }]),
         quota: Some(QuotaLimit { day: None, month: Some(7) }),
@@ -305,7 +305,7 @@ fn plans_and_keys_have_their_rules() {
     let account = bench.done(|writing| {
         accounts::create(writing, &AccountDraft { terms: AccountTerms::Plan("small".to_owned()), ..draft("acme") })
     });
-    let plan = PlanDraft { terms: per_minute(10), products: vec!["phone".to_owned()] };
+    let plan = PlanDraft { terms: per_minute(10), products: vec!["plate".to_owned()] };
     let made = bench.done(|writing| plans::create(writing, "small", &plan));
     assert_eq!((made.terms.clone(), made.products.clone()), (plan.terms.clone(), plan.products.clone()));
     assert!(matches!(bench.refused(|writing| plans::create(writing, "small", &plan)), StoreError::Taken { .. }));
