@@ -46,7 +46,8 @@ pub fn run(data: &[u8]) {
     let _ = fs::remove_file(beside(&base.path, "-shm"));
     fs::write(beside(&base.path, "-wal"), &journal).unwrap();
     let ledger = LedgerFile::open(&Storage::File(base.path.clone()), false);
-    if ledger.is_err() {
+    // Other damage may be found only when something is written, with what was in the journal in the file by then.
+    if ledger.is_err() && (is_database_whole || database.len() < base.database.len()) {
         assert_eq!(fs::read(&base.path).unwrap(), database, "a file that is refused was changed");
         // By its head a journal is known for one.
         let is_journal = journal.get(..JOURNAL_HEAD_BYTES) == base.journal.get(..JOURNAL_HEAD_BYTES);
