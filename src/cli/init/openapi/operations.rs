@@ -176,6 +176,15 @@ impl<'d> Operations<'d, '_> {
         (of_path, of_query): &mut (Vec<ParameterDraft>, Vec<ParameterDraft>),
     ) {
         let at = &stated.at;
+        if matches!(stated.place, "query" | "header") && is_like_a_key(stated.name) {
+            let place = format!("{} {}", stated.place, in_a_line(stated.name));
+            if !self.draft.token_places.contains(&place) {
+                let what = format!(
+                    "the parameter looks like a key: if clients shall put their token there, say --token-in '{place}'"
+                );
+                self.notes.add(what, at);
+            }
+        }
         match stated.place {
             "path" if !operation.path.split('/').any(|segment| segment == format!("{{{}}}", stated.name)) => {
                 self.notes.add("a parameter that is not in its path is left out", at);
@@ -346,6 +355,14 @@ impl<'d> Operations<'d, '_> {
             Err(what) => self.notes.add(format!("the header {} of answers {what}", in_a_line(name)), at),
         }
     }
+}
+
+/// Whether a parameter is called as keys of APIs are, although no security scheme names it.
+fn is_like_a_key(name: &str) -> bool {
+    let letters = name.chars().filter(char::is_ascii_alphanumeric);
+    let plain: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
+    matches!(plain.as_str(), "key" | "token")
+        || ["apikey", "accesskey", "accesstoken", "authtoken"].iter().any(|word| plain.ends_with(word))
 }
 
 /// A path whose parameters have names that a route can have; the backend does not see them.

@@ -107,6 +107,8 @@ fn parameters_become_rules_or_notes() {
     for (parameter, what) in [
         (json!({ "name": "p", "in": "header" }), "a header has no rule"),
         (json!({ "name": "p", "in": "cookie" }), "a cookie has no rule"),
+        (json!({ "name": "api_key", "in": "query" }), "looks like a key"),
+        (json!({ "name": "X-Auth-Token", "in": "header" }), "say --token-in 'header X-Auth-Token'"),
         (json!({ "name": "p", "in": "body" }), "a parameter in body is left out"),
         (json!({ "name": "p", "in": "path", "required": true }), "not in its path"),
         (
