@@ -87,7 +87,7 @@ pub mod written {
         #[schemars(length(min = 1))]
         pub jwt: Written<Listed<String>>,
         /// What bodies and answers can be, between which the gateway converts: json, which the backend speaks, xml and
-        /// msgpack. With another than json, the types of bodies and answers follow from it. Default: [json].
+        /// msgpack. With another than json, the types of bodies and answers follow from it. Default: `[json]`.
         #[schemars(length(min = 1))]
         pub formats: Written<Listed<Format>>,
         /// Media types that the product answers with. Answers of a JSON type must be JSON; those of another type pass as
