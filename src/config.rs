@@ -39,6 +39,7 @@ mod loaded;
 mod pages;
 mod parameters;
 mod plans;
+pub mod portal;
 mod problems;
 mod product_context;
 mod products;

@@ -10,6 +10,7 @@
 //! | room | what it is responsible for |
 //! |---|---|
 //! | [`cli`] | the commands that do something themselves: credits, status |
+//! | [`portal`] | customers and operators in a browser: pages over the management API, who people are |
 //! | [`operate`] | the process: start, signals, reload, upgrade, the admin API, `explain`, the demo |
 //! | [`config`] | the operator's YAML to a [`config::Config`], all mistakes at once |
 //! | [`downstream`] | clients: listeners, HTTP/1, HTTP/2 and its abuse limits |
@@ -46,6 +47,7 @@ pub mod ledger;
 pub mod operate;
 pub mod platform;
 pub mod policy;
+pub mod portal;
 pub mod site;
 pub mod telemetry;
 pub mod upstream;

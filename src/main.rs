@@ -30,6 +30,7 @@ use tollgate::operate::{demo, explain};
 use tollgate::platform::count::{counted, either};
 use tollgate::platform::logging;
 use tollgate::policy::problem;
+use tollgate::portal;
 
 /// An edge gateway for metered lookup APIs: a request reaches the backend only when its token,
 /// product, network, domain, rate, headers and body are right.
@@ -319,7 +320,7 @@ fn complain(text: &str) {
 }
 
 fn serve_demo(listen: SocketAddr, admin: SocketAddr, admin_hosts: Vec<Box<str>>) -> Result<(), Failure> {
-    let mut plan = demo::plan(listen, admin)?;
+    let mut plan = demo::plan(listen, admin, portal::router::router)?;
     plan.config.admin_hosts = admin_hosts.into();
     demo::backend::warm_up();
     let welcome = demo::welcome(listen, admin);
@@ -348,7 +349,8 @@ fn serve_after(path: &std::path::Path, predecessor: Option<Predecessor>) -> Resu
     }
     let watched = Some(Watched { path: path.to_owned(), read, loaded_at });
     let ready = format!("tollgate listens on {} (admin http://{}/healthz)\n", config.listeners, config.admin);
-    server::run(Plan { config, watched, demo_backend: None, predecessor }, move || drop(print(&ready)), end)
+    let plan = Plan { config, watched, demo_backend: None, portal: portal::router::router, predecessor };
+    server::run(plan, move || drop(print(&ready)), end)
 }
 
 fn check(path: &std::path::Path, json: bool, deny_warnings: bool) -> Result<(), Failure> {

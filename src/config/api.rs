@@ -9,8 +9,9 @@ use super::fill::fill;
 use super::listeners;
 use super::source::Source;
 use super::tls::server_tls;
-use super::units::Parsed;
-use crate::config::yaml::{Mistakes, Written};
+use super::tls::written::ListenerTls;
+use super::units::{Parsed, Text};
+use crate::config::yaml::{Mistakes, Place, Written};
 use crate::platform::tls::server::ServerTls;
 
 /// Where the API is, unless it says otherwise.
@@ -51,25 +52,47 @@ pub struct ApiListener {
 }
 
 impl ApiListener {
-    /// Where it is asked on this machine: a listener on every address, on the machine's own.
+    /// Where it is asked on this machine.
     pub fn url(&self) -> String {
-        let ip = match self.address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", SocketAddr::new(ip, self.address.port()))
+        url_at(self.address, self.tls.is_some())
     }
+}
+
+/// The URL of a listener on this machine: of one on every address, on the machine's own.
+pub fn url_at(address: SocketAddr, has_tls: bool) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let scheme = if has_tls { "https" } else { "http" };
+    format!("{scheme}://{}", SocketAddr::new(ip, address.port()))
 }
 
 /// What has an address or is needed already.
 pub struct Beside<'c> {
     pub own: &'c listeners::Compiled,
     pub admin: SocketAddr,
+    /// The listener that was compiled before, if there is one, with its key.
+    pub other: Option<(&'static str, SocketAddr)>,
     /// Whether there is a store.
     pub has_store: bool,
 }
+
+/// A listener of the process's own, as mistakes describe it.
+pub struct Own {
+    pub default: SocketAddr,
+    /// What is wrong without a store.
+    pub needs_store: &'static str,
+    /// What would be sent in the clear without TLS.
+    pub in_the_clear: &'static str,
+}
+
+const OWN: Own = Own {
+    default: DEFAULT_LISTEN,
+    needs_store: "changes what is in the store, and there is none; add one, as in store: { sqlite: tollgate.db }",
+    in_the_clear: "management keys",
+};
 
 /// Compiles `api`; there is none unless it is written.
 pub fn api(
@@ -79,13 +102,27 @@ pub fn api(
     mistakes: &mut Mistakes,
 ) -> Option<ApiListener> {
     let place = api.place()?.clone();
-    if !beside.has_store {
-        let what = "changes what is in the store, and there is none; add one, as in store: { sqlite: tollgate.db }";
-        mistakes.push(place.clone(), what);
-    }
     let written::Api { listen, exposed, tls } = api.take()?;
+    Some(listener((listen, exposed, tls), &place, &OWN, beside, source, mistakes))
+}
+
+/// Where a listener is, whether other machines may reach it without TLS, and its TLS.
+type WrittenListener = (Text<SocketAddr>, Written<bool>, Written<ListenerTls>);
+
+/// Compiles a listener of the process's own, which needs the store.
+pub fn listener(
+    (listen, exposed, tls): WrittenListener,
+    place: &Place,
+    own: &Own,
+    beside: &Beside<'_>,
+    source: &Source,
+    mistakes: &mut Mistakes,
+) -> ApiListener {
+    if !beside.has_store {
+        mistakes.push(place.clone(), own.needs_store);
+    }
     let at = listen.place().cloned().unwrap_or_else(|| place.clone());
-    let address = listen.take().map_or(DEFAULT_LISTEN, |Parsed(address)| address);
+    let address = listen.take().map_or(own.default, |Parsed(address)| address);
     if address.port() == 0 {
         mistakes.push(at.clone(), "has the port 0; write the port to connect to");
     }
@@ -93,18 +130,22 @@ pub fn api(
         let what = format!("is where clients connect already; choose another port than that of {key}");
         mistakes.push(at.clone(), what);
     }
-    if listeners::overlap(beside.admin, address) {
-        mistakes.push(at.clone(), "is where `admin` is already; choose another port");
+    let others = [Some(("admin", beside.admin)), beside.other].into_iter().flatten();
+    for (key, _) in others.filter(|(_, other)| listeners::overlap(*other, address)) {
+        mistakes.push(at.clone(), format!("is where `{key}` is already; choose another port"));
     }
     let has_tls = !tls.is_missing();
     if !has_tls && !exposed.take().unwrap_or(false) && !address.ip().to_canonical().is_loopback() {
-        let what = "can be reached from other machines, and management keys would be sent in the clear; add `tls`, use \
-                    a loopback address, or say exposed: true behind a proxy that has TLS";
+        let what = format!(
+            "can be reached from other machines, and {} would be sent in the clear; add `tls`, use a loopback \
+             address, or say exposed: true behind a proxy that has TLS",
+            own.in_the_clear
+        );
         mistakes.push(at, what);
     }
     let tls_place = tls.place().cloned();
     let tls = tls.take().zip(tls_place).and_then(|(tls, place)| server_tls(tls, &place, source, mistakes));
-    Some(ApiListener { address, tls: tls.map(Arc::new) })
+    ApiListener { address, tls: tls.map(Arc::new) }
 }
 
 /// Shows what is not written.

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use super::accounts::AccountsBuilder;
 use super::alerts::{self, AlertsSettings};
 use super::api::{ApiListener, Beside};
+use super::portal::{self, PortalSettings};
 use super::billing::{self, BillingSettings};
 use super::bounds::{MAX_ADMIN_HOSTS, MAX_WORKERS};
 use super::common::{listed, out_of_range, time};
@@ -105,6 +106,7 @@ struct Drafted {
     ledger: Option<ledger::LedgerSettings>,
     store: Option<StoreSettings>,
     api: Option<ApiListener>,
+    portal: Option<PortalSettings>,
     billing: Option<BillingSettings>,
     alerts: Option<AlertsSettings>,
     enquiry_rate: Allowance,
@@ -151,7 +153,8 @@ fn draft(
     let public_url = public_url.map(|url| url.0.0).unwrap_or_default();
     let upstreams = upstreams::all(file.upstreams, &process.own, root, source, mistakes);
     let token_headers = products::all_token_headers(&file.products);
-    let pages = pages::compile(file.pages, &public_url, source, mistakes);
+    let own_portal = portal::url_of(&file.portal);
+    let pages = pages::compile(file.pages, (&public_url, own_portal), source, mistakes);
     let mut rows = Rows::compile(file.problems, pages.destinations.clone(), root, mistakes);
     check_for_pages(&process.own, &pages, mistakes);
     let before = shortcuts.and_then(|shortcuts| shortcuts.predecessor).map(|predecessor| predecessor.policy);
@@ -180,8 +183,10 @@ fn draft(
     if (needs.quotas || sources.store) && !products.iter().any(|product| product.is_priced) {
         products::route_account_info(&mut paths, root.key("products"), mistakes);
     }
-    let beside = Beside { own: &process.own, admin: process.admin, has_store: store.is_some() };
+    let beside = Beside { own: &process.own, admin: process.admin, other: None, has_store: store.is_some() };
     let api = super::api::api(file.api, &beside, source, mistakes);
+    let beside = Beside { other: api.as_ref().map(|api| ("api", api.address)), ..beside };
+    let portal = portal::portal(file.portal, &beside, source, mistakes);
     let billing = billing::billing(file.billing, (&public_url, store.is_some()), source, mistakes);
     let priced: Vec<&str> = products.iter().filter(|one| one.has_balance()).map(|one| &*one.name).collect();
     let alerts = alerts::alerts(file.alerts, (&priced, store.is_some()), source, mistakes);
@@ -207,6 +212,7 @@ fn draft(
         ledger: super::ledger::ledger(file.ledger, needs, root, source, mistakes),
         store,
         api,
+        portal,
         billing,
         alerts,
         enquiry_rate: enquiry_rate(file.enquiry_rate, mistakes),
@@ -265,6 +271,7 @@ impl Drafted {
                 ledger: self.ledger.as_ref(),
                 store: self.store.as_ref(),
                 api: self.api.as_ref(),
+                portal: self.portal.as_ref(),
                 billing: self.billing.as_ref(),
                 alerts: self.alerts.as_ref(),
                 enquiry_rate: self.enquiry_rate,
@@ -315,6 +322,7 @@ impl Drafted {
             ledger: self.ledger,
             store: self.store,
             api: self.api,
+            portal: self.portal,
             billing: self.billing,
             alerts: self.alerts,
             outlets: self.outlets,

@@ -23,6 +23,7 @@ use crate::config::limits::written::Limits;
 use crate::config::listeners::written::Listener;
 use crate::config::pages::written::Pages;
 use crate::config::plans::written::Plan;
+use crate::config::portal::written::Portal;
 use crate::config::problems::written::Problem;
 use crate::config::products::written::Product;
 use crate::config::rates::written::Rate;
@@ -96,6 +97,9 @@ pub struct File {
     pub alerts: Written<Alerts>,
     /// The management API, by which what is in the store is changed; it needs `store`. Default: none.
     pub api: Written<Api>,
+    /// The Self Service Portal, in which customers and operators see and change what is in the store; it needs
+    /// `store`. Default: none.
+    pub portal: Written<Portal>,
     /// The rate limit of GET /account/credits, which returns an account's balances and rate. Default: { limit: 60/min,
     /// burst: 10 }.
     pub enquiry_rate: Written<Rate>,

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use crate::config::alerts::AlertsSettings;
 use crate::config::api::ApiListener;
+use crate::config::portal::PortalSettings;
 use crate::config::billing::BillingSettings;
 use crate::config::store::StoreSettings;
 use crate::config::yaml::Warning;
@@ -35,6 +36,8 @@ pub struct Config {
     pub store: Option<StoreSettings>,
     /// Where the management API is, if there is one.
     pub api: Option<ApiListener>,
+    /// The Self Service Portal, if there is one.
+    pub portal: Option<PortalSettings>,
     /// Where usage goes for billing, if anywhere.
     pub billing: Option<BillingSettings>,
     /// What is told of balances and tokens, if anything is.
@@ -103,6 +106,7 @@ pub struct Start {
     ledger: Option<ledger::LedgerSettings>,
     store: Option<StoreSettings>,
     api: Option<ApiListener>,
+    portal: Option<PortalSettings>,
     billing: Option<BillingSettings>,
     alerts: Option<AlertsSettings>,
     outlets: Outlets,
@@ -111,8 +115,8 @@ pub struct Start {
 impl Start {
     /// The key of the first difference.
     pub fn difference(&self, other: &Start) -> Option<&'static str> {
-        let Start { listeners, workers, admin, admin_token, admin_hosts, ledger, store, api, billing, alerts, outlets } =
-            self;
+        let Start { listeners, workers, admin, admin_token, admin_hosts, ledger, store, api, .. } = self;
+        let Start { portal, billing, alerts, outlets, .. } = self;
         [
             ("listeners", *listeners != other.listeners),
             ("workers", *workers != other.workers),
@@ -122,6 +126,7 @@ impl Start {
             ("ledger", *ledger != other.ledger),
             ("store", *store != other.store),
             ("api", *api != other.api),
+            ("portal", *portal != other.portal),
             ("billing", *billing != other.billing),
             ("alerts", *alerts != other.alerts),
             ("access_log", outlets.access_log != other.outlets.access_log),
@@ -145,6 +150,7 @@ impl Config {
             ledger: self.ledger.clone(),
             store: self.store.clone(),
             api: self.api.clone(),
+            portal: self.portal.clone(),
             billing: self.billing.clone(),
             alerts: self.alerts.clone(),
             outlets: self.outlets.clone(),

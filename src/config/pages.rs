@@ -54,7 +54,7 @@ pub mod written {
         /// Colours for light and dark screens. Text and accent must have a contrast of 4.5 with the background.
         pub colours: Written<Colours>,
         /// A link to the site where customers manage their tokens, credits and lists, for problems and pages. Default:
-        /// none.
+        /// the URL of `portal`, if there is one.
         pub portal: Text<WebLink>,
         /// Contacts, shown at the foot of every page and in problems. Default: none.
         pub support: Written<Support>,
@@ -118,7 +118,12 @@ pub struct Compiled {
 }
 
 /// Compiles `pages`.
-pub fn compile(pages: Written<written::Pages>, public_url: &str, source: &Source, mistakes: &mut Mistakes) -> Compiled {
+pub fn compile(
+    pages: Written<written::Pages>,
+    (public_url, own_portal): (&str, Option<Box<str>>),
+    source: &Source,
+    mistakes: &mut Mistakes,
+) -> Compiled {
     let place = pages.place().cloned().unwrap_or_default();
     let pages = pages.take().unwrap_or_default();
     let serve = pages.serve.take().unwrap_or(true);
@@ -135,7 +140,7 @@ pub fn compile(pages: Written<written::Pages>, public_url: &str, source: &Source
     let support = support(pages.support, mistakes);
     let page = |path: &str| serve.then(|| format!("{public_url}{path}").into());
     let destinations = Destinations {
-        portal: pages.portal.take().map(|Parsed(WebLink(url))| url),
+        portal: pages.portal.take().map(|Parsed(WebLink(url))| url).or(own_portal),
         formats: page("/reference/formats"),
         rates: page("/reference/rate-limits"),
         status: page("/status"),

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::alerts::{self, AlertsSettings};
 use super::api::{self, ApiListener};
+use super::portal::{self, PortalSettings};
 use super::billing::{self, BillingSettings};
 use super::fill::{SECRETS, fill, hide, section};
 use super::store::{self, Sources, StoreSettings};
@@ -59,6 +60,7 @@ pub struct Compiled<'c> {
     pub ledger: Option<&'c LedgerSettings>,
     pub store: Option<&'c StoreSettings>,
     pub api: Option<&'c ApiListener>,
+    pub portal: Option<&'c PortalSettings>,
     pub billing: Option<&'c BillingSettings>,
     pub alerts: Option<&'c AlertsSettings>,
     pub enquiry_rate: Allowance,
@@ -111,6 +113,9 @@ pub fn effective(written: AsWritten, compiled: &Compiled<'_>) -> Value {
     }
     if let Some(listener) = compiled.api {
         api::fill_in(section(&mut root, "api"), listener);
+    }
+    if let Some(settings) = compiled.portal {
+        portal::fill_in(section(&mut root, "portal"), settings);
     }
     if let Some(settings) = compiled.billing {
         billing::fill_in(section(&mut root, "billing"), settings);

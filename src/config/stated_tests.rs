@@ -115,6 +115,8 @@ fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
         ("the store", vec![file["store"].clone()], keys_of::<store::written::Store>()),
         ("what the store keeps", vec![file["store"]["keep"].clone()], keys_of::<store::written::Keep>()),
         ("the API", vec![file["api"].clone()], keys_of::<api::written::Api>()),
+        ("the portal", vec![file["portal"].clone()], keys_of::<portal::written::Portal>()),
+        ("the portal's TLS", vec![file["portal"]["tls"].clone()], keys_of::<tls::written::ListenerTls>()),
         ("the API's TLS", vec![file["api"]["tls"].clone()], keys_of::<tls::written::ListenerTls>()),
         ("a token", lists(&accounts, "tokens"), keys_of::<account::written::Token>()),
     ];

@@ -18,6 +18,7 @@ pub mod connection;
 pub mod credits;
 pub mod in_force;
 pub mod keys;
+pub mod limits;
 pub mod lists;
 pub mod members;
 pub mod openapi;

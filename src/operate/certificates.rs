@@ -24,8 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Keeps the certificates of listeners and upstreams up to date.
 pub struct Renewal {
     pub listeners: Arc<Listeners>,
-    /// Those of the management API.
-    pub api: Option<Arc<ServerTls>>,
+    /// Those of the management API and of the portal, with the names of these.
+    pub own: Vec<(&'static str, Arc<ServerTls>)>,
     pub gateway: Arc<Gateway>,
     pub figures: CertificateMetrics,
 }
@@ -73,8 +73,8 @@ impl Renewal {
                 self.figures.note(tls, listener);
             }
         }
-        if let Some(tls) = &self.api {
-            self.figures.note(&**tls, "the management API");
+        for (owner, tls) in &self.own {
+            self.figures.note(&**tls, owner);
         }
         for upstream in &self.gateway.snapshot().settings.upstreams {
             if let Some(tls) = &upstream.tls {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::config::{self, Source};
 use crate::downstream::listener::At;
 use crate::operate::failure::Failure;
-use crate::operate::server::Plan;
+use crate::operate::server::{MakePortal, Plan};
 use crate::upstream::settings::{self, Address};
 
 /// The demo's configuration, as `config/demo.yaml` has it.
@@ -47,7 +47,7 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 ///
 /// # Errors
 /// That no loopback port is free.
-pub fn plan(listen: SocketAddr, admin: SocketAddr) -> Result<Plan, Failure> {
+pub fn plan(listen: SocketAddr, admin: SocketAddr, portal: MakePortal) -> Result<Plan, Failure> {
     // Links use the address at which the demo can be reached.
     let reachable = if listen.ip().is_unspecified() { SocketAddr::new(LOOPBACK, listen.port()) } else { listen };
     let text = CONFIGURATION.replace(PUBLIC_URL, &format!("public_url: http://{reachable}"));
@@ -63,7 +63,7 @@ pub fn plan(listen: SocketAddr, admin: SocketAddr) -> Result<Plan, Failure> {
         upstream.servers = [settings::Server::at(Address::Socket(backend))].into();
         upstream.host = backend.to_string().into();
     }
-    Ok(Plan { config, watched: None, demo_backend: Some(backend), predecessor: None })
+    Ok(Plan { config, watched: None, demo_backend: Some(backend), portal, predecessor: None })
 }
 
 /// What the demo prints when it is ready.

@@ -26,7 +26,7 @@ pub struct Ends {
     gateway: Arc<Gateway>,
     ledger: Arc<Ledger>,
     listeners: Arc<Listeners>,
-    api: Option<Arc<ServerTls>>,
+    own: Vec<(&'static str, Arc<ServerTls>)>,
     tokens: Mutex<Tokens>,
 }
 
@@ -43,9 +43,9 @@ impl Ends {
         gateway: Arc<Gateway>,
         ledger: Arc<Ledger>,
         listeners: Arc<Listeners>,
-        api: Option<Arc<ServerTls>>,
+        own: Vec<(&'static str, Arc<ServerTls>)>,
     ) -> Ends {
-        Ends { gateway, ledger, listeners, api, tokens: Mutex::default() }
+        Ends { gateway, ledger, listeners, own, tokens: Mutex::default() }
     }
 
     /// The end of the token that ends first among those that work; it is looked for once for each
@@ -96,8 +96,8 @@ impl Collector for Ends {
             snapshot.settings.upstreams.iter().map(|upstream| {
                 (format!("upstream {}", upstream.name), upstream.tls.as_ref().and_then(|tls| tls.end()))
             });
-        let of_api = self.api.iter().map(|tls| ("the management API".to_owned(), tls.end()));
-        for (owner, end) in of_listeners.chain(of_upstreams).chain(of_api) {
+        let own = self.own.iter().map(|(owner, tls)| ((*owner).to_owned(), tls.end()));
+        for (owner, end) in of_listeners.chain(of_upstreams).chain(own) {
             if let Some(end) = end {
                 ConstGauge::new(number(end)).encode(shown.encode_family(&[("owner", &*owner)])?)?;
             }

@@ -9,6 +9,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use axum::Router;
 use pingora_core::apps::ServerApp;
 use pingora_core::protocols::Stream;
 use pingora_core::server::configuration::ServerConf;
@@ -19,6 +20,7 @@ use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::api::ApiListener;
+use crate::config::portal::PortalSettings;
 use crate::config::{Config, Start};
 use crate::downstream::listener::Listeners;
 use crate::downstream::sockets::Sockets;
@@ -60,6 +62,9 @@ const IDLE_CHECK: Duration = Duration::from_millis(50);
 /// How long an idle process waits before it ends.
 const IDLE_GRACE: Duration = Duration::from_millis(150);
 
+/// Makes the pages of the portal over the management API.
+pub type MakePortal = fn(PortalSettings, &Arc<Api>, &Arc<Gateway>) -> Result<Router, String>;
+
 /// What a process serves.
 #[derive(Debug)]
 pub struct Plan {
@@ -68,6 +73,8 @@ pub struct Plan {
     pub watched: Option<Watched>,
     /// The address of the demo's own lookup backend, for the demo.
     pub demo_backend: Option<SocketAddr>,
+    /// What makes the pages of the portal, if the configuration has one.
+    pub portal: MakePortal,
     /// The process from which this one takes over.
     pub predecessor: Option<Predecessor>,
 }
@@ -79,7 +86,7 @@ pub struct Plan {
 /// # Errors
 /// That an address cannot be listened on, or that the process may have too few file descriptors.
 pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Result<(), Failure> {
-    let Plan { mut config, watched, demo_backend, mut predecessor } = plan;
+    let Plan { mut config, watched, demo_backend, portal: make_portal, mut predecessor } = plan;
     logging::each_second(refusal_log::say_left_out);
     let descriptors = Descriptors::claim()?;
     // No warning for the demo, whose limits the operator has not chosen.
@@ -88,10 +95,11 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     }
     let taken_over = predecessor.as_mut().map(Predecessor::take_sockets).unwrap_or_default();
     let start = config.start();
-    let api = config.api.take();
+    let (api, portal) = (config.api.take(), config.portal.take());
     let listens = AdminListener::take(&mut config);
-    let others = [Some(listens.address), api.as_ref().map(|api| api.address), demo_backend].into_iter().flatten();
-    let sockets = Arc::new(Sockets::open(&config.listeners, others, taken_over)?);
+    let of_portal = portal.as_ref().map(|portal| portal.listener.address);
+    let others = [Some(listens.address), api.as_ref().map(|api| api.address), of_portal, demo_backend];
+    let sockets = Arc::new(Sockets::open(&config.listeners, others.into_iter().flatten(), taken_over)?);
     let mut server = server_of(config.workers);
     let node = Node::start(config, descriptors, Arc::clone(&sockets), predecessor.as_ref())?;
     let controls = Controls::start(&node, watched, start);
@@ -104,19 +112,19 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
         server.add_service(sockets.serve_one("demo backend", LookupBackend, address, begun.clone())?);
     }
     // Always running, since a change of the configuration can add certificates.
-    let renewal = node.renewal(api.as_ref());
+    let renewal = node.renewal(api.as_ref(), portal.as_ref());
     let registry = node.metrics(&renewal, controls.reloader.as_ref());
     server.add_service(background_service("renewal", renewal));
-    let app = api.as_ref().map(|api| node.api(api)).transpose()?.flatten();
-    let api_connections = app.as_ref().map(ApiApp::open_connections);
-    if let (Some(app), Some(api)) = (app, &api) {
-        server.add_service(sockets.serve_one("api", app, api.address, begun.clone())?);
+    let mut of_operators = Vec::new();
+    for (name, app, address) in node.management(api, portal, make_portal)? {
+        of_operators.push(app.open_connections());
+        server.add_service(sockets.serve_one(name, app, address, begun.clone())?);
     }
     let address = listens.address;
     let admin = node.admin(listens, registry, &controls);
     server.add_service(sockets.serve_one("admin", admin, address, begun)?);
     controls.add_services(&mut server, &node);
-    let mut watch = background_service("watch", node.shutdown_watcher(api_connections, idle));
+    let mut watch = background_service("watch", node.shutdown_watcher(of_operators, idle));
     watch.threads = Some(1);
     server.add_service(watch);
 
@@ -239,10 +247,11 @@ impl Node {
     }
 
     /// What reads certificates again before they end.
-    fn renewal(&self, api: Option<&ApiListener>) -> Renewal {
+    fn renewal(&self, api: Option<&ApiListener>, portal: Option<&PortalSettings>) -> Renewal {
+        let own = [("the management API", api), ("the portal", portal.map(|portal| &portal.listener))];
         Renewal {
             listeners: Arc::clone(&self.listeners),
-            api: api.and_then(|api| api.tls.clone()),
+            own: own.into_iter().filter_map(|(owner, at)| Some((owner, at?.tls.clone()?))).collect(),
             gateway: Arc::clone(&self.gateway),
             figures: certificates::CertificateMetrics::default(),
         }
@@ -253,7 +262,7 @@ impl Node {
         let (gateway, ledger) = (&self.gateway, &self.ledger);
         let mut registry = Registry::default();
         let (shared, books, listeners) = (Arc::clone(gateway), Arc::clone(ledger), Arc::clone(&self.listeners));
-        registry.register_collector(Box::new(Ends::new(shared, books, listeners, renewal.api.clone())));
+        registry.register_collector(Box::new(Ends::new(shared, books, listeners, renewal.own.clone())));
         ledger.register(&mut registry);
         self.key_fetcher.register(&mut registry);
         gateway.arrivals().register(&mut registry);
@@ -295,20 +304,36 @@ impl Node {
         AdminApp::new(admin, self.shares().operators)
     }
 
-    /// The management API, if there is a store for it.
-    fn api(&self, listener: &ApiListener) -> Result<Option<ApiApp>, Failure> {
-        let (Some(store), Some(feed)) = (&self.store, &self.feed) else { return Ok(None) };
+    /// The management API and the portal over it, as far as they are configured and there is a store for them: what
+    /// each is called, what serves it, and where.
+    fn management(
+        &self,
+        listener: Option<ApiListener>,
+        portal: Option<PortalSettings>,
+        make_portal: MakePortal,
+    ) -> Result<Vec<(&'static str, ApiApp, SocketAddr)>, Failure> {
+        let (Some(store), Some(feed)) = (&self.store, &self.feed) else { return Ok(Vec::new()) };
         let (store, ledger) = (Arc::clone(store), Some(Arc::clone(&self.ledger)));
         let in_force = InForce::Gateway(Arc::clone(&self.gateway), feed.clone());
-        let router = router::router(&Arc::new(Api { store, ledger, in_force, patience: UNTIL_IN_FORCE }))?;
-        Ok(Some(ApiApp::new(router, listener.tls.clone(), self.shares().api)))
+        let api = Arc::new(Api { store, ledger, in_force, patience: UNTIL_IN_FORCE });
+        let connections = self.shares().api;
+        let mut apps = Vec::new();
+        if let Some(ApiListener { address, tls }) = listener {
+            apps.push(("api", ApiApp::new(router::router(&api)?, tls, connections), address));
+        }
+        if let Some(settings) = portal {
+            let ApiListener { address, tls } = settings.listener.clone();
+            let pages = make_portal(settings, &api, &self.gateway)?;
+            apps.push(("portal", ApiApp::new(pages, tls, connections), address));
+        }
+        Ok(apps)
     }
 
     fn shares(&self) -> Shares {
         self.descriptors.shares(&self.gateway.snapshot().policy.limits)
     }
 
-    fn shutdown_watcher(&self, api_connections: Option<OpenConnections>, idle: fn()) -> ShutdownWatcher {
+    fn shutdown_watcher(&self, of_operators: Vec<OpenConnections>, idle: fn()) -> ShutdownWatcher {
         ShutdownWatcher {
             gateway: Arc::clone(&self.gateway),
             ledger: Arc::clone(&self.ledger),
@@ -317,7 +342,7 @@ impl Node {
             alerter: self.alerter.clone(),
             sockets: Arc::clone(&self.sockets),
             store: self.store.clone(),
-            api_connections,
+            of_operators,
             idle,
         }
     }
@@ -472,7 +497,8 @@ struct ShutdownWatcher {
     usage_recorder: Option<UsageRecorder>,
     alerter: Option<Arc<Alerter>>,
     /// Those of the management API, which end with the answers that they wait for.
-    api_connections: Option<OpenConnections>,
+    /// Those of the management API and of the portal.
+    of_operators: Vec<OpenConnections>,
     idle: fn(),
 }
 
@@ -487,7 +513,7 @@ impl BackgroundService for ShutdownWatcher {
             // By then, a connection that was just accepted is counted, and answers to operators are
             // sent.
             tokio::time::sleep(IDLE_GRACE).await;
-            let of_api = || self.api_connections.as_ref().map_or(0, OpenConnections::count);
+            let of_api = || self.of_operators.iter().map(OpenConnections::count).sum::<usize>();
             while self.gateway.open_connections() > 0 || of_api() > 0 || self.ledger.has_predecessor() {
                 tokio::time::sleep(IDLE_CHECK).await;
             }

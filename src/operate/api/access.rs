@@ -8,7 +8,7 @@ use super::in_force::InForce;
 use super::problem::{Kind, Problem};
 use super::refusal::refused;
 use crate::ledger::Ledger;
-use crate::ledger::store::{Store, keys as stored_keys};
+use crate::ledger::store::{Store, Via, keys as stored_keys};
 use crate::policy::account::Digest;
 
 /// What operations are carried out on.
@@ -35,6 +35,7 @@ impl Api {
             return Err(Problem::new(Kind::Unauthenticated, why));
         };
         Ok(Caller {
+            via: Via::Api,
             actor: format!("key:{}", key.id),
             id: key.id,
             role: key.role,

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::problem::{Kind, Problem};
+use crate::ledger::store::Via;
 use crate::ledger::store::records::Role;
 
 /// What management keys begin with.
@@ -149,8 +150,10 @@ impl Who {
 /// Who asks.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The id of the key; empty for the command line on the machine itself.
+    /// The id of the key or of the user; empty for the command line on the machine itself.
     pub id: String,
+    /// How they ask.
+    pub via: Via,
     /// What the audit calls them.
     pub actor: String,
     pub role: Role,
@@ -159,10 +162,11 @@ pub struct Caller {
     pub scopes: Vec<Scope>,
 }
 
-/// Whoever runs the command line on the machine that has the store. A request from a connection cannot
-/// have this: it is no header, and is put onto requests inside this process alone.
+/// Whoever asks inside this process: the command line on the machine that has the store, or the portal for
+/// somebody who has signed in. A request from a connection cannot have this: it is no header, and is put onto
+/// requests inside this process alone.
 #[derive(Clone, Debug)]
-pub struct Machine(pub String);
+pub struct Inside(pub Caller);
 
 /// A management key as it was sent, which nothing shows.
 pub struct Secret(Box<[u8]>);
@@ -184,7 +188,7 @@ impl Caller {
     /// Whoever runs the command line on the machine that has the store's file: may do everything.
     pub fn machine(actor: String) -> Caller {
         let (id, role, scopes) = (String::new(), Role::Admin, SCOPES.to_vec());
-        Caller { id, actor, role, account: None, scopes }
+        Caller { id, via: Via::CommandLine, actor, role, account: None, scopes }
     }
 
     /// Lets a caller at an operation.

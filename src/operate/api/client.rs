@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, IF_MATCH};
+use axum::http::header::{CONTENT_TYPE, IF_MATCH, LINK};
 use axum::http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, Limited};
 use hyper::service::Service;
@@ -20,7 +20,8 @@ use tokio::runtime::Runtime;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
 use super::access::Api;
-use super::caller::Machine;
+use super::caller::{Caller, Inside};
+use super::connection::Peer;
 use super::problem::Told;
 use super::route::{IDEMPOTENCY_KEY, ROOT};
 use super::router::router;
@@ -92,9 +93,24 @@ impl Asked {
 
 /// What was answered.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
-    body: Vec<u8>,
+pub struct Answer {
+    pub status: u16,
+    pub body: Vec<u8>,
+    /// The `after` of the next page, where a header names it.
+    pub next: Option<String>,
+}
+
+impl Answer {
+    /// What was asked for, or the problem in its place.
+    ///
+    /// # Errors
+    /// The problem; of an answer that is neither, nothing.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Option<Box<Told>>> {
+        if (200..300).contains(&self.status) {
+            return serde_json::from_slice(&self.body).map_err(|_| None);
+        }
+        Err(serde_json::from_slice(&self.body).ok())
+    }
 }
 
 /// Where the API is.
@@ -102,7 +118,7 @@ pub enum Client {
     /// On a listener, maybe of another machine.
     There { agent: ureq::Agent, url: String, key: String },
     /// In this process.
-    Here { service: TowerToHyperService<Router>, runtime: Runtime, actor: String },
+    Here { api: InProcess, runtime: Runtime, caller: Caller },
 }
 
 /// The authorities that an API's certificate may come from: those of this machine, and those of a PEM file.
@@ -161,7 +177,7 @@ impl Client {
     pub fn here(api: &Arc<Api>, actor: String) -> Result<Client, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(|error| format!("cannot begin: {error}"))?;
-        Ok(Client::Here { service: TowerToHyperService::new(router(api)?), runtime, actor })
+        Ok(Client::Here { api: InProcess::new(api)?, runtime, caller: Caller::machine(actor) })
     }
 
     /// Asks.
@@ -169,18 +185,14 @@ impl Client {
     /// # Errors
     /// What the operator can do about it.
     pub fn ask<T: DeserializeOwned>(&self, asked: &Asked) -> Result<T, String> {
-        let Answer { status, body } = match self {
+        let answer = match self {
             Client::There { agent, url, key } => there(agent, url, key, asked)?,
-            Client::Here { service, runtime, actor } => runtime.block_on(here(service, actor, asked))?,
+            Client::Here { api, runtime, caller } => runtime.block_on(api.ask(caller.clone(), None, asked))?,
         };
-        if (200..300).contains(&status) {
-            return serde_json::from_slice(&body)
-                .map_err(|_| "what answers is no management API of this version".to_owned());
-        }
-        let Ok(told) = serde_json::from_slice::<Told>(&body) else {
-            return Err(format!("what answers is no management API of this version: it said {status}"));
-        };
-        Err(self.refusal(&told))
+        answer.read().map_err(|told| match told {
+            Some(told) => self.refusal(&told),
+            None => format!("what answers is no management API of this version: it said {}", answer.status),
+        })
     }
 
     /// A refusal as lines for a terminal.
@@ -216,23 +228,52 @@ fn there(agent: &ureq::Agent, url: &str, key: &str, asked: &Asked) -> Result<Ans
     let limit = u64::try_from(MAX_ANSWER_BYTES).unwrap_or(u64::MAX);
     let body = answered.body_mut().with_config().limit(limit).read_to_vec();
     let body = body.map_err(|error| format!("the answer of {url} broke off: {error}"))?;
-    Ok(Answer { status: answered.status().as_u16(), body })
+    Ok(Answer { status: answered.status().as_u16(), body, next: None })
 }
 
-async fn here(service: &TowerToHyperService<Router>, actor: &str, asked: &Asked) -> Result<Answer, String> {
-    let body = asked.body.as_ref().map_or_else(Body::empty, |body| Body::from(body.to_string()));
-    let request = Request::builder().method(asked.method.clone()).uri(asked.target()).body(body);
-    let mut request = request.map_err(|error| error.to_string())?;
-    request.headers_mut().extend(headers(asked)?);
-    request.extensions_mut().insert(Machine(actor.to_owned()));
-    let answered = match service.call(request).await {
-        Ok(answered) => answered,
-        Err(never) => match never {},
-    };
-    let status = answered.status().as_u16();
-    let body = Limited::new(answered.into_body(), MAX_ANSWER_BYTES).collect().await;
-    let body = body.map_err(|error| error.to_string())?.to_bytes().to_vec();
-    Ok(Answer { status, body })
+/// The API in this process: its router, which checks whoever asks as it does with keys.
+#[derive(Clone)]
+pub struct InProcess(TowerToHyperService<Router>);
+
+impl InProcess {
+    /// The API over a store.
+    ///
+    /// # Errors
+    /// When it cannot be set up.
+    pub fn new(api: &Arc<Api>) -> Result<InProcess, String> {
+        Ok(InProcess(TowerToHyperService::new(router(api)?)))
+    }
+
+    /// Asks for somebody, who asks from an address if there is one.
+    ///
+    /// # Errors
+    /// That what is asked cannot be a request.
+    pub async fn ask(&self, caller: Caller, from: Option<Peer>, asked: &Asked) -> Result<Answer, String> {
+        let body = asked.body.as_ref().map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let request = Request::builder().method(asked.method.clone()).uri(asked.target()).body(body);
+        let mut request = request.map_err(|error| error.to_string())?;
+        request.headers_mut().extend(headers(asked)?);
+        request.extensions_mut().insert(Inside(caller));
+        if let Some(from) = from {
+            request.extensions_mut().insert(from);
+        }
+        let answered = match self.0.call(request).await {
+            Ok(answered) => answered,
+            Err(never) => match never {},
+        };
+        let status = answered.status().as_u16();
+        let next = next_page(answered.headers());
+        let body = Limited::new(answered.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let body = body.map_err(|error| error.to_string())?.to_bytes().to_vec();
+        Ok(Answer { status, body, next })
+    }
+}
+
+/// The `after` of the page that `Link` names as the next (RFC 8288), for answers that cannot name it themselves.
+fn next_page(headers: &HeaderMap) -> Option<String> {
+    let target = headers.get(LINK)?.to_str().ok()?.strip_prefix('<')?.split('>').next()?.to_owned();
+    let query = target.split_once('?')?.1;
+    url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "after").map(|(_, value)| value.into_owned())
 }
 
 fn headers(asked: &Asked) -> Result<HeaderMap, String> {

@@ -24,7 +24,7 @@ use super::body::Shape;
 use super::caller::{Caller, Scope, Who};
 use super::problem::{Kind, Problem, etag};
 use super::query::{Parameter, Query};
-use crate::ledger::store::{Act, Idempotency, Outcome, StoreError, Via, Writing};
+use crate::ledger::store::{Act, Idempotency, Outcome, StoreError, Writing};
 
 /// What every path begins with.
 pub const ROOT: &str = "/api/v1";
@@ -188,7 +188,7 @@ impl Around {
     pub fn act(&self) -> Act {
         Act {
             actor: self.caller.actor.clone(),
-            via: if self.caller.id.is_empty() { Via::CommandLine } else { Via::Api },
+            via: self.caller.via,
             address: self.address.clone(),
             at_ms: self.at_ms,
             idempotency: self.once.clone(),

@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::access::Api;
 use super::body::check_media_type;
-use super::caller::{self, Caller, Machine};
+use super::caller::{self, Inside};
 use super::connection::Peer;
 use super::openapi;
 use super::problem::{FieldError, Kind, Problem};
@@ -134,8 +134,8 @@ async fn answer(api: Arc<Api>, route: Arc<Route>, values: Vec<String>, request: 
 async fn serve(api: Arc<Api>, route: &Route, values: Vec<String>, request: Request) -> Result<Response<Body>, Problem> {
     let at_ms = unix_milliseconds();
     let (parts, body) = request.into_parts();
-    let caller = match parts.extensions.get::<Machine>() {
-        Some(Machine(actor)) => Caller::machine(actor.clone()),
+    let caller = match parts.extensions.get::<Inside>() {
+        Some(Inside(caller)) => caller.clone(),
         None => api.caller(&caller::shown(&parts.headers)?, at_ms).await?,
     };
     // Before anything of the request is looked at further: who may not ask learns nothing of it.

@@ -7,7 +7,8 @@ use super::caller::{Member, Operator, Scope, Who};
 use super::query::{AFTER, Kind, LIMIT, Parameter, SHEET_LIMIT};
 use super::route::{BODY_BYTES, Effect, Media, Route, Row};
 use super::{
-    accounts, alerts, audit, billing, conflicts, credits, keys, lists, members, plans, token_test, tokens, usage, users,
+    accounts, alerts, audit, billing, conflicts, credits, keys, limits, lists, members, plans, token_test, tokens, usage,
+    users,
 };
 
 const NAME: Parameter = Parameter { name: "name", kind: Kind::Text, about: "Only those whose name begins with this." };
@@ -237,6 +238,8 @@ fn of_credits() -> Result<Vec<Route>, String> {
     use Scope::Credits;
     let admin = Who::operators(Operator::Admin);
     Ok(vec![
+        shows("/accounts/{account}/limits", "getLimits", "Rates and quotas of an account as they are now.", READERS)
+            .serves(limits::get)?,
         shows("/accounts/{account}/credits", "getCredits", "The balances of an account.", READERS)
             .serves(credits::balances)?,
         shows(

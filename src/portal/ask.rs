@@ -1,0 +1,115 @@
+//! What a page asks of the management API, for the person who looks at it.
+
+use serde::de::DeserializeOwned;
+
+use super::sign_in::session::SignedIn;
+use crate::ledger::store::Via;
+use crate::ledger::store::records::Role;
+use crate::operate::api::caller::{Caller, SCOPES, Scope};
+use crate::operate::api::client::{Answer, Asked, InProcess};
+use crate::operate::api::connection::Peer;
+use crate::operate::api::problem::Told;
+use crate::operate::api::shown::Page;
+
+/// Why something is not there, or was not done.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The API's words.
+    Told(Box<Told>),
+    /// What answered is no answer.
+    Broken(String),
+}
+
+impl Refusal {
+    /// The status of the API's answer.
+    pub fn status(&self) -> u16 {
+        match self {
+            Refusal::Told(told) => told.status,
+            Refusal::Broken(_) => 500,
+        }
+    }
+}
+
+/// Whoever asks, with the API.
+#[derive(Clone)]
+pub struct Client {
+    api: InProcess,
+    caller: Caller,
+    peer: Option<Peer>,
+}
+
+impl Client {
+    /// Somebody as a member of an account.
+    pub fn member(api: &InProcess, person: &SignedIn, account: &str, role: Role, peer: Option<Peer>) -> Client {
+        Client::of(api, person, (Some(account.to_owned()), role), SCOPES.to_vec(), peer)
+    }
+
+    /// An operator.
+    pub fn operator(api: &InProcess, person: &SignedIn, role: Role, peer: Option<Peer>) -> Client {
+        Client::of(api, person, (None, role), SCOPES.to_vec(), peer)
+    }
+
+    /// An operator who looks at what a customer sees, and changes nothing.
+    pub fn looking(api: &InProcess, person: &SignedIn, role: Role, peer: Option<Peer>) -> Client {
+        Client::of(api, person, (None, role), vec![Scope::Read], peer)
+    }
+
+    fn of(
+        api: &InProcess,
+        person: &SignedIn,
+        (account, role): (Option<String>, Role),
+        scopes: Vec<Scope>,
+        peer: Option<Peer>,
+    ) -> Client {
+        let actor = format!("user:{}", person.user);
+        let caller = Caller { id: person.user.clone(), via: Via::Portal, actor, role, account, scopes };
+        Client { api: api.clone(), caller, peer }
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// The API's refusal.
+    pub async fn ask<T: DeserializeOwned>(&self, asked: &Asked) -> Result<T, Refusal> {
+        let answer = self.answer(asked).await?;
+        answer.read().map_err(|told| refusal(told, answer.status))
+    }
+
+    /// Asks for what is no JSON, with the `after` of the next page.
+    ///
+    /// # Errors
+    /// The API's refusal.
+    pub async fn text(&self, asked: &Asked) -> Result<(String, Option<String>), Refusal> {
+        let answer = self.answer(asked).await?;
+        if (200..300).contains(&answer.status) {
+            return Ok((String::from_utf8_lossy(&answer.body).into_owned(), answer.next));
+        }
+        Err(refusal(answer.read::<()>().err().flatten(), answer.status))
+    }
+
+    /// The rows of a list, page by page, at the most so many.
+    ///
+    /// # Errors
+    /// The API's refusal.
+    pub async fn rows<T: DeserializeOwned>(&self, asked: &Asked, most: usize) -> Result<Vec<T>, Refusal> {
+        let mut rows = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let asked = asked.clone().with("limit", Some("200")).with("after", after.as_deref());
+            let page: Page<T> = self.ask(&asked).await?;
+            rows.extend(page.items);
+            match page.next {
+                Some(next) if rows.len() < most => after = Some(next),
+                _ => return Ok(rows),
+            }
+        }
+    }
+
+    async fn answer(&self, asked: &Asked) -> Result<Answer, Refusal> {
+        self.api.ask(self.caller.clone(), self.peer, asked).await.map_err(Refusal::Broken)
+    }
+}
+
+fn refusal(told: Option<Box<Told>>, status: u16) -> Refusal {
+    told.map_or_else(|| Refusal::Broken(format!("the API said {status}")), Refusal::Told)
+}

@@ -1,0 +1,37 @@
+//! The pages, a file for each topic.
+
+pub mod alerts;
+pub mod assets;
+pub mod audit;
+pub mod credits;
+pub mod home;
+pub mod keys;
+pub mod lists;
+pub mod overview;
+pub mod refusals;
+pub mod test;
+pub mod token;
+pub mod tokens;
+pub mod usage;
+
+use super::router::Page;
+
+/// Every page.
+pub fn all() -> Vec<Page> {
+    let parts = [
+        assets::pages(),
+        home::pages(),
+        overview::pages(),
+        tokens::pages(),
+        token::pages(),
+        lists::pages(),
+        test::pages(),
+        usage::pages(),
+        refusals::pages(),
+        credits::pages(),
+        alerts::pages(),
+        keys::pages(),
+        audit::pages(),
+    ];
+    parts.into_iter().flatten().collect()
+}

@@ -1,0 +1,5 @@
+use crate::portal::router::Page;
+
+pub fn pages() -> Vec<Page> {
+    Vec::new()
+}
