@@ -77,7 +77,7 @@ pub enum OperatorRole {
 /// The roles in an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AccountRole {
-    /// Tokens, lists and keys of the account.
+    /// Tokens, lists, keys and members of the account.
     Owner,
     /// Tokens and lists.
     Member,
@@ -125,7 +125,7 @@ fn make(create: Create, out: &mut impl Write) -> Result<(), Failure> {
         (Some(OperatorRole::Admin), _) => ("admin", &SCOPES),
         (Some(OperatorRole::Support), _) => ("support", &[Read, Accounts, Tokens, Lists, Alerts]),
         (Some(OperatorRole::Auditor), _) => ("auditor", &[Read]),
-        (None, AccountRole::Owner) => ("owner", &[Read, Tokens, Lists, Alerts, Scope::Keys]),
+        (None, AccountRole::Owner) => ("owner", &[Read, Tokens, Lists, Alerts, Scope::Keys, Scope::Members]),
         (None, AccountRole::Member) => ("member", &[Read, Tokens, Lists, Alerts]),
         (None, AccountRole::Viewer) => ("viewer", &[Read]),
     };

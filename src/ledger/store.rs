@@ -1,5 +1,5 @@
-//! The store: accounts, tokens, lists, plans and management keys that change while the gateway runs, an audit of their
-//! changes, and the change log from which the policy in force is updated.
+//! The store: accounts, tokens, lists, plans, management keys and the people of the portal, which change while the gateway
+//! runs, an audit of their changes, and the change log from which the policy in force is updated.
 //!
 //! An operation is a function on a [`Writing`], one transaction that ends by incrementing the version: it writes the
 //! rows, a mark in the change log and a row of the audit, or nothing at all. [`Store`] runs operations on one thread
@@ -12,6 +12,7 @@ pub mod accounts;
 pub mod act;
 pub mod alert_settings;
 pub mod alerts;
+pub mod attempts;
 pub mod audit;
 pub mod billing;
 pub mod changes;
@@ -23,18 +24,23 @@ pub mod handle;
 pub mod import;
 pub mod keys;
 pub mod lists;
+pub mod memberships;
 mod migrations;
 mod open;
+pub mod people;
 pub mod plans;
 pub mod randomness;
 pub mod records;
 pub mod refusals;
+pub mod sessions;
 mod terms;
 #[cfg(test)]
 mod tests;
+pub mod tickets;
 pub mod tokens;
 pub mod upkeep;
 pub mod usage;
+pub mod users;
 pub mod whole;
 pub mod writing;
 

@@ -21,7 +21,9 @@ pub mod in_force;
 pub mod keys;
 pub mod limits;
 pub mod lists;
+pub mod members;
 pub mod openapi;
+pub mod people;
 pub mod plans;
 pub mod problem;
 pub mod query;
@@ -37,5 +39,6 @@ mod tests;
 pub mod token_test;
 pub mod tokens;
 pub mod usage;
+pub mod users;
 #[cfg(test)]
 mod walk_tests;

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::changes::ChangeKind;
 use super::error::StoreError;
 use super::fields;
+use super::memberships;
 use super::records::{AccountProduct, AccountState, AccountTerms, ProductFunds, StoredAccount, Terms};
 use super::terms;
+use super::tickets;
 use super::writing::{Writing, expect};
 use crate::policy::credits::balance::MAX_CREDITS;
 
@@ -180,6 +182,8 @@ pub fn close(writing: &mut Writing<'_>, id: &str, expected: Option<i64>) -> Resu
     for table in ["alert_balance", "alert_setting"] {
         writing.database().prepare_cached(&format!("DELETE FROM {table} WHERE account_id = ?1"))?.execute([id])?;
     }
+    memberships::remove_all(writing.database(), id)?;
+    tickets::remove_all(writing.database(), id)?;
     let after = StoredAccount { state: AccountState::Closed, ..before.clone() };
     write(writing, "account.close", &before, after)
 }

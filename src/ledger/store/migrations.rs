@@ -16,7 +16,7 @@ struct Migration {
     own: &'static str,
 }
 
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration {
         layout: 1,
         readable_from: 1,
@@ -26,6 +26,7 @@ const MIGRATIONS: [Migration; 4] = [
     Migration { layout: 2, readable_from: 1, portable: include_str!("migrations/0002.sql"), own: "" },
     Migration { layout: 3, readable_from: 1, portable: include_str!("migrations/0003.sql"), own: "" },
     Migration { layout: 4, readable_from: 1, portable: include_str!("migrations/0004.sql"), own: "" },
+    Migration { layout: 5, readable_from: 1, portable: include_str!("migrations/0005.sql"), own: "" },
 ];
 
 /// The placeholders of the portable files for this engine.

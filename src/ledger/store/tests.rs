@@ -6,6 +6,7 @@ mod files;
 mod history;
 mod import;
 mod operations;
+mod people;
 mod usage;
 
 use std::path::PathBuf;

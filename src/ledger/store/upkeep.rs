@@ -1,5 +1,5 @@
-//! Removes old data from the store: marks of the change log, answers of operations with a key, and usage and refusals
-//! that are older than the operator wants to keep them.
+//! Removes old data from the store: marks of the change log, answers of operations with a key, usage and refusals that
+//! are older than the operator wants to keep them, and sessions, links and counts of guesses that have ended.
 
 use std::time::Duration;
 
@@ -41,6 +41,9 @@ pub fn step(connection: &mut Connection, kept: &Kept, now_ms: i64) -> Result<boo
         ("usage_hour", "id", "hour", "", usage),
         ("token_use", "digest", "last_at", "", usage),
         ("refusal", "id", "minute", "", refusals),
+        ("session", "digest", "ends_at", "", 0),
+        ("ticket", "digest", "ends_at", "", 0),
+        ("attempt", "digest", "tat", "", 0),
     ] {
         let remove = format!(
             "DELETE FROM {table} WHERE ({key}) IN \

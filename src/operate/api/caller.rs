@@ -41,11 +41,21 @@ pub enum Scope {
     Alerts,
     /// Making and deleting management keys.
     Keys,
+    /// Members of accounts, and users of the portal.
+    Members,
 }
 
 /// All scopes.
-pub const SCOPES: [Scope; 7] =
-    [Scope::Read, Scope::Accounts, Scope::Tokens, Scope::Lists, Scope::Credits, Scope::Alerts, Scope::Keys];
+pub const SCOPES: [Scope; 8] = [
+    Scope::Read,
+    Scope::Accounts,
+    Scope::Tokens,
+    Scope::Lists,
+    Scope::Credits,
+    Scope::Alerts,
+    Scope::Keys,
+    Scope::Members,
+];
 
 impl Scope {
     /// Its word.
@@ -58,6 +68,7 @@ impl Scope {
             Scope::Credits => "credits",
             Scope::Alerts => "alerts",
             Scope::Keys => "keys",
+            Scope::Members => "members",
         }
     }
 
@@ -77,7 +88,7 @@ impl Scope {
 pub enum Operator {
     /// Reads everything.
     Auditor,
-    /// Everything but credits and keys.
+    /// Everything but credits, keys and people.
     Support,
     Admin,
 }
@@ -89,7 +100,7 @@ pub enum Member {
     Viewer,
     /// Tokens and lists.
     Member,
-    /// Keys of the account as well.
+    /// Keys and members of the account as well.
     Owner,
 }
 

@@ -7,7 +7,8 @@ use super::caller::{Member, Operator, Scope, Who};
 use super::query::{AFTER, Kind, LIMIT, Parameter, SHEET_LIMIT};
 use super::route::{BODY_BYTES, Effect, Media, Route, Row};
 use super::{
-    accounts, alerts, audit, billing, conflicts, credits, find, keys, limits, lists, plans, token_test, tokens, usage,
+    accounts, alerts, audit, billing, conflicts, credits, find, keys, limits, lists, members, plans, token_test, tokens,
+    usage, users,
 };
 
 const NAME: Parameter = Parameter { name: "name", kind: Kind::Text, about: "Only those whose name begins with this." };
@@ -54,13 +55,15 @@ const ALERT_STATE: Parameter =
     Parameter { name: "state", kind: Kind::Word(&["open", "over"]), about: "Only those that still hold, or are over." };
 const ALERTS: &[Parameter] = &[LIMIT, AFTER, OF_ACCOUNT, ALERT_KIND, ALERT_STATE];
 const ACCOUNT_ALERTS: &[Parameter] = &[LIMIT, AFTER, ALERT_KIND, ALERT_STATE];
+const USER_KIND: Parameter = Parameter { name: "kind", kind: Kind::Word(&["operators"]), about: "Only operators." };
+const USERS: &[Parameter] = &[LIMIT, AFTER, USER_KIND];
 const ENTRIES: &[Parameter] = &[LIMIT, AFTER, SINCE, UNTIL];
 
 /// Everybody with a key reads; what is an account's, its own keys alone.
 const READERS: Who = Who::both(Operator::Auditor, Member::Viewer);
 /// Operators who change things, and members of the account.
 const EDITORS: Who = Who::both(Operator::Support, Member::Member);
-/// Those who make keys.
+/// Those who make keys and invite members.
 const OWNERS: Who = Who::both(Operator::Admin, Member::Owner);
 
 fn row(method: Method, path: &'static str, id: &'static str, summary: &'static str, scope: Scope, who: Who) -> Row {
@@ -108,7 +111,7 @@ impl Row {
 /// When a row has a type without a schema.
 pub fn all() -> Result<Vec<Route>, String> {
     let parts = [of_accounts()?, of_tokens()?, of_lists()?, of_credits()?];
-    let others = [of_usage()?, of_alerts()?, of_keys()?, of_the_rest()?];
+    let others = [of_usage()?, of_alerts()?, of_keys()?, of_members()?, of_users()?, of_the_rest()?];
     Ok(parts.into_iter().chain(others).flatten().collect())
 }
 
@@ -349,6 +352,74 @@ fn of_keys() -> Result<Vec<Route>, String> {
             OWNERS,
         )
         .serves(keys::revoke_of_account)?,
+    ])
+}
+
+fn of_members() -> Result<Vec<Route>, String> {
+    use Scope::Members;
+    const ALL: &str = "/accounts/{account}/members";
+    const ONE: &str = "/accounts/{account}/members/{user}";
+    const WAITING: &str = "/accounts/{account}/invitations";
+    const INVITATION: &str = "/accounts/{account}/invitations/{invitation}";
+    Ok(vec![
+        shows(ALL, "listMembers", "The people of an account.", READERS).with(PAGE).serves(members::list)?,
+        makes(ALL, "inviteMember", "Invite somebody, by a link that this answer alone shows.", Members, OWNERS)
+            .unversioned()
+            .serves(members::invite)?,
+        acts(ONE, "changeMember", "Give a member another role; the last owner stays one.", Members, OWNERS)
+            .by(Method::PATCH)
+            .serves(members::update)?,
+        acts(ONE, "removeMember", "Remove a member, unless it is the last owner.", Members, OWNERS)
+            .by(Method::DELETE)
+            .serves(members::remove)?,
+        shows(WAITING, "listAccountInvitations", "Invitations to an account that wait.", READERS)
+            .with(PAGE)
+            .serves(members::invitations)?,
+        acts(INVITATION, "withdrawAccountInvitation", "End an invitation to an account.", Members, OWNERS)
+            .by(Method::DELETE)
+            .serves(members::withdraw)?,
+    ])
+}
+
+fn of_users() -> Result<Vec<Route>, String> {
+    use Scope::Members;
+    let admin = Who::operators(Operator::Admin);
+    const ONE: &str = "/users/{user}";
+    const INVITATION: &str = "/invitations/{invitation}";
+    let shows = |path, id, summary| row(Method::GET, path, id, summary, Members, admin);
+    Ok(vec![
+        shows("/users", "listUsers", "Users of the portal, in the order in which they were made.")
+            .with(USERS)
+            .serves(users::list)?,
+        makes(
+            "/users",
+            "inviteOperator",
+            "Invite an operator, by a link that this answer alone shows.",
+            Members,
+            admin,
+        )
+        .unversioned()
+        .serves(members::invite_operator)?,
+        shows(ONE, "getUser", "One user of the portal.").versioned().serves(users::get)?,
+        acts(ONE, "changeUser", "Change what a user is called and may do as an operator.", Members, admin)
+            .by(Method::PATCH)
+            .serves(users::update)?,
+        acts(
+            "/users/{user}/disable",
+            "disableUser",
+            "Sign a user out everywhere, and let them sign in no more.",
+            Members,
+            admin,
+        )
+        .serves(users::disable)?,
+        acts("/users/{user}/enable", "enableUser", "Let a user sign in again.", Members, admin)
+            .serves(users::enable)?,
+        shows("/invitations", "listInvitations", "Invitations to be an operator that wait.")
+            .with(PAGE)
+            .serves(members::invitations_of_operators)?,
+        acts(INVITATION, "withdrawInvitation", "End an invitation to be an operator.", Members, admin)
+            .by(Method::DELETE)
+            .serves(members::withdraw_of_operators)?,
     ])
 }
 

@@ -20,7 +20,8 @@ use crate::config::{self, Source};
 use crate::ledger::store::keys::{self, KeyDraft};
 use crate::ledger::store::randomness::SystemRandomness;
 use crate::ledger::store::records::Role;
-use crate::ledger::store::{Act, Store, Via};
+use crate::ledger::store::users::{self, UserDraft};
+use crate::ledger::store::{Act, Store, Via, memberships};
 
 /// One answer.
 #[derive(Debug)]
@@ -41,7 +42,8 @@ impl Answer {
     /// The id of what was made or shown.
     pub fn id(&self) -> String {
         let body = &self.body;
-        let id = [&body["id"], &body["token"]["id"], &body["key"]["id"]].into_iter().find_map(Value::as_str);
+        let ids = [&body["id"], &body["token"]["id"], &body["key"]["id"], &body["invitation"]["id"]];
+        let id = ids.into_iter().find_map(Value::as_str);
         id.unwrap_or_else(|| panic!("{body}")).to_owned()
     }
 }
@@ -107,6 +109,27 @@ impl Desk {
         };
         let made = self.api.store.write(act, move |writing| keys::create(writing, &draft)).await.unwrap();
         made.value.secret.unwrap()
+    }
+
+    /// The id of a new user, who is a member of an account or an operator.
+    pub async fn person(&self, email: &str, account: Option<&str>, role: Role) -> String {
+        let act = Act {
+            actor: "test".to_owned(),
+            via: Via::CommandLine,
+            address: String::new(),
+            at_ms: 1,
+            idempotency: None,
+        };
+        let (account, operator) = (account.map(str::to_owned), (!role.is_of_account()).then_some(role));
+        let draft = UserDraft { email: Some(email.to_owned()), operator, ..UserDraft::default() };
+        let made = self.api.store.write(act, move |writing| {
+            let user = users::create(writing, &draft)?;
+            if let Some(account) = account {
+                memberships::add(writing, &account, &user.id, role)?;
+            }
+            Ok(user.id)
+        });
+        made.await.unwrap().value
     }
 
     /// Sends a request as it is.

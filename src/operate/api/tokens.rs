@@ -68,8 +68,10 @@ pub struct TokenChange {
 }
 
 /// A member that is there, null or not.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Day>>, D::Error> {
-    Option::<Day>::deserialize(deserializer).map(Some)
+pub(super) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Some)
 }
 
 /// How a token is rotated.

@@ -33,16 +33,28 @@ fn body(route: &Route, number: usize) -> Value {
         "setAlertSettings" => json!({ "token_days": 7, "mail": "ops@example.com" }),
         "createKey" => key("auditor"),
         "createAccountKey" => key("viewer"),
+        "inviteMember" => json!({ "email": format!("guest{number}@example.com"), "role": "owner" }),
+        "changeMember" => json!({ "role": "member" }),
+        "inviteOperator" => json!({ "email": format!("new{number}@example.com"), "role": "admin" }),
+        "changeUser" => json!({ "display": format!("User {number}"), "role": null }),
         _ if route.takes_body => panic!("{} takes a body, and the walk has none for it", route.id),
         _ => Value::Null,
     }
 }
 
-/// What the walk finds in an account: a token with lists, and a key.
+/// What the walk finds in an account: a token with lists, a key, a member, and an invitation.
 struct Objects {
     account: String,
     token: String,
     key: String,
+    user: String,
+    invitation: String,
+}
+
+/// What the walk finds of operators.
+struct OfOperators {
+    key: String,
+    invitation: String,
 }
 
 impl Objects {
@@ -56,17 +68,31 @@ impl Objects {
         }
         let body = json!({ "name": "of walk", "role": "viewer", "scopes": ["read"] });
         let key = desk.done("POST", &format!("/accounts/{account}/keys"), &body).await.id();
-        Objects { account, token, key }
+        let guest = json!({ "email": "invited@example.com", "role": "viewer" });
+        let invitation = desk.done("POST", &format!("/accounts/{account}/members"), &guest).await.id();
+        let user = desk.person(&format!("{account}@example.com"), Some(&account), Role::Viewer).await;
+        Objects { account, token, key, user, invitation }
+    }
+
+    /// The same as if they were of another account.
+    fn in_account(&self, account: &str) -> Objects {
+        let Objects { token, key, user, invitation, .. } = self;
+        let copies = [token, key, user, invitation].map(Clone::clone);
+        let [token, key, user, invitation] = copies;
+        Objects { account: account.to_owned(), token, key, user, invitation }
     }
 
     /// The path of an operation on them.
-    fn path(&self, route: &Route, operator_key: &str) -> String {
+    fn path(&self, route: &Route, others: &OfOperators) -> String {
         let is_of_account = route.path.starts_with("/accounts/{account}");
-        let key = if is_of_account { &self.key } else { operator_key };
+        let (key, invitation) =
+            if is_of_account { (&self.key, &self.invitation) } else { (&others.key, &others.invitation) };
         let value = if route.id == "removeDomain" { "shop.example.com" } else { "203.0.113.0/24" };
-        let query = if route.id.starts_with("remove") { format!("?value={value}") } else { String::new() };
+        let takes_value = route.query.iter().any(|parameter| parameter.name == "value");
+        let query = if takes_value { format!("?value={value}") } else { String::new() };
         let path = route.path.replace("{account}", &self.account).replace("{token}", &self.token);
         let path = path.replace("{key}", key).replace("{product}", "plate").replace("{plan}", "gold");
+        let path = path.replace("{user}", &self.user).replace("{invitation}", invitation);
         assert!(!path.contains('{'), "{path} has a parameter that the walk has nothing for");
         path + &query
     }
@@ -128,14 +154,14 @@ struct Visit<'w> {
     route: &'w Route,
     role: Role,
     number: usize,
-    operator_key: String,
+    others: OfOperators,
     key: String,
 }
 
 impl Visit<'_> {
     /// The answer to `key`, which the document has to have.
     async fn ask(&self, key: &str, objects: &Objects) -> Answer {
-        let path = objects.path(self.route, &self.operator_key);
+        let path = objects.path(self.route, &self.others);
         let answer = self.desk.ask(key, self.route.method.as_str(), &path, &body(self.route, self.number)).await;
         assert_documented(self.document, self.route, &answer);
         answer
@@ -146,7 +172,7 @@ impl Visit<'_> {
         let (route, role) = (self.route, self.role);
         let is_bound = operator(role).is_none();
         let answer = self.ask(&self.key, foreign).await;
-        let nothing = Objects { account: "0".repeat(32), token: foreign.token.clone(), key: foreign.key.clone() };
+        let nothing = foreign.in_account(&"0".repeat(32));
         let of_nothing = self.ask(&self.key, &nothing).await;
         let expected = match (route.who.allows(role), is_bound) {
             (false, _) => 403,
@@ -160,9 +186,8 @@ impl Visit<'_> {
             assert!([403, 404].contains(&of_nothing.status), "{}: {of_nothing:?}", route.id);
         }
         // What is another's is not there in the own account either.
-        if route.path.contains("{token}") || route.path.ends_with("{key}") {
-            let mixed =
-                Objects { account: own.account.clone(), token: foreign.token.clone(), key: foreign.key.clone() };
+        if ["{token}", "{key}", "{user}", "{invitation}"].iter().any(|object| route.path.contains(object)) {
+            let mixed = foreign.in_account(&own.account);
             let answer = self.ask(&self.key, &mixed).await;
             let expected = if route.who.allows(role) { 404 } else { 403 };
             assert_eq!(answer.status, expected, "{} as {role:?}: {}", route.id, answer.body);
@@ -182,12 +207,15 @@ impl Walk {
         let (own, foreign) = (self.objects().await, self.objects().await);
         let desk = &self.desk;
         let of_key = json!({ "name": "of walk", "role": "auditor", "scopes": ["read"] });
-        let operator_key = desk.done("POST", "/keys", &of_key).await.id();
+        let key = desk.done("POST", "/keys", &of_key).await.id();
+        let of_guest = json!({ "email": "invited@example.com", "role": "auditor" });
+        let invitation = desk.done("POST", "/users", &of_guest).await.id();
+        let others = OfOperators { key, invitation };
         let bound = operator(role).is_none().then_some(&*own.account);
         let key = desk.key(role, bound, scopes, None).await;
         let less: Vec<&str> = scopes.iter().copied().filter(|scope| *scope != route.scope.word()).collect();
         let lesser = desk.key(role, bound, &less, None).await;
-        let visit = Visit { desk, document: &self.document, route, role, number: self.number, operator_key, key };
+        let visit = Visit { desk, document: &self.document, route, role, number: self.number, others, key };
 
         let answer = visit.ask(&lesser, &own).await;
         assert_eq!(answer.status, 403, "{} as {role:?} without its scope: {}", route.id, answer.body);
@@ -210,7 +238,8 @@ impl Walk {
             (ended, "has ended"),
             ("", "Authorization"),
         ] {
-            let path = objects.path(route, &"0".repeat(32));
+            let others = OfOperators { key: "0".repeat(32), invitation: "0".repeat(32) };
+            let path = objects.path(route, &others);
             let answer = self.desk.ask(key, route.method.as_str(), &path, &body(route, self.number)).await;
             assert_eq!(answer.status, 401, "{}: {}", route.id, answer.body);
             assert!(answer.body["detail"].as_str().unwrap().contains(why), "{}: {}", route.id, answer.body);
