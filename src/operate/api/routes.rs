@@ -7,8 +7,8 @@ use super::caller::{Member, Operator, Scope, Who};
 use super::query::{AFTER, Kind, LIMIT, Parameter, SHEET_LIMIT};
 use super::route::{BODY_BYTES, Effect, Media, Route, Row};
 use super::{
-    accounts, alerts, audit, billing, conflicts, credits, keys, limits, lists, members, plans, token_test, tokens, usage,
-    users,
+    accounts, alerts, audit, billing, conflicts, credits, keys, limits, lists, members, plans, token_test, tokens,
+    usage, users,
 };
 
 const NAME: Parameter = Parameter { name: "name", kind: Kind::Text, about: "Only those whose name begins with this." };
