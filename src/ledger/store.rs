@@ -19,6 +19,7 @@ pub mod changes;
 pub mod error;
 pub mod export;
 mod fields;
+pub mod find;
 pub mod handle;
 pub mod import;
 pub mod keys;

@@ -16,6 +16,7 @@ pub mod client;
 pub mod conflicts;
 pub mod connection;
 pub mod credits;
+pub mod find;
 pub mod in_force;
 pub mod keys;
 pub mod limits;

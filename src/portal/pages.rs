@@ -7,6 +7,7 @@ pub mod credits;
 pub mod home;
 pub mod keys;
 pub mod lists;
+pub mod members;
 pub mod overview;
 pub mod refusals;
 pub mod test;
@@ -30,6 +31,7 @@ pub fn all() -> Vec<Page> {
         refusals::pages(),
         credits::pages(),
         alerts::pages(),
+        members::pages(),
         keys::pages(),
         audit::pages(),
     ];

@@ -72,6 +72,11 @@ impl Scope {
         }
     }
 
+    /// Whether it is for what operators alone may do.
+    pub const fn is_of_operators(self) -> bool {
+        matches!(self, Scope::Accounts | Scope::Credits)
+    }
+
     /// The scope with a word.
     pub fn of(word: &str) -> Option<Scope> {
         SCOPES.into_iter().find(|scope| scope.word() == word)

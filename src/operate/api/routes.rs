@@ -7,7 +7,7 @@ use super::caller::{Member, Operator, Scope, Who};
 use super::query::{AFTER, Kind, LIMIT, Parameter, SHEET_LIMIT};
 use super::route::{BODY_BYTES, Effect, Media, Route, Row};
 use super::{
-    accounts, alerts, audit, billing, conflicts, credits, keys, limits, lists, members, plans, token_test, tokens,
+    accounts, alerts, audit, billing, conflicts, credits, find, keys, limits, lists, members, plans, token_test, tokens,
     usage, users,
 };
 
@@ -429,6 +429,12 @@ fn of_the_rest() -> Result<Vec<Route>, String> {
     Ok(vec![
         shows("/plans", "listPlans", "The plans that accounts can name.", READERS).with(PAGE).serves(plans::list)?,
         shows("/plans/{plan}", "getPlan", "One plan.", READERS).versioned().serves(plans::get)?,
+        Row {
+            effect: Effect::Try,
+            method: Method::POST,
+            ..shows("/find", "findAccounts", "Find accounts by a name, a domain, an address or a token.", operators)
+        }
+        .serves(find::run)?,
         shows("/conflicts", "listConflicts", "What of the store is not in force, and why.", operators)
             .serves(conflicts::list)?,
         shows("/audit", "listAudit", "Who has done what, the newest first.", operators)

@@ -1,5 +1,103 @@
-use crate::portal::router::Page;
+//! What an account is told of, and what it was told.
 
+use askama::Template;
+use axum::http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::operate::api::alerts::{Settings, ShownAlert};
+use crate::operate::api::client::Asked;
+use crate::operate::api::credits::Balances;
+use crate::operate::api::shown::Page as Rows;
+use crate::portal::answer;
+use crate::portal::ask::Refusal;
+use crate::portal::frame::{Frame, Message};
+use crate::portal::router::{Page, account};
+use crate::portal::visit::{AtAccount, Shown};
+use crate::portal::words;
+
+/// This page.
 pub fn pages() -> Vec<Page> {
-    Vec::new()
+    const PATH: &str = "/accounts/{account}/alerts";
+    vec![account(Method::GET, PATH, show), account(Method::POST, PATH, save)]
+}
+
+#[derive(Template)]
+#[template(path = "portal/alerts.html")]
+struct AlertsPage<'s> {
+    frame: Frame<'s>,
+    base: String,
+    /// Products with the credits below which is told; empty for that of the service.
+    balances: Vec<(String, String)>,
+    token_days: String,
+    mail: String,
+    version: i64,
+    alerts: Vec<ShownAlert>,
+    may_edit: bool,
+}
+
+async fn show(at: AtAccount) -> Shown {
+    page(&at, None).await
+}
+
+async fn page(at: &AtAccount, message: Option<Message>) -> Shown {
+    let Settings { settings, version } = at.client.ask(&Asked::get(at.api_path("/alerts/settings"))).await?;
+    let balances = match at.client.ask::<Balances>(&Asked::get(at.api_path("/credits"))).await {
+        Ok(balances) => balances.items,
+        Err(refusal) if refusal.status() == 503 => Vec::new(),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let below = |product: &str| {
+        let set = settings.balances.iter().find(|set| set.product == product);
+        set.map_or_else(String::new, |set| set.below.to_string())
+    };
+    let alerts: Rows<ShownAlert> = at.client.ask(&Asked::get(at.api_path("/alerts"))).await?;
+    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let page = AlertsPage {
+        base: at.base(),
+        balances: balances.into_iter().map(|one| (below(&one.product), one.product)).map(|(below, of)| (of, below)).collect(),
+        token_days: settings.token_days.map_or_else(String::new, |days| days.to_string()),
+        mail: settings.mail.unwrap_or_default(),
+        version,
+        alerts: alerts.items,
+        may_edit: at.may_edit(),
+        frame: at.frame("/alerts", "Alerts").with(message),
+    };
+    Ok(answer::html(status, page.render()?))
+}
+
+async fn save(at: AtAccount) -> Shown {
+    // A text that is no number is left as it is, so that the API says what is wrong with it.
+    let number = |text: &str| text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from);
+    let products = at.form.all("product");
+    let set = products.iter().zip(at.form.all("below")).filter(|(_, below)| !below.trim().is_empty());
+    let balances: Vec<Value> =
+        set.map(|(product, below)| json!({ "product": product, "below": number(below.trim()) })).collect();
+    let body = json!({
+        "balances": balances,
+        "token_days": at.form.given("token_days").map(number),
+        "mail": at.form.given("mail"),
+    });
+    let asked = Asked::change(Method::PUT, at.api_path("/alerts/settings"), at.form.text("version"), Some(body));
+    match at.client.ask::<Value>(&asked).await {
+        Ok(_) => Ok(at.done("/alerts", "Saved.")),
+        Err(Refusal::Told(told)) if matches!(told.status, 400 | 409 | 412 | 422) => {
+            page(&at, Some(Message::refused(&told))).await
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+/// A crossing in words.
+fn about(alert: &ShownAlert) -> String {
+    let number = |value: Option<i64>| words::grouped(value.unwrap_or_default());
+    match (&alert.product, &alert.token) {
+        (Some(product), _) => {
+            format!("The balance of {product} was {}, below {}", number(alert.balance), number(alert.below))
+        }
+        (None, Some(token)) => {
+            let day = alert.last_day.map_or_else(String::new, |day| format!(" after {day}"));
+            format!("The token {token} ends{day}")
+        }
+        (None, None) => alert.kind.clone(),
+    }
 }

@@ -1,5 +1,93 @@
-use crate::portal::router::Page;
+//! Management keys of an account, with which its own programs use the management API.
 
+use askama::Template;
+use axum::http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::tokens::new_key;
+use crate::ledger::store::records::{KeyState, Role};
+use crate::operate::api::caller::SCOPES;
+use crate::operate::api::client::Asked;
+use crate::operate::api::shown::{Key, NewKey};
+use crate::portal::answer;
+use crate::portal::ask::Refusal;
+use crate::portal::frame::{Frame, Message};
+use crate::portal::router::{Page, account};
+use crate::portal::visit::{AtAccount, Shown};
+use crate::portal::words;
+
+/// Keys of an account at the most.
+const MOST_KEYS: usize = 2000;
+
+/// These pages.
 pub fn pages() -> Vec<Page> {
-    Vec::new()
+    const PATH: &str = "/accounts/{account}/keys";
+    vec![
+        account(Method::GET, PATH, list),
+        account(Method::POST, PATH, create),
+        account(Method::POST, "/accounts/{account}/keys/{key}/revoke", revoke),
+    ]
+}
+
+#[derive(Template)]
+#[template(path = "portal/keys.html")]
+struct KeysPage<'s> {
+    frame: Frame<'s>,
+    base: String,
+    keys: Vec<Key>,
+    /// Nobody but owners sees keys.
+    may_own: bool,
+    once: String,
+    name: String,
+    made: Option<NewKey>,
+}
+
+async fn list(at: AtAccount) -> Shown {
+    page(&at, None, None).await
+}
+
+async fn page(at: &AtAccount, made: Option<NewKey>, message: Option<Message>) -> Shown {
+    let keys = match at.client.rows::<Key>(&Asked::get(at.api_path("/keys")), MOST_KEYS).await {
+        Ok(keys) => keys,
+        Err(refusal) if refusal.status() == 403 => Vec::new(),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let page = KeysPage {
+        base: at.base(),
+        keys,
+        may_own: at.may_own(),
+        once: new_key(),
+        name: at.form.text("name").to_owned(),
+        made,
+        frame: at.frame("/keys", "Keys").with(message),
+    };
+    Ok(answer::html(status, page.render()?))
+}
+
+async fn create(at: AtAccount) -> Shown {
+    let body = json!({
+        "name": at.form.text("name"),
+        "role": at.form.text("role"),
+        "scopes": at.form.all("scope"),
+    });
+    let asked = Asked::make(at.api_path("/keys"), at.form.text("once").to_owned(), Some(body));
+    match at.client.ask::<NewKey>(&asked).await {
+        Ok(made) => page(&at, Some(made), None).await,
+        Err(Refusal::Told(told)) if matches!(told.status, 400 | 403 | 409 | 422) => {
+            page(&at, None, Some(Message::refused(&told))).await
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+async fn revoke(at: AtAccount) -> Shown {
+    let asked = Asked::change(Method::POST, at.api_path(&format!("/keys/{}/revoke", at.value(1))), "*", None);
+    match at.client.ask::<Value>(&asked).await {
+        Ok(_) => Ok(at.done("/keys", "The key is revoked.")),
+        Err(Refusal::Told(told)) if matches!(told.status, 409 | 412 | 422) => {
+            page(&at, None, Some(Message::refused(&told))).await
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
 }

@@ -1,0 +1,112 @@
+//! The people of an account, and invitations to it.
+
+use askama::Template;
+use axum::http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::tokens::new_key;
+use crate::ledger::store::records::Role;
+use crate::operate::api::client::Asked;
+use crate::operate::api::people::{Invitation, Member, NewInvitation};
+use crate::portal::answer;
+use crate::portal::ask::Refusal;
+use crate::portal::frame::{Frame, Message};
+use crate::portal::router::{Page, account};
+use crate::portal::visit::{AtAccount, Shown};
+use crate::portal::words;
+
+/// People of an account at the most.
+const MOST: usize = 2000;
+
+/// These pages.
+pub fn pages() -> Vec<Page> {
+    const PATH: &str = "/accounts/{account}/members";
+    vec![
+        account(Method::GET, PATH, list),
+        account(Method::POST, PATH, invite),
+        account(Method::POST, "/accounts/{account}/members/{user}", change),
+        account(Method::POST, "/accounts/{account}/members/{user}/remove", remove),
+        account(Method::POST, "/accounts/{account}/invitations/{invitation}/withdraw", withdraw),
+    ]
+}
+
+#[derive(Template)]
+#[template(path = "portal/members.html")]
+struct MembersPage<'s> {
+    frame: Frame<'s>,
+    base: String,
+    members: Vec<Member>,
+    invitations: Vec<Invitation>,
+    link: Option<String>,
+    me: &'s str,
+    may_own: bool,
+    once: String,
+    email: String,
+}
+
+async fn list(at: AtAccount) -> Shown {
+    page(&at, None, None).await
+}
+
+async fn page(at: &AtAccount, link: Option<String>, message: Option<Message>) -> Shown {
+    let members: Vec<Member> = at.client.rows(&Asked::get(at.api_path("/members")), MOST).await?;
+    let invitations = match at.client.rows::<Invitation>(&Asked::get(at.api_path("/invitations")), MOST).await {
+        Ok(invitations) => invitations,
+        Err(refusal) if refusal.status() == 403 => Vec::new(),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let page = MembersPage {
+        base: at.base(),
+        members,
+        invitations,
+        link,
+        me: &at.person.user,
+        may_own: at.may_own(),
+        once: new_key(),
+        email: at.form.text("email").to_owned(),
+        frame: at.frame("/members", "Members").with(message),
+    };
+    Ok(answer::html(status, page.render()?))
+}
+
+async fn invite(at: AtAccount) -> Shown {
+    let body = json!({ "email": at.form.text("email"), "role": at.form.text("role") });
+    let asked = Asked::make(at.api_path("/members"), at.form.text("once").to_owned(), Some(body));
+    match at.client.ask::<NewInvitation>(&asked).await {
+        Ok(made) => {
+            let url = &at.portal.settings.public_url;
+            page(&at, made.path.map(|path| format!("{url}{path}")), None).await
+        }
+        Err(Refusal::Told(told)) if matches!(told.status, 400 | 403 | 409 | 422) => {
+            page(&at, None, Some(Message::refused(&told))).await
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+async fn done(at: &AtAccount, asked: &Asked, message: &str) -> Shown {
+    match at.client.ask::<Value>(asked).await {
+        Ok(_) => Ok(at.done("/members", message)),
+        Err(Refusal::Told(told)) if matches!(told.status, 400 | 403 | 409 | 412 | 422) => {
+            page(at, None, Some(Message::refused(&told))).await
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+async fn change(at: AtAccount) -> Shown {
+    let path = at.api_path(&format!("/members/{}", at.value(1)));
+    let body = json!({ "role": at.form.text("role") });
+    done(&at, &Asked::change(Method::PATCH, path, "*", Some(body)), "The role is changed.").await
+}
+
+async fn remove(at: AtAccount) -> Shown {
+    let path = at.api_path(&format!("/members/{}", at.value(1)));
+    done(&at, &Asked::change(Method::DELETE, path, "*", None), "They are no member any more.").await
+}
+
+async fn withdraw(at: AtAccount) -> Shown {
+    let path = at.api_path(&format!("/invitations/{}", at.value(1)));
+    done(&at, &Asked::change(Method::DELETE, path, "*", None), "The link of the invitation does not work any more.").await
+}
