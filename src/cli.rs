@@ -13,6 +13,7 @@ pub mod init;
 pub mod keys;
 pub mod lists;
 mod manage;
+pub mod portal;
 mod progress;
 pub mod refusals;
 pub mod secret;

@@ -50,6 +50,7 @@ mod routes;
 pub mod rows;
 pub mod schema;
 pub mod shown;
+pub mod sign_in;
 mod source;
 mod status;
 pub mod store;

@@ -10,7 +10,9 @@ use std::time::SystemTime;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use tollgate::cli::secret::{new_token, token_line};
-use tollgate::cli::{accounts, alerts, audit, billing, credits, init, keys, lists, refusals, tokens, usage};
+use tollgate::cli::{
+    accounts, alerts, audit, billing, credits, init, keys, lists, portal as people, refusals, tokens, usage,
+};
 use tollgate::config::argument::{ConfigFile, VARIABLE};
 use tollgate::config::findings::Findings;
 use tollgate::config::yaml::{Mistakes, Place, Warning};
@@ -147,6 +149,9 @@ enum Command {
     /// List, make and revoke keys of the management API.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Invite somebody to the Self Service Portal.
+    #[command(subcommand)]
+    Portal(people::Command),
     /// Show who has changed what in the store, and check that nothing is missing.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -278,6 +283,7 @@ fn main() -> ExitCode {
         }),
         Command::Lists(command) => lists::run(command, &mut std::io::stdout().lock()),
         Command::Keys(command) => keys::run(command, &mut std::io::stdout().lock()),
+        Command::Portal(command) => people::run(command, &mut std::io::stdout().lock()),
         Command::Audit(command) => audit::run(command, &mut std::io::stdout().lock()),
         Command::Alerts(command) => alerts::run(command, &mut std::io::stdout().lock()),
         Command::Billing(command) => billing::run(&command, &mut std::io::stdout().lock()),

@@ -27,6 +27,7 @@ use crate::gateway::Gateway;
 use crate::gateway::snapshot::Settings;
 use crate::ledger::store::Store;
 use crate::operate::api::client::InProcess;
+use sign_in::SignIn;
 
 /// What every page is made with.
 pub struct Portal {
@@ -35,6 +36,8 @@ pub struct Portal {
     pub store: Arc<Store>,
     pub settings: PortalSettings,
     pub gateway: Arc<Gateway>,
+    /// What signing in needs.
+    pub sign_in: SignIn,
 }
 
 impl Portal {

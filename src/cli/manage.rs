@@ -50,6 +50,19 @@ impl Access {
         Ok(self.find()?)
     }
 
+    /// The URL of the portal, by the configuration.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, or that it has no portal.
+    pub fn portal_url(&self) -> Result<Box<str>, Failure> {
+        let config = config::load(&self.file.config).map_err(|mistakes| mistakes.to_string())?;
+        let none = || {
+            let file = self.file.config.display();
+            format!("{file} has no portal, so that nobody could accept an invitation; add one, as in portal: {{}}")
+        };
+        Ok(config.portal.map(|portal| portal.public_url).ok_or_else(none)?)
+    }
+
     fn find(&self) -> Result<Client, String> {
         let key = std::env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty());
         match (&self.api, key) {

@@ -12,13 +12,13 @@ use ipnet::IpNet;
 use super::accounts::AccountsBuilder;
 use super::alerts::{self, AlertsSettings};
 use super::api::{ApiListener, Beside};
-use super::portal::{self, PortalSettings};
 use super::billing::{self, BillingSettings};
 use super::bounds::{MAX_ADMIN_HOSTS, MAX_WORKERS};
 use super::common::{listed, out_of_range, time};
 use super::following::{Around, Shortcuts};
 use super::limits::limits;
 use super::loaded::Config;
+use super::portal::{self, PortalSettings};
 use super::problems::Rows;
 use super::product_context::ProductContext;
 use super::products::Draft;
@@ -186,10 +186,11 @@ fn draft(
     let beside = Beside { own: &process.own, admin: process.admin, other: None, has_store: store.is_some() };
     let api = super::api::api(file.api, &beside, source, mistakes);
     let beside = Beside { other: api.as_ref().map(|api| ("api", api.address)), ..beside };
-    let portal = portal::portal(file.portal, &beside, source, mistakes);
     let billing = billing::billing(file.billing, (&public_url, store.is_some()), source, mistakes);
     let priced: Vec<&str> = products.iter().filter(|one| one.has_balance()).map(|one| &*one.name).collect();
     let alerts = alerts::alerts(file.alerts, (&priced, store.is_some()), source, mistakes);
+    let mail = alerts.as_ref().and_then(|alerts| alerts.mail.as_ref()).map(|mail| &mail.server);
+    let portal = portal::portal(file.portal, (&beside, mail), source, mistakes);
     let (sampling, outlets) =
         super::telemetry::compile(file.metrics, file.access_log, file.tracing, &rows, source, mistakes);
     let status = super::status::status(file.status, &products, mistakes);

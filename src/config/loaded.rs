@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use crate::config::alerts::AlertsSettings;
 use crate::config::api::ApiListener;
-use crate::config::portal::PortalSettings;
 use crate::config::billing::BillingSettings;
+use crate::config::portal::PortalSettings;
 use crate::config::store::StoreSettings;
 use crate::config::yaml::Warning;
 use crate::downstream::listener::Listeners;

@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 
 use super::api::{self, ApiListener, Beside, Own};
 use super::fill::fill;
+use super::sign_in::{self, SignInSettings};
 use super::source::Source;
 use super::units::{Parsed, PublicUrl};
 use crate::config::yaml::{Mistakes, Written};
+use crate::platform::mail::MailServer;
 
 /// Where the portal is, unless it says otherwise.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9092);
@@ -29,6 +31,7 @@ pub mod written {
     use schemars::JsonSchema;
     use serde::Deserialize;
 
+    use crate::config::sign_in::written::SignIn;
     use crate::config::tls::written::ListenerTls;
     use crate::config::units::{PublicUrl, Text};
     use crate::config::yaml::Written;
@@ -47,6 +50,8 @@ pub mod written {
         pub exposed: Written<bool>,
         /// TLS 1.2 and 1.3, with HTTP/1.1. Default: none.
         pub tls: Written<ListenerTls>,
+        /// How people sign in. Default: with a password, and with links by mail if there is `alerts.mail`.
+        pub sign_in: Written<SignIn>,
     }
 }
 
@@ -56,6 +61,8 @@ pub struct PortalSettings {
     pub listener: ApiListener,
     /// By which browsers reach it, without a trailing slash.
     pub public_url: Box<str>,
+    /// How people sign in.
+    pub sign_in: SignInSettings,
 }
 
 impl PortalSettings {
@@ -82,12 +89,12 @@ fn url_at(address: SocketAddr, has_tls: bool) -> Box<str> {
 /// Compiles `portal`; there is none unless it is written.
 pub fn portal(
     portal: Written<written::Portal>,
-    beside: &Beside<'_>,
+    (beside, mail): (&Beside<'_>, Option<&MailServer>),
     source: &Source,
     mistakes: &mut Mistakes,
 ) -> Option<PortalSettings> {
     let place = portal.place()?.clone();
-    let written::Portal { listen, public_url, exposed, tls } = portal.take()?;
+    let written::Portal { listen, public_url, exposed, tls, sign_in } = portal.take()?;
     let url_place = public_url.place().cloned().unwrap_or_else(|| place.clone());
     let listener = api::listener((listen, exposed, tls), &place, &OWN, beside, source, mistakes);
     let public_url = public_url.take().map(|Parsed(PublicUrl(url))| url);
@@ -105,11 +112,13 @@ pub fn portal(
         let what = "is http, by which passwords and sessions would be sent in the clear; write https";
         mistakes.push(url_place, what);
     }
-    Some(PortalSettings { listener, public_url })
+    let sign_in = sign_in::sign_in(sign_in, &place, mail, source, mistakes);
+    Some(PortalSettings { listener, public_url, sign_in })
 }
 
 /// Shows what is not written.
 pub fn fill_in(portal: &mut Value, settings: &PortalSettings) {
     api::fill_in(portal, &settings.listener);
     fill(portal, "public_url", json!(settings.public_url));
+    sign_in::fill_in(portal, &settings.sign_in);
 }

@@ -15,9 +15,9 @@ use serde_json::{Map, Value, json};
 
 use super::alerts::{self, AlertsSettings};
 use super::api::{self, ApiListener};
-use super::portal::{self, PortalSettings};
 use super::billing::{self, BillingSettings};
 use super::fill::{SECRETS, fill, hide, section};
+use super::portal::{self, PortalSettings};
 use super::store::{self, Sources, StoreSettings};
 use super::{account, jwt, ledger, limits, listeners, plans, products, rates, telemetry, upstreams};
 use crate::downstream::listener::{At, Listener, Listeners};

@@ -28,7 +28,8 @@ pub(super) fn with_all_examples() -> String {
     let mut within = false;
     let mut text = String::new();
     for line in CONFIGURATION.lines() {
-        within = ["# listeners:", "# jwt:", "# store:", "# api:", "# billing:", "# alerts:"].contains(&line)
+        within = ["# listeners:", "# jwt:", "# store:", "# api:", "# portal:", "# billing:", "# alerts:"]
+            .contains(&line)
             || (within && !line.is_empty());
         let example = match line.strip_prefix("# ") {
             Some(example) if within => example.to_owned(),
@@ -116,6 +117,9 @@ fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
         ("what the store keeps", vec![file["store"]["keep"].clone()], keys_of::<store::written::Keep>()),
         ("the API", vec![file["api"].clone()], keys_of::<api::written::Api>()),
         ("the portal", vec![file["portal"].clone()], keys_of::<portal::written::Portal>()),
+        ("signing in", vec![file["portal"]["sign_in"].clone()], keys_of::<sign_in::written::SignIn>()),
+        ("a provider", vec![file["portal"]["sign_in"]["oidc"].clone()], keys_of::<sign_in::written::Oidc>()),
+        ("a proxy", vec![file["portal"]["sign_in"]["proxy"].clone()], keys_of::<sign_in::written::Proxy>()),
         ("the portal's TLS", vec![file["portal"]["tls"].clone()], keys_of::<tls::written::ListenerTls>()),
         ("the API's TLS", vec![file["api"]["tls"].clone()], keys_of::<tls::written::ListenerTls>()),
         ("a token", lists(&accounts, "tokens"), keys_of::<account::written::Token>()),

@@ -77,6 +77,30 @@ impl Post {
 }
 
 impl Post {
+    /// Sends a message, and returns what the service answers, of at most so many bytes.
+    ///
+    /// # Errors
+    /// Why there is no answer of success, without anything of it.
+    pub fn ask(
+        &self,
+        media_type: &str,
+        headers: &[(Box<str>, Box<str>)],
+        body: &[u8],
+        most: usize,
+    ) -> Result<Vec<u8>, String> {
+        let mut request = self.agent.post(&*self.url).content_type(media_type);
+        for (name, value) in headers {
+            request = request.header(&**name, &**value);
+        }
+        let mut answer = request.send(body).map_err(|error| error.to_string())?;
+        let status = answer.status().as_u16();
+        if status != 200 {
+            return Err(format!("it answers {status}"));
+        }
+        let limit = u64::try_from(most).unwrap_or(u64::MAX);
+        answer.body_mut().with_config().limit(limit).read_to_vec().map_err(|error| error.to_string())
+    }
+
     /// Fetches the service's document, of at most so many bytes.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ const DIGITS: usize = 6;
 const TOLERANCE: i64 = 1;
 
 /// The password of a step (RFC 4226, section 5.3).
-fn password(secret: &[u8], step: i64) -> String {
+pub(crate) fn password(secret: &[u8], step: i64) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret);
     let tag = hmac::sign(&key, &step.to_be_bytes());
     let bytes = tag.as_ref();

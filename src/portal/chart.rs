@@ -64,7 +64,8 @@ impl Chart {
         let room = HEIGHT - TOP - BOTTOM;
         let mut svg = format!(
             "<svg class=\"chart\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
-            askama::filters::escape(&self.title, askama::filters::Html).map_or_else(|_| String::new(), |text| text.to_string())
+            askama::filters::escape(&self.title, askama::filters::Html)
+                .map_or_else(|_| String::new(), |text| text.to_string())
         );
         for (share, value) in [(0, most), (1, most / 2), (2, 0)] {
             let y = TOP + room * share / 2;
@@ -90,13 +91,18 @@ impl Chart {
                 let high = if *value > 0 { high.max(1) } else { 0 };
                 y -= high;
                 let class = self.class(&part);
-                let _ = write!(svg, "<rect class=\"{class}\" x=\"{}\" y=\"{y}\" width=\"{wide}\" height=\"{high}\"/>", x + 1);
+                let _ = write!(
+                    svg,
+                    "<rect class=\"{class}\" x=\"{}\" y=\"{y}\" width=\"{wide}\" height=\"{high}\"/>",
+                    x + 1
+                );
             }
             svg += "</g>";
         }
         for (bar, x, anchor) in [(self.bars.first(), LEFT, "start"), (self.bars.last(), WIDTH, "end")] {
             if let Some(bar) = bar {
-                let _ = write!(svg, "<text x=\"{x}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>", HEIGHT - 5, bar.label);
+                let _ =
+                    write!(svg, "<text x=\"{x}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>", HEIGHT - 5, bar.label);
             }
         }
         svg + "</svg>"

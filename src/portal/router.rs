@@ -18,7 +18,7 @@ use futures_util::future::BoxFuture;
 use super::ask::{Client, Refusal};
 use super::form::{self, Refused, Values};
 use super::frame::Message;
-use super::sign_in::session;
+use super::sign_in::{SignIn, session};
 use super::visit::{AtAccount, AtDesk, Entered, Shown, Trouble, Visit};
 use super::{Portal, answer, pages, sign_in};
 use crate::config::portal::PortalSettings;
@@ -132,7 +132,8 @@ fn enter(visit: Visit) -> Result<Entered, Response<Body>> {
 /// When the API cannot be set up, or two rows have one path and method.
 pub fn router(settings: PortalSettings, api: &Arc<Api>, gateway: &Arc<Gateway>) -> Result<Router, String> {
     let (store, gateway) = (Arc::clone(&api.store), Arc::clone(gateway));
-    let portal = Arc::new(Portal { api: InProcess::new(api)?, store, settings, gateway });
+    let sign_in = SignIn::of(&settings, &store)?;
+    let portal = Arc::new(Portal { api: InProcess::new(api)?, store, settings, gateway, sign_in });
     Ok(over(&portal, all()))
 }
 
@@ -169,12 +170,7 @@ fn over(portal: &Arc<Portal>, pages: Vec<Page>) -> Router {
     router.fallback(move |request: Request| serve(Arc::clone(&portal), None, Vec::new(), request))
 }
 
-async fn serve(
-    portal: Arc<Portal>,
-    page: Option<Arc<Page>>,
-    values: Vec<String>,
-    request: Request,
-) -> Response<Body> {
+async fn serve(portal: Arc<Portal>, page: Option<Arc<Page>>, values: Vec<String>, request: Request) -> Response<Body> {
     let at_ms = unix_milliseconds();
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Peer>().copied();
@@ -249,9 +245,11 @@ impl Context {
                 "This form was not sent by this site, or is too old",
                 "Nothing was changed. Open the page again, and send the form from there.",
             ),
-            Refused::TooLarge => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "This is too much at once", "A form may have 2 MiB. Nothing was changed.")
-            }
+            Refused::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "This is too much at once",
+                "A form may have 2 MiB. Nothing was changed.",
+            ),
             Refused::Broken => {
                 (StatusCode::BAD_REQUEST, "The form did not arrive whole", "Nothing was changed. Please send it again.")
             }

@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn numbers_and_times_are_said_as_people_say_them() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (-1_234_567, "-1,234,567")] {
+        for (number, text) in [(0_i64, "0"), (999, "999"), (1000, "1,000"), (-1_234_567, "-1,234,567")] {
             assert_eq!(grouped(number), text);
         }
         for (passed, text) in [
@@ -207,7 +207,7 @@ mod tests {
             (HOUR_MS * 3, "3 hours ago"),
             (DAY_MS * 2, "2 days ago"),
         ] {
-            assert_eq!(ago(Time(1_000_000_000 - passed), 1_000_000_000), text);
+            assert_eq!(ago(Time(1_000_000_000 - passed), 1_000_000_000_i64), text);
         }
         assert_eq!(time(Time(0)), "1970-01-01 00:00 UTC");
     }

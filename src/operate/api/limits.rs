@@ -77,7 +77,10 @@ pub async fn get(call: Call<NoBody>) -> Result<Reply<AccountLimits>, Problem> {
     let found = call.api.store.read(move |connection| accounts::get(connection, &id)).await;
     let name = found.map_err(refused)?.name;
     let InForce::Gateway(gateway, _) = &call.api.in_force else {
-        return Err(Problem::new(Kind::StoreUnavailable, "No gateway runs here, and nothing else knows what was used."));
+        return Err(Problem::new(
+            Kind::StoreUnavailable,
+            "No gateway runs here, and nothing else knows what was used.",
+        ));
     };
     let (snapshot, now) = (gateway.snapshot(), gateway.now());
     let account = snapshot.policy.accounts.by_name(&name);

@@ -161,6 +161,51 @@ pub fn bearer(issuers: &[Arc<Issuer>], token: &[u8], now: Seconds) -> Result<Bea
     issuer.ok_or(refused("the signed token has another issuer"))?.verify(&parts, &digest, now)
 }
 
+/// Why a token is not taken for one that some keys have signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsigned {
+    Malformed,
+    /// It names an algorithm that is not wanted.
+    Algorithm,
+    /// None of the keys is the one that it names.
+    UnknownKey,
+    WrongSignature,
+}
+
+impl fmt::Display for Unsigned {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Unsigned::Malformed => "the token is not a signed one",
+            Unsigned::Algorithm => "the token is signed by another algorithm than those that are taken",
+            Unsigned::UnknownKey => "the token is signed with an unknown key",
+            Unsigned::WrongSignature => "the token's signature is wrong",
+        })
+    }
+}
+
+/// The claims of a token that one of some keys has signed, by one of some algorithms. Nothing that it claims is judged.
+///
+/// # Errors
+/// Why it is not one.
+pub fn signed_claims(token: &[u8], keys: &Keys, algorithms: &[Algorithm]) -> Result<Map<String, Value>, Unsigned> {
+    if token.len() > MAX_TOKEN_BYTES {
+        return Err(Unsigned::Malformed);
+    }
+    let parts = Parts::of(token).map_err(|_| Unsigned::Malformed)?;
+    let algorithm = parts.text_of_head("alg").and_then(Algorithm::from_name);
+    let algorithm = algorithm.filter(|algorithm| algorithms.contains(algorithm)).ok_or(Unsigned::Algorithm)?;
+    let (mut is_known, mut is_signed) = (false, false);
+    for key in keys.of(parts.text_of_head("kid"), algorithm) {
+        is_known = true;
+        is_signed |= key.verifies(algorithm, parts.signed, &parts.signature);
+    }
+    match (is_known, is_signed) {
+        (_, true) => Ok(parts.claims),
+        (true, false) => Err(Unsigned::WrongSignature),
+        (false, false) => Err(Unsigned::UnknownKey),
+    }
+}
+
 /// A compact JWS, decoded but not verified.
 struct Parts<'t> {
     /// What is signed.
