@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,6 +29,7 @@ use tollgate::operate::server::{self, Plan};
 use tollgate::operate::store_feed::{self, AccountConflict};
 use tollgate::operate::upgrade::Predecessor;
 use tollgate::operate::{demo, explain};
+use tollgate::platform::clock::unix_milliseconds;
 use tollgate::platform::count::{counted, either};
 use tollgate::platform::logging;
 use tollgate::policy::problem;
@@ -102,6 +103,9 @@ enum Command {
         /// The address of the admin listener.
         #[arg(long, default_value = "127.0.0.1:9901")]
         admin: SocketAddr,
+        /// The address of the portal. Default: 127.0.0.1:9092 if clients connect to 127.0.0.1:8080, else there is none.
+        #[arg(long)]
+        portal: Option<SocketAddr>,
         /// Another host name by which the admin listener is reached, beside its address and localhost.
         #[arg(long = "admin-host", value_name = "NAME")]
         admin_hosts: Vec<Box<str>>,
@@ -262,7 +266,7 @@ fn main() -> ExitCode {
     logging::start();
     let mut code = ExitCode::SUCCESS;
     let outcome = match Arguments::parse().command {
-        Command::Demo { listen, admin, admin_hosts } => serve_demo(listen, admin, admin_hosts),
+        Command::Demo { listen, admin, portal, admin_hosts } => serve_demo(listen, admin, portal, admin_hosts),
         Command::Init(command) => init::run(*command, &mut std::io::stdout().lock()),
         Command::Run(file) => serve(&file.config),
         Command::Check { file, json, deny_warnings } => check(&file.config, json, deny_warnings),
@@ -325,12 +329,46 @@ fn complain(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-fn serve_demo(listen: SocketAddr, admin: SocketAddr, admin_hosts: Vec<Box<str>>) -> Result<(), Failure> {
-    let mut plan = demo::plan(listen, admin, portal::router::router)?;
+fn serve_demo(
+    listen: SocketAddr,
+    admin: SocketAddr,
+    portal: Option<SocketAddr>,
+    admin_hosts: Vec<Box<str>>,
+) -> Result<(), Failure> {
+    let portal = portal.or_else(|| (listen == DEMO_LISTEN).then_some(DEMO_PORTAL));
+    let (of_portal, words) = match portal.map(|address| fill_demo(listen, address)).transpose() {
+        Ok(filled) => filled.unzip(),
+        Err(why) => (None, Some(format!("\nThere is no portal: {why}\n"))),
+    };
+    let mut plan = demo::plan(listen, admin, of_portal.as_ref(), portal::router::router)?;
     plan.config.admin_hosts = admin_hosts.into();
     demo::backend::warm_up();
-    let welcome = demo::welcome(listen, admin);
+    let welcome = demo::welcome(listen, admin) + &words.unwrap_or_default();
     server::run(plan, move || drop(print(&welcome)), end)
+}
+
+/// Where clients of the demo connect, and where its portal is then.
+const DEMO_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+const DEMO_PORTAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9092);
+
+/// Makes what the demo's portal shows, anew with each start, and says how to sign in.
+fn fill_demo(listen: SocketAddr, address: SocketAddr) -> Result<(demo::Portal, String), Failure> {
+    let directory = std::env::temp_dir().join(format!("tollgate-demo-{}", address.port()));
+    if directory.exists() {
+        std::fs::remove_dir_all(&directory)
+            .map_err(Failure::system(format!("cannot remove {} of an earlier start", directory.display())))?;
+    }
+    std::fs::create_dir_all(&directory).map_err(Failure::system(format!("cannot make {}", directory.display())))?;
+    let of_portal = demo::Portal { address, store: directory.join("demo.db") };
+    let policy = Arc::new(demo::configuration(listen, Some(&of_portal))?.policy);
+    let filled = portal::demo::fill(&of_portal.store, policy, unix_milliseconds())?;
+    let words = format!(
+        "\nPortal, with made-up customers; each link lets you choose a password, once:\n\
+         \x20 http://{address}{}   as a customer\n\
+         \x20 http://{address}{}   as an operator\n",
+        filled.customer_path, filled.operator_path
+    );
+    Ok((of_portal, words))
 }
 
 fn serve(path: &std::path::Path) -> Result<(), Failure> {

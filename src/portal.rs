@@ -12,9 +12,11 @@
 pub mod answer;
 pub mod ask;
 pub mod chart;
+pub mod demo;
 pub mod form;
 pub mod frame;
 pub mod pages;
+pub mod people;
 pub mod router;
 pub mod sign_in;
 pub mod visit;

@@ -4,9 +4,10 @@ pub mod backend;
 mod numbers;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{self, Source};
+use crate::config::{self, Config, Source};
 use crate::downstream::listener::At;
 use crate::operate::failure::Failure;
 use crate::operate::server::{MakePortal, Plan};
@@ -43,15 +44,40 @@ const PUBLIC_URL: &str = "public_url: http://127.0.0.1:8080";
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+/// Where the demo's portal is, and the store that it shows.
+#[derive(Clone, Debug)]
+pub struct Portal {
+    pub address: SocketAddr,
+    pub store: PathBuf,
+}
+
+/// The demo's configuration, with the addresses of the command line in it.
+///
+/// # Errors
+/// Mistakes, of which the program's own file has none.
+pub fn configuration(listen: SocketAddr, portal: Option<&Portal>) -> Result<Config, Failure> {
+    // Links use the address at which the demo can be reached.
+    let reachable = if listen.ip().is_unspecified() { SocketAddr::new(LOOPBACK, listen.port()) } else { listen };
+    let mut text = CONFIGURATION.replace(PUBLIC_URL, &format!("public_url: http://{reachable}"));
+    if let Some(Portal { address, store }) = portal {
+        // JSON is YAML.
+        let store = serde_json::Value::from(store.to_string_lossy());
+        text += &format!("\nstore: {{ sqlite: {store} }}\nportal: {{ listen: \"{address}\" }}\n");
+    }
+    Ok(config::parse("demo.yaml", &text, &SOURCE)?)
+}
+
 /// What the demo serves.
 ///
 /// # Errors
 /// That no loopback port is free.
-pub fn plan(listen: SocketAddr, admin: SocketAddr, portal: MakePortal) -> Result<Plan, Failure> {
-    // Links use the address at which the demo can be reached.
-    let reachable = if listen.ip().is_unspecified() { SocketAddr::new(LOOPBACK, listen.port()) } else { listen };
-    let text = CONFIGURATION.replace(PUBLIC_URL, &format!("public_url: http://{reachable}"));
-    let mut config = config::parse("demo.yaml", &text, &SOURCE)?;
+pub fn plan(
+    listen: SocketAddr,
+    admin: SocketAddr,
+    of_portal: Option<&Portal>,
+    portal: MakePortal,
+) -> Result<Plan, Failure> {
+    let mut config = configuration(listen, of_portal)?;
     let backend = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .map_err(Failure::system("cannot find a free port for the demo backend"))?;

@@ -40,6 +40,11 @@ impl Values {
         Some(self.text(name)).filter(|text| !text.is_empty())
     }
 
+    /// The version that a form was made from, as `If-Match` has it.
+    pub fn version(&self) -> String {
+        format!("\"{}\"", self.text("version"))
+    }
+
     /// All values of a name, as of check boxes.
     pub fn all(&self, name: &str) -> Vec<String> {
         self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.clone()).collect()

@@ -49,7 +49,16 @@ impl Message {
         });
         let items: Vec<String> = items.collect();
         let text = if items.is_empty() { told.detail.clone() } else { String::new() };
-        Message { title: told.title.clone(), text, items, is_bad: true }
+        let (title, text) = match told.status {
+            412 => {
+                let text = "Nothing was saved. What is there now is shown below: look at it, and change it again.";
+                ("Somebody else has changed this meanwhile", text.to_owned())
+            }
+            403 => ("You may not do this", "It takes a higher role. Ask an owner of the account.".to_owned()),
+            503 => ("The store cannot be used at the moment", text),
+            _ => ("Nothing was changed", text),
+        };
+        Message { title: title.to_owned(), text, items, is_bad: true }
     }
 }
 

@@ -72,9 +72,9 @@ pub fn since(now_ms: i64, days: i64) -> String {
     Time(day * DAY_MS).to_string()
 }
 
-/// The last full hour, as the API takes it.
+/// The beginning of the hour before this one, as the API takes it.
 pub fn hour_before(now_ms: i64) -> String {
-    Time(now_ms.div_euclid(HOUR_MS) * HOUR_MS).to_string()
+    Time((now_ms.div_euclid(HOUR_MS) - 1) * HOUR_MS).to_string()
 }
 
 /// How long ago something was, in one unit.

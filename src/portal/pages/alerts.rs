@@ -77,7 +77,7 @@ async fn save(at: AtAccount) -> Shown {
         "token_days": at.form.given("token_days").map(number),
         "mail": at.form.given("mail"),
     });
-    let asked = Asked::change(Method::PUT, at.api_path("/alerts/settings"), at.form.text("version"), Some(body));
+    let asked = Asked::change(Method::PUT, at.api_path("/alerts/settings"), at.form.version(), Some(body));
     match at.client.ask::<Value>(&asked).await {
         Ok(_) => Ok(at.done("/alerts", "Saved.")),
         Err(Refusal::Told(told)) if matches!(told.status, 400 | 409 | 412 | 422) => {

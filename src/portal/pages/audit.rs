@@ -8,6 +8,7 @@ use crate::operate::api::client::Asked;
 use crate::operate::api::shown::{Audited, Page as Rows};
 use crate::portal::answer;
 use crate::portal::frame::Frame;
+use crate::portal::people::Names;
 use crate::portal::router::{Page, account};
 use crate::portal::visit::{AtAccount, Shown};
 use crate::portal::words;
@@ -24,13 +25,16 @@ struct AuditPage<'s> {
     rows: Vec<Audited>,
     next: Option<String>,
     shows_account: bool,
+    names: Names,
 }
 
 async fn list(at: AtAccount) -> Shown {
     let asked = Asked::get(at.api_path("/audit")).with("limit", Some("100"));
     let rows: Rows<Audited> = at.client.ask(&asked.with("after", at.query.given("after"))).await?;
     let next = rows.next.map(|next| format!("{}/audit?after={next}", at.base()));
-    let page = AuditPage { rows: rows.items, next, shows_account: false, frame: at.frame("/audit", "History") };
+    let names = Names::of_account(&at.client, &at.account.id, &at.person).await?;
+    let frame = at.frame("/audit", "History");
+    let page = AuditPage { rows: rows.items, next, shows_account: false, names, frame };
     Ok(answer::html(StatusCode::OK, page.render()?))
 }
 

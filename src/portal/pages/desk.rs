@@ -274,7 +274,7 @@ async fn change(at: AtDesk) -> Shown {
     if !keeps_own {
         body.insert("terms".to_owned(), terms(at.form.text("plan")));
     }
-    let asked = Asked::change(Method::PATCH, path(&at, ""), at.form.text("version"), Some(body.into()));
+    let asked = Asked::change(Method::PATCH, path(&at, ""), at.form.version(), Some(body.into()));
     done(&at, &asked, "Saved.").await
 }
 

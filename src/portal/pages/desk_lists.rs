@@ -17,6 +17,7 @@ use crate::operate::api::usage::{ShownRefusal, Used};
 use crate::portal::answer;
 use crate::portal::ask::Refusal;
 use crate::portal::frame::{Frame, Message};
+use crate::portal::people::Names;
 use crate::portal::router::{Page, operator};
 use crate::portal::visit::{AtDesk, Shown};
 use crate::portal::words;
@@ -239,6 +240,7 @@ struct AuditPage<'s> {
     rows: Vec<Audited>,
     next: Option<String>,
     shows_account: bool,
+    names: Names,
 }
 
 async fn audit(at: AtDesk) -> Shown {
@@ -253,6 +255,7 @@ async fn audit(at: AtDesk) -> Shown {
         rows: rows.items,
         next: following(&at, "/operator/audit", rows.next),
         shows_account: true,
+        names: Names::of_users(&at.client, &at.person).await?,
         frame: frame(&at, "/operator/audit", "History").with(broken),
     };
     Ok(answer::html(StatusCode::OK, page.render()?))

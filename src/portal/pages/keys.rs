@@ -12,6 +12,7 @@ use crate::operate::api::shown::{Key, NewKey};
 use crate::portal::answer;
 use crate::portal::ask::Refusal;
 use crate::portal::frame::{Frame, Message};
+use crate::portal::people::Names;
 use crate::portal::router::{Page, account};
 use crate::portal::visit::{AtAccount, Shown};
 use crate::portal::words;
@@ -40,6 +41,7 @@ struct KeysPage<'s> {
     once: String,
     name: String,
     made: Option<NewKey>,
+    names: Names,
 }
 
 async fn list(at: AtAccount) -> Shown {
@@ -60,6 +62,7 @@ async fn page(at: &AtAccount, made: Option<NewKey>, message: Option<Message>) ->
         once: new_key(),
         name: at.form.text("name").to_owned(),
         made,
+        names: Names::of_account(&at.client, &at.account.id, &at.person).await?,
         frame: at.frame("/keys", "Keys").with(message),
     };
     Ok(answer::html(status, page.render()?))

@@ -139,7 +139,7 @@ async fn save(at: AtAccount, which: Which) -> Shown {
     }
     if at.form.text("step") == "save" {
         let body = serde_json::to_value(&draft).unwrap_or_default();
-        let asked = Asked::change(Method::PUT, path(&at, &format!("/{}", which.word())), version, Some(body));
+        let asked = Asked::change(Method::PUT, path(&at, &format!("/{}", which.word())), at.form.version(), Some(body));
         return match at.client.ask::<Value>(&asked).await {
             Ok(_) => Ok(at.done(&format!("/tokens/{}", at.value(1)), "The list is saved, and in force as of now.")),
             Err(Refusal::Told(told)) if matches!(told.status, 400 | 409 | 412 | 422) => {

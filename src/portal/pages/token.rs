@@ -13,6 +13,7 @@ use crate::operate::api::usage::Used;
 use crate::portal::answer;
 use crate::portal::ask::Refusal;
 use crate::portal::frame::{Frame, Message};
+use crate::portal::people::Names;
 use crate::portal::router::{Page, account};
 use crate::portal::visit::{AtAccount, Shown, Trouble};
 use crate::portal::words;
@@ -32,7 +33,7 @@ pub fn pages() -> Vec<Page> {
 /// A token that another one has replaced, and how it is still used.
 struct Old {
     token: Token,
-    in_the_last_hour: i64,
+    of_late: i64,
 }
 
 #[derive(Template)]
@@ -50,6 +51,7 @@ struct TokenPage<'s> {
     may_edit: bool,
     is_over: bool,
     once: String,
+    names: Names,
 }
 
 /// The token that the path names.
@@ -79,9 +81,9 @@ async fn page(at: &AtAccount, message: Option<Message>) -> Shown {
     let old = all.into_iter().find(|known| token.replaces.as_deref() == Some(&*known.id));
     let old = match old {
         Some(old) if old.state == TokenState::Enabled => {
-            let is_used = old.last_used_at.is_some_and(|last| last.0 > at.at_ms - words::HOUR_MS);
-            let in_the_last_hour = if is_used { requests_of_the_hour(at, &old.name).await? } else { 0 };
-            Some(Old { in_the_last_hour, token: old })
+            let is_used = old.last_used_at.is_some_and(|last| last.0 > at.at_ms - 2 * words::HOUR_MS);
+            let of_late = if is_used { requests_of_late(at, &old.name).await? } else { 0 };
+            Some(Old { of_late, token: old })
         }
         Some(_) | None => None,
     };
@@ -98,14 +100,15 @@ async fn page(at: &AtAccount, message: Option<Message>) -> Shown {
         replaced_by,
         may_edit: at.may_edit(),
         once: new_key(),
+        names: Names::of_account(&at.client, &at.account.id, &at.person).await?,
         frame: at.frame("/tokens", token.name.clone()).with(message),
         token,
     };
     Ok(answer::html(status, page.render()?))
 }
 
-/// Requests with tokens of a name since the last full hour.
-async fn requests_of_the_hour(at: &AtAccount, name: &str) -> Result<i64, Refusal> {
+/// Requests with tokens of a name in this hour and the one before.
+async fn requests_of_late(at: &AtAccount, name: &str) -> Result<i64, Refusal> {
     let asked = Asked::get(at.api_path("/usage")).with("by", Some("hour")).with("token", Some(name));
     let used: Vec<Used> = at.client.rows(&asked.with("since", Some(words::hour_before(at.at_ms))), 1000).await?;
     Ok(used.iter().map(|row| row.requests).sum())
@@ -129,7 +132,7 @@ async fn change(at: AtAccount) -> Shown {
         "products": at.form.all("product"),
         "expires": expires,
     });
-    let asked = Asked::change(Method::PATCH, path(&at, ""), at.form.text("version"), Some(body));
+    let asked = Asked::change(Method::PATCH, path(&at, ""), at.form.version(), Some(body));
     done(&at, &asked, "Saved.").await
 }
 
