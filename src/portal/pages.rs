@@ -4,6 +4,8 @@ pub mod alerts;
 pub mod assets;
 pub mod audit;
 pub mod credits;
+pub mod desk;
+pub mod desk_lists;
 pub mod home;
 pub mod keys;
 pub mod lists;
@@ -34,6 +36,8 @@ pub fn all() -> Vec<Page> {
         members::pages(),
         keys::pages(),
         audit::pages(),
+        desk::pages(),
+        desk_lists::pages(),
     ];
     parts.into_iter().flatten().collect()
 }
