@@ -220,7 +220,10 @@ fn scopes(written: Written<super::yaml::Listed<String>>, place: &Place, mistakes
     };
     out_of_range(at.clone(), scopes.iter().all(is_scope), || "words of visible ASCII characters".to_owned(), mistakes);
     if let Some(at) = at.filter(|_| !scopes.iter().any(|scope| scope == "openid")) {
-        mistakes.push(at, "lacks openid, without which the provider does not say who somebody is; add it");
+        mistakes.push(
+            at,
+            "lacks openid, without which the provider does not say who somebody is; write it beside the others",
+        );
     }
     scopes.join(" ").into()
 }
