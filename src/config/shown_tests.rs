@@ -26,6 +26,9 @@ fn put_secrets(config: &Config, scratch: &Scratch) {
         put("alerts.webhook.secrets.0", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
         put("alerts.mail.password", "0123");
     }
+    if let Some(oidc) = config.portal.as_ref().and_then(|portal| portal.sign_in.oidc.as_ref()) {
+        put("portal.sign_in.oidc.client_secret", oidc.client_secret.as_deref().unwrap_or_default());
+    }
     for upstream in &config.settings.upstreams {
         for line in std::str::from_utf8(upstream.added.lines()).unwrap().lines() {
             let (name, value) = line.split_once(": ").unwrap();

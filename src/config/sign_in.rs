@@ -178,7 +178,12 @@ fn oidc(oidc: Written<written::Oidc>, source: &Source, mistakes: &mut Mistakes) 
     let written = oidc.take()?;
     let timeout = time(written.timeout, TIMEOUT_SECONDS, mistakes);
     let as_written = written.issuer.get().cloned();
-    let issuer = service_url(written.issuer, &place, mistakes);
+    let issuer = if written.issuer.is_missing() {
+        mistakes.push(place.key("issuer"), "is missing; write the provider's URL, as in https://id.example.com");
+        None
+    } else {
+        service_url(written.issuer, &place, mistakes)
+    };
     let authorities = service_authorities(written.ca, issuer.as_deref(), &place, source, mistakes);
     let client_id = written.client_id.require(&place, "client_id", ID_WANTED, mistakes);
     let client_secret = written.client_secret.take();
@@ -219,8 +224,11 @@ fn scopes(written: Written<super::yaml::Listed<String>>, place: &Place, mistakes
         !scope.is_empty() && scope.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
     };
     out_of_range(at.clone(), scopes.iter().all(is_scope), || "words of visible ASCII characters".to_owned(), mistakes);
-    if let Some(at) = at.filter(|_| !scopes.iter().any(|scope| scope == "openid")) {
-        mistakes.push(at, "lacks openid, without which the provider does not say who somebody is; add it");
+    if let Some(at) = at.filter(|_| !scopes.is_empty() && !scopes.iter().any(|scope| scope == "openid")) {
+        mistakes.push(
+            at,
+            "lacks openid, without which the provider does not say who somebody is; write it beside the others",
+        );
     }
     scopes.join(" ").into()
 }

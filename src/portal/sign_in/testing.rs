@@ -38,6 +38,7 @@ upstreams: { lookup: { servers: [127.0.0.1:9001] } }
 products:
   plate: { upstream: lookup, routes: [POST /lookup], token_headers: [Auth-Token] }
 store: { sqlite: store.db }
+ledger: { file: ledger.db }
 ";
 
 /// A password that is long enough.
