@@ -25,6 +25,7 @@ pub mod members;
 pub mod openapi;
 pub mod people;
 pub mod plans;
+pub mod preview;
 pub mod problem;
 pub mod query;
 pub mod refusal;
@@ -32,6 +33,8 @@ pub mod route;
 pub mod router;
 pub mod routes;
 pub mod shown;
+pub mod sources;
+pub mod span;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
