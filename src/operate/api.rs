@@ -20,6 +20,8 @@ pub mod find;
 pub mod in_force;
 pub mod keys;
 pub mod limits;
+#[cfg(test)]
+mod list_tests;
 pub mod lists;
 pub mod members;
 pub mod openapi;

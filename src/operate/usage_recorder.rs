@@ -210,6 +210,7 @@ mod tests {
     use crate::ledger::store::usage::UsagePage;
     use crate::policy::account::Digest;
     use crate::telemetry::addresses::Addresses;
+    use crate::telemetry::sources::SourceKind;
 
     #[test]
     fn what_cannot_be_written_waits_and_is_written_once() {
@@ -251,6 +252,33 @@ mod tests {
         task.turn();
         assert_eq!((task.waiting.len(), task.shown.failures.get(), task.is_failing), (0, 1, false));
         assert_eq!(read(), [("app".to_owned(), 1, 3), ("web".to_owned(), 2, 6)]);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn sources_that_cannot_be_written_wait_and_are_written_once() {
+        let directory = std::env::temp_dir().join(format!("tollgate-sources-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&directory).unwrap();
+        let path = directory.join("store.db");
+        let store = Arc::new(Store::open(&path, Box::new(SystemRandomness)).unwrap());
+        let usage = Arc::new(Usage::new(Addresses::Full, true));
+        let shown = UsageMetrics { usage, failures: Counter::default(), waiting: Arc::default() };
+        let mut task = UsageTask::new(store, shown);
+        let key = |day: i64| SourceKey { digest: [7; 32], kind: SourceKind::Use, day, value: "".into() };
+        let mut other = open(&path).unwrap();
+        let locked = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+        // More than one transaction has.
+        let days = i64::try_from(ROWS_AT_ONCE).unwrap() + 5;
+        task.sources.extend((0..days).map(|day| (key(day), SourceCount { requests: 2, last_at: day })));
+        task.turn();
+        assert_eq!((task.sources.len(), task.is_failing), (ROWS_AT_ONCE + 5, true));
+        locked.commit().unwrap();
+        task.turn();
+        task.turn();
+        assert_eq!((task.sources.len(), task.is_failing, task.shown.failures.get()), (0, false, 1));
+        let sums = "SELECT COUNT(*), SUM(requests) FROM token_source";
+        let sums = open(&path).unwrap().query_row(sums, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
+        assert_eq!(sums.unwrap(), (days, 2 * days));
         std::fs::remove_dir_all(&directory).unwrap();
     }
 }
