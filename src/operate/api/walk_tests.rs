@@ -133,7 +133,7 @@ fn assert_documented(document: &Value, route: &Route, answer: &Answer) {
 fn expected_without(route: &Route) -> Option<u16> {
     match route.id {
         "getPlan" | "getBilling" => Some(404),
-        "getCredits" | "listCreditEntries" | "grantCredits" | "adjustCredits" => Some(503),
+        "getLimits" | "getCredits" | "listCreditEntries" | "grantCredits" | "adjustCredits" => Some(503),
         _ => None,
     }
 }
