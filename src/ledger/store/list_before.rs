@@ -146,7 +146,7 @@ pub fn due(connection: &Connection, now_ms: i64, most: u32) -> Result<Vec<DueLis
     let mut rows = statement.query(params![now_ms, most])?;
     let mut due = Vec::new();
     while let Some(row) = rows.next()? {
-        let Some(kind) = ListKind::from_word(&*row.get::<_, String>(2)?) else { continue };
+        let Some(kind) = ListKind::from_word(&row.get::<_, String>(2)?) else { continue };
         due.push(DueList { account_id: row.get(0)?, token_id: row.get(1)?, kind });
     }
     Ok(due)

@@ -3,6 +3,7 @@
 //! Requests are counted in `telemetry/sources.rs`. What is kept is limited for each token, kind and day, so that the
 //! sources with the most requests are known, and all requests are counted in one row more.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, TransactionBehavior, params};
@@ -117,7 +118,7 @@ pub fn of(
     let mut all = TokenSources::default();
     while let Some(row) = rows.next()? {
         let (requests, last_at): (i64, i64) = (row.get(2)?, row.get(3)?);
-        let Some(kind) = ListKind::from_word(&*row.get::<_, String>(0)?) else {
+        let Some(kind) = ListKind::from_word(&row.get::<_, String>(0)?) else {
             all.requests = all.requests.saturating_add(requests);
             continue;
         };
@@ -126,7 +127,7 @@ pub fn of(
     }
     let source = |((kind, value), (requests, last_at))| Source { kind, value, requests, last_at };
     all.sources = found.into_iter().map(source).collect();
-    all.sources.sort_by(|one, other| (other.requests, other.last_at).cmp(&(one.requests, one.last_at)));
+    all.sources.sort_by_key(|source| Reverse((source.requests, source.last_at)));
     let mut shown = [0; ListKind::ALL.len()];
     all.sources.retain(|source| {
         let number = ListKind::ALL.iter().position(|kind| *kind == source.kind);

@@ -20,6 +20,7 @@ fn body(route: &Route, number: usize) -> Value {
         "createToken" => json!({ "name": format!("token {number}"), "products": ["plate"], "expires": "2099-12-31" }),
         "changeToken" => json!({ "name": format!("renamed {number}"), "expires": null, "rates": rate }),
         "rotateToken" => json!({ "overlap": "24h" }),
+        "findAccounts" => json!({ "text": "acme" }),
         "previewNetworks" => json!({ "mode": "enforce", "entries": [{ "value": "203.0.113.0/24" }] }),
         "previewDomains" => json!({ "mode": "enforce", "entries": [{ "value": "app.example.com" }], "absent": "deny" }),
         "putNetworks" => json!({ "mode": "enforce", "entries": [{ "value": "203.0.113.0/24" }] }),
@@ -284,7 +285,7 @@ fn every_row_that_changes_something_says_so() {
         let is_get = route.method == axum::http::Method::GET;
         assert_eq!(is_get, route.effect == super::route::Effect::Read, "{}", route.id);
         let is_harmless = !route.effect.changes();
-        let tries = ["testToken", "previewNetworks", "previewDomains"].contains(&route.id);
+        let tries = ["testToken", "findAccounts", "previewNetworks", "previewDomains"].contains(&route.id);
         assert_eq!(is_harmless && !is_get, tries, "{}", route.id);
         assert!(is_harmless || route.scope != Scope::Read, "{} changes something with the scope read", route.id);
         assert!(route.summary.ends_with('.'), "{}", route.id);
