@@ -20,6 +20,7 @@ use tollgate::policy::Policy;
 use tollgate::policy::account::Digest;
 use tollgate::policy::admit::{Ingress, admit};
 use tollgate::policy::check::jwt::keys::Keys;
+use tollgate::policy::check::network;
 use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::http::transaction_id::TransactionId;
 use tollgate::policy::now::Now;
@@ -28,6 +29,8 @@ use tollgate::policy::paths::{Endpoint, Paths};
 use tollgate::policy::problem::{Problem, Row};
 use tollgate::policy::respond::{self, Context, Delivered, Http1Sink, Outcome};
 use tollgate::policy::trail::Trail;
+use tollgate::telemetry::addresses::Addresses;
+use tollgate::telemetry::usage::Usage;
 
 const LIMITS: HeadLimits = HeadLimits { target_bytes: 8192, header_bytes: 16_384, header_lines: 64 };
 const ANSWER: &str = r#"{"result":{"number":"+44 7400 123456","validated_phone_number":"+447400123456","formatted_phone_number":"+44 7400 123456","phone_type":"Mobile","confidence":"Verified"}}"#;
@@ -177,6 +180,22 @@ fn count_response(token: &str, outcome: &Outcome<'_>) {
     black_box(out);
 }
 
+/// Counting where a token is used from, once it was used from there before: with the client's address, as the gateway
+/// finds it out again.
+fn count_source(more: &str) {
+    let (policy, bytes) = (policy(), request("demo-live", more));
+    let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let head = Head::judge(Lines::split(&bytes, &mut slots).unwrap(), PEER, &LIMITS).unwrap();
+    let principal = policy.principal(b"demo-live").unwrap();
+    let usage = Usage::new(Addresses::Full, true);
+    count(|| {
+        if let Some(sources) = black_box(&usage).sources() {
+            let client = network::client(&policy.trusted_proxies, head.peer, &head.lines);
+            sources.count(&principal, client, black_box(&head.lines), at(1));
+        }
+    });
+}
+
 fn refused(row: Row) -> Outcome<'static> {
     Outcome::Refused(Problem::new(row, "as the client has asked"))
 }
@@ -204,6 +223,8 @@ const STEPS: &[Step] = &[
     ("body: accepted", || count_body(r#"{"number":"+44 7400 123456","output_format":"E164","cache_value_days":7}"#)),
     ("body: body-malformed", || count_body(r#"{"number":"+44 7400 123456","output_format":"E164","#)),
     ("body: cache-days-unsupported", || count_body(r#"{"number":"+44 7400 123456","cache_value_days":31}"#)),
+    ("source: without an Origin", || count_source("")),
+    ("source: with an Origin", || count_source("Origin: https://a.shop.example.com\n")),
     ("response: 200", || {
         count_response("demo-unlimited", &Outcome::Delivered(Delivered::plain(ANSWER.as_bytes()), None))
     }),

@@ -39,6 +39,7 @@ use crate::policy::trail::Trail;
 use crate::policy::{Limits, Policy, account_info};
 use crate::telemetry::accept_metrics::AcceptMetrics;
 use crate::telemetry::request_record::RequestRecord;
+use crate::telemetry::sources::SourceCounts;
 use crate::telemetry::usage::Origin;
 use crate::telemetry::{Occupied, Telemetry};
 use crate::upstream::blame::Asker;
@@ -286,8 +287,13 @@ impl Gateway {
         let admitted = AssertUnwindSafe(|| admit(&mut Unobserved, policy, head, now, ingress, &mut trail));
         let turn = catch_unwind(admitted).unwrap_or(Err(internal));
         record.admitted(&trail, &head.lines);
-        if self.telemetry.keeps_usage() && (turn.is_err() || trail.watched != Watched::default()) {
-            record.came_from(origin_of(policy, head, &trail, turn.as_ref().err()));
+        if let Some(usage) = self.telemetry.usage() {
+            if turn.is_err() || trail.watched != Watched::default() {
+                record.came_from(origin_of(policy, head, &trail, turn.as_ref().err()));
+            }
+            if let Some(sources) = usage.sources() {
+                count_source(sources, policy, head, &trail, turn.as_ref().err(), now);
+            }
         }
         let counted = self.count(&trail);
         let context =
@@ -470,6 +476,23 @@ fn origin_of(policy: &Policy, head: &Head<'_>, trail: &Trail<'_>, refused: Optio
     let wants_host = trail.watched.domains || row == Some(Row::DomainNotAllowed);
     let host = if wants_host { domain::named(&head.lines) } else { None };
     Origin { address, host }
+}
+
+/// Counts where a token is used from, if its lists have let the request pass: whatever else refuses it comes later in
+/// the order of the rows.
+fn count_source(
+    sources: &SourceCounts,
+    policy: &Policy,
+    head: &Head<'_>,
+    trail: &Trail<'_>,
+    refused: Option<&Problem>,
+    now: Now,
+) {
+    let Some(principal) = trail.principal else { return };
+    if refused.is_none_or(|problem| problem.row > Row::DomainNotAllowed) {
+        let client = network::client(&policy.trusted_proxies, head.peer, &head.lines);
+        sources.count(&principal, client, &head.lines, now);
+    }
 }
 
 /// Whether what had to be written before an answer leaves is on the disk.

@@ -9,6 +9,7 @@
 pub mod accept_metrics;
 pub mod access_line;
 pub mod access_log;
+pub mod addresses;
 pub mod by_account;
 pub mod counters;
 pub mod http_version;
@@ -22,6 +23,7 @@ pub mod queue;
 pub mod request_record;
 pub mod sampling;
 pub mod seen;
+pub mod sources;
 pub mod tables;
 pub mod traffic;
 pub mod usage;
@@ -105,9 +107,9 @@ impl Telemetry {
         self.log.is_some() || self.exporter.is_some()
     }
 
-    /// Whether what accounts use and are refused is counted for the store.
-    pub fn keeps_usage(&self) -> bool {
-        self.usage.is_some()
+    /// What accounts use and are refused, if that is counted for the store.
+    pub fn usage(&self) -> Option<&Usage> {
+        self.usage.as_deref()
     }
 
     /// Whether requests can have spans.

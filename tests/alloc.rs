@@ -23,15 +23,19 @@ use tollgate::ledger::Ledger;
 use tollgate::operate::demo;
 use tollgate::platform::descriptors::Descriptors;
 use tollgate::policy::admit::{Ingress, Turn, admit};
+use tollgate::policy::check::network::Client;
 use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::now::Now;
 use tollgate::policy::observer::Unobserved;
 use tollgate::policy::problem::{Problem, Row};
 use tollgate::policy::respond::Outcome;
 use tollgate::policy::trail::Trail;
-use tollgate::telemetry::Telemetry;
+use tollgate::telemetry::addresses::Addresses;
 use tollgate::telemetry::request_record::RequestRecord;
+use tollgate::telemetry::sources::SourceCounts;
 use tollgate::telemetry::tables::Tables;
+use tollgate::telemetry::usage::Usage;
+use tollgate::telemetry::{Outlets, Telemetry};
 use tollgate::upstream::Upstreams;
 use tollgate::upstream::blame::Asker;
 
@@ -108,6 +112,31 @@ fn admit_allocates_nothing() {
         let (first, _) = admitted(&config.policy, &text);
         let (again, allocations) = admitted(&config.policy, &text);
         assert_eq!((first, again, allocations), (row, row, 0), "{text}");
+    }
+}
+
+#[test]
+fn counting_where_a_token_is_used_from_allocates_nothing() {
+    let config = config::parse("demo.yaml", demo::CONFIGURATION, &demo::SOURCE).unwrap();
+    let principal = config.policy.principal(b"demo-live").unwrap();
+    let now = Now { monotonic: Duration::from_secs(5), unix_seconds: 1_800_000_000, unix_nanos: 0 };
+    let client = Client::Address([203, 0, 113, 9].into());
+    for addresses in [Addresses::Full, Addresses::Masked] {
+        let sources = SourceCounts::new(addresses);
+        for (name, value) in [
+            ("X-Other", "1"),
+            ("Origin", "https://a.b.shop.example.com:8443"),
+            ("Origin", "null"),
+            ("Referer", "https://app.example.com/a/b?c#d"),
+        ] {
+            let fields = [httparse::Header { name, value: value.as_bytes() }];
+            let lines = Lines { fields: &fields, ..Lines::UNREADABLE };
+            // The first one is a new row.
+            sources.count(&principal, client, &lines, now);
+            let before = ALLOCATIONS.get();
+            sources.count(&principal, client, &lines, now);
+            assert_eq!(ALLOCATIONS.get() - before, 0, "{name}: {value}");
+        }
     }
 }
 
@@ -214,7 +243,7 @@ fn read_until(stream: &mut TcpStream, bytes: &mut Vec<u8>, whole: impl Fn(&[u8])
 }
 
 /// The gateway with the demo's policy, on a thread of its own.
-fn gateway() -> SocketAddr {
+fn gateway(usage: Option<Usage>) -> SocketAddr {
     let servers = format!("servers: [{}]", backend());
     let text = demo::CONFIGURATION.replace("servers: [127.0.0.1:9001]", &servers);
     let (ready, address) = mpsc::channel();
@@ -223,7 +252,7 @@ fn gateway() -> SocketAddr {
         let (policy, started) = (Arc::new(config.policy), Instant::now());
         let descriptors = Descriptors::claim().unwrap();
         let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, None));
-        let telemetry = Arc::new(Telemetry::default());
+        let telemetry = Arc::new(Telemetry::start(Outlets::default(), usage.map(Arc::new)));
         let gateway = Arc::new(Gateway::new(policy, config.settings, ledger, telemetry, descriptors, started));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -245,7 +274,7 @@ fn gateway() -> SocketAddr {
 
 /// The last answer to one and the same request over one connection, and the gateway's allocations for each.
 /// Lookups and refusals both end with two braces.
-fn allocations_of(token: &str) -> (Vec<u8>, usize) {
+fn allocations_of(token: &str, usage: Option<Usage>) -> (Vec<u8>, usize) {
     let body = r#"{"number":"+44 7400 123456","cache_value_days":7}"#;
     let request = format!(
         "POST /phone/validate/v2 HTTP/1.1\r\nHost: api.example.com\r\nAuth-Token: {token}\r\n\
@@ -253,7 +282,7 @@ fn allocations_of(token: &str) -> (Vec<u8>, usize) {
          Timeout-Seconds: 5\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    let mut stream = TcpStream::connect(gateway()).unwrap();
+    let mut stream = TcpStream::connect(gateway(usage)).unwrap();
     let mut answer = Vec::new();
     let mut before = 0;
     for turn in 0..WARM_UP + COUNTED {
@@ -270,9 +299,16 @@ fn allocations_of(token: &str) -> (Vec<u8>, usize) {
 #[test]
 fn a_request_through_the_gateway_allocates_no_more_than_it_did() {
     // Some of them are the buffers that an idle connection does not keep.
-    // One after the other, since all gateways of the process are counted together.
-    for (token, status, cap) in [("demo-unlimited", "HTTP/1.1 200 ", 16), ("nobody", "HTTP/1.1 401 ", 6)] {
-        let (answer, allocations) = allocations_of(token);
+    // One after the other, since all gateways of the process are counted together. Neither what is used nor where
+    // tokens are used from takes one more.
+    let counting = |counts_sources| Some(Usage::new(Addresses::Full, counts_sources));
+    for (token, usage, status, cap) in [
+        ("demo-unlimited", None, "HTTP/1.1 200 ", 16),
+        ("demo-unlimited", counting(false), "HTTP/1.1 200 ", 16),
+        ("demo-unlimited", counting(true), "HTTP/1.1 200 ", 16),
+        ("nobody", None, "HTTP/1.1 401 ", 6),
+    ] {
+        let (answer, allocations) = allocations_of(token, usage);
         assert!(answer.starts_with(status.as_bytes()), "{}", String::from_utf8_lossy(&answer));
         assert!(allocations <= cap, "{status}: {allocations} allocations a request, and {cap} are allowed");
     }

@@ -30,6 +30,7 @@ mod faults;
 mod init;
 mod limits;
 mod listeners;
+mod lists;
 mod management;
 mod order;
 mod pages;

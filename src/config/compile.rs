@@ -177,7 +177,7 @@ fn draft(
     let around = Around { from_store: around.from_store.filter(|_| sources.store), ..around };
     let gathered = AccountsBuilder::new(&products, &plans, root, mistakes.clone(), around, shortcuts);
     let accounts = gathered.gather(file.accounts, file.include, sources.files, around, mistakes);
-    let store = super::store::store(file.store, source, mistakes);
+    let store = super::store::store(file.store, !file.portal.is_missing(), source, mistakes);
     let needs = needs(&accounts, store.is_some());
     // Those of the store come and go.
     if (needs.quotas || sources.store) && !products.iter().any(|product| product.is_priced) {

@@ -187,14 +187,7 @@ impl<'c> RowCompiler<'c> {
     }
 
     fn networks(&mut self, mode: ListMode, entries: &[ListEntry]) -> Result<Networks, &'static str> {
-        if mode == ListMode::Any {
-            return Ok(Networks::Any);
-        }
-        let parsed = entries.iter().map(|entry| parse_network(&entry.value)).collect::<Result<Vec<_>, _>>()?;
-        let mut networks = Networks::listed(parsed);
-        if mode == ListMode::Watch {
-            networks = networks.watched();
-        }
+        let mut networks = networks(mode, entries)?;
         if let Networks::Listed(list) = &mut networks {
             share(&mut self.networks, list);
         }
@@ -202,19 +195,38 @@ impl<'c> RowCompiler<'c> {
     }
 
     fn domains(&mut self, mode: ListMode, entries: &[ListEntry], allow_absent: bool) -> Result<Domains, &'static str> {
-        if mode == ListMode::Any {
-            return Ok(Domains::Any);
-        }
-        let parsed = entries.iter().map(|entry| Pattern::parse(&entry.value)).collect::<Result<Vec<_>, _>>()?;
-        let mut domains = Domains::listed(parsed, allow_absent);
-        if mode == ListMode::Watch {
-            domains = domains.watched();
-        }
+        let mut domains = domains(mode, entries, allow_absent)?;
         if let Domains::Listed(list) = &mut domains {
             share(&mut self.domains, list);
         }
         Ok(domains)
     }
+}
+
+/// A list of networks as requests are judged by it.
+///
+/// # Errors
+/// What is wrong with an entry.
+pub fn networks(mode: ListMode, entries: &[ListEntry]) -> Result<Networks, &'static str> {
+    if mode == ListMode::Any {
+        return Ok(Networks::Any);
+    }
+    let parsed = entries.iter().map(|entry| parse_network(&entry.value)).collect::<Result<Vec<_>, _>>()?;
+    let networks = Networks::listed(parsed);
+    Ok(if mode == ListMode::Watch { networks.watched() } else { networks })
+}
+
+/// A list of domains as requests are judged by it.
+///
+/// # Errors
+/// What is wrong with an entry.
+pub fn domains(mode: ListMode, entries: &[ListEntry], allow_absent: bool) -> Result<Domains, &'static str> {
+    if mode == ListMode::Any {
+        return Ok(Domains::Any);
+    }
+    let parsed = entries.iter().map(|entry| Pattern::parse(&entry.value)).collect::<Result<Vec<_>, _>>()?;
+    let domains = Domains::listed(parsed, allow_absent);
+    Ok(if mode == ListMode::Watch { domains.watched() } else { domains })
 }
 
 /// What the store says of an account or a plan, as it is counted.

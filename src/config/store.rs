@@ -12,7 +12,7 @@ use super::tls::in_directory;
 use super::units::Text;
 use crate::config::yaml::{Mistakes, Written};
 use crate::ledger::store::upkeep::Kept;
-use crate::telemetry::usage::Addresses;
+use crate::telemetry::addresses::Addresses;
 
 /// How long usage and refusals are kept, in days, unless it is said otherwise.
 const USAGE_DAYS: u64 = 400;
@@ -50,8 +50,8 @@ pub mod written {
         pub accounts: Written<Sources>,
         /// How long what was used and what was refused is kept.
         pub keep: Written<Keep>,
-        /// How much of the addresses of refused requests is kept: full, masked (24 bits of IPv4, 48 of IPv6) or off.
-        /// Default: full.
+        /// How much of the addresses of refused requests, and of those that tokens are used from, is kept: full, masked
+        /// (24 bits of IPv4, 48 of IPv6) or off. Default: full.
         pub addresses: Written<Addresses>,
     }
 
@@ -96,6 +96,8 @@ pub struct StoreSettings {
     pub path: PathBuf,
     pub kept: Kept,
     pub addresses: Addresses,
+    /// Whether it is counted where tokens are used from: the portal shows it.
+    pub counts_sources: bool,
 }
 
 /// Where accounts come from.
@@ -144,8 +146,13 @@ pub fn fill_in(store: &mut Value, sources: Sources, settings: &StoreSettings) {
     fill(keep, "refusals", duration(settings.kept.refusals));
 }
 
-/// Compiles `store`; there is none unless it is written.
-pub fn store(store: Written<written::Store>, source: &Source, mistakes: &mut Mistakes) -> Option<StoreSettings> {
+/// Compiles `store`; there is none unless it is written. Where tokens are used from is counted for a portal.
+pub fn store(
+    store: Written<written::Store>,
+    has_portal: bool,
+    source: &Source,
+    mistakes: &mut Mistakes,
+) -> Option<StoreSettings> {
     const WANTED: &str = "name the file, as in store: { sqlite: tollgate.db }";
     let place = store.place()?.clone();
     let written::Store { sqlite, keep, addresses, accounts: _ } = store.take()?;
@@ -163,7 +170,7 @@ pub fn store(store: Written<written::Store>, source: &Source, mistakes: &mut Mis
     }
     let path = in_directory(source, name);
     check_kind(&path, &at, mistakes);
-    Some(StoreSettings { path, kept, addresses })
+    Some(StoreSettings { path, kept, addresses, counts_sources: has_portal })
 }
 
 fn kept(keep: written::Keep, mistakes: &mut Mistakes) -> Kept {

@@ -23,6 +23,7 @@ pub mod find;
 pub mod handle;
 pub mod import;
 pub mod keys;
+pub mod list_before;
 pub mod lists;
 pub mod memberships;
 mod migrations;
@@ -33,6 +34,7 @@ pub mod randomness;
 pub mod records;
 pub mod refusals;
 pub mod sessions;
+pub mod sources;
 mod terms;
 #[cfg(test)]
 mod tests;

@@ -20,11 +20,14 @@ pub mod find;
 pub mod in_force;
 pub mod keys;
 pub mod limits;
+#[cfg(test)]
+mod list_tests;
 pub mod lists;
 pub mod members;
 pub mod openapi;
 pub mod people;
 pub mod plans;
+pub mod preview;
 pub mod problem;
 pub mod query;
 pub mod refusal;
@@ -32,6 +35,8 @@ pub mod route;
 pub mod router;
 pub mod routes;
 pub mod shown;
+pub mod sources;
+pub mod span;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

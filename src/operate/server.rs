@@ -212,7 +212,7 @@ impl Node {
         let (policy, started) = (Arc::new(policy), Instant::now());
         let line = predecessor.map(Predecessor::line).transpose()?;
         let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, line));
-        let usage = config.store.as_ref().map(|store| Arc::new(Usage::new(store.addresses)));
+        let usage = config.store.as_ref().map(|store| Arc::new(Usage::new(store.addresses, store.counts_sources)));
         let usage_recorder = usage.clone().zip(store.clone()).map(|(usage, store)| UsageRecorder::start(usage, store));
         let biller = config.billing.zip(store.clone()).map(|(billing, store)| Biller::start(billing, store));
         let telemetry = Arc::new(Telemetry::start(config.outlets, usage));

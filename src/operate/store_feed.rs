@@ -10,6 +10,7 @@ mod check;
 mod compile;
 mod conflicts;
 mod figures;
+mod going_back;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use compile::{compile_all, compiled};
 use conflicts::Conflicts;
 pub use conflicts::{AccountConflict, ConflictsShown};
 use figures::FeedMetrics;
+use going_back::GoingBack;
 
 /// How often it is looked whether another process has changed the store.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -112,8 +114,10 @@ impl StoreFeed {
         self.store.set_check(self.check(Arc::clone(&gateway)));
         let feed = self.clone();
         std::thread::spawn(move || {
+            let going_back = GoingBack::default();
+            let upkept = Instant::now();
             let mut follower =
-                Follower { known: feed.loaded, connection: None, upkept: Instant::now(), feed, reloader, ledger };
+                Follower { known: feed.loaded, connection: None, upkept, going_back, feed, reloader, ledger };
             follower.run();
         });
     }
@@ -221,6 +225,7 @@ struct Follower {
     known: Moment,
     connection: Option<Connection>,
     upkept: Instant,
+    going_back: GoingBack,
 }
 
 /// What has been read of the store at one moment.
@@ -256,6 +261,9 @@ impl Follower {
                     self.connection = None;
                     std::thread::sleep(RETRY_INTERVAL);
                 }
+            }
+            if let Some(connection) = &self.connection {
+                self.going_back.look(connection, &self.feed.store, unix_milliseconds());
             }
             self.upkeep();
             commits = self.feed.store.wait_for_commit(commits, LOOK_INTERVAL);

@@ -1,5 +1,5 @@
-//! The thread that writes what accounts have used and were refused to the store: every two seconds, a limited number
-//! of rows in a transaction, by the store's own writing thread.
+//! The thread that writes what accounts have used and were refused, and where their tokens are used from, to the store:
+//! every two seconds, a limited number of rows in a transaction, by the store's own writing thread.
 //!
 //! Requests never wait for it. While the store cannot be written, counts stay in memory within a limit and are written
 //! later, with the hour in which they were made. A crash loses what was counted since the last turn.
@@ -18,8 +18,9 @@ use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::ledger::store::{Store, StoreError, usage};
+use crate::ledger::store::{Store, StoreError, sources, usage};
 use crate::platform::pace;
+use crate::telemetry::sources::{SourceCount, SourceCounts, SourceKey, Sources};
 use crate::telemetry::usage::{Limits, RefusalRow, Tally, Usage, UsageRow};
 
 /// The longest time between two turns; a crash loses the counts of one.
@@ -30,6 +31,9 @@ const ROWS_AT_ONCE: usize = 2000;
 
 /// Rows that wait while the store cannot be written: about 30 MB.
 const MOST_WAITING: Limits = Limits { usage: 100_000, refusals: 10_000 };
+
+/// Rows of sources that wait: about 20 MB.
+const MOST_SOURCES: usize = 100_000;
 
 /// How long the end of the process waits for the last counts to be written.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
@@ -55,6 +59,7 @@ struct UsageTask {
     store: Arc<Store>,
     shown: UsageMetrics,
     waiting: Tally,
+    sources: Sources,
     is_failing: bool,
 }
 
@@ -63,7 +68,7 @@ impl UsageRecorder {
     pub fn start(usage: Arc<Usage>, store: Arc<Store>) -> UsageRecorder {
         let (flush, flushes) = channel();
         let shown = UsageMetrics { usage, failures: Counter::default(), waiting: Arc::default() };
-        let mut task = UsageTask { store, shown: shown.clone(), waiting: Tally::default(), is_failing: false };
+        let mut task = UsageTask::new(store, shown.clone());
         let running = std::thread::spawn(move || task.run(&flushes));
         let thread = running.thread().clone();
         shown.usage.taken_by(&thread);
@@ -93,6 +98,10 @@ impl UsageRecorder {
 }
 
 impl UsageTask {
+    fn new(store: Arc<Store>, shown: UsageMetrics) -> UsageTask {
+        UsageTask { store, shown, waiting: Tally::default(), sources: Sources::new(), is_failing: false }
+    }
+
     fn run(&mut self, flushes: &Receiver<SyncSender<()>>) {
         loop {
             park_timeout(TURN);
@@ -113,9 +122,19 @@ impl UsageTask {
             let left_out = self.waiting.add_all(tally, MOST_WAITING);
             self.shown.usage.leave_out(left_out);
         }
-        if self.waiting.is_empty() {
+        if let Some(sources) = self.shown.usage.sources() {
+            sources.take(&mut self.sources, MOST_SOURCES);
+        }
+        if self.waiting.is_empty() && self.sources.is_empty() {
             return;
         }
+        let outcome = self.write_usage().and_then(|()| self.write_sources());
+        self.shown.waiting.store(self.waiting.len().saturating_add(self.sources.len()), Ordering::Relaxed);
+        self.tell(outcome);
+    }
+
+    /// Writes usage and refusals; what cannot be written waits.
+    fn write_usage(&mut self) -> Result<(), StoreError> {
         let (usage, refusals) = std::mem::take(&mut self.waiting).rows();
         let mut rest = (usage.into_iter().peekable(), refusals.into_iter().peekable());
         let mut outcome = Ok(());
@@ -135,8 +154,24 @@ impl UsageTask {
             let left_out = self.waiting.add_rows(usage, refusals, MOST_WAITING);
             self.shown.usage.leave_out(left_out);
         }
-        self.shown.waiting.store(self.waiting.len(), Ordering::Relaxed);
-        self.tell(outcome);
+        outcome
+    }
+
+    /// Writes where tokens are used from; what cannot be written waits.
+    fn write_sources(&mut self) -> Result<(), StoreError> {
+        let mut rest = std::mem::take(&mut self.sources).into_iter().peekable();
+        while rest.peek().is_some() {
+            let rows: Arc<Vec<(SourceKey, SourceCount)>> = Arc::new(rest.by_ref().take(ROWS_AT_ONCE).collect());
+            let written = Arc::clone(&rows);
+            let outcome = self.store.maintain_here(move |connection| sources::add(connection, &written));
+            if outcome.is_err() {
+                let rows = Arc::try_unwrap(rows).unwrap_or_else(|shared| (*shared).clone());
+                // There was room for them before.
+                self.sources = rows.into_iter().chain(rest).collect();
+                return outcome;
+            }
+        }
+        Ok(())
     }
 
     fn tell(&mut self, outcome: Result<(), StoreError>) {
@@ -156,7 +191,11 @@ impl Collector for UsageMetrics {
         let help = "Requests that are missing in usage or refusals, for want of memory while they waited to be written";
         let of = encoder.encode_descriptor("tollgate_usage_left_out_requests", help, None, MetricType::Counter)?;
         ConstCounter::new(self.usage.left_out()).encode(of)?;
-        let help = "Rows of usage and refusals that could not be written to the store yet";
+        let help =
+            "Requests that are missing in the sources of tokens, for want of memory while they waited to be written";
+        let of = encoder.encode_descriptor("tollgate_sources_left_out_requests", help, None, MetricType::Counter)?;
+        ConstCounter::new(self.usage.sources().map_or(0, SourceCounts::left_out)).encode(of)?;
+        let help = "Rows of usage, refusals and sources that could not be written to the store yet";
         let of = encoder.encode_descriptor("tollgate_usage_waiting_rows", help, None, MetricType::Gauge)?;
         let waiting = self.waiting.load(Ordering::Relaxed);
         ConstGauge::new(i64::try_from(waiting).unwrap_or(i64::MAX)).encode(of)
@@ -170,7 +209,8 @@ mod tests {
     use crate::ledger::store::randomness::SystemRandomness;
     use crate::ledger::store::usage::UsagePage;
     use crate::policy::account::Digest;
-    use crate::telemetry::usage::Addresses;
+    use crate::telemetry::addresses::Addresses;
+    use crate::telemetry::sources::SourceKind;
 
     #[test]
     fn what_cannot_be_written_waits_and_is_written_once() {
@@ -178,9 +218,9 @@ mod tests {
         std::fs::create_dir(&directory).unwrap();
         let path = directory.join("store.db");
         let store = Arc::new(Store::open(&path, Box::new(SystemRandomness)).unwrap());
-        let usage = Arc::new(Usage::new(Addresses::Full));
+        let usage = Arc::new(Usage::new(Addresses::Full, false));
         let shown = UsageMetrics { usage, failures: Counter::default(), waiting: Arc::default() };
-        let mut task = UsageTask { store, shown, waiting: Tally::default(), is_failing: false };
+        let mut task = UsageTask::new(store, shown);
         let row = |token: &str| UsageRow {
             hour: 3_600_000,
             account: "acme".into(),
@@ -212,6 +252,33 @@ mod tests {
         task.turn();
         assert_eq!((task.waiting.len(), task.shown.failures.get(), task.is_failing), (0, 1, false));
         assert_eq!(read(), [("app".to_owned(), 1, 3), ("web".to_owned(), 2, 6)]);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn sources_that_cannot_be_written_wait_and_are_written_once() {
+        let directory = std::env::temp_dir().join(format!("tollgate-sources-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&directory).unwrap();
+        let path = directory.join("store.db");
+        let store = Arc::new(Store::open(&path, Box::new(SystemRandomness)).unwrap());
+        let usage = Arc::new(Usage::new(Addresses::Full, true));
+        let shown = UsageMetrics { usage, failures: Counter::default(), waiting: Arc::default() };
+        let mut task = UsageTask::new(store, shown);
+        let key = |day: i64| SourceKey { digest: [7; 32], kind: SourceKind::Use, day, value: "".into() };
+        let mut other = open(&path).unwrap();
+        let locked = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+        // More than one transaction has.
+        let days = i64::try_from(ROWS_AT_ONCE).unwrap() + 5;
+        task.sources.extend((0..days).map(|day| (key(day), SourceCount { requests: 2, last_at: day })));
+        task.turn();
+        assert_eq!((task.sources.len(), task.is_failing), (ROWS_AT_ONCE + 5, true));
+        locked.commit().unwrap();
+        task.turn();
+        task.turn();
+        assert_eq!((task.sources.len(), task.is_failing, task.shown.failures.get()), (0, false, 1));
+        let sums = "SELECT COUNT(*), SUM(requests) FROM token_source";
+        let sums = open(&path).unwrap().query_row(sums, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
+        assert_eq!(sums.unwrap(), (days, 2 * days));
         std::fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -13,10 +13,11 @@ use std::thread::Thread;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use super::addresses::Addresses;
 use super::counters::{Count, cell, cells};
 use super::seen::Seen;
+use super::sources::SourceCounts;
 use super::tables::Ending;
 use crate::platform::clock::unix_milliseconds;
 use crate::policy::account::{Digest, Principal};
@@ -29,34 +30,6 @@ pub const MINUTE_MS: i64 = 60_000;
 
 /// Rows of usage, and of refusals, of one thread until they are taken.
 const MOST_ROWS: Limits = Limits { usage: 8192, refusals: 1024 };
-
-/// How much of a client's address is kept for refusals.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Addresses {
-    /// All of it.
-    #[default]
-    Full,
-    /// Its network: 24 bits of IPv4, 48 of IPv6.
-    Masked,
-    /// Nothing.
-    Off,
-}
-
-impl Addresses {
-    /// What is kept of an address; empty for nothing.
-    pub fn kept(self, address: IpAddr) -> String {
-        let address = address.to_canonical();
-        let network = match address {
-            IpAddr::V4(address) => Ipv4Net::new(address, 24).map(|network| IpNet::V4(network.trunc())),
-            IpAddr::V6(address) => Ipv6Net::new(address, 48).map(|network| IpNet::V6(network.trunc())),
-        };
-        match (self, network) {
-            (Addresses::Full, _) => address.to_string(),
-            (Addresses::Masked, Ok(network)) => network.to_string(),
-            (Addresses::Masked, Err(_)) | (Addresses::Off, _) => String::new(),
-        }
-    }
-}
 
 /// Where a refused request came from, as far as that says how to mend it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -254,12 +227,21 @@ pub struct Usage {
     /// Requests for which there was no room.
     left_out: Count,
     taker: OnceLock<Thread>,
+    /// Where tokens are used from, if that is counted.
+    sources: Option<SourceCounts>,
 }
 
 impl Usage {
-    /// Nothing is counted yet.
-    pub fn new(addresses: Addresses) -> Usage {
-        Usage { tallies: cells(), addresses, left_out: Count::default(), taker: OnceLock::new() }
+    /// Nothing is counted yet. Where tokens are used from is counted with `counts_sources`, unless nothing of addresses
+    /// may be kept.
+    pub fn new(addresses: Addresses, counts_sources: bool) -> Usage {
+        let sources = (counts_sources && addresses != Addresses::Off).then(|| SourceCounts::new(addresses));
+        Usage { tallies: cells(), addresses, left_out: Count::default(), taker: OnceLock::new(), sources }
+    }
+
+    /// Where tokens are used from, if that is counted.
+    pub fn sources(&self) -> Option<&SourceCounts> {
+        self.sources.as_ref()
     }
 
     /// Sets the thread to wake when a table fills up.
@@ -470,19 +452,5 @@ mod tests {
         assert_eq!(counts, [("app", "", 2, 4), ("web", "", 15, 30), ("web", "rate-exceeded", 1, 2)]);
         let counts: Vec<_> = refusals.iter().map(|row| (&*row.address, row.requests)).collect();
         assert_eq!(counts, [("192.0.2.1", 2), ("192.0.2.2", 1)]);
-    }
-
-    #[test]
-    fn of_an_address_is_kept_what_the_operator_wants() {
-        for (address, masked) in [
-            ("203.0.113.77", "203.0.113.0/24"),
-            ("::ffff:203.0.113.77", "203.0.113.0/24"),
-            ("2001:db8:1:2:3::4", "2001:db8:1::/48"),
-        ] {
-            let address: IpAddr = address.parse().unwrap();
-            assert_eq!(Addresses::Masked.kept(address), masked);
-            assert_eq!(Addresses::Full.kept(address), address.to_canonical().to_string());
-            assert_eq!(Addresses::Off.kept(address), "");
-        }
     }
 }

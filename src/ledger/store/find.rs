@@ -159,7 +159,11 @@ mod tests {
     #[test]
     fn an_address_is_in_networks_and_a_domain_below_wildcards() {
         let networks = networks_with("203.0.113.9".parse().unwrap());
-        assert!(["0.0.0.0/0", "203.0.113.0/24", "203.0.113.9/32", "203.0.113.9"].iter().all(|one| networks.contains(&(*one).to_owned())));
+        assert!(
+            ["0.0.0.0/0", "203.0.113.0/24", "203.0.113.9/32", "203.0.113.9"]
+                .iter()
+                .all(|one| networks.contains(&(*one).to_owned()))
+        );
         assert_eq!(networks.len(), 34);
         assert_eq!(networks_with("2001:db8::1".parse().unwrap()).len(), 130);
         assert_eq!(domains_with("App.Example.com."), ["*.example.com", "*.com", "app.example.com"]);

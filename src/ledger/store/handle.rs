@@ -109,6 +109,23 @@ impl Store {
         outcome.await.map_err(|_| ENDED)?
     }
 
+    /// The same for a thread that is no task of a runtime: it blocks until it is done.
+    ///
+    /// # Errors
+    /// Those of the operation and of the store; nothing is done then.
+    pub fn write_here<T: Serialize + DeserializeOwned + Send + 'static>(
+        &self,
+        act: Act,
+        operation: impl FnOnce(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Outcome<T>, StoreError> {
+        let (answer, outcome) = sync_channel(1);
+        let job: Job = Box::new(move |worker| {
+            let _ = answer.send(worker.write(act, operation));
+        });
+        self.writer.send(job).map_err(|_| ENDED)?;
+        outcome.recv().map_err(|_| ENDED)?
+    }
+
     /// Reads from one consistent snapshot.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ struct Migration {
     own: &'static str,
 }
 
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration {
         layout: 1,
         readable_from: 1,
@@ -27,6 +27,7 @@ const MIGRATIONS: [Migration; 5] = [
     Migration { layout: 3, readable_from: 1, portable: include_str!("migrations/0003.sql"), own: "" },
     Migration { layout: 4, readable_from: 1, portable: include_str!("migrations/0004.sql"), own: "" },
     Migration { layout: 5, readable_from: 1, portable: include_str!("migrations/0005.sql"), own: "" },
+    Migration { layout: 6, readable_from: 1, portable: include_str!("migrations/0006.sql"), own: "" },
 ];
 
 /// The placeholders of the portable files for this engine.

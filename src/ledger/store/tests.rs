@@ -5,8 +5,10 @@ mod billing;
 mod files;
 mod history;
 mod import;
+mod lists;
 mod operations;
 mod people;
+mod sources;
 mod usage;
 
 use std::path::PathBuf;

@@ -8,6 +8,7 @@ use super::accounts;
 use super::changes::ChangeKind;
 use super::error::StoreError;
 use super::fields;
+use super::list_before;
 use super::randomness;
 use super::records::{
     Absent, AccountState, ListKind, ListMode, NewToken, QuotaLimit, RateLimit, StoredAccount, TokenInfo, TokenState,
@@ -333,6 +334,7 @@ fn insert(
                     SELECT account_id, ?3, kind, value, note FROM token_entry WHERE account_id = ?1 AND token_id = ?2";
         let values = params![made.account_id, before.id, made.id];
         writing.database().prepare_cached(copy)?.execute(values)?;
+        list_before::copy(writing.database(), &made.account_id, &before.id, &made.id)?;
     }
     Ok(made)
 }

@@ -1,5 +1,6 @@
 //! Removes old data from the store: marks of the change log, answers of operations with a key, usage and refusals that
-//! are older than the operator wants to keep them, and sessions, links and counts of guesses that have ended.
+//! are older than the operator wants to keep them, sessions, links and counts of guesses that have ended, sources of
+//! tokens after a week, and lists that nobody can put back any more.
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use super::alerts;
 use super::billing;
 use super::changes::CHANGES_KEPT_MS;
 use super::error::StoreError;
+use super::sources::SOURCES_REMOVED_MS;
 use super::writing::IDEMPOTENCY_KEPT_MS;
 
 /// The most rows that are removed in one transaction, so that others can write in between.
@@ -44,6 +46,8 @@ pub fn step(connection: &mut Connection, kept: &Kept, now_ms: i64) -> Result<boo
         ("session", "digest", "ends_at", "", 0),
         ("ticket", "digest", "ends_at", "", 0),
         ("attempt", "digest", "tat", "", 0),
+        ("token_source", "digest, kind, day, value", "day", "", SOURCES_REMOVED_MS),
+        ("list_before", "account_id, token_id, kind, purpose", "at", " AND purpose = 'undo'", 0),
     ] {
         let remove = format!(
             "DELETE FROM {table} WHERE ({key}) IN \

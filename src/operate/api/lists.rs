@@ -1,5 +1,5 @@
-//! Networks and domains of a token: the whole list, one entry more or one less. What is answered is the form
-//! that requests are compared with, and what is refused says how to write it.
+//! Networks and domains of a token: the whole list, one entry more or one less, undone, or on trial until it is confirmed.
+//! What is answered is the form that requests are compared with, and what is refused says how to write it.
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::problem::{FieldError, Problem};
 use super::refusal::{fault as fault_of, refused, refused_as};
 use super::route::{Call, NoBody, Reply};
-use super::shown::Token;
-use crate::ledger::store::lists;
-use crate::ledger::store::records::{ListEntry, ListKind, ListMode, TokenInfo, TokenList};
-use crate::ledger::store::tokens;
-use crate::ledger::store::{Outcome, StoreError, Writing};
+use super::shown::{Time, Token};
+use super::span;
+use crate::ledger::store::list_before::{self, CONFIRM_MS, ListOf, Waiting};
+use crate::ledger::store::records::{Absent, ListEntry, ListKind, ListMode, TokenInfo, TokenList};
+use crate::ledger::store::{Outcome, StoreError, Writing, lists, tokens};
 
 /// Bytes of a body with a whole list: 10,000 entries with short notes.
 pub const BODY_BYTES: usize = 2 * 1024 * 1024;
@@ -25,6 +25,44 @@ pub struct List {
     pub list: TokenList,
     /// The token's version, which is what `ETag` says, without the quotes.
     pub version: i64,
+    /// When the list before comes back, unless this one is confirmed; null where nothing waits for that.
+    #[serde(default)]
+    pub goes_back_at: Option<Time>,
+    /// Until when the last change can be undone; null where there is none to undo.
+    #[serde(default)]
+    pub can_undo_until: Option<Time>,
+}
+
+/// A list that is to be put.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListChange {
+    /// What it does.
+    pub mode: ListMode,
+    /// What it has.
+    pub entries: Vec<ListEntry>,
+    /// Only for domains: requests without Origin and Referer. Default: they are refused.
+    #[serde(default)]
+    pub absent: Option<Absent>,
+    /// The list before comes back unless the change is confirmed within this time: 1m to 24h, as in 15m.
+    #[serde(default)]
+    #[schemars(regex(pattern = "^[1-9][0-9]{0,6}[smhd]$"))]
+    pub confirm_within: Option<String>,
+}
+
+/// An entry that is to be added.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EntryChange {
+    /// The network or the domain.
+    pub value: String,
+    /// A note.
+    #[serde(default)]
+    pub note: String,
+    /// The list before comes back unless the change is confirmed within this time: 1m to 24h, as in 15m.
+    #[serde(default)]
+    #[schemars(regex(pattern = "^[1-9][0-9]{0,6}[smhd]$"))]
+    pub confirm_within: Option<String>,
 }
 
 type Replied = Result<Reply<List>, Problem>;
@@ -40,22 +78,22 @@ pub async fn domains(call: Call<NoBody>) -> Replied {
 }
 
 /// Puts another list of networks in the place of the one that is there.
-pub async fn put_networks(call: Call<TokenList>) -> Replied {
+pub async fn put_networks(call: Call<ListChange>) -> Replied {
     put(&call, ListKind::Network).await
 }
 
 /// Puts another list of domains in the place of the one that is there.
-pub async fn put_domains(call: Call<TokenList>) -> Replied {
+pub async fn put_domains(call: Call<ListChange>) -> Replied {
     put(&call, ListKind::Domain).await
 }
 
 /// Adds a network, or gives one that is there another note.
-pub async fn add_network(call: Call<ListEntry>) -> Replied {
+pub async fn add_network(call: Call<EntryChange>) -> Replied {
     add(&call, ListKind::Network).await
 }
 
 /// Adds a domain, or gives one that is there another note.
-pub async fn add_domain(call: Call<ListEntry>) -> Replied {
+pub async fn add_domain(call: Call<EntryChange>) -> Replied {
     add(&call, ListKind::Domain).await
 }
 
@@ -69,34 +107,61 @@ pub async fn remove_domain(call: Call<NoBody>) -> Replied {
     remove(&call, ListKind::Domain).await
 }
 
+/// Keeps networks that are on trial.
+pub async fn confirm_networks(call: Call<NoBody>) -> Replied {
+    act(&call, ListKind::Network, lists::confirm).await
+}
+
+/// Keeps domains that are on trial.
+pub async fn confirm_domains(call: Call<NoBody>) -> Replied {
+    act(&call, ListKind::Domain, lists::confirm).await
+}
+
+/// Puts the networks back that were there before the last change.
+pub async fn undo_networks(call: Call<NoBody>) -> Replied {
+    act(&call, ListKind::Network, lists::undo).await
+}
+
+/// Puts the domains back that were there before the last change.
+pub async fn undo_domains(call: Call<NoBody>) -> Replied {
+    act(&call, ListKind::Domain, lists::undo).await
+}
+
 async fn get(call: &Call<NoBody>, kind: ListKind) -> Replied {
-    let (account, token) = (call.value(0).to_owned(), call.value(1).to_owned());
+    let (account, token, now) = (call.value(0).to_owned(), call.value(1).to_owned(), call.at_ms);
     let found = call.api.store.read(move |connection| {
         let info = tokens::get(connection, &account, &token)?;
-        Ok((info.row_version, lists::get(connection, &account, &token, kind)?))
+        let of = ListOf { account_id: &account, token_id: &token, kind };
+        let waiting = list_before::waiting(connection, of, now)?;
+        Ok((info.row_version, lists::get(connection, &account, &token, kind)?, waiting))
     });
-    let (version, list) = found.await.map_err(refused)?;
-    Ok(shown(list, version))
+    let (version, list, waiting) = found.await.map_err(refused)?;
+    Ok(shown(list, version, waiting))
 }
 
-async fn put(call: &Call<TokenList>, kind: ListKind) -> Replied {
-    let list = call.body.clone();
-    let faults = faults(kind, &list);
-    if !faults.is_empty() {
-        return Err(Problem::body(faults));
+async fn put(call: &Call<ListChange>, kind: ListKind) -> Replied {
+    let ListChange { mode, entries, absent, confirm_within } = call.body.clone();
+    let list = TokenList { mode, entries, absent };
+    let mut faults = faults(kind, &list);
+    let confirm_within =
+        time_to_confirm(confirm_within.as_deref(), "/confirm_within").map_err(|fault| faults.push(fault));
+    match confirm_within {
+        Ok(time) if faults.is_empty() => change(call, kind, time, move |_| Ok(list)).await,
+        Ok(_) | Err(()) => Err(Problem::body(faults)),
     }
-    change(call, kind, move |_| Ok(list)).await
 }
 
-async fn add(call: &Call<ListEntry>, kind: ListKind) -> Replied {
-    let entry = call.body.clone();
-    let value = match canonical(kind, &entry.value) {
+async fn add(call: &Call<EntryChange>, kind: ListKind) -> Replied {
+    let EntryChange { value: written, note, confirm_within } = call.body.clone();
+    let time = time_to_confirm(confirm_within.as_deref(), "/confirm_within");
+    let time = time.map_err(|fault| Problem::body(vec![fault]))?;
+    let value = match canonical(kind, &written) {
         Ok(value) => value,
-        Err(why) => return Err(Problem::body(vec![fault(kind, "/value".to_owned(), &entry.value, &why)])),
+        Err(why) => return Err(Problem::body(vec![fault(kind, "/value".to_owned(), &written, &why)])),
     };
-    change(call, kind, move |mut list| {
+    change(call, kind, time, move |mut list| {
         list.entries.retain(|known| known.value != value);
-        list.entries.push(ListEntry { value, note: entry.note });
+        list.entries.push(ListEntry { value, note });
         Ok(list)
     })
     .await
@@ -109,7 +174,9 @@ async fn remove(call: &Call<NoBody>, kind: ListKind) -> Replied {
     };
     let value = canonical(kind, written)
         .map_err(|why| Problem::query(vec![fault(kind, "?value".to_owned(), written, &why)]))?;
-    change(call, kind, move |mut list| {
+    let time = time_to_confirm(call.query.text("confirm_within"), "?confirm_within");
+    let time = time.map_err(|fault| Problem::query(vec![fault]))?;
+    change(call, kind, time, move |mut list| {
         let before = list.entries.len();
         list.entries.retain(|known| known.value != value);
         if list.entries.len() == before {
@@ -125,24 +192,58 @@ async fn remove(call: &Call<NoBody>, kind: ListKind) -> Replied {
     .await
 }
 
+/// The time within which a change has to be confirmed, in milliseconds; `None` for one that stays.
+///
+/// # Errors
+/// That it is out of range, at the place where it stands.
+fn time_to_confirm(written: Option<&str>, at: &str) -> Result<Option<i64>, FieldError> {
+    let Some(written) = written else { return Ok(None) };
+    match span::milliseconds(written).filter(|time| CONFIRM_MS.contains(time)) {
+        Some(time) => Ok(Some(time)),
+        None => Err(FieldError::new(at, "is no time from 1m to 24h", "write one as in 15m")),
+    }
+}
+
 /// Reads a list, changes it, and puts it in its place, all in one transaction.
 async fn change<B>(
     call: &Call<B>,
     kind: ListKind,
+    confirm_within_ms: Option<i64>,
     edit: impl FnOnce(TokenList) -> Result<TokenList, StoreError> + Send + 'static,
 ) -> Replied {
-    let (account, token, version) = (call.value(0).to_owned(), call.value(1).to_owned(), call.version());
+    act(call, kind, move |writing, of, version| {
+        let before = lists::get(writing.database(), of.account_id, of.token_id, kind)?;
+        lists::change(writing, of, version, &edit(before)?, confirm_within_ms)
+    })
+    .await
+}
+
+/// Does something to a list in one transaction.
+async fn act<B>(
+    call: &Call<B>,
+    kind: ListKind,
+    deed: impl FnOnce(&mut Writing<'_>, ListOf<'_>, Option<i64>) -> Result<(TokenInfo, TokenList), StoreError>
+    + Send
+    + 'static,
+) -> Replied {
+    let (account, token, version, now) =
+        (call.value(0).to_owned(), call.value(1).to_owned(), call.version(), call.at_ms);
     let operation = move |writing: &mut Writing<'_>| {
-        let before = lists::get(writing.database(), &account, &token, kind)?;
-        lists::set(writing, &account, &token, kind, version, &edit(before)?)
+        deed(writing, ListOf { account_id: &account, token_id: &token, kind }, version)
     };
     let Outcome { value: (info, list), replayed, .. } =
         call.write(operation).await.map_err(refused_as::<TokenInfo, Token>)?;
-    Ok(shown(list, info.row_version).again(replayed))
+    // That it is shown is no reason to say that the change has failed.
+    let (account, token) = (info.account_id, info.id);
+    let waiting = call.api.store.read(move |connection| {
+        list_before::waiting(connection, ListOf { account_id: &account, token_id: &token, kind }, now)
+    });
+    Ok(shown(list, info.row_version, waiting.await.unwrap_or_default()).again(replayed))
 }
 
-fn shown(list: TokenList, version: i64) -> Reply<List> {
-    Reply::versioned(List { list, version }, version)
+fn shown(list: TokenList, version: i64, waiting: Waiting) -> Reply<List> {
+    let (goes_back_at, can_undo_until) = (waiting.goes_back_at.map(Time), waiting.can_undo_until.map(Time));
+    Reply::versioned(List { list, version, goes_back_at, can_undo_until }, version)
 }
 
 /// An entry as requests are compared with it.

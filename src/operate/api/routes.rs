@@ -7,8 +7,8 @@ use super::caller::{Member, Operator, Scope, Who};
 use super::query::{AFTER, Kind, LIMIT, Parameter, SHEET_LIMIT};
 use super::route::{BODY_BYTES, Effect, Media, Route, Row};
 use super::{
-    accounts, alerts, audit, billing, conflicts, credits, find, keys, limits, lists, members, plans, token_test, tokens,
-    usage, users,
+    accounts, alerts, audit, billing, conflicts, credits, find, keys, limits, lists, members, plans, preview, sources,
+    token_test, tokens, usage, users,
 };
 
 const NAME: Parameter = Parameter { name: "name", kind: Kind::Text, about: "Only those whose name begins with this." };
@@ -24,6 +24,11 @@ const TOKEN_STATE: Parameter = Parameter {
 };
 const PLAN: Parameter = Parameter { name: "plan", kind: Kind::Text, about: "Only those with this plan." };
 const VALUE: Parameter = Parameter { name: "value", kind: Kind::Text, about: "The entry that is to be removed." };
+const CONFIRM_WITHIN: Parameter = Parameter {
+    name: "confirm_within",
+    kind: Kind::Text,
+    about: "The list before comes back unless the change is confirmed within this time: 1m to 24h, as in 15m.",
+};
 const ACTION: Parameter =
     Parameter { name: "action", kind: Kind::Text, about: "Only actions that begin with this, as in token.rotate." };
 const ACTOR: Parameter = Parameter { name: "actor", kind: Kind::Text, about: "Only what this one has done." };
@@ -63,6 +68,8 @@ const ENTRIES: &[Parameter] = &[LIMIT, AFTER, SINCE, UNTIL];
 const READERS: Who = Who::both(Operator::Auditor, Member::Viewer);
 /// Operators who change things, and members of the account.
 const EDITORS: Who = Who::both(Operator::Support, Member::Member);
+/// Operators, and members of the account: what has addresses of clients.
+const MEMBERS: Who = Who::both(Operator::Auditor, Member::Member);
 /// Those who make keys and invite members.
 const OWNERS: Who = Who::both(Operator::Admin, Member::Owner);
 
@@ -110,7 +117,7 @@ impl Row {
 /// # Errors
 /// When a row has a type without a schema.
 pub fn all() -> Result<Vec<Route>, String> {
-    let parts = [of_accounts()?, of_tokens()?, of_lists()?, of_credits()?];
+    let parts = [of_accounts()?, of_tokens()?, of_lists()?, around_lists()?, of_credits()?];
     let others = [of_usage()?, of_alerts()?, of_keys()?, of_members()?, of_users()?, of_the_rest()?];
     Ok(parts.into_iter().chain(others).flatten().collect())
 }
@@ -198,6 +205,13 @@ fn of_tokens() -> Result<Vec<Route>, String> {
             )
         }
         .serves(token_test::run)?,
+        shows(
+            "/accounts/{account}/tokens/{token}/sources",
+            "listTokenSources",
+            "Where a token was used from in the last seven days, most requests first.",
+            MEMBERS,
+        )
+        .serves(sources::list)?,
     ])
 }
 
@@ -218,7 +232,7 @@ fn of_lists() -> Result<Vec<Route>, String> {
             .serves(lists::add_network)?,
         acts(NETWORK, "removeNetwork", "Remove a network.", Lists, EDITORS)
             .by(Method::DELETE)
-            .with(&[VALUE])
+            .with(&[VALUE, CONFIRM_WITHIN])
             .serves(lists::remove_network)?,
         shows(DOMAINS, "getDomains", "The domains whose pages may use a token.", READERS)
             .versioned()
@@ -229,8 +243,36 @@ fn of_lists() -> Result<Vec<Route>, String> {
             .serves(lists::add_domain)?,
         acts(DOMAIN, "removeDomain", "Remove a domain.", Lists, EDITORS)
             .by(Method::DELETE)
-            .with(&[VALUE])
+            .with(&[VALUE, CONFIRM_WITHIN])
             .serves(lists::remove_domain)?,
+    ])
+}
+
+/// What can be done with a list beside changing it.
+fn around_lists() -> Result<Vec<Route>, String> {
+    use Scope::Lists;
+    let tries = |path, id, summary| Row {
+        effect: Effect::Try,
+        method: Method::POST,
+        body_bytes: lists::BODY_BYTES,
+        ..shows(path, id, summary, MEMBERS)
+    };
+    const PREVIEW: &str = "Say what a draft would change, and whom of the last seven days it would refuse.";
+    const CONFIRM: &str = "Keep a list that is on trial.";
+    const UNDO: &str = "Put the list back that was there before the last change, for 10 minutes after it.";
+    Ok(vec![
+        tries("/accounts/{account}/tokens/{token}/networks/preview", "previewNetworks", PREVIEW)
+            .serves(preview::networks)?,
+        acts("/accounts/{account}/tokens/{token}/networks/confirm", "confirmNetworks", CONFIRM, Lists, EDITORS)
+            .serves(lists::confirm_networks)?,
+        acts("/accounts/{account}/tokens/{token}/networks/undo", "undoNetworks", UNDO, Lists, EDITORS)
+            .serves(lists::undo_networks)?,
+        tries("/accounts/{account}/tokens/{token}/domains/preview", "previewDomains", PREVIEW)
+            .serves(preview::domains)?,
+        acts("/accounts/{account}/tokens/{token}/domains/confirm", "confirmDomains", CONFIRM, Lists, EDITORS)
+            .serves(lists::confirm_domains)?,
+        acts("/accounts/{account}/tokens/{token}/domains/undo", "undoDomains", UNDO, Lists, EDITORS)
+            .serves(lists::undo_domains)?,
     ])
 }
 

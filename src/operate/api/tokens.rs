@@ -11,6 +11,7 @@ use super::problem::{FieldError, Problem};
 use super::refusal::{refused, refused_as};
 use super::route::{Call, NoBody, ROOT, Reply};
 use super::shown::{Day, NewToken, Page, Time, Token};
+use super::span;
 use crate::ledger::store::lists as stored_lists;
 use crate::ledger::store::records::{ListKind, QuotaLimit, RateLimit, TokenInfo, TokenList, TokenState};
 use crate::ledger::store::tokens::{self, MAX_OVERLAP_MS, TokenDraft, TokenPatch};
@@ -87,15 +88,7 @@ pub struct Rotation {
 impl Rotation {
     /// The overlap in milliseconds.
     fn milliseconds(&self) -> Option<i64> {
-        let digits = self.overlap.trim_end_matches(['s', 'm', 'h', 'd']);
-        let unit: i64 = match self.overlap.strip_prefix(digits)? {
-            "" | "s" => 1,
-            "m" => 60,
-            "h" => 3600,
-            _ => 86_400,
-        };
-        let overlap = digits.parse::<i64>().ok()?.checked_mul(unit)?.checked_mul(1000)?;
-        (overlap <= MAX_OVERLAP_MS).then_some(overlap)
+        span::milliseconds(&self.overlap).filter(|overlap| *overlap <= MAX_OVERLAP_MS)
     }
 }
 

@@ -308,22 +308,52 @@ fn referer_host(referer: &[u8], judge: impl FnOnce(Scheme<'_>, &str) -> bool) ->
     }
 }
 
+/// The page that a request comes from, as far as a list of domains looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CameFrom<'a> {
+    /// There is neither Origin nor Referer.
+    Nowhere,
+    /// The Origin, else the Referer, names no host, or one that is longer than hosts can be: no list lets it pass.
+    Unnamed,
+    /// The host that it names, as the entry of a list that lets it pass.
+    Host(&'a str),
+}
+
+/// Hands over, once, the page that the Origin, else the Referer, names. Allocates nothing for pages of http and https
+/// whose host is in canonical form, as browsers send it.
+pub fn page(lines: &Lines<'_>, mut take: impl FnMut(CameFrom<'_>)) {
+    const LONGEST_HOST: usize = 253;
+    let note = |scheme: Scheme<'_>, host: &str| {
+        if host.len() > LONGEST_HOST || scheme.name.len() > LONGEST_HOST {
+            return false;
+        }
+        match scheme.is_web {
+            true => take(CameFrom::Host(host)),
+            false => take(CameFrom::Host(&format!("{}://{host}", scheme.name))),
+        }
+        true
+    };
+    let named = match (lines.one("origin"), lines.one("referer")) {
+        (One::Value(origin), _) => origin_host(origin, note),
+        (One::Absent, One::Value(referer)) => referer_host(referer, note),
+        (One::Absent, One::Absent) => return take(CameFrom::Nowhere),
+        (One::Several, _) | (One::Absent, One::Several) => None,
+    };
+    if named != Some(true) {
+        take(CameFrom::Unnamed);
+    }
+}
+
 /// The host that the Origin, else the Referer, names, as the entry of a list that lets it pass; `None` if there is no
 /// such host, or one that is longer than hosts can be.
 #[cold]
 pub fn named(lines: &Lines<'_>) -> Option<String> {
-    const LONGEST_HOST: usize = 253;
     let mut entry = None;
-    let mut note = |scheme: Scheme<'_>, host: &str| {
-        let fits = host.len() <= LONGEST_HOST && scheme.name.len() <= LONGEST_HOST;
-        entry = fits.then(|| if scheme.is_web { host.to_owned() } else { format!("{}://{host}", scheme.name) });
-        fits
-    };
-    match (lines.one("origin"), lines.one("referer")) {
-        (One::Value(origin), _) => origin_host(origin, &mut note),
-        (One::Absent, One::Value(referer)) => referer_host(referer, &mut note),
-        (One::Several, _) | (One::Absent, One::Several | One::Absent) => None,
-    };
+    page(lines, |from| {
+        if let CameFrom::Host(host) = from {
+            entry = Some(host.to_owned());
+        }
+    });
     entry
 }
 

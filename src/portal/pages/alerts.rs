@@ -54,7 +54,11 @@ async fn page(at: &AtAccount, message: Option<Message>) -> Shown {
     let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let page = AlertsPage {
         base: at.base(),
-        balances: balances.into_iter().map(|one| (below(&one.product), one.product)).map(|(below, of)| (of, below)).collect(),
+        balances: balances
+            .into_iter()
+            .map(|one| (below(&one.product), one.product))
+            .map(|(below, of)| (of, below))
+            .collect(),
         token_days: settings.token_days.map_or_else(String::new, |days| days.to_string()),
         mail: settings.mail.unwrap_or_default(),
         version,

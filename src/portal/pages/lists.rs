@@ -209,7 +209,8 @@ mod tests {
     #[test]
     fn mistakes_name_the_line() {
         let mut message = Message::bad("", "");
-        message.items = vec!["networks/entries/1/value has host bits; write 10.0.0.0/8.".to_owned(), "name x".to_owned()];
+        message.items =
+            vec!["networks/entries/1/value has host bits; write 10.0.0.0/8.".to_owned(), "name x".to_owned()];
         assert_eq!(with_lines(message, &[2, 5]).items, ["Line 5 has host bits; write 10.0.0.0/8.", "name x"]);
     }
 }

@@ -108,5 +108,6 @@ async fn remove(at: AtAccount) -> Shown {
 
 async fn withdraw(at: AtAccount) -> Shown {
     let path = at.api_path(&format!("/invitations/{}", at.value(1)));
-    done(&at, &Asked::change(Method::DELETE, path, "*", None), "The link of the invitation does not work any more.").await
+    done(&at, &Asked::change(Method::DELETE, path, "*", None), "The link of the invitation does not work any more.")
+        .await
 }

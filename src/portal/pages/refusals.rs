@@ -19,10 +19,7 @@ use crate::portal::words;
 /// These pages.
 pub fn pages() -> Vec<Page> {
     const PATH: &str = "/accounts/{account}/refusals";
-    vec![
-        account(Method::GET, PATH, list),
-        account(Method::POST, "/accounts/{account}/refusals/fix", mend),
-    ]
+    vec![account(Method::GET, PATH, list), account(Method::POST, "/accounts/{account}/refusals/fix", mend)]
 }
 
 /// What mends a refusal.
@@ -100,7 +97,8 @@ async fn shown(at: &AtAccount, message: Option<Message>) -> Shown {
     let tokens: Vec<Token> = at.client.rows(&Asked::get(at.api_path("/tokens")), MOST_TOKENS).await?;
     let row = |refusal: ShownRefusal| {
         let of_name = |token: &&Token| Some(&token.name) == refusal.token.as_ref();
-        let token = tokens.iter().filter(of_name).find(|token| token.state != TokenState::Revoked && token.ends_at.is_none());
+        let token =
+            tokens.iter().filter(of_name).find(|token| token.state != TokenState::Revoked && token.ends_at.is_none());
         Row { fix: fix(&refusal, token), refusal }
     };
     let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
@@ -187,6 +185,8 @@ mod tests {
         assert_eq!(disabled, Fix::Enable { token: "t".to_owned(), name: "web".to_owned() });
         assert!(matches!(of("credits-insufficient", None, None), Fix::Page { path, .. } if path == "/credits"));
         assert!(matches!(of("body-invalid", None, None), Fix::Words(_)));
-        assert!(matches!(fix(&refusal("token-expired", None, None), None), Fix::Page { path, .. } if path == "/tokens"));
+        assert!(
+            matches!(fix(&refusal("token-expired", None, None), None), Fix::Page { path, .. } if path == "/tokens")
+        );
     }
 }
