@@ -144,21 +144,20 @@ impl Issuer {
     }
 }
 
-/// The bearer of a token that one of some issuers has signed.
+/// The bearer of a token with this digest that one of some issuers has signed.
 ///
 /// # Errors
 /// `token-unknown`, or `upstream-unavailable` while the issuer's keys have never been there.
-pub fn bearer(issuers: &[Arc<Issuer>], token: &[u8], now: Seconds) -> Result<Bearer, Problem> {
+pub fn bearer(issuers: &[Arc<Issuer>], token: &[u8], digest: &Digest, now: Seconds) -> Result<Bearer, Problem> {
     if issuers.is_empty() || !may_be_signed(token) {
         return Err(NOT_SIGNED);
     }
-    let digest = Digest::of(token);
-    if let Some(known) = issuers.iter().find_map(|issuer| issuer.remembered(&digest, now)) {
+    if let Some(known) = issuers.iter().find_map(|issuer| issuer.remembered(digest, now)) {
         return known;
     }
     let parts = Parts::of(token)?;
     let issuer = Claims(&parts.claims).text("iss").and_then(|iss| issuers.iter().find(|known| *known.issuer == *iss));
-    issuer.ok_or(refused("the signed token has another issuer"))?.verify(&parts, &digest, now)
+    issuer.ok_or(refused("the signed token has another issuer"))?.verify(&parts, digest, now)
 }
 
 /// A compact JWS, decoded but not verified.
