@@ -354,7 +354,7 @@ fn echoed(products: &[Product]) -> Box<[HeaderRule]> {
 /// The words for problems of requests that have no product.
 fn wording(public_url: &str, rows: &Rows, token_places: &[TokenPlace]) -> Wording {
     let places = products::token_places_in_words(token_places);
-    let headers = token_places.iter().filter_map(TokenPlace::header).collect::<Vec<_>>().join(" or ");
+    let headers = products::token_headers(token_places);
     let filled = |detail: &str| {
         let detail = detail.replace("{token_places}", &places).replace("{token_headers}", &headers);
         detail.replace("{accept}", "application/json").replace("{formats}", "JSON")
@@ -416,11 +416,7 @@ fn enquiry_rate(rate: Written<rates::written::Rate>, mistakes: &mut Mistakes) ->
 fn every_token_place(products: &[Product]) -> Vec<TokenPlace> {
     let mut places: Vec<TokenPlace> = Vec::new();
     for place in products.iter().flat_map(|product| &product.token_places) {
-        let is_same = |known: &TokenPlace| match (known, place) {
-            (TokenPlace::Header(known), TokenPlace::Header(name)) => known.eq_ignore_ascii_case(name),
-            (known, place) => known == place,
-        };
-        if !places.iter().any(is_same) {
+        if !places.iter().any(|known| known.is_same(place)) {
             places.push(place.clone());
         }
     }

@@ -12,6 +12,7 @@ use super::problems::Rows;
 use super::units::{FromText, HeaderName};
 use crate::config::yaml::{Listed, Mistakes, Place, Written};
 use crate::policy::check::header::{HeaderRule, Shape};
+use crate::policy::check::parameter::DEFAULT_MAX_BYTES;
 use crate::upstream::settings::AddedHeaders;
 
 /// The most bytes of the compiled pattern of a header.
@@ -116,7 +117,7 @@ pub fn shape(
     mistakes: &mut Mistakes,
 ) -> Option<Shape> {
     let (max_place, ignore_case_place) = (max.place().cloned(), ignore_case.place().cloned());
-    let max_bytes = max.take().unwrap_or(256);
+    let max_bytes = max.take().unwrap_or(DEFAULT_MAX_BYTES);
     let ignore_case = ignore_case.take().unwrap_or(false);
     match (pattern, one_of) {
         (Written::Here(pattern, place), Written::Missing) => {

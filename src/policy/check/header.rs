@@ -80,6 +80,21 @@ impl Shape {
 }
 
 impl Shape {
+    /// What a value may be, for people: `at most 14 characters that match [A-Z]+`, or the values with a word between them.
+    pub fn words(&self, between: &str) -> String {
+        match self {
+            Shape::Any { max_bytes } => format!("text of at most {max_bytes} bytes"),
+            Shape::Pattern { max_bytes, .. } => match self.pattern() {
+                Some(pattern) => format!("at most {max_bytes} characters that match {pattern}"),
+                None => format!("at most {max_bytes} characters"),
+            },
+            Shape::OneOf { values, ignore_case } => {
+                let case = if *ignore_case { ", in any case of letters" } else { "" };
+                format!("{}{case}", values.join(between))
+            }
+        }
+    }
+
     /// The pattern as the operator wrote it.
     pub fn pattern(&self) -> Option<&str> {
         match self {

@@ -16,7 +16,7 @@ pub const MAX_QUERY_PARAMETERS: usize = 64;
 /// The most parameters of one path.
 pub const MAX_PATH_PARAMETERS: usize = 16;
 
-/// The largest value of a parameter in bytes, if its rule has no other limit.
+/// The largest value of a parameter or a header in bytes, if its rule has no other limit.
 pub const DEFAULT_MAX_BYTES: usize = 256;
 
 /// What is percent-encoded: everything but the unreserved characters and two that mean nothing within a segment or a
@@ -76,17 +76,8 @@ impl ParameterRule {
 
     /// What its value must be, to follow its name: `must be one of a, b`.
     pub fn words(&self) -> String {
-        match &self.shape {
-            Shape::Any { max_bytes } => format!("must be text of at most {max_bytes} bytes"),
-            Shape::Pattern { max_bytes, .. } => match self.shape.pattern() {
-                Some(pattern) => format!("must be at most {max_bytes} characters that match {pattern}"),
-                None => format!("must be at most {max_bytes} characters"),
-            },
-            Shape::OneOf { values, ignore_case } => {
-                let case = if *ignore_case { ", in any case of letters" } else { "" };
-                format!("must be one of {}{case}", values.join(", "))
-            }
-        }
+        let must = if matches!(self.shape, Shape::OneOf { .. }) { "must be one of" } else { "must be" };
+        format!("{must} {}", self.shape.words(", "))
     }
 }
 
