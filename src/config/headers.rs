@@ -167,6 +167,7 @@ pub fn fill_in(shown: &mut Value, rules: &[HeaderRule]) {
         match &rule.shape {
             Shape::Any { max_bytes } | Shape::Pattern { max_bytes, .. } => fill(shown, "max", *max_bytes),
             Shape::OneOf { ignore_case, .. } => fill(shown, "ignore_case", *ignore_case),
+            Shape::Number(_) => {}
         }
         fill(shown, "echo", rule.echo);
     }

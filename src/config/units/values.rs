@@ -9,6 +9,7 @@ use schemars::{Schema, json_schema};
 
 use super::text::{FromText, matching};
 use crate::policy::account::Expiry;
+use crate::policy::check::number::Number;
 use crate::policy::rate::Allowance;
 use crate::site::colour::Colour;
 use crate::site::status::notice::Moment;
@@ -124,6 +125,19 @@ impl FromText for Decimal {
         let whole: u32 = whole.parse().map_err(|_| WANTED)?;
         let part: u32 = format!("{part:0<3}").parse().map_err(|_| WANTED)?;
         whole.checked_mul(1000).and_then(|whole| whole.checked_add(part)).map(Decimal).ok_or(WANTED)
+    }
+}
+
+impl FromText for Number {
+    fn from_text(text: &str) -> Result<Number, &'static str> {
+        const WANTED: &str = "is not a number; write one as in 1, -2.5 or 1e6";
+        // Documents of the gateway have it as a number of JSON, which other programs read as floating point.
+        let is_finite = text.parse().is_ok_and(f64::is_finite);
+        Number::parse(text).filter(|_| is_finite).ok_or(WANTED)
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": ["number", "string"], "pattern": r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$" })
     }
 }
 

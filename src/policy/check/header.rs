@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
+use super::number::NumberRule;
 use crate::policy::http::head::{Lines, One, decimal};
 use crate::policy::problem::{Problem, Row};
 
@@ -37,6 +38,7 @@ pub enum Shape {
         values: Box<[Box<str>]>,
         ignore_case: bool,
     },
+    Number(NumberRule),
 }
 
 impl HeaderRule {
@@ -75,6 +77,7 @@ impl Shape {
                 values.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(value))
             }
             Shape::OneOf { values, ignore_case: false } => values.iter().any(|allowed| allowed.as_bytes() == value),
+            Shape::Number(rule) => rule.matches(value),
         }
     }
 }
@@ -92,6 +95,7 @@ impl Shape {
                 let case = if *ignore_case { ", in any case of letters" } else { "" };
                 format!("{}{case}", values.join(between))
             }
+            Shape::Number(rule) => rule.words(),
         }
     }
 
@@ -101,7 +105,7 @@ impl Shape {
             Shape::Pattern { expression, .. } => {
                 expression.as_str().strip_prefix(r"\A(?:").and_then(|rest| rest.strip_suffix(r")\z"))
             }
-            Shape::Any { .. } | Shape::OneOf { .. } => None,
+            Shape::Any { .. } | Shape::OneOf { .. } | Shape::Number(_) => None,
         }
     }
 }

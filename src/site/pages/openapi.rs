@@ -233,7 +233,9 @@ fn parameter(rule: &ParameterRule, place: &str) -> Value {
         members.insert("description".to_owned(), (*rule.description).into());
     }
     if !rule.example.is_empty() {
-        let example = if rule.may_repeat { json!([&*rule.example]) } else { json!(&*rule.example) };
+        let is_number = matches!(rule.shape, Shape::Number(_));
+        let example = if is_number { number(&rule.example) } else { json!(&*rule.example) };
+        let example = if rule.may_repeat { json!([example]) } else { example };
         members.insert("example".to_owned(), example);
     }
     parameter
@@ -252,7 +254,18 @@ fn shape(shape: &Shape, is_filled: bool) -> Value {
             let pattern = shape.pattern().map_or_else(|| ".*".to_owned(), |pattern| format!("^(?:{pattern})$"));
             json!({ "type": "string", "minLength": least, "maxLength": max_bytes, "pattern": pattern })
         }
+        Shape::Number(rule) => {
+            let kind = ("type", json!(if rule.is_whole { "integer" } else { "number" }));
+            let bounds = [("minimum", &rule.least), ("maximum", &rule.most)];
+            let bounds = bounds.into_iter().filter_map(|(name, bound)| Some((name, number(bound.as_ref()?.as_str()))));
+            std::iter::once(kind).chain(bounds).collect()
+        }
     }
+}
+
+/// A number as JSON has it; the text if that cannot be.
+fn number(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }
 
 /// A schema for one of some values. If upper and lower case are the same, it is a pattern, since an
