@@ -311,21 +311,25 @@ impl Policy {
         issuers: &[Arc<Issuer>],
         now: Seconds,
     ) -> Result<(Principal<'_>, Seconds), Problem> {
-        match self.principal(token) {
-            Ok(principal) => Ok((principal, Seconds::MAX)),
-            Err(unknown) if issuers.is_empty() => Err(unknown),
-            Err(_) => self.signed_bearer(token, issuers, now),
+        let is_ours_alone = issuers.is_empty();
+        // What is misspelt has the form of our own tokens, and none that could be signed.
+        let digest = digest(token).map_err(|misspelt| if is_ours_alone { misspelt } else { jwt::NOT_SIGNED })?;
+        match self.accounts.find(&digest) {
+            Some(principal) => Ok((principal, Seconds::MAX)),
+            None if is_ours_alone => Err(UNKNOWN_TOKEN),
+            None => self.signed_bearer(token, &digest, issuers, now),
         }
     }
 
-    #[cold]
+    #[inline(never)]
     fn signed_bearer(
         &self,
         token: &[u8],
+        digest: &Digest,
         issuers: &[Arc<Issuer>],
         now: Seconds,
     ) -> Result<(Principal<'_>, Seconds), Problem> {
-        let bearer = jwt::bearer(issuers, token, now)?;
+        let bearer = jwt::bearer(issuers, token, digest, now)?;
         let nobody = Problem::new(Row::TokenUnknown, "no account has the name and the token that a signed token names");
         let principal = self.accounts.named(&bearer.account, &bearer.token).ok_or(nobody)?;
         Ok((principal, bearer.ends))
@@ -334,18 +338,27 @@ impl Policy {
     /// Whether a token is known already, without a signature.
     pub fn is_known(&self, token: &[u8], issuers: &[Arc<Issuer>], now: Seconds) -> bool {
         let is_remembered = |digest: &Digest| issuers.iter().any(|issuer| issuer.remembered(digest, now).is_some());
-        self.principal(token).is_ok() || (!issuers.is_empty() && is_remembered(&Digest::of(token)))
+        digest(token).is_ok_and(|digest| self.accounts.find(&digest).is_some() || is_remembered(&digest))
     }
 
-    /// Who a token belongs to.
+    /// Who a token of ours belongs to.
     ///
     /// # Errors
     /// `token-unknown`.
     pub fn principal(&self, token: &[u8]) -> Result<Principal<'_>, Problem> {
-        if is_misspelt(token) {
-            return Err(Problem::new(Row::TokenUnknown, "the token's checksum is wrong: it was not copied as it is"));
-        }
-        let known = self.accounts.find(&Digest::of(token));
-        known.ok_or(Problem::new(Row::TokenUnknown, "no token has this digest"))
+        self.accounts.find(&digest(token)?).ok_or(UNKNOWN_TOKEN)
     }
+}
+
+/// The refusal of a token that nobody has.
+const UNKNOWN_TOKEN: Problem = Problem::new(Row::TokenUnknown, "no token has this digest");
+
+/// The digest of a token, which is computed once for each request.
+///
+/// # Errors
+/// `token-unknown` for one that nobody can have.
+#[inline]
+fn digest(token: &[u8]) -> Result<Digest, Problem> {
+    let misspelt = Problem::new(Row::TokenUnknown, "the token's checksum is wrong: it was not copied as it is");
+    if is_misspelt(token) { Err(misspelt) } else { Ok(Digest::of(token)) }
 }

@@ -13,6 +13,7 @@ mod openapi;
 mod questions;
 mod settle;
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{BufRead, ErrorKind, IsTerminal, Write};
 use std::path::Path;
@@ -24,6 +25,7 @@ use self::beginning::{addresses, missing, reachable};
 use self::draft::{BodyDraft, Draft, ParameterDraft, RouteDraft};
 use self::names::name_of;
 use self::notes::Notes;
+use self::openapi::Document;
 use self::questions::Questions;
 use super::secret::{new_token, token_line};
 use crate::config::Config;
@@ -59,7 +61,7 @@ fn run_with(
     let token = new_token();
     let mut questions = input.map(|input| Questions { input, out: shown });
     let mut draft = match command.from_openapi.clone() {
-        Some(path) => openapi::draft(&command, &path, &mut questions, &mut notes)?,
+        Some(path) => openapi::draft(&command, &Document::read(&path)?, &mut questions, &mut notes)?,
         None => by_hand(&command, &mut questions)?,
     };
     draft.token_line = token_line("first", std::slice::from_ref(&draft.product), token.as_bytes());
@@ -73,6 +75,30 @@ fn run_with(
     }
     write(command.force, &command.out, &draft.text())?;
     say(out, told(&command.out, &draft, &config, &token, &notes))
+}
+
+/// A first configuration that was not written.
+pub struct Made {
+    /// Its text.
+    pub text: String,
+    /// The schemas beside it, by the names of their files.
+    pub files: BTreeMap<String, String>,
+    /// What could not be taken over.
+    pub notes: String,
+}
+
+/// What an OpenAPI document with this text becomes, for a backend on this machine.
+///
+/// # Errors
+/// A message for the operator.
+pub fn made_of(text: &str) -> Result<Made, Failure> {
+    let backend = Backend::parse("http://127.0.0.1:9001")?;
+    let command = Command { backend: Some(backend), yes: true, ..Command::default() };
+    let mut notes = Notes::default();
+    let mut draft = openapi::draft(&command, &Document::parse("openapi", text)?, &mut None, &mut notes)?;
+    draft.token_line = token_line("first", std::slice::from_ref(&draft.product), b"token");
+    settle::settle(&mut draft, &mut notes)?;
+    Ok(Made { text: draft.text(), files: draft.files, notes: notes.text() })
 }
 
 fn refuse_to_overwrite(force: bool, path: &Path) -> Result<(), Failure> {

@@ -243,6 +243,31 @@ fn needs(accounts: &Accounts, store: bool) -> super::ledger::Needs {
 }
 
 impl Drafted {
+    /// What is shown of it in force, with these products.
+    fn compiled<'c>(&'c self, products: &'c [Product]) -> shown::Compiled<'c> {
+        shown::Compiled {
+            listeners: &self.process.own.listeners,
+            workers: self.process.workers,
+            admin: self.process.admin,
+            limits: &self.limits,
+            upstreams: &self.upstreams,
+            products,
+            issuers: &self.jwt.issuers,
+            key_sources: &self.jwt.sources,
+            plans: &self.plans,
+            sources: self.sources,
+            ledger: self.ledger.as_ref(),
+            store: self.store.as_ref(),
+            api: self.api.as_ref(),
+            portal: self.portal.as_ref(),
+            billing: self.billing.as_ref(),
+            alerts: self.alerts.as_ref(),
+            enquiry_rate: self.enquiry_rate,
+            sampling: &self.sampling,
+            outlets: &self.outlets,
+        }
+    }
+
     /// Puts everything together, with the pages of the policy before as far as they are the same.
     fn finish(
         mut self,
@@ -251,35 +276,12 @@ impl Drafted {
         before: Option<&PageTable>,
         now: Seconds,
     ) -> Option<Config> {
-        let drafts = self.products.into_iter();
+        let drafts = take(&mut self.products).into_iter();
         let finished = drafts.map(|draft| draft.finish(&self.public_url, &self.rows));
         let products: Box<[Product]> = finished.collect::<Option<_>>()?;
         let echoed = echoed(&products);
         let token_places: Vec<TokenPlace> = every_token_place(&products);
-        let shown = shown::effective(
-            written,
-            &shown::Compiled {
-                listeners: &self.process.own.listeners,
-                workers: self.process.workers,
-                admin: self.process.admin,
-                limits: &self.limits,
-                upstreams: &self.upstreams,
-                products: &products,
-                issuers: &self.jwt.issuers,
-                key_sources: &self.jwt.sources,
-                plans: &self.plans,
-                sources: self.sources,
-                ledger: self.ledger.as_ref(),
-                store: self.store.as_ref(),
-                api: self.api.as_ref(),
-                portal: self.portal.as_ref(),
-                billing: self.billing.as_ref(),
-                alerts: self.alerts.as_ref(),
-                enquiry_rate: self.enquiry_rate,
-                sampling: &self.sampling,
-                outlets: &self.outlets,
-            },
-        );
+        let shown = shown::effective(written, &self.compiled(&products));
         let served = self.pages.site.is_some();
         // Without a site there are no pages, and nobody looks at what it is like.
         let site = self.pages.site.unwrap_or_default();
@@ -363,7 +365,7 @@ fn echoed(products: &[Product]) -> Box<[HeaderRule]> {
 /// The words for problems of requests that have no product.
 fn wording(public_url: &str, rows: &Rows, token_places: &[TokenPlace]) -> Wording {
     let places = products::token_places_in_words(token_places);
-    let headers = token_places.iter().filter_map(TokenPlace::header).collect::<Vec<_>>().join(" or ");
+    let headers = products::token_headers(token_places);
     let filled = |detail: &str| {
         let detail = detail.replace("{token_places}", &places).replace("{token_headers}", &headers);
         detail.replace("{accept}", "application/json").replace("{formats}", "JSON")
@@ -425,11 +427,7 @@ fn enquiry_rate(rate: Written<rates::written::Rate>, mistakes: &mut Mistakes) ->
 fn every_token_place(products: &[Product]) -> Vec<TokenPlace> {
     let mut places: Vec<TokenPlace> = Vec::new();
     for place in products.iter().flat_map(|product| &product.token_places) {
-        let is_same = |known: &TokenPlace| match (known, place) {
-            (TokenPlace::Header(known), TokenPlace::Header(name)) => known.eq_ignore_ascii_case(name),
-            (known, place) => known == place,
-        };
-        if !places.iter().any(is_same) {
+        if !places.iter().any(|known| known.is_same(place)) {
             places.push(place.clone());
         }
     }

@@ -410,7 +410,7 @@ pub fn all_token_headers(products: &Entries<written::Product>) -> BTreeSet<Strin
 }
 
 /// The headers among some places, for `{token_headers}`.
-fn token_headers(places: &[TokenPlace]) -> String {
+pub fn token_headers(places: &[TokenPlace]) -> String {
     places.iter().filter_map(TokenPlace::header).collect::<Vec<_>>().join(" or ")
 }
 
@@ -479,13 +479,9 @@ fn token_places(
     };
     let mut kept: Vec<TokenPlace> = Vec::new();
     for (place, at) in places {
-        let is_same = |known: &TokenPlace| match (known, &place) {
-            (TokenPlace::Header(known), TokenPlace::Header(name)) => known.eq_ignore_ascii_case(name),
-            (known, place) => known == place,
-        };
         if matches!(&place, TokenPlace::Header(name) if name.eq_ignore_ascii_case(AUTHORIZATION)) {
             mistakes.push(at, IS_AUTHORIZATION);
-        } else if kept.iter().any(is_same) {
+        } else if kept.iter().any(|known| known.is_same(&place)) {
             mistakes.push(at, "is listed already; remove it");
         } else {
             kept.push(place);

@@ -17,6 +17,7 @@ use super::schema::{Kind, of};
 use super::units::{Bytes, Decimal, FromText, HeaderName, Mode, PerPeriod, PublicUrl, Referred, RouteText};
 use crate::policy::account::{Digest, Expiry};
 use crate::policy::check::domain::Pattern;
+use crate::policy::check::number::Number;
 use crate::policy::http::media::MediaType;
 use crate::upstream::settings::Address;
 
@@ -189,7 +190,7 @@ fn reference(root: &Value, name: &str, mappings: &[Mapping]) -> String {
 
 /// A language of values that has a name of its own.
 fn language(value: &Value) -> Option<&'static str> {
-    let languages: [(Schema, &str); 16] = [
+    let languages: [(Schema, &str); 17] = [
         (Duration::schema(), "duration"),
         (Bytes::schema(), "size"),
         (PerPeriod::schema(), "rate, as in `150/min`"),
@@ -205,6 +206,7 @@ fn language(value: &Value) -> Option<&'static str> {
         (RouteText::schema(), "method and path, as in `POST /lookup`"),
         (HeaderName::schema(), "name of a header"),
         (PublicUrl::schema(), "URL"),
+        (Number::schema(), "number"),
         (Decimal::schema(), "number or text"),
     ];
     let says = |schema: &Schema| {

@@ -42,7 +42,7 @@ use crate::operate::demo::backend::LookupBackend;
 use crate::operate::expiry_metrics::Ends;
 use crate::operate::failure::Failure;
 use crate::operate::jwks::KeyFetcher;
-use crate::operate::reload::{Reloader, Watched};
+use crate::operate::reload::{Reloader, WatchedConfig};
 use crate::operate::status_recorder::Recorder;
 use crate::operate::store_feed::StoreFeed;
 use crate::operate::upgrade::{Predecessor, Upgrader};
@@ -70,7 +70,7 @@ pub type MakePortal = fn(PortalSettings, &Arc<Api>, &Arc<Gateway>) -> Result<Rou
 pub struct Plan {
     pub config: Config,
     /// The files of the configuration, if they are to be watched.
-    pub watched: Option<Watched>,
+    pub watched: Option<WatchedConfig>,
     /// The address of the demo's own lookup backend, for the demo.
     pub demo_backend: Option<SocketAddr>,
     /// What makes the pages of the portal, if the configuration has one.
@@ -375,7 +375,7 @@ struct Controls {
 }
 
 impl Controls {
-    fn start(node: &Node, watched: Option<Watched>, start: Start) -> Controls {
+    fn start(node: &Node, watched: Option<WatchedConfig>, start: Start) -> Controls {
         let (gateway, ledger) = (&node.gateway, &node.ledger);
         let file = watched.as_ref().map(|watched| watched.path.clone());
         let source = node.feed.as_ref().map(|feed| feed.source(Arc::clone(ledger)));

@@ -6,6 +6,7 @@ pub mod domain;
 pub mod header;
 pub mod jwt;
 pub mod network;
+pub mod number;
 pub mod parameter;
 pub mod token;
 pub mod watch;

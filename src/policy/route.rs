@@ -94,6 +94,11 @@ pub fn parameter_name(segment: &str) -> Option<&str> {
     segment.strip_prefix('{')?.strip_suffix('}')
 }
 
+/// Whether a parameter of a query, decoded, has one of some names.
+fn is_one_of(names: &[Box<str>], name: &[u8]) -> bool {
+    names.iter().any(|known| known.as_bytes() == name)
+}
+
 impl Route {
     /// The parameters of its query.
     pub fn query(&self) -> &[ParameterRule] {
@@ -122,7 +127,7 @@ impl Route {
             let name = member(name);
             let Some((rule, number, index)) = self.of_query(&name) else {
                 match self.undeclared {
-                    Undeclared::Refuse if !of_token.iter().any(|known| known.as_bytes() == &*name) => {
+                    Undeclared::Refuse if !is_one_of(of_token, &name) => {
                         return Err(UNKNOWN);
                     }
                     Undeclared::Refuse | Undeclared::Pass | Undeclared::Drop => continue,
@@ -191,7 +196,7 @@ impl Route {
             out.extend_from_slice(query.as_bytes());
             return;
         }
-        self.write_query(out, query, b'?', |name| of_token.iter().any(|token| token.as_bytes() == name));
+        self.write_query(out, query, b'?', |name| is_one_of(of_token, name));
     }
 
     /// Appends the path and query of a rewrite. A parameter that the request does not have is left out of the query with
@@ -229,7 +234,7 @@ impl Route {
         }
         let is_left_out = |name: &[u8]| {
             let index = std::str::from_utf8(name).ok().and_then(|name| self.parameter(name));
-            index.is_some_and(|index| rewrite.names(index)) || of_token.iter().any(|token| token.as_bytes() == name)
+            index.is_some_and(|index| rewrite.names(index)) || is_one_of(of_token, name)
         };
         self.write_query(out, head.query.unwrap_or_default(), before, is_left_out);
     }

@@ -253,3 +253,33 @@ routes: [{ route: "POST /v1/{number}", parameters: { number: { pattern: "[0-9]+"
         gateway.send(version, &wrong.clone().target("/v1/1")).assert_problem("body-malformed");
     }
 }
+
+#[test]
+fn a_number_is_one_of_json_and_its_bounds_are_exact() {
+    let backend = Backend::answering_json();
+    let keys = r#"routes:
+  - route: GET /v1/page/{page}
+    parameters: { page: { integer: { min: 1, max: 500 } } }
+    query: { share: { number: { min: 0.1 } }, any: { integer: {}, repeat: true } }
+"#;
+    let gateway = Gateway::start(&yaml(&backend, &[("vat", keys)]));
+    for version in VERSIONS {
+        for target in ["/v1/page/1", "/v1/page/500?share=0.1&any=-3&any=0", "/v1/page/7?share=1e%2B30"] {
+            gateway.send(version, &request("GET", target)).assert_success();
+            assert_eq!(asked(&backend), format!("GET {target} HTTP/1.1"), "{target}");
+        }
+        for (target, detail) in [
+            ("/v1/page/0", "page must be a whole number from 1 to 500"),
+            ("/v1/page/501", "page must be a whole number from 1 to 500"),
+            ("/v1/page/007", "page must be a whole number from 1 to 500"),
+            ("/v1/page/1.0", "page must be a whole number from 1 to 500"),
+            ("/v1/page/1?share=0.0999999999999999999999", "share must be a number of at least 0.1"),
+            ("/v1/page/1?share=", "share must be a number of at least 0.1"),
+            ("/v1/page/1?any=x", "any must be a whole number"),
+        ] {
+            let answer = gateway.send(version, &request("GET", target));
+            answer.assert_problem("parameter-invalid");
+            assert!(answer.json()["error"]["detail"].as_str().unwrap().contains(detail), "{target}: {}", answer.json());
+        }
+    }
+}

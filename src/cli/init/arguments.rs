@@ -20,7 +20,7 @@ It asks at a terminal for what no flag says; with --yes, or without a terminal, 
 if a flag is missing or wrong, and 1 if the file is there already or cannot be written.";
 
 /// A first configuration.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct Command {
     /// The backend's URL; a path stands before that of every route.
     #[arg(long, value_name = "URL", value_parser = Backend::parse)]

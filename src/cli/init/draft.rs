@@ -60,10 +60,22 @@ pub struct ParameterDraft {
     pub pattern: Option<String>,
     pub max: Option<usize>,
     pub one_of: Vec<String>,
+    pub number: Option<NumberDraft>,
     pub required: bool,
     pub repeat: bool,
     pub description: Option<String>,
     pub example: Option<String>,
+    /// What a document says of it that is not checked, for a comment.
+    pub unchecked: Vec<String>,
+}
+
+/// The rule for a number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NumberDraft {
+    /// Only whole numbers.
+    pub is_whole: bool,
+    pub least: Option<String>,
+    pub most: Option<String>,
 }
 
 /// The rules for a body.
@@ -262,7 +274,8 @@ impl RouteDraft {
 
 impl ParameterDraft {
     fn text(&self) -> String {
-        let ParameterDraft { name, pattern, max, one_of, required, repeat, description, example } = self;
+        let ParameterDraft { name, pattern, max, one_of, number, required, repeat, description, example, unchecked } =
+            self;
         let mut keys = Vec::new();
         if let Some(pattern) = pattern {
             keys.push(format!("pattern: {}", quoted(pattern)));
@@ -274,6 +287,7 @@ impl ParameterDraft {
             // Numbers and words such as true have quotes, so that they are texts.
             keys.push(format!("one_of: {}", list(one_of)));
         }
+        keys.extend(number.as_ref().map(NumberDraft::text));
         if *required {
             keys.push("required: true".to_owned());
         }
@@ -285,7 +299,20 @@ impl ParameterDraft {
                 keys.push(format!("{key}: {}", quoted(text)));
             }
         }
-        format!("          {}: {{ {} }}\n", quoted_key(name), keys.join(", ")).replace("{  }", "{}")
+        let comment = match unchecked.is_empty() {
+            true => String::new(),
+            false => format!("          # Not checked: {}.\n", in_a_line(&unchecked.join(", "))),
+        };
+        comment + &format!("          {}: {{ {} }}\n", quoted_key(name), keys.join(", ")).replace("{  }", "{}")
+    }
+}
+
+impl NumberDraft {
+    fn text(&self) -> String {
+        let bounds = [("min", &self.least), ("max", &self.most)];
+        let bounds = bounds.into_iter().filter_map(|(key, bound)| Some(format!("{key}: {}", bound.as_ref()?)));
+        let key = if self.is_whole { "integer" } else { "number" };
+        format!("{key}: {{ {} }}", bounds.collect::<Vec<_>>().join(", ")).replace("{  }", "{}")
     }
 }
 

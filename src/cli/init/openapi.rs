@@ -11,12 +11,11 @@ mod security;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use self::document::Document;
+pub use self::document::Document;
 use self::operations::{Operation, Operations};
 use super::arguments::Command;
 use super::backend::Backend;
@@ -44,14 +43,13 @@ const KNOWN: [&str; 7] = ["openapi", "info", "servers", "paths", "components", "
 /// Why the document cannot be used, or a flag that is missing.
 pub fn draft(
     command: &Command,
-    path: &Path,
+    document: &Document,
     questions: &mut Option<Questions<'_>>,
     notes: &mut Notes,
 ) -> Result<Draft, Failure> {
     let _allowance = Allowance::new(MAX_TIME);
-    let document = Document::read(path)?;
-    let operations = chosen(&document, command, path, notes)?;
-    let backend = match (&command.backend, server(&document, notes), &mut *questions) {
+    let operations = chosen(document, command, notes)?;
+    let backend = match (&command.backend, server(document, notes), &mut *questions) {
         (Some(backend), ..) => backend.clone(),
         (None, Ok(backend), _) => backend,
         (None, Err(what), Some(questions)) => {
@@ -78,17 +76,17 @@ pub fn draft(
     let mut draft = Draft { title, ..command.draft(backend, listen, public_url, product) };
     if command.token_in.is_empty() {
         let stated: Vec<(&str, &Value)> = operations.iter().map(|one| (one.at.as_str(), one.value)).collect();
-        let found = security::places(&document, &stated, notes);
+        let found = security::places(document, &stated, notes);
         (draft.token_places, draft.backend_key) = (found.places, found.header);
     } else {
         draft.token_places.clone_from(&command.token_in);
     }
-    Operations { document: &document, notes, draft: &mut draft }.take(&operations);
+    Operations { document, notes, draft: &mut draft }.take(&operations);
     if draft.routes.is_empty() {
         return Err(format!(
             "{}{} has no operation that can be served; nothing was written",
             notes.text(),
-            path.display()
+            document.name
         )
         .into());
     }
@@ -96,14 +94,9 @@ pub fn draft(
 }
 
 /// The operations to take over: those that flags name, or all.
-fn chosen<'d>(
-    document: &'d Document,
-    command: &Command,
-    path: &Path,
-    notes: &mut Notes,
-) -> Result<Vec<Operation<'d>>, Failure> {
+fn chosen<'d>(document: &'d Document, command: &Command, notes: &mut Notes) -> Result<Vec<Operation<'d>>, Failure> {
     let all = operations::all(document, notes);
-    let name = path.display();
+    let name = &document.name;
     let is_wanted = |one: &Operation<'_>| {
         command.routes.iter().any(|RouteText { method, path }| **method == *one.method && **path == *one.path)
     };

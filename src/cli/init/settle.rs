@@ -93,6 +93,7 @@ fn leave_out_key(route: &mut RouteDraft, path: &str, place: &str, what: &str, no
         "max" => rule.max.take().is_some(),
         "example" => rule.example.take().is_some(),
         "one_of" => !std::mem::take(&mut rule.one_of).is_empty(),
+        "integer" | "number" => rule.number.take().is_some(),
         _ => false,
     };
     match (had, of_query) {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
-use super::header::Shape;
+use super::header::ValueShape;
 use crate::policy::problem::{Hint, ParameterFlaw, Problem, Row};
 
 /// The most parameters that the query of one route can have rules for: each has a bit of one word.
@@ -16,7 +16,7 @@ pub const MAX_QUERY_PARAMETERS: usize = 64;
 /// The most parameters of one path.
 pub const MAX_PATH_PARAMETERS: usize = 16;
 
-/// The largest value of a parameter in bytes, if its rule has no other limit.
+/// The largest value of a parameter or a header in bytes, if its rule has no other limit.
 pub const DEFAULT_MAX_BYTES: usize = 256;
 
 /// What is percent-encoded: everything but the unreserved characters and two that mean nothing within a segment or a
@@ -28,7 +28,7 @@ const ENCODED: &AsciiSet =
 #[derive(Clone, Debug)]
 pub struct ParameterRule {
     pub name: Box<str>,
-    pub shape: Shape,
+    pub shape: ValueShape,
     /// One of a path always is.
     pub is_required: bool,
     /// Whether a query may have it more than once.
@@ -76,17 +76,8 @@ impl ParameterRule {
 
     /// What its value must be, to follow its name: `must be one of a, b`.
     pub fn words(&self) -> String {
-        match &self.shape {
-            Shape::Any { max_bytes } => format!("must be text of at most {max_bytes} bytes"),
-            Shape::Pattern { max_bytes, .. } => match self.shape.pattern() {
-                Some(pattern) => format!("must be at most {max_bytes} characters that match {pattern}"),
-                None => format!("must be at most {max_bytes} characters"),
-            },
-            Shape::OneOf { values, ignore_case } => {
-                let case = if *ignore_case { ", in any case of letters" } else { "" };
-                format!("must be one of {}{case}", values.join(", "))
-            }
-        }
+        let must = if matches!(self.shape, ValueShape::OneOf { .. }) { "must be one of" } else { "must be" };
+        format!("{must} {}", self.shape.words(", "))
     }
 }
 
@@ -131,7 +122,7 @@ pub fn encode(out: &mut Vec<u8>, value: &[u8]) {
 mod tests {
     use super::*;
 
-    fn rule(shape: Shape, is_segment: bool) -> ParameterRule {
+    fn rule(shape: ValueShape, is_segment: bool) -> ParameterRule {
         ParameterRule {
             name: "number".into(),
             shape,
@@ -175,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_becomes_a_segment_is_one() {
-        let any = || Shape::Any { max_bytes: 10 };
+        let any = || ValueShape::Any { max_bytes: 10 };
         for (value, within, beside) in [
             ("x", true, true),
             ("a b", true, true),

@@ -50,6 +50,14 @@ pub enum Carried<'p> {
 }
 
 impl TokenPlace {
+    /// Whether another one is the same place: the name of a header has no case.
+    pub fn is_same(&self, other: &TokenPlace) -> bool {
+        match (self, other) {
+            (TokenPlace::Header(name), TokenPlace::Header(other)) => name.eq_ignore_ascii_case(other),
+            (place, other) => place == other,
+        }
+    }
+
     /// A token as a request carries it there.
     pub fn example(&self, token: &str) -> Carried<'_> {
         match self {

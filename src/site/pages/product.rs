@@ -11,7 +11,7 @@ use super::fields::{self, Field};
 use super::prices::{self, Prices};
 use crate::platform::pace;
 use crate::policy::check::body::Schema;
-use crate::policy::check::header::{HeaderRule, Shape};
+use crate::policy::check::header::HeaderRule;
 use crate::policy::check::parameter::ParameterRule;
 use crate::policy::check::token::TokenPlace;
 use crate::policy::http::media::MediaType;
@@ -224,7 +224,7 @@ fn parameter(route: &Route, index: usize, rule: &ParameterRule) -> ParameterView
         name: rule.name.to_string(),
         place: if index < route.path.parameters() { "path" } else { "query" },
         is_required: rule.is_required,
-        takes: takes(&rule.shape),
+        takes: rule.shape.words(" or "),
         says: rule.description.to_string(),
     }
 }
@@ -238,26 +238,11 @@ fn slug(name: &str) -> String {
 }
 
 fn header(rule: &HeaderRule) -> HeaderView {
-    let takes = takes(&rule.shape);
+    let takes = rule.shape.words(" or ");
     let says = match (rule.echo, rule.row) {
         (true, _) => super::headers::ECHOED,
         (false, Row::AddMetadataInvalid) => "Whether the response contains metadata. Default: false.",
         (false, _) => "",
     };
     HeaderView { name: rule.name.to_string(), takes, says }
-}
-
-/// What values a header or a parameter may have.
-fn takes(shape: &Shape) -> String {
-    match shape {
-        Shape::Any { max_bytes } => format!("text of at most {max_bytes} bytes"),
-        Shape::Pattern { max_bytes, .. } => match shape.pattern() {
-            Some(pattern) => format!("at most {max_bytes} characters that match {pattern}"),
-            None => format!("at most {max_bytes} characters"),
-        },
-        Shape::OneOf { values, ignore_case } => {
-            let case = if *ignore_case { ", in any case of letters" } else { "" };
-            format!("{}{case}", values.join(" or "))
-        }
-    }
 }

@@ -16,6 +16,8 @@ const MAX_HOPS: usize = 32;
 
 /// A document.
 pub struct Document {
+    /// How messages call it.
+    pub name: String,
     pub root: Value,
     /// Whether it is of version 3.0, whose schemas have keywords of their own.
     pub is_3_0: bool,
@@ -32,7 +34,11 @@ impl Document {
         Document::parse(&name, &text)
     }
 
-    fn parse(name: &str, text: &str) -> Result<Document, Failure> {
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(name: &str, text: &str) -> Result<Document, Failure> {
         let text = text.trim_start_matches('\u{feff}');
         let root = match text.trim_start().starts_with('{') {
             // Tabs may stand in JSON, and not in YAML.
@@ -50,7 +56,7 @@ impl Document {
             }
         };
         let is_3_0 = version(name, &root)?;
-        Ok(Document { root, is_3_0 })
+        Ok(Document { name: name.to_owned(), root, is_3_0 })
     }
 
     /// What a value is, after its references; the second is where that stands.

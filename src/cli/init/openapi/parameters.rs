@@ -3,14 +3,11 @@
 use serde_json::Value;
 
 use super::document::Document;
-use crate::cli::init::draft::{ParameterDraft, in_a_line};
+use crate::cli::init::draft::{NumberDraft, ParameterDraft, in_a_line};
 use crate::cli::init::notes::Notes;
 
 /// The longest value of a parameter that a rule can have.
 const MAX_BYTES: u64 = 8 * 1024;
-
-/// The most whole numbers that are written out as values.
-const MAX_NUMBERS: i64 = 20;
 
 /// A parameter as the document has it.
 pub struct Stated<'d> {
@@ -137,45 +134,52 @@ impl<'d> Parameters<'d, '_> {
         }
         match kind_of(schema) {
             Some("boolean") => rule.one_of = vec!["true".to_owned(), "false".to_owned()],
-            Some("integer") => self.whole_number(rule, schema, at),
-            Some("number") => {
-                rule.pattern = Some(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?".to_owned());
-                self.leave_out(
-                    schema,
-                    &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"],
-                    at,
-                );
-            }
+            Some("integer") => self.number(rule, schema, true, at),
+            Some("number") => self.number(rule, schema, false, at),
             Some("object" | "array") => {
                 self.notes.add("a parameter of several values has no rule; any text passes", at);
             }
             Some(_) | None => self.text(rule, schema),
         }
-        self.leave_out(schema, &["allOf", "anyOf", "oneOf", "not", "if"], at);
+        if let Some(format) = text(schema, "format") {
+            rule.unchecked.push(format!("the format {}", in_a_line(format)));
+        }
+        self.leave_out(rule, schema, &["multipleOf", "allOf", "anyOf", "oneOf", "not", "if"], at);
     }
 
-    fn leave_out(&mut self, schema: &Value, keywords: &[&str], at: &str) {
+    fn leave_out(&mut self, rule: &mut ParameterDraft, schema: &Value, keywords: &[&str], at: &str) {
         for keyword in keywords.iter().filter(|keyword| schema.get(**keyword).is_some()) {
             self.notes.add(format!("`{keyword}` of a parameter is not checked"), at);
+            rule.unchecked.push((*keyword).to_owned());
         }
     }
 
-    fn whole_number(&mut self, rule: &mut ParameterDraft, schema: &Value, at: &str) {
-        let bound = |key: &str| schema.get(key).and_then(Value::as_i64);
-        let has_more =
-            ["exclusiveMinimum", "exclusiveMaximum", "multipleOf"].iter().any(|key| schema.get(*key).is_some());
-        if let (Some(least), Some(most), false) = (bound("minimum"), bound("maximum"), has_more)
-            && most.checked_sub(least).is_some_and(|span| (0..MAX_NUMBERS).contains(&span))
-        {
-            rule.one_of = (least..=most).map(|number| number.to_string()).collect();
-            return;
-        }
-        let is_positive = bound("minimum").is_some_and(|least| least >= 0);
-        rule.pattern = Some(if is_positive { "[0-9]+" } else { "-?[0-9]+" }.to_owned());
-        rule.example = bound("minimum").or(Some(1)).map(|number| number.to_string());
-        let zero = schema.get("minimum") == Some(&Value::from(0));
-        let keys = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
-        self.leave_out(schema, keys.get(usize::from(zero)..).unwrap_or_default(), at);
+    /// The bounds of a number. One that is excluded is the next whole number, or else checked as if it were not.
+    fn number(&mut self, rule: &mut ParameterDraft, schema: &Value, is_whole: bool, at: &str) {
+        let mut bound = |key: &str, excluding: &str, step: i64| {
+            let (is_excluded, bound) = match (schema.get(key), schema.get(excluding)) {
+                // OpenAPI 3.0 has a flag beside the bound, 3.1 a bound of its own.
+                (Some(Value::Number(bound)), Some(Value::Bool(is_excluded))) => (*is_excluded, bound),
+                (_, Some(Value::Number(bound))) => (true, bound),
+                (Some(Value::Number(bound)), _) => (false, bound),
+                _ => return None,
+            };
+            let next = bound.as_i64().filter(|_| is_whole && is_excluded).and_then(|bound| bound.checked_add(step));
+            if is_excluded && next.is_none() {
+                self.notes.add(format!("`{excluding}` of a parameter is checked as `{key}`"), at);
+                rule.unchecked.push(format!("that {bound} itself is excluded"));
+            }
+            match (next, is_whole && !bound.is_i64() && !bound.is_u64()) {
+                (Some(next), _) => Some(next.to_string()),
+                (None, true) => {
+                    self.notes.add(format!("`{key}` of a parameter is no whole number, and is not checked"), at);
+                    None
+                }
+                (None, false) => Some(bound.to_string()),
+            }
+        };
+        let (least, most) = (bound("minimum", "exclusiveMinimum", 1), bound("maximum", "exclusiveMaximum", -1));
+        rule.number = Some(NumberDraft { is_whole, least, most });
     }
 
     fn text(&mut self, rule: &mut ParameterDraft, schema: &Value) {

@@ -140,6 +140,18 @@ fn mended(mut schema: Value) -> Option<(Value, Schema)> {
     None
 }
 
+/// Whether the library's verdict is the one that the draft says.
+fn is_compared(draft: &str, schema: &Value) -> bool {
+    let text = schema.to_string();
+    let has_both = |one: &str, other: &str| [one, other].iter().all(|name| text.contains(&format!("\"{name}\"")));
+    // In draft 2019-09 `contains` evaluates no items, as it does from 2020-12 on; the library lets it do so in both.
+    let differs_by_contains = draft.contains("2019-09") && has_both("contains", "unevaluatedItems");
+    // From 2019-09 on `dependencies` is no keyword any more, and may be taken as before: so it is here and in the library.
+    // What its schemas evaluate is evaluated here, as by `dependentSchemas`; the library forgets it.
+    let differs_by_dependencies = has_both("dependencies", "unevaluatedProperties");
+    !differs_by_contains && !differs_by_dependencies
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, max_global_rejects: 200_000, ..ProptestConfig::default() })]
 
@@ -155,10 +167,7 @@ proptest! {
         let named = definitions.into_iter().enumerate().map(|(number, schema)| (format!("d{number}"), schema));
         root.insert("definitions".to_owned(), named.collect());
         let Some((schema, compiled)) = mended(Value::Object(root)) else { return Ok(()) };
-        // In draft 2019-09 `contains` evaluates no items, as it does from 2020-12 on; the library lets it do so in both.
-        let text = schema.to_string();
-        let is_compared = !(DRAFTS[draft].contains("2019-09")
-            && ["\"contains\"", "\"unevaluatedItems\""].iter().all(|keyword| text.contains(keyword)));
+        let is_compared = is_compared(DRAFTS[draft], &schema);
         let patterns = PatternOptions::regex();
         let library = jsonschema::options().with_pattern_options(patterns).build(&schema);
         let library = library.map_err(|error| TestCaseError::fail(format!("{schema}: {error}")))?;
@@ -193,5 +202,31 @@ fn what_contains_has_matched_is_evaluated_from_2020_12_on() {
         let schema = Schema::compile(schema, false, Vec::new(), None, || ()).unwrap();
         let rule = BodyRule { max_bytes: 1 << 20, schema: Some(std::sync::Arc::new(schema)) };
         assert_eq!(rule.judge(br#"[{"b":null}]"#).is_ok(), expected, "{draft}");
+    }
+}
+
+/// Drafts from 2019-09 on have `dependencies` only in a comment of their metaschema, and `dependentSchemas` in its place. Who
+/// writes it nevertheless means the same, so that what its schemas evaluate counts for `unevaluatedProperties` (2019-09, core,
+/// section 9.3.2.4: annotations of all in-place applicators beside it).
+#[test]
+fn dependencies_evaluate_what_dependent_schemas_do() {
+    for draft in ["2019-09", "2020-12"] {
+        for keyword in ["dependencies", "dependentSchemas"] {
+            let schema = json!({
+                "$schema": format!("https://json-schema.org/draft/{draft}/schema"),
+                keyword: { "a": { "properties": { "a": true, "b": { "type": "integer" } } } },
+                "unevaluatedProperties": false,
+            });
+            let schema = Schema::compile(schema, false, Vec::new(), None, || ()).unwrap();
+            let rule = BodyRule { max_bytes: 1 << 20, schema: Some(std::sync::Arc::new(schema)) };
+            for (body, expected) in [
+                (r#"{"a":1,"b":2}"#, true),
+                (r#"{"a":1,"b":""}"#, false),
+                (r#"{"b":2}"#, false),
+                (r#"{"a":1,"c":2}"#, false),
+            ] {
+                assert_eq!(rule.judge(body.as_bytes()).is_ok(), expected, "{body} with {keyword} of {draft}");
+            }
+        }
     }
 }

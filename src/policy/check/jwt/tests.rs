@@ -53,6 +53,11 @@ impl Signer {
     }
 }
 
+/// What is read of a token.
+fn read(issuers: &[Arc<Issuer>], token: &str) -> Result<Bearer, Problem> {
+    bearer(issuers, token.as_bytes(), &Digest::of(token.as_bytes()), NOW)
+}
+
 fn issuer(keys: KeySet) -> Arc<Issuer> {
     Arc::new(Issuer::new(
         "company".into(),
@@ -96,7 +101,7 @@ fn a_signed_token_names_its_account_and_token() {
     ] {
         let token = signer.sign(&head, &claims);
         for _ in 0..2 {
-            let bearer = bearer(&issuers, token.as_bytes(), NOW).unwrap();
+            let bearer = read(&issuers, &token).unwrap();
             assert_eq!((&*bearer.account, &*bearer.token, bearer.ends), ("acme", "web", ends), "{head} {claims}");
         }
         assert!(issuers[0].remembered(&Digest::of(token.as_bytes()), NOW).is_some());
@@ -109,7 +114,7 @@ fn a_token_that_lies_is_unknown() {
     let issuers = [signer.issuer()];
     let head = json!({ "alg": "ES256", "kid": "ec" });
     let good = signer.sign(&head, &claims());
-    let refused = |token: &str| match bearer(&issuers, token.as_bytes(), NOW) {
+    let refused = |token: &str| match read(&issuers, token) {
         Ok(bearer) => panic!("{bearer:?}"),
         Err(problem) => (problem.row, problem.reason),
     };
@@ -158,10 +163,10 @@ fn what_was_verified_is_forgotten_with_the_keys_that_did() {
     let signer = Signer::new();
     let issuers = [signer.issuer()];
     let token = signer.sign(&json!({ "alg": "ES256" }), &claims());
-    assert!(bearer(&issuers, token.as_bytes(), NOW).is_ok());
+    assert!(read(&issuers, &token).is_ok());
     let others = Signer::new();
     issuers[0].keys.replace(Keys::parse(others.set().to_string().as_bytes()).unwrap());
-    let problem = bearer(&issuers, token.as_bytes(), NOW).unwrap_err();
+    let problem = read(&issuers, &token).unwrap_err();
     assert_eq!((problem.row, problem.reason), (Row::TokenUnknown, "the signature is wrong"));
 }
 
@@ -169,17 +174,17 @@ fn what_was_verified_is_forgotten_with_the_keys_that_did() {
 fn without_keys_it_is_not_known_whether_a_token_is_one() {
     let signer = Signer::new();
     let token = signer.sign(&json!({ "alg": "ES256" }), &claims());
-    let problem = bearer(&[issuer(KeySet::default())], token.as_bytes(), NOW).unwrap_err();
+    let problem = read(&[issuer(KeySet::default())], &token).unwrap_err();
     assert_eq!((problem.row, problem.hint), (Row::UpstreamUnavailable, Hint::RetryAfter(5)));
 }
 
 #[test]
 fn so_many_tokens_are_remembered_and_no_more() {
-    let seen = SeenTokens::default();
+    let seen = VerifiedTokens::default();
     let one = |number: u64| Digest::of(&number.to_be_bytes());
     for number in 0..100_000 {
         let bearer = Bearer { account: "a".into(), token: "t".into(), ends: NOW + number };
-        seen.put(one(number), Seen { bearer, not_before: 0, generation: 1 }, NOW);
+        seen.put(one(number), Verified { bearer, not_before: 0, generation: 1 }, NOW);
     }
     let known = (0..100_000).filter(|number| seen.get(&one(*number), 1).is_some()).count();
     assert!((1..=16 * 2048).contains(&known), "{known}");
