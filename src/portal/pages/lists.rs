@@ -3,19 +3,21 @@
 
 use askama::Template;
 use axum::http::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::token::{find, path};
 use crate::ledger::store::records::{Absent, ListEntry, ListMode, TokenList};
 use crate::operate::api::client::Asked;
 use crate::operate::api::lists::List;
-use crate::operate::api::shown::Token;
+use crate::operate::api::preview::ListPreview;
+use crate::operate::api::shown::{Time, Token};
 use crate::portal::answer;
 use crate::portal::ask::Refusal;
 use crate::portal::form::Values;
 use crate::portal::frame::{Frame, Message};
 use crate::portal::router::{Page, account};
 use crate::portal::visit::{AtAccount, Shown};
+use crate::portal::words;
 
 /// Which list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,14 @@ pub fn pages() -> Vec<Page> {
         account(Method::POST, NETWORKS, |at| save(at, Which::Networks)),
         account(Method::GET, DOMAINS, |at| edit(at, Which::Domains)),
         account(Method::POST, DOMAINS, |at| save(at, Which::Domains)),
+        account(Method::POST, "/accounts/{account}/tokens/{token}/networks/confirm", |at| {
+            act(at, Which::Networks, "confirm")
+        }),
+        account(Method::POST, "/accounts/{account}/tokens/{token}/networks/undo", |at| act(at, Which::Networks, "undo")),
+        account(Method::POST, "/accounts/{account}/tokens/{token}/domains/confirm", |at| {
+            act(at, Which::Domains, "confirm")
+        }),
+        account(Method::POST, "/accounts/{account}/tokens/{token}/domains/undo", |at| act(at, Which::Domains, "undo")),
     ]
 }
 
@@ -65,15 +75,13 @@ struct ListPage<'s> {
     absent: Absent,
     text: String,
     version: String,
-    preview: Option<Preview>,
+    preview: Option<ListPreview>,
+    goes_back_at: Option<Time>,
+    can_undo_until: Option<Time>,
 }
 
-/// What a draft would do.
-struct Preview {
-    added: Vec<ListEntry>,
-    removed: Vec<ListEntry>,
-    kept: usize,
-}
+/// For how long a list is on trial.
+const TRIAL: &str = "15m";
 
 /// A list as it is edited: an entry a line, its note behind `#`.
 fn as_text(entries: &[ListEntry]) -> String {
@@ -104,7 +112,7 @@ fn drafted(form: &Values, which: Which) -> (TokenList, Vec<usize>) {
 }
 
 async fn edit(at: AtAccount, which: Which) -> Shown {
-    let list: List = at.client.ask(&Asked::get(path(&at, &format!("/{}", which.word())))).await?;
+    let list: List = at.client.ask(&Asked::get(of_list(&at, which, ""))).await?;
     // What a refusal suggests is added to the text, and nothing is done before it is saved.
     let mut entries = list.list.entries.clone();
     let suggested = at.query.given("add").map(|value| ListEntry { value: value.to_owned(), note: String::new() });
@@ -117,15 +125,23 @@ async fn page(
     at: &AtAccount,
     which: Which,
     (mode, absent, text, version): (ListMode, Absent, String, String),
-    preview: Option<Preview>,
+    preview: Option<ListPreview>,
     message: Option<Message>,
 ) -> Shown {
     let token = find(at).await?;
+    let List { goes_back_at, can_undo_until, .. } = at.client.ask(&Asked::get(of_list(at, which, ""))).await?;
     let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let title = format!("{} of {}", which.title(), token.name);
     let frame = at.frame("/tokens", title).with(message);
-    let page = ListPage { base: at.base(), which, token, mode, absent, text, version, preview, frame };
+    let base = at.base();
+    let page =
+        ListPage { base, which, token, mode, absent, text, version, preview, goes_back_at, can_undo_until, frame };
     Ok(answer::html(status, page.render()?))
+}
+
+/// The path of the API for a list, and what is below it.
+fn of_list(at: &AtAccount, which: Which, rest: &str) -> String {
+    path(at, &format!("/{}{rest}", which.word()))
 }
 
 async fn save(at: AtAccount, which: Which) -> Shown {
@@ -137,34 +153,67 @@ async fn save(at: AtAccount, which: Which) -> Shown {
         let text = "A list without entries would let nobody pass. Write an entry, or choose no restriction.";
         return page(&at, which, as_sent, None, Some(Message::bad("Nothing was saved", text))).await;
     }
-    if at.form.text("step") == "save" {
-        let body = serde_json::to_value(&draft).unwrap_or_default();
-        let asked = Asked::change(Method::PUT, path(&at, &format!("/{}", which.word())), at.form.version(), Some(body));
-        return match at.client.ask::<Value>(&asked).await {
-            Ok(_) => Ok(at.done(&format!("/tokens/{}", at.value(1)), "The list is saved, and in force as of now.")),
-            Err(Refusal::Told(told)) if matches!(told.status, 400 | 409 | 412 | 422) => {
-                page(&at, which, as_sent, None, Some(with_lines(Message::refused(&told), &lines))).await
-            }
-            Err(refusal) => Err(refusal.into()),
-        };
-    }
-    let body = json!({ "address": "192.0.2.1", which.word(): draft });
-    let asked = Asked::try_out(path(&at, "/test"), body);
-    let canonical = match at.client.ask::<crate::operate::api::token_test::TestOutcome>(&asked).await {
-        Ok(outcome) => match which {
-            Which::Networks => outcome.networks,
-            Which::Domains => outcome.domains,
-        },
-        Err(Refusal::Told(told)) if matches!(told.status, 400 | 409 | 422) => {
-            let message = with_lines(Message::refused(&told), &lines);
-            return page(&at, which, as_sent, None, Some(message)).await;
-        }
-        Err(refusal) => return Err(refusal.into()),
+    let body = serde_json::to_value(&draft).unwrap_or_default();
+    let preview = Asked::try_out(of_list(&at, which, "/preview"), body.clone());
+    let preview: ListPreview = match at.client.ask(&preview).await {
+        Ok(preview) => preview,
+        Err(refusal) => return refused(&at, which, as_sent, &lines, refusal).await,
     };
-    let canonical = canonical.map_or(draft.entries, |list| list.entries);
-    let before: List = at.client.ask(&Asked::get(path(&at, &format!("/{}", which.word())))).await?;
-    let preview = difference(&before.list.entries, &canonical);
-    page(&at, which, (mode, absent, as_text(&canonical), version), Some(preview), None).await
+    let canonical = (mode, absent, as_text(&preview.draft.entries), version);
+    if at.form.text("step") != "save" {
+        return page(&at, which, canonical, Some(preview), None).await;
+    }
+    // Whoever would be locked out is shown, and nothing is saved before somebody has said that this is meant.
+    if preview.refused.iter().any(|source| !source.already) && !at.form.has("sure") {
+        let text = "It would refuse what was in use in the last 7 days. Look at the sources below, add those that should \
+                    go on, or tick the box and save again.";
+        return page(&at, which, canonical, Some(preview), Some(Message::bad("Nothing was saved yet", text))).await;
+    }
+    let goes_back = at.form.has("on_trial");
+    let mut body = body;
+    if let (true, Some(members)) = (goes_back, body.as_object_mut()) {
+        members.insert("confirm_within".to_owned(), TRIAL.into());
+    }
+    let asked = Asked::change(Method::PUT, of_list(&at, which, ""), at.form.version(), Some(body));
+    match at.client.ask::<Value>(&asked).await {
+        Ok(_) if goes_back => {
+            let message = "The list is in force as of now. Confirm it below, or the list before comes back in 15 minutes.";
+            Ok(at.done(&format!("/tokens/{}/{}", at.value(1), which.word()), message))
+        }
+        Ok(_) => {
+            let message = "The list is saved, and in force as of now. For 10 minutes you can undo this.";
+            Ok(at.done(&format!("/tokens/{}/{}", at.value(1), which.word()), message))
+        }
+        Err(refusal) => refused(&at, which, as_sent, &lines, refusal).await,
+    }
+}
+
+/// The list as it was sent, with what is wrong with it.
+async fn refused(
+    at: &AtAccount,
+    which: Which,
+    as_sent: (ListMode, Absent, String, String),
+    lines: &[usize],
+    refusal: Refusal,
+) -> Shown {
+    match refusal {
+        Refusal::Told(told) if matches!(told.status, 400 | 403 | 409 | 412 | 422) => {
+            page(at, which, as_sent, None, Some(with_lines(Message::refused(&told), lines))).await
+        }
+        refusal => Err(refusal.into()),
+    }
+}
+
+/// Confirms a list that is on trial, or undoes the last change.
+async fn act(at: AtAccount, which: Which, act: &'static str) -> Shown {
+    let asked = Asked::change(Method::POST, of_list(&at, which, &format!("/{act}")), "*", None);
+    let message = if act == "undo" { "The list before is back, as of now." } else { "The list stays as it is." };
+    let there = format!("/tokens/{}/{}", at.value(1), which.word());
+    match at.client.ask::<Value>(&asked).await {
+        Ok(_) => Ok(at.done(&there, message)),
+        Err(Refusal::Told(told)) if matches!(told.status, 404 | 409 | 412) => Ok(at.done(&there, &told.detail)),
+        Err(refusal) => Err(refusal.into()),
+    }
 }
 
 /// Says the lines of the text in place of the indexes of the API's entries.
@@ -181,15 +230,6 @@ fn with_lines(mut message: Message, lines: &[usize]) -> Message {
     message
 }
 
-fn difference(before: &[ListEntry], after: &[ListEntry]) -> Preview {
-    let lacks = |list: &[ListEntry], entry: &ListEntry| list.iter().all(|known| known.value != entry.value);
-    Preview {
-        added: after.iter().filter(|entry| lacks(before, entry)).cloned().collect(),
-        removed: before.iter().filter(|entry| lacks(after, entry)).cloned().collect(),
-        kept: after.iter().filter(|entry| !lacks(before, entry)).count(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,8 +242,6 @@ mod tests {
         assert_eq!(text, "203.0.113.0/24  # office\n2001:db8::/32\n");
         let read = of_text(&format!("\n# offices\n{text}"));
         assert_eq!(read, [(3, list[0].clone()), (4, list[1].clone())]);
-        let difference = difference(&list, &[entry("2001:db8::/32", "new note"), entry("192.0.2.1/32", "")]);
-        assert_eq!((difference.added.len(), difference.removed.len(), difference.kept), (1, 1, 1));
     }
 
     #[test]
