@@ -6,6 +6,7 @@
 //!
 //! * `router.rs` is the table of pages: method, path, who is let in, handler; `visit.rs` is what a handler is given;
 //! * `form.rs` reads forms, and refuses those of other sites;
+//! * `look.rs` tells an account of operators who look at it;
 //! * `frame.rs` is the frame of every page, `answer.rs` what is sent;
 //! * `sign_in/` is who people are; `pages/` has a file for each topic; `chart.rs` draws.
 
@@ -15,12 +16,24 @@ pub mod chart;
 pub mod demo;
 pub mod form;
 pub mod frame;
+pub mod look;
 pub mod pages;
 pub mod people;
 pub mod router;
 pub mod sign_in;
 pub mod visit;
 pub mod words;
+
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod secret_tests;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod walk_tests;
 
 use std::sync::Arc;
 

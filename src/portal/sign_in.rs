@@ -23,7 +23,7 @@ mod proxy;
 pub mod session;
 mod step;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod totp;

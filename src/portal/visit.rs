@@ -10,7 +10,7 @@ use super::ask::{Client, Refusal};
 use super::form::Values;
 use super::frame::{self, Frame, Message};
 use super::sign_in::session::SignedIn;
-use super::{Portal, answer};
+use super::{Portal, answer, look};
 use crate::gateway::snapshot::Settings;
 use crate::ledger::store::records::Role;
 use crate::operate::api::client::Asked;
@@ -138,10 +138,10 @@ impl Deref for AtAccount {
 
 impl AtAccount {
     /// The account that the path names, if this person may see it. An account of somebody else is as one that is not
-    /// there.
+    /// there. That an operator looks is in the account's history.
     ///
     /// # Errors
-    /// That it is not there.
+    /// That it is not there, or that the look cannot be noted.
     pub async fn find(entered: Entered) -> Result<AtAccount, Trouble> {
         let id = entered.value(0).to_owned();
         let (api, person, peer) = (&entered.portal.api, &entered.person, entered.peer);
@@ -152,6 +152,9 @@ impl AtAccount {
             (None, None) => return Err(Trouble::NotFound),
         };
         let account: Account = client.ask(&Asked::get(format!("/accounts/{id}"))).await?;
+        if own.is_none() {
+            look::note(&entered, &account).await?;
+        }
         Ok(AtAccount { account, role, client, entered })
     }
 

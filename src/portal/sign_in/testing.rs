@@ -25,8 +25,10 @@ use crate::ledger::store::records::{AccountTerms, Role, Terms};
 use crate::ledger::store::tickets::{self, TicketDraft};
 use crate::ledger::store::{Act, Store, StoreError, Via, Writing, users};
 use crate::operate::api::access::Api;
+use crate::operate::api::client::InProcess;
 use crate::operate::api::connection::Peer;
 use crate::operate::api::in_force::InForce;
+use crate::operate::store_feed::StoreFeed;
 use crate::platform::clock::unix_milliseconds;
 use crate::platform::descriptors::Descriptors;
 use crate::portal::router::router;
@@ -37,6 +39,12 @@ public_url: https://api.example.com
 upstreams: { lookup: { servers: [127.0.0.1:9001] } }
 products:
   plate: { upstream: lookup, routes: [POST /lookup], token_headers: [Auth-Token] }
+  phone:
+    upstream: lookup
+    routes: [POST /phone]
+    token_headers: [Auth-Token]
+    body: { schema: { type: object } }
+    credits: { hold: [{ add: 1 }], price: [{ add: 1 }] }
 store: { sqlite: store.db }
 ledger: { file: ledger.db }
 ";
@@ -48,7 +56,11 @@ pub const PASSWORD: &str = "four plain words here";
 pub struct Bench {
     service: TowerToHyperService<Router>,
     pub store: Arc<Store>,
-    directory: PathBuf,
+    /// The API in this process.
+    pub inside: InProcess,
+    /// What the policy in force is in.
+    pub gateway: Arc<Gateway>,
+    pub directory: PathBuf,
 }
 
 impl Drop for Bench {
@@ -60,20 +72,32 @@ impl Drop for Bench {
 impl Bench {
     /// A portal with these lines below `portal`, and these at the end.
     pub fn with(portal: &str, rest: &str) -> Bench {
+        Bench::over(portal, rest, &[])
+    }
+
+    /// The same over a store that has these accounts, which are in force and have their credits.
+    pub fn over(portal: &str, rest: &str, drafts: &[AccountDraft]) -> Bench {
         let directory = std::env::temp_dir().join(format!("tollgate-portal-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir(&directory).unwrap();
         let text = format!("{CONFIGURATION}portal:\n  public_url: https://portal.example.com\n{portal}\n{rest}");
         let config = config::parse("gateway.yaml", &text, &Source::from(directory.clone()));
-        let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let mut config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let store = Arc::new(Store::open(&directory.join("store.db"), Box::new(SystemRandomness)).unwrap());
+        for draft in drafts.iter().cloned() {
+            store.write_here(act(), move |writing| accounts::create(writing, &draft).map(drop)).unwrap();
+        }
+        let feed = StoreFeed::load(&config.store.unwrap(), Arc::clone(&store), &mut config.policy).unwrap();
         let (policy, started) = (Arc::new(config.policy), Instant::now());
-        let in_force = InForce::Configuration(Arc::clone(&policy));
         let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, None));
         let (descriptors, telemetry) = (Descriptors::claim().unwrap(), Arc::new(Telemetry::default()));
-        let gateway = Arc::new(Gateway::new(policy, config.settings, ledger, telemetry, descriptors, started));
-        let api = Arc::new(Api { store: Arc::clone(&store), ledger: None, in_force, patience: Duration::ZERO });
+        let books = Arc::clone(&ledger);
+        let gateway = Arc::new(Gateway::new(policy, config.settings, books, telemetry, descriptors, started));
+        let in_force = InForce::Gateway(Arc::clone(&gateway), feed);
+        let (ledger, patience) = (Some(ledger), Duration::ZERO);
+        let api = Arc::new(Api { store: Arc::clone(&store), ledger, in_force, patience });
         let router = router(config.portal.unwrap(), &api, &gateway).unwrap();
-        Bench { service: TowerToHyperService::new(router), store, directory }
+        let inside = InProcess::new(&api).unwrap();
+        Bench { service: TowerToHyperService::new(router), store, inside, gateway, directory }
     }
 
     pub fn new() -> Bench {
@@ -84,9 +108,7 @@ impl Bench {
         &self,
         operation: impl FnOnce(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> T {
-        let (actor, at_ms) = ("test".to_owned(), unix_milliseconds());
-        let act = Act { actor, via: Via::CommandLine, address: String::new(), at_ms, idempotency: None };
-        self.store.write(act, operation).await.unwrap().value
+        self.store.write(act(), operation).await.unwrap().value
     }
 
     /// The path of a new invitation.
@@ -140,6 +162,12 @@ impl Bench {
     }
 }
 
+/// What a test does in the store.
+fn act() -> Act {
+    let (actor, at_ms) = ("test".to_owned(), unix_milliseconds());
+    Act { actor, via: Via::CommandLine, address: String::new(), at_ms, idempotency: None }
+}
+
 /// A browser with its cookies.
 pub struct Browser<'b> {
     bench: &'b Bench,
@@ -171,7 +199,14 @@ impl Answer {
     }
 }
 
-impl Browser<'_> {
+impl<'b> Browser<'b> {
+    /// A browser with the same cookies that sends other headers.
+    pub fn sending(&self, headers: &[(&'static str, &str)]) -> Browser<'b> {
+        let jar = Mutex::new(self.jar.lock().unwrap().clone());
+        let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        Browser { bench: self.bench, jar, peer: self.peer, headers }
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, String::new()).await
     }
@@ -195,8 +230,11 @@ impl Browser<'_> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")
-            .header("sec-fetch-site", if method == "POST" { "same-origin" } else { "cross-site" });
+            .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0");
+        if self.headers.iter().all(|(name, _)| *name != "sec-fetch-site") {
+            let site = if method == "POST" { "same-origin" } else { "cross-site" };
+            request = request.header("sec-fetch-site", site);
+        }
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }
@@ -282,4 +320,22 @@ impl Mailbox {
         }
         panic!("there is no message {count}");
     }
+}
+
+/// The bytes of base32 in groups.
+pub fn from_base32(text: &str) -> Vec<u8> {
+    let mut bits = String::new();
+    for letter in text.bytes().filter(|byte| *byte != b' ') {
+        let value = if letter.is_ascii_digit() { letter - b'2' + 26 } else { letter - b'A' };
+        bits += &format!("{value:05b}");
+    }
+    bits.as_bytes()
+        .chunks_exact(8)
+        .map(|byte| u8::from_str_radix(std::str::from_utf8(byte).unwrap(), 2).unwrap())
+        .collect()
+}
+
+/// The one-time password of a time.
+pub fn password_at(secret: &[u8], seconds: i64) -> String {
+    crate::platform::totp::password(secret, seconds.div_euclid(30))
 }

@@ -1,6 +1,6 @@
 //! Signing in as browsers do it: each way, what each refuses, and what nobody may learn.
 
-use super::testing::{Bench, Mailbox, PASSWORD};
+use super::testing::{Bench, Mailbox, PASSWORD, from_base32, password_at};
 use crate::ledger::store::people::UserState;
 use crate::ledger::store::records::Role;
 use crate::ledger::store::users::{self, UserPatch};
@@ -305,22 +305,4 @@ async fn a_proxys_word_counts_from_its_address_and_once() {
     ann.headers = vec![("x-forwarded-email", "eve@example.com".to_owned())];
     assert_eq!(ann.get("/me").await.status, 303, "the proxy says somebody else");
     assert_eq!(ann.post("/sign-in", &right("ann@example.com")).await.status, 404, "passwords are off");
-}
-
-/// The bytes of base32 in groups.
-pub fn from_base32(text: &str) -> Vec<u8> {
-    let mut bits = String::new();
-    for letter in text.bytes().filter(|byte| *byte != b' ') {
-        let value = if letter.is_ascii_digit() { letter - b'2' + 26 } else { letter - b'A' };
-        bits += &format!("{value:05b}");
-    }
-    bits.as_bytes()
-        .chunks_exact(8)
-        .map(|byte| u8::from_str_radix(std::str::from_utf8(byte).unwrap(), 2).unwrap())
-        .collect()
-}
-
-/// The one-time password of a time.
-fn password_at(secret: &[u8], seconds: i64) -> String {
-    crate::platform::totp::password(secret, seconds.div_euclid(30))
 }
