@@ -74,7 +74,7 @@ pub fn fill(path: &Path, policy: Arc<Policy>, now_ms: i64) -> Result<Filled, Fai
     let opened = Store::open(path, Box::new(SystemRandomness));
     let store = Arc::new(opened.map_err(|error| format!("{}: {error}", path.display()))?);
     let (in_force, patience) = (InForce::Configuration(policy), Duration::ZERO);
-    let api = Arc::new(Api { store: Arc::clone(&store), ledger: None, in_force, patience });
+    let api = Arc::new(Api { store: Arc::clone(&store), ledger: None, recorder: None, in_force, patience });
     let client = Client::here(&api, ACTOR.to_owned())?;
     let mut customer_path = String::new();
     for (index, customer) in CUSTOMERS.iter().enumerate() {
@@ -144,13 +144,7 @@ fn tokens(
 }
 
 /// A month of usage of a token, by a rule that looks like days and weeks.
-fn month(
-    account: &Account,
-    token: &str,
-    digest: Digest,
-    (busy, index): (u64, usize),
-    now_ms: i64,
-) -> Vec<UsageRow> {
+fn month(account: &Account, token: &str, digest: Digest, (busy, index): (u64, usize), now_ms: i64) -> Vec<UsageRow> {
     let last_hour = now_ms.div_euclid(HOUR_MS) * HOUR_MS;
     let hours = (1..DAYS * 24).map(|back| last_hour - back * HOUR_MS);
     let row = |hour: i64, outcome: &str, requests: u64, credits: u64| UsageRow {

@@ -71,7 +71,13 @@ impl Bench {
         let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, None));
         let (descriptors, telemetry) = (Descriptors::claim().unwrap(), Arc::new(Telemetry::default()));
         let gateway = Arc::new(Gateway::new(policy, config.settings, ledger, telemetry, descriptors, started));
-        let api = Arc::new(Api { store: Arc::clone(&store), ledger: None, in_force, patience: Duration::ZERO });
+        let api = Arc::new(Api {
+            store: Arc::clone(&store),
+            ledger: None,
+            recorder: None,
+            in_force,
+            patience: Duration::ZERO,
+        });
         let router = router(config.portal.unwrap(), &api, &gateway).unwrap();
         Bench { service: TowerToHyperService::new(router), store, directory }
     }
