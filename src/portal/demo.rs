@@ -194,8 +194,8 @@ fn refusals(account: &Account, token: &str, now_ms: i64) -> Vec<RefusalRow> {
         transaction: *uuid::Uuid::new_v4().as_bytes(),
     };
     vec![
-        row(1, "domain-not-allowed", "the domain is not listed", "", "app.harbour.example", 17),
-        row(2, "ip-not-allowed", "the address is in none of the networks", "203.0.113.44", "", 5),
         row(9, "body-malformed", "the body is not one JSON value", "", "", 2),
+        row(2, "ip-not-allowed", "the address is in none of the networks", "203.0.113.44", "", 5),
+        row(1, "domain-not-allowed", "the domain is not listed", "", "app.harbour.example", 17),
     ]
 }

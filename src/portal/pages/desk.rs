@@ -69,7 +69,7 @@ async fn list(at: AtDesk) -> Shown {
         next: rows.next.map(|next| format!("/operator?state={state}&after={next}")),
         state,
         may_edit: may_edit(&at),
-        frame: at.frame("/operator", "Accounts").with(at.query.given("done").map(Message::done)),
+        frame: at.frame("/operator", "Accounts").with(at.done_before()),
     };
     Ok(answer::html(StatusCode::OK, page.render()?))
 }
@@ -244,10 +244,7 @@ async fn page(at: &AtDesk, link: Option<String>, message: Option<Message>) -> Sh
         may_edit: may_edit(at),
         may_grant: at.role == Role::Admin,
         now_ms: at.at_ms,
-        frame: at
-            .frame("/operator", account.name.clone())
-            .with(message)
-            .with(at.query.given("done").map(Message::done)),
+        frame: at.frame("/operator", account.name.clone()).with(message).with(at.done_before()),
         account,
     };
     Ok(answer::html(status, page.render()?))

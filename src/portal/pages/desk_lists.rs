@@ -44,7 +44,7 @@ pub fn pages() -> Vec<Page> {
 
 /// The frame of a page, with what was done before it was opened.
 fn frame<'a>(at: &'a AtDesk, section: &'static str, title: &'static str) -> Frame<'a> {
-    at.frame(section, title).with(at.query.given("done").map(Message::done))
+    at.frame(section, title).with(at.done_before())
 }
 
 /// The link to the rows after a cursor, with the same choice of an account.

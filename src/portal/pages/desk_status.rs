@@ -51,7 +51,7 @@ async fn page(at: &AtDesk, message: Option<Message>) -> Shown {
         once: new_key(),
         may_edit: matches!(at.role, Role::Admin | Role::Support),
         status_url: at.look.site.destinations.status.as_deref().map(str::to_owned),
-        frame: at.frame("/operator/status", "Status").with(message).with(at.query.given("done").map(Message::done)),
+        frame: at.frame("/operator/status", "Status").with(message).with(at.done_before()),
     };
     Ok(answer::html(status, page.render()?))
 }

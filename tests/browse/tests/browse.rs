@@ -5,7 +5,6 @@
 //! pages are left in `target/browse`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-
 #[path = "browse/portal.rs"]
 mod portal;
 #[path = "browse/support.rs"]

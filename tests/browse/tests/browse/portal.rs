@@ -18,6 +18,9 @@ const PASSWORD: &str = "four words make sense";
 /// How long something may take that happens by itself.
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// How long a page may be on its way.
+const ON_ITS_WAY: Duration = Duration::from_secs(10);
+
 /// How long a change may take until requests are judged by it.
 const IN_FORCE: Duration = Duration::from_secs(1);
 
@@ -109,23 +112,43 @@ impl Person<'_> {
         self.seen.push(path);
     }
 
+    /// The text of the page; empty while it is on its way.
     async fn text(&self) -> String {
-        self.client.find(By::Css("main")).await.unwrap().text().await.unwrap()
+        match self.client.find(By::Css("main")).await {
+            Ok(main) => main.text().await.unwrap_or_default(),
+            Err(_) => String::new(),
+        }
+    }
+
+    /// Something of a page that may be on its way.
+    async fn find(&self, by: By, what: &str) -> WebElement {
+        let begun = Instant::now();
+        loop {
+            match self.client.find(by.clone()).await {
+                Ok(found) => return found,
+                Err(error) if begun.elapsed() > ON_ITS_WAY => {
+                    panic!("there is no {what} in {}: {error}", self.text().await)
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
     }
 
     async fn says(&self, words: &str) {
-        let text = self.text().await;
-        assert!(text.contains(words), "{words:?} is not in {text}");
+        let begun = Instant::now();
+        loop {
+            let text = self.text().await;
+            if text.contains(words) {
+                return;
+            }
+            assert!(begun.elapsed() < ON_ITS_WAY, "{words:?} is not in {text}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
-    /// The button with these words, in the form with this action if there are several.
+    /// The first button with these words.
     async fn button(&self, words: &str) -> WebElement {
-        let path = format!("//main//button[contains(normalize-space(.), \"{words}\")]");
-        let found = self.client.find(By::XPath(path)).await;
-        match found {
-            Ok(found) => found,
-            Err(error) => panic!("no button {words:?} in {}: {error}", self.text().await),
-        }
+        self.find(By::XPath(format!("//main//button[contains(normalize-space(.), \"{words}\")]")), words).await
     }
 
     async fn press(&mut self, words: &str) {
@@ -134,22 +157,22 @@ impl Person<'_> {
     }
 
     async fn follow(&mut self, words: &str) {
-        self.client.find(By::LinkText(words)).await.unwrap().click().await.unwrap();
+        self.find(By::LinkText(words), words).await.click().await.unwrap();
         self.look().await;
     }
 
     async fn fill(&self, name: &str, value: &str) {
-        let field = self.client.find(By::Css(format!("main [name={name}]"))).await.unwrap();
+        let field = self.find(By::Css(format!("main [name={name}]")), name).await;
         field.clear().await.unwrap();
         field.send_keys(value).await.unwrap();
     }
 
     async fn choose(&self, selector: &str) {
-        self.client.find(By::Css(selector)).await.unwrap().click().await.unwrap();
+        self.find(By::Css(selector), selector).await.click().await.unwrap();
     }
 
     async fn secret(&self) -> String {
-        self.client.find(By::Css("main .secret code")).await.unwrap().text().await.unwrap()
+        self.find(By::Css("main .secret code"), "secret").await.text().await.unwrap()
     }
 
     async fn here(&self) -> String {
@@ -168,7 +191,13 @@ impl Person<'_> {
     }
 
     async fn sign_out(&mut self) {
-        self.client.find(By::XPath("//header//button[contains(., \"Sign out\")]")).await.unwrap().click().await.unwrap();
+        self.client
+            .find(By::XPath("//header//button[contains(., \"Sign out\")]"))
+            .await
+            .unwrap()
+            .click()
+            .await
+            .unwrap();
         self.look().await;
     }
 
@@ -185,7 +214,7 @@ async fn tokens(demo: &Demo, person: &mut Person<'_>, account: &str) -> String {
     person.open(&format!("{account}/tokens")).await;
     person.follow("New token").await;
     person.fill("name", "mobile app").await;
-    person.choose("input[name=product][value=phone]").await;
+    person.choose("input[name=product][value=email]").await;
     person.press("Make the token").await;
     let token = person.secret().await;
     becomes(demo, &token, 200).await;
@@ -324,7 +353,8 @@ async fn the_rest(demo: &Demo, person: &mut Person<'_>, account: &str) {
     person.open(&format!("{account}/tokens")).await;
     person.says("web shop").await;
     let text = person.text().await;
-    assert!(!text.contains("New token") && !text.contains("Disable"), "a viewer changes nothing: {text}");
+    let forms = person.client.find_all(By::Css("main form")).await.unwrap();
+    assert!(!text.contains("New token") && forms.is_empty(), "a viewer changes nothing: {text}");
     person.sign_out().await;
     person.sign_in(demo, "owner@harbour-books.example").await;
     person.says("Harbour Books").await;
@@ -335,7 +365,16 @@ async fn the_rest(demo: &Demo, person: &mut Person<'_>, account: &str) {
 /// An operator finds a customer by a token, looks at what it sees, gives credits, and suspends it for a while.
 async fn operator(demo: &Demo, person: &mut Person<'_>, token: &str) {
     person.accept(&demo.operator).await;
-    for page in ["/operator", "/operator/refusals", "/operator/usage", "/operator/plans", "/operator/users", "/operator/keys", "/operator/audit", "/operator/accounts/new"] {
+    for page in [
+        "/operator",
+        "/operator/refusals",
+        "/operator/usage",
+        "/operator/plans",
+        "/operator/users",
+        "/operator/keys",
+        "/operator/audit",
+        "/operator/accounts/new",
+    ] {
         person.open(&format!("{}{page}", demo.portal)).await;
     }
     person.open(&format!("{}/operator", demo.portal)).await;
