@@ -336,12 +336,12 @@ fn serve_demo(
     admin_hosts: Vec<Box<str>>,
 ) -> Result<(), Failure> {
     let portal = portal.or_else(|| (listen == DEMO_LISTEN).then_some(DEMO_PORTAL));
-    let (of_portal, words) = match portal.map(|address| fill_demo(listen, address)).transpose() {
+    let addresses = demo::Addresses::new(listen, admin, admin_hosts)?;
+    let (written, words) = match portal.map(|portal| fill_demo(&addresses, portal)).transpose() {
         Ok(filled) => filled.unzip(),
         Err(why) => (None, Some(format!("\nThere is no portal: {why}\n"))),
     };
-    let mut plan = demo::plan(listen, admin, of_portal.as_ref(), portal::router::router)?;
-    plan.config.admin_hosts = admin_hosts.into();
+    let plan = demo::plan(&addresses, written, portal::router::router)?;
     demo::backend::warm_up();
     let welcome = demo::welcome(listen, admin) + &words.unwrap_or_default();
     server::run(plan, move || drop(print(&welcome)), end)
@@ -352,23 +352,23 @@ const DEMO_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST),
 const DEMO_PORTAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9092);
 
 /// Makes what the demo's portal shows, anew with each start, and says how to sign in.
-fn fill_demo(listen: SocketAddr, address: SocketAddr) -> Result<(demo::Portal, String), Failure> {
-    let directory = std::env::temp_dir().join(format!("tollgate-demo-{}", address.port()));
+fn fill_demo(addresses: &demo::Addresses, portal: SocketAddr) -> Result<(PathBuf, String), Failure> {
+    let directory = std::env::temp_dir().join(format!("tollgate-demo-{}", portal.port()));
     if directory.exists() {
         std::fs::remove_dir_all(&directory)
             .map_err(Failure::system(format!("cannot remove {} of an earlier start", directory.display())))?;
     }
     std::fs::create_dir_all(&directory).map_err(Failure::system(format!("cannot make {}", directory.display())))?;
-    let of_portal = demo::Portal { address, store: directory.join("demo.db") };
-    let policy = Arc::new(demo::configuration(listen, Some(&of_portal))?.policy);
-    let filled = portal::demo::fill(&of_portal.store, policy, unix_milliseconds())?;
+    let path = demo::write(&directory, addresses, portal)?;
+    let policy = Arc::new(config::load(&path)?.policy);
+    let filled = tollgate::portal::demo::fill(&directory.join(demo::STORE), policy, unix_milliseconds())?;
     let words = format!(
         "\nPortal, with made-up customers; each link lets you choose a password, once:\n\
-         \x20 http://{address}{}   as a customer\n\
-         \x20 http://{address}{}   as an operator\n",
+         \x20 http://{portal}{}   as a customer\n\
+         \x20 http://{portal}{}   as an operator\n",
         filled.customer_path, filled.operator_path
     );
-    Ok((of_portal, words))
+    Ok((path, words))
 }
 
 fn serve(path: &std::path::Path) -> Result<(), Failure> {

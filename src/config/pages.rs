@@ -139,7 +139,9 @@ pub fn compile(
     menu.extend(extra.iter().map(|page| Link::new(&*page.title, page.path())));
     let support = support(pages.support, mistakes);
     let page = |path: &str| serve.then(|| format!("{public_url}{path}").into());
+    let portal_mends = pages.portal.is_missing() && own_portal.is_some();
     let destinations = Destinations {
+        portal_mends,
         portal: pages.portal.take().map(|Parsed(WebLink(url))| url).or(own_portal),
         formats: page("/reference/formats"),
         rates: page("/reference/rate-limits"),

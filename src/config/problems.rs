@@ -205,7 +205,7 @@ impl Rows {
 
     /// The texts of all rows with their destinations filled in, and the other placeholders by `fill`.
     pub fn texts(&self, fill: impl Fn(&Text) -> String) -> Vec<Text> {
-        let filled = |text: &Text| self.destinations.fill(&fill(text));
+        let filled = |text: &Text| self.destinations.for_problem(&text.slug).fill(&fill(text));
         self.texts.iter().map(|text| Text { detail: filled(text), ..text.clone() }).collect()
     }
 }

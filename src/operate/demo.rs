@@ -4,14 +4,13 @@ pub mod backend;
 mod numbers;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use crate::config::{self, Config, Source};
-use crate::downstream::listener::At;
+use crate::config::{self, Source};
 use crate::operate::failure::Failure;
+use crate::operate::reload::WatchedConfig;
 use crate::operate::server::{MakePortal, Plan};
-use crate::upstream::settings::{self, Address};
 
 /// The demo's configuration, as `config/demo.yaml` has it.
 pub const CONFIGURATION: &str = include_str!("../../config/demo.yaml");
@@ -42,54 +41,89 @@ pub const TOKENS: [(&str, &str); 10] = [
 /// The line of the configuration with the URL of the pages.
 const PUBLIC_URL: &str = "public_url: http://127.0.0.1:8080";
 
+/// Its lines with addresses.
+const LISTEN: &str = "listen: 127.0.0.1:8080\n";
+const ADMIN: &str = "admin: 127.0.0.1:9901\n";
+const SERVERS: &str = "servers: [127.0.0.1:9001]";
+
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// Where the demo's portal is, and the store that it shows.
+/// Where the demo is.
 #[derive(Clone, Debug)]
-pub struct Portal {
-    pub address: SocketAddr,
-    pub store: PathBuf,
+pub struct Addresses {
+    pub listen: SocketAddr,
+    pub admin: SocketAddr,
+    /// Other names of the admin listener.
+    pub admin_hosts: Vec<Box<str>>,
+    /// Of its own lookup backend.
+    backend: SocketAddr,
 }
 
-/// The demo's configuration, with the addresses of the command line in it.
+impl Addresses {
+    /// Those of the command line, and a free one for the backend.
+    ///
+    /// # Errors
+    /// That no loopback port is free.
+    pub fn new(listen: SocketAddr, admin: SocketAddr, admin_hosts: Vec<Box<str>>) -> Result<Addresses, Failure> {
+        let backend = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|listener| listener.local_addr())
+            .map_err(Failure::system("cannot find a free port for the demo backend"))?;
+        Ok(Addresses { listen, admin, admin_hosts, backend })
+    }
+
+    /// The demo's configuration, with these addresses in it.
+    fn text(&self) -> String {
+        // Links use the address at which the demo can be reached.
+        let listen = self.listen;
+        let reachable = if listen.ip().is_unspecified() { SocketAddr::new(LOOPBACK, listen.port()) } else { listen };
+        let mut text = CONFIGURATION.to_owned();
+        let hosts = serde_json::json!(self.admin_hosts);
+        let exposed = !self.admin.ip().is_loopback();
+        for (line, with) in [
+            (PUBLIC_URL, format!("public_url: http://{reachable}")),
+            (LISTEN, format!("listen: \"{listen}\"\n")),
+            (ADMIN, format!("admin: \"{}\"\nadmin_hosts: {hosts}\nadmin_exposed: {exposed}\n", self.admin)),
+            (SERVERS, format!("servers: [\"{}\"]", self.backend)),
+        ] {
+            text = text.replacen(line, &with, 1);
+        }
+        text
+    }
+}
+
+/// Writes the demo's configuration with a portal, and all that it names, into a directory; the file's path.
+///
+/// # Errors
+/// That they cannot be written.
+pub fn write(directory: &Path, addresses: &Addresses, portal: SocketAddr) -> Result<PathBuf, Failure> {
+    let Source::Embedded(files) = SOURCE else { return Err("the demo has no files".into()) };
+    let own = format!("\nstore: {{ sqlite: {STORE} }}\nportal: {{ listen: \"{portal}\" }}\n");
+    let text = addresses.text() + &own;
+    let path = directory.join("demo.yaml");
+    for (name, text) in files.iter().copied().chain([("demo.yaml", &*text)]) {
+        let at = directory.join(name);
+        std::fs::write(&at, text).map_err(Failure::system(format!("cannot write {}", at.display())))?;
+    }
+    Ok(path)
+}
+
+/// The store of the demo's portal, beside its configuration.
+pub const STORE: &str = "demo.db";
+
+/// What the demo serves: the program's own configuration, or with a portal the one that was written for it.
 ///
 /// # Errors
 /// Mistakes, of which the program's own file has none.
-pub fn configuration(listen: SocketAddr, portal: Option<&Portal>) -> Result<Config, Failure> {
-    // Links use the address at which the demo can be reached.
-    let reachable = if listen.ip().is_unspecified() { SocketAddr::new(LOOPBACK, listen.port()) } else { listen };
-    let mut text = CONFIGURATION.replace(PUBLIC_URL, &format!("public_url: http://{reachable}"));
-    if let Some(Portal { address, store }) = portal {
-        // JSON is YAML.
-        let store = serde_json::Value::from(store.to_string_lossy());
-        text += &format!("\nstore: {{ sqlite: {store} }}\nportal: {{ listen: \"{address}\" }}\n");
-    }
-    Ok(config::parse("demo.yaml", &text, &SOURCE)?)
-}
-
-/// What the demo serves.
-///
-/// # Errors
-/// That no loopback port is free.
-pub fn plan(
-    listen: SocketAddr,
-    admin: SocketAddr,
-    of_portal: Option<&Portal>,
-    portal: MakePortal,
-) -> Result<Plan, Failure> {
-    let mut config = configuration(listen, of_portal)?;
-    let backend = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map_err(Failure::system("cannot find a free port for the demo backend"))?;
-    for listener in Arc::get_mut(&mut config.listeners).into_iter().flat_map(|listeners| &mut listeners.0) {
-        listener.at = At::Address(listen);
-    }
-    config.admin = admin;
-    for upstream in &mut config.settings.upstreams {
-        upstream.servers = [settings::Server::at(Address::Socket(backend))].into();
-        upstream.host = backend.to_string().into();
-    }
-    Ok(Plan { config, watched: None, demo_backend: Some(backend), portal, predecessor: None })
+pub fn plan(addresses: &Addresses, written: Option<PathBuf>, portal: MakePortal) -> Result<Plan, Failure> {
+    let loaded_at = SystemTime::now();
+    let (config, watched) = match written {
+        Some(path) => {
+            let (config, read) = config::load_and_note(&path, None);
+            (config?, Some(WatchedConfig { path, read, loaded_at }))
+        }
+        None => (config::parse("demo.yaml", &addresses.text(), &SOURCE)?, None),
+    };
+    Ok(Plan { config, watched, demo_backend: Some(addresses.backend), portal, predecessor: None })
 }
 
 /// What the demo prints when it is ready.

@@ -315,7 +315,8 @@ impl Node {
         let (Some(store), Some(feed)) = (&self.store, &self.feed) else { return Ok(Vec::new()) };
         let (store, ledger) = (Arc::clone(store), Some(Arc::clone(&self.ledger)));
         let in_force = InForce::Gateway(Arc::clone(&self.gateway), feed.clone());
-        let api = Arc::new(Api { store, ledger, in_force, patience: UNTIL_IN_FORCE });
+        let api =
+            Arc::new(Api { store, ledger, recorder: Some(self.recorder.clone()), in_force, patience: UNTIL_IN_FORCE });
         let connections = self.shares().api;
         let mut apps = Vec::new();
         if let Some(ApiListener { address, tls }) = listener {

@@ -74,7 +74,7 @@ pub fn fill(path: &Path, policy: Arc<Policy>, now_ms: i64) -> Result<Filled, Fai
     let opened = Store::open(path, Box::new(SystemRandomness));
     let store = Arc::new(opened.map_err(|error| format!("{}: {error}", path.display()))?);
     let (in_force, patience) = (InForce::Configuration(policy), Duration::ZERO);
-    let api = Arc::new(Api { store: Arc::clone(&store), ledger: None, in_force, patience });
+    let api = Arc::new(Api { store: Arc::clone(&store), ledger: None, recorder: None, in_force, patience });
     let client = Client::here(&api, ACTOR.to_owned())?;
     let mut customer_path = String::new();
     for (index, customer) in CUSTOMERS.iter().enumerate() {
@@ -144,13 +144,7 @@ fn tokens(
 }
 
 /// A month of usage of a token, by a rule that looks like days and weeks.
-fn month(
-    account: &Account,
-    token: &str,
-    digest: Digest,
-    (busy, index): (u64, usize),
-    now_ms: i64,
-) -> Vec<UsageRow> {
+fn month(account: &Account, token: &str, digest: Digest, (busy, index): (u64, usize), now_ms: i64) -> Vec<UsageRow> {
     let last_hour = now_ms.div_euclid(HOUR_MS) * HOUR_MS;
     let hours = (1..DAYS * 24).map(|back| last_hour - back * HOUR_MS);
     let row = |hour: i64, outcome: &str, requests: u64, credits: u64| UsageRow {
@@ -200,8 +194,8 @@ fn refusals(account: &Account, token: &str, now_ms: i64) -> Vec<RefusalRow> {
         transaction: *uuid::Uuid::new_v4().as_bytes(),
     };
     vec![
-        row(1, "domain-not-allowed", "the domain is not listed", "", "app.harbour.example", 17),
-        row(2, "ip-not-allowed", "the address is in none of the networks", "203.0.113.44", "", 5),
         row(9, "body-malformed", "the body is not one JSON value", "", "", 2),
+        row(2, "ip-not-allowed", "the address is in none of the networks", "203.0.113.44", "", 5),
+        row(1, "domain-not-allowed", "the domain is not listed", "", "app.harbour.example", 17),
     ]
 }

@@ -186,6 +186,7 @@ async fn called(text: &str) -> (Bench, Objects) {
     use_it(&bench, text, text).await;
     let grant = json!({ "amount": 5, "why": text });
     bench.ask(Method::POST, &format!("/accounts/{account}/credits/phone/grants"), grant).await;
+    bench.notice(text).await;
     (bench, objects)
 }
 

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod credits;
 pub mod desk;
 pub mod desk_lists;
+pub mod desk_status;
 pub mod home;
 pub mod keys;
 pub mod lists;
@@ -38,6 +39,7 @@ pub fn all() -> Vec<Page> {
         audit::pages(),
         desk::pages(),
         desk_lists::pages(),
+        desk_status::pages(),
     ];
     parts.into_iter().flatten().collect()
 }

@@ -48,7 +48,9 @@ impl Names {
     pub fn of(&self, actor: &str) -> String {
         match actor.split_once(':') {
             Some(("user", id)) if id == self.me => "you".to_owned(),
-            Some(("user", id)) => self.known.get(id).cloned().unwrap_or_else(|| "an operator of the service".to_owned()),
+            Some(("user", id)) => {
+                self.known.get(id).cloned().unwrap_or_else(|| "an operator of the service".to_owned())
+            }
             Some(("key", id)) => format!("the key {}", id.get(..8).unwrap_or(id)),
             _ => actor.to_owned(),
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
-use axum::http::header::SET_COOKIE;
+use axum::http::header::{REFERER, SET_COOKIE};
 use axum::http::{Method, Response, StatusCode};
 use axum::routing::{MethodFilter, MethodRouter};
 use futures_util::future::BoxFuture;
@@ -18,7 +18,7 @@ use futures_util::future::BoxFuture;
 use super::ask::{Client, Refusal};
 use super::form::{self, Refused, Values};
 use super::frame::Message;
-use super::sign_in::{SignIn, session};
+use super::sign_in::{SignIn, again, session};
 use super::visit::{AtAccount, AtDesk, Entered, Shown, Trouble, Visit};
 use super::{Portal, answer, pages, sign_in};
 use crate::config::portal::PortalSettings;
@@ -36,6 +36,8 @@ pub struct Page {
     pub path: &'static str,
     /// Whom it lets in, in a word, for tests and documents.
     pub door: Door,
+    /// It is done only for who has shown of late that it is them.
+    pub is_sensitive: bool,
     handler: Handler,
 }
 
@@ -52,13 +54,26 @@ pub enum Door {
     Operator,
 }
 
+impl Page {
+    /// The same, done only for who has shown of late that it is them: whoever finds a browser open makes no token with it.
+    pub fn sensitive(self) -> Page {
+        Page { is_sensitive: true, ..self }
+    }
+}
+
 /// A page for everybody.
 pub fn open<F, R>(method: Method, path: &'static str, handler: F) -> Page
 where
     F: Fn(Visit) -> R + Send + Sync + Copy + 'static,
     R: Future<Output = Shown> + Send + 'static,
 {
-    Page { method, path, door: Door::Open, handler: Box::new(move |visit| Box::pin(handler(visit))) }
+    Page {
+        method,
+        path,
+        door: Door::Open,
+        is_sensitive: false,
+        handler: Box::new(move |visit| Box::pin(handler(visit))),
+    }
 }
 
 /// A page for whoever has signed in.
@@ -71,11 +86,11 @@ where
         Box::pin(async move {
             match enter(visit) {
                 Ok(entered) => handler(entered).await,
-                Err(elsewhere) => Ok(elsewhere),
+                Err(elsewhere) => Ok(*elsewhere),
             }
         })
     });
-    Page { method, path, door: Door::SignedIn, handler }
+    Page { method, path, door: Door::SignedIn, is_sensitive: false, handler }
 }
 
 /// A page of the account that is the first value of its path.
@@ -88,11 +103,11 @@ where
         Box::pin(async move {
             match enter(visit) {
                 Ok(entered) => handler(AtAccount::find(entered).await?).await,
-                Err(elsewhere) => Ok(elsewhere),
+                Err(elsewhere) => Ok(*elsewhere),
             }
         })
     });
-    Page { method, path, door: Door::Account, handler }
+    Page { method, path, door: Door::Account, is_sensitive: false, handler }
 }
 
 /// A page of operators.
@@ -105,23 +120,23 @@ where
         Box::pin(async move {
             let entered = match enter(visit) {
                 Ok(entered) => entered,
-                Err(elsewhere) => return Ok(elsewhere),
+                Err(elsewhere) => return Ok(*elsewhere),
             };
             let Some(role) = entered.person.operator else { return Err(Trouble::NotFound) };
             let client = Client::operator(&entered.portal.api, &entered.person, role, entered.peer);
             handler(AtDesk { role, client, entered }).await
         })
     });
-    Page { method, path, door: Door::Operator, handler }
+    Page { method, path, door: Door::Operator, is_sensitive: false, handler }
 }
 
 /// Somebody who has signed in, or the way to do so, which leads back here.
-fn enter(visit: Visit) -> Result<Entered, Response<Body>> {
+fn enter(visit: Visit) -> Result<Entered, Box<Response<Body>>> {
     match visit.person.clone() {
         Some(person) => Ok(Entered { visit, person }),
         None => {
             let back: String = url::form_urlencoded::byte_serialize(visit.path.as_bytes()).collect();
-            Err(answer::see_other(&format!("/sign-in?to={back}")))
+            Err(Box::new(answer::see_other(&format!("/sign-in?to={back}"))))
         }
     }
 }
@@ -197,10 +212,20 @@ async fn serve(portal: Arc<Portal>, page: Option<Arc<Page>>, values: Vec<String>
     if is_post && (refused.is_some() || !is_ours || !own_word) {
         return context.refuse(refused.unwrap_or(Refused::NotOurs));
     }
-    match (page.handler)(visit).await {
-        Ok(response) => response,
-        Err(trouble) => context.trouble(trouble),
+    if let (true, Some(person)) = (page.is_sensitive, visit.person.clone()) {
+        let entered = Entered { visit, person };
+        if let Some(elsewhere) = again::needed(&entered, &before(&entered)) {
+            return elsewhere;
+        }
+        return context.answer((page.handler)(entered.visit).await);
     }
+    context.answer((page.handler)(visit).await)
+}
+
+/// The page that a form was sent from, if it was one of the portal.
+fn before(visit: &Visit) -> String {
+    let referer = visit.headers.get(REFERER).and_then(|referer| url::Url::parse(referer.to_str().ok()?).ok());
+    referer.map_or_else(|| "/".to_owned(), |referer| referer.path().to_owned())
 }
 
 /// What pages of errors are made with.
@@ -220,6 +245,10 @@ impl Context {
             peer: visit.peer,
             at_ms: visit.at_ms,
         })
+    }
+
+    fn answer(&self, shown: Shown) -> Response<Body> {
+        shown.unwrap_or_else(|trouble| self.trouble(trouble))
     }
 
     fn trouble(&self, trouble: Trouble) -> Response<Body> {

@@ -54,6 +54,12 @@ impl Bench {
         .await
     }
 
+    /// The number of a new notice.
+    pub async fn notice(&self, text: &str) -> String {
+        let notices = self.ask(Method::POST, "/notices", json!({ "text": text })).await;
+        notices["items"].as_array().unwrap().iter().filter_map(|item| item["id"].as_i64()).max().unwrap().to_string()
+    }
+
     /// What of the store's file changes with every commit to it.
     pub async fn commits(&self) -> i64 {
         let read = self.store.read(|connection| Ok(connection.query_row("PRAGMA data_version", [], |row| row.get(0))?));
@@ -84,6 +90,8 @@ pub struct Objects {
     pub invitation: String,
     pub operators_key: String,
     pub operators_invitation: String,
+    /// The number of a notice of the status page.
+    pub notice: String,
     /// What forms say that they were made from.
     pub account_version: String,
     pub token_version: String,
@@ -136,6 +144,7 @@ impl Objects {
             invitation,
             operators_key,
             operators_invitation,
+            notice: "1".to_owned(),
         }
     }
 
@@ -160,6 +169,7 @@ impl Objects {
             ("{invitation}", invitation),
             ("{product}", "phone"),
             ("{act}", "disable"),
+            ("{notice}", &self.notice),
             ("{ticket}", "none"),
             ("{problem}", "token-expired"),
         ];

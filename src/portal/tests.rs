@@ -241,3 +241,24 @@ async fn a_look_that_cannot_be_noted_shows_nothing() {
     assert!(!of_operator.text.contains("acme"), "{}", of_operator.text);
     assert_eq!(admin.browser.get("/operator").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_link_of_somebody_else_puts_no_words_onto_a_page() {
+    let bench = Bench::new();
+    let acme = bench.account("acme").await;
+    let owner = Person::new(&bench, "owner", Some(&acme), Role::Owner).await;
+    let admin = Person::new(&bench, "admin", None, Role::Admin).await;
+    let done = owner.post(&format!("/accounts/{acme}/alerts"), &vec![("version", "0".to_owned())], &owner.word, &[]).await;
+    assert!(done.location.contains("?done=Saved."), "{}", done.text);
+    assert!(owner.browser.get(&done.location).await.text.contains("<strong>Saved.</strong>"));
+    let forged = done.location.replace("Saved.", "Call+0900+666");
+    let pages = ["/tokens", "/alerts", "/members"].map(|page| format!("/accounts/{acme}{page}?done=Call+0900+666"));
+    for path in pages.iter().chain([&forged, &"/me?done=Call+0900+666".to_owned()]) {
+        assert!(!owner.browser.get(path).await.text.contains("0900"), "{path}");
+    }
+    for page in ["", "/status", "/users", "/keys", "/audit"] {
+        let page = admin.browser.get(&format!("/operator{page}?done=Call+0900+666")).await;
+        assert!(page.status == 200 && !page.text.contains("0900"), "{}", page.text);
+    }
+    assert!(!admin.browser.get(&done.location).await.text.contains("<strong>Saved.</strong>"), "the mark is the session's");
+}

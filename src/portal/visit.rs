@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode};
 
 use super::ask::{Client, Refusal};
-use super::form::Values;
+use super::form::{Values, is_same};
 use super::frame::{self, Frame, Message};
 use super::sign_in::session::SignedIn;
 use super::{Portal, answer, look};
@@ -16,6 +16,7 @@ use crate::ledger::store::records::Role;
 use crate::operate::api::client::Asked;
 use crate::operate::api::connection::Peer;
 use crate::operate::api::shown::Account;
+use crate::policy::account::Digest;
 
 /// What a handler answers. What it cannot show is a page as well.
 pub type Shown = Result<Response<Body>, Trouble>;
@@ -73,6 +74,13 @@ impl Visit {
         Frame::new(&self.look.site, self.person.as_ref(), title)
     }
 
+    /// What was done before this page was opened, as a redirect of the same session has said it. A link of somebody else
+    /// puts no words onto a page.
+    pub fn done_before(&self) -> Option<Message> {
+        let (message, person) = (self.query.given("done")?, self.person.as_ref()?);
+        is_same(&mark(&person.csrf, message), self.query.text("mark")).then(|| Message::done(message))
+    }
+
     /// A page with this text, of something that went wrong or is done.
     pub fn told(&self, status: StatusCode, message: Message) -> Response<Body> {
         frame::told(self, status, message)
@@ -116,7 +124,7 @@ impl AtDesk {
 
     /// To the page of a path, with a message.
     pub fn done(&self, path: &str, message: &str) -> Response<Body> {
-        see_other_with(path, message)
+        see_other_with(&self.person, path, message)
     }
 }
 
@@ -181,19 +189,26 @@ impl AtAccount {
     /// The frame of a page of the account, with its menu.
     pub fn frame(&self, section: &'static str, title: impl Into<String>) -> Frame<'_> {
         let name = if self.account.display.is_empty() { &self.account.name } else { &self.account.display };
-        let message = self.query.given("done").map(Message::done);
+        let message = self.done_before();
         self.entered.visit.frame(title).at_account(&self.account.id, name, self.role, section).with(message)
     }
 
     /// To a page below the account's, with a message.
     pub fn done(&self, rest: &str, message: &str) -> Response<Body> {
-        see_other_with(&format!("{}{rest}", self.base()), message)
+        see_other_with(&self.person, &format!("{}{rest}", self.base()), message)
     }
 }
 
 /// To a page, which shows a message above its text.
-fn see_other_with(path: &str, message: &str) -> Response<Body> {
+fn see_other_with(person: &SignedIn, path: &str, message: &str) -> Response<Body> {
+    let mark = mark(&person.csrf, message);
     let message: String = url::form_urlencoded::byte_serialize(message.as_bytes()).collect();
     let joint = if path.contains('?') { '&' } else { '?' };
-    answer::see_other(&format!("{path}{joint}done={message}"))
+    answer::see_other(&format!("{path}{joint}done={message}&mark={mark}"))
+}
+
+/// What shows that a session has said something itself.
+fn mark(csrf: &str, message: &str) -> String {
+    let digest = Digest::of(format!("{csrf}\n{message}").as_bytes());
+    digest.bytes().iter().take(16).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

@@ -211,6 +211,8 @@ fn form(page: &Page, objects: &Objects) -> (For, Form) {
         "/operator/users/{user}/{act}" | "/operator/invitations/{invitation}/withdraw" => (admin, Form::new()),
         "/operator/keys" => (admin, key("auditor")),
         "/operator/keys/{key}/revoke" => (admin, Form::new()),
+        "/operator/status" => (support, filled(&[("text", "all is well"), ("once", &once)])),
+        "/operator/status/{notice}/close" => (support, Form::new()),
         path if [Door::Open, Door::SignedIn].contains(&page.door) => {
             let known = ["/sign-in", "/sign-out", "/me", "/invitation"].iter().any(|start| path.starts_with(start));
             assert!(known, "{path} takes a form, and the walk has none for it");
@@ -306,7 +308,10 @@ async fn objects_for(bench: &Bench, page: &Page, person: &Person<'_>, in_force: 
         // Only what is in force has credits.
         return in_force.clone();
     }
-    let objects = Objects::new(bench).await;
+    let mut objects = Objects::new(bench).await;
+    if page.path.contains("{notice}") && [Some(Role::Support), Some(Role::Admin)].contains(&person.role) {
+        objects.notice = bench.notice("all is well").await;
+    }
     if let Some(role) = person.role.filter(|role| role.is_of_account()) {
         let (account, user) = (objects.account.clone(), person.id.clone());
         bench.done(move |writing| memberships::add(writing, &account, &user, role).map(drop)).await;

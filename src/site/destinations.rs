@@ -55,6 +55,8 @@ impl Destination {
 #[derive(Clone, Debug, Default)]
 pub struct Destinations {
     pub portal: Option<Box<str>>,
+    /// The portal is this gateway's own, which has a page that mends each problem.
+    pub portal_mends: bool,
     pub formats: Option<Box<str>>,
     pub rates: Option<Box<str>>,
     pub status: Option<Box<str>>,
@@ -72,6 +74,13 @@ impl Destinations {
             Destination::Support => &self.support,
         }
         .as_deref()
+    }
+
+    /// The same for the detail of one problem, by its slug: the portal's page that mends it.
+    pub fn for_problem(&self, slug: &str) -> Destinations {
+        let mends = self.portal.as_deref().filter(|_| self.portal_mends);
+        let portal = mends.map(|portal| format!("{}/fix/{slug}", portal.trim_end_matches('/')).into());
+        Destinations { portal: portal.or_else(|| self.portal.clone()), ..self.clone() }
     }
 
     /// The configured destinations that a detail names, with their URLs.
@@ -145,6 +154,18 @@ mod tests {
         let named = destinations.named_in("{rate_page} {support} {portal}");
         let named: Vec<Destination> = named.into_iter().map(|(destination, _)| destination).collect();
         assert_eq!(named, [Destination::Portal, Destination::Support]);
+    }
+
+    #[test]
+    fn the_portal_of_the_gateway_has_a_page_for_each_problem() {
+        let portal = |portal_mends| Destinations {
+            portal: Some("https://portal.example.com/".into()),
+            portal_mends,
+            ..Destinations::default()
+        };
+        let filled = |of: Destinations| of.for_problem("ip-not-allowed").fill("Sign in ({portal}).");
+        assert_eq!(filled(portal(true)), "Sign in (https://portal.example.com/fix/ip-not-allowed).");
+        assert_eq!(filled(portal(false)), "Sign in (https://portal.example.com/).");
     }
 
     #[test]

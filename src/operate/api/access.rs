@@ -9,6 +9,7 @@ use super::problem::{Kind, Problem};
 use super::refusal::refused;
 use crate::ledger::Ledger;
 use crate::ledger::store::{Store, Via, keys as stored_keys};
+use crate::operate::status_recorder::Recorder;
 use crate::policy::account::Digest;
 
 /// What operations are carried out on.
@@ -16,6 +17,8 @@ pub struct Api {
     pub store: Arc<Store>,
     /// Where credits are; `None` for the command line, where no gateway runs.
     pub ledger: Option<Arc<Ledger>>,
+    /// Where notices of the status page are; `None` for the command line, where no gateway runs.
+    pub recorder: Option<Recorder>,
     /// What requests are judged by.
     pub in_force: InForce,
     /// How long the answer to a change waits until requests are judged by it; zero where no gateway runs.

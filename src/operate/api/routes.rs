@@ -7,8 +7,8 @@ use super::caller::{Member, Operator, Scope, Who};
 use super::query::{AFTER, Kind, LIMIT, Parameter, SHEET_LIMIT};
 use super::route::{BODY_BYTES, Effect, Media, Route, Row};
 use super::{
-    accounts, alerts, audit, billing, conflicts, credits, find, keys, limits, lists, members, plans, preview, sources,
-    token_test, tokens, usage, users,
+    accounts, alerts, audit, billing, conflicts, credits, find, keys, limits, lists, members, notices, plans, preview,
+    sources, token_test, tokens, usage, users,
 };
 
 const NAME: Parameter = Parameter { name: "name", kind: Kind::Text, about: "Only those whose name begins with this." };
@@ -468,6 +468,7 @@ fn of_users() -> Result<Vec<Route>, String> {
 fn of_the_rest() -> Result<Vec<Route>, String> {
     let operators = Who::operators(Operator::Auditor);
     let members = Who::both(Operator::Auditor, Member::Member);
+    let support = Who::operators(Operator::Support);
     Ok(vec![
         shows("/plans", "listPlans", "The plans that accounts can name.", READERS).with(PAGE).serves(plans::list)?,
         shows("/plans/{plan}", "getPlan", "One plan.", READERS).versioned().serves(plans::get)?,
@@ -477,6 +478,14 @@ fn of_the_rest() -> Result<Vec<Route>, String> {
             ..shows("/find", "findAccounts", "Find accounts by a name, a domain, an address or a token.", operators)
         }
         .serves(find::run)?,
+        shows("/notices", "listNotices", "Notes and maintenance of the status page.", operators)
+            .serves(notices::list)?,
+        makes("/notices", "publishNotice", "Publish a note or maintenance.", Scope::Accounts, support)
+            .unversioned()
+            .serves(notices::publish)?,
+        acts("/notices/{notice}/close", "closeNotice", "Close a notice.", Scope::Accounts, support)
+            .unversioned()
+            .serves(notices::close)?,
         shows("/conflicts", "listConflicts", "What of the store is not in force, and why.", operators)
             .serves(conflicts::list)?,
         shows("/audit", "listAudit", "Who has done what, the newest first.", operators)

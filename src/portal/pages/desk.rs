@@ -31,9 +31,9 @@ pub fn pages() -> Vec<Page> {
         operator(Method::POST, "/operator/accounts/{account}", change),
         operator(Method::POST, "/operator/accounts/{account}/suspend", |at| act(at, "suspend", "is suspended")),
         operator(Method::POST, "/operator/accounts/{account}/resume", |at| act(at, "resume", "is active again")),
-        operator(Method::POST, "/operator/accounts/{account}/close", close),
-        operator(Method::POST, "/operator/accounts/{account}/credits", credit),
-        operator(Method::POST, "/operator/accounts/{account}/invite", invite),
+        operator(Method::POST, "/operator/accounts/{account}/close", close).sensitive(),
+        operator(Method::POST, "/operator/accounts/{account}/credits", credit).sensitive(),
+        operator(Method::POST, "/operator/accounts/{account}/invite", invite).sensitive(),
         operator(Method::POST, "/operator/accounts/{account}/tokens/{token}/{act}", act_on_token),
     ]
 }
@@ -69,7 +69,7 @@ async fn list(at: AtDesk) -> Shown {
         next: rows.next.map(|next| format!("/operator?state={state}&after={next}")),
         state,
         may_edit: may_edit(&at),
-        frame: at.frame("/operator", "Accounts").with(at.query.given("done").map(Message::done)),
+        frame: at.frame("/operator", "Accounts").with(at.done_before()),
     };
     Ok(answer::html(StatusCode::OK, page.render()?))
 }
@@ -109,7 +109,8 @@ struct NewPage<'s> {
 
 /// The plans that an account can have: those of the store and those of the configuration.
 async fn plans(at: &AtDesk) -> Result<Vec<String>, Refusal> {
-    let mut names: Vec<String> = at.client.rows::<Plan>(&Asked::get("/plans"), 1000).await?.into_iter().map(|plan| plan.name).collect();
+    let mut names: Vec<String> =
+        at.client.rows::<Plan>(&Asked::get("/plans"), 1000).await?.into_iter().map(|plan| plan.name).collect();
     let snapshot = at.portal.gateway.snapshot();
     names.extend(snapshot.policy.plans.iter().map(|plan| plan.name.to_string()));
     names.sort();
@@ -224,7 +225,8 @@ async fn page(at: &AtDesk, link: Option<String>, message: Option<Message>) -> Sh
             ProductFunds::Unmetered => "unmetered",
         })
     };
-    let products = priced(at).into_iter().map(|product| (funds(&product).to_owned(), product)).map(|(of, name)| (name, of));
+    let products =
+        priced(at).into_iter().map(|product| (funds(&product).to_owned(), product)).map(|(of, name)| (name, of));
     let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let page = AccountPage {
         products: products.collect(),
@@ -242,10 +244,7 @@ async fn page(at: &AtDesk, link: Option<String>, message: Option<Message>) -> Sh
         may_edit: may_edit(at),
         may_grant: at.role == Role::Admin,
         now_ms: at.at_ms,
-        frame: at
-            .frame("/operator", account.name.clone())
-            .with(message)
-            .with(at.query.given("done").map(Message::done)),
+        frame: at.frame("/operator", account.name.clone()).with(message).with(at.done_before()),
         account,
     };
     Ok(answer::html(status, page.render()?))
@@ -302,7 +301,8 @@ async fn credit(at: AtDesk) -> Shown {
     let amount = amount.parse::<i64>().map_or_else(|_| Value::from(amount), Value::from);
     let product = percent_encoding::utf8_percent_encode(at.form.text("product"), percent_encoding::NON_ALPHANUMERIC);
     let body = json!({ "amount": amount, "why": at.form.text("why") });
-    let asked = Asked::make(path(&at, &format!("/credits/{product}/{kind}")), at.form.text("once").to_owned(), Some(body));
+    let asked =
+        Asked::make(path(&at, &format!("/credits/{product}/{kind}")), at.form.text("once").to_owned(), Some(body));
     done(&at, &asked, "The credits are written down.").await
 }
 
@@ -326,5 +326,6 @@ async fn act_on_token(at: AtDesk) -> Shown {
         _ => return Err(Trouble::NotFound),
     };
     let rest = format!("/tokens/{}/{act}", at.value(1));
-    done(&at, &Asked::change(Method::POST, path(&at, &rest), "*", None), &format!("The token is {act}d, as of now.")).await
+    done(&at, &Asked::change(Method::POST, path(&at, &rest), "*", None), &format!("The token is {act}d, as of now."))
+        .await
 }

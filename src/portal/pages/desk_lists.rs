@@ -32,11 +32,11 @@ pub fn pages() -> Vec<Page> {
         operator(Method::GET, "/operator/usage", usage),
         operator(Method::GET, "/operator/plans", plans),
         operator(Method::GET, "/operator/users", users),
-        operator(Method::POST, "/operator/users", invite),
-        operator(Method::POST, "/operator/users/{user}/{act}", act_on_user),
+        operator(Method::POST, "/operator/users", invite).sensitive(),
+        operator(Method::POST, "/operator/users/{user}/{act}", act_on_user).sensitive(),
         operator(Method::POST, "/operator/invitations/{invitation}/withdraw", withdraw),
         operator(Method::GET, "/operator/keys", keys),
-        operator(Method::POST, "/operator/keys", make_key),
+        operator(Method::POST, "/operator/keys", make_key).sensitive(),
         operator(Method::POST, "/operator/keys/{key}/revoke", revoke_key),
         operator(Method::GET, "/operator/audit", audit),
     ]
@@ -44,7 +44,7 @@ pub fn pages() -> Vec<Page> {
 
 /// The frame of a page, with what was done before it was opened.
 fn frame<'a>(at: &'a AtDesk, section: &'static str, title: &'static str) -> Frame<'a> {
-    at.frame(section, title).with(at.query.given("done").map(Message::done))
+    at.frame(section, title).with(at.done_before())
 }
 
 /// The link to the rows after a cursor, with the same choice of an account.
@@ -185,7 +185,9 @@ async fn withdraw(at: AtDesk) -> Shown {
 async fn changed(at: &AtDesk, asked: &Asked) -> Shown {
     match at.client.ask::<Value>(asked).await {
         Ok(_) => Ok(at.done("/operator/users", "Saved.")),
-        Err(Refusal::Told(told)) if is_for_form(told.status) => users_page(at, None, Some(Message::refused(&told))).await,
+        Err(Refusal::Told(told)) if is_for_form(told.status) => {
+            users_page(at, None, Some(Message::refused(&told))).await
+        }
         Err(refusal) => Err(refusal.into()),
     }
 }
@@ -219,7 +221,9 @@ async fn make_key(at: AtDesk) -> Shown {
     let asked = Asked::make("/keys", form.text("once").to_owned(), Some(body));
     match at.client.ask::<NewKey>(&asked).await {
         Ok(made) => keys_page(&at, Some(made), None).await,
-        Err(Refusal::Told(told)) if is_for_form(told.status) => keys_page(&at, None, Some(Message::refused(&told))).await,
+        Err(Refusal::Told(told)) if is_for_form(told.status) => {
+            keys_page(&at, None, Some(Message::refused(&told))).await
+        }
         Err(refusal) => Err(refusal.into()),
     }
 }
@@ -228,7 +232,9 @@ async fn revoke_key(at: AtDesk) -> Shown {
     let asked = Asked::change(Method::POST, format!("/keys/{}/revoke", at.value(0)), "*", None);
     match at.client.ask::<Value>(&asked).await {
         Ok(_) => Ok(at.done("/operator/keys", "The key is revoked.")),
-        Err(Refusal::Told(told)) if is_for_form(told.status) => keys_page(&at, None, Some(Message::refused(&told))).await,
+        Err(Refusal::Told(told)) if is_for_form(told.status) => {
+            keys_page(&at, None, Some(Message::refused(&told))).await
+        }
         Err(refusal) => Err(refusal.into()),
     }
 }

@@ -25,7 +25,7 @@ pub fn pages() -> Vec<Page> {
     const PATH: &str = "/accounts/{account}/keys";
     vec![
         account(Method::GET, PATH, list),
-        account(Method::POST, PATH, create),
+        account(Method::POST, PATH, create).sensitive(),
         account(Method::POST, "/accounts/{account}/keys/{key}/revoke", revoke),
     ]
 }

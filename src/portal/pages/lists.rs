@@ -56,7 +56,9 @@ pub fn pages() -> Vec<Page> {
         account(Method::POST, "/accounts/{account}/tokens/{token}/networks/confirm", |at| {
             act(at, Which::Networks, "confirm")
         }),
-        account(Method::POST, "/accounts/{account}/tokens/{token}/networks/undo", |at| act(at, Which::Networks, "undo")),
+        account(Method::POST, "/accounts/{account}/tokens/{token}/networks/undo", |at| {
+            act(at, Which::Networks, "undo")
+        }),
         account(Method::POST, "/accounts/{account}/tokens/{token}/domains/confirm", |at| {
             act(at, Which::Domains, "confirm")
         }),
@@ -177,7 +179,8 @@ async fn save(at: AtAccount, which: Which) -> Shown {
     let asked = Asked::change(Method::PUT, of_list(&at, which, ""), at.form.version(), Some(body));
     match at.client.ask::<Value>(&asked).await {
         Ok(_) if goes_back => {
-            let message = "The list is in force as of now. Confirm it below, or the list before comes back in 15 minutes.";
+            let message =
+                "The list is in force as of now. Confirm it below, or the list before comes back in 15 minutes.";
             Ok(at.done(&format!("/tokens/{}/{}", at.value(1), which.word()), message))
         }
         Ok(_) => {

@@ -23,9 +23,9 @@ pub fn pages() -> Vec<Page> {
     const PATH: &str = "/accounts/{account}/members";
     vec![
         account(Method::GET, PATH, list),
-        account(Method::POST, PATH, invite),
-        account(Method::POST, "/accounts/{account}/members/{user}", change),
-        account(Method::POST, "/accounts/{account}/members/{user}/remove", remove),
+        account(Method::POST, PATH, invite).sensitive(),
+        account(Method::POST, "/accounts/{account}/members/{user}", change).sensitive(),
+        account(Method::POST, "/accounts/{account}/members/{user}/remove", remove).sensitive(),
         account(Method::POST, "/accounts/{account}/invitations/{invitation}/withdraw", withdraw),
     ]
 }

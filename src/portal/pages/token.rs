@@ -26,7 +26,7 @@ pub fn pages() -> Vec<Page> {
         account(Method::POST, "/accounts/{account}/tokens/{token}/enable", |at| act(at, "enable", "is enabled")),
         account(Method::POST, "/accounts/{account}/tokens/{token}/disable", |at| act(at, "disable", "is disabled")),
         account(Method::POST, "/accounts/{account}/tokens/{token}/revoke", revoke),
-        account(Method::POST, "/accounts/{account}/tokens/{token}/rotate", rotate),
+        account(Method::POST, "/accounts/{account}/tokens/{token}/rotate", rotate).sensitive(),
     ]
 }
 

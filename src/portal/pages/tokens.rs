@@ -23,7 +23,7 @@ pub fn pages() -> Vec<Page> {
     vec![
         account(Method::GET, "/accounts/{account}/tokens", list),
         account(Method::GET, "/accounts/{account}/tokens/new", new),
-        account(Method::POST, "/accounts/{account}/tokens/new", create),
+        account(Method::POST, "/accounts/{account}/tokens/new", create).sensitive(),
     ]
 }
 

@@ -47,7 +47,14 @@ impl MePage<'_> {
 
 /// The page.
 pub async fn show(entered: Entered) -> Shown {
-    let message = entered.query.given("done").map(Message::done);
+    // The session may be another since, so that the message is one of these.
+    let message = match entered.query.text("done") {
+        "session" => Some("It is signed out."),
+        "password" => Some("The password is changed, and all other browsers are signed out."),
+        "one-time-password" => Some("You are not asked for one-time passwords any more."),
+        _ => None,
+    };
+    let message = message.map(Message::done);
     with_message(&entered, StatusCode::OK, message).await
 }
 
@@ -104,7 +111,7 @@ pub async fn end_session(entered: Entered) -> Shown {
         (false, None) => Ok(()),
     });
     ended.await.map_err(trouble)?;
-    Ok(answer::see_other("/me?done=It+is+signed+out."))
+    Ok(answer::see_other("/me?done=session"))
 }
 
 /// Sets another password.
@@ -132,6 +139,6 @@ pub async fn set_password(entered: Entered) -> Shown {
         users::set_password(writing, &id, Some(&hash), kept.as_ref()).map(drop)
     });
     set.await.map_err(trouble)?;
-    let response = answer::see_other("/me?done=The+password+is+changed%2C+and+all+other+browsers+are+signed+out.");
+    let response = answer::see_other("/me?done=password");
     session::renew(&entered, &entered.person, response).await
 }

@@ -28,6 +28,7 @@ use crate::operate::api::access::Api;
 use crate::operate::api::client::InProcess;
 use crate::operate::api::connection::Peer;
 use crate::operate::api::in_force::InForce;
+use crate::operate::status_recorder::Recorder;
 use crate::operate::store_feed::StoreFeed;
 use crate::platform::clock::unix_milliseconds;
 use crate::platform::descriptors::Descriptors;
@@ -93,8 +94,9 @@ impl Bench {
         let books = Arc::clone(&ledger);
         let gateway = Arc::new(Gateway::new(policy, config.settings, books, telemetry, descriptors, started));
         let in_force = InForce::Gateway(Arc::clone(&gateway), feed);
-        let (ledger, patience) = (Some(ledger), Duration::ZERO);
-        let api = Arc::new(Api { store: Arc::clone(&store), ledger, in_force, patience });
+        let recorder = Some(Recorder::start(Arc::clone(&gateway), Arc::clone(&ledger)));
+        let (of_api, ledger, patience) = (Arc::clone(&store), Some(ledger), Duration::ZERO);
+        let api = Arc::new(Api { store: of_api, ledger, recorder, in_force, patience });
         let router = router(config.portal.unwrap(), &api, &gateway).unwrap();
         let inside = InProcess::new(&api).unwrap();
         Bench { service: TowerToHyperService::new(router), store, inside, gateway, directory }

@@ -126,7 +126,7 @@ pub async fn remove(entered: Entered) -> Shown {
         move |writing| users::set_totp(writing, &user, None, &[], kept.as_ref()).map(drop)
     });
     removed.await.map_err(trouble)?;
-    let response = answer::see_other("/me?done=You+are+not+asked+for+one-time+passwords+any+more.");
+    let response = answer::see_other("/me?done=one-time-password");
     session::renew(&entered, &entered.person, response).await
 }
 

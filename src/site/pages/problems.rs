@@ -215,7 +215,11 @@ fn see(own: &Own, row: Row, detail: Option<&str>) -> Vec<SeeView> {
         let is_mail = destination == Destination::Support && !url.contains("://");
         SeeView { title: destination.title(), url: if is_mail { format!("mailto:{url}") } else { url.to_owned() } }
     };
-    own.site.destinations.named_in(&details).into_iter().map(link).collect()
+    let destinations = match row.definition() {
+        Some(definition) => own.site.destinations.for_problem(definition.slug),
+        None => own.site.destinations.clone(),
+    };
+    destinations.named_in(&details).into_iter().map(link).collect()
 }
 
 /// The meaning of a row; for the operator's own rows, the fields, parameters or headers of their rule.
