@@ -27,6 +27,8 @@ pub mod words;
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
+mod path_tests;
+#[cfg(test)]
 mod secret_tests;
 #[cfg(test)]
 mod testing;

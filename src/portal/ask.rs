@@ -16,6 +16,8 @@ use crate::operate::api::shown::Page;
 pub enum Refusal {
     /// The API's words.
     Told(Box<Told>),
+    /// What was asked for is no path, and so is not there.
+    Nowhere,
     /// What answered is no answer.
     Broken(String),
 }
@@ -25,6 +27,7 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self {
             Refusal::Told(told) => told.status,
+            Refusal::Nowhere => 404,
             Refusal::Broken(_) => 500,
         }
     }
@@ -106,6 +109,10 @@ impl Client {
     }
 
     async fn answer(&self, asked: &Asked) -> Result<Answer, Refusal> {
+        // What stands behind `#` would be cut off, and behind `?` would be a query.
+        if asked.path.bytes().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'?' | b'#' | b'"' | b'\\')) {
+            return Err(Refusal::Nowhere);
+        }
         self.api.ask(self.caller.clone(), self.peer, asked).await.map_err(Refusal::Broken)
     }
 }

@@ -26,8 +26,7 @@ pub async fn note(entered: &Entered, account: &Account) -> Result<(), Trouble> {
         idempotency: Some(once),
     };
     let (id, name) = (account.id.clone(), account.name.clone());
-    let noted = entered.portal.store.write(act, move |writing| {
-        writing.note("operator.look", Some(&id), name, None, None)
-    });
+    let noted =
+        entered.portal.store.write(act, move |writing| writing.note("operator.look", Some(&id), name, None, None));
     noted.await.map(drop).map_err(|error| Trouble::Refused(Refusal::Broken(error.to_string())))
 }

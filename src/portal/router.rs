@@ -173,8 +173,9 @@ fn over(portal: &Arc<Portal>, pages: Vec<Page>) -> Router {
             let Ok(filter) = MethodFilter::try_from(page.method.clone()) else { continue };
             let (portal, page) = (Arc::clone(portal), Arc::new(page));
             methods = methods.on(filter, move |values: RawPathParams, request: Request| {
+                let page = values.iter().all(|(name, value)| is_value(name, value)).then(|| Arc::clone(&page));
                 let values = values.iter().map(|(_, value)| value.to_owned()).collect();
-                serve(Arc::clone(&portal), Some(Arc::clone(&page)), values, request)
+                serve(Arc::clone(&portal), page, values, request)
             });
         }
         let portal = Arc::clone(portal);
@@ -183,6 +184,13 @@ fn over(portal: &Arc<Portal>, pages: Vec<Page>) -> Router {
     }
     let portal = Arc::clone(portal);
     router.fallback(move |request: Request| serve(Arc::clone(&portal), None, Vec::new(), request))
+}
+
+/// Whether a value of a path can be what its name says. Ids become parts of paths of the API, and must not lead to others:
+/// `ID/close#` before `/suspend` would close an account.
+fn is_value(name: &str, value: &str) -> bool {
+    let is_free = matches!(name, "product" | "problem");
+    is_free || value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 async fn serve(portal: Arc<Portal>, page: Option<Arc<Page>>, values: Vec<String>, request: Request) -> Response<Body> {
@@ -253,7 +261,7 @@ impl Context {
 
     fn trouble(&self, trouble: Trouble) -> Response<Body> {
         let (status, message) = match trouble {
-            Trouble::NotFound => {
+            Trouble::NotFound | Trouble::Refused(Refusal::Nowhere) => {
                 let text = "The address may be misspelt, or what it led to is not there any more, or not yours to see.";
                 (StatusCode::NOT_FOUND, Message::bad("There is no such page", text))
             }

@@ -23,7 +23,7 @@ mod proxy;
 pub mod session;
 mod step;
 #[cfg(test)]
-pub mod testing;
+pub(super) mod testing;
 #[cfg(test)]
 mod tests;
 mod totp;

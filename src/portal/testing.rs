@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::router::Page;
 use super::sign_in::testing::{Answer, Bench, Browser};
-use crate::ledger::store::records::Role;
+use crate::ledger::store::accounts::AccountDraft;
+use crate::ledger::store::records::{AccountProduct, AccountTerms, ProductFunds, Role, Terms};
 use crate::ledger::store::users::{self, UserDraft};
 use crate::ledger::store::{Via, memberships};
 use crate::operate::api::caller::{Caller, SCOPES};
@@ -65,6 +66,14 @@ impl Bench {
         let read = self.store.read(|connection| Ok(connection.query_row("PRAGMA data_version", [], |row| row.get(0))?));
         read.await.unwrap()
     }
+}
+
+/// An account that has credits for a product.
+pub fn with_credits(name: &str, display: &str) -> AccountDraft {
+    let funds = ProductFunds::Credits { first_grant: 1000 };
+    let products = vec![AccountProduct { product: "phone".to_owned(), funds }];
+    let (name, display) = (name.to_owned(), display.to_owned());
+    AccountDraft { name, display, terms: AccountTerms::Own(Terms::default()), products }
 }
 
 /// A text that nothing else is.
@@ -155,12 +164,14 @@ impl Objects {
 
     /// The path of a page about them.
     pub fn path(&self, page: &Page) -> String {
-        let of_account = page.path.starts_with("/accounts/{account}");
-        let (key, invitation) = if of_account {
-            (&self.key, &self.invitation)
-        } else {
-            (&self.operators_key, &self.operators_invitation)
-        };
+        self.filled_in(page.path)
+    }
+
+    /// A path of a page with its values.
+    pub fn filled_in(&self, path: &str) -> String {
+        let of_account = path.starts_with("/accounts/");
+        let (key, invitation) =
+            if of_account { (&self.key, &self.invitation) } else { (&self.operators_key, &self.operators_invitation) };
         let values = [
             ("{account}", &*self.account),
             ("{token}", &self.token),
@@ -173,7 +184,7 @@ impl Objects {
             ("{ticket}", "none"),
             ("{problem}", "token-expired"),
         ];
-        let path = values.iter().fold(page.path.to_owned(), |path, (name, value)| path.replace(name, value));
+        let path = values.iter().fold(path.to_owned(), |path, (name, value)| path.replace(name, value));
         assert!(!path.contains('{'), "{path} has a value that the tests have nothing for");
         path
     }

@@ -5,10 +5,9 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::sign_in::testing::{Answer, Bench, PASSWORD};
-use super::testing::Person;
+use super::testing::{Person, with_credits};
 use super::words::HOUR_MS;
-use crate::ledger::store::accounts::AccountDraft;
-use crate::ledger::store::records::{AccountProduct, AccountTerms, ProductFunds, Role, Terms};
+use crate::ledger::store::records::Role;
 use crate::ledger::store::usage;
 use crate::platform::clock::unix_milliseconds;
 use crate::policy::account::Digest;
@@ -17,13 +16,6 @@ use crate::telemetry::usage::UsageRow;
 
 /// What a spreadsheet would run.
 const FORMULAS: [&str; 6] = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "=HYPERLINK(\"https://evil.example\",\"x\")"];
-
-fn draft(name: &str) -> AccountDraft {
-    let funds = ProductFunds::Credits { first_grant: 1000 };
-    let products = vec![AccountProduct { product: "phone".to_owned(), funds }];
-    let (name, display) = (name.to_owned(), String::new());
-    AccountDraft { name, display, terms: AccountTerms::Own(Terms::default()), products }
-}
 
 /// Rows of CSV by the names of its columns.
 fn rows(sheet: &Answer) -> Vec<Vec<(String, String)>> {
@@ -52,7 +44,7 @@ fn assert_no_formulas(sheet: &Answer, column: &str) {
 
 #[tokio::test]
 async fn sheets_have_no_formulas() {
-    let bench = Bench::over("", "", &[draft("acme")]);
+    let bench = Bench::over("", "", vec![with_credits("acme", "")]);
     let accounts = bench.ask(Method::GET, "/accounts", Value::Null).await;
     let id = accounts["items"][0]["id"].as_str().unwrap().to_owned();
     let hour = unix_milliseconds().div_euclid(HOUR_MS) * HOUR_MS;
@@ -125,7 +117,8 @@ fn assert_stays(answer: &Answer, what: &str) {
     }
     for part in answer.text.split("href=\"").skip(1) {
         let link = part.split('"').next().unwrap();
-        let is_own = link.starts_with("https://api.example.com/") || target(link).host_str() == Some("portal.example.com");
+        let is_own =
+            link.starts_with("https://api.example.com/") || target(link).host_str() == Some("portal.example.com");
         assert!(is_own, "{what}: {link}");
     }
 }
@@ -248,7 +241,8 @@ async fn a_link_of_somebody_else_puts_no_words_onto_a_page() {
     let acme = bench.account("acme").await;
     let owner = Person::new(&bench, "owner", Some(&acme), Role::Owner).await;
     let admin = Person::new(&bench, "admin", None, Role::Admin).await;
-    let done = owner.post(&format!("/accounts/{acme}/alerts"), &vec![("version", "0".to_owned())], &owner.word, &[]).await;
+    let done =
+        owner.post(&format!("/accounts/{acme}/alerts"), &vec![("version", "0".to_owned())], &owner.word, &[]).await;
     assert!(done.location.contains("?done=Saved."), "{}", done.text);
     assert!(owner.browser.get(&done.location).await.text.contains("<strong>Saved.</strong>"));
     let forged = done.location.replace("Saved.", "Call+0900+666");
@@ -260,5 +254,25 @@ async fn a_link_of_somebody_else_puts_no_words_onto_a_page() {
         let page = admin.browser.get(&format!("/operator{page}?done=Call+0900+666")).await;
         assert!(page.status == 200 && !page.text.contains("0900"), "{}", page.text);
     }
-    assert!(!admin.browser.get(&done.location).await.text.contains("<strong>Saved.</strong>"), "the mark is the session's");
+    assert!(
+        !admin.browser.get(&done.location).await.text.contains("<strong>Saved.</strong>"),
+        "the mark is the session's"
+    );
+}
+
+#[tokio::test]
+async fn a_field_of_a_form_is_never_another_path() {
+    let bench = Bench::new();
+    let acme = bench.account("acme").await;
+    let owner = Person::new(&bench, "owner", Some(&acme), Role::Owner).await;
+    let token = json!({ "name": "web", "products": ["plate"] });
+    let token = bench.made(&format!("/accounts/{acme}/tokens"), token).await;
+    for rest in ["/revoke#", "/disable?", "/../x", " ", "\u{e9}", ""] {
+        let form =
+            vec![("list", "networks".to_owned()), ("token", format!("{token}{rest}")), ("value", "?".to_owned())];
+        let before = bench.commits().await;
+        let answer = owner.post(&format!("/accounts/{acme}/refusals/fix"), &form, &owner.word, &[]).await;
+        assert!([404, 422].contains(&answer.status), "{rest}: {} {}", answer.status, answer.text);
+        assert_eq!(bench.commits().await, before, "{rest}");
+    }
 }

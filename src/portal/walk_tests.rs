@@ -5,24 +5,15 @@ use axum::http::Method;
 
 use super::router::{self, Door, Page};
 use super::sign_in::testing::{Answer, Bench};
-use super::testing::{Form, Objects, Person, unique};
-use crate::ledger::store::accounts::AccountDraft;
+use super::testing::{Form, Objects, Person, unique, with_credits};
 use crate::ledger::store::memberships;
-use crate::ledger::store::records::{AccountProduct, AccountTerms, ProductFunds, Role, Terms};
+use crate::ledger::store::records::Role;
 use crate::platform::clock::unix_milliseconds;
 use crate::portal::words::HOUR_MS;
 
-/// An account with credits.
-fn draft(name: &str) -> AccountDraft {
-    let funds = ProductFunds::Credits { first_grant: 1000 };
-    let products = vec![AccountProduct { product: "phone".to_owned(), funds }];
-    let (name, display) = (name.to_owned(), String::new());
-    AccountDraft { name, display, terms: AccountTerms::Own(Terms::default()), products }
-}
-
 /// A portal with two accounts that are in force.
-async fn bench() -> (Bench, [Objects; 2]) {
-    let bench = Bench::over("", "", &[draft("own"), draft("foreign")]);
+pub async fn bench() -> (Bench, [Objects; 2]) {
+    let bench = Bench::over("", "", vec![with_credits("own", ""), with_credits("foreign", "")]);
     let accounts = bench.ask(Method::GET, "/accounts", serde_json::Value::Null).await;
     let id = |name: &str| {
         let items = accounts["items"].as_array().unwrap();
@@ -81,7 +72,9 @@ async fn look(page: &Page, person: &Person<'_>, own: &Objects, foreign: &Objects
     let answer = person.browser.get(&path).await;
     let is_nobody = person.role.is_none();
     match page.door {
-        Door::Open if ["/sign-in", "/assets/style.css"].contains(&page.path) => assert_shown(&answer, person.name, &path),
+        Door::Open if ["/sign-in", "/assets/style.css"].contains(&page.path) => {
+            assert_shown(&answer, person.name, &path)
+        }
         Door::Open => {
             let is_open = [200, 303, 400, 404].contains(&answer.status) && !answer.location.starts_with("/sign-in?to=");
             assert!(is_open, "{path} as {}: {} {}", person.name, answer.status, answer.location);
@@ -137,7 +130,7 @@ async fn every_page_lets_in_whom_its_row_names_and_nobody_else() {
 
 /// Whom a form is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum For {
+pub enum For {
     /// Whoever sees the page: it changes nothing.
     All,
     /// Members of the account from this role on.
@@ -165,10 +158,11 @@ impl For {
 }
 
 /// A form that does what its page is for, and whom it is for. A page that takes a form and has no row here fails the walk.
-fn form(page: &Page, objects: &Objects) -> (For, Form) {
+pub fn form(page: &Page, objects: &Objects) -> (For, Form) {
     let (viewer, member, owner) = (For::All, For::Members(Role::Member), For::Members(Role::Owner));
     let (support, admin) = (For::Operators(Role::Support), For::Operators(Role::Admin));
-    let filled = |pairs: &[(&'static str, &str)]| pairs.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    let filled =
+        |pairs: &[(&'static str, &str)]| pairs.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
     let once = unique();
     let email = format!("{once}@example.com");
     let key = |role: &str| filled(&[("name", "k"), ("role", role), ("scope", "read"), ("once", &once)]);
@@ -178,7 +172,9 @@ fn form(page: &Page, objects: &Objects) -> (For, Form) {
     let rest = page.path.trim_start_matches("/accounts/{account}");
     match rest {
         "/tokens/new" => (member, filled(&[("name", &once), ("product", "plate"), ("once", &once)])),
-        "/tokens/{token}" => (member, filled(&[("name", "renamed"), ("product", "plate"), ("version", &objects.token_version)])),
+        "/tokens/{token}" => {
+            (member, filled(&[("name", "renamed"), ("product", "plate"), ("version", &objects.token_version)]))
+        }
         "/tokens/{token}/enable" | "/tokens/{token}/disable" => (member, Form::new()),
         "/tokens/{token}/revoke" => (member, filled(&[("name", &objects.token_name)])),
         "/tokens/{token}/rotate" => (member, filled(&[("overlap", "24h"), ("once", &once)])),
@@ -198,7 +194,9 @@ fn form(page: &Page, objects: &Objects) -> (For, Form) {
         "/keys/{key}/revoke" => (owner, Form::new()),
         "/operator/find" => (For::Operators(Role::Auditor), filled(&[("text", "acme")])),
         "/operator/accounts/new" => (support, filled(&[("name", &once), ("once", &once)])),
-        "/operator/accounts/{account}" => (support, filled(&[("display", "Acme"), ("version", &objects.account_version)])),
+        "/operator/accounts/{account}" => {
+            (support, filled(&[("display", "Acme"), ("version", &objects.account_version)]))
+        }
         "/operator/accounts/{account}/suspend" | "/operator/accounts/{account}/resume" => (support, Form::new()),
         "/operator/accounts/{account}/close" => (support, filled(&[("name", &objects.name)])),
         "/operator/accounts/{account}/tokens/{token}/{act}" => (support, Form::new()),
@@ -206,7 +204,9 @@ fn form(page: &Page, objects: &Objects) -> (For, Form) {
             let grant = [("kind", "grant"), ("product", "phone"), ("amount", "5"), ("why", "a gift"), ("once", &*once)];
             (admin, filled(&grant))
         }
-        "/operator/accounts/{account}/invite" => (admin, filled(&[("email", &email), ("role", "owner"), ("once", &once)])),
+        "/operator/accounts/{account}/invite" => {
+            (admin, filled(&[("email", &email), ("role", "owner"), ("once", &once)]))
+        }
         "/operator/users" => (admin, filled(&[("email", &email), ("role", "auditor"), ("once", &once)])),
         "/operator/users/{user}/{act}" | "/operator/invitations/{invitation}/withdraw" => (admin, Form::new()),
         "/operator/keys" => (admin, key("auditor")),

@@ -19,7 +19,7 @@ use crate::portal::ask::Refusal;
 use crate::portal::frame::{Frame, Message};
 use crate::portal::people::Names;
 use crate::portal::router::{Page, operator};
-use crate::portal::visit::{AtDesk, Shown};
+use crate::portal::visit::{AtDesk, Shown, Trouble};
 use crate::portal::words;
 
 /// Rows of a whole list at the most.
@@ -170,10 +170,11 @@ async fn act_on_user(at: AtDesk) -> Shown {
     let path = format!("/users/{}", at.value(0));
     let asked = match at.value(1) {
         act @ ("enable" | "disable") => Asked::change(Method::POST, format!("{path}/{act}"), "*", None),
-        _ => {
+        "role" => {
             let role = at.form.given("role").map_or(Value::Null, Value::from);
             Asked::change(Method::PATCH, path, "*", Some(json!({ "role": role })))
         }
+        _ => return Err(Trouble::NotFound),
     };
     changed(&at, &asked).await
 }

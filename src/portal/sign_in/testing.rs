@@ -59,8 +59,6 @@ pub struct Bench {
     pub store: Arc<Store>,
     /// The API in this process.
     pub inside: InProcess,
-    /// What the policy in force is in.
-    pub gateway: Arc<Gateway>,
     pub directory: PathBuf,
 }
 
@@ -73,18 +71,18 @@ impl Drop for Bench {
 impl Bench {
     /// A portal with these lines below `portal`, and these at the end.
     pub fn with(portal: &str, rest: &str) -> Bench {
-        Bench::over(portal, rest, &[])
+        Bench::over(portal, rest, Vec::new())
     }
 
     /// The same over a store that has these accounts, which are in force and have their credits.
-    pub fn over(portal: &str, rest: &str, drafts: &[AccountDraft]) -> Bench {
+    pub fn over(portal: &str, rest: &str, drafts: Vec<AccountDraft>) -> Bench {
         let directory = std::env::temp_dir().join(format!("tollgate-portal-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir(&directory).unwrap();
         let text = format!("{CONFIGURATION}portal:\n  public_url: https://portal.example.com\n{portal}\n{rest}");
         let config = config::parse("gateway.yaml", &text, &Source::from(directory.clone()));
         let mut config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let store = Arc::new(Store::open(&directory.join("store.db"), Box::new(SystemRandomness)).unwrap());
-        for draft in drafts.iter().cloned() {
+        for draft in drafts {
             store.write_here(act(), move |writing| accounts::create(writing, &draft).map(drop)).unwrap();
         }
         let feed = StoreFeed::load(&config.store.unwrap(), Arc::clone(&store), &mut config.policy).unwrap();
@@ -99,7 +97,7 @@ impl Bench {
         let api = Arc::new(Api { store: of_api, ledger, recorder, in_force, patience });
         let router = router(config.portal.unwrap(), &api, &gateway).unwrap();
         let inside = InProcess::new(&api).unwrap();
-        Bench { service: TowerToHyperService::new(router), store, inside, gateway, directory }
+        Bench { service: TowerToHyperService::new(router), store, inside, directory }
     }
 
     pub fn new() -> Bench {
