@@ -7,10 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::changes::ChangeKind;
 use super::error::StoreError;
 use super::fields;
-use super::memberships;
 use super::records::{AccountProduct, AccountState, AccountTerms, ProductFunds, StoredAccount, Terms};
 use super::terms;
-use super::tickets;
 use super::writing::{Writing, expect};
 use crate::policy::credits::balance::MAX_CREDITS;
 
@@ -178,12 +176,10 @@ pub fn close(writing: &mut Writing<'_>, id: &str, expected: Option<i64>) -> Resu
     for key in revoked {
         writing.mark(ChangeKind::Key, &key);
     }
-    // An address is kept no longer than it is needed.
-    for table in ["alert_balance", "alert_setting"] {
+    // Who its people were is kept no longer than it is needed, and nobody comes in by an invitation.
+    for table in ["alert_balance", "alert_setting", "membership", "ticket"] {
         writing.database().prepare_cached(&format!("DELETE FROM {table} WHERE account_id = ?1"))?.execute([id])?;
     }
-    memberships::remove_all(writing.database(), id)?;
-    tickets::remove_all(writing.database(), id)?;
     let after = StoredAccount { state: AccountState::Closed, ..before.clone() };
     write(writing, "account.close", &before, after)
 }

@@ -91,12 +91,6 @@ pub fn remove(
     Ok(before)
 }
 
-/// Removes all members of an account that is closed.
-pub(super) fn remove_all(connection: &Connection, account_id: &str) -> Result<(), StoreError> {
-    connection.prepare_cached("DELETE FROM membership WHERE account_id = ?1")?.execute([account_id])?;
-    Ok(())
-}
-
 /// A member of an account.
 ///
 /// # Errors

@@ -80,16 +80,6 @@ pub fn end(writing: &mut Writing<'_>, user_id: &str, digest: &[u8; 32]) -> Resul
     Ok(true)
 }
 
-/// Ends all sessions of a user but one, and returns how many.
-///
-/// # Errors
-/// Errors of the database.
-pub fn end_all(writing: &mut Writing<'_>, user_id: &str, kept: Option<&[u8; 32]>) -> Result<usize, StoreError> {
-    let kept = kept.map_or_else(Vec::new, |kept| kept.to_vec());
-    let delete = "DELETE FROM session WHERE user_id = ?1 AND digest <> ?2";
-    Ok(writing.database().prepare_cached(delete)?.execute(params![user_id, kept])?)
-}
-
 /// The session whose secret has a digest. It may have ended.
 ///
 /// # Errors

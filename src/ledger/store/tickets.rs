@@ -224,12 +224,6 @@ pub fn withdraw(
     Ok(before)
 }
 
-/// Removes all invitations to an account that is closed.
-pub(super) fn remove_all(connection: &Connection, account_id: &str) -> Result<(), StoreError> {
-    connection.prepare_cached("DELETE FROM ticket WHERE account_id = ?1")?.execute([account_id])?;
-    Ok(())
-}
-
 const COLUMNS: &str =
     "digest, id, kind, email, account_id, role, proves, browser, code, created_by, created_at, ends_at";
 

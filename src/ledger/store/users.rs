@@ -7,7 +7,6 @@ use super::error::StoreError;
 use super::fields;
 use super::people::{Credentials, Identity, UserInfo, UserState};
 use super::records::Role;
-use super::sessions;
 use super::writing::{Writing, expect};
 use crate::platform::mail;
 
@@ -190,7 +189,7 @@ fn write(
         after.row_version,
     ])?;
     if after.state == UserState::Disabled || after.operator != before.operator {
-        sessions::end_all(writing, &after.id, None)?;
+        end_sessions(writing, &after.id, None)?;
     }
     writing.note(action, None, after.name(), Some(before), Some(&after))?;
     Ok(after)
@@ -252,6 +251,16 @@ pub fn prove_email(writing: &mut Writing<'_>, id: &str) -> Result<UserInfo, Stor
     })
 }
 
+/// Ends all sessions of a user but one, and returns how many.
+///
+/// # Errors
+/// Errors of the database.
+pub fn end_sessions(writing: &mut Writing<'_>, user_id: &str, kept: Option<&[u8; 32]>) -> Result<usize, StoreError> {
+    let kept = kept.map_or_else(Vec::new, |kept| kept.to_vec());
+    let delete = "DELETE FROM session WHERE user_id = ?1 AND digest <> ?2";
+    Ok(writing.database().prepare_cached(delete)?.execute(params![user_id, kept])?)
+}
+
 fn set(
     writing: &mut Writing<'_>,
     action: &'static str,
@@ -261,7 +270,7 @@ fn set(
 ) -> Result<UserInfo, StoreError> {
     let before = get(writing.database(), id)?;
     change(writing.database())?;
-    sessions::end_all(writing, id, kept)?;
+    end_sessions(writing, id, kept)?;
     let after = get(writing.database(), id)?;
     writing.note(action, None, after.name(), Some(&before), Some(&after))?;
     Ok(after)

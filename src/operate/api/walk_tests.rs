@@ -21,6 +21,7 @@ fn body(route: &Route, number: usize) -> Value {
         "changeToken" => json!({ "name": format!("renamed {number}"), "expires": null, "rates": rate }),
         "rotateToken" => json!({ "overlap": "24h" }),
         "findAccounts" => json!({ "text": "acme" }),
+        "publishNotice" => json!({ "text": "Slower than usual." }),
         "previewNetworks" => json!({ "mode": "enforce", "entries": [{ "value": "203.0.113.0/24" }] }),
         "previewDomains" => json!({ "mode": "enforce", "entries": [{ "value": "app.example.com" }], "absent": "deny" }),
         "putNetworks" => json!({ "mode": "enforce", "entries": [{ "value": "203.0.113.0/24" }] }),
@@ -99,7 +100,7 @@ impl Objects {
         let query = if takes_value { format!("?value={value}") } else { String::new() };
         let path = route.path.replace("{account}", &self.account).replace("{token}", &self.token);
         let path = path.replace("{key}", key).replace("{product}", "plate").replace("{plan}", "gold");
-        let path = path.replace("{user}", &self.user).replace("{invitation}", invitation);
+        let path = path.replace("{user}", &self.user).replace("{invitation}", invitation).replace("{notice}", "1");
         assert!(!path.contains('{'), "{path} has a parameter that the walk has nothing for");
         path + &query
     }
