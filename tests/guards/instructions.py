@@ -65,7 +65,9 @@ def fewest(program, steps, runs):
 
 
 def differs(instructions, committed):
-    return abs(instructions / committed - 1) > TOLERANCE
+    """Whether a step needs more than it did. One that needs less is shown, and is no reason to fail: how the compiler parts
+    the crate moves single steps by some percent with each change of its size."""
+    return instructions / committed - 1 > TOLERANCE
 
 
 def main():
@@ -82,7 +84,7 @@ def main():
     before = json.loads(COMMITTED.read_text())
     wrong = compare(counts, before["instructions"])
     if wrong:
-        sys.exit(f"not within {TOLERANCE:.0%} of benches/instructions.json: {', '.join(wrong)}\n"
+        sys.exit(f"more than {TOLERANCE:.0%} above benches/instructions.json: {', '.join(wrong)}\n"
                  f"Those were counted with {before['compiler']}, these with {compiler}.\n"
                  "If that is as it should be: tests/guards/instructions.py --update, and say why in the commit.")
 
