@@ -35,7 +35,7 @@ hostile: program venv
 free-answers: program venv
 	tests/hostile/run free --tries $(or $(TRIES),100000)
 
-# Fourteen attacks on parsers by libFuzzer, an hour of each: SECONDS=30, JOBS=2 at a time, TARGETS="heads yaml". SEED=1
+# Attacks on parsers by libFuzzer, an hour of each: SECONDS=30, JOBS=2 at a time, TARGETS="heads yaml". SEED=1
 # tries the same each time. What is found is in fuzz/found.
 fuzz: tools
 	SECONDS_EACH=$(or $(SECONDS),3600) JOBS=$(or $(JOBS),2) TARGETS="$(TARGETS)" SEED=$(or $(SEED),0) fuzz/run

@@ -10,6 +10,7 @@ mod ledger;
 mod media;
 mod msgpack;
 mod networks;
+mod openapi;
 mod proxy;
 mod responses;
 mod store;
@@ -18,7 +19,7 @@ mod xml;
 mod yaml;
 
 /// Their names, and what each does with an input.
-pub const ALL: [(&str, fn(&[u8])); 16] = [
+pub const ALL: [(&str, fn(&[u8])); 17] = [
     ("heads", heads::run),
     ("chunked", chunked::run),
     ("connections", connections::run),
@@ -32,6 +33,7 @@ pub const ALL: [(&str, fn(&[u8])); 16] = [
     ("xml", xml::run),
     ("msgpack", msgpack::run),
     ("yaml", yaml::run),
+    ("openapi", openapi::run),
     ("proxy", proxy::run),
     ("ledger", ledger::run),
     ("store", store::run),
