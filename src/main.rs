@@ -22,7 +22,7 @@ use tollgate::operate::admin::openapi;
 use tollgate::operate::api;
 use tollgate::operate::failure::Failure;
 use tollgate::operate::output;
-use tollgate::operate::reload::Watched;
+use tollgate::operate::reload::WatchedConfig;
 use tollgate::operate::server::{self, Plan};
 use tollgate::operate::store_feed::{self, AccountConflict};
 use tollgate::operate::upgrade::Predecessor;
@@ -346,7 +346,7 @@ fn serve_after(path: &std::path::Path, predecessor: Option<Predecessor>) -> Resu
     for warning in config.warnings.iter().take(config::MOST_WARNINGS) {
         log::warn!("{warning}");
     }
-    let watched = Some(Watched { path: path.to_owned(), read, loaded_at });
+    let watched = Some(WatchedConfig { path: path.to_owned(), read, loaded_at });
     let ready = format!("tollgate listens on {} (admin http://{}/healthz)\n", config.listeners, config.admin);
     server::run(Plan { config, watched, demo_backend: None, predecessor }, move || drop(print(&ready)), end)
 }

@@ -16,7 +16,7 @@ use tollgate::gateway::Gateway;
 use tollgate::gateway::snapshot::Snapshot;
 use tollgate::ledger::Ledger;
 use tollgate::operate::reload::accounts::AccountSource;
-use tollgate::operate::reload::{Reloader, Watched};
+use tollgate::operate::reload::{Reloader, WatchedConfig};
 use tollgate::platform::descriptors::Descriptors;
 use tollgate::policy::Policy;
 use tollgate::policy::account::directory::change::{AccountChange, Clash, Conflict};
@@ -113,7 +113,7 @@ impl Running {
         ));
         let store = Store::default();
         let source = Source { store: store.clone(), main: path.clone() };
-        let watched = Watched { path, read, loaded_at: SystemTime::now() };
+        let watched = WatchedConfig { path, read, loaded_at: SystemTime::now() };
         let (gate, books) = (Arc::clone(&gateway), Arc::clone(&ledger));
         let reloader = Reloader::start(watched, start, gate, books, Some(Box::new(source)));
         let address = serve_on_threads(&gateway);

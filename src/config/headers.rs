@@ -11,7 +11,7 @@ use super::fill::{fill, section};
 use super::problems::Rows;
 use super::units::{FromText, HeaderName};
 use crate::config::yaml::{Listed, Mistakes, Place, Written};
-use crate::policy::check::header::{HeaderRule, Shape};
+use crate::policy::check::header::{HeaderRule, ValueShape};
 use crate::policy::check::parameter::DEFAULT_MAX_BYTES;
 use crate::upstream::settings::AddedHeaders;
 
@@ -115,7 +115,7 @@ pub fn shape(
     ignore_case: Written<bool>,
     place: &Place,
     mistakes: &mut Mistakes,
-) -> Option<Shape> {
+) -> Option<ValueShape> {
     let (max_place, ignore_case_place) = (max.place().cloned(), ignore_case.place().cloned());
     let max_bytes = max.take().unwrap_or(DEFAULT_MAX_BYTES);
     let ignore_case = ignore_case.take().unwrap_or(false);
@@ -133,7 +133,7 @@ pub fn shape(
                 mistakes.push(place, "has no effect with `one_of`; remove it");
             }
             let values = listed(one_of, place, "one_of", "write the values that may be sent", mistakes);
-            Some(Shape::OneOf { values: values.into_iter().map(|(value, _)| value.into()).collect(), ignore_case })
+            Some(ValueShape::OneOf { values: values.into_iter().map(|(value, _)| value.into()).collect(), ignore_case })
         }
         (Written::Bad, _) | (_, Written::Bad) => None,
         (Written::Missing, Written::Missing) | (Written::Here(..), Written::Here(..)) => {
@@ -143,13 +143,13 @@ pub fn shape(
     }
 }
 
-fn pattern_shape(pattern: &str, place: Place, max_bytes: usize, mistakes: &mut Mistakes) -> Option<Shape> {
+fn pattern_shape(pattern: &str, place: Place, max_bytes: usize, mistakes: &mut Mistakes) -> Option<ValueShape> {
     // Anchored at both ends, so that the whole value must match.
     let build = |text: &str| RegexBuilder::new(text).unicode(false).size_limit(MAX_PATTERN_BYTES).build();
     // It must also compile by itself: unbalanced brackets could close the anchored group.
     let anchored = build(pattern).and_then(|_| build(&format!(r"\A(?:{pattern})\z")));
     match anchored {
-        Ok(expression) => Some(Shape::Pattern { expression, max_bytes }),
+        Ok(expression) => Some(ValueShape::Pattern { expression, max_bytes }),
         Err(_) => {
             mistakes.push(
                 place,
@@ -165,9 +165,9 @@ pub fn fill_in(shown: &mut Value, rules: &[HeaderRule]) {
     for rule in rules {
         let shown = section(section(shown, "headers"), &rule.name);
         match &rule.shape {
-            Shape::Any { max_bytes } | Shape::Pattern { max_bytes, .. } => fill(shown, "max", *max_bytes),
-            Shape::OneOf { ignore_case, .. } => fill(shown, "ignore_case", *ignore_case),
-            Shape::Number(_) => {}
+            ValueShape::Any { max_bytes } | ValueShape::Pattern { max_bytes, .. } => fill(shown, "max", *max_bytes),
+            ValueShape::OneOf { ignore_case, .. } => fill(shown, "ignore_case", *ignore_case),
+            ValueShape::Number(_) => {}
         }
         fill(shown, "echo", rule.echo);
     }

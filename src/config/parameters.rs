@@ -9,7 +9,7 @@ use super::headers::{check_max, shape};
 use super::problems::Rows;
 use super::units::{Parsed, Text};
 use crate::config::yaml::{Entries, Mistakes, Place, Written};
-use crate::policy::check::header::Shape;
+use crate::policy::check::header::ValueShape;
 use crate::policy::check::number::{Number, NumberRule};
 use crate::policy::check::parameter::{DEFAULT_MAX_BYTES, MAX_PATH_PARAMETERS, MAX_QUERY_PARAMETERS, ParameterRule};
 use crate::policy::problem::Row;
@@ -181,7 +181,7 @@ fn rule(
 }
 
 /// The format of a value, by one of `pattern`, `one_of`, `integer` and `number` at the most.
-fn shape_of(parameter: written::Parameter, place: &Place, mistakes: &mut Mistakes) -> Option<Shape> {
+fn shape_of(parameter: written::Parameter, place: &Place, mistakes: &mut Mistakes) -> Option<ValueShape> {
     let written::Parameter { pattern, max, one_of, integer, number, ignore_case, .. } = parameter;
     let written = [pattern.is_missing(), one_of.is_missing(), integer.is_missing(), number.is_missing()];
     match written.iter().filter(|is_missing| !**is_missing).count() {
@@ -192,7 +192,7 @@ fn shape_of(parameter: written::Parameter, place: &Place, mistakes: &mut Mistake
             let max_place = max.place().cloned();
             let max_bytes = max.take().unwrap_or(DEFAULT_MAX_BYTES);
             check_max(max_place, max_bytes, mistakes);
-            Some(Shape::Any { max_bytes })
+            Some(ValueShape::Any { max_bytes })
         }
         1 if integer.is_missing() && number.is_missing() => shape(pattern, max, one_of, ignore_case, place, mistakes),
         1 => {
@@ -200,7 +200,7 @@ fn shape_of(parameter: written::Parameter, place: &Place, mistakes: &mut Mistake
                 mistakes.push(place.clone(), "has no effect on a number; write its bounds below `integer` or `number`");
             }
             let is_whole = !integer.is_missing();
-            number_rule(if is_whole { integer } else { number }, is_whole, mistakes).map(Shape::Number)
+            number_rule(if is_whole { integer } else { number }, is_whole, mistakes).map(ValueShape::Number)
         }
         _ => {
             let what = "has several rules; write one of `pattern`, `one_of`, `integer` and `number`";
@@ -231,12 +231,12 @@ fn number_rule(written: Written<written::Bounds>, is_whole: bool, mistakes: &mut
 
 /// A value that a rule accepts, if one of some simple ones does.
 fn example_of(rule: &ParameterRule) -> String {
-    if let Shape::OneOf { values, .. } = &rule.shape
+    if let ValueShape::OneOf { values, .. } = &rule.shape
         && let Some(first) = values.first()
     {
         return first.to_string();
     }
-    if let Shape::Number(number) = &rule.shape {
+    if let ValueShape::Number(number) = &rule.shape {
         let bounds = [&number.least, &number.most].into_iter().flatten().map(ToString::to_string);
         let fits = |candidate: &String| rule.judge(candidate.as_bytes(), 0).is_ok();
         return bounds.chain(["1".to_owned(), "0".to_owned()]).find(fits).unwrap_or_default();
@@ -255,9 +255,9 @@ pub fn fill_in(shown: &mut Value, rules: &[ParameterRule]) {
             continue;
         };
         match &rule.shape {
-            Shape::Any { max_bytes } | Shape::Pattern { max_bytes, .. } => fill(shown, "max", *max_bytes),
-            Shape::OneOf { ignore_case, .. } => fill(shown, "ignore_case", *ignore_case),
-            Shape::Number(rule) => show_bounds(shown, rule),
+            ValueShape::Any { max_bytes } | ValueShape::Pattern { max_bytes, .. } => fill(shown, "max", *max_bytes),
+            ValueShape::OneOf { ignore_case, .. } => fill(shown, "ignore_case", *ignore_case),
+            ValueShape::Number(rule) => show_bounds(shown, rule),
         }
         if section_name == "query" {
             fill(shown, "required", rule.is_required);

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::tests::{CONFIGURATION, directory, parsed};
 use super::*;
 use crate::policy::account::Expiry;
-use crate::policy::check::header::Shape;
+use crate::policy::check::header::ValueShape;
 use crate::policy::format::kind::Formats;
 use crate::policy::http::media::MediaType;
 use crate::upstream::settings::{BreakerRule, Probe};
@@ -334,7 +334,7 @@ fn the_defaults_of_headers_and_bodies_are_stated() {
     let config = minimal();
     let policy = &config.policy;
     let [p, q, r] = &*policy.products else { panic!("three products") };
-    let (Shape::Pattern { max_bytes, .. }, Shape::OneOf { ignore_case, .. }) =
+    let (ValueShape::Pattern { max_bytes, .. }, ValueShape::OneOf { ignore_case, .. }) =
         (&p.headers[0].shape, &p.headers[1].shape)
     else {
         panic!("a pattern and a list");

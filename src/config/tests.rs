@@ -366,7 +366,7 @@ fn object(wording: &crate::policy::problem::messages::Wording, row: Row, field: 
     let words = wording.words(row);
     let mut broken = Broken::default();
     broken.push(Breach { field, rule: 0 });
-    let shape = crate::policy::problem::messages::Shape::ErrorObject;
+    let shape = crate::policy::problem::messages::ErrorShape::ErrorObject;
     let names = crate::policy::problem::messages::Names::of_body(
         16 * 1024,
         ["number".to_owned()].into_iter(),

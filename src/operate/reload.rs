@@ -145,13 +145,13 @@ impl Reloader {
     /// `loaded_at` is when loading began: what has changed since is loaded again.
     /// `store` has the accounts that are not in files, if there is one.
     pub fn start(
-        watched: Watched,
+        watched: WatchedConfig,
         start: Start,
         gateway: Arc<Gateway>,
         ledger: Arc<Ledger>,
         store: Option<Box<dyn AccountSource>>,
     ) -> Reloader {
-        let Watched { path, read, loaded_at } = watched;
+        let WatchedConfig { path, read, loaded_at } = watched;
         let (orders, received) = channel();
         let figures = ReloadMetrics::default();
         figures.last_success.set(since_1970().as_secs_f64());
@@ -239,7 +239,7 @@ impl Reloader {
 
 /// A configuration that is in force, and its files.
 #[derive(Debug)]
-pub struct Watched {
+pub struct WatchedConfig {
     pub path: PathBuf,
     /// What was read for it.
     pub read: Read,

@@ -40,7 +40,7 @@ use crate::operate::demo::backend::LookupBackend;
 use crate::operate::expiry_metrics::Ends;
 use crate::operate::failure::Failure;
 use crate::operate::jwks::KeyFetcher;
-use crate::operate::reload::{Reloader, Watched};
+use crate::operate::reload::{Reloader, WatchedConfig};
 use crate::operate::status_recorder::Recorder;
 use crate::operate::store_feed::StoreFeed;
 use crate::operate::upgrade::{Predecessor, Upgrader};
@@ -65,7 +65,7 @@ const IDLE_GRACE: Duration = Duration::from_millis(150);
 pub struct Plan {
     pub config: Config,
     /// The files of the configuration, if they are to be watched.
-    pub watched: Option<Watched>,
+    pub watched: Option<WatchedConfig>,
     /// The address of the demo's own lookup backend, for the demo.
     pub demo_backend: Option<SocketAddr>,
     /// The process from which this one takes over.
@@ -350,7 +350,7 @@ struct Controls {
 }
 
 impl Controls {
-    fn start(node: &Node, watched: Option<Watched>, start: Start) -> Controls {
+    fn start(node: &Node, watched: Option<WatchedConfig>, start: Start) -> Controls {
         let (gateway, ledger) = (&node.gateway, &node.ledger);
         let file = watched.as_ref().map(|watched| watched.path.clone());
         let source = node.feed.as_ref().map(|feed| feed.source(Arc::clone(ledger)));

@@ -19,7 +19,7 @@ use crate::policy::http::transaction_id::TransactionId;
 use crate::policy::limit::{Asker, LimitState, nearest};
 use crate::policy::now::Now;
 use crate::policy::page::Rendition;
-use crate::policy::problem::messages::{Shape, Wording};
+use crate::policy::problem::messages::{ErrorShape, Wording};
 use crate::policy::problem::{Hint, Problem, Status};
 use crate::policy::rate::RateState;
 use crate::policy::trail::Trail;
@@ -195,8 +195,8 @@ fn refusal(sink: &mut impl Sink, context: &Context<'_, '_>, problem: Problem) ->
         None => ErrorForm::of_json(context.lines),
     };
     let (shape, format, content_type) = match form {
-        ErrorForm::Object(format, name) => (Shape::ErrorObject, format, name),
-        ErrorForm::Problem => (Shape::ProblemJson, Format::Json, PROBLEM_JSON),
+        ErrorForm::Object(format, name) => (ErrorShape::ErrorObject, format, name),
+        ErrorForm::Problem => (ErrorShape::ProblemJson, Format::Json, PROBLEM_JSON),
     };
     sink.header("Content-Type", content_type.as_bytes());
     common_headers(sink, context, NEVER_KEPT);

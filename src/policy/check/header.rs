@@ -15,7 +15,7 @@ use crate::policy::problem::{Problem, Row};
 pub struct HeaderRule {
     /// The name as it is written in answers.
     pub name: Box<str>,
-    pub shape: Shape,
+    pub shape: ValueShape,
     /// Echoed in every response; the Transaction-Id takes its place if it is absent (contract,
     /// section 4).
     pub echo: bool,
@@ -24,7 +24,7 @@ pub struct HeaderRule {
 
 /// The format of a value.
 #[derive(Clone, Debug)]
-pub enum Shape {
+pub enum ValueShape {
     /// At most this many bytes of text without control characters.
     Any {
         max_bytes: usize,
@@ -64,48 +64,50 @@ impl HeaderRule {
     }
 }
 
-impl Shape {
+impl ValueShape {
     /// Whether a value has it.
     pub fn matches(&self, value: &[u8]) -> bool {
         match self {
-            Shape::Any { max_bytes } => {
+            ValueShape::Any { max_bytes } => {
                 let text = std::str::from_utf8(value).ok();
                 value.len() <= *max_bytes && text.is_some_and(|text| !text.chars().any(char::is_control))
             }
-            Shape::Pattern { expression, max_bytes } => value.len() <= *max_bytes && expression.is_match(value),
-            Shape::OneOf { values, ignore_case: true } => {
+            ValueShape::Pattern { expression, max_bytes } => value.len() <= *max_bytes && expression.is_match(value),
+            ValueShape::OneOf { values, ignore_case: true } => {
                 values.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(value))
             }
-            Shape::OneOf { values, ignore_case: false } => values.iter().any(|allowed| allowed.as_bytes() == value),
-            Shape::Number(rule) => rule.matches(value),
+            ValueShape::OneOf { values, ignore_case: false } => {
+                values.iter().any(|allowed| allowed.as_bytes() == value)
+            }
+            ValueShape::Number(rule) => rule.matches(value),
         }
     }
 }
 
-impl Shape {
+impl ValueShape {
     /// What a value may be, for people: `at most 14 characters that match [A-Z]+`, or the values with a word between them.
     pub fn words(&self, between: &str) -> String {
         match self {
-            Shape::Any { max_bytes } => format!("text of at most {max_bytes} bytes"),
-            Shape::Pattern { max_bytes, .. } => match self.pattern() {
+            ValueShape::Any { max_bytes } => format!("text of at most {max_bytes} bytes"),
+            ValueShape::Pattern { max_bytes, .. } => match self.pattern() {
                 Some(pattern) => format!("at most {max_bytes} characters that match {pattern}"),
                 None => format!("at most {max_bytes} characters"),
             },
-            Shape::OneOf { values, ignore_case } => {
+            ValueShape::OneOf { values, ignore_case } => {
                 let case = if *ignore_case { ", in any case of letters" } else { "" };
                 format!("{}{case}", values.join(between))
             }
-            Shape::Number(rule) => rule.words(),
+            ValueShape::Number(rule) => rule.words(),
         }
     }
 
     /// The pattern as the operator wrote it.
     pub fn pattern(&self) -> Option<&str> {
         match self {
-            Shape::Pattern { expression, .. } => {
+            ValueShape::Pattern { expression, .. } => {
                 expression.as_str().strip_prefix(r"\A(?:").and_then(|rest| rest.strip_suffix(r")\z"))
             }
-            Shape::Any { .. } | Shape::OneOf { .. } | Shape::Number(_) => None,
+            ValueShape::Any { .. } | ValueShape::OneOf { .. } | ValueShape::Number(_) => None,
         }
     }
 }
@@ -153,14 +155,14 @@ mod tests {
         judge(&Lines { fields: &fields, ..Lines::UNREADABLE })
     }
 
-    fn rule(shape: Shape) -> HeaderRule {
+    fn rule(shape: ValueShape) -> HeaderRule {
         HeaderRule { name: "x".into(), shape, echo: true, row: Row::ReferenceIdInvalid }
     }
 
     #[test]
     fn a_reference_follows_its_pattern() {
         let expression = Regex::new(r"\A(?:[A-Za-z0-9_\-/:.,() ]+)\z").unwrap();
-        let rule = rule(Shape::Pattern { expression, max_bytes: 256 });
+        let rule = rule(ValueShape::Pattern { expression, max_bytes: 256 });
         let longest = [b'a'; 256];
         let too_long = [b'a'; 257];
         for (values, sound) in [
@@ -183,8 +185,8 @@ mod tests {
     #[test]
     fn a_switch_is_one_of_its_values() {
         let values: Box<[Box<str>]> = vec!["true".into(), "false".into()].into();
-        let any_case = rule(Shape::OneOf { values: values.clone(), ignore_case: true });
-        let this_case = rule(Shape::OneOf { values, ignore_case: false });
+        let any_case = rule(ValueShape::OneOf { values: values.clone(), ignore_case: true });
+        let this_case = rule(ValueShape::OneOf { values, ignore_case: false });
         for (value, any, this) in [
             ("true", true, true),
             ("False", true, false),

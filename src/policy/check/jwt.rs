@@ -7,7 +7,7 @@
 //! is `keys.rs`'s caller's business.
 
 pub mod keys;
-mod seen;
+mod verified;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use keys::{Algorithm, KeySet, Keys};
-pub use seen::Bearer;
-use seen::{Seen, SeenTokens};
+pub use verified::Bearer;
+use verified::{Verified, VerifiedTokens};
 
 use crate::policy::account::Digest;
 use crate::policy::problem::{Hint, Problem, Row};
@@ -45,7 +45,7 @@ pub struct Issuer {
     /// How far clocks may differ, in seconds.
     pub leeway: Seconds,
     pub keys: Arc<KeySet>,
-    seen: SeenTokens,
+    verified: VerifiedTokens,
 }
 
 /// Which token of the account a signed token stands for.
@@ -89,15 +89,15 @@ impl Issuer {
         leeway: Seconds,
         keys: Arc<KeySet>,
     ) -> Issuer {
-        let seen = SeenTokens::default();
-        Issuer { name, issuer, audiences, algorithms, account_claim, token, leeway, keys, seen }
+        let verified = VerifiedTokens::default();
+        Issuer { name, issuer, audiences, algorithms, account_claim, token, leeway, keys, verified }
     }
 
     /// What is known of a token that was verified by the keys in force before.
     pub fn remembered(&self, digest: &Digest, now: Seconds) -> Option<Result<Bearer, Problem>> {
         let keys = self.keys.current()?;
-        let seen = self.seen.get(digest, keys.generation())?;
-        Some(self.has_begun(seen.not_before, now).map(|()| seen.bearer))
+        let verified = self.verified.get(digest, keys.generation())?;
+        Some(self.has_begun(verified.not_before, now).map(|()| verified.bearer))
     }
 
     fn has_begun(&self, not_before: Seconds, now: Seconds) -> Result<(), Problem> {
@@ -126,8 +126,8 @@ impl Issuer {
             TokenName::Claim(claim) => claims.text(claim).ok_or(missing)?.into(),
         };
         let bearer = Bearer { account, token, ends: expires.saturating_add(self.leeway) };
-        let seen = Seen { bearer: bearer.clone(), not_before, generation: keys.generation() };
-        self.seen.put(*digest, seen, now);
+        let verified = Verified { bearer: bearer.clone(), not_before, generation: keys.generation() };
+        self.verified.put(*digest, verified, now);
         self.has_begun(not_before, now).map(|()| bearer)
     }
 

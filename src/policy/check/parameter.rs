@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
-use super::header::Shape;
+use super::header::ValueShape;
 use crate::policy::problem::{Hint, ParameterFlaw, Problem, Row};
 
 /// The most parameters that the query of one route can have rules for: each has a bit of one word.
@@ -28,7 +28,7 @@ const ENCODED: &AsciiSet =
 #[derive(Clone, Debug)]
 pub struct ParameterRule {
     pub name: Box<str>,
-    pub shape: Shape,
+    pub shape: ValueShape,
     /// One of a path always is.
     pub is_required: bool,
     /// Whether a query may have it more than once.
@@ -76,7 +76,7 @@ impl ParameterRule {
 
     /// What its value must be, to follow its name: `must be one of a, b`.
     pub fn words(&self) -> String {
-        let must = if matches!(self.shape, Shape::OneOf { .. }) { "must be one of" } else { "must be" };
+        let must = if matches!(self.shape, ValueShape::OneOf { .. }) { "must be one of" } else { "must be" };
         format!("{must} {}", self.shape.words(", "))
     }
 }
@@ -122,7 +122,7 @@ pub fn encode(out: &mut Vec<u8>, value: &[u8]) {
 mod tests {
     use super::*;
 
-    fn rule(shape: Shape, is_segment: bool) -> ParameterRule {
+    fn rule(shape: ValueShape, is_segment: bool) -> ParameterRule {
         ParameterRule {
             name: "number".into(),
             shape,
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_becomes_a_segment_is_one() {
-        let any = || Shape::Any { max_bytes: 10 };
+        let any = || ValueShape::Any { max_bytes: 10 };
         for (value, within, beside) in [
             ("x", true, true),
             ("a b", true, true),

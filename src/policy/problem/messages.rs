@@ -96,7 +96,7 @@ const BLANKS: [(&str, Piece); 5] = [
 
 /// Which of the two shapes an error object has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum ErrorShape {
     /// `{"error":{…}}`, `application/json`.
     ErrorObject,
     /// RFC 9457, `application/problem+json`.
@@ -170,10 +170,17 @@ impl Wording {
 impl Words {
     /// Appends the body of a refusal: the object of `shape` with the request's path as `instance`, and the names of its
     /// route where it has one.
-    pub fn write_object(&self, out: &mut Vec<u8>, shape: Shape, hint: Hint, names: Option<&Names>, instance: &[u8]) {
+    pub fn write_object(
+        &self,
+        out: &mut Vec<u8>,
+        shape: ErrorShape,
+        hint: Hint,
+        names: Option<&Names>,
+        instance: &[u8],
+    ) {
         out.extend_from_slice(match shape {
-            Shape::ErrorObject => self.object_start.as_bytes(),
-            Shape::ProblemJson => self.problem_start.as_bytes(),
+            ErrorShape::ErrorObject => self.object_start.as_bytes(),
+            ErrorShape::ProblemJson => self.problem_start.as_bytes(),
         });
         let has_no_body = names.is_some_and(|names| names.body_max.is_none());
         let detail = self.detail_without_body.as_ref().filter(|_| has_no_body).unwrap_or(&self.detail);
@@ -182,8 +189,8 @@ impl Words {
         out.extend_from_slice(br#"","instance":""#);
         write_escaped(out, cut(instance));
         out.extend_from_slice(match shape {
-            Shape::ErrorObject => br#""}}"#.as_slice(),
-            Shape::ProblemJson => br#""}"#,
+            ErrorShape::ErrorObject => br#""}}"#.as_slice(),
+            ErrorShape::ProblemJson => br#""}"#,
         });
     }
 }
@@ -403,11 +410,11 @@ mod tests {
         Hint::Broken(broken)
     }
 
-    fn object(wording: &Wording, shape: Shape, field: Option<u16>, instance: &[u8]) -> Value {
+    fn object(wording: &Wording, shape: ErrorShape, field: Option<u16>, instance: &[u8]) -> Value {
         hinted(wording, shape, broken(field), instance)
     }
 
-    fn hinted(wording: &Wording, shape: Shape, hint: Hint, instance: &[u8]) -> Value {
+    fn hinted(wording: &Wording, shape: ErrorShape, hint: Hint, instance: &[u8]) -> Value {
         let mut out = Vec::new();
         wording.words(Row::BodyInvalid).write_object(&mut out, shape, hint, Some(&names()), instance);
         serde_json::from_slice(&out).unwrap()
@@ -421,12 +428,12 @@ mod tests {
             "detail": "Look at a.b, \"there\".",
             "instance": "/p",
         }});
-        assert_eq!(object(&wording("Look at {field}, \"there\"."), Shape::ErrorObject, Some(0), b"/p"), expected);
+        assert_eq!(object(&wording("Look at {field}, \"there\"."), ErrorShape::ErrorObject, Some(0), b"/p"), expected);
     }
 
     #[test]
     fn problem_json_has_the_status_too_and_no_wrapper() {
-        let object = object(&wording("Look at {field}."), Shape::ProblemJson, None, b"/p");
+        let object = object(&wording("Look at {field}."), ErrorShape::ProblemJson, None, b"/p");
         assert_eq!(
             object,
             json!({
@@ -475,14 +482,14 @@ mod tests {
             ("no{position}.", Hint::None, "no.".to_owned()),
             ("{other} {\"field\"}", Hint::None, "{other} {\"field\"}".to_owned()),
         ] {
-            let object = hinted(&wording(detail), Shape::ErrorObject, hint, b"/p");
+            let object = hinted(&wording(detail), ErrorShape::ErrorObject, hint, b"/p");
             assert_eq!(object["error"]["detail"], expected, "{detail}");
         }
     }
 
     #[test]
     fn the_instance_is_cut_at_256_bytes() {
-        let long = object(&wording("d"), Shape::ErrorObject, None, &[b'a'; 300]);
+        let long = object(&wording("d"), ErrorShape::ErrorObject, None, &[b'a'; 300]);
         assert_eq!(long["error"]["instance"].as_str().unwrap().len(), 256);
         for (before, character, rest) in [
             (254, "é", "b"),
@@ -494,20 +501,20 @@ mod tests {
             (252, "𝄞", ""),
         ] {
             let path = "a".repeat(before) + character + rest;
-            let cut = object(&wording("d"), Shape::ErrorObject, None, path.as_bytes());
+            let cut = object(&wording("d"), ErrorShape::ErrorObject, None, path.as_bytes());
             let whole = before + character.len() <= 256;
             let expected = "a".repeat(before.min(256)) + if whole { character } else { "" };
             assert_eq!(cut["error"]["instance"], expected, "{before} {character}");
         }
         // Bytes that are no text are no character either.
-        let odd = object(&wording("d"), Shape::ErrorObject, None, &[0xff; 300]);
+        let odd = object(&wording("d"), ErrorShape::ErrorObject, None, &[0xff; 300]);
         assert_eq!(odd["error"]["instance"].as_str().unwrap().chars().count(), 256);
     }
 
     proptest! {
         #[test]
         fn any_bytes_make_a_json_string(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let object = object(&wording("d"), Shape::ErrorObject, None, &bytes);
+            let object = object(&wording("d"), ErrorShape::ErrorObject, None, &bytes);
             let expected = String::from_utf8_lossy(&bytes).into_owned();
             prop_assert_eq!(object["error"]["instance"].as_str(), Some(expected.as_str()));
         }

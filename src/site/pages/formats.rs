@@ -3,7 +3,7 @@
 use super::product::View;
 use crate::policy::format::kind::{Format, Formats};
 use crate::policy::format::{of_json, request_of_json};
-use crate::policy::problem::messages::Shape;
+use crate::policy::problem::messages::ErrorShape;
 use crate::policy::problem::{Hint, Row};
 
 /// A format that some product has.
@@ -30,7 +30,7 @@ pub fn of(products: &[View<'_>]) -> Vec<FormatView> {
     let mut error = Vec::new();
     let words = view.product.wording.words(Row::TokenUnknown);
     let path = view.routes().next().map_or("/", |route| &route.path.text);
-    words.write_object(&mut error, Shape::ErrorObject, Hint::None, None, path.as_bytes());
+    words.write_object(&mut error, ErrorShape::ErrorObject, Hint::None, None, path.as_bytes());
     all.iter()
         .map(|format| FormatView {
             name: format.name(),

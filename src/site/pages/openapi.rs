@@ -13,7 +13,7 @@ use super::headers;
 use super::product::View;
 use crate::platform::count::counted;
 use crate::platform::pace;
-use crate::policy::check::header::Shape;
+use crate::policy::check::header::ValueShape;
 use crate::policy::check::parameter::{ParameterRule, Undeclared};
 use crate::policy::check::token::TokenPlace;
 use crate::policy::format::kind::Format;
@@ -233,7 +233,7 @@ fn parameter(rule: &ParameterRule, place: &str) -> Value {
         members.insert("description".to_owned(), (*rule.description).into());
     }
     if !rule.example.is_empty() {
-        let is_number = matches!(rule.shape, Shape::Number(_));
+        let is_number = matches!(rule.shape, ValueShape::Number(_));
         let example = if is_number { number(&rule.example) } else { json!(&*rule.example) };
         let example = if rule.may_repeat { json!([example]) } else { example };
         members.insert("example".to_owned(), example);
@@ -242,19 +242,19 @@ fn parameter(rule: &ParameterRule, place: &str) -> Value {
 }
 
 /// The schema of a value; one that must be sent has at least a character.
-fn shape(shape: &Shape, is_filled: bool) -> Value {
+fn shape(shape: &ValueShape, is_filled: bool) -> Value {
     let least = u8::from(is_filled);
     match shape {
         // Control characters are refused; lengths are counted in characters, of which a byte may be only a part.
-        Shape::Any { max_bytes } => {
+        ValueShape::Any { max_bytes } => {
             json!({ "type": "string", "minLength": least, "maxLength": max_bytes, "pattern": "^[ -~]*$" })
         }
-        Shape::OneOf { values, ignore_case } => one_of(values, *ignore_case),
-        Shape::Pattern { max_bytes, .. } => {
+        ValueShape::OneOf { values, ignore_case } => one_of(values, *ignore_case),
+        ValueShape::Pattern { max_bytes, .. } => {
             let pattern = shape.pattern().map_or_else(|| ".*".to_owned(), |pattern| format!("^(?:{pattern})$"));
             json!({ "type": "string", "minLength": least, "maxLength": max_bytes, "pattern": pattern })
         }
-        Shape::Number(rule) => {
+        ValueShape::Number(rule) => {
             let kind = ("type", json!(if rule.is_whole { "integer" } else { "number" }));
             let bounds = [("minimum", &rule.least), ("maximum", &rule.most)];
             let bounds = bounds.into_iter().filter_map(|(name, bound)| Some((name, number(bound.as_ref()?.as_str()))));

@@ -180,11 +180,11 @@ fn without_keys_it_is_not_known_whether_a_token_is_one() {
 
 #[test]
 fn so_many_tokens_are_remembered_and_no_more() {
-    let seen = SeenTokens::default();
+    let seen = VerifiedTokens::default();
     let one = |number: u64| Digest::of(&number.to_be_bytes());
     for number in 0..100_000 {
         let bearer = Bearer { account: "a".into(), token: "t".into(), ends: NOW + number };
-        seen.put(one(number), Seen { bearer, not_before: 0, generation: 1 }, NOW);
+        seen.put(one(number), Verified { bearer, not_before: 0, generation: 1 }, NOW);
     }
     let known = (0..100_000).filter(|number| seen.get(&one(*number), 1).is_some()).count();
     assert!((1..=16 * 2048).contains(&known), "{known}");

@@ -23,7 +23,7 @@ const MAX_DEPTH: usize = MAX_NESTING as usize + 1;
 const MAX_DECLARATIONS: usize = 16;
 
 /// Where a body cannot be read on, and why.
-pub struct Fault {
+pub struct Malformed {
     pub at: usize,
     pub reason: &'static str,
 }
@@ -57,30 +57,31 @@ impl<'x> Elements<'x> {
     ///
     /// # Errors
     /// Where it cannot be read on.
-    pub fn read(text: &'x str) -> Result<Elements<'x>, Fault> {
+    pub fn read(text: &'x str) -> Result<Elements<'x>, Malformed> {
         // The reader would drop a second byte order mark as well.
         if text.starts_with('\u{feff}') {
-            return Err(Fault { at: 0, reason: "text outside of the element" });
+            return Err(Malformed { at: 0, reason: "text outside of the element" });
         }
         let mut reader = Reader::from_str(text);
         reader.config_mut().check_comments = true;
         let mut elements = Elements { all: Vec::new(), open: Vec::new() };
         loop {
             let at = place(reader.buffer_position());
-            let event = reader
-                .read_event()
-                .map_err(|_| Fault { at: place(reader.error_position()), reason: "the body is not well-formed XML" })?;
+            let event = reader.read_event().map_err(|_| Malformed {
+                at: place(reader.error_position()),
+                reason: "the body is not well-formed XML",
+            })?;
             if let Event::Eof = event {
                 break;
             }
-            elements.add(event, at).map_err(|reason| Fault { at, reason })?;
+            elements.add(event, at).map_err(|reason| Malformed { at, reason })?;
         }
         let reason = match (elements.all.is_empty(), elements.open.is_empty()) {
             (true, _) => "the body has no element",
             (false, false) => "an element has no end",
             (false, true) => return Ok(elements),
         };
-        Err(Fault { at: text.len(), reason })
+        Err(Malformed { at: text.len(), reason })
     }
 
     fn add(&mut self, event: Event<'x>, at: usize) -> Result<(), &'static str> {

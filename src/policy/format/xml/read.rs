@@ -1,7 +1,7 @@
 //! A body in XML as JSON text: what an element becomes depends on its own form and on what the product's schema says of its
 //! place. What is read at all is in `elements.rs`.
 
-use super::elements::{Elements, Fault, Index, ROOT, is_blank};
+use super::elements::{Elements, Index, Malformed, ROOT, is_blank};
 use super::write::ITEM;
 use crate::policy::check::body::document::malformed_behind;
 use crate::policy::check::body::program::types;
@@ -16,8 +16,9 @@ pub fn to_json(body: &[u8], shapes: &Shapes) -> Result<Vec<u8>, Problem> {
     let text = std::str::from_utf8(body).map_err(|error| {
         malformed_behind("the body is not UTF-8", body.get(..error.valid_up_to()).unwrap_or_default())
     })?;
-    let elements = Elements::read(text)
-        .map_err(|Fault { at, reason }| malformed_behind(reason, body.get(..at.min(body.len())).unwrap_or_default()))?;
+    let elements = Elements::read(text).map_err(|Malformed { at, reason }| {
+        malformed_behind(reason, body.get(..at.min(body.len())).unwrap_or_default())
+    })?;
     let mut out = Vec::with_capacity(body.len());
     Writer { elements: &elements, shapes, out: &mut out }.value(ROOT, shapes.root());
     Ok(out)

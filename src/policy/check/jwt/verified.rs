@@ -23,7 +23,7 @@ pub struct Bearer {
 
 /// What was verified of a token.
 #[derive(Clone)]
-pub struct Seen {
+pub struct Verified {
     pub bearer: Bearer,
     pub not_before: Seconds,
     /// Of the keys that verified it.
@@ -32,30 +32,30 @@ pub struct Seen {
 
 /// The tokens of an issuer that were verified.
 #[derive(Default)]
-pub struct SeenTokens([Mutex<HashMap<[u8; 32], Seen>>; PARTS]);
+pub struct VerifiedTokens([Mutex<HashMap<[u8; 32], Verified>>; PARTS]);
 
-impl SeenTokens {
-    fn part(&self, digest: &Digest) -> Option<MutexGuard<'_, HashMap<[u8; 32], Seen>>> {
+impl VerifiedTokens {
+    fn part(&self, digest: &Digest) -> Option<MutexGuard<'_, HashMap<[u8; 32], Verified>>> {
         let [first, ..] = digest.bytes();
         let part = self.0.get(usize::from(*first) % PARTS)?;
         Some(part.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What was verified of a token by keys of this generation.
-    pub fn get(&self, digest: &Digest, generation: u64) -> Option<Seen> {
-        self.part(digest)?.get(digest.bytes()).filter(|seen| seen.generation == generation).cloned()
+    pub fn get(&self, digest: &Digest, generation: u64) -> Option<Verified> {
+        self.part(digest)?.get(digest.bytes()).filter(|verified| verified.generation == generation).cloned()
     }
 
     /// Remembers a token. Where there is no room, those that are over are forgotten, and all if none is.
-    pub fn put(&self, digest: Digest, seen: Seen, now: Seconds) {
+    pub fn put(&self, digest: Digest, verified: Verified, now: Seconds) {
         let Some(mut part) = self.part(&digest) else { return };
         if part.len() >= MAX_OF_A_PART {
-            let generation = seen.generation;
+            let generation = verified.generation;
             part.retain(|_, known| known.bearer.ends > now && known.generation == generation);
             if part.len() >= MAX_OF_A_PART {
                 part.clear();
             }
         }
-        part.insert(*digest.bytes(), seen);
+        part.insert(*digest.bytes(), verified);
     }
 }
