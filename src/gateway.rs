@@ -278,9 +278,8 @@ impl Gateway {
         respond: impl FnOnce(&mut D, &Context<'_, '_>, &Outcome<'_>, bool) -> usize,
     ) -> Answered<'g> {
         let (transaction, trace) = (record.transaction(), record.trace());
-        let policy = &*snapshot.policy;
+        let (policy, now) = (&*snapshot.policy, self.now());
         let mut trail = Trail::default();
-        let now = self.now();
         let internal = Problem::new(Row::Internal, "a panic while the request was served");
         // A panic becomes an `internal` answer instead of a closed connection.
         let admitted = AssertUnwindSafe(|| admit(&mut Unobserved, policy, head, now, ingress, &mut trail));
@@ -296,13 +295,12 @@ impl Gateway {
         let mut bill = Bill::nothing(&self.ledger);
         let outcome = match turn {
             Ok(Turn::Preflight(preflight)) => Outcome::Preflight(preflight),
+            Ok(Turn::Enquiry(_)) if timeout(BALANCES_PATIENCE, self.ledger.known()).await.is_err() => {
+                Outcome::Refused(CANNOT_BE_USED)
+            }
             Ok(Turn::Enquiry(principal)) => {
-                if timeout(BALANCES_PATIENCE, self.ledger.known()).await.is_ok() {
-                    told = account_info::tell(principal, now);
-                    Outcome::Told(&told)
-                } else {
-                    Outcome::Refused(CANNOT_BE_USED)
-                }
+                told = account_info::tell(principal, now);
+                Outcome::Told(&told)
             }
             Ok(Turn::Page(found, rendition)) => {
                 page = found;

@@ -236,6 +236,30 @@ fn needs(accounts: &Accounts, store: bool) -> super::ledger::Needs {
 }
 
 impl Drafted {
+    /// What is shown of it in force, with these products.
+    fn compiled<'c>(&'c self, products: &'c [Product]) -> shown::Compiled<'c> {
+        shown::Compiled {
+            listeners: &self.process.own.listeners,
+            workers: self.process.workers,
+            admin: self.process.admin,
+            limits: &self.limits,
+            upstreams: &self.upstreams,
+            products,
+            issuers: &self.jwt.issuers,
+            key_sources: &self.jwt.sources,
+            plans: &self.plans,
+            sources: self.sources,
+            ledger: self.ledger.as_ref(),
+            store: self.store.as_ref(),
+            api: self.api.as_ref(),
+            billing: self.billing.as_ref(),
+            alerts: self.alerts.as_ref(),
+            enquiry_rate: self.enquiry_rate,
+            sampling: &self.sampling,
+            outlets: &self.outlets,
+        }
+    }
+
     /// Puts everything together, with the pages of the policy before as far as they are the same.
     fn finish(
         mut self,
@@ -244,34 +268,12 @@ impl Drafted {
         before: Option<&PageTable>,
         now: Seconds,
     ) -> Option<Config> {
-        let drafts = self.products.into_iter();
+        let drafts = take(&mut self.products).into_iter();
         let finished = drafts.map(|draft| draft.finish(&self.public_url, &self.rows));
         let products: Box<[Product]> = finished.collect::<Option<_>>()?;
         let echoed = echoed(&products);
         let token_places: Vec<TokenPlace> = every_token_place(&products);
-        let shown = shown::effective(
-            written,
-            &shown::Compiled {
-                listeners: &self.process.own.listeners,
-                workers: self.process.workers,
-                admin: self.process.admin,
-                limits: &self.limits,
-                upstreams: &self.upstreams,
-                products: &products,
-                issuers: &self.jwt.issuers,
-                key_sources: &self.jwt.sources,
-                plans: &self.plans,
-                sources: self.sources,
-                ledger: self.ledger.as_ref(),
-                store: self.store.as_ref(),
-                api: self.api.as_ref(),
-                billing: self.billing.as_ref(),
-                alerts: self.alerts.as_ref(),
-                enquiry_rate: self.enquiry_rate,
-                sampling: &self.sampling,
-                outlets: &self.outlets,
-            },
-        );
+        let shown = shown::effective(written, &self.compiled(&products));
         let served = self.pages.site.is_some();
         // Without a site there are no pages, and nobody looks at what it is like.
         let site = self.pages.site.unwrap_or_default();
