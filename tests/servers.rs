@@ -149,6 +149,19 @@ fn a_dead_server_is_left_out_and_comes_back() {
     assert_eq!(metric(&gateway, &up), 1);
 }
 
+/// One server without checks, as `tollgate init` writes it: it is not left out, however often nobody was there.
+#[test]
+fn a_backend_that_starts_after_the_gateway_gets_the_next_request() {
+    let later = closed_port();
+    let gateway = start(&format!("servers: [{later}]"));
+    for _ in 0..20 {
+        look_up(&gateway).assert_problem("upstream-unavailable");
+    }
+    let backend = Backend::start_at(later, |peer, _| peer.answer(ANSWER));
+    look_up(&gateway).assert_success();
+    assert_eq!(backend.count("POST "), 1);
+}
+
 #[test]
 fn a_failing_server_is_ejected_once_and_comes_back() {
     let (out_of_order, never) = (Switch::default(), Switch::default());

@@ -33,7 +33,7 @@ pub const fn failed(reason: &'static str) -> Problem {
 pub fn connecting(error: &Error) -> Problem {
     match error.etype() {
         ErrorType::ConnectTimedout => unavailable("connecting took too long"),
-        ErrorType::ConnectRefused => unavailable("the connection was refused"),
+        ErrorType::ConnectRefused => unavailable("the server refused the connection"),
         ErrorType::InvalidCert => unavailable("the certificate of the server is not accepted"),
         ErrorType::TLSHandshakeFailure => unavailable("the TLS handshake failed"),
         ErrorType::TLSHandshakeTimedout => unavailable("connecting and the TLS handshake took too long"),
