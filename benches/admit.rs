@@ -4,6 +4,8 @@
 //! lines to the verdict.
 #![allow(clippy::unwrap_used)] // A benchmark that cannot be set up may end in a panic.
 
+mod shapes;
+
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
@@ -15,6 +17,8 @@ use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::now::Now;
 use tollgate::policy::observer::Unobserved;
 use tollgate::policy::trail::Trail;
+
+use shapes::Shape;
 
 fn main() {
     // Many calls in one sample: a single one is near the precision of the clock.
@@ -54,14 +58,17 @@ fn instead(old: &'static str, new: &'static str) -> impl Fn(String) -> String {
 }
 
 fn judge(bencher: Bencher<'_, '_>, bytes: &[u8]) {
-    let policy = policy();
+    judge_with(bencher, &policy(), bytes);
+}
+
+fn judge_with(bencher: Bencher<'_, '_>, policy: &Policy, bytes: &[u8]) {
     let mut requests = 0;
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let lines = Lines::split(bytes, &mut slots).unwrap();
     let head = Head::judge(lines, Peer::Address([127, 0, 0, 1].into()), &LIMITS).unwrap();
     bencher.bench_local(|| {
         let mut trail = Trail::default();
-        black_box(admit(&mut Unobserved, &policy, black_box(&head), later(&mut requests), Ingress::OPEN, &mut trail))
+        black_box(admit(&mut Unobserved, policy, black_box(&head), later(&mut requests), Ingress::OPEN, &mut trail))
             .is_ok()
     });
 }
@@ -79,6 +86,14 @@ fn head_and_admit_accepted(bencher: Bencher<'_, '_>) {
         let mut trail = Trail::default();
         black_box(admit(&mut Unobserved, &policy, &head, later(&mut requests), Ingress::OPEN, &mut trail)).is_ok()
     });
+}
+
+/// Lookups of some shapes; what the others cost more than the first is what Bearer, a signature that was verified before,
+/// and rules for parameters cost.
+#[divan::bench(args = [Shape::Plain, Shape::Bearer, Shape::Signed, Shape::Parameters])]
+fn lookup(bencher: Bencher<'_, '_>, shape: Shape) {
+    let (policy, bytes) = shape.of();
+    judge_with(bencher, &policy, &bytes);
 }
 
 #[divan::bench]

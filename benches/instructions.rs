@@ -6,20 +6,16 @@
 //! so that one-time setup is not included. Without a name the program prints the names of its steps.
 #![allow(clippy::unwrap_used, clippy::panic)] // A benchmark that cannot be set up may end in a panic.
 
+mod shapes;
+
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use tollgate::config;
 use tollgate::operate::demo;
 use tollgate::policy::Policy;
-use tollgate::policy::account::Digest;
 use tollgate::policy::admit::{Ingress, admit};
-use tollgate::policy::check::jwt::keys::Keys;
 use tollgate::policy::check::network;
 use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::http::transaction_id::TransactionId;
@@ -31,6 +27,8 @@ use tollgate::policy::respond::{self, Context, Delivered, Http1Sink, Outcome};
 use tollgate::policy::trail::Trail;
 use tollgate::telemetry::addresses::Addresses;
 use tollgate::telemetry::usage::Usage;
+
+use shapes::Shape;
 
 const LIMITS: HeadLimits = HeadLimits { target_bytes: 8192, header_bytes: 16_384, header_lines: 64 };
 const ANSWER: &str = r#"{"result":{"number":"+44 7400 123456","validated_phone_number":"+447400123456","formatted_phone_number":"+44 7400 123456","phone_type":"Mobile","confidence":"Verified"}}"#;
@@ -95,52 +93,14 @@ fn count_admit(token: &str, more: &str) {
     });
 }
 
-/// Products with a route by table and one with parameters, with tokens in a header, as Bearer and signed.
-fn shapes() -> Policy {
-    let digest = Digest::of(b"token").text();
-    let text = format!(
-        "public_url: http://127.0.0.1:8080\nadmin: 127.0.0.1:9901\nupstreams: {{ u: {{ servers: [127.0.0.1:9001] }} }}\n\
-         jwt: {{ idp: {{ issuer: i, audience: [a], algorithms: [ES256], jwks: {{ url: \"http://127.0.0.1:1/\" }}, account_claim: sub, token: t }} }}\n\
-         products:\n  plain: {{ upstream: u, token_headers: [Auth-Token], routes: [GET /v1/plain] }}\n\
-         \x20 bearer: {{ upstream: u, token_in: [bearer], routes: [GET /v1/bearer] }}\n\
-         \x20 signed: {{ upstream: u, token_in: [bearer], jwt: [idp], routes: [GET /v1/signed] }}\n\
-         \x20 vat:\n    upstream: u\n    token_headers: [Auth-Token]\n    routes:\n\
-         \x20     - route: GET /v1/vat/{{number}}\n        parameters: {{ number: {{ pattern: \"[A-Z]{{2}}[0-9]+\", max: 14 }} }}\n\
-         \x20       query: {{ date: {{ max: 10 }}, detail: {{ one_of: [full, short] }} }}\n\
-         accounts: {{ a: {{ rate: {{ unlimited: true }}, tokens: [{{ name: t, hash: \"{digest}\", products: [plain, bearer, signed, vat] }}] }} }}\n"
-    );
-    config::parse("shapes.yaml", &text, &demo::SOURCE).map_err(|mistakes| mistakes.to_string()).unwrap().policy
-}
-
-/// A token that the provider of `shapes` has signed with a new key, which the provider is given.
-fn signed(policy: &Policy) -> String {
-    let random = SystemRandom::new();
-    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
-    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap();
-    let (x, y) = key.public_key().as_ref().get(1..).unwrap().split_at(32);
-    let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let set = format!(r#"{{"keys":[{{"kty":"EC","crv":"P-256","x":"{}","y":"{}"}}]}}"#, text(x), text(y));
-    policy.issuers.first().unwrap().keys.replace(Keys::parse(set.as_bytes()).unwrap());
-    let claims = br#"{"iss":"i","aud":"a","sub":"a","exp":1900000000}"#;
-    let unsigned = format!("{}.{}", text(br#"{"alg":"ES256"}"#), text(claims));
-    let signature = key.sign(&random, unsigned.as_bytes()).unwrap();
-    format!("{unsigned}.{}", text(signature.as_ref()))
-}
-
-fn count_shape(target: &str, token: impl FnOnce(&Policy) -> String) {
-    let policy = shapes();
-    let token = token(&policy);
-    let text = format!("GET {target} HTTP/1.1\r\nHost: api.example.com\r\n{token}\r\nAccept: application/json\r\n\r\n");
+fn count_shape(shape: Shape) {
+    let (policy, request) = shape.of();
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let head = Head::judge(Lines::split(text.as_bytes(), &mut slots).unwrap(), PEER, &LIMITS).unwrap();
+    let head = Head::judge(Lines::split(&request, &mut slots).unwrap(), PEER, &LIMITS).unwrap();
     count(|| {
         let turn = admit(&mut Unobserved, &policy, black_box(&head), at(1), Ingress::OPEN, &mut Trail::default());
         assert!(black_box(turn).is_ok());
     });
-}
-
-fn in_header(_: &Policy) -> String {
-    "Auth-Token: token".to_owned()
 }
 
 fn count_route(others: u16) {
@@ -210,14 +170,10 @@ const STEPS: &[Step] = &[
     ("admit: token-unknown", || count_admit("nobody", "")),
     ("admit: ip-not-allowed", || count_admit("demo-ip", "")),
     ("admit: content-type-unsupported", || count_admit("demo-live", "Content-Encoding: gzip\n")),
-    ("admit: a route without parameters", || count_shape("/v1/plain", in_header)),
-    ("admit: a path parameter and two of a query", || {
-        count_shape("/v1/vat/DE811907980?date=2026-01-31&detail=full", in_header);
-    }),
-    ("admit: a token as Bearer", || count_shape("/v1/bearer", |_| "Authorization: Bearer token".to_owned())),
-    ("admit: a signed token that was verified before", || {
-        count_shape("/v1/signed", |policy| format!("Authorization: Bearer {}", signed(policy)));
-    }),
+    ("admit: a route without parameters", || count_shape(Shape::Plain)),
+    ("admit: a path parameter and two of a query", || count_shape(Shape::Parameters)),
+    ("admit: a token as Bearer", || count_shape(Shape::Bearer)),
+    ("admit: a signed token that was verified before", || count_shape(Shape::Signed)),
     ("route: one of 10", || count_route(9)),
     ("route: one of 10,000", || count_route(9_999)),
     ("body: accepted", || count_body(r#"{"number":"+44 7400 123456","output_format":"E164","cache_value_days":7}"#)),

@@ -118,7 +118,7 @@ fn put_back(emptied: &[Emptied]) {
     for Emptied { file, kept } in emptied {
         if let Err(error) = fs::rename(kept, file) {
             let (file, kept) = (file.display(), kept.display());
-            log::error!("what {file} had is in {kept}, and cannot be put back ({error}); do that by hand");
+            log::error!("{file} could not be restored ({error}); its content is in {kept}, copy it back by hand");
         }
     }
 }

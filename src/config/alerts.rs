@@ -155,7 +155,7 @@ pub fn alerts(
     }
     let written::Alerts { low_balance, token_days, webhook, mail, give_up_after } = alerts.take()?;
     if webhook.is_missing() && mail.is_missing() {
-        mistakes.push(place.clone(), "go nowhere; add `webhook` or `mail`");
+        mistakes.push(place.clone(), "are sent nowhere; add `webhook` or `mail`");
     }
     let low_balance = thresholds(low_balance, priced, mistakes);
     let token_days = (!token_days.is_missing()).then(|| number(token_days, 1, 1..=MAX_DAYS, mistakes));
@@ -290,7 +290,10 @@ fn login(user: Written<String>, password: Written<String>, place: &Place, mistak
         if let (Some(at), Some(text)) = (at, text)
             && !is_good(text)
         {
-            mistakes.push(at.clone(), format!("is none; write 1 to {MOST_OF_LOGIN} characters in one line"));
+            mistakes.push(
+                at.clone(),
+                format!("is empty, too long, or not in one line; write 1 to {MOST_OF_LOGIN} characters in one line"),
+            );
         }
     }
     match (places, pair) {

@@ -321,7 +321,7 @@ pub(super) fn header(name: &str, value: &str, known: &[(Box<str>, Box<str>)]) ->
         return Err("is not a header's name; use letters, digits and hyphens, as in X-Api-Key".to_owned());
     }
     if OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own)) {
-        return Err("is for the exporter to say; remove it".to_owned());
+        return Err("is set by the exporter itself; remove it".to_owned());
     }
     if known.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
         return Err("is there already; remove it".to_owned());

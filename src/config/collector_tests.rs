@@ -110,7 +110,11 @@ fn what_is_wrong_is_told_by_its_place_or_its_variable_and_never_shown() {
         ),
         ("{}", &[here, ("OTEL_EXPORTER_OTLP_HEADERS", "a b=secret")], "has a header that is not a header's name"),
         ("{}", &[here, ("OTEL_EXPORTER_OTLP_HEADERS", "a=secret%0A")], "has a header that is not a valid header value"),
-        ("{}", &[here, ("OTEL_EXPORTER_OTLP_HEADERS", "Host=secret")], "has a header that is for the exporter to say"),
+        (
+            "{}",
+            &[here, ("OTEL_EXPORTER_OTLP_HEADERS", "Host=secret")],
+            "has a header that is set by the exporter itself",
+        ),
         ("{}", &[here, ("OTEL_EXPORTER_OTLP_HEADERS", "a=1,A=secret")], "has a header that is there already"),
         ("{}", &[here, ("OTEL_EXPORTER_OTLP_TIMEOUT", "secret")], "OTEL_EXPORTER_OTLP_TIMEOUT, which is not a number"),
         ("{}", &[here, ("OTEL_EXPORTER_OTLP_TIMEOUT", "49")], "set one from 50 to 3600000"),

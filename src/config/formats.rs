@@ -105,7 +105,7 @@ fn compile(written: Written<Listed<written::Format>>, parent: &Place, mistakes: 
         && !kept.contains(&Format::Json)
         && !mistakes.touch(&place)
     {
-        let what = "does not have json, which the backend speaks, and which clients get who ask for nothing else; add json to the list";
+        let what = "does not have json, which the backend speaks and clients get by default; add json to the list";
         mistakes.push(place, what);
     }
     Formats::new(kept)

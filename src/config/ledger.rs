@@ -68,7 +68,7 @@ pub fn ledger(
 ) -> Option<LedgerSettings> {
     const WANTED: &str = "name the file that credits are written to, as in ledger: { file: ledger.db }";
     const WANTED_OF_QUOTAS: &str =
-        "name the file where it is kept what was used of them, as in ledger: { file: ledger.db }";
+        "name the file that keeps how much of them was used, as in ledger: { file: ledger.db }";
     if ledger.is_missing() && needs.credits {
         mistakes.push(root.key("ledger"), format!("is missing, and accounts have credits; {WANTED}"));
     } else if ledger.is_missing() && needs.quotas {

@@ -176,7 +176,7 @@ fn several(rates: Written<Listed<written::AnyRate>>, parent: &Place, mistakes: &
             }
             Some(rate) => compiled.push(rate),
             None if is_unlimited && !mistakes.touch(&place) => {
-                mistakes.push(place, "is no limit among rates; remove it, or write rate: { unlimited: true }");
+                mistakes.push(place, "has no effect in a list of rates; remove it, or write rate: { unlimited: true }");
             }
             None => {}
         }
@@ -216,7 +216,7 @@ fn quota(quota: Written<written::Quota>, mistakes: &mut Mistakes) -> Quota {
     {
         mistakes.warn(
             place,
-            "is less than the quota of a day, which says nothing then; write a larger number, or remove `day`",
+            "is less than the quota of a day, which then has no effect; write a larger number, or remove `day`",
         );
     }
     quota

@@ -241,7 +241,7 @@ impl Watch {
     fn tell(&mut self, outcome: &Result<usize, StoreError>) {
         let is_failing = outcome.is_err();
         if let (Err(error), false) = (outcome, self.is_failing) {
-            log::error!(target: TARGET, "balances and tokens cannot be looked at for alerts: {error}");
+            log::error!(target: TARGET, "cannot read balances and tokens for alerts: {error}");
         }
         self.is_failing = is_failing;
     }

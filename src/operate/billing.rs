@@ -150,7 +150,7 @@ impl BillingTask {
                 self.shown.sent.inc_by(u64::try_from(events).unwrap_or(u64::MAX));
                 self.shown.waiting.fetch_sub(i64::try_from(events).unwrap_or(0), Ordering::Relaxed);
                 if std::mem::replace(&mut self.failures, 0) > 0 {
-                    log::info!(target: TARGET, "usage is accepted again");
+                    log::info!(target: TARGET, "the receiver accepts usage again");
                 }
                 Ok(true)
             }
@@ -169,7 +169,7 @@ impl BillingTask {
         self.due = Instant::now() + refused.retry_after.unwrap_or_default().max(pause(self.failures));
         if self.failures == 1 {
             let why = &refused.why;
-            log::error!(target: TARGET, "usage waits in the store, since it was not accepted: {why}");
+            log::error!(target: TARGET, "the receiver did not accept usage, which waits in the store: {why}");
         }
     }
 }

@@ -109,7 +109,7 @@ impl Collector for Ends {
             ConstGauge::new(number(end)).encode(shown)?;
         }
         if snapshot.settings.sampling.by_account {
-            let help = "Credits that the next request of an account can hold, by product, once any were granted";
+            let help = "Credits that an account has left for its next request, by product, once any were granted";
             let mut shown =
                 encoder.encode_descriptor("tollgate_account_balance_credits", help, None, MetricType::Gauge)?;
             let balances = self.ledger.register_of_licences();

@@ -119,7 +119,7 @@ fn fetch(source: &KeySource, progress: &mut Progress) {
     match keys {
         Ok(keys) => {
             if source.keys.current().is_none() || progress.failures_in_a_row > 0 {
-                log::info!(target: TARGET, "the keys of {} are there: {}", source.issuer, keys.count());
+                log::info!(target: TARGET, "the keys of {} were fetched (keys: {})", source.issuer, keys.count());
             }
             source.keys.replace(keys);
             progress.fetched = progress.tried;
@@ -130,7 +130,7 @@ fn fetch(source: &KeySource, progress: &mut Progress) {
             progress.failures = progress.failures.saturating_add(1);
             progress.failures_in_a_row = progress.failures_in_a_row.saturating_add(1);
             let instead = match source.keys.current() {
-                Some(_) => "those that were fetched before go on counting",
+                Some(_) => "the keys that were fetched before stay in force",
                 None => "its tokens cannot be verified yet",
             };
             log::warn!(target: TARGET, "the keys of {} cannot be fetched from {}: {why}; {instead}", source.issuer, source.url);

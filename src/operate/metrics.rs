@@ -76,7 +76,7 @@ fn requests(encoder: &mut DescriptorEncoder<'_>, tables: &Tables) -> Result<(), 
             ConstCounter::new(kind.count.sum()).encode(requests.encode_family(&labels)?)?;
         }
     }
-    let help = "Requests that a list would have refused that is only watched, by product and problem";
+    let help = "Requests that a list in watch mode would have refused, by product and problem";
     let mut watched = encoder.encode_descriptor("tollgate_watched_requests", help, None, MetricType::Counter)?;
     for product in tables.of_products() {
         for (slug, count) in watched_sums(&product.watched) {
@@ -131,7 +131,7 @@ fn names(encoder: &mut DescriptorEncoder<'_>, tables: &Tables) -> Result<(), fmt
             }
         }
     }
-    let help = "Requests that a list of a token would have refused that is only watched, by token and problem";
+    let help = "Requests that a token's list in watch mode would have refused, by token and problem";
     let mut watched = encoder.encode_descriptor("tollgate_token_watched_requests", help, None, MetricType::Counter)?;
     for figures in tables.tokens.iter() {
         let Some(token) = &figures.token else { continue };

@@ -188,7 +188,7 @@ impl UsageTask {
 
 impl Collector for UsageMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let help = "Requests that are missing in usage or refusals, for want of memory while they waited to be written";
+        let help = "Requests missing from usage or refusals, because too many waited to be written";
         let of = encoder.encode_descriptor("tollgate_usage_left_out_requests", help, None, MetricType::Counter)?;
         ConstCounter::new(self.usage.left_out()).encode(of)?;
         let help =

@@ -23,7 +23,7 @@ pub const MAX_ADDRESS_BYTES: usize = 254;
 /// # Errors
 /// What to write instead, without repeating it.
 pub fn check_address(address: &str) -> Result<(), &'static str> {
-    const WANTED: &str = "is not an address of mail; write one as in ops@example.com";
+    const WANTED: &str = "is not a mail address; write one as in ops@example.com";
     let is_one = address.len() <= MAX_ADDRESS_BYTES && address.is_ascii() && address.parse::<Address>().is_ok();
     if is_one { Ok(()) } else { Err(WANTED) }
 }

@@ -39,7 +39,7 @@ impl Post {
         if url.starts_with("https:") {
             // They could be read when the configuration was; if they are gone since, nobody is trusted.
             let found = authorities(trusted.as_deref()).unwrap_or_else(|fault| {
-                log::error!(target: target, "the service cannot be trusted: {fault}");
+                log::error!(target: target, "the authorities that vouch for the service cannot be read: {fault}");
                 Vec::new()
             });
             let roots: Vec<_> =

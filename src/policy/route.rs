@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rewrite::{Part, Rewrite};
 
 use crate::policy::check::body::BodyRule;
-use crate::policy::check::parameter::{ParameterRule, UNKNOWN, Undeclared, encode, member, members, segment};
+use crate::policy::check::parameter::{ParameterRule, UNKNOWN, Undeclared, encode, member, members, segment, split};
 use crate::policy::http::head::Head;
 use crate::policy::problem::messages::Names;
 use crate::policy::problem::{ParameterFlaw, Problem};
@@ -83,7 +83,7 @@ impl Template {
     fn values<'a>(&self, path: &'a str) -> impl Iterator<Item = &'a str> {
         self.segments
             .iter()
-            .zip(path.split('/').skip(1))
+            .zip(split(path, b'/').skip(1))
             .filter(|(segment, _)| **segment == Segment::Parameter)
             .map(|(_, text)| text)
     }

@@ -104,7 +104,7 @@ impl<P: fmt::Debug + Send + Sync + 'static> Collector for Metrics<P> {
             let labels = [("upstream", &*pool.upstream.name)];
             ConstGauge::new(i64::from(is_open)).encode(open.encode_family(&labels)?)?;
         }
-        let help = "Connections to an upstream that requests went over, by whether they were new or from the pool";
+        let help = "Connections that requests to an upstream used, by whether they were new or from the pool";
         let mut connections =
             encoder.encode_descriptor("tollgate_upstream_connections", help, None, MetricType::Counter)?;
         for pool in pools {
@@ -125,7 +125,11 @@ impl<P: fmt::Debug + Send + Sync + 'static> Collector for Metrics<P> {
         count("tollgate_upstream_ejections", help, |tally| &tally.ejections)?;
         let help = "Accounts that were shut out for a while because only their requests had failed";
         count("tollgate_upstream_accounts_shut_out", help, |tally| &tally.shut_out)?;
-        count("tollgate_upstream_retries", "Requests that went on to another server", |tally| &tally.retries)?;
+        count(
+            "tollgate_upstream_retries",
+            "Requests that were sent to another server because the first one could not take them",
+            |tally| &tally.retries,
+        )?;
         let help =
             "Requests that were sent again because their idle connection had been closed before it received them";
         count("tollgate_upstream_repeats", help, |tally| &tally.repeated)?;

@@ -126,7 +126,7 @@ impl Sender {
             Ok(()) => {
                 self.shown.sent(channel);
                 if std::mem::replace(&mut self.failures, 0) > 0 {
-                    log::info!(target: TARGET, "alerts are accepted again by {}", channel.word());
+                    log::info!(target: TARGET, "alerts by {} are accepted again", channel.word());
                 }
                 Attempt::Delivered
             }

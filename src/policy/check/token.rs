@@ -199,20 +199,28 @@ pub fn is_misspelt(token: &[u8]) -> bool {
 #[inline]
 pub fn token<'a>(places: &[TokenPlace], head: &Head<'a>) -> Result<Cow<'a, [u8]>, Problem> {
     for place in places {
-        // The usual place, without a call.
-        if let TokenPlace::Header(name) = place {
-            if let Some(value) = head.lines.values(name).find(|value| !value.is_empty()) {
-                return Ok(Cow::Borrowed(value));
+        let found = match place {
+            // The usual places, without a call.
+            TokenPlace::Header(name) => head.lines.values(name).find(|value| !value.is_empty()).map(Cow::Borrowed),
+            TokenPlace::Bearer => {
+                credentials(&head.lines, b"bearer").find(|token| !token.is_empty()).map(Cow::Borrowed)
             }
-        } else if let Some(token) = place.first(head) {
+            TokenPlace::Basic(_) | TokenPlace::Query(_) => place.first(head),
+        };
+        if let Some(token) = found {
             return Ok(token);
         }
     }
     Err(Problem::new(Row::TokenMissing, "no place where a token can be has one"))
 }
 
-/// Whether a request has different tokens, or one of a query twice.
+/// Whether a request has different tokens, or one of a query twice. That a header of tokens has one line at the most is
+/// [`has_several_lines`]'s to see, before this.
 pub fn disagree(places: &[TokenPlace], head: &Head<'_>) -> bool {
+    // One line has one token.
+    if matches!(places, [TokenPlace::Header(_) | TokenPlace::Bearer | TokenPlace::Basic(_)]) {
+        return false;
+    }
     let mut first: Option<Cow<'_, [u8]>> = None;
     let mut differs = false;
     for place in places {

@@ -36,7 +36,7 @@ pub fn compile(document: &Value, step: fn()) -> Result<Program, Vec<Flaw>> {
         && let Err(error) = jsonschema::meta::validate(document)
     {
         let keyword = error.kind().keyword().to_owned();
-        let what = format!("is not what JSON Schema takes there (its rule {keyword}); look it up in the draft");
+        let what = format!("is not allowed there by JSON Schema (its rule {keyword}); look it up in the draft");
         return Err(flaw(error.instance_path().as_str(), what));
     }
     if compiler.flaws.is_empty() {

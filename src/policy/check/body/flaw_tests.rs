@@ -43,7 +43,7 @@ fn each_flaw_is_told_at_its_place() {
             vec![],
         ),
         (json!({ "$schema": "https://example.com/mine" }), vec![("/$schema", "names a draft that is not known")]),
-        (json!({ "type": "strin" }), vec![("/type", "is not what JSON Schema takes there (its rule anyOf)")]),
+        (json!({ "type": "strin" }), vec![("/type", "is not allowed there by JSON Schema (its rule anyOf)")]),
         (json!({ "properties": { "a": 7 } }), vec![("/properties/a", "is not a schema")]),
         (
             json!({ "properties": { "a": { "$ref": "#/$defs/none" } } }),

@@ -39,6 +39,7 @@ pub const PARAMETER_INVALID: Guide = Guide {
     causes: &[
         "The variable that holds the value is empty.",
         "The value is not percent-encoded, so that it ends early.",
+        "A number is out of range, or has a sign, a fraction or leading zeros that are not allowed.",
         "The name of a parameter is misspelt.",
         "The same parameter is added twice.",
     ],
@@ -109,7 +110,7 @@ pub const BODY_INVALID: Guide = Guide {
         "A value has the wrong type, such as a number in quotes.",
         "A text is too long, or a number is out of range.",
         "A required field is missing.",
-        "The body is so complex that judging it would take more work than one of its length may.",
+        "The body is so complex that checking it would take more work than is allowed for its size.",
     ],
     remedy: &["Compare the fields that the detail names with the reference, and correct them."],
     retry: Retry::AfterChange,
