@@ -1,32 +1,35 @@
 //! What the history of an account says of operators who look at its pages.
 
-use super::ask::Refusal;
-use super::visit::{Entered, Trouble};
 use super::words::HOUR_MS;
-use crate::ledger::store::{Act, Idempotency, Via};
+use crate::ledger::store::{Act, Idempotency, Store, StoreError, Via};
 use crate::operate::api::shown::Account;
 
-/// Notes that an operator looks at an account: once for a session, an account and an hour. What cannot be noted is not
-/// shown, so that nobody looks without a trace.
+/// Who looks, and when.
+pub struct Look<'l> {
+    /// The id of the user.
+    pub user: &'l str,
+    /// The id of the session.
+    pub session: &'l str,
+    /// Where from: an address, or nothing.
+    pub address: String,
+    /// In milliseconds since 1970 in UTC.
+    pub at_ms: i64,
+}
+
+/// Notes that an operator looks at an account: once for a session, an account and an hour.
 ///
 /// # Errors
-/// Those of the store.
-pub async fn note(entered: &Entered, account: &Account) -> Result<(), Trouble> {
-    let hour = entered.at_ms.div_euclid(HOUR_MS);
+/// Those of the store: what cannot be noted must not be shown, so that nobody looks without a trace.
+pub async fn note(store: &Store, look: Look<'_>, account: &Account) -> Result<(), StoreError> {
+    let Look { user, session, address, at_ms } = look;
     let once = Idempotency {
-        scope: format!("look:{}", entered.person.session),
-        key: format!("{}:{hour}", account.id),
+        scope: format!("look:{session}"),
+        key: format!("{}:{}", account.id, at_ms.div_euclid(HOUR_MS)),
         request: [0; 32],
     };
-    let act = Act {
-        actor: format!("user:{}", entered.person.user),
-        via: Via::Portal,
-        address: entered.peer.map_or_else(String::new, |peer| peer.0.to_string()),
-        at_ms: entered.at_ms,
-        idempotency: Some(once),
-    };
+    let actor = format!("user:{user}");
+    let act = Act { actor, via: Via::Portal, address, at_ms, idempotency: Some(once) };
     let (id, name) = (account.id.clone(), account.name.clone());
-    let noted =
-        entered.portal.store.write(act, move |writing| writing.note("operator.look", Some(&id), name, None, None));
-    noted.await.map(drop).map_err(|error| Trouble::Refused(Refusal::Broken(error.to_string())))
+    let noted = store.write(act, move |writing| writing.note("operator.look", Some(&id), name, None, None));
+    noted.await.map(drop)
 }

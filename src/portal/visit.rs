@@ -9,8 +9,9 @@ use axum::http::{HeaderMap, Response, StatusCode};
 use super::ask::{Client, Refusal};
 use super::form::{Values, is_same};
 use super::frame::{self, Frame, Message};
+use super::look::{self, Look};
 use super::sign_in::session::SignedIn;
-use super::{Portal, answer, look};
+use super::{Portal, answer};
 use crate::gateway::snapshot::Settings;
 use crate::ledger::store::records::Role;
 use crate::operate::api::client::Asked;
@@ -161,7 +162,10 @@ impl AtAccount {
         };
         let account: Account = client.ask(&Asked::get(format!("/accounts/{id}"))).await?;
         if own.is_none() {
-            look::note(&entered, &account).await?;
+            let address = peer.map_or_else(String::new, |peer| peer.0.to_string());
+            let look = Look { user: &person.user, session: &person.session, address, at_ms: entered.at_ms };
+            let noted = look::note(&entered.portal.store, look, &account).await;
+            noted.map_err(|error| Trouble::Refused(Refusal::Broken(error.to_string())))?;
         }
         Ok(AtAccount { account, role, client, entered })
     }
