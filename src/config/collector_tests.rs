@@ -124,7 +124,7 @@ fn what_is_wrong_is_told_by_its_place_or_its_variable_and_never_shown() {
         (
             "{ endpoint: 'http://c', headers: { Content-Type: secret } }",
             &[],
-            "f:1:36: headers.Content-Type: is for the exporter",
+            "f:1:36: headers.Content-Type: is set by the exporter itself",
         ),
         ("{ endpoint: 'http://c', headers: { a: \"secret\\n\" } }", &[], "headers.a: is not a valid header value"),
         ("{ endpoint: 'http://c', resource_attributes: { 'a b': secret } }", &[], "is not an attribute"),
