@@ -42,7 +42,7 @@ pub mod written {
     pub struct Portal {
         /// An address and a port. Default: 127.0.0.1:9092.
         pub listen: Text<SocketAddr>,
-        /// The URL by which browsers reach it, without a path, as in https://portal.example.com. Links in mail and in
+        /// The URL by which browsers reach it, without a path, as in `https://portal.example.com`. Links in mail and in
         /// problem details begin with it. Default: that of `listen`.
         pub public_url: Text<PublicUrl>,
         /// Let `listen` be an address that other machines can reach without TLS, behind a proxy that has it.
