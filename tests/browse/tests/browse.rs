@@ -7,6 +7,8 @@
 
 #[path = "browse/portal.rs"]
 mod portal;
+#[path = "browse/sign_in.rs"]
+mod sign_in;
 #[path = "browse/support.rs"]
 mod support;
 
