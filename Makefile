@@ -1,6 +1,6 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
 .PHONY: run test crashes hostile free-answers fuzz mutants coverage browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
-	sbom bench-micro bench-metering bench-sight bench-pages bench-reload bench-changes bench-store pgo dist compilers tools venv program
+	sbom bench-micro bench-metering bench-sight bench-pages bench-portal bench-reload bench-changes bench-store pgo dist compilers tools venv program
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
 # a Python script, run the commands of the pages with curl, bound what the program may use with
@@ -131,6 +131,13 @@ bench-pages: tools
 	@command -v wrk >/dev/null && command -v haproxy >/dev/null || \
 		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends wrk haproxy)
 	python3 benches/pages.py
+
+# What a flood on the portal does to lookups.
+bench-portal: tools
+	cargo build --release --locked
+	@command -v wrk >/dev/null && command -v haproxy >/dev/null || \
+		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends wrk haproxy)
+	python3 benches/portal.py
 
 # What reloads do to the requests beside them.
 bench-reload: tools
