@@ -10,6 +10,7 @@ pub mod demo;
 pub mod expiry_metrics;
 pub mod explain;
 pub mod failure;
+pub mod importing;
 pub(crate) mod jwks;
 pub mod metrics;
 pub mod output;

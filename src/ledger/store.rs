@@ -15,6 +15,7 @@ pub mod alerts;
 pub mod attempts;
 pub mod audit;
 pub mod billing;
+pub mod change_mail;
 pub mod changes;
 pub mod error;
 pub mod export;

@@ -17,6 +17,7 @@ pub mod conflicts;
 pub mod connection;
 pub mod credits;
 pub mod find;
+pub mod import;
 pub mod in_force;
 pub mod keys;
 pub mod limits;
