@@ -14,7 +14,7 @@ mod support;
 
 use std::collections::{BTreeSet, VecDeque};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use support::{DESKTOP, PHONE, browser, console, demo, picture, run, scheme, target, violations, window};
 use thirtyfour::WebDriver;
 

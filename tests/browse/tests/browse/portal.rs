@@ -353,6 +353,8 @@ async fn hostile(person: &mut Person<'_>, account: &str) {
     );
     person.client.goto(&other).await.unwrap();
     person.says("This form was not sent by this site").await;
+    // The console says that it was refused.
+    assert_eq!(console(person.client).await.len(), 1);
     person.client.goto(&page).await.unwrap();
     person.says("Enabled").await;
 }

@@ -40,9 +40,11 @@ fn provider(address: &str, portal: &str) -> Process {
         .stderr(Stdio::null())
         .spawn()
         .expect("node, which `tests/browse/run` needs");
-    let mut first = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let (mut first, mut said) = (String::new(), BufReader::new(child.stdout.take().unwrap()));
+    said.read_line(&mut first).unwrap();
     assert!(first.starts_with("issuer "), "{first}");
+    // It ends when nobody reads what it says.
+    std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
     Process(child)
 }
 
@@ -53,7 +55,7 @@ fn gateway(directory: &Path, portal: &str, issuer: &str) -> Process {
         "listen: {listen}\nadmin: {admin}\npublic_url: http://{listen}\n\
          upstreams: {{ lookup: {{ servers: [127.0.0.1:9] }} }}\n\
          products: {{ plate: {{ upstream: lookup, routes: [POST /lookup], token_headers: [Auth-Token] }} }}\n\
-         store: {{ sqlite: store.db }}\n\
+         store: {{ sqlite: store.db }}\nledger: {{ file: ledger.db }}\n\
          portal:\n  listen: {address}\n  sign_in:\n    password: false\n    oidc:\n      name: Example ID\n      \
          issuer: {issuer}\n      client_id: tollgate\n      client_secret: a secret of the tests\n      \
          scopes: [openid, email, profile, groups]\n      operators: {{ gateway-admins: admin }}\n"
@@ -91,9 +93,9 @@ async fn sign_in(client: &WebDriver, portal: &str, email: &str) -> String {
     client.find(By::PartialLinkText("Example ID")).await.unwrap().click().await.unwrap();
     let begun = Instant::now();
     loop {
-        assert!(begun.elapsed() < PATIENCE, "{}", client.source().await.unwrap_or_default());
-        tokio::time::sleep(Duration::from_millis(100)).await;
         let here = client.current_url().await.unwrap().to_string();
+        assert!(begun.elapsed() < PATIENCE, "{here} leads no further");
+        tokio::time::sleep(Duration::from_millis(100)).await;
         if here.starts_with(portal) && !here.contains("/sign-in/provider") && !here.ends_with("/sign-in") {
             return client.find(By::Css("body")).await.unwrap().text().await.unwrap();
         }
