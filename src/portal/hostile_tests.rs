@@ -35,7 +35,7 @@ const ATTRIBUTES: &str = "\
     href id inputmode lang low max maxlength method min minlength name open optimum pattern placeholder points r \
     readonly rel required role rows scope selected shape-rendering spellcheck src start step stroke tabindex \
     target text-anchor title transform type value viewBox viewbox width x x1 x2 xmlns y y1 y2 cols accept list \
-    multiple rowspan size formaction";
+    multiple rowspan size formaction data-label";
 
 /// A tag with its attributes.
 #[derive(Debug)]
