@@ -16,7 +16,7 @@ struct Migration {
     own: &'static str,
 }
 
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     Migration {
         layout: 1,
         readable_from: 1,
@@ -28,6 +28,7 @@ const MIGRATIONS: [Migration; 6] = [
     Migration { layout: 4, readable_from: 1, portable: include_str!("migrations/0004.sql"), own: "" },
     Migration { layout: 5, readable_from: 1, portable: include_str!("migrations/0005.sql"), own: "" },
     Migration { layout: 6, readable_from: 1, portable: include_str!("migrations/0006.sql"), own: "" },
+    Migration { layout: 7, readable_from: 1, portable: include_str!("migrations/0007.sql"), own: "" },
 ];
 
 /// The placeholders of the portable files for this engine.
