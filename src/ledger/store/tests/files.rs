@@ -26,7 +26,7 @@ fn a_file_of_something_else_or_of_a_newer_version_is_refused_in_words() {
         ("other.db", "another program"),
         ("marked.db", "another program"),
         ("text.db", "is not a store"),
-        ("newer.db", "newer version of this program (layout 9, and this one knows 6)"),
+        ("newer.db", "newer version of this program (layout 9, and this one knows 7)"),
         ("directory", "name a file"),
         ("nowhere/store.db", "directory does not exist"),
     ] {
