@@ -575,3 +575,69 @@ fn retries_of_many_clients_that_lose_answers_are_charged_once_each() {
     assert_eq!(backend.requests().len(), KEYS);
     wait_for(&gateway, "ann", (2 * u64::try_from(KEYS).unwrap(), 0));
 }
+
+/// The reference, OpenAPI, the page of the problem and `explain` tell of it where a product has it.
+#[test]
+fn pages_and_explain_tell_of_it() {
+    let backend = backend();
+    let gateway = gateway(&backend);
+    let page = |path: &str| gateway.send(VERSIONS[0], &Request::new("GET", path).with("Accept", "*/*"));
+    let document = page("/docs/openapi.json").json();
+    let header = |path: &str, method: &str, name: &str| {
+        let parameters = document["paths"][path][method]["parameters"].as_array().cloned().unwrap_or_default();
+        parameters.into_iter().find(|parameter| parameter["name"] == name)
+    };
+    let key = header("/v1/lookup", "post", KEY).unwrap();
+    assert_eq!((key["in"].as_str(), key["required"].as_bool()), (Some("header"), Some(false)));
+    assert!(header("/v3/item", "get", KEY).is_none());
+    assert!(header("/v2/item", "get", KEY).is_none());
+    let reference = header("/v2/item", "get", "Reference-ID").unwrap();
+    assert!(reference["description"].as_str().unwrap().contains("pay once"), "{reference}");
+    let responses = |path: &str, method: &str| document["paths"][path][method]["responses"].clone();
+    assert!(responses("/v1/lookup", "post")["200"]["headers"]["Idempotency-Replayed"].is_object());
+    assert!(responses("/v3/item", "get")["200"]["headers"]["Idempotency-Replayed"].is_null());
+    let problems = |path: &str, method: &str| responses(path, method)["400"]["x-problems"].to_string();
+    assert!(problems("/v1/lookup", "post").contains("idempotency-key-reused"));
+    assert!(!problems("/v3/item", "get").contains("idempotency-key-reused"));
+    for (path, words) in [
+        ("/docs/reference/products/one", "Idempotency-Replayed: true"),
+        ("/docs/reference/products/one", "for 1 day"),
+        ("/docs/problems/idempotency-key-reused", "Idempotency-Key: "),
+    ] {
+        let text = String::from_utf8_lossy(page(path).body()).into_owned();
+        assert!(text.contains(words), "{path} has no {words}");
+    }
+    let explain = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        command.args(["explain", "--config"]).arg(gateway.config()).args(arguments);
+        let auth = format!("Auth-Token: {}", token("ann"));
+        let output = command.args(["-H", &auth, "/v1/item/a"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let told = explain(&["-H", "Idempotency-Key: k"]);
+    let line = |told: &str| told.lines().find(|line| line.contains("idempotency-key-reused")).unwrap().to_owned();
+    assert!(line(&told).contains("  pass  ") && line(&told).contains("products.one.idempotency"), "{told}");
+    assert!(line(&explain(&[])).contains("does not apply"));
+    let told = explain(&["-H", "Idempotency-Key: a b"]);
+    assert!(told.contains("is refused with malformed-request: the key of a request is not"), "{told}");
+}
+
+/// The access log says which answers were replayed, and nothing of keys.
+#[test]
+fn the_access_log_says_what_was_replayed() {
+    let backend = backend();
+    let yaml = config(&backend, 100) + "ledger: { volatile: true }\naccess_log: { file: access.log }\n";
+    let gateway = Gateway::start(&yaml);
+    for _ in 0..3 {
+        gateway.send(VERSIONS[0], &get("a", &format!("{CANARY}-key"))).assert_success();
+    }
+    let lines = || -> Vec<Value> {
+        let text = std::fs::read_to_string(gateway.file("access.log")).unwrap_or_default();
+        assert!(!text.contains(CANARY), "{text}");
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    until("three lines", || lines().len() == 3);
+    let told: Vec<(bool, bool)> =
+        lines().iter().map(|line| (line["replayed"] == true, line["upstream"] == "lookup")).collect();
+    assert_eq!(told, [(false, true), (true, false), (true, false)]);
+}
