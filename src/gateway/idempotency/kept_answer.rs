@@ -16,8 +16,11 @@ pub struct KeptAnswer {
     /// Its media type, if the product serves several kinds.
     pub content_type: Option<Box<[u8]>>,
     /// The headers that pass, by their names: another configuration can have others, or another order.
-    passed: Box<[(Box<str>, Box<[u8]>)]>,
+    passed: Box<[PassedHeader]>,
 }
+
+/// The name and the value of a header.
+type PassedHeader = (Box<str>, Box<[u8]>);
 
 impl KeptAnswer {
     /// The answer to a request of a product, if answers like it are kept: none that another attempt could improve, such as

@@ -94,3 +94,40 @@ pub fn of_others(
 fn last_id(connection: &Connection) -> Result<i64, StoreError> {
     Ok(connection.query_row("SELECT id FROM kept_answer_last", [], |row| row.get(0))?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::store::open;
+
+    fn row(digest: u8, answer: &[u8], ends_at: i64) -> AnswerRow {
+        let (account, product) = ("acme".to_owned(), "vat".to_owned());
+        AnswerRow { account, product, digest: [digest; 32], request: [7; 32], answer: answer.to_vec(), ends_at }
+    }
+
+    #[test]
+    fn what_one_process_has_written_others_read_once_and_until_it_ends() {
+        let directory = std::env::temp_dir().join(format!("tollgate-answers-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&directory).unwrap();
+        let mut connection = open(&directory.join("store.db")).unwrap();
+        let (one, two): (Writer, Writer) = ([1; 16], [2; 16]);
+        let rows: Vec<AnswerRow> = (0..5).map(|number| row(number, b"first", 100 + i64::from(number))).collect();
+        write(&mut connection, &one, &rows, &[]).unwrap();
+        assert_eq!(of_others(&mut connection, &one, 0, 0, 10).unwrap(), (vec![], 5), "its own");
+        assert_eq!(
+            of_others(&mut connection, &two, 0, 102, 10).unwrap(),
+            (rows[3..].to_vec(), 5),
+            "what has not ended"
+        );
+        // A page at a time, and nothing twice.
+        let (first, last) = of_others(&mut connection, &two, 0, 0, 3).unwrap();
+        assert_eq!((&first[..], last), (&rows[..3], 3));
+        assert_eq!(of_others(&mut connection, &two, last, 0, 3).unwrap(), (rows[3..].to_vec(), 5));
+        assert_eq!(of_others(&mut connection, &two, 5, 0, 3).unwrap(), (vec![], 5));
+        // The newest ones go, and one is written anew: their numbers are not given again.
+        write(&mut connection, &one, &[row(0, b"again", 900)], &[[3; 32], [4; 32], [9; 32]]).unwrap();
+        assert_eq!(of_others(&mut connection, &two, 5, 0, 3).unwrap(), (vec![row(0, b"again", 900)], 6));
+        assert_eq!(of_others(&mut connection, &two, 0, 0, 9).unwrap().0.len(), 3);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+}

@@ -5,7 +5,7 @@
 //! a rule for. What differs between two attempts of one request is not in it: the token of the account, the reference, the
 //! deadline, and trace headers.
 
-use super::{KeyedRequest, Secret};
+use super::{IdempotencyRule, KeyedRequest, Secret};
 use crate::policy::http::head::Head;
 use crate::policy::lookup::Priced;
 
@@ -17,18 +17,24 @@ impl Priced<'_> {
     /// body as it came.
     #[inline]
     pub fn keyed(&self, head: &Head<'_>, sent: &[u8], secret: &Secret) -> Option<KeyedRequest> {
-        self.admission().product().idempotency.as_ref()?;
-        self.keyed_by(head, sent, secret)
+        let rule = self.admission().product().idempotency.as_ref()?;
+        let key = rule.key(&head.lines)?;
+        Some(self.keyed_by((rule, key), head, sent, secret))
     }
 
     #[inline(never)]
-    fn keyed_by(&self, head: &Head<'_>, sent: &[u8], secret: &Secret) -> Option<KeyedRequest> {
+    fn keyed_by(
+        &self,
+        (rule, key): (&IdempotencyRule, &[u8]),
+        head: &Head<'_>,
+        sent: &[u8],
+        secret: &Secret,
+    ) -> KeyedRequest {
         let admission = self.admission();
         let (product, route) = (admission.product(), admission.route());
-        let rule = product.idempotency.as_ref()?;
-        let mut key = secret.digest(b"key");
-        for part in [admission.principal().account.name.as_bytes(), product.name.as_bytes(), rule.key(&head.lines)?] {
-            key.add(part);
+        let mut of_key = secret.digest(b"key");
+        for part in [admission.principal().account.name.as_bytes(), product.name.as_bytes(), key] {
+            of_key.add(part);
         }
         let mut request = secret.digest(b"request");
         let mut target = Vec::new();
@@ -50,6 +56,6 @@ impl Priced<'_> {
             request.add(name.as_bytes());
             head.lines.values(name).for_each(|value| request.add(value));
         }
-        Some(KeyedRequest { key: key.end(), request: request.end() })
+        KeyedRequest { key: of_key.end(), request: request.end() }
     }
 }

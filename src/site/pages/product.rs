@@ -233,13 +233,10 @@ fn group<'p>(product: &'p Product, routes: Vec<&'p Route>, own: &Own) -> Option<
 
 fn again(rule: &IdempotencyRule) -> AgainView {
     let seconds = rule.keep.as_secs().max(1);
-    let (number, unit) = match seconds {
-        _ if seconds % 86_400 == 0 => (seconds / 86_400, "day"),
-        _ if seconds % 3600 == 0 => (seconds / 3600, "hour"),
-        _ if seconds % 60 == 0 => (seconds / 60, "minute"),
-        _ => (seconds, "second"),
-    };
-    AgainView { header: rule.header.to_string(), keep: counted(number, unit) }
+    let units = [(86_400, "day"), (3600, "hour"), (60, "minute")];
+    let unit = units.into_iter().find(|(unit, _)| seconds.is_multiple_of(*unit));
+    let (unit, word) = unit.unwrap_or((1, "second"));
+    AgainView { header: rule.header.to_string(), keep: counted(seconds / unit, word) }
 }
 
 fn parameter(route: &Route, index: usize, rule: &ParameterRule) -> ParameterView {
