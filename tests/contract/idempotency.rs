@@ -556,8 +556,8 @@ fn retries_of_many_clients_that_lose_answers_are_charged_once_each() {
             scope.spawn(move || {
                 for step in 0..KEYS {
                     let key = (client * 7 + step) % KEYS;
-                    let sent = get(if key % 3 == 0 { "slow" } else { "a" }, &format!("k-{key}"));
-                    if (client + step) % 4 == 0 {
+                    let sent = get(if key.is_multiple_of(3) { "slow" } else { "a" }, &format!("k-{key}"));
+                    if (client + step).is_multiple_of(4) {
                         let mut lost = gateway.connect();
                         lost.request(&sent);
                         drop(lost);
