@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub(crate) mod alerts;
+pub(crate) mod answer_recorder;
 pub mod api;
 pub(crate) mod billing;
 pub(crate) mod certificates;

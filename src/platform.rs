@@ -2,6 +2,7 @@
 //! supervisor, the process log, clocks, and pacing of background work. Nothing here knows about requests, products or
 //! accounts.
 
+pub mod answer_key;
 pub(crate) mod channel;
 pub mod clock;
 pub mod constant_time;

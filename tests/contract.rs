@@ -15,6 +15,7 @@ mod formats;
 mod forwarding;
 mod framing;
 mod head;
+mod idempotency;
 mod lists;
 mod phone;
 mod quota;

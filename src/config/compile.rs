@@ -423,7 +423,7 @@ fn account_info(
         },
         preflight: Preflight {
             allowed_methods: AccountInfo::METHOD.into(),
-            allowed_headers: cors::allowed_headers(token_places, None, echoed, &added_headers).into(),
+            allowed_headers: cors::allowed_headers(token_places, None, None, echoed, &added_headers).into(),
             added_headers,
             max_age_seconds: PREFLIGHT_MAX_AGE_SECONDS,
         },

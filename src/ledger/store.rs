@@ -23,6 +23,7 @@ mod fields;
 pub mod find;
 pub mod handle;
 pub mod import;
+pub mod kept_answers;
 pub mod keys;
 pub mod list_before;
 pub mod lists;

@@ -16,7 +16,7 @@ struct Migration {
     own: &'static str,
 }
 
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 8] = [
     Migration {
         layout: 1,
         readable_from: 1,
@@ -29,6 +29,7 @@ const MIGRATIONS: [Migration; 7] = [
     Migration { layout: 5, readable_from: 1, portable: include_str!("migrations/0005.sql"), own: "" },
     Migration { layout: 6, readable_from: 1, portable: include_str!("migrations/0006.sql"), own: "" },
     Migration { layout: 7, readable_from: 1, portable: include_str!("migrations/0007.sql"), own: "" },
+    Migration { layout: 8, readable_from: 1, portable: include_str!("migrations/0008.sql"), own: "" },
 ];
 
 /// The placeholders of the portable files for this engine.

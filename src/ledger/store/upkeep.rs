@@ -1,5 +1,5 @@
 //! Removes old data from the store: marks of the change log, answers of operations with a key, usage and refusals that
-//! are older than the operator wants to keep them, sessions, links and counts of guesses that have ended, sources of
+//! are older than the operator wants to keep them, sessions, links, counts of guesses and kept answers that have ended, sources of
 //! tokens after a week, and lists that nobody can put back any more.
 
 use std::time::Duration;
@@ -46,6 +46,7 @@ pub fn step(connection: &mut Connection, kept: &Kept, now_ms: i64) -> Result<boo
         ("session", "digest", "ends_at", "", 0),
         ("ticket", "digest", "ends_at", "", 0),
         ("attempt", "digest", "tat", "", 0),
+        ("kept_answer", "id", "ends_at", "", 0),
         ("token_source", "digest, kind, day, value", "day", "", SOURCES_REMOVED_MS),
         ("list_before", "account_id, token_id, kind, purpose", "at", " AND purpose = 'undo'", 0),
     ] {
