@@ -1,0 +1,410 @@
+//! What can happen in a world, and what it changes.
+
+use super::super::centre::Centre;
+use super::super::message::{Ask, Key, NodeId, Outcome};
+use super::super::node::{Kind, Node, State};
+use super::super::terms::Rule;
+use super::setup::Setup;
+use super::world::{InFlight, Letter, World, id_of, slot_of};
+
+/// A kind of request that carries no amounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plain {
+    Join,
+    Report,
+    Declare,
+    Retire,
+    Late,
+}
+
+impl Plain {
+    pub const ALL: [Plain; 5] = [Plain::Join, Plain::Report, Plain::Declare, Plain::Retire, Plain::Late];
+
+    pub fn kind(self) -> Kind {
+        match self {
+            Plain::Join => Kind::Join,
+            Plain::Report => Kind::Report,
+            Plain::Declare => Kind::Declare,
+            Plain::Retire => Kind::Retire,
+            Plain::Late => Kind::Late,
+        }
+    }
+}
+
+/// An event. Numbers are of slots, then of letters or holds in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Hold(usize, Key, u64),
+    /// A request ends: so much of its hold is charged.
+    Settle(usize, usize, u64),
+    Send(usize, Plain),
+    Acquire(usize, Ask),
+    /// A letter arrives.
+    Arrive(usize, usize),
+    Lose(usize, usize),
+    GiveUp(usize),
+    GiveBack(usize, Key, u64),
+    Recall(usize, Key),
+    /// Reads what the centre has as taken, and believes it: only where the rule against it is broken.
+    Believe(usize, Key),
+    Flush(usize),
+    Crash(usize),
+    LoseDisk(usize),
+    Restart(usize),
+    Rejoin(usize),
+    HandOver(usize),
+    Drain(usize),
+    Fence(NodeId),
+    /// The replica hears of nothing that is committed from now on.
+    Mark,
+    CatchUp,
+    Failover,
+    Tick,
+}
+
+impl World {
+    /// Makes something happen.
+    pub fn apply(&mut self, action: Action, setup: &Setup) {
+        let terms = &setup.terms;
+        match action {
+            Action::Hold(slot, key, amount) => self.hold(slot, key, amount, setup),
+            Action::Settle(slot, hold, charged) => self.settle(slot, hold, charged, setup),
+            Action::Send(slot, plain) => self.send(slot, plain.kind(), setup),
+            Action::Acquire(slot, ask) => self.send(slot, Kind::Acquire(vec![ask]), setup),
+            Action::Arrive(slot, letter) => self.arrive(slot, letter, setup),
+            Action::Lose(slot, letter) => {
+                self.left.losses = self.left.losses.saturating_sub(1);
+                self.slots[slot].letters.remove(letter);
+                if !setup.delays {
+                    self.with(slot, setup, Node::give_up);
+                }
+            }
+            Action::GiveUp(slot) => self.with(slot, setup, Node::give_up),
+            Action::GiveBack(slot, key, most) => self.with(slot, setup, |node| node.give_back(key, most, terms)),
+            Action::Recall(slot, key) => self.with(slot, setup, |node| node.recall(key)),
+            Action::Believe(slot, key) => self.believe(slot, key, setup),
+            Action::Flush(slot) => self.flush(slot),
+            Action::Crash(slot) => {
+                self.left.crashes = self.left.crashes.saturating_sub(1);
+                self.crash(slot);
+            }
+            Action::LoseDisk(slot) => {
+                self.left.disk_losses = self.left.disk_losses.saturating_sub(1);
+                self.lose_disk(slot);
+            }
+            Action::Restart(slot) => {
+                let now = self.now;
+                let slot = &mut self.slots[slot];
+                slot.node = slot.journal.as_ref().map(|record| Node::from_journal(record, now, terms));
+            }
+            Action::Rejoin(slot) => self.rejoin(slot),
+            Action::HandOver(slot) => {
+                self.left.hand_overs = self.left.hand_overs.saturating_sub(1);
+                let node = self.slots[slot].node.take().map(|node| node.hand_over(terms));
+                self.slots[slot].node = node;
+                self.flush(slot);
+            }
+            Action::Drain(slot) => {
+                self.left.drains = self.left.drains.saturating_sub(1);
+                self.with(slot, setup, Node::drain);
+            }
+            Action::Fence(id) => self.fence(id, setup),
+            Action::Mark => self.replica = Some(Box::new(self.centre.clone())),
+            Action::CatchUp => self.replica = None,
+            Action::Failover => self.fail_over(),
+            Action::Tick => self.tick(setup),
+        }
+    }
+
+    /// Changes a process, and writes what its journal gets at once.
+    fn with(&mut self, slot: usize, setup: &Setup, change: impl FnOnce(&mut Node)) {
+        let slot = &mut self.slots[slot];
+        let Some(node) = &mut slot.node else { return };
+        change(node);
+        let mut record = node.record();
+        if let Some(journal) = slot.journal.as_ref().filter(|_| setup.batch) {
+            for (key, counters) in &mut record.leases {
+                let before = journal.leases.iter().find(|(known, _)| known == key);
+                counters.spent = before.map_or(0, |(_, before)| before.spent);
+            }
+        }
+        slot.journal = Some(record);
+    }
+
+    fn flush(&mut self, slot: usize) {
+        let slot = &mut self.slots[slot];
+        slot.journal = slot.node.as_ref().map(Node::record);
+    }
+
+    fn hold(&mut self, slot: usize, key: Key, amount: u64, setup: &Setup) {
+        let since = self.now;
+        let mut held = false;
+        self.with(slot, setup, |node| held = node.hold(key, amount, since, &setup.terms));
+        if held {
+            self.slots[slot].holds.push(InFlight { key, amount, since });
+        }
+    }
+
+    fn settle(&mut self, slot: usize, hold: usize, charged: u64, setup: &Setup) {
+        let InFlight { key, amount, .. } = self.slots[slot].holds.remove(hold);
+        self.with(slot, setup, |node| node.settle(key, amount, charged, &setup.terms));
+        let id = self.slots[slot].node.as_ref().map(|node| node.identity.id);
+        if let Some(id) = id.filter(|_| charged > 0) {
+            self.ghosts.update((id, key), |ghost| ghost.delivered += charged);
+        }
+    }
+
+    pub fn send(&mut self, slot: usize, kind: Kind, setup: &Setup) {
+        let now = self.now;
+        self.flush(slot);
+        let request = self.slots[slot].node.as_mut().and_then(|node| node.send(kind, now, &setup.terms));
+        self.flush(slot);
+        let Some(request) = request else { return };
+        self.slots[slot].letters.push(Letter::Request(request));
+        if !setup.delays {
+            let last = self.slots[slot].letters.len() - 1;
+            self.arrive(slot, last, setup);
+        }
+    }
+
+    fn arrive(&mut self, slot: usize, letter: usize, setup: &Setup) {
+        match self.slots[slot].letters.remove(letter) {
+            Letter::Request(request) => {
+                let before = self.centre.cluster.epoch;
+                let answer = self.centre.serve(&request, self.nonce + 1, &setup.terms);
+                self.nonce += u64::from(before != self.centre.cluster.epoch);
+                // A synchronous commit is answered only after the replica has it.
+                if !(setup.synchronous && self.replica.is_some()) {
+                    self.slots[slot].letters.push(Letter::Answer(answer));
+                }
+            }
+            Letter::Answer(answer) => {
+                let now = self.now;
+                self.with(slot, setup, |node| node.receive(&answer, now, &setup.terms));
+            }
+        }
+    }
+
+    fn believe(&mut self, slot: usize, key: Key, setup: &Setup) {
+        let Some(id) = self.slots[slot].node.as_ref().map(|node| node.identity.id) else { return };
+        let taken = self.centre.leases.get((key, id)).map_or(0, |row| row.taken);
+        self.with(slot, setup, |node| node.leases.update(key, |lease| lease.believe(taken)));
+    }
+
+    /// The process ends, and what it had in memory alone is lost.
+    fn crash(&mut self, slot: usize) {
+        self.slots[slot].holds.clear();
+        let Some(node) = self.slots[slot].node.take() else { return };
+        let id = node.identity.id;
+        let on_disk = self.slots[slot].journal.clone();
+        for (key, lease) in node.leases.iter() {
+            let written = on_disk.iter().flat_map(|record| &record.leases).find(|(known, _)| *known == key);
+            let written = written.map_or(0, |(_, counters)| counters.spent);
+            let lost = lease.counters.spent - written;
+            if lost > 0 {
+                self.ghosts.update((id, key), |ghost| ghost.gift += lost);
+            }
+        }
+    }
+
+    /// The machine ends with its disk: what the centre has not heard of is lost.
+    fn lose_disk(&mut self, slot: usize) {
+        self.crash(slot);
+        if let Some(record) = self.slots[slot].journal.take() {
+            for (key, _) in &record.leases {
+                self.ghosts.update((record.identity.id, *key), |ghost| ghost.disk_lost = true);
+            }
+        }
+    }
+
+    /// Begins a new identity.
+    fn rejoin(&mut self, slot: usize) {
+        let now = self.now;
+        self.slots[slot].generation += 1;
+        let id = id_of(slot, self.slots[slot].generation);
+        self.slots[slot].node = Some(Node::new(id, now));
+        self.slots[slot].letters.clear();
+        self.flush(slot);
+    }
+
+    fn fence(&mut self, id: NodeId, setup: &Setup) {
+        let order = self.janitor.due(self.now, &setup.terms).find(|fence| fence.id == id);
+        if let Some(order) = order {
+            let before = self.centre.cluster.epoch;
+            self.centre.fence(&order, self.nonce + 1, &setup.terms);
+            self.nonce += u64::from(before != self.centre.cluster.epoch);
+        }
+    }
+
+    /// A replica is promoted: what it has not heard of is lost. Another replica may still be where it was.
+    fn fail_over(&mut self) {
+        self.left.failovers = self.left.failovers.saturating_sub(1);
+        let Some(replica) = &self.replica else { return };
+        let lost = std::mem::replace(&mut self.centre, Centre::clone(replica));
+        self.centre.server_timeline += 1;
+        for ((key, id), row) in lost.leases.iter() {
+            let kept = self.centre.leases.get((key, id)).map_or(0, |row| row.spent);
+            if row.spent > kept && !self.remembers(id) {
+                self.ghosts.update((id, key), |ghost| ghost.gift += row.spent - kept);
+            }
+        }
+        if self.left.failovers == 0 {
+            self.replica = None;
+        }
+    }
+
+    /// Whether an identity is still there, or has not got the answer to its last word: so that it can bring its charges
+    /// back. Whoever was told that they are written forgets them.
+    fn remembers(&self, id: NodeId) -> bool {
+        let slot = &self.slots[slot_of(id)];
+        let settled = |letter: &Letter| match letter {
+            Letter::Answer(answer) => answer.to == id && answer.result == Ok(Outcome::Ended { settled: true }),
+            Letter::Request(_) => false,
+        };
+        let on_disk = || slot.journal.as_ref().is_some_and(|record| record.identity.id == id);
+        match &slot.node {
+            Some(node) => node.identity.id == id && !node.settled && !slot.letters.iter().any(settled),
+            None => on_disk(),
+        }
+    }
+
+    /// The time passes for everybody.
+    fn tick(&mut self, setup: &Setup) {
+        if self.left.ticks < u8::MAX {
+            self.left.ticks = self.left.ticks.saturating_sub(1);
+        }
+        let before = self.centre.cluster.epoch;
+        let heartbeats = self.centre.heartbeats(self.nonce + 1, &setup.terms);
+        self.nonce += u64::from(before != self.centre.cluster.epoch);
+        self.janitor.look(&heartbeats, self.now, &setup.terms);
+        self.now += 1;
+        if !setup.backup {
+            self.replica = None;
+        }
+        let now = self.now;
+        self.slots.iter_mut().filter_map(|slot| slot.node.as_mut()).for_each(|node| node.tick(now, &setup.terms));
+    }
+
+    /// Whether the time can pass: no request is longer than the longest.
+    fn may_tick(&self, setup: &Setup) -> bool {
+        let over = |hold: &InFlight| self.now - hold.since >= setup.terms.longest_request;
+        self.left.ticks > 0 && !self.slots.iter().any(|slot| slot.holds.iter().any(over))
+    }
+
+    /// Everything that can happen, with amounts of one credit.
+    pub fn actions(&self, setup: &Setup) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for slot in 0..self.slots.len() {
+            self.actions_of(slot, setup, &mut actions);
+        }
+        let live = self.identities().filter(|id| self.centre.nodes.get(*id).is_some_and(|row| !row.has_ended()));
+        let due = |id: &NodeId| self.janitor.due(self.now, &setup.terms).any(|fence| fence.id == *id);
+        actions.extend(live.filter(due).map(Action::Fence));
+        if self.left.failovers > 0 {
+            match &self.replica {
+                None => actions.push(Action::Mark),
+                Some(_) => {
+                    actions.push(Action::Failover);
+                    if setup.synchronous {
+                        actions.push(Action::CatchUp);
+                    }
+                }
+            }
+        }
+        if self.may_tick(setup) {
+            actions.push(Action::Tick);
+        }
+        actions
+    }
+
+    fn actions_of(&self, index: usize, setup: &Setup, actions: &mut Vec<Action>) {
+        let slot = &self.slots[index];
+        for letter in 0..slot.letters.len() {
+            actions.push(Action::Arrive(index, letter));
+            if self.left.losses > 0 {
+                actions.push(Action::Lose(index, letter));
+            }
+        }
+        for hold in 0..slot.holds.len() {
+            actions.extend([Action::Settle(index, hold, 1), Action::Settle(index, hold, 0)]);
+        }
+        let more_identities = slot.generation + 1 < setup.identities;
+        let Some(node) = &slot.node else {
+            match &slot.journal {
+                Some(_) => actions.push(Action::Restart(index)),
+                None if more_identities => actions.push(Action::Rejoin(index)),
+                None => {}
+            }
+            return;
+        };
+        self.leases_of(index, node, setup, actions);
+        self.requests_of(index, node, setup, actions);
+        if node.state >= State::Retired && node.settled && more_identities {
+            actions.push(Action::Rejoin(index));
+        }
+        if self.left.crashes > 0 {
+            actions.push(Action::Crash(index));
+        }
+        if self.left.disk_losses > 0 {
+            actions.push(Action::LoseDisk(index));
+        }
+        if self.left.hand_overs > 0 && node.state <= State::Draining {
+            actions.push(Action::HandOver(index));
+        }
+        if self.left.drains > 0 && node.state == State::Live {
+            actions.push(Action::Drain(index));
+        }
+    }
+
+    fn leases_of(&self, index: usize, node: &Node, setup: &Setup, actions: &mut Vec<Action>) {
+        let slot = &self.slots[index];
+        for (key, lease) in node.leases.iter() {
+            if lease.available() > 0 && node.sells(&setup.terms) {
+                if slot.holds.len() < setup.holds {
+                    actions.push(Action::Hold(index, key, 1));
+                }
+                if setup.returns && node.state == State::Live && setup.terms.keep(Rule::ReturnAtHomeFirst) {
+                    actions.push(Action::GiveBack(index, key, 1));
+                }
+            }
+            if !lease.recalled && self.centre.recalled(node.identity.id).any(|recalled| recalled == key) {
+                actions.push(Action::Recall(index, key));
+            }
+            if setup.batch && slot.journal.as_ref() != Some(&node.record()) {
+                actions.push(Action::Flush(index));
+            }
+        }
+        if !setup.terms.keep(Rule::BelieveWritesOnly) {
+            actions.extend(node.leases.iter().map(|(key, _)| Action::Believe(index, key)));
+            actions.push(Action::Believe(index, super::world::key_of(0)));
+        }
+    }
+
+    fn requests_of(&self, index: usize, node: &Node, setup: &Setup, actions: &mut Vec<Action>) {
+        let terms = &setup.terms;
+        if node.pending().is_some() {
+            let on_the_way = !self.slots[index].letters.is_empty();
+            if setup.delays && self.left.losses > 0 || !on_the_way {
+                actions.push(Action::GiveUp(index));
+            }
+            return;
+        }
+        if self.slots[index].letters.len() >= 2 {
+            return;
+        }
+        let sensible = |plain: Plain| match plain {
+            Plain::Report => self.now > node.renewed || node.leases.iter().any(|(_, lease)| lease.is_unreported()),
+            _ => true,
+        };
+        let may = |plain: &Plain| node.may(&plain.kind(), terms) && sensible(*plain);
+        actions.extend(Plain::ALL.into_iter().filter(may).map(|plain| Action::Send(index, plain)));
+        if node.may(&Kind::Acquire(Vec::new()), terms) {
+            for (key, balance) in self.centre.balances.iter() {
+                let taken = node.leases.get(key).map_or(0, |lease| lease.counters.taken);
+                if taken < setup.most_taken && (balance.available() > 0 || setup.asks_in_vain) {
+                    actions.push(Action::Acquire(index, Ask { key, want: 1, floor: 1, again: false }));
+                }
+            }
+        }
+    }
+}
