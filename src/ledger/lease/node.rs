@@ -210,8 +210,8 @@ impl Node {
                 }
                 Kind::Acquire(_) => self.state == State::Live && self.declared,
                 Kind::Declare => {
-                    let dead = self.state == State::Expired && !terms.keep(Rule::TheEndedDoNotDeclare);
-                    (serves || dead) && !self.declared
+                    let kept = terms.keep(Rule::TheEndedDoNotDeclare) && terms.keep(Rule::ExpiredStaysExpired);
+                    (serves || self.state == State::Expired && !kept) && !self.declared
                 }
                 Kind::Retire => matches!(self.state, State::Draining | State::Expired) && silent,
                 Kind::Late => self.state > State::Expired && !self.settled && self.holds_nothing(),
@@ -232,6 +232,9 @@ impl Node {
             Kind::Retire => Body::Retire(self.counters().collect()),
             Kind::Late => Body::Late(self.counters().collect()),
         };
+        if matches!(body, Body::Retire(_)) && terms.keep(Rule::LastWordEndsSelling) {
+            self.state = State::Expired;
+        }
         self.number += 1;
         self.pending = Some(Pending { number: self.number, sent: now });
         Some(Request { identity: self.identity, epoch: self.epoch, number: self.number, body })
@@ -249,7 +252,7 @@ impl Node {
             }
             counters
         };
-        let unreported = self.leases.iter().filter(|(_, lease)| lease.is_unreported());
+        let unreported = self.leases.iter().filter(|(_, lease)| lease.is_unreported() || !terms.keep(Rule::ReturnAtHomeFirst));
         let leases = unreported.map(|(key, lease)| (key, totals(lease))).collect();
         let answered = self.leases.iter().filter(|(_, lease)| lease.recalled).map(|(key, _)| key).collect();
         Body::Report { draining: self.state == State::Draining, leases, answered }

@@ -107,6 +107,8 @@ pub enum Rule {
     // The end of an identity.
     /// An identity retires only when no request holds any of its credits.
     RetireWithoutHolds,
+    /// An identity sells nothing from the sending of its last word on.
+    LastWordEndsSelling,
     /// A restart retires the identity of its journal and begins a new one.
     NewIdentityAfterRestart,
     /// An identity that was fenced or is retired cannot report.

@@ -109,7 +109,7 @@ impl Centre {
     }
 
     /// What the centre has written of an identity's charges, as spent or as unpaid.
-    fn written(&self, key: Key, id: NodeId) -> u64 {
+    pub fn written(&self, key: Key, id: NodeId) -> u64 {
         let spent = self.leases.get((key, id)).map_or(0, |row| row.spent);
         spent + self.unpaid.get((key, id)).copied().unwrap_or_default()
     }

@@ -1,6 +1,7 @@
 //! What can happen in a world, and what it changes.
 
-use super::super::centre::Centre;
+use std::sync::Arc;
+
 use super::super::message::{Ask, Key, NodeId, Outcome};
 use super::super::node::{Kind, Node, State};
 use super::super::terms::Rule;
@@ -74,7 +75,7 @@ impl World {
             Action::Arrive(slot, letter) => self.arrive(slot, letter, setup),
             Action::Lose(slot, letter) => {
                 self.left.losses = self.left.losses.saturating_sub(1);
-                self.slots[slot].letters.remove(letter);
+                self.slot(slot).letters.remove(letter);
                 if !setup.delays {
                     self.with(slot, setup, Node::give_up);
                 }
@@ -94,14 +95,14 @@ impl World {
             }
             Action::Restart(slot) => {
                 let now = self.now;
-                let slot = &mut self.slots[slot];
+                let slot = self.slot(slot);
                 slot.node = slot.journal.as_ref().map(|record| Node::from_journal(record, now, terms));
             }
             Action::Rejoin(slot) => self.rejoin(slot),
             Action::HandOver(slot) => {
                 self.left.hand_overs = self.left.hand_overs.saturating_sub(1);
-                let node = self.slots[slot].node.take().map(|node| node.hand_over(terms));
-                self.slots[slot].node = node;
+                let node = self.slot(slot).node.take().map(|node| node.hand_over(terms));
+                self.slot(slot).node = node;
                 self.flush(slot);
             }
             Action::Drain(slot) => {
@@ -109,7 +110,7 @@ impl World {
                 self.with(slot, setup, Node::drain);
             }
             Action::Fence(id) => self.fence(id, setup),
-            Action::Mark => self.replica = Some(Box::new(self.centre.clone())),
+            Action::Mark => self.replica = Some(Arc::clone(&self.centre)),
             Action::CatchUp => self.replica = None,
             Action::Failover => self.fail_over(),
             Action::Tick => self.tick(setup),
@@ -118,7 +119,7 @@ impl World {
 
     /// Changes a process, and writes what its journal gets at once.
     fn with(&mut self, slot: usize, setup: &Setup, change: impl FnOnce(&mut Node)) {
-        let slot = &mut self.slots[slot];
+        let slot = self.slot(slot);
         let Some(node) = &mut slot.node else { return };
         change(node);
         let mut record = node.record();
@@ -132,7 +133,7 @@ impl World {
     }
 
     fn flush(&mut self, slot: usize) {
-        let slot = &mut self.slots[slot];
+        let slot = self.slot(slot);
         slot.journal = slot.node.as_ref().map(Node::record);
     }
 
@@ -141,12 +142,12 @@ impl World {
         let mut held = false;
         self.with(slot, setup, |node| held = node.hold(key, amount, since, &setup.terms));
         if held {
-            self.slots[slot].holds.push(InFlight { key, amount, since });
+            self.slot(slot).holds.push(InFlight { key, amount, since });
         }
     }
 
     fn settle(&mut self, slot: usize, hold: usize, charged: u64, setup: &Setup) {
-        let InFlight { key, amount, .. } = self.slots[slot].holds.remove(hold);
+        let InFlight { key, amount, .. } = self.slot(slot).holds.remove(hold);
         self.with(slot, setup, |node| node.settle(key, amount, charged, &setup.terms));
         let id = self.slots[slot].node.as_ref().map(|node| node.identity.id);
         if let Some(id) = id.filter(|_| charged > 0) {
@@ -157,10 +158,10 @@ impl World {
     pub fn send(&mut self, slot: usize, kind: Kind, setup: &Setup) {
         let now = self.now;
         self.flush(slot);
-        let request = self.slots[slot].node.as_mut().and_then(|node| node.send(kind, now, &setup.terms));
+        let request = self.slot(slot).node.as_mut().and_then(|node| node.send(kind, now, &setup.terms));
         self.flush(slot);
         let Some(request) = request else { return };
-        self.slots[slot].letters.push(Letter::Request(request));
+        self.slot(slot).letters.push(Letter::Request(request));
         if !setup.delays {
             let last = self.slots[slot].letters.len() - 1;
             self.arrive(slot, last, setup);
@@ -168,14 +169,14 @@ impl World {
     }
 
     fn arrive(&mut self, slot: usize, letter: usize, setup: &Setup) {
-        match self.slots[slot].letters.remove(letter) {
+        match self.slot(slot).letters.remove(letter) {
             Letter::Request(request) => {
                 let before = self.centre.cluster.epoch;
-                let answer = self.centre.serve(&request, self.nonce + 1, &setup.terms);
+                let answer = { let nonce = self.nonce + 1; self.centre().serve(&request, nonce, &setup.terms) };
                 self.nonce += u64::from(before != self.centre.cluster.epoch);
                 // A synchronous commit is answered only after the replica has it.
                 if !(setup.synchronous && self.replica.is_some()) {
-                    self.slots[slot].letters.push(Letter::Answer(answer));
+                    self.slot(slot).letters.push(Letter::Answer(answer));
                 }
             }
             Letter::Answer(answer) => {
@@ -193,8 +194,8 @@ impl World {
 
     /// The process ends, and what it had in memory alone is lost.
     fn crash(&mut self, slot: usize) {
-        self.slots[slot].holds.clear();
-        let Some(node) = self.slots[slot].node.take() else { return };
+        self.slot(slot).holds.clear();
+        let Some(node) = self.slot(slot).node.take() else { return };
         let id = node.identity.id;
         let on_disk = self.slots[slot].journal.clone();
         for (key, lease) in node.leases.iter() {
@@ -210,7 +211,7 @@ impl World {
     /// The machine ends with its disk: what the centre has not heard of is lost.
     fn lose_disk(&mut self, slot: usize) {
         self.crash(slot);
-        if let Some(record) = self.slots[slot].journal.take() {
+        if let Some(record) = self.slot(slot).journal.take() {
             for (key, _) in &record.leases {
                 self.ghosts.update((record.identity.id, *key), |ghost| ghost.disk_lost = true);
             }
@@ -220,10 +221,10 @@ impl World {
     /// Begins a new identity.
     fn rejoin(&mut self, slot: usize) {
         let now = self.now;
-        self.slots[slot].generation += 1;
+        self.slot(slot).generation += 1;
         let id = id_of(slot, self.slots[slot].generation);
-        self.slots[slot].node = Some(Node::new(id, now));
-        self.slots[slot].letters.clear();
+        self.slot(slot).node = Some(Node::new(id, now));
+        self.slot(slot).letters.clear();
         self.flush(slot);
     }
 
@@ -231,7 +232,8 @@ impl World {
         let order = self.janitor.due(self.now, &setup.terms).find(|fence| fence.id == id);
         if let Some(order) = order {
             let before = self.centre.cluster.epoch;
-            self.centre.fence(&order, self.nonce + 1, &setup.terms);
+            let nonce = self.nonce + 1;
+            self.centre().fence(&order, nonce, &setup.terms);
             self.nonce += u64::from(before != self.centre.cluster.epoch);
         }
     }
@@ -240,12 +242,12 @@ impl World {
     fn fail_over(&mut self) {
         self.left.failovers = self.left.failovers.saturating_sub(1);
         let Some(replica) = &self.replica else { return };
-        let lost = std::mem::replace(&mut self.centre, Centre::clone(replica));
-        self.centre.server_timeline += 1;
-        for ((key, id), row) in lost.leases.iter() {
-            let kept = self.centre.leases.get((key, id)).map_or(0, |row| row.spent);
-            if row.spent > kept && !self.remembers(id) {
-                self.ghosts.update((id, key), |ghost| ghost.gift += row.spent - kept);
+        let lost = std::mem::replace(&mut self.centre, Arc::clone(replica));
+        self.centre().server_timeline += 1;
+        for ((key, id), _) in lost.leases.iter() {
+            let gone = lost.written(key, id).saturating_sub(self.centre.written(key, id));
+            if gone > 0 && !self.remembers(id) {
+                self.ghosts.update((id, key), |ghost| ghost.gift += gone);
             }
         }
         if self.left.failovers == 0 {
@@ -274,7 +276,8 @@ impl World {
             self.left.ticks = self.left.ticks.saturating_sub(1);
         }
         let before = self.centre.cluster.epoch;
-        let heartbeats = self.centre.heartbeats(self.nonce + 1, &setup.terms);
+        let nonce = self.nonce + 1;
+        let heartbeats = self.centre().heartbeats(nonce, &setup.terms);
         self.nonce += u64::from(before != self.centre.cluster.epoch);
         self.janitor.look(&heartbeats, self.now, &setup.terms);
         self.now += 1;
@@ -282,7 +285,11 @@ impl World {
             self.replica = None;
         }
         let now = self.now;
-        self.slots.iter_mut().filter_map(|slot| slot.node.as_mut()).for_each(|node| node.tick(now, &setup.terms));
+        for slot in 0..self.slots.len() {
+            if let Some(node) = &mut self.slot(slot).node {
+                node.tick(now, &setup.terms);
+            }
+        }
     }
 
     /// Whether the time can pass: no request is longer than the longest.
@@ -393,7 +400,10 @@ impl World {
             return;
         }
         let sensible = |plain: Plain| match plain {
-            Plain::Report => self.now > node.renewed || node.leases.iter().any(|(_, lease)| lease.is_unreported()),
+            Plain::Report => {
+                let unreported = node.leases.iter().any(|(_, lease)| lease.is_unreported());
+                unreported || self.now > node.renewed || !terms.keep(Rule::ReturnAtHomeFirst)
+            }
             _ => true,
         };
         let may = |plain: &Plain| node.may(&plain.kind(), terms) && sensible(*plain);

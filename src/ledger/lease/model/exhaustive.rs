@@ -9,30 +9,25 @@ use super::setup::Setup;
 #[test]
 fn probe() {
     let states = std::env::var("STATES").ok().and_then(|n| n.parse().ok()).unwrap_or(200_000);
-    let time = Setup::PLAIN.with(|s| {
-        s.name = "time 3";
-        s.budget.ticks = 3;
-        s.budget.crashes = 1;
-        s.identities = 2;
-    });
-    let failover = Setup::PLAIN.with(|s| {
-        s.name = "failover t0";
+    let base = Setup::PLAIN.with(|s| { s.terms.ttl = 2; s.terms.lag = 1; });
+    let failover = base.with(|s| {
+        s.name = "2n 2c failover crash, ids 2, t0";
         s.budget.failovers = 1;
         s.budget.crashes = 1;
         s.identities = 2;
-        s.terms.ttl = 2;
-        s.terms.lag = 1;
     });
-    let three = Setup::PLAIN.with(|s| {
-        s.name = "three";
+    let f3 = base.with(|s| { s.name="2n 1c failover crash ids2 t3"; s.granted=1; s.most_taken=1; s.identities=2; s.budget.crashes=1; s.budget.failovers=1; s.budget.ticks=3; });
+    let three = base.with(|s| {
+        s.name = "3n 3c failover crash m1 t0";
         s.nodes = 3; s.granted = 3; s.most_taken = 1;
         s.budget.failovers = 1;
         s.budget.crashes = 1;
-        s.terms.ttl = 2;
-        s.terms.lag = 1;
     });
-    for setup in [time, time.with(|s| {s.budget.ticks = 4; s.name = "time 4"}), time.with(|s| {s.budget.losses = 1; s.name = "time 3 loss"}), failover, failover.with(|s| {s.budget.ticks=3; s.name = "failover t3"}),
-      failover.with(|s| {s.budget.ticks=4; s.most_taken=1; s.budget.crashes = 0; s.identities=1; s.name = "failover t4 c0"}), three, three.with(|s| { s.most_taken = 3; s.budget.crashes = 0; s.budget.failovers=0; s.name="three no faults" })] {
+    let delays = base.with(|s| { s.name = "2n 1c delays crash loss m1"; s.granted=1; s.most_taken=1; s.delays=true; s.budget.losses=1; s.budget.crashes=1; });
+    let drains = base.with(|s| { s.name = "2n 2c drain handover crash returns"; s.budget.drains = 1; s.budget.hand_overs = 1; s.returns = true; s.identities = 2; s.budget.crashes=1;});
+    for setup in [failover, f3, three, three.with(|s| { s.name = "3n 3c failover crash m2 t0"; s.most_taken=2; }), three.with(|s| { s.name = "3n 3c failover crash m1 t1"; s.budget.ticks = 1;}),
+       delays, drains, f3.with(|s| {s.name = "2n 1c t4 crash diskloss ids2 (ttl2)"; s.budget.failovers=0; s.budget.ticks=4; s.budget.disk_losses = 1;}),
+       base.with(|s| {s.name="backup"; s.backup = true; s.budget.failovers=1; s.budget.ticks=2; s.joined=false; s.granted=1; s.most_taken=1; s.identities=2})] {
         let begun = Instant::now();
         let explored = explore(&setup, Reach { threads: 2, most_states: states, heal_one_of: 64 });
         println!("{}: {} states, depth {}, complete {}, healed {}, {:?}", setup.name, explored.states, explored.depth, explored.complete, explored.healed, begun.elapsed());

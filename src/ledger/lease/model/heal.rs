@@ -98,8 +98,7 @@ impl World {
     fn given_away(&self, key: Key) -> Option<(Wrong, String)> {
         let missing = |id| {
             let ghost = self.ghosts.get((id, key)).copied().unwrap_or_default();
-            let spent = self.centre.leases.get((key, id)).map_or(0, |row| row.spent);
-            let written = spent + self.centre.unpaid.get((key, id)).copied().unwrap_or_default();
+            let written = self.centre.written(key, id);
             let excused = if ghost.disk_lost { ghost.delivered } else { ghost.gift };
             (written + excused < ghost.delivered).then(|| {
                 (Wrong::GivenAway, format!("{written} charged and {excused} excused of {} delivered", ghost.delivered))
@@ -120,8 +119,8 @@ fn a_world_that_cannot_heal_is_found() {
     world.apply(Action::Acquire(0, ask), &setup);
     world.apply(Action::Arrive(0, 0), &setup);
     assert_eq!(world.heal(&setup), None);
-    world.slots[0].node = None;
-    world.slots[0].journal = None;
+    world.slot(0).node = None;
+    world.slot(0).journal = None;
     let patient = setup.with(|setup| setup.terms.margin = 100);
     assert!(matches!(world.heal(&patient), Some((Wrong::Stuck, _))), "{:?}", world.heal(&patient));
     // A delivery without a charge.

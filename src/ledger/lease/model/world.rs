@@ -1,5 +1,7 @@
 //! The state of a world: the centre, its replica, the janitor, the nodes with their journals, and what is on the way.
 
+use std::sync::Arc;
+
 use super::super::centre::{Centre, NodeRow, RowState};
 use super::super::janitor::Janitor;
 use super::super::message::{Answer, Key, NodeId, Request};
@@ -60,14 +62,15 @@ pub struct Slot {
     pub generation: u64,
 }
 
+/// Everything.
 #[derive(Clone, Debug)]
 pub struct World {
     pub now: Time,
-    pub centre: Centre,
+    pub centre: Arc<Centre>,
     /// What a failover returns to, if it is not the present state.
-    pub replica: Option<Box<Centre>>,
+    pub replica: Option<Arc<Centre>>,
     pub janitor: Janitor,
-    pub slots: Vec<Slot>,
+    pub slots: Vec<Arc<Slot>>,
     pub ghosts: Table<(NodeId, Key), Ghost>,
     pub left: Budget,
     /// The number of the newest epoch's nonce.
@@ -109,11 +112,12 @@ impl World {
                 centre.nodes.insert(node.identity.id, row);
             }
             let journal = Some(node.record());
-            slots.push(Slot { node: Some(node), journal, holds: Vec::new(), letters: Vec::new(), generation: 0 });
+            let slot = Slot { node: Some(node), journal, holds: Vec::new(), letters: Vec::new(), generation: 0 };
+            slots.push(Arc::new(slot));
         }
         World {
             now: 0,
-            centre,
+            centre: Arc::new(centre),
             replica: None,
             janitor: Janitor::default(),
             slots,
@@ -121,6 +125,15 @@ impl World {
             left: setup.budget,
             nonce: 0,
         }
+    }
+
+    /// A slot that is going to change. States share what is the same in them.
+    pub fn slot(&mut self, index: usize) -> &mut Slot {
+        Arc::make_mut(&mut self.slots[index])
+    }
+
+    pub fn centre(&mut self) -> &mut Centre {
+        Arc::make_mut(&mut self.centre)
     }
 
     /// Credits that requests in flight of a node really hold.
