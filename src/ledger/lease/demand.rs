@@ -133,7 +133,8 @@ mod tests {
     fn more_is_asked_for_at_half() {
         let demand = steady(10, 300);
         let target = demand.target(1_000, 1);
-        for (on_hand, expected) in [(target, None), (target / 2 + 1, None), (10, Some(target - 10)), (0, Some(target))] {
+        for (on_hand, expected) in [(target, None), (target / 2 + 1, None), (10, Some(target - 10)), (0, Some(target))]
+        {
             assert_eq!(demand.want(on_hand, 1_000, 1), expected, "{on_hand} on hand of {target}");
         }
         assert_eq!(Demand::new(0).want(0, 1_000, 7), Some(7));

@@ -13,4 +13,5 @@ mod mutants;
 mod schedule;
 mod search;
 mod setup;
+mod words;
 mod world;

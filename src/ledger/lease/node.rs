@@ -252,7 +252,8 @@ impl Node {
             }
             counters
         };
-        let unreported = self.leases.iter().filter(|(_, lease)| lease.is_unreported() || !terms.keep(Rule::ReturnAtHomeFirst));
+        let unreported =
+            self.leases.iter().filter(|(_, lease)| lease.is_unreported() || !terms.keep(Rule::ReturnAtHomeFirst));
         let leases = unreported.map(|(key, lease)| (key, totals(lease))).collect();
         let answered = self.leases.iter().filter(|(_, lease)| lease.recalled).map(|(key, _)| key).collect();
         Body::Report { draining: self.state == State::Draining, leases, answered }

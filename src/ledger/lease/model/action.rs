@@ -94,7 +94,7 @@ impl World {
                 self.lose_disk(slot);
             }
             Action::Restart(slot) => {
-                let now = self.now;
+                let now = self.clock(slot);
                 let slot = self.slot(slot);
                 slot.node = slot.journal.as_ref().map(|record| Node::from_journal(record, now, terms));
             }
@@ -110,7 +110,7 @@ impl World {
                 self.with(slot, setup, Node::drain);
             }
             Action::Fence(id) => self.fence(id, setup),
-            Action::Mark => self.replica = Some(Arc::clone(&self.centre)),
+            Action::Mark => (self.replica, self.marked) = (Some(Arc::clone(&self.centre)), self.now),
             Action::CatchUp => self.replica = None,
             Action::Failover => self.fail_over(),
             Action::Tick => self.tick(setup),
@@ -134,11 +134,13 @@ impl World {
 
     fn flush(&mut self, slot: usize) {
         let slot = self.slot(slot);
-        slot.journal = slot.node.as_ref().map(Node::record);
+        if let Some(node) = &slot.node {
+            slot.journal = Some(node.record());
+        }
     }
 
     fn hold(&mut self, slot: usize, key: Key, amount: u64, setup: &Setup) {
-        let since = self.now;
+        let since = self.clock(slot);
         let mut held = false;
         self.with(slot, setup, |node| held = node.hold(key, amount, since, &setup.terms));
         if held {
@@ -156,7 +158,7 @@ impl World {
     }
 
     pub fn send(&mut self, slot: usize, kind: Kind, setup: &Setup) {
-        let now = self.now;
+        let now = self.clock(slot);
         self.flush(slot);
         let request = self.slot(slot).node.as_mut().and_then(|node| node.send(kind, now, &setup.terms));
         self.flush(slot);
@@ -172,7 +174,10 @@ impl World {
         match self.slot(slot).letters.remove(letter) {
             Letter::Request(request) => {
                 let before = self.centre.cluster.epoch;
-                let answer = { let nonce = self.nonce + 1; self.centre().serve(&request, nonce, &setup.terms) };
+                let answer = {
+                    let nonce = self.nonce + 1;
+                    self.centre().serve(&request, nonce, &setup.terms)
+                };
                 self.nonce += u64::from(before != self.centre.cluster.epoch);
                 // A synchronous commit is answered only after the replica has it.
                 if !(setup.synchronous && self.replica.is_some()) {
@@ -180,7 +185,7 @@ impl World {
                 }
             }
             Letter::Answer(answer) => {
-                let now = self.now;
+                let now = self.clock(slot);
                 self.with(slot, setup, |node| node.receive(&answer, now, &setup.terms));
             }
         }
@@ -220,7 +225,7 @@ impl World {
 
     /// Begins a new identity.
     fn rejoin(&mut self, slot: usize) {
-        let now = self.now;
+        let now = self.clock(slot);
         self.slot(slot).generation += 1;
         let id = id_of(slot, self.slots[slot].generation);
         self.slot(slot).node = Some(Node::new(id, now));
@@ -281,11 +286,11 @@ impl World {
         self.nonce += u64::from(before != self.centre.cluster.epoch);
         self.janitor.look(&heartbeats, self.now, &setup.terms);
         self.now += 1;
-        if !setup.backup {
+        if !setup.backup && self.now - self.marked >= setup.terms.lag {
             self.replica = None;
         }
-        let now = self.now;
         for slot in 0..self.slots.len() {
+            let now = self.clock(slot);
             if let Some(node) = &mut self.slot(slot).node {
                 node.tick(now, &setup.terms);
             }
@@ -294,8 +299,14 @@ impl World {
 
     /// Whether the time can pass: no request is longer than the longest.
     fn may_tick(&self, setup: &Setup) -> bool {
-        let over = |hold: &InFlight| self.now - hold.since >= setup.terms.longest_request;
-        self.left.ticks > 0 && !self.slots.iter().any(|slot| slot.holds.iter().any(over))
+        self.left.ticks > 0 && (0..self.slots.len()).all(|slot| self.overdue(slot, setup).is_none())
+    }
+
+    /// A request that must end before the time passes.
+    pub fn overdue(&self, slot: usize, setup: &Setup) -> Option<usize> {
+        let now = self.clock(slot);
+        let holds = &self.slots[slot].holds;
+        holds.iter().position(|hold| now.saturating_sub(hold.since) >= setup.terms.longest_request)
     }
 
     /// Everything that can happen, with amounts of one credit.

@@ -60,6 +60,7 @@ impl World {
         digest.add(u64::from(self.replica.is_some()));
         if let Some(replica) = &self.replica {
             replica.digest(&mut digest);
+            digest.add(if setup.backup { 0 } else { self.now - self.marked });
         }
         let mut slots: Vec<u64> = (0..self.slots.len()).map(|index| self.digest_of(index, setup)).collect();
         slots.sort_unstable();

@@ -7,9 +7,6 @@ use super::check::Wrong;
 use super::setup::Setup;
 use super::world::{World, id_of, key_of};
 
-/// After which time everything must be usable: the janitor's wait after an epoch that begins late, a new identity's wait,
-/// and a reserve.
-const TICKS: usize = 9;
 /// Messages that a node needs for one step, at most.
 const STEPS: usize = 6;
 
@@ -21,7 +18,8 @@ impl World {
         let mut world = self.clone();
         world.left.failovers = 0;
         world.replica = None;
-        for _ in 0..TICKS {
+        // Until the janitor has counted in the newest epoch, and a new identity has waited; and a reserve.
+        for _ in 0..setup.terms.fence_after() + setup.terms.lag + 4 {
             for slot in 0..world.slots.len() {
                 world.heal_slot(slot, setup);
             }
@@ -75,23 +73,31 @@ impl World {
 
     /// Lets one node after the other take all credits there are, and says which cannot.
     fn stuck(&mut self, key: Key, setup: &Setup) -> Option<(Wrong, String)> {
-        for slot in 0..self.slots.len() {
-            let ask = Ask { key, want: setup.granted, floor: 1, again: false };
-            for _ in 0..2 * self.slots.len() as u64 + setup.granted {
-                self.exchange(slot, setup, |_| Some(Kind::Acquire(vec![ask])));
-                (0..self.slots.len()).filter(|other| *other != slot).for_each(|other| self.heal_slot(other, setup));
+        let balance = self.centre.balances.get(key).copied().unwrap_or_default();
+        let rows = self.centre.leases.iter().filter(|((known, _), _)| *known == key);
+        let left = balance.granted.saturating_sub(rows.map(|(_, row)| row.spent).sum());
+        (0..self.slots.len()).find_map(|slot| {
+            let usable = self.gather(slot, key, left, setup);
+            let state = self.slots[slot].node.as_ref().map(|node| node.state);
+            let stuck = usable < left || state != Some(State::Live);
+            stuck.then(|| (Wrong::Stuck, format!("node {slot}, {state:?}, can sell {usable} of {left} that are left")))
+        })
+    }
+
+    /// Lets a node acquire until it can sell so much, while the others answer recalls; returns how much it can.
+    fn gather(&mut self, slot: usize, key: Key, left: u64, setup: &Setup) -> u64 {
+        let ask = Ask { key, want: left.max(1), floor: 1, again: false };
+        let mut usable = 0;
+        for _ in 0..2 * self.slots.len() as u64 + left {
+            let lease = self.slots[slot].node.as_ref().and_then(|node| node.leases.get(key));
+            usable = lease.map_or(0, |lease| lease.available());
+            if usable >= left {
+                break;
             }
-            let balance = self.centre.balances.get(key).copied().unwrap_or_default();
-            let rows = self.centre.leases.iter().filter(|((known, _), _)| *known == key);
-            let left = balance.granted.saturating_sub(rows.map(|(_, row)| row.spent).sum());
-            let node = self.slots[slot].node.as_ref()?;
-            let usable = node.leases.get(key).map_or(0, |lease| lease.available());
-            if usable < left || node.state != State::Live {
-                let state = node.state;
-                return Some((Wrong::Stuck, format!("node {slot}, {state:?}, can sell {usable} of {left} that are left")));
-            }
+            self.exchange(slot, setup, |_| Some(Kind::Acquire(vec![ask])));
+            (0..self.slots.len()).filter(|other| *other != slot).for_each(|other| self.heal_slot(other, setup));
         }
-        None
+        usable
     }
 
     /// Charges that are missing without an excuse.

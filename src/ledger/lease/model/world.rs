@@ -60,6 +60,8 @@ pub struct Slot {
     pub letters: Vec<Letter>,
     /// Which identity of this machine is the newest.
     pub generation: u64,
+    /// How fast its clock is, in percent of the janitor's.
+    pub clock_rate: u64,
 }
 
 /// Everything.
@@ -69,6 +71,8 @@ pub struct World {
     pub centre: Arc<Centre>,
     /// What a failover returns to, if it is not the present state.
     pub replica: Option<Arc<Centre>>,
+    /// Since when.
+    pub marked: Time,
     pub janitor: Janitor,
     pub slots: Vec<Arc<Slot>>,
     pub ghosts: Table<(NodeId, Key), Ghost>,
@@ -112,19 +116,26 @@ impl World {
                 centre.nodes.insert(node.identity.id, row);
             }
             let journal = Some(node.record());
-            let slot = Slot { node: Some(node), journal, holds: Vec::new(), letters: Vec::new(), generation: 0 };
-            slots.push(Arc::new(slot));
+            let node = Some(node);
+            let (holds, letters) = (Vec::new(), Vec::new());
+            slots.push(Arc::new(Slot { node, journal, holds, letters, generation: 0, clock_rate: 100 }));
         }
         World {
             now: 0,
             centre: Arc::new(centre),
             replica: None,
+            marked: 0,
             janitor: Janitor::default(),
             slots,
             ghosts: Table::default(),
             left: setup.budget,
             nonce: 0,
         }
+    }
+
+    /// What the clock of a machine shows.
+    pub fn clock(&self, slot: usize) -> Time {
+        self.now * self.slots[slot].clock_rate / 100
     }
 
     /// A slot that is going to change. States share what is the same in them.
