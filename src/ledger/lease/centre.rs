@@ -2,6 +2,8 @@
 
 mod credit;
 mod member;
+#[cfg(test)]
+mod tests;
 
 use super::message::{Answer, Body, Counters, Epoch, Fence, Heartbeats, Key, NodeId, Refusal, Request};
 use super::table::Table;

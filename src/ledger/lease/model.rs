@@ -10,6 +10,7 @@ mod digest;
 mod exhaustive;
 mod heal;
 mod mutants;
+mod options;
 mod schedule;
 mod search;
 mod setup;

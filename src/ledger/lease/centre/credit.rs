@@ -87,8 +87,11 @@ impl Centre {
         own.map(|((key, _), row)| (key, *row)).collect()
     }
 
-    /// Changes a lease, and its balance with it.
+    /// Changes a lease, and its balance with it. Nothing is left to change of a quota's period that is over.
     pub(super) fn change_lease(&mut self, key: Key, id: NodeId, change: impl FnOnce(&mut Counters)) {
+        if key.period > 0 && self.balances.get(key).is_none() {
+            return;
+        }
         let before = self.leases.get((key, id)).copied().unwrap_or_default();
         let mut after = before;
         change(&mut after);
