@@ -127,5 +127,5 @@ fn nothing_goes_wrong_in_any_order_of_events() {
 #[ignore = "make lease-search"]
 fn nothing_goes_wrong_in_larger_worlds() {
     let wanted = std::env::var("TOLLGATE_LEASE_STATES").ok().and_then(|states| states.parse().ok());
-    nothing_goes_wrong(&large(), Reach { threads: 2, most_states: wanted.unwrap_or(8_000_000), heal_one_of: 32 });
+    nothing_goes_wrong(&large(), Reach { threads: 2, most_states: wanted.unwrap_or(3_000_000), heal_one_of: 32 });
 }
