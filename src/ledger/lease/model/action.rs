@@ -1,5 +1,6 @@
 //! What can happen in a world, and what it changes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::message::{Ask, Key, NodeId, Outcome};
@@ -248,7 +249,9 @@ impl World {
         let Some(replica) = &self.replica else { return };
         let lost = std::mem::replace(&mut self.centre, Arc::clone(replica));
         self.centre().server_timeline += 1;
-        for ((key, id), _) in lost.leases.iter() {
+        // What is unpaid has no row of a lease, perhaps.
+        let rows = lost.leases.iter().map(|(row, _)| row).chain(lost.unpaid.iter().map(|(row, _)| row));
+        for (key, id) in rows.collect::<BTreeSet<_>>() {
             let gone = lost.written(key, id).saturating_sub(self.centre.written(key, id));
             if gone > 0 && !self.remembers(id) {
                 self.ghosts.update((id, key), |ghost| ghost.gift += gone);
