@@ -105,7 +105,7 @@ impl Centre {
     /// One transaction for a request. `nonce` is new for each, and used where an epoch begins.
     pub fn serve(&mut self, request: &Request, nonce: u64, terms: &Terms) -> Answer {
         let result = self.check_timeline(nonce, terms).and_then(|()| match &request.body {
-            Body::Join => self.join(request.identity),
+            Body::Join => self.join(request, terms),
             Body::Report { draining, leases, answered } => self.report(request, *draining, leases, answered, terms),
             Body::Acquire(asks) => self.acquire(request, asks, terms),
             Body::Declare(leases) => self.declare(request, leases, terms),

@@ -126,6 +126,8 @@ pub enum Rule {
     NonceOfTheEpoch,
     /// No acquisition succeeds until all live identities have declared their counters, or have ended.
     ClosedUntilAllHaveDeclared,
+    /// A join of an identity that has a row already counts as its declaration only in the epoch that it names.
+    JoinInTheEpochThatItNames,
     /// Reports of an identity that has not declared its counters in this epoch are refused.
     DeclareBeforeReport,
     /// Declared counters are merged by maximum.

@@ -7,22 +7,27 @@ use super::{Centre, NodeRow, RowState};
 type Leases = [(Key, Counters)];
 
 impl Centre {
-    /// Adds an identity without leases, which so has declared them. Again, it changes the epoch alone.
-    pub(super) fn join(&mut self, identity: Identity) -> Result<Outcome, Refusal> {
-        let epoch = self.cluster.epoch;
+    /// Adds an identity without leases, which so has declared them. One that has a row already must name the epoch: else
+    /// its first join, if it was late by a failover, would count as a declaration of the leases that it has taken since.
+    pub(super) fn join(&mut self, request: &Request, terms: &Terms) -> Result<Outcome, Refusal> {
+        let (identity, epoch) = (request.identity, self.cluster.epoch);
+        let named = request.epoch == epoch || !terms.keep(Rule::JoinInTheEpochThatItNames);
         match self.nodes.get_mut(identity.id) {
             Some(row) if row.has_ended() => return Err(Refusal::Ended),
+            Some(_) if !named => return Err(Refusal::Epoch(epoch)),
             Some(row) => {
                 row.epoch = epoch;
                 row.beat += 1;
             }
-            None => {
-                let row = NodeRow { incarnation: identity.incarnation, state: RowState::Live, epoch, beat: 0 };
-                self.nodes.insert(identity.id, row);
-            }
+            None => self.add_row(identity, RowState::Live),
         }
         self.open_if_complete();
         Ok(Outcome::Joined(epoch))
+    }
+
+    fn add_row(&mut self, identity: Identity, state: RowState) {
+        let (epoch, incarnation) = (self.cluster.epoch, identity.incarnation);
+        self.nodes.insert(identity.id, NodeRow { incarnation, state, epoch, beat: 0 });
     }
 
     /// The row of an identity that may write, after its process has been compared.
@@ -46,8 +51,7 @@ impl Centre {
             return Err(Refusal::Epoch(epoch));
         }
         if self.nodes.get(identity.id).is_none() {
-            let row = NodeRow { incarnation: identity.incarnation, state: RowState::Live, epoch, beat: 0 };
-            self.nodes.insert(identity.id, row);
+            self.add_row(identity, RowState::Live);
         }
         let row = self.writer(identity, terms)?;
         row.beat += 1;
@@ -67,10 +71,11 @@ impl Centre {
     pub(super) fn retire(&mut self, identity: Identity, leases: &Leases, terms: &Terms) -> Outcome {
         let (id, epoch) = (identity.id, self.cluster.epoch);
         let known = self.nodes.get(id).copied();
-        let ended = NodeRow { incarnation: identity.incarnation, state: RowState::Retired, epoch, beat: 0 };
         let has_ended = known.is_some_and(|row| row.has_ended());
-        if !has_ended {
-            self.nodes.insert(id, known.map_or(ended, |row| NodeRow { state: RowState::Retired, ..row }));
+        match self.nodes.get_mut(id) {
+            Some(row) if !has_ended => row.state = RowState::Retired,
+            Some(_) => {}
+            None => self.add_row(identity, RowState::Retired),
         }
         let waits = terms.keep(Rule::LateChargesWaitForTheOpening);
         if !has_ended && (known.is_some_and(|row| row.epoch == epoch) || !waits) {

@@ -98,7 +98,7 @@ impl World {
                 let slot = self.slot(slot);
                 slot.node = slot.journal.as_ref().map(|record| Node::from_journal(record, now, terms));
             }
-            Action::Rejoin(slot) => self.rejoin(slot),
+            Action::Rejoin(slot) => self.rejoin(slot, setup),
             Action::HandOver(slot) => {
                 self.left.hand_overs = self.left.hand_overs.saturating_sub(1);
                 let node = self.slot(slot).node.take().map(|node| node.hand_over(terms));
@@ -224,12 +224,14 @@ impl World {
     }
 
     /// Begins a new identity.
-    fn rejoin(&mut self, slot: usize) {
+    fn rejoin(&mut self, slot: usize, setup: &Setup) {
         let now = self.clock(slot);
         self.slot(slot).generation += 1;
         let id = id_of(slot, self.slots[slot].generation);
         self.slot(slot).node = Some(Node::new(id, now));
-        self.slot(slot).letters.clear();
+        if !setup.delays {
+            self.slot(slot).letters.clear();
+        }
         self.flush(slot);
     }
 

@@ -87,7 +87,7 @@ impl World {
             digest.key(key);
             digest.add(amount << 8 | age);
         }
-        digest.add(letters(slot));
+        digest.add(letters(slot, setup));
         for generation in 0..=slot.generation {
             self.identity(id_of(index, generation), setup, &mut digest);
         }
@@ -152,14 +152,14 @@ impl Centre {
 }
 
 /// What is on the way, in any order.
-fn letters(slot: &Slot) -> u64 {
+fn letters(slot: &Slot, setup: &Setup) -> u64 {
     let pending = slot.node.as_ref().and_then(|node| node.pending()).map(|pending| pending.number);
     let digest_of = |letter: &Letter| {
         let mut digest = Digest::new();
         digest.add(u64::from(Some(letter.number()) == pending));
         match letter {
             Letter::Request(request) => digest_request(request, &mut digest),
-            Letter::Answer(answer) => digest_answer(answer, &mut digest),
+            Letter::Answer(answer) => digest_answer(answer, setup, &mut digest),
         }
         digest.0
     };
@@ -198,7 +198,7 @@ fn digest_request(request: &Request, digest: &mut Digest) {
     }
 }
 
-fn digest_answer(answer: &Answer, digest: &mut Digest) {
+fn digest_answer(answer: &Answer, setup: &Setup, digest: &mut Digest) {
     digest.add(100 + answer.to.0 / 8);
     match &answer.result {
         Ok(Outcome::Joined(epoch)) => digest.epoch(*epoch),
@@ -213,8 +213,8 @@ fn digest_answer(answer: &Answer, digest: &mut Digest) {
         Ok(Outcome::Acquired(acquired)) => {
             for one in acquired {
                 digest.key(one.key);
-                // The rest is what the node makes of it: whether little is left, and whom to wait for.
-                digest.all([4, one.got, one.taken, one.recalled]);
+                let left = if setup.terms.low_factor > 0 { one.available * one.nodes } else { 0 };
+                digest.all([4, one.taken, one.recalled, left]);
             }
         }
         Ok(Outcome::Ended { settled }) => digest.add(5 | u64::from(*settled) << 4),

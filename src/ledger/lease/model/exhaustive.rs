@@ -62,6 +62,13 @@ fn small() -> Vec<Setup> {
             setup.budget.losses = 1;
             setup.budget.crashes = 0;
         }),
+        base("requests to join that are late by a failover").with(|setup| {
+            setup.granted = 1;
+            setup.most_taken = 1;
+            setup.identities = 1;
+            setup.joins_late = true;
+            setup.budget.failovers = 1;
+        }),
     ]
 }
 

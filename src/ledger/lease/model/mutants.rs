@@ -21,7 +21,7 @@ struct Mutant {
 }
 
 /// How many rules there are.
-const RULES: usize = 29;
+const RULES: usize = 30;
 
 fn mutant(rule: Rule, found: Result<Wrong, &'static str>, change: impl FnOnce(&mut Setup)) -> Mutant {
     let setup = Setup::PLAIN.with(|setup| setup.granted = 1).with(change);
@@ -156,6 +156,10 @@ fn failovers() -> Vec<Mutant> {
             s.budget.ticks = 1;
         }),
         mutant(Rule::ClosedUntilAllHaveDeclared, Ok(Oversold), failover),
+        mutant(Rule::JoinInTheEpochThatItNames, Ok(Oversold), |s| {
+            failover(s);
+            s.joins_late = true;
+        }),
         mutant(Rule::DeclareBeforeReport, Ok(Unbalanced), failover),
         mutant(Rule::DeclareByMaximum, Ok(Unbalanced), |s| {
             delayed(1)(s);

@@ -92,6 +92,8 @@ impl Run {
             setup.synchronous = dice.one_of(4);
             setup.backup = dice.one_of(8);
             setup.batch = dice.one_of(2);
+            setup.joined = !dice.one_of(4);
+            setup.joins_late = dice.one_of(4);
             setup.terms.rules.broken = broken;
             setup.granted = [2, 20, 400][dice.index(3)];
             setup.nodes = 2 + dice.index(4);

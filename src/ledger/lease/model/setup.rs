@@ -45,6 +45,8 @@ pub struct Setup {
     pub returns: bool,
     /// Nodes have joined a while ago.
     pub joined: bool,
+    /// Their first requests to join, which they have given up, can still arrive.
+    pub joins_late: bool,
     pub terms: Terms,
 }
 
@@ -67,6 +69,7 @@ impl Setup {
         asks_in_vain: false,
         returns: false,
         joined: true,
+        joins_late: false,
         terms: Terms {
             ttl: 1,
             longest_request: 1,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::centre::{Centre, NodeRow, RowState};
 use super::super::janitor::Janitor;
-use super::super::message::{Answer, Key, NodeId, Request};
+use super::super::message::{Answer, Body, Epoch, Key, NodeId, Request};
 use super::super::node::{Node, Record, State};
 use super::super::table::Table;
 use super::super::terms::Time;
@@ -116,8 +116,9 @@ impl World {
                 centre.nodes.insert(node.identity.id, row);
             }
             let journal = Some(node.record());
-            let node = Some(node);
-            let (holds, letters) = (Vec::new(), Vec::new());
+            let join = Request { identity: node.identity, epoch: Epoch::default(), number: 0, body: Body::Join };
+            let letters = if setup.joins_late { vec![Letter::Request(join)] } else { Vec::new() };
+            let (node, holds) = (Some(node), Vec::new());
             slots.push(Arc::new(Slot { node, journal, holds, letters, generation: 0, clock_rate: 100 }));
         }
         World {
