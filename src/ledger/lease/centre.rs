@@ -2,8 +2,6 @@
 
 mod credit;
 mod member;
-#[cfg(test)]
-mod tests;
 
 use super::message::{Answer, Body, Counters, Epoch, Fence, Heartbeats, Key, NodeId, Refusal, Request};
 use super::table::Table;
@@ -183,3 +181,6 @@ impl Centre {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,5 @@
 //! One identity of a node: its states, its requests, what it makes of the answers.
 
-#[cfg(test)]
-mod tests;
-
 use super::holding::Lease;
 use super::message::{Acquired, Answer, Ask, Body, Counters, Epoch, Identity, Key, NodeId, Outcome};
 use super::message::{Pending, Refusal, Request};
@@ -361,3 +358,6 @@ impl Node {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
