@@ -10,7 +10,7 @@
 //! | [`terms`] | the times that all agree on, and every rule by name |
 //! | [`message`] | requests, answers, counters, epochs |
 //! | [`node`] | one identity of a node: its states, its requests, what it makes of answers |
-//! | [`lease`](mod@holding) | what one identity has of one key: holds, charges, returns |
+//! | [`holding`] | what one identity has of one key: holds, charges, returns |
 //! | [`demand`] | how much to ask for, when to return, what to tell a request that finds too little |
 //! | [`centre`] | the rows, and one function for each transaction |
 //! | [`janitor`] | which identities have been silent for too long, by counted heartbeats |
