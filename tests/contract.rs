@@ -16,6 +16,8 @@ mod forwarding;
 mod framing;
 mod head;
 mod idempotency;
+mod idempotency_kept;
+mod idempotency_under_way;
 mod lists;
 mod phone;
 mod quota;

@@ -1,7 +1,7 @@
 //! Lookups that are sent again (contract, section 14): the answers that are kept, and the requests that wait for one with
 //! the same key.
 //!
-//! Of requests with one key at most one at a time has the [`Lead`]: it asks the backend, or delivers an answer that is kept
+//! Of requests with one key at most one at a time has the lead: it asks the backend, or delivers an answer that is kept
 //! and was never paid. It has the lead until its answer begins to be delivered, and is paid then; if it ends before, the
 //! next one takes its place. Everybody else gets the answer that was paid, for nothing. So an answer is paid once, by whoever
 //! gets its first byte first.

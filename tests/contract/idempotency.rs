@@ -1,19 +1,18 @@
 //! Lookups that are safe to send again (contract, section 14).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::routes::{request, yaml};
-use crate::support::{Backend, CANARY, Gateway, Request, Response, Scratch, VERSIONS, token, until};
+use crate::support::{Backend, CANARY, Gateway, Request, Response, VERSIONS, token, until};
 use tollgate::policy::account::Digest;
 
-const KEY: &str = "Idempotency-Key";
+pub(super) const KEY: &str = "Idempotency-Key";
 
 /// A backend that counts its requests, which its answers say. Its path says how it answers.
-fn backend() -> Backend {
+pub(super) fn backend() -> Backend {
     let count = AtomicUsize::new(0);
     Backend::start(move |peer, request| {
         let number = count.fetch_add(1, Ordering::Relaxed);
@@ -67,7 +66,7 @@ const BY_REFERENCE: &str = "idempotency: { header: Reference-ID, keep: 1s }\nrou
 const WITHOUT: &str = "routes: [GET /v3/item]";
 
 /// Two accounts that pay, and one with another token.
-fn accounts(credits: u32) -> String {
+pub(super) fn accounts(credits: u32) -> String {
     ["ann", "bob"].into_iter().fold(String::new(), |text, name| {
         let tokens = [name.to_owned(), format!("{name}-second")].map(|name| {
             let hash = Digest::of(token(&name).as_bytes()).text();
@@ -80,30 +79,30 @@ fn accounts(credits: u32) -> String {
     })
 }
 
-fn config(backend: &Backend, credits: u32) -> String {
+pub(super) fn config(backend: &Backend, credits: u32) -> String {
     yaml(backend, &[("one", PRODUCT), ("two", BY_REFERENCE), ("three", WITHOUT)])
         .replace("rate: { limit: 600000/min }", "rate: { limit: 600000/min }\n    credits: { one: unmetered }")
         + &accounts(credits)
 }
 
-fn gateway(backend: &Backend) -> Gateway {
+pub(super) fn gateway(backend: &Backend) -> Gateway {
     Gateway::start(&(config(backend, 1000) + "ledger: { volatile: true }\n"))
 }
 
-fn ann(method: &'static str, target: &str, key: &str) -> Request {
+pub(super) fn ann(method: &'static str, target: &str, key: &str) -> Request {
     request(method, target).set("Auth-Token", &token("ann")).with(KEY, key)
 }
 
-fn get(kind: &str, key: &str) -> Request {
+pub(super) fn get(kind: &str, key: &str) -> Request {
     ann("GET", &format!("/v1/item/{kind}"), key)
 }
 
-fn post(body: &str, key: &str) -> Request {
+pub(super) fn post(body: &str, key: &str) -> Request {
     ann("POST", "/v1/lookup", key).with("Content-Type", "application/json").body(body)
 }
 
 /// What an answer says of itself: its number at the backend, whether it is replayed, and what it cost.
-fn told(response: &Response) -> (u64, bool, u64) {
+pub(super) fn told(response: &Response) -> (u64, bool, u64) {
     response.assert_success();
     let replayed = response.header("Idempotency-Replayed");
     assert!(matches!(replayed, None | Some("true")), "{replayed:?}");
@@ -111,14 +110,14 @@ fn told(response: &Response) -> (u64, bool, u64) {
 }
 
 /// The credits that an account has spent and that are held.
-fn spent(gateway: &Gateway, account: &str) -> (u64, u64) {
+pub(super) fn spent(gateway: &Gateway, account: &str) -> (u64, u64) {
     let (status, body) = gateway.ask_admin("GET", &format!("/accounts/{account}/credits/one"), &[], "");
     assert_eq!(status, 200, "{body}");
     let body: Value = serde_json::from_str(&body).unwrap();
     (body["spent"].as_u64().unwrap(), body["held"].as_u64().unwrap())
 }
 
-fn wait_for(gateway: &Gateway, account: &str, expected: (u64, u64)) {
+pub(super) fn wait_for(gateway: &Gateway, account: &str, expected: (u64, u64)) {
     until(&format!("{account} has spent {expected:?}"), || spent(gateway, account) == expected);
 }
 
@@ -322,106 +321,6 @@ fn refusals_and_failures_are_not_kept() {
 }
 
 #[test]
-fn a_second_request_waits_for_the_first_and_a_hundred_ask_once() {
-    let backend = backend();
-    let gateway = gateway(&backend);
-    for version in VERSIONS {
-        let before = backend.requests().len();
-        let (sent, barrier) = (get("slow", &format!("k-{version:?}")), Barrier::new(100));
-        let told: Vec<(u64, bool, u64)> = std::thread::scope(|scope| {
-            let ask = || {
-                barrier.wait();
-                told(&gateway.send(version, &sent))
-            };
-            let asked: Vec<_> = (0..100).map(|_| scope.spawn(ask)).collect();
-            asked.into_iter().map(|asked| asked.join().unwrap()).collect()
-        });
-        let number = u64::try_from(before).unwrap();
-        assert_eq!(told.iter().filter(|told| **told == (number, false, 2)).count(), 1, "{told:?}");
-        assert_eq!(told.iter().filter(|told| **told == (number, true, 0)).count(), 99, "{told:?}");
-        assert_eq!(backend.requests().len(), before + 1);
-    }
-    wait_for(&gateway, "ann", (4, 0));
-    assert!(gateway.metric::<u64>("tollgate_idempotency_waits_total") > 100);
-}
-
-#[test]
-fn whoever_waits_has_a_deadline_of_its_own_and_goes_on_as_the_first_would_have() {
-    let backend = backend();
-    let gateway = gateway(&backend);
-    let version = VERSIONS[0];
-    // The first one has two seconds, in which the backend says nothing; the second has five.
-    let (first, second) = std::thread::scope(|scope| {
-        let first = scope.spawn(|| gateway.send(version, &get("late", "k").with("Timeout-Seconds", "2")));
-        backend.wait_for_requests(1);
-        let second = scope.spawn(|| gateway.send(version, &get("late", "k").with("Timeout-Seconds", "6")));
-        let third = scope.spawn(|| gateway.send(version, &get("other", "k").with("Timeout-Seconds", "6")));
-        third.join().unwrap().assert_problem("idempotency-key-reused");
-        (first.join().unwrap(), second.join().unwrap())
-    });
-    first.assert_problem("deadline-exceeded");
-    assert_eq!(told(&second), (1, false, 2), "it has asked itself");
-    let slow = std::thread::scope(|scope| {
-        let first = scope.spawn(|| gateway.send(version, &get("late", "l").with("Timeout-Seconds", "9")));
-        backend.wait_for_requests(3);
-        let second = scope.spawn(|| gateway.send(version, &get("late", "l").with("Timeout-Seconds", "2")));
-        second.join().unwrap().assert_problem("deadline-exceeded");
-        first.join().unwrap()
-    });
-    assert_eq!(told(&slow).0, 2);
-    wait_for(&gateway, "ann", (4, 0));
-}
-
-/// Whoever loses the answer sends the request again: it is looked up once, and paid when it is delivered.
-#[test]
-fn a_client_that_is_gone_pays_nothing_and_its_answer_waits_for_it() {
-    let backend = backend();
-    let gateway = gateway(&backend);
-    for (index, version) in VERSIONS.into_iter().enumerate() {
-        let before = backend.requests().len();
-        let sent = get("slow", &format!("k-{version:?}"));
-        match index {
-            0 => {
-                let mut client = gateway.connect();
-                client.request(&sent);
-                backend.wait_for_requests(before + 1);
-                drop(client);
-            }
-            _ => {
-                let mut client = gateway.connect_http2();
-                let stream = client.begin(&sent, true);
-                client.drive(|| backend.requests().len() > before);
-                client.reset(stream);
-                // The reset has to be sent.
-                client.exchange(&request("GET", "/v3/item"));
-            }
-        }
-        let asked = backend.requests().len();
-        let kept = || gateway.metric::<usize>("tollgate_idempotency_answers") == index + 1;
-        until("the answer is kept", kept);
-        let paid = u64::try_from(2 * index).unwrap();
-        wait_for(&gateway, "ann", (paid, 0));
-        let answer = told(&gateway.send(version, &sent));
-        assert_eq!(answer, (u64::try_from(before).unwrap(), true, 2), "paid now");
-        assert_eq!(told(&gateway.send(version, &sent)).2, 0);
-        wait_for(&gateway, "ann", (paid + 2, 0));
-        assert_eq!(backend.requests().len(), asked);
-    }
-    // One that comes while the lost one is under way waits for its answer, and pays it.
-    let before = backend.requests().len();
-    let mut client = gateway.connect();
-    client.request(&get("slow", "both"));
-    backend.wait_for_requests(before + 1);
-    let second = std::thread::scope(|scope| {
-        let second = scope.spawn(|| gateway.send(VERSIONS[0], &get("slow", "both")));
-        std::thread::sleep(Duration::from_millis(50));
-        drop(client);
-        second.join().unwrap()
-    });
-    assert_eq!(told(&second), (u64::try_from(before).unwrap(), true, 2));
-}
-
-#[test]
 fn a_replay_counts_in_rates_as_any_request_does() {
     let backend = backend();
     let yaml = config(&backend, 100).replacen("rate: { limit: 100000/h }", "rate: { limit: 3/h, burst: 3 }", 1);
@@ -433,211 +332,4 @@ fn a_replay_counts_in_rates_as_any_request_does() {
     }
     gateway.send(VERSIONS[0], &get("a", "k")).assert_problem("rate-exceeded");
     assert_eq!(backend.requests().len(), 1);
-}
-
-#[test]
-fn an_account_has_so_many_answers_and_none_that_is_too_large() {
-    let backend = backend();
-    let gateway = gateway(&backend);
-    let mut client = gateway.connect();
-    for number in 0..60 {
-        client.request(&get("a", &format!("k-{number}")));
-        client.response().assert_success();
-    }
-    assert_eq!(gateway.metric::<u64>("tollgate_idempotency_answers"), 20);
-    assert_eq!(gateway.metric::<u64>("tollgate_idempotency_dropped_total{reason=\"account\"}"), 40);
-    assert!(gateway.metric::<u64>("tollgate_idempotency_bytes") < 20 * 1024);
-    let replayed = |key: &str| {
-        let answer = gateway.send(VERSIONS[0], &get("a", key));
-        answer.header("Idempotency-Replayed").is_some()
-    };
-    assert!(replayed("k-59") && replayed("k-40"), "the newest");
-    assert!(!replayed("k-39"), "older ones are not kept");
-    for _ in 0..2 {
-        let answer = gateway.send(VERSIONS[0], &get("long", "long"));
-        assert_eq!((answer.header("Idempotency-Replayed"), answer.number("X-Credits-Charged")), (None, 2));
-    }
-    assert_eq!(gateway.metric::<u64>("tollgate_idempotency_dropped_total{reason=\"too-large\"}"), 2);
-}
-
-#[test]
-fn what_is_kept_stays_over_a_reload() {
-    let backend = backend();
-    let gateway = gateway(&backend);
-    assert_eq!(told(&gateway.send(VERSIONS[0], &get("tagged", "k"))), (0, false, 2));
-    let text = std::fs::read_to_string(gateway.config()).unwrap();
-    // The headers that pass are others, in another order, and prices as well.
-    let text = text.replace("answer_headers: [ETag, Link]", "answer_headers: [Content-Language, Link]");
-    gateway.replace(
-        "tollgate.yaml",
-        &text.replace("{ add: 2, if", "{ add: 3, if").replace("{ add: 3 }]\n", "{ add: 4 }]\n"),
-    );
-    let (status, said) = gateway.ask_admin("POST", "/reload", &[], "");
-    assert_eq!(status, 200, "{said}");
-    let answer = gateway.send(VERSIONS[0], &get("tagged", "k"));
-    assert_eq!(told(&answer), (0, true, 0));
-    assert_eq!((answer.header("ETag"), answer.header("Link")), (None, Some("<a>")));
-}
-
-/// What was paid is known after a restart, after a crash and to another process, and nothing of it is in clear in the store.
-#[test]
-fn what_is_kept_is_in_the_store_for_a_restart_and_a_successor() {
-    let backend = backend();
-    let scratch = Scratch::new();
-    let store = scratch.path("tollgate.db");
-    let yaml = config(&backend, 100)
-        + &format!("ledger: {}\nstore: {{ sqlite: {} }}\n", scratch.ledger("batch"), store.display());
-    let version = VERSIONS[0];
-    let mut gateway = Gateway::start(&yaml);
-    let key = format!("{CANARY}-key");
-    let sent = post(&format!(r#"{{"a":1,"b":"{CANARY}-body"}}"#), &key);
-    assert_eq!(told(&gateway.send(version, &sent)), (0, false, 2));
-    gateway.terminate();
-    gateway.wait_for_end(Duration::from_secs(20)).unwrap();
-    let mut gateway = Gateway::start(&yaml);
-    assert_eq!(told(&gateway.send(version, &sent)), (0, true, 0));
-    gateway.send(version, &post("{}", &key)).assert_problem("idempotency-key-reused");
-    // A crash loses at most what was kept in the last quarter of a second.
-    assert_eq!(told(&gateway.send(version, &get("a", "k"))), (1, false, 2));
-    let rows = || {
-        let database = rusqlite::Connection::open(&store).unwrap();
-        database.query_row("SELECT COUNT(*) FROM kept_answer", [], |row| row.get::<_, i64>(0)).unwrap()
-    };
-    until("both are in the store", || rows() == 2);
-    gateway.kill();
-    let mut gateway = Gateway::start(&yaml);
-    assert_eq!(told(&gateway.send(version, &get("a", "k"))), (1, true, 0));
-    assert_eq!(told(&gateway.send(version, &sent)), (0, true, 0));
-    // A successor knows them, and what its predecessor keeps until it ends.
-    let (status, said) = gateway.upgrade();
-    assert_eq!(status, 200, "{said}");
-    assert_eq!(told(&gateway.send(version, &get("a", "k"))), (1, true, 0));
-    assert_eq!(backend.requests().len(), 2);
-    for file in ["tollgate.db", "tollgate.db-wal"] {
-        let bytes = std::fs::read(scratch.path(file)).unwrap_or_default();
-        let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
-        assert!(!has(CANARY) && !has("\"found\""), "{file} has something in clear");
-    }
-    wait_for(&gateway, "ann", (4, 0));
-}
-
-/// An answer that was kept and not delivered is not in the store: after a restart it is looked up anew, and paid once.
-#[test]
-fn what_was_not_paid_is_not_in_the_store() {
-    let backend = backend();
-    let scratch = Scratch::new();
-    let yaml = config(&backend, 100)
-        + &format!("ledger: {}\nstore: {{ sqlite: {} }}\n", scratch.ledger("each"), scratch.path("s.db").display());
-    let mut gateway = Gateway::start(&yaml);
-    let sent = get("slow", "k");
-    let mut client = gateway.connect();
-    client.request(&sent);
-    backend.wait_for_requests(1);
-    drop(client);
-    until("the answer is kept", || gateway.metric::<usize>("tollgate_idempotency_answers") == 1);
-    std::thread::sleep(Duration::from_millis(600));
-    gateway.kill();
-    let gateway = Gateway::start(&yaml);
-    assert_eq!(told(&gateway.send(VERSIONS[0], &sent)), (1, false, 2));
-    assert_eq!(told(&gateway.send(VERSIONS[0], &sent)), (1, true, 0));
-    wait_for(&gateway, "ann", (2, 0));
-}
-
-/// Twenty clients retry the same lookups, lose some answers, and pay each once.
-#[test]
-fn retries_of_many_clients_that_lose_answers_are_charged_once_each() {
-    const KEYS: usize = 15;
-    let backend = backend();
-    let gateway = gateway(&backend);
-    let delivered: Arc<Vec<AtomicUsize>> = Arc::new((0..KEYS).map(|_| AtomicUsize::new(0)).collect());
-    std::thread::scope(|scope| {
-        for client in 0..20_usize {
-            let (gateway, delivered) = (&gateway, &delivered);
-            scope.spawn(move || {
-                for step in 0..KEYS {
-                    let key = (client * 7 + step) % KEYS;
-                    let sent = get(if key.is_multiple_of(3) { "slow" } else { "a" }, &format!("k-{key}"));
-                    if (client + step).is_multiple_of(4) {
-                        let mut lost = gateway.connect();
-                        lost.request(&sent);
-                        drop(lost);
-                    }
-                    let (_, _, charged) = told(&gateway.send(VERSIONS[client % 2], &sent));
-                    delivered[key].fetch_add(usize::try_from(charged).unwrap(), Ordering::Relaxed);
-                }
-            });
-        }
-    });
-    // Whoever has lost an answer may have been charged for it, if its first byte was handed over.
-    for (key, charged) in delivered.iter().enumerate() {
-        assert!(matches!(charged.load(Ordering::Relaxed), 0 | 2), "{key}: {charged:?}");
-    }
-    assert_eq!(backend.requests().len(), KEYS);
-    wait_for(&gateway, "ann", (2 * u64::try_from(KEYS).unwrap(), 0));
-}
-
-/// The reference, OpenAPI, the page of the problem and `explain` tell of it where a product has it.
-#[test]
-fn pages_and_explain_tell_of_it() {
-    let backend = backend();
-    let gateway = gateway(&backend);
-    let page = |path: &str| gateway.send(VERSIONS[0], &Request::new("GET", path).with("Accept", "*/*"));
-    let document = page("/docs/openapi.json").json();
-    let header = |path: &str, method: &str, name: &str| {
-        let parameters = document["paths"][path][method]["parameters"].as_array().cloned().unwrap_or_default();
-        parameters.into_iter().find(|parameter| parameter["name"] == name)
-    };
-    let key = header("/v1/lookup", "post", KEY).unwrap();
-    assert_eq!((key["in"].as_str(), key["required"].as_bool()), (Some("header"), Some(false)));
-    assert!(header("/v3/item", "get", KEY).is_none());
-    assert!(header("/v2/item", "get", KEY).is_none());
-    let reference = header("/v2/item", "get", "Reference-ID").unwrap();
-    assert!(reference["description"].as_str().unwrap().contains("pay once"), "{reference}");
-    let responses = |path: &str, method: &str| document["paths"][path][method]["responses"].clone();
-    assert!(responses("/v1/lookup", "post")["200"]["headers"]["Idempotency-Replayed"].is_object());
-    assert!(responses("/v3/item", "get")["200"]["headers"]["Idempotency-Replayed"].is_null());
-    let problems = |path: &str, method: &str| responses(path, method)["400"]["x-problems"].to_string();
-    assert!(problems("/v1/lookup", "post").contains("idempotency-key-reused"));
-    assert!(!problems("/v3/item", "get").contains("idempotency-key-reused"));
-    for (path, words) in [
-        ("/docs/reference/products/one", "Idempotency-Replayed: true"),
-        ("/docs/reference/products/one", "for 1 day"),
-        ("/docs/problems/idempotency-key-reused", "Idempotency-Key: "),
-    ] {
-        let text = String::from_utf8_lossy(page(path).body()).into_owned();
-        assert!(text.contains(words), "{path} has no {words}");
-    }
-    let explain = |arguments: &[&str]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tollgate"));
-        command.args(["explain", "--config"]).arg(gateway.config()).args(arguments);
-        let auth = format!("Auth-Token: {}", token("ann"));
-        let output = command.args(["-H", &auth, "/v1/item/a"]).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let told = explain(&["-H", "Idempotency-Key: k"]);
-    let line = |told: &str| told.lines().find(|line| line.contains("idempotency-key-reused")).unwrap().to_owned();
-    assert!(line(&told).contains("  pass  ") && line(&told).contains("products.one.idempotency"), "{told}");
-    assert!(line(&explain(&[])).contains("does not apply"));
-    let told = explain(&["-H", "Idempotency-Key: a b"]);
-    assert!(told.contains("is refused with malformed-request: the key of a request is not"), "{told}");
-}
-
-/// The access log says which answers were replayed, and nothing of keys.
-#[test]
-fn the_access_log_says_what_was_replayed() {
-    let backend = backend();
-    let yaml = config(&backend, 100) + "ledger: { volatile: true }\naccess_log: { file: access.log }\n";
-    let gateway = Gateway::start(&yaml);
-    for _ in 0..3 {
-        gateway.send(VERSIONS[0], &get("a", &format!("{CANARY}-key"))).assert_success();
-    }
-    let lines = || -> Vec<Value> {
-        let text = std::fs::read_to_string(gateway.file("access.log")).unwrap_or_default();
-        assert!(!text.contains(CANARY), "{text}");
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    };
-    until("three lines", || lines().len() == 3);
-    let told: Vec<(bool, bool)> =
-        lines().iter().map(|line| (line["replayed"] == true, line["upstream"] == "lookup")).collect();
-    assert_eq!(told, [(false, true), (true, false), (true, false)]);
 }
