@@ -68,9 +68,7 @@ def fewest(program, steps, runs):
 
 
 def differs(instructions, committed):
-    """Whether a step needs more than it did. One that needs less is shown, and is no reason to fail: how the compiler parts
-    the crate moves single steps by some percent with each change of its size."""
-    return instructions / committed - 1 > TOLERANCE
+    return abs(instructions / committed - 1) > TOLERANCE
 
 
 def main():
@@ -90,7 +88,7 @@ def main():
         if counts[step] > most * counts[other]:
             sys.exit(f"{step}: {counts[step] / counts[other]:.3f} of {other}; at most {most} is allowed")
     if wrong:
-        sys.exit(f"more than {TOLERANCE:.0%} above benches/instructions.json: {', '.join(wrong)}\n"
+        sys.exit(f"not within {TOLERANCE:.0%} of benches/instructions.json: {', '.join(wrong)}\n"
                  f"Those were counted with {before['compiler']}, these with {compiler}.\n"
                  "If that is as it should be: tests/guards/instructions.py --update, and say why in the commit.")
 
