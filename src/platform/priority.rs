@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use rustix::process::setpriority_process;
+use rustix::process::{getpriority_process, setpriority_process};
 
 /// How much a thread gives way, from 0 to 19 (`nice` in `setpriority(2)`): at 10 it gets a tenth of what a thread of
 /// requests gets of a processor that both want.
@@ -16,15 +16,16 @@ thread_local! {
 /// as before.
 pub fn give_way() {
     if !GIVES_WAY.replace(true) {
-        // Of Linux, this is about the thread alone.
-        let _ = setpriority_process(None, NICE);
+        // Of Linux, this is about the thread alone. One that gives way further already goes on doing so.
+        let gives_way = getpriority_process(None).is_ok_and(|given| given >= NICE);
+        if !gives_way {
+            let _ = setpriority_process(None, NICE);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rustix::process::getpriority_process;
-
     use super::*;
 
     #[test]
