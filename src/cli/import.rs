@@ -10,7 +10,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use rusqlite::Connection;
 use serde::Serialize;
 use serde_json::json;
 
@@ -22,7 +21,7 @@ use crate::ledger::store::export::{self, ExportLine};
 use crate::ledger::store::import::{self, ImportedAccount, Tally};
 use crate::ledger::store::randomness::SystemRandomness;
 use crate::ledger::store::writing::transact;
-use crate::ledger::store::{Act, StoreError, Via, Writing, copy_of, open};
+use crate::ledger::store::{Act, Connection, StoreError, Via, Writing, copy_of, open};
 use crate::operate::failure::Failure;
 use crate::operate::output::say;
 use crate::operate::store_feed;
@@ -105,8 +104,8 @@ pub fn run(import: Import, out: &mut impl Write) -> Result<(), Failure> {
     if adopt && !config.policy.has_store {
         return Err("nobody would be in force: `store.accounts` is files; set it to both or to store first".into());
     }
-    let told = |error: StoreError| Failure::from(format!("{}: {error}", store.path.display()));
-    let connection = if dry_run { copy_of(&store.path) } else { open(&store.path) }.map_err(told)?;
+    let told = |error: StoreError| Failure::from(format!("{}: {error}", store.location));
+    let connection = if dry_run { copy_of(&store.location) } else { open(&store.location) }.map_err(told)?;
     let mut importer = Importer {
         connection,
         policy: &config.policy,
@@ -243,7 +242,9 @@ fn one(writing: &mut Writing<'_>, item: &Item, policy: &Policy, outcome: &mut Ou
     };
     let tally = match done {
         Ok(tally) => tally,
-        Err(error @ (StoreError::Unavailable { .. } | StoreError::Unusable { .. })) => return Err(error),
+        Err(error @ (StoreError::Unavailable { .. } | StoreError::InDoubt | StoreError::Unusable { .. })) => {
+            return Err(error);
+        }
         Err(error) => {
             outcome.refuse(at.clone(), error.to_string());
             return Ok(Tally::default());

@@ -3,7 +3,7 @@
 //! Sockets are opened in `downstream/sockets.rs`.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -27,8 +27,8 @@ use crate::downstream::sockets::Sockets;
 use crate::downstream::{accept, serve};
 use crate::gateway::{Gateway, refusal_log};
 use crate::ledger::Ledger;
-use crate::ledger::store::Store;
 use crate::ledger::store::randomness::SystemRandomness;
+use crate::ledger::store::{Location, Store};
 use crate::operate::admin::connection::AdminApp;
 use crate::operate::admin::{Admin, Operators};
 use crate::operate::alerts::Alerter;
@@ -205,7 +205,7 @@ impl Node {
         sockets: Arc<Sockets>,
         predecessor: Option<&Predecessor>,
     ) -> Result<Node, Failure> {
-        let store = config.store.as_ref().map(|store| open(&store.path)).transpose()?;
+        let store = config.store.as_ref().map(|store| open(&store.location)).transpose()?;
         let mut policy = config.policy;
         let of_store = config.store.as_ref().zip(store.as_ref());
         let feed = of_store.map(|(at, store)| StoreFeed::load(at, Arc::clone(store), &mut policy)).transpose()?;
@@ -404,10 +404,23 @@ impl Controls {
 /// How long an answer of the management API waits until its change is in force, which takes milliseconds.
 const UNTIL_IN_FORCE: Duration = Duration::from_secs(1);
 
-/// Opens the store.
-fn open(path: &Path) -> Result<Arc<Store>, String> {
-    let opened = Store::open(path, Box::new(SystemRandomness));
-    opened.map(Arc::new).map_err(|error| format!("{}: {error}", path.display()))
+/// Opens the store. A database that is away is waited for: without it nobody knows the accounts of the store, and their
+/// requests would be refused as those of strangers.
+fn open(location: &Location) -> Result<Arc<Store>, String> {
+    /// The time between two attempts, and the attempts between two messages.
+    const RETRY: (Duration, u32) = (Duration::from_secs(1), 30);
+    for attempt in 0_u32.. {
+        match Store::open(location, Box::new(SystemRandomness)) {
+            Err(error) if error.is_passing() && location.file().is_none() => {
+                if attempt.is_multiple_of(RETRY.1) {
+                    log::warn!(target: "tollgate::store", "{location}: {error}; nothing is served until it answers");
+                }
+                std::thread::sleep(RETRY.0);
+            }
+            opened => return opened.map(Arc::new).map_err(|error| format!("{location}: {error}")),
+        }
+    }
+    Err(format!("{location}: cannot be reached"))
 }
 
 /// The gateway as a Pingora app, shared with the `ShutdownWatcher`.

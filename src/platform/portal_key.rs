@@ -75,6 +75,20 @@ impl PortalKey {
         }
     }
 
+    /// The key in a file that several gateways have, and that nobody makes for them: each would make another.
+    ///
+    /// # Errors
+    /// What is wrong with the file, and what to do about it.
+    pub fn shared(path: &Path) -> Result<PortalKey, String> {
+        let none = || {
+            format!(
+                "{}: is not there; make the portal's key once, as in `openssl rand -hex 32`, and give every gateway the same",
+                path.display()
+            )
+        };
+        read(path)?.ok_or_else(none)
+    }
+
     /// Seals bytes for a purpose, so that they can be opened for the same purpose and the same owner alone. The nonce is
     /// random and never used twice.
     pub fn seal(&self, purpose: Purpose, owner: &str, secret: &[u8], nonce: [u8; NONCE_LEN]) -> Option<Vec<u8>> {

@@ -34,8 +34,8 @@ use axum::http::Method;
 
 use super::router::{Page, open, signed_in};
 use crate::config::portal::PortalSettings;
-use crate::ledger::store::Store;
 use crate::ledger::store::randomness::{Randomness, SystemRandomness};
+use crate::ledger::store::{Location, Store};
 use crate::platform::mail::Mailer;
 use crate::platform::portal_key::PortalKey;
 use oidc::Provider;
@@ -56,7 +56,10 @@ impl SignIn {
     /// # Errors
     /// What is wrong with the key's file, or with the server of mail.
     pub fn of(settings: &PortalSettings, store: &Store) -> Result<SignIn, String> {
-        let key = PortalKey::beside(store.path())?;
+        let key = match store.location() {
+            Location::File(path) => PortalKey::beside(path)?,
+            Location::Postgres(settings) => PortalKey::shared(&settings.portal_key)?,
+        };
         let mailer = settings.sign_in.mail.as_ref().map(Mailer::to).transpose()?.map(Arc::new);
         let provider = settings.sign_in.oidc.clone().map(|oidc| Arc::new(Provider::of(oidc)));
         Ok(SignIn { key, mailer, provider })
