@@ -118,6 +118,7 @@ fn a_database_that_has_lost_commits_is_what_counts_on_every_gateway() {
     let both = [(), ()].map(|()| gateway(&backend, &cluster, &database, ""));
     let key = admin_key(&both[0]);
     let (token, secret) = new_token(&both[0], &key, "acme");
+    until("the token is known to both", || both.iter().all(|gateway| status(gateway, &secret) == 200));
     let copy = |from: &str, to: &str| {
         let directory = |name: &str| cluster.directory.join(name);
         let _ = std::fs::remove_dir_all(directory(to));
