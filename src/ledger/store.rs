@@ -4,7 +4,7 @@
 //! An operation is a function on a [`Writing`], one transaction that ends by incrementing the version: it writes the
 //! rows, a mark in the change log and a row of the audit, or nothing at all. [`Store`] runs operations on one thread
 //! and reads on another, so that neither waits for the other, and nothing here touches the ledger's file. Time and
-//! randomness are arguments. The SQL is what SQLite and PostgreSQL have in common, by way of [`sql`]; the store is one or
+//! randomness are arguments. The SQL is what SQLite and PostgreSQL have in common, by way of `sql`; the store is one or
 //! the other, and several gateways may share one of PostgreSQL's.
 //!
 //! What a row means for requests is decided by the configuration's compiler.

@@ -124,6 +124,7 @@ fn a_server_that_is_killed_has_lost_nothing_that_was_confirmed_and_done_nothing_
     let settings = new_in(&cluster);
     let stores = [store(&settings, 1), store(&settings, 2)];
     let (mut done, mut refused, mut doubted) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut longest = Duration::ZERO;
     for crash in 0..crashes() {
         let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -148,8 +149,10 @@ fn a_server_that_is_killed_has_lost_nothing_that_was_confirmed_and_done_nothing_
                 .collect();
             // Another moment each time.
             std::thread::sleep(Duration::from_millis(60 + crash * 37 % 140));
+            let away = std::time::Instant::now();
             cluster.kill();
             cluster.start_again();
+            longest = longest.max(away.elapsed());
             std::thread::sleep(Duration::from_millis(100));
             is_over.store(true, Ordering::Release);
             for (name, outcome) in writers.into_iter().flat_map(|writer| writer.join().unwrap()) {
@@ -165,7 +168,9 @@ fn a_server_that_is_killed_has_lost_nothing_that_was_confirmed_and_done_nothing_
     let all = names(&settings);
     assert!(done.is_subset(&all), "confirmed and lost: {:?}", done.difference(&all).collect::<Vec<_>>());
     assert!(refused.is_disjoint(&all), "refused and done: {:?}", refused.intersection(&all).collect::<Vec<_>>());
-    assert_eq!(doubted.len(), 0, "the server came back in time");
-    assert_eq!(all, done);
-    eprintln!("{} crashes: {} confirmed, {} refused", crashes(), done.len(), refused.len());
+    // What is in doubt is done, or it is not. Nothing is, unless the server was away for long.
+    assert!(all.difference(&done).all(|name| doubted.contains(name)));
+    assert!(doubted.is_empty() || longest > Duration::from_secs(10), "{longest:?}: {doubted:?}");
+    let (done, refused, doubted) = (done.len(), refused.len(), doubted.len());
+    eprintln!("{} crashes: {done} confirmed, {refused} refused, {doubted} in doubt; away for {longest:?}", crashes());
 }
