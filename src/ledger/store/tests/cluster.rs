@@ -2,11 +2,11 @@
 //! test. It ends with the process, however that ends.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -27,9 +27,15 @@ pub type Migrate = fn(&Cluster, &str);
 pub struct Cluster {
     pub directory: PathBuf,
     pub port: u16,
-    keeper: Mutex<Child>,
+    keeper: Mutex<Keeper>,
     databases: AtomicU32,
     template: Mutex<bool>,
+}
+
+/// What runs the server, and what it answers.
+struct Keeper {
+    child: Child,
+    answers: BufReader<ChildStdout>,
 }
 
 /// The cluster of this process.
@@ -91,7 +97,8 @@ while read word; do
     kill)
       children=$(cat /proc/$server/task/$server/children)
       kill -9 $server $children 2>/dev/null
-      wait $server 2>/dev/null ;;
+      wait $server 2>/dev/null
+      echo killed ;;
     start)
       kill -0 $server 2>/dev/null || start "$1" "$2" ;;
   esac
@@ -135,13 +142,14 @@ impl Cluster {
         let settings = data.join("postgresql.conf");
         fs::write(&settings, format!("{SETTINGS}{more}")).unwrap();
         fs::write(data.join("pg_hba.conf"), WHO_MAY).unwrap();
-        let keeper = as_somebody("sh")
+        let mut child = as_somebody("sh")
             .args(["-c", KEEPER, "keeper", bin.to_str().unwrap(), directory.to_str().unwrap()])
             .current_dir("/")
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let keeper = Keeper { answers: BufReader::new(child.stdout.take().unwrap()), child };
         let (databases, template) = (AtomicU32::new(0), Mutex::new(false));
         let cluster = Cluster { directory, port, keeper: Mutex::new(keeper), databases, template };
         let role = format!("CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'");
@@ -200,6 +208,8 @@ impl Cluster {
     /// kill -9 of the server and everything that belongs to it.
     pub fn kill(&self) {
         self.tell("kill");
+        let mut keeper = self.keeper.lock().unwrap();
+        keeper.answers.read_line(&mut String::new()).unwrap();
     }
 
     /// Starts it again after it was killed, and waits until it answers.
@@ -216,14 +226,14 @@ impl Cluster {
 
     fn tell(&self, word: &str) {
         let mut keeper = self.keeper.lock().unwrap();
-        writeln!(keeper.stdin.as_mut().unwrap(), "{word}").unwrap();
+        writeln!(keeper.child.stdin.as_mut().unwrap(), "{word}").unwrap();
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
         let mut keeper = self.keeper.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        drop(keeper.stdin.take());
-        let _ = keeper.wait();
+        drop(keeper.child.stdin.take());
+        let _ = keeper.child.wait();
     }
 }
