@@ -1,6 +1,6 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
-.PHONY: run test crashes database-crashes hostile free-answers fuzz mutants coverage browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
-	sbom bench-micro bench-metering bench-sight bench-pages bench-reload bench-changes bench-store pgo dist compilers tools venv program
+.PHONY: run test crashes database-crashes lease-search hostile free-answers fuzz mutants coverage browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
+	sbom bench-micro bench-metering bench-sight bench-pages bench-portal bench-reload bench-changes bench-store pgo dist compilers tools venv program
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
 # a Python script, run the commands of the pages with curl, bound what the program may use with
@@ -23,6 +23,12 @@ crashes: tools
 # kill -9 of the store's database while nodes write: nothing that was confirmed is lost, nothing is done twice.
 database-crashes: tools
 	TOLLGATE_DATABASE_CRASHES=$(or $(CRASHES),100) cargo test --locked --lib a_server_that_is_killed -- --nocapture
+
+# The protocol of leases in larger worlds than the tests have, of at most STATES states each, and in 1,000,000 random
+# schedules. Optimised, but not across crates, which would take longer than it saves.
+lease-search: tools
+	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 TOLLGATE_LEASE_STATES=$(or $(STATES),3000000) \
+		cargo test --release --locked --lib ledger::lease -- --ignored --nocapture --test-threads 1
 
 # Floods of HTTP/2 against the program, while good clients are measured, in the clear and over TLS, attacks before the
 # first request, and tries to get answers for nothing. FLOOD_SECONDS is for each attack, and TIMED how many tokens have
@@ -135,6 +141,13 @@ bench-pages: tools
 	@command -v wrk >/dev/null && command -v haproxy >/dev/null || \
 		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends wrk haproxy)
 	python3 benches/pages.py
+
+# What a flood on the portal does to lookups.
+bench-portal: tools
+	cargo build --release --locked
+	@command -v wrk >/dev/null && command -v haproxy >/dev/null || \
+		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends wrk haproxy)
+	python3 benches/portal.py
 
 # What reloads do to the requests beside them.
 bench-reload: tools

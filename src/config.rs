@@ -29,6 +29,7 @@ pub mod findings;
 mod following;
 mod formats;
 mod headers;
+mod idempotency;
 mod jwt;
 mod ledger;
 mod limits;

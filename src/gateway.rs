@@ -4,6 +4,9 @@
 //! `downstream/`; the order of the checks is in `policy/admit.rs`.
 
 pub mod accounts;
+mod found;
+pub mod idempotency;
+mod look_up;
 pub(crate) mod refusal_log;
 pub(crate) mod settlement;
 pub mod snapshot;
@@ -25,16 +28,14 @@ use crate::ledger::bill::Bill;
 use crate::ledger::{CANNOT_BE_USED, Ledger};
 use crate::platform::clock::Clock;
 use crate::platform::descriptors::{Descriptors, Shares};
-use crate::policy::admit::{Admission, Headroom, Ingress, Turn, admit};
-use crate::policy::check::body::TOO_MUCH_WORK;
+use crate::policy::admit::{Headroom, Ingress, Turn, admit};
 use crate::policy::check::network::{self, Client};
 use crate::policy::check::{domain, watch::Watched};
 use crate::policy::http::head::{Head, Lines};
-use crate::policy::lookup::{BodyAwaited, Priced};
 use crate::policy::now::Now;
 use crate::policy::observer::Unobserved;
 use crate::policy::problem::{Problem, Row};
-use crate::policy::respond::{self, Context, Delivered, Outcome, Sink};
+use crate::policy::respond::{self, Context, Outcome, Sink};
 use crate::policy::trail::Trail;
 use crate::policy::{Limits, Policy, account_info};
 use crate::telemetry::accept_metrics::AcceptMetrics;
@@ -42,12 +43,11 @@ use crate::telemetry::request_record::RequestRecord;
 use crate::telemetry::sources::SourceCounts;
 use crate::telemetry::usage::Origin;
 use crate::telemetry::{Occupied, Telemetry};
-use crate::upstream::blame::Asker;
+use crate::upstream::Upstreams;
 use crate::upstream::connector::{Connections, Connector};
-use crate::upstream::exchange::{self, Answer};
-use crate::upstream::response::READ_BYTES;
-use crate::upstream::{Upstreams, translate};
 
+use found::Lookup;
+use idempotency::KeptAnswers;
 use snapshot::{Settings, Snapshot};
 use unsent::Unsent;
 
@@ -71,6 +71,8 @@ pub struct Gateway {
     telemetry: Arc<Telemetry>,
     backends: Connections,
     descriptors: Descriptors,
+    /// Answers that are kept for lookups that are sent again.
+    answers: KeptAnswers,
     clock: Clock,
     connections: AtomicUsize,
     requests: AtomicUsize,
@@ -141,6 +143,7 @@ impl Gateway {
             telemetry,
             backends: Connections::new(shares.idle_upstream),
             descriptors,
+            answers: KeptAnswers::in_memory(),
             clock: Clock::since(started),
             connections: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
@@ -151,6 +154,17 @@ impl Gateway {
             heads: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
         }
+    }
+
+    /// The same with what keeps answers for lookups that are sent again.
+    #[must_use]
+    pub fn keeping(self, answers: KeptAnswers) -> Gateway {
+        Gateway { answers, ..self }
+    }
+
+    /// The answers that are kept for lookups that are sent again.
+    pub fn answers(&self) -> &KeptAnswers {
+        &self.answers
     }
 
     /// The count of open connections.
@@ -297,8 +311,8 @@ impl Gateway {
         let counted = self.count(&trail);
         let context =
             Context { policy, lines: &head.lines, trail, transaction: &transaction, trace: trace.as_ref(), now };
-        let (told, page, answer);
-        let mut bill = Bill::nothing(&self.ledger);
+        let (told, page, found);
+        let (mut bill, mut lead) = (Bill::nothing(&self.ledger), None);
         let outcome = match turn {
             Ok(Turn::Preflight(preflight)) => Outcome::Preflight(preflight),
             Ok(Turn::Enquiry(_)) if timeout(BALANCES_PATIENCE, self.ledger.known()).await.is_err() => {
@@ -313,14 +327,12 @@ impl Gateway {
                 page.rendition(rendition).map_or(Outcome::Refused(internal), Outcome::Page)
             }
             Ok(Turn::Lookup(admission)) => {
-                let looked_up =
-                    AssertUnwindSafe(self.look_up(snapshot, admission, head, downstream, &mut record, &context));
+                let lookup = Lookup { snapshot, head, context: &context };
+                let looked_up = AssertUnwindSafe(self.look_up(lookup, admission, downstream, &mut record));
                 match looked_up.catch_unwind().await.unwrap_or(Err(internal.into())) {
-                    Ok((found, due)) => {
-                        (answer, bill) = (found, due);
-                        let Answer { body, passing, content_type, passed, .. } = &answer;
-                        let delivered = Delivered { body, passing, content_type: content_type.as_deref(), passed };
-                        Outcome::Delivered(delivered, bill.receipt())
+                    Ok(looked_up) => {
+                        (found, bill, lead) = (looked_up.found, looked_up.bill, looked_up.lead);
+                        Outcome::Delivered(found.delivered(), bill.receipt())
                     }
                     Err(Unanswered::Refused(problem)) => Outcome::Refused(problem),
                     Err(Unanswered::Gone) => return Answered::Gone,
@@ -332,7 +344,7 @@ impl Gateway {
         let is_written = is_written(counted).await;
         let outcome = match outcome {
             Outcome::Delivered(..) if !is_written => {
-                bill = Bill::nothing(&self.ledger);
+                (bill, lead) = (Bill::nothing(&self.ledger), None);
                 Outcome::Refused(CANNOT_BE_USED)
             }
             outcome => outcome,
@@ -342,7 +354,7 @@ impl Gateway {
         problem.inspect(|problem| refusal_log::refused(&context, *problem, record.upstream_status()));
         let bytes = respond(downstream, &context, &outcome, problem.is_some_and(|problem| problem.row.closes()));
         record.answered(&outcome, bytes);
-        Answered::Written(Settlement::new(bill, record))
+        Answered::Written(Settlement::new(bill, record, lead))
     }
 
     /// Has it written down that quotas have counted a request, if any have.
@@ -370,94 +382,7 @@ impl Gateway {
         let outcome = Outcome::Refused(problem);
         let bytes = respond::write(sink, &context, &outcome);
         record.answered(&outcome, bytes);
-        Settlement::new(Bill::nothing(&self.ledger), record)
-    }
-
-    /// Body, hold and exchange, within the request's deadline. The hold is returned on every way out except the last.
-    async fn look_up<'g, D: Downstream>(
-        &'g self,
-        snapshot: &'g Snapshot,
-        admission: Admission<'g>,
-        head: &Head<'_>,
-        downstream: &mut D,
-        record: &mut RequestRecord<'g>,
-        context: &Context<'_, '_>,
-    ) -> Result<(Answer<'g>, Bill<'g>), Unanswered> {
-        let begun = Instant::now();
-        let left = admission.deadline().saturating_sub(begun.saturating_duration_since(record.begun()));
-        let exchange = async {
-            let awaited = admission.await_body(head)?;
-            record.body_begins(begun);
-            let read = downstream.read_body(awaited.limit()).await;
-            record.body_ends(downstream.body().len());
-            read?;
-            let priced = self.judge(awaited, downstream.body(), context).await?;
-            let hold = self.ledger.hold(priced.credit_account(), priced.highest()).await?;
-            let paid = priced.paid_with(hold);
-            let mut request = Vec::with_capacity(READ_BYTES);
-            let body = paid.body(downstream.body());
-            exchange::build(&mut request, &paid, head, body, context, &snapshot.settings.upstreams)?;
-            let limit = snapshot.policy.limits.response_bytes;
-            let judge =
-                |answer: &[u8], kind, status| translate::body(answer, kind, status, paid.tariff(), paid.passed());
-            let admission = paid.admission();
-            let asked = (admission.product(), Asker::of(&admission.principal().account.name));
-            let times = record.asks(context.now);
-            let answer = snapshot.exchange.forward(&self.backends, asked, request, limit, times, judge);
-            let answer = tokio::select! {
-                biased;
-                answer = answer => answer,
-                () = downstream.gone() => return Err(Unanswered::Gone),
-            };
-            record.asked();
-            let (answer, price) = answer?;
-            let (product, rendition) = (admission.product(), admission.product().media.rendition(&head.lines));
-            let answer = answer.rendered(rendition, product, limit)?;
-            let mut bill = Bill::new(&self.ledger, paid.into_hold(), price, context.transaction);
-            // No charge is written for a client that is known to have disconnected, since it would have to be refunded.
-            if bill.is_written_first() && downstream.gone().now_or_never().is_some() {
-                return Err(Unanswered::Gone);
-            }
-            bill.record().await?;
-            Ok((answer, bill))
-        };
-        match timeout(left, exchange).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Problem::new(Row::DeadlineExceeded, "the request's deadline has passed").into()),
-        }
-    }
-
-    /// Judges a whole body: here if that is fast enough not to delay others, else on another thread.
-    async fn judge<'p>(
-        &self,
-        awaited: BodyAwaited<'p>,
-        body: &[u8],
-        context: &Context<'_, '_>,
-    ) -> Result<Priced<'p>, Problem> {
-        let judged = match awaited.judge_at_once(body) {
-            Ok(judged) => judged,
-            Err(awaited) => self.judge_apart(awaited, body).await,
-        };
-        if judged.as_ref().err() == Some(&TOO_MUCH_WORK) {
-            self.over_budget.fetch_add(1, Ordering::Relaxed);
-            refusal_log::over_budget(context, TOO_MUCH_WORK);
-        }
-        judged
-    }
-
-    /// Judges a body on another thread, as soon as one is free. Once begun, it is judged to the end and occupies its
-    /// thread until then; the budget limits the time.
-    async fn judge_apart<'p>(&self, awaited: BodyAwaited<'p>, body: &[u8]) -> Result<Priced<'p>, Problem> {
-        let internal = Problem::new(Row::Internal, "a body could not be judged on a thread of its own");
-        let headroom = Arc::clone(&self.judging).acquire_owned().await.map_err(|_| internal)?;
-        let apart = awaited.judge_apart(body);
-        let judging = tokio::task::spawn_blocking(move || (apart.judge(), headroom));
-        let (judged, headroom) = judging.await.map_err(|_| internal)?;
-        let mut accepted = judged?;
-        let priced = awaited.accept(&mut accepted);
-        // Freeing a large document takes long as well.
-        drop(tokio::task::spawn_blocking(move || drop((accepted, headroom))));
-        Ok(priced)
+        Settlement::new(Bill::nothing(&self.ledger), record, None)
     }
 }
 

@@ -21,6 +21,7 @@ pub mod entry;
 mod fault;
 pub mod file;
 mod journal;
+pub mod lease;
 pub mod lock;
 mod order;
 mod page;

@@ -17,7 +17,7 @@
 //! | [`gateway`] | one request's story: admit, body, hold, exchange, respond, settle; the snapshot it sees |
 //! | [`site`] | what everybody may read: pages and the status, rendering and arithmetic only |
 //! | [`upstream`] | backends: servers, health, breaker, connections, the request that is built, the answer that is read |
-//! | [`ledger`] | credits written down: holds, charges, the thread that writes, the hand-over to a successor; `store`: accounts that change while it runs |
+//! | [`ledger`] | credits written down: holds, charges, the thread that writes, the hand-over to a successor; `store`: accounts that change while it runs; `lease`: how several nodes will share credits |
 //! | [`telemetry`] | counters, the access log, spans, the record of a request |
 //! | [`platform`] | TLS, descriptors, files of operators, the process log, the clock, pacing |
 //! | [`policy`] | the decision, pure: heads, problems, checks, accounts, rates, credits, prices, response bytes |

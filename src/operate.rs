@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub(crate) mod alerts;
+pub(crate) mod answer_recorder;
 pub mod api;
 pub(crate) mod billing;
 pub(crate) mod certificates;
@@ -10,6 +11,7 @@ pub mod demo;
 pub mod expiry_metrics;
 pub mod explain;
 pub mod failure;
+pub mod importing;
 pub(crate) mod jwks;
 pub mod metrics;
 pub mod output;

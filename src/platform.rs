@@ -2,8 +2,10 @@
 //! supervisor, the process log, clocks, and pacing of background work. Nothing here knows about requests, products or
 //! accounts.
 
+pub mod answer_key;
 pub(crate) mod channel;
 pub mod clock;
+pub mod constant_time;
 pub mod count;
 pub mod descriptors;
 pub mod files;
@@ -13,6 +15,7 @@ pub(crate) mod pace;
 pub mod password;
 pub mod portal_key;
 pub(crate) mod post;
+pub(crate) mod priority;
 pub(crate) mod sheet;
 pub(crate) mod supervisor;
 pub mod tls;

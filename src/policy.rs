@@ -13,6 +13,7 @@ pub(crate) mod cors;
 pub mod credits;
 pub mod format;
 pub mod http;
+pub mod idempotency;
 pub mod limit;
 pub mod lookup;
 pub mod meter;
@@ -47,6 +48,7 @@ use crate::policy::check::token::{TokenPlace, is_misspelt};
 use crate::policy::credits::CreditAccount;
 use crate::policy::http::head::{Head, HeadLimits};
 use crate::policy::http::media::Media;
+use crate::policy::idempotency::IdempotencyRule;
 use crate::policy::page::{ListenerScope, PageEntry, PageTable};
 use crate::policy::paths::{Endpoint, Paths};
 use crate::policy::plan::{Allowances, Plan};
@@ -147,6 +149,8 @@ pub struct Limits {
     pub response_bytes: usize,
     /// How much of an unwanted body is read and discarded to keep the connection.
     pub drain_bytes: u64,
+    /// Answers that are kept for lookups that are sent again, in bytes, of all accounts together.
+    pub kept_answer_bytes: usize,
 }
 
 /// One lookup API.
@@ -167,6 +171,8 @@ pub struct Product {
     /// What the backend is asked to answer with: the served media types.
     pub accept: Box<str>,
     pub deadline: DeadlineRule,
+    /// How it takes lookups that are sent again; `None`: each is a lookup of its own.
+    pub idempotency: Option<IdempotencyRule>,
     pub headers: Box<[HeaderRule]>,
     /// Its methods and paths, in the order of the configuration; at least one.
     pub routes: Box<[Route]>,

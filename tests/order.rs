@@ -255,8 +255,15 @@ fn the_faults_are_in_the_order_of_the_table() {
         .collect();
     assert!(rows.is_sorted(), "{rows:?}");
     // Rows that need a state of the gateway or of time, or another route, have tests of their own.
-    let elsewhere =
-        ["request-timeout", "overloaded", "parameter-invalid", "deadline-exceeded", "upstream-failed", "internal"];
+    let elsewhere = [
+        "request-timeout",
+        "overloaded",
+        "parameter-invalid",
+        "idempotency-key-reused",
+        "deadline-exceeded",
+        "upstream-failed",
+        "internal",
+    ];
     for definition in TABLE {
         let here = FAULTS.iter().any(|(_, slug)| *slug == definition.slug);
         assert!(here != elsewhere.contains(&definition.slug), "{}", definition.slug);

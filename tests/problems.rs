@@ -48,6 +48,7 @@ fn rows_and_statuses_are_those_of_the_contract() {
         ("body-empty", 400),
         ("body-malformed", 400),
         ("body-invalid", 400),
+        ("idempotency-key-reused", 400),
         ("credits-insufficient", 403),
         ("deadline-exceeded", 408),
         ("upstream-unavailable", 503),
@@ -82,6 +83,7 @@ fn checks_are_made_in_the_order_of_the_contracts_table() {
     assert_eq!(seen, expected);
     let expected_again = [
         (Check::OneToken, Row::MalformedRequest),
+        (Check::OneKey, Row::MalformedRequest),
         // The body may take too long as well, and one account may hold too much.
         (Check::BodySize, Row::RequestTimeout),
         (Check::Credits, Row::Overloaded),

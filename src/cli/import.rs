@@ -17,23 +17,19 @@ use super::adopt::{self, Emptied};
 use super::progress::Progress;
 use crate::config::argument::ConfigFile;
 use crate::config::{self, Config, rows};
-use crate::ledger::store::export::{self, ExportLine};
-use crate::ledger::store::import::{self, ImportedAccount, Tally};
+use crate::ledger::store::import::Tally;
 use crate::ledger::store::randomness::SystemRandomness;
 use crate::ledger::store::writing::transact;
-use crate::ledger::store::{Act, Connection, StoreError, Via, Writing, copy_of, open};
+use crate::ledger::store::{Act, Connection, StoreError, Via, copy_of, open};
 use crate::operate::failure::Failure;
+use crate::operate::importing::{Imported, Item, Told, Unfit};
 use crate::operate::output::say;
-use crate::operate::store_feed;
 use crate::platform::clock::unix_milliseconds;
 use crate::platform::count::{counted, either};
 use crate::policy::Policy;
 
 /// Accounts of one transaction.
 const BATCH: usize = 1000;
-
-/// Refusals and warnings that are told one by one.
-const MOST_TOLD: usize = 20;
 
 /// Bytes of one line of an export: far more than an account with all that it can have.
 const MAX_LINE_BYTES: u64 = 1 << 30;
@@ -64,33 +60,12 @@ pub struct Import {
 struct Outcome {
     dry_run: bool,
     #[serde(flatten)]
-    tally: Tally,
-    /// Accounts of which nothing was written.
-    refused: usize,
-    /// Accounts that files of the configuration have, which count until they are taken out of them.
-    in_files: usize,
-    /// Accounts that cannot be in force as they are written.
-    not_in_force: usize,
+    imported: Imported,
     /// Files were to be emptied, and are not.
     #[serde(skip)]
     is_kept: bool,
     /// Files that were emptied, or would be.
     emptied: Vec<String>,
-    /// The first of what was refused, and of what cannot be in force.
-    told: Vec<Told>,
-}
-
-/// Something that was refused, or cannot be in force.
-#[derive(Debug, Serialize)]
-struct Told {
-    at: String,
-    why: String,
-}
-
-/// One account, or plan, that is to be imported.
-enum Item {
-    Account(Box<ImportedAccount>),
-    Line { at: String, line: Box<ExportLine> },
 }
 
 /// Imports; its output goes to `out`.
@@ -123,12 +98,12 @@ pub fn run(import: Import, out: &mut impl Write) -> Result<(), Failure> {
     }
     let mut outcome = importer.outcome;
     match adopt {
-        true if outcome.is_whole() => outcome.adopt(&path, &others, &importer.names)?,
+        true if outcome.imported.is_whole() => outcome.adopt(&path, &others, &importer.names)?,
         kept => outcome.is_kept = kept,
     }
     let text = if json { format!("{:#}\n", json!(outcome)) } else { in_words(&outcome) };
     say(out, text)?;
-    if outcome.refused == 0 { Ok(()) } else { Err(Failure::Printed) }
+    if outcome.imported.refused == 0 { Ok(()) } else { Err(Failure::Printed) }
 }
 
 /// That a configuration has no store.
@@ -159,7 +134,10 @@ impl Importer<'_> {
             self.names.push(account.name.to_string());
             match rows::imported(account, &policy) {
                 Ok(imported) => self.add(Item::Account(Box::new(imported)))?,
-                Err(why) => self.outcome.refuse(account.name.to_string(), format!("it {why}")),
+                Err(why) => {
+                    let told = Told { at: account.name.to_string(), why: format!("it {why}") };
+                    self.outcome.imported.refuse(told);
+                }
             }
             progress.step(1);
         }
@@ -187,9 +165,9 @@ impl Importer<'_> {
                 continue;
             }
             let at = format!("{name}:{number}");
-            match serde_json::from_slice::<ExportLine>(&text) {
-                Ok(line) => self.add(Item::Line { at, line: Box::new(line) })?,
-                Err(_) => self.outcome.refuse(at, "it is not a line of an export of this version".to_owned()),
+            match Item::line(at, &text) {
+                Ok(line) => self.add(line)?,
+                Err(told) => self.outcome.imported.refuse(told),
             }
             progress.step(1);
         }
@@ -216,61 +194,17 @@ impl Importer<'_> {
             idempotency: None,
         };
         let Importer { connection, policy, from, outcome, .. } = self;
+        let mut imported = outcome.imported.clone();
         let done = transact(connection, act, &mut SystemRandomness, None, |writing| {
-            let mut all = Tally::default();
-            for item in &batch {
-                all.add(one(writing, item, policy, outcome)?);
-            }
-            import::note(writing, from, all)?;
-            Ok(all)
+            imported.add(writing, &batch, from, (policy, Unfit::IsKept))
         });
-        outcome.tally.add(done.map_err(|error| Failure::from(format!("the import has stopped: {error}")))?.value);
+        done.map_err(|error| Failure::from(format!("the import has stopped: {error}")))?;
+        outcome.imported = imported;
         Ok(())
     }
 }
 
-/// Imports one item. What is wrong with the item itself is told, and the others go on.
-fn one(writing: &mut Writing<'_>, item: &Item, policy: &Policy, outcome: &mut Outcome) -> Result<Tally, StoreError> {
-    let (done, name, at, id) = match item {
-        Item::Account(account) => (import::account(writing, account), &account.name, &account.name, None),
-        Item::Line { at, line } => match &**line {
-            ExportLine::Plan { plan } => (export::put_back(writing, line), &plan.name, at, None),
-            ExportLine::Account { account, .. } => {
-                (export::put_back(writing, line), &account.name, at, Some(&*account.id))
-            }
-        },
-    };
-    let tally = match done {
-        Ok(tally) => tally,
-        Err(error @ (StoreError::Unavailable { .. } | StoreError::InDoubt | StoreError::Unusable { .. })) => {
-            return Err(error);
-        }
-        Err(error) => {
-            outcome.refuse(at.clone(), error.to_string());
-            return Ok(Tally::default());
-        }
-    };
-    let is_account = !matches!(item, Item::Line { line, .. } if matches!(**line, ExportLine::Plan { .. }));
-    let is_in_files = policy.accounts.slot_of(name).is_some();
-    if is_account && is_in_files {
-        outcome.in_files += 1;
-    } else if let Some(id) = id.filter(|_| tally.created > 0) {
-        // What files say was compiled already; what another store says may not fit this configuration.
-        let flaws = store_feed::flaws(writing.database(), id, policy)?;
-        if !flaws.is_empty() {
-            outcome.not_in_force += 1;
-            outcome.tell(at.clone(), format!("it {}", flaws.join("; it ")));
-        }
-    }
-    Ok(tally)
-}
-
 impl Outcome {
-    /// Whether everything is in the store, and can be in force.
-    fn is_whole(&self) -> bool {
-        self.refused == 0 && self.not_in_force == 0
-    }
-
     /// Takes accounts out of their files, and counts those that other files still have.
     fn adopt(&mut self, main: &Path, files: &[PathBuf], names: &[String]) -> Result<(), Failure> {
         if self.dry_run {
@@ -278,22 +212,11 @@ impl Outcome {
             return Ok(());
         }
         let (emptied, config) = adopt::empty(main, files)?;
-        self.in_files = names.iter().filter(|name| config.policy.accounts.slot_of(name).is_some()).count();
+        self.imported.in_files = names.iter().filter(|name| config.policy.accounts.slot_of(name).is_some()).count();
         let said =
             |Emptied { file, kept }: Emptied| format!("{} (what it had is in {})", file.display(), kept.display());
         self.emptied = emptied.into_iter().map(said).collect();
         Ok(())
-    }
-
-    fn refuse(&mut self, at: String, why: String) {
-        self.refused += 1;
-        self.tell(at, why);
-    }
-
-    fn tell(&mut self, at: String, why: String) {
-        if self.told.len() < MOST_TOLD {
-            self.told.push(Told { at, why });
-        }
     }
 }
 
@@ -318,7 +241,8 @@ fn is_export(path: &Path) -> std::io::Result<bool> {
 }
 
 fn in_words(outcome: &Outcome) -> String {
-    let Outcome { dry_run, tally, refused, in_files, not_in_force, is_kept, emptied, told } = outcome;
+    let Outcome { dry_run, imported, is_kept, emptied } = outcome;
+    let Imported { tally, refused, in_files, not_in_force, told } = imported;
     let Tally { created, extended, unchanged, tokens } = tally;
     let would = if *dry_run { "dry run, nothing was changed: " } else { "" };
     let mut text = format!(

@@ -26,7 +26,7 @@ use super::references::referred;
 use super::shown::AsWritten;
 use super::source::Source;
 use super::store::{Sources, StoreSettings};
-use super::units::{HostName, Parsed, Referred, Text, Texts};
+use super::units::{HostName, Parsed, PublicUrl, Referred, Text, Texts};
 use super::{cors, file, listeners, pages, plans, products, rates, shown, upstreams};
 use crate::config::yaml::{Mistakes, Place, Written};
 use crate::gateway::snapshot::Settings;
@@ -105,10 +105,7 @@ struct Drafted {
     sources: Sources,
     ledger: Option<ledger::LedgerSettings>,
     store: Option<StoreSettings>,
-    api: Option<ApiListener>,
-    portal: Option<PortalSettings>,
-    billing: Option<BillingSettings>,
-    alerts: Option<AlertsSettings>,
+    management: Management,
     enquiry_rate: Allowance,
     sampling: Sampling,
     outlets: Outlets,
@@ -140,6 +137,43 @@ impl Process {
     }
 }
 
+/// What stands on the store: the management API, the portal, and what tells others of usage and balances.
+struct Management {
+    api: Option<ApiListener>,
+    portal: Option<PortalSettings>,
+    billing: Option<BillingSettings>,
+    alerts: Option<AlertsSettings>,
+}
+
+/// The same as it is written.
+struct ManagementKeys {
+    api: Written<super::api::written::Api>,
+    portal: Written<portal::written::Portal>,
+    billing: Written<billing::written::Billing>,
+    alerts: Written<alerts::written::Alerts>,
+}
+
+impl Management {
+    fn compile(
+        keys: ManagementKeys,
+        (process, has_store): (&Process, bool),
+        public_url: &str,
+        products: &[Draft],
+        source: &Source,
+        mistakes: &mut Mistakes,
+    ) -> Management {
+        let beside = Beside { own: &process.own, admin: process.admin, other: None, has_store };
+        let api = super::api::api(keys.api, &beside, source, mistakes);
+        let beside = Beside { other: api.as_ref().map(|api| ("api", api.address)), ..beside };
+        let billing = billing::billing(keys.billing, (public_url, has_store), source, mistakes);
+        let priced: Vec<&str> = products.iter().filter(|one| one.has_balance()).map(|one| &*one.name).collect();
+        let alerts = alerts::alerts(keys.alerts, (&priced, has_store), source, mistakes);
+        let mail = alerts.as_ref().and_then(|alerts| alerts.mail.as_ref()).map(|mail| &mail.server);
+        let portal = portal::portal(keys.portal, (&beside, mail), source, mistakes);
+        Management { api, portal, billing, alerts }
+    }
+}
+
 fn draft(
     mut file: file::File,
     main: MainFile<'_>,
@@ -149,12 +183,10 @@ fn draft(
 ) -> Drafted {
     let (MainFile { root, text }, source) = (main, around.source);
     let process = Process::compile(&mut file, root, source, mistakes);
-    let public_url = file.public_url.require(root, "public_url", PUBLIC_URL_WANTED, mistakes);
-    let public_url = public_url.map(|url| url.0.0).unwrap_or_default();
+    let public_url = public_url(file.public_url, root, mistakes);
     let upstreams = upstreams::all(file.upstreams, &process.own, root, source, mistakes);
     let token_headers = products::all_token_headers(&file.products);
-    let own_portal = portal::url_of(&file.portal);
-    let pages = pages::compile(file.pages, (&public_url, own_portal), source, mistakes);
+    let pages = pages::compile(file.pages, (&public_url, portal::url_of(&file.portal)), source, mistakes);
     let mut rows = Rows::compile(file.problems, pages.destinations.clone(), root, mistakes);
     check_for_pages(&process.own, &pages, mistakes);
     let before = shortcuts.and_then(|shortcuts| shortcuts.predecessor).map(|predecessor| predecessor.policy);
@@ -179,23 +211,17 @@ fn draft(
     let accounts = gathered.gather(file.accounts, file.include, sources.files, around, mistakes);
     let store = super::store::store(file.store, !file.portal.is_missing(), source, mistakes);
     let needs = needs(&accounts, store.is_some());
-    // Those of the store come and go.
-    if (needs.quotas || sources.store) && !products.iter().any(|product| product.is_priced) {
+    if needs_account_info(needs.quotas, &sources, &products) {
         products::route_account_info(&mut paths, root.key("products"), mistakes);
     }
-    let beside = Beside { own: &process.own, admin: process.admin, other: None, has_store: store.is_some() };
-    let api = super::api::api(file.api, &beside, source, mistakes);
-    let beside = Beside { other: api.as_ref().map(|api| ("api", api.address)), ..beside };
-    let billing = billing::billing(file.billing, (&public_url, store.is_some()), source, mistakes);
-    let priced: Vec<&str> = products.iter().filter(|one| one.has_balance()).map(|one| &*one.name).collect();
-    let alerts = alerts::alerts(file.alerts, (&priced, store.is_some()), source, mistakes);
-    let mail = alerts.as_ref().and_then(|alerts| alerts.mail.as_ref()).map(|mail| &mail.server);
-    let portal = portal::portal(file.portal, (&beside, mail), source, mistakes);
+    let keys = ManagementKeys { api: file.api, portal: file.portal, billing: file.billing, alerts: file.alerts };
+    let on_store = (&process, store.is_some());
+    let management = Management::compile(keys, on_store, &public_url, &products, source, mistakes);
     let (sampling, outlets) =
         super::telemetry::compile(file.metrics, file.access_log, file.tracing, &rows, source, mistakes);
-    let status = super::status::status(file.status, &products, mistakes);
     Drafted {
         process,
+        status: super::status::status(file.status, &products, mistakes),
         public_url,
         trusted_proxies: trusted_proxies(file.trusted_proxies, root, mistakes),
         limits: limits(file.limits.take().unwrap_or_default(), mistakes),
@@ -212,15 +238,21 @@ fn draft(
         sources,
         ledger: super::ledger::ledger(file.ledger, needs, root, source, mistakes),
         store,
-        api,
-        portal,
-        billing,
-        alerts,
+        management,
         enquiry_rate: enquiry_rate(file.enquiry_rate, mistakes),
         sampling,
         outlets,
-        status,
     }
+}
+
+/// Whether accounts can ask what they have left though no product has a price: quotas are told there as well, and the
+/// accounts of the store, of which any can have one, come and go.
+fn needs_account_info(has_quotas: bool, sources: &Sources, products: &[Draft]) -> bool {
+    (has_quotas || sources.store) && !products.iter().any(|product| product.is_priced)
+}
+
+fn public_url(written: Text<PublicUrl>, root: &Place, mistakes: &mut Mistakes) -> Box<str> {
+    written.require(root, "public_url", PUBLIC_URL_WANTED, mistakes).map(|url| url.0.0).unwrap_or_default()
 }
 
 /// What to write where the URL of clients is missing.
@@ -258,10 +290,10 @@ impl Drafted {
             sources: self.sources,
             ledger: self.ledger.as_ref(),
             store: self.store.as_ref(),
-            api: self.api.as_ref(),
-            portal: self.portal.as_ref(),
-            billing: self.billing.as_ref(),
-            alerts: self.alerts.as_ref(),
+            api: self.management.api.as_ref(),
+            portal: self.management.portal.as_ref(),
+            billing: self.management.billing.as_ref(),
+            alerts: self.management.alerts.as_ref(),
             enquiry_rate: self.enquiry_rate,
             sampling: &self.sampling,
             outlets: &self.outlets,
@@ -324,10 +356,10 @@ impl Drafted {
             admin_hosts: self.process.admin_hosts,
             ledger: self.ledger,
             store: self.store,
-            api: self.api,
-            portal: self.portal,
-            billing: self.billing,
-            alerts: self.alerts,
+            api: self.management.api,
+            portal: self.management.portal,
+            billing: self.management.billing,
+            alerts: self.management.alerts,
             outlets: self.outlets,
             policy,
             settings,
@@ -391,7 +423,7 @@ fn account_info(
         },
         preflight: Preflight {
             allowed_methods: AccountInfo::METHOD.into(),
-            allowed_headers: cors::allowed_headers(token_places, None, echoed, &added_headers).into(),
+            allowed_headers: cors::allowed_headers(token_places, None, None, echoed, &added_headers).into(),
             added_headers,
             max_age_seconds: PREFLIGHT_MAX_AGE_SECONDS,
         },

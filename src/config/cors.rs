@@ -27,6 +27,7 @@ const ALWAYS_ALLOWED: [&str; 5] = ["Content-Type", "Accept", "traceparent", "tra
 pub fn allowed_headers(
     token_places: &[TokenPlace],
     deadline: Option<&DeadlineRule>,
+    key: Option<&str>,
     headers: &[HeaderRule],
     added: &[Box<str>],
 ) -> String {
@@ -34,7 +35,8 @@ pub fn allowed_headers(
         .iter()
         .filter_map(TokenPlace::header)
         .chain(headers.iter().map(|rule| &*rule.name))
-        .chain(deadline.and_then(|deadline| deadline.header.as_deref()));
+        .chain(deadline.and_then(|deadline| deadline.header.as_deref()))
+        .chain(key);
     let mut names: Vec<&str> = Vec::new();
     for name in ALWAYS_ALLOWED.into_iter().chain(of_product).chain(added.iter().map(|name| &**name)) {
         if !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {

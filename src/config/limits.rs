@@ -56,6 +56,8 @@ pub mod written {
         pub response_bytes: Text<Bytes>,
         /// How much of a refused request's body is read and discarded to keep the connection. Default: 64KiB.
         pub drain_bytes: Text<Bytes>,
+        /// Memory of the answers that are kept for lookups that are sent again, of all accounts together. Default: 64MiB.
+        pub kept_answer_bytes: Text<Bytes>,
     }
 }
 
@@ -81,6 +83,7 @@ pub fn limits(limits: written::Limits, mistakes: &mut Mistakes) -> Limits {
     let target_bytes = bytes(limits.target_bytes, 8 * KIB, 64..=64 * KIB);
     let response_bytes = bytes(limits.response_bytes, MIB, KIB..=64 * MIB);
     let drain_bytes = bytes(limits.drain_bytes, 64 * KIB, 0..=16 * MIB);
+    let kept_answer_bytes = bytes(limits.kept_answer_bytes, 64 * MIB, MIB..=16 * KIB * MIB);
     let head_timeout = time(limits.head_timeout, 5, mistakes);
     let handshake_timeout = time(limits.handshake_timeout, 5, mistakes);
     let body_timeout = time(limits.body_timeout, 10, mistakes);
@@ -109,6 +112,7 @@ pub fn limits(limits: written::Limits, mistakes: &mut Mistakes) -> Limits {
         reserved_percent,
         response_bytes,
         drain_bytes: u64::try_from(drain_bytes).unwrap_or(u64::MAX),
+        kept_answer_bytes,
     }
 }
 
@@ -127,4 +131,5 @@ pub fn fill_in(limits: &mut Value, all: &Limits) {
     fill(limits, "reserved_percent", all.reserved_percent);
     fill(limits, "response_bytes", size(all.response_bytes));
     fill(limits, "drain_bytes", size(usize::try_from(all.drain_bytes).unwrap_or(usize::MAX)));
+    fill(limits, "kept_answer_bytes", size(all.kept_answer_bytes));
 }

@@ -50,6 +50,9 @@ pub mod written {
         pub exposed: Written<bool>,
         /// TLS 1.2 and 1.3, with HTTP/1.1. Default: none.
         pub tls: Written<ListenerTls>,
+        /// Tell the owners of an account by mail of each change of its tokens, lists, members and keys, with who has made it.
+        /// It needs `alerts.mail`. Default: whether there is `alerts.mail`.
+        pub tell_owners: Written<bool>,
         /// How people sign in. Default: with a password, and with links by mail if there is `alerts.mail`.
         pub sign_in: Written<SignIn>,
     }
@@ -61,6 +64,8 @@ pub struct PortalSettings {
     pub listener: ApiListener,
     /// By which browsers reach it, without a trailing slash.
     pub public_url: Box<str>,
+    /// Whether owners are told of changes.
+    pub tell_owners: bool,
     /// How people sign in.
     pub sign_in: SignInSettings,
 }
@@ -94,7 +99,7 @@ pub fn portal(
     mistakes: &mut Mistakes,
 ) -> Option<PortalSettings> {
     let place = portal.place()?.clone();
-    let written::Portal { listen, public_url, exposed, tls, sign_in } = portal.take()?;
+    let written::Portal { listen, public_url, exposed, tls, tell_owners, sign_in } = portal.take()?;
     let url_place = public_url.place().cloned().unwrap_or_else(|| place.clone());
     let listener = api::listener((listen, exposed, tls), &place, &OWN, beside, source, mistakes);
     let public_url = public_url.take().map(|Parsed(PublicUrl(url))| url);
@@ -112,13 +117,19 @@ pub fn portal(
         let what = "is http, by which passwords and sessions would be sent in the clear; write https";
         mistakes.push(url_place, what);
     }
+    let at = tell_owners.place().cloned();
+    let tell_owners = tell_owners.take().unwrap_or(mail.is_some());
+    if let (true, None, Some(at)) = (tell_owners, mail, at) {
+        mistakes.push(at, sign_in::NEEDS_MAIL);
+    }
     let sign_in = sign_in::sign_in(sign_in, &place, mail, source, mistakes);
-    Some(PortalSettings { listener, public_url, sign_in })
+    Some(PortalSettings { listener, public_url, tell_owners, sign_in })
 }
 
 /// Shows what is not written.
 pub fn fill_in(portal: &mut Value, settings: &PortalSettings) {
     api::fill_in(portal, &settings.listener);
     fill(portal, "public_url", json!(settings.public_url));
+    fill(portal, "tell_owners", settings.tell_owners);
     sign_in::fill_in(portal, &settings.sign_in);
 }

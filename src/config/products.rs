@@ -14,7 +14,7 @@ use super::problems::Rows;
 use super::product_context::ProductContext;
 use super::routes::{OfProduct, RoutesCompiler};
 use super::units::{HeaderName, IS_AUTHORIZATION, Parsed, Texts};
-use super::{answers, bodies, cors, deadline, formats, headers, jwt, plans, routes};
+use super::{answers, bodies, cors, deadline, formats, headers, idempotency, jwt, plans, routes};
 use crate::config::yaml::{Entries, Mistakes, Place, Written};
 use crate::platform::pace;
 use crate::policy::account::MAX_PRODUCTS;
@@ -23,6 +23,7 @@ use crate::policy::check::header::{DeadlineRule, HeaderRule};
 use crate::policy::check::jwt::Issuer;
 use crate::policy::check::token::{AUTHORIZATION, BasicPart, TokenPlace};
 use crate::policy::http::media::{Media, MediaType};
+use crate::policy::idempotency::IdempotencyRule;
 use crate::policy::paths::{Endpoint, Paths};
 use crate::policy::plan::Allowances;
 use crate::policy::problem::Row;
@@ -53,6 +54,7 @@ pub mod written {
     use crate::config::deadline::written::Deadline;
     use crate::config::formats::written::Format;
     use crate::config::headers::written::HeaderRule;
+    use crate::config::idempotency::written::Idempotency;
     use crate::config::parameters::written::Undeclared;
     use crate::config::plans::written::{AnyRate, Quota};
     use crate::config::routes::written::AnyRoute;
@@ -99,6 +101,8 @@ pub mod written {
         pub content_type: Texts<MediaType>,
         /// The time limit of a request. Default: 15s, which clients cannot change.
         pub deadline: Written<Deadline>,
+        /// Lookups that are safe to send again. Default: each request is a lookup of its own.
+        pub idempotency: Written<Idempotency>,
         /// Headers that are validated if they are present, in this order.
         pub headers: Entries<HeaderRule>,
         /// The rules for the bodies of POST, PUT and PATCH. Without this key requests have no body.
@@ -181,6 +185,7 @@ pub struct Draft {
     issuers: Box<[Arc<Issuer>]>,
     media: Media,
     deadline: DeadlineRule,
+    idempotency: Option<IdempotencyRule>,
     headers: Box<[HeaderRule]>,
     answers: Answers,
     caller_headers: Box<[(CallerFact, Box<str>)]>,
@@ -276,6 +281,7 @@ fn draft(
     };
     let headers: Box<[HeaderRule]> =
         product.headers.0.into_iter().filter_map(|entry| headers::compile(entry, &mut taken, rows, mistakes)).collect();
+    let idempotency = idempotency::compile(product.idempotency, &deadline, &headers, around, mistakes);
     let caller_headers = caller_headers(product.caller_headers, &mut taken, mistakes);
     let of_product = OfProduct {
         index: product_index,
@@ -307,6 +313,7 @@ fn draft(
         issuers,
         media,
         deadline,
+        idempotency,
         headers,
         answers,
         caller_headers,
@@ -328,8 +335,9 @@ impl Draft {
             TokenPlace::Header(_) | TokenPlace::Bearer | TokenPlace::Basic(_) => None,
         });
         let token_parameters = token_parameters.collect();
+        let key = self.idempotency.as_ref().map(|rule| &*rule.header);
         let allowed_headers =
-            cors::allowed_headers(&self.token_places, Some(&self.deadline), &self.headers, &self.added_headers);
+            cors::allowed_headers(&self.token_places, Some(&self.deadline), key, &self.headers, &self.added_headers);
         Some(Product {
             name: self.name,
             index: self.index,
@@ -346,6 +354,7 @@ impl Draft {
             accept: self.media.served.iter().map(MediaType::name).collect::<Vec<_>>().join(", ").into(),
             media: self.media,
             deadline: self.deadline,
+            idempotency: self.idempotency,
             headers: self.headers,
             exposed_headers: exposed_headers(&self.answers),
             answers: self.answers,
@@ -523,6 +532,9 @@ pub fn fill_in(shown: &mut Value, product: &Product) {
     deadline::fill_in(section(shown, "deadline"), &product.deadline);
     plans::whole_rates(shown, &product.allowances);
     headers::fill_in(shown, &product.headers);
+    if let Some(rule) = &product.idempotency {
+        idempotency::fill_in(section(shown, "idempotency"), rule);
+    }
     routes::fill_in(shown, &product.routes);
     let of_product = product.routes.iter().find_map(|route| route.body.as_ref());
     if let (Some(rule), Some(body)) = (of_product, shown.get_mut("body")) {

@@ -108,7 +108,7 @@ pub mod written {
 pub struct SignInSettings {
     pub password: bool,
     pub email_link: bool,
-    /// What sends links.
+    /// What sends links, invitations, and what owners are told.
     pub mail: Option<MailServer>,
     pub oidc: Option<OidcSettings>,
     pub proxy: Option<ProxySettings>,
@@ -147,6 +147,9 @@ pub struct ProxySettings {
     pub from: Box<[IpNet]>,
 }
 
+/// What is wrong with something that is sent by mail where no server is known.
+pub const NEEDS_MAIL: &str = "needs a server that takes mail; write `alerts.mail`, or false";
+
 /// Compiles `portal.sign_in` beside the server of mail, if there is one.
 pub fn sign_in(
     sign_in: Written<written::SignIn>,
@@ -161,7 +164,7 @@ pub fn sign_in(
     let at = email_link.place().cloned();
     let email_link = email_link.take().unwrap_or(mail.is_some());
     if let (true, None, Some(at)) = (email_link, mail, at) {
-        mistakes.push(at, "needs a server that takes mail; write `alerts.mail`, or false");
+        mistakes.push(at, NEEDS_MAIL);
     }
     let password = password.take().unwrap_or(true);
     if !password && !email_link && !has_other {
@@ -169,7 +172,7 @@ pub fn sign_in(
     }
     let oidc = self::oidc(oidc, source, mistakes);
     let proxy = self::proxy(proxy, mistakes);
-    SignInSettings { password, email_link, mail: mail.cloned().filter(|_| email_link), oidc, proxy }
+    SignInSettings { password, email_link, mail: mail.cloned(), oidc, proxy }
 }
 
 fn oidc(oidc: Written<written::Oidc>, source: &Source, mistakes: &mut Mistakes) -> Option<OidcSettings> {

@@ -12,6 +12,7 @@ use crate::policy::account::Expiry;
 use crate::policy::check::header::ValueShape;
 use crate::policy::format::kind::Formats;
 use crate::policy::http::media::MediaType;
+use crate::policy::idempotency::AnswerLimits;
 use crate::upstream::settings::{BreakerRule, Probe};
 
 /// A text on the way to the reader: the keys of a type, told by itself.
@@ -36,6 +37,7 @@ pub(super) fn with_all_examples() -> String {
             Some(_) | None => line
                 .replace("    # tls: {", "    tls: {")
                 .replace("    # jwt: [", "    jwt: [")
+                .replace("    # idempotency: {", "    idempotency: {")
                 .replace("  # otlp: {", "  otlp: {"),
         };
         let _ = writeln!(text, "{example}");
@@ -99,6 +101,7 @@ fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
         ("an identity provider", all(file, "jwt"), keys_of::<jwt::written::Issuer>()),
         ("its keys", below(&all(file, "jwt"), "jwks"), keys_of::<jwt::written::Jwks>()),
         ("a deadline", below(&products, "deadline"), keys_of::<deadline::written::Deadline>()),
+        ("idempotency", below(&products, "idempotency"), keys_of::<idempotency::written::Idempotency>()),
         ("a header", all(&products[0], "headers"), keys_of::<headers::written::HeaderRule>()),
         ("a body", bodies.clone(), keys_of::<bodies::written::Body>()),
         ("a body's problem", lists(&bodies, "problems"), keys_of::<bodies::written::BodyProblem>()),
@@ -342,6 +345,23 @@ fn the_defaults_of_media_types_and_deadlines_are_stated() {
         named.max_seconds,
         named.default.as_secs()
     ));
+}
+
+#[test]
+fn the_defaults_of_idempotency_are_stated() {
+    states("Without this key each request is a lookup of its own.");
+    assert!(minimal().policy.products.iter().all(|product| product.idempotency.is_none()));
+    let with = parsed(&MINIMAL.replace("routes: [POST /r]", "routes: [POST /r], idempotency: {}")).unwrap();
+    let rule = with.policy.products[2].idempotency.as_ref().unwrap();
+    let AnswerLimits { answers, bytes, answer_bytes } = rule.limits;
+    states(&format!(
+        "idempotency: {{ header: {}, keep: {}h, answers: {answers}, bytes: {}, answer_bytes: {} }}",
+        rule.header,
+        rule.keep.as_secs() / 3600,
+        units::Bytes(bytes),
+        units::Bytes(answer_bytes)
+    ));
+    assert!(!rule.is_ruled);
 }
 
 #[test]

@@ -3,10 +3,12 @@
 //! A priced answer is due when its first byte, its headers included, is handed to the client's
 //! connection (contract, section 7). Until then a settlement that is dropped gives the hold back;
 //! from then on the charge stands, whatever the client does. The bytes are handed over in
-//! `downstream/http1.rs` and `http2.rs`.
+//! `downstream/http1.rs` and `http2.rs`. An answer that is kept under a key is paid at the same moment, and costs whoever
+//! sends the request again nothing from then on (contract, section 14).
 
 use std::sync::Arc;
 
+use super::idempotency::Lead;
 use crate::ledger::bill::Bill;
 use crate::telemetry::request_record::RequestRecord;
 
@@ -15,22 +17,28 @@ use crate::telemetry::request_record::RequestRecord;
 pub(crate) struct Settlement<'g> {
     bill: Bill<'g>,
     record: RequestRecord<'g>,
+    /// Of an answer that is kept under a key and not paid yet.
+    lead: Option<Lead<'g>>,
 }
 
 impl<'g> Settlement<'g> {
     /// The settlement of an answer. A charge that was written before the answer stands from here
     /// on: otherwise a client that disconnects now would add a charge and a refund to the ledger
     /// each time.
-    pub(crate) fn new(mut bill: Bill<'g>, mut record: RequestRecord<'g>) -> Settlement<'g> {
-        if bill.is_written() {
-            record.charged(bill.fall_due());
+    pub(crate) fn new(bill: Bill<'g>, record: RequestRecord<'g>, lead: Option<Lead<'g>>) -> Settlement<'g> {
+        let mut settlement = Settlement { bill, record, lead };
+        if settlement.bill.is_written() {
+            settlement.begun();
         }
-        Settlement { bill, record }
+        settlement
     }
 
     /// The first byte of the answer was handed to the client's connection. Only the first call counts.
     pub(crate) fn begun(&mut self) {
         self.record.charged(self.bill.fall_due());
+        if let Some(lead) = self.lead.take() {
+            lead.paid();
+        }
     }
 
     /// The whole answer was handed to the client's connection.

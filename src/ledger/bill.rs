@@ -45,6 +45,11 @@ impl<'p> Bill<'p> {
         Bill { ledger, due: Some(due), recorded: None }
     }
 
+    /// What it costs.
+    pub fn price(&self) -> u32 {
+        self.due.as_ref().map_or(0, |due| due.price)
+    }
+
     /// The receipt; `None` for an account that does not pay.
     pub fn receipt(&self) -> Option<Receipt> {
         let Due { hold, price, .. } = self.due.as_ref()?;

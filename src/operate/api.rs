@@ -17,6 +17,9 @@ pub mod conflicts;
 pub mod connection;
 pub mod credits;
 pub mod find;
+pub mod import;
+#[cfg(test)]
+mod import_tests;
 pub mod in_force;
 pub mod keys;
 pub mod limits;

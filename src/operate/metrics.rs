@@ -84,6 +84,12 @@ fn requests(encoder: &mut DescriptorEncoder<'_>, tables: &Tables) -> Result<(), 
             ConstCounter::new(count).encode(watched.encode_family(&labels)?)?;
         }
     }
+    let help = "Answers that were those of earlier requests with the same key, by product";
+    let mut replays = encoder.encode_descriptor("tollgate_idempotent_replays", help, None, MetricType::Counter)?;
+    for product in tables.of_products() {
+        let labels = [("product", &*product.name)];
+        ConstCounter::new(product.replayed.sum()).encode(replays.encode_family(&labels)?)?;
+    }
     type Of = fn(&OfProduct) -> &Histogram;
     let histograms: [(&str, &str, Of); 3] = [
         ("tollgate_request_duration", "Time from the end of a request's head to the end of its answer", |product| {

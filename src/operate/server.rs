@@ -25,6 +25,7 @@ use crate::config::{Config, Start};
 use crate::downstream::listener::Listeners;
 use crate::downstream::sockets::Sockets;
 use crate::downstream::{accept, serve};
+use crate::gateway::idempotency::KeptAnswers;
 use crate::gateway::{Gateway, refusal_log};
 use crate::ledger::Ledger;
 use crate::ledger::store::randomness::SystemRandomness;
@@ -32,6 +33,7 @@ use crate::ledger::store::{Location, Store};
 use crate::operate::admin::connection::AdminApp;
 use crate::operate::admin::{Admin, Operators};
 use crate::operate::alerts::Alerter;
+use crate::operate::answer_recorder::{AnswerMetrics, AnswerRecorder};
 use crate::operate::api::access::Api;
 use crate::operate::api::connection::{ApiApp, OpenConnections};
 use crate::operate::api::in_force::InForce;
@@ -47,11 +49,13 @@ use crate::operate::status_recorder::Recorder;
 use crate::operate::store_feed::StoreFeed;
 use crate::operate::upgrade::{Predecessor, Upgrader};
 use crate::operate::usage_recorder::UsageRecorder;
+use crate::platform::answer_key::AnswerKey;
 use crate::platform::count::counted;
 use crate::platform::descriptors::{Descriptors, Shares};
 use crate::platform::{logging, supervisor};
-use crate::policy::LONGEST_GRACE;
 use crate::policy::account::Digest;
+use crate::policy::idempotency::Secret;
+use crate::policy::{LONGEST_GRACE, Policy};
 use crate::telemetry::Telemetry;
 use crate::telemetry::usage::Usage;
 use crate::upstream::figures::Metrics;
@@ -182,6 +186,8 @@ struct Node {
     recorder: Recorder,
     /// What writes usage and refusals, if there is a store.
     usage_recorder: Option<UsageRecorder>,
+    /// What writes answers that are kept, if there is a store.
+    answer_recorder: Option<AnswerRecorder>,
     /// What sends usage for billing, if it goes anywhere.
     biller: Option<Biller>,
     /// What fetches the keys of identity providers.
@@ -217,7 +223,14 @@ impl Node {
         let biller = config.billing.zip(store.clone()).map(|(billing, store)| Biller::start(billing, store));
         let telemetry = Arc::new(Telemetry::start(config.outlets, usage));
         let (books, seen) = (Arc::clone(&ledger), Arc::clone(&telemetry));
-        let gateway = Arc::new(Gateway::new(policy, config.settings, books, seen, descriptors, started));
+        let key = store.as_ref().map_or(Ok(None), |store| answer_key(store, &policy))?;
+        let answers = key
+            .as_ref()
+            .map_or_else(KeptAnswers::in_memory, |key| KeptAnswers::new(Secret::from_bytes(&key.secret()), true));
+        let gateway = Gateway::new(policy, config.settings, books, seen, descriptors, started).keeping(answers);
+        let gateway = Arc::new(gateway);
+        let kept = key.zip(store.clone());
+        let answer_recorder = kept.map(|(key, store)| AnswerRecorder::start(Arc::clone(&gateway), store, key));
         let (shared, books) = (Arc::clone(&gateway), Arc::clone(&ledger));
         let alerter = config.alerts.zip(store.clone());
         let alerter = alerter.map(|(alerts, store)| Arc::new(Alerter::start(alerts, store, shared, books)));
@@ -230,6 +243,7 @@ impl Node {
             telemetry,
             recorder,
             usage_recorder,
+            answer_recorder,
             biller,
             key_fetcher,
             alerter,
@@ -278,6 +292,10 @@ impl Node {
             feed.register(&mut registry);
         }
         if let Some(recorder) = &self.usage_recorder {
+            recorder.register(&mut registry);
+        }
+        registry.register_collector(Box::new(AnswerMetrics(Arc::clone(gateway))));
+        if let Some(recorder) = &self.answer_recorder {
             recorder.register(&mut registry);
         }
         if let Some(biller) = &self.biller {
@@ -340,6 +358,7 @@ impl Node {
             ledger: Arc::clone(&self.ledger),
             recorder: self.recorder.clone(),
             usage_recorder: self.usage_recorder.clone(),
+            answer_recorder: self.answer_recorder.clone(),
             alerter: self.alerter.clone(),
             sockets: Arc::clone(&self.sockets),
             store: self.store.clone(),
@@ -359,6 +378,9 @@ impl Node {
         self.key_fetcher.stop();
         self.recorder.flush();
         if let Some(recorder) = &self.usage_recorder {
+            recorder.flush();
+        }
+        if let Some(recorder) = &self.answer_recorder {
             recorder.flush();
         }
         self.ledger.close();
@@ -403,6 +425,18 @@ impl Controls {
 
 /// How long an answer of the management API waits until its change is in force, which takes milliseconds.
 const UNTIL_IN_FORCE: Duration = Duration::from_secs(1);
+
+/// The key of answers that are kept in a store. Where several gateways share one, they share the key, and need it only if a
+/// product keeps answers: nobody makes it for them.
+fn answer_key(store: &Store, policy: &Policy) -> Result<Option<AnswerKey>, String> {
+    match store.location() {
+        Location::File(path) => AnswerKey::beside(path).map(Some),
+        Location::Postgres(settings) if policy.products.iter().any(|product| product.idempotency.is_some()) => {
+            AnswerKey::shared(&settings.portal_key).map(Some)
+        }
+        Location::Postgres(_) => Ok(None),
+    }
+}
 
 /// Opens the store. A database that is away is waited for: without it nobody knows the accounts of the store, and their
 /// requests would be refused as those of strangers.
@@ -509,6 +543,7 @@ struct ShutdownWatcher {
     recorder: Recorder,
     store: Option<Arc<Store>>,
     usage_recorder: Option<UsageRecorder>,
+    answer_recorder: Option<AnswerRecorder>,
     alerter: Option<Arc<Alerter>>,
     /// Those of the management API, which end with the answers that they wait for.
     /// Those of the management API and of the portal.
@@ -543,6 +578,9 @@ impl BackgroundService for ShutdownWatcher {
         }
         self.recorder.flush();
         if let Some(recorder) = &self.usage_recorder {
+            recorder.flush();
+        }
+        if let Some(recorder) = &self.answer_recorder {
             recorder.flush();
         }
         if let Some(alerter) = &self.alerter {

@@ -30,6 +30,10 @@ pub enum Purpose {
     Code,
     /// What guesses are counted by.
     Guesses,
+    /// Keys of lookups that are sent again, and the requests that have them.
+    Keys,
+    /// Answers that are kept for those.
+    Answers,
 }
 
 impl Purpose {
@@ -40,9 +44,17 @@ impl Purpose {
             Purpose::Csrf => b"tollgate portal: csrf",
             Purpose::Code => b"tollgate portal: code",
             Purpose::Guesses => b"tollgate portal: guesses",
+            Purpose::Keys => b"tollgate answers: keys",
+            Purpose::Answers => b"tollgate answers: answers",
         }
     }
 }
+
+/// What the file is called in messages.
+const NAME: &str = "the key of a portal";
+
+/// What becomes of what was made with the key without it.
+const WITHOUT_IT: &str = "one-time passwords have to be set up anew then";
 
 /// The key.
 #[derive(Clone)]
@@ -65,12 +77,21 @@ impl PortalKey {
     /// # Errors
     /// What is wrong with the file, and what to do about it.
     pub fn beside(store: &Path) -> Result<PortalKey, String> {
-        let path = file_beside(store);
-        match read(&path)? {
+        PortalKey::in_file(&file_beside(store), NAME, WITHOUT_IT)
+    }
+
+    /// The key in a file, which is made when it is not there. `name` says what it is, and `without_it` what becomes of
+    /// everything that was made with it if it is removed.
+    ///
+    /// # Errors
+    /// What is wrong with the file, and what to do about it.
+    pub fn in_file(path: &Path, name: &str, without_it: &str) -> Result<PortalKey, String> {
+        match read(path, name, without_it)? {
             Some(key) => Ok(key),
             None => {
-                make(&path).map_err(|error| format!("{}: cannot be made: {error}", path.display()))?;
-                read(&path)?.ok_or_else(|| format!("{}: was removed as soon as it was made", path.display()))
+                make(path).map_err(|error| format!("{}: cannot be made: {error}", path.display()))?;
+                let made = read(path, name, without_it)?;
+                made.ok_or_else(|| format!("{}: was removed as soon as it was made", path.display()))
             }
         }
     }
@@ -86,7 +107,7 @@ impl PortalKey {
                 path.display()
             )
         };
-        read(path)?.ok_or_else(none)
+        read(path, NAME, WITHOUT_IT)?.ok_or_else(none)
     }
 
     /// Seals bytes for a purpose, so that they can be opened for the same purpose and the same owner alone. The nonce is
@@ -144,7 +165,7 @@ pub fn file_beside(store: &Path) -> PathBuf {
     name.into()
 }
 
-fn read(path: &Path) -> Result<Option<PortalKey>, String> {
+fn read(path: &Path, name: &str, without_it: &str) -> Result<Option<PortalKey>, String> {
     let wrong = |what: &str| format!("{}: {what}", path.display());
     let found = match fs::metadata(path) {
         Ok(found) => found,
@@ -152,13 +173,13 @@ fn read(path: &Path) -> Result<Option<PortalKey>, String> {
         Err(error) => return Err(wrong(&error.to_string())),
     };
     if found.mode() & 0o077 != 0 {
-        return Err(wrong("other users of this machine can use the portal's key; chmod 600 it"));
+        return Err(wrong("other users of this machine can use this key; chmod 600 it"));
     }
     let text = fs::read_to_string(path).map_err(|error| wrong(&error.to_string()))?;
     let key = from_hexadecimal(text.trim());
-    let unusable = "is not the key of a portal, which is 64 hexadecimal digits; put the file back, or remove it: one-time \
-                    passwords have to be set up anew then";
-    key.map(|key| Some(PortalKey(key))).ok_or_else(|| wrong(unusable))
+    let unusable =
+        || format!("is not {name}, which is 64 hexadecimal digits; put the file back, or remove it: {without_it}");
+    key.map(|key| Some(PortalKey(key))).ok_or_else(|| wrong(&unusable()))
 }
 
 /// Makes the file whole or not at all; of several that do, one wins.

@@ -3,6 +3,8 @@
 
 use ring::hmac;
 
+use super::constant_time::is_same;
+
 /// Bytes of a secret (RFC 4226, section 4: 160 bits are recommended).
 pub const SECRET_BYTES: usize = 20;
 
@@ -38,11 +40,6 @@ pub fn step_of(secret: &[u8], written: &str, unix_seconds: i64) -> Option<i64> {
         }
     }
     found
-}
-
-/// Whether two texts are the same, in a time that only their lengths decide.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len() && one.iter().zip(other).fold(0, |differs, (one, other)| differs | (one ^ other)) == 0
 }
 
 /// A secret as people type it: base32 (RFC 4648, section 6) without padding.

@@ -143,6 +143,7 @@ pub fn admit<'p>(
         trail.route = routed.is_ok().then_some(route);
     }
     observer.pass(Check::OneToken, one_token(policy, trail.product, head))?;
+    observer.pass(Check::OneKey, one_key(trail.product, lines))?;
     observer.pass(Check::Room, enter(policy, trail.product, ingress.headroom, head, now))?;
     if let Some(handler) = preflight {
         let preflight = match handler {
@@ -295,6 +296,15 @@ pub const fn overloaded(reason: &'static str) -> Problem {
 
 /// The `Retry-After` of a full gateway: lookups take about as long.
 const SECONDS_UNTIL_ROOM: u32 = 1;
+
+/// Refuses what is not one key, where a product takes the key of a request.
+#[inline(always)]
+fn one_key(product: Option<&Product>, lines: &Lines<'_>) -> Result<(), Problem> {
+    match product.and_then(|product| product.idempotency.as_ref()) {
+        None => Ok(()),
+        Some(rule) => rule.check(lines),
+    }
+}
 
 /// Refuses a token that is sent twice: two lines of a token header, one parameter twice, or two places with different
 /// tokens. Without a product every product's places count.

@@ -161,6 +161,16 @@ pub struct Priced<'p> {
 }
 
 impl<'p> Priced<'p> {
+    /// What was accepted of the head.
+    pub fn admission(&self) -> &Admission<'p> {
+        &self.admission
+    }
+
+    /// What the backend gets of a body: what was judged.
+    pub fn body<'b>(&'b self, sent: &'b [u8]) -> &'b [u8] {
+        self.json.as_deref().unwrap_or_else(|| without_mark(sent))
+    }
+
     /// Whose credits are to be held; `None` if the request costs nothing.
     pub fn credit_account(&self) -> Option<&'p Arc<CreditAccount>> {
         self.admission.credit_account()

@@ -18,6 +18,8 @@ pub enum Check<'p> {
     Head,
     /// No token is sent twice.
     OneToken,
+    /// What the product takes as the key of a request is one (contract, section 14).
+    OneKey,
     /// There is room for one more request.
     Room,
     /// A CORS preflight comes from a domain that some token has.
@@ -50,6 +52,8 @@ pub enum Check<'p> {
     BodySize,
     /// The body is what the product's schema wants.
     Body,
+    /// The key was not used for another request (contract, section 14).
+    Idempotency,
     /// The balance covers the highest price.
     Credits,
 }
@@ -57,9 +61,10 @@ pub enum Check<'p> {
 /// Every check in the order in which they are made, and the rows that each can refuse with in their order; one
 /// that belongs to a check before it as well stands last. A product's rows of its own are beside these: rules of
 /// its body have them before [`Row::BodyInvalid`], and a header or a parameter can have one. A preflight ends with its check.
-pub const CHECKS: [(Check<'static>, &[Row]); 22] = [
+pub const CHECKS: [(Check<'static>, &[Row]); 24] = [
     (Check::Head, &[Row::MalformedRequest, Row::RequestTimeout]),
     (Check::OneToken, &[Row::MalformedRequest]),
+    (Check::OneKey, &[Row::MalformedRequest]),
     (Check::Room, &[Row::Overloaded]),
     (Check::Preflight, &[Row::DomainNotAllowed]),
     (Check::Route, &[Row::EndpointUnknown]),
@@ -79,6 +84,7 @@ pub const CHECKS: [(Check<'static>, &[Row]); 22] = [
     (Check::Header(""), &[Row::ReferenceIdInvalid, Row::AddMetadataInvalid]),
     (Check::BodySize, &[Row::BodyTooLarge, Row::RequestTimeout]),
     (Check::Body, &[Row::BodyEmpty, Row::BodyMalformed, Row::BodyInvalid]),
+    (Check::Idempotency, &[Row::IdempotencyKeyReused]),
     (Check::Credits, &[Row::CreditsInsufficient, Row::Overloaded]),
 ];
 

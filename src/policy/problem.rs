@@ -129,6 +129,7 @@ pub enum Row {
     /// between the body's syntax and the rest of its schema.
     Own(u16),
     BodyInvalid,
+    IdempotencyKeyReused,
     CreditsInsufficient,
     DeadlineExceeded,
     UpstreamUnavailable,
@@ -168,7 +169,7 @@ const fn blamed(fault: Fault, definition: Definition) -> Definition {
 
 /// The built-in rows in order of precedence. Rows of the operator's own come between
 /// `body-malformed` and `body-invalid`.
-pub const TABLE: [Definition; 29] = [
+pub const TABLE: [Definition; 30] = [
     closing(client(
         Row::MalformedRequest,
         "malformed-request",
@@ -339,6 +340,13 @@ pub const TABLE: [Definition; 29] = [
         Status::BadRequest,
         "the body breaks another rule of the product's schema",
         "The body does not follow the rules of this endpoint: {rules}. Correct that and send it again.",
+    ),
+    client(
+        Row::IdempotencyKeyReused,
+        "idempotency-key-reused",
+        Status::BadRequest,
+        "the key was used for another request of this account",
+        "The key of this request was used for another request. Use a new key for each request, and send a key again only with the same request.",
     ),
     client(
         Row::CreditsInsufficient,

@@ -51,12 +51,14 @@ pub struct Delivered<'a> {
     pub content_type: Option<&'a [u8]>,
     /// The headers that pass, by their index among those of the product.
     pub passed: &'a [(u8, Box<[u8]>)],
+    /// It is that of an earlier request with the same key.
+    pub is_replayed: bool,
 }
 
 impl<'a> Delivered<'a> {
     /// A 200 with a body and nothing else.
     pub fn plain(body: &'a [u8]) -> Delivered<'a> {
-        Delivered { body, passing: Passing::plain(), content_type: None, passed: &[] }
+        Delivered { body, passing: Passing::plain(), content_type: None, passed: &[], is_replayed: false }
     }
 }
 
@@ -130,7 +132,7 @@ pub trait Sink {
 pub fn write(sink: &mut impl Sink, context: &Context<'_, '_>, outcome: &Outcome<'_>) -> usize {
     match outcome {
         Outcome::Delivered(answer, receipt) => {
-            let Delivered { body, passing, content_type, passed } = *answer;
+            let Delivered { body, passing, content_type, passed, is_replayed } = *answer;
             sink.status(passing.status.code(), passing.status.phrase());
             let content_type = content_type.unwrap_or_else(|| {
                 let served = context.trail.product.and_then(|product| product.media.best_of_json(context.lines));
@@ -139,6 +141,9 @@ pub fn write(sink: &mut impl Sink, context: &Context<'_, '_>, outcome: &Outcome<
             sink.header("Content-Type", content_type);
             let control = if passed.is_empty() { NEVER_KEPT.control } else { pass_headers(sink, context, passed) };
             common_headers(sink, context, Caching { control, ..NEVER_KEPT });
+            if is_replayed {
+                sink.header("Idempotency-Replayed", b"true");
+            }
             if let Some(receipt) = receipt {
                 number(sink, "X-Credits-Charged", u64::from(receipt.charged));
                 number(sink, "X-Credits-Remaining", receipt.remaining);

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, SET_COOKIE,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
@@ -72,6 +72,14 @@ pub fn inside(path: &str) -> &str {
         || path.starts_with("//")
         || path.bytes().any(|byte| matches!(byte, b'\\' | b'\r' | b'\n' | b'\t') || !byte.is_ascii_graphic());
     if leads_away { "/" } else { path }
+}
+
+/// Adds a cookie to an answer.
+pub fn with_cookie(mut response: Response<Body>, cookie: &str) -> Response<Body> {
+    if let Ok(value) = cookie.parse() {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
+    response
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 
 use serde::de::DeserializeOwned;
 
-use super::sign_in::session::SignedIn;
+use super::person::SignedIn;
+use crate::ledger::entry::Statement;
 use crate::ledger::store::Via;
 use crate::ledger::store::records::Role;
 use crate::operate::api::caller::{Caller, SCOPES, Scope};
 use crate::operate::api::client::{Answer, Asked, InProcess};
 use crate::operate::api::connection::Peer;
+use crate::operate::api::credits::Balances;
 use crate::operate::api::problem::Told;
 use crate::operate::api::shown::Page;
 
@@ -105,6 +107,29 @@ impl Client {
                 Some(next) if rows.len() < most => after = Some(next),
                 _ => return Ok(rows),
             }
+        }
+    }
+
+    /// The rows of a list, or none where this person may not see them.
+    ///
+    /// # Errors
+    /// The API's refusal, if it is another than 403.
+    pub async fn rows_if_allowed<T: DeserializeOwned>(&self, asked: &Asked, most: usize) -> Result<Vec<T>, Refusal> {
+        match self.rows(asked, most).await {
+            Err(refusal) if refusal.status() == 403 => Ok(Vec::new()),
+            rows => rows,
+        }
+    }
+
+    /// The balances of an account; none where the gateway keeps no credits, or they cannot be read at the moment.
+    ///
+    /// # Errors
+    /// The API's refusal, if it is another than 503.
+    pub async fn balances(&self, account: &str) -> Result<Vec<Statement>, Refusal> {
+        match self.ask::<Balances>(&Asked::get(format!("/accounts/{account}/credits"))).await {
+            Ok(balances) => Ok(balances.items),
+            Err(refusal) if refusal.status() == 503 => Ok(Vec::new()),
+            Err(refusal) => Err(refusal),
         }
     }
 

@@ -1,12 +1,8 @@
 //! The frame of every page of the portal: the operator's brand, the menu of an account or of operators, messages.
 
-use askama::Template;
-use axum::body::Body;
-use axum::http::{Response, StatusCode};
+use axum::http::StatusCode;
 
-use super::answer;
-use super::sign_in::session::SignedIn;
-use super::visit::Visit;
+use super::person::SignedIn;
 use crate::ledger::store::records::Role;
 use crate::operate::api::problem::Told;
 use crate::site::brand::Site;
@@ -28,17 +24,20 @@ pub struct Message {
     pub items: Vec<String>,
     /// Whether something went wrong.
     pub is_bad: bool,
+    /// The status of a page that says this above a form.
+    pub status: StatusCode,
 }
 
 impl Message {
     /// Something was done.
     pub fn done(text: impl Into<String>) -> Message {
-        Message { title: text.into(), text: String::new(), items: Vec::new(), is_bad: false }
+        Message { title: text.into(), text: String::new(), items: Vec::new(), is_bad: false, status: StatusCode::OK }
     }
 
     /// Something was not done.
     pub fn bad(title: impl Into<String>, text: impl Into<String>) -> Message {
-        Message { title: title.into(), text: text.into(), items: Vec::new(), is_bad: true }
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Message { title: title.into(), text: text.into(), items: Vec::new(), is_bad: true, status }
     }
 
     /// What the API says of a form.
@@ -58,7 +57,8 @@ impl Message {
             503 => ("The store cannot be used at the moment", text),
             _ => ("Nothing was changed", text),
         };
-        Message { title: title.to_owned(), text, items, is_bad: true }
+        let status = if told.status == 403 { StatusCode::FORBIDDEN } else { StatusCode::UNPROCESSABLE_ENTITY };
+        Message { title: title.to_owned(), text, items, is_bad: true, status }
     }
 }
 
@@ -95,6 +95,12 @@ const OF_ACCOUNT: [(&str, &str); 9] = [
     ("/keys", "Keys"),
     ("/audit", "History"),
 ];
+
+/// Whether a role may see a page of the menu, as the API has it: refusals and history have the addresses of clients and of
+/// colleagues, which those who may only look are not told.
+pub fn may_see(role: Role, path: &str) -> bool {
+    role != Role::Viewer || !matches!(path, "/refusals" | "/audit")
+}
 
 /// The pages of operators.
 const AT_DESK: [(&str, &str); 8] = [
@@ -133,7 +139,8 @@ impl<'s> Frame<'s> {
             path: format!("/accounts/{account}{path}"),
             is_current: path == section,
         };
-        let menu = OF_ACCOUNT.into_iter().map(link).collect();
+        let may_see = |(path, _): &(&'static str, &'static str)| may_see(role, path);
+        let menu = OF_ACCOUNT.into_iter().filter(may_see).map(link).collect();
         Frame { heading: name.to_owned(), menu, is_looking: !role.is_of_account(), ..self }
     }
 
@@ -166,26 +173,5 @@ impl<'s> Frame<'s> {
     /// The logo's link, if there is one.
     pub fn logo(&self) -> Option<String> {
         self.site.logo.as_ref().map(|logo| format!("/assets/logo?{}", logo.tag))
-    }
-}
-
-#[derive(Template)]
-#[template(path = "portal/told.html")]
-struct ToldPage<'s> {
-    frame: Frame<'s>,
-    message: Message,
-    has_session: bool,
-}
-
-/// A page with nothing but a message.
-pub fn told(visit: &Visit, status: StatusCode, message: Message) -> Response<Body> {
-    let frame = visit.frame(message.title.clone());
-    let page = ToldPage { has_session: visit.person.is_some(), frame, message };
-    match page.render() {
-        Ok(text) => answer::html(status, text),
-        Err(error) => {
-            log::error!("a page of the portal cannot be made: {error}");
-            answer::plain(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", "The portal has failed.")
-        }
     }
 }

@@ -35,7 +35,7 @@ const ATTRIBUTES: &str = "\
     href id inputmode lang low max maxlength method min minlength name open optimum pattern placeholder points r \
     readonly rel required role rows scope selected shape-rendering spellcheck src start step stroke tabindex \
     target text-anchor title transform type value viewBox viewbox width x x1 x2 xmlns y y1 y2 cols accept list \
-    multiple rowspan size";
+    multiple rowspan size formaction data-label";
 
 /// A tag with its attributes.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ fn faults_of(tag: &Tag<'_>) -> Vec<String> {
     for (attribute, value) in attributes {
         let is_own = value.starts_with('/') && !value.starts_with("//") || value.starts_with('#');
         let is_known = value.starts_with("https://api.example.com/") || value.starts_with("otpauth://totp/");
-        let leads = ["href", "src", "action"].contains(attribute);
+        let leads = ["href", "src", "action", "formaction"].contains(attribute);
         if !ATTRIBUTES.split(' ').any(|known| known == *attribute) || leads && !is_own && !is_known {
             faults.push(format!("<{name} {attribute}=\"{value}\">"));
         }

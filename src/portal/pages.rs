@@ -5,9 +5,11 @@ pub mod assets;
 pub mod audit;
 pub mod credits;
 pub mod desk;
+pub mod desk_import;
 pub mod desk_lists;
 pub mod desk_status;
 pub mod home;
+mod invitation;
 pub mod keys;
 pub mod lists;
 pub mod members;
@@ -18,7 +20,7 @@ pub mod token;
 pub mod tokens;
 pub mod usage;
 
-use super::router::Page;
+use super::page::Page;
 
 /// Every page.
 pub fn all() -> Vec<Page> {
@@ -38,6 +40,7 @@ pub fn all() -> Vec<Page> {
         keys::pages(),
         audit::pages(),
         desk::pages(),
+        desk_import::pages(),
         desk_lists::pages(),
         desk_status::pages(),
     ];

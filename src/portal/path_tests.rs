@@ -2,7 +2,8 @@
 
 use axum::http::Method;
 
-use super::router::{self, Door};
+use super::page::Door;
+use super::router;
 use super::testing::Person;
 use super::walk_tests::{bench, form};
 use crate::ledger::store::records::Role;
@@ -64,7 +65,7 @@ fn is_sensitive(path: &str) -> bool {
     ["/tokens/new", "/tokens/{token}/rotate", "/keys"].contains(&of_account)
         || below("/accounts/{account}/members")
         || ["/close", "/credits", "/invite"].contains(&of_desk)
-        || path == "/operator/keys"
+        || ["/operator/keys", "/operator/import/done"].contains(&path)
         || below("/operator/users")
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::ask::{Client, Refusal};
-use super::sign_in::session::SignedIn;
+use super::person::SignedIn;
 use crate::operate::api::client::Asked;
 use crate::operate::api::people::{Member, User};
 
@@ -36,10 +36,7 @@ impl Names {
     /// # Errors
     /// The API's refusal.
     pub async fn of_users(client: &Client, me: &SignedIn) -> Result<Names, Refusal> {
-        let users = match client.rows::<User>(&Asked::get("/users"), MOST).await {
-            Err(refusal) if refusal.status() == 403 => Vec::new(),
-            users => users?,
-        };
+        let users: Vec<User> = client.rows_if_allowed(&Asked::get("/users"), MOST).await?;
         let name = |user: User| (user.id, user.email.unwrap_or(user.display));
         Ok(Names { me: me.user.clone(), known: users.into_iter().map(name).collect() })
     }

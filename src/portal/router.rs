@@ -1,145 +1,36 @@
 //! The table of pages, and the way from a request to the handler of its page.
 //!
 //! What is refused before a handler is called is refused here, in this order: path, method, session, form (its site,
-//! its size, the session's word), account or role. A row cannot be made without saying whom it lets in, and handlers
-//! of accounts and operators are never called for others: what they take is made only here.
+//! its size, the session's word), proof again where the page is sensitive, account or role.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
-use axum::http::header::{REFERER, SET_COOKIE};
-use axum::http::{Method, Response, StatusCode};
+use axum::http::header::REFERER;
+use axum::http::{HeaderMap, Method, Response, StatusCode};
 use axum::routing::{MethodFilter, MethodRouter};
-use futures_util::future::BoxFuture;
 
-use super::ask::{Client, Refusal};
+use super::ask::Refusal;
 use super::form::{self, Refused, Values};
 use super::frame::Message;
-use super::sign_in::{SignIn, again, session};
-use super::visit::{AtAccount, AtDesk, Entered, Shown, Trouble, Visit};
-use super::{Portal, answer, pages, sign_in};
+use super::page::Page;
+use super::person::SignedIn;
+use super::sign_in::{again, session};
+use super::state::{Portal, SignIn};
+use super::visit::{Shown, Trouble, Visit, told};
+use super::{change_mail, pages, sign_in};
 use crate::config::portal::PortalSettings;
 use crate::gateway::Gateway;
+use crate::gateway::snapshot::Settings;
 use crate::operate::api::access::Api;
 use crate::operate::api::client::InProcess;
 use crate::operate::api::connection::Peer;
 use crate::platform::clock::unix_milliseconds;
-
-type Handler = Box<dyn Fn(Visit) -> BoxFuture<'static, Shown> + Send + Sync>;
-
-/// One page, or what a form does.
-pub struct Page {
-    pub method: Method,
-    pub path: &'static str,
-    /// Whom it lets in, in a word, for tests and documents.
-    pub door: Door,
-    /// It is done only for who has shown of late that it is them.
-    pub is_sensitive: bool,
-    handler: Handler,
-}
-
-/// Whom a page lets in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
-    /// Everybody.
-    Open,
-    /// Whoever has signed in.
-    SignedIn,
-    /// Members of the account in the path, and operators who look.
-    Account,
-    /// Operators.
-    Operator,
-}
-
-impl Page {
-    /// The same, done only for who has shown of late that it is them: whoever finds a browser open makes no token with it.
-    pub fn sensitive(self) -> Page {
-        Page { is_sensitive: true, ..self }
-    }
-}
-
-/// A page for everybody.
-pub fn open<F, R>(method: Method, path: &'static str, handler: F) -> Page
-where
-    F: Fn(Visit) -> R + Send + Sync + Copy + 'static,
-    R: Future<Output = Shown> + Send + 'static,
-{
-    Page {
-        method,
-        path,
-        door: Door::Open,
-        is_sensitive: false,
-        handler: Box::new(move |visit| Box::pin(handler(visit))),
-    }
-}
-
-/// A page for whoever has signed in.
-pub fn signed_in<F, R>(method: Method, path: &'static str, handler: F) -> Page
-where
-    F: Fn(Entered) -> R + Send + Sync + Copy + 'static,
-    R: Future<Output = Shown> + Send + 'static,
-{
-    let handler: Handler = Box::new(move |visit| {
-        Box::pin(async move {
-            match enter(visit) {
-                Ok(entered) => handler(entered).await,
-                Err(elsewhere) => Ok(*elsewhere),
-            }
-        })
-    });
-    Page { method, path, door: Door::SignedIn, is_sensitive: false, handler }
-}
-
-/// A page of the account that is the first value of its path.
-pub fn account<F, R>(method: Method, path: &'static str, handler: F) -> Page
-where
-    F: Fn(AtAccount) -> R + Send + Sync + Copy + 'static,
-    R: Future<Output = Shown> + Send + 'static,
-{
-    let handler: Handler = Box::new(move |visit| {
-        Box::pin(async move {
-            match enter(visit) {
-                Ok(entered) => handler(AtAccount::find(entered).await?).await,
-                Err(elsewhere) => Ok(*elsewhere),
-            }
-        })
-    });
-    Page { method, path, door: Door::Account, is_sensitive: false, handler }
-}
-
-/// A page of operators.
-pub fn operator<F, R>(method: Method, path: &'static str, handler: F) -> Page
-where
-    F: Fn(AtDesk) -> R + Send + Sync + Copy + 'static,
-    R: Future<Output = Shown> + Send + 'static,
-{
-    let handler: Handler = Box::new(move |visit| {
-        Box::pin(async move {
-            let entered = match enter(visit) {
-                Ok(entered) => entered,
-                Err(elsewhere) => return Ok(*elsewhere),
-            };
-            let Some(role) = entered.person.operator else { return Err(Trouble::NotFound) };
-            let client = Client::operator(&entered.portal.api, &entered.person, role, entered.peer);
-            handler(AtDesk { role, client, entered }).await
-        })
-    });
-    Page { method, path, door: Door::Operator, is_sensitive: false, handler }
-}
-
-/// Somebody who has signed in, or the way to do so, which leads back here.
-fn enter(visit: Visit) -> Result<Entered, Box<Response<Body>>> {
-    match visit.person.clone() {
-        Some(person) => Ok(Entered { visit, person }),
-        None => {
-            let back: String = url::form_urlencoded::byte_serialize(visit.path.as_bytes()).collect();
-            Err(Box::new(answer::see_other(&format!("/sign-in?to={back}"))))
-        }
-    }
-}
+use crate::platform::constant_time::is_same;
+use crate::policy::check::network::{self, Client};
+use crate::policy::http::head::{self, Lines};
 
 /// The router over all pages.
 ///
@@ -149,6 +40,7 @@ pub fn router(settings: PortalSettings, api: &Arc<Api>, gateway: &Arc<Gateway>) 
     let (store, gateway) = (Arc::clone(&api.store), Arc::clone(gateway));
     let sign_in = SignIn::of(&settings, &store)?;
     let portal = Arc::new(Portal { api: InProcess::new(api)?, store, settings, gateway, sign_in });
+    change_mail::start(&portal, api.ledger.clone());
     Ok(over(&portal, all()))
 }
 
@@ -197,64 +89,81 @@ async fn serve(portal: Arc<Portal>, page: Option<Arc<Page>>, values: Vec<String>
     let at_ms = unix_milliseconds();
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Peer>().copied();
-    let session = session::current(&portal, &parts.headers, peer, at_ms).await;
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let query = Values::read(parts.uri.query().unwrap_or_default().as_bytes());
-    let form = match parts.method {
-        Method::POST if page.is_some() => Some(form::read(&parts.headers, body).await),
-        _ => None,
-    };
-    let is_ours = form::is_of_this_site(&parts.headers, &portal.settings.public_url);
-    let (form, refused) = match form {
-        Some(Ok(form)) => (form, None),
-        Some(Err(refused)) => (Values::default(), Some(refused)),
-        None => (Values::default(), None),
-    };
-    let is_post = parts.method == Method::POST;
-    let look = portal.look();
-    let visit = Visit { portal, look, person: session, headers: parts.headers, path, values, query, form, peer, at_ms };
-    // After its handler, nobody has what the page of an error is made with.
-    let context = Context::of(&visit);
+    let person = session::current(&portal, &parts.headers, peer, at_ms).await;
+    let context = Context { look: portal.look(), person };
     let Some(page) = page else { return context.trouble(Trouble::NotFound) };
-    let own_word = visit.person.as_ref().is_none_or(|person| form::is_same(visit.form.raw("csrf"), &person.csrf));
-    if is_post && (refused.is_some() || !is_ours || !own_word) {
-        return context.refuse(refused.unwrap_or(Refused::NotOurs));
-    }
-    if let (true, Some(person)) = (page.is_sensitive, visit.person.clone()) {
-        let entered = Entered { visit, person };
-        if let Some(elsewhere) = again::needed(&entered, &before(&entered)) {
-            return elsewhere;
+    let form = if parts.method == Method::POST {
+        match own_form(&portal, context.person.as_ref(), &parts.headers, body).await {
+            Ok(form) => form,
+            Err(refused) => return context.refuse(refused),
         }
-        return context.answer((page.handler)(entered.visit).await);
+    } else {
+        Values::default()
+    };
+    let visit = Visit {
+        peer: peer.map(|peer| client(&portal, peer, &parts.headers)),
+        look: Arc::clone(&context.look),
+        person: context.person.clone(),
+        path: parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+        query: Values::read(parts.uri.query().unwrap_or_default().as_bytes()),
+        portal,
+        headers: parts.headers,
+        values,
+        form,
+        connection: peer,
+        at_ms,
+    };
+    if let (true, Some(person)) = (page.is_sensitive, &context.person)
+        && let Some(elsewhere) = again::needed(person, at_ms, &before(&visit.headers))
+    {
+        return elsewhere;
     }
-    context.answer((page.handler)(visit).await)
+    context.answer(page.show(visit).await)
+}
+
+/// Where a browser is: behind one of the configuration's `trusted_proxies`, where that says.
+fn client(portal: &Portal, peer: Peer, headers: &HeaderMap) -> Peer {
+    let fields: Vec<httparse::Header<'_>> = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .map(|value| httparse::Header { name: "x-forwarded-for", value: value.as_bytes() })
+        .collect();
+    let lines = Lines { fields: &fields, ..Lines::UNREADABLE };
+    let policy = &portal.gateway.snapshot().policy;
+    match network::client(&policy.trusted_proxies, head::Peer::Address(peer.0), &lines) {
+        Client::Address(address) => Peer(address),
+        Client::Unknown => peer,
+    }
+}
+
+/// The form of a request, if a page of this portal has sent it, which the session's word shows.
+async fn own_form(
+    portal: &Portal,
+    person: Option<&SignedIn>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Values, Refused> {
+    if !form::is_of_this_site(headers, &portal.settings.public_url) {
+        return Err(Refused::NotOurs);
+    }
+    let form = form::read(headers, body).await?;
+    let has_word = person.is_none_or(|person| is_same(form.raw("csrf").as_bytes(), person.csrf.as_bytes()));
+    if has_word { Ok(form) } else { Err(Refused::NotOurs) }
 }
 
 /// The page that a form was sent from, if it was one of the portal.
-fn before(visit: &Visit) -> String {
-    let referer = visit.headers.get(REFERER).and_then(|referer| url::Url::parse(referer.to_str().ok()?).ok());
+fn before(headers: &HeaderMap) -> String {
+    let referer = headers.get(REFERER).and_then(|referer| url::Url::parse(referer.to_str().ok()?).ok());
     referer.map_or_else(|| "/".to_owned(), |referer| referer.path().to_owned())
 }
 
-/// What pages of errors are made with.
-struct Context(Visit);
+/// What pages of errors are made with, also after a handler has taken the request.
+struct Context {
+    look: Arc<Settings>,
+    person: Option<SignedIn>,
+}
 
 impl Context {
-    fn of(visit: &Visit) -> Context {
-        Context(Visit {
-            portal: Arc::clone(&visit.portal),
-            look: Arc::clone(&visit.look),
-            person: visit.person.clone(),
-            headers: visit.headers.clone(),
-            path: visit.path.clone(),
-            values: Vec::new(),
-            query: Values::default(),
-            form: Values::default(),
-            peer: visit.peer,
-            at_ms: visit.at_ms,
-        })
-    }
-
     fn answer(&self, shown: Shown) -> Response<Body> {
         shown.unwrap_or_else(|trouble| self.trouble(trouble))
     }
@@ -272,7 +181,7 @@ impl Context {
             Trouble::Refused(Refusal::Broken(why)) => failed(&why),
             Trouble::Template(error) => failed(&error.to_string()),
         };
-        self.0.told(status, message)
+        told(&self.look, self.person.as_ref(), status, message)
     }
 
     fn refuse(&self, refused: Refused) -> Response<Body> {
@@ -291,7 +200,7 @@ impl Context {
                 (StatusCode::BAD_REQUEST, "The form did not arrive whole", "Nothing was changed. Please send it again.")
             }
         };
-        self.0.told(status, Message::bad(title, text))
+        told(&self.look, self.person.as_ref(), status, Message::bad(title, text))
     }
 }
 
@@ -299,12 +208,4 @@ fn failed(why: &str) -> (StatusCode, Message) {
     log::error!("a page of the portal cannot be shown: {why}");
     let text = "It is not your fault, and the gateway's log says what is wrong. Please try again in a while.";
     (StatusCode::INTERNAL_SERVER_ERROR, Message::bad("This page cannot be shown at the moment", text))
-}
-
-/// Adds a cookie to an answer.
-pub fn with_cookie(mut response: Response<Body>, cookie: &str) -> Response<Body> {
-    if let Ok(value) = cookie.parse() {
-        response.headers_mut().append(SET_COOKIE, value);
-    }
-    response
 }

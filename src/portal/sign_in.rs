@@ -4,7 +4,8 @@
 //! * `session.rs` is who has signed in, and the cookie; `step.rs` is what a browser keeps between two steps;
 //! * `password.rs`, `code.rs`, `link.rs`, `oidc.rs` and `proxy.rs` are the ways in; `invitation.rs` is the first one;
 //! * `again.rs` asks for a proof again before something sensitive is done; `me.rs`, `totp.rs` are what users see of it;
-//! * `guesses.rs` limits how often any of it can be tried, `people.rs` is what several of them do in the store.
+//! * `guesses.rs` limits how often any of it can be tried, `people.rs` is what several of them do in the store,
+//!   `randomness.rs` is where their secrets come from.
 //!
 //! What is answered never says whether somebody is a user, and takes the same time.
 
@@ -15,11 +16,12 @@ mod guesses;
 mod invitation;
 mod link;
 mod me;
-mod oidc;
+pub(super) mod oidc;
 mod pages;
 mod password;
 mod people;
 mod proxy;
+mod randomness;
 pub mod session;
 mod step;
 #[cfg(test)]
@@ -28,43 +30,9 @@ pub(super) mod testing;
 mod tests;
 mod totp;
 
-use std::sync::Arc;
-
 use axum::http::Method;
 
-use super::router::{Page, open, signed_in};
-use crate::config::portal::PortalSettings;
-use crate::ledger::store::randomness::{Randomness, SystemRandomness};
-use crate::ledger::store::{Location, Store};
-use crate::platform::mail::Mailer;
-use crate::platform::portal_key::PortalKey;
-use oidc::Provider;
-
-/// What signing in needs.
-pub struct SignIn {
-    /// The key of what is sealed and signed.
-    pub key: PortalKey,
-    /// What sends mail, if the configuration has a server for it.
-    mailer: Option<Arc<Mailer>>,
-    /// The identity provider, if there is one.
-    provider: Option<Arc<Provider>>,
-}
-
-impl SignIn {
-    /// What a configuration needs, with the key beside its store.
-    ///
-    /// # Errors
-    /// What is wrong with the key's file, or with the server of mail.
-    pub fn of(settings: &PortalSettings, store: &Store) -> Result<SignIn, String> {
-        let key = match store.location() {
-            Location::File(path) => PortalKey::beside(path)?,
-            Location::Postgres(settings) => PortalKey::shared(&settings.portal_key)?,
-        };
-        let mailer = settings.sign_in.mail.as_ref().map(Mailer::to).transpose()?.map(Arc::new);
-        let provider = settings.sign_in.oidc.clone().map(|oidc| Arc::new(Provider::of(oidc)));
-        Ok(SignIn { key, mailer, provider })
-    }
-}
+use super::page::{Page, open, signed_in};
 
 /// The pages of signing in, and of what people see of it.
 pub fn pages() -> Vec<Page> {
@@ -92,14 +60,4 @@ pub fn pages() -> Vec<Page> {
         signed_in(post.clone(), "/me/one-time-password", totp::set),
         signed_in(post, "/me/one-time-password/remove", totp::remove),
     ]
-}
-
-/// Random bytes of the operating system.
-///
-/// # Errors
-/// That the machine has none.
-fn random<const N: usize>() -> Result<[u8; N], super::visit::Trouble> {
-    let mut bytes = [0; N];
-    SystemRandomness.fill(&mut bytes).map_err(people::trouble)?;
-    Ok(bytes)
 }

@@ -4,7 +4,7 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::router::Page;
+use super::page::Page;
 use super::sign_in::testing::{Answer, Bench, Browser};
 use crate::ledger::store::accounts::AccountDraft;
 use crate::ledger::store::records::{AccountProduct, AccountTerms, ProductFunds, Role, Terms};

@@ -3,20 +3,25 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use askama::Template;
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode};
 
+use super::answer;
 use super::ask::{Client, Refusal};
-use super::form::{Values, is_same};
-use super::frame::{self, Frame, Message};
+use super::form::Values;
+use super::frame::{Frame, Message};
 use super::look::{self, Look};
-use super::sign_in::session::SignedIn;
-use super::{Portal, answer};
+use super::person::SignedIn;
+use super::state::Portal;
+use super::words::in_query;
 use crate::gateway::snapshot::Settings;
+use crate::ledger::store::randomness::hexadecimal;
 use crate::ledger::store::records::Role;
 use crate::operate::api::client::Asked;
 use crate::operate::api::connection::Peer;
 use crate::operate::api::shown::Account;
+use crate::platform::constant_time::is_same;
 use crate::policy::account::Digest;
 
 /// What a handler answers. What it cannot show is a page as well.
@@ -59,7 +64,10 @@ pub struct Visit {
     pub query: Values,
     /// What was sent; empty unless the method is POST.
     pub form: Values,
+    /// Where the browser is, as far as that is known.
     pub peer: Option<Peer>,
+    /// Who has made the connection: the browser, or a proxy in front.
+    pub connection: Option<Peer>,
     /// When it came, in milliseconds since 1970 in UTC.
     pub at_ms: i64,
 }
@@ -79,12 +87,13 @@ impl Visit {
     /// puts no words onto a page.
     pub fn done_before(&self) -> Option<Message> {
         let (message, person) = (self.query.given("done")?, self.person.as_ref()?);
-        is_same(&mark(&person.csrf, message), self.query.text("mark")).then(|| Message::done(message))
+        is_same(mark(&person.csrf, message).as_bytes(), self.query.text("mark").as_bytes())
+            .then(|| Message::done(message))
     }
 
     /// A page with this text, of something that went wrong or is done.
     pub fn told(&self, status: StatusCode, message: Message) -> Response<Body> {
-        frame::told(self, status, message)
+        told(&self.look, self.person.as_ref(), status, message)
     }
 }
 
@@ -203,10 +212,57 @@ impl AtAccount {
     }
 }
 
+#[derive(Template)]
+#[template(path = "portal/told.html")]
+struct ToldPage<'s> {
+    frame: Frame<'s>,
+    message: Message,
+    has_session: bool,
+}
+
+/// What is said above a form that the API has refused.
+///
+/// # Errors
+/// The refusal, where it is not about what was sent: those are 400, 403, 409, 412 and 422, and `also`.
+pub fn above_form(refusal: Refusal, also: &[u16]) -> Result<Message, Trouble> {
+    match refusal {
+        Refusal::Told(told) if matches!(told.status, 400 | 403 | 409 | 412 | 422) || also.contains(&told.status) => {
+            Ok(Message::refused(&told))
+        }
+        refusal => Err(refusal.into()),
+    }
+}
+
+/// The status of a page with a message, or without one.
+pub fn status_with(message: Option<&Message>) -> StatusCode {
+    message.map_or(StatusCode::OK, |message| message.status)
+}
+
+/// A page that is made of a template.
+///
+/// # Errors
+/// Those of the template.
+pub fn rendered(status: StatusCode, template: &impl Template) -> Shown {
+    Ok(answer::html(status, template.render()?))
+}
+
+/// A page with nothing but a message.
+pub fn told(look: &Settings, person: Option<&SignedIn>, status: StatusCode, message: Message) -> Response<Body> {
+    let frame = Frame::new(&look.site, person, message.title.clone());
+    let page = ToldPage { has_session: person.is_some(), frame, message };
+    match page.render() {
+        Ok(text) => answer::html(status, text),
+        Err(error) => {
+            log::error!("a page of the portal cannot be made: {error}");
+            answer::plain(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", "The portal has failed.")
+        }
+    }
+}
+
 /// To a page, which shows a message above its text.
 fn see_other_with(person: &SignedIn, path: &str, message: &str) -> Response<Body> {
     let mark = mark(&person.csrf, message);
-    let message: String = url::form_urlencoded::byte_serialize(message.as_bytes()).collect();
+    let message = in_query(message);
     let joint = if path.contains('?') { '&' } else { '?' };
     answer::see_other(&format!("{path}{joint}done={message}&mark={mark}"))
 }
@@ -214,5 +270,5 @@ fn see_other_with(person: &SignedIn, path: &str, message: &str) -> Response<Body
 /// What shows that a session has said something itself.
 fn mark(csrf: &str, message: &str) -> String {
     let digest = Digest::of(format!("{csrf}\n{message}").as_bytes());
-    digest.bytes().iter().take(16).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    hexadecimal(&digest.bytes()[..16])
 }

@@ -2,8 +2,10 @@
 //! there; and every form as others would send it.
 
 use axum::http::Method;
+use serde_json::json;
 
-use super::router::{self, Door, Page};
+use super::page::{Door, Page};
+use super::router;
 use super::sign_in::testing::{Answer, Bench};
 use super::testing::{Form, Objects, Person, unique, with_credits};
 use crate::ledger::store::memberships;
@@ -157,6 +159,12 @@ impl For {
     }
 }
 
+/// A line of an export: a plan.
+fn plan(name: &str) -> String {
+    let plan = json!({ "name": name, "terms": {}, "products": ["plate"], "row_version": 1, "created_at": 0 });
+    json!({ "plan": plan }).to_string()
+}
+
 /// A form that does what its page is for, and whom it is for. A page that takes a form and has no row here fails the walk.
 pub fn form(page: &Page, objects: &Objects) -> (For, Form) {
     let (viewer, member, owner) = (For::All, For::Members(Role::Member), For::Members(Role::Owner));
@@ -193,6 +201,7 @@ pub fn form(page: &Page, objects: &Objects) -> (For, Form) {
         "/keys" => (owner, key("viewer")),
         "/keys/{key}/revoke" => (owner, Form::new()),
         "/operator/find" => (For::Operators(Role::Auditor), filled(&[("text", "acme")])),
+        "/operator/import" | "/operator/import/done" => (admin, filled(&[("lines", &plan(&once)), ("once", &once)])),
         "/operator/accounts/new" => (support, filled(&[("name", &once), ("once", &once)])),
         "/operator/accounts/{account}" => {
             (support, filled(&[("display", "Acme"), ("version", &objects.account_version)]))

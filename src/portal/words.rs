@@ -124,11 +124,11 @@ pub fn state(token: &Token, now_ms: impl Number) -> (&'static str, &'static str)
 }
 
 /// What a list does, in words.
-pub fn mode(mode: &ListMode, what: &str) -> String {
+pub fn mode(mode: &ListMode, one: &str, several: &str) -> String {
     match mode {
-        ListMode::Any => format!("any {what}"),
-        ListMode::Watch => format!("listed {what}s, watched only"),
-        ListMode::Enforce => format!("listed {what}s only"),
+        ListMode::Any => format!("any {one}"),
+        ListMode::Watch => format!("listed {several}, watched only"),
+        ListMode::Enforce => format!("listed {several} only"),
     }
 }
 

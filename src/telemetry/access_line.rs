@@ -85,6 +85,9 @@ pub fn write(out: &mut Vec<u8>, seen: &Seen<'_>, times: &Times, names: &Names, k
     line.number(names.bytes_in, bytes(seen.bytes.0));
     line.number(names.bytes_out, bytes(seen.bytes.1));
     line.member(names.delivered).extend_from_slice(if seen.delivered { b"true" } else { b"false" });
+    if seen.is_replayed {
+        line.member(names.replayed).extend_from_slice(b"true");
+    }
     line.close();
     out.push(b'\n');
 }

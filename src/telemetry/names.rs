@@ -55,6 +55,8 @@ pub struct Names {
     pub bytes_in: &'static str,
     pub bytes_out: &'static str,
     pub delivered: &'static str,
+    /// Only in lines of answers that were those of earlier requests with the same key.
+    pub replayed: &'static str,
 }
 
 static TOLLGATE: Names = Names {
@@ -84,6 +86,7 @@ static TOLLGATE: Names = Names {
     bytes_in: "bytes_in",
     bytes_out: "bytes_out",
     delivered: "delivered",
+    replayed: "replayed",
 };
 
 static OPENTELEMETRY: Names = Names {
@@ -113,6 +116,7 @@ static OPENTELEMETRY: Names = Names {
     bytes_in: "http.request.body.size",
     bytes_out: "http.response.body.size",
     delivered: "tollgate.delivered",
+    replayed: "tollgate.replayed",
 };
 
 static ECS: Names = Names {
@@ -142,6 +146,7 @@ static ECS: Names = Names {
     bytes_in: "http.request.body.bytes",
     bytes_out: "http.response.body.bytes",
     delivered: "tollgate.delivered",
+    replayed: "tollgate.replayed",
 };
 
 impl Naming {

@@ -57,6 +57,9 @@ pub fn write(out: &mut Vec<u8>, seen: &Seen<'_>, times: &Times) {
     if let Ok(transaction) = std::str::from_utf8(seen.transaction.as_bytes()) {
         attributes.text("tollgate.transaction_id", transaction);
     }
+    if seen.is_replayed {
+        attributes.attribute("tollgate.replayed", |value| value.member("boolValue").extend_from_slice(b"true"));
+    }
     attributes.end();
     // A client's mistake is not an error of the server's span (semantic conventions for HTTP
     // spans).

@@ -31,6 +31,8 @@ pub struct RequestRecord<'r> {
     seen: Seen<'r>,
     body: Wait,
     upstream: Wait,
+    /// The wait for another request with the same key.
+    other: Wait,
     /// The credits that it was charged.
     charged: u32,
     /// Where a refused request came from; only for a gateway with a store.
@@ -86,11 +88,12 @@ impl<'r> RequestRecord<'r> {
             asked: UpstreamTimes { now: nothing_yet, since: None, server: None, status: 0, is_failure: false },
             ending: Ending::Gone,
             delivered: false,
+            is_replayed: false,
             bytes: (0, 0),
             begun,
         };
-        let (body, upstream) = (Wait::default(), Wait::default());
-        RequestRecord { telemetry, tables, seen, body, upstream, charged: 0, origin: None }
+        let [body, upstream, other] = [Wait::default(); 3];
+        RequestRecord { telemetry, tables, seen, body, upstream, other, charged: 0, origin: None }
     }
 
     /// When the request's head was complete.
@@ -151,6 +154,21 @@ impl<'r> RequestRecord<'r> {
         self.upstream.end();
     }
 
+    /// Starts the wait for another request with the same key.
+    pub fn other_begins(&mut self) {
+        self.other.since = Some(Instant::now());
+    }
+
+    /// Ends that wait.
+    pub fn other_ends(&mut self) {
+        self.other.end();
+    }
+
+    /// The answer is that of an earlier request with the same key.
+    pub fn replayed(&mut self) {
+        self.seen.is_replayed = true;
+    }
+
     /// The status of the upstream's answer; 0 without an answer.
     pub fn upstream_status(&self) -> u16 {
         self.seen.asked.status
@@ -188,7 +206,7 @@ impl<'r> RequestRecord<'r> {
 
 impl Drop for RequestRecord<'_> {
     fn drop(&mut self) {
-        let RequestRecord { telemetry, tables, seen, body, upstream, charged, origin } = self;
+        let RequestRecord { telemetry, tables, seen, body, upstream, other, charged, origin } = self;
         // An answer that was not delivered completely counts as `Gone`. Whether it is charged is
         // decided elsewhere, by the bill.
         if matches!(seen.ending, Ending::Answered | Ending::Passed(_)) && !seen.delivered {
@@ -197,10 +215,14 @@ impl Drop for RequestRecord<'_> {
         let now = Instant::now();
         let total = now.saturating_duration_since(seen.begun);
         let upstream = upstream.until(now);
-        let waits = upstream.unwrap_or_default().saturating_add(body.until(now).unwrap_or_default());
+        let waits = [upstream, body.until(now), other.until(now)];
+        let waits = waits.into_iter().flatten().fold(Duration::ZERO, Duration::saturating_add);
         let times = Times { total, upstream, own: total.saturating_sub(waits) };
         let Trail { product, route: _, principal, watched, counted: _ } = seen.trail;
         tables.count(seen.wording(), product, principal, seen.ending, &times);
+        if seen.is_replayed {
+            tables.replayed(product);
+        }
         if watched != Watched::default() {
             tables.watched(product, principal, watched);
         }

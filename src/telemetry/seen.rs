@@ -34,6 +34,8 @@ pub struct Seen<'r> {
     pub ending: Ending,
     /// The answer was sent completely.
     pub delivered: bool,
+    /// The answer is that of an earlier request with the same key.
+    pub is_replayed: bool,
     /// The bytes read of its body, and the bytes of the answer's body.
     pub bytes: (usize, usize),
     /// When its head was complete.

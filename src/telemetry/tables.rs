@@ -67,6 +67,8 @@ pub struct OfProduct {
     pub(crate) name: Arc<str>,
     /// Requests that lists would have refused that are only watched, in the order of [`Watched::ROWS`].
     pub(crate) watched: Arc<[Count; 2]>,
+    /// Answers that were those of earlier requests with the same key.
+    pub(crate) replayed: Arc<Count>,
     answered: Arc<Kind>,
     /// Answers under other statuses that the product passes on.
     passed: Box<[Arc<Kind>]>,
@@ -181,6 +183,14 @@ impl Tables {
         }
     }
 
+    /// Counts an answer that was that of an earlier request with the same key.
+    #[cold]
+    pub fn replayed(&self, product: Option<&Product>) {
+        if let Some(figures) = product.and_then(|product| self.products.get(usize::from(product.index))) {
+            figures.replayed.add_one();
+        }
+    }
+
     /// The counters of all products, and of requests without a product.
     pub(crate) fn of_products(&self) -> impl Iterator<Item = &OfProduct> {
         self.products.iter().chain([&self.elsewhere]).map(|figures| &**figures)
@@ -199,6 +209,7 @@ impl OfProduct {
             |of: fn(&OfProduct) -> &Arc<Histogram>| before.map_or_else(Arc::default, |before| Arc::clone(of(before)));
         OfProduct {
             watched: before.map_or_else(Arc::default, |before| Arc::clone(&before.watched)),
+            replayed: before.map_or_else(Arc::default, |before| Arc::clone(&before.replayed)),
             name,
             answered: kind("", 200),
             passed: passed.iter().map(|status| kind("", *status)).collect(),

@@ -240,7 +240,8 @@ fn status_of(slug: &str) -> u16 {
         | "number-missing"
         | "cache-days-unsupported"
         | "live-status-country-unsupported"
-        | "body-invalid" => 400,
+        | "body-invalid"
+        | "idempotency-key-reused" => 400,
         _ => panic!("{slug} is no row of the contract"),
     }
 }

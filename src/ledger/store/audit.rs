@@ -193,6 +193,22 @@ pub fn page(connection: &Connection, page: &AuditPage) -> Result<Vec<AuditRow>, 
     Ok(found.collect::<Result<Vec<_>, _>>()?)
 }
 
+/// Rows of the audit after one, up to a time in milliseconds since 1970 in UTC, the oldest first.
+///
+/// # Errors
+/// Errors of the database.
+pub(super) fn since(
+    connection: &Connection,
+    after: i64,
+    until_ms: i64,
+    rows: u32,
+) -> Result<Vec<AuditRow>, StoreError> {
+    let query = format!("SELECT {COLUMNS} FROM audit WHERE id > ?1 ORDER BY id LIMIT ?2");
+    let mut statement = connection.prepare_cached(&query)?;
+    let found = statement.query_map(params![after, rows], read)?.collect::<Result<Vec<_>, _>>()?;
+    Ok(found.into_iter().take_while(|row| row.at <= until_ms).collect())
+}
+
 /// The result of verifying the chain of the audit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

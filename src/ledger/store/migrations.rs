@@ -20,7 +20,7 @@ const fn step(layout: i64, portable: &'static str) -> Migration {
     Migration { layout, readable_from: 1, portable, sqlite: "", postgres: "" }
 }
 
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 9] = [
     Migration {
         sqlite: include_str!("migrations/0001.sqlite.sql"),
         postgres: include_str!("migrations/0001.postgres.sql"),
@@ -32,6 +32,8 @@ const MIGRATIONS: [Migration; 7] = [
     step(5, include_str!("migrations/0005.sql")),
     step(6, include_str!("migrations/0006.sql")),
     step(7, include_str!("migrations/0007.sql")),
+    step(8, include_str!("migrations/0008.sql")),
+    step(9, include_str!("migrations/0009.sql")),
 ];
 
 const LAYOUT: &str = "

@@ -1,6 +1,6 @@
 //! Removes old data from the store: marks of the change log, answers of operations with a key, usage and refusals that
-//! are older than the operator wants to keep them, sessions, links and counts of guesses that have ended, sources of
-//! tokens after a week, gateways that are gone, and lists that nobody can put back any more.
+//! are older than the operator wants to keep them, sessions, links, counts of guesses and kept answers that have ended,
+//! sources of tokens after a week, gateways that are gone, and lists that nobody can put back any more.
 
 use std::time::Duration;
 
@@ -54,6 +54,7 @@ pub fn step(connection: &mut Connection, kept: &Kept, now_ms: i64) -> Result<boo
         ("ticket", "digest", "ends_at", "", 0),
         ("attempt", "digest", "tat", "", 0),
         ("node", "id", "seen_at", "", NODES_KEPT_MS),
+        ("kept_answer", "id", "ends_at", "", 0),
         ("token_source", "digest, kind, day, value", "day", "", SOURCES_REMOVED_MS),
         ("list_before", "account_id, token_id, kind, purpose", "at", " AND purpose = 'undo'", 0),
     ]

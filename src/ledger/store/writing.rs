@@ -113,10 +113,29 @@ impl<'c> Writing<'c> {
         &mut self,
         operation: impl FnOnce(&mut Writing<'c>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.within(true, operation)
+    }
+
+    /// Does something to see what would become of it, and takes all of it back, while the transaction goes on.
+    ///
+    /// # Errors
+    /// Those of what is done.
+    pub fn try_out<T>(
+        &mut self,
+        operation: impl FnOnce(&mut Writing<'c>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.within(false, operation)
+    }
+
+    fn within<T>(
+        &mut self,
+        keeps: bool,
+        operation: impl FnOnce(&mut Writing<'c>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let (mut dirty, done) = (std::mem::take(&mut self.dirty), self.done.len());
         self.transaction.prepare_cached("SAVEPOINT attempt")?.execute(())?;
         let outcome = operation(self);
-        if outcome.is_err() {
+        if outcome.is_err() || !keeps {
             self.dirty.clear();
             self.done.truncate(done);
             self.transaction.prepare_cached("ROLLBACK TO attempt")?.execute(())?;

@@ -41,6 +41,7 @@ const LIMITS: Limits = Limits {
     reserved_percent: 0,
     response_bytes: 0,
     drain_bytes: 64 * 1024,
+    kept_answer_bytes: 0,
 };
 
 /// The admin listener as a Pingora app.

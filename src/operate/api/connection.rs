@@ -27,6 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
+use crate::platform::priority;
 use crate::platform::tls::server::ServerTls;
 
 /// How long a handshake of TLS may take.
@@ -129,6 +130,8 @@ impl ApiApp {
 impl ServerApp for ApiApp {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let _seat = self.seats.try_acquire().ok()?;
+        // This thread, and those that it starts for what blocks, have nothing to do with lookups.
+        priority::give_way();
         let digest = stream.get_socket_digest();
         let address = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet().copied());
         let peer = address.map(|address| Peer(address.ip().to_canonical()));

@@ -58,17 +58,19 @@ pub enum Effect {
     Renew,
     /// Something that exists is changed, and only from the version that `If-Match` names.
     Change,
+    /// Makes what is not there, and says what has become of it: its answer is no new resource.
+    Import,
 }
 
 impl Effect {
     /// Whether a request needs an `Idempotency-Key`.
     pub const fn needs_key(self) -> bool {
-        matches!(self, Effect::Create | Effect::Renew)
+        matches!(self, Effect::Create | Effect::Renew | Effect::Import)
     }
 
     /// Whether an `Idempotency-Key` is taken.
     pub const fn takes_key(self) -> bool {
-        matches!(self, Effect::Create | Effect::Act | Effect::Renew)
+        matches!(self, Effect::Create | Effect::Act | Effect::Renew | Effect::Import)
     }
 
     /// Whether a request needs an `If-Match`.
@@ -85,7 +87,7 @@ impl Effect {
     pub const fn status(self) -> StatusCode {
         match self {
             Effect::Create | Effect::Renew => StatusCode::CREATED,
-            Effect::Read | Effect::Try | Effect::Act | Effect::Change => StatusCode::OK,
+            Effect::Read | Effect::Try | Effect::Act | Effect::Change | Effect::Import => StatusCode::OK,
         }
     }
 }

@@ -7,8 +7,8 @@ use super::caller::{Member, Operator, Scope, Who};
 use super::query::{AFTER, Kind, LIMIT, Parameter, SHEET_LIMIT};
 use super::route::{BODY_BYTES, Effect, Media, Route, Row};
 use super::{
-    accounts, alerts, audit, billing, conflicts, credits, find, keys, limits, lists, members, nodes, notices, plans,
-    preview, sources, token_test, tokens, usage, users,
+    accounts, alerts, audit, billing, conflicts, credits, find, import, keys, limits, lists, members, nodes, notices,
+    plans, preview, sources, token_test, tokens, usage, users,
 };
 
 const NAME: Parameter = Parameter { name: "name", kind: Kind::Text, about: "Only those whose name begins with this." };
@@ -131,6 +131,19 @@ fn of_accounts() -> Result<Vec<Route>, String> {
             .with(ACCOUNTS)
             .serves(accounts::list)?,
         makes("/accounts", "createAccount", "Make an account.", Accounts, support).serves(accounts::create)?,
+        Row {
+            effect: Effect::Import,
+            body_bytes: import::BODY_BYTES,
+            ..acts(
+                "/accounts/import",
+                "importAccounts",
+                "Import accounts and plans from an export of a store, or say what an import would do.",
+                Accounts,
+                Who::operators(Operator::Admin),
+            )
+            .unversioned()
+        }
+        .serves(import::run)?,
         shows(ONE, "getAccount", "One account.", READERS).versioned().serves(accounts::get)?,
         acts(ONE, "changeAccount", "Change what is said of an account; what is left out stays.", Accounts, support)
             .by(Method::PATCH)

@@ -21,6 +21,12 @@ fn body(route: &Route, number: usize) -> Value {
         "changeToken" => json!({ "name": format!("renamed {number}"), "expires": null, "rates": rate }),
         "rotateToken" => json!({ "overlap": "24h" }),
         "findAccounts" => json!({ "text": "acme" }),
+        "importAccounts" => {
+            let plan = json!({
+                "name": format!("imported {number}"), "terms": {}, "products": ["plate"], "row_version": 1, "created_at": 0,
+            });
+            json!({ "lines": json!({ "plan": plan }).to_string() })
+        }
         "publishNotice" => json!({ "text": "Slower than usual." }),
         "previewNetworks" => json!({ "mode": "enforce", "entries": [{ "value": "203.0.113.0/24" }] }),
         "previewDomains" => json!({ "mode": "enforce", "entries": [{ "value": "app.example.com" }], "absent": "deny" }),

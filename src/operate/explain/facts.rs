@@ -35,6 +35,11 @@ impl<'p> Report<'_, '_, 'p> {
         let head = self.dry_run.head.as_ref();
         let has_token = head.is_some_and(|head| token(self.token_places(), head).is_ok());
         self.add(Check::OneToken, has_token, one, self.of_token_places());
+        if let Some(rule) = self.dry_run.trail.product.and_then(|product| product.idempotency.as_ref()) {
+            let key = self.refusal(Check::OneKey).map(|problem| problem.reason.to_owned());
+            let key = key.unwrap_or_else(|| seen::header(&self.dry_run.lines, &rule.header));
+            self.add(Check::OneKey, self.has(&rule.header), key, self.of_product(&["idempotency"]));
+        }
         let headroom = "known to the running gateway alone";
         self.add(Check::Room, false, headroom, self.places.of(&["limits", "requests"]));
     }
@@ -286,6 +291,13 @@ impl<'p> Report<'_, '_, 'p> {
 
     pub(super) fn credits(&mut self) {
         let Some(product) = self.dry_run.trail.product else { return };
+        if let Some(rule) = &product.idempotency {
+            let seen = match self.has(&rule.header) {
+                true => "a first request with its key; the running gateway alone knows which were used".to_owned(),
+                false => format!("no {}, so that the request is a lookup of its own", rule.header),
+            };
+            self.add(Check::Idempotency, self.has(&rule.header), seen, self.of_product(&["idempotency"]));
+        }
         let account = self.dry_run.trail.principal.map(|principal| principal.account);
         let credit_account = account.and_then(|account| account.credit_accounts.of(product.balance));
         let held = match &self.dry_run.ending {

@@ -74,6 +74,7 @@ pub fn blame(row: Row, spent: Spent) -> Blame {
         | Row::BodyEmpty
         | Row::BodyMalformed
         | Row::BodyInvalid
+        | Row::IdempotencyKeyReused
         | Row::CreditsInsufficient => Blame::Clients,
         // A rule about the client's body or headers, whichever status the operator has given it.
         Row::Own(_) => Blame::Clients,

@@ -41,6 +41,7 @@ impl Row {
             Row::BodyMalformed => &content::BODY_MALFORMED,
             Row::Own(_) => &content::OWN,
             Row::BodyInvalid => &content::BODY_INVALID,
+            Row::IdempotencyKeyReused => &content::IDEMPOTENCY_KEY_REUSED,
             Row::CreditsInsufficient => &account::CREDITS_INSUFFICIENT,
             Row::DeadlineExceeded => &exchange::DEADLINE_EXCEEDED,
             Row::UpstreamUnavailable => &exchange::UPSTREAM_UNAVAILABLE,

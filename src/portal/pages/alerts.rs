@@ -1,18 +1,15 @@
 //! What an account is told of, and what it was told.
 
 use askama::Template;
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use serde_json::{Value, json};
 
 use crate::operate::api::alerts::{Settings, ShownAlert};
 use crate::operate::api::client::Asked;
-use crate::operate::api::credits::Balances;
 use crate::operate::api::shown::Page as Rows;
-use crate::portal::answer;
-use crate::portal::ask::Refusal;
 use crate::portal::frame::{Frame, Message};
-use crate::portal::router::{Page, account};
-use crate::portal::visit::{AtAccount, Shown};
+use crate::portal::page::{Page, account};
+use crate::portal::visit::{AtAccount, Shown, above_form, rendered, status_with};
 use crate::portal::words;
 
 /// This page.
@@ -41,17 +38,13 @@ async fn show(at: AtAccount) -> Shown {
 
 async fn page(at: &AtAccount, message: Option<Message>) -> Shown {
     let Settings { settings, version } = at.client.ask(&Asked::get(at.api_path("/alerts/settings"))).await?;
-    let balances = match at.client.ask::<Balances>(&Asked::get(at.api_path("/credits"))).await {
-        Ok(balances) => balances.items,
-        Err(refusal) if refusal.status() == 503 => Vec::new(),
-        Err(refusal) => return Err(refusal.into()),
-    };
+    let balances = at.client.balances(&at.account.id).await?;
     let below = |product: &str| {
         let set = settings.balances.iter().find(|set| set.product == product);
         set.map_or_else(String::new, |set| set.below.to_string())
     };
     let alerts: Rows<ShownAlert> = at.client.ask(&Asked::get(at.api_path("/alerts"))).await?;
-    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = status_with(message.as_ref());
     let page = AlertsPage {
         base: at.base(),
         balances: balances
@@ -66,7 +59,7 @@ async fn page(at: &AtAccount, message: Option<Message>) -> Shown {
         may_edit: at.may_edit(),
         frame: at.frame("/alerts", "Alerts").with(message),
     };
-    Ok(answer::html(status, page.render()?))
+    rendered(status, &page)
 }
 
 async fn save(at: AtAccount) -> Shown {
@@ -84,10 +77,7 @@ async fn save(at: AtAccount) -> Shown {
     let asked = Asked::change(Method::PUT, at.api_path("/alerts/settings"), at.form.version(), Some(body));
     match at.client.ask::<Value>(&asked).await {
         Ok(_) => Ok(at.done("/alerts", "Saved.")),
-        Err(Refusal::Told(told)) if matches!(told.status, 400 | 409 | 412 | 422) => {
-            page(&at, Some(Message::refused(&told))).await
-        }
-        Err(refusal) => Err(refusal.into()),
+        Err(refusal) => page(&at, Some(above_form(refusal, &[])?)).await,
     }
 }
 

@@ -4,7 +4,7 @@ use axum::http::Method;
 use bytes::Bytes;
 
 use crate::portal::answer;
-use crate::portal::router::{Page, open};
+use crate::portal::page::{Page, open};
 use crate::portal::visit::{Shown, Trouble, Visit};
 use crate::site::pages::style;
 

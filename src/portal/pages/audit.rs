@@ -6,11 +6,10 @@ use serde_json::Value;
 
 use crate::operate::api::client::Asked;
 use crate::operate::api::shown::{Audited, Page as Rows};
-use crate::portal::answer;
 use crate::portal::frame::Frame;
+use crate::portal::page::{Page, account};
 use crate::portal::people::Names;
-use crate::portal::router::{Page, account};
-use crate::portal::visit::{AtAccount, Shown};
+use crate::portal::visit::{AtAccount, Shown, rendered};
 use crate::portal::words;
 
 /// This page.
@@ -18,14 +17,15 @@ pub fn pages() -> Vec<Page> {
     vec![account(Method::GET, "/accounts/{account}/audit", list)]
 }
 
+/// Rows of a history: of one account, or of all.
 #[derive(Template)]
 #[template(path = "portal/audit.html")]
-struct AuditPage<'s> {
-    frame: Frame<'s>,
-    rows: Vec<Audited>,
-    next: Option<String>,
-    shows_account: bool,
-    names: Names,
+pub struct AuditPage<'s> {
+    pub frame: Frame<'s>,
+    pub rows: Vec<Audited>,
+    pub next: Option<String>,
+    pub shows_account: bool,
+    pub names: Names,
 }
 
 async fn list(at: AtAccount) -> Shown {
@@ -35,7 +35,7 @@ async fn list(at: AtAccount) -> Shown {
     let names = Names::of_account(&at.client, &at.account.id, &at.person).await?;
     let frame = at.frame("/audit", "History");
     let page = AuditPage { rows: rows.items, next, shows_account: false, names, frame };
-    Ok(answer::html(StatusCode::OK, page.render()?))
+    rendered(StatusCode::OK, &page)
 }
 
 /// What a change has changed: each member that differs, with its value before and after.

@@ -7,16 +7,15 @@ use crate::ledger::entry::{Entry, Statement};
 use crate::operate::api::client::Asked;
 use crate::operate::api::credits::Balances;
 use crate::operate::api::shown::Page as Rows;
-use crate::operate::api::usage::Used;
 use crate::platform::sheet;
 use crate::portal::answer;
 use crate::portal::chart::Chart;
 use crate::portal::frame::Frame;
-use crate::portal::router::{Page, account};
-use crate::portal::visit::{AtAccount, Shown, Trouble};
+use crate::portal::page::{Page, account};
+use crate::portal::visit::{AtAccount, Shown, Trouble, rendered};
 use crate::portal::words;
 
-use super::usage::Days;
+use super::usage::{self, Days};
 
 /// Days of the picture.
 const DAYS: i64 = 30;
@@ -44,16 +43,14 @@ struct CreditsPage<'s> {
 
 async fn list(at: AtAccount) -> Shown {
     let balances: Balances = at.client.ask(&Asked::get(at.api_path("/credits"))).await?;
-    let since = words::since(at.at_ms, DAYS);
-    let asked = Asked::get(at.api_path("/usage")).with("by", Some("day")).with("since", Some(since));
-    let used: Vec<Used> = at.client.rows(&asked, 20_000).await?;
+    let used = usage::by_day(&at, DAYS).await?;
     let page = CreditsPage {
         base: at.base(),
         balances: balances.items,
         credits: Days::of(&used, at.at_ms, DAYS).credits(),
         frame: at.frame("/credits", "Credits"),
     };
-    Ok(answer::html(StatusCode::OK, page.render()?))
+    rendered(StatusCode::OK, &page)
 }
 
 #[derive(Template)]
@@ -86,7 +83,7 @@ async fn entries(at: AtAccount) -> Shown {
         frame: at.frame("/credits", format!("Credits for {product}")),
         product,
     };
-    Ok(answer::html(StatusCode::OK, page.render()?))
+    rendered(StatusCode::OK, &page)
 }
 
 async fn csv(at: AtAccount) -> Shown {

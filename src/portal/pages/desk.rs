@@ -4,21 +4,21 @@ use askama::Template;
 use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
+use super::invitation::Invited;
+use super::members::MOST_MEMBERS;
 use super::tokens::{MOST_TOKENS, new_key};
 use crate::ledger::entry::Statement;
 use crate::ledger::store::records::{AccountState, AccountTerms, ProductFunds, Role};
 use crate::operate::api::client::Asked;
-use crate::operate::api::credits::Balances;
 use crate::operate::api::find::{FoundAccount, FoundAccounts};
 use crate::operate::api::nodes::Nodes;
 use crate::operate::api::people::{Invitation, Member, NewInvitation};
 use crate::operate::api::shown::{Account, Page as Rows, Plan, Token};
 use crate::operate::store_feed::{AccountConflict, ConflictsShown};
-use crate::portal::answer;
 use crate::portal::ask::Refusal;
 use crate::portal::frame::{Frame, Message};
-use crate::portal::router::{Page, operator};
-use crate::portal::visit::{AtDesk, Shown, Trouble};
+use crate::portal::page::{Page, operator};
+use crate::portal::visit::{AtDesk, Shown, Trouble, above_form, rendered, status_with};
 use crate::portal::words;
 
 /// These pages.
@@ -51,6 +51,7 @@ struct DeskPage<'s> {
     state: String,
     next: Option<String>,
     may_edit: bool,
+    may_import: bool,
 }
 
 /// Whether an operator may change accounts.
@@ -72,9 +73,10 @@ async fn list(at: AtDesk) -> Shown {
         next: rows.next.map(|next| format!("/operator?state={state}&after={next}")),
         state,
         may_edit: may_edit(&at),
+        may_import: at.role == Role::Admin,
         frame: at.frame("/operator", "Accounts").with(at.done_before()),
     };
-    Ok(answer::html(StatusCode::OK, page.render()?))
+    rendered(StatusCode::OK, &page)
 }
 
 async fn find(at: AtDesk) -> Shown {
@@ -94,9 +96,10 @@ async fn find(at: AtDesk) -> Shown {
         state: String::new(),
         next: None,
         may_edit: may_edit(&at),
+        may_import: false,
         frame: at.frame("/operator", "Accounts").with(message),
     };
-    Ok(answer::html(StatusCode::OK, page.render()?))
+    rendered(StatusCode::OK, &page)
 }
 
 #[derive(Template)]
@@ -134,7 +137,7 @@ async fn new(at: AtDesk) -> Shown {
 }
 
 async fn new_page(at: &AtDesk, message: Option<Message>) -> Shown {
-    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = status_with(message.as_ref());
     let page = NewPage {
         once: new_key(),
         name: at.form.text("name").to_owned(),
@@ -144,7 +147,7 @@ async fn new_page(at: &AtDesk, message: Option<Message>) -> Shown {
         products: priced(at),
         frame: at.frame("/operator", "New account").with(message),
     };
-    Ok(answer::html(status, page.render()?))
+    rendered(status, &page)
 }
 
 /// The plan of a form, or no limits at all.
@@ -176,14 +179,8 @@ async fn create(at: AtDesk) -> Shown {
     let asked = Asked::make("/accounts", at.form.text("once").to_owned(), Some(body));
     match at.client.ask::<Account>(&asked).await {
         Ok(made) => Ok(at.done(&format!("/operator/accounts/{}", made.id), "The account is made.")),
-        Err(Refusal::Told(told)) if is_for_form(told.status) => new_page(&at, Some(Message::refused(&told))).await,
-        Err(refusal) => Err(refusal.into()),
+        Err(refusal) => new_page(&at, Some(above_form(refusal, &[])?)).await,
     }
-}
-
-/// Whether a refusal is shown above the form that was sent.
-fn is_for_form(status: u16) -> bool {
-    matches!(status, 400 | 403 | 409 | 412 | 422)
 }
 
 #[derive(Template)]
@@ -198,7 +195,7 @@ struct AccountPage<'s> {
     tokens: Vec<Token>,
     members: Vec<Member>,
     invitations: Vec<Invitation>,
-    link: Option<String>,
+    invited: Option<Invited>,
     once: String,
     may_edit: bool,
     may_grant: bool,
@@ -213,13 +210,9 @@ async fn show(at: AtDesk) -> Shown {
     page(&at, None, None).await
 }
 
-async fn page(at: &AtDesk, link: Option<String>, message: Option<Message>) -> Shown {
+async fn page(at: &AtDesk, invited: Option<Invited>, message: Option<Message>) -> Shown {
     let account: Account = at.client.ask(&Asked::get(path(at, ""))).await?;
-    let balances = match at.client.ask::<Balances>(&Asked::get(path(at, "/credits"))).await {
-        Ok(balances) => balances.items,
-        Err(refusal) if refusal.status() == 503 => Vec::new(),
-        Err(refusal) => return Err(refusal.into()),
-    };
+    let balances = at.client.balances(&account.id).await?;
     let mut tokens: Vec<Token> = at.client.rows(&Asked::get(path(at, "/tokens")), MOST_TOKENS).await?;
     tokens.retain(|token| words::state(token, at.at_ms).0 != "Revoked");
     let funds = |product: &str| {
@@ -231,7 +224,7 @@ async fn page(at: &AtDesk, link: Option<String>, message: Option<Message>) -> Sh
     };
     let products =
         priced(at).into_iter().map(|product| (funds(&product).to_owned(), product)).map(|(of, name)| (name, of));
-    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = status_with(message.as_ref());
     let page = AccountPage {
         products: products.collect(),
         plan: match &account.terms {
@@ -241,9 +234,9 @@ async fn page(at: &AtDesk, link: Option<String>, message: Option<Message>) -> Sh
         plans: plans(at).await?,
         balances,
         tokens,
-        members: at.client.rows(&Asked::get(path(at, "/members")), 2000).await?,
-        invitations: invitations(at).await?,
-        link,
+        members: at.client.rows(&Asked::get(path(at, "/members")), MOST_MEMBERS).await?,
+        invitations: at.client.rows_if_allowed(&Asked::get(path(at, "/invitations")), MOST_MEMBERS).await?,
+        invited,
         once: new_key(),
         may_edit: may_edit(at),
         may_grant: at.role == Role::Admin,
@@ -251,21 +244,13 @@ async fn page(at: &AtDesk, link: Option<String>, message: Option<Message>) -> Sh
         frame: at.frame("/operator", account.name.clone()).with(message).with(at.done_before()),
         account,
     };
-    Ok(answer::html(status, page.render()?))
-}
-
-async fn invitations(at: &AtDesk) -> Result<Vec<Invitation>, Refusal> {
-    match at.client.rows::<Invitation>(&Asked::get(path(at, "/invitations")), 2000).await {
-        Err(refusal) if refusal.status() == 403 => Ok(Vec::new()),
-        other => other,
-    }
+    rendered(status, &page)
 }
 
 async fn done(at: &AtDesk, asked: &Asked, message: &str) -> Shown {
     match at.client.ask::<Value>(asked).await {
         Ok(_) => Ok(at.done(&format!("/operator/accounts/{}", at.value(0)), message)),
-        Err(Refusal::Told(told)) if is_for_form(told.status) => page(at, None, Some(Message::refused(&told))).await,
-        Err(refusal) => Err(refusal.into()),
+        Err(refusal) => page(at, None, Some(above_form(refusal, &[])?)).await,
     }
 }
 
@@ -314,12 +299,8 @@ async fn invite(at: AtDesk) -> Shown {
     let body = json!({ "email": at.form.text("email"), "role": at.form.text("role") });
     let asked = Asked::make(path(&at, "/members"), at.form.text("once").to_owned(), Some(body));
     match at.client.ask::<NewInvitation>(&asked).await {
-        Ok(made) => {
-            let url = &at.portal.settings.public_url;
-            page(&at, made.path.map(|path| format!("{url}{path}")), None).await
-        }
-        Err(Refusal::Told(told)) if is_for_form(told.status) => page(&at, None, Some(Message::refused(&told))).await,
-        Err(refusal) => Err(refusal.into()),
+        Ok(made) => page(&at, Invited::of(&at, made), None).await,
+        Err(refusal) => page(&at, None, Some(above_form(refusal, &[])?)).await,
     }
 }
 

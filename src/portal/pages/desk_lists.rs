@@ -4,7 +4,8 @@ use askama::Template;
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::audit::difference;
+use super::audit::AuditPage;
+use super::invitation::Invited;
 use super::tokens::new_key;
 use crate::ledger::store::people::UserState;
 use crate::ledger::store::records::{KeyState, Role};
@@ -14,12 +15,10 @@ use crate::operate::api::client::Asked;
 use crate::operate::api::people::{Invitation, NewInvitation, User};
 use crate::operate::api::shown::{Audited, Key, NewKey, Page as Rows, Plan};
 use crate::operate::api::usage::{ShownRefusal, Used};
-use crate::portal::answer;
-use crate::portal::ask::Refusal;
 use crate::portal::frame::{Frame, Message};
+use crate::portal::page::{Page, operator};
 use crate::portal::people::Names;
-use crate::portal::router::{Page, operator};
-use crate::portal::visit::{AtDesk, Shown, Trouble};
+use crate::portal::visit::{AtDesk, Shown, Trouble, above_form, rendered, status_with};
 use crate::portal::words;
 
 /// Rows of a whole list at the most.
@@ -71,7 +70,7 @@ async fn refusals(at: AtDesk) -> Shown {
         next: following(&at, "/operator/refusals", rows.next),
         frame: frame(&at, "/operator/refusals", "Refusals"),
     };
-    Ok(answer::html(StatusCode::OK, page.render()?))
+    rendered(StatusCode::OK, &page)
 }
 
 #[derive(Template)]
@@ -93,7 +92,7 @@ async fn usage(at: AtDesk) -> Shown {
         next: following(&at, "/operator/usage", rows.next),
         frame: frame(&at, "/operator/usage", "Usage"),
     };
-    Ok(answer::html(StatusCode::OK, page.render()?))
+    rendered(StatusCode::OK, &page)
 }
 
 #[derive(Template)]
@@ -112,7 +111,7 @@ async fn plans(at: AtDesk) -> Shown {
         of_configuration: snapshot.policy.plans.iter().map(|plan| plan.name.to_string()).collect(),
         frame: frame(&at, "/operator/plans", "Plans"),
     };
-    Ok(answer::html(StatusCode::OK, page.render()?))
+    rendered(StatusCode::OK, &page)
 }
 
 #[derive(Template)]
@@ -121,7 +120,7 @@ struct UsersPage<'s> {
     frame: Frame<'s>,
     users: Vec<User>,
     invitations: Vec<Invitation>,
-    link: Option<String>,
+    invited: Option<Invited>,
     me: &'s str,
     once: String,
     /// Nobody but administrators sees users.
@@ -132,38 +131,27 @@ async fn users(at: AtDesk) -> Shown {
     users_page(&at, None, None).await
 }
 
-async fn users_page(at: &AtDesk, link: Option<String>, message: Option<Message>) -> Shown {
+async fn users_page(at: &AtDesk, invited: Option<Invited>, message: Option<Message>) -> Shown {
     let may_see = at.role == Role::Admin;
     let (users, invitations) = if may_see {
         (at.client.rows(&Asked::get("/users"), MOST).await?, at.client.rows(&Asked::get("/invitations"), MOST).await?)
     } else {
         (Vec::new(), Vec::new())
     };
-    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = status_with(message.as_ref());
     let (me, once) = (&*at.person.user, new_key());
     let frame = frame(at, "/operator/users", "Users").with(message);
-    let page = UsersPage { frame, users, invitations, link, me, once, may_see };
-    Ok(answer::html(status, page.render()?))
+    let page = UsersPage { frame, users, invitations, invited, me, once, may_see };
+    rendered(status, &page)
 }
 
 async fn invite(at: AtDesk) -> Shown {
     let body = json!({ "email": at.form.text("email"), "role": at.form.text("role") });
     let asked = Asked::make("/users", at.form.text("once").to_owned(), Some(body));
     match at.client.ask::<NewInvitation>(&asked).await {
-        Ok(made) => {
-            let url = &at.portal.settings.public_url;
-            users_page(&at, made.path.map(|path| format!("{url}{path}")), None).await
-        }
-        Err(Refusal::Told(told)) if is_for_form(told.status) => {
-            users_page(&at, None, Some(Message::refused(&told))).await
-        }
-        Err(refusal) => Err(refusal.into()),
+        Ok(made) => users_page(&at, Invited::of(&at, made), None).await,
+        Err(refusal) => users_page(&at, None, Some(above_form(refusal, &[])?)).await,
     }
-}
-
-/// Whether a refusal is shown above the form that was sent.
-fn is_for_form(status: u16) -> bool {
-    matches!(status, 400 | 403 | 409 | 412 | 422)
 }
 
 async fn act_on_user(at: AtDesk) -> Shown {
@@ -186,10 +174,7 @@ async fn withdraw(at: AtDesk) -> Shown {
 async fn changed(at: &AtDesk, asked: &Asked) -> Shown {
     match at.client.ask::<Value>(asked).await {
         Ok(_) => Ok(at.done("/operator/users", "Saved.")),
-        Err(Refusal::Told(told)) if is_for_form(told.status) => {
-            users_page(at, None, Some(Message::refused(&told))).await
-        }
-        Err(refusal) => Err(refusal.into()),
+        Err(refusal) => users_page(at, None, Some(above_form(refusal, &[])?)).await,
     }
 }
 
@@ -210,10 +195,10 @@ async fn keys(at: AtDesk) -> Shown {
 async fn keys_page(at: &AtDesk, made: Option<NewKey>, message: Option<Message>) -> Shown {
     let may_see = at.role == Role::Admin;
     let keys = if may_see { at.client.rows(&Asked::get("/keys"), MOST).await? } else { Vec::new() };
-    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = status_with(message.as_ref());
     let frame = frame(at, "/operator/keys", "Keys").with(message);
     let page = KeysPage { frame, keys, made, once: new_key(), may_see };
-    Ok(answer::html(status, page.render()?))
+    rendered(status, &page)
 }
 
 async fn make_key(at: AtDesk) -> Shown {
@@ -222,10 +207,7 @@ async fn make_key(at: AtDesk) -> Shown {
     let asked = Asked::make("/keys", form.text("once").to_owned(), Some(body));
     match at.client.ask::<NewKey>(&asked).await {
         Ok(made) => keys_page(&at, Some(made), None).await,
-        Err(Refusal::Told(told)) if is_for_form(told.status) => {
-            keys_page(&at, None, Some(Message::refused(&told))).await
-        }
-        Err(refusal) => Err(refusal.into()),
+        Err(refusal) => keys_page(&at, None, Some(above_form(refusal, &[])?)).await,
     }
 }
 
@@ -233,21 +215,8 @@ async fn revoke_key(at: AtDesk) -> Shown {
     let asked = Asked::change(Method::POST, format!("/keys/{}/revoke", at.value(0)), "*", None);
     match at.client.ask::<Value>(&asked).await {
         Ok(_) => Ok(at.done("/operator/keys", "The key is revoked.")),
-        Err(Refusal::Told(told)) if is_for_form(told.status) => {
-            keys_page(&at, None, Some(Message::refused(&told))).await
-        }
-        Err(refusal) => Err(refusal.into()),
+        Err(refusal) => keys_page(&at, None, Some(above_form(refusal, &[])?)).await,
     }
-}
-
-#[derive(Template)]
-#[template(path = "portal/audit.html")]
-struct AuditPage<'s> {
-    frame: Frame<'s>,
-    rows: Vec<Audited>,
-    next: Option<String>,
-    shows_account: bool,
-    names: Names,
 }
 
 async fn audit(at: AtDesk) -> Shown {
@@ -265,5 +234,5 @@ async fn audit(at: AtDesk) -> Shown {
         names: Names::of_users(&at.client, &at.person).await?,
         frame: frame(&at, "/operator/audit", "History").with(broken),
     };
-    Ok(answer::html(StatusCode::OK, page.render()?))
+    rendered(StatusCode::OK, &page)
 }

@@ -1,18 +1,16 @@
 //! Notices on the status page: notes, and maintenance with its times.
 
 use askama::Template;
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::tokens::new_key;
 use crate::ledger::store::records::Role;
 use crate::operate::api::client::Asked;
 use crate::operate::api::notices::Notices;
-use crate::portal::answer;
-use crate::portal::ask::Refusal;
 use crate::portal::frame::{Frame, Message};
-use crate::portal::router::{Page, operator};
-use crate::portal::visit::{AtDesk, Shown};
+use crate::portal::page::{Page, operator};
+use crate::portal::visit::{AtDesk, Shown, above_form, rendered, status_with};
 use crate::site::status::notice;
 
 /// These pages.
@@ -43,7 +41,7 @@ async fn list(at: AtDesk) -> Shown {
 async fn page(at: &AtDesk, message: Option<Message>) -> Shown {
     let notices: Notices = at.client.ask(&Asked::get("/notices")).await?;
     let snapshot = at.portal.gateway.snapshot();
-    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = status_with(message.as_ref());
     let page = StatusPage {
         notices: notices.items,
         products: snapshot.policy.products.iter().map(|product| product.name.to_string()).collect(),
@@ -53,7 +51,7 @@ async fn page(at: &AtDesk, message: Option<Message>) -> Shown {
         status_url: at.look.site.destinations.status.as_deref().map(str::to_owned),
         frame: at.frame("/operator/status", "Status").with(message).with(at.done_before()),
     };
-    Ok(answer::html(status, page.render()?))
+    rendered(status, &page)
 }
 
 /// A time of a form, which is in UTC, as the API takes it.
@@ -85,9 +83,6 @@ async fn close(at: AtDesk) -> Shown {
 async fn done(at: &AtDesk, asked: &Asked, message: &str) -> Shown {
     match at.client.ask::<Value>(asked).await {
         Ok(_) => Ok(at.done("/operator/status", message)),
-        Err(Refusal::Told(told)) if matches!(told.status, 400 | 403 | 404 | 409 | 422) => {
-            page(at, Some(Message::refused(&told))).await
-        }
-        Err(refusal) => Err(refusal.into()),
+        Err(refusal) => page(at, Some(above_form(refusal, &[404])?)).await,
     }
 }

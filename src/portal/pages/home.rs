@@ -5,10 +5,10 @@ use askama::Template;
 use axum::http::{Method, StatusCode};
 
 use crate::portal::answer;
-use crate::portal::frame::Frame;
-use crate::portal::router::{Page, signed_in};
-use crate::portal::sign_in::session::{Membership, SignedIn};
-use crate::portal::visit::{Entered, Shown};
+use crate::portal::frame::{Frame, may_see};
+use crate::portal::page::{Page, signed_in};
+use crate::portal::person::{Membership, SignedIn};
+use crate::portal::visit::{Entered, Shown, rendered};
 use crate::portal::words;
 
 /// These pages.
@@ -51,7 +51,7 @@ fn shown(entered: &Entered, rest: String) -> Shown {
     let person = &entered.person;
     let frame = entered.frame("Accounts");
     let page = Accounts { frame, memberships: &person.memberships, is_operator: person.operator.is_some(), rest };
-    Ok(answer::html(StatusCode::OK, page.render()?))
+    rendered(StatusCode::OK, &page)
 }
 
 /// The page that mends a problem, below an account's.
@@ -68,7 +68,10 @@ pub fn page_for(problem: &str) -> &'static str {
 async fn fix(entered: Entered) -> Shown {
     let page = page_for(entered.value(0));
     match (&entered.person.operator, &*entered.person.memberships) {
-        (_, [only]) => Ok(answer::see_other(&format!("/accounts/{}{page}", only.account))),
+        (_, [only]) => {
+            let page = if may_see(only.role, page) { page } else { "" };
+            Ok(answer::see_other(&format!("/accounts/{}{page}", only.account)))
+        }
         (Some(_), []) => Ok(answer::see_other("/operator")),
         _ => shown(&entered, page.to_owned()),
     }

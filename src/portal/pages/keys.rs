@@ -1,7 +1,7 @@
 //! Management keys of an account, with which its own programs use the management API.
 
 use askama::Template;
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::tokens::new_key;
@@ -9,12 +9,10 @@ use crate::ledger::store::records::{KeyState, Role};
 use crate::operate::api::caller::SCOPES;
 use crate::operate::api::client::Asked;
 use crate::operate::api::shown::{Key, NewKey};
-use crate::portal::answer;
-use crate::portal::ask::Refusal;
 use crate::portal::frame::{Frame, Message};
+use crate::portal::page::{Page, account};
 use crate::portal::people::Names;
-use crate::portal::router::{Page, account};
-use crate::portal::visit::{AtAccount, Shown};
+use crate::portal::visit::{AtAccount, Shown, above_form, rendered, status_with};
 use crate::portal::words;
 
 /// Keys of an account at the most.
@@ -49,12 +47,8 @@ async fn list(at: AtAccount) -> Shown {
 }
 
 async fn page(at: &AtAccount, made: Option<NewKey>, message: Option<Message>) -> Shown {
-    let keys = match at.client.rows::<Key>(&Asked::get(at.api_path("/keys")), MOST_KEYS).await {
-        Ok(keys) => keys,
-        Err(refusal) if refusal.status() == 403 => Vec::new(),
-        Err(refusal) => return Err(refusal.into()),
-    };
-    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let keys: Vec<Key> = at.client.rows_if_allowed(&Asked::get(at.api_path("/keys")), MOST_KEYS).await?;
+    let status = status_with(message.as_ref());
     let page = KeysPage {
         base: at.base(),
         keys,
@@ -65,7 +59,7 @@ async fn page(at: &AtAccount, made: Option<NewKey>, message: Option<Message>) ->
         names: Names::of_account(&at.client, &at.account.id, &at.person).await?,
         frame: at.frame("/keys", "Keys").with(message),
     };
-    Ok(answer::html(status, page.render()?))
+    rendered(status, &page)
 }
 
 async fn create(at: AtAccount) -> Shown {
@@ -77,10 +71,7 @@ async fn create(at: AtAccount) -> Shown {
     let asked = Asked::make(at.api_path("/keys"), at.form.text("once").to_owned(), Some(body));
     match at.client.ask::<NewKey>(&asked).await {
         Ok(made) => page(&at, Some(made), None).await,
-        Err(Refusal::Told(told)) if matches!(told.status, 400 | 403 | 409 | 422) => {
-            page(&at, None, Some(Message::refused(&told))).await
-        }
-        Err(refusal) => Err(refusal.into()),
+        Err(refusal) => page(&at, None, Some(above_form(refusal, &[])?)).await,
     }
 }
 
@@ -88,9 +79,6 @@ async fn revoke(at: AtAccount) -> Shown {
     let asked = Asked::change(Method::POST, at.api_path(&format!("/keys/{}/revoke", at.value(1))), "*", None);
     match at.client.ask::<Value>(&asked).await {
         Ok(_) => Ok(at.done("/keys", "The key is revoked.")),
-        Err(Refusal::Told(told)) if matches!(told.status, 409 | 412 | 422) => {
-            page(&at, None, Some(Message::refused(&told))).await
-        }
-        Err(refusal) => Err(refusal.into()),
+        Err(refusal) => page(&at, None, Some(above_form(refusal, &[])?)).await,
     }
 }

@@ -2,7 +2,7 @@
 //! with, and what a change would refuse before it is made.
 
 use askama::Template;
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use serde_json::Value;
 
 use super::token::{find, path};
@@ -11,12 +11,11 @@ use crate::operate::api::client::Asked;
 use crate::operate::api::lists::List;
 use crate::operate::api::preview::ListPreview;
 use crate::operate::api::shown::{Time, Token};
-use crate::portal::answer;
 use crate::portal::ask::Refusal;
 use crate::portal::form::Values;
 use crate::portal::frame::{Frame, Message};
-use crate::portal::router::{Page, account};
-use crate::portal::visit::{AtAccount, Shown};
+use crate::portal::page::{Page, account};
+use crate::portal::visit::{AtAccount, Shown, above_form, rendered, status_with};
 use crate::portal::words;
 
 /// Which list.
@@ -132,13 +131,13 @@ async fn page(
 ) -> Shown {
     let token = find(at).await?;
     let List { goes_back_at, can_undo_until, .. } = at.client.ask(&Asked::get(of_list(at, which, ""))).await?;
-    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = status_with(message.as_ref());
     let title = format!("{} of {}", which.title(), token.name);
     let frame = at.frame("/tokens", title).with(message);
     let base = at.base();
     let page =
         ListPage { base, which, token, mode, absent, text, version, preview, goes_back_at, can_undo_until, frame };
-    Ok(answer::html(status, page.render()?))
+    rendered(status, &page)
 }
 
 /// The path of the API for a list, and what is below it.
@@ -159,7 +158,10 @@ async fn save(at: AtAccount, which: Which) -> Shown {
     let preview = Asked::try_out(of_list(&at, which, "/preview"), body.clone());
     let preview: ListPreview = match at.client.ask(&preview).await {
         Ok(preview) => preview,
-        Err(refusal) => return refused(&at, which, as_sent, &lines, refusal).await,
+        Err(refusal) => {
+            let message = with_lines(above_form(refusal, &[])?, &lines);
+            return page(&at, which, as_sent, None, Some(message)).await;
+        }
     };
     let canonical = (mode, absent, as_text(&preview.draft.entries), version);
     if at.form.text("step") != "save" {
@@ -187,23 +189,10 @@ async fn save(at: AtAccount, which: Which) -> Shown {
             let message = "The list is saved, and in force as of now. For 10 minutes you can undo this.";
             Ok(at.done(&format!("/tokens/{}/{}", at.value(1), which.word()), message))
         }
-        Err(refusal) => refused(&at, which, as_sent, &lines, refusal).await,
-    }
-}
-
-/// The list as it was sent, with what is wrong with it.
-async fn refused(
-    at: &AtAccount,
-    which: Which,
-    as_sent: (ListMode, Absent, String, String),
-    lines: &[usize],
-    refusal: Refusal,
-) -> Shown {
-    match refusal {
-        Refusal::Told(told) if matches!(told.status, 400 | 403 | 409 | 412 | 422) => {
-            page(at, which, as_sent, None, Some(with_lines(Message::refused(&told), lines))).await
+        Err(refusal) => {
+            let message = with_lines(above_form(refusal, &[])?, &lines);
+            page(&at, which, as_sent, None, Some(message)).await
         }
-        refusal => Err(refusal.into()),
     }
 }
 

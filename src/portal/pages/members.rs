@@ -1,22 +1,21 @@
 //! The people of an account, and invitations to it.
 
 use askama::Template;
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use serde_json::{Value, json};
 
+use super::invitation::Invited;
 use super::tokens::new_key;
 use crate::ledger::store::records::Role;
 use crate::operate::api::client::Asked;
 use crate::operate::api::people::{Invitation, Member, NewInvitation};
-use crate::portal::answer;
-use crate::portal::ask::Refusal;
 use crate::portal::frame::{Frame, Message};
-use crate::portal::router::{Page, account};
-use crate::portal::visit::{AtAccount, Shown};
+use crate::portal::page::{Page, account};
+use crate::portal::visit::{AtAccount, Shown, above_form, rendered, status_with};
 use crate::portal::words;
 
 /// People of an account at the most.
-const MOST: usize = 2000;
+pub const MOST_MEMBERS: usize = 2000;
 
 /// These pages.
 pub fn pages() -> Vec<Page> {
@@ -37,7 +36,7 @@ struct MembersPage<'s> {
     base: String,
     members: Vec<Member>,
     invitations: Vec<Invitation>,
-    link: Option<String>,
+    invited: Option<Invited>,
     me: &'s str,
     may_own: bool,
     once: String,
@@ -48,50 +47,38 @@ async fn list(at: AtAccount) -> Shown {
     page(&at, None, None).await
 }
 
-async fn page(at: &AtAccount, link: Option<String>, message: Option<Message>) -> Shown {
-    let members: Vec<Member> = at.client.rows(&Asked::get(at.api_path("/members")), MOST).await?;
-    let invitations = match at.client.rows::<Invitation>(&Asked::get(at.api_path("/invitations")), MOST).await {
-        Ok(invitations) => invitations,
-        Err(refusal) if refusal.status() == 403 => Vec::new(),
-        Err(refusal) => return Err(refusal.into()),
-    };
-    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+async fn page(at: &AtAccount, invited: Option<Invited>, message: Option<Message>) -> Shown {
+    let members: Vec<Member> = at.client.rows(&Asked::get(at.api_path("/members")), MOST_MEMBERS).await?;
+    let invitations: Vec<Invitation> =
+        at.client.rows_if_allowed(&Asked::get(at.api_path("/invitations")), MOST_MEMBERS).await?;
+    let status = status_with(message.as_ref());
     let page = MembersPage {
         base: at.base(),
         members,
         invitations,
-        link,
+        invited,
         me: &at.person.user,
         may_own: at.may_own(),
         once: new_key(),
         email: at.form.text("email").to_owned(),
         frame: at.frame("/members", "Members").with(message),
     };
-    Ok(answer::html(status, page.render()?))
+    rendered(status, &page)
 }
 
 async fn invite(at: AtAccount) -> Shown {
     let body = json!({ "email": at.form.text("email"), "role": at.form.text("role") });
     let asked = Asked::make(at.api_path("/members"), at.form.text("once").to_owned(), Some(body));
     match at.client.ask::<NewInvitation>(&asked).await {
-        Ok(made) => {
-            let url = &at.portal.settings.public_url;
-            page(&at, made.path.map(|path| format!("{url}{path}")), None).await
-        }
-        Err(Refusal::Told(told)) if matches!(told.status, 400 | 403 | 409 | 422) => {
-            page(&at, None, Some(Message::refused(&told))).await
-        }
-        Err(refusal) => Err(refusal.into()),
+        Ok(made) => page(&at, Invited::of(&at, made), None).await,
+        Err(refusal) => page(&at, None, Some(above_form(refusal, &[])?)).await,
     }
 }
 
 async fn done(at: &AtAccount, asked: &Asked, message: &str) -> Shown {
     match at.client.ask::<Value>(asked).await {
         Ok(_) => Ok(at.done("/members", message)),
-        Err(Refusal::Told(told)) if matches!(told.status, 400 | 403 | 409 | 412 | 422) => {
-            page(at, None, Some(Message::refused(&told))).await
-        }
-        Err(refusal) => Err(refusal.into()),
+        Err(refusal) => page(at, None, Some(above_form(refusal, &[])?)).await,
     }
 }
 

@@ -3,20 +3,19 @@
 use askama::Template;
 use axum::http::{Method, StatusCode};
 
-use super::usage::{Days, Total};
+use super::tokens::MOST_TOKENS;
+use super::usage::{self, Days, Total};
 use crate::ledger::entry::Statement;
 use crate::ledger::store::records::AccountState;
 use crate::operate::api::alerts::ShownAlert;
 use crate::operate::api::client::Asked;
-use crate::operate::api::credits::Balances;
 use crate::operate::api::limits::{AccountLimits, ShownLimit};
 use crate::operate::api::shown::{Page as Rows, Token};
 use crate::operate::api::usage::{ShownRefusal, Used};
-use crate::portal::answer;
 use crate::portal::chart::Chart;
 use crate::portal::frame::Frame;
-use crate::portal::router::{Page, account};
-use crate::portal::visit::{AtAccount, Shown};
+use crate::portal::page::{Page, account};
+use crate::portal::visit::{AtAccount, Shown, rendered};
 use crate::portal::words::{self, DAY_MS};
 
 /// Days that the rate of use is taken from.
@@ -49,14 +48,8 @@ struct Overview<'s> {
 
 async fn overview(at: AtAccount) -> Shown {
     let now_ms = at.at_ms;
-    let balances: Vec<Statement> = match at.client.ask::<Balances>(&Asked::get(at.api_path("/credits"))).await {
-        Ok(balances) => balances.items,
-        Err(refusal) if refusal.status() == 503 => Vec::new(),
-        Err(refusal) => return Err(refusal.into()),
-    };
-    let since = words::since(now_ms, DAYS);
-    let asked = Asked::get(at.api_path("/usage")).with("by", Some("day")).with("since", Some(since));
-    let used: Vec<Used> = at.client.rows(&asked, 20_000).await?;
+    let balances = at.client.balances(&at.account.id).await?;
+    let used = usage::by_day(&at, DAYS).await?;
     let days = Days::of(&used, now_ms, DAYS);
     let balances: Vec<(Statement, String)> = balances.into_iter().map(|one| with_rest(one, &used, now_ms)).collect();
     let alerts = Asked::get(at.api_path("/alerts")).with("state", Some("open"));
@@ -69,7 +62,7 @@ async fn overview(at: AtAccount) -> Shown {
         Err(refusal) if refusal.status() == 403 => Vec::new(),
         Err(refusal) => return Err(refusal.into()),
     };
-    let tokens: Vec<Token> = at.client.rows(&Asked::get(at.api_path("/tokens")), 1000).await?;
+    let tokens: Vec<Token> = at.client.rows(&Asked::get(at.api_path("/tokens")), MOST_TOKENS).await?;
     let limits: AccountLimits = at.client.ask(&Asked::get(at.api_path("/limits"))).await?;
     let page = Overview {
         base: at.base(),
@@ -85,7 +78,7 @@ async fn overview(at: AtAccount) -> Shown {
         now_ms,
         frame: at.frame("", "Overview"),
     };
-    Ok(answer::html(StatusCode::OK, page.render()?))
+    rendered(StatusCode::OK, &page)
 }
 
 /// A balance, and for how long it will do at the rate of the last days.

@@ -1,7 +1,7 @@
 //! What an account was refused, and the way to mend it: a button where one will do.
 
 use askama::Template;
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::tokens::MOST_TOKENS;
@@ -9,11 +9,9 @@ use crate::ledger::store::records::TokenState;
 use crate::operate::api::client::Asked;
 use crate::operate::api::shown::{Page as Rows, Token};
 use crate::operate::api::usage::ShownRefusal;
-use crate::portal::answer;
-use crate::portal::ask::Refusal;
 use crate::portal::frame::{Frame, Message};
-use crate::portal::router::{Page, account};
-use crate::portal::visit::{AtAccount, Shown, Trouble};
+use crate::portal::page::{Page, account};
+use crate::portal::visit::{AtAccount, Shown, Trouble, above_form, rendered, status_with};
 use crate::portal::words;
 
 /// These pages.
@@ -101,7 +99,7 @@ async fn shown(at: &AtAccount, message: Option<Message>) -> Shown {
             tokens.iter().filter(of_name).find(|token| token.state != TokenState::Revoked && token.ends_at.is_none());
         Row { fix: fix(&refusal, token), refusal }
     };
-    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = status_with(message.as_ref());
     let site = &at.look.site;
     let mut names: Vec<String> = tokens.iter().map(|token| token.name.clone()).collect();
     names.sort();
@@ -120,7 +118,7 @@ async fn shown(at: &AtAccount, message: Option<Message>) -> Shown {
         problems_url: (!site.public_url.is_empty()).then(|| site.url("/problems/")),
         frame: at.frame("/refusals", "Refusals").with(message),
     };
-    Ok(answer::html(status, page.render()?))
+    rendered(status, &page)
 }
 
 async fn mend(at: AtAccount) -> Shown {
@@ -137,10 +135,7 @@ async fn mend(at: AtAccount) -> Shown {
             let message = format!("{value} is added, and in force as of now. Earlier refusals stay in the list below.");
             Ok(at.done("/refusals", &message))
         }
-        Err(Refusal::Told(told)) if matches!(told.status, 400 | 404 | 409 | 412 | 422) => {
-            shown(&at, Some(Message::refused(&told))).await
-        }
-        Err(refusal) => Err(refusal.into()),
+        Err(refusal) => shown(&at, Some(above_form(refusal, &[404])?)).await,
     }
 }
 

@@ -1,19 +1,17 @@
 //! A request that is not sent, judged by the gateway's own checks.
 
 use askama::Template;
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use serde_json::{Map, Value};
 
 use super::token::{find, path};
 use crate::operate::api::client::Asked;
 use crate::operate::api::shown::Token;
 use crate::operate::api::token_test::TestOutcome;
-use crate::portal::answer;
-use crate::portal::ask::Refusal;
 use crate::portal::form::Values;
 use crate::portal::frame::{Frame, Message};
-use crate::portal::router::{Page, account};
-use crate::portal::visit::{AtAccount, Shown};
+use crate::portal::page::{Page, account};
+use crate::portal::visit::{AtAccount, Shown, above_form, rendered, status_with};
 
 /// The fields of the form, which are the API's.
 const FIELDS: [&str; 4] = ["address", "origin", "method", "path"];
@@ -44,7 +42,7 @@ async fn ask(at: AtAccount) -> Shown {
 
 async fn page(at: &AtAccount, given: &Values, outcome: Option<TestOutcome>, message: Option<Message>) -> Shown {
     let token = find(at).await?;
-    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = status_with(message.as_ref());
     let text = |name: &str| given.text(name).to_owned();
     let page = TestPage {
         base: at.base(),
@@ -56,7 +54,7 @@ async fn page(at: &AtAccount, given: &Values, outcome: Option<TestOutcome>, mess
         frame: at.frame("/tokens", format!("Test {}", token.name)).with(message),
         token,
     };
-    Ok(answer::html(status, page.render()?))
+    rendered(status, &page)
 }
 
 async fn judge(at: AtAccount) -> Shown {
@@ -64,10 +62,7 @@ async fn judge(at: AtAccount) -> Shown {
     let body: Map<String, Value> = given.collect();
     match at.client.ask::<TestOutcome>(&Asked::try_out(path(&at, "/test"), body.into())).await {
         Ok(outcome) => page(&at, &at.form, Some(outcome), None).await,
-        Err(Refusal::Told(told)) if matches!(told.status, 400 | 409 | 422) => {
-            page(&at, &at.form, None, Some(Message::refused(&told))).await
-        }
-        Err(refusal) => Err(refusal.into()),
+        Err(refusal) => page(&at, &at.form, None, Some(above_form(refusal, &[])?)).await,
     }
 }
 

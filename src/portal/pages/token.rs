@@ -1,7 +1,7 @@
 //! One token: what is known of it, and everything that can be done with it but its lists.
 
 use askama::Template;
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::tokens::{MOST_TOKENS, new_key, products, shown_once};
@@ -10,12 +10,11 @@ use crate::operate::api::client::Asked;
 use crate::operate::api::lists::List;
 use crate::operate::api::shown::{NewToken, Token};
 use crate::operate::api::usage::Used;
-use crate::portal::answer;
 use crate::portal::ask::Refusal;
 use crate::portal::frame::{Frame, Message};
+use crate::portal::page::{Page, account};
 use crate::portal::people::Names;
-use crate::portal::router::{Page, account};
-use crate::portal::visit::{AtAccount, Shown, Trouble};
+use crate::portal::visit::{AtAccount, Shown, Trouble, above_form, rendered, status_with};
 use crate::portal::words;
 
 /// These pages.
@@ -87,7 +86,7 @@ async fn page(at: &AtAccount, message: Option<Message>) -> Shown {
         }
         Some(_) | None => None,
     };
-    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = status_with(message.as_ref());
     let state = words::state(&token, at.at_ms);
     let page = TokenPage {
         base: at.base(),
@@ -104,7 +103,7 @@ async fn page(at: &AtAccount, message: Option<Message>) -> Shown {
         frame: at.frame("/tokens", token.name.clone()).with(message),
         token,
     };
-    Ok(answer::html(status, page.render()?))
+    rendered(status, &page)
 }
 
 /// Requests with tokens of a name in this hour and the one before.
@@ -118,10 +117,7 @@ async fn requests_of_late(at: &AtAccount, name: &str) -> Result<i64, Refusal> {
 async fn done(at: &AtAccount, asked: &Asked, message: &str) -> Shown {
     match at.client.ask::<Value>(asked).await {
         Ok(_) => Ok(at.done(&format!("/tokens/{}", at.value(1)), message)),
-        Err(Refusal::Told(told)) if matches!(told.status, 400 | 409 | 412 | 422) => {
-            page(at, Some(Message::refused(&told))).await
-        }
-        Err(refusal) => Err(refusal.into()),
+        Err(refusal) => page(at, Some(above_form(refusal, &[])?)).await,
     }
 }
 
@@ -159,9 +155,6 @@ async fn rotate(at: AtAccount) -> Shown {
     let asked = asked.once(at.form.text("once").to_owned());
     match at.client.ask::<NewToken>(&asked).await {
         Ok(made) => shown_once(&at, &made, "The new token"),
-        Err(Refusal::Told(told)) if matches!(told.status, 400 | 409 | 412 | 422) => {
-            page(&at, Some(Message::refused(&told))).await
-        }
-        Err(refusal) => Err(refusal.into()),
+        Err(refusal) => page(&at, Some(above_form(refusal, &[])?)).await,
     }
 }

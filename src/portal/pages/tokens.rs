@@ -8,12 +8,10 @@ use serde_json::json;
 use crate::ledger::store::records::TokenState;
 use crate::operate::api::client::Asked;
 use crate::operate::api::shown::{NewToken, Token};
-use crate::portal::answer;
-use crate::portal::ask::Refusal;
 use crate::portal::form::Values;
 use crate::portal::frame::{Frame, Message};
-use crate::portal::router::{Page, account};
-use crate::portal::visit::{AtAccount, Shown, Trouble};
+use crate::portal::page::{Page, account};
+use crate::portal::visit::{AtAccount, Shown, Trouble, above_form, rendered, status_with};
 use crate::portal::words;
 use crate::site::pages::example::Tokens;
 use crate::site::pages::example::request::Example;
@@ -58,7 +56,7 @@ async fn list(at: AtAccount) -> Shown {
         now_ms: at.at_ms,
         frame: at.frame("/tokens", "Tokens"),
     };
-    Ok(answer::html(StatusCode::OK, page.render()?))
+    rendered(StatusCode::OK, &page)
 }
 
 #[derive(Template)]
@@ -90,7 +88,7 @@ async fn new(at: AtAccount) -> Shown {
 }
 
 fn form(at: &AtAccount, given: &Values, chosen: &[String], message: Option<Message>) -> Shown {
-    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = status_with(message.as_ref());
     let page = NewPage {
         base: at.base(),
         // What was not done can be sent again.
@@ -100,7 +98,7 @@ fn form(at: &AtAccount, given: &Values, chosen: &[String], message: Option<Messa
         expires: given.text("expires").to_owned(),
         frame: at.frame("/tokens", "New token").with(message),
     };
-    Ok(answer::html(status, page.render()?))
+    rendered(status, &page)
 }
 
 async fn create(at: AtAccount) -> Shown {
@@ -112,10 +110,7 @@ async fn create(at: AtAccount) -> Shown {
     let asked = Asked::make(at.api_path("/tokens"), at.form.text("once").to_owned(), Some(body));
     match at.client.ask::<NewToken>(&asked).await {
         Ok(made) => shown_once(&at, &made, "The token is made"),
-        Err(Refusal::Told(told)) if matches!(told.status, 400 | 409 | 422) => {
-            form(&at, &at.form, &chosen, Some(Message::refused(&told)))
-        }
-        Err(refusal) => Err(refusal.into()),
+        Err(refusal) => form(&at, &at.form, &chosen, Some(above_form(refusal, &[])?)),
     }
 }
 
@@ -142,7 +137,7 @@ pub fn shown_once(at: &AtAccount, made: &NewToken, title: &str) -> Result<Respon
         secret,
         curl: secret.and_then(|secret| example(at, &made.token, secret)),
     };
-    Ok(answer::html(StatusCode::OK, page.render()?))
+    rendered(StatusCode::OK, &page)
 }
 
 /// A request that works with a token, if pages have one.

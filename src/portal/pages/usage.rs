@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::http::{Method, StatusCode};
 
+use super::tokens::MOST_TOKENS;
 use crate::operate::api::client::Asked;
 use crate::operate::api::shown::{Page as Rows, Token};
 use crate::operate::api::usage::Used;
 use crate::policy::problem::{Fault, Row};
 use crate::portal::answer;
+use crate::portal::ask::Refusal;
 use crate::portal::chart::{Bar, Chart};
 use crate::portal::form::Values;
 use crate::portal::frame::Frame;
-use crate::portal::router::{Page, account};
-use crate::portal::visit::{AtAccount, Shown};
+use crate::portal::page::{Page, account};
+use crate::portal::visit::{AtAccount, Shown, rendered};
 use crate::portal::words::{self, DAY_MS};
 
 /// Days of the picture, unless somebody chooses others.
@@ -160,6 +162,15 @@ struct UsagePage<'s> {
     next: Option<String>,
 }
 
+/// What the account has used in each of so many days.
+///
+/// # Errors
+/// The API's refusal.
+pub async fn by_day(at: &AtAccount, days: i64) -> Result<Vec<Used>, Refusal> {
+    let asked = Asked::get(at.api_path("/usage")).with("by", Some("day"));
+    at.client.rows(&asked.with("since", Some(words::since(at.at_ms, days))), MOST_ROWS).await
+}
+
 /// The different values of rows, in order.
 fn distinct(values: impl Iterator<Item = String>) -> Vec<String> {
     let mut values: Vec<String> = values.collect();
@@ -175,7 +186,7 @@ async fn usage(at: AtAccount) -> Shown {
     let days = Days::of(&all, at.at_ms, chosen.days);
     let asked = chosen.ask(at.api_path("/usage"), at.at_ms).with("limit", Some("100"));
     let rows: Rows<Used> = at.client.ask(&asked.with("after", at.query.given("after"))).await?;
-    let tokens: Vec<Token> = at.client.rows(&Asked::get(at.api_path("/tokens")), 1000).await?;
+    let tokens: Vec<Token> = at.client.rows(&Asked::get(at.api_path("/tokens")), MOST_TOKENS).await?;
     let page = UsagePage {
         base: at.base(),
         tokens: distinct(tokens.into_iter().map(|token| token.name).chain(all.iter().map(|row| row.token.clone()))),
@@ -188,7 +199,7 @@ async fn usage(at: AtAccount) -> Shown {
         chosen,
         frame: at.frame("/usage", "Usage"),
     };
-    Ok(answer::html(StatusCode::OK, page.render()?))
+    rendered(StatusCode::OK, &page)
 }
 
 /// All of it as one table for spreadsheets.

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{Response, StatusCode};
 
 use super::guesses::{self, Kind};
-use super::pages::{AgainPage, busy, page, too_many};
+use super::pages::{AgainPage, busy, too_many};
 use super::people::{get, trouble};
 use super::{code, session};
 use crate::ledger::store::people::UserInfo;
@@ -12,14 +12,16 @@ use crate::ledger::store::users;
 use crate::platform::password;
 use crate::portal::answer;
 use crate::portal::frame::Message;
-use crate::portal::visit::{Entered, Shown};
+use crate::portal::person::SignedIn;
+use crate::portal::visit::{Entered, Shown, rendered};
+use crate::portal::words::in_query;
 
 /// The way to the proof, if one is needed, which leads back to a path.
-pub fn needed(entered: &Entered, back: &str) -> Option<Response<Body>> {
-    if entered.person.is_strong(entered.at_ms) {
+pub fn needed(person: &SignedIn, now_ms: i64, back: &str) -> Option<Response<Body>> {
+    if person.is_strong(now_ms) {
         return None;
     }
-    let back: String = url::form_urlencoded::byte_serialize(answer::inside(back).as_bytes()).collect();
+    let back = in_query(answer::inside(back));
     Some(answer::see_other(&format!("/sign-in/again?to={back}")))
 }
 
@@ -33,11 +35,11 @@ pub async fn show(entered: Entered) -> Shown {
 fn form(entered: &Entered, user: &UserInfo, to: &str, status: StatusCode, message: Option<Message>) -> Shown {
     let has_password = user.has_password && entered.portal.settings.sign_in.password;
     if !has_password {
-        let to: String = url::form_urlencoded::byte_serialize(to.as_bytes()).collect();
+        let to = in_query(to);
         return Ok(answer::see_other(&format!("/sign-in?again&to={to}")));
     }
     let frame = entered.frame("Please show again that it is you").with(message);
-    page(status, &AgainPage { frame, to, has_totp: user.has_totp })
+    rendered(status, &AgainPage { frame, to, has_totp: user.has_totp })
 }
 
 /// Takes a proof, and leads on.

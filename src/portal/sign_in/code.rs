@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cookies::Cookie;
 use super::guesses::{self, Kind};
-use super::pages::{CodePage, page, too_many};
+use super::pages::{CodePage, too_many};
 use super::people::{get, trouble};
 use super::{session, step};
 use crate::ledger::store::people::{How, UserInfo, UserState};
@@ -14,10 +14,9 @@ use crate::ledger::store::users;
 use crate::platform::portal_key::Purpose;
 use crate::platform::totp;
 use crate::policy::account::Digest;
-use crate::portal::answer;
+use crate::portal::answer::{self, with_cookie};
 use crate::portal::frame::Message;
-use crate::portal::router::with_cookie;
-use crate::portal::visit::{Shown, Trouble, Visit};
+use crate::portal::visit::{Shown, Trouble, Visit, rendered};
 
 /// The kind of the step.
 const STEP: &str = "code";
@@ -60,7 +59,7 @@ pub async fn show(visit: Visit) -> Shown {
 
 fn form(visit: &Visit, status: StatusCode, message: Option<Message>) -> Shown {
     let frame = visit.frame("One-time password").with(message);
-    page(status, &CodePage { frame, action: PATH, to: "", is_by_mail: false })
+    rendered(status, &CodePage { frame, action: PATH, to: "", is_by_mail: false })
 }
 
 /// Takes a code.

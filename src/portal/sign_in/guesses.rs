@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::people::trouble;
 use crate::ledger::store::attempts::{self, Guesses};
 use crate::platform::portal_key::Purpose;
-use crate::portal::Portal;
+use crate::portal::state::Portal;
 use crate::portal::visit::{Trouble, Visit};
 
 /// Guesses from one address, or one network of IPv6. Many people can be behind one.

@@ -4,9 +4,10 @@
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
 
-use super::pages::{ButtonPage, InvitationPage, busy, page, used};
+use super::pages::{ButtonPage, InvitationPage, busy, used};
 use super::people::{act, join, trouble};
-use super::{random, session};
+use super::randomness::random;
+use super::session;
 use crate::ledger::store::people::{How, Ticket, TicketInfo, TicketKind, UserInfo, UserState};
 use crate::ledger::store::users::UserDraft;
 use crate::ledger::store::{StoreError, accounts, tickets, users};
@@ -14,7 +15,8 @@ use crate::platform::password;
 use crate::policy::account::Digest;
 use crate::portal::answer;
 use crate::portal::frame::Message;
-use crate::portal::visit::{Shown, Trouble, Visit};
+use crate::portal::visit::{Shown, Trouble, Visit, rendered};
+use crate::portal::words::in_query;
 
 /// Where somebody new goes on: to one-time passwords.
 const AFTER: &str = "/me/one-time-password?first";
@@ -89,11 +91,11 @@ fn form(visit: &Visit, found: &Found, status: StatusCode, message: Option<Messag
     match found.next(visit) {
         Next::Choose if visit.portal.settings.sign_in.password => {
             let (email, display) = (&*found.ticket.info.email, visit.form.text("display"));
-            page(status, &InvitationPage { frame, action: &action, email, what, display })
+            rendered(status, &InvitationPage { frame, action: &action, email, what, display })
         }
-        Next::Accept(_) => page(status, &ButtonPage { frame, action: &action, text: what, button: "Accept" }),
+        Next::Accept(_) => rendered(status, &ButtonPage { frame, action: &action, text: what, button: "Accept" }),
         Next::Choose | Next::SignIn => {
-            let to: String = url::form_urlencoded::byte_serialize(action.as_bytes()).collect();
+            let to = in_query(&action);
             Ok(answer::see_other(&format!("/sign-in?to={to}")))
         }
         Next::Other => {

@@ -10,9 +10,10 @@ use axum::http::{Response, StatusCode};
 
 use super::cookies::Cookie;
 use super::guesses::{self, Kind};
-use super::pages::{ButtonPage, CodePage, page, too_many, used};
+use super::pages::{ButtonPage, CodePage, too_many, used};
 use super::people::{self, act, active, trouble};
-use super::{code, random, session};
+use super::randomness::random;
+use super::{code, session};
 use crate::ledger::store::people::{How, Ticket, TicketKind, UserInfo, UserState};
 use crate::ledger::store::randomness::hexadecimal;
 use crate::ledger::store::tickets::{self, Binding, TicketDraft};
@@ -20,10 +21,10 @@ use crate::ledger::store::users;
 use crate::platform::mail::{Mail, Mailer};
 use crate::platform::portal_key::{PortalKey, Purpose, from_hexadecimal};
 use crate::policy::account::Digest;
-use crate::portal::answer;
+use crate::portal::answer::{self, with_cookie};
 use crate::portal::frame::Message;
-use crate::portal::router::with_cookie;
-use crate::portal::visit::{Shown, Trouble, Visit};
+use crate::portal::visit::{Shown, Trouble, Visit, rendered};
+use crate::portal::words::in_query;
 
 /// How long a link can be used, in milliseconds.
 const LINK_MS: i64 = 15 * 60_000;
@@ -113,7 +114,7 @@ impl Letter {
 }
 
 fn text(url: &str, secret: &str, to: &str, code: &str, name: &str) -> String {
-    let to: String = url::form_urlencoded::byte_serialize(to.as_bytes()).collect();
+    let to = in_query(to);
     let to = if to == "%2F" { String::new() } else { format!("?to={to}") };
     let (first, last) = code.split_at(code.len() / 2);
     format!(
@@ -142,7 +143,7 @@ fn browser(visit: &Visit) -> Option<[u8; 32]> {
 
 fn code_form(visit: &Visit, to: &str, status: StatusCode, message: Option<Message>) -> Shown {
     let frame = visit.frame("Look into your mail").with(message);
-    page(status, &CodePage { frame, action: "/sign-in/link-code", to, is_by_mail: true })
+    rendered(status, &CodePage { frame, action: "/sign-in/link-code", to, is_by_mail: true })
 }
 
 /// The button behind a link.
@@ -153,7 +154,10 @@ pub async fn show(visit: Visit) -> Shown {
         return Ok(visit.told(StatusCode::FORBIDDEN, Message::bad("This is another browser", text)));
     }
     let text = format!("You sign in as {}.", ticket.info.email);
-    page(StatusCode::OK, &ButtonPage { frame: visit.frame("Sign in"), action: &visit.path, text, button: "Sign in" })
+    rendered(
+        StatusCode::OK,
+        &ButtonPage { frame: visit.frame("Sign in"), action: &visit.path, text, button: "Sign in" },
+    )
 }
 
 async fn find(visit: &Visit) -> Result<Option<Ticket>, Trouble> {

@@ -5,18 +5,18 @@ use askama::Template;
 use axum::http::StatusCode;
 
 use super::cookies::Cookie;
-use super::pages::{busy, page};
+use super::pages::busy;
 use super::people::{act, get, trouble};
-use super::{again, random, session};
+use super::randomness::random;
+use super::{again, session};
 use crate::ledger::store::people::{How, SessionInfo, UserInfo};
 use crate::ledger::store::{sessions, users};
 use crate::operate::api::shown::Time;
 use crate::platform::password;
 use crate::platform::portal_key::from_hexadecimal;
-use crate::portal::answer;
+use crate::portal::answer::{self, with_cookie};
 use crate::portal::frame::{Frame, Message};
-use crate::portal::router::with_cookie;
-use crate::portal::visit::{Entered, Shown};
+use crate::portal::visit::{Entered, Shown, rendered};
 use crate::portal::words;
 
 /// What somebody sees of themselves.
@@ -74,7 +74,7 @@ async fn with_message(entered: &Entered, status: StatusCode, message: Option<Mes
         sessions,
         own: &entered.person.session,
     };
-    page(status, &template)
+    rendered(status, &template)
 }
 
 /// Ends the session.
@@ -119,7 +119,7 @@ pub async fn set_password(entered: Entered) -> Shown {
     if !entered.portal.settings.sign_in.password {
         return Err(crate::portal::visit::Trouble::NotFound);
     }
-    if let Some(proof) = again::needed(&entered, "/me") {
+    if let Some(proof) = again::needed(&entered.person, entered.at_ms, "/me") {
         return Ok(proof);
     }
     let user = get(&entered, &entered.person.user).await?;

@@ -4,7 +4,7 @@
 //! `provider.rs` asks the provider, `token.rs` judges what an ID token claims. What one flow has to find again is in a
 //! sealed cookie of the browser that has begun it, so that the answer of one flow is never that of another.
 
-mod provider;
+pub mod provider;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -21,18 +21,19 @@ use sha2::{Digest as _, Sha256};
 use super::cookies::Cookie;
 use super::pages::not_invited;
 use super::people::{self, act, trouble};
-use super::{random, session, step};
+use super::randomness::random;
+use super::{session, step};
 use crate::config::sign_in::OidcSettings;
 use crate::ledger::store::people::{How, Identity, UserInfo, UserState};
 use crate::ledger::store::records::Role;
 use crate::ledger::store::users::UserDraft;
 use crate::ledger::store::{StoreError, Writing, users};
-use crate::portal::form::{Values, is_same};
+use crate::platform::constant_time::is_same;
+use crate::portal::answer::{self, with_cookie};
+use crate::portal::form::Values;
 use crate::portal::frame::Message;
-use crate::portal::router::with_cookie;
+use crate::portal::state::Portal;
 use crate::portal::visit::{Shown, Trouble, Visit};
-use crate::portal::{Portal, answer};
-pub use provider::Provider;
 use token::{Expected, Who};
 
 /// The kind of the step.
@@ -183,7 +184,7 @@ fn code<'q>(query: &'q Values, flow: &Flow, issuer: &str) -> Result<&'q str, &'s
     if ["code", "state", "iss", "error"].iter().any(|name| query.all(name).len() > 1) {
         return Err("its answer has a parameter twice");
     }
-    if !is_same(query.raw("state"), &flow.state) {
+    if !is_same(query.raw("state").as_bytes(), flow.state.as_bytes()) {
         return Err("its answer is not to what this browser has begun");
     }
     if query.has("iss") && query.raw("iss") != issuer {

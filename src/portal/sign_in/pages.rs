@@ -4,9 +4,8 @@ use askama::Template;
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
 
-use crate::portal::answer;
 use crate::portal::frame::{Frame, Message};
-use crate::portal::visit::{Trouble, Visit};
+use crate::portal::visit::Visit;
 use crate::portal::words;
 
 /// All ways in, with what was written before.
@@ -65,14 +64,6 @@ pub struct AgainPage<'s> {
     pub frame: Frame<'s>,
     pub to: &'s str,
     pub has_totp: bool,
-}
-
-/// A page that is made of a template.
-///
-/// # Errors
-/// Those of the template.
-pub fn page(status: StatusCode, template: &impl Template) -> Result<Response<Body>, Trouble> {
-    Ok(answer::html(status, template.render()?))
 }
 
 /// Too many tries; the same for everybody, known or not.

@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::http::{Response, StatusCode};
 
 use super::guesses::{self, Kind};
-use super::pages::{SignInPage, busy, not_invited, page, too_many};
+use super::pages::{SignInPage, busy, not_invited, too_many};
 use super::people::{self, act, active, trouble};
 use super::{code, proxy, session};
 use crate::ledger::store::people::How;
@@ -13,7 +13,7 @@ use crate::ledger::store::{StoreError, users};
 use crate::platform::password;
 use crate::portal::answer;
 use crate::portal::frame::Message;
-use crate::portal::visit::{Shown, Trouble, Visit};
+use crate::portal::visit::{Shown, Trouble, Visit, rendered};
 
 /// All ways in. Whom a proxy in front vouches for is signed in at once.
 pub async fn show(visit: Visit) -> Shown {
@@ -21,7 +21,7 @@ pub async fn show(visit: Visit) -> Shown {
     if visit.person.is_some() && !visit.query.has("again") {
         return Ok(answer::see_other(&to));
     }
-    match proxy::shown(&visit.portal, &visit.headers, visit.peer) {
+    match proxy::shown(&visit.portal, &visit.headers, visit.connection) {
         Ok(None) => form(&visit, (&to, ""), StatusCode::OK, None),
         Ok(Some(email)) => by_proxy(&visit, email, &to).await,
         Err(why) => {
@@ -61,7 +61,7 @@ pub fn form(
         provider: settings.oidc.as_ref().map(|oidc| &*oidc.name),
         is_again: visit.query.has("again"),
     };
-    page(status, &template)
+    rendered(status, &template)
 }
 
 /// Takes an address and a password.

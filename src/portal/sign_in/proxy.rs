@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use super::people;
 use crate::operate::api::connection::Peer;
 use crate::platform::mail::check_address;
-use crate::portal::Portal;
+use crate::portal::state::Portal;
 
 /// The address of mail that a listed proxy vouches for; none where no proxy is configured or the request comes from
 /// elsewhere: from there the header means nothing.

@@ -6,8 +6,9 @@ use axum::http::{HeaderMap, Response};
 
 use super::cookies::Cookie;
 use super::people::{act, trouble};
-use super::{proxy, random};
-use crate::ledger::store::people::{Belonging, How, SessionInfo, UserInfo, UserState};
+use super::proxy;
+use super::randomness::random;
+use crate::ledger::store::people::{How, SessionInfo, UserInfo, UserState};
 use crate::ledger::store::randomness::hexadecimal;
 use crate::ledger::store::records::Role;
 use crate::ledger::store::sessions::{self, SessionDraft};
@@ -15,9 +16,10 @@ use crate::ledger::store::{memberships, users};
 use crate::operate::api::connection::Peer;
 use crate::platform::portal_key::{PortalKey, Purpose, from_hexadecimal};
 use crate::policy::account::Digest;
-use crate::portal::router::with_cookie;
+use crate::portal::answer::{self, with_cookie};
+use crate::portal::person::{Membership, SignedIn};
+use crate::portal::state::Portal;
 use crate::portal::visit::{Trouble, Visit};
-use crate::portal::{Portal, answer};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -40,53 +42,6 @@ const OF_OPERATORS: Lifetime = Lifetime { idle_ms: HOUR_MS, most_ms: 12 * HOUR_M
 impl Lifetime {
     const fn of(operator: Option<Role>) -> &'static Lifetime {
         if operator.is_some() { &OF_OPERATORS } else { &OF_MEMBERS }
-    }
-}
-
-/// An account that a person is a member of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Membership {
-    /// The id of the account.
-    pub account: String,
-    /// Its name.
-    pub name: String,
-    pub role: Role,
-}
-
-impl From<Belonging> for Membership {
-    fn from(belonging: Belonging) -> Membership {
-        let Belonging { account_id, account, role } = belonging;
-        Membership { account: account_id, name: account, role }
-    }
-}
-
-/// Somebody who has signed in.
-#[derive(Clone, Debug)]
-pub struct SignedIn {
-    /// The id of the user.
-    pub user: String,
-    /// How pages call them: their name, or their e-mail address.
-    pub name: String,
-    /// The id of the session in the store, which is no secret.
-    pub session: String,
-    /// What each of their forms has to bring, so that no other site can send one (derived from the session, never stored).
-    pub csrf: String,
-    pub memberships: Vec<Membership>,
-    /// Their role among operators.
-    pub operator: Option<Role>,
-    /// Until when sensitive acts are done without asking again, in milliseconds since 1970 in UTC.
-    pub strong_until_ms: i64,
-}
-
-impl SignedIn {
-    /// The digest of the session's secret.
-    pub fn digest(&self) -> Option<[u8; 32]> {
-        from_hexadecimal(&self.session)
-    }
-
-    /// Whether sensitive acts are done without asking again.
-    pub fn is_strong(&self, now_ms: i64) -> bool {
-        now_ms < self.strong_until_ms
     }
 }
 

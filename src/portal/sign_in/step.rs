@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::random;
+use super::randomness::random;
 use crate::platform::portal_key::{PortalKey, Purpose};
 use crate::portal::visit::Trouble;
 

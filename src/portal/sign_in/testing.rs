@@ -308,6 +308,20 @@ impl Mailbox {
         self.taken.lock().unwrap().len()
     }
 
+    /// The first message with these words.
+    pub async fn with(&self, words: &str) -> String {
+        for _ in 0..500 {
+            let texts: Vec<String> = self.taken.lock().unwrap().clone();
+            // Long lines are broken (RFC 2045, section 6.7).
+            let mut texts = texts.into_iter().map(|text| text.replace("=\n", "").replace("=3D", "="));
+            if let Some(text) = texts.find(|text| text.contains(words)) {
+                return text;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("there is no message with {words:?}");
+    }
+
     /// The newest of so many messages.
     pub async fn newest(&self, count: usize) -> String {
         for _ in 0..500 {

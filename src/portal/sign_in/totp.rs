@@ -8,15 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use super::code::recovery_digest;
 use super::guesses::{self, Kind};
-use super::pages::{page, too_many};
+use super::pages::too_many;
 use super::people::{act, get, trouble};
-use super::{again, random, session, step};
+use super::randomness::random;
+use super::{again, session, step};
 use crate::ledger::store::users;
 use crate::platform::portal_key::Purpose;
 use crate::platform::totp::{self, SECRET_BYTES, base32};
 use crate::portal::answer;
 use crate::portal::frame::{Frame, Message};
-use crate::portal::visit::{Entered, Shown, Trouble};
+use crate::portal::visit::{Entered, Shown, Trouble, rendered};
 
 /// Recovery codes of a user.
 const CODES: usize = 10;
@@ -58,7 +59,7 @@ fn kind(user: &str) -> String {
 
 /// The page with a new secret.
 pub async fn show(entered: Entered) -> Shown {
-    if let Some(proof) = again::needed(&entered, "/me/one-time-password") {
+    if let Some(proof) = again::needed(&entered.person, entered.at_ms, "/me/one-time-password") {
         return Ok(proof);
     }
     with_draft(&entered, Draft { secret: random()? }, StatusCode::OK, None).await
@@ -78,12 +79,12 @@ async fn with_draft(entered: &Entered, draft: Draft, status: StatusCode, message
         uri,
         draft: step::seal(&entered.portal.sign_in.key, &kind(&user.id), draft, entered.at_ms)?,
     };
-    page(status, &template)
+    rendered(status, &template)
 }
 
 /// Takes the first password of a new secret.
 pub async fn set(entered: Entered) -> Shown {
-    if let Some(proof) = again::needed(&entered, "/me/one-time-password") {
+    if let Some(proof) = again::needed(&entered.person, entered.at_ms, "/me/one-time-password") {
         return Ok(proof);
     }
     let user = entered.person.user.clone();
@@ -111,13 +112,13 @@ pub async fn set(entered: Entered) -> Shown {
     guesses::forget(&entered.portal, Kind::Code, &user).await?;
     let frame =
         entered.frame("Recovery codes").with(Some(Message::done("You are asked for a one-time password from now on.")));
-    let response = page(StatusCode::OK, &RecoveryPage { frame, codes })?;
+    let response = rendered(StatusCode::OK, &RecoveryPage { frame, codes })?;
     session::renew(&entered, &entered.person, response).await
 }
 
 /// Removes one-time passwords.
 pub async fn remove(entered: Entered) -> Shown {
-    if let Some(proof) = again::needed(&entered, "/me") {
+    if let Some(proof) = again::needed(&entered.person, entered.at_ms, "/me") {
         return Ok(proof);
     }
     let (user, kept) = (entered.person.user.clone(), entered.person.digest());

@@ -33,6 +33,12 @@ const MAX_ROUTES_TRIED: usize = 8;
 /// The `Retry-After` of example answers, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 5;
 
+/// A language that each of several requests has of its own, in a shell.
+const NUMBERED_LANGUAGE: &str = "x-$n";
+
+/// A key of a request, for examples.
+pub const EXAMPLE_KEY: &str = "c2f1a7e4-5d0b-4f6e-9a53-7b1d2e8f9c60";
+
 /// The deadline of the example for deadline-exceeded, in seconds, if the product accepts it.
 const SHORT_DEADLINE_SECONDS: u64 = 2;
 
@@ -90,6 +96,13 @@ impl Example {
                     Tokens::Demo => 3,
                     Tokens::Named => 1,
                 };
+            }
+            Provoke::KeyReused => {
+                let rule = product.idempotency.as_ref()?;
+                example.headers.push((rule.header.to_string(), EXAMPLE_KEY.to_owned()));
+                example.headers.push(("Accept-Language".to_owned(), NUMBERED_LANGUAGE.to_owned()));
+                example.times = 2;
+                example.remark = Some("The second request has the key of the first, and asks for another language.");
             }
             Provoke::While(remark) => example.remark = Some(remark),
             Provoke::Demo(reference) => example.fail_in_the_demo(product, reference, tokens)?,

@@ -1,6 +1,8 @@
 //! What each header of an answer means: one list for problem pages, the reference and OpenAPI.
 
-use crate::policy::Policy;
+use crate::policy::check::header::HeaderRule;
+use crate::policy::problem::Row;
+use crate::policy::{Policy, Product};
 
 /// A header of answers and its meaning.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +51,12 @@ pub const CREDITS: [Meaning; 2] = [
     number("X-Credits-Remaining", "The credits that are left and not reserved for requests in progress."),
 ];
 
+/// A lookup that was sent again.
+pub const REPLAYED: Meaning = text(
+    "Idempotency-Replayed",
+    "With true: the answer is that of an earlier request with the same key. If it was charged then, this one costs nothing.",
+);
+
 /// How long to wait.
 pub const RETRY_AFTER: Meaning =
     number("Retry-After", "The number of seconds to wait before sending the request again; never 0.");
@@ -71,12 +79,32 @@ const COMMON: [Meaning; 9] = [
 
 /// The meaning of a header of an answer.
 pub fn meaning(policy: &Policy, name: &str) -> &'static str {
-    let known = COMMON.iter().chain(&RATE).chain(&CREDITS).chain([&RETRY_AFTER, &ALLOW]);
+    let known = COMMON.iter().chain(&RATE).chain(&CREDITS).chain([&REPLAYED, &RETRY_AFTER, &ALLOW]);
     let found = known.into_iter().find(|meaning| meaning.name.eq_ignore_ascii_case(name));
     match found {
         Some(meaning) => meaning.says,
         None if policy.echoed.iter().any(|rule| rule.name.eq_ignore_ascii_case(name)) => ECHOED,
         None => "",
+    }
+}
+
+/// The meaning of the header with the key of a request.
+pub const KEY: &str = "A word of your own that this request alone has, such as a random UUID. If you send the request again with it, you get the same answer, and pay once.";
+
+/// The meaning of an echoed header that is the key of a request as well.
+const ECHOED_KEY: &str = "Your own reference, returned unchanged; generated if the request has no valid one. If you send the same request again with it, you get the same answer, and pay once.";
+
+/// The meaning of a header of requests that a product has a rule for; empty if nothing is known of it.
+pub fn says(product: &Product, rule: &HeaderRule) -> &'static str {
+    let is_key = |key: &str| key.eq_ignore_ascii_case(&rule.name);
+    match (product.idempotency.as_ref().is_some_and(|of| is_key(&of.header)), rule.echo) {
+        (true, true) => ECHOED_KEY,
+        (true, false) => KEY,
+        (false, true) => ECHOED,
+        (false, false) if rule.row == Row::AddMetadataInvalid => {
+            "Whether the response contains metadata. Default: false."
+        }
+        (false, false) => "",
     }
 }
 

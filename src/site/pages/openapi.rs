@@ -8,6 +8,7 @@ pub mod shown;
 use serde_json::{Map, Value, json};
 
 use super::draft::Own;
+use super::example::EXAMPLE_KEY;
 use super::example::request::Example;
 use super::headers;
 use super::product::View;
@@ -19,6 +20,7 @@ use crate::policy::check::token::TokenPlace;
 use crate::policy::format::kind::Format;
 use crate::policy::format::request_of_json;
 use crate::policy::http::media::{MediaType, PROBLEM_JSON};
+use crate::policy::idempotency::{IdempotencyRule, MAX_KEY};
 use crate::policy::paths::Endpoint;
 use crate::policy::problem::Row;
 use crate::policy::route::Route;
@@ -215,12 +217,26 @@ fn parameters(product: &Product, route: &Route) -> Vec<Value> {
     for rule in &product.headers {
         let schema = shape(&rule.shape, true);
         let mut parameter = json!({ "name": &*rule.name, "in": "header", "required": false, "schema": schema });
-        if let (true, Some(members)) = (rule.echo, parameter.as_object_mut()) {
-            members.insert("description".to_owned(), headers::ECHOED.into());
+        let says = headers::says(product, rule);
+        if let (false, Some(members)) = (says.is_empty(), parameter.as_object_mut()) {
+            members.insert("description".to_owned(), says.into());
         }
         parameters.push(parameter);
     }
+    // Where a rule of its own says what a key is, it is among the headers.
+    parameters.extend(product.idempotency.as_ref().filter(|rule| !rule.is_ruled).map(key_parameter));
     parameters
+}
+
+/// The header with the key of a request.
+fn key_parameter(rule: &IdempotencyRule) -> Value {
+    json!({
+        "name": &*rule.header, "in": "header", "required": false,
+        "description": headers::KEY,
+        "schema": {
+            "type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": r"^[!#-\[\]-~]+$", "example": EXAMPLE_KEY,
+        },
+    })
 }
 
 /// A parameter of a path or a query.
@@ -298,6 +314,9 @@ fn success(policy: &Policy, product: &Product, route: &Route, answer: Option<&St
     if route.tariff.is_some() {
         named.extend(headers::CREDITS.iter().map(|meaning| described(meaning.name, meaning.says, meaning.number)));
     }
+    if product.idempotency.is_some() {
+        named.extend([described(headers::REPLAYED.name, headers::REPLAYED.says, false)]);
+    }
     json!({ "description": "The result of the lookup.", "headers": Value::Object(named), "content": content })
 }
 
@@ -338,6 +357,7 @@ fn applies(asked: Option<(&Product, &Route)>, row: Row) -> bool {
         Row::ProductMismatch | Row::DeadlineExceeded | Row::UpstreamUnavailable | Row::UpstreamFailed => {
             product.is_some()
         }
+        Row::IdempotencyKeyReused => product.is_some_and(|product| product.idempotency.is_some()),
         Row::CreditsInsufficient => route.is_some_and(|route| route.tariff.is_some()),
         Row::MalformedRequest
         | Row::RequestTimeout

@@ -9,13 +9,14 @@ use super::draft::Own;
 use super::example::request::{Body, Example};
 use super::fields::{self, Field};
 use super::prices::{self, Prices};
+use crate::platform::count::counted;
 use crate::platform::pace;
 use crate::policy::check::body::Schema;
 use crate::policy::check::header::HeaderRule;
 use crate::policy::check::parameter::ParameterRule;
 use crate::policy::check::token::TokenPlace;
 use crate::policy::http::media::MediaType;
-use crate::policy::problem::Row;
+use crate::policy::idempotency::{IdempotencyRule, MAX_KEY};
 use crate::policy::route::Route;
 use crate::policy::{Policy, Product};
 
@@ -38,6 +39,8 @@ pub struct View<'p> {
     /// A body of the first route that takes one, as JSON.
     pub example_body: Option<String>,
     pub deadline: DeadlineView,
+    /// How requests can be sent again.
+    pub again: Option<AgainView>,
     pub preflight_headers: String,
     pub preflight_seconds: u64,
 }
@@ -127,6 +130,14 @@ pub struct DeadlineView {
     pub default: u64,
 }
 
+/// How requests can be sent again.
+#[derive(Debug)]
+pub struct AgainView {
+    pub header: String,
+    /// For how long, in words.
+    pub keep: String,
+}
+
 /// The descriptions of all products.
 pub fn all<'p>(policy: &'p Policy, own: &Own) -> Vec<View<'p>> {
     let mut views: Vec<View<'p>> = Vec::new();
@@ -160,7 +171,7 @@ fn view<'p>(product: &'p Product, own: &Own) -> View<'p> {
         description: said("description").unwrap_or_default().to_owned(),
         groups: alike.into_iter().filter_map(|routes| group(product, routes, own)).collect(),
         token_places: product.token_places.iter().map(TokenPlace::to_string).collect(),
-        headers: product.headers.iter().map(header).collect(),
+        headers: product.headers.iter().map(|rule| header(product, rule)).chain(key(product)).collect(),
         accept: types(&product.media.served),
         content_type: types(&product.media.taken),
         formats: product.media.formats.in_words(),
@@ -171,6 +182,7 @@ fn view<'p>(product: &'p Product, own: &Own) -> View<'p> {
             max: product.deadline.max_seconds,
             default: product.deadline.default.as_secs(),
         },
+        again: product.idempotency.as_ref().map(again),
         preflight_headers: product.preflight.allowed_headers.to_string(),
         preflight_seconds: product.preflight.max_age_seconds,
     }
@@ -219,6 +231,14 @@ fn group<'p>(product: &'p Product, routes: Vec<&'p Route>, own: &Own) -> Option<
     })
 }
 
+fn again(rule: &IdempotencyRule) -> AgainView {
+    let seconds = rule.keep.as_secs().max(1);
+    let units = [(86_400, "day"), (3600, "hour"), (60, "minute")];
+    let unit = units.into_iter().find(|(unit, _)| seconds.is_multiple_of(*unit));
+    let (unit, word) = unit.unwrap_or((1, "second"));
+    AgainView { header: rule.header.to_string(), keep: counted(seconds / unit, word) }
+}
+
 fn parameter(route: &Route, index: usize, rule: &ParameterRule) -> ParameterView {
     ParameterView {
         name: rule.name.to_string(),
@@ -237,12 +257,14 @@ fn slug(name: &str) -> String {
     if slug.is_empty() { "product".to_owned() } else { slug.to_owned() }
 }
 
-fn header(rule: &HeaderRule) -> HeaderView {
-    let takes = rule.shape.words(" or ");
-    let says = match (rule.echo, rule.row) {
-        (true, _) => super::headers::ECHOED,
-        (false, Row::AddMetadataInvalid) => "Whether the response contains metadata. Default: false.",
-        (false, _) => "",
-    };
-    HeaderView { name: rule.name.to_string(), takes, says }
+fn header(product: &Product, rule: &HeaderRule) -> HeaderView {
+    let says = super::headers::says(product, rule);
+    HeaderView { name: rule.name.to_string(), takes: rule.shape.words(" or "), says }
+}
+
+/// The header with the key of a request, unless it is among the headers that have a rule.
+fn key(product: &Product) -> Option<HeaderView> {
+    let rule = product.idempotency.as_ref().filter(|rule| !rule.is_ruled)?;
+    let takes = format!("1 to {MAX_KEY} visible characters, bare or in quotes");
+    Some(HeaderView { name: rule.header.to_string(), takes, says: super::headers::KEY })
 }

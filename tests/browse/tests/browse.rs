@@ -7,12 +7,14 @@
 
 #[path = "browse/portal.rs"]
 mod portal;
+#[path = "browse/sign_in.rs"]
+mod sign_in;
 #[path = "browse/support.rs"]
 mod support;
 
 use std::collections::{BTreeSet, VecDeque};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use support::{DESKTOP, PHONE, browser, console, demo, picture, run, scheme, target, violations, window};
 use thirtyfour::WebDriver;
 

@@ -17,14 +17,14 @@ fn a_file_of_something_else_or_of_a_newer_version_is_refused_in_words() {
     make("marked.db", "PRAGMA application_id = 7");
     std::fs::write(file("text.db"), "name: acme\n".repeat(100)).unwrap();
     drop(open(&file("newer.db")).unwrap());
-    make("newer.db", "UPDATE store_layout SET layout = 9, readable_from = 9");
+    make("newer.db", "UPDATE store_layout SET layout = 99, readable_from = 99");
     std::fs::create_dir(file("directory")).unwrap();
     for (name, words) in [
         ("ledger.db", "or the ledger"),
         ("other.db", "another program"),
         ("marked.db", "another program"),
         ("text.db", "is not a store"),
-        ("newer.db", "newer version of this program (layout 9, and this one knows 7)"),
+        ("newer.db", "newer version of this program (layout 99, and this one knows "),
         ("directory", "name a file"),
         ("nowhere/store.db", "directory does not exist"),
     ] {
@@ -33,7 +33,7 @@ fn a_file_of_something_else_or_of_a_newer_version_is_refused_in_words() {
         assert!(refused.contains(words), "{name}: {refused}");
         assert_eq!(std::fs::read(file(name)).ok(), before, "{name} is as it was");
     }
-    make("newer.db", "UPDATE store_layout SET layout = 9, readable_from = 1");
+    make("newer.db", "UPDATE store_layout SET layout = 99, readable_from = 1");
     assert!(open(&file("newer.db")).is_ok(), "a migration that only adds leaves the release before its file");
     for name in ["lost.db", "empty.db", "nearly-empty.db"] {
         std::fs::write(file(&format!("{name}-wal")), "what was committed").unwrap();

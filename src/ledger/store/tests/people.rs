@@ -359,3 +359,28 @@ fn what_has_ended_is_removed_and_the_audit_tells_all_without_a_secret() {
     upkeep::step(&mut bench.connection, &KEPT, NOW + 72 * HOUR).unwrap();
     assert_eq!(counts(&bench), [0, 0, 0]);
 }
+
+#[test]
+fn owners_are_told_of_what_was_changed_since_they_are_told_at_all() {
+    use crate::ledger::store::change_mail::{begin, next, told};
+    let mut bench = Bench::new("change-mail");
+    let (ann, bob) = (bench.user("ann@example.com", None), bench.user("bob@example.com", None));
+    let (acme, other) = (bench.account_of("acme"), bench.account_of("other"));
+    bench.done(|writing| memberships::add(writing, &acme, &ann.id, Role::Owner));
+    assert_eq!(next(&bench.connection, i64::MAX).unwrap(), None, "nobody has asked for it");
+    begin(&bench.connection).unwrap();
+    assert_eq!(next(&bench.connection, i64::MAX).unwrap(), None, "what was before is not told");
+    bench.done(|writing| memberships::add(writing, &acme, &bob.id, Role::Member));
+    bench.done(|writing| memberships::add(writing, &other, &bob.id, Role::Member));
+    assert_eq!(next(&bench.connection, 0).unwrap(), None, "it is not told yet");
+    let untold = next(&bench.connection, i64::MAX).unwrap().unwrap();
+    let [account] = &*untold.accounts else { panic!("{untold:?}") };
+    assert_eq!((&*account.account, &*account.owners), ("acme", ["ann@example.com".to_owned()].as_slice()));
+    let changes: Vec<_> = account.changes.iter().map(|change| (&*change.action, &*change.subject)).collect();
+    assert_eq!(changes, [("member.add", "bob@example.com")]);
+    assert_eq!(next(&bench.connection, i64::MAX).unwrap(), Some(untold.clone()), "until it is noted");
+    told(&bench.connection, untold.until).unwrap();
+    assert_eq!(next(&bench.connection, i64::MAX).unwrap(), None);
+    begin(&bench.connection).unwrap();
+    assert_eq!(next(&bench.connection, i64::MAX).unwrap(), None, "it begins once");
+}

@@ -117,6 +117,21 @@ pub const BODY_INVALID: Guide = Guide {
     provoke: Provoke::BreakingRule,
 };
 
+pub const IDEMPOTENCY_KEY_REUSED: Guide = Guide {
+    meaning: "The key of this request was used for another request of your account, whose answer is still kept or on its way. Nothing was looked up, and nothing was charged.",
+    causes: &[
+        "The key is made of something that several requests have in common, such as an order with several numbers.",
+        "A counter or a random generator began anew, and makes the same keys again.",
+        "The request was changed before it was sent again: its path, its query, its body or its Accept header.",
+    ],
+    remedy: &[
+        "Make a new key for each lookup, for example a random UUID.",
+        "Send a request again just as it was, byte for byte, if you send it with the same key.",
+    ],
+    retry: Retry::AfterChange,
+    provoke: Provoke::KeyReused,
+};
+
 /// What a row of the operator's own has where the configuration says no more.
 pub const OWN: Guide = Guide {
     meaning: "The request does not follow one of the rules of this product. The detail says which, and what to send instead.",

@@ -66,6 +66,8 @@ pub enum Provoke {
     By(&'static [Change]),
     /// A good request, sent often enough.
     Often(Holder),
+    /// A good request with a key, refused if that was used for another one.
+    KeyReused,
     /// A good request, refused only while something lasts, in a sentence.
     While(&'static str),
     /// The backend has to fail, which the demo's does for this reference.

@@ -9,6 +9,7 @@ pub const MALFORMED_REQUEST: Guide = Guide {
         "Content-Length and Transfer-Encoding are both sent, or one of them is sent twice.",
         "The path contains dot segments (/../), double slashes, semicolons or encoded slashes.",
         "The URL or the headers are too long, or there are too many headers.",
+        "The header with the key of the request, such as Idempotency-Key, is sent twice, or is not 1 to 255 visible characters.",
         "The request was written by hand, with wrong line endings or control characters.",
     ],
     remedy: &[

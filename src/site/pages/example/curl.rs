@@ -44,7 +44,8 @@ impl Example {
 
 /// Quotes a text as one word of a shell. A variable is still expanded.
 fn quoted(text: &str) -> String {
-    if text.ends_with(": $TOKEN") || text.ends_with(" $TOKEN") || text.ends_with("=$TOKEN") {
+    let is_variable = [": $TOKEN", " $TOKEN", "=$TOKEN", "-$n"].iter().any(|end| text.ends_with(end));
+    if is_variable {
         format!("\"{text}\"")
     } else if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":/._-".contains(&byte)) && !text.is_empty() {
         text.to_owned()

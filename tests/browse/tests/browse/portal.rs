@@ -316,6 +316,55 @@ async fn page_of_token(demo: &Demo, person: &mut Person<'_>, page: &str, token: 
     new
 }
 
+/// What somebody could call something to have it run by whoever looks at it.
+const HOSTILE: &str = "\"><img src=x onerror=window.hit=1><script>window.hit=1</script>\u{202e}' onfocus='window.hit=1";
+
+/// Names and notes that try to be script are text on every page that shows them; a form on another site changes nothing.
+async fn hostile(person: &mut Person<'_>, account: &str) {
+    person.open(&format!("{account}/tokens/new")).await;
+    person.fill("name", "kiosk").await;
+    person.choose("input[name=product][value=email]").await;
+    person.press("Make the token").await;
+    person.follow("Go on to kiosk").await;
+    let page = person.here().await;
+    person.open(&format!("{page}/networks")).await;
+    person.choose("input[name=mode][value=watch]").await;
+    // Typed by a script: a driver's keyboard has no marks of direction.
+    let entries = json!(format!("192.0.2.0/24 # {HOSTILE}")).to_string();
+    set(person, "entries", &entries).await;
+    person.press("Show what would change").await;
+    person.says("192.0.2.0/24").await;
+    person.press("Save").await;
+    person.says("The list is saved").await;
+    person.open(&format!("{account}/keys")).await;
+    set(person, "name", &json!(HOSTILE).to_string()).await;
+    person.press("Make the key").await;
+    for path in ["", "/tokens", "/keys", "/audit", "/usage", "/refusals"] {
+        person.client.goto(&format!("{account}{path}")).await.unwrap();
+        assert!(run(person.client, "return window.hit ?? null").await.is_null(), "{path} runs a name");
+    }
+    person.client.goto(&format!("{page}/networks")).await.unwrap();
+    assert!(run(person.client, "return window.hit ?? null").await.is_null(), "the list runs a note");
+
+    // A form on another site, which the browser sends by itself, with whatever cookies it has.
+    let other = format!(
+        "data:text/html,<form method=post action='{page}/disable'><input name=csrf value=guessed></form>\
+         <script>document.forms[0].submit()</script>"
+    );
+    person.client.goto(&other).await.unwrap();
+    person.says("This form was not sent by this site").await;
+    // The console says that it was refused.
+    assert_eq!(console(person.client).await.len(), 1);
+    person.client.goto(&page).await.unwrap();
+    person.says("Enabled").await;
+}
+
+/// Sets a field to a text that is written as JSON.
+async fn set(person: &Person<'_>, name: &str, json: &str) {
+    let script = format!("document.querySelector('main [name={name}]').value = {json}");
+    run(person.client, &script).await;
+}
+
 /// Usage, credits, alerts, keys, members and history.
 async fn the_rest(demo: &Demo, person: &mut Person<'_>, account: &str) {
     person.open(&format!("{account}/usage")).await;
@@ -413,6 +462,9 @@ async fn with(has_script: bool) {
         pictures(&person, &account).await;
     }
     let token = tokens(&demo, &mut person, &account).await;
+    if has_script {
+        hostile(&mut person, &account).await;
+    }
     the_rest(&demo, &mut person, &account).await;
     operator(&demo, &mut person, &token).await;
     let seen = person.seen.len();
