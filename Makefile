@@ -1,12 +1,12 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
-.PHONY: run test crashes lease-search hostile free-answers fuzz mutants coverage browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
+.PHONY: run test crashes database-crashes lease-search hostile free-answers fuzz mutants coverage browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
 	sbom bench-micro bench-metering bench-sight bench-pages bench-portal bench-reload bench-changes bench-store pgo dist compilers tools venv program
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
 # a Python script, run the commands of the pages with curl, bound what the program may use with
-# prlimit, and move names with libnss-wrapper.
+# prlimit, move names with libnss-wrapper, and share a PostgreSQL of their own, with pgbouncer before it.
 NEEDED_TO_BUILD := cmake:cmake cc:gcc c++:g++
-NEEDED := $(NEEDED_TO_BUILD) python3:python3 prlimit:util-linux curl:curl
+NEEDED := $(NEEDED_TO_BUILD) python3:python3 prlimit:util-linux curl:curl pgbouncer:pgbouncer
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # The demo is there to be looked at: it is built in a quarter of the time of a release, and is slower than one.
@@ -19,6 +19,10 @@ test: tools
 # kill -9 at random moments, many more than the tests do: over lookups, quotas, management calls and imports.
 crashes: tools
 	TOLLGATE_CRASHES=$(or $(CRASHES),300) cargo test --locked --test crash -- --nocapture
+
+# kill -9 of the store's database while nodes write: nothing that was confirmed is lost, nothing is done twice.
+database-crashes: tools
+	TOLLGATE_DATABASE_CRASHES=$(or $(CRASHES),100) cargo test --locked --lib a_server_that_is_killed -- --nocapture
 
 # The protocol of leases in larger worlds than the tests have, of at most STATES states each, and in 1,000,000 random
 # schedules. Optimised, but not across crates, which would take longer than it saves.
@@ -187,6 +191,7 @@ tools:
 		command -v $${pair%%:*} >/dev/null 2>&1 || missing="$$missing $${pair##*:}"; \
 	done; \
 	ls /usr/lib/*/libnss_wrapper.so >/dev/null 2>&1 || missing="$$missing libnss-wrapper"; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	if [ -n "$$missing" ]; then \
 		echo "installing:$$missing"; \
 		$(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends $$missing; \

@@ -6,6 +6,7 @@ mod alert_settings;
 pub mod alerts;
 pub mod audit;
 pub mod billing;
+pub mod cluster;
 pub mod credits;
 mod export;
 mod import;

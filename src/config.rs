@@ -41,6 +41,7 @@ mod pages;
 mod parameters;
 mod plans;
 pub mod portal;
+mod postgres;
 mod problems;
 mod product_context;
 mod products;

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use clap::{CommandFactory, Parser, Subcommand};
 use tollgate::cli::secret::{new_token, token_line};
 use tollgate::cli::{
-    accounts, alerts, audit, billing, credits, init, keys, lists, portal as people, refusals, tokens, usage,
+    accounts, alerts, audit, billing, cluster, credits, init, keys, lists, portal as people, refusals, tokens, usage,
 };
 use tollgate::config::argument::{ConfigFile, VARIABLE};
 use tollgate::config::findings::Findings;
@@ -167,6 +167,8 @@ enum Command {
     Alerts(alerts::Command),
     /// Show how far usage was sent for billing, and why not further.
     Billing(billing::Command),
+    /// Ask the gateways that share the store.
+    Cluster(cluster::Command),
     /// Publish notes and planned maintenance on the status page.
     #[command(subcommand)]
     Status(tollgate::cli::status::Command),
@@ -291,6 +293,7 @@ fn main() -> ExitCode {
         Command::Audit(command) => audit::run(command, &mut std::io::stdout().lock()),
         Command::Alerts(command) => alerts::run(command, &mut std::io::stdout().lock()),
         Command::Billing(command) => billing::run(&command, &mut std::io::stdout().lock()),
+        Command::Cluster(command) => cluster::run(&command, &mut std::io::stdout().lock()),
         Command::Usage(command) => usage::run(command, &mut std::io::stdout().lock()),
         Command::Refusals(command) => refusals::run(command, &mut std::io::stdout().lock()),
         Command::Schema { markdown: true, .. } => print(&config::reference::markdown()),

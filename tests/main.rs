@@ -21,6 +21,7 @@ mod command_line;
 mod contract;
 mod corpora;
 mod credits;
+mod database;
 mod delivery;
 mod dependencies;
 mod documents;

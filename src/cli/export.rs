@@ -27,9 +27,9 @@ pub fn run(export: Export, out: &mut impl Write) -> Result<(), Failure> {
     let Export { file: ConfigFile { config: path } } = export;
     let config = config::load(&path)?;
     let store = config.store.as_ref().ok_or_else(|| no_store(&path))?;
-    let told = |error: StoreError| Failure::from(format!("{}: {error}", store.path.display()));
-    let Some(mut connection) = open_to_read(&store.path).map_err(told)? else {
-        return Err(format!("{} does not exist yet", store.path.display()).into());
+    let told = |error: StoreError| Failure::from(format!("{}: {error}", store.location));
+    let Some(mut connection) = open_to_read(&store.location).map_err(told)? else {
+        return Err(format!("{} does not exist yet", store.location).into());
     };
     // All of it is from one moment, whoever writes meanwhile.
     let snapshot = connection.transaction().map_err(|error| told(error.into()))?;

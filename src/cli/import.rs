@@ -10,7 +10,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use rusqlite::Connection;
 use serde::Serialize;
 use serde_json::json;
 
@@ -21,7 +20,7 @@ use crate::config::{self, Config, rows};
 use crate::ledger::store::import::Tally;
 use crate::ledger::store::randomness::SystemRandomness;
 use crate::ledger::store::writing::transact;
-use crate::ledger::store::{Act, StoreError, Via, copy_of, open};
+use crate::ledger::store::{Act, Connection, StoreError, Via, copy_of, open};
 use crate::operate::failure::Failure;
 use crate::operate::importing::{Imported, Item, Told, Unfit};
 use crate::operate::output::say;
@@ -80,8 +79,8 @@ pub fn run(import: Import, out: &mut impl Write) -> Result<(), Failure> {
     if adopt && !config.policy.has_store {
         return Err("nobody would be in force: `store.accounts` is files; set it to both or to store first".into());
     }
-    let told = |error: StoreError| Failure::from(format!("{}: {error}", store.path.display()));
-    let connection = if dry_run { copy_of(&store.path) } else { open(&store.path) }.map_err(told)?;
+    let told = |error: StoreError| Failure::from(format!("{}: {error}", store.location));
+    let connection = if dry_run { copy_of(&store.location) } else { open(&store.location) }.map_err(told)?;
     let mut importer = Importer {
         connection,
         policy: &config.policy,

@@ -80,10 +80,10 @@ impl Access {
                         self.file.config.display()
                     ));
                 };
-                let opened = Store::open(&store.path, Box::new(SystemRandomness));
-                let opened = opened.map_err(|error| format!("{}: {error}", store.path.display()))?;
+                let opened = Store::open(&store.location, Box::new(SystemRandomness));
+                let opened = opened.map_err(|error| format!("{}: {error}", store.location))?;
                 let policy = Arc::new(config.policy);
-                opened.set_check(in_force::check(Arc::clone(&policy), &store.path));
+                opened.set_check(in_force::check(Arc::clone(&policy), &store.location));
                 let in_force = InForce::Configuration(policy);
                 let actor = std::env::var("USER").ok().filter(|user| !user.is_empty());
                 let actor = actor.unwrap_or_else(|| "operator".to_owned());

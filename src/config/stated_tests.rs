@@ -45,6 +45,14 @@ pub(super) fn with_all_examples() -> String {
     text
 }
 
+/// The store's other example, which stands as a comment within the first.
+fn database() -> Value {
+    let lines = CONFIGURATION.lines().filter_map(|line| line.strip_prefix("#   # "));
+    let example = lines.skip_while(|line| *line != "postgres:").take_while(|line| !line.starts_with("Where"));
+    let text: String = example.map(|line| line.to_owned() + "\n").collect();
+    yaml::read("gateway.yaml", &text, &mut Mistakes::default()).unwrap().0
+}
+
 /// What each kind of mapping is called, all of it that a file has, and the keys that it can have.
 fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
     let all = |value: &Value, key: &str| value[key].as_object().unwrap().values().cloned().collect::<Vec<_>>();
@@ -116,7 +124,8 @@ fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
         ("a price line", price_lines.clone(), keys_of::<credits::written::PriceLine>()),
         ("a quantity", below(&price_lines, "add"), keys_of::<credits::written::Quantity>()),
         ("the ledger", vec![file["ledger"].clone()], keys_of::<ledger::written::Ledger>()),
-        ("the store", vec![file["store"].clone()], keys_of::<store::written::Store>()),
+        ("the store", vec![file["store"].clone(), database()], keys_of::<store::written::Store>()),
+        ("its database", vec![database()["postgres"].clone()], keys_of::<super::postgres::written::Postgres>()),
         ("what the store keeps", vec![file["store"]["keep"].clone()], keys_of::<store::written::Keep>()),
         ("the API", vec![file["api"].clone()], keys_of::<api::written::Api>()),
         ("the portal", vec![file["portal"].clone()], keys_of::<portal::written::Portal>()),

@@ -1,16 +1,17 @@
 //! Where the store is, and how long it keeps what was used and refused: `store`, as it is written, compiled and shown.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::common::{check_kind, out_of_range};
 use super::fill::{duration, fill, section};
+use super::postgres::{self, postgres};
 use super::source::Source;
 use super::tls::in_directory;
 use super::units::Text;
-use crate::config::yaml::{Mistakes, Written};
+use crate::config::yaml::{Mistakes, Place, Written};
+use crate::ledger::store::Location;
 use crate::ledger::store::upkeep::Kept;
 use crate::telemetry::addresses::Addresses;
 
@@ -35,17 +36,20 @@ pub mod written {
     use schemars::JsonSchema;
     use serde::Deserialize;
 
+    use crate::config::postgres::written::Postgres;
     use crate::config::units::Text;
     use crate::config::yaml::Written;
 
     /// The store: accounts, tokens, lists and management keys that change while the gateway runs.
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
-    #[schemars(extend("required" = ["sqlite"]))]
+    #[schemars(extend("oneOf" = [{"required": ["sqlite"]}, {"required": ["postgres"]}]))]
     pub struct Store {
         /// An SQLite database of its own, its path from this file's directory; it is made when it is not there.
         #[schemars(regex(pattern = r"\S"))]
         pub sqlite: Written<String>,
+        /// A PostgreSQL database instead, which several gateways can share.
+        pub postgres: Written<Postgres>,
         /// Where accounts come from. Default: both.
         pub accounts: Written<Sources>,
         /// How long what was used and what was refused is kept.
@@ -93,7 +97,7 @@ pub mod written {
 /// Where the store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
-    pub path: PathBuf,
+    pub location: Location,
     pub kept: Kept,
     pub addresses: Addresses,
     /// Whether it is counted where tokens are used from: the portal shows it.
@@ -144,6 +148,9 @@ pub fn fill_in(store: &mut Value, sources: Sources, settings: &StoreSettings) {
     let keep = section(store, "keep");
     fill(keep, "usage", duration(settings.kept.usage));
     fill(keep, "refusals", duration(settings.kept.refusals));
+    if let (Location::Postgres(settings), Some(written)) = (&settings.location, store.get_mut("postgres")) {
+        postgres::fill_in(written, settings);
+    }
 }
 
 /// Compiles `store`; there is none unless it is written. Where tokens are used from is counted for a portal.
@@ -153,24 +160,36 @@ pub fn store(
     source: &Source,
     mistakes: &mut Mistakes,
 ) -> Option<StoreSettings> {
-    const WANTED: &str = "name the file, as in store: { sqlite: tollgate.db }";
     let place = store.place()?.clone();
-    let written::Store { sqlite, keep, addresses, accounts: _ } = store.take()?;
+    let written::Store { sqlite, postgres: database, keep, addresses, accounts: _ } = store.take()?;
     let kept = kept(keep.take().unwrap_or_default(), mistakes);
     let addresses = match addresses.take() {
         None | Some(written::Addresses::Full) => Addresses::Full,
         Some(written::Addresses::Masked) => Addresses::Masked,
         Some(written::Addresses::Off) => Addresses::Off,
     };
+    let location = match (sqlite.is_missing(), database.place().cloned()) {
+        (_, None) if database.is_missing() => file(sqlite, &place, source, mistakes),
+        (true, _) => postgres(database, source, mistakes),
+        (false, at) => {
+            mistakes.push(at.unwrap_or(place), "is there beside `sqlite`; write one of both");
+            None
+        }
+    };
+    Some(StoreSettings { location: location?, kept, addresses, counts_sources: has_portal })
+}
+
+fn file(sqlite: Written<String>, place: &Place, source: &Source, mistakes: &mut Mistakes) -> Option<Location> {
+    const WANTED: &str = "name the file, as in store: { sqlite: tollgate.db }";
     let at = sqlite.place().cloned().unwrap_or_default();
-    let name = sqlite.require(&place, "sqlite", WANTED, mistakes)?;
+    let name = sqlite.require(place, "sqlite", WANTED, mistakes)?;
     if name.trim().is_empty() || name.contains('\0') || name.len() > MAX_PATH_BYTES {
         mistakes.push(at.clone(), "is not the name of a file; write one as in tollgate.db");
         return None;
     }
     let path = in_directory(source, name);
     check_kind(&path, &at, mistakes);
-    Some(StoreSettings { path, kept, addresses, counts_sources: has_portal })
+    Some(Location::File(path))
 }
 
 fn kept(keep: written::Keep, mistakes: &mut Mistakes) -> Kept {

@@ -4,7 +4,8 @@
 //! An operation is a function on a [`Writing`], one transaction that ends by incrementing the version: it writes the
 //! rows, a mark in the change log and a row of the audit, or nothing at all. [`Store`] runs operations on one thread
 //! and reads on another, so that neither waits for the other, and nothing here touches the ledger's file. Time and
-//! randomness are arguments. The SQL is what SQLite and PostgreSQL have in common.
+//! randomness are arguments. The SQL is what SQLite and PostgreSQL have in common, by way of `sql`; the store is one or
+//! the other, and several gateways may share one of PostgreSQL's.
 //!
 //! What a row means for requests is decided by the configuration's compiler.
 
@@ -27,8 +28,10 @@ pub mod kept_answers;
 pub mod keys;
 pub mod list_before;
 pub mod lists;
+mod location;
 pub mod memberships;
 mod migrations;
+pub mod nodes;
 mod open;
 pub mod people;
 pub mod plans;
@@ -37,6 +40,7 @@ pub mod records;
 pub mod refusals;
 pub mod sessions;
 pub mod sources;
+pub(crate) mod sql;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -51,5 +55,8 @@ pub mod writing;
 pub use act::{Act, Idempotency, Via};
 pub use error::StoreError;
 pub use handle::Store;
+pub use location::Location;
 pub use open::{copy_of, open, open_to_read};
+pub use sql::Connection;
+pub use sql::settings::{Encryption, PostgresHost, PostgresPassword, PostgresSettings};
 pub use writing::{Outcome, Writing};

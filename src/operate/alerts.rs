@@ -160,7 +160,7 @@ impl Watch {
     /// Looks at everything once, and notes what has changed; how many crossings are new.
     fn look(&self, now_ms: i64) -> Result<usize, StoreError> {
         // Opened anew each time: the file may have been replaced, and a look is rare.
-        let mut connection = open(self.store.path())?;
+        let mut connection = open(self.store.location())?;
         let transaction = connection.transaction()?;
         let own = OwnSettings::read(&transaction)?;
         let figures = noted::figures(&transaction)?;

@@ -27,6 +27,7 @@ pub mod limits;
 mod list_tests;
 pub mod lists;
 pub mod members;
+pub mod nodes;
 pub mod notices;
 pub mod openapi;
 pub mod people;

@@ -142,7 +142,9 @@ impl Imported {
         });
         let tally = match done {
             Ok(tally) => tally,
-            Err(error @ (StoreError::Unavailable { .. } | StoreError::Unusable { .. })) => return Err(error),
+            Err(error @ (StoreError::Unavailable { .. } | StoreError::InDoubt | StoreError::Unusable { .. })) => {
+                return Err(error);
+            }
             Err(error) => {
                 self.refuse(Told { at: item.at().to_owned(), why: error.to_string() });
                 return Ok(Tally::default());

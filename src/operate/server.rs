@@ -3,7 +3,7 @@
 //! Sockets are opened in `downstream/sockets.rs`.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -28,8 +28,8 @@ use crate::downstream::{accept, serve};
 use crate::gateway::idempotency::KeptAnswers;
 use crate::gateway::{Gateway, refusal_log};
 use crate::ledger::Ledger;
-use crate::ledger::store::Store;
 use crate::ledger::store::randomness::SystemRandomness;
+use crate::ledger::store::{Location, Store};
 use crate::operate::admin::connection::AdminApp;
 use crate::operate::admin::{Admin, Operators};
 use crate::operate::alerts::Alerter;
@@ -53,9 +53,9 @@ use crate::platform::answer_key::AnswerKey;
 use crate::platform::count::counted;
 use crate::platform::descriptors::{Descriptors, Shares};
 use crate::platform::{logging, supervisor};
-use crate::policy::LONGEST_GRACE;
 use crate::policy::account::Digest;
 use crate::policy::idempotency::Secret;
+use crate::policy::{LONGEST_GRACE, Policy};
 use crate::telemetry::Telemetry;
 use crate::telemetry::usage::Usage;
 use crate::upstream::figures::Metrics;
@@ -211,7 +211,7 @@ impl Node {
         sockets: Arc<Sockets>,
         predecessor: Option<&Predecessor>,
     ) -> Result<Node, Failure> {
-        let store = config.store.as_ref().map(|store| open(&store.path)).transpose()?;
+        let store = config.store.as_ref().map(|store| open(&store.location)).transpose()?;
         let mut policy = config.policy;
         let of_store = config.store.as_ref().zip(store.as_ref());
         let feed = of_store.map(|(at, store)| StoreFeed::load(at, Arc::clone(store), &mut policy)).transpose()?;
@@ -223,7 +223,7 @@ impl Node {
         let biller = config.billing.zip(store.clone()).map(|(billing, store)| Biller::start(billing, store));
         let telemetry = Arc::new(Telemetry::start(config.outlets, usage));
         let (books, seen) = (Arc::clone(&ledger), Arc::clone(&telemetry));
-        let key = store.as_ref().map(|store| AnswerKey::beside(store.path())).transpose()?;
+        let key = store.as_ref().map_or(Ok(None), |store| answer_key(store, &policy))?;
         let answers = key
             .as_ref()
             .map_or_else(KeptAnswers::in_memory, |key| KeptAnswers::new(Secret::from_bytes(&key.secret()), true));
@@ -426,10 +426,35 @@ impl Controls {
 /// How long an answer of the management API waits until its change is in force, which takes milliseconds.
 const UNTIL_IN_FORCE: Duration = Duration::from_secs(1);
 
-/// Opens the store.
-fn open(path: &Path) -> Result<Arc<Store>, String> {
-    let opened = Store::open(path, Box::new(SystemRandomness));
-    opened.map(Arc::new).map_err(|error| format!("{}: {error}", path.display()))
+/// The key of answers that are kept in a store. Where several gateways share one, they share the key, and need it only if a
+/// product keeps answers: nobody makes it for them.
+fn answer_key(store: &Store, policy: &Policy) -> Result<Option<AnswerKey>, String> {
+    match store.location() {
+        Location::File(path) => AnswerKey::beside(path).map(Some),
+        Location::Postgres(settings) if policy.products.iter().any(|product| product.idempotency.is_some()) => {
+            AnswerKey::shared(&settings.portal_key).map(Some)
+        }
+        Location::Postgres(_) => Ok(None),
+    }
+}
+
+/// Opens the store. A database that is away is waited for: without it nobody knows the accounts of the store, and their
+/// requests would be refused as those of strangers.
+fn open(location: &Location) -> Result<Arc<Store>, String> {
+    /// The time between two attempts, and the attempts between two messages.
+    const RETRY: (Duration, u32) = (Duration::from_secs(1), 30);
+    for attempt in 0_u32.. {
+        match Store::open(location, Box::new(SystemRandomness)) {
+            Err(error) if error.is_passing() && location.file().is_none() => {
+                if attempt.is_multiple_of(RETRY.1) {
+                    log::warn!(target: "tollgate::store", "{location}: {error}; nothing is served until it answers");
+                }
+                std::thread::sleep(RETRY.0);
+            }
+            opened => return opened.map(Arc::new).map_err(|error| format!("{location}: {error}")),
+        }
+    }
+    Err(format!("{location}: cannot be reached"))
 }
 
 /// The gateway as a Pingora app, shared with the `ShutdownWatcher`.

@@ -11,25 +11,27 @@ mod compile;
 mod conflicts;
 mod figures;
 mod going_back;
+mod reading;
+mod telling;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
-use rusqlite::Connection;
 
 use crate::config::rows::RowCompiler;
 use crate::config::store::StoreSettings;
 use crate::gateway::Gateway;
 use crate::gateway::snapshot::Snapshot;
 use crate::ledger::Ledger;
-use crate::ledger::store::changes::{self, ChangeKind, Moment, Since};
+use crate::ledger::store::changes::{self, Moment};
 use crate::ledger::store::handle::AccountCheck;
-use crate::ledger::store::records::{StoredPlan, WholeAccount};
+use crate::ledger::store::nodes::{Node, NodeIdentity};
 use crate::ledger::store::upkeep::{self, Kept};
-use crate::ledger::store::{Store, StoreError, accounts as accounts_in_store, open, plans, whole};
+use crate::ledger::store::{
+    Connection, Location, Store, StoreError, accounts as accounts_in_store, open, plans, whole,
+};
 use crate::operate::reload::Reloader;
 use crate::operate::reload::accounts::AccountSource;
 use crate::platform::clock::unix_milliseconds;
@@ -44,8 +46,10 @@ use conflicts::Conflicts;
 pub use conflicts::{AccountConflict, ConflictsShown};
 use figures::FeedMetrics;
 use going_back::GoingBack;
+use reading::{Batch, read};
+use telling::Telling;
 
-/// How often it is looked whether another process has changed the store.
+/// How often it is looked whether another process has changed the store's file.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long it is waited after the store could not be read.
@@ -60,10 +64,12 @@ pub struct StoreFeed {
     store: Arc<Store>,
     conflicts: Conflicts,
     figures: FeedMetrics,
-    path: PathBuf,
+    location: Location,
     kept: Kept,
     /// The moment at which everything was read first.
     loaded: Moment,
+    /// What this gateway tells others of itself.
+    identity: Arc<NodeIdentity>,
     stop: Arc<AtomicBool>,
 }
 
@@ -73,8 +79,8 @@ impl StoreFeed {
     /// # Errors
     /// That the store cannot be read, in words for the operator.
     pub fn load(settings: &StoreSettings, store: Arc<Store>, policy: &mut Policy) -> Result<StoreFeed, String> {
-        let told = |error: StoreError| format!("{}: {error}", settings.path.display());
-        let mut connection = open(&settings.path).map_err(told)?;
+        let told = |error: StoreError| format!("{}: {error}", settings.location);
+        let mut connection = open(&settings.location).map_err(told)?;
         let conflicts = Conflicts::default();
         let began = Instant::now();
         let (loaded, accounts) = {
@@ -100,9 +106,10 @@ impl StoreFeed {
             store,
             conflicts,
             figures: FeedMetrics::default(),
-            path: settings.path.clone(),
+            location: settings.location.clone(),
             kept: settings.kept,
             loaded,
+            identity: Arc::new(telling::identity()),
             stop: Arc::default(),
         };
         feed.figures.look(loaded, true);
@@ -116,8 +123,8 @@ impl StoreFeed {
         std::thread::spawn(move || {
             let going_back = GoingBack::default();
             let upkept = Instant::now();
-            let mut follower =
-                Follower { known: feed.loaded, connection: None, upkept, going_back, feed, reloader, ledger };
+            let (known, connection, telling) = (feed.loaded, None, Telling::default());
+            let mut follower = Follower { known, connection, upkept, going_back, telling, feed, reloader, ledger };
             follower.run();
         });
     }
@@ -147,6 +154,11 @@ impl StoreFeed {
         self.conflicts.of(account)
     }
 
+    /// This gateway, as others would see it.
+    pub fn itself(&self) -> Node {
+        Node { identity: (*self.identity).clone(), applied: self.figures.version(), quiet_ms: 0 }
+    }
+
     /// Shows the metrics of the store.
     pub fn register(&self, registry: &mut Registry) {
         self.figures.register(registry, &self.conflicts);
@@ -168,7 +180,7 @@ struct Source {
 impl AccountSource for Source {
     fn compile_all(&self, policy: &Policy) -> Vec<Arc<Account>> {
         let credit_account = |account: &str, product: &str| self.ledger.credit_account(account, product);
-        let read = open(&self.feed.path).and_then(|mut connection| {
+        let read = open(&self.feed.location).and_then(|mut connection| {
             let snapshot = connection.transaction()?;
             compile_all(&snapshot, policy, &credit_account, &self.feed.conflicts)
         });
@@ -189,7 +201,7 @@ impl AccountSource for Source {
             return Some(Vec::new());
         }
         let credit_account = |account: &str, product: &str| self.ledger.credit_account(account, product);
-        let read = open(&self.feed.path).and_then(|mut connection| {
+        let read = open(&self.feed.location).and_then(|mut connection| {
             let snapshot = connection.transaction()?;
             let plans = plans::list(&snapshot)?;
             let mut compiler = RowCompiler::new(policy, &plans, &credit_account);
@@ -226,22 +238,17 @@ struct Follower {
     connection: Option<Connection>,
     upkept: Instant,
     going_back: GoingBack,
-}
-
-/// What has been read of the store at one moment.
-struct Batch {
-    now: Moment,
-    plans: Vec<StoredPlan>,
-    /// Accounts that are there, or what is wrong with their rows.
-    accounts: Vec<Result<WholeAccount, StoreError>>,
-    /// These are all: others that are in force are gone.
-    is_all: bool,
+    telling: Telling,
 }
 
 impl Follower {
     fn run(&mut self) {
         let mut commits = 0;
         let mut loads = self.reloader.loads();
+        let interval = match &self.feed.location {
+            Location::File(_) => LOOK_INTERVAL,
+            Location::Postgres(settings) => settings.poll,
+        };
         while !self.feed.stop.load(Ordering::Relaxed) {
             // What was kept out for an account of files may come in when the files have changed.
             let loaded = self.reloader.loads();
@@ -264,9 +271,13 @@ impl Follower {
             }
             if let Some(connection) = &self.connection {
                 self.going_back.look(connection, &self.feed.store, unix_milliseconds());
+                self.telling.tell(connection, &self.feed.identity, self.known.version);
             }
             self.upkeep();
-            commits = self.feed.store.wait_for_commit(commits, LOOK_INTERVAL);
+            commits = self.feed.store.wait_for_commit(commits, interval);
+        }
+        if let Some(connection) = &self.connection {
+            telling::leave(connection, &self.feed.identity);
         }
     }
 
@@ -291,7 +302,7 @@ impl Follower {
         let left_out = if again { self.feed.conflicts.names() } else { Vec::new() };
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            None => self.connection.insert(open(&self.feed.path)?),
+            None => self.connection.insert(open(&self.feed.location)?),
         };
         let Some(batch) = read(connection, known, &left_out)? else { return Ok(()) };
         let now = batch.now;
@@ -308,41 +319,6 @@ impl Follower {
         self.feed.conflicts.log();
         Ok(())
     }
-}
-
-/// What has changed since a moment, with accounts that are looked at again; `None` if there is nothing.
-fn read(connection: &mut Connection, known: Moment, again: &[String]) -> Result<Option<Batch>, StoreError> {
-    let snapshot = connection.transaction()?;
-    let (now, mut ids) = match changes::since(&snapshot, known)? {
-        Since::Changed { now, marks } if now == known && marks.is_empty() && again.is_empty() => return Ok(None),
-        Since::Changed { now, marks } => {
-            let mut ids = Vec::new();
-            for (kind, id) in marks {
-                match kind {
-                    ChangeKind::Account => ids.push(id),
-                    ChangeKind::Plan => ids.extend(plans::accounts_of(&snapshot, &id)?),
-                    ChangeKind::Key | ChangeKind::Nothing => {}
-                }
-            }
-            (now, ids)
-        }
-        Since::Unknown { now } => {
-            log::warn!(
-                target: "tollgate::store",
-                "the store's history is not the one that was followed (it was restored, or long out of reach); all accounts are read anew"
-            );
-            let mut accounts = Vec::new();
-            whole::each(&snapshot, |account| accounts.push(account))?;
-            return Ok(Some(Batch { now, plans: plans::list(&snapshot)?, accounts, is_all: true }));
-        }
-    };
-    for name in again {
-        ids.extend(accounts_in_store::id_of(&snapshot, name)?);
-    }
-    ids.sort();
-    ids.dedup();
-    let accounts = ids.iter().map(|id| whole::one(&snapshot, id)).collect();
-    Ok(Some(Batch { now, plans: plans::list(&snapshot)?, accounts, is_all: false }))
 }
 
 /// The changes that a batch comes to, by the products of a snapshot.

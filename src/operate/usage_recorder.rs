@@ -239,7 +239,7 @@ mod tests {
             lines.iter().map(|line| (line.token.clone(), line.requests, line.credits)).collect::<Vec<_>>()
         };
         let mut other = open(&path).unwrap();
-        let locked = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+        let locked = other.recording().unwrap();
         assert!(task.waiting.add_usage(row("web"), MOST_WAITING));
         task.turn();
         assert_eq!((task.waiting.len(), task.shown.failures.get(), task.is_failing), (1, 1, true));
@@ -266,7 +266,7 @@ mod tests {
         let mut task = UsageTask::new(store, shown);
         let key = |day: i64| SourceKey { digest: [7; 32], kind: SourceKind::Use, day, value: "".into() };
         let mut other = open(&path).unwrap();
-        let locked = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+        let locked = other.recording().unwrap();
         // More than one transaction has.
         let days = i64::try_from(ROWS_AT_ONCE).unwrap() + 5;
         task.sources.extend((0..days).map(|day| (key(day), SourceCount { requests: 2, last_at: day })));
@@ -277,7 +277,7 @@ mod tests {
         task.turn();
         assert_eq!((task.sources.len(), task.is_failing, task.shown.failures.get()), (0, false, 1));
         let sums = "SELECT COUNT(*), SUM(requests) FROM token_source";
-        let sums = open(&path).unwrap().query_row(sums, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
+        let sums = open(&path).unwrap().query_row(sums, (), |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)));
         assert_eq!(sums.unwrap(), (days, 2 * days));
         std::fs::remove_dir_all(&directory).unwrap();
     }

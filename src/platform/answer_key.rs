@@ -30,6 +30,14 @@ impl AnswerKey {
         PortalKey::in_file(&PathBuf::from(name), "the key of kept answers", WITHOUT_IT).map(AnswerKey)
     }
 
+    /// The key in a file that several gateways have, which is the portal's as well: each purpose has what is derived for it.
+    ///
+    /// # Errors
+    /// What is wrong with the file, and what to do about it.
+    pub fn shared(path: &Path) -> Result<AnswerKey, String> {
+        PortalKey::shared(path).map(AnswerKey)
+    }
+
     /// The secret for digests.
     pub fn secret(&self) -> [u8; 32] {
         self.0.digest(Purpose::Keys, &[])

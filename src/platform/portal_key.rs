@@ -50,6 +50,12 @@ impl Purpose {
     }
 }
 
+/// What the file is called in messages.
+const NAME: &str = "the key of a portal";
+
+/// What becomes of what was made with the key without it.
+const WITHOUT_IT: &str = "one-time passwords have to be set up anew then";
+
 /// The key.
 #[derive(Clone)]
 pub struct PortalKey([u8; KEY_BYTES]);
@@ -71,7 +77,7 @@ impl PortalKey {
     /// # Errors
     /// What is wrong with the file, and what to do about it.
     pub fn beside(store: &Path) -> Result<PortalKey, String> {
-        PortalKey::in_file(&file_beside(store), "the key of a portal", "one-time passwords have to be set up anew then")
+        PortalKey::in_file(&file_beside(store), NAME, WITHOUT_IT)
     }
 
     /// The key in a file, which is made when it is not there. `name` says what it is, and `without_it` what becomes of
@@ -88,6 +94,20 @@ impl PortalKey {
                 made.ok_or_else(|| format!("{}: was removed as soon as it was made", path.display()))
             }
         }
+    }
+
+    /// The key in a file that several gateways have, and that nobody makes for them: each would make another.
+    ///
+    /// # Errors
+    /// What is wrong with the file, and what to do about it.
+    pub fn shared(path: &Path) -> Result<PortalKey, String> {
+        let none = || {
+            format!(
+                "{}: is not there; make the portal's key once, as in `openssl rand -hex 32`, and give every gateway the same",
+                path.display()
+            )
+        };
+        read(path, NAME, WITHOUT_IT)?.ok_or_else(none)
     }
 
     /// Seals bytes for a purpose, so that they can be opened for the same purpose and the same owner alone. The nonce is

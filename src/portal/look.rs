@@ -30,6 +30,6 @@ pub async fn note(store: &Store, look: Look<'_>, account: &Account) -> Result<()
     let actor = format!("user:{user}");
     let act = Act { actor, via: Via::Portal, address, at_ms, idempotency: Some(once) };
     let (id, name) = (account.id.clone(), account.name.clone());
-    let noted = store.write(act, move |writing| writing.note("operator.look", Some(&id), name, None, None));
+    let noted = store.write(act, move |writing| writing.note("operator.look", Some(&id), &*name, None, None));
     noted.await.map(drop)
 }

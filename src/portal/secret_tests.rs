@@ -19,6 +19,7 @@ async fn dump(bench: &Bench) -> Vec<Vec<u8>> {
     let mut found = bench
         .store
         .read(|connection| {
+            let connection = connection.sqlite().unwrap();
             let mut names = connection.prepare("SELECT name FROM sqlite_master WHERE type = 'table'")?;
             let names: Vec<String> = names.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
             assert!(names.len() > 20, "{names:?}");

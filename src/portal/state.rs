@@ -6,7 +6,7 @@ use super::sign_in::oidc::provider::Provider;
 use crate::config::portal::PortalSettings;
 use crate::gateway::Gateway;
 use crate::gateway::snapshot::Settings;
-use crate::ledger::store::Store;
+use crate::ledger::store::{Location, Store};
 use crate::operate::api::client::InProcess;
 use crate::platform::mail::Mailer;
 use crate::platform::portal_key::PortalKey;
@@ -45,7 +45,10 @@ impl SignIn {
     /// # Errors
     /// What is wrong with the key's file, or with the server of mail.
     pub fn of(settings: &PortalSettings, store: &Store) -> Result<SignIn, String> {
-        let key = PortalKey::beside(store.path())?;
+        let key = match store.location() {
+            Location::File(path) => PortalKey::beside(path)?,
+            Location::Postgres(settings) => PortalKey::shared(&settings.portal_key)?,
+        };
         let mailer = settings.sign_in.mail.as_ref().map(Mailer::to).transpose()?.map(Arc::new);
         let provider = settings.sign_in.oidc.clone().map(|oidc| Arc::new(Provider::of(oidc)));
         Ok(SignIn { key, mailer, provider })

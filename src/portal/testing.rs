@@ -63,7 +63,7 @@ impl Bench {
 
     /// What of the store's file changes with every commit to it.
     pub async fn commits(&self) -> i64 {
-        let read = self.store.read(|connection| Ok(connection.query_row("PRAGMA data_version", [], |row| row.get(0))?));
+        let read = self.store.read(|connection| Ok(connection.query_row("PRAGMA data_version", (), |row| row.get(0))?));
         read.await.unwrap()
     }
 }

@@ -5,6 +5,8 @@ pub mod api;
 mod backend;
 pub mod calls;
 mod client;
+#[path = "../../src/ledger/store/tests/cluster.rs"]
+pub mod cluster;
 mod configuration;
 pub mod frames;
 mod gateway;

@@ -1,6 +1,5 @@
 //! Operations on accounts.
 
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +7,7 @@ use super::changes::ChangeKind;
 use super::error::StoreError;
 use super::fields;
 use super::records::{AccountProduct, AccountState, AccountTerms, ProductFunds, StoredAccount, Terms};
+use super::sql::{self, Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
 use super::terms;
 use super::writing::{Writing, expect};
 use crate::policy::credits::balance::MAX_CREDITS;
@@ -248,7 +248,7 @@ pub fn id_of(connection: &Connection, name: &str) -> Result<Option<String>, Stor
 /// Errors of the database.
 pub fn count(connection: &Connection) -> Result<i64, StoreError> {
     let mut statement = connection.prepare_cached("SELECT COUNT(*) FROM account WHERE state <> 'closed'")?;
-    Ok(statement.query_row([], |row| row.get(0))?)
+    Ok(statement.query_row((), |row| row.get(0))?)
 }
 
 /// The number of accounts, closed ones too.
@@ -256,7 +256,7 @@ pub fn count(connection: &Connection) -> Result<i64, StoreError> {
 /// # Errors
 /// Errors of the database.
 pub fn count_all(connection: &Connection) -> Result<i64, StoreError> {
-    Ok(connection.prepare_cached("SELECT COUNT(*) FROM account")?.query_row([], |row| row.get(0))?)
+    Ok(connection.prepare_cached("SELECT COUNT(*) FROM account")?.query_row((), |row| row.get(0))?)
 }
 
 /// Accounts in the order of their names. Each damaged one is a separate error.
@@ -296,12 +296,12 @@ pub fn list(connection: &Connection, page: &AccountPage) -> Result<Vec<StoredAcc
 pub(super) const COLUMNS: &str = "id, name, display, state, plan, concurrency, row_version, created_at";
 
 /// An account without its products and limits.
-pub(super) fn row_of(row: &Row<'_>) -> rusqlite::Result<Result<StoredAccount, StoreError>> {
+pub(super) fn row_of(row: Row<'_>) -> sql::Result<Result<StoredAccount, StoreError>> {
     let id: String = row.get(0)?;
-    let Some(state) = AccountState::from_word(row.get_ref(3)?.as_str()?) else {
+    let Some(state) = AccountState::from_word(row.text(3)?) else {
         return Ok(Err(StoreError::corrupted("account", &id, "its state is unknown")));
     };
-    let terms = match row.get::<_, Option<String>>(4)? {
+    let terms = match row.get::<Option<String>>(4)? {
         Some(plan) => AccountTerms::Plan(plan),
         None => AccountTerms::Own(Terms { concurrency: row.get(5)?, ..Terms::default() }),
     };
@@ -329,8 +329,8 @@ fn with_rest(connection: &Connection, mut account: StoredAccount) -> Result<Stor
 }
 
 /// A product, whose columns from `column` on are its name and its first grant.
-pub(super) fn product(row: &Row<'_>, column: usize) -> rusqlite::Result<AccountProduct> {
-    let funds = match row.get::<_, Option<i64>>(column + 1)? {
+pub(super) fn product(row: Row<'_>, column: usize) -> sql::Result<AccountProduct> {
+    let funds = match row.get::<Option<i64>>(column + 1)? {
         Some(granted) => ProductFunds::Credits { first_grant: u64::try_from(granted).unwrap_or_default() },
         None => ProductFunds::Unmetered,
     };

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +10,7 @@ use super::accounts;
 use super::error::StoreError;
 use super::fields;
 use super::records::AccountState;
+use super::sql::{Connection, OptionalExtension, params};
 use super::writing::{Writing, expect};
 use crate::platform::mail;
 use crate::policy::credits::balance::MAX_CREDITS;
@@ -171,7 +171,7 @@ impl OwnSettings {
         let query = "SELECT account.name, token_days, mail FROM alert_setting \
                      JOIN account ON account.id = alert_setting.account_id";
         let mut statement = connection.prepare_cached(query)?;
-        let mut rows = statement.query([])?;
+        let mut rows = statement.query(())?;
         while let Some(row) = rows.next()? {
             let settings = AlertSettings { balances: Vec::new(), token_days: row.get(1)?, mail: row.get(2)? };
             all.insert(row.get(0)?, settings);
@@ -179,7 +179,7 @@ impl OwnSettings {
         let query = "SELECT account.name, product, below FROM alert_balance \
                      JOIN account ON account.id = alert_balance.account_id";
         let mut statement = connection.prepare_cached(query)?;
-        let mut rows = statement.query([])?;
+        let mut rows = statement.query(())?;
         while let Some(row) = rows.next()? {
             let below: i64 = row.get(2)?;
             let threshold = BalanceThreshold { product: row.get(1)?, below: below.unsigned_abs() };

@@ -4,11 +4,9 @@
 //! same one cannot be noted again, by whichever process. What was noted never changes, so that a message has the same
 //! id and content however often it is sent.
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params, params_from_iter};
-
 use super::error::StoreError;
 use super::randomness::{self, Randomness};
+use super::sql::{self, AnyValue, Connection, OptionalExtension, Row, params, params_from_iter};
 use crate::policy::account::Digest;
 
 /// The most rows of one page.
@@ -134,7 +132,7 @@ const COLUMNS: &str = "alert.id, event_id, kind, account, subject, product, toke
                        over_at";
 const MESSAGE: &str = "alert_message.id, alert_id, channel, recipient, state, tries, due_at, made_at, done_at, fault";
 
-fn alert_of(row: &Row<'_>) -> rusqlite::Result<Result<Alert, StoreError>> {
+fn alert_of(row: Row<'_>) -> sql::Result<Result<Alert, StoreError>> {
     let kind: String = row.get(2)?;
     let kind = match AlertKind::from_word(&kind) {
         Ok(kind) => kind,
@@ -155,7 +153,7 @@ fn alert_of(row: &Row<'_>) -> rusqlite::Result<Result<Alert, StoreError>> {
 }
 
 /// A message, whose columns begin at a place.
-fn message_of(row: &Row<'_>, at: usize) -> rusqlite::Result<Message> {
+fn message_of(row: Row<'_>, at: usize) -> sql::Result<Message> {
     Ok(Message {
         id: row.get(at)?,
         alert_id: row.get(at + 1)?,
@@ -176,7 +174,7 @@ fn message_of(row: &Row<'_>, at: usize) -> rusqlite::Result<Message> {
 /// Errors of the database, or a damaged row.
 pub fn open_ones(connection: &Connection) -> Result<Vec<Alert>, StoreError> {
     let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM alert WHERE over_at IS NULL"))?;
-    let found: Vec<_> = statement.query_map([], alert_of)?.collect::<Result<_, _>>()?;
+    let found: Vec<_> = statement.query_map((), alert_of)?.collect::<Result<_, _>>()?;
     found.into_iter().collect()
 }
 
@@ -192,14 +190,14 @@ pub fn note(
     over: &[i64],
     now_ms: i64,
 ) -> Result<usize, StoreError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = connection.recording()?;
     for id in over {
         let end = "UPDATE alert SET over_at = ?2 WHERE id = ?1 AND over_at IS NULL";
         transaction.prepare_cached(end)?.execute([*id, now_ms])?;
     }
     let newest = |table: &str| -> Result<i64, StoreError> {
         let query = format!("SELECT COALESCE(MAX(id), 0) FROM {table}");
-        Ok(transaction.query_row(&query, [], |row| row.get(0))?)
+        Ok(transaction.query_row(&query, (), |row| row.get(0))?)
     };
     let (mut id, mut message_id, mut noted) = (newest("alert")?, newest("alert_message")?, 0);
     for (what, recipients) in crossings {
@@ -258,7 +256,7 @@ pub fn take(
     if !is_due {
         return Ok(None);
     }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = connection.recording()?;
     let query = format!(
         "SELECT {COLUMNS}, {MESSAGE} FROM alert_message JOIN alert ON alert.id = alert_id \
          WHERE state = 'waiting' AND channel = ?1 AND due_at <= ?2 ORDER BY due_at, alert_message.id LIMIT 1"
@@ -308,8 +306,8 @@ pub fn give_up(connection: &Connection, channel: Channel, fault: &str, now_ms: i
 /// Errors of the database.
 pub fn figures(connection: &Connection) -> Result<AlertFigures, StoreError> {
     let query = "SELECT COUNT(*), MIN(made_at) FROM alert_message WHERE state = 'waiting'";
-    let (waiting, oldest) = connection.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let open = connection.query_row("SELECT COUNT(*) FROM alert WHERE over_at IS NULL", [], |row| row.get(0))?;
+    let (waiting, oldest) = connection.query_row(query, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let open = connection.query_row("SELECT COUNT(*) FROM alert WHERE over_at IS NULL", (), |row| row.get(0))?;
     Ok(AlertFigures { open, waiting, oldest })
 }
 
@@ -332,7 +330,7 @@ pub struct AlertPage {
 /// Errors of the database, or a damaged row.
 pub fn page(connection: &Connection, wanted: &AlertPage) -> Result<Vec<(Alert, Vec<Message>)>, StoreError> {
     let mut query = format!("SELECT {COLUMNS} FROM alert WHERE id < ?");
-    let mut values: Vec<Value> = vec![wanted.before.unwrap_or(i64::MAX).into()];
+    let mut values: Vec<AnyValue> = vec![wanted.before.unwrap_or(i64::MAX).into()];
     for (column, value) in [("account", &wanted.account), ("kind", &wanted.kind)] {
         if let Some(value) = value {
             query += &format!(" AND {column} = ?");

@@ -1,9 +1,8 @@
 //! Guesses of passwords and codes, limited by the generic cell rate algorithm (GCRA) for every address and every user.
 //! A key is a digest, so that the store has neither.
 
-use rusqlite::{Connection, OptionalExtension, params};
-
 use super::error::StoreError;
+use super::sql::{Connection, OptionalExtension, params};
 
 /// How many guesses there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

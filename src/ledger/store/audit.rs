@@ -1,14 +1,13 @@
 //! The audit: who did what, through which interface, and the state before and after. It is append-only; each row's
 //! digest covers the row and the previous digest, so that changed, removed and inserted rows are detected.
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params, params_from_iter};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::act::Act;
 use super::error::StoreError;
+use super::sql::{self, AnyValue, Connection, Row, params, params_from_iter};
 
 /// The most rows of one page.
 pub const MAX_PAGE_ROWS: u32 = 1000;
@@ -86,7 +85,7 @@ fn digest(previous: &[u8; 32], row: &AuditRow) -> [u8; 32] {
 /// The id and digest of the newest row; initial values in a new store.
 fn head(connection: &Connection) -> Result<(i64, [u8; 32]), StoreError> {
     let mut statement = connection.prepare_cached("SELECT id, digest FROM audit_head")?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query(())?;
     match rows.next()? {
         None => Ok((0, [0; 32])),
         Some(row) => Ok((row.get(0)?, row.get(1)?)),
@@ -149,7 +148,7 @@ pub(super) fn append(
 const COLUMNS: &str =
     "id, at, version, account_id, actor, via, address, action, subject, before_json, after_json, previous, digest";
 
-fn read(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
+fn read(row: Row<'_>) -> sql::Result<AuditRow> {
     Ok(AuditRow {
         id: row.get(0)?,
         at: row.get(1)?,
@@ -182,7 +181,7 @@ pub struct AuditPage {
 /// Errors of the database.
 pub fn page(connection: &Connection, page: &AuditPage) -> Result<Vec<AuditRow>, StoreError> {
     let rows = page.rows.clamp(1, MAX_PAGE_ROWS);
-    let mut values: Vec<Value> = vec![page.before.unwrap_or(i64::MAX).into(), rows.into()];
+    let mut values: Vec<AnyValue> = vec![page.before.unwrap_or(i64::MAX).into(), rows.into()];
     let mut of_account = "";
     if let Some(account) = &page.account_id {
         values.push(account.clone().into());
@@ -233,7 +232,7 @@ pub enum Chain {
 pub fn check(connection: &Connection) -> Result<Chain, StoreError> {
     let query = format!("SELECT {COLUMNS} FROM audit ORDER BY id");
     let mut statement = connection.prepare(&query)?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query(())?;
     let (mut last, mut previous) = (0, [0_u8; 32]);
     while let Some(row) = rows.next()? {
         let expected = last + 1;

@@ -4,11 +4,11 @@
 //! noted in an hour that is open. So a row is one event, with the same id and the same content whenever it is sent, and
 //! the rows behind a cursor are what waits.
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use sha2::{Digest as _, Sha256};
 
 use super::error::StoreError;
 use super::randomness::{self, Randomness};
+use super::sql::{Connection, OptionalExtension, params};
 use crate::telemetry::usage::HOUR_MS;
 
 /// How long after its end an hour is closed: counts are written every two seconds.
@@ -79,7 +79,7 @@ pub fn close_hours(
     random: &mut dyn Randomness,
     now_ms: i64,
 ) -> Result<Progress, StoreError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = connection.recording()?;
     let open = open_hour(now_ms);
     if progress(&transaction)?.is_none() {
         let stream = randomness::hexadecimal(&randomness::bytes::<16>(random)?);
@@ -100,7 +100,7 @@ pub fn close_hours(
 /// Errors of the database.
 pub fn progress(connection: &Connection) -> Result<Option<Progress>, StoreError> {
     let query = "SELECT stream, closed, sent_noted, sent_id, sent, lost, accepted_at, failed_at, fault FROM billing";
-    let found = connection.query_row(query, [], |row| {
+    let found = connection.query_row(query, (), |row| {
         Ok(Progress {
             stream: row.get(0)?,
             closed: row.get(1)?,
@@ -118,7 +118,7 @@ pub fn progress(connection: &Connection) -> Result<Option<Progress>, StoreError>
 
 /// The first hour that is not closed; 0 without a hand-over.
 pub(super) fn first_open(connection: &Connection) -> Result<i64, StoreError> {
-    Ok(connection.query_row("SELECT COALESCE(MAX(closed), 0) FROM billing", [], |row| row.get(0))?)
+    Ok(connection.query_row("SELECT COALESCE(MAX(closed), 0) FROM billing", (), |row| row.get(0))?)
 }
 
 /// The next rows of closed hours that were not accepted yet, the oldest first.

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
-
 use super::audit::{self, AuditRow};
 use super::error::StoreError;
+use super::sql::{Connection, OptionalExtension, params};
 
 /// Rows of the audit that are read at once.
 const ROWS: u32 = 200;
@@ -43,7 +42,7 @@ pub struct Untold {
 pub fn begin(connection: &Connection) -> Result<(), StoreError> {
     let begin = "INSERT INTO change_mail (only_row, audit_id) SELECT 1, COALESCE(MAX(id), 0) FROM audit WHERE 1 = 1 \
                  ON CONFLICT (only_row) DO NOTHING";
-    connection.prepare_cached(begin)?.execute([])?;
+    connection.prepare_cached(begin)?.execute(())?;
     Ok(())
 }
 
@@ -53,7 +52,7 @@ pub fn begin(connection: &Connection) -> Result<(), StoreError> {
 /// Those of the database.
 pub fn next(connection: &Connection, until_ms: i64) -> Result<Option<Untold>, StoreError> {
     let known = "SELECT audit_id FROM change_mail";
-    let known: Option<i64> = connection.prepare_cached(known)?.query_row([], |row| row.get(0)).optional()?;
+    let known: Option<i64> = connection.prepare_cached(known)?.query_row((), |row| row.get(0)).optional()?;
     let Some(known) = known else { return Ok(None) };
     let rows = audit::since(connection, known, until_ms, ROWS)?;
     let Some(until) = rows.last().map(|row| row.id) else { return Ok(None) };

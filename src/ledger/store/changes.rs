@@ -1,9 +1,8 @@
 //! The version of the store and its change log: what has changed since a version, and whether that version is part of
 //! this store's history.
 
-use rusqlite::{Connection, OptionalExtension, params};
-
 use super::error::StoreError;
+use super::sql::{Connection, OptionalExtension, params};
 
 /// How long marks are kept. A reader that is further behind has to read everything again.
 pub const CHANGES_KEPT_MS: i64 = 7 * 86_400 * 1000;
@@ -66,7 +65,7 @@ pub enum Since {
 /// Errors of the database.
 pub fn moment(connection: &Connection) -> Result<Moment, StoreError> {
     let mut statement = connection.prepare_cached("SELECT version, nonce FROM store_clock")?;
-    Ok(statement.query_row([], |row| Ok(Moment { version: row.get(0)?, nonce: row.get(1)? }))?)
+    Ok(statement.query_row((), |row| Ok(Moment { version: row.get(0)?, nonce: row.get(1)? }))?)
 }
 
 /// What has changed since a moment. The connection must be in a transaction if it is to be read with the rows.
@@ -91,13 +90,12 @@ pub fn since(connection: &Connection, known: Moment) -> Result<Since, StoreError
     }
     let query = "SELECT DISTINCT kind, id FROM change WHERE version > ?1";
     let mut statement = connection.prepare_cached(query)?;
-    let marks = statement.query_map([known.version], |row| {
-        Ok((ChangeKind::from_word(row.get_ref(0)?.as_str()?), row.get::<_, String>(1)?))
-    })?;
+    let marks =
+        statement.query_map([known.version], |row| Ok((ChangeKind::from_word(row.text(0)?), row.get::<String>(1)?)))?;
     Ok(Since::Changed { now, marks: marks.collect::<Result<_, _>>()? })
 }
 
 /// The oldest version in the log.
 fn oldest(connection: &Connection) -> Result<Option<i64>, StoreError> {
-    Ok(connection.prepare_cached("SELECT MIN(version) FROM change")?.query_row([], |row| row.get(0))?)
+    Ok(connection.prepare_cached("SELECT MIN(version) FROM change")?.query_row((), |row| row.get(0))?)
 }

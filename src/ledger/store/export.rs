@@ -3,7 +3,6 @@
 
 use std::io::Write;
 
-use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 use super::accounts;
@@ -14,6 +13,7 @@ use super::plans::{self, PlanDraft};
 use super::records::{
     ListEntry, ListKind, StoredAccount, StoredPlan, StoredToken, TokenInfo, TokenState, WholeAccount,
 };
+use super::sql::{Connection, params};
 use super::tokens;
 use super::whole;
 use super::writing::Writing;
@@ -113,6 +113,26 @@ pub fn put_back(writing: &mut Writing<'_>, line: &ExportLine) -> Result<Tally, S
     })
 }
 
+/// Puts all plans and accounts of one store back into another.
+///
+/// # Errors
+/// Errors of the databases, or a damaged account.
+pub(super) fn copy(from: &Connection, writing: &mut Writing<'_>) -> Result<(), StoreError> {
+    for plan in plans::list(from)? {
+        put_plan(writing, &plan)?;
+    }
+    let mut copied = Ok(());
+    whole::each(from, |found| {
+        if copied.is_ok() {
+            copied = found.and_then(|WholeAccount { account, tokens }| {
+                let tokens: Vec<ExportedToken> = tokens.into_iter().map(exported).collect();
+                put_account(writing, &account, &tokens).map(drop)
+            });
+        }
+    })?;
+    copied
+}
+
 fn put_plan(writing: &mut Writing<'_>, plan: &StoredPlan) -> Result<Tally, StoreError> {
     match plans::get(writing.database(), &plan.name) {
         Err(StoreError::NotFound { .. }) => {}
@@ -121,7 +141,7 @@ fn put_plan(writing: &mut Writing<'_>, plan: &StoredPlan) -> Result<Tally, Store
     }
     plans::create(writing, &plan.name, &PlanDraft { terms: plan.terms.clone(), products: plan.products.clone() })?;
     let exact = "UPDATE plan SET row_version = ?2, created_at = ?3 WHERE name = ?1";
-    let values = rusqlite::params![plan.name, plan.row_version, plan.created_at];
+    let values = params![plan.name, plan.row_version, plan.created_at];
     writing.database().prepare_cached(exact)?.execute(values)?;
     Ok(Tally::default())
 }

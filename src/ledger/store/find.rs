@@ -4,10 +4,10 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use rusqlite::{Connection, ToSql, params, params_from_iter};
 
 use super::error::StoreError;
 use super::records::ListKind;
+use super::sql::{Connection, ToSql, params, params_from_iter};
 use crate::policy::account::Digest;
 
 /// Accounts that are found at the most.

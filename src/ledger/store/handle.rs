@@ -1,24 +1,25 @@
 //! The store of a process: a writing thread and a reading thread, each with its own connection, so that neither waits
-//! for the other; and notifications of changes.
+//! for the other; and notifications of changes, on PostgreSQL those of other nodes as well.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use rusqlite::Connection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{oneshot, watch};
 
 use super::act::Act;
 use super::error::StoreError;
+use super::location::Location;
 use super::open::open;
 use super::randomness::Randomness;
+use super::sql::{Connection, Listener, PostgresSettings};
 use super::writing::{self, Outcome, Writing};
 
 /// Checks the accounts of a transaction before it is committed: whether they can come into force.
@@ -29,7 +30,7 @@ type Job = Box<dyn FnOnce(&mut Worker) + Send>;
 /// The store of a process.
 #[derive(Debug)]
 pub struct Store {
-    path: PathBuf,
+    location: Location,
     writer: Sender<Job>,
     reader: Sender<Job>,
     shared: Arc<Shared>,
@@ -54,13 +55,16 @@ impl std::fmt::Debug for Shared {
 
 /// A thread's connection.
 struct Worker {
-    path: PathBuf,
+    location: Location,
     connection: Connection,
-    /// The file it is connected to.
+    /// The file it is connected to, if it is one.
     file: (u64, u64),
     random: Option<Box<dyn Randomness>>,
     shared: Arc<Shared>,
 }
+
+/// The pauses before an operation is run again that a database has lost.
+const TRIES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500)];
 
 const ENDED: StoreError = StoreError::Unavailable { why: "the process is about to end; ask again", code: None };
 
@@ -68,22 +72,27 @@ impl Store {
     /// Opens the store, and creates it if it does not exist.
     ///
     /// # Errors
-    /// That the file is something else, of a newer version, or cannot be opened.
-    pub fn open(path: &Path, random: Box<dyn Randomness>) -> Result<Store, StoreError> {
+    /// That it is something else, of a newer version, or cannot be opened.
+    pub fn open(location: impl Into<Location>, random: Box<dyn Randomness>) -> Result<Store, StoreError> {
+        let location = location.into();
         let shared = Arc::new(Shared {
             check: ArcSwapOption::empty(),
             commits: Mutex::new(0),
             committed: Condvar::new(),
             in_force: watch::Sender::new(0),
         });
-        let writer = Worker::start(path, Some(random), &shared)?;
-        let reader = Worker::start(path, None, &shared)?;
-        Ok(Store { path: path.to_owned(), writer, reader, shared })
+        let writer = Worker::start(&location, Some(random), &shared)?;
+        let reader = Worker::start(&location, None, &shared)?;
+        match &location {
+            Location::Postgres(settings) if !settings.is_pooled => listen(Arc::clone(settings), &shared),
+            Location::Postgres(_) | Location::File(_) => {}
+        }
+        Ok(Store { location, writer, reader, shared })
     }
 
-    /// The path of its file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Where it is.
+    pub const fn location(&self) -> &Location {
+        &self.location
     }
 
     /// Sets a check of every transaction before it is committed.
@@ -91,14 +100,15 @@ impl Store {
         self.shared.check.store(Some(Arc::new(check)));
     }
 
-    /// Runs an operation in a separate transaction; it is on the disk when this resolves.
+    /// Runs an operation in a separate transaction; it is on the disk when this resolves. It is run once more if the
+    /// database was lost before anything was committed.
     ///
     /// # Errors
     /// Those of the operation and of the store; nothing is done then.
     pub async fn write<T: Serialize + DeserializeOwned + Send + 'static>(
         &self,
         act: Act,
-        operation: impl FnOnce(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
+        operation: impl FnMut(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Outcome<T>, StoreError> {
         let (answer, outcome) = oneshot::channel();
         let job: Job = Box::new(move |worker| {
@@ -116,7 +126,7 @@ impl Store {
     pub fn write_here<T: Serialize + DeserializeOwned + Send + 'static>(
         &self,
         act: Act,
-        operation: impl FnOnce(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
+        operation: impl FnMut(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Outcome<T>, StoreError> {
         let (answer, outcome) = sync_channel(1);
         let job: Job = Box::new(move |worker| {
@@ -164,8 +174,9 @@ impl Store {
         /// How long others that read are waited for: a successor serves already.
         const PATIENCE: Duration = Duration::from_millis(200);
         let settled = self.maintain(|connection| {
-            connection.busy_timeout(PATIENCE)?;
-            Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+            let Some(file) = connection.sqlite() else { return Ok(()) };
+            file.busy_timeout(PATIENCE)?;
+            Ok(file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
         });
         if let Err(error) = settled.await {
             log::warn!(target: "tollgate::store", "what was written last is beside the store's file: {error}");
@@ -224,13 +235,13 @@ impl Shared {
 
 impl Worker {
     fn start(
-        path: &Path,
+        location: &Location,
         random: Option<Box<dyn Randomness>>,
         shared: &Arc<Shared>,
     ) -> Result<Sender<Job>, StoreError> {
-        let connection = open(path)?;
-        let (path, shared) = (path.to_owned(), Arc::clone(shared));
-        let mut worker = Worker { file: inode(&path), path, connection, random, shared };
+        let connection = open(location)?;
+        let (location, shared) = (location.clone(), Arc::clone(shared));
+        let mut worker = Worker { file: inode(location.file()), location, connection, random, shared };
         let (jobs, received): (_, Receiver<Job>) = channel();
         std::thread::spawn(move || {
             for job in received {
@@ -243,12 +254,13 @@ impl Worker {
         Ok(jobs)
     }
 
-    /// The connection to the file that is there now; it is opened again if the file was replaced.
+    /// The connection to the file that is there now; it is opened again if the file was replaced. One to PostgreSQL
+    /// connects again itself.
     fn fresh(&mut self) -> Result<&mut Connection, StoreError> {
-        let file = inode(&self.path);
+        let file = inode(self.location.file());
         if file != self.file {
-            self.connection = open(&self.path)?;
-            self.file = inode(&self.path);
+            self.connection = open(&self.location)?;
+            self.file = inode(self.location.file());
             self.shared.wake();
         }
         Ok(&mut self.connection)
@@ -257,7 +269,7 @@ impl Worker {
     fn write<T: Serialize + DeserializeOwned>(
         &mut self,
         act: Act,
-        operation: impl FnOnce(&mut Writing<'_>) -> Result<T, StoreError>,
+        mut operation: impl FnMut(&mut Writing<'_>) -> Result<T, StoreError>,
     ) -> Result<Outcome<T>, StoreError> {
         self.fresh()?;
         let Some(random) = &mut self.random else { return Err(ENDED) };
@@ -266,11 +278,19 @@ impl Worker {
             |connection: &Connection, accounts: &[String]| -> Result<(), StoreError> { check(connection, accounts) }
         });
         let check = check.as_ref().map(|check| check as writing::Check<'_>);
-        let outcome = writing::transact(&mut self.connection, act, &mut **random, check, operation)?;
-        if !outcome.replayed {
-            self.shared.wake();
+        let mut tries = TRIES.iter();
+        loop {
+            let outcome = writing::transact(&mut self.connection, act.clone(), &mut **random, check, &mut operation);
+            match (outcome, tries.next()) {
+                (Err(error), Some(pause)) if error.is_undone() => std::thread::sleep(*pause),
+                (outcome, _) => {
+                    if outcome.as_ref().is_ok_and(|outcome| !outcome.replayed) {
+                        self.shared.wake();
+                    }
+                    return outcome;
+                }
+            }
         }
-        Ok(outcome)
     }
 
     fn read<T>(&mut self, operation: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -280,6 +300,32 @@ impl Worker {
 }
 
 /// The identity of the file at a path; a default if there is none.
-fn inode(path: &Path) -> (u64, u64) {
-    fs::metadata(path).map_or((0, 0), |found| (found.dev(), found.ino()))
+fn inode(path: Option<&Path>) -> (u64, u64) {
+    path.and_then(|path| fs::metadata(path).ok()).map_or((0, 0), |found| (found.dev(), found.ino()))
+}
+
+/// Wakes those who wait for a commit when another node has committed, for as long as the store is used.
+fn listen(settings: Arc<PostgresSettings>, shared: &Arc<Shared>) {
+    /// How long a silence lasts before it is looked whether anybody is still interested.
+    const SILENCE: Duration = Duration::from_secs(2);
+    let shared = Arc::downgrade(shared);
+    std::thread::spawn(move || {
+        while shared.strong_count() > 0 {
+            if let Ok(mut listener) = Listener::open(&settings) {
+                wake_at_each(&mut listener, &shared, SILENCE);
+            }
+            // Until it listens again, the change log is looked at regularly.
+            std::thread::sleep(SILENCE);
+        }
+    });
+}
+
+fn wake_at_each(listener: &mut Listener, shared: &Weak<Shared>, silence: Duration) {
+    loop {
+        let Ok(is_woken) = listener.wait(silence) else { return };
+        let Some(shared) = shared.upgrade() else { return };
+        if is_woken {
+            shared.wake();
+        }
+    }
 }

@@ -5,7 +5,6 @@
 //! gets tokens that it does not have. Nothing is granted by an import: the ledger gives each first grant once, by the
 //! name of the account.
 
-use rusqlite::params;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +14,7 @@ use super::lists;
 use super::records::{
     AccountProduct, AccountState, AccountTerms, ListKind, QuotaLimit, RateLimit, StoredAccount, TokenList, TokenState,
 };
+use super::sql::params;
 use super::tokens::{self, TokenDraft};
 use super::writing::Writing;
 use crate::policy::account::Digest;

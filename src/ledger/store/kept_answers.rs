@@ -3,9 +3,8 @@
 //!
 //! What an answer is, and its secret, is known to `operate/answer_recorder.rs`: here it is sealed bytes.
 
-use rusqlite::{Connection, TransactionBehavior, params};
-
 use super::error::StoreError;
+use super::sql::{Connection, params};
 
 /// The bytes by which a process knows its own rows.
 pub type Writer = [u8; 16];
@@ -35,7 +34,7 @@ pub fn write(
     rows: &[AnswerRow],
     removed: &[[u8; 32]],
 ) -> Result<(), StoreError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = connection.recording()?;
     {
         let mut id = last_id(&transaction)?;
         let mut put = transaction.prepare_cached(
@@ -47,12 +46,21 @@ pub fn write(
         for row in rows {
             id = id.saturating_add(1);
             let AnswerRow { account, product, digest, request, answer, ends_at } = row;
-            put.execute(params![id, writer, account, product, digest, request, answer, ends_at])?;
+            put.execute(params![
+                id,
+                writer.as_slice(),
+                account,
+                product,
+                digest.as_slice(),
+                request.as_slice(),
+                answer,
+                ends_at
+            ])?;
         }
         transaction.execute("UPDATE kept_answer_last SET id = ?1", [id])?;
         let mut remove = transaction.prepare_cached("DELETE FROM kept_answer WHERE digest = ?1")?;
         for digest in removed {
-            remove.execute([digest])?;
+            remove.execute([digest.as_slice()])?;
         }
     }
     Ok(transaction.commit()?)
@@ -77,12 +85,15 @@ pub fn of_others(
     let newest = last_id(&snapshot)?;
     let mut statement = snapshot.prepare_cached(query)?;
     let most_rows = i64::try_from(most).unwrap_or(i64::MAX);
-    let mut found = statement.query(params![after, writer, now_ms, most_rows])?;
+    let mut found = statement.query(params![after, writer.as_slice(), now_ms, most_rows])?;
     let (mut rows, mut last) = (Vec::new(), after);
     while let Some(row) = found.next()? {
         last = row.get(0)?;
         let [account, product] = [row.get(1)?, row.get(2)?];
-        let [digest, request] = [row.get(3)?, row.get(4)?];
+        let [digest, request] = [row.get::<Vec<u8>>(3)?, row.get::<Vec<u8>>(4)?].map(|bytes| bytes.try_into());
+        let (Ok(digest), Ok(request)) = (digest, request) else {
+            return Err(StoreError::corrupted("kept_answer", "", "has a digest of another length"));
+        };
         rows.push(AnswerRow { account, product, digest, request, answer: row.get(5)?, ends_at: row.get(6)? });
     }
     // What is behind fewer rows is this process's own, or has ended.
@@ -92,7 +103,7 @@ pub fn of_others(
 
 /// The last id that was given.
 fn last_id(connection: &Connection) -> Result<i64, StoreError> {
-    Ok(connection.query_row("SELECT id FROM kept_answer_last", [], |row| row.get(0))?)
+    Ok(connection.query_row("SELECT id FROM kept_answer_last", (), |row| row.get(0))?)
 }
 
 #[cfg(test)]

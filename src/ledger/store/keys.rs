@@ -1,7 +1,6 @@
 //! Operations on management keys, with which programs use the management API. They are not tokens for lookups, and are
 //! shown only once, like tokens.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +8,7 @@ use super::changes::ChangeKind;
 use super::error::StoreError;
 use super::fields;
 use super::records::{KeyInfo, KeyState, NewKey, Role};
+use super::sql::{self, Connection, OptionalExtension, Row, params, params_from_iter};
 use super::tokens::{self, open_account};
 use super::writing::{Writing, expect};
 use crate::policy::account::Digest;
@@ -146,10 +146,10 @@ pub fn find(connection: &Connection, digest: &Digest, now_ms: i64) -> Result<Opt
 pub fn list(connection: &Connection, account_id: Option<&str>) -> Result<Vec<KeyInfo>, StoreError> {
     let query = match account_id {
         Some(_) => format!("SELECT {COLUMNS} FROM management_key WHERE account_id = ?1 ORDER BY id"),
-        None => format!("SELECT {COLUMNS} FROM management_key WHERE account_id IS NULL AND ?1 IS NULL ORDER BY id"),
+        None => format!("SELECT {COLUMNS} FROM management_key WHERE account_id IS NULL ORDER BY id"),
     };
     let mut statement = connection.prepare_cached(&query)?;
-    let found = statement.query_map([account_id], row_of)?;
+    let found = statement.query_map(params_from_iter(account_id), row_of)?;
     found.map(|row| row?).collect()
 }
 
@@ -178,10 +178,10 @@ fn checked_scopes(scopes: &[String]) -> Result<Vec<String>, StoreError> {
 
 const COLUMNS: &str = "id, hint, name, account_id, role, scopes, state, ends_at, row_version, created_by, created_at";
 
-fn row_of(row: &Row<'_>) -> rusqlite::Result<Result<KeyInfo, StoreError>> {
+fn row_of(row: Row<'_>) -> sql::Result<Result<KeyInfo, StoreError>> {
     let id: String = row.get(0)?;
-    let role = Role::from_word(row.get_ref(4)?.as_str()?);
-    let state = KeyState::from_word(row.get_ref(6)?.as_str()?);
+    let role = Role::from_word(row.text(4)?);
+    let state = KeyState::from_word(row.text(6)?);
     let (Some(role), Some(state)) = (role, state) else {
         return Ok(Err(StoreError::corrupted("management_key", &id, "its role or its state is none")));
     };
@@ -191,7 +191,7 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<Result<KeyInfo, StoreError>> {
         name: row.get(2)?,
         account_id: row.get(3)?,
         role,
-        scopes: row.get_ref(5)?.as_str()?.split(' ').map(str::to_owned).collect(),
+        scopes: row.text(5)?.split(' ').map(str::to_owned).collect(),
         state,
         ends_at: row.get(7)?,
         row_version: row.get(8)?,

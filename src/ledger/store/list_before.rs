@@ -5,10 +5,9 @@
 
 use std::ops::RangeInclusive;
 
-use rusqlite::{Connection, OptionalExtension, params};
-
 use super::error::StoreError;
 use super::records::{ListKind, TokenList};
+use super::sql::{self, Connection, OptionalExtension, params};
 use super::writing::Shown;
 
 /// How long a change can be undone, in milliseconds.
@@ -63,7 +62,7 @@ pub fn waiting(connection: &Connection, of: ListOf<'_>, now_ms: i64) -> Result<W
     let mut waiting = Waiting::default();
     while let Some(row) = rows.next()? {
         let at: i64 = row.get(1)?;
-        if *row.get::<_, String>(0)? == *Purpose::Confirm.word() {
+        if *row.get::<String>(0)? == *Purpose::Confirm.word() {
             waiting.goes_back_at = Some(at);
         } else if at > now_ms {
             waiting.can_undo_until = Some(at);
@@ -81,7 +80,7 @@ pub(super) fn get(
     let query =
         "SELECT list, at FROM list_before WHERE account_id = ?1 AND token_id = ?2 AND kind = ?3 AND purpose = ?4";
     let values = params![of.account_id, of.token_id, of.kind.word(), purpose.word()];
-    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get(1)?));
+    let read = |row: sql::Row<'_>| Ok((row.get::<String>(0)?, row.get(1)?));
     let Some((list, at)) = connection.prepare_cached(query)?.query_row(values, read).optional()? else {
         return Ok(None);
     };
@@ -146,7 +145,7 @@ pub fn due(connection: &Connection, now_ms: i64, most: u32) -> Result<Vec<DueLis
     let mut rows = statement.query(params![now_ms, most])?;
     let mut due = Vec::new();
     while let Some(row) = rows.next()? {
-        let Some(kind) = ListKind::from_word(&row.get::<_, String>(2)?) else { continue };
+        let Some(kind) = ListKind::from_word(&row.get::<String>(2)?) else { continue };
         due.push(DueList { account_id: row.get(0)?, token_id: row.get(1)?, kind });
     }
     Ok(due)

@@ -1,12 +1,11 @@
 //! Operations on the lists of a token: networks and domains, in their canonical form, with notes. A change can be undone
 //! for some minutes, and can be on trial: then the list before comes back unless the change is confirmed.
 
-use rusqlite::{Connection, params};
-
 use super::error::StoreError;
 use super::fields;
 use super::list_before::{self, CONFIRM_MS, ListOf, Purpose, UNDO_MS};
 use super::records::{Absent, ListEntry, ListKind, ListMode, StoredAccount, TokenInfo, TokenList, TokenState};
+use super::sql::{self, Connection, params};
 use super::tokens;
 use super::writing::{Writing, expect};
 
@@ -23,7 +22,7 @@ fn list_of(connection: &Connection, token: &TokenInfo, kind: ListKind) -> Result
     let query = "SELECT value, note FROM token_entry \
                  WHERE account_id = ?1 AND token_id = ?2 AND kind = ?3 ORDER BY value";
     let mut statement = connection.prepare_cached(query)?;
-    let read = |row: &rusqlite::Row<'_>| Ok(ListEntry { value: row.get(0)?, note: row.get(1)? });
+    let read = |row: sql::Row<'_>| Ok(ListEntry { value: row.get(0)?, note: row.get(1)? });
     let entries = statement.query_map(params![token.account_id, token.id, kind.word()], read)?;
     let absent = (kind == ListKind::Domain).then_some(token.absent);
     Ok(TokenList { mode: tokens::mode(token, kind), entries: entries.collect::<Result<_, _>>()?, absent })

@@ -1,11 +1,10 @@
 //! Operations on memberships: which users belong to which account, in which role. An account that has had an owner
 //! keeps one.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
-
 use super::error::StoreError;
 use super::people::{Belonging, Member, UserState};
 use super::records::Role;
+use super::sql::{self, Connection, OptionalExtension, Row, params};
 use super::tokens::open_account;
 use super::users;
 use super::writing::{Writing, expect};
@@ -128,7 +127,7 @@ pub fn of_user(connection: &Connection, user_id: &str) -> Result<Vec<Belonging>,
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let account_id: String = row.get(0)?;
-        let role = Role::from_word(&row.get::<_, String>(2)?);
+        let role = Role::from_word(&row.get::<String>(2)?);
         let role = role.ok_or_else(|| StoreError::corrupted("membership", &account_id, "its role is none"))?;
         found.push(Belonging { account_id, account: row.get(1)?, role });
     }
@@ -172,10 +171,10 @@ fn name(member: &Member) -> &str {
 const QUERY: &str = "SELECT m.account_id, m.user_id, u.email, u.display, u.state, m.role, m.row_version, m.created_at \
                      FROM membership m JOIN app_user u ON u.id = m.user_id";
 
-fn row_of(row: &Row<'_>) -> rusqlite::Result<Result<Member, StoreError>> {
+fn row_of(row: Row<'_>) -> sql::Result<Result<Member, StoreError>> {
     let user_id: String = row.get(1)?;
-    let state = UserState::from_word(row.get_ref(4)?.as_str()?);
-    let role = Role::from_word(row.get_ref(5)?.as_str()?);
+    let state = UserState::from_word(row.text(4)?);
+    let role = Role::from_word(row.text(5)?);
     let (Some(state), Some(role)) = (state, role) else {
         return Ok(Err(StoreError::corrupted("membership", &user_id, "its role or its user's state is none")));
     };

@@ -1,40 +1,40 @@
 //! The layouts of the store, one file each, and the migrations between them.
 //!
-//! A migration only adds, so that the previous release can still use the file: an upgrade runs both at once, and can be
-//! reverted. `readable_from` is the oldest layout whose program still understands the file.
-
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+//! A migration only adds, so that the previous release can still use the store: an upgrade runs both at once, and can be
+//! reverted. `readable_from` is the oldest layout whose program still understands the store.
 
 use super::error::StoreError;
+use super::sql::{Connection, Engine, OptionalExtension, params};
 
-/// One step: its number, the oldest layout whose program can use the file after it, what is portable, and what this
+/// One step: its number, the oldest layout whose program can use the store after it, what is portable, and what an
 /// engine alone has.
 struct Migration {
     layout: i64,
     readable_from: i64,
     portable: &'static str,
-    own: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
 }
 
-const MIGRATIONS: [Migration; 8] = [
-    Migration {
-        layout: 1,
-        readable_from: 1,
-        portable: include_str!("migrations/0001.sql"),
-        own: include_str!("migrations/0001.sqlite.sql"),
-    },
-    Migration { layout: 2, readable_from: 1, portable: include_str!("migrations/0002.sql"), own: "" },
-    Migration { layout: 3, readable_from: 1, portable: include_str!("migrations/0003.sql"), own: "" },
-    Migration { layout: 4, readable_from: 1, portable: include_str!("migrations/0004.sql"), own: "" },
-    Migration { layout: 5, readable_from: 1, portable: include_str!("migrations/0005.sql"), own: "" },
-    Migration { layout: 6, readable_from: 1, portable: include_str!("migrations/0006.sql"), own: "" },
-    Migration { layout: 7, readable_from: 1, portable: include_str!("migrations/0007.sql"), own: "" },
-    Migration { layout: 8, readable_from: 1, portable: include_str!("migrations/0008.sql"), own: "" },
-];
+const fn step(layout: i64, portable: &'static str) -> Migration {
+    Migration { layout, readable_from: 1, portable, sqlite: "", postgres: "" }
+}
 
-/// The placeholders of the portable files for this engine.
-const WORDS: [(&str, &str); 4] =
-    [("@clustered", "STRICT, WITHOUT ROWID"), ("@heap", "STRICT"), ("@bytes", "BLOB"), ("@int", "INTEGER")];
+const MIGRATIONS: [Migration; 9] = [
+    Migration {
+        sqlite: include_str!("migrations/0001.sqlite.sql"),
+        postgres: include_str!("migrations/0001.postgres.sql"),
+        ..step(1, include_str!("migrations/0001.sql"))
+    },
+    step(2, include_str!("migrations/0002.sql")),
+    step(3, include_str!("migrations/0003.sql")),
+    step(4, include_str!("migrations/0004.sql")),
+    step(5, include_str!("migrations/0005.sql")),
+    step(6, include_str!("migrations/0006.sql")),
+    step(7, include_str!("migrations/0007.sql")),
+    step(8, include_str!("migrations/0008.sql")),
+    step(9, include_str!("migrations/0009.sql")),
+];
 
 const LAYOUT: &str = "
 CREATE TABLE IF NOT EXISTS store_layout (
@@ -44,30 +44,29 @@ CREATE TABLE IF NOT EXISTS store_layout (
 ) @heap;
 ";
 
-/// The SQL of this engine.
-fn translated(portable: &str) -> String {
-    WORDS.iter().fold(portable.to_owned(), |sql, (word, meaning)| sql.replace(word, meaning))
-}
-
-/// Migrates a file to the layout of this program, in one transaction with the write lock.
+/// Migrates a store to the layout of this program, in one transaction with a lock that all programs take.
 ///
 /// # Errors
-/// That the file is of a newer program, or those of the database.
+/// That the store is of a newer program, or those of the database.
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let newest = MIGRATIONS.last().map_or(0, |newest| newest.layout);
     // Most files are up to date, and need no lock.
     if layout(connection)?.is_some_and(|(layout, _)| layout == newest) {
         return Ok(());
     }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute_batch(&translated(LAYOUT))?;
+    let engine = connection.engine();
+    let transaction = connection.migrating()?;
+    transaction.execute_batch(&engine.translated(LAYOUT))?;
     let (found, readable_from) = layout(&transaction)?.unwrap_or_default();
     if readable_from > newest {
         return Err(newer(found, newest));
     }
     for migration in MIGRATIONS.iter().filter(|migration| migration.layout > found) {
-        transaction.execute_batch(&translated(migration.portable))?;
-        transaction.execute_batch(migration.own)?;
+        transaction.execute_batch(&engine.translated(migration.portable))?;
+        transaction.execute_batch(match engine {
+            Engine::Sqlite => migration.sqlite,
+            Engine::Postgres => migration.postgres,
+        })?;
         let set = "INSERT INTO store_layout VALUES (1, ?1, ?2) \
                    ON CONFLICT (only_row) DO UPDATE SET layout = ?1, readable_from = ?2";
         transaction.execute(set, params![migration.layout, migration.readable_from])?;
@@ -75,7 +74,7 @@ pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     Ok(transaction.commit()?)
 }
 
-/// Whether a file can be read as it is.
+/// Whether a store can be read as it is.
 ///
 /// # Errors
 /// That it is of a newer program, or not migrated yet.
@@ -91,6 +90,14 @@ pub fn check(connection: &Connection) -> Result<(), StoreError> {
     }
 }
 
+/// Whether there is a store at all.
+///
+/// # Errors
+/// Errors of the database.
+pub fn is_there(connection: &Connection) -> Result<bool, StoreError> {
+    Ok(layout(connection)?.is_some())
+}
+
 fn newer(found: i64, newest: i64) -> StoreError {
     StoreError::Unusable {
         why: format!(
@@ -99,12 +106,15 @@ fn newer(found: i64, newest: i64) -> StoreError {
     }
 }
 
-/// The layout of a file, and the oldest one whose program understands it; `None` in a new file.
+/// The layout of a store, and the oldest one whose program understands it; `None` in a new one.
 fn layout(connection: &Connection) -> Result<Option<(i64, i64)>, StoreError> {
-    let known = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'store_layout'";
-    if connection.query_row(known, [], |_| Ok(())).optional()?.is_none() {
+    let known = match connection.engine() {
+        Engine::Sqlite => "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'store_layout'",
+        Engine::Postgres => "SELECT 1 WHERE to_regclass('store_layout') IS NOT NULL",
+    };
+    if connection.query_row(known, (), |_| Ok(())).optional()?.is_none() {
         return Ok(None);
     }
     let query = "SELECT layout, readable_from FROM store_layout";
-    Ok(connection.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+    Ok(connection.query_row(query, (), |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
 }

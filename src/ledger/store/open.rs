@@ -1,6 +1,6 @@
-//! Opening the store's file: creating it, checking whether it is a store, and migrating it to the current layout.
+//! Opening the store: creating it, checking whether it is one, and migrating it to the current layout.
 //!
-//! Any number of connections and processes may use the file at once: SQLite serializes writers, readers do not wait
+//! Any number of connections and processes may use a file at once: SQLite serializes writers, readers do not wait
 //! (WAL), and each follows the change log. So an upgrade needs no handover, and the command line can write while a
 //! gateway runs.
 
@@ -10,11 +10,17 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::OpenFlags;
 use rusqlite::backup::Backup;
-use rusqlite::{Connection, OpenFlags};
 
+use super::act::{Act, Via};
 use super::error::StoreError;
+use super::export;
+use super::location::Location;
 use super::migrations;
+use super::randomness::SystemRandomness;
+use super::sql::Connection;
+use super::writing::transact;
 use crate::ledger::file::opening::is_empty;
 use crate::ledger::lock::beside;
 
@@ -27,8 +33,19 @@ const BUSY_PATIENCE: Duration = Duration::from_secs(5);
 /// Opens a store, and creates it if it does not exist.
 ///
 /// # Errors
-/// That the file is something else, of a newer version, or cannot be opened.
-pub fn open(path: &Path) -> Result<Connection, StoreError> {
+/// That it is something else, of a newer version, or cannot be opened.
+pub fn open(location: impl Into<Location>) -> Result<Connection, StoreError> {
+    match location.into() {
+        Location::File(path) => open_file(&path),
+        Location::Postgres(settings) => {
+            let mut connection = Connection::to_postgres(&settings)?;
+            migrations::migrate(&mut connection)?;
+            Ok(connection)
+        }
+    }
+}
+
+fn open_file(path: &Path) -> Result<Connection, StoreError> {
     let is_new = match fs::metadata(path) {
         Ok(found) if !found.is_file() => {
             return Err(NO_FILE.into());
@@ -46,7 +63,7 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
     if is_new {
         refuse_to_begin_beside_a_journal(path)?;
     }
-    let mut connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let connection = rusqlite::Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.busy_timeout(BUSY_PATIENCE)?;
     let marked: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if marked != APPLICATION_ID {
@@ -60,11 +77,12 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
         // Reading is still possible; writing returns the error.
         connection.pragma_update(None, "query_only", true)?;
         prepare(&connection)?;
-        return Ok(connection);
+        return Ok(connection.into());
     }
     // A commit is on the disk when it returns, and readers do not stop the writer.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     prepare(&connection)?;
+    let mut connection = Connection::from(connection);
     migrations::migrate(&mut connection)?;
     Ok(connection)
 }
@@ -72,8 +90,22 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
 /// Opens a store for reading alone, as it is: it is neither created nor migrated. `None` if it does not exist.
 ///
 /// # Errors
-/// That the file is something else, of another version, or cannot be opened.
-pub fn open_to_read(path: &Path) -> Result<Option<Connection>, StoreError> {
+/// That it is something else, of another version, or cannot be opened.
+pub fn open_to_read(location: impl Into<Location>) -> Result<Option<Connection>, StoreError> {
+    match location.into() {
+        Location::File(path) => read_file(&path),
+        Location::Postgres(settings) => {
+            let connection = Connection::to_postgres(&settings)?;
+            let is_there = migrations::is_there(&connection)?;
+            if is_there {
+                migrations::check(&connection)?;
+            }
+            Ok(is_there.then_some(connection))
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<Option<Connection>, StoreError> {
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => return Err(NO_FILE.into()),
         Ok(found) if found.len() == 0 => return Ok(None),
@@ -81,32 +113,43 @@ pub fn open_to_read(path: &Path) -> Result<Option<Connection>, StoreError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unopened(&error)),
     }
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let connection = rusqlite::Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(BUSY_PATIENCE)?;
     let marked: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if marked != APPLICATION_ID {
         return Err(ANOTHER.into());
     }
     prepare(&connection)?;
+    let connection = Connection::from(connection);
     migrations::check(&connection)?;
     Ok(Some(connection))
 }
 
 /// A copy of a store in a temporary file without a name, which is gone when it is closed or the process ends; empty if
-/// there is no store.
+/// there is no store. Of a database it has the accounts and plans alone.
 ///
 /// # Errors
-/// That the file is something else, of another version, or cannot be copied.
-pub fn copy_of(path: &Path) -> Result<Connection, StoreError> {
+/// That it is something else, of another version, or cannot be copied.
+pub fn copy_of(location: impl Into<Location>) -> Result<Connection, StoreError> {
     const PAGES_AT_ONCE: i32 = 1000;
+    let location = location.into();
     // SQLite's name for such a file.
-    let mut copy = Connection::open("")?;
-    if let Some(source) = open_to_read(path)? {
-        Backup::new(&source, &mut copy)?.run_to_completion(PAGES_AT_ONCE, Duration::ZERO, None)?;
+    let mut copy = rusqlite::Connection::open("")?;
+    let source = open_to_read(&location)?;
+    if let Some(file) = source.as_ref().and_then(Connection::sqlite) {
+        Backup::new(file, &mut copy)?.run_to_completion(PAGES_AT_ONCE, Duration::ZERO, None)?;
     }
     prepare(&copy)?;
     copy.pragma_update(None, "synchronous", "OFF")?;
+    let mut copy = Connection::from(copy);
     migrations::migrate(&mut copy)?;
+    if let (Some(mut database), Location::Postgres(_)) = (source, &location) {
+        let snapshot = database.transaction()?;
+        let at_ms = crate::platform::clock::unix_milliseconds();
+        let (actor, address) = ("copy".to_owned(), String::new());
+        let act = Act { actor, via: Via::CommandLine, address, at_ms, idempotency: None };
+        transact(&mut copy, act, &mut SystemRandomness, None, |writing| export::copy(&snapshot, writing))?;
+    }
     Ok(copy)
 }
 
@@ -133,7 +176,7 @@ fn refuse_to_begin_beside_a_journal(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn prepare(connection: &Connection) -> Result<(), StoreError> {
+fn prepare(connection: &rusqlite::Connection) -> Result<(), StoreError> {
     const STATEMENTS_KEPT: usize = 64;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;

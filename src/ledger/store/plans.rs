@@ -1,6 +1,5 @@
 //! Operations on plans.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +7,7 @@ use super::changes::ChangeKind;
 use super::error::StoreError;
 use super::fields;
 use super::records::{StoredPlan, Terms};
+use super::sql::{self, Connection, OptionalExtension, Row, params};
 use super::terms;
 use super::writing::{Writing, expect};
 
@@ -121,7 +121,7 @@ pub fn get(connection: &Connection, name: &str) -> Result<StoredPlan, StoreError
 pub fn list(connection: &Connection) -> Result<Vec<StoredPlan>, StoreError> {
     let query = "SELECT name, concurrency, row_version, created_at FROM plan ORDER BY name";
     let mut statement = connection.prepare_cached(query)?;
-    let mut found = statement.query([])?;
+    let mut found = statement.query(())?;
     let mut plans = Vec::new();
     while let Some(row) = found.next()? {
         plans.push(with_rest(connection, row_of(row)?)?);
@@ -140,7 +140,7 @@ pub fn accounts_of(connection: &Connection, name: &str) -> Result<Vec<String>, S
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-fn row_of(row: &Row<'_>) -> rusqlite::Result<StoredPlan> {
+fn row_of(row: Row<'_>) -> sql::Result<StoredPlan> {
     Ok(StoredPlan {
         name: row.get(0)?,
         terms: Terms { concurrency: row.get(1)?, ..Terms::default() },

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, params, params_from_iter};
 use uuid::Uuid;
 
 use super::error::StoreError;
+use super::sql::{AnyValue, Connection, params, params_from_iter};
 use crate::telemetry::usage::{HOUR_MS, RefusalRow};
 
 /// The most rows of one page.
@@ -58,7 +57,7 @@ pub(super) fn add(connection: &Connection, rows: &[RefusalRow]) -> Result<(), St
     if rows.is_empty() {
         return Ok(());
     }
-    let mut id: i64 = connection.query_row("SELECT COALESCE(MAX(id), 0) FROM refusal", [], |row| row.get(0))?;
+    let mut id: i64 = connection.query_row("SELECT COALESCE(MAX(id), 0) FROM refusal", (), |row| row.get(0))?;
     // How many rows each account has within each hour.
     let mut known: HashMap<(&str, i64), i64> = HashMap::new();
     for row in rows {
@@ -87,8 +86,8 @@ fn rows_within(connection: &Connection, account: &str, hour: i64) -> Result<i64,
 }
 
 /// The columns of a row of an address and a host, without its id.
-fn columns(row: &RefusalRow, (address, host): (&str, &str)) -> [Value; 11] {
-    let text = |text: &str| Value::from(text.to_owned());
+fn columns(row: &RefusalRow, (address, host): (&str, &str)) -> [AnyValue; 11] {
+    let text = |text: &str| AnyValue::from(text.to_owned());
     [
         row.minute.into(),
         text(&row.account),
@@ -128,7 +127,7 @@ pub fn page(connection: &Connection, wanted: &RefusalPage) -> Result<Vec<Refused
     let mut query = "SELECT id, minute, account, token, product, problem, watched, reason, address, host, requests, \
                      transaction_id FROM refusal WHERE id < ?"
         .to_owned();
-    let mut values: Vec<Value> = vec![wanted.before.unwrap_or(i64::MAX).into()];
+    let mut values: Vec<AnyValue> = vec![wanted.before.unwrap_or(i64::MAX).into()];
     let filters = [
         ("account", &wanted.account),
         ("token", &wanted.token),
@@ -158,7 +157,7 @@ pub fn page(connection: &Connection, wanted: &RefusalPage) -> Result<Vec<Refused
             token: row.get(3)?,
             product: row.get(4)?,
             problem: row.get(5)?,
-            is_watched: row.get::<_, i64>(6)? == 1,
+            is_watched: row.get::<i64>(6)? == 1,
             reason: row.get(7)?,
             address: row.get(8)?,
             host: row.get(9)?,

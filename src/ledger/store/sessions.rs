@@ -1,12 +1,11 @@
 //! Operations on sessions: browsers that are signed in. A session is found by the digest of the secret in its cookie;
 //! how long one may be idle is the caller's rule, and when it ends at the latest is stored.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
-
 use super::error::StoreError;
 use super::fields::MAX_TEXT;
 use super::people::{How, SessionInfo, UserState};
 use super::randomness::hexadecimal;
+use super::sql::{self, Connection, OptionalExtension, Row, params};
 use super::users;
 use super::writing::Writing;
 
@@ -128,9 +127,9 @@ pub fn strengthen(
 
 const COLUMNS: &str = "digest, user_id, how, created_at, seen_at, strong_at, ends_at, address, browser";
 
-fn row_of(row: &Row<'_>) -> rusqlite::Result<Result<SessionInfo, StoreError>> {
-    let id = hexadecimal(row.get_ref(0)?.as_blob()?);
-    let Some(how) = How::from_word(row.get_ref(2)?.as_str()?) else {
+fn row_of(row: Row<'_>) -> sql::Result<Result<SessionInfo, StoreError>> {
+    let id = hexadecimal(row.bytes(0)?);
+    let Some(how) = How::from_word(row.text(2)?) else {
         return Ok(Err(StoreError::corrupted("session", &id, "how it began is not known")));
     };
     Ok(Ok(SessionInfo {

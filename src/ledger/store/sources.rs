@@ -6,10 +6,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{Connection, TransactionBehavior, params};
-
 use super::error::StoreError;
 use super::records::ListKind;
+use super::sql::{Connection, params};
 use super::tokens;
 use crate::telemetry::sources::{DAY_MS, SourceCount, SourceKey, SourceKind};
 
@@ -52,7 +51,7 @@ pub struct TokenSources {
 /// # Errors
 /// Errors of the database; nothing is added then.
 pub fn add(connection: &mut Connection, rows: &[(SourceKey, SourceCount)]) -> Result<(), StoreError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = connection.recording()?;
     // The places that a source has come to.
     let mut grown = BTreeSet::new();
     {
@@ -118,7 +117,7 @@ pub fn of(
     let mut all = TokenSources::default();
     while let Some(row) = rows.next()? {
         let (requests, last_at): (i64, i64) = (row.get(2)?, row.get(3)?);
-        let Some(kind) = ListKind::from_word(&row.get::<_, String>(0)?) else {
+        let Some(kind) = ListKind::from_word(&row.get::<String>(0)?) else {
             all.requests = all.requests.saturating_add(requests);
             continue;
         };

@@ -1,9 +1,8 @@
 //! Rates and quotas as rows, one per limit.
 
-use rusqlite::{Connection, Row, params};
-
 use super::error::StoreError;
 use super::records::{Period, QuotaLimit, RateLimit, Terms};
+use super::sql::{self, Connection, Row, params};
 
 /// The words of quotas in the column of periods.
 const DAY: &str = "calendar-day";
@@ -76,9 +75,9 @@ pub fn rows(rates: &[RateLimit], quota: QuotaLimit) -> impl Iterator<Item = Limi
 }
 
 /// Adds a row, whose columns from `column` on are period, requests and burst, to limits.
-pub fn add(row: &Row<'_>, column: usize, rates: &mut Vec<RateLimit>, quota: &mut QuotaLimit) -> rusqlite::Result<()> {
-    let period = row.get_ref(column)?.as_str()?;
-    let requests = u64::try_from(row.get::<_, i64>(column + 1)?).unwrap_or_default();
+pub fn add(row: Row<'_>, column: usize, rates: &mut Vec<RateLimit>, quota: &mut QuotaLimit) -> sql::Result<()> {
+    let period = row.text(column)?;
+    let requests = u64::try_from(row.get::<i64>(column + 1)?).unwrap_or_default();
     match (period, Period::from_word(period)) {
         (DAY, _) => quota.day = Some(requests),
         (MONTH, _) => quota.month = Some(requests),
@@ -87,7 +86,7 @@ pub fn add(row: &Row<'_>, column: usize, rates: &mut Vec<RateLimit>, quota: &mut
             rates.push(RateLimit { period, requests, burst: row.get(column + 2)? });
             rates.sort_by_key(|rate| rate.period);
         }
-        (_, None) => return Err(rusqlite::Error::InvalidQuery),
+        (_, None) => return Err(sql::Error::Unexpected),
     }
     Ok(())
 }

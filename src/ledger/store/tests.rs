@@ -1,20 +1,49 @@
 //! Operations on the store: their effects, refusals, and damaged or foreign files.
 
+/// Runs tests on SQLite and on PostgreSQL.
+macro_rules! on_both_engines {
+    ($($test:ident),+ $(,)?) => {
+        $(mod $test {
+            use crate::ledger::store::sql::Engine;
+            use crate::ledger::store::tests::on;
+
+            #[test]
+            fn sqlite() {
+                on(Engine::Sqlite, super::$test);
+            }
+
+            #[test]
+            fn postgres() {
+                on(Engine::Postgres, super::$test);
+            }
+        })+
+    };
+}
+
 mod alerts;
 mod billing;
+mod cluster;
+mod database;
 mod files;
 mod history;
 mod import;
 mod lists;
+mod lost;
+mod nodes;
 mod operations;
 mod people;
+mod postgres;
 mod sources;
 mod usage;
+mod way;
+mod writers;
 
+use std::cell::Cell;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::Connection;
+use super::sql::{Connection, Engine};
 
 use super::accounts::AccountDraft;
 use super::error::StoreError;
@@ -23,7 +52,8 @@ use super::records::{AccountProduct, AccountTerms, Period, ProductFunds, QuotaLi
 use super::tokens::TokenDraft;
 use super::upkeep::Kept;
 use super::writing::{Outcome, Writing, transact};
-use super::{Act, Idempotency, Via, open};
+use super::{Act, Encryption, Idempotency, Location, PostgresHost, PostgresPassword, PostgresSettings, Via, open};
+use cluster::Cluster;
 
 /// How long usage and refusals are kept.
 const KEPT: Kept = Kept { usage: Duration::from_secs(400 * 86_400), refusals: Duration::from_secs(3 * 86_400) };
@@ -45,9 +75,43 @@ impl Randomness for Counting {
     }
 }
 
-/// A store in a temporary directory, with a fixed clock.
+thread_local! {
+    /// The engine of this thread's test.
+    static ENGINE: Cell<Engine> = const { Cell::new(Engine::Sqlite) };
+}
+
+/// Runs a test on an engine.
+fn on(engine: Engine, test: fn()) {
+    ENGINE.set(engine);
+    test();
+}
+
+/// A database over the socket of a cluster.
+fn at(cluster: &Cluster, database: &str) -> PostgresSettings {
+    PostgresSettings {
+        hosts: vec![PostgresHost { name: cluster.directory.to_str().unwrap().to_owned(), port: cluster.port }],
+        database: database.to_owned(),
+        user: cluster::USER.to_owned(),
+        password: PostgresPassword::None,
+        encryption: Encryption::None,
+        is_pooled: false,
+        poll: Duration::from_millis(100),
+        portal_key: PathBuf::new(),
+    }
+}
+
+/// A new store in a cluster.
+fn new_in(cluster: &Cluster) -> PostgresSettings {
+    let database = cluster.store(|cluster, database| {
+        drop(open(Location::Postgres(Arc::new(at(cluster, database)))).unwrap());
+    });
+    at(cluster, &database)
+}
+
+/// A store of its own, with a fixed clock.
 struct Bench {
     directory: PathBuf,
+    location: Location,
     connection: Connection,
     random: Counting,
     now: i64,
@@ -55,15 +119,49 @@ struct Bench {
 
 impl Bench {
     fn new(name: &str) -> Bench {
-        let directory = std::env::temp_dir().join(format!("tollgate-accounts-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&directory);
-        std::fs::create_dir_all(&directory).unwrap();
-        let connection = open(&directory.join("tollgate.db")).unwrap();
-        Bench { directory, connection, random: Counting(0), now: NOW }
+        let engine = if ENGINE.get() == Engine::Sqlite { "sqlite" } else { "postgres" };
+        let directory = std::env::temp_dir().join(format!("tollgate-{engine}-{name}-{}", std::process::id()));
+        let location = match ENGINE.get() {
+            Engine::Sqlite => {
+                let _ = std::fs::remove_dir_all(&directory);
+                std::fs::create_dir_all(&directory).unwrap();
+                Location::File(directory.join("tollgate.db"))
+            }
+            Engine::Postgres => Location::Postgres(Arc::new(new_in(cluster::shared()))),
+        };
+        let connection = open(&location).unwrap();
+        Bench { directory, location, connection, random: Counting(0), now: NOW }
     }
 
     fn file(&self) -> PathBuf {
         self.directory.join("tollgate.db")
+    }
+
+    /// Everything that it has, to look for what it must not have.
+    fn bytes(&self) -> Vec<u8> {
+        match self.connection.engine() {
+            Engine::Sqlite => ["tollgate.db", "tollgate.db-wal"]
+                .iter()
+                .flat_map(|file| std::fs::read(self.directory.join(file)).unwrap_or_default())
+                .collect(),
+            Engine::Postgres => {
+                let all = |table: String| -> Vec<u8> {
+                    let query = format!("SELECT string_agg(t::text, chr(10)) FROM {table} t");
+                    let found: Option<String> = self.connection.query_row(&query, (), |row| row.get(0)).unwrap();
+                    found.unwrap_or_default().into_bytes()
+                };
+                self.tables().into_iter().flat_map(all).collect()
+            }
+        }
+    }
+
+    fn tables(&self) -> Vec<String> {
+        let tables = match self.connection.engine() {
+            Engine::Sqlite => "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name",
+            Engine::Postgres => "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename",
+        };
+        let mut statement = self.connection.prepare(tables).unwrap();
+        statement.query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
 
     fn act(&self, idempotency: Option<Idempotency>) -> Act {
@@ -98,12 +196,12 @@ impl Bench {
 
     /// How many rows each table has, and the version.
     fn rows(&self) -> Vec<(String, i64)> {
-        let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
-        let mut statement = self.connection.prepare(tables).unwrap();
-        let tables: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-        let number = |query: String| self.connection.query_row(&query, [], |row| row.get::<_, i64>(0)).unwrap();
-        let mut rows: Vec<(String, i64)> =
-            tables.into_iter().map(|table| (table.clone(), number(format!("SELECT COUNT(*) FROM {table}")))).collect();
+        let number = |query: String| self.connection.query_row(&query, (), |row| row.get::<i64>(0)).unwrap();
+        let mut rows: Vec<(String, i64)> = self
+            .tables()
+            .into_iter()
+            .map(|table| (table.clone(), number(format!("SELECT COUNT(*) FROM {table}"))))
+            .collect();
         rows.push(("version".to_owned(), number("SELECT version FROM store_clock".to_owned())));
         rows
     }

@@ -1,11 +1,10 @@
 //! Operations on tickets: links that can be used once, to accept an invitation, to sign in, or to set another password.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
-
 use super::error::StoreError;
 use super::people::{NewTicket, Ticket, TicketInfo, TicketKind};
 use super::randomness::{bytes, hexadecimal};
 use super::records::Role;
+use super::sql::{self, Connection, OptionalExtension, Row, params};
 use super::tokens::open_account;
 use super::users;
 use super::writing::{Writing, expect};
@@ -227,10 +226,10 @@ pub fn withdraw(
 const COLUMNS: &str =
     "digest, id, kind, email, account_id, role, proves, browser, code, created_by, created_at, ends_at";
 
-fn row_of(row: &Row<'_>) -> rusqlite::Result<Result<Ticket, StoreError>> {
+fn row_of(row: Row<'_>) -> sql::Result<Result<Ticket, StoreError>> {
     let id: String = row.get(1)?;
-    let kind = TicketKind::from_word(row.get_ref(2)?.as_str()?);
-    let role = row.get::<_, Option<String>>(5)?;
+    let kind = TicketKind::from_word(row.text(2)?);
+    let role = row.get::<Option<String>>(5)?;
     let role = role.as_deref().map(Role::from_word);
     let (Some(kind), false) = (kind, role == Some(None)) else {
         return Ok(Err(StoreError::corrupted("ticket", &id, "its kind or its role is none")));

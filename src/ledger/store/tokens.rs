@@ -1,6 +1,5 @@
 //! Operations on tokens. A token itself is shown once, when it is made; only its digest is stored.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +12,7 @@ use super::randomness;
 use super::records::{
     Absent, AccountState, ListKind, ListMode, NewToken, QuotaLimit, RateLimit, StoredAccount, TokenInfo, TokenState,
 };
+use super::sql::{self, Connection, OptionalExtension, Row, params};
 use super::terms;
 use super::writing::{Writing, expect};
 use crate::policy::account::Digest;
@@ -466,9 +466,9 @@ pub(super) const COLUMNS: &str = "account_id, id, name, hint, state, last_day, n
                                   domains_mode, absent, replaces, row_version, created_by, created_at";
 
 /// A token without its products and limits.
-pub(super) fn row_of(row: &Row<'_>) -> rusqlite::Result<Result<TokenInfo, StoreError>> {
+pub(super) fn row_of(row: Row<'_>) -> sql::Result<Result<TokenInfo, StoreError>> {
     let id: String = row.get(1)?;
-    let word = |column: usize| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?);
+    let word = |column: usize| row.text(column);
     let states = (
         TokenState::from_word(word(4)?),
         ListMode::from_word(word(7)?),

@@ -3,10 +3,8 @@
 //! Counts only grow, and no row of usage is changed by a management call. Requests are counted in
 //! `telemetry/usage.rs`.
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params, params_from_iter};
-
 use super::error::StoreError;
+use super::sql::{AnyValue, Connection, OptionalExtension, params, params_from_iter};
 use super::{billing, refusals};
 use crate::telemetry::usage::{HOUR_MS, RefusalRow, UsageRow};
 
@@ -86,14 +84,14 @@ fn whole(number: u64) -> i64 {
 /// # Errors
 /// Errors of the database; nothing is added then.
 pub fn add(connection: &mut Connection, usage: &[UsageRow], refused: &[RefusalRow]) -> Result<(), StoreError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = connection.recording()?;
     add_usage(&transaction, usage)?;
     refusals::add(&transaction, refused)?;
     Ok(transaction.commit()?)
 }
 
 fn add_usage(connection: &Connection, rows: &[UsageRow]) -> Result<(), StoreError> {
-    let mut id: i64 = connection.query_row("SELECT COALESCE(MAX(id), 0) FROM usage_hour", [], |row| row.get(0))?;
+    let mut id: i64 = connection.query_row("SELECT COALESCE(MAX(id), 0) FROM usage_hour", (), |row| row.get(0))?;
     let first_open = billing::first_open(connection)?;
     let mut insert = connection.prepare_cached(
         "INSERT INTO usage_hour (id, hour, account, token, product, outcome, noted, requests, credits, watched_networks, watched_domains) \
@@ -197,10 +195,11 @@ fn span(
 ) -> Result<(), StoreError> {
     let end = at.saturating_add(wanted.span.milliseconds());
     let from = at.max(wanted.since.unwrap_or(0));
-    let mut query = "SELECT MIN(id), account, token, product, outcome, SUM(requests), SUM(credits), \
-                     SUM(watched_networks), SUM(watched_domains) FROM usage_hour WHERE hour >= ? AND hour < ?"
+    let mut query = "SELECT MIN(id), account, token, product, outcome, CAST(SUM(requests) AS BIGINT), \
+                     CAST(SUM(credits) AS BIGINT), CAST(SUM(watched_networks) AS BIGINT), \
+                     CAST(SUM(watched_domains) AS BIGINT) FROM usage_hour WHERE hour >= ? AND hour < ?"
         .to_owned();
-    let mut values: Vec<Value> = vec![from.into(), end.min(wanted.until.unwrap_or(i64::MAX)).into()];
+    let mut values: Vec<AnyValue> = vec![from.into(), end.min(wanted.until.unwrap_or(i64::MAX)).into()];
     let filters = [
         ("account", &wanted.account),
         ("token", &wanted.token),
@@ -215,7 +214,7 @@ fn span(
     }
     if let Some(key) = after {
         query += " AND (account, token, product, outcome) > (?, ?, ?, ?)";
-        values.extend(key.map(Value::from));
+        values.extend(key.map(AnyValue::from));
     }
     query += " GROUP BY account, token, product, outcome ORDER BY account, token, product, outcome LIMIT ?";
     values.push(i64::try_from(rows).unwrap_or(i64::MAX).into());

@@ -1,12 +1,11 @@
 //! Operations on users: people who sign in to the portal. An operator is a user with a role; a customer is one with
 //! memberships of accounts.
 
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
-
 use super::error::StoreError;
 use super::fields;
 use super::people::{Credentials, Identity, UserInfo, UserState};
 use super::records::Role;
+use super::sql::{self, Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
 use super::writing::{Writing, expect};
 use crate::platform::mail;
 
@@ -266,7 +265,7 @@ fn set(
     action: &'static str,
     id: &str,
     kept: Option<&[u8; 32]>,
-    change: impl FnOnce(&Connection) -> rusqlite::Result<usize>,
+    change: impl FnOnce(&Connection) -> sql::Result<usize>,
 ) -> Result<UserInfo, StoreError> {
     let before = get(writing.database(), id)?;
     change(writing.database())?;
@@ -396,14 +395,14 @@ fn check_identity(connection: &Connection, identity: &Identity) -> Result<(), St
 const COLUMNS: &str = "id, email, email_proven, issuer, subject, display, password IS NOT NULL, totp IS NOT NULL, \
                        operator, state, row_version, created_at";
 
-fn row_of(row: &Row<'_>) -> rusqlite::Result<Result<UserInfo, StoreError>> {
+fn row_of(row: Row<'_>) -> sql::Result<Result<UserInfo, StoreError>> {
     let id: String = row.get(0)?;
-    let operator = row.get::<_, Option<String>>(8)?;
+    let operator = row.get::<Option<String>>(8)?;
     let role = operator.as_deref().map(Role::from_word);
-    let (Some(state), false) = (UserState::from_word(row.get_ref(9)?.as_str()?), role == Some(None)) else {
+    let (Some(state), false) = (UserState::from_word(row.text(9)?), role == Some(None)) else {
         return Ok(Err(StoreError::corrupted("app_user", &id, "its role or its state is none")));
     };
-    let identity = row.get::<_, Option<String>>(3)?.zip(row.get::<_, Option<String>>(4)?);
+    let identity = row.get::<Option<String>>(3)?.zip(row.get::<Option<String>>(4)?);
     Ok(Ok(UserInfo {
         id,
         email: row.get(1)?,

@@ -2,12 +2,10 @@
 //!
 //! Every table is read once, in the order of accounts, in parallel: a million accounts do not need a million queries.
 
-use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator;
-use rusqlite::{CachedStatement, Connection, Row, Rows};
-
 use super::accounts;
 use super::error::StoreError;
 use super::records::{AccountTerms, ListEntry, ListKind, QuotaLimit, StoredToken, Terms, WholeAccount};
+use super::sql::{self, Connection, Engine, Row, Rows, Statement, params};
 use super::terms;
 use super::tokens;
 use crate::policy::account::Digest;
@@ -20,7 +18,7 @@ const LAST: &str = "~";
 struct Side<'s>(Rows<'s>);
 
 impl<'s> Side<'s> {
-    fn of(statement: &'s mut CachedStatement<'_>, range: [&str; 2]) -> Result<Side<'s>, StoreError> {
+    fn of(statement: &'s mut Statement<'_>, range: [&str; 2]) -> Result<Side<'s>, StoreError> {
         let mut rows = statement.query(range)?;
         rows.advance()?;
         Ok(Side(rows))
@@ -30,12 +28,12 @@ impl<'s> Side<'s> {
     fn take<const N: usize>(
         &mut self,
         key: [&str; N],
-        mut each: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
+        mut each: impl FnMut(Row<'_>) -> sql::Result<()>,
     ) -> Result<(), StoreError> {
         while let Some(row) = self.0.get() {
             let mut order = std::cmp::Ordering::Equal;
             for (column, wanted) in key.iter().enumerate() {
-                let text = row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?;
+                let text = row.text(column)?;
                 order = order.then(text.cmp(wanted));
             }
             match order {
@@ -64,8 +62,27 @@ pub fn one(connection: &Connection, id: &str) -> Result<WholeAccount, StoreError
 ///
 /// # Errors
 /// Errors of the database.
-pub fn each(connection: &Connection, each: impl FnMut(Result<WholeAccount, StoreError>)) -> Result<(), StoreError> {
-    read(connection, [FIRST, LAST], each)
+pub fn each(connection: &Connection, mut each: impl FnMut(Result<WholeAccount, StoreError>)) -> Result<(), StoreError> {
+    match connection.engine() {
+        Engine::Sqlite => read(connection, [FIRST, LAST], each),
+        // Rows come all at once: some accounts at a time.
+        Engine::Postgres => {
+            let mut from = FIRST.to_owned();
+            while let Some(until) = end_of_some(connection, &from)? {
+                read(connection, [&from, &until], &mut each)?;
+                // Behind this id, and before every other one.
+                from = until + " ";
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The last id of some accounts from an id on.
+fn end_of_some(connection: &Connection, from: &str) -> Result<Option<String>, StoreError> {
+    const AT_ONCE: i64 = 1000;
+    let query = "SELECT MAX(id) FROM (SELECT id FROM account WHERE id >= ?1 ORDER BY id LIMIT ?2) AS some_accounts";
+    Ok(connection.prepare_cached(query)?.query_row(params![from, AT_ONCE], |row| row.get(0))?)
 }
 
 fn read(
@@ -172,10 +189,10 @@ impl Sides<'_> {
             info.quota = quota;
             self.entries.take(key, |row| {
                 let entry = ListEntry { value: row.get(3)?, note: row.get(4)? };
-                match ListKind::from_word(row.get_ref(2)?.as_str()?) {
+                match ListKind::from_word(row.text(2)?) {
                     Some(ListKind::Network) => networks.push(entry),
                     Some(ListKind::Domain) => domains.push(entry),
-                    None => return Err(rusqlite::Error::InvalidQuery),
+                    None => return Err(sql::Error::Unexpected),
                 }
                 Ok(())
             })?;

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -13,6 +12,7 @@ use super::audit::{self, AuditDraft};
 use super::changes::{ChangeKind, Moment};
 use super::error::StoreError;
 use super::randomness::{self, Randomness};
+use super::sql::{Connection, Mark, OptionalExtension, Transaction, params};
 
 /// A transaction in progress.
 pub struct Writing<'c> {
@@ -40,7 +40,8 @@ pub struct Outcome<T> {
 pub type Check<'c> = &'c dyn Fn(&Connection, &[String]) -> Result<(), StoreError>;
 
 impl<'c> Writing<'c> {
-    /// Begins a transaction, as the only writer.
+    /// Begins a transaction, as the only writer: on PostgreSQL the clock's row is locked from here on, so that versions
+    /// are in the order of commits, and every rule is judged by what the transactions before have left.
     ///
     /// # Errors
     /// Errors of the database.
@@ -49,7 +50,7 @@ impl<'c> Writing<'c> {
         act: Act,
         random: &'c mut dyn Randomness,
     ) -> Result<Writing<'c>, StoreError> {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = connection.writing()?;
         Ok(Writing { transaction, act, random, dirty: BTreeSet::new(), done: Vec::new() })
     }
 
@@ -132,14 +133,14 @@ impl<'c> Writing<'c> {
         operation: impl FnOnce(&mut Writing<'c>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let (mut dirty, done) = (std::mem::take(&mut self.dirty), self.done.len());
-        self.transaction.prepare_cached("SAVEPOINT attempt")?.execute([])?;
+        self.transaction.prepare_cached("SAVEPOINT attempt")?.execute(())?;
         let outcome = operation(self);
         if outcome.is_err() || !keeps {
             self.dirty.clear();
             self.done.truncate(done);
-            self.transaction.prepare_cached("ROLLBACK TO attempt")?.execute([])?;
+            self.transaction.prepare_cached("ROLLBACK TO attempt")?.execute(())?;
         }
-        self.transaction.prepare_cached("RELEASE attempt")?.execute([])?;
+        self.transaction.prepare_cached("RELEASE attempt")?.execute(())?;
         dirty.append(&mut self.dirty);
         self.dirty = dirty;
         outcome
@@ -172,7 +173,8 @@ impl<'c> Writing<'c> {
             }
         }
         audit::append(&transaction, &act, version, &done)?;
-        transaction.commit()?;
+        let mark = Mark { query: "SELECT 1 FROM change WHERE version = ?1 AND nonce = ?2", values: [version, nonce] };
+        transaction.commit_marked(mark)?;
         Ok(Moment { version, nonce })
     }
 }
@@ -216,7 +218,7 @@ pub fn transact<T: Serialize + DeserializeOwned>(
         .transaction
         .prepare_cached(known)?
         .query_row(params![idempotency.scope, idempotency.key, oldest], |row| {
-            Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?))
+            Ok((row.get::<Vec<u8>>(0)?, row.get::<String>(1)?))
         })
         .optional()?;
     if let Some((request, answer)) = found {

@@ -88,7 +88,7 @@ async fn set_state(call: &Call<NoBody>, state: AccountState) -> Replied {
 
 async fn change<B>(
     call: &Call<B>,
-    operation: impl FnOnce(&mut Writing<'_>, &str, Option<i64>) -> Result<StoredAccount, StoreError> + Send + 'static,
+    mut operation: impl FnMut(&mut Writing<'_>, &str, Option<i64>) -> Result<StoredAccount, StoreError> + Send + 'static,
 ) -> Replied {
     let (id, version) = (call.value(0).to_owned(), call.version());
     let outcome = call.write(move |writing| operation(writing, &id, version)).await;

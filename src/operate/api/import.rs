@@ -49,7 +49,7 @@ pub async fn run(call: Call<ImportDraft>) -> Result<Reply<ImportOutcome>, Proble
     let (items, broken) = items(&call.body.lines);
     let outcome = call.write(move |writing| {
         let mut imported = Imported::default();
-        broken.into_iter().for_each(|told| imported.refuse(told));
+        broken.iter().cloned().for_each(|told| imported.refuse(told));
         let rule = (&*policy, Unfit::IsRefused);
         if dry_run {
             writing.try_out(|writing| imported.add(writing, &items, "lines of an export", rule))?;

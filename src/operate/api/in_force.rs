@@ -1,10 +1,10 @@
 //! What requests are judged by, as far as the API can see: the policy of the gateway that serves, or that of the
 //! configuration where none does.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::gateway::Gateway;
+use crate::ledger::store::Location;
 use crate::ledger::store::handle::AccountCheck;
 use crate::operate::store_feed::{self, StoreFeed};
 use crate::policy::Policy;
@@ -30,11 +30,11 @@ impl InForce {
 
 /// Says of accounts that a transaction has changed whether they could be in force by a configuration, where no gateway
 /// serves: the same that a gateway refuses is refused. What was wrong with them before is no reason to refuse.
-pub fn check(policy: Arc<Policy>, path: &Path) -> Box<AccountCheck> {
-    let path = path.to_owned();
+pub fn check(policy: Arc<Policy>, store: &Location) -> Box<AccountCheck> {
+    let store = store.clone();
     Box::new(move |connection, accounts| {
-        // The file as it is without this transaction.
-        let before = |name: &str| store_feed::flaws_in(&path, name, &policy);
+        // The store as it is without this transaction.
+        let before = |name: &str| store_feed::flaws_in(&store, name, &policy);
         store_feed::check(connection, accounts, &policy, &before)
     })
 }

@@ -146,7 +146,7 @@ async fn put(call: &Call<ListChange>, kind: ListKind) -> Replied {
     let confirm_within =
         time_to_confirm(confirm_within.as_deref(), "/confirm_within").map_err(|fault| faults.push(fault));
     match confirm_within {
-        Ok(time) if faults.is_empty() => change(call, kind, time, move |_| Ok(list)).await,
+        Ok(time) if faults.is_empty() => change(call, kind, time, move |_| Ok(list.clone())).await,
         Ok(_) | Err(()) => Err(Problem::body(faults)),
     }
 }
@@ -161,7 +161,7 @@ async fn add(call: &Call<EntryChange>, kind: ListKind) -> Replied {
     };
     change(call, kind, time, move |mut list| {
         list.entries.retain(|known| known.value != value);
-        list.entries.push(ListEntry { value, note });
+        list.entries.push(ListEntry { value: value.clone(), note: note.clone() });
         Ok(list)
     })
     .await
@@ -209,7 +209,7 @@ async fn change<B>(
     call: &Call<B>,
     kind: ListKind,
     confirm_within_ms: Option<i64>,
-    edit: impl FnOnce(TokenList) -> Result<TokenList, StoreError> + Send + 'static,
+    mut edit: impl FnMut(TokenList) -> Result<TokenList, StoreError> + Send + 'static,
 ) -> Replied {
     act(call, kind, move |writing, of, version| {
         let before = lists::get(writing.database(), of.account_id, of.token_id, kind)?;
@@ -222,7 +222,7 @@ async fn change<B>(
 async fn act<B>(
     call: &Call<B>,
     kind: ListKind,
-    deed: impl FnOnce(&mut Writing<'_>, ListOf<'_>, Option<i64>) -> Result<(TokenInfo, TokenList), StoreError>
+    mut deed: impl FnMut(&mut Writing<'_>, ListOf<'_>, Option<i64>) -> Result<(TokenInfo, TokenList), StoreError>
     + Send
     + 'static,
 ) -> Replied {

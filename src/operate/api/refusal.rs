@@ -37,6 +37,12 @@ fn refused_with(error: StoreError, show: impl FnOnce(Value) -> Option<Value>) ->
             log::error!(target: "tollgate::api", "the store could not do what was asked for: {error}");
             Problem::new(Kind::StoreUnavailable, format!("Nothing was changed: {why}."))
         }
+        StoreError::InDoubt => {
+            log::error!(target: "tollgate::api", "it is not known whether what was asked for was done: {error}");
+            let what = "It is not known whether this was done: the database has not confirmed it in time. Send it again \
+                        with the same Idempotency-Key, which does it once.";
+            Problem::new(Kind::StoreUnavailable, what)
+        }
         StoreError::Unusable { .. } | StoreError::Corrupted { .. } => {
             log::error!(target: "tollgate::api", "the store could not do what was asked for: {error}");
             Problem::plain(Kind::Internal)

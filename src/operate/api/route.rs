@@ -203,7 +203,7 @@ impl Around {
     /// Those of the operation and of the store.
     pub async fn write<T: Serialize + DeserializeOwned + Send + 'static>(
         &self,
-        operation: impl FnOnce(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
+        operation: impl FnMut(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Outcome<T>, StoreError> {
         let outcome = self.api.store.write(self.act(), operation).await?;
         if !self.api.patience.is_zero() {

@@ -7,8 +7,8 @@ use super::caller::{Member, Operator, Scope, Who};
 use super::query::{AFTER, Kind, LIMIT, Parameter, SHEET_LIMIT};
 use super::route::{BODY_BYTES, Effect, Media, Route, Row};
 use super::{
-    accounts, alerts, audit, billing, conflicts, credits, find, import, keys, limits, lists, members, notices, plans,
-    preview, sources, token_test, tokens, usage, users,
+    accounts, alerts, audit, billing, conflicts, credits, find, import, keys, limits, lists, members, nodes, notices,
+    plans, preview, sources, token_test, tokens, usage, users,
 };
 
 const NAME: Parameter = Parameter { name: "name", kind: Kind::Text, about: "Only those whose name begins with this." };
@@ -501,6 +501,8 @@ fn of_the_rest() -> Result<Vec<Route>, String> {
             .serves(notices::close)?,
         shows("/conflicts", "listConflicts", "What of the store is not in force, and why.", operators)
             .serves(conflicts::list)?,
+        shows("/nodes", "listNodes", "Which gateways have the store, and which version each has in force.", operators)
+            .serves(nodes::list)?,
         shows("/audit", "listAudit", "Who has done what, the newest first.", operators)
             .with(AUDIT)
             .serves(audit::list)?,

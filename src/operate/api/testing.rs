@@ -124,8 +124,8 @@ impl Desk {
         let draft = UserDraft { email: Some(email.to_owned()), operator, ..UserDraft::default() };
         let made = self.api.store.write(act, move |writing| {
             let user = users::create(writing, &draft)?;
-            if let Some(account) = account {
-                memberships::add(writing, &account, &user.id, role)?;
+            if let Some(account) = &account {
+                memberships::add(writing, account, &user.id, role)?;
             }
             Ok(user.id)
         });

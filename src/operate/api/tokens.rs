@@ -137,9 +137,9 @@ pub async fn create(call: Call<TokenBody>) -> Result<Reply<NewToken>, Problem> {
     let draft = TokenDraft { name, products, last_day: expires.map(|day| day.0), rates, quota };
     let outcome = call.write(move |writing| {
         let mut made = tokens::create(writing, &account, &draft)?;
-        for (kind, list) in [(ListKind::Network, networks), (ListKind::Domain, domains)] {
+        for (kind, list) in [(ListKind::Network, &networks), (ListKind::Domain, &domains)] {
             if let Some(list) = list {
-                (made.token, _) = stored_lists::set(writing, &account, &made.token.id, kind, None, &list)?;
+                (made.token, _) = stored_lists::set(writing, &account, &made.token.id, kind, None, list)?;
             }
         }
         Ok(made)
@@ -190,7 +190,7 @@ async fn set_state(call: &Call<NoBody>, state: TokenState) -> Replied {
 
 async fn change<B>(
     call: &Call<B>,
-    operation: impl FnOnce(&mut Writing<'_>, &str, &str, Option<i64>) -> Result<TokenInfo, StoreError> + Send + 'static,
+    mut operation: impl FnMut(&mut Writing<'_>, &str, &str, Option<i64>) -> Result<TokenInfo, StoreError> + Send + 'static,
 ) -> Replied {
     let (account, token, version) = (call.value(0).to_owned(), call.value(1).to_owned(), call.version());
     let outcome = call.write(move |writing| operation(writing, &account, &token, version)).await;

@@ -242,7 +242,7 @@ impl Walk {
         assert_eq!(answer.status, expected, "{} as {role:?}: {}", route.id, answer.body);
         // There can be so many keys of operators, and the walk takes one for each step.
         let forget = "UPDATE management_key SET state = 'revoked' WHERE name = 'of walk'";
-        let forgotten = self.desk.api.store.maintain(move |connection| Ok(connection.execute(forget, [])?)).await;
+        let forgotten = self.desk.api.store.maintain(move |connection| Ok(connection.execute(forget, ())?)).await;
         assert!(forgotten.is_ok());
         self.let_in += usize::from(expected < 300);
         self.asked += 1;

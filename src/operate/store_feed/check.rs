@@ -1,15 +1,11 @@
 //! Whether accounts of the store can be in force by a policy, before anybody puts them in force: a change that could
 //! not be is refused, by a gateway and by the command line alike.
 
-use std::path::Path;
-
-use rusqlite::Connection;
-
 use super::compile::compile_all;
 use super::conflicts::{Conflicts, ConflictsShown, in_words};
 use crate::config::rows::RowCompiler;
 use crate::config::store::StoreSettings;
-use crate::ledger::store::{StoreError, accounts, open_to_read, plans, whole};
+use crate::ledger::store::{Connection, Location, StoreError, accounts, open_to_read, plans, whole};
 use crate::platform::pace;
 use crate::policy::Policy;
 use crate::policy::account::Account;
@@ -106,10 +102,10 @@ pub fn flaws(connection: &Connection, id: &str, policy: &Policy) -> Result<Vec<S
     Ok(flaws.into_iter().map(|flaw| flaw.text).collect())
 }
 
-/// What is wrong with an account by its name in a file; nothing where it is not there or cannot be read.
-pub fn flaws_in(path: &Path, name: &str, policy: &Policy) -> Vec<String> {
+/// What is wrong with an account by its name in a store; nothing where it is not there or cannot be read.
+pub fn flaws_in(store: &Location, name: &str, policy: &Policy) -> Vec<String> {
     let find = || -> Result<Option<Vec<String>>, StoreError> {
-        let Some(connection) = open_to_read(path)? else { return Ok(None) };
+        let Some(connection) = open_to_read(store)? else { return Ok(None) };
         let Some(id) = accounts::id_of(&connection, name)? else { return Ok(None) };
         flaws(&connection, &id, policy).map(Some)
     };
@@ -122,11 +118,11 @@ pub fn flaws_in(path: &Path, name: &str, policy: &Policy) -> Vec<String> {
 /// # Errors
 /// Why it cannot be read, in words for the operator.
 pub fn take_in(settings: &StoreSettings, policy: &mut Policy) -> Result<ConflictsShown, String> {
-    let told = |error: StoreError| format!("{}: {error}", settings.path.display());
+    let told = |error: StoreError| format!("{}: {error}", settings.location);
     if !policy.has_store {
         return Ok(ConflictsShown::default());
     }
-    let Some(mut connection) = open_to_read(&settings.path).map_err(told)? else {
+    let Some(mut connection) = open_to_read(&settings.location).map_err(told)? else {
         return Ok(ConflictsShown::default());
     };
     let snapshot = connection.transaction().map_err(|error| told(error.into()))?;

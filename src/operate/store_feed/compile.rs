@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use rusqlite::Connection;
-
 use super::conflicts::Conflicts;
 use crate::config::rows::{KnownCredits, RowCompiler};
 use crate::ledger::store::records::WholeAccount;
-use crate::ledger::store::{StoreError, plans, whole};
+use crate::ledger::store::{Connection, StoreError, plans, whole};
 use crate::platform::pace;
 use crate::policy::Policy;
 use crate::policy::account::Account;

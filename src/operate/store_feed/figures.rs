@@ -42,6 +42,11 @@ impl FeedMetrics {
         !self.is_failing.swap(true, Ordering::Relaxed)
     }
 
+    /// The version that is in force.
+    pub fn version(&self) -> i64 {
+        self.version.get()
+    }
+
     /// Counts accounts that have changed.
     pub fn changed(&self, accounts: usize) {
         self.changes.inc_by(u64::try_from(accounts).unwrap_or(u64::MAX));

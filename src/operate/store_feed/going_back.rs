@@ -6,10 +6,8 @@
 
 use std::sync::Arc;
 
-use rusqlite::Connection;
-
 use crate::ledger::store::list_before;
-use crate::ledger::store::{Act, Store, StoreError, Via, lists};
+use crate::ledger::store::{Act, Connection, Store, StoreError, Via, lists};
 
 /// Milliseconds between two looks.
 const LOOK_INTERVAL_MS: i64 = 250;

@@ -11,6 +11,7 @@ use crate::ledger::entry::Statement;
 use crate::ledger::store::records::{AccountState, AccountTerms, ProductFunds, Role};
 use crate::operate::api::client::Asked;
 use crate::operate::api::find::{FoundAccount, FoundAccounts};
+use crate::operate::api::nodes::Nodes;
 use crate::operate::api::people::{Invitation, Member, NewInvitation};
 use crate::operate::api::shown::{Account, Page as Rows, Plan, Token};
 use crate::operate::store_feed::{AccountConflict, ConflictsShown};
@@ -46,6 +47,7 @@ struct DeskPage<'s> {
     found: Option<Vec<FoundAccount>>,
     conflicts: Vec<AccountConflict>,
     conflict_count: usize,
+    nodes: Option<Nodes>,
     state: String,
     next: Option<String>,
     may_edit: bool,
@@ -66,6 +68,7 @@ async fn list(at: AtDesk) -> Shown {
         accounts: rows.items,
         found: None,
         conflict_count: conflicts.count,
+        nodes: Some(at.client.ask(&Asked::get("/nodes")).await?),
         conflicts: conflicts.accounts,
         next: rows.next.map(|next| format!("/operator?state={state}&after={next}")),
         state,
@@ -89,6 +92,7 @@ async fn find(at: AtDesk) -> Shown {
         found: Some(found),
         conflicts: Vec::new(),
         conflict_count: 0,
+        nodes: None,
         state: String::new(),
         next: None,
         may_edit: may_edit(&at),

@@ -50,12 +50,16 @@ pub async fn take(visit: &Visit, kind: Kind, whose: &str) -> Result<Result<(), i
     let by_user = key(&visit.portal, label, whose.as_bytes());
     let now_ms = visit.at_ms;
     let counted = visit.portal.store.maintain(move |connection| {
+        // Both are read and written as one: another node counts as well.
+        let transaction = connection.recording()?;
         if let Some(by_address) = by_address
-            && let Err(wait) = attempts::take(connection, &by_address, OF_ADDRESS, now_ms)?
+            && let Err(wait) = attempts::take(&transaction, &by_address, OF_ADDRESS, now_ms)?
         {
             return Ok(Err(wait));
         }
-        attempts::take(connection, &by_user, limit, now_ms)
+        let taken = attempts::take(&transaction, &by_user, limit, now_ms)?;
+        transaction.commit()?;
+        Ok(taken)
     });
     let counted = counted.await.map_err(trouble)?;
     Ok(counted.map_err(|wait_ms| wait_ms.saturating_add(999) / 1000))

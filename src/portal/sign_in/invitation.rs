@@ -150,8 +150,8 @@ async fn finish(
         if !tickets::spend(writing.database(), &ticket.digest, now_ms)? {
             return Err(StoreError::NotFound { what: "invitation" });
         }
-        let user = match user {
-            Some(user) => user,
+        let user = match &user {
+            Some(user) => user.clone(),
             None => users::create(writing, &draft)?,
         };
         if let Some(hash) = &hash {

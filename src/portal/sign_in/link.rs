@@ -186,9 +186,12 @@ pub async fn by_code(visit: Visit) -> Shown {
     }
     let (key, now_ms) = (visit.portal.sign_in.key.clone(), visit.at_ms);
     let tried = visit.portal.store.maintain(move |connection| {
-        tickets::try_code(connection, &browser, now_ms, |ticket, digest| {
+        let transaction = connection.recording()?;
+        let tried = tickets::try_code(&transaction, &browser, now_ms, |ticket, digest| {
             key.is_digest(Purpose::Code, &[ticket.bytes(), code.as_bytes()], digest)
-        })
+        })?;
+        transaction.commit()?;
+        Ok(tried)
     });
     match tried.await.map_err(trouble)? {
         Some(ticket) => enter(&visit, ticket, &to).await,

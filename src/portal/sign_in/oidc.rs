@@ -167,7 +167,7 @@ async fn returned(visit: &Visit) -> Result<Response<Body>, Failed> {
     let operators = provider.settings.operators.clone();
     let role = (!operators.is_empty()).then(|| role(&who, |group| operators.get(group).copied()));
     let issuer = provider.settings.issuer.to_string();
-    let known = visit.portal.store.write(act(visit, ""), move |writing| known(writing, who, issuer, role)).await;
+    let known = visit.portal.store.write(act(visit, ""), move |writing| known(writing, &who, &issuer, role)).await;
     let user = match known {
         Ok(outcome) => outcome.value,
         Err(StoreError::NotFound { .. } | StoreError::Taken { .. } | StoreError::State { .. }) => {
@@ -208,11 +208,11 @@ fn role(who: &Who, of_group: impl Fn(&str) -> Option<Role>) -> Option<Role> {
 /// The user whom a provider knows. `role` is what it says of operators, if it is asked for that.
 fn known(
     writing: &mut Writing<'_>,
-    who: Who,
-    issuer: String,
+    who: &Who,
+    issuer: &str,
     role: Option<Option<Role>>,
 ) -> Result<UserInfo, StoreError> {
-    let identity = Identity { issuer, subject: who.subject };
+    let identity = Identity { issuer: issuer.to_owned(), subject: who.subject.clone() };
     let found = users::find_by_identity(writing.database(), &identity)?;
     let user = match (found, &who.email) {
         (Some(user), _) => user,
@@ -221,7 +221,7 @@ fn known(
             users::set_identity(writing, &user.id, &identity)?
         }
         (None, None) if role.flatten().is_some() => {
-            let draft = UserDraft { identity: Some(identity), display: who.display, ..UserDraft::default() };
+            let draft = UserDraft { identity: Some(identity), display: who.display.clone(), ..UserDraft::default() };
             users::create(writing, &draft)?
         }
         (None, None) => return Err(StoreError::NotFound { what: "user" }),

@@ -122,8 +122,8 @@ pub async fn begin(visit: &Visit, user: &UserInfo, how: How, to: &str) -> Result
     };
     let before = visit.person.as_ref().and_then(|person| Some((person.user.clone(), person.digest()?)));
     let begun = visit.portal.store.write(act(visit, &user.id), move |writing| {
-        if let Some((user, digest)) = before {
-            sessions::end(writing, &user, &digest)?;
+        if let Some((user, digest)) = &before {
+            sessions::end(writing, user, digest)?;
         }
         sessions::begin(writing, &draft).map(drop)
     });

@@ -106,7 +106,7 @@ impl Bench {
 
     pub async fn done<T: serde::Serialize + serde::de::DeserializeOwned + Send + 'static>(
         &self,
-        operation: impl FnOnce(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
+        operation: impl FnMut(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> T {
         self.store.write(act(), operation).await.unwrap().value
     }

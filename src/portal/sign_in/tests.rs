@@ -157,7 +157,7 @@ async fn one_time_passwords_are_asked_for_and_count_once() {
     assert!(statuses.contains(&429) && !statuses.contains(&303), "{statuses:?}");
     assert_eq!(bench.browser().post("/sign-in/code", &[("code", &code(1))]).await.location, "/sign-in");
     let codes: i64 =
-        bench.store.read(|c| Ok(c.query_row("SELECT COUNT(*) FROM recovery_code", [], |r| r.get(0))?)).await.unwrap();
+        bench.store.read(|c| Ok(c.query_row("SELECT COUNT(*) FROM recovery_code", (), |r| r.get(0))?)).await.unwrap();
     assert_eq!(codes, 9);
 }
 
@@ -246,7 +246,7 @@ async fn a_link_by_mail_is_for_the_browser_that_has_asked() {
     let audit = bench.store.read(|connection| {
         let text: String = connection.query_row(
             "SELECT group_concat(coalesce(before_json, '') || coalesce(after_json, '')) FROM audit",
-            [],
+            (),
             |row| row.get(0),
         )?;
         Ok(text)

@@ -6,6 +6,15 @@ use crate::ledger::store::alerts::{self, Alert, AlertKind, AlertPage, Attempt, C
 use crate::ledger::store::records::AccountState;
 use crate::ledger::store::{accounts, tokens, upkeep};
 
+on_both_engines! {
+    a_crossing_is_noted_once_until_it_is_over,
+    a_message_is_taken_by_one_and_left_to_the_next_if_that_one_dies,
+    what_waits_for_a_channel_that_is_gone_is_given_up,
+    alerts_that_are_over_are_removed_when_they_are_old,
+    what_an_account_wants_is_checked_kept_and_forgotten_with_it,
+    a_token_that_is_not_in_force_for_a_while_has_not_recovered,
+}
+
 fn low(account: &str, level: i64) -> (Crossing, Vec<Recipient>) {
     let what = Crossing {
         kind: AlertKind::LowBalance,
@@ -35,7 +44,6 @@ impl Bench {
     }
 }
 
-#[test]
 fn a_crossing_is_noted_once_until_it_is_over() {
     let mut bench = Bench::new("crossing");
     assert_eq!(bench.note(&[low("acme", 7), low("bee", 1)], &[], NOW), 2);
@@ -64,7 +72,6 @@ fn a_crossing_is_noted_once_until_it_is_over() {
     assert_eq!(page(AlertPage { kind: Some("token-ends".to_owned()), ..AlertPage::default() }), [0; 0]);
 }
 
-#[test]
 fn a_message_is_taken_by_one_and_left_to_the_next_if_that_one_dies() {
     let mut bench = Bench::new("taken");
     bench.note(&[low("acme", 7), low("bee", 1)], &[], NOW);
@@ -98,7 +105,6 @@ fn a_message_is_taken_by_one_and_left_to_the_next_if_that_one_dies() {
     assert_eq!(states, expected);
 }
 
-#[test]
 fn what_waits_for_a_channel_that_is_gone_is_given_up() {
     let mut bench = Bench::new("channel gone");
     bench.note(&[low("acme", 7)], &[], NOW);
@@ -108,7 +114,6 @@ fn what_waits_for_a_channel_that_is_gone_is_given_up() {
     assert_eq!(bench.take(Channel::Mail, NOW + 1), None);
 }
 
-#[test]
 fn alerts_that_are_over_are_removed_when_they_are_old() {
     let mut bench = Bench::new("old alerts");
     bench.note(&[low("acme", 7), low("bee", 1)], &[], NOW);
@@ -121,7 +126,6 @@ fn alerts_that_are_over_are_removed_when_they_are_old() {
     assert_eq!(left.iter().map(|(alert, messages)| (alert.id, messages.len())).collect::<Vec<_>>(), [(2, 2)]);
 }
 
-#[test]
 fn what_an_account_wants_is_checked_kept_and_forgotten_with_it() {
     let mut bench = Bench::new("wanted alerts");
     let acme = bench.done(|writing| accounts::create(writing, &draft("acme")));
@@ -153,7 +157,7 @@ fn what_an_account_wants_is_checked_kept_and_forgotten_with_it() {
         .connection
         .prepare("SELECT after_json FROM audit WHERE action = 'account.alerts'")
         .unwrap()
-        .query_map([], |row| row.get(0))
+        .query_map((), |row| row.get(0))
         .unwrap()
         .map(Result::unwrap)
         .collect();
@@ -164,13 +168,12 @@ fn what_an_account_wants_is_checked_kept_and_forgotten_with_it() {
     assert!(matches!(refused, StoreError::State { .. }), "{refused}");
 }
 
-#[test]
 fn a_token_that_is_not_in_force_for_a_while_has_not_recovered() {
     let mut bench = Bench::new("paused");
     let acme = bench.done(|writing| accounts::create(writing, &draft("acme")));
     let ends = tokens::TokenDraft { last_day: Some(20_900), ..token("web") };
     let made = bench.done(|writing| tokens::create(writing, &acme.id, &ends));
-    let digest: Vec<u8> = bench.connection.query_row("SELECT digest FROM token", [], |row| row.get(0)).unwrap();
+    let digest: Vec<u8> = bench.connection.query_row("SELECT digest FROM token", (), |row| row.get(0)).unwrap();
     let digest = crate::policy::account::Digest::from_bytes(digest.try_into().unwrap());
     let is_paused = |bench: &Bench, day| alerts::is_paused_token(&bench.connection, &digest, day).unwrap();
     assert_eq!(alerts::hint(&bench.connection, &digest).unwrap(), made.token.hint);

@@ -6,6 +6,11 @@ use crate::ledger::store::{upkeep, usage};
 use crate::policy::account::Digest;
 use crate::telemetry::usage::{HOUR_MS, UsageRow};
 
+on_both_engines! {
+    what_is_written_late_is_an_event_of_its_own,
+    what_is_removed_before_it_was_accepted_is_counted,
+}
+
 /// A minute: an hour is closed so long after its end.
 const MINUTE: i64 = 60_000;
 
@@ -33,7 +38,6 @@ impl Bench {
     }
 }
 
-#[test]
 fn what_is_written_late_is_an_event_of_its_own() {
     let mut bench = Bench::new("late");
     assert_eq!(billing::progress(&bench.connection).unwrap(), None);
@@ -65,7 +69,6 @@ fn what_is_written_late_is_an_event_of_its_own() {
     assert_ne!(first[0].event_id(&stream), first[0].event_id(&"0".repeat(32)), "another store has other ids");
 }
 
-#[test]
 fn what_is_removed_before_it_was_accepted_is_counted() {
     let mut bench = Bench::new("lost");
     bench.waiting(NOW + MINUTE);

@@ -1,7 +1,5 @@
 //! Files that are not a store, of another version, damaged, full or read-only; and concurrent users of one file.
 
-use std::sync::Arc;
-
 use super::*;
 use crate::ledger::Storage;
 use crate::ledger::file::LedgerFile;
@@ -12,7 +10,7 @@ use crate::ledger::store::{Store, tokens, whole};
 fn a_file_of_something_else_or_of_a_newer_version_is_refused_in_words() {
     let bench = Bench::new("refused");
     let file = |name: &str| bench.directory.join(name);
-    let make = |name: &str, sql: &str| Connection::open(file(name)).unwrap().execute_batch(sql).unwrap();
+    let make = |name: &str, sql: &str| rusqlite::Connection::open(file(name)).unwrap().execute_batch(sql).unwrap();
     let ledger = LedgerFile::open(&Storage::File(file("ledger.db")), true).unwrap();
     drop(ledger);
     make("other.db", "CREATE TABLE users (id INTEGER)");
@@ -31,7 +29,7 @@ fn a_file_of_something_else_or_of_a_newer_version_is_refused_in_words() {
         ("nowhere/store.db", "directory does not exist"),
     ] {
         let before = std::fs::read(file(name)).ok();
-        let refused = open(&file(name)).unwrap_err().to_string();
+        let refused = open(&file(name)).err().unwrap().to_string();
         assert!(refused.contains(words), "{name}: {refused}");
         assert_eq!(std::fs::read(file(name)).ok(), before, "{name} is as it was");
     }
@@ -42,7 +40,7 @@ fn a_file_of_something_else_or_of_a_newer_version_is_refused_in_words() {
         if name != "lost.db" {
             std::fs::write(file(name), if name == "empty.db" { "" } else { "S" }).unwrap();
         }
-        let refused = open(&file(name)).unwrap_err().to_string();
+        let refused = open(&file(name)).err().unwrap().to_string();
         assert!(refused.contains("its journal (-wal) is there"), "{name}: {refused}");
         assert!(std::fs::read(file(&format!("{name}-wal"))).is_ok_and(|left| left == b"what was committed"), "{name}");
         std::fs::remove_file(file(&format!("{name}-wal"))).unwrap();
@@ -56,13 +54,12 @@ fn a_file_of_something_else_or_of_a_newer_version_is_refused_in_words() {
 fn a_full_disk_and_a_file_that_can_only_be_read_refuse_changes_and_are_read() {
     let mut bench = Bench::new("full");
     let account = bench.done(|writing| accounts::create(writing, &draft("acme"))).id;
-    let pages: i64 = bench.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
-    bench.connection.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0)).unwrap();
+    let pages: i64 = bench.connection.query_row("PRAGMA page_count", (), |row| row.get(0)).unwrap();
     for (name, broken, mended, words) in [
         ("max_page_count", pages, 1_000_000, "the disk is full; free some space"),
         ("query_only", 1, 0, "allow this user to write"),
     ] {
-        bench.connection.pragma_update(None, name, broken).unwrap();
+        bench.connection.sqlite().unwrap().pragma_update(None, name, broken).unwrap();
         // Enough to need a new page.
         let big = AccountPatch { display: Some("x".repeat(500)), ..AccountPatch::default() };
         let many = |writing: &mut Writing<'_>| {
@@ -74,7 +71,7 @@ fn a_full_disk_and_a_file_that_can_only_be_read_refuse_changes_and_are_read() {
         let refused = bench.refused(many);
         assert!(matches!(refused, StoreError::Unavailable { .. }) && refused.to_string().contains(words), "{refused}");
         assert_eq!(accounts::get(&bench.connection, &account).unwrap().display, "acme Ltd", "{name}");
-        bench.connection.pragma_update(None, name, mended).unwrap();
+        bench.connection.sqlite().unwrap().pragma_update(None, name, mended).unwrap();
     }
     bench.done(|writing| accounts::create(writing, &draft("bee")));
 }
@@ -107,50 +104,6 @@ fn a_damaged_row_is_named_and_the_others_are_read() {
         assert!(matches!(error, StoreError::Corrupted { .. }), "{error}");
         assert!(!error.to_string().contains("acme"), "{error}");
     }
-}
-
-#[tokio::test]
-async fn two_writers_at_once_lose_nothing() {
-    let bench = Bench::new("writers");
-    let store = Arc::new(Store::open(&bench.file(), Box::new(Counting(0))).unwrap());
-    let made = store.write(bench.act(None), |writing| accounts::create(writing, &draft("acme"))).await.unwrap();
-    let id = made.value.id;
-    let display = |text: String| AccountPatch { display: Some(text), ..AccountPatch::default() };
-    // Everybody has seen the first version: one is done, the others get the newer state.
-    let all = (0..8).map(|number| {
-        let (store, act, id) = (Arc::clone(&store), bench.act(None), id.clone());
-        let patch = display(format!("number {number}"));
-        tokio::spawn(
-            async move { store.write(act, move |writing| accounts::update(writing, &id, Some(1), &patch)).await },
-        )
-    });
-    let mut done = Vec::new();
-    for one in all.collect::<Vec<_>>() {
-        match one.await.unwrap() {
-            Ok(outcome) => done.push(outcome.value),
-            Err(error) => assert!(matches!(error, StoreError::Conflict { row_version: 2, .. }), "{error}"),
-        }
-    }
-    assert_eq!(done.len(), 1);
-    let read = {
-        let id = id.clone();
-        store.read(move |connection| accounts::get(connection, &id)).await.unwrap()
-    };
-    assert_eq!(read, done[0]);
-    assert_eq!(store.wait_for_commit(0, std::time::Duration::ZERO), 2, "two commits have woken who follows");
-
-    // Another process: a connection of its own.
-    let mut other = open(&bench.file()).unwrap();
-    let mut random = Counting(1 << 40);
-    transact(&mut other, bench.act(None), &mut random, None, |writing| accounts::create(writing, &draft("bee")))
-        .unwrap();
-    let count = store.read(accounts::count).await.unwrap();
-    assert_eq!(count, 2);
-
-    // An operation that panics has changed nothing, and the next one is done.
-    let broken = store.write(bench.act(None), |_| -> Result<i64, StoreError> { panic!("a fault of the test") }).await;
-    assert!(matches!(broken, Err(StoreError::Unavailable { .. })));
-    assert!(store.write(bench.act(None), |writing| accounts::create(writing, &draft("cat"))).await.is_ok());
 }
 
 #[tokio::test]

@@ -12,6 +12,11 @@ use crate::ledger::store::tokens::TokenPatch;
 use crate::ledger::store::{lists, tokens, whole};
 use crate::policy::account::Digest;
 
+on_both_engines! {
+    an_import_adds_what_is_not_there_and_takes_nothing_back,
+    an_export_that_is_put_back_is_the_same_export,
+}
+
 fn network(value: &str) -> Option<TokenList> {
     let entry = ListEntry { value: value.to_owned(), note: String::new() };
     Some(TokenList { mode: ListMode::Enforce, entries: vec![entry], absent: None })
@@ -50,7 +55,6 @@ fn run(bench: &mut Bench, accounts: &[ImportedAccount]) -> Vec<Result<Tally, Sto
     outcomes
 }
 
-#[test]
 fn an_import_adds_what_is_not_there_and_takes_nothing_back() {
     let mut bench = Bench::new("import");
     let off =
@@ -100,7 +104,6 @@ fn an_import_adds_what_is_not_there_and_takes_nothing_back() {
     assert!(matches!(audit::check(&bench.connection).unwrap(), Chain::Whole { .. }));
 }
 
-#[test]
 fn an_export_that_is_put_back_is_the_same_export() {
     let mut bench = Bench::new("export");
     let plan = PlanDraft { terms: per_minute(10), products: vec!["plate".to_owned()] };
@@ -173,7 +176,7 @@ fn play(bench: &mut Bench, Move { kind, which, number }: Move) {
     let text = |what: &str| format!("{what} \"{number}\" ü\u{2028}");
     let ids: Vec<String> = {
         let mut statement = bench.connection.prepare("SELECT id FROM account ORDER BY id").unwrap();
-        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        statement.query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     };
     let account = ids.get(usize::from(which) % ids.len().max(1)).cloned().unwrap_or_default();
     let of_account = tokens::list(&bench.connection, &account).unwrap_or_default();
@@ -245,13 +248,13 @@ proptest::proptest! {
         moves in proptest::collection::vec(proptest::prelude::any::<(u8, u8, u16)>(), 1..60)
     ) {
         let mut bench = Bench::new("round-trip");
-        bench.connection.pragma_update(None, "synchronous", "OFF").unwrap();
+        bench.connection.execute_batch("PRAGMA synchronous = OFF").unwrap();
         for (kind, which, number) in moves {
             play(&mut bench, Move { kind, which, number: number % 32 });
         }
         let first = exported(&bench);
         let mut other = Bench::new("round-trip-back");
-        other.connection.pragma_update(None, "synchronous", "OFF").unwrap();
+        other.connection.execute_batch("PRAGMA synchronous = OFF").unwrap();
         for _ in 0..2 {
             for line in first.lines() {
                 let line: ExportLine = serde_json::from_str(line).unwrap();

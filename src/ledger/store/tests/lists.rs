@@ -6,6 +6,15 @@ use crate::ledger::store::list_before::{self, ListOf, UNDO_MS, Waiting};
 use crate::ledger::store::records::{Absent, ListEntry, ListKind, ListMode, TokenInfo, TokenList};
 use crate::ledger::store::{accounts, lists, tokens, upkeep};
 
+on_both_engines! {
+    a_list_that_nobody_confirms_goes_back_after_its_time_and_once,
+    a_list_that_is_confirmed_stays,
+    changes_while_one_is_on_trial_are_on_trial_with_it,
+    the_last_change_is_undone_within_ten_minutes,
+    domains_go_back_with_what_they_say_of_requests_without_one,
+    what_is_on_trial_stays_on_trial_in_the_token_that_takes_the_place,
+}
+
 const MINUTE: i64 = 60 * 1000;
 
 fn list(values: &[&str]) -> TokenList {
@@ -83,7 +92,6 @@ impl Tried {
     }
 }
 
-#[test]
 fn a_list_that_nobody_confirms_goes_back_after_its_time_and_once() {
     let mut tried = Tried::new("goes-back");
     tried.change(&["203.0.113.9"], None);
@@ -91,8 +99,8 @@ fn a_list_that_nobody_confirms_goes_back_after_its_time_and_once() {
     assert_eq!((tried.values(), tried.waiting()), (vec!["198.51.100.7".to_owned()], (Some(15), Some(10))));
     tried.at(14);
     assert_eq!((tried.go_back(), tried.values()), (0, vec!["198.51.100.7".to_owned()]));
-    // Killed and started again: what waits is in the file.
-    tried.bench.connection = open(&tried.bench.file()).unwrap();
+    // Killed and started again: what waits is in the store.
+    tried.bench.connection = open(&tried.bench.location).unwrap();
     tried.at(15);
     let due = list_before::due(&tried.bench.connection, tried.bench.now, 100).unwrap();
     assert_eq!((tried.go_back(), tried.values()), (1, vec!["203.0.113.9".to_owned()]));
@@ -109,7 +117,6 @@ fn a_list_that_nobody_confirms_goes_back_after_its_time_and_once() {
     assert!(matches!(audit::check(&tried.bench.connection).unwrap(), audit::Chain::Whole { .. }));
 }
 
-#[test]
 fn a_list_that_is_confirmed_stays() {
     let mut tried = Tried::new("confirm");
     let refused = tried.act(lists::confirm).unwrap_err();
@@ -134,7 +141,6 @@ fn a_list_that_is_confirmed_stays() {
     }
 }
 
-#[test]
 fn changes_while_one_is_on_trial_are_on_trial_with_it() {
     let mut tried = Tried::new("on-trial");
     tried.change(&["203.0.113.9"], None);
@@ -157,7 +163,6 @@ fn changes_while_one_is_on_trial_are_on_trial_with_it() {
     assert_eq!(tried.waiting().0, None);
 }
 
-#[test]
 fn the_last_change_is_undone_within_ten_minutes() {
     let mut tried = Tried::new("undo");
     let refused = tried.act(lists::undo).unwrap_err();
@@ -181,7 +186,6 @@ fn the_last_change_is_undone_within_ten_minutes() {
     assert_eq!(UNDO_MS, 10 * MINUTE);
 }
 
-#[test]
 fn domains_go_back_with_what_they_say_of_requests_without_one() {
     let mut tried = Tried::new("domains-back");
     let (account_id, token_id) = tried.of();
@@ -197,7 +201,6 @@ fn domains_go_back_with_what_they_say_of_requests_without_one() {
     assert_eq!(tried.values(), Vec::<String>::new(), "the other list is as it was");
 }
 
-#[test]
 fn what_is_on_trial_stays_on_trial_in_the_token_that_takes_the_place() {
     let mut tried = Tried::new("rotated-trial");
     tried.change(&["203.0.113.9"], None);

@@ -7,6 +7,12 @@ use crate::ledger::store::{accounts, tokens, upkeep};
 use crate::policy::account::Digest;
 use crate::telemetry::sources::{DAY_MS, SourceCount, SourceKey, SourceKind};
 
+on_both_engines! {
+    sources_are_added_up_over_a_week_and_no_longer,
+    the_sources_with_the_most_requests_are_kept,
+    what_replaces_a_token_is_about_to_be_used_from_the_same_places,
+}
+
 fn row(secret: &str, kind: SourceKind, value: &str, requests: u64, last_at: i64) -> (SourceKey, SourceCount) {
     let digest = *Digest::of(secret.as_bytes()).bytes();
     let day = last_at - last_at.rem_euclid(DAY_MS);
@@ -36,7 +42,6 @@ fn networks(found: &TokenSources) -> Vec<(&str, i64, i64)> {
     of.map(|source| (&*source.value, source.requests, source.last_at)).collect()
 }
 
-#[test]
 fn sources_are_added_up_over_a_week_and_no_longer() {
     let mut bench = Bench::new("sources");
     let (account, id, secret) = account_with_token(&mut bench);
@@ -67,7 +72,6 @@ fn sources_are_added_up_over_a_week_and_no_longer() {
     assert!(bench.rows().contains(&("token_source".to_owned(), 0)));
 }
 
-#[test]
 fn the_sources_with_the_most_requests_are_kept() {
     let mut bench = Bench::new("most-sources");
     let (account, id, secret) = account_with_token(&mut bench);
@@ -86,11 +90,10 @@ fn the_sources_with_the_most_requests_are_kept() {
     let found = sources::of(&bench.connection, (&account, &id), false, NOW + 10).unwrap();
     assert_eq!((found.sources.len(), found.requests), (MOST_KEPT, 800), "all requests are known");
     assert!(found.sources[..20].iter().all(|source| source.value.starts_with("203.0.113.") && source.requests == 20));
-    let kept: i64 = bench.connection.query_row("SELECT COUNT(*) FROM token_source", [], |row| row.get(0)).unwrap();
+    let kept: i64 = bench.connection.query_row("SELECT COUNT(*) FROM token_source", (), |row| row.get(0)).unwrap();
     assert!(kept <= 101, "{kept}");
 }
 
-#[test]
 fn what_replaces_a_token_is_about_to_be_used_from_the_same_places() {
     let mut bench = Bench::new("replaced-sources");
     let (account, id, secret) = account_with_token(&mut bench);

@@ -7,6 +7,14 @@ use crate::ledger::store::{tokens, upkeep};
 use crate::policy::account::Digest;
 use crate::telemetry::usage::{HOUR_MS, MINUTE_MS, RefusalRow, UsageRow};
 
+on_both_engines! {
+    usage_is_added_up_and_read_in_pages_of_any_size,
+    the_last_use_of_a_token_is_its_own_also_beside_the_one_that_replaces_it,
+    refusals_have_a_limit_for_each_account_and_hour,
+    what_is_older_than_it_is_kept_is_removed,
+    the_release_before_can_use_a_store_of_this_layout,
+}
+
 fn used(hour: i64, account: &str, token: &str, outcome: &str, requests: u64) -> UsageRow {
     UsageRow {
         hour,
@@ -49,7 +57,6 @@ fn lines(connection: &Connection, wanted: &UsagePage, rows: u32) -> Vec<UsageLin
     }
 }
 
-#[test]
 fn usage_is_added_up_and_read_in_pages_of_any_size() {
     let mut bench = Bench::new("usage");
     let hour = |number: i64| NOW + number * HOUR_MS;
@@ -109,7 +116,6 @@ fn usage_is_added_up_and_read_in_pages_of_any_size() {
     assert_eq!(usage::page(&bench.connection, &gone).unwrap(), None);
 }
 
-#[test]
 fn the_last_use_of_a_token_is_its_own_also_beside_the_one_that_replaces_it() {
     let mut bench = Bench::new("last-use");
     let account = bench.done(|writing| crate::ledger::store::accounts::create(writing, &draft("acme"))).id;
@@ -140,7 +146,6 @@ fn the_last_use_of_a_token_is_its_own_also_beside_the_one_that_replaces_it() {
     assert_eq!(requests, [2], "both tokens have one name, and count together");
 }
 
-#[test]
 fn refusals_have_a_limit_for_each_account_and_hour() {
     let mut bench = Bench::new("refusals");
     let rows: Vec<RefusalRow> = (0..150).map(|number| refused(NOW, "acme", &format!("192.0.2.{number}"))).collect();
@@ -162,7 +167,6 @@ fn refusals_have_a_limit_for_each_account_and_hour() {
     assert_eq!(page(RefusalPage { problem: Some("rate-exceeded".to_owned()), ..all }).len(), 0);
 }
 
-#[test]
 fn what_is_older_than_it_is_kept_is_removed() {
     let mut bench = Bench::new("kept");
     let (usage_ms, refusals_ms) = (400 * 24 * HOUR_MS, 3 * 24 * HOUR_MS);
@@ -177,21 +181,25 @@ fn what_is_older_than_it_is_kept_is_removed() {
 }
 
 /// What the release before would do to the file of this one: nothing that it has is missing.
-#[test]
 fn the_release_before_can_use_a_store_of_this_layout() {
     let mut bench = Bench::new("before");
     bench.done(|writing| crate::ledger::store::accounts::create(writing, &draft("acme")));
     let (layout, readable_from): (i64, i64) = bench
         .connection
-        .query_row("SELECT layout, readable_from FROM store_layout", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row("SELECT layout, readable_from FROM store_layout", (), |row| Ok((row.get(0)?, row.get(1)?)))
         .unwrap();
     assert!(layout > readable_from);
     assert_eq!(readable_from, 1);
     // Tables that the first layout had and that its program reads or writes.
     let columns = |table: &str| -> Vec<String> {
-        let mut statement =
-            bench.connection.prepare(&format!("SELECT name FROM pragma_table_info('{table}')")).unwrap();
-        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        let query = match bench.connection.engine() {
+            Engine::Sqlite => format!("SELECT name FROM pragma_table_info('{table}')"),
+            Engine::Postgres => format!(
+                "SELECT attname FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attnum > 0 AND NOT attisdropped"
+            ),
+        };
+        let mut statement = bench.connection.prepare(&query).unwrap();
+        statement.query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     };
     for (table, known) in [
         ("account", 9),

@@ -1,0 +1,61 @@
+//! What this gateway tells the others that share its store: that it is there, and which version it has in force. A file
+//! is not shared.
+
+use std::time::{Duration, Instant};
+
+use crate::ledger::store::nodes::{self, NodeIdentity};
+use crate::ledger::store::{Connection, StoreError};
+use crate::platform::clock::unix_milliseconds;
+
+/// How often it says that it is there.
+const BEAT_INTERVAL: Duration = Duration::from_secs(3);
+
+/// How often at the most it says that another version is in force.
+const NEWS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What was told last.
+#[derive(Debug, Default)]
+pub struct Telling {
+    last: Option<(Instant, i64)>,
+}
+
+impl Telling {
+    /// Tells, if it is time.
+    pub fn tell(&mut self, connection: &Connection, identity: &NodeIdentity, applied: i64) {
+        if connection.sqlite().is_some() {
+            return;
+        }
+        let is_time = self
+            .last
+            .is_none_or(|(at, version)| at.elapsed() >= if version == applied { BEAT_INTERVAL } else { NEWS_INTERVAL });
+        if !is_time {
+            return;
+        }
+        self.last = Some((Instant::now(), applied));
+        tell_of(nodes::beat(connection, identity, applied, unix_milliseconds()));
+    }
+}
+
+/// Tells that this gateway ends.
+pub fn leave(connection: &Connection, identity: &NodeIdentity) {
+    if connection.sqlite().is_none() {
+        tell_of(nodes::leave(connection, &identity.id));
+    }
+}
+
+fn tell_of(told: Result<(), StoreError>) {
+    if let Err(error) = told {
+        log::warn!(target: "tollgate::store", "the other gateways could not be told of this one: {error}");
+    }
+}
+
+/// Who this gateway is from now on.
+pub fn identity() -> NodeIdentity {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    NodeIdentity {
+        id: uuid::Uuid::new_v4().simple().to_string(),
+        name: name.trim().to_owned(),
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: unix_milliseconds(),
+    }
+}
