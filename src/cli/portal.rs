@@ -1,4 +1,5 @@
-//! `tollgate portal`: inviting people to the Self Service Portal. Nobody has a password before they choose one.
+//! `tollgate portal`: inviting people to the Self Service Portal, and helping those who have lost what they sign in with.
+//! Nobody has a password before they choose one.
 
 use std::io::Write;
 
@@ -6,9 +7,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::keys::{AccountRole, OperatorRole};
-use super::manage::{Access, account, new_key, show};
+use super::manage::{Access, account, each, new_key, show};
 use crate::operate::api::client::Asked;
-use crate::operate::api::people::NewInvitation;
+use crate::operate::api::people::{NewInvitation, NewPasswordLink, User};
 use crate::operate::failure::Failure;
 
 /// What can be done with people of the portal.
@@ -17,6 +18,18 @@ pub enum Command {
     /// Invite an operator, or somebody to an account, and print a link, which works once and for three days. The first
     /// operator is invited on the machine that has the store.
     Invite(Invite),
+    /// Take away somebody's password, one-time passwords and sessions, and print a link to choose a new password, which
+    /// works once and for an hour.
+    Reset(Reset),
+}
+
+/// Whose sign-in is reset.
+#[derive(Args)]
+pub struct Reset {
+    #[command(flatten)]
+    access: Access,
+    /// Their address of mail.
+    email: String,
 }
 
 /// An invitation.
@@ -44,8 +57,35 @@ pub struct Invite {
 /// # Errors
 /// A message for the operator.
 pub fn run(command: Command, out: &mut impl Write) -> Result<(), Failure> {
-    let Command::Invite(invite) = command;
-    let Invite { access, operator, account: named, role, email } = invite;
+    match command {
+        Command::Invite(asked) => invite(asked, out),
+        Command::Reset(asked) => reset(asked, out),
+    }
+}
+
+fn reset(asked: Reset, out: &mut impl Write) -> Result<(), Failure> {
+    let Reset { access, email } = asked;
+    let url = access.portal_url()?;
+    let client = access.open()?;
+    let email = email.trim().to_ascii_lowercase();
+    let mut found = None;
+    each::<User>(&client, &Asked::get("/users"), |user| {
+        if user.email.as_ref() == Some(&email) {
+            found = Some(user);
+        }
+        Ok(())
+    })?;
+    let user = found.ok_or_else(|| format!("no user of the portal has the address {email}"))?;
+    let made: NewPasswordLink = client.ask(&Asked::make(format!("/users/{}/reset", user.id), new_key(), None))?;
+    let text = |made: &NewPasswordLink| {
+        let path = made.path.as_deref().unwrap_or("/ (was shown before)");
+        format!("{url}{path}\nIt is for {}, works once, and until {}. It is shown this once.\n", made.email, made.ends_at)
+    };
+    show(&made, access.json, text, out)
+}
+
+fn invite(asked: Invite, out: &mut impl Write) -> Result<(), Failure> {
+    let Invite { access, operator, account: named, role, email } = asked;
     let role = role_of(named.is_some(), role.as_deref())?;
     let url = access.portal_url()?;
     let client = access.open()?;

@@ -58,6 +58,15 @@ pub fn check_new(password: &str, email: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Checks a new password of a user with an address of mail that was written twice.
+///
+/// # Errors
+/// What to do instead, as a sentence that does not repeat it.
+pub fn check_pair(password: &str, again: &str, email: &str) -> Result<(), String> {
+    check_new(password, email).map_err(|fault| format!("The password {fault}."))?;
+    if password == again { Ok(()) } else { Err("The two passwords are not the same.".to_owned()) }
+}
+
 /// The hash of a password with a salt, as a PHC text.
 ///
 /// # Errors

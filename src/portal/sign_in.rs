@@ -2,7 +2,8 @@
 //! an OpenID Connect provider, or by a proxy in front that authenticates; and what they see and change of it.
 //!
 //! * `session.rs` is who has signed in, and the cookie; `step.rs` is what a browser keeps between two steps;
-//! * `password.rs`, `code.rs`, `link.rs`, `oidc.rs` and `proxy.rs` are the ways in; `invitation.rs` is the first one;
+//! * `password.rs`, `code.rs`, `link.rs`, `oidc.rs` and `proxy.rs` are the ways in; `invitation.rs` is the first one,
+//!   `new_password.rs` is for a password that is forgotten;
 //! * `again.rs` asks for a proof again before something sensitive is done; `me.rs`, `totp.rs` are what users see of it;
 //! * `guesses.rs` limits how often any of it can be tried, `people.rs` is what several of them do in the store,
 //!   `randomness.rs` is where their secrets come from.
@@ -16,6 +17,7 @@ mod guesses;
 mod invitation;
 mod link;
 mod me;
+mod new_password;
 pub(super) mod oidc;
 mod pages;
 mod password;
@@ -46,6 +48,10 @@ pub fn pages() -> Vec<Page> {
         open(post.clone(), "/sign-in/link-code", link::by_code),
         open(get.clone(), "/sign-in/link/{ticket}", link::show),
         open(post.clone(), "/sign-in/link/{ticket}", link::by_link),
+        open(get.clone(), "/sign-in/forgotten", new_password::ask),
+        open(post.clone(), "/sign-in/forgotten", new_password::send),
+        open(get.clone(), "/sign-in/new-password/{ticket}", new_password::show),
+        open(post.clone(), "/sign-in/new-password/{ticket}", new_password::choose),
         open(get.clone(), "/sign-in/provider", oidc::begin),
         open(get.clone(), "/sign-in/provider/back", oidc::come_back),
         open(get.clone(), "/invitation/{ticket}", invitation::show),

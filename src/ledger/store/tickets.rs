@@ -1,7 +1,7 @@
 //! Operations on tickets: links that can be used once, to accept an invitation, to sign in, or to set another password.
 
 use super::error::StoreError;
-use super::people::{NewTicket, Ticket, TicketInfo, TicketKind};
+use super::people::{NewTicket, Ticket, TicketInfo, TicketKind, UserState};
 use super::randomness::{bytes, hexadecimal};
 use super::records::Role;
 use super::sql::{self, Connection, OptionalExtension, Row, params};
@@ -91,6 +91,23 @@ pub fn send(writing: &mut Writing<'_>, draft: &TicketDraft, bind: Option<Bind<'_
     let action = if draft.kind == TicketKind::EmailLink { "user.email-link" } else { "user.password-reset" };
     writing.note(action, None, &*made.ticket.email, None, Some(&made.ticket))?;
     Ok(made)
+}
+
+/// Takes away everything that a user signs in with here, ends all their sessions, and makes a link with which they choose
+/// a new password. The address counts as proven once it is used: whoever makes the link hands it over.
+///
+/// # Errors
+/// A user that does not exist, is disabled, or has no address of mail.
+pub fn reset(writing: &mut Writing<'_>, user_id: &str, ends_at: i64) -> Result<NewTicket, StoreError> {
+    let user = users::get(writing.database(), user_id)?;
+    let Some(email) = user.email.filter(|_| user.state == UserState::Active) else {
+        let why = "the user is disabled, or has no address of mail and signs in through an identity provider alone";
+        return Err(StoreError::State { why });
+    };
+    users::remove_proofs(writing, user_id)?;
+    let draft =
+        TicketDraft { kind: TicketKind::PasswordReset, email, account_id: None, role: None, proves: true, ends_at };
+    send(writing, &draft, None)
 }
 
 fn insert(writing: &mut Writing<'_>, draft: &TicketDraft, bind: Option<Bind<'_>>) -> Result<NewTicket, StoreError> {

@@ -242,11 +242,31 @@ pub fn prove_email(writing: &mut Writing<'_>, id: &str) -> Result<UserInfo, Stor
     if before.email_proven {
         return Ok(before);
     }
-    let update = "UPDATE app_user SET email_proven = 1, password = NULL, totp = NULL, totp_step = 0, \
-                  row_version = row_version + 1 WHERE id = ?1";
-    set(writing, "user.address-proven", id, None, |database| {
+    remove(writing, "user.address-proven", id, "email_proven = 1")
+}
+
+/// Takes the password and the one-time passwords away, and ends all sessions.
+///
+/// # Errors
+/// A user that does not exist.
+pub fn remove_proofs(writing: &mut Writing<'_>, id: &str) -> Result<UserInfo, StoreError> {
+    remove(writing, "user.reset", id, "email_proven = email_proven")
+}
+
+/// Removes whatever a user signs in with here, and sets one more column.
+fn remove(
+    writing: &mut Writing<'_>,
+    action: &'static str,
+    id: &str,
+    and: &'static str,
+) -> Result<UserInfo, StoreError> {
+    let update = format!(
+        "UPDATE app_user SET {and}, password = NULL, totp = NULL, totp_step = 0, row_version = row_version + 1 \
+         WHERE id = ?1"
+    );
+    set(writing, action, id, None, |database| {
         database.prepare_cached("DELETE FROM recovery_code WHERE user_id = ?1")?.execute([id])?;
-        database.prepare_cached(update)?.execute([id])
+        database.prepare_cached(&update)?.execute([id])
     })
 }
 

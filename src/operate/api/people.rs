@@ -13,6 +13,12 @@ pub const INVITATION_PATH: &str = "/invitation/";
 /// For how long an invitation can be accepted, in milliseconds.
 pub const INVITATION_MS: i64 = 3 * 86_400_000;
 
+/// Where the portal takes a one-time link to choose a new password: this, and its secret.
+pub const NEW_PASSWORD_PATH: &str = "/sign-in/new-password/";
+
+/// For how long a link to choose a new password works, in milliseconds.
+pub const RESET_MS: i64 = 3_600_000;
+
 /// A member of an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Member {
@@ -135,6 +141,25 @@ impl From<NewTicket> for NewInvitation {
     fn from(made: NewTicket) -> NewInvitation {
         let path = made.secret.map(|secret| format!("{INVITATION_PATH}{secret}"));
         NewInvitation { path, invitation: made.ticket.into() }
+    }
+}
+
+/// A link to choose a new password, that was just made.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+pub struct NewPasswordLink {
+    /// Where the password is chosen, once: a path below the portal's URL. It is shown this once and kept nowhere; null in
+    /// an answer that is given again.
+    pub path: Option<String>,
+    /// The user's address of mail.
+    pub email: String,
+    /// When it ends.
+    pub ends_at: Time,
+}
+
+impl From<NewTicket> for NewPasswordLink {
+    fn from(made: NewTicket) -> NewPasswordLink {
+        let path = made.secret.map(|secret| format!("{NEW_PASSWORD_PATH}{secret}"));
+        NewPasswordLink { path, email: made.ticket.email, ends_at: Time(made.ticket.ends_at) }
     }
 }
 

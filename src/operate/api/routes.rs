@@ -469,6 +469,15 @@ fn of_users() -> Result<Vec<Route>, String> {
         .serves(users::disable)?,
         acts("/users/{user}/enable", "enableUser", "Let a user sign in again.", Members, admin)
             .serves(users::enable)?,
+        makes(
+            "/users/{user}/reset",
+            "resetUser",
+            "Take away a user's password, one-time passwords and sessions, and make a link to choose a new password.",
+            Members,
+            admin,
+        )
+        .unversioned()
+        .serves(users::reset)?,
         shows("/invitations", "listInvitations", "Invitations to be an operator that wait.")
             .with(PAGE)
             .serves(members::invitations_of_operators)?,

@@ -4,12 +4,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::people::User;
+use super::people::{NewPasswordLink, RESET_MS, User};
 use super::problem::Problem;
 use super::refusal::{refused, refused_as};
-use super::route::{Call, NoBody, Reply};
+use super::route::{Call, NoBody, ROOT, Reply};
 use super::shown::Page;
 use super::tokens::given;
+use crate::ledger::store::tickets;
 use crate::ledger::store::Outcome;
 use crate::ledger::store::people::{UserInfo, UserState};
 use crate::ledger::store::records::Role;
@@ -63,6 +64,14 @@ pub async fn enable(call: Call<NoBody>) -> Result<Reply<User>, Problem> {
 /// Signs a user out everywhere, and lets them sign in no more.
 pub async fn disable(call: Call<NoBody>) -> Result<Reply<User>, Problem> {
     change(&call, UserPatch { state: Some(UserState::Disabled), ..UserPatch::default() }).await
+}
+
+/// Takes away what a user signs in with here, and makes a link to choose a new password.
+pub async fn reset(call: Call<NoBody>) -> Result<Reply<NewPasswordLink>, Problem> {
+    let (id, ends_at) = (call.value(0).to_owned(), call.at_ms.saturating_add(RESET_MS));
+    let location = format!("{ROOT}/users/{id}");
+    let outcome = call.write(move |writing| tickets::reset(writing, &id, ends_at)).await.map_err(refused)?;
+    Ok(Reply::of(NewPasswordLink::from(outcome.value)).at(location).again(outcome.replayed))
 }
 
 async fn change<B>(call: &Call<B>, patch: UserPatch) -> Result<Reply<User>, Problem> {

@@ -12,9 +12,10 @@ use crate::ledger::store::records::{KeyState, Role};
 use crate::operate::api::audit::ChainCheck;
 use crate::operate::api::caller::SCOPES;
 use crate::operate::api::client::Asked;
-use crate::operate::api::people::{Invitation, NewInvitation, User};
+use crate::operate::api::people::{Invitation, NewInvitation, NewPasswordLink, User};
 use crate::operate::api::shown::{Audited, Key, NewKey, Page as Rows, Plan};
 use crate::operate::api::usage::{ShownRefusal, Used};
+use crate::portal::ask::Refusal;
 use crate::portal::frame::{Frame, Message};
 use crate::portal::page::{Page, operator};
 use crate::portal::people::Names;
@@ -121,17 +122,26 @@ struct UsersPage<'s> {
     users: Vec<User>,
     invitations: Vec<Invitation>,
     invited: Option<Invited>,
+    reset: Option<NewPasswordLink>,
     me: &'s str,
     once: String,
     /// Nobody but administrators sees users.
     may_see: bool,
 }
 
-async fn users(at: AtDesk) -> Shown {
-    users_page(&at, None, None).await
+/// What an act has made, which is shown once.
+#[derive(Default)]
+struct Made {
+    invited: Option<Invited>,
+    reset: Option<NewPasswordLink>,
 }
 
-async fn users_page(at: &AtDesk, invited: Option<Invited>, message: Option<Message>) -> Shown {
+async fn users(at: AtDesk) -> Shown {
+    users_page(&at, Made::default(), None).await
+}
+
+async fn users_page(at: &AtDesk, made: Made, message: Option<Message>) -> Shown {
+    let Made { invited, reset } = made;
     let may_see = at.role == Role::Admin;
     let (users, invitations) = if may_see {
         (at.client.rows(&Asked::get("/users"), MOST).await?, at.client.rows(&Asked::get("/invitations"), MOST).await?)
@@ -141,7 +151,7 @@ async fn users_page(at: &AtDesk, invited: Option<Invited>, message: Option<Messa
     let status = status_with(message.as_ref());
     let (me, once) = (&*at.person.user, new_key());
     let frame = frame(at, "/operator/users", "Users").with(message);
-    let page = UsersPage { frame, users, invitations, invited, me, once, may_see };
+    let page = UsersPage { frame, users, invitations, invited, reset, me, once, may_see };
     rendered(status, &page)
 }
 
@@ -149,14 +159,15 @@ async fn invite(at: AtDesk) -> Shown {
     let body = json!({ "email": at.form.text("email"), "role": at.form.text("role") });
     let asked = Asked::make("/users", at.form.text("once").to_owned(), Some(body));
     match at.client.ask::<NewInvitation>(&asked).await {
-        Ok(made) => users_page(&at, Invited::of(&at, made), None).await,
-        Err(refusal) => users_page(&at, None, Some(above_form(refusal, &[])?)).await,
+        Ok(made) => users_page(&at, Made { invited: Invited::of(&at, made), reset: None }, None).await,
+        Err(refusal) => refused(&at, refusal).await,
     }
 }
 
 async fn act_on_user(at: AtDesk) -> Shown {
     let path = format!("/users/{}", at.value(0));
     let asked = match at.value(1) {
+        "reset" => return reset_user(&at, format!("{path}/reset")).await,
         act @ ("enable" | "disable") => Asked::change(Method::POST, format!("{path}/{act}"), "*", None),
         "role" => {
             let role = at.form.given("role").map_or(Value::Null, Value::from);
@@ -167,6 +178,20 @@ async fn act_on_user(at: AtDesk) -> Shown {
     changed(&at, &asked).await
 }
 
+async fn reset_user(at: &AtDesk, path: String) -> Shown {
+    match at.client.ask::<NewPasswordLink>(&Asked::make(path, at.form.text("once").to_owned(), None)).await {
+        Ok(mut made) => {
+            made.path = made.path.map(|path| format!("{}{path}", at.portal.settings.public_url));
+            users_page(at, Made { invited: None, reset: Some(made) }, None).await
+        }
+        Err(refusal) => refused(at, refusal).await,
+    }
+}
+
+async fn refused(at: &AtDesk, refusal: Refusal) -> Shown {
+    users_page(at, Made::default(), Some(above_form(refusal, &[])?)).await
+}
+
 async fn withdraw(at: AtDesk) -> Shown {
     changed(&at, &Asked::change(Method::DELETE, format!("/invitations/{}", at.value(0)), "*", None)).await
 }
@@ -174,7 +199,7 @@ async fn withdraw(at: AtDesk) -> Shown {
 async fn changed(at: &AtDesk, asked: &Asked) -> Shown {
     match at.client.ask::<Value>(asked).await {
         Ok(_) => Ok(at.done("/operator/users", "Saved.")),
-        Err(refusal) => users_page(at, None, Some(above_form(refusal, &[])?)).await,
+        Err(refusal) => refused(at, refusal).await,
     }
 }
 

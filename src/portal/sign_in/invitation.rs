@@ -117,12 +117,7 @@ pub async fn accept(visit: Visit) -> Shown {
 
 async fn choose(visit: &Visit, found: &Found) -> Shown {
     let (chosen, again) = (visit.form.raw("password"), visit.form.raw("again"));
-    let fault = match password::check_new(chosen, &found.ticket.info.email) {
-        Err(fault) => Some(format!("The password {fault}.")),
-        Ok(()) if chosen != again => Some("The two passwords are not the same.".to_owned()),
-        Ok(()) => None,
-    };
-    if let Some(fault) = fault {
+    if let Err(fault) = password::check_pair(chosen, again, &found.ticket.info.email) {
         let message = Message::bad("Please choose another password", fault);
         return form(visit, found, StatusCode::UNPROCESSABLE_ENTITY, Some(message));
     }

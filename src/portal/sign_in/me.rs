@@ -124,12 +124,7 @@ pub async fn set_password(entered: Entered) -> Shown {
     }
     let user = get(&entered, &entered.person.user).await?;
     let (chosen, repeated) = (entered.form.raw("password"), entered.form.raw("again"));
-    let fault = match password::check_new(chosen, user.email.as_deref().unwrap_or_default()) {
-        Err(fault) => Some(format!("The password {fault}.")),
-        Ok(()) if chosen != repeated => Some("The two passwords are not the same.".to_owned()),
-        Ok(()) => None,
-    };
-    if let Some(fault) = fault {
+    if let Err(fault) = password::check_pair(chosen, repeated, user.email.as_deref().unwrap_or_default()) {
         let message = Message::bad("Please choose another password", fault);
         return with_message(&entered, StatusCode::UNPROCESSABLE_ENTITY, Some(message)).await;
     }

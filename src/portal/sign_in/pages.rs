@@ -18,6 +18,8 @@ pub struct SignInPage<'s> {
     pub email: &'s str,
     pub has_password: bool,
     pub has_link: bool,
+    /// Whether a forgotten password can be set anew by mail.
+    pub has_reset: bool,
     /// How the identity provider is called.
     pub provider: Option<&'s str>,
     /// Somebody who has signed in has to show again who they are.
@@ -55,6 +57,23 @@ pub struct InvitationPage<'s> {
     pub email: &'s str,
     pub what: String,
     pub display: &'s str,
+}
+
+/// Asks for the address of mail of a forgotten password.
+#[derive(Template)]
+#[template(path = "portal/forgotten.html")]
+pub struct ForgottenPage<'s> {
+    pub frame: Frame<'s>,
+    pub email: &'s str,
+}
+
+/// The form for a new password.
+#[derive(Template)]
+#[template(path = "portal/new_password.html")]
+pub struct NewPasswordPage<'s> {
+    pub frame: Frame<'s>,
+    pub action: &'s str,
+    pub email: &'s str,
 }
 
 /// Asks for a proof again.

@@ -7,7 +7,7 @@ use axum::http::{Response, StatusCode};
 use super::guesses::{self, Kind};
 use super::pages::{SignInPage, busy, not_invited, too_many};
 use super::people::{self, act, active, trouble};
-use super::{code, proxy, session};
+use super::{code, new_password, proxy, session};
 use crate::ledger::store::people::How;
 use crate::ledger::store::{StoreError, users};
 use crate::platform::password;
@@ -58,6 +58,7 @@ pub fn form(
         email,
         has_password: settings.password,
         has_link: settings.email_link,
+        has_reset: new_password::is_offered(visit),
         provider: settings.oidc.as_ref().map(|oidc| &*oidc.name),
         is_again: visit.query.has("again"),
     };
@@ -89,8 +90,8 @@ pub async fn sign_in(visit: Visit) -> Shown {
         return Ok(busy(&visit));
     };
     let Some(user) = user.filter(|_| is_right) else {
-        let text = "The address or the password is wrong. Nobody here can see your password; you can set another one \
-                    after signing in another way.";
+        let text = "The address or the password is wrong. Nobody here can see your password; whoever has forgotten \
+                    theirs can set a new one.";
         return form(&visit, (&to, &email), StatusCode::FORBIDDEN, Some(Message::bad("This did not work", text)));
     };
     if user.has_totp {

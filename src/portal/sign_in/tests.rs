@@ -3,8 +3,11 @@
 use super::testing::{Bench, Mailbox, PASSWORD, from_base32, password_at};
 use crate::ledger::store::people::UserState;
 use crate::ledger::store::records::Role;
-use crate::ledger::store::users::{self, UserPatch};
+use crate::ledger::store::users::{self, UserDraft, UserPatch};
 use crate::platform::clock::unix_milliseconds;
+
+/// Another password than the one that everybody begins with.
+const NEW: &str = "quite another password";
 
 fn wrong(email: &'static str) -> [(&'static str, &'static str); 2] {
     [("email", email), ("password", "another long password")]
@@ -305,4 +308,64 @@ async fn a_proxys_word_counts_from_its_address_and_once() {
     ann.headers = vec![("x-forwarded-email", "eve@example.com".to_owned())];
     assert_eq!(ann.get("/me").await.status, 303, "the proxy says somebody else");
     assert_eq!(ann.post("/sign-in", &right("ann@example.com")).await.status, 404, "passwords are off");
+}
+
+#[tokio::test]
+async fn a_forgotten_password_is_set_anew_once_by_a_link_that_is_mailed() {
+    let mailbox = Mailbox::start();
+    let bench = Bench::with("", &mailbox.alerts());
+    let before = bench.member("ann@example.com", None, Role::Admin).await;
+    let ann = bench.user("ann@example.com").await;
+    // Somebody who signs in through a provider alone is given no password past it.
+    let eve = UserDraft { email: Some("eve@example.com".to_owned()), email_proven: true, ..UserDraft::default() };
+    bench.done(move |writing| users::create(writing, &eve)).await;
+    let mut answers = Vec::new();
+    for email in ["nobody@example.com", "eve@example.com", "Ann@example.com"] {
+        let answer = bench.browser().post("/sign-in/forgotten", &[("email", email)]).await;
+        answers.push((answer.status, answer.text));
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0] && answer.0 == 200), "{answers:?}");
+    let mail = mailbox.newest(1).await;
+    assert_eq!(mailbox.count(), 1, "ann alone gets a message");
+    let path = mail.split_once("/sign-in/new-password/").unwrap().1;
+    let path = format!("/sign-in/new-password/{}", &path[..64]);
+    let browser = bench.browser();
+    let page = browser.get(&path).await;
+    assert!(page.status == 200 && page.text.contains("ann@example.com"), "{}", page.text);
+    assert_eq!(before.get("/me").await.status, 200, "looking at the form changes nothing");
+    for (password, again) in [("short", "short"), (NEW, PASSWORD)] {
+        assert_eq!(browser.post(&path, &[("password", password), ("again", again)]).await.status, 422, "{password}");
+    }
+    let done = browser.post(&path, &[("password", NEW), ("again", NEW)]).await;
+    assert!(done.status == 200 && !browser.is_signed_in(), "{}", done.text);
+    assert_eq!(before.get("/me").await.status, 303, "all sessions have ended");
+    assert_eq!(browser.post(&path, &[("password", NEW), ("again", NEW)]).await.status, 404, "it was used");
+    assert_eq!(bench.browser().post("/sign-in", &right("ann@example.com")).await.status, 403, "the old one");
+    let signed = bench.browser().post("/sign-in", &[("email", "ann@example.com"), ("password", NEW)]).await;
+    assert_eq!(signed.status, 303);
+    assert_eq!(bench.user("ann@example.com").await.has_totp, ann.has_totp);
+}
+
+#[tokio::test]
+async fn an_administrator_takes_away_what_somebody_signs_in_with() {
+    let bench = Bench::new();
+    let ann = bench.member("ann@example.com", None, Role::Admin).await;
+    let bob = bench.member("bob@example.com", None, Role::Support).await;
+    let id = bench.user("bob@example.com").await.id;
+    let sealed = id.clone();
+    bench.done(move |writing| users::set_totp(writing, &sealed, Some((b"sealed", 1)), &[[1; 32]], None)).await;
+    assert_eq!(bob.get("/me").await.status, 303, "of another way to prove it");
+    let path = format!("/operator/users/{id}/reset");
+    assert_eq!(bench.member("cy@example.com", None, Role::Support).await.post(&path, &[("once", "1")]).await.status, 403);
+    let made = ann.post(&path, &[("once", "2")]).await;
+    assert_eq!(made.status, 200, "{}", made.text);
+    let link = made.text.split_once("/sign-in/new-password/").unwrap().1;
+    let link = format!("/sign-in/new-password/{}", &link[..64]);
+    let user = bench.user("bob@example.com").await;
+    assert!(!user.has_password && !user.has_totp);
+    assert_eq!(bench.browser().post("/sign-in", &right("bob@example.com")).await.status, 403);
+    let browser = bench.browser();
+    assert_eq!(browser.post(&link, &[("password", NEW), ("again", NEW)]).await.status, 200);
+    let signed = browser.post("/sign-in", &[("email", "bob@example.com"), ("password", NEW)]).await;
+    assert_eq!((signed.status, &*signed.location), (303, "/"), "no one-time password is asked for");
 }
