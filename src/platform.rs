@@ -1,5 +1,6 @@
 //! Building blocks of the process: TLS, file descriptors, operators' files, the channel to another process, the
-//! supervisor, the process log, clocks, and pacing of background work. Nothing here knows about requests, products or
+//! supervisor, the process log, clocks, threads that work in turns, and pacing of
+//! background work. Nothing here knows about requests, products or
 //! accounts.
 
 pub mod answer_key;
@@ -20,4 +21,5 @@ pub(crate) mod sheet;
 pub(crate) mod supervisor;
 pub mod tls;
 pub mod totp;
+pub(crate) mod turns;
 pub mod webhook;

@@ -6,9 +6,7 @@
 //! written later. A crash loses what was kept since the last turn: those lookups are new ones when they are sent again.
 
 use std::fmt;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{Thread, park_timeout};
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -27,6 +25,7 @@ use crate::ledger::store::{Store, StoreError};
 use crate::platform::answer_key::AnswerKey;
 use crate::platform::clock::unix_milliseconds;
 use crate::platform::pace;
+use crate::platform::turns::Turns;
 use crate::policy::idempotency::Fingerprint;
 
 /// The time between two turns; a crash loses the answers of one.
@@ -35,14 +34,10 @@ const TURN: Duration = Duration::from_millis(250);
 /// Rows of one transaction, so that others can write in between.
 const ROWS_AT_ONCE: usize = 500;
 
-/// How long the end of the process waits for the last answers to be written.
-const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
-
 /// The handle of the thread.
 #[derive(Clone, Debug)]
 pub struct AnswerRecorder {
-    flush: Arc<Mutex<Sender<SyncSender<()>>>>,
-    thread: Thread,
+    turns: Turns,
     failures: Counter,
 }
 
@@ -61,24 +56,16 @@ struct Task {
 impl AnswerRecorder {
     /// Reads what is in the store, and follows it and writes to it from now on.
     pub fn start(gateway: Arc<Gateway>, store: Arc<Store>, key: AnswerKey) -> AnswerRecorder {
-        let (flush, flushes) = channel();
         let mut task = Task::new(gateway, store, key);
         let failures = task.failures.clone();
         // What was kept before is known before the first request comes.
         task.turn();
-        let running = std::thread::spawn(move || task.run(&flushes));
-        AnswerRecorder { flush: Arc::new(Mutex::new(flush)), thread: running.thread().clone(), failures }
+        AnswerRecorder { turns: Turns::start(TURN, move || task.turn()), failures }
     }
 
     /// Writes everything that has changed so far; waits for a limited time.
     pub fn flush(&self) {
-        let (done, flushed) = sync_channel(1);
-        let sent = self.flush.lock().unwrap_or_else(PoisonError::into_inner).send(done);
-        if sent.is_ok() {
-            self.thread.unpark();
-            // Times out if the disk hangs.
-            let _ = flushed.recv_timeout(CLOSING_PATIENCE);
-        }
+        self.turns.flush();
     }
 
     /// Shows the metrics.
@@ -97,22 +84,7 @@ impl Task {
         Task { gateway, store, key, writer, read: 0, failures: Counter::default(), is_failing: false }
     }
 
-    fn run(&mut self, flushes: &Receiver<SyncSender<()>>) {
-        loop {
-            park_timeout(TURN);
-            let asked = flushes.try_recv();
-            self.turn();
-            match asked {
-                // Fails if nobody waits any more.
-                Ok(done) => drop(done.try_send(())),
-                Err(TryRecvError::Empty) => {}
-                Err(TryRecvError::Disconnected) => return,
-            }
-        }
-    }
-
     fn turn(&mut self) {
-        pace::keep();
         // Where no product keeps answers, nobody asks the store.
         let snapshot = self.gateway.snapshot();
         if snapshot.policy.products.iter().all(|product| product.idempotency.is_none()) {

@@ -5,10 +5,8 @@
 //! later, with the hour in which they were made. A crash loses what was counted since the last turn.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{Thread, park_timeout};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -19,7 +17,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::ledger::store::{Store, StoreError, sources, usage};
-use crate::platform::pace;
+use crate::platform::turns::Turns;
 use crate::telemetry::sources::{SourceCount, SourceCounts, SourceKey, Sources};
 use crate::telemetry::usage::{Limits, RefusalRow, Tally, Usage, UsageRow};
 
@@ -35,14 +33,10 @@ const MOST_WAITING: Limits = Limits { usage: 100_000, refusals: 10_000 };
 /// Rows of sources that wait: about 20 MB.
 const MOST_SOURCES: usize = 100_000;
 
-/// How long the end of the process waits for the last counts to be written.
-const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
-
 /// The handle of the thread.
 #[derive(Clone, Debug)]
 pub struct UsageRecorder {
-    flush: Arc<Mutex<Sender<SyncSender<()>>>>,
-    thread: Thread,
+    turns: Turns,
     shown: UsageMetrics,
 }
 
@@ -66,24 +60,16 @@ struct UsageTask {
 impl UsageRecorder {
     /// Starts writing what is counted.
     pub fn start(usage: Arc<Usage>, store: Arc<Store>) -> UsageRecorder {
-        let (flush, flushes) = channel();
         let shown = UsageMetrics { usage, failures: Counter::default(), waiting: Arc::default() };
         let mut task = UsageTask::new(store, shown.clone());
-        let running = std::thread::spawn(move || task.run(&flushes));
-        let thread = running.thread().clone();
-        shown.usage.taken_by(&thread);
-        UsageRecorder { flush: Arc::new(Mutex::new(flush)), thread, shown }
+        let turns = Turns::start(TURN, move || task.turn());
+        shown.usage.taken_by(turns.thread());
+        UsageRecorder { turns, shown }
     }
 
     /// Writes everything that was counted so far; waits for a limited time.
     pub fn flush(&self) {
-        let (done, flushed) = sync_channel(1);
-        let sent = self.flush.lock().unwrap_or_else(PoisonError::into_inner).send(done);
-        if sent.is_ok() {
-            self.thread.unpark();
-            // Times out if the disk hangs.
-            let _ = flushed.recv_timeout(CLOSING_PATIENCE);
-        }
+        self.turns.flush();
     }
 
     /// Shows the metrics.
@@ -102,22 +88,7 @@ impl UsageTask {
         UsageTask { store, shown, waiting: Tally::default(), sources: Sources::new(), is_failing: false }
     }
 
-    fn run(&mut self, flushes: &Receiver<SyncSender<()>>) {
-        loop {
-            park_timeout(TURN);
-            let asked = flushes.try_recv();
-            self.turn();
-            match asked {
-                // Fails if nobody waits any more.
-                Ok(done) => drop(done.try_send(())),
-                Err(TryRecvError::Empty) => {}
-                Err(TryRecvError::Disconnected) => return,
-            }
-        }
-    }
-
     fn turn(&mut self) {
-        pace::keep();
         for tally in self.shown.usage.take() {
             let left_out = self.waiting.add_all(tally, MOST_WAITING);
             self.shown.usage.leave_out(left_out);
