@@ -1,7 +1,6 @@
 //! Building blocks of the process: TLS, file descriptors, operators' files, the channel to another process, the
-//! supervisor, the process log, clocks, threads that work in turns, and pacing of
-//! background work. Nothing here knows about requests, products or
-//! accounts.
+//! supervisor, the process log, clocks, threads that work in turns, and pacing of background work. Nothing here knows
+//! about requests, products or accounts.
 
 pub mod answer_key;
 pub(crate) mod channel;
