@@ -10,6 +10,7 @@ release build, rustc, wrk, and haproxy (as the backend and as the other server).
     make bench-portal
 """
 
+import hashlib
 import json
 import pathlib
 import re
@@ -25,8 +26,9 @@ SECONDS = rig.SECONDS
 REQUESTS_A_SECOND = 4000
 CONNECTIONS = 16
 OPENLOOP = rig.ROOT / "target/openloop"
-ACCOUNT = ('accounts:\n  - name: a\n    rate: { limit: 1000000/s, burst: 1000000 }\n    credits: { phone: unmetered }\n'
-           '    tokens: [{ name: t, value: token-of-the-benchmark, products: [phone] }]\n')
+TOKEN = "token-of-the-benchmark"
+ACCOUNT = ('accounts:\n  a:\n    rate: { limit: 1000000/s, burst: 1000000 }\n    credits: { phone: unmetered }\n'
+           f'    tokens: [{{ name: t, hash: "sha256:{hashlib.sha256(TOKEN.encode()).hexdigest()}", products: [phone] }}]\n')
 # Each client opens the page, and guesses a password, in turns.
 FLOOD = """
 local page = wrk.format("GET", "/sign-in")
@@ -45,7 +47,7 @@ def write(directory, backend, listen, admin, portal):
     rest = f"store: {{ sqlite: tollgate.db }}\nledger: {{ volatile: true }}\nportal: {{ listen: '127.0.0.1:{portal}' }}\n"
     rig.configure(directory, backend, listen, admin, rest + ACCOUNT)
     (directory / "flood.lua").write_text(FLOOD)
-    (directory / "tokens").write_text("token-of-the-benchmark\n")
+    (directory / "tokens").write_text(TOKEN + "\n")
     (directory / "request").write_text(
         "POST /phone/validate/v2 HTTP/1.1\r\nHost: a\r\nAuth-Token: @TOKEN@\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(rig.BODY)}\r\n\r\n{rig.BODY}")
