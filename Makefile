@@ -31,8 +31,8 @@ lease-search: tools
 		cargo test --release --locked --lib ledger::lease -- --ignored --nocapture --test-threads 1
 
 # Floods of HTTP/2 against the program, while good clients are measured, in the clear and over TLS, attacks before the
-# first request, and tries to get answers for nothing. FLOOD_SECONDS is for each attack, and TIMED how many tokens have
-# the times of their answers compared.
+# first request, tries to get answers for nothing, and what the times of the portal tell of who is a user. FLOOD_SECONDS is
+# for each attack, TIMED how many tokens have the times of their answers compared, and GUESSES how many users.
 hostile: program venv
 	@command -v openssl >/dev/null || \
 		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends openssl)
@@ -40,6 +40,7 @@ hostile: program venv
 	tests/hostile/run --seconds $(or $(FLOOD_SECONDS),3) --tls
 	tests/hostile/run doors --seconds $(or $(FLOOD_SECONDS),3) --tries $(or $(TIMED),3000)
 	tests/hostile/run free --tries 500
+	tests/hostile/run people --tries $(or $(GUESSES),200)
 
 # The long form of the last: so many tries of each kind over HTTP/2, and a tenth of them over HTTP/1.
 free-answers: program venv

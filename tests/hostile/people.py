@@ -9,6 +9,7 @@ time is longer than another's may be off one half by little. The answers themsel
 """
 
 import argparse
+import contextlib
 import http.client
 import itertools
 import math
@@ -39,18 +40,21 @@ class Mailbox(socketserver.StreamRequestHandler):
     def handle(self):
         self.wfile.write(b"220 here\r\n")
         in_data = False
-        for line in self.rfile:
-            if in_data and line != b".\r\n":
-                continue
-            in_data = line.upper().startswith(b"DATA")
-            self.wfile.write(b"354 go on\r\n" if in_data else b"221 bye\r\n" if line.startswith(b"QUIT") else b"250 good\r\n")
+        # The gateway is killed at the end.
+        with contextlib.suppress(ConnectionError):
+            for line in self.rfile:
+                if in_data and line != b".\r\n":
+                    continue
+                in_data = line.upper().startswith(b"DATA")
+                said = b"354 go on" if in_data else b"221 bye" if line.startswith(b"QUIT") else b"250 good"
+                self.wfile.write(said + b"\r\n")
 
 
 def configure(directory, ports):
     (directory / "gateway.yaml").write_text(
-        f"listeners: [127.0.0.1:{ports['plain']}]\nadmin: 127.0.0.1:{ports['admin']}\npublic_url: https://api.example.com\n"
+        f"listeners: [{{ address: 127.0.0.1:{ports['plain']} }}]\nadmin: 127.0.0.1:{ports['admin']}\npublic_url: https://api.example.com\n"
         "upstreams: { lookup: { servers: [127.0.0.1:9] } }\n"
-        "products: [{ name: phone, upstream: lookup, route: /phone }]\n"
+        "products: { phone: { upstream: lookup, routes: [GET /phone], token_in: [bearer] } }\n"
         "store: { sqlite: store.db }\nledger: { volatile: true }\ntrusted_proxies: [127.0.0.1]\n"
         f"alerts: {{ mail: {{ server: 'smtp://127.0.0.1:{ports['mail']}', from: portal@example.com }} }}\n"
         f"portal: {{ listen: '127.0.0.1:{ports['portal']}' }}\n")

@@ -445,6 +445,30 @@ async fn operator(demo: &Demo, person: &mut Person<'_>, token: &str) {
     let body = person.client.find(By::Css("body")).await.unwrap().text().await.unwrap();
     assert!(body.contains("You look at this account as an operator"), "{body}");
     person.open(&page).await;
+    reset(demo, person).await;
+}
+
+/// Somebody has lost what they sign in with: an operator makes a link, with which they choose a new password.
+async fn reset(demo: &Demo, person: &mut Person<'_>) {
+    person.open(&format!("{}/operator/users", demo.portal)).await;
+    person.press("Reset sign-in of viewer@harbour.example").await;
+    person.says("cannot sign in until they have chosen a new password").await;
+    let link = person.secret().await;
+    person.sign_out().await;
+    person.sign_in(demo, "viewer@harbour.example").await;
+    person.says("This did not work").await;
+    person.open(&link).await;
+    for name in ["password", "again"] {
+        person.fill(name, "another four plain words").await;
+    }
+    person.press("Set the password").await;
+    person.says("Your password is set").await;
+    person.open(&format!("{}/sign-in", demo.portal)).await;
+    person.fill("email", "viewer@harbour.example").await;
+    person.fill("password", "another four plain words").await;
+    person.press("Sign in").await;
+    person.says("Harbour Books").await;
+    person.open(&format!("{}/me", demo.portal)).await;
     person.sign_out().await;
 }
 
