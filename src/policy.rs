@@ -176,7 +176,8 @@ pub struct Product {
     pub headers: Box<[HeaderRule]>,
     /// Its methods and paths, in the order of the configuration; at least one.
     pub routes: Box<[Route]>,
-    pub answers: Answers,
+    /// What becomes of the backend's answers where a route says nothing else.
+    pub answers: Arc<Answers>,
     /// `Access-Control-Expose-Headers` of its answers.
     pub exposed_headers: Box<str>,
     /// What the backend is told of who asks, and in which header.
@@ -195,6 +196,14 @@ impl Product {
     /// Whether accounts have credits for it, rather than for another product that pays for it.
     pub fn has_balance(&self) -> bool {
         self.is_priced && self.balance == self.index
+    }
+
+    /// The statuses other than 200 under which its routes pass answers on, in ascending order, each once.
+    pub fn passed_statuses(&self) -> Vec<u16> {
+        let mut statuses: Vec<u16> = self.routes.iter().flat_map(|route| route.answers.passed_statuses()).collect();
+        statuses.sort_unstable();
+        statuses.dedup();
+        statuses
     }
 }
 

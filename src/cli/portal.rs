@@ -79,7 +79,10 @@ fn reset(asked: Reset, out: &mut impl Write) -> Result<(), Failure> {
     let made: NewPasswordLink = client.ask(&Asked::make(format!("/users/{}/reset", user.id), new_key(), None))?;
     let text = |made: &NewPasswordLink| {
         let path = made.path.as_deref().unwrap_or("/ (was shown before)");
-        format!("{url}{path}\nIt is for {}, works once, and until {}. It is shown this once.\n", made.email, made.ends_at)
+        format!(
+            "{url}{path}\nIt is for {}, works once, and until {}. It is shown this once.\n",
+            made.email, made.ends_at
+        )
     };
     show(&made, access.json, text, out)
 }

@@ -1,4 +1,4 @@
-//! `answers` of a product: what becomes of its backend's answers by their statuses, and which headers pass.
+//! `answers` of a product or a route: what becomes of the backend's answers by their statuses, and which headers pass.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ pub mod written {
     }
 }
 
-/// Compiles `answers` and `answer_headers`; the prices are handed on.
+/// Compiles `answers` and `answer_headers` of a product; the prices are handed on.
 pub fn compile(
     answers: Entries<written::Answer>,
     headers: Texts<AnswerHeader>,
@@ -55,6 +55,40 @@ pub fn compile(
     rows: &mut Rows,
     mistakes: &mut Mistakes,
 ) -> (Answers, PricesByStatus) {
+    let (by_status, prices) = by_status(answers, rows, mistakes);
+    let has_types = media.served.iter().any(|kind| !media.is_rendered(kind));
+    (Answers::new(by_status, names(headers, parent, mistakes), has_types), prices)
+}
+
+/// Compiles `answers` of a route, which replace those of its product for their statuses, with their prices.
+pub fn of_route(
+    answers: Entries<written::Answer>,
+    of_product: (&Arc<Answers>, &PricesByStatus),
+    has_credits: bool,
+    rows: &mut Rows,
+    mistakes: &mut Mistakes,
+) -> (Arc<Answers>, PricesByStatus) {
+    let (known, prices) = of_product;
+    if answers.0.is_empty() {
+        return (Arc::clone(known), prices.clone());
+    }
+    let (own, own_prices) = by_status(answers, rows, mistakes);
+    let (replaced, kept): (PricesByStatus, PricesByStatus) =
+        prices.iter().cloned().partition(|(status, ..)| own.iter().any(|(known, _)| known == status));
+    if !has_credits {
+        let what = "needs `credits` beside it, whose `hold` says what is held for it; add them to the route";
+        own_prices.iter().for_each(|(_, _, place)| mistakes.push(place.clone(), what));
+        let what = "has a price that a route without `credits` of its own says nothing of; add `credits` to each route whose `answers` name this status";
+        replaced.iter().for_each(|(_, _, place)| mistakes.push(place.clone(), what));
+    }
+    (Arc::new(known.with(own)), kept.into_iter().chain(own_prices).collect())
+}
+
+fn by_status(
+    answers: Entries<written::Answer>,
+    rows: &mut Rows,
+    mistakes: &mut Mistakes,
+) -> (Vec<(u16, Treatment)>, PricesByStatus) {
     let (mut by_status, mut prices) = (Vec::new(), Vec::new());
     for (key, place, answer) in answers.0 {
         let Some(status) = backend_status(&key) else {
@@ -84,8 +118,7 @@ pub fn compile(
         };
         by_status.extend(treatment.map(|treatment| (status, treatment)));
     }
-    let has_types = media.served.iter().any(|kind| !media.is_rendered(kind));
-    (Answers::new(by_status, names(headers, parent, mistakes), has_types), prices)
+    (by_status, prices)
 }
 
 /// The status that a key says. Interim answers and redirects are never passed on.

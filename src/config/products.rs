@@ -187,7 +187,7 @@ pub struct Draft {
     deadline: DeadlineRule,
     idempotency: Option<IdempotencyRule>,
     headers: Box<[HeaderRule]>,
-    answers: Answers,
+    answers: Arc<Answers>,
     caller_headers: Box<[(CallerFact, Box<str>)]>,
     routes: Box<[Route]>,
 }
@@ -274,6 +274,7 @@ fn draft(
     let media = formats::media(product.formats, product.accept, product.content_type, &place, mistakes);
     let deadline = deadline::compile(product.deadline, around, mistakes);
     let (answers, prices) = answers::compile(product.answers, product.answer_headers, &media, &place, rows, mistakes);
+    let answers = Arc::new(answers);
     let mut taken = ReservedHeaders {
         token_headers: around.token_headers,
         added: upstream.and_then(|place| around.upstreams.get(place)).map(|upstream| &upstream.added),
@@ -286,6 +287,7 @@ fn draft(
     let of_product = OfProduct {
         index: product_index,
         body: product.body.take().map(|body| body_rule(body, around, rows, mistakes)),
+        answers: Arc::clone(&answers),
         answer_schema: schema(product.answer_schema, around.source, mistakes).map(|read| Arc::new(read.schema)),
         undeclared: product.undeclared_query.take().map(Into::into).unwrap_or_default(),
         hosts: routes::hosts(product.hosts, &place, mistakes),

@@ -10,9 +10,10 @@ use super::credits::{Priced, PricesByStatus, tariff};
 use super::problems::Rows;
 use super::product_context::ProductContext;
 use super::units::{HostName, Parsed, Texts};
-use super::{bodies, parameters};
+use super::{answers, bodies, parameters};
 use crate::config::yaml::{Listed, Mistakes, Place, Written};
 use crate::platform::pace;
+use crate::policy::answers::Answers;
 use crate::policy::check::body::{BodyRule, Schema};
 use crate::policy::check::parameter::{ParameterRule, Undeclared};
 use crate::policy::paths::{Endpoint, NotAdded, Paths};
@@ -28,6 +29,7 @@ pub mod written {
     use schemars::JsonSchema;
     use serde::Deserialize;
 
+    use crate::config::answers::written::Answer;
     use crate::config::bodies::written::Body;
     use crate::config::credits::written::Credits;
     use crate::config::parameters::written::{Parameter, Undeclared};
@@ -54,6 +56,9 @@ pub mod written {
         pub body: Written<Body>,
         /// false: requests of this route have no body, although the product has one. Default: true.
         pub takes_body: Written<bool>,
+        /// What becomes of the backend's answers by their statuses, in place of what the product says of these. Default: as
+        /// the product says.
+        pub answers: Entries<Answer>,
         /// A JSON Schema of answers, for the reference and OpenAPI. Default: that of the product.
         #[schemars(extend("type" = ["string", "object", "boolean"]))]
         pub answer_schema: Written<serde_json::Value>,
@@ -68,7 +73,7 @@ pub mod written {
     impl<'de> Deserialize<'de> for AnyRoute {
         fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             /// The keys of a mapping.
-            const KEYS: [&str; 9] = [
+            const KEYS: [&str; 10] = [
                 "route",
                 "parameters",
                 "query",
@@ -76,6 +81,7 @@ pub mod written {
                 "rewrite",
                 "body",
                 "takes_body",
+                "answers",
                 "answer_schema",
                 "credits",
             ];
@@ -107,6 +113,7 @@ pub mod written {
 pub struct OfProduct {
     pub index: u8,
     pub body: Option<BodyRule>,
+    pub answers: Arc<Answers>,
     pub answer_schema: Option<Arc<Value>>,
     pub undeclared: Undeclared,
     /// The hosts that the routes are for; none is all.
@@ -191,6 +198,8 @@ impl<'a, 'c> RoutesCompiler<'a, 'c> {
         let answer_schema = schema(route.answer_schema, self.around.source, self.mistakes);
         let answer_schema = answer_schema.map(|read| Arc::new(read.schema));
         let is_priced = !route.credits.is_missing();
+        let of_product = (&self.of_product.answers, &self.of_product.prices);
+        let (answers, prices) = answers::of_route(route.answers, of_product, is_priced, self.rows, self.mistakes);
         let names = self.names(&body, has_own_body, &parameters);
         let mut compiled = Route {
             index,
@@ -201,11 +210,12 @@ impl<'a, 'c> RoutesCompiler<'a, 'c> {
             rewrite,
             body,
             tariff: None,
+            answers,
             answer_schema: answer_schema.or_else(|| self.of_product.answer_schema.clone()),
             names,
         };
         let priced = Priced::of(std::iter::once(&compiled));
-        compiled.tariff = tariff(route.credits, &self.of_product.prices, &priced, self.mistakes).map(Arc::new);
+        compiled.tariff = tariff(route.credits, &prices, &priced, self.mistakes).map(Arc::new);
         Some(Draft { place, route: compiled, is_priced })
     }
 

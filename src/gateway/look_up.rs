@@ -85,7 +85,7 @@ impl Gateway {
         let limit = snapshot.policy.limits.response_bytes;
         let judge = |answer: &[u8], kind, status| translate::body(answer, kind, status, paid.tariff(), paid.passed());
         let admission = paid.admission();
-        let asked = (admission.product(), Asker::of(&admission.principal().account.name));
+        let asked = (admission.product(), admission.route(), Asker::of(&admission.principal().account.name));
         let times = record.asks(context.now);
         let mut is_gone = false;
         let answer = {

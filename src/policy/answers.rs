@@ -1,13 +1,13 @@
 //! What becomes of a backend's answers, status by status (contract, section 11).
 //!
-//! A 200 is passed on unless a product says otherwise; every status that a product does not name is a row of the table
+//! A 200 is passed on unless a product or a route says otherwise; every status that neither names is a row of the table
 //! of problems (`upstream/translate.rs`).
 
 use std::sync::Arc;
 
 use crate::policy::problem::{Row, Status};
 
-/// What a product says of its backend's answers.
+/// What a product says of its backend's answers, or one of its routes.
 #[derive(Debug, Default)]
 pub struct Answers {
     /// In ascending order of the backend's status.
@@ -90,6 +90,12 @@ impl Answers {
     pub fn new(mut by_status: Vec<(u16, Treatment)>, headers: Box<[Box<str>]>, has_types: bool) -> Answers {
         by_status.sort_by_key(|(status, _)| *status);
         Answers { by_status: by_status.into(), headers, has_types }
+    }
+
+    /// The same for one route, which says other things of some statuses, each once.
+    pub fn with(&self, own: Vec<(u16, Treatment)>) -> Answers {
+        let kept = self.by_status.iter().filter(|(status, _)| own.iter().all(|(known, _)| known != status)).cloned();
+        Answers::new(kept.chain(own.iter().cloned()).collect(), self.headers.clone(), self.has_types)
     }
 
     /// What is said of a status; `None` if nothing is.

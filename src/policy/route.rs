@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use rewrite::{Part, Rewrite};
 
+use crate::policy::answers::Answers;
 use crate::policy::check::body::BodyRule;
 use crate::policy::check::parameter::{ParameterRule, UNKNOWN, Undeclared, encode, member, members, segment, split};
 use crate::policy::http::head::Head;
@@ -34,6 +35,8 @@ pub struct Route {
     pub body: Option<BodyRule>,
     /// What lookups cost; `None` if they cost nothing.
     pub tariff: Option<Arc<Tariff>>,
+    /// What becomes of the backend's answers: what the product says, and for some statuses what the route says instead.
+    pub answers: Arc<Answers>,
     /// What answers are, as pages and OpenAPI tell it. Nothing is checked with it.
     pub answer_schema: Option<Arc<serde_json::Value>>,
     /// What details of its refusals say of it.

@@ -3,6 +3,7 @@
 //! All are rendered when a configuration is loaded, so that they are always up to date, and are served from memory
 //! (`policy/page.rs`). Nothing here names accounts, tokens, networks or backends.
 
+mod answered;
 pub mod draft;
 pub mod example;
 pub mod fields;

@@ -99,7 +99,7 @@ impl Tables {
             products.iter().find(|known| known.name == product.name).map(|known| &**known)
         };
         let of_product = |product: &Product| {
-            let passed = product.answers.passed_statuses();
+            let passed = product.passed_statuses();
             Arc::new(OfProduct::new(Arc::clone(&product.name), &product.wording, &passed, known(product)))
         };
         let elsewhere = before.map(|before| &*before.elsewhere);

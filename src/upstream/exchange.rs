@@ -21,6 +21,7 @@ use crate::policy::http::trace_context;
 use crate::policy::lookup::Paid;
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{Context, references, write_field};
+use crate::policy::route::Route;
 use crate::policy::{CallerFact, Policy, Product};
 use crate::telemetry::seen::UpstreamTimes;
 use crate::upstream::blame::Asker;
@@ -110,7 +111,7 @@ impl Exchange {
     pub async fn forward<'a, T>(
         &self,
         connections: &Connections,
-        (product, asker): (&'a Product, Asker<'_>),
+        (product, route, asker): (&'a Product, &'a Route, Asker<'_>),
         request: Vec<u8>,
         response_limit: usize,
         asked: &mut UpstreamTimes,
@@ -127,7 +128,7 @@ impl Exchange {
             match send_once(connections, connector, &request, &passage).await {
                 Ok((stream, reused)) => {
                     let exchange = Sent { connections, connector, stream, request, reused };
-                    return exchange.receive(response_limit, asked, &mut passage, product, judge).await;
+                    return exchange.receive(response_limit, asked, &mut passage, (product, route), judge).await;
                 }
                 // A server to which no connection could be made, or whose certificate is wrong, has
                 // not received a byte, so another one may be tried.
@@ -204,10 +205,10 @@ impl Sent<'_> {
         limit: usize,
         asked: &mut UpstreamTimes,
         passage: &mut Passage<'_, Connector>,
-        product: &'a Product,
+        (product, route): (&'a Product, &'a Route),
         judge: impl FnOnce(&[u8], Kind, u16) -> Result<T, Problem>,
     ) -> Result<(Answer<'a>, T), Problem> {
-        let answers = &product.answers;
+        let answers = &*route.answers;
         let mut incoming = match self.reused {
             true => Incoming::behind(&mut self.stream, self.request),
             false => Incoming::new(&mut self.stream, self.request),

@@ -27,7 +27,19 @@ fn backend() -> Backend {
 }
 
 const PRODUCT: &str = r#"accept: [application/json, application/pdf]
-routes: ["GET /answer/{status}", "GET /pdf/{x}", "GET /json/{x}", "GET /html/{x}"]
+routes:
+  - GET /answer/{status}
+  - GET /pdf/{x}
+  - GET /json/{x}
+  - GET /html/{x}
+  - route: GET /other/{status}
+    rewrite: /answer/{status}
+    answers:
+      404: { problem: no-such-day }
+      410: { status: 200, price: [{ add: 2 }] }
+      202: { body: { match: false } }
+      403: { body: { match: unknown } }
+    credits: { hold: [{ add: 2 }], price: [{ add: 2 }] }
 answers:
   404: { status: 200, price: [{ add: 1 }] }
   410: { status: 404 }
@@ -85,6 +97,55 @@ fn a_status_that_the_product_names_passes_and_all_others_are_rows() {
 }
 
 #[test]
+fn a_route_can_say_otherwise_of_some_statuses_and_what_else_the_product_says_holds() {
+    let backend = backend();
+    let gateway = gateway(&backend);
+    for version in VERSIONS {
+        for (status, seen) in [("200", 200), ("201", 200), ("410", 200), ("202", 200), ("403", 403), ("503", 200)] {
+            let response = gateway.send(version, &request("GET", &format!("/other/{status}")));
+            assert_eq!(response.status(), seen, "{status}");
+            let wanted = if status == "403" { "unknown".into() } else { serde_json::Value::from(false) };
+            assert_eq!(response.json()["match"], wanted, "{status}");
+        }
+        for (status, slug) in [("404", "no-such-day"), ("409", "no-such-day"), ("422", "body-invalid")] {
+            gateway.send(version, &request("GET", &format!("/other/{status}"))).assert_problem(slug);
+        }
+        gateway.send(version, &request("GET", "/answer/403")).assert_problem("upstream-failed");
+        gateway.send(version, &request("GET", "/answer/202")).assert_problem("upstream-failed");
+    }
+}
+
+#[test]
+fn pages_and_the_openapi_document_say_what_a_route_passes_on() {
+    let backend = backend();
+    let gateway = gateway(&backend);
+    let get = |path: &str| gateway.send(VERSIONS[0], &crate::support::Request::new("GET", path));
+    let document = get("/docs/openapi.json").json();
+    let responses = |path: &str| document["paths"][path]["get"]["responses"].clone();
+    let (first, other) = (responses("/answer/{status}"), responses("/other/{status}"));
+    let slugs = |responses: &serde_json::Value, status: &str| responses[status]["x-problems"].to_string();
+    // The product refuses with it for both; the route does so for one more status.
+    assert!(slugs(&first, "400").contains("no-such-day") && slugs(&other, "400").contains("no-such-day"));
+    let schema = |responses: &serde_json::Value, status: &str| {
+        responses[status]["content"]["application/json"]["schema"].to_string()
+    };
+    assert!(schema(&first, "404").contains("anyOf"), "{first}");
+    assert!(!schema(&other, "404").contains("anyOf"), "404 is a problem there: {other}");
+    assert!(schema(&other, "403").contains(r#"{"const":{"match":"unknown"}}"#), "{other}");
+    assert!(!schema(&first, "403").contains("anyOf"), "{first}");
+    assert!(schema(&first, "200").contains(r#"{"const":{"match":null}}"#), "{first}");
+    let page = String::from_utf8(get("/docs/reference/products/vat").body().to_vec()).unwrap();
+    for sentence in [
+        "A lookup that ends with 404 is answered with 200 and its own body.",
+        "A lookup that ends with 410 is answered with 404 and its own body, which is no error object.",
+        "A lookup that ends with 410 is answered with 200 and its own body.",
+        "A lookup that ends with 403 is answered with 403 and {&#34;match&#34;:&#34;unknown&#34;}.",
+    ] {
+        assert!(page.contains(sentence), "{sentence} is not in {page}");
+    }
+}
+
+#[test]
 fn a_body_is_judged_by_its_type_and_only_types_that_are_served_pass() {
     let backend = backend();
     let gateway = gateway(&backend);
@@ -122,6 +183,10 @@ fn an_answer_costs_what_its_status_says_and_at_most_what_was_held() {
     assert_eq!(ask("/answer/410"), told("0", "96"));
     assert_eq!(ask("/answer/201"), told("0", "96"));
     assert_eq!(ask("/pdf/1"), told("1", "95"));
+    assert_eq!(ask("/other/410"), told("2", "93"));
+    assert_eq!(ask("/other/201"), told("0", "93"));
+    assert_eq!(ask("/other/200"), told("2", "91"));
+    assert_eq!(ask("/other/404"), (None, None));
     assert_eq!(ask("/answer/500"), (None, None));
     assert_eq!(ask("/json/%7B%22surcharge%22:9%7D"), (None, None), "a path is no JSON");
 }

@@ -10,10 +10,10 @@ use super::refusal::{refused, refused_as};
 use super::route::{Call, NoBody, ROOT, Reply};
 use super::shown::Page;
 use super::tokens::given;
-use crate::ledger::store::tickets;
 use crate::ledger::store::Outcome;
 use crate::ledger::store::people::{UserInfo, UserState};
 use crate::ledger::store::records::Role;
+use crate::ledger::store::tickets;
 use crate::ledger::store::users::{self, UserPage, UserPatch};
 
 /// What is changed of a user; what is left out stays.

@@ -24,7 +24,10 @@ use crate::portal::visit::{Shown, Trouble, Visit, rendered};
 /// Asks for the address of mail.
 pub async fn ask(visit: Visit) -> Shown {
     mailer(&visit).ok_or(Trouble::NotFound)?;
-    rendered(StatusCode::OK, &ForgottenPage { frame: visit.frame("Forgotten password"), email: visit.query.raw("email") })
+    rendered(
+        StatusCode::OK,
+        &ForgottenPage { frame: visit.frame("Forgotten password"), email: visit.query.raw("email") },
+    )
 }
 
 /// Whether somebody can help themselves to a new password.

@@ -356,7 +356,10 @@ async fn an_administrator_takes_away_what_somebody_signs_in_with() {
     bench.done(move |writing| users::set_totp(writing, &sealed, Some((b"sealed", 1)), &[[1; 32]], None)).await;
     assert_eq!(bob.get("/me").await.status, 303, "of another way to prove it");
     let path = format!("/operator/users/{id}/reset");
-    assert_eq!(bench.member("cy@example.com", None, Role::Support).await.post(&path, &[("once", "1")]).await.status, 403);
+    assert_eq!(
+        bench.member("cy@example.com", None, Role::Support).await.post(&path, &[("once", "1")]).await.status,
+        403
+    );
     let made = ann.post(&path, &[("once", "2")]).await;
     assert_eq!(made.status, 200, "{}", made.text);
     let link = made.text.split_once("/sign-in/new-password/").unwrap().1;

@@ -3,6 +3,7 @@
 //! Everything in it comes from the policy: paths, headers with their rules, the product's own
 //! schema, and the problems that each status can have.
 
+mod responses;
 pub mod shown;
 
 use serde_json::{Map, Value, json};
@@ -13,18 +14,14 @@ use super::example::request::Example;
 use super::headers;
 use super::product::View;
 use crate::platform::count::counted;
-use crate::platform::pace;
 use crate::policy::check::header::ValueShape;
-use crate::policy::check::parameter::{ParameterRule, Undeclared};
+use crate::policy::check::parameter::ParameterRule;
 use crate::policy::check::token::TokenPlace;
-use crate::policy::format::kind::Format;
-use crate::policy::format::request_of_json;
-use crate::policy::http::media::{MediaType, PROBLEM_JSON};
 use crate::policy::idempotency::{IdempotencyRule, MAX_KEY};
 use crate::policy::paths::Endpoint;
-use crate::policy::problem::Row;
 use crate::policy::route::Route;
 use crate::policy::{AccountInfo, Policy, Product};
+use responses::{answer_headers, content_of, success};
 
 /// The document.
 pub fn document(policy: &Policy, own: &Own, products: &[View<'_>]) -> Value {
@@ -114,7 +111,8 @@ fn referred(component: Option<&String>) -> Value {
 fn operation(policy: &Policy, own: &Own, view: &View<'_>, route: &Route, components: &Components) -> Value {
     let product = view.product;
     let suffix = if route.index == 0 { String::new() } else { format!("-{}", u32::from(route.index) + 1) };
-    let success = success(policy, product, route, components.answer.as_ref());
+    let schema = referred(components.answer.as_ref());
+    let success = success(policy, product, route, &schema);
     let mut operation = json!({
         "operationId": format!("{}{suffix}", view.slug),
         "tags": [view.title],
@@ -122,7 +120,7 @@ fn operation(policy: &Policy, own: &Own, view: &View<'_>, route: &Route, compone
         "description": view.description,
         "security": security(&product.token_places),
         "parameters": parameters(product, route),
-        "responses": responses(policy, own, Some((product, route)), &success),
+        "responses": responses::of(policy, own, Some((product, route)), (&success, &schema)),
     });
     let Some(members) = operation.as_object_mut() else { return operation };
     if let Some(body) = &route.body {
@@ -138,39 +136,6 @@ fn operation(policy: &Policy, own: &Own, view: &View<'_>, route: &Route, compone
         );
     }
     operation
-}
-
-/// A body or an answer of one type, with an example where its format is text. Of XML the outermost element has a name.
-fn content_of(kind: &MediaType, schema: &Value, element: &str, example: Option<&Value>) -> Value {
-    let format = Format::of(kind.name().as_bytes());
-    let mut schema = schema.clone();
-    if let (Some(Format::Xml), Some(members)) = (format, schema.as_object_mut()) {
-        members.insert("xml".to_owned(), json!({ "name": element }));
-    }
-    let example = example.and_then(|example| match format {
-        None | Some(Format::Json) => Some(example.clone()),
-        Some(Format::Xml) => {
-            let xml = request_of_json(Format::Xml, example.to_string().as_bytes()).ok()?;
-            Some(String::from_utf8_lossy(&xml).into())
-        }
-        Some(Format::MsgPack) => None,
-    });
-    let mut content = json!({ "schema": schema });
-    if let (Some(example), Some(content)) = (example, content.as_object_mut()) {
-        content.insert("example".to_owned(), example);
-    }
-    content
-}
-
-/// The error objects of a product, or of requests without one, by media type.
-fn errors(product: Option<&Product>) -> Value {
-    let formats = product.map(|product| product.media.formats).unwrap_or_default();
-    let error = json!({ "$ref": "#/components/schemas/Error" });
-    let types = formats.iter().flat_map(Format::types).filter_map(|name| MediaType::parse(name).ok());
-    let mut content: Map<String, Value> =
-        types.map(|kind| (kind.name().to_owned(), content_of(&kind, &error, "response", None))).collect();
-    content.insert(PROBLEM_JSON.to_owned(), json!({ "schema": { "$ref": "#/components/schemas/Problem" } }));
-    Value::Object(content)
 }
 
 /// The places that can carry the token are alternatives.
@@ -301,121 +266,6 @@ fn one_of(values: &[Box<str>], ignore_case: bool) -> Value {
     json!({ "type": "string", "pattern": format!("^(?:{})$", alternatives.join("|")), "examples": values })
 }
 
-/// The answer to an accepted request.
-fn success(policy: &Policy, product: &Product, route: &Route, answer: Option<&String>) -> Value {
-    let schema = referred(answer);
-    let content: Map<String, Value> = product
-        .media
-        .served
-        .iter()
-        .map(|kind| (kind.name().to_owned(), content_of(kind, &schema, "response", None)))
-        .collect();
-    let mut named = answer_headers(policy, Some(product));
-    if route.tariff.is_some() {
-        named.extend(headers::CREDITS.iter().map(|meaning| described(meaning.name, meaning.says, meaning.number)));
-    }
-    if product.idempotency.is_some() {
-        named.extend([described(headers::REPLAYED.name, headers::REPLAYED.says, false)]);
-    }
-    json!({ "description": "The result of the lookup.", "headers": Value::Object(named), "content": content })
-}
-
-/// The headers of any answer.
-fn answer_headers(policy: &Policy, product: Option<&Product>) -> Map<String, Value> {
-    let transaction = &headers::TRANSACTION;
-    let mut named = Map::from_iter([described(transaction.name, transaction.says, false)]);
-    let rules = product.map_or(&policy.echoed, |product| &product.headers);
-    named.extend(rules.iter().filter(|rule| rule.echo).map(|rule| described(&rule.name, headers::ECHOED, false)));
-    named.extend(headers::RATE.iter().map(|meaning| described(meaning.name, meaning.says, meaning.number)));
-    named
-}
-
-fn described(name: &str, says: &str, number: bool) -> (String, Value) {
-    let schema = if number { json!({ "type": "integer", "minimum": 0 }) } else { json!({ "type": "string" }) };
-    (name.to_owned(), json!({ "description": says, "schema": schema }))
-}
-
-/// Whether requests for a route of a product, or about credits, can be refused with a row.
-fn applies(asked: Option<(&Product, &Route)>, row: Row) -> bool {
-    let (product, route) = asked.unzip();
-    let body = route.and_then(|route| route.body.as_ref());
-    match row {
-        Row::ContentTypeUnsupported | Row::BodyTooLarge | Row::BodyEmpty | Row::BodyMalformed | Row::BodyInvalid => {
-            body.is_some()
-        }
-        Row::TimeoutInvalid => product.is_some_and(|product| product.deadline.header.is_some()),
-        Row::ParameterInvalid => route.is_some_and(|route| {
-            route.undeclared == Undeclared::Refuse || route.parameters.iter().any(|rule| rule.row == row)
-        }),
-        Row::ReferenceIdInvalid | Row::AddMetadataInvalid | Row::Own(_) => {
-            let schema = body.and_then(|body| body.schema.as_ref());
-            let in_body = schema.is_some_and(|schema| schema.mappings().iter().any(|mapping| mapping.row == row));
-            let in_target = route.is_some_and(|route| route.parameters.iter().any(|rule| rule.row == row));
-            let in_head = product.is_some_and(|product| product.headers.iter().any(|rule| rule.row == row));
-            in_body || in_target || in_head || (product.is_none() && row == Row::ReferenceIdInvalid)
-        }
-        Row::ProductMismatch | Row::DeadlineExceeded | Row::UpstreamUnavailable | Row::UpstreamFailed => {
-            product.is_some()
-        }
-        Row::IdempotencyKeyReused => product.is_some_and(|product| product.idempotency.is_some()),
-        Row::CreditsInsufficient => route.is_some_and(|route| route.tariff.is_some()),
-        Row::MalformedRequest
-        | Row::RequestTimeout
-        | Row::Overloaded
-        | Row::EndpointUnknown
-        | Row::TokenMissing
-        | Row::TokenUnknown
-        | Row::TokenDisabled
-        | Row::TokenExpired
-        | Row::IpNotAllowed
-        | Row::DomainNotAllowed
-        | Row::RateExceeded
-        | Row::QuotaExceeded
-        | Row::ConcurrencyExceeded
-        | Row::AcceptUnsupported
-        | Row::Internal => true,
-    }
-}
-
-/// The responses of an operation: its success, and each status that a refusal can have.
-fn responses(policy: &Policy, own: &Own, asked: Option<(&Product, &Route)>, success: &Value) -> Value {
-    let product = asked.map(|(product, _)| product);
-    let wording = product.map_or(&policy.wording, |product| &product.wording);
-    let mut responses = Map::from_iter([("200".to_owned(), success.clone())]);
-    let mut by_status: Vec<(u16, Vec<Row>)> = Vec::new();
-    for (row, words) in wording.iter().filter(|(row, _)| applies(asked, *row)) {
-        let code = words.status.code();
-        match by_status.iter_mut().find(|(known, _)| *known == code) {
-            Some((_, rows)) => rows.push(*row),
-            None => by_status.push((code, vec![*row])),
-        }
-    }
-    by_status.sort_unstable_by_key(|(code, _)| *code);
-    for (code, rows) in by_status {
-        pace::step();
-        let mut named = answer_headers(policy, product);
-        if matches!(code, 429 | 503) {
-            let meaning = &headers::RETRY_AFTER;
-            named.extend([described(meaning.name, meaning.says, meaning.number)]);
-        }
-        if code == 404 {
-            named.extend([described(headers::ALLOW.name, headers::ALLOW.says, false)]);
-        }
-        let slugs: Vec<&str> = rows.iter().map(|row| &*wording.words(*row).slug).collect();
-        let links = slugs.iter().map(|slug| format!("[{slug}]({})", own.site.url(&format!("/problems/{slug}"))));
-        responses.insert(
-            code.to_string(),
-            json!({
-                "description": links.collect::<Vec<_>>().join(", "),
-                "headers": named,
-                "content": errors(product),
-                "x-problems": slugs,
-            }),
-        );
-    }
-    Value::Object(responses)
-}
-
 /// The operation that shows an account's own credits.
 fn account_info(policy: &Policy, own: &Own) -> Value {
     let whole = json!({ "type": "integer", "minimum": 0 });
@@ -465,7 +315,7 @@ fn account_info(policy: &Policy, own: &Own) -> Value {
         "summary": "Credits of the account",
         "description": "The credits that the token's account has left, for each product. It costs nothing and has a rate limit of its own.",
         "security": security(&policy.token_places),
-        "responses": responses(policy, own, None, &success),
+        "responses": responses::of(policy, own, None, (&success, &json!({}))),
     })
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::answered;
 use super::draft::Own;
 use super::example::request::{Body, Example};
 use super::fields::{self, Field};
@@ -53,6 +54,8 @@ pub struct Group<'p> {
     /// `None`: its requests have no body.
     pub body: Option<BodyView>,
     pub answer: Vec<Field>,
+    /// What becomes of lookups that end with another status than 200, as sentences.
+    pub others: Vec<String>,
     pub prices: Option<Prices>,
     pub curl: String,
 }
@@ -207,6 +210,7 @@ fn is_alike(one: &Route, other: &Route) -> bool {
         && other.parameters.is_empty()
         && of_body(one) == of_body(other)
         && same(pointer(one.tariff.as_ref()), pointer(other.tariff.as_ref()))
+        && Arc::ptr_eq(&one.answers, &other.answers)
         && same(pointer(one.answer_schema.as_ref()), pointer(other.answer_schema.as_ref()))
 }
 
@@ -225,6 +229,7 @@ fn group<'p>(product: &'p Product, routes: Vec<&'p Route>, own: &Own) -> Option<
             fields: schema.map(|schema| fields::of(schema, schema)).unwrap_or_default(),
         }),
         answer: route.answer_schema.as_ref().map(|schema| fields::of(schema, schema)).unwrap_or_default(),
+        others: answered::sentences(route),
         prices: route.tariff.as_deref().map(prices::of),
         curl: example.curl(&own.site.api_url),
         routes,
