@@ -34,13 +34,14 @@ impl<'p> Bill<'p> {
         Bill { ledger, due: None, recorded: None }
     }
 
-    /// The bill for an answer that costs `price`, limited to what was held.
-    pub fn new(ledger: &'p Ledger, hold: Hold<'p>, price: u32, transaction: &TransactionId) -> Bill<'p> {
+    /// The bill for an answer that costs `price`, limited to what was held; the rest is available from here on.
+    pub fn new(ledger: &'p Ledger, mut hold: Hold<'p>, price: u32, transaction: &TransactionId) -> Bill<'p> {
         let Some(credit_account) = hold.credit_account() else { return Bill::nothing(ledger) };
         if price > hold.amount() {
             ledger.shared.figures.capped.inc();
         }
         let price = price.min(hold.amount());
+        hold.reduce(price);
         let due = Due { credit_account, hold, price, transaction: *transaction };
         Bill { ledger, due: Some(due), recorded: None }
     }

@@ -104,6 +104,16 @@ impl<'p> Hold<'p> {
         self.amount
     }
 
+    /// Returns what is held beyond the price of an answer, which is known before the answer is sent: whoever has received
+    /// it finds the rest available. A hold on a balance of another process stays as it is until its end.
+    pub fn reduce(&mut self, price: u32) {
+        if let (Some(credit_account), None) = (self.credit_account, self.left) {
+            let rest = self.amount.saturating_sub(price);
+            credit_account.balance.settle(rest, 0);
+            self.amount -= rest;
+        }
+    }
+
     /// Spends `price`, at most what is held, and returns the rest.
     pub fn settle(mut self, price: u32) {
         self.end(price);
@@ -179,6 +189,26 @@ mod tests {
         assert_eq!(numbers(&credit_account), [10, 8, 0, 2]);
         credit_account.hold(3).unwrap().settle(1);
         assert_eq!(numbers(&credit_account), [10, 7, 0, 3]);
+    }
+
+    #[test]
+    fn what_is_held_beyond_the_price_is_available_before_the_answer_is_sent() {
+        let credit_account = credit_account(10);
+        let mut hold = credit_account.hold(4).unwrap();
+        hold.reduce(1);
+        assert_eq!((hold.amount(), numbers(&credit_account)), (1, [10, 9, 1, 0]));
+        // A price is final, and at most what is held.
+        hold.reduce(7);
+        hold.settle(1);
+        assert_eq!(numbers(&credit_account), [10, 9, 0, 1]);
+        let mut given_back = credit_account.hold(4).unwrap();
+        given_back.reduce(2);
+        drop(given_back);
+        assert_eq!(numbers(&credit_account), [10, 9, 0, 1]);
+        let mut elsewhere = credit_account.hold(3).unwrap().kept_elsewhere(40);
+        elsewhere.reduce(1);
+        assert_eq!(elsewhere.amount(), 3, "the other process knows the hold as it was");
+        Hold::nothing().reduce(5);
     }
 
     #[test]
