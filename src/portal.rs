@@ -21,6 +21,7 @@ pub mod demo;
 pub mod form;
 pub mod frame;
 pub mod look;
+mod mailing;
 pub mod page;
 pub mod pages;
 pub mod people;

@@ -1,10 +1,10 @@
 //! The link of an invitation that was just made: shown once, and sent by mail where there is a server for it.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::operate::api::people::NewInvitation;
 use crate::platform::mail::Mail;
+use crate::portal::mailing;
 use crate::portal::visit::Visit;
 
 /// What is shown of an invitation that was just made.
@@ -26,12 +26,7 @@ impl Invited {
         let is_sent = mailer.is_some();
         if let Some(mailer) = mailer {
             let mail = letter(&link, &visit.look.site.name, (email.clone(), made.invitation.id));
-            tokio::spawn(async move {
-                let mailer = Arc::clone(&mailer);
-                if let Ok(Err(fault)) = tokio::task::spawn_blocking(move || mailer.send(&mail)).await {
-                    log::warn!(target: "tollgate::portal", "an invitation was not sent: {}", fault.why);
-                }
-            });
+            tokio::spawn(mailing::send(mailer, mail, "an invitation"));
         }
         Some(Invited { link, email, is_sent })
     }

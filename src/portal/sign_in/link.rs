@@ -23,6 +23,7 @@ use crate::platform::portal_key::{PortalKey, Purpose, from_hexadecimal};
 use crate::policy::account::Digest;
 use crate::portal::answer::{self, with_cookie};
 use crate::portal::frame::Message;
+use crate::portal::mailing;
 use crate::portal::visit::{Shown, Trouble, Visit, rendered};
 use crate::portal::words::in_query;
 
@@ -105,11 +106,7 @@ impl Letter {
             text: text(url, &secret, &self.to, &self.code, name),
             at: SystemTime::now(),
         };
-        let mailer = self.mailer;
-        let sent = tokio::task::spawn_blocking(move || mailer.send(&mail)).await;
-        if let Ok(Err(fault)) = sent {
-            log::warn!(target: "tollgate::portal", "a link was not sent: {}", fault.why);
-        }
+        mailing::send(self.mailer, mail, "a link").await;
     }
 }
 

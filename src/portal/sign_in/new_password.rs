@@ -19,6 +19,7 @@ use crate::platform::mail::{Mail, Mailer};
 use crate::platform::password;
 use crate::policy::account::Digest;
 use crate::portal::frame::Message;
+use crate::portal::mailing;
 use crate::portal::visit::{Shown, Trouble, Visit, rendered};
 
 /// Asks for the address of mail.
@@ -88,10 +89,7 @@ async fn deliver(store: &Store, mailer: &Arc<Mailer>, act: Act, user: UserInfo, 
         Err(error) => return log::error!(target: "tollgate::portal", "no link can be made: {error}"),
     };
     let mail = letter(&format!("{url}{NEW_PASSWORD_PATH}{secret}"), name, (email, id));
-    let mailer = Arc::clone(mailer);
-    if let Ok(Err(fault)) = tokio::task::spawn_blocking(move || mailer.send(&mail)).await {
-        log::warn!(target: "tollgate::portal", "a link was not sent: {}", fault.why);
-    }
+    mailing::send(Arc::clone(mailer), mail, "a link").await;
 }
 
 fn letter(link: &str, name: &str, (to, id): (String, String)) -> Mail {
