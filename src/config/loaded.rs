@@ -68,7 +68,7 @@ impl Config {
         let policy = &self.policy;
         let routes: usize = policy.paths.routes();
         format!(
-            "{name}: good\n  listens on {} with {}, admin on {}\n  {}, {} on {}, {}, {}\n  credits: {}\n",
+            "{name}: good\n  listens on {} with {}, admin on {}\n  {}, {} on {}, {}, {}\n  credits: {}\n{}",
             self.listeners,
             counted(self.workers, "worker"),
             self.admin,
@@ -78,6 +78,7 @@ impl Config {
             counted(policy.accounts.len(), "account"),
             counted(policy.accounts.tokens(), "token"),
             self.credits(),
+            if self.tests.is_empty() { String::new() } else { format!("  tests: {}\n", self.tests.len()) },
         )
     }
 

@@ -19,16 +19,18 @@ pub struct Difference {
 /// What is said where only the backend knows.
 const ADD_ANSWER: &str = "the request goes to the upstream, whose answer is not known; add `answer`";
 
-/// Everything that did not come as a test expects.
-pub fn differences(case: &TestCase, came: &Came, policy: &Policy) -> Vec<Difference> {
+/// Everything that did not come as a test expects. `is_read` is whether the store, where there is one, could be read.
+pub fn differences(case: &TestCase, came: &Came, policy: &Policy, is_read: bool) -> Vec<Difference> {
     let Expected { status, problem, price, held, headers, absent_headers, upstream } = &case.expected;
     let mut found = Vec::new();
     let mut note = |expected: String, got: Option<String>| {
         found.extend(got.map(|got| Difference { expected, got }));
     };
-    let refused = || came.refusal.as_ref().map(|refusal| format!(" ({})", why(refusal, case))).unwrap_or_default();
+    let is_read = is_read || !policy.has_store;
+    let why = came.refusal.as_ref().map(|refusal| why(refusal, case, is_read));
+    let refused = || why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
     if let Some(problem) = problem {
-        note(format!("problem {problem}"), other_problem(problem, came, case, policy));
+        note(format!("problem {problem}"), other_problem(problem, came, why.as_deref(), policy));
     }
     if let Some(status) = status {
         let got = |answer: &Answer| (answer.status != *status).then(|| format!("{}{}", answer.status, refused()));
@@ -65,20 +67,23 @@ fn of_answer(came: &Came, got: impl FnOnce(&Answer) -> Option<String>) -> Option
 }
 
 /// Why a request was refused.
-fn why(refusal: &Refusal, case: &TestCase) -> String {
-    let hint = match (refusal.row, case.credits) {
-        (Row::CreditsInsufficient, None) => "; `credits` can say what the account has",
-        (_, _) => "",
+fn why(refusal: &Refusal, case: &TestCase, is_read: bool) -> String {
+    let hint = if refusal.row == Row::CreditsInsufficient && case.credits.is_none() {
+        "; `credits` can say what the account has"
+    } else if refusal.row == Row::TokenUnknown && !is_read {
+        "; the accounts of the store are not known here"
+    } else {
+        ""
     };
     format!("{}: {}{hint}", refusal.problem, refusal.reason)
 }
 
-fn other_problem(expected: &str, came: &Came, case: &TestCase, policy: &Policy) -> Option<String> {
-    let got = match &came.refusal {
-        Some(refusal) if refusal.problem == expected => return None,
-        None if expected == NO_PROBLEM => return None,
-        Some(refusal) => why(refusal, case),
-        None => match (came.upstream, &came.answer) {
+fn other_problem(expected: &str, came: &Came, why: Option<&str>, policy: &Policy) -> Option<String> {
+    let got = match (&came.refusal, why) {
+        (Some(refusal), _) if refusal.problem == expected => return None,
+        (None, _) if expected == NO_PROBLEM => return None,
+        (Some(_), Some(why)) => why.to_owned(),
+        (Some(_) | None, _) => match (came.upstream, &came.answer) {
             (BackendUse::Asked, None) => "none: the request goes to the upstream".to_owned(),
             (BackendUse::Asked | BackendUse::Never, answer) => {
                 let status =

@@ -264,7 +264,9 @@ fn no_secret_and_no_body_is_shown() {
                  Content-Type: application/json } }, expect: { status: 200 } }\n";
     let config = configuration(tests);
     let shown = config::shown::yaml(&config.policy, &config.settings).unwrap();
-    assert!(shown.contains("key=${file:secrets/tests.0.key}") && shown.contains("X-Key: ${file:secrets/tests.1.X-Key}"));
+    assert!(
+        shown.contains("key=${file:secrets/tests.0.key}") && shown.contains("X-Key: ${file:secrets/tests.1.X-Key}")
+    );
     let all = format!("{:?} {:?}", told(&config), config.tests);
     assert!(
         all.contains("domain-not-allowed") && all.contains("body-malformed") && all.contains("another value"),
@@ -312,6 +314,37 @@ fn a_failed_test_is_a_mistake_at_its_place() {
     let expected = "the test \"a b\" fails: expected problem token-unknown, got token-missing: no place where a token can be has one; \
                     change the policy, or what the test says\n";
     assert_eq!(what, expected);
+}
+
+#[test]
+fn tests_that_take_too_long_are_not_run_and_that_is_a_mistake() {
+    let config = configuration("  - { name: a, request: { path: /vat/DE1 }, expect: { problem: token-missing } }\n");
+    let by = Surroundings { policy: &config.policy, has_read_store: true, now: NOW };
+    let outcomes = run_within(Duration::ZERO, &config.tests, by);
+    assert_eq!((outcomes.of_tests.len(), outcomes.not_run), (0, 1));
+    let mistakes = judged(&config.tests, outcomes).unwrap_err().to_string();
+    assert!(mistakes.contains("were not run (1 test), since those before took 5 s; write fewer"), "{mistakes}");
+}
+
+#[test]
+fn where_the_store_is_not_known_that_is_said() {
+    let tests = "  - { name: a, request: { path: /vat/DE1, account: initech, token: web }, expect: { held: 1 } }\n\
+                 \x20 - { name: b, request: { path: /vat/DE1, headers: { X-Key: nobody } }, expect: { held: 1 } }\n";
+    let base = format!("store: {{ sqlite: tollgate.db }}\n{BASE}tests:\n{tests}");
+    let base = base.replace("ledger: { volatile: true }", "ledger: { file: ledger.db }");
+    let config = config::parse("f", &base, &Source::from(PathBuf::new())).unwrap();
+    let by = |has_read_store| {
+        let by = Surroundings { policy: &config.policy, has_read_store, now: NOW };
+        run(&config.tests, by).of_tests.iter().map(Outcome::told).collect::<Vec<_>>()
+    };
+    let known = by(true);
+    assert!(
+        known[0].ends_with("neither in files nor in the store") && known[1].ends_with("no token has this digest)"),
+        "{known:?}"
+    );
+    let unknown = by(false);
+    assert!(unknown[0].ends_with("so that its accounts are not known"), "{unknown:?}");
+    assert!(unknown[1].ends_with("; the accounts of the store are not known here)"), "{unknown:?}");
 }
 
 /// How long 1,000 tests take; `--no-capture` shows it.
