@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+pub use answer::Answer;
 pub use asked::Asked;
 pub use findings::{Finding, Verdict};
 pub use flags::{Flags, FlagsBesideTarget};
