@@ -187,6 +187,7 @@ fn a_recorded_test_passes() {
         (&["-H", &known, "-H", "Origin: https://evil.example", "-X", "POST"], "problem: domain-not-allowed"),
         (&["-H", &unknown, "-H", json, "-d", body], "problem: token-unknown"),
         (&["-X", "POST"], "problem: token-missing"),
+        (&["-H", &known, "-H", json, "-d", body], "# With `answer`"),
         (&["-H", &known, "-H", json, "-d", "{"], "problem: body-malformed"),
     ] {
         let name = format!("t{}", tests.len());
@@ -196,9 +197,11 @@ fn a_recorded_test_passes() {
         assert!(!told.contains(CANARY), "{told}");
         tests += told.strip_prefix("tests:\n").unwrap();
     }
+    let (output, told) = run(&["test", "--record", target, "-H", &known, "-d", &token("acme")], &config);
+    assert!(!output.status.success() && told.contains("stands in another part") && !told.contains(CANARY), "{told}");
     with(&gateway, &tests);
     let (output, told) = run(&["test"], &config);
-    assert!(output.status.success() && told.ends_with("6 tests, none failed\n"), "{told}\n{tests}");
+    assert!(output.status.success() && told.ends_with("7 tests, none failed\n"), "{told}\n{tests}");
     assert_eq!(reload(&gateway).0, 200);
     let (output, told) = run(&["test", "--json", "t0"], &config);
     let document: Value = serde_json::from_str(&told).unwrap();

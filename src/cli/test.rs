@@ -23,11 +23,12 @@ use crate::platform::count::counted;
 pub const EXAMPLES: &str = "Examples:
   tollgate test --config gateway.yaml
   tollgate test --config gateway.yaml 'no token' 'a lookup is paid'
-  tollgate test --config gateway.yaml --record /v1/lookup -H \"Auth-Token: $TOKEN\" -d '{\"number\":\"DE811907980\"}'
+  tollgate test --config gateway.yaml --record /v1/lookup -H \"Auth-Token: $TOKEN\" \\
+      -H 'Content-Type: application/json' -d '{\"number\":\"DE811907980\"}'
   tollgate test --config gateway.yaml --record --account acme --token web /v1/vat/DE811907980
 
-The exit status is 0 if all tests pass or a test was printed, 1 if one fails or the configuration has mistakes, and 2
-if the arguments have mistakes.";
+The exit status is 0 if all tests pass or a test was printed, 1 if one fails or the configuration has
+mistakes, and 2 if the arguments have mistakes.";
 
 /// What is to be tested, or recorded.
 #[derive(Args, Clone, Debug)]

@@ -1,6 +1,8 @@
 //! What a test expects beside what came, in words. No word of a request is shown: it can have tokens and people's
 //! numbers.
 
+use std::cell::Cell;
+
 use super::judge::{Came, Refusal, Unknown};
 use crate::config::cases::{Bearer, Expected, NO_PROBLEM, Request, TestCase, unknown_problem};
 use crate::config::units::BackendUse;
@@ -28,9 +30,13 @@ pub fn differences(case: &TestCase, came: &Came, policy: &Policy, is_read: bool)
     };
     let is_read = is_read || !policy.has_store;
     let why = came.refusal.as_ref().map(|refusal| why(refusal, case, is_read));
-    let refused = || why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+    // It is said once, by whatever is different first.
+    let untold = Cell::new(why.as_deref());
+    let refused = || untold.take().map(|why| format!(" ({why})")).unwrap_or_default();
     if let Some(problem) = problem {
-        note(format!("problem {problem}"), other_problem(problem, came, why.as_deref(), policy));
+        let other = other_problem(problem, came, why.as_deref(), policy);
+        untold.set(untold.get().filter(|_| other.is_none()));
+        note(format!("problem {problem}"), other);
     }
     if let Some(status) = status {
         let got = |answer: &Answer| (answer.status != *status).then(|| format!("{}{}", answer.status, refused()));

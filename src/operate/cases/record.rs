@@ -37,6 +37,8 @@ pub enum NotRecorded {
     TwoHeaders,
     /// Without the very token something else would come of it.
     DependsOnToken,
+    /// The token stands in another part of the request as well.
+    TokenElsewhere,
 }
 
 impl fmt::Display for NotRecorded {
@@ -49,6 +51,9 @@ impl fmt::Display for NotRecorded {
             NotRecorded::DependsOnToken => {
                 "what comes of the request depends on the token itself, which is not printed; write the test by hand, \
                  with the token as \"${env:NAME}\""
+            }
+            NotRecorded::TokenElsewhere => {
+                "the token stands in another part of the request as well, and is not printed; leave it out there"
             }
         })
     }
@@ -91,12 +96,14 @@ pub fn record(
     if (&same.refusal, same.held, same.upstream) != (&came.refusal, came.held, came.upstream) {
         return Err(NotRecorded::DependsOnToken);
     }
-    let name = name.unwrap_or_else(|| format!("{} {}", bare.request.method, told(&came)));
-    let text = yaml(&name, &bare.request, &came);
-    if secrets(asked, policy).iter().any(|secret| text.contains(secret)) {
-        return Err(NotRecorded::DependsOnToken);
+    let path = bare.request.target.split('?').next().unwrap_or_default();
+    let name = name.unwrap_or_else(|| format!("{} {path} {}", bare.request.method, told(&came)));
+    // The name of a token can be the token itself, and stands in the configuration already.
+    let nameless = yaml(&name, &Request { bearer: None, ..bare.request.clone() }, &came);
+    if secrets(asked, policy).iter().any(|secret| nameless.contains(secret)) {
+        return Err(NotRecorded::TokenElsewhere);
     }
-    Ok(text)
+    Ok(yaml(&name, &bare.request, &came))
 }
 
 /// The request as a test has it, with all its headers.
@@ -211,7 +218,11 @@ fn yaml(name: &str, request: &Request, came: &Came) -> String {
     // Text and numbers can always be written.
     let list = serde_yaml::to_string(&[test]).unwrap_or_default();
     let indented = list.lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") });
-    format!("tests:\n{}", indented.collect::<String>())
+    let hint = match came.upstream {
+        BackendUse::Asked => "  # With `answer`, what the client gets and pays can be expected as well.\n",
+        BackendUse::Never => "",
+    };
+    format!("tests:\n{hint}{}", indented.collect::<String>())
 }
 
 fn written_request(request: &Request) -> Mapping {

@@ -82,6 +82,17 @@ fn each_kind_of_expectation_passes_and_fails() {
             "expect: { problem: token-unknown }",
             "expected problem token-unknown, got token-disabled: the token is switched off",
         ),
+        (
+            OFF,
+            "expect: { problem: none, status: 401, price: 1 }",
+            "expected problem none, got token-disabled: the token is switched off; expected status 401, got 403; expected \
+             price 1, got 0",
+        ),
+        (
+            OFF,
+            "expect: { problem: token-disabled, status: 401, price: 1 }",
+            "expected status 401, got 403 (token-disabled: the token is switched off); expected price 1, got 0",
+        ),
         (OFF, "expect: { status: 401 }", "expected status 401, got 403 (token-disabled: the token is switched off)"),
         (
             OFF,
