@@ -19,5 +19,6 @@ mod progress;
 pub mod refusals;
 pub mod secret;
 pub mod status;
+pub mod test;
 pub mod tokens;
 pub mod usage;

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`cli`] | the commands that do something themselves: credits, status |
 //! | [`portal`] | customers and operators in a browser: pages over the management API, who people are |
-//! | [`operate`] | the process: start, signals, reload, upgrade, the admin API, `explain`, the demo |
+//! | [`operate`] | the process: start, signals, reload, upgrade, the admin API, `explain`, tests of the configuration, the demo |
 //! | [`config`] | the operator's YAML to a [`config::Config`], all mistakes at once |
 //! | [`downstream`] | clients: listeners, HTTP/1, HTTP/2 and its abuse limits |
 //! | [`gateway`] | one request's story: admit, body, hold, exchange, respond, settle; the snapshot it sees |

@@ -11,7 +11,8 @@ use std::time::SystemTime;
 use clap::{CommandFactory, Parser, Subcommand};
 use tollgate::cli::secret::{new_token, token_line};
 use tollgate::cli::{
-    accounts, alerts, audit, billing, cluster, credits, init, keys, lists, portal as people, refusals, tokens, usage,
+    accounts, alerts, audit, billing, cluster, credits, init, keys, lists, portal as people, refusals, test, tokens,
+    usage,
 };
 use tollgate::config::argument::{ConfigFile, VARIABLE};
 use tollgate::config::findings::Findings;
@@ -53,6 +54,7 @@ const EXAMPLES: &str = "Examples:
   tollgate upgrade --config gateway.yaml     replace the program without losing a request
   tollgate explain --config gateway.yaml /v1/lookup -X POST
                                              show why a request gets its answer
+  tollgate test --config gateway.yaml        run the tests of a configuration
   tollgate token new --config gateway.yaml   make a token for all products, with its configuration line
   tollgate credits grant --config gateway.yaml acme vat 1000 --key invoice-17
   tollgate keys create --config gateway.yaml ann --operator admin
@@ -134,6 +136,9 @@ enum Command {
     /// configuration again; no connection is refused meanwhile. If the new process cannot serve, the old one continues,
     /// and this says why.
     Upgrade(ConfigFile),
+    /// Run the tests of a configuration, or make one of a request. Nothing is sent.
+    #[command(after_help = test::EXAMPLES)]
+    Test(test::Command),
     /// Explain what would happen to a request: every check with its result, what it looked at and the configuration
     /// line that decided, and the answer. Nothing is sent.
     #[command(after_help = EXPLAIN_EXAMPLES)]
@@ -280,6 +285,7 @@ fn main() -> ExitCode {
             }
             print(&text)
         }),
+        Command::Test(command) => test::run(command, &mut std::io::stdout().lock()),
         Command::Credits(command) => credits::run(command, &mut std::io::stdout().lock()),
         Command::Accounts(command) => accounts::run(command, &mut std::io::stdout().lock()),
         Command::Tokens(command) => tokens::run(command, &mut std::io::stdout().lock()).map(|refused| {
@@ -402,7 +408,7 @@ fn serve_after(path: &std::path::Path, predecessor: Option<Predecessor>) -> Resu
 
 fn check(path: &std::path::Path, json: bool, deny_warnings: bool) -> Result<(), Failure> {
     let name = path.display().to_string();
-    let loaded = config::load(path).and_then(|config| with_store(&name, config));
+    let loaded = config::load(path).and_then(|config| with_store(&name, config)).and_then(test::tested);
     let findings = Findings::new(&name, loaded, SystemTime::now(), deny_warnings);
     if json {
         print(&findings.as_json())?;

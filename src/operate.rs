@@ -6,6 +6,7 @@ pub(crate) mod alerts;
 pub(crate) mod answer_recorder;
 pub mod api;
 pub(crate) mod billing;
+pub mod cases;
 pub(crate) mod certificates;
 pub mod demo;
 pub mod expiry_metrics;

@@ -301,6 +301,14 @@ impl Policy {
         Policy { frame: Arc::clone(&self.frame), accounts, origins }
     }
 
+    /// The same policy with copies of some of its accounts and no others, for judging a request that is not sent. Which
+    /// Origins may ask stays as it is with all accounts.
+    pub fn with_copies(&self, copies: impl IntoIterator<Item = Arc<Account>>, pace: fn()) -> Policy {
+        let mut accounts = Accounts::new(pace);
+        accounts.take_in(copies);
+        Policy { frame: Arc::clone(&self.frame), accounts, origins: self.origins.clone() }
+    }
+
     /// The policy after changes of some of the store's accounts, which costs the same however many there are;
     /// with it comes what has changed and what could not be.
     pub fn with(&self, changes: &[AccountChange]) -> (Policy, Vec<Changed>, Vec<Conflict>) {

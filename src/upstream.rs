@@ -16,6 +16,7 @@ pub mod health;
 pub(crate) mod idle_pool;
 pub mod keep;
 mod lookup;
+pub mod made_up;
 mod probe;
 mod resolve;
 pub mod response;

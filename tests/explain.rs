@@ -8,9 +8,12 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
+use tollgate::config::cases::{self, TestCase};
+use tollgate::operate::cases::judge::judge;
 use tollgate::operate::explain::{self, Asked, Explanation, Outcome, Places, Verdict};
 use tollgate::policy::http::head::{Peer, Version as Head};
 use tollgate::policy::now::Now;
+use tollgate::upstream::made_up::MadeUp;
 
 use crate::contract;
 use crate::support::{Backend, CANARY, Configuration, Gateway, Request, Response, VERSIONS, Version, paying, token};
@@ -19,7 +22,8 @@ use crate::support::{Backend, CANARY, Configuration, Gateway, Request, Response,
 const RANDOM_REQUESTS: u32 = 600;
 
 /// Headers whose values are new for each answer, or depend on earlier requests.
-const OF_THE_MOMENT: [&str; 9] = [
+const OF_THE_MOMENT: [&str; 10] = [
+    "x-credits-remaining",
     "date",
     "transaction-id",
     "reference-id",
@@ -64,15 +68,18 @@ impl Pair {
         let explained = self.explained(version, request);
         let response = self.gateway.send(version, request);
         assert!(!format!("{explained:?}").contains(CANARY), "a token is told: {shown}");
+        self.agree_as_test(version, request, &response, &explained.outcome, &shown);
         let refused: Vec<_> = explained.findings.iter().filter(|finding| finding.verdict == Verdict::Refused).collect();
         match &explained.outcome {
             Outcome::Refused { problem, .. } => {
                 assert_eq!(refused.len(), 1, "{shown}\n{refused:#?}");
                 assert_eq!(refused[0].problem, *problem, "{shown}");
-                same_answer(&explained, &response, &shown);
+                same_answer(explained.answer.as_ref(), &response, &shown);
                 return Some(problem.clone());
             }
-            Outcome::Preflight | Outcome::Told | Outcome::Page => same_answer(&explained, &response, &shown),
+            Outcome::Preflight | Outcome::Told | Outcome::Page => {
+                same_answer(explained.answer.as_ref(), &response, &shown);
+            }
             Outcome::Forwarded { upstream, .. } if upstream == "down" => {
                 response.assert_problem("upstream-unavailable");
             }
@@ -81,11 +88,58 @@ impl Pair {
         assert!(refused.is_empty(), "{shown}\n{refused:#?}");
         None
     }
+
+    /// As a test of the configuration, with what the backend has answered, the request comes to what the gateway sent.
+    fn agree_as_test(&self, version: Version, request: &Request, response: &Response, outcome: &Outcome, shown: &str) {
+        let headers =
+            request.headers.iter().map(|(name, value)| Some((name.clone(), String::from_utf8(value.clone()).ok()?)));
+        let Some(headers) = headers.collect::<Option<Vec<_>>>() else { return };
+        let (answer, wanted) = match outcome {
+            // A test is judged as if nobody had asked before.
+            Outcome::Refused { problem, .. } if FROM_BEFORE.contains(&&**problem) => return,
+            Outcome::Refused { problem, .. } => (None, Some(problem.as_str())),
+            Outcome::Forwarded { upstream, .. } if upstream == "down" => {
+                (Some(MadeUp::Unreachable), Some("upstream-unavailable"))
+            }
+            Outcome::Forwarded { .. } => {
+                let body = if response.body().is_empty() { b"{}" } else { response.body() };
+                (Some(MadeUp::answer(200, &[], body)), None)
+            }
+            Outcome::Preflight | Outcome::Told | Outcome::Page => (None, None),
+        };
+        let case = TestCase {
+            name: "as a test".into(),
+            place: Default::default(),
+            request: cases::Request {
+                version: if version == Version::Http1 { Head::Http11 } else { Head::Http2 },
+                peer: Peer::Address([127, 0, 0, 1].into()),
+                method: request.method.clone(),
+                target: request.target.clone(),
+                headers,
+                body: request.body.clone(),
+                at: None,
+                bearer: None,
+            },
+            credits: None,
+            answer,
+            expected: cases::Expected::default(),
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let came = judge(&case, &self.config.policy, now).unwrap();
+        assert_eq!(came.refusal.as_ref().map(|refusal| refusal.problem.as_str()), wanted, "{shown}");
+        same_answer(came.answer.as_ref(), response, shown);
+        if let Some(charged) = response.header("x-credits-charged") {
+            assert_eq!(came.price.map(|price| price.to_string()).as_deref(), Some(charged), "{shown}");
+        }
+    }
 }
 
+/// Refusals that depend on requests before.
+const FROM_BEFORE: [&str; 4] = ["rate-exceeded", "quota-exceeded", "concurrency-exceeded", "credits-insufficient"];
+
 /// The explained answer is the one that is sent.
-fn same_answer(explained: &Explanation, response: &Response, shown: &str) {
-    let answer = explained.answer.as_ref().unwrap_or_else(|| panic!("no answer: {shown}"));
+fn same_answer(answer: Option<&explain::Answer>, response: &Response, shown: &str) {
+    let answer = answer.unwrap_or_else(|| panic!("no answer: {shown}"));
     assert_eq!(answer.status, response.status(), "{shown}\n{answer:#?}\n{response:?}");
     if !answer.body.is_empty() {
         let told: Value = serde_json::from_str(&answer.body).unwrap();

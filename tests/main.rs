@@ -16,6 +16,7 @@
 mod admin;
 mod alerts;
 mod billing;
+mod cases;
 mod changes;
 mod command_line;
 mod contract;

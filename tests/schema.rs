@@ -94,7 +94,17 @@ fn every_file_of_the_directory_is_valid() {
 type Edit = (&'static str, &'static str);
 
 /// What both refuse.
-const BAD: [Edit; 87] = [
+const BAD: [Edit; 94] = [
+    ("    expect: { problem: upstream-unavailable, price: 0 }", "    expect: {}"),
+    (
+        "    expect: { problem: upstream-unavailable, price: 0 }",
+        "    expect: { problem: upstream-unavailable, price: -1 }",
+    ),
+    ("    expect: { problem: upstream-unavailable, price: 0 }\n", ""),
+    ("    answer: { unreachable: true }", "    answer: { reachable: no }"),
+    ("      status: 200\n      headers: { Content", "      status: 100\n      headers: { Content"),
+    ("upstream: never }", "upstream: sometimes }"),
+    ("      at: 2026-07-01T12:00:00Z", "      at: noon"),
     ("quota: { month: 1000 }", "quota: { month: 0 }"),
     ("quota: { month: 1000 }", "quota: { month: -1 }"),
     ("quota: { month: 1000 }", "quota: { week: 1000 }"),

@@ -20,3 +20,9 @@ pub const MAX_IN_A_ROW: u32 = 1000;
 
 /// The most further names of the admin listener.
 pub const MAX_ADMIN_HOSTS: usize = 100;
+
+/// The most tests of a configuration.
+pub const MAX_TESTS: usize = 1000;
+
+/// The most headers of the request of a test, of its answer, or of what it expects.
+pub const MAX_TEST_HEADERS: usize = 64;

@@ -14,6 +14,7 @@ use super::alerts::{self, AlertsSettings};
 use super::api::{ApiListener, Beside};
 use super::billing::{self, BillingSettings};
 use super::bounds::{MAX_ADMIN_HOSTS, MAX_WORKERS};
+use super::cases::{self, TestCase};
 use super::common::{listed, out_of_range, time};
 use super::following::{Around, Shortcuts};
 use super::limits::limits;
@@ -110,6 +111,7 @@ struct Drafted {
     sampling: Sampling,
     outlets: Outlets,
     status: status::StatusSettings,
+    tests: Box<[TestCase]>,
 }
 
 /// Where the process listens, whom its admin listener lets in, and how many workers it has.
@@ -222,6 +224,7 @@ fn draft(
     Drafted {
         process,
         status: super::status::status(file.status, &products, mistakes),
+        tests: cases::compile(file.tests, root, mistakes),
         public_url,
         trusted_proxies: trusted_proxies(file.trusted_proxies, root, mistakes),
         limits: limits(file.limits.take().unwrap_or_default(), mistakes),
@@ -363,6 +366,7 @@ impl Drafted {
             outlets: self.outlets,
             policy,
             settings,
+            tests: self.tests,
             warnings: Vec::new(),
         })
     }

@@ -17,6 +17,7 @@ use crate::config::account::written::Account;
 use crate::config::alerts::written::Alerts;
 use crate::config::api::written::Api;
 use crate::config::billing::written::Billing;
+use crate::config::cases::written::Test;
 use crate::config::jwt::written::Issuer;
 use crate::config::ledger::written::Ledger;
 use crate::config::limits::written::Limits;
@@ -118,4 +119,8 @@ pub struct File {
     /// Files with more accounts: YAML files with a key `accounts`, and JSON Lines files (.jsonl) with one account per
     /// line. Paths and patterns, relative to this file's directory.
     pub include: Written<Listed<String>>,
+    /// Requests and what must come of them. They are run before the configuration comes into force, and one that fails
+    /// is a mistake. Default: none.
+    #[schemars(length(min = 1, max = crate::config::bounds::MAX_TESTS))]
+    pub tests: Written<Listed<Test>>,
 }

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use crate::config::alerts::AlertsSettings;
 use crate::config::api::ApiListener;
 use crate::config::billing::BillingSettings;
+use crate::config::cases::TestCase;
 use crate::config::portal::PortalSettings;
 use crate::config::store::StoreSettings;
 use crate::config::yaml::Warning;
@@ -47,6 +48,8 @@ pub struct Config {
     pub policy: Policy,
     /// The settings beside the policy.
     pub settings: Settings,
+    /// What must come of some requests, before it comes into force.
+    pub tests: Box<[TestCase]>,
     /// Warnings. Accounts that are taken over from a predecessor do not repeat theirs.
     pub warnings: Vec<Warning>,
 }
@@ -65,7 +68,7 @@ impl Config {
         let policy = &self.policy;
         let routes: usize = policy.paths.routes();
         format!(
-            "{name}: good\n  listens on {} with {}, admin on {}\n  {}, {} on {}, {}, {}\n  credits: {}\n",
+            "{name}: good\n  listens on {} with {}, admin on {}\n  {}, {} on {}, {}, {}\n  credits: {}\n{}",
             self.listeners,
             counted(self.workers, "worker"),
             self.admin,
@@ -75,6 +78,7 @@ impl Config {
             counted(policy.accounts.len(), "account"),
             counted(policy.accounts.tokens(), "token"),
             self.credits(),
+            if self.tests.is_empty() { String::new() } else { format!("  tests: {}\n", self.tests.len()) },
         )
     }
 

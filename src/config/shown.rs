@@ -19,7 +19,7 @@ use super::billing::{self, BillingSettings};
 use super::fill::{SECRETS, fill, hide, section};
 use super::portal::{self, PortalSettings};
 use super::store::{self, Sources, StoreSettings};
-use super::{account, jwt, ledger, limits, listeners, plans, products, rates, telemetry, upstreams};
+use super::{account, cases, jwt, ledger, limits, listeners, plans, products, rates, telemetry, upstreams};
 use crate::downstream::listener::{At, Listener, Listeners};
 use crate::gateway::snapshot::{KeySource, Settings};
 use crate::ledger::LedgerSettings;
@@ -125,6 +125,9 @@ pub fn effective(written: AsWritten, compiled: &Compiled<'_>) -> Value {
     }
     fill(&mut root, "enquiry_rate", rates::shown(compiled.enquiry_rate));
     telemetry::fill_in(&mut root, compiled.sampling, compiled.outlets);
+    if let Some(tests) = root.get_mut("tests") {
+        cases::fill_in(tests, compiled.products);
+    }
     root
 }
 

@@ -143,7 +143,13 @@ fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
 /// Those of the topics that look at requests: metrics, access log, tracing and status.
 fn mappings_of_what_is_seen(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
     let status = |key: &str| file["status"][key].as_array().cloned().unwrap_or_default();
+    let tests = file["tests"].as_array().cloned().unwrap_or_default();
+    let of_tests = |key: &str| tests.iter().map(|test| test[key].clone()).collect::<Vec<_>>();
     vec![
+        ("a test", tests.clone(), keys_of::<cases::written::Test>()),
+        ("its request", of_tests("request"), keys_of::<cases::written::Request>()),
+        ("its answer", of_tests("answer"), keys_of::<cases::written::MadeUpAnswer>()),
+        ("what it expects", of_tests("expect"), keys_of::<cases::written::Expect>()),
         ("billing", vec![file["billing"].clone()], keys_of::<billing::written::Billing>()),
         ("alerts", vec![file["alerts"].clone()], keys_of::<alerts::written::Alerts>()),
         ("their webhook", vec![file["alerts"]["webhook"].clone()], keys_of::<alerts::written::Webhook>()),

@@ -4,10 +4,12 @@
 
 mod addresses;
 mod http;
+mod requests;
 mod text;
 mod values;
 
 pub use addresses::{HostName, PublicUrl, WebLink};
 pub use http::{AllowedHeader, AnswerHeader, HeaderName, IS_AUTHORIZATION, RouteText};
+pub use requests::{Arrival, BackendUse, HeaderText, Method, Target};
 pub use text::{FromText, Parsed, Referred, Text, Texts, matching};
 pub use values::{Bytes, Decimal, Mode, PerPeriod};

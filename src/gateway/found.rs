@@ -31,9 +31,7 @@ impl Found<'_> {
     /// The answer as it is passed on.
     pub(super) fn delivered(&self) -> Delivered<'_> {
         match self {
-            Found::Asked(Answer { body, passing, content_type, passed, .. }) => {
-                Delivered { body, passing, content_type: content_type.as_deref(), passed, is_replayed: false }
-            }
+            Found::Asked(answer) => answer.delivered(),
             Found::Kept(answer, passed) => Delivered {
                 body: &answer.body,
                 passing: &answer.passing,

@@ -53,9 +53,7 @@ impl<'p> Bill<'p> {
 
     /// The receipt; `None` for an account that does not pay.
     pub fn receipt(&self) -> Option<Receipt> {
-        let Due { hold, price, .. } = self.due.as_ref()?;
-        let given_back = u64::from(hold.amount().saturating_sub(*price));
-        Some(Receipt { charged: *price, remaining: hold.left().saturating_add(given_back) })
+        self.due.as_ref().map(|due| due.hold.receipt(due.price))
     }
 
     /// Waits until the charge is written, if that must happen before the answer.

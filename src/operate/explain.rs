@@ -4,14 +4,16 @@
 //! check (`observer.rs`). Nothing is sent anywhere: what depends on time, on traffic or on a backend (the
 //! deadline, rates that are used up, balances, the upstream's answer) is said to depend on it.
 
-mod answer;
-mod asked;
+pub(crate) mod answer;
+pub(crate) mod asked;
+pub(crate) mod carried;
 pub(crate) mod dry_run;
 mod facts;
 mod findings;
+mod flags;
 mod outcome;
 mod places;
-mod seen;
+pub(crate) mod seen;
 mod show;
 
 use std::io::IsTerminal;
@@ -20,8 +22,10 @@ use std::sync::Arc;
 
 use clap::Args;
 
-pub use asked::{Asked, Flags};
+pub use answer::Answer;
+pub use asked::Asked;
 pub use findings::{Finding, Verdict};
+pub use flags::{Flags, FlagsBesideTarget};
 pub use outcome::{Explanation, Outcome};
 pub use places::{Location, Places};
 

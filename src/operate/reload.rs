@@ -8,6 +8,7 @@
 
 pub mod accounts;
 mod lookout;
+mod tests_first;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,7 +33,7 @@ use crate::config::{self, Config, Predecessor, Read, Start};
 use crate::gateway::Gateway;
 use crate::gateway::snapshot::Snapshot;
 use crate::ledger::Ledger;
-use crate::platform::clock::since_1970;
+use crate::platform::clock::{since_1970, unix_seconds};
 use crate::platform::count::counted;
 use crate::platform::{files, pace};
 use crate::policy::Policy;
@@ -411,7 +412,13 @@ impl ConfigWatcher {
             None => Ok(config),
             Some(key) => Err(Mistakes::of_key(&self.path.display().to_string(), key, NEEDS_UPGRADE)),
         };
-        match loaded.and_then(unchanged_start) {
+        let (name, now) = (self.path.display().to_string(), unix_seconds());
+        let tested = |mut config: Config| {
+            let by = (&*before.policy, self.store.as_deref());
+            config.warnings.extend(tests_first::run(&config, by, (&name, now))?);
+            Ok(config)
+        };
+        match loaded.and_then(unchanged_start).and_then(tested) {
             Ok(config) => {
                 let summary = self.put_in_force(config);
                 self.lookout.succeeded();

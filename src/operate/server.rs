@@ -39,6 +39,7 @@ use crate::operate::api::connection::{ApiApp, OpenConnections};
 use crate::operate::api::in_force::InForce;
 use crate::operate::api::router;
 use crate::operate::billing::Biller;
+use crate::operate::cases::{self, Surroundings};
 use crate::operate::certificates::{self, Renewal};
 use crate::operate::demo::backend::LookupBackend;
 use crate::operate::expiry_metrics::Ends;
@@ -50,6 +51,7 @@ use crate::operate::store_feed::StoreFeed;
 use crate::operate::upgrade::{Predecessor, Upgrader};
 use crate::operate::usage_recorder::UsageRecorder;
 use crate::platform::answer_key::AnswerKey;
+use crate::platform::clock::unix_seconds;
 use crate::platform::count::counted;
 use crate::platform::descriptors::{Descriptors, Shares};
 use crate::platform::{logging, supervisor};
@@ -215,6 +217,10 @@ impl Node {
         let mut policy = config.policy;
         let of_store = config.store.as_ref().zip(store.as_ref());
         let feed = of_store.map(|(at, store)| StoreFeed::load(at, Arc::clone(store), &mut policy)).transpose()?;
+        let tested = Surroundings { policy: &policy, has_read_store: true, now: unix_seconds() };
+        for warning in cases::check(&config.tests, tested)? {
+            log::warn!("{warning}");
+        }
         let (policy, started) = (Arc::new(policy), Instant::now());
         let line = predecessor.map(Predecessor::line).transpose()?;
         let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, line));

@@ -40,7 +40,7 @@ use crate::platform::pace;
 use crate::policy::Policy;
 use crate::policy::account::Account;
 use crate::policy::account::directory::change::{AccountChange, Conflict};
-pub use check::{check, conflicts_with, flaws, flaws_in, take_in};
+pub use check::{check, conflicts_with, flaws, flaws_in, is_there, take_in};
 use compile::{compile_all, compiled};
 use conflicts::Conflicts;
 pub use conflicts::{AccountConflict, ConflictsShown};
@@ -190,6 +190,24 @@ impl AccountSource for Source {
             self.feed.figures.read_anew();
             Vec::new()
         })
+    }
+
+    fn named(&self, policy: &Policy, names: &[Arc<str>]) -> Result<Vec<Arc<Account>>, String> {
+        let read = open(&self.feed.location).and_then(|mut connection| {
+            let snapshot = connection.transaction()?;
+            let plans = plans::list(&snapshot)?;
+            let no_credits = |_: &str, _: &str| None;
+            let mut compiler = RowCompiler::new(policy, &plans, &no_credits);
+            let mut accounts = Vec::new();
+            for name in names {
+                let Some(id) = accounts_in_store::id_of(&snapshot, name)? else { continue };
+                // What cannot be in force is not there for tests either.
+                let compiled = compiler.compile(&whole::one(&snapshot, &id)?);
+                accounts.extend(compiled.ok().and_then(|compiled| compiled.account));
+            }
+            Ok(accounts)
+        });
+        read.map_err(|error: StoreError| error.to_string())
     }
 
     fn left_out(&self, policy: &Policy, gone: &[Arc<str>]) -> Option<Vec<Arc<Account>>> {

@@ -10,6 +10,7 @@ pub mod in_order;
 pub mod samples;
 #[cfg(test)]
 mod tests;
+mod unused;
 
 use std::fmt;
 use std::sync::Arc;
@@ -157,7 +158,7 @@ impl Account {
 }
 
 /// What a token is known by, and what it may do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Key {
     pub digest: Digest,
     pub token: Token,
@@ -220,7 +221,7 @@ pub enum Expiry {
 }
 
 /// What one token may do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Token {
     /// How the operator calls it; never the token itself.
     pub name: Box<str>,

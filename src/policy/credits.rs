@@ -114,6 +114,13 @@ impl<'p> Hold<'p> {
         }
     }
 
+    /// What a client is told of an answer that costs `price`, at most what is held.
+    pub fn receipt(&self, price: u32) -> Receipt {
+        let charged = price.min(self.amount);
+        let given_back = u64::from(self.amount.saturating_sub(charged));
+        Receipt { charged, remaining: self.left().saturating_add(given_back) }
+    }
+
     /// Spends `price`, at most what is held, and returns the rest.
     pub fn settle(mut self, price: u32) {
         self.end(price);

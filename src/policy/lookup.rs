@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::policy::admit::Admission;
 use crate::policy::check::body::{Accepted, BodyRule, without_mark};
-use crate::policy::credits::{CreditAccount, Hold};
+use crate::policy::credits::{CreditAccount, Hold, Receipt};
 use crate::policy::format::kind::Format;
 use crate::policy::http::head::Head;
 use crate::policy::problem::{Problem, Row};
@@ -227,6 +227,11 @@ impl<'p> Paid<'p> {
     /// The credits that are held; `None` if the request costs nothing.
     pub fn held(&self) -> Option<u32> {
         self.hold.credit_account().map(|_| self.hold.amount())
+    }
+
+    /// What a client is told of an answer that costs `price`; `None` if the request costs nothing.
+    pub fn receipt(&self, price: u32) -> Option<Receipt> {
+        self.hold.credit_account().map(|_| self.hold.receipt(price))
     }
 
     /// What the answer is paid with.

@@ -97,6 +97,11 @@ impl Meter {
         }
     }
 
+    /// The same meter of which nothing is used.
+    pub fn unused(&self) -> Meter {
+        Meter::new(Arc::clone(&self.account), self.plan.clone(), Arc::clone(&self.limits), self.concurrency)
+    }
+
     /// Counts one request in every rate that applies to it, or in none.
     ///
     /// # Errors

@@ -20,13 +20,13 @@ use crate::policy::http::media::JSON;
 use crate::policy::http::trace_context;
 use crate::policy::lookup::Paid;
 use crate::policy::problem::{Problem, Row};
-use crate::policy::respond::{Context, references, write_field};
+use crate::policy::respond::{Context, Delivered, references, write_field};
 use crate::policy::route::Route;
 use crate::policy::{CallerFact, Policy, Product};
 use crate::telemetry::seen::UpstreamTimes;
 use crate::upstream::blame::Asker;
 use crate::upstream::connector::{Connections, Connector};
-use crate::upstream::response::{Body, Incoming, ResponseFault};
+use crate::upstream::response::{self, Body, Incoming, ResponseFault};
 use crate::upstream::settings::Upstream;
 use crate::upstream::translate::Kind;
 use crate::upstream::unprocessed::is_unprocessed;
@@ -239,26 +239,38 @@ impl Sent<'_> {
         let (body, persistent) = incoming.body(&head, limit).await.map_err(|fault| match fault {
             ResponseFault::TooLarge => {
                 passage.answered(verdict);
-                translate::failed("the answer is larger than the limit")
+                fault.problem()
             }
-            ResponseFault::Broken => {
-                passage.failed(translate::failed("the body of the answer was cut short or wrongly framed"))
-            }
+            ResponseFault::Broken => passage.failed(fault.problem()),
         })?;
-        let body = passing.body.as_ref().map_or(body, |instead| Body::from(instead.to_vec()));
-        let (content_type, passed) = (head.content_type.filter(|_| passing.body.is_none()), head.passed);
-        let kind = match answers.has_types {
-            true => translate::kind(content_type.as_deref(), &product.media),
-            false => Ok(Kind::Json),
-        };
-        let judged = kind.and_then(|kind| Ok((kind, judge(&body, kind, code)?)));
-        let (kind, judged) = judged.map_err(|problem| passage.failed(problem))?;
+        let judged =
+            judged(head, body, passing, (product, answers), judge).map_err(|problem| passage.failed(problem))?;
         passage.answered(verdict);
         if persistent {
             self.connector.keep(self.connections, self.stream);
         }
-        Ok((Answer { body, kind, passing, content_type, passed }, judged))
+        Ok(judged)
     }
+}
+
+/// What is passed on of an answer that was read to its end, and what `judge` makes of it.
+#[inline]
+pub(super) fn judged<'a, T>(
+    head: response::Head,
+    body: Body,
+    passing: &'a Passing,
+    (product, answers): (&'a Product, &'a Answers),
+    judge: impl FnOnce(&[u8], Kind, u16) -> Result<T, Problem>,
+) -> Result<(Answer<'a>, T), Problem> {
+    let code = head.status;
+    let body = passing.body.as_ref().map_or(body, |instead| Body::from(instead.to_vec()));
+    let (content_type, passed) = (head.content_type.filter(|_| passing.body.is_none()), head.passed);
+    let kind = match answers.has_types {
+        true => translate::kind(content_type.as_deref(), &product.media)?,
+        false => Kind::Json,
+    };
+    let judged = judge(&body, kind, code)?;
+    Ok((Answer { body, kind, passing, content_type, passed }, judged))
 }
 
 /// What the status of an answer says about its server: one that the product passes on says that it works, unless the
@@ -288,6 +300,12 @@ pub struct Answer<'a> {
 const ABOUT_BYTES: [&str; 5] = ["etag", "content-md5", "digest", "content-digest", "repr-digest"];
 
 impl<'a> Answer<'a> {
+    /// As it is passed on.
+    pub fn delivered(&self) -> Delivered<'_> {
+        let Answer { body, passing, content_type, passed, .. } = self;
+        Delivered { body, passing, content_type: content_type.as_deref(), passed, is_replayed: false }
+    }
+
     /// The answer in a format. Only JSON is converted; anything else passes as it is.
     ///
     /// # Errors

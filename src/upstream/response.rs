@@ -175,6 +175,16 @@ pub enum ResponseFault {
     Broken,
 }
 
+impl ResponseFault {
+    /// The row that it is for clients.
+    pub const fn problem(self) -> Problem {
+        match self {
+            ResponseFault::TooLarge => failed("the answer is larger than the limit"),
+            ResponseFault::Broken => failed("the body of the answer was cut short or wrongly framed"),
+        }
+    }
+}
+
 /// A body that was read completely.
 #[derive(Debug)]
 pub struct Body {

@@ -9,6 +9,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 use tollgate::policy::account::Digest;
 
+use crate::support::api::tollgate;
 use crate::support::{After, Backend, Gateway, PATIENCE, Request, VERSIONS, Version, token};
 
 /// A key of a provider with an id.
@@ -103,6 +104,39 @@ fn a_signed_token_is_judged_like_the_token_that_it_names() {
     }
     let said = gateway.output();
     assert!(!said.contains("eyJ"), "no token is logged: {said}");
+}
+
+#[test]
+fn a_signed_token_can_be_tested_and_recorded() {
+    let (backend, signer) = (Backend::answering_json(), Signer::new("one"));
+    let keys = json!({ "keys": [signer.public()] }).to_string();
+    let gateway = gateway(&backend, "{ file: keys.json }", &[("keys.json", &keys)]);
+    let with = |token: &str| {
+        let mut claims = claims();
+        claims["azp"] = token.into();
+        signer.sign(&claims)
+    };
+    let mut text = std::fs::read_to_string(gateway.config()).unwrap() + "\ntests:\n";
+    for (token, expect) in
+        [("live", "upstream: asked"), ("off", "problem: token-disabled"), ("far", "problem: ip-not-allowed")]
+    {
+        let header = format!("Authorization: \"Bearer {}\"", with(token));
+        text += &format!(
+            "  - {{ name: {token}, request: {{ path: /vat, headers: {{ {header} }} }}, expect: {{ {expect} }} }}\n"
+        );
+    }
+    std::fs::write(gateway.config(), text).unwrap();
+    let run = |words: &[&str]| {
+        let output = tollgate(&gateway, words, &[]);
+        let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(output.status.success() && !told.contains("eyJ"), "{told}");
+        told
+    };
+    assert!(run(&["test"]).contains("3 tests, none failed"));
+    let recorded = run(&["test", "--record", "/vat", "-H", &format!("Authorization: Bearer {}", with("far"))]);
+    assert!(recorded.contains("account: main") && recorded.contains("token: far"), "{recorded}");
+    assert!(recorded.contains("problem: ip-not-allowed"), "{recorded}");
+    assert!(backend.requests().is_empty());
 }
 
 #[test]

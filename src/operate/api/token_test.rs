@@ -22,16 +22,15 @@ use crate::config::rows::RowCompiler;
 use crate::ledger::Ledger;
 use crate::ledger::store::records::{Absent, ListKind, StoredPlan, TokenList, WholeAccount};
 use crate::ledger::store::{StoreError, plans, whole};
-use crate::operate::explain::{self, Asked, Finding, Judged};
+use crate::operate::explain::{self, Asked, Finding, Judged, carried};
 use crate::platform::count::counted;
+use crate::policy::Policy;
 use crate::policy::account::Digest;
-use crate::policy::check::token::{Carried, TokenPlace};
 use crate::policy::credits::CreditAccount;
 use crate::policy::http::head::{Peer, Version};
 use crate::policy::now::Now;
 use crate::policy::observer::Check;
 use crate::policy::route::Route;
-use crate::policy::{Handler, Policy};
 
 /// Headers of a request that is tried out.
 const MOST_HEADERS: usize = 32;
@@ -160,7 +159,7 @@ pub async fn run(call: Call<TokenTest>) -> Result<Reply<TestOutcome>, Problem> {
     let (mut whole, plans) = read.await.map_err(refused)?;
     whole.tokens.retain(|known| known.info.id == token);
     let Some(stored) = whole.tokens.first_mut() else { return Err(refused(StoreError::NotFound { what: "token" })) };
-    let secret = format!("tg_test_{}", uuid::Uuid::new_v4().simple());
+    let secret = carried::secret();
     stored.digest = Digest::of(secret.as_bytes());
     if let Some(list) = &test.networks {
         (stored.info.networks_mode, stored.networks) = (list.mode, list.entries.clone());
@@ -205,19 +204,13 @@ fn asked(test: &TokenTest, address: IpAddr, policy: &Policy, secret: &str, now_m
     let of_path = path.and_then(|path| path.methods.first()).map(|(method, _)| method);
     let of_route = of_path.or(route.map(|route| &route.method)).map_or("GET", |method| method);
     let method = test.method.clone().unwrap_or_else(|| of_route.to_owned());
-    let header = match path.and_then(|path| policy.at(path.endpoint(&method)?)) {
-        Some(Handler::Lookup(product, _)) => product.token_places.first(),
-        Some(Handler::Credits | Handler::Page(_)) | None => None,
-    };
-    let (header, secret, target) = carried(header.or(policy.token_places.first()), secret, target);
     let text = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
-    let mut headers: Vec<_> = header.into_iter().map(|name| text(&name, &secret)).collect();
-    headers.extend(test.origin.iter().map(|value| text("Origin", value)));
+    let mut headers: Vec<_> = test.origin.iter().map(|value| text("Origin", value)).collect();
     headers.extend(test.referer.iter().map(|value| text("Referer", value)));
     headers.extend(test.headers.iter().flatten().map(|(name, HeaderText(value))| text(name, value)));
     let at_ms = test.at.map_or(now_ms, |Time(at_ms)| at_ms);
     let unix_seconds = u64::try_from(at_ms.div_euclid(1000)).unwrap_or_default();
-    Asked {
+    let mut asked = Asked {
         version: Version::Http11,
         peer: Peer::Address(address),
         method,
@@ -225,21 +218,9 @@ fn asked(test: &TokenTest, address: IpAddr, policy: &Policy, secret: &str, now_m
         headers,
         body: test.body.clone().unwrap_or_default().into_bytes(),
         now: Now { monotonic: Duration::ZERO, unix_seconds, unix_nanos: 0 },
-    }
-}
-
-/// A secret in a place: the header with its value, if it is one, and the path and query.
-fn carried(place: Option<&TokenPlace>, secret: &str, target: String) -> (Option<String>, String, String) {
-    match place {
-        None => (Some("Auth-Token".to_owned()), secret.to_owned(), target),
-        Some(place) => match place.example(secret) {
-            Carried::Header(name, value) => (Some(name.to_owned()), value, target),
-            Carried::Query(member) => {
-                let separator = if target.contains('?') { '&' } else { '?' };
-                (None, String::new(), format!("{target}{separator}{member}"))
-            }
-        },
-    }
+    };
+    carried::put(&mut asked, secret, policy);
+    asked
 }
 
 /// Says what the account has now, in place of what it had to begin with.

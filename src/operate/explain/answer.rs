@@ -17,6 +17,14 @@ pub struct Answer {
     pub body: String,
 }
 
+impl Answer {
+    /// The values of a header, whose name has no case.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let is_it = move |(known, _): &&'a (String, String)| known.eq_ignore_ascii_case(name);
+        self.headers.iter().filter(is_it).map(|(_, value)| value.as_str())
+    }
+}
+
 impl Sink for Answer {
     fn status(&mut self, code: u16, phrase: &str) {
         self.status = code;
@@ -48,6 +56,11 @@ pub fn of(policy: &Policy, asked: &Asked, dry_run: &DryRun<'_, '_>) -> Option<An
         Ending::Page(page, rendition) => Outcome::Page(page.rendition(*rendition)?),
         Ending::Forwarded(..) => return None,
     };
+    Some(written(policy, asked, dry_run, &outcome))
+}
+
+/// The answer that has an outcome, as the client gets it; no text has a token of the request.
+pub fn written(policy: &Policy, asked: &Asked, dry_run: &DryRun<'_, '_>, outcome: &Outcome<'_>) -> Answer {
     let transaction = TransactionId::random();
     let context = Context {
         policy,
@@ -58,11 +71,11 @@ pub fn of(policy: &Policy, asked: &Asked, dry_run: &DryRun<'_, '_>) -> Option<An
         now: asked.now,
     };
     let mut answer = Answer::default();
-    respond::write(&mut answer, &context, &outcome);
+    respond::write(&mut answer, &context, outcome);
     let secrets = seen::secrets(policy, &dry_run.lines);
     for (_, value) in &mut answer.headers {
         *value = seen::without(value, &secrets);
     }
     answer.body = seen::without(&answer.body, &secrets);
-    Some(answer)
+    answer
 }

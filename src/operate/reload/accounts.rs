@@ -44,6 +44,15 @@ pub trait AccountSource: Send {
         Some(Vec::new())
     }
 
+    /// Accounts of the store by their names, by the products of a policy that is about to come into force. Names that it
+    /// does not have are left out, and nothing is noted of the others.
+    ///
+    /// # Errors
+    /// Why the store cannot be read.
+    fn named(&self, _policy: &Policy, _names: &[Arc<str>]) -> Result<Vec<Arc<Account>>, String> {
+        Ok(Vec::new())
+    }
+
     /// Is told what could not be in force beside the files.
     fn refused(&self, _conflicts: Vec<Conflict>) {}
 

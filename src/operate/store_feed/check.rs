@@ -132,6 +132,11 @@ pub fn take_in(settings: &StoreSettings, policy: &mut Policy) -> Result<Conflict
     Ok(conflicts.shown())
 }
 
+/// Whether a store is there and can be read.
+pub fn is_there(settings: &StoreSettings) -> bool {
+    open_to_read(&settings.location).is_ok_and(|connection| connection.is_some())
+}
+
 /// What of a store could not be in force by a policy that has the accounts of files alone.
 ///
 /// # Errors
