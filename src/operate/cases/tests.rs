@@ -20,7 +20,11 @@ products:
   vat:
     upstream: lookup
     token_in: [header X-Key, query key]
-    routes: [{ route: "GET /vat/{number}", parameters: { number: { pattern: "[A-Z]{2}[0-9]+" } } }]
+    routes:
+      - { route: "GET /vat/{number}", parameters: { number: { pattern: "[A-Z]{2}[0-9]+" } } }
+      - route: GET /vat/{number}/strict
+        answers: { 404: { problem: gone-away } }
+        credits: { hold: [{ add: 3 }], price: [{ add: 3 }] }
     headers: { Reference-ID: { pattern: "[a-z0-9]+", echo: true, problem: reference-id-invalid } }
     answers:
       404: { status: 200, price: [{ add: 1 }] }
@@ -150,6 +154,11 @@ fn made_up_answers_are_translated_and_priced() {
         ),
         (ACME, "answer: { body: { full: true } }, expect: { price: 3, held: 3, upstream: asked, problem: none }", ""),
         (ACME, "answer: { body: { full: true } }, expect: { price: 1 }", "expected price 1, got 3"),
+        (
+            "path: /vat/DE1/strict, account: acme, token: web",
+            "answer: { status: 404 }, expect: { problem: gone-away, status: 404, price: 0, held: 3 }",
+            "",
+        ),
         (
             ACME,
             "answer: { status: 404, body: '{}', headers: { ETag: '\"e\"' } }, expect: { status: 200, price: 1, headers: { ETag: '\"e\"' } }",
