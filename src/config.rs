@@ -30,6 +30,7 @@ mod following;
 mod formats;
 mod headers;
 mod idempotency;
+mod journal;
 mod jwt;
 mod ledger;
 mod limits;

@@ -125,6 +125,9 @@ pub fn effective(written: AsWritten, compiled: &Compiled<'_>) -> Value {
     }
     fill(&mut root, "enquiry_rate", rates::shown(compiled.enquiry_rate));
     telemetry::fill_in(&mut root, compiled.sampling, compiled.outlets);
+    if let (Some(shown), Some(settings)) = (root.get_mut("journal"), &compiled.outlets.journal) {
+        super::journal::fill_in(shown, settings);
+    }
     root
 }
 
