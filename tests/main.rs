@@ -29,6 +29,7 @@ mod examples;
 mod explain;
 mod faults;
 mod init;
+mod journal;
 mod limits;
 mod listeners;
 mod lists;

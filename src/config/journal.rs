@@ -104,9 +104,9 @@ fn secret(key: Written<String>, mistakes: &mut Mistakes) -> Option<Box<str>> {
     let place = key.place().cloned().unwrap_or_default();
     let what = match plain_value(&key.take()?) {
         Ok(key) if key.len() >= MIN_KEY_BYTES => return Some(key),
-        Ok(_) => format!(
-            "can be guessed; write at least {MIN_KEY_BYTES} characters, as `openssl rand -hex 32` prints them"
-        ),
+        Ok(_) => {
+            format!("can be guessed; write at least {MIN_KEY_BYTES} characters, as `openssl rand -hex 32` prints them")
+        }
         Err(what) => what,
     };
     mistakes.push(place, what);

@@ -7,6 +7,7 @@
 
 mod bytes;
 pub mod files;
+pub mod keeping;
 pub mod line;
 pub mod note;
 pub mod reading;

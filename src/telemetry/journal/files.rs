@@ -143,7 +143,8 @@ pub fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
         name.is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX))
     };
     let entries = fs::read_dir(directory)?.take(MOST_FILES);
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(is_one).collect();
+    let mut files: Vec<PathBuf> =
+        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(is_one).collect();
     files.sort_unstable();
     Ok(files)
 }

@@ -270,7 +270,10 @@ impl<'a> Line<'a> {
         if text.starts_with("{\"journal\"") {
             let beginning: Beginning = serde_json::from_str(text).map_err(broken)?;
             if beginning.journal != VERSION {
-                return Err(format!("is of version {} of the journal; this program reads {VERSION}", beginning.journal));
+                return Err(format!(
+                    "is of version {} of the journal; this program reads {VERSION}",
+                    beginning.journal
+                ));
             }
             return Ok(Line::Beginning(beginning));
         }
@@ -294,3 +297,7 @@ impl<'a> Line<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "line_tests.rs"]
+mod tests;

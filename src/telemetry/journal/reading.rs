@@ -184,13 +184,18 @@ impl Lines {
         while let Some(end) = memchr::memchr(b'\n', text) {
             let (line, rest) = text.split_at(end);
             text = rest.get(1..).unwrap_or_default();
-            if self.begun.is_empty() && !self.is_skipped {
+            if self.begun.is_empty() && !self.is_skipped && line.len() <= MOST_LINE_BYTES {
                 self.hand_over(line, byte, reader);
             } else {
-                self.begun.extend_from_slice(line);
+                self.go_on(line);
                 self.end(byte, reader);
             }
         }
+        self.go_on(text);
+    }
+
+    /// Adds to the line that was begun, unless it becomes longer than lines can be.
+    fn go_on(&mut self, text: &[u8]) {
         if self.begun.len().saturating_add(text.len()) > MOST_LINE_BYTES {
             self.begun.clear();
             self.is_skipped = true;

@@ -108,7 +108,7 @@ fn a_line_without_end_takes_no_more_memory_than_the_longest() {
     let mut kept = Kept::default();
     let long = "x".repeat(MOST_LINE_BYTES + 1);
     read(&mut format!("a\n{long}\nb\n").as_bytes(), &mut kept).unwrap();
-    assert_eq!(texts(&kept), ["a", "b"]);
+    assert!(texts(&kept) == ["a", "b"], "{} lines", kept.lines.len());
     assert_eq!(kept.damages.len(), 1);
     let frame = frame(&"y".repeat(MOST_HELD_BYTES + 10));
     let mut kept = Kept::default();

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::line::{ProductRules, RouteRules, Rules};
 use super::note::ALWAYS_READ;
+use crate::policy::http::trace_context::write_hex;
 use crate::policy::route::Route;
 use crate::policy::{Frame, Product};
 
@@ -37,7 +38,9 @@ fn digest(of: &dyn Debug, bytes: usize) -> String {
 
 /// The first bytes of a digest, as hexadecimal digits.
 pub fn digits(digest: &[u8], bytes: usize) -> String {
-    digest.iter().take(bytes).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    let mut text = Vec::with_capacity(2 * bytes);
+    write_hex(&mut text, digest.get(..bytes).unwrap_or(digest));
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// A method and a path, as a route is called.
@@ -99,4 +102,3 @@ fn of_route(route: &Route) -> RouteRules {
         price: route.tariff.as_ref().map(|one| rule(one)),
     }
 }
-

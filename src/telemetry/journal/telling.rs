@@ -10,14 +10,12 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use chrono::DateTime;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 
 use super::bytes::Reading;
+use super::keeping::{Keeping, clear};
 use super::line::{Decision, Member, SeenToken, Step};
 use super::rules::{digits, name_of};
 use crate::policy::check::domain::{origin_in_short, referer_in_short};
-use crate::policy::check::header::ValueShape;
 use crate::policy::check::network::stated;
 use crate::policy::check::parameter::{member, members, segment, split};
 use crate::policy::check::token::TokenPlace;
@@ -26,9 +24,6 @@ use crate::policy::http::text_of_second::TextOfSecond;
 use crate::policy::http::transaction_id::TransactionId;
 use crate::policy::route::{Route, parameter_name};
 use crate::policy::{Frame, Product};
-
-/// Bytes of a value's digest, of which each is two digits.
-const DIGEST_BYTES: usize = 16;
 
 /// The most addresses of X-Forwarded-For that are kept, from the right.
 const MOST_FORWARDED: usize = 16;
@@ -42,61 +37,6 @@ const OUT_OF_RANGE: &str = "999999";
 
 /// Bytes of the longest host.
 const MAX_HOST_BYTES: usize = 260;
-
-/// Makes digests of values. Its `Debug` shows nothing.
-#[derive(Clone)]
-pub struct ValueKey(Hmac<Sha256>);
-
-impl ValueKey {
-    /// A key of these bytes. Never `None`, since HMAC accepts keys of any length.
-    pub fn new(bytes: &[u8]) -> Option<ValueKey> {
-        Hmac::new_from_slice(bytes).ok().map(ValueKey)
-    }
-
-    /// The digest of a value.
-    pub fn digest(&self, value: &[u8]) -> String {
-        let mut mac = self.0.clone();
-        mac.update(value);
-        digits(&mac.finalize().into_bytes(), DIGEST_BYTES)
-    }
-}
-
-impl std::fmt::Debug for ValueKey {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("***")
-    }
-}
-
-/// What is kept of values that can be personal data.
-#[derive(Debug, Default)]
-pub struct Keeping {
-    /// `None`: values are left out.
-    pub key: Option<ValueKey>,
-    pub addresses: bool,
-}
-
-impl Keeping {
-    fn hidden(&self, name: &str, value: &[u8]) -> Member {
-        let hmac = self.key.as_ref().map(|key| key.digest(value));
-        Member { name: name.to_owned(), value: None, hmac }
-    }
-
-    /// A value by the rule that it has: in clear if the rule lists it, or if there is none of it.
-    fn by_shape(&self, name: &str, value: &[u8], shape: &ValueShape) -> Member {
-        let is_listed = match shape {
-            ValueShape::OneOf { .. } => shape.matches(value),
-            ValueShape::Any { .. } | ValueShape::Pattern { .. } | ValueShape::Number(_) => false,
-        };
-        match std::str::from_utf8(value) {
-            Ok(text) if is_listed || text.is_empty() => clear(name, text),
-            Ok(_) | Err(_) => self.hidden(name, value),
-        }
-    }
-}
-
-fn clear(name: &str, value: &str) -> Member {
-    Member { name: name.to_owned(), value: Some(value.to_owned()), hmac: None }
-}
 
 /// The address of the frame that a note is of, and the rest of the note.
 pub fn frame_of(note: &[u8]) -> Option<(usize, &[u8])> {
@@ -124,10 +64,7 @@ pub fn decision<'a>(
         http: Cow::Borrowed(http),
         ..Decision::default()
     };
-    tell_end(&mut reading, frame, &mut decision)?;
-    let product = decision.product.as_deref().and_then(|name| frame.products.iter().find(|known| *known.name == *name));
-    let route = decision.route.as_deref();
-    let route = product.and_then(|product| product.routes.iter().find(|known| Some(&*name_of(known)) == route));
+    let (product, route) = tell_end(&mut reading, frame, &mut decision)?;
     match head {
         [] => decision.time = Cow::Owned(rfc3339(ended)),
         head => tell_head(&mut Reading(head), (frame, product, route), keeping, &mut decision)?,
@@ -135,7 +72,12 @@ pub fn decision<'a>(
     Some(decision)
 }
 
-fn tell_end<'a>(reading: &mut Reading<'a>, frame: &'a Frame, decision: &mut Decision<'a>) -> Option<()> {
+/// Tells how a request has ended; returns its product and its route.
+fn tell_end<'a>(
+    reading: &mut Reading<'a>,
+    frame: &'a Frame,
+    decision: &mut Decision<'a>,
+) -> Option<(Option<&'a Product>, Option<&'a Route>)> {
     decision.account = reading.maybe()?.map(Cow::Borrowed);
     decision.token = reading.maybe()?.map(Cow::Borrowed);
     let product = frame.products.get(usize::from(reading.byte()?));
@@ -161,7 +103,7 @@ fn tell_end<'a>(reading: &mut Reading<'a>, frame: &'a Frame, decision: &mut Deci
     decision.own_us = reading.number()?;
     decision.bytes_in = reading.number()?;
     decision.bytes_out = reading.number()?;
-    Some(())
+    Some((product, route))
 }
 
 fn tell_head<'a>(
@@ -241,11 +183,7 @@ fn tell_parameters(
         let is_token = |place: &TokenPlace| matches!(place, TokenPlace::Query(known) if *known.as_bytes() == *name);
         match route.query().iter().find(|rule| *rule.name.as_bytes() == *name) {
             Some(rule) => {
-                decision.parameters.push(keeping.by_shape(
-                    &rule.name,
-                    &member(value.unwrap_or_default()),
-                    &rule.shape,
-                ));
+                decision.parameters.push(keeping.by_shape(&rule.name, &member(value.unwrap_or_default()), &rule.shape));
             }
             None if frame.token_places.iter().any(is_token) => {}
             None => decision.undeclared += 1,
@@ -273,7 +211,9 @@ fn tell_field(
         ("x-forwarded-for", Some(entries)) => return tell_forwarded(entries, keeping, decision),
         ("host" | "x-forwarded-for", None) => return,
         ("accept" | "content-type" | "content-encoding", Some(value)) => clear(&name, value),
-        ("origin", Some(value)) => clear(&name, &origin_in_short(value.as_bytes()).unwrap_or_else(|| "null".to_owned())),
+        ("origin", Some(value)) => {
+            clear(&name, &origin_in_short(value.as_bytes()).unwrap_or_else(|| "null".to_owned()))
+        }
         ("referer", Some(value)) => {
             clear(&name, &referer_in_short(value.as_bytes()).unwrap_or_else(|| "null".to_owned()))
         }

@@ -12,11 +12,12 @@ use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
 use super::files::Files;
+use super::keeping::{Keeping, ValueKey};
 use super::line::{Beginning, Line, VERSION};
 use super::note::notes;
 use super::rules;
 use super::settings::JournalSettings;
-use super::telling::{Keeping, ValueKey, decision, frame_of, rfc3339};
+use super::telling::{decision, frame_of, rfc3339};
 use crate::platform::clock::since_1970;
 use crate::policy::Frame;
 
