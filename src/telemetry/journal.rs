@@ -116,3 +116,26 @@ impl Journal {
         self.outlet.lose(written.lost);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_lost_and_counted() {
+        // Without a thread that takes them, notes wait.
+        let journal = Journal {
+            outlet: Outlet::new(10),
+            announced: Announced::default(),
+            written: Count::default(),
+            ends: AtomicBool::new(false),
+            unwritten: AtomicBool::new(false),
+        };
+        for _ in 0..5 {
+            journal.push(|out| out.extend_from_slice(b"1234"));
+        }
+        assert_eq!(journal.counts(), (0, 2));
+        journal.count(Written { lines: 3, lost: 1 });
+        assert_eq!(journal.counts(), (3, 3));
+    }
+}

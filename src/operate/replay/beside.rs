@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::candidate::TakenRoute;
-use crate::policy::check::header::HeaderRule;
+use crate::policy::check::header::{HeaderRule, ValueShape};
 use crate::policy::check::parameter::{ParameterRule, Undeclared};
 use crate::policy::problem::Row;
 use crate::telemetry::journal::line::{Decision, Member, Step};
@@ -96,16 +96,19 @@ fn parameter(
     if values.len() > 1 && !rule.may_repeat && !is_of_path {
         return Beside::Refuse(rule.row);
     }
-    let has_passed = digests.is_same(&rule.name) && decision.step > Step::Parameters;
+    let has_passed = decision.step > Step::Parameters;
     let judge = |member: &&Member| match &member.value {
         Some(value) => Some(rule.judge(value.as_bytes(), 0).is_ok()),
-        None => has_passed.then_some(true),
+        None => hidden(&rule.shape, digests.is_same(&rule.name), has_passed),
     };
     all(values.iter().map(judge), rule.row)
 }
 
 /// Judges the headers that have rules of their own.
 pub fn headers(decision: &Decision<'_>, rules: &[HeaderRule], digests: &Digests<'_>) -> Beside {
+    if rules.is_empty() {
+        return Beside::Pass;
+    }
     if let Some(known) = as_a_whole(decision, Step::Headers, digests.are_same()) {
         return known;
     }
@@ -113,14 +116,14 @@ pub fn headers(decision: &Decision<'_>, rules: &[HeaderRule], digests: &Digests<
     for rule in rules {
         let name = rule.name.to_ascii_lowercase();
         let values: Vec<&Member> = decision.headers.iter().filter(|member| member.name == name).collect();
-        let has_passed = digests.is_same(&name) && decision.step > Step::Headers;
+        let has_passed = decision.step > Step::Headers;
         let judged = match values[..] {
             _ if !digests.had(&name) => Beside::Unknown,
             [] => Beside::Pass,
             [one] => {
                 let passes = match &one.value {
                     Some(value) => Some(rule.shape.matches(value.as_bytes())),
-                    None => has_passed.then_some(true),
+                    None => hidden(&rule.shape, digests.is_same(&name), has_passed),
                 };
                 all([passes].into_iter(), rule.row)
             }
@@ -134,6 +137,16 @@ pub fn headers(decision: &Decision<'_>, rules: &[HeaderRule], digests: &Digests<
         }
     }
     if unknown { Beside::Unknown } else { Beside::Pass }
+}
+
+/// Whether a value passes that the journal does not have. One that the same rule lists would be there.
+fn hidden(shape: &ValueShape, is_same: bool, has_passed: bool) -> Option<bool> {
+    match shape {
+        ValueShape::OneOf { .. } if is_same => Some(false),
+        ValueShape::OneOf { .. } | ValueShape::Any { .. } | ValueShape::Pattern { .. } | ValueShape::Number(_) => {
+            (is_same && has_passed).then_some(true)
+        }
+    }
 }
 
 fn all(judged: impl Iterator<Item = Option<bool>>, row: Row) -> Beside {

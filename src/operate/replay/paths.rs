@@ -52,8 +52,9 @@ impl Served {
             return *known;
         }
         // What was served then and did not get the request does not get it now either.
-        let is_new = |other: &&Box<str>| then.paths.binary_search_by(|known| (**known).cmp(other)).is_err();
-        let is_certain = !self.paths.iter().filter(is_new).any(|other| &**other != path && can_be(path, other));
+        let is_new = |other: &str| then.paths.binary_search_by(|known| (**known).cmp(other)).is_err();
+        let is_other = |other: &str| other != path && is_new(other) && can_be(path, other);
+        let is_certain = !self.paths.iter().any(|other| is_other(other));
         if self.certain.len() >= MOST_REMEMBERED {
             self.certain.clear();
         }
