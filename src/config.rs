@@ -31,6 +31,7 @@ mod following;
 mod formats;
 mod headers;
 mod idempotency;
+mod journal;
 mod jwt;
 mod ledger;
 mod limits;

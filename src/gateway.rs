@@ -135,6 +135,9 @@ impl Gateway {
         started: Instant,
     ) -> Gateway {
         let shares = descriptors.shares(&policy.limits);
+        if let Some(journal) = telemetry.journal() {
+            journal.announce(&policy.frame);
+        }
         Gateway {
             current: ArcSwap::from_pointee(Snapshot::new(policy, settings)),
             published: Notify::new(),
@@ -189,6 +192,9 @@ impl Gateway {
 
     /// Puts a snapshot in force as a whole; returns the previous one.
     pub fn publish(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+        if let Some(journal) = self.telemetry.journal() {
+            journal.announce(&snapshot.policy.frame);
+        }
         let before = self.current.swap(Arc::new(snapshot));
         self.published.notify_waiters();
         before
@@ -300,6 +306,7 @@ impl Gateway {
         let admitted = AssertUnwindSafe(|| admit(&mut Unobserved, policy, head, now, ingress, &mut trail));
         let turn = catch_unwind(admitted).unwrap_or(Err(internal));
         record.admitted(&trail, &head.lines);
+        record.judged(head, ingress.scope, now, turn.is_err());
         if let Some(usage) = self.telemetry.usage() {
             if turn.is_err() || trail.watched != Watched::default() {
                 record.came_from(origin_of(policy, head, &trail, turn.as_ref().err()));

@@ -26,6 +26,7 @@ use tollgate::operate::api;
 use tollgate::operate::failure::Failure;
 use tollgate::operate::output;
 use tollgate::operate::reload::WatchedConfig;
+use tollgate::operate::replay;
 use tollgate::operate::server::{self, Plan};
 use tollgate::operate::store_feed::{self, AccountConflict};
 use tollgate::operate::upgrade::Predecessor;
@@ -82,6 +83,15 @@ const EXPLAIN_EXAMPLES: &str = "Examples:
 The exit status is 0 if the request would pass, 3 if it would be refused, 1 if the configuration has mistakes,
 and 2 if the arguments have mistakes.";
 
+const REPLAY_EXAMPLES: &str = "Examples:
+  tollgate replay --config candidate.yaml journal
+  tollgate replay --config candidate.yaml --json journal/decisions-20261125T0*.jsonl.zst
+  zstdcat journal/*.zst | jq -c 'select(.account == \"acme\" or .journal or .rules_of)' |
+      tollgate replay --config candidate.yaml -
+
+The exit status is 0 if nothing that is decided would be refused or charged otherwise, 3 if something would be, 1 if
+the configuration has mistakes or no decision could be read, and 2 if the arguments have mistakes.";
+
 const CHECK_HELP: &str = "Each finding is a line `file:line:column: key: message` on standard error, with the line of
 the file below it; a warning has `warning: ` before its message. The exit status is 0 if a gateway would start, else 1.
 
@@ -91,6 +101,9 @@ With --json there is one document on standard output, of version 1: `config`, `g
 
 /// The exit status of `explain` and `tokens test` if the request would be refused.
 const REFUSED: u8 = 3;
+
+/// The exit status of `replay` if a decision would be another one.
+const DIFFERS: u8 = 3;
 
 /// The exit status if arguments are missing or wrong, as the parser of the command line has it.
 const WRONG_ARGUMENTS: u8 = 2;
@@ -143,6 +156,10 @@ enum Command {
     /// line that decided, and the answer. Nothing is sent.
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(explain::Command),
+    /// Judge the decisions of a journal again under another configuration: who would be refused or charged otherwise, by
+    /// row, account and price, with examples. Nothing is sent.
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(replay::Command),
     /// Grant, adjust, show and export the credits of accounts, with or without a running gateway.
     #[command(subcommand)]
     Credits(credits::Command),
@@ -286,6 +303,12 @@ fn main() -> ExitCode {
             print(&text)
         }),
         Command::Test(command) => test::run(command, &mut std::io::stdout().lock()),
+        Command::Replay(command) => replay::run(command).and_then(|(text, differs)| {
+            if differs {
+                code = ExitCode::from(DIFFERS);
+            }
+            print(&text)
+        }),
         Command::Credits(command) => credits::run(command, &mut std::io::stdout().lock()),
         Command::Accounts(command) => accounts::run(command, &mut std::io::stdout().lock()),
         Command::Tokens(command) => tokens::run(command, &mut std::io::stdout().lock()).map(|refused| {

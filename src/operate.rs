@@ -17,6 +17,7 @@ pub(crate) mod jwks;
 pub mod metrics;
 pub mod output;
 pub mod reload;
+pub mod replay;
 pub mod server;
 pub mod status_recorder;
 pub mod status_store;

@@ -1,8 +1,8 @@
-//! What operators see of requests: metrics, the access log, and traces.
+//! What operators see of requests: metrics, the access log, traces, and the journal.
 //!
 //! A request carries one [`request_record::RequestRecord`], which is reported once. Reporting increments counters that
-//! exist already and, if the access log or traces are on, writes a record to a queue in memory. Separate threads write
-//! the records to a file (`access_log.rs`) or send them over the network (`otlp.rs`); records that they cannot keep up
+//! exist already and, if the access log, traces or the journal are on, writes a record to a queue in memory. Separate
+//! threads write the records to files (`access_log.rs`, `journal.rs`) or send them over the network (`otlp.rs`); records that they cannot keep up
 //! with are dropped and counted. Nothing here decides about requests, and no failure here affects one. The log of the
 //! process itself is `platform/logging.rs`.
 
@@ -13,6 +13,7 @@ pub mod addresses;
 pub mod by_account;
 pub mod counters;
 pub mod http_version;
+pub mod journal;
 pub mod latency;
 pub mod names;
 pub mod otlp;
@@ -32,6 +33,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use access_log::AccessLog;
+use journal::Journal;
+use journal::settings::JournalSettings;
 use otlp::Exporter;
 use usage::Usage;
 
@@ -42,6 +45,8 @@ pub struct Outlets {
     pub access_log: Option<access_log::AccessLogSettings>,
     /// `None`: no spans.
     pub otlp: Option<otlp::OtlpSettings>,
+    /// `None`: no journal.
+    pub journal: Option<JournalSettings>,
 }
 
 /// The destinations to which all requests report.
@@ -49,6 +54,7 @@ pub struct Outlets {
 pub struct Telemetry {
     log: Option<Arc<AccessLog>>,
     exporter: Option<Arc<Exporter>>,
+    journal: Option<Arc<Journal>>,
     /// `None` without a store, which is where usage is written.
     usage: Option<Arc<Usage>>,
     pub connections: Connections,
@@ -70,6 +76,7 @@ impl Telemetry {
         Telemetry {
             log: outlets.access_log.map(AccessLog::start),
             exporter: outlets.otlp.map(Exporter::start),
+            journal: outlets.journal.map(Journal::start),
             usage,
             connections: Connections::default(),
         }
@@ -90,6 +97,9 @@ impl Telemetry {
         if let Some(exporter) = &self.exporter {
             exporter.flush();
         }
+        if let Some(journal) = &self.journal {
+            journal.flush();
+        }
     }
 
     /// Lines of the access log that were dropped.
@@ -100,6 +110,11 @@ impl Telemetry {
     /// Requests whose spans were sent, and those whose spans were dropped.
     pub fn spans(&self) -> (u64, u64) {
         self.exporter.as_ref().map_or((0, 0), |exporter| (exporter.exported(), exporter.dropped()))
+    }
+
+    /// The journal, if there is one.
+    pub fn journal(&self) -> Option<&Journal> {
+        self.journal.as_deref()
     }
 
     /// Whether requests are recorded beyond metrics.

@@ -70,6 +70,15 @@ fn every_document_can_be_reached_from_the_readme() {
     assert!(lost.is_empty(), "no link leads to {lost:?}");
 }
 
+/// Two branches that have changed the same lines leave marks, which have to go with one of the two.
+#[test]
+fn no_document_has_the_marks_of_a_merge() {
+    for (path, text) in documents() {
+        let mark = text.lines().find(|line| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> "));
+        assert_eq!(mark, None, "{}", path.display());
+    }
+}
+
 /// Every citation of the contract in source text names an existing section.
 #[test]
 fn every_section_of_the_contract_that_is_cited_is_there() {

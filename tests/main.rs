@@ -30,6 +30,7 @@ mod examples;
 mod explain;
 mod faults;
 mod init;
+mod journal;
 mod limits;
 mod listeners;
 mod lists;

@@ -6,6 +6,7 @@ mod connections;
 mod domains;
 mod frames;
 mod heads;
+mod journal;
 mod ledger;
 mod media;
 mod msgpack;
@@ -19,7 +20,7 @@ mod xml;
 mod yaml;
 
 /// Their names, and what each does with an input.
-pub const ALL: [(&str, fn(&[u8])); 17] = [
+pub const ALL: [(&str, fn(&[u8])); 18] = [
     ("heads", heads::run),
     ("chunked", chunked::run),
     ("connections", connections::run),
@@ -37,6 +38,7 @@ pub const ALL: [(&str, fn(&[u8])); 17] = [
     ("proxy", proxy::run),
     ("ledger", ledger::run),
     ("store", store::run),
+    ("journal", journal::run),
 ];
 
 /// The step in which bytes are handed over, from the first byte of an input, and the rest of it.

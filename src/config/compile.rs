@@ -219,8 +219,9 @@ fn draft(
     let keys = ManagementKeys { api: file.api, portal: file.portal, billing: file.billing, alerts: file.alerts };
     let on_store = (&process, store.is_some());
     let management = Management::compile(keys, on_store, &public_url, &products, source, mistakes);
-    let (sampling, outlets) =
+    let (sampling, mut outlets) =
         super::telemetry::compile(file.metrics, file.access_log, file.tracing, &rows, source, mistakes);
+    outlets.journal = super::journal::journal(file.journal, source, mistakes);
     Drafted {
         process,
         status: super::status::status(file.status, &products, mistakes),

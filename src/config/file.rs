@@ -18,6 +18,7 @@ use crate::config::alerts::written::Alerts;
 use crate::config::api::written::Api;
 use crate::config::billing::written::Billing;
 use crate::config::cases::written::Test;
+use crate::config::journal::written::Journal;
 use crate::config::jwt::written::Issuer;
 use crate::config::ledger::written::Ledger;
 use crate::config::limits::written::Limits;
@@ -108,6 +109,8 @@ pub struct File {
     pub metrics: Written<Metrics>,
     /// One line of JSON for each request. Default: none.
     pub access_log: Written<AccessLog>,
+    /// Files with every decision, which `tollgate replay` judges again under another configuration. Default: none.
+    pub journal: Written<Journal>,
     /// Traces by W3C Trace Context.
     pub tracing: Written<Tracing>,
     /// The status pages.

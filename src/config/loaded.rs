@@ -135,6 +135,7 @@ impl Start {
             ("alerts", *alerts != other.alerts),
             ("access_log", outlets.access_log != other.outlets.access_log),
             ("tracing.otlp", outlets.otlp != other.outlets.otlp),
+            ("journal", outlets.journal != other.outlets.journal),
         ]
         .into_iter()
         .find(|(_, differs)| *differs)

@@ -128,6 +128,9 @@ pub fn effective(written: AsWritten, compiled: &Compiled<'_>) -> Value {
     if let Some(tests) = root.get_mut("tests") {
         cases::fill_in(tests, compiled.products);
     }
+    if let (Some(shown), Some(settings)) = (root.get_mut("journal"), &compiled.outlets.journal) {
+        super::journal::fill_in(shown, settings);
+    }
     root
 }
 

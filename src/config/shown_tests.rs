@@ -15,6 +15,9 @@ fn put_secrets(config: &Config, scratch: &Scratch) {
     if let Some(key) = config.outlets.access_log.as_ref().and_then(|log| log.reference_key.as_ref()) {
         put("access_log.reference_key", key);
     }
+    if let Some(key) = config.outlets.journal.as_ref().and_then(|journal| journal.key.as_ref()) {
+        put("journal.key", key);
+    }
     for (name, value) in config.outlets.otlp.iter().flat_map(|otlp| &otlp.headers) {
         put(&format!("tracing.otlp.headers.{name}"), value);
     }

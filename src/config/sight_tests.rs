@@ -30,7 +30,7 @@ fn what_is_written_is_what_is_seen() {
         attributes: Box::default(),
     };
     assert!(!format!("{access_log:?}").contains("0123456789abcdef"));
-    assert_eq!(config.outlets, Outlets { access_log: Some(access_log), otlp: Some(otlp) });
+    assert_eq!(config.outlets, Outlets { access_log: Some(access_log), otlp: Some(otlp), journal: None });
     let quiet = super::parse("f", GOOD, &super::Source::Embedded(&[])).unwrap();
     assert_eq!(
         (quiet.outlets, quiet.settings.sampling),

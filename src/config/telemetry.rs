@@ -121,7 +121,7 @@ pub fn compile(
     if let Some(place) = traceparent_place.filter(|_| otlp.is_some() && !sampling.traceparent) {
         mistakes.push(place, "is false, but otlp needs it; remove one of the two");
     }
-    (sampling, Outlets { access_log, otlp })
+    (sampling, Outlets { access_log, otlp, journal: None })
 }
 
 fn access_log(

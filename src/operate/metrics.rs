@@ -184,6 +184,12 @@ impl Metrics {
         show("tollgate_bodies_over_budget", help, self.gateway.bodies_over_budget())?;
         let help = "Lines of the access log that were dropped because they could not be written fast enough, or at all";
         show("tollgate_access_log_dropped", help, telemetry.dropped_lines())?;
+        if let Some(journal) = telemetry.journal() {
+            let (written, lost) = journal.counts();
+            show("tollgate_journal_decisions", "Decisions that the journal has written", written)?;
+            let help = "Decisions that the journal has lost because they could not be written fast enough, or at all";
+            show("tollgate_journal_lost", help, lost)?;
+        }
         let (exported, dropped) = telemetry.spans();
         show("tollgate_otlp_exported", "Requests whose spans the collector has accepted", exported)?;
         show("tollgate_otlp_dropped", "Requests whose spans were dropped", dropped)

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::journal::note::{self, KeptHead};
 use super::seen::{Kept, Seen, UpstreamTimes};
 use super::tables::{Ending, Tables, Times};
 use super::usage::Origin;
@@ -16,10 +17,11 @@ use super::{Telemetry, access_line, otlp_span};
 use crate::policy::Policy;
 use crate::policy::answers::PassedStatus;
 use crate::policy::check::watch::Watched;
-use crate::policy::http::head::Lines;
+use crate::policy::http::head::{Head, Lines};
 use crate::policy::http::trace_context::{Part, Trace};
 use crate::policy::http::transaction_id::TransactionId;
 use crate::policy::now::Now;
+use crate::policy::page::ListenerScope;
 use crate::policy::problem::blame::Spent;
 use crate::policy::respond::Outcome;
 use crate::policy::trail::Trail;
@@ -37,6 +39,8 @@ pub struct RequestRecord<'r> {
     charged: u32,
     /// Where a refused request came from; only for a gateway with a store.
     origin: Option<Box<Origin>>,
+    /// What the journal needs of its head; only with a journal.
+    head: Option<Box<KeptHead>>,
 }
 
 /// Time spent waiting for the client or the upstream.
@@ -93,7 +97,7 @@ impl<'r> RequestRecord<'r> {
             begun,
         };
         let [body, upstream, other] = [Wait::default(); 3];
-        RequestRecord { telemetry, tables, seen, body, upstream, other, charged: 0, origin: None }
+        RequestRecord { telemetry, tables, seen, body, upstream, other, charged: 0, origin: None, head: None }
     }
 
     /// When the request's head was complete.
@@ -117,6 +121,15 @@ impl<'r> RequestRecord<'r> {
         self.seen.trail = *trail;
         if self.telemetry.has_records() {
             self.seen.kept = Kept::of(self.seen.policy, trail, lines);
+        }
+    }
+
+    /// Keeps what the journal needs of a head that was judged at a moment, and whether it was refused, if there is a journal.
+    pub fn judged(&mut self, head: &Head<'_>, scope: ListenerScope, now: Now, is_refused: bool) {
+        if self.telemetry.journal.is_some() {
+            let (policy, trail) = (self.seen.policy, &self.seen.trail);
+            let at = (now.unix_seconds, now.unix_nanos);
+            self.head = Some(Box::new(KeptHead::of(policy, head, trail, scope, at, is_refused)));
         }
     }
 
@@ -206,7 +219,7 @@ impl<'r> RequestRecord<'r> {
 
 impl Drop for RequestRecord<'_> {
     fn drop(&mut self) {
-        let RequestRecord { telemetry, tables, seen, body, upstream, other, charged, origin } = self;
+        let RequestRecord { telemetry, tables, seen, body, upstream, other, charged, origin, head } = self;
         // An answer that was not delivered completely counts as `Gone`. Whether it is charged is
         // decided elsewhere, by the bill.
         if matches!(seen.ending, Ending::Answered | Ending::Passed(_)) && !seen.delivered {
@@ -248,6 +261,9 @@ impl Drop for RequestRecord<'_> {
             && seen.trace.is_some_and(|trace| trace.is_sampled())
         {
             exporter.push(|out| otlp_span::write(out, seen, &times));
+        }
+        if let Some(journal) = &telemetry.journal {
+            journal.push(|out| note::write(out, seen, head.as_deref(), &times, *charged));
         }
     }
 }

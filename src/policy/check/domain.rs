@@ -308,6 +308,29 @@ fn referer_host(referer: &[u8], judge: impl FnOnce(Scheme<'_>, &str) -> bool) ->
     }
 }
 
+/// The scheme and the host that an Origin names, in canonical form, which every list judges as it does the Origin; `None`
+/// if it names none.
+#[cold]
+pub fn origin_in_short(origin: &[u8]) -> Option<String> {
+    let mut short = None;
+    let note = |scheme: Scheme<'_>, host: &str| {
+        short = Some(format!("{}://{host}", scheme.name));
+        true
+    };
+    origin_host(origin, note).and(short)
+}
+
+/// The same of a Referer, without its path and query.
+#[cold]
+pub fn referer_in_short(referer: &[u8]) -> Option<String> {
+    let mut short = None;
+    let note = |scheme: Scheme<'_>, host: &str| {
+        short = Some(format!("{}://{host}", scheme.name));
+        true
+    };
+    referer_host(referer, note).and(short)
+}
+
 /// The page that a request comes from, as far as a list of domains looks at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CameFrom<'a> {

@@ -41,6 +41,10 @@ pub enum ValueShape {
     Number(NumberRule),
 }
 
+/// Why a rule of a header refuses, by which the journal tells it from the checks before it.
+pub const BROKEN_HEADER: &str = "the header's value breaks its rule";
+pub const SEVERAL_LINES: &str = "several lines of the header";
+
 impl HeaderRule {
     /// Accepts the request if the header is absent or valid.
     ///
@@ -50,8 +54,8 @@ impl HeaderRule {
         match lines.one(&self.name) {
             One::Absent => Ok(()),
             One::Value(value) if self.shape.matches(value) => Ok(()),
-            One::Value(_) => Err(Problem::new(self.row, "the header's value breaks its rule")),
-            One::Several => Err(Problem::new(self.row, "several lines of the header")),
+            One::Value(_) => Err(Problem::new(self.row, BROKEN_HEADER)),
+            One::Several => Err(Problem::new(self.row, SEVERAL_LINES)),
         }
     }
 

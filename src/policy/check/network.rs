@@ -146,6 +146,12 @@ pub fn client(trusted: &Networks, peer: Peer, lines: &Lines<'_>) -> Client {
     client
 }
 
+/// The entries of X-Forwarded-For, the last first, each with its address or without one.
+pub fn stated<'a>(entries: &'a [u8]) -> impl Iterator<Item = Option<IpAddr>> + 'a {
+    let entries = entries.rsplit(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|entry| !entry.is_empty());
+    entries.map(|entry| stated_address(entry).map(|address| address.to_canonical()))
+}
+
 /// The address of an element of X-Forwarded-For. Some load balancers write the port as well, which
 /// is `ip:port` or `[v6]:port`, and some the brackets alone.
 fn stated_address(element: &[u8]) -> Option<IpAddr> {
