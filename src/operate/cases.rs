@@ -8,7 +8,7 @@ pub mod compare;
 pub mod judge;
 pub mod record;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::config::cases::TestCase;
 use crate::config::yaml::{Mistakes, Warning};
@@ -17,7 +17,7 @@ use crate::platform::pace;
 use crate::policy::Policy;
 use compare::{Difference, differences, nobody};
 
-/// How long all tests of a configuration may take together. A test takes some tens of microseconds.
+/// The processor time that all tests of a configuration may take together. A test takes some tens of microseconds.
 pub const MAX_TIME: Duration = Duration::from_secs(5);
 
 /// What came of one test.
@@ -69,10 +69,10 @@ pub fn run<'c>(cases: impl IntoIterator<Item = &'c TestCase>, by: Surroundings<'
 }
 
 fn run_within<'c>(most: Duration, cases: impl IntoIterator<Item = &'c TestCase>, by: Surroundings<'_>) -> Outcomes<'c> {
-    let begun = Instant::now();
+    let begun = pace::used();
     let (mut of_tests, mut not_run) = (Vec::new(), 0_usize);
     for case in cases {
-        if begun.elapsed() >= most {
+        if pace::used().saturating_sub(begun) >= most {
             not_run = not_run.saturating_add(1);
         } else {
             of_tests.push(run_one(case, by));

@@ -92,7 +92,7 @@ pub fn is_spent() -> bool {
 }
 
 /// The processor time that this thread has used.
-fn used() -> Duration {
+pub fn used() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let (seconds, rest) = (u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0));
     Duration::new(seconds, rest)
