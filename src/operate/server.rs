@@ -54,7 +54,7 @@ use crate::platform::answer_key::AnswerKey;
 use crate::platform::clock::unix_seconds;
 use crate::platform::count::counted;
 use crate::platform::descriptors::{Descriptors, Shares};
-use crate::platform::{logging, supervisor};
+use crate::platform::{logging, priority, supervisor};
 use crate::policy::account::Digest;
 use crate::policy::idempotency::Secret;
 use crate::policy::{LONGEST_GRACE, Policy};
@@ -344,12 +344,13 @@ impl Node {
         let connections = self.shares().api;
         let mut apps = Vec::new();
         if let Some(ApiListener { address, tls }) = listener {
-            apps.push(("api", ApiApp::new(router::router(&api)?, tls, connections), address));
+            // Changes have to count also while requests use all processors.
+            apps.push(("api", ApiApp::new(router::router(&api)?, tls, connections, priority::lower), address));
         }
         if let Some(settings) = portal {
             let ApiListener { address, tls } = settings.listener.clone();
             let pages = make_portal(settings, &api, &self.gateway)?;
-            apps.push(("portal", ApiApp::new(pages, tls, connections), address));
+            apps.push(("portal", ApiApp::new(pages, tls, connections, priority::run_when_idle), address));
         }
         Ok(apps)
     }

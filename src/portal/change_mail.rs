@@ -60,7 +60,7 @@ struct Teller {
 
 impl Teller {
     fn run(mut self) {
-        priority::give_way();
+        priority::run_when_idle();
         loop {
             let Some(portal) = self.portal.upgrade() else { return };
             // Of two processes in an upgrade, the one that has the balances tells.

@@ -62,7 +62,7 @@ impl Journal {
         });
         let shared = Arc::clone(&journal);
         journal.outlet.taken_by(&std::thread::spawn(move || {
-            priority::give_way();
+            priority::lower();
             shared.run(Writer::new(settings));
         }));
         journal

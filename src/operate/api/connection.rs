@@ -27,7 +27,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
-use crate::platform::priority;
 use crate::platform::tls::server::ServerTls;
 
 /// How long a handshake of TLS may take.
@@ -62,6 +61,7 @@ pub struct ApiApp {
     tls: Option<Arc<ServerTls>>,
     seats: Arc<Semaphore>,
     connections: usize,
+    give_way: fn(),
 }
 
 /// The connections of the API that are open, for whoever ends the process.
@@ -79,10 +79,11 @@ impl OpenConnections {
 }
 
 impl ApiApp {
-    /// One that serves this router, with TLS if there is any, on so many connections at a time.
-    pub fn new(router: Router, tls: Option<Arc<ServerTls>>, connections: usize) -> ApiApp {
+    /// One that serves this router, with TLS if there is any, on so many connections at a time. Its thread, and those that it
+    /// starts for what blocks, have nothing to do with lookups: they begin with `give_way`.
+    pub fn new(router: Router, tls: Option<Arc<ServerTls>>, connections: usize, give_way: fn()) -> ApiApp {
         let seats = Arc::new(Semaphore::new(connections));
-        ApiApp { service: TowerToHyperService::new(router), tls, seats, connections }
+        ApiApp { service: TowerToHyperService::new(router), tls, seats, connections, give_way }
     }
 
     /// Its connections.
@@ -130,8 +131,7 @@ impl ApiApp {
 impl ServerApp for ApiApp {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let _seat = self.seats.try_acquire().ok()?;
-        // This thread, and those that it starts for what blocks, have nothing to do with lookups.
-        priority::give_way();
+        (self.give_way)();
         let digest = stream.get_socket_digest();
         let address = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet().copied());
         let peer = address.map(|address| Peer(address.ip().to_canonical()));
