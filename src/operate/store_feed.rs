@@ -11,8 +11,8 @@ mod compile;
 mod conflicts;
 mod figures;
 mod going_back;
+mod heartbeat;
 mod reading;
-mod telling;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,8 +46,8 @@ use conflicts::Conflicts;
 pub use conflicts::{AccountConflict, ConflictsShown};
 use figures::FeedMetrics;
 use going_back::GoingBack;
+use heartbeat::Heartbeat;
 use reading::{Batch, read};
-use telling::Telling;
 
 /// How often it is looked whether another process has changed the store's file.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -109,7 +109,7 @@ impl StoreFeed {
             location: settings.location.clone(),
             kept: settings.kept,
             loaded,
-            identity: Arc::new(telling::identity()),
+            identity: Arc::new(heartbeat::identity()),
             stop: Arc::default(),
         };
         feed.figures.look(loaded, true);
@@ -123,8 +123,8 @@ impl StoreFeed {
         std::thread::spawn(move || {
             let going_back = GoingBack::default();
             let upkept = Instant::now();
-            let (known, connection, telling) = (feed.loaded, None, Telling::default());
-            let mut follower = Follower { known, connection, upkept, going_back, telling, feed, reloader, ledger };
+            let (known, connection, heartbeat) = (feed.loaded, None, Heartbeat::default());
+            let mut follower = Follower { known, connection, upkept, going_back, heartbeat, feed, reloader, ledger };
             follower.run();
         });
     }
@@ -256,7 +256,7 @@ struct Follower {
     connection: Option<Connection>,
     upkept: Instant,
     going_back: GoingBack,
-    telling: Telling,
+    heartbeat: Heartbeat,
 }
 
 impl Follower {
@@ -289,13 +289,13 @@ impl Follower {
             }
             if let Some(connection) = &self.connection {
                 self.going_back.look(connection, &self.feed.store, unix_milliseconds());
-                self.telling.tell(connection, &self.feed.identity, self.known.version);
+                self.heartbeat.beat(connection, &self.feed.identity, self.known.version);
             }
             self.upkeep();
             commits = self.feed.store.wait_for_commit(commits, interval);
         }
         if let Some(connection) = &self.connection {
-            telling::leave(connection, &self.feed.identity);
+            heartbeat::leave(connection, &self.feed.identity);
         }
     }
 

@@ -1,19 +1,19 @@
 //! The journal: what every decision was made of, in files that can be judged again under another policy.
 //!
 //! A request copies what is needed into a queue in memory (`journal/note.rs`), and never waits. A thread that gives way
-//! to those of requests tells it as lines (`journal/telling.rs`, `journal/line.rs`) and writes them
+//! to those of requests makes lines of it (`journal/note_reader.rs`, `journal/line.rs`) and writes them
 //! (`journal/writer.rs`, `journal/files.rs`). What does not fit into the queue, or cannot be written, is lost and counted.
 //! Files are read in `journal/reading.rs`; judging again is `operate/replay.rs`.
 
 mod bytes;
 pub mod files;
-pub mod keeping;
 pub mod line;
 pub mod note;
+pub mod note_reader;
 pub mod reading;
+pub mod redaction;
 pub mod rules;
 pub mod settings;
-pub mod telling;
 pub mod writer;
 
 use std::sync::Arc;

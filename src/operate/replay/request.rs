@@ -16,7 +16,7 @@ use crate::policy::page::ListenerScope;
 use crate::policy::problem::Problem;
 use crate::policy::route::parameter_name;
 use crate::telemetry::journal::line::{Decision, Member};
-use crate::telemetry::journal::telling::unix_time;
+use crate::telemetry::journal::note_reader::unix_time;
 
 /// What stands for a segment of a path whose value the journal does not have.
 const SEGMENT: &str = "-";

@@ -1,7 +1,7 @@
 //! What a request leaves for the journal: copies of a few texts and numbers, in a queue in memory.
 //!
 //! A request only copies: what is written of it, and what is left out or digested, is decided by the journal's own
-//! thread (`telling.rs`). A token is not among the copies, only its digest.
+//! thread (`note_reader.rs`). A token is not among the copies, only its digest.
 
 use std::net::IpAddr;
 use std::time::Duration;

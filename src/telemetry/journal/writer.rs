@@ -12,12 +12,12 @@ use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
 use super::files::Files;
-use super::keeping::{Keeping, ValueKey};
 use super::line::{Beginning, Line, VERSION};
 use super::note::notes;
+use super::note_reader::{decision, frame_of, rfc3339};
+use super::redaction::{Redaction, ValueKey};
 use super::rules;
 use super::settings::JournalSettings;
-use super::telling::{decision, frame_of, rfc3339};
 use crate::platform::clock::since_1970;
 use crate::policy::Frame;
 
@@ -59,13 +59,13 @@ impl Announced {
 }
 
 /// A policy as lines name it.
-struct Book {
+struct PolicyLine {
     frame: Arc<Frame>,
     version: String,
     /// Its line, with the end.
     line: Vec<u8>,
     /// It is in the file that is written to.
-    is_told: bool,
+    is_written: bool,
 }
 
 /// What became of some lines.
@@ -78,9 +78,9 @@ pub struct Written {
 /// Writes lines.
 pub struct Writer {
     files: Files,
-    keeping: Keeping,
+    redaction: Redaction,
     compressor: Option<Compressor<'static>>,
-    books: Vec<Book>,
+    policies: Vec<PolicyLine>,
     /// Lines of the next frame.
     lines: Vec<u8>,
     count: u64,
@@ -100,10 +100,10 @@ impl Writer {
             let _ = compressor.set_parameter(CParameter::ChecksumFlag(true));
         }
         Writer {
-            keeping: Keeping { key, addresses: settings.addresses },
+            redaction: Redaction { key, addresses: settings.addresses },
             files: Files::new(settings),
             compressor,
-            books: Vec::new(),
+            policies: Vec::new(),
             lines: Vec::with_capacity(FRAME_BYTES),
             count: 0,
             since: None,
@@ -126,12 +126,12 @@ impl Writer {
         written
     }
 
-    /// Appends the line of a note; `None` if it cannot be told.
+    /// Appends the line of a note; `None` if it cannot be written.
     fn line(&mut self, note: &[u8], announced: &Announced, ended: (u64, u32)) -> Option<()> {
         let (address, rest) = frame_of(note)?;
-        let index = self.book(address, announced)?;
-        let book = self.books.get(index)?;
-        let told = decision(rest, &book.frame, &book.version, &self.keeping, ended)?;
+        let index = self.policy(address, announced)?;
+        let policy = self.policies.get(index)?;
+        let told = decision(rest, &policy.frame, &policy.version, &self.redaction, ended)?;
         let before = self.lines.len();
         if Line::Decision(Box::new(told)).write(&mut self.lines).is_err() {
             self.lines.truncate(before);
@@ -140,18 +140,18 @@ impl Writer {
         self.count += 1;
         self.since.get_or_insert_with(Instant::now);
         // Before the next frame of a new policy, so that readers know its rules.
-        if !book.is_told {
-            let line = book.line.clone();
+        if !policy.is_written {
+            let line = policy.line.clone();
             self.lines.splice(0..0, line);
-            if let Some(book) = self.books.get_mut(index) {
-                book.is_told = true;
+            if let Some(policy) = self.policies.get_mut(index) {
+                policy.is_written = true;
             }
         }
         Some(())
     }
 
-    fn book(&mut self, address: usize, announced: &Announced) -> Option<usize> {
-        if let Some(index) = self.books.iter().position(|book| Arc::as_ptr(&book.frame).addr() == address) {
+    fn policy(&mut self, address: usize, announced: &Announced) -> Option<usize> {
+        if let Some(index) = self.policies.iter().position(|policy| Arc::as_ptr(&policy.frame).addr() == address) {
             return Some(index);
         }
         let frame = announced.at(address)?;
@@ -159,11 +159,11 @@ impl Writer {
         let version = rules.rules_of.clone();
         let mut line = Vec::new();
         Line::Rules(Box::new(rules)).write(&mut line).ok()?;
-        if self.books.len() >= MOST_FRAMES {
-            self.books.remove(0);
+        if self.policies.len() >= MOST_FRAMES {
+            self.policies.remove(0);
         }
-        self.books.push(Book { frame, version, line, is_told: false });
-        self.books.len().checked_sub(1)
+        self.policies.push(PolicyLine { frame, version, line, is_written: false });
+        self.policies.len().checked_sub(1)
     }
 
     /// Whether lines wait that are to be written now.
@@ -193,8 +193,8 @@ impl Writer {
                 Written { lines: count, lost: 0 }
             }
             Err(error) => {
-                // What was in the frame has to be told again.
-                self.books.iter_mut().for_each(|book| book.is_told = false);
+                // What was in the frame has to be written again.
+                self.policies.iter_mut().for_each(|policy| policy.is_written = false);
                 if !std::mem::replace(&mut self.failing, true) {
                     log::error!(target: "tollgate::journal", "decisions are lost: cannot write the journal ({error})");
                 }
@@ -222,15 +222,15 @@ impl Writer {
             journal: VERSION,
             program: format!("tollgate {}", env!("CARGO_PKG_VERSION")),
             begun: rfc3339(now),
-            addresses: self.keeping.addresses,
-            key: self.keeping.key.as_ref().map(|key| key.digest(OF_KEY)),
+            addresses: self.redaction.addresses,
+            key: self.redaction.key.as_ref().map(|key| key.digest(OF_KEY)),
         };
         Line::Beginning(beginning).write(&mut lines)?;
-        for book in &mut self.books {
-            if !self.lines.starts_with(&book.line) {
-                lines.extend_from_slice(&book.line);
+        for policy in &mut self.policies {
+            if !self.lines.starts_with(&policy.line) {
+                lines.extend_from_slice(&policy.line);
             }
-            book.is_told = true;
+            policy.is_written = true;
         }
         Ok(lines)
     }

@@ -1,4 +1,4 @@
-//! What the journal tells of a request: a note from memory becomes a line, and values that can be personal data become
+//! Reads the notes of requests: a note from memory becomes a line, and values that can be personal data become
 //! keyed digests, or are left out.
 //!
 //! In clear are the words of the configuration (names, paths, values that a rule lists), what the checks of the head
@@ -12,8 +12,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use chrono::DateTime;
 
 use super::bytes::Reading;
-use super::keeping::{Keeping, clear};
 use super::line::{Decision, Member, SeenToken, Step};
+use super::redaction::{Redaction, clear};
 use super::rules::{digits, name_of};
 use crate::policy::check::domain::{origin_in_short, referer_in_short};
 use crate::policy::check::network::stated;
@@ -45,13 +45,13 @@ pub fn frame_of(note: &[u8]) -> Option<(usize, &[u8])> {
     Some((frame, reading.0))
 }
 
-/// The decision of a note, behind its frame. `ended` is the time at which it is told, since 1970, for requests that had no head.
-/// `None` for bytes that are no note.
+/// The decision of a note, behind its frame. `ended` is the time at which it is read, since 1970, for requests that had no
+/// head. `None` for bytes that are no note.
 pub fn decision<'a>(
     note: &'a [u8],
     frame: &'a Frame,
     version: &'a str,
-    keeping: &Keeping,
+    redaction: &Redaction,
     ended: (u64, u32),
 ) -> Option<Decision<'a>> {
     let mut reading = Reading(note);
@@ -64,16 +64,16 @@ pub fn decision<'a>(
         http: Cow::Borrowed(http),
         ..Decision::default()
     };
-    let (product, route) = tell_end(&mut reading, frame, &mut decision)?;
+    let (product, route) = read_end(&mut reading, frame, &mut decision)?;
     match head {
         [] => decision.time = Cow::Owned(rfc3339(ended)),
-        head => tell_head(&mut Reading(head), (frame, product, route), keeping, &mut decision)?,
+        head => read_head(&mut Reading(head), (frame, product, route), redaction, &mut decision)?,
     }
     Some(decision)
 }
 
-/// Tells how a request has ended; returns its product and its route.
-fn tell_end<'a>(
+/// Reads how a request has ended; returns its product and its route.
+fn read_end<'a>(
     reading: &mut Reading<'a>,
     frame: &'a Frame,
     decision: &mut Decision<'a>,
@@ -106,10 +106,10 @@ fn tell_end<'a>(
     Some((product, route))
 }
 
-fn tell_head<'a>(
+fn read_head<'a>(
     reading: &mut Reading<'a>,
     (frame, product, route): (&'a Frame, Option<&'a Product>, Option<&'a Route>),
-    keeping: &Keeping,
+    redaction: &Redaction,
     decision: &mut Decision<'a>,
 ) -> Option<()> {
     decision.time = Cow::Owned(rfc3339((reading.number()?, u32::try_from(reading.number()?).ok()?)));
@@ -121,7 +121,7 @@ fn tell_head<'a>(
     };
     decision.peer = match peer {
         None => Cow::Borrowed("unix"),
-        Some(address) if keeping.addresses => Cow::Owned(address.to_canonical().to_string()),
+        Some(address) if redaction.addresses => Cow::Owned(address.to_canonical().to_string()),
         Some(_) => Cow::Borrowed(""),
     };
     match reading.byte()? {
@@ -134,7 +134,7 @@ fn tell_head<'a>(
     decision.path = reading.maybe()?.map(Cow::Borrowed);
     let (path, query) = (reading.text()?, reading.text()?);
     if let Some(route) = route {
-        tell_parameters(frame, route, (path, query), keeping, decision);
+        read_parameters(frame, route, (path, query), redaction, decision);
     }
     decision.signed = reading.byte()? == 1;
     decision.token_twice = reading.byte()? == 1;
@@ -145,7 +145,7 @@ fn tell_head<'a>(
     }
     while reading.byte()? == 1 {
         let (name, value) = (reading.text()?, reading.maybe()?);
-        tell_field(frame, product, (name, value), keeping, decision);
+        read_field(frame, product, (name, value), redaction, decision);
     }
     if let Some(host) = authority {
         decision.host = known_host(host);
@@ -166,24 +166,28 @@ fn known_host(host: &str) -> Cow<'static, str> {
     Cow::Owned(if fits { host.to_ascii_lowercase() } else { String::new() })
 }
 
-fn tell_parameters(
+fn read_parameters(
     frame: &Frame,
     route: &Route,
     (path, query): (&str, &str),
-    keeping: &Keeping,
+    redaction: &Redaction,
     decision: &mut Decision<'_>,
 ) {
     let template = split(&route.path.text, b'/').map(parameter_name);
     let of_path = template.zip(split(path, b'/')).filter_map(|(name, text)| name.map(|_| text));
     for (rule, text) in route.parameters.iter().zip(of_path) {
-        decision.parameters.push(keeping.by_shape(&rule.name, &segment(text), &rule.shape));
+        decision.parameters.push(redaction.by_shape(&rule.name, &segment(text), &rule.shape));
     }
     for (name, value) in members(query) {
         let name = member(name);
         let is_token = |place: &TokenPlace| matches!(place, TokenPlace::Query(known) if *known.as_bytes() == *name);
         match route.query().iter().find(|rule| *rule.name.as_bytes() == *name) {
             Some(rule) => {
-                decision.parameters.push(keeping.by_shape(&rule.name, &member(value.unwrap_or_default()), &rule.shape));
+                decision.parameters.push(redaction.by_shape(
+                    &rule.name,
+                    &member(value.unwrap_or_default()),
+                    &rule.shape,
+                ));
             }
             None if frame.token_places.iter().any(is_token) => {}
             None => decision.undeclared += 1,
@@ -191,12 +195,12 @@ fn tell_parameters(
     }
 }
 
-/// Tells a header: as it is where the checks compare it with words of the configuration, otherwise by its rule.
-fn tell_field(
+/// Reads a header: as it is where the checks compare it with words of the configuration, otherwise by its rule.
+fn read_field(
     frame: &Frame,
     product: Option<&Product>,
     (name, value): (&str, Option<&str>),
-    keeping: &Keeping,
+    redaction: &Redaction,
     decision: &mut Decision<'_>,
 ) {
     let name = name.to_ascii_lowercase();
@@ -208,7 +212,7 @@ fn tell_field(
             decision.host = known_host(host);
             return;
         }
-        ("x-forwarded-for", Some(entries)) => return tell_forwarded(entries, keeping, decision),
+        ("x-forwarded-for", Some(entries)) => return read_forwarded(entries, redaction, decision),
         ("host" | "x-forwarded-for", None) => return,
         ("accept" | "content-type" | "content-encoding", Some(value)) => clear(&name, value),
         ("origin", Some(value)) => {
@@ -229,10 +233,10 @@ fn tell_field(
                     && rule.check(&Lines { fields: &field, ..Lines::UNREADABLE }).is_err()
             });
             match shape {
-                // What is no key is told as an empty one, which is none either.
+                // What is no key is written as an empty one, which is none either.
                 _ if is_no_key => clear(&name, ""),
-                Some(shape) => keeping.by_shape(&name, value.as_bytes(), shape),
-                None => keeping.hidden(&name, value.as_bytes()),
+                Some(shape) => redaction.by_shape(&name, value.as_bytes(), shape),
+                None => redaction.hidden(&name, value.as_bytes()),
             }
         }
         (_, None) => Member { name, value: None, hmac: None },
@@ -248,9 +252,9 @@ fn deadline(value: &str) -> &str {
     }
 }
 
-/// Several lines are told in the order in which they are read, as if they were one.
-fn tell_forwarded(entries: &str, keeping: &Keeping, decision: &mut Decision<'_>) {
-    if !keeping.addresses {
+/// Several lines are written in the order in which they are read, as if they were one.
+fn read_forwarded(entries: &str, redaction: &Redaction, decision: &mut Decision<'_>) {
+    if !redaction.addresses {
         return;
     }
     let known = stated(entries.as_bytes()).take(MOST_FORWARDED);
@@ -262,7 +266,7 @@ fn tell_forwarded(entries: &str, keeping: &Keeping, decision: &mut Decision<'_>)
     decision.forwarded_for.drain(..extra);
 }
 
-/// A time as RFC 3339 in UTC, to the nanosecond. Each thread keeps the text of the second that it told last.
+/// A time as RFC 3339 in UTC, to the nanosecond. Each thread keeps the text of the second that it wrote last.
 pub fn rfc3339((seconds, nanos): (u64, u32)) -> String {
     thread_local! {
         static LAST: TextOfSecond = const { TextOfSecond::new() };

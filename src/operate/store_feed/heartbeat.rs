@@ -1,5 +1,5 @@
-//! What this gateway tells the others that share its store: that it is there, and which version it has in force. A file
-//! is not shared.
+//! The heartbeat of this gateway among those that share its store: that it is there, and which version it has in force. A
+//! file is not shared.
 
 use std::time::{Duration, Instant};
 
@@ -13,15 +13,15 @@ const BEAT_INTERVAL: Duration = Duration::from_secs(3);
 /// How often at the most it says that another version is in force.
 const NEWS_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What was told last.
+/// When it was written last, and with which version.
 #[derive(Debug, Default)]
-pub struct Telling {
+pub struct Heartbeat {
     last: Option<(Instant, i64)>,
 }
 
-impl Telling {
-    /// Tells, if it is time.
-    pub fn tell(&mut self, connection: &Connection, identity: &NodeIdentity, applied: i64) {
+impl Heartbeat {
+    /// Writes it, if it is time.
+    pub fn beat(&mut self, connection: &Connection, identity: &NodeIdentity, applied: i64) {
         if connection.sqlite().is_some() {
             return;
         }
@@ -32,19 +32,19 @@ impl Telling {
             return;
         }
         self.last = Some((Instant::now(), applied));
-        tell_of(nodes::beat(connection, identity, applied, unix_milliseconds()));
+        log_failure(nodes::beat(connection, identity, applied, unix_milliseconds()));
     }
 }
 
-/// Tells that this gateway ends.
+/// Says that this gateway ends.
 pub fn leave(connection: &Connection, identity: &NodeIdentity) {
     if connection.sqlite().is_none() {
-        tell_of(nodes::leave(connection, &identity.id));
+        log_failure(nodes::leave(connection, &identity.id));
     }
 }
 
-fn tell_of(told: Result<(), StoreError>) {
-    if let Err(error) = told {
+fn log_failure(written: Result<(), StoreError>) {
+    if let Err(error) = written {
         log::warn!(target: "tollgate::store", "the other gateways could not be told of this one: {error}");
     }
 }

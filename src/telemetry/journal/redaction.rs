@@ -36,13 +36,13 @@ impl std::fmt::Debug for ValueKey {
 
 /// What is kept of values that can be personal data.
 #[derive(Debug, Default)]
-pub struct Keeping {
+pub struct Redaction {
     /// `None`: values are left out.
     pub key: Option<ValueKey>,
     pub addresses: bool,
 }
 
-impl Keeping {
+impl Redaction {
     /// A value that is a client's own.
     pub fn hidden(&self, name: &str, value: &[u8]) -> Member {
         let hmac = self.key.as_ref().map(|key| key.digest(value));
