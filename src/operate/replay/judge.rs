@@ -159,14 +159,13 @@ impl<'c> Judge<'c> {
         if decision.step < Step::Backend {
             return let_further();
         }
-        self.answered(decision, (then_product, now_product), (then_route, now_route), trail, deadline)
+        self.answered(decision, (then_route, now_route), trail, deadline)
     }
 
     /// What becomes of the backend's answer, and what it costs.
     fn answered(
         &self,
         decision: &Decision<'_>,
-        (then, now): (&ProductRules, &ProductRules),
         (then_route, now_route): (Option<&RouteRules>, &RouteRules),
         trail: &Trail<'c>,
         deadline: Duration,
@@ -178,11 +177,14 @@ impl<'c> Judge<'c> {
             return Verdict::Undecided(Undecided::Deadline);
         }
         let price = |is_answered| price(decision, is_answered, trail, (then_route, now_route));
-        if then.answers == now.answers || problem == Some(GONE) || decision.upstream_status == 0 {
+        let has_same_answers = then_route.is_some_and(|then| then.answers == now_route.answers);
+        if has_same_answers || problem == Some(GONE) || decision.upstream_status == 0 {
             return Verdict::Decided { outcome: Outcome::AsThen, price: price(problem.is_none()) };
         }
-        let Some(product) = trail.product else { return Verdict::Undecided(Undecided::Rules) };
-        match product.answers.of(decision.upstream_status) {
+        let (Some(product), Some(route)) = (trail.product, trail.route) else {
+            return Verdict::Undecided(Undecided::Rules);
+        };
+        match route.answers.of(decision.upstream_status) {
             Some(Treatment::Pass(passing)) => {
                 let is_same = problem.is_none() && passing.status.code() == decision.status;
                 let outcome = if is_same { Outcome::AsThen } else { Outcome::Answered };

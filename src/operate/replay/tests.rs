@@ -221,6 +221,25 @@ fn what_was_refused_and_is_not_any_more_is_let_further() {
 }
 
 #[test]
+fn the_answers_of_a_route_are_its_own() {
+    const ROUTE: (&str, &str) = (
+        "detail: { one_of: [full, short] } }",
+        "detail: { one_of: [full, short] } }\n        answers: { 404: { status: 200 } }",
+    );
+    let failed = |decision| Decision {
+        upstream_status: 404,
+        problem: Some("upstream-failed".into()),
+        status: 500,
+        charged: 0,
+        ..decision
+    };
+    let answered_now = Verdict::Decided { outcome: Outcome::Answered, price: Price::Known(0) };
+    assert_eq!(judged(&[ROUTE], &[failed(got(0)), failed(answered(1))]), [answered_now.clone(), same(0)]);
+    let of_product = ("    credits: { hold", "    answers: { 404: { status: 200 } }\n    credits: { hold");
+    assert_eq!(judged(&[of_product], &[failed(got(0)), failed(answered(1))]), [answered_now.clone(), answered_now]);
+}
+
+#[test]
 fn what_a_journal_does_not_have_is_undecided() {
     let networks = ("products: [vat] }", "products: [vat], networks: [203.0.113.0/24] }");
     let paid = |decision| Decision { pays: true, ..decision };

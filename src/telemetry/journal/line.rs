@@ -53,8 +53,6 @@ pub struct ProductRules {
     /// The rules of headers, each by its name in lower case.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// What becomes of the backend's answers.
-    pub answers: String,
     /// How lookups with a key are taken; missing where they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<String>,
@@ -71,6 +69,9 @@ pub struct RouteRules {
     /// The rule of bodies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
+    /// What becomes of the backend's answers.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub answers: String,
     /// The prices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<String>,

@@ -64,11 +64,11 @@ fn every_line_is_read_as_it_was_written() {
     let rules = RouteRules {
         parameters: BTreeMap::from([("number".to_owned(), "1".to_owned())]),
         body: Some("2".to_owned()),
+        answers: "5".to_owned(),
         price: Some("3".to_owned()),
     };
     let product = ProductRules {
         headers: BTreeMap::from([("reference-id".to_owned(), "4".to_owned())]),
-        answers: "5".to_owned(),
         idempotency: Some("6".to_owned()),
         routes: BTreeMap::from([("GET /v1".to_owned(), rules)]),
     };

@@ -88,17 +88,17 @@ pub fn of_product(product: &Product) -> ProductRules {
     let rule = |of: &dyn Debug| digest(of, RULE_BYTES);
     ProductRules {
         headers: product.headers.iter().map(|one| (one.name.to_ascii_lowercase(), rule(one))).collect(),
-        answers: rule(&(&product.answers, &product.media)),
         idempotency: product.idempotency.as_ref().map(|one| rule(one)),
-        routes: product.routes.iter().map(|route| (name_of(route), of_route(route))).collect(),
+        routes: product.routes.iter().map(|route| (name_of(route), of_route(product, route))).collect(),
     }
 }
 
-fn of_route(route: &Route) -> RouteRules {
+fn of_route(product: &Product, route: &Route) -> RouteRules {
     let rule = |of: &dyn Debug| digest(of, RULE_BYTES);
     RouteRules {
         parameters: route.parameters.iter().map(|one| (one.name.to_string(), rule(one))).collect(),
         body: route.body.as_ref().map(|one| rule(one)),
+        answers: rule(&(&route.answers, &product.media)),
         price: route.tariff.as_ref().map(|one| rule(one)),
     }
 }
