@@ -41,7 +41,7 @@ use crate::policy::{Limits, Policy, account_info};
 use crate::telemetry::accept_metrics::AcceptMetrics;
 use crate::telemetry::request_record::RequestRecord;
 use crate::telemetry::sources::SourceCounts;
-use crate::telemetry::usage::Origin;
+use crate::telemetry::usage::{Origin, Usage};
 use crate::telemetry::{Occupied, Telemetry};
 use crate::upstream::Upstreams;
 use crate::upstream::connector::{Connections, Connector};
@@ -308,12 +308,7 @@ impl Gateway {
         record.admitted(&trail, &head.lines);
         record.judged(head, ingress.scope, now, turn.is_err());
         if let Some(usage) = self.telemetry.usage() {
-            if turn.is_err() || trail.watched != Watched::default() {
-                record.came_from(origin_of(policy, head, &trail, turn.as_ref().err()));
-            }
-            if let Some(sources) = usage.sources() {
-                count_source(sources, policy, head, &trail, turn.as_ref().err(), now);
-            }
+            note_origin(usage, &mut record, (policy, head, &trail), turn.as_ref().err(), now);
         }
         let counted = self.count(&trail);
         let context =
@@ -406,6 +401,22 @@ fn origin_of(policy: &Policy, head: &Head<'_>, trail: &Trail<'_>, refused: Optio
     let wants_host = trail.watched.domains || row == Some(Row::DomainNotAllowed);
     let host = if wants_host { domain::named(&head.lines) } else { None };
     Origin { address, host }
+}
+
+/// Notes where a request came from that is refused, or watched, and where its token is used from.
+fn note_origin(
+    usage: &Usage,
+    record: &mut RequestRecord<'_>,
+    (policy, head, trail): (&Policy, &Head<'_>, &Trail<'_>),
+    refused: Option<&Problem>,
+    now: Now,
+) {
+    if refused.is_some() || trail.watched != Watched::default() {
+        record.came_from(origin_of(policy, head, trail, refused));
+    }
+    if let Some(sources) = usage.sources() {
+        count_source(sources, policy, head, trail, refused, now);
+    }
 }
 
 /// Counts where a token is used from, if its lists have let the request pass: whatever else refuses it comes later in

@@ -217,11 +217,9 @@ fn draft(
         products::route_account_info(&mut paths, root.key("products"), mistakes);
     }
     let keys = ManagementKeys { api: file.api, portal: file.portal, billing: file.billing, alerts: file.alerts };
-    let on_store = (&process, store.is_some());
-    let management = Management::compile(keys, on_store, &public_url, &products, source, mistakes);
-    let (sampling, mut outlets) =
-        super::telemetry::compile(file.metrics, file.access_log, file.tracing, &rows, source, mistakes);
-    outlets.journal = super::journal::journal(file.journal, source, mistakes);
+    let management = Management::compile(keys, (&process, store.is_some()), &public_url, &products, source, mistakes);
+    let seen = (file.metrics, file.access_log, file.tracing, file.journal);
+    let (sampling, outlets) = super::telemetry::compile(seen, &rows, source, mistakes);
     Drafted {
         process,
         status: super::status::status(file.status, &products, mistakes),

@@ -4,6 +4,7 @@ use super::collector;
 use super::collector::written::Otlp;
 use super::common::out_of_range;
 use super::fill::{fill, hide, section};
+use super::journal;
 use super::problems::Rows;
 use super::source::Source;
 use super::upstreams::plain_value;
@@ -96,11 +97,17 @@ pub mod written {
     }
 }
 
+/// `metrics`, `access_log`, `tracing` and `journal` as they are written.
+pub type Seen = (
+    Written<written::Metrics>,
+    Written<written::AccessLog>,
+    Written<written::Tracing>,
+    Written<journal::written::Journal>,
+);
+
 /// Compiles what is seen of requests, and where it goes.
 pub fn compile(
-    metrics: Written<written::Metrics>,
-    log: Written<written::AccessLog>,
-    tracing: Written<written::Tracing>,
+    (metrics, log, tracing, journal): Seen,
     rows: &Rows,
     source: &Source,
     mistakes: &mut Mistakes,
@@ -121,7 +128,8 @@ pub fn compile(
     if let Some(place) = traceparent_place.filter(|_| otlp.is_some() && !sampling.traceparent) {
         mistakes.push(place, "is false, but otlp needs it; remove one of the two");
     }
-    (sampling, Outlets { access_log, otlp, journal: None })
+    let journal = journal::journal(journal, source, mistakes);
+    (sampling, Outlets { access_log, otlp, journal })
 }
 
 fn access_log(
