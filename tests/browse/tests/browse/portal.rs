@@ -457,6 +457,8 @@ async fn reset(demo: &Demo, person: &mut Person<'_>) {
     person.sign_out().await;
     person.sign_in(demo, "viewer@harbour.example").await;
     person.says("This did not work").await;
+    // The console says that it was refused.
+    console(person.client).await;
     person.open(&link).await;
     for name in ["password", "again"] {
         person.fill(name, "another four plain words").await;
