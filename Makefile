@@ -25,10 +25,12 @@ database-crashes: tools
 	TOLLGATE_DATABASE_CRASHES=$(or $(CRASHES),100) cargo test --locked --lib a_server_that_is_killed -- --nocapture
 
 # The protocol of leases in larger worlds than the tests have, of at most STATES states each, and in 1,000,000 random
-# schedules. Optimised, but not across crates, which would take longer than it saves.
+# schedules, of which SCHEDULES run beside the centre in PostgreSQL as well. Optimised, but not across crates, which would
+# take longer than it saves.
 lease-search: tools
 	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 TOLLGATE_LEASE_STATES=$(or $(STATES),3000000) \
 		cargo test --release --locked --lib ledger::lease -- --ignored --nocapture --test-threads 1
+	TOLLGATE_LEASE_SCHEDULES=$(or $(SCHEDULES),1000) cargo test --locked --lib random_schedules_are_the_same -- --nocapture
 
 # Floods of HTTP/2 against the program, while good clients are measured, in the clear and over TLS, attacks before the
 # first request, tries to get answers for nothing, and what the times of the portal tell of who is a user. FLOOD_SECONDS is

@@ -22,6 +22,7 @@ mod fault;
 pub mod file;
 mod journal;
 pub mod lease;
+pub mod lease_store;
 pub mod lock;
 mod order;
 mod page;

@@ -32,7 +32,7 @@ pub mod holding;
 pub mod janitor;
 pub mod message;
 #[cfg(test)]
-mod model;
+pub(super) mod model;
 pub mod node;
 pub mod table;
 pub mod terms;
