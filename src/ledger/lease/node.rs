@@ -180,6 +180,29 @@ impl Node {
         }
     }
 
+    /// Takes over what requests hold, and what the journal has as spent, from the balances that requests really use. Both
+    /// may be older than this call, but not than the last one.
+    pub fn observe(&mut self, key: Key, held: u64, spent: u64) {
+        if let Some(lease) = self.leases.get_mut(key) {
+            lease.held = held;
+            lease.counters.spent = lease.counters.spent.max(spent);
+        }
+    }
+
+    /// Takes over that credits were returned, which nobody can hold any more and which the journal has as returned. With
+    /// `recalled`, the next report answers other nodes.
+    pub fn gave_back(&mut self, key: Key, credits: u64, recalled: bool) {
+        if let Some(lease) = self.leases.get_mut(key) {
+            lease.counters.returned += credits;
+            lease.recalled |= recalled;
+        }
+    }
+
+    /// Whether the centre lacks something of a lease that others may wait for.
+    pub fn has_returned(&self) -> bool {
+        self.leases.iter().any(|(_, lease)| lease.recalled || lease.counters.returned != lease.acknowledged.returned)
+    }
+
     /// Forgets the lease of a quota's period that is over, once the centre knows all of it.
     pub fn forget(&mut self, key: Key) {
         self.leases.retain(|known, lease| known != key || lease.held > 0 || lease.is_unreported());
