@@ -145,7 +145,7 @@ impl AdminApp {
         };
         match route.takes {
             Takes::Nothing => {}
-            Takes::Notice | Takes::Correction => match connection.read_body(MAX_BODY_BYTES).await {
+            Takes::ShadowStart | Takes::Notice | Takes::Correction => match connection.read_body(MAX_BODY_BYTES).await {
                 Ok(()) => {}
                 Err(Unanswered::Refused(problem)) if problem == crate::policy::check::body::TOO_LARGE => {
                     return Ok(Answer::refused(StatusCode::PAYLOAD_TOO_LARGE, "The body is over 64 KiB. Send less."));

@@ -60,8 +60,9 @@ pub trait AccountSource: Send {
     fn not_used(&self) {}
 }
 
-/// Puts changes in force, all of them with one swap. The snapshot before comes back, if there is another now.
-pub fn change(gateway: &Gateway, orders: Vec<AccountsOrder>) -> Option<Arc<Snapshot>> {
+/// Puts changes in force, all of them with one swap. The snapshot before comes back, if there is another now, and the names of
+/// the accounts.
+pub fn change(gateway: &Gateway, orders: Vec<AccountsOrder>) -> (Option<Arc<Snapshot>>, Vec<Arc<str>>) {
     let snapshot = gateway.snapshot();
     let (mut changes, mut askers) = (Vec::new(), Vec::with_capacity(orders.len()));
     for AccountsOrder { compile, done } in orders {
@@ -70,12 +71,16 @@ pub fn change(gateway: &Gateway, orders: Vec<AccountsOrder>) -> Option<Arc<Snaps
         changes.extend(compiled);
     }
     let AccountsChanged { before, conflicts } = gateway.change_accounts(&changes);
+    let mut all = Vec::new();
     for (names, done) in askers {
         let own = conflicts.iter().filter(|conflict| names.contains(&conflict.account)).cloned();
         // Whoever has gone does not need to know.
         let _ = done.send(own.collect());
+        all.extend(names);
     }
-    before
+    all.sort();
+    all.dedup();
+    (before, all)
 }
 
 /// The accounts that files had before and do not have any more; `None` if these are too many to be told one by one.
@@ -85,6 +90,36 @@ fn gone(policy: &Policy, before: &Policy) -> Option<Vec<Arc<str>>> {
     let gone = of_files.filter(|name| policy.accounts.by_name(name).is_none());
     let gone: Vec<Arc<str>> = gone.take(MOST_GONE + 1).map(Arc::clone).collect();
     (gone.len() <= MOST_GONE).then_some(gone)
+}
+
+/// Whether the store's accounts are the same by both.
+fn have_same_products(policy: &Policy, before: &Policy) -> bool {
+    let of = |product: &Product| {
+        (Arc::clone(&product.name), product.index, (product.is_priced, product.balance), product.allowances.clone())
+    };
+    before.has_store
+        && policy.plans == before.plans
+        && policy.products.iter().map(of).eq(before.products.iter().map(of))
+}
+
+/// Gives a candidate that is made of files the store's accounts of the policy in force, as they are or compiled anew. Nothing
+/// is noted anywhere: what cannot be in force beside the candidate's files is left out.
+pub fn beside(candidate: &mut Policy, in_force: &Policy, source: Option<&dyn AccountSource>) {
+    if !candidate.has_store || in_force.accounts.from_store().next().is_none() {
+        return;
+    }
+    let accounts: Vec<Arc<Account>> = match source {
+        Some(source) if !have_same_products(candidate, in_force) => {
+            let names: Vec<Arc<str>> =
+                in_force.accounts.from_store().map(|account| Arc::clone(&account.name)).collect();
+            source.named(candidate, &names).unwrap_or_else(|why| {
+                log::warn!(target: "tollgate::shadow", "the candidate does not know the store's accounts: {why}");
+                Vec::new()
+            })
+        }
+        Some(_) | None => in_force.accounts.from_store().cloned().collect(),
+    };
+    let _ = candidate.take_in(accounts, pace::step);
 }
 
 /// Gives a policy that is made of files the store's accounts of the one before: as they are, or compiled anew
@@ -97,12 +132,7 @@ pub fn keep(policy: &mut Policy, before: &Policy, source: Option<&dyn AccountSou
     if before.accounts.from_store().next().is_none() && source.is_none() {
         return;
     }
-    let of = |product: &Product| {
-        (Arc::clone(&product.name), product.index, (product.is_priced, product.balance), product.allowances.clone())
-    };
-    let are_same = before.has_store
-        && policy.plans == before.plans
-        && policy.products.iter().map(of).eq(before.products.iter().map(of));
+    let are_same = have_same_products(policy, before);
     let kept = || before.accounts.from_store().cloned();
     let accounts: Vec<Arc<Account>> = match source {
         None => kept().collect(),
