@@ -280,7 +280,10 @@ fn accounts_of_the_store_are_copied_and_followed() {
     let new_token = |name: &str| {
         let made = make("/accounts", &account(name), name);
         let tokens = format!("/accounts/{}/tokens", made["id"].as_str().unwrap());
-        make(&tokens, &json!({ "name": "web", "products": ["phone"] }), name)["secret"].as_str().unwrap().to_owned()
+        make(&tokens, &json!({ "name": "web", "products": ["phone"] }), &format!("token-{name}"))["secret"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     };
     let before = new_token("before");
     let status =
