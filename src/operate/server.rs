@@ -123,7 +123,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let registry = node.metrics(&renewal, controls.reloader.as_ref());
     server.add_service(background_service("renewal", renewal));
     let mut of_operators = Vec::new();
-    for (name, app, address) in node.management(api, portal, make_portal)? {
+    for (name, app, address) in node.management(api, portal, make_portal, controls.reloader.clone())? {
         of_operators.push(app.open_connections());
         server.add_service(sockets.serve_one(name, app, address, begun.clone())?);
     }
@@ -337,12 +337,19 @@ impl Node {
         listener: Option<ApiListener>,
         portal: Option<PortalSettings>,
         make_portal: MakePortal,
+        reloader: Option<Reloader>,
     ) -> Result<Vec<(&'static str, ApiApp, SocketAddr)>, Failure> {
         let (Some(store), Some(feed)) = (&self.store, &self.feed) else { return Ok(Vec::new()) };
         let (store, ledger) = (Arc::clone(store), Some(Arc::clone(&self.ledger)));
         let in_force = InForce::Gateway(Arc::clone(&self.gateway), feed.clone());
-        let api =
-            Arc::new(Api { store, ledger, recorder: Some(self.recorder.clone()), in_force, patience: UNTIL_IN_FORCE });
+        let api = Arc::new(Api {
+            store,
+            ledger,
+            recorder: Some(self.recorder.clone()),
+            reloader,
+            in_force,
+            patience: UNTIL_IN_FORCE,
+        });
         let connections = self.shares().api;
         let mut apps = Vec::new();
         if let Some(ApiListener { address, tls }) = listener {

@@ -94,7 +94,7 @@ impl Bench {
         let in_force = InForce::Gateway(Arc::clone(&gateway), feed);
         let recorder = Some(Recorder::start(Arc::clone(&gateway), Arc::clone(&ledger)));
         let (of_api, ledger, patience) = (Arc::clone(&store), Some(ledger), Duration::ZERO);
-        let api = Arc::new(Api { store: of_api, ledger, recorder, in_force, patience });
+        let api = Arc::new(Api { store: of_api, ledger, recorder, reloader: None, in_force, patience });
         let router = router(config.portal.unwrap(), &api, &gateway).unwrap();
         let inside = InProcess::new(&api).unwrap();
         Bench { service: TowerToHyperService::new(router), store, inside, directory }
