@@ -293,6 +293,8 @@ fn accounts_of_the_store_are_copied_and_followed() {
     for (number, more) in ["", "plans: { another: { rates: [5/min] } }\n"].into_iter().enumerate() {
         done(&["start"], &candidate(&gateway, |yaml| yaml + more));
         let during = new_token(&format!("during-{number}"));
+        // The candidate follows a moment after the change is in force.
+        std::thread::sleep(std::time::Duration::from_millis(500));
         assert_eq!((status(&before), status(&during), status("unknown-token-c4n4ry")), (200, 200, 401));
         let document = judged(&gateway, 3);
         assert_eq!(document["same"], 3, "{more}: {document:#}");
