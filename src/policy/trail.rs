@@ -18,3 +18,14 @@ pub struct Trail<'p> {
     /// A quota has counted the request.
     pub counted: bool,
 }
+
+impl Trail<'_> {
+    /// Whether such lookups cost the account credits.
+    pub fn pays(&self) -> bool {
+        self.route.is_some_and(|route| route.tariff.is_some())
+            && self
+                .product
+                .zip(self.principal)
+                .is_some_and(|(product, principal)| principal.account.credit_accounts.of(product.balance).is_some())
+    }
+}

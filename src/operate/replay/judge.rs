@@ -244,9 +244,5 @@ fn keyed(decision: &Decision<'_>, (then, now): (Option<&String>, Option<&String>
 
 /// Whether the credits suffice: nobody knows what an account has left where other requests cost something else.
 fn balance(decision: &Decision<'_>, trail: &Trail<'_>) -> Beside {
-    let pays = trail.product.zip(trail.principal).is_some_and(|(product, principal)| {
-        trail.route.is_some_and(|route| route.tariff.is_some())
-            && principal.account.credit_accounts.of(product.balance).is_some()
-    });
-    if decision.step == Step::Credits && pays { Beside::Unknown } else { Beside::Pass }
+    if decision.step == Step::Credits && trail.pays() { Beside::Unknown } else { Beside::Pass }
 }

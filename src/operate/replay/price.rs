@@ -13,9 +13,7 @@ pub fn price(
     trail: &Trail<'_>,
     (then, now): (Option<&RouteRules>, &RouteRules),
 ) -> Price {
-    let payer = trail.product.zip(trail.principal);
-    let pays = payer.is_some_and(|(product, who)| who.account.credit_accounts.of(product.balance).is_some());
-    let Some(tariff) = trail.route.and_then(|route| route.tariff.as_deref()).filter(|_| pays) else {
+    let Some(tariff) = trail.route.and_then(|route| route.tariff.as_deref()).filter(|_| trail.pays()) else {
         return Price::Known(0);
     };
     let is_same =

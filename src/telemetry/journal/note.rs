@@ -246,12 +246,8 @@ pub fn write(out: &mut Vec<u8>, seen: &Seen<'_>, kept: Option<&KeptHead>, times:
     let problem = seen.problem();
     pen.maybe(problem.map(|(slug, _, _)| slug.as_bytes()));
     pen.maybe(problem.map(|(_, _, reason)| reason.as_bytes()));
-    let pays = seen.trail.product.zip(principal).is_some_and(|(product, who)| {
-        seen.trail.route.is_some_and(|route| route.tariff.is_some())
-            && who.account.credit_accounts.of(product.balance).is_some()
-    });
     let [networks, domains] = seen.trail.watched.flags();
-    let flags = [seen.delivered, seen.is_replayed, seen.asked.since.is_some(), pays, networks, domains];
+    let flags = [seen.delivered, seen.is_replayed, seen.asked.since.is_some(), seen.trail.pays(), networks, domains];
     pen.byte(flags.iter().zip(0_u8..).fold(0, |byte, (flag, bit)| byte | u8::from(*flag) << bit));
     pen.number(seen.status().into());
     pen.number(seen.asked.status.into());
