@@ -38,6 +38,13 @@ pub struct TicketDraft {
     pub ends_at: i64,
 }
 
+impl TicketDraft {
+    /// A link for whoever reads mail to an address, which its use shows.
+    pub fn to(email: String, kind: TicketKind, ends_at: i64) -> TicketDraft {
+        TicketDraft { kind, email, account_id: None, role: None, proves: true, ends_at }
+    }
+}
+
 /// What binds a link to a browser, and the code that replaces it.
 #[derive(Clone, Copy)]
 pub struct Binding {
@@ -105,9 +112,7 @@ pub fn reset(writing: &mut Writing<'_>, user_id: &str, ends_at: i64) -> Result<N
         return Err(StoreError::State { why });
     };
     users::remove_proofs(writing, user_id)?;
-    let draft =
-        TicketDraft { kind: TicketKind::PasswordReset, email, account_id: None, role: None, proves: true, ends_at };
-    send(writing, &draft, None)
+    send(writing, &TicketDraft::to(email, TicketKind::PasswordReset, ends_at), None)
 }
 
 fn insert(writing: &mut Writing<'_>, draft: &TicketDraft, bind: Option<Bind<'_>>) -> Result<NewTicket, StoreError> {

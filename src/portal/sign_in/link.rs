@@ -79,26 +79,14 @@ impl Letter {
         (url, name): (&str, &str),
     ) {
         let Some(email) = user.email else { return };
-        let draft = TicketDraft {
-            kind: TicketKind::EmailLink,
-            email: email.clone(),
-            account_id: None,
-            role: None,
-            proves: true,
-            ends_at: self.act.at_ms.saturating_add(LINK_MS),
-        };
+        let ends_at = self.act.at_ms.saturating_add(LINK_MS);
+        let draft = TicketDraft::to(email.clone(), TicketKind::EmailLink, ends_at);
         let (browser, code, key) = (self.browser, self.code.clone(), key.clone());
-        let made = store.write(self.act, move |writing| {
+        let made = people::make_link(store, self.act, move |writing| {
             let bind = |ticket: &Digest| Binding { browser, code: code_digest(&key, ticket, &code) };
-            let made = tickets::send(writing, &draft, Some(&bind))?;
-            // The secret is no part of what the store answers, but here it is needed.
-            Ok((made.secret.clone(), made.ticket.id))
+            tickets::send(writing, &draft, Some(&bind))
         });
-        let (secret, id) = match made.await.map(|outcome| outcome.value) {
-            Ok((Some(secret), id)) => (secret, id),
-            Ok((None, _)) => return,
-            Err(error) => return log::error!(target: "tollgate::portal", "no link can be made: {error}"),
-        };
+        let Some((secret, id)) = made.await else { return };
         let mail = Mail {
             to: email,
             id,

@@ -11,7 +11,7 @@ use super::guesses::{self, Kind};
 use super::pages::{ForgottenPage, NewPasswordPage, busy, too_many, used};
 use super::people::{self, act, active, trouble};
 use super::randomness::random;
-use crate::ledger::store::people::{NewTicket, Ticket, TicketKind, UserInfo, UserState};
+use crate::ledger::store::people::{Ticket, TicketKind, UserInfo, UserState};
 use crate::ledger::store::tickets::{self, TicketDraft};
 use crate::ledger::store::{Act, Store, StoreError, users};
 use crate::operate::api::people::{NEW_PASSWORD_PATH, RESET_MS};
@@ -70,24 +70,9 @@ fn has_forgotten(user: &UserInfo) -> bool {
 
 async fn deliver(store: &Store, mailer: &Arc<Mailer>, act: Act, user: UserInfo, (url, name): (&str, &str)) {
     let Some(email) = user.email else { return };
-    let draft = TicketDraft {
-        kind: TicketKind::PasswordReset,
-        email: email.clone(),
-        account_id: None,
-        role: None,
-        proves: true,
-        ends_at: act.at_ms.saturating_add(RESET_MS),
-    };
-    let made = store.write(act, move |writing| {
-        let NewTicket { secret, ticket } = tickets::send(writing, &draft, None)?;
-        // The secret is no part of what the store answers, but here it is needed.
-        Ok((secret, ticket.id))
-    });
-    let (secret, id) = match made.await.map(|outcome| outcome.value) {
-        Ok((Some(secret), id)) => (secret, id),
-        Ok((None, _)) => return,
-        Err(error) => return log::error!(target: "tollgate::portal", "no link can be made: {error}"),
-    };
+    let draft = TicketDraft::to(email.clone(), TicketKind::PasswordReset, act.at_ms.saturating_add(RESET_MS));
+    let made = people::make_link(store, act, move |writing| tickets::send(writing, &draft, None));
+    let Some((secret, id)) = made.await else { return };
     let mail = letter(&format!("{url}{NEW_PASSWORD_PATH}{secret}"), name, (email, id));
     mailing::send(Arc::clone(mailer), mail, "a link").await;
 }

@@ -1,9 +1,9 @@
 //! What several ways of signing in do in the store.
 
-use crate::ledger::store::people::{TicketInfo, UserInfo, UserState};
+use crate::ledger::store::people::{NewTicket, TicketInfo, UserInfo, UserState};
 use crate::ledger::store::records::Role;
 use crate::ledger::store::users::UserDraft;
-use crate::ledger::store::{Act, StoreError, Via, Writing, memberships, tickets, users};
+use crate::ledger::store::{Act, Store, StoreError, Via, Writing, memberships, tickets, users};
 use crate::portal::ask::Refusal;
 use crate::portal::visit::{Trouble, Visit};
 
@@ -50,6 +50,26 @@ pub async fn active(visit: &Visit, email: String) -> Result<Option<UserInfo>, Tr
 pub async fn get(visit: &Visit, id: &str) -> Result<UserInfo, Trouble> {
     let id = id.to_owned();
     visit.portal.store.read(move |connection| users::get(connection, &id)).await.map_err(trouble)
+}
+
+/// Makes a link that is sent by mail, for which nobody waits: its secret, which is no part of what the store answers, and
+/// its id. Why it could not be made is in the log.
+pub async fn make_link(
+    store: &Store,
+    act: Act,
+    mut make: impl FnMut(&mut Writing<'_>) -> Result<NewTicket, StoreError> + Send + 'static,
+) -> Option<(String, String)> {
+    let made = store.write(act, move |writing| {
+        let NewTicket { secret, ticket } = make(writing)?;
+        Ok((secret, ticket.id))
+    });
+    match made.await.map(|outcome| outcome.value) {
+        Ok((secret, id)) => secret.map(|secret| (secret, id)),
+        Err(error) => {
+            log::error!(target: "tollgate::portal", "no link can be made: {error}");
+            None
+        }
+    }
 }
 
 /// Makes a user what an invitation says.
