@@ -1,5 +1,6 @@
 //! `answers` of a product or a route: what becomes of the backend's answers by their statuses, and which headers pass.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -61,16 +62,16 @@ pub fn compile(
 }
 
 /// Compiles `answers` of a route, which replace those of its product for their statuses, with their prices.
-pub fn of_route(
+pub fn of_route<'p>(
     answers: Entries<written::Answer>,
-    of_product: (&Arc<Answers>, &PricesByStatus),
+    of_product: (&Arc<Answers>, &'p PricesByStatus),
     has_credits: bool,
     rows: &mut Rows,
     mistakes: &mut Mistakes,
-) -> (Arc<Answers>, PricesByStatus) {
+) -> (Arc<Answers>, Cow<'p, PricesByStatus>) {
     let (known, prices) = of_product;
     if answers.0.is_empty() {
-        return (Arc::clone(known), prices.clone());
+        return (Arc::clone(known), Cow::Borrowed(prices));
     }
     let (own, own_prices) = by_status(answers, rows, mistakes);
     let (replaced, kept): (PricesByStatus, PricesByStatus) =
@@ -81,7 +82,7 @@ pub fn of_route(
         let what = "has a price that a route without `credits` of its own says nothing of; add `credits` to each route whose `answers` name this status";
         replaced.iter().for_each(|(_, _, place)| mistakes.push(place.clone(), what));
     }
-    (Arc::new(known.with(own)), kept.into_iter().chain(own_prices).collect())
+    (Arc::new(known.with(own)), Cow::Owned(kept.into_iter().chain(own_prices).collect()))
 }
 
 fn by_status(
