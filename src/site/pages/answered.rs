@@ -22,11 +22,6 @@ pub fn refuses(route: &Route, row: Row) -> bool {
     route.answers.iter().any(|(_, treatment)| matches!(treatment, Treatment::Refuse(known, _) if *known == row))
 }
 
-/// The statuses other than 200 under which a route passes answers on, in ascending order, each once.
-pub fn other_statuses(route: &Route) -> Vec<u16> {
-    route.answers.passed_statuses()
-}
-
 /// What answers of one status can be, as JSON Schemas: the bodies that the configuration has, and `own` if the backend's
 /// body can be passed on.
 pub fn schemas(route: &Route, code: u16, own: &Value) -> Vec<Value> {

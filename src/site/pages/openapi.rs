@@ -113,6 +113,8 @@ fn operation(policy: &Policy, own: &Own, view: &View<'_>, route: &Route, compone
     let suffix = if route.index == 0 { String::new() } else { format!("-{}", u32::from(route.index) + 1) };
     let schema = referred(components.answer.as_ref());
     let success = success(policy, product, route, &schema);
+    let mut responses = responses::of(policy, own, Some((product, route)), &success);
+    responses::pass_on(&mut responses, policy, product, route, &schema);
     let mut operation = json!({
         "operationId": format!("{}{suffix}", view.slug),
         "tags": [view.title],
@@ -120,7 +122,7 @@ fn operation(policy: &Policy, own: &Own, view: &View<'_>, route: &Route, compone
         "description": view.description,
         "security": security(&product.token_places),
         "parameters": parameters(product, route),
-        "responses": responses::of(policy, own, Some((product, route)), (&success, &schema)),
+        "responses": responses,
     });
     let Some(members) = operation.as_object_mut() else { return operation };
     if let Some(body) = &route.body {
@@ -315,7 +317,7 @@ fn account_info(policy: &Policy, own: &Own) -> Value {
         "summary": "Credits of the account",
         "description": "The credits that the token's account has left, for each product. It costs nothing and has a rate limit of its own.",
         "security": security(&policy.token_places),
-        "responses": responses::of(policy, own, None, (&success, &json!({}))),
+        "responses": responses::of(policy, own, None, &success),
     })
 }
 

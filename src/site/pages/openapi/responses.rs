@@ -129,7 +129,7 @@ fn applies(asked: Option<(&Product, &Route)>, row: Row) -> bool {
 }
 
 /// The responses of an operation: its success, and each status that a refusal can have.
-pub fn of(policy: &Policy, own: &Own, asked: Option<(&Product, &Route)>, (success, schema): (&Value, &Value)) -> Value {
+pub fn of(policy: &Policy, own: &Own, asked: Option<(&Product, &Route)>, success: &Value) -> Map<String, Value> {
     let product = asked.map(|(product, _)| product);
     let wording = product.map_or(&policy.wording, |product| &product.wording);
     let mut responses = Map::from_iter([("200".to_owned(), success.clone())]);
@@ -164,15 +164,12 @@ pub fn of(policy: &Policy, own: &Own, asked: Option<(&Product, &Route)>, (succes
             }),
         );
     }
-    if let Some((product, route)) = asked {
-        pass_on(&mut responses, policy, product, route, schema);
-    }
-    Value::Object(responses)
+    responses
 }
 
 /// Adds what answers can be that are passed on under another status than 200.
-fn pass_on(responses: &mut Map<String, Value>, policy: &Policy, product: &Product, route: &Route, schema: &Value) {
-    for code in answered::other_statuses(route) {
+pub fn pass_on(responses: &mut Map<String, Value>, policy: &Policy, product: &Product, route: &Route, schema: &Value) {
+    for code in route.answers.passed_statuses() {
         let schemas = answered::schemas(route, code, schema);
         let response = responses.entry(code.to_string()).or_insert_with(
             || json!({ "description": "", "headers": answer_headers(policy, Some(product)), "content": {} }),
