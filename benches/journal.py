@@ -16,7 +16,6 @@ import hashlib
 import os
 import pathlib
 import re
-import socket
 import statistics
 import subprocess
 import sys
@@ -24,7 +23,7 @@ import tempfile
 import time
 
 import rig
-from rig import PROGRAM, ROUNDS, SECONDS, free_port, wait_for
+from rig import PROGRAM, ROUNDS, SECONDS, free_port, load, wait_for
 
 DECISIONS = int(os.environ.get("DECISIONS", "1000000"))
 LOADS = {"lookup": "live", "401": "nobody"}
@@ -57,15 +56,8 @@ def cpu_ns(pid):
     return serving, total
 
 
-def load(directory, listen, token, refused=False):
-    return rig.finish(rig.start_lookups(directory, listen, token), refused)
-
-
 def counts(admin):
-    with socket.create_connection(("127.0.0.1", admin)) as wire:
-        wire.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        text = b"".join(iter(lambda: wire.recv(65536), b"")).decode()
-    return [int(re.search(rf"tollgate_journal_{name}_total (\d+)", text).group(1)) for name in ("decisions", "lost")]
+    return rig.counters(admin, "journal_decisions", "journal_lost")
 
 
 def measure(directory, gateways):

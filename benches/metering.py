@@ -17,7 +17,7 @@ import tempfile
 import time
 
 import rig
-from rig import ROUNDS, SECONDS, cpu_ns, free_port, wait_for
+from rig import ROUNDS, SECONDS, cpu_ns, free_port, load, wait_for
 
 
 def configuration(directory, backend, listen, admin, durability):
@@ -30,10 +30,6 @@ def configuration(directory, backend, listen, admin, durability):
             f'    tokens: [{{ name: {name}, hash: "sha256:{digest}", products: [phone] }}]\n'
         )
     rig.configure(directory, backend, listen, admin, accounts)
-
-
-def load(directory, listen, token):
-    return rig.finish(rig.start_lookups(directory, listen, token))
 
 
 def measure(durability):

@@ -108,3 +108,16 @@ def finish(load, refused=False):
     if (int(errors.group(1)) if errors else 0) != (requests if refused else 0):
         sys.exit(out)
     return requests
+
+
+def load(directory, listen, token, refused=False):
+    """How many requests a load of one token has sent."""
+    return finish(start_lookups(directory, listen, token), refused)
+
+
+def counters(admin, *names):
+    """Counters of the gateway, by their names without what is the same in all."""
+    with socket.create_connection(("127.0.0.1", admin)) as wire:
+        wire.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        text = b"".join(iter(lambda: wire.recv(65536), b"")).decode()
+    return [int(re.search(rf"tollgate_{name}_total (\d+)", text).group(1)) for name in names]

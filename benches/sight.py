@@ -19,15 +19,13 @@ import hashlib
 import http.server
 import os
 import pathlib
-import re
-import socket
 import statistics
 import tempfile
 import threading
 import time
 
 import rig
-from rig import ROUNDS, SECONDS, cpu_ns, free_port, wait_for
+from rig import ROUNDS, SECONDS, cpu_ns, free_port, load, wait_for
 
 SPANS = os.environ.get("SPANS", "0.01")
 LOADS = {"lookup": "live", "401": "nobody"}
@@ -77,17 +75,9 @@ def configuration(directory, name, backend, listen, admin, collector):
     rig.configure(directory, backend, listen, admin, seen(name, collector) + accounts)
 
 
-def load(directory, listen, token, refused=False):
-    return rig.finish(rig.start_lookups(directory, listen, token), refused)
-
-
 def dropped(admin):
     """Lines and spans that were dropped so far."""
-    with socket.create_connection(("127.0.0.1", admin)) as wire:
-        wire.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        text = b"".join(iter(lambda: wire.recv(65536), b"")).decode()
-    numbers = [re.search(rf"tollgate_{name}_total (\d+)", text) for name in ("access_log_dropped", "otlp_dropped")]
-    return [int(number.group(1)) for number in numbers]
+    return rig.counters(admin, "access_log_dropped", "otlp_dropped")
 
 
 def measure(directory, gateways):
