@@ -46,9 +46,15 @@ fn begins_with_a_question_mark(text: &str) -> bool {
     text.split('?').rev().skip(1).any(|before| before.trim_end().ends_with(['{', '[', ',']))
 }
 
+/// Whether there is a character that ends a line in YAML 1.1 and is one like others in 1.2 (section 5.4): the next line
+/// of ISO 6429, and Unicode's separators of lines and paragraphs.
+fn has_another_line_break(text: &str) -> bool {
+    text.contains(['\u{85}', '\u{2028}', '\u{2029}'])
+}
+
 /// Compares the shape of a document, and its texts, with serde_yaml's.
 fn as_others_do(text: &str) {
-    if begins_with_a_question_mark(text) {
+    if begins_with_a_question_mark(text) || has_another_line_break(text) {
         return;
     }
     let mut mistakes = Mistakes::default();
