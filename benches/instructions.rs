@@ -10,7 +10,7 @@ mod shapes;
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tollgate::config;
 use tollgate::operate::demo;
@@ -22,10 +22,15 @@ use tollgate::policy::http::transaction_id::TransactionId;
 use tollgate::policy::now::Now;
 use tollgate::policy::observer::Unobserved;
 use tollgate::policy::paths::{Endpoint, Paths};
+use tollgate::policy::page::ListenerScope;
 use tollgate::policy::problem::{Problem, Row};
 use tollgate::policy::respond::{self, Context, Delivered, Http1Sink, Outcome};
 use tollgate::policy::trail::Trail;
 use tollgate::telemetry::addresses::Addresses;
+use tollgate::telemetry::journal::note::{self, KeptHead};
+use tollgate::telemetry::sampling::Sampling;
+use tollgate::telemetry::seen::{Kept, Seen, UpstreamTimes};
+use tollgate::telemetry::tables::{Ending, Tables, Times};
 use tollgate::telemetry::usage::Usage;
 
 use shapes::Shape;
@@ -156,6 +161,43 @@ fn count_source(more: &str) {
     });
 }
 
+/// What the journal takes from a lookup: the copy of its head, and its note.
+fn count_note() {
+    let (policy, bytes) = (policy(), request("demo-live", ""));
+    let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let head = Head::judge(Lines::split(&bytes, &mut slots).unwrap(), PEER, &LIMITS).unwrap();
+    let mut trail = Trail::default();
+    assert!(admit(&mut Unobserved, &policy, &head, at(1), Ingress::OPEN, &mut trail).is_ok());
+    let tables = Tables::new(&policy, Sampling::default(), Box::default(), None);
+    let (now, begun) = (at(1), Instant::now());
+    let asked = UpstreamTimes { now, since: Some(begun), server: None, status: 200, is_failure: false };
+    let transaction = TransactionId::random();
+    let seen = Seen {
+        policy: &policy,
+        tables: &tables,
+        version: head.lines.version,
+        kept: Kept::default(),
+        id: [7; 16],
+        transaction,
+        trace: None,
+        trail,
+        asked,
+        ending: Ending::Answered,
+        delivered: true,
+        is_replayed: false,
+        bytes: (100, 174),
+        begun,
+    };
+    let took = Duration::from_micros(300);
+    let times = Times { total: took, upstream: Some(took), own: took };
+    let mut out = Vec::with_capacity(4096);
+    count(|| {
+        let kept = KeptHead::of(&policy, black_box(&head), &trail, ListenerScope::All, (1_800_000_000, 0), false);
+        note::write(&mut out, black_box(&seen), Some(&kept), &times, 1);
+    });
+    black_box(out);
+}
+
 fn refused(row: Row) -> Outcome<'static> {
     Outcome::Refused(Problem::new(row, "as the client has asked"))
 }
@@ -181,6 +223,7 @@ const STEPS: &[Step] = &[
     ("body: cache-days-unsupported", || count_body(r#"{"number":"+44 7400 123456","cache_value_days":31}"#)),
     ("source: without an Origin", || count_source("")),
     ("source: with an Origin", || count_source("Origin: https://a.shop.example.com\n")),
+    ("journal: a lookup", count_note),
     ("response: 200", || {
         count_response("demo-unlimited", &Outcome::Delivered(Delivered::plain(ANSWER.as_bytes()), None))
     }),

@@ -40,7 +40,7 @@ pub struct RequestRecord<'r> {
     /// Where a refused request came from; only for a gateway with a store.
     origin: Option<Box<Origin>>,
     /// What the journal needs of its head; only with a journal.
-    head: Option<Box<KeptHead>>,
+    head: Option<KeptHead>,
 }
 
 /// Time spent waiting for the client or the upstream.
@@ -129,7 +129,7 @@ impl<'r> RequestRecord<'r> {
         if self.telemetry.journal.is_some() {
             let (policy, trail) = (self.seen.policy, &self.seen.trail);
             let at = (now.unix_seconds, now.unix_nanos);
-            self.head = Some(Box::new(KeptHead::of(policy, head, trail, scope, at, is_refused)));
+            self.head = Some(KeptHead::of(policy, head, trail, scope, at, is_refused));
         }
     }
 
@@ -263,7 +263,7 @@ impl Drop for RequestRecord<'_> {
             exporter.push(|out| otlp_span::write(out, seen, &times));
         }
         if let Some(journal) = &telemetry.journal {
-            journal.push(|out| note::write(out, seen, head.as_deref(), &times, *charged));
+            journal.push(|out| note::write(out, seen, head.as_ref(), &times, *charged));
         }
     }
 }

@@ -74,9 +74,17 @@ impl<'a> Reading<'a> {
 
     /// A text that may be missing.
     pub fn maybe(&mut self) -> Option<Option<&'a str>> {
+        match self.maybe_bytes()? {
+            None => Some(None),
+            Some(bytes) => Some(Some(std::str::from_utf8(bytes).ok()?)),
+        }
+    }
+
+    /// Bytes that may be missing.
+    pub fn maybe_bytes(&mut self) -> Option<Option<&'a [u8]>> {
         match self.byte()? {
             0 => Some(None),
-            _ => Some(Some(self.text()?)),
+            _ => Some(Some(self.bytes()?)),
         }
     }
 }

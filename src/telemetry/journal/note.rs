@@ -148,10 +148,36 @@ fn write_tokens(pen: &mut Pen<'_>, policy: &Policy, head: &Head<'_>, trail: &Tra
     }
 }
 
+/// The lengths of names, each a bit, so that a name of another length is compared with none of them.
+#[derive(Clone, Copy)]
+struct Lengths(u64);
+
+impl Lengths {
+    const fn and(self, name: &str) -> Lengths {
+        let longest = u64::BITS as usize - 1;
+        Lengths(self.0 | 1 << if name.len() < longest { name.len() } else { longest })
+    }
+
+    const fn of_always_read() -> Lengths {
+        let (mut lengths, mut rest) = (Lengths(0), ALWAYS_READ.as_slice());
+        while let [name, others @ ..] = rest {
+            lengths = lengths.and(name);
+            rest = others;
+        }
+        lengths
+    }
+
+    fn has(self, name: &str) -> bool {
+        self.0 | Lengths(0).and(name).0 == self.0
+    }
+}
+
 /// The headers that something looks at.
 fn write_fields(pen: &mut Pen<'_>, policy: &Policy, trail: &Trail<'_>, lines: &Lines<'_>) {
+    const OF_ALWAYS_READ: Lengths = Lengths::of_always_read();
     let is_same = |name: &str, known: &str| name.len() == known.len() && name.eq_ignore_ascii_case(known);
-    for field in lines.fields {
+    let lengths = ruled(policy, trail.product).fold(OF_ALWAYS_READ, Lengths::and);
+    for field in lines.fields.iter().filter(|field| lengths.has(field.name)) {
         let name = field.name;
         let is_token = policy.token_headers.iter().any(|known| is_same(name, known));
         let is_read = ALWAYS_READ.iter().any(|known| is_same(name, known))
@@ -159,8 +185,7 @@ fn write_fields(pen: &mut Pen<'_>, policy: &Policy, trail: &Trail<'_>, lines: &L
         if is_read && !is_token {
             pen.byte(1);
             pen.text(name.as_bytes());
-            let value = std::str::from_utf8(field.value).ok().filter(|value| value.len() <= MAX_VALUE_BYTES);
-            pen.maybe(value.map(str::as_bytes));
+            pen.maybe(Some(field.value).filter(|value| value.len() <= MAX_VALUE_BYTES));
         }
     }
     pen.byte(0);

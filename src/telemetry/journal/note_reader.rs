@@ -144,7 +144,9 @@ fn read_head<'a>(
         decision.tokens.push(SeenToken { place: place.to_string(), sha256 });
     }
     while reading.byte()? == 1 {
-        let (name, value) = (reading.text()?, reading.maybe()?);
+        let (name, value) = (reading.text()?, reading.maybe_bytes()?);
+        // A value that is no text is told like one that is too long.
+        let value = value.and_then(|value| std::str::from_utf8(value).ok());
         read_field(frame, product, (name, value), redaction, decision);
     }
     if let Some(host) = authority {
