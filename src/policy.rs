@@ -31,6 +31,7 @@ pub mod seconds;
 pub mod sharing;
 pub mod tariff;
 pub mod trail;
+pub mod weight;
 
 use std::ops::Deref;
 use std::sync::Arc;

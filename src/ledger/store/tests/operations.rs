@@ -39,7 +39,7 @@ fn an_account_is_made_changed_and_closed() {
 
     let quota = QuotaLimit { day: Some(10_000), month: None };
     let second = RateLimit { period: Period::Second, requests: 10, burst: 20 };
-    let own = Terms { rates: vec![second], quota, concurrency: Some(20) };
+    let own = Terms { rates: vec![second], quota, concurrency: Some(20), weight: Some(3) };
     let patch = AccountPatch {
         display: Some("Acme".to_owned()),
         state: Some(AccountState::Suspended),
