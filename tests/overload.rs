@@ -180,3 +180,35 @@ fn a_reload_changes_the_limit_and_loses_nobody_who_waits() {
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(shown["upstreams"][0]["concurrency"]["limit"], 3);
 }
+
+#[test]
+fn the_last_places_of_the_gateway_itself_are_not_for_the_one_that_has_the_others() {
+    let (release, _, backend) = holding();
+    let accounts = [("noisy", "1000"), ("quiet", "1000")];
+    let yaml = paying(backend.address(), "{ volatile: true }", &accounts)
+        + "limits: { requests: 10, reserved_percent: 50, share_requests: true }\n";
+    let gateway = Gateway::start(&yaml);
+    std::thread::scope(|scope| {
+        let gateway = &gateway;
+        let start = |account: &'static str, version| scope.spawn(move || gateway.send(version, &lookup(account)));
+        let noisy: Vec<_> = (0..5).map(|_| start("noisy", Version::Http1)).collect();
+        backend.wait_for_requests(5);
+        for version in VERSIONS {
+            let refused = gateway.send(version, &lookup("noisy"));
+            refused.assert_problem("overloaded");
+            assert_eq!(refused.number("Retry-After"), 1);
+        }
+        // A third of the ten is for each of two, and one more that may come.
+        let quiet: Vec<_> = VERSIONS.into_iter().map(|version| start("quiet", version)).collect();
+        backend.wait_for_requests(5 + quiet.len());
+        for _ in 0..5 + quiet.len() {
+            release.send(()).unwrap();
+        }
+        let answers: Vec<Response> = noisy.into_iter().chain(quiet).map(|answer| answer.join().unwrap()).collect();
+        answers.iter().for_each(Response::assert_success);
+        // Once they are answered, there is room again.
+        release.send(()).unwrap();
+        gateway.send(Version::Http1, &lookup("noisy")).assert_success();
+    });
+    assert_eq!((credits(&gateway, "noisy")[1], credits(&gateway, "quiet")[1]), (6, VERSIONS.len() as u64));
+}

@@ -10,10 +10,13 @@ use crate::policy::product_set::ProductSet;
 use crate::policy::rate::{Allowance, Rate, Window};
 use crate::policy::weight::Weight;
 
+/// What windows differ by: the rate, the plan that it is from, and the weight.
+type WindowKind = (Allowance, Option<Arc<str>>, Weight);
+
 /// Windows and limits that accounts have in common, so that there is one of each kind, not one an account.
 #[derive(Debug, Default)]
 pub struct Counting {
-    windows: HashMap<(Allowance, Option<Arc<str>>, Weight), Arc<Window>>,
+    windows: HashMap<WindowKind, Arc<Window>>,
     limits: HashMap<Vec<(Owner, Allowances)>, Arc<Limits>>,
 }
 

@@ -469,3 +469,11 @@ fn the_defaults_of_accounts_are_stated() {
     let mut watched = crate::policy::check::watch::Watched::default();
     assert!(domains.allow(&crate::policy::http::head::Lines::UNREADABLE, &mut watched).is_err());
 }
+
+#[test]
+fn accounts_have_the_weight_of_their_plan_or_their_own_or_one() {
+    let config = parsed(CONFIGURATION).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    for (account, weight) in [("acme", 1), ("in-house", 1), ("hooli", 5), ("pied-piper", 2)] {
+        assert_eq!(config.policy.accounts.by_name(account).unwrap().weight().get(), weight, "{account}");
+    }
+}

@@ -38,7 +38,14 @@ impl Gateway {
         downstream: &mut D,
         record: &mut RequestRecord<'g>,
     ) -> Result<LookedUp<'g>, Unanswered> {
-        let Lookup { head, context, .. } = lookup;
+        let Lookup { snapshot, head, context, headroom } = lookup;
+        let limits = &snapshot.policy.limits;
+        let share = match limits.share_requests {
+            false => None,
+            true => {
+                Some(self.in_flight.enter(admission.principal().account, headroom, self.shares(limits).requests)?)
+            }
+        };
         let begun = Instant::now();
         let left = admission.deadline().saturating_sub(begun.saturating_duration_since(record.begun()));
         let exchange = async {
@@ -58,10 +65,10 @@ impl Gateway {
                 return Err(Unanswered::Gone);
             }
             bill.record().await?;
-            Ok(LookedUp { found: Found::Asked(answer), bill, lead: None })
+            Ok(LookedUp { found: Found::Asked(answer), bill, lead: None, share: None })
         };
         match timeout(left, exchange).await {
-            Ok(outcome) => outcome,
+            Ok(outcome) => outcome.map(|looked_up| LookedUp { share, ..looked_up }),
             Err(_) => Err(Problem::new(Row::DeadlineExceeded, "the request's deadline has passed").into()),
         }
     }
@@ -77,7 +84,7 @@ impl Gateway {
         record: &mut RequestRecord<'g>,
         is_kept: bool,
     ) -> Result<(Answer<'g>, Bill<'g>, bool), Unanswered> {
-        let Lookup { snapshot, head, context } = lookup;
+        let Lookup { snapshot, head, context, .. } = lookup;
         let account = priced.admission().principal().account;
         let mut seat = match snapshot.exchange.gate(priced.admission().product()) {
             None => None,
@@ -154,7 +161,7 @@ impl Gateway {
         bill.record().await?;
         record.replayed();
         let passed = answer.passed(product);
-        Ok(LookedUp { found: Found::Kept(answer, passed), bill, lead })
+        Ok(LookedUp { found: Found::Kept(answer, passed), bill, lead, share: None })
     }
 
     /// The first lookup with a key: its answer is kept before it is delivered, so that whoever did not get it can send the
@@ -178,7 +185,7 @@ impl Gateway {
             return Err(Unanswered::Gone);
         }
         bill.record().await?;
-        Ok(LookedUp { found: Found::Asked(answer), bill, lead })
+        Ok(LookedUp { found: Found::Asked(answer), bill, lead, share: None })
     }
 
     /// Judges a whole body: here if that is fast enough not to delay others, else on another thread.
