@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::policy::account::Account;
-use crate::policy::admit::{Headroom, overloaded};
+use crate::policy::admit::{Headroom, SHARE_USED, overloaded};
 use crate::policy::problem::Problem;
 
 /// The lookups in flight by account.
@@ -55,7 +55,7 @@ impl Shares {
         let all = state.weight.saturating_sub(counted).saturating_add(weight).saturating_add(1);
         let share = limit.saturating_mul(weight).checked_div(all).unwrap_or(0).max(1);
         if headroom != Headroom::Free && in_flight >= share {
-            return Err(overloaded("there is little room, and the account has its share of the requests in flight"));
+            return Err(overloaded(SHARE_USED));
         }
         state.weight = all.saturating_sub(1);
         state.accounts.insert(Arc::clone(&account.name), Requests { in_flight: in_flight.saturating_add(1), weight });
