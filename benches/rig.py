@@ -70,10 +70,9 @@ def start_backend(directory, port):
     return subprocess.Popen(["taskset", "-c", "1", "haproxy", "-q", "-db", "-f", str(directory / "haproxy.cfg")])
 
 
-def start_gateway(directory):
-    return subprocess.Popen(
-        ["taskset", "-c", "0", PROGRAM, "run", "--config", str(directory / "tollgate.yaml")], stdout=subprocess.DEVNULL
-    )
+def start_gateway(directory, stderr=None):
+    command = ["taskset", "-c", "0", PROGRAM, "run", "--config", str(directory / "tollgate.yaml")]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)
 
 
 def stop(processes):

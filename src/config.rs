@@ -19,6 +19,7 @@ mod charges;
 pub(crate) mod collector;
 mod common;
 mod compile;
+mod concurrency_limit;
 mod cors;
 mod counting;
 mod credits;

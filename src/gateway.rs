@@ -9,6 +9,7 @@ pub mod idempotency;
 mod look_up;
 pub(crate) mod refusal_log;
 pub(crate) mod settlement;
+pub(crate) mod shares;
 pub mod snapshot;
 pub(crate) mod unsent;
 
@@ -48,6 +49,7 @@ use crate::upstream::connector::{Connections, Connector};
 
 use found::Lookup;
 use idempotency::KeptAnswers;
+use shares::Shares as AccountShares;
 use snapshot::{Settings, Snapshot};
 use unsent::Unsent;
 
@@ -76,6 +78,8 @@ pub struct Gateway {
     clock: Clock,
     connections: AtomicUsize,
     requests: AtomicUsize,
+    /// Lookups by account, where accounts share them.
+    in_flight: AccountShares,
     /// Requests that were refused before their product was known.
     turned_away: AtomicU64,
     /// Limits the bodies that are judged on separate threads.
@@ -150,6 +154,7 @@ impl Gateway {
             clock: Clock::since(started),
             connections: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
+            in_flight: AccountShares::default(),
             turned_away: AtomicU64::new(0),
             judging: Arc::new(Semaphore::new(judging_threads())),
             over_budget: AtomicU64::new(0),
@@ -314,7 +319,7 @@ impl Gateway {
         let context =
             Context { policy, lines: &head.lines, trail, transaction: &transaction, trace: trace.as_ref(), now };
         let (told, page, found);
-        let (mut bill, mut lead) = (Bill::nothing(&self.ledger), None);
+        let (mut bill, mut lead, mut share) = (Bill::nothing(&self.ledger), None, None);
         let outcome = match turn {
             Ok(Turn::Preflight(preflight)) => Outcome::Preflight(preflight),
             Ok(Turn::Enquiry(_)) if timeout(BALANCES_PATIENCE, self.ledger.known()).await.is_err() => {
@@ -329,11 +334,11 @@ impl Gateway {
                 page.rendition(rendition).map_or(Outcome::Refused(internal), Outcome::Page)
             }
             Ok(Turn::Lookup(admission)) => {
-                let lookup = Lookup { snapshot, head, context: &context };
+                let lookup = Lookup { snapshot, head, context: &context, headroom: ingress.headroom };
                 let looked_up = AssertUnwindSafe(self.look_up(lookup, admission, downstream, &mut record));
                 match looked_up.catch_unwind().await.unwrap_or(Err(internal.into())) {
                     Ok(looked_up) => {
-                        (found, bill, lead) = (looked_up.found, looked_up.bill, looked_up.lead);
+                        (found, bill, lead, share) = (looked_up.found, looked_up.bill, looked_up.lead, looked_up.share);
                         Outcome::Delivered(found.delivered(), bill.receipt())
                     }
                     Err(Unanswered::Refused(problem)) => Outcome::Refused(problem),
@@ -356,7 +361,7 @@ impl Gateway {
         problem.inspect(|problem| refusal_log::refused(&context, *problem, record.upstream_status()));
         let bytes = respond(downstream, &context, &outcome, problem.is_some_and(|problem| problem.row.closes()));
         record.answered(&outcome, bytes);
-        Answered::Written(Settlement::new(bill, record, lead))
+        Answered::Written(Settlement::new(bill, record, lead, share))
     }
 
     /// Has it written down that quotas have counted a request, if any have.
@@ -384,7 +389,7 @@ impl Gateway {
         let outcome = Outcome::Refused(problem);
         let bytes = respond::write(sink, &context, &outcome);
         record.answered(&outcome, bytes);
-        Settlement::new(Bill::nothing(&self.ledger), record, None)
+        Settlement::new(Bill::nothing(&self.ledger), record, None, None)
     }
 }
 

@@ -31,6 +31,7 @@ pub mod seconds;
 pub mod sharing;
 pub mod tariff;
 pub mod trail;
+pub mod weight;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -145,6 +146,8 @@ pub struct Limits {
     pub requests: usize,
     /// The part of both, in percent, that only clients with a known token may have.
     pub reserved_percent: usize,
+    /// Accounts share `requests` by weight once only the reserved part is left.
+    pub share_requests: bool,
     /// The largest body that an upstream may answer with.
     pub response_bytes: usize,
     /// How much of an unwanted body is read and discarded to keep the connection.

@@ -12,6 +12,7 @@ pub mod breaker;
 pub(crate) mod connector;
 pub mod exchange;
 pub mod figures;
+pub mod gate;
 pub mod health;
 pub(crate) mod idle_pool;
 pub mod keep;
@@ -41,6 +42,7 @@ use crate::upstream::settings::Upstream;
 use crate::upstream::settings::{Address, MAX_SERVERS};
 use blame::{Asker, Shut};
 use breaker::{Breaker, Change, Pass};
+use gate::Gate;
 use lookup::RETRY;
 use servers::{Lack, Roster, Server, State, Tried};
 use tally::Tally;
@@ -68,6 +70,8 @@ pub struct Pool<P> {
     /// background task writes here.
     resolved: Mutex<Vec<Box<[SocketAddr]>>>,
     breaker: Arc<Breaker>,
+    /// `None` if any number of requests may be in flight.
+    gate: Option<Arc<Gate>>,
     tally: Arc<Tally>,
 }
 
@@ -126,6 +130,14 @@ impl<P> Pool<P> {
         if upstream.health.is_none() {
             roster.servers().iter().for_each(|server| server.state.health.reset());
         }
+        let gate = upstream.concurrency_limit.map(|rule| match before.and_then(|pool| pool.gate.as_ref()) {
+            None => Arc::new(Gate::new(rule, clock)),
+            // Who waits or is in flight there goes on, so at no moment there are more than the limit.
+            Some(gate) => {
+                gate.follow(rule);
+                Arc::clone(gate)
+            }
+        });
         let breaker = before.map(|pool| &pool.breaker).filter(|breaker| *breaker.rule() == upstream.breaker);
         Pool {
             upstream: upstream.clone(),
@@ -134,8 +146,14 @@ impl<P> Pool<P> {
             roster: ArcSwap::from_pointee(roster),
             resolved: Mutex::new(resolved),
             breaker: breaker.map_or_else(|| Arc::new(Breaker::new(upstream.breaker)), Arc::clone),
+            gate,
             tally: before.map_or_else(Arc::default, |pool| Arc::clone(&pool.tally)),
         }
+    }
+
+    /// What requests have to pass before they enter, if their number is limited.
+    pub fn gate(&self) -> Option<&Arc<Gate>> {
+        self.gate.as_ref()
     }
 
     /// Admits a request of an account.

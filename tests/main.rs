@@ -36,6 +36,7 @@ mod listeners;
 mod lists;
 mod management;
 mod order;
+mod overload;
 mod pages;
 mod problems;
 mod reload;

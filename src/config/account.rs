@@ -98,7 +98,11 @@ pub mod written {
         pub quota: Written<Quota>,
         /// Requests of the account in flight at a time, on each node. Default: any number.
         pub concurrency: Written<NonZeroU32>,
-        /// One of `plans`, in place of `rate`, `rates`, `quota` and `concurrency`.
+        /// How much the account gets beside others when an upstream with `concurrency_limit` has no room for all, relative
+        /// to their weights. Default: 1.
+        #[schemars(range(min = 1, max = crate::policy::weight::Weight::MAX))]
+        pub weight: Written<u32>,
+        /// One of `plans`, in place of `rate`, `rates`, `quota`, `concurrency` and `weight`.
         pub plan: Written<String>,
         /// For each product with prices that its tokens cover: the credits that the account begins with, granted once;
         /// or unmetered, if lookups cost the account nothing.
@@ -127,7 +131,11 @@ pub mod written {
         pub quota: Written<Quota>,
         /// Requests of the account in flight at a time, on each node. Default: any number.
         pub concurrency: Written<NonZeroU32>,
-        /// One of `plans`, in place of `rate`, `rates`, `quota` and `concurrency`.
+        /// How much the account gets beside others when an upstream with `concurrency_limit` has no room for all, relative
+        /// to their weights. Default: 1.
+        #[schemars(range(min = 1, max = crate::policy::weight::Weight::MAX))]
+        pub weight: Written<u32>,
+        /// One of `plans`, in place of `rate`, `rates`, `quota`, `concurrency` and `weight`.
         pub plan: Written<String>,
         /// For each product with prices that its tokens cover: the credits that the account begins with, granted once;
         /// or unmetered, if lookups cost the account nothing.
@@ -216,16 +224,16 @@ impl AccountContext<'_> {
         mistakes: &mut Mistakes,
     ) -> Option<(String, Compiled)> {
         let name = line.name.require(place, "name", "name the account", mistakes);
-        let written::AccountLine { rate, rates, quota, concurrency, plan, credits, tokens, .. } = line;
-        let account = written::Account { rate, rates, quota, concurrency, plan, credits, tokens };
+        let written::AccountLine { rate, rates, quota, concurrency, weight, plan, credits, tokens, .. } = line;
+        let account = written::Account { rate, rates, quota, concurrency, weight, plan, credits, tokens };
         let compiled = self.compile(account, place, mistakes);
         name.map(|name| (name, compiled))
     }
 
     /// Compiles an account.
     pub fn compile(&self, account: written::Account, place: &Place, mistakes: &mut Mistakes) -> Compiled {
-        let written::Account { rate, rates, quota, concurrency, plan, credits, tokens } = account;
-        let own = WrittenTerms { rate, rates, quota, concurrency };
+        let written::Account { rate, rates, quota, concurrency, weight, plan, credits, tokens } = account;
+        let own = WrittenTerms { rate, rates, quota, concurrency, weight };
         let (terms, plan) = self.terms(own, plan, place, mistakes);
         let funds = self.funds(credits, mistakes);
         let tokens = tokens.take().unwrap_or_default().0;
@@ -257,7 +265,7 @@ impl AccountContext<'_> {
         place: &Place,
         mistakes: &mut Mistakes,
     ) -> (Terms, Option<Arc<Plan>>) {
-        let WrittenTerms { rate, rates, quota, concurrency } = &own;
+        let WrittenTerms { rate, rates, quota, concurrency, weight } = &own;
         let name_place = match &plan {
             Written::Missing => return (plans::terms(own, place, TERMS_WANTED, mistakes), None),
             Written::Bad => return (Terms::default(), None),
@@ -268,6 +276,7 @@ impl AccountContext<'_> {
             ("rates", !rates.is_missing()),
             ("quota", !quota.is_missing()),
             ("concurrency", !concurrency.is_missing()),
+            ("weight", !weight.is_missing()),
         ];
         if let Some((key, _)) = beside.into_iter().find(|(_, written)| *written) {
             let what =
@@ -453,11 +462,12 @@ fn terms(account: &Account) -> Terms {
     match (&account.meter, &account.rate) {
         (Some(meter), _) => {
             let concurrency = meter.in_flight().map(|(_, most)| most);
-            Terms { allowances: meter.allowances(&Owner::Account), concurrency }
+            Terms { allowances: meter.allowances(&Owner::Account), concurrency, weight: meter.weight }
         }
         (None, Rate::Limited(window, _)) => Terms {
             allowances: Allowances { rates: [window.allowance()].into(), ..Allowances::default() },
             concurrency: None,
+            weight: window.weight(),
         },
         (None, Rate::Unlimited) => Terms::default(),
     }

@@ -8,11 +8,15 @@ use crate::policy::meter::Meter;
 use crate::policy::plan::{Allowances, Terms};
 use crate::policy::product_set::ProductSet;
 use crate::policy::rate::{Allowance, Rate, Window};
+use crate::policy::weight::Weight;
+
+/// What windows differ by: the rate, the plan that it is from, and the weight.
+type WindowKind = (Allowance, Option<Arc<str>>, Weight);
 
 /// Windows and limits that accounts have in common, so that there is one of each kind, not one an account.
 #[derive(Debug, Default)]
 pub struct Counting {
-    windows: HashMap<(Allowance, Option<Arc<str>>), Arc<Window>>,
+    windows: HashMap<WindowKind, Arc<Window>>,
     limits: HashMap<Vec<(Owner, Allowances)>, Arc<Limits>>,
 }
 
@@ -38,8 +42,8 @@ impl Counting {
             return (Rate::Unlimited, None);
         }
         if let Some(allowance) = terms.only_rate().filter(|_| owners.is_empty()) {
-            let new = || Arc::new(Window::of_plan(plan.clone(), allowance));
-            let window = self.windows.entry((allowance, plan.clone())).or_insert_with(new);
+            let new = || Arc::new(Window::of_plan(plan.clone(), terms.weight, allowance));
+            let window = self.windows.entry((allowance, plan.clone(), terms.weight)).or_insert_with(new);
             return (Rate::within(Arc::clone(window)), None);
         }
         owners.insert(0, (Owner::Account, terms.allowances.clone()));
@@ -51,6 +55,7 @@ impl Counting {
                 limits
             }
         };
-        (Rate::Unlimited, Some(Arc::new(Meter::new(Arc::clone(account), plan, limits, terms.concurrency))))
+        let meter = Meter::new(Arc::clone(account), plan, limits, terms.concurrency).weighing(terms.weight);
+        (Rate::Unlimited, Some(Arc::new(meter)))
     }
 }

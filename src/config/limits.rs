@@ -52,6 +52,9 @@ pub mod written {
         /// strangers cannot use up everything. Default: 10.
         #[schemars(range(max = 90))]
         pub reserved_percent: Written<usize>,
+        /// Once only the reserved part of `requests` is left, an account gets more only while it has less than its share
+        /// of them by weight. Default: false.
+        pub share_requests: Written<bool>,
         /// The largest body that a backend may answer with. Default: 1MiB.
         pub response_bytes: Text<Bytes>,
         /// How much of a refused request's body is read and discarded to keep the connection. Default: 64KiB.
@@ -110,6 +113,7 @@ pub fn limits(limits: written::Limits, mistakes: &mut Mistakes) -> Limits {
         connections: count(limits.connections, 10_000, 10_000_000),
         requests: count(limits.requests, 10_000, 10_000_000),
         reserved_percent,
+        share_requests: limits.share_requests.take().unwrap_or(false),
         response_bytes,
         drain_bytes: u64::try_from(drain_bytes).unwrap_or(u64::MAX),
         kept_answer_bytes,
@@ -129,6 +133,7 @@ pub fn fill_in(limits: &mut Value, all: &Limits) {
     fill(limits, "connections", all.connections);
     fill(limits, "requests", all.requests);
     fill(limits, "reserved_percent", all.reserved_percent);
+    fill(limits, "share_requests", all.share_requests);
     fill(limits, "response_bytes", size(all.response_bytes));
     fill(limits, "drain_bytes", size(usize::try_from(all.drain_bytes).unwrap_or(usize::MAX)));
     fill(limits, "kept_answer_bytes", size(all.kept_answer_bytes));

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::common::{check_name, known, listed, out_of_range};
+use super::common::{check_name, known, listed, number, out_of_range};
 use super::fill::{fill, section};
 use super::rates::{self, rate_of};
 use crate::config::yaml::{Entries, Listed, Mistakes, Place, Written};
 use crate::policy::plan::{Allowances, MAX_QUOTA, Plan, Quota, Terms};
 use crate::policy::product_set::ProductSet;
 use crate::policy::rate::Allowance;
+use crate::policy::weight::Weight;
 
 pub mod written {
     //! The keys as they are written.
@@ -41,6 +42,10 @@ pub mod written {
         pub quota: Written<Quota>,
         /// Requests of an account in flight at a time, on each node. Default: any number.
         pub concurrency: Written<NonZeroU32>,
+        /// How much an account gets beside others when an upstream with `concurrency_limit` has no room for all, relative
+        /// to their weights. Default: 1.
+        #[schemars(range(min = 1, max = crate::policy::weight::Weight::MAX))]
+        pub weight: Written<u32>,
         /// Products that a token covers which names none. Default: none.
         #[schemars(length(min = 1))]
         pub products: Written<Listed<String>>,
@@ -94,6 +99,7 @@ pub struct WrittenTerms {
     pub rates: Written<Listed<written::AnyRate>>,
     pub quota: Written<written::Quota>,
     pub concurrency: Written<NonZeroU32>,
+    pub weight: Written<u32>,
 }
 
 const TERMS_WANTED: &str =
@@ -108,8 +114,9 @@ pub fn compile(
 ) -> Box<[Arc<Plan>]> {
     let compile = |(name, place, plan): (String, Place, written::Plan)| {
         check_name(&name, &place, mistakes);
-        let written::Plan { rate, rates, quota, concurrency, products: covered } = plan;
-        let terms = terms(WrittenTerms { rate, rates, quota, concurrency }, &place, TERMS_WANTED, mistakes);
+        let written::Plan { rate, rates, quota, concurrency, weight, products: covered } = plan;
+        let written = WrittenTerms { rate, rates, quota, concurrency, weight };
+        let terms = terms(written, &place, TERMS_WANTED, mistakes);
         let mut set = ProductSet::default();
         if !covered.is_missing() {
             let covered = listed(covered, &place, "products", "name products, or remove the key", mistakes);
@@ -132,7 +139,7 @@ pub fn compile(
 
 /// Compiles what an account or a plan may use; `wanted` says what to write where nothing is said of a rate.
 pub fn terms(written: WrittenTerms, parent: &Place, wanted: &str, mistakes: &mut Mistakes) -> Terms {
-    let WrittenTerms { rate, rates, quota, concurrency } = written;
+    let WrittenTerms { rate, rates, quota, concurrency, weight } = written;
     let rates = match (rate, rates) {
         (Written::Missing, Written::Missing) => {
             mistakes.push(parent.key("rate"), format!("is missing; {wanted}"));
@@ -149,7 +156,12 @@ pub fn terms(written: WrittenTerms, parent: &Place, wanted: &str, mistakes: &mut
             Box::default()
         }
     };
-    Terms { allowances: Allowances { rates, quota: self::quota(quota, mistakes) }, concurrency: concurrency.take() }
+    let weight = number(weight, 1, 1..=u32::from(Weight::MAX), mistakes);
+    Terms {
+        allowances: Allowances { rates, quota: self::quota(quota, mistakes) },
+        concurrency: concurrency.take(),
+        weight: Weight::new(weight).unwrap_or_default(),
+    }
 }
 
 /// Compiles the rates and quotas that a token or a product has beside those of the account.
@@ -248,6 +260,9 @@ pub fn shown_terms(terms: &Terms) -> Value {
     if let Some(concurrency) = terms.concurrency {
         fill(&mut shown, "concurrency", concurrency.get());
     }
+    if terms.weight != Weight::default() {
+        fill(&mut shown, "weight", terms.weight.get());
+    }
     shown
 }
 
@@ -256,6 +271,7 @@ pub fn fill_in(root: &mut Value, plans: &[Arc<Plan>]) {
     for plan in plans {
         let shown = section(section(root, "plans"), &plan.name);
         whole_rates(shown, &plan.terms.allowances);
+        fill(shown, "weight", plan.terms.weight.get());
         if let Some(rate) = shown.get_mut("rate")
             && let [allowance] = &*plan.terms.allowances.rates
         {

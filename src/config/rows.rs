@@ -24,6 +24,7 @@ use crate::policy::credits::CreditAccount;
 use crate::policy::limit::Owner;
 use crate::policy::plan::{Allowances, Quota, Terms};
 use crate::policy::rate::{Allowance, Rate, Tat};
+use crate::policy::weight::Weight;
 use crate::policy::{Policy, Product};
 
 /// The credits of an account for a product, if somebody knows them.
@@ -231,9 +232,19 @@ pub fn domains(mode: ListMode, entries: &[ListEntry], allow_absent: bool) -> Res
 
 /// What the store says of an account or a plan, as it is counted.
 fn compiled_terms(stored: &StoredTerms) -> Result<Terms, String> {
-    let StoredTerms { rates, quota, concurrency } = stored;
+    let StoredTerms { rates, quota, concurrency, weight } = stored;
     let at_least_one = |most| NonZeroU32::new(most).ok_or("may have no request in flight");
-    Ok(Terms { allowances: allowances(rates, *quota)?, concurrency: concurrency.map(at_least_one).transpose()? })
+    let known = |weight| Weight::new(weight).ok_or("has a weight that is out of range");
+    Ok(Terms {
+        allowances: allowances(rates, *quota)?,
+        concurrency: concurrency.map(at_least_one).transpose()?,
+        weight: weight.map(known).transpose()?.unwrap_or_default(),
+    })
+}
+
+/// A weight as the store has it: none where it is that of everybody.
+fn stored_weight(weight: Weight) -> Option<u32> {
+    (weight != Weight::default()).then(|| weight.get().into())
 }
 
 fn allowances(rates: &[RateLimit], quota: QuotaLimit) -> Result<Allowances, String> {
@@ -279,11 +290,13 @@ pub fn imported(account: &Account, policy: &Policy) -> Result<ImportedAccount, S
         (None, Some(meter), _) => {
             let (rates, quota) = stored(&meter.allowances(&Owner::Account))?;
             let concurrency = meter.in_flight().map(|(_, most)| most.get());
-            AccountTerms::Own(StoredTerms { rates, quota, concurrency })
+            AccountTerms::Own(StoredTerms { rates, quota, concurrency, weight: stored_weight(meter.weight) })
         }
-        (None, None, Rate::Limited(window, _)) => {
-            AccountTerms::Own(StoredTerms { rates: vec![rate_limit(window.allowance())?], ..StoredTerms::default() })
-        }
+        (None, None, Rate::Limited(window, _)) => AccountTerms::Own(StoredTerms {
+            rates: vec![rate_limit(window.allowance())?],
+            weight: stored_weight(window.weight()),
+            ..StoredTerms::default()
+        }),
         (None, None, Rate::Unlimited) => AccountTerms::Own(StoredTerms::default()),
     };
     let priced = policy.products.iter().filter(|product| product.has_balance());

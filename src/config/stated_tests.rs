@@ -13,7 +13,7 @@ use crate::policy::check::header::ValueShape;
 use crate::policy::format::kind::Formats;
 use crate::policy::http::media::MediaType;
 use crate::policy::idempotency::AnswerLimits;
-use crate::upstream::settings::{BreakerRule, Probe};
+use crate::upstream::settings::{BreakerRule, ConcurrencyLimit, Probe};
 
 /// A text on the way to the reader: the keys of a type, told by itself.
 fn keys_of<T: DeserializeOwned>() -> Vec<String> {
@@ -89,6 +89,11 @@ fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
         ("a health check", below(&upstreams, "health_check"), keys_of::<failures::written::HealthCheck>()),
         ("an ejection", below(&upstreams, "ejection"), keys_of::<failures::written::Ejection>()),
         ("a breaker", below(&upstreams, "breaker"), keys_of::<failures::written::Breaker>()),
+        (
+            "a limit of requests",
+            below(&upstreams, "concurrency_limit"),
+            keys_of::<super::concurrency_limit::written::ConcurrencyLimit>(),
+        ),
         ("a product", products.clone(), keys_of::<products::written::Product>()),
         ("a route", routes.clone(), keys_of::<routes::written::Route>()),
         (
@@ -306,6 +311,19 @@ fn the_defaults_of_upstreams_are_stated() {
     states(&format!("Default: {{ failures: {}, time: {}s }}.", ejection.failures, ejection.time.as_secs()));
     states("this key it never opens.");
     assert_eq!(upstream.breaker, BreakerRule::NEVER);
+    states("Without this key there is no limit.");
+    assert_eq!(upstream.concurrency_limit, None);
+}
+
+#[test]
+fn the_defaults_of_a_limit_of_requests_are_stated() {
+    let limited = MINIMAL.replace("9002] }", "9002], concurrency_limit: {} }");
+    let limited = parsed(&limited).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let ConcurrencyLimit { min, max, initial, tolerance_percent, max_queue, max_wait } =
+        limited.settings.upstreams[0].concurrency_limit.unwrap();
+    states(&format!(
+        "Defaults: min {min}, max\n    # {max}, initial {initial}, tolerance_percent {tolerance_percent}, max_queue {max_queue}, max_wait {max_wait:?}."
+    ));
 }
 
 #[test]
@@ -450,4 +468,12 @@ fn the_defaults_of_accounts_are_stated() {
     let domains = &with_domains.policy.accounts.keys().next().unwrap().token.domains;
     let mut watched = crate::policy::check::watch::Watched::default();
     assert!(domains.allow(&crate::policy::http::head::Lines::UNREADABLE, &mut watched).is_err());
+}
+
+#[test]
+fn accounts_have_the_weight_of_their_plan_or_their_own_or_one() {
+    let config = parsed(CONFIGURATION).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    for (account, weight) in [("acme", 1), ("in-house", 1), ("hooli", 5), ("pied-piper", 2)] {
+        assert_eq!(config.policy.accounts.by_name(account).unwrap().weight().get(), weight, "{account}");
+    }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::bounds::{MAX_REQUESTS, MAX_WEIGHT};
 use super::common::{check_name, listed, number, time};
+use super::concurrency_limit;
 use super::failures;
 use super::fill::{duration, fill, hide};
 use super::listeners::Compiled;
@@ -29,6 +30,7 @@ pub mod written {
     use schemars::JsonSchema;
     use serde::Deserialize;
 
+    use crate::config::concurrency_limit::written::ConcurrencyLimit;
     use crate::config::failures::written::{Breaker, Ejection, HealthCheck};
     use crate::config::tls::written::UpstreamTls;
     use crate::config::units::{FromText, Parsed, Text};
@@ -64,6 +66,8 @@ pub mod written {
         pub ejection: Written<Ejection>,
         /// An upstream that fails too often gets no requests for a time. Default: off.
         pub breaker: Written<Breaker>,
+        /// How many requests it gets at a time; others wait, and accounts take turns by their weights. Default: off.
+        pub concurrency_limit: Written<ConcurrencyLimit>,
     }
 
     /// A server as a mapping.
@@ -156,6 +160,7 @@ fn compile(
         health: failures::health(upstream.health_check, mistakes),
         ejection: failures::ejection(upstream.ejection, mistakes),
         breaker: failures::breaker(upstream.breaker, mistakes),
+        concurrency_limit: concurrency_limit::compile(upstream.concurrency_limit, mistakes),
     }
 }
 
@@ -252,4 +257,5 @@ pub fn fill_in(shown: &mut Value, upstream: &Upstream) {
         fill(shown, "server_name", &*tls.settings().server_name.to_str());
     }
     failures::fill_in(shown, upstream);
+    concurrency_limit::fill_in(shown, upstream);
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use super::idempotency::Lead;
 use super::idempotency::kept_answer::KeptAnswer;
+use super::shares::Share;
 use super::snapshot::Snapshot;
 use crate::ledger::bill::Bill;
+use crate::policy::admit::Headroom;
 use crate::policy::http::head::Head;
 use crate::policy::respond::{Context, Delivered};
 use crate::upstream::exchange::Answer;
@@ -18,6 +20,8 @@ pub(super) struct LookedUp<'g> {
     pub bill: Bill<'g>,
     /// Of an answer that is kept and not paid yet.
     pub lead: Option<Lead<'g>>,
+    /// Where accounts share the requests of the gateway.
+    pub share: Option<Share<'g>>,
 }
 
 /// Where an answer is from.
@@ -49,4 +53,5 @@ pub(super) struct Lookup<'a, 'g> {
     pub snapshot: &'g Snapshot,
     pub head: &'a Head<'a>,
     pub context: &'a Context<'a, 'a>,
+    pub headroom: Headroom,
 }

@@ -25,6 +25,7 @@ use crate::policy::respond::Context;
 use crate::telemetry::request_record::RequestRecord;
 use crate::upstream::blame::Asker;
 use crate::upstream::exchange::{self, Answer};
+use crate::upstream::gate::{Passing, Seat, Waiting};
 use crate::upstream::response::READ_BYTES;
 use crate::upstream::translate;
 
@@ -37,7 +38,14 @@ impl Gateway {
         downstream: &mut D,
         record: &mut RequestRecord<'g>,
     ) -> Result<LookedUp<'g>, Unanswered> {
-        let Lookup { head, context, .. } = lookup;
+        let Lookup { snapshot, head, context, headroom } = lookup;
+        let limits = &snapshot.policy.limits;
+        let share = match limits.share_requests {
+            false => None,
+            true => {
+                Some(self.in_flight.enter(admission.principal().account, headroom, self.shares(limits).requests)?)
+            }
+        };
         let begun = Instant::now();
         let left = admission.deadline().saturating_sub(begun.saturating_duration_since(record.begun()));
         let exchange = async {
@@ -57,16 +65,16 @@ impl Gateway {
                 return Err(Unanswered::Gone);
             }
             bill.record().await?;
-            Ok(LookedUp { found: Found::Asked(answer), bill, lead: None })
+            Ok(LookedUp { found: Found::Asked(answer), bill, lead: None, share: None })
         };
         match timeout(left, exchange).await {
-            Ok(outcome) => outcome,
+            Ok(outcome) => outcome.map(|looked_up| LookedUp { share, ..looked_up }),
             Err(_) => Err(Problem::new(Row::DeadlineExceeded, "the request's deadline has passed").into()),
         }
     }
 
-    /// Holds the highest price, asks the backend and reads its answer, as the client gets it; also returns the bill, and
-    /// whether the client has disconnected meanwhile. With `is_kept` that does not end the exchange, since the answer is
+    /// Waits for a place among the requests of the upstream, holds the highest price, asks the backend and reads its
+    /// answer, as the client gets it; also returns the bill, and whether the client has disconnected meanwhile. With `is_kept` that does not end the exchange, since the answer is
     /// kept for when the request is sent again.
     async fn ask<'g, D: Downstream>(
         &'g self,
@@ -76,7 +84,16 @@ impl Gateway {
         record: &mut RequestRecord<'g>,
         is_kept: bool,
     ) -> Result<(Answer<'g>, Bill<'g>, bool), Unanswered> {
-        let Lookup { snapshot, head, context } = lookup;
+        let Lookup { snapshot, head, context, .. } = lookup;
+        let account = priced.admission().principal().account;
+        let mut seat = match snapshot.exchange.gate(priced.admission().product()) {
+            None => None,
+            Some(gate) => Some(match gate.enter(&account.name, account.weight())? {
+                Passing::Seated(seat) => seat,
+                // Boxed, so that lookups that do not wait need no memory for it.
+                Passing::Waits(waiting) => Box::pin(seated(waiting, downstream, record)).await?,
+            }),
+        };
         let hold = self.ledger.hold(priced.credit_account(), priced.highest()).await?;
         let paid = priced.paid_with(hold);
         let mut request = Vec::with_capacity(READ_BYTES);
@@ -85,7 +102,7 @@ impl Gateway {
         let limit = snapshot.policy.limits.response_bytes;
         let judge = |answer: &[u8], kind, status| translate::body(answer, kind, status, paid.tariff(), paid.passed());
         let admission = paid.admission();
-        let asked = (admission.product(), admission.route(), Asker::of(&admission.principal().account.name));
+        let asked = (admission.product(), admission.route(), Asker::of(&account.name));
         let times = record.asks(context.now);
         let mut is_gone = false;
         let answer = {
@@ -104,6 +121,10 @@ impl Gateway {
             }
         };
         record.asked();
+        if answer.is_ok() {
+            seat.iter_mut().for_each(Seat::answered);
+        }
+        drop(seat);
         let (answer, price) = answer?;
         let (product, rendition) = (admission.product(), admission.product().media.rendition(&head.lines));
         let answer = answer.rendered(rendition, product, limit)?;
@@ -140,7 +161,7 @@ impl Gateway {
         bill.record().await?;
         record.replayed();
         let passed = answer.passed(product);
-        Ok(LookedUp { found: Found::Kept(answer, passed), bill, lead })
+        Ok(LookedUp { found: Found::Kept(answer, passed), bill, lead, share: None })
     }
 
     /// The first lookup with a key: its answer is kept before it is delivered, so that whoever did not get it can send the
@@ -164,7 +185,7 @@ impl Gateway {
             return Err(Unanswered::Gone);
         }
         bill.record().await?;
-        Ok(LookedUp { found: Found::Asked(answer), bill, lead })
+        Ok(LookedUp { found: Found::Asked(answer), bill, lead, share: None })
     }
 
     /// Judges a whole body: here if that is fast enough not to delay others, else on another thread.
@@ -199,4 +220,20 @@ impl Gateway {
         drop(tokio::task::spawn_blocking(move || drop((accepted, headroom))));
         Ok(priced)
     }
+}
+
+/// Waits until there is room for a request at its upstream, or its client has disconnected.
+async fn seated<D: Downstream>(
+    waiting: Waiting,
+    downstream: &mut D,
+    record: &mut RequestRecord<'_>,
+) -> Result<Seat, Unanswered> {
+    record.other_begins();
+    let seat = tokio::select! {
+        biased;
+        seat = waiting.seated() => seat?,
+        () = downstream.gone() => return Err(Unanswered::Gone),
+    };
+    record.other_ends();
+    Ok(seat)
 }

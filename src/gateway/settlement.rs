@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use super::idempotency::Lead;
+use super::shares::Share;
 use crate::ledger::bill::Bill;
 use crate::telemetry::request_record::RequestRecord;
 
@@ -19,14 +20,21 @@ pub(crate) struct Settlement<'g> {
     record: RequestRecord<'g>,
     /// Of an answer that is kept under a key and not paid yet.
     lead: Option<Lead<'g>>,
+    /// Its part of what its account has in flight.
+    _share: Option<Share<'g>>,
 }
 
 impl<'g> Settlement<'g> {
     /// The settlement of an answer. A charge that was written before the answer stands from here
     /// on: otherwise a client that disconnects now would add a charge and a refund to the ledger
     /// each time.
-    pub(crate) fn new(bill: Bill<'g>, record: RequestRecord<'g>, lead: Option<Lead<'g>>) -> Settlement<'g> {
-        let mut settlement = Settlement { bill, record, lead };
+    pub(crate) fn new(
+        bill: Bill<'g>,
+        record: RequestRecord<'g>,
+        lead: Option<Lead<'g>>,
+        share: Option<Share<'g>>,
+    ) -> Settlement<'g> {
+        let mut settlement = Settlement { bill, record, lead, _share: share };
         if settlement.bill.is_written() {
             settlement.begun();
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -15,8 +15,9 @@ use prometheus_client::registry::Unit;
 
 use crate::gateway::Gateway;
 use crate::telemetry::by_account::{Named, watched_sums};
-use crate::telemetry::counters::{BOUNDS_NANOS, Histogram};
+use crate::telemetry::counters::Histogram;
 use crate::telemetry::process::{self, Process};
+use crate::telemetry::shown::Shown;
 use crate::telemetry::tables::{OfProduct, Tables};
 
 /// Shows what a gateway has counted, and the process that it is.
@@ -31,28 +32,6 @@ impl fmt::Debug for Metrics {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Metrics")
     }
-}
-
-/// A histogram as it is shown.
-struct Shown<'h>(&'h Histogram);
-
-impl EncodeMetric for Shown<'_> {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
-        let (counts, nanos) = self.0.sums();
-        let bounds = BOUNDS_NANOS.into_iter().map(seconds).chain([f64::INFINITY]);
-        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
-        encoder.encode_histogram::<NoLabelSet>(seconds(nanos), counts.iter().sum(), &buckets, None)
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Histogram
-    }
-}
-
-/// Nanoseconds as seconds, exact to well below a nanosecond for months.
-#[expect(clippy::cast_precision_loss, reason = "a sum of times needs no more than 53 bits")]
-fn seconds(nanos: u64) -> f64 {
-    nanos as f64 / 1e9
 }
 
 impl Collector for Metrics {

@@ -27,6 +27,7 @@ use crate::policy::now::Now;
 use crate::policy::problem::{Problem, Row};
 pub use crate::policy::product_set::{MAX_PRODUCTS, ProductSet};
 use crate::policy::rate::{Rate, Tat};
+use crate::policy::weight::Weight;
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
@@ -117,6 +118,15 @@ impl Account {
             (Some(meter), _) => meter.plan.as_deref(),
             (None, Rate::Limited(window, _)) => window.plan(),
             (None, Rate::Unlimited) => None,
+        }
+    }
+
+    /// Its weight where accounts have to share.
+    pub fn weight(&self) -> Weight {
+        match (&self.meter, &self.rate) {
+            (Some(meter), _) => meter.weight,
+            (None, Rate::Limited(window, _)) => window.weight(),
+            (None, Rate::Unlimited) => Weight::default(),
         }
     }
 

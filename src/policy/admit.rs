@@ -289,6 +289,9 @@ fn is_known(policy: &Policy, product: Option<&Product>, head: &Head<'_>, now: No
     token(places, head).is_ok_and(|token| policy.is_known(&token, issuers, now.unix_seconds))
 }
 
+/// Why an account is refused that shares the last part of the gateway's requests with others.
+pub const SHARE_USED: &str = "there is little room, and the account has its share of the requests in flight";
+
 /// The refusal of a gateway at its limit.
 pub const fn overloaded(reason: &'static str) -> Problem {
     Problem::new(Row::Overloaded, reason).with(Hint::RetryAfter(SECONDS_UNTIL_ROOM))

@@ -12,6 +12,9 @@ use std::sync::Arc;
 use crate::policy::credits::balance::{Balance, BalanceSnapshot, Short};
 use crate::policy::problem::{Hint, Problem, Row};
 
+/// Why a request is refused although its account has the credits.
+pub const TOO_MUCH_HELD: &str = "requests in flight hold too many credits of one account";
+
 /// An account's credits for one product.
 pub struct CreditAccount {
     pub account: Arc<str>,
@@ -37,10 +40,7 @@ impl CreditAccount {
             Err(Short::Credits) => {
                 Err(Problem::new(Row::CreditsInsufficient, "the balance cannot cover the highest price"))
             }
-            Err(Short::Room) => {
-                Err(Problem::new(Row::Overloaded, "requests in flight hold too many credits of one account")
-                    .with(Hint::RetryAfter(1)))
-            }
+            Err(Short::Room) => Err(Problem::new(Row::Overloaded, TOO_MUCH_HELD).with(Hint::RetryAfter(1))),
         }
     }
 

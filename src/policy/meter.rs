@@ -21,6 +21,7 @@ use crate::policy::now::Now;
 use crate::policy::plan::{Allowances, Quota};
 use crate::policy::problem::{Hint, Problem, Row};
 use crate::policy::rate::{Tat, whole_seconds};
+use crate::policy::weight::Weight;
 
 /// All that is counted of one account.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Meter {
     pub account: Arc<str>,
     /// The name of the plan that its limits are from.
     pub plan: Option<Arc<str>>,
+    /// The account's weight.
+    pub weight: Weight,
     limits: Arc<Limits>,
     concurrency: Option<NonZeroU32>,
     /// The ledger is told already that there is something to write.
@@ -89,6 +92,7 @@ impl Meter {
         Meter {
             account,
             plan,
+            weight: Weight::default(),
             limits,
             concurrency,
             told: AtomicBool::new(false),
@@ -99,7 +103,14 @@ impl Meter {
 
     /// The same meter of which nothing is used.
     pub fn unused(&self) -> Meter {
-        Meter::new(Arc::clone(&self.account), self.plan.clone(), Arc::clone(&self.limits), self.concurrency)
+        let (account, limits) = (Arc::clone(&self.account), Arc::clone(&self.limits));
+        Meter::new(account, self.plan.clone(), limits, self.concurrency).weighing(self.weight)
+    }
+
+    /// The same of an account with a weight.
+    #[must_use]
+    pub fn weighing(self, weight: Weight) -> Meter {
+        Meter { weight, ..self }
     }
 
     /// Counts one request in every rate that applies to it, or in none.

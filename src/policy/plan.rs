@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::policy::calendar::Calendar;
 use crate::policy::product_set::ProductSet;
 use crate::policy::rate::Allowance;
+use crate::policy::weight::Weight;
 
 /// Requests of one day or month at most: the largest whole number that headers can tell (RFC 9651, section 3.3.1).
 pub const MAX_QUOTA: u64 = 999_999_999_999_999;
@@ -53,6 +54,8 @@ pub struct Terms {
     pub allowances: Allowances,
     /// Requests in flight at a time, on this node; `None`: any number.
     pub concurrency: Option<NonZeroU32>,
+    /// How much an account gets beside others where they have to share.
+    pub weight: Weight,
 }
 
 impl Terms {

@@ -190,7 +190,7 @@ pub const TABLE: [Definition; 30] = [
             Row::Overloaded,
             "overloaded",
             Status::ServiceUnavailable,
-            "the gateway is at its own limit of connections or requests in flight",
+            "the gateway is at its own limit of connections or requests in flight, or its backend is, and the account has the most requests that wait for it",
             "The service is busy. Wait for the number of seconds in the Retry-After header, then send the request again. You can see the state of the service on its status page ({status_page}).",
         ),
     ),

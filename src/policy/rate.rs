@@ -19,6 +19,7 @@ use governor::{Quota, RateLimiter};
 
 use crate::policy::now::Now;
 use crate::policy::problem::{Hint, Problem, Row};
+use crate::policy::weight::Weight;
 
 /// An allowance: a number of requests in a period, and how many of them at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +41,7 @@ impl Allowance {
 pub struct Window {
     /// The name of the plan that it is from.
     plan: Option<Arc<str>>,
+    weight: Weight,
     allowance: Allowance,
     quota: Quota,
 }
@@ -92,12 +94,17 @@ impl Window {
         let quota = Quota::with_period(one.max(Duration::from_nanos(1)))
             .unwrap_or_else(|| Quota::per_second(allowance.limit))
             .allow_burst(allowance.burst);
-        Window { plan: None, allowance, quota }
+        Window { plan: None, weight: Weight::default(), allowance, quota }
     }
 
     /// The same as a plan's.
-    pub fn of_plan(plan: Option<Arc<str>>, allowance: Allowance) -> Window {
-        Window { plan, ..Window::new(allowance) }
+    pub fn of_plan(plan: Option<Arc<str>>, weight: Weight, allowance: Allowance) -> Window {
+        Window { plan, weight, ..Window::new(allowance) }
+    }
+
+    /// The weight of the accounts that have it.
+    pub fn weight(&self) -> Weight {
+        self.weight
     }
 
     /// The name of the plan that it is from.

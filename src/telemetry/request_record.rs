@@ -33,7 +33,7 @@ pub struct RequestRecord<'r> {
     seen: Seen<'r>,
     body: Wait,
     upstream: Wait,
-    /// The wait for another request with the same key.
+    /// The wait for another request with the same key, and for a place among the requests of the upstream.
     other: Wait,
     /// The credits that it was charged.
     charged: u32,
@@ -43,21 +43,29 @@ pub struct RequestRecord<'r> {
     head: Option<KeptHead>,
 }
 
-/// Time spent waiting for the client or the upstream.
+/// Time spent waiting for the client, the upstream or other requests.
 #[derive(Clone, Copy, Debug, Default)]
 struct Wait {
+    /// When it began, until it ends.
     since: Option<Instant>,
+    /// All that have ended, together.
     whole: Option<Duration>,
 }
 
 impl Wait {
     fn end(&mut self) {
-        self.whole = self.since.map(|since| since.elapsed());
+        if let Some(since) = self.since.take() {
+            self.whole = Some(self.whole.unwrap_or_default().saturating_add(since.elapsed()));
+        }
     }
 
     /// Its length; a wait that has not ended has lasted until now.
     fn until(&self, now: Instant) -> Option<Duration> {
-        self.whole.or_else(|| self.since.map(|since| now.saturating_duration_since(since)))
+        let open = self.since.map(|since| now.saturating_duration_since(since));
+        match (self.whole, open) {
+            (Some(whole), Some(open)) => Some(whole.saturating_add(open)),
+            (whole, open) => whole.or(open),
+        }
     }
 }
 
@@ -167,7 +175,7 @@ impl<'r> RequestRecord<'r> {
         self.upstream.end();
     }
 
-    /// Starts the wait for another request with the same key.
+    /// Starts the wait for another request with the same key, or for a place among the requests of the upstream.
     pub fn other_begins(&mut self) {
         self.other.since = Some(Instant::now());
     }

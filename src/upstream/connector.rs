@@ -153,6 +153,7 @@ mod tests {
             health: None,
             ejection: EjectionRule { failures: 0, time: Duration::from_secs(1) },
             breaker: BreakerRule::NEVER,
+            concurrency_limit: None,
         };
         let first = Upstream { tls: tls(), ..plain.clone() };
         let second = Upstream { tls: tls(), ..plain.clone() };

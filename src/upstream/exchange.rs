@@ -26,6 +26,7 @@ use crate::policy::{CallerFact, Policy, Product};
 use crate::telemetry::seen::UpstreamTimes;
 use crate::upstream::blame::Asker;
 use crate::upstream::connector::{Connections, Connector};
+use crate::upstream::gate::Gate;
 use crate::upstream::response::{self, Body, Incoming, ResponseFault};
 use crate::upstream::settings::Upstream;
 use crate::upstream::translate::Kind;
@@ -96,6 +97,11 @@ impl Exchange {
     /// The running upstreams.
     pub fn upstreams(&self) -> &Arc<Upstreams<Connector>> {
         &self.upstreams
+    }
+
+    /// What requests of a product have to pass before they are sent, if its upstream has a limit.
+    pub fn gate(&self, product: &Product) -> Option<&Arc<Gate>> {
+        self.upstreams.pool(product.upstream)?.gate()
     }
 
     /// Sends a request to an upstream and reads its answer: the body of a 200, and the result of

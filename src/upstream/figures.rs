@@ -10,13 +10,16 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
 use serde_json::{Value, json};
 
 use super::blame::Asker;
 use super::breaker::Phase;
+use super::gate::GateState;
 use super::servers::ServerState;
 use super::tally::Tally;
 use super::{Pool, Upstreams};
+use crate::telemetry::shown::Shown;
 
 impl<P> Upstreams<P> {
     /// The upstreams as operators see them.
@@ -51,7 +54,11 @@ impl<P> Pool<P> {
             }));
         }
         servers.extend(self.unresolved().map(|name| json!({ "server": name, "state": "unresolved" })));
-        json!({ "name": &*self.upstream.name, "breaker": breaker, "servers": servers })
+        let mut shown = json!({ "name": &*self.upstream.name, "breaker": breaker, "servers": servers });
+        if let (Some(gate), Some(shown)) = (&self.gate, shown.as_object_mut()) {
+            shown.insert("concurrency".to_owned(), gate_as_json(gate.state()));
+        }
+        shown
     }
 
     /// The names that have not been resolved yet.
@@ -73,6 +80,54 @@ impl<P> Pool<P> {
         });
         known.chain(self.unresolved().map(|name| (name, false))).collect()
     }
+}
+
+/// The requests of an upstream with a limit, as operators see them.
+fn gate_as_json(state: GateState) -> Value {
+    let GateState { limit, in_flight, waiting, unloaded } = state;
+    let unloaded = unloaded.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    json!({ "limit": limit, "in_flight": in_flight, "waiting": waiting, "unloaded_us": unloaded })
+}
+
+/// What there is to tell of upstreams with a limit of requests.
+fn gates<P>(encoder: &mut DescriptorEncoder<'_>, pools: &[Arc<Pool<P>>]) -> Result<(), fmt::Error> {
+    type Of = fn(&GateState) -> i64;
+    let gates = || pools.iter().filter_map(|pool| Some((&*pool.upstream.name, pool.gate.as_ref()?)));
+    let gauges: [(&str, &str, Of); 3] = [
+        ("tollgate_upstream_concurrency_limit", "Requests that an upstream gets at a time", |state| state.limit.into()),
+        ("tollgate_upstream_in_flight", "Requests of an upstream with a limit that are in flight", |state| {
+            state.in_flight.into()
+        }),
+        ("tollgate_upstream_waiting", "Requests that wait for an upstream with a limit", |state| {
+            i64::try_from(state.waiting).unwrap_or(i64::MAX)
+        }),
+    ];
+    for (name, help, of) in gauges {
+        let mut shown = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (upstream, gate) in gates() {
+            ConstGauge::new(of(&gate.state())).encode(shown.encode_family(&[("upstream", upstream)])?)?;
+        }
+    }
+    let (name, help) = ("tollgate_upstream_unloaded", "How long requests take while their upstream is not busy");
+    let mut shown = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Gauge)?;
+    for (upstream, gate) in gates() {
+        if let Some(unloaded) = gate.state().unloaded {
+            ConstGauge::new(unloaded.as_secs_f64()).encode(shown.encode_family(&[("upstream", upstream)])?)?;
+        }
+    }
+    let (name, help) = ("tollgate_upstream_shed", "Requests that were refused as overloaded by an upstream's limit");
+    let mut shown = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (upstream, gate) in gates() {
+        for (reason, count) in [("queue-full", &gate.tally.full), ("waited", &gate.tally.late)] {
+            count.encode(shown.encode_family(&[("upstream", upstream), ("reason", reason)])?)?;
+        }
+    }
+    let (name, help) = ("tollgate_upstream_wait", "How long requests waited that had to wait for their upstream");
+    let mut shown = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+    for (upstream, gate) in gates() {
+        Shown(&gate.tally.waited).encode(shown.encode_family(&[("upstream", upstream)])?)?;
+    }
+    Ok(())
 }
 
 /// The metrics of the upstreams in force, made when they are scraped.
@@ -113,7 +168,7 @@ impl<P: fmt::Debug + Send + Sync + 'static> Collector for Metrics<P> {
                 ConstCounter::new(count.sum()).encode(connections.encode_family(&labels)?)?;
             }
         }
-        let mut count = |name, help, of: fn(&Tally) -> &Counter| {
+        let mut count = |name, help, of: fn(&Tally) -> &Counter| -> fmt::Result {
             let mut counted = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for pool in pools {
                 let labels = [("upstream", &*pool.upstream.name)];
@@ -133,6 +188,8 @@ impl<P: fmt::Debug + Send + Sync + 'static> Collector for Metrics<P> {
         let help =
             "Requests that were sent again because their idle connection had been closed before it received them";
         count("tollgate_upstream_repeats", help, |tally| &tally.repeated)?;
-        count("tollgate_upstream_health_check_failures", "Failed health checks", |tally| &tally.failed_checks)
+        count("tollgate_upstream_health_check_failures", "Failed health checks", |tally| &tally.failed_checks)?;
+        // Only where there are any, so that the others have no empty families.
+        if pools.iter().any(|pool| pool.gate.is_some()) { gates(&mut encoder, pools) } else { Ok(()) }
     }
 }

@@ -32,6 +32,24 @@ pub struct Upstream {
     pub health: Option<HealthRule>,
     pub ejection: EjectionRule,
     pub breaker: BreakerRule,
+    /// `None`: any number of requests may be in flight, and none waits.
+    pub concurrency_limit: Option<ConcurrencyLimit>,
+}
+
+/// How many requests an upstream may have in flight at a time, and how many wait for one of these places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConcurrencyLimit {
+    /// The least that the limit can become; if it is as large as `max`, the limit is fixed.
+    pub min: u32,
+    pub max: u32,
+    /// The limit before anything was measured, from `min` to `max`.
+    pub initial: u32,
+    /// How much longer than without load requests may take, in percent.
+    pub tolerance_percent: u32,
+    /// The most requests that wait at a time, of all accounts together.
+    pub max_queue: u32,
+    /// The longest time that one of them waits.
+    pub max_wait: Duration,
 }
 
 /// The most servers of one upstream; each address of a name counts.

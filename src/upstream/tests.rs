@@ -19,6 +19,7 @@ fn upstream(name: &str, servers: &[&str]) -> Upstream {
         health: None,
         ejection: EjectionRule { failures: 1, time: Duration::from_secs(3600) },
         breaker: BreakerRule::NEVER,
+        concurrency_limit: None,
     }
 }
 

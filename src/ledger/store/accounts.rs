@@ -94,8 +94,8 @@ pub(super) fn insert(writing: &mut Writing<'_>, draft: &AccountDraft) -> Result<
 /// Writes an account that is not there.
 pub(super) fn write_new(writing: &mut Writing<'_>, account: &StoredAccount) -> Result<(), StoreError> {
     let (plan, own) = columns(&account.terms);
-    let insert = "INSERT INTO account (id, name, display, state, plan, concurrency, row_version, changed, created_at) \
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)";
+    let insert = "INSERT INTO account (id, name, display, state, plan, concurrency, weight, row_version, changed, created_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9)";
     writing.database().prepare_cached(insert)?.execute(params![
         account.id,
         account.name,
@@ -103,6 +103,7 @@ pub(super) fn write_new(writing: &mut Writing<'_>, account: &StoredAccount) -> R
         account.state.word(),
         plan,
         own.and_then(|own| own.concurrency),
+        own.and_then(|own| own.weight),
         account.row_version,
         account.created_at,
     ])?;
@@ -192,14 +193,15 @@ fn write(
 ) -> Result<StoredAccount, StoreError> {
     after.row_version = before.row_version.saturating_add(1);
     let (plan, own) = columns(&after.terms);
-    let update =
-        "UPDATE account SET display = ?2, state = ?3, plan = ?4, concurrency = ?5, row_version = ?6 WHERE id = ?1";
+    let update = "UPDATE account SET display = ?2, state = ?3, plan = ?4, concurrency = ?5, weight = ?6, row_version = ?7 \
+         WHERE id = ?1";
     writing.database().prepare_cached(update)?.execute(params![
         after.id,
         after.display,
         after.state.word(),
         plan,
         own.and_then(|own| own.concurrency),
+        own.and_then(|own| own.weight),
         after.row_version,
     ])?;
     if after.terms != before.terms {
@@ -293,7 +295,7 @@ pub fn list(connection: &Connection, page: &AccountPage) -> Result<Vec<StoredAcc
 }
 
 /// The columns of [`row_of`].
-pub(super) const COLUMNS: &str = "id, name, display, state, plan, concurrency, row_version, created_at";
+pub(super) const COLUMNS: &str = "id, name, display, state, plan, concurrency, weight, row_version, created_at";
 
 /// An account without its products and limits.
 pub(super) fn row_of(row: Row<'_>) -> sql::Result<Result<StoredAccount, StoreError>> {
@@ -303,7 +305,7 @@ pub(super) fn row_of(row: Row<'_>) -> sql::Result<Result<StoredAccount, StoreErr
     };
     let terms = match row.get::<Option<String>>(4)? {
         Some(plan) => AccountTerms::Plan(plan),
-        None => AccountTerms::Own(Terms { concurrency: row.get(5)?, ..Terms::default() }),
+        None => AccountTerms::Own(Terms { concurrency: row.get(5)?, weight: row.get(6)?, ..Terms::default() }),
     };
     Ok(Ok(StoredAccount {
         id,
@@ -312,8 +314,8 @@ pub(super) fn row_of(row: Row<'_>) -> sql::Result<Result<StoredAccount, StoreErr
         state,
         terms,
         products: Vec::new(),
-        row_version: row.get(6)?,
-        created_at: row.get(7)?,
+        row_version: row.get(7)?,
+        created_at: row.get(8)?,
     }))
 }
 

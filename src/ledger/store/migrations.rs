@@ -20,7 +20,7 @@ const fn step(layout: i64, portable: &'static str) -> Migration {
     Migration { layout, readable_from: 1, portable, sqlite: "", postgres: "" }
 }
 
-const MIGRATIONS: [Migration; 9] = [
+const MIGRATIONS: [Migration; 10] = [
     Migration {
         sqlite: include_str!("migrations/0001.sqlite.sql"),
         postgres: include_str!("migrations/0001.postgres.sql"),
@@ -34,6 +34,7 @@ const MIGRATIONS: [Migration; 9] = [
     step(7, include_str!("migrations/0007.sql")),
     step(8, include_str!("migrations/0008.sql")),
     step(9, include_str!("migrations/0009.sql")),
+    step(10, include_str!("migrations/0010.sql")),
 ];
 
 const LAYOUT: &str = "

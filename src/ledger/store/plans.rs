@@ -44,8 +44,8 @@ pub fn create(writing: &mut Writing<'_>, name: &str, draft: &PlanDraft) -> Resul
     if list(writing.database())?.len() >= MAX_PLANS {
         return Err(StoreError::Limit { what: "plans", most: MAX_PLANS });
     }
-    let insert = "INSERT INTO plan (name, concurrency, row_version, created_at) VALUES (?1, ?2, 1, ?3)";
-    let values = params![name, draft.terms.concurrency, writing.act().at_ms];
+    let insert = "INSERT INTO plan (name, concurrency, weight, row_version, created_at) VALUES (?1, ?2, ?3, 1, ?4)";
+    let values = params![name, draft.terms.concurrency, draft.terms.weight, writing.act().at_ms];
     writing.database().prepare_cached(insert)?.execute(values)?;
     write_rest(writing, name, &draft.terms, &products)?;
     let made = get(writing.database(), name)?;
@@ -67,8 +67,8 @@ pub fn replace(
     expect("plan", expected, before.row_version, &before)?;
     terms::check_terms("terms", &draft.terms)?;
     let products = fields::products("products", &draft.products)?;
-    let update = "UPDATE plan SET concurrency = ?2, row_version = row_version + 1 WHERE name = ?1";
-    writing.database().prepare_cached(update)?.execute(params![name, draft.terms.concurrency])?;
+    let update = "UPDATE plan SET concurrency = ?2, weight = ?3, row_version = row_version + 1 WHERE name = ?1";
+    writing.database().prepare_cached(update)?.execute(params![name, draft.terms.concurrency, draft.terms.weight])?;
     write_rest(writing, name, &draft.terms, &products)?;
     let after = get(writing.database(), name)?;
     writing.note("plan.update", None, name, Some(&before), Some(&after))?;
@@ -109,7 +109,7 @@ fn write_rest(writing: &mut Writing<'_>, name: &str, terms: &Terms, products: &[
 /// # Errors
 /// That it does not exist, or errors of the database.
 pub fn get(connection: &Connection, name: &str) -> Result<StoredPlan, StoreError> {
-    let query = "SELECT name, concurrency, row_version, created_at FROM plan WHERE name = ?1";
+    let query = "SELECT name, concurrency, weight, row_version, created_at FROM plan WHERE name = ?1";
     let found = connection.prepare_cached(query)?.query_row([name], row_of).optional()?;
     with_rest(connection, found.ok_or(StoreError::NotFound { what: "plan" })?)
 }
@@ -119,7 +119,7 @@ pub fn get(connection: &Connection, name: &str) -> Result<StoredPlan, StoreError
 /// # Errors
 /// Errors of the database.
 pub fn list(connection: &Connection) -> Result<Vec<StoredPlan>, StoreError> {
-    let query = "SELECT name, concurrency, row_version, created_at FROM plan ORDER BY name";
+    let query = "SELECT name, concurrency, weight, row_version, created_at FROM plan ORDER BY name";
     let mut statement = connection.prepare_cached(query)?;
     let mut found = statement.query(())?;
     let mut plans = Vec::new();
@@ -143,10 +143,10 @@ pub fn accounts_of(connection: &Connection, name: &str) -> Result<Vec<String>, S
 fn row_of(row: Row<'_>) -> sql::Result<StoredPlan> {
     Ok(StoredPlan {
         name: row.get(0)?,
-        terms: Terms { concurrency: row.get(1)?, ..Terms::default() },
+        terms: Terms { concurrency: row.get(1)?, weight: row.get(2)?, ..Terms::default() },
         products: Vec::new(),
-        row_version: row.get(2)?,
-        created_at: row.get(3)?,
+        row_version: row.get(3)?,
+        created_at: row.get(4)?,
     })
 }
 

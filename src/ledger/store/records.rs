@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::account::Digest;
+use crate::policy::weight::Weight;
 
 /// An enumeration with the same words in the file and in JSON.
 macro_rules! words {
@@ -197,6 +198,10 @@ pub struct Terms {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub concurrency: Option<u32>,
+    /// How much an account gets beside others when an upstream has no room for all; 1 if it is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = Weight::MAX))]
+    pub weight: Option<u32>,
 }
 
 /// The limits of an account: those of a plan, or its own.

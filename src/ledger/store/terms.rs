@@ -3,6 +3,7 @@
 use super::error::StoreError;
 use super::records::{Period, QuotaLimit, RateLimit, Terms};
 use super::sql::{self, Connection, Row, params};
+use crate::policy::weight::Weight;
 
 /// The words of quotas in the column of periods.
 const DAY: &str = "calendar-day";
@@ -57,6 +58,10 @@ pub fn check_terms(field: &str, terms: &Terms) -> Result<(), StoreError> {
             format!("{field}.concurrency"),
             "would refuse everything; write a number from 1 on",
         ));
+    }
+    if terms.weight.is_some_and(|weight| Weight::new(weight).is_none()) {
+        let why = format!("is out of range; write a number from 1 to {}", Weight::MAX);
+        return Err(StoreError::invalid(format!("{field}.weight"), why));
     }
     check(field, &terms.rates, terms.quota)
 }

@@ -20,7 +20,7 @@ pub struct Status {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Upstreams")]
 pub struct Upstreams {
-    /// One object for each upstream: its name, its breaker and its servers.
+    /// One object for each upstream: its name, its breaker, its servers, and its limit of requests if it has one.
     pub upstreams: Vec<Value>,
 }
 

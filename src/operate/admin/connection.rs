@@ -42,6 +42,7 @@ const LIMITS: Limits = Limits {
     response_bytes: 0,
     drain_bytes: 64 * 1024,
     kept_answer_bytes: 0,
+    share_requests: false,
 };
 
 /// The admin listener as a Pingora app.

@@ -9,8 +9,10 @@ use std::time::Duration;
 use super::bytes::{Pen, Reading};
 use super::line::Step;
 use crate::policy::account::Digest;
+use crate::policy::admit::SHARE_USED;
 use crate::policy::check::header::{BROKEN_HEADER, SEVERAL_LINES};
 use crate::policy::check::token::has_several_lines;
+use crate::policy::credits::TOO_MUCH_HELD;
 use crate::policy::http::head::{Framing, Head, Lines, Peer, Version};
 use crate::policy::page::ListenerScope;
 use crate::policy::problem::{Hint, Problem, Row};
@@ -203,6 +205,9 @@ fn step(seen: &Seen<'_>, kept: Option<&KeptHead>) -> Step {
         None => Step::Head,
         Some(kept) if kept.refused => step_of_head(problem),
         Some(_) if seen.asked.since.is_some() => Step::Backend,
+        Some(_) if problem.reason == SHARE_USED => Step::Checks,
+        // It had passed all checks when there was no room for it at its backend.
+        Some(_) if problem.row == Row::Overloaded && problem.reason != TOO_MUCH_HELD => Step::Backend,
         Some(_) => step_behind_head(problem.row),
     }
 }

@@ -39,7 +39,7 @@ fn an_account_is_made_changed_and_closed() {
 
     let quota = QuotaLimit { day: Some(10_000), month: None };
     let second = RateLimit { period: Period::Second, requests: 10, burst: 20 };
-    let own = Terms { rates: vec![second], quota, concurrency: Some(20) };
+    let own = Terms { rates: vec![second], quota, concurrency: Some(20), weight: Some(3) };
     let patch = AccountPatch {
         display: Some("Acme".to_owned()),
         state: Some(AccountState::Suspended),
@@ -100,6 +100,8 @@ fn values_that_do_not_fit_are_named_with_the_way_to_mend_them() {
             "more than a year",
         ),
         (own(Terms { concurrency: Some(0), ..Terms::default() }), "terms.own.concurrency", "from 1 on"),
+        (own(Terms { weight: Some(0), ..Terms::default() }), "terms.own.weight", "from 1 to 100"),
+        (own(Terms { weight: Some(101), ..Terms::default() }), "terms.own.weight", "from 1 to 100"),
         (
             own(Terms { quota: QuotaLimit { day: None, month: Some(1 << 50) }, ..Terms::default() }),
             "terms.own.quota.month",
@@ -308,7 +310,8 @@ fn plans_and_keys_have_their_rules() {
     let account = bench.done(|writing| {
         accounts::create(writing, &AccountDraft { terms: AccountTerms::Plan("small".to_owned()), ..draft("acme") })
     });
-    let plan = PlanDraft { terms: per_minute(10), products: vec!["plate".to_owned()] };
+    let terms = Terms { weight: Some(7), ..per_minute(10) };
+    let plan = PlanDraft { terms, products: vec!["plate".to_owned()] };
     let made = bench.done(|writing| plans::create(writing, "small", &plan));
     assert_eq!((made.terms.clone(), made.products.clone()), (plan.terms.clone(), plan.products.clone()));
     assert!(matches!(bench.refused(|writing| plans::create(writing, "small", &plan)), StoreError::Taken { .. }));

@@ -42,10 +42,12 @@ pub const OVERLOADED: Guide = Guide {
     meaning: "The service is handling as many requests as it can at the moment. This request was not processed, and nothing was charged.",
     causes: &[
         "Many clients sent requests at the same time.",
+        "Your account has many more requests in flight at a time than others.",
         "A client opens a new connection for each request instead of reusing one.",
     ],
     remedy: &[
         "Wait for the number of seconds in the Retry-After header, then send the request again.",
+        "Send fewer requests at a time: wait for answers before you send more.",
         "Keep connections open and reuse them.",
         "Spread batch jobs over time.",
     ],
