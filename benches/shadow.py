@@ -20,8 +20,8 @@ import time
 import urllib.request
 
 import rig
-from journal import cpu_ns, load, report
-from rig import ROUNDS, SECONDS, free_port, wait_for
+from journal import cpu_ns, report
+from rig import ROUNDS, SECONDS, free_port, load, wait_for
 
 LOADS = {"lookup": "live", "401": "nobody"}
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+use tollgate::policy::account::Digest;
 
 use crate::support::api::{Answer, account, admin_key, ask, done as command_done, gateway as with_store};
 use crate::support::{Backend, CANARY, Configuration, Gateway, Request, VERSIONS, Version, paying, token, until};
@@ -356,14 +357,15 @@ fn accounts_of_the_store_are_copied_and_followed() {
 fn an_account_of_the_store_takes_the_place_of_a_files_account_in_the_candidate() {
     let backend = Backend::answering_json();
     let desk = Desk::start(&backend);
-    let (_, secret) = desk.account("second");
-    assert_eq!(desk.lookup(&secret), 401);
-    let without = |yaml: String| {
-        let begin = yaml.find("  second:\n").unwrap();
-        let end = begin + yaml[begin..].find("  small-0:\n").unwrap();
-        yaml[..begin].to_owned() + &yaml[end..]
-    };
-    done(&["start"], &candidate(&desk.gateway, without));
+    let (_, secret) = desk.account("later");
+    let before = fs::read_to_string(desk.gateway.config()).unwrap();
+    let hash = Digest::of(b"another token").text();
+    let of_file = format!(
+        "  later:\n    rate: {{ limit: 3/h }}\n    tokens: [{{ name: web, hash: \"{hash}\", products: [phone] }}]\n"
+    );
+    desk.gateway.replace("tollgate.yaml", &(before.clone() + &of_file));
+    assert_eq!(desk.gateway.ask_admin("POST", "/reload", &[], "").0, 200);
+    done(&["start"], &candidate(&desk.gateway, |_| before.clone()));
     assert_eq!(desk.lookup(&secret), 401);
     let document = judged(&desk.gateway, 1);
     assert_eq!(rows(&document), [pair("token-unknown", "let further", 1)], "{document:#}");

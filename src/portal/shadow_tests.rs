@@ -18,8 +18,8 @@ async fn start(bench: &Bench) -> String {
 /// What the page says after a form of it was sent.
 async fn after(browser: &Browser<'_>, act: &str) -> String {
     let answer = browser.post(&format!("{PAGE}/{act}"), &[]).await;
-    assert_eq!((answer.status, &*answer.location), (303, PAGE), "{act}: {}", answer.text);
-    browser.get(PAGE).await.text
+    assert!(answer.status == 303 && answer.location.starts_with(PAGE), "{act}: {} {}", answer.status, answer.text);
+    browser.get(&answer.location).await.text
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn what_cannot_be_promoted_is_said_above_the_candidate_that_judges_on() {
     let text = start(&bench).await;
     std::fs::write(bench.directory.join("candidate.yaml"), text + "# Another one.\n").unwrap();
     let answer = admin.post("/operator/shadow/promote", &[]).await;
-    assert_eq!(answer.status, 409);
+    assert_eq!(answer.status, 422);
     assert!(
         answer.text.contains("have changed since") && answer.text.contains("judges every request"),
         "{}",

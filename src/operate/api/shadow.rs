@@ -40,6 +40,13 @@ async fn end(call: Call<NoBody>, wanted: Wanted, action: &'static str) -> Result
     let reloader = call.api.reloader.clone().ok_or_else(|| Problem::new(Kind::Conflict, fixed))?;
     reloader.shadow(wanted).await.map_err(|why| Problem::new(Kind::Conflict, why.to_string()))?;
     let noted = move |writing: &mut Writing<'_>| writing.note(action, None, "configuration", None, Some(&file));
-    call.write(noted).await.map_err(refused)?;
+    if let Err(why) = call.write(noted).await {
+        log::error!(
+            target: "tollgate::shadow",
+            "{action} was done by {}, and the history cannot say so: {why}",
+            call.caller.actor
+        );
+        return Err(refused(why));
+    }
     document(&call).map(Reply::of)
 }
