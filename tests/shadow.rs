@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
-use tollgate::policy::account::Digest;
 
 use crate::support::api::{Answer, account, admin_key, ask, done as command_done, gateway as with_store};
 use crate::support::{Backend, CANARY, Configuration, Gateway, Request, VERSIONS, Version, paying, token, until};
@@ -350,27 +349,6 @@ fn accounts_of_the_store_are_copied_and_followed() {
         let document = judged(&desk.gateway, sent);
         assert_eq!(document["same"], sent, "{more}: {document:#}");
     }
-}
-
-/// An account that a file has keeps the store's one of its name out; for a candidate without that file's account it does not.
-#[test]
-fn an_account_of_the_store_takes_the_place_of_a_files_account_in_the_candidate() {
-    let backend = Backend::answering_json();
-    let desk = Desk::start(&backend);
-    let (_, secret) = desk.account("later");
-    let before = fs::read_to_string(desk.gateway.config()).unwrap();
-    let hash = Digest::of(b"another token").text();
-    let of_file = format!(
-        "  later:\n    rate: {{ limit: 3/h }}\n    tokens: [{{ name: web, hash: \"{hash}\", products: [phone] }}]\n"
-    );
-    desk.gateway.replace("tollgate.yaml", &(before.clone() + &of_file));
-    assert_eq!(desk.gateway.ask_admin("POST", "/reload", &[], "").0, 200);
-    done(&["start"], &candidate(&desk.gateway, |_| before.clone()));
-    assert_eq!(desk.lookup(&secret), 401);
-    let document = judged(&desk.gateway, 1);
-    assert_eq!(rows(&document), [pair("token-unknown", "let further", 1)], "{document:#}");
-    done(&["promote"], &desk.gateway.config());
-    assert_eq!(desk.lookup(&secret), 200);
 }
 
 #[test]

@@ -12,10 +12,12 @@ use crate::gateway::shadow::shadows::Shadows;
 use crate::gateway::shadow::state::Why;
 use crate::gateway::shadow::{Candidate, Shadow};
 use crate::ledger::Ledger;
+use crate::operate::reload::accounts::{AccountSource, beside, changes_beside};
 use crate::operate::reload::shadow::watch;
 use crate::platform::descriptors::Descriptors;
 use crate::policy::Policy;
-use crate::policy::account::Digest;
+use crate::policy::account::directory::change::AccountChange;
+use crate::policy::account::{Account, Digest};
 use crate::policy::admit::Ingress;
 use crate::policy::http::head::{Field, Framing, Head, Lines, Peer, Version};
 use crate::policy::http::transaction_id::TransactionId;
@@ -421,4 +423,59 @@ fn a_candidate_that_does_not_come_to_an_end_is_let_go_after_ten_seconds() {
     end(sent, &answered());
     GO.store(true, Ordering::Relaxed);
     assert_eq!(shadow.state().tally().decisions, 0);
+}
+
+/// A store with some accounts.
+struct Stored(Vec<Arc<Account>>);
+
+impl AccountSource for Stored {
+    fn compile_all(&self, _policy: &Policy) -> Vec<Arc<Account>> {
+        unreachable!("a candidate is not in force")
+    }
+
+    fn named(&self, _policy: &Policy, names: &[Arc<str>]) -> Result<Vec<Arc<Account>>, String> {
+        let found = self.0.iter().filter(|account| names.contains(&account.name));
+        if names.iter().any(|name| &**name == "damaged") { Err("damaged".into()) } else { Ok(found.cloned().collect()) }
+    }
+}
+
+#[test]
+fn a_candidate_has_the_accounts_that_the_store_would_give_it() {
+    let store = ("ledger: { volatile: true }", "ledger: { file: ledger.db }\nstore: { sqlite: store.db }");
+    let account = Arc::clone(policy(&[]).accounts.by_name("acme").unwrap());
+    let stored = Stored(vec![Arc::clone(&account)]);
+    let in_force = policy(&[store]);
+    let another_product = ("products: [vat]", "products: [vat, two]");
+    let two =
+        ("accounts:", "  two: { upstream: lookup, routes: [POST /two], token_in: [header Auth-Token] }\naccounts:");
+    let no_file = ("acme:", "other:");
+
+    // It is in a file of the policy in force, and in none of the candidate's.
+    for edits in [&[store, no_file][..], &[store, no_file, two, another_product]] {
+        let mut candidate = policy(edits);
+        // The file's account has the token of the stored one.
+        candidate = candidate.alone(None, || {});
+        beside(&mut candidate, &in_force, Some(&stored)).unwrap();
+        assert!(candidate.accounts.by_name("acme").is_some(), "{edits:?}");
+    }
+    let mut without = policy(&[no_file]);
+    beside(&mut without, &in_force, Some(&stored)).unwrap();
+    assert!(without.accounts.by_name("acme").is_none(), "a candidate without a store has none of its accounts");
+
+    let names = |changes: &[AccountChange]| {
+        let name = |change: &AccountChange| match change {
+            AccountChange::Put(account) => format!("put {}", account.name),
+            AccountChange::Remove(name) => format!("remove {name}"),
+        };
+        changes.iter().map(name).collect::<Vec<_>>()
+    };
+    let changes = [AccountChange::Put(account), AccountChange::Remove("gone".into())];
+    let of = |candidate: &Policy, changes: &[AccountChange]| {
+        changes_beside(changes, (candidate, &in_force), Some(&stored)).map(|changes| names(&changes))
+    };
+    assert_eq!(of(&policy(&[store]), &changes).unwrap(), ["put acme", "remove gone"]);
+    assert_eq!(of(&policy(&[]), &changes).unwrap(), [""; 0]);
+    let other = policy(&[store, two, another_product]);
+    assert_eq!(of(&other, &changes).unwrap(), ["remove gone", "put acme"], "as the store says now");
+    assert_eq!(of(&other, &[AccountChange::Remove("damaged".into())]).unwrap_err(), "damaged");
 }
