@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use tollgate::config;
+use tollgate::config::{self, Config};
 use tollgate::operate::demo;
 use tollgate::policy::Policy;
 use tollgate::policy::admit::{Ingress, admit};
@@ -21,22 +21,26 @@ use tollgate::policy::http::head::{Head, HeadLimits, Lines, MAX_FIELDS, Peer};
 use tollgate::policy::http::transaction_id::TransactionId;
 use tollgate::policy::now::Now;
 use tollgate::policy::observer::Unobserved;
-use tollgate::policy::paths::{Endpoint, Paths};
 use tollgate::policy::page::ListenerScope;
+use tollgate::policy::paths::{Endpoint, Paths};
 use tollgate::policy::problem::{Problem, Row};
 use tollgate::policy::respond::{self, Context, Delivered, Http1Sink, Outcome};
 use tollgate::policy::trail::Trail;
 use tollgate::telemetry::addresses::Addresses;
 use tollgate::telemetry::journal::note::{self, KeptHead};
+use tollgate::telemetry::request_record::RequestRecord;
 use tollgate::telemetry::sampling::Sampling;
 use tollgate::telemetry::seen::{Kept, Seen, UpstreamTimes};
 use tollgate::telemetry::tables::{Ending, Tables, Times};
 use tollgate::telemetry::usage::Usage;
+use tollgate::telemetry::{Telemetry, shadow};
 
 use shapes::Shape;
 
 const LIMITS: HeadLimits = HeadLimits { target_bytes: 8192, header_bytes: 16_384, header_lines: 64 };
 const ANSWER: &str = r#"{"result":{"number":"+44 7400 123456","validated_phone_number":"+447400123456","formatted_phone_number":"+44 7400 123456","phone_type":"Mobile","confidence":"Verified"}}"#;
+
+const BODY: &[u8] = br#"{"number":"+44 7400 123456","output_format":"E164","cache_value_days":7}"#;
 
 const PEER: Peer = Peer::Address(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
@@ -198,6 +202,34 @@ fn count_note() {
     black_box(out);
 }
 
+/// What is recorded of a lookup that was answered, without a log, spans and a journal; with a candidate, what is copied
+/// for it.
+fn count_record(has_candidate: bool) {
+    let config = config::parse("demo.yaml", demo::CONFIGURATION, &demo::SOURCE);
+    let Config { policy, settings, .. } = config.map_err(|mistakes| mistakes.to_string()).unwrap();
+    let (telemetry, begun) = (Telemetry::default(), Instant::now());
+    let tables = Tables::new(&policy, settings.sampling, Box::default(), None);
+    let bytes = request("demo-live", "");
+    let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let head = Head::judge(Lines::split(&bytes, &mut slots).unwrap(), PEER, &LIMITS).unwrap();
+    let mut trail = Trail::default();
+    let _ = admit(&mut Unobserved, &policy, &head, at(1), Ingress::OPEN, &mut trail);
+    let (feed, items, _) = shadow::queue();
+    let feed = has_candidate.then_some(&feed);
+    count(|| {
+        let mut record = RequestRecord::of(&telemetry, &tables, &policy, black_box(&head.lines), begun);
+        record.admitted(&trail, &head.lines);
+        record.judged(&head, Ingress::OPEN, at(1), false, black_box(feed));
+        record.body_begins(begun);
+        record.body_ends(BODY.len());
+        record.body_arrived(black_box(BODY));
+        record.answer_arrived(black_box(ANSWER.as_bytes()), None, false);
+        record.answered(&Outcome::Told(ANSWER.as_bytes()), 200);
+        record.delivered();
+    });
+    drop(items);
+}
+
 fn refused(row: Row) -> Outcome<'static> {
     Outcome::Refused(Problem::new(row, "as the client has asked"))
 }
@@ -224,6 +256,8 @@ const STEPS: &[Step] = &[
     ("source: without an Origin", || count_source("")),
     ("source: with an Origin", || count_source("Origin: https://a.shop.example.com\n")),
     ("journal: a lookup", count_note),
+    ("record: a lookup", || count_record(false)),
+    ("record: a lookup, and copies for a candidate", || count_record(true)),
     ("response: 200", || {
         count_response("demo-unlimited", &Outcome::Delivered(Delivered::plain(ANSWER.as_bytes()), None))
     }),

@@ -12,9 +12,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tollgate::config::{self, Config};
 use tollgate::operate::demo;
+use tollgate::policy::admit::Ingress;
 use tollgate::policy::http::head::{Field, Head, Lines, Peer};
 use tollgate::policy::now::Now;
-use tollgate::policy::page::ListenerScope;
 use tollgate::policy::problem::{Problem, Row};
 use tollgate::policy::respond::Outcome;
 use tollgate::policy::trail::Trail;
@@ -120,7 +120,7 @@ fn journalled(bencher: Bencher<'_, '_>) {
     bencher.bench(|| {
         let mut record = RequestRecord::of(&telemetry, &tables, &policy, &lines, Instant::now());
         record.admitted(&trail, &lines);
-        record.judged(&head, ListenerScope::All, now, false);
+        record.judged(&head, Ingress::OPEN, now, false, None);
         record.body_begins(Instant::now());
         record.body_ends(70);
         record.answered(&Outcome::Told(b""), 200);

@@ -18,6 +18,7 @@ pub mod portal;
 mod progress;
 pub mod refusals;
 pub mod secret;
+pub mod shadow;
 pub mod status;
 pub mod test;
 pub mod tokens;

@@ -9,6 +9,7 @@ pub mod idempotency;
 mod look_up;
 pub(crate) mod refusal_log;
 pub(crate) mod settlement;
+pub mod shadow;
 pub(crate) mod shares;
 pub mod snapshot;
 pub(crate) mod unsent;
@@ -49,6 +50,8 @@ use crate::upstream::connector::{Connections, Connector};
 
 use found::Lookup;
 use idempotency::KeptAnswers;
+use shadow::Shadow;
+use shadow::shadows::Shadows;
 use shares::Shares as AccountShares;
 use snapshot::{Settings, Snapshot};
 use unsent::Unsent;
@@ -91,6 +94,8 @@ pub struct Gateway {
     /// The memory of decoded HTTP/2 heads in bytes.
     pub(crate) heads: AtomicUsize,
     stopping: AtomicBool,
+    /// The candidate that judges beside the policy in force, or the last that did.
+    shadows: Shadows,
 }
 
 /// What the gateway needs from the connection of a request.
@@ -161,6 +166,7 @@ impl Gateway {
             unsent: Unsent::default(),
             heads: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
+            shadows: Shadows::default(),
         }
     }
 
@@ -193,6 +199,20 @@ impl Gateway {
     /// The snapshot in force.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current.load_full()
+    }
+
+    /// The candidate that judges beside the policy in force, or the last that did.
+    pub fn shadows(&self) -> &Shadows {
+        &self.shadows
+    }
+
+    /// Has a candidate judge beside the configuration in force from now on, or none. Only the thread that exchanges snapshots
+    /// may call this.
+    pub fn shadow_by(&self, shadow: Option<Arc<Shadow>>) -> Arc<Snapshot> {
+        let before = self.snapshot();
+        // Upstreams are the same: nobody who keeps them has to be told.
+        self.current.store(Arc::new(before.shadowed_by(shadow)));
+        before
     }
 
     /// Puts a snapshot in force as a whole; returns the previous one.
@@ -263,7 +283,7 @@ impl Gateway {
     }
 
     /// The current time of both clocks.
-    pub(crate) fn now(&self) -> Now {
+    pub fn now(&self) -> Now {
         self.clock.now()
     }
 
@@ -311,7 +331,8 @@ impl Gateway {
         let admitted = AssertUnwindSafe(|| admit(&mut Unobserved, policy, head, now, ingress, &mut trail));
         let turn = catch_unwind(admitted).unwrap_or(Err(internal));
         record.admitted(&trail, &head.lines);
-        record.judged(head, ingress.scope, now, turn.is_err());
+        let shadow = snapshot.shadow.as_deref().map(Shadow::feed);
+        record.judged(head, ingress, now, turn.is_err(), shadow);
         if let Some(usage) = self.telemetry.usage() {
             note_origin(usage, &mut record, (policy, head, &trail), turn.as_ref().err(), now);
         }

@@ -11,8 +11,8 @@ use std::time::SystemTime;
 use clap::{CommandFactory, Parser, Subcommand};
 use tollgate::cli::secret::{new_token, token_line};
 use tollgate::cli::{
-    accounts, alerts, audit, billing, cluster, credits, init, keys, lists, portal as people, refusals, test, tokens,
-    usage,
+    accounts, alerts, audit, billing, cluster, credits, init, keys, lists, portal as people, refusals, shadow, test,
+    tokens, usage,
 };
 use tollgate::config::argument::{ConfigFile, VARIABLE};
 use tollgate::config::findings::Findings;
@@ -73,7 +73,7 @@ Environment:
                          one they use the store's file on this machine
   TOLLGATE_API_URL       the management API to ask, where no --api names one
   TOLLGATE_ADMIN_TOKEN   the token of admin_token, for commands that talk to a running gateway: reload,
-                         upgrade, credits and status";
+                         upgrade, shadow, credits and status";
 
 const EXPLAIN_EXAMPLES: &str = "Examples:
   tollgate explain --config gateway.yaml /v1/lookup -H \"Authorization: Bearer $TOKEN\" \\
@@ -160,6 +160,9 @@ enum Command {
     /// row, account and price, with examples. Nothing is sent.
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(replay::Command),
+    /// Judge live requests by a candidate beside the configuration in force, without effect; then promote or drop it.
+    #[command(subcommand, after_help = shadow::EXAMPLES)]
+    Shadow(shadow::Command),
     /// Grant, adjust, show and export the credits of accounts, with or without a running gateway.
     #[command(subcommand)]
     Credits(credits::Command),
@@ -309,6 +312,7 @@ fn main() -> ExitCode {
             }
             print(&text)
         }),
+        Command::Shadow(command) => shadow::run(command, &mut std::io::stdout().lock()),
         Command::Credits(command) => credits::run(command, &mut std::io::stdout().lock()),
         Command::Accounts(command) => accounts::run(command, &mut std::io::stdout().lock()),
         Command::Tokens(command) => tokens::run(command, &mut std::io::stdout().lock()).map(|refused| {

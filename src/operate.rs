@@ -19,6 +19,7 @@ pub mod output;
 pub mod reload;
 pub mod replay;
 pub mod server;
+pub mod shadow;
 pub mod status_recorder;
 pub mod status_store;
 pub mod store_feed;

@@ -312,6 +312,12 @@ impl Policy {
         Policy { frame: Arc::clone(&self.frame), accounts, origins: self.origins.clone() }
     }
 
+    /// The same policy with copies of all its accounts, for judging requests without an effect.
+    pub fn copied(&self, copy: impl Fn(&Account) -> Account) -> Policy {
+        let accounts = self.accounts.copied(copy);
+        Policy { frame: Arc::clone(&self.frame), accounts, origins: self.origins.clone() }
+    }
+
     /// The policy after changes of some of the store's accounts, which costs the same however many there are;
     /// with it comes what has changed and what could not be.
     pub fn with(&self, changes: &[AccountChange]) -> (Policy, Vec<Changed>, Vec<Conflict>) {

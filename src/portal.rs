@@ -39,6 +39,8 @@ mod path_tests;
 #[cfg(test)]
 mod secret_tests;
 #[cfg(test)]
+mod shadow_tests;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,7 @@ pub mod queue;
 pub mod request_record;
 pub mod sampling;
 pub mod seen;
+pub mod shadow;
 pub mod shown;
 pub mod sources;
 pub mod tables;

@@ -124,6 +124,10 @@ fn every_operation_answers_as_its_document_says() {
             if path == "/upgrade" {
                 continue;
             }
+            // They need a file beside the configuration, and each other; `shadow.rs` asks for them.
+            if path.starts_with("/shadow/") {
+                continue;
+            }
             let request = example(path, method, operation);
             let answer = ask(&gateway, &request);
             assert!((200..300).contains(&answer.status), "{request} {}", answer.body);

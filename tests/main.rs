@@ -42,6 +42,7 @@ mod problems;
 mod reload;
 mod schema;
 mod servers;
+mod shadow;
 mod shape;
 mod status;
 mod store;

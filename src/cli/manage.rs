@@ -88,7 +88,10 @@ impl Access {
                 let actor = std::env::var("USER").ok().filter(|user| !user.is_empty());
                 let actor = actor.unwrap_or_else(|| "operator".to_owned());
                 let (store, patience) = (Arc::new(opened), Duration::ZERO);
-                Client::here(&Arc::new(Api { store, ledger: None, recorder: None, in_force, patience }), actor)
+                Client::here(
+                    &Arc::new(Api { store, ledger: None, recorder: None, reloader: None, in_force, patience }),
+                    actor,
+                )
             }
         }
     }

@@ -54,6 +54,7 @@ impl Gateway {
             let read = downstream.read_body(awaited.limit()).await;
             record.body_ends(downstream.body().len());
             read?;
+            record.body_arrived(downstream.body());
             let priced = self.judge(awaited, downstream.body(), context).await?;
             if let Some(request) = priced.keyed(head, downstream.body(), self.answers.secret()) {
                 // Boxed, so that lookups without a key need no memory for it.
@@ -126,6 +127,7 @@ impl Gateway {
         }
         drop(seat);
         let (answer, price) = answer?;
+        record.answer_arrived(&answer.body, answer.content_type.as_deref(), answer.passing.body.is_some());
         let (product, rendition) = (admission.product(), admission.product().media.rendition(&head.lines));
         let answer = answer.rendered(rendition, product, limit)?;
         Ok((answer, Bill::new(&self.ledger, paid.into_hold(), price, context.transaction), is_gone))

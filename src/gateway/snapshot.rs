@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::shadow::Shadow;
 use crate::platform::pace;
 use crate::policy::Policy;
 use crate::policy::account::Account;
@@ -59,6 +60,8 @@ pub struct Snapshot {
     pub exchange: Exchange,
     /// The counters of its requests.
     pub tables: Tables,
+    /// A candidate that judges its requests a second time, if there is one.
+    pub shadow: Option<Arc<Shadow>>,
 }
 
 /// A snapshot after changes of some accounts.
@@ -74,7 +77,7 @@ impl Snapshot {
     pub fn new(policy: Arc<Policy>, settings: Settings) -> Snapshot {
         let exchange = Exchange::new(&settings.upstreams);
         let tables = Tables::new(&policy, settings.sampling.clone(), names(&settings.upstreams), None);
-        Snapshot { policy, settings: Arc::new(settings), exchange, tables }
+        Snapshot { policy, settings: Arc::new(settings), exchange, tables, shadow: None }
     }
 
     /// The next snapshot, with the state of servers, counters, rates and pages of this one. Upstreams that are verified
@@ -100,7 +103,7 @@ impl Snapshot {
         pace::step();
         let exchange = self.exchange.renewed(&settings.upstreams);
         let tables = Tables::new(&policy, settings.sampling.clone(), names(&settings.upstreams), Some(&self.tables));
-        Snapshot { policy, settings: Arc::new(settings), exchange, tables }
+        Snapshot { policy, settings: Arc::new(settings), exchange, tables, shadow: None }
     }
 
     /// The one that takes over when some of the store's accounts change. Upstreams, pages, words and the
@@ -113,8 +116,21 @@ impl Snapshot {
             settings: Arc::clone(&self.settings),
             exchange: self.exchange.clone(),
             tables: self.tables.with(&changed),
+            shadow: self.shadow.clone(),
         };
         WithAccounts { snapshot, changed, conflicts }
+    }
+
+    /// The same with a candidate that judges beside it, or with none.
+    #[must_use]
+    pub fn shadowed_by(&self, shadow: Option<Arc<Shadow>>) -> Snapshot {
+        Snapshot {
+            policy: Arc::clone(&self.policy),
+            settings: Arc::clone(&self.settings),
+            exchange: self.exchange.clone(),
+            tables: self.tables.with(&[]),
+            shadow,
+        }
     }
 
     /// Counts what requests of the previous snapshot have used since this one was made.

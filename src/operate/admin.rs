@@ -32,6 +32,8 @@ use crate::ledger::entry::{Kind, Statement};
 use crate::ledger::file::MAX_PAGE_ROWS;
 use crate::ledger::{Ledger, Page, Refusal};
 use crate::operate::reload::Reloader;
+use crate::operate::reload::shadow::{ShadowError, Wanted as WantedShadow};
+use crate::operate::shadow::ShadowDocument;
 use crate::operate::status_recorder::{self, Recorder};
 use crate::operate::upgrade::Upgrader;
 use crate::platform::clock::unix_seconds;
@@ -219,6 +221,10 @@ impl Admin {
             Operation::Config => self.config_as_yaml(),
             Operation::Reload => self.reload(request.query).await,
             Operation::Upgrade => self.upgrade(request.query).await,
+            Operation::Shadow => Ok(Answer::ok(&ShadowDocument::of(self.gateway.shadows()))),
+            Operation::StartShadow => self.start_shadow(request.body).await,
+            Operation::PromoteShadow => self.shadow(WantedShadow::Promote, "promoted").await,
+            Operation::DropShadow => self.shadow(WantedShadow::Drop, "dropped").await,
             Operation::Notices => self.notices().await,
             Operation::Note => self.add_notice(Wanted::Note, request.body).await,
             Operation::Maintenance => self.add_notice(Wanted::Maintenance, request.body).await,
@@ -329,6 +335,28 @@ impl Admin {
         match upgrader.upgrade().await {
             Ok(process) => Ok(Answer::ok(&answers::Upgraded { status: "upgraded".to_owned(), process })),
             Err(why) => Err((StatusCode::CONFLICT, format!("Nothing was changed. {why}").into())),
+        }
+    }
+
+    async fn start_shadow(&self, body: &[u8]) -> Result<Answer, AdminError> {
+        let body: answers::ShadowStart = serde_json::from_slice(body).map_err(|_| {
+            let what = "The body is not understood. Send {\"config\": \"/etc/tollgate/candidate.yaml\"}.";
+            (StatusCode::BAD_REQUEST, what.into())
+        })?;
+        self.shadow(WantedShadow::Start(body.config.into()), "started").await
+    }
+
+    /// Starts, promotes or drops a candidate.
+    async fn shadow(&self, wanted: WantedShadow, done: &str) -> Result<Answer, AdminError> {
+        let Some(reloader) = &self.operators.reloader else {
+            return Err((StatusCode::CONFLICT, "The configuration is part of the program. It cannot change.".into()));
+        };
+        match reloader.shadow(wanted).await {
+            Ok(detail) => Ok(Answer::ok(&answers::Shadowed { status: done.to_owned(), detail })),
+            Err(ShadowError::Refused(why)) => Err((StatusCode::CONFLICT, why)),
+            Err(ShadowError::Mistakes(mistakes)) => {
+                Err((StatusCode::UNPROCESSABLE_ENTITY, format!("Nothing was changed. {mistakes}").into()))
+            }
         }
     }
 

@@ -39,6 +39,7 @@ pub mod refusal;
 pub mod route;
 pub mod router;
 pub mod routes;
+pub mod shadow;
 pub mod shown;
 pub mod sources;
 pub mod span;

@@ -7,13 +7,14 @@
 //! loaded is `reload/lookout.rs`.
 
 pub mod accounts;
+mod content;
 mod lookout;
+pub mod shadow;
 mod tests_first;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{BufRead, BufReader, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,21 +32,18 @@ use tokio::sync::oneshot;
 use crate::config::yaml::Mistakes;
 use crate::config::{self, Config, Predecessor, Read, Start};
 use crate::gateway::Gateway;
+use crate::gateway::shadow::state::Why;
 use crate::gateway::snapshot::Snapshot;
 use crate::ledger::Ledger;
 use crate::platform::clock::{since_1970, unix_seconds};
 use crate::platform::count::counted;
-use crate::platform::{files, pace};
+use crate::platform::pace;
 use crate::policy::Policy;
 use crate::policy::account::directory::change::{AccountChange, Conflict};
 use accounts::{AccountSource, AccountsOrder};
+use content::content;
 use lookout::{Lookout, Mark, Marks, Next, WATCH_INTERVAL};
-
-/// Bytes of a file that are looked at at once: there may be hundreds of megabytes of accounts.
-const PIECE_BYTES: usize = 32 * 1024;
-
-/// What is wrong with a key that a reload cannot change.
-const NEEDS_UPGRADE: &str = "has changed, which needs an upgrade; use `tollgate upgrade`, or set it back";
+use shadow::{Beside, Measured, ShadowError, Wanted};
 
 /// Asks for a reload, or for its figures.
 #[derive(Clone, Debug)]
@@ -118,6 +116,8 @@ enum ReloadCommand {
     Reload(Option<oneshot::Sender<Result<String, Mistakes>>>),
     /// Change some of the store's accounts.
     Accounts(AccountsOrder),
+    /// Do something with a candidate, and say what came of it.
+    Shadow(Wanted, oneshot::Sender<Result<String, ShadowError>>),
 }
 
 /// Why a configuration has not come into force.
@@ -168,13 +168,17 @@ impl Reloader {
             looked: Instant::now(),
             digests: BTreeMap::new(),
             loaded: [0; 32],
+            in_force: [0; 32],
             told: None,
             retired: Vec::new(),
+            measured: None,
+            shadow_ends: Why::Changed,
         };
         let known = watch.marks();
         // Nothing is known of files that may have changed while they were read.
         if !known.values().any(|mark| mark.is_newer(loaded_at)) {
             watch.loaded = watch.content(&known);
+            watch.in_force = watch.loaded;
             watch.lookout = Lookout::new(known);
         }
         std::thread::spawn(move || watch.run(&received));
@@ -209,6 +213,17 @@ impl Reloader {
         // Without a thread the receiver learns it from the sender that is dropped.
         let _ = self.orders.send(ReloadCommand::Accounts(order));
         told
+    }
+
+    /// Starts, promotes or drops a candidate that judges beside the configuration in force; a summary comes back.
+    ///
+    /// # Errors
+    /// Why nothing was done.
+    pub async fn shadow(&self, wanted: Wanted) -> Result<String, ShadowError> {
+        let ending = || ShadowError::Refused(ReloadError::Ending.to_string().into());
+        let (answer, outcome) = oneshot::channel();
+        self.orders.send(ReloadCommand::Shadow(wanted, answer)).map_err(|_| ending())?;
+        outcome.await.map_err(|_| ending())?
     }
 
     /// How many configurations have come into force while the process ran.
@@ -268,10 +283,16 @@ struct ConfigWatcher {
     digests: BTreeMap<PathBuf, (Mark, [u8; 32])>,
     /// A digest of what was loaded last, good or broken.
     loaded: [u8; 32],
+    /// A digest of what is in force.
+    in_force: [u8; 32],
     /// What was wrong with it and was logged; `None` if it was good.
     told: Option<Mistakes>,
     /// Configurations that requests may still use. They are freed here, and not by a request.
     retired: Vec<Arc<Snapshot>>,
+    /// The candidate that judges, or the last that did.
+    measured: Option<Measured>,
+    /// Why a shadow ends when a configuration comes into force.
+    shadow_ends: Why,
 }
 
 impl ConfigWatcher {
@@ -286,6 +307,10 @@ impl ConfigWatcher {
             }
             match order {
                 Ok(ReloadCommand::Reload(answer)) => self.reload(answer),
+                Ok(ReloadCommand::Shadow(wanted, answer)) => {
+                    // Whoever has gone does not need to know.
+                    let _ = answer.send(self.shadow(&wanted));
+                }
                 // Taken out above.
                 Ok(ReloadCommand::Accounts(_)) => {}
                 Err(RecvTimeoutError::Timeout) if self.looked.elapsed() >= WATCH_INTERVAL => {
@@ -296,6 +321,7 @@ impl ConfigWatcher {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             self.figures.age.set(self.lookout.outdated_since());
+            self.retired.extend(shadow::watch(&self.gateway, Instant::now()));
             self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         }
     }
@@ -314,20 +340,59 @@ impl ConfigWatcher {
                 Err(_) => break,
             }
         }
-        self.retired.extend(accounts::change(&self.gateway, orders));
+        let follow = |changes: &[AccountChange]| shadow::follow(&self.gateway, changes, self.store.as_deref());
+        let before = accounts::change(&self.gateway, orders, follow);
+        self.retired.extend(before);
         next
+    }
+
+    /// Does something with a candidate.
+    fn shadow(&mut self, wanted: &Wanted) -> Result<String, ShadowError> {
+        match wanted {
+            Wanted::Start(path) => {
+                let (gateway, ledger, store) = (&*self.gateway, &self.ledger, self.store.as_deref());
+                let beside = Beside { own: &self.path, gateway, ledger, start: &self.start, store };
+                let begun = shadow::start(path, beside)?;
+                self.measured = Some(begun.measured);
+                self.retired.push(begun.before);
+                Ok(begun.summary)
+            }
+            Wanted::Promote => self.promote(),
+            Wanted::Drop => {
+                let before = shadow::end(&self.gateway, Why::Dropped).ok_or(shadow::NONE)?;
+                self.retired.push(before);
+                Ok("The shadow was dropped.".to_owned())
+            }
+        }
+    }
+
+    /// Puts the candidate that judges in force, by the ordinary reload.
+    fn promote(&mut self) -> Result<String, ShadowError> {
+        if self.gateway.shadows().running().is_none() {
+            return Err(shadow::NONE);
+        }
+        let replaced = self.measured.as_ref().ok_or(shadow::NONE)?.replace(&self.path)?;
+        self.shadow_ends = Why::Promoted;
+        let loaded = self.load_now();
+        self.shadow_ends = Why::Changed;
+        // What is in force is what the files say again, and the candidate goes on.
+        loaded.inspect_err(|_| replaced.undo()).map_err(ShadowError::Mistakes)
     }
 
     /// Loads the files because somebody has asked for it.
     fn reload(&mut self, answer: Option<oneshot::Sender<Result<String, Mistakes>>>) {
-        let marks = self.marks();
-        let content = self.content(&marks);
-        self.lookout.loading(marks, self.figures.age.now());
-        let outcome = self.load(content, Occasion::Asked);
+        let outcome = self.load_now();
         if let Some(answer) = answer {
             // Whoever has gone does not need to know.
             let _ = answer.send(outcome);
         }
+    }
+
+    fn load_now(&mut self) -> Result<String, Mistakes> {
+        let marks = self.marks();
+        let content = self.content(&marks);
+        self.lookout.loading(marks, self.figures.age.now());
+        self.load(content, Occasion::Asked)
     }
 
     /// Looks at the files, and loads them if that is due. The log has what came of it.
@@ -408,19 +473,14 @@ impl ConfigWatcher {
         let (loaded, read) = config::load_and_note(&self.path, Some(&predecessor));
         self.read = read;
         self.follow(began_at);
-        let unchanged_start = |config: Config| match self.start.difference(&config.start()) {
-            None => Ok(config),
-            Some(key) => Err(Mistakes::of_key(&self.path.display().to_string(), key, NEEDS_UPGRADE)),
-        };
+        // As when the access log is opened again.
+        let is_same = self.loaded == self.in_force;
         let (name, now) = (self.path.display().to_string(), unix_seconds());
-        let tested = |mut config: Config| {
-            let by = (&*before.policy, self.store.as_deref());
-            config.warnings.extend(tests_first::run(&config, by, (&name, now))?);
-            Ok(config)
-        };
-        match loaded.and_then(unchanged_start).and_then(tested) {
+        let by = (&*before.policy, self.store.as_deref());
+        match loaded.and_then(|config| tests_first::pass(config, &self.start, by, (&name, now))) {
             Ok(config) => {
-                let summary = self.put_in_force(config);
+                let summary = self.put_in_force(config, is_same);
+                self.in_force = self.loaded;
                 self.lookout.succeeded();
                 self.told = None;
                 Ok(summary)
@@ -447,7 +507,8 @@ impl ConfigWatcher {
         self.told = Some(mistakes.clone());
     }
 
-    fn put_in_force(&mut self, mut config: Config) -> String {
+    /// Puts a configuration in force. If it is the same as before, a candidate goes on beside it.
+    fn put_in_force(&mut self, mut config: Config, is_same: bool) -> String {
         let summary = config.summary(&self.path.display().to_string());
         for warning in config.warnings.iter().take(config::MOST_WARNINGS) {
             log::warn!(target: "tollgate::reload", "{warning}");
@@ -456,7 +517,12 @@ impl ConfigWatcher {
         accounts::keep(&mut config.policy, &before.policy, self.store.as_deref());
         pace::step();
         let (now, adopt) = (self.gateway.now(), |policy: &Arc<Policy>| self.ledger.adopt(policy));
-        let snapshot = before.renewed(config.policy, config.settings, now, adopt);
+        let mut snapshot = before.renewed(config.policy, config.settings, now, adopt);
+        match &before.shadow {
+            Some(shadow) if is_same && self.shadow_ends != Why::Promoted => snapshot.shadow = Some(Arc::clone(shadow)),
+            Some(shadow) => drop(shadow.state().end(self.shadow_ends)),
+            None => {}
+        }
         snapshot.exchange.upstreams().resolve_new();
         pace::step();
         drop(self.gateway.publish(snapshot));
@@ -468,36 +534,4 @@ impl ConfigWatcher {
         log::info!(target: "tollgate::reload", "the configuration has changed");
         summary
     }
-}
-
-/// A digest of what one file holds, or of why it cannot be read, which loading will tell in words.
-fn content(path: &Path, mark: Mark) -> [u8; 32] {
-    let mut digest = Sha256::new();
-    match mark {
-        Mark::Absent => return [0; 32],
-        Mark::Dangling(_) => digest.update(b"dangling"),
-        Mark::Hidden => digest.update(b"hidden"),
-        Mark::There(_) => match files::open(path) {
-            Ok(file) => {
-                let most = file.take(config::MAX_WATCHED_BYTES);
-                digest_of(BufReader::with_capacity(PIECE_BYTES, most), &mut digest);
-            }
-            // Of a directory it matters whether it can be listed.
-            Err(why) => digest.update(format!("{why} {}", std::fs::read_dir(path).is_ok())),
-        },
-    }
-    digest.finalize().into()
-}
-
-/// Adds what a file holds, with its length.
-fn digest_of(mut file: impl BufRead, digest: &mut Sha256) {
-    let mut length = 0;
-    while let Ok(piece @ [_, ..]) = file.fill_buf() {
-        digest.update(piece);
-        let read = piece.len();
-        length += read;
-        file.consume(read);
-        pace::step();
-    }
-    digest.update(length.to_le_bytes());
 }

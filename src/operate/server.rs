@@ -46,6 +46,7 @@ use crate::operate::expiry_metrics::Ends;
 use crate::operate::failure::Failure;
 use crate::operate::jwks::KeyFetcher;
 use crate::operate::reload::{Reloader, WatchedConfig};
+use crate::operate::shadow::ShadowMetrics;
 use crate::operate::status_recorder::Recorder;
 use crate::operate::store_feed::StoreFeed;
 use crate::operate::upgrade::{Predecessor, Upgrader};
@@ -122,7 +123,7 @@ pub fn run(plan: Plan, ready: impl FnOnce() + Send + 'static, idle: fn()) -> Res
     let registry = node.metrics(&renewal, controls.reloader.as_ref());
     server.add_service(background_service("renewal", renewal));
     let mut of_operators = Vec::new();
-    for (name, app, address) in node.management(api, portal, make_portal)? {
+    for (name, app, address) in node.management(api, portal, make_portal, controls.reloader.clone())? {
         of_operators.push(app.open_connections());
         server.add_service(sockets.serve_one(name, app, address, begun.clone())?);
     }
@@ -292,6 +293,7 @@ impl Node {
         }
         let of_gateway = super::metrics::Metrics { gateway: Arc::clone(gateway), started: self.started };
         registry.register_collector(Box::new(of_gateway));
+        registry.register_collector(Box::new(ShadowMetrics(Arc::clone(gateway))));
         let shared = Arc::clone(gateway);
         registry.register_collector(Box::new(Metrics(Box::new(move || shared.upstreams()))));
         if let Some(feed) = &self.feed {
@@ -335,12 +337,19 @@ impl Node {
         listener: Option<ApiListener>,
         portal: Option<PortalSettings>,
         make_portal: MakePortal,
+        reloader: Option<Reloader>,
     ) -> Result<Vec<(&'static str, ApiApp, SocketAddr)>, Failure> {
         let (Some(store), Some(feed)) = (&self.store, &self.feed) else { return Ok(Vec::new()) };
         let (store, ledger) = (Arc::clone(store), Some(Arc::clone(&self.ledger)));
         let in_force = InForce::Gateway(Arc::clone(&self.gateway), feed.clone());
-        let api =
-            Arc::new(Api { store, ledger, recorder: Some(self.recorder.clone()), in_force, patience: UNTIL_IN_FORCE });
+        let api = Arc::new(Api {
+            store,
+            ledger,
+            recorder: Some(self.recorder.clone()),
+            reloader,
+            in_force,
+            patience: UNTIL_IN_FORCE,
+        });
         let connections = self.shares().api;
         let mut apps = Vec::new();
         if let Some(ApiListener { address, tls }) = listener {

@@ -74,7 +74,8 @@ pub fn fill(path: &Path, policy: Arc<Policy>, now_ms: i64) -> Result<Filled, Fai
     let opened = Store::open(path, Box::new(SystemRandomness));
     let store = Arc::new(opened.map_err(|error| format!("{}: {error}", path.display()))?);
     let (in_force, patience) = (InForce::Configuration(policy), Duration::ZERO);
-    let api = Arc::new(Api { store: Arc::clone(&store), ledger: None, recorder: None, in_force, patience });
+    let api =
+        Arc::new(Api { store: Arc::clone(&store), ledger: None, recorder: None, reloader: None, in_force, patience });
     let client = Client::here(&api, ACTOR.to_owned())?;
     let mut customer_path = String::new();
     for (index, customer) in CUSTOMERS.iter().enumerate() {

@@ -103,7 +103,7 @@ pub fn may_see(role: Role, path: &str) -> bool {
 }
 
 /// The pages of operators.
-const AT_DESK: [(&str, &str); 8] = [
+const AT_DESK: [(&str, &str); 9] = [
     ("/operator", "Accounts"),
     ("/operator/refusals", "Refusals"),
     ("/operator/usage", "Usage"),
@@ -111,6 +111,7 @@ const AT_DESK: [(&str, &str); 8] = [
     ("/operator/users", "Users"),
     ("/operator/keys", "Keys"),
     ("/operator/status", "Status"),
+    ("/operator/shadow", "Shadow"),
     ("/operator/audit", "History"),
 ];
 

@@ -7,6 +7,7 @@ pub mod credits;
 pub mod desk;
 pub mod desk_import;
 pub mod desk_lists;
+pub mod desk_shadow;
 pub mod desk_status;
 pub mod home;
 mod invitation;
@@ -42,6 +43,7 @@ pub fn all() -> Vec<Page> {
         desk::pages(),
         desk_import::pages(),
         desk_lists::pages(),
+        desk_shadow::pages(),
         desk_status::pages(),
     ];
     parts.into_iter().flatten().collect()

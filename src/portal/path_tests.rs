@@ -65,7 +65,8 @@ fn is_sensitive(path: &str) -> bool {
     ["/tokens/new", "/tokens/{token}/rotate", "/keys"].contains(&of_account)
         || below("/accounts/{account}/members")
         || ["/close", "/credits", "/invite"].contains(&of_desk)
-        || ["/operator/keys", "/operator/import/done"].contains(&path)
+        || ["/operator/keys", "/operator/import/done", "/operator/shadow/promote", "/operator/shadow/drop"]
+            .contains(&path)
         || below("/operator/users")
 }
 

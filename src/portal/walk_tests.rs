@@ -222,6 +222,7 @@ pub fn form(page: &Page, objects: &Objects) -> (For, Form) {
         "/operator/keys/{key}/revoke" => (admin, Form::new()),
         "/operator/status" => (support, filled(&[("text", "all is well"), ("once", &once)])),
         "/operator/status/{notice}/close" => (support, Form::new()),
+        "/operator/shadow/promote" | "/operator/shadow/drop" => (admin, Form::new()),
         path if [Door::Open, Door::SignedIn].contains(&page.door) => {
             let known = ["/sign-in", "/sign-out", "/me", "/invitation"].iter().any(|start| path.starts_with(start));
             assert!(known, "{path} takes a form, and the walk has none for it");
@@ -288,8 +289,9 @@ impl Sent<'_> {
         };
         if whom.allows(role) {
             assert!([200, 303].contains(&answer.status) && !answer.location.starts_with("/sign-in"), "{what}");
-            // Credits are written to the ledger.
-            let is_elsewhere = ["/operator/find", "/operator/accounts/{account}/credits"].contains(&self.page.path);
+            // Credits are written to the ledger, and there is no shadow.
+            let elsewhere = ["/operator/find", "/operator/accounts/{account}/credits"];
+            let is_elsewhere = elsewhere.contains(&self.page.path) || self.page.path.starts_with("/operator/shadow/");
             return assert_eq!(is_changed, whom != For::All && !is_elsewhere, "{what}");
         }
         if self.page.door == Door::Operator && role.is_of_account() {

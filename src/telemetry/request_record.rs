@@ -11,17 +11,18 @@ use uuid::Uuid;
 
 use super::journal::note::{self, KeptHead};
 use super::seen::{Kept, Seen, UpstreamTimes};
+use super::shadow::{Begun, Feed, Over, Then};
 use super::tables::{Ending, Tables, Times};
 use super::usage::Origin;
 use super::{Telemetry, access_line, otlp_span};
 use crate::policy::Policy;
+use crate::policy::admit::Ingress;
 use crate::policy::answers::PassedStatus;
 use crate::policy::check::watch::Watched;
 use crate::policy::http::head::{Head, Lines};
 use crate::policy::http::trace_context::{Part, Trace};
 use crate::policy::http::transaction_id::TransactionId;
 use crate::policy::now::Now;
-use crate::policy::page::ListenerScope;
 use crate::policy::problem::blame::Spent;
 use crate::policy::respond::Outcome;
 use crate::policy::trail::Trail;
@@ -41,6 +42,8 @@ pub struct RequestRecord<'r> {
     origin: Option<Box<Origin>>,
     /// What the journal needs of its head; only with a journal.
     head: Option<KeptHead>,
+    /// What a shadow judges; only beside one.
+    shadowed: Option<Box<Begun<'r>>>,
 }
 
 /// Time spent waiting for the client, the upstream or other requests.
@@ -105,7 +108,18 @@ impl<'r> RequestRecord<'r> {
             begun,
         };
         let [body, upstream, other] = [Wait::default(); 3];
-        RequestRecord { telemetry, tables, seen, body, upstream, other, charged: 0, origin: None, head: None }
+        RequestRecord {
+            telemetry,
+            tables,
+            seen,
+            body,
+            upstream,
+            other,
+            charged: 0,
+            origin: None,
+            head: None,
+            shadowed: None,
+        }
     }
 
     /// When the request's head was complete.
@@ -132,12 +146,16 @@ impl<'r> RequestRecord<'r> {
         }
     }
 
-    /// Keeps what the journal needs of a head that was judged at a moment, and whether it was refused, if there is a journal.
-    pub fn judged(&mut self, head: &Head<'_>, scope: ListenerScope, now: Now, is_refused: bool) {
+    /// Keeps what the journal needs of a head that was judged at a moment, and whether it was refused, if there is a journal;
+    /// and what a shadow judges, if there is one.
+    pub fn judged(&mut self, head: &Head<'_>, ingress: Ingress, now: Now, is_refused: bool, shadow: Option<&'r Feed>) {
+        if let Some(feed) = shadow {
+            self.shadowed = feed.begin(head, ingress, now).map(Box::new);
+        }
         if self.telemetry.journal.is_some() {
             let (policy, trail) = (self.seen.policy, &self.seen.trail);
             let at = (now.unix_seconds, now.unix_nanos);
-            self.head = Some(KeptHead::of(policy, head, trail, scope, at, is_refused));
+            self.head = Some(KeptHead::of(policy, head, trail, ingress.scope, at, is_refused));
         }
     }
 
@@ -154,6 +172,20 @@ impl<'r> RequestRecord<'r> {
     /// Starts the wait for the client's body.
     pub fn body_begins(&mut self, at: Instant) {
         self.body.since = Some(at);
+    }
+
+    /// The body has arrived as a whole.
+    pub fn body_arrived(&mut self, body: &[u8]) {
+        if let Some(shadowed) = &mut self.shadowed {
+            shadowed.body(body);
+        }
+    }
+
+    /// The backend's answer is passed on: its body, and its media type if it was looked at.
+    pub fn answer_arrived(&mut self, body: &[u8], content_type: Option<&[u8]>, is_replaced: bool) {
+        if let Some(shadowed) = &mut self.shadowed {
+            shadowed.answer(body, content_type, is_replaced);
+        }
     }
 
     /// Ends the wait for the body, of which this many bytes arrived.
@@ -227,7 +259,8 @@ impl<'r> RequestRecord<'r> {
 
 impl Drop for RequestRecord<'_> {
     fn drop(&mut self) {
-        let RequestRecord { telemetry, tables, seen, body, upstream, other, charged, origin, head } = self;
+        let RequestRecord { telemetry, tables, seen, body, upstream, other, charged, origin, head, shadowed } = self;
+        let asked_since = upstream.since;
         // An answer that was not delivered completely counts as `Gone`. Whether it is charged is
         // decided elsewhere, by the bill.
         if matches!(seen.ending, Ending::Answered | Ending::Passed(_)) && !seen.delivered {
@@ -273,5 +306,30 @@ impl Drop for RequestRecord<'_> {
         if let Some(journal) = &telemetry.journal {
             journal.push(|out| note::write(out, seen, head.as_ref(), &times, *charged));
         }
+        if let Some(shadowed) = shadowed.take() {
+            let asked_after = asked_since.map(|since| since.saturating_duration_since(seen.begun));
+            let exchanged_after = asked_after.zip(times.upstream).map(|(asked, took)| asked.saturating_add(took));
+            shadowed.end(over(seen, *charged, exchanged_after));
+        }
+    }
+}
+
+/// What a shadow compares with.
+#[cold]
+fn over(seen: &Seen<'_>, charged: u32, exchanged_after: Option<Duration>) -> Over {
+    let then = match seen.ending {
+        Ending::Answered | Ending::Passed(_) | Ending::Preflight => Then::Answered(seen.status()),
+        Ending::Refused(problem) => Then::Refused(problem.row, seen.wording().words(problem.row).slug.clone()),
+        Ending::Gone => Then::Gone,
+    };
+    Over {
+        transaction: seen.transaction,
+        then,
+        account: seen.trail.principal.map(|principal| Arc::clone(&principal.account.name)),
+        body_limit: seen.trail.route.and_then(|route| route.body.as_ref()).map_or(0, |rule| rule.max_bytes),
+        upstream_status: seen.asked.status,
+        is_replayed: seen.is_replayed,
+        charged,
+        exchanged_after,
     }
 }

@@ -53,6 +53,23 @@ pub struct Upgraded {
     pub process: u32,
 }
 
+/// The candidate that is to judge.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShadowStart {
+    /// The full path of its file, in the directory of the configuration in force.
+    pub config: String,
+}
+
+/// The answer to a start, a promotion or the end of a shadow.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Shadowed {
+    /// `started`, `promoted` or `dropped`.
+    pub status: String,
+    /// What it is, in words.
+    pub detail: String,
+}
+
 /// The notes and the maintenance of the status page.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Notices")]

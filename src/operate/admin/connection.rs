@@ -146,14 +146,19 @@ impl AdminApp {
         };
         match route.takes {
             Takes::Nothing => {}
-            Takes::Notice | Takes::Correction => match connection.read_body(MAX_BODY_BYTES).await {
-                Ok(()) => {}
-                Err(Unanswered::Refused(problem)) if problem == crate::policy::check::body::TOO_LARGE => {
-                    return Ok(Answer::refused(StatusCode::PAYLOAD_TOO_LARGE, "The body is over 64 KiB. Send less."));
+            Takes::ShadowStart | Takes::Notice | Takes::Correction => {
+                match connection.read_body(MAX_BODY_BYTES).await {
+                    Ok(()) => {}
+                    Err(Unanswered::Refused(problem)) if problem == crate::policy::check::body::TOO_LARGE => {
+                        return Ok(Answer::refused(
+                            StatusCode::PAYLOAD_TOO_LARGE,
+                            "The body is over 64 KiB. Send less.",
+                        ));
+                    }
+                    Err(Unanswered::Refused(problem)) => return Err(Unanswered::Refused(problem)),
+                    Err(Unanswered::Gone) => return Err(Unanswered::Gone),
                 }
-                Err(Unanswered::Refused(problem)) => return Err(Unanswered::Refused(problem)),
-                Err(Unanswered::Gone) => return Err(Unanswered::Gone),
-            },
+            }
         }
         let request = Request { route, values, lines, query: query_of(&lines), body: connection.body() };
         Ok(self.admin.carry_out(&request).await.unwrap_or_else(Answer::from))

@@ -11,6 +11,7 @@ use super::readiness::Readiness;
 use super::routes::{Access, Content, Kind, ROUTES, Route, Takes};
 use crate::ledger::Corrected;
 use crate::ledger::entry::Statement;
+use crate::operate::shadow::ShadowDocument;
 use crate::site::status::notice::{NoticeBody, Shown};
 
 /// The media types of metrics.
@@ -100,6 +101,7 @@ fn operation(route: &Route, answers: &mut SchemaGenerator, bodies: &mut SchemaGe
     });
     let body = match route.takes {
         Takes::Nothing => None,
+        Takes::ShadowStart => Some(schema::<answers::ShadowStart>(bodies)),
         Takes::Notice => Some(schema::<NoticeBody>(bodies)),
         Takes::Correction => Some(schema::<CorrectionBody>(bodies)),
     };
@@ -140,6 +142,8 @@ fn response(content: Content, about: &str, schemas: &mut SchemaGenerator) -> Val
         }
         Content::Reloaded => schema::<answers::Reloaded>(schemas),
         Content::Upgraded => schema::<answers::Upgraded>(schemas),
+        Content::Shadow => schema::<ShadowDocument>(schemas),
+        Content::Shadowed => schema::<answers::Shadowed>(schemas),
         Content::Notices => schema::<answers::Notices>(schemas),
         Content::Notice => schema::<Shown>(schemas),
         Content::Balances => schema::<answers::Balances>(schemas),

@@ -51,6 +51,10 @@ pub enum Operation {
     Config,
     Reload,
     Upgrade,
+    Shadow,
+    StartShadow,
+    PromoteShadow,
+    DropShadow,
     Notices,
     Note,
     Maintenance,
@@ -76,6 +80,8 @@ pub enum Content {
     Config,
     Reloaded,
     Upgraded,
+    Shadow,
+    Shadowed,
     Notices,
     Notice,
     Balances,
@@ -89,6 +95,7 @@ pub enum Content {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {
     Nothing,
+    ShadowStart,
     Notice,
     /// A grant or an adjustment, with an `Idempotency-Key`.
     Correction,
@@ -171,6 +178,11 @@ const NOTED: &[Reply] = &[
     NO_LEDGER,
 ];
 
+const NO_SHADOW: Reply = (
+    StatusCode::CONFLICT,
+    REFUSED,
+    "Nothing was done: there is no candidate, its file is elsewhere or has changed, or the configuration is part of the program.",
+);
 const NO_TOKEN: Reply = (StatusCode::UNAUTHORIZED, REFUSED, "The admin token is missing or wrong.");
 const NOT_ALLOWED: Reply = (
     StatusCode::FORBIDDEN,
@@ -185,7 +197,7 @@ const FOREIGN_NAME: Reply = (
 const UNREADABLE: Reply = (StatusCode::BAD_REQUEST, REFUSED, "The request is malformed.");
 
 /// Every operation, in the order of the document.
-pub const ROUTES: [Route; 19] = [
+pub const ROUTES: [Route; 23] = [
     Route {
         method: Method::Get,
         path: "/healthz",
@@ -286,6 +298,56 @@ pub const ROUTES: [Route; 19] = [
             (StatusCode::OK, Content::Upgraded, "The new process serves."),
             (StatusCode::CONFLICT, REFUSED, "The new process does not serve; nothing was changed."),
         ],
+    },
+    Route {
+        method: Method::Get,
+        path: "/shadow",
+        operation: Operation::Shadow,
+        access: Access::Operator,
+        summary: "What the candidate has found that judges beside the configuration in force",
+        query: &[],
+        takes: Takes::Nothing,
+        answers: &[(StatusCode::OK, Content::Shadow, "The candidate that judges, or the last that did.")],
+    },
+    Route {
+        method: Method::Post,
+        path: "/shadow/start",
+        operation: Operation::StartShadow,
+        access: Access::Operator,
+        summary: "Have a candidate judge requests beside the configuration in force, without effect",
+        query: &[],
+        takes: Takes::ShadowStart,
+        answers: &[
+            (StatusCode::OK, Content::Shadowed, "It judges from now on."),
+            (StatusCode::BAD_REQUEST, REFUSED, "The body is not understood."),
+            NO_SHADOW,
+            (StatusCode::PAYLOAD_TOO_LARGE, REFUSED, "The body is over 64 KiB."),
+            (StatusCode::UNPROCESSABLE_ENTITY, REFUSED, "The candidate has mistakes; nothing was started."),
+        ],
+    },
+    Route {
+        method: Method::Post,
+        path: "/shadow/promote",
+        operation: Operation::PromoteShadow,
+        access: Access::Operator,
+        summary: "Put the candidate in force, in place of the configuration's file",
+        query: &[],
+        takes: Takes::Nothing,
+        answers: &[
+            (StatusCode::OK, Content::Shadowed, "It is in force."),
+            NO_SHADOW,
+            (StatusCode::UNPROCESSABLE_ENTITY, REFUSED, "The candidate has mistakes; nothing was changed."),
+        ],
+    },
+    Route {
+        method: Method::Post,
+        path: "/shadow/drop",
+        operation: Operation::DropShadow,
+        access: Access::Operator,
+        summary: "Let the candidate go",
+        query: &[],
+        takes: Takes::Nothing,
+        answers: &[(StatusCode::OK, Content::Shadowed, "It judges no more."), NO_SHADOW],
     },
     Route {
         method: Method::Get,

@@ -9,6 +9,7 @@ use super::problem::{Kind, Problem};
 use super::refusal::refused;
 use crate::ledger::Ledger;
 use crate::ledger::store::{Store, Via, keys as stored_keys};
+use crate::operate::reload::Reloader;
 use crate::operate::status_recorder::Recorder;
 use crate::policy::account::Digest;
 
@@ -19,6 +20,8 @@ pub struct Api {
     pub ledger: Option<Arc<Ledger>>,
     /// Where notices of the status page are; `None` for the command line, where no gateway runs.
     pub recorder: Option<Recorder>,
+    /// What loads configurations, if the gateway's can change.
+    pub reloader: Option<Reloader>,
     /// What requests are judged by.
     pub in_force: InForce,
     /// How long the answer to a change waits until requests are judged by it; zero where no gateway runs.

@@ -8,7 +8,7 @@ use super::query::{AFTER, Kind, LIMIT, Parameter, SHEET_LIMIT};
 use super::route::{BODY_BYTES, Effect, Media, Route, Row};
 use super::{
     accounts, alerts, audit, billing, conflicts, credits, find, import, keys, limits, lists, members, nodes, notices,
-    plans, preview, sources, token_test, tokens, usage, users,
+    plans, preview, shadow, sources, token_test, tokens, usage, users,
 };
 
 const NAME: Parameter = Parameter { name: "name", kind: Kind::Text, about: "Only those whose name begins with this." };
@@ -490,7 +490,7 @@ fn of_users() -> Result<Vec<Route>, String> {
 fn of_the_rest() -> Result<Vec<Route>, String> {
     let operators = Who::operators(Operator::Auditor);
     let members = Who::both(Operator::Auditor, Member::Member);
-    let support = Who::operators(Operator::Support);
+    let (support, admin) = (Who::operators(Operator::Support), Who::operators(Operator::Admin));
     Ok(vec![
         shows("/plans", "listPlans", "The plans that accounts can name.", READERS).with(PAGE).serves(plans::list)?,
         shows("/plans/{plan}", "getPlan", "One plan.", READERS).versioned().serves(plans::get)?,
@@ -508,6 +508,14 @@ fn of_the_rest() -> Result<Vec<Route>, String> {
         acts("/notices/{notice}/close", "closeNotice", "Close a notice.", Scope::Accounts, support)
             .unversioned()
             .serves(notices::close)?,
+        shows("/shadow", "getShadow", "What the candidate has found that judges beside the configuration.", operators)
+            .serves(shadow::show)?,
+        acts("/shadow/promote", "promoteShadow", "Put the candidate in force.", Scope::Accounts, admin)
+            .unversioned()
+            .serves(shadow::promote)?,
+        acts("/shadow/drop", "dropShadow", "Let the candidate go.", Scope::Accounts, admin)
+            .unversioned()
+            .serves(shadow::let_go)?,
         shows("/conflicts", "listConflicts", "What of the store is not in force, and why.", operators)
             .serves(conflicts::list)?,
         shows("/nodes", "listNodes", "Which gateways have the store, and which version each has in force.", operators)

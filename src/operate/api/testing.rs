@@ -83,7 +83,8 @@ impl Desk {
         let store = Arc::new(Store::open(&directory.join("store.db"), Box::new(SystemRandomness)).unwrap());
         let policy = config::parse("gateway.yaml", CONFIGURATION, &Source::from(directory.clone())).unwrap().policy;
         let in_force = InForce::Configuration(Arc::new(policy));
-        let api = Arc::new(Api { store, ledger: None, recorder: None, in_force, patience: Duration::ZERO });
+        let api =
+            Arc::new(Api { store, ledger: None, recorder: None, reloader: None, in_force, patience: Duration::ZERO });
         let service = TowerToHyperService::new(router(&api).unwrap());
         let mut desk = Desk { service, api, admin: String::new(), directory };
         let scopes: Vec<&str> = SCOPES.into_iter().map(super::caller::Scope::word).collect();

@@ -141,8 +141,8 @@ fn assert_documented(document: &Value, route: &Route, answer: &Answer) {
 fn expected_without(route: &Route) -> Option<u16> {
     match route.id {
         "getPlan" | "getBilling" => Some(404),
-        "getLimits" | "listNotices" | "publishNotice" | "closeNotice" | "getCredits" | "listCreditEntries"
-        | "grantCredits" | "adjustCredits" => Some(503),
+        "getShadow" | "promoteShadow" | "dropShadow" | "getLimits" | "listNotices" | "publishNotice"
+        | "closeNotice" | "getCredits" | "listCreditEntries" | "grantCredits" | "adjustCredits" => Some(503),
         _ => None,
     }
 }

@@ -4,6 +4,8 @@
 //! done. Accounts are compiled there as well, by the products of the policy that is in force then. While files
 //! are loaded, changes of accounts wait.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -60,8 +62,13 @@ pub trait AccountSource: Send {
     fn not_used(&self) {}
 }
 
-/// Puts changes in force, all of them with one swap. The snapshot before comes back, if there is another now.
-pub fn change(gateway: &Gateway, orders: Vec<AccountsOrder>) -> Option<Arc<Snapshot>> {
+/// Puts changes in force, all of them with one swap, and calls `follow` with them before anybody is told; the snapshot before
+/// comes back, if there is another now.
+pub fn change(
+    gateway: &Gateway,
+    orders: Vec<AccountsOrder>,
+    follow: impl FnOnce(&[AccountChange]),
+) -> Option<Arc<Snapshot>> {
     let snapshot = gateway.snapshot();
     let (mut changes, mut askers) = (Vec::new(), Vec::with_capacity(orders.len()));
     for AccountsOrder { compile, done } in orders {
@@ -70,6 +77,7 @@ pub fn change(gateway: &Gateway, orders: Vec<AccountsOrder>) -> Option<Arc<Snaps
         changes.extend(compiled);
     }
     let AccountsChanged { before, conflicts } = gateway.change_accounts(&changes);
+    follow(&changes);
     for (names, done) in askers {
         let own = conflicts.iter().filter(|conflict| names.contains(&conflict.account)).cloned();
         // Whoever has gone does not need to know.
@@ -87,6 +95,65 @@ fn gone(policy: &Policy, before: &Policy) -> Option<Vec<Arc<str>>> {
     (gone.len() <= MOST_GONE).then_some(gone)
 }
 
+/// Whether the store's accounts are the same by both.
+fn have_same_products(policy: &Policy, before: &Policy) -> bool {
+    let of = |product: &Product| {
+        (Arc::clone(&product.name), product.index, (product.is_priced, product.balance), product.allowances.clone())
+    };
+    before.has_store
+        && policy.plans == before.plans
+        && policy.products.iter().map(of).eq(before.products.iter().map(of))
+}
+
+/// Gives a candidate that is made of files the store's accounts of the policy in force, as they are or compiled anew, and
+/// those that were left out for accounts of files which the candidate does not have. Nothing is noted anywhere: what cannot be
+/// in force beside the candidate's files is left out.
+///
+/// # Errors
+/// Why the store cannot be read.
+pub fn beside(candidate: &mut Policy, in_force: &Policy, source: Option<&dyn AccountSource>) -> Result<(), String> {
+    if !candidate.has_store {
+        return Ok(());
+    }
+    let of_store = || in_force.accounts.from_store().cloned();
+    let (kept, mut names): (Vec<Arc<Account>>, Vec<Arc<str>>) = if have_same_products(candidate, in_force) {
+        (of_store().collect(), Vec::new())
+    } else {
+        (Vec::new(), of_store().map(|account| Arc::clone(&account.name)).collect())
+    };
+    names.extend(gone(candidate, in_force).unwrap_or_default());
+    let read = match source {
+        Some(source) if !names.is_empty() => source.named(candidate, &names)?,
+        Some(_) | None => Vec::new(),
+    };
+    let _ = candidate.take_in(kept.into_iter().chain(read), pace::step);
+    Ok(())
+}
+
+/// What changes of accounts are for a candidate: the same where it has the products and plans of the policy in force, else
+/// what the store says of those accounts now.
+///
+/// # Errors
+/// Why the store cannot be read.
+pub fn changes_beside<'c>(
+    changes: &'c [AccountChange],
+    (candidate, in_force): (&Policy, &Policy),
+    source: Option<&dyn AccountSource>,
+) -> Result<Cow<'c, [AccountChange]>, String> {
+    if !candidate.has_store {
+        return Ok(Cow::Borrowed(&[]));
+    }
+    let Some(source) = source.filter(|_| !have_same_products(candidate, in_force)) else {
+        return Ok(Cow::Borrowed(changes));
+    };
+    let names: BTreeSet<Arc<str>> = changes.iter().map(|change| Arc::clone(change.name())).collect();
+    let found = source.named(candidate, &names.iter().cloned().collect::<Vec<_>>())?;
+    let is_found = |name: &Arc<str>| found.iter().any(|account| account.name == *name);
+    let gone: Vec<AccountChange> =
+        names.iter().filter(|name| !is_found(name)).map(|name| AccountChange::Remove(Arc::clone(name))).collect();
+    Ok(Cow::Owned(gone.into_iter().chain(found.into_iter().map(AccountChange::Put)).collect()))
+}
+
 /// Gives a policy that is made of files the store's accounts of the one before: as they are, or compiled anew
 /// where that has other products or plans.
 pub fn keep(policy: &mut Policy, before: &Policy, source: Option<&dyn AccountSource>) {
@@ -97,12 +164,7 @@ pub fn keep(policy: &mut Policy, before: &Policy, source: Option<&dyn AccountSou
     if before.accounts.from_store().next().is_none() && source.is_none() {
         return;
     }
-    let of = |product: &Product| {
-        (Arc::clone(&product.name), product.index, (product.is_priced, product.balance), product.allowances.clone())
-    };
-    let are_same = before.has_store
-        && policy.plans == before.plans
-        && policy.products.iter().map(of).eq(before.products.iter().map(of));
+    let are_same = have_same_products(policy, before);
     let kept = || before.accounts.from_store().cloned();
     let accounts: Vec<Arc<Account>> = match source {
         None => kept().collect(),

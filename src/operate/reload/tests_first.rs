@@ -4,19 +4,40 @@
 use std::sync::Arc;
 
 use super::accounts::AccountSource;
-use crate::config::Config;
 use crate::config::yaml::{Mistakes, Warning};
+use crate::config::{Config, Start};
 use crate::operate::cases::{self, Surroundings, judge};
 use crate::platform::pace;
 use crate::policy::Policy;
 use crate::policy::account::directory::change::AccountChange;
+
+/// What is wrong with a key that a reload cannot change.
+const NEEDS_UPGRADE: &str = "has changed, which needs an upgrade; use `tollgate upgrade`, or set it back";
+
+/// A configuration that may come into force while the process runs: nothing of it can only be set at the start, as `start`
+/// is, and its tests pass. `by` is what [`run`] has.
+///
+/// # Errors
+/// What cannot change, or each test that fails.
+pub fn pass(
+    mut config: Config,
+    start: &Start,
+    by: (&Policy, Option<&dyn AccountSource>),
+    (file, now): (&str, u64),
+) -> Result<Config, Mistakes> {
+    if let Some(key) = start.difference(&config.start()) {
+        return Err(Mistakes::of_key(file, key, NEEDS_UPGRADE));
+    }
+    config.warnings.extend(run(&config, by, (file, now))?);
+    Ok(config)
+}
 
 /// Runs the tests of a configuration whose policy has the accounts of files, and of the store those that tests ask for.
 /// `before` is what is in force, `now` seconds since 1970. What is worth a warning comes back.
 ///
 /// # Errors
 /// Each test that fails, or that the store cannot be read.
-pub fn run(
+fn run(
     config: &Config,
     (before, source): (&Policy, Option<&dyn AccountSource>),
     (file, now): (&str, u64),

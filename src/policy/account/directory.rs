@@ -182,6 +182,22 @@ impl Accounts {
         }
     }
 
+    /// Copies of all accounts, those of files and those of the store as they are here.
+    pub fn copied(&self, copy: impl Fn(&Account) -> Account) -> Accounts {
+        let mut copies = Accounts::following(self);
+        for (slot, account) in self.by_slot() {
+            let account = Arc::new(copy(account));
+            // Nothing conflicts that has not before, and what did is left out again.
+            if self.is_from_store(slot) {
+                let _ = copies.take_in([account]);
+            } else {
+                (self.pace)();
+                let _ = copies.push(account);
+            }
+        }
+        copies
+    }
+
     /// Adds an account of a file with its tokens, behind those that are there, and says which of the tokens
     /// have a digest that is there already: those cannot be found.
     ///

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::body::Body;
@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
-use crate::config::{self, Source};
+use crate::config;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
 use crate::ledger::store::accounts::{self, AccountDraft};
@@ -28,6 +28,7 @@ use crate::operate::api::access::Api;
 use crate::operate::api::client::InProcess;
 use crate::operate::api::connection::Peer;
 use crate::operate::api::in_force::InForce;
+use crate::operate::reload::{Reloader, WatchedConfig};
 use crate::operate::status_recorder::Recorder;
 use crate::operate::store_feed::StoreFeed;
 use crate::platform::clock::unix_milliseconds;
@@ -59,6 +60,7 @@ pub struct Bench {
     pub store: Arc<Store>,
     /// The API in this process.
     pub inside: InProcess,
+    pub reloader: Reloader,
     pub directory: PathBuf,
 }
 
@@ -79,8 +81,11 @@ impl Bench {
         let directory = std::env::temp_dir().join(format!("tollgate-portal-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir(&directory).unwrap();
         let text = format!("{CONFIGURATION}portal:\n  public_url: https://portal.example.com\n{portal}\n{rest}");
-        let config = config::parse("gateway.yaml", &text, &Source::from(directory.clone()));
+        let (path, loaded_at) = (directory.join("gateway.yaml"), SystemTime::now());
+        std::fs::write(&path, text).unwrap();
+        let (config, read) = config::load_and_note(&path, None);
         let mut config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let (watched, start) = (WatchedConfig { path, read, loaded_at }, config.start());
         let store = Arc::new(Store::open(&directory.join("store.db"), Box::new(SystemRandomness)).unwrap());
         for draft in drafts {
             store.write_here(act(), move |writing| accounts::create(writing, &draft).map(drop)).unwrap();
@@ -93,11 +98,13 @@ impl Bench {
         let gateway = Arc::new(Gateway::new(policy, config.settings, books, telemetry, descriptors, started));
         let in_force = InForce::Gateway(Arc::clone(&gateway), feed);
         let recorder = Some(Recorder::start(Arc::clone(&gateway), Arc::clone(&ledger)));
+        let reloader = Reloader::start(watched, start, Arc::clone(&gateway), Arc::clone(&ledger), None);
         let (of_api, ledger, patience) = (Arc::clone(&store), Some(ledger), Duration::ZERO);
-        let api = Arc::new(Api { store: of_api, ledger, recorder, in_force, patience });
+        let of_api = Api { store: of_api, ledger, recorder, reloader: Some(reloader.clone()), in_force, patience };
+        let api = Arc::new(of_api);
         let router = router(config.portal.unwrap(), &api, &gateway).unwrap();
         let inside = InProcess::new(&api).unwrap();
-        Bench { service: TowerToHyperService::new(router), store, inside, directory }
+        Bench { service: TowerToHyperService::new(router), store, inside, reloader, directory }
     }
 
     pub fn new() -> Bench {

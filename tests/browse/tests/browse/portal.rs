@@ -421,6 +421,7 @@ async fn operator(demo: &Demo, person: &mut Person<'_>, token: &str) {
         "/operator/plans",
         "/operator/users",
         "/operator/keys",
+        "/operator/shadow",
         "/operator/audit",
         "/operator/accounts/new",
     ] {
