@@ -19,6 +19,7 @@ mod progress;
 pub mod refusals;
 pub mod secret;
 pub mod shadow;
+pub mod stage;
 pub mod status;
 pub mod test;
 pub mod tokens;

@@ -57,6 +57,7 @@ pub mod schema;
 pub mod shown;
 pub mod sign_in;
 mod source;
+mod staging;
 mod status;
 pub mod store;
 pub(crate) mod telemetry;

@@ -12,6 +12,8 @@ pub(crate) mod settlement;
 pub mod shadow;
 pub(crate) mod shares;
 pub mod snapshot;
+pub mod stage;
+pub mod stages;
 pub(crate) mod unsent;
 
 use std::future::Future;
@@ -36,6 +38,7 @@ use crate::policy::check::{domain, watch::Watched};
 use crate::policy::http::head::{Head, Lines};
 use crate::policy::now::Now;
 use crate::policy::observer::Unobserved;
+use crate::policy::page::ListenerScope;
 use crate::policy::problem::{Problem, Row};
 use crate::policy::respond::{self, Context, Outcome, Sink};
 use crate::policy::trail::Trail;
@@ -43,6 +46,7 @@ use crate::policy::{Limits, Policy, account_info};
 use crate::telemetry::accept_metrics::AcceptMetrics;
 use crate::telemetry::request_record::RequestRecord;
 use crate::telemetry::sources::SourceCounts;
+use crate::telemetry::staging::Accounts;
 use crate::telemetry::usage::{Origin, Usage};
 use crate::telemetry::{Occupied, Telemetry};
 use crate::upstream::Upstreams;
@@ -54,6 +58,8 @@ use shadow::Shadow;
 use shadow::shadows::Shadows;
 use shares::Shares as AccountShares;
 use snapshot::{Settings, Snapshot};
+use stage::Stage;
+use stages::Stages;
 use unsent::Unsent;
 
 /// How long a request for an account's balances waits while another process has the ledger.
@@ -96,6 +102,8 @@ pub struct Gateway {
     stopping: AtomicBool,
     /// The candidate that judges beside the policy in force, or the last that did.
     shadows: Shadows,
+    /// The configuration that is staged, or the last that was.
+    stages: Stages,
 }
 
 /// What the gateway needs from the connection of a request.
@@ -167,6 +175,7 @@ impl Gateway {
             heads: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             shadows: Shadows::default(),
+            stages: Stages::default(),
         }
     }
 
@@ -212,6 +221,19 @@ impl Gateway {
         let before = self.snapshot();
         // Upstreams are the same: nobody who keeps them has to be told.
         self.current.store(Arc::new(before.shadowed_by(shadow)));
+        before
+    }
+
+    /// The configuration that is staged, or the last that was.
+    pub fn stages(&self) -> &Stages {
+        &self.stages
+    }
+
+    /// Has the configuration in force beside another one before, or for all accounts. Only the thread that exchanges snapshots
+    /// may call this.
+    pub fn stage_by(&self, stage: Option<Arc<Stage<Snapshot>>>) -> Arc<Snapshot> {
+        let before = self.snapshot();
+        self.current.store(Arc::new(before.staged_beside(stage)));
         before
     }
 
@@ -310,6 +332,30 @@ impl Gateway {
     /// A record for a request whose head was complete at `since`.
     pub(crate) fn record<'r>(&'r self, snapshot: &'r Snapshot, lines: &Lines<'_>, since: Instant) -> RequestRecord<'r> {
         RequestRecord::of(&self.telemetry, &snapshot.tables, &snapshot.policy, lines, since)
+    }
+
+    /// The configuration that judges a request, where one in force is not yet for all accounts; with its record.
+    pub(crate) fn choose<'r>(
+        &'r self,
+        snapshot: &'r Snapshot,
+        head: &Head<'_>,
+        scope: ListenerScope,
+        since: Instant,
+    ) -> (&'r Snapshot, RequestRecord<'r>) {
+        let (snapshot, counts, accounts) = match &snapshot.stage {
+            None => (snapshot, snapshot.staging.as_deref(), None),
+            Some(stage) => {
+                let before = &**stage.before();
+                match stage.accounts((&before.policy, &snapshot.policy), head, scope, self.now()) {
+                    None => (snapshot, None, None),
+                    Some(Accounts::Share) => (snapshot, Some(stage.counts()), Some(Accounts::Share)),
+                    Some(Accounts::Others) => (before, Some(stage.counts()), Some(Accounts::Others)),
+                }
+            }
+        };
+        let mut record = self.record(snapshot, &head.lines, since);
+        record.staged(counts, accounts);
+        (snapshot, record)
     }
 
     /// Answers a request whose head could be judged. `respond` writes the outcome to the connection's sink; it gets

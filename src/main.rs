@@ -11,8 +11,8 @@ use std::time::SystemTime;
 use clap::{CommandFactory, Parser, Subcommand};
 use tollgate::cli::secret::{new_token, token_line};
 use tollgate::cli::{
-    accounts, alerts, audit, billing, cluster, credits, init, keys, lists, portal as people, refusals, shadow, test,
-    tokens, usage,
+    accounts, alerts, audit, billing, cluster, credits, init, keys, lists, portal as people, refusals, shadow, stage,
+    test, tokens, usage,
 };
 use tollgate::config::argument::{ConfigFile, VARIABLE};
 use tollgate::config::findings::Findings;
@@ -73,7 +73,7 @@ Environment:
                          one they use the store's file on this machine
   TOLLGATE_API_URL       the management API to ask, where no --api names one
   TOLLGATE_ADMIN_TOKEN   the token of admin_token, for commands that talk to a running gateway: reload,
-                         upgrade, shadow, credits and status";
+                         upgrade, shadow, stage, credits and status";
 
 const EXPLAIN_EXAMPLES: &str = "Examples:
   tollgate explain --config gateway.yaml /v1/lookup -H \"Authorization: Bearer $TOKEN\" \\
@@ -163,6 +163,10 @@ enum Command {
     /// Judge live requests by a candidate beside the configuration in force, without effect; then promote or drop it.
     #[command(subcommand, after_help = shadow::EXAMPLES)]
     Shadow(shadow::Command),
+    /// See and end the stage of a changed configuration, which is in force for a share of the accounts first
+    /// (`staged_reload`).
+    #[command(subcommand, after_help = stage::EXAMPLES)]
+    Stage(stage::Command),
     /// Grant, adjust, show and export the credits of accounts, with or without a running gateway.
     #[command(subcommand)]
     Credits(credits::Command),
@@ -313,6 +317,7 @@ fn main() -> ExitCode {
             print(&text)
         }),
         Command::Shadow(command) => shadow::run(command, &mut std::io::stdout().lock()),
+        Command::Stage(command) => stage::run(command, &mut std::io::stdout().lock()),
         Command::Credits(command) => credits::run(command, &mut std::io::stdout().lock()),
         Command::Accounts(command) => accounts::run(command, &mut std::io::stdout().lock()),
         Command::Tokens(command) => tokens::run(command, &mut std::io::stdout().lock()).map(|refused| {

@@ -20,6 +20,7 @@ pub mod reload;
 pub mod replay;
 pub mod server;
 pub mod shadow;
+pub mod stage;
 pub mod status_recorder;
 pub mod status_store;
 pub mod store_feed;

@@ -29,6 +29,7 @@ pub mod respond;
 pub mod route;
 pub mod seconds;
 pub mod sharing;
+pub mod staging;
 pub mod tariff;
 pub mod trail;
 pub mod weight;
@@ -45,11 +46,12 @@ use crate::policy::check::domain::origins::Origins;
 use crate::policy::check::header::{DeadlineRule, HeaderRule};
 use crate::policy::check::jwt::{self, Issuer};
 use crate::policy::check::network::Networks;
-use crate::policy::check::token::{TokenPlace, is_misspelt};
+use crate::policy::check::token::{TokenPlace, is_misspelt, token};
 use crate::policy::credits::CreditAccount;
 use crate::policy::http::head::{Head, HeadLimits};
 use crate::policy::http::media::Media;
 use crate::policy::idempotency::IdempotencyRule;
+use crate::policy::now::Now;
 use crate::policy::page::{ListenerScope, PageEntry, PageTable};
 use crate::policy::paths::{Endpoint, Paths};
 use crate::policy::plan::{Allowances, Plan};
@@ -351,6 +353,16 @@ impl Policy {
             None if is_ours_alone => Err(UNKNOWN_TOKEN),
             None => self.signed_bearer(token, &digest, issuers, now),
         }
+    }
+
+    /// Who asks for a lookup, if the token is known and in force; `None` for other requests, and for those that are refused
+    /// before.
+    pub fn asker(&self, head: &Head<'_>, scope: ListenerScope, now: Now) -> Option<Principal<'_>> {
+        let Handler::Lookup(product, _) = self.handler(head, scope).ok()? else { return None };
+        let token = token(&product.token_places, head).ok()?;
+        let (principal, ends) = self.bearer(&token, &product.issuers, now.unix_seconds).ok()?;
+        let is_in_force = now.unix_seconds < ends && principal.authorize(now).is_ok();
+        is_in_force.then_some(principal)
     }
 
     #[inline(never)]

@@ -27,6 +27,7 @@ pub mod seen;
 pub mod shadow;
 pub mod shown;
 pub mod sources;
+pub mod staging;
 pub mod tables;
 pub mod traffic;
 pub mod usage;

@@ -44,6 +44,7 @@ mod schema;
 mod servers;
 mod shadow;
 mod shape;
+mod staged;
 mod status;
 mod store;
 mod support;

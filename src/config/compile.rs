@@ -46,6 +46,7 @@ use crate::policy::plan::Plan;
 use crate::policy::problem::messages::Wording;
 use crate::policy::rate::{Allowance, Window};
 use crate::policy::seconds::Seconds;
+use crate::policy::staging::StagingRules;
 use crate::policy::{AccountInfo, Frame, Limits, Policy, Preflight, Product};
 use crate::site::pages::draft::Own;
 use crate::site::pages::example;
@@ -111,6 +112,7 @@ struct Drafted {
     sampling: Sampling,
     outlets: Outlets,
     status: status::StatusSettings,
+    staging: Option<StagingRules>,
     tests: Box<[TestCase]>,
 }
 
@@ -223,6 +225,7 @@ fn draft(
     Drafted {
         process,
         status: super::status::status(file.status, &products, mistakes),
+        staging: super::staging::staging(file.staged_reload, mistakes),
         tests: cases::compile(file.tests, root, mistakes),
         public_url,
         trusted_proxies: trusted_proxies(file.trusted_proxies, root, mistakes),
@@ -299,6 +302,7 @@ impl Drafted {
             enquiry_rate: self.enquiry_rate,
             sampling: &self.sampling,
             outlets: &self.outlets,
+            staging: self.staging.as_ref(),
         }
     }
 
@@ -348,6 +352,7 @@ impl Drafted {
             sampling: self.sampling,
             site: own.site,
             status: self.status,
+            staging: self.staging,
             shown,
         };
         Some(Config {

@@ -29,6 +29,7 @@ use crate::config::portal::written::Portal;
 use crate::config::problems::written::Problem;
 use crate::config::products::written::Product;
 use crate::config::rates::written::Rate;
+use crate::config::staging::written::StagedReload;
 use crate::config::status::written::Status;
 use crate::config::store::written::Store;
 use crate::config::telemetry::written::{AccessLog, Metrics, Tracing};
@@ -111,6 +112,9 @@ pub struct File {
     pub access_log: Written<AccessLog>,
     /// Files with every decision, which `tollgate replay` judges again under another configuration. Default: none.
     pub journal: Written<Journal>,
+    /// Has a changed configuration come into force for a share of the accounts first, and go back if refusals or failures
+    /// rise. Default: it is in force for all accounts at once.
+    pub staged_reload: Written<StagedReload>,
     /// Traces by W3C Trace Context.
     pub tracing: Written<Tracing>,
     /// The status pages.

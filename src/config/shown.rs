@@ -28,6 +28,7 @@ use crate::platform::pace;
 use crate::policy::check::jwt::Issuer;
 use crate::policy::plan::Plan;
 use crate::policy::rate::Allowance;
+use crate::policy::staging::StagingRules;
 use crate::policy::{Limits, Policy, Product};
 use crate::telemetry::Outlets;
 use crate::telemetry::sampling::Sampling;
@@ -66,6 +67,7 @@ pub struct Compiled<'c> {
     pub enquiry_rate: Allowance,
     pub sampling: &'c Sampling,
     pub outlets: &'c Outlets,
+    pub staging: Option<&'c StagingRules>,
 }
 
 /// Everything but the accounts, of which the first that the file itself has are named.
@@ -130,6 +132,9 @@ pub fn effective(written: AsWritten, compiled: &Compiled<'_>) -> Value {
     }
     if let (Some(shown), Some(settings)) = (root.get_mut("journal"), &compiled.outlets.journal) {
         super::journal::fill_in(shown, settings);
+    }
+    if let (Some(shown), Some(rules)) = (root.get_mut("staged_reload"), compiled.staging) {
+        super::staging::fill_in(shown, rules);
     }
     root
 }

@@ -163,6 +163,7 @@ fn mappings_of_what_is_seen(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<
         ("the access log", vec![file["access_log"].clone()], keys_of::<telemetry::written::AccessLog>()),
         ("its sample", vec![file["access_log"]["sample"].clone()], keys_of::<telemetry::written::LogSample>()),
         ("the journal", vec![file["journal"].clone()], keys_of::<super::journal::written::Journal>()),
+        ("a staged reload", vec![file["staged_reload"].clone()], keys_of::<super::staging::written::StagedReload>()),
         ("tracing", vec![file["tracing"].clone()], keys_of::<telemetry::written::Tracing>()),
         ("OTLP", vec![file["tracing"]["otlp"].clone()], keys_of::<collector::written::Otlp>()),
         ("the status", vec![file["status"].clone()], keys_of::<status::written::Status>()),

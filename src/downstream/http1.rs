@@ -145,9 +145,9 @@ async fn answer(
     own_entrance.headroom = own_room;
     let (occupied, ingress) = gateway.enter(*own_entrance, &connection.limits);
     connection.begin(&head, own_room);
-    let record = gateway.record(&snapshot, &lines, read_at);
+    let (snapshot, record) = gateway.choose(&snapshot, &head, ingress.scope, read_at);
     let answered = gateway
-        .answer(&snapshot, &head, connection, record, ingress, |connection, context, outcome, last| {
+        .answer(snapshot, &head, connection, record, ingress, |connection, context, outcome, last| {
             let turned_away =
                 own_room != Headroom::Free && outcome.problem().is_some_and(|problem| problem.row == Row::Overloaded);
             connection.keep_alive &=

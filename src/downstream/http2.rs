@@ -320,7 +320,7 @@ async fn judge<'g>(
     };
     let (occupied, ingress) = gateway.enter(own_entrance, &limits);
     client.continues = head.expects_continue;
-    let record = gateway.record(snapshot, &lines, read_at);
+    let (snapshot, record) = gateway.choose(snapshot, &head, ingress.scope, read_at);
     let answered = gateway
         .answer(snapshot, &head, client, record, ingress, |client, context, outcome, _last| {
             client.turned_away = own_entrance.headroom != Headroom::Free

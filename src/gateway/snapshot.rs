@@ -9,15 +9,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::shadow::Shadow;
+use super::stage::Stage;
 use crate::platform::pace;
 use crate::policy::Policy;
 use crate::policy::account::Account;
 use crate::policy::account::directory::change::{AccountChange, Changed, Conflict};
 use crate::policy::check::jwt::keys::KeySet;
 use crate::policy::now::Now;
+use crate::policy::staging::StagingRules;
 use crate::site::brand::Site;
 use crate::site::status::StatusSettings;
 use crate::telemetry::sampling::Sampling;
+use crate::telemetry::staging::StagingCounts;
 use crate::telemetry::tables::Tables;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::settings::Upstream;
@@ -48,6 +51,8 @@ pub struct Settings {
     pub site: Site,
     /// The rules for incidents, and the operator's notices.
     pub status: StatusSettings,
+    /// How this configuration is staged when it comes into force; `None`: it is for all accounts at once.
+    pub staging: Option<StagingRules>,
     /// The configuration as operators see it, without accounts, of which there may be millions.
     pub shown: serde_json::Value,
 }
@@ -62,6 +67,10 @@ pub struct Snapshot {
     pub tables: Tables,
     /// A candidate that judges its requests a second time, if there is one.
     pub shadow: Option<Arc<Shadow>>,
+    /// The counts by which the next configuration is compared with this one, where it is to be staged.
+    pub staging: Option<Arc<StagingCounts>>,
+    /// The configuration before, where this one is not yet for all accounts.
+    pub stage: Option<Arc<Stage<Snapshot>>>,
 }
 
 /// A snapshot after changes of some accounts.
@@ -77,7 +86,8 @@ impl Snapshot {
     pub fn new(policy: Arc<Policy>, settings: Settings) -> Snapshot {
         let exchange = Exchange::new(&settings.upstreams);
         let tables = Tables::new(&policy, settings.sampling.clone(), names(&settings.upstreams), None);
-        Snapshot { policy, settings: Arc::new(settings), exchange, tables, shadow: None }
+        let staging = settings.staging.map(|rules| Arc::new(StagingCounts::new(rules.share)));
+        Snapshot { policy, settings: Arc::new(settings), exchange, tables, shadow: None, staging, stage: None }
     }
 
     /// The next snapshot, with the state of servers, counters, rates and pages of this one. Upstreams that are verified
@@ -103,7 +113,7 @@ impl Snapshot {
         pace::step();
         let exchange = self.exchange.renewed(&settings.upstreams);
         let tables = Tables::new(&policy, settings.sampling.clone(), names(&settings.upstreams), Some(&self.tables));
-        Snapshot { policy, settings: Arc::new(settings), exchange, tables, shadow: None }
+        Snapshot { policy, settings: Arc::new(settings), exchange, tables, shadow: None, staging: None, stage: None }
     }
 
     /// The one that takes over when some of the store's accounts change. Upstreams, pages, words and the
@@ -117,6 +127,8 @@ impl Snapshot {
             exchange: self.exchange.clone(),
             tables: self.tables.with(&changed),
             shadow: self.shadow.clone(),
+            staging: self.staging.clone(),
+            stage: self.stage.clone(),
         };
         WithAccounts { snapshot, changed, conflicts }
     }
@@ -124,12 +136,37 @@ impl Snapshot {
     /// The same with a candidate that judges beside it, or with none.
     #[must_use]
     pub fn shadowed_by(&self, shadow: Option<Arc<Shadow>>) -> Snapshot {
+        Snapshot { shadow, staging: self.staging.clone(), stage: self.stage.clone(), ..self.copy() }
+    }
+
+    /// The same for all accounts, and without a candidate, whose requests are counted there.
+    #[must_use]
+    pub fn counted_by(&self, staging: Option<Arc<StagingCounts>>) -> Snapshot {
+        Snapshot { staging, ..self.copy() }
+    }
+
+    /// What is beside the policy that comes after this one where that is staged, whose requests are counted there.
+    pub fn stage_of(&self, policy: &Policy, counts: &Arc<StagingCounts>) -> Stage<Snapshot> {
+        let before = Arc::new(self.counted_by(Some(Arc::clone(counts))));
+        Stage::new(before, (&self.policy, policy), Arc::clone(counts))
+    }
+
+    /// The same beside a configuration before, or for all accounts.
+    #[must_use]
+    pub fn staged_beside(&self, stage: Option<Arc<Stage<Snapshot>>>) -> Snapshot {
+        Snapshot { shadow: self.shadow.clone(), staging: self.staging.clone(), stage, ..self.copy() }
+    }
+
+    /// The same alone.
+    fn copy(&self) -> Snapshot {
         Snapshot {
             policy: Arc::clone(&self.policy),
             settings: Arc::clone(&self.settings),
             exchange: self.exchange.clone(),
             tables: self.tables.with(&[]),
-            shadow,
+            shadow: None,
+            staging: None,
+            stage: None,
         }
     }
 

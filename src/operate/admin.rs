@@ -33,7 +33,9 @@ use crate::ledger::file::MAX_PAGE_ROWS;
 use crate::ledger::{Ledger, Page, Refusal};
 use crate::operate::reload::Reloader;
 use crate::operate::reload::shadow::{ShadowError, Wanted as WantedShadow};
+use crate::operate::reload::staged::StageCommand;
 use crate::operate::shadow::ShadowDocument;
+use crate::operate::stage::StageDocument;
 use crate::operate::status_recorder::{self, Recorder};
 use crate::operate::upgrade::Upgrader;
 use crate::platform::clock::unix_seconds;
@@ -222,6 +224,9 @@ impl Admin {
             Operation::Reload => self.reload(request.query).await,
             Operation::Upgrade => self.upgrade(request.query).await,
             Operation::Shadow => Ok(Answer::ok(&ShadowDocument::of(self.gateway.shadows()))),
+            Operation::Stage => Ok(Answer::ok(&StageDocument::of(self.gateway.stages()))),
+            Operation::PromoteStage => self.stage(StageCommand::Promote, "promoted").await,
+            Operation::GoBack => self.stage(StageCommand::Back, "back").await,
             Operation::StartShadow => self.start_shadow(request.body).await,
             Operation::PromoteShadow => self.shadow(WantedShadow::Promote, "promoted").await,
             Operation::DropShadow => self.shadow(WantedShadow::Drop, "dropped").await,
@@ -357,6 +362,19 @@ impl Admin {
             Err(ShadowError::Mistakes(mistakes)) => {
                 Err((StatusCode::UNPROCESSABLE_ENTITY, format!("Nothing was changed. {mistakes}").into()))
             }
+        }
+    }
+
+    /// Ends the stage of a configuration.
+    async fn stage(&self, wanted: StageCommand, done: &str) -> Result<Answer, AdminError> {
+        let refused = |why: &'static str| (StatusCode::CONFLICT, why.into());
+        let Some(reloader) = &self.operators.reloader else {
+            return Err(refused("The configuration is part of the program. It cannot change."));
+        };
+        match reloader.stage(wanted).await {
+            Some(Ok(detail)) => Ok(Answer::ok(&answers::Staged { status: done.to_owned(), detail })),
+            Some(Err(why)) => Err(refused(why)),
+            None => Err(refused("The process is about to end.")),
         }
     }
 

@@ -10,6 +10,7 @@ pub mod accounts;
 mod content;
 mod lookout;
 pub mod shadow;
+pub mod staged;
 mod tests_first;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ use crate::config::{self, Config, Predecessor, Read, Start};
 use crate::gateway::Gateway;
 use crate::gateway::shadow::state::Why;
 use crate::gateway::snapshot::Snapshot;
+use crate::gateway::stages::Outcome;
 use crate::ledger::Ledger;
 use crate::platform::clock::{since_1970, unix_seconds};
 use crate::platform::count::counted;
@@ -44,6 +46,7 @@ use accounts::{AccountSource, AccountsOrder};
 use content::content;
 use lookout::{Lookout, Mark, Marks, Next, WATCH_INTERVAL};
 use shadow::{Beside, Measured, ShadowError, Wanted};
+use staged::{Due, StageCommand, Staging};
 
 /// Asks for a reload, or for its figures.
 #[derive(Clone, Debug)]
@@ -118,6 +121,8 @@ enum ReloadCommand {
     Accounts(AccountsOrder),
     /// Do something with a candidate, and say what came of it.
     Shadow(Wanted, oneshot::Sender<Result<String, ShadowError>>),
+    /// Do something with a configuration that is staged, and say what came of it.
+    Stage(StageCommand, oneshot::Sender<Result<String, &'static str>>),
 }
 
 /// Why a configuration has not come into force.
@@ -173,6 +178,8 @@ impl Reloader {
             retired: Vec::new(),
             measured: None,
             shadow_ends: Why::Changed,
+            staging: Staging::default(),
+            in_force_before: [0; 32],
         };
         let known = watch.marks();
         // Nothing is known of files that may have changed while they were read.
@@ -193,6 +200,13 @@ impl Reloader {
         let (answer, outcome) = oneshot::channel();
         self.orders.send(ReloadCommand::Reload(Some(answer))).map_err(|_| ReloadError::Ending)?;
         outcome.await.map_err(|_| ReloadError::Ending)?.map_err(ReloadError::Mistakes)
+    }
+
+    /// Does something with a configuration that is staged, and says what came of it; `None` if the process is about to end.
+    pub async fn stage(&self, wanted: StageCommand) -> Option<Result<String, &'static str>> {
+        let (answer, outcome) = oneshot::channel();
+        self.orders.send(ReloadCommand::Stage(wanted, answer)).ok()?;
+        outcome.await.ok()
     }
 
     /// Loads the configuration soon; the log says what came of it.
@@ -293,6 +307,10 @@ struct ConfigWatcher {
     measured: Option<Measured>,
     /// Why a shadow ends when a configuration comes into force.
     shadow_ends: Why,
+    /// A configuration that is in force for a share of the accounts first.
+    staging: Staging,
+    /// A digest of what was in force before the one that is staged.
+    in_force_before: [u8; 32],
 }
 
 impl ConfigWatcher {
@@ -311,6 +329,10 @@ impl ConfigWatcher {
                     // Whoever has gone does not need to know.
                     let _ = answer.send(self.shadow(&wanted));
                 }
+                Ok(ReloadCommand::Stage(wanted, answer)) => {
+                    // Whoever has gone does not need to know.
+                    let _ = answer.send(self.stage(wanted));
+                }
                 // Taken out above.
                 Ok(ReloadCommand::Accounts(_)) => {}
                 Err(RecvTimeoutError::Timeout) if self.looked.elapsed() >= WATCH_INTERVAL => {
@@ -322,6 +344,7 @@ impl ConfigWatcher {
             }
             self.figures.age.set(self.lookout.outdated_since());
             self.retired.extend(shadow::watch(&self.gateway, Instant::now()));
+            self.watch_stage();
             self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         }
     }
@@ -340,9 +363,13 @@ impl ConfigWatcher {
                 Err(_) => break,
             }
         }
-        let follow = |changes: &[AccountChange]| shadow::follow(&self.gateway, changes, self.store.as_deref());
+        let mut replaced = None;
+        let follow = |changes: &[AccountChange]| {
+            replaced = staged::follow(&self.gateway, changes, self.store.as_deref());
+            shadow::follow(&self.gateway, changes, self.store.as_deref());
+        };
         let before = accounts::change(&self.gateway, orders, follow);
-        self.retired.extend(before);
+        self.retired.extend(before.into_iter().chain(replaced));
         next
     }
 
@@ -377,6 +404,42 @@ impl ConfigWatcher {
         self.shadow_ends = Why::Changed;
         // What is in force is what the files say again, and the candidate goes on.
         loaded.inspect_err(|_| replaced.undo()).map_err(ShadowError::Mistakes)
+    }
+
+    /// Ends the stage of a configuration whose time is over, or that has to go back.
+    fn watch_stage(&mut self) {
+        match self.staging.watch(&self.gateway, Instant::now()) {
+            None => {}
+            Some(Due::Promote) => self.retired.extend(self.staging.promote(&self.gateway).into_iter().flatten()),
+            Some(Due::Back(outcome)) => {
+                self.go_back(outcome);
+            }
+        }
+    }
+
+    /// Puts the configuration before in force again; whether one is staged.
+    fn go_back(&mut self, outcome: Outcome) -> bool {
+        let Some(retired) = self.staging.back(&self.gateway, &self.ledger, outcome) else { return false };
+        self.retired.extend(retired);
+        self.in_force = self.in_force_before;
+        self.lookout.went_back(self.figures.age.now());
+        true
+    }
+
+    /// Does something with a configuration that is staged.
+    fn stage(&mut self, wanted: StageCommand) -> Result<String, &'static str> {
+        match wanted {
+            StageCommand::Promote => {
+                let retired = self.staging.promote(&self.gateway).ok_or(staged::NONE)?;
+                self.retired.extend(retired);
+                Ok("The configuration that was staged is in force for all accounts.".to_owned())
+            }
+            StageCommand::Back if self.go_back(Outcome::TakenBack) => {
+                Ok("The configuration before is in force for all accounts again. Mend the files before the next start."
+                    .to_owned())
+            }
+            StageCommand::Back => Err(staged::NONE),
+        }
     }
 
     /// Loads the files because somebody has asked for it.
@@ -523,11 +586,19 @@ impl ConfigWatcher {
             Some(shadow) => drop(shadow.state().end(self.shadow_ends)),
             None => {}
         }
+        if before.stage.is_none() {
+            self.in_force_before = self.in_force;
+        }
+        self.staging.enter(&self.gateway, &before, &mut snapshot, Instant::now());
         snapshot.exchange.upstreams().resolve_new();
         pace::step();
         drop(self.gateway.publish(snapshot));
-        // Requests that the configuration before has let pass meanwhile count as well.
-        self.gateway.snapshot().count_since(&before, self.gateway.now());
+        // Requests that the configurations before have let pass meanwhile count as well.
+        let (snapshot, now) = (self.gateway.snapshot(), self.gateway.now());
+        snapshot.count_since(&before, now);
+        if let Some(stage) = &before.stage {
+            snapshot.count_since(stage.before(), now);
+        }
         self.retired.push(before);
         self.figures.reloads.inc();
         self.figures.last_success.set(since_1970().as_secs_f64());

@@ -47,6 +47,7 @@ use crate::operate::failure::Failure;
 use crate::operate::jwks::KeyFetcher;
 use crate::operate::reload::{Reloader, WatchedConfig};
 use crate::operate::shadow::ShadowMetrics;
+use crate::operate::stage::StageMetrics;
 use crate::operate::status_recorder::Recorder;
 use crate::operate::store_feed::StoreFeed;
 use crate::operate::upgrade::{Predecessor, Upgrader};
@@ -294,6 +295,7 @@ impl Node {
         let of_gateway = super::metrics::Metrics { gateway: Arc::clone(gateway), started: self.started };
         registry.register_collector(Box::new(of_gateway));
         registry.register_collector(Box::new(ShadowMetrics(Arc::clone(gateway))));
+        registry.register_collector(Box::new(StageMetrics(Arc::clone(gateway))));
         let shared = Arc::clone(gateway);
         registry.register_collector(Box::new(Metrics(Box::new(move || shared.upstreams()))));
         if let Some(feed) = &self.feed {

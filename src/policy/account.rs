@@ -138,6 +138,21 @@ impl Account {
         }
     }
 
+    /// Whether another one is limited as this one is.
+    pub fn has_same_limits(&self, other: &Account) -> bool {
+        let are_same = match (&self.rate, &other.rate) {
+            (Rate::Unlimited, Rate::Unlimited) => true,
+            (Rate::Limited(window, _), Rate::Limited(other, _)) => window == other,
+            (Rate::Unlimited, Rate::Limited(..)) | (Rate::Limited(..), Rate::Unlimited) => false,
+        };
+        are_same
+            && match (&self.meter, &other.meter) {
+                (None, None) => true,
+                (Some(meter), Some(other)) => meter.has_same_limits(other),
+                (Some(_), None) | (None, Some(_)) => false,
+            }
+    }
+
     /// Goes on with what the same account has used before, also when it may use something else now: what was used
     /// stays used. What was counted is never counted less.
     pub fn inherit(&self, before: &Account, now: Now) {

@@ -44,14 +44,14 @@ impl Owner {
 }
 
 /// The limits of an account. They have no state, so that accounts can share them.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Limits {
     pub(super) rates: Box<[RateLimit]>,
     pub(super) quotas: Box<[QuotaLimit]>,
 }
 
 /// A rate of an owner.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct RateLimit {
     pub(super) owner: Owner,
     /// What headers call it.
@@ -60,7 +60,7 @@ pub(super) struct RateLimit {
 }
 
 /// A quota of an owner.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct QuotaLimit {
     pub(super) owner: Owner,
     /// What headers call it.

@@ -101,6 +101,11 @@ impl Meter {
         }
     }
 
+    /// Whether another one limits what this one does.
+    pub fn has_same_limits(&self, other: &Meter) -> bool {
+        self.limits == other.limits && self.concurrency == other.concurrency
+    }
+
     /// The same meter of which nothing is used.
     pub fn unused(&self) -> Meter {
         let (account, limits) = (Arc::clone(&self.account), Arc::clone(&self.limits));

@@ -37,7 +37,7 @@ impl Allowance {
 }
 
 /// A prepared allowance. It has no state, so that accounts can share it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     /// The name of the plan that it is from.
     plan: Option<Arc<str>>,

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::journal::note::{self, KeptHead};
 use super::seen::{Kept, Seen, UpstreamTimes};
 use super::shadow::{Begun, Feed, Over, Then};
+use super::staging::{Accounts, StagingCounts};
 use super::tables::{Ending, Tables, Times};
 use super::usage::Origin;
 use super::{Telemetry, access_line, otlp_span};
@@ -42,6 +43,8 @@ pub struct RequestRecord<'r> {
     origin: Option<Box<Origin>>,
     /// What the journal needs of its head; only with a journal.
     head: Option<KeptHead>,
+    /// Where its end is counted for a configuration that is staged, and as one of which accounts, if its own does not say that.
+    staging: Option<(&'r StagingCounts, Option<Accounts>)>,
     /// What a shadow judges; only beside one.
     shadowed: Option<Box<Begun<'r>>>,
 }
@@ -118,8 +121,14 @@ impl<'r> RequestRecord<'r> {
             charged: 0,
             origin: None,
             head: None,
+            staging: None,
             shadowed: None,
         }
+    }
+
+    /// Has its end counted for a configuration that is staged, as one of these accounts, else of those that its own belongs to.
+    pub fn staged(&mut self, counts: Option<&'r StagingCounts>, accounts: Option<Accounts>) {
+        self.staging = counts.map(|counts| (counts, accounts));
     }
 
     /// When the request's head was complete.
@@ -259,8 +268,8 @@ impl<'r> RequestRecord<'r> {
 
 impl Drop for RequestRecord<'_> {
     fn drop(&mut self) {
-        let RequestRecord { telemetry, tables, seen, body, upstream, other, charged, origin, head, shadowed } = self;
-        let asked_since = upstream.since;
+        let RequestRecord { telemetry, tables, seen, body, upstream, other, charged, origin, head, staging, shadowed } =
+            self;
         // An answer that was not delivered completely counts as `Gone`. Whether it is charged is
         // decided elsewhere, by the bill.
         if matches!(seen.ending, Ending::Answered | Ending::Passed(_)) && !seen.delivered {
@@ -290,6 +299,12 @@ impl Drop for RequestRecord<'_> {
                 }
             }
         }
+        if let Some((counts, accounts)) = staging {
+            let own = || principal.map(|principal| counts.accounts_of(&principal.account.name));
+            if let Some(accounts) = accounts.or_else(own) {
+                counts.count(accounts, seen.ending, seen.status(), seen.asked.is_failure);
+            }
+        }
         if let Some(usage) = &telemetry.usage {
             usage.count(seen, *charged, origin.as_deref());
         }
@@ -307,7 +322,7 @@ impl Drop for RequestRecord<'_> {
             journal.push(|out| note::write(out, seen, head.as_ref(), &times, *charged));
         }
         if let Some(shadowed) = shadowed.take() {
-            let asked_after = asked_since.map(|since| since.saturating_duration_since(seen.begun));
+            let asked_after = seen.asked.since.map(|since| since.saturating_duration_since(seen.begun));
             let exchanged_after = asked_after.zip(times.upstream).map(|(asked, took)| asked.saturating_add(took));
             shadowed.end(over(seen, *charged, exchanged_after));
         }

@@ -3,7 +3,8 @@
 
 The steps are benches/instructions.rs. The gateway's own code is built for it as for a release, but without
 optimisation across crates, and its dependencies as they are for the tests, so that nothing but this crate
-has to be compiled: counts are compared with each other, not with what a release needs. What could make
+has to be compiled, and in one piece, since in many it depends on all other code which functions are inlined:
+counts are compared with each other, not with what a release needs. What could make
 them vary from run to run is kept still: addresses (no randomisation), the environment, and time, which is
 an argument of each step. One thing cannot be: hash tables have a random seed, and what they free in which
 order decides whether the allocator has a piece of the right size at hand later (one run in ten needs 6 %
@@ -31,6 +32,7 @@ TOLERANCE = 0.05
 RUNS, RUNS_IN_DOUBT = 2, 5
 BUILD = ["cargo", "bench", "--locked", "--no-run", "--profile", "dev", "--bench", "instructions", "--message-format", "json",
          "--config", "profile.dev.package.tollgate.opt-level=3",
+         "--config", "profile.dev.package.tollgate.codegen-units=1",
          "--config", "profile.dev.package.tollgate.debug-assertions=false",
          "--config", "profile.dev.package.tollgate.overflow-checks=false"]
 # Steps that may need no more than so much of another one, however the committed counts change.

@@ -70,6 +70,15 @@ pub struct Shadowed {
     pub detail: String,
 }
 
+/// The answer to the end of a stage.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Staged {
+    /// `promoted` or `back`.
+    pub status: String,
+    /// What it is, in words.
+    pub detail: String,
+}
+
 /// The notes and the maintenance of the status page.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Notices")]

@@ -12,6 +12,7 @@ use super::routes::{Access, Content, Kind, ROUTES, Route, Takes};
 use crate::ledger::Corrected;
 use crate::ledger::entry::Statement;
 use crate::operate::shadow::ShadowDocument;
+use crate::operate::stage::StageDocument;
 use crate::site::status::notice::{NoticeBody, Shown};
 
 /// The media types of metrics.
@@ -144,6 +145,8 @@ fn response(content: Content, about: &str, schemas: &mut SchemaGenerator) -> Val
         Content::Upgraded => schema::<answers::Upgraded>(schemas),
         Content::Shadow => schema::<ShadowDocument>(schemas),
         Content::Shadowed => schema::<answers::Shadowed>(schemas),
+        Content::Stage => schema::<StageDocument>(schemas),
+        Content::Staged => schema::<answers::Staged>(schemas),
         Content::Notices => schema::<answers::Notices>(schemas),
         Content::Notice => schema::<Shown>(schemas),
         Content::Balances => schema::<answers::Balances>(schemas),

@@ -55,6 +55,9 @@ pub enum Operation {
     StartShadow,
     PromoteShadow,
     DropShadow,
+    Stage,
+    PromoteStage,
+    GoBack,
     Notices,
     Note,
     Maintenance,
@@ -82,6 +85,8 @@ pub enum Content {
     Upgraded,
     Shadow,
     Shadowed,
+    Stage,
+    Staged,
     Notices,
     Notice,
     Balances,
@@ -183,6 +188,8 @@ const NO_SHADOW: Reply = (
     REFUSED,
     "Nothing was done: there is no candidate, its file is elsewhere or has changed, or the configuration is part of the program.",
 );
+const NOT_STAGED: Reply =
+    (StatusCode::CONFLICT, REFUSED, "Nothing was done: no configuration is staged, or it is part of the program.");
 const NO_TOKEN: Reply = (StatusCode::UNAUTHORIZED, REFUSED, "The admin token is missing or wrong.");
 const NOT_ALLOWED: Reply = (
     StatusCode::FORBIDDEN,
@@ -197,7 +204,7 @@ const FOREIGN_NAME: Reply = (
 const UNREADABLE: Reply = (StatusCode::BAD_REQUEST, REFUSED, "The request is malformed.");
 
 /// Every operation, in the order of the document.
-pub const ROUTES: [Route; 23] = [
+pub const ROUTES: [Route; 26] = [
     Route {
         method: Method::Get,
         path: "/healthz",
@@ -348,6 +355,36 @@ pub const ROUTES: [Route; 23] = [
         query: &[],
         takes: Takes::Nothing,
         answers: &[(StatusCode::OK, Content::Shadowed, "It judges no more."), NO_SHADOW],
+    },
+    Route {
+        method: Method::Get,
+        path: "/stage",
+        operation: Operation::Stage,
+        access: Access::Operator,
+        summary: "What has come of the configuration that is in force for a share of the accounts",
+        query: &[],
+        takes: Takes::Nothing,
+        answers: &[(StatusCode::OK, Content::Stage, "The one that is staged, or the last that was.")],
+    },
+    Route {
+        method: Method::Post,
+        path: "/stage/promote",
+        operation: Operation::PromoteStage,
+        access: Access::Operator,
+        summary: "Put the staged configuration in force for all accounts",
+        query: &[],
+        takes: Takes::Nothing,
+        answers: &[(StatusCode::OK, Content::Staged, "It is in force for all."), NOT_STAGED],
+    },
+    Route {
+        method: Method::Post,
+        path: "/stage/back",
+        operation: Operation::GoBack,
+        access: Access::Operator,
+        summary: "Put the configuration before in force for all accounts again",
+        query: &[],
+        takes: Takes::Nothing,
+        answers: &[(StatusCode::OK, Content::Staged, "It is in force for all."), NOT_STAGED],
     },
     Route {
         method: Method::Get,

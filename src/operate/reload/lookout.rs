@@ -203,6 +203,13 @@ impl Lookout {
         (self.failed, self.outdated_since) = (None, None);
     }
 
+    /// What was loaded has gone back to what was before it: the files say something else, and are not loaded again until they
+    /// change.
+    pub fn went_back(&mut self, now: Duration) {
+        self.outdated_since.get_or_insert(now);
+        self.failed = Some(Failed { retry_at: Duration::MAX, wait: LAST_RETRY });
+    }
+
     /// A load that began at one time and ended at another has changed nothing. One that was only tried
     /// again is tried later each time.
     pub fn failed(&mut self, again: bool, began: Duration, ended: Duration) {

@@ -18,7 +18,7 @@ use crate::policy::http::head::{Lines, One};
 use crate::policy::problem::{Problem, Row};
 
 /// Where browsers may call from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Domains {
     /// No list was given: every Origin passes, and so does none.
     #[default]
