@@ -319,7 +319,7 @@ def running(directory):
             f"admin: 127.0.0.1:{admin}\n"
             f"listeners: [{{ address: 127.0.0.1:{proxied}, proxy_protocol: {{ from: [127.0.0.1] }} }}]",
         ),
-        ("servers: [127.0.0.1:9001]", f"servers: [127.0.0.1:{backend.server_port}]"),
+        ("servers: [127.0.0.1:9001]", f"servers: [127.0.0.1:{backend.server_port}]\n    concurrency_limit: {{}}"),
         ("ledger: { volatile: true }", "ledger: { file: ledger.db }\nstore: { sqlite: store.db }\nbilling: { url: http://127.0.0.1:9/ }\nalerts: { mail: { server: 'smtp://127.0.0.1:9', from: a@example.com } }\njournal: { directory: journal }\nmetrics: { by_account: true }\njwt: { company: { issuer: 'https://id.example.com', audience: [a], algorithms: [ES256], jwks: { url: 'http://127.0.0.1:9/keys' }, account_claim: sub, token: t } }"),
         # A token that works and ends some day.
         ("expires: 2024-12-31", "expires: 2099-12-31"),

@@ -107,7 +107,7 @@ fn refused(why: String) -> ShadowError {
 /// # Errors
 /// Every mistake in it, a test of it that fails, what cannot change while the process runs, or that its file is elsewhere.
 pub fn start(path: &Path, beside: Beside<'_>) -> Result<Begun, ShadowError> {
-    check_place(path, beside.own)?;
+    let path = &as_from(beside.own, path)?;
     let snapshot = beside.gateway.snapshot();
     let in_force = &snapshot.policy;
     let credit_account = |account: &str, product: &str| beside.ledger.credit_account(account, product);
@@ -141,9 +141,13 @@ fn warnings(config: &Config) -> String {
     config.warnings.iter().take(config::MOST_WARNINGS).map(|warning| format!("  {warning}\n")).collect()
 }
 
-/// Refuses a candidate elsewhere than beside the configuration in force: names in it would lead to other files once it has
-/// taken that one's place, and nobody is to have files of the machine read by way of their mistakes.
-fn check_place(path: &Path, own: &Path) -> Result<(), ShadowError> {
+/// The path of a candidate in the way that the configuration in force was named: from the same working directory, so that
+/// files which both name have the same paths.
+///
+/// # Errors
+/// That it is elsewhere than beside the configuration in force: names in it would lead to other files once it has taken that
+/// one's place, and nobody is to have files of the machine read by way of their mistakes.
+fn as_from(own: &Path, path: &Path) -> Result<PathBuf, ShadowError> {
     let directory = |path: &Path| {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         parent.unwrap_or(Path::new(".")).canonicalize().ok()
@@ -152,10 +156,10 @@ fn check_place(path: &Path, own: &Path) -> Result<(), ShadowError> {
     if !is_beside {
         return Err(refused(format!("Put the candidate into the directory of {}.", own.display())));
     }
-    if path.file_name() == own.file_name() {
-        return Err(refused("This file is in force; name another one.".to_owned()));
+    match path.file_name() {
+        Some(name) if Some(name) != own.file_name() => Ok(own.with_file_name(name)),
+        Some(_) | None => Err(refused("This file is in force; name another one.".to_owned())),
     }
-    Ok(())
 }
 
 /// Ends the candidate that judges, if one does; the snapshot before comes back.
@@ -260,4 +264,25 @@ fn write(path: &Path, text: &[u8], like: &Path) -> std::io::Result<()> {
         let _ = directory.sync_all();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_candidate_is_named_as_the_configuration_in_force_is() {
+        // Tests are run in the directory of the manifest.
+        let whole = std::env::current_dir().unwrap();
+        for (own, path, expected) in [
+            (PathBuf::from("Cargo.toml"), whole.join("deny.toml"), Some(PathBuf::from("deny.toml"))),
+            (PathBuf::from("./Cargo.toml"), PathBuf::from("deny.toml"), Some(PathBuf::from("./deny.toml"))),
+            (whole.join("Cargo.toml"), PathBuf::from("deny.toml"), Some(whole.join("deny.toml"))),
+            (PathBuf::from("Cargo.toml"), whole.join("Cargo.toml"), None),
+            (PathBuf::from("Cargo.toml"), whole.join("src/lib.rs"), None),
+        ] {
+            let found = as_from(&own, &path).ok();
+            assert_eq!(found, expected, "{} beside {}", path.display(), own.display());
+        }
+    }
 }
