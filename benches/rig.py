@@ -3,6 +3,7 @@
 The gateway has one core, the load and the backend have the other; all traffic is on loopback.
 """
 
+import hashlib
 import os
 import pathlib
 import re
@@ -57,6 +58,16 @@ def configure(directory, backend, listen, admin, rest):
     (directory / "tollgate.yaml").write_text(head + rest)
     for named in [*(ROOT / "config").glob("*.json"), ROOT / "config/demo.md"]:
         (directory / named.name).write_text(named.read_text())
+
+
+def one_account():
+    """An account with the token `live`, which pays nothing and has a limit that it never meets."""
+    digest = hashlib.sha256(b"live").hexdigest()
+    return (
+        "ledger: { volatile: true }\naccounts:\n  main:\n    rate: { limit: 1_000_000/s, burst: 1000000 }\n"
+        "    credits: { phone: unmetered }\n"
+        f'    tokens: [{{ name: live, hash: "sha256:{digest}", products: [phone] }}]\n'
+    )
 
 
 def start_backend(directory, port):

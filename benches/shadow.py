@@ -10,57 +10,27 @@ requests, and of all, with the one that judges, which gives way to them.
     make bench-shadow
 """
 
-import hashlib
 import json
 import os
 import pathlib
 import shutil
 import tempfile
-import time
 import urllib.request
 
 import rig
-from journal import cpu_ns, report
-from rig import ROUNDS, SECONDS, free_port, load, wait_for
-
-LOADS = {"lookup": "live", "401": "nobody"}
+from journal import measure, report
+from rig import free_port, wait_for
 
 
 def configuration(directory, backend, listen, admin):
-    digest = hashlib.sha256(b"live").hexdigest()
-    accounts = (
-        "ledger: { volatile: true }\naccounts:\n  main:\n    rate: { limit: 1_000_000/s, burst: 1000000 }\n"
-        "    credits: { phone: unmetered }\n"
-        f'    tokens: [{{ name: live, hash: "sha256:{digest}", products: [phone] }}]\n'
-    )
     directory.mkdir()
-    rig.configure(directory, backend, listen, admin, accounts)
+    rig.configure(directory, backend, listen, admin, rig.one_account())
 
 
 def shadow(admin, path, body=None):
     data = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{admin}{path}", data=data)) as answer:
         return json.load(answer)
-
-
-def measure(directory, gateways):
-    figures = {name: {which: [] for which in gateways} for name in LOADS}
-    names = list(gateways)
-    for which, (_, listen, _) in gateways.items():
-        load(directory, listen, "live")
-    for number in range(ROUNDS):
-        turn = number % len(names)
-        for name, token in LOADS.items():
-            for which in names[turn:] + names[:turn]:
-                process, listen, _ = gateways[which]
-                before = cpu_ns(process.pid)
-                requests = load(directory, listen, token, refused=name == "401")
-                # What waits is judged a moment later.
-                time.sleep(1.0)
-                after = cpu_ns(process.pid)
-                used = [(now - then) / requests / 1000 for then, now in zip(before, after)]
-                figures[name][which].append((*used, requests / SECONDS))
-    return figures
 
 
 def main():

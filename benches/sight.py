@@ -15,7 +15,6 @@ them in turn; the figures are medians, and the ratios are those of single rounds
     make bench-sight
 """
 
-import hashlib
 import http.server
 import os
 import pathlib
@@ -65,14 +64,8 @@ def seen(name, collector):
 
 
 def configuration(directory, name, backend, listen, admin, collector):
-    digest = hashlib.sha256(b"live").hexdigest()
-    accounts = (
-        "ledger: { volatile: true }\naccounts:\n  main:\n    rate: { limit: 1_000_000/s, burst: 1000000 }\n"
-        "    credits: { phone: unmetered }\n"
-        f'    tokens: [{{ name: live, hash: "sha256:{digest}", products: [phone] }}]\n'
-    )
     directory.mkdir()
-    rig.configure(directory, backend, listen, admin, seen(name, collector) + accounts)
+    rig.configure(directory, backend, listen, admin, seen(name, collector) + rig.one_account())
 
 
 def dropped(admin):
