@@ -32,10 +32,6 @@ use writer::{Announced, Writer, Written};
 /// The most bytes of one thread's notes that may wait: some eight thousand of them.
 const MAX_WAITING_BYTES: usize = 4 * 1024 * 1024;
 
-/// The bytes of one thread's notes at which they are taken early: as many as stay in a processor's cache, since writing
-/// to memory that is not there costs a request more than all of the copying.
-const TAKEN_AT_BYTES: usize = 128 * 1024;
-
 /// How long notes are collected before they are told together.
 const INTERVAL: Duration = Duration::from_millis(100);
 
@@ -58,7 +54,7 @@ impl Journal {
     /// Starts the thread that writes, which opens its first file with the first frame.
     pub fn start(settings: JournalSettings) -> Arc<Journal> {
         let journal = Arc::new(Journal {
-            outlet: Outlet::emptied_at(TAKEN_AT_BYTES, MAX_WAITING_BYTES),
+            outlet: Outlet::new(MAX_WAITING_BYTES),
             announced: Announced::default(),
             written: Count::default(),
             ends: AtomicBool::new(false),

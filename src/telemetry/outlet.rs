@@ -23,14 +23,9 @@ pub struct Outlet {
 }
 
 impl Outlet {
-    /// An outlet with a queue of this many bytes for each thread, which is emptied early when it is half full.
+    /// An outlet with a queue of this many bytes for each thread.
     pub fn new(max_waiting_bytes: usize) -> Outlet {
-        Outlet::emptied_at(max_waiting_bytes / 2, max_waiting_bytes)
-    }
-
-    /// The same, which is emptied early when there are so many bytes in it.
-    pub fn emptied_at(bytes: usize, max_waiting_bytes: usize) -> Outlet {
-        Outlet { queue: Queue::new(max_waiting_bytes, bytes), idle: AtomicBool::new(true), taker: OnceLock::new() }
+        Outlet { queue: Queue::new(max_waiting_bytes), idle: AtomicBool::new(true), taker: OnceLock::new() }
     }
 
     /// Sets the thread that empties the queue.

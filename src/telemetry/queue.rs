@@ -32,16 +32,14 @@ pub struct Queue {
     buffers: Box<[Mutex<Waiting>]>,
     /// The size of a buffer in bytes, beyond which further records are dropped.
     max_bytes: usize,
-    /// The size of a buffer at which the consumer is woken.
-    wakes_at: usize,
     dropped: Count,
     taker: OnceLock<Thread>,
 }
 
 impl Queue {
-    /// A queue with this many bytes for each thread, whose consumer is woken when there are so many of them.
-    pub fn new(max_bytes: usize, wakes_at: usize) -> Queue {
-        Queue { buffers: cells(), max_bytes, wakes_at, dropped: Count::default(), taker: OnceLock::new() }
+    /// A queue with this many bytes for each thread.
+    pub fn new(max_bytes: usize) -> Queue {
+        Queue { buffers: cells(), max_bytes, dropped: Count::default(), taker: OnceLock::new() }
     }
 
     /// Sets the thread to wake when a buffer fills up.
@@ -64,7 +62,8 @@ impl Queue {
         waiting.records += 1;
         let after = waiting.bytes.len();
         drop(waiting);
-        if (before..after).contains(&self.wakes_at)
+        let half = self.max_bytes / 2;
+        if (before..after).contains(&half)
             && let Some(taker) = self.taker.get()
         {
             taker.unpark();
@@ -111,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_dropped_and_counted() {
-        let queue = Queue::new(10, 5);
+        let queue = Queue::new(10);
         for _ in 0..5 {
             queue.push(|out| out.extend_from_slice(b"1234\n"));
         }
@@ -129,7 +128,7 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_between_threads() {
-        let queue = Queue::new(1 << 20, 1 << 19);
+        let queue = Queue::new(1 << 20);
         let mut taken = 0;
         std::thread::scope(|scope| {
             let threads: Vec<_> =
