@@ -346,11 +346,9 @@ impl Gateway {
             None => (snapshot, snapshot.staging.as_deref(), None),
             Some(stage) => {
                 let before = &**stage.before();
-                match stage.accounts((&before.policy, &snapshot.policy), head, scope, self.now()) {
-                    None => (snapshot, None, None),
-                    Some(Accounts::Share) => (snapshot, Some(stage.counts()), Some(Accounts::Share)),
-                    Some(Accounts::Others) => (before, Some(stage.counts()), Some(Accounts::Others)),
-                }
+                let accounts = stage.accounts((&before.policy, &snapshot.policy), head, scope, self.now());
+                let judges = if accounts == Some(Accounts::Others) { before } else { snapshot };
+                (judges, accounts.map(|_| stage.counts()), accounts)
             }
         };
         let mut record = self.record(snapshot, &head.lines, since);

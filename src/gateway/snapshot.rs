@@ -86,7 +86,7 @@ impl Snapshot {
     pub fn new(policy: Arc<Policy>, settings: Settings) -> Snapshot {
         let exchange = Exchange::new(&settings.upstreams);
         let tables = Tables::new(&policy, settings.sampling.clone(), names(&settings.upstreams), None);
-        let staging = settings.staging.map(|rules| Arc::new(StagingCounts::new(rules.share)));
+        let staging = StagingCounts::following(None, settings.staging);
         Snapshot { policy, settings: Arc::new(settings), exchange, tables, shadow: None, staging, stage: None }
     }
 

@@ -1,8 +1,10 @@
 //! How requests end of the accounts for which a new policy counts first, and of all others.
 
+use std::sync::Arc;
+
 use super::counters::Count;
 use super::tables::Ending;
-use crate::policy::staging::{AccountShare, BothEnds, Ends};
+use crate::policy::staging::{AccountShare, BothEnds, Ends, StagingRules};
 
 /// Which accounts a request is one of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +31,15 @@ struct EndCounts {
 
 impl StagingCounts {
     /// Counts that begin at 0.
-    pub fn new(share: AccountShare) -> StagingCounts {
+    fn new(share: AccountShare) -> StagingCounts {
         StagingCounts { share, of_share: EndCounts::default(), of_others: EndCounts::default() }
+    }
+
+    /// Those of a configuration with these rules: the ones of the configuration before, if they are of the same accounts.
+    pub fn following(before: Option<&Arc<StagingCounts>>, rules: Option<StagingRules>) -> Option<Arc<StagingCounts>> {
+        let share = rules?.share;
+        let known = before.filter(|counts| counts.share == share);
+        Some(known.map_or_else(|| Arc::new(StagingCounts::new(share)), Arc::clone))
     }
 
     /// The accounts that one belongs to.

@@ -44,23 +44,13 @@ pub enum StageCommand {
 /// The staging of one thread.
 #[derive(Debug, Default)]
 pub struct Staging {
-    running: Option<Running>,
+    /// When the one began that is staged; `gateway/stages.rs` has what is known of it.
+    began: Option<Instant>,
     /// Counts of the time before, the oldest first.
     samples: VecDeque<(Instant, BothEnds)>,
     /// The counts that they are of.
     sampled: Option<Arc<StagingCounts>>,
     looked: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Running {
-    rules: StagingRules,
-    counts: Arc<StagingCounts>,
-    began: Instant,
-    /// What was counted when it began.
-    at_begin: BothEnds,
-    /// What had come in as long a time before.
-    before: BothEnds,
 }
 
 /// What has to be done now.
@@ -75,11 +65,8 @@ impl Staging {
     /// takes the place of one that is staged.
     pub fn enter(&mut self, gateway: &Gateway, before: &Snapshot, snapshot: &mut Snapshot, now: Instant) {
         let rules = snapshot.settings.staging;
-        snapshot.staging = rules.map(|rules| match &before.staging {
-            Some(counts) if counts.share == rules.share => Arc::clone(counts),
-            Some(_) | None => Arc::new(StagingCounts::new(rules.share)),
-        });
-        let differs = differs(before, snapshot);
+        snapshot.staging = StagingCounts::following(before.staging.as_ref(), rules);
+        let differs = snapshot.staging.is_some() && differs(before, snapshot);
         let judges_others = before.stage.as_ref().map_or(before, |stage| stage.before());
         match (&snapshot.staging, &before.stage) {
             (Some(counts), Some(_)) if !differs => {
@@ -115,7 +102,7 @@ impl Staging {
         let before = first.map_or_else(BothEnds::default, |first| at_begin.since(first));
         let report = StageReport::new(rules, Arc::clone(counts), (before, at_begin), changed, unix_seconds());
         gateway.stages().begins(report);
-        self.running = Some(Running { rules, counts: Arc::clone(counts), began: now, at_begin, before });
+        self.began = Some(now);
         log::info!(
             target: "tollgate::reload",
             "the configuration is staged: it is for {} % of the accounts, and for {} that {} changed, and for all after {} s \
@@ -128,7 +115,7 @@ impl Staging {
     }
 
     fn ended(&mut self, gateway: &Gateway, outcome: Outcome) {
-        self.running = None;
+        self.began = None;
         gateway.stages().ends(outcome, unix_seconds());
     }
 
@@ -138,12 +125,13 @@ impl Staging {
             return None;
         }
         self.looked = Some(now);
-        let Some(running) = &self.running else {
+        let Some(began) = self.began else {
             self.sample(gateway, now);
             return None;
         };
-        let ends = running.counts.ends().since(running.at_begin);
-        match running.rules.judge(running.before, ends, now.saturating_duration_since(running.began)) {
+        let report = gateway.stages().last()?;
+        let (before, ends) = report.ends();
+        match report.rules.judge(before, ends, now.saturating_duration_since(began)) {
             Verdict::Wait => None,
             Verdict::ForAll => Some(Due::Promote),
             Verdict::TooManyRefusals => Some(Due::Back(Outcome::Refusals)),
@@ -194,11 +182,7 @@ impl Staging {
         if let Some(shadow) = &staged.shadow {
             shadow.state().end(Why::Changed);
         }
-        let rules = stage.before().settings.staging;
-        let counts = rules.map(|rules| match &staged.staging {
-            Some(counts) if counts.share == rules.share => Arc::clone(counts),
-            Some(_) | None => Arc::new(StagingCounts::new(rules.share)),
-        });
+        let counts = StagingCounts::following(staged.staging.as_ref(), stage.before().settings.staging);
         ledger.adopt(&stage.before().policy);
         let before = gateway.publish(stage.before().counted_by(counts));
         gateway.snapshot().count_since(&before, gateway.now());
