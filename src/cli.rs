@@ -17,6 +17,7 @@ mod manage;
 pub mod portal;
 mod progress;
 pub mod refusals;
+mod running;
 pub mod secret;
 pub mod shadow;
 pub mod stage;

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::changes::{pair, rows};
 use crate::support::{Backend, CANARY, Configuration, Gateway, Request, VERSIONS, Version, paying, token, until};
 
 const JOURNAL: &str = "journal: { directory: journal }\n";
@@ -59,17 +60,6 @@ fn candidate(gateway: &Gateway, change: impl Fn(String) -> String) -> PathBuf {
     assert_ne!(before, after, "the change changes something");
     fs::write(&path, after).unwrap();
     path
-}
-
-/// The pairs of rows that change, with how often.
-fn rows(document: &Value) -> Vec<(String, String, u64)> {
-    let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
-    let rows = document["by_row"].as_array().unwrap().iter();
-    rows.map(|row| (text(row, "then"), text(row, "now"), row["count"].as_u64().unwrap())).collect()
-}
-
-fn pair(then: &str, now: &str, count: u64) -> (String, String, u64) {
-    (then.to_owned(), now.to_owned(), count)
 }
 
 /// Requests of many kinds, and what each is refused with.

@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 
 use crate::support::api::{Answer, account, admin_key, ask, done as command_done, gateway as with_store};
+use crate::support::changes::{pair, rows};
 use crate::support::{Backend, CANARY, Configuration, Gateway, Request, VERSIONS, Version, paying, token, until};
 
 /// Runs `tollgate shadow`.
@@ -99,16 +100,6 @@ fn send_all(gateway: &Gateway) -> u64 {
         sent += 1;
     }
     sent
-}
-
-fn rows(document: &Value) -> Vec<(String, String, u64)> {
-    let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
-    let rows = document["by_row"].as_array().unwrap().iter();
-    rows.map(|row| (text(row, "then"), text(row, "now"), row["count"].as_u64().unwrap())).collect()
-}
-
-fn pair(then: &str, now: &str, count: u64) -> (String, String, u64) {
-    (then.to_owned(), now.to_owned(), count)
 }
 
 #[test]

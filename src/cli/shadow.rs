@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use crate::config;
+use super::running::{client, done};
 use crate::config::argument::ConfigFile;
 use crate::operate::admin::answers::{ShadowStart, Shadowed};
-use crate::operate::admin::client::Client;
 use crate::operate::failure::Failure;
 use crate::operate::output::say;
 use crate::operate::shadow::{ByAccount, Example, ShadowDocument, Stage};
@@ -17,9 +16,6 @@ use crate::platform::count::counted;
 
 /// Accounts and pairs that are shown in text; JSON has all that are counted.
 const MOST_SHOWN: usize = 20;
-
-/// What a gateway of an earlier version says.
-const NOTHING: &str = "the running version of the gateway does not support this; upgrade it";
 
 /// Examples below the help.
 pub const EXAMPLES: &str = "Examples:
@@ -81,15 +77,6 @@ fn whole(path: &Path) -> PathBuf {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let parent = parent.canonicalize().unwrap_or_else(|_| parent.to_owned());
     path.file_name().map_or_else(|| path.to_owned(), |name| parent.join(name))
-}
-
-fn client(config: &Path) -> Result<Client, Failure> {
-    Ok(Client::new(&config::load(config)?, NOTHING))
-}
-
-fn done(config: &Path, path: &str, out: &mut impl Write) -> Result<(), Failure> {
-    let Shadowed { detail, .. } = client(config)?.post(path, None, &())?;
-    say(out, format!("{}\n", detail.trim_end()))
 }
 
 fn as_text(document: &ShadowDocument) -> String {

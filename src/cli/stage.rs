@@ -2,21 +2,15 @@
 //! gateway.
 
 use std::io::Write;
-use std::path::Path;
 
 use clap::Subcommand;
 
-use crate::config;
+use super::running::{client, done};
 use crate::config::argument::ConfigFile;
-use crate::operate::admin::answers::Staged;
-use crate::operate::admin::client::Client;
 use crate::operate::failure::Failure;
 use crate::operate::output::say;
 use crate::operate::stage::{EndsDocument, StageDocument, StageState};
 use crate::platform::count::counted;
-
-/// What a gateway of an earlier version says.
-const NOTHING: &str = "the running version of the gateway does not support this; upgrade it";
 
 /// Examples below the help.
 pub const EXAMPLES: &str = "Examples:
@@ -59,15 +53,6 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<(), Failure> {
         Command::Promote(ConfigFile { config }) => done(&config, "/stage/promote", out),
         Command::Back(ConfigFile { config }) => done(&config, "/stage/back", out),
     }
-}
-
-fn client(config: &Path) -> Result<Client, Failure> {
-    Ok(Client::new(&config::load(config)?, NOTHING))
-}
-
-fn done(config: &Path, path: &str, out: &mut impl Write) -> Result<(), Failure> {
-    let Staged { detail, .. } = client(config)?.post(path, None, &())?;
-    say(out, format!("{}\n", detail.trim_end()))
 }
 
 fn as_text(document: &StageDocument) -> String {

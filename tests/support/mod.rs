@@ -4,6 +4,7 @@
 pub mod api;
 mod backend;
 pub mod calls;
+pub mod changes;
 mod client;
 #[path = "../../src/ledger/store/tests/cluster.rs"]
 pub mod cluster;
