@@ -25,10 +25,27 @@ database-crashes: tools
 	TOLLGATE_DATABASE_CRASHES=$(or $(CRASHES),100) cargo test --locked --lib a_server_that_is_killed -- --nocapture
 
 # The protocol of leases in larger worlds than the tests have, of at most STATES states each, and in 1,000,000 random
-# schedules. Optimised, but not across crates, which would take longer than it saves.
+# schedules, of which SCHEDULES run beside the centre in PostgreSQL as well. Optimised, but not across crates, which would
+# take longer than it saves.
 lease-search: tools
 	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 TOLLGATE_LEASE_STATES=$(or $(STATES),3000000) \
 		cargo test --release --locked --lib ledger::lease -- --ignored --nocapture --test-threads 1
+	TOLLGATE_LEASE_SCHEDULES=$(or $(SCHEDULES),1000) cargo test --locked --lib random_schedules_are_the_same -- --nocapture
+
+# Faults while gateways share credits: kills, failovers, partitions, lost disks and more, compared with what a backend and
+# clients have seen. ROUNDS, SEED, GATEWAYS, NEMESIS=kill,failover.
+chaos: program
+	chaos/run --rounds $(or $(ROUNDS),60) --gateways $(or $(GATEWAYS),3) $(if $(SEED),--seed $(SEED)) \
+		$(if $(NEMESIS),--nemesis $(NEMESIS))
+
+chaos-short: program
+	chaos/run --short
+
+# How long the last credits take, what an outage of the database refuses, and how long a failover takes.
+chaos-measure: program
+	chaos/run --measure last-credits
+	chaos/run --measure outage
+	chaos/run --measure failover
 
 # Floods of HTTP/2 against the program, while good clients are measured, in the clear and over TLS, attacks before the
 # first request, tries to get answers for nothing, and what the times of the portal tell of who is a user. FLOOD_SECONDS is

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use tollgate::config;
 use tollgate::gateway::Gateway;
-use tollgate::ledger::Ledger;
+use tollgate::ledger::opening;
 use tollgate::platform::descriptors::Descriptors;
 use tollgate::policy::account::directory::change::AccountChange;
 use tollgate::policy::account::{Account, Digest};
@@ -149,7 +149,7 @@ fn main() {
     std::fs::remove_dir_all(&directory).unwrap();
 
     let (policy, started) = (Arc::new(config.policy), Instant::now());
-    let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, None));
+    let ledger = opening::start(config.ledger, &policy, started, None);
     let descriptors = Descriptors::claim().unwrap();
     let telemetry = Arc::new(Telemetry::default());
     let gateway = Arc::new(Gateway::new(policy, config.settings, ledger, telemetry, descriptors, started));

@@ -16,6 +16,7 @@ mod bodies;
 pub(crate) mod bounds;
 pub mod cases;
 mod charges;
+pub mod cluster;
 pub(crate) mod collector;
 mod common;
 mod compile;

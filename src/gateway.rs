@@ -29,6 +29,7 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 
 use crate::gateway::settlement::Settlement;
 use crate::ledger::bill::Bill;
+use crate::ledger::leases::CREDITS_UNAVAILABLE;
 use crate::ledger::{CANNOT_BE_USED, Ledger};
 use crate::platform::clock::Clock;
 use crate::platform::descriptors::{Descriptors, Shares};
@@ -390,10 +391,13 @@ impl Gateway {
             Ok(Turn::Enquiry(_)) if timeout(BALANCES_PATIENCE, self.ledger.known()).await.is_err() => {
                 Outcome::Refused(CANNOT_BE_USED)
             }
-            Ok(Turn::Enquiry(principal)) => {
-                told = account_info::tell(principal, now);
-                Outcome::Told(&told)
-            }
+            Ok(Turn::Enquiry(principal)) => match self.ledger.known_of(principal.credit_accounts()).await {
+                Ok(()) => {
+                    told = account_info::tell(principal, now);
+                    Outcome::Told(&told)
+                }
+                Err(_) => Outcome::Refused(CREDITS_UNAVAILABLE),
+            },
             Ok(Turn::Page(found, rendition)) => {
                 page = found;
                 page.rendition(rendition).map_or(Outcome::Refused(internal), Outcome::Page)

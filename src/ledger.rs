@@ -22,7 +22,14 @@ mod fault;
 pub mod file;
 mod journal;
 pub mod lease;
+pub mod lease_balances;
+pub mod lease_journal;
+pub mod lease_order;
+pub mod lease_store;
+pub mod lease_task;
+pub mod leases;
 pub mod lock;
+pub mod opening;
 mod order;
 mod page;
 mod question;
@@ -37,7 +44,7 @@ use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::mpsc::{SendError, Sender, channel, sync_channel};
 use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
@@ -48,7 +55,7 @@ use crate::platform::pace;
 use crate::policy::Policy;
 use crate::policy::account::Account;
 use crate::policy::account::directory::change::Changed;
-use crate::policy::credits::{CreditAccount, Hold};
+use crate::policy::credits::{CreditAccount, Hold, TOO_FEW};
 use crate::policy::http::transaction_id::TransactionId;
 use crate::policy::meter::Meter;
 use crate::policy::problem::{Problem, Row};
@@ -56,7 +63,10 @@ pub use balance_index::BalanceIndex;
 use entry::Entry;
 pub use fault::LedgerFault;
 use file::LedgerFile;
-use order::{AccountsChange, BalanceState, Charge, LedgerCommand, LedgerFigures, Shared, Stage};
+use lease::driver::Verdict;
+use lease_order::{LeaseHandover, LeaseOrder};
+use leases::{CREDITS_UNAVAILABLE, Leases};
+use order::{AccountsChange, BalanceState, Charge, LedgerCommand, LedgerFigures, Lent, Shared, Stage};
 pub use page::Page;
 use question::Question;
 pub use question::{Answer, Corrected, Correction, Refusal};
@@ -66,6 +76,12 @@ pub use settings::{Durability, LedgerSettings, Storage};
 /// The most charges that may wait to be written. Beyond that the disk is too slow for the traffic, and requests that
 /// cost something are refused until it has caught up.
 const MAX_WAITING_CHARGES: i64 = 1_000_000;
+
+/// How long a request waits until a process that takes over has the leases.
+const HANDOVER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long an answer about a balance waits for a database.
+const LOOK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long the process waits for the last charges to be written before it ends.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(10);
@@ -88,30 +104,16 @@ pub struct Ledger {
 impl Ledger {
     /// Opens the ledger, and returns when it is known whether it can be used. If not, requests that cost something are
     /// refused until it can.
-    ///
-    /// The rates of the policy's accounts, which count from `started`, are stored in the same file. Without settings
-    /// there is no ledger: lookups cost nothing, and rates start from zero. With a channel to a predecessor, requests
-    /// that cost something wait until it has released the file.
-    pub fn start(
-        settings: Option<LedgerSettings>,
-        policy: &Arc<Policy>,
-        started: Instant,
-        predecessor: Option<Channel>,
-    ) -> Ledger {
-        let credit_accounts = policy.credit_accounts().map(Arc::clone).collect();
-        Ledger::open(settings, credit_accounts, Some(Rates::new(policy.accounts.clone(), started)), predecessor)
-    }
-
-    /// The same, only for credit accounts.
     fn open(
         settings: Option<LedgerSettings>,
         credit_accounts: Vec<Arc<CreditAccount>>,
         rates: Option<Rates>,
         predecessor: Option<Channel>,
+        leases: Option<Leases>,
     ) -> Ledger {
         let register = Arc::new(BalanceIndex::new(credit_accounts));
         let (orders, received) = channel();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(leases));
         let durability = settings.as_ref().map_or(Durability::Batch, |settings| settings.durability);
         let mut thread = None;
         if let Some(settings) = settings {
@@ -134,7 +136,8 @@ impl Ledger {
     /// the file, this waits for it; the caller must apply the request's deadline.
     ///
     /// # Errors
-    /// `credits-insufficient`, or `internal` while the ledger cannot be used, since the customer is not at fault then.
+    /// `credits-insufficient`, `internal` while the ledger cannot be used, since the customer is not at fault then, or
+    /// `credits-unavailable` while the others cannot be heard that share the credits.
     pub async fn hold<'p>(
         &self,
         credit_account: Option<&'p Arc<CreditAccount>>,
@@ -150,10 +153,10 @@ impl Ledger {
             BalanceState::HandedOver => self.borrow(credit_account, amount).await,
             BalanceState::Usable => self.hold_here(credit_account, amount).await,
         };
-        hold.inspect_err(|problem| {
-            if problem.row == Row::CreditsInsufficient {
-                self.shared.figures.insufficient.inc();
-            }
+        hold.inspect_err(|problem| match (problem.row, &self.shared.leases) {
+            (Row::CreditsInsufficient, _) => drop(self.shared.figures.insufficient.inc()),
+            (Row::CreditsUnavailable, Some(leases)) => drop(leases.figures.unavailable.inc()),
+            _ => {}
         })
     }
 
@@ -168,7 +171,52 @@ impl Ledger {
             drop(hold);
             return self.borrow(credit_account, amount).await;
         }
-        hold
+        match &self.shared.leases {
+            None => hold,
+            // The time after the hold: whoever was stopped in between does not sell what others have got meanwhile.
+            Some(leases) if hold.is_ok() && leases.may_sell() => hold,
+            Some(leases) => {
+                // What others need is returned meanwhile.
+                drop(hold);
+                Box::pin(self.hold_lease(leases, credit_account, amount)).await
+            }
+        }
+    }
+
+    /// Holds credits that are not on lease here yet.
+    async fn hold_lease<'p>(
+        &self,
+        leases: &Leases,
+        credit_account: &'p Arc<CreditAccount>,
+        amount: u32,
+    ) -> Result<Hold<'p>, Problem> {
+        loop {
+            match leases.short(credit_account, amount).await {
+                Some(Verdict::Try) => {}
+                Some(Verdict::Insufficient) => return Err(TOO_FEW),
+                Some(Verdict::Unavailable) => return Err(CREDITS_UNAVAILABLE),
+                // The process that takes over has the leases, or soon has them.
+                None => {
+                    let handed_over = tokio::time::timeout(HANDOVER_PATIENCE, self.shared.handed_over()).await;
+                    return match handed_over {
+                        Ok(()) => self.borrow(credit_account, amount).await,
+                        Err(_) => Err(CREDITS_UNAVAILABLE),
+                    };
+                }
+            }
+            let hold = credit_account.hold(amount);
+            fence(Ordering::SeqCst);
+            if self.shared.standing() == BalanceState::HandedOver {
+                drop(hold);
+                return self.borrow(credit_account, amount).await;
+            }
+            match hold {
+                Ok(hold) if leases.may_sell() => return Ok(hold),
+                Err(problem) if problem.row != Row::CreditsInsufficient => return Err(problem),
+                // Others were faster, or the lease has ended just now.
+                Ok(_) | Err(_) => {}
+            }
+        }
     }
 
     /// Holds credits that the successor holds for this process.
@@ -177,10 +225,51 @@ impl Ledger {
         // Without a task the dropped sender informs the receiver.
         let _ = self.order(LedgerCommand::Borrow(Arc::clone(credit_account), amount, told));
         match held.await {
-            Ok(Some(left)) => credit_account.hold(amount).map(|hold| hold.kept_elsewhere(left)),
-            Ok(None) => Err(Problem::new(Row::CreditsInsufficient, "the balance cannot cover the highest price")),
+            Ok(Lent::Left(left)) => credit_account.hold(amount).map(|hold| hold.kept_elsewhere(left)),
+            Ok(Lent::TooFew) => Err(TOO_FEW),
+            Ok(Lent::Unavailable) if self.shared.leases.is_some() => Err(CREDITS_UNAVAILABLE),
+            Ok(Lent::Unavailable) => Err(CANNOT_BE_USED),
             Err(_) => Err(CANNOT_BE_USED),
         }
+    }
+
+    /// Returns when it is known what these have: at once, unless gateways share credits.
+    ///
+    /// # Errors
+    /// That nobody can say it.
+    pub async fn known_of(&self, accounts: Vec<Arc<CreditAccount>>) -> Result<(), Refusal> {
+        match self.look(accounts) {
+            None => Ok(()),
+            Some(looked) => looked.wait_for(LOOK_PATIENCE).await,
+        }
+    }
+
+    /// The same for a thread that may be blocked.
+    ///
+    /// # Errors
+    /// That nobody can say it.
+    pub fn known_here(&self, accounts: Vec<Arc<CreditAccount>>) -> Result<(), Refusal> {
+        self.look(accounts).map_or(Ok(()), Answer::wait_here)
+    }
+
+    fn look(&self, accounts: Vec<Arc<CreditAccount>>) -> Option<Answer<()>> {
+        let leases = self.shared.leases.as_ref().filter(|_| !accounts.is_empty())?;
+        Some(Ledger::ask_leases(leases, |told| LeaseOrder::Look(accounts, told)))
+    }
+
+    /// Whether requests that cost something are refused because nothing may be sold by lease.
+    pub fn cannot_sell(&self) -> bool {
+        self.has_balances() && self.shared.leases.as_ref().is_some_and(|leases| !leases.may_sell())
+    }
+
+    /// Whether it has been so since the process started: other gateways may be able to sell.
+    pub fn never_sold(&self) -> bool {
+        self.shared.leases.as_ref().is_some_and(Leases::never_sold)
+    }
+
+    /// What the process before has said of its leases.
+    pub(in crate::ledger) fn lease_handover(&self) -> Option<LeaseHandover> {
+        self.shared.handover.get().copied()
     }
 
     /// Returns when it is known whether there are balances: at once, except for some milliseconds after taking over
@@ -210,8 +299,9 @@ impl Ledger {
     /// Releases the file to a successor at the other end of the channel. Requests continue; their charges are sent
     /// there.
     pub fn hand_over(&self, line: Channel) {
+        let leases = self.shared.leases.as_ref().and_then(Leases::hand_over);
         // Without a task there is nothing to hand over, and dropping the channel says so.
-        let _ = self.order(LedgerCommand::HandOver(line));
+        let _ = self.order(LedgerCommand::HandOver(line, leases));
     }
 
     /// Has it written down what an account has used of its quotas, after a request was counted in them. With
@@ -260,6 +350,15 @@ impl Ledger {
             // If the task has ended, the ledger cannot be used, and requests get that error.
             let _ = adopted.recv();
         }
+        if let Some(leases) = &self.shared.leases {
+            let before = self.register.load_full();
+            let is_new = |known: &&Arc<CreditAccount>| {
+                let (account, product) = known.key();
+                before.find(account, product).is_none_or(|had| !Arc::ptr_eq(had, known))
+            };
+            // A thread that has ended has nothing to grant.
+            let _ = leases.tell(LeaseOrder::First(register.all().filter(is_new).map(Arc::clone).collect()));
+        }
         self.register.store(register);
     }
 
@@ -273,6 +372,9 @@ impl Ledger {
             true => before.with(changed),
             false => (BalanceIndex::clone(&before), Vec::new()),
         };
+        if let Some(leases) = self.shared.leases.as_ref().filter(|_| !new.is_empty()) {
+            let _ = leases.tell(LeaseOrder::First(new.clone()));
+        }
         let (register, waits) = (Arc::new(register), !new.is_empty());
         let (done, adopted) = sync_channel(1);
         let change = Box::new(AccountsChange {
@@ -290,11 +392,38 @@ impl Ledger {
     }
 
     /// Writes a grant or an adjustment; the answer arrives once it is on the disk.
+    /// Where gateways share credits, it is written in their database.
     pub fn correct(&self, correction: Correction) -> Answer<Corrected> {
+        match &self.shared.leases {
+            None => self.correct_here(correction),
+            Some(leases) => Ledger::ask_leases(leases, |told| LeaseOrder::Correct(correction, told)),
+        }
+    }
+
+    /// The same in the file of this ledger.
+    pub(in crate::ledger) fn correct_here(&self, correction: Correction) -> Answer<Corrected> {
         self.ask(|answer| Question::Correct(correction, answer))
     }
 
-    /// Reads rows.
+    /// Reads the grants and adjustments of all gateways that share credits; without others, all rows.
+    pub fn history(&self, page: Page) -> Answer<Vec<Entry>> {
+        match &self.shared.leases {
+            None => self.page(page),
+            Some(leases) => Ledger::ask_leases(leases, |told| LeaseOrder::Page(page, told)),
+        }
+    }
+
+    fn ask_leases<T>(
+        leases: &Leases,
+        order: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> LeaseOrder,
+    ) -> Answer<T> {
+        let (told, receiver) = oneshot::channel();
+        // A thread that has ended drops the sender, which says so.
+        let _ = leases.tell(order(told));
+        Answer(receiver)
+    }
+
+    /// Reads the rows of this ledger.
     pub fn page(&self, page: Page) -> Answer<Vec<Entry>> {
         self.ask(|answer| Question::Page(page, answer))
     }
@@ -335,6 +464,9 @@ impl Ledger {
 
     /// Writes everything that waits, and closes the file. Later charges are lost.
     pub fn close(&self) {
+        if let Some(leases) = &self.shared.leases {
+            leases.end();
+        }
         let (done, closed) = sync_channel(1);
         if self.order(LedgerCommand::Close(done)).is_ok() && closed.recv_timeout(CLOSING_PATIENCE).is_err() {
             log::error!(target: "tollgate::ledger", "the last charges could not be written in time");
@@ -352,6 +484,9 @@ impl Ledger {
                 "Whether the ledger can be written (1); if not (0), requests that cost something are refused",
                 usable.clone(),
             );
+        }
+        if let Some(leases) = &self.shared.leases {
+            leases.register(registry);
         }
         registry.register("tollgate_ledger_waiting_charges", "Charges that are not written yet", waiting.clone());
         registry.register("tollgate_ledger_commits", "Writes to the ledger's file", commits.clone());

@@ -10,6 +10,7 @@ pub mod count;
 pub mod descriptors;
 pub mod files;
 pub mod logging;
+pub mod machine;
 pub mod mail;
 pub(crate) mod pace;
 pub mod password;

@@ -19,7 +19,7 @@ use tollgate::config;
 use tollgate::downstream::listener::Listener;
 use tollgate::downstream::serve;
 use tollgate::gateway::Gateway;
-use tollgate::ledger::Ledger;
+use tollgate::ledger::opening;
 use tollgate::operate::demo;
 use tollgate::platform::descriptors::Descriptors;
 use tollgate::policy::admit::{Ingress, Turn, admit};
@@ -251,7 +251,7 @@ fn gateway(usage: Option<Usage>) -> SocketAddr {
         let config = config::parse("demo.yaml", &text, &demo::SOURCE).unwrap();
         let (policy, started) = (Arc::new(config.policy), Instant::now());
         let descriptors = Descriptors::claim().unwrap();
-        let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, None));
+        let ledger = opening::start(config.ledger, &policy, started, None);
         let telemetry = Arc::new(Telemetry::start(Outlets::default(), usage.map(Arc::new)));
         let gateway = Arc::new(Gateway::new(policy, config.settings, ledger, telemetry, descriptors, started));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

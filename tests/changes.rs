@@ -14,7 +14,7 @@ use std::time::{Instant, SystemTime};
 use tollgate::config::{self, Predecessor};
 use tollgate::gateway::Gateway;
 use tollgate::gateway::snapshot::Snapshot;
-use tollgate::ledger::Ledger;
+use tollgate::ledger::{Ledger, opening};
 use tollgate::operate::reload::accounts::AccountSource;
 use tollgate::operate::reload::{Reloader, WatchedConfig};
 use tollgate::platform::descriptors::Descriptors;
@@ -100,7 +100,7 @@ impl Running {
         let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let (start, started) = (config.start(), Instant::now());
         let policy = Arc::new(config.policy);
-        let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, None));
+        let ledger = opening::start(config.ledger, &policy, started, None);
         let descriptors = Descriptors::claim().unwrap();
         let books = Arc::clone(&ledger);
         let gateway = Arc::new(Gateway::new(

@@ -18,6 +18,7 @@ mod alerts;
 mod billing;
 mod cases;
 mod changes;
+mod cluster;
 mod command_line;
 mod contract;
 mod corpora;

@@ -50,6 +50,7 @@ fn rows_and_statuses_are_those_of_the_contract() {
         ("body-invalid", 400),
         ("idempotency-key-reused", 400),
         ("credits-insufficient", 403),
+        ("credits-unavailable", 503),
         ("deadline-exceeded", 408),
         ("upstream-unavailable", 503),
         ("upstream-failed", 500),

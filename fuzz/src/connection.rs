@@ -8,7 +8,7 @@ use tollgate::config::{self, Config, Source};
 use tollgate::downstream::listener::{At, Listener};
 use tollgate::downstream::serve;
 use tollgate::gateway::Gateway;
-use tollgate::ledger::Ledger;
+use tollgate::ledger::opening;
 use tollgate::platform::descriptors::Descriptors;
 use tollgate::policy::account::Digest;
 use tollgate::policy::page::ListenerScope;
@@ -59,7 +59,7 @@ impl Running {
         );
         let Config { policy, settings, .. } = config::parse("fuzz.yaml", &text, &Source::Embedded(&[])).unwrap();
         let (policy, started) = (Arc::new(policy), Instant::now());
-        let ledger = Arc::new(Ledger::start(None, &policy, started, None));
+        let ledger = opening::start(None, &policy, started, None);
         let (descriptors, telemetry) = (Descriptors::claim().unwrap(), Arc::new(Telemetry::default()));
         let gateway = Arc::new(Gateway::new(policy, settings, ledger, telemetry, descriptors, started));
         let at = At::Unix { path: "/nowhere".into(), mode: 0o600 };

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::manage::{Access, show};
 use crate::operate::api::client::Asked;
-use crate::operate::api::nodes::{Node, Nodes};
+use crate::operate::api::nodes::{LeaseHolder, Node, Nodes, SharedCredits};
 use crate::operate::failure::Failure;
 
 /// What is asked of the gateways.
@@ -34,12 +34,26 @@ pub fn run(command: &Command, out: &mut impl Write) -> Result<(), Failure> {
 }
 
 fn text(found: &Nodes) -> String {
-    let Nodes { version, there, in_force_on, nodes } = found;
+    let Nodes { version, there, in_force_on, nodes, credits } = found;
     let mut text = format!("version {version} is in force on {in_force_on} of {there} gateways\n");
     for Node { name, program, started_at, version, quiet_seconds, is_there, .. } in nodes {
         let seen = if *is_there { String::new() } else { format!(", not seen for {quiet_seconds} s") };
         // Writing into a string cannot fail.
         let _ = writeln!(text, "{name:<32}version {version}, tollgate {program} since {started_at}{seen}");
+    }
+    if let Some(credits) = credits {
+        text += &of_credits(credits);
+    }
+    text
+}
+
+fn of_credits(credits: &SharedCredits) -> String {
+    let SharedCredits { epoch, open, unpaid, deficit, leases } = credits;
+    let open = if *open { "leases can be taken" } else { "closed until all gateways were heard, or have ended" };
+    let mut text = format!("\ncredits: epoch {epoch}, {open}; {unpaid} unpaid, {deficit} beyond what was granted\n");
+    for LeaseHolder { id, name, state, quiet_seconds, on_lease } in leases {
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{name:<32}{state:<10}{on_lease} on lease, heard {quiet_seconds} s ago, {id}");
     }
     text
 }

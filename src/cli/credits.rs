@@ -15,7 +15,7 @@ use crate::config::argument::ConfigFile;
 use crate::config::{self, Config};
 use crate::ledger::entry::{Entry, Kind, Statement};
 use crate::ledger::file::MAX_PAGE_ROWS;
-use crate::ledger::{Corrected, Ledger, Page, Storage};
+use crate::ledger::{Corrected, Ledger, Page, Storage, opening};
 use crate::operate::admin::answers::{Balances, Entries};
 use crate::operate::admin::client::{Client, encoded};
 use crate::operate::admin::correction::{self, CorrectionBody};
@@ -241,7 +241,7 @@ enum Purpose {
 
 /// The ledger, wherever it is open at the moment.
 enum Books {
-    Here(Ledger),
+    Here(Arc<Ledger>),
     /// A gateway has it open.
     There(Client),
 }
@@ -282,7 +282,7 @@ impl Books {
             )
             .into());
         }
-        let ledger = Ledger::start(config.ledger, &Arc::new(config.policy), Instant::now(), None);
+        let ledger = opening::start(config.ledger, &Arc::new(config.policy), Instant::now(), None);
         Ok(Books::Here(ledger))
     }
 
@@ -324,7 +324,9 @@ impl Books {
                     account.is_none_or(|account| *credit_account.account == *account)
                 };
                 let register = ledger.register_of_licences();
-                let found: Vec<Statement> = register.all().filter(wanted).map(Statement::of).collect();
+                let found: Vec<Arc<CreditAccount>> = register.all().filter(wanted).map(Arc::clone).collect();
+                ledger.known_here(found.clone())?;
+                let found: Vec<Statement> = found.iter().map(Statement::of).collect();
                 if found.is_empty() { Err(NO_CREDIT_ACCOUNT.into()) } else { each(found) }
             }
             (Books::There(client), Some(account)) => {

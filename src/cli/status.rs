@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::config;
 use crate::config::argument::ConfigFile;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerSettings, opening};
 use crate::operate::admin::answers::Notices;
 use crate::operate::admin::client::Client;
 use crate::operate::failure::Failure;
@@ -115,7 +115,7 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<(), Failure> {
 
 /// Where notices are stored at the moment.
 enum Board {
-    Here(Arc<Policy>, StatusSettings, Ledger),
+    Here(Arc<Policy>, StatusSettings, Arc<Ledger>),
     /// In a running gateway.
     There(Client),
 }
@@ -138,7 +138,9 @@ impl Board {
             return Ok(Board::There(client));
         }
         let policy = Arc::new(config.policy);
-        let ledger = Ledger::start(config.ledger, &policy, Instant::now(), None);
+        // The status needs no credits.
+        let settings = config.ledger.map(|settings| LedgerSettings { cluster: None, ..settings });
+        let ledger = opening::start(settings, &policy, Instant::now(), None);
         Ok(Board::Here(policy, config.settings.status, ledger))
     }
 }

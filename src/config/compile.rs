@@ -215,7 +215,10 @@ fn draft(
     let accounts = gathered.gather(file.accounts, file.include, sources.files, around, mistakes);
     let store = super::store::store(file.store, !file.portal.is_missing(), source, mistakes);
     let needs = needs(&accounts, store.is_some());
-    if needs_account_info(needs.quotas, &sources, &products) {
+    let has_quotas = needs.quotas;
+    let mut ledger = super::ledger::ledger(file.ledger, needs, root, source, mistakes);
+    super::cluster::cluster(file.cluster, (store.as_ref(), ledger.as_mut()), root, mistakes);
+    if needs_account_info(has_quotas, &sources, &products) {
         products::route_account_info(&mut paths, root.key("products"), mistakes);
     }
     let keys = ManagementKeys { api: file.api, portal: file.portal, billing: file.billing, alerts: file.alerts };
@@ -241,7 +244,7 @@ fn draft(
         plans,
         accounts,
         sources,
-        ledger: super::ledger::ledger(file.ledger, needs, root, source, mistakes),
+        ledger,
         store,
         management,
         enquiry_rate: enquiry_rate(file.enquiry_rate, mistakes),

@@ -18,6 +18,7 @@ use crate::config::alerts::written::Alerts;
 use crate::config::api::written::Api;
 use crate::config::billing::written::Billing;
 use crate::config::cases::written::Test;
+use crate::config::cluster::written::Cluster;
 use crate::config::journal::written::Journal;
 use crate::config::jwt::written::Issuer;
 use crate::config::ledger::written::Ledger;
@@ -94,6 +95,9 @@ pub struct File {
     /// Accounts, tokens, lists and management keys that change while the gateway runs, beside those of files.
     /// Default: none.
     pub store: Written<Store>,
+    /// Several gateways that share the credits of accounts; it needs `store.postgres`. Default: this gateway sells alone what
+    /// is in its ledger.
+    pub cluster: Written<Cluster>,
     /// Where usage by the hour goes for billing; it needs `store`. Default: nowhere.
     pub billing: Written<Billing>,
     /// What is told of low balances and of tokens that are about to end; it needs `store`. Default: nothing.

@@ -107,7 +107,7 @@ pub fn ledger(
         }
         (Written::Bad, false) => Books::Memory,
     };
-    Some(LedgerSettings { storage: books, durability })
+    Some(LedgerSettings { storage: books, durability, cluster: None })
 }
 
 /// Shows what is not written.

@@ -113,6 +113,10 @@ pub fn effective(written: AsWritten, compiled: &Compiled<'_>) -> Value {
     if let Some(settings) = compiled.ledger {
         ledger::fill_in(section(&mut root, "ledger"), settings);
     }
+    let cluster = compiled.ledger.and_then(|settings| settings.cluster.as_ref());
+    if let (Some(shown), Some(settings)) = (root.get_mut("cluster"), cluster) {
+        super::cluster::fill_in(shown, settings);
+    }
     if let Some(listener) = compiled.api {
         api::fill_in(section(&mut root, "api"), listener);
     }

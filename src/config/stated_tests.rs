@@ -53,6 +53,14 @@ fn database() -> Value {
     yaml::read("gateway.yaml", &text, &mut Mistakes::default()).unwrap().0
 }
 
+/// The example of a cluster, which needs the store's other example.
+fn cluster() -> Value {
+    let lines = CONFIGURATION.lines().skip_while(|line| *line != "# cluster:");
+    let example = lines.map_while(|line| line.strip_prefix("# "));
+    let text: String = example.map(|line| line.to_owned() + "\n").collect();
+    yaml::read("gateway.yaml", &text, &mut Mistakes::default()).unwrap().0
+}
+
 /// What each kind of mapping is called, all of it that a file has, and the keys that it can have.
 fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
     let all = |value: &Value, key: &str| value[key].as_object().unwrap().values().cloned().collect::<Vec<_>>();
@@ -72,7 +80,8 @@ fn mappings(file: &Value) -> Vec<(&'static str, Vec<Value>, Vec<String>)> {
     let credits = [below(&products, "credits"), below(&routes, "credits")].concat();
     let price_lines: Vec<Value> = [lists(&credits, "hold"), lists(&credits, "price")].concat();
     let mut mappings = vec![
-        ("the root", vec![file.clone()], keys_of::<file::File>()),
+        ("the root", vec![file.clone(), cluster()], keys_of::<file::File>()),
+        ("a cluster", vec![cluster()["cluster"].clone()], keys_of::<super::cluster::written::Cluster>()),
         ("a listener", listeners.clone(), keys_of::<listeners::written::Listener>()),
         ("a listener's TLS", listener_tls.clone(), keys_of::<tls::written::ListenerTls>()),
         ("a certificate", lists(&listener_tls, "certificates"), keys_of::<tls::written::CertificatePair>()),

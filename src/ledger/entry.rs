@@ -86,7 +86,7 @@ pub struct Statement {
 impl Statement {
     /// The balance of a credit account.
     pub fn of(credit_account: &Arc<CreditAccount>) -> Statement {
-        let BalanceSnapshot { granted, available, held, spent } = credit_account.snapshot();
+        let BalanceSnapshot { granted, available, held, spent } = credit_account.shown();
         let (account, product) = credit_account.key();
         let (account, product) = (account.to_owned(), product.to_owned());
         Statement { account, product, balance: available, held, spent, granted }

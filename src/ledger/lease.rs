@@ -12,6 +12,7 @@
 //! | [`node`] | one identity of a node: its states, its requests, what it makes of answers |
 //! | [`holding`] | what one identity has of one key: holds, charges, returns |
 //! | [`demand`] | how much to ask for, when to return, what to tell a request that finds too little |
+//! | [`driver`] | what a gateway sends, and when |
 //! | [`centre`] | the rows, and one function for each transaction |
 //! | [`janitor`] | which identities have been silent for too long, by counted heartbeats |
 //! | [`table`] | a small ordered table |
@@ -28,11 +29,12 @@
 
 pub mod centre;
 pub mod demand;
+pub mod driver;
 pub mod holding;
 pub mod janitor;
 pub mod message;
 #[cfg(test)]
-mod model;
+pub(super) mod model;
 pub mod node;
 pub mod table;
 pub mod terms;

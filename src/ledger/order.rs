@@ -3,15 +3,17 @@
 //!
 //! Commands are handled in `task.rs`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::{SendError, Sender, SyncSender};
+use std::sync::{Arc, OnceLock};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{Notify, oneshot};
 
 use super::balance_index::BalanceIndex;
+use super::lease_order::LeaseHandover;
+use super::leases::Leases;
 use super::question::Question;
 use super::usage::QuotaRow;
 use crate::platform::channel::Channel;
@@ -31,6 +33,10 @@ pub struct Shared {
     /// The predecessor may still have charges.
     pub predecessor: AtomicBool,
     pub figures: LedgerFigures,
+    /// What is sold by lease, if gateways share credits.
+    pub leases: Option<Leases>,
+    /// What the predecessor has said of its leases.
+    pub handover: OnceLock<LeaseHandover>,
 }
 
 /// Whether credits can be held.
@@ -52,6 +58,11 @@ impl BalanceState {
 }
 
 impl Shared {
+    /// Of a ledger that sells what it has, or what it has on lease.
+    pub fn new(leases: Option<Leases>) -> Shared {
+        Shared { leases, ..Shared::default() }
+    }
+
     /// The current state.
     pub fn standing(&self) -> BalanceState {
         let index = usize::from(self.standing.load(Ordering::SeqCst));
@@ -82,6 +93,19 @@ impl Shared {
                 BalanceState::Awaited => changed.await,
                 settled => return settled,
             }
+        }
+    }
+
+    /// Returns when a successor has the file.
+    pub async fn handed_over(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            // From here on no notification is missed.
+            changed.as_mut().enable();
+            if self.standing() == BalanceState::HandedOver {
+                return;
+            }
+            changed.await;
         }
     }
 
@@ -119,10 +143,20 @@ pub enum LedgerCommand {
     /// Some accounts are others.
     Change(Box<AccountsChange>),
     /// Release the file to a successor.
-    HandOver(Channel),
+    HandOver(Channel, Option<LeaseHandover>),
     /// A request needs a hold from the successor.
-    Borrow(Arc<CreditAccount>, u32, oneshot::Sender<Option<u64>>),
+    Borrow(Arc<CreditAccount>, u32, oneshot::Sender<Lent>),
     Close(SyncSender<()>),
+}
+
+/// What a successor says to a request that needs a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lent {
+    /// It is held, and so much is left.
+    Left(u64),
+    TooFew,
+    /// Nobody can say whether there are enough.
+    Unavailable,
 }
 
 /// Accounts that are others than they were.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,8 @@ pub enum Refusal {
     TooMuch,
     /// Fewer credits are available than should be removed.
     TooLittle,
+    /// The database of a cluster does not answer. What was sent may be in it anyway; with its key it is applied only once.
+    Unavailable,
 }
 
 impl fmt::Display for Refusal {
@@ -74,6 +77,8 @@ impl fmt::Display for Refusal {
             Refusal::TooLittle => {
                 formatter.write_str("fewer credits than that are available; take away at most what is available")
             }
+            Refusal::Unavailable => formatter
+                .write_str("the database of credits does not answer; send it again, with the same key if it has one"),
         }
     }
 }
@@ -91,6 +96,14 @@ impl<T> Answer<T> {
     /// Why the ledger refused it.
     pub async fn wait(self) -> Result<T, Refusal> {
         self.0.await.unwrap_or(Err(ENDED))
+    }
+
+    /// Waits for it for so long.
+    ///
+    /// # Errors
+    /// Why the ledger refused it, or that it does not answer.
+    pub async fn wait_for(self, time: Duration) -> Result<T, Refusal> {
+        tokio::time::timeout(time, self.wait()).await.unwrap_or(Err(Refusal::Unavailable))
     }
 
     /// Blocks the thread until it arrives, for the command line.

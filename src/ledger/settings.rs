@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::leases::ClusterSettings;
+
 /// Where the ledger is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Storage {
@@ -34,4 +36,6 @@ pub enum Durability {
 pub struct LedgerSettings {
     pub storage: Storage,
     pub durability: Durability,
+    /// With which other gateways credits are shared, if they are: the file is then a journal of what is on lease.
+    pub cluster: Option<ClusterSettings>,
 }

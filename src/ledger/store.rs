@@ -43,7 +43,7 @@ pub mod sources;
 pub(crate) mod sql;
 mod terms;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 pub mod tickets;
 pub mod tokens;
 pub mod upkeep;

@@ -18,7 +18,10 @@ use tokio::sync::oneshot;
 
 use super::balance_index::BalanceIndex;
 use super::batch::address;
-use super::order::{BalanceState, Charge, LedgerCommand, Recorded, Shared, Stage};
+use super::lease::driver::Verdict;
+use super::lease_order::LeaseHandover;
+use super::leases::Leases;
+use super::order::{BalanceState, Charge, LedgerCommand, Lent, Recorded, Shared, Stage};
 use super::usage::QuotaRow;
 use crate::platform::channel::Channel;
 use crate::policy::credits::CreditAccount;
@@ -32,6 +35,8 @@ const INHERITANCE_PATIENCE: Duration = Duration::from_secs(60);
 enum ToSuccessor {
     /// Requests in flight hold this many credits.
     Held(Name, u64),
+    /// What is on lease goes on there.
+    Leases(LeaseHandover),
     Free,
     /// A request needs a hold of this many credits.
     Hold(u64, Name, u32),
@@ -48,6 +53,8 @@ enum ToSuccessor {
 enum FromSuccessor {
     /// The credits are held, and this many are left; `None` if there were too few.
     Held(u64, Option<u64>),
+    /// Nobody can say whether there are enough credits for the hold of this number.
+    Unavailable(u64),
     Recorded(u64),
 }
 
@@ -83,7 +90,7 @@ struct HoldRequest {
 struct PendingHold {
     credit_account: Arc<CreditAccount>,
     credits: u32,
-    told: oneshot::Sender<Option<u64>>,
+    told: oneshot::Sender<Lent>,
 }
 
 impl SuccessorLink {
@@ -93,12 +100,15 @@ impl SuccessorLink {
     /// If it has ended.
     pub(super) fn inform(
         line: Channel,
-        held: &[(Arc<CreditAccount>, u64)],
+        (held, leases): (&[(Arc<CreditAccount>, u64)], Option<LeaseHandover>),
         orders: Sender<LedgerCommand>,
         shared: Arc<Shared>,
     ) -> std::io::Result<SuccessorLink> {
         for (credit_account, credits) in held {
             line.send(&ToSuccessor::Held(Name::of(credit_account), *credits), None)?;
+        }
+        if let Some(leases) = leases {
+            line.send(&ToSuccessor::Leases(leases), None)?;
         }
         line.send(&ToSuccessor::Free, None)?;
         line.set_patience(None)?;
@@ -109,12 +119,7 @@ impl SuccessorLink {
     }
 
     /// Requests a hold for a request of this process.
-    pub(super) fn borrow(
-        &mut self,
-        credit_account: Arc<CreditAccount>,
-        credits: u32,
-        told: oneshot::Sender<Option<u64>>,
-    ) {
+    pub(super) fn borrow(&mut self, credit_account: Arc<CreditAccount>, credits: u32, told: oneshot::Sender<Lent>) {
         let (number, name) = (self.number(), Name::of(&credit_account));
         locked(&self.asked).holds.insert(number, PendingHold { credit_account, credits, told });
         if self.line.send(&ToSuccessor::Hold(number, name, credits), None).is_err() {
@@ -185,7 +190,13 @@ fn listen(line: &Channel, asked: &Mutex<HoldRequest>, orders: &Sender<LedgerComm
                 };
                 // Nothing else grants credits in a process that has released its file.
                 let left = left.filter(|_| credit_account.balance().grant(u64::from(credits)));
-                let _ = told.send(left);
+                let _ = told.send(left.map_or(Lent::TooFew, Lent::Left));
+            }
+            FromSuccessor::Unavailable(number) => {
+                let asked = locked(asked).holds.remove(&number);
+                if let Some(PendingHold { told, .. }) = asked {
+                    let _ = told.send(Lent::Unavailable);
+                }
             }
             FromSuccessor::Recorded(number) => {
                 let counted = locked(asked).counts.remove(&number);
@@ -217,6 +228,8 @@ pub struct PredecessorHolds(Arc<Mutex<Kept>>);
 struct Kept {
     /// The holds to make once the balances are known.
     announced: Vec<(Name, u64)>,
+    /// What the predecessor has said of its leases.
+    leases: Option<LeaseHandover>,
     /// What is held, by the credit account's address.
     held: HashMap<usize, (Arc<CreditAccount>, u64)>,
     /// The predecessor has ended.
@@ -229,8 +242,12 @@ impl PredecessorHolds {
         let mut kept = Kept::default();
         let patience = line.set_patience(Some(INHERITANCE_PATIENCE));
         let mut outcome = patience.and_then(|()| line.receive::<ToSuccessor>());
-        while let Ok(Some((ToSuccessor::Held(name, credits), _))) = outcome {
-            kept.announced.push((name, credits));
+        loop {
+            match outcome {
+                Ok(Some((ToSuccessor::Held(name, credits), _))) => kept.announced.push((name, credits)),
+                Ok(Some((ToSuccessor::Leases(told), _))) => kept.leases = Some(told),
+                _ => break,
+            }
             outcome = line.receive();
         }
         match outcome {
@@ -241,6 +258,11 @@ impl PredecessorHolds {
             }
         }
         PredecessorHolds(Arc::new(Mutex::new(kept)))
+    }
+
+    /// What the predecessor has said of its leases.
+    pub(super) fn leases(&self) -> Option<LeaseHandover> {
+        locked(&self.0).leases
     }
 
     /// Makes the announced holds, now that balances are known, before any request can hold credits.
@@ -296,10 +318,16 @@ impl PredecessorHolds {
                 match told {
                     ToSuccessor::Hold(number, name, credits) => {
                         let credit_account = register.find(&name.account, &name.product);
-                        let left = credit_account
-                            .and_then(|credit_account| self.lend(credit_account, credits, &orders, &shared));
+                        let lent = credit_account.map_or(Lent::TooFew, |credit_account| {
+                            self.lend(credit_account, credits, &orders, &shared)
+                        });
+                        let answer = match lent {
+                            Lent::Left(left) => FromSuccessor::Held(number, Some(left)),
+                            Lent::TooFew => FromSuccessor::Held(number, None),
+                            Lent::Unavailable => FromSuccessor::Unavailable(number),
+                        };
                         // Fails if the predecessor has ended, which then needs no answer.
-                        let _ = line.send(&FromSuccessor::Held(number, left), None);
+                        let _ = line.send(&answer, None);
                     }
                     ToSuccessor::Charge(number, name, credits, text) => {
                         let (sender, written) = oneshot::channel();
@@ -321,7 +349,7 @@ impl PredecessorHolds {
                     ToSuccessor::Refund(name, credits, text) => {
                         self.take(&register, name, credits, &text, Stage::Undelivered, &orders, &shared);
                     }
-                    ToSuccessor::Held(..) | ToSuccessor::Free => {}
+                    ToSuccessor::Held(..) | ToSuccessor::Leases(_) | ToSuccessor::Free => {}
                 }
             }
             locked(&self.0).close();
@@ -329,30 +357,46 @@ impl PredecessorHolds {
         });
     }
 
-    /// Holds credits for the predecessor; returns what is left. If a further successor has the file
-    /// already, the request is passed on to it.
+    /// Holds credits for the predecessor. If a further successor has the file already, the request is passed on to it.
     fn lend(
         &self,
         credit_account: &Arc<CreditAccount>,
         credits: u32,
         orders: &Sender<LedgerCommand>,
         shared: &Shared,
-    ) -> Option<u64> {
-        if shared.standing() == BalanceState::Usable {
+    ) -> Lent {
+        while shared.standing() == BalanceState::Usable {
             let held = locked(&self.0).hold(credit_account, credits);
             // Either the handover sees this hold, or this sees the handover.
             fence(Ordering::SeqCst);
-            if shared.standing() != BalanceState::HandedOver {
-                return held.then(|| credit_account.balance().available());
+            let is_here = shared.standing() != BalanceState::HandedOver;
+            let may_sell = shared.leases.as_ref().is_none_or(Leases::may_sell);
+            if held && is_here && may_sell {
+                return Lent::Left(credit_account.shown().available);
             }
             if held {
                 locked(&self.0).give_back(credit_account, credits);
             }
+            if !is_here {
+                break;
+            }
+            // A thread that has ended is one that another process takes over from.
+            match shared.leases.as_ref().map(|leases| leases.short_here(credit_account, credits)) {
+                None | Some(Some(Verdict::Insufficient)) => return Lent::TooFew,
+                Some(Some(Verdict::Unavailable)) => return Lent::Unavailable,
+                Some(Some(Verdict::Try)) => {}
+                Some(None) => break,
+            }
         }
-        let (told, left) = oneshot::channel();
-        orders.send(LedgerCommand::Borrow(Arc::clone(credit_account), credits, told)).ok()?;
-        let left = left.blocking_recv().ok().flatten()?;
-        locked(&self.0).hold(credit_account, credits).then_some(left)
+        let (told, lent) = oneshot::channel();
+        if orders.send(LedgerCommand::Borrow(Arc::clone(credit_account), credits, told)).is_err() {
+            return Lent::Unavailable;
+        }
+        match lent.blocking_recv() {
+            Ok(Lent::Left(left)) if locked(&self.0).hold(credit_account, credits) => Lent::Left(left),
+            Ok(Lent::Left(_) | Lent::TooFew) => Lent::TooFew,
+            Ok(Lent::Unavailable) | Err(_) => Lent::Unavailable,
+        }
     }
 
     /// Queues a charge of the predecessor.

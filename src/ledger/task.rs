@@ -19,6 +19,7 @@ use super::batch::{Batch, address, draft};
 use super::entry::{Draft, Entry, Position, timestamp};
 use super::fault::LedgerFault;
 use super::file::LedgerFile;
+use super::lease_order::LeaseHandover;
 use super::order::{Charge, LedgerCommand, Recorded, Shared, Stage};
 use super::page::Page;
 use super::question::{Corrected, Correction, Question, Refusal};
@@ -86,7 +87,7 @@ pub struct Task {
     /// What is held for the predecessor.
     predecessor_holds: Option<PredecessorHolds>,
     /// The channel to a successor that is to get the file.
-    successor: Option<Channel>,
+    successor: Option<(Channel, Option<LeaseHandover>)>,
     /// The successor that has it.
     link: Option<SuccessorLink>,
     closing: Option<SyncSender<()>>,
@@ -179,8 +180,8 @@ impl Task {
         if self.rates_written.elapsed() > RATES_INTERVAL {
             self.write_rates(false);
         }
-        if let Some(line) = self.successor.take() {
-            self.hand_over(line);
+        if let Some((line, leases)) = self.successor.take() {
+            self.hand_over(line, leases);
         }
     }
 
@@ -264,7 +265,7 @@ impl Task {
             },
             LedgerCommand::Count(meter, waiting) => self.count(meter, waiting),
             LedgerCommand::CountedBefore(account, rows, waiting) => self.counted_before(account, rows, waiting),
-            LedgerCommand::HandOver(line) => self.successor = Some(line),
+            LedgerCommand::HandOver(line, leases) => self.successor = Some((line, leases)),
             LedgerCommand::Borrow(credit_account, credits, told) => {
                 // Without a successor the dropped sender says so.
                 if let Some(link) = &mut self.link {

@@ -113,7 +113,7 @@ impl Process {
             .collect();
         let (orders, received) = channel();
         let shared = Arc::new(Shared::default());
-        let settings = LedgerSettings { storage: Storage::Memory, durability };
+        let settings = LedgerSettings { storage: Storage::Memory, durability, cluster: None };
         let register = Arc::new(BalanceIndex::new(credit_accounts.clone()));
         let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared), None);
         task.interval = Duration::ZERO;
@@ -396,7 +396,7 @@ fn task_on_a_file(directory: &std::path::Path, durability: Durability) -> (Task,
     let credit_account = Arc::new(CreditAccount::new("acme".into(), "plate".into(), 10));
     let (orders, received) = channel();
     let shared = Arc::new(Shared::default());
-    let settings = LedgerSettings { storage: Storage::File(directory.join("ledger.db")), durability };
+    let settings = LedgerSettings { storage: Storage::File(directory.join("ledger.db")), durability, cluster: None };
     let register = Arc::new(BalanceIndex::new(vec![credit_account]));
     let mut task = Task::new(settings, Arc::clone(&register), received, orders.clone(), Arc::clone(&shared), None);
     task.interval = Duration::ZERO;
@@ -656,10 +656,13 @@ fn many_charges_of_one_licence_share_a_row_and_a_few_have_one_each() {
 #[test]
 fn a_ledger_that_is_closed_has_written_everything() {
     let directory = scratch("closed");
-    let settings =
-        LedgerSettings { storage: Storage::File(directory.join("ledger.db")), durability: Durability::Batch };
+    let settings = LedgerSettings {
+        storage: Storage::File(directory.join("ledger.db")),
+        durability: Durability::Batch,
+        cluster: None,
+    };
     let credit_accounts = vec![Arc::new(CreditAccount::new("acme".into(), "plate".into(), 10))];
-    let ledger = Ledger::open(Some(settings), credit_accounts, None, None);
+    let ledger = Ledger::open(Some(settings), credit_accounts, None, None, None);
     deliver(&ledger);
     deliver(&ledger);
     ledger.close();

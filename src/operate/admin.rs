@@ -234,11 +234,13 @@ impl Admin {
             Operation::Note => self.add_notice(Wanted::Note, request.body).await,
             Operation::Maintenance => self.add_notice(Wanted::Maintenance, request.body).await,
             Operation::CloseNotice => self.close_notice(&request.values).await,
-            Operation::Balances => self.balances(request.query),
+            Operation::Balances => self.balances(request.query).await,
             Operation::Entries => self.entries(None, request.query).await,
-            Operation::BalancesOfAccount => self.balances_of(&request.values),
+            Operation::BalancesOfAccount => self.balances_of(&request.values).await,
             Operation::Balance => {
-                self.credit_account(&request.values).map(|credit_account| Answer::ok(&Statement::of(&credit_account)))
+                let found = vec![self.credit_account(&request.values)?];
+                let statements = self.statements(found).await?;
+                statements.first().map(Answer::ok).ok_or_else(unknown_account)
             }
             Operation::History => {
                 let credit_account = self.credit_account(&request.values)?;
@@ -405,20 +407,26 @@ impl Admin {
         Ok(Answer::json(StatusCode::CREATED, &Shown::of(&added, now)))
     }
 
-    fn balances(&self, query: &str) -> Result<Answer, AdminError> {
+    async fn balances(&self, query: &str) -> Result<Answer, AdminError> {
         let as_count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let skip = number(query, "skip")?.map_or(0, as_count);
         let limit = number(query, "limit")?.unwrap_or(u64::from(MAX_PAGE_ROWS)).clamp(1, u64::from(MAX_PAGE_ROWS));
         let register = self.ledger.register_of_licences();
-        let page = register.all().skip(skip).take(as_count(limit));
-        Ok(Answer::ok(&answers::Balances { balances: page.map(Statement::of).collect() }))
+        let page = register.all().skip(skip).take(as_count(limit)).map(Arc::clone).collect();
+        Ok(Answer::ok(&answers::Balances { balances: self.statements(page).await? }))
     }
 
-    fn balances_of(&self, values: &[String]) -> Result<Answer, AdminError> {
+    /// What these have: where gateways share credits, with all of them together.
+    async fn statements(&self, of: Vec<Arc<CreditAccount>>) -> Result<Vec<Statement>, AdminError> {
+        self.ledger.known_of(of.clone()).await.map_err(refused)?;
+        Ok(of.iter().map(Statement::of).collect())
+    }
+
+    async fn balances_of(&self, values: &[String]) -> Result<Answer, AdminError> {
         let account = values.first().map_or("", String::as_str);
         let register = self.ledger.register_of_licences();
         let of_account = register.all().filter(|credit_account| *credit_account.account == *account);
-        let balances: Vec<Statement> = of_account.map(Statement::of).collect();
+        let balances = self.statements(of_account.map(Arc::clone).collect()).await?;
         if balances.is_empty() { Err(unknown_account()) } else { Ok(Answer::ok(&answers::Balances { balances })) }
     }
 
@@ -458,7 +466,7 @@ impl Admin {
 
 fn refused(refusal: Refusal) -> AdminError {
     let status = match refusal {
-        Refusal::Unusable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Unusable(_) | Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::KeyTaken => StatusCode::UNPROCESSABLE_ENTITY,
         Refusal::TooMuch | Refusal::TooLittle => StatusCode::CONFLICT,
     };

@@ -205,7 +205,7 @@ impl Watch {
         let balances = register.all().take_while(|_| !is_without_balances);
         for credit_account in balances {
             pace::step();
-            let balance = credit_account.snapshot();
+            let balance = credit_account.shown();
             let left = balance.available.saturating_add(balance.held);
             look.balance(&credit_account.account, &credit_account.product, left, balance.granted);
         }

@@ -113,7 +113,7 @@ impl Collector for Ends {
             let mut shown =
                 encoder.encode_descriptor("tollgate_account_balance_credits", help, None, MetricType::Gauge)?;
             let balances = self.ledger.register_of_licences();
-            let balances = balances.all().map(|credit_account| (credit_account.key(), credit_account.snapshot()));
+            let balances = balances.all().map(|credit_account| (credit_account.key(), credit_account.shown()));
             // Whoever was never granted anything has not used it up.
             let granted = balances.filter(|(_, balance)| balance.granted > 0);
             for ((account, product), balance) in granted.take(snapshot.settings.sampling.max_series) {

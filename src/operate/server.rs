@@ -27,9 +27,9 @@ use crate::downstream::sockets::Sockets;
 use crate::downstream::{accept, serve};
 use crate::gateway::idempotency::KeptAnswers;
 use crate::gateway::{Gateway, refusal_log};
-use crate::ledger::Ledger;
 use crate::ledger::store::randomness::SystemRandomness;
 use crate::ledger::store::{Location, Store};
+use crate::ledger::{Ledger, opening};
 use crate::operate::admin::connection::AdminApp;
 use crate::operate::admin::{Admin, Operators};
 use crate::operate::alerts::Alerter;
@@ -225,7 +225,7 @@ impl Node {
         }
         let (policy, started) = (Arc::new(policy), Instant::now());
         let line = predecessor.map(Predecessor::line).transpose()?;
-        let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, line));
+        let ledger = opening::start(config.ledger, &policy, started, line);
         let usage = config.store.as_ref().map(|store| Arc::new(Usage::new(store.addresses, store.counts_sources)));
         let usage_recorder = usage.clone().zip(store.clone()).map(|(usage, store)| UsageRecorder::start(usage, store));
         let biller = config.billing.zip(store.clone()).map(|(billing, store)| Biller::start(billing, store));

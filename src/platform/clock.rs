@@ -43,3 +43,10 @@ pub fn unix_milliseconds() -> i64 {
 pub fn unix_seconds() -> Seconds {
     since_1970().as_secs()
 }
+
+/// Milliseconds since this machine started, with those that it was suspended (`CLOCK_BOOTTIME`): it never goes back.
+pub fn boot_milliseconds() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let whole = |number: i64| u64::try_from(number).unwrap_or_default();
+    whole(time.tv_sec) * 1_000 + whole(time.tv_nsec) / 1_000_000
+}

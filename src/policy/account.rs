@@ -269,6 +269,11 @@ pub struct Principal<'p> {
 }
 
 impl Principal<'_> {
+    /// What its account has credits for.
+    pub fn credit_accounts(&self) -> Vec<Arc<CreditAccount>> {
+        self.account.credit_accounts.iter().map(Arc::clone).collect()
+    }
+
     /// Lets the token be used today.
     ///
     /// # Errors

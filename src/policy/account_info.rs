@@ -17,7 +17,7 @@ use crate::policy::now::Now;
 pub fn tell(principal: Principal<'_>, now: Now) -> Vec<u8> {
     let account = principal.account;
     let credits = account.credit_accounts.iter().map(|credit_account| {
-        let BalanceSnapshot { granted, available, held, spent } = credit_account.snapshot();
+        let BalanceSnapshot { granted, available, held, spent } = credit_account.shown();
         json!({
             "product": &*credit_account.product,
             "balance": available,

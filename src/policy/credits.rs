@@ -5,12 +5,17 @@
 
 mod atomic;
 pub mod balance;
+mod shared;
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::policy::credits::balance::{Balance, BalanceSnapshot, Short};
+use crate::policy::credits::shared::SharedBalance;
 use crate::policy::problem::{Hint, Problem, Row};
+
+/// The refusal of a request that could cost more than its account has.
+pub const TOO_FEW: Problem = Problem::new(Row::CreditsInsufficient, "the balance cannot cover the highest price");
 
 /// Why a request is refused although its account has the credits.
 pub const TOO_MUCH_HELD: &str = "requests in flight hold too many credits of one account";
@@ -21,13 +26,16 @@ pub struct CreditAccount {
     pub product: Arc<str>,
     /// What the configuration grants, once.
     pub first_grant: u64,
+    /// What this process may sell: everything, or a lease of it.
     balance: Balance,
+    shared: SharedBalance,
 }
 
 impl CreditAccount {
     /// A credit account without credits: even the first grant comes from the ledger.
     pub fn new(account: Arc<str>, product: Arc<str>, first_grant: u64) -> CreditAccount {
-        CreditAccount { account, product, first_grant, balance: Balance::default() }
+        let (balance, shared) = (Balance::default(), SharedBalance::default());
+        CreditAccount { account, product, first_grant, balance, shared }
     }
 
     /// Holds credits until the hold is settled or dropped.
@@ -37,9 +45,7 @@ impl CreditAccount {
     pub fn hold(self: &Arc<Self>, amount: u32) -> Result<Hold<'_>, Problem> {
         match self.balance.hold(amount) {
             Ok(()) => Ok(Hold { credit_account: Some(self), amount, left: None }),
-            Err(Short::Credits) => {
-                Err(Problem::new(Row::CreditsInsufficient, "the balance cannot cover the highest price"))
-            }
+            Err(Short::Credits) => Err(TOO_FEW),
             Err(Short::Room) => Err(Problem::new(Row::Overloaded, TOO_MUCH_HELD).with(Hint::RetryAfter(1))),
         }
     }
@@ -49,9 +55,26 @@ impl CreditAccount {
         &self.balance
     }
 
-    /// The balance at one moment.
+    /// The balance at one moment, as far as it is here.
     pub fn snapshot(&self) -> BalanceSnapshot {
         self.balance.snapshot()
+    }
+
+    /// The balance of the account, as people see it: where gateways share it, all of it, as of the last time that the
+    /// others were heard of.
+    pub fn shown(&self) -> BalanceSnapshot {
+        self.shared.with(self.snapshot())
+    }
+
+    /// What the account has been granted, and what was spent of it beyond what this process has spent since its ledger began;
+    /// less than zero where that is more. For whoever shares the account with other gateways.
+    pub fn share(&self, granted: u64, spent_elsewhere: i64) {
+        self.shared.set(granted, spent_elsewhere);
+    }
+
+    /// The available credits, as people see them.
+    fn available(&self) -> u64 {
+        if self.shared.is_known() { self.shown().available } else { self.balance.available() }
     }
 
     /// Account and product, by which credit accounts are sorted.
@@ -95,7 +118,7 @@ impl<'p> Hold<'p> {
 
     /// The available credits.
     pub fn left(&self) -> u64 {
-        let here = || self.credit_account.map_or(0, |credit_account| credit_account.balance().available());
+        let here = || self.credit_account.map_or(0, |credit_account| credit_account.available());
         self.left.unwrap_or_else(here)
     }
 

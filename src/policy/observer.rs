@@ -85,7 +85,7 @@ pub const CHECKS: [(Check<'static>, &[Row]); 24] = [
     (Check::BodySize, &[Row::BodyTooLarge, Row::RequestTimeout]),
     (Check::Body, &[Row::BodyEmpty, Row::BodyMalformed, Row::BodyInvalid]),
     (Check::Idempotency, &[Row::IdempotencyKeyReused]),
-    (Check::Credits, &[Row::CreditsInsufficient, Row::Overloaded]),
+    (Check::Credits, &[Row::CreditsInsufficient, Row::CreditsUnavailable, Row::Overloaded]),
 ];
 
 impl Check<'_> {

@@ -131,6 +131,7 @@ pub enum Row {
     BodyInvalid,
     IdempotencyKeyReused,
     CreditsInsufficient,
+    CreditsUnavailable,
     DeadlineExceeded,
     UpstreamUnavailable,
     UpstreamFailed,
@@ -169,7 +170,7 @@ const fn blamed(fault: Fault, definition: Definition) -> Definition {
 
 /// The built-in rows in order of precedence. Rows of the operator's own come between
 /// `body-malformed` and `body-invalid`.
-pub const TABLE: [Definition; 30] = [
+pub const TABLE: [Definition; 31] = [
     closing(client(
         Row::MalformedRequest,
         "malformed-request",
@@ -354,6 +355,16 @@ pub const TABLE: [Definition; 30] = [
         Status::Forbidden,
         "the balance cannot cover the highest price of this request",
         "There are not enough credits for this request. Buy more credits, or request fewer extras. You can buy credits in the Self Service Portal ({portal}).",
+    ),
+    blamed(
+        Fault::Gateway,
+        client(
+            Row::CreditsUnavailable,
+            "credits-unavailable",
+            Status::ServiceUnavailable,
+            "the books that could say what the balance is cannot be reached",
+            "The balance of the account cannot be checked at the moment. Try again later; nothing was charged. You can see the state of the service on its status page ({status_page}).",
+        ),
     ),
     client(
         Row::DeadlineExceeded,

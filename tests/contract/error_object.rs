@@ -71,7 +71,7 @@ const RATES: &str = "https://api.example.com/docs/reference/rate-limits";
 const STATUS: &str = "https://api.example.com/docs/status";
 
 /// The problems whose details say where to go for more, and where that is (contract, section 2).
-const WHERE_TO_GO: [(&str, &str); 17] = [
+const WHERE_TO_GO: [(&str, &str); 18] = [
     ("token-missing", PORTAL),
     ("token-unknown", PORTAL),
     ("token-disabled", PORTAL),
@@ -85,6 +85,7 @@ const WHERE_TO_GO: [(&str, &str); 17] = [
     ("rate-exceeded", RATES),
     ("concurrency-exceeded", RATES),
     ("upstream-unavailable", STATUS),
+    ("credits-unavailable", STATUS),
     ("overloaded", STATUS),
     ("endpoint-unknown", SUPPORT),
     ("upstream-failed", SUPPORT),

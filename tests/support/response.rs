@@ -162,7 +162,7 @@ impl Response {
         assert_eq!(self.status, status, "{slug}: {}", String::from_utf8_lossy(&self.body));
         let retry_after = self.header("Retry-After");
         match slug {
-            "rate-exceeded" | "quota-exceeded" | "concurrency-exceeded" | "overloaded" => {
+            "rate-exceeded" | "quota-exceeded" | "concurrency-exceeded" | "credits-unavailable" | "overloaded" => {
                 assert!(self.number("Retry-After") > 0)
             }
             "upstream-unavailable" => assert!(retry_after != Some("0")),
@@ -225,7 +225,7 @@ fn status_of(slug: &str) -> u16 {
         "content-type-unsupported" => 415,
         "rate-exceeded" | "quota-exceeded" | "concurrency-exceeded" => 429,
         "upstream-failed" | "internal" => 500,
-        "upstream-unavailable" | "overloaded" => 503,
+        "upstream-unavailable" | "credits-unavailable" | "overloaded" => 503,
         "malformed-request"
         | "token-missing"
         | "timeout-invalid"

@@ -3,9 +3,9 @@
 mod credit;
 mod member;
 
-use super::message::{Answer, Body, Counters, Epoch, Fence, Heartbeats, Key, NodeId, Refusal, Request};
+use super::message::{Answer, Body, Counters, Epoch, Fence, Heartbeat, Heartbeats, Key, NodeId, Refusal, Request};
 use super::table::Table;
-use super::terms::{Rule, Terms};
+use super::terms::{Rule, Terms, Time};
 
 /// The one row of `cluster`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +35,15 @@ pub struct NodeRow {
     pub epoch: Epoch,
     /// Counts its heartbeats.
     pub beat: u64,
+    /// How long its silence must be before it may be fenced.
+    pub fence_after: Time,
 }
 
 impl NodeRow {
+    fn heartbeat(&self) -> Heartbeat {
+        Heartbeat { number: self.beat, fence_after: self.fence_after }
+    }
+
     pub fn has_ended(&self) -> bool {
         self.state >= RowState::Retired
     }
@@ -104,7 +110,9 @@ impl Centre {
     pub fn serve(&mut self, request: &Request, nonce: u64, terms: &Terms) -> Answer {
         let result = self.check_timeline(nonce, terms).and_then(|()| match &request.body {
             Body::Join => self.join(request, terms),
-            Body::Report { draining, leases, answered } => self.report(request, *draining, leases, answered, terms),
+            Body::Report { draining, leases, answered, all } => {
+                self.report(request, (*draining, *all), leases, answered, terms)
+            }
             Body::Acquire(asks) => self.acquire(request, asks, terms),
             Body::Declare(leases) => self.declare(request, leases, terms),
             Body::Retire(leases) => Ok(self.retire(request.identity, leases, terms)),
@@ -142,7 +150,7 @@ impl Centre {
         // A new epoch is what its heartbeats are of.
         let _ = self.check_timeline(nonce, terms);
         let live = self.nodes.iter().filter(|(_, row)| !row.has_ended());
-        Heartbeats { epoch: self.cluster.epoch, beats: live.map(|(id, row)| (id, row.beat)).collect() }
+        Heartbeats { epoch: self.cluster.epoch, beats: live.map(|(id, row)| (id, row.heartbeat())).collect() }
     }
 
     /// Ends an identity whose heartbeat is still the one that the janitor has counted: what was on lease is released.

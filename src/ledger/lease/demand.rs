@@ -5,8 +5,8 @@ use super::terms::Time;
 
 /// Half of what an average still has of demand is older than this, in milliseconds.
 const MEMORY: Time = 10_000;
-/// For how long a lease is to be enough.
-const HORIZON: Time = 30_000;
+/// For how long a lease is to be enough. More is asked for at half, so that 75 seconds without the centre refuse nothing.
+const HORIZON: Time = 150_000;
 /// The same where the balance is far above what is used.
 const LONG_HORIZON: Time = 600_000;
 /// How many times what is used in the long horizon must be available for it.
@@ -116,13 +116,13 @@ mod tests {
         for (credits, seconds, left, price, expected) in [
             // Nothing was used: the highest price.
             (0, 60, 1_000, 5, 5..=5),
-            // 10 a second for 30 s, or for 10 min where there is plenty.
-            (10, 300, 1_000, 5, 290..=300),
+            // 10 a second for 150 s, or for 10 min where there is plenty.
+            (10, 300, 1_000, 5, 1_450..=1_500),
             (10, 300, 1_000_000_000, 5, 5_900..=6_000),
             // Just begun.
-            (10, 1, 1_000, 5, 20..=30),
+            (10, 1, 1_000, 5, 130..=140),
             // Less than the price.
-            (1, 300, 1_000, 100, 100..=100),
+            (1, 300, 1_000, 200, 200..=200),
         ] {
             let target = steady(credits, seconds).target(left, price);
             assert!(expected.contains(&target), "{credits} a second for {seconds} s, {left} left: {target}");

@@ -3,7 +3,7 @@
 //! No wall clock takes part: the janitor counts on its own clock for how long it has seen the same heartbeat number. An
 //! identity that writes has another number, and one that cannot write expires by itself before the count is over.
 
-use super::message::{Epoch, Fence, Heartbeats, NodeId};
+use super::message::{Epoch, Fence, Heartbeat, Heartbeats, NodeId};
 use super::table::Table;
 use super::terms::{Rule, Terms, Time};
 
@@ -12,6 +12,8 @@ use super::terms::{Rule, Terms, Time};
 pub struct Seen {
     pub beat: u64,
     pub since: Time,
+    /// How long the silence must be.
+    pub fence_after: Time,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,10 +31,9 @@ impl Janitor {
         self.epoch = heartbeats.epoch;
         let known = |id: NodeId| heartbeats.beats.binary_search_by_key(&id, |(id, _)| *id).is_ok();
         self.seen.retain(|id, _| known(id));
-        for (id, beat) in &heartbeats.beats {
-            if self.seen.get(*id).is_none_or(|seen| seen.beat != *beat) {
-                self.seen.insert(*id, Seen { beat: *beat, since: now });
-            }
+        for (id, Heartbeat { number, fence_after }) in heartbeats.beats.iter().copied() {
+            let since = self.seen.get(id).filter(|seen| seen.beat == number).map_or(now, |seen| seen.since);
+            self.seen.insert(id, Seen { beat: number, since, fence_after });
         }
     }
 
@@ -44,7 +45,8 @@ impl Janitor {
     /// Identities to fence. The centre compares the heartbeat once more.
     pub fn due(&self, now: Time, terms: &Terms) -> impl Iterator<Item = Fence> {
         let (epoch, wait) = (self.epoch, terms.fence_after());
-        let silent = self.seen.iter().filter(move |(_, seen)| now.saturating_sub(seen.since) >= wait);
+        let is_silent = move |seen: &Seen| now.saturating_sub(seen.since) >= wait.max(seen.fence_after);
+        let silent = self.seen.iter().filter(move |(_, seen)| is_silent(seen));
         silent.map(move |(id, seen)| Fence { id, beat: seen.beat, epoch })
     }
 

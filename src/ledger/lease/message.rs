@@ -88,6 +88,8 @@ pub enum Body {
         draining: bool,
         leases: Vec<(Key, Counters)>,
         answered: Vec<Key>,
+        /// Whether the answer has all leases: what was asked for and not answered may have been taken.
+        all: bool,
     },
     Acquire(Vec<Ask>),
     /// All counters, after the epoch changed.
@@ -110,8 +112,8 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Joined(Epoch),
-    /// The rows as they are now. Every acknowledged write says what was taken, so that no acquisition whose answer was
-    /// lost stays unknown.
+    /// The rows as they are now: all of them after an answer was lost, so that no acquisition stays unknown, or those that
+    /// were reported.
     Reported(Vec<(Key, Counters)>),
     Acquired(Vec<Acquired>),
     Declared(Vec<(Key, Counters)>),
@@ -163,7 +165,17 @@ pub struct Fence {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heartbeats {
     pub epoch: Epoch,
-    pub beats: Vec<(NodeId, u64)>,
+    pub beats: Vec<(NodeId, Heartbeat)>,
+}
+
+/// What the centre has of the heartbeat of an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Counts them.
+    pub number: u64,
+    /// For how long it must have been the same before the identity may be fenced, by the identity's own terms: gateways may
+    /// have others while they are being changed.
+    pub fence_after: Time,
 }
 
 /// When a request was sent, by the node's clock.
@@ -171,4 +183,6 @@ pub struct Heartbeats {
 pub struct Pending {
     pub number: u64,
     pub sent: Time,
+    /// Whether its answer says all that was taken.
+    pub settles: bool,
 }

@@ -40,6 +40,17 @@ pub struct Record {
     pub leases: Vec<(Key, Counters)>,
 }
 
+/// What a process has to know of an identity that it takes over at an upgrade, beside the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakenOver {
+    /// Whether it may sell, or still waits until it may.
+    pub is_live: bool,
+    pub epoch: Epoch,
+    pub declared: bool,
+    pub renewed: Time,
+    pub joined: Option<Time>,
+}
+
 /// An identity. Its holder calls [`Node::tick`] before anything that depends on the time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
@@ -55,6 +66,8 @@ pub struct Node {
     /// Whether the centre has written all charges of an identity that has ended.
     pub settled: bool,
     pub leases: Table<Key, Lease>,
+    /// An answer was lost: the centre may have given more than is known here.
+    pub in_doubt: bool,
     number: u64,
     pending: Option<Pending>,
 }
@@ -71,6 +84,7 @@ impl Node {
             joined: None,
             settled: false,
             leases: Table::default(),
+            in_doubt: false,
             number: 0,
             pending: None,
         }
@@ -92,6 +106,32 @@ impl Node {
         }
     }
 
+    /// The identity that a journal names, as the next process of an upgrade goes on with it. What requests of the process
+    /// before hold is held in the balances.
+    pub fn taken_over(record: &Record, told: TakenOver, now: Time, terms: &Terms) -> Node {
+        let TakenOver { is_live, epoch, declared, renewed, joined } = told;
+        let Record { identity: Identity { id, incarnation }, .. } = *record;
+        Node {
+            identity: Identity { id, incarnation: incarnation + 1 },
+            state: if is_live { State::Live } else { State::Joining },
+            epoch,
+            declared,
+            renewed,
+            joined,
+            // What the process before has sent last may have no answer.
+            in_doubt: true,
+            number: 0,
+            ..Node::from_journal(record, now, terms)
+        }
+    }
+
+    /// What the next process has to know; `None` once the identity sells nothing any more.
+    pub fn handover(&self) -> Option<TakenOver> {
+        let Node { epoch, declared, renewed, joined, .. } = *self;
+        let is_live = self.state == State::Live;
+        (is_live || self.state == State::Joining).then_some(TakenOver { is_live, epoch, declared, renewed, joined })
+    }
+
     /// What must be in the journal: all of it before a report is sent.
     pub fn record(&self) -> Record {
         Record { identity: self.identity, leases: self.counters().collect() }
@@ -101,7 +141,7 @@ impl Node {
     /// and with whatever was sent and not answered as unknown. This process sells nothing from then on.
     pub fn hand_over(mut self, terms: &Terms) -> Node {
         self.identity.incarnation += 1;
-        self.pending = None;
+        self.give_up();
         if !terms.keep(Rule::HandOverHolds) {
             self.leases.iter_mut().for_each(|(_, lease)| lease.held = 0);
         }
@@ -180,6 +220,29 @@ impl Node {
         }
     }
 
+    /// Takes over what requests hold, and what the journal has as spent, from the balances that requests really use. Both
+    /// may be older than this call, but not than the last one.
+    pub fn observe(&mut self, key: Key, held: u64, spent: u64) {
+        if let Some(lease) = self.leases.get_mut(key) {
+            lease.held = held;
+            lease.counters.spent = lease.counters.spent.max(spent);
+        }
+    }
+
+    /// Takes over that credits were returned, which nobody can hold any more and which the journal has as returned. With
+    /// `recalled`, the next report answers other nodes.
+    pub fn gave_back(&mut self, key: Key, credits: u64, recalled: bool) {
+        if let Some(lease) = self.leases.get_mut(key) {
+            lease.counters.returned += credits;
+            lease.recalled |= recalled;
+        }
+    }
+
+    /// Whether the centre lacks something of a lease that others may wait for.
+    pub fn has_returned(&self) -> bool {
+        self.leases.iter().any(|(_, lease)| lease.recalled || lease.counters.returned != lease.acknowledged.returned)
+    }
+
     /// Forgets the lease of a quota's period that is over, once the centre knows all of it.
     pub fn forget(&mut self, key: Key) {
         self.leases.retain(|known, lease| known != key || lease.held > 0 || lease.is_unreported());
@@ -236,7 +299,8 @@ impl Node {
             self.state = State::Expired;
         }
         self.number += 1;
-        self.pending = Some(Pending { number: self.number, sent: now });
+        let settles = matches!(body, Body::Report { all: true, .. });
+        self.pending = Some(Pending { number: self.number, sent: now, settles });
         Some(Request { identity: self.identity, epoch: self.epoch, number: self.number, body })
     }
 
@@ -256,7 +320,7 @@ impl Node {
             self.leases.iter().filter(|(_, lease)| lease.is_unreported() || !terms.keep(Rule::ReturnAtHomeFirst));
         let leases = unreported.map(|(key, lease)| (key, totals(lease))).collect();
         let answered = self.leases.iter().filter(|(_, lease)| lease.recalled).map(|(key, _)| key).collect();
-        Body::Report { draining: self.state == State::Draining, leases, answered }
+        Body::Report { draining: self.state == State::Draining, leases, answered, all: self.in_doubt }
     }
 
     fn acquire(&mut self, asks: Vec<Ask>, terms: &Terms) -> Body {
@@ -269,7 +333,7 @@ impl Node {
     /// The answer will not arrive: whether the request did is unknown. Nothing is believed of it; every later write
     /// that is acknowledged says what was taken.
     pub fn give_up(&mut self) {
-        self.pending = None;
+        self.in_doubt |= self.pending.take().is_some();
     }
 
     /// Takes an answer.
@@ -285,11 +349,13 @@ impl Node {
                 self.renew(pending, now, terms);
             }
             Ok(Outcome::Reported(taken)) => {
+                self.in_doubt &= !pending.settles;
                 self.renew(pending, now, terms);
                 self.acknowledged(taken, terms);
             }
             Ok(Outcome::Declared(taken)) => {
                 self.declared = true;
+                self.in_doubt = false;
                 self.renew(pending, now, terms);
                 self.acknowledged(taken, terms);
             }
@@ -314,7 +380,7 @@ impl Node {
             return None;
         }
         if !terms.keep(Rule::OnlyTheAnswerThatIsWaitedFor) {
-            return Some(Pending { number: answer.number, sent: self.renewed });
+            return Some(Pending { number: answer.number, sent: self.renewed, settles: false });
         }
         self.pending.filter(|pending| pending.number == answer.number)
     }

@@ -67,6 +67,22 @@ impl<K: Ord + Copy, V> Table<K, V> {
     }
 }
 
+impl<K: Ord, V> Extend<(K, V)> for Table<K, V> {
+    /// Adds rows or replaces them.
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, rows: I) {
+        self.rows.extend(rows);
+        self.rows.sort_by(|one, other| one.0.cmp(&other.0));
+        // Of two rows with one key, which are in the order of their coming, the later one stays.
+        self.rows.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                std::mem::swap(later, earlier);
+            }
+            same
+        });
+    }
+}
+
 impl<K, V> FromIterator<(K, V)> for Table<K, V>
 where
     K: Ord,
@@ -76,5 +92,17 @@ where
         let mut rows: Vec<(K, V)> = rows.into_iter().collect();
         rows.sort_by(|one, other| one.0.cmp(&other.0));
         Table { rows }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_added_in_order_and_replaced() {
+        let mut table: Table<u32, char> = [(5, 'e'), (1, 'a')].into_iter().collect();
+        table.extend([(3, 'c'), (1, 'b'), (1, 'd')]);
+        assert_eq!(table.iter().map(|(key, row)| (key, *row)).collect::<Vec<_>>(), [(1, 'd'), (3, 'c'), (5, 'e')]);
     }
 }

@@ -20,7 +20,7 @@ const fn step(layout: i64, portable: &'static str) -> Migration {
     Migration { layout, readable_from: 1, portable, sqlite: "", postgres: "" }
 }
 
-const MIGRATIONS: [Migration; 10] = [
+const MIGRATIONS: [Migration; 11] = [
     Migration {
         sqlite: include_str!("migrations/0001.sqlite.sql"),
         postgres: include_str!("migrations/0001.postgres.sql"),
@@ -35,6 +35,7 @@ const MIGRATIONS: [Migration; 10] = [
     step(8, include_str!("migrations/0008.sql")),
     step(9, include_str!("migrations/0009.sql")),
     step(10, include_str!("migrations/0010.sql")),
+    Migration { postgres: include_str!("migrations/0011.postgres.sql"), ..step(11, "") },
 ];
 
 const LAYOUT: &str = "

@@ -22,8 +22,8 @@ macro_rules! on_both_engines {
 
 mod alerts;
 mod billing;
-mod cluster;
-mod database;
+pub mod cluster;
+pub mod database;
 mod files;
 mod history;
 mod import;
@@ -32,6 +32,7 @@ mod lost;
 mod nodes;
 mod operations;
 mod people;
+pub mod pooler;
 mod postgres;
 mod sources;
 mod usage;
@@ -87,7 +88,7 @@ fn on(engine: Engine, test: fn()) {
 }
 
 /// A database over the socket of a cluster.
-fn at(cluster: &Cluster, database: &str) -> PostgresSettings {
+pub fn at(cluster: &Cluster, database: &str) -> PostgresSettings {
     PostgresSettings {
         hosts: vec![PostgresHost { name: cluster.directory.to_str().unwrap().to_owned(), port: cluster.port }],
         database: database.to_owned(),
@@ -101,7 +102,7 @@ fn at(cluster: &Cluster, database: &str) -> PostgresSettings {
 }
 
 /// A new store in a cluster.
-fn new_in(cluster: &Cluster) -> PostgresSettings {
+pub fn new_in(cluster: &Cluster) -> PostgresSettings {
     let database = cluster.store(|cluster, database| {
         drop(open(Location::Postgres(Arc::new(at(cluster, database)))).unwrap());
     });

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
 use super::Task;
+use crate::ledger::lease_order::LeaseHandover;
 use crate::ledger::order::{BalanceState, LedgerCommand};
 use crate::ledger::succession::{PredecessorHolds, SuccessorLink};
 use crate::platform::channel::Channel;
@@ -15,6 +16,10 @@ impl Task {
     /// Opens the file as soon as the predecessor has released it, and serves its last requests.
     pub(super) fn inherit(&mut self, line: Channel) {
         let predecessor_holds = PredecessorHolds::await_from(&line);
+        if let Some(told) = predecessor_holds.leases() {
+            // Nobody else sets it.
+            let _ = self.shared.handover.set(told);
+        }
         self.predecessor_holds = Some(predecessor_holds.clone());
         self.recover();
         predecessor_holds.serve(line, Arc::clone(&self.register), self.sender.clone(), Arc::clone(&self.shared));
@@ -22,7 +27,7 @@ impl Task {
 
     /// Releases the file to a successor, after everything was written and the holds of requests
     /// were reported.
-    pub(super) fn hand_over(&mut self, line: Channel) {
+    pub(super) fn hand_over(&mut self, line: Channel, leases: Option<LeaseHandover>) {
         self.shared.stand(BalanceState::HandedOver);
         // Either this sees a request's hold, or the request sees the handover.
         fence(Ordering::SeqCst);
@@ -40,7 +45,7 @@ impl Task {
         self.write_charges();
         self.write_rates(true);
         self.store = None;
-        match SuccessorLink::inform(line, &held, self.sender.clone(), Arc::clone(&self.shared)) {
+        match SuccessorLink::inform(line, (&held, leases), self.sender.clone(), Arc::clone(&self.shared)) {
             Ok(mut link) => {
                 for charge in std::mem::take(&mut self.pending) {
                     self.count_out(1);

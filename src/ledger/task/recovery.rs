@@ -75,7 +75,9 @@ impl Task {
         // From last to first, since the last of the list is the next to be written.
         let indexes = known.into_iter().enumerate().rev().filter(|(_, known)| !known);
         let unknown = indexes.filter_map(|(index, _)| self.register.at(index));
-        self.due = unknown.filter(|credit_account| credit_account.first_grant > 0).cloned().collect();
+        let is_due =
+            |credit_account: &&Arc<CreditAccount>| self.settings.cluster.is_none() && credit_account.first_grant > 0;
+        self.due = unknown.filter(is_due).cloned().collect();
         for credit_account in &self.due {
             credit_account.balance().grant(credit_account.first_grant);
         }
@@ -136,7 +138,7 @@ impl Task {
             match store.balance(&credit_account.account, &credit_account.product)? {
                 Some((granted, spent)) if credit_account.balance().load(granted, spent) => {}
                 Some(_) => return Err(TOO_MANY_CREDITS),
-                None if credit_account.first_grant > 0 => {
+                None if self.settings.cluster.is_none() && credit_account.first_grant > 0 => {
                     credit_account.balance().grant(credit_account.first_grant);
                     self.due_set.insert(address(credit_account));
                     self.due.push(Arc::clone(credit_account));

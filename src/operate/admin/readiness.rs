@@ -71,10 +71,17 @@ fn process(stopping: bool) -> Check {
 
 /// If the ledger cannot be used, every request that costs credits is refused. Another gateway may be able to answer it.
 fn of_ledger(ledger: &Ledger) -> Check {
-    let stuck = ledger.is_stuck();
-    let detail =
-        if stuck { "cannot be used; requests that cost credits are refused" } else { "can be used, if there is one" };
-    check("ledger", !stuck, true, detail)
+    let (stuck, cannot_sell) = (ledger.is_stuck(), ledger.cannot_sell());
+    let detail = if stuck {
+        "cannot be used; requests that cost credits are refused"
+    } else if cannot_sell {
+        "has no credits on lease that may be sold; requests that cost credits are refused"
+    } else {
+        "can be used, if there is one"
+    };
+    // A database that is away is so for all gateways: what costs nothing is still served.
+    let required = !cannot_sell || ledger.never_sold() || stuck;
+    check("ledger", !stuck && !cannot_sell, required, detail)
 }
 
 fn upstreams(gateway: &Gateway) -> Vec<Check> {

@@ -51,8 +51,10 @@ pub struct Changed {
 pub async fn balances(call: Call<NoBody>) -> Result<Reply<Balances>, Problem> {
     let (ledger, name) = books(&call.api, call.value(0)).await?;
     let register = ledger.register_of_licences();
-    let of_account = register.all().filter(|credit_account| *credit_account.account == *name);
-    Ok(Reply::of(Balances { items: of_account.map(Statement::of).collect() }))
+    let of_account: Vec<Arc<CreditAccount>> =
+        register.all().filter(|credit_account| *credit_account.account == *name).map(Arc::clone).collect();
+    ledger.known_of(of_account.clone()).await.map_err(not_done)?;
+    Ok(Reply::of(Balances { items: of_account.iter().map(Statement::of).collect() }))
 }
 
 /// The rows of one balance, the oldest first.
@@ -76,7 +78,7 @@ pub async fn entries(call: Call<NoBody>) -> Result<Reply<Page<Entry>>, Problem> 
         after,
         rows: limit.saturating_add(1),
     };
-    let entries = ledger.page(page).wait().await.map_err(not_done)?;
+    let entries = ledger.history(page).wait().await.map_err(not_done)?;
     Ok(Reply::of(Page::of(entries, limit, |entry| entry.id.to_string())))
 }
 
@@ -132,7 +134,7 @@ async fn credit_account<B>(call: &Call<B>) -> Result<(Arc<Ledger>, Arc<CreditAcc
 
 fn not_done(refusal: Refusal) -> Problem {
     match refusal {
-        Refusal::Unusable(_) => Problem::plain(Kind::StoreUnavailable),
+        Refusal::Unusable(_) | Refusal::Unavailable => Problem::plain(Kind::StoreUnavailable),
         Refusal::KeyTaken => Problem::plain(Kind::KeyOfAnother),
         Refusal::TooMuch | Refusal::TooLittle => Problem::new(Kind::Conflict, format!("Nothing was done: {refusal}.")),
     }

@@ -8,6 +8,7 @@ use super::problem::Problem;
 use super::refusal::refused;
 use super::route::{Call, NoBody, Reply};
 use super::shown::Time;
+use crate::ledger::lease_store::entries::{Overview, overview};
 use crate::ledger::store::nodes::{self, Node as StoredNode};
 use crate::ledger::store::{Store, changes};
 use crate::platform::clock::unix_milliseconds;
@@ -23,6 +24,51 @@ pub struct Nodes {
     pub in_force_on: usize,
     /// The gateways of the last day, by the time of their start.
     pub nodes: Vec<Node>,
+    /// What is on lease, if gateways share credits or have done so.
+    pub credits: Option<SharedCredits>,
+}
+
+/// Credits that gateways share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SharedCredits {
+    /// Counts the starts of the database, its failovers and backups that were put back.
+    pub epoch: u64,
+    /// Whether leases can be taken: not before all gateways were heard in the epoch, or have ended.
+    pub open: bool,
+    /// Charges of gateways that had ended, for which there were no credits left: gifts.
+    pub unpaid: u64,
+    /// What is on lease or spent beyond what was granted, after an old backup was put back.
+    pub deficit: u64,
+    /// Those that take leases, and those that have ended in the last day.
+    pub leases: Vec<LeaseHolder>,
+}
+
+/// Who has credits on lease. A gateway has another id after each start, and after a time without the database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LeaseHolder {
+    pub id: String,
+    /// The name of its machine.
+    pub name: String,
+    /// `live`, `draining`, `retired`, or `fenced`: it was silent for too long, and what it had on lease was released.
+    pub state: String,
+    /// How many seconds ago it was heard.
+    pub quiet_seconds: i64,
+    /// Credits that it has on lease and has not reported as spent.
+    pub on_lease: u64,
+}
+
+impl From<Overview> for SharedCredits {
+    fn from(found: Overview) -> SharedCredits {
+        let leases = found.identities.into_iter().map(|identity| LeaseHolder {
+            id: identity.id,
+            name: identity.name,
+            state: identity.state,
+            quiet_seconds: identity.quiet_ms / 1000,
+            on_lease: identity.on_lease,
+        });
+        let (epoch, open, unpaid, deficit) = (found.epoch, found.is_open, found.unpaid, found.deficit);
+        SharedCredits { epoch, open, unpaid, deficit, leases: leases.collect() }
+    }
 }
 
 /// A gateway.
@@ -64,9 +110,13 @@ pub async fn list(call: Call<NoBody>) -> Result<Reply<Nodes>, Problem> {
     let store: &Store = &call.api.store;
     let found = store.read(|connection| {
         let now = changes::moment(connection)?;
-        Ok((now.version, nodes::list(connection, unix_milliseconds())?))
+        let credits = match connection.sqlite() {
+            Some(_) => None,
+            None => Some(overview(connection)?).filter(|found| !found.identities.is_empty()),
+        };
+        Ok((now.version, nodes::list(connection, unix_milliseconds())?, credits))
     });
-    let (version, mut found) = found.await.map_err(refused)?;
+    let (version, mut found, credits) = found.await.map_err(refused)?;
     // A file has one gateway, which tells nobody.
     if let (true, InForce::Gateway(_, feed)) = (store.location().file().is_some(), &call.api.in_force) {
         found = vec![feed.itself()];
@@ -74,5 +124,6 @@ pub async fn list(call: Call<NoBody>) -> Result<Reply<Nodes>, Problem> {
     let nodes: Vec<Node> = found.into_iter().map(Node::from).collect();
     let there = nodes.iter().filter(|node| node.is_there);
     let in_force_on = there.clone().filter(|node| node.version >= version).count();
-    Ok(Reply::of(Nodes { version, there: there.count(), in_force_on, nodes }))
+    let credits = credits.map(SharedCredits::from);
+    Ok(Reply::of(Nodes { version, there: there.count(), in_force_on, nodes, credits }))
 }

@@ -184,7 +184,7 @@ fn alone(
     plans: &[StoredPlan],
 ) -> Result<Policy, Problem> {
     let credits = |account: &str, product: &str| {
-        let has = ledger?.credit_account(account, product)?.snapshot().available;
+        let has = ledger?.credit_account(account, product)?.shown().available;
         Some(Arc::new(CreditAccount::new(account.into(), product.into(), has)))
     };
     let compiled = RowCompiler::new(policy, plans, &credits).compile(whole);

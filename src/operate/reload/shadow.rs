@@ -126,7 +126,7 @@ pub fn start(path: &Path, beside: Beside<'_>) -> Result<Begun, ShadowError> {
     let (summary, warnings) = (config.summary(&name), warnings(&config));
     let ledger = Arc::clone(beside.ledger);
     let granted = move |account: &str, product: &str| {
-        ledger.credit_account(account, product).map(|credit_account| credit_account.snapshot().granted)
+        ledger.credit_account(account, product).map(|credit_account| credit_account.shown().granted)
     };
     let candidate = Candidate { file: &name, policy: &config.policy, in_force, granted: Box::new(granted) };
     let started = Shadow::start(candidate, beside.gateway.now());

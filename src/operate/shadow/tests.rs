@@ -11,7 +11,7 @@ use crate::gateway::Gateway;
 use crate::gateway::shadow::shadows::Shadows;
 use crate::gateway::shadow::state::Why;
 use crate::gateway::shadow::{Candidate, Shadow};
-use crate::ledger::Ledger;
+use crate::ledger::opening;
 use crate::operate::reload::accounts::{AccountSource, beside, changes_beside};
 use crate::operate::reload::shadow::watch;
 use crate::platform::descriptors::Descriptors;
@@ -383,7 +383,7 @@ fn what_does_not_fit_is_lost_and_counted() {
 fn gateway() -> Gateway {
     let config = configuration(&[]);
     let (policy, started) = (Arc::new(config.policy), Instant::now());
-    let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, None));
+    let ledger = opening::start(config.ledger, &policy, started, None);
     let descriptors = Descriptors::claim().unwrap();
     Gateway::new(policy, config.settings, ledger, Arc::new(Telemetry::default()), descriptors, started)
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::ledger::store::nodes::{self, NodeIdentity};
 use crate::ledger::store::{Connection, StoreError};
 use crate::platform::clock::unix_milliseconds;
+use crate::platform::machine;
 
 /// How often it says that it is there.
 const BEAT_INTERVAL: Duration = Duration::from_secs(3);
@@ -51,10 +52,9 @@ fn log_failure(written: Result<(), StoreError>) {
 
 /// Who this gateway is from now on.
 pub fn identity() -> NodeIdentity {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     NodeIdentity {
         id: uuid::Uuid::new_v4().simple().to_string(),
-        name: name.trim().to_owned(),
+        name: machine::name(),
         program: env!("CARGO_PKG_VERSION").to_owned(),
         started_at: unix_milliseconds(),
     }

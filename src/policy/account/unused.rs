@@ -36,7 +36,7 @@ impl Account {
         for own in copy.credit_accounts.iter() {
             let known = live.and_then(|live| live.credit_accounts.iter().find(|known| known.product == own.product));
             let is_begun = known
-                .map(|known| known.snapshot())
+                .map(|known| known.shown())
                 .filter(|known| known.granted > 0)
                 .is_some_and(|known| own.balance().load(known.granted, known.spent.saturating_add(known.held)));
             if !is_begun {

@@ -38,7 +38,7 @@ pub fn blame(row: Row, spent: Spent) -> Blame {
         // Providing enough capacity is our responsibility, whoever uses it up.
         Row::Overloaded => Blame::Ours,
         // Clients have one service, and its backend is part of it.
-        Row::UpstreamUnavailable | Row::UpstreamFailed => Blame::Ours,
+        Row::UpstreamUnavailable | Row::UpstreamFailed | Row::CreditsUnavailable => Blame::Ours,
         // Our own faults, a ledger that cannot be written among them.
         Row::Internal => Blame::Ours,
         // The deadline may be short, but it is one that the product offers.

@@ -43,6 +43,7 @@ impl Row {
             Row::BodyInvalid => &content::BODY_INVALID,
             Row::IdempotencyKeyReused => &content::IDEMPOTENCY_KEY_REUSED,
             Row::CreditsInsufficient => &account::CREDITS_INSUFFICIENT,
+            Row::CreditsUnavailable => &account::CREDITS_UNAVAILABLE,
             Row::DeadlineExceeded => &exchange::DEADLINE_EXCEEDED,
             Row::UpstreamUnavailable => &exchange::UPSTREAM_UNAVAILABLE,
             Row::UpstreamFailed => &exchange::UPSTREAM_FAILED,

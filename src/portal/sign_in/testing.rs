@@ -17,7 +17,7 @@ use hyper_util::service::TowerToHyperService;
 
 use crate::config;
 use crate::gateway::Gateway;
-use crate::ledger::Ledger;
+use crate::ledger::opening;
 use crate::ledger::store::accounts::{self, AccountDraft};
 use crate::ledger::store::people::{TicketKind, UserInfo};
 use crate::ledger::store::randomness::SystemRandomness;
@@ -92,7 +92,7 @@ impl Bench {
         }
         let feed = StoreFeed::load(&config.store.unwrap(), Arc::clone(&store), &mut config.policy).unwrap();
         let (policy, started) = (Arc::new(config.policy), Instant::now());
-        let ledger = Arc::new(Ledger::start(config.ledger, &policy, started, None));
+        let ledger = opening::start(config.ledger, &policy, started, None);
         let (descriptors, telemetry) = (Descriptors::claim().unwrap(), Arc::new(Telemetry::default()));
         let books = Arc::clone(&ledger);
         let gateway = Arc::new(Gateway::new(policy, config.settings, books, telemetry, descriptors, started));

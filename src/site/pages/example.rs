@@ -115,6 +115,7 @@ impl Example {
                 | Row::QuotaExceeded
                 | Row::ConcurrencyExceeded
                 | Row::Overloaded
+                | Row::CreditsUnavailable
                 | Row::UpstreamUnavailable,
                 _,
             ) => Hint::RetryAfter(RETRY_AFTER_SECONDS),

@@ -225,7 +225,7 @@ fn step_behind_head(row: Row) -> Step {
     match row {
         Row::BodyTooLarge | Row::RequestTimeout => Step::Arrival,
         Row::IdempotencyKeyReused => Step::Key,
-        Row::CreditsInsufficient | Row::Overloaded => Step::Credits,
+        Row::CreditsInsufficient | Row::CreditsUnavailable | Row::Overloaded => Step::Credits,
         Row::DeadlineExceeded | Row::UpstreamUnavailable | Row::UpstreamFailed | Row::Internal => Step::Backend,
         Row::MalformedRequest
         | Row::EndpointUnknown

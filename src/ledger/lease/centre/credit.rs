@@ -53,7 +53,7 @@ impl Centre {
     pub(super) fn report(
         &mut self,
         request: &Request,
-        draining: bool,
+        (draining, all): (bool, bool),
         leases: &[(Key, Counters)],
         answered: &[Key],
         terms: &Terms,
@@ -78,7 +78,11 @@ impl Centre {
             });
         }
         self.recalls.retain(|(node, key), ()| node != id || !answered.contains(&key));
-        Ok(Outcome::Reported(self.leases_of(id)))
+        if all {
+            return Ok(Outcome::Reported(self.leases_of(id)));
+        }
+        let row = |(key, _): &(Key, Counters)| Some((*key, *self.leases.get((*key, id))?));
+        Ok(Outcome::Reported(leases.iter().filter_map(row).collect()))
     }
 
     /// The rows of one identity.

@@ -19,15 +19,15 @@ impl Centre {
                 row.epoch = epoch;
                 row.beat += 1;
             }
-            None => self.add_row(identity, RowState::Live),
+            None => self.add_row(identity, RowState::Live, terms),
         }
         self.open_if_complete();
         Ok(Outcome::Joined(epoch))
     }
 
-    fn add_row(&mut self, identity: Identity, state: RowState) {
-        let (epoch, incarnation) = (self.cluster.epoch, identity.incarnation);
-        self.nodes.insert(identity.id, NodeRow { incarnation, state, epoch, beat: 0 });
+    fn add_row(&mut self, identity: Identity, state: RowState, terms: &Terms) {
+        let (epoch, incarnation, fence_after) = (self.cluster.epoch, identity.incarnation, terms.fence_after());
+        self.nodes.insert(identity.id, NodeRow { incarnation, state, epoch, beat: 0, fence_after });
     }
 
     /// The row of an identity that may write, after its process has been compared.
@@ -40,6 +40,8 @@ impl Centre {
             return Err(Refusal::Ended);
         }
         row.incarnation = row.incarnation.max(identity.incarnation);
+        // The next process of an upgrade can have another time to live.
+        row.fence_after = terms.fence_after();
         Ok(row)
     }
 
@@ -51,7 +53,7 @@ impl Centre {
             return Err(Refusal::Epoch(epoch));
         }
         if self.nodes.get(identity.id).is_none() {
-            self.add_row(identity, RowState::Live);
+            self.add_row(identity, RowState::Live, terms);
         }
         let row = self.writer(identity, terms)?;
         row.beat += 1;
@@ -75,7 +77,7 @@ impl Centre {
         match self.nodes.get_mut(id) {
             Some(row) if !has_ended => row.state = RowState::Retired,
             Some(_) => {}
-            None => self.add_row(identity, RowState::Retired),
+            None => self.add_row(identity, RowState::Retired, terms),
         }
         let waits = terms.keep(Rule::LateChargesWaitForTheOpening);
         if !has_ended && (known.is_some_and(|row| row.epoch == epoch) || !waits) {

@@ -42,7 +42,7 @@ fn acquire(centre: &mut Centre, id: u64, key: Key, want: u64, floor: u64) -> Acq
 fn report(centre: &mut Centre, id: u64, key: Key, counters: (u64, u64, u64), answered: &[Key]) -> Counters {
     let (taken, returned, spent) = counters;
     let leases = vec![(key, Counters { taken, returned, spent })];
-    match serve(centre, id, Body::Report { draining: false, leases, answered: answered.to_vec() }) {
+    match serve(centre, id, Body::Report { draining: false, leases, answered: answered.to_vec(), all: false }) {
         Ok(Outcome::Reported(rows)) => rows[0].1,
         other => panic!("{other:?}"),
     }
@@ -140,7 +140,7 @@ fn the_end_of_an_identity_charges_what_fits_and_releases_the_rest() {
         assert_eq!(centre.leases.get((CREDITS, NodeId(1))), Some(&Counters { taken: 8, returned: 5, spent: 3 }));
         assert_eq!(centre.unpaid.get((CREDITS, NodeId(1))), Some(&2));
     }
-    let report = Body::Report { draining: false, leases: Vec::new(), answered: Vec::new() };
+    let report = Body::Report { draining: false, leases: Vec::new(), answered: Vec::new(), all: false };
     assert_eq!(serve(&mut centre, 1, report), Err(Refusal::Ended));
 }
 
@@ -175,7 +175,7 @@ fn a_quota_is_leased_like_credits_and_ends_with_its_period() {
     assert!(centre.leases.is_empty() && centre.recalls.is_empty());
     // A report that is late.
     let leases = vec![(QUOTA, Counters { taken: 50, returned: 3, spent: 7 })];
-    let late = serve(&mut centre, 0, Body::Report { draining: false, leases, answered: Vec::new() });
+    let late = serve(&mut centre, 0, Body::Report { draining: false, leases, answered: Vec::new(), all: false });
     assert_eq!(late, Ok(Outcome::Reported(Vec::new())));
     assert_eq!(centre.balances.get(QUOTA), None);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::message::{Ask, Key, NodeId, Outcome};
 use super::super::node::{Kind, Node};
 use super::setup::Setup;
-use super::world::{InFlight, Letter, World, id_of, slot_of};
+use super::world::{Call, InFlight, Letter, World, id_of, slot_of};
 
 /// A kind of request that carries no amounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,10 +174,9 @@ impl World {
         match self.slot(slot).letters.remove(letter) {
             Letter::Request(request) => {
                 let before = self.centre.cluster.epoch;
-                let answer = {
-                    let nonce = self.nonce + 1;
-                    self.centre().serve(&request, nonce, &setup.terms)
-                };
+                let nonce = self.nonce + 1;
+                let answer = self.centre().serve(&request, nonce, &setup.terms);
+                self.note(|| Call::Serve(request, nonce, answer.clone()));
                 self.nonce += u64::from(before != self.centre.cluster.epoch);
                 // A synchronous commit is answered only after the replica has it.
                 if !(setup.synchronous && self.replica.is_some()) {
@@ -240,7 +239,8 @@ impl World {
         if let Some(order) = order {
             let before = self.centre.cluster.epoch;
             let nonce = self.nonce + 1;
-            self.centre().fence(&order, nonce, &setup.terms);
+            let is_ended = self.centre().fence(&order, nonce, &setup.terms);
+            self.note(|| Call::Fence(order, nonce, is_ended));
             self.nonce += u64::from(before != self.centre.cluster.epoch);
         }
     }
@@ -251,6 +251,8 @@ impl World {
         let Some(replica) = &self.replica else { return };
         let lost = std::mem::replace(&mut self.centre, Arc::clone(replica));
         self.centre().server_timeline += 1;
+        let promoted = Arc::clone(&self.centre);
+        self.note(|| Call::Promoted(promoted));
         // What is unpaid has no row of a lease, perhaps.
         let rows = lost.leases.iter().map(|(row, _)| row).chain(lost.unpaid.iter().map(|(row, _)| row));
         for (key, id) in rows.collect::<BTreeSet<_>>() {
@@ -287,6 +289,7 @@ impl World {
         let before = self.centre.cluster.epoch;
         let nonce = self.nonce + 1;
         let heartbeats = self.centre().heartbeats(nonce, &setup.terms);
+        self.note(|| Call::Look(nonce, heartbeats.clone()));
         self.nonce += u64::from(before != self.centre.cluster.epoch);
         self.janitor.look(&heartbeats, self.now, &setup.terms);
         self.now += 1;

@@ -99,7 +99,9 @@ impl World {
         let age = (self.now - node.renewed).min(terms.ttl);
         let joined = node.joined.map_or(0, |joined| 1 + (self.now - joined).min(terms.lag));
         let pending = node.pending().map_or(0, |pending| 1 + (self.now - pending.sent).min(terms.ttl));
-        let flags = u64::from(node.declared) << 1 | u64::from(node.settled);
+        let settles = node.pending().is_some_and(|pending| pending.settles);
+        let flags = [node.settled, node.declared, node.in_doubt, settles];
+        let flags = flags.into_iter().rev().fold(0, |flags, flag| flags << 1 | u64::from(flag));
         digest.all([node.state as u64 | flags << 4 | node.identity.incarnation << 8, age, joined, pending]);
         digest.epoch(node.epoch);
         for (key, lease) in node.leases.iter() {
@@ -171,8 +173,8 @@ fn digest_request(request: &Request, digest: &mut Digest) {
     digest.add(request.identity.incarnation);
     match &request.body {
         Body::Join => digest.add(1),
-        Body::Report { draining, leases, answered } => {
-            digest.add(2 | u64::from(*draining) << 4);
+        Body::Report { draining, leases, answered, all } => {
+            digest.add(2 | u64::from(*draining) << 4 | u64::from(*all) << 5);
             digest.leases(leases);
             answered.iter().for_each(|key| digest.key(*key));
         }

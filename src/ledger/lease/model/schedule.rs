@@ -11,7 +11,7 @@ use super::setup::{Budget, Setup};
 use super::world::{World, key_of};
 
 /// Events of a schedule.
-const EVENTS: u64 = 400;
+pub const EVENTS: u64 = 400;
 /// One event of so many has its state checked; a schedule that fails is run again with all of them.
 const CHECK_ONE_OF: u64 = 8;
 /// One schedule of so many ends with healing.
@@ -76,16 +76,16 @@ const SETUP: Setup = Setup {
 };
 
 /// A schedule that is being run.
-struct Run {
+pub struct Run {
     dice: Dice,
-    world: World,
-    setup: Setup,
+    pub world: World,
+    pub setup: Setup,
     /// Which nodes no message reaches, and which of them reach no other.
     cut_off: Vec<bool>,
 }
 
 impl Run {
-    fn new(seed: u64, broken: Option<Rule>) -> Run {
+    pub fn new(seed: u64, broken: Option<Rule>) -> Run {
         let mut dice = Dice(seed);
         // Some clusters replicate synchronously, some go back to old backups, and some have just few credits.
         let setup = SETUP.with(|setup| {
@@ -115,7 +115,7 @@ impl Run {
     }
 
     /// The next event: mostly traffic, sometimes time, seldom a fault.
-    fn event(&mut self) {
+    pub fn event(&mut self) {
         let slot = self.dice.index(self.setup.nodes);
         match self.dice.below(100) {
             0..30 => self.traffic(slot),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::centre::{Centre, NodeRow, RowState};
 use super::super::janitor::Janitor;
-use super::super::message::{Answer, Body, Epoch, Key, NodeId, Request};
+use super::super::message::{Answer, Body, Epoch, Fence, Heartbeats, Key, NodeId, Request};
 use super::super::node::{Node, Record, State};
 use super::super::table::Table;
 use super::super::terms::Time;
@@ -64,6 +64,17 @@ pub struct Slot {
     pub clock_rate: u64,
 }
 
+/// What the centre was asked to do, and what it has answered.
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// With a nonce.
+    Serve(Request, u64, Answer),
+    Look(u64, Heartbeats),
+    Fence(Fence, u64, bool),
+    /// It was replaced by this one.
+    Promoted(Arc<Centre>),
+}
+
 /// Everything.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -79,6 +90,8 @@ pub struct World {
     pub left: Budget,
     /// The number of the newest epoch's nonce.
     pub nonce: u64,
+    /// What the centre was asked since this was emptied, if anybody wants to know.
+    pub calls: Option<Vec<Call>>,
 }
 
 /// The number of an identity.
@@ -112,7 +125,8 @@ impl World {
             let epoch = centre.cluster.epoch;
             if setup.joined {
                 (node.state, node.epoch, node.declared, node.joined) = (State::Live, epoch, true, Some(0));
-                let row = NodeRow { incarnation: 0, state: RowState::Live, epoch, beat: 0 };
+                let fence_after = setup.terms.fence_after();
+                let row = NodeRow { incarnation: 0, state: RowState::Live, epoch, beat: 0, fence_after };
                 centre.nodes.insert(node.identity.id, row);
             }
             let journal = Some(node.record());
@@ -131,6 +145,14 @@ impl World {
             ghosts: Table::default(),
             left: setup.budget,
             nonce: 0,
+            calls: None,
+        }
+    }
+
+    /// Notes what the centre was asked.
+    pub fn note(&mut self, call: impl FnOnce() -> Call) {
+        if let Some(calls) = &mut self.calls {
+            calls.push(call());
         }
     }
 

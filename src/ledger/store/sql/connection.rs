@@ -124,6 +124,15 @@ impl Connection {
         Transaction::begin(self, Kind::Recording)
     }
 
+    /// A transaction that writes leases of credits, beside others. If its commit is not confirmed, it is not known whether
+    /// it was done.
+    ///
+    /// # Errors
+    /// Errors of the database.
+    pub fn leasing(&mut self) -> Result<Transaction<'_>> {
+        Transaction::begin(self, Kind::Leasing)
+    }
+
     /// A transaction that changes the tables.
     ///
     /// # Errors
@@ -209,7 +218,7 @@ impl<'c> Transaction<'c> {
         match &connection.0 {
             Base::Sqlite(sqlite) => sqlite.execute_batch(match kind {
                 Kind::Reading => "BEGIN DEFERRED",
-                Kind::Writing | Kind::Recording | Kind::Migrating => "BEGIN IMMEDIATE",
+                Kind::Writing | Kind::Recording | Kind::Leasing | Kind::Migrating => "BEGIN IMMEDIATE",
             })?,
             Base::Postgres(link) => link.begin(kind)?,
         }

@@ -38,6 +38,9 @@ pub(super) enum Kind {
     Writing,
     /// Writes what is not part of it, such as usage, one transaction after the other as well.
     Recording,
+    /// Writes leases of credits, beside other transactions that do: each locks the rows that it decides by. It is on the
+    /// disk when it is committed, even where the server is set to answer earlier.
+    Leasing,
     /// Changes the tables themselves.
     Migrating,
 }
@@ -60,6 +63,12 @@ impl Kind {
                 "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '5s'; \
                  SET LOCAL statement_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = '60s'; \
                  SELECT 1 FROM store_recording FOR UPDATE"
+            }
+            Kind::Leasing => {
+                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '5s'; \
+                 SET LOCAL statement_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '10s'; \
+                 SELECT set_config('synchronous_commit', 'on', true) \
+                 WHERE current_setting('synchronous_commit') = 'off'"
             }
             Kind::Migrating => {
                 "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock(1952937844)"

@@ -1,11 +1,11 @@
 //! What only a database has: nodes that write at once and wake each other, a history that was put back, a pooler.
 
 use std::collections::BTreeSet;
-use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::cluster::{PASSWORD, USER, give};
+use super::cluster::{PASSWORD, USER};
 use super::database::{act, location, make, names, over_the_port, store};
+use super::pooler::Pooler;
 use super::*;
 use crate::ledger::store::accounts::{self, AccountPatch};
 use crate::ledger::store::changes::{self, Moment, Since};
@@ -124,65 +124,12 @@ fn a_store_that_was_put_back_is_another_history() {
     assert_eq!(changes::since(&connection, known).unwrap(), Since::Unknown { now: other });
 }
 
-/// pgbouncer in transaction mode, with two connections to the server.
-struct Pooler {
-    child: Child,
-    directory: PathBuf,
-    port: u16,
-}
-
-impl Pooler {
-    fn start(cluster: &Cluster) -> Pooler {
-        let port = cluster::free_port();
-        let directory = std::env::temp_dir().join(format!("tollgate-pooler-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&directory);
-        std::fs::create_dir(&directory).unwrap();
-        let users = directory.join("users.txt");
-        std::fs::write(&users, format!("\"{USER}\" \"{PASSWORD}\"\n")).unwrap();
-        let settings = format!(
-            "[databases]\n* = host={} port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\npool_mode = transaction\n\
-             default_pool_size = 2\nmax_client_conn = 100\n",
-            cluster.directory.display(),
-            cluster.port,
-            users.display()
-        );
-        let file = directory.join("pgbouncer.ini");
-        std::fs::write(&file, settings).unwrap();
-        for path in [&users, &file, &directory] {
-            give(path, 0o755);
-        }
-        let child = cluster::as_somebody("pgbouncer")
-            .arg(&file)
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("pgbouncer is installed: apt-get install pgbouncer, or make tools");
-        Pooler { child, directory, port }
-    }
-}
-
-impl Drop for Pooler {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
 #[test]
 fn a_pooler_in_transaction_mode_may_stand_between() {
     let cluster = cluster::shared();
     let settings = new_in(cluster);
     let pooler = Pooler::start(cluster);
-    let pooled = PostgresSettings { is_pooled: true, ..over_the_port(&settings, pooler.port) };
-    let began = std::time::Instant::now();
-    while let Err(error) = open(location(&pooled)) {
-        assert!(began.elapsed().as_secs() < 10, "{error}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let pooled = pooler.settings(&settings);
     // Ten connections of five nodes share two of the server.
     std::thread::scope(|scope| {
         for node in 0..5 {

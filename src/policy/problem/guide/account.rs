@@ -142,6 +142,20 @@ pub const CONCURRENCY_EXCEEDED: Guide = Guide {
     ),
 };
 
+pub const CREDITS_UNAVAILABLE: Guide = Guide {
+    meaning: "The balance of your account cannot be checked at the moment, so that nothing can be sold. Your request is fine, and nothing was charged.",
+    causes: &[
+        "The place where balances are kept cannot be reached.",
+        "Your last credits are reserved elsewhere, by a part of the service that does not answer.",
+    ],
+    remedy: &[
+        "Wait for the number of seconds in the Retry-After header, then send the request again.",
+        "If it lasts longer than a few minutes, check the status of the service.",
+    ],
+    retry: Retry::AfterHeader,
+    provoke: Provoke::Never,
+};
+
 pub const CREDITS_INSUFFICIENT: Guide = Guide {
     meaning: "Your account has fewer credits than this request can cost. The exact price is known only after the lookup, so the highest possible price is reserved first. Nothing was charged.",
     causes: &[

@@ -109,7 +109,7 @@ fn applies(asked: Option<(&Product, &Route)>, row: Row) -> bool {
             product.is_some()
         }
         Row::IdempotencyKeyReused => product.is_some_and(|product| product.idempotency.is_some()),
-        Row::CreditsInsufficient => route.is_some_and(|route| route.tariff.is_some()),
+        Row::CreditsInsufficient | Row::CreditsUnavailable => route.is_some_and(|route| route.tariff.is_some()),
         Row::MalformedRequest
         | Row::RequestTimeout
         | Row::Overloaded
