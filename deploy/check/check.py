@@ -4,10 +4,12 @@ Each step prints one line; the first failure of each is printed whole, and the s
 there was any.
 """
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -60,17 +62,119 @@ def dockerfile():
     return f"hadolint, {len(copied)} COPY lines"
 
 
-def compose():
-    run("docker-compose", "--file", DEPLOY / "compose.yaml", "config", "--quiet", cwd=DEPLOY)
-    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+def composed(name):
+    """The services of a compose file, once what all of these files have to be is checked."""
+    run("docker-compose", "--file", DEPLOY / name, "config", "--quiet", cwd=DEPLOY)
+    services = yaml.safe_load((DEPLOY / name).read_text())["services"]
     mounts = [volume.split(":")[0] for service in services.values() for volume in service.get("volumes", [])]
     for path in mounts:
         if path.startswith("."):
             assert (DEPLOY / path).exists(), f"{path} is not there"
+    for port in [port for service in services.values() for port in service.get("ports", [])]:
+        assert port.startswith("127.0.0.1:"), f"{port} is open to others"
     help_text = run(PROGRAM, "demo", "--help")
-    for flag in [word for word in services["gateway"]["command"] if word.startswith("--")]:
-        assert flag in help_text, f"the demo has no {flag}"
-    return f"docker-compose config, {len(services)} services"
+    for service in services.values():
+        command = service.get("command", [])
+        for flag in [word for word in command if word.startswith("--") and command[0] == "demo"]:
+            assert flag in help_text, f"the demo has no {flag}"
+    return services
+
+
+def compose():
+    return f"docker-compose config, {len(composed('compose.yaml'))} services"
+
+
+def compose_cluster(directory, postgres):
+    services = composed("compose.cluster.yaml")
+    gateways = {name: service for name, service in services.items() if name.startswith("gateway-")}
+    assert len(gateways) == 3, list(gateways)
+    journals = [volume for service in gateways.values() for volume in service["volumes"] if volume.endswith(":/var/lib/tollgate")]
+    assert len(set(journals)) == len(gateways), f"two gateways have one journal: {journals}"
+    text = (DEPLOY / "cluster/gateway/gateway.yaml").read_text()
+    config = yaml.safe_load(text)
+    for service in gateways.values():
+        needed = set(re.findall(r"\$\{env:(\w+)\}", text))
+        assert needed <= set(service["environment"]), f"a gateway has no {needed - set(service['environment'])}"
+    for host in [*config["store"]["postgres"]["hosts"], *(name.split(":")[0] for name in config["upstreams"]["lookup"]["servers"])]:
+        assert host in services, f"{host} is no service"
+    (directory / "compose.yaml").write_text(text.replace("hosts: [primary, standby]", f"hosts: [{postgres.directory / 'primary'}]"))
+    run(PROGRAM, "check", "--config", directory / "compose.yaml", env={**os.environ, "DATABASE_PASSWORD": "a"})
+    # What is written in the primary is in its standby a moment later.
+    postgres.ask("CREATE TABLE seen (number INTEGER)")
+    postgres.start_standby()
+    wait_for("the standby", lambda: "seen" in postgres.ask("SELECT relname FROM pg_class", standby=True))
+    assert postgres.ask("SELECT pg_is_in_recovery()", standby=True).strip() == "t", "the standby follows nobody"
+    return f"docker-compose config, {len(services)} services, a primary and a standby"
+
+
+class Postgres:
+    """A PostgreSQL that is made as the primary of compose.cluster.yaml, and its standby: each with a socket alone, in a
+    directory of its own."""
+
+    def __init__(self):
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+        self.bin = found[-1].parent
+        self.directory = Path(tempfile.mkdtemp(prefix="tollgate-deploy-pg-"))
+        self.processes = []
+        try:
+            self.directory.chmod(0o755)
+            for name in ["primary", "standby"]:
+                (self.directory / name).mkdir()
+                (self.directory / name / "data").mkdir()
+                if os.getuid() == 0:
+                    run("chown", "-R", "postgres:postgres", self.directory / name)
+            self.script("/dev/null", "primary", "initdb", "--auth=trust", "--no-sync", "--username=postgres")
+            self.start("primary")
+            self.script(DEPLOY / "cluster/postgres/primary.sh", "primary", GATEWAY_PASSWORD="a", STANDBY_PASSWORD="b")
+        except BaseException:
+            self.close()
+            raise
+
+    def words(self, *words):
+        """PostgreSQL does not run as root."""
+        who = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
+        return [*who, *map(str, words)]
+
+    def surroundings(self, which, **more):
+        path = f"{self.directory}:{self.bin}:{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, "PGDATA": f"{self.directory / which}/data", "PGHOST": f"{self.directory / which}", **more}
+
+    def script(self, script, which, *words, **more):
+        """Runs a command, or a script that PostgreSQL's user need not be able to open."""
+        with open(script) as text:
+            run(*self.words(*words or ["sh", "-s"]), stdin=text, cwd=self.directory, env=self.surroundings(which, **more))
+
+    def start(self, which):
+        words = self.words(self.bin / "postgres", "-c", "listen_addresses=", "-c", "fsync=off", "-k", self.directory / which)
+        with (self.directory / "log").open("a") as log:
+            started = subprocess.Popen(words, stdout=log, stderr=log, cwd=self.directory, env=self.surroundings(which))
+        self.processes.append(started)
+        wait_for(f"PostgreSQL, {which}", lambda: self.ask("SELECT 1", standby=which == "standby"))
+
+    def start_standby(self):
+        """Runs the standby's own script; what the image would do then is done here."""
+        entrypoint = self.directory / "docker-entrypoint.sh"
+        entrypoint.write_text("#!/bin/sh\n")
+        entrypoint.chmod(0o755)
+        self.script(DEPLOY / "cluster/postgres/standby.sh", "standby", PRIMARY=str(self.directory / "primary"))
+        self.start("standby")
+
+    def ask(self, statement, standby=False):
+        """What a statement answers; nothing if there is no server."""
+        which = "standby" if standby else "primary"
+        words = [self.bin / "psql", "--no-psqlrc", "-Atq", "--username=postgres", "--command", statement]
+        env = self.surroundings(which)
+        return subprocess.run(self.words(*words), capture_output=True, text=True, timeout=60, cwd=self.directory, env=env).stdout
+
+    def settings(self):
+        """The gateways' database, as `store.postgres` names it."""
+        return {"hosts": [str(self.directory / "primary")], "database": "tollgate", "user": "tollgate"}
+
+    def close(self):
+        for process in reversed(self.processes):
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+        shutil.rmtree(self.directory)
 
 
 def systemd(directory):
@@ -130,6 +234,19 @@ WITH_ALL = {
     "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
 }
 
+# Several gateways that share credits.
+WITH_CLUSTER = {
+    "replicaCount": 3,
+    "ledger": {"enabled": True, "storageClass": "fast"},
+    "accounts": WITH_LEDGER["accounts"],
+    "config": {
+        "store": {"postgres": {"hosts": ["db.example.com"], "database": "tollgate", "user": "tollgate", "password": "${env:DATABASE_PASSWORD}"}},
+        "cluster": {"time_to_live": "2m"},
+    },
+    "env": [{"name": "DATABASE_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "database", "key": "password"}}}],
+}
+WITH_GROWING_CLUSTER = {**WITH_ALL, **WITH_CLUSTER, "config": {**WITH_CLUSTER["config"], "cluster": {}}}
+
 # What the chart has to refuse, and the word that its refusal has.
 REFUSED = [
     ({"replicaCount": "two"}, "replicaCount"),
@@ -139,6 +256,11 @@ REFUSED = [
     ({"ledger": {"enabled": True}, "replicaCount": 2}, "set replicaCount to 1"),
     ({"ledger": {"enabled": True}, "autoscaling": {"enabled": True}}, "set autoscaling.enabled to false"),
     ({"autoscaling": {"enabled": True, "minReplicas": 9}}, "minReplicas"),
+    ({"ledger": {"enabled": True}, "replicaCount": 2, "config": {"store": {"postgres": {}}}}, "config.cluster"),
+    ({"ledger": {"enabled": True}, "replicaCount": 2, "config": {"cluster": {}}}, "set config.store.postgres"),
+    ({"ledger": {"enabled": True}, "config": {"store": {"sqlite": "a.db"}, "cluster": {}}}, "set config.store.postgres"),
+    ({"replicaCount": 2, "config": WITH_CLUSTER["config"]}, "set ledger.enabled to true"),
+    ({**WITH_CLUSTER, "config": {**WITH_CLUSTER["config"], "cluster": True}}, "cluster"),
 ]
 
 
@@ -152,25 +274,37 @@ def rendered(values):
     return [yaml.safe_load(text) for text in texts], "---\n" + "---\n".join(texts)
 
 
-def chart(directory):
+def chart(directory, postgres):
     report = helm.lint(str(DEPLOY / "helm/tollgate"), strict=True)
     bad = [message for message in report["messages"] if message["severity"] > 1]
     assert not bad and not report["errors"], report
     kinds = {}
-    for name, values in [("as it is", {}), ("with a ledger", WITH_LEDGER), ("with all", WITH_ALL)]:
+    for name, values in [
+        ("as it is", {}),
+        ("with a ledger", WITH_LEDGER),
+        ("with all", WITH_ALL),
+        ("of a cluster", WITH_CLUSTER),
+        ("of a growing cluster", WITH_GROWING_CLUSTER),
+    ]:
         documents, _ = rendered(values)
         for document in documents:
             # Kubernetes itself has no schema of the operator's kinds.
             if not document["apiVersion"].startswith("monitoring.coreos.com/"):
                 kubernetes_validate.validate(document, KUBERNETES, strict=True)
         kinds[name] = sorted(document["kind"] for document in documents)
-        check_config(directory, documents, name)
+        check_config(directory, documents, name, postgres)
     always = ["ConfigMap", "Deployment", "NetworkPolicy", "Secret", "Service", "ServiceAccount"]
     more = ["HorizontalPodAutoscaler", "Ingress", "PodDisruptionBudget", "Service", "ServiceMonitor"]
     assert kinds["as it is"] == always, kinds
     assert kinds["with a ledger"] == sorted([*always, "PersistentVolumeClaim"]), kinds
     assert kinds["with all"] == sorted([*always, *more]), kinds
+    shared = sorted({*always, "StatefulSet", "PodDisruptionBudget"} - {"Deployment"})
+    assert kinds["of a cluster"] == sorted([*shared, "Service"]), kinds
+    assert kinds["of a growing cluster"] == sorted([*shared, "HorizontalPodAutoscaler", "Ingress", "Service", "ServiceMonitor"]), kinds
     monitored(rendered(WITH_ALL)[0])
+    monitored(rendered(WITH_GROWING_CLUSTER)[0])
+    for values in [WITH_CLUSTER, WITH_GROWING_CLUSTER]:
+        clustered(rendered(values)[0])
     for wrong, word in REFUSED:
         try:
             rendered(wrong)
@@ -200,7 +334,30 @@ def monitored(documents):
     assert {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]} <= names, names
 
 
-def check_config(directory, documents, name):
+def clustered(documents):
+    """Each gateway of a StatefulSet keeps its name and its journal, and what is said of the set is said of all of it."""
+    [gateways] = [document for document in documents if document["kind"] == "StatefulSet"]
+    spec, labels = gateways["spec"], gateways["spec"]["template"]["metadata"]["labels"]
+    name = {"apiVersion": gateways["apiVersion"], "kind": "StatefulSet", "name": gateways["metadata"]["name"]}
+    [governing] = [document for document in documents if document["kind"] == "Service" and document["metadata"]["name"] == spec["serviceName"]]
+    assert governing["spec"]["clusterIP"] == "None", "the pods have no names of their own"
+    [claim] = spec["volumeClaimTemplates"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in spec["template"]["spec"]["containers"][0]["volumeMounts"]}
+    assert mounts["/var/lib/tollgate"] == claim["metadata"]["name"], mounts
+    shared = [volume["name"] for volume in spec["template"]["spec"]["volumes"]]
+    assert claim["metadata"]["name"] not in shared, "the journal's volume is every pod's"
+    # A StatefulSet refuses other claims than those that it was made with, so that no release may change them.
+    assert not re.search(r"version|helm.sh", json.dumps(claim["metadata"])), claim["metadata"]
+    selectors = [spec["selector"]["matchLabels"], governing["spec"]["selector"]]
+    selectors += [document["spec"]["selector"]["matchLabels"] for document in documents if document["kind"] == "PodDisruptionBudget"]
+    selectors += [spread["labelSelector"]["matchLabels"] for spread in spec["template"]["spec"]["topologySpreadConstraints"]]
+    assert len(selectors) == 5 and all(selector.items() <= labels.items() for selector in selectors), selectors
+    scaled = [document["spec"]["scaleTargetRef"] for document in documents if document["kind"] == "HorizontalPodAutoscaler"]
+    assert all(target == name for target in scaled), scaled
+    assert ("replicas" in spec) != bool(scaled), "two have a say in how many there are"
+
+
+def check_config(directory, documents, name, postgres):
     """The configuration that a pod would find, as the gateway itself reads it."""
     folder = directory / name.replace(" ", "-")
     accounts = folder / "accounts"
@@ -210,12 +367,14 @@ def check_config(directory, documents, name):
             target = folder if document["kind"] == "ConfigMap" else accounts
             for file, text in (document.get("data") or document["stringData"]).items():
                 text = text.replace("/etc/tollgate-accounts", str(accounts))
-                if name == "with a ledger" and file == "gateway.yaml":
+                if file == "gateway.yaml" and name != "as it is" and name != "with all":
                     # A price, so that the account's credits mean something.
                     price = "credits: { hold: [{ add: 1 }], price: [{ add: 1 }] }"
                     text = text.replace("    upstream: lookup", f"    upstream: lookup\n    {price}")
+                # The database is asked for accounts.
+                text = text.replace("db.example.com", str(postgres.directory / "primary"))
                 (target / file).write_text(text)
-    run(PROGRAM, "check", "--config", folder / "gateway.yaml")
+    run(PROGRAM, "check", "--config", folder / "gateway.yaml", env={**os.environ, "DATABASE_PASSWORD": "a"})
 
 
 # ---- Grafana, and a gateway that runs ----
@@ -303,8 +462,28 @@ def ask(port, token, body):
         error.read()
 
 
-def running(directory):
-    """Prometheus scrapes a gateway with some traffic: every query has an answer."""
+# A gateway with everything that has metrics.
+MORE_KEYS = """
+ledger: { file: ledger.db }
+store: { postgres: POSTGRES }
+cluster: { replica_lag: 0s }
+billing: { url: http://127.0.0.1:9/ }
+alerts: { mail: { server: 'smtp://127.0.0.1:9', from: a@example.com } }
+journal: { directory: journal }
+metrics: { by_account: true }
+jwt:
+  company:
+    issuer: https://id.example.com
+    audience: [a]
+    algorithms: [ES256]
+    jwks: { url: 'http://127.0.0.1:9/keys' }
+    account_claim: sub
+    token: t
+"""
+
+
+def running(directory, postgres):
+    """Prometheus scrapes a gateway of a cluster with some traffic: every query has an answer."""
     backend = ThreadingHTTPServer(("127.0.0.1", 0), Backend)
     threading.Thread(target=backend.serve_forever, daemon=True).start()
     clients, admin, proxied, prometheus = free_ports(4)
@@ -320,13 +499,16 @@ def running(directory):
             f"listeners: [{{ address: 127.0.0.1:{proxied}, proxy_protocol: {{ from: [127.0.0.1] }} }}]",
         ),
         ("servers: [127.0.0.1:9001]", f"servers: [127.0.0.1:{backend.server_port}]\n    concurrency_limit: {{}}"),
-        ("ledger: { volatile: true }", "ledger: { file: ledger.db }\nstore: { sqlite: store.db }\nbilling: { url: http://127.0.0.1:9/ }\nalerts: { mail: { server: 'smtp://127.0.0.1:9', from: a@example.com } }\njournal: { directory: journal }\nmetrics: { by_account: true }\njwt: { company: { issuer: 'https://id.example.com', audience: [a], algorithms: [ES256], jwks: { url: 'http://127.0.0.1:9/keys' }, account_claim: sub, token: t } }"),
+        ("ledger: { volatile: true }", MORE_KEYS.replace("POSTGRES", json.dumps(postgres.settings()))),
         # A token that works and ends some day.
         ("expires: 2024-12-31", "expires: 2099-12-31"),
     ]:
         assert text.count(old) == 1, old
         text = text.replace(old, new)
     (directory / "demo.yaml").write_text(text)
+    # What seals answers that are kept is the same for all gateways, so that none makes it.
+    (directory / "portal.key").write_text("0f" * 32)
+    (directory / "portal.key").chmod(0o600)
     # A candidate that lets the account of demo-live ask once.
     candidate = text.replace("rate: { limit: 150/min, burst: 150 }", "rate: { limit: 1/min, burst: 1 }", 1)
     (directory / "candidate.yaml").write_text(candidate)
@@ -424,17 +606,18 @@ def yaml_files():
 
 def main():
     failed = 0
-    with tempfile.TemporaryDirectory(prefix="tollgate-deploy-") as name:
+    with tempfile.TemporaryDirectory(prefix="tollgate-deploy-") as name, contextlib.closing(Postgres()) as postgres:
         directory = Path(name)
         for step, check in [
             ("yaml", yaml_files),
             ("Dockerfile", dockerfile),
             ("compose", compose),
+            ("cluster", lambda: compose_cluster(directory, postgres)),
             ("systemd", lambda: systemd(directory)),
             ("prometheus", prometheus_files),
-            ("kubernetes", lambda: chart(directory)),
+            ("kubernetes", lambda: chart(directory, postgres)),
             ("dashboard", dashboard),
-            ("running", lambda: running(directory)),
+            ("running", lambda: running(directory, postgres)),
         ]:
             try:
                 print(f"{step:<12}{check()}", flush=True)

@@ -19,14 +19,27 @@
 {{ .Values.serviceAccount.name | default $default }}
 {{- end }}
 
+{{- /* Whether credits are shared by several gateways, each with a journal on a disk of its own. */ -}}
+{{- define "tollgate.cluster" -}}
+{{- if hasKey .Values.config "cluster" }}true{{ end -}}
+{{- end }}
+
 {{- /* One file cannot be sold from by two: what cannot work is refused before anything is installed. */ -}}
 {{- define "tollgate.check" -}}
-{{- if .Values.ledger.enabled -}}
+{{- if include "tollgate.cluster" . -}}
+{{- if not (dig "store" "postgres" "" .Values.config) -}}
+{{- fail "Gateways of a cluster share credits in PostgreSQL: set config.store.postgres, or remove config.cluster." -}}
+{{- end -}}
+{{- if not .Values.ledger.enabled -}}
+{{- fail "Each gateway of a cluster writes a journal on a volume of its own: set ledger.enabled to true, or remove config.cluster." -}}
+{{- end -}}
+{{- else if .Values.ledger.enabled -}}
+{{- $or := "or ledger.enabled to false, or share credits in PostgreSQL (config.store.postgres and config.cluster)." -}}
 {{- if .Values.autoscaling.enabled -}}
-{{- fail "The ledger is one file that one gateway can use: set autoscaling.enabled to false, or ledger.enabled to false." -}}
+{{- fail (printf "The ledger is one file that one gateway can use: set autoscaling.enabled to false, %s" $or) -}}
 {{- end -}}
 {{- if gt (int .Values.replicaCount) 1 -}}
-{{- fail (printf "The ledger is one file that one gateway can use: set replicaCount to 1 (it is %d), or ledger.enabled to false." (int .Values.replicaCount)) -}}
+{{- fail (printf "The ledger is one file that one gateway can use: set replicaCount to 1 (it is %d), %s" (int .Values.replicaCount) $or) -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) -}}
