@@ -260,6 +260,7 @@ fn the_faults_are_in_the_order_of_the_table() {
         "overloaded",
         "parameter-invalid",
         "idempotency-key-reused",
+        "credits-unavailable",
         "deadline-exceeded",
         "upstream-failed",
         "internal",

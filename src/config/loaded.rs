@@ -14,6 +14,7 @@ use crate::config::yaml::Warning;
 use crate::downstream::listener::Listeners;
 use crate::gateway::snapshot::Settings;
 use crate::ledger;
+use crate::ledger::leases::ClusterSettings;
 use crate::platform::count::counted;
 use crate::platform::pace;
 use crate::platform::tls::Overdue;
@@ -94,6 +95,9 @@ impl Config {
         match self.ledger.as_ref().map(|ledger| &ledger.storage) {
             None if count == 0 => balances,
             None | Some(ledger::Storage::Memory) => format!("{balances}, only in memory"),
+            Some(ledger::Storage::File(path)) if cluster(&self.ledger).is_some() => {
+                format!("{balances}, on lease from the store, written down in {}", path.display())
+            }
             Some(ledger::Storage::File(path)) => format!("{balances}, stored in {}", path.display()),
         }
     }
@@ -127,8 +131,9 @@ impl Start {
             ("admin", *admin != other.admin),
             ("admin_token", *admin_token != other.admin_token),
             ("admin_hosts", *admin_hosts != other.admin_hosts),
-            ("ledger", *ledger != other.ledger),
             ("store", *store != other.store),
+            ("cluster", cluster(ledger) != cluster(&other.ledger)),
+            ("ledger", *ledger != other.ledger),
             ("api", *api != other.api),
             ("portal", *portal != other.portal),
             ("billing", *billing != other.billing),
@@ -141,6 +146,10 @@ impl Start {
         .find(|(_, differs)| *differs)
         .map(|(key, _)| key)
     }
+}
+
+fn cluster(ledger: &Option<ledger::LedgerSettings>) -> Option<&ClusterSettings> {
+    ledger.as_ref().and_then(|settings| settings.cluster.as_ref())
 }
 
 impl Config {

@@ -17,7 +17,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use super::lease::driver::Verdict;
 use super::lease::terms::Terms;
 use super::lease_order::{LeaseHandover, LeaseOrder};
-use super::store::Location;
+use super::store::location::Location;
 use crate::platform::clock::boot_milliseconds;
 use crate::policy::credits::CreditAccount;
 use crate::policy::problem::{Hint, Problem, Row};

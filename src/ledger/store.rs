@@ -28,7 +28,7 @@ pub mod kept_answers;
 pub mod keys;
 pub mod list_before;
 pub mod lists;
-mod location;
+pub mod location;
 pub mod memberships;
 mod migrations;
 pub mod nodes;

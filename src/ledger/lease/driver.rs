@@ -143,7 +143,8 @@ impl Driver {
         if let Some(fence) = self.fences.pop() {
             return Next::Fence(fence);
         }
-        if serves && now >= self.look_at {
+        // Also while this identity waits for its own end, since that may wait for others'.
+        if now >= self.look_at {
             self.look_at = now + LOOK;
             return Next::Look;
         }

@@ -335,6 +335,29 @@ fn a_failover_is_declared_and_goes_on() {
 }
 
 #[test]
+fn an_outage_beside_a_gateway_that_is_gone_is_over_once_that_is_fenced() {
+    let mut world = World::new(10_000, 3);
+    for index in 0..3 {
+        assert_eq!(world.buy(index, 5).0, Verdict::Try);
+    }
+    world.pass(5_000);
+    world.gateways.remove(0);
+    // The database starts again after longer than all can sell: in the epoch that begins then, nobody is live.
+    world.is_away = true;
+    world.pass(world.terms.ttl + 10_000);
+    world.centre.server_timeline = 2;
+    world.is_away = false;
+    world.pass(10_000);
+    assert!(!world.centre.cluster.opened);
+    world.pass(world.terms.fence_after());
+    assert!(world.centre.cluster.opened);
+    for index in 0..2 {
+        assert_eq!(world.buy(index, 5).0, Verdict::Try);
+    }
+    assert_eq!(world.centre.unpaid.iter().count(), 0);
+}
+
+#[test]
 fn a_hot_account_on_fifty_gateways_makes_at_most_fifty_transactions_a_second() {
     /// How often each gateway sells something, in milliseconds.
     const SALE: Time = 100;
