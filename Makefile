@@ -1,6 +1,6 @@
 # The two commands: `make run` and `make test`. Both install what a fresh Debian machine lacks.
-.PHONY: run test crashes database-crashes lease-search hostile free-answers fuzz mutants coverage browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
-	sbom bench-micro bench-metering bench-sight bench-journal bench-shadow bench-pages bench-portal bench-reload bench-changes bench-store bench-fairness pgo dist compilers tools venv program
+.PHONY: run test crashes database-crashes lease-search chaos chaos-short chaos-measure hostile free-answers fuzz mutants coverage browse schemathesis deploy-check lint guards guard-instructions guard-syscalls bench \
+	sbom bench-micro bench-metering bench-sight bench-journal bench-cluster bench-shadow bench-pages bench-portal bench-reload bench-changes bench-store bench-fairness pgo dist compilers tools venv program
 
 # Pingora compiles zlib-ng, which needs cmake and a C compiler; the tests replay raw requests with
 # a Python script, run the commands of the pages with curl, bound what the program may use with
@@ -159,6 +159,13 @@ bench-shadow: tools
 	@command -v wrk >/dev/null && command -v haproxy >/dev/null || \
 		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends wrk haproxy)
 	python3 benches/shadow.py
+
+# What a lookup costs that is paid from a lease, beside one that is paid from a ledger alone.
+bench-cluster: tools
+	cargo build --release --locked
+	@command -v wrk >/dev/null && command -v haproxy >/dev/null || \
+		($(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends wrk haproxy)
+	python3 benches/cluster.py
 
 # What the journal costs a lookup, and how fast a million decisions are judged again.
 bench-journal: tools

@@ -28,6 +28,8 @@ struct Lease {
     spent_before: u64,
     /// Of what was returned, what the driver knows.
     told: u64,
+    /// What was spent of the balance when the journal was read last.
+    seen: Option<u64>,
 }
 
 /// The balances of a gateway.
@@ -64,7 +66,7 @@ impl LedgerBalances {
                 let key = Key { owner, period: 0 };
                 balances.know(key, names);
                 let (counters, spent_before) = (lease.counters, lease.spent_before);
-                balances.leases.insert(key, Lease { counters, spent_before, told: counters.returned });
+                balances.leases.insert(key, Lease { counters, spent_before, told: counters.returned, seen: None });
             }
         }
         Ok((balances, record))
@@ -80,15 +82,28 @@ impl LedgerBalances {
         found.is_some_and(|account| self.accounts.insert(key, account).is_none())
     }
 
-    /// Reads the journal again, after what was charged and what is in doubt was written. Returns whether it could be.
+    /// Reads again what the journal has of balances that have changed, or of all if something is in doubt, after what was
+    /// charged was written. Returns whether it could be.
     pub fn refresh(&mut self) -> bool {
-        let Ok(Some(record)) = self.ledger.run(|file| lease_journal::record(file)).wait_here() else { return false };
+        let mut changed = Vec::new();
         for (key, account) in &self.accounts {
-            // Rows are in the order of names.
-            let place = record.leases.binary_search_by(|lease| (&*lease.account, &*lease.product).cmp(&account.key()));
-            if let Some(found) = place.ok().and_then(|place| record.leases.get(place)) {
-                let lease = self.leases.entry(*key).or_default();
-                (lease.counters, lease.spent_before) = (found.counters, found.spent_before);
+            let spent = account.snapshot().spent;
+            let seen = self.leases.get(key).map(|lease| lease.seen);
+            // What was never taken has not changed.
+            if self.is_in_doubt || seen.is_some_and(|seen| seen != Some(spent)) {
+                changed.push((*key, Arc::clone(account), spent));
+            }
+        }
+        let accounts: Vec<Arc<CreditAccount>> = changed.iter().map(|(_, account, _)| Arc::clone(account)).collect();
+        if accounts.is_empty() {
+            return true;
+        }
+        let read = self.ledger.run(move |file| lease_journal::some(file, &accounts));
+        let Ok(found) = read.wait_here() else { return false };
+        for ((key, _, spent), found) in changed.into_iter().zip(found) {
+            if let Some(found) = found {
+                let lease = self.leases.entry(key).or_default();
+                (lease.counters, lease.spent_before, lease.seen) = (found.counters, found.spent_before, Some(spent));
             }
         }
         self.is_in_doubt = false;
@@ -179,7 +194,10 @@ impl Balances for LedgerBalances {
         match self.leases.get_mut(&key) {
             Some(lease) => lease.counters.taken = lease.counters.taken.max(taken),
             // What was spent before is in the journal.
-            None => self.is_in_doubt = !self.refresh(),
+            None => {
+                self.leases.insert(key, Lease::default());
+                self.is_in_doubt = !self.refresh();
+            }
         }
         true
     }

@@ -6,12 +6,15 @@
 //! crash it has what the identity's last word needs. Quotas are not here yet. When something is written is decided by
 //! whoever has leases.
 
+use std::sync::Arc;
+
 use rusqlite::{OptionalExtension, TransactionBehavior, params};
 
 use super::entry::Kind;
 use super::fault::LedgerFault;
 use super::file::LedgerFile;
 use super::lease::message::{Counters, Identity, NodeId};
+use crate::policy::credits::CreditAccount;
 
 /// Who has written the rows of leases.
 pub const BY: &str = "lease";
@@ -87,15 +90,29 @@ pub fn record(file: &LedgerFile) -> Result<Option<JournalRecord>, LedgerFault> {
     };
     let identity = connection.query_row("SELECT id, incarnation FROM lease_identity", [], read).optional()?;
     let Some(identity) = identity else { return Ok(None) };
-    let query = "SELECT account, product, taken, returned, spent - spent_before, spent_before FROM lease \
-                 JOIN balance USING (account, product) ORDER BY account, product";
-    let mut statement = connection.prepare_cached(query)?;
-    let leases = statement.query_map([], |row| {
-        let counters =
-            Counters { taken: number(row.get(2)?), returned: number(row.get(3)?), spent: number(row.get(4)?) };
-        Ok(JournalLease { account: row.get(0)?, product: row.get(1)?, counters, spent_before: number(row.get(5)?) })
-    })?;
+    let mut statement = connection.prepare_cached(&format!("{LEASES} ORDER BY account, product"))?;
+    let leases = statement.query_map([], lease)?;
     Ok(Some(JournalRecord { identity, leases: leases.collect::<Result<_, _>>()? }))
+}
+
+/// What the journal has of some credit accounts, in their order; `None` for those that it has nothing of.
+///
+/// # Errors
+/// Errors of the database.
+pub fn some(file: &LedgerFile, accounts: &[Arc<CreditAccount>]) -> Result<Vec<Option<JournalLease>>, LedgerFault> {
+    let of_one = format!("{LEASES} WHERE account = ?1 AND product = ?2");
+    let mut statement = file.connection().prepare_cached(&of_one)?;
+    let found =
+        accounts.iter().map(|known| statement.query_row(params![known.account, known.product], lease).optional());
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+const LEASES: &str = "SELECT account, product, taken, returned, spent - spent_before, spent_before FROM lease \
+                      JOIN balance USING (account, product)";
+
+fn lease(row: &rusqlite::Row<'_>) -> rusqlite::Result<JournalLease> {
+    let counters = Counters { taken: number(row.get(2)?), returned: number(row.get(3)?), spent: number(row.get(4)?) };
+    Ok(JournalLease { account: row.get(0)?, product: row.get(1)?, counters, spent_before: number(row.get(5)?) })
 }
 
 /// Begins an identity, or goes on with it as the next process of an upgrade.

@@ -12,6 +12,7 @@ mod link;
 mod listening;
 mod lost;
 mod rows;
+mod session;
 pub mod settings;
 mod tls;
 pub(crate) mod value;

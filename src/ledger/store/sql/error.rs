@@ -88,8 +88,8 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
-impl From<postgres::Error> for Error {
-    fn from(error: postgres::Error) -> Error {
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Error {
         match error.code() {
             Some(code) => Error::Postgres(PostgresFault::answered(code.code())),
             None => Error::Postgres(PostgresFault::LOST),

@@ -8,14 +8,14 @@ use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use postgres::types::ToSql as PostgresToSql;
-use postgres::types::Type;
-use postgres::{Client, NoTls, Row};
+use tokio_postgres::types::ToSql as PostgresToSql;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
 
 use super::dialect::for_postgres;
 use super::error::{Error, PostgresFault, Result};
-use super::settings::{Encryption, PostgresSettings};
-use super::tls::Tls;
+use super::session::Session;
+use super::settings::PostgresSettings;
 use super::value::Value;
 
 /// After how long without use it is asked whether the server is still there, before anything depends on it.
@@ -65,8 +65,8 @@ impl Kind {
                  SELECT 1 FROM store_recording FOR UPDATE"
             }
             Kind::Leasing => {
-                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '5s'; \
-                 SET LOCAL statement_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '10s'; \
+                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '3s'; \
+                 SET LOCAL statement_timeout = '4s'; SET LOCAL idle_in_transaction_session_timeout = '10s'; \
                  SELECT set_config('synchronous_commit', 'on', true) \
                  WHERE current_setting('synchronous_commit') = 'off'"
             }
@@ -75,7 +75,21 @@ impl Kind {
             }
         }
     }
+
+    /// How long a statement is waited for: longer than the server lets it run, unless the server stands still.
+    const fn limit(self) -> Duration {
+        match self {
+            Kind::Reading => Duration::from_secs(65),
+            Kind::Writing | Kind::Recording => Duration::from_secs(35),
+            Kind::Leasing => Duration::from_secs(5),
+            // Who waits for the lock waits for another one that migrates.
+            Kind::Migrating => Duration::from_secs(600),
+        }
+    }
 }
+
+/// The same for a statement outside a transaction, each of which reads or writes a few rows.
+const ALONE: Duration = Duration::from_secs(15);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -88,7 +102,9 @@ enum State {
 /// A connection to PostgreSQL.
 pub struct Link {
     settings: Arc<PostgresSettings>,
-    client: RefCell<Option<Client>>,
+    session: RefCell<Option<Session>>,
+    /// How long a statement is waited for.
+    limit: Cell<Duration>,
     used: Cell<Instant>,
     state: Cell<State>,
 }
@@ -99,10 +115,11 @@ impl Link {
     /// # Errors
     /// That the server is away or refuses.
     pub(super) fn open(settings: Arc<PostgresSettings>) -> Result<Link> {
-        let client = connect(&settings)?;
+        let session = connect(&settings)?;
         Ok(Link {
             settings,
-            client: RefCell::new(Some(client)),
+            session: RefCell::new(Some(session)),
+            limit: Cell::new(ALONE),
             used: Cell::new(Instant::now()),
             state: Cell::new(State::Idle),
         })
@@ -114,7 +131,7 @@ impl Link {
     /// Errors of the database.
     pub(super) fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<usize> {
         let sql = for_postgres(sql);
-        let changed = self.ask(|client| client.execute_typed(&sql, &typed(values)))?;
+        let changed = self.ask(async |client| client.execute_typed(&sql, &typed(values)).await)?;
         if self.state.get() == State::Failed && sql.starts_with("ROLLBACK TO") {
             self.state.set(State::InTransaction);
         }
@@ -127,7 +144,7 @@ impl Link {
     /// Errors of the database.
     pub(super) fn query(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>> {
         let sql = for_postgres(sql);
-        self.ask(|client| client.query_typed(&sql, &typed(values)))
+        self.ask(async |client| client.query_typed(&sql, &typed(values)).await)
     }
 
     /// Runs statements without values.
@@ -135,7 +152,7 @@ impl Link {
     /// # Errors
     /// Errors of the database.
     pub(super) fn batch(&self, sql: &str) -> Result<()> {
-        self.ask(|client| client.batch_execute(sql))
+        self.ask(async |client| client.batch_execute(sql).await)
     }
 
     /// Begins a transaction; once more if the connection was lost since it was used last, or others were faster.
@@ -145,12 +162,13 @@ impl Link {
     pub(super) fn begin(&self, kind: Kind) -> Result<()> {
         let mut may_connect = true;
         for _ in 0..RACES {
-            if self.client.borrow().is_none() {
+            if self.session.borrow().is_none() {
                 self.connect()?;
                 may_connect = false;
             }
             self.state.set(State::InTransaction);
-            let begun = self.ask(|client| client.batch_execute(kind.begin()));
+            self.limit.set(kind.limit());
+            let begun = self.ask(async |client| client.batch_execute(kind.begin()).await);
             let Err(error) = begun else { return Ok(()) };
             self.roll_back();
             if !(error.is_raced() || (error.is_lost() && std::mem::take(&mut may_connect))) {
@@ -170,17 +188,22 @@ impl Link {
             self.roll_back();
             return Err(Error::Postgres(PostgresFault::answered("25P02")));
         }
-        let committed = self.ask(|client| client.batch_execute("COMMIT"));
-        self.state.set(State::Idle);
+        let committed = self.ask(async |client| client.batch_execute("COMMIT").await);
+        self.be_idle();
         committed
     }
 
     /// Takes back what was done in the transaction.
     pub(super) fn roll_back(&self) {
-        if self.client.borrow().is_some() && self.ask(|client| client.batch_execute("ROLLBACK")).is_err() {
-            self.drop_client();
+        if self.session.borrow().is_some() && self.ask(async |client| client.batch_execute("ROLLBACK").await).is_err() {
+            self.drop_session();
         }
+        self.be_idle();
+    }
+
+    fn be_idle(&self) {
         self.state.set(State::Idle);
+        self.limit.set(ALONE);
     }
 
     /// Connects anew.
@@ -188,28 +211,32 @@ impl Link {
     /// # Errors
     /// That the server is away or refuses.
     pub(super) fn connect(&self) -> Result<()> {
-        self.drop_client();
-        let client = connect(&self.settings)?;
-        self.client.replace(Some(client));
+        self.drop_session();
+        let session = connect(&self.settings)?;
+        self.session.replace(Some(session));
         self.used.set(Instant::now());
         Ok(())
     }
 
     fn ask<T: Send>(
         &self,
-        ask: impl FnOnce(&mut Client) -> std::result::Result<T, postgres::Error> + Send,
+        ask: impl AsyncFnOnce(&Client) -> std::result::Result<T, tokio_postgres::Error> + Send,
     ) -> Result<T> {
         if self.state.get() == State::Idle {
             self.be_connected()?;
         }
-        let answered = match self.client.borrow_mut().as_mut() {
-            Some(client) => apart(|| ask(client)).map_err(Error::from),
+        let (begun, limit) = (Instant::now(), self.limit.get());
+        let answered = match self.session.borrow().as_ref() {
+            Some(session) => session.ask(limit, ask),
             None => Err(Error::Postgres(PostgresFault::LOST)),
         };
         self.used.set(Instant::now());
         if let Err(error) = &answered {
             if error.is_lost() {
-                self.drop_client();
+                if begun.elapsed() >= limit {
+                    tell(format!("{}: it has not answered for {} s", self.settings, limit.as_secs()));
+                }
+                self.drop_session();
             }
             if self.state.get() == State::InTransaction {
                 self.state.set(State::Failed);
@@ -220,23 +247,16 @@ impl Link {
 
     /// Makes sure outside a transaction that somebody is there.
     fn be_connected(&self) -> Result<()> {
-        let is_there = match self.client.borrow_mut().as_mut() {
+        let is_there = match self.session.borrow().as_ref() {
             None => false,
-            Some(client) if self.used.get().elapsed() < STALE => !client.is_closed(),
-            Some(client) => apart(|| client.is_valid(STILL_THERE)).is_ok(),
+            Some(session) if self.used.get().elapsed() < STALE => !session.is_closed(),
+            Some(session) => session.ask(STILL_THERE, async |client| client.check_connection().await).is_ok(),
         };
         if is_there { Ok(()) } else { self.connect() }
     }
 
-    fn drop_client(&self) {
-        let gone = self.client.take();
-        apart(|| drop(gone));
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.drop_client();
+    fn drop_session(&self) {
+        drop(self.session.take());
     }
 }
 
@@ -244,28 +264,10 @@ impl Drop for Link {
 ///
 /// # Errors
 /// That the server is away or refuses; why is logged, since no message of the store has the words of others.
-pub(super) fn connect(settings: &PostgresSettings) -> Result<Client> {
-    let told = |why: String| {
+pub(super) fn connect(settings: &PostgresSettings) -> Result<Session> {
+    Session::open(settings).map_err(|(error, why)| {
         tell(format!("{settings}: {why}"));
-        Error::Postgres(PostgresFault::LOST)
-    };
-    let config = settings.config().map_err(told)?;
-    let connected = match &settings.encryption {
-        Encryption::None => apart(|| config.connect(NoTls)),
-        Encryption::Verified { authorities } => {
-            let tls = Tls::new(authorities.as_deref()).map_err(told)?;
-            apart(|| config.connect(tls))
-        }
-    };
-    connected.map_err(|error| {
-        let mut why = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(deeper) = cause {
-            why = format!("{why}: {deeper}");
-            cause = deeper.source();
-        }
-        tell(format!("{settings}: {why}"));
-        Error::from(error)
+        error
     })
 }
 
@@ -278,17 +280,6 @@ fn tell(why: String) {
         log::warn!(target: "tollgate::store", "the database cannot be reached: {why}");
         *told = Some((why, Instant::now()));
     }
-}
-
-/// Runs something that blocks; on a thread of its own where a runtime may not be blocked.
-pub(super) fn apart<T: Send>(run: impl FnOnce() -> T + Send) -> T {
-    if tokio::runtime::Handle::try_current().is_err() {
-        return run();
-    }
-    std::thread::scope(|scope| match scope.spawn(run).join() {
-        Ok(done) => done,
-        Err(panic) => std::panic::resume_unwind(panic),
-    })
 }
 
 fn typed<'v>(values: &'v [Value<'v>]) -> Vec<(&'v (dyn PostgresToSql + Sync), Type)> {

@@ -3,18 +3,19 @@
 
 use std::time::Duration;
 
-use postgres::Client;
-use postgres::fallible_iterator::FallibleIterator as _;
-
 use super::error::{Error, PostgresFault, Result};
-use super::link::{apart, connect};
+use super::link::connect;
+use super::session::Session;
 use super::settings::PostgresSettings;
 
 /// The channel that a trigger of the clock notifies.
 const LISTEN: &str = "LISTEN tollgate_store";
 
+/// How long the server may take to say that it is still there.
+const STILL_THERE: Duration = Duration::from_secs(5);
+
 /// A connection that listens.
-pub struct Listener(Option<Client>);
+pub struct Listener(Session);
 
 impl Listener {
     /// Listens from now on.
@@ -22,34 +23,20 @@ impl Listener {
     /// # Errors
     /// That the server is away or refuses.
     pub fn open(settings: &PostgresSettings) -> Result<Listener> {
-        let mut client = connect(settings)?;
-        let listening = apart(|| client.batch_execute(LISTEN));
-        let listener = Listener(Some(client));
-        listening?;
-        Ok(listener)
+        let session = connect(settings)?;
+        session.ask(STILL_THERE, async |client| client.batch_execute(LISTEN).await)?;
+        Ok(Listener(session))
     }
 
-    /// Waits until something has changed, or a time is over; whether something has.
+    /// Waits until something has changed, or a time is over; whether something has. Several changes wake once.
     ///
     /// # Errors
     /// That the connection was lost.
     pub fn wait(&mut self, patience: Duration) -> Result<bool> {
-        let Some(client) = &mut self.0 else { return Err(Error::Postgres(PostgresFault::LOST)) };
-        apart(|| {
-            let woken = client.notifications().timeout_iter(patience).next()?.is_some();
-            // Several changes wake once.
-            while client.notifications().iter().next()?.is_some() {}
-            if !woken {
-                client.is_valid(patience)?;
-            }
-            Ok(woken)
-        })
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        let client = self.0.take();
-        apart(|| drop(client));
+        let woken = self.0.wait(patience)?;
+        if !woken {
+            self.0.ask(STILL_THERE, async |client| client.check_connection().await)?;
+        }
+        if self.0.is_closed() { Err(Error::Postgres(PostgresFault::LOST)) } else { Ok(woken) }
     }
 }

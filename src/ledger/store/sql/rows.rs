@@ -11,7 +11,7 @@ use super::value::{FromSql, Value};
 #[derive(Clone, Copy)]
 pub enum Row<'r> {
     Sqlite(&'r rusqlite::Row<'r>),
-    Postgres(&'r postgres::Row),
+    Postgres(&'r tokio_postgres::Row),
 }
 
 impl<'r> Row<'r> {
@@ -56,12 +56,12 @@ impl<'r> Row<'r> {
 /// The rows that a statement has found: read one by one from SQLite, and all at once from PostgreSQL.
 pub enum Rows<'s> {
     Sqlite(rusqlite::Rows<'s>),
-    Postgres { rows: IntoIter<postgres::Row>, current: Option<postgres::Row> },
+    Postgres { rows: IntoIter<tokio_postgres::Row>, current: Option<tokio_postgres::Row> },
 }
 
 impl Rows<'_> {
     /// Rows of PostgreSQL's.
-    pub(super) fn of_postgres(rows: Vec<postgres::Row>) -> Rows<'static> {
+    pub(super) fn of_postgres(rows: Vec<tokio_postgres::Row>) -> Rows<'static> {
         Rows::Postgres { rows: rows.into_iter(), current: None }
     }
 

@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use postgres::Config;
-use postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::Config;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 
 /// A database of PostgreSQL's.
 #[derive(Clone, PartialEq, Eq)]
@@ -61,15 +61,22 @@ const QUIET: Duration = Duration::from_secs(5);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 
 impl PostgresSettings {
-    /// What a connection is made with. The password is read now.
+    /// What a connection to each of the servers is made with. The password is read now.
     ///
     /// # Errors
     /// That its file cannot be read, in words.
-    pub(super) fn config(&self) -> Result<Config, String> {
-        let mut config = Config::new();
-        for PostgresHost { name, port } in &self.hosts {
+    pub(super) fn configs(&self) -> Result<Vec<Config>, String> {
+        let config = self.config()?;
+        let of_host = |PostgresHost { name, port }: &PostgresHost| {
+            let mut config = config.clone();
             config.host(name).port(*port);
-        }
+            config
+        };
+        Ok(self.hosts.iter().map(of_host).collect())
+    }
+
+    fn config(&self) -> Result<Config, String> {
+        let mut config = Config::new();
         config.dbname(&self.database).user(&self.user).application_name("tollgate");
         match &self.password {
             PostgresPassword::None => {}

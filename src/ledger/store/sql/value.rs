@@ -4,8 +4,8 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
-use postgres::types::{IsNull, Type};
 use rusqlite::types::{ToSqlOutput, ValueRef};
+use tokio_postgres::types::{IsNull, Type};
 
 use super::error::{Error, Result};
 
@@ -285,7 +285,7 @@ impl rusqlite::ToSql for Value<'_> {
     }
 }
 
-impl postgres::types::ToSql for Value<'_> {
+impl tokio_postgres::types::ToSql for Value<'_> {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> std::result::Result<IsNull, Box<dyn StdError + Sync + Send>> {
         match self {
             Value::Null => return Ok(IsNull::Yes),
@@ -300,10 +300,10 @@ impl postgres::types::ToSql for Value<'_> {
         true
     }
 
-    postgres::types::to_sql_checked!();
+    tokio_postgres::types::to_sql_checked!();
 }
 
-impl<'v> postgres::types::FromSql<'v> for Value<'v> {
+impl<'v> tokio_postgres::types::FromSql<'v> for Value<'v> {
     fn from_sql(kind: &Type, raw: &'v [u8]) -> std::result::Result<Value<'v>, Box<dyn StdError + Sync + Send>> {
         Ok(match *kind {
             Type::INT8 => Value::Integer(i64::from_be_bytes(raw.try_into()?)),
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn values_go_to_postgresql_and_come_back() {
-        use postgres::types::{FromSql as _, ToSql as _};
+        use tokio_postgres::types::{FromSql as _, ToSql as _};
         for value in
             [Value::Integer(i64::MIN), Value::Integer(7), Value::Text(""), Value::Text("ä…"), Value::Bytes(&[0, 255])]
         {
@@ -340,7 +340,7 @@ mod tests {
         assert!(matches!(Value::Null.to_sql(&Type::UNKNOWN, &mut BytesMut::new()), Ok(IsNull::Yes)));
         assert_eq!(Value::from_sql(&Type::INT4, &[0, 0, 0, 9]).unwrap(), Value::Integer(9));
         assert_eq!(Value::from_sql(&Type::BOOL, &[1]).unwrap(), Value::Integer(1));
-        assert!(!<Value<'_> as postgres::types::FromSql<'_>>::accepts(&Type::NUMERIC), "no number is cut off");
+        assert!(!<Value<'_> as tokio_postgres::types::FromSql<'_>>::accepts(&Type::NUMERIC), "no number is cut off");
     }
 
     #[test]

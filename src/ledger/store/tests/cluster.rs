@@ -99,10 +99,15 @@ while read word; do
       kill -9 $server $children 2>/dev/null
       wait $server 2>/dev/null
       echo killed ;;
+    pause | go)
+      children=$(cat /proc/$server/task/$server/children)
+      kill -$([ "$word" = pause ] && echo STOP || echo CONT) $server $children 2>/dev/null
+      echo done ;;
     start)
       kill -0 $server 2>/dev/null || start "$1" "$2" ;;
   esac
 done
+kill -CONT $server $(cat /proc/$server/task/$server/children) 2>/dev/null
 kill -INT $server 2>/dev/null
 wait $server
 rm -rf "$2"
@@ -210,6 +215,18 @@ impl Cluster {
         self.tell("kill");
         let mut keeper = self.keeper.lock().unwrap();
         keeper.answers.read_line(&mut String::new()).unwrap();
+    }
+
+    /// The server and everything that belongs to it stand still, while connections to it are made and acknowledged.
+    pub fn stand_still(&self) {
+        self.tell("pause");
+        self.keeper.lock().unwrap().answers.read_line(&mut String::new()).unwrap();
+    }
+
+    /// It goes on after that.
+    pub fn go_on(&self) {
+        self.tell("go");
+        self.keeper.lock().unwrap().answers.read_line(&mut String::new()).unwrap();
     }
 
     /// Starts it again after it was killed, and waits until it answers.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use super::cluster::{PASSWORD, USER};
+use super::cluster::{Cluster, PASSWORD, USER};
 use super::database::{act, location, make, names, over_the_port, store};
 use super::pooler::Pooler;
 use super::*;
@@ -199,4 +200,26 @@ fn a_dry_run_of_an_import_works_on_a_copy() {
     assert_eq!((accounts::count_all(&copy).unwrap(), names(&settings).len()), (3, 2));
     let empty = at(cluster::shared(), &cluster::shared().empty());
     assert_eq!(accounts::count_all(&crate::ledger::store::copy_of(location(&empty)).unwrap()).unwrap(), 0);
+}
+
+#[test]
+fn a_server_that_stands_still_is_given_up_and_the_next_one_is_asked() {
+    let (one, other) = (Cluster::start(), Cluster::start());
+    let (first, second) = (new_in(&one), new_in(&other));
+    assert_eq!(first.database, second.database);
+    let hosts = first.hosts.iter().chain(&second.hosts).cloned().collect();
+    let both = PostgresSettings { hosts, ..first };
+    let mut connection = open(location(&both)).unwrap();
+    let port = |connection: &mut Connection| -> Result<i64, StoreError> {
+        let transaction = connection.leasing()?;
+        Ok(transaction.query_row("SELECT CAST(current_setting('port') AS BIGINT)", (), |row| row.get(0))?)
+    };
+    assert_eq!(port(&mut connection).unwrap(), i64::from(one.port));
+    one.stand_still();
+    let begun = Instant::now();
+    // Connections to it are still made, and get no answer.
+    while port(&mut connection) != Ok(i64::from(other.port)) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    }
+    one.go_on();
 }
