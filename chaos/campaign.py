@@ -25,8 +25,8 @@ from world import World
 EXPECTED = {"stop": 20, "outage": 15, "partition": 25, "restore": 15, "failover-lost": 8}
 # What the short campaign plays: faults that are fenced after the same wait are in one round.
 SHORT = [
-    ["kill"], ["database-kill", "restart", "upgrade"], ["stop"], ["partition"], ["failover"], ["failover-lost"], ["clone", "full-disk"],
-    ["clock"], ["lost-disk", "outage", "restore"],
+    ["kill"], ["database-kill", "restart", "upgrade"], ["stop"], ["partition"], ["failover"], ["failover-lost"],
+    ["clone", "full-disk"], ["clock"], ["lost-disk", "outage", "restore"],
 ]
 
 

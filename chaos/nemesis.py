@@ -136,16 +136,20 @@ def partition(world):
 
 def failover(world):
     """The standby becomes the primary, and has everything that was acknowledged."""
-    database = world.database
+    database, is_silent = world.database, world.random.random() < 0.4
     database.synchronous(True)
     time.sleep(world.random.uniform(0.5, 2))
-    database.primary.kill()
+    if is_silent:
+        # It accepts connections, and never says anything again.
+        database.primary.pause()
+    else:
+        database.primary.kill()
     time.sleep(world.random.choice([0.0, world.random.uniform(0, 4)]))
     database.promote()
     world.round.unpaid_is_allowed = True
     world.totals["failovers"] += 1
-    world.log("failed over")
-    time.sleep(world.random.uniform(0.5, 2))
+    world.log(f"failed over from a server that is {'silent' if is_silent else 'gone'}")
+    time.sleep(world.random.uniform(3, 8) if is_silent else world.random.uniform(0.5, 2))
     database.build_standby()
     time.sleep(1)
     grant(world)

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::Ledger;
 use super::batch::address;
 use super::lease::driver::{Driver, Next, Verdict};
-use super::lease::message::{Answer, Body, Counters, Key, NodeId, Outcome};
+use super::lease::message::{Answer, Body, Counters, Key, NodeId, Outcome, Refusal as NodeRefusal};
 use super::lease::node::{Node, Record, State, TakenOver};
 use super::lease::terms::{Terms, Time};
 use super::lease_balances::LedgerBalances;
@@ -399,6 +399,11 @@ impl LeaseTask {
         };
         for key in keys {
             self.balances.know(key, self.store.names());
+        }
+        match &answer.result {
+            Ok(Outcome::Acquired(_)) => drop(self.figures.epoch_open.set(1)),
+            Err(NodeRefusal::Closed | NodeRefusal::Epoch(_)) => drop(self.figures.epoch_open.set(0)),
+            Ok(_) | Err(_) => {}
         }
         self.driver.answered(answer, boot_milliseconds(), &mut self.balances);
     }

@@ -106,6 +106,8 @@ impl Driver {
     /// A request needs so many credits of a key, and finds too few. A [`Verdict`] follows.
     pub fn short(&mut self, key: Key, credits: u64, now: Time) {
         self.wants.entry(key).or_insert_with(|| Wants::new(now)).short(credits, now);
+        // It does not wait for a pause that has grown long.
+        self.retry_at = self.retry_at.min(now + RETRY);
     }
 
     /// What requests that are short of credits are told, since this was asked last.

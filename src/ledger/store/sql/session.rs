@@ -46,11 +46,11 @@ impl Session {
         apart(|| {
             let runtime = Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| unusable(error.to_string()))?;
-            let mut last = unusable("there is no server".to_owned());
-            for config in configs {
+            let (mut refused, mut whys) = (lost(), Vec::new());
+            for (config, host) in configs.iter().zip(&settings.hosts) {
                 let connected = match &tls {
-                    None => runtime.block_on(connect(&config, NoTls)),
-                    Some(tls) => runtime.block_on(connect(&config, tls.clone())),
+                    None => runtime.block_on(connect(config, NoTls)),
+                    Some(tls) => runtime.block_on(connect(config, tls.clone())),
                 };
                 match connected {
                     Ok((client, woken, driver)) => {
@@ -61,11 +61,14 @@ impl Session {
                             runtime: Some(runtime),
                         });
                     }
-                    Err(why) => last = why,
+                    Err((error, why)) => {
+                        refused = if refused.is_lost() { error } else { refused };
+                        whys.push(format!("{}: {why}", host.name));
+                    }
                 }
             }
             apart(|| drop(runtime));
-            Err(last)
+            Err((refused, whys.join("; ")))
         })
     }
 
