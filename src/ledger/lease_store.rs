@@ -6,13 +6,13 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`names`] | numbers for accounts and products, which the protocol's keys have |
-//! | [`rows`] | keys, counters and states as the tables have them |
-//! | [`load`] | the part of the centre that a message is about, read and locked |
-//! | [`save`] | what has changed of it, written |
-//! | [`centre`] | the transactions of the protocol |
-//! | [`grants`] | what there is to lease: grants, limits of quotas, periods that are over |
-//! | [`entries`] | what people are shown: grants, balances of all gateways together, gateways |
+//! | `names` | numbers for accounts and products, which the protocol's keys have |
+//! | `rows` | keys, counters and states as the tables have them |
+//! | `load` | the part of the centre that a message is about, read and locked |
+//! | `save` | what has changed of it, written |
+//! | `centre` | the transactions of the protocol |
+//! | `grants` | what there is to lease: grants, limits of quotas, periods that are over |
+//! | `entries` | what people are shown: grants, balances of all gateways together, gateways |
 //!
 //! Transactions run beside each other, and come to what one after the other would have:
 //!
