@@ -196,6 +196,7 @@ impl Ledger {
                 Some(Verdict::Insufficient) => return Err(TOO_FEW),
                 Some(Verdict::Unavailable) => return Err(CREDITS_UNAVAILABLE),
                 // The process that takes over has the leases, or soon has them.
+                None if !leases.hands_over() => return Err(CREDITS_UNAVAILABLE),
                 None => {
                     let handed_over = tokio::time::timeout(HANDOVER_PATIENCE, self.shared.handed_over()).await;
                     return match handed_over {
@@ -253,8 +254,15 @@ impl Ledger {
     }
 
     fn look(&self, accounts: Vec<Arc<CreditAccount>>) -> Option<Answer<()>> {
-        let leases = self.shared.leases.as_ref().filter(|_| !accounts.is_empty())?;
+        // A process that has handed over knows what it has heard last.
+        let is_here = !accounts.is_empty() && self.shared.standing() != BalanceState::HandedOver;
+        let leases = self.shared.leases.as_ref().filter(|leases| is_here && !leases.hands_over())?;
         Some(Ledger::ask_leases(leases, |told| LeaseOrder::Look(accounts, told)))
+    }
+
+    /// Whether other gateways sell the same credits.
+    pub fn shares_credits(&self) -> bool {
+        self.shared.leases.is_some()
     }
 
     /// Whether requests that cost something are refused because nothing may be sold by lease.
@@ -358,6 +366,7 @@ impl Ledger {
             };
             // A thread that has ended has nothing to grant.
             let _ = leases.tell(LeaseOrder::First(register.all().filter(is_new).map(Arc::clone).collect()));
+            let _ = leases.tell(LeaseOrder::LongestRequest(policy.longest_request()));
         }
         self.register.store(register);
     }

@@ -170,6 +170,19 @@ fn a_gateway_that_is_killed_and_starts_again_gives_back_what_it_had_on_lease() {
 }
 
 #[test]
+fn a_gateway_starts_again_without_an_account_that_it_has_sold_to() {
+    let mut fleet = Fleet::new(shared(), &[("acme", "50"), ("bee", "50")], "");
+    let mut one = fleet.start("0.db");
+    assert_eq!((buy(&one, "acme"), buy(&one, "bee")), ("sold".to_owned(), "sold".to_owned()));
+    one.kill();
+    fleet.accounts.retain(|(name, _)| *name != "acme");
+    let again = fleet.start("0.db");
+    assert_eq!(buy(&again, "bee"), "sold");
+    until("what it had on lease is returned", || fleet.sums()[1..3] == [2, 2] || fleet.sums()[2] == 2);
+    assert_eq!(credits(&again, "bee"), [50, 48, 0, 2]);
+}
+
+#[test]
 fn what_is_on_lease_is_sold_while_the_database_is_away_and_nothing_else() {
     let cluster = Cluster::start();
     let fleet = Fleet::new(&cluster, &[("acme", "5000"), ("bee", "50")], "");

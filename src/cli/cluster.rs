@@ -51,9 +51,10 @@ fn of_credits(credits: &SharedCredits) -> String {
     let SharedCredits { epoch, open, unpaid, deficit, leases } = credits;
     let open = if *open { "leases can be taken" } else { "closed until all gateways were heard, or have ended" };
     let mut text = format!("\ncredits: epoch {epoch}, {open}; {unpaid} unpaid, {deficit} beyond what was granted\n");
-    for LeaseHolder { id, name, state, quiet_seconds, on_lease } in leases {
+    for LeaseHolder { id, name, state, declared, quiet_seconds, on_lease } in leases {
+        let not_yet = if *declared { "" } else { ", not in this epoch yet" };
         // Writing into a string cannot fail.
-        let _ = writeln!(text, "{name:<32}{state:<10}{on_lease} on lease, heard {quiet_seconds} s ago, {id}");
+        let _ = writeln!(text, "{name:<32}{state:<10}{on_lease} on lease, heard {quiet_seconds} s ago{not_yet}, {id}");
     }
     text
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::config;
 use crate::config::argument::ConfigFile;
-use crate::ledger::{Ledger, LedgerSettings, opening};
+use crate::ledger::{Ledger, opening};
 use crate::operate::admin::answers::Notices;
 use crate::operate::admin::client::Client;
 use crate::operate::failure::Failure;
@@ -138,9 +138,7 @@ impl Board {
             return Ok(Board::There(client));
         }
         let policy = Arc::new(config.policy);
-        // The status needs no credits.
-        let settings = config.ledger.map(|settings| LedgerSettings { cluster: None, ..settings });
-        let ledger = opening::start(settings, &policy, Instant::now(), None);
+        let ledger = opening::start_without_leases(config.ledger, &policy, Instant::now());
         Ok(Board::Here(policy, config.settings.status, ledger))
     }
 }

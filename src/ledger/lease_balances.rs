@@ -41,6 +41,8 @@ pub struct LedgerBalances {
     /// Something was written of which it is not known whether it is in the journal.
     is_in_doubt: bool,
     until: Arc<AtomicU64>,
+    /// Why no identity could begin, as it was logged.
+    told: Option<Refusal>,
 }
 
 impl LedgerBalances {
@@ -60,11 +62,13 @@ impl LedgerBalances {
         let record = record.wait_here()?;
         let id = record.as_ref().map_or(NodeId(0), |record| record.identity.id);
         let (accounts, leases) = (BTreeMap::new(), BTreeMap::new());
-        let mut balances = LedgerBalances { ledger, id, accounts, leases, is_in_doubt: false, until };
+        let mut balances = LedgerBalances { ledger, id, accounts, leases, is_in_doubt: false, until, told: None };
         for lease in record.iter().flat_map(|record| &record.leases) {
             if let Some(owner) = names.number(&lease.account, &lease.product) {
                 let key = Key { owner, period: 0 };
-                balances.know(key, names);
+                if !balances.know(key, names) {
+                    balances.know_gone(key, &lease.account, &lease.product)?;
+                }
                 let (counters, spent_before) = (lease.counters, lease.spent_before);
                 balances.leases.insert(key, Lease { counters, spent_before, told: counters.returned, seen: None });
             }
@@ -72,14 +76,31 @@ impl LedgerBalances {
         Ok((balances, record))
     }
 
-    /// Knows the credit account of a key from here on. Returns whether there is one.
+    /// Knows the credit account of a key from here on, as it is in force. Returns whether there is one.
     pub fn know(&mut self, key: Key, names: &OwnerNames) -> bool {
-        if self.accounts.contains_key(&key) {
-            return true;
-        }
         let name = names.name(key.owner).filter(|_| key.period == 0);
         let found = name.and_then(|name| self.ledger.credit_account(&name.account, &name.subject));
-        found.is_some_and(|account| self.accounts.insert(key, account).is_none())
+        if let Some(account) = found {
+            self.accounts.insert(key, account);
+        }
+        self.accounts.contains_key(&key)
+    }
+
+    /// Knows a credit account that is in force no more: what it has on lease is returned all the same.
+    fn know_gone(&mut self, key: Key, account: &str, product: &str) -> Result<(), Refusal> {
+        let gone = Arc::new(CreditAccount::new(account.into(), product.into(), 0));
+        let known = Arc::clone(&gone);
+        let read = self.ledger.run(move |file| file.balance(&known.account, &known.product));
+        if let Some((granted, spent)) = read.wait_here()? {
+            gone.balance().load(granted, spent);
+        }
+        self.accounts.insert(key, gone);
+        Ok(())
+    }
+
+    /// All credit accounts in force.
+    pub fn in_force(&self) -> Vec<Arc<CreditAccount>> {
+        self.ledger.register_of_licences().all().map(Arc::clone).collect()
     }
 
     /// Reads again what the journal has of balances that have changed, or of all if something is in doubt, after what was
@@ -119,6 +140,12 @@ impl LedgerBalances {
         self.ledger.run(move |file| lease_journal::begin(file, identity)).wait_here()?;
         (self.id, self.is_in_doubt) = (id, false);
         self.leases.clear();
+        // Those that are in force no more have nothing any more.
+        let ledger = Arc::clone(&self.ledger);
+        self.accounts.retain(|_, account| {
+            let (name, product) = account.key();
+            ledger.credit_account(name, product).is_some_and(|in_force| Arc::ptr_eq(&in_force, account))
+        });
         Ok(())
     }
 
@@ -235,7 +262,14 @@ impl Balances for LedgerBalances {
     }
 
     fn begin(&mut self, id: NodeId) -> bool {
-        self.take_identity(id).is_ok()
+        let begun = self.take_identity(id);
+        if let Err(refusal) = begun
+            && self.told != Some(refusal)
+        {
+            log::error!(target: "tollgate::leases", "credits cannot be sold: {refusal}");
+        }
+        self.told = begun.err();
+        begun.is_ok()
     }
 }
 
@@ -287,6 +321,47 @@ mod tests {
         assert!(balances.begin(NodeId(8)));
         assert!(balances.add(KEY, 2));
         assert_eq!(balances.usage(KEY), Usage { available: 2, spent: 0 });
+    }
+
+    #[test]
+    fn what_is_written_of_accounts_is_not_granted_in_the_journal_of_a_cluster() {
+        let account = Arc::new(CreditAccount::new("acme".into(), "phone".into(), 7));
+        let location = crate::ledger::store::Location::File("store.db".into());
+        let (time_to_live, replica_lag) = (std::time::Duration::from_secs(10), std::time::Duration::ZERO);
+        let cluster = crate::ledger::leases::ClusterSettings { location, time_to_live, replica_lag };
+        let settings =
+            LedgerSettings { storage: Storage::Memory, durability: Durability::Batch, cluster: Some(cluster) };
+        // As `tollgate status` opens it beside a gateway that is stopped.
+        let ledger = Ledger::open(Some(settings), vec![Arc::clone(&account)], None, None, None);
+        assert!(ledger.run(|file| lease_journal::prepare(file)).wait_here().is_ok());
+        assert_eq!(account.snapshot().granted, 0);
+        let begun = ledger.run(|file| lease_journal::begin(file, Identity { id: NodeId(1), incarnation: 0 }));
+        assert_eq!(begun.wait_here(), Ok(()));
+        ledger.close();
+    }
+
+    #[test]
+    fn an_account_that_is_gone_gives_back_what_it_has_on_lease() {
+        let path = std::env::temp_dir().join(format!("tollgate-lease-gone-{}.db", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let (first, account) = ledger(Storage::File(path.clone()));
+        let (mut balances, _) = open(&first);
+        assert!(balances.begin(NodeId(7)) && balances.add(KEY, 10));
+        buy(&first, &account, 4);
+        first.close();
+        drop(balances);
+        let settings =
+            LedgerSettings { storage: Storage::File(path.clone()), durability: Durability::Batch, cluster: None };
+        let without = Arc::new(Ledger::open(Some(settings), Vec::new(), None, None, None));
+        let mut names = OwnerNames::default();
+        let (mut balances, record) = LedgerBalances::open(Arc::clone(&without), &mut names, Arc::default()).unwrap();
+        assert_eq!(record.unwrap().leases.len(), 1);
+        assert_eq!(balances.usage(KEY), Usage { available: 6, spent: 4 });
+        assert_eq!((balances.take_back(KEY), balances.begin(NodeId(8))), (6, true));
+        without.close();
+        for end in ["", "-wal", "-shm", ".lock"] {
+            let _ = std::fs::remove_file(format!("{}{end}", path.display()));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -23,6 +24,8 @@ pub enum LeaseOrder {
     Correct(Correction, oneshot::Sender<Result<Corrected, Refusal>>),
     /// Find out what all gateways together have of these.
     Look(Vec<Arc<CreditAccount>>, oneshot::Sender<Result<(), Refusal>>),
+    /// A request can take so long from here on.
+    LongestRequest(Duration),
     /// Read grants and adjustments.
     Page(Page, oneshot::Sender<Result<Vec<Entry>, Refusal>>),
     /// Sell nothing from here on: another process takes over. It is told what that has to know, unless the identity is over.
@@ -43,13 +46,15 @@ pub struct LeaseHandover {
     /// When the last heartbeat was sent that was acknowledged, and when the identity was: by the clock of this machine that
     /// counts from its start.
     pub renewed: u64,
+    /// How long it could sell from then on.
+    pub ttl: u64,
     pub joined: Option<u64>,
 }
 
 impl From<LeaseHandover> for TakenOver {
     fn from(told: LeaseHandover) -> TakenOver {
-        let LeaseHandover { is_live, epoch: (number, nonce), declared, renewed, joined } = told;
-        TakenOver { is_live, epoch: super::lease::message::Epoch { number, nonce }, declared, renewed, joined }
+        let LeaseHandover { is_live, epoch: (number, nonce), declared, renewed, ttl, joined } = told;
+        TakenOver { is_live, epoch: super::lease::message::Epoch { number, nonce }, declared, renewed, ttl, joined }
     }
 }
 
@@ -60,7 +65,7 @@ impl LeaseOrder {
         match self {
             LeaseOrder::Short(_, _, told) => drop(told.send(Verdict::Unavailable)),
             // Read from the register by whoever begins.
-            LeaseOrder::First(_) => {}
+            LeaseOrder::First(_) | LeaseOrder::LongestRequest(_) => {}
             LeaseOrder::Correct(_, told) => drop(told.send(Err(Refusal::Unavailable))),
             LeaseOrder::Look(_, told) => drop(told.send(Err(Refusal::Unavailable))),
             LeaseOrder::Page(_, told) => drop(told.send(Err(Refusal::Unavailable))),

@@ -36,6 +36,9 @@ const REFRESH: Time = 1_000;
 /// The most requests that wait for credits at once. More are told that it cannot be found out.
 const MOST_WAITING: usize = 10_000;
 
+/// The most orders that are taken between two messages.
+const ORDERS_AT_ONCE: usize = 200;
+
 /// The most first grants that are sent together.
 const FIRST_GRANTS_AT_ONCE: usize = 500;
 
@@ -144,7 +147,7 @@ impl LeaseTask {
             drop(told);
         }
         if let Some(told) = self.handing_over.take() {
-            let _ = told.send(self.driver.node().handover().map(handover));
+            let _ = told.send(self.driver.handover().map(handover));
         }
         if let Some(ending) = self.ending.take() {
             // Nobody may wait any more.
@@ -220,10 +223,30 @@ impl LeaseTask {
             }
         }
         // Whoever asks does not wait for everything that can be done meanwhile.
-        while let Ok(order) = orders.try_recv() {
-            self.take(order);
-        }
+        self.take_some(orders, None);
         true
+    }
+
+    /// Takes orders that are there: so many that heartbeats are not late, however many there are.
+    fn take_some(&mut self, orders: &Receiver<LeaseOrder>, first: Option<LeaseOrder>) {
+        let mut looks = Vec::new();
+        for order in first.into_iter().chain(std::iter::from_fn(|| orders.try_recv().ok())).take(ORDERS_AT_ONCE) {
+            match order {
+                // Whoever has asked and is gone needs no answer, here and below.
+                LeaseOrder::Look(_, told) if told.is_closed() => {}
+                LeaseOrder::Look(accounts, told) => looks.push((accounts, told)),
+                order => self.take(order),
+            }
+        }
+        if looks.is_empty() {
+            return;
+        }
+        let all: Vec<Arc<CreditAccount>> = looks.iter().flat_map(|(accounts, _)| accounts.iter().cloned()).collect();
+        // A database that does not answer is not asked once more for each.
+        let looked = if self.failure.is_some() { Err(Refusal::Unavailable) } else { self.look(&all) };
+        for (_, told) in looks {
+            let _ = told.send(looked);
+        }
     }
 
     /// When something is to be done, at the latest.
@@ -238,10 +261,7 @@ impl LeaseTask {
         self.tell();
         match orders.recv_timeout(Duration::from_millis(milliseconds.max(1))) {
             Ok(order) => {
-                self.take(order);
-                while let Ok(order) = orders.try_recv() {
-                    self.take(order);
-                }
+                self.take_some(orders, Some(order));
                 true
             }
             Err(RecvTimeoutError::Timeout) => true,
@@ -257,11 +277,15 @@ impl LeaseTask {
                 let now = boot_milliseconds();
                 self.corrections.push(PendingCorrection { correction, told, since: now, again_at: now });
             }
-            // Whoever has asked and is gone needs no answer, here and below.
             LeaseOrder::Look(accounts, told) => drop(told.send(self.look(&accounts))),
+            LeaseOrder::Page(_, told) if told.is_closed() => {}
             LeaseOrder::Page(page, told) => {
                 let entries = self.store.entries(&page);
                 let _ = told.send(entries.map_err(unavailable));
+            }
+            LeaseOrder::LongestRequest(time) => {
+                let terms = self.driver.allow(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+                self.store.agree_on(terms);
             }
             LeaseOrder::HandOver(told) => self.handing_over = Some(told),
             LeaseOrder::End(ending) => {
@@ -309,22 +333,34 @@ impl LeaseTask {
             }
             Err(error) => {
                 self.first.due.extend(some);
-                self.first.again_at = now + FIRST_GRANTS_AGAIN;
-                self.failed(error);
+                self.first_grants_failed(error, now);
             }
         }
     }
 
     /// Sends the first grant of an account that a request waits for. Returns whether it is there.
     fn grant_first_of(&mut self, account: &Arc<CreditAccount>) -> bool {
+        let now = boot_milliseconds();
+        if now < self.first.again_at {
+            return false;
+        }
         let granted = self.store.first_grants(&[Arc::clone(account)], unix_milliseconds());
         if let Err(error) = granted {
-            self.failed(error);
+            self.first_grants_failed(error, now);
             return false;
         }
         self.first.addresses.remove(&address(account));
         self.first.due.retain(|due| !Arc::ptr_eq(due, account));
         true
+    }
+
+    /// They are tried again. What is on lease, and what was counted of others, is not concerned.
+    fn first_grants_failed(&mut self, error: StoreError, now: Time) {
+        self.first.again_at = now + FIRST_GRANTS_AGAIN;
+        if self.failure.as_ref() != Some(&error) {
+            log::error!(target: "tollgate::leases", "what is written of accounts cannot be granted yet: {error}");
+            self.failure = Some(error);
+        }
     }
 
     /// Makes operators' changes, and those once more that waited for what gateways return.
@@ -405,11 +441,16 @@ impl LeaseTask {
             Err(NodeRefusal::Closed | NodeRefusal::Epoch(_)) => drop(self.figures.epoch_open.set(0)),
             Ok(_) | Err(_) => {}
         }
+        if matches!(answer.result, Err(NodeRefusal::Epoch(_))) {
+            // The database may have lost what was granted; whatever is there is granted no more.
+            let all = self.balances.in_force();
+            self.first(all);
+        }
         self.driver.answered(answer, boot_milliseconds(), &mut self.balances);
     }
 
     /// Shows whether leases can be taken. The driver knows it from its requests alone.
-    fn look_at_epoch(&self) {
+    fn look_at_epoch(&mut self) {
         if let Ok(is_open) = self.store.is_open() {
             self.figures.epoch_open.set(i64::from(is_open));
         }
@@ -448,8 +489,8 @@ fn keys_of(body: &Body) -> Vec<Key> {
 
 /// What the next process has to know.
 fn handover(told: TakenOver) -> LeaseHandover {
-    let TakenOver { is_live, epoch, declared, renewed, joined } = told;
-    LeaseHandover { is_live, epoch: (epoch.number, epoch.nonce), declared, renewed, joined }
+    let TakenOver { is_live, epoch, declared, renewed, ttl, joined } = told;
+    LeaseHandover { is_live, epoch: (epoch.number, epoch.nonce), declared, renewed, ttl, joined }
 }
 
 fn unavailable(_: StoreError) -> Refusal {

@@ -70,6 +70,7 @@ pub struct Leases {
     /// Until when credits may be held, in [`boot_milliseconds`].
     until: Arc<AtomicU64>,
     orders: Sender<LeaseOrder>,
+    hands_over: AtomicBool,
     pub figures: Arc<LeaseFigures>,
 }
 
@@ -92,7 +93,7 @@ impl Leases {
         let (sender, orders) = channel();
         let (until, figures): (Arc<AtomicU64>, Arc<LeaseFigures>) = Default::default();
         let end = LeaseEnd { until: Arc::clone(&until), orders, figures: Arc::clone(&figures) };
-        (Leases { until, orders: sender, figures }, end)
+        (Leases { until, orders: sender, hands_over: AtomicBool::new(false), figures }, end)
     }
 
     /// Whether what is on lease may be sold at this moment.
@@ -136,8 +137,14 @@ impl Leases {
         self.orders.send(order).ok()
     }
 
+    /// Whether another process takes over.
+    pub fn hands_over(&self) -> bool {
+        self.hands_over.load(Ordering::Acquire)
+    }
+
     /// Ends the thread for the next process, and returns what that has to know.
     pub fn hand_over(&self) -> Option<LeaseHandover> {
+        self.hands_over.store(true, Ordering::Release);
         let (told, handed) = sync_channel(1);
         self.tell(LeaseOrder::HandOver(told))?;
         handed.recv_timeout(HANDOVER_PATIENCE).ok().flatten()

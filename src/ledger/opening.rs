@@ -1,6 +1,8 @@
 //! Opens the ledger of a policy and, where gateways share credits, starts the thread that gets it leases.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -43,22 +45,37 @@ pub fn start(
     ledger
 }
 
+/// Opens the ledger for what else is in its file: nothing is taken on lease.
+pub fn start_without_leases(settings: Option<LedgerSettings>, policy: &Arc<Policy>, started: Instant) -> Arc<Ledger> {
+    let rates = Rates::new(policy.accounts.clone(), started);
+    let accounts = policy.credit_accounts().map(Arc::clone).collect();
+    Arc::new(Ledger::open(settings, accounts, Some(rates), None, None))
+}
+
 /// Begins as soon as the database answers and the ledger can be used, and returns at the end of the process.
 fn take_leases(ledger: &Arc<Ledger>, settings: &ClusterSettings, terms: Terms, end: LeaseEnd) {
     let LeaseEnd { until, orders, figures } = end;
     let mut told = None;
     loop {
-        let store = connect(settings, terms);
-        match store.and_then(|store| LeaseTask::open(ledger, store, terms, (&until, &figures))) {
-            Ok(mut task) => {
-                task.first(ledger.register_of_licences().all().map(Arc::clone));
-                return task.run(&orders);
-            }
-            Err(error) => {
+        let attempt = AssertUnwindSafe(|| -> Result<(), StoreError> {
+            let store = connect(settings, terms)?;
+            let mut task = LeaseTask::open(ledger, store, terms, (&until, &figures))?;
+            task.first(ledger.register_of_licences().all().map(Arc::clone));
+            task.run(&orders);
+            Ok(())
+        });
+        match catch_unwind(attempt) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => {
                 if told.as_ref() != Some(&error) {
                     log::error!(target: "tollgate::leases", "credits cannot be sold yet: {error}");
                 }
                 told = Some(error);
+            }
+            // What is on lease is in the journal; the identity is ended as after a crash.
+            Err(_) => {
+                until.store(0, Ordering::Release);
+                log::error!(target: "tollgate::leases", "the thread of leases has failed, and begins anew");
             }
         }
         if !turn_away_for(RETRY, &orders) {

@@ -74,9 +74,10 @@ impl fmt::Display for Refusal {
             Refusal::TooMuch => {
                 write!(formatter, "the balance would have more than {} credits; grant less", MAX_CREDITS)
             }
-            Refusal::TooLittle => {
-                formatter.write_str("fewer credits than that are available; take away at most what is available")
-            }
+            Refusal::TooLittle => formatter.write_str(
+                "fewer credits than that are available; take away at most what is available, or try again if other \
+                     gateways have some of them on lease",
+            ),
             Refusal::Unavailable => formatter
                 .write_str("the database of credits does not answer; send it again, with the same key if it has one"),
         }

@@ -416,14 +416,17 @@ impl PredecessorHolds {
         let gone = || Arc::new(CreditAccount::new(name.account.as_str().into(), name.product.as_str().into(), 0));
         let known = register.find(&name.account, &name.product).map(Arc::clone);
         let credit_account = known.as_ref().map_or_else(gone, Arc::clone);
-        if known.is_some() {
-            match stage {
-                Stage::Undelivered => credit_account.balance().refund(credits),
-                Stage::Delivered | Stage::Waiting(_) => locked(&self.0).spend(&credit_account, credits),
-            }
+        let is_refund = matches!(stage, Stage::Undelivered);
+        if known.is_some() && is_refund {
+            credit_account.balance().refund(credits);
         }
+        let charge = Charge { credit_account: Arc::clone(&credit_account), credits, transaction, stage };
         // Fails only without a task, when there is no ledger.
-        let _ = shared.send(orders, Charge { credit_account, credits, transaction, stage });
+        let _ = shared.send(orders, charge);
+        // Last, so that what is spent is on its way to the file.
+        if known.is_some() && !is_refund {
+            locked(&self.0).spend(&credit_account, credits);
+        }
     }
 }
 

@@ -29,6 +29,7 @@ use crate::platform::clock::unix_milliseconds;
 use crate::platform::count::counted;
 use crate::platform::pace;
 use crate::policy::account::{Digest, Expiry};
+use crate::policy::credits::CreditAccount;
 use crossings::{Found, Look};
 use delivery::{Sender, TARGET};
 use figures::AlertMetrics;
@@ -47,6 +48,9 @@ const MOST_WAITING: usize = 10_000;
 
 /// Crossings of one transaction.
 const ROWS_AT_ONCE: usize = 500;
+
+/// How many balances that gateways share are asked for together.
+const BALANCES_AT_ONCE: usize = 500;
 
 /// How long the end of the process waits for a message that is on its way.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
@@ -170,7 +174,10 @@ impl Watch {
         let room = MOST_WAITING.saturating_sub(usize::try_from(figures.waiting).unwrap_or(usize::MAX));
         let today = u32::try_from(now_ms.div_euclid(MS_A_DAY)).unwrap_or_default();
         let mut look = Look::new(&self.settings, &own, noted::open_ones(&transaction)?, (today, room));
-        self.compare(&mut look);
+        if !self.compare(&mut look) {
+            // Nothing is known, so nothing is over either.
+            return Ok(0);
+        }
         for alert in look.unmet() {
             let what = &alert.what;
             let is_paused = match what.kind {
@@ -198,19 +205,26 @@ impl Watch {
         Ok(noted)
     }
 
-    /// Looks at all balances and tokens in force.
-    fn compare(&self, look: &mut Look<'_>) {
+    /// Looks at all balances and tokens in force. Returns whether the balances are known.
+    fn compare(&self, look: &mut Look<'_>) -> bool {
         let is_without_balances = look.is_without_balances();
         let register = self.ledger.register_of_licences();
-        let balances = register.all().take_while(|_| !is_without_balances);
-        for credit_account in balances {
+        // Where gateways share credits, each looks at what it has sold, and at what is noted.
+        let is_shared = self.ledger.shares_credits();
+        let is_ours = |one: &&Arc<CreditAccount>| !is_shared || one.is_shown() || look.has_open(&one.account);
+        let balances = register.all().take_while(|_| !is_without_balances).filter(is_ours);
+        let balances: Vec<Arc<CreditAccount>> = balances.map(Arc::clone).collect();
+        if balances.chunks(BALANCES_AT_ONCE).any(|page| self.ledger.known_here(page.to_vec()).is_err()) {
+            return false;
+        }
+        for credit_account in &balances {
             pace::step();
             let balance = credit_account.shown();
             let left = balance.available.saturating_add(balance.held);
             look.balance(&credit_account.account, &credit_account.product, left, balance.granted);
         }
         if look.is_without_tokens() {
-            return;
+            return true;
         }
         for account in self.gateway.snapshot().policy.accounts.iter() {
             pace::step();
@@ -221,6 +235,7 @@ impl Watch {
                 }
             }
         }
+        true
     }
 
     fn note(&self, found: &Found, now_ms: i64) -> Result<usize, StoreError> {

@@ -113,7 +113,12 @@ impl Collector for Ends {
             let mut shown =
                 encoder.encode_descriptor("tollgate_account_balance_credits", help, None, MetricType::Gauge)?;
             let balances = self.ledger.register_of_licences();
-            let balances = balances.all().map(|credit_account| (credit_account.key(), credit_account.shown()));
+            // Of a balance that gateways share, each knows what it has sold.
+            let is_shared = self.ledger.shares_credits();
+            let balances = balances
+                .all()
+                .filter(|one| !is_shared || one.is_shown())
+                .map(|credit_account| (credit_account.key(), credit_account.shown()));
             // Whoever was never granted anything has not used it up.
             let granted = balances.filter(|(_, balance)| balance.granted > 0);
             for ((account, product), balance) in granted.take(snapshot.settings.sampling.max_series) {

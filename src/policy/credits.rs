@@ -66,6 +66,11 @@ impl CreditAccount {
         self.shared.with(self.snapshot())
     }
 
+    /// Whether it was heard of the others that share the balance.
+    pub fn is_shown(&self) -> bool {
+        self.shared.is_known()
+    }
+
     /// What the account has been granted, and what was spent of it beyond what this process has spent since its ledger began;
     /// less than zero where that is more. For whoever shares the account with other gateways.
     pub fn share(&self, granted: u64, spent_elsewhere: i64) {

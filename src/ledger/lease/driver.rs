@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use super::janitor::Janitor;
 use super::message::{Answer, Ask, Fence, Heartbeats, Key, NodeId, Outcome, Request};
-use super::node::{Kind, Node, State};
+use super::node::{Kind, Node, State, TakenOver};
 use super::terms::{Terms, Time};
 use wants::Wants;
 
@@ -96,6 +96,17 @@ impl Driver {
     /// The identity.
     pub fn node(&self) -> &Node {
         &self.node
+    }
+
+    /// What the next process has to know of the identity; `None` once it sells nothing any more.
+    pub fn handover(&self) -> Option<TakenOver> {
+        self.node.handover(&self.terms)
+    }
+
+    /// Requests can take so long from here on.
+    pub fn allow(&mut self, longest_request: Time) -> Terms {
+        self.terms.longest_request = self.terms.longest_request.max(longest_request);
+        self.terms
     }
 
     /// Takes no more leases from here on, and retires once no request holds anything.

@@ -48,6 +48,8 @@ pub struct TakenOver {
     pub epoch: Epoch,
     pub declared: bool,
     pub renewed: Time,
+    /// How long the process before could sell from then on.
+    pub ttl: Time,
     pub joined: Option<Time>,
 }
 
@@ -109,7 +111,9 @@ impl Node {
     /// The identity that a journal names, as the next process of an upgrade goes on with it. What requests of the process
     /// before hold is held in the balances.
     pub fn taken_over(record: &Record, told: TakenOver, now: Time, terms: &Terms) -> Node {
-        let TakenOver { is_live, epoch, declared, renewed, joined } = told;
+        let TakenOver { is_live, epoch, declared, renewed, ttl, joined } = told;
+        // Until others know of a longer time, it is the shorter one.
+        let renewed = renewed.saturating_sub(terms.ttl.saturating_sub(ttl));
         let Record { identity: Identity { id, incarnation }, .. } = *record;
         Node {
             identity: Identity { id, incarnation: incarnation + 1 },
@@ -126,10 +130,18 @@ impl Node {
     }
 
     /// What the next process has to know; `None` once the identity sells nothing any more.
-    pub fn handover(&self) -> Option<TakenOver> {
+    pub fn handover(&self, terms: &Terms) -> Option<TakenOver> {
         let Node { epoch, declared, renewed, joined, .. } = *self;
+        let ttl = terms.ttl;
         let is_live = self.state == State::Live;
-        (is_live || self.state == State::Joining).then_some(TakenOver { is_live, epoch, declared, renewed, joined })
+        (is_live || self.state == State::Joining).then_some(TakenOver {
+            is_live,
+            epoch,
+            declared,
+            renewed,
+            ttl,
+            joined,
+        })
     }
 
     /// What must be in the journal: all of it before a report is sent.
@@ -233,7 +245,9 @@ impl Node {
     /// `recalled`, the next report answers other nodes.
     pub fn gave_back(&mut self, key: Key, credits: u64, recalled: bool) {
         if let Some(lease) = self.leases.get_mut(key) {
-            lease.counters.returned += credits;
+            // What was refunded after it was reported stays spent.
+            let most = lease.counters.taken.saturating_sub(lease.counters.spent);
+            lease.counters.returned = (lease.counters.returned + credits).min(most.max(lease.counters.returned));
             lease.recalled |= recalled;
         }
     }

@@ -36,7 +36,6 @@ impl LeaseStore {
     }
 
     /// Has other terms from here on.
-    #[cfg(test)]
     pub fn agree_on(&mut self, terms: Terms) {
         self.terms = terms;
     }
@@ -44,15 +43,6 @@ impl LeaseStore {
     /// The names of the keys in messages.
     pub fn names(&mut self) -> &mut OwnerNames {
         &mut self.names
-    }
-
-    pub(super) fn connection(&self) -> &Connection {
-        &self.connection
-    }
-
-    /// The connection, and the names.
-    pub(super) fn parts(&mut self) -> (&Connection, &mut OwnerNames) {
-        (&self.connection, &mut self.names)
     }
 
     /// Does what a request asks for.

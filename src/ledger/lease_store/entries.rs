@@ -47,6 +47,8 @@ pub struct IdentityRow {
     pub id: String,
     pub name: String,
     pub state: String,
+    /// Whether it was heard in this epoch.
+    pub declared: bool,
     /// For how long it has not been heard, in milliseconds.
     pub quiet_ms: i64,
     /// What it has on lease and has not reported as spent, in all.
@@ -142,14 +144,14 @@ impl LeaseStore {
     ///
     /// # Errors
     /// Errors of the database.
-    pub fn is_open(&self) -> Result<bool, StoreError> {
+    pub fn is_open(&mut self) -> Result<bool, StoreError> {
         let query = "SELECT CASE WHEN opened = 1 AND history = credit_history() THEN 1 ELSE 0 END FROM credit_cluster";
-        Ok(self.connection().query_row(query, (), |row| row.get(0))?)
+        self.read(|database, _| database.query_row(query, (), |row| row.get(0)))
     }
 
-    fn read<T>(&mut self, read: impl FnOnce(&Connection, &mut OwnerNames) -> SqlResult<T>) -> Result<T, StoreError> {
-        let (database, names) = self.parts();
-        Ok(read(database, names)?)
+    /// Within the time of a message, so that no heartbeat is late by it.
+    fn read<T>(&mut self, mut read: impl FnMut(&Connection, &mut OwnerNames) -> SqlResult<T>) -> Result<T, StoreError> {
+        self.transact(|database, names| read(database, names))
     }
 }
 
@@ -160,8 +162,9 @@ impl LeaseStore {
 pub fn overview(database: &Connection) -> SqlResult<Overview> {
     const IDENTITIES: &str = "SELECT to_hex(n.id), n.name, n.state, \
          CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) - n.seen_at, \
-         (SELECT CAST(coalesce(sum(l.taken - l.returned - l.spent), 0) AS BIGINT) FROM credit_lease l WHERE l.node = n.id) \
-         FROM credit_node n WHERE n.state IN ('live', 'draining') \
+         (SELECT CAST(coalesce(sum(l.taken - l.returned - l.spent), 0) AS BIGINT) FROM credit_lease l WHERE l.node = n.id), \
+         CASE WHEN n.epoch = c.epoch AND n.nonce = c.nonce THEN 1 ELSE 0 END \
+         FROM credit_node n, credit_cluster c WHERE n.state IN ('live', 'draining') \
          OR n.seen_at > CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) - 86400000 \
          ORDER BY n.state IN ('live', 'draining') DESC, n.name COLLATE \"C\", n.joined_at LIMIT 1000";
     let sum = |query: &str| database.query_row(query, (), |row| number(row, 0));
@@ -172,7 +175,8 @@ pub fn overview(database: &Connection) -> SqlResult<Overview> {
     let mut statement = database.prepare(IDENTITIES)?;
     let identities = statement.query_map((), |row| {
         let (id, name, state): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(IdentityRow { id, name, state, quiet_ms: row.get(3)?, on_lease: number(row, 4)? })
+        let (quiet_ms, on_lease, declared) = (row.get(3)?, number(row, 4)?, row.get(5)?);
+        Ok(IdentityRow { id, name, state, declared, quiet_ms, on_lease })
     })?;
     let identities = identities.collect::<SqlResult<Vec<_>>>()?;
     Ok(Overview { epoch, is_open, identities, unpaid, deficit })

@@ -45,10 +45,11 @@ impl Part<'_> {
                 .execute(&add, params![id, incarnation, state, epoch, nonce, beat, column(row.fence_after)?, name])?;
         } else {
             let set = format!(
-                "UPDATE credit_node SET incarnation = ?2, state = ?3, epoch = ?4, nonce = ?5, beat = ?6, \
+                "UPDATE credit_node SET incarnation = ?2, state = ?3, epoch = ?4, nonce = ?5, beat = ?6, fence_after = ?7, \
                  seen_at = CASE WHEN beat = ?6 THEN seen_at ELSE {NOW} END WHERE id = ?1"
             );
-            self.database.execute(&set, params![id, incarnation, state, epoch, nonce, beat])?;
+            self.database
+                .execute(&set, params![id, incarnation, state, epoch, nonce, beat, column(row.fence_after)?])?;
         }
         Ok(())
     }

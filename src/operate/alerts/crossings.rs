@@ -48,6 +48,11 @@ impl<'l> Look<'l> {
         Look { settings, own, open: by_account, today, room, found: Found::default() }
     }
 
+    /// Whether something of an account is noted and was not met yet.
+    pub fn has_open(&self, account: &str) -> bool {
+        self.open.contains_key(account)
+    }
+
     /// Looks at a balance: what is left of what was granted, held credits included, since they may come back.
     pub fn balance(&mut self, account: &str, product: &str, left: u64, granted: u64) {
         let below = self.threshold(account, product);

@@ -51,6 +51,8 @@ pub struct LeaseHolder {
     pub name: String,
     /// `live`, `draining`, `retired`, or `fenced`: it was silent for too long, and what it had on lease was released.
     pub state: String,
+    /// Whether it was heard in this epoch. Until all that live were, nothing can be taken on lease.
+    pub declared: bool,
     /// How many seconds ago it was heard.
     pub quiet_seconds: i64,
     /// Credits that it has on lease and has not reported as spent.
@@ -63,6 +65,7 @@ impl From<Overview> for SharedCredits {
             id: identity.id,
             name: identity.name,
             state: identity.state,
+            declared: identity.declared,
             quiet_seconds: identity.quiet_ms / 1000,
             on_lease: identity.on_lease,
         });

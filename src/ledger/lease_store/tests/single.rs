@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::tables::{PRODUCT, account, centre, connect, read, say_history};
 use crate::ledger::entry::Kind;
 use crate::ledger::lease::centre::Balance;
-use crate::ledger::lease::message::{Key, NodeId};
+use crate::ledger::lease::message::Outcome::Joined;
+use crate::ledger::lease::message::{Body, Epoch, Identity, Key, NodeId, Request};
 use crate::ledger::lease::terms::Terms;
 use crate::ledger::lease_store::centre::LeaseStore;
 use crate::ledger::lease_store::grants::{Change, Outcome};
@@ -122,4 +123,25 @@ fn a_file_is_not_shared() {
     let refused = LeaseStore::new(connection, "edge-1", Terms::default()).err().unwrap();
     assert!(refused.to_string().contains("PostgreSQL"), "{refused}");
     std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn a_heartbeat_tells_how_long_the_silence_must_be_from_then_on() {
+    let settings = new_in(cluster::shared());
+    let (mut store, tables) = (centre(&settings, 1), connect(&settings));
+    say_history(&tables);
+    tables.execute_batch("UPDATE test_history SET history = '1'; UPDATE credit_cluster SET history = '1'").unwrap();
+    let identity = Identity { id: NodeId(5), incarnation: 0 };
+    let say =
+        |store: &mut LeaseStore, epoch, body| store.serve(&Request { identity, epoch, number: 1, body }, 9).unwrap();
+    let Ok(Joined(epoch)) = say(&mut store, Epoch::default(), Body::Join).result else { panic!("not joined") };
+    // The next process of an upgrade may sell for longer.
+    for ttl in [120_000, 600_000, 10_000] {
+        let terms = Terms { ttl, ..Terms::default() };
+        store.agree_on(terms);
+        let report = Body::Report { draining: false, leases: Vec::new(), answered: Vec::new(), all: false };
+        assert!(say(&mut store, epoch, report).result.is_ok());
+        let row = read(&tables).nodes.get(identity.id).copied().unwrap();
+        assert_eq!(row.fence_after, terms.fence_after(), "{ttl}");
+    }
 }
