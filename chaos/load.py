@@ -12,8 +12,8 @@ from gateways import token
 BODY = b'{"number":"+44 7400 123456","output_format":"E164","cache_value_days":7}'
 # How long a client waits for an answer. What becomes of the lookup afterwards is not known to it.
 PATIENCE = 20.0
-# The part of lookups whose client is gone after at most so many seconds.
-GONE, GONE_AFTER = 0.02, 0.02
+# After at most so many seconds a client is gone that does not wait.
+GONE_AFTER = 0.02
 # What a client sees that gets no whole answer: nobody was there, so that nothing was sent, or the connection ended, or it
 # has lost patience.
 REFUSED, BROKEN, LATE = "nobody", "broken", "late"
@@ -92,10 +92,12 @@ class Client:
 class Load:
     """Clients that send so many lookups a second together, from the beginning until they are stopped."""
 
-    def __init__(self, loop, gateways, round_, options):
+    def __init__(self, loop, gateways, round_, options, gone=0.0):
         self.loop, self.gateways, self.accounts = loop, list(gateways), round_.accounts
         self.pause = options.clients / options.rate
         self.random = random.Random(f"{options.seed}-{round_.number}")
+        # The part of lookups whose client does not wait for an answer.
+        self.gone = gone
         self.answers, self.stopping = round_.answers, False
         # Of the clients, no more than so many wait for one gateway, so that one that is silent does not end all load.
         self.waiting, self.most = collections.Counter(), max(2, options.clients // (len(self.gateways) + 1))
@@ -129,7 +131,7 @@ class Load:
             client.close_all()
 
     def _patience(self):
-        return self.random.uniform(0, GONE_AFTER) if self.random.random() < GONE else PATIENCE
+        return self.random.uniform(0, GONE_AFTER) if self.random.random() < self.gone else PATIENCE
 
     def stop(self):
         """Ends it, after the answers to what was sent."""

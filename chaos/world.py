@@ -20,6 +20,8 @@ from watch import Disk, Watch
 
 # What fencing waits for beside the time to live and the difference of clocks: the longest request, and a margin.
 FENCE_MORE = 65
+# The part of lookups whose client is gone before its answer.
+GONE = 0.02
 # What each account of a round is granted, in parts of what is expected to be asked for it, and its part of the lookups:
 # one runs out while there is load, one does not, and one has a few credits that all gateways want.
 SHARES = {"short": (0.6, 0.45), "plenty": (1.6, 0.45), "last": (0.0, 0.1)}
@@ -129,7 +131,7 @@ class World:
         """Load, the faults, healing, and the comparison. Returns what has failed."""
         options, self.round = self.options, round_
         self.log(f"round {round_.number}: {', '.join(round_.names)}", loud=True)
-        self.load = Load(self.loop, self.gateways, round_, options)
+        self.load = Load(self.loop, self.gateways, round_, options, GONE)
         watch = Watch(self)
         try:
             try:
